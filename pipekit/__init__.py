@@ -1,0 +1,62 @@
+"""pipekit: from a folder of images to a classifier that you can trust.
+
+Public names are loaded on first use (PEP 562), so that ``import pipekit`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "API_VERSION": "hookspecs",
+    "hookimpl": "hookspecs",
+    "ImageError": "errors",
+    "PipekitError": "errors",
+    "StageError": "errors",
+    "UserError": "errors",
+    "Call": "params",
+    "InputPath": "params",
+    "Params": "params",
+    "Uses": "params",
+    "param": "params",
+    "Artifact": "contract",
+    "Box": "contract",
+    "Context": "contract",
+    "Dataset": "contract",
+    "Failure": "contract",
+    "Figure": "contract",
+    "Files": "contract",
+    "Finding": "contract",
+    "Keypoint": "contract",
+    "Model": "contract",
+    "Report": "contract",
+    "RunInfo": "contract",
+    "Sample": "contract",
+    "SampleContext": "contract",
+    "Section": "contract",
+    "ShardResult": "contract",
+    "ShardTask": "contract",
+    "StageInfo": "contract",
+    "Table": "contract",
+    "Targets": "contract",
+    "depends_on": "contract",
+    "sample_stage": "contract",
+    "stage": "contract",
+    "Rng": "rng",
+    "rng_for": "rng",
+}
+
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'pipekit' has no attribute {name!r}")
+    return getattr(import_module(f"pipekit.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,30 @@
+"""What ships in the box, registered through the same hooks as anybody's plugin. No name here imports its code."""
+
+from __future__ import annotations
+
+from pipekit.hookspecs import Register, hookimpl
+
+
+@hookimpl
+def register_executors(register: Register) -> None:
+    register("serial", "pipekit.builtin.executors:serial", summary="One shard after another, in this process")
+    register("threads", "pipekit.builtin.executors:threads", summary="A pool of threads; OpenCV and JPEG work run in parallel")
+    register("processes", "pipekit.builtin.executors:processes", summary="A pool of processes, for ops written in Python")
+
+
+@hookimpl
+def register_stages(register: Register) -> None:
+    register("split", "pipekit.builtin.split:split", summary="Give every sample a split: train, val or test")
+    register("augment", "pipekit.builtin.augment:augment", summary="Make augmented copies of the training images")
+    register("train", "pipekit.builtin.train:train", summary="Train a model on the train split, watching val")
+    register("evaluate", "pipekit.builtin.evaluate:evaluate", summary="Measure a model on the test split and write the report")
+
+
+@hookimpl
+def register_importers(register: Register) -> None:
+    register("folders", "pipekit.builtin.importers.folders", summary="A folder per class, or train/val/test folders of them")
+
+
+@hookimpl
+def register_models(register: Register) -> None:
+    register("simple_cnn", "pipekit.builtin.models.simple_cnn:build", summary="Convolution blocks, a dense layer, dropout")

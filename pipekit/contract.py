@@ -1,0 +1,578 @@
+"""What a component is. A component is a plain function; its signature is its contract.
+
+A *stage* turns artifacts into an artifact::
+
+    @stage
+    def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset: ...
+
+Arguments annotated with an :class:`Artifact` class are its input slots, ``params`` is its one :class:`Params`, the return
+annotation is what it makes. A *sample stage* turns one sample into any number of samples; the engine runs it over shards,
+on any executor, and keeps what is finished::
+
+    @sample_stage
+    def thumbnail(sample: Sample, params: ThumbnailParams, ctx: SampleContext) -> Iterable[Sample]: ...
+
+The other kinds, each ``function(..., params)`` with its own :class:`Params`:
+
+=================  ======================================================================================================
+op (pixel)         ``op(image, params, rng) -> image``: ``(H, W, 3) uint8 RGB`` in, the same shape out, input unchanged
+op (geometric)     ``op(size_hw, params, rng) -> (3, 3) homography``, or ``(homography, new_size_hw)``; pixel coordinates,
+                   source to target, pixel centres at whole numbers
+recipe             a list of op tables as in a pipeline file, or ``recipe() -> list``
+model              ``build(input_shape_hwc, num_classes, params) -> keras.Model`` on images in 0..255, with softmax outputs
+importer           an object with ``sniff(path) -> str`` ("" or why it is this format) and ``read(path, params) ->
+                   Iterator[Sample]``
+exporter           ``write(artifact, out_dir, params) -> None``
+detector           ``detect(image, params) -> (N, 3) float32`` x_px, y_px, response; or an ``(H, W) float32`` response map
+check              ``check(rows, ctx, params) -> Iterable[Finding]``
+report_section     ``section(ctx, inputs, params) -> Section``
+executor           ``execute(run, tasks, params) -> Iterator[ShardResult]``
+=================  ======================================================================================================
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+
+from pipekit.errors import PluginError
+from pipekit.params import Call, InputPath, Params, Uses, param
+
+if TYPE_CHECKING:
+    from pipekit.rng import Rng
+
+__all__ = [
+    "Artifact",
+    "Box",
+    "Call",
+    "Context",
+    "Dataset",
+    "Failure",
+    "Figure",
+    "Files",
+    "Finding",
+    "InputPath",
+    "Keypoint",
+    "Model",
+    "Params",
+    "Report",
+    "RunInfo",
+    "Sample",
+    "SampleContext",
+    "Section",
+    "ShardResult",
+    "ShardTask",
+    "StageContract",
+    "StageInfo",
+    "Table",
+    "Targets",
+    "Uses",
+    "depends_on",
+    "param",
+    "sample_stage",
+    "stage",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+A = TypeVar("A", bound="Artifact")
+T = TypeVar("T")
+
+
+# --- one sample ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """An object's box, ``xyxy`` in pixels of its image: left, top, right, bottom edges (right > left, bottom > top)."""
+
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Keypoint:
+    """A named point in pixels of its image; ``visible`` is False where it is hidden or has left the picture."""
+
+    x: float
+    y: float
+    label: str = ""
+    visible: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What moves with the pixels: a mask (an image file, its values are class numbers), boxes, keypoints."""
+
+    mask: str = ""
+    mask_sha256: str = ""
+    boxes: tuple[Box, ...] = ()
+    keypoints: tuple[Keypoint, ...] = ()
+
+
+NO_TARGETS = Targets()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One row of a dataset.
+
+    Attributes:
+        id: unique in its dataset and stable: for class folders the path below the root, with ``/``. All randomness and
+            all sharding hang on it.
+        image: the path of the file. Location only: it is in no key and no digest.
+        sha256: of the file's bytes, as hex; its identity. The engine fills it in for importers that leave it empty.
+        label: the class name, or None where there is none.
+        split: ``train``, ``val``, ``test``, or "" while undecided.
+        targets: mask, boxes, keypoints.
+        extra: any further JSON values: a source, a group, a patient, a licence.
+    """
+
+    id: str
+    image: str
+    sha256: str = ""
+    label: str | None = None
+    split: str = ""
+    targets: Targets = NO_TARGETS
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A sample that could not be used, and why. ``image`` is its location where it has one."""
+
+    id: str
+    reason: str
+    image: str = ""
+
+
+# --- artifacts -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a stage makes: a folder that never changes again, and the digest of what is in it.
+
+    A plugin may subclass it for a new kind; slots accept an artifact when its class is the annotated one or a subclass.
+    ``headline`` names the files that ``runs/<name>/`` shows at its top.
+    """
+
+    kind: ClassVar[str] = "artifact"
+    headline: ClassVar[tuple[str, ...]] = ()
+
+    path: Path
+    digest: str
+    meta: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Dataset(Artifact):
+    """An index: one row per sample, sorted by id, streamed from disk. It copies no image.
+
+    ``meta`` holds ``num_samples``, ``num_failed``, ``classes`` (sorted names) and ``counts`` ({split: {class: n}}).
+    """
+
+    kind: ClassVar[str] = "dataset"
+
+    reader: Callable[[Path], Iterator[Sample]] = field(repr=False, compare=False)
+    failures: Callable[[Path], Iterator[Failure]] = field(repr=False, compare=False)
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Samples in the order of their ids, one at a time; memory does not grow with the dataset."""
+        return self.reader(self.path)
+
+    def __len__(self) -> int:
+        return int(self.meta["num_samples"])
+
+    def split(self, *names: str) -> Iterator[Sample]:
+        """The samples of the named splits, in the order of their ids."""
+        return (sample for sample in self if sample.split in names)
+
+    def failed(self) -> Iterator[Failure]:
+        """The samples that were left out here or upstream, each with its reason."""
+        return self.failures(self.path)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.meta["classes"])
+
+    @property
+    def counts(self) -> Mapping[str, Mapping[str, int]]:
+        return typing.cast("Mapping[str, Mapping[str, int]]", self.meta["counts"])
+
+
+@dataclass(frozen=True)
+class Model(Artifact):
+    """A trained classifier: ``model.keras`` (or what the template saves) and ``model.json`` with all that predicting needs."""
+
+    kind: ClassVar[str] = "model"
+    headline: ClassVar[tuple[str, ...]] = ("model.keras", "model.json")
+
+
+@dataclass(frozen=True)
+class Report(Artifact):
+    """An evaluation: ``report.html``, ``metrics.json`` and ``predictions.csv``."""
+
+    kind: ClassVar[str] = "report"
+    headline: ClassVar[tuple[str, ...]] = ("report.html", "metrics.json", "predictions.csv")
+
+
+@dataclass(frozen=True)
+class Files(Artifact):
+    """A folder of files for people or other tools; nothing downstream reads it."""
+
+    kind: ClassVar[str] = "files"
+
+
+# --- what a stage is given -----------------------------------------------------------------------------------------------
+
+
+class ComponentLike(Protocol):
+    """A registered component, as a stage sees it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def summary(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    def load(self) -> Any: ...
+    def params_type(self) -> type[Params]: ...
+
+
+class Context(Protocol):
+    """A stage's hands: where to write, how to draw random numbers, how to spread work, how to speak."""
+
+    @property
+    def stage(self) -> str:
+        """The stage's name in the pipeline file."""
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def workers(self) -> int:
+        """How many workers the person allows; never a reason for different output."""
+
+    @property
+    def out_dir(self) -> Path:
+        """An empty private folder; what is left in it when the stage returns becomes the artifact, whole or not at all."""
+
+    @property
+    def work_dir(self) -> Path:
+        """A folder that survives a kill and belongs to exactly this key: checkpoints to resume from."""
+
+    @property
+    def project_dir(self) -> Path:
+        """The folder of the pipeline file, for what lives beside it on purpose (the split file)."""
+
+    def rng(self, *parts: str | int) -> Rng:
+        """A generator derived from the pipeline's seed, the stage and ``parts``."""
+
+    def map(
+        self,
+        function: Callable[[Sample, Any, SampleContext], Iterable[Sample] | Iterable[Mapping[str, Any]]],
+        samples: Iterable[Sample],
+        params: Params | None = None,
+        label: str = "",
+    ) -> Iterator[Any]:
+        """Run a module-level ``function(sample, params, ctx)`` over samples in cached, resumable, parallel shards.
+
+        Yields what it yielded (samples or JSON-like dicts with an ``id``) in the order of ids. A sample for which it raises
+        is listed as failed and left out; ``max_failed`` of the stage says how many may.
+        """
+
+    def component(self, kind: str, name: str) -> ComponentLike: ...
+
+    def components(self, kind: str) -> Sequence[ComponentLike]: ...
+
+    def track(self, items: Iterable[T], total: int | None = None, label: str = "", unit: str = "") -> Iterator[T]:
+        """Pass items through and show progress."""
+
+    def event(self, name: str, **values: Any) -> None:
+        """Tell listeners (the progress display, ``--json``, observers) something of the stage's own: an epoch's metrics."""
+
+    def warn(self, message: str) -> None:
+        """Say something that the person must know; it is kept in ``run.json`` and repeated for a cached stage."""
+
+    def dataset(self, samples: Iterable[Sample], failed: Iterable[Failure] = (), **meta: Any) -> Dataset:
+        """Write an index. Rows may come in any order; ids must be unique. Failures of ``map`` are added by themselves."""
+
+    def artifact(self, kind: type[A], *, digest: str | None = None, **meta: Any) -> A:
+        """What lies in ``out_dir``, as an artifact.
+
+        ``digest`` replaces the hash of the files where their bytes carry times or other noise (a Keras file, a report).
+        """
+
+
+class SampleContext(Protocol):
+    """What a sample function is given besides the sample and the parameters."""
+
+    @property
+    def seed(self) -> int: ...
+
+    def rng(self, copy: int = 0) -> Rng:
+        """The generator of this sample's ``copy``-th variant."""
+
+    def out_path(self, name: str) -> Path:
+        """Where to write an output file; ``name`` may have folders and must be unique to the sample (begin it with its id)."""
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """``make()``, kept for all samples that this worker handles with these parameters: a compiled recipe, a model."""
+
+    def component(self, kind: str, name: str) -> ComponentLike: ...
+
+
+# --- the decorators ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """An input of a stage: which artifact class, whether it may be left out, whether it takes several."""
+
+    name: str
+    artifact: type[Artifact]
+    required: bool = True
+    many: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StageContract:
+    """A stage's signature, read once."""
+
+    slots: tuple[Slot, ...]
+    params_type: type[Params]
+    output: type[Artifact]
+    per_sample: bool
+    libraries: tuple[str, ...] = ()
+    fingerprint: Callable[[Any], str] | None = None
+
+
+@typing.overload
+def stage(function: F, /) -> F: ...
+@typing.overload
+def stage(*, libraries: Sequence[str] = (), fingerprint: Callable[[Any], str] | None = None) -> Callable[[F], F]: ...
+def stage(function: Any = None, /, *, libraries: Sequence[str] = (), fingerprint: Callable[[Any], str] | None = None) -> Any:
+    """Mark ``function(ctx, <artifacts>, params) -> Artifact`` as a stage.
+
+    Args:
+        libraries: distributions whose version changes the output ("tensorflow"); their versions are part of the key.
+        fingerprint: ``fingerprint(params) -> str`` for outside state that no :class:`InputPath` parameter names.
+    """
+
+    def mark(function: F) -> F:
+        function.__pipekit_stage__ = _read_stage(function, tuple(libraries), fingerprint)  # type: ignore[attr-defined]
+        return function
+
+    return mark if function is None else mark(function)
+
+
+@typing.overload
+def sample_stage(function: F, /) -> F: ...
+@typing.overload
+def sample_stage(*, libraries: Sequence[str] = ()) -> Callable[[F], F]: ...
+def sample_stage(function: Any = None, /, *, libraries: Sequence[str] = ()) -> Any:
+    """Mark ``function(sample, params, ctx) -> Iterable[Sample]`` as a stage that takes and makes a dataset.
+
+    Yield the sample itself, unchanged, to pass it through.
+    """
+
+    def mark(function: F) -> F:
+        function.__pipekit_stage__ = _read_sample_stage(function, tuple(libraries))  # type: ignore[attr-defined]
+        return function
+
+    return mark if function is None else mark(function)
+
+
+def depends_on(*distributions: str) -> Callable[[F], F]:
+    """Name the distributions whose version changes a component's output, for the cache key: ``@depends_on("albumentations")``."""
+
+    def mark(function: F) -> F:
+        function.__pipekit_libraries__ = distributions  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function)
+    except Exception as error:
+        raise PluginError(f"{function.__module__}.{function.__qualname__}: its annotations can't be read: {error}") from error
+
+
+def _params_of(function: Callable[..., Any], hints: Mapping[str, Any]) -> type[Params]:
+    """The annotated Params class, or the empty one for a function without ``params``."""
+    if "params" not in inspect.signature(function).parameters:
+        return Params
+    found = hints.get("params")
+    if not (isinstance(found, type) and issubclass(found, Params)):
+        raise PluginError(
+            f"{function.__module__}.{function.__qualname__}: 'params' must be annotated with a subclass of pipekit.Params, "
+            f"not {found!r}"
+        )
+    return found
+
+
+def params_type_of(function: Any) -> type[Params]:
+    """The ``Params`` class that any component function (or the ``read`` of an importer) takes."""
+    contract = getattr(function, "__pipekit_stage__", None)
+    if contract is not None:
+        return typing.cast("StageContract", contract).params_type
+    function = getattr(function, "read", function)
+    return _params_of(function, _hints(function)) if callable(function) else Params
+
+
+def _read_stage(
+    function: Callable[..., Any], libraries: tuple[str, ...], fingerprint: Callable[[Any], str] | None
+) -> StageContract:
+    hints = _hints(function)
+    name = f"{function.__module__}.{function.__qualname__}"
+    slots = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name in ("ctx", "params"):
+            continue
+        slot = _slot(parameter, hints.get(parameter.name))
+        if slot is None:
+            raise PluginError(
+                f"{name}: argument {parameter.name!r} must be 'ctx', 'params' or annotated with an Artifact class, "
+                f"not {hints.get(parameter.name)!r}"
+            )
+        slots.append(slot)
+    output = hints.get("return")
+    if not (isinstance(output, type) and issubclass(output, Artifact)):
+        raise PluginError(f"{name}: its return annotation must be an Artifact class, not {output!r}")
+    return StageContract(tuple(slots), _params_of(function, hints), output, False, libraries, fingerprint)
+
+
+def _slot(parameter: inspect.Parameter, hint: Any) -> Slot | None:
+    """``Dataset``, ``Dataset | None = None`` (may be left out) or ``tuple[Dataset, ...]`` (several)."""
+    required = parameter.default is inspect.Parameter.empty
+    options = [option for option in typing.get_args(hint) if option not in (type(None), Ellipsis)]
+    many = typing.get_origin(hint) in (tuple, list)
+    kind = options[0] if len(options) == 1 else hint
+    if not (isinstance(kind, type) and issubclass(kind, Artifact)):
+        return None
+    return Slot(parameter.name, kind, required, many)
+
+
+def _read_sample_stage(function: Callable[..., Any], libraries: tuple[str, ...]) -> StageContract:
+    names = list(inspect.signature(function).parameters)
+    if names != ["sample", "params", "ctx"]:
+        name = f"{function.__module__}.{function.__qualname__}"
+        raise PluginError(f"{name}: a sample stage takes (sample, params, ctx), not ({', '.join(names)})")
+    return StageContract((Slot("dataset", Dataset),), _params_of(function, _hints(function)), Dataset, True, libraries)
+
+
+# --- shards, for executors -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """A piece of work as plain data, so that any machine with the same plugins can do it.
+
+    ``rows`` are samples as JSON-like dicts; ``params`` is the JSON form; ``plugins`` the files given beside entry points.
+    """
+
+    key: str
+    target: str
+    stage: str
+    seed: int
+    params_kind: tuple[str, str]
+    params: Mapping[str, Any] | None
+    rows: tuple[Mapping[str, Any], ...]
+    store: str
+    project: str
+    plugins: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ShardResult:
+    """What became of a task. ``error`` is a formatted traceback when the shard itself could not be done, else ""."""
+
+    key: str
+    num_samples: int
+    num_outputs: int
+    num_failed: int
+    seconds: float
+    error: str = ""
+
+
+# --- for observers -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """A run, for observers. ``run_dir`` is where the person looks; it is in place only in ``after_run``."""
+
+    name: str
+    file: str
+    seed: int
+    run_dir: Path
+    status: str = "running"
+
+
+@dataclass(frozen=True)
+class StageInfo:
+    """A stage of a run, for observers. ``params`` is the JSON form with defaults."""
+
+    name: str
+    use: str
+    key: str
+    params: Mapping[str, Any]
+    cached: bool = False
+    seconds: float = 0.0
+
+
+# --- reports and findings ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture in a report: PNG or SVG bytes, and the words that stand for it where it can't be seen."""
+
+    name: str
+    data: bytes
+    alt: str
+    caption: str = ""
+
+    @property
+    def media_type(self) -> str:
+        return "image/svg+xml" if self.data.lstrip()[:5] in (b"<?xml", b"<svg ", b"<!DOC") else "image/png"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table in a report: column names and rows of str, int or float."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report. ``markdown`` is plain text with paragraphs, lists, emphasis and code; no HTML."""
+
+    title: str
+    markdown: str = ""
+    figures: tuple[Figure, ...] = ()
+    tables: tuple[Table, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that a dataset check found: how bad (``error``, ``warning``, ``info``), what, and on which samples."""
+
+    check: str
+    severity: str
+    message: str
+    samples: tuple[str, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)

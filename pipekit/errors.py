@@ -1,0 +1,96 @@
+"""What can go wrong, in one form: what happened, where, and what to do next.
+
+Every error that a person can cause or mend is a :class:`PipekitError`. The command line prints it as three short parts
+without a traceback and ends with its ``exit_code``; any other exception is a bug of ours or of a plugin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+EXIT_FAILED = 1
+"""A stage failed; what was finished is kept."""
+EXIT_USAGE = 2
+"""The person's input was wrong; nothing ran."""
+EXIT_INTERRUPTED = 130
+"""Ctrl-C, as shells count it (128 + SIGINT)."""
+
+
+class PipekitError(Exception):
+    """An error with a sentence for the person who meets it.
+
+    Args:
+        message: what is wrong, and with what; one sentence, with the expected and the actual value where both exist.
+        hint: what to type or change next; empty where there is nothing to say.
+        where: the place: a file with its line, a stage, a sample; empty where ``message`` says it already.
+    """
+
+    exit_code = EXIT_FAILED
+
+    def __init__(self, message: str, hint: str = "", where: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.where = where
+
+    def __str__(self) -> str:
+        return "  ".join(part for part in (self.message, self.where, self.hint) if part)
+
+    def __reduce__(self) -> tuple[type[PipekitError], tuple[str, str, str]]:
+        return type(self), (self.message, self.hint, self.where)
+
+
+class UserError(PipekitError):
+    """The input was wrong: a name, a value, a file. Nothing has run and nothing was changed."""
+
+    exit_code = EXIT_USAGE
+
+
+class ImageError(UserError):
+    """One image can't be used. ``message`` is the short reason that lists and tables show ("truncated JPEG")."""
+
+
+class StageError(PipekitError):
+    """A stage failed while it ran. Finished shards are kept; the same command continues."""
+
+
+class PluginError(PipekitError):
+    """A plugin is broken: it can't be imported, misspells a hook, or claims a name that is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a pipeline file: what (`message`), where (`path` in the file, `line`), what next (`hint`)."""
+
+    path: str
+    message: str
+    hint: str = ""
+    line: int | None = None
+
+
+class PlanError(UserError):
+    """A pipeline that can't run, with *all* its problems, so that one look at the file mends them."""
+
+    def __init__(self, problems: Sequence[Problem], file: str = "") -> None:
+        count = len(problems)
+        super().__init__(f"{count} problem{'s' if count != 1 else ''} in {file or 'the pipeline'}; nothing was run")
+        self.problems = tuple(problems)
+        self.file = file
+
+    def __str__(self) -> str:
+        return "\n".join([self.message, *(f"  {p.path}: {p.message}  {p.hint}".rstrip() for p in self.problems)])
+
+    def __reduce__(self) -> tuple[type[PlanError], tuple[tuple[Problem, ...], str]]:  # type: ignore[override]
+        return type(self), (self.problems, self.file)
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """``"Did you mean 'x'?"`` for the known word nearest to ``word``, or ``""`` when none is near."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, known, n=1, cutoff=0.6)
+    if not near:
+        folded = {name.lower(): name for name in known}
+        near = [folded[m] for m in get_close_matches(word.lower(), list(folded), n=1, cutoff=0.6)]
+    return f"Did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,102 @@
+"""Every extension point of pipekit, on one screen.
+
+A plugin is a module that implements some of these with ``@pipekit.hookimpl``. A registering hook receives ``register`` and
+calls it once per component::
+
+    @pipekit.hookimpl
+    def register_ops(register):
+        register("speckle", "my_plugin.ops:speckle", summary="Multiplicative noise", version=1)
+
+``register(name, target, *, summary="", version=1)``: ``target`` is ``"module:attribute"`` (imported on first use, which
+keeps start-up fast) or the object itself. Raise ``version`` when the component's output changes for the same input: it is
+part of every cache key. What each kind of component looks like is written in :mod:`pipekit.contract`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pluggy
+
+if TYPE_CHECKING:
+    from pipekit.contract import Artifact, RunInfo, StageInfo
+
+hookspec = pluggy.HookspecMarker("pipekit")
+hookimpl = pluggy.HookimplMarker("pipekit")
+
+API_VERSION = 1
+"""Raised when a hook or a contract changes incompatibly. A plugin may set ``PIPEKIT_API = n`` for the version it needs."""
+
+
+class Register(Protocol):
+    def __call__(self, name: str, target: Any, *, summary: str = "", version: int = 1) -> None: ...
+
+
+@hookspec
+def register_stages(register: Register) -> None:
+    """Steps of a pipeline: functions under ``@stage`` or ``@sample_stage``."""
+
+
+@hookspec
+def register_ops(register: Register) -> None:
+    """Augmentation ops: ``op(image, params, rng)`` (pixel) or ``op(size_hw, params, rng)`` (geometric)."""
+
+
+@hookspec
+def register_recipes(register: Register) -> None:
+    """Named lists of ops, ready to use: a list of tables as in a pipeline file, or a function that returns one."""
+
+
+@hookspec
+def register_models(register: Register) -> None:
+    """Model templates: ``build(input_shape_hwc, num_classes, params) -> keras.Model``."""
+
+
+@hookspec
+def register_importers(register: Register) -> None:
+    """Dataset formats to read: a module or object with ``sniff(path)`` and ``read(path, params)``."""
+
+
+@hookspec
+def register_exporters(register: Register) -> None:
+    """Formats to write: ``write(artifact, out_dir, params)`` for datasets and for models."""
+
+
+@hookspec
+def register_detectors(register: Register) -> None:
+    """Feature detectors: ``detect(image, params)`` -> (N, 3) float32 x_px, y_px, response, or a response map."""
+
+
+@hookspec
+def register_checks(register: Register) -> None:
+    """Dataset checks for ``inspect``: ``check(rows, ctx, params)`` -> findings."""
+
+
+@hookspec
+def register_report_sections(register: Register) -> None:
+    """Parts of the report: ``section(ctx, inputs, params) -> Section``."""
+
+
+@hookspec
+def register_executors(register: Register) -> None:
+    """Places where shards run: ``execute(run, tasks, params) -> Iterator[ShardResult]``."""
+
+
+@hookspec
+def before_stage(run: RunInfo, stage: StageInfo) -> None:
+    """Observer: a stage is about to run (not called for a cached one)."""
+
+
+@hookspec
+def after_stage(run: RunInfo, stage: StageInfo, artifact: Artifact) -> None:
+    """Observer: a stage has ended, cached or run."""
+
+
+@hookspec
+def on_stage_error(run: RunInfo, stage: StageInfo, error: BaseException) -> None:
+    """Observer: a stage has failed."""
+
+
+@hookspec
+def after_run(run: RunInfo) -> None:
+    """Observer: the run has ended and its folder under ``runs/`` is in place."""

@@ -1,0 +1,253 @@
+"""Parameters: written once, used for checking, ``--help``, documents, the JSON Schema and the cache key.
+
+::
+
+    class RotateParams(Params):
+        limit_deg: float = param(40.0, "Largest rotation to either side", unit="deg", ge=0, le=180)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from pipekit.errors import UserError
+
+P = TypeVar("P", bound=BaseModel)
+
+
+class Params(BaseModel):
+    """A component's parameters. Frozen; unknown names, NaN and infinity are refused; defaults are checked too."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, protected_namespaces=())
+
+
+def param(default: Any = ..., description: str = "", *, unit: str = "", in_key: bool = True, **bounds: Any) -> Any:
+    """A field of a :class:`Params`.
+
+    Args:
+        default: ``...`` for a required one. Lists and dicts are copied for each use.
+        description: one line, shown in ``--help`` and the documents.
+        unit: ``px``, ``deg``, ``s``, ``images`` …, shown beside the value.
+        in_key: False for a parameter that never changes the output (a batch size for prediction).
+        bounds: pydantic's: ``ge``, ``gt``, ``le``, ``lt``, ``min_length``, ``pattern`` …
+    """
+    extra: dict[str, Any] = {}
+    if unit:
+        extra["unit"] = unit
+    if not in_key:
+        extra["in_key"] = False
+    if isinstance(default, (list, dict)):
+        bounds["default_factory"] = default.copy
+        return Field(description=description, json_schema_extra=extra or None, **bounds)
+    return Field(default, description=description, json_schema_extra=extra or None, **bounds)
+
+
+class InputPath(type(Path())):  # type: ignore[misc]
+    """A parameter's type for a file or folder that the component reads.
+
+    It is resolved against the pipeline file's folder and must exist. Its *content* is part of the key, its place is not.
+    """
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_plain_validator_function(
+            cls._check, serialization=core_schema.plain_serializer_function_ser_schema(str)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "string", "format": "path"}
+
+    @classmethod
+    def _check(cls, value: Any, info: core_schema.ValidationInfo) -> InputPath:
+        if not isinstance(value, (str, os.PathLike)) or not str(value):
+            raise PydanticCustomError("input_path", "expected the path of a file or folder, got {got}", {"got": repr(value)})
+        base = Path((info.context or {}).get("base_dir") or Path.cwd())
+        path = base / Path(value).expanduser()
+        if not path.exists():
+            raise PydanticCustomError("input_path", "no such file or folder: {path}", {"path": str(path)})
+        return cls(os.path.abspath(path))
+
+
+@dataclass(frozen=True)
+class Call:
+    """A component chosen by name, with its checked parameters: what ``{ template = "simple_cnn", dropout = 0.3 }`` means.
+
+    ``options`` are values that belong to the place, not to the component: an op's probability ``p``.
+    """
+
+    kind: str
+    name: str
+    params: Params
+    options: Mapping[str, Any]
+    component: Any = field(repr=False, compare=False)
+    key: str = field(default="use", repr=False, compare=False)
+
+    def load(self) -> Any:
+        """The component itself: the function that takes ``params``."""
+        return self.component.load()
+
+    def to_plain(self) -> dict[str, Any]:
+        return {self.key: self.name, **self.options, **self.params.model_dump(mode="json")}
+
+
+class Uses:
+    """Marks a parameter that names a component: ``model: Annotated[Call, Uses("model", key="template")]``.
+
+    Written in the file as a table with the component's own parameters beside the name, or as the bare name. The table is
+    checked against the component's ``Params``, with the same errors as everything else.
+
+    Args:
+        kind: the component's kind.
+        key: the table's entry that holds the name: ``template``, ``op``, ``use``.
+        options: a ``Params`` class for further entries that belong to the place.
+    """
+
+    def __init__(self, kind: str, key: str = "use", options: type[Params] | None = None) -> None:
+        self.kind = kind
+        self.key = key
+        self.options = options
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_plain_validator_function(
+            self.check, serialization=core_schema.plain_serializer_function_ser_schema(lambda call: call.to_plain())
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        forms = [{"type": "string"}, {"type": "object", "required": [self.key]}]
+        return {"anyOf": forms, "x-pipekit-uses": [self.kind, self.key]}
+
+    def check(self, value: Any, info: core_schema.ValidationInfo) -> Call:
+        """Resolve and check one table. ``info.context["registry"]`` is what names are looked up in."""
+        if isinstance(value, Call):
+            return value
+        registry = (info.context or {}).get("registry")
+        if registry is None:
+            raise PydanticCustomError(
+                "no_registry", "parameters that name a {kind} are checked through registry.check()", {"kind": self.kind}
+            )
+        if isinstance(value, str):
+            value = {self.key: value}
+        if not isinstance(value, Mapping) or not isinstance(value.get(self.key), str):
+            raise PydanticCustomError(
+                "component",
+                "expected the name of a component of kind '{kind}', or a table with '{key} = \"…\"', got {got}",
+                {"kind": self.kind, "key": self.key, "got": repr(value)[:80]},
+            )
+        entries = dict(value)
+        name = entries.pop(self.key)
+        try:
+            component = registry.get(self.kind, name)
+            params_type = component.params_type()
+        except UserError as error:
+            nested_problem(((self.key,), error.message, error.hint))
+        own = self.options.model_fields if self.options else {}
+        placed = {name: entries.pop(name) for name in list(entries) if name in own and name not in params_type.model_fields}
+        options = check_nested(self.options, placed, info) if self.options else None
+        params = check_nested(params_type, entries, info)
+        return Call(self.kind, name, params, options.model_dump() if options else {}, component, self.key)
+
+
+# --- errors inside errors ------------------------------------------------------------------------------------------------
+
+
+def check_nested(model: type[P], value: Any, info: core_schema.ValidationInfo) -> P:
+    """Check ``value`` inside another model's validator; its problems keep their own places, see :func:`problems_of`."""
+    try:
+        return model.model_validate(value, context=info.context)
+    except ValidationError as error:
+        raise PydanticCustomError("nested", "see below", {"problems": list(problems_of(error, model))}) from error
+
+
+def nested_problem(*problems: tuple[tuple[str | int, ...], str, str]) -> NoReturn:
+    """Raise, inside a validator, problems with their own places below the field."""
+    raise PydanticCustomError("nested", "see below", {"problems": list(problems)})
+
+
+def problems_of(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+    """Every problem in a ValidationError as (place, message, hint), inner ones with their full place."""
+    from pipekit.errors import did_you_mean
+
+    for item in error.errors(include_url=False):
+        place = tuple(item["loc"])
+        context = item.get("ctx") or {}
+        if item["type"] == "nested":
+            for inner, message, hint in context["problems"]:
+                yield (*place, *inner), message, hint
+        elif item["type"] == "extra_forbidden":
+            known = _fields_at(model, place[:-1])
+            yield (
+                place,
+                f"no parameter called {place[-1]!r}",
+                did_you_mean(str(place[-1]), known) or (f"There are: {', '.join(known)}" if known else ""),
+            )
+        elif item["type"] == "missing":
+            yield place, "is required", ""
+        else:
+            got = "" if item["type"] in ("component", "input_path", "value_error") else f", got {item['input']!r}"
+            message = item["msg"].removeprefix("Value error, ")
+            yield place, message[:1].lower() + message[1:] + got, ""
+
+
+def _fields_at(model: type[BaseModel] | None, place: tuple[str | int, ...]) -> list[str]:
+    """The field names of the model that sits at ``place`` below ``model``; empty where that is no model."""
+    for step in place:
+        if isinstance(step, int):
+            continue
+        found = model.model_fields.get(step) if model else None
+        model = _model_in(found.annotation) if found else None
+    return list(model.model_fields) if model else []
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The first model class in an annotation: ``Inner``, ``Inner | None``, ``tuple[Inner, ...]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for option in get_args(annotation) if (found := _model_in(option))), None)
+
+
+# --- plain and canonical forms -------------------------------------------------------------------------------------------
+
+
+def canonical(value: Any, digest_of: Callable[[Path], str], versions: Callable[[Any], Mapping[str, str]]) -> Any:
+    """The JSON-like form of a parameter for a cache key: content instead of paths, versions beside component names.
+
+    Args:
+        digest_of: the content's hash for an :class:`InputPath`.
+        versions: the versions of the libraries that a component names with ``depends_on``.
+    """
+    if isinstance(value, InputPath):
+        return {"content": digest_of(value)}
+    if isinstance(value, Call):
+        return {
+            "component": [value.kind, value.name, value.component.version],
+            "libraries": dict(versions(value.component)),
+            "options": canonical(dict(value.options), digest_of, versions),
+            "params": canonical(value.params, digest_of, versions),
+        }
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields
+        return {
+            name: canonical(getattr(value, name), digest_of, versions)
+            for name in sorted(fields)
+            if (extra := fields[name].json_schema_extra) is None or not isinstance(extra, dict) or extra.get("in_key", True)
+        }
+    if isinstance(value, Mapping):
+        return {str(name): canonical(value[name], digest_of, versions) for name in sorted(value, key=str)}
+    if isinstance(value, (list, tuple)):
+        return [canonical(item, digest_of, versions) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(canonical(item, digest_of, versions) for item in value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value
