@@ -391,7 +391,7 @@ def sample_stage(function: Any = None, /, *, libraries: Sequence[str] = ()) -> A
 
 
 def depends_on(*distributions: str) -> Callable[[F], F]:
-    """Name the distributions whose version changes a component's output, for the cache key: ``@depends_on("albumentations")``."""
+    """Name distributions whose version changes a component's output; it joins the cache key: ``@depends_on("scipy")``."""
 
     def mark(function: F) -> F:
         function.__pipekit_libraries__ = distributions  # type: ignore[attr-defined]

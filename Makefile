@@ -1,0 +1,97 @@
+# make demo   train a small classifier on the textures in sample_data/ and write its report
+# make test   the whole test suite
+# make lint   style, types and the layers
+# make bench  what is measured against what (docs/benchmarks.md)
+# make docs   the documentation, into build/docs/index.html
+#
+# Each target makes the virtual environment that it needs. The only requirement is a Python from 3.11 to 3.13;
+# name one with PYTHON=... where several are installed.
+
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name) 2>/dev/null)))
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+JOBS ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-plugins lint format bench docs dist constraints clean
+
+help:
+	@sed -n 's/^# //p;/^$$/q' Makefile
+
+demo: $(VENV)/.package
+	$(BIN)/pipekit run sample_data/textures/pipeline.toml
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+test-plugins: $(VENV)/.plugins
+	set -e; for plugin in plugins/*/; do (cd $$plugin && $(abspath $(BIN))/python -m pytest); done
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.test
+	set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+docs: $(VENV)/.docs
+	$(BIN)/python docs/generate.py
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs build/docs
+	@echo "The documentation is in build/docs/index.html"
+
+dist: $(VENV)/.dev
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+
+# The versions that the tests ran with, written anew from the newest that pyproject.toml allows.
+constraints: check-python
+	rm -rf build/constraints
+	$(PYTHON) -m venv build/constraints
+	build/constraints/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev,docs]'
+	build/constraints/bin/python -m pip freeze --exclude-editable > build/constraints.txt
+	(sed -n '/^#/p' constraints.txt; cat build/constraints.txt) > build/constraints.new
+	mv build/constraints.new constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist
+
+# --- the virtual environment; a stamp file says what is in it, so nothing is installed twice ------------------------------
+
+.PHONY: check-python
+check-python:
+	@test -n "$(PYTHON)" || { echo "error: no Python found. Install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=/path/to/python3.12" >&2; exit 2; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+		echo "error: $(PYTHON) is $$("$(PYTHON)" --version 2>&1); pipekit needs Python 3.11 to 3.13. Name one: make PYTHON=/path/to/python3.12" >&2; exit 2; }
+
+$(VENV)/.python: | check-python
+	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "error: $(PYTHON) can't make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
+	@touch $@
+
+$(VENV)/.package: pyproject.toml constraints.txt | $(VENV)/.python
+	@echo "Installing pipekit and its dependencies into $(VENV) (about 2 GB; once) ..."
+	@$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.package
+	@$(INSTALL) --editable '.[test]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.package
+	@$(INSTALL) --editable '.[test,dev]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.package
+	@$(INSTALL) --editable '.[test,docs]'
+	@touch $@
+
+$(VENV)/.plugins: $(VENV)/.test $(wildcard plugins/*/pyproject.toml)
+	@$(INSTALL) $(foreach plugin,$(wildcard plugins/*/pyproject.toml),--editable './$(patsubst %/,%,$(dir $(plugin)))[test]')
+	@touch $@

@@ -1,0 +1,256 @@
+"""Rows: samples as JSON lines. How they are written, sorted without filling memory, located, and hashed.
+
+A row is a compact JSON object with sorted keys; values that are the default are left out. Two things about a row matter:
+
+* its *content*: id, sha256, label, split, targets, extra. This is what keys and digests are made of;
+* its *location*: the paths of the image and the mask. They are kept in a form that survives moving the project, see
+  :class:`Locations`, and are in no key and no digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TextIO
+
+from pipekit.contract import NO_TARGETS, Box, Failure, Keypoint, Sample, Targets
+from pipekit.errors import UserError
+
+SPILL_ROWS = 50_000
+"""Rows sorted in memory before they go to disk: about 25 MB of JSON."""
+
+Row = dict[str, Any]
+
+
+def dumps(value: Any) -> str:
+    """Canonical JSON on one line: the same value gives the same text everywhere."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(*parts: str) -> str:
+    """SHA-256 over texts, each with its length, as hex."""
+    found = hashlib.sha256()
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass")
+        found.update(f"{len(data)}:".encode())
+        found.update(data)
+    return found.hexdigest()
+
+
+# --- samples and rows ----------------------------------------------------------------------------------------------------
+
+
+def to_row(sample: Sample) -> Row:
+    row: Row = {"id": sample.id, "image": sample.image}
+    if sample.sha256:
+        row["sha256"] = sample.sha256
+    if sample.label is not None:
+        row["label"] = sample.label
+    if sample.split:
+        row["split"] = sample.split
+    if sample.targets != NO_TARGETS:
+        row["targets"] = _targets_to_plain(sample.targets)
+    if sample.extra:
+        row["extra"] = dict(sample.extra)
+    return row
+
+
+def _targets_to_plain(targets: Targets) -> Row:
+    plain: Row = {}
+    if targets.mask:
+        plain["mask"] = targets.mask
+        plain["mask_sha256"] = targets.mask_sha256
+    if targets.boxes:
+        plain["boxes"] = [[b.x_min, b.y_min, b.x_max, b.y_max, b.label] for b in targets.boxes]
+    if targets.keypoints:
+        plain["keypoints"] = [[k.x, k.y, k.label, k.visible] for k in targets.keypoints]
+    return plain
+
+
+def from_row(row: Mapping[str, Any]) -> Sample:
+    targets = NO_TARGETS
+    if plain := row.get("targets"):
+        targets = Targets(
+            plain.get("mask", ""),
+            plain.get("mask_sha256", ""),
+            tuple(Box(*box) for box in plain.get("boxes", ())),
+            tuple(Keypoint(*point) for point in plain.get("keypoints", ())),
+        )
+    return Sample(
+        row["id"],
+        row["image"],
+        row.get("sha256", ""),
+        row.get("label"),
+        row.get("split", ""),
+        targets,
+        row.get("extra", {}),
+    )
+
+
+def content(row: Mapping[str, Any]) -> str:
+    """The row as text without its location: what identity is made of."""
+    kept = {name: value for name, value in row.items() if name != "image"}
+    if "mask" in kept.get("targets", ()):
+        kept["targets"] = {name: value for name, value in kept["targets"].items() if name != "mask"}
+    return dumps(kept)
+
+
+class Locations:
+    """Paths in rows: below the store as ``@store/…``, below the project as ``@project/…``, elsewhere absolute.
+
+    ``moved`` maps the folder that a cached import was made from to where the same content lies now, so that a dataset that
+    was moved is found again without running anything.
+    """
+
+    def __init__(self, store: Path, project: Path) -> None:
+        self._roots = [("@store/", f"{store}{os.sep}"), ("@project/", f"{project}{os.sep}")]
+        self.moved: dict[str, str] = {}
+
+    def pack(self, path: str) -> str:
+        for token, root in self._roots:
+            if path.startswith(root):
+                return token + path[len(root) :].replace(os.sep, "/")
+        return path
+
+    def unpack(self, packed: str) -> str:
+        path = packed
+        for token, root in self._roots:
+            if packed.startswith(token):
+                path = root + packed[len(token) :]
+                break
+        for old, new in self.moved.items():
+            if path.startswith(old + os.sep) or path == old:
+                return new + path[len(old) :]
+        return path
+
+    def pack_row(self, row: Row) -> Row:
+        return self._relocate(row, self.pack)
+
+    def unpack_row(self, row: Row) -> Row:
+        return self._relocate(row, self.unpack)
+
+    @staticmethod
+    def _relocate(row: Row, place: Any) -> Row:
+        if "image" in row:
+            row = {**row, "image": place(row["image"])}
+        if "mask" in row.get("targets", ()):
+            row = {**row, "targets": {**row["targets"], "mask": place(row["targets"]["mask"])}}
+        return row
+
+
+# --- files of rows -------------------------------------------------------------------------------------------------------
+
+
+def read_lines(path: Path) -> Iterator[Row]:
+    """The rows of a JSON-lines file, one at a time."""
+    with path.open(encoding="utf-8", errors="surrogatepass") as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+class Sorter:
+    """Sorts (key, text) pairs of any number in flat memory: sorted runs on disk, then a merge.
+
+    Keys must not contain tabs or newlines once encoded; they are written as JSON strings, so any text will do.
+    """
+
+    def __init__(self, folder: Path, spill: int = SPILL_ROWS) -> None:
+        self._folder = folder
+        self._spill = spill
+        self._pairs: list[tuple[str, str]] = []
+        self._runs: list[Path] = []
+
+    def add(self, key: str, text: str) -> None:
+        self._pairs.append((key, text))
+        if len(self._pairs) >= self._spill:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._pairs.sort()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=self._folder, suffix=".run")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogatepass") as run:
+            run.writelines(f"{json.dumps(key)}\t{text}\n" for key, text in self._pairs)
+        self._runs.append(Path(name))
+        self._pairs = []
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        """The pairs in order of their keys (then texts). The runs on disk are removed at the end."""
+        self._pairs.sort()
+        if not self._runs:
+            yield from self._pairs
+            return
+        with ExitStack() as stack:
+            files = [stack.enter_context(run.open(encoding="utf-8", errors="surrogatepass")) for run in self._runs]
+            try:
+                yield from heapq.merge(self._pairs, *(self._pairs_of(file) for file in files))
+            finally:
+                for run in self._runs:
+                    run.unlink(missing_ok=True)
+
+    @staticmethod
+    def _pairs_of(file: TextIO) -> Iterator[tuple[str, str]]:
+        for line in file:
+            key, _, text = line.rstrip("\n").partition("\t")
+            yield json.loads(key), text
+
+
+class Tally:
+    """What a dataset's ``meta`` says: how many, which classes, counts per split and class."""
+
+    def __init__(self) -> None:
+        self.num_samples = 0
+        self.counts: dict[str, dict[str, int]] = {}
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        self.num_samples += 1
+        of_split = self.counts.setdefault(row.get("split", ""), {})
+        label = row.get("label")
+        if label is not None:
+            of_split[label] = of_split.get(label, 0) + 1
+
+    def meta(self) -> dict[str, Any]:
+        classes = sorted({label for of_split in self.counts.values() for label in of_split})
+        return {
+            "num_samples": self.num_samples,
+            "classes": classes,
+            "counts": {split: dict(sorted(of.items())) for split, of in sorted(self.counts.items())},
+        }
+
+
+def write_index(
+    folder: Path, rows: Iterable[Row], failed: Iterable[Failure], locations: Locations, scratch: Path
+) -> tuple[str, dict[str, Any]]:
+    """Write ``rows.jsonl`` and ``failed.jsonl``, sorted by id, into ``folder``.
+
+    Returns:
+        the digest of the contents (the same for any order in which rows came) and the ``meta`` of the dataset.
+
+    Raises:
+        UserError: two rows have the same id.
+    """
+    sorter, tally, hashed = Sorter(scratch), Tally(), hashlib.sha256()
+    for row in rows:
+        sorter.add(row["id"], dumps(locations.pack_row(row)))
+    previous = None
+    with (folder / "rows.jsonl").open("w", encoding="utf-8", errors="surrogatepass") as out:
+        for identity, text in sorter:
+            if identity == previous:
+                raise UserError(f"two samples have the id {identity!r}", "Ids must be unique within a dataset.")
+            previous = identity
+            row = json.loads(text)
+            tally.add(row)
+            hashed.update(content(row).encode("utf-8", "surrogatepass") + b"\n")
+            out.write(text + "\n")
+    listed = {(f.id, f.reason): f for f in failed}
+    with (folder / "failed.jsonl").open("w", encoding="utf-8", errors="surrogatepass") as out:
+        for failure in (listed[name] for name in sorted(listed)):
+            hashed.update(dumps([failure.id, failure.reason]).encode("utf-8", "surrogatepass") + b"\n")
+            out.write(dumps({"id": failure.id, "reason": failure.reason, "image": locations.pack(failure.image)}) + "\n")
+    return hashed.hexdigest(), {**tally.meta(), "num_failed": len(listed)}

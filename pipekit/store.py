@@ -1,0 +1,336 @@
+"""The store: what was made, in folders named by what it was made from.
+
+::
+
+    .pipekit/
+      shards/ab/<key>/       rows.jsonl and the files of one shard
+      artifacts/ab/<key>/    manifest.json and the files (or rows.jsonl) of one stage run
+      work/<key>/            checkpoints of a stage that is not done
+      tmp/                   what is being made; a folder moves to its place in one rename, whole or not at all
+      hashes.sqlite          the hash of every file seen, by (path, size, mtime, inode)
+
+Nothing is locked. Two processes that make the same thing make the same bytes; the first rename wins and the other's work is
+dropped. A folder that exists is done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipekit.errors import UserError
+
+OUTPUT_MARK = ".pipekit-output"
+"""A folder with this file is our own output and is never read as input (a pipeline may lie inside its image folder)."""
+
+SETTLED_S = 0.05
+"""A file younger than this could still change within one tick of the file system's clock: its hash is not remembered."""
+
+
+class Store:
+    """The folder ``.pipekit`` of a project.
+
+    Args:
+        root: the folder; made when something is first written.
+
+    Raises:
+        UserError: on writing, where the disk is full or the folder can't be written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(os.path.abspath(root))
+        self._hashes: HashMemory | None = None
+
+    @property
+    def hashes(self) -> HashMemory:
+        if self._hashes is None:
+            self._ensure(self.root)
+            self._hashes = HashMemory(self.root / "hashes.sqlite")
+        return self._hashes
+
+    def shard_dir(self, key: str) -> Path:
+        return self.root / "shards" / key[:2] / key
+
+    def artifact_dir(self, key: str) -> Path:
+        return self.root / "artifacts" / key[:2] / key
+
+    def work_dir(self, key: str) -> Path:
+        return self._ensure(self.root / "work" / key)
+
+    def has_shard(self, key: str) -> bool:
+        return (self.shard_dir(key) / "rows.jsonl").is_file()
+
+    def manifest(self, key: str) -> dict[str, Any] | None:
+        """What a finished stage run says of itself, or None. A run whose shards were deleted by hand is not finished."""
+        path = self.artifact_dir(key) / "manifest.json"
+        try:
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+            return None
+        return found if all(self.has_shard(shard) for shard in found.get("shards", ())) else None
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """An empty folder for something in the making. What is still in it at the end is removed."""
+        folder = self._ensure(self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex[:12]}")
+        try:
+            yield folder
+        except OSError as error:
+            raise translate_os_error(error, self.root) from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def commit(self, folder: Path, place: Path, proof: str) -> bool:
+        """Move a finished folder to its place in one step.
+
+        Args:
+            proof: the file that says the folder is whole.
+
+        Returns:
+            False when another process was first; its result, which is the same, stays.
+        """
+        self._ensure(place.parent)
+        for _ in range(3):
+            try:
+                folder.rename(place)
+                return True
+            except OSError as error:
+                if (place / proof).is_file():
+                    return False
+                if not place.exists():
+                    raise translate_os_error(error, place) from error
+                shutil.rmtree(place, ignore_errors=True)  # damaged by hand: its proof is gone
+        raise UserError(f"can't write {place}", "Is another program holding it? Remove the folder and run again.")
+
+    def discard(self, key: str) -> None:
+        """Forget a stage run and its shards (``--again``): they move aside in one step before they are removed."""
+        manifest = self.manifest(key) or {}
+        for place in [self.artifact_dir(key), *(self.shard_dir(shard) for shard in manifest.get("shards", ()))]:
+            self.remove(place)
+        shutil.rmtree(self.root / "work" / key, ignore_errors=True)
+
+    def remove(self, place: Path) -> None:
+        if place.exists():
+            aside = self._ensure(self.root / "tmp") / f"gone-{uuid.uuid4().hex[:12]}"
+            with contextlib.suppress(FileNotFoundError):
+                place.rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def _ensure(self, folder: Path) -> Path:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise translate_os_error(error, folder) from error
+        return folder
+
+
+def translate_os_error(error: OSError, place: Path) -> UserError:
+    """A full disk, a read-only folder and the like, in words."""
+    import errno
+
+    hints = {
+        errno.ENOSPC: f"The disk that holds {place} is full. `pipekit gc` frees what no recent run uses.",
+        errno.EROFS: f"{place} is on a read-only file system. Choose another place with PIPEKIT_STORE.",
+        errno.EACCES: f"You may not write {place}. Choose another place with PIPEKIT_STORE.",
+        errno.EPERM: f"You may not write {place}. Choose another place with PIPEKIT_STORE.",
+        errno.EDQUOT: f"Your disk quota on {place} is used up. `pipekit gc` frees what no recent run uses.",
+    }
+    name = f": {error.filename}" if error.filename else ""
+    return UserError(f"{error.strerror or error}{name}", hints.get(error.errno or 0, ""))
+
+
+# --- hashes of files -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """A file of a tree: its path below the root (with ``/``), where it lies, and its SHA-256 ("" if unreadable)."""
+
+    name: str
+    path: str
+    sha256: str
+
+
+def hash_file(path: str | os.PathLike[str]) -> str:
+    with open(path, "rb") as file:  # noqa: PTH123 (a str of any encoding must open)
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class HashMemory:
+    """SHA-256 of files, remembered by (path, size, mtime, inode): an unchanged tree is only ``stat``-ed.
+
+    One SQLite file, safe for several processes. 60,000 unchanged files take under a second.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=OFF")  # a lost memory costs a second hashing, nothing else
+        self._db.execute(
+            "CREATE TABLE IF NOT EXISTS files (dir TEXT, name TEXT, size INT, mtime_ns INT, inode INT, sha256 TEXT, "
+            "PRIMARY KEY (dir, name)) WITHOUT ROWID"
+        )
+
+    def file(self, path: str | os.PathLike[str]) -> str:
+        """The hash of one file. Raises OSError where it can't be read."""
+        folder, name = os.path.split(os.path.abspath(path))
+        known = self._folder(folder, (name,))
+        found, fresh = self._hash(os.path.join(folder, name), known.get(_text(name)))  # noqa: PTH118
+        if fresh:
+            self._remember(folder, [(name, *fresh)])
+        return found
+
+    def tree(self, root: Path) -> Iterator[FileEntry]:
+        """Every file below ``root`` in a fixed order, folder by folder. Hidden files and our own output are passed over."""
+        for folder, names in walk(root):
+            known = self._folder(folder)
+            news: list[tuple[Any, ...]] = []
+            below = os.path.relpath(folder, root)
+            prefix = "" if below == "." else below.replace(os.sep, "/") + "/"
+            for name in names:
+                path = os.path.join(folder, name)  # noqa: PTH118
+                try:
+                    found, fresh = self._hash(path, known.get(_text(name)))
+                except OSError:
+                    found, fresh = "", None
+                if fresh:
+                    news.append((name, *fresh))
+                    if len(news) >= 1000:
+                        self._remember(folder, news)
+                        news = []
+                yield FileEntry(prefix + name, path, found)
+            self._remember(folder, news)
+
+    def content(self, path: Path) -> str:
+        """The digest of a file, or of a folder: names below it and the hash of each file."""
+        if not path.is_dir():
+            try:
+                return self.file(path)
+            except OSError as error:
+                raise UserError(f"can't read {path}: {error.strerror}", "Check its permissions.") from error
+        hashed = hashlib.sha256()
+        for entry in self.tree(path):
+            hashed.update(f"{entry.name}\0{entry.sha256}\n".encode("utf-8", "surrogatepass"))
+        return hashed.hexdigest()
+
+    def _folder(self, folder: str, only: Iterable[str] | None = None) -> dict[str, tuple[int, int, int, str]]:
+        query = "SELECT name, size, mtime_ns, inode, sha256 FROM files WHERE dir = ?"
+        values: tuple[str, ...] = (_text(folder),)
+        if only is not None:
+            query += " AND name = ?"
+            values += tuple(_text(name) for name in only)
+        return {row[0]: row[1:] for row in self._db.execute(query, values)}
+
+    @staticmethod
+    def _hash(path: str, known: tuple[int, int, int, str] | None) -> tuple[str, tuple[int, int, int, str] | None]:
+        """The hash, and what to remember where it is new."""
+        stat = os.stat(path)  # noqa: PTH116
+        state = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        if known and known[:3] == state:
+            return known[3], None
+        found = hash_file(path)
+        settled = time.time_ns() - stat.st_mtime_ns > SETTLED_S * 1e9
+        return found, (*state, found) if settled else None
+
+    def _remember(self, folder: str, rows: list[tuple[Any, ...]]) -> None:
+        if rows:
+            place = _text(folder)
+            self._db.execute("BEGIN")
+            self._db.executemany(
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)",
+                [(place, _text(row[0]), *row[1:]) for row in rows],
+            )
+            self._db.execute("COMMIT")
+
+
+def _text(name: str) -> str:
+    """A file name as valid text: names that are not UTF-8 are kept in an escaped form."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """Folders below ``root`` (itself too) with the names of their files, sorted.
+
+    Links are followed, each real folder once, so a loop of links ends. Hidden entries and our own output are passed over.
+    """
+    seen: set[tuple[int, int]] = set()
+    stack = [str(root)]
+    while stack:
+        folder = stack.pop()
+        try:
+            stat = os.stat(folder)  # noqa: PTH116
+            if (stat.st_dev, stat.st_ino) in seen:
+                continue
+            seen.add((stat.st_dev, stat.st_ino))
+            with os.scandir(folder) as scan:
+                entries = sorted(scan, key=lambda entry: entry.name)
+        except OSError:
+            continue
+        if any(entry.name == OUTPUT_MARK for entry in entries):
+            continue
+        shown = [entry for entry in entries if not entry.name.startswith(".")]
+        folders = [entry.path for entry in shown if entry.is_dir()]
+        yield folder, [entry.name for entry in shown if not entry.is_dir()]
+        stack.extend(reversed(folders))
+
+
+# --- garbage -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """What ``gc`` would free: folders and their size (hard links to files still shown under ``runs/`` are counted too)."""
+
+    folders: tuple[Path, ...]
+    num_files: int
+    size_bytes: int
+
+
+TMP_KEPT_S = 24 * 3600
+"""Scratch folders of a process that may still be alive are left alone for a day."""
+
+
+def find_garbage(store: Store, keep: Iterable[str]) -> Garbage:
+    """Everything in the store that no key in ``keep`` (keys of stage runs) needs."""
+    wanted_artifacts = set(keep)
+    manifests: list[Mapping[str, Any]] = [m for key in sorted(wanted_artifacts) if (m := store.manifest(key))]
+    wanted_shards = {shard for manifest in manifests for shard in (*manifest.get("shards", ()), *manifest.get("uses", ()))}
+    folders = [path for path in _children(store.root / "artifacts", 2) if path.name not in wanted_artifacts]
+    folders += [path for path in _children(store.root / "shards", 2) if path.name not in wanted_shards]
+    folders += [path for path in _children(store.root / "work", 1) if store.manifest(path.name)]
+    now = time.time()
+    folders += [path for path in _children(store.root / "tmp", 1) if _is_abandoned(path, now)]
+    num_files = size = 0
+    for folder in folders:
+        for path in folder.rglob("*"):
+            if path.is_file():
+                num_files += 1
+                size += path.stat().st_size
+    return Garbage(tuple(folders), num_files, size)
+
+
+def _is_abandoned(path: Path, now: float) -> bool:
+    """Whether the process that made a scratch folder is gone."""
+    pid = path.name.partition("-")[0]
+    if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
+        return True
+    return now - path.stat().st_mtime > TMP_KEPT_S
+
+
+def _children(folder: Path, depth: int) -> Iterator[Path]:
+    if folder.is_dir():
+        for child in sorted(folder.iterdir()):
+            if depth == 1:
+                yield child
+            else:
+                yield from _children(child, depth - 1)
