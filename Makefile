@@ -7,7 +7,9 @@
 # Each target makes the virtual environment that it needs. The only requirement is a Python from 3.11 to 3.13;
 # name one with PYTHON=... where several are installed.
 
-PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name) 2>/dev/null)))
+# The first that runs: a version manager may have a python3.12 on the path that only says how to get it.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	"$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && command -v "$$name" && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -66,9 +68,8 @@ clean:
 
 .PHONY: check-python
 check-python:
-	@test -n "$(PYTHON)" || { echo "error: no Python found. Install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=/path/to/python3.12" >&2; exit 2; }
-	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
-		echo "error: $(PYTHON) is $$("$(PYTHON)" --version 2>&1); pipekit needs Python 3.11 to 3.13. Name one: make PYTHON=/path/to/python3.12" >&2; exit 2; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { \
+		echo "error: '$(PYTHON)' is not a Python from 3.11 to 3.13. Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 2; }
 
 $(VENV)/.python: | check-python
 	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); \
