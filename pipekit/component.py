@@ -1,0 +1,126 @@
+"""A component: something with a name that is imported on first use."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from pipekit.contract import Params, StageContract, params_type_of
+from pipekit.errors import PluginError, UserError
+
+LOADING = RLock()
+"""Held while modules of plugins are imported."""
+
+
+@dataclass(eq=False)
+class Component:
+    """Something with a name: what ``register("alexnet", "my_plugin.alexnet:build")`` leaves behind.
+
+    Attributes:
+        target: ``"module:attribute"``, ``"module"`` or the object itself.
+        version: what its author raises when its output changes.
+        plugin: the name of the plugin that brings it.
+        source_digest: the hash of the plugin's one file, for a plugin that is a file: editing it counts as a new version.
+    """
+
+    kind: str
+    name: str
+    target: Any
+    summary: str = ""
+    version: int = 1
+    plugin: str = ""
+    source_digest: str = ""
+    _loaded: Any = field(default=None, repr=False)
+
+    def load(self) -> Any:
+        """The component itself; its module is imported on the first call.
+
+        Raises:
+            PluginError: it can't be imported.
+        """
+        if self._loaded is None:
+            with LOADING:
+                if self._loaded is None:
+                    self._loaded = self._import()
+        return self._loaded
+
+    def _import(self) -> Any:
+        if not isinstance(self.target, str):
+            return self.target
+        try:
+            return import_target(self.target)
+        except UserError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"{self.kind} {self.name!r} of plugin {self.plugin!r} can't be loaded from {self.target!r}: {describe(error)}",
+                "Is something that it needs not installed? `pipekit doctor` tells." if isinstance(error, ImportError) else "",
+            ) from error
+
+    def params_type(self) -> type[Params]:
+        return params_type_of(self.load())
+
+    def contract(self) -> StageContract:
+        """A stage's signature.
+
+        Raises:
+            PluginError: the component is not under ``@stage`` or ``@sample_stage``.
+        """
+        found = getattr(self.load(), "__pipekit_stage__", None)
+        if not isinstance(found, StageContract):
+            raise PluginError(f"stage {self.name!r} of plugin {self.plugin!r} lacks @pipekit.stage or @pipekit.sample_stage")
+        return found
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Distributions whose version changes the output."""
+        loaded = self.load()
+        contract = getattr(loaded, "__pipekit_stage__", None)
+        own = tuple(getattr(loaded, "__pipekit_libraries__", ()))
+        return (*(contract.libraries if contract else ()), *own)
+
+    def identity(self) -> list[Any]:
+        """What stands for the component in a cache key."""
+        return [self.kind, self.name, self.version, *([self.source_digest] if self.source_digest else [])]
+
+
+@dataclass(eq=False)
+class AdaptedComponent(Component):
+    """A stage made from an importer or exporter."""
+
+    original: Component = field(default=None, repr=False)  # type: ignore[assignment]
+
+    def _import(self) -> Any:
+        return import_target(self.target)(self.original)
+
+    def identity(self) -> list[Any]:
+        return ["stage", self.name, self.version, *([self.source_digest] if self.source_digest else [])]
+
+
+def import_target(target: str) -> Any:
+    """The object that ``"module:attribute"`` or ``"module"`` names."""
+    module, _, attribute = target.partition(":")
+    found: Any = importlib.import_module(module)
+    for step in attribute.split(".") if attribute else ():
+        found = getattr(found, step)
+    return found
+
+
+def first_line(found: Any) -> str:
+    return (getattr(found, "__doc__", None) or "").strip().partition("\n")[0].rstrip(".")
+
+
+def describe(error: BaseException) -> str:
+    """An exception on one line, with the last place in the plugin's own code."""
+    import traceback
+
+    if isinstance(error, SyntaxError):
+        return f"SyntaxError: {error.msg} (line {error.lineno})"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+    own = [frame for frame in frames if f"pipekit{os.sep}registry.py" not in frame.filename]
+    place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}{place}"

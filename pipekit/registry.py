@@ -1,0 +1,399 @@
+"""The registry: which components there are, who brings them, and what is broken.
+
+Names are registered, code is imported on use. Every plugin, the built-in one too, is loaded on its own: one that fails is a
+line in ``pipekit plugins`` and nothing more. This module and :mod:`pipekit.hookspecs` are the only ones that know pluggy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import pluggy
+
+from pipekit import hookspecs
+from pipekit.component import LOADING, AdaptedComponent, Component, describe, first_line, import_target
+from pipekit.contract import Params
+from pipekit.errors import PluginError, UserError, did_you_mean
+from pipekit.params import problems_of
+
+GROUP = "pipekit"
+"""The entry-point group in which installed plugins are found."""
+
+KINDS: Mapping[str, str] = {
+    "stage": "register_stages",
+    "op": "register_ops",
+    "recipe": "register_recipes",
+    "model": "register_models",
+    "importer": "register_importers",
+    "exporter": "register_exporters",
+    "detector": "register_detectors",
+    "check": "register_checks",
+    "report_section": "register_report_sections",
+    "executor": "register_executors",
+}
+"""The kinds of components, and the hook that registers each."""
+
+ADAPTED = {
+    "importer": ("import.", "pipekit.adapters:import_stage"),
+    "exporter": ("export.", "pipekit.adapters:export_stage"),
+}
+"""Kinds whose components are stages too, under a prefix, and what makes the stage."""
+
+P = TypeVar("P", bound=Params)
+
+# --- plugins -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PluginRecord:
+    """A plugin, loaded or not.
+
+    Attributes:
+        source: ``built in``, ``my-plugin 1.2`` (a distribution) or the path of a file.
+        api: the API version that it asks for, or None.
+        status: ``ok``, ``broken`` or ``disabled``.
+        reason: why it is not ok.
+        seconds: what loading it took.
+        components: (kind, name) of all that it registered.
+    """
+
+    name: str
+    source: str
+    version: str = ""
+    api: int | None = None
+    status: str = "ok"
+    reason: str = ""
+    seconds: float = 0.0
+    components: tuple[tuple[str, str], ...] = ()
+
+
+class Registry:
+    """All components and plugins. Made by :func:`load_registry`."""
+
+    def __init__(self) -> None:
+        self.plugins: list[PluginRecord] = []
+        self.asked: tuple[str, ...] = ()
+        self.disabled: tuple[str, ...] = ()
+        self._components: dict[tuple[str, str], Component] = {}
+        self._manager = pluggy.PluginManager("pipekit")
+        self._manager.add_hookspecs(hookspecs)
+        self._observers: list[Any] = []
+        if os.environ.get("PIPEKIT_TRACE"):
+            self._manager.trace.root.setwriter(sys.stderr.write)
+            self._manager.enable_tracing()
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return tuple(KINDS)
+
+    @property
+    def hook(self) -> Any:
+        """The observers' hooks: ``registry.hook.before_stage(run=…, stage=…)``."""
+        return self._manager.hook
+
+    def observers(self, hook: str) -> Iterator[tuple[str, Callable[..., Any]]]:
+        """Each plugin's implementation of an observer hook, by plugin name, so that one that fails does not stop the next."""
+        for impl in getattr(self._manager.hook, hook).get_hookimpls():
+            names = impl.argnames
+
+            def call(impl: Any = impl, names: Any = names, **values: Any) -> Any:
+                return impl.function(*(values[name] for name in names))
+
+            yield impl.plugin_name, call
+
+    # --- looking up ---
+
+    def get(self, kind: str, name: str) -> Component:
+        """The component of that kind and name.
+
+        Raises:
+            UserError: there is none; with the nearest name, and what is broken, in the hint.
+        """
+        found = self._components.get((kind, name)) or self._from_wildcard(kind, name)
+        if found is not None:
+            return found
+        if kind not in KINDS:
+            raise UserError(
+                f"no kind of component called {kind!r}", did_you_mean(kind, list(KINDS)) or f"There are: {', '.join(KINDS)}"
+            )
+        known = [component.name for component in self.components(kind)]
+        near = did_you_mean(name, known) or did_you_mean(name.rpartition(".")[2], known)
+        broken = [record.name for record in self.plugins if record.status == "broken"]
+        lost = f" Plugin {broken[0]!r} could not be loaded: `pipekit plugins`." if broken and not near else ""
+        raise UserError(
+            f"no {kind.replace('_', ' ')} called {name!r}", f"{near}{lost} List them: pipekit components {kind}".strip()
+        )
+
+    def _from_wildcard(self, kind: str, name: str) -> Component | None:
+        prefix, dot, rest = name.partition(".")
+        family = self._components.get((kind, f"{prefix}.*")) if dot and rest != "*" else None
+        if family is None:
+            return None
+        found = family.load()(rest)
+        component = Component(kind, name, found, first_line(found), family.version, family.plugin, family.source_digest)
+        self._components[kind, name] = component
+        return component
+
+    def components(self, kind: str, wildcards: bool = False) -> list[Component]:
+        """All components of a kind, by name.
+
+        Args:
+            wildcards: list the members of families (``albu.*``) one by one; this imports what they come from.
+        """
+        found = {name: component for (of, name), component in self._components.items() if of == kind}
+        if wildcards:
+            for family in [name for name in found if name.endswith(".*")]:
+                names = import_target(str(found.pop(family).target).partition(":")[0] + ":names")
+                found |= {f"{family[:-1]}{rest}": self.get(kind, f"{family[:-1]}{rest}") for rest in names()}
+        return [found[name] for name in sorted(found)]
+
+    def __iter__(self) -> Iterator[Component]:
+        for kind in KINDS:
+            yield from self.components(kind)
+
+    # --- checking parameters ---
+
+    def problems(
+        self, params_type: type[P], values: Mapping[str, Any], base_dir: Path | None = None
+    ) -> tuple[P | None, list[tuple[tuple[str | int, ...], str, str]]]:
+        """The checked parameters, or None and every problem as (place, message, hint)."""
+        from pydantic import ValidationError
+
+        context = {"registry": self, "base_dir": base_dir or Path.cwd()}
+        try:
+            return params_type.model_validate(dict(values), context=context), []
+        except ValidationError as error:
+            return None, list(problems_of(error, params_type))
+
+    def check(self, params_type: type[P], values: Mapping[str, Any], base_dir: Path | None = None) -> P:
+        """The checked parameters; nested components are resolved.
+
+        Raises:
+            UserError: with all the problems in its message.
+        """
+        params, problems = self.problems(params_type, values, base_dir)
+        if params is None:
+            lines = [f"{place_text(place)}: {message}" if place else message for place, message, _ in problems]
+            raise UserError("; ".join(lines), next((hint for *_, hint in problems if hint), ""))
+        return params
+
+    # --- loading ---
+
+    def add(
+        self, plugin: Any, name: str, source: str, version: str = "", digest: str = "", started: float | None = None
+    ) -> None:
+        """Take in a plugin: a module or object with hook implementations. It is taken whole or not at all."""
+        started = time.perf_counter() if started is None else started
+        api = getattr(plugin, "PIPEKIT_API", None)
+        try:
+            found = self._collect(plugin, name, api, digest)
+        except Exception as error:
+            if self._manager.is_registered(plugin):
+                self._manager.unregister(plugin)
+            reason = error.message if isinstance(error, PluginError) else describe(error)
+            self.note(name, source, "broken", reason, version, api, started)
+            return
+        self._components |= {(component.kind, component.name): component for component in found}
+        components = tuple((component.kind, component.name) for component in found)
+        seconds = time.perf_counter() - started
+        self.plugins.append(PluginRecord(name, source, version, api, seconds=seconds, components=components))
+
+    def note(
+        self, name: str, source: str, status: str, reason: str, version: str = "", api: int | None = None, started: float = 0.0
+    ) -> None:
+        """Keep a record of a plugin that is not in use."""
+        seconds = time.perf_counter() - started if started else 0.0
+        self.plugins.append(PluginRecord(name, source, version, api, status, reason, seconds))
+
+    def _collect(self, plugin: Any, name: str, api: int | None, digest: str) -> list[Component]:
+        if api is not None and api > hookspecs.API_VERSION:
+            raise PluginError(
+                f"it needs pipekit's plugin API {api}, and this pipekit has {hookspecs.API_VERSION}; a newer pipekit is needed"
+            )
+        _check_hook_names(plugin)
+        self._manager.register(plugin, name)
+        self._manager.check_pending()
+        found: dict[tuple[str, str], Component] = {}
+        for kind, hook in KINDS.items():
+            for impl in getattr(self._manager.hook, hook).get_hookimpls():
+                if impl.plugin is plugin:
+                    register = _Register(self._components, found, kind, name, digest)
+                    impl.function(*(register for _ in impl.argnames))
+        return list(found.values())
+
+
+class _Register:
+    """What a registering hook is given, for one plugin and kind."""
+
+    def __init__(
+        self,
+        taken: Mapping[tuple[str, str], Component],
+        found: dict[tuple[str, str], Component],
+        kind: str,
+        plugin: str,
+        digest: str,
+    ) -> None:
+        self._taken, self._found, self._kind, self._plugin, self._digest = taken, found, kind, plugin, digest
+
+    def __call__(self, name: str, target: Any, *, summary: str = "", version: int = 1) -> None:
+        if not isinstance(name, str) or not name or any(character in name for character in " /\\\t\n"):
+            raise PluginError(f"it registers {name!r}: a name is a word without spaces or slashes")
+        if target is None or (isinstance(target, str) and not target):
+            raise PluginError(f"it registers {self._kind} {name!r} without a target")
+        summary = summary or ("" if isinstance(target, str) else first_line(target))
+        component = Component(self._kind, name, target, summary, version, self._plugin, self._digest)
+        self._take(component)
+        if self._kind in ADAPTED:
+            prefix, adapter = ADAPTED[self._kind]
+            self._take(
+                AdaptedComponent(
+                    "stage", prefix + name, adapter, summary, version, self._plugin, self._digest, original=component
+                )
+            )
+
+    def _take(self, component: Component) -> None:
+        place = (component.kind, component.name)
+        other = self._taken.get(place) or self._found.get(place)
+        if other is not None:
+            raise PluginError(
+                f"{component.kind} {component.name!r} is claimed by plugin {self._plugin!r} and by plugin {other.plugin!r}; "
+                "one of them must choose another name"
+            )
+        self._found[place] = component
+
+
+def _check_hook_names(plugin: Any) -> None:
+    """A hook that is misspelt or not marked would be passed over in silence; here it is an error."""
+    known = [name for name, spec in vars(hookspecs).items() if hasattr(spec, "pipekit_spec")]
+    for name in dir(plugin):
+        found = getattr(plugin, name, None)
+        marked = getattr(found, "pipekit_impl", None)
+        if marked is not None and name not in known and not (isinstance(marked, dict) and marked.get("specname") in known):
+            raise PluginError(f"there is no hook called {name!r}. {did_you_mean(name, known)}".rstrip())
+        if marked is None and name in known and callable(found) and not hasattr(found, "pipekit_spec"):
+            raise PluginError(f"{name!r} is not marked with @pipekit.hookimpl, so it would never be called")
+        if marked is None and name.startswith("register_") and name not in known and callable(found):
+            near = did_you_mean(name, known)
+            if near and getattr(found, "__module__", None) == getattr(plugin, "__name__", None):
+                raise PluginError(f"there is no hook called {name!r}. {near}")
+
+
+def load_registry(
+    plugins: Sequence[str] = (), base_dir: Path | None = None, disabled: Sequence[str] = (), installed: bool = True
+) -> Registry:
+    """Load every plugin: the built-in one, installed ones, those in ``PIPEKIT_PLUGINS``, then ``plugins``.
+
+    Args:
+        plugins: files (``./my_ops.py``, relative to ``base_dir``) or module names.
+        disabled: names of plugins to leave out, besides those in ``PIPEKIT_DISABLE``.
+        installed: False for the built-in plugin alone, besides ``plugins``.
+    """
+    registry = Registry()
+    off = {*disabled, *_words(os.environ.get("PIPEKIT_DISABLE", ""))}
+    asked = [*_words(os.environ.get("PIPEKIT_PLUGINS", "")), *plugins]
+    registry.asked, registry.disabled = tuple(asked), tuple(sorted(off))
+    for point, distribution in _entry_points():
+        built_in = point.value.partition(":")[0] == "pipekit.builtin"
+        source = "built in" if built_in else f"{distribution.name} {distribution.version}" if distribution else point.value
+        version = distribution.version if distribution else ""
+        if not installed and not built_in:
+            continue
+        if point.name in off:
+            registry.note(point.name, source, "disabled", "disabled by PIPEKIT_DISABLE or --disable", version)
+            continue
+        started = time.perf_counter()
+        try:
+            plugin = point.load()
+        except Exception as error:
+            registry.note(point.name, source, "broken", describe(error), version, started=started)
+            continue
+        registry.add(plugin, point.name, source, version, started=started)
+    for name in dict.fromkeys(asked):
+        _load_asked(registry, name, base_dir or Path.cwd(), off)
+    return registry
+
+
+def _load_asked(registry: Registry, asked: str, base_dir: Path, off: set[str]) -> None:
+    """A plugin that was named: a file or a module."""
+    if not (asked.endswith(".py") or "/" in asked or os.sep in asked):
+        if asked in off:
+            registry.note(asked, asked, "disabled", "disabled by PIPEKIT_DISABLE or --disable")
+            return
+        started = time.perf_counter()
+        try:
+            module = importlib.import_module(asked)
+        except Exception as error:
+            registry.note(asked, asked, "broken", describe(error), started=started)
+            return
+        registry.add(module, asked, asked, str(getattr(module, "__version__", "")), started=started)
+        return
+    path = base_dir / Path(asked).expanduser()
+    name = path.stem
+    if name in off:
+        registry.note(name, str(path), "disabled", "disabled by PIPEKIT_DISABLE or --disable")
+        return
+    started = time.perf_counter()
+    try:
+        data = path.read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        module = _load_file(path, f"pipekit_plugin_{name}_{digest[:12]}")
+    except Exception as error:
+        registry.note(name, str(path), "broken", describe(error), started=started)
+        return
+    if any(record.name == name and record.status == "ok" for record in registry.plugins):
+        name = f"{name}.py"
+    registry.add(module, name, str(path), str(getattr(module, "__version__", "")), digest, started)
+
+
+def _load_file(path: Path, name: str) -> ModuleType:
+    """A module from a file, under a name made of its content, so that workers on any machine find the same one."""
+    with LOADING:
+        if name in sys.modules:
+            return sys.modules[name]
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{path} is not a Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        return module
+
+
+def _entry_points() -> Iterable[tuple[Any, Any]]:
+    """Entry points of the group with their distributions, the built-in plugin first, then by name."""
+    from importlib.metadata import entry_points
+
+    points = {(point.name, point.value): point for point in entry_points(group=GROUP)}
+    if not any(value.partition(":")[0] == "pipekit.builtin" for _, value in points):
+        raise PluginError("pipekit is not installed: its own entry point is missing", "Install it: pip install --editable .")
+    order = sorted(points.values(), key=lambda point: (point.value.partition(":")[0] != "pipekit.builtin", point.name))
+    return [(point, getattr(point, "dist", None)) for point in order]
+
+
+# --- words ---------------------------------------------------------------------------------------------------------------
+
+
+def place_text(place: Sequence[str | int]) -> str:
+    """``("augment", 2, "op")`` as ``augment[2].op``."""
+    text = ""
+    for step in place:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+    return text
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
