@@ -32,6 +32,7 @@ _HOME = {
     "Finding": "contract",
     "Keypoint": "contract",
     "Model": "contract",
+    "Picture": "contract",
     "Report": "contract",
     "RunInfo": "contract",
     "Sample": "contract",

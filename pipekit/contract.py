@@ -59,6 +59,7 @@ __all__ = [
     "Keypoint",
     "Model",
     "Params",
+    "Picture",
     "Report",
     "RunInfo",
     "Sample",
@@ -558,13 +559,32 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A thumbnail in a report: JPEG or PNG bytes, the words that stand for it, and what it can be filtered by.
+
+    ``tags`` are shown as menus above the pictures: ``{"true": "cat", "predicted": "dog"}``.
+    """
+
+    data: bytes
+    alt: str
+    caption: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Section:
-    """A part of the report. ``markdown`` is plain text with paragraphs, lists, emphasis and code; no HTML."""
+    """A part of the report. ``markdown`` is plain text with paragraphs, lists, emphasis and code; no HTML.
+
+    ``html`` is put below it as it is, for what neither words, tables, figures nor pictures can show: escape every name in it
+    (``markupsafe.escape``). The page runs no script but its own.
+    """
 
     title: str
     markdown: str = ""
     figures: tuple[Figure, ...] = ()
     tables: tuple[Table, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    html: str = ""
 
 
 @dataclass(frozen=True)
