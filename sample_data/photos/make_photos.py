@@ -17,7 +17,7 @@ SQUARE_PX = 40
 
 
 def chessboard() -> Image.Image:
-    """Eight by eight squares with a margin, drawn at four times the size and turned by 10 degrees, so that no edge is axis-aligned."""
+    """Eight by eight squares with a margin, drawn at four times the size and turned by 10 degrees: no edge is axis-aligned."""
     squares = np.indices((8, 8)).sum(axis=0) % 2 == 0
     board = np.kron(np.where(squares, 235, 25), np.ones((SQUARE_PX * 4, SQUARE_PX * 4))).astype(np.uint8)
     board = np.pad(board, SQUARE_PX * 4, constant_values=200)

@@ -1,0 +1,219 @@
+"""Who may import whom, and what may be imported at the top of a module.
+
+The layers are written here once, as a table. A new module must be given its place in it.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import pipekit
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "pipekit"
+
+BASE = {"errors", "params", "rng", "contract"}
+RUNTIME = BASE | {"hookspecs", "rows", "store", "registry", "pipeline"}
+
+LAYERS: dict[str, set[str]] = {
+    "__init__": BASE | {"hookspecs"},
+    "errors": set(),
+    "params": {"errors"},
+    "rng": set(),
+    "contract": {"errors", "params", "rng"},
+    "hookspecs": {"contract"},
+    "images": {"errors"},
+    "recipe": BASE | {"images"},
+    "rows": BASE | {"store"},
+    "store": {"errors"},
+    "registry": BASE | {"hookspecs"},
+    "pipeline": BASE | {"registry"},
+    "engine": RUNTIME,
+    "testing": RUNTIME | {"engine", "images"},
+    "builtin": BASE | {"hookspecs", "images", "recipe"},
+    "ui": {"errors"},
+    "cli": RUNTIME | {"engine", "ui"},
+}
+"""Module (or folder) of pipekit -> what it may import from pipekit, at the top, in a function or for types."""
+
+ONLY = {
+    "rich": {"ui"},
+    "typer": {"cli"},
+    "pluggy": {"registry", "hookspecs"},
+    "cv2": {"images", "recipe", "builtin"},
+    "simplejpeg": {"images"},
+    "albumentations": {"builtin"},
+}
+"""A library -> the only modules of pipekit that may import it."""
+
+HEAVY = {
+    "albumentations",
+    "joblib",
+    "keras",
+    "matplotlib",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "scipy",
+    "skimage",
+    "sklearn",
+    "tensorflow",
+    "torch",
+}
+"""Imported inside the functions that use them; never at the top of a module."""
+
+NUMERIC = {"numpy", "cv2", "simplejpeg", "PIL"}
+NUMERIC_AT_TOP = {"images", "recipe", "rng", "builtin"}
+"""Tenths of a second each, so they are at the top only of modules that are themselves imported on use."""
+
+
+@dataclass(frozen=True)
+class Import:
+    module: str
+    line: int
+    at_top: bool
+    for_types: bool
+
+
+def imports_of(source: str, package: str = "pipekit") -> Iterator[Import]:
+    """Every import in a source text; ``at_top`` means that importing the module runs it."""
+
+    def walk(node: ast.AST, at_top: bool, for_types: bool) -> Iterator[Import]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                for name in child.names:
+                    yield Import(name.name, child.lineno, at_top, for_types)
+            elif isinstance(child, ast.ImportFrom):
+                base = child.module or ""
+                if child.level:
+                    parts = package.split(".")
+                    base = ".".join([*parts[: len(parts) - child.level + 1], *filter(None, [child.module])])
+                # `from pipekit import engine` names a module, `from pipekit.engine import run` a thing in one.
+                names = [f"{base}.{name.name}" for name in child.names] if base == "pipekit" else [base]
+                for name in names:
+                    yield Import(name, child.lineno, at_top, for_types)
+            elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+                for inner in child.body:
+                    yield from walk(ast.Module([inner], []), at_top, True)
+                for inner in child.orelse:
+                    yield from walk(ast.Module([inner], []), at_top, for_types)
+            else:
+                inside = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+                yield from walk(child, at_top and not inside, for_types)
+
+    yield from walk(ast.parse(source), True, False)
+
+
+def unit_of(parts: tuple[str, ...]) -> str:
+    """``("cli", "run.py")`` -> ``cli``; ``("engine.py",)`` -> ``engine``."""
+    return parts[0].removesuffix(".py")
+
+
+def problems(parts: tuple[str, ...], source: str) -> list[str]:
+    """What is wrong with the imports of the file at ``pipekit/<parts>``."""
+    unit = unit_of(parts)
+    package = ".".join(["pipekit", *parts[:-1]])
+    found = []
+    for item in imports_of(source, package):
+        head, *rest = item.module.split(".")
+        where = f"line {item.line}: imports {item.module}"
+        if head == "pipekit":
+            found += [f"{where}: {reason}" for reason in _layer_problems(unit, parts, rest)]
+            continue
+        if head in ONLY and unit not in ONLY[head]:
+            found.append(f"{where}: only {' and '.join(sorted(ONLY[head]))} may")
+        if item.at_top and not item.for_types:
+            if head in HEAVY:
+                found.append(f"{where} at the top: import it in the function that uses it")
+            if head in NUMERIC and unit not in NUMERIC_AT_TOP:
+                found.append(f"{where} at the top: this module is reached at start-up")
+    return found
+
+
+def _layer_problems(unit: str, parts: tuple[str, ...], rest: list[str]) -> Iterator[str]:
+    """``rest`` is what follows ``pipekit.``; a public name stands for the module that it comes from."""
+    target = pipekit._HOME.get(rest[0], rest[0]) if rest else "__init__"
+    if target in ("__init__", "__version__"):
+        return
+    if target == unit and unit == "builtin":
+        own = parts[1].removesuffix(".py") if len(parts) > 1 else "__init__"
+        if len(rest) > 1 and rest[1] != own:
+            yield f"built-in {own!r} reaches into built-in {rest[1]!r}; go through the registry"
+    elif target != unit and target not in LAYERS[unit]:
+        yield f"{unit} may import {', '.join(sorted(LAYERS[unit])) or 'nothing of pipekit'}"
+
+
+def files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", files(), ids=lambda file: file.relative_to(ROOT).as_posix())
+def test_imports_keep_the_layers(file: Path) -> None:
+    parts = file.relative_to(PACKAGE).parts
+    assert unit_of(parts) in LAYERS, f"give {file.relative_to(ROOT)} its place in LAYERS"
+    assert problems(parts, file.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize("file", files(), ids=lambda file: file.relative_to(ROOT).as_posix())
+def test_no_file_is_longer_than_500_lines(file: Path) -> None:
+    assert len(file.read_text("utf-8").splitlines()) <= 500
+
+
+@pytest.mark.parametrize(
+    ("parts", "source", "expected"),
+    [
+        (("store.py",), "from pipekit.engine import run", "store may import errors"),
+        (("store.py",), "from pipekit import engine", "store may import errors"),
+        (("registry.py",), "def f():\n    import pipekit.builtin.split", "registry may import"),
+        (("builtin", "split.py"), "from pipekit.builtin.train import train", "reaches into built-in 'train'"),
+        (("builtin", "split.py"), "from ..registry import load_registry", "builtin may import"),
+        (("registry.py",), "from typer import Typer", "only cli may"),
+        (("engine.py",), "def f():\n    import rich.table", "only ui may"),
+        (("builtin", "train.py"), "import tensorflow as tf", "import it in the function"),
+        (("pipeline.py",), "class A:\n    import numpy", "reached at start-up"),
+        (("pipeline.py",), "try:\n    import numpy\nexcept ImportError:\n    pass", "reached at start-up"),
+    ],
+)
+def test_a_forbidden_import_is_found(parts: tuple[str, ...], source: str, expected: str) -> None:
+    (problem,) = problems(parts, source)
+    assert expected in problem
+
+
+@pytest.mark.parametrize(
+    ("parts", "source"),
+    [
+        (("builtin", "train.py"), "def f():\n    import tensorflow"),
+        (("builtin", "models", "vgg.py"), "from pipekit.builtin.models.blocks import conv"),
+        (("pipeline.py",), "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import numpy"),
+        (("cli", "run.py"), "def run():\n    from pipekit.engine import run"),
+    ],
+)
+def test_an_allowed_import_is_not_reported(parts: tuple[str, ...], source: str) -> None:
+    assert problems(parts, source) == []
+
+
+def loaded_after(code: str) -> set[str]:
+    """The top-level modules that a fresh interpreter has after ``code``."""
+    script = f"{code}\nimport sys\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    return set(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split())
+
+
+def test_import_pipekit_loads_nothing_else() -> None:
+    assert not loaded_after("import pipekit") & (HEAVY | NUMERIC | {"pydantic", "pluggy", "rich", "typer"})
+
+
+def test_the_contract_loads_no_numbers_and_no_heavy_library() -> None:
+    assert not loaded_after("import pipekit.contract, pipekit.params, pipekit.hookspecs") & (
+        HEAVY | NUMERIC | {"rich", "typer"}
+    )
+
+
+def test_a_loaded_heavy_library_is_seen() -> None:
+    assert "numpy" in loaded_after("import numpy")
