@@ -1,0 +1,103 @@
+"""Class folders: ``dog/1.jpg``, or ``train/dog/1.jpg``, or ``dog/train/1.jpg``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pipekit.builtin.importers.files import images_below, is_image_name, split_of, subfolders, walk
+from pipekit.contract import Sample
+from pipekit.errors import UserError
+from pipekit.params import Params, param
+
+
+class FoldersParams(Params):
+    splits: Literal["auto", "yes", "no"] = param(
+        "auto",
+        "Whether the top folders are train, val (valid, validation) and test; auto: when they are nothing else",
+    )
+    labels: Literal["first", "last", "path", "none"] = param(
+        "first",
+        "The class of nested folders 'animal/dog/': first = animal, last = dog, path = animal/dog, none = no class",
+    )
+
+
+def sniff(path: Path) -> str:
+    """Why ``path`` is a tree of class folders, or ""."""
+    if not path.is_dir():
+        return ""
+    names = [name for name in subfolders(path) if _has_image(path / name)]
+    if not names:
+        return "images in one folder, without classes" if any(map(is_image_name, _names(path))) else ""
+    if _layout(path, names) == "split/class":
+        return f"folders {', '.join(names[:4])} with classes below"
+    return f"{len(names)} class folder{'s' if len(names) != 1 else ''}: {', '.join(names[:4])}{' …' if len(names) > 4 else ''}"
+
+
+def read(path: Path, params: FoldersParams) -> Iterator[Sample]:
+    """One sample per image file, in the order of folders and names. The id is the path below ``path``, with ``/``.
+
+    A file counts as an image by its suffix; whether it is one is found out by those who open it. Other files are passed
+    over, and so are hidden ones, links that lead back to a folder already read, and pipekit's own output.
+
+    Raises:
+        UserError: there is no image, or the top folders are a mixture of splits and something else.
+    """
+    if not path.is_dir():
+        raise UserError(f"{path} is not a folder", "The importer 'folders' reads a folder with a subfolder per class.")
+    layout = _layout(path, [name for name in subfolders(path) if _has_image(path / name)], params.splits)
+    count = 0
+    for below, full in images_below(path):
+        folders = below.split("/")[:-1]
+        split, parts = "", folders
+        if layout == "split/class" and folders:
+            split, parts = split_of(folders[0]), folders[1:]
+            if not split:
+                continue
+        elif layout == "class/split" and len(folders) > 1:
+            split, parts = split_of(folders[1]), [folders[0], *folders[2:]]
+        count += 1
+        yield Sample(id=below, image=full, label=_label(parts, params.labels), split=split)
+    if not count:
+        from pipekit.images import SUFFIXES
+
+        raise UserError(f"no image below {path}", f"Files that count as images end in {' '.join(SUFFIXES)}.")
+
+
+def _label(folders: list[str], rule: str) -> str | None:
+    if not folders or rule == "none":
+        return None
+    return {"first": folders[0], "last": folders[-1], "path": "/".join(folders)}[rule]
+
+
+def _layout(path: Path, names: list[str], rule: str = "auto") -> Literal["class", "split/class", "class/split"]:
+    """Where the splits stand in the tree. ``names``: the top folders that hold images."""
+    if rule == "no":
+        return "class"
+    splits = [name for name in names if split_of(name)]
+    others = [name for name in names if not split_of(name)]
+    if rule == "yes" and not splits:
+        raise UserError(
+            f"no folder called train, val or test with images below {path}; there are: {', '.join(names[:8]) or 'none'}",
+            'Leave out splits = "yes", or name the folders so.',
+        )
+    if splits and (rule == "yes" or not others):
+        return "split/class"
+    if others and len({split_of(name) for name in splits}) > 1:
+        raise UserError(
+            f"{path} has the splits {', '.join(splits)} and beside them {', '.join(others[:4])}",
+            'splits = "yes" reads the splits and passes over the rest; splits = "no" takes every folder for a class.',
+        )
+    inner = [subfolders(path / name) for name in others]
+    if not splits and inner and all(found and all(map(split_of, found)) for found in inner):
+        return "class/split"
+    return "class"
+
+
+def _has_image(folder: Path) -> bool:
+    return any(is_image_name(name) for _, names in walk(folder) for name in names)
+
+
+def _names(folder: Path) -> list[str]:
+    return next((names for _, names in walk(folder)), [])

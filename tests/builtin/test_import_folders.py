@@ -1,0 +1,102 @@
+"""The importer ``folders``: what counts as a class, a split and an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipekit.builtin.importers.folders import FoldersParams, read, sniff
+from pipekit.errors import UserError
+
+
+def tree(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"not opened here")
+    return root
+
+
+def rows(root: Path, **params: str) -> list[tuple[str, str | None, str]]:
+    return [(s.id, s.label, s.split) for s in read(root, FoldersParams.model_validate(params))]
+
+
+def test_class_folders_in_a_stable_order(tmp_path: Path) -> None:
+    root = tree(tmp_path, "dog/b.jpg", "dog/a.PNG", "cat/z.jpeg", "cat/notes.txt", "dog/old/c.jpg")
+    assert rows(root) == [
+        ("cat/z.jpeg", "cat", ""),
+        ("dog/a.PNG", "dog", ""),
+        ("dog/b.jpg", "dog", ""),
+        ("dog/old/c.jpg", "dog", ""),
+    ]
+    assert sniff(root) == "2 class folders: cat, dog"
+
+
+@pytest.mark.parametrize(("name", "split"), [("valid", "val"), ("Validation", "val"), ("VAL", "val"), ("testing", "test")])
+def test_splits_go_by_many_names(tmp_path: Path, name: str, split: str) -> None:
+    root = tree(tmp_path, "train/dog/a.jpg", f"{name}/dog/b.jpg")
+    assert {(label, found) for _, label, found in rows(root)} == {("dog", "train"), ("dog", split)}
+
+
+def test_splits_below_the_classes(tmp_path: Path) -> None:
+    root = tree(tmp_path, "bottle/train/a.jpg", "bottle/test/b.jpg", "cup/train/c.jpg")
+    assert rows(root) == [
+        ("bottle/test/b.jpg", "bottle", "test"),
+        ("bottle/train/a.jpg", "bottle", "train"),
+        ("cup/train/c.jpg", "cup", "train"),
+    ]
+
+
+def test_a_class_called_test_is_a_class(tmp_path: Path) -> None:
+    root = tree(tmp_path, "test/a.jpg", "exam/b.jpg")
+    assert rows(root) == [("exam/b.jpg", "exam", ""), ("test/a.jpg", "test", "")]
+
+
+def test_splits_beside_something_else_are_asked_about(tmp_path: Path) -> None:
+    root = tree(tmp_path, "train/dog/a.jpg", "test/dog/b.jpg", "spare/c.jpg")
+    with pytest.raises(UserError, match="beside them spare"):
+        rows(root)
+    assert [row[0] for row in rows(root, splits="yes")] == ["test/dog/b.jpg", "train/dog/a.jpg"]
+    assert [row[1] for row in rows(root, splits="no")] == ["spare", "test", "train"]
+
+
+def test_an_empty_or_imageless_folder_beside_the_splits_does_not_matter(tmp_path: Path) -> None:
+    root = tree(tmp_path, "train/dog/a.jpg", "test/dog/b.jpg", "docs/readme.md")
+    assert {row[2] for row in rows(root)} == {"train", "test"}
+
+
+@pytest.mark.parametrize(("rule", "label"), [("first", "animal"), ("last", "dog"), ("path", "animal/dog"), ("none", None)])
+def test_the_class_of_nested_folders(tmp_path: Path, rule: str, label: str | None) -> None:
+    assert rows(tree(tmp_path, "animal/dog/a.jpg"), labels=rule) == [("animal/dog/a.jpg", label, "")]
+
+
+def test_hidden_files_own_output_and_loops_are_passed_over(tmp_path: Path) -> None:
+    root = tree(
+        tmp_path, "dog/a.jpg", "dog/.b.jpg", ".trash/c.jpg", "runs/x/.pipekit-output", "runs/x/d.jpg", "__MACOSX/dog/e.jpg"
+    )
+    (root / "dog" / "loop").symlink_to(root, target_is_directory=True)
+    assert [row[0] for row in rows(root)] == ["dog/a.jpg"]
+
+
+def test_flat_folder_has_no_classes(tmp_path: Path) -> None:
+    root = tree(tmp_path, "a.jpg", "b.png")
+    assert rows(root) == [("a.jpg", None, ""), ("b.png", None, "")]
+    assert sniff(root) == "images in one folder, without classes"
+
+
+def test_names_of_any_kind(tmp_path: Path) -> None:
+    root = tree(tmp_path, "größe µ/a b ü.jpg", "größe µ/日本.jpg")
+    assert [row[:2] for row in rows(root)] == [("größe µ/a b ü.jpg", "größe µ"), ("größe µ/日本.jpg", "größe µ")]
+
+
+def test_a_folder_without_images_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no image below"):
+        rows(tree(tmp_path, "dog/a.txt"))
+    assert sniff(tmp_path) == ""
+
+
+def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
+    file = tree(tmp_path, "a.jpg") / "a.jpg"
+    assert sniff(file) == ""
+    with pytest.raises(UserError, match="is not a folder"):
+        rows(file)
