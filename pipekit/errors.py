@@ -94,3 +94,11 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
         folded = {name.lower(): name for name in known}
         near = [folded[m] for m in get_close_matches(word.lower(), list(folded), n=1, cutoff=0.6)]
     return f"Did you mean {near[0]!r}?" if near else ""
+
+
+def place_text(place: Sequence[str | int]) -> str:
+    """``("augment", 2, "op")`` as ``augment[2].op``."""
+    text = ""
+    for step in place:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+    return text

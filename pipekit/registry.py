@@ -23,7 +23,7 @@ import pluggy
 from pipekit import hookspecs
 from pipekit.component import LOADING, AdaptedComponent, Component, describe, first_line, import_target
 from pipekit.contract import Params
-from pipekit.errors import PluginError, UserError, did_you_mean
+from pipekit.errors import PluginError, UserError, did_you_mean, place_text
 from pipekit.params import problems_of
 
 GROUP = "pipekit"
@@ -385,14 +385,6 @@ def _entry_points() -> Iterable[tuple[Any, Any]]:
 
 
 # --- words ---------------------------------------------------------------------------------------------------------------
-
-
-def place_text(place: Sequence[str | int]) -> str:
-    """``("augment", 2, "op")`` as ``augment[2].op``."""
-    text = ""
-    for step in place:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
-    return text
 
 
 def _words(text: str) -> list[str]:

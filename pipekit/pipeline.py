@@ -1,0 +1,403 @@
+"""A pipeline file becomes a checked plan, or a list of everything that is wrong with it."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Annotated, Any
+
+from pipekit.component import Component
+from pipekit.contract import Artifact, Call, Params, Slot, StageContract, Uses, param
+from pipekit.errors import PipekitError, PlanError, Problem, UserError, did_you_mean, place_text
+from pipekit.registry import Registry, load_registry
+from pipekit.toml_lines import Place, line_numbers, nearest_line
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""Names of pipelines and stages: they become folders."""
+
+
+class Settings(Params):
+    """The top of a pipeline file."""
+
+    name: str = param("", "The run's name: its results are in runs/<name>/. Left out, the folder's name", pattern=f"{NAME}|^$")
+    seed: int = param(0, "All randomness derives from it", ge=0, lt=2**63)
+    plugins: tuple[str, ...] = param((), "Plugin files (./my_ops.py) or modules to load besides the installed ones")
+    executor: Annotated[Call, Uses("executor")] = param("threads", "Where shards run")
+    workers: int | None = param(None, "How many shards run at once. Left out, one for each processor core", ge=1, le=4096)
+    shard_size: int = param(
+        128, "Largest number of samples in a shard: what a kill may cost", unit="samples", ge=1, le=1_000_000
+    )
+    max_failed: float = param(0.05, "Largest share of a stage's samples that may fail", ge=0, le=1)
+
+
+class StageSettings(Params):
+    """What any stage's table may hold besides its inputs and its own parameters."""
+
+    use: str = param(..., "The stage: see `pipekit components stage`")
+    max_failed: float | None = param(None, "Largest share of this stage's samples that may fail", ge=0, le=1)
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """One stage of a plan.
+
+    Attributes:
+        inputs: for each slot, the names of the stages that fill it.
+    """
+
+    name: str
+    use: str
+    component: Component
+    contract: StageContract
+    params: Params
+    inputs: Mapping[str, tuple[str, ...]]
+    max_failed: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A pipeline that can run: every name resolved, every value checked, stages in an order in which they can run."""
+
+    name: str
+    seed: int
+    file: Path | None
+    base_dir: Path
+    executor: Call
+    workers: int
+    shard_size: int
+    stages: tuple[PlannedStage, ...]
+    registry: Registry = field(repr=False)
+    text: str = ""
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def store_root(self) -> Path:
+        """Where finished work is kept: ``.pipekit`` beside the file, or ``PIPEKIT_STORE``."""
+        return store_root(self.base_dir)
+
+    def stage(self, name: str) -> PlannedStage:
+        """Raises UserError for a name that is none of its stages."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        names = [stage.name for stage in self.stages]
+        raise UserError(f"no stage called {name!r}", did_you_mean(name, names) or f"There are: {', '.join(names)}")
+
+    def upstream(self, name: str) -> set[str]:
+        """The names of all stages that ``name`` needs, and its own."""
+        needed, waiting = set(), [name]
+        while waiting:
+            step = waiting.pop()
+            if step not in needed:
+                needed.add(step)
+                waiting += [source for sources in self.stage(step).inputs.values() for source in sources]
+        return needed
+
+
+def store_root(base_dir: Path) -> Path:
+    """The store of the project in ``base_dir``."""
+    chosen = os.environ.get("PIPEKIT_STORE")
+    return Path(chosen).expanduser().absolute() if chosen else base_dir / ".pipekit"
+
+
+def load_plan(
+    file: Path | None = None,
+    table: Mapping[str, Any] | None = None,
+    *,
+    base_dir: Path | None = None,
+    overrides: Sequence[str] = (),
+    plugins: Sequence[str] = (),
+    disabled: Sequence[str] = (),
+    registry: Registry | None = None,
+) -> Plan:
+    """Read and check a pipeline.
+
+    Args:
+        file: the pipeline file; or
+        table: the same as a dict, with ``base_dir`` for its relative paths.
+        overrides: ``stages.train.epochs=2``; values are TOML, anything else is text.
+        plugins: further plugin files or modules, relative to the working folder.
+        disabled: plugins to leave out.
+        registry: use this one instead of loading plugins.
+
+    Raises:
+        UserError: the file can't be read or is not TOML.
+        PlanError: with every problem found.
+    """
+    text = ""
+    if file is not None:
+        file = Path(os.path.abspath(file))
+        text, table = _read(file)
+        base_dir = file.parent
+    base_dir = Path(os.path.abspath(base_dir or Path.cwd()))
+    values = copy.deepcopy(dict(table or {}))
+    shown = _shown(file)
+    checker = _Checker(base_dir, line_numbers(text) if text else {}, shown)
+    for override in overrides:
+        checker.override(values, override)
+    if registry is None:
+        listed = values.get("plugins", [])
+        listed = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+        here = [str(Path(name).absolute()) if _is_path(name) else name for name in plugins]
+        registry = load_registry([*listed, *here], base_dir, disabled)
+    plan = checker.plan(values, registry)
+    return replace(plan, file=file, text=text, overrides=tuple(overrides))
+
+
+def _is_path(name: str) -> bool:
+    return name.endswith(".py") or "/" in name or os.sep in name
+
+
+def _shown(file: Path | None) -> str:
+    """The file's path as the person would write it."""
+    if file is None:
+        return ""
+    below = os.path.relpath(file)
+    return str(file) if below.startswith("..") else below
+
+
+def _read(file: Path) -> tuple[str, dict[str, Any]]:
+    if file.is_dir():
+        file = file / "pipeline.toml"
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UserError(
+            f"no such file: {_shown(file)}", "`pipekit scaffold NAME` makes a folder with a pipeline file that runs."
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"can't read {_shown(file)}: {getattr(error, 'strerror', None) or error}") from error
+    try:
+        return text, tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"not valid TOML: {error}", where=f"in {_shown(file)}") from error
+
+
+class _Checker:
+    """Collects problems; nothing raises until all are known."""
+
+    def __init__(self, base_dir: Path, lines: dict[Place, int], file: str) -> None:
+        self._base_dir = base_dir
+        self._lines = lines
+        self._file = file
+        self._problems: list[Problem] = []
+
+    def _problem(self, place: Place, message: str, hint: str = "") -> None:
+        self._problems.append(Problem(place_text(place), message, hint, nearest_line(self._lines, place)))
+
+    # --- overrides ---
+
+    def override(self, values: dict[str, Any], text: str) -> None:
+        """Apply ``a.b[0].c=value``."""
+        name, equals, raw = text.partition("=")
+        steps: list[str | int] = [int(step) if step.isdigit() else step for step in re.split(r"[.\[\]]+", name.strip()) if step]
+        if not equals or not steps:
+            self._problem(("--set",), f"{text!r} is not of the form name=value", "For example: --set stages.train.epochs=2")
+            return
+        stages = values.get("stages", {})
+        if steps[0] != "stages" and steps[0] not in Settings.model_fields and steps[0] in stages:
+            steps.insert(0, "stages")
+        if steps[0] == "stages" and len(steps) > 1 and steps[1] not in stages:
+            self._problem(("--set", text), f"no stage called {steps[1]!r}", did_you_mean(str(steps[1]), list(stages)))
+            return
+        try:
+            value = tomllib.loads(f"value = {raw}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = raw
+        target: Any = values
+        try:
+            for step in steps[:-1]:
+                if isinstance(target, dict):
+                    target.setdefault(step, {})
+                target = target[step]
+            target[steps[-1]] = value
+        except (IndexError, TypeError, KeyError):
+            self._problem(("--set", text), f"there is no {place_text(steps)} to set")
+
+    # --- the plan ---
+
+    def plan(self, values: dict[str, Any], registry: Registry) -> Plan:
+        self._check_plugins(values, registry)
+        tables = values.pop("stages", None)
+        settings, problems = registry.problems(Settings, values, self._base_dir)
+        for place, message, hint in problems:
+            self._problem(place, message.replace("no parameter called", "nothing here is called"), hint)
+        if not isinstance(tables, dict) or not tables:
+            self._problem(
+                ("stages",), "a pipeline needs at least one stage", 'For example: [stages.data] with use = "import.folders"'
+            )
+            tables = {}
+        limit = settings.max_failed if settings else 0.0
+        read = {name: self._stage(str(name), table, registry, limit) for name, table in tables.items()}
+        stages = self._wire(tables, read)
+        order = self._order(stages)
+        if self._problems or settings is None:
+            raise PlanError(self._problems, self._file)
+        return Plan(
+            settings.name or _clean_name(self._base_dir.name),
+            settings.seed,
+            None,
+            self._base_dir,
+            settings.executor,
+            settings.workers or _num_cores(),
+            settings.shard_size,
+            tuple(stages[name] for name in order),
+            registry,
+        )
+
+    def _check_plugins(self, values: Mapping[str, Any], registry: Registry) -> None:
+        listed = values.get("plugins", [])
+        for number, name in enumerate(listed if isinstance(listed, list) else []):
+            stem = Path(str(name)).stem if _is_path(str(name)) else str(name)
+            for record in registry.plugins:
+                if record.status == "broken" and record.name in (stem, f"{stem}.py"):
+                    self._problem(("plugins", number), f"plugin {name!r} is broken: {record.reason}", "See: pipekit plugins")
+
+    def _stage(self, name: str, table: Any, registry: Registry, limit: float) -> PlannedStage | None:
+        """One table, without its wiring; None where it can't be made out."""
+        place: Place = ("stages", name)
+        if not re.match(NAME, name):
+            self._problem(place, f"{name!r} can't be a stage's name: letters, digits, '.', '_' and '-' only")
+        if not isinstance(table, dict):
+            self._problem(
+                place, f"a stage is a table with `use`, got {table!r}", f'For example: [stages.{name}] with use = "split"'
+            )
+            return None
+        common = {key: table[key] for key in StageSettings.model_fields if key in table}
+        if isinstance(common.get("use"), str):
+            checked, problems = registry.problems(StageSettings, common, self._base_dir)
+        else:
+            checked, problems = (
+                None,
+                [(("use",), 'is required: which stage this is, as in use = "split"', "List them: pipekit components stage")],
+            )
+        for at, message, hint in problems:
+            self._problem((*place, *at), message, hint)
+        try:
+            component = registry.get("stage", str(common.get("use")))
+            contract = component.contract()
+        except PipekitError as error:
+            if "use" in common:
+                self._problem((*place, "use"), error.message, error.hint)
+            return None
+        slots = [slot.name for slot in contract.slots]
+        own = {key: value for key, value in table.items() if key not in common and key not in slots}
+        params, problems = registry.problems(contract.params_type, own, self._base_dir)
+        for at, message, hint in problems:
+            if message.startswith("no parameter called") and len(at) == 1:
+                known = [*contract.params_type.model_fields, *slots, *StageSettings.model_fields]
+                message = f"stage {component.name!r} has no parameter called {at[0]!r}"
+                hint = did_you_mean(str(at[0]), known) or f"List them: pipekit components stage {component.name}"
+            self._problem((*place, *at), message, hint)
+        share = limit if checked is None or checked.max_failed is None else checked.max_failed
+        stand_in = params if params is not None else Params()
+        return PlannedStage(name, component.name, component, contract, stand_in, {}, share)
+
+    # --- wiring ---
+
+    def _wire(self, tables: Mapping[str, Any], read: Mapping[str, PlannedStage | None]) -> dict[str, PlannedStage]:
+        wired: dict[str, PlannedStage] = {}
+        names = list(read)
+        for number, (name, stage) in enumerate(read.items()):
+            if stage is None:
+                continue
+            inputs: dict[str, tuple[str, ...]] = {}
+            for slot in stage.contract.slots:
+                if slot.name in tables[name]:
+                    inputs[slot.name] = self._named(name, slot, tables[name][slot.name], read)
+                else:
+                    inputs[slot.name] = self._nearest(name, slot, names[:number], read)
+            wired[name] = replace(stage, inputs={slot: sources for slot, sources in inputs.items() if sources})
+        return wired
+
+    def _named(self, name: str, slot: Slot, value: Any, read: Mapping[str, PlannedStage | None]) -> tuple[str, ...]:
+        place: Place = ("stages", name, slot.name)
+        sources = [value] if isinstance(value, str) else value
+        if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
+            self._problem(place, f"expected the name of another stage, got {value!r}")
+            return ()
+        if len(sources) != 1 and not slot.many:
+            self._problem(place, f"takes one stage, got {len(sources)}")
+            return ()
+        good = []
+        for source in sources:
+            if source not in read:
+                hint = did_you_mean(source, list(read)) or f"There are: {', '.join(read)}"
+                self._problem(place, f"no stage called {source!r}", hint)
+                continue
+            found = read[source]
+            if found is not None and not issubclass(found.contract.output, slot.artifact):
+                fits = [
+                    other
+                    for other, stage in read.items()
+                    if stage and other != name and issubclass(stage.contract.output, slot.artifact)
+                ]
+                self._problem(
+                    place,
+                    f"needs a {slot.artifact.kind}, and stage {source!r} makes a {found.contract.output.kind}",
+                    f"These make one: {', '.join(fits)}" if fits else "",
+                )
+                continue
+            good.append(source)
+        return tuple(good)
+
+    def _nearest(self, name: str, slot: Slot, above: Sequence[str], read: Mapping[str, PlannedStage | None]) -> tuple[str, ...]:
+        """What fills a slot that the file leaves out: the nearest stage above that fits."""
+        if not slot.required:
+            return ()
+        fits = [other for other in above if (stage := read[other]) and _fits(stage.contract.output, slot)]
+        if fits:
+            return tuple(fits) if slot.many else (fits[-1],)
+        if not any(read[other] is None for other in above):  # one that is not understood might have been it
+            self._problem(
+                ("stages", name),
+                f"needs a {slot.artifact.kind} as {slot.name!r}, and no stage above makes one",
+                f'Name one that does: {slot.name} = "…"',
+            )
+        return ()
+
+    def _order(self, stages: Mapping[str, PlannedStage]) -> list[str]:
+        """Stage names so that inputs come first; otherwise as in the file."""
+        graph = {
+            name: [source for sources in stage.inputs.values() for source in sources if source in stages]
+            for name, stage in stages.items()
+        }
+        sorter = TopologicalSorter(graph)
+        try:
+            sorter.prepare()
+        except CycleError as error:
+            cycle = list(reversed(error.args[1]))
+            self._problem(
+                ("stages", cycle[0]),
+                f"stages need one another in a circle: {' -> '.join(cycle)}",
+                "Break it at one of these inputs.",
+            )
+            return list(stages)
+        rank = {name: number for number, name in enumerate(stages)}
+        order: list[str] = []
+        ready: list[str] = []
+        while sorter.is_active():
+            ready += sorter.get_ready()
+            ready.sort(key=rank.__getitem__)
+            order.append(ready.pop(0))
+            sorter.done(order[-1])
+        return order
+
+
+def _fits(output: type[Artifact], slot: Slot) -> bool:
+    return issubclass(output, slot.artifact)
+
+
+def _clean_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "run"
+
+
+def _num_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
