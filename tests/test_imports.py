@@ -23,7 +23,7 @@ LAYERS: list[set[str]] = [
     {"errors", "rng", "params", "describe", "toml_lines"},
     {"contract", "hookspecs", "component", "__init__"},
     # What built-ins and plugins are written with.
-    {"backend", "detector", "evaluation", "images", "predictor", "recipe", "sheets", "similar", "warping"},
+    {"backend", "detector", "evaluation", "hog", "images", "page", "predictor", "recipe", "sheets", "similar", "warping"},
     {"builtin"},
     {"store", "rows", "registry"},
     {"pipeline"},
@@ -41,7 +41,7 @@ ONLY = {
     "rich": {"ui"},
     "typer": {"cli"},
     "pluggy": {"registry", "hookspecs"},
-    "cv2": {"images", "sheets", "warping", "recipe", "builtin"},
+    "cv2": {"builtin", "detector", "hog", "images", "recipe", "sheets", "similar", "warping"},
     "simplejpeg": {"images"},
     "albumentations": {"builtin"},
 }
@@ -64,7 +64,19 @@ HEAVY = {
 """Imported inside the functions that use them; never at the top of a module."""
 
 NUMERIC = {"numpy", "cv2", "simplejpeg", "PIL"}
-NUMERIC_AT_TOP = {"images", "sheets", "warping", "recipe", "rng", "builtin"}
+NUMERIC_AT_TOP = {
+    "builtin",
+    "detector",
+    "evaluation",
+    "hog",
+    "images",
+    "predictor",
+    "recipe",
+    "rng",
+    "sheets",
+    "similar",
+    "warping",
+}
 """Tenths of a second each, so they are at the top only of modules that are themselves imported on use."""
 
 
