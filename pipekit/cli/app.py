@@ -1,0 +1,127 @@
+"""Puts the Typer app together, runs it, and turns what goes wrong into a message and an exit code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+
+from pipekit import __version__
+from pipekit.cli import DESCRIPTION, OPTIONS, commands
+from pipekit.errors import EXIT_FAILED, EXIT_INTERRUPTED, PipekitError
+
+Load = Callable[[str], "Callable[..., Any] | typer.Typer"]
+
+
+def new_app(**settings: Any) -> typer.Typer:
+    """A Typer app without Rich: its plain help loads in a third of the time and reads the same everywhere."""
+    return typer.Typer(
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        **settings,
+    )
+
+
+def attach(app: typer.Typer, summaries: Mapping[str, str], load: Load, wanted: str | None, every: bool = False) -> None:
+    """Add commands of which only ``wanted`` is imported; of the others the name and the summary are enough.
+
+    Args:
+        every: import all of them, for shell completion and for documents.
+    """
+    for name, summary in summaries.items():
+        if not every and name != wanted:
+            app.command(name, help=summary)(_unloaded)
+            continue
+        found = load(name)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name, short_help=summary)
+        else:
+            app.command(name, short_help=summary)(found)
+
+
+def _unloaded() -> None:
+    raise AssertionError("a command that was not asked for can't run")
+
+
+def load_command(name: str, words: Sequence[str] = ()) -> Callable[..., Any] | typer.Typer:
+    """The function or the Typer app of a command, from its module."""
+    module = import_module(f"pipekit.cli.{name.replace('-', '_')}")
+    if hasattr(module, "make_app"):
+        made: typer.Typer = module.make_app(words)
+        return made
+    found: Callable[..., Any] | typer.Typer = getattr(module, "app", None) or getattr(module, name.replace("-", "_"))
+    return found
+
+
+def build(words: Sequence[str], every: bool = False) -> typer.Typer:
+    """The whole command line, of which the command that ``words`` ask for is imported."""
+    app = new_app(help=DESCRIPTION, add_completion=True)
+    app.callback()(_options)
+    wanted = next((word for word in words if not word.startswith("-")), None)
+    rest = words[words.index(wanted) + 1 :] if wanted is not None else ()
+    attach(app, commands(), lambda name: load_command(name, rest), wanted, every)
+    return app
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"pipekit {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help=OPTIONS["--version"])
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help=OPTIONS["--debug"])] = False,
+) -> None:
+    """Options that stand before the command. ``--debug`` is taken out earlier, so that it may stand anywhere."""
+
+
+def execute(words: Sequence[str], debug: bool = False) -> int:
+    """Run a command line and return its exit code. Never shows a traceback, unless ``debug``."""
+    completing = "_PIPEKIT_COMPLETE" in os.environ
+    try:
+        code = build(words, every=completing)(args=list(words), prog_name="pipekit", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except Exception as failure:
+        if completing:
+            return EXIT_FAILED
+        if debug:
+            import traceback
+
+            traceback.print_exception(failure)
+        return report(failure)
+
+
+def report(failure: Exception) -> int:
+    """Print an error and return the exit code that it stands for."""
+    from pipekit import ui
+
+    if isinstance(failure, PipekitError):
+        ui.error(failure)
+        return failure.exit_code
+    if isinstance(failure, typer.Abort):
+        return EXIT_FAILED
+    message = getattr(failure, "format_message", None)
+    if message is None:
+        ui.bug(failure)
+        return EXIT_FAILED
+    return _report_usage(failure, message())
+
+
+def _report_usage(failure: Any, message: str) -> int:
+    """Typer's own errors (an unknown option, a missing argument), in the form of ours."""
+    from pipekit import ui
+
+    context = getattr(failure, "ctx", None)
+    path = context.command_path if context is not None else "pipekit"
+    text = message[:1].lower() + message[1:].rstrip(".")
+    ui.error(PipekitError(text, f"See: {path} --help"))
+    return int(failure.exit_code)

@@ -1,0 +1,59 @@
+"""What shell completion offers for names that only the registry, the pipeline file or the folder of runs knows.
+
+Each is called by the shell while a person types, so each is quiet: where something can't be read, nothing is offered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+
+Offers = list[tuple[str, str]]
+
+
+def components_of(kind: str) -> Offers:
+    """Names and summaries of a kind of component."""
+    with contextlib.suppress(Exception):
+        from pipekit.registry import load_registry
+
+        return [(component.name, component.summary) for component in load_registry().components(kind)]
+    return []
+
+
+def executors(incomplete: str) -> Offers:
+    return components_of("executor")
+
+
+def kinds(incomplete: str) -> Offers:
+    from pipekit.registry import KINDS
+
+    return [(kind, "") for kind in KINDS]
+
+
+def names_of_kind(ctx: typer.Context, incomplete: str) -> Offers:
+    """The components of the kind that stands before."""
+    return components_of(str(ctx.params.get("kind") or ""))
+
+
+def stages_of_file(ctx: typer.Context, incomplete: str) -> Offers:
+    """The stages of the pipeline file that was typed, or of ./pipeline.toml."""
+    import tomllib
+
+    with contextlib.suppress(Exception):
+        path = Path(ctx.params.get("file") or "pipeline.toml")
+        table = tomllib.loads((path / "pipeline.toml" if path.is_dir() else path).read_text("utf-8"))
+        return [(name, str(stage.get("use", ""))) for name, stage in table["stages"].items()]
+    return []
+
+
+def runs_here(incomplete: str) -> Offers:
+    """The names of the runs below this folder."""
+    return [(name, "") for name in _run_names()]
+
+
+def _run_names() -> Iterator[str]:
+    with contextlib.suppress(OSError):
+        yield from sorted(path.parent.name for path in Path("runs").glob("*/run.json"))

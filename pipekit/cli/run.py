@@ -1,0 +1,128 @@
+"""``pipekit run``: run a pipeline file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipekit.cli import complete
+
+if TYPE_CHECKING:
+    from pipekit.pipeline import Plan
+    from pipekit.ui.progress import RunDisplay
+
+RESUME = "Finished shards are kept; run the same command again to continue."
+
+
+def run(
+    file: Annotated[Path, typer.Argument(help="The pipeline file, or the folder of a pipeline.toml")] = Path("pipeline.toml"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show what would run, and why; run nothing")] = False,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Override a value of the file: stages.train.epochs=2", show_default=False
+        ),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="STAGE", help="Run this stage and all that it needs", autocompletion=complete.stages_of_file),
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STAGE", help="Run this stage alone; its inputs must be done", autocompletion=complete.stages_of_file
+        ),
+    ] = None,
+    again: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="STAGE", help="Run this stage though it is done", autocompletion=complete.stages_of_file, show_default=False
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="How many shards run at once; the result is the same")
+    ] = None,
+    executor: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Where shards run", autocompletion=complete.executors)
+    ] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="The run's name: its results are in runs/NAME/")] = None,
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="Load this plugin too: a file (./my_ops.py) or a module", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line on stdout, and nothing else")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and the result")] = False,
+) -> int:
+    """Run a pipeline file, or as much of it as is not done yet.
+
+    Each stage whose inputs and parameters are unchanged is taken from the cache. A run that was stopped, even by kill -9,
+    continues where it was. Results are in runs/NAME/ beside the file.
+    """
+    from pipekit import ui
+    from pipekit.pipeline import load_plan
+
+    overrides = list(changes or ())
+    for key, value in (("workers", workers), ("executor", executor), ("name", name)):
+        if value is not None:
+            overrides.append(f"{key}={json.dumps(value)}")
+    display = ui.run_display(as_json, quiet)
+    with reporting(display, as_json):
+        plan = load_plan(file / "pipeline.toml" if file.is_dir() else file, overrides=overrides, plugins=tuple(plugin or ()))
+        if dry_run:
+            return show_forecast(plan, display, as_json, until=until, only=only, again=tuple(again or ()))
+        return run_plan(plan, display, until=until, only=only, again=tuple(again or ()))
+
+
+class reporting:  # noqa: N801 (reads as a phrase: with reporting(display))
+    """Tells machines of an error too: with ``--json`` it becomes an event before it is printed on stderr."""
+
+    def __init__(self, display: RunDisplay, as_json: bool) -> None:
+        self.display, self.as_json = display, as_json
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: Any) -> None:
+        from pipekit.errors import PipekitError, PlanError
+
+        if self.as_json and isinstance(failure, PipekitError):
+            problems = failure.problems if isinstance(failure, PlanError) else ()
+            listed = [{"path": p.path, "message": p.message, "hint": p.hint, "line": p.line} for p in problems]
+            self.display("error", message=failure.message, where=failure.where, hint=failure.hint, problems=listed)
+
+
+def run_plan(plan: Plan, display: RunDisplay, **choice: Any) -> int:
+    """Run a checked plan under a display; Ctrl-C is answered in words."""
+    from pipekit import ui
+    from pipekit.engine import run as run_stages
+    from pipekit.errors import EXIT_FAILED, EXIT_INTERRUPTED
+
+    try:
+        with display:
+            outcome = run_stages(plan, listener=display, **choice)
+    except KeyboardInterrupt:
+        ui.note(f"Stopped. {RESUME}")
+        return EXIT_INTERRUPTED
+    return 0 if outcome.status == "ok" else EXIT_FAILED
+
+
+def show_forecast(plan: Plan, display: RunDisplay, as_json: bool, **choice: Any) -> int:
+    """``--dry-run``: each stage, whether it is cached or will run, and why."""
+    from pipekit import ui
+    from pipekit.engine import forecast
+
+    rows = forecast(plan, **choice)
+    if as_json:
+        for stage, use, state, reason in rows:
+            display("forecast", stage=stage, use=use, state=state, reason=reason)
+        return 0
+    styles = {"cached": ui.DIM}
+    ui.table(
+        ("stage", "use", "state", "why"),
+        [(stage, use, ui.coloured(state, styles.get(state, "")), reason) for stage, use, state, reason in rows],
+        title=f"{plan.name}: what would run",
+    )
+    return 0

@@ -1,0 +1,35 @@
+"""``pipekit schema``: the JSON Schema of the pipeline file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def schema(
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write it to a file", show_default=False)
+    ] = None,
+    plugin: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help="Load this plugin too: a file or a module", show_default=False)
+    ] = None,
+) -> None:
+    """Print the JSON Schema of the pipeline file, for editors.
+
+    It knows every stage, op, model and parameter of the plugins that are installed here. An editor with TOML support (Even
+    Better TOML for VS Code, for one) completes and checks a file that begins with "#:schema ./pipeline.schema.json".
+    """
+    import json
+
+    from pipekit import ui
+    from pipekit.pipeline import json_schema
+    from pipekit.registry import load_registry
+
+    found = json_schema(load_registry(tuple(plugin or ())))
+    if out is None:
+        ui.say_json(found)
+        return
+    ui.write_text(out, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+    ui.say(f"{out}: put this at the top of pipeline.toml:  #:schema ./{out.name}")

@@ -1,0 +1,390 @@
+"""The progress of a run: listeners that show it live, as plain lines, as JSON lines, or only at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from pipekit.ui import BAD, DIM, GOOD, NAME, WARN, console, duration, make_table, plural, say, show
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+@dataclass
+class StageView:
+    """What is known of one stage while a run goes on."""
+
+    name: str
+    use: str = ""
+    state: str = "waiting"
+    label: str = ""
+    done: int = 0
+    total: int | None = None
+    unit: str = ""
+    note: str = ""
+    failed: int = 0
+    warnings: int = 0
+    seconds: float | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    started: float = 0.0
+    marks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=60))
+
+    def advance(self, label: str, done: int, total: int | None, unit: str, now: float) -> None:
+        if label != self.label or done < self.done:
+            self.marks.clear()
+        self.label, self.done, self.total, self.unit = label, done, total, unit
+        if not self.marks or now - self.marks[-1][0] >= 0.5:
+            self.marks.append((now, done))
+
+    def rate(self, now: float) -> float | None:
+        """Items a second over the last half minute; None until two seconds have been watched."""
+        if not self.marks or now - self.marks[0][0] < 2 or self.done <= self.marks[0][1]:
+            return None
+        return (self.done - self.marks[0][1]) / (now - self.marks[0][0])
+
+    def pace(self, now: float) -> str:
+        """``"120 images/s, 5 s left"``, or "" for what is over in a moment."""
+        rate = self.rate(now)
+        if rate is None:
+            return ""
+        speed = f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
+        left = f", {duration((self.total - self.done) / rate)} left" if self.total and self.total > self.done else ""
+        return f"{speed} {self.unit or 'items'}/s{left}"
+
+    def count(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{self.done:,}{unit}" if self.total is None else f"{self.done:,}/{self.total:,}{unit}"
+
+    def result(self) -> str:
+        parts = [f"{name} {value}" for name, value in self.facts.items()]
+        if self.failed:
+            parts.append(f"{self.failed:,} could not be used")
+        return ", ".join(parts)
+
+
+class RunDisplay:
+    """A listener that tells nothing until the end: the base of the others, and what ``--quiet`` uses.
+
+    A listener is called as ``display(event, **values)``; an event that a display has no method for goes to :meth:`on_other`.
+    Used as a context manager, so that the terminal is left as it was whatever happens.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.stages: dict[str, StageView] = {}
+
+    def __enter__(self) -> RunDisplay:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None) -> None:
+        pass
+
+    def __call__(self, event: str, /, **values: Any) -> None:
+        method: Callable[..., None] | None = getattr(self, f"on_{event}", None)
+        if method is not None and event != "other":
+            method(**values)
+        else:
+            self.on_other(event, **values)
+
+    def view(self, stage: str) -> StageView:
+        return self.stages.setdefault(stage, StageView(stage))
+
+    # what is remembered; the displays that show something add to these
+
+    def on_run_started(self, name: str = "", file: str | Path = "", stages: Sequence[Any] = (), **_: Any) -> None:
+        for stage in stages:
+            self.view(stage if isinstance(stage, str) else stage["stage"])
+
+    def on_stage_started(self, stage: str, use: str = "", **_: Any) -> None:
+        view = self.view(stage)
+        view.use, view.state, view.started = use, "running", self.clock()
+
+    def on_stage_cached(self, stage: str, use: str = "", facts: Mapping[str, str] | None = None, **_: Any) -> None:
+        view = self.view(stage)
+        view.use, view.state, view.facts = use or view.use, "cached", facts or view.facts
+
+    def on_progress(
+        self, stage: str, label: str = "", done: int = 0, total: int | None = None, unit: str = "", **_: Any
+    ) -> None:
+        self.view(stage).advance(label, done, total, unit, self.clock())
+
+    def on_stage_finished(
+        self, stage: str, use: str = "", seconds: float = 0.0, cached: bool = False, facts: Any = None, **_: Any
+    ) -> None:
+        view = self.view(stage)
+        view.state = "cached" if cached else "ran"
+        view.use, view.seconds, view.facts = use or view.use, seconds, facts or {}
+
+    def on_warning(self, stage: str = "", message: str = "", **_: Any) -> None:
+        if stage:
+            self.view(stage).warnings += 1
+
+    def on_failed_samples(self, stage: str, count: int = 0, **_: Any) -> None:
+        self.view(stage).failed = count
+
+    def on_stage_failed(self, stage: str, **_: Any) -> None:
+        view = self.view(stage)
+        view.state, view.seconds = "failed", self.clock() - view.started if view.started else None
+
+    def on_run_finished(
+        self, status: str = "", run_dir: str | Path = "", seconds: float = 0.0, headline: str = "", **_: Any
+    ) -> None:
+        if headline:
+            say(headline, NAME)
+
+    def on_other(self, event: str, stage: str = "", **values: Any) -> None:
+        """An event of a stage's own; one with ``<name>`` and ``<name>s`` (``epoch=3, epochs=10``) counts as progress."""
+        if not stage:
+            return
+        view = self.view(stage)
+        done, total = values.pop(event, None), values.pop(f"{event}s", None)
+        if isinstance(done, int) and isinstance(total, int):
+            view.advance(event, done, total, f"{event}s", self.clock())
+        view.note = "  ".join(f"{name} {_number(value)}" for name, value in values.items() if _is_plain(value))
+
+
+class PlainDisplay(RunDisplay):
+    """Plain lines as things happen, then the table: for logs, pipes and CI. A long step says where it is every ten seconds."""
+
+    every_s = 10.0
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(clock)
+        self._said_at = clock()
+        self.name = ""
+
+    def on_run_started(self, name: str = "", file: str | Path = "", stages: Sequence[Any] = (), **_: Any) -> None:
+        super().on_run_started(name, file, stages)
+        self.name = name
+        self.line(f"{name}: {plural(len(stages), 'stage')}" + (f"  ({file})" if file else ""))
+
+    def on_stage_started(self, stage: str, use: str = "", **_: Any) -> None:
+        super().on_stage_started(stage, use)
+        self._said_at = self.clock()
+        self.line(f"{stage}: running")
+
+    def on_progress(
+        self, stage: str, label: str = "", done: int = 0, total: int | None = None, unit: str = "", **_: Any
+    ) -> None:
+        super().on_progress(stage, label, done, total, unit)
+        self._say_where(self.view(stage))
+
+    def on_other(self, event: str, stage: str = "", **values: Any) -> None:
+        super().on_other(event, stage, **values)
+        if stage:
+            self._say_where(self.view(stage))
+
+    def _say_where(self, view: StageView) -> None:
+        if self.clock() - self._said_at >= self.every_s:
+            self._said_at = self.clock()
+            parts = (view.label, view.count(), view.pace(self.clock()), view.note)
+            self.line(f"{view.name}: " + "  ".join(part for part in parts if part))
+
+    def on_warning(self, stage: str = "", message: str = "", **_: Any) -> None:
+        super().on_warning(stage, message)
+        self.line(f"{stage}: {message}" if stage else message, "warning: ", WARN)
+
+    def on_failed_samples(self, stage: str, count: int = 0, total: int = 0, examples: Sequence[Any] = (), **_: Any) -> None:
+        super().on_failed_samples(stage, count)
+        if count:
+            self.line(f"{stage}: {count:,} of {total:,} could not be used", "warning: ", WARN)
+            for example in list(examples)[:3]:
+                self.line(f"  {_example(example)}")
+
+    def on_run_finished(
+        self, status: str = "", run_dir: str | Path = "", seconds: float = 0.0, headline: str = "", **_: Any
+    ) -> None:
+        say()
+        show(stage_table(list(self.stages.values())))
+        say()
+        if headline:
+            say(headline, NAME)
+        if run_dir:
+            say(f"{self.name + ': ' if self.name else ''}{duration(seconds)}.  {shown_path(Path(run_dir))}")
+
+    def line(self, text: str, lead: str = "", style: str = "") -> None:
+        console().print(Text.assemble((lead, style), text), soft_wrap=True)
+
+
+class LiveDisplay(PlainDisplay):
+    """One line per stage that changes in place: a spinner, a bar, the count, the speed and the time left."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(clock)
+        self.console = console()
+        self._spinner = Spinner("dots", style="cyan")
+        self._live = Live(
+            get_renderable=self.picture, console=self.console, refresh_per_second=8, transient=True, redirect_stderr=True
+        )
+
+    def __enter__(self) -> LiveDisplay:
+        self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None) -> None:
+        self._live.stop()
+        if failure is not None and self.stages:
+            self.console.print(stage_table(list(self.stages.values())))
+
+    def on_run_started(self, name: str = "", file: str | Path = "", stages: Sequence[Any] = (), **_: Any) -> None:
+        RunDisplay.on_run_started(self, name, file, stages)
+        self.name = name
+
+    def on_stage_started(self, stage: str, use: str = "", **_: Any) -> None:
+        RunDisplay.on_stage_started(self, stage, use)
+
+    def _say_where(self, view: StageView) -> None:
+        """The lines in place say it."""
+
+    def on_run_finished(
+        self, status: str = "", run_dir: str | Path = "", seconds: float = 0.0, headline: str = "", **_: Any
+    ) -> None:
+        self._live.stop()
+        super().on_run_finished(status, run_dir, seconds, headline)
+
+    def line(self, text: str, lead: str = "", style: str = "") -> None:
+        self.console.print(Text.assemble((lead, style), text), soft_wrap=True)
+
+    def picture(self) -> RenderableType:
+        """The lines as they are now; the console's height cuts a very long pipeline."""
+        now = self.clock()
+        grid = Table.grid(padding=(0, 1, 0, 0))
+        grid.add_column(width=2)
+        grid.add_column(no_wrap=True, max_width=24, overflow="ellipsis")
+        grid.add_column(no_wrap=True, width=20)
+        grid.add_column(no_wrap=True, overflow="ellipsis")
+        for view in self.stages.values():
+            grid.add_row(*self._row(view, now))
+        return grid
+
+    def _row(self, view: StageView, now: float) -> tuple[RenderableType, ...]:
+        if view.state != "running":
+            took = duration(view.seconds) if view.seconds is not None and view.state != "cached" else view.state
+            text = "" if view.state == "waiting" else "  ".join(part for part in (took, view.result()) if part)
+            style = DIM if view.state in ("waiting", "cached") else ""
+            return state_mark(view.state, self.console), Text(view.name, style), Text(""), Text(text, style)
+        elapsed = now - view.started
+        bar: RenderableType = Text("")
+        if view.total and elapsed > 1:
+            bar = ProgressBar(total=view.total, completed=view.done, width=20)
+        parts = [view.label if view.label not in ("", view.unit.rstrip("s")) else "", view.count() if view.done else ""]
+        parts += [view.pace(now) or (duration(elapsed) if elapsed > 2 else ""), view.note]
+        if view.failed:
+            parts.append(f"{view.failed:,} could not be used")
+        return self._spinner, Text(view.name, NAME), bar, Text("  ".join(part for part in parts if part))
+
+
+class JsonDisplay(RunDisplay):
+    """One JSON object a line for each event, and nothing else on stdout: what plugins print goes to stderr meanwhile."""
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        super().__init__()
+        self._stream = stream
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> JsonDisplay:
+        if self._stream is None:
+            self._stream = self._stack.enter_context(stdout_alone())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.close()
+
+    def __call__(self, event: str, /, **values: Any) -> None:
+        stream = self._stream or sys.stdout
+        stream.write(json.dumps({"event": event, **values}, ensure_ascii=False, default=_jsonable) + "\n")
+        stream.flush()
+
+
+@contextlib.contextmanager
+def stdout_alone() -> Iterator[IO[str]]:
+    """The real stdout for one writer; what anybody else writes there, in worker processes too, goes to stderr."""
+    mine = sys.stdout
+    mine.flush()
+    try:
+        number = mine.fileno()
+    except (OSError, ValueError):  # a stream without a file behind it, as in tests
+        with contextlib.redirect_stdout(sys.stderr):
+            yield mine
+        return
+    kept = os.dup(number)
+    try:
+        os.dup2(sys.stderr.fileno(), number)
+        with os.fdopen(os.dup(kept), "w", encoding="utf-8") as stream:
+            yield stream
+    finally:
+        mine.flush()
+        os.dup2(kept, number)
+        os.close(kept)
+
+
+def stage_table(stages: Sequence[StageView]) -> RenderableType:
+    """What became of each stage: the table at the end of a run."""
+    out = console()
+    rows = []
+    for view in stages:
+        took = duration(view.seconds) if view.seconds is not None and view.state in ("ran", "failed") else ""
+        mark = Text.assemble(state_mark(view.state, out), " ", view.name)
+        rows.append((mark, view.use, view.state if view.state != "waiting" else "not run", took, view.result()))
+    return make_table(("stage", "use", "state", "time", "result"), rows, right=(3,))
+
+
+_MARKS = {"ran": ("✓", "+", GOOD), "cached": ("✓", "=", DIM), "failed": ("✗", "x", BAD), "waiting": ("·", "-", DIM)}
+
+
+def state_mark(state: str, out: Console) -> Text:
+    """A check mark, a cross or a dot; plain ASCII where the terminal's encoding has none."""
+    mark, plain, style = _MARKS.get(state, _MARKS["waiting"])
+    return Text(mark if out.encoding.lower().startswith("utf") else plain, style)
+
+
+def shown_path(run_dir: Path) -> str:
+    """The report where there is one, else the folder; relative to here where that is shorter."""
+    report = run_dir / "report.html"
+    path = report if report.is_file() else run_dir
+    with contextlib.suppress(ValueError, OSError):
+        path = path.resolve().relative_to(Path.cwd().resolve())
+    return str(path)
+
+
+def _example(example: Any) -> str:
+    if isinstance(example, Mapping):
+        return f"{example.get('id', '')}: {example.get('reason', '')}"
+    if isinstance(example, (tuple, list)):
+        return ": ".join(str(part) for part in example)
+    reason = getattr(example, "reason", None)
+    return f"{example.id}: {reason}" if reason else str(example)
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (str, int, float)) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _jsonable(value: Any) -> Any:
+    """NumPy numbers as numbers, mappings and sequences as themselves, the rest (paths) as text."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    item = getattr(value, "item", None)
+    return item() if callable(item) and getattr(value, "shape", None) == () else str(value)
