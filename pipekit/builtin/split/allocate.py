@@ -1,0 +1,152 @@
+"""Which unit goes to which split: plain numbers in, plain numbers out.
+
+A unit is what must stay together: one image, or a group. Units that have a place already keep it; the others go where their
+classes are short.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import floor
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What must stay together.
+
+    Attributes:
+        key: its name; the order in which equal units are dealt out hangs on it and the seed alone.
+        classes: how many images of each class it has.
+        place: where it is already; "" where it is free.
+    """
+
+    key: str
+    classes: tuple[tuple[str, int], ...]
+    place: str = ""
+
+    @property
+    def size(self) -> int:
+        return sum(count for _, count in self.classes)
+
+
+def position(seed: int, key: str) -> float:
+    """A number in [0, 1) that hangs on the seed and the key alone."""
+    data = hashlib.sha256(f"{seed}:{key}".encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(data[:6], "big") / 2**48
+
+
+def by_hash(units: Iterable[Unit], fractions: Mapping[str, float], seed: int) -> list[str]:
+    """Each unit's place from its own key alone; the fractions hold in expectation.
+
+    The last name has the lowest positions, so that with train, val, test the test set stays what it is when the fraction
+    of val changes.
+    """
+    borders: list[tuple[float, str]] = []
+    total = 0.0
+    for name in reversed(list(fractions)):
+        total += fractions[name]
+        borders.append((total, name))
+    last = next(name for name, share in fractions.items() if share > 0)
+    return [unit.place or next((name for border, name in borders if position(seed, unit.key) < border), last) for unit in units]
+
+
+def stratified(units: Sequence[Unit], fractions: Mapping[str, float], seed: int) -> list[str]:
+    """Each unit's place, so that every class is divided by ``fractions``.
+
+    Units that have a place keep it. Units of several images come first, the largest first, each to where its classes are
+    shortest; then single images, class by class. With single images and no places before, every class ends less than one
+    image from its ideal in every split, and of all such divisions one is taken that keeps the totals near theirs.
+
+    Args:
+        fractions: positive, summing to 1; the first is the one that a class needs first (train).
+    """
+    deal = _Deal(units, fractions)
+    places = [unit.place for unit in units]
+    free = [number for number, unit in enumerate(units) if not unit.place]
+    order = {number: position(seed, units[number].key) for number in free}
+    large = sorted((n for n in free if units[n].size > 1), key=lambda n: (-units[n].size, order[n]))
+    for number in large:
+        places[number] = deal.shortest(units[number])
+        deal.put(units[number], places[number])
+    singles: dict[str, list[int]] = defaultdict(list)
+    for number in free:
+        if units[number].size == 1:
+            singles[units[number].classes[0][0]].append(number)
+    for label in sorted(singles):
+        members = sorted(singles[label], key=order.__getitem__)
+        wanted = deal.targets(label, len(members))
+        for number in members:
+            name = max(wanted, key=wanted.__getitem__)
+            wanted[name] -= 1
+            places[number] = name
+            deal.put(units[number], name)
+    return places
+
+
+class _Deal:
+    """How many images of each class lie where, and how many should."""
+
+    def __init__(self, units: Iterable[Unit], fractions: Mapping[str, float]) -> None:
+        self.fractions = dict(fractions)
+        self.names = list(fractions)
+        self.sizes: Counter[str] = Counter()
+        self.have: dict[str, Counter[str]] = defaultdict(Counter)
+        self.total: Counter[str] = Counter()
+        for unit in units:
+            for label, count in unit.classes:
+                self.sizes[label] += count
+            if unit.place:
+                self.put(unit, unit.place)
+        self.num_images = sum(self.sizes.values())
+
+    def put(self, unit: Unit, name: str) -> None:
+        for label, count in unit.classes:
+            self.have[label][name] += count
+            self.total[name] += count
+
+    def missing(self, label: str, name: str) -> float:
+        return self.sizes[label] * self.fractions[name] - self.have[label][name]
+
+    def missing_in_all(self, name: str) -> float:
+        return self.num_images * self.fractions[name] - self.total[name]
+
+    def shortest(self, unit: Unit) -> str:
+        """Where the unit brings its classes nearest to their ideals: the least sum of squares after it."""
+
+        def gain(name: str) -> tuple[float, float]:
+            return sum(n * (2 * self.missing(label, name) - n) for label, n in unit.classes), self.missing_in_all(name)
+
+        return max(self.names, key=gain)
+
+    def targets(self, label: str, num_new: int) -> Counter[str]:
+        """How many of ``num_new`` single images of a class each split gets.
+
+        Controlled rounding: every split has at least the whole part of its ideal; what is left over goes, one image a
+        split, to the splits that are short over all classes. Where earlier images have overfilled a split, the others share
+        what there is by how much they miss.
+        """
+        ideal = {name: self.sizes[label] * self.fractions[name] for name in self.names}
+        new = Counter({name: max(0, floor(ideal[name] + 1e-9) - self.have[label][name]) for name in self.names})
+        spare = num_new - new.total()
+        if spare < 0:
+            new = Counter()
+            for _ in range(num_new):
+                new[max(self.names, key=lambda name: self.missing(label, name) - new[name])] += 1
+            return new
+        rounded_up = [
+            name
+            for name in self.names
+            if ideal[name] - floor(ideal[name] + 1e-9) > 1e-9 and self.have[label][name] <= floor(ideal[name] + 1e-9)
+        ]
+        first = self.names[0]
+
+        def need(name: str) -> tuple[bool, float, float]:
+            without = name == first and not self.have[label][name] and not new[name]
+            return without, self.missing_in_all(name) - new[name], ideal[name] % 1
+
+        for name in sorted(rounded_up, key=need, reverse=True)[:spare]:
+            new[name] += 1
+        return new

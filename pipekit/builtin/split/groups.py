@@ -1,0 +1,92 @@
+"""What must stay together: copies, near copies, and images of one patient, video or product."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from pipekit.contract import Context, Params, Sample, SampleContext, param
+from pipekit.errors import ImageError, UserError
+
+
+class PrintParams(Params):
+    """Nothing to choose: the print of a picture hangs on its file alone."""
+
+    algorithm: int = param(1, "Raised when prints are made in another way")
+
+
+def print_of(sample: Sample, params: PrintParams, ctx: SampleContext) -> Iterator[dict[str, str]]:
+    """The picture's print for :func:`pipekit.similar.near_pairs`; "" where it can't be read."""
+    from pipekit import images, similar
+
+    try:
+        gray = images.read(sample.image, at_least_hw=similar.DECODE_HW, gray=True)
+        yield {"id": sample.id, "print": similar.fingerprint(gray)}
+    except ImageError:
+        yield {"id": sample.id, "print": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A sample without what the split doesn't need.
+
+    Attributes:
+        key: the content's hash, or the id where there is none (``hashed`` is False then): what chance hangs on.
+        group: what a column or pattern says that it belongs to; "" for nothing.
+        given: the split that it came with.
+    """
+
+    id: str
+    key: str
+    label: str
+    given: str
+    group: str
+    hashed: bool = True
+
+
+def items_of(samples: Iterable[Sample], column: str, pattern: str) -> list[Item]:
+    """One item per sample, in the order of ids.
+
+    Raises:
+        UserError: no sample has the column, or matches the pattern.
+    """
+    compiled = re.compile(pattern) if pattern else None
+    items = []
+    columns: set[str] = set()
+    for sample in samples:
+        group = ""
+        if column:
+            value = sample.extra.get(column)
+            columns.update(sample.extra)
+            group = "" if value is None else f"column:{value}"
+        elif compiled and (match := compiled.search(sample.id)):
+            group = f"pattern:{match.group(1) if compiled.groups else match.group()}"
+        label = "" if sample.label is None else sample.label
+        items.append(Item(sample.id, sample.sha256 or sample.id, label, sample.split, group, bool(sample.sha256)))
+    if items and (column or pattern) and not any(item.group for item in items):
+        if column:
+            known = ", ".join(sorted(columns)) or "none"
+            raise UserError(f"no image has a column {column!r} to group by", f"The images' columns are: {known}.")
+        raise UserError(f"the group pattern {pattern!r} matches no id, such as {items[0].id!r}")
+    return items
+
+
+def roots_of(ctx: Context, items: Sequence[Item], samples: Iterable[Sample], duplicates: str, distance_bits: int) -> list[int]:
+    """For each item the number of the first item that it must stay with."""
+    from pipekit.similar import clusters, near_pairs
+
+    pairs: list[tuple[int, int]] = []
+    first: dict[str, int] = {}
+    for number, item in enumerate(items):
+        names = [item.group] if duplicates == "off" else [item.group, f"content:{item.key}"]
+        pairs += [(first.setdefault(name, number), number) for name in names if name]
+    if duplicates == "near":
+        known = {item.id: number for number, item in enumerate(items)}
+        numbers, prints = [], []
+        for row in ctx.map(print_of, samples, PrintParams(), label="near copies"):
+            if row["print"] and row["id"] in known:
+                numbers.append(known[row["id"]])
+                prints.append(row["print"])
+        pairs += [(numbers[a], numbers[b]) for a, b in near_pairs(prints, distance_bits).tolist()]
+    return clusters(len(items), pairs)

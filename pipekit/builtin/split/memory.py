@@ -1,0 +1,122 @@
+"""The split file: which image went where, so that it never moves. And the list of images to leave out."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipekit.contract import Sample
+from pipekit.errors import UserError
+
+COLUMNS = ("id", "sha256", "label", "split", "fold")
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A line of the split file. ``fold`` is like ``2/5``, or ""."""
+
+    id: str
+    sha256: str
+    label: str
+    split: str
+    fold: str = ""
+
+
+class SplitFile:
+    """The split file's content.
+
+    An image is known by its content first, so that it may be renamed, and by its id where its content is new.
+    """
+
+    def __init__(self, lines: Iterable[Remembered] = ()) -> None:
+        self.lines = {line.id: line for line in lines}
+        self._by_content = {line.sha256: line for line in self.lines.values() if line.sha256}
+
+    def find(self, sample: Sample) -> Remembered | None:
+        own = self.lines.get(sample.id)
+        if own is not None and own.sha256 == sample.sha256:
+            return own
+        return self._by_content.get(sample.sha256) or own
+
+    @classmethod
+    def read(cls, path: Path) -> SplitFile:
+        """The file's content; nothing where there is no file.
+
+        Raises:
+            UserError: it is no split file, or has been damaged.
+        """
+        hint = "Mend the line, or delete the file to split anew."
+        try:
+            with path.open(encoding="utf-8", errors="surrogatepass", newline="") as file:
+                table = csv.DictReader(file)
+                lacking = [name for name in ("id", "sha256", "split") if name not in (table.fieldnames or ())]
+                if lacking:
+                    raise UserError(f"{path} has no column {lacking[0]!r}; expected {', '.join(COLUMNS)}", hint)
+                lines = []
+                for row in table:
+                    if row["split"] not in ("train", "val", "test"):
+                        raise UserError(
+                            f"{path}, line {table.line_num}: split {row['split']!r}, expected train, val or test", hint
+                        )
+                    lines.append(Remembered(*(row.get(name) or "" for name in COLUMNS)))
+        except FileNotFoundError:
+            return cls()
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise UserError(f"can't read the split file {path}: {error}", hint) from error
+        return cls(lines)
+
+    def write(self, path: Path, news: Mapping[str, Remembered]) -> None:
+        """Add ``news`` to what is known and write the file, whole or not at all. An unchanged file is left alone."""
+        lines = {**self.lines, **news}
+        if lines == self.lines:
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".split-", suffix=".csv")
+            with os.fdopen(handle, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+                table = csv.writer(file, lineterminator="\n")
+                table.writerow(COLUMNS)
+                table.writerows((line.id, line.sha256, line.label, line.split, line.fold) for _, line in sorted(lines.items()))
+            umask = os.umask(0)
+            os.umask(umask)
+            Path(name).chmod(0o666 & ~umask)
+            Path(name).replace(path)
+        except OSError as error:
+            raise UserError(
+                f"can't write the split file {path}: {error.strerror}",
+                "Name another with 'file', or set remember = false: then images that are added may move others.",
+            ) from error
+
+
+def file_state(path: Path) -> str:
+    """The split file's content as a hash; "" where there is no file."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def read_exclusions(path: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """Ids and hashes of the images that a quarantine file names: a CSV with a column ``id``, perhaps ``sha256``.
+
+    Where a line has a hash, the hash alone counts: another image under the same name is another image.
+    """
+    ids, hashes = set(), set()
+    try:
+        with path.open(encoding="utf-8", errors="surrogatepass", newline="") as file:
+            table = csv.DictReader(file)
+            if "id" not in (table.fieldnames or ()):
+                raise UserError(f"{path} has no column 'id'", "pipekit inspect PATH --quarantine FILE writes such a file.")
+            for row in table:
+                if row.get("sha256"):
+                    hashes.add(row["sha256"])
+                elif row["id"]:
+                    ids.add(row["id"])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"can't read {path}: {error}", "It must be a CSV file with a column 'id'.") from error
+    return frozenset(ids), frozenset(hashes)
