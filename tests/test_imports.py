@@ -28,7 +28,7 @@ LAYERS: list[set[str]] = [
     {"store", "rows", "registry"},
     {"pipeline"},
     {"engine"},
-    {"promises", "testing"},
+    {"checkup", "promises", "testing"},
     {"ui"},
     {"cli"},
 ]

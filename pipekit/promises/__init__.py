@@ -1,0 +1,26 @@
+"""What every component promises, as checks that can be run on anybody's.
+
+A promise is a small function whose docstring says it in one sentence; it returns "" or what breaks it. They are used by
+:mod:`pipekit.testing` (in an author's own tests), by ``pipekit plugins check`` and by pipekit's own tests, so that a built-in
+and a stranger's plugin are held to the same.
+"""
+
+from pipekit.promises import formats, general, models, pictures, running  # each adds its promises
+from pipekit.promises.core import Subject, Verdict, examine, required_parameters
+from pipekit.promises.examples import write_tiny_dataset
+from pipekit.promises.general import HEAVY, heavy_imports
+
+__all__ = [
+    "HEAVY",
+    "Subject",
+    "Verdict",
+    "examine",
+    "formats",
+    "general",
+    "heavy_imports",
+    "models",
+    "pictures",
+    "required_parameters",
+    "running",
+    "write_tiny_dataset",
+]

@@ -1,0 +1,103 @@
+"""A promise, what it is tried on, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pipekit.component import Component, describe, first_line
+from pipekit.contract import Params
+from pipekit.errors import PipekitError
+
+if TYPE_CHECKING:
+    from pipekit.registry import Registry
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is examined: a component, its checked parameters and what to try it on.
+
+    Attributes:
+        samples: things to try it on, by name: ``path`` (an importer's folder), ``input_shape_hwc`` (a model's input).
+    """
+
+    registry: Registry
+    component: Component
+    params: Params
+    samples: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def found(self) -> Any:
+        return self.component.load()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One promise of one component: kept where ``problem`` is empty."""
+
+    kind: str
+    name: str
+    promise: str
+    problem: str = ""
+
+
+Check = Callable[[Subject], str]
+PROMISES: list[tuple[tuple[str, ...], str, Check]] = []
+
+
+def promise(*kinds: str) -> Callable[[Check], Check]:
+    """Add a check to those for ``kinds``, or to those for every kind."""
+
+    def add(check: Check) -> Check:
+        PROMISES.append((kinds, first_line(check), check))
+        return check
+
+    return add
+
+
+def examine(
+    registry: Registry, component: Component, values: Mapping[str, Any] | None = None, **samples: Any
+) -> Iterator[Verdict]:
+    """Try a component against all that its kind promises.
+
+    Args:
+        values: its parameters; the defaults where left out.
+        samples: what to try it on, see :class:`Subject`.
+    """
+
+    def verdict(promise: str, problem: str = "") -> Verdict:
+        return Verdict(component.kind, component.name, promise, problem)
+
+    try:
+        params = registry.check(component.params_type(), values or {})
+    except PipekitError as error:
+        yield verdict("it loads, and the parameters are right", str(error))
+        return
+    except Exception as error:
+        yield verdict("it loads, and the parameters are right", in_short(error))
+        return
+    yield verdict("it loads, and the parameters are right")
+    subject = Subject(registry, component, params, samples)
+    for kinds, promise, check in PROMISES:
+        if not kinds or component.kind in kinds:
+            try:
+                problem = check(subject)
+            except Exception as error:
+                problem = in_short(error)
+            yield verdict(promise, problem)
+
+
+def required_parameters(component: Component) -> list[str]:
+    """The parameters that have no default."""
+    return [name for name, info in component.params_type().model_fields.items() if info.is_required()]
+
+
+def form_of(value: Any) -> str:
+    """``ndarray (4, 4, 3) float32``, or the type's name."""
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", "")
+    return f"{type(value).__name__} {shape} {dtype}".strip() if shape is not None else type(value).__name__
+
+
+def in_short(error: BaseException) -> str:
+    return str(error) if isinstance(error, PipekitError) else describe(error)

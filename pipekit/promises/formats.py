@@ -1,0 +1,51 @@
+"""What importers promise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipekit.contract import Sample
+from pipekit.promises.core import Subject, promise
+
+
+@promise("importer")
+def _sniffs(subject: Subject) -> str:
+    """sniff() names a reason for its own format, and none for an empty folder"""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        answer = subject.found.sniff(Path(folder))
+    if answer != "":
+        return f'sniff() of an empty folder must be "", got {answer!r}'
+    if "path" not in subject.samples:
+        return ""
+    answer = subject.found.sniff(Path(subject.samples["path"]))
+    return "" if isinstance(answer, str) and answer else f"sniff() of {subject.samples['path']} gave {answer!r}, no reason"
+
+
+@promise("importer")
+def _reads(subject: Subject) -> str:
+    """read() gives samples with unique ids and existing images, twice the same, and changes no file"""
+    if "path" not in subject.samples:
+        return ""
+    path = Path(subject.samples["path"])
+    before = _tree(path)
+    rows, again = (list(subject.found.read(path, subject.params)) for _ in range(2))
+    if not rows or not all(isinstance(row, Sample) for row in rows):
+        return f"expected samples, got {rows[:1]!r}"
+    ids = [row.id for row in rows]
+    if len(set(ids)) != len(ids):
+        return f"ids are not unique: {next(one for one in ids if ids.count(one) > 1)!r}"
+    missing = [row.image for row in rows if not Path(row.image).is_file()]
+    if missing:
+        return f"there is no image {missing[0]!r}"
+    if any(str(path) in row.id for row in rows):
+        return "an id holds the path of the folder; ids must not change when the folder moves"
+    if rows != again:
+        return "reading twice gives different samples"
+    return "" if _tree(path) == before else "reading changed the folder"
+
+
+def _tree(path: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of every file below a folder."""
+    return {str(file): (file.stat().st_size, file.stat().st_mtime_ns) for file in path.rglob("*") if file.is_file()}

@@ -1,0 +1,70 @@
+"""What report sections and executors promise."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Iterator
+
+from pipekit.contract import Section, ShardResult, ShardTask
+from pipekit.promises.core import Subject, promise
+
+
+@promise("report_section")
+def _makes_a_section(subject: Subject) -> str:
+    """it takes (ctx, inputs, params)"""
+    names = list(inspect.signature(subject.found).parameters)
+    if names[:2] != ["ctx", "inputs"]:
+        return f"expected section(ctx, inputs, params), got ({', '.join(names)})"
+    made = typing.get_type_hints(subject.found).get("return", Section)
+    return "" if made is Section or Section in typing.get_args(made) else f"it must return a pipekit.Section, not {made!r}"
+
+
+def _count(task: ShardTask) -> ShardResult:
+    return ShardResult(task.key, len(task.rows), len(task.rows), 0, 0.0)
+
+
+@promise("executor")
+def _executes(subject: Subject) -> str:
+    """every task is run once, whatever the order, and no tasks is no work"""
+    tasks = list(_tasks(7))
+    results = list(subject.found(_count, iter(tasks), subject.params))
+    if sorted(result.key for result in results) != [task.key for task in tasks]:
+        return f"expected one result for each of 7 tasks, got {sorted(result.key for result in results)}"
+    if any(result.num_samples != int(result.key[4:]) for result in results):
+        return "a result belongs to another task"
+    return "results without tasks" if list(subject.found(_count, iter(()), subject.params)) else ""
+
+
+@promise("executor")
+def _stays_flat(subject: Subject) -> str:
+    """tasks are taken as they are worked off, not all at once, and stopping early ends it"""
+    taken = 0
+
+    def count() -> Iterator[ShardTask]:
+        nonlocal taken
+        for task in _tasks(1000):
+            taken += 1
+            yield task
+
+    running = iter(subject.found(_count, count(), subject.params))
+    next(running)
+    getattr(running, "close", lambda: None)()
+    return "all of 1,000 tasks were taken before the first result" if taken == 1000 else ""
+
+
+def _tasks(count: int) -> Iterator[ShardTask]:
+    for number in range(count):
+        rows = tuple({"id": str(row)} for row in range(number % 10))
+        yield ShardTask(
+            key=f"key-{number}",
+            scope="",
+            target="",
+            stage="stage",
+            seed=0,
+            params_type="",
+            params=None,
+            rows=rows,
+            store="",
+            project="",
+        )

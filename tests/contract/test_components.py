@@ -1,0 +1,42 @@
+"""Every registered built-in is held to what its kind promises, through the same checks that plugin authors use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipekit.component import Component
+from pipekit.promises import examine, heavy_imports, required_parameters
+from pipekit.registry import KINDS, load_registry
+
+REGISTRY = load_registry(installed=False)
+
+VALUES: dict[tuple[str, str], dict[str, Any]] = {}
+"""Parameters for the components that can't do without any."""
+
+
+def components() -> list[Component]:
+    """All but the models, which need TensorFlow and are tried in ``test_models.py``."""
+    return [component for component in REGISTRY if component.kind != "model" and not component.name.endswith(".*")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imports_known() -> None:
+    """Every module imported once, in one interpreter."""
+    targets = [component.target for component in REGISTRY if isinstance(component.target, str)]
+    heavy_imports(sorted({target.partition(":")[0] for target in targets}))
+
+
+def test_the_built_in_plugin_is_whole() -> None:
+    assert [(record.name, record.reason) for record in REGISTRY.plugins if record.status != "ok"] == []
+    assert {component.kind for component in REGISTRY} == set(KINDS)
+
+
+@pytest.mark.parametrize("component", components(), ids=lambda component: f"{component.kind}-{component.name}")
+def test_it_keeps_its_promises(component: Component) -> None:
+    values = VALUES.get((component.kind, component.name), {})
+    assert set(required_parameters(component)) <= set(values), "give them in VALUES"
+    verdicts = list(examine(REGISTRY, component, values))
+    assert len(verdicts) > 1
+    assert {verdict.promise: verdict.problem for verdict in verdicts if verdict.problem} == {}

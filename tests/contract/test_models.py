@@ -1,0 +1,17 @@
+"""Every registered model template is held to what a model promises. In a file of its own: it imports TensorFlow."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipekit.component import Component
+from pipekit.promises import examine
+from pipekit.registry import load_registry
+
+REGISTRY = load_registry(installed=False)
+
+
+@pytest.mark.parametrize("component", REGISTRY.components("model"), ids=lambda component: component.name)
+def test_a_model_keeps_its_promises(component: Component) -> None:
+    verdicts = list(examine(REGISTRY, component))
+    assert {verdict.promise: verdict.problem for verdict in verdicts if verdict.problem} == {}

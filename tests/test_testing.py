@@ -1,0 +1,194 @@
+"""The test kit itself: it passes what is right and names what is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipekit import Params, Rng, Sample, param
+from pipekit import testing as kit
+from pipekit.registry import Registry
+
+
+class AmountParams(Params):
+    amount: float = param(0.2, "How much", ge=0, le=1)
+
+
+def brighten(image: Any, params: AmountParams, rng: Rng) -> Any:
+    """Add a random brightness."""
+    shift = rng.note("shift", rng.uniform(0, 255 * params.amount))
+    return np.clip(image + shift, 0, 255).astype(np.uint8)
+
+
+def turn(size_hw: tuple[int, int], params: Params, rng: Rng) -> Any:
+    """Turn about the corner."""
+    angle = rng.uniform(0, 3)
+    return np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+
+
+def test_right_ops_pass() -> None:
+    kit.check_op(brighten)
+    kit.check_op(brighten, amount=0.9)
+    kit.check_op(turn)
+
+
+class BareParams(Params):
+    count: int = 3
+    limit: float = param(1.0, "A limit without an end")
+
+
+def broken_ops() -> list[tuple[Any, str]]:
+    def grows(image: Any, params: Params, rng: Rng) -> Any:
+        """Another shape."""
+        return np.concatenate([image, image])
+
+    def floats(image: Any, params: Params, rng: Rng) -> Any:
+        """Another dtype."""
+        return image / 2.0
+
+    def writes(image: Any, params: Params, rng: Rng) -> Any:
+        """In place."""
+        image //= 2
+        return image
+
+    state = np.random.default_rng(0)
+
+    def forgets(image: Any, params: Params, rng: Rng) -> Any:
+        """Its own generator."""
+        return (image // 2 + state.integers(0, 100)).astype(np.uint8)
+
+    def flattens(size_hw: tuple[int, int], params: Params, rng: Rng) -> Any:
+        """A singular matrix."""
+        return np.zeros((3, 3))
+
+    def mute(image: Any, params: Params, rng: Rng) -> Any:
+        return image
+
+    def bare(image: Any, params: BareParams, rng: Rng) -> Any:
+        """Parameters without words."""
+        return image
+
+    def fails(image: Any, params: Params, rng: Rng) -> Any:
+        """Never works."""
+        raise RuntimeError("out of ink")
+
+    return [
+        (grows, "expected (48, 64, 3) uint8, got ndarray (96, 64, 3) uint8"),
+        (floats, "got ndarray (48, 64, 3) float64"),
+        (writes, "work on a copy"),
+        (forgets, "draw random numbers from `rng` alone"),
+        (flattens, "can't be inverted"),
+        (mute, "no docstring"),
+        (bare, "'count' has no description; 'count' is a number without bounds"),
+        (bare, "'limit' is a number without bounds"),
+        (fails, "RuntimeError: out of ink"),
+    ]
+
+
+@pytest.mark.parametrize(("op", "problem"), broken_ops(), ids=lambda value: getattr(value, "__name__", None))
+def test_a_broken_op_is_named_with_its_reason(op: Any, problem: str) -> None:
+    with pytest.raises(AssertionError) as caught:
+        kit.check_op(op)
+    assert problem in str(caught.value)
+
+
+def test_wrong_parameters_are_named() -> None:
+    with pytest.raises(AssertionError, match="less than or equal to 1"):
+        kit.check_op(brighten, amount=3)
+
+
+def centre(image: Any, params: Params) -> Any:
+    """The middle of the image."""
+    return np.array([[image.shape[1] / 2, image.shape[0] / 2, 1.0]], np.float32)
+
+
+def outside(image: Any, params: Params) -> Any:
+    """A point that is not there."""
+    return np.array([[image.shape[1] + 5, 0, 1.0]], np.float32)
+
+
+def grey(image: Any, params: Params) -> Any:
+    """A response map."""
+    return image.mean(axis=2).astype(np.float32)
+
+
+def test_detectors() -> None:
+    kit.check_detector(centre)
+    kit.check_detector(grey)
+    with pytest.raises(AssertionError, match="a point lies outside the image"):
+        kit.check_detector(outside)
+
+
+class Flat:
+    """A folder of PNG files without classes."""
+
+    def __init__(self, absolute: bool = False, seen: list[int] | None = None) -> None:
+        self.absolute, self.seen = absolute, seen
+
+    def sniff(self, path: Path) -> str:
+        return "it holds PNG files" if any(path.rglob("*.png")) else ""
+
+    def read(self, path: Path, params: Params) -> Iterator[Sample]:
+        if self.seen is not None:
+            self.seen.append(1)
+        for file in sorted(path.rglob("*.png")):
+            name = str(file) if self.absolute else file.relative_to(path).as_posix()
+            yield Sample(f"{name}{len(self.seen or ())}", str(file))
+
+
+def test_importers(tiny_dataset: Path, tmp_path: Path) -> None:
+    kit.check_importer(Flat(), tiny_dataset)
+    with pytest.raises(AssertionError, match="ids must not change when the folder moves"):
+        kit.check_importer(Flat(absolute=True), tiny_dataset)
+    with pytest.raises(AssertionError, match="reading twice gives different samples"):
+        kit.check_importer(Flat(seen=[]), tiny_dataset)
+    with pytest.raises(AssertionError, match="no reason"):
+        kit.check_importer(Flat(), tmp_path / "nothing")
+
+
+def in_turn(run: Any, tasks: Any, params: Params) -> Iterator[Any]:
+    """One after the other."""
+    for task in tasks:
+        yield run(task)
+
+
+def forgetful(run: Any, tasks: Any, params: Params) -> Iterator[Any]:
+    """Loses the first task."""
+    for number, task in enumerate(tasks):
+        if number:
+            yield run(task)
+
+
+def greedy(run: Any, tasks: Any, params: Params) -> Iterator[Any]:
+    """Takes all tasks before it begins."""
+    yield from map(run, list(tasks))
+
+
+def test_executors() -> None:
+    with pytest.raises(AssertionError, match="all of 1,000 tasks were taken before the first result"):
+        kit.check_executor(greedy)
+    kit.check_executor(in_turn)
+    with pytest.raises(AssertionError, match="expected one result for each of 7 tasks"):
+        kit.check_executor(forgetful)
+
+
+def test_recipes() -> None:
+    with pytest.raises(AssertionError, match="no op called 'no_such_op'"):
+        kit.check_recipe([{"op": "no_such_op"}])
+
+
+def test_a_name_is_looked_up(pipekit_registry: Registry) -> None:
+    kit.check_executor("serial", registry=pipekit_registry)
+
+
+def test_the_tiny_dataset_is_the_same_every_time(tiny_dataset: Path, tmp_path: Path) -> None:
+    from pipekit.promises import write_tiny_dataset
+
+    again = write_tiny_dataset(tmp_path / "again")
+    files = sorted(path.relative_to(again) for path in again.rglob("*.png"))
+    assert len(files) == 18
+    assert all((again / file).read_bytes() == (tiny_dataset / file).read_bytes() for file in files)
