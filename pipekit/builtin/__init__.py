@@ -28,3 +28,16 @@ def register_importers(register: Register) -> None:
 @hookimpl
 def register_models(register: Register) -> None:
     register("simple_cnn", "pipekit.builtin.models.simple_cnn:build", summary="Convolution blocks, a dense layer, dropout")
+
+
+@hookimpl
+def register_detectors(register: Register) -> None:
+    register("harris", "pipekit.builtin.detectors.corners:harris", summary="Corners by the structure tensor (Harris, Stephens)")
+    register("shi_tomasi", "pipekit.builtin.detectors.corners:shi_tomasi", summary="Corners good to track (smaller eigenvalue)")
+    register("fast", "pipekit.builtin.detectors.fast:fast", summary="Corners by a ring of pixels; the quickest")
+    register("orb", "pipekit.builtin.detectors.orb:orb", summary="FAST corners at several scales, with binary descriptors")
+    register("sift", "pipekit.builtin.detectors.sift:sift", summary="Places known again at any scale and angle, with descriptors")
+    register("blobs", "pipekit.builtin.detectors.blobs:blobs", summary="Bright and dark discs (Laplacian of Gaussian)")
+    register("contours", "pipekit.builtin.detectors.contours:contours", summary="Outlines of regions, or along Canny edges")
+    register("hog", "pipekit.builtin.detectors.hog:hog", summary="Histograms of gradient directions on a grid")
+    register("lbp", "pipekit.builtin.detectors.lbp:lbp", summary="Local binary patterns on a grid: texture")

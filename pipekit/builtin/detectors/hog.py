@@ -1,0 +1,65 @@
+"""HOG: a histogram of gradient directions for each cell of a grid. See :mod:`pipekit.hog` for the source."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipekit.builtin.detectors.common import DetectorParams, Float, Gray, detect_within
+from pipekit.contract import depends_on, param
+from pipekit.detector import Features
+from pipekit.hog import cells
+
+
+class HogParams(DetectorParams):
+    max_megapixels: float = param(
+        4.0, "A larger image is shrunk to this for the detection; points are in its own pixels all the same", unit="MP", gt=0
+    )
+    cell_px: int = param(16, "Side of a cell", unit="px", ge=2, le=512)
+    orientations: int = param(9, "Bins between 0 and 180 degrees", ge=2, le=36)
+
+
+@depends_on("opencv-python-headless")
+def hog(image: NDArray[np.uint8], params: HogParams) -> Features:
+    """One feature for each cell: its centre, its gradient magnitude, its main edge direction and its histogram.
+
+    The response map is the usual picture: in each cell strokes along the edges, as bright as their share.
+    """
+
+    def detect(gray: Gray) -> Features:
+        histograms = cells(gray, params.cell_px, params.orientations)
+        rows, columns, bins = histograms.shape
+        ys, xs = np.mgrid[:rows, :columns] * params.cell_px + (params.cell_px - 1) / 2
+        flat = histograms.reshape(-1, bins)
+        # An edge runs at right angles to its gradient; a bin stands for its middle.
+        angle = np.mod((flat.argmax(axis=1) + 0.5) * 180 / bins + 90, 180)
+        return Features(
+            np.column_stack([xs.ravel(), ys.ravel(), flat.sum(axis=1)]).astype(np.float32),
+            scale_px=np.full(len(flat), params.cell_px, np.float32),
+            angle_deg=angle.astype(np.float32),
+            descriptors=flat,
+            response_map=_strokes(histograms, params.cell_px, (gray.shape[0], gray.shape[1])),
+            dense=True,
+        )
+
+    return detect_within(image, params, detect, smallest_px=params.cell_px)
+
+
+def _strokes(histograms: Float, cell_px: int, size_hw: tuple[int, int]) -> Float:
+    """Each cell's histogram as a star of strokes; one star per angle is drawn once and laid on all cells."""
+    rows, columns, bins = histograms.shape
+    canvas = np.zeros(size_hw, np.float32)
+    grid = canvas[: rows * cell_px, : columns * cell_px].reshape(rows, cell_px, columns, cell_px)
+    half, shift = (cell_px - 1) / 2, 4
+    for number in range(bins):
+        angle = math.radians((number + 0.5) * 180 / bins + 90)
+        dx, dy = half * 0.95 * math.cos(angle), half * 0.95 * math.sin(angle)
+        stamp = np.zeros((cell_px, cell_px), np.uint8)
+        ends = [tuple(round(v * 2**shift) for v in (half + s * dx, half + s * dy)) for s in (-1, 1)]
+        cv2.line(stamp, ends[0], ends[1], 255, max(1, cell_px // 12), cv2.LINE_AA, shift)
+        star = stamp.astype(np.float32) / 255
+        np.maximum(grid, star[None, :, None, :] * histograms[:, None, :, None, number], out=grid)
+    return canvas

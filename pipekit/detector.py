@@ -1,0 +1,171 @@
+"""What a feature detector gives back.
+
+A detector is ``detect(image, params)``. It may return
+
+* points: ``(N, 3) float32`` with x_px, y_px, response;
+* a response map: ``(H, W) float32``; its peaks become the points;
+* :class:`Features`, where there is more to say: a scale, an angle, descriptors, outlines.
+
+:func:`features_of` makes :class:`Features` of all three, and refuses what is malformed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipekit.errors import UserError
+
+__all__ = ["Features", "features_of"]
+
+Points = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """The features of one image: N points, and one row in every further column for each of them.
+
+    Attributes:
+        points: ``(N, 3) float32``: x_px, y_px, response. Pixel centres are whole numbers; the strongest comes first, except
+            where ``dense``.
+        scale_px: ``(N,) float32``, the diameter of the region that the feature describes, or None.
+        angle_deg: ``(N,) float32``, its orientation, clockwise from the x axis as y points down, or None.
+        descriptors: ``(N, D)``, ``uint8`` or ``float32``, or None.
+        norm: how two descriptors are compared: ``l2`` (Euclidean) or ``hamming`` (number of different bits).
+        response_map: ``(h, w) float32``: what the points were picked from. It covers the whole image and may have fewer
+            pixels than it.
+        outlines: one ``(M, 2) float32`` array of x_px, y_px for each feature that is a shape.
+        dense: the points are a regular grid over the image, not what stands out in it.
+        note: why there is nothing, or what was done to the image; "" where there is nothing to say.
+    """
+
+    points: Points
+    scale_px: Points | None = None
+    angle_deg: Points | None = None
+    descriptors: NDArray[Any] | None = None
+    norm: Literal["l2", "hamming"] = "l2"
+    response_map: Points | None = None
+    outlines: tuple[Points, ...] = ()
+    dense: bool = False
+    note: str = ""
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def take(self, rows: NDArray[Any]) -> Features:
+        """The features with these row numbers (or where this mask is True), in this order."""
+        numbers = np.flatnonzero(rows) if rows.dtype == bool else rows
+        kept: dict[str, Any] = {
+            name: column[numbers]
+            for name in ("points", "scale_px", "angle_deg", "descriptors")
+            if (column := getattr(self, name)) is not None
+        }
+        if self.outlines:
+            kept["outlines"] = tuple(self.outlines[number] for number in numbers)
+        return replace(self, **kept)
+
+    def strongest(self, count: int) -> Features:
+        """At most ``count`` features, the strongest first; equal ones by y, then x, so that the order is always the same."""
+        x, y, response = self.points.T
+        return self.take(np.lexsort((x, y, -response))[:count])
+
+    def scaled(self, factor_x: float, factor_y: float) -> Features:
+        """The same features in the pixels of an image that is larger by these factors. The response map stays as it is."""
+
+        def centres(xy: Points) -> Points:
+            factors = np.array([factor_x, factor_y], np.float32)
+            return ((xy + 0.5) * factors - 0.5).astype(np.float32)
+
+        return replace(
+            self,
+            points=np.column_stack([centres(self.points[:, :2]), self.points[:, 2]]).astype(np.float32),
+            scale_px=None if self.scale_px is None else (self.scale_px * np.sqrt(factor_x * factor_y)).astype(np.float32),
+            outlines=tuple(centres(outline) for outline in self.outlines),
+        )
+
+
+def features_of(output: Any, size_hw: tuple[int, int], detector: str = "the detector") -> Features:
+    """What a detector returned, as checked :class:`Features`.
+
+    Args:
+        output: points, a response map or Features.
+        size_hw: of the image that it was given.
+        detector: its name, for the error message.
+
+    Raises:
+        UserError: a wrong shape or type, a value that is not finite, a column of another length, a point outside the image.
+    """
+    if isinstance(output, Features):
+        return _checked(output, size_hw, detector)
+    if isinstance(output, np.ndarray) and output.ndim == 2 and np.issubdtype(output.dtype, np.floating):
+        # In an image three pixels wide the two look alike: there a map has to come as Features.
+        if output.shape == tuple(size_hw) and output.shape[1] != 3:
+            return _checked(Features(peaks(output), response_map=output.astype(np.float32)), size_hw, detector)
+        if output.shape[1] == 3:
+            return _checked(Features(output.astype(np.float32)), size_hw, detector)
+    what = f"{output.dtype} of shape {output.shape}" if isinstance(output, np.ndarray) else type(output).__name__
+    raise UserError(
+        f"{detector} must return (N, 3) float32 points, an (H, W) float32 response map or Features, not {what}",
+        "See pipekit.detector.",
+    )
+
+
+def _inside(points: NDArray[Any], size_hw: tuple[int, int]) -> bool:
+    height, width = size_hw
+    x, y = points[:, 0], points[:, 1]
+    return bool(np.all((x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)))
+
+
+def _checked(found: Features, size_hw: tuple[int, int], detector: str) -> Features:
+    def refuse(what: str) -> UserError:
+        return UserError(f"{detector} returned malformed features: {what}", "See pipekit.detector.Features.")
+
+    points = found.points
+    if points.ndim != 2 or points.shape[1] != 3 or points.dtype != np.float32:
+        raise refuse(f"points must be (N, 3) float32, not {points.dtype} of shape {points.shape}")
+    for field in fields(found):
+        value = getattr(found, field.name)
+        if not isinstance(value, np.ndarray):
+            continue
+        if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
+            raise refuse(f"{field.name} has values that are not finite")
+        if field.name != "response_map" and len(value) != len(points):
+            raise refuse(f"{field.name} has {len(value)} rows for {len(points)} points")
+    if found.outlines and len(found.outlines) != len(points):
+        raise refuse(f"outlines has {len(found.outlines)} shapes for {len(points)} points")
+    if not _inside(points, size_hw):
+        raise refuse(f"a point lies outside the image of {size_hw[1]} x {size_hw[0]} pixels")
+    return found
+
+
+def peaks(response: NDArray[Any], threshold: float | None = None, radius_px: int = 1) -> Points:
+    """The local maxima of a response map above ``threshold``, strongest first.
+
+    A maximum is at least as large as everything within ``radius_px`` (Chebyshev distance). Neighbouring equal maxima are one
+    point, at their centre of gravity.
+
+    Args:
+        response: ``(H, W)``.
+        threshold: maxima must exceed it; None means a hundredth of the largest value.
+        radius_px: of the neighbourhood, at least 1.
+
+    Returns:
+        ``(N, 3) float32``: x_px, y_px, response; empty where nothing exceeds 0.
+    """
+    import cv2
+
+    response = np.ascontiguousarray(response, np.float32)
+    if response.size == 0 or not (top := float(response.max())) > 0:
+        return np.empty((0, 3), np.float32)
+    threshold = 0.01 * top if threshold is None else max(threshold, 0.0)
+    size = 2 * radius_px + 1
+    mask = (response >= cv2.dilate(response, np.ones((size, size), np.uint8))) & (response > threshold)
+    count, labels, _, centres = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    ys, xs = np.nonzero(mask)
+    values = np.zeros(count, np.float32)
+    values[labels[ys, xs]] = response[ys, xs]
+    found = np.column_stack([centres[1:], values[1:]]).astype(np.float32)
+    return found[np.lexsort((found[:, 0], found[:, 1], -found[:, 2]))]
