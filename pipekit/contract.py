@@ -23,10 +23,12 @@ model              ``build(input_shape_hwc, num_classes, params) -> keras.Model`
 importer           an object with ``sniff(path) -> str`` ("" or why it is this format) and ``read(path, params) ->
                    Iterator[Sample]``
 exporter           ``write(artifact, out_dir, params) -> None``
-detector           ``detect(image, params) -> (N, 3) float32`` x_px, y_px, response; or an ``(H, W) float32`` response map
+detector           ``detect(image, params) -> (N, 3) float32`` x_px, y_px, response; or an ``(H, W) float32`` response map;
+                   or :class:`pipekit.detector.Features`, with scales, angles, descriptors
 check              ``check(rows, ctx, params) -> Iterable[Finding]``
 report_section     ``section(ctx, inputs, params) -> Section``
-executor           ``execute(run, tasks, params) -> Iterator[ShardResult]``
+executor           ``execute(run, tasks, params) -> Iterator[ShardResult]``; ``run(task)`` in any order, tasks taken from
+                   the iterator in the calling thread; a parameter ``workers`` left at None is set to the run's
 =================  ======================================================================================================
 """
 
@@ -345,7 +347,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class StageContract:
-    """A stage's signature, read once."""
+    """A stage's signature, read once. ``seeded`` is False where nothing is random: the seed is then not in its key."""
 
     slots: tuple[Slot, ...]
     params_type: type[Params]
@@ -353,6 +355,7 @@ class StageContract:
     per_sample: bool
     libraries: tuple[str, ...] = ()
     fingerprint: Callable[[Any], str] | None = None
+    seeded: bool = True
 
 
 @typing.overload
@@ -422,11 +425,11 @@ def _params_of(function: Callable[..., Any], hints: Mapping[str, Any]) -> type[P
 
 
 def params_type_of(function: Any) -> type[Params]:
-    """The ``Params`` class that any component function (or the ``read`` of an importer) takes."""
+    """The ``Params`` class that a component takes: a function, or an object with ``read`` (importer) or ``write``."""
     contract = getattr(function, "__pipekit_stage__", None)
     if contract is not None:
         return typing.cast("StageContract", contract).params_type
-    function = getattr(function, "read", function)
+    function = getattr(function, "read", getattr(function, "write", function))
     return _params_of(function, _hints(function)) if callable(function) else Params
 
 
@@ -478,14 +481,16 @@ def _read_sample_stage(function: Callable[..., Any], libraries: tuple[str, ...])
 class ShardTask:
     """A piece of work as plain data, so that any machine with the same plugins can do it.
 
-    ``rows`` are samples as JSON-like dicts; ``params`` is the JSON form; ``plugins`` the files given beside entry points.
+    ``target`` is ``@stage/<use>`` or a function's ``module:name``; ``rows`` are samples as JSON-like dicts; ``params`` is the
+    JSON form; ``scope`` names what all shards of one job share; ``plugins`` are the files given beside entry points.
     """
 
     key: str
+    scope: str
     target: str
     stage: str
     seed: int
-    params_kind: tuple[str, str]
+    params_type: str
     params: Mapping[str, Any] | None
     rows: tuple[Mapping[str, Any], ...]
     store: str
@@ -562,13 +567,15 @@ class Table:
 class Picture:
     """A thumbnail in a report: JPEG or PNG bytes, the words that stand for it, and what it can be filtered by.
 
-    ``tags`` are shown as menus above the pictures: ``{"true": "cat", "predicted": "dog"}``.
+    ``tags`` are shown as menus above the pictures: ``{"true": "cat", "predicted": "dog"}``; ``values`` are what they can be
+    ordered by: ``{"confidence": 0.93}``.
     """
 
     data: bytes
     alt: str
     caption: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

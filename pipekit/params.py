@@ -18,7 +18,7 @@ from typing import Any, NoReturn, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from pipekit.errors import UserError
+from pipekit.errors import PipekitError
 
 P = TypeVar("P", bound=BaseModel)
 
@@ -147,7 +147,7 @@ class Uses:
         try:
             component = registry.get(self.kind, name)
             params_type = component.params_type()
-        except UserError as error:
+        except PipekitError as error:
             nested_problem(((self.key,), error.message, error.hint))
         own = self.options.model_fields if self.options else {}
         placed = {name: entries.pop(name) for name in list(entries) if name in own and name not in params_type.model_fields}
@@ -228,7 +228,7 @@ def canonical(value: Any, digest_of: Callable[[Path], str], versions: Callable[[
         return {"content": digest_of(value)}
     if isinstance(value, Call):
         return {
-            "component": [value.kind, value.name, value.component.version],
+            "component": value.component.identity(),
             "libraries": dict(versions(value.component)),
             "options": canonical(dict(value.options), digest_of, versions),
             "params": canonical(value.params, digest_of, versions),

@@ -104,15 +104,22 @@ def content(row: Mapping[str, Any]) -> str:
 class Locations:
     """Paths in rows: below the store as ``@store/…``, below the project as ``@project/…``, elsewhere absolute.
 
-    ``moved`` maps the folder that a cached import was made from to where the same content lies now, so that a dataset that
-    was moved is found again without running anything.
+    Attributes:
+        moved: the folder that a cached import was made from, and where the same content lies now: a dataset that was moved is
+            found again without running anything. Rows always keep the first place.
+        becomes: a scratch folder, and the place that it will be moved to when it is done.
     """
 
     def __init__(self, store: Path, project: Path) -> None:
         self._roots = [("@store/", f"{store}{os.sep}"), ("@project/", f"{project}{os.sep}")]
         self.moved: dict[str, str] = {}
+        self.becomes: dict[str, str] = {}
 
     def pack(self, path: str) -> str:
+        for folder, place in self.becomes.items():
+            path = _replace_root(path, folder, place)
+        for old, new in self.moved.items():
+            path = _replace_root(path, new, old)
         for token, root in self._roots:
             if path.startswith(root):
                 return token + path[len(root) :].replace(os.sep, "/")
@@ -125,8 +132,7 @@ class Locations:
                 path = root + packed[len(token) :]
                 break
         for old, new in self.moved.items():
-            if path.startswith(old + os.sep) or path == old:
-                return new + path[len(old) :]
+            path = _replace_root(path, old, new)
         return path
 
     def pack_row(self, row: Row) -> Row:
@@ -142,6 +148,12 @@ class Locations:
         if "mask" in row.get("targets", ()):
             row = {**row, "targets": {**row["targets"], "mask": place(row["targets"]["mask"])}}
         return row
+
+
+def _replace_root(path: str, old: str, new: str) -> str:
+    if path.startswith(old) and path[len(old) : len(old) + 1] in ("", os.sep):
+        return new + path[len(old) :]
+    return path
 
 
 # --- files of rows -------------------------------------------------------------------------------------------------------
@@ -226,16 +238,18 @@ class Tally:
 
 def write_index(
     folder: Path, rows: Iterable[Row], failed: Iterable[Failure], locations: Locations, scratch: Path
-) -> tuple[str, dict[str, Any]]:
+) -> tuple[str, dict[str, Any], list[str]]:
     """Write ``rows.jsonl`` and ``failed.jsonl``, sorted by id, into ``folder``.
 
     Returns:
-        the digest of the contents (the same for any order in which rows came) and the ``meta`` of the dataset.
+        the digest of the contents (the same for any order in which rows came), the ``meta`` of the dataset, and the folders
+        of the store that hold files of its rows (``shards/ab/abcd…``).
 
     Raises:
         UserError: two rows have the same id.
     """
     sorter, tally, hashed = Sorter(scratch), Tally(), hashlib.sha256()
+    uses: set[str] = set()
     for row in rows:
         sorter.add(row["id"], dumps(locations.pack_row(row)))
     previous = None
@@ -246,11 +260,14 @@ def write_index(
             previous = identity
             row = json.loads(text)
             tally.add(row)
+            for path in (row["image"], row.get("targets", {}).get("mask", "")):
+                if path.startswith("@store/"):
+                    uses.add("/".join(path.split("/", 4)[1:4]))
             hashed.update(content(row).encode("utf-8", "surrogatepass") + b"\n")
             out.write(text + "\n")
-    listed = {(f.id, f.reason): f for f in failed}
+    listed = {f.id: f for f in failed}
     with (folder / "failed.jsonl").open("w", encoding="utf-8", errors="surrogatepass") as out:
         for failure in (listed[name] for name in sorted(listed)):
-            hashed.update(dumps([failure.id, failure.reason]).encode("utf-8", "surrogatepass") + b"\n")
+            hashed.update(dumps(["failed", failure.id]).encode("utf-8", "surrogatepass") + b"\n")
             out.write(dumps({"id": failure.id, "reason": failure.reason, "image": locations.pack(failure.image)}) + "\n")
-    return hashed.hexdigest(), {**tally.meta(), "num_failed": len(listed)}
+    return hashed.hexdigest(), {**tally.meta(), "num_failed": len(listed)}, sorted(uses)

@@ -23,7 +23,7 @@ import shutil
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,13 +71,13 @@ class Store:
         return (self.shard_dir(key) / "rows.jsonl").is_file()
 
     def manifest(self, key: str) -> dict[str, Any] | None:
-        """What a finished stage run says of itself, or None. A run whose shards were deleted by hand is not finished."""
+        """What a finished stage run says of itself, or None. One whose files are gone is not finished."""
         path = self.artifact_dir(key) / "manifest.json"
         try:
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
             return None
-        return found if all(self.has_shard(shard) for shard in found.get("shards", ())) else None
+        return found if all((self.root / place).is_dir() for place in found["uses"]) else None
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -118,6 +118,13 @@ class Store:
         for place in [self.artifact_dir(key), *(self.shard_dir(shard) for shard in manifest.get("shards", ()))]:
             self.remove(place)
         shutil.rmtree(self.root / "work" / key, ignore_errors=True)
+
+    def clean(self) -> None:
+        """Remove what killed processes left half-made."""
+        now = time.time()
+        for path in list(_children(self.root / "tmp", 1)):
+            if _is_abandoned(path, now):
+                shutil.rmtree(path, ignore_errors=True)
 
     def remove(self, place: Path) -> None:
         if place.exists():
@@ -162,7 +169,7 @@ class FileEntry:
 
 
 def hash_file(path: str | os.PathLike[str]) -> str:
-    with open(path, "rb") as file:  # noqa: PTH123 (a str of any encoding must open)
+    with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -173,6 +180,7 @@ class HashMemory:
     """
 
     def __init__(self, path: Path) -> None:
+        self.on_hash: Callable[[], None] | None = None
         self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=OFF")  # a lost memory costs a second hashing, nothing else
@@ -231,13 +239,14 @@ class HashMemory:
             values += tuple(_text(name) for name in only)
         return {row[0]: row[1:] for row in self._db.execute(query, values)}
 
-    @staticmethod
-    def _hash(path: str, known: tuple[int, int, int, str] | None) -> tuple[str, tuple[int, int, int, str] | None]:
+    def _hash(self, path: str, known: tuple[int, int, int, str] | None) -> tuple[str, tuple[int, int, int, str] | None]:
         """The hash, and what to remember where it is new."""
         stat = os.stat(path)  # noqa: PTH116
         state = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
         if known and known[:3] == state:
             return known[3], None
+        if self.on_hash is not None:
+            self.on_hash()
         found = hash_file(path)
         settled = time.time_ns() - stat.st_mtime_ns > SETTLED_S * 1e9
         return found, (*state, found) if settled else None
@@ -302,11 +311,12 @@ TMP_KEPT_S = 24 * 3600
 
 def find_garbage(store: Store, keep: Iterable[str]) -> Garbage:
     """Everything in the store that no key in ``keep`` (keys of stage runs) needs."""
-    wanted_artifacts = set(keep)
-    manifests: list[Mapping[str, Any]] = [m for key in sorted(wanted_artifacts) if (m := store.manifest(key))]
-    wanted_shards = {shard for manifest in manifests for shard in (*manifest.get("shards", ()), *manifest.get("uses", ()))}
-    folders = [path for path in _children(store.root / "artifacts", 2) if path.name not in wanted_artifacts]
-    folders += [path for path in _children(store.root / "shards", 2) if path.name not in wanted_shards]
+    kept = set(keep)
+    manifests = [manifest for key in sorted(kept) if (manifest := store.manifest(key))]
+    wanted = {store.artifact_dir(key) for key in kept}
+    wanted |= {store.shard_dir(shard) for manifest in manifests for shard in manifest["shards"]}
+    wanted |= {store.root / place for manifest in manifests for place in manifest["uses"]}
+    folders = [path for kind in ("artifacts", "shards") for path in _children(store.root / kind, 2) if path not in wanted]
     folders += [path for path in _children(store.root / "work", 1) if store.manifest(path.name)]
     now = time.time()
     folders += [path for path in _children(store.root / "tmp", 1) if _is_abandoned(path, now)]
@@ -324,7 +334,10 @@ def _is_abandoned(path: Path, now: float) -> bool:
     pid = path.name.partition("-")[0]
     if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
         return True
-    return now - path.stat().st_mtime > TMP_KEPT_S
+    try:
+        return now - path.stat().st_mtime > TMP_KEPT_S
+    except OSError:
+        return False
 
 
 def _children(folder: Path, depth: int) -> Iterator[Path]:

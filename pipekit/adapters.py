@@ -1,0 +1,110 @@
+"""Importers and exporters as stages: ``import.folders``, ``export.tfrecord``.
+
+The author of a format writes ``read`` or ``write``; here it becomes a stage that hashes and verifies every file in shards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+from pydantic import create_model
+
+from pipekit.component import Component
+from pipekit.contract import (
+    Artifact,
+    Context,
+    Dataset,
+    Files,
+    InputPath,
+    Params,
+    Sample,
+    SampleContext,
+    Slot,
+    StageContract,
+    param,
+)
+from pipekit.errors import PluginError, UserError
+
+
+class VerifyParams(Params):
+    """Parameters of :func:`verify`."""
+
+    verify: Literal["decode", "header", "none"] = param("decode", "How closely to look")
+
+
+def verify(sample: Sample, params: VerifyParams, ctx: SampleContext) -> Iterator[Sample]:
+    """Pass a sample on whose image can be used; raise :class:`ImageError` for one that can't."""
+    from pipekit import images
+
+    data = Path(sample.image).read_bytes()
+    if params.verify == "decode":
+        images.check(data)
+    else:
+        images.probe(data)
+    yield sample
+
+
+def import_stage(importer: Component) -> Any:
+    """The stage ``import.<name>``: the importer's own parameters, ``path``, and ``verify``."""
+    reader: Any = importer.load()
+    own = importer.params_type()
+    name = "".join(word.title() for word in importer.name.replace("-", "_").split("_"))
+    clash = [field for field in ("path", "verify") if field in own.model_fields]
+    if clash:
+        raise PluginError(
+            f"importer {importer.name!r} of plugin {importer.plugin!r} may not have a parameter called {clash[0]!r}"
+        )
+    fields: dict[str, Any] = {
+        "path": (InputPath, param(..., "The folder, file or archive to read")),
+        "verify": (
+            Literal["decode", "header", "none"],
+            param("decode", "Look at each image: decode it whole, read its header, or trust it"),
+        ),
+    }
+    params_type: type[Params] = create_model(
+        f"Import{name}Params",
+        __base__=own,
+        __module__=own.__module__,
+        __doc__=f"Parameters of import.{importer.name}.",
+        **fields,
+    )
+
+    def run(ctx: Context, params: Any) -> Dataset:
+        samples = ctx.track(reader.read(Path(params.path), params), label="listing", unit="images")
+        if params.verify != "none":
+            samples = ctx.map(verify, samples, VerifyParams(verify=params.verify), label="verifying")
+        made = ctx.dataset(samples)
+        if not len(made):
+            count = made.meta["num_failed"]
+            raise UserError(
+                f"no usable image in {params.path}" + (f": all {count} of them failed" if count else ""),
+                "" if count else "`pipekit components importer` lists the formats that can be read.",
+            )
+        return made
+
+    run.__doc__ = importer.summary
+    return _stage(run, StageContract((), params_type, Dataset, False, importer.libraries, seeded=False))
+
+
+def export_stage(exporter: Component) -> Any:
+    """The stage ``export.<name>``: takes what ``write``'s ``artifact`` is annotated with, a dataset where it is not."""
+    found = exporter.load()
+    write: Any = getattr(found, "write", found)
+    kind = get_type_hints(write).get("artifact", Dataset)
+    if not (isinstance(kind, type) and issubclass(kind, Artifact)):
+        raise PluginError(f"exporter {exporter.name!r} of plugin {exporter.plugin!r}: 'artifact' must be an Artifact class")
+
+    def run(ctx: Context, params: Any, **inputs: Any) -> Files:
+        write(inputs[kind.kind], ctx.out_dir, params)
+        return ctx.artifact(Files)
+
+    run.__doc__ = exporter.summary
+    contract = StageContract((Slot(kind.kind, kind),), exporter.params_type(), Files, False, exporter.libraries, seeded=False)
+    return _stage(run, contract)
+
+
+def _stage(function: Any, contract: StageContract) -> Any:
+    function.__pipekit_stage__ = contract
+    return function

@@ -1,0 +1,109 @@
+"""The executors in the box: ``map`` in this thread, in threads, in processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+
+from pipekit.contract import Params, ShardResult, ShardTask, param
+
+Run = Callable[[ShardTask], ShardResult]
+
+MAX_DEATHS = 2
+"""So often may a shard be in the hands of a process that dies; then it is the shard's fault."""
+
+
+class PoolParams(Params):
+    """Parameters of a pool."""
+
+    workers: int | None = param(None, "How many shards run at once. Left out, the run's number", ge=1, le=4096)
+
+
+def serial(run: Run, tasks: Iterable[ShardTask], params: Params) -> Iterator[ShardResult]:
+    """One shard after another, in this thread."""
+    return map(run, tasks)
+
+
+def threads(run: Run, tasks: Iterable[ShardTask], params: PoolParams) -> Iterator[ShardResult]:
+    """A pool of threads. OpenCV, NumPy and the JPEG codecs release the interpreter lock; memory is shared."""
+    pool = ThreadPoolExecutor(params.workers, thread_name_prefix="shard")
+    try:
+        yield from _bounded(pool, run, iter(tasks), params.workers or 1)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def processes(run: Run, tasks: Iterable[ShardTask], params: PoolParams) -> Iterator[ShardResult]:
+    """A pool of fresh processes, for ops written in Python. A process that dies costs the shards in its pool's hands, once."""
+    workers = params.workers or 1
+    feed, deaths = iter(tasks), dict[str, int]()
+    again: list[ShardTask] = []
+    while True:
+        pool = _process_pool(workers)
+        held: dict[str, ShardTask] = {}
+        try:
+            yield from _bounded(pool, run, _chain(again, feed), workers, held)
+            return
+        except BrokenProcessPool:
+            again = []
+            for task in held.values():
+                deaths[task.key] = deaths.get(task.key, 0) + 1
+                if deaths[task.key] < MAX_DEATHS:
+                    again.append(task)
+                else:
+                    reason = "the process that worked on it died, twice (out of memory, or a crash in a library)"
+                    yield ShardResult(task.key, len(task.rows), 0, 0, 0.0, reason)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _chain(first: list[ShardTask], then: Iterator[ShardTask]) -> Iterator[ShardTask]:
+    while first:
+        yield first.pop(0)
+    yield from then
+
+
+def _bounded(
+    pool: Executor, run: Run, tasks: Iterator[ShardTask], workers: int, held: dict[str, ShardTask] | None = None
+) -> Iterator[ShardResult]:
+    """Results as they come; no more tasks are taken than keep the workers busy, so that memory stays flat."""
+    waiting: dict[Future[ShardResult], ShardTask] = {}
+    held = {} if held is None else held
+    while True:
+        for task in islice(tasks, max(0, 2 * workers - len(waiting))):
+            held[task.key] = task
+            waiting[pool.submit(run, task)] = task
+        if not waiting:
+            return
+        for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+            result = future.result()
+            del held[waiting.pop(future).key]
+            yield result
+
+
+def _process_pool(workers: int) -> ProcessPoolExecutor:
+    import multiprocessing
+
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker)
+
+
+def _start_worker() -> None:
+    """In a new process: leave at once on Ctrl-C (the parent tells the person) and when the parent is gone."""
+    import signal
+    import threading
+
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    import multiprocessing
+    from multiprocessing.connection import wait as wait_for
+
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for([parent.sentinel])
+        os._exit(1)

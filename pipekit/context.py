@@ -1,0 +1,365 @@
+"""The engine's side of :class:`pipekit.contract.Context`: a stage's hands."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pipekit.component import Component
+from pipekit.contract import Artifact, Dataset, Failure, Params, Sample, ShardTask
+from pipekit.errors import StageError
+from pipekit.params import canonical
+from pipekit.pipeline import Plan, PlannedStage
+from pipekit.rng import Rng, rng_for
+from pipekit.rows import Locations, Row, digest, dumps, from_row, read_lines, to_row, write_index
+from pipekit.shards import PROGRESS_EVERY_S, ShardJob
+from pipekit.store import Store, hash_file
+from pipekit.worker import PLAIN, Job, prime, reason_of, release
+
+T = TypeVar("T")
+A = TypeVar("A", bound=Artifact)
+
+Listener = Callable[..., None]
+
+MAX_FAILURES_SHOWN = 5
+
+
+class Versions:
+    """Versions of distributions, looked up once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def of(self, distributions: Iterable[str]) -> dict[str, str]:
+        from importlib.metadata import PackageNotFoundError, version
+
+        for name in distributions:
+            if name not in self._known:
+                try:
+                    self._known[name] = version(name)
+                except PackageNotFoundError:
+                    self._known[name] = "not installed"
+        return {name: self._known[name] for name in sorted(distributions)}
+
+    def of_component(self, component: Component) -> dict[str, str]:
+        return self.of(component.libraries)
+
+
+@dataclass
+class Workshop:
+    """What all stages of a run share."""
+
+    plan: Plan
+    store: Store
+    locations: Locations
+    listener: Listener
+    versions: Versions = field(default_factory=Versions)
+
+    def canonical(self, value: Any) -> Any:
+        """A parameter's form in a cache key."""
+        return canonical(value, self.store.hashes.content, self.versions.of_component)
+
+
+def open_dataset(kind: type[Dataset], path: Path, digest: str, meta: Mapping[str, Any], locations: Locations) -> Dataset:
+    """An index in a folder, as a dataset."""
+
+    def samples(folder: Path) -> Iterator[Sample]:
+        return (from_row(locations.unpack_row(row)) for row in read_lines(folder / "rows.jsonl"))
+
+    def failures(folder: Path) -> Iterator[Failure]:
+        rows = read_lines(folder / "failed.jsonl")
+        return (Failure(row["id"], row["reason"], locations.unpack(row.get("image", ""))) for row in rows)
+
+    return kind(path, digest, meta, samples, failures)
+
+
+class StageContext:
+    """One stage's run."""
+
+    def __init__(self, shop: Workshop, stage: PlannedStage, key: str, inputs: Mapping[str, Any], folder: Path) -> None:
+        self._shop = shop
+        self._stage = stage
+        self._key = key
+        shop.locations.becomes[str(folder)] = str(shop.store.artifact_dir(key))
+        self._inputs = inputs
+        self._folder = folder
+        self._work: Path | None = None
+        self._lock: Any = None
+        self._last_progress = 0.0
+        self.warnings: list[str] = []
+        self.failures: list[Failure] = []
+        self.num_attempted = 0
+        self.num_cached = 0
+        self.shards: set[str] = set()
+        self.uses: list[str] = []
+        self.made: list[Artifact] = []
+
+    # --- what a stage reads ---
+
+    @property
+    def stage(self) -> str:
+        return self._stage.name
+
+    @property
+    def seed(self) -> int:
+        return self._shop.plan.seed
+
+    @property
+    def workers(self) -> int:
+        return self._shop.plan.workers
+
+    @property
+    def out_dir(self) -> Path:
+        return self._folder
+
+    @property
+    def project_dir(self) -> Path:
+        return self._shop.plan.base_dir
+
+    @property
+    def work_dir(self) -> Path:
+        """Locked while this process lives; a second process with the same key gets a folder of its own."""
+        if self._work is None:
+            self._work = self._shop.store.work_dir(self._key)
+            self._lock = _hold(self._work / ".lock")
+            if self._lock is None:
+                self._work = self._shop.store.work_dir(f"{self._key}-{os.getpid()}")
+                self._lock = _hold(self._work / ".lock")
+        return self._work
+
+    def close(self, done: bool) -> None:
+        """Release the work folder; a finished stage needs it no more."""
+        if self._lock is not None:
+            if done:
+                shutil.rmtree(self._work or self._folder, ignore_errors=True)
+            self._lock.close()
+            self._lock = None
+
+    def rng(self, *parts: str | int) -> Rng:
+        return rng_for(self.seed, self._stage.use, *parts)
+
+    def component(self, kind: str, name: str) -> Component:
+        return self._shop.plan.registry.get(kind, name)
+
+    def components(self, kind: str) -> Sequence[Component]:
+        return self._shop.plan.registry.components(kind)
+
+    # --- speaking ---
+
+    def event(self, name: str, **values: Any) -> None:
+        self._shop.listener(name, **{"stage": self.stage, **values})
+
+    def warn(self, message: str) -> None:
+        if message not in self.warnings:
+            self.warnings.append(message)
+            self.event("warning", message=message)
+
+    def progress(self, done: int, total: int | None, label: str = "", unit: str = "") -> None:
+        self.event("progress", label=label, done=done, total=total, unit=unit)
+
+    def track(self, items: Iterable[T], total: int | None = None, label: str = "", unit: str = "") -> Iterator[T]:
+        if total is None and isinstance(items, Sized):
+            total = len(items)
+        done = 0
+        for done, item in enumerate(items, 1):
+            yield item
+            if time.monotonic() - self._last_progress > PROGRESS_EVERY_S:
+                self._last_progress = time.monotonic()
+                self.progress(done, total, label, unit)
+        self.progress(done, total, label, unit)
+
+    # --- spreading work ---
+
+    def map(
+        self,
+        function: Callable[..., Iterable[Any]],
+        samples: Iterable[Sample],
+        params: Params | None = None,
+        label: str = "",
+    ) -> Iterator[Any]:
+        target = _target(function)
+        return self.run_shards(function, target, samples, params if params is not None else Params(), label)
+
+    def run_shards(
+        self, function: Callable[..., Iterable[Any]], target: str, samples: Iterable[Sample], params: Params, label: str
+    ) -> Iterator[Any]:
+        """Map ``function`` over samples in shards; the stage's own function too, as ``@stage/<use>``."""
+        shop, plan, stage = self._shop, self._shop.plan, self._stage
+        contract = stage.contract
+        parts = {
+            "function": target,
+            "stage": stage.component.identity(),
+            "params": shop.canonical(params),
+            "seed": plan.seed if contract.seeded else 0,
+            "libraries": shop.versions.of(stage.component.libraries),
+        }
+        base = dumps(parts)
+        scope = digest(base, str(plan.seed))
+        params_type = type(params)
+        of_stage = target.startswith("@stage/") or params_type is contract.params_type
+        plain = params.model_dump(mode="json")
+        path = "" if of_stage else f"{params_type.__module__}:{params_type.__qualname__}"
+
+        def task(key: str, rows: tuple[Row, ...]) -> ShardTask:
+            return ShardTask(
+                key=key,
+                scope=scope,
+                target=target,
+                stage=stage.use,
+                seed=plan.seed,
+                params_type=path,
+                params=plain,
+                rows=rows,
+                store=str(shop.store.root),
+                project=str(plan.base_dir),
+                plugins=plan.registry.asked,
+                disabled=plan.registry.disabled,
+            )
+
+        executor, options = plan.executor.load(), plan.executor.params
+        if plan.workers == 1 and plan.executor.name in ("threads", "processes") and not options.model_fields_set:
+            executor = plan.registry.get("executor", "serial").load()
+        if "workers" in type(options).model_fields and getattr(options, "workers", None) is None:
+            options = options.model_copy(update={"workers": plan.workers})
+        job = ShardJob(
+            base,
+            task,
+            lambda run, tasks: executor(run, tasks, options),
+            shop.store,
+            shop.locations,
+            plan.shard_size,
+            lambda done, total: self.progress(done, total, label, "images"),
+        )
+        prime(scope, Job(function, params, plan.registry))
+        try:
+            for row in job.run(self._rows(samples)):
+                if row.pop(PLAIN, False):
+                    yield row
+                else:
+                    yield from_row(shop.locations.unpack_row(row))
+        finally:
+            release(scope)
+            self.shards.update(job.keys)
+            self.failures += [replace(f, image=shop.locations.unpack(f.image)) for f in job.failures]
+            self.num_attempted += job.num_samples
+            self.num_cached += job.num_cached
+
+    def _rows(self, samples: Iterable[Sample]) -> Iterator[Row]:
+        """Samples as packed rows with hashes; one whose file can't be read is failed here."""
+        for sample in samples:
+            filled = self._with_hash(sample)
+            if filled is not None:
+                yield self._shop.locations.pack_row(to_row(filled))
+
+    def _with_hash(self, sample: Sample) -> Sample | None:
+        try:
+            if not sample.sha256:
+                sample = replace(sample, sha256=self._hash(sample.image))
+            if sample.targets.mask and not sample.targets.mask_sha256:
+                mask_sha256 = self._hash(sample.targets.mask)
+                sample = replace(sample, targets=replace(sample.targets, mask_sha256=mask_sha256))
+        except OSError as error:
+            self.num_attempted += 1
+            self.failures.append(Failure(sample.id, reason_of(error), sample.image))
+            return None
+        return sample
+
+    def _hash(self, path: str) -> str:
+        """A file's hash; what lies in a folder that will not stay is not remembered."""
+        if path.startswith(f"{self._folder}{os.sep}"):
+            return hash_file(path)
+        return self._shop.store.hashes.file(path)
+
+    # --- making artifacts ---
+
+    def dataset(self, samples: Iterable[Sample], failed: Iterable[Failure] = (), **meta: Any) -> Dataset:
+        locations = self._shop.locations
+
+        def rows() -> Iterator[Row]:
+            for sample in samples:
+                filled = self._with_hash(sample)
+                if filled is not None:
+                    yield locations.pack_row(to_row(filled))
+
+        def all_failed() -> Iterator[Failure]:
+            self.failures += failed
+            yield from self.failures
+            for found in self._inputs.values():
+                for source in found if isinstance(found, tuple) else (found,):
+                    if isinstance(source, Dataset):
+                        yield from source.failed()
+
+        with self._shop.store.scratch() as scratch:
+            index, counted, self.uses = write_index(self._folder, rows(), all_failed(), locations, scratch)
+        self.num_attempted = max(self.num_attempted, counted["num_samples"] + len(self.failures))
+        made = open_dataset(Dataset, self._folder, index, {**meta, **counted}, locations)
+        self.made.append(made)
+        return made
+
+    def artifact(self, kind: type[A], *, digest: str | None = None, **meta: Any) -> A:
+        made = kind(self._folder, digest if digest is not None else tree_digest(self._folder), meta)
+        self.made.append(made)
+        return made
+
+    def check_failures(self) -> None:
+        """Raise where more samples failed than ``max_failed`` allows."""
+        check_share(self._stage, len(self.failures), self.num_attempted, self.failures)
+
+
+def check_share(stage: PlannedStage, num_failed: int, num_attempted: int, examples: Sequence[Failure]) -> None:
+    """Hold the share of failures against the stage's ``max_failed``.
+
+    Raises:
+        StageError: with the first few failures.
+    """
+    if num_failed > stage.max_failed * num_attempted:
+        shown = sorted(examples, key=lambda failure: failure.id)[:MAX_FAILURES_SHOWN]
+        lines = "".join(f"\n    {failure.id}: {failure.reason}" for failure in shown)
+        more = f"\n    and {num_failed - len(shown)} more" if num_failed > len(shown) else ""
+        share = num_failed / max(1, num_attempted)
+        allowed = f"max_failed allows {stage.max_failed:.1%}"
+        raise StageError(
+            f"{num_failed} of {num_attempted} samples can't be used ({share:.1%}), and {allowed}:{lines}{more}",
+            f"Mend or remove them, or allow it: --set stages.{stage.name}.max_failed={min(1.0, round(share + 0.01, 2))}",
+        )
+
+
+def tree_digest(folder: Path) -> str:
+    """The hash of all files in a folder: names and bytes."""
+    hashed = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            hashed.update(f"{path.relative_to(folder).as_posix()}\0{found}\n".encode("utf-8", "surrogatepass"))
+    return hashed.hexdigest()
+
+
+def _target(function: Any) -> str:
+    """``module:name`` of a function that any process can import."""
+    name = getattr(function, "__qualname__", "<unnamed>")
+    if "<" in name or not inspect.isroutine(function):
+        raise StageError(f"ctx.map needs a function at the top of a module, not {name}: other processes must find it by name")
+    return f"{function.__module__}:{name}"
+
+
+def _hold(path: Path) -> Any:
+    """An open, locked file, or None where another process holds it. The system releases it when the process ends."""
+    file = path.open("w")
+    with contextlib.suppress(ImportError):  # Windows: no lock, and no two runs of one training at once
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            return None
+    return file

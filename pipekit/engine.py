@@ -1,0 +1,470 @@
+"""Runs a plan: what is in the store is taken from there, the rest is made, and each artifact appears whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+from pipekit import __version__, runs
+from pipekit.component import import_target
+from pipekit.context import Listener, StageContext, Workshop, check_share, open_dataset
+from pipekit.contract import Artifact, Dataset, Failure, InputPath, RunInfo, StageInfo
+from pipekit.errors import PipekitError, StageError, UserError
+from pipekit.pipeline import Plan, PlannedStage
+from pipekit.rows import Locations, digest, dumps
+from pipekit.shards import PROGRESS_EVERY_S
+from pipekit.store import Store
+from pipekit.worker import STOP, reason_of
+
+KEY_FORMAT = 1
+"""Raised when the engine's own way of making things changes what comes out."""
+
+CONTINUE = "Finished shards are kept; run the same command again to continue."
+
+
+@dataclass(frozen=True)
+class StageOutcome:
+    """A stage after a run. ``parts`` is what its key was made from."""
+
+    name: str
+    use: str
+    key: str
+    cached: bool
+    seconds: float
+    artifact: Artifact
+    parts: Mapping[str, Any]
+    params: Mapping[str, Any]
+    inputs: Mapping[str, tuple[str, ...]]
+    warnings: tuple[str, ...] = ()
+    num_failed: int = 0
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """A few short values for people."""
+        found = self.artifact.meta.get("facts")
+        if isinstance(found, Mapping):
+            return {str(name): str(value) for name, value in found.items()}
+        if isinstance(self.artifact, Dataset):
+            meta = self.artifact.meta
+            counted = {"images": f"{meta['num_samples']:,}", "classes": str(len(meta["classes"]))}
+            return counted | ({"failed": f"{meta['num_failed']:,}"} if meta["num_failed"] else {})
+        return {}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run that has ended well."""
+
+    name: str
+    status: str
+    run_dir: Path
+    stages: tuple[StageOutcome, ...]
+    seconds: float
+    headline: str = ""
+
+    def artifact(self, stage: str) -> Artifact:
+        """What a stage made."""
+        return next(found.artifact for found in self.stages if found.name == stage)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run would do with a stage: ``cached``, ``run``, or ``depends`` on what an input turns out to be."""
+
+    stage: str
+    use: str
+    state: str
+    reason: str = ""
+
+
+def silent(event: str, **values: Any) -> None:
+    """A listener that does not listen."""
+
+
+def run(
+    plan: Plan,
+    listener: Listener = silent,
+    *,
+    until: str | None = None,
+    only: str | None = None,
+    again: Collection[str] = (),
+    publish: bool = True,
+) -> Outcome:
+    """Run a plan.
+
+    Args:
+        until: stop after this stage; stages that it does not need are left out.
+        only: run this stage alone; what it needs must be in the store.
+        again: forget what these stages made before.
+        publish: show the results under ``runs/<name>/``.
+
+    Raises:
+        StageError: a stage failed; what is finished is kept.
+        UserError: the selection makes no sense.
+    """
+    return _Run(plan, listener).run(until, only, again, publish)
+
+
+def forecast(plan: Plan, until: str | None = None, again: Collection[str] = ()) -> list[Forecast]:
+    """What :func:`run` would do, and why. Nothing is run or written."""
+    return _Run(plan, silent).forecast(until, again)
+
+
+@dataclass
+class _Run:
+    plan: Plan
+    listener: Listener
+    done: dict[str, StageOutcome] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.store = Store(self.plan.store_root)
+        self.locations = Locations(self.store.root, self.plan.base_dir)
+        self.shop = Workshop(self.plan, self.store, self.locations, self.listener)
+        self.run_dir = self.plan.base_dir / "runs" / self.plan.name
+
+    # --- the run ---
+
+    def run(self, until: str | None, only: str | None, again: Collection[str], publish: bool) -> Outcome:
+        plan, started = self.plan, time.perf_counter()
+        began = datetime.now(UTC)
+        chosen = self._chosen(until, only)
+        for name in again:
+            plan.stage(name)
+        STOP.clear()
+        self.store.clean()
+        names = [stage.name for stage in plan.stages if stage.name in chosen]
+        self.listener("run_started", name=plan.name, file=str(plan.file or ""), stages=names)
+        status = "failed"
+        try:
+            for stage in plan.stages:
+                if stage.name in chosen:
+                    self._stage(stage, only, stage.name in again)
+            status = "finished"
+        except KeyboardInterrupt:
+            STOP.set()
+            status = "interrupted"
+            raise
+        finally:
+            headline = self._headline()
+            record = runs.record(
+                plan, status, began, time.perf_counter() - started, self._described(), headline, {"pipekit": __version__}
+            )
+            ran = any(not found.cached for found in self.done.values())
+            if status == "finished" and ran:
+                runs.remember(self.store, record)
+            elif status != "finished":
+                with contextlib.suppress(PipekitError):  # the error that ended the run matters more
+                    runs.remember(self.store, record)
+            if status == "finished" and publish and not only:
+                runs.publish(
+                    self.store, self.run_dir, record, [(f.name, f.use, f.artifact) for f in self.done.values()], plan, ran
+                )
+            self._observe("after_run", run=self._info(status))
+        seconds = time.perf_counter() - started
+        self.listener("run_finished", status=status, run_dir=str(self.run_dir), seconds=seconds, headline=headline)
+        return Outcome(plan.name, status, self.run_dir, tuple(self.done.values()), seconds, headline)
+
+    def _chosen(self, until: str | None, only: str | None) -> set[str]:
+        if until and only:
+            raise UserError("--until and --only exclude one another")
+        if only:
+            return self.plan.upstream(only)
+        return self.plan.upstream(until) if until else {stage.name for stage in self.plan.stages}
+
+    def _headline(self) -> str:
+        """The last sentence that a stage has to say."""
+        found = [str(stage.artifact.meta["headline"]) for stage in self.done.values() if stage.artifact.meta.get("headline")]
+        return found[-1] if found else ""
+
+    def _described(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": found.name,
+                "use": found.use,
+                "key": found.key,
+                "digest": found.artifact.digest,
+                "params": dict(found.params),
+                "inputs": {slot: list(names) for slot, names in found.inputs.items()},
+                "cached": found.cached,
+                "seconds": round(found.seconds, 3),
+                "facts": found.facts,
+                "headline": str(found.artifact.meta.get("headline", "")),
+                "warnings": list(found.warnings),
+                "parts": dict(found.parts),
+            }
+            for found in self.done.values()
+        ]
+
+    # --- one stage ---
+
+    def _inputs(self, stage: PlannedStage) -> dict[str, Any]:
+        """The artifacts for the stage's slots."""
+        found: dict[str, Any] = {}
+        for slot in stage.contract.slots:
+            made = tuple(self.done[name].artifact for name in stage.inputs.get(slot.name, ()))
+            if slot.many:
+                found[slot.name] = made
+            elif made:
+                found[slot.name] = made[0]
+            elif not slot.required:
+                found[slot.name] = None
+        return found
+
+    def _parts(self, stage: PlannedStage, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """What the stage's key is made from."""
+        contract = stage.contract
+        parts = {
+            "format": KEY_FORMAT,
+            "stage": stage.component.identity(),
+            "params": self.shop.canonical(stage.params),
+            "inputs": {
+                slot: [made.digest for made in found] if isinstance(found, tuple) else found.digest
+                for slot, found in inputs.items()
+                if found is not None
+            },
+            "seed": self.plan.seed if contract.seeded else 0,
+            "libraries": self.shop.versions.of(stage.component.libraries),
+        }
+        if contract.fingerprint is not None:
+            parts["fingerprint"] = contract.fingerprint(stage.params)
+        return cast("dict[str, Any]", json.loads(dumps(parts)))
+
+    def _stage(self, stage: PlannedStage, only: str | None, again: bool) -> None:
+        inputs = self._inputs(stage)
+        self._watch_hashing(stage)
+        parts = self._parts(stage, inputs)
+        key = digest(dumps(parts))
+        if again:
+            self.store.discard(key)
+        info = StageInfo(stage.name, stage.use, key, stage.params.model_dump(mode="json"))
+        manifest = self.store.manifest(key)
+        if manifest is not None:
+            outcome = self._take(stage, key, parts, manifest, cached=True)
+            for warning in outcome.warnings:
+                self.listener("warning", stage=stage.name, message=warning)
+            self.listener("stage_cached", stage=stage.name, use=stage.use, facts=outcome.facts)
+        elif only and stage.name != only:
+            raise UserError(
+                f"--only {only} needs stage {stage.name!r}, which is not in the store", f"Run it first: --until {stage.name}"
+            )
+        else:
+            self._observe("before_stage", run=self._info("running"), stage=info)
+            self.listener("stage_started", stage=stage.name, use=stage.use)
+            try:
+                outcome = self._make(stage, key, parts, inputs)
+            except Exception as error:
+                self._failed(stage, info, error)
+            self.listener(
+                "stage_finished", stage=stage.name, use=stage.use, seconds=outcome.seconds, cached=False, facts=outcome.facts
+            )
+        self.done[stage.name] = outcome
+        self._observe(
+            "after_stage",
+            run=self._info("running"),
+            stage=StageInfo(stage.name, stage.use, key, info.params, outcome.cached, outcome.seconds),
+            artifact=outcome.artifact,
+        )
+
+    def _watch_hashing(self, stage: PlannedStage) -> None:
+        """Tell listeners while many files are read for the first time."""
+        count, last = 0, time.monotonic()
+
+        def on_hash() -> None:
+            nonlocal count, last
+            count += 1
+            if time.monotonic() - last > PROGRESS_EVERY_S:
+                last = time.monotonic()
+                self.listener("progress", stage=stage.name, label="reading", done=count, total=None, unit="files")
+
+        self.store.hashes.on_hash = on_hash
+
+    def _failed(self, stage: PlannedStage, info: StageInfo, error: Exception) -> Any:
+        self._observe("on_stage_error", run=self._info("failed"), stage=info, error=error)
+        if isinstance(error, PipekitError):
+            message, hint = error.message, error.hint
+        else:
+            message, hint = reason_of(error), "With --debug the whole traceback is shown."
+        self.listener("stage_failed", stage=stage.name, use=stage.use, message=message, hint=hint)
+        if isinstance(error, UserError):
+            raise UserError(message, hint, error.where or f"in stage {stage.name!r}") from error
+        raise StageError(f"stage {stage.name!r} failed: {message}", f"{hint} {CONTINUE}".strip()) from error
+
+    def _make(self, stage: PlannedStage, key: str, parts: dict[str, Any], inputs: dict[str, Any]) -> StageOutcome:
+        """Run a stage and put what it makes into the store."""
+        started = time.perf_counter()
+        with self.store.scratch() as folder:
+            ctx = StageContext(self.shop, stage, key, inputs, folder)
+            done = False
+            try:
+                made = self._call(stage, ctx, inputs)
+                if not any(made is found for found in ctx.made):
+                    raise StageError(
+                        f"{stage.use} must return what ctx.dataset() or ctx.artifact() made, not {type(made).__name__}"
+                    )
+                ctx.check_failures()
+                manifest = {
+                    "key": key,
+                    "use": stage.use,
+                    "class": f"{type(made).__module__}:{type(made).__qualname__}",
+                    "digest": made.digest,
+                    "meta": dict(made.meta),
+                    "parts": parts,
+                    "roots": self._roots(stage),
+                    "shards": sorted(ctx.shards),
+                    "uses": ctx.uses,
+                    "num_attempted": ctx.num_attempted,
+                    "num_failed": len(ctx.failures),
+                    "warnings": ctx.warnings,
+                    "seconds": round(time.perf_counter() - started, 3),
+                    "made": datetime.now(UTC).isoformat(timespec="seconds"),
+                }
+                (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
+                done = True
+            finally:
+                ctx.close(done)
+            self._tell_failures(stage, ctx)
+            self.store.commit(folder, self.store.artifact_dir(key), "manifest.json")
+        found = self.store.manifest(key)
+        if found is None:
+            raise StageError(
+                f"what {stage.name!r} made is gone from {self.store.root}", "Is another program cleaning that folder?"
+            )
+        return self._take(stage, key, parts, found, cached=False, seconds=time.perf_counter() - started)
+
+    def _call(self, stage: PlannedStage, ctx: StageContext, inputs: dict[str, Any]) -> Any:
+        function = stage.component.load()
+        if stage.contract.per_sample:
+            dataset = inputs["dataset"]
+            return ctx.dataset(ctx.run_shards(function, f"@stage/{stage.use}", dataset, stage.params, stage.name))
+        accepted = inspect.signature(function).parameters
+        given = {name: value for name, value in (("ctx", ctx), ("params", stage.params)) if name in accepted}
+        return function(**given, **inputs)
+
+    def _tell_failures(self, stage: PlannedStage, ctx: StageContext) -> None:
+        if ctx.failures:
+            examples = [(f.id, f.reason) for f in sorted(ctx.failures, key=lambda f: f.id)[:5]]
+            self.listener(
+                "failed_samples", stage=stage.name, count=len(ctx.failures), total=ctx.num_attempted, examples=examples
+            )
+
+    def _take(
+        self,
+        stage: PlannedStage,
+        key: str,
+        parts: dict[str, Any],
+        manifest: Mapping[str, Any],
+        cached: bool,
+        seconds: float = 0.0,
+    ) -> StageOutcome:
+        """A finished stage run from the store."""
+        folder = self.store.artifact_dir(key)
+        kind = import_target(manifest["class"])
+        for name, root in manifest["roots"].items():
+            old, now = self.locations.unpack(root), str(getattr(stage.params, name, ""))
+            if now and old != now:
+                self.locations.moved[old] = now
+        artifact: Artifact
+        if issubclass(kind, Dataset):
+            artifact = open_dataset(kind, folder, manifest["digest"], manifest["meta"], self.locations)
+            if cached and manifest["num_failed"]:
+                check_share(stage, manifest["num_failed"], manifest["num_attempted"], list(_first(artifact.failed(), 50)))
+        else:
+            artifact = kind(folder, manifest["digest"], manifest["meta"])
+        params = stage.params.model_dump(mode="json")
+        return StageOutcome(
+            stage.name,
+            stage.use,
+            key,
+            cached,
+            seconds,
+            artifact,
+            parts,
+            params,
+            stage.inputs,
+            tuple(manifest["warnings"]),
+            manifest["num_failed"],
+        )
+
+    def _roots(self, stage: PlannedStage) -> dict[str, str]:
+        """Where the stage read from, so that the same content is found when it has moved."""
+        values = {name: getattr(stage.params, name) for name in type(stage.params).model_fields}
+        return {name: self.locations.pack(str(value)) for name, value in values.items() if isinstance(value, InputPath)}
+
+    # --- observers ---
+
+    def _info(self, status: str) -> RunInfo:
+        plan = self.plan
+        return RunInfo(plan.name, str(plan.file or ""), plan.seed, self.run_dir, status)
+
+    def _observe(self, hook: str, **values: Any) -> None:
+        """Call observers; one that fails is a warning."""
+        for plugin, call in self.plan.registry.observers(hook):
+            try:
+                call(**values)
+            except Exception as error:
+                stage = values["stage"].name if "stage" in values else ""
+                message = f"observer {hook} of plugin {plugin!r} failed: {reason_of(error)}"
+                self.listener("warning", stage=stage, message=message)
+
+    # --- the forecast ---
+
+    def forecast(self, until: str | None, again: Collection[str]) -> list[Forecast]:
+        chosen = self._chosen(until, None)
+        found: list[Forecast] = []
+        before = runs.latest_parts(self.store, self.plan.name)
+        for stage in self.plan.stages:
+            if stage.name not in chosen:
+                continue
+            open_inputs = [name for names in stage.inputs.values() for name in names if name not in self.done]
+            if open_inputs:
+                state, reason = "depends", f"on what {' and '.join(dict.fromkeys(open_inputs))} will make"
+            else:
+                parts = self._parts(stage, self._inputs(stage))
+                key = digest(dumps(parts))
+                manifest = self.store.manifest(key)
+                if manifest is not None and stage.name not in again:
+                    self.done[stage.name] = self._take(stage, key, parts, manifest, cached=True)
+                    state, reason = "cached", f"made {manifest['made'].replace('T', ' ').removesuffix('+00:00')} UTC"
+                else:
+                    state = "run"
+                    reason = "asked for with --again" if stage.name in again else _why(before.get(stage.name), parts)
+            found.append(Forecast(stage.name, stage.use, state, reason))
+        return found
+
+
+def _first(failures: Any, count: int) -> Sequence[Failure]:
+    from itertools import islice
+
+    return list(islice(failures, count))
+
+
+def _why(before: Mapping[str, Any] | None, parts: Mapping[str, Any]) -> str:
+    """Why a stage has to run: what differs from the last time."""
+    if before is None:
+        return "never run before"
+    changes = list(_differences("", before, parts))
+    if not changes:
+        return "its result is no longer in the store"
+    more = f", and {len(changes) - 3} more" if len(changes) > 3 else ""
+    return "; ".join(changes[:3]) + more
+
+
+def _differences(place: str, old: Any, new: Any) -> Any:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in sorted({*old, *new}):
+            inner = f"{place}.{name}" if place else name
+            yield from _differences(inner, old.get(name), new.get(name))
+    elif old != new:
+        if place.startswith("inputs.") or (place.endswith(".content") and place.startswith("params.")):
+            yield f"{place.removesuffix('.content').split('.', 1)[1]} has changed"
+        elif isinstance(old, (list, Mapping)) or isinstance(new, (list, Mapping)):
+            yield f"{place.removeprefix('params.')} has changed"
+        else:
+            yield f"{place.removeprefix('params.')}: {json.dumps(old)} -> {json.dumps(new)}"

@@ -1,0 +1,266 @@
+"""What people look at: ``runs/<name>/``, and the records of earlier runs.
+
+A run's folder is built aside and put in its place by renames, so nothing half-written is ever seen under ``runs/``. Files at
+its top are the headlines (report, model); each stage has a folder below, datasets as class folders with a ``metadata.csv``
+that Keras, torchvision, fastai and Hugging Face ``datasets`` read as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pipekit.contract import Artifact, Dataset, Sample
+from pipekit.errors import UserError, did_you_mean
+from pipekit.pipeline import Plan, store_root
+from pipekit.store import OUTPUT_MARK, Store
+
+COPIED_BYTES = 8 * 2**20
+"""Files up to this size are copied, so that editing one under ``runs/`` changes nothing else; larger ones are hard links."""
+
+MAX_VIEW = 100_000
+"""Datasets with more samples are listed in ``metadata.csv`` and not shown as folders."""
+
+
+# --- records -------------------------------------------------------------------------------------------------------------
+
+
+def record(
+    plan: Plan,
+    status: str,
+    began: datetime,
+    seconds: float,
+    stages: list[dict[str, Any]],
+    headline: str,
+    versions: Mapping[str, str],
+) -> dict[str, Any]:
+    """A run as JSON: ``run.json``."""
+    import platform
+
+    return {
+        "name": plan.name,
+        "id": f"{began:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}",
+        "status": status,
+        "started": began.isoformat(timespec="seconds"),
+        "seconds": round(seconds, 3),
+        "seed": plan.seed,
+        "file": plan.file.name if plan.file else "",
+        "overrides": list(plan.overrides),
+        "executor": plan.executor.to_plain(),
+        "workers": plan.workers,
+        "stages": stages,
+        "headline": headline,
+        "versions": {"python": platform.python_version(), **versions},
+    }
+
+
+def remember(store: Store, found: Mapping[str, Any]) -> None:
+    """Keep a run's record."""
+    folder = store.root / "runs" / str(found["name"])
+    with store.scratch() as scratch:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(found, indent=1, ensure_ascii=False)
+        (scratch / "run.json").write_text(text + "\n", encoding="utf-8", errors="surrogatepass")
+        (scratch / "run.json").replace(folder / f"{found['id']}.json")
+
+
+def list_runs(base_dir: Path, name: str | None = None) -> list[dict[str, Any]]:
+    """Records of all runs of the project, the newest first."""
+    folder = store_root(base_dir) / "runs"
+    files = sorted(folder.glob(f"{name or '*'}/*.json"), key=lambda path: path.name, reverse=True)
+    found = []
+    for path in files:
+        with contextlib.suppress(OSError, json.JSONDecodeError):
+            found.append(json.loads(path.read_text(encoding="utf-8", errors="surrogatepass")))
+    return found
+
+
+def find_run(base_dir: Path, wanted: str) -> dict[str, Any]:
+    """The record of a run by its name (its newest finished one), its id, or the path of its folder.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = base_dir / wanted / "run.json"
+    if path.is_file():
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
+        return found
+    known = list_runs(base_dir)
+    for run in [run for run in known if run["status"] == "finished"] + known:
+        if wanted in (run["name"], run["id"], f"{run['name']}/{run['id']}"):
+            return run
+    names = list(dict.fromkeys(run["name"] for run in known))
+    hint = did_you_mean(wanted, names) or (f"There are: {', '.join(names)}" if names else "No pipeline has been run here.")
+    raise UserError(f"no run called {wanted!r}", hint)
+
+
+def latest_parts(store: Store, name: str) -> dict[str, Any]:
+    """For each stage of the newest run of that name: what its key was made from."""
+    found: dict[str, Any] = {}
+    for path in sorted((store.root / "runs" / name).glob("*.json"), reverse=True)[:10]:
+        with contextlib.suppress(OSError, json.JSONDecodeError, KeyError):
+            for stage in json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))["stages"]:
+                found.setdefault(stage["name"], stage["parts"])
+    return found
+
+
+def keys_in_use(base_dir: Path, keep: int = 3) -> set[str]:
+    """Keys of the stage runs that the ``keep`` newest runs of each name, and what lies under ``runs/``, are made of."""
+    newest: dict[str, list[dict[str, Any]]] = {}
+    for run in list_runs(base_dir):
+        kept = newest.setdefault(run["name"], [])
+        if len(kept) < keep:
+            kept.append(run)
+    shown = []
+    for path in (base_dir / "runs").glob("*/run.json"):
+        with contextlib.suppress(OSError, json.JSONDecodeError):
+            shown.append(json.loads(path.read_text(encoding="utf-8", errors="surrogatepass")))
+    return {stage["key"] for run in [*shown, *(r for kept in newest.values() for r in kept)] for stage in run["stages"]}
+
+
+# --- runs/<name>/ --------------------------------------------------------------------------------------------------------
+
+
+def publish(
+    store: Store,
+    run_dir: Path,
+    found: Mapping[str, Any],
+    made: Sequence[tuple[str, str, Artifact]],
+    plan: Plan,
+    ran: bool,
+) -> None:
+    """Put a run's results under ``runs/``; where they are there already, nothing is touched."""
+    if not ran and _shows(run_dir, found):
+        return
+    parent = run_dir.parent
+    with store.scratch() as scratch:
+        aside = scratch / "run"
+        if _other_disk(scratch, plan.base_dir):
+            parent.mkdir(parents=True, exist_ok=True)
+            aside = parent / f".new-{uuid.uuid4().hex[:12]}"
+        try:
+            _build(aside, found, made, plan)
+            parent.mkdir(parents=True, exist_ok=True)
+            (parent / OUTPUT_MARK).touch()
+            _swap(aside, run_dir)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _other_disk(folder: Path, base_dir: Path) -> bool:
+    return folder.stat().st_dev != base_dir.stat().st_dev
+
+
+def _shows(run_dir: Path, found: Mapping[str, Any]) -> bool:
+    """Whether the folder holds these results."""
+    try:
+        shown = json.loads((run_dir / "run.json").read_text(encoding="utf-8", errors="surrogatepass"))
+    except (OSError, json.JSONDecodeError):
+        return False
+    return [(s["name"], s["key"]) for s in shown["stages"]] == [(s["name"], s["key"]) for s in found["stages"]]
+
+
+def _swap(aside: Path, place: Path) -> None:
+    """Put ``aside`` where ``place`` is. Another process may do the same; the last one wins, and each is whole."""
+    for attempt in range(20):
+        with contextlib.suppress(FileNotFoundError):
+            old = aside.parent / f".old-{uuid.uuid4().hex[:12]}"
+            place.rename(old)
+            shutil.rmtree(old, ignore_errors=True)
+        try:
+            aside.rename(place)
+            return
+        except OSError:
+            if attempt == 19:
+                raise
+
+
+def _build(folder: Path, found: Mapping[str, Any], made: Sequence[tuple[str, str, Artifact]], plan: Plan) -> None:
+    folder.mkdir(parents=True)
+    text = json.dumps(found, indent=1, ensure_ascii=False)
+    (folder / "run.json").write_text(text + "\n", encoding="utf-8", errors="surrogatepass")
+    if plan.text:
+        changed = "".join(f"# run with --set {override}\n" for override in plan.overrides)
+        (folder / "pipeline.toml").write_text(changed + plan.text, encoding="utf-8")
+    for name, use, artifact in made:
+        place = folder / name
+        if isinstance(artifact, Dataset):
+            _show_dataset(place, artifact, is_import=use.startswith("import."))
+            continue
+        for source in sorted(artifact.path.rglob("*")):
+            if source.is_file() and source.name != "manifest.json":
+                below = source.relative_to(artifact.path)
+                top = below.as_posix() in artifact.headline and not (folder / below).exists()
+                _put(source, folder / below if top else place / below)
+
+
+def _put(source: Path, place: Path, copied_bytes: int = COPIED_BYTES) -> None:
+    """A copy, or a hard link where the file is large and the disk allows it."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if source.stat().st_size > copied_bytes:
+        with contextlib.suppress(OSError):
+            os.link(source, place)
+            return
+    shutil.copyfile(source, place)
+
+
+def _show_dataset(folder: Path, dataset: Dataset, is_import: bool) -> None:
+    """Class folders of hard links with a ``metadata.csv`` for each split. An import is a folder already: a list will do."""
+    folder.mkdir()
+    if dataset.meta["num_failed"]:
+        with (folder / "failed.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            writer = csv.writer(file)
+            writer.writerow(["id", "reason", "image"])
+            writer.writerows((f.id, f.reason, f.image) for f in dataset.failed())
+    linked = not is_import and len(dataset) <= MAX_VIEW
+    with contextlib.ExitStack() as stack:
+        writers: dict[str, Any] = {}
+        taken: set[str] = set()
+        extra = sorted({name for sample in _head(dataset) for name in sample.extra})
+        for sample in dataset:
+            below = sample.split if linked else ""
+            if below not in writers:
+                (folder / below).mkdir(exist_ok=True)
+                file = stack.enter_context(
+                    (folder / below / "metadata.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace")
+                )
+                writers[below] = csv.writer(file)
+                writers[below].writerow(["file_name", "label", "split", "id", "sha256", *(f"extra_{name}" for name in extra)])
+            name = _view_name(sample, below, taken) if linked else sample.image
+            if linked:
+                _put(Path(sample.image), folder / below / name, copied_bytes=-1)
+            values = [sample.extra.get(key, "") for key in extra]
+            plain = [value if isinstance(value, (str, int, float)) else json.dumps(value) for value in values]
+            writers[below].writerow([name, sample.label or "", sample.split, sample.id, sample.sha256, *plain])
+
+
+def _head(dataset: Dataset) -> Iterator[Sample]:
+    from itertools import islice
+
+    return islice(iter(dataset), 1000)
+
+
+def _view_name(sample: Sample, split: str, taken: set[str]) -> str:
+    """``cat/cat_1.jpg``; the whole id where two files of a class have one name."""
+    suffix = Path(sample.image).suffix
+    folder = _folder_name(sample.label) if sample.label is not None else "_unlabelled"
+    stem = sample.id.rsplit("/", 1)[-1]
+    stem = stem.removesuffix(suffix)
+    name = f"{folder}/{stem}{suffix}"
+    if f"{split}/{name}" in taken:
+        name = f"{folder}/{sample.id.replace('/', '__').removesuffix(suffix)}{suffix}"
+    taken.add(f"{split}/{name}")
+    return name
+
+
+def _folder_name(label: str) -> str:
+    """A class name as the name of one folder."""
+    return label.replace("/", "_").replace("\\", "_").strip(". ") or "_"

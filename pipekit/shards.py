@@ -1,0 +1,155 @@
+"""Samples in shards: grouping, looking up, running what is missing, and putting the results in order.
+
+A shard is the set of samples whose hashed ids begin with the same bits, with as few bits as keep it within the shard size.
+So adding a sample changes one shard (or splits one in two), and the order in which samples come changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+
+from pipekit.contract import Failure, ShardResult, ShardTask
+from pipekit.errors import StageError, UserError
+from pipekit.rows import Locations, Row, Sorter, content, digest, dumps, read_lines
+from pipekit.store import Store
+from pipekit.worker import INPUT, OF, PLAIN, SHARD, run_shard
+
+MAX_BITS = 64
+PROGRESS_EVERY_S = 0.1
+
+
+def grouped(pairs: Iterator[tuple[str, str]], shard_size: int) -> Iterator[list[str]]:
+    """Shards of texts from (hexadecimal hash, text) pairs in the order of their hashes; memory holds one shard.
+
+    A shard is a prefix of the hash, in bits, with at most ``shard_size`` samples.
+    """
+    buffer: list[tuple[int, str]] = []
+    waiting = [(0, 0)]  # (prefix, its length in bits), the leftmost on top
+    while waiting:
+        prefix, bits = waiting.pop()
+        buffer += [(int(key[:16], 16), text) for key, text in islice(pairs, shard_size + 1 - len(buffer))]
+        count = next((n for n, (key, _) in enumerate(buffer) if key >> (MAX_BITS - bits) != prefix), len(buffer))
+        if count > shard_size and bits < MAX_BITS:
+            waiting += [(2 * prefix + 1, bits + 1), (2 * prefix, bits + 1)]
+            continue
+        if count:
+            yield [text for _, text in buffer[:count]]
+            del buffer[:count]
+
+
+@dataclass
+class ShardJob:
+    """One mapping of a function over samples.
+
+    Attributes:
+        base: what every shard's key is made of besides its rows.
+        task: makes the task from a key and packed rows.
+        execute: the executor with its parameters: tasks in, results out.
+    """
+
+    base: str
+    task: Callable[[str, tuple[Row, ...]], ShardTask]
+    execute: Callable[[Callable[[ShardTask], ShardResult], Iterable[ShardTask]], Iterator[ShardResult]]
+    store: Store
+    locations: Locations
+    shard_size: int
+    progress: Callable[[int, int], None]
+    keys: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    num_samples: int = 0
+    num_cached: int = 0
+
+    def run(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """What the function yields for ``rows`` (with packed locations), in the order of ids.
+
+        Raises:
+            UserError: two samples have one id.
+            StageError: a shard could not be done.
+        """
+        with self.store.scratch() as scratch:
+            sorter = Sorter(scratch / "in")
+            for row in rows:
+                sorter.add(hashlib.sha256(row["id"].encode("utf-8", "surrogatepass")).hexdigest(), dumps(row))
+                self.num_samples += 1
+            results = Sorter(scratch / "out")
+            self._work(_no_twins(iter(sorter)), results)
+            for _, text in results:
+                yield json.loads(text)
+
+    def _work(self, pairs: Iterator[tuple[str, str]], results: Sorter) -> None:
+        pending: dict[str, list[Row]] = {}
+        lock = threading.Lock()
+        done, last = 0, 0.0
+
+        def absorb(key: str, rows: list[Row]) -> None:
+            nonlocal done, last
+            with lock:
+                self._absorb(key, rows, results)
+                done += len(rows)
+                if time.monotonic() - last > PROGRESS_EVERY_S or done == self.num_samples:
+                    last = time.monotonic()
+                    self.progress(done, self.num_samples)
+
+        def tasks() -> Iterator[ShardTask]:
+            for texts in grouped(pairs, self.shard_size):
+                rows: list[Row] = [json.loads(text) for text in texts]
+                key = digest(self.base, *(content(row) for row in rows))
+                self.keys.append(key)
+                if self.store.has_shard(key):
+                    self.num_cached += len(rows)
+                    absorb(key, rows)
+                else:
+                    pending[key] = rows
+                    yield self.task(key, tuple(rows))
+
+        for result in self.execute(run_shard, tasks()):
+            if result.error:
+                raise StageError(result.error.strip())
+            absorb(result.key, pending.pop(result.key))
+        if pending:
+            raise StageError(
+                f"the executor lost {len(pending)} shards", "Run the same command again, or choose another executor."
+            )
+
+    def _absorb(self, key: str, rows: list[Row], results: Sorter) -> None:
+        """Take a finished shard's rows, with their files where they are now."""
+        inputs = {row["id"]: row for row in rows}
+        place = self.locations.pack(str(self.store.shard_dir(key)))
+        for row in read_lines(self.store.shard_dir(key) / "rows.jsonl"):
+            results.add(row["id"], dumps(_unshard(row, place, inputs)))
+        self.failures += [
+            Failure(found["id"], found["reason"], inputs.get(found["id"], {}).get("image", ""))
+            for found in read_lines(self.store.shard_dir(key) / "failed.jsonl")
+        ]
+
+
+def _no_twins(pairs: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    previous = ""
+    for key, text in pairs:
+        if key == previous:
+            raise UserError(f"two samples have the id {json.loads(text)['id']!r}", "Ids must be unique within a dataset.")
+        previous = key
+        yield key, text
+
+
+def _unshard(row: Row, place: str, inputs: Mapping[str, Row]) -> Row:
+    """A row of a shard with ``@shard/`` and ``@input`` replaced by packed locations."""
+    if PLAIN in row:
+        return row
+    source = inputs[row.pop(OF, row["id"])]
+
+    def locate(path: str, of_input: str) -> str:
+        if path == INPUT:
+            return of_input
+        return f"{place}/{path[len(SHARD) :]}" if path.startswith(SHARD) else path
+
+    row["image"] = locate(row["image"], source["image"])
+    if mask := row.get("targets", {}).get("mask"):
+        row["targets"]["mask"] = locate(mask, source.get("targets", {}).get("mask", ""))
+    return row

@@ -1,0 +1,240 @@
+"""What happens to a shard, on any thread, process or machine: :func:`run_shard`. It never raises."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+from pipekit.component import Component, import_target
+from pipekit.contract import Params, Sample, ShardResult, ShardTask
+from pipekit.errors import PipekitError, UserError
+from pipekit.registry import Registry, load_registry
+from pipekit.rng import Rng, rng_for
+from pipekit.rows import Locations, Row, dumps, from_row, to_row
+from pipekit.store import Store, hash_file
+
+T = TypeVar("T")
+
+INPUT = "@input"
+"""In a shard's rows: the image (or mask) of the sample that went in."""
+SHARD = "@shard/"
+"""In a shard's rows: a file of the shard."""
+
+OF = "@of"
+"""In a shard's rows: the id of the sample that went in, where the one that came out has another."""
+PLAIN = "@plain"
+"""In a shard's rows: this one is a dict of the function's own, not a sample."""
+
+FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""Errors of the machine, not of a sample: the shard is not done."""
+
+STOP = threading.Event()
+"""Set on Ctrl-C: shards in the hands of threads end at the next sample."""
+
+
+class StoppedError(Exception):
+    """The run was interrupted; the shard is dropped."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all shards of a scope share: the function, its checked parameters and where names are looked up."""
+
+    function: Callable[[Sample, Any, Any], Iterable[Any]]
+    params: Params
+    registry: Registry
+
+
+_jobs: dict[str, Job] = {}
+_registries: dict[Any, Registry] = {}
+_lock = threading.Lock()
+_local = threading.local()
+
+
+def prime(scope: str, job: Job) -> None:
+    """Give this process a job that it has already, so that its threads need not make it again."""
+    with _lock:
+        _jobs[scope] = job
+
+
+def release(scope: str) -> None:
+    """Forget a job."""
+    with _lock:
+        _jobs.pop(scope, None)
+
+
+def run_shard(task: ShardTask) -> ShardResult:
+    """Do one shard and put its results in the store; where they are there already, nothing is done."""
+    started = time.perf_counter()
+    try:
+        num_outputs, num_failed = _run(task)
+    except Exception as error:
+        text = error.message if isinstance(error, PipekitError) else traceback.format_exc()
+        return ShardResult(task.key, len(task.rows), 0, 0, time.perf_counter() - started, text)
+    return ShardResult(task.key, len(task.rows), num_outputs, num_failed, time.perf_counter() - started)
+
+
+def _run(task: ShardTask) -> tuple[int, int]:
+    store = Store(Path(task.store))
+    if store.has_shard(task.key):
+        return 0, 0
+    job = _job(task)
+    if "cv2" in sys.modules:
+        sys.modules["cv2"].setNumThreads(1)  # one thread a worker, or they fight over the cores
+    locations = Locations(store.root, Path(task.project))
+    with store.scratch() as folder:
+        outputs: list[str] = []
+        failed: list[str] = []
+        handed_out: set[str] = set()
+        for packed in task.rows:
+            if STOP.is_set():
+                raise StoppedError
+            row = locations.unpack_row(dict(packed))
+            ctx = _SampleContext(task, job, row["id"], folder, handed_out)
+            try:
+                made = [_pack(found, row, folder, locations) for found in job.function(from_row(row), job.params, ctx)]
+            except Exception as error:
+                if isinstance(error, MemoryError) or getattr(error, "errno", None) in FATAL:
+                    raise
+                ctx.drop_files()
+                failed.append(dumps({"id": row["id"], "reason": reason_of(error), "image": packed["image"]}))
+            else:
+                outputs += [dumps(found) for found in made]
+        _write_lines(folder / "failed.jsonl", failed)
+        _write_lines(folder / "rows.jsonl", outputs)
+        store.commit(folder, store.shard_dir(task.key), "rows.jsonl")
+    return len(outputs), len(failed)
+
+
+def _write_lines(path: Path, lines: list[str]) -> None:
+    with path.open("w", encoding="utf-8", errors="surrogatepass") as out:
+        out.writelines(f"{line}\n" for line in lines)
+
+
+def _job(task: ShardTask) -> Job:
+    """The task's job: primed in this process, or made from the names in the task and kept."""
+    with _lock:
+        job = _jobs.get(task.scope)
+        if job is None:
+            place = (task.plugins, task.project, task.disabled)
+            registry = _registries.get(place)
+            if registry is None:
+                registry = _registries[place] = load_registry(task.plugins, Path(task.project), task.disabled)
+            if task.target.startswith("@stage/"):
+                function = registry.get("stage", task.target.removeprefix("@stage/")).load()
+            else:
+                function = import_target(task.target)
+            params_type = (
+                import_target(task.params_type) if task.params_type else registry.get("stage", task.stage).params_type()
+            )
+            params = registry.check(params_type, task.params or {}, Path(task.project))
+            job = Job(function, params, registry)
+            _jobs[task.scope] = job
+    return job
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a sample failed, in one line without paths of this machine."""
+    if isinstance(error, PipekitError):
+        return error.message
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}{place}" if text else f"{type(error).__name__}{place}"
+
+
+# --- what a function yields ----------------------------------------------------------------------------------------------
+
+
+def _pack(found: Any, row: Row, folder: Path, locations: Locations) -> Row:
+    """A yielded sample or dict as a row for the shard's file."""
+    if not isinstance(found, Sample):
+        if not isinstance(found, Mapping) or not isinstance(found.get("id"), str):
+            raise UserError(f"yielded {type(found).__name__}; expected a Sample, or a dict with an 'id'")
+        return {**found, PLAIN: True}
+    image, sha256 = _place(found.image, found.sha256, row["image"], row.get("sha256", ""), folder, locations)
+    found = replace(found, image=image, sha256=sha256)
+    if found.targets.mask:
+        of_input = row.get("targets", {})
+        mask, mask_sha256 = _place(
+            found.targets.mask,
+            found.targets.mask_sha256,
+            of_input.get("mask", ""),
+            of_input.get("mask_sha256", ""),
+            folder,
+            locations,
+        )
+        found = replace(found, targets=replace(found.targets, mask=mask, mask_sha256=mask_sha256))
+    packed = to_row(found)
+    if found.id != row["id"]:
+        packed[OF] = row["id"]
+    return packed
+
+
+def _place(path: str, sha256: str, of_input: str, input_sha256: str, folder: Path, locations: Locations) -> tuple[str, str]:
+    """Where a file is, as it is kept in the shard's rows, and its hash."""
+    path = os.fspath(path)
+    if path == of_input:
+        return INPUT, input_sha256
+    root = f"{folder}{os.sep}"
+    if path.startswith(root):
+        sha256 = hash_file(path)
+        os.chmod(path, 0o444)  # it is shared by hard links from now on
+        return SHARD + path[len(root) :].replace(os.sep, "/"), sha256
+    return locations.pack(path), sha256 or hash_file(path)
+
+
+class _SampleContext:
+    """:class:`pipekit.contract.SampleContext`."""
+
+    def __init__(self, task: ShardTask, job: Job, sample_id: str, folder: Path, handed_out: set[str]) -> None:
+        self._task, self._job, self._id, self._folder, self._handed_out = task, job, sample_id, folder, handed_out
+        self._files: list[Path] = []
+
+    @property
+    def seed(self) -> int:
+        return self._task.seed
+
+    def rng(self, copy: int = 0) -> Rng:
+        function = () if self._task.target.startswith("@stage/") else (self._task.target.rpartition(":")[2],)
+        return rng_for(self._task.seed, self._task.stage, *function, self._id, copy)
+
+    def out_path(self, name: str) -> Path:
+        below = PurePosixPath(name)
+        if below.is_absolute() or ".." in below.parts or not below.name or "\0" in name:
+            raise UserError(f"{name!r} can't be the name of an output file")
+        if name in self._handed_out:
+            raise UserError(f"two outputs of this shard are called {name!r}; begin the name with the sample's id")
+        self._handed_out.add(name)
+        path = self._folder / "files" / below
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._files.append(path)
+        return path
+
+    def drop_files(self) -> None:
+        """Remove what a sample that failed has written."""
+        for path in self._files:
+            path.unlink(missing_ok=True)
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        kept: dict[tuple[str, str], Any] | None = getattr(_local, "kept", None)
+        if kept is None or (kept and next(iter(kept))[0] != self._task.scope):
+            kept = _local.kept = {}
+        place = (self._task.scope, name)
+        if place not in kept:
+            kept[place] = make()
+        found: T = kept[place]
+        return found
+
+    def component(self, kind: str, name: str) -> Component:
+        return self._job.registry.get(kind, name)
