@@ -41,7 +41,7 @@ class SplitParams(Params):
     duplicates: Literal["near", "exact", "off"] = param(
         "near", "Which copies must stay on one side: exact ones and near ones, exact ones, or none"
     )
-    distance_bits: int = param(6, "Largest distance of the perceptual hashes of near copies, of 64", unit="bits", ge=0, le=15)
+    distance_bits: int = param(10, "Largest distance of the perceptual hashes of near copies, of 64", unit="bits", ge=0, le=15)
     group_column: str = param("", "Keep images together that have the same value in this column (patient, video, product)")
     group_pattern: str = param("", "Keep images together for which this regular expression finds the same text in the id")
     leaks: Literal["warn", "fail", "drop"] = param(
@@ -149,7 +149,8 @@ def _settle_leaks(ctx: Context, found: Assignment, rule: str) -> dict[int, str]:
     """Say or mend that what belongs together lies in two splits; returns what is left out, and why."""
     if not found.leaks:
         return {}
-    first, second = found.leaks[0][:2]
+    first = found.leaks[0][0]
+    second = next(number for number in found.leaks[0] if found.places[number] != found.places[first])
     pair = f"{found.items[first].id} ({found.places[first]}) and {found.items[second].id} ({found.places[second]})"
     number = sum(map(len, found.leaks))
     message = f"{number} images that belong together ({len(found.leaks)} groups) lie in more than one split, such as {pair}"

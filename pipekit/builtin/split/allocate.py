@@ -75,7 +75,7 @@ def stratified(units: Sequence[Unit], fractions: Mapping[str, float], seed: int)
     for number in free:
         if units[number].size == 1:
             singles[units[number].classes[0][0]].append(number)
-    for label in sorted(singles):
+    for label in sorted(deal.sizes):
         members = sorted(singles[label], key=order.__getitem__)
         wanted = deal.targets(label, len(members))
         for number in members:
@@ -83,6 +83,7 @@ def stratified(units: Sequence[Unit], fractions: Mapping[str, float], seed: int)
             wanted[name] -= 1
             places[number] = name
             deal.put(units[number], name)
+        deal.settle(label)
     return places
 
 
@@ -94,30 +95,30 @@ class _Deal:
         self.names = list(fractions)
         self.sizes: Counter[str] = Counter()
         self.have: dict[str, Counter[str]] = defaultdict(Counter)
-        self.total: Counter[str] = Counter()
+        self.carry = dict.fromkeys(self.names, 0.0)
         for unit in units:
             for label, count in unit.classes:
                 self.sizes[label] += count
             if unit.place:
                 self.put(unit, unit.place)
-        self.num_images = sum(self.sizes.values())
 
     def put(self, unit: Unit, name: str) -> None:
         for label, count in unit.classes:
             self.have[label][name] += count
-            self.total[name] += count
+
+    def settle(self, label: str) -> None:
+        """A class is dealt out: what it lacks in a split by rounding is made up for by the next ones."""
+        for name in self.names:
+            self.carry[name] += self.missing(label, name)
 
     def missing(self, label: str, name: str) -> float:
         return self.sizes[label] * self.fractions[name] - self.have[label][name]
 
-    def missing_in_all(self, name: str) -> float:
-        return self.num_images * self.fractions[name] - self.total[name]
-
     def shortest(self, unit: Unit) -> str:
         """Where the unit brings its classes nearest to their ideals: the least sum of squares after it."""
 
-        def gain(name: str) -> tuple[float, float]:
-            return sum(n * (2 * self.missing(label, name) - n) for label, n in unit.classes), self.missing_in_all(name)
+        def gain(name: str) -> float:
+            return sum(n * (2 * self.missing(label, name) - n) for label, n in unit.classes)
 
         return max(self.names, key=gain)
 
@@ -145,7 +146,7 @@ class _Deal:
 
         def need(name: str) -> tuple[bool, float, float]:
             without = name == first and not self.have[label][name] and not new[name]
-            return without, self.missing_in_all(name) - new[name], ideal[name] % 1
+            return without, self.carry[name] + self.missing(label, name) - new[name], self.fractions[name]
 
         for name in sorted(rounded_up, key=need, reverse=True)[:spare]:
             new[name] += 1

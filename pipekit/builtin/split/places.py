@@ -78,8 +78,6 @@ def assign(items: Sequence[Item], roots: Sequence[int], known: Mapping[str, Reme
         if not item.given or item.given != place or fold
     }
     leaks = [group for group in groups if len({places[number] for number in group}) > 1]
-    for group in leaks:  # one of each side first, as the example
-        group.sort(key=lambda number: (places[group[0]] == places[number] and number != group[0], number))
     num_copies = sum(len(group) for group in groups if len(group) > 1)
     return Assignment(items, places, folds, leaks, num_copies, lines, warnings)
 

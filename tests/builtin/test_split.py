@@ -1,0 +1,370 @@
+"""The stage ``split``: what stays together, what never moves, and how near to the fractions it comes."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from pipekit import images
+from pipekit.builtin.split import SplitParams, outside_state, split
+from pipekit.builtin.split.allocate import Unit, by_hash, position, stratified
+from pipekit.contract import Dataset, Failure, Sample
+from pipekit.errors import StageError, UserError
+
+THREE = {"train": 0.7, "val": 0.15, "test": 0.15}
+
+
+# --- the allocation alone ------------------------------------------------------------------------------------------------
+
+sizes = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 60), min_size=1)
+fractions = st.tuples(st.integers(1, 20), st.integers(0, 10), st.integers(0, 10)).map(
+    lambda parts: {name: part / sum(parts) for name, part in zip(THREE, parts, strict=True) if part}
+)
+
+
+def singles(sizes: dict[str, int]) -> list[Unit]:
+    return [Unit(f"{label}{number}", ((label, 1),)) for label, count in sizes.items() for number in range(count)]
+
+
+def tally(units: Iterable[Unit], places: Iterable[str]) -> Counter[tuple[str, str]]:
+    found: Counter[tuple[str, str]] = Counter()
+    for unit, place in zip(units, places, strict=True):
+        for label, count in unit.classes:
+            found[label, place] += count
+    return found
+
+
+@given(sizes, fractions, st.integers(0, 5))
+def test_every_class_is_within_one_image_of_ideal(sizes: dict[str, int], fractions: dict[str, float], seed: int) -> None:
+    units = singles(sizes)
+    found = tally(units, stratified(units, fractions, seed))
+    for label, size in sizes.items():
+        for name, share in fractions.items():
+            assert abs(found[label, name] - size * share) < 1 + 1e-6
+
+
+@given(sizes, sizes, fractions, st.integers(0, 5))
+def test_added_images_move_none_and_fill_what_is_short(
+    sizes: dict[str, int], more: dict[str, int], fractions: dict[str, float], seed: int
+) -> None:
+    old = singles(sizes)
+    placed = [replace(u, place=p) for u, p in zip(old, stratified(old, fractions, seed), strict=True)]
+    new = [replace(u, key=f"new {u.key}") for u in singles(more)]
+    places = stratified([*placed, *new], fractions, seed)
+    assert places[: len(placed)] == [unit.place for unit in placed]
+    found = tally([*placed, *new], places)
+    for label in {**sizes, **more}:
+        total = sizes.get(label, 0) + more.get(label, 0)
+        for name, share in fractions.items():
+            # Rounding of the first division and of the second, where the first can't be undone.
+            assert abs(found[label, name] - total * share) < 2
+
+
+@given(sizes, fractions, st.integers(0, 5), st.randoms())
+def test_the_order_of_images_does_not_matter(
+    sizes: dict[str, int], fractions: dict[str, float], seed: int, chance: random.Random
+) -> None:
+    units = singles(sizes)
+    mixed = units.copy()
+    chance.shuffle(mixed)
+    assert dict(zip(units, stratified(units, fractions, seed), strict=True)) == dict(
+        zip(mixed, stratified(mixed, fractions, seed), strict=True)
+    )
+
+
+def test_totals_are_near_ideal_over_many_small_classes() -> None:
+    units = singles({f"class {number}": 3 for number in range(100)})
+    totals = Counter(stratified(units, THREE, 0))
+    assert abs(totals["val"] - 45) <= 3
+    assert abs(totals["test"] - 45) <= 3
+
+
+def test_a_class_of_one_image_is_for_training() -> None:
+    assert stratified(singles({"a": 40, "b": 1}), THREE, 3)[-1] == "train"
+
+
+@given(st.lists(st.integers(1, 9), min_size=12, max_size=40), st.integers(0, 3))
+def test_groups_are_divided_by_their_sizes(group_sizes: list[int], seed: int) -> None:
+    units = [Unit(str(n), (("a", size),)) for n, size in enumerate(group_sizes)]
+    found = tally(units, stratified(units, THREE, seed))
+    for name, share in THREE.items():
+        assert abs(found["a", name] - share * sum(group_sizes)) <= max(group_sizes) + 1
+
+
+def test_hash_mode_hangs_on_the_key_alone_and_keeps_the_fractions_in_expectation() -> None:
+    units = [Unit(str(number), (("a", 1),)) for number in range(10_000)]
+    places = by_hash(units, THREE, 7)
+    assert places[5000:] == by_hash(units[5000:], THREE, 7)
+    counts = Counter(places)
+    for name, share in THREE.items():
+        assert abs(counts[name] - share * 10_000) < 4 * (10_000 * share * (1 - share)) ** 0.5
+    assert all(0 <= position(7, unit.key) < 1 for unit in units)
+
+
+def test_the_test_set_stays_when_val_grows() -> None:
+    units = [Unit(str(number), (("a", 1),)) for number in range(1000)]
+    before = by_hash(units, THREE, 1)
+    after = by_hash(units, {"train": 0.5, "val": 0.35, "test": 0.15}, 1)
+    assert [p == "test" for p in before] == [p == "test" for p in after]
+
+
+# --- the stage -----------------------------------------------------------------------------------------------------------
+
+
+class FakeContext:
+    """Runs ``map`` here and now; keeps warnings and what the stage wrote."""
+
+    def __init__(self, project: Path, seed: int = 7) -> None:
+        self.project_dir, self.seed, self.warnings = project, seed, []  # type: tuple[Path, int, list[str]]
+        self.rows: dict[str, Sample] = {}
+        self.failed: list[Failure] = []
+        self.meta: dict[str, Any] = {}
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+    def map(self, function: Any, samples: Iterable[Sample], params: Any = None, label: str = "") -> Iterator[Any]:
+        for sample in samples:
+            yield from function(sample, params, None)
+
+    def dataset(self, samples: Iterable[Sample], failed: Iterable[Failure] = (), **meta: Any) -> Dataset:
+        self.rows = {sample.id: sample for sample in samples}
+        self.failed, self.meta = list(failed), meta
+        return dataset_of(self.rows.values())
+
+
+def dataset_of(samples: Iterable[Sample]) -> Dataset:
+    kept = sorted(samples, key=lambda sample: sample.id)
+    return Dataset(Path(), "", {"num_samples": len(kept)}, lambda _: iter(kept), lambda _: iter(()))
+
+
+def sample(name: str, label: str | None = "a", split: str = "", **extra: Any) -> Sample:
+    return Sample(name, image=f"/nowhere/{name}", sha256=f"hash of {name}", label=label, split=split, extra=extra)
+
+
+def many(count: int, label: str = "a", start: int = 0) -> list[Sample]:
+    return [sample(f"{label}/{number:04}.jpg", label) for number in range(start, start + count)]
+
+
+def run(project: Path, samples: Iterable[Sample], **params: Any) -> FakeContext:
+    ctx = FakeContext(project)
+    params.setdefault("duplicates", "exact")
+    split(ctx, dataset_of(samples), SplitParams.model_validate(params))  # type: ignore[arg-type]
+    return ctx
+
+
+def places(ctx: FakeContext) -> dict[str, str]:
+    return {name: row.split for name, row in ctx.rows.items()}
+
+
+def test_adding_and_renaming_never_move_an_image(tmp_path: Path) -> None:
+    first = many(40) + many(30, "b")
+    before = places(run(tmp_path, first))
+    more = places(run(tmp_path, first + many(25, "a", 40) + many(9, "c")))
+    assert {name: more[name] for name in before} == before
+    renamed = [replace(s, id=f"moved/{s.id}") for s in first]
+    assert places(run(tmp_path, renamed)) == {f"moved/{name}": place for name, place in before.items()}
+
+
+def test_the_same_images_split_the_same_again_and_without_the_file(tmp_path: Path) -> None:
+    images = many(40) + many(30, "b")
+    first = run(tmp_path, images)
+    content = (tmp_path / "split.csv").read_bytes()
+    assert places(run(tmp_path, images)) == places(first)
+    assert (tmp_path / "split.csv").read_bytes() == content
+    (tmp_path / "split.csv").unlink()
+    assert places(run(tmp_path, reversed(images))) == places(first)
+
+
+def test_the_file_can_be_edited_and_its_state_is_seen(tmp_path: Path) -> None:
+    file = tmp_path / "split.csv"
+    params = SplitParams(file=file)
+    assert outside_state(params) == ""
+    run(tmp_path, many(20))
+    state = outside_state(params)
+    assert state
+    assert outside_state(params.model_copy(update={"remember": False})) == ""
+    text = file.read_text("utf-8")
+    line = next(line for line in text.splitlines() if ",train," in line)
+    file.write_text(text.replace(line, line.replace(",train,", ",test,")), "utf-8")
+    assert outside_state(params) != state
+    assert places(run(tmp_path, many(20)))[line.split(",")[0]] == "test"
+
+
+def test_a_damaged_split_file_is_an_error_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "split.csv").write_text("id,sha256,label,split,fold\nx,1,a,trian,\n", "utf-8")
+    with pytest.raises(UserError, match=r"line 2: split 'trian'"):
+        run(tmp_path, many(20))
+    (tmp_path / "split.csv").write_text("name,where\n", "utf-8")
+    with pytest.raises(UserError, match="no column 'id'"):
+        run(tmp_path, many(20))
+
+
+def test_given_splits_are_kept_and_nothing_is_remembered_for_them(tmp_path: Path) -> None:
+    given = [replace(s, split=name) for name, s in zip(["train", "val", "test"] * 10, many(30), strict=True)]
+    ctx = run(tmp_path, given)
+    assert places(ctx) == {s.id: s.split for s in given}
+    assert not (tmp_path / "split.csv").exists()
+
+
+def test_a_missing_val_is_cut_from_train(tmp_path: Path) -> None:
+    given = [replace(s, split="test" if n < 20 else "train") for n, s in enumerate(many(105))]
+    found = places(run(tmp_path, given))
+    assert [found[s.id] for s in given[:20]] == ["test"] * 20
+    assert Counter(found.values()) == {"train": 70, "val": 15, "test": 20}
+
+
+def test_exact_copies_stay_together(tmp_path: Path) -> None:
+    copies = [replace(s, sha256=f"content {n // 3}") for n, s in enumerate(many(60))]
+    found = places(run(tmp_path, copies))
+    for n in range(0, 60, 3):
+        assert len({found[s.id] for s in copies[n : n + 3]}) == 1
+
+
+@pytest.mark.parametrize("mode", ["stratified", "hash"])
+def test_groups_by_column_or_pattern_stay_together(tmp_path: Path, mode: str) -> None:
+    by_column = [replace(s, extra={"patient": n // 4}) for n, s in enumerate(many(80))]
+    by_pattern = [replace(s, id=f"p{n // 4:02}_{n}.jpg") for n, s in enumerate(many(80))]
+    for samples, how in ((by_column, {"group_column": "patient"}), (by_pattern, {"group_pattern": r"^(p\d+)_"})):
+        found = places(run(tmp_path, samples, mode=mode, remember=False, **how))
+        assert set(found.values()) == {"train", "val", "test"}
+        for n in range(0, 80, 4):
+            assert len({found[s.id] for s in samples[n : n + 4]}) == 1
+
+
+def test_a_group_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no image has a column 'patient'") as error:
+        run(tmp_path, [sample(f"{n}.jpg", camera="x") for n in range(10)], group_column="patient")
+    assert "camera" in error.value.hint
+    with pytest.raises(UserError, match="matches no id"):
+        run(tmp_path, many(10), group_pattern="patient")
+
+
+def leaking() -> list[Sample]:
+    given = [replace(s, split=name) for name, s in zip(["train", "val", "test"] * 10, many(30), strict=True)]
+    return [replace(s, sha256="one content") if n in (0, 2) else s for n, s in enumerate(given)]
+
+
+def test_a_leak_that_came_with_the_data_is_said(tmp_path: Path) -> None:
+    (warning,) = run(tmp_path, leaking()).warnings
+    assert "a/0000.jpg (train) and a/0002.jpg (test)" in warning
+
+
+def test_a_leak_can_stop_the_run_or_be_left_out_of_train(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="2 images that belong together"):
+        run(tmp_path, leaking(), leaks="fail")
+    ctx = run(tmp_path, leaking(), leaks="drop")
+    assert "a/0000.jpg" not in ctx.rows
+    assert ctx.failed == [Failure("a/0000.jpg", "belongs together with a/0002.jpg in test")]
+
+
+def test_near_copies_stay_together_and_are_found_by_their_pixels(tmp_path: Path) -> None:
+    chance = np.random.default_rng(3)
+    samples = []
+    for number in range(24):
+        coarse = chance.integers(0, 255, (14, 14, 3), np.uint8)
+        picture = images.resize(coarse, (90, 120))
+        for copy, image in enumerate((picture, images.resize(picture, (60, 80)))):
+            path = tmp_path / f"{number:02}_{copy}.jpg"
+            images.write(path, image, quality=95 if copy else 60)
+            samples.append(Sample(path.name, str(path), sha256=path.name, label="a"))
+    ctx = run(tmp_path, samples, duplicates="near")
+    found = places(ctx)
+    assert all(found[f"{n:02}_0.jpg"] == found[f"{n:02}_1.jpg"] for n in range(24))
+    assert set(found.values()) == {"train", "val", "test"}
+    assert ctx.meta["facts"]["kept together"] == "48 images"
+
+
+def test_a_new_copy_of_a_known_image_follows_it(tmp_path: Path) -> None:
+    before = places(run(tmp_path, many(40)))
+    known = next(name for name, place in before.items() if place == "test")
+    copy = replace(sample("a/copy.jpg"), sha256=f"hash of {known}")
+    assert places(run(tmp_path, [*many(40), copy]))["a/copy.jpg"] == "test"
+
+
+@pytest.mark.parametrize("mode", ["stratified", "hash"])
+def test_folds_divide_all_but_test(tmp_path: Path, mode: str) -> None:
+    data = many(60) + many(40, "b")
+    runs = [run(tmp_path, data, folds=5, fold=fold, mode=mode) for fold in range(1, 6)]
+    tests = [{name for name, place in places(ctx).items() if place == "test"} for ctx in runs]
+    assert all(names == tests[0] for names in tests)
+    vals = [{name for name, place in places(ctx).items() if place == "val"} for ctx in runs]
+    assert set.union(*vals) | tests[0] == {s.id for s in data}
+    assert sum(map(len, vals)) + len(tests[0]) == 100
+    for fold, (ctx, names) in enumerate(zip(runs, vals, strict=True), start=1):
+        assert {name for name, row in ctx.rows.items() if row.extra.get("fold") == fold} == names
+    if mode == "stratified":
+        assert sorted(map(len, vals)) == [17] * 5
+    more = run(tmp_path, data + many(10, "b", 40), folds=5, fold=1, mode=mode)
+    assert {name for name in vals[0] if places(more)[name] != "val"} == set()
+
+
+def test_more_folds_than_images_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="folds need at least as many"):
+        run(tmp_path, many(6), folds=10)
+
+
+def test_an_empty_split_is_an_error_and_a_class_without_one_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no image is left for"):
+        run(tmp_path, many(2))
+    ctx = run(tmp_path, many(40) + many(1, "rare"))
+    assert any("no image in test of the class rare (1 in all)" in warning for warning in ctx.warnings)
+
+
+def test_exclusions_are_left_out_by_content_or_id(tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text("id,sha256,reason\nother name,hash of a/0001.jpg,dark\na/0002.jpg,,dark\n", "utf-8")
+    params = SplitParams.model_validate({"exclude": tmp_path / "bad.csv", "duplicates": "exact"})
+    ctx = FakeContext(tmp_path)
+    split(ctx, dataset_of(many(30)), params)  # type: ignore[arg-type]
+    assert len(ctx.rows) == 28
+    assert not {"a/0001.jpg", "a/0002.jpg"} & set(ctx.rows)
+    assert ctx.meta["facts"]["excluded"] == "2"
+
+
+def test_images_without_a_class_are_split_too(tmp_path: Path) -> None:
+    found = Counter(places(run(tmp_path, [sample(f"{n}.jpg", None) for n in range(100)])).values())
+    assert found == {"train": 70, "val": 15, "test": 15}
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"fractions": {"train": 0.7, "val": 0.1}}, "sum to 0.8"),
+        ({"fractions": {"train": 0.7, "dev": 0.3}}, "no split called 'dev'"),
+        ({"group_pattern": "("}, "not a regular expression"),
+        ({"group_pattern": "a", "group_column": "b"}, "give one of them"),
+        ({"folds": 1}, "at least 2"),
+        ({"folds": 3, "fold": 4}, "fold 4 of 3"),
+    ],
+)
+def test_parameters_that_make_no_sense_are_refused(params: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        SplitParams.model_validate(params)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9), st.sampled_from(["", "train", "test"])), min_size=8))
+def test_given_places_hold_whatever_the_groups(
+    tmp_path_factory: pytest.TempPathFactory, made: list[tuple[str, int, str]]
+) -> None:
+    data = [replace(sample(f"{n}.jpg", label, split), sha256=f"{content}") for n, (label, content, split) in enumerate(made)]
+    try:
+        ctx = run(tmp_path_factory.mktemp("p"), data, fractions={"train": 0.5, "test": 0.5})
+    except UserError as error:
+        assert "no image is left" in str(error)  # noqa: PT017
+        return
+    both = {"train", "test"} <= {s.split for s in data}
+    for s in data:
+        if s.split == "test" or (s.split == "train" and both):
+            assert ctx.rows[s.id].split == s.split
+    assert {row.split for row in ctx.rows.values()} == {"train", "test"}

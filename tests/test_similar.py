@@ -1,0 +1,80 @@
+"""Prints of pictures, near pairs and clusters."""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipekit import images, similar
+
+
+def picture(seed: int, size_hw: tuple[int, int] = (120, 160)) -> images.Image:
+    coarse = np.random.default_rng(seed).integers(0, 255, (14, 14, 3), np.uint8)
+    return images.resize(coarse, size_hw)
+
+
+def print_of(image: images.Image, quality: int = 95) -> str:
+    data = images.encode(image, quality=quality)
+    return similar.fingerprint(images.decode(data, at_least_hw=similar.DECODE_HW, gray=True))
+
+
+def made_print(hashed: int, value: int = 128) -> str:
+    return f"{hashed:016x}" + base64.b64encode(bytes([value] * 256)).decode()
+
+
+def test_copies_are_near_and_others_are_not() -> None:
+    originals = [picture(seed) for seed in range(30)]
+    prints = [print_of(image) for image in originals]
+    prints += [print_of(images.resize(image, (75, 100))) for image in originals]
+    prints += [print_of(image, quality=30) for image in originals]
+    roots = similar.clusters(90, similar.near_pairs(prints))
+    assert roots == [*range(30)] * 3
+
+
+def test_the_cosine_transform_is_the_textbook_one() -> None:
+    # A single vertical wave has one strong frequency; the hash has its bit set and follows the sign.
+    x = np.cos(np.pi * (2 * np.arange(32) + 1) * 3 / 64)
+    gray = np.repeat((128 + 100 * x)[None], 32, axis=0).round().astype(np.uint8)[..., None]
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(similar.fingerprint(gray)[:16]), np.uint8)).reshape(8, 8)
+    assert bits[0, 3] == 1
+    inverse = np.unpackbits(np.frombuffer(bytes.fromhex(similar.fingerprint(255 - gray)[:16]), np.uint8)).reshape(8, 8)
+    assert inverse[0, 3] == 0
+
+
+def test_plain_pictures_of_one_shade_are_the_same_and_of_two_are_not() -> None:
+    prints = [similar.fingerprint(np.full((50, 40, 1), shade, np.uint8)) for shade in (10, 10, 200, 10, 200)]
+    assert similar.clusters(5, similar.near_pairs(prints)) == [0, 0, 2, 0, 2]
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=2, max_size=30), st.integers(0, 15), st.data())
+def test_the_index_finds_what_comparing_all_pairs_finds(hashes: list[int], limit: int, data: st.DataObject) -> None:
+    flips = data.draw(
+        st.lists(st.tuples(st.integers(0, len(hashes) - 1), st.sets(st.integers(0, 63), max_size=17)), max_size=20)
+    )
+    hashes = list(dict.fromkeys(hashes + [hashes[n] ^ sum(1 << bit for bit in bits) for n, bits in flips]))
+    expected = [
+        (a, b) for a in range(len(hashes)) for b in range(a + 1, len(hashes)) if (hashes[a] ^ hashes[b]).bit_count() <= limit
+    ]
+    found = similar.near_pairs([made_print(hashed) for hashed in hashes], limit)
+    assert [tuple(pair) for pair in found.tolist()] == expected
+
+
+def test_a_near_hash_with_another_miniature_is_no_pair() -> None:
+    assert len(similar.near_pairs([made_print(5, 20), made_print(5, 200), made_print(5, 21)])) == 1
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_for_a_pair(count: int) -> None:
+    assert similar.near_pairs([made_print(1)] * count).shape == (0, 2)
+
+
+def test_clusters_follow_chains() -> None:
+    assert similar.clusters(6, [(4, 5), (1, 4), (2, 3)]) == [0, 1, 2, 2, 1, 1]
+
+
+def test_distance_counts_bits() -> None:
+    assert similar.distance_bits(made_print(0b1011), made_print(0b0001)) == 2
