@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +25,11 @@ import pytest
 
 if TYPE_CHECKING:
     from pipekit.component import Component
+    from pipekit.engine import Outcome
     from pipekit.registry import Registry
 
 __all__ = [
+    "Project",
     "check_component",
     "check_detector",
     "check_executor",
@@ -35,6 +38,8 @@ __all__ = [
     "check_op",
     "check_recipe",
     "check_report_section",
+    "check_stage",
+    "pipekit_project",
     "pipekit_registry",
     "tiny_dataset",
 ]
@@ -52,6 +57,36 @@ def tiny_dataset(tmp_path: Path) -> Path:
     from pipekit.promises import write_tiny_dataset
 
     return write_tiny_dataset(tmp_path / "tiny_dataset")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A private project folder with the tiny dataset in ``images/``.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+    registry: Registry
+
+    def run(self, stages: Mapping[str, Mapping[str, Any]], **settings: Any) -> Outcome:
+        """Run a pipeline: ``run({"data": {"use": "import.folders", "path": "images"}}, seed=7)``."""
+        from pipekit import engine
+        from pipekit.pipeline import load_plan
+
+        table = {"name": "trial", **settings, "stages": stages}
+        return engine.run(load_plan(table=table, base_dir=self.path, registry=self.registry))
+
+
+@pytest.fixture
+def pipekit_project(tmp_path: Path, pipekit_registry: Registry) -> Project:
+    """A private project folder with the tiny dataset in ``images/``, in which pipelines can be run."""
+    from pipekit.promises import write_tiny_dataset
+
+    folder = tmp_path / "project"
+    write_tiny_dataset(folder / "images")
+    return Project(folder, pipekit_registry)
 
 
 def check_component(
@@ -123,6 +158,27 @@ def check_executor(executor: Any, *, registry: Registry | None = None, **params:
     check_component("executor", executor, params, registry)
 
 
+def check_stage(
+    stage: Any,
+    *,
+    before: Mapping[str, Mapping[str, Any]] | None = None,
+    inputs: Mapping[str, str] | None = None,
+    registry: Registry | None = None,
+    **params: Any,
+) -> None:
+    """A stage, run on the tiny dataset: the same digest with any workers and shards, cached, source images unchanged.
+
+    Args:
+        before: the stages before it, as in a pipeline file; an ``import.folders`` of ``images`` where left out.
+        inputs: which of them fills which slot, where the nearest that fits is not meant.
+    """
+    __tracebackhide__ = True
+    if callable(stage):
+        registry, stage = _registry_with(stage)
+    given = {"before": before} if before is not None else {}
+    check_component("stage", stage, params, registry, inputs=inputs or {}, **given)
+
+
 @functools.cache
 def _registry() -> Registry:
     from pipekit.registry import load_registry
@@ -138,3 +194,21 @@ def _component(registry: Registry, kind: str, component: Any) -> Component:
     if isinstance(component, str):
         return registry.get(kind, component)
     return Component(kind, getattr(component, "__name__", kind).rpartition(".")[2], component, plugin="(under test)")
+
+
+def _registry_with(found: Any) -> tuple[Registry, str]:
+    """A registry of its own that also has ``found``, and the name that it has there."""
+    from pipekit.hookspecs import hookimpl
+    from pipekit.registry import load_registry
+
+    class Plugin:
+        """What a plugin's module would be."""
+
+        @hookimpl
+        def register_stages(self, register: Any) -> None:
+            register(name, found)
+
+    name = f"{found.__name__}-under-test"
+    registry = load_registry()
+    registry.add(Plugin(), "(under test)", "a test")
+    return registry, name

@@ -9,7 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipekit import Params, Rng, Sample, param
+from pipekit import (
+    Context,
+    Dataset,
+    Files,
+    Params,
+    Rng,
+    Sample,
+    SampleContext,
+    images,
+    param,
+    sample_stage,
+    stage,
+)
 from pipekit import testing as kit
 from pipekit.registry import Registry
 
@@ -192,3 +204,44 @@ def test_the_tiny_dataset_is_the_same_every_time(tiny_dataset: Path, tmp_path: P
     files = sorted(path.relative_to(again) for path in again.rglob("*.png"))
     assert len(files) == 18
     assert all((again / file).read_bytes() == (tiny_dataset / file).read_bytes() for file in files)
+
+
+@sample_stage
+def darken(sample: Sample, params: AmountParams, ctx: SampleContext) -> Iterator[Sample]:
+    """Make every image darker, by a random share."""
+    path = ctx.out_path(f"{sample.id}.png")
+    share = 1 - params.amount * ctx.rng().uniform()
+    images.write(path, (images.read(sample.image) * share).astype(np.uint8))
+    yield Sample(sample.id, str(path), label=sample.label)
+
+
+@stage
+def by_place(ctx: Context, dataset: Dataset) -> Files:
+    """Write where the images lie: another result in every folder."""
+    (ctx.out_dir / "places.txt").write_text("\n".join(sample.image for sample in dataset))
+    return ctx.artifact(Files)
+
+
+@stage
+def spoils(ctx: Context, dataset: Dataset) -> Files:
+    """Write into a source image."""
+    sample = next(iter(dataset))
+    Path(sample.image).write_bytes(Path(sample.image).read_bytes() + b" ")
+    return ctx.artifact(Files)
+
+
+def test_stages() -> None:
+    kit.check_stage(darken, amount=0.5)
+    with pytest.raises(AssertionError, match="is something random, or a path, in it"):
+        kit.check_stage(by_place)
+    with pytest.raises(AssertionError, match="a source image was changed"):
+        kit.check_stage(spoils)
+
+
+def test_a_project_runs_a_pipeline(pipekit_project: kit.Project) -> None:
+    outcome = pipekit_project.run({"data": {"use": "import.folders", "path": "images"}}, seed=7)
+    data = outcome.artifact("data")
+    assert isinstance(data, Dataset)
+    assert len(data) == 18
+    assert data.classes == ("discs", "squares", "stripes")
+    assert (pipekit_project.path / "runs" / "trial").is_dir()

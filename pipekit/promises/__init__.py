@@ -5,7 +5,7 @@ A promise is a small function whose docstring says it in one sentence; it return
 and a stranger's plugin are held to the same.
 """
 
-from pipekit.promises import formats, general, models, pictures, running  # each adds its promises
+from pipekit.promises import formats, general, models, pictures, running, stages  # each adds its promises
 from pipekit.promises.core import Subject, Verdict, examine, required_parameters
 from pipekit.promises.examples import write_tiny_dataset
 from pipekit.promises.general import HEAVY, heavy_imports
@@ -22,5 +22,6 @@ __all__ = [
     "pictures",
     "required_parameters",
     "running",
+    "stages",
     "write_tiny_dataset",
 ]

@@ -19,7 +19,8 @@ class Subject:
     """What is examined: a component, its checked parameters and what to try it on.
 
     Attributes:
-        samples: things to try it on, by name: ``path`` (an importer's folder), ``input_shape_hwc`` (a model's input).
+        samples: things to try it on, by name: ``path`` (an importer's folder), ``input_shape_hwc`` (a model's input),
+            ``before`` (the tables of the stages before a stage); ``values`` are the parameters as they were given.
     """
 
     registry: Registry
@@ -78,7 +79,7 @@ def examine(
         yield verdict("it loads, and the parameters are right", in_short(error))
         return
     yield verdict("it loads, and the parameters are right")
-    subject = Subject(registry, component, params, samples)
+    subject = Subject(registry, component, params, {"values": dict(values or {}), **samples})
     for kinds, promise, check in PROMISES:
         if not kinds or component.kind in kinds:
             try:

@@ -12,10 +12,10 @@ from pipekit.promises.core import Subject, promise
 
 @promise("report_section")
 def _makes_a_section(subject: Subject) -> str:
-    """it takes (ctx, inputs, params)"""
+    """it takes (ctx, evaluation), and params where it has any, and returns a Section"""
     names = list(inspect.signature(subject.found).parameters)
-    if names[:2] != ["ctx", "inputs"]:
-        return f"expected section(ctx, inputs, params), got ({', '.join(names)})"
+    if names[:2] != ["ctx", "evaluation"] or names[2:] not in ([], ["params"]):
+        return f"expected section(ctx, evaluation, params), got ({', '.join(names)})"
     made = typing.get_type_hints(subject.found).get("return", Section)
     return "" if made is Section or Section in typing.get_args(made) else f"it must return a pipekit.Section, not {made!r}"
 

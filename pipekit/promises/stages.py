@@ -1,0 +1,85 @@
+"""What stages promise."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipekit.contract import Dataset
+from pipekit.promises.core import Subject, promise
+from pipekit.promises.examples import write_tiny_dataset
+
+if TYPE_CHECKING:
+    from pipekit.engine import Outcome
+
+DATA: Mapping[str, Mapping[str, Any]] = {"data": {"use": "import.folders", "path": "images"}}
+"""What comes before a stage that takes one dataset, where nothing else is said."""
+
+
+@promise("stage")
+def _has_a_contract(subject: Subject) -> str:
+    """its inputs and output are artifacts"""
+    subject.component.contract()
+    return ""
+
+
+@promise("stage")
+def _repeats_itself_anywhere(subject: Subject) -> str:
+    """the same digest in another folder, with another number of workers and other shards; and cached when run again"""
+    before = _before(subject)
+    if before is None:
+        return ""
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        first = _run(subject, before, Path(one), executor="serial", workers=1, shard_size=1000)
+        second = _run(subject, before, Path(other), executor="threads", workers=2, shard_size=3)
+        if first.artifact("tried").digest != second.artifact("tried").digest:
+            return "another result with two workers, small shards and another folder; is something random, or a path, in it?"
+        third = _run(subject, before, Path(other), executor="threads", workers=2, shard_size=3)
+        if not third.stages[-1].cached:
+            return "it ran again though nothing had changed"
+    return ""
+
+
+@promise("stage")
+def _leaves_the_images_alone(subject: Subject) -> str:
+    """the source images are not changed"""
+    before = _before(subject)
+    if before is None:
+        return ""
+    with tempfile.TemporaryDirectory() as folder:
+        images = write_tiny_dataset(Path(folder, "images"))
+        was = _hashes(images)
+        _run(subject, before, Path(folder))
+        return "" if _hashes(images) == was else "a source image was changed, added or removed"
+
+
+def _before(subject: Subject) -> Mapping[str, Mapping[str, Any]] | None:
+    """The stages before it; None where nobody said and it needs more than a dataset."""
+    if "before" in subject.samples:
+        found: Mapping[str, Mapping[str, Any]] = subject.samples["before"]
+        return found
+    slots = [slot for slot in subject.component.contract().slots if slot.required]
+    return DATA if len(slots) == 1 and issubclass(Dataset, slots[0].artifact) else None
+
+
+def _run(subject: Subject, before: Mapping[str, Mapping[str, Any]], folder: Path, **settings: Any) -> Outcome:
+    from pipekit import engine
+    from pipekit.pipeline import load_plan
+
+    if not (folder / "images").exists():
+        write_tiny_dataset(folder / "images")
+    given = subject.samples.get("values", {})
+    stages = {**before, "tried": {"use": subject.component.name, **subject.samples.get("inputs", {}), **given}}
+    table = {"name": "trial", "seed": 3, "max_failed": 0, **settings, "stages": stages}
+    return engine.run(load_plan(table=table, base_dir=folder, registry=subject.registry))
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
