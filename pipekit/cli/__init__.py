@@ -53,8 +53,8 @@ def commands() -> dict[str, str]:
 def help_text() -> str:
     """What ``pipekit --help`` prints."""
     lines = ["Usage: pipekit [OPTIONS] COMMAND [ARGS]...", "", f"  {DESCRIPTION}"]
-    width = max(map(len, [*commands(), *OPTIONS])) + 2
     for section, entries in {**COMMANDS, "Options": OPTIONS}.items():
+        width = max(map(len, OPTIONS if entries is OPTIONS else commands())) + 2
         lines += ["", f"{section}:", *(f"  {name:<{width}}{summary}" for name, summary in entries.items())]
     return "\n".join(lines)
 

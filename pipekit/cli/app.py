@@ -30,7 +30,7 @@ def attach(app: typer.Typer, summaries: Mapping[str, str], load: Load, wanted: s
     """Add commands of which only ``wanted`` is imported; of the others the name and the summary are enough.
 
     Args:
-        every: import all of them, for shell completion and for documents.
+        every: import all of them, for documents.
     """
     for name, summary in summaries.items():
         if not every and name != wanted:
@@ -82,11 +82,22 @@ def _options(
     """Options that stand before the command. ``--debug`` is taken out earlier, so that it may stand anywhere."""
 
 
+def typed_so_far() -> list[str]:
+    """The words on the command line that a shell wants completed: bash's own variable, or that of Typer's other scripts."""
+    import shlex
+
+    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
+    try:
+        return shlex.split(line)[1:]
+    except ValueError:  # an open quote
+        return line.split()[1:]
+
+
 def execute(words: Sequence[str], debug: bool = False) -> int:
     """Run a command line and return its exit code. Never shows a traceback, unless ``debug``."""
     completing = "_PIPEKIT_COMPLETE" in os.environ
     try:
-        code = build(words, every=completing)(args=list(words), prog_name="pipekit", standalone_mode=False)
+        code = build(typed_so_far() if completing else words)(args=list(words), prog_name="pipekit", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

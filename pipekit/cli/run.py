@@ -72,7 +72,7 @@ def run(
     with reporting(display, as_json):
         plan = load_plan(file / "pipeline.toml" if file.is_dir() else file, overrides=overrides, plugins=tuple(plugin or ()))
         if dry_run:
-            return show_forecast(plan, display, as_json, until=until, only=only, again=tuple(again or ()))
+            return show_forecast(plan, display, as_json, until or only, tuple(again or ()))
         return run_plan(plan, display, until=until, only=only, again=tuple(again or ()))
 
 
@@ -98,31 +98,32 @@ def run_plan(plan: Plan, display: RunDisplay, **choice: Any) -> int:
     """Run a checked plan under a display; Ctrl-C is answered in words."""
     from pipekit import ui
     from pipekit.engine import run as run_stages
-    from pipekit.errors import EXIT_FAILED, EXIT_INTERRUPTED
+    from pipekit.errors import EXIT_INTERRUPTED
 
     try:
         with display:
-            outcome = run_stages(plan, listener=display, **choice)
+            run_stages(plan, display, **choice)
     except KeyboardInterrupt:
         ui.note(f"Stopped. {RESUME}")
         return EXIT_INTERRUPTED
-    return 0 if outcome.status == "ok" else EXIT_FAILED
+    return 0
 
 
-def show_forecast(plan: Plan, display: RunDisplay, as_json: bool, **choice: Any) -> int:
+def show_forecast(plan: Plan, display: RunDisplay, as_json: bool, until: str | None, again: tuple[str, ...]) -> int:
     """``--dry-run``: each stage, whether it is cached or will run, and why."""
     from pipekit import ui
     from pipekit.engine import forecast
 
-    rows = forecast(plan, **choice)
+    found = forecast(plan, until, again)
     if as_json:
-        for stage, use, state, reason in rows:
-            display("forecast", stage=stage, use=use, state=state, reason=reason)
+        for step in found:
+            display("forecast", stage=step.stage, use=step.use, state=step.state, reason=step.reason)
         return 0
-    styles = {"cached": ui.DIM}
-    ui.table(
-        ("stage", "use", "state", "why"),
-        [(stage, use, ui.coloured(state, styles.get(state, "")), reason) for stage, use, state, reason in rows],
-        title=f"{plan.name}: what would run",
-    )
+    states = {
+        "cached": ui.coloured("cached", ui.DIM),
+        "run": ui.coloured("will run", ui.NAME),
+        "depends": ui.coloured("may run", ""),
+    }
+    rows = [(step.stage, step.use, states.get(step.state) or ui.coloured(step.state, ""), step.reason) for step in found]
+    ui.table(("stage", "use", "state", "why"), rows)
     return 0

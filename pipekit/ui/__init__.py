@@ -129,6 +129,19 @@ def confirm(question: str) -> bool:
     return console().input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
 
+_STATES = {"ok": ("✓", "+", GOOD), "warning": ("!", "!", WARN), "broken": ("✗", "x", BAD)}
+
+
+def finding(state: str, what: str, text: str, fix: str = "") -> None:
+    """A line of a check-up: a mark, what was looked at, what was found; below it what to do."""
+    out = console()
+    mark, plain, style = _STATES[state]
+    lead = mark if out.encoding.lower().startswith("utf") else plain
+    out.print(Text.assemble((lead, style), " ", (f"{what:<12}", NAME), " ", text), soft_wrap=True)
+    if fix:
+        out.print(Text(f"{'':15}{fix}", WARN), soft_wrap=True)
+
+
 # --- numbers for people --------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,171 @@
+"""``pipekit runs``: list runs, show one, compare the parameters of two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipekit.cli import complete
+from pipekit.cli.app import new_app
+
+app = new_app()
+
+RunName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="A name (its newest finished run), an id, or a folder", autocompletion=complete.runs_here
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON")]
+Project = Annotated[Path, typer.Option("--in", metavar="FOLDER", help="The project: the folder of its pipeline file")]
+
+Data = Mapping[str, Any]
+
+
+@app.callback(invoke_without_command=True)
+def runs(ctx: typer.Context, folder: Project = Path(), as_json: AsJson = False) -> None:
+    """List runs, show one, compare the parameters of two.
+
+    Without a command: every run of the project in this folder, the newest first.
+    """
+    if ctx.invoked_subcommand is not None:
+        ctx.obj = folder
+        return
+    from pipekit import ui
+    from pipekit.runs import list_runs
+
+    found = list_runs(folder.absolute())
+    if as_json:
+        ui.say_json(found)
+        return
+    if not found:
+        ui.say(f"No pipeline has been run in {folder.absolute()}. Start one: pipekit run FILE")
+        return
+    rows = [
+        (
+            str(data.get("name", "")),
+            str(data.get("id", "")),
+            when(data.get("started")),
+            ui.coloured(str(data.get("status", "")), ui.GOOD if data.get("status") == "finished" else ui.BAD),
+            ui.duration(float(data.get("seconds") or 0)),
+            str(len(data.get("stages") or ())),
+            str(data.get("headline") or ""),
+        )
+        for data in found
+    ]
+    ui.table(("run", "id", "started", "status", "time", "stages", "result"), rows, right=(4, 5))
+
+
+@app.command(help="Show one run: its stages, their results and what it was made with.")
+def show(ctx: typer.Context, name: RunName, as_json: AsJson = False) -> None:
+    from pipekit import ui
+
+    data = find(name, ctx.obj)
+    if as_json:
+        ui.say_json(data)
+        return
+    ui.say(str(data.get("name", name)), ui.NAME)
+    facts = [
+        ("id", str(data.get("id", ""))),
+        ("started", when(data.get("started"))),
+        ("status", str(data.get("status", ""))),
+        ("time", ui.duration(float(data.get("seconds") or 0))),
+        ("file", str(data.get("file") or "-")),
+        ("changes", ", ".join(f"--set {change}" for change in data.get("overrides") or ())),
+        ("seed", str(data.get("seed", ""))),
+        ("executor", f"{(data.get('executor') or {}).get('use', '')}, {ui.plural(int(data.get('workers') or 1), 'worker')}"),
+        ("versions", ", ".join(f"{library} {version}" for library, version in (data.get("versions") or {}).items())),
+    ]
+    ui.table(("", ""), [(ui.coloured(what, ui.DIM), value) for what, value in facts if value], header=False)
+    ui.say()
+    ui.table(("stage", "use", "state", "time", "result"), [stage_row(stage) for stage in data.get("stages") or ()], right=(3,))
+    warnings = [(stage["name"], text) for stage in data.get("stages") or () for text in stage.get("warnings") or ()]
+    for stage, text in warnings:
+        ui.say(f"\nwarning: {stage}: {text}", ui.WARN)
+    if data.get("headline"):
+        ui.say(f"\n{data['headline']}", ui.NAME)
+
+
+@app.command(help="Compare two runs: which parameters, inputs and results differ.")
+def compare(ctx: typer.Context, first: RunName, second: RunName, as_json: AsJson = False) -> None:
+    from pipekit import ui
+
+    found = differences(find(first, ctx.obj), find(second, ctx.obj))
+    if as_json:
+        ui.say_json([{"what": what, "first": left, "second": right} for what, left, right in found])
+        return
+    if not found:
+        ui.say(f"{first} and {second} have the same stages, parameters and results.")
+        return
+    ui.table(("differs", first, second), [(what, text(left), text(right)) for what, left, right in found])
+
+
+def find(name: str, folder: Path | None = None) -> Data:
+    """The record of a run, given by its name (the newest finished one), its id or its folder."""
+    from pipekit.runs import find_run
+
+    return find_run((folder or Path()).absolute(), name)
+
+
+MISSING = object()
+"""In one run only."""
+
+
+def differences(first: Data, second: Data) -> list[tuple[str, Any, Any]]:
+    """Every value that differs between two runs, with its place: parameters, inputs, versions, facts."""
+    left, right = dict(flat(comparable(first))), dict(flat(comparable(second)))
+    places = [*left, *(place for place in right if place not in left)]
+    pairs = [(place, left.get(place, MISSING), right.get(place, MISSING)) for place in places]
+    return [
+        (place, None if a is MISSING else a, None if b is MISSING else b) for place, a, b in pairs if a is MISSING or a != b
+    ]
+
+
+def comparable(data: Data) -> dict[str, Any]:
+    """What of a run is worth comparing: not its times, keys and places."""
+    stages = {
+        stage["name"]: {"use": stage.get("use"), **(stage.get("params") or {}), **(stage.get("inputs") or {})}
+        for stage in data.get("stages") or ()
+    }
+    results = {stage["name"]: dict(stage.get("facts") or {}) for stage in data.get("stages") or ()}
+    return {"seed": data.get("seed"), "stages": stages, "versions": dict(data.get("versions") or {}), "result": results}
+
+
+def flat(value: Any, place: str = "") -> list[tuple[str, Any]]:
+    """``{"a": {"b": [1]}}`` -> ``[("a.b[0]", 1)]``; a list without tables stays whole."""
+    if isinstance(value, Mapping) and value:
+        return [pair for name, inner in value.items() for pair in flat(inner, f"{place}.{name}" if place else str(name))]
+    if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        return [pair for number, inner in enumerate(value) for pair in flat(inner, f"{place}[{number}]")]
+    return [(place, value)]
+
+
+def stage_row(stage: Data) -> tuple[str, str, str, str, str]:
+    from pipekit import ui
+
+    seconds = stage.get("seconds")
+    took = "" if stage.get("cached") or seconds is None else ui.duration(float(seconds))
+    result = ", ".join(f"{name} {value}" for name, value in (stage.get("facts") or {}).items())
+    return str(stage["name"]), str(stage.get("use", "")), "cached" if stage.get("cached") else "ran", took, result
+
+
+def when(value: Any) -> str:
+    """A time as written in run.json (ISO 8601, or seconds since 1970), in local time."""
+    from datetime import datetime
+
+    if value is None:
+        return ""
+    try:
+        moment = datetime.fromtimestamp(value) if isinstance(value, (int, float)) else datetime.fromisoformat(str(value))
+    except (ValueError, OSError):
+        return str(value)
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def text(value: Any) -> str:
+    from pipekit.describe import toml_text
+
+    return "-" if value is None else toml_text(value)

@@ -1,0 +1,169 @@
+"""The command line as a whole: help, exit codes, errors in one form."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import pipekit as package
+from pipekit import cli
+from pipekit.cli import app as cli_app
+from pipekit.errors import PipekitError, PlanError, Problem, StageError, UserError
+
+
+def test_help_lists_every_command_in_80_columns(pipekit) -> None:
+    result = pipekit("--help")
+    assert result.code == 0
+    assert result.err == ""
+    for name, summary in cli.commands().items():
+        assert f"  {name} " in result.out
+        assert summary in result.out
+    assert max(map(len, result.out.splitlines())) <= 80
+    assert pipekit().out == pipekit("-h").out == result.out
+
+
+def test_the_static_help_names_the_real_options(pipekit) -> None:
+    """The table that answers --help without Typer against what Typer would say."""
+    from typer.testing import CliRunner
+
+    shown = CliRunner().invoke(cli_app.build([], every=True), ["--help"]).output
+    for flag in " ".join(cli.OPTIONS).replace(",", "").split():
+        assert flag in shown
+    for name in cli.commands():
+        assert f"\n  {name} " in shown
+
+
+@pytest.mark.parametrize("name", list(cli.commands()))
+def test_each_command_has_its_module_and_says_what_it_does(name: str) -> None:
+    module = import_module(f"pipekit.cli.{name.replace('-', '_')}")
+    function = getattr(module, name.replace("-", "_"))
+    first = inspect.getdoc(function).partition("\n")[0]
+    assert first.rstrip(".") == cli.commands()[name], "the summary in COMMANDS is the first line of the docstring"
+
+
+@pytest.mark.parametrize("name", list(cli.commands()))
+def test_each_command_explains_every_option(pipekit, name: str) -> None:
+    result = pipekit(name, "--help")
+    assert result.code == 0
+    assert cli.commands()[name] in " ".join(result.out.split())
+    options = result.out.partition("Options:\n")[2].partition("\n\n")[0]
+    entries = re.split(r"\n(?=  -)", options)  # an entry and, below it, what did not fit on its line
+    assert entries
+    for entry in entries:
+        assert re.match(r"\s+-\S+(, -\S+| /\S+| -\S+)*( [A-Z<|>a-z=. ]+?)?\s{2,}\S", entry), (
+            f"{name}: {entry} lacks a help text"
+        )
+
+
+def test_the_version(pipekit) -> None:
+    assert pipekit("--version").out == f"pipekit {package.__version__}\n"
+
+
+@pytest.mark.parametrize("words", [("rnu",), ("run", "--dry-rnu"), ("runs", "shwo", "x"), ("--nothing",)])
+def test_a_misspelt_word_is_answered_in_one_form(pipekit, words: tuple[str, ...]) -> None:
+    result = pipekit(*words)
+    assert result.code == 2
+    assert result.out == ""
+    first, second = result.err.splitlines()
+    assert first.startswith("error: no such ")
+    assert second.startswith("  See: pipekit")
+
+
+def test_a_misspelt_command_is_guessed(pipekit) -> None:
+    assert "Did you mean 'components'?" in pipekit("componets").err
+
+
+def break_command(monkeypatch: pytest.MonkeyPatch, failure: BaseException) -> None:
+    """Make `pipekit schema` fail in a chosen way."""
+
+    def schema() -> None:
+        raise failure
+
+    monkeypatch.setattr(cli_app, "load_command", lambda name, words=(): schema)
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (UserError("the lid is open", "Close it.", "in box 3"), 2),
+        (PipekitError("the lid fell off", "Close it.", "in box 3"), 1),
+        (StageError("the lid broke", "Close it.", "in box 3"), 1),
+    ],
+)
+def test_our_errors_say_what_where_and_what_next(pipekit, monkeypatch, failure: PipekitError, code: int) -> None:
+    break_command(monkeypatch, failure)
+    result = pipekit("schema")
+    assert result.code == code
+    assert result.err == f"error: {failure.message}\n  in box 3.  Close it.\n"
+
+
+def test_all_problems_of_a_plan_are_printed_each_with_its_place(pipekit, monkeypatch) -> None:
+    problems = [
+        Problem(
+            "stages.train.augment[2].op", "no op called 'hflp'", "Did you mean 'hflip'? List them: pipekit components op", 18
+        ),
+        Problem("stages", "a pipeline needs at least one stage"),
+    ]
+    break_command(monkeypatch, PlanError(problems, "pipeline.toml"))
+    result = pipekit("schema")
+    assert result.code == 2
+    assert result.err.splitlines() == [
+        "error: stages.train.augment[2].op: no op called 'hflp'. Did you mean 'hflip'?",
+        "  in pipeline.toml, line 18.  List them: pipekit components op",
+        "error: stages: a pipeline needs at least one stage",
+        "  in pipeline.toml",
+        "2 problems in pipeline.toml; nothing was run",
+    ]
+
+
+def test_an_unforeseen_exception_is_one_line_and_debug_adds_the_traceback(pipekit, monkeypatch) -> None:
+    break_command(monkeypatch, ZeroDivisionError("by zero"))
+    result = pipekit("schema")
+    assert result.code == 1
+    assert "Traceback" not in result.err
+    assert result.err.startswith("error: ZeroDivisionError: by zero\n")
+    assert "--debug" in result.err
+    for words in (("--debug", "schema"), ("schema", "--debug")):
+        assert "Traceback" in pipekit(*words).err
+    monkeypatch.setenv("PIPEKIT_DEBUG", "1")
+    assert "Traceback" in pipekit("schema").err
+
+
+def test_debug_shows_the_traceback_of_a_user_error_too(pipekit, monkeypatch) -> None:
+    break_command(monkeypatch, UserError("the lid is open"))
+    assert "Traceback" in pipekit("--debug", "schema").err
+    assert "Traceback" not in pipekit("schema").err
+
+
+def test_after_a_double_dash_debug_is_a_word_like_any_other(pipekit) -> None:
+    result = pipekit("components", "--", "--debug")
+    assert result.code == 2
+    assert "no kind of component called '--debug'" in result.err
+
+
+def test_interrupted_is_130(pipekit, monkeypatch) -> None:
+    break_command(monkeypatch, KeyboardInterrupt())
+    result = pipekit("schema")
+    assert result.code == 130
+    assert "Traceback" not in result.err
+
+
+def test_what_looks_like_markup_is_printed_as_it_is(pipekit, monkeypatch) -> None:
+    break_command(monkeypatch, UserError("no such file: [red]a[/red] :smile:"))
+    assert "no such file: [red]a[/red] :smile:" in pipekit("schema").err
+
+
+def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
+    """`pipekit components | head -1`."""
+    script = f"{sys.executable} -m pipekit components | head -1"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path, env=dict(os.environ))
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+
+def test_the_built_in_plugin_is_one_of_them(pipekit) -> None:
+    result = pipekit("plugins")
+    assert result.code == 0
+    (row,) = [line for line in result.out.splitlines() if line.startswith("builtin")]
+    assert row.endswith("ok")
+    assert "stages" in row
+
+
+def test_a_broken_plugin_is_named_with_its_reason_and_stops_nothing(pipekit, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text("import a_module_that_nobody_has\n")
+    misspelt = tmp_path / "misspelt.py"
+    misspelt.write_text("import pipekit\n@pipekit.hookimpl\ndef register_opps(register): ...\n")
+    taken = tmp_path / "taken.py"
+    taken.write_text("import pipekit\n@pipekit.hookimpl\ndef register_executors(register):\n    register('serial', 'a:b')\n")
+    words = [word for file in (broken, misspelt, taken) for word in ("--plugin", file)]
+    result = pipekit("plugins", *words)
+    assert result.code == 0
+    assert "broken: ModuleNotFoundError: No module named 'a_module_that_nobody_has'" in result.out
+    assert "misspelt: there is no hook called 'register_opps'. Did you mean 'register_ops'?" in result.out
+    assert "taken: executor 'serial' is claimed by plugin 'taken' and by plugin 'builtin'" in result.out
+    assert pipekit("components", "executor", "--plugin", broken).code == 0
+
+
+def test_a_disabled_plugin_is_listed_as_such(pipekit, monkeypatch) -> None:
+    monkeypatch.setenv("PIPEKIT_DISABLE", "builtin")
+    result = pipekit("plugins")
+    assert "disabled" in result.out
+    assert result.code == 0
+
+
+def test_json(pipekit, speckle: Path) -> None:
+    records = {record["name"]: record for record in json.loads(pipekit("plugins", "--json", "--plugin", speckle).out)}
+    assert {"kind": "op", "name": "speckle"} in records["my_plugin"]["components"]
+    assert records["builtin"]["status"] == "ok"
