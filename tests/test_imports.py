@@ -20,17 +20,24 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "pipekit"
 
 LAYERS: list[set[str]] = [
+    # Words: what everything is said in.
     {"errors", "rng", "params", "describe", "toml_lines"},
-    {"contract", "hookspecs", "component", "__init__"},
+    {"artifacts", "contract", "hookspecs", "component", "__init__"},
     # What built-ins and plugins are written with.
-    {"backend", "detector", "evaluation", "hog", "images", "page", "predictor", "recipe", "sheets", "similar", "warping"},
+    {"warping", "geometry", "sheets", "images", "oplist", "recipe"},
+    {"backend", "detector", "evaluation", "findings", "hog", "page", "predictor", "similar"},
+    # What ships in the box; above it, the machinery that runs it without knowing it.
     {"builtin"},
     {"store", "rows", "registry"},
-    {"pipeline"},
+    {"pipeline", "adapters"},
+    {"worker", "shards"},
+    {"context", "runs"},
     {"engine"},
     {"checkup", "promises", "testing"},
+    # What people see.
     {"ui"},
     {"cli"},
+    {"__main__"},
 ]
 """The modules (and folders) of pipekit, lowest first. Each may import from its own layer and from those below it; nothing
 imports ``builtin``: it is reached through the registry alone, like any plugin."""
