@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from pipekit import images
 from pipekit.builtin.split import SplitParams, outside_state, split
 from pipekit.builtin.split.allocate import Unit, by_hash, position, stratified
-from pipekit.contract import Dataset, Failure, Sample
+from pipekit.contract import Dataset, Sample
 from pipekit.errors import StageError, UserError
 
 THREE = {"train": 0.7, "val": 0.15, "test": 0.15}
@@ -125,9 +125,9 @@ class FakeContext:
     """Runs ``map`` here and now; keeps warnings and what the stage wrote."""
 
     def __init__(self, project: Path, seed: int = 7) -> None:
-        self.project_dir, self.seed, self.warnings = project, seed, []  # type: tuple[Path, int, list[str]]
+        self.project_dir, self.out_dir, self.seed = project, project, seed
+        self.warnings: list[str] = []
         self.rows: dict[str, Sample] = {}
-        self.failed: list[Failure] = []
         self.meta: dict[str, Any] = {}
 
     def warn(self, message: str) -> None:
@@ -137,9 +137,9 @@ class FakeContext:
         for sample in samples:
             yield from function(sample, params, None)
 
-    def dataset(self, samples: Iterable[Sample], failed: Iterable[Failure] = (), **meta: Any) -> Dataset:
+    def dataset(self, samples: Iterable[Sample], **meta: Any) -> Dataset:
         self.rows = {sample.id: sample for sample in samples}
-        self.failed, self.meta = list(failed), meta
+        self.meta = meta
         return dataset_of(self.rows.values())
 
 
@@ -265,7 +265,9 @@ def test_a_leak_can_stop_the_run_or_be_left_out_of_train(tmp_path: Path) -> None
         run(tmp_path, leaking(), leaks="fail")
     ctx = run(tmp_path, leaking(), leaks="drop")
     assert "a/0000.jpg" not in ctx.rows
-    assert ctx.failed == [Failure("a/0000.jpg", "belongs together with a/0002.jpg in test")]
+    listed = (tmp_path / "left_out.csv").read_text("utf-8")
+    assert listed == "id,reason\na/0000.jpg,belongs together with a/0002.jpg in test\n"
+    assert ctx.meta["facts"]["left out"] == "1"
 
 
 def test_near_copies_stay_together_and_are_found_by_their_pixels(tmp_path: Path) -> None:

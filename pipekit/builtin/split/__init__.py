@@ -7,16 +7,17 @@ What holds in every mode:
 * the same images with the same parameters give the same split, in whatever order they come.
 
 The split file. In mode ``stratified`` the assignment is remembered in a file beside the pipeline, so that adding images moves
-none. That file is state outside the stage's inputs, so its content is part of the cache key (``fingerprint``). A run that
-writes it changes it; a second run with the file written is what must be a cache hit, which is right because the stage is
-idempotent: with every image assigned, the file decides everything. Whoever edits the file, deletes it or gets another
-version of it from a colleague gets what that file says, never an older cached answer.
+none. That file is state outside the stage's inputs, so its content is part of the cache key (``fingerprint``), and the engine
+files what the stage made under the content that the stage left there. So a second run is a cache hit, which is right: with
+every image assigned, the file decides everything and the stage would change nothing. Whoever edits the file, deletes it or
+gets another version of it from a colleague gets what that file says, never an older cached answer.
 """
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -26,7 +27,7 @@ from pydantic import ValidationInfo, field_validator, model_validator
 from pipekit.builtin.split.groups import items_of, roots_of
 from pipekit.builtin.split.memory import SplitFile, file_state, read_exclusions
 from pipekit.builtin.split.places import SPLITS, Assignment, Request, assign
-from pipekit.contract import Context, Dataset, Failure, InputPath, Params, Sample, param, stage
+from pipekit.contract import Context, Dataset, InputPath, Params, Sample, param, stage
 from pipekit.errors import StageError, UserError
 
 
@@ -130,15 +131,25 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
                 extra = {**sample.extra, "fold": found.folds[number]} if found.folds[number] else sample.extra
                 yield replace(sample, split=found.places[number], extra=extra)
 
-    failed = [*dataset.failed(), *(Failure(items[number].id, dropped[number]) for number in sorted(dropped))]
+    if dropped:
+        _list_left_out(ctx.out_dir / "left_out.csv", {items[number].id: reason for number, reason in dropped.items()})
     counts = {name: found.count(name, dropped) for name in SPLITS if found.count(name, dropped)}
     facts = {name: str(count) for name, count in counts.items()}
     if found.num_copies:
         facts["kept together"] = f"{found.num_copies} images"
     if num_excluded := len(dataset) - len(items):
         facts["excluded"] = str(num_excluded)
+    if dropped:
+        facts["left out"] = str(len(dropped))
     headline = ", ".join(f"{name} {count}" for name, count in counts.items())
-    return ctx.dataset(rows(), failed, facts=facts, headline=f"{sum(counts.values())} images: {headline}")
+    return ctx.dataset(rows(), facts=facts, headline=f"{sum(counts.values())} images: {headline}")
+
+
+def _list_left_out(path: Path, reasons: Mapping[str, str]) -> None:
+    with path.open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("id", "reason"))
+        table.writerows(sorted(reasons.items()))
 
 
 def _remembers(params: SplitParams) -> bool:
@@ -146,7 +157,10 @@ def _remembers(params: SplitParams) -> bool:
 
 
 def _settle_leaks(ctx: Context, found: Assignment, rule: str) -> dict[int, str]:
-    """Say or mend that what belongs together lies in two splits; returns what is left out, and why."""
+    """Say or mend that what belongs together lies in two splits; returns what is left out, and why.
+
+    What is left out is listed in ``left_out.csv`` and not among the failures: nothing is wrong with these images.
+    """
     if not found.leaks:
         return {}
     first = found.leaks[0][0]
