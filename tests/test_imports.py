@@ -22,10 +22,10 @@ PACKAGE = ROOT / "pipekit"
 LAYERS: list[set[str]] = [
     # Words: what everything is said in.
     {"errors", "rng", "params", "describe", "toml_lines"},
-    {"artifacts", "contract", "hookspecs", "component", "__init__"},
+    {"artifacts", "findings", "contract", "hookspecs", "component", "__init__"},
     # What built-ins and plugins are written with.
     {"warping", "geometry", "sheets", "images", "oplist", "recipe"},
-    {"backend", "detector", "evaluation", "findings", "hog", "page", "predictor", "similar"},
+    {"backend", "detector", "evaluation", "hog", "page", "predictor", "similar"},
     # What ships in the box; above it, the machinery that runs it without knowing it.
     {"builtin"},
     {"store", "rows", "registry"},
@@ -48,7 +48,7 @@ ONLY = {
     "rich": {"ui"},
     "typer": {"cli"},
     "pluggy": {"registry", "hookspecs"},
-    "cv2": {"builtin", "detector", "hog", "images", "recipe", "sheets", "similar", "warping"},
+    "cv2": LAYERS[2] | LAYERS[3] | {"builtin"},
     "simplejpeg": {"images"},
     "albumentations": {"builtin"},
 }
@@ -71,19 +71,7 @@ HEAVY = {
 """Imported inside the functions that use them; never at the top of a module."""
 
 NUMERIC = {"numpy", "cv2", "simplejpeg", "PIL"}
-NUMERIC_AT_TOP = {
-    "builtin",
-    "detector",
-    "evaluation",
-    "hog",
-    "images",
-    "predictor",
-    "recipe",
-    "rng",
-    "sheets",
-    "similar",
-    "warping",
-}
+NUMERIC_AT_TOP = LAYERS[2] | LAYERS[3] | {"builtin", "rng"}
 """Tenths of a second each, so they are at the top only of modules that are themselves imported on use."""
 
 
@@ -228,6 +216,10 @@ def test_the_contract_loads_no_numbers_and_no_heavy_library() -> None:
     assert not loaded_after("import pipekit.contract, pipekit.params, pipekit.hookspecs") & (
         HEAVY | NUMERIC | {"rich", "typer"}
     )
+
+
+def test_start_up_loads_no_numbers_and_no_heavy_library() -> None:
+    assert not loaded_after("from pipekit.registry import load_registry; load_registry(installed=False)") & (HEAVY | NUMERIC)
 
 
 def test_a_loaded_heavy_library_is_seen() -> None:

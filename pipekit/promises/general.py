@@ -34,8 +34,9 @@ HEAVY = (
 
 @promise()
 def _is_described(subject: Subject) -> str:
-    """it has a docstring and a summary of one line"""
-    if not inspect.getdoc(subject.found) and not isinstance(subject.found, (list, tuple)):
+    """it (or its module) has a docstring, and it has a summary of one line"""
+    module = sys.modules.get(getattr(subject.found, "__module__", "")) if isinstance(subject.component.target, str) else None
+    if not inspect.getdoc(subject.found) and not inspect.getdoc(module) and not isinstance(subject.found, (list, tuple)):
         return "no docstring"
     summary = subject.component.summary or first_line(subject.found)
     if not summary:

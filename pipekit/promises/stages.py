@@ -62,6 +62,8 @@ def _before(subject: Subject) -> Mapping[str, Mapping[str, Any]] | None:
         found: Mapping[str, Mapping[str, Any]] = subject.samples["before"]
         return found
     slots = [slot for slot in subject.component.contract().slots if slot.required]
+    if not slots:
+        return {}
     return DATA if len(slots) == 1 and issubclass(Dataset, slots[0].artifact) else None
 
 
