@@ -17,6 +17,7 @@ def register_stages(register: Register) -> None:
     register("split", "pipekit.builtin.split:split", summary="Give every sample a split: train, val or test")
     register("augment", "pipekit.builtin.augment:augment", summary="Make augmented copies of the training images")
     register("train", "pipekit.builtin.train:train", summary="Train a model on the train split, watching val")
+    register("features", "pipekit.builtin.features.stage:features", summary="Find features in every image, count and draw them")
     register("evaluate", "pipekit.builtin.evaluate:evaluate", summary="Measure a model on the test split and write the report")
 
 
@@ -41,3 +42,18 @@ def register_detectors(register: Register) -> None:
     register("contours", "pipekit.builtin.detectors.contours:contours", summary="Outlines of regions, or along Canny edges")
     register("hog", "pipekit.builtin.detectors.hog:hog", summary="Histograms of gradient directions on a grid")
     register("lbp", "pipekit.builtin.detectors.lbp:lbp", summary="Local binary patterns on a grid: texture")
+
+
+@hookimpl
+def register_report_sections(register: Register) -> None:
+    register("summary", "pipekit.builtin.report.summary:section", summary="In words: how good, how sure, what next")
+    register("classes", "pipekit.builtin.report.classes:section", summary="Figures for each class, averages, and overall figures")
+    register("confusion", "pipekit.builtin.report.confusion:section", summary="Which class is taken for which, as counts and rates")
+    register("pictures", "pipekit.builtin.report.pictures:section", summary="What was right and wrong, most and least sure")
+    register("probabilities", "pipekit.builtin.report.probabilities:section", summary="Calibration: do the probabilities mean what they say")
+    register("curves", "pipekit.builtin.report.curves:section", summary="ROC and precision-recall curves, and a threshold slider")
+    register("slices", "pipekit.builtin.report.slices:section", summary="Accuracy by size, brightness, sharpness and any column")
+    register("near_copies", "pipekit.builtin.report.near_copies:section", summary="Measured images with a near copy in training")
+    register("label_errors", "pipekit.builtin.report.label_errors:section", summary="Images whose label looks wrong")
+    register("training", "pipekit.builtin.report.training:section", summary="Learning curves and the gap between training and val")
+    register("data", "pipekit.builtin.report.data:section", summary="Counts, model, parameters and versions")

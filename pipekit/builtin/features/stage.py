@@ -1,0 +1,258 @@
+"""The stage ``features``: one detector over a whole dataset; points, descriptors, counts, and pictures to look at."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import shutil
+from bisect import insort
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+
+from pipekit import images
+from pipekit.builtin.features.draw import draw_features, draw_map, fitted
+from pipekit.contract import Call, Context, Dataset, Files, Params, Sample, SampleContext, Uses, param, stage
+from pipekit.detector import Features, features_of
+from pipekit.errors import UserError
+from pipekit.sheets import contact_sheet
+from pipekit.warping import Image
+
+POINT_COLUMNS = ("id", "x_px", "y_px", "response", "scale_px", "angle_deg")
+_POINTS = "/points.csv"
+_SHEET_PREVIEWS = 12
+
+
+class DetectParams(Params):
+    """The part of the parameters that decides what is found; pictures can be changed without finding it again."""
+
+    detector: Annotated[Call, Uses("detector")] = param("harris", "The detector: its name, or a table with its parameters")
+    arrays: bool = param(True, "Also write one NumPy file (.npz) per image: points, scales, angles, descriptors")
+
+
+class FeaturesParams(DetectParams):
+    table: Literal["csv", "parquet"] = param("csv", "The form of the table of all points")
+    previews_per_class: int = param(4, "Images of each class that are drawn with their features", unit="images", ge=0)
+    preview_px: int = param(640, "Longer side of a drawn image", unit="px", ge=64, le=4096)
+
+
+@dataclass(frozen=True)
+class FeatureFiles(Files):
+    """``points.csv``, ``counts.csv``, ``classes.csv``, ``arrays/<id>.npz``, ``previews/<id>.png`` and ``features.png``."""
+
+    kind: ClassVar[str] = "features"
+    headline: ClassVar[tuple[str, ...]] = ("features.png", "counts.csv", "classes.csv")
+
+
+@stage
+def features(ctx: Context, dataset: Dataset, params: FeaturesParams) -> FeatureFiles:
+    """Find features in every image."""
+    finder = DetectParams(detector=params.detector, arrays=params.arrays)
+    counts = Counts(params.previews_per_class)
+    with (
+        (ctx.out_dir / "points.csv").open("wb") as points,
+        (ctx.out_dir / "counts.csv").open("w", newline="", encoding="utf-8") as out,
+    ):
+        points.write((",".join(POINT_COLUMNS) + "\n").encode())
+        rows = csv.writer(out, lineterminator="\n")
+        rows.writerow(["id", "label", "split", "width_px", "height_px", "num_points", "note"])
+        for made in ctx.map(find_in_sample, dataset, finder, label=params.detector.name):
+            if not made.id.endswith(_POINTS):
+                _place(Path(made.image), ctx.out_dir / "arrays" / f"{made.id}.npz")
+                continue
+            with open(made.image, "rb") as part:
+                shutil.copyfileobj(part, points)
+            found = made.extra
+            sample_id = made.id.removesuffix(_POINTS)
+            rows.writerow(
+                [sample_id, made.label, made.split, found["width_px"], found["height_px"], found["num"], found["note"]]
+            )
+            counts.add(sample_id, made.label, int(found["num"]))
+    if not counts.of:
+        raise UserError(
+            "no image could be used; there is nothing to show", "Each image's reason is in the list of failed samples."
+        )
+    if params.table == "parquet":
+        _to_parquet(ctx.out_dir / "points.csv")
+    counts.write(ctx.out_dir / "classes.csv")
+    _preview(ctx, dataset, counts, params)
+    if counts.empty:
+        ctx.warn(f"{params.detector.name} found nothing in {counts.empty:,} of {counts.images:,} images; counts.csv says why")
+    mean = counts.points / counts.images
+    return ctx.artifact(
+        FeatureFiles,
+        facts={"images": f"{counts.images:,}", "features": f"{counts.points:,}", "an image": f"{mean:,.0f}"},
+        headline=f"{params.detector.name}: {counts.points:,} features in {counts.images:,} images, {mean:,.0f} an image",
+    )
+
+
+# --- one image -----------------------------------------------------------------------------------------------------------
+
+
+def find(image: Image, call: Call) -> Features:
+    """The features of an image; what a stranger's detector returns is checked."""
+    return features_of(call.load()(image, call.params), (image.shape[0], image.shape[1]), f"the detector {call.name!r}")
+
+
+def find_in_sample(sample: Sample, params: DetectParams, ctx: SampleContext) -> Iterable[Sample]:
+    """The features of one image, as a part of ``points.csv`` and an ``.npz``."""
+    image = images.read(sample.image)
+    found = find(image, params.detector)
+    path = ctx.out_path(f"{sample.id}{_POINTS}")
+    path.write_text("".join(_lines(sample.id, found)), "utf-8")
+    facts = {"num": len(found), "note": found.note, "height_px": image.shape[0], "width_px": image.shape[1]}
+    yield Sample(sample.id + _POINTS, str(path), label=sample.label, split=sample.split, extra=facts)
+    if params.arrays:
+        path = ctx.out_path(f"{sample.id}.npz")
+        np.savez(path, allow_pickle=False, **arrays_of(found))
+        yield Sample(sample.id, str(path))
+
+
+def arrays_of(found: Features) -> dict[str, Any]:
+    """The columns that there are, by name, as they are kept in an ``.npz``."""
+    columns = {name: getattr(found, name) for name in ("points", "scale_px", "angle_deg", "descriptors")}
+    return {**{name: column for name, column in columns.items() if column is not None}, "norm": np.array(found.norm)}
+
+
+def _lines(sample_id: str, found: Features) -> Iterator[str]:
+    """The rows of the table of points: hundredths of a pixel, six digits of the response."""
+    name = sample_id if not set(sample_id) & set('",\n\r') else '"' + sample_id.replace('"', '""') + '"'
+    scales = [""] * len(found) if found.scale_px is None else [f"{value:.2f}" for value in found.scale_px.tolist()]
+    angles = [""] * len(found) if found.angle_deg is None else [f"{value:.1f}" for value in found.angle_deg.tolist()]
+    for (x, y, response), scale, angle in zip(found.points.tolist(), scales, angles, strict=True):
+        yield f"{name},{x:.2f},{y:.2f},{response:.6g},{scale},{angle}\n"
+
+
+# --- counts --------------------------------------------------------------------------------------------------------------
+
+
+class Counts:
+    """How many features each image has, by class, and which few images of each class will be drawn.
+
+    These are the ones with the smallest hash of their id: the same ones wherever they lie and whatever else is there.
+    """
+
+    def __init__(self, shown_per_class: int) -> None:
+        self.of: dict[str, list[int]] = {}
+        self._shown_per_class = shown_per_class
+        self._shown: dict[str, list[tuple[str, str]]] = {}
+
+    def add(self, sample_id: str, label: str | None, count: int) -> None:
+        self.of.setdefault(label or "", []).append(count)
+        shown = self._shown.setdefault(label or "", [])
+        insort(shown, (hashlib.sha256(sample_id.encode("utf-8", "surrogatepass")).hexdigest(), sample_id))
+        del shown[self._shown_per_class :]
+
+    @property
+    def chosen(self) -> set[str]:
+        return {sample_id for shown in self._shown.values() for _, sample_id in shown}
+
+    @property
+    def images(self) -> int:
+        return sum(map(len, self.of.values()))
+
+    @property
+    def points(self) -> int:
+        return sum(map(sum, self.of.values()))
+
+    @property
+    def empty(self) -> int:
+        return sum(count == 0 for counts in self.of.values() for count in counts)
+
+    def write(self, path: Path) -> None:
+        """One row for each class: images, those without a feature, and the spread of the number of features."""
+        with path.open("w", newline="", encoding="utf-8") as out:
+            rows = csv.writer(out, lineterminator="\n")
+            rows.writerow(["label", "images", "without_features", "mean", "min", "p25", "median", "p75", "max"])
+            for label in sorted(self.of):
+                counts = np.array(self.of[label])
+                spread = [f"{value:g}" for value in np.percentile(counts, [0, 25, 50, 75, 100])]
+                rows.writerow([label, len(counts), int((counts == 0).sum()), f"{counts.mean():.1f}", *spread])
+
+
+def _to_parquet(path: Path) -> None:
+    """Replace the CSV by Parquet, block by block."""
+    try:
+        import pyarrow as pa  # type: ignore[import-untyped]
+        import pyarrow.csv  # type: ignore[import-untyped]
+        import pyarrow.parquet  # type: ignore[import-untyped]
+    except ImportError:
+        raise UserError(
+            "table = 'parquet' needs the package pyarrow", "pip install pyarrow, or leave table at 'csv'."
+        ) from None
+    types = {name: pa.string() if name == "id" else pa.float32() for name in POINT_COLUMNS}
+    options = pa.csv.ConvertOptions(column_types=types, strings_can_be_null=False)
+    with (
+        pa.csv.open_csv(path, convert_options=options) as blocks,
+        pa.parquet.ParquetWriter(path.with_suffix(".parquet"), blocks.schema) as out,
+    ):
+        for block in blocks:
+            out.write_batch(block)
+    path.unlink()
+
+
+def _place(source: Path, target: Path) -> None:
+    """The same file at another place: a hard link where the disk allows it, else a copy."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+# --- pictures ------------------------------------------------------------------------------------------------------------
+
+
+class PreviewParams(Params):
+    detector: Annotated[Call, Uses("detector")] = param("harris", "The detector")
+    preview_px: int = param(640, "Longer side of a drawn image", unit="px", ge=64, le=4096)
+
+
+def preview_sample(sample: Sample, params: PreviewParams, ctx: SampleContext) -> Iterable[Sample]:
+    """One image with its features beside its response map."""
+    picture, note = preview(images.read(sample.image), params.detector, params.preview_px)
+    path = ctx.out_path(f"{sample.id}.png")
+    images.write(path, picture)
+    yield Sample(sample.id, str(path), label=sample.label, extra={"caption": note})
+
+
+def preview(image: Image, call: Call, tile_px: int) -> tuple[Image, str]:
+    """The image with its features, what they were picked from beside it, and a caption."""
+    found = find(image, call)
+    drawn = draw_features(image, found, tile_px)
+    if found.response_map is not None:
+        beside = draw_map(found.response_map, (drawn.shape[0], drawn.shape[1]), root=not found.dense)
+    else:
+        beside = fitted(image, tile_px)[0]
+    gap = np.full((drawn.shape[0], max(4, tile_px // 80), 3), 255, np.uint8)
+    count = f"{len(found):,} {'cells' if found.dense else 'features'}" if len(found) else found.note
+    return np.concatenate([drawn, gap, beside], axis=1), f"{call.name}: {count}"
+
+
+def _preview(ctx: Context, dataset: Dataset, counts: Counts, params: FeaturesParams) -> None:
+    """Draw the chosen images, and put the first of each class on a contact sheet."""
+    wanted = [sample for sample in dataset if sample.id in counts.chosen]
+    tiles: list[tuple[str, str, Path]] = []
+    asked = PreviewParams(detector=params.detector, preview_px=params.preview_px)
+    for made in ctx.map(preview_sample, wanted, asked, label="previews"):
+        target = ctx.out_dir / "previews" / f"{made.id}.png"
+        _place(Path(made.image), target)
+        tiles.append((made.label or "", f"{made.id}\n{made.extra['caption']}", target))
+    if tiles:
+        shown = _even(tiles, _SHEET_PREVIEWS)
+        pictures = [images.read(path) for _, _, path in shown]
+        sheet = contact_sheet(pictures, [caption for _, caption, _ in shown], columns=2, tile_px=760, font_px=17)
+        images.write(ctx.out_dir / "features.png", sheet)
+
+
+def _even(tiles: list[tuple[str, str, Path]], count: int) -> list[tuple[str, str, Path]]:
+    """At most ``count`` tiles, from all classes in turn."""
+    by_label: dict[str, list[tuple[str, str, Path]]] = {}
+    for tile in tiles:
+        by_label.setdefault(tile[0], []).append(tile)
+    turns = max(map(len, by_label.values()))
+    return [group[turn] for turn in range(turns) for group in by_label.values() if turn < len(group)][:count]
