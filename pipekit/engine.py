@@ -208,7 +208,7 @@ class _Run:
         """The artifacts for the stage's slots."""
         found: dict[str, Any] = {}
         for slot in stage.contract.slots:
-            made = tuple(self.done[name].artifact for name in stage.inputs.get(slot.name, ()))
+            made = tuple(self._artifact(name) for name in stage.inputs.get(slot.name, ()))
             if slot.many:
                 found[slot.name] = made
             elif made:
@@ -216,6 +216,10 @@ class _Run:
             elif not slot.required:
                 found[slot.name] = None
         return found
+
+    def _artifact(self, name: str) -> Artifact:
+        given = self.plan.given.get(name)
+        return given if given is not None else self.done[name].artifact
 
     def _parts(self, stage: PlannedStage, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """What the stage's key is made from."""
@@ -427,7 +431,12 @@ class _Run:
         for stage in self.plan.stages:
             if stage.name not in chosen:
                 continue
-            open_inputs = [name for names in stage.inputs.values() for name in names if name not in self.done]
+            open_inputs = [
+                name
+                for names in stage.inputs.values()
+                for name in names
+                if name not in self.done and name not in self.plan.given
+            ]
             if open_inputs:
                 state, reason = "depends", f"on what {' and '.join(dict.fromkeys(open_inputs))} will make"
             else:

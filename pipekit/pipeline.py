@@ -75,11 +75,13 @@ class Plan:
     registry: Registry = field(repr=False)
     text: str = ""
     overrides: tuple[str, ...] = ()
+    given: Mapping[str, Artifact] = field(default_factory=dict, repr=False)
+    store: Path | None = None
 
     @property
     def store_root(self) -> Path:
         """Where finished work is kept: ``.pipekit`` beside the file, or ``PIPEKIT_STORE``."""
-        return store_root(self.base_dir)
+        return self.store or store_root(self.base_dir)
 
     def stage(self, name: str) -> PlannedStage:
         """Raises UserError for a name that is none of its stages."""
@@ -94,7 +96,7 @@ class Plan:
         needed, waiting = set(), [name]
         while waiting:
             step = waiting.pop()
-            if step not in needed:
+            if step not in needed and step not in self.given:
                 needed.add(step)
                 waiting += [source for sources in self.stage(step).inputs.values() for source in sources]
         return needed
@@ -115,6 +117,8 @@ def load_plan(
     plugins: Sequence[str] = (),
     disabled: Sequence[str] = (),
     registry: Registry | None = None,
+    given: Mapping[str, Artifact] | None = None,
+    store: Path | None = None,
 ) -> Plan:
     """Read and check a pipeline.
 
@@ -125,6 +129,8 @@ def load_plan(
         plugins: further plugin files or modules, relative to the working folder.
         disabled: plugins to leave out.
         registry: use this one instead of loading plugins.
+        given: artifacts that are there already, by a name that input slots may use like a stage's.
+        store: keep finished work here and not beside the file.
 
     Raises:
         UserError: the file can't be read or is not TOML.
@@ -146,8 +152,8 @@ def load_plan(
         listed = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
         here = [str(Path(name).absolute()) if _is_path(name) else name for name in plugins]
         registry = load_registry([*listed, *here], base_dir, disabled)
-    plan = checker.plan(values, registry)
-    return replace(plan, file=file, text=text, overrides=tuple(overrides))
+    plan = checker.plan(values, registry, given or {})
+    return replace(plan, file=file, text=text, overrides=tuple(overrides), store=store)
 
 
 def _is_path(name: str) -> bool:
@@ -222,7 +228,7 @@ class _Checker:
 
     # --- the plan ---
 
-    def plan(self, values: dict[str, Any], registry: Registry) -> Plan:
+    def plan(self, values: dict[str, Any], registry: Registry, given: Mapping[str, Artifact]) -> Plan:
         self._check_plugins(values, registry)
         tables = values.pop("stages", None)
         settings, problems = registry.problems(Settings, values, self._base_dir)
@@ -234,8 +240,9 @@ class _Checker:
             )
             tables = {}
         limit = settings.max_failed if settings else 0.0
-        read = {name: self._stage(str(name), table, registry, limit) for name, table in tables.items()}
-        stages = self._wire(tables, read)
+        read: dict[str, PlannedStage | None] = {name: _stand_in(name, artifact) for name, artifact in given.items()}
+        read |= {name: self._stage(str(name), table, registry, limit) for name, table in tables.items()}
+        stages = {name: stage for name, stage in self._wire(tables, read).items() if name not in given}
         order = self._order(stages)
         if self._problems or settings is None:
             raise PlanError(self._problems, self._file)
@@ -249,6 +256,7 @@ class _Checker:
             settings.shard_size,
             tuple(stages[name] for name in order),
             registry,
+            given=given,
         )
 
     def _check_plugins(self, values: Mapping[str, Any], registry: Registry) -> None:
@@ -309,7 +317,7 @@ class _Checker:
                 continue
             inputs: dict[str, tuple[str, ...]] = {}
             for slot in stage.contract.slots:
-                if slot.name in tables[name]:
+                if slot.name in tables.get(name, ()):
                     inputs[slot.name] = self._named(name, slot, tables[name][slot.name], read)
                 else:
                     inputs[slot.name] = self._nearest(name, slot, names[:number], read)
@@ -388,6 +396,12 @@ class _Checker:
             order.append(ready.pop(0))
             sorter.done(order[-1])
         return order
+
+
+def _stand_in(name: str, artifact: Artifact) -> PlannedStage:
+    """An artifact that is there already, in the place of the stage that would make it."""
+    contract = StageContract((), Params, type(artifact), False)
+    return PlannedStage(name, "", Component("stage", name, None), contract, Params(), {}, 0.0)
 
 
 def _fits(output: type[Artifact], slot: Slot) -> bool:

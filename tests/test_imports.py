@@ -33,7 +33,8 @@ LAYERS: list[set[str]] = [
     {"worker", "shards"},
     {"context", "runs"},
     {"engine"},
-    {"checkup", "promises", "testing"},
+    {"quick"},
+    {"checkup", "promises", "sources", "testing"},
     # What people see.
     {"ui"},
     {"cli"},

@@ -24,8 +24,8 @@ def schema(
     import json
 
     from pipekit import ui
-    from pipekit.pipeline import json_schema
     from pipekit.registry import load_registry
+    from pipekit.schema import json_schema
 
     found = json_schema(load_registry(tuple(plugin or ())))
     if out is None:

@@ -1,0 +1,187 @@
+"""Pipelines without a file: what commands like ``pipekit inspect FOLDER`` run, with the same cache as everything else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pipekit import engine, runs
+from pipekit.component import import_target
+from pipekit.context import open_dataset
+from pipekit.contract import Artifact, Dataset, Model
+from pipekit.errors import UserError
+from pipekit.pipeline import Plan, load_plan, store_root
+from pipekit.registry import Registry, load_registry
+from pipekit.rows import Locations
+from pipekit.store import Store
+
+A = TypeVar("A", bound=Artifact)
+
+
+def store_for(base_dir: Path) -> Path:
+    """Where work without a pipeline file is kept: the project's store in a project, else the person's cache folder."""
+    if os.environ.get("PIPEKIT_STORE") or (base_dir / "pipeline.toml").exists() or (base_dir / ".pipekit").is_dir():
+        return store_root(base_dir)
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "pipekit" / "store"
+
+
+@dataclass
+class Quick:
+    """A pipeline that is put together in code.
+
+    ::
+
+        quick = Quick()
+        quick.add("report", "evaluate", model=quick.model("runs/textures"), dataset=quick.dataset("photos"))
+        outcome = quick.run(listener)
+
+    Attributes:
+        settings: top-level values as in a pipeline file: ``workers``, ``seed``, ``executor`` …
+    """
+
+    base_dir: Path = field(default_factory=Path.cwd)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    plugins: Sequence[str] = ()
+    registry: Registry = field(default=None)  # type: ignore[assignment]
+    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    given: dict[str, Artifact] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.registry is None:
+            here = [str(self.base_dir / name) if name.endswith(".py") else name for name in self.plugins]
+            self.registry = load_registry(here, self.base_dir)
+
+    def add(self, name: str, use: str, /, **values: Any) -> str:
+        """Add a stage; values are its inputs (names) and parameters. Returns its name."""
+        self.stages[name] = {"use": use, **{key: value for key, value in values.items() if value is not None}}
+        return name
+
+    def give(self, name: str, artifact: Artifact) -> str:
+        """Add an artifact that is there already. Returns its name."""
+        self.given[name] = artifact
+        return name
+
+    def dataset(self, source: str | Path, name: str = "data", **params: Any) -> str:
+        """Images from a folder or file (its format is found out), or a dataset of a run. Returns the name to use in slots."""
+        found = find_artifact(str(source), Dataset, self.base_dir)
+        if found is not None:
+            return self.give(name, found)
+        path = self.base_dir / Path(source).expanduser()
+        if path.is_file() and is_image(path):
+            raise UserError(f"{source} is one image; this takes a folder of images or a dataset")
+        return self.add(name, f"import.{sniff(self.registry, path)}", path=str(path), **params)
+
+    def model(self, source: str | Path, name: str = "model") -> str:
+        """A trained model: a run, a folder with model.json, or its model.keras. Returns the name to use in slots."""
+        found = find_artifact(str(source), Model, self.base_dir)
+        if found is None:
+            raise UserError(
+                f"no trained model in {source}",
+                "Give a run (runs/NAME), a folder with model.keras and model.json, or the file.",
+            )
+        return self.give(name, found)
+
+    def plan(self) -> Plan:
+        """The checked plan."""
+        table = {"name": "quick", **self.settings, "stages": self.stages}
+        return load_plan(
+            None, table, base_dir=self.base_dir, registry=self.registry, given=self.given, store=store_for(self.base_dir)
+        )
+
+    def run(self, listener: engine.Listener = engine.silent, **choice: Any) -> engine.Outcome:
+        """Run it; nothing is shown under ``runs/``."""
+        return engine.run(self.plan(), listener, publish=False, **choice)
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file's first bytes are those of an image."""
+    from pipekit import images
+    from pipekit.errors import ImageError
+
+    try:
+        images.probe(path.read_bytes())
+    except (ImageError, OSError):
+        return False
+    return True
+
+
+def sniff(registry: Registry, path: Path) -> str:
+    """The name of the importer that knows a folder or file.
+
+    Raises:
+        UserError: there is no such path, or no importer knows it; with what each of them looked for.
+    """
+    if not path.exists():
+        raise UserError(f"no such file or folder: {path}")
+    refused = []
+    for component in sorted(registry.components("importer"), key=lambda c: (c.name == "folders", c.name)):
+        reason = component.load().sniff(path)
+        if reason:
+            return component.name
+        refused.append(component.name)
+    raise UserError(f"{path} is in no format that is known here ({', '.join(refused)})", "See: pipekit components importer")
+
+
+def find_artifact(source: str, kind: type[A], base_dir: Path) -> A | None:
+    """An artifact that ``source`` names: a run (``textures``, ``runs/textures``), ``run:stage``, or a model's folder or file.
+
+    Returns:
+        None where ``source`` names none of these.
+
+    Raises:
+        UserError: the run is known, and has no such artifact (any more).
+    """
+    if kind is Model:
+        folder = base_dir / Path(source).expanduser()
+        folder = folder.parent if folder.suffix == ".keras" or folder.name == "model.json" else folder
+        if (folder / "model.json").is_file():
+            return _model_in(folder)  # type: ignore[return-value]
+    name, _, stage = source.partition(":")
+    is_folder = (base_dir / name).is_dir()
+    if is_folder and not (base_dir / name / "run.json").is_file():
+        return None
+    try:
+        found = runs.find_run(base_dir, name)
+    except UserError:
+        if is_folder or (base_dir / name).exists():
+            return None
+        if stage:
+            raise
+        return None
+    store = Store(store_root(base_dir))
+    for entry in reversed(found["stages"]):
+        if stage and entry["name"] != stage:
+            continue
+        manifest = store.manifest(entry["key"])
+        made = import_target(manifest["class"]) if manifest else None
+        if manifest and made and issubclass(made, kind):
+            folder = store.artifact_dir(entry["key"])
+            if issubclass(made, Dataset):
+                locations = Locations(store.root, base_dir)
+                return open_dataset(made, folder, manifest["digest"], manifest["meta"], locations)  # type: ignore[return-value]
+            return made(folder, manifest["digest"], manifest["meta"])  # type: ignore[no-any-return]
+    where = f"stage {stage!r} of run {name!r}" if stage else f"run {name!r}"
+    raise UserError(f"{where} has no {kind.kind} in the store", f"Run its pipeline again: pipekit run {found['file']}".rstrip())
+
+
+def _model_in(folder: Path) -> Model:
+    """A model in a folder that somebody may have copied from elsewhere: only its own files count."""
+    import hashlib
+    import json
+
+    from pipekit.store import hash_file
+
+    hashed = hashlib.sha256()
+    for name in sorted(path.name for path in folder.iterdir() if path.is_file() and path.name.startswith("model.")):
+        hashed.update(f"{name}\0{hash_file(folder / name)}\n".encode())
+    try:
+        meta = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise UserError(f"{folder / 'model.json'} can't be read: {error}") from error
+    if not isinstance(meta, dict):
+        raise UserError(f"{folder / 'model.json'} is not a model's description")
+    return Model(folder, hashed.hexdigest(), {"classes": meta.get("classes", [])})
