@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pipekit import engine, runs
 from pipekit.component import import_target
-from pipekit.context import open_dataset
+from pipekit.context import Listener, open_dataset
 from pipekit.contract import Artifact, Dataset, Model
 from pipekit.errors import UserError
 from pipekit.pipeline import Plan, load_plan, store_root
@@ -92,7 +92,7 @@ class Quick:
             None, table, base_dir=self.base_dir, registry=self.registry, given=self.given, store=store_for(self.base_dir)
         )
 
-    def run(self, listener: engine.Listener = engine.silent, **choice: Any) -> engine.Outcome:
+    def run(self, listener: Listener = engine.silent, **choice: Any) -> engine.Outcome:
         """Run it; nothing is shown under ``runs/``."""
         return engine.run(self.plan(), listener, publish=False, **choice)
 
