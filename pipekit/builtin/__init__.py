@@ -27,6 +27,77 @@ def register_importers(register: Register) -> None:
 
 
 @hookimpl
+def register_ops(register: Register) -> None:
+    register("rotate", "pipekit.builtin.ops.geometric:rotate", summary="Rotate by a random angle (Keras: rotation_range)")
+    register(
+        "shift",
+        "pipekit.builtin.ops.geometric:shift",
+        summary="Shift across and down (Keras: width_shift_range, height_shift_range)",
+    )
+    register("shear", "pipekit.builtin.ops.geometric:shear", summary="Slant (Keras: shear_range, in degrees)")
+    register("zoom", "pipekit.builtin.ops.geometric:zoom", summary="Zoom about the centre (Keras: zoom_range)")
+    register("hflip", "pipekit.builtin.ops.geometric:hflip", summary="Swap left and right (Keras: horizontal_flip)")
+    register("vflip", "pipekit.builtin.ops.geometric:vflip", summary="Swap top and bottom (Keras: vertical_flip)")
+    register("identity", "pipekit.builtin.ops.geometric:identity", summary="Leave the picture as it is")
+    register("rotate90", "pipekit.builtin.ops.geometric:rotate90", summary="Rotate by quarter turns")
+    register("transpose", "pipekit.builtin.ops.geometric:transpose", summary="Swap rows and columns")
+    register("skew", "pipekit.builtin.ops.geometric:skew", summary="Slant upright and level lines, lengths across kept")
+    register("perspective", "pipekit.builtin.ops.geometric:perspective", summary="Move the four corners")
+    register("crop", "pipekit.builtin.ops.geometric:crop", summary="Cut a window out")
+    register(
+        "resized_crop",
+        "pipekit.builtin.ops.geometric:resized_crop",
+        summary="Cut out a window of random area and shape, at full size",
+    )
+    register("resize", "pipekit.builtin.ops.geometric:resize", summary="Resize to a height and width")
+    register("pad", "pipekit.builtin.ops.geometric:pad", summary="Put a margin round the picture")
+    register("brightness", "pipekit.builtin.ops.colour:brightness", summary="Multiply all values (Keras: brightness_range)")
+    register(
+        "channel_shift",
+        "pipekit.builtin.ops.colour:channel_shift",
+        summary="Add one amount to all channels (Keras: channel_shift_range)",
+    )
+    register("rescale", "pipekit.builtin.ops.colour:rescale", summary="Multiply all values by a fixed factor (Keras: rescale)")
+    register(
+        "colour_jitter", "pipekit.builtin.ops.colour:colour_jitter", summary="Add an amount to each channel: a colour cast"
+    )
+    register("contrast", "pipekit.builtin.ops.colour:contrast", summary="Spread or squeeze values about their mean")
+    register("gamma", "pipekit.builtin.ops.colour:gamma", summary="Raise values to a power")
+    register("hue_saturation", "pipekit.builtin.ops.colour:hue_saturation", summary="Turn the hue, scale the saturation")
+    register("greyscale", "pipekit.builtin.ops.colour:greyscale", summary="Take the colour out")
+    register("clahe", "pipekit.builtin.ops.colour:clahe", summary="Even out the contrast of each neighbourhood")
+    register("equalize", "pipekit.builtin.ops.colour:equalize", summary="Spread values evenly (histogram equalisation)")
+    register("autocontrast", "pipekit.builtin.ops.colour:autocontrast", summary="Stretch values to 0..255")
+    register("invert", "pipekit.builtin.ops.colour:invert", summary="Turn light into dark")
+    register("posterize", "pipekit.builtin.ops.colour:posterize", summary="Keep only the highest bits of values")
+    register("solarize", "pipekit.builtin.ops.colour:solarize", summary="Invert values above a threshold")
+    register("blur", "pipekit.builtin.ops.texture:blur", summary="Gaussian blur")
+    register("motion_blur", "pipekit.builtin.ops.texture:motion_blur", summary="Blur along a line, as a moving camera does")
+    register("sharpen", "pipekit.builtin.ops.texture:sharpen", summary="Unsharp masking")
+    register("noise", "pipekit.builtin.ops.texture:noise", summary="Gaussian noise")
+    register("salt_pepper", "pipekit.builtin.ops.texture:salt_pepper", summary="Single pixels turned black or white")
+    register("jpeg", "pipekit.builtin.ops.texture:jpeg", summary="JPEG artefacts")
+    register("pixelate", "pipekit.builtin.ops.texture:pixelate", summary="Smaller and larger again")
+    register("cutout", "pipekit.builtin.ops.texture:cutout", summary="Cover random squares")
+    register("sequence", "pipekit.builtin.ops.combine:sequence", summary="Several ops as one")
+    register("one_of", "pipekit.builtin.ops.combine:one_of", summary="One of several ops")
+    register("some_of", "pipekit.builtin.ops.combine:some_of", summary="A few of several ops")
+    register("albu.*", "pipekit.builtin.albu:factory", summary="Any transform of albumentations by its name: albu.GaussNoise")
+
+
+@hookimpl
+def register_recipes(register: Register) -> None:
+    register("light", "pipekit.builtin.recipes:light", summary="Small turns, shifts and zooms, flips, a little brightness")
+    register(
+        "medium", "pipekit.builtin.recipes:medium", summary="Turns, shifts, zooms, flips, colours, now and then blur or noise"
+    )
+    register("heavy", "pipekit.builtin.recipes:heavy", summary="Strong crops, turns and colours, holes")
+    register("keras_tutorial", "pipekit.builtin.recipes:keras_tutorial", summary="The Keras tutorial's ImageDataGenerator")
+    register("trivial", "pipekit.builtin.recipes:trivial", summary="TrivialAugment: one random op at a random strength")
+    register("rand", "pipekit.builtin.recipes:rand", summary="RandAugment: two random ops")
+
+
+@hookimpl
 def register_models(register: Register) -> None:
     register("simple_cnn", "pipekit.builtin.models.simple_cnn:build", summary="Convolution blocks, a dense layer, dropout")
 
@@ -37,7 +108,9 @@ def register_detectors(register: Register) -> None:
     register("shi_tomasi", "pipekit.builtin.detectors.corners:shi_tomasi", summary="Corners good to track (smaller eigenvalue)")
     register("fast", "pipekit.builtin.detectors.fast:fast", summary="Corners by a ring of pixels; the quickest")
     register("orb", "pipekit.builtin.detectors.orb:orb", summary="FAST corners at several scales, with binary descriptors")
-    register("sift", "pipekit.builtin.detectors.sift:sift", summary="Places known again at any scale and angle, with descriptors")
+    register(
+        "sift", "pipekit.builtin.detectors.sift:sift", summary="Places known again at any scale and angle, with descriptors"
+    )
     register("blobs", "pipekit.builtin.detectors.blobs:blobs", summary="Bright and dark discs (Laplacian of Gaussian)")
     register("contours", "pipekit.builtin.detectors.contours:contours", summary="Outlines of regions, or along Canny edges")
     register("hog", "pipekit.builtin.detectors.hog:hog", summary="Histograms of gradient directions on a grid")
@@ -47,13 +120,29 @@ def register_detectors(register: Register) -> None:
 @hookimpl
 def register_report_sections(register: Register) -> None:
     register("summary", "pipekit.builtin.report.summary:section", summary="In words: how good, how sure, what next")
-    register("classes", "pipekit.builtin.report.classes:section", summary="Figures for each class, averages, and overall figures")
-    register("confusion", "pipekit.builtin.report.confusion:section", summary="Which class is taken for which, as counts and rates")
+    register(
+        "classes", "pipekit.builtin.report.classes:section", summary="Figures for each class, averages, and overall figures"
+    )
+    register(
+        "confusion", "pipekit.builtin.report.confusion:section", summary="Which class is taken for which, as counts and rates"
+    )
     register("pictures", "pipekit.builtin.report.pictures:section", summary="What was right and wrong, most and least sure")
-    register("probabilities", "pipekit.builtin.report.probabilities:section", summary="Calibration: do the probabilities mean what they say")
-    register("curves", "pipekit.builtin.report.curves:section", summary="ROC and precision-recall curves, and a threshold slider")
-    register("slices", "pipekit.builtin.report.slices:section", summary="Accuracy by size, brightness, sharpness and any column")
-    register("near_copies", "pipekit.builtin.report.near_copies:section", summary="Measured images with a near copy in training")
+    register(
+        "probabilities",
+        "pipekit.builtin.report.probabilities:section",
+        summary="Calibration: do the probabilities mean what they say",
+    )
+    register(
+        "curves", "pipekit.builtin.report.curves:section", summary="ROC and precision-recall curves, and a threshold slider"
+    )
+    register(
+        "slices", "pipekit.builtin.report.slices:section", summary="Accuracy by size, brightness, sharpness and any column"
+    )
+    register(
+        "near_copies", "pipekit.builtin.report.near_copies:section", summary="Measured images with a near copy in training"
+    )
     register("label_errors", "pipekit.builtin.report.label_errors:section", summary="Images whose label looks wrong")
-    register("training", "pipekit.builtin.report.training:section", summary="Learning curves and the gap between training and val")
+    register(
+        "training", "pipekit.builtin.report.training:section", summary="Learning curves and the gap between training and val"
+    )
     register("data", "pipekit.builtin.report.data:section", summary="Counts, model, parameters and versions")

@@ -1,0 +1,227 @@
+"""Homographies, and how boxes, keypoints and masks follow them.
+
+Pixel centres lie at whole numbers, so a picture of width ``w`` covers ``-0.5 .. w - 0.5``. Matrices and keypoints are in these
+coordinates; a :class:`~pipekit.contract.Box` names edges (the whole picture is ``0, 0, w, h``), which lie half a pixel further.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipekit.contract import Box, Keypoint
+from pipekit.warping import Image, Matrix, SizeHw
+
+Fit: TypeAlias = Literal["stretch", "crop", "pad"]
+
+IDENTITY: Matrix = np.eye(3)
+IDENTITY.setflags(write=False)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A picture with what moves along: what an op of the kind ``op(view, params, rng) -> View`` takes and gives.
+
+    Attributes:
+        image: ``(H, W, 3) uint8`` RGB.
+        mask: ``(H, W) uint8`` class numbers, or None.
+        boxes: edges in pixels of ``image``, at this point possibly reaching beyond it.
+        keypoints: pixel centres at whole numbers.
+        mirrored: whether left and right have changed places so far; an op that mirrors turns it over.
+        min_visible: a box of which a smaller part is left should be dropped.
+    """
+
+    image: Image
+    mask: Image | None = None
+    boxes: tuple[Box, ...] = ()
+    keypoints: tuple[Keypoint, ...] = ()
+    mirrored: bool = False
+    min_visible: float = 0.0
+
+
+# --- matrices ------------------------------------------------------------------------------------------------------------
+
+
+def matrix(a: float, b: float, c: float, d: float, e: float, f: float) -> Matrix:
+    """The affine map ``(x, y) -> (a x + b y + c, d x + e y + f)``."""
+    return np.array([[a, b, c], [d, e, f], [0.0, 0.0, 1.0]])
+
+
+def translation(x_px: float, y_px: float) -> Matrix:
+    return matrix(1, 0, x_px, 0, 1, y_px)
+
+
+def scaling(x: float, y: float) -> Matrix:
+    """Scales pixels about the picture's corner: edges at 0 stay at 0, so centres move by half a pixel."""
+    return matrix(x, 0, (x - 1) / 2, 0, y, (y - 1) / 2)
+
+
+def resizing(size_hw: SizeHw, new_size_hw: SizeHw) -> Matrix:
+    """The map of a resize, edges onto edges."""
+    return scaling(new_size_hw[1] / size_hw[1], new_size_hw[0] / size_hw[0])
+
+
+def fitting(size_hw: SizeHw, new_size_hw: SizeHw, fit: Fit) -> Matrix:
+    """A picture into another size: stretched, filling it and cut at the sides, or inside it with room at the sides."""
+    if fit == "stretch":
+        return resizing(size_hw, new_size_hw)
+    ratios = new_size_hw[0] / size_hw[0], new_size_hw[1] / size_hw[1]
+    scale = max(ratios) if fit == "crop" else min(ratios)
+    left, top = (new_size_hw[1] - size_hw[1] * scale) / 2, (new_size_hw[0] - size_hw[0] * scale) / 2
+    return translation(left, top) @ scaling(scale, scale)
+
+
+def about(centre_xy: tuple[float, float], linear: Matrix) -> Matrix:
+    """``linear`` with ``centre_xy`` staying where it is."""
+    x, y = centre_xy
+    return translation(x, y) @ linear @ translation(-x, -y)
+
+
+def centre_of(size_hw: SizeHw) -> tuple[float, float]:
+    """The middle of a picture (x, y): half way between its edges."""
+    return (size_hw[1] - 1) / 2, (size_hw[0] - 1) / 2
+
+
+def is_affine(homography: Matrix) -> bool:
+    return bool(homography[2, 0] == 0 and homography[2, 1] == 0 and homography[2, 2] == 1)
+
+
+def move(homography: Matrix, points_xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points ``(..., 2)`` through a homography; NaN for those on or behind its horizon."""
+    moved = points_xy @ homography[:, :2].T + homography[:, 2]
+    if is_affine(homography):
+        return np.asarray(moved[..., :2])
+    w = moved[..., 2:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(w > 1e-9, moved[..., :2] / w, np.nan))
+
+
+def jacobian(homography: Matrix, point_xy: Sequence[float]) -> Matrix:
+    """The (2, 2) derivative of a homography at a point."""
+    x, y = point_xy
+    u, v, w = (homography @ (x, y, 1.0)).tolist()
+    w = w if abs(w) > 1e-9 else 1e-9
+    return np.asarray((homography[:2, :2] - np.outer((u / w, v / w), homography[2, :2])) / w)
+
+
+def mirrors(homography: Matrix, size_hw: SizeHw) -> bool:
+    """Whether left and right change places: a flip does it, two flips or a half turn don't."""
+    linear = homography[:2, :2] if is_affine(homography) else jacobian(homography, centre_of(size_hw))
+    (a, b), (c, d) = linear.tolist()
+    return bool(a * d - b * c < 0)
+
+
+def largest_scale(homography: Matrix, size_hw: SizeHw) -> float:
+    """The most that a homography enlarges anything inside a picture (the largest singular value of its derivative)."""
+    height, width = size_hw
+    if is_affine(homography):
+        linears = [homography[:2, :2]]
+    else:
+        linears = [jacobian(homography, (x, y)) for x in (0, width - 1) for y in (0, height - 1)]
+    largest = 0.0
+    for linear in linears:
+        (a, b), (c, d) = linear.tolist()
+        mean, det = (a * a + b * b + c * c + d * d) / 2, a * d - b * c
+        largest = max(largest, mean + max(0.0, mean * mean - det * det) ** 0.5)
+    return float(largest**0.5)
+
+
+# --- targets -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Moving:
+    """Boxes and keypoints on their way through a recipe.
+
+    A box is carried as its four corners, so that two turns in a row don't blow it up twice; what has left the picture when
+    pixels are made is cut off, for those pixels are gone.
+    """
+
+    boxes: tuple[Box, ...] = ()
+    keypoints: tuple[Keypoint, ...] = ()
+    mirrored: bool = False
+    _quads: NDArray[np.float64] = field(init=False)
+    _points: NDArray[np.float64] = field(init=False)
+    _visible: NDArray[np.float64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._quads = np.array([_corners(box) for box in self.boxes], np.float64).reshape(-1, 4, 2) - 0.5
+        self._points = np.array([(point.x, point.y) for point in self.keypoints], np.float64).reshape(-1, 2)
+        self._visible = np.ones(len(self.boxes))
+
+    def apply(self, homography: Matrix, size_hw: SizeHw, new_size_hw: SizeHw) -> None:
+        """Follow a homography from a picture to the next one."""
+        self.mirrored ^= mirrors(homography, size_hw)
+        if len(self._points):
+            self._points = move(homography, self._points)
+        if not len(self._quads):
+            return
+        self._quads = move(homography, self._quads)
+        low, high = self._quads.min(axis=1), self._quads.max(axis=1)
+        edges = np.array([new_size_hw[1], new_size_hw[0]], np.float64) - 0.5
+        cut_low, cut_high = np.clip(low, -0.5, edges), np.clip(high, -0.5, edges)
+        cut = (cut_low != low).any(axis=1) | (cut_high != high).any(axis=1)
+        for i in np.flatnonzero(cut):
+            whole, left = np.prod(high[i] - low[i]), np.prod(cut_high[i] - cut_low[i])
+            self._visible[i] *= left / whole if np.isfinite(whole) and whole > 0 else 0.0
+            (x0, y0), (x1, y1) = cut_low[i], cut_high[i]
+            self._quads[i] = np.nan_to_num([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], nan=-0.5)
+
+    def replace(self, view: View) -> None:
+        """Go on with what an op made that moved the targets itself."""
+        self.boxes, self.keypoints, self.mirrored = view.boxes, view.keypoints, view.mirrored
+        self.__post_init__()
+
+    def now(self) -> tuple[tuple[Box, ...], tuple[Keypoint, ...]]:
+        """Boxes (the bounds of their corners) and keypoints as they lie now, none left out."""
+        bounds = [(*quad.min(axis=0) + 0.5, *quad.max(axis=0) + 0.5) for quad in self._quads]
+        boxes = [
+            Box(float(a), float(b), float(c), float(d), box.label) for (a, b, c, d), box in zip(bounds, self.boxes, strict=True)
+        ]
+        points = [replace(p, x=float(x), y=float(y)) for (x, y), p in zip(self._points, self.keypoints, strict=True)]
+        return tuple(boxes), tuple(points)
+
+    def finish(
+        self, size_hw: SizeHw, min_visible: float, min_area_px: float, mirror_labels: Mapping[str, str]
+    ) -> tuple[tuple[Box, ...], tuple[Keypoint, ...]]:
+        """The targets of the finished picture.
+
+        Boxes of which too little is left are dropped. Keypoints keep their number and order; one outside is not visible.
+        Where left and right have changed places, so have the names.
+        """
+        boxes, points = self.now()
+        height, width = size_hw
+        names = mirror_labels if self.mirrored else {}
+        kept = [
+            replace(box, label=names.get(box.label, box.label))
+            for box, visible in zip(boxes, self._visible, strict=True)
+            if visible >= min_visible
+            and visible > 0
+            and (box.x_max - box.x_min) * (box.y_max - box.y_min) >= min_area_px
+            and box.x_max > box.x_min
+            and box.y_max > box.y_min
+        ]
+        seen = []
+        for point in points:
+            inside = -0.5 <= point.x < width - 0.5 and -0.5 <= point.y < height - 0.5
+            label = names.get(point.label, swap_sides(point.label) if self.mirrored else point.label)
+            place = (point.x, point.y) if np.isfinite(point.x) and np.isfinite(point.y) else (-1.0, -1.0)
+            seen.append(Keypoint(*place, label, point.visible and inside))
+        return tuple(kept), tuple(seen)
+
+
+def _corners(box: Box) -> list[tuple[float, float]]:
+    return [(box.x_min, box.y_min), (box.x_max, box.y_min), (box.x_max, box.y_max), (box.x_min, box.y_max)]
+
+
+_SIDES = {"left": "right", "right": "left", "Left": "Right", "Right": "Left", "LEFT": "RIGHT", "RIGHT": "LEFT"}
+
+
+def swap_sides(label: str) -> str:
+    """``left_eye`` becomes ``right_eye`` and the other way round; a word that merely contains them (``upright``) stays."""
+    return re.sub(r"(?<![A-Za-z])(left|right|Left|Right|LEFT|RIGHT)(?![a-z])", lambda found: _SIDES[found[0]], label)

@@ -1,0 +1,466 @@
+"""Recipes: a list of ops, compiled once, applied to many images.
+
+An op is a function; its first parameter's name says what it does:
+
+* ``op(image, params, rng) -> image``: changes pixels where they are. ``(H, W, 3) uint8`` RGB in, the same shape out.
+* ``op(size_hw, params, rng) -> homography`` or ``(homography, new_size_hw)``: moves pixels. It never sees them.
+* ``op(view, params, rng) -> View``: whatever is neither, with image, mask, boxes and keypoints in its own hands.
+* ``op(ops, params, rng) -> Sequence[int]``: which of ``ops`` to do now, by position and in order (``one_of``). Its ``Params``
+  has a field ``ops: Ops``.
+
+Neighbouring homographies are multiplied and the picture is warped once, straight to its size: one interpolation instead of
+one per op, and a JPEG is decoded no larger than that warp needs. Masks (nearest neighbour), boxes and keypoints follow the same
+matrix. All randomness comes from the generator that is passed in, in the order of the ops, so the same generator gives the
+same picture on any thread.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import numpy as np
+
+from pipekit import images
+from pipekit.contract import NO_TARGETS, Box, Keypoint
+from pipekit.errors import PluginError, UserError
+from pipekit.geometry import IDENTITY, Fit, Moving, View, fitting, is_affine, largest_scale, move, resizing
+from pipekit.oplist import OpOptions, Ops, RecipeParams, check_ops, parse_ops, probability
+from pipekit.params import Call, Params
+from pipekit.rng import Rng, rng_for
+from pipekit.warping import FillMode, Image, Interpolation, Matrix, SizeHw
+
+__all__ = [
+    "Applied",
+    "CompiledRecipe",
+    "OpOptions",
+    "Ops",
+    "RecipeParams",
+    "Step",
+    "View",
+    "check_ops",
+    "compile_recipe",
+    "parse_ops",
+]
+
+KINDS = {"image": "pixel", "size_hw": "geometric", "view": "view", "ops": "combinator"}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An op that was applied, and the values that it drew."""
+
+    op: str
+    drawn: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return " ".join([self.op, *(f"{name}={_short(value)}" for name, value in self.drawn.items())])
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, (list, tuple)):
+        return ",".join(_short(item) for item in value)
+    return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a recipe made of one picture.
+
+    Attributes:
+        image: ``(H, W, 3) uint8`` RGB; it may be the very array that went in where nothing changed.
+        mask: ``(H, W) uint8``, or None where none went in.
+        boxes, keypoints: clipped and filtered, in pixels of ``image``.
+        steps: the ops that were applied, with what they drew.
+        matrix: from the pixels that went in to those of ``image``; None after an op that moves pixels in its own way.
+        mirrored: whether left and right have changed places.
+    """
+
+    image: Image
+    mask: Image | None
+    boxes: tuple[Box, ...]
+    keypoints: tuple[Keypoint, ...]
+    steps: tuple[Step, ...]
+    matrix: Matrix | None
+    mirrored: bool
+
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """One line for each op: ``rotate angle_deg=12.3``."""
+        return tuple(str(step) for step in self.steps)
+
+
+class TargetsLike(Protocol):
+    """What :class:`~pipekit.contract.Targets` has besides its mask's file."""
+
+    @property
+    def boxes(self) -> tuple[Box, ...]: ...
+    @property
+    def keypoints(self) -> tuple[Keypoint, ...]: ...
+
+
+@dataclass(frozen=True)
+class Op:
+    """An op of a compiled recipe."""
+
+    name: str
+    kind: str
+    function: Callable[..., Any]
+    params: Params
+    p: float
+    parts: tuple[Op, ...] = ()
+
+    @property
+    def own_fill(self) -> tuple[FillMode, int] | None:
+        """A geometric op's own way to fill what lies outside; None to go with the recipe's."""
+        mode = getattr(self.params, "fill_mode", None) if self.kind == "geometric" else None
+        return (mode, int(getattr(self.params, "fill_value", None) or 0)) if mode else None
+
+
+@dataclass(frozen=True)
+class CompiledRecipe:
+    """A recipe, ready to use from any number of threads. Made by :func:`compile_recipe`."""
+
+    ops: tuple[Op, ...]
+    size_hw: SizeHw | None = None
+    fit: Fit = "stretch"
+    full_resolution: bool = False
+    interpolation: Interpolation = "area"
+    fill_mode: FillMode = "nearest"
+    fill_value: int = 0
+    min_visible: float = 0.1
+    min_area_px: float = 1.0
+    mirror_labels: Mapping[str, str] = field(default_factory=dict)
+
+    def apply(
+        self,
+        image: Image,
+        rng: Rng,
+        targets: TargetsLike = NO_TARGETS,
+        mask: Image | None = None,
+        watch: Callable[[str, View], None] | None = None,
+    ) -> Applied:
+        """Apply the recipe to a picture in memory.
+
+        Args:
+            image: ``(H, W, 3) uint8`` RGB; never changed.
+            rng: where all randomness comes from; see :func:`pipekit.rng.rng_for`.
+            targets: boxes and keypoints in pixels of ``image``.
+            mask: ``(H, W) uint8`` class numbers.
+            watch: called after each op with its caption and what the picture is then; this costs a warp for each op.
+        """
+        return _Pass(self, _Source(image.shape[:2], lambda hw: (image, 1.0)), rng, targets, mask, watch).run()
+
+    def load(
+        self, data: bytes | str | os.PathLike[str], rng: Rng, targets: TargetsLike = NO_TARGETS, mask: Image | None = None
+    ) -> Applied:
+        """As :meth:`apply`, from a file or its bytes, decoded no larger than needed; boxes are in pixels of the whole file.
+
+        Raises:
+            ImageError: it can't be used.
+        """
+        read = data if isinstance(data, bytes) else images.read_bytes(data)
+        info = images.probe(read)
+
+        def decode(at_least_hw: SizeHw) -> tuple[Image, float]:
+            decoded = images.decode_reduced(read, at_least_hw)
+            return decoded.image, decoded.scale
+
+        return _Pass(self, _Source((info.height_px, info.width_px), decode), rng, targets, mask, None).run()
+
+    def __call__(self, image: Image, rng: Rng) -> Image:
+        """The augmented picture alone, for a training feed."""
+        return self.apply(image, rng).image
+
+    def check(self, size_hw: SizeHw | None = None) -> None:
+        """Draw every geometric op once, for a picture of ``size_hw`` (the output size unless given): can it be done?
+
+        Raises:
+            UserError: a crop is larger than the picture, or a plugin's op gives nonsense.
+        """
+        size = size_hw or self.size_hw
+        if size is not None:
+            for op in self.ops:
+                if op.kind == "geometric":
+                    _, size = _homography(op, size, rng_for(0, "check"))
+
+
+def compile_recipe(
+    ops: Sequence[Call | Mapping[str, Any] | str] | str,
+    size_hw: SizeHw | None = None,
+    *,
+    registry: Any = None,
+    fit: Fit = "stretch",
+    full_resolution: bool = False,
+    interpolation: Interpolation = "area",
+    fill_mode: FillMode = "nearest",
+    fill_value: int = 0,
+    min_visible: float = 0.1,
+    min_area_px: float = 1.0,
+    mirror_labels: Mapping[str, str] = MappingProxyType({}),
+) -> CompiledRecipe:
+    """Make a recipe ready to use.
+
+    Args:
+        ops: checked ops, as a ``Params`` with an :data:`Ops` field holds them; or any other form, with a ``registry``.
+        size_hw: of the pictures that come out; None leaves them as large as the ops do.
+        fit: how a picture of another shape gets into ``size_hw``: ``stretch``, ``crop`` (cut at the sides), ``pad``.
+        full_resolution: the ops see the whole picture and it is resized last; otherwise they work at ``size_hw``.
+        interpolation: of warps; ``area`` is linear, and averages where the picture shrinks by two or more.
+        fill_mode, fill_value: what lies outside the picture, for ops that have no own ``fill_mode``.
+        min_visible: boxes of which a smaller part is left in the picture are dropped; 0 to 1.
+        min_area_px: and those with a smaller area.
+        mirror_labels: names that change when left and right change places (``{"left": "right", "right": "left"}``), for
+            labels of classes, boxes and keypoints. Keypoints named left or right change by themselves.
+
+    Raises:
+        UserError: the ops are wrong, or can't be done at ``size_hw``.
+    """
+    plain = [ops] if isinstance(ops, str) else list(ops)
+    if all(isinstance(op, Call) for op in plain):
+        calls: tuple[Any, ...] = tuple(plain)
+    elif registry is None:
+        raise UserError("a recipe that is not checked yet needs a registry to look its ops up in")
+    else:
+        calls = check_ops(registry, plain)
+    recipe = CompiledRecipe(
+        tuple(_compile(call) for call in calls),
+        None if size_hw is None else (int(size_hw[0]), int(size_hw[1])),
+        fit,
+        full_resolution,
+        interpolation,
+        fill_mode,
+        fill_value,
+        min_visible,
+        min_area_px,
+        dict(mirror_labels),
+    )
+    if not full_resolution:
+        recipe.check()
+    return recipe
+
+
+def _compile(call: Call) -> Op:
+    function = call.load()
+    first = next(iter(inspect.signature(function).parameters), "")
+    kind = KINDS.get(first)
+    if kind is None:
+        raise PluginError(f"op {call.name!r}: its first parameter must be one of {', '.join(KINDS)}, not {first!r}")
+    parts = tuple(_compile(part) for part in getattr(call.params, "ops", ())) if kind == "combinator" else ()
+    return Op(call.name, kind, function, call.params, probability(call), parts)
+
+
+# --- one picture's way through a recipe ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The picture that goes in: its size, and how to get its pixels at a scale that leaves at least a given size."""
+
+    size_hw: SizeHw
+    open: Callable[[SizeHw], tuple[Image, float]]
+
+
+class _Pass:
+    """The state of one picture: the pixels made last, and the matrix from them to where the ops have got."""
+
+    def __init__(
+        self,
+        recipe: CompiledRecipe,
+        source: _Source,
+        rng: Rng,
+        targets: TargetsLike,
+        mask: Image | None,
+        watch: Callable[[str, View], None] | None,
+    ) -> None:
+        self.recipe, self.source, self.rng, self.mask, self.watch = recipe, source, rng, mask, watch
+        if mask is not None and mask.shape[:2] != tuple(source.size_hw):
+            raise UserError(f"the mask has {_size(mask.shape)}, the image {_size(source.size_hw)}; they must be the same")
+        self.targets = Moving(tuple(targets.boxes), tuple(targets.keypoints))
+        self.image: Image | None = None
+        self.base_hw: SizeHw = source.size_hw
+        self.size_hw: SizeHw = source.size_hw
+        self.pending: Matrix = IDENTITY
+        self.group: list[tuple[FillMode, int] | None] | None = None
+        self.fill = (recipe.fill_mode, recipe.fill_value)
+        self.total: Matrix | None = IDENTITY
+        self.steps: list[Step] = []
+
+    def run(self) -> Applied:
+        recipe = self.recipe
+        if recipe.size_hw and not recipe.full_resolution and recipe.size_hw != self.size_hw:
+            self.push(fitting(self.size_hw, recipe.size_hw, recipe.fit), recipe.size_hw)
+        for op in recipe.ops:
+            self.step(op)
+        if recipe.size_hw and recipe.size_hw != self.size_hw:
+            self.push(fitting(self.size_hw, recipe.size_hw, recipe.fit), recipe.size_hw)
+        image = self.pixels()
+        boxes, keypoints = self.targets.finish(self.size_hw, recipe.min_visible, recipe.min_area_px, recipe.mirror_labels)
+        mirrored = self.targets.mirrored
+        return Applied(image, self.mask, boxes, keypoints, tuple(self.steps), self.total, mirrored)
+
+    def step(self, op: Op) -> None:
+        if op.p < 1 and self.rng.random() >= op.p:
+            return
+        if op.kind == "combinator":
+            for position in op.function(op.parts, op.params, self.rng):
+                self.step(op.parts[position])
+            return
+        self.rng.drawn = {}
+        if op.kind == "geometric":
+            self.geometric(op)
+        elif op.kind == "pixel":
+            self.pixel(op)
+        else:
+            self.view(op)
+        step = Step(op.name, self.rng.drawn)
+        self.steps.append(step)
+        if self.watch is not None:
+            boxes, keypoints = self.targets.now()
+            self.watch(str(step), View(self.pixels(), self.mask, boxes, keypoints))
+
+    def geometric(self, op: Op) -> None:
+        homography, size_hw = _homography(op, self.size_hw, self.rng)
+        self.join(op.own_fill, homography, size_hw)
+        self.push(homography, size_hw)
+
+    def join(self, fill: tuple[FillMode, int] | None, homography: Matrix, size_hw: SizeHw) -> None:
+        """Make pixels of what is pending where the next op can't share its warp.
+
+        That is where it fills in another way, or by itself after a cut: what was cut off must not come back into a margin.
+        """
+        if self.group is None:
+            self.group, self.fill = [fill], fill or (self.recipe.fill_mode, self.recipe.fill_value)
+        elif fill != self.group[0] and not _exposes(homography, self.size_hw, size_hw):
+            self.group.append(fill)
+        elif fill != self.group[0] or (fill is not None and len(self.group) > 1):
+            self.pixels()
+            self.join(fill, homography, size_hw)
+
+    def pixel(self, op: Op) -> None:
+        image = self.pixels()
+        changed = op.function(image, op.params, self.rng)
+        if not isinstance(changed, np.ndarray) or changed.shape != image.shape or changed.dtype != np.uint8:
+            raise PluginError(f"op {op.name!r} must return {image.shape} uint8, like its image; it returned {_what(changed)}")
+        self.image = changed
+
+    def view(self, op: Op) -> None:
+        image = self.pixels()
+        boxes, keypoints = self.targets.now()
+        view = View(image, self.mask, boxes, keypoints, self.targets.mirrored, self.recipe.min_visible)
+        changed = op.function(view, op.params, self.rng)
+        if not isinstance(changed, View):
+            raise PluginError(f"op {op.name!r} must return a View, it returned {_what(changed)}")
+        self.image, self.mask, self.total = changed.image, changed.mask, None
+        self.base_hw = self.size_hw = (changed.image.shape[0], changed.image.shape[1])
+        self.targets.replace(changed)
+
+    def push(self, homography: Matrix, size_hw: SizeHw) -> None:
+        self.pending = homography if self.pending is IDENTITY else homography @ self.pending
+        self.size_hw = size_hw
+
+    def pixels(self) -> Image:
+        """Do what is pending, in one warp, and forget it."""
+        recipe, todo, size_hw = self.recipe, self.pending, self.size_hw
+        if self.image is None:
+            self.image, scale = self.open(todo)
+        else:
+            scale = 1.0
+        if todo is IDENTITY:
+            return self.image
+        from_here = todo
+        if scale != 1:
+            from_here = todo @ np.linalg.inv(_reduction(scale))
+        self.image = _warp(self.image, from_here, size_hw, recipe.interpolation, *self.fill)
+        if self.mask is not None:
+            mode, _ = self.fill
+            self.mask = images.warp(self.mask, todo, size_hw, interpolation="nearest", fill_mode=mode, fill_value=0)
+        self.targets.apply(todo, self.base_hw, size_hw)
+        if self.total is not None:
+            self.total = todo @ self.total
+        self.base_hw, self.pending, self.group = size_hw, IDENTITY, None
+        self.fill = (recipe.fill_mode, recipe.fill_value)
+        return self.image
+
+    def open(self, todo: Matrix) -> tuple[Image, float]:
+        """The source's pixels, as few as the warp needs: the decoder may leave out what would be averaged away anyway."""
+        height, width = self.source.size_hw
+        scale = min(1.0, largest_scale(todo, self.source.size_hw)) if todo is not IDENTITY else 1.0
+        return self.source.open((int(np.ceil(height * scale)), int(np.ceil(width * scale))))
+
+
+def _reduction(scale: float) -> Matrix:
+    """From the whole picture's pixels to those of a reduced decode."""
+    return np.array([[scale, 0, (scale - 1) / 2], [0, scale, (scale - 1) / 2], [0, 0, 1]])
+
+
+def _homography(op: Op, size_hw: SizeHw, rng: Rng) -> tuple[Matrix, SizeHw]:
+    found = op.function(size_hw, op.params, rng)
+    homography, new_hw = found if isinstance(found, tuple) else (found, size_hw)
+    homography = np.asarray(homography, np.float64)
+    if homography.shape != (3, 3) or not np.isfinite(homography).all() or abs(np.linalg.det(homography)) < 1e-12:
+        raise PluginError(f"op {op.name!r} must return an invertible (3, 3) matrix, it returned {homography.tolist()}")
+    if min(new_hw) < 1:
+        raise PluginError(f"op {op.name!r} must return a size of at least 1 x 1 px, it returned {tuple(new_hw)}")
+    if not is_affine(homography) and homography[2, 2] != 0:
+        homography = homography / homography[2, 2]
+    return homography, (int(new_hw[0]), int(new_hw[1]))
+
+
+def _warp(
+    image: Image, homography: Matrix, size_hw: SizeHw, interpolation: Interpolation, fill_mode: FillMode, fill_value: int
+) -> Image:
+    """A warp; where it is a resize, perhaps with flips, that is what is done: area means over fractions of pixels."""
+    if interpolation == "area":
+        flips = _flips_after_resize(homography, image.shape[:2], size_hw)
+        if flips is not None:
+            resized = images.resize(image, size_hw)
+            return np.ascontiguousarray(resized[:: flips[1], :: flips[0]]) if flips != (1, 1) else resized
+    return images.warp(image, homography, size_hw, interpolation=interpolation, fill_mode=fill_mode, fill_value=fill_value)
+
+
+def _flips_after_resize(homography: Matrix, size_hw: SizeHw, new_hw: SizeHw) -> tuple[int, int] | None:
+    """(1 or -1 for x, for y) where a matrix maps the picture's edges exactly onto the new one's; else None."""
+    (a, b, c), (d, e, f) = homography[0].tolist(), homography[1].tolist()
+    if b != 0 or d != 0 or not is_affine(homography):
+        return None
+    for sign_x in (1, -1):
+        for sign_y in (1, -1):
+            exact = resizing(size_hw, new_hw)
+            if sign_x < 0:
+                exact = np.array([[-1.0, 0, new_hw[1] - 1], [0, 1, 0], [0, 0, 1]]) @ exact
+            if sign_y < 0:
+                exact = np.array([[1.0, 0, 0], [0, -1, new_hw[0] - 1], [0, 0, 1]]) @ exact
+            if abs(exact[:2] - [[a, b, c], [d, e, f]]).max() < 1e-6:
+                return sign_x, sign_y
+    return None
+
+
+def _exposes(homography: Matrix, size_hw: SizeHw, new_hw: SizeHw) -> bool:
+    """Whether anything of the new picture lies outside the old one."""
+    (height, width), (new_h, new_w) = size_hw, new_hw
+    corners = np.array([(-0.5, -0.5), (new_w - 0.5, -0.5), (new_w - 0.5, new_h - 0.5), (-0.5, new_h - 0.5)])
+    back = move(np.asarray(np.linalg.inv(homography), np.float64), corners)
+    inside = (back >= -0.5 - 1e-6) & (back <= np.array([width - 0.5, height - 0.5]) + 1e-6)
+    return not bool(inside.all())
+
+
+def _size(shape: Sequence[int]) -> str:
+    return f"{shape[1]} x {shape[0]} px"
+
+
+def _what(value: Any) -> str:
+    return f"{value.shape} {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+
+
+def walk(ops: Sequence[Op]) -> Iterator[Op]:
+    """All ops of a recipe, those inside combinators too."""
+    for op in ops:
+        yield op
+        yield from walk(op.parts)
