@@ -21,7 +21,8 @@ op (geometric)     ``op(size_hw, params, rng) -> (3, 3) homography``, or ``(homo
 recipe             a list of op tables as in a pipeline file, or ``recipe() -> list``
 model              ``build(input_shape_hwc, num_classes, params) -> keras.Model`` on images in 0..255, with softmax outputs
 importer           an object with ``sniff(path) -> str`` ("" or why it is this format) and ``read(path, params) ->
-                   Iterator[Sample]``
+                   Iterator[Sample]``; a ``Failure`` among them is a row that can't be used; a third argument ``out_dir``
+                   is a folder to write pictures to that lie inside other files
 exporter           ``write(artifact, out_dir, params) -> None``
 detector           ``detect(image, params) -> (N, 3) float32`` x_px, y_px, response; or an ``(H, W) float32`` response map;
                    or :class:`pipekit.detector.Features`, with scales, angles, descriptors

@@ -1,0 +1,36 @@
+"""What an image is like, read once: its size, brightness and sharpness, and its print for finding near copies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pipekit.contract import Context, Sample, SampleContext
+
+MEASURED_PX = 256
+"""Brightness and sharpness are measured on the image brought to this longer side, so that sizes can be compared."""
+
+
+def describe_image(sample: Sample, params: Any, ctx: SampleContext) -> Iterator[dict[str, Any]]:
+    """Size, mean luma, the variance of the Laplacian (Pech-Pacheco et al. 2000), and the print of :mod:`pipekit.similar`."""
+    import cv2
+
+    from pipekit import images, similar
+
+    data = images.read_bytes(sample.image)
+    info = images.probe(data)
+    gray = images.decode(data, at_least_hw=(MEASURED_PX, MEASURED_PX), gray=True)
+    small = images.thumbnail(gray, MEASURED_PX)
+    yield {
+        "id": sample.id,
+        "width_px": info.width_px,
+        "height_px": info.height_px,
+        "brightness": round(float(small.mean()), 3),
+        "sharpness": round(float(cv2.Laplacian(small, cv2.CV_64F).var()), 3),
+        "print": similar.fingerprint(gray),
+    }
+
+
+def describe(ctx: Context, samples: Iterable[Sample], label: str) -> Mapping[str, Mapping[str, Any]]:
+    """The description of each sample that can be read, by id."""
+    return {row["id"]: row for row in ctx.map(describe_image, samples, label=label)}

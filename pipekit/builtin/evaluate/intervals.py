@@ -1,0 +1,106 @@
+"""How sure a figure is: Wilson's interval for a share, the bootstrap for everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pipekit.rng import Rng
+
+Z_95 = 1.959963984540054
+"""The 97.5 % point of the normal distribution: 95 % intervals throughout."""
+
+BLOCK_CELLS = 4_000_000
+"""Bootstrap counts held at a time: 32 MB."""
+
+Estimate = dict[str, float | None]
+"""``{"value": …, "low": …, "high": …}``; None where it is not defined (a precision without predictions)."""
+
+
+def wilson(hits: int, total: int) -> tuple[float, float]:
+    """The 95 % score interval of Wilson (1927) for ``hits`` of ``total``; (0, 1) when there are none.
+
+    Unlike ``p ± 1.96 s`` it stays within 0..1 and is honest for few images and for shares near 0 and 1.
+
+    >>> tuple(round(x, 3) for x in wilson(69, 72))
+    (0.885, 0.986)
+    """
+    if total <= 0:
+        return 0.0, 1.0
+    share, z2 = hits / total, Z_95**2
+    middle = (share + z2 / (2 * total)) / (1 + z2 / total)
+    half = Z_95 / (1 + z2 / total) * sqrt(share * (1 - share) / total + z2 / (4 * total**2))
+    return (0.0 if hits == 0 else max(0.0, middle - half)), (1.0 if hits == total else min(1.0, middle + half))
+
+
+def share(hits: int, total: int) -> Estimate:
+    """A share with its Wilson interval; all None where there is nothing to count."""
+    if total <= 0:
+        return {"value": None, "low": None, "high": None}
+    low, high = wilson(hits, total)
+    return {"value": hits / total, "low": low, "high": high}
+
+
+def bootstrap_matrix(
+    matrix: NDArray[np.int64],
+    statistics: Mapping[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]],
+    rng: Rng,
+    resamples: int,
+) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """95 % percentile intervals (Efron 1979) of statistics that hang on the confusion matrix alone.
+
+    Drawing N images with replacement makes the cells of the matrix a multinomial draw, so no image is touched.
+
+    Args:
+        matrix: ``(C, C)`` counts.
+        statistics: functions from ``(B, C, C)`` matrices to ``(B, ...)`` values.
+
+    Returns:
+        for each statistic its lower and upper bounds, of the statistic's own shape; NaN draws are left out.
+    """
+    total = int(matrix.sum())
+    filled = np.flatnonzero(matrix)
+    chances = matrix.ravel()[filled] / total
+    drawn: dict[str, list[NDArray[np.float64]]] = {name: [] for name in statistics}
+    block = max(1, BLOCK_CELLS // matrix.size)
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
+        draws = np.zeros((size, matrix.size))
+        draws[:, filled] = rng.multinomial(total, chances, size=size)
+        for name, statistic in statistics.items():
+            drawn[name].append(statistic(draws.reshape(size, *matrix.shape)))
+    return {name: _percentiles(np.concatenate(parts)) for name, parts in drawn.items()}
+
+
+def _percentiles(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    flat = values.reshape(len(values), -1)
+    empty = np.isnan(flat).all(axis=0)
+    flat = np.where(empty, 0.0, flat)
+    low, high = np.nanpercentile(flat, [2.5, 97.5], axis=0)
+    shape = values.shape[1:]
+    return np.where(empty, np.nan, low).reshape(shape), np.where(empty, np.nan, high).reshape(shape)
+
+
+def f1_per_class(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``(B, C, C)`` confusion matrices to ``(B, C)``: 2 TP / (2 TP + FP + FN), NaN where a class is in neither."""
+    hits = np.diagonal(matrices, axis1=1, axis2=2)
+    sums = matrices.sum(axis=1) + matrices.sum(axis=2)
+    return np.asarray(np.divide(2 * hits, sums, out=np.full_like(hits, np.nan, dtype=np.float64), where=sums > 0))
+
+
+def macro_f1(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean of the classes' F1, an undefined one counting 0, as scikit-learn's ``zero_division=0``."""
+    return np.asarray(np.nan_to_num(f1_per_class(matrices), nan=0.0).mean(axis=1))
+
+
+def balanced_accuracy(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean recall of the classes that occur."""
+    hits = np.diagonal(matrices, axis1=1, axis2=2)
+    support = matrices.sum(axis=2)
+    recall = np.divide(hits, support, out=np.zeros_like(hits, dtype=np.float64), where=support > 0)
+    return np.asarray(recall.sum(axis=1) / np.maximum((support > 0).sum(axis=1), 1))

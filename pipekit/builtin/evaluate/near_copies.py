@@ -1,0 +1,47 @@
+"""Measured images that have a near copy in the train split: the model may remember them instead of knowing the class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipekit import similar
+from pipekit.builtin.evaluate.intervals import share
+
+Prints = Mapping[str, Mapping[str, Any]]
+
+
+def find(ids: Sequence[str], own: Prints, train: Prints, right: NDArray[np.bool_]) -> dict[str, Any]:
+    """Near copies between the measured images and the train split, and the accuracy of what is left without them.
+
+    Args:
+        ids: of the measured images.
+        own: their descriptions, by id; train: those of the train split.
+        right: ``(N,)``, where the model's answer is right, in the order of ``ids``.
+
+    Returns:
+        ``{"count", "accuracy_without": {value, low, high}, "pairs": [{"id", "train_id"}]}``: one pair for each image that has
+        a copy.
+    """
+    measured, known = [name for name in ids if name in own], sorted(train)
+    prints = [own[name]["print"] for name in measured] + [train[name]["print"] for name in known]
+    pairs = similar.near_pairs(prints)
+    groups = similar.clusters(len(prints), pairs)
+    direct = {int(a): int(b) for a, b in pairs[::-1] if a < len(measured) <= b}
+    first_in_group: dict[int, int] = {}
+    for place in range(len(measured), len(prints)):
+        first_in_group.setdefault(groups[place], place)
+    copies = {
+        name: known[direct.get(place, first_in_group[groups[place]]) - len(measured)]
+        for place, name in enumerate(measured)
+        if groups[place] in first_in_group
+    }
+    keep = np.array([name not in copies for name in ids], np.bool_)
+    return {
+        "count": len(copies),
+        "accuracy_without": share(int(right[keep].sum()), int(keep.sum())),
+        "pairs": [{"id": name, "train_id": copies[name]} for name in sorted(copies)],
+    }

@@ -1,0 +1,127 @@
+"""What an evaluation leaves behind: metrics.json, predictions.csv, the figures, report.html."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import inspect
+import io
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipekit.contract import Context, Section
+from pipekit.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    from pipekit.builtin.evaluate import EvaluateParams
+
+STANDARD_SECTIONS = (
+    "summary",
+    "classes",
+    "confusion",
+    "pictures",
+    "probabilities",
+    "curves",
+    "slices",
+    "near_copies",
+    "label_errors",
+    "training",
+    "data",
+)
+"""The report's own sections, in the order of their reading; those of plugins come before the last."""
+
+
+def headline(evaluation: Evaluation) -> str:
+    """``test accuracy 0.958 (95 % interval 0.885 to 0.986), 72 images``"""
+    found = evaluation.metrics["accuracy"]
+    return (
+        f"{evaluation.split} accuracy {found['value']:.3f} (95 % interval {found['low']:.3f} to {found['high']:.3f}), "
+        f"{len(evaluation)} image{'s' if len(evaluation) != 1 else ''}"
+    )
+
+
+def facts(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """The few figures that a run's table shows."""
+    found = metrics["accuracy"]
+    shown = {
+        "images": str(metrics["num_images"]),
+        "accuracy": f"{found['value']:.3f}",
+        "interval": f"{found['low']:.3f} to {found['high']:.3f}",
+        "macro F1": f"{metrics['macro_f1']['value']:.3f}",
+        "baseline": f"{metrics['baseline']['accuracy']:.3f}",
+    }
+    if metrics["near_copies"] and metrics["near_copies"]["count"]:
+        shown["near copies"] = str(metrics["near_copies"]["count"])
+    return shown
+
+
+def write_outputs(ctx: Context, evaluation: Evaluation, params: EvaluateParams) -> str:
+    """Write everything into ``ctx.out_dir``; returns the digest of the metrics and the predictions, without paths."""
+    from pipekit.page import render
+
+    metrics = json.dumps(evaluation.metrics, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    (ctx.out_dir / "metrics.json").write_text(metrics, "utf-8", errors="backslashreplace")
+    (ctx.out_dir / "predictions.csv").write_text(predictions_csv(evaluation), "utf-8", errors="surrogateescape", newline="")
+    sections = list(build_sections(ctx, evaluation, params))
+    figures = ctx.out_dir / "figures"
+    for _, section in sections:
+        for figure in section.figures:
+            figures.mkdir(exist_ok=True)
+            suffix = "svg" if figure.media_type == "image/svg+xml" else "png"
+            (figures / f"{figure.name}.{suffix}").write_bytes(figure.data)
+    page = render(
+        "How good is the model?",
+        sections,
+        lead=headline(evaluation)[0].upper() + headline(evaluation)[1:] + ".",
+        footer="Made by pipekit. All figures are in metrics.json, the answer for each image in predictions.csv.",
+    )
+    (ctx.out_dir / "report.html").write_text(page, "utf-8", errors="replace")
+    return hashlib.sha256((metrics + predictions_csv(evaluation, paths=False)).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def build_sections(ctx: Context, evaluation: Evaluation, params: EvaluateParams) -> Iterator[tuple[str, Section]]:
+    """Each section that has something to say. One that fails is told of and left out: the figures are worth more than it."""
+    names = [*STANDARD_SECTIONS[:-1], *params.sections, STANDARD_SECTIONS[-1]]
+    for name in ctx.track(list(dict.fromkeys(names)), label="write the report", unit="sections"):
+        component = ctx.component("report_section", name)
+        values: dict[str, Any] = {}
+        if name == "pictures":
+            values = {"most": params.pictures, "thumbnail_px": params.thumbnail_px}
+        try:
+            section = _call(component.load(), ctx, evaluation, component.params_type()(**values))
+        except Exception as error:
+            if name in STANDARD_SECTIONS:
+                raise
+            ctx.warn(f"the report section {name!r} failed and is left out: {type(error).__name__}: {error}")
+            continue
+        if section is not None and (section.markdown or section.figures or section.tables or section.pictures or section.html):
+            yield name, section
+
+
+def _call(section: Any, ctx: Context, evaluation: Evaluation, params: Any) -> Section | None:
+    """A section may do without ``params``."""
+    if "params" in inspect.signature(section).parameters:
+        return section(ctx, evaluation, params)  # type: ignore[no-any-return]
+    return section(ctx, evaluation)  # type: ignore[no-any-return]
+
+
+def predictions_csv(evaluation: Evaluation, paths: bool = True) -> str:
+    """One line for each image: what it is, what the model says, all probabilities; and where the file is."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    columns = [f"p:{name}" for name in evaluation.classes]
+    writer.writerow(["id", "true", "predicted", "correct", "confidence", *columns, "sha256", *(["image"] if paths else [])])
+    for i, sample in enumerate(evaluation.samples):
+        row = [
+            sample.id,
+            evaluation.classes[evaluation.truth[i]],
+            evaluation.classes[evaluation.predicted[i]],
+            int(evaluation.correct[i]),
+            *(f"{p:.6f}" for p in (evaluation.confidence[i], *np.atleast_1d(evaluation.probabilities[i]))),
+            sample.sha256,
+        ]
+        writer.writerow([*row, sample.image] if paths else row)
+    return text.getvalue()

@@ -1,0 +1,189 @@
+"""Run the model over a split and work out every figure: what the report is made from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipekit.builtin.evaluate import calibration, label_errors, near_copies, slices
+from pipekit.builtin.evaluate.describe import describe
+from pipekit.builtin.evaluate.metrics import measure
+from pipekit.contract import Context, Dataset, Failure, Sample
+from pipekit.errors import ImageError, UserError
+from pipekit.evaluation import Evaluation
+from pipekit.predictor import Predictor, load_predictor
+
+if TYPE_CHECKING:
+    from pipekit.builtin.evaluate import EvaluateParams
+
+DECIMALS = 6
+"""Of the probabilities in ``predictions.csv``; coarser than what the order of floating-point sums changes."""
+
+
+def score(ctx: Context, model: Path, dataset: Dataset, params: EvaluateParams) -> Evaluation:
+    """Predict, measure, and look for what would make the figures less than they seem."""
+    wanted = _labelled(ctx, dataset, params.split)
+    predictor = load_predictor(model, ctx.component)
+    check_labels(wanted, predictor.classes, params.split)
+    samples, probabilities, failed = _predict(ctx, predictor, wanted, params)
+    place = {name: i for i, name in enumerate(predictor.classes)}
+    truth = np.array([place[str(sample.label)] for sample in samples], np.int64)
+    metrics = {
+        "split": params.split,
+        "num_failed": len(failed),
+        **measure(
+            truth,
+            probabilities,
+            predictor.classes,
+            ctx.rng("bootstrap"),
+            baseline_class=_commonest_in_training(dataset, place),
+            top_k=params.top_k,
+            resamples=params.resamples,
+            bins=params.bins,
+        ),
+        "temperature": _temperature(ctx, predictor, dataset, probabilities, truth, params) if params.calibrate else None,
+        "label_errors": label_errors.suspects([sample.id for sample in samples], truth, probabilities, predictor.classes),
+    }
+    described = describe(ctx, wanted, f"describe {params.split}")
+    traits = slices.traits_of(samples, described)
+    right = probabilities.argmax(axis=1) == truth
+    metrics["slices"] = slices.by_slice(samples, traits, right, params.slices)
+    metrics["near_copies"] = _near_copies(ctx, dataset, samples, described, right, params)
+    return Evaluation(
+        classes=predictor.classes,
+        split=params.split,
+        samples=tuple(samples),
+        truth=truth,
+        probabilities=probabilities,
+        metrics=metrics,
+        dataset=dataset,
+        traits=traits,
+        failed=tuple(failed),
+        model=predictor.info,
+    )
+
+
+def _labelled(ctx: Context, dataset: Dataset, split: str) -> list[Sample]:
+    """The split's samples that have a label; clear words where there are none."""
+    found = list(dataset.split(split))
+    labelled = [sample for sample in found if sample.label is not None]
+    if not labelled:
+        counts = {name or "(undecided)": sum(classes.values()) for name, classes in dataset.counts.items()}
+        there = ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
+        what = (
+            f"the {len(found)} images of the split {split!r} have no label" if found else f"the split {split!r} has no images"
+        )
+        raise UserError(
+            f"{what}; there are: {there}", 'Add a `split` stage before `evaluate`, or name another with `split = "val"`.'
+        )
+    if len(labelled) < len(found):
+        ctx.warn(f"{len(found) - len(labelled)} images of the split {split!r} have no label and are not measured")
+    return labelled
+
+
+def check_labels(samples: Sequence[Sample], classes: Sequence[str], split: str) -> None:
+    """Every label must be one of the model's classes."""
+    unknown = Counter(str(sample.label) for sample in samples) - Counter({name: len(samples) for name in classes})
+    if unknown:
+        listed = ", ".join(f"{name!r} ({count} images)" for name, count in sorted(unknown.items())[:5])
+        raise UserError(
+            f"the split {split!r} has labels that the model does not know: {listed}; its classes are {', '.join(classes)}",
+            "Train the model on this dataset, or leave these classes out of it.",
+        )
+
+
+def _predict(
+    ctx: Context, predictor: Predictor, samples: Sequence[Sample], params: EvaluateParams
+) -> tuple[list[Sample], NDArray[np.float64], list[Failure]]:
+    kept: list[Sample] = []
+    rows: list[NDArray[np.float32]] = []
+    failed: list[Failure] = []
+    answers = predictor.stream(samples, lambda sample: sample.image, workers=ctx.workers, batch_size=params.batch_size)
+    for sample, answer in ctx.track(answers, total=len(samples), label="predict", unit="images"):
+        if isinstance(answer, ImageError):
+            failed.append(Failure(sample.id, answer.message, sample.image))
+        else:
+            kept.append(sample)
+            rows.append(answer)
+    if failed:
+        examples = "; ".join(f"{failure.id}: {failure.reason}" for failure in failed[:3])
+        if not kept:
+            raise UserError(
+                f"not one of {len(samples)} images can be read ({examples})", "Look at the files; nothing was measured."
+            )
+        ctx.warn(f"{len(failed)} of {len(samples)} images can't be read and are not measured ({examples})")
+    probabilities = rounded(rows)
+    if not np.isfinite(probabilities).all():
+        raise UserError(
+            "the model answers with numbers that are not finite", "Its training diverged: train it again, more slowly."
+        )
+    return kept, probabilities, failed
+
+
+def rounded(rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+    return np.asarray(np.round(np.array(rows, np.float64), DECIMALS), np.float64)
+
+
+def _near_copies(
+    ctx: Context,
+    dataset: Dataset,
+    samples: Sequence[Sample],
+    described: Mapping[str, Mapping[str, Any]],
+    right: NDArray[np.bool_],
+    params: EvaluateParams,
+) -> dict[str, Any] | None:
+    if not params.near_copies or params.split == "train" or not dataset.counts.get("train"):
+        return None
+    train = describe(ctx, dataset.split("train"), "look for near copies in train")
+    found = near_copies.find([sample.id for sample in samples], described, train, right)
+    if found["count"]:
+        ctx.warn(
+            f"{found['count']} of {len(samples)} images of the split {params.split!r} have a near copy in the train split, "
+            "which flatters the accuracy; the report gives it without them too"
+        )
+    return found
+
+
+def _commonest_in_training(dataset: Dataset, place: dict[str, int]) -> int | None:
+    counts = {name: n for name, n in dataset.counts.get("train", {}).items() if name in place and n}
+    return place[max(sorted(counts), key=lambda name: counts[name])] if counts else None
+
+
+def _temperature(
+    ctx: Context,
+    predictor: Predictor,
+    dataset: Dataset,
+    probabilities: NDArray[np.float64],
+    truth: NDArray[np.int64],
+    params: EvaluateParams,
+) -> dict[str, Any] | None:
+    """What one number, fitted on the val split, would do to the probabilities of the measured one."""
+    place = {name: i for i, name in enumerate(predictor.classes)}
+    val = [sample for sample in dataset.split("val") if sample.label in place]
+    if not val or params.split == "val":
+        return None
+    rows, labels = [], []
+    answers = predictor.stream(val, lambda sample: sample.image, workers=ctx.workers, batch_size=params.batch_size)
+    for sample, answer in ctx.track(answers, total=len(val), label="predict val", unit="images"):
+        if not isinstance(answer, ImageError):
+            rows.append(answer)
+            labels.append(place[str(sample.label)])
+    if not rows:
+        return None
+    seen, known = rounded(rows), np.array(labels, np.int64)
+    temperature = calibration.fit_temperature(seen, known)
+    after = calibration.scaled(probabilities, temperature)
+    found = calibration.calibration(after, truth, params.bins)
+    return {
+        "temperature": temperature,
+        "num_val_images": len(known),
+        "val_accuracy": float((seen.argmax(axis=1) == known).mean()),
+        "expected_error": found["expected_error"],
+        "log_loss": calibration.log_loss(after, truth),
+        "bins": found["bins"],
+    }

@@ -1,0 +1,64 @@
+"""Section ``classes``: every class by itself, and the averages over them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipekit.builtin.report.words import estimate
+from pipekit.contract import Context, Section, Table
+from pipekit.evaluation import Evaluation
+
+
+def section(ctx: Context, evaluation: Evaluation) -> Section:
+    metrics = evaluation.metrics
+    columns = ("class", "images", "precision", "recall", "specificity", "F1", "ROC area", "TP", "FP", "FN", "TN")
+    rows = tuple(
+        (
+            row["class"],
+            row["support"],
+            *(estimate(row[name]) for name in ("precision", "recall", "specificity", "f1")),
+            row["roc_auc"],
+            *(row[name] for name in ("tp", "fp", "fn", "tn")),
+        )
+        for row in metrics["per_class"]
+    )
+    averages = tuple(
+        (name, *(metrics["averages"][name][key] for key in ("precision", "recall", "f1")))
+        for name in ("macro", "weighted", "micro")
+    )
+    return Section(
+        "Class by class",
+        "*Precision*: of the images that the model calls so, the share that are. *Recall*: of the images that are so, the "
+        "share that it finds. *F1* is their harmonic mean. The ranges are 95 % intervals: Wilson's for shares, the bootstrap for "
+        "F1. A dash stands where there is nothing to divide by.",
+        tables=(
+            Table(columns, rows, "Per class"),
+            Table(("average", "precision", "recall", "F1"), averages, "Averages over the classes"),
+            Table(("figure", "value", "what it says"), tuple(overall(metrics)), "Over all images"),
+        ),
+    )
+
+
+def overall(metrics: Any) -> list[tuple[Any, ...]]:
+    return [
+        ("accuracy", estimate(metrics["accuracy"]), "the share of images that are right"),
+        (
+            "balanced accuracy",
+            estimate(metrics["balanced_accuracy"]),
+            "the mean of the classes' recalls: each class counts alike",
+        ),
+        ("macro F1", estimate(metrics["macro_f1"]), "the mean of the classes' F1"),
+        *(
+            (f"top-{k} accuracy", estimate(found), f"the true class is among the {k} most probable")
+            for k, found in metrics["top_k"].items()
+        ),
+        ("Matthews correlation", metrics["matthews"], "1 is perfect, 0 no better than chance; fair to unequal classes"),
+        ("Cohen's kappa", metrics["kappa"], "agreement beyond chance: 1 is perfect, 0 is chance"),
+        ("log loss", metrics["log_loss"], "the mean of -ln p(true class): small is good, sure mistakes cost most"),
+        ("Brier score", metrics["brier"], "the mean squared error of the probabilities: 0 is perfect, 2 the worst"),
+        (
+            "calibration error",
+            metrics["calibration"]["expected_error"],
+            "how far the stated probabilities are from the share that is right, on average",
+        ),
+    ]

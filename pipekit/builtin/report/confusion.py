@@ -1,0 +1,104 @@
+"""Section ``confusion``: which class is taken for which. A cell leads to its pictures."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipekit.builtin.report.words import count, percent
+from pipekit.contract import Context, Section, Table
+from pipekit.evaluation import Evaluation
+from pipekit.page.markdown import literal
+from pipekit.page.plots import plot, shortened
+
+MOST_IN_HTML = 40
+"""Classes above which the clickable matrix would be too large to read; the list of pairs says more."""
+
+
+def section(ctx: Context, evaluation: Evaluation) -> Section:
+    classes, metrics = evaluation.classes, evaluation.metrics
+    matrix = np.array(metrics["confusion_matrix"], np.int64)
+    pairs = tuple((p["true"], p["predicted"], p["count"], p["share_of_true"]) for p in metrics["confused_most"])
+    wrong = int(matrix.sum() - np.trace(matrix))
+    if wrong:
+        worst = metrics["confused_most"][0]
+        words = (
+            f"{count(wrong, 'mistake')}. The most frequent: {literal(worst['true'])} taken for {literal(worst['predicted'])}, "
+            f"{worst['count']} times ({percent(worst['share_of_true'])} of the {literal(worst['true'])} images)."
+        )
+    else:
+        words = "Not one mistake."
+    small = len(classes) <= MOST_IN_HTML
+    how = " A row is what the images are, a column what the model says; choose a cell to see its pictures." if small else ""
+    return Section(
+        "What it confuses",
+        words + how,
+        html=_table(matrix, classes) if small else "",
+        tables=(Table(("is", "taken for", "images", "share of the class"), pairs, "Most frequent mistakes"),) if pairs else (),
+        figures=_figure(matrix, classes),
+    )
+
+
+def _table(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> str:
+    """The matrix as a table: counts, or shares of the row; blue where it is right, orange where it is wrong."""
+    from markupsafe import Markup, escape
+
+    support = matrix.sum(axis=1)
+    head = Markup("").join(Markup('<th scope="col">{}</th>').format(name) for name in classes)
+    rows = []
+    for i, name in enumerate(classes):
+        cells = []
+        for j, other in enumerate(classes):
+            rate = matrix[i, j] / support[i] if support[i] else 0.0
+            kinds = " ".join((["hit"] if i == j else []) + (["strong"] if rate > 0.5 else []))
+            shown = Markup('<span class="count">{:,}</span><span class="rate">{}</span>').format(
+                int(matrix[i, j]), f"{rate:.2f}" if support[i] else "–"
+            )
+            said = f"{matrix[i, j]} of {support[i]} {name} taken for {other}: show them"
+            if matrix[i, j]:
+                wanted = escape(json.dumps({"true": name, "predicted": other}))
+                shown = Markup('<a href="#pictures" data-filter="{}" aria-label="{}">{}</a>').format(wanted, said, shown)
+            else:
+                shown = Markup("<span>{}</span>").format(shown)
+            cells.append(Markup('<td class="{}" style="--v:{:.3f}">{}</td>').format(kinds, rate, shown))
+        rows.append(Markup('<tr><th scope="row">{}</th>{}</tr>').format(name, Markup("").join(cells)))
+    button = (
+        '<p><button type="button" class="needs-script" hidden aria-pressed="false" data-toggle="show-rates">Rates</button></p>'
+    )
+    return (
+        f'{button}<div class="scroll" tabindex="0" role="group" aria-label="Confusion matrix"><table class="matrix">'
+        f'<thead><tr><td class="axis">is \\ taken for</td>{head}</tr></thead>'
+        f"<tbody>{Markup('').join(rows)}</tbody></table></div>"
+    )
+
+
+def _figure(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> Any:
+    size = min(12.0, max(3.6, 1.6 + 0.55 * len(classes)))
+    support = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    rates = matrix / support
+
+    def draw(axes: Any) -> None:
+        image = axes.imshow(rates, cmap="Blues", vmin=0, vmax=1)
+        names = shortened(classes)
+        axes.grid(False)
+        if len(classes) <= MOST_IN_HTML:
+            axes.set_xticks(range(len(classes)), names, rotation=45, ha="right", rotation_mode="anchor")
+            axes.set_yticks(range(len(classes)), names)
+        axes.set_xlabel("taken for")
+        axes.set_ylabel("is")
+        if len(classes) <= 20:
+            for (i, j), n in np.ndenumerate(matrix):
+                axes.text(j, i, f"{n:,}", ha="center", va="center", color="#ffffff" if rates[i, j] > 0.5 else "#101418")
+        axes.figure.colorbar(image, ax=axes, shrink=0.8, label="share of the class")
+
+    right = int(np.trace(matrix))
+    return plot(
+        "confusion_matrix",
+        draw,
+        alt=f"Confusion matrix of {len(classes)} classes: {right} of {int(matrix.sum())} images lie on the diagonal.",
+        caption="Counts, coloured by their share of the row.",
+        size_in=(size + 1.0, size),
+    )

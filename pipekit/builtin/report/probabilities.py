@@ -1,0 +1,66 @@
+"""Section ``probabilities``: do they mean what they say? A reliability diagram, and what a temperature would change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipekit.contract import Context, Section
+from pipekit.evaluation import Evaluation
+from pipekit.page.plots import COLOURS, plot
+
+
+def section(ctx: Context, evaluation: Evaluation) -> Section:
+    found, temperature = evaluation.metrics["calibration"], evaluation.metrics["temperature"]
+    over = found["overconfidence"]
+    tendency = (
+        "claims more than it keeps" if over > 0.01 else "claims less than it keeps" if over < -0.01 else "claims what it keeps"
+    )
+    words = (
+        f"On average the model {tendency}: mean stated probability {evaluation.confidence.mean():.3f}, share that is right "
+        f"{evaluation.correct.mean():.3f}. The expected calibration error, the mean distance of the dots from the diagonal "
+        f"weighted by their images, is {found['expected_error']:.3f}; with few images chance alone makes it some hundredths."
+    )
+    if temperature:
+        verb = "lower" if temperature["expected_error"] < found["expected_error"] else "not lower"
+        words += (
+            f"\n\nTemperature scaling, fitted on {temperature['num_val_images']:,} val images, gives T = "
+            f"{temperature['temperature']}. With `softmax(log p / T)` the calibration error here is "
+            f"{temperature['expected_error']:.3f} ({verb}), the log loss {temperature['log_loss']:.3f} instead of "
+            f"{evaluation.metrics['log_loss']:.3f}. The answers stay the same."
+        )
+    return Section("Are its probabilities right?", words, figures=_figure(found["bins"], temperature))
+
+
+def _figure(bins: list[dict[str, Any]], temperature: dict[str, Any] | None) -> Any:
+    filled = [b for b in bins if b["count"]]
+
+    def draw(axes: Any) -> None:
+        axes.plot([0, 1], [0, 1], color="#8b949e", linestyle=":", linewidth=1.2, label="exactly right")
+        largest = max(b["count"] for b in filled)
+        sizes = [20 + 130 * b["count"] / largest for b in filled]
+        axes.plot([b["confidence"] for b in filled], [b["accuracy"] for b in filled], color=COLOURS[0], linewidth=1.2)
+        axes.scatter(
+            [b["confidence"] for b in filled], [b["accuracy"] for b in filled], s=sizes, color=COLOURS[0], label="as it is"
+        )
+        if temperature:
+            scaled = [b for b in temperature["bins"] if b["count"]]
+            axes.plot(
+                [b["confidence"] for b in scaled],
+                [b["accuracy"] for b in scaled],
+                color=COLOURS[1],
+                linestyle="--",
+                marker="s",
+                markersize=4,
+                linewidth=1.2,
+                label=f"with T = {temperature['temperature']}",
+            )
+        axes.set(xlim=(0, 1.02), ylim=(-0.02, 1.05), xlabel="stated probability", ylabel="share that is right")
+        axes.legend(loc="upper left")
+
+    said = "; ".join(f"{b['confidence']:.2f} stated, {b['accuracy']:.2f} right ({b['count']} images)" for b in filled[-4:])
+    return plot(
+        "reliability",
+        draw,
+        alt=f"Reliability diagram. The highest bins: {said}.",
+        caption="Each dot is a range of stated probabilities, as large as its number of images. Below the diagonal: too sure.",
+    )

@@ -1,0 +1,70 @@
+"""Section ``training``: the curves, the epoch that was kept, and the gap between training and val."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipekit.contract import Context, Figure, Section
+from pipekit.evaluation import Evaluation
+from pipekit.page.plots import COLOURS, plot
+
+PAIRS = (("loss", "val_loss", "loss"), ("accuracy", "val_accuracy", "accuracy"))
+
+
+def section(ctx: Context, evaluation: Evaluation) -> Section | None:
+    history = [epoch for epoch in evaluation.model.get("history") or [] if isinstance(epoch, Mapping)]
+    figures = [figure for pair in PAIRS for figure in _figure(history, *pair)]
+    if not figures:
+        return None
+    best = kept_epoch(evaluation.model, history)
+    words = f"{len(history)} epochs."
+    if best is not None:
+        epoch = history[best]
+        words = f"Epoch {best + 1} of {len(history)} has the best val loss ({epoch['val_loss']:.4f})."
+        if "accuracy" in epoch and "val_accuracy" in epoch:
+            gap = epoch["accuracy"] - epoch["val_accuracy"]
+            words += (
+                f" There the model gets {epoch['accuracy']:.3f} of the training images right and "
+                f"{epoch['val_accuracy']:.3f} of val: a gap of {100 * gap:.1f} points. "
+            )
+            words += (
+                "That is overfitting."
+                if gap > 0.1
+                else "It generalises."
+                if gap > -0.05
+                else ("Val is easier than the augmented training images, as is usual with strong augmentation and dropout.")
+            )
+    return Section("How it was trained", words, figures=tuple(figures))
+
+
+def kept_epoch(model: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> int | None:
+    """The place of the epoch with the least val loss."""
+    losses = [
+        (epoch["val_loss"], place) for place, epoch in enumerate(history) if isinstance(epoch.get("val_loss"), (int, float))
+    ]
+    return min(losses)[1] if losses else None
+
+
+def _figure(history: Sequence[Mapping[str, Any]], name: str, val_name: str, word: str) -> tuple[Figure, ...]:
+    series = [
+        (label, [(place + 1, epoch[key]) for place, epoch in enumerate(history) if isinstance(epoch.get(key), (int, float))])
+        for key, label in ((name, "training"), (val_name, "val"))
+    ]
+    series = [(label, points) for label, points in series if points]
+    if not series:
+        return ()
+
+    def draw(axes: Any) -> None:
+        for place, (label, points) in enumerate(series):
+            marker = "o" if len(points) < 40 else ""
+            line = "-" if place == 0 else "--"
+            axes.plot(
+                *zip(*points, strict=True), linestyle=line, color=COLOURS[place], marker=marker, markersize=3.5, label=label
+            )
+        axes.set(xlabel="epoch", ylabel=word)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend()
+
+    said = ", ".join(f"{label} from {points[0][1]:.3f} to {points[-1][1]:.3f}" for label, points in series)
+    return plot(f"training_{word}", draw, alt=f"{word.capitalize()} by epoch: {said}.", size_in=(4.8, 3.4))

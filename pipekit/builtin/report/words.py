@@ -1,0 +1,30 @@
+"""Figures in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def percent(value: float) -> str:
+    """``8 %``; a decimal below 1 % and above 99 %, where rounding would say "none" or "all"."""
+    rounded = f"{100 * value:.0f}"
+    return f"{100 * value:.1f} %" if rounded in ("0", "100") and 0 < value < 1 else f"{rounded} %"
+
+
+def estimate(found: Mapping[str, Any]) -> str:
+    """``0.958 (0.885 to 0.986)``; a dash where it is not defined."""
+    if found["value"] is None:
+        return "–"
+    if found["low"] is None:
+        return number(found["value"])
+    return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+
+
+def count(n: int, one: str, many: str = "") -> str:
+    """``1 image``, ``1,200 images``."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"

@@ -1,0 +1,65 @@
+"""What a report section is given: a model's answers on the images that it was measured on, and what was worked out from them.
+
+A report section is ``section(ctx, evaluation, params) -> Section``; ``evaluation`` is the :class:`Evaluation` below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pipekit.contract import Dataset, Failure, Sample
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's answers on one split of a dataset.
+
+    Attributes:
+        classes: the model's classes; all numbers of classes below are positions in it.
+        split: the name of the split that was measured.
+        samples: what was measured, in the order of their ids.
+        truth: ``(N,) int64``, the true class of each sample.
+        probabilities: ``(N, num_classes) float64``, rounded to six decimals as in ``predictions.csv``; rows sum to about 1.
+        metrics: what ``metrics.json`` holds.
+        traits: per sample, ``(N,) float64``: ``width_px``, ``height_px``, ``brightness`` (0..255), ``sharpness`` (variance of
+            the Laplacian). Empty where they were not measured.
+        failed: the images that could not be read.
+        model: what ``model.json`` holds.
+        dataset: the whole dataset, with its other splits.
+    """
+
+    classes: tuple[str, ...]
+    split: str
+    samples: tuple[Sample, ...]
+    truth: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    metrics: Mapping[str, Any]
+    dataset: Dataset
+    traits: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    failed: tuple[Failure, ...] = ()
+    model: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @cached_property
+    def predicted(self) -> NDArray[np.int64]:
+        """``(N,)``, the most probable class; the first of equals."""
+        return np.asarray(self.probabilities.argmax(axis=1), np.int64)
+
+    @cached_property
+    def confidence(self) -> NDArray[np.float64]:
+        """``(N,)``, the probability of the predicted class."""
+        return np.asarray(self.probabilities.max(axis=1), np.float64)
+
+    @cached_property
+    def correct(self) -> NDArray[np.bool_]:
+        """``(N,)``, where the prediction is the true class."""
+        return np.asarray(self.predicted == self.truth, np.bool_)

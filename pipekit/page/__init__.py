@@ -1,0 +1,113 @@
+"""One self-contained HTML page from sections: works from a file, without a network, on a phone, in the dark and on paper.
+
+Everything is inside: style, script, and images as data URIs. The page's content security policy forbids it to load anything
+and to run any script but its own, so that a class name with HTML in it stays a name.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from pipekit.contract import Figure, Picture, Section
+
+__all__ = ["render"]
+
+FIRST_PICTURES = 24
+"""Pictures shown before anybody asks for more, with and without a script."""
+
+
+def render(title: str, sections: Iterable[tuple[str, Section]], *, lead: str = "", footer: str = "") -> str:
+    """A whole page.
+
+    Args:
+        title: its heading.
+        sections: (anchor, section) in order; an anchor is a name such as ``confusion``, unique on the page.
+        lead: one or two sentences below the heading.
+        footer: words at the end: what made the page.
+    """
+    from markupsafe import Markup
+
+    script = _asset("page.js")
+    html: str = _template().render(
+        title=title,
+        lead=lead,
+        footer=footer,
+        style=Markup(_asset("page.css")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        sections=[_prepared(anchor, section) for anchor, section in sections],
+        first_pictures=FIRST_PICTURES,
+    )
+    return html
+
+
+def _prepared(anchor: str, section: Section) -> dict[str, Any]:
+    from markupsafe import Markup
+
+    from pipekit.page.markdown import to_html
+
+    return {
+        "anchor": anchor,
+        "title": section.title,
+        "words": Markup(to_html(section.markdown)),
+        "figures": [(figure, data_uri(figure.media_type, figure.data)) for figure in _one_of_each(section.figures)],
+        "tables": section.tables,
+        "pictures": [(picture, data_uri(_image_type(picture.data), picture.data)) for picture in section.pictures],
+        "menus": _menus(section.pictures),
+        "orders": list(dict.fromkeys(name for picture in section.pictures for name in picture.values)),
+        "html": Markup(section.html),
+    }
+
+
+def _one_of_each(figures: Sequence[Figure]) -> list[Figure]:
+    """A figure may come as SVG and as PNG under one name; the page shows the first."""
+    return list({figure.name: figure for figure in reversed(figures)}.values())[::-1]
+
+
+def _menus(pictures: Sequence[Picture]) -> Mapping[str, list[tuple[str, int]]]:
+    """For each tag its values and how many pictures have them; a tag with one value only is no choice."""
+    counts: dict[str, dict[str, int]] = {}
+    for picture in pictures:
+        for tag, value in picture.tags.items():
+            values = counts.setdefault(tag, {})
+            values[value] = values.get(value, 0) + 1
+    return {tag: sorted(values.items()) for tag, values in counts.items() if len(values) > 1}
+
+
+def data_uri(media_type: str, data: bytes) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+
+
+def _image_type(data: bytes) -> str:
+    return "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
+
+
+@cache
+def _asset(name: str) -> str:
+    return files(__name__).joinpath(name).read_text("utf-8")
+
+
+@cache
+def _template() -> Any:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["cell"] = cell_text
+    environment.tests["numeric"] = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)
+    return environment.from_string(_asset("page.html.jinja"))
+
+
+def cell_text(value: Any) -> str:
+    """A table's cell: three decimals for a float, thousands set apart for an integer, a dash for what is not defined."""
+    if value is None or value != value:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

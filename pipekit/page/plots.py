@@ -1,0 +1,88 @@
+"""Plots for reports: drawn once, kept as SVG and PNG, readable with any colour vision, in the dark, and on paper."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pipekit.contract import Figure
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Okabe and Ito's colours, which people with colour-blindness can tell apart; the clearest on white and on black first."""
+
+DASHES = ("-", "--", "-.", ":")
+"""So that lines differ in more than colour."""
+
+_INK = "#1c2128"
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "pipekit",
+    "text.parse_math": False,
+    "font.size": 10,
+    "font.family": "sans-serif",
+    "text.color": _INK,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "axes.titlecolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#8b949e",
+    "grid.alpha": 0.3,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+_THEME = (
+    "<style>svg{color:#1c2128;font-family:system-ui,-apple-system,'Segoe UI',Roboto,Arial,sans-serif}"
+    "@media (prefers-color-scheme:dark){svg{color:#e6edf3}}@media print{svg{color:#000}}</style>"
+)
+
+
+def plot(
+    name: str,
+    draw: Callable[[Any], None],
+    *,
+    alt: str,
+    caption: str = "",
+    size_in: tuple[float, float] = (5.2, 3.7),
+) -> tuple[Figure, Figure]:
+    """A plot as SVG and as PNG under one name. No state is shared with other plots or other threads' figures.
+
+    Args:
+        name: of the files, without a suffix.
+        draw: ``draw(axes)`` draws on one ``matplotlib.axes.Axes``.
+        alt: the words that stand for the plot where it can't be seen: what it shows, with its main figures.
+        caption: the words below it.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Canvas
+
+    with matplotlib.rc_context(_STYLE):
+        canvas = Canvas(figsize=size_in, layout="constrained")
+        FigureCanvasAgg(canvas)
+        draw(canvas.add_subplot())
+        svg, png = io.BytesIO(), io.BytesIO()
+        canvas.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+        canvas.savefig(png, format="png", dpi=160, facecolor="white", metadata={"Software": None})
+    return Figure(name, _themed(svg.getvalue()), alt, caption), Figure(name, png.getvalue(), alt, caption)
+
+
+def _themed(svg: bytes) -> bytes:
+    """Ink becomes the reader's own: dark on light, light on dark. Sizes in px, so that text is as large as the page's."""
+    text = svg.decode("utf-8").replace(_INK, "currentColor")
+    head = text.index(">", text.index("<svg")) + 1
+    return (text[:head] + _THEME + text[head:]).encode("utf-8")
+
+
+def shortened(names: Sequence[str], most: int = 18) -> list[str]:
+    """Class names for an axis: a long one keeps its beginning and its end."""
+    half = (most - 1) // 2
+    return [name if len(name) <= most else f"{name[:half]}…{name[-half:]}" for name in names]

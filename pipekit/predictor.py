@@ -1,0 +1,185 @@
+"""From a Model artifact to probabilities: the one place that knows how a trained model is loaded and fed.
+
+``model.keras`` takes pixels in 0..255 and gives softmax probabilities. A template whose models are not Keras files sets
+``build.load = load`` on its function, with ``load(folder) -> (uint8 images (N, H, W, C)) -> probabilities (N, classes)``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pipekit.errors import ImageError, UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pipekit.contract import ComponentLike
+
+T = TypeVar("T")
+Probabilities = Callable[["NDArray[np.uint8]"], "NDArray[np.float32]"]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A loaded classifier.
+
+    Attributes:
+        classes: the class of each column of the probabilities.
+        input_shape_hwc: the size that images are brought to.
+        info: all of ``model.json``.
+        probabilities: ``(N, H, W, C) uint8`` RGB or grey images to ``(N, num_classes) float32``.
+    """
+
+    classes: tuple[str, ...]
+    input_shape_hwc: tuple[int, int, int]
+    info: Mapping[str, Any]
+    probabilities: Probabilities = field(repr=False)
+
+    def prepare(self, image: str | Path) -> NDArray[np.uint8]:
+        """One file as the model takes it: ``input_shape_hwc``, uint8. Raises ImageError."""
+        from pipekit import images
+
+        height, width, channels = self.input_shape_hwc
+        pixels = images.read(Path(image), at_least_hw=(height, width), gray=channels == 1)
+        return images.resize(pixels, (height, width)).reshape(self.input_shape_hwc)
+
+    def stream(
+        self, items: Iterable[T], image_of: Callable[[T], str | Path], *, workers: int = 1, batch_size: int = 32
+    ) -> Iterator[tuple[T, NDArray[np.float32] | ImageError]]:
+        """Each item with its ``(num_classes,)`` probabilities, or with why its image can't be used; in the items' order.
+
+        Threads decode ahead while the model works; at most three batches are in memory, however many items there are.
+        """
+        for batch in _batches(self._decoded(items, image_of, workers, 2 * batch_size), batch_size):
+            pixels = [image for _, image in batch if not isinstance(image, ImageError)]
+            rows = iter(self._padded(pixels, batch_size) if pixels else ())
+            for item, image in batch:
+                yield item, image if isinstance(image, ImageError) else next(rows)
+
+    def _padded(self, pixels: list[NDArray[np.uint8]], batch_size: int) -> NDArray[np.float32]:
+        """Every call has the same shape: a graph is traced once, and an image's result does not hang on its neighbours."""
+        import numpy as np
+
+        batch = np.zeros((batch_size, *self.input_shape_hwc), np.uint8)
+        batch[: len(pixels)] = pixels
+        return self.probabilities(batch)[: len(pixels)]
+
+    def _decoded(
+        self, items: Iterable[T], image_of: Callable[[T], str | Path], workers: int, ahead: int
+    ) -> Iterator[tuple[T, NDArray[np.uint8] | ImageError]]:
+        def load(item: T) -> NDArray[np.uint8] | ImageError:
+            try:
+                return self.prepare(image_of(item))
+            except ImageError as error:
+                return error
+
+        pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="decode")
+        waiting: deque[tuple[T, Future[NDArray[np.uint8] | ImageError]]] = deque()
+        try:
+            for item in items:
+                waiting.append((item, pool.submit(load, item)))
+                if len(waiting) > ahead:
+                    first, image = waiting.popleft()
+                    yield first, image.result()
+            while waiting:
+                first, image = waiting.popleft()
+                yield first, image.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike]) -> Predictor:
+    """The classifier in ``folder``, where ``model.json`` and ``model.keras`` (or a template's own files) lie.
+
+    Args:
+        folder: a Model artifact's ``path``, or a run's folder.
+        component: looks a component up by kind and name: ``ctx.component`` or ``registry.get``.
+
+    Raises:
+        UserError: when it is no model, or a file of it is missing, broken or of another shape.
+    """
+    info = read_model_info(folder)
+    classes = tuple(info["classes"])
+    height, width, channels = info["input_shape_hwc"]
+    load = _template_loader(info.get("template"), component) if not (folder / "model.keras").exists() else _load_keras
+    return Predictor(classes, (height, width, channels), info, load(folder))
+
+
+def read_model_info(folder: Path) -> dict[str, Any]:
+    """``model.json``, checked for what every user of a model needs: ``classes`` and ``input_shape_hwc``."""
+    file = folder / "model.json"
+    hint = "Give the folder of a trained model: runs/<name>, or where model.keras and model.json lie."
+    try:
+        info = json.loads(file.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{folder} holds no model.json, which says what the model's classes and input size are", hint) from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} can't be read: {error}", hint) from error
+    classes, shape = (info.get("classes"), info.get("input_shape_hwc")) if isinstance(info, dict) else (None, None)
+    if not (isinstance(classes, list) and classes and all(isinstance(name, str) for name in classes)):
+        raise UserError(f"{file}: 'classes' must be a list of names, got {classes!r}", hint)
+    if not (isinstance(shape, list) and len(shape) == 3 and all(isinstance(n, int) and n > 0 for n in shape)):
+        raise UserError(f"{file}: 'input_shape_hwc' must be three whole numbers, got {shape!r}", hint)
+    return dict(info)
+
+
+def _load_keras(folder: Path) -> Probabilities:
+    """A Keras model as a function; its input size and number of outputs are held against ``model.json``."""
+    import numpy as np
+
+    from pipekit.backend import load_keras
+
+    file = folder / "model.keras"
+    try:
+        model: Any = load_keras().saving.load_model(file, compile=False)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"{file} can't be loaded: {reason}", "The file is broken or needs another Keras; train it again."
+        ) from error
+    info = read_model_info(folder)
+    expected = (tuple(info["input_shape_hwc"]), len(info["classes"]))
+    found = (tuple(model.input_shape[1:]), int(model.output_shape[-1]))
+    if found != expected:
+        raise UserError(
+            f"{file} takes images of {found[0]} and knows {found[1]} classes, "
+            f"but model.json beside it says {expected[0]} and {expected[1]}",
+            "The two files belong to different models; train again, or copy both from one run.",
+        )
+
+    def probabilities(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.asarray(model.predict_on_batch(batch.astype(np.float32)), np.float32)
+
+    return probabilities
+
+
+def _template_loader(template: Any, component: Callable[[str, str], ComponentLike]) -> Callable[[Path], Probabilities]:
+    if not isinstance(template, str):
+        raise UserError(
+            "there is no model.keras, and model.json names no template that could load the model", "Train it again."
+        )
+    load = getattr(component("model", template).load(), "load", None)
+    if load is None:
+        raise UserError(
+            f"there is no model.keras, and the template {template!r} can't load anything else",
+            "The model's folder is incomplete; train it again.",
+        )
+    return load  # type: ignore[no-any-return]
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    batch: list[T] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
