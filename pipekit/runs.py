@@ -202,6 +202,29 @@ def _build(folder: Path, found: Mapping[str, Any], made: Sequence[tuple[str, str
                 _put(source, folder / below if top else place / below)
 
 
+def take_out(artifact: Artifact, folder: Path) -> None:
+    """Copy an artifact into a folder that does not exist yet, whole or not at all; a dataset as class folders.
+
+    Raises:
+        UserError: the folder exists, or can't be written.
+    """
+    if folder.exists():
+        raise UserError(f"{folder} exists already", "Choose another folder, or remove that one first.")
+    scratch = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(artifact, Dataset):
+            _show_dataset(scratch, artifact, is_import=False)
+            (scratch / OUTPUT_MARK).touch()
+        else:
+            shutil.copytree(artifact.path, scratch, ignore=shutil.ignore_patterns("manifest.json"))
+        scratch.rename(folder)
+    except OSError as error:
+        raise UserError(f"can't write {folder}: {error.strerror}", "Is there room, and may you write there?") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
 def _put(source: Path, place: Path, copied_bytes: int = COPIED_BYTES) -> None:
     """A copy, or a hard link where the file is large and the disk allows it."""
     place.parent.mkdir(parents=True, exist_ok=True)

@@ -59,6 +59,41 @@ def plugins(
             ui.say(f"\n{record.name}: {record.reason}", ui.WARN if record.status == "broken" else ui.DIM)
 
 
+@app.command()
+def check(
+    what: Annotated[
+        str, typer.Argument(metavar="PATH_OR_NAME", help="A plugin's file or module, or the name of an installed one")
+    ],
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the promises that are kept, too")] = False,
+) -> None:
+    """Try everything that a plugin brings against what its kind promises.
+
+    The checks are those of pipekit.testing and of pipekit's own tests. A component whose parameters have no defaults is looked
+    at but not run.
+    """
+    from pipekit import ui
+    from pipekit.promises import examine_plugin
+
+    record, verdicts = examine_plugin(what)
+    rows, broken = [], 0
+    for verdict in verdicts:
+        broken += bool(verdict.problem)
+        word, style = (
+            ("broken", ui.BAD) if verdict.problem else ("not tried", ui.WARN) if verdict.untried else ("kept", ui.GOOD)
+        )
+        if verbose or verdict.problem or verdict.untried:
+            why = verdict.problem or verdict.untried
+            rows.append((f"{verdict.kind} {verdict.name}", verdict.promise, ui.coloured(word, style), why))
+    if rows:
+        ui.table(("component", "promise", "", "why"), rows)
+        ui.say()
+    components = ui.plural(len(record.components), "component")
+    if broken:
+        ui.say(f"Plugin {record.name!r}: {components}, {ui.plural(broken, 'broken promise')}.", ui.BAD)
+        raise typer.Exit(1)
+    ui.say(f"Plugin {record.name!r}: {components}, all promises kept.", ui.GOOD)
+
+
 def brings(record: PluginRecord) -> str:
     """``3 ops, 1 model``."""
     from collections import Counter

@@ -11,6 +11,7 @@ import typer
 from pipekit.cli import complete
 
 if TYPE_CHECKING:
+    from pipekit.engine import Outcome
     from pipekit.pipeline import Plan
     from pipekit.ui.progress import RunDisplay
 
@@ -73,7 +74,7 @@ def run(
         plan = load_plan(file / "pipeline.toml" if file.is_dir() else file, overrides=overrides, plugins=tuple(plugin or ()))
         if dry_run:
             return show_forecast(plan, display, as_json, until or only, tuple(again or ()))
-        return run_plan(plan, display, until=until, only=only, again=tuple(again or ()))
+        return run_plan(plan, display, until=until, only=only, again=tuple(again or ()))[0]
 
 
 class reporting:  # noqa: N801 (reads as a phrase: with reporting(display))
@@ -94,19 +95,18 @@ class reporting:  # noqa: N801 (reads as a phrase: with reporting(display))
             self.display("error", message=failure.message, where=failure.where, hint=failure.hint, problems=listed)
 
 
-def run_plan(plan: Plan, display: RunDisplay, **choice: Any) -> int:
-    """Run a checked plan under a display; Ctrl-C is answered in words."""
+def run_plan(plan: Plan, display: RunDisplay, **choice: Any) -> tuple[int, Outcome | None]:
+    """Run a checked plan under a display; Ctrl-C is answered in words. Returns the exit code and what was made."""
     from pipekit import ui
     from pipekit.engine import run as run_stages
     from pipekit.errors import EXIT_INTERRUPTED
 
     try:
         with display:
-            run_stages(plan, display, **choice)
+            return 0, run_stages(plan, display, **choice)
     except KeyboardInterrupt:
         ui.note(f"Stopped. {RESUME}")
-        return EXIT_INTERRUPTED
-    return 0
+        return EXIT_INTERRUPTED, None
 
 
 def show_forecast(plan: Plan, display: RunDisplay, as_json: bool, until: str | None, again: tuple[str, ...]) -> int:

@@ -172,7 +172,7 @@ class PlainDisplay(RunDisplay):
     def on_run_started(self, name: str = "", file: str | Path = "", stages: Sequence[Any] = (), **_: Any) -> None:
         super().on_run_started(name, file, stages)
         self.name = name
-        self.line(f"{name}: {plural(len(stages), 'stage')}" + (f"  ({file})" if file else ""))
+        self.line(f"{name}: {plural(len(stages), 'stage')}" + (f"  ({shown_path(Path(file))})" if file else ""))
 
     def on_stage_started(self, stage: str, use: str = "", **_: Any) -> None:
         super().on_stage_started(stage, use)
@@ -216,7 +216,8 @@ class PlainDisplay(RunDisplay):
         if headline:
             say(headline, NAME)
         if run_dir:
-            say(f"{self.name + ': ' if self.name else ''}{duration(seconds)}.  {shown_path(Path(run_dir))}")
+            found = result_path(Path(run_dir))
+            say(f"Results: {found}  ({duration(seconds)})" if found else f"Done in {duration(seconds)}.")
 
     def line(self, text: str, lead: str = "", style: str = "") -> None:
         console().print(Text.assemble((lead, style), text), soft_wrap=True)
@@ -354,13 +355,16 @@ def state_mark(state: str, out: Console) -> Text:
     return Text(mark if out.encoding.lower().startswith("utf") else plain, style)
 
 
-def shown_path(run_dir: Path) -> str:
-    """The report where there is one, else the folder; relative to here where that is shorter."""
+def result_path(run_dir: Path) -> str:
+    """The report where there is one, else the folder; "" where the run shows nothing."""
     report = run_dir / "report.html"
-    path = report if report.is_file() else run_dir
-    with contextlib.suppress(ValueError, OSError):
-        path = path.resolve().relative_to(Path.cwd().resolve())
-    return str(path)
+    return shown_path(report if report.is_file() else run_dir) if run_dir.is_dir() else ""
+
+
+def shown_path(path: Path) -> str:
+    """A path as a person here would write it."""
+    below = os.path.relpath(path)
+    return str(path) if below.startswith("..") else below
 
 
 def _example(example: Any) -> str:
