@@ -5,7 +5,8 @@ The author of a format writes ``read`` or ``write``; here it becomes a stage tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -16,6 +17,7 @@ from pipekit.contract import (
     Artifact,
     Context,
     Dataset,
+    Failure,
     Files,
     InputPath,
     Params,
@@ -71,11 +73,15 @@ def import_stage(importer: Component) -> Any:
         **fields,
     )
 
+    writes = "out_dir" in inspect.signature(reader.read).parameters
+
     def run(ctx: Context, params: Any) -> Dataset:
-        samples = ctx.track(reader.read(Path(params.path), params), label="listing", unit="images")
-        if params.verify != "none":
+        failed: list[Failure] = []
+        found = reader.read(Path(params.path), params, ctx.out_dir) if writes else reader.read(Path(params.path), params)
+        samples = _sort_out(ctx.track(found, label="listing", unit="images"), failed)
+        if params.verify != "none" and not writes:  # what it writes itself, it vouches for
             samples = ctx.map(verify, samples, VerifyParams(verify=params.verify), label="verifying")
-        made = ctx.dataset(samples)
+        made = ctx.dataset(samples, _drained(failed))
         if not len(made):
             count = made.meta["num_failed"]
             raise UserError(
@@ -86,6 +92,19 @@ def import_stage(importer: Component) -> Any:
 
     run.__doc__ = importer.summary
     return _stage(run, StageContract((), params_type, Dataset, False, importer.libraries, seeded=False))
+
+
+def _sort_out(found: Iterable[Sample | Failure], failed: list[Failure]) -> Iterator[Sample]:
+    for item in found:
+        if isinstance(item, Failure):
+            failed.append(item)
+        else:
+            yield item
+
+
+def _drained(failed: list[Failure]) -> Iterator[Failure]:
+    """The list as it is when it is asked for: after the last sample."""
+    yield from failed
 
 
 def export_stage(exporter: Component) -> Any:
