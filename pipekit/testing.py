@@ -108,7 +108,7 @@ def check_component(
 
     registry = registry or _registry()
     found = _component(registry, kind, component)
-    broken = [verdict for verdict in examine(registry, found, params, **samples) if verdict.problem]
+    broken = [verdict for verdict in examine(registry, found, params or {}, **samples) if verdict.problem]
     if broken:
         lines = [f"  {verdict.promise}\n    but: {verdict.problem}" for verdict in broken]
         raise AssertionError("\n".join([f"{kind} {found.name!r} breaks {len(broken)} of its promises:", *lines]))

@@ -61,9 +61,7 @@ def plugins(
 
 @app.command()
 def check(
-    what: Annotated[
-        str, typer.Argument(metavar="PATH_OR_NAME", help="A plugin's file or module, or the name of an installed one")
-    ],
+    what: Annotated[str, typer.Argument(metavar="PATH_OR_NAME", help="A plugin's file or module, or an installed one")],
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the promises that are kept, too")] = False,
 ) -> None:
     """Try everything that a plugin brings against what its kind promises.
@@ -71,27 +69,35 @@ def check(
     The checks are those of pipekit.testing and of pipekit's own tests. A component whose parameters have no defaults is looked
     at but not run.
     """
+    from itertools import groupby
+
     from pipekit import ui
     from pipekit.promises import examine_plugin
 
     record, verdicts = examine_plugin(what)
-    rows, broken = [], 0
-    for verdict in verdicts:
-        broken += bool(verdict.problem)
-        word, style = (
-            ("broken", ui.BAD) if verdict.problem else ("not tried", ui.WARN) if verdict.untried else ("kept", ui.GOOD)
-        )
-        if verbose or verdict.problem or verdict.untried:
-            why = verdict.problem or verdict.untried
-            rows.append((f"{verdict.kind} {verdict.name}", verdict.promise, ui.coloured(word, style), why))
-    if rows:
-        ui.table(("component", "promise", "", "why"), rows)
-        ui.say()
+    broken = untried = 0
+    for (kind, name), group in groupby(verdicts, key=lambda verdict: (verdict.kind, verdict.name)):
+        found = list(group)
+        problems = [verdict for verdict in found if verdict.problem]
+        waiting = [verdict for verdict in found if verdict.untried]
+        broken, untried = broken + len(problems), untried + len(waiting)
+        ui.say(f"{kind} {name}", ui.NAME)
+        if verbose:
+            for verdict in found:
+                if not verdict.problem and not verdict.untried:
+                    ui.say(f"  kept    {verdict.promise}", ui.DIM)
+        if waiting:
+            ui.say(f"  not run {waiting[0].untried}", ui.WARN)
+        for verdict in problems:
+            ui.say(f"  broken  {verdict.promise}", ui.BAD)
+            ui.say(f"          {verdict.problem}")
+    ui.say()
     components = ui.plural(len(record.components), "component")
     if broken:
         ui.say(f"Plugin {record.name!r}: {components}, {ui.plural(broken, 'broken promise')}.", ui.BAD)
         raise typer.Exit(1)
-    ui.say(f"Plugin {record.name!r}: {components}, all promises kept.", ui.GOOD)
+    rest = f"; {ui.plural(untried, 'promise')} could not be tried" if untried else ""
+    ui.say(f"Plugin {record.name!r}: {components}, no promise broken{rest}.", ui.GOOD)
 
 
 def brings(record: PluginRecord) -> str:

@@ -6,7 +6,7 @@ and a stranger's plugin are held to the same.
 """
 
 from pipekit.promises import formats, general, models, pictures, running, stages  # each adds its promises
-from pipekit.promises.core import Subject, Verdict, examine, required_parameters
+from pipekit.promises.core import Subject, Verdict, examine, examine_plugin, required_parameters
 from pipekit.promises.examples import write_tiny_dataset
 from pipekit.promises.general import HEAVY, heavy_imports
 
@@ -15,6 +15,7 @@ __all__ = [
     "Subject",
     "Verdict",
     "examine",
+    "examine_plugin",
     "formats",
     "general",
     "heavy_imports",

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from pipekit.component import Component, describe, first_line
 from pipekit.contract import Params
-from pipekit.errors import PipekitError
+from pipekit.errors import PipekitError, UserError
 
 if TYPE_CHECKING:
-    from pipekit.registry import Registry
+    from pipekit.registry import PluginRecord, Registry
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,18 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One promise of one component: kept where ``problem`` is empty."""
+    """One promise of one component: kept where ``problem`` and ``untried`` are empty.
+
+    Attributes:
+        problem: what breaks it.
+        untried: why it was not tried.
+    """
 
     kind: str
     name: str
     promise: str
     problem: str = ""
+    untried: str = ""
 
 
 Check = Callable[[Subject], str]
@@ -63,30 +69,59 @@ def examine(
     """Try a component against all that its kind promises.
 
     Args:
-        values: its parameters; the defaults where left out.
+        values: its parameters. Left out, the defaults; where a parameter has none, the component is not run.
         samples: what to try it on, see :class:`Subject`.
     """
 
-    def verdict(promise: str, problem: str = "") -> Verdict:
-        return Verdict(component.kind, component.name, promise, problem)
+    def verdict(promise: str, problem: str = "", untried: str = "") -> Verdict:
+        return Verdict(component.kind, component.name, promise, problem, untried)
 
+    loads = "it loads, and the parameters are right"
     try:
-        params = registry.check(component.params_type(), values or {})
-    except PipekitError as error:
-        yield verdict("it loads, and the parameters are right", str(error))
-        return
+        missing = required_parameters(component) if values is None else []
+        params = Params() if missing else registry.check(component.params_type(), values or {})
     except Exception as error:
-        yield verdict("it loads, and the parameters are right", in_short(error))
+        yield verdict(loads, in_short(error))
         return
-    yield verdict("it loads, and the parameters are right")
+    yield verdict(loads)
     subject = Subject(registry, component, params, {"values": dict(values or {}), **samples})
     for kinds, promise, check in PROMISES:
-        if not kinds or component.kind in kinds:
-            try:
-                problem = check(subject)
-            except Exception as error:
-                problem = in_short(error)
-            yield verdict(promise, problem)
+        if kinds and component.kind not in kinds:
+            continue
+        if kinds and missing:
+            yield verdict(promise, untried=f"{missing[0]!r} has no default; try it in a test of your own")
+            continue
+        try:
+            problem = check(subject)
+        except Exception as error:
+            problem = in_short(error)
+        yield verdict(promise, problem)
+
+
+def examine_plugin(what: str) -> tuple[PluginRecord, Iterator[Verdict]]:
+    """Everything that a plugin brings, with default parameters.
+
+    Args:
+        what: a file or module, or the name of an installed plugin or distribution.
+
+    Raises:
+        UserError: there is no such plugin, or it could not be loaded.
+    """
+    from pipekit.registry import load_registry
+
+    registry = load_registry()
+    record = _named(registry, what)
+    if record is None:
+        registry = load_registry((what,))
+        record = registry.plugins[-1]
+    if record.status != "ok":
+        raise UserError(f"plugin {record.name!r} is {record.status}: {record.reason}", "All plugins: pipekit plugins")
+    found = [registry.get(kind, name) for kind, name in record.components if not name.endswith(".*")]
+    return record, (verdict for component in found for verdict in examine(registry, component))
+
+
+def _named(registry: Registry, what: str) -> PluginRecord | None:
+    return next((record for record in registry.plugins if what in (record.name, record.source.partition(" ")[0])), None)
 
 
 def required_parameters(component: Component) -> list[str]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import typing
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from pipekit.component import first_line
@@ -80,27 +81,30 @@ def _is_light(subject: Subject) -> str:
     """importing it loads no heavy library"""
     target = subject.component.target
     module = target.partition(":")[0] if isinstance(target, str) else getattr(target, "__module__", "")
-    if not module or importlib.util.find_spec(module) is None:  # a plugin that is one file, or a test
+    loaded = sys.modules.get(module)
+    if loaded is not None and module.startswith("pipekit_plugin_"):  # a plugin that is one file
+        module = getattr(loaded, "__file__", "") or ""
+    elif not module or importlib.util.find_spec(module) is None:
         return ""
     heavy = (heavy_imports([module]) if module not in _known else _known)[module]
-    return f"{module} imports {', '.join(heavy)}; import it in the function that uses it" if heavy else ""
+    return f"{Path(module).name} imports {', '.join(heavy)}; import it in the function that uses it" if heavy else ""
 
 
 _known: dict[str, list[str]] = {}
 
 
 def heavy_imports(modules: Iterable[str]) -> dict[str, list[str]]:
-    """Which of :data:`HEAVY` each module loads when imported, tried one after the other in one fresh interpreter.
+    """Which of :data:`HEAVY` each module (or file) loads when imported, tried one after the other in one fresh interpreter.
 
     What it finds is remembered for the promise: ask for many modules at once where many components are examined.
     """
     script = (
-        "import contextlib, importlib, json, sys\n"
+        "import contextlib, importlib, json, runpy, sys\n"
         "names, heavy = json.loads(sys.argv[1]), json.loads(sys.argv[2])\n"
         "seen, found = set(sys.modules), {}\n"
         "for name in names:\n"
         "    with contextlib.suppress(Exception):\n"  # that it can be imported at all is a promise of its own
-        "        importlib.import_module(name)\n"
+        "        runpy.run_path(name) if name.endswith('.py') else importlib.import_module(name)\n"
         "    new = [library for library in heavy if library in sys.modules and library not in seen]\n"
         "    found[name] = new\n"
         "    seen.update(sys.modules)\n"

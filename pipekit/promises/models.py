@@ -12,9 +12,11 @@ def _model_predicts(subject: Subject) -> str:
     """it takes images in 0..255 and gives probabilities that sum to 1, and says the same after saving and loading"""
     import tempfile
 
-    import keras
     import numpy as np
 
+    from pipekit.backend import load_keras
+
+    keras = load_keras()
     shape = tuple(subject.samples.get("input_shape_hwc", (64, 64, 3)))
     keras.utils.set_random_seed(5)
     model = subject.found(shape, 3, subject.params)

@@ -1,0 +1,231 @@
+"""The documents can't lie: examples are run, links lead somewhere, every hook, command and dependency is there.
+
+A fenced block is checked by its language. What stands in a comment above it says more:
+
+``<!-- files of: a.md -->``     the files of that page are there too
+``<!-- file: my_ops.py -->``   the block is that file, for the ``<!-- run -->`` blocks of the same page
+``<!-- pipeline -->``          a whole pipeline file: it must be right, with the page's files beside it
+``<!-- run -->``               a shell block that is run, in a folder with the page's files
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from pipekit import hookspecs
+from pipekit.cli import COMMANDS, commands
+from pipekit.pipeline import load_plan
+from pipekit.promises import write_tiny_dataset
+from pipekit.registry import load_registry
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: where it is, its language, the comment above it and its text."""
+
+    page: Path
+    line: int
+    language: str
+    note: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def pages() -> list[Path]:
+    written = [page for page in DOCS.rglob("*.md") if "_generated" not in page.parts]
+    readmes = [*ROOT.glob("plugins/*/README.md"), *ROOT.glob("sample_data/*/README.md")]
+    return sorted([*written, *readmes, ROOT / "README.md", ROOT / "CHANGELOG.md"])
+
+
+FENCE = re.compile(r"(?:<!-- (?P<note>[^>]*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks_of(page: Path) -> Iterator[Block]:
+    source = page.read_text("utf-8")
+    for found in FENCE.finditer(source):
+        line = source.count("\n", 0, found.start("text"))
+        yield Block(page, line, found["language"], found["note"] or "", found["text"])
+
+
+BLOCKS = [block for page in pages() for block in blocks_of(page)]
+
+
+def blocks(language: str, note: str | None = None) -> list[Block]:
+    return [block for block in BLOCKS if block.language == language and (note is None or block.note.startswith(note))]
+
+
+@pytest.mark.parametrize("block", blocks("python"), ids=str)
+def test_python_is_python(block: Block) -> None:
+    compile(block.text, str(block), "exec")
+
+
+@pytest.mark.parametrize("block", blocks("toml"), ids=str)
+def test_toml_is_toml(block: Block) -> None:
+    assert tomllib.loads(block.text)
+
+
+def folder_of(page: Path, folder: Path) -> Path:
+    """A folder with the page's files and images."""
+    for other in re.findall(r"<!-- files of: (\S+) -->", page.read_text("utf-8")):
+        folder_of(page.parent / other, folder)
+    for block in blocks_of(page):
+        if block.note.startswith("file: "):
+            file = folder / block.note.removeprefix("file: ")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(block.text, encoding="utf-8")
+    write_tiny_dataset(folder / "images")
+    return folder
+
+
+@pytest.mark.parametrize("block", [*blocks("toml", "pipeline"), *blocks("toml", "file: ")], ids=str)
+def test_a_pipeline_is_right(block: Block, tmp_path: Path) -> None:
+    table = tomllib.loads(block.text)
+    if "stages" in table:
+        plan = load_plan(table=table, base_dir=folder_of(block.page, tmp_path))
+        assert [stage.name for stage in plan.stages]
+
+
+@pytest.mark.parametrize("page", sorted({block.page for block in blocks("bash", "run")}), ids=lambda page: page.stem)
+def test_commands_run(page: Path, tmp_path: Path) -> None:
+    folder = folder_of(page, tmp_path)
+    bin_dir = Path(sys.executable).parent
+    for block in blocks_of(page):
+        if block.language == "bash" and block.note.startswith("run"):
+            script = f'set -e\nPATH="{bin_dir}:$PATH"\n{block.text}'
+            done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+
+
+# --- commands ------------------------------------------------------------------------------------------------------------
+
+
+def command_lines() -> list[tuple[str, str]]:
+    """Every line that begins with ``pipekit``, in blocks and in running text."""
+    found = []
+    for block in blocks("bash"):
+        for line in block.text.replace("\\\n", " ").splitlines():
+            if line.strip().startswith("pipekit"):
+                found.append((str(block), line.strip().partition("  #")[0]))
+    for page in pages():
+        for line in re.findall(r"`(pipekit [^`\n]+)`", page.read_text("utf-8")):
+            found.append((str(page.relative_to(ROOT)), line))
+    return found
+
+
+@cache
+def help_of(*words: str) -> str:
+    done = subprocess.run([sys.executable, "-m", "pipekit", *words, "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(("where", "line"), sorted(set(command_lines())))
+def test_a_command_and_its_options_exist(where: str, line: str) -> None:
+    words = shlex.split(line.partition("|")[0].partition(">")[0])[1:]
+    if words[0].startswith("-"):
+        assert words[0] in help_of()
+        return
+    if words[0].isupper():
+        return
+    assert words[0] in commands(), f"{where}: there is no command {words[0]!r}"
+    shown = help_of(*words[:1]) if words[0] != "stage" or len(words) < 2 or words[1].isupper() else help_of(*words[:2])
+    if len(words) > 1 and re.search(rf"^\W*{re.escape(words[1])}\b", shown.partition("Commands")[2], re.MULTILINE):
+        shown += help_of(*words[:2])
+    for option in (word.partition("=")[0] for word in words if word.startswith("--")):
+        assert option in shown, f"{where}: {words[0]} has no option {option}"
+
+
+def test_every_command_is_in_the_readme() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert [name for section in COMMANDS.values() for name in section if f"pipekit {name}" not in text] == []
+
+
+# --- hooks, dependencies, components -------------------------------------------------------------------------------------
+
+
+def hooks() -> list[str]:
+    return [name for name, found in vars(hookspecs).items() if hasattr(found, "pipekit_spec")]
+
+
+@pytest.mark.parametrize("name", hooks())
+def test_every_hook_has_a_heading_with_its_arguments(name: str) -> None:
+    arguments = ", ".join(inspect.signature(getattr(hookspecs, name)).parameters)
+    assert f"\n### {name}({arguments})\n" in (DOCS / "plugins" / "reference.md").read_text("utf-8")
+
+
+def test_no_heading_names_a_hook_that_is_gone() -> None:
+    headings = re.findall(r"^### (\w+)\(", (DOCS / "plugins" / "reference.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(headings) == sorted(hooks())
+
+
+def test_every_dependency_has_a_line() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    asked = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    names = {re.match(r"[\w.-]+", line)[0] for line in asked}  # type: ignore[index]
+    listed = set(re.findall(r"^\| `([\w.-]+)` \|", (DOCS / "dependencies.md").read_text("utf-8"), re.MULTILINE))
+    assert names == listed
+
+
+@pytest.mark.parametrize("stage", [component.name for component in load_registry(installed=False).components("stage")])
+def test_every_stage_of_its_own_has_a_page(stage: str) -> None:
+    """Formats have theirs in one page: they are documented where people look for formats."""
+    if not stage.startswith(("import.", "export.")):
+        assert (DOCS / "stages" / f"{stage}.md").exists()
+
+
+# --- links ---------------------------------------------------------------------------------------------------------------
+
+LINK = re.compile(r"\[[^\]\n]*\]\((?!https?:|mailto:)([^)\s]+)\)")
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    prose = FENCE.sub("", page.read_text("utf-8"))
+    assert [link for link in LINK.findall(prose) if is_lost(page, link)] == []
+
+
+def is_lost(page: Path, link: str) -> bool:
+    path, _, anchor = link.partition("#")
+    target = (page.parent / path).resolve() if path else page
+    if "_generated" in target.parts:
+        return False
+    return not target.exists() or bool(anchor and target.suffix == ".md" and anchor not in anchors(target))
+
+
+@cache
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and MyST make them."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if DOCS in page.parents], ids=lambda page: page.stem)
+def test_every_page_is_reached(page: Path) -> None:
+    """From a table of contents, or by a link from another page."""
+    name = page.relative_to(DOCS).with_suffix("").as_posix()
+    if name == "index":
+        return
+    for other in pages():
+        if other != page:
+            text = other.read_text("utf-8")
+            reached = {(other.parent / link.partition("#")[0]).resolve() for link in LINK.findall(text)}
+            entries = {(other.parent / f"{line.strip()}.md").resolve() for line in text.splitlines() if line.strip()}
+            if page in reached | entries:
+                return
+    pytest.fail(f"nothing leads to {name}")
