@@ -24,6 +24,11 @@ def register_stages(register: Register) -> None:
 @hookimpl
 def register_importers(register: Register) -> None:
     register("folders", "pipekit.builtin.importers.folders", summary="A folder per class, or train/val/test folders of them")
+    register("names", "pipekit.builtin.importers.names", summary="Image files with the class in their name: dog_1.jpg")
+    register("csv", "pipekit.builtin.importers.csv", summary="A CSV or TSV file with one image a row")
+    register("metadata", "pipekit.builtin.importers.metadata", summary="Hugging Face imagefolder: metadata.csv or .jsonl")
+    register("parquet", "pipekit.builtin.importers.parquet", summary="Parquet files with one image a row, as bytes or path")
+    register("idx", "pipekit.builtin.importers.idx", summary="IDX files of the MNIST family, gzipped or not")
 
 
 @hookimpl
@@ -100,6 +105,7 @@ def register_recipes(register: Register) -> None:
 @hookimpl
 def register_models(register: Register) -> None:
     register("simple_cnn", "pipekit.builtin.models.simple_cnn:build", summary="Convolution blocks, a dense layer, dropout")
+    register("hog_svm", "pipekit.builtin.models.hog_svm:build", summary="The classic baseline: gradient histograms, linear SVM")
 
 
 @hookimpl
