@@ -1,0 +1,124 @@
+"""IDX files, gzipped or not: MNIST and its family. http://yann.lecun.com/exdb/mnist/ describes the format."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, cast
+
+from pipekit.builtin.importers.files import split_of
+from pipekit.contract import Failure, Sample
+from pipekit.errors import UserError
+from pipekit.params import Params, param
+
+UINT8 = 0x08
+
+FASHION = ("T-shirt_top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle_boot")
+"""https://github.com/zalandoresearch/fashion-mnist#labels ("T-shirt/top" without the slash, which would be a folder)."""
+
+DIGITS = tuple("0123456789")
+
+CLASSES = {"digits": DIGITS, "fashion": FASHION}
+
+
+class IdxParams(Params):
+    classes: list[str] | Literal["auto", "digits", "fashion"] = param(
+        "auto", "The class names in the order of their numbers; auto: fashion where the path says so, else the numbers"
+    )
+
+
+def sniff(path: Path) -> str:
+    """Which pairs of images and labels there are, or ""."""
+    pairs = _pairs(path)
+    return f"IDX files: {', '.join(images.name for images, _ in pairs)}" if pairs else ""
+
+
+def read(path: Path, params: IdxParams, out_dir: Path) -> Iterator[Sample | Failure]:
+    """One sample per image, written to ``out_dir`` as PNG; ``train-…`` and ``t10k-…`` become the splits train and test.
+
+    Raises:
+        UserError: no pair of files, or one is damaged, too short, or has other numbers of images and labels.
+    """
+    from pipekit import images
+
+    pairs = _pairs(path)
+    if not pairs:
+        raise UserError(
+            f"no pair of IDX files in {path}", "Expected names like train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz"
+        )
+    names = _class_names(path, params)
+    for image_file, label_file in pairs:
+        stem = image_file.name.partition("-images")[0].partition(".images")[0]
+        split = {"t10k": "test"}.get(stem, split_of(stem))
+        with _open(image_file) as pictures, _open(label_file) as labels:
+            count, height, width = _header(pictures, image_file, 3)
+            (num_labels,) = _header(labels, label_file, 1)
+            if count != num_labels:
+                raise UserError(f"{image_file} has {count} images, {label_file.name} has {num_labels} labels")
+            for number in range(count):
+                pixels = _take(pictures, height * width, image_file)
+                value = _take(labels, 1, label_file)[0]
+                identity = f"{stem}/{number:06}"
+                if names and value >= len(names):
+                    yield Failure(identity, f"label {value}, and there are {len(names)} class names")
+                    continue
+                data = images.encode(_gray(pixels, height, width), "png")
+                place = out_dir / "images" / stem / f"{number // 1000:03}" / f"{number:06}.png"
+                if number % 1000 == 0:
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(data)
+                label = names[value] if names else str(value)
+                yield Sample(identity, str(place), hashlib.sha256(data).hexdigest(), label, split)
+
+
+def _gray(pixels: bytes, height: int, width: int) -> Any:
+    import numpy as np
+
+    return np.frombuffer(pixels, np.uint8).reshape(height, width, 1)
+
+
+def _pairs(path: Path) -> list[tuple[Path, Path]]:
+    """(images, labels) files of a folder, or of the folder that an images file lies in."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
+    found: dict[str, tuple[Path, Path]] = {}
+    for file in files:
+        for images, labels in (("-images-idx3-ubyte", "-labels-idx1-ubyte"), ("-images.idx3-ubyte", "-labels.idx1-ubyte")):
+            stem, mark, suffix = file.name.partition(images)
+            if mark and suffix in ("", ".gz"):
+                others = [file.with_name(stem + labels + end) for end in (suffix, ".gz", "")]
+                other = next((other for other in others if other.is_file()), None)
+                if other:
+                    found.setdefault(stem, (file, other))
+    return [found[stem] for stem in sorted(found)]
+
+
+def _class_names(path: Path, params: IdxParams) -> tuple[str, ...]:
+    if params.classes == "auto":
+        return FASHION if "fashion" in str(path).lower() else ()
+    return CLASSES[params.classes] if isinstance(params.classes, str) else tuple(params.classes)
+
+
+def _open(path: Path) -> BinaryIO:
+    return cast("BinaryIO", gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+
+
+def _header(file: BinaryIO, path: Path, dimensions: int) -> tuple[int, ...]:
+    zero, kind, found = struct.unpack(">HBB", _take(file, 4, path))
+    if zero != 0 or kind != UINT8 or found != dimensions:
+        raise UserError(
+            f"{path} is no IDX file of {dimensions} dimension(s) of bytes: it begins with {zero:04x} {kind:02x} {found:02x}"
+        )
+    return struct.unpack(f">{dimensions}I", _take(file, 4 * dimensions, path))
+
+
+def _take(file: BinaryIO, count: int, path: Path) -> bytes:
+    try:
+        data = file.read(count)
+    except (OSError, EOFError) as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+    if len(data) != count:
+        raise UserError(f"{path} ends too early", "Fetch it again.")
+    return data

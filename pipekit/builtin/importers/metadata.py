@@ -1,0 +1,90 @@
+"""A folder in Hugging Face's ``imagefolder`` form: images with a ``metadata.csv`` or ``metadata.jsonl`` beside them.
+
+The table may lie at the top or in each split's folder; its column ``file_name`` is relative to it.
+https://huggingface.co/docs/datasets/image_dataset
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipekit.builtin.importers import csv
+from pipekit.builtin.importers.files import split_of, subfolders
+from pipekit.builtin.importers.tables import TableParams, find_columns
+from pipekit.contract import Failure, Sample
+from pipekit.errors import UserError
+
+NAMES = ("metadata.csv", "metadata.jsonl")
+
+
+def sniff(path: Path) -> str:
+    """Where the metadata lies, or ""."""
+    found = _tables(path)
+    return ", ".join(table.relative_to(path).as_posix() for table in found) if found else ""
+
+
+def read(path: Path, params: TableParams) -> Iterator[Sample | Failure]:
+    """One sample per row; the id is the image's path below ``path``. Where there is no class column the folder that the
+    image lies in is the class; where there is no split column, a top folder called train, val or test is the split.
+
+    Raises:
+        UserError: there is no metadata file, or it can't be read.
+    """
+    tables = _tables(path)
+    if not tables:
+        raise UserError(f"no metadata.csv or metadata.jsonl in {path} or its folders")
+    for table in tables:
+        for sample in _rows(table, params):
+            if isinstance(sample, Failure):
+                yield sample
+                continue
+            below = table.parent.relative_to(path).as_posix()
+            identity = sample.id if below == "." else f"{below}/{sample.id}"
+            folders = identity.split("/")[:-1]
+            split = sample.split or (split_of(folders[0]) if folders else "")
+            inner = folders[1:] if folders and split_of(folders[0]) else folders
+            label = sample.label or (inner[-1] if inner and params.labels and not params.label else None)
+            yield replace(sample, id=identity, split=split, label=label)
+
+
+def _tables(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return []
+    folders = [path, *(path / name for name in subfolders(path))]
+    return [folder / name for folder in folders for name in NAMES if (folder / name).is_file()]
+
+
+def _rows(table: Path, params: TableParams) -> Iterator[Sample | Failure]:
+    if table.suffix == ".csv":
+        yield from csv.read(
+            table, csv.CsvParams(image=params.image, label=params.label, split=params.split, labels=params.labels)
+        )
+        return
+    columns = None
+    for number, row in enumerate(_lines(table), start=1):
+        if isinstance(row, str):
+            yield Failure(f"{table.name} line {number}", row)
+            continue
+        if columns is None:
+            columns = find_columns(list(row), params, table)
+        yield columns.sample(row, number, table.parent)
+
+
+def _lines(table: Path) -> Iterator[dict[str, Any] | str]:
+    """The objects of a JSON-lines file, or for a bad line what is wrong with it."""
+    try:
+        with table.open(encoding="utf-8-sig") as file:
+            for line in file:
+                if not line.strip():
+                    continue
+                try:
+                    row = json.loads(line)
+                    yield row if isinstance(row, dict) else "expected a JSON object"
+                except json.JSONDecodeError as error:
+                    yield f"not JSON: {error.msg}"
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"can't read {table}: {error}") from error

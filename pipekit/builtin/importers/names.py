@@ -1,0 +1,60 @@
+"""Image files with the class in the name: ``dog_1.jpg``, ``cat.12.jpg``, ``golden_retriever-003.png``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import field_validator
+
+from pipekit.builtin.importers.files import images_below, subfolders, walk
+from pipekit.builtin.importers.files import is_image_name as is_image
+from pipekit.contract import Failure, Sample
+from pipekit.errors import UserError
+from pipekit.params import Params, param
+
+PATTERN = r"^([^\W\d_]+(?:[ _-][^\W\d_]+)*)[ _.()-]*\d"
+"""Words of letters, then something between, then the number."""
+
+SNIFFED = 1000
+
+
+class NamesParams(Params):
+    pattern: str = param(PATTERN, "A regular expression for the file name; its first group is the class")
+
+    @field_validator("pattern")
+    @classmethod
+    def _has_a_group(cls, value: str) -> str:
+        try:
+            groups = re.compile(value).groups
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        if not groups:
+            raise ValueError("the pattern needs a group (in parentheses) for the class")
+        return value
+
+
+def sniff(path: Path) -> str:
+    """Why the file names of one flat folder tell the class, or "": at least two classes, and each file has one."""
+    if not path.is_dir() or subfolders(path):
+        return ""
+    names = [name for name in next((names for _, names in walk(path)), []) if is_image(name)][:SNIFFED]
+    labels = {match.group(1) if (match := re.search(PATTERN, name)) else "" for name in names}
+    if len(labels) < 2 or "" in labels or len(labels) > len(names) / 2:
+        return ""
+    shown = ", ".join(sorted(labels)[:4])
+    return f"files named after {len(labels)} classes: {shown}{' …' if len(labels) > 4 else ''}"
+
+
+def read(path: Path, params: NamesParams) -> Iterator[Sample | Failure]:
+    """One sample per image file below ``path``; a file whose name does not fit the pattern is listed as failed."""
+    if not path.is_dir():
+        raise UserError(f"{path} is not a folder", "The importer 'names' reads a folder of image files.")
+    pattern = re.compile(params.pattern)
+    for below, full in images_below(path):
+        match = pattern.search(below.rpartition("/")[2])
+        if match and match.group(1):
+            yield Sample(id=below, image=full, label=match.group(1))
+        else:
+            yield Failure(below, "no class in the name", full)

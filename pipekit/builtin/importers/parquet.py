@@ -1,0 +1,102 @@
+"""Parquet files with one image a row: its bytes (as Hugging Face stores them) or its path."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipekit.builtin.importers.files import split_of
+from pipekit.builtin.importers.tables import Columns, TableParams, find_columns
+from pipekit.contract import Failure, Sample
+from pipekit.errors import ImageError, UserError
+
+BATCH_ROWS = 64
+
+
+def sniff(path: Path) -> str:
+    """Which Parquet files there are, or ""."""
+    found = _files(path)
+    return f"{len(found)} Parquet file{'s' if len(found) > 1 else ''}, such as {found[0].name}" if found else ""
+
+
+def read(path: Path, params: TableParams, out_dir: Path) -> Iterator[Sample | Failure]:
+    """One sample per row, a few rows in memory at a time. Bytes are written to ``out_dir`` as they are, once they decode.
+
+    The split comes from a column, else from the file's name as in ``train-00000-of-00004.parquet``; integer labels become
+    names where the file carries Hugging Face's list of them.
+
+    Raises:
+        UserError: no Parquet file, a damaged one, or a column is missing; or pyarrow is not installed.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise UserError("reading Parquet needs pyarrow", 'Install it: pip install "pipekit-vision[parquet]"') from error
+    files = _files(path)
+    if not files:
+        raise UserError(f"no Parquet file in {path}")
+    for file in files:
+        try:
+            with pq.ParquetFile(file) as table:
+                columns = find_columns(table.schema_arrow.names, params, file)
+                names = _class_names(table.schema_arrow.metadata or {}, columns.label)
+                number = 0
+                for batch in table.iter_batches(batch_size=BATCH_ROWS):
+                    for row in batch.to_pylist():
+                        number += 1
+                        yield _sample(row, number, file, columns, names, out_dir)
+        except (pa.ArrowException, OSError) as error:
+            raise UserError(f"can't read {file}: {error}") from error
+
+
+def _sample(
+    row: dict[str, Any], number: int, file: Path, columns: Columns, names: list[str], out_dir: Path
+) -> Sample | Failure:
+    identity = f"{file.stem}/{number:07}"
+    value = row[columns.image]
+    data = value.get("bytes") if isinstance(value, Mapping) else value if isinstance(value, bytes) else None
+    label = row.get(columns.label) if columns.label else None
+    if isinstance(label, int) and 0 <= label < len(names):
+        row = {**row, columns.label: names[label]}
+    if not columns.split:
+        row = {**row, "split": split_of(re.split(r"[-_.]", file.stem)[0])}
+        columns = Columns(columns.image, columns.label, "split")
+    if data is None:
+        path = value.get("path") if isinstance(value, Mapping) else value
+        found = columns.sample({**row, columns.image: path}, number, file.parent)
+        return found if isinstance(found, Failure) or Path(found.image).is_file() else Failure(found.id, "no such file")
+    from pipekit import images
+
+    try:
+        kind = images.check(data).format.lower()
+    except ImageError as error:
+        return Failure(identity, error.message)
+    place = out_dir / "images" / f"{identity}.{ {'jpeg': 'jpg'}.get(kind, kind) }"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(data)
+    found = columns.sample({**row, columns.image: identity}, number, out_dir)
+    if isinstance(found, Failure):
+        return found
+    return Sample(identity, str(place), hashlib.sha256(data).hexdigest(), found.label, found.split, extra=found.extra)
+
+
+def _class_names(metadata: Mapping[bytes, bytes], label: str) -> list[str]:
+    """The class names that Hugging Face's ``datasets`` keeps in the file's schema."""
+    import json
+
+    try:
+        features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
+        names = features[label]["names"]
+        return [str(name) for name in names] if isinstance(names, list) else []
+    except (ValueError, KeyError, TypeError):
+        return []
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path] if path.suffix == ".parquet" else []
+    return sorted(found for pattern in ("*.parquet", "data/*.parquet") for found in path.glob(pattern))

@@ -1,0 +1,82 @@
+"""The importer ``idx``, on files written byte by byte from the description of the format."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipekit import images
+from pipekit.builtin.importers.idx import FASHION, IdxParams, read, sniff
+from pipekit.contract import Failure, Sample
+from pipekit.errors import UserError
+
+
+def write(folder: Path, stem: str, pixels: np.ndarray, labels: list[int], packed: bool = False) -> None:
+    parts = {
+        f"{stem}-images-idx3-ubyte": struct.pack(">BBBBIII", 0, 0, 8, 3, *pixels.shape) + pixels.tobytes(),
+        f"{stem}-labels-idx1-ubyte": struct.pack(">BBBBI", 0, 0, 8, 1, len(labels)) + bytes(labels),
+    }
+    for name, data in parts.items():
+        if packed:
+            (folder / f"{name}.gz").write_bytes(gzip.compress(data))
+        else:
+            (folder / name).write_bytes(data)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_pixels_labels_and_splits(tmp_path: Path, packed: bool) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 9), np.uint8)
+    write(tmp_path, "train", pixels[:3], [5, 0, 4], packed)
+    write(tmp_path, "t10k", pixels[3:], [9, 1], packed)
+    found = [s for s in read(tmp_path, IdxParams(classes="fashion"), tmp_path / "out") if isinstance(s, Sample)]
+    assert [(s.label, s.split) for s in found] == [
+        ("Ankle_boot", "test"),
+        ("Trouser", "test"),
+        ("Sandal", "train"),
+        ("T-shirt_top", "train"),
+        ("Coat", "train"),
+    ]
+    order = [3, 4, 0, 1, 2]
+    for sample, number in zip(found, order, strict=True):
+        image = images.read(sample.image)
+        assert np.array_equal(image, np.repeat(pixels[number][..., None], 3, axis=2))
+    assert sniff(tmp_path).startswith("IDX files: t10k-images")
+    assert len(FASHION) == 10
+
+
+def test_labels_without_names_are_numbers_and_unknown_ones_are_listed(tmp_path: Path) -> None:
+    write(tmp_path, "train", np.zeros((2, 3, 3), np.uint8), [7, 2])
+    assert [s.label for s in read(tmp_path, IdxParams(), tmp_path) if isinstance(s, Sample)] == ["7", "2"]
+    first, second = read(tmp_path, IdxParams(classes=["a", "b", "c"]), tmp_path)
+    assert first == Failure("train/000000", "label 7, and there are 3 class names")
+    assert isinstance(second, Sample)
+    assert second.label == "c"
+
+
+def test_damaged_files_are_errors(tmp_path: Path) -> None:
+    write(tmp_path, "train", np.zeros((2, 3, 3), np.uint8), [7])
+    with pytest.raises(UserError, match=r"2 images, .* has 1 labels"):
+        list(read(tmp_path, IdxParams(), tmp_path))
+    write(tmp_path, "train", np.zeros((2, 3, 3), np.uint8), [7, 1])
+    file = tmp_path / "train-images-idx3-ubyte"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(UserError, match="ends too early"):
+        list(read(tmp_path, IdxParams(), tmp_path))
+    file.write_bytes(b"\x89PNG" + bytes(40))
+    with pytest.raises(UserError, match="is no IDX file"):
+        list(read(tmp_path, IdxParams(), tmp_path))
+    file.unlink()
+    with pytest.raises(UserError, match="no pair of IDX files"):
+        list(read(tmp_path, IdxParams(), tmp_path))
+
+
+def test_a_damaged_gzip_file_is_an_error(tmp_path: Path) -> None:
+    write(tmp_path, "train", np.zeros((200, 30, 30), np.uint8), [0] * 200, packed=True)
+    file = tmp_path / "train-images-idx3-ubyte.gz"
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(UserError, match=r"damaged|too early"):
+        list(read(tmp_path, IdxParams(), tmp_path))

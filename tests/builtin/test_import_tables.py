@@ -1,0 +1,196 @@
+"""The importers ``csv``, ``metadata``, ``parquet`` and ``names``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipekit import images
+from pipekit.builtin.importers import csv, metadata, names, parquet
+from pipekit.builtin.importers.tables import TableParams
+from pipekit.contract import Failure, Sample
+from pipekit.errors import UserError
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    return path
+
+
+def picture(path: Path, value: int = 100) -> Path:
+    images.write(path, np.full((20, 30, 3), value, np.uint8))
+    return path
+
+
+def brief(found: Any) -> list[Any]:
+    return [(s.id, s.label, s.split) if isinstance(s, Sample) else s.reason for s in found]
+
+
+# --- csv -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_csv_columns_are_found_and_the_rest_is_kept(tmp_path: Path, delimiter: str) -> None:
+    lines = [["Image", "Class", "Subset", "camera"], ["a/1.jpg", "dog", "valid", "N 5"], ["a/2.jpg", "", "", ""]]
+    file = write(tmp_path / "t.csv", "\n".join(delimiter.join(line) for line in lines))
+    first, second = csv.read(file, csv.CsvParams())
+    assert isinstance(first, Sample)
+    assert (first.id, first.label, first.split, first.extra) == ("a/1.jpg", "dog", "val", {"camera": "N 5"})
+    assert Path(first.image) == tmp_path / "a/1.jpg"
+    assert isinstance(second, Sample)
+    assert (second.label, second.split, second.extra) == (None, "", {})
+    assert csv.sniff(file) == "a table with image names in column 'Image'"
+
+
+def test_csv_columns_can_be_named_and_paths_completed(tmp_path: Path) -> None:
+    (tmp_path / "pics").mkdir()
+    file = write(tmp_path / "t.csv", "code,breed,kind\n7a,pug,dog\n")
+    params = csv.CsvParams.model_validate({"image": "code", "label": "breed", "images": tmp_path / "pics", "suffix": ".jpg"})
+    (found,) = csv.read(file, params)
+    assert isinstance(found, Sample)
+    assert (found.id, found.label, Path(found.image)) == ("7a.jpg", "pug", tmp_path / "pics" / "7a.jpg")
+
+
+def test_csv_rows_that_can_not_be_used_are_listed(tmp_path: Path) -> None:
+    file = write(tmp_path / "t.csv", "path,label,split\n,dog,\nb.jpg,dog,holdout\nc.jpg,dog,test,too,many\nd.jpg\n")
+    assert brief(csv.read(file, csv.CsvParams())) == [
+        "no image in column 'path'",
+        "split 'holdout', expected one of train, training, val, valid, validation, test, testing",
+        ("c.jpg", "dog", "test"),
+        ("d.jpg", None, ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "params", "message"),
+    [
+        ("a,b\n1,2\n", {}, "no column looks like image paths"),
+        ("path,label\nx.jpg,dog\n", {"label": "lable"}, "no column 'lable'"),
+        ("", {}, "no column looks like image paths"),
+        ("\0\1\2", {}, "is not a text file"),
+    ],
+)
+def test_a_csv_that_is_none_is_refused(tmp_path: Path, text: str, params: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        list(csv.read(write(tmp_path / "t.csv", text), csv.CsvParams.model_validate(params)))
+
+
+def test_csv_in_another_encoding_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes("path,label\ngröße.jpg,x\n".encode("latin-1"))
+    with pytest.raises(UserError, match="not in UTF-8"):
+        list(csv.read(tmp_path / "t.csv", csv.CsvParams()))
+
+
+def test_the_folder_of_the_images_is_part_of_the_key(tmp_path: Path) -> None:
+    class WithPath(csv.CsvParams):
+        path: Path
+
+    params = WithPath.model_validate(
+        {"path": "data/t.csv"}, context={"base_dir": write(tmp_path / "data/t.csv", "").parents[1]}
+    )
+    assert params.images == tmp_path / "data"
+
+
+# --- metadata ------------------------------------------------------------------------------------------------------------
+
+
+def test_metadata_in_split_folders_and_classes_from_folders(tmp_path: Path) -> None:
+    write(tmp_path / "train/metadata.csv", "file_name,text\ndog/1.png,a pug\n")
+    write(
+        tmp_path / "validation/metadata.jsonl",
+        '{"file_name": "2.png", "label": "cat", "boxes": [[1, 2], [3, 4]]}\n\nnot json\n',
+    )
+    found = list(metadata.read(tmp_path, TableParams()))
+    assert brief(found) == [
+        ("train/dog/1.png", "dog", "train"),
+        ("validation/2.png", "cat", "val"),
+        "not JSON: Expecting value",
+    ]
+    assert isinstance(found[1], Sample)
+    assert found[1].extra == {"boxes": [[1, 2], [3, 4]]}
+    assert metadata.sniff(tmp_path) == "train/metadata.csv, validation/metadata.jsonl"
+
+
+def test_a_folder_without_metadata_is_refused(tmp_path: Path) -> None:
+    assert metadata.sniff(tmp_path) == ""
+    with pytest.raises(UserError, match=r"no metadata\.csv"):
+        list(metadata.read(tmp_path, TableParams()))
+
+
+# --- parquet -------------------------------------------------------------------------------------------------------------
+
+
+def test_parquet_with_bytes_as_hugging_face_stores_them(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    good = images.encode(np.full((20, 30, 3), 90, np.uint8), "png")
+    info = {"info": {"features": {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}}}
+    table = pa.table(
+        {
+            "image": [{"bytes": good, "path": "a.png"}, {"bytes": b"no image", "path": "b.png"}],
+            "label": [1, 0],
+            "weight": [0.5, float("nan")],
+        }
+    ).replace_schema_metadata({"huggingface": json.dumps(info)})
+    (tmp_path / "data").mkdir()
+    pq.write_table(table, tmp_path / "data" / "train-00000-of-00001.parquet")
+    out = tmp_path / "out"
+    first, second = parquet.read(tmp_path, TableParams(), out)
+    assert isinstance(first, Sample)
+    assert (first.label, first.split, first.extra) == ("dog", "train", {"weight": 0.5})
+    assert Path(first.image).read_bytes() == good
+    assert isinstance(second, Failure)
+    assert "not an image" in second.reason or second.reason
+
+
+def test_parquet_with_paths(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    picture(tmp_path / "a.png")
+    pq.write_table(pa.table({"file_name": ["a.png", "gone.png"], "class": ["dog", "cat"]}), tmp_path / "t.parquet")
+    assert brief(parquet.read(tmp_path / "t.parquet", TableParams(), tmp_path)) == [("a.png", "dog", ""), "no such file"]
+
+
+def test_a_damaged_parquet_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "t.parquet").write_bytes(b"PAR1 and nothing more")
+    with pytest.raises(UserError, match="can't read"):
+        list(parquet.read(tmp_path, TableParams(), tmp_path))
+
+
+# --- names ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("dog_1.jpg", "dog"),
+        ("cat.12.jpg", "cat"),
+        ("golden_retriever-003.png", "golden_retriever"),
+        ("great dane (4).jpg", "great dane"),
+        ("katze7.JPG", "katze"),
+        ("größe_2.jpg", "größe"),
+    ],
+)
+def test_the_class_in_the_name(tmp_path: Path, name: str, label: str) -> None:
+    write(tmp_path / name, "")
+    assert brief(names.read(tmp_path, names.NamesParams())) == [(name, label, "")]
+
+
+def test_names_without_a_class_are_listed_and_own_patterns_work(tmp_path: Path) -> None:
+    write(tmp_path / "2021_dog.jpg", "")
+    assert brief(names.read(tmp_path, names.NamesParams())) == ["no class in the name"]
+    assert brief(names.read(tmp_path, names.NamesParams(pattern=r"_(\w+)\.")))[0][1] == "dog"
+    assert names.sniff(tmp_path) == ""
+
+
+def test_names_are_recognised(tmp_path: Path) -> None:
+    for name in ("dog_1.jpg", "dog_2.jpg", "cat_1.jpg", "cat_2.jpg"):
+        write(tmp_path / name, "")
+    assert names.sniff(tmp_path) == "files named after 2 classes: cat, dog"
