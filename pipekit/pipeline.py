@@ -77,6 +77,17 @@ class Plan:
     overrides: tuple[str, ...] = ()
     given: Mapping[str, Artifact] = field(default_factory=dict, repr=False)
     store: Path | None = None
+    table: Mapping[str, Any] | None = field(default=None, repr=False)
+    matrix: Any = None
+
+    @property
+    def shown(self) -> str:
+        """The file as a person would write it."""
+        return _shown(self.file)
+
+    def line(self, *place: str | int) -> int | None:
+        """The line of a place in the file."""
+        return nearest_line(line_numbers(self.text), place) if self.text else None
 
     @property
     def store_root(self) -> Path:
@@ -152,8 +163,17 @@ def load_plan(
         listed = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
         here = [str(Path(name).absolute()) if _is_path(name) else name for name in plugins]
         registry = load_registry([*listed, *here], base_dir, disabled)
+    matrix = values.pop("matrix", None)
     plan = checker.plan(values, registry, given or {})
-    return replace(plan, file=file, text=text, overrides=tuple(overrides), store=store)
+    return replace(
+        plan,
+        file=file,
+        text=text,
+        overrides=tuple(overrides),
+        store=store,
+        table=None if file is not None else table,
+        matrix=matrix,
+    )
 
 
 def _is_path(name: str) -> bool:
@@ -207,7 +227,7 @@ class _Checker:
             self._problem(("--set",), f"{text!r} is not of the form name=value", "For example: --set stages.train.epochs=2")
             return
         stages = values.get("stages", {})
-        if steps[0] != "stages" and steps[0] not in Settings.model_fields and steps[0] in stages:
+        if steps[0] != "stages" and steps[0] not in {*Settings.model_fields, "matrix"} and steps[0] in stages:
             steps.insert(0, "stages")
         if steps[0] == "stages" and len(steps) > 1 and steps[1] not in stages:
             self._problem(("--set", text), f"no stage called {steps[1]!r}", did_you_mean(str(steps[1]), list(stages)))

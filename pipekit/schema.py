@@ -7,6 +7,7 @@ from typing import Any
 
 from pipekit.component import Component
 from pipekit.errors import PipekitError
+from pipekit.matrix import Matrix
 from pipekit.params import Params
 from pipekit.pipeline import Settings, StageSettings
 from pipekit.registry import Registry
@@ -41,6 +42,7 @@ class _Builder:
                 ],
             },
         }
+        top["properties"]["matrix"] = self._model(Matrix, "matrix")
         top["required"] = ["stages"]
         return {
             "$schema": DRAFT,

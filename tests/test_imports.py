@@ -33,8 +33,9 @@ LAYERS: list[set[str]] = [
     {"worker", "shards"},
     {"context", "runs"},
     {"engine"},
-    {"quick"},
-    {"checkup", "promises", "sources", "testing"},
+    {"quick", "matrix"},
+    {"schema"},
+    {"checkup", "promises", "testing"},
     # What people see.
     {"ui"},
     {"cli"},

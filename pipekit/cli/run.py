@@ -12,6 +12,7 @@ from pipekit.cli import complete
 
 if TYPE_CHECKING:
     from pipekit.engine import Outcome
+    from pipekit.matrix import Matrix
     from pipekit.pipeline import Plan
     from pipekit.ui.progress import RunDisplay
 
@@ -63,6 +64,7 @@ def run(
     continues where it was. Results are in runs/NAME/ beside the file.
     """
     from pipekit import ui
+    from pipekit.matrix import matrix_of
     from pipekit.pipeline import load_plan
 
     overrides = list(changes or ())
@@ -72,8 +74,13 @@ def run(
     display = ui.run_display(as_json, quiet)
     with reporting(display, as_json):
         plan = load_plan(file / "pipeline.toml" if file.is_dir() else file, overrides=overrides, plugins=tuple(plugin or ()))
+        matrix = matrix_of(plan)
         if dry_run:
+            if matrix is not None:
+                ui.note(f"[matrix]: {matrix.num_combinations()} combinations; shown is the pipeline without them.")
             return show_forecast(plan, display, as_json, until or only, tuple(again or ()))
+        if matrix is not None and not (until or only):
+            return run_combinations(plan, matrix, as_json, quiet, tuple(again or ()))
         return run_plan(plan, display, until=until, only=only, again=tuple(again or ()))[0]
 
 
@@ -107,6 +114,25 @@ def run_plan(plan: Plan, display: RunDisplay, **choice: Any) -> tuple[int, Outco
     except KeyboardInterrupt:
         ui.note(f"Stopped. {RESUME}")
         return EXIT_INTERRUPTED, None
+
+
+def run_combinations(plan: Plan, matrix: Matrix, as_json: bool, quiet: bool, again: tuple[str, ...]) -> int:
+    """Run a pipeline with ``[matrix]``: a line for each combination, a table at the end."""
+    from pipekit import ui
+    from pipekit.errors import EXIT_FAILED, EXIT_INTERRUPTED
+    from pipekit.matrix import run_matrix
+    from pipekit.ui.combinations import CombinationsDisplay
+
+    display = CombinationsDisplay(lambda: ui.run_display(as_json, quiet), as_json)
+    try:
+        with display:
+            outcome = run_matrix(plan, matrix, display, again=again)
+    except KeyboardInterrupt:
+        ui.note(f"Stopped. {RESUME}")
+        return EXIT_INTERRUPTED
+    if not as_json:
+        display.summary(outcome)
+    return EXIT_FAILED if any(row.error for row in outcome.combinations) else 0
 
 
 def show_forecast(plan: Plan, display: RunDisplay, as_json: bool, until: str | None, again: tuple[str, ...]) -> int:

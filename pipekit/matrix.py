@@ -1,0 +1,308 @@
+"""``[matrix]``: a pipeline for each combination of values, sharing all that is cached, and a table of what came out.
+
+::
+
+    [matrix]
+    select = "train.val_accuracy"
+    values = { "train.model.dropout" = [0.0, 0.5], "train.augment" = [[], "light"] }
+
+Each name is one that ``--set`` takes. ``select`` is a fact of a stage by which the best is chosen; it should be one of the
+val split: choosing by the test split makes the test figure of the winner too good to be true.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationInfo, field_validator, model_validator
+
+from pipekit import engine
+from pipekit.context import Listener
+from pipekit.contract import Params, param
+from pipekit.errors import PipekitError, PlanError, Problem, UserError
+from pipekit.pipeline import Plan, load_plan
+
+MAX_GRID = 1000
+
+
+class Range(Params):
+    """Numbers between two ends, for a search that draws: ``{ low = 1e-4, high = 1e-2, log = true }``."""
+
+    low: float = param(..., "The smallest")
+    high: float = param(..., "The largest")
+    log: bool = param(False, "Draw evenly on a logarithmic scale")
+    whole: bool = param(False, "Whole numbers only")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Range:
+        if self.low >= self.high:
+            raise ValueError(f"low must be below high, got {self.low:g} and {self.high:g}")
+        if self.log and self.low <= 0:
+            raise ValueError("a logarithmic range must be above zero")
+        return self
+
+
+class Matrix(Params):
+    """The table ``[matrix]``."""
+
+    values: dict[str, list[Any] | Range] = param(..., "For each name that --set takes, its values or their range", min_length=1)
+    select: str = param("train.val_accuracy", "stage.fact by which the best is chosen; its numbers are compared")
+    goal: Literal["max", "min"] = param("max", "Whether more is better or less")
+    search: Literal["grid", "random", "optuna"] = param("grid", "All combinations, or `trials` of them: drawn, or by Optuna")
+    trials: int = param(20, "How many combinations a search that draws tries", ge=1, le=10_000)
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _lists_or_ranges(cls, value: Any, info: ValidationInfo) -> Any:
+        for name, choices in value.items() if isinstance(value, Mapping) else ():
+            if not isinstance(choices, (list, Mapping, Range)) or choices == []:
+                raise ValueError(f"{name} needs a list of values, or a table with low and high, got {choices!r}")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Matrix:
+        ranges = [name for name, choices in self.values.items() if isinstance(choices, Range)]
+        if self.search == "grid" and ranges:
+            raise ValueError(f'{ranges[0]} is a range; a grid needs a list. Or draw: search = "random" (or "optuna")')
+        if self.search == "grid" and self.num_combinations() > MAX_GRID:
+            raise ValueError(f"{self.num_combinations():,} combinations are too many for a grid (at most {MAX_GRID:,})")
+        if "." not in self.select:
+            raise ValueError(f"select names a stage and a fact, as in 'train.val_accuracy', got {self.select!r}")
+        return self
+
+    def num_combinations(self) -> int:
+        if self.search != "grid":
+            return self.trials
+        return math.prod(len(choices) for choices in self.values.values() if isinstance(choices, list))
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One row of the result."""
+
+    number: int
+    values: Mapping[str, Any]
+    run: str
+    score: float | None = None
+    headline: str = ""
+    seconds: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class MatrixOutcome:
+    """All combinations, in the order in which they ran, and the best."""
+
+    select: str
+    combinations: tuple[Combination, ...]
+    best: Combination | None
+    run_dir: Path
+    warnings: tuple[str, ...] = field(default=())
+
+
+def matrix_of(plan: Plan) -> Matrix | None:
+    """The plan's checked ``[matrix]``, or None.
+
+    Raises:
+        PlanError: with every problem in it, and in each combination of a grid.
+    """
+    if plan.matrix is None:
+        return None
+    checked, problems = plan.registry.problems(Matrix, plan.matrix, plan.base_dir)
+    if checked is None:
+        listed = [
+            Problem(f"matrix{_dotted(place)}", message, hint, plan.line("matrix", *place)) for place, message, hint in problems
+        ]
+        raise PlanError(listed, plan.shown)
+    stage = checked.select.partition(".")[0]
+    if stage not in [step.name for step in plan.stages]:
+        raise PlanError([Problem("matrix.select", f"no stage called {stage!r}", "", plan.line("matrix", "select"))], plan.shown)
+    return checked
+
+
+def _dotted(place: Sequence[str | int]) -> str:
+    return "".join(f".{step}" for step in place)
+
+
+def run_matrix(plan: Plan, matrix: Matrix, listener: Listener = engine.silent, **choice: Any) -> MatrixOutcome:
+    """Run every combination, then show the best under the pipeline's own name, with ``matrix.csv`` beside its report.
+
+    A combination that fails is a row of the table; the others go on.
+
+    Raises:
+        PlanError: a combination of a grid can't run; nothing was run.
+        StageError: not one combination could be run to its end.
+    """
+    found: list[Combination] = []
+    if matrix.search == "grid":
+        for values in grid(matrix):
+            plan_for(plan, values, 0)
+    search = _optuna(matrix, plan.seed) if matrix.search == "optuna" else _Listed(matrix, plan.seed)
+    for number, values in enumerate(search.draw(), 1):
+        listener("combination_started", number=number, total=matrix.num_combinations(), values=values)
+        row = _run_one(plan, matrix, number, values, listener, choice)
+        search.tell(row.score)
+        found.append(row)
+        listener("combination_finished", number=number, values=values, score=row.score, headline=row.headline, error=row.error)
+    scored = [row for row in found if row.score is not None]
+    best = None
+    if scored:
+        best = (max if matrix.goal == "max" else min)(scored, key=lambda row: row.score or 0.0)
+        engine.run(_named(plan, best.values, plan.name), engine.silent)
+        _write_csv(plan.base_dir / "runs" / plan.name / "matrix.csv", matrix, found)
+    elif all(row.error for row in found):
+        raise UserError("not one combination could be run to its end", found[-1].error)
+    return MatrixOutcome(matrix.select, tuple(found), best, plan.base_dir / "runs" / plan.name, tuple(_doubts(matrix, found)))
+
+
+def grid(matrix: Matrix) -> Iterator[dict[str, Any]]:
+    """Every combination, the last name changing fastest."""
+    lists = [choices for choices in matrix.values.values() if isinstance(choices, list)]
+    for values in itertools.product(*lists):
+        yield dict(zip(matrix.values, values, strict=True))
+
+
+def plan_for(plan: Plan, values: Mapping[str, Any], number: int) -> Plan:
+    """The plan of one combination; number 0 only checks it."""
+    return _named(plan, values, f"{plan.name}-{number}")
+
+
+def _named(plan: Plan, values: Mapping[str, Any], name: str) -> Plan:
+    changes = [*plan.overrides, *(f"{key}={toml_text(value)}" for key, value in values.items()), f"name={json.dumps(name)}"]
+    made = load_plan(plan.file, plan.table, base_dir=plan.base_dir, overrides=changes, registry=plan.registry)
+    return replace(made, matrix=None)
+
+
+def _run_one(
+    plan: Plan, matrix: Matrix, number: int, values: Mapping[str, Any], listener: Listener, choice: Mapping[str, Any]
+) -> Combination:
+    row = Combination(number, values, f"{plan.name}-{number}")
+    try:
+        outcome = engine.run(plan_for(plan, values, number), listener, **choice)
+    except PipekitError as error:
+        return replace(row, error=str(error))
+    return replace(row, score=score_of(outcome, matrix.select), headline=outcome.headline, seconds=outcome.seconds)
+
+
+def score_of(outcome: engine.Outcome, select: str) -> float | None:
+    """The number that ``stage.fact`` has in a run: from the stage's metrics, or the first number in its facts."""
+    name, _, fact = select.partition(".")
+    stage = next((step for step in outcome.stages if step.name == name), None)
+    if stage is None:
+        return None
+    value = (stage.artifact.meta.get("metrics") or {}).get(fact, stage.facts.get(fact))
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value) if math.isfinite(value) else None
+    number = re.search(r"-?\d+(\.\d+)?([eE][-+]?\d+)?", str(value)) if value is not None else None
+    return float(number.group()) if number else None
+
+
+def _doubts(matrix: Matrix, found: Sequence[Combination]) -> Iterator[str]:
+    """What a person must know before believing the winner."""
+    if "val" not in matrix.select and "loss" not in matrix.select:
+        yield (
+            f"the best was chosen by {matrix.select}. If that is a figure of the test split, it is now too good: "
+            "choose by val, and read test once."
+        )
+    missing = [row.number for row in found if row.score is None and not row.error]
+    if missing:
+        yield f"{matrix.select} has no number in {len(missing)} of {len(found)} runs; `pipekit runs show NAME` lists the facts"
+
+
+def _write_csv(path: Path, matrix: Matrix, found: Sequence[Combination]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["run", *matrix.values, matrix.select, "result", "seconds", "error"])
+        for row in found:
+            values = [toml_text(row.values[name]) for name in matrix.values]
+            score = "" if row.score is None else f"{row.score:g}"
+            writer.writerow([row.run, *values, score, row.headline, f"{row.seconds:.1f}", row.error])
+
+
+def toml_text(value: Any) -> str:
+    """A value as TOML on one line."""
+    import tomlkit
+
+    return str(tomlkit.item(value).as_string()).strip()
+
+
+# --- searches ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Listed:
+    """A grid, or combinations drawn at random."""
+
+    matrix: Matrix
+    seed: int
+
+    def draw(self) -> Iterator[dict[str, Any]]:
+        if self.matrix.search == "grid":
+            yield from grid(self.matrix)
+            return
+        from pipekit.rng import rng_for
+
+        for number in range(self.matrix.trials):
+            rng = rng_for(self.seed, "matrix", number)
+            yield {name: _drawn(choices, rng) for name, choices in self.matrix.values.items()}
+
+    def tell(self, score: float | None) -> None:
+        """A listed search does not learn."""
+
+
+def _drawn(choices: list[Any] | Range, rng: Any) -> Any:
+    if isinstance(choices, list):
+        return choices[int(rng.integers(len(choices)))]
+    ends = (math.log(choices.low), math.log(choices.high)) if choices.log else (choices.low, choices.high)
+    value = float(rng.uniform(*ends))
+    value = math.exp(value) if choices.log else value
+    return round(value) if choices.whole else float(f"{value:.4g}")
+
+
+def _optuna(matrix: Matrix, seed: int) -> Any:
+    try:
+        import optuna
+    except ImportError:
+        raise UserError(
+            "matrix.search is 'optuna', which is not installed",
+            "Install it: pip install 'pipekit-vision[optuna]'; or draw: random",
+        ) from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return _Optuna(matrix, seed, optuna)
+
+
+@dataclass
+class _Optuna:
+    """Optuna's sampler, asked and told."""
+
+    matrix: Matrix
+    seed: int
+    optuna: Any
+    trial: Any = None
+    study: Any = None
+
+    def draw(self) -> Iterator[dict[str, Any]]:
+        direction = "maximize" if self.matrix.goal == "max" else "minimize"
+        self.study = self.optuna.create_study(direction=direction, sampler=self.optuna.samplers.TPESampler(seed=self.seed))
+        for _ in range(self.matrix.trials):
+            self.trial = self.study.ask()
+            yield {name: self._suggest(name, choices) for name, choices in self.matrix.values.items()}
+
+    def _suggest(self, name: str, choices: list[Any] | Range) -> Any:
+        if isinstance(choices, list):
+            return choices[self.trial.suggest_categorical(name, list(range(len(choices))))]
+        if choices.whole:
+            return self.trial.suggest_int(name, int(choices.low), int(choices.high), log=choices.log)
+        return float(f"{self.trial.suggest_float(name, choices.low, choices.high, log=choices.log):.4g}")
+
+    def tell(self, score: float | None) -> None:
+        failed = self.optuna.trial.TrialState.FAIL
+        self.study.tell(self.trial, score) if score is not None else self.study.tell(self.trial, state=failed)

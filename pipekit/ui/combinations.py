@@ -1,0 +1,82 @@
+"""The progress and the result of a pipeline with ``[matrix]``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from pipekit.ui import NAME, coloured, duration, say, table, warn
+from pipekit.ui.progress import RunDisplay
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from pipekit.matrix import MatrixOutcome
+
+OF_ONE_RUN = ("run_finished",)
+
+
+class CombinationsDisplay:
+    """A listener for all combinations: each has a display of its own while it runs, and one line when it is done.
+
+    Args:
+        make: makes the display of one run.
+        as_json: pass every event on and say nothing else.
+    """
+
+    def __init__(self, make: Callable[[], RunDisplay], as_json: bool) -> None:
+        self._make = make
+        self._as_json = as_json
+        self._stack = ExitStack()
+        self._display: RunDisplay | None = None
+
+    def __enter__(self) -> CombinationsDisplay:
+        if self._as_json:
+            self._display = self._stack.enter_context(self._make())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.close()
+
+    def __call__(self, event: str, /, **values: Any) -> None:
+        if self._as_json:
+            assert self._display is not None
+            self._display(event, **values)
+        elif event == "combination_started":
+            say(f"{values['number']} of {values['total']}: {_words(values['values'])}", NAME)
+            self._display = self._stack.enter_context(self._make())
+        elif event == "combination_finished":
+            self._stack.close()
+            result = values["error"] or values["headline"]
+            say(f"  {_number(values['score'])}  {result}".rstrip())
+        elif self._display is not None and event not in OF_ONE_RUN:
+            self._display(event, **values)
+
+    def summary(self, outcome: MatrixOutcome) -> None:
+        """The table of all combinations, the best on top and marked."""
+        names = list(outcome.combinations[0].values)
+        order = sorted(outcome.combinations, key=lambda row: (row is not outcome.best, row.number))
+        rows = []
+        for row in order:
+            style = NAME if row is outcome.best else ""
+            cells = [row.run, *(_words({name: row.values[name]}, bare=True) for name in names), _number(row.score)]
+            rows.append([coloured(cell, style) for cell in (*cells, row.error or row.headline, duration(row.seconds))])
+        say()
+        table(("run", *names, outcome.select, "result", "time"), rows)
+        say()
+        for warning in outcome.warnings:
+            warn(warning)
+        if outcome.best is not None:
+            say(f"Best by {outcome.select}: {_words(outcome.best.values)}. {outcome.best.headline}".rstrip(), NAME)
+            say(f"Results: {outcome.run_dir}, and the table in matrix.csv there")
+
+
+def _words(values: Mapping[str, Any], bare: bool = False) -> str:
+    from pipekit.matrix import toml_text
+
+    return ", ".join(toml_text(value) if bare else f"{name} = {toml_text(value)}" for name, value in values.items())
+
+
+def _number(score: float | None) -> str:
+    return "-" if score is None else f"{score:.4g}"
