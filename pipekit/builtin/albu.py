@@ -1,0 +1,292 @@
+"""albumentations: any of its transforms as an op, ``albu.GaussNoise``. The one file that knows that library.
+
+A transform draws all its random numbers from the generator that it is given, so it is as reproducible as an op of our own.
+Those that change only pixels are pixel ops; the others move image, mask, boxes and keypoints themselves, which ends the
+warp before them: among our own ops, put them last.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import random
+import re
+import threading
+import warnings
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import ValidationError, create_model, model_validator
+
+from pipekit.contract import Box, Keypoint, Params, depends_on, param
+from pipekit.errors import PipekitError, UserError, did_you_mean
+from pipekit.geometry import View
+from pipekit.images import Image
+from pipekit.params import nested_problem, problems_of
+from pipekit.rng import Rng
+
+REFUSED = {
+    "Normalize": "it makes floats; a model here takes 0..255 and scales by itself",
+    "ToFloat": "it makes floats; a model here takes 0..255 and scales by itself",
+    "FromFloat": "it takes floats; images here are uint8",
+    "ToTensorV2": "it makes torch tensors",
+    "ToTensor3D": "it makes torch tensors",
+    "ToRGB": "images here are RGB already",
+    "Lambda": "its functions can't be written in a file; register an op of your own instead",
+    "FDA": "it needs other pictures beside the one it changes",
+    "HistogramMatching": "it needs other pictures beside the one it changes",
+    "PixelDistributionAdaptation": "it needs other pictures beside the one it changes",
+    "TemplateTransform": "it needs other pictures beside the one it changes",
+    "Mosaic": "it needs other pictures beside the one it changes",
+    "OverlayElements": "it needs other pictures beside the one it changes",
+    "TextImage": "it needs texts for each picture",
+    "RandomCropNearBBox": "it needs a box of its own for each picture",
+}
+"""Transforms that can't be an op, and why."""
+
+_BASES = {"BasicTransform", "DualTransform", "ImageOnlyTransform", "Transform3D", "CubicSymmetry"}
+_OURS = {"p", "strict"}
+_KEPT = 64
+
+
+def _library() -> Any:
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else the import asks the network for a newer version
+    try:
+        import albumentations
+    except ImportError as error:
+        raise UserError(f"ops called albu.… need albumentations: {error}", "pip install albumentations") from error
+    return albumentations
+
+
+@lru_cache(maxsize=1)
+def names() -> list[str]:
+    """The transforms that can be ops."""
+    library = _library()
+    found = []
+    for name in dir(library):
+        kind = getattr(library, name)
+        if inspect.isclass(kind) and issubclass(kind, library.BasicTransform):
+            if name in REFUSED or name in _BASES or "3D" in name:
+                continue
+            found.append(name)
+    return found
+
+
+@lru_cache(maxsize=256)
+def factory(rest: str) -> Callable[..., Any]:
+    """The op for a transform.
+
+    Raises:
+        UserError: there is none of that name, or it can't be an op.
+    """
+    if rest in REFUSED:
+        raise UserError(f"'albu.{rest}' can't be used as an op: {REFUSED[rest]}")
+    if rest not in names():
+        near = did_you_mean(f"albu.{rest}", [f"albu.{name}" for name in names()])
+        raise UserError(
+            f"no op called 'albu.{rest}'", f"{near} albumentations {_library().__version__} has no such transform.".strip()
+        )
+    kind = getattr(_library(), rest)
+    op = _pixel_op(kind) if issubclass(kind, _library().ImageOnlyTransform) else _view_op(kind)
+    op.__name__ = op.__qualname__ = rest
+    op.__doc__ = (inspect.getdoc(kind) or rest).partition("\n")[0]
+    op.__annotations__ = {"params": params_type(rest)}
+    return depends_on("albumentations")(op)
+
+
+# --- parameters -----------------------------------------------------------------------------------------------------------
+
+
+class AlbuParams(Params):
+    """A transform's parameters, checked by the library itself when the recipe is checked."""
+
+    transform: ClassVar[str] = ""
+
+    @model_validator(mode="after")
+    def _library_agrees(self) -> AlbuParams:
+        if self.transform:
+            _check(self)
+        return self
+
+    def values(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.transform, self.values())
+
+
+def _rebuild(transform: str, values: Mapping[str, Any]) -> AlbuParams:
+    return params_type(transform).model_validate(dict(values))
+
+
+@lru_cache(maxsize=256)
+def params_type(transform: str) -> type[AlbuParams]:
+    """The ``Params`` of a transform, made from its signature and the descriptions in its docstring."""
+    kind = getattr(_library(), transform)
+    described = _descriptions(inspect.getdoc(kind) or "")
+    fields: dict[str, Any] = {}
+    for name, argument in inspect.signature(kind.__init__).parameters.items():
+        if name != "self" and name not in _OURS and argument.kind in (argument.POSITIONAL_OR_KEYWORD, argument.KEYWORD_ONLY):
+            default = ... if argument.default is argument.empty else argument.default
+            # A list as a default would be copied by `param`; the library's own validators see a tuple as well.
+            fields[name] = (Any, param(tuple(default) if isinstance(default, list) else default, described.get(name, "")))
+    made = create_model(f"{transform}Params", __base__=AlbuParams, __module__=__name__, **fields)
+    made.transform = transform
+    return made
+
+
+def _descriptions(doc: str) -> dict[str, str]:
+    """``name (type): text`` under ``Args:``, the text's first sentence."""
+    found: dict[str, str] = {}
+    args = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", doc, re.M | re.S)
+    for name, text in re.findall(r"^ {4}(\w+)\s*(?:\([^\n]*\))?:\s*(.*?)(?=^ {4}\w|\Z)", args[1] if args else "", re.M | re.S):
+        found[name] = re.split(r"(?<=[a-z\)])\.\s|\n\s*[-*]", " ".join(text.split()) + " ")[0].strip(" .")
+    return found
+
+
+def _check(params: AlbuParams) -> None:
+    kind = getattr(_library(), params.transform)
+    values = params.values()
+    schema = kind.InitSchema
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            schema(
+                **values, **{name: value for name, value in {"p": 1.0, "strict": False}.items() if name in schema.model_fields}
+            )
+            kind(**values, p=1.0)
+    except ValidationError as error:
+        nested_problem(*{place[:1]: (place[:1], message, hint) for place, message, hint in problems_of(error, schema)}.values())
+    except Exception as error:
+        nested_problem(((), _short(error), ""))
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+# --- applying -------------------------------------------------------------------------------------------------------------
+
+
+class _Kept(threading.local):
+    """Transforms that this thread has made: they hold their generator, so threads can't share them."""
+
+    def __init__(self) -> None:
+        self.made: dict[tuple[int, float], tuple[AlbuParams, Any]] = {}
+
+
+_kept = _Kept()
+
+
+def _ready(params: AlbuParams, rng: Rng, make: Callable[[Any], Any], key: float = -1.0) -> Any:
+    """This thread's transform for ``params``, drawing from ``rng``."""
+    found = _kept.made.get((id(params), key))
+    if found is None:
+        if len(_kept.made) >= _KEPT:
+            _kept.made.clear()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = params, make(getattr(_library(), params.transform)(**params.values(), p=1.0))
+        _kept.made[id(params), key] = found
+    made = found[1]
+    made.set_random_state(rng, random.Random(int(rng.integers(2**63))))
+    return made
+
+
+def _run(made: Any, params: AlbuParams, data: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return dict(made(**data))
+    except PipekitError:
+        raise
+    except Exception as error:
+        raise UserError(f"albu.{params.transform}: {_short(error)}") from error
+
+
+def _note(made: Any, rng: Rng) -> None:
+    """Keep the single numbers and words among what was drawn."""
+    for name, value in (getattr(made, "params", None) or {}).items():
+        plain = value.item() if isinstance(value, np.generic) else value
+        if isinstance(plain, (int, float, str)) and name not in ("cols", "rows", "p"):
+            rng.note(name, plain)
+
+
+def _pixel_op(kind: Any) -> Callable[..., Any]:
+    def op(image: Image, params: AlbuParams, rng: Rng) -> Image:
+        made = _ready(params, rng, lambda transform: transform)
+        changed = np.asarray(_run(made, params, {"image": np.ascontiguousarray(image)})["image"])
+        _note(made, rng)
+        return changed.reshape(image.shape) if changed.size == image.size else changed
+
+    return op
+
+
+def _view_op(kind: Any) -> Callable[..., Any]:
+    library = _library()
+    targets = kind._targets if isinstance(kind._targets, tuple) else (kind._targets,)
+    can = {target.value for target in targets}
+
+    def op(view: View, params: AlbuParams, rng: Rng) -> View:
+        for name, there in (("Mask", view.mask is not None), ("BBoxes", view.boxes), ("Keypoints", view.keypoints)):
+            if there and name not in can:
+                raise UserError(f"albu.{params.transform} can't move {name.lower()} along")
+
+        def compose(transform: Any) -> Any:
+            boxes = library.BboxParams(
+                "pascal_voc", label_fields=["box_ids"], min_visibility=view.min_visible, clip=True, filter_invalid_bboxes=True
+            )
+            points = library.KeypointParams("xy", label_fields=["point_ids"], remove_invisible=False)
+            return library.Compose(
+                [transform],
+                bbox_params=boxes if "BBoxes" in can else None,
+                keypoint_params=points if "Keypoints" in can else None,
+            )
+
+        made = _ready(params, rng, compose, view.min_visible)
+        height, width = view.image.shape[:2]
+        data: dict[str, Any] = {"image": np.ascontiguousarray(view.image)}
+        if view.mask is not None:
+            data["mask"] = view.mask
+        if "BBoxes" in can:
+            boxes = [(b.x_min, b.y_min, b.x_max, b.y_max) for b in view.boxes]
+            data |= {"bboxes": np.array(boxes, np.float32).reshape(-1, 4), "box_ids": list(range(len(boxes)))}
+        if "Keypoints" in can:
+            # Three points of ours in the middle: the way they turn shows whether left and right have changed places.
+            x, y = (width - 1) / 2, (height - 1) / 2
+            ours = [(x, y), (x + 1, y), (x, y + 1)]
+            points = [(k.x, k.y) for k in view.keypoints] + ours
+            data |= {"keypoints": np.array(points, np.float32), "point_ids": list(range(len(points)))}
+        out = _run(made, params, data)
+        _note(made.transforms[0], rng)
+        mask = None if view.mask is None else np.ascontiguousarray(out["mask"], np.uint8).reshape(out["image"].shape[:2])
+        points_out, flipped = _points_back(view, out) if "Keypoints" in can else (view.keypoints, False)
+        image = np.ascontiguousarray(out["image"])
+        return View(image, mask, _boxes_back(view, out), points_out, view.mirrored ^ flipped, view.min_visible)
+
+    return op
+
+
+def _boxes_back(view: View, out: Mapping[str, Any]) -> tuple[Box, ...]:
+    moved = []
+    for edges, number in zip(out.get("bboxes", ()), out.get("box_ids", ()), strict=True):
+        x_min, y_min, x_max, y_max = (float(edge) for edge in edges[:4])
+        moved.append(Box(x_min, y_min, x_max, y_max, view.boxes[round(float(number))].label))
+    return tuple(moved)
+
+
+def _points_back(view: View, out: Mapping[str, Any]) -> tuple[tuple[Keypoint, ...], bool]:
+    """The keypoints in their old order, and whether the picture was mirrored. A point that was dropped is hidden."""
+    places = {
+        round(float(number)): (float(point[0]), float(point[1]))
+        for point, number in zip(out["keypoints"], out["point_ids"], strict=True)
+    }
+    moved = []
+    for number, point in enumerate(view.keypoints):
+        x, y = places.get(number, (-1.0, -1.0))
+        moved.append(Keypoint(x, y, point.label, point.visible and number in places))
+    middle, right, below = (places.get(len(view.keypoints) + i) for i in range(3))
+    if middle is None or right is None or below is None:
+        return tuple(moved), False
+    turn = (right[0] - middle[0]) * (below[1] - middle[1]) - (right[1] - middle[1]) * (below[0] - middle[0])
+    return tuple(moved), turn < 0
