@@ -225,7 +225,8 @@ def test_every_page_is_reached(page: Path) -> None:
         if other != page:
             text = other.read_text("utf-8")
             reached = {(other.parent / link.partition("#")[0]).resolve() for link in LINK.findall(text)}
-            entries = {(other.parent / f"{line.strip()}.md").resolve() for line in text.splitlines() if line.strip()}
-            if page in reached | entries:
+            entries = [line.strip() for line in text.splitlines() if line.strip()]
+            globs = [path for line in entries if line.endswith("/*") for path in other.parent.glob(f"{line}.md")]
+            if page in reached | {path.resolve() for path in [*globs, *(other.parent / f"{line}.md" for line in entries)]}:
                 return
     pytest.fail(f"nothing leads to {name}")
