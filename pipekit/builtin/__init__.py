@@ -18,6 +18,7 @@ def register_stages(register: Register) -> None:
     register("augment", "pipekit.builtin.augment:augment", summary="Make augmented copies of the training images")
     register("train", "pipekit.builtin.train:train", summary="Train a model on the train split, watching val")
     register("features", "pipekit.builtin.features.stage:features", summary="Find features in every image, count and draw them")
+    register("filters", "pipekit.builtin.filters:filters", summary="Show what a filter does to images, step by step")
     register("evaluate", "pipekit.builtin.evaluate:evaluate", summary="Measure a model on the test split and write the report")
 
 
