@@ -50,7 +50,7 @@ class ParamRow:
 
 def describe_params(params_type: type[Params]) -> list[ParamRow]:
     """The rows of all parameters, in the order in which they were written; fields of tables follow their table."""
-    return list(_rows(params_type, "", ()))
+    return list(_rows(params_type.described(), "", ()))
 
 
 def _rows(model: type[BaseModel], prefix: str, seen: Seen) -> Iterator[ParamRow]:
@@ -154,7 +154,7 @@ def bounds_text(field: FieldInfo) -> str:
         text = (
             f"{shortest} to {longest}" if shortest and longest else f"at least {shortest}" if shortest else f"at most {longest}"
         )
-        parts.append(f"{text} {unit}")
+        parts.append(f"{text} {unit if longest or shortest != 1 else unit[:-1]}")
     for name, text in (("multiple_of", "a multiple of {}"), ("pattern", "like {}")):
         value = _bound(field, name)
         if value is not None:

@@ -28,6 +28,11 @@ class Params(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, protected_namespaces=())
 
+    @classmethod
+    def described(cls) -> type[Params]:
+        """The class to show to people: this one, unless finding the descriptions is costly and was put off."""
+        return cls
+
 
 def param(default: Any = ..., description: str = "", *, unit: str = "", in_key: bool = True, **bounds: Any) -> Any:
     """A field of a :class:`Params`.

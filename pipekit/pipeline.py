@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import re
@@ -149,7 +150,7 @@ def load_plan(
     """
     text = ""
     if file is not None:
-        file = Path(os.path.abspath(file))
+        file = Path(os.path.abspath(file / "pipeline.toml" if file.is_dir() else file))
         text, table = _read(file)
         base_dir = file.parent
     base_dir = Path(os.path.abspath(base_dir or Path.cwd()))
@@ -164,7 +165,11 @@ def load_plan(
         here = [str(Path(name).absolute()) if _is_path(name) else name for name in plugins]
         registry = load_registry([*listed, *here], base_dir, disabled)
     matrix = values.pop("matrix", None)
+    memory = (store or store_root(base_dir)) / "accepted.txt"
+    known = _remembered(memory)
+    registry.accepted |= known
     plan = checker.plan(values, registry, given or {})
+    _remember(memory, registry.accepted - known)
     return replace(
         plan,
         file=file,
@@ -174,6 +179,23 @@ def load_plan(
         table=None if file is not None else table,
         matrix=matrix,
     )
+
+
+def _remembered(file: Path) -> set[str]:
+    """Digests of values that were accepted in earlier runs."""
+    try:
+        return set(file.read_text(encoding="ascii").split())
+    except (OSError, UnicodeDecodeError):
+        return set()
+
+
+def _remember(file: Path, news: set[str]) -> None:
+    """Add digests to the file. They only save time, so a store that can't be written is no error here."""
+    if news:
+        with contextlib.suppress(OSError):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("a", encoding="ascii") as out:
+                out.write("".join(f"{digest}\n" for digest in sorted(news)))
 
 
 def _is_path(name: str) -> bool:
@@ -189,10 +211,8 @@ def _shown(file: Path | None) -> str:
 
 
 def _read(file: Path) -> tuple[str, dict[str, Any]]:
-    if file.is_dir():
-        file = file / "pipeline.toml"
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
     except FileNotFoundError as error:
         raise UserError(
             f"no such file: {_shown(file)}", "`pipekit scaffold NAME` makes a folder with a pipeline file that runs."
@@ -227,6 +247,7 @@ class _Checker:
             self._problem(("--set",), f"{text!r} is not of the form name=value", "For example: --set stages.train.epochs=2")
             return
         stages = values.get("stages", {})
+        stages = stages if isinstance(stages, dict) else {}
         if steps[0] != "stages" and steps[0] not in {*Settings.model_fields, "matrix"} and steps[0] in stages:
             steps.insert(0, "stages")
         if steps[0] == "stages" and len(steps) > 1 and steps[1] not in stages:

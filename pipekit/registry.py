@@ -78,12 +78,18 @@ class PluginRecord:
 
 
 class Registry:
-    """All components and plugins. Made by :func:`load_registry`."""
+    """All components and plugins. Made by :func:`load_registry`.
+
+    Attributes:
+        accepted: digests of values that a costly check (one that imports a library) has accepted before. A validator finds it
+            as ``info.context["accepted"]``; the pipeline keeps it in the store.
+    """
 
     def __init__(self) -> None:
         self.plugins: list[PluginRecord] = []
         self.asked: tuple[str, ...] = ()
         self.disabled: tuple[str, ...] = ()
+        self.accepted: set[str] = set()
         self._components: dict[tuple[str, str], Component] = {}
         self._manager = pluggy.PluginManager("pipekit")
         self._manager.add_hookspecs(hookspecs)
@@ -169,7 +175,7 @@ class Registry:
         """The checked parameters, or None and every problem as (place, message, hint)."""
         from pydantic import ValidationError
 
-        context = {"registry": self, "base_dir": base_dir or Path.cwd()}
+        context = {"registry": self, "base_dir": base_dir or Path.cwd(), "accepted": self.accepted}
         try:
             return params_type.model_validate(dict(values), context=context), []
         except ValidationError as error:

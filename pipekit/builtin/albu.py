@@ -7,7 +7,9 @@ warp before them: among our own ops, put them last.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import json
 import os
 import random
 import re
@@ -15,10 +17,12 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import ValidationError, create_model, model_validator
+from pydantic import ValidationError, ValidationInfo, create_model, model_validator
 
 from pipekit.contract import Box, Keypoint, Params, depends_on, param
 from pipekit.errors import PipekitError, UserError, did_you_mean
@@ -48,6 +52,7 @@ REFUSED = {
 
 _BASES = {"BasicTransform", "DualTransform", "ImageOnlyTransform", "Transform3D", "CubicSymmetry"}
 _OURS = {"p", "strict"}
+_REQUIRED = "<required>"
 _KEPT = 64
 
 
@@ -63,15 +68,7 @@ def _library() -> Any:
 @lru_cache(maxsize=1)
 def names() -> list[str]:
     """The transforms that can be ops."""
-    library = _library()
-    found = []
-    for name in dir(library):
-        kind = getattr(library, name)
-        if inspect.isclass(kind) and issubclass(kind, library.BasicTransform):
-            if name in REFUSED or name in _BASES or "3D" in name:
-                continue
-            found.append(name)
-    return found
+    return list(table())
 
 
 @lru_cache(maxsize=256)
@@ -86,12 +83,12 @@ def factory(rest: str) -> Callable[..., Any]:
     if rest not in names():
         near = did_you_mean(f"albu.{rest}", [f"albu.{name}" for name in names()])
         raise UserError(
-            f"no op called 'albu.{rest}'", f"{near} albumentations {_library().__version__} has no such transform.".strip()
+            f"no op called 'albu.{rest}'", f"{near} albumentations {version('albumentations')} has no such transform.".strip()
         )
-    kind = getattr(_library(), rest)
-    op = _pixel_op(kind) if issubclass(kind, _library().ImageOnlyTransform) else _view_op(kind)
+    known = table()[rest]
+    op = _pixel_op() if known["pixel"] else _view_op()
     op.__name__ = op.__qualname__ = rest
-    op.__doc__ = (inspect.getdoc(kind) or rest).partition("\n")[0]
+    op.__doc__ = f"{rest} of albumentations"
     op.__annotations__ = {"params": params_type(rest)}
     return depends_on("albumentations")(op)
 
@@ -105,10 +102,21 @@ class AlbuParams(Params):
     transform: ClassVar[str] = ""
 
     @model_validator(mode="after")
-    def _library_agrees(self) -> AlbuParams:
-        if self.transform:
+    def _library_agrees(self, info: ValidationInfo) -> AlbuParams:
+        if not self.transform:
+            return self
+        accepted: set[str] = (info.context or {}).get("accepted", set())
+        text = f"albumentations {version('albumentations')} {self.transform} {sorted(self.values().items())!r}"
+        digest = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+        if digest not in accepted:
             _check(self)
+            accepted.add(digest)
         return self
+
+    @classmethod
+    def described(cls) -> type[AlbuParams]:
+        """With the descriptions from the library's docstring, which takes importing it."""
+        return _make_params(cls.transform, _descriptions(inspect.getdoc(getattr(_library(), cls.transform)) or ""))
 
     def values(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in type(self).model_fields}
@@ -123,18 +131,65 @@ def _rebuild(transform: str, values: Mapping[str, Any]) -> AlbuParams:
 
 @lru_cache(maxsize=256)
 def params_type(transform: str) -> type[AlbuParams]:
-    """The ``Params`` of a transform, made from its signature and the descriptions in its docstring."""
-    kind = getattr(_library(), transform)
-    described = _descriptions(inspect.getdoc(kind) or "")
+    """The ``Params`` of a transform, made from its signature."""
+    return _make_params(transform, {})
+
+
+def _make_params(transform: str, described: Mapping[str, str]) -> type[AlbuParams]:
     fields: dict[str, Any] = {}
-    for name, argument in inspect.signature(kind.__init__).parameters.items():
-        if name != "self" and name not in _OURS and argument.kind in (argument.POSITIONAL_OR_KEYWORD, argument.KEYWORD_ONLY):
-            default = ... if argument.default is argument.empty else argument.default
-            # A list as a default would be copied by `param`; the library's own validators see a tuple as well.
-            fields[name] = (Any, param(tuple(default) if isinstance(default, list) else default, described.get(name, "")))
+    for name, default in table()[transform]["params"].items():
+        fields[name] = (Any, param(... if default == _REQUIRED else _tuples(default), described.get(name, "")))
     made = create_model(f"{transform}Params", __base__=AlbuParams, __module__=__name__, **fields)
     made.transform = transform
     return made
+
+
+def _tuples(value: Any) -> Any:
+    """Lists as tuples: a list as a default would be copied by ``param``; the library's own validators see a tuple as well."""
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+# --- what the library offers ----------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def table() -> Mapping[str, Any]:
+    """Each transform with its kind and its parameters' defaults. From ``albu.json`` where that is of the installed version.
+
+    The file saves the second that importing the library takes, so that checking a recipe, or finding all of a run in the
+    cache, need not import it. It is written by ``python -m pipekit.builtin.albu``.
+    """
+    file = json.loads((Path(__file__).parent / "albu.json").read_text(encoding="utf-8"))
+    try:
+        if file["version"] == version("albumentations"):
+            return dict(file["transforms"])
+    except PackageNotFoundError:
+        _library()
+    return read_library()
+
+
+def read_library() -> dict[str, Any]:
+    """The same from the library itself."""
+    library = _library()
+    found = {}
+    for name in dir(library):
+        kind = getattr(library, name)
+        if inspect.isclass(kind) and issubclass(kind, library.BasicTransform):
+            if name in REFUSED or name in _BASES or "3D" in name:
+                continue
+            found[name] = {
+                "pixel": issubclass(kind, library.ImageOnlyTransform),
+                "params": _parameters(kind),
+            }
+    return found
+
+
+def _parameters(kind: Any) -> dict[str, Any]:
+    return {
+        name: _REQUIRED if argument.default is argument.empty else argument.default
+        for name, argument in inspect.signature(kind.__init__).parameters.items()
+        if name != "self" and name not in _OURS and argument.kind in (argument.POSITIONAL_OR_KEYWORD, argument.KEYWORD_ONLY)
+    }
 
 
 def _descriptions(doc: str) -> dict[str, str]:
@@ -212,7 +267,7 @@ def _note(made: Any, rng: Rng) -> None:
             rng.note(name, plain)
 
 
-def _pixel_op(kind: Any) -> Callable[..., Any]:
+def _pixel_op() -> Callable[..., Any]:
     def op(image: Image, params: AlbuParams, rng: Rng) -> Image:
         made = _ready(params, rng, lambda transform: transform)
         changed = np.asarray(_run(made, params, {"image": np.ascontiguousarray(image)})["image"])
@@ -222,12 +277,12 @@ def _pixel_op(kind: Any) -> Callable[..., Any]:
     return op
 
 
-def _view_op(kind: Any) -> Callable[..., Any]:
-    library = _library()
-    targets = kind._targets if isinstance(kind._targets, tuple) else (kind._targets,)
-    can = {target.value for target in targets}
-
+def _view_op() -> Callable[..., Any]:
     def op(view: View, params: AlbuParams, rng: Rng) -> View:
+        library = _library()
+        kind = getattr(library, params.transform)
+        targets = kind._targets if isinstance(kind._targets, tuple) else (kind._targets,)
+        can = {target.value for target in targets}
         for name, there in (("Mask", view.mask is not None), ("BBoxes", view.boxes), ("Keypoints", view.keypoints)):
             if there and name not in can:
                 raise UserError(f"albu.{params.transform} can't move {name.lower()} along")
@@ -290,3 +345,10 @@ def _points_back(view: View, out: Mapping[str, Any]) -> tuple[tuple[Keypoint, ..
         return tuple(moved), False
     turn = (right[0] - middle[0]) * (below[1] - middle[1]) - (right[1] - middle[1]) * (below[0] - middle[0])
     return tuple(moved), turn < 0
+
+
+if __name__ == "__main__":
+    found = {"version": version("albumentations"), "transforms": read_library()}
+    (Path(__file__).parent / "albu.json").write_text(
+        json.dumps(found, separators=(",", ":")).replace("},", "},\n") + "\n", encoding="utf-8"
+    )

@@ -1,0 +1,31 @@
+"""What is known of albumentations without importing it must be what the library says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from pipekit.builtin import albu
+
+
+def test_the_table_is_what_the_library_says():
+    assert json.loads(json.dumps(albu.read_library())) == albu.table()
+
+
+def test_values_accepted_before_need_no_import():
+    code = """
+import sys
+from pipekit.registry import load_registry
+from pipekit.oplist import RecipeParams
+registry = load_registry()
+ops = {"ops": [{"op": "albu.GaussNoise", "std_range": [0.1, 0.2]}]}
+if len(sys.argv) > 1:
+    registry.accepted = set(sys.argv[1].split())
+assert registry.problems(RecipeParams, ops)[1] == []
+print("albumentations" in sys.modules, *registry.accepted)
+"""
+    first = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert first[0] == "True"
+    again = subprocess.run([sys.executable, "-c", code, " ".join(first[1:])], check=True, capture_output=True, text=True)
+    assert again.stdout.split() == ["False", *first[1:]]
