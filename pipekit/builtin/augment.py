@@ -1,0 +1,206 @@
+"""The stage ``augment``: augmented copies of images, with everything needed to know and repeat how each was made."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from pydantic import field_validator, model_validator
+
+from pipekit import images
+from pipekit.contract import Context, Dataset, Params, Sample, SampleContext, Targets, param, stage
+from pipekit.errors import UserError
+from pipekit.geometry import Fit
+from pipekit.images import FillMode, Interpolation, SizeHw
+from pipekit.recipe import Applied, CompiledRecipe, Ops, compile_recipe
+
+COPIES = "copies of augment"
+"""In a sample's ``extra``, between the stage and its workers only: how many copies to make of it."""
+
+LOSSLESS = (".png", ".bmp", ".gif", ".tif", ".tiff")
+
+
+class RecipeOptions(Params):
+    """How a recipe is carried out, wherever pictures are written."""
+
+    ops: Ops = param("medium", "The recipe: a preset's name, a .toml file, text like 'rotate(40)|hflip', or a list of ops")
+    size_hw: tuple[int, int] | None = param(
+        None, "Height and width of what comes out; as large as it was unless set", unit="px"
+    )
+    fit: Fit = param("stretch", "How another shape gets into size_hw: stretch, crop (cut at the sides) or pad")
+    full_resolution: bool = param(
+        False, "Apply the ops to the whole picture and resize last; slower, and pixels mean its pixels"
+    )
+    interpolation: Interpolation = param(
+        "area", "nearest, linear, cubic, lanczos, or area (linear, and means where it shrinks)"
+    )
+    fill_mode: FillMode = param("nearest", "What lies outside: nearest (the edge), constant, reflect or wrap")
+    fill_value: int = param(0, "The grey level for fill_mode = constant", ge=0, le=255)
+    min_visible: float = param(0.1, "Boxes of which a smaller part stays in the picture are dropped", ge=0, le=1)
+    min_area_px: float = param(1.0, "Boxes with a smaller area are dropped", unit="px²", ge=0)
+    mirror_labels: dict[str, str] = param(
+        {}, 'Labels that change when left and right change places: { left = "right", right = "left" }'
+    )
+
+    @field_validator("size_hw")
+    @classmethod
+    def _sizes(cls, size_hw: SizeHw | None) -> SizeHw | None:
+        if size_hw is not None and not all(1 <= side <= 32767 for side in size_hw):
+            raise ValueError(f"height and width must lie within 1 and 32767 px, got {list(size_hw)}")
+        return size_hw
+
+    @model_validator(mode="after")
+    def _can_be_done(self) -> RecipeOptions:
+        try:
+            self.compiled()
+        except UserError as error:
+            raise ValueError(f"{error.message}. {error.hint}".strip(". ")) from error
+        return self
+
+    def compiled(self) -> CompiledRecipe:
+        return compile_recipe(
+            self.ops,
+            self.size_hw,
+            fit=self.fit,
+            full_resolution=self.full_resolution,
+            interpolation=self.interpolation,
+            fill_mode=self.fill_mode,
+            fill_value=self.fill_value,
+            min_visible=self.min_visible,
+            min_area_px=self.min_area_px,
+            mirror_labels=self.mirror_labels,
+        )
+
+
+class OutputOptions(RecipeOptions):
+    """A recipe, and how its pictures are written."""
+
+    format: Literal["same", "jpg", "png", "webp"] = param("same", "Of the files; same: png for lossless sources, else jpg")
+    quality: int = param(95, "Of jpg and webp", ge=1, le=100)
+    suffix: str = param("aug", "Stands in the new names: cat/1.jpg gives cat/1.aug1.jpg", pattern=r"^[A-Za-z0-9_-]+$")
+
+
+class AugmentParams(OutputOptions):
+    copies: int = param(3, "Augmented copies of each image", ge=1, le=10_000)
+    splits: tuple[str, ...] = param(("train",), "The splits to augment; images of no split count as train", min_length=1)
+    keep_originals: bool = param(True, "Keep the images themselves in the dataset, beside their copies")
+    balance: bool = param(False, "Bring every class to the same number: as many as the largest one has with its copies")
+
+
+@stage
+def augment(ctx: Context, dataset: Dataset, params: AugmentParams) -> Dataset:
+    """Make augmented copies of the training images; masks, boxes and keypoints move with the pixels.
+
+    The images of other splits pass through as they are. Each copy's row says in ``extra.augmented`` which image it comes
+    from, which ops it went through, what they drew, and the matrix from the source's pixels to its own.
+    """
+    if not any(_chosen(sample, params) for sample in dataset):
+        there = ", ".join(repr(name) for name in dataset.counts) or "none"
+        raise UserError(
+            f"no image is in the splits {', '.join(params.splits)}",
+            f"The dataset's splits: {there}. Set splits, or split it first.",
+        )
+    wanted = _copies(dataset, params)
+    options = OutputOptions.model_construct(**{name: getattr(params, name) for name in OutputOptions.model_fields})
+    facts: dict[str, str] = {}
+
+    def to_do() -> Iterator[Sample]:
+        for sample in dataset:
+            copies = wanted.get(sample.id, params.copies) if _chosen(sample, params) else 0
+            if copies:
+                yield _with_extra(sample, {**sample.extra, COPIES: copies})
+
+    def rows() -> Iterator[Sample]:
+        kept = made = 0
+        for sample in dataset:
+            if params.keep_originals or not _chosen(sample, params):
+                kept += 1
+                yield sample
+        for sample in ctx.map(make_copies, to_do(), options, label="augmenting"):
+            made += 1
+            yield sample
+        facts.update(copies=str(made), originals=str(kept))
+
+    return ctx.dataset(rows(), recipe=[call.to_plain() for call in params.ops], seed=ctx.seed, facts=facts)
+
+
+def _chosen(sample: Sample, params: AugmentParams) -> bool:
+    return (sample.split or "train") in params.splits
+
+
+def _copies(dataset: Dataset, params: AugmentParams) -> Mapping[str, int]:
+    """How many copies of which image, where that is not the same for all: to bring classes to the same number.
+
+    What does not divide evenly goes to the images whose ids have the smallest hashes, so one more image changes few others.
+    """
+    if not params.balance:
+        return {}
+    of_class: dict[str, list[str]] = {}
+    for sample in dataset:
+        if _chosen(sample, params) and sample.label is not None:
+            of_class.setdefault(sample.label, []).append(sample.id)
+    if not of_class:
+        raise UserError("balance needs labels, and no chosen image has one")
+    kept = int(params.keep_originals)
+    target = max(len(ids) for ids in of_class.values()) * (params.copies + kept)
+    wanted = {}
+    for ids in of_class.values():
+        each, rest = divmod(target - kept * len(ids), len(ids))
+        for place, name in enumerate(
+            sorted(ids, key=lambda name: hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest())
+        ):
+            wanted[name] = each + (place < rest)
+    return wanted
+
+
+# --- one image ------------------------------------------------------------------------------------------------------------
+
+
+def make_copies(sample: Sample, params: OutputOptions, ctx: SampleContext) -> Iterator[Sample]:
+    """The augmented copies of one sample, written."""
+    extra = dict(sample.extra)
+    copies = int(extra.pop(COPIES))
+    source = _with_extra(sample, extra)
+    recipe = ctx.once("recipe", params.compiled)
+    data = images.read_bytes(sample.image)
+    mask = images.read_mask(sample.targets.mask) if sample.targets.mask else None
+    for copy in range(1, copies + 1):
+        applied = recipe.load(data, ctx.rng(copy), sample.targets, mask)
+        yield _write(source, copy, applied, params, ctx)
+
+
+def _write(sample: Sample, copy: int, applied: Applied, params: OutputOptions, ctx: SampleContext) -> Sample:
+    name, format = output_name(sample.id, copy, params.suffix, params.format)
+    path = ctx.out_path(name)
+    path.write_bytes(images.encode(applied.image, format, params.quality))
+    mask = ""
+    if applied.mask is not None:
+        mask_path = ctx.out_path(f"masks/{PurePosixPath(name).with_suffix('.png')}")
+        mask_path.write_bytes(images.encode(applied.mask, "png"))
+        mask = str(mask_path)
+    label = sample.label
+    if applied.mirrored and label is not None:
+        label = params.mirror_labels.get(label, label)
+    made = {
+        "of": sample.id,
+        "sha256": sample.sha256,
+        "copy": copy,
+        "steps": [[step.op, dict(step.drawn)] for step in applied.steps],
+        "matrix": None if applied.matrix is None else applied.matrix.tolist(),
+    }
+    targets = Targets(mask, "", applied.boxes, applied.keypoints)
+    return Sample(name, str(path), "", label, sample.split, targets, {**sample.extra, "augmented": made})
+
+
+def output_name(sample_id: str, copy: int, suffix: str, format: str) -> tuple[str, str]:
+    """``("cat/1.aug2.jpg", "jpg")`` for ``cat/1.jpg``; an ending that changes stays visible, so that names never meet."""
+    path = PurePosixPath(sample_id)
+    chosen = ("png" if path.suffix.lower() in LOSSLESS else "jpg") if format == "same" else format
+    stem = sample_id.removesuffix(f".{chosen}")
+    return f"{stem}.{suffix}{copy}.{chosen}", chosen
+
+
+def _with_extra(sample: Sample, extra: Mapping[str, Any]) -> Sample:
+    return Sample(sample.id, sample.image, sample.sha256, sample.label, sample.split, sample.targets, extra)
