@@ -1,0 +1,76 @@
+"""The one door to TensorFlow and Keras: imported once, on first use, with the TensorFlow backend and without its chatter."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+_CHATTER = re.compile(
+    rb"^(?:[IWE]\d{4} [\d:. ]+\S+\.cc:\d+\] .*"
+    rb"|WARNING: All log messages before absl.*|To enable the following instructions: .*)$"
+)
+_IMPORT = threading.RLock()
+
+
+def load_keras() -> ModuleType:
+    """The ``keras`` module on TensorFlow.
+
+    TensorFlow prints a dozen lines on standard error while it is imported (oneDNN, CUDA, CPU features), whatever
+    ``TF_CPP_MIN_LOG_LEVEL`` says; they are dropped here and everything else is let through. Who wants to see
+    them sets that variable to 0.
+    """
+    with _IMPORT:
+        if "keras" not in sys.modules or "tensorflow" not in sys.modules:
+            os.environ["KERAS_BACKEND"] = "tensorflow"
+            with _without_chatter():
+                import tensorflow
+
+                # The first look for devices has chatter of its own, on machines with a CUDA build and no GPU.
+                tensorflow.config.list_physical_devices("GPU")
+        import keras
+    return sys.modules[keras.__name__]
+
+
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Send standard error through a pipe meanwhile, and drop TensorFlow's start-up lines from it."""
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
+        yield
+        return
+    try:
+        real = os.dup(2)
+    except OSError:  # a process without standard error
+        yield
+        return
+    reading, writing = os.pipe()
+    os.dup2(writing, 2)
+    os.close(writing)
+    thread = threading.Thread(target=_filter, args=(reading, real), name="quiet-import", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        os.dup2(real, 2)  # closes the pipe's last writer: the thread sees its end
+        thread.join()
+        os.close(reading)
+        os.close(real)
+
+
+def _filter(reading: int, real: int) -> None:
+    """Pass on what is read, without the chatter; a line that does not begin like it is passed on as it comes."""
+    held = b""
+    while chunk := os.read(reading, 65536):
+        *lines, held = (held + chunk).split(b"\n")
+        for line in lines:
+            if not _CHATTER.match(line):
+                os.write(real, line + b"\n")
+        if held and not held.startswith((b"I0", b"W0", b"E0", b"I1", b"W1", b"E1", b"WARNING", b"To enable")):
+            os.write(real, held)
+            held = b""
+    if held and not _CHATTER.match(held):
+        os.write(real, held)

@@ -1,0 +1,217 @@
+"""From parameters to what Keras compiles a model with: targets, loss, metrics, optimizer, learning rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipekit.backend import load_keras
+from pipekit.builtin.train.params import TrainParams
+from pipekit.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LEARNING_RATES: Mapping[str, float] = {"sgd": 0.01, "adagrad": 0.01, "adadelta": 1.0, "lion": 1e-4}
+"""Where 0.001 is not usual. Adadelta's is its paper's (Zeiler 2012), Lion's a tenth of Adam's (Chen et al. 2023)."""
+
+BY_CLASS = ("precision", "recall", "f1")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """How labels reach the loss.
+
+    Attributes:
+        mode: ``sparse``, ``categorical``, ``binary`` or ``input``.
+        classes: the class names, in the order of the model's outputs.
+    """
+
+    mode: str
+    classes: tuple[str, ...]
+
+    def targets(self, numbers: NDArray[np.int64]) -> NDArray[Any] | None:
+        """Targets for class numbers: ``(N,) int64``, or ``(N, C) float32``; None where the image is its own target."""
+        if self.mode == "input":
+            return None
+        if self.mode == "sparse":
+            return numbers
+        return np.eye(len(self.classes), dtype=np.float32)[numbers]
+
+
+def choose_labels(params: TrainParams, classes: Sequence[str], reconstructs: bool) -> Labels:
+    """The label mode that the model, the loss, the metrics and the blending of labels need; refused where they disagree.
+
+    Args:
+        reconstructs: the model's output has the shape of its input: an autoencoder.
+
+    Raises:
+        UserError: the parameters contradict each other or the data.
+    """
+    names = tuple(classes)
+    mode = params.label_mode
+    if mode == "auto":
+        soft = params.label_smoothing or params.mixup or params.cutmix or "auc" in params.metrics
+        by_loss = params.loss is not None and not params.loss.lower().startswith("sparse")
+        mode = "input" if reconstructs else "categorical" if soft or by_loss else "sparse"
+    if (mode == "input") != reconstructs:
+        raise UserError(
+            f"label_mode 'input' goes with a model whose output is an image, and only with one; got {mode!r}",
+            "Use template = 'autoencoder' with it, or leave label_mode out.",
+        )
+    if mode == "binary" and len(names) != 2:
+        raise UserError(
+            f"label_mode 'binary' needs two classes, the data has {len(names)}: {_some(names)}", "Leave label_mode out."
+        )
+    if mode == "input" and (params.mixup or params.cutmix or params.label_smoothing):
+        raise UserError("an autoencoder has no labels to blend", "Leave out mixup, cutmix and label_smoothing.")
+    if mode == "sparse" and "auc" in params.metrics:
+        raise UserError("the metric 'auc' needs one-hot labels", "Leave label_mode out, or set it to 'categorical'.")
+    return Labels(mode, names)
+
+
+def make_loss(params: TrainParams, labels: Labels) -> Any:
+    """The Keras loss; ``input`` compares pixels on the scale 0..1."""
+    keras = load_keras()
+    if params.loss is not None:
+        return _by_name(keras.losses, params.loss, "loss", label_smoothing=params.label_smoothing)
+    if labels.mode == "input":
+
+        def mean_squared_error(image: Any, restored: Any) -> Any:
+            return keras.losses.mean_squared_error(keras.ops.cast(image, "float32") / 255.0, restored / 255.0)
+
+        return mean_squared_error
+    if labels.mode == "sparse":
+        return keras.losses.SparseCategoricalCrossentropy()
+    if labels.mode == "binary":
+        return keras.losses.BinaryCrossentropy(label_smoothing=params.label_smoothing)
+    return keras.losses.CategoricalCrossentropy(label_smoothing=params.label_smoothing)
+
+
+def make_metrics(params: TrainParams, labels: Labels) -> list[Any]:
+    """Keras metrics; those of a classifier are left out for an autoencoder."""
+    keras = load_keras()
+    if labels.mode == "input":
+        return [
+            _by_name(keras.metrics, name, "metric") for name in params.metrics if name not in ("accuracy", "auc", *BY_CLASS)
+        ]
+    made = []
+    for name in params.metrics:
+        if name == "accuracy":
+            kind = keras.metrics.SparseCategoricalAccuracy if labels.mode == "sparse" else keras.metrics.CategoricalAccuracy
+            made.append(kind(name="accuracy"))
+        elif name == "auc":
+            shares = [0.0, 1.0] if labels.mode == "binary" else None
+            made.append(keras.metrics.AUC(name="auc", multi_label=True, num_labels=len(labels.classes), label_weights=shares))
+        elif name in BY_CLASS:
+            made.append(_by_class(name, len(labels.classes), labels.mode == "binary"))
+        else:
+            made.append(_by_name(keras.metrics, name, "metric"))
+    return made
+
+
+def _by_class(name: str, num_classes: int, second_only: bool) -> Any:
+    """Precision, recall or F1 of the most probable class: the mean over classes that occur, or of the second class alone."""
+    keras = load_keras()
+    ops = keras.ops
+
+    class ByClass(keras.metrics.Metric):  # type: ignore[misc,name-defined]
+        def __init__(self) -> None:
+            super().__init__(name=name)
+            self.hits = self.add_variable((num_classes,), "zeros", name="hits")
+            self.predicted = self.add_variable((num_classes,), "zeros", name="predicted")
+            self.actual = self.add_variable((num_classes,), "zeros", name="actual")
+
+        def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+            truth = ops.argmax(y_true, -1) if len(y_true.shape) == 2 and y_true.shape[-1] == num_classes else y_true
+            truth = ops.one_hot(ops.reshape(ops.cast(truth, "int32"), (-1,)), num_classes)
+            found = ops.one_hot(ops.argmax(y_pred, -1), num_classes)
+            self.hits.assign_add(ops.sum(truth * found, 0))
+            self.predicted.assign_add(ops.sum(found, 0))
+            self.actual.assign_add(ops.sum(truth, 0))
+
+        def result(self) -> Any:
+            below = {"precision": self.predicted, "recall": self.actual, "f1": (self.predicted + self.actual) / 2}[name]
+            scores = ops.divide_no_nan(self.hits, below)
+            if second_only:
+                return scores[1]
+            occurs = ops.cast(self.predicted + self.actual > 0, "float32")
+            return ops.divide_no_nan(ops.sum(scores * occurs), ops.sum(occurs))
+
+    return ByClass()
+
+
+def _by_name(module: Any, name: str, what: str, **options: Any) -> Any:
+    """A loss or metric by Keras' name; ``options`` are given to it where it takes them."""
+    try:
+        found = module.get(name)
+    except ValueError as error:
+        known = [known for known in dir(module) if not known.startswith("_")]
+        raise UserError(
+            f"Keras has no {what} called {name!r}. {did_you_mean(name, known)}".rstrip(), "keras.io/api lists them."
+        ) from error
+    options = {key: value for key, value in options.items() if value}
+    if options and isinstance(found, module.Loss):
+        try:
+            return type(found)(**{**found.get_config(), **options})
+        except TypeError as error:
+            raise UserError(f"the {what} {name!r} takes no {', '.join(options)}", "Leave one of the two out.") from error
+    if options:
+        raise UserError(f"the {what} {name!r} takes no {', '.join(options)}", "Leave one of the two out.")
+    return found
+
+
+def base_rate(params: TrainParams) -> float:
+    return params.learning_rate if params.learning_rate is not None else LEARNING_RATES.get(params.optimizer, 1e-3)
+
+
+def make_optimizer(params: TrainParams) -> Any:
+    keras = load_keras()
+    options: dict[str, Any] = {"learning_rate": base_rate(params), "global_clipnorm": params.clip_norm}
+    if params.optimizer == "sgd":
+        options["momentum"] = params.momentum
+    if params.weight_decay is not None:
+        options["weight_decay"] = params.weight_decay or None
+    kinds = {
+        "sgd": keras.optimizers.SGD,
+        "rmsprop": keras.optimizers.RMSprop,
+        "adam": keras.optimizers.Adam,
+        "adamw": keras.optimizers.AdamW,
+        "adagrad": keras.optimizers.Adagrad,
+        "adadelta": keras.optimizers.Adadelta,
+        "adamax": keras.optimizers.Adamax,
+        "nadam": keras.optimizers.Nadam,
+        "lion": keras.optimizers.Lion,
+    }
+    return kinds[params.optimizer](**options)
+
+
+def rate_at(params: TrainParams, step: int, steps_per_epoch: int) -> float:
+    """The learning rate of a step, counted from 0 over all epochs; ``plateau`` is applied on top by the loop.
+
+    cosine and linear fall from the base rate to 0 at the end of the last epoch (Loshchilov and Hutter 2017, without restarts).
+    """
+    base = base_rate(params)
+    warmup = params.warmup_epochs * steps_per_epoch
+    if step < warmup:
+        return base * (step + 1) / warmup if step + 1 < warmup else base
+    total = params.epochs * steps_per_epoch
+    share = (step - warmup) / max(1.0, total - warmup)
+    if params.schedule == "cosine":
+        return base * 0.5 * (1 + math.cos(math.pi * share))
+    if params.schedule == "linear":
+        return base * (1 - share)
+    if params.schedule == "exponential":
+        return float(base * params.decay**share)
+    if params.schedule == "step":
+        return base * float(params.decay) ** (step // (steps_per_epoch * params.decay_epochs))
+    return base
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (" …" if len(names) > 5 else "")

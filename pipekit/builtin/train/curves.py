@@ -1,0 +1,47 @@
+"""Curves of loss and metrics: training against validation, the gap between them, the epoch that was kept."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipekit.builtin.train.loop import Row
+
+TRAIN, VAL, KEPT = "#0072b2", "#d55e00", "#555555"
+"""Blue and vermilion of Okabe and Ito's palette, told apart by colour-blind eyes; validation is dashed besides."""
+
+
+def draw(folder: Path, history: Sequence[Row], kept: int, words: str) -> None:
+    """``curves.png`` and ``curves.svg``: one panel for each measure."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    names = [name for name in history[0] if not name.startswith("val_") and name != "learning_rate"]
+    epochs = range(1, len(history) + 1)
+    with mpl.rc_context({"svg.hashsalt": "pipekit", "font.size": 10, "svg.fonttype": "path"}):
+        figure = Figure(figsize=(max(6.0, 5.0 * len(names)), 4.4), layout="constrained")
+        FigureCanvasAgg(figure)
+        for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+            ours = [row[name] for row in history]
+            axes.plot(epochs, ours, color=TRAIN, marker="o", markersize=3, label="training")
+            if f"val_{name}" in history[0]:
+                theirs = [row[f"val_{name}"] for row in history]
+                axes.plot(epochs, theirs, color=VAL, linestyle="--", marker="s", markersize=3, label="validation")
+                axes.fill_between(epochs, ours, theirs, color=VAL, alpha=0.12, linewidth=0, label="gap")
+            axes.axvline(kept + 1, color=KEPT, linestyle=":", label=f"kept: epoch {kept + 1}")
+            axes.set(title=name.replace("_", " "), xlabel="epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+            axes.set_xlim(0.5, len(history) + 0.5)
+            if name in ("accuracy", "precision", "recall", "f1", "auc"):
+                axes.set_ylim(min(0.0, *ours) if min(ours) < 0.5 else 0.45, 1.02)
+            axes.grid(alpha=0.3)
+            axes.spines[["top", "right"]].set_visible(False)
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
+        if words:
+            figure.supxlabel(textwrap.fill(words, 48 * max(1, len(names)) + 24), fontsize=9)
+        figure.savefig(folder / "curves.png", dpi=120, metadata={"Software": None})
+        figure.savefig(folder / "curves.svg", metadata={"Date": None, "Creator": None})

@@ -1,0 +1,137 @@
+"""From a dataset to what the feed needs: which samples, at which size, with which weights."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipekit import images
+from pipekit.contract import Context, Dataset, Sample
+from pipekit.errors import ImageError, UserError
+from pipekit.images import Image
+
+PROBED = 64
+"""Headers that are read to learn the images' sizes."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The samples of a split that can be learnt from, with class numbers; -1 where an autoencoder needs none."""
+
+    samples: tuple[Sample, ...]
+    numbers: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def counts(self, classes: Sequence[str]) -> dict[str, int]:
+        return {name: int((self.numbers == number).sum()) for number, name in enumerate(classes)}
+
+
+def read_part(dataset: Dataset, split: str, labelled: bool) -> Part:
+    """The split's samples; those without a label only where none is needed."""
+    number = {name: position for position, name in enumerate(dataset.classes)}
+    samples = [sample for sample in dataset.split(split) if not labelled or sample.label is not None]
+    return Part(tuple(samples), np.array([number.get(s.label or "", -1) for s in samples], np.int64))
+
+
+def check_parts(ctx: Context, dataset: Dataset, train: Part, val: Part, labelled: bool) -> None:
+    """What can't be trained on is refused, what is odd is said.
+
+    Raises:
+        UserError: no training images, or of one class only.
+    """
+    splits = {name or "(none)": sum(counts.values()) for name, counts in dataset.counts.items()}
+    if not len(train):
+        found = ", ".join(f"{name}: {count}" for name, count in splits.items()) or "no images at all"
+        raise UserError(
+            f"there is nothing to train on: no {'labelled ' if labelled else ''}image in the split 'train' (found {found})",
+            "Put a split stage before it: [stages.split] use = 'split'",
+        )
+    if not len(val):
+        ctx.warn("there is no split 'val', so overfitting can't be seen, and the epoch with the lowest training loss is kept")
+    if not labelled:
+        return
+    counts = train.counts(dataset.classes)
+    there = [name for name, count in counts.items() if count]
+    if len(there) < 2:
+        raise UserError(
+            f"all {len(train)} training images are of one class, {there[0]!r}: there is nothing to tell apart",
+            "A classifier needs at least two classes with images in the split 'train'.",
+        )
+    if missing := [name for name, count in counts.items() if not count]:
+        ctx.warn(f"no training image of {_names(missing)}: the model can't learn to recognise that")
+    if len(val) and (missing := [name for name, count in val.counts(dataset.classes).items() if not count]):
+        ctx.warn(f"no image of {_names(missing)} in the split 'val': what it says about the model leaves that out")
+    if max(counts.values()) >= 5 * min(count for count in counts.values() if count):
+        most, least = max(counts, key=counts.__getitem__), min(there, key=counts.__getitem__)
+        ctx.warn(
+            f"the classes are uneven: {counts[most]} images of {most!r}, {counts[least]} of {least!r}; "
+            "class_weights = 'balanced' makes the rare ones count as much"
+        )
+
+
+def infer_size(samples: Sequence[Sample]) -> tuple[int, int]:
+    """The images' own size where all probed ones agree on one of at most 256 pixels; else 160, or less for small ones."""
+    step = max(1, len(samples) // PROBED)
+    sizes: Counter[tuple[int, int]] = Counter()
+    for sample in samples[::step][:PROBED]:
+        try:
+            info = images.probe(images.read_bytes(sample.image))
+        except ImageError:
+            continue
+        sizes[info.height_px, info.width_px] += 1
+    if not sizes:
+        raise UserError(
+            f"none of the {min(PROBED, len(samples))} training images that were looked at can be read, "
+            f"the first is {samples[0].image}",
+            "Run `pipekit inspect` on the dataset.",
+        )
+    if len(sizes) == 1 and max(one := next(iter(sizes))) <= 256:
+        return max(8, one[0]), max(8, one[1])
+    side = int(min(160, max(32, median(min(size) for size in sizes.elements()))))
+    return side, side
+
+
+def class_weights(part: Part, num_classes: int, how: str) -> NDArray[np.float32]:
+    """A weight for each sample: 1, or ``n / (classes * n_class)`` for ``balanced`` (King and Zeng 2001, as scikit-learn)."""
+    if how == "none" or (part.numbers < 0).any():
+        return np.ones(len(part), np.float32)
+    counts = np.bincount(part.numbers, minlength=num_classes)
+    weights = len(part) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    return weights[part.numbers].astype(np.float32)
+
+
+def loader(shape_hwc: tuple[int, int, int]) -> Callable[[str], Image]:
+    """``load(file)``: the image as the model will get it when it predicts: reduced decode, then resized to its input."""
+    height, width, channels = shape_hwc
+
+    def load(file: str) -> Image:
+        pixels = images.read(file, at_least_hw=(height, width), gray=channels == 1)
+        return images.resize(pixels, (height, width)).reshape(shape_hwc)
+
+    return load
+
+
+def on_colour(augment: Callable[[Image, Any], Image], channels: int) -> Callable[[Image, Any], Image]:
+    """Ops work on colour; a grey image is shown to them as one and taken back as luma."""
+    if channels == 3:
+        return augment
+
+    def on_gray(image: Image, rng: Any) -> Image:
+        changed = augment(np.repeat(image, 3, axis=2), rng).astype(np.uint16)
+        # ITU-R 601 in 8-bit fixed point; the three weights add up to 256, so that grey stays what it was
+        luma = (77 * changed[..., 0] + 150 * changed[..., 1] + 29 * changed[..., 2] + 128) >> 8
+        return luma.astype(np.uint8)[..., None]
+
+    return on_gray
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names[:5]) + (" …" if len(names) > 5 else "")

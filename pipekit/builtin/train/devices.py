@@ -1,0 +1,86 @@
+"""Seeds, precision and devices: the settings of TensorFlow that a run needs, put back afterwards where they can be."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipekit.backend import load_keras
+from pipekit.errors import UserError
+
+
+def prepare(seed: int, deterministic: bool) -> None:
+    """Seed Keras' initialisers and dropout, and ask TensorFlow for the same result each time.
+
+    Deterministic ops can't be switched off again within a process (TensorFlow has no call for it); they stay on.
+    """
+    keras = load_keras()
+    import tensorflow as tf
+
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+@contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Keras' dtype policy while the model is built and trained."""
+    keras = load_keras()
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def strategy(wanted: str) -> Any:
+    """A ``tf.distribute`` strategy, or None for one device.
+
+    Raises:
+        UserError: what was asked for is not there.
+    """
+    load_keras()
+    import tensorflow as tf
+
+    cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
+    if wanted == "multi_worker" and not cluster:
+        raise UserError(
+            "devices = 'multi_worker' needs the environment variable TF_CONFIG, which names the machines",
+            'For example TF_CONFIG=\'{"cluster": {"worker": ["a:2222", "b:2222"]}, "task": {"type": "worker", "index": 0}}\'.',
+        )
+    if wanted in ("auto", "multi_worker") and cluster:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    gpus = tf.config.list_logical_devices("GPU")
+    if wanted == "mirrored" or (wanted == "auto" and len(gpus) > 1):
+        devices = gpus or tf.config.list_logical_devices("CPU")
+        if len(devices) < 2:
+            raise UserError(
+                f"devices = 'mirrored' needs at least two devices, TensorFlow sees {len(devices)}",
+                "Leave it out; see `pipekit doctor`.",
+            )
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    return None
+
+
+def tensorboard(folder: Path) -> Callable[[int, dict[str, float]], None]:
+    """A writer of each epoch's row as TensorBoard scalars: ``train/loss``, ``val/loss`` …"""
+    load_keras()
+    import tensorflow as tf
+
+    writers = {name: tf.summary.create_file_writer(str(folder / name)) for name in ("train", "val")}
+
+    def observe(epoch: int, row: dict[str, float]) -> None:
+        for name, value in row.items():
+            split = "val" if name.startswith("val_") else "train"
+            with writers[split].as_default():
+                tf.summary.scalar(name.removeprefix("val_"), value, step=epoch + 1)
+        for writer in writers.values():
+            writer.flush()
+
+    return observe

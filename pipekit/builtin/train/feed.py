@@ -1,0 +1,175 @@
+"""The feed: from files to shuffled, augmented batches, with the work done in threads while the model computes.
+
+Threads, because decoding, warping and resizing release the interpreter lock: they share one cache, copy no batch between
+processes, and two of them fill two cores (``benchmarks/feed.py`` has the figures beside the alternatives).
+
+What comes out depends on the seed, the epoch and the sample alone. Threads, the cache and a restart in the middle of an
+epoch change no byte and no order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipekit.backend import load_keras
+from pipekit.builtin.train.cache import Decoded
+from pipekit.errors import UserError
+from pipekit.images import Image
+from pipekit.rng import Rng
+
+Batch: TypeAlias = tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]
+"""Images (N, H, W, C) uint8, or float32 where images are mixed, in 0..255; targets; sample weights (N,)."""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Batches of a fixed list of images.
+
+    Attributes:
+        decoded: the images, by their position in the list.
+        shape_hwc: of the images in a batch; ``augment`` brings larger decoded ones to it.
+        ids: a stable name for each image; its augmentation hangs on it.
+        targets: ``(N,)`` class numbers, or ``(N, C)`` probabilities. None: the image is its own target.
+        weights: ``(N,)`` sample weights.
+        batch_size: images in a batch; the last one of an epoch holds what is left.
+        rng: ``rng("augment", epoch, id)`` gives the generator for one image.
+        shuffle: a new order in each epoch, from ``rng("shuffle", epoch)``; else the order of the list.
+        augment: ``augment(image, rng) -> image`` at the model's input size; None for none.
+        mix: ``mix(images, targets, weights, rng)`` for whole batches (MixUp, CutMix); None for none.
+        workers: threads.
+    """
+
+    decoded: Decoded
+    shape_hwc: tuple[int, int, int]
+    ids: Sequence[str]
+    targets: NDArray[Any] | None
+    weights: NDArray[np.float32]
+    batch_size: int
+    rng: Callable[..., Rng]
+    shuffle: bool = False
+    augment: Callable[[Image, Rng], Image] | None = None
+    mix: Callable[[NDArray[Any], NDArray[Any], NDArray[np.float32], Rng], Batch] | None = None
+    workers: int = 2
+    _pool: ThreadPoolExecutor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.ids:
+            raise UserError("a feed needs at least one image")
+        object.__setattr__(self, "_pool", ThreadPoolExecutor(max(1, self.workers), thread_name_prefix="feed"))
+
+    def __enter__(self) -> Feed:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    @property
+    def steps(self) -> int:
+        """Batches in an epoch: every image exactly once."""
+        return math.ceil(len(self.ids) / self.batch_size)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """The positions of the images in the order of an epoch."""
+        if not self.shuffle:
+            return np.arange(len(self.ids), dtype=np.int64)
+        return np.asarray(self.rng("shuffle", epoch).permutation(len(self.ids)), np.int64)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from the ``start``-th on; see :meth:`numbered`."""
+        return (batch for _, batch in self.numbered(epoch, start))
+
+    def numbered(self, epoch: int, start: int = 0) -> Iterator[tuple[int, Batch]]:
+        """The batches of an epoch with their numbers, the same ones whether or not those before ``start`` were made.
+
+        An image that can't be read is left out of its batch and listed in ``decoded.failed``; a batch of which nothing
+        is left is skipped.
+        """
+        order = self.order(epoch)
+        ahead = max(1, self.workers) + 1
+        todo = iter(range(start, self.steps))
+        waiting: deque[tuple[int, Future[Batch | None]]] = deque()
+        try:
+            while True:
+                for step in islice(todo, ahead - len(waiting)):
+                    waiting.append((step, self._pool.submit(self._batch, epoch, step, order)))
+                if not waiting:
+                    return
+                step, future = waiting.popleft()
+                if (batch := future.result()) is not None:
+                    yield step, batch
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+    def _batch(self, epoch: int, step: int, order: NDArray[np.int64]) -> Batch | None:
+        positions = order[step * self.batch_size : (step + 1) * self.batch_size]
+        images = np.empty((len(positions), *self.shape_hwc), np.uint8)
+        kept = np.zeros(len(positions), bool)
+        for row, position in enumerate(positions.tolist()):
+            image = self.decoded.image(position)
+            if image is None:
+                continue
+            if self.augment is not None:
+                image = self.augment(image, self.rng("augment", epoch, self.ids[position]))
+            images[row] = image
+            kept[row] = True
+        if not kept.any():
+            return None
+        if not kept.all():
+            images, positions = images[kept], positions[kept]
+        targets = images if self.targets is None else self.targets[positions]
+        weights = self.weights[positions]
+        if self.mix is not None:
+            return self.mix(images, targets, weights, self.rng("mix", epoch, step))
+        return images, targets, weights
+
+    # --- for code that wants a Keras or TensorFlow object ---------------------------------------------------------------
+
+    def tf_dataset(self, epoch: int = 0, start: int = 0) -> Any:
+        """One epoch as a ``tf.data.Dataset``, for ``model.fit`` and for ``tf.distribute``."""
+        load_keras()
+        import tensorflow as tf
+
+        first = next(self.epoch(epoch, self.steps - 1))
+        spec = tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in first)
+        return tf.data.Dataset.from_generator(lambda: self.epoch(epoch, start), output_signature=spec).prefetch(2)
+
+    def py_dataset(self) -> Any:
+        """All epochs as a ``keras.utils.PyDataset``: Keras asks for batches by number, in any order."""
+        keras = load_keras()
+        feed = self
+
+        class FeedDataset(keras.utils.PyDataset):  # type: ignore[misc,name-defined]
+            """Batches by number; a new order after each epoch."""
+
+            def __init__(self) -> None:
+                super().__init__(workers=feed.workers, max_queue_size=feed.workers + 1)
+                self._epoch = 0
+                self._order = feed.order(0)
+
+            def __len__(self) -> int:
+                return feed.steps
+
+            def __getitem__(self, step: int) -> Batch:
+                batch = feed._batch(self._epoch, step, self._order)
+                if batch is None:
+                    raise UserError(f"none of the images of batch {step} can be read", "See the stage's list of failed images.")
+                return batch
+
+            def on_epoch_end(self) -> None:
+                self._epoch += 1
+                self._order = feed.order(self._epoch)
+
+        return FeedDataset()

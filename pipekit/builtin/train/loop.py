@@ -1,0 +1,261 @@
+"""The training loop: epochs, validation, the weights that are kept, and checkpoints that lose at most a minute.
+
+It drives ``model.train_step`` through Keras' own compiled functions, as ``fit`` does, but can stop and go on between any two
+batches: everything that the next step depends on (weights, optimizer, dropout's generators, running metrics, best epoch) is in
+a checkpoint, and the feed makes the same batches again from the epoch and step alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipekit.builtin.train.compiling import rate_at
+from pipekit.builtin.train.feed import Feed
+from pipekit.builtin.train.params import TrainParams
+from pipekit.contract import Context
+from pipekit.errors import StageError
+
+Row = dict[str, float]
+
+
+@dataclass
+class State:
+    """Where a training run stands, apart from the arrays."""
+
+    epoch: int = 0
+    step: int = 0
+    history: list[Row] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    epoch_seconds: float = 0.0
+    best_epoch: int = -1
+    waited: int = 0
+    plateau_factor: float = 1.0
+    plateau_waited: int = 0
+    resumed: int = 0
+    stopped_early: bool = False
+
+
+@dataclass
+class Loop:
+    """One training run of a compiled model.
+
+    Attributes:
+        compile: compiles the model afresh; called again when ``thaw`` changes what is trained.
+        thaw: ``thaw(model, epoch) -> changed``: a template's way to free frozen layers; None for most.
+        strategy: a ``tf.distribute`` strategy with several replicas, or None.
+        observe: called with (epoch, row) after each epoch: TensorBoard.
+    """
+
+    ctx: Context
+    model: Any
+    feed: Feed
+    validation: Feed | None
+    params: TrainParams
+    compile: Callable[[], None]
+    thaw: Callable[[Any, int], bool] | None = None
+    strategy: Any = None
+    observe: Callable[[int, Row], None] | None = None
+    state: State = field(default_factory=State)
+    best: list[NDArray[Any]] | None = None
+    _saved_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def folder(self) -> Path:
+        return self.ctx.work_dir / "checkpoint"
+
+    @property
+    def monitor(self) -> str:
+        """What decides which epoch is best: without validation images, the same of the training images."""
+        name = self.params.monitor
+        return name if self.validation is not None else name.removeprefix("val_")
+
+    def run(self) -> State:
+        """Train to the end, from the last checkpoint where there is one, and leave the kept weights in the model."""
+        self._start()
+        try:
+            while self.state.epoch < self.params.epochs and not self.state.stopped_early:
+                self._epoch()
+        except KeyboardInterrupt:
+            self._save()
+            raise
+        if self.params.keep == "best" and self.best is not None:
+            for variable, value in zip(self.model.weights, self.best, strict=True):
+                variable.assign(value)
+        return self.state
+
+    # --- one epoch ------------------------------------------------------------------------------------------------------
+
+    def _epoch(self) -> None:
+        state, began = self.state, time.monotonic()
+        if state.step == 0:
+            if self.thaw is not None and self.thaw(self.model, state.epoch):
+                self._compiled()
+            self.model.reset_metrics()
+        logs: dict[str, Any] = {}
+        before = state.epoch_seconds
+        for logs in self._steps():
+            state.epoch_seconds = before + time.monotonic() - began
+            if time.monotonic() - self._saved_at > min(5.0, self.params.checkpoint_s):
+                self._finite(logs)
+            if self.strategy is None and time.monotonic() - self._saved_at > self.params.checkpoint_s:
+                self._save()
+        if not logs and not state.step:
+            raise StageError("none of the training images can be read", "The run's list of failed images has the reasons.")
+        row = self._finite(logs or self.model.get_metrics_result())
+        row["learning_rate"] = float(self._rate())
+        if self.validation is not None:
+            row.update({f"val_{name}": value for name, value in self.evaluate(self.validation).items()})
+        state.history.append(row)
+        state.seconds.append(round(before + time.monotonic() - began, 3))
+        self._judge(row)
+        if self.observe is not None:
+            self.observe(state.epoch, row)
+        self.ctx.event("epoch", epoch=state.epoch + 1, epochs=self.params.epochs, best=state.best_epoch + 1, **row)
+        state.epoch, state.step, state.epoch_seconds = state.epoch + 1, 0, 0.0
+        self.feed.decoded.flush()
+        self._save()
+
+    def _steps(self) -> Iterator[dict[str, Any]]:
+        """Run the rest of the epoch's training steps; yields the running metrics."""
+        state = self.state
+        label = f"epoch {state.epoch + 1}/{self.params.epochs}"
+        for step, batch in self.ctx.track(self._batches(), total=self.feed.steps - state.step, label=label, unit="batches"):
+            state.step = step
+            self.model.optimizer.learning_rate = self._rate()
+            logs = self.model.train_function(iter((batch,)))
+            state.step = step + 1
+            yield logs
+
+    def _batches(self) -> Iterator[tuple[int, Any]]:
+        epoch, start = self.state.epoch, self.state.step
+        if self.strategy is None:
+            return self.feed.numbered(epoch, start)
+        return enumerate(self.strategy.experimental_distribute_dataset(self.feed.tf_dataset(epoch, start)), start)
+
+    def _finite(self, logs: dict[str, Any]) -> Row:
+        """Metrics as numbers; a loss that is none ends the run with a word on why."""
+        row = {name: float(value) for name, value in logs.items()}
+        if not math.isfinite(row.get("loss", 0.0)):
+            raise StageError(
+                f"the loss became {row['loss']} in epoch {self.state.epoch + 1}, at a learning rate of {self._rate():g}",
+                f"Try a tenth of it (learning_rate = {self._rate() / 10:g}), warmup_epochs = 1 or clip_norm = 1.0"
+                + ("; or precision = 'mixed_bfloat16'." if self.params.precision == "mixed_float16" else "."),
+            )
+        return row
+
+    def evaluate(self, feed: Feed) -> Row:
+        """Loss and metrics on a feed, with dropout and augmentation off."""
+        self.model.reset_metrics()
+        self.model.make_test_function()
+        logs: dict[str, Any] = {}
+        for batch in feed.epoch(0):
+            logs = self.model.test_function(iter((batch,)))
+        if not logs:
+            raise StageError("none of the validation images can be read", "The run's list of failed images has the reasons.")
+        return {name: float(value) for name, value in logs.items()}
+
+    # --- what is kept ---------------------------------------------------------------------------------------------------
+
+    def _judge(self, row: Row) -> None:
+        """Is this the best epoch so far? Should the learning rate fall, or the run end?"""
+        state, params = self.state, self.params
+        if self.monitor not in row:
+            raise StageError(
+                f"there is no column {self.monitor!r} to tell the best epoch by",
+                f"There are: {', '.join(row)}. Set `monitor` to one.",
+            )
+        sign = 1 if any(word in self.monitor for word in ("loss", "error", "mse", "mae")) else -1
+        *earlier, value = [sign * one[self.monitor] for one in state.history]
+        if not earlier or value < min(earlier):
+            state.best_epoch, state.waited = state.epoch, 0
+            if params.keep == "best":
+                self.best = [np.array(variable) for variable in self.model.weights]
+                self._save_best()
+        else:
+            state.waited += 1
+        state.stopped_early = params.patience is not None and state.waited >= params.patience
+        if params.schedule == "plateau":
+            state.plateau_waited = 0 if state.waited == 0 else state.plateau_waited + 1
+            if state.plateau_waited >= params.decay_epochs:
+                state.plateau_factor, state.plateau_waited = state.plateau_factor * params.decay, 0
+
+    def _rate(self) -> float:
+        step = self.state.epoch * self.feed.steps + self.state.step
+        return rate_at(self.params, step, self.feed.steps) * self.state.plateau_factor
+
+    # --- checkpoints ----------------------------------------------------------------------------------------------------
+
+    def _compiled(self) -> None:
+        self.compile()
+        self.model.optimizer.build(self.model.trainable_variables)
+        self.model.make_train_function(force=True)
+        self.model.make_test_function(force=True)
+
+    def _start(self) -> None:
+        """Compile, and take up the last checkpoint."""
+        self._compiled()
+        file = self.folder / "state.npz"
+        if not file.exists():
+            return
+        with np.load(file) as saved:
+            self.state = State(**json.loads(str(saved["state"])))
+            if self.thaw is not None:
+                changes = [self.thaw(self.model, epoch) for epoch in range(self.state.epoch + bool(self.state.step))]
+                if any(changes):
+                    self._compiled()
+            if self.state.step:
+                self._build_metrics()
+            for position, variable in enumerate(self._variables()):
+                if (name := f"v{position}") in saved:
+                    variable.assign(saved[name])
+        best = self._best_file(self.state.best_epoch)
+        if best.exists():
+            with np.load(best) as saved:
+                self.best = [saved[f"v{position}"] for position in range(len(saved.files))]
+        self.state.resumed += 1
+        done = f"{self.state.epoch} of {self.params.epochs} epochs"
+        self.ctx.event("resumed", epoch=self.state.epoch, step=self.state.step, message=f"going on after {done}")
+
+    def _build_metrics(self) -> None:
+        """Keras makes the variables of metrics at the first batch; in the middle of an epoch they must be there to be set."""
+        self.model.test_on_batch(*next(self.feed.epoch(self.state.epoch)))
+
+    def _variables(self) -> list[Any]:
+        """All that the next step depends on, in a fixed order."""
+        model = self.model
+        metrics = [variable for metric in model.metrics for variable in metric.variables]
+        unique = {id(v): v for v in (*model.variables, *model.optimizer.variables, *metrics)}
+        return list(unique.values())
+
+    def _save(self) -> None:
+        arrays = {f"v{position}": np.array(variable) for position, variable in enumerate(self._variables())}
+        _write_npz(self.folder / "state.npz", state=np.array(json.dumps(asdict(self.state))), **arrays)
+        for file in self.folder.glob("best-*.npz"):
+            if file != self._best_file(self.state.best_epoch):
+                file.unlink(missing_ok=True)
+        self._saved_at = time.monotonic()
+
+    def _save_best(self) -> None:
+        assert self.best is not None
+        _write_npz(self._best_file(self.state.best_epoch), **{f"v{n}": value for n, value in enumerate(self.best)})
+
+    def _best_file(self, epoch: int) -> Path:
+        return self.folder / f"best-{epoch}.npz"
+
+
+def _write_npz(file: Path, **arrays: NDArray[Any]) -> None:
+    """Through a temporary name, so that a kill leaves the old file or the new one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}")
+    with temporary.open("wb") as handle:
+        np.savez(handle, allow_pickle=False, **arrays)
+    temporary.replace(file)

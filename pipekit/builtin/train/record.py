@@ -1,0 +1,192 @@
+"""What a training run leaves behind: the model, its description, the history, the curves, and a verdict in words."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from math import inf, sqrt
+from typing import Any
+
+import numpy as np
+
+from pipekit.builtin.train.compiling import Labels
+from pipekit.builtin.train.curves import draw
+from pipekit.builtin.train.loop import Row, State
+from pipekit.builtin.train.params import TrainParams
+from pipekit.contract import Context, Failure, Model
+
+LIBRARIES = ("tensorflow", "keras", "numpy", "opencv-python-headless", "pipekit-vision")
+
+
+@dataclass(frozen=True)
+class Result:
+    """All that is known after the last epoch, besides the weights."""
+
+    params: TrainParams
+    labels: Labels
+    shape_hwc: tuple[int, int, int]
+    state: State
+    monitor: str
+    batch_size: int
+    seed: int
+    counts: Mapping[str, int]
+    failures: tuple[Failure, ...]
+
+    @property
+    def kept(self) -> int:
+        """The epoch whose weights are in the model, from 0."""
+        return self.state.best_epoch if self.params.keep == "best" else len(self.state.history) - 1
+
+
+def write(ctx: Context, model: Any, result: Result) -> Model:
+    """Fill ``ctx.out_dir`` and describe it. The digest is that of the weights and the description, not of the zip file."""
+    model.save(ctx.out_dir / "model.keras")
+    words = verdict(result)
+    weights = _weights_digest(model)
+    info = describe(model, result, words, weights)
+    (ctx.out_dir / "model.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    _write_history(ctx, result)
+    draw(ctx.out_dir, result.state.history, result.kept, words[0] if words else "")
+    if result.failures:
+        _write_failures(ctx, result.failures)
+    kept = result.state.history[result.kept]
+    digest = hashlib.sha256(json.dumps([_lasting(info), weights], sort_keys=True).encode()).hexdigest()
+    return ctx.artifact(Model, digest=digest, facts=_facts(result, kept), headline=_headline(result, kept), words=words)
+
+
+def describe(model: Any, result: Result, words: list[str], weights: str) -> dict[str, Any]:
+    """``model.json``: what predicting needs, and where the model comes from."""
+    call = result.params.model
+    reconstructs = result.labels.mode == "input"
+    return {
+        "format": 1,
+        "task": "reconstruction" if reconstructs else "classification",
+        "classes": list(result.labels.classes),
+        "input_shape_hwc": list(result.shape_hwc),
+        "preprocessing": {
+            "colours": "RGB" if result.shape_hwc[2] == 3 else "grey (ITU-R 601 luma)",
+            "resize": "to the input size, proportions not kept",
+            "values": "0..255 as they are; the model scales them itself",
+        },
+        "outputs": "pixels 0..255" if reconstructs else "softmax probabilities, in the order of classes",
+        "template": call.name,
+        "params": call.params.model_dump(mode="json"),
+        "training": {**result.params.model_dump(mode="json"), "batch_size": result.batch_size},
+        "label_mode": result.labels.mode,
+        "parameters": int(model.count_params()),
+        "images": dict(result.counts),
+        "seed": result.seed,
+        "monitor": result.monitor,
+        "kept_epoch": result.kept + 1,
+        "stopped_early": result.state.stopped_early,
+        "history": [{"epoch": number, **row} for number, row in enumerate(result.state.history, 1)],
+        "words": words,
+        "weights_sha256": weights,
+        "versions": {name: version(name) for name in LIBRARIES},
+    }
+
+
+def verdict(result: Result) -> list[str]:
+    """The run in plain sentences: which epoch was kept, whether the model overfits, what to try."""
+    history, kept = result.state.history, result.kept
+    row, last = history[kept], len(history) - 1
+    words = []
+    score = "accuracy" if "accuracy" in row else "loss"
+    if f"val_{score}" in row:
+        words.append(
+            _gap(
+                row,
+                score,
+                kept,
+                result.counts["val"],
+                bool(result.params.augment or result.params.mixup or result.params.cutmix),
+            )
+        )
+    later = history[last]
+    if later["loss"] < row["loss"] and later.get("val_loss", 0.0) > 1.2 * row.get("val_loss", inf):
+        words.append(
+            f"After epoch {kept + 1} the validation loss rises from {row['val_loss']:.3f} to {later['val_loss']:.3f} in epoch "
+            f"{last + 1}, while the training loss falls on to {later['loss']:.3f}: the model begins to learn its training "
+            "images by heart. Augmentation, dropout or more images help."
+        )
+    elif result.params.keep == "best" and kept == last and last:
+        words.append("The last epoch was the best one: more epochs may make the model better still.")
+    if result.state.stopped_early:
+        words.append(f"Stopped after epoch {last + 1}: {result.params.patience} epochs without a better {result.monitor}.")
+    return words
+
+
+def _gap(row: Row, score: str, kept: int, num_val: int, augmented: bool) -> str:
+    ours, theirs = row[score], row[f"val_{score}"]
+    begin = (
+        f"In the kept epoch ({kept + 1}), {score} is {ours:.3f} on the training images "
+        f"and {theirs:.3f} on the {num_val} validation images"
+    )
+    if score == "loss":
+        return f"{begin}."
+    gap = ours - theirs
+    chance = 1.96 * sqrt(max(theirs * (1 - theirs), 0.25 / num_val) / num_val)
+    if gap > chance:
+        return (
+            f"{begin}: a gap of {gap:.3f}, more than the {chance:.3f} that chance explains with so many images. "
+            "The model overfits: it knows its training images better than new ones."
+        )
+    if gap < -chance:
+        reason = (
+            "augmentation makes the training images harder" if augmented else "dropout is on only in training, or val is easier"
+        )
+        return f"{begin}: better on the new images than on its own ({reason}). No overfitting to be seen."
+    return f"{begin}: no more apart than chance explains ({chance:.3f} with so many images). No overfitting to be seen."
+
+
+def _facts(result: Result, kept: Row) -> dict[str, str]:
+    facts = {"epochs": f"{len(result.state.history)} (kept {result.kept + 1})"}
+    for name in ("val_accuracy", "val_loss") if "val_loss" in kept else ("accuracy", "loss"):
+        if name in kept:
+            facts[name.replace("_", " ")] = f"{kept[name]:.3f}"
+    if result.failures:
+        facts["images left out"] = str(len(result.failures))
+    return facts
+
+
+def _headline(result: Result, kept: Row) -> str:
+    name = next(name for name in ("val_accuracy", "accuracy", "val_loss", "loss") if name in kept)
+    where = "validation" if name.startswith("val_") else "training"
+    return f"{where} {name.removeprefix('val_')} {kept[name]:.3f} in epoch {result.kept + 1} of {len(result.state.history)}"
+
+
+def _weights_digest(model: Any) -> str:
+    digest = hashlib.sha256()
+    for variable in model.weights:
+        value = np.ascontiguousarray(variable)
+        digest.update(f"{value.dtype}{value.shape}".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
+
+
+def _lasting(info: dict[str, Any]) -> dict[str, Any]:
+    """What of the description tells models apart; the words for people and the versions of the libraries do not."""
+    return {name: info[name] for name in ("classes", "input_shape_hwc", "template", "params", "history", "kept_epoch")}
+
+
+def _write_history(ctx: Context, result: Result) -> None:
+    names = list(dict.fromkeys(name for row in result.state.history for name in row))
+    with (ctx.out_dir / "history.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["epoch", *names, "seconds"])
+        for number, (row, seconds) in enumerate(zip(result.state.history, result.state.seconds, strict=True), 1):
+            table.writerow([number, *(repr(row[name]) if name in row else "" for name in names), seconds])
+
+
+def _write_failures(ctx: Context, failures: tuple[Failure, ...]) -> None:
+    with (ctx.out_dir / "left_out.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["id", "reason", "image"])
+        table.writerows((failure.id, failure.reason, failure.image) for failure in failures)
+    shown = "; ".join(f"{failure.id}: {failure.reason}" for failure in failures[:3])
+    more = f" and {len(failures) - 3} more" if len(failures) > 3 else ""
+    ctx.warn(f"{len(failures)} images could not be read and were left out of training ({shown}{more}); all are in left_out.csv")

@@ -1,0 +1,167 @@
+"""The stage itself: data, model, loop, and what is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+from pipekit.builtin.train import data, devices, record
+from pipekit.builtin.train.cache import Decoded, choose
+from pipekit.builtin.train.compiling import Labels, choose_labels, make_loss, make_metrics, make_optimizer
+from pipekit.builtin.train.feed import Feed
+from pipekit.builtin.train.loop import Loop
+from pipekit.builtin.train.mix import mixer
+from pipekit.builtin.train.params import TrainParams
+from pipekit.contract import Context, Dataset, Model, stage
+from pipekit.errors import PipekitError, PluginError, StageError, UserError
+from pipekit.images import Image
+from pipekit.recipe import compile_recipe
+from pipekit.rng import Rng, rng_for
+
+MEMORY_ERRORS = ("ResourceExhaustedError", "MemoryError")
+
+
+@stage(libraries=("tensorflow", "keras", "opencv-python-headless"))
+def train(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
+    """Train a model on the split ``train``, watching ``val``. The split ``test`` is never opened.
+
+    The model's folder holds ``model.keras``, ``model.json``, ``history.csv`` and the curves. A run that was stopped goes on
+    from its last checkpoint.
+
+    Raises:
+        UserError: there is nothing to learn from, or the model can't take the images.
+        StageError: the loss is no number any more, or the memory does not suffice.
+    """
+    template = params.model.load()
+    seed = params.seed if params.seed is not None else ctx.seed
+    devices.prepare(seed=int(_rng(ctx, params)("weights").integers(2**32)), deterministic=params.deterministic)
+    every = data.read_part(dataset, "train", labelled=False)
+    size = params.input_hw or getattr(template, "input_hw", None) or data.infer_size(every.samples)
+    shape = (size[0], size[1], params.channels)
+    with ExitStack() as stack:
+        strategy = devices.strategy(params.devices)
+        if strategy is not None:
+            stack.enter_context(strategy.scope())
+        stack.enter_context(devices.precision(params.precision))
+        model = build_model(template, shape, len(dataset.classes), params)
+        reconstructs = tuple(model.output_shape[1:]) == shape
+        labels = choose_labels(params, dataset.classes, reconstructs)
+        if not reconstructs and model.output_shape[-1] != len(dataset.classes):
+            raise PluginError(
+                f"the template {params.model.name!r} made a model with outputs of {model.output_shape} "
+                f"for {len(dataset.classes)} classes"
+            )
+        labelled = labels.mode != "input"
+        parts = {name: data.read_part(dataset, name, labelled) for name in ("train", "val")}
+        data.check_parts(ctx, dataset, parts["train"], parts["val"], labelled)
+        feed = stack.enter_context(_feed(ctx, params, parts["train"], shape, labels, "train"))
+        validation = stack.enter_context(_feed(ctx, params, parts["val"], shape, labels, "val")) if len(parts["val"]) else None
+        loop = Loop(
+            ctx=ctx,
+            model=model,
+            feed=feed,
+            validation=validation,
+            params=params,
+            compile=lambda: model.compile(
+                make_optimizer(params), make_loss(params, labels), metrics=make_metrics(params, labels)
+            ),
+            thaw=_thaw(template, params),
+            strategy=strategy,
+            observe=devices.tensorboard(ctx.out_dir / "tensorboard") if params.tensorboard else None,
+        )
+        try:
+            state = loop.run()
+        except Exception as error:
+            raise _translated(error, feed.batch_size, shape) from error
+    failures = [*feed.decoded.failed.values(), *(validation.decoded.failed.values() if validation else ())]
+    result = record.Result(
+        params=params,
+        labels=labels,
+        shape_hwc=shape,
+        state=state,
+        monitor=loop.monitor,
+        batch_size=feed.batch_size,
+        seed=seed,
+        counts={name: len(part) for name, part in parts.items()},
+        failures=tuple(failures),
+    )
+    return record.write(ctx, model, result)
+
+
+def build_model(template: Any, shape_hwc: tuple[int, int, int], num_classes: int, params: TrainParams) -> Any:
+    """The template's model; an error of Keras becomes a word on the template and the size."""
+    try:
+        return template(shape_hwc, num_classes, params.model.params)
+    except PipekitError:
+        raise
+    except ValueError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"the template {params.model.name!r} can't be built for images of {shape_hwc[0]} x {shape_hwc[1]} x {shape_hwc[2]} "
+            f"and {num_classes} classes: {reason}",
+            f"Set input_hw, or see `pipekit models show {params.model.name}`.",
+        ) from error
+
+
+def auto_batch_size(num_images: int) -> int:
+    """32, or the largest power of two that leaves 20 steps to an epoch, but at least 8."""
+    return int(min(32, max(8, 2 ** int(np.log2(max(1, num_images // 20))))))
+
+
+def _rng(ctx: Context, params: TrainParams) -> Callable[..., Rng]:
+    """Generators of the stage; under a seed of its own where one is given."""
+    if params.seed is None:
+        return ctx.rng
+    seed = params.seed
+    return lambda *parts: rng_for(seed, "train", *parts)
+
+
+def _feed(ctx: Context, params: TrainParams, part: data.Part, shape: tuple[int, int, int], labels: Labels, split: str) -> Feed:
+    training = split == "train"
+    ids = [sample.id for sample in part.samples]
+    folder = ctx.work_dir / "decoded" / split
+    folder.mkdir(parents=True, exist_ok=True)
+    detail = params.detail if training and params.augment else 1.0
+    kept = (round(shape[0] * detail), round(shape[1] * detail), shape[2])
+    size_bytes = len(ids) * int(np.prod(kept))
+    where = choose(params.cache, size_bytes, folder)
+    if where == "disk":
+        ctx.event("cache", split=split, message=f"decoded images are kept in {size_bytes / 1e9:.1f} GB of {folder}")
+    decoded = Decoded([sample.image for sample in part.samples], ids, data.loader(kept), kept, where, folder)
+    return Feed(
+        decoded=decoded,
+        shape_hwc=shape,
+        ids=ids,
+        targets=labels.targets(part.numbers),
+        weights=data.class_weights(part, len(labels.classes), params.class_weights if training else "none"),
+        batch_size=params.batch_size or auto_batch_size(len(ids)) if training else params.batch_size or 32,
+        rng=_rng(ctx, params),
+        shuffle=training,
+        augment=_augment(params, shape) if training and params.augment else None,
+        mix=mixer(params.mixup, params.cutmix) if training else None,
+        workers=ctx.workers,
+    )
+
+
+def _augment(params: TrainParams, shape: tuple[int, int, int]) -> Callable[[Image, Rng], Image]:
+    return data.on_colour(compile_recipe(params.augment, shape[:2]), shape[2])
+
+
+def _thaw(template: Any, params: TrainParams) -> Callable[[Any, int], bool] | None:
+    thaw = getattr(template, "thaw", None)
+    if thaw is None:
+        return None
+    return lambda model, epoch: bool(thaw(model, params.model.params, epoch))
+
+
+def _translated(error: Exception, batch_size: int, shape: tuple[int, int, int]) -> Exception:
+    """What TensorFlow says about memory, as a sentence; anything else as it is."""
+    if type(error).__name__ in MEMORY_ERRORS:
+        return StageError(
+            f"the memory does not suffice for batches of {batch_size} images of {shape[0]} x {shape[1]}",
+            f"Set batch_size = {max(1, batch_size // 2)}, a smaller input_hw or a smaller model; finished epochs are kept.",
+        )
+    return error
