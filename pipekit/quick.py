@@ -13,6 +13,7 @@ from pipekit.component import import_target
 from pipekit.context import Listener, open_dataset
 from pipekit.contract import Artifact, Dataset, Model
 from pipekit.errors import UserError
+from pipekit.formats import recognise
 from pipekit.pipeline import Plan, load_plan, store_root
 from pipekit.registry import Registry, load_registry
 from pipekit.rows import Locations
@@ -73,7 +74,7 @@ class Quick:
         path = self.base_dir / Path(source).expanduser()
         if path.is_file() and is_image(path):
             raise UserError(f"{source} is one image; this takes a folder of images or a dataset")
-        return self.add(name, f"import.{sniff(self.registry, path)}", path=str(path), **params)
+        return self.add(name, f"import.{recognise(self.registry, path).importer}", path=str(path), **params)
 
     def model(self, source: str | Path, name: str = "model") -> str:
         """A trained model: a run, a folder with model.json, or its model.keras. Returns the name to use in slots."""
@@ -107,23 +108,6 @@ def is_image(path: Path) -> bool:
     except (ImageError, OSError):
         return False
     return True
-
-
-def sniff(registry: Registry, path: Path) -> str:
-    """The name of the importer that knows a folder or file.
-
-    Raises:
-        UserError: there is no such path, or no importer knows it; with what each of them looked for.
-    """
-    if not path.exists():
-        raise UserError(f"no such file or folder: {path}")
-    refused = []
-    for component in sorted(registry.components("importer"), key=lambda c: (c.name == "folders", c.name)):
-        reason = component.load().sniff(path)
-        if reason:
-            return component.name
-        refused.append(component.name)
-    raise UserError(f"{path} is in no format that is known here ({', '.join(refused)})", "See: pipekit components importer")
 
 
 def find_artifact(source: str, kind: type[A], base_dir: Path) -> A | None:

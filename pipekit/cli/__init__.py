@@ -19,6 +19,9 @@ from collections.abc import Mapping, Sequence
 from pipekit import __version__
 
 COMMANDS: Mapping[str, Mapping[str, str]] = {
+    "Datasets": {
+        "scaffold": "Make a project: folders, images in them, a pipeline",
+    },
     "Pipelines": {
         "run": "Run a pipeline file, or as much of it as is not done yet",
         "stage": "Run any single stage, with its parameters as options",

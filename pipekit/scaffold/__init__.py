@@ -1,0 +1,320 @@
+"""A new project: the folders, the images in them, a pipeline file that runs.
+
+:func:`plan` says what would be done and touches nothing outside a scratch folder; :func:`carry_out` does it. What exists is
+never overwritten, an image that is there already is not brought in again, and images that are added never move others, so
+the same command can be repeated whenever there are more photographs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pipekit.errors import UserError
+from pipekit.formats import Match, recognise
+from pipekit.registry import load_registry
+from pipekit.scaffold.archive import is_archive, unpack
+from pipekit.scaffold.texts import pipeline_text, readme_text
+from pipekit.store import hash_file, walk
+
+How = Literal["copy", "hardlink", "symlink", "move"]
+Layout = Literal["val", "valid", "validation", "flat"]
+
+MEMORY = "scaffold.csv"
+"""Which image went to which split; beside the pipeline file, so that a second scaffold moves none."""
+
+FRACTIONS: Mapping[str, float] = {"train": 0.7, "val": 0.15, "test": 0.15}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted.
+
+    Attributes:
+        root: the project's folder.
+        classes: their names; with a source, those to take (all where empty).
+        source: a folder, a table or an archive to fill it from.
+        layout: the name of the val folder, or ``flat``: one folder per class, divided when the pipeline runs.
+        how: how images come in.
+        rename: give them the names ``<class>_<number>``.
+        importer: the importer for the source; found by looking where left out.
+        pattern: for classes in file names: a regular expression whose first group is the class.
+    """
+
+    root: Path
+    classes: tuple[str, ...] = ()
+    source: Path | None = None
+    layout: Layout = "val"
+    how: How = "copy"
+    rename: bool = False
+    importer: str = ""
+    pattern: str = ""
+    fractions: Mapping[str, float] = field(default_factory=lambda: dict(FRACTIONS))
+    seed: int = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    source: Path
+    target: Path
+
+
+@dataclass
+class Project:
+    """What :func:`carry_out` does.
+
+    Attributes:
+        folders: to be made.
+        transfers: images that come in.
+        texts: files with their content; one that exists is left as it is.
+        counts: {split: {class: images}} with what is there already; the split is "" for ``flat``.
+        present: how many of the source's images are there already.
+        left_out: (name, reason) of what can't be used.
+        memory: the content of :data:`MEMORY`, or None.
+        found: how the source was read.
+    """
+
+    request: Request
+    how: How
+    folders: list[Path] = field(default_factory=list)
+    transfers: list[Transfer] = field(default_factory=list)
+    texts: dict[Path, str] = field(default_factory=dict)
+    counts: dict[str, Counter[str]] = field(default_factory=dict)
+    present: int = 0
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    memory: bytes | None = None
+    found: Match | None = None
+    stack: ExitStack = field(default_factory=ExitStack)
+
+    def close(self) -> None:
+        """Remove the scratch folder that an archive was unpacked into."""
+        self.stack.close()
+
+
+def plan(request: Request, listener: Callable[..., None] = lambda *_, **__: None) -> Project:
+    """Look at the source and decide where each image goes. Nothing in the project's folder is touched.
+
+    Raises:
+        UserError: a class name that can't be a folder, a source that can't be read or has no image.
+    """
+    project = Project(request, request.how)
+    try:
+        _check(request)
+        images = request.root / "images"
+        present = _Present(images, request.layout)
+        classes = list(dict.fromkeys(request.classes))
+        if request.source is not None:
+            rows = _rows(project, request, listener)
+            if not classes:
+                classes = sorted({row.label for row in rows if row.label is not None} | present.classes)
+            _place(project, rows, set(classes), present)
+        classes = classes or sorted(present.classes)
+        if not classes:
+            raise UserError("a project needs classes", "Name them (--classes dog,cat) or give a source (--from FOLDER).")
+        splits = [""] if request.layout == "flat" else ["train", request.layout, "test"]
+        project.folders = [images / split / name if split else images / name for split in splits for name in classes]
+        for split in splits:
+            counts = project.counts.setdefault(split, Counter())
+            counts.update(dict.fromkeys(classes, 0) | present.counts.get(split, {}))
+        flat = request.layout == "flat"
+        project.texts = {
+            request.root / "pipeline.toml": pipeline_text(request.root.name, dict(request.fractions), flat),
+            request.root / "README.md": readme_text(request.root.name, classes, request.layout, flat),
+        }
+    except BaseException:
+        project.close()
+        raise
+    return project
+
+
+def carry_out(project: Project) -> None:
+    """Make the folders, bring the images in, write the files. Each file appears whole or not at all.
+
+    Raises:
+        UserError: a folder can't be written, or a link can't be made. What is done stays; the same command continues.
+    """
+    request = project.request
+    with project.stack:
+        try:
+            for folder in project.folders:
+                folder.mkdir(parents=True, exist_ok=True)
+            if project.memory is not None:
+                _write(request.root / MEMORY, project.memory, over=True)
+            for transfer in project.transfers:
+                _bring(transfer, project.how)
+            for path, text in project.texts.items():
+                _write(path, text.encode())
+        except OSError as error:
+            hint = ""
+            if project.how == "hardlink":
+                hint = "Hard links work within one disk only. Copy instead (--how copy); the same command continues."
+            raise UserError(f"can't write {error.filename or request.root}: {error.strerror or error}", hint) from error
+
+
+# --- the source ----------------------------------------------------------------------------------------------------------
+
+
+def _check(request: Request) -> None:
+    if request.root.exists() and not request.root.is_dir():
+        raise UserError(f"{request.root} is a file", "Choose another name for the project.")
+    for name in request.classes:
+        if not name or name in (".", "..") or re.search(r'[\\/:*?"<>|\x00-\x1f]', name) or name != name.strip(" ."):
+            raise UserError(
+                f"{name!r} can't be the name of a folder on every system",
+                'Leave out \\ / : * ? " < > | and dots or spaces at the ends.',
+            )
+    if request.source is not None:
+        source, root = request.source.resolve(), request.root.resolve()
+        if source == root or root in source.parents:
+            raise UserError(
+                f"the source {request.source} lies in the project itself", "Give the folder that the images come from."
+            )
+
+
+def _rows(project: Project, request: Request, listener: Callable[..., None]) -> list[Any]:
+    """The source's usable images with their classes and, unless the layout is flat, their splits.
+
+    The import and split stages do the work, in a scratch folder: every image is looked at, copies and near copies come to lie
+    on one side, and splits that the source has are kept.
+    """
+    from pipekit.engine import run
+    from pipekit.pipeline import load_plan
+
+    registry = load_registry()
+    scratch = Path(project.stack.enter_context(tempfile.TemporaryDirectory(prefix="pipekit-scaffold-")))
+    assert request.source is not None
+    source = Path(os.path.abspath(request.source.expanduser()))
+    if is_archive(source):
+        project.how = "copy"  # what is unpacked goes away again
+        into = scratch / "archive"
+        into.mkdir()
+        project.left_out += unpack(source, into)
+        source = _only_folder(into)
+    importer = request.importer or ("names" if request.pattern else "")
+    project.found = Match(importer, "as asked for") if importer else recognise(registry, source)
+    stage = {"use": f"import.{project.found.importer}", "path": str(source), "max_failed": 1.0}
+    if request.pattern:
+        stage["pattern"] = request.pattern
+    stages: dict[str, Any] = {"data": stage}
+    if request.layout != "flat":
+        stages["split"] = {"use": "split", "fractions": dict(request.fractions), "file": MEMORY, "max_failed": 1.0}
+        known = request.root / MEMORY
+        if known.is_file():
+            shutil.copyfile(known, scratch / MEMORY)
+    made = run(
+        load_plan(table={"name": "scaffold", "seed": request.seed, "stages": stages}, base_dir=scratch, registry=registry),
+        listener,
+        publish=False,
+    )
+    dataset: Any = made.stages[-1].artifact
+    project.left_out += [(failure.id, failure.reason) for failure in dataset.failed()]
+    project.warnings += [warning for stage_made in made.stages for warning in stage_made.warnings]
+    if (scratch / MEMORY).is_file():
+        project.memory = (scratch / MEMORY).read_bytes()
+    return list(dataset)
+
+
+def _only_folder(folder: Path) -> Path:
+    """An archive often has one folder at its top that says nothing."""
+    inside = [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+
+
+# --- where each image goes -----------------------------------------------------------------------------------------------
+
+
+class _Present:
+    """What the project's folder has already."""
+
+    def __init__(self, images: Path, layout: str) -> None:
+        self.names: set[Path] = set()
+        self.hashes: set[str] = set()
+        self.counts: dict[str, Counter[str]] = defaultdict(Counter)
+        self.numbers: Counter[str] = Counter()
+        self.classes: set[str] = set()
+        if not images.is_dir():
+            return
+        for folder, names in walk(images):
+            parts = Path(folder).relative_to(images).parts
+            split, rest = (parts[:1], parts[1:]) if layout != "flat" else ((), parts)
+            if rest:
+                self.classes.add(rest[0])
+            for name in names:
+                path = Path(folder, name)
+                self.names.add(path)
+                self.hashes.add(hash_file(path))
+                if rest:
+                    self.counts["".join(split)][rest[0]] += 1
+                    if match := re.fullmatch(rf"{re.escape(rest[0])}_(\d+)\.\w+", name):
+                        self.numbers[rest[0]] = max(self.numbers[rest[0]], int(match.group(1)))
+
+
+def _place(project: Project, rows: Sequence[Any], classes: set[str], present: _Present) -> None:
+    """Give each row a target, or say why it has none."""
+    request = project.request
+    for row in rows:
+        if row.label is None or row.label not in classes:
+            said = "no class" if row.label is None else f"its class {row.label!r} is not asked for"
+            project.left_out.append((row.id, said))
+        elif row.sha256 in present.hashes:
+            project.present += 1
+        else:
+            _check(Request(request.root, (row.label,)))
+            split = {"": "", "val": request.layout}.get(row.split, row.split) if request.layout != "flat" else ""
+            folder = request.root / "images" / split / row.label
+            target = _free_name(folder, Path(row.image), row.label, request.rename, present)
+            present.names.add(target)
+            present.hashes.add(row.sha256)
+            present.counts[split][row.label] += 1
+            project.transfers.append(Transfer(Path(row.image), target))
+
+
+def _free_name(folder: Path, image: Path, label: str, rename: bool, present: _Present) -> Path:
+    if rename:
+        present.numbers[label] += 1
+        return folder / f"{label}_{present.numbers[label]}{image.suffix.lower()}"
+    return next(path for path in _candidates(folder, image) if path not in present.names)
+
+
+def _candidates(folder: Path, image: Path) -> Iterator[Path]:
+    yield folder / image.name
+    number = 2
+    while True:
+        yield folder / f"{image.stem}-{number}{image.suffix}"
+        number += 1
+
+
+# --- bringing in ---------------------------------------------------------------------------------------------------------
+
+
+def _bring(transfer: Transfer, how: How) -> None:
+    target = transfer.target
+    if target.exists():
+        raise UserError(f"{target} has appeared meanwhile; it is left as it is", "Run the same command again.")
+    if how == "symlink":
+        target.symlink_to(transfer.source.resolve())
+    elif how == "hardlink":
+        target.hardlink_to(transfer.source)
+    else:
+        scratch = target.with_name(f".{target.name}.part")
+        shutil.copy2(transfer.source, scratch)
+        scratch.rename(target)
+        if how == "move":
+            transfer.source.unlink()
+
+
+def _write(path: Path, data: bytes, over: bool = False) -> None:
+    if over or not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f".{path.name}.part")
+        scratch.write_bytes(data)
+        scratch.replace(path)
