@@ -19,6 +19,12 @@ def register_stages(register: Register) -> None:
     register("train", "pipekit.builtin.train:train", summary="Train a model on the train split, watching val")
     register("features", "pipekit.builtin.features.stage:features", summary="Find features in every image, count and draw them")
     register("filters", "pipekit.builtin.filters:filters", summary="Show what a filter does to images, step by step")
+    register(
+        "match", "pipekit.builtin.features.matching:match", summary="Find the same features in two images, lay one on the other"
+    )
+    register(
+        "stability", "pipekit.builtin.features.stability:stability", summary="Measure which detector finds its points again"
+    )
     register("evaluate", "pipekit.builtin.evaluate:evaluate", summary="Measure a model on the test split and write the report")
 
 
@@ -126,7 +132,8 @@ def register_detectors(register: Register) -> None:
 
 @hookimpl
 def register_report_sections(register: Register) -> None:
-    register("summary", "pipekit.builtin.report.summary:section", summary="In words: how good, how sure, what next")
+    register("summary", "pipekit.builtin.report.summary:section", summary="In words: how good, how sure, better than what")
+    register("next_steps", "pipekit.builtin.report.next_steps:section", summary="The few things that would help most")
     register(
         "classes", "pipekit.builtin.report.classes:section", summary="Figures for each class, averages, and overall figures"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -16,6 +17,8 @@ from typing import Any
 from pipekit.contract import Figure, Picture, Section
 
 __all__ = ["render"]
+
+_NUMBER = re.compile(r"[-–]?[\d.,]*(?: \([^()]*\))?")
 
 FIRST_PICTURES = 24
 """Pictures shown before anybody asks for more, with and without a script."""
@@ -58,6 +61,7 @@ def _prepared(anchor: str, section: Section) -> dict[str, Any]:
         "figures": [(figure, data_uri(figure.media_type, figure.data)) for figure in _one_of_each(section.figures)],
         "tables": section.tables,
         "pictures": [(picture, data_uri(_image_type(picture.data), picture.data)) for picture in section.pictures],
+        "wide": bool(section.pictures) and _aspect(section.pictures[0].data) > 1.6,
         "menus": _menus(section.pictures),
         "orders": list(dict.fromkeys(name for picture in section.pictures for name in picture.values)),
         "html": Markup(section.html),
@@ -87,6 +91,13 @@ def _image_type(data: bytes) -> str:
     return "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
 
 
+def _aspect(data: bytes) -> float:
+    from pipekit import images
+
+    info = images.probe(data)
+    return info.width_px / info.height_px
+
+
 @cache
 def _asset(name: str) -> str:
     return files(__name__).joinpath(name).read_text("utf-8")
@@ -98,7 +109,7 @@ def _template() -> Any:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["cell"] = cell_text
-    environment.tests["numeric"] = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)
+    environment.tests["numeric"] = lambda value: _NUMBER.fullmatch(cell_text(value)) is not None
     return environment.from_string(_asset("page.html.jinja"))
 
 

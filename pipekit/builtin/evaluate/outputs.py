@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 STANDARD_SECTIONS = (
     "summary",
+    "next_steps",
     "classes",
     "confusion",
     "pictures",

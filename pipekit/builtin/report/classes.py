@@ -29,8 +29,8 @@ def section(ctx: Context, evaluation: Evaluation) -> Section:
     return Section(
         "Class by class",
         "*Precision*: of the images that the model calls so, the share that are. *Recall*: of the images that are so, the "
-        "share that it finds. *F1* is their harmonic mean. The ranges are 95 % intervals: Wilson's for shares, the bootstrap for "
-        "F1. A dash stands where there is nothing to divide by.",
+        "share that it finds. *F1* is their harmonic mean. The ranges are 95 % intervals: Wilson's for shares, the "
+        "bootstrap for F1. A dash stands where there is nothing to divide by.",
         tables=(
             Table(columns, rows, "Per class"),
             Table(("average", "precision", "recall", "F1"), averages, "Averages over the classes"),

@@ -14,6 +14,8 @@ from pipekit.evaluation import Evaluation
 from pipekit.page.markdown import literal
 from pipekit.page.plots import plot, shortened
 
+STRONG = 0.62
+"""Share of a row from which a cell is so dark that its text must be light."""
 MOST_IN_HTML = 40
 """Classes above which the clickable matrix would be too large to read; the list of pairs says more."""
 
@@ -53,7 +55,7 @@ def _table(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> str:
         cells = []
         for j, other in enumerate(classes):
             rate = matrix[i, j] / support[i] if support[i] else 0.0
-            kinds = " ".join((["hit"] if i == j else []) + (["strong"] if rate > 0.5 else []))
+            kinds = " ".join((["hit"] if i == j else []) + (["strong"] if rate > STRONG else []))
             shown = Markup('<span class="count">{:,}</span><span class="rate">{}</span>').format(
                 int(matrix[i, j]), f"{rate:.2f}" if support[i] else "–"
             )
@@ -91,7 +93,7 @@ def _figure(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> Any:
         axes.set_ylabel("is")
         if len(classes) <= 20:
             for (i, j), n in np.ndenumerate(matrix):
-                axes.text(j, i, f"{n:,}", ha="center", va="center", color="#ffffff" if rates[i, j] > 0.5 else "#101418")
+                axes.text(j, i, f"{n:,}", ha="center", va="center", color="#ffffff" if rates[i, j] > STRONG else "#101418")
         axes.figure.colorbar(image, ax=axes, shrink=0.8, label="share of the class")
 
     right = int(np.trace(matrix))

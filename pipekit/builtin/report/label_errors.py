@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipekit.builtin.report.words import count
+from pipekit.builtin.report.words import clearly_better, count
 from pipekit.contract import Context, Picture, Section
 from pipekit.errors import ImageError
 from pipekit.evaluation import Evaluation
@@ -15,8 +15,8 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
     from pipekit import images
 
     found = evaluation.metrics["label_errors"]
-    if not found:
-        return None
+    if not found or not clearly_better(evaluation.metrics):
+        return None  # a model that guesses can't doubt a label
     by_id = {sample.id: sample for sample in evaluation.samples}
     pictures = []
     for row in found[:MOST]:
@@ -36,7 +36,7 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
     return Section(
         "Labels that may be wrong",
         f"{count(len(found), 'image belongs', 'images belong')} confidently to another class than the label says (confident "
-        "learning, Northcutt et al. 2021). Either the label is wrong, or the model is, and then this is its worst mistake: only a "
-        "person who looks can tell.",
+        "learning, Northcutt et al. 2021). Either the label is wrong, or the model is, and then this is its worst mistake: "
+        "only a person who looks can tell.",
         pictures=tuple(pictures),
     )

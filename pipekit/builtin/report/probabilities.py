@@ -36,24 +36,9 @@ def _figure(bins: list[dict[str, Any]], temperature: dict[str, Any] | None) -> A
 
     def draw(axes: Any) -> None:
         axes.plot([0, 1], [0, 1], color="#8b949e", linestyle=":", linewidth=1.2, label="exactly right")
-        largest = max(b["count"] for b in filled)
-        sizes = [20 + 130 * b["count"] / largest for b in filled]
-        axes.plot([b["confidence"] for b in filled], [b["accuracy"] for b in filled], color=COLOURS[0], linewidth=1.2)
-        axes.scatter(
-            [b["confidence"] for b in filled], [b["accuracy"] for b in filled], s=sizes, color=COLOURS[0], label="as it is"
-        )
+        _dots(axes, filled, color=COLOURS[0], marker="o", label="as it is")
         if temperature:
-            scaled = [b for b in temperature["bins"] if b["count"]]
-            axes.plot(
-                [b["confidence"] for b in scaled],
-                [b["accuracy"] for b in scaled],
-                color=COLOURS[1],
-                linestyle="--",
-                marker="s",
-                markersize=4,
-                linewidth=1.2,
-                label=f"with T = {temperature['temperature']}",
-            )
+            _dots(axes, temperature["bins"], color=COLOURS[1], marker="D", label=f"with T = {temperature['temperature']}")
         axes.set(xlim=(0, 1.02), ylim=(-0.02, 1.05), xlabel="stated probability", ylabel="share that is right")
         axes.legend(loc="upper left")
 
@@ -64,3 +49,11 @@ def _figure(bins: list[dict[str, Any]], temperature: dict[str, Any] | None) -> A
         alt=f"Reliability diagram. The highest bins: {said}.",
         caption="Each dot is a range of stated probabilities, as large as its number of images. Below the diagonal: too sure.",
     )
+
+
+def _dots(axes: Any, bins: list[dict[str, Any]], *, color: str, marker: str, label: str) -> None:
+    filled = [b for b in bins if b["count"]]
+    largest = max(b["count"] for b in filled)
+    sizes = [12 + 110 * b["count"] / largest for b in filled]
+    xs, ys = [b["confidence"] for b in filled], [b["accuracy"] for b in filled]
+    axes.scatter(xs, ys, s=sizes, color=color, marker=marker, label=label, alpha=0.8, linewidths=0)

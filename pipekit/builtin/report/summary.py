@@ -1,4 +1,4 @@
-"""Section ``summary``: in words how good, how sure, better than what, what it confuses, and what to do next."""
+"""Section ``summary``: in words how good, how sure, better than what, and what it confuses."""
 
 from __future__ import annotations
 
@@ -10,17 +10,13 @@ from pipekit.contract import Context, Section
 from pipekit.evaluation import Evaluation
 from pipekit.page.markdown import literal
 
-WIDE = 0.1
-"""An interval wider than ten points says little."""
 FEW = 20
 """Images of a class below which its own figures are guesses: one image moves its recall by five points."""
 
 
 def section(ctx: Context, evaluation: Evaluation) -> Section:
-    steps = [f"{place}. {step}" for place, step in enumerate(next_steps(evaluation), 1)]
     paragraphs = [how_good(evaluation), versus_baseline(evaluation.metrics), confuses(evaluation.metrics), *doubts(evaluation)]
-    words = "\n\n".join(text for text in paragraphs if text)
-    return Section("In words", f"{words}\n\n**What to do next**\n\n" + "\n".join(steps), html=_verdict(evaluation))
+    return Section("In words", "\n\n".join(text for text in paragraphs if text), html=_verdict(evaluation))
 
 
 def how_good(evaluation: Evaluation) -> str:
@@ -84,61 +80,6 @@ def doubts(evaluation: Evaluation) -> Iterator[str]:
         said = percent(float(evaluation.confidence.mean()))
         kept = percent(metrics["accuracy"]["value"])
         yield f"Its probabilities are too {'high' if over > 0 else 'low'}: on average it states {said} and gets {kept} right."
-
-
-def next_steps(evaluation: Evaluation) -> list[str]:
-    """The few things that would help most, most urgent first."""
-    metrics = evaluation.metrics
-    found, steps = metrics["accuracy"], []
-    if metrics["near_copies"] and metrics["near_copies"]["count"]:
-        steps.append("Keep near copies on one side of the split (by a group column, or by removing them), and train again.")
-    if found["low"] <= metrics["baseline"]["accuracy"]:
-        steps.append("Look at the training images and their labels, then train longer or with a larger model.")
-    if metrics["label_errors"]:
-        suspected = count(len(metrics["label_errors"]), "image whose label looks", "images whose labels look")
-        steps.append(f"Look at the {suspected} wrong; a wrong label here costs accuracy that the model deserves.")
-    gap = overfitting_gap(evaluation.model)
-    if gap is not None and gap > 0.1:
-        steps.append(
-            f"The model does {percent(gap)} points better on its training images than on val: it learns them by heart. More "
-            "images, stronger augmentation or more dropout help."
-        )
-    if metrics["confused_most"] and found["value"] < 0.99:
-        pair = metrics["confused_most"][0]
-        steps.append(
-            f"Look at the pictures of *{literal(pair['true'])}* taken for *{literal(pair['predicted'])}*, and collect more "
-            "like them for training."
-        )
-    if found["high"] - found["low"] > WIDE:
-        steps.append(
-            f"Collect more {literal(evaluation.split)} images: four times as many ({4 * len(evaluation):,}) would halve the "
-            f"range of {percent(found['high'] - found['low'])} points."
-        )
-    temperature = metrics["temperature"]
-    if temperature and temperature["expected_error"] < 0.8 * metrics["calibration"]["expected_error"] - 0.005:
-        steps.append(
-            f"If you use the probabilities, divide the logits by {temperature['temperature']} (temperature scaling): the "
-            f"calibration error falls from {metrics['calibration']['expected_error']:.3f} "
-            f"to {temperature['expected_error']:.3f}."
-        )
-    if found["value"] == 1:
-        steps.append(
-            "Make sure that the test is hard enough: images from another place, day or camera than the training images."
-        )
-    return steps or ["Try it on images from elsewhere: another camera, place or day than those it was trained and measured on."]
-
-
-def overfitting_gap(model: Mapping[str, Any]) -> float | None:
-    """Training less val accuracy at the epoch with the best val accuracy."""
-    epochs = [
-        epoch
-        for epoch in model.get("history") or []
-        if isinstance(epoch, Mapping) and isinstance(epoch.get("val_accuracy"), (int, float)) and "accuracy" in epoch
-    ]
-    if not epochs:
-        return None
-    best = max(epochs, key=lambda epoch: epoch["val_accuracy"])
-    return float(best["accuracy"] - best["val_accuracy"])
 
 
 def _names(names: list[str], most: int = 5) -> str:

@@ -6,6 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 
+def clearly_better(metrics: Mapping[str, Any]) -> bool:
+    """Whether the model beats the baseline beyond chance: what it says about single images is worth something then."""
+    return bool(metrics["accuracy"]["low"] > metrics["baseline"]["accuracy"])
+
+
+def points(value: float) -> str:
+    """``12 points``: a difference of shares."""
+    return f"{100 * value:.0f} point{'' if round(100 * value) == 1 else 's'}"
+
+
 def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
@@ -17,12 +27,12 @@ def percent(value: float) -> str:
 
 
 def estimate(found: Mapping[str, Any]) -> str:
-    """``0.958 (0.885 to 0.986)``; a dash where it is not defined."""
+    """``0.958 (0.89 to 0.99)``; a dash where it is not defined."""
     if found["value"] is None:
         return "–"
     if found["low"] is None:
         return number(found["value"])
-    return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+    return f"{found['value']:.3f} ({found['low']:.2f} to {found['high']:.2f})"
 
 
 def count(n: int, one: str, many: str = "") -> str:

@@ -1,0 +1,74 @@
+"""Section ``next_steps``: the few things that would help most."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipekit.builtin.report.words import clearly_better, count, points
+from pipekit.contract import Context, Section
+from pipekit.evaluation import Evaluation
+from pipekit.page.markdown import literal
+
+WIDE = 0.1
+"""An interval wider than ten points says little."""
+
+
+def section(ctx: Context, evaluation: Evaluation) -> Section:
+    steps = [f"{place}. {step}" for place, step in enumerate(next_steps(evaluation), 1)]
+    return Section("What to do next", "\n".join(steps))
+
+
+def next_steps(evaluation: Evaluation) -> list[str]:
+    """The few things that would help most, most urgent first."""
+    metrics = evaluation.metrics
+    found, steps = metrics["accuracy"], []
+    if metrics["near_copies"] and metrics["near_copies"]["count"]:
+        steps.append("Keep near copies on one side of the split (by a group column, or by removing them), and train again.")
+    if not clearly_better(metrics):
+        steps.append("Look at the training images and their labels, then train longer or with a larger model.")
+    elif metrics["label_errors"]:
+        suspected = count(len(metrics["label_errors"]), "image whose label looks", "images whose labels look")
+        steps.append(f"Look at the {suspected} wrong; a wrong label here costs accuracy that the model deserves.")
+    gap = overfitting_gap(evaluation.model)
+    if gap is not None and gap > 0.1:
+        steps.append(
+            f"The model does {points(gap)} better on its training images than on val: it learns them by heart. More "
+            "images, stronger augmentation or more dropout help."
+        )
+    if metrics["confused_most"] and found["value"] < 0.99:
+        pair = metrics["confused_most"][0]
+        steps.append(
+            f"Look at the pictures of *{literal(pair['true'])}* taken for *{literal(pair['predicted'])}*, and collect more "
+            "like them for training."
+        )
+    if found["high"] - found["low"] > WIDE:
+        steps.append(
+            f"Collect more {literal(evaluation.split)} images: four times as many ({4 * len(evaluation):,}) would halve the "
+            f"range of {points(found['high'] - found['low'])}."
+        )
+    temperature = metrics["temperature"]
+    if temperature and temperature["expected_error"] < 0.8 * metrics["calibration"]["expected_error"] - 0.005:
+        steps.append(
+            f"If you use the probabilities, divide the logits by {temperature['temperature']} (temperature scaling): the "
+            f"calibration error falls from {metrics['calibration']['expected_error']:.3f} "
+            f"to {temperature['expected_error']:.3f}."
+        )
+    if found["value"] == 1:
+        steps.append(
+            "Make sure that the test is hard enough: images from another place, day or camera than the training images."
+        )
+    return steps or ["Try it on images from elsewhere: another camera, place or day than those it was trained and measured on."]
+
+
+def overfitting_gap(model: Mapping[str, Any]) -> float | None:
+    """Training less val accuracy at the epoch with the best val accuracy."""
+    epochs = [
+        epoch
+        for epoch in model.get("history") or []
+        if isinstance(epoch, Mapping) and isinstance(epoch.get("val_accuracy"), (int, float)) and "accuracy" in epoch
+    ]
+    if not epochs:
+        return None
+    best = max(epochs, key=lambda epoch: epoch["val_accuracy"])
+    return float(best["accuracy"] - best["val_accuracy"])
