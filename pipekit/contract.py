@@ -40,6 +40,7 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pipekit.artifacts import NO_TARGETS, Artifact, Box, Dataset, Failure, Files, Keypoint, Model, Report, Sample, Targets
@@ -260,9 +261,13 @@ def depends_on(*distributions: str) -> Callable[[F], F]:
     return mark
 
 
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+def _hints(function: Callable[..., Any], *names: str) -> dict[str, Any]:
+    """The annotations as objects; with ``names`` these alone, for what others name may be imported for type checkers only."""
     try:
-        return typing.get_type_hints(function)
+        if not names:
+            return typing.get_type_hints(function)
+        wanted = {name: hint for name, hint in inspect.get_annotations(function).items() if name in names}
+        return typing.get_type_hints(SimpleNamespace(__annotations__=wanted), getattr(function, "__globals__", {}))
     except Exception as error:
         raise PluginError(f"{function.__module__}.{function.__qualname__}: its annotations can't be read: {error}") from error
 
@@ -286,7 +291,7 @@ def params_type_of(function: Any) -> type[Params]:
     if contract is not None:
         return typing.cast("StageContract", contract).params_type
     function = getattr(function, "read", getattr(function, "write", function))
-    return _params_of(function, _hints(function)) if callable(function) else Params
+    return _params_of(function, _hints(function, "params")) if callable(function) else Params
 
 
 def _read_stage(
@@ -327,7 +332,9 @@ def _read_sample_stage(function: Callable[..., Any], libraries: tuple[str, ...])
     if names != ["sample", "params", "ctx"]:
         name = f"{function.__module__}.{function.__qualname__}"
         raise PluginError(f"{name}: a sample stage takes (sample, params, ctx), not ({', '.join(names)})")
-    return StageContract((Slot("dataset", Dataset),), _params_of(function, _hints(function)), Dataset, True, libraries)
+    return StageContract(
+        (Slot("dataset", Dataset),), _params_of(function, _hints(function, "params")), Dataset, True, libraries
+    )
 
 
 # --- shards, for executors -----------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +27,7 @@ import pytest
 if TYPE_CHECKING:
     from pipekit.component import Component
     from pipekit.engine import Outcome
+    from pipekit.evaluation import Evaluation
     from pipekit.registry import Registry
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "check_component",
     "check_detector",
     "check_executor",
+    "check_exporter",
     "check_importer",
     "check_model",
     "check_op",
@@ -42,6 +45,7 @@ __all__ = [
     "pipekit_project",
     "pipekit_registry",
     "tiny_dataset",
+    "tiny_evaluation",
 ]
 
 
@@ -57,6 +61,14 @@ def tiny_dataset(tmp_path: Path) -> Path:
     from pipekit.promises import write_tiny_dataset
 
     return write_tiny_dataset(tmp_path / "tiny_dataset")
+
+
+@pytest.fixture
+def tiny_evaluation(tiny_dataset: Path) -> Evaluation:
+    """Made-up answers of a model on the tiny dataset, two thirds of them right; for trying a report section."""
+    from pipekit.promises import make_tiny_evaluation
+
+    return make_tiny_evaluation(tiny_dataset)
 
 
 @dataclass(frozen=True)
@@ -140,6 +152,26 @@ def check_importer(importer: Any, path: Path, *, registry: Registry | None = Non
     check_component("importer", importer, params, registry, path=path)
 
 
+def check_exporter(
+    exporter: Any,
+    *,
+    before: Mapping[str, Mapping[str, Any]] | None = None,
+    inputs: Mapping[str, str] | None = None,
+    registry: Registry | None = None,
+    **params: Any,
+) -> None:
+    """An exporter, run as the stage that it becomes: the same bytes every time, wherever the project is.
+
+    Args:
+        before, inputs: see :func:`check_stage`; one that takes a model needs a ``train`` before it.
+    """
+    __tracebackhide__ = True
+    if not isinstance(exporter, str):
+        registry, exporter = _registry_with("exporter", exporter)
+    check_component("exporter", exporter, params, registry)
+    check_stage(f"export.{exporter}", before=before, inputs=inputs, registry=registry, **params)
+
+
 def check_detector(detector: Any, *, registry: Registry | None = None, **params: Any) -> None:
     """A feature detector: points inside the image or a response map, the same twice, on blank images too."""
     __tracebackhide__ = True
@@ -174,7 +206,7 @@ def check_stage(
     """
     __tracebackhide__ = True
     if callable(stage):
-        registry, stage = _registry_with(stage)
+        registry, stage = _registry_with("stage", stage)
     given = {"before": before} if before is not None else {}
     check_component("stage", stage, params, registry, inputs=inputs or {}, **given)
 
@@ -196,19 +228,16 @@ def _component(registry: Registry, kind: str, component: Any) -> Component:
     return Component(kind, getattr(component, "__name__", kind).rpartition(".")[2], component, plugin="(under test)")
 
 
-def _registry_with(found: Any) -> tuple[Registry, str]:
+def _registry_with(kind: str, found: Any) -> tuple[Registry, str]:
     """A registry of its own that also has ``found``, and the name that it has there."""
     from pipekit.hookspecs import hookimpl
-    from pipekit.registry import load_registry
+    from pipekit.registry import KINDS, load_registry
 
-    class Plugin:
-        """What a plugin's module would be."""
+    def implementation(register: Any) -> None:
+        register(name, found)
 
-        @hookimpl
-        def register_stages(self, register: Any) -> None:
-            register(name, found)
-
-    name = f"{found.__name__}-under-test"
+    name = f"{getattr(found, '__name__', kind).rpartition('.')[2]}-under-test"
+    implementation.__name__ = KINDS[kind]
     registry = load_registry()
-    registry.add(Plugin(), "(under test)", "a test")
+    registry.add(SimpleNamespace(**{KINDS[kind]: hookimpl(implementation)}), "(under test)", "a test")
     return registry, name

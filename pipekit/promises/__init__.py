@@ -7,7 +7,7 @@ and a stranger's plugin are held to the same.
 
 from pipekit.promises import formats, general, models, pictures, running, stages  # each adds its promises
 from pipekit.promises.core import Subject, Verdict, examine, examine_plugin, required_parameters
-from pipekit.promises.examples import write_tiny_dataset
+from pipekit.promises.examples import make_tiny_evaluation, write_tiny_dataset
 from pipekit.promises.general import HEAVY, heavy_imports
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "formats",
     "general",
     "heavy_imports",
+    "make_tiny_evaluation",
     "models",
     "pictures",
     "required_parameters",

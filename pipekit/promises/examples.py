@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipekit.evaluation import Evaluation
 
 
 def pictures() -> dict[str, Any]:
@@ -45,3 +48,31 @@ def write_tiny_dataset(folder: Path, per_class: int = 6) -> Path:
             (folder / label).mkdir(parents=True, exist_ok=True)
             images.write(folder / label / f"{label}_{number}.png", np.where(inside[..., None], ink, paper).astype(np.uint8))
     return folder
+
+
+def make_tiny_evaluation(folder: Path) -> Evaluation:
+    """Made-up answers on the images of :func:`write_tiny_dataset`, two thirds of them right.
+
+    ``metrics`` holds ``accuracy`` alone, and there is no model: what a section needs beyond that it must do without.
+    """
+    import numpy as np
+
+    from pipekit.contract import Dataset, Sample
+    from pipekit.evaluation import Evaluation
+    from pipekit.rng import rng_for
+
+    classes = tuple(sorted(path.name for path in folder.iterdir()))
+    files = [(label, path) for label in classes for path in sorted((folder / label).iterdir())]
+    samples = tuple(Sample(f"{label}/{path.name}", str(path), label=label, split="test") for label, path in files)
+    truth = np.array([classes.index(label) for label, _ in files])
+    rng = rng_for(0, "tiny evaluation")
+    scores = (
+        rng.dirichlet(np.ones(len(classes)), len(files))
+        + 2 * np.eye(len(classes))[truth] * (np.arange(len(files)) % 3 > 0)[:, None]
+    )
+    probabilities = np.round(scores / scores.sum(axis=1, keepdims=True), 6)
+    counts = {"test": {label: sum(sample.label == label for sample in samples) for label in classes}}
+    meta = {"num_samples": len(samples), "num_failed": 0, "classes": list(classes), "counts": counts}
+    dataset = Dataset(folder, "", meta, lambda _: iter(samples), lambda _: iter(()))
+    accuracy = float((probabilities.argmax(axis=1) == truth).mean())
+    return Evaluation(classes, "test", samples, truth, probabilities, {"accuracy": accuracy}, dataset)

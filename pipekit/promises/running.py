@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import typing
 from collections.abc import Iterator
 
 from pipekit.contract import Section, ShardResult, ShardTask
@@ -16,8 +15,8 @@ def _makes_a_section(subject: Subject) -> str:
     names = list(inspect.signature(subject.found).parameters)
     if names[:2] != ["ctx", "evaluation"] or names[2:] not in ([], ["params"]):
         return f"expected section(ctx, evaluation, params), got ({', '.join(names)})"
-    made = typing.get_type_hints(subject.found).get("return", Section)
-    return "" if made is Section or Section in typing.get_args(made) else f"it must return a pipekit.Section, not {made!r}"
+    made = inspect.get_annotations(subject.found).get("return", Section)
+    return "" if made is Section or "Section" in str(made) else f"it must return a pipekit.Section, not {made!r}"
 
 
 def _count(task: ShardTask) -> ShardResult:

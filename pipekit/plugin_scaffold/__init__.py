@@ -1,0 +1,135 @@
+"""A complete plugin distribution, written from templates: it installs, is found, and passes its own tests untouched."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from pipekit.errors import UserError, did_you_mean
+from pipekit.registry import KINDS
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+ALIASES = {"section": "report_section"}
+
+WORDS: Mapping[str, tuple[str, str]] = {
+    "stage": ("a stage", "Leave out images that are too small"),
+    "op": ("an augmentation op", "Make the image brighter or darker"),
+    "recipe": ("a recipe", "Small turns, flips and a little brightness"),
+    "model": ("a model template", "A small convolutional network"),
+    "importer": ("a dataset format to read", "A labels.txt with a path and a label in every line"),
+    "exporter": ("a dataset format to write", "A labels.txt with a path and a label in every line"),
+    "detector": ("a feature detector", "The pixels where the brightness changes most"),
+    "check": ("a dataset check", "Classes with far fewer images than others"),
+    "report_section": ("a report section", "The answers of which the model was least sure"),
+    "executor": ("an executor", "A pool of threads"),
+}
+"""Kind -> what it is, and what the template's component does."""
+
+PIPELINE = """```toml
+[stages.data]
+use = "import.folders"
+path = "images"
+
+{}
+```"""
+
+USAGE: Mapping[str, str] = {
+    "stage": PIPELINE.format('[stages.{component}]\nuse = "{component}"'),
+    "op": PIPELINE.format('[stages.augment]\nuse = "augment"\nops = [{{ op = "{component}" }}]'),
+    "recipe": PIPELINE.format('[stages.augment]\nuse = "augment"\nops = "{component}"'),
+    "model": PIPELINE.format('[stages.train]\nuse = "train"\nmodel = {{ template = "{component}" }}'),
+    "importer": '```toml\n[stages.data]\nuse = "import.{component}"\npath = "images"\n```',
+    "exporter": PIPELINE.format('[stages.out]\nuse = "export.{component}"'),
+    "detector": PIPELINE.format('[stages.features]\nuse = "features"\ndetector = "{component}"'),
+    "check": PIPELINE.format('[stages.inspect]\nuse = "inspect"'),
+    "report_section": "It is part of every report: `pipekit run pipeline.toml`.",
+    "executor": 'Name it in the pipeline file, `executor = "{component}"`, or with `pipekit run --executor {component}`.',
+}
+
+
+@dataclass(frozen=True)
+class PluginScaffold:
+    """A plugin that was written: its folder, its files (relative) and the names in it."""
+
+    folder: Path
+    kind: str
+    package: str
+    component: str
+    files: tuple[str, ...]
+
+
+def kinds() -> list[str]:
+    """The kinds for which there is a template."""
+    return [kind for kind in KINDS if (TEMPLATES / "kinds" / f"{kind}.py").exists()]
+
+
+def write_plugin(folder: Path, kind: str = "op", name: str = "") -> PluginScaffold:
+    """Write a plugin distribution into a new folder.
+
+    Args:
+        folder: where; it must not exist, or be empty.
+        kind: the kind of its one component.
+        name: the distribution's name; the folder's where left out.
+
+    Raises:
+        UserError: the name can't be one, there is no such kind, or the folder has something in it.
+    """
+    name = name or folder.name
+    kind = ALIASES.get(kind, kind)
+    if kind not in kinds():
+        known = [*kinds(), *ALIASES]
+        raise UserError(f"no kind of component called {kind!r}", did_you_mean(kind, known) or f"There are: {', '.join(known)}")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*([-_.][A-Za-z0-9]+)*", name):
+        raise UserError(
+            f"{name!r} can't be the name of a distribution",
+            "Use letters, digits and hyphens, and begin with a letter: my-plugin",
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} exists and is not empty; nothing was written", "Choose another name, or remove it.")
+    package = re.sub(r"[-.]", "_", name).lower()
+    component = package.removeprefix("pipekit_")
+    if keyword.iskeyword(component) or keyword.iskeyword(package):
+        raise UserError(f"{component!r} is a word of Python and can't name a function", "Choose another name.")
+    values = _values(name, package, component, kind)
+    written = []
+    for target, source in _files(kind, package, component).items():
+        path = folder / target
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(Template((TEMPLATES / source).read_text("utf-8")).substitute(values), encoding="utf-8")
+        written.append(target)
+    return PluginScaffold(folder, kind, package, component, tuple(written))
+
+
+def _values(name: str, package: str, component: str, kind: str) -> dict[str, str]:
+    words, summary = WORDS[kind]
+    return {
+        "name": name,
+        "package": package,
+        "component": component,
+        "Component": "".join(word.title() for word in component.split("_")),
+        "kind": kind,
+        "hook": KINDS[kind],
+        # An importer is its whole module, with sniff() and read().
+        "attribute": {"importer": "", "exporter": ":write"}.get(kind, f":{component}"),
+        "words": words,
+        "summary": summary,
+        "usage": USAGE[kind].format(component=component),
+    }
+
+
+def _files(kind: str, package: str, component: str) -> dict[str, str]:
+    """Where each file goes -> its template."""
+    return {
+        "pyproject.toml": "common/pyproject.toml",
+        "README.md": "common/README.md",
+        ".gitignore": "common/gitignore",
+        ".github/workflows/tests.yml": "common/tests.yml",
+        f"src/{package}/__init__.py": "common/init.py",
+        f"src/{package}/{component}.py": f"kinds/{kind}.py",
+        f"tests/test_{component}.py": f"kinds/test_{kind}.py",
+    }

@@ -1,0 +1,8 @@
+"""The recipe `${component}`."""
+
+${component} = [
+    {"op": "hflip"},
+    {"op": "rotate", "limit_deg": 10},
+    {"op": "brightness", "p": 0.5},
+]
+"""Small turns, flips and a little brightness: a list of ops as in a pipeline file."""
