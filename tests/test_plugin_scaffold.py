@@ -104,3 +104,14 @@ def test_a_kind_that_is_misspelt_is_answered_with_the_nearest(tmp_path: Path) ->
         write_plugin(tmp_path / "folder", kind="detecter")
     assert caught.value.hint == "Did you mean 'detector'?"
     assert write_plugin(tmp_path / "folder", kind="section").kind == "report_section"
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from pipekit.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    assert main(["scaffold", "--plugin", "my-plugin", "--kind", "detector"]) == 0
+    assert "pip install --editable 'my-plugin[test]'" in capsys.readouterr().out
+    assert (tmp_path / "my-plugin" / "src" / "my_plugin" / "my_plugin.py").exists()
+    assert main(["scaffold", "--plugin", "my-plugin"]) == 2
+    assert "not empty" in capsys.readouterr().err

@@ -29,7 +29,7 @@ class How(StrEnum):
 
 
 def scaffold(
-    name: Annotated[Path, typer.Argument(help="The project's folder")],
+    name: Annotated[Path | None, typer.Argument(help="The project's folder", show_default=False)] = None,
     classes: Annotated[
         str, typer.Option(metavar="A,B,C", help="The classes; with --from, those to take", show_default=False)
     ] = "",
@@ -54,6 +54,11 @@ def scaffold(
     fractions: Annotated[str, typer.Option(metavar="T,V,T", help="Shares of train, val and test")] = "0.7,0.15,0.15",
     seed: Annotated[int, typer.Option(help="Which images go where")] = 7,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show what would be done; do nothing")] = False,
+    plugin: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Make a plugin instead: a distribution with a test", show_default=False),
+    ] = None,
+    kind: Annotated[str, typer.Option(metavar="KIND", help="With --plugin: op, stage, model, detector, section …")] = "op",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and warnings")] = False,
 ) -> int:
     """Make a project: folders for the images, a pipeline file that runs, a README; and fill it from images that you have.
@@ -62,8 +67,13 @@ def scaffold(
     for what was not said.
     """
     from pipekit import ui
+    from pipekit.errors import UserError
     from pipekit.scaffold import Request, carry_out, plan
 
+    if plugin is not None:
+        return _plugin(plugin, kind, quiet)
+    if name is None:
+        raise UserError("which folder is the project's?", "For example: pipekit scaffold pets --classes cat,dog")
     request = Request(
         root=name,
         classes=_names(classes),
@@ -91,6 +101,20 @@ def scaffold(
     _tell_left_out(project)
     if not quiet:
         _tell(project, dry_run)
+    return 0
+
+
+def _plugin(folder: Path, kind: str, quiet: bool) -> int:
+    """Write a plugin distribution and say what to do next."""
+    from pipekit import ui
+    from pipekit.plugin_scaffold import write_plugin
+
+    made = write_plugin(folder, kind)
+    if not quiet:
+        ui.say(f"{made.folder}/")
+        for file in made.files:
+            ui.say(f"  {file}")
+        ui.say(f"Next: pip install --editable '{made.folder}[test]', then python -m pytest {made.folder}")
     return 0
 
 
