@@ -112,6 +112,11 @@ def register_recipes(register: Register) -> None:
 @hookimpl
 def register_models(register: Register) -> None:
     register("simple_cnn", "pipekit.builtin.models.simple_cnn:build", summary="Convolution blocks, a dense layer, dropout")
+    register("mlp", "pipekit.builtin.models.mlp:build", summary="Dense layers on the raw pixels: the baseline")
+    register("alexnet", "pipekit.builtin.models.alexnet:build", summary="Krizhevsky et al. 2012, for images of 227 x 227")
+    register("row_lstm", "pipekit.builtin.models.row_lstm:build", summary="An LSTM that reads the image row by row")
+    register("autoencoder", "pipekit.builtin.models.autoencoder:build", summary="The image through a narrow code and back")
+    register("pretrained", "pipekit.builtin.models.pretrained:build", summary="A keras.applications backbone, then fine-tuned")
     register("hog_svm", "pipekit.builtin.models.hog_svm:build", summary="The classic baseline: gradient histograms, linear SVM")
 
 

@@ -31,6 +31,7 @@ _CIVIDIS = np.array(
 )
 _SUBPIXEL_BITS = 4
 
+MOST_LINES = 40
 MOST_CIRCLES = 60
 """Scales are drawn for the strongest features only: more circles than this hide the image and each other."""
 
@@ -124,7 +125,10 @@ def draw_matches(
     inlier: NDArray[np.bool_],
     tile_px: int = 640,
 ) -> Image:
-    """Two images side by side with a line for each match: those that fit one homography in blue, the rest thin and orange."""
+    """Two images side by side, matched points dotted and joined: those that fit one homography in blue, the rest in orange.
+
+    The matches come surest first; lines are drawn for the first :data:`MOST_LINES` of each colour only.
+    """
     (left, _), (right, _) = fitted(first, tile_px), fitted(second, tile_px)
     gap = max(6, tile_px // 40)
     canvas = np.full((max(left.shape[0], right.shape[0]), left.shape[1] + gap + right.shape[1], 3), 255, np.uint8)
@@ -137,10 +141,11 @@ def draw_matches(
 
     starts = places(first_xy, first, left, 0)
     ends = places(second_xy, second, right, left.shape[1] + gap)
-    for good, colour, thick in ((False, COLOURS[0], 1), (True, COLOURS[4], 2)):
+    for good, colour in ((False, COLOURS[0]), (True, COLOURS[4])):
         rows = np.flatnonzero(inlier == good)
-        for row in rows:
-            cv2.line(canvas, starts[row].tolist(), ends[row].tolist(), colour, thick, cv2.LINE_AA, _SUBPIXEL_BITS)
+        for thick, ink in ((3, WHITE), (1, colour)):
+            for row in rows[:MOST_LINES]:
+                cv2.line(canvas, starts[row].tolist(), ends[row].tolist(), ink, thick, cv2.LINE_AA, _SUBPIXEL_BITS)
         for size, ink in ((5, WHITE), (4, colour)):
             for place in (*starts[rows], *ends[rows]):
                 cv2.circle(canvas, place.tolist(), size << _SUBPIXEL_BITS, ink, -1, cv2.LINE_AA, _SUBPIXEL_BITS)

@@ -177,9 +177,9 @@ class Counts:
 def _to_parquet(path: Path) -> None:
     """Replace the CSV by Parquet, block by block."""
     try:
-        import pyarrow as pa  # type: ignore[import-untyped]
-        import pyarrow.csv  # type: ignore[import-untyped]
-        import pyarrow.parquet  # type: ignore[import-untyped]
+        import pyarrow as pa
+        import pyarrow.csv
+        import pyarrow.parquet
     except ImportError:
         raise UserError(
             "table = 'parquet' needs the package pyarrow", "pip install pyarrow, or leave table at 'csv'."

@@ -1,0 +1,264 @@
+"""The stage ``stability``: how many features are found again after the image was turned, scaled, blurred or brightened.
+
+C. Schmid, R. Mohr and C. Bauckhage, "Evaluation of interest point detectors", International Journal of Computer Vision 37(2),
+2000: the repeatability rate is the number of points that are found again within a tolerance (1.5 px there), divided by the
+smaller number of points in the part that both images show.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pipekit import images
+from pipekit.builtin.features.stage import find
+from pipekit.contract import Call, Context, Dataset, Files, Params, Sample, SampleContext, Uses, param, stage
+from pipekit.detector import Features
+from pipekit.errors import UserError
+from pipekit.geometry import about, centre_of, matrix, move, scaling
+from pipekit.oplist import Ops
+from pipekit.recipe import compile_recipe
+from pipekit.sheets import COLOURS, thumbnail
+from pipekit.warping import Image, Matrix, warp
+
+Change = Literal["rotation", "scale", "blur", "brightness"]
+Detector = Annotated[Call, Uses("detector")]
+Amount = Annotated[float, Field(gt=0)]
+
+BORDER_PX = 8
+"""Points nearer than this to the edge of what both images show are not counted: what lies beyond it changes them."""
+
+NO_POINTS = ("contours", "hog", "lbp")
+"""Built-in detectors whose features are no points that could be found again."""
+
+_UNITS = {"rotation": "degrees", "scale": "factor", "blur": "sigma in px", "brightness": "factor", "recipe": "copy"}
+_MARKS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+class StabilityParams(Params):
+    detectors: tuple[Detector, ...] = param(
+        ("harris", "shi_tomasi", "fast", "orb", "sift"), "The detectors that are compared", min_length=1, max_length=12
+    )
+    changes: tuple[Change, ...] = param(("rotation", "scale", "blur", "brightness"), "What is done to the images")
+    angles_deg: tuple[float, ...] = param((5, 10, 20, 30, 45, 60, 90), "Rotations about the centre", unit="deg", min_length=1)
+    scales: tuple[Amount, ...] = param((0.5, 0.7, 0.85, 1.2, 1.5, 2.0), "Changes of size", min_length=1)
+    blur_sigmas_px: tuple[Amount, ...] = param((0.5, 1, 1.5, 2, 3), "Gaussian blurs", unit="px", min_length=1)
+    brightness: tuple[Amount, ...] = param((0.5, 0.7, 0.85, 1.15, 1.3, 1.5), "Factors on all values", min_length=1)
+    recipe: Ops | None = param(None, "Also measured: an augmentation recipe, as the augment stage takes it")
+    copies: int = param(5, "How often the recipe is applied to each image", ge=1, le=100)
+    tolerance_px: float = param(1.5, "How far from its place a point may be found again", unit="px", gt=0, le=50)
+    max_images: int = param(10, "Images that are measured, evenly over the dataset", unit="images", ge=1)
+    max_px: int = param(480, "Larger images are reduced to this longer side first", unit="px", ge=32, le=4096)
+
+
+@dataclass(frozen=True)
+class StabilityFiles(Files):
+    """``stability.png`` and ``stability.csv``."""
+
+    kind: ClassVar[str] = "stability"
+    headline: ClassVar[tuple[str, ...]] = ("stability.png", "stability.csv")
+
+
+@stage
+def stability(ctx: Context, dataset: Dataset, params: StabilityParams) -> StabilityFiles:
+    """Measure how well detectors find their points again in the images of a dataset."""
+    for call in params.detectors:
+        if call.name in NO_POINTS:
+            raise UserError(
+                f"{call.name} gives no points that could be found again",
+                "Compare harris, shi_tomasi, fast, orb, sift, akaze, blobs, or a detector of your own.",
+            )
+    samples = list(dataset)
+    step = max(1.0, len(samples) / params.max_images)
+    chosen = [samples[int(number * step)] for number in range(min(params.max_images, len(samples)))]
+    rates: dict[tuple[str, str, float], list[tuple[float, int]]] = {}
+    num_images = 0
+    for row in ctx.map(measure_sample, chosen, params, label="repeatability"):
+        num_images += 1
+        for detector, change, amount, rate, points in row["rates"]:
+            rates.setdefault((detector, change, amount), []).append((rate, points))
+    if not rates:
+        raise UserError("no image could be measured", "Their reasons are in the list of failed samples; is `changes` empty?")
+    table = {
+        key: (float(np.mean([r for r, _ in found])), float(np.mean([n for _, n in found])), len(found))
+        for key, found in rates.items()
+    }
+    with (ctx.out_dir / "stability.csv").open("w", newline="", encoding="utf-8") as out:
+        rows = csv.writer(out, lineterminator="\n")
+        rows.writerow(["detector", "change", "amount", "repeatability", "mean_points", "images"])
+        for (detector, change, amount), (rate, points, count) in table.items():
+            rows.writerow([detector, change, f"{amount:g}", f"{rate:.4f}", f"{points:.1f}", count])
+    (ctx.out_dir / "stability.png").write_bytes(plot(table, params.tolerance_px, num_images))
+    means = overall(table)
+    best = max(means, key=lambda name: means[name])
+    return ctx.artifact(
+        StabilityFiles,
+        facts={name: f"{rate:.2f}" for name, rate in means.items()},
+        headline=f"{best} finds most of its points again: {means[best]:.0%} within {params.tolerance_px:g} px, "
+        f"on {num_images} image{'s' if num_images != 1 else ''}",
+    )
+
+
+def overall(table: Mapping[tuple[str, str, float], tuple[float, float, int]]) -> dict[str, float]:
+    """Each detector's mean over the changes, each change counting the same."""
+    by: dict[str, dict[str, list[float]]] = {}
+    for (detector, change, _), (rate, _, _) in table.items():
+        by.setdefault(detector, {}).setdefault(change, []).append(rate)
+    return {name: float(np.mean([np.mean(rates) for rates in changes.values()])) for name, changes in by.items()}
+
+
+# --- one image -----------------------------------------------------------------------------------------------------------
+
+
+def measure_sample(sample: Sample, params: StabilityParams, ctx: SampleContext) -> Iterable[Mapping[str, Any]]:
+    """The repeatability of every detector under every change of one image. An image without points says nothing."""
+    image = thumbnail(images.read(sample.image), params.max_px)
+    changed = [*_changes(params, image, ctx), *_by_recipe(params, image, ctx)]
+    names = _names(params.detectors)
+    rates: list[list[Any]] = []
+    for name, call in zip(names, params.detectors, strict=True):
+        before = find(image, call)
+        for change, amount, other, homography in changed:
+            found = repeatability(before, find(other, call), homography, _size(image), _size(other), params.tolerance_px)
+            if found is not None:
+                rates.append([name, change, amount, *found])
+    yield {"id": sample.id, "rates": rates}
+
+
+def _names(calls: Iterable[Call]) -> list[str]:
+    """The detectors' names; a detector that is there twice is numbered."""
+    calls = list(calls)
+    names = [call.name for call in calls]
+    return [f"{name} {names[: number + 1].count(name)}" if names.count(name) > 1 else name for number, name in enumerate(names)]
+
+
+def repeatability(
+    first: Features,
+    second: Features,
+    homography: Matrix,
+    first_hw: tuple[int, int],
+    second_hw: tuple[int, int],
+    tolerance_px: float = 1.5,
+) -> tuple[float, int] | None:
+    """The repeatability rate and the smaller number of points in the common part; None where there is no point.
+
+    Args:
+        homography: from the first image's pixels to the second's.
+        tolerance_px: in the second image.
+    """
+    there = move(homography, np.asarray(first.points[:, :2], np.float64))
+    back = move(np.asarray(np.linalg.inv(homography), np.float64), np.asarray(second.points[:, :2], np.float64))
+    a = there[_well_inside(first.points[:, :2], first_hw) & _well_inside(there, second_hw)]
+    b = second.points[_well_inside(second.points[:, :2], second_hw) & _well_inside(back, first_hw), :2]
+    smaller = min(len(a), len(b))
+    if not smaller:
+        return None if not max(len(a), len(b)) else (0.0, 0)
+    distance = np.linalg.norm(a[:, None] - b[None], axis=2)
+    nearest, back_again = distance.argmin(axis=1), distance.argmin(axis=0)
+    rows = np.arange(len(a))
+    again = (back_again[nearest] == rows) & (distance[rows, nearest] <= tolerance_px)
+    return float(again.sum() / smaller), smaller
+
+
+def _size(image: Image) -> tuple[int, int]:
+    return image.shape[0], image.shape[1]
+
+
+def _well_inside(points: NDArray[Any], size_hw: tuple[int, int]) -> NDArray[np.bool_]:
+    x, y = points[:, 0], points[:, 1]
+    with np.errstate(invalid="ignore"):
+        inside = (x >= BORDER_PX) & (x < size_hw[1] - BORDER_PX) & (y >= BORDER_PX) & (y < size_hw[0] - BORDER_PX)
+    return np.asarray(inside, np.bool_)
+
+
+def _changes(params: StabilityParams, image: Image, ctx: SampleContext) -> Iterable[tuple[str, float, Image, Matrix]]:
+    """Each change with its amount, the changed image, and the homography to it."""
+    size = _size(image)
+    if "rotation" in params.changes:
+        for angle in params.angles_deg:
+            turn = math.radians(angle)
+            sin, cos = math.sin(turn), math.cos(turn)
+            homography = about(centre_of(size), matrix(cos, -sin, 0, sin, cos, 0))
+            yield "rotation", angle, warp(image, homography, size, interpolation="cubic", fill_mode="nearest"), homography
+    if "scale" in params.changes:
+        for factor in params.scales:
+            new = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
+            x, y = new[1] / size[1], new[0] / size[0]
+            homography = matrix(x, 0, (x - 1) / 2, 0, y, (y - 1) / 2)
+            way = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+            yield "scale", factor, np.asarray(cv2.resize(image, new[::-1], interpolation=way), np.uint8), homography
+    still = scaling(1, 1)
+    for change, op_name, field, amounts in (
+        ("blur", "blur", "sigma_px", params.blur_sigmas_px),
+        ("brightness", "brightness", "range", params.brightness),
+    ):
+        if change in params.changes:
+            op = ctx.component("op", op_name)
+            for amount in amounts:
+                exactly = op.params_type()(**{field: (amount, amount)})
+                yield change, amount, op.load()(image, exactly, ctx.rng()), still
+
+
+def _by_recipe(params: StabilityParams, image: Image, ctx: SampleContext) -> Iterable[tuple[str, float, Image, Matrix]]:
+    if params.recipe is None:
+        return
+    recipe = compile_recipe(params.recipe)
+    for copy in range(1, params.copies + 1):
+        made = recipe.apply(image, ctx.rng(copy))
+        if made.matrix is None:
+            raise UserError(
+                "the recipe has an op that moves pixels in no way that points could follow", "Leave it out of this measurement."
+            )
+        yield "recipe", copy, made.image, made.matrix
+
+
+# --- the picture ---------------------------------------------------------------------------------------------------------
+
+
+def plot(table: Mapping[tuple[str, str, float], tuple[float, float, int]], tolerance_px: float, num_images: int) -> bytes:
+    """One panel for each change, one line for each detector, told apart by colour and by mark; as PNG."""
+    import io
+
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    changes = list(dict.fromkeys(change for _, change, _ in table))
+    detectors = list(dict.fromkeys(detector for detector, _, _ in table))
+    columns = min(2, len(changes))
+    rows = math.ceil(len(changes) / columns)
+    figure = Figure(figsize=(5 * columns, 3.4 * rows + 0.6), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel, change in zip(panels, changes, strict=False):
+        for number, detector in enumerate(detectors):
+            amounts = sorted(amount for d, c, amount in table if (d, c) == (detector, change))
+            values = [table[detector, change, amount][0] for amount in amounts]
+            colour = [channel / 255 for channel in COLOURS[(4, 5, 2, 6, 0, 1, 3)[number % 7]]]
+            panel.plot(amounts, values, color=colour, marker=_MARKS[number % 7], label=detector, markersize=5)
+        if change in ("scale", "brightness"):
+            panel.axvline(1, color="0.7", linewidth=1, zorder=0)
+        if change == "recipe":
+            panel.xaxis.get_major_locator().set_params(integer=True)
+        panel.set_title(change)
+        panel.set_xlabel(_UNITS[change])
+        panel.set_ylabel("repeatability")
+        panel.set_ylim(0, 1.02)
+        panel.grid(alpha=0.3)
+    for panel in panels[len(changes) :]:
+        panel.axis("off")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)), frameon=False)
+    figure.suptitle(
+        f"Points found again within {tolerance_px:g} px; mean of {num_images} image{'s' if num_images != 1 else ''}"
+    )
+    out = io.BytesIO()
+    figure.savefig(out, format="png", metadata={"Software": None})
+    return out.getvalue()
