@@ -88,7 +88,8 @@ def test_points_arrays_counts_and_pictures(pipekit_project: Project, photos: Pat
             assert row["note"].startswith("nothing found: ")
     by_class = {row["label"]: row for row in rows_of(run_dir / "classes.csv")}
     assert (by_class["flat"]["images"], by_class["flat"]["without_features"], by_class["flat"]["max"]) == ("2", "2", "0")
-    assert (by_class["cup"]["images"], by_class["cup"]["max"]) == ("2", "50")
+    assert by_class["cup"]["images"] == "2"
+    assert 0 < int(by_class["cup"]["min"]) <= int(by_class["cup"]["max"]) <= 50
     assert len(list((next(run_dir.rglob("previews"))).rglob("*.png"))) == 4
     assert images.read(run_dir / "features.png").ndim == 3
 
