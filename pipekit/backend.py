@@ -32,6 +32,7 @@ def load_keras() -> ModuleType:
 
                 # The first look for devices has chatter of its own, on machines with a CUDA build and no GPU.
                 tensorflow.config.list_physical_devices("GPU")
+                tensorflow.get_logger().setLevel("ERROR")  # "triggered tf.function retracing": by design, at a last batch
         import keras
     return sys.modules[keras.__name__]
 

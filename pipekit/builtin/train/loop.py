@@ -39,6 +39,7 @@ class State:
     best_epoch: int = -1
     waited: int = 0
     plateau_factor: float = 1.0
+    rate_factor: float = 1.0
     plateau_waited: int = 0
     resumed: int = 0
     stopped_early: bool = False
@@ -50,7 +51,8 @@ class Loop:
 
     Attributes:
         compile: compiles the model afresh; called again when ``thaw`` changes what is trained.
-        thaw: ``thaw(model, epoch) -> changed``: a template's way to free frozen layers; None for most.
+        thaw: ``thaw(model, epoch)``: a template's way to free frozen layers; gives the learning rate's factor
+            where it has, else None.
         strategy: a ``tf.distribute`` strategy with several replicas, or None.
         observe: called with (epoch, row) after each epoch: TensorBoard.
     """
@@ -61,7 +63,7 @@ class Loop:
     validation: Feed | None
     params: TrainParams
     compile: Callable[[], None]
-    thaw: Callable[[Any, int], bool] | None = None
+    thaw: Callable[[Any, int], float | None] | None = None
     strategy: Any = None
     observe: Callable[[int, Row], None] | None = None
     state: State = field(default_factory=State)
@@ -97,8 +99,7 @@ class Loop:
     def _epoch(self) -> None:
         state, began = self.state, time.monotonic()
         if state.step == 0:
-            if self.thaw is not None and self.thaw(self.model, state.epoch):
-                self._compiled()
+            self._thaw(state.epoch)
             self.model.reset_metrics()
         logs: dict[str, Any] = {}
         before = state.epoch_seconds
@@ -190,7 +191,7 @@ class Loop:
 
     def _rate(self) -> float:
         step = self.state.epoch * self.feed.steps + self.state.step
-        return rate_at(self.params, step, self.feed.steps) * self.state.plateau_factor
+        return rate_at(self.params, step, self.feed.steps) * self.state.plateau_factor * self.state.rate_factor
 
     # --- checkpoints ----------------------------------------------------------------------------------------------------
 
@@ -200,6 +201,13 @@ class Loop:
         self.model.make_train_function(force=True)
         self.model.make_test_function(force=True)
 
+    def _thaw(self, epoch: int) -> None:
+        """Let the template free layers; the optimizer begins anew with them."""
+        factor = self.thaw(self.model, epoch) if self.thaw is not None else None
+        if factor is not None:
+            self.state.rate_factor = factor
+            self._compiled()
+
     def _start(self) -> None:
         """Compile, and take up the last checkpoint."""
         self._compiled()
@@ -208,10 +216,8 @@ class Loop:
             return
         with np.load(file) as saved:
             self.state = State(**json.loads(str(saved["state"])))
-            if self.thaw is not None:
-                changes = [self.thaw(self.model, epoch) for epoch in range(self.state.epoch + bool(self.state.step))]
-                if any(changes):
-                    self._compiled()
+            for epoch in range(self.state.epoch + bool(self.state.step)):
+                self._thaw(epoch)
             if self.state.step:
                 self._build_metrics()
             for position, variable in enumerate(self._variables()):

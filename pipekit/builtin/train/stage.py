@@ -15,7 +15,7 @@ from pipekit.builtin.train.feed import Feed
 from pipekit.builtin.train.loop import Loop
 from pipekit.builtin.train.mix import mixer
 from pipekit.builtin.train.params import TrainParams
-from pipekit.contract import Context, Dataset, Model, stage
+from pipekit.contract import Context, Dataset, Model, Params, stage
 from pipekit.errors import PipekitError, PluginError, StageError, UserError
 from pipekit.images import Image
 from pipekit.recipe import compile_recipe
@@ -150,11 +150,11 @@ def _augment(params: TrainParams, shape: tuple[int, int, int]) -> Callable[[Imag
     return data.on_colour(compile_recipe(params.augment, shape[:2]), shape[2])
 
 
-def _thaw(template: Any, params: TrainParams) -> Callable[[Any, int], bool] | None:
-    thaw = getattr(template, "thaw", None)
+def _thaw(template: Any, params: TrainParams) -> Callable[[Any, int], float | None] | None:
+    thaw: Callable[[Any, Params, int], float | None] | None = getattr(template, "thaw", None)
     if thaw is None:
         return None
-    return lambda model, epoch: bool(thaw(model, params.model.params, epoch))
+    return lambda model, epoch: thaw(model, params.model.params, epoch)
 
 
 def _translated(error: Exception, batch_size: int, shape: tuple[int, int, int]) -> Exception:

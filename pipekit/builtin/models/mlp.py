@@ -1,0 +1,44 @@
+"""Dense layers on the raw pixels: the baseline that a convolutional network has to beat."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from pipekit.backend import load_keras
+from pipekit.contract import Params, param
+
+Width = Annotated[int, Field(ge=1, le=65536)]
+
+
+class MlpParams(Params):
+    units: tuple[Width, ...] = param((256, 128), "Units of each hidden layer; empty for a linear classifier")
+    batch_norm: bool = param(False, "Batch normalisation before each ReLU")
+    dropout: float = param(0.0, "Share of units silenced in training after each hidden layer", ge=0, lt=1)
+    l2: float = param(0.0, "Penalty on the squares of all weights", ge=0, le=1)
+
+
+def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: MlpParams) -> Any:
+    """Flatten, dense layers with ReLU (He et al. 2015 initialisation), softmax. Any image size."""
+    keras = load_keras()
+    layers = keras.layers
+    penalty = keras.regularizers.L2(params.l2) if params.l2 else None
+    inputs = keras.Input(input_shape_hwc, name="image")
+    x = layers.Rescaling(1 / 255, name="rescale")(inputs)
+    x = layers.Flatten(name="flatten")(x)
+    for number, units in enumerate(params.units, 1):
+        x = layers.Dense(
+            units,
+            use_bias=not params.batch_norm,
+            kernel_initializer="he_normal",
+            kernel_regularizer=penalty,
+            name=f"dense{number}",
+        )(x)
+        if params.batch_norm:
+            x = layers.BatchNormalization(momentum=0.9, name=f"norm{number}")(x)
+        x = layers.ReLU(name=f"relu{number}")(x)
+        if params.dropout:
+            x = layers.Dropout(params.dropout, name=f"dropout{number}")(x)
+    outputs = layers.Dense(num_classes, "softmax", dtype="float32", name="probabilities")(x)
+    return keras.Model(inputs, outputs, name="mlp")

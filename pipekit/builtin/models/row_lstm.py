@@ -1,0 +1,32 @@
+"""The image as a sequence: an LSTM reads it row by row, from top to bottom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipekit.backend import load_keras
+from pipekit.contract import Params, param
+
+
+class RowLstmParams(Params):
+    units: int = param(128, "Size of the LSTM's state", ge=1, le=8192)
+    layers: int = param(1, "LSTMs, one above the other", ge=1, le=8)
+    both_ways: bool = param(False, "Also read from bottom to top")
+    dropout: float = param(0.0, "Share of units silenced in training before the output", ge=0, lt=1)
+
+
+def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: RowLstmParams) -> Any:
+    """Each row, all its columns and colours, is one step of an LSTM (Hochreiter and Schmidhuber 1997); then softmax."""
+    keras = load_keras()
+    layers = keras.layers
+    height, width, channels = input_shape_hwc
+    inputs = keras.Input(input_shape_hwc, name="image")
+    x = layers.Rescaling(1 / 255, name="rescale")(inputs)
+    x = layers.Reshape((height, width * channels), name="rows")(x)
+    for number in range(1, params.layers + 1):
+        lstm = layers.LSTM(params.units, return_sequences=number < params.layers, name=f"lstm{number}")
+        x = layers.Bidirectional(lstm, name=f"both_ways{number}")(x) if params.both_ways else lstm(x)
+    if params.dropout:
+        x = layers.Dropout(params.dropout, name="dropout")(x)
+    outputs = layers.Dense(num_classes, "softmax", dtype="float32", name="probabilities")(x)
+    return keras.Model(inputs, outputs, name="row_lstm")
