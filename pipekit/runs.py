@@ -12,6 +12,7 @@ import csv
 import json
 import os
 import shutil
+import unicodedata
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -21,10 +22,14 @@ from typing import Any
 from pipekit.contract import Artifact, Dataset, Sample
 from pipekit.errors import UserError, did_you_mean
 from pipekit.pipeline import Plan, store_root
+from pipekit.rows import digest
 from pipekit.store import OUTPUT_MARK, Store
 
 COPIED_BYTES = 8 * 2**20
 """Files up to this size are copied, so that editing one under ``runs/`` changes nothing else; larger ones are hard links."""
+
+MAX_NAME_BYTES = 255
+"""The longest file name on most disks."""
 
 MAX_VIEW = 100_000
 """Datasets with more samples are listed in ``metadata.csv`` and not shown as folders."""
@@ -47,7 +52,7 @@ def record(
 
     return {
         "name": plan.name,
-        "id": f"{began:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}",
+        "id": f"{began:%Y%m%dT%H%M%S}{began.microsecond // 1000:03d}-{uuid.uuid4().hex[:6]}",
         "status": status,
         "started": began.isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
@@ -140,6 +145,7 @@ def publish(
     """Put a run's results under ``runs/``; where they are there already, nothing is touched."""
     if not ran and _shows(run_dir, found):
         return
+    check_place(run_dir)
     parent = run_dir.parent
     with store.scratch() as scratch:
         aside = scratch / "run"
@@ -153,6 +159,23 @@ def publish(
             _swap(aside, run_dir)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+
+
+def check_place(run_dir: Path) -> None:
+    """A run's folder is replaced as a whole; one that no run has made is left alone.
+
+    Raises:
+        UserError: something else is there.
+    """
+    if os.path.lexists(run_dir) and not (run_dir / "run.json").is_file() and not _is_empty(run_dir):
+        raise UserError(
+            f"{run_dir} exists and is not the folder of a run, so it is not replaced",
+            "Move it away, or give the pipeline another name: --set name=…",
+        )
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 def _other_disk(folder: Path, base_dir: Path) -> bool:
@@ -226,13 +249,22 @@ def take_out(artifact: Artifact, folder: Path) -> None:
 
 
 def _put(source: Path, place: Path, copied_bytes: int = COPIED_BYTES) -> None:
-    """A copy, or a hard link where the file is large and the disk allows it."""
+    """A copy, or a hard link where the file is large and the disk allows it. Never over a file that is there already.
+
+    What is there may be a link to somebody's photograph, and writing into it would change the photograph.
+    """
     place.parent.mkdir(parents=True, exist_ok=True)
+    source = source.resolve()  # a link to a symbolic link would lead nowhere from its new place
     if source.stat().st_size > copied_bytes:
-        with contextlib.suppress(OSError):
+        try:
             os.link(source, place)
             return
-    shutil.copyfile(source, place)
+        except FileExistsError:
+            raise
+        except OSError:  # another disk, or one without links
+            pass
+    with source.open("rb") as data, place.open("xb") as copy:
+        shutil.copyfileobj(data, copy, 2**20)
 
 
 def _show_dataset(folder: Path, dataset: Dataset, is_import: bool) -> None:
@@ -272,18 +304,24 @@ def _head(dataset: Dataset) -> Iterator[Sample]:
 
 
 def _view_name(sample: Sample, split: str, taken: set[str]) -> str:
-    """``cat/cat_1.jpg``; the whole id where two files of a class have one name."""
+    """``cat/cat_1.jpg``; more of the id where two files of a class have one name.
+
+    Names that differ in case or in how letters are composed count as one: some disks keep them apart, others don't.
+    """
     suffix = Path(sample.image).suffix
     folder = _folder_name(sample.label) if sample.label is not None else "_unlabelled"
-    stem = sample.id.rsplit("/", 1)[-1]
-    stem = stem.removesuffix(suffix)
-    name = f"{folder}/{stem}{suffix}"
-    if f"{split}/{name}" in taken:
-        name = f"{folder}/{sample.id.replace('/', '__').removesuffix(suffix)}{suffix}"
-    taken.add(f"{split}/{name}")
+    last = sample.id.rsplit("/", 1)[-1].removesuffix(suffix)
+    whole = sample.id.replace("/", "__").removesuffix(suffix)
+    for stem in (last, whole, f"{whole[:40]}-{digest(sample.id)[:16]}"):
+        name = f"{folder}/{stem}{suffix}"
+        mark = unicodedata.normalize("NFC", f"{split}/{name}").casefold()
+        if mark not in taken and len(os.fsencode(stem + suffix)) <= MAX_NAME_BYTES:
+            break
+    taken.add(mark)
     return name
 
 
 def _folder_name(label: str) -> str:
     """A class name as the name of one folder."""
-    return label.replace("/", "_").replace("\\", "_").strip(". ") or "_"
+    name = "".join("_" if letter in "/\\\0" else letter for letter in label).strip(". ")
+    return os.fsdecode(os.fsencode(name)[:MAX_NAME_BYTES]) or "_"
