@@ -48,7 +48,7 @@ def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
                 continue
             seen.add((stat.st_dev, stat.st_ino))
             with os.scandir(folder) as scan:
-                entries = sorted((entry.name, entry.path, entry.is_dir()) for entry in scan)
+                entries = sorted((entry.name, entry.path, _is_folder(entry)) for entry in scan)
         except OSError:
             continue
         if any(name == OUTPUT_MARK for name, _, _ in entries):
@@ -56,6 +56,14 @@ def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
         shown = [entry for entry in entries if not entry[0].startswith(".") and entry[0] != "__MACOSX"]
         yield folder, [name for name, _, is_dir in shown if not is_dir]
         stack.extend(path for _, path, is_dir in reversed(shown) if is_dir)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """False also for a link that leads back to itself: whoever opens it is told."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def images_below(root: Path) -> Iterator[tuple[str, str]]:
@@ -72,7 +80,7 @@ def subfolders(root: Path) -> list[str]:
     """The names of the visible folders directly below ``root``, sorted."""
     try:
         with os.scandir(root) as scan:
-            found = sorted(entry.name for entry in scan if entry.is_dir() and not entry.name.startswith("."))
+            found = sorted(entry.name for entry in scan if _is_folder(entry) and not entry.name.startswith("."))
     except OSError:
         return []
     return [name for name in found if name != "__MACOSX" and not (root / name / OUTPUT_MARK).exists()]
