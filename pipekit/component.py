@@ -55,7 +55,7 @@ class Component:
             return import_target(self.target)
         except UserError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(
                 f"{self.kind} {self.name!r} of plugin {self.plugin!r} can't be loaded from {self.target!r}: {describe(error)}",
                 "Is something that it needs not installed? `pipekit doctor` tells." if isinstance(error, ImportError) else "",

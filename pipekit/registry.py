@@ -199,11 +199,13 @@ class Registry:
         self, plugin: Any, name: str, source: str, version: str = "", digest: str = "", started: float | None = None
     ) -> None:
         """Take in a plugin: a module or object with hook implementations. It is taken whole or not at all."""
+        if self._manager.is_registered(plugin):
+            return  # named twice: in the pipeline file and on the command line, or by name and as a file
         started = time.perf_counter() if started is None else started
         api = getattr(plugin, "PIPEKIT_API", None)
         try:
             found = self._collect(plugin, name, api, digest)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if self._manager.is_registered(plugin):
                 self._manager.unregister(plugin)
             reason = error.message if isinstance(error, PluginError) else describe(error)
@@ -320,7 +322,7 @@ def load_registry(
         started = time.perf_counter()
         try:
             plugin = point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             registry.note(point.name, source, "broken", describe(error), version, started=started)
             continue
         registry.add(plugin, point.name, source, version, started=started)
@@ -338,7 +340,7 @@ def _load_asked(registry: Registry, asked: str, base_dir: Path, off: set[str]) -
         started = time.perf_counter()
         try:
             module = importlib.import_module(asked)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             registry.note(asked, asked, "broken", describe(error), started=started)
             return
         registry.add(module, asked, asked, str(getattr(module, "__version__", "")), started=started)
@@ -353,7 +355,7 @@ def _load_asked(registry: Registry, asked: str, base_dir: Path, off: set[str]) -
         data = path.read_bytes()
         digest = hashlib.sha256(data).hexdigest()
         module = _load_file(path, f"pipekit_plugin_{name}_{digest[:12]}")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         registry.note(name, str(path), "broken", describe(error), started=started)
         return
     if any(record.name == name and record.status == "ok" for record in registry.plugins):
