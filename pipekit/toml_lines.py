@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tomllib
+
 Place = tuple[str | int, ...]
 
 
@@ -83,7 +85,9 @@ class _Scanner:
         while True:
             self._skip_space()
             if self._peek() in "\"'":
-                steps.append(self._string())
+                start = self._at
+                self._string()
+                steps.append(next(iter(tomllib.loads(f"{self._text[start : self._at]} = 0"))))
             else:
                 start = self._at
                 while self._peek() not in ("", " ", "\t", ".", "=", "]"):
@@ -134,15 +138,12 @@ class _Scanner:
             while self._peek() not in ("", ",", "]", "}", "\n", "#"):
                 self._next()
 
-    def _string(self) -> str:
+    def _string(self) -> None:
         quote = self._peek()
         mark = quote * 3 if self._text.startswith(quote * 3, self._at) else quote
         self._next(len(mark))
-        start = self._at
         while not self._text.startswith(mark, self._at):
             self._next(2 if quote == '"' and self._peek() == "\\" else 1)
-        found = self._text[start : self._at]
         self._next(len(mark))
         while len(mark) == 3 and self._peek() == quote:  # up to two quotes may touch the closing ones
             self._next()
-        return found
