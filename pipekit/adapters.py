@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -28,6 +29,9 @@ from pipekit.contract import (
     param,
 )
 from pipekit.errors import PluginError, UserError
+
+MAX_SHOWN = 5
+"""Failures that are listed in an error."""
 
 
 class VerifyParams(Params):
@@ -84,8 +88,9 @@ def import_stage(importer: Component) -> Any:
         made = ctx.dataset(samples, _drained(failed))
         if not len(made):
             count = made.meta["num_failed"]
+            reasons = "".join(f"\n    {failure.id}: {failure.reason}" for failure in islice(made.failed(), MAX_SHOWN))
             raise UserError(
-                f"no usable image in {params.path}" + (f": all {count} of them failed" if count else ""),
+                f"no usable image in {params.path}" + (f": all {count} of them failed{reasons}" if count else ""),
                 "" if count else "`pipekit components importer` lists the formats that can be read.",
             )
         return made

@@ -20,7 +20,7 @@ from pipekit.params import canonical
 from pipekit.pipeline import Plan, PlannedStage
 from pipekit.rng import Rng, rng_for
 from pipekit.rows import Locations, Row, digest, dumps, from_row, read_lines, to_row, write_index
-from pipekit.shards import PROGRESS_EVERY_S, ShardJob
+from pipekit.shards import KEY_FORMAT, PROGRESS_EVERY_S, ShardJob
 from pipekit.store import Store, hash_file
 from pipekit.worker import PLAIN, Job, prime, reason_of, release
 
@@ -84,19 +84,23 @@ def open_dataset(kind: type[Dataset], path: Path, digest: str, meta: Mapping[str
 class StageContext:
     """One stage's run."""
 
-    def __init__(self, shop: Workshop, stage: PlannedStage, key: str, inputs: Mapping[str, Any], folder: Path) -> None:
+    def __init__(
+        self, shop: Workshop, stage: PlannedStage, key: str, inputs: Mapping[str, Any], folder: Path, again: bool = False
+    ) -> None:
         self._shop = shop
         self._stage = stage
         self._key = key
         shop.locations.becomes[str(folder)] = str(shop.store.artifact_dir(key))
         self._inputs = inputs
         self._folder = folder
+        self._again = again
         self._work: Path | None = None
         self._lock: Any = None
         self._last_progress = 0.0
         self.warnings: list[str] = []
-        self.failures: list[Failure] = []
-        self.num_attempted = 0
+        self._failed: dict[str, Failure] = {}
+        self._mapped: dict[str, int] = {}
+        self._num_unmapped = 0
         self.num_cached = 0
         self.shards: set[str] = set()
         self.uses: list[str] = []
@@ -137,6 +141,7 @@ class StageContext:
 
     def close(self, done: bool) -> None:
         """Release the work folder; a finished stage needs it no more."""
+        self._shop.locations.becomes.pop(str(self._folder), None)
         if self._lock is not None:
             if done:
                 shutil.rmtree(self._work or self._folder, ignore_errors=True)
@@ -176,6 +181,22 @@ class StageContext:
                 self.progress(done, total, label, unit)
         self.progress(done, total, label, unit)
 
+    # --- counting what can't be used ---
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Each failed sample once, whatever number of functions it failed in."""
+        return list(self._failed.values())
+
+    @property
+    def num_attempted(self) -> int:
+        """Samples that went in. Two functions are taken to see the same samples, one function other samples each time."""
+        return max(self._mapped.values(), default=0) + self._num_unmapped
+
+    def _fail(self, failures: Iterable[Failure]) -> None:
+        for failure in failures:
+            self._failed.setdefault(failure.id, failure)
+
     # --- spreading work ---
 
     def map(
@@ -195,6 +216,7 @@ class StageContext:
         shop, plan, stage = self._shop, self._shop.plan, self._stage
         contract = stage.contract
         parts = {
+            "format": KEY_FORMAT,
             "function": target,
             "stage": stage.component.identity(),
             "params": shop.canonical(params),
@@ -217,7 +239,7 @@ class StageContext:
                 seed=plan.seed,
                 params_type=path,
                 params=plain,
-                rows=rows,
+                rows=tuple(map(shop.locations.plain, rows)),
                 store=str(shop.store.root),
                 project=str(plan.base_dir),
                 plugins=plan.registry.asked,
@@ -237,10 +259,11 @@ class StageContext:
             shop.locations,
             plan.shard_size,
             lambda done, total: self.progress(done, total, label, "images"),
+            self._again,
         )
         prime(scope, Job(function, params, plan.registry))
         try:
-            for row in job.run(self._rows(samples)):
+            for row in job.run(self._rows(samples, target)):
                 if row.pop(PLAIN, False):
                     yield row
                 else:
@@ -248,13 +271,13 @@ class StageContext:
         finally:
             release(scope)
             self.shards.update(job.keys)
-            self.failures += [replace(f, image=shop.locations.unpack(f.image)) for f in job.failures]
-            self.num_attempted += job.num_samples
+            self._fail(replace(f, image=shop.locations.unpack(f.image)) for f in job.failures)
             self.num_cached += job.num_cached
 
-    def _rows(self, samples: Iterable[Sample]) -> Iterator[Row]:
+    def _rows(self, samples: Iterable[Sample], target: str) -> Iterator[Row]:
         """Samples as packed rows with hashes; one whose file can't be read is failed here."""
         for sample in samples:
+            self._mapped[target] = self._mapped.get(target, 0) + 1
             filled = self._with_hash(sample)
             if filled is not None:
                 yield self._shop.locations.pack_row(to_row(filled))
@@ -267,8 +290,7 @@ class StageContext:
                 mask_sha256 = self._hash(sample.targets.mask)
                 sample = replace(sample, targets=replace(sample.targets, mask_sha256=mask_sha256))
         except OSError as error:
-            self.num_attempted += 1
-            self.failures.append(Failure(sample.id, reason_of(error), sample.image))
+            self._fail([Failure(sample.id, reason_of(error), sample.image)])
             return None
         return sample
 
@@ -285,12 +307,15 @@ class StageContext:
 
         def rows() -> Iterator[Row]:
             for sample in samples:
+                self._num_unmapped += not self._mapped
                 filled = self._with_hash(sample)
                 if filled is not None:
                     yield locations.pack_row(to_row(filled))
 
         def all_failed() -> Iterator[Failure]:
-            self.failures += failed
+            for failure in failed:
+                self._num_unmapped += failure.id not in self._failed
+                self._fail([failure])
             yield from self.failures
             for found in self._inputs.values():
                 for source in found if isinstance(found, tuple) else (found,):
@@ -299,7 +324,6 @@ class StageContext:
 
         with self._shop.store.scratch() as scratch:
             index, counted, self.uses = write_index(self._folder, rows(), all_failed(), locations, scratch)
-        self.num_attempted = max(self.num_attempted, counted["num_samples"] + len(self.failures))
         made = open_dataset(Dataset, self._folder, index, {**meta, **counted}, locations)
         self.made.append(made)
         return made

@@ -7,10 +7,11 @@ import inspect
 import json
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from pipekit import __version__, runs
 from pipekit.component import import_target
@@ -19,12 +20,9 @@ from pipekit.contract import Artifact, Dataset, Failure, InputPath, RunInfo, Sta
 from pipekit.errors import PipekitError, StageError, UserError
 from pipekit.pipeline import Plan, PlannedStage
 from pipekit.rows import Locations, digest, dumps
-from pipekit.shards import PROGRESS_EVERY_S
+from pipekit.shards import KEY_FORMAT, PROGRESS_EVERY_S
 from pipekit.store import Store
 from pipekit.worker import STOP, reason_of
-
-KEY_FORMAT = 1
-"""Raised when the engine's own way of making things changes what comes out."""
 
 CONTINUE = "Finished shards are kept; run the same command again to continue."
 
@@ -76,7 +74,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a run would do with a stage: ``cached``, ``run``, or ``depends`` on what an input turns out to be."""
+    """What a run would do with a stage.
+
+    Attributes:
+        state: ``cached``, ``run``, ``depends`` on what an input turns out to be, or ``fails``: it is in the store, with more
+            failed samples than ``max_failed`` allows.
+    """
 
     stage: str
     use: str
@@ -109,22 +112,24 @@ def run(
         StageError: a stage failed; what is finished is kept.
         UserError: the selection makes no sense.
     """
-    return _Run(plan, listener).run(until, only, again, publish)
+    with closing(Store(plan.store_root)) as store:
+        return _Run(plan, listener, store).run(until, only, again, publish)
 
 
 def forecast(plan: Plan, until: str | None = None, again: Collection[str] = ()) -> list[Forecast]:
     """What :func:`run` would do, and why. Nothing is run or written."""
-    return _Run(plan, silent).forecast(until, again)
+    with closing(Store(plan.store_root)) as store:
+        return _Run(plan, silent, store).forecast(until, again)
 
 
 @dataclass
 class _Run:
     plan: Plan
     listener: Listener
+    store: Store
     done: dict[str, StageOutcome] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.store = Store(self.plan.store_root)
         self.locations = Locations(self.store.root, self.plan.base_dir)
         self.shop = Workshop(self.plan, self.store, self.locations, self.listener)
         self.run_dir = self.plan.base_dir / "runs" / self.plan.name
@@ -137,6 +142,8 @@ class _Run:
         chosen = self._chosen(until, only)
         for name in again:
             plan.stage(name)
+        if publish and not only:
+            runs.check_place(self.run_dir)
         STOP.clear()
         self.store.clean()
         names = [stage.name for stage in plan.stages if stage.name in chosen]
@@ -250,7 +257,10 @@ class _Run:
         info = StageInfo(stage.name, stage.use, key, stage.params.model_dump(mode="json"))
         manifest = self.store.manifest(key)
         if manifest is not None:
-            outcome = self._take(stage, key, parts, manifest, cached=True)
+            try:
+                outcome = self._take(stage, key, parts, manifest, cached=True)
+            except PipekitError as error:  # more failures than max_failed allows now
+                self._failed(stage, info, error)
             for warning in outcome.warnings:
                 self.listener("warning", stage=stage.name, message=warning)
             self.listener("stage_cached", stage=stage.name, use=stage.use, facts=outcome.facts)
@@ -262,8 +272,8 @@ class _Run:
             self._observe("before_stage", run=self._info("running"), stage=info)
             self.listener("stage_started", stage=stage.name, use=stage.use)
             try:
-                outcome = self._make(stage, key, parts, inputs)
-            except Exception as error:
+                outcome = self._make(stage, key, parts, inputs, again)
+            except (Exception, SystemExit) as error:
                 self._failed(stage, info, error)
             self.listener(
                 "stage_finished", stage=stage.name, use=stage.use, seconds=outcome.seconds, cached=False, facts=outcome.facts
@@ -289,7 +299,7 @@ class _Run:
 
         self.store.hashes.on_hash = on_hash
 
-    def _failed(self, stage: PlannedStage, info: StageInfo, error: Exception) -> Any:
+    def _failed(self, stage: PlannedStage, info: StageInfo, error: BaseException) -> NoReturn:
         self._observe("on_stage_error", run=self._info("failed"), stage=info, error=error)
         if isinstance(error, PipekitError):
             message, hint = error.message, error.hint
@@ -300,11 +310,11 @@ class _Run:
             raise UserError(message, hint, error.where or f"in stage {stage.name!r}") from error
         raise StageError(f"stage {stage.name!r} failed: {message}", f"{hint} {CONTINUE}".strip()) from error
 
-    def _make(self, stage: PlannedStage, key: str, parts: dict[str, Any], inputs: dict[str, Any]) -> StageOutcome:
+    def _make(self, stage: PlannedStage, key: str, parts: dict[str, Any], inputs: dict[str, Any], again: bool) -> StageOutcome:
         """Run a stage and put what it makes into the store."""
         started = time.perf_counter()
         with self.store.scratch() as folder:
-            ctx = StageContext(self.shop, stage, key, inputs, folder)
+            ctx = StageContext(self.shop, stage, key, inputs, folder, again)
             done = False
             try:
                 made = self._call(stage, ctx, inputs)
@@ -417,7 +427,7 @@ class _Run:
         for plugin, call in self.plan.registry.observers(hook):
             try:
                 call(**values)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 stage = values["stage"].name if "stage" in values else ""
                 message = f"observer {hook} of plugin {plugin!r} failed: {reason_of(error)}"
                 self.listener("warning", stage=stage, message=message)
@@ -444,8 +454,11 @@ class _Run:
                 key = digest(dumps(parts))
                 manifest = self.store.manifest(key)
                 if manifest is not None and stage.name not in again:
-                    self.done[stage.name] = self._take(stage, key, parts, manifest, cached=True)
-                    state, reason = "cached", f"made {manifest['made'].replace('T', ' ').removesuffix('+00:00')} UTC"
+                    try:
+                        self.done[stage.name] = self._take(stage, key, parts, manifest, cached=True)
+                        state, reason = "cached", f"made {manifest['made'].replace('T', ' ').removesuffix('+00:00')} UTC"
+                    except StageError as error:
+                        state, reason = "fails", error.message.partition(":\n")[0]
                 else:
                     state = "run"
                     reason = "asked for with --again" if stage.name in again else _why(before.get(stage.name), parts)

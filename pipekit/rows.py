@@ -107,10 +107,11 @@ class Locations:
     Attributes:
         moved: the folder that a cached import was made from, and where the same content lies now: a dataset that was moved is
             found again without running anything. Rows always keep the first place.
-        becomes: a scratch folder, and the place that it will be moved to when it is done.
+        becomes: a scratch folder that is being filled, and the place that it will be moved to when it is done.
     """
 
     def __init__(self, store: Path, project: Path) -> None:
+        self.store, self.project = store, project
         self._roots = [("@store/", f"{store}{os.sep}"), ("@project/", f"{project}{os.sep}")]
         self.moved: dict[str, str] = {}
         self.becomes: dict[str, str] = {}
@@ -133,7 +134,16 @@ class Locations:
                 break
         for old, new in self.moved.items():
             path = _replace_root(path, old, new)
+        for folder, place in self.becomes.items():
+            path = _replace_root(path, place, folder)
         return path
+
+    def plain(self, row: Row) -> Row:
+        """A packed row in which files are where they are now, for those who know nothing of ``moved`` and ``becomes``."""
+        if not self.moved and not self.becomes:
+            return row
+        simple = Locations(self.store, self.project)
+        return simple.pack_row(self.unpack_row(row))
 
     def pack_row(self, row: Row) -> Row:
         return self._relocate(row, self.pack)

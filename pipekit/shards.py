@@ -20,6 +20,9 @@ from pipekit.rows import Locations, Row, Sorter, content, digest, dumps, read_li
 from pipekit.store import Store
 from pipekit.worker import INPUT, OF, PLAIN, SHARD, run_shard
 
+KEY_FORMAT = 1
+"""Part of every key. Raised when the engine's own way of making things changes what comes out."""
+
 MAX_BITS = 64
 PROGRESS_EVERY_S = 0.1
 
@@ -51,6 +54,7 @@ class ShardJob:
         base: what every shard's key is made of besides its rows.
         task: makes the task from a key and packed rows.
         execute: the executor with its parameters: tasks in, results out.
+        again: do every shard anew, finished or not: a failure that a sample had once (a lost network drive) is kept with it.
     """
 
     base: str
@@ -60,6 +64,7 @@ class ShardJob:
     locations: Locations
     shard_size: int
     progress: Callable[[int, int], None]
+    again: bool = False
     keys: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     num_samples: int = 0
@@ -101,6 +106,8 @@ class ShardJob:
                 rows: list[Row] = [json.loads(text) for text in texts]
                 key = digest(self.base, *(content(row) for row in rows))
                 self.keys.append(key)
+                if self.again:
+                    self.store.remove(self.store.shard_dir(key))
                 if self.store.has_shard(key):
                     self.num_cached += len(rows)
                     absorb(key, rows)
@@ -108,10 +115,14 @@ class ShardJob:
                     pending[key] = rows
                     yield self.task(key, tuple(rows))
 
-        for result in self.execute(run_shard, tasks()):
-            if result.error:
-                raise StageError(result.error.strip())
-            absorb(result.key, pending.pop(result.key))
+        results_of = self.execute(run_shard, tasks())
+        try:
+            for result in results_of:
+                if result.error:
+                    raise StageError(result.error.strip())
+                absorb(result.key, pending.pop(result.key))
+        finally:
+            getattr(results_of, "close", lambda: None)()  # a pool must not work on for a stage that has failed
         if pending:
             raise StageError(
                 f"the executor lost {len(pending)} shards", "Run the same command again, or choose another executor."

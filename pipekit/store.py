@@ -16,11 +16,14 @@ dropped. A folder that exists is done.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
+import socket
 import sqlite3
+import stat
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -35,6 +38,10 @@ OUTPUT_MARK = ".pipekit-output"
 
 SETTLED_S = 0.05
 """A file younger than this could still change within one tick of the file system's clock: its hash is not remembered."""
+
+
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+"""Errors of the disk, whatever file they were met at."""
 
 
 class Store:
@@ -57,6 +64,12 @@ class Store:
             self._ensure(self.root)
             self._hashes = HashMemory(self.root / "hashes.sqlite")
         return self._hashes
+
+    def close(self) -> None:
+        """Close the file-hash memory; the next use opens it again."""
+        if self._hashes is not None:
+            self._hashes.close()
+            self._hashes = None
 
     def shard_dir(self, key: str) -> Path:
         return self.root / "shards" / key[:2] / key
@@ -82,11 +95,13 @@ class Store:
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """An empty folder for something in the making. What is still in it at the end is removed."""
-        folder = self._ensure(self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex[:12]}")
+        folder = self._ensure(self.root / "tmp" / f"{os.getpid()}@{_machine()}-{uuid.uuid4().hex[:12]}")
         try:
             yield folder
         except OSError as error:
-            raise translate_os_error(error, self.root) from error
+            if error.errno in DISK_ERRORS or str(error.filename or "").startswith(f"{self.root}{os.sep}"):
+                raise translate_os_error(error, self.root) from error
+            raise  # about a file that is none of the store's
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -143,8 +158,6 @@ class Store:
 
 def translate_os_error(error: OSError, place: Path) -> UserError:
     """A full disk, a read-only folder and the like, in words."""
-    import errno
-
     hints = {
         errno.ENOSPC: f"The disk that holds {place} is full. `pipekit gc` frees what no recent run uses.",
         errno.EROFS: f"{place} is on a read-only file system. Choose another place with PIPEKIT_STORE.",
@@ -169,6 +182,13 @@ class FileEntry:
 
 
 def hash_file(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file's bytes.
+
+    Raises:
+        OSError: it can't be read, or is a pipe or a device, which might never end.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -176,18 +196,38 @@ def hash_file(path: str | os.PathLike[str]) -> str:
 class HashMemory:
     """SHA-256 of files, remembered by (path, size, mtime, inode): an unchanged tree is only ``stat``-ed.
 
-    One SQLite file, safe for several processes. 60,000 unchanged files take under a second.
+    One SQLite file, safe for several processes. 60,000 unchanged files take under a second. Where the file is damaged or can't
+    be written, what this process learns is kept in memory alone: a lost memory costs a second hashing, nothing else.
     """
 
     def __init__(self, path: Path) -> None:
         self.on_hash: Callable[[], None] | None = None
-        self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=OFF")  # a lost memory costs a second hashing, nothing else
-        self._db.execute(
-            "CREATE TABLE IF NOT EXISTS files (dir TEXT, name TEXT, size INT, mtime_ns INT, inode INT, sha256 TEXT, "
-            "PRIMARY KEY (dir, name)) WITHOUT ROWID"
-        )
+        try:
+            self._db = self._open(path)
+        except sqlite3.OperationalError:  # locked for a minute, or not writable: it may be whole
+            self._db = self._open(None)
+        except sqlite3.DatabaseError:
+            for part in ("", "-wal", "-shm"):
+                path.with_name(path.name + part).unlink(missing_ok=True)
+            self._db = self._open(path)
+
+    @staticmethod
+    def _open(path: Path | None) -> sqlite3.Connection:
+        db = sqlite3.connect(path or ":memory:", timeout=60, check_same_thread=False, isolation_level=None)
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=OFF")
+            db.execute(
+                "CREATE TABLE IF NOT EXISTS files (dir TEXT, name TEXT, size INT, mtime_ns INT, inode INT, sha256 TEXT, "
+                "PRIMARY KEY (dir, name)) WITHOUT ROWID"
+            )
+        except sqlite3.Error:
+            db.close()
+            raise
+        return db
+
+    def close(self) -> None:
+        self._db.close()
 
     def file(self, path: str | os.PathLike[str]) -> str:
         """The hash of one file. Raises OSError where it can't be read."""
@@ -237,29 +277,41 @@ class HashMemory:
         if only is not None:
             query += " AND name = ?"
             values += tuple(_text(name) for name in only)
-        return {row[0]: row[1:] for row in self._db.execute(query, values)}
+        try:
+            return {row[0]: row[1:] for row in self._db.execute(query, values)}
+        except sqlite3.DatabaseError:
+            self._forget()
+            return {}
 
     def _hash(self, path: str, known: tuple[int, int, int, str] | None) -> tuple[str, tuple[int, int, int, str] | None]:
         """The hash, and what to remember where it is new."""
-        stat = os.stat(path)  # noqa: PTH116
-        state = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        now = os.stat(path)  # noqa: PTH116
+        state = (now.st_size, now.st_mtime_ns, now.st_ino)
         if known and known[:3] == state:
             return known[3], None
         if self.on_hash is not None:
             self.on_hash()
         found = hash_file(path)
-        settled = time.time_ns() - stat.st_mtime_ns > SETTLED_S * 1e9
+        settled = time.time_ns() - now.st_mtime_ns > SETTLED_S * 1e9
         return found, (*state, found) if settled else None
 
     def _remember(self, folder: str, rows: list[tuple[Any, ...]]) -> None:
         if rows:
             place = _text(folder)
-            self._db.execute("BEGIN")
-            self._db.executemany(
-                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)",
-                [(place, _text(row[0]), *row[1:]) for row in rows],
-            )
-            self._db.execute("COMMIT")
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)",
+                    [(place, _text(row[0]), *row[1:]) for row in rows],
+                )
+                self._db.execute("COMMIT")
+            except sqlite3.DatabaseError:
+                self._forget()
+
+    def _forget(self) -> None:
+        """Go on without the file: it is damaged, or the disk is full."""
+        self._db.close()
+        self._db = self._open(None)
 
 
 def _text(name: str) -> str:
@@ -277,20 +329,27 @@ def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
     while stack:
         folder = stack.pop()
         try:
-            stat = os.stat(folder)  # noqa: PTH116
-            if (stat.st_dev, stat.st_ino) in seen:
+            here = os.stat(folder)  # noqa: PTH116
+            if (here.st_dev, here.st_ino) in seen:
                 continue
-            seen.add((stat.st_dev, stat.st_ino))
+            seen.add((here.st_dev, here.st_ino))
             with os.scandir(folder) as scan:
-                entries = sorted(scan, key=lambda entry: entry.name)
+                entries = sorted((entry.name, entry.path, _is_folder(entry)) for entry in scan)
         except OSError:
             continue
-        if any(entry.name == OUTPUT_MARK for entry in entries):
+        if any(name == OUTPUT_MARK for name, _, _ in entries):
             continue
-        shown = [entry for entry in entries if not entry.name.startswith(".")]
-        folders = [entry.path for entry in shown if entry.is_dir()]
-        yield folder, [entry.name for entry in shown if not entry.is_dir()]
-        stack.extend(reversed(folders))
+        shown = [entry for entry in entries if not entry[0].startswith(".")]
+        yield folder, [name for name, _, is_folder in shown if not is_folder]
+        stack.extend(path for _, path, is_folder in reversed(shown) if is_folder)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """False also for a link that leads back to itself: whoever opens it is told."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 # --- garbage -------------------------------------------------------------------------------------------------------------
@@ -305,8 +364,8 @@ class Garbage:
     size_bytes: int
 
 
-TMP_KEPT_S = 24 * 3600
-"""Scratch folders of a process that may still be alive are left alone for a day."""
+TMP_KEPT_S = 7 * 24 * 3600
+"""Scratch folders of other machines that share the store are left alone for a week: whether they are in use is not known."""
 
 
 def find_garbage(store: Store, keep: Iterable[str]) -> Garbage:
@@ -329,11 +388,15 @@ def find_garbage(store: Store, keep: Iterable[str]) -> Garbage:
     return Garbage(tuple(folders), num_files, size)
 
 
+def _machine() -> str:
+    return socket.gethostname().replace("-", "_").replace(os.sep, "_")
+
+
 def _is_abandoned(path: Path, now: float) -> bool:
-    """Whether the process that made a scratch folder is gone."""
-    pid = path.name.partition("-")[0]
-    if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
-        return True
+    """Whether the process that made a scratch folder is gone. One that lives may train for days without touching it."""
+    pid, _, machine = path.name.partition("-")[0].partition("@")
+    if pid.isdigit() and machine == _machine() and Path("/proc/self").exists():
+        return not Path(f"/proc/{pid}").exists()
     try:
         return now - path.stat().st_mtime > TMP_KEPT_S
     except OSError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sys
 import threading
 import time
@@ -76,10 +77,19 @@ def run_shard(task: ShardTask) -> ShardResult:
     started = time.perf_counter()
     try:
         num_outputs, num_failed = _run(task)
-    except Exception as error:
-        text = error.message if isinstance(error, PipekitError) else traceback.format_exc()
+    except (Exception, SystemExit) as error:
+        text = _in_full(error)
         return ShardResult(task.key, len(task.rows), 0, 0, time.perf_counter() - started, text)
     return ShardResult(task.key, len(task.rows), num_outputs, num_failed, time.perf_counter() - started)
+
+
+def _in_full(error: BaseException) -> str:
+    """Why a shard could not be done."""
+    if isinstance(error, PipekitError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in FATAL:
+        return f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
+    return traceback.format_exc()
 
 
 def _run(task: ShardTask) -> tuple[int, int]:
@@ -100,14 +110,15 @@ def _run(task: ShardTask) -> tuple[int, int]:
             row = locations.unpack_row(dict(packed))
             ctx = _SampleContext(task, job, row["id"], folder, handed_out)
             try:
-                made = [_pack(found, row, folder, locations) for found in job.function(from_row(row), job.params, ctx)]
+                made = job.function(from_row(row), job.params, ctx)
+                packed_rows = [dumps(_pack(found, row, folder, locations)) for found in made]
             except Exception as error:
                 if isinstance(error, MemoryError) or getattr(error, "errno", None) in FATAL:
                     raise
                 ctx.drop_files()
                 failed.append(dumps({"id": row["id"], "reason": reason_of(error), "image": packed["image"]}))
             else:
-                outputs += [dumps(found) for found in made]
+                outputs += packed_rows
         _write_lines(folder / "failed.jsonl", failed)
         _write_lines(folder / "rows.jsonl", outputs)
         store.commit(folder, store.shard_dir(task.key), "rows.jsonl")
@@ -213,9 +224,9 @@ class _SampleContext:
         below = PurePosixPath(name)
         if below.is_absolute() or ".." in below.parts or not below.name or "\0" in name:
             raise UserError(f"{name!r} can't be the name of an output file")
-        if name in self._handed_out:
+        if str(below) in self._handed_out:
             raise UserError(f"two outputs of this shard are called {name!r}; begin the name with the sample's id")
-        self._handed_out.add(name)
+        self._handed_out.add(str(below))
         path = self._folder / "files" / below
         path.parent.mkdir(parents=True, exist_ok=True)
         self._files.append(path)
@@ -224,7 +235,10 @@ class _SampleContext:
     def drop_files(self) -> None:
         """Remove what a sample that failed has written."""
         for path in self._files:
-            path.unlink(missing_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         kept: dict[tuple[str, str], Any] | None = getattr(_local, "kept", None)
