@@ -179,7 +179,7 @@ class Loop:
         if not earlier or value < min(earlier):
             state.best_epoch, state.waited = state.epoch, 0
             if params.keep == "best":
-                self.best = [np.array(variable) for variable in self.model.weights]
+                self.best = [np.array(variable.numpy()) for variable in self.model.weights]
                 self._save_best()
         else:
             state.waited += 1
@@ -243,7 +243,7 @@ class Loop:
         return list(unique.values())
 
     def _save(self) -> None:
-        arrays = {f"v{position}": np.array(variable) for position, variable in enumerate(self._variables())}
+        arrays = {f"v{position}": np.array(variable.numpy()) for position, variable in enumerate(self._variables())}
         _write_npz(self.folder / "state.npz", state=np.array(json.dumps(asdict(self.state))), **arrays)
         for file in self.folder.glob("best-*.npz"):
             if file != self._best_file(self.state.best_epoch):

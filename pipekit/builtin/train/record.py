@@ -162,7 +162,7 @@ def _headline(result: Result, kept: Row) -> str:
 def _weights_digest(model: Any) -> str:
     digest = hashlib.sha256()
     for variable in model.weights:
-        value = np.ascontiguousarray(variable)
+        value = np.ascontiguousarray(variable.numpy())
         digest.update(f"{value.dtype}{value.shape}".encode())
         digest.update(value.tobytes())
     return digest.hexdigest()
