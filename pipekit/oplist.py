@@ -6,6 +6,7 @@ All of these come out as checked :class:`~pipekit.params.Call` objects, and ever
 from __future__ import annotations
 
 import ast
+import inspect
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -129,11 +130,9 @@ def _expand(
         except UserError as error:
             problems.append((place, error.message, error.hint))
             return
-        for item in found:
-            if isinstance(item, str):
-                yield from _expand(item, place, context, problems, depth + 1)
-            else:
-                yield place, item
+        for number, item in enumerate(found):
+            inner = (*place, number) if len(found) > 1 else place
+            yield from _expand(item, inner, context, problems, depth + 1) if isinstance(item, str) else [(inner, item)]
 
 
 def _open_text(text: str, context: Mapping[str, Any]) -> Sequence[Any]:
@@ -237,7 +236,7 @@ def _table(node: ast.expr, text: str, registry: Any, presets: Sequence[str]) -> 
 
 def _in_order(params_type: type[Params]) -> list[str]:
     """The names that values without a name go to: an op's own parameters, then inherited ones, then the options."""
-    own = params_type.__dict__.get("__annotations__", {})
+    own = inspect.get_annotations(params_type)
     names = [*params_type.model_fields, *OpOptions.model_fields]
     return [*(name for name in names if name in own), *dict.fromkeys(name for name in names if name not in own)]
 

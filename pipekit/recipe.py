@@ -294,16 +294,20 @@ class _Pass:
 
     def run(self) -> Applied:
         recipe = self.recipe
-        if recipe.size_hw and not recipe.full_resolution and recipe.size_hw != self.size_hw:
-            self.push(fitting(self.size_hw, recipe.size_hw, recipe.fit), recipe.size_hw)
+        self.refit()
         for op in recipe.ops:
             self.step(op)
-        if recipe.size_hw and recipe.size_hw != self.size_hw:
-            self.push(fitting(self.size_hw, recipe.size_hw, recipe.fit), recipe.size_hw)
-        image = self.pixels()
+        image = self.refit(last=True).pixels()
         boxes, keypoints = self.targets.finish(self.size_hw, recipe.min_visible, recipe.min_area_px, recipe.mirror_labels)
         mirrored = self.targets.mirrored
         return Applied(image, self.mask, boxes, keypoints, tuple(self.steps), self.total, mirrored)
+
+    def refit(self, last: bool = False) -> _Pass:
+        """Bring the picture to the output size, in the same warp as what is pending: ops that see pixels work there."""
+        size_hw = self.recipe.size_hw
+        if size_hw and size_hw != self.size_hw and (last or not self.recipe.full_resolution):
+            self.push(fitting(self.size_hw, size_hw, self.recipe.fit), size_hw)
+        return self
 
     def step(self, op: Op) -> None:
         if op.p < 1 and self.rng.random() >= op.p:
@@ -344,14 +348,14 @@ class _Pass:
             self.join(fill, homography, size_hw)
 
     def pixel(self, op: Op) -> None:
-        image = self.pixels()
+        image = self.refit().pixels()
         changed = op.function(image, op.params, self.rng)
         if not isinstance(changed, np.ndarray) or changed.shape != image.shape or changed.dtype != np.uint8:
             raise PluginError(f"op {op.name!r} must return {image.shape} uint8, like its image; it returned {_what(changed)}")
         self.image = changed
 
     def view(self, op: Op) -> None:
-        image = self.pixels()
+        image = self.refit().pixels()
         boxes, keypoints = self.targets.now()
         view = View(image, self.mask, boxes, keypoints, self.targets.mirrored, self.recipe.min_visible)
         changed = op.function(view, op.params, self.rng)

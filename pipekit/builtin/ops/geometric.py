@@ -1,7 +1,8 @@
 """Ops that move pixels: each draws its values and returns a homography, source to target, pixel centres at whole numbers.
 
 Rotation, shifts, shear and zoom mean what they mean in Keras' ``ImageDataGenerator``
-(``keras.src.legacy.preprocessing.image``), whose matrices go the other way, from target to source, in (row, column) order.
+(``keras.src.legacy.preprocessing.image``), whose matrices go the other way, from target to source. Two slips of Keras are
+not copied: it turns a picture that is not square about a point beside its centre, and ``height_shift_range`` moves it across.
 """
 
 from __future__ import annotations
@@ -53,10 +54,10 @@ class RotateParams(FillParams):
 
 
 def rotate(size_hw: SizeHw, params: RotateParams, rng: Rng) -> Matrix:
-    """Rotate about the centre by a random angle; positive is clockwise. Keras' rotation_range."""
+    """Rotate about the centre by a random angle; positive is counter-clockwise. Keras' rotation_range."""
     angle = math.radians(uniform(rng, "angle_deg", -params.limit_deg, params.limit_deg))
     sin, cos = math.sin(angle), math.cos(angle)
-    return about(centre_of(size_hw), matrix(cos, -sin, 0, sin, cos, 0))
+    return about(centre_of(size_hw), matrix(cos, sin, 0, -sin, cos, 0))
 
 
 class ShiftParams(FillParams):
@@ -79,9 +80,9 @@ class ShearParams(FillParams):
 def shear(size_hw: SizeHw, params: ShearParams, rng: Rng) -> Matrix:
     """Slant the picture by a random angle. Keras' shear_range, which is in degrees: its tutorials' 0.2 can hardly be seen."""
     angle = math.radians(uniform(rng, "shear_deg", -params.limit_deg, params.limit_deg))
-    # Keras: source row = row - sin(a) column, source column = cos(a) column. This is the way back.
+    # Keras: source x = x - sin(a) y, source y = cos(a) y. This is the way back.
     sin, cos = math.sin(angle), math.cos(angle)
-    return about(centre_of(size_hw), matrix(1 / cos, 0, 0, sin / cos, 1, 0))
+    return about(centre_of(size_hw), matrix(1, sin / cos, 0, 0, 1 / cos, 0))
 
 
 class ZoomParams(FillParams):
