@@ -1,0 +1,149 @@
+"""On a real scheduler and real worker processes, started here on loopback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipekit import UserError, engine
+from pipekit.pipeline import load_plan
+from pipekit.promises import write_tiny_dataset
+from pipekit.testing import check_executor
+
+SLOW_OPS = '''
+"""A stage that takes its time, so that there is a middle to be killed in."""
+import os
+import time
+from pathlib import Path
+
+import pipekit
+from pipekit import images
+
+@pipekit.sample_stage
+def slow(sample, params: pipekit.Params, ctx):
+    """Write the image mirrored, and a little noise, slowly."""
+    time.sleep(0.1)
+    path = ctx.out_path(f"{sample.id}.png")
+    noise = ctx.rng().integers(0, 20, (32, 32, 3), dtype="uint8")
+    images.write(path, images.read(sample.image)[:, ::-1] // 2 + noise)
+    yield pipekit.Sample(sample.id, str(path), label=sample.label, extra={"by": "slow"})
+
+@pipekit.hookimpl
+def register_stages(register):
+    register("slow", slow)
+'''
+
+
+class Cluster:
+    """A scheduler and workers, each a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / "scheduler.json"
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-jupyter")
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        log = (self.folder / f"{words[0]}-{len(self.processes)}.log").open("wb")
+        command = [sys.executable, "-m", "dask", *words, "--scheduler-file", str(self.file)]
+        process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
+        log.close()
+        self.processes.append(process)
+        return process
+
+    def worker(self) -> subprocess.Popen[bytes]:
+        return self.start(
+            "worker", "--no-nanny", "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1", "--death-timeout", "60"
+        )
+
+    def close(self) -> None:
+        for process in reversed(self.processes):
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    made = Cluster(folder)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def project(folder: Path, **settings: Any) -> Any:
+    """A plan over 60 small images, in a folder of its own."""
+    write_tiny_dataset(folder / "images", per_class=20)
+    (folder / "slow_ops.py").write_text(SLOW_OPS)
+    stages = {"data": {"use": "import.folders", "path": "images"}, "slow": {"use": "slow"}}
+    table = {"name": "trial", "seed": 5, "plugins": ["./slow_ops.py"], "shard_size": 4, **settings, "stages": stages}
+    return load_plan(table=table, base_dir=folder)
+
+
+def wait_for_workers(cluster: Cluster, count: int) -> None:
+    from distributed import Client
+
+    deadline = time.monotonic() + 60
+    while not cluster.file.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    with Client(scheduler_file=str(cluster.file)) as client:
+        client.wait_for_workers(count, timeout=60)
+
+
+def test_a_worker_killed_in_the_middle_loses_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    first, _ = cluster.worker(), cluster.worker()
+    wait_for_workers(cluster, 2)
+    expected = engine.run(project(tmp_path / "serial", executor="serial"))
+
+    seen: list[int] = []
+    killed_at: list[int] = []
+
+    def listener(event: str, **values: Any) -> None:
+        if event == "progress" and values["stage"] == "slow":
+            seen.append(values["done"])
+            if values["done"] >= 4 and not killed_at:
+                os.kill(first.pid, signal.SIGKILL)
+                killed_at.append(values["done"])
+
+    executor = {"use": "dask", "scheduler_file": str(cluster.file)}
+    outcome = engine.run(project(tmp_path / "dask", executor=executor), listener)
+
+    assert first.wait() == -signal.SIGKILL
+    assert killed_at[0] < 60, "the worker died before the end"
+    assert seen == sorted(seen)
+    assert seen[-1] == 60
+    assert outcome.artifact("slow").digest == expected.artifact("slow").digest
+    assert outcome.artifact("slow").meta["num_failed"] == 0
+
+    again = engine.run(project(tmp_path / "dask", executor="serial"))
+    assert [stage.cached for stage in again.stages] == [True, True]
+
+
+def test_on_this_machine_without_a_scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
+    expected = engine.run(project(tmp_path / "serial", executor="serial"))
+    outcome = engine.run(project(tmp_path / "dask", executor={"use": "dask", "workers": 2}))
+    assert outcome.artifact("slow").digest == expected.artifact("slow").digest
+
+
+def test_it_keeps_the_promises_of_an_executor(cluster: Cluster) -> None:
+    cluster.worker()
+    wait_for_workers(cluster, 1)
+    check_executor("dask", scheduler_file=str(cluster.file))
+
+
+def test_a_scheduler_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    executor = {"use": "dask", "address": "tcp://127.0.0.1:9", "timeout_s": 1}
+    with pytest.raises(UserError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"):
+        engine.run(project(tmp_path, executor=executor))
