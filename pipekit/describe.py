@@ -50,7 +50,8 @@ class ParamRow:
 
 def describe_params(params_type: type[Params]) -> list[ParamRow]:
     """The rows of all parameters, in the order in which they were written; fields of tables follow their table."""
-    return list(_rows(params_type.described(), "", ()))
+    shown = params_type.described()
+    return list(_rows(shown, "", (shown,)))
 
 
 def _rows(model: type[BaseModel], prefix: str, seen: Seen) -> Iterator[ParamRow]:
@@ -68,7 +69,7 @@ def _rows(model: type[BaseModel], prefix: str, seen: Seen) -> Iterator[ParamRow]
         )
         for inner, many in _tables(field.annotation):
             if inner not in seen:
-                yield from _rows(inner, f"{prefix}{name}{'[]' if many else ''}.", (*seen, model, inner))
+                yield from _rows(inner, f"{prefix}{name}{'[]' if many else ''}.", (*seen, inner))
 
 
 def _tables(annotation: Any, many: bool = False) -> Iterator[tuple[type[BaseModel], bool]]:

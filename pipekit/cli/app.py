@@ -11,6 +11,7 @@ import typer
 
 from pipekit import __version__
 from pipekit.cli import DESCRIPTION, OPTIONS, commands
+from pipekit.cli.complete import typed_so_far
 from pipekit.errors import EXIT_FAILED, EXIT_INTERRUPTED, PipekitError
 
 Load = Callable[[str], "Callable[..., Any] | typer.Typer"]
@@ -80,17 +81,6 @@ def _options(
     debug: Annotated[bool, typer.Option("--debug", help=OPTIONS["--debug"])] = False,
 ) -> None:
     """Options that stand before the command. ``--debug`` is taken out earlier, so that it may stand anywhere."""
-
-
-def typed_so_far() -> list[str]:
-    """The words on the command line that a shell wants completed: bash's own variable, or that of Typer's other scripts."""
-    import shlex
-
-    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
-    try:
-        return shlex.split(line)[1:]
-    except ValueError:  # an open quote
-        return line.split()[1:]
 
 
 def execute(words: Sequence[str], debug: bool = False) -> int:

@@ -6,12 +6,23 @@ Each is called by the shell while a person types, so each is quiet: where someth
 from __future__ import annotations
 
 import contextlib
+import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import typer
 
 Offers = list[tuple[str, str]]
+
+
+def typed_so_far() -> list[str]:
+    """The words on the command line that a shell wants completed: bash's own variable, or that of Typer's other scripts."""
+    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
+    try:
+        return shlex.split(line)[1:]
+    except ValueError:  # an open quote
+        return line.split()[1:]
 
 
 def components_of(kind: str) -> Offers:
@@ -27,6 +38,10 @@ def executors(incomplete: str) -> Offers:
     return components_of("executor")
 
 
+def detectors(incomplete: str) -> Offers:
+    return components_of("detector")
+
+
 def kinds(incomplete: str) -> Offers:
     from pipekit.registry import KINDS
 
@@ -38,12 +53,15 @@ def names_of_kind(ctx: typer.Context, incomplete: str) -> Offers:
     return components_of(str(ctx.params.get("kind") or ""))
 
 
-def stages_of_file(ctx: typer.Context, incomplete: str) -> Offers:
+def stages_of_file(incomplete: str) -> Offers:
     """The stages of the pipeline file that was typed, or of ./pipeline.toml."""
     import tomllib
 
     with contextlib.suppress(Exception):
-        path = Path(ctx.params.get("file") or "pipeline.toml")
+        named = [
+            Path(word) for word in typed_so_far()[1:] if word.endswith(".toml") or (Path(word) / "pipeline.toml").is_file()
+        ]
+        path = named[0] if named else Path("pipeline.toml")
         table = tomllib.loads((path / "pipeline.toml" if path.is_dir() else path).read_text("utf-8"))
         return [(name, str(stage.get("use", ""))) for name, stage in table["stages"].items()]
     return []

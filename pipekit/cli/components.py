@@ -62,7 +62,13 @@ def listed(registry: Registry, kind: str | None) -> list[Component]:
     if kind not in registry.kinds:
         hint = did_you_mean(kind, registry.kinds) or f"There are: {', '.join(registry.kinds)}"
         raise UserError(f"no kind of component called {kind!r}", hint)
-    return registry.components(kind, wildcards=True)
+    try:
+        return registry.components(kind, wildcards=True)
+    except Exception as error:  # a family whose library is broken still has a name
+        from pipekit import ui
+
+        ui.warn(f"the members of a family could not be listed: {type(error).__name__}: {error}")
+        return registry.components(kind)
 
 
 def show(component: Component) -> None:

@@ -31,15 +31,24 @@ def param_options(params_type: type[Params], taken: Collection[str] = ()) -> lis
 
 def _option(name: str, row: ParamRow, annotation: Any, taken: Collection[str]) -> inspect.Parameter:
     flag = flag_of(name, taken)
-    default = "required" if row.required else f"default {row.default}"
-    text = f"{row.description}  [{row.details}; {default}]".strip()
+    metavar = _metavar(row, annotation)
+    text = f"{row.description}  [{_limits(row, metavar, annotation)}]".strip()
     if annotation is bool:
         kind: Any = bool | None
         option = typer.Option(f"--{flag}/--no-{flag}", help=text, show_default=False)
     else:
         kind = str | None
-        option = typer.Option(f"--{flag}", metavar=_metavar(row, annotation), help=text, show_default=False)
+        option = typer.Option(f"--{flag}", metavar=metavar, help=text, show_default=False)
     return inspect.Parameter(PREFIX + name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option])
+
+
+def _limits(row: ParamRow, metavar: str, annotation: Any) -> str:
+    """What the name and the metavar do not say: ``0 to 15 px, default 10``."""
+    kind = row.type if metavar in ("LIST", "TABLE", "VALUE") else ""
+    bounds = f"{row.bounds} {row.unit}" if row.bounds else f"in {row.unit}" if row.unit else ""
+    plain = row.default.strip('"') if _is_text(annotation) else row.default
+    default = "required" if row.required else f"default: {plain}" if plain else "no default"
+    return ", ".join(part for part in (kind, bounds.strip(), default) if part)
 
 
 def flag_of(name: str, taken: Collection[str]) -> str:

@@ -73,8 +73,8 @@ class StageView:
 
     def result(self) -> str:
         parts = [f"{name} {value}" for name, value in self.facts.items()]
-        if self.failed:
-            parts.append(f"{self.failed:,} could not be used")
+        if self.failed and "failed" not in self.facts:
+            parts.append(f"failed {self.failed:,}")
         return ", ".join(parts)
 
 
@@ -148,7 +148,7 @@ class RunDisplay:
         if headline:
             say(headline, NAME)
 
-    def on_other(self, event: str, stage: str = "", **values: Any) -> None:
+    def on_other(self, event: str, /, stage: str = "", **values: Any) -> None:
         """An event of a stage's own; one with ``<name>`` and ``<name>s`` (``epoch=3, epochs=10``) counts as progress."""
         if not stage:
             return
@@ -185,7 +185,7 @@ class PlainDisplay(RunDisplay):
         super().on_progress(stage, label, done, total, unit)
         self._say_where(self.view(stage))
 
-    def on_other(self, event: str, stage: str = "", **values: Any) -> None:
+    def on_other(self, event: str, /, stage: str = "", **values: Any) -> None:
         super().on_other(event, stage, **values)
         if stage:
             self._say_where(self.view(stage))
@@ -193,7 +193,8 @@ class PlainDisplay(RunDisplay):
     def _say_where(self, view: StageView) -> None:
         if self.clock() - self._said_at >= self.every_s:
             self._said_at = self.clock()
-            parts = (view.label, view.count(), view.pace(self.clock()), view.note)
+            label = "" if view.label == view.name else view.label
+            parts = (label, view.count(), view.pace(self.clock()), view.note)
             self.line(f"{view.name}: " + "  ".join(part for part in parts if part))
 
     def on_warning(self, stage: str = "", message: str = "", **_: Any) -> None:
@@ -215,9 +216,8 @@ class PlainDisplay(RunDisplay):
         say()
         if headline:
             say(headline, NAME)
-        if run_dir:
-            found = result_path(Path(run_dir))
-            say(f"Results: {found}  ({duration(seconds)})" if found else f"Done in {duration(seconds)}.")
+        found = result_path(Path(run_dir)) if run_dir else ""
+        say(f"Results: {found}  ({duration(seconds)})" if found else f"Done in {duration(seconds)}.")
 
     def line(self, text: str, lead: str = "", style: str = "") -> None:
         console().print(Text.assemble((lead, style), text), soft_wrap=True)
@@ -241,6 +241,8 @@ class LiveDisplay(PlainDisplay):
     def __exit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None) -> None:
         self._live.stop()
         if failure is not None and self.stages:
+            for view in self.stages.values():
+                view.state = "stopped" if view.state == "running" else view.state
             self.console.print(stage_table(list(self.stages.values())))
 
     def on_run_started(self, name: str = "", file: str | Path = "", stages: Sequence[Any] = (), **_: Any) -> None:
@@ -265,11 +267,11 @@ class LiveDisplay(PlainDisplay):
     def picture(self) -> RenderableType:
         """The lines as they are now; the console's height cuts a very long pipeline."""
         now = self.clock()
-        grid = Table.grid(padding=(0, 1, 0, 0))
-        grid.add_column(width=2)
-        grid.add_column(no_wrap=True, max_width=24, overflow="ellipsis")
-        grid.add_column(no_wrap=True, width=20)
-        grid.add_column(no_wrap=True, overflow="ellipsis")
+        grid = Table.grid(padding=(0, 1, 0, 0), expand=True)
+        longest = max((len(name) for name in self.stages), default=1)
+        grid.add_column(width=1)
+        grid.add_column(no_wrap=True, width=min(longest, 24), overflow="ellipsis")
+        grid.add_column(no_wrap=True, ratio=1, overflow="ellipsis")
         for view in self.stages.values():
             grid.add_row(*self._row(view, now))
         return grid
@@ -279,16 +281,21 @@ class LiveDisplay(PlainDisplay):
             took = duration(view.seconds) if view.seconds is not None and view.state != "cached" else view.state
             text = "" if view.state == "waiting" else "  ".join(part for part in (took, view.result()) if part)
             style = DIM if view.state in ("waiting", "cached") else ""
-            return state_mark(view.state, self.console), Text(view.name, style), Text(""), Text(text, style)
+            return state_mark(view.state, self.console), Text(view.name, style), Text(text, style)
         elapsed = now - view.started
-        bar: RenderableType = Text("")
-        if view.total and elapsed > 1:
-            bar = ProgressBar(total=view.total, completed=view.done, width=20)
-        parts = [view.label if view.label not in ("", view.unit.rstrip("s")) else "", view.count() if view.done else ""]
+        label = "" if view.label in (view.name, view.unit.rstrip("s")) else view.label
+        parts = [label, view.count() if view.done else ""]
         parts += [view.pace(now) or (duration(elapsed) if elapsed > 2 else ""), view.note]
         if view.failed:
             parts.append(f"{view.failed:,} could not be used")
-        return self._spinner, Text(view.name, NAME), bar, Text("  ".join(part for part in parts if part))
+        said = Text("  ".join(part for part in parts if part), no_wrap=True, overflow="ellipsis")
+        if not view.total or elapsed < 1:
+            return self._spinner, Text(view.name, NAME), said
+        line = Table.grid(padding=(0, 1, 0, 0), expand=True)
+        line.add_column(width=16)
+        line.add_column(ratio=1)
+        line.add_row(ProgressBar(total=view.total, completed=view.done, width=16), said)
+        return self._spinner, Text(view.name, NAME), line
 
 
 class JsonDisplay(RunDisplay):
@@ -346,7 +353,13 @@ def stage_table(stages: Sequence[StageView]) -> RenderableType:
     return make_table(("stage", "use", "state", "time", "result"), rows, right=(3,))
 
 
-_MARKS = {"ran": ("✓", "+", GOOD), "cached": ("✓", "=", DIM), "failed": ("✗", "x", BAD), "waiting": ("·", "-", DIM)}
+_MARKS = {
+    "ran": ("✓", "+", GOOD),
+    "cached": ("✓", "=", DIM),
+    "failed": ("✗", "x", BAD),
+    "stopped": ("✗", "x", WARN),
+    "waiting": ("·", "-", DIM),
+}
 
 
 def state_mark(state: str, out: Console) -> Text:

@@ -26,6 +26,7 @@ def quiet_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Tests see no settings of the machine, and work in a folder of their own."""
     for name in ("PIPEKIT_DEBUG", "PIPEKIT_PLUGINS", "PIPEKIT_DISABLE", "PIPEKIT_STORE", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
     monkeypatch.chdir(tmp_path)
 
 

@@ -1,0 +1,208 @@
+"""What ``pipekit doctor`` finds, on machines that are well and on machines that are not."""
+
+from __future__ import annotations
+
+import importlib.metadata as metadata
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from pipekit import checkup
+from pipekit.checkup import Finding
+
+
+@pytest.fixture
+def versions(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Versions that distributions seem to have; "" for one that is not installed."""
+    pretended: dict[str, str] = {}
+    real = metadata.version
+
+    def version(name: str) -> str:
+        if pretended.get(name) == "":
+            raise metadata.PackageNotFoundError(name)
+        return pretended.get(name) or real(name)
+
+    monkeypatch.setattr(checkup.metadata, "version", version)
+    return pretended
+
+
+def test_this_installation_is_well() -> None:
+    found = [*checkup.python(), *checkup.libraries(), *checkup.machine(), *checkup.terminal()]
+    assert [finding for finding in found if finding.state == "broken"] == []
+    assert {"Python", "pipekit", "libraries", "processor", "memory"} <= {finding.what for finding in found}
+
+
+def test_a_python_that_is_not_supported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkup.sys, "version_info", (3, 14, 0))
+    (finding,) = checkup.python()
+    assert finding.state == "broken"
+    assert "3.11 to 3.13" in finding.fix
+
+
+def test_the_supported_pythons_are_those_of_the_metadata() -> None:
+    from packaging.specifiers import SpecifierSet
+
+    needed = SpecifierSet(metadata.metadata(checkup.DISTRIBUTION)["Requires-Python"])
+    first, last = checkup.PYTHONS
+    assert all(needed.contains(f"3.{minor}.5") == (first[1] <= minor <= last[1]) for minor in range(8, 20))
+
+
+@pytest.mark.parametrize(("version", "text"), [("", "is not installed"), ("1.26.4", "1.26.4 is installed, >=2.0 is needed")])
+def test_a_library_that_is_missing_or_too_old(versions: dict[str, str], version: str, text: str) -> None:
+    versions["numpy"] = version
+    broken = [finding for finding in checkup.libraries() if finding.state == "broken"]
+    assert broken == [Finding("numpy", "broken", text, f"{sys.executable} -m pip install 'numpy>=2.0'")]
+
+
+def test_a_library_of_another_system_or_an_extra_is_passed_over() -> None:
+    assert checkup.check_requirement("nobody-has-this>=1; extra == 'test'") == ""
+    assert checkup.check_requirement("nobody-has-this>=1; sys_platform == 'nowhere'") == ""
+
+
+def test_two_opencvs_clash(versions: dict[str, str]) -> None:
+    versions |= dict.fromkeys(checkup.OPENCVS, "")
+    assert list(checkup.clashes()) == []
+    versions |= {"opencv-python": "4.12.0", "opencv-python-headless": "5.0.0"}
+    (finding,) = checkup.clashes()
+    assert finding.state == "broken"
+    assert "both own the folder cv2" in finding.text
+    assert "uninstall -y opencv-python-headless opencv-python && " in finding.fix
+    assert finding.fix.endswith("install opencv-python-headless")
+
+
+def test_opencv_is_tried_in_a_process_of_its_own() -> None:
+    (finding,) = checkup.opencv(timeout_s=60)
+    assert finding.state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("code", "wrong"),
+    [
+        ("import time; time.sleep(60)", "it did not load within 0.5 s"),
+        ("import os; os.abort()", "loading it ended the process with signal 6"),
+        ("raise ImportError('libGL.so.1: no such file')", "ImportError: libGL.so.1: no such file"),
+        ("pass", "exit code 0"),
+    ],
+)
+def test_a_library_that_hangs_crashes_or_fails_is_a_line(code: str, wrong: str) -> None:
+    assert checkup.ask(code, timeout_s=0.5 if "sleep" in code else 30) == (None, wrong)
+
+
+def test_what_a_library_prints_before_its_answer_is_passed_over() -> None:
+    assert checkup.ask("print('chatter'); print('{\"a\": 1}')", timeout_s=30) == ({"a": 1}, "")
+
+
+@pytest.mark.parametrize(
+    ("gpus", "driver", "state", "text"),
+    [
+        (["NVIDIA H200"], "/usr/bin/nvidia-smi", "ok", "NVIDIA H200"),
+        ([], "/usr/bin/nvidia-smi", "warning", "TensorFlow sees no GPU"),
+        ([], None, "ok", "none; training runs on the processor"),
+    ],
+)
+def test_the_gpu(monkeypatch: pytest.MonkeyPatch, gpus: list[str], driver: str | None, state: str, text: str) -> None:
+    answer = {"version": "2.21.0", "keras": "3.15.1", "gpus": gpus, "value": 64.0, "cuda": True}
+    monkeypatch.setattr(checkup, "ask", lambda code, timeout_s: (answer, ""))
+    monkeypatch.setattr(checkup.shutil, "which", lambda name: driver)
+    tensorflow, gpu = checkup.tensorflow(timeout_s=1)
+    assert tensorflow == Finding("TensorFlow", "ok", "2.21.0, Keras 3.15.1")
+    assert gpu.state == state
+    assert text in gpu.text
+    assert bool(gpu.fix) == (state != "ok")
+
+
+def test_a_broken_tensorflow_is_a_line_with_a_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkup, "ask", lambda code, timeout_s: (None, "it did not load within 1 s"))
+    (finding,) = checkup.tensorflow(timeout_s=1)
+    assert finding.state == "broken"
+    assert "install --force-reinstall tensorflow" in finding.fix
+
+
+@pytest.mark.parametrize(("free", "state"), [(100_000_000_000, "ok"), (1_000_000_000, "warning"), (1_000_000, "broken")])
+def test_the_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free: int, state: str) -> None:
+    monkeypatch.delenv("PIPEKIT_STORE", raising=False)
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(checkup.shutil, "disk_usage", lambda path: usage(free * 2, free, free))
+    *_, finding = checkup.disk(tmp_path)
+    assert (finding.what, finding.state) == ("disk", state)
+    assert list(tmp_path.iterdir()) == [], "nothing is left behind"
+
+
+def test_the_store_is_looked_at_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PIPEKIT_STORE", str(tmp_path / "not" / "there" / "yet"))
+    texts = [finding.text for finding in checkup.disk(tmp_path)]
+    assert str(tmp_path / "not" / "there" / "yet") in texts[-1]
+
+
+def test_a_folder_that_can_not_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(checkup.tempfile, "TemporaryDirectory", refuse)
+    finding = checkup.writing(tmp_path)
+    assert finding.state == "broken"
+    assert "PIPEKIT_STORE" in finding.fix
+
+
+def test_a_disk_without_hard_links_is_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(self: Path, target: Path) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    assert checkup.writing(tmp_path) == Finding(
+        "folder", "ok", f"{tmp_path} can be written; no hard links here, so results are copies"
+    )
+
+
+def test_a_broken_plugin_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("import a_module_that_nobody_has\n")
+    monkeypatch.setenv("PIPEKIT_PLUGINS", str(tmp_path / "bad.py"))
+    broken = [finding for finding in checkup.plugins(tmp_path) if finding.state == "broken"]
+    assert [finding.what for finding in broken] == ["plugin bad"]
+    assert "PIPEKIT_DISABLE=bad" in broken[0].fix
+
+
+def test_a_container_with_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkup, "memory_bytes", lambda: (2_000_000_000, 1_000_000_000))
+    _, memory = checkup.machine()
+    assert memory.state == "warning"
+    assert memory.fix
+
+
+def test_memory_is_positive_and_less_is_free_than_there_is() -> None:
+    found = checkup.memory_bytes()
+    assert found is not None
+    whole, free = found
+    assert 0 < free <= whole
+
+
+@pytest.mark.parametrize(
+    ("environment", "text"),
+    [
+        ({"COLORTERM": "truecolor"}, "16 million"),
+        ({"TERM": "xterm-256color"}, "256 colours"),
+        ({"TERM": "vt100"}, "no pictures"),
+        ({"COLORTERM": "truecolor", "NO_COLOR": "1"}, "NO_COLOR"),
+    ],
+)
+def test_pictures_in_the_terminal(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], text: str) -> None:
+    for name in ("COLORTERM", "TERM", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert text in checkup.pictures()
+
+
+def test_a_look_that_fails_is_a_line_and_the_next_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def broken() -> None:
+        raise RuntimeError("it fell over")
+
+    monkeypatch.setattr(checkup, "python", broken)
+    monkeypatch.setattr(checkup, "ask", lambda code, timeout_s: (None, "not here"))
+    found = list(checkup.examine(tmp_path))
+    assert found[0].state == "broken"
+    assert "RuntimeError: it fell over" in found[0].text
+    assert found[-1].what == "terminal"
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,303 @@
+"""What people see: numbers in words, errors, tables, and the displays of a run."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy
+import pytest
+from rich.console import Console
+
+from pipekit import ui
+from pipekit.errors import Problem, UserError
+from pipekit.ui import progress
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FORCE_COLOR", "COLUMNS", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+# --- numbers -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0.0 s"), (9.94, "9.9 s"), (12.4, "12 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"), (7800, "2 h 10 min")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert ui.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (2_000_000_000_000_000, "2000.0 TB")]
+)
+def test_sizes(num_bytes: int, text: str) -> None:
+    assert ui.size(num_bytes) == text
+
+
+def test_plurals() -> None:
+    assert [ui.plural(1, "file"), ui.plural(0, "file"), ui.plural(1200, "file")] == ["1 file", "0 files", "1,200 files"]
+
+
+# --- errors and tables ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "lines"),
+    [
+        (UserError("no such file: a"), ["error: no such file: a"]),
+        (UserError("no such file: a", "Look."), ["error: no such file: a", "  Look."]),
+        (UserError("no op called 'x'.", "Did you mean 'y'?"), ["error: no op called 'x'. Did you mean 'y'?"]),
+        (
+            UserError("no op called 'x'", "Did you mean 'y'? List them: pipekit components op", "in a.toml"),
+            ["error: no op called 'x'. Did you mean 'y'?", "  in a.toml.  List them: pipekit components op"],
+        ),
+    ],
+)
+def test_errors_say_what_where_and_what_next(capsys: pytest.CaptureFixture[str], error: UserError, lines: list[str]) -> None:
+    ui.error(error)
+    captured = capsys.readouterr()
+    assert captured.err.splitlines() == lines
+    assert captured.out == ""
+
+
+def test_a_long_error_is_not_folded(capsys: pytest.CaptureFixture[str]) -> None:
+    ui.error(UserError("a path: " + "x" * 500))
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_table_has_no_frame_no_trailing_space_and_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    ui.table(("name", "size"), [("[bold]a[/bold]", "1"), ("b", "20")], right=(1,))
+    assert capsys.readouterr().out.splitlines() == ["name            size", "[bold]a[/bold]     1", "b                 20"]
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    ui.write_text(tmp_path / "a.json", "{}\n")
+    assert (tmp_path / "a.json").read_text() == "{}\n"
+    with pytest.raises(UserError, match="can't write"):
+        ui.write_text(tmp_path / "nowhere" / "a.json", "{}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+# --- what is remembered of a run -----------------------------------------------------------------------------------------
+
+EVENTS = [
+    ("run_started", {"name": "pets", "file": "", "stages": ["data", "train", "report"]}),
+    ("stage_cached", {"stage": "data", "use": "import.folders", "facts": {"images": "399"}}),
+    ("stage_started", {"stage": "train", "use": "train"}),
+    ("progress", {"stage": "train", "label": "reading", "done": 10, "total": 100, "unit": "images"}),
+    ("epoch", {"stage": "train", "epoch": 2, "epochs": 8, "loss": 0.51234567, "nested": {"a": 1}}),
+    ("warning", {"stage": "train", "message": "val is small"}),
+    ("failed_samples", {"stage": "train", "count": 2, "total": 399, "examples": [("a.jpg", "truncated JPEG")]}),
+    ("stage_finished", {"stage": "train", "use": "train", "seconds": 12.3, "cached": False, "facts": {"epochs": "8"}}),
+]
+END = ("run_finished", {"status": "finished", "run_dir": "", "seconds": 12.5, "headline": "test accuracy 0.958"})
+
+
+def play(display: progress.RunDisplay, *events: tuple[str, dict[str, object]]) -> None:
+    for event, values in events:
+        display(event, **values)
+
+
+def test_a_view_remembers_what_a_stage_did() -> None:
+    display = progress.RunDisplay()
+    play(display, *EVENTS)
+    train = display.stages["train"]
+    assert (train.state, train.seconds, train.failed, train.warnings) == ("ran", 12.3, 2, 1)
+    assert train.note == "loss 0.5123"
+    assert (train.done, train.total, train.unit) == (2, 8, "epochs")
+    assert train.result() == "epochs 8, failed 2"
+    assert display.stages["report"].state == "waiting"
+    assert display.stages["data"].state == "cached"
+
+
+def test_an_event_of_a_plugins_own_can_have_any_name_and_values() -> None:
+    display = progress.RunDisplay()
+    display("other", stage="train", event="x")
+    display("lr_changed", stage="train", rate=0.1, why=None)
+    display("nobody_knows")
+    assert display.stages["train"].note == "rate 0.1"
+
+
+def test_the_rate_is_known_after_two_seconds_and_starts_anew_with_a_new_label() -> None:
+    view = progress.StageView("a")
+    view.advance("reading", 0, 100, "images", now=0.0)
+    view.advance("reading", 10, 100, "images", now=1.0)
+    assert view.pace(1.0) == ""
+    view.advance("reading", 40, 100, "images", now=4.0)
+    assert view.pace(4.0) == "10 images/s, 6.0 s left"
+    view.advance("writing", 1, None, "", now=5.0)
+    assert view.pace(5.0) == ""
+    assert view.count() == "1"
+
+
+def test_the_rate_forgets_what_came_from_the_cache_at_once() -> None:
+    view = progress.StageView("a")
+    view.advance("", 90, 100, "images", now=0.0)
+    view.advance("", 95, 100, "images", now=5.0)
+    assert view.rate(5.0) == 1.0
+
+
+# --- the displays --------------------------------------------------------------------------------------------------------
+
+
+def test_quiet_prints_the_headline_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with ui.run_display(quiet=True) as display:
+        play(display, *EVENTS, END)
+    assert capsys.readouterr().out == "test accuracy 0.958\n"
+
+
+def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with ui.run_display() as display:
+        play(display, *EVENTS, END)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:5] == [
+        "pets: 3 stages",
+        "train: running",
+        "warning: train: val is small",
+        "warning: train: 2 of 399 could not be used",
+        "  a.jpg: truncated JPEG",
+    ]
+    table = [line.split() for line in lines[6:10]]
+    assert table == [
+        ["stage", "use", "state", "time", "result"],
+        ["✓", "data", "import.folders", "cached", "images", "399"],
+        ["✓", "train", "train", "ran", "12", "s", "epochs", "8,", "failed", "2"],
+        ["·", "report", "not", "run"],
+    ]
+    assert lines[-2:] == ["test accuracy 0.958", "Done in 12 s."]
+
+
+def test_plain_lines_say_where_a_long_stage_is_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    display = progress.PlainDisplay(clock)
+    play(display, *EVENTS[:3])
+    for done in range(0, 100, 5):
+        clock.now += 1
+        display("progress", stage="train", label="reading", done=done, total=100, unit="images")
+    said = [line for line in capsys.readouterr().out.splitlines() if "reading" in line]
+    assert said == [
+        "train: reading  45/100 images  5.0 images/s, 11 s left",
+        "train: reading  95/100 images  5.0 images/s, 1.0 s left",
+    ]
+
+
+def live(clock: Clock, width: int = 80, encoding: str = "utf-8") -> tuple[progress.LiveDisplay, io.BytesIO]:
+    """A live display on a terminal of its own."""
+    display = progress.LiveDisplay(clock)
+    data = io.BytesIO()
+    stream = io.TextIOWrapper(data, encoding=encoding, write_through=True)
+    display.console = Console(file=stream, width=width, force_terminal=True, color_system=None, markup=False, highlight=False)
+    return display, data
+
+
+def drawn(display: progress.LiveDisplay, data: io.BytesIO) -> list[str]:
+    """The lines as they are now, without control codes."""
+    data.seek(0)
+    data.truncate()
+    display.console.print(display.picture())
+    return [line.rstrip() for line in data.getvalue().decode().replace("\x1b[?25l", "").splitlines()]
+
+
+def test_the_live_lines_show_each_stage() -> None:
+    clock = Clock()
+    display, data = live(clock)
+    play(display, *EVENTS[:3])
+    for done in (0, 20, 40):
+        display("progress", stage="train", label="reading", done=done, total=100, unit="images")
+        clock.now += 2
+    lines = drawn(display, data)
+    assert lines[0] == "✓ data   cached  images 399"
+    assert lines[1].endswith(" reading  40/100 images  6.7 images/s, 9.0 s left")
+    assert "━" in lines[1]
+    assert lines[2] == "· report"
+
+
+def test_the_live_lines_fit_into_a_narrow_terminal() -> None:
+    clock = Clock()
+    display, data = live(clock, width=40)
+    play(display, ("run_started", {"stages": ["a_stage_with_a_very_long_name_indeed", "b"]}))
+    display("stage_started", stage="a_stage_with_a_very_long_name_indeed", use="x")
+    clock.now += 3
+    display("progress", stage="a_stage_with_a_very_long_name_indeed", label="x" * 50, done=1, total=3, unit="images")
+    lines = drawn(display, data)
+    assert len(lines) == 2
+    assert max(map(len, lines)) <= 40
+
+
+def test_marks_are_plain_where_the_terminal_has_no_unicode() -> None:
+    display, data = live(Clock(), encoding="ascii")
+    play(display, *EVENTS[:2])
+    assert drawn(display, data)[0].startswith("= data")
+
+
+def test_json_lines_take_any_value() -> None:
+    stream = io.StringIO()
+    with progress.JsonDisplay(stream) as display:
+        display("epoch", stage="train", loss=numpy.float32(0.5), path=Path("a/b"), names={"b", "a"}, text="é")
+    assert json.loads(stream.getvalue()) == {
+        "event": "epoch",
+        "stage": "train",
+        "loss": 0.5,
+        "path": "a/b",
+        "names": ["a", "b"],
+        "text": "é",
+    }
+
+
+def test_json_keeps_stdout_for_itself() -> None:
+    """On the level of file descriptors, so that worker processes are covered too."""
+    script = """
+import os
+from pipekit.ui.progress import stdout_alone
+print("before")
+with stdout_alone() as stream:
+    os.write(1, b"from a worker\\n")
+    print("from a plugin")
+    stream.write("{}\\n")
+print("after")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "before\n{}\nafter\n"
+    assert done.stderr == "from a worker\nfrom a plugin\n"
+
+
+def test_the_display_for_a_terminal_is_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ui, "console", lambda stderr=False: Console(file=io.StringIO(), force_terminal=True))
+    monkeypatch.setenv("TERM", "xterm")
+    assert isinstance(ui.run_display(), progress.LiveDisplay)
+    monkeypatch.setenv("TERM", "dumb")
+    assert type(ui.run_display()) is progress.PlainDisplay
+
+
+def test_no_color_leaves_no_colour_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    ui.error(UserError("x"))
+    assert "\x1b[1;31m" in capsys.readouterr().err
+    monkeypatch.setenv("NO_COLOR", "1")
+    ui.error(UserError("x"))
+    assert "31m" not in capsys.readouterr().err
+
+
+def test_a_problem_without_a_place(capsys: pytest.CaptureFixture[str]) -> None:
+    from pipekit.errors import PlanError
+
+    ui.error(PlanError([Problem("", "nothing to run")]))
+    assert capsys.readouterr().err.splitlines() == ["error: nothing to run", "1 problem in the pipeline; nothing was run"]
