@@ -15,6 +15,7 @@ def register_executors(register: Register) -> None:
 @hookimpl
 def register_stages(register: Register) -> None:
     register("split", "pipekit.builtin.split:split", summary="Give every sample a split: train, val or test")
+    register("inspect", "pipekit.builtin.inspect:inspect", summary="Look for copies, leaks, damaged and odd images")
     register("augment", "pipekit.builtin.augment:augment", summary="Make augmented copies of the training images")
     register("train", "pipekit.builtin.train:train", summary="Train a model on the train split, watching val")
     register("features", "pipekit.builtin.features.stage:features", summary="Find features in every image, count and draw them")
@@ -31,11 +32,36 @@ def register_stages(register: Register) -> None:
 @hookimpl
 def register_importers(register: Register) -> None:
     register("folders", "pipekit.builtin.importers.folders", summary="A folder per class, or train/val/test folders of them")
+    register("image", "pipekit.builtin.importers.image", summary="One image file, without a class")
     register("names", "pipekit.builtin.importers.names", summary="Image files with the class in their name: dog_1.jpg")
     register("csv", "pipekit.builtin.importers.csv", summary="A CSV or TSV file with one image a row")
     register("metadata", "pipekit.builtin.importers.metadata", summary="Hugging Face imagefolder: metadata.csv or .jsonl")
     register("parquet", "pipekit.builtin.importers.parquet", summary="Parquet files with one image a row, as bytes or path")
     register("idx", "pipekit.builtin.importers.idx", summary="IDX files of the MNIST family, gzipped or not")
+
+
+@hookimpl
+def register_checks(register: Register) -> None:
+    at = "pipekit.builtin.inspect.checks"
+    register("corrupt", f"{at}.files:corrupt", summary="Files that can't be decoded whole")
+    register("leakage", f"{at}.copies:leakage", summary="The same or nearly the same image in two splits")
+    register("label_conflicts", f"{at}.copies:label_conflicts", summary="The same or nearly the same image under two labels")
+    register("exact_duplicates", f"{at}.copies:exact_duplicates", summary="The same file under several names")
+    register("near_duplicates", f"{at}.copies:near_duplicates", summary="The same picture, resized or saved again")
+    register("wrong_extension", f"{at}.files:wrong_extension", summary="The name says another format than the content")
+    register("cut_off", f"{at}.files:cut_off", summary="The lower end is plain grey, as in a broken file saved again")
+    register("dark", f"{at}.outliers:dark", summary="Much darker than the other images")
+    register("bright", f"{at}.outliers:bright", summary="Much brighter than the other images")
+    register("blurred", f"{at}.outliers:blurred", summary="Without the fine details that the other images have")
+    register("low_information", f"{at}.outliers:low_information", summary="Nearly empty: few shades of grey")
+    register("odd_size", f"{at}.outliers:odd_size", summary="Far fewer or far more pixels than the other images")
+    register("odd_aspect", f"{at}.outliers:odd_aspect", summary="Far wider or taller than the other images")
+    register("imbalance", f"{at}.balance:imbalance", summary="Classes of very different sizes, and very small ones")
+    register("missing_classes", f"{at}.balance:missing_classes", summary="A class without an image in a split")
+    register("unlabelled", f"{at}.balance:unlabelled", summary="Images without a class among images that have one")
+    register("orientation", f"{at}.files:orientation", summary="Pictures that are turned by their EXIF data only")
+    register("mixed_modes", f"{at}.files:mixed_modes", summary="Grey, transparent or 16-bit pictures among others")
+    register("animated", f"{at}.files:animated", summary="Files with several frames; the first is used")
 
 
 @hookimpl

@@ -136,7 +136,7 @@ def filters(ctx: Context, dataset: Dataset, params: FiltersParams) -> FilterFile
     return ctx.artifact(
         FilterFiles,
         facts={"filter": params.title, "images": str(len(tiles))},
-        headline=f"{params.title} on {len(tiles)} images",
+        headline=f"{params.title} on {len(tiles)} image{'s' if len(tiles) != 1 else ''}",
     )
 
 

@@ -21,6 +21,8 @@ from pipekit import __version__
 COMMANDS: Mapping[str, Mapping[str, str]] = {
     "Datasets": {
         "scaffold": "Make a project: folders, images in them, a pipeline",
+        "inspect": "Look for copies, leaks, damaged and odd images",
+        "features": "Show what a detector or a filter sees in images",
     },
     "Pipelines": {
         "run": "Run a pipeline file, or as much of it as is not done yet",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,12 @@ from pipekit.registry import KINDS, load_registry
 
 REGISTRY = load_registry(installed=False)
 
-VALUES: dict[tuple[str, str], dict[str, Any]] = {}
+PHOTOS = Path(__file__).parents[2] / "sample_data" / "photos"
+
+VALUES: dict[tuple[str, str], dict[str, Any]] = {
+    ("stage", "import.image"): {"path": str(PHOTOS / "cat.jpg")},
+    ("stage", "match"): {"first": str(PHOTOS / "cat.jpg"), "second": str(PHOTOS / "coffee.jpg")},
+}
 """Parameters for the components that can't do without any."""
 
 

@@ -86,7 +86,9 @@ def features(ctx: Context, dataset: Dataset, params: FeaturesParams) -> FeatureF
     return ctx.artifact(
         FeatureFiles,
         facts={"images": f"{counts.images:,}", "features": f"{counts.points:,}", "an image": f"{mean:,.0f}"},
-        headline=f"{params.detector.name}: {counts.points:,} features in {counts.images:,} images, {mean:,.0f} an image",
+        headline=f"{params.detector.name}: {counts.points:,} features in {counts.images:,} images, {mean:,.0f} an image"
+        if counts.images > 1
+        else f"{params.detector.name}: {counts.points:,} features",
     )
 
 
