@@ -1,0 +1,198 @@
+"""Rows: round trips, sorting in flat memory, locations that survive a move, digests that hang on content alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import string
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipekit import Box, Failure, Keypoint, Sample, Targets, UserError
+from pipekit.rows import Locations, Sorter, content, digest, dumps, from_row, read_lines, to_row, write_index
+
+SLOW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+# Any text, with what file names that are not UTF-8 become in Python (U+DC80 to U+DCFF).
+texts = st.text(st.one_of(st.characters(exclude_categories=["Cs"]), st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF)))
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+plain = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), numbers, texts),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(texts, inner, max_size=3)),
+    max_leaves=5,
+)
+boxes = st.builds(Box, numbers, numbers, numbers, numbers, texts)
+points = st.builds(Keypoint, numbers, numbers, texts, st.booleans())
+targets = st.builds(
+    Targets,
+    mask=st.just(""),
+    boxes=st.lists(boxes, max_size=2).map(tuple),
+    keypoints=st.lists(points, max_size=2).map(tuple),
+) | st.builds(Targets, mask=texts.filter(bool), mask_sha256=texts)
+samples = st.builds(
+    Sample,
+    texts,
+    texts,
+    texts,
+    st.none() | texts,
+    st.sampled_from(["", "train", "val", "test"]),
+    targets,
+    st.dictionaries(texts, plain, max_size=3),
+)
+
+
+@given(samples)
+def test_a_sample_comes_back_from_its_row(sample: Sample) -> None:
+    assert from_row(json.loads(dumps(to_row(sample)))) == sample
+
+
+@given(samples, texts)
+def test_content_is_the_same_wherever_the_file_lies(sample: Sample, place: str) -> None:
+    moved = replace(sample, image=place)
+    if sample.targets.mask:
+        moved = replace(moved, targets=replace(moved.targets, mask=place + "x"))
+    assert content(to_row(moved)) == content(to_row(sample))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": "b"},
+        {"sha256": "1"},
+        {"label": "dog"},
+        {"label": None},
+        {"split": "test"},
+        {"extra": {"source": 1}},
+        {"targets": Targets(boxes=(Box(0, 0, 2, 1),))},
+        {"targets": Targets(keypoints=(Keypoint(0, 0),))},
+        {"targets": Targets(mask="m.png", mask_sha256="2")},
+    ],
+)
+def test_content_changes_with_everything_else(change: dict[str, Any]) -> None:
+    sample = Sample("a", "a.png", "0", "cat", "train", Targets(boxes=(Box(0, 0, 1, 1),)))
+    assert content(to_row(replace(sample, **change))) != content(to_row(sample))
+
+
+@given(st.lists(texts, max_size=4), st.lists(texts, max_size=4))
+def test_digests_of_different_parts_differ(one: list[str], other: list[str]) -> None:
+    assert (digest(*one) == digest(*other)) == (one == other)
+    assert digest("ab", "c") != digest("a", "bc")
+
+
+def test_json_is_canonical_and_refuses_what_is_no_number() -> None:
+    assert dumps({"b": 1, "a": [1.5, "é"]}) == '{"a":[1.5,"é"],"b":1}'
+    with pytest.raises(ValueError, match="Out of range"):
+        dumps(float("nan"))
+
+
+# --- sorting -------------------------------------------------------------------------------------------------------------
+
+
+@SLOW
+@given(st.lists(st.tuples(texts, plain.map(dumps)), max_size=30), st.integers(1, 7))
+def test_the_sorter_agrees_with_sorted(tmp_path: Path, pairs: list[tuple[str, str]], spill: int) -> None:
+    sorter = Sorter(tmp_path / "runs", spill)
+    for pair in pairs:
+        sorter.add(*pair)
+    assert list(sorter) == sorted(pairs)
+    assert not list(tmp_path.glob("runs/*")), "the runs on disk are gone"
+
+
+# --- locations -----------------------------------------------------------------------------------------------------------
+
+names = st.text(string.ascii_letters + " é@/\\-.", min_size=1).filter(lambda name: not name.startswith("/"))
+roots = st.sampled_from(["/p/.pipekit/", "/p/", "/data/", "/p2/", "/p/images/", "/"])
+
+
+@given(roots, names)
+def test_unpack_undoes_pack(root: str, name: str) -> None:
+    locations = Locations(Path("/p/.pipekit"), Path("/p"))
+    assert locations.unpack(locations.pack(root + name)) == root + name
+
+
+@given(names)
+def test_what_lies_in_the_project_moves_with_it(name: str) -> None:
+    here, there = Locations(Path("/p/.pipekit"), Path("/p")), Locations(Path("/q/r/.pipekit"), Path("/q/r"))
+    assert there.unpack(here.pack(f"/p/{name}")) == f"/q/r/{name}"
+    assert there.unpack(here.pack(f"/p/.pipekit/{name}")) == f"/q/r/.pipekit/{name}"
+    assert there.unpack(here.pack(f"/data/{name}")) == f"/data/{name}"
+
+
+@given(names)
+def test_a_folder_that_moved_is_found_and_keeps_its_first_place_in_rows(name: str) -> None:
+    locations = Locations(Path("/p/.pipekit"), Path("/p"))
+    locations.moved = {"/data/old": "/data/new"}
+    assert locations.unpack(f"/data/old/{name}") == f"/data/new/{name}"
+    assert locations.pack(f"/data/new/{name}") == f"/data/old/{name}"
+    assert locations.unpack(f"/data/older/{name}") == f"/data/older/{name}", "only whole folder names count"
+    row = locations.plain({"id": "x", "image": f"/data/old/{name}"})
+    assert Locations(locations.store, locations.project).unpack(row["image"]) == f"/data/new/{name}"
+
+
+def test_masks_are_located_like_images() -> None:
+    locations = Locations(Path("/p/.pipekit"), Path("/p"))
+    row = to_row(Sample("a", "/p/a.png", targets=Targets("/p/masks/a.png", "1")))
+    packed = locations.pack_row(row)
+    assert packed["image"] == "@project/a.png"
+    assert packed["targets"]["mask"] == "@project/masks/a.png"
+    assert locations.unpack_row(packed) == row
+    assert row["image"] == "/p/a.png", "the row itself is left as it was"
+
+
+# --- an index ------------------------------------------------------------------------------------------------------------
+
+
+def index(folder: Path, rows: list[Sample], failed: list[Failure] = []) -> tuple[str, dict[str, Any], list[str]]:  # noqa: B006
+    folder.mkdir(parents=True)
+    locations = Locations(Path("/p/.pipekit"), Path("/p"))
+    return write_index(folder, map(to_row, rows), failed, locations, folder.parent / "scratch")
+
+
+@SLOW
+@given(st.lists(samples, max_size=8, unique_by=lambda sample: sample.id), st.randoms())
+def test_an_index_does_not_depend_on_the_order_of_rows(tmp_path_factory: Any, rows: list[Sample], random: Any) -> None:
+    folder = tmp_path_factory.mktemp("index")
+    shuffled = random.sample(rows, len(rows))
+    assert index(folder / "a", rows) == index(folder / "b", shuffled)
+    assert (folder / "a/rows.jsonl").read_bytes() == (folder / "b/rows.jsonl").read_bytes()
+    locations = Locations(Path("/p/.pipekit"), Path("/p"))
+    found = [from_row(locations.unpack_row(row)) for row in read_lines(folder / "a/rows.jsonl")]
+    assert found == sorted(rows, key=lambda sample: sample.id)
+
+
+def test_what_an_index_says_of_itself(tmp_path: Path) -> None:
+    rows = [
+        Sample("c", "/p/.pipekit/shards/ab/abc/files/c.png", label="cat", split="train"),
+        Sample("a", "/p/a.png", label="dog", split="train", targets=Targets("/p/.pipekit/artifacts/cd/cde/a.png")),
+        Sample("b", "/data/b.png", label="cat", split="test"),
+        Sample("d", "/data/d.png"),
+    ]
+    failed = [Failure("y", "truncated", "/p/y.png"), Failure("x", "empty"), Failure("y", "truncated", "/p/y.png")]
+    found, meta, uses = index(tmp_path / "index", rows, failed)
+    assert meta == {
+        "num_samples": 4,
+        "classes": ["cat", "dog"],
+        "counts": {"": {}, "test": {"cat": 1}, "train": {"cat": 1, "dog": 1}},
+        "num_failed": 2,
+    }
+    assert uses == ["artifacts/cd/cde", "shards/ab/abc"]
+    assert [json.loads(line)["id"] for line in (tmp_path / "index/failed.jsonl").read_text().splitlines()] == ["x", "y"]
+    assert index(tmp_path / "other", rows, failed[:1])[0] != found, "what failed is part of the digest"
+    reason = [Failure("y", "another reason"), Failure("x", "empty")]
+    assert index(tmp_path / "reason", rows, reason)[0] == found, "in what words is not"
+
+
+def test_ids_are_unique(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="two samples have the id 'a'"):
+        index(tmp_path / "index", [Sample("a", "1"), Sample("b", "2"), Sample("a", "3")])
+
+
+def test_names_that_are_not_utf8_are_kept(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    index(tmp_path / "index", [Sample(name, f"/p/{name}")])
+    assert [row["id"] for row in read_lines(tmp_path / "index/rows.jsonl")] == [name]
