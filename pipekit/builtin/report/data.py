@@ -7,6 +7,7 @@ from importlib import metadata
 from platform import python_version
 from typing import Any
 
+from pipekit.builtin.report.words import count
 from pipekit.contract import Context, Section, Table
 from pipekit.evaluation import Evaluation
 from pipekit.page.markdown import literal
@@ -24,9 +25,12 @@ def section(ctx: Context, evaluation: Evaluation) -> Section:
     rows = [(name, *(counts[split].get(name, 0) for split in splits)) for name in names]
     rows.append(("all", *(sum(counts[split].values()) for split in splits)))
     tables = [Table(("class", *(split or "(undecided)" for split in splits)), tuple(rows), "Images by class and split")]
-    if evaluation.failed:
-        failed = tuple((failure.id, failure.reason) for failure in evaluation.failed[:SHOWN_FAILURES])
-        tables.append(Table(("image", "reason"), failed, f"{len(evaluation.failed)} images could not be read"))
+    failed = {failure.id: failure.reason for failure in (*evaluation.dataset.failed(), *evaluation.failed)}
+    if failed:
+        caption = f"{count(len(failed), 'image')} of the dataset could not be used"
+        if len(failed) > SHOWN_FAILURES:
+            caption += f"; the first {SHOWN_FAILURES}"
+        tables.append(Table(("image", "reason"), tuple(sorted(failed.items())[:SHOWN_FAILURES]), caption))
     tables.append(Table(("of the model", "value"), tuple(_model_rows(evaluation)), "Model"))
     tables.append(Table(("library", "version"), tuple(_versions()), "Versions at the time of the report"))
     words = f"Pipeline seed {ctx.seed}. Measured on the split *{literal(evaluation.split)}*."

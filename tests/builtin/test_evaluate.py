@@ -1,0 +1,151 @@
+"""The stage ``evaluate``, run by the engine on a model that needs no training."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipekit.errors import PipekitError
+
+
+def metrics_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "metrics.json").read_text("utf-8"))
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_figures_are_those_of_the_predictions(colour_project: Any) -> None:
+    folder = colour_project.report()
+    metrics, rows = metrics_of(folder), rows_of(folder)
+    assert len(rows) == metrics["num_images"] == 24
+    assert metrics["accuracy"]["value"] == np.mean([row["true"] == row["predicted"] for row in rows]) == 22 / 24
+    assert metrics["confusion_matrix"] == [[8, 0, 0], [1, 7, 0], [1, 0, 7]]
+    assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
+    for row in rows:
+        probabilities = {name: float(row[f"p:{name}"]) for name in ("blue", "green", "red")}
+        assert sum(probabilities.values()) == pytest.approx(1, abs=2e-6)
+        assert max(probabilities, key=lambda name: probabilities[name]) == row["predicted"]
+        assert float(row["confidence"]) == max(probabilities.values())
+
+
+def test_the_headline_and_the_facts(colour_project: Any) -> None:
+    outcome = colour_project.run()
+    assert outcome.headline == "test accuracy 0.917 (95 % interval 0.742 to 0.977), 24 images"
+    facts = outcome.stages[-1].facts
+    assert (facts["accuracy"], facts["images"], facts["baseline"]) == ("0.917", "24", "0.333")
+
+
+def test_the_digest_hangs_on_neither_place_nor_batch_size_nor_workers(colour_project: Any, tmp_path: Path) -> None:
+    first = colour_project.run().stages[-1].artifact.digest
+    moved = type(colour_project)(tmp_path / "elsewhere")
+    shutil.copytree(colour_project.path, moved.path, ignore=shutil.ignore_patterns("runs", ".pipekit"))
+    assert moved.run({"batch_size": 5}).stages[-1].artifact.digest == first
+    assert moved.run({"bins": 7}).stages[-1].artifact.digest != first
+
+
+def test_mislabelled_images_are_suspected(colour_project: Any) -> None:
+    suspected = {row["id"]: row["suggested"] for row in metrics_of(colour_project.report())["label_errors"]}
+    assert suspected == {"test/green/green_1.png": "blue", "test/red/red_0.png": "blue"}
+
+
+def test_a_copy_in_train_is_found_and_scored_without(colour_project: Any) -> None:
+    images = colour_project.path / "images"
+    shutil.copy(images / "test" / "red" / "red_0.png", images / "train" / "blue" / "again.png")
+    found = metrics_of(colour_project.report())["near_copies"]
+    assert found["pairs"] == [{"id": "test/red/red_0.png", "train_id": "train/blue/again.png"}]
+    assert found["accuracy_without"]["value"] == 22 / 23
+
+
+def test_without_copies_there_are_none(colour_project: Any) -> None:
+    assert metrics_of(colour_project.report())["near_copies"]["count"] == 0
+
+
+def test_unreadable_images_are_listed_with_their_reason(colour_project: Any) -> None:
+    (colour_project.path / "images" / "test" / "red" / "red_7.png").write_bytes(b"no picture")
+    folder = colour_project.report(max_failed=0.2)
+    assert metrics_of(folder)["num_images"] == 23
+    page = (folder / "report.html").read_text("utf-8")
+    assert "1 image of the dataset could not be used" in page
+    assert '<th scope="row">test/red/red_7.png</th>' in page
+
+
+def test_too_many_unreadable_images_are_fatal(colour_project: Any) -> None:
+    (colour_project.path / "images" / "test" / "red" / "red_7.png").write_bytes(b"no picture")
+    with pytest.raises(PipekitError, match="max_failed"):
+        colour_project.run(max_failed=0.01)
+
+
+def test_labels_that_the_model_does_not_know_are_refused(colour_project: Any) -> None:
+    colour_project.model(classes=["blue", "green"])
+    with pytest.raises(PipekitError, match=r"does not know: 'red' \(8 images\); its classes are blue, green"):
+        colour_project.run()
+
+
+def test_an_empty_split_is_refused_in_words(colour_project: Any) -> None:
+    with pytest.raises(PipekitError, match="the split 'later' has no images"):
+        colour_project.run({"split": "later"})
+
+
+def test_two_classes_get_a_threshold_slider(colour_project: Any) -> None:
+    assert "data-threshold hidden" not in (colour_project.report() / "report.html").read_text("utf-8")
+    colour_project.model(classes=["blue", "green"])
+    for split in ("train", "val", "test"):
+        shutil.rmtree(colour_project.path / "images" / split / "red")
+    page = (colour_project.report() / "report.html").read_text("utf-8")
+    counts = json.loads(page.split('<script type="application/json">')[1].split("</script>")[0])
+    assert (sum(counts["positive"]), sum(counts["negative"])) == (8, 8)
+    assert sum(counts["positive"][500:]) == 7
+
+
+def test_every_figure_is_kept_as_svg_and_png(colour_project: Any) -> None:
+    figures = colour_project.report() / "figures"
+    names = {path.stem for path in figures.iterdir()}
+    assert names >= {"confusion_matrix", "reliability", "roc", "precision_recall"}
+    for name in names:
+        assert b"<svg" in (figures / f"{name}.svg").read_bytes()[:1000]
+        assert (figures / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_training_curves_are_shown_where_there_is_a_history(colour_project: Any) -> None:
+    names = ("loss", "val_loss", "accuracy", "val_accuracy")
+    history = [dict(zip(names, values, strict=True)) for values in ((1.0, 0.9, 0.5, 0.4), (0.5, 0.7, 0.9, 0.6))]
+    colour_project.model(history=history)
+    page = (colour_project.report() / "report.html").read_text("utf-8")
+    assert "Epoch 2 of 2 has the best val loss (0.7000)" in page
+    assert "a gap of 30.0 points. That is overfitting." in page
+
+
+def test_a_plugin_section_is_shown_and_a_failing_one_is_told_of(colour_project: Any) -> None:
+    plugin = colour_project.path / "by_colour.py"
+    plugin.write_text(
+        plugin.read_text("utf-8")
+        + """
+
+def fine(ctx: pipekit.Context, evaluation) -> pipekit.Section:
+    return pipekit.Section("From a plugin", f"{len(evaluation)} images, *as told*")
+
+
+def failing(ctx: pipekit.Context, evaluation) -> pipekit.Section:
+    raise ValueError("no luck")
+
+
+@pipekit.hookimpl
+def register_report_sections(register):
+    register("fine", fine)
+    register("failing", failing)
+""",
+        "utf-8",
+    )
+    outcome = colour_project.run({"sections": ["fine", "failing"]})
+    page = (outcome.stages[-1].artifact.path / "report.html").read_text("utf-8")
+    assert "24 images, <em>as told</em>" in page
+    assert "'failing' failed and is left out: ValueError: no luck" in (outcome.run_dir / "run.json").read_text("utf-8")

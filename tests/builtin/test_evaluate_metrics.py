@@ -1,0 +1,222 @@
+"""The figures of an evaluation, against formulas, published values, scikit-learn and simulation."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pipekit.builtin.evaluate import calibration, intervals
+from pipekit.builtin.evaluate.label_errors import confident_class, suspects
+from pipekit.builtin.evaluate.metrics import measure
+from pipekit.rng import rng_for
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """True classes and probabilities, degenerate ones too: one class, no positives, ties, certainty."""
+    num_classes, count = draw(st.integers(2, 5)), draw(st.integers(1, 30))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    scores = rng.integers(0, draw(st.sampled_from([2, 4, 1000])), (count, num_classes)) + draw(st.sampled_from([1e-9, 0.5]))
+    truth = rng.integers(0, draw(st.integers(1, num_classes)), count)
+    return truth, np.round(scores / scores.sum(axis=1, keepdims=True), 6)
+
+
+def found_for(truth: NDArray[np.int64], probabilities: NDArray[np.float64], resamples: int = 50) -> dict:
+    names = tuple("abcdefgh"[: probabilities.shape[1]])
+    return measure(truth, probabilities, names, rng_for(0, "test"), resamples=resamples)
+
+
+@settings(max_examples=60, deadline=None)
+@given(answers())
+def test_counts_and_shares_agree_with_their_definitions(drawn: tuple[NDArray[np.int64], NDArray[np.float64]]) -> None:
+    truth, probabilities = drawn
+    metrics = found_for(truth, probabilities)
+    said = [max(range(len(row)), key=lambda j: (row[j], -j)) for row in probabilities.tolist()]
+    pairs = list(zip(truth.tolist(), said, strict=True))
+    assert metrics["accuracy"]["value"] == pytest.approx(sum(t == p for t, p in pairs) / len(pairs))
+    for i, row in enumerate(metrics["per_class"]):
+        tp, fp = sum(t == p == i for t, p in pairs), sum(p == i != t for t, p in pairs)
+        fn, tn = sum(t == i != p for t, p in pairs), sum(t != i and p != i for t, p in pairs)
+        assert (row["tp"], row["fp"], row["fn"], row["tn"]) == (tp, fp, fn, tn)
+        assert row["precision"]["value"] == (pytest.approx(tp / (tp + fp)) if tp + fp else None)
+        assert row["recall"]["value"] == (pytest.approx(tp / (tp + fn)) if tp + fn else None)
+        assert row["specificity"]["value"] == (pytest.approx(tn / (tn + fp)) if tn + fp else None)
+        assert metrics["confusion_matrix"][i][i] == tp
+    assert sum(map(sum, metrics["confusion_matrix"])) == len(truth)
+
+
+@settings(max_examples=60, deadline=None)
+@given(answers())
+def test_averages_and_losses_agree_with_scikit_learn(drawn: tuple[NDArray[np.int64], NDArray[np.float64]]) -> None:
+    from sklearn import metrics as sk
+
+    truth, probabilities = drawn
+    metrics, said = found_for(truth, probabilities, 0), probabilities.argmax(axis=1)
+    labels = list(range(probabilities.shape[1]))
+    for name, found in metrics["averages"].items():
+        assert found["f1"] == pytest.approx(sk.f1_score(truth, said, labels=labels, average=name, zero_division=0))
+        assert found["recall"] == pytest.approx(sk.recall_score(truth, said, labels=labels, average=name, zero_division=0))
+    present = np.unique(truth)
+    recalls = sk.recall_score(truth, said, labels=present, average="macro", zero_division=0)
+    assert metrics["balanced_accuracy"]["value"] == pytest.approx(recalls)
+    assert metrics["macro_f1"]["value"] == pytest.approx(intervals.macro_f1(np.array([metrics["confusion_matrix"]], float))[0])
+    safe = calibration.normalised(probabilities)
+    assert metrics["log_loss"] == pytest.approx(sk.log_loss(truth, safe, labels=labels), abs=1e-9)
+    # scikit-learn refuses ties in top-k when it can't rank them; without ties the two agree
+    if len(labels) > 2 and all(len(set(row)) == len(row) for row in probabilities.tolist()):
+        expected = sk.top_k_accuracy_score(truth, probabilities, k=2, labels=labels)
+        assert metrics["top_k"]["2"]["value"] == pytest.approx(expected)
+
+
+@settings(max_examples=40, deadline=None)
+@given(answers())
+def test_every_figure_is_json_and_every_interval_holds_its_value(drawn: tuple[NDArray[np.int64], NDArray[np.float64]]) -> None:
+    import json
+
+    metrics = found_for(*drawn)
+    json.dumps(metrics, allow_nan=False)
+    for found in [metrics["accuracy"], *(row[name] for row in metrics["per_class"] for name in ("precision", "recall"))]:
+        if found["value"] is not None:
+            assert 0 <= found["low"] <= found["value"] <= found["high"] <= 1
+
+
+def test_wilson_agrees_with_published_values() -> None:
+    # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
+    published = {(81, 263): (0.2553, 0.3662), (15, 148): (0.0624, 0.1605), (0, 20): (0.0, 0.1611), (1, 29): (0.0061, 0.1718)}
+    for (hits, total), bounds in published.items():
+        assert intervals.wilson(hits, total) == pytest.approx(bounds, abs=5e-5)
+
+
+@given(st.integers(0, 500), st.integers(1, 500))
+def test_wilson_is_symmetric_and_inside_the_unit_interval(hits: int, total: int) -> None:
+    hits = min(hits, total)
+    low, high = intervals.wilson(hits, total)
+    assert 0 <= low <= hits / total <= high <= 1
+    assert intervals.wilson(total - hits, total) == pytest.approx((1 - high, 1 - low))
+
+
+def test_intervals_cover_the_truth_about_95_times_in_100() -> None:
+    """Wilson's for the accuracy, the bootstrap's for the balanced accuracy and macro F1, on simulated test sets."""
+    rng = np.random.default_rng(5)
+    chances = np.array([[0.26, 0.05, 0.02], [0.04, 0.22, 0.04], [0.03, 0.06, 0.28]])
+    statistics = {"balanced": intervals.balanced_accuracy, "macro": intervals.macro_f1}
+    true = {name: float(function(chances[None])[0]) for name, function in statistics.items()}
+    trials, covered = 1500, {"accuracy": 0, "balanced": 0, "macro": 0}
+    for trial in range(trials):
+        matrix = rng.multinomial(200, chances.ravel()).reshape(3, 3)
+        low, high = intervals.wilson(int(np.trace(matrix)), 200)
+        covered["accuracy"] += low <= np.trace(chances) <= high
+        bounds = intervals.bootstrap_matrix(matrix, statistics, rng_for(trial, "cover"), 400)
+        for name, (low_bound, high_bound) in bounds.items():
+            covered[name] += bool(low_bound <= true[name] <= high_bound)
+    for name, count in covered.items():
+        assert 0.93 <= count / trials <= 0.97, name
+
+
+def test_the_bootstrap_of_the_matrix_is_the_bootstrap_of_the_images() -> None:
+    rng = np.random.default_rng(1)
+    truth, said = rng.integers(0, 3, 90), rng.integers(0, 3, 90)
+    said = np.where(rng.random(90) < 0.7, truth, said)
+    matrix = np.zeros((3, 3), np.int64)
+    np.add.at(matrix, (truth, said), 1)
+    draws = []
+    for _ in range(4000):
+        chosen = rng.integers(0, 90, 90)
+        resampled = np.zeros((3, 3))
+        np.add.at(resampled, (truth[chosen], said[chosen]), 1)
+        draws.append(intervals.macro_f1(resampled[None])[0])
+    low, high = intervals.bootstrap_matrix(matrix, {"f": intervals.macro_f1}, rng_for(0, "b"), 4000)["f"]
+    assert (low, high) == (
+        pytest.approx(np.quantile(draws, 0.025), abs=0.01),
+        pytest.approx(np.quantile(draws, 0.975), abs=0.01),
+    )
+
+
+def test_calibration_error_by_hand() -> None:
+    """Four bins: (0.25, 0.5] holds 2 images of mean 0.45, one right; (0.75, 1] holds 3 of mean 0.9, two right."""
+    top = np.array([0.5, 0.4, 0.8, 0.9, 1.0])
+    probabilities = np.stack([top, *[(1 - top) / 3] * 3], axis=1)
+    truth = np.array([0, 1, 0, 0, 2])
+    found = calibration.calibration(probabilities, truth, 4)
+    assert found["expected_error"] == pytest.approx(2 / 5 * abs(0.5 - 0.45) + 3 / 5 * abs(2 / 3 - 0.9))
+    assert found["max_error"] == pytest.approx(0.9 - 2 / 3)
+    assert [b["count"] for b in found["bins"]] == [0, 2, 0, 3]
+
+
+@settings(max_examples=50, deadline=None)
+@given(answers(), st.integers(2, 20))
+def test_calibration_error_agrees_with_the_reference_code(
+    drawn: tuple[NDArray[np.int64], NDArray[np.float64]], bins: int
+) -> None:
+    """The loop of Guo et al.'s released code: bins open below and closed above, weighted by their share of the images."""
+    truth, probabilities = drawn
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    edges = np.linspace(0, 1, bins + 1)
+    expected = 0.0
+    for low, high in pairwise(edges):
+        inside = (confidence > low) & (confidence <= high)
+        if inside.any():
+            expected += abs(confidence[inside].mean() - right[inside].mean()) * inside.mean()
+    assert calibration.calibration(probabilities, truth, bins)["expected_error"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("true_temperature", [0.5, 1.0, 2.5])
+def test_a_known_temperature_is_found_again(true_temperature: float) -> None:
+    rng = np.random.default_rng(3)
+    logits = rng.normal(0, 2, (20_000, 4))
+    honest = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    truth = (honest.cumsum(axis=1) < rng.random((20_000, 1))).sum(axis=1)
+    sharpened = calibration.scaled(honest, 1 / true_temperature)
+    assert calibration.fit_temperature(sharpened, truth) == pytest.approx(true_temperature, rel=0.05)
+
+
+@given(answers(), st.floats(0.1, 10))
+def test_a_temperature_keeps_the_answers(drawn: tuple[NDArray[np.int64], NDArray[np.float64]], temperature: float) -> None:
+    _, probabilities = drawn
+    after = calibration.scaled(probabilities, temperature)
+    assert after.sum(axis=1) == pytest.approx(np.ones(len(after)))
+    chosen = after[np.arange(len(after)), probabilities.argmax(axis=1)]
+    assert chosen == pytest.approx(after.max(axis=1))
+
+
+def test_confident_learning_finds_the_labels_that_were_swapped() -> None:
+    rng = np.random.default_rng(11)
+    right = rng.integers(0, 3, 300)
+    logits = rng.normal(0, 0.1, (300, 3))
+    logits[np.arange(300), right] += 3
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels, swapped = right.copy(), set(range(0, 300, 20))
+    for i in swapped:
+        labels[i] = (labels[i] + 1) % 3
+    found = {int(row["id"]) for row in suspects([str(i) for i in range(300)], labels, probabilities, "abc")}
+    assert found == swapped
+
+
+def test_confident_class_by_hand() -> None:
+    """Thresholds: class 0 (0.9 + 0.5) / 2 = 0.7, class 1 0.6. Row 1 reaches neither, row 2 its own."""
+    probabilities = np.array([[0.9, 0.1], [0.5, 0.5], [0.4, 0.6]])
+    assert confident_class(np.array([0, 0, 1]), probabilities).tolist() == [0, -1, 1]
+
+
+def test_ties_in_top_k_go_to_the_first_class() -> None:
+    probabilities = np.full((4, 4), 0.25)
+    metrics = found_for(np.arange(4), probabilities, 0)
+    assert metrics["top_k"]["2"]["value"] == 0.5
+    assert metrics["accuracy"]["value"] == 0.25
+
+
+def test_an_undefined_figure_is_null_not_zero() -> None:
+    metrics = found_for(np.zeros(5, np.int64), np.tile([0.9, 0.1], (5, 1)))
+    other = metrics["per_class"][1]
+    assert other["precision"]["value"] is None
+    assert other["recall"]["value"] is None
+    assert other["f1"] == {"value": None, "low": None, "high": None}
+    assert other["roc_auc"] is None
+    assert metrics["matthews"] == 0 or metrics["matthews"] is None
+    assert not any(isinstance(value, float) and math.isnan(value) for value in metrics.values())

@@ -1,0 +1,242 @@
+"""The page: self-contained, safe with any name, and alive in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipekit import images
+from pipekit.contract import Figure, Picture, Section, Table
+from pipekit.page import cell_text, render
+from pipekit.page.markdown import literal, to_html
+from pipekit.page.plots import plot
+
+EVIL = "<img src=x onerror=alert(1)>\"'&</script>"
+
+
+class Texts(HTMLParser):
+    """The text of a page and its tags, without scripts and styles."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text, self.tags = "", []
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def parsed(html: str) -> Texts:
+    found = Texts()
+    found.feed(html)
+    return found
+
+
+@given(st.text(max_size=200))
+def test_markdown_never_makes_a_tag_of_its_own(text: str) -> None:
+    tags = {tag for tag, _ in parsed(to_html(text)).tags}
+    assert tags <= {"p", "ul", "ol", "li", "strong", "em", "code", "pre"}
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"]), min_size=1, max_size=60))
+def test_a_literal_name_is_shown_as_it_is(name: str) -> None:
+    found = parsed(to_html("It is " + literal(name)))
+    assert found.text == "It is " + name
+    assert [tag for tag, _ in found.tags] == ["p"]
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("a *b* **c** `d*e*`", "<p>a <em>b</em> <strong>c</strong> <code>d*e*</code></p>"),
+        ("one\ntwo\n\nthree", "<p>one two</p>\n<p>three</p>"),
+        ("- a\n- b\n  more", "<ul><li>a</li><li>b more</li></ul>"),
+        ("1. a\n2. b", "<ol><li>a</li><li>b</li></ol>"),
+        ("```\n<x> *y*\n```", "<pre><code>&lt;x&gt; *y*</code></pre>"),
+        ("2 * 3 * 4", "<p>2 * 3 * 4</p>"),
+    ],
+)
+def test_markdown(text: str, html: str) -> None:
+    assert to_html(text) == html
+
+
+def test_cells() -> None:
+    shown = [cell_text(value) for value in (None, float("nan"), 1234, 0.12345, True, "x")]
+    assert shown == ["–", "–", "1,234", "0.123", "yes", "x"]
+
+
+def jpeg(seed: int = 0, hw: tuple[int, int] = (24, 24)) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (*hw, 3), dtype=np.uint8)
+    return images.encode(pixels, "jpg")
+
+
+def test_names_with_html_are_shown_not_run() -> None:
+    section = Section(
+        EVIL,
+        literal(EVIL),
+        tables=(Table((EVIL, "b"), ((EVIL, EVIL),), EVIL),),
+        pictures=tuple(Picture(jpeg(), EVIL, EVIL, {EVIL: value}) for value in (EVIL, "other")),
+        figures=(Figure("f", b"<svg xmlns='http://www.w3.org/2000/svg'/>", EVIL, EVIL),),
+    )
+    page = render(EVIL, [("s", section)], lead=EVIL, footer=EVIL)
+    tags = parsed(page).tags
+    assert not any("onerror" in attrs for _, attrs in tags)
+    assert {attrs["src"][:5] for tag, attrs in tags if tag == "img"} == {"data:"}
+    tagged = next(attrs["data-tags"] for _, attrs in tags if "data-tags" in attrs)
+    assert json.loads(tagged) == {EVIL: EVIL}
+
+
+def test_the_page_needs_nothing_from_outside() -> None:
+    page = render("T", [("s", Section("S", "words", pictures=(Picture(jpeg(), "a"),)))])
+    assert "default-src 'none'" in page
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page)
+    assert not re.search(r"url\(|@import", page)
+
+
+def test_a_figure_is_shown_once_and_follows_the_theme() -> None:
+    svg, png = plot("p", lambda axes: axes.plot([0, 1], [0, 1], label="$x_1$ <b>"), alt="a line")
+    assert svg.media_type == "image/svg+xml"
+    assert b"currentColor" in svg.data
+    assert b"prefers-color-scheme" in svg.data
+    page = render("T", [("s", Section("S", figures=(svg, png)))])
+    assert page.count("<img") == 1
+    assert plot("p", lambda axes: axes.plot([0, 1], [0, 1], label="$x_1$ <b>"), alt="a line") == (svg, png)
+
+
+# --- in a browser ---------------------------------------------------------------------------------------------------------
+
+
+def in_browser(page: str, script: str, folder: Path, width: int = 1200) -> Any:
+    """Run ``script`` (its value is JSON) in headless Chromium after the page's own, and collect errors of the page.
+
+    The trial script is let through the page's security policy; everything else in the policy stays.
+    """
+    trial = f"""
+    const errors = [];
+    addEventListener('error', (event) => errors.push(String(event.message)));
+    addEventListener('securitypolicyviolation', (event) => errors.push(event.violatedDirective));
+    addEventListener('load', () => setTimeout(async () => {{
+      let value; try {{ value = await (async () => {{ {script} }})(); }} catch (error) {{ errors.push(String(error)); }}
+      const out = document.createElement('pre'); out.id = 'trial';
+      out.textContent = JSON.stringify({{value, errors}}); document.body.append(out);
+    }}, 50));
+    """
+    import base64
+    import hashlib
+
+    allowed = base64.b64encode(hashlib.sha256(trial.encode()).digest()).decode()
+    changed = page.replace("script-src ", f"script-src 'sha256-{allowed}' ", 1).replace(
+        "<style>", f"<script>{trial}</script><style>", 1
+    )
+    file = folder / "page.html"
+    file.write_text(changed, "utf-8")
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert browser, "this test needs Chromium (Debian package chromium)"
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=5000"]
+    options += [f"--window-size={width},800", f"--user-data-dir={folder}/browser"]
+    done = subprocess.run(
+        [browser, *options, "--dump-dom", file.as_uri()], capture_output=True, text=True, timeout=120, check=True
+    )
+    found = re.search(r'<pre id="trial">(.*?)</pre>', done.stdout, re.S)
+    assert found, done.stdout[-2000:] + done.stderr[-2000:]
+    return json.loads(unescape(found[1]))
+
+
+def lively_page() -> str:
+    table = Table(("name", "n", "share"), (("b", 2, 0.5), ("a", 1000, None), ("c", 30, 0.25)))
+    pictures = tuple(
+        Picture(
+            jpeg(number),
+            f"picture {number}",
+            f"{number}",
+            {"answer": "wrong" if number % 3 == 0 else "right", "true": "a" if number % 2 else "<b>"},
+            {"confidence": (number * 37 % 60) / 60},
+        )
+        for number in range(60)
+    )
+    link = '<p><a id=\'cell\' href=\'#gallery\' data-filter=\'{"true": "&lt;b&gt;", "answer": "wrong"}\'>3</a></p>'
+    counts = json.dumps({"positive": [0] * 600 + [2] * 401, "negative": [1] * 500 + [0] * 501})
+    values = "".join(f'<dd data-value="{name}"></dd>' for name in ("tp", "fp", "fn", "tn", "precision", "threshold"))
+    slider = (
+        f'<div class="needs-script" data-threshold hidden><input type="range" min="0" max="1000" value="500">{values}'
+        f'<script type="application/json">{counts}</script></div>'
+        '<button data-toggle="show-rates" aria-pressed="false">Rates</button>'
+    )
+    return render(
+        "Trial",
+        [
+            ("words", Section("Words", "text", tables=(table,), html=link + slider)),
+            ("gallery", Section("Gallery", pictures=pictures)),
+        ],
+    )
+
+
+def test_everything_on_the_page_works_in_a_browser(tmp_path: Path) -> None:
+    script = """
+    const texts = (selector) => [...document.querySelectorAll(selector)].map((e) => e.textContent.trim());
+    const shown = () => [...document.querySelectorAll('.pictures li')].filter((e) => !e.hidden).map((e) => Number(e.textContent));
+    const state = () => document.querySelector('form output').textContent;
+    const out = {};
+    out.first = shown().length;
+    document.querySelector('.more').click(); out.more = shown().length;
+    const headings = [...document.querySelectorAll('thead button')];
+    headings[1].click(); out.by_number = texts('tbody th'); out.sort = headings[1].closest('th').getAttribute('aria-sort');
+    headings[1].click(); out.by_number_up = texts('tbody th');
+    headings[2].click(); out.empty_last = texts('tbody th');
+    document.querySelector('#cell').click(); out.filtered = shown(); out.said = state();
+    const order = document.querySelector('[data-order]');
+    order.value = '+confidence'; order.dispatchEvent(new Event('change', {bubbles: true})); out.ordered = shown();
+    document.querySelector('form').reset(); await new Promise((done) => setTimeout(done, 20)); out.reset = shown().length;
+    const slider = document.querySelector('[data-threshold] input');
+    const cells = [...document.querySelectorAll('[data-value]')];
+    const read = () => Object.fromEntries(cells.map((e) => [e.dataset.value, e.textContent]));
+    out.half = read();
+    slider.value = '700'; slider.dispatchEvent(new Event('input')); out.high = read();
+    const toggle = document.querySelector('[data-toggle]'); toggle.click(); out.pressed = toggle.getAttribute('aria-pressed');
+    out.loaded = [...document.images].every((image) => image.src.startsWith('data:'));
+    out.requests = performance.getEntriesByType('resource').filter((e) => !e.name.startsWith('data:')).length;
+    return out;
+    """
+    result = in_browser(lively_page(), script, tmp_path)
+    assert result["errors"] == []
+    found = result["value"]
+    wanted = [n for n in range(60) if n % 3 == 0 and n % 2 == 0]
+    assert (found["first"], found["more"], found["reset"]) == (24, 60, 24)
+    assert (found["by_number"], found["sort"]) == (["a", "c", "b"], "descending")
+    assert found["by_number_up"] == ["b", "c", "a"]
+    assert found["empty_last"] == ["b", "c", "a"]
+    assert found["filtered"] == wanted
+    assert found["said"] == f"{len(wanted)} of {len(wanted)} pictures"
+    assert found["ordered"] == sorted(wanted, key=lambda n: n * 37 % 60)
+    assert found["half"] == {"tp": "802", "fp": "0", "fn": "0", "tn": "500", "precision": "1.000", "threshold": "0.500"}
+    assert (found["high"]["tp"], found["high"]["fn"]) == ("602", "200")
+    assert found["pressed"] == "true"
+    assert found["loaded"]
+    assert found["requests"] == 0
+
+
+def test_a_script_in_a_name_is_stopped_by_the_page_even_in_a_section_s_own_html(tmp_path: Path) -> None:
+    html = "<script>document.title = 'run'</script><img src='data:,' onerror=\"document.title = 'run'\">"
+    section = Section("S", html=html)
+    result = in_browser(render("Safe", [("s", section)]), "return document.title", tmp_path)
+    assert result["value"] == "Safe"
+    assert set(result["errors"]) <= {"script-src-elem", "script-src-attr"}
+
+
+@pytest.mark.parametrize("width", [400, 1200])
+def test_nothing_is_wider_than_the_window(tmp_path: Path, width: int) -> None:
+    script = "return [innerWidth, document.documentElement.scrollWidth]"
+    assert in_browser(lively_page(), script, tmp_path, width)["value"] == [width, width]

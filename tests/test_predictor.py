@@ -1,0 +1,142 @@
+"""Loading and feeding a trained model; the Keras ones are the only tests of evaluation that need TensorFlow."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipekit import images
+from pipekit.errors import ImageError, UserError
+from pipekit.predictor import Predictor, load_predictor, read_model_info
+
+
+@pytest.fixture(scope="module")
+def keras_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of two convolutions with random weights, 16 x 16 x 3 to three classes."""
+    from pipekit.backend import load_keras
+
+    keras = load_keras()
+    keras.utils.set_random_seed(1)
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    folder = tmp_path_factory.mktemp("keras")
+    model.save(folder / "model.keras")
+    info = {"classes": ["a", "b", "c"], "input_shape_hwc": [16, 16, 3], "template": "made"}
+    (folder / "model.json").write_text(json.dumps(info), "utf-8")
+    return folder
+
+
+def no_component(kind: str, name: str) -> Any:
+    raise UserError(f"no {kind} called {name!r}")
+
+
+def painted(folder: Path, count: int) -> list[Path]:
+    rng = np.random.default_rng(0)
+    paths = [folder / f"{number}.png" for number in range(count)]
+    for path in paths:
+        images.write(path, rng.integers(0, 256, (20, 30, 3), dtype=np.uint8))
+    return paths
+
+
+def test_a_keras_model_gives_the_same_whatever_the_batches(keras_model: Path, tmp_path: Path) -> None:
+    from pipekit.backend import load_keras
+
+    predictor = load_predictor(keras_model, no_component)
+    paths = painted(tmp_path, 7)
+    model = load_keras().saving.load_model(keras_model / "model.keras")
+    prepared = np.stack([images.resize(images.read(path), (16, 16)) for path in paths])
+    expected = np.asarray(model(prepared.astype(np.float32), training=False))
+    for batch_size, workers in ((1, 1), (3, 2), (32, 2)):
+        answers = dict(predictor.stream(paths, lambda path: path, workers=workers, batch_size=batch_size))
+        assert list(answers) == paths
+        assert np.stack(list(answers.values())) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ({"input_shape_hwc": [8, 8, 3]}, "takes images of"),
+        ({"classes": ["a", "b"]}, "knows 3 classes"),
+        ({"classes": "abc"}, "'classes' must be a list of names"),
+        ({"classes": []}, "'classes' must be a list of names"),
+        ({"input_shape_hwc": [8, 8]}, "'input_shape_hwc' must be three whole numbers"),
+    ],
+)
+def test_metadata_that_does_not_fit_is_refused(keras_model: Path, tmp_path: Path, entries: dict[str, Any], words: str) -> None:
+    info = json.loads((keras_model / "model.json").read_text("utf-8"))
+    (tmp_path / "model.json").write_text(json.dumps({**info, **entries}), "utf-8")
+    (tmp_path / "model.keras").write_bytes((keras_model / "model.keras").read_bytes())
+    with pytest.raises(UserError, match=words):
+        load_predictor(tmp_path, no_component)
+
+
+def test_a_truncated_model_file_is_refused(keras_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_bytes((keras_model / "model.json").read_bytes())
+    (tmp_path / "model.keras").write_bytes((keras_model / "model.keras").read_bytes()[:2000])
+    with pytest.raises(UserError, match=r"model\.keras can't be loaded"):
+        load_predictor(tmp_path, no_component)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [(None, r"holds no model\.json"), ("{", "can't be read"), ("[]", "'classes' must be")]
+)
+def test_missing_or_broken_metadata_is_refused(tmp_path: Path, text: str | None, words: str) -> None:
+    if text is not None:
+        (tmp_path / "model.json").write_text(text, "utf-8")
+    with pytest.raises(UserError, match=words):
+        read_model_info(tmp_path)
+
+
+def test_a_folder_without_a_model_file_says_so(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text('{"classes": ["a"], "input_shape_hwc": [8, 8, 3]}', "utf-8")
+    with pytest.raises(UserError, match=r"no model\.keras"):
+        load_predictor(tmp_path, no_component)
+
+
+def test_the_stream_keeps_the_order_and_reports_what_can_not_be_read(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def probabilities(batch: Any) -> Any:
+        seen.append(len(batch))
+        return np.stack([batch.mean(axis=(1, 2, 3)), np.zeros(len(batch))], axis=1).astype(np.float32)
+
+    predictor = Predictor(("a", "b"), (8, 8, 3), {}, probabilities)
+    paths = painted(tmp_path, 10)
+    paths[4].write_bytes(b"broken")
+    answers = list(predictor.stream(paths, lambda path: path, workers=2, batch_size=4))
+    assert [path for path, _ in answers] == paths
+    assert [isinstance(answer, ImageError) for _, answer in answers] == [place == 4 for place in range(10)]
+    assert set(seen) == {4}
+    for path, answer in answers:
+        if not isinstance(answer, ImageError):
+            assert answer[0] == pytest.approx(predictor.prepare(path).mean(), abs=1e-3)
+
+
+def test_the_stream_reads_only_a_little_ahead(tmp_path: Path) -> None:
+    (path,) = painted(tmp_path, 1)
+    taken = 0
+
+    def endless() -> Any:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield path
+
+    predictor = Predictor(("a",), (8, 8, 3), {}, lambda batch: np.ones((len(batch), 1), np.float32))
+    stream = predictor.stream(endless(), lambda path: path, workers=2, batch_size=4)
+    for _ in range(8):
+        next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    assert taken <= 8 + 4 + 2 * 4 + 1
