@@ -27,6 +27,7 @@ def register_stages(register: Register) -> None:
         "stability", "pipekit.builtin.features.stability:stability", summary="Measure which detector finds its points again"
     )
     register("evaluate", "pipekit.builtin.evaluate:evaluate", summary="Measure a model on the test split and write the report")
+    register("predict", "pipekit.builtin.predict:predict", summary="Say what a model sees in every image of a dataset")
 
 
 @hookimpl

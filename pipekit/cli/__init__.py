@@ -30,6 +30,9 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "runs": "List runs, show one, compare the parameters of two",
         "gc": "Free what no recent run uses",
     },
+    "Models": {
+        "predict": "Say what a trained model sees in images",
+    },
     "What there is": {
         "components": "List stages, ops, models and the rest, and their parameters",
         "plugins": "List plugins, and why one is broken",

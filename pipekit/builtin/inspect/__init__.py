@@ -1,0 +1,179 @@
+"""The stage ``inspect``: what is in a dataset, and what is wrong with it. It reads, and changes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, ClassVar
+
+from pipekit.contract import Artifact, Call, Context, Dataset, Finding, Params, Uses, param, stage
+
+CHECKS = (
+    "corrupt",
+    "leakage",
+    "label_conflicts",
+    "exact_duplicates",
+    "near_duplicates",
+    "wrong_extension",
+    "cut_off",
+    "dark",
+    "bright",
+    "blurred",
+    "low_information",
+    "odd_size",
+    "odd_aspect",
+    "imbalance",
+    "missing_classes",
+    "unlabelled",
+    "orientation",
+    "mixed_modes",
+    "animated",
+)
+"""The checks that are made where nothing else is said, in the order in which they are shown."""
+
+SEVERITIES = ("error", "warning", "info")
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Inspection(Artifact):
+    """``inspect.html`` for people and ``inspect.json`` for programs."""
+
+    kind: ClassVar[str] = "inspection"
+    headline: ClassVar[tuple[str, ...]] = ("inspect.html", "inspect.json")
+
+
+class InspectParams(Params):
+    checks: tuple[Annotated[Call, Uses("check", key="check")], ...] = param(
+        CHECKS, "The checks to make, each with its parameters"
+    )
+    distance_bits: int = param(10, "Largest distance of the perceptual hashes of near copies, of 64", unit="bits", ge=0, le=15)
+    max_shown: int = param(24, "At most this many pictures, or groups of pictures, are shown for each check", ge=0)
+    thumbnail_px: int = param(180, "The longer side of the pictures on the page", unit="px", ge=32, le=1024)
+
+
+@stage
+def inspect(ctx: Context, dataset: Dataset, params: InspectParams) -> Inspection:
+    """Measure every image once, make the checks, write ``inspect.json`` and ``inspect.html``."""
+    from pipekit.builtin.inspect.measure import MeasureParams, measure
+    from pipekit.builtin.inspect.page import write_page
+
+    rows = list(ctx.map(measure, dataset, MeasureParams(), label="measuring"))
+    rows += _failed(dataset)
+    _group(rows, params.distance_bits)
+    findings = list(_findings(ctx, rows, params))
+    found = _described(rows, findings)
+    text = json.dumps(found, indent=1, ensure_ascii=False, sort_keys=True)
+    (ctx.out_dir / "inspect.json").write_text(text + "\n", encoding="utf-8", errors="surrogateescape")
+    paths = {sample.id: sample.image for sample in dataset}
+    write_page(ctx, rows, findings, paths, params.max_shown, params.thumbnail_px)
+    facts = {"images": f"{len(rows):,}"} | {
+        line["check"]: f"{line['images']:,}" for line in found["summary"] if line["severity"] != "info"
+    }
+    return ctx.artifact(Inspection, facts=facts, headline=_sentence(found))
+
+
+def _failed(dataset: Dataset) -> Iterator[dict[str, Any]]:
+    """The images that were left out before, as rows."""
+    for failure in dataset.failed():
+        yield {"id": failure.id, "label": None, "split": "", "sha256": "", "suffix": "", "problem": failure.reason}
+
+
+def _group(rows: list[dict[str, Any]], distance_bits: int) -> None:
+    """Give rows of nearly the same picture the same ``group``."""
+    from pipekit.similar import clusters, near_pairs
+
+    good = [row for row in rows if "problem" not in row]
+    first: dict[str, int] = {}
+    pairs = [(first.setdefault(row["sha256"], number), number) for number, row in enumerate(good)]
+    pairs += [(a, b) for a, b in near_pairs([row["print"] for row in good], distance_bits).tolist()]
+    for row, group in zip(good, clusters(len(good), pairs), strict=True):
+        row["group"] = group
+
+
+def _findings(ctx: Context, rows: Rows, params: InspectParams) -> Iterator[Finding]:
+    """What the checks say. One that fails is a warning, and the others are made all the same."""
+    for call in params.checks:
+        try:
+            yield from call.load()(rows, ctx, call.params)
+        except Exception as error:
+            ctx.warn(f"check {call.name!r} failed: {type(error).__name__}: {error}")
+
+
+def _described(rows: Rows, findings: Sequence[Finding]) -> dict[str, Any]:
+    """The content of ``inspect.json``."""
+    by_id = {row["id"]: row for row in rows}
+    counts: dict[str, Counter[str]] = {}
+    for row in rows:
+        if "problem" not in row:
+            counts.setdefault(row["split"], Counter())[row["label"] or ""] += 1
+    return {
+        "num_images": len(rows),
+        "num_unusable": sum("problem" in row for row in rows),
+        "counts": {split: dict(sorted(of.items())) for split, of in sorted(counts.items())},
+        "formats": _counted(rows, "format"),
+        "modes": _counted(rows, "mode"),
+        "measures": {name: _quantiles(rows, name) for name in MEASURES},
+        "summary": summary(findings),
+        "findings": [asdict(finding) for finding in findings],
+        "remove": [
+            {"id": name, "sha256": by_id[name]["sha256"], "check": finding.check, "reason": finding.message}
+            for finding in findings
+            for name in removed(finding)
+            if name in by_id
+        ],
+    }
+
+
+MEASURES = (
+    "width_px",
+    "height_px",
+    "size_bytes",
+    "dark_level",
+    "bright_level",
+    "contrast",
+    "entropy_bits",
+    "sharpness",
+)
+
+
+def _counted(rows: Rows, name: str) -> dict[str, int]:
+    return dict(Counter(row[name] for row in rows if name in row).most_common())
+
+
+def _quantiles(rows: Rows, name: str) -> dict[str, float]:
+    values = sorted(float(row[name]) for row in rows if name in row)
+    if not values:
+        return {}
+    return {str(share): values[round(share * (len(values) - 1))] for share in (0.0, 0.01, 0.25, 0.5, 0.75, 0.99, 1.0)}
+
+
+def removed(finding: Finding) -> Sequence[str]:
+    """The images that a finding proposes to leave out: what it says, else all of an error or a warning."""
+    if "remove" in finding.values:
+        return list(finding.values["remove"])
+    return [] if finding.severity == "info" else finding.samples
+
+
+def summary(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """A line for each check that found something, the worst first: how many findings, on how many images."""
+    lines: dict[str, dict[str, Any]] = {}
+    images: dict[str, set[str]] = {}
+    for finding in findings:
+        line = lines.setdefault(finding.check, {"check": finding.check, "severity": "info", "findings": 0})
+        line["findings"] += 1
+        line["severity"] = min(line["severity"], finding.severity, key=SEVERITIES.index)
+        line["message"] = finding.message if line["findings"] == 1 else ""
+        images.setdefault(finding.check, set()).update(finding.samples)
+    for name, line in lines.items():
+        line["images"] = len(images[name])
+    return sorted(lines.values(), key=lambda line: SEVERITIES.index(line["severity"]))
+
+
+def _sentence(found: Mapping[str, Any]) -> str:
+    worst = [line for line in found["summary"] if line["severity"] != "info"]
+    said = ", ".join(f"{line['check']} {line['images']:,}" for line in worst) or "nothing wrong was found"
+    return f"{found['num_images']:,} images: {said}"

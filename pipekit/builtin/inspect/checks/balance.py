@@ -1,0 +1,60 @@
+"""How many images each class has, and where."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pipekit.contract import Context, Finding, Params, param
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+class ImbalanceParams(Params):
+    ratio: float = param(5.0, "How many times as large the largest class may be as the smallest", ge=1)
+    fewest: int = param(20, "A class with fewer images is reported", unit="images", ge=0)
+
+
+class SplitsParams(Params):
+    """Nothing to choose."""
+
+
+def imbalance(rows: Rows, ctx: Context, params: ImbalanceParams) -> Iterator[Finding]:
+    """Classes of very different sizes, and classes that are too small to learn or to measure."""
+    counts = Counter(row["label"] for row in rows if row["label"] is not None and "problem" not in row)
+    if len(counts) < 2:
+        return
+    (largest, most), (smallest, least) = counts.most_common()[0], counts.most_common()[-1]
+    if most > params.ratio * least:
+        yield Finding(
+            "imbalance",
+            "warning",
+            f"{largest!r} has {most:,} images, {smallest!r} has {least:,}: {most / least:.1f} times as many",
+            values={"counts": dict(sorted(counts.items()))},
+        )
+    small = {label: count for label, count in sorted(counts.items()) if count < params.fewest}
+    if small:
+        listed = ", ".join(f"{label!r} ({count})" for label, count in list(small.items())[:8])
+        yield Finding("imbalance", "warning", f"fewer than {params.fewest} images: {listed}", values={"counts": small})
+
+
+def missing_classes(rows: Rows, ctx: Context, params: SplitsParams) -> Iterator[Finding]:
+    """A class without an image in a split that there is."""
+    labels = {row["label"] for row in rows if row["label"] is not None and "problem" not in row}
+    splits = {row["split"] for row in rows if row["split"]}
+    have = {(row["split"], row["label"]) for row in rows if "problem" not in row}
+    for split in sorted(splits):
+        absent = sorted(label for label in labels if (split, label) not in have)
+        if absent:
+            shown = ", ".join(map(repr, absent[:8])) + (" …" if len(absent) > 8 else "")
+            yield Finding(
+                "missing_classes", "warning", f"no image in {split} of {shown}", values={"split": split, "labels": absent}
+            )
+
+
+def unlabelled(rows: Rows, ctx: Context, params: SplitsParams) -> Iterator[Finding]:
+    """Images without a class among images that have one."""
+    found = tuple(row["id"] for row in rows if row["label"] is None)
+    if found and len(found) < len(rows):
+        yield Finding("unlabelled", "warning", "without a class", found, {"remove": []})

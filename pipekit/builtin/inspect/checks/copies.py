@@ -1,0 +1,77 @@
+"""The same image twice, nearly twice, in two splits, or under two labels."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pipekit.contract import Context, Finding, Params
+
+Row = Mapping[str, Any]
+
+SPLITS = ("", "train", "val", "test")
+"""From the one that an image is taken out of first to the one that it stays in."""
+
+
+class CopiesParams(Params):
+    """Nothing to choose; how near is near is a parameter of the stage."""
+
+
+def exact_duplicates(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator[Finding]:
+    """The same bytes under several names."""
+    for group in _groups(rows, "sha256"):
+        yield _finding("exact_duplicates", "warning", "the same file", group, _all_but_one(group))
+
+
+def near_duplicates(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator[Finding]:
+    """The same picture, resized or saved again. Files with the same bytes count once."""
+    for group in _groups(rows, "group"):
+        different = list({row["sha256"]: row for row in group}.values())
+        if len(different) > 1:
+            yield _finding("near_duplicates", "warning", "nearly the same picture", different, _all_but_one(different))
+
+
+def leakage(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator[Finding]:
+    """The same or nearly the same image in two splits: what is measured on it is too good."""
+    for group in _either(rows):
+        splits = sorted({row["split"] for row in group if row["split"]}, key=SPLITS.index)
+        if len(splits) > 1:
+            remove = [row["id"] for row in group if row["split"] != splits[-1]]
+            how = "the same file" if len({row["sha256"] for row in group}) == 1 else "nearly the same picture"
+            yield _finding("leakage", "error", f"{how} in {' and '.join(splits)}", group, remove)
+
+
+def label_conflicts(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator[Finding]:
+    """The same or nearly the same image under two labels: one of them is wrong."""
+    for group in _either(rows):
+        labels = sorted({row["label"] for row in group if row["label"] is not None})
+        if len(labels) > 1:
+            how = "the same file" if len({row["sha256"] for row in group}) == 1 else "nearly the same picture"
+            yield _finding(
+                "label_conflicts", "error", f"{how} labelled {' and '.join(labels)}", group, [r["id"] for r in group]
+            )
+
+
+def _groups(rows: Sequence[Row], name: str) -> list[list[Row]]:
+    """Rows that share a value, where several do, in the order of their first ids."""
+    found: dict[Any, list[Row]] = defaultdict(list)
+    for row in rows:
+        if "problem" not in row and row.get(name) not in (None, ""):
+            found[row[name]].append(row)
+    return [sorted(group, key=lambda row: row["id"]) for group in found.values() if len(group) > 1]
+
+
+def _either(rows: Sequence[Row]) -> list[list[Row]]:
+    """Groups of the same and nearly the same; the stage gives rows with the same bytes the same number."""
+    return _groups(rows, "group")
+
+
+def _all_but_one(group: Sequence[Row]) -> list[str]:
+    """All but the one that is worth most: in test rather than in train, and with the most pixels."""
+    best = max(group, key=lambda row: (SPLITS.index(row["split"]), row["width_px"] * row["height_px"], row["size_bytes"]))
+    return [row["id"] for row in group if row is not best]
+
+
+def _finding(check: str, severity: str, message: str, group: Sequence[Row], remove: Sequence[str]) -> Finding:
+    return Finding(check, severity, message, tuple(row["id"] for row in group), {"remove": list(remove), "together": True})

@@ -1,0 +1,83 @@
+"""Files that can't be read, are cut off, or are not what their name says; and what is good to know about them."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pipekit.contract import Context, Finding, Params, param
+
+Rows = Sequence[Mapping[str, Any]]
+
+SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "MPO": (".jpg", ".jpeg", ".mpo"),
+    "PNG": (".png",),
+    "GIF": (".gif",),
+    "BMP": (".bmp",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+}
+
+
+class FilesParams(Params):
+    """Nothing to choose."""
+
+
+class CutOffParams(Params):
+    least_share: float = param(0.1, "Smallest share of the height that counts as cut off", gt=0, lt=1)
+
+
+def corrupt(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
+    """Files that can't be decoded whole; they stop a training, or come into it as half a picture."""
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        if "problem" in row:
+            reasons[row["problem"]].append(row["id"])
+    for reason in sorted(reasons):
+        yield Finding("corrupt", "error", reason, tuple(reasons[reason]), {"remove": reasons[reason]})
+
+
+def cut_off(rows: Rows, ctx: Context, params: CutOffParams) -> Iterator[Finding]:
+    """The lower end is plain medium grey: what a decoder leaves where data is missing, saved again as a whole file."""
+    found = [row["id"] for row in rows if row.get("cut_off", 0) >= params.least_share]
+    if found:
+        words = "the lower end is plain grey, as where a broken file was opened and saved again"
+        yield Finding("cut_off", "warning", words, tuple(found), {"remove": found})
+
+
+def wrong_extension(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
+    """The file's name says another format than its content."""
+    kinds: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for row in rows:
+        known = SUFFIXES.get(row.get("format", ""))
+        if known and row["suffix"] not in known:
+            kinds[row["format"], row["suffix"]].append(row["id"])
+    for (kind, suffix), names in sorted(kinds.items()):
+        yield Finding(
+            "wrong_extension", "warning", f"{kind} in files called {suffix or 'without a suffix'}", tuple(names), {"remove": []}
+        )
+
+
+def orientation(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
+    """Pictures that are turned by their EXIF data. pipekit turns them; not every program does."""
+    found = tuple(row["id"] for row in rows if row.get("orientation", 1) != 1)
+    if found:
+        yield Finding("orientation", "info", "turned by EXIF data only; programs that ignore it see them on their side", found)
+
+
+def mixed_modes(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
+    """Grey, transparent, 16-bit or CMYK pictures among others: a shortcut for a model where one class has more of them."""
+    modes = Counter(row["mode"] for row in rows if "mode" in row)
+    for mode, count in sorted(modes.items()):
+        if count < modes.total() / 2:
+            found = tuple(row["id"] for row in rows if row.get("mode") == mode)
+            yield Finding("mixed_modes", "info", f"of mode {mode}, most are {modes.most_common(1)[0][0]}", found)
+
+
+def animated(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
+    """Files with several frames or pages; only the first is used."""
+    found = tuple(row["id"] for row in rows if row.get("frames", 1) > 1)
+    if found:
+        yield Finding("animated", "info", "of several frames; the first is used", found)

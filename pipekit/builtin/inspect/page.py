@@ -1,0 +1,121 @@
+"""The page ``inspect.html``: what there is, and each finding with its pictures."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pipekit.contract import Context, Finding, Picture, Section, Table
+
+Rows = Sequence[Mapping[str, Any]]
+
+IN_A_GROUP = 6
+"""Pictures of one group that are shown side by side."""
+
+MAX_LISTED = 500
+"""Rows of a table of names; the rest is in ``inspect.json``."""
+
+
+def write_page(
+    ctx: Context, rows: Rows, findings: Sequence[Finding], paths: Mapping[str, str], max_shown: int, thumbnail_px: int
+) -> None:
+    from pipekit import page
+
+    by_check: dict[str, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        by_check[finding.check].append(finding)
+    by_id = {row["id"]: row for row in rows}
+    sections = [("overview", _overview(rows, by_check))]
+    for check, found in ctx.track(by_check.items(), total=len(by_check), label="page", unit="checks"):
+        sections.append((check, _section(ctx, check, found, by_id, paths, max_shown, thumbnail_px)))
+    lead = f"{len(rows):,} images. {_count_of(findings, 'error')} errors, {_count_of(findings, 'warning')} warnings."
+    text = page.render("Inspection", sections, lead=lead, footer="Nothing was changed. Made by pipekit inspect.")
+    (ctx.out_dir / "inspect.html").write_text(text, encoding="utf-8", errors="replace")
+
+
+def _count_of(findings: Sequence[Finding], severity: str) -> int:
+    return sum(finding.severity == severity for finding in findings)
+
+
+def _overview(rows: Rows, by_check: Mapping[str, Sequence[Finding]]) -> Section:
+    good = [row for row in rows if "problem" not in row]
+    lines = [
+        (check, found[0].severity, len(found), len({name for finding in found for name in finding.samples}))
+        for check, found in by_check.items()
+    ]
+    tables = [Table(("check", "severity", "findings", "images"), tuple(lines), "What was found")]
+    splits = sorted({row["split"] for row in good}, key=lambda name: ("train", "val", "test", "").index(name) if name else 9)
+    counts = Counter((row["split"], row["label"] or "(none)") for row in good)
+    classes = sorted({label for _, label in counts})
+    names = tuple(split or "no split" for split in splits)
+    tables.append(
+        Table(
+            ("class", *names, "all"),
+            tuple((c, *(counts[s, c] for s in splits), sum(counts[s, c] for s in splits)) for c in classes[:MAX_LISTED]),
+            "Images of each class",
+        )
+    )
+    for name in ("format", "mode"):
+        found = Counter(row[name] for row in good)
+        tables.append(Table((name, "images"), tuple(found.most_common()), ""))
+    sizes = Counter(f"{row['width_px']} x {row['height_px']}" for row in good)
+    tables.append(Table(("size (px)", "images"), tuple(sizes.most_common(10)), f"The most frequent of {len(sizes):,} sizes"))
+    words = "" if by_check else "Nothing wrong was found."
+    return Section("Overview", words, tables=tuple(tables))
+
+
+def _section(
+    ctx: Context,
+    check: str,
+    findings: Sequence[Finding],
+    rows: Mapping[str, Mapping[str, Any]],
+    paths: Mapping[str, str],
+    max_shown: int,
+    thumbnail_px: int,
+) -> Section:
+    pictures: list[Picture] = []
+    listed: list[tuple[Any, ...]] = []
+    words = ctx.component("check", check).summary if any(c.name == check for c in ctx.components("check")) else ""
+    for finding in findings:
+        pictures += _pictures(finding, rows, paths, max_shown - len(pictures), thumbnail_px)
+        listed += [(name, finding.message) for name in finding.samples] or [("", finding.message)]
+    shown = listed[:MAX_LISTED]
+    caption = f"The first {MAX_LISTED} of {len(listed):,}; all are in inspect.json" if len(listed) > MAX_LISTED else ""
+    title = f"{check.replace('_', ' ').capitalize()} ({findings[0].severity})"
+    return Section(title, words, tables=(Table(("image", "finding"), tuple(shown), caption),), pictures=tuple(pictures))
+
+
+def _pictures(
+    finding: Finding, rows: Mapping[str, Mapping[str, Any]], paths: Mapping[str, str], room: int, thumbnail_px: int
+) -> Iterator[Picture]:
+    from pipekit import images, sheets
+    from pipekit.errors import ImageError
+
+    tiles, names = [], []
+    together = bool(finding.values.get("together"))
+    for name in finding.samples[: IN_A_GROUP if together else max(0, room)]:
+        if room <= 0 or name not in paths or "problem" in rows.get(name, {}):
+            continue
+        try:
+            image = images.read(paths[name], at_least_hw=(thumbnail_px, thumbnail_px))
+        except ImageError:
+            continue
+        tiles.append(sheets.thumbnail(image, thumbnail_px))
+        names.append(name)
+    if together and tiles:
+        captions = [f"{name}\n{_about(rows[name])}" for name in names]
+        sheet = sheets.contact_sheet(tiles, captions, columns=len(tiles), tile_px=thumbnail_px, font_px=12)
+        more = len(finding.samples) - len(names)
+        caption = finding.message + (f"; {more} more" if more else "")
+        yield Picture(images.encode(sheet, "jpg", quality=85), " and ".join(names), caption)
+        return
+    scores = finding.values.get("scores", {})
+    for tile, name in zip(tiles, names, strict=True):
+        values = {"spreads from the median": float(scores[name])} if name in scores else {}
+        yield Picture(images.encode(tile, "jpg", quality=85), name, name, values=values)
+
+
+def _about(row: Mapping[str, Any]) -> str:
+    parts = [f"{row['width_px']} x {row['height_px']}", f"{row['size_bytes'] / 1000:.0f} kB", row["split"], row["label"]]
+    return ", ".join(part for part in parts if part)

@@ -1,0 +1,262 @@
+"""The stage ``inspect``: what is found, and what is not reported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipekit import images
+from pipekit.builtin.inspect.checks import balance, copies, files, outliers
+from pipekit.builtin.inspect.measure import MeasureParams, measure
+from pipekit.contract import Finding, Sample
+from pipekit.quick import Quick
+from tests.builtin.planted import plant
+
+PHOTOS = Path(__file__).resolve().parents[2] / "sample_data" / "photos"
+
+
+def crops(folder: Path, count: int, size_px: int = 150) -> list[Path]:
+    """Different parts of the sample photographs, at different scales."""
+    folder.mkdir()
+    chance = np.random.default_rng(5)
+    pictures = [images.read(PHOTOS / name) for name in ("cat.jpg", "coffee.jpg")]
+    made = []
+    for number in range(count):
+        picture = pictures[number % 2]
+        side = int(chance.integers(size_px, min(picture.shape[:2])))
+        top, left = (int(chance.integers(0, edge - side + 1)) for edge in picture.shape[:2])
+        part = picture[top : top + side, left : left + side]
+        turned = np.rot90(part, number // 2 % 4)
+        path = folder / f"{number:03}.jpg"
+        images.write(path, images.resize(np.ascontiguousarray(turned), (size_px, size_px)))
+        made.append(path)
+    return made
+
+
+def inspect(folder: Path, base: Path, **params: Any) -> tuple[dict[str, Any], Any]:
+    quick = Quick(base_dir=base, settings={"executor": "serial"})
+    data = quick.add("data", "import.folders", path=str(folder), verify="none", max_failed=1.0)
+    quick.add("inspect", "inspect", dataset=data, **params)
+    outcome = quick.run()
+    made = outcome.artifact("inspect")
+    return json.loads((made.path / "inspect.json").read_text("utf-8")), outcome
+
+
+def of(found: dict[str, Any], check: str) -> set[str]:
+    return {name for finding in found["findings"] if finding["check"] == check for name in finding["samples"]}
+
+
+def test_planted_faults_are_found_and_little_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPEKIT_STORE", str(tmp_path / "store"))
+    photos = crops(tmp_path / "photos", 120)
+    planted = plant(photos, tmp_path / "all", exact=10, near=10, corrupt=10, dark=3, blurred=3)
+    found, outcome = inspect(tmp_path / "all", tmp_path)
+    assert of(found, "corrupt") == set(planted["corrupt"])
+    assert of(found, "exact_duplicates") == {*planted["exact"], *planted["exact"].values()}
+    assert len(of(found, "near_duplicates") & set(planted["near"])) >= 9
+    assert of(found, "dark") == set(planted["dark"])
+    assert set(planted["blurred"]) <= of(found, "blurred")
+    photographs = {path.name for path in (tmp_path / "all").glob("photo_*")}
+    assert len(of(found, "blurred") & photographs) <= 1
+    assert not (of(found, "wrong_extension") | of(found, "odd_size") | of(found, "odd_aspect")) & photographs
+    page = (outcome.artifact("inspect").path / "inspect.html").read_text("utf-8")
+    assert "data:image/jpeg;base64," in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_a_second_look_reads_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPEKIT_STORE", str(tmp_path / "store"))
+    crops(tmp_path / "photos", 6)
+    first, _ = inspect(tmp_path / "photos", tmp_path)
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise AssertionError("an image was read")
+
+    monkeypatch.setattr(images, "read_bytes", refuse)
+    monkeypatch.setattr(images, "decode_reduced", refuse)
+    second, outcome = inspect(tmp_path / "photos", tmp_path)
+    assert second == first
+    assert all(stage.cached for stage in outcome.stages)
+
+
+def test_a_check_that_fails_does_not_stop_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPEKIT_STORE", str(tmp_path / "store"))
+    crops(tmp_path / "photos", 3)
+    plugin = tmp_path / "bad.py"
+    plugin.write_text(
+        "import pipekit\n"
+        "class P(pipekit.Params):\n    pass\n"
+        "def broken(rows, ctx, params: P):\n    raise ValueError('no luck')\n"
+        "@pipekit.hookimpl\ndef register_checks(register):\n    register('broken', broken, summary='Fails')\n",
+        "utf-8",
+    )
+    quick = Quick(base_dir=tmp_path, settings={"executor": "serial"}, plugins=("bad.py",))
+    data = quick.add("data", "import.folders", path="photos")
+    quick.add("inspect", "inspect", dataset=data, checks=["broken", "near_duplicates"])
+    outcome = quick.run()
+    assert outcome.stages[-1].warnings == ("check 'broken' failed: ValueError: no luck",)
+
+
+# --- measuring -----------------------------------------------------------------------------------------------------------
+
+
+def measured(path: Path) -> dict[str, Any]:
+    (row,) = measure(Sample(path.name, str(path)), MeasureParams(), None)  # type: ignore[arg-type]
+    return row
+
+
+def test_measures_of_a_known_picture(tmp_path: Path) -> None:
+    half = np.zeros((100, 200, 3), np.uint8)
+    half[:, 100:] = 200
+    images.write(tmp_path / "half.png", half)
+    row = measured(tmp_path / "half.png")
+    assert (row["width_px"], row["height_px"], row["format"], row["suffix"]) == (200, 100, "PNG", ".png")
+    assert (row["dark_level"], row["bright_level"], row["contrast"], row["entropy_bits"]) == (0, 200, 100, 1)
+
+
+def test_a_grey_lower_half_is_seen_and_a_plain_picture_is_not(tmp_path: Path) -> None:
+    picture = images.read(PHOTOS / "cat.jpg")
+    broken = picture.copy()
+    broken[len(broken) // 2 :] = 128
+    images.write(tmp_path / "broken.jpg", broken)
+    images.write(tmp_path / "whole.jpg", picture)
+    images.write(tmp_path / "plain.jpg", np.full((90, 90, 3), 128, np.uint8))
+    assert measured(tmp_path / "broken.jpg")["cut_off"] == pytest.approx(0.5, abs=0.06)
+    assert measured(tmp_path / "whole.jpg")["cut_off"] == 0
+    assert measured(tmp_path / "plain.jpg")["cut_off"] == 0
+
+
+def test_sharpness_does_not_hang_on_contrast_or_size(tmp_path: Path) -> None:
+    picture = images.read(PHOTOS / "coffee.jpg")
+    images.write(tmp_path / "a.png", picture)
+    images.write(tmp_path / "b.png", (picture // 3).astype(np.uint8))
+    images.write(tmp_path / "c.png", images.resize(picture, (picture.shape[0] // 2, picture.shape[1] // 2)))
+    values = [measured(tmp_path / f"{name}.png")["sharpness"] for name in "abc"]
+    assert values[1] == pytest.approx(values[0], rel=0.25)
+    assert values[2] == pytest.approx(values[0], rel=0.25)
+
+
+@pytest.mark.parametrize("data", [b"", b"text", b"\xff\xd8\xff\xe0" + bytes(50)])
+def test_what_can_not_be_read_is_a_row_with_a_problem(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "x.jpg").write_bytes(data)
+    row = measured(tmp_path / "x.jpg")
+    assert row["problem"]
+    assert "print" not in row
+
+
+# --- the checks, on rows -------------------------------------------------------------------------------------------------
+
+
+def row(name: str, **values: Any) -> dict[str, Any]:
+    usual = {
+        "label": "a",
+        "split": "",
+        "sha256": name,
+        "suffix": ".jpg",
+        "size_bytes": 1000,
+        "width_px": 100,
+        "height_px": 80,
+        "format": "JPEG",
+        "mode": "RGB",
+        "orientation": 1,
+        "frames": 1,
+        "dark_level": 10.0,
+        "bright_level": 240.0,
+        "contrast": 50.0,
+        "entropy_bits": 7.0,
+        "sharpness": 1.0,
+        "cut_off": 0.0,
+        "group": name,
+    }
+    return {"id": name, **usual, **values}
+
+
+def run(check: Any, rows: list[dict[str, Any]], **params: Any) -> list[Finding]:
+    from pipekit.contract import params_type_of
+
+    return list(check(rows, None, params_type_of(check)(**params)))
+
+
+def test_leakage_keeps_the_test_image() -> None:
+    rows = [
+        row("a", split="train", group=1),
+        row("b", split="test", group=1),
+        row("c", split="train", group=1),
+        row("d", split="val"),
+    ]
+    (finding,) = run(copies.leakage, rows)
+    assert (finding.severity, finding.samples, finding.values["remove"]) == ("error", ("a", "b", "c"), ["a", "c"])
+    assert finding.message == "nearly the same picture in train and test"
+
+
+def test_two_labels_on_one_image_are_a_conflict() -> None:
+    rows = [row("a", group=1, sha256="x"), row("b", group=1, sha256="x", label="b"), row("c", label="b")]
+    (finding,) = run(copies.label_conflicts, rows)
+    assert finding.message == "the same file labelled a and b"
+    assert run(copies.leakage, rows) == []
+
+
+def test_near_copies_do_not_repeat_exact_ones() -> None:
+    rows = [row("a", group=1, sha256="x"), row("b", group=1, sha256="x")]
+    assert len(run(copies.exact_duplicates, rows)) == 1
+    assert run(copies.near_duplicates, rows) == []
+    (finding,) = run(copies.near_duplicates, [*rows, row("c", group=1, width_px=500)])
+    assert finding.samples == ("a", "c") or finding.samples == ("b", "c")
+    assert finding.values["remove"] == [finding.samples[0]]
+
+
+@pytest.mark.parametrize(
+    ("check", "odd"),
+    [
+        (outliers.dark, {"bright_level": 30.0}),
+        (outliers.bright, {"dark_level": 220.0}),
+        (outliers.blurred, {"sharpness": 0.1}),
+        (outliers.low_information, {"entropy_bits": 1.0}),
+        (outliers.odd_size, {"width_px": 1000, "height_px": 800}),
+        (outliers.odd_size, {"width_px": 10, "height_px": 8}),
+        (outliers.odd_aspect, {"width_px": 900}),
+        (outliers.odd_aspect, {"height_px": 900}),
+    ],
+)
+def test_what_stands_apart_is_reported_and_nothing_else(check: Any, odd: dict[str, Any]) -> None:
+    rows = [row(f"{n}", bright_level=235.0 + n % 9, entropy_bits=7 + n % 5 / 10) for n in range(60)]
+    assert run(check, rows) == []
+    (finding,) = run(check, [*rows, row("odd", **odd), row("bad", problem="truncated")])
+    assert finding.samples == ("odd",)
+    assert run(check, [*rows, row("odd", **odd)], strictness=100.0) == []
+    assert run(check, [row("odd", **odd), *rows[:10]]) == []
+    assert run(check, [row(f"{n}", **odd) for n in range(60)]) == []
+
+
+def test_files_that_are_not_what_they_say() -> None:
+    rows = [
+        row("a"),
+        row("b.png", suffix=".png"),
+        row("c", problem="truncated JPEG"),
+        row("d", orientation=6),
+        row("e", frames=3),
+    ]
+    assert [f.message for f in run(files.wrong_extension, rows)] == ["JPEG in files called .png"]
+    assert [f.samples for f in run(files.corrupt, rows)] == [("c",)]
+    assert [f.samples for f in run(files.orientation, rows)] == [("d",)]
+    assert [f.samples for f in run(files.animated, rows)] == [("e",)]
+    assert [f.samples for f in run(files.mixed_modes, [*rows, row("g", mode="L")])] == [("g",)]
+    assert [f.samples for f in run(files.cut_off, [*rows, row("g", cut_off=0.4)])] == [("g",)]
+
+
+def test_classes_of_very_different_sizes() -> None:
+    rows = [row(f"a{n}") for n in range(60)] + [row(f"b{n}", label="b") for n in range(10)]
+    messages = [finding.message for finding in run(balance.imbalance, rows)]
+    assert messages == ["'a' has 60 images, 'b' has 10: 6.0 times as many", "fewer than 20 images: 'b' (10)"]
+    assert run(balance.imbalance, rows[:60] + [row(f"b{n}", label="b") for n in range(50)]) == []
+
+
+def test_classes_missing_in_a_split_and_missing_labels() -> None:
+    rows = [row("a", split="train"), row("b", split="train", label="b"), row("c", split="test"), row("d", label=None)]
+    assert [f.message for f in run(balance.missing_classes, rows)] == ["no image in test of 'b'"]
+    assert [f.samples for f in run(balance.unlabelled, rows)] == [("d",)]
+    assert run(balance.unlabelled, [row("d", label=None)]) == []

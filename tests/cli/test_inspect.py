@@ -1,0 +1,80 @@
+"""``pipekit inspect``."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipekit import images
+from tests.cli.conftest import Pipekit
+
+
+@pytest.fixture(autouse=True)
+def own_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PIPEKIT_STORE", str(tmp_path / "store"))
+
+
+@pytest.fixture
+def leaking(tmp_path: Path) -> Path:
+    chance = np.random.default_rng(0)
+    for split, numbers in (("train", range(8)), ("test", range(8, 12))):
+        for number in numbers:
+            path = tmp_path / "photos" / split / ("dog" if number % 2 else "cat") / f"{number}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            images.write(path, images.resize(chance.integers(0, 255, (14, 14, 3), np.uint8), (90, 90)))
+    shutil.copy(tmp_path / "photos/test/cat/8.jpg", tmp_path / "photos/train/cat/copy.jpg")
+    (tmp_path / "photos/train/dog/bad.jpg").write_text("not an image", "utf-8")
+    return tmp_path / "photos"
+
+
+def test_the_table_the_page_and_the_exit_code(pipekit: Pipekit, leaking: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in leaking.rglob("*.jpg")}
+    found = pipekit("inspect", "photos", "--out", "out", "--fail-on", "leakage,corrupt")
+    assert found.code == 1
+    assert "the same file in train and test: test/cat/8.jpg, train/cat/copy.jpg" in found.out
+    assert "a text file, not an image: train/dog/bad.jpg" in found.out
+    assert "--fail-on: corrupt, leakage" in found.err
+    assert "copy.jpg" in (tmp_path / "out/inspect.html").read_text("utf-8")
+    assert {path: path.read_bytes() for path in leaking.rglob("*.jpg")} == before
+    assert pipekit("inspect", "photos", "--fail-on", "dark").code == 0
+    assert pipekit("inspect", "photos", "--fail-on", "error", "--skip", "leakage,corrupt").code == 0
+
+
+def test_json_is_the_whole_of_stdout(pipekit: Pipekit, leaking: Path) -> None:
+    found = json.loads(pipekit("inspect", "photos", "--json", "--only", "corrupt").out)
+    assert [finding["check"] for finding in found["findings"]] == ["corrupt"]
+    assert found["num_unusable"] == 1
+
+
+def test_quarantine_is_what_split_leaves_out(pipekit: Pipekit, leaking: Path, tmp_path: Path) -> None:
+    assert pipekit("inspect", "photos", "--quarantine", "bad.csv").code == 0
+    with (tmp_path / "bad.csv").open(encoding="utf-8") as file:
+        listed = {line["id"]: line["check"] for line in csv.DictReader(file)}
+    assert listed["train/cat/copy.jpg"] == "leakage"
+    assert listed["train/dog/bad.jpg"] == "corrupt"
+    (tmp_path / "pipeline.toml").write_text(
+        'name = "x"\n[stages.data]\nuse = "import.folders"\npath = "photos"\nmax_failed = 0.5\n'
+        '[stages.split]\nuse = "split"\nexclude = "bad.csv"\n',
+        "utf-8",
+    )
+    done = pipekit("run", "--quiet")
+    assert done.code == 0
+    assert "warning" not in done.err.replace("warning: data", "")
+
+
+def test_a_check_that_does_not_exist(pipekit: Pipekit, leaking: Path) -> None:
+    found = pipekit("inspect", "photos", "--fail-on", "leekage")
+    assert found.code == 2
+    assert "Did you mean 'leakage'?" in found.err
+
+
+def test_a_folder_without_images(pipekit: Pipekit, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    found = pipekit("inspect", "empty")
+    assert found.code == 2
+    assert "no importer recognises" in found.err
