@@ -11,35 +11,75 @@ from pipekit.promises.core import Subject, form_of, promise
 from pipekit.promises.examples import pictures
 
 
-def is_geometric(op: Any) -> bool:
-    """Whether an op makes a matrix (its first argument is ``size_hw``) rather than an image."""
-    return next(iter(inspect.signature(op).parameters), "") == "size_hw"
+def takes(op: Any) -> str:
+    """What an op takes, by the name of its first argument: ``image``, ``size_hw``, ``view`` or ``ops``."""
+    return next(iter(inspect.signature(op).parameters), "")
+
+
+def given_to(subject: Subject, image: Any) -> Any:
+    """What an op is given for an image."""
+    from pipekit.geometry import View
+
+    kind = takes(subject.found)
+    if kind == "size_hw":
+        return image.shape[:2]
+    if kind == "ops":
+        return subject.params.ops  # type: ignore[attr-defined]
+    return View(image) if kind == "view" else image
 
 
 @promise("op")
-def _op_keeps_itsform_of(subject: Subject) -> str:
-    """a pixel op keeps shape and uint8; a geometric op gives a finite 3 x 3 matrix that can be inverted"""
-    import numpy as np
-
+def _op_keeps_its_form(subject: Subject) -> str:
+    """pixel ops keep shape and uint8, geometric ones give an invertible 3 x 3 matrix, choosing ones positions of ops"""
     from pipekit.rng import rng_for
 
+    problem_of = {"size_hw": _matrix_problem, "ops": _choice_problem, "view": _view_problem}.get(
+        takes(subject.found), _image_problem
+    )
     for name, image in pictures().items():
         for copy in range(5):
-            rng = rng_for(1, name, copy)
-            if not is_geometric(subject.found):
-                made = subject.found(image.copy(), subject.params, rng)
-                if not isinstance(made, np.ndarray) or made.shape != image.shape or made.dtype != np.uint8:
-                    return f"{name}: expected {image.shape} uint8, got {form_of(made)}"
-                continue
-            made = subject.found(image.shape[:2], subject.params, rng)
-            matrix, size_hw = made if isinstance(made, tuple) else (made, image.shape[:2])
-            matrix = np.asarray(matrix)
-            if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
-                return f"{name}: expected a finite (3, 3) matrix, got {form_of(matrix)} {matrix.tolist()}"
-            if abs(np.linalg.det(matrix)) < 1e-9:
-                return f"{name}: the matrix can't be inverted: {matrix.tolist()}"
-            if len(size_hw) != 2 or min(size_hw) < 1 or any(int(side) != side for side in size_hw):
-                return f"{name}: expected a new size (height_px, width_px) of at least 1, got {size_hw!r}"
+            given = given_to(subject, image.copy())
+            problem = problem_of(given, subject.found(given, subject.params, rng_for(1, name, copy)))
+            if problem:
+                return f"{name}: {problem}"
+    return ""
+
+
+def _image_problem(image: Any, made: Any) -> str:
+    import numpy as np
+
+    if not isinstance(made, np.ndarray) or made.shape != image.shape or made.dtype != np.uint8:
+        return f"expected {image.shape} uint8, got {form_of(made)}"
+    return ""
+
+
+def _matrix_problem(size: Any, made: Any) -> str:
+    import numpy as np
+
+    matrix, size_hw = made if isinstance(made, tuple) else (made, size)
+    matrix = np.asarray(matrix)
+    if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
+        return f"expected a finite (3, 3) matrix, got {form_of(matrix)} {matrix.tolist()}"
+    if abs(np.linalg.det(matrix)) < 1e-9:
+        return f"the matrix can't be inverted: {matrix.tolist()}"
+    if len(size_hw) != 2 or min(size_hw) < 1 or any(int(side) != side for side in size_hw):
+        return f"expected a new size (height_px, width_px) of at least 1, got {size_hw!r}"
+    return ""
+
+
+def _choice_problem(ops: Any, made: Any) -> str:
+    chosen = list(made)
+    if not all(isinstance(place, int) and 0 <= place < len(ops) for place in chosen):
+        return f"expected positions of its {len(ops)} ops, got {chosen}"
+    return ""
+
+
+def _view_problem(view: Any, made: Any) -> str:
+    import numpy as np
+
+    image = getattr(made, "image", None)
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3:
+        return f"expected a View with an (H, W, 3) uint8 image, got {form_of(made)}"
     return ""
 
 
@@ -51,8 +91,9 @@ def _op_repeats_itself(subject: Subject) -> str:
     from pipekit.rng import rng_for
 
     for name, image in pictures().items():
-        thing = image.shape[:2] if is_geometric(subject.found) else image
-        first, second = (subject.found(thing, subject.params, rng_for(2, name)) for _ in range(2))
+        given = given_to(subject, image)
+        first, second = (subject.found(given, subject.params, rng_for(2, name)) for _ in range(2))
+        first, second = getattr(first, "image", first), getattr(second, "image", second)
         pairs = zip(first, second, strict=True) if isinstance(first, tuple) else [(first, second)]
         if not all(np.array_equal(one, other) for one, other in pairs):
             return f"{name}: two calls with the same generator differ; draw random numbers from `rng` alone"
@@ -66,14 +107,16 @@ def _leaves_its_input_alone(subject: Subject) -> str:
 
     from pipekit.rng import rng_for
 
-    if subject.component.kind == "op" and is_geometric(subject.found):
+    if subject.component.kind == "op" and takes(subject.found) not in ("image", "view"):
         return ""
     for name, image in pictures().items():
         given = image.copy()
-        rest = (rng_for(3, name),) if subject.component.kind == "op" else ()
-        subject.found(given, subject.params, *rest)
+        if subject.component.kind == "op":
+            subject.found(given_to(subject, given), subject.params, rng_for(3, name))
+        else:
+            subject.found(given, subject.params)
         if not np.array_equal(given, image):
-            return f"{name}: the op writes into the array that it is given; work on a copy"
+            return f"{name}: the {subject.component.kind} writes into the array that it is given; work on a copy"
     return ""
 
 

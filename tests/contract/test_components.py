@@ -16,6 +16,11 @@ REGISTRY = load_registry(installed=False)
 PHOTOS = Path(__file__).parents[2] / "sample_data" / "photos"
 
 VALUES: dict[tuple[str, str], dict[str, Any]] = {
+    ("op", "one_of"): {"ops": ["blur", "hflip"]},
+    ("op", "rescale"): {"factor": 0.5},
+    ("op", "resize"): {"height_px": 20, "width_px": 30},
+    ("op", "sequence"): {"ops": ["blur", "hflip"]},
+    ("op", "some_of"): {"ops": ["blur", "hflip", "noise"], "n": 2},
     ("stage", "import.image"): {"path": str(PHOTOS / "cat.jpg")},
     ("stage", "match"): {"first": str(PHOTOS / "cat.jpg"), "second": str(PHOTOS / "coffee.jpg")},
 }
