@@ -44,7 +44,7 @@ def verify(sample: Sample, params: VerifyParams, ctx: SampleContext) -> Iterator
     """Pass a sample on whose image can be used; raise :class:`ImageError` for one that can't."""
     from pipekit import images
 
-    data = Path(sample.image).read_bytes()
+    data = images.read_bytes(sample.image)
     if params.verify == "decode":
         images.check(data)
     else:

@@ -16,12 +16,13 @@ from typing import Any, TypeVar
 from pipekit.component import Component
 from pipekit.contract import Artifact, Dataset, Failure, Params, Sample, ShardTask
 from pipekit.errors import StageError
+from pipekit.files import hash_file
 from pipekit.params import canonical
 from pipekit.pipeline import Plan, PlannedStage
 from pipekit.rng import Rng, rng_for
 from pipekit.rows import Locations, Row, digest, dumps, from_row, read_lines, to_row, write_index
 from pipekit.shards import KEY_FORMAT, PROGRESS_EVERY_S, ShardJob
-from pipekit.store import Store, hash_file
+from pipekit.store import Store
 from pipekit.worker import PLAIN, Job, prime, reason_of, release
 
 T = TypeVar("T")
@@ -223,6 +224,8 @@ class StageContext:
             "seed": plan.seed if contract.seeded else 0,
             "libraries": shop.versions.of(stage.component.libraries),
         }
+        if stage.packed:
+            parts["packed"] = True
         base = dumps(parts)
         scope = digest(base, str(plan.seed))
         params_type = type(params)
@@ -242,6 +245,7 @@ class StageContext:
                 rows=tuple(map(shop.locations.plain, rows)),
                 store=str(shop.store.root),
                 project=str(plan.base_dir),
+                packed=stage.packed,
                 plugins=plan.registry.asked,
                 disabled=plan.registry.disabled,
             )

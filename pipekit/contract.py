@@ -18,6 +18,8 @@ The other kinds, each ``function(..., params)`` with its own :class:`Params`:
 op (pixel)         ``op(image, params, rng) -> image``: ``(H, W, 3) uint8 RGB`` in, the same shape out, input unchanged
 op (geometric)     ``op(size_hw, params, rng) -> (3, 3) homography``, or ``(homography, new_size_hw)``; pixel coordinates,
                    source to target, pixel centres at whole numbers
+op (view)          ``op(view, params, rng) -> View``: image, mask, boxes and keypoints in its own hands (:mod:`pipekit.recipe`)
+op (choosing)      ``op(ops, params, rng) -> Sequence[int]``: which of ``params.ops`` to do now, by position
 recipe             a list of op tables as in a pipeline file, or ``recipe() -> list``
 model              ``build(input_shape_hwc, num_classes, params) -> keras.Model`` on images in 0..255, with softmax outputs
 importer           an object with ``sniff(path) -> str`` ("" or why it is this format) and ``read(path, params) ->
@@ -345,7 +347,8 @@ class ShardTask:
     """A piece of work as plain data, so that any machine with the same plugins can do it.
 
     ``target`` is ``@stage/<use>`` or a function's ``module:name``; ``rows`` are samples as JSON-like dicts; ``params`` is the
-    JSON form; ``scope`` names what all shards of one job share; ``plugins`` are the files given beside entry points.
+    JSON form; ``packed`` puts the files that are made into one tar; ``scope`` names what all shards of one job share;
+    ``plugins`` are the files given beside entry points.
     """
 
     key: str
@@ -358,6 +361,7 @@ class ShardTask:
     rows: tuple[Mapping[str, Any], ...]
     store: str
     project: str
+    packed: bool = False
     plugins: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
 

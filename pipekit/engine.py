@@ -243,6 +243,8 @@ class _Run:
             "seed": self.plan.seed if contract.seeded else 0,
             "libraries": self.shop.versions.of(stage.component.libraries),
         }
+        if stage.packed:
+            parts["packed"] = True
         if contract.fingerprint is not None:
             parts["fingerprint"] = contract.fingerprint(stage.params)
         return cast("dict[str, Any]", json.loads(dumps(parts)))

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 import simplejpeg
 
+from pipekit import files
 from pipekit.errors import ImageError, UserError
 from pipekit.sheets import contact_sheet, draw_targets, thumbnail
 from pipekit.warping import FillMode, Image, Interpolation, Matrix, SizeHw, local_scale, resize, warp
@@ -103,7 +104,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         ImageError: it is missing, a folder, or not readable.
     """
     try:
-        return Path(path).read_bytes()
+        return files.read_bytes(path)
     except FileNotFoundError:
         raise ImageError("no such file") from None
     except IsADirectoryError:

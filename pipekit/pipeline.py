@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pipekit.component import Component
-from pipekit.contract import Artifact, Call, Params, Slot, StageContract, Uses, param
+from pipekit.contract import Artifact, Call, Dataset, Params, Slot, StageContract, Uses, param
 from pipekit.errors import PipekitError, PlanError, Problem, UserError, did_you_mean, place_text
 from pipekit.registry import Registry, load_registry
 from pipekit.toml_lines import Place, line_numbers, nearest_line
@@ -42,6 +42,7 @@ class StageSettings(Params):
 
     use: str = param(..., "The stage: see `pipekit components stage`")
     max_failed: float | None = param(None, "Largest share of this stage's samples that may fail", ge=0, le=1)
+    packed: bool = param(False, "Keep the files that a stage like augment makes in one WebDataset tar a shard: for millions")
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class PlannedStage:
     params: Params
     inputs: Mapping[str, tuple[str, ...]]
     max_failed: float
+    packed: bool = False
 
 
 @dataclass(frozen=True)
@@ -328,12 +330,13 @@ class _Checker:
             )
         for at, message, hint in problems:
             self._problem((*place, *at), message, hint)
+        if not isinstance(common.get("use"), str):
+            return None
         try:
-            component = registry.get("stage", str(common.get("use")))
+            component = registry.get("stage", common["use"])
             contract = component.contract()
         except PipekitError as error:
-            if "use" in common:
-                self._problem((*place, "use"), error.message, error.hint)
+            self._problem((*place, "use"), error.message, error.hint)
             return None
         slots = [slot.name for slot in contract.slots]
         own = {key: value for key, value in table.items() if key not in common and key not in slots}
@@ -345,8 +348,11 @@ class _Checker:
                 hint = did_you_mean(str(at[0]), known) or f"List them: pipekit components stage {component.name}"
             self._problem((*place, *at), message, hint)
         share = limit if checked is None or checked.max_failed is None else checked.max_failed
+        packed = checked is not None and checked.packed
+        if packed and not issubclass(contract.output, Dataset):
+            self._problem((*place, "packed"), f"stage {component.name!r} makes no dataset, so nothing can be packed")
         stand_in = params if params is not None else Params()
-        return PlannedStage(name, component.name, component, contract, stand_in, {}, share)
+        return PlannedStage(name, component.name, component, contract, stand_in, {}, share, packed)
 
     # --- wiring ---
 

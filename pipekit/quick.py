@@ -157,7 +157,7 @@ def _model_in(folder: Path) -> Model:
     import hashlib
     import json
 
-    from pipekit.store import hash_file
+    from pipekit.files import hash_file
 
     hashed = hashlib.sha256()
     for name in sorted(path.name for path in folder.iterdir() if path.is_file() and path.name.startswith("model.")):

@@ -21,6 +21,7 @@ from typing import Any
 
 from pipekit.contract import Artifact, Dataset, Sample
 from pipekit.errors import UserError, did_you_mean
+from pipekit.files import split_packed
 from pipekit.pipeline import Plan, store_root
 from pipekit.rows import digest
 from pipekit.store import OUTPUT_MARK, Store
@@ -276,12 +277,14 @@ def _show_dataset(folder: Path, dataset: Dataset, is_import: bool) -> None:
             writer.writerow(["id", "reason", "image"])
             writer.writerows((f.id, f.reason, f.image) for f in dataset.failed())
     linked = not is_import and len(dataset) <= MAX_VIEW
+    tars: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
         writers: dict[str, Any] = {}
         taken: set[str] = set()
         extra = sorted({name for sample in _head(dataset) for name in sample.extra})
         for sample in dataset:
-            below = sample.split if linked else ""
+            packed = split_packed(sample.image)
+            below = sample.split if linked and not packed else ""
             if below not in writers:
                 (folder / below).mkdir(exist_ok=True)
                 file = stack.enter_context(
@@ -289,8 +292,14 @@ def _show_dataset(folder: Path, dataset: Dataset, is_import: bool) -> None:
                 )
                 writers[below] = csv.writer(file)
                 writers[below].writerow(["file_name", "label", "split", "id", "sha256", *(f"extra_{name}" for name in extra)])
-            name = _view_name(sample, below, taken) if linked else sample.image
-            if linked:
+            name = sample.image
+            if packed and not is_import:
+                if packed[0] not in tars:
+                    tars[packed[0]] = f"{len(tars):05d}.tar"
+                    _put(Path(packed[0]), folder / tars[packed[0]], copied_bytes=-1)
+                name = tars[packed[0]] + sample.image[len(packed[0]) :]
+            elif linked:
+                name = _view_name(sample, below, taken)
                 _put(Path(sample.image), folder / below / name, copied_bytes=-1)
             values = [sample.extra.get(key, "") for key in extra]
             plain = [value if isinstance(value, (str, int, float)) else json.dumps(value) for value in values]

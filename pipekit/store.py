@@ -23,7 +23,6 @@ import os
 import shutil
 import socket
 import sqlite3
-import stat
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -32,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.errors import UserError
+from pipekit.files import hash_file, split_packed
 
 OUTPUT_MARK = ".pipekit-output"
 """A folder with this file is our own output and is never read as input (a pipeline may lie inside its image folder)."""
@@ -181,18 +181,6 @@ class FileEntry:
     sha256: str
 
 
-def hash_file(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a file's bytes.
-
-    Raises:
-        OSError: it can't be read, or is a pipe or a device, which might never end.
-    """
-    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
-        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 class HashMemory:
     """SHA-256 of files, remembered by (path, size, mtime, inode): an unchanged tree is only ``stat``-ed.
 
@@ -231,6 +219,8 @@ class HashMemory:
 
     def file(self, path: str | os.PathLike[str]) -> str:
         """The hash of one file. Raises OSError where it can't be read."""
+        if split_packed(path) is not None:
+            return hash_file(path)
         folder, name = os.path.split(os.path.abspath(path))
         known = self._folder(folder, (name,))
         found, fresh = self._hash(os.path.join(folder, name), known.get(_text(name)))  # noqa: PTH118

@@ -17,10 +17,11 @@ from typing import Any, TypeVar
 from pipekit.component import Component, import_target
 from pipekit.contract import Params, Sample, ShardResult, ShardTask
 from pipekit.errors import PipekitError, UserError
+from pipekit.files import hash_file, pack
 from pipekit.registry import Registry, load_registry
 from pipekit.rng import Rng, rng_for
-from pipekit.rows import Locations, Row, dumps, from_row, to_row
-from pipekit.store import Store, hash_file
+from pipekit.rows import Locations, Row, content, dumps, from_row, to_row
+from pipekit.store import Store
 
 T = TypeVar("T")
 
@@ -101,7 +102,7 @@ def _run(task: ShardTask) -> tuple[int, int]:
         sys.modules["cv2"].setNumThreads(1)  # one thread a worker, or they fight over the cores
     locations = Locations(store.root, Path(task.project))
     with store.scratch() as folder:
-        outputs: list[str] = []
+        outputs: list[Row] = []
         failed: list[str] = []
         handed_out: set[str] = set()
         for packed in task.rows:
@@ -111,18 +112,40 @@ def _run(task: ShardTask) -> tuple[int, int]:
             ctx = _SampleContext(task, job, row["id"], folder, handed_out)
             try:
                 made = job.function(from_row(row), job.params, ctx)
-                packed_rows = [dumps(_pack(found, row, folder, locations)) for found in made]
+                rows = [_pack(found, row, folder, locations) for found in made]
             except Exception as error:
                 if isinstance(error, MemoryError) or getattr(error, "errno", None) in FATAL:
                     raise
                 ctx.drop_files()
                 failed.append(dumps({"id": row["id"], "reason": reason_of(error), "image": packed["image"]}))
             else:
-                outputs += packed_rows
+                outputs += rows
+        if task.packed and (folder / "files").is_dir():
+            _into_tar(folder, outputs)
         _write_lines(folder / "failed.jsonl", failed)
-        _write_lines(folder / "rows.jsonl", outputs)
+        _write_lines(folder / "rows.jsonl", [dumps(row) for row in outputs])
         store.commit(folder, store.shard_dir(task.key), "rows.jsonl")
     return len(outputs), len(failed)
+
+
+def _into_tar(folder: Path, rows: list[Row]) -> None:
+    """Move a shard's files into ``files.tar`` and tell the rows. Beside each image stand its class and its row."""
+    root = f"{SHARD}files/"
+    beside = {
+        row["image"].removeprefix(root): {
+            ".cls": str(row.get("label", "")).encode("utf-8", "surrogatepass"),
+            ".json": content(row).encode("utf-8", "surrogatepass"),
+        }
+        for row in rows
+        if row.get("image", "").startswith(root)
+    }
+    places = pack(folder / "files", folder / "files.tar", beside)
+    os.chmod(folder / "files.tar", 0o444)
+    shutil.rmtree(folder / "files")
+    for row in rows:
+        for holder, name in ((row, "image"), (row.get("targets", {}), "mask")):
+            if holder.get(name, "").startswith(root):
+                holder[name] = f"{SHARD}files.tar{places[holder[name].removeprefix(root)]}"
 
 
 def _write_lines(path: Path, lines: list[str]) -> None:

@@ -21,11 +21,11 @@ PACKAGE = ROOT / "pipekit"
 
 LAYERS: list[set[str]] = [
     # Words: what everything is said in.
-    {"errors", "rng", "params", "describe", "toml_lines"},
+    {"errors", "files", "rng", "params", "describe", "toml_lines"},
     {"artifacts", "findings", "contract", "hookspecs", "component", "__init__"},
     # What built-ins and plugins are written with.
     {"warping", "geometry", "sheets", "images", "oplist", "recipe"},
-    {"backend", "detector", "evaluation", "hog", "page", "predictor", "similar"},
+    {"answers", "backend", "detector", "evaluation", "hog", "page", "predictor", "similar"},
     # What ships in the box; above it, the machinery that runs it without knowing it.
     {"builtin"},
     {"store", "rows", "registry"},

@@ -1,0 +1,80 @@
+"""Files inside tars: the same bytes whenever they are made, read by us, by tarfile, and found by their rows."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipekit.errors import PlanError
+from pipekit.files import hash_file, pack, read_bytes, split_packed
+
+
+def fill(folder: Path, contents: dict[str, bytes]) -> None:
+    for name, data in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.binary(max_size=2000), max_size=6))
+def test_what_goes_in_comes_out(tmp_path_factory: pytest.TempPathFactory, datas: list[bytes]) -> None:
+    folder = tmp_path_factory.mktemp("pack")
+    contents = {f"cat/ä {number}.v{number}.jpg": data for number, data in enumerate(datas)}
+    fill(folder / "files", contents)
+    (folder / "files").mkdir(exist_ok=True)
+    places = pack(folder / "files", folder / "files.tar", {name: {".cls": b"cat"} for name in contents})
+    for name, data in contents.items():
+        path = f"{folder}/files.tar{places[name]}"
+        assert read_bytes(path) == data
+        assert Path(path).suffix == ".jpg"
+        assert split_packed(path) is not None
+    with tarfile.open(folder / "files.tar") as tar:
+        members = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+    assert [data for name, data in members.items() if name.endswith(".jpg")] == [contents[name] for name in sorted(contents)]
+    assert all(Path(name).name.count(".") == 1 for name in members)  # WebDataset takes all after the first dot as the kind
+    assert sum(name.endswith(".cls") for name in members) == len(contents)
+
+
+def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
+    for round_ in ("a", "b"):
+        fill(tmp_path / round_, {"x/1.png": b"1", "2.png": b"22"})
+        pack(tmp_path / round_, tmp_path / f"{round_}.tar", {})
+    assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
+
+
+def test_a_loose_file_whose_name_looks_packed_is_read_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar#1+2.jpg"
+    path.write_bytes(b"loose")
+    assert read_bytes(path) == b"loose"
+    assert hash_file(path) == hash_file(path.rename(tmp_path / "y.jpg"))
+
+
+def test_a_folder_and_a_missing_tar_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="not a regular file"):
+        read_bytes(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        read_bytes(f"{tmp_path}/gone.tar#512+9.jpg")
+
+
+def test_a_packed_stage_makes_the_same_dataset_and_far_fewer_files(trial: Trial) -> None:
+    trial.write(*(f"a/{number:03d}.png" for number in range(30)))
+    stages = {"data": DATA, "stamp": {"use": "stamp", "amount": 2}}
+    loose = trial.run(stages)
+    packed = trial.run({**stages, "stamp": {**stages["stamp"], "packed": True}})
+    assert packed.artifact("stamp").digest == loose.artifact("stamp").digest
+    samples = list(packed.artifact("stamp"))  # type: ignore[call-overload]
+    assert len(samples) == 60
+    assert all(hash_file(sample.image) == sample.sha256 for sample in samples)
+    shown = sorted(path.name for path in (packed.run_dir / "stamp").iterdir())
+    assert shown == ["00000.tar", "metadata.csv"]
+    with tarfile.open(packed.run_dir / "stamp" / "00000.tar") as tar:
+        assert sum(name.endswith(".json") for name in tar.getnames()) == 60
+
+
+def test_packing_what_makes_no_dataset_is_refused(trial: Trial) -> None:
+    with pytest.raises(PlanError, match="makes no dataset"):
+        trial.run({"data": DATA, "measure": {"use": "measure", "packed": True}})
