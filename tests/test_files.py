@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipekit.errors import PlanError
 from pipekit.files import hash_file, pack, read_bytes, split_packed
+from tests.conftest import DATA, Trial
 
 
 def fill(folder: Path, contents: dict[str, bytes]) -> None:
