@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
 import time
@@ -133,7 +134,8 @@ class Registry:
                 f"no kind of component called {kind!r}", did_you_mean(kind, list(KINDS)) or f"There are: {', '.join(KINDS)}"
             )
         known = [component.name for component in self.components(kind)]
-        near = did_you_mean(name, known) or did_you_mean(name.rpartition(".")[2], known)
+        whole = [f"Did you mean {other!r}?" for other in known if other.endswith(f".{name}")]  # "folders" of "import.folders"
+        near = whole[0] if whole else did_you_mean(name, known) or did_you_mean(name.rpartition(".")[2], known)
         broken = [record.name for record in self.plugins if record.status == "broken"]
         lost = f" Plugin {broken[0]!r} could not be loaded: `pipekit plugins`." if broken and not near else ""
         raise UserError(
@@ -258,6 +260,8 @@ class _Register:
             raise PluginError(f"it registers {name!r}: a name is a word without spaces or slashes")
         if target is None or (isinstance(target, str) and not target):
             raise PluginError(f"it registers {self._kind} {name!r} without a target")
+        if not isinstance(version, int):
+            raise PluginError(f"it registers {self._kind} {name!r} with the version {version!r}, expected a whole number")
         summary = summary or ("" if isinstance(target, str) else first_line(target))
         component = Component(self._kind, name, target, summary, version, self._plugin, self._digest)
         self._take(component)
@@ -282,12 +286,18 @@ class _Register:
 
 def _check_hook_names(plugin: Any) -> None:
     """A hook that is misspelt or not marked would be passed over in silence; here it is an error."""
-    known = [name for name, spec in vars(hookspecs).items() if hasattr(spec, "pipekit_spec")]
+    hooks = {name: spec for name, spec in vars(hookspecs).items() if hasattr(spec, "pipekit_spec")}
+    known = list(hooks)
     for name in dir(plugin):
         found = getattr(plugin, name, None)
         marked = getattr(found, "pipekit_impl", None)
         if marked is not None and name not in known and not (isinstance(marked, dict) and marked.get("specname") in known):
             raise PluginError(f"there is no hook called {name!r}. {did_you_mean(name, known)}".rstrip())
+        if marked is not None and name in known:
+            has = list(inspect.signature(hooks[name]).parameters)
+            for argument in inspect.signature(found).parameters:
+                if argument not in has:
+                    raise PluginError(f"hook {name!r} has no argument {argument!r}; it has: {', '.join(has)}")
         if marked is None and name in known and callable(found) and not hasattr(found, "pipekit_spec"):
             raise PluginError(f"{name!r} is not marked with @pipekit.hookimpl, so it would never be called")
         if marked is None and name.startswith("register_") and name not in known and callable(found):
