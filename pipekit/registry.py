@@ -295,7 +295,7 @@ def _check_hook_names(plugin: Any) -> None:
             raise PluginError(f"there is no hook called {name!r}. {did_you_mean(name, known)}".rstrip())
         if marked is not None and name in known:
             has = list(inspect.signature(hooks[name]).parameters)
-            for argument in inspect.signature(found).parameters:
+            for argument in inspect.signature(getattr(plugin, name)).parameters:
                 if argument not in has:
                     raise PluginError(f"hook {name!r} has no argument {argument!r}; it has: {', '.join(has)}")
         if marked is None and name in known and callable(found) and not hasattr(found, "pipekit_spec"):
