@@ -259,11 +259,11 @@ def _run(made: Any, params: AlbuParams, data: dict[str, Any]) -> dict[str, Any]:
         raise UserError(f"albu.{params.transform}: {_short(error)}") from error
 
 
-def _note(made: Any, rng: Rng) -> None:
+def _note(made: Any, params: AlbuParams, rng: Rng) -> None:
     """Keep the single numbers and words among what was drawn."""
     for name, value in (getattr(made, "params", None) or {}).items():
         plain = value.item() if isinstance(value, np.generic) else value
-        if isinstance(plain, (int, float, str)) and name not in ("cols", "rows", "p"):
+        if isinstance(plain, (int, float, str)) and name not in ("cols", "rows", "p", *type(params).model_fields):
             rng.note(name, plain)
 
 
@@ -271,7 +271,7 @@ def _pixel_op() -> Callable[..., Any]:
     def op(image: Image, params: AlbuParams, rng: Rng) -> Image:
         made = _ready(params, rng, lambda transform: transform)
         changed = np.asarray(_run(made, params, {"image": np.ascontiguousarray(image)})["image"])
-        _note(made, rng)
+        _note(made, params, rng)
         return changed.reshape(image.shape) if changed.size == image.size else changed
 
     return op
@@ -313,7 +313,7 @@ def _view_op() -> Callable[..., Any]:
             points = [(k.x, k.y) for k in view.keypoints] + ours
             data |= {"keypoints": np.array(points, np.float32), "point_ids": list(range(len(points)))}
         out = _run(made, params, data)
-        _note(made.transforms[0], rng)
+        _note(made.transforms[0], params, rng)
         mask = None if view.mask is None else np.ascontiguousarray(out["mask"], np.uint8).reshape(out["image"].shape[:2])
         points_out, flipped = _points_back(view, out) if "Keypoints" in can else (view.keypoints, False)
         image = np.ascontiguousarray(out["image"])

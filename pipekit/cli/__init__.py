@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
     "Datasets": {
         "scaffold": "Make a project: folders, images in them, a pipeline",
         "inspect": "Look for copies, leaks, damaged and odd images",
+        "augment": "See what a recipe does, and write augmented copies",
         "features": "Show what a detector or a filter sees in images",
     },
     "Pipelines": {

@@ -1,0 +1,202 @@
+"""``pipekit augment``: see what a recipe does, and write augmented copies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipekit.contract import Sample
+    from pipekit.preview import Tile
+    from pipekit.quick import Quick
+
+PREVIEW_PX = 1024
+SHOWN_IMAGES = 4
+DEFAULT_SHEET = "augment-preview.png"
+
+
+def augment(
+    source: Annotated[str, typer.Argument(help="An image, a folder of images, or a run's dataset (runs/NAME:STAGE)")],
+    out: Annotated[
+        Path | None,
+        typer.Argument(
+            help=f"The folder to write; it must not exist. With --preview: the picture, {DEFAULT_SHEET} unless given",
+            show_default=False,
+        ),
+    ] = None,
+    ops: Annotated[
+        str, typer.Option(metavar="RECIPE", help="A preset, a .toml file, or 'rotate(40)|hflip|albu.GaussNoise(p=0.3)'")
+    ] = "medium",
+    preview: Annotated[bool, typer.Option("--preview", help="Write a contact sheet of variants, and nothing else")] = False,
+    each: Annotated[bool, typer.Option("--each", help="Preview: a row for each op, applied alone")] = False,
+    steps: Annotated[bool, typer.Option("--steps", help="Preview: the image after each op")] = False,
+    html: Annotated[bool, typer.Option("--html", help="Preview: a page with sliders as well")] = False,
+    variants: Annotated[int, typer.Option(min=1, max=500, metavar="N", help="Preview: how many variants")] = 12,
+    copies: Annotated[int, typer.Option(min=1, metavar="N", help="Augmented copies of each image")] = 3,
+    size: Annotated[
+        str, typer.Option(metavar="HxW", help="Height and width of what comes out: 150x150", show_default=False)
+    ] = "",
+    fit: Annotated[Literal["stretch", "crop", "pad"], typer.Option(help="How another shape gets into --size")] = "stretch",
+    fill: Annotated[
+        Literal["nearest", "constant", "reflect", "wrap"], typer.Option(help="What lies outside the picture")
+    ] = "nearest",
+    full_resolution: Annotated[bool, typer.Option("--full-resolution", help="Apply the ops first, resize last")] = False,
+    split: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A split to augment; default: train", show_default=False)
+    ] = None,
+    balance: Annotated[bool, typer.Option("--balance", help="Bring every class to the same number")] = False,
+    keep_originals: Annotated[bool, typer.Option(help="Write the images themselves too")] = True,
+    form: Annotated[Literal["same", "jpg", "png", "webp"], typer.Option("--format", help="Of the files")] = "same",
+    quality: Annotated[int, typer.Option(min=1, max=100, help="Of jpg and webp")] = 95,
+    seed: Annotated[int, typer.Option(metavar="N", help="All randomness derives from it")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="How many shards run at once", show_default=False)
+    ] = None,
+    plugin: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help="Load this plugin too: a file or a module", show_default=False)
+    ] = None,
+    show: Annotated[bool, typer.Option("--show/--no-show", help="Show the preview in the terminal, where it can")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line on stdout, and nothing else")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and the result")] = False,
+) -> int:
+    """See what a recipe does to your images, and write augmented copies.
+
+    Begin with --preview. The ops: pipekit components op; the presets: pipekit components recipe. The source is never changed,
+    and the same seed gives the same files.
+    """
+    from pipekit import ui
+    from pipekit.cli.run import reporting, run_plan
+    from pipekit.errors import UserError
+    from pipekit.quick import Quick
+    from pipekit.runs import take_out
+
+    options: dict[str, Any] = {
+        "ops": ops,
+        "size_hw": read_size(size),
+        "fit": fit,
+        "fill_mode": fill,
+        "full_resolution": full_resolution,
+    }
+    settings = {"name": "augment", "seed": seed, **({"workers": workers} if workers else {})}
+    quick = Quick(settings=settings, plugins=tuple(plugin or ()))
+    if preview or each or steps or html:
+        return show_preview(quick, source, out, options, seed, variants, each, steps, html, show and not quiet)
+    display = ui.run_display(as_json, quiet)
+    with reporting(display, as_json):
+        if out is None:
+            raise UserError("where to?", f"pipekit augment {source} FOLDER, or pipekit augment {source} --preview")
+        refuse_inside(out, Path(source))
+        if out.exists():
+            raise UserError(f"{out} exists already", "Choose another folder, or remove that one first.")
+        data = quick.dataset(source)
+        wanted = {"splits": split, "balance": balance, "keep_originals": keep_originals, "format": form, "quality": quality}
+        made = quick.add("augment", "augment", dataset=data, copies=copies, **options, **wanted)
+        code, outcome = run_plan(quick.plan(), display, publish=False)
+        if outcome is not None:
+            take_out(outcome.artifact(made), out)
+            if not as_json:
+                ui.say(str(out))
+        return code
+
+
+def read_size(text: str) -> list[int] | None:
+    """``"150x200"`` -> [150, 200]; height first."""
+    from pipekit.errors import UserError
+
+    if not text:
+        return None
+    parts = text.lower().replace("×", "x").split("x")
+    if not all(part.strip().isdecimal() for part in parts) or len(parts) not in (1, 2):
+        raise UserError(f"--size takes height and width, like 150x200, got {text!r}")
+    return [int(parts[0]), int(parts[-1])]
+
+
+def refuse_inside(out: Path, source: Path) -> None:
+    from pipekit.errors import UserError
+
+    if source.exists() and out.resolve().is_relative_to(source.resolve()):
+        raise UserError(
+            f"{out} lies inside the source {source}", "Source folders are never written to; choose a place beside it."
+        )
+
+
+def show_preview(
+    quick: Quick,
+    source: str,
+    out: Path | None,
+    options: dict[str, Any],
+    seed: int,
+    count: int,
+    each: bool,
+    steps: bool,
+    html: bool,
+    show: bool,
+) -> int:
+    """Write the sheet (and the page), say where, and show it."""
+    from pipekit import images, preview, ui
+    from pipekit.recipe import check_ops, compile_recipe
+    from pipekit.ui.picture import can_show, show_picture
+
+    place = out or Path(DEFAULT_SHEET)
+    refuse_overwriting(place, source)
+    ops = check_ops(quick.registry, options["ops"], quick.base_dir)
+    settings = {name: value for name, value in options.items() if name not in ("ops", "size_hw")}
+    size_hw = None if options["size_hw"] is None else tuple(options["size_hw"])
+
+    def make(calls: Sequence[Any]) -> Any:
+        return compile_recipe(calls, size_hw, **settings)
+
+    recipe = make(ops)
+    subjects = [preview.subject_of(sample, PREVIEW_PX) for sample in chosen(quick, source)]
+    rows: list[list[Tile]]
+    if each:
+        rows = preview.each(ops, make, subjects[0], min(count, 5), seed)
+    elif steps:
+        rows = [preview.steps(recipe, subject, seed) for subject in subjects]
+    else:
+        per_image = count if len(subjects) == 1 else max(1, count // len(subjects))
+        rows = [preview.variants(recipe, subject, per_image, seed) for subject in subjects]
+    sheet = preview.sheet(rows)
+    images.write(place, sheet)
+    written = [place]
+    if html:
+        written.append(place.with_suffix(".html"))
+        ui.write_text(written[1], preview.page(rows, f"{options['ops']} on {source}"))
+    if show and can_show():
+        show_picture(sheet)
+    for path in written:
+        ui.say(str(path))
+    return 0
+
+
+def refuse_overwriting(place: Path, source: str) -> None:
+    from pipekit.errors import UserError
+
+    if place.suffix.lower() != ".png":
+        raise UserError(
+            f"the preview is a PNG file, not {place}", f"For example: pipekit augment {source} preview.png --preview"
+        )
+    if Path(source).is_dir():
+        refuse_inside(place, Path(source))
+    if place.exists() and place.resolve() == Path(source).resolve():
+        raise UserError(f"{place} is the source", "Choose another name for the preview.")
+
+
+def chosen(quick: Quick, source: str) -> list[Sample]:
+    """The image, or a few from all over the folder."""
+    from pipekit.contract import Dataset, Sample
+    from pipekit.quick import is_image
+
+    path = Path(source)
+    if path.is_file() and is_image(path):
+        return [Sample(path.name, str(path))]
+    data = quick.dataset(source)
+    dataset = quick.given[data] if data in quick.given else quick.run().artifact(data)
+    assert isinstance(dataset, Dataset)
+    count = len(dataset)
+    wanted = {round(i * (count - 1) / max(1, SHOWN_IMAGES - 1)) for i in range(min(SHOWN_IMAGES, count))}
+    return [sample for number, sample in enumerate(dataset) if number in wanted]
