@@ -6,6 +6,7 @@ The author of a format writes ``read`` or ``write``; here it becomes a stage tha
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -83,7 +84,11 @@ def import_stage(importer: Component) -> Any:
         failed: list[Failure] = []
         found = reader.read(Path(params.path), params, ctx.out_dir) if writes else reader.read(Path(params.path), params)
         samples = _sort_out(ctx.track(found, label="listing", unit="images"), failed)
-        if params.verify != "none" and not writes:  # what it writes itself, it vouches for
+        first = next(samples, None)
+        samples = itertools.chain([] if first is None else [first], samples)
+        # Pictures that an importer writes itself (all, or none of them) it has looked at.
+        own = first is not None and Path(first.image).is_relative_to(ctx.out_dir)
+        if params.verify != "none" and not own:
             samples = ctx.map(verify, samples, VerifyParams(verify=params.verify), label="verifying")
         made = ctx.dataset(samples, _drained(failed))
         if not len(made):

@@ -39,6 +39,10 @@ def register_importers(register: Register) -> None:
     register("metadata", "pipekit.builtin.importers.metadata", summary="Hugging Face imagefolder: metadata.csv or .jsonl")
     register("parquet", "pipekit.builtin.importers.parquet", summary="Parquet files with one image a row, as bytes or path")
     register("idx", "pipekit.builtin.importers.idx", summary="IDX files of the MNIST family, gzipped or not")
+    register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, keypoints, masks from polygons and run lengths")
+    register("yolo", "pipekit.builtin.importers.yolo", summary="YOLO detection: images and labels side by side")
+    register("voc", "pipekit.builtin.importers.voc", summary="Pascal VOC: XML annotations, masks, image sets")
+    register("masks", "pipekit.builtin.importers.masks", summary="Images and masks in two folders, under the same names")
 
 
 @hookimpl

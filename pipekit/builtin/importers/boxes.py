@@ -1,0 +1,75 @@
+"""What importers of annotated images share: boxes that are checked, files that are looked for."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pipekit.contract import Box
+from pipekit.params import Params, param
+
+LEAST_PX = 0.5
+"""A box that is narrower once it is cut to the image is refused."""
+
+
+class BoxedParams(Params):
+    label: Literal["none", "single", "largest"] = param(
+        "none", "The image's class from its boxes: none, the class where all boxes have one, or that of the largest box"
+    )
+
+
+def checked_box(edges: Sequence[float], label: str, size_hw: tuple[int, int]) -> Box | str:
+    """A box (left, top, right, bottom in pixels) cut to its image, or what is wrong with it."""
+    if not all(math.isfinite(edge) for edge in edges):
+        return f"a box of {label!r} is not made of numbers"
+    left, top, right, bottom = edges
+    if right <= left or bottom <= top:
+        return f"a box of {label!r} has no size: {right - left:g} x {bottom - top:g} px"
+    height, width = size_hw
+    cut = max(0.0, left), max(0.0, top), min(float(width), right), min(float(height), bottom)
+    if cut[2] - cut[0] < LEAST_PX or cut[3] - cut[1] < LEAST_PX:
+        return f"a box of {label!r} lies outside the image ({width} x {height} px)"
+    return Box(*cut, label)
+
+
+def label_of(boxes: Iterable[Box], rule: str) -> str | None:
+    boxes = tuple(boxes)
+    if not boxes or rule == "none":
+        return None
+    if rule == "largest":
+        return max(boxes, key=lambda box: (box.x_max - box.x_min) * (box.y_max - box.y_min)).label
+    counts = Counter(box.label for box in boxes)
+    return next(iter(counts)) if len(counts) == 1 else None
+
+
+class Finder:
+    """Finds an image that a file of annotations names, in the folders where it usually lies."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = list(folders)
+
+    def find(self, name: str) -> Path | None:
+        """The file, or None, also for a name that leads out of the folders. The folder that had the last one is tried first."""
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            return None
+        for number, folder in enumerate(self._folders):
+            path = folder / name
+            try:
+                there = path.is_file()
+            except (OSError, ValueError):  # longer than a name may be, or with a zero byte
+                return None
+            if there:
+                self._folders.insert(0, self._folders.pop(number))
+                return path
+        return None
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Height and width as people see them. Raises ImageError."""
+    from pipekit import images
+
+    info = images.probe(images.read_bytes(path))
+    return info.height_px, info.width_px

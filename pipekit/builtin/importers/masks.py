@@ -1,0 +1,63 @@
+"""Images and masks in two folders, under the same names: ``images/a.jpg`` and ``masks/a.png``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipekit.builtin.importers.files import images_below, split_of, subfolders
+from pipekit.contract import Failure, Sample, Targets
+from pipekit.errors import UserError
+from pipekit.params import Params, param
+
+IMAGE_FOLDERS = ("images", "image", "imgs", "img")
+MASK_FOLDERS = ("masks", "mask", "annotations", "segmentations", "gt")
+ENDS = ("", "_mask", "-mask", "_gt", "_segmentation")
+
+
+class MasksParams(Params):
+    images: str = param("", "The folder of the images; found by its name where left out (images, imgs …)")
+    masks: str = param("", "The folder of the masks; found by its name where left out (masks, annotations …)")
+
+
+def sniff(path: Path) -> str:
+    """Which two folders there are, or ""."""
+    found = _folders(path, MasksParams())
+    return f"images in {found[0].name}, masks in {found[1].name}" if found else ""
+
+
+def read(path: Path, params: MasksParams) -> Iterator[Sample | Failure]:
+    """One sample per image; the id is its path below the folder of images. A mask is looked for under the same name with any
+    suffix, also with ``_mask`` at its end; an image without one is listed as failed.
+
+    The values of a mask are class numbers. Folders train, val and test below the folder of images are splits.
+    """
+    found = _folders(path, params)
+    if found is None:
+        raise UserError(
+            f"{path} has no folders of images and masks",
+            f"Expected {' or '.join(IMAGE_FOLDERS[:2])} and {' or '.join(MASK_FOLDERS[:2])}.",
+        )
+    masks = {identity.rpartition(".")[0]: full for identity, full in images_below(found[1])}
+    for identity, full in images_below(found[0]):
+        stem = identity.rpartition(".")[0]
+        mask = next((masks[stem + end] for end in ENDS if stem + end in masks), None)
+        if mask is None:
+            yield Failure(identity, f"no mask in {found[1].name}", full)
+        else:
+            yield Sample(
+                identity, full, split=split_of(identity.split("/")[0]) if "/" in identity else "", targets=Targets(mask)
+            )
+
+
+def _folders(path: Path, params: MasksParams) -> tuple[Path, Path] | None:
+    if not path.is_dir():
+        return None
+    names = {name.lower(): name for name in subfolders(path)}
+    images = params.images or next((names[name] for name in IMAGE_FOLDERS if name in names), "")
+    masks = params.masks or next((names[name] for name in MASK_FOLDERS if name in names), "")
+    if not images or not masks:
+        return None
+    if not params.masks and next(images_below(path / masks), None) is None:
+        return None
+    return path / images, path / masks

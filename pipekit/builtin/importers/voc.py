@@ -1,0 +1,97 @@
+"""Pascal VOC: ``Annotations/*.xml``, ``JPEGImages``, perhaps ``ImageSets/Main`` and ``SegmentationClass``.
+http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipekit.builtin.importers.boxes import BoxedParams, Finder, checked_box, label_of, size_of
+from pipekit.builtin.importers.files import split_of
+from pipekit.contract import Box, Failure, Sample, Targets
+from pipekit.errors import ImageError, UserError
+from pipekit.params import param
+
+
+class VocParams(BoxedParams):
+    masks: bool = param(True, "Take the masks of SegmentationClass; their values are class numbers, 255 is the border")
+    difficult: bool = param(True, "Take objects that are marked as difficult")
+
+
+def sniff(path: Path) -> str:
+    """Why ``path`` is a VOC tree, or ""."""
+    folder = path / "Annotations"
+    count = sum(1 for _ in folder.glob("*.xml")) if folder.is_dir() else 0
+    return f"Annotations with {count} XML file{'s' if count != 1 else ''}" if count else ""
+
+
+def read(path: Path, params: VocParams) -> Iterator[Sample | Failure]:
+    """One sample per XML file; the id is the image's name. Corners count from 1 in VOC, and both belong to the box.
+
+    An object that can't be used is listed and its image kept.
+
+    Raises:
+        UserError: there is no folder ``Annotations`` with XML files.
+    """
+    if not sniff(path):
+        raise UserError(f"{path} is no VOC tree", "Expected a folder 'Annotations' with XML files, and 'JPEGImages'.")
+    splits = _splits(path)
+    finder = Finder([path / "JPEGImages", path / "images", path / "Images", path, path / "Annotations"])
+    for file in sorted((path / "Annotations").glob("*.xml")):
+        try:
+            root = ET.parse(file).getroot()
+        except (ET.ParseError, OSError) as error:
+            yield Failure(file.name, f"not XML: {error}")
+            continue
+        name = (root.findtext("filename") or "").strip() or f"{file.stem}.jpg"
+        image = finder.find(name) or next((p for end in (".jpg", ".jpeg", ".png") if (p := finder.find(file.stem + end))), None)
+        if image is None:
+            yield Failure(name, "no such file")
+            continue
+        try:
+            size_hw = size_of(image)
+        except ImageError as error:
+            yield Failure(image.name, error.message, str(image))
+            continue
+        boxes: list[Box] = []
+        for number, item in enumerate(root.iter("object"), start=1):
+            if not params.difficult and (item.findtext("difficult") or "0").strip() == "1":
+                continue
+            box = _box(item, size_hw)
+            if isinstance(box, str):
+                yield Failure(f"{image.name} object {number}", box)
+            else:
+                boxes.append(box)
+        mask = path / "SegmentationClass" / f"{image.stem}.png"
+        targets = Targets(str(mask) if params.masks and mask.is_file() else "", boxes=tuple(boxes))
+        yield Sample(
+            image.name, str(image), label=label_of(boxes, params.label), split=splits.get(image.stem, ""), targets=targets
+        )
+
+
+def _box(item: ET.Element, size_hw: tuple[int, int]) -> Box | str:
+    label = (item.findtext("name") or "").strip()
+    if not label:
+        return "an object without a name"
+    try:
+        x_min, y_min, x_max, y_max = (float(item.findtext(f"bndbox/{edge}") or "") for edge in ("xmin", "ymin", "xmax", "ymax"))
+    except ValueError:
+        return f"the box of {label!r} is not four numbers"
+    return checked_box((x_min - 1, y_min - 1, x_max, y_max), label, size_hw)
+
+
+def _splits(path: Path) -> dict[str, str]:
+    """Image -> split, from ``ImageSets/Main/train.txt`` and the like."""
+    found: dict[str, str] = {}
+    for folder in ("ImageSets/Main", "ImageSets/Segmentation", "ImageSets"):
+        for file in sorted((path / folder).glob("*.txt")) if (path / folder).is_dir() else ():
+            split = split_of(file.stem)
+            if split:
+                for line in file.read_text("utf-8", errors="replace").splitlines():
+                    if line.strip():
+                        found.setdefault(line.split()[0], split)
+        if found:
+            break
+    return found

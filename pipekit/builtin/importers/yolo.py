@@ -1,0 +1,142 @@
+"""YOLO detection trees: ``images/…`` and ``labels/…`` side by side, a line ``class x y width height`` per box, in shares of
+the image's size. https://docs.ultralytics.com/datasets/detect/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipekit.builtin.importers.boxes import BoxedParams, checked_box, label_of, size_of
+from pipekit.builtin.importers.files import images_below, split_of
+from pipekit.contract import Box, Failure, Sample, Targets
+from pipekit.errors import ImageError, UserError
+from pipekit.params import param
+
+
+class YoloParams(BoxedParams):
+    classes: list[str] = param(
+        [], "The class names in the order of their numbers; from data.yaml or classes.txt where left out"
+    )
+
+
+def sniff(path: Path) -> str:
+    """Why ``path`` is a YOLO detection tree, or ""."""
+    if not path.is_dir():
+        return ""
+    if not any(next(_label_files(folder), None) for folder in _label_folders(path)):
+        return ""
+    lists = [file.name for file in _lists(path)]
+    return f"images and labels side by side{f', {lists[0]}' if lists else ''}"
+
+
+def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure]:
+    """One sample per image below each folder ``images``; the id is the path below ``path``.
+
+    An image without a file of labels, or with an empty one, has no boxes. A line with a polygon gives the box around it. A line
+    that can't be used is listed and its image kept.
+
+    Raises:
+        UserError: no such tree, or the list of names can't be read.
+    """
+    if not sniff(path):
+        raise UserError(f"{path} is no YOLO tree", "Expected folders 'images' and 'labels' side by side.")
+    names = dict(enumerate(params.classes)) or _names(path)
+    for identity, full in images_below(path):
+        parts = identity.split("/")
+        if "images" not in parts[:-1]:
+            continue
+        at = len(parts) - 2 - parts[:-1][::-1].index("images")
+        labels = path.joinpath(*parts[:at], "labels", *parts[at + 1 : -1], Path(parts[-1]).stem + ".txt")
+        split = next((found for part in parts[:-1] if (found := split_of(part))), "")
+        yield from _sample(identity, Path(full), labels, split, names, params)
+
+
+def _sample(
+    identity: str, image: Path, labels: Path, split: str, names: Mapping[int, str], params: YoloParams
+) -> Iterator[Sample | Failure]:
+    boxes: list[Box] = []
+    lines = _lines(labels)
+    if lines:
+        try:
+            size_hw = size_of(image)
+        except ImageError as error:
+            yield Failure(identity, error.message, str(image))
+            return
+        for number, line in lines:
+            box = _box(line, size_hw, names)
+            if isinstance(box, str):
+                yield Failure(f"{identity} line {number}", box)
+            else:
+                boxes.append(box)
+    yield Sample(identity, str(image), label=label_of(boxes, params.label), split=split, targets=Targets(boxes=tuple(boxes)))
+
+
+def _box(line: str, size_hw: tuple[int, int], names: Mapping[int, str]) -> Box | str:
+    try:
+        number, *values = (float(word) for word in line.split())
+    except ValueError:
+        return f"not numbers: {line[:60]!r}"
+    if number != int(number) or (names and int(number) not in names):
+        return f"of an unknown class ({number:g})"
+    label = names.get(int(number), str(int(number)))
+    height, width = size_hw
+    if len(values) == 4:
+        x, y, box_width, box_height = values
+        edges = (x - box_width / 2, y - box_height / 2, x + box_width / 2, y + box_height / 2)
+    elif len(values) >= 6 and len(values) % 2 == 0:
+        edges = (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
+    else:
+        return f"expected a class and 4 numbers, or a polygon, got {len(values)} numbers"
+    return checked_box((edges[0] * width, edges[1] * height, edges[2] * width, edges[3] * height), label, size_hw)
+
+
+def _lines(labels: Path) -> list[tuple[int, str]]:
+    try:
+        text = labels.read_text("utf-8", errors="replace")
+    except OSError:
+        return []
+    return [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+
+
+def _lists(path: Path) -> list[Path]:
+    return [
+        path / name
+        for name in ("data.yaml", "dataset.yaml", "data.yml", "classes.txt", "labels/classes.txt")
+        if (path / name).is_file()
+    ]
+
+
+def _names(path: Path) -> dict[int, str]:
+    """Number -> class name; empty where nothing says."""
+    for file in _lists(path):
+        if file.suffix == ".txt":
+            words = file.read_text("utf-8", errors="replace").splitlines()
+            return {number: word.strip() for number, word in enumerate(words) if word.strip()}
+        found = _load_yaml(file).get("names")
+        if isinstance(found, list):
+            return {number: str(name) for number, name in enumerate(found)}
+        if isinstance(found, Mapping):
+            return {int(number): str(name) for number, name in found.items()}
+    return {}
+
+
+def _load_yaml(file: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        found = yaml.safe_load(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"can't read {file}: {error}") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _label_folders(path: Path) -> list[Path]:
+    """``labels`` beside ``images``, at the top or one level down."""
+    tops = [path, *(folder for folder in sorted(path.iterdir()) if folder.is_dir() and not folder.name.startswith("."))]
+    return [top / "labels" for top in tops if (top / "labels").is_dir() and (top / "images").is_dir()]
+
+
+def _label_files(folder: Path) -> Iterator[Path]:
+    return (file for file in folder.rglob("*.txt") if file.name != "classes.txt")

@@ -1,0 +1,266 @@
+"""The importers ``coco``, ``yolo``, ``voc`` and ``masks``, on files written by hand and against pycocotools."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipekit import images
+from pipekit.builtin.importers import coco, coco_masks, masks, voc, yolo
+from pipekit.builtin.importers.boxes import checked_box
+from pipekit.contract import Box, Failure, Sample
+from pipekit.errors import UserError
+
+
+def picture(path: Path, size_hw: tuple[int, int] = (40, 60)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images.write(path, np.full((*size_hw, 3), 90, np.uint8))
+    return path
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    return path
+
+
+def sort_out(found: Any) -> tuple[list[Sample], dict[str, str]]:
+    found = list(found)
+    return [f for f in found if isinstance(f, Sample)], {f.id: f.reason for f in found if isinstance(f, Failure)}
+
+
+# --- boxes ---------------------------------------------------------------------------------------------------------------
+
+edges = st.floats(-200, 200) | st.sampled_from([float("nan"), float("inf")])
+
+
+@given(edges, edges, edges, edges)
+def test_a_checked_box_lies_in_its_image_and_has_a_size(left: float, top: float, right: float, bottom: float) -> None:
+    box = checked_box((left, top, right, bottom), "a", (50, 80))
+    if isinstance(box, Box):
+        assert 0 <= box.x_min < box.x_max <= 80
+        assert 0 <= box.y_min < box.y_max <= 50
+
+
+# --- coco ----------------------------------------------------------------------------------------------------------------
+
+
+def coco_file(path: Path, annotations: list[dict[str, Any]], files: tuple[str, ...] = ("a.png", "b.png"), **more: Any) -> Path:
+    content = {
+        "images": [{"id": number, "file_name": name, "width": 60, "height": 40} for number, name in enumerate(files)],
+        "annotations": annotations,
+        "categories": [{"id": 7, "name": "dog"}, {"id": 3, "name": "cat"}],
+        **more,
+    }
+    return write(path, json.dumps(content))
+
+
+def test_coco_boxes_keypoints_and_splits(tmp_path: Path) -> None:
+    picture(tmp_path / "val2017" / "a.png")
+    picture(tmp_path / "val2017" / "b.png")
+    entries = [
+        {"id": 1, "image_id": 0, "category_id": 7, "bbox": [5, 6, 10, 20], "keypoints": [7, 8, 2, 0, 0, 0, 9, 9, 1]},
+        {"id": 2, "image_id": 0, "category_id": 3, "bbox": [50, 30, 40, 40]},
+        {"id": 3, "image_id": 0, "category_id": 3, "bbox": [0, 0, 60, 40], "iscrowd": 1},
+    ]
+    coco_file(tmp_path / "annotations" / "instances_val2017.json", entries)
+    assert "instances_val2017.json" in coco.sniff(tmp_path)
+    (first, second), failed = sort_out(coco.read(tmp_path, coco.CocoParams(label="largest"), tmp_path / "out"))
+    assert failed == {}
+    assert (first.id, first.split, first.label, second.label) == ("a.png", "val", "dog", None)
+    assert first.targets.boxes == (Box(5, 6, 15, 26, "dog"), Box(50, 30, 60, 40, "cat"))
+    assert [(p.x, p.y, p.label, p.visible) for p in first.targets.keypoints] == [(7, 8, "0", True), (9, 9, "2", False)]
+
+
+def test_coco_lists_every_bad_annotation_and_keeps_the_image(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    good = {"image_id": 0, "category_id": 7, "bbox": [1, 1, 5, 5]}
+    bad = [
+        {**good, "id": 1, "bbox": [70, 5, 10, 10]},
+        {**good, "id": 2, "bbox": [5, 5, -3, 4]},
+        {**good, "id": 3, "image_id": 99},
+        {**good, "id": 4, "category_id": 99},
+        {**good, "id": 5, "bbox": [1, 2, 3]},
+        {**good, "id": 6, "bbox": None},
+    ]
+    coco_file(
+        tmp_path / "x.json",
+        [*bad, {**good, "id": 7}, "nonsense"],
+        files=("a.png", "gone.png", "../../etc/passwd", "a\0b", "n" * 300),
+    )  # type: ignore[list-item]
+    (sample,), failed = sort_out(coco.read(tmp_path / "x.json", coco.CocoParams(), tmp_path / "out"))
+    assert sample.targets.boxes == (Box(1, 1, 6, 6, "dog"),)
+    assert failed["a.png annotation 1"] == "a box of 'dog' lies outside the image (60 x 40 px)"
+    assert failed["a.png annotation 2"] == "a box of 'dog' has no size: -3 x 4 px"
+    assert failed["annotation 3"] == "of an unknown image (99)"
+    assert failed["annotation 4"] == "of an unknown class (99)"
+    assert failed["annotation 5"].startswith("its bbox is not four numbers")
+    assert failed["gone.png"] == failed["../../etc/passwd"] == failed["a\0b"] == failed["n" * 300] == "no such file"
+    assert len(failed) == 11
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("[]", "is no COCO file"), ("{", "can't read"), ('{"images": [{}], "annotations": [], "categories": []}', "has no 'id'")],
+)
+def test_a_file_that_is_no_coco_file_is_an_error(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        list(coco.read(write(tmp_path / "x.json", text), coco.CocoParams(), tmp_path))
+
+
+def test_coco_masks_are_classes_with_small_objects_on_top(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    square = {"image_id": 0, "category_id": 7, "bbox": [10, 10, 20, 20], "segmentation": [[10, 10, 30, 10, 30, 30, 10, 30]]}
+    runs = {
+        "image_id": 0,
+        "category_id": 3,
+        "bbox": [12, 12, 2, 2],
+        "segmentation": {"size": [40, 60], "counts": [12 * 40 + 12, 2, 38, 2, 60 * 40 - 12 * 40 - 54]},
+    }
+    coco_file(tmp_path / "x.json", [runs, square], files=("a.png",))
+    (sample,), failed = sort_out(coco.read(tmp_path, coco.CocoParams(masks=True), tmp_path / "out"))
+    assert failed == {}
+    expected = np.zeros((40, 60), np.uint8)
+    expected[10:31, 10:31] = 2
+    expected[12:14, 12:14] = 1
+    mask = images.read_mask(sample.targets.mask)
+    assert (mask != expected).sum() <= 41  # whether the last row and column belong to a polygon is a convention
+    assert (mask[12:14, 12:14] == 1).all()
+
+
+masks_of = st.tuples(st.integers(1, 30), st.integers(1, 30), st.integers(0, 2**32 - 1), st.floats(0, 1))
+
+
+@given(masks_of)
+def test_run_lengths_are_those_of_pycocotools(made: tuple[int, int, int, float]) -> None:
+    from pycocotools import mask as reference
+
+    height, width, seed, share = made
+    mask = (np.random.default_rng(seed).random((height, width)) < share).astype(np.uint8)
+    packed = reference.encode(np.asfortranarray(mask))
+    assert np.array_equal(coco_masks.decode({"size": [height, width], "counts": packed["counts"]}, (height, width)), mask)
+    plain = coco_masks.decompress(packed["counts"].decode("ascii"))
+    assert np.array_equal(coco_masks.decode({"size": [height, width], "counts": plain}, (height, width)), mask)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_polygons_are_nearly_those_of_pycocotools(seed: int) -> None:
+    from pycocotools import mask as reference
+
+    chance = np.random.default_rng(seed)
+    angles = np.sort(chance.uniform(0, 2 * np.pi, 9))
+    radii = chance.uniform(40, 90, 9)
+    polygon = np.stack([110 + radii * np.cos(angles), 100 + radii * np.sin(angles)], axis=1).ravel().tolist()
+    ours = coco_masks.decode([polygon], (200, 220))
+    theirs = reference.decode(reference.merge(reference.frPyObjects([polygon], 200, 220)))
+    assert (ours & theirs).sum() / (ours | theirs).sum() > 0.98
+
+
+@pytest.mark.parametrize(
+    "bad", [{"size": [2, 2], "counts": [5]}, {"size": [9, 9], "counts": [4]}, {"size": [2, 2], "counts": "o"}, [[1, 2]], 7]
+)
+def test_segmentations_that_can_not_be_are_refused(bad: Any) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        coco_masks.decode(bad, (2, 2))
+
+
+# --- yolo ----------------------------------------------------------------------------------------------------------------
+
+
+def test_yolo_boxes_polygons_and_names(tmp_path: Path) -> None:
+    picture(tmp_path / "train" / "images" / "a.png")
+    picture(tmp_path / "valid" / "images" / "b.png")
+    write(tmp_path / "train/labels/a.txt", "1 0.5 0.5 0.5 0.5\n0 0 0 0.5 0 0.5 0.5\n")
+    write(tmp_path / "data.yaml", "names: [cat, dog]\nnc: 2\n")
+    (first, second), failed = sort_out(yolo.read(tmp_path, yolo.YoloParams()))
+    assert failed == {}
+    assert first.targets.boxes == (Box(15, 10, 45, 30, "dog"), Box(0, 0, 30, 20, "cat"))
+    assert [(first.id, first.split), (second.id, second.split)] == [
+        ("train/images/a.png", "train"),
+        ("valid/images/b.png", "val"),
+    ]
+    assert yolo.sniff(tmp_path) == "images and labels side by side, data.yaml"
+
+
+def test_yolo_lines_that_can_not_be_used_are_listed(tmp_path: Path) -> None:
+    picture(tmp_path / "images" / "train" / "a.png")
+    write(
+        tmp_path / "labels/train/a.txt",
+        "dog 1 2\n9 0.5 0.5 0.1 0.1\n0 0.5 0.5 0.1\n0 0.5 0.5 -0.1 0.1\n0 3 3 0.1 0.1\n0 nan 0.5 0.1 0.1\n0 .5 .5 1 1\n",
+    )
+    write(tmp_path / "classes.txt", "dog\n")
+    (sample,), failed = sort_out(yolo.read(tmp_path, yolo.YoloParams(label="single")))
+    assert (sample.label, sample.split, len(sample.targets.boxes)) == ("dog", "train", 1)
+    assert list(failed) == [f"images/train/a.png line {n}" for n in range(1, 7)]
+
+
+def test_yolo_with_a_damaged_list_of_names_is_an_error(tmp_path: Path) -> None:
+    picture(tmp_path / "images/a.png")
+    write(tmp_path / "labels/a.txt", "")
+    write(tmp_path / "data.yaml", "names: [")
+    with pytest.raises(UserError, match="can't read"):
+        list(yolo.read(tmp_path, yolo.YoloParams()))
+    with pytest.raises(UserError, match="is no YOLO tree"):
+        list(yolo.read(tmp_path / "images", yolo.YoloParams()))
+
+
+# --- voc -----------------------------------------------------------------------------------------------------------------
+
+OBJECT = (
+    "<object><name>{}</name><difficult>{}</difficult>"
+    "<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"
+)
+
+
+def test_voc_corners_count_from_one(tmp_path: Path) -> None:
+    picture(tmp_path / "JPEGImages" / "a.jpg")
+    picture(tmp_path / "SegmentationClass" / "a.png")
+    objects = OBJECT.format("dog", 0, 1, 1, 60, 40) + OBJECT.format("cat", 1, 5, 5, 9, 9) + OBJECT.format("cat", 0, 9, 9, 3, 3)
+    write(tmp_path / "Annotations/a.xml", f"<annotation><filename>a.jpg</filename>{objects}</annotation>")
+    write(tmp_path / "Annotations/b.xml", "<annotation>")
+    write(tmp_path / "Annotations/c.xml", "<annotation><filename>../../x.jpg</filename></annotation>")
+    write(tmp_path / "ImageSets/Main/val.txt", "a\n")
+    (sample,), failed = sort_out(voc.read(tmp_path, voc.VocParams(difficult=False)))
+    assert sample.targets.boxes == (Box(0, 0, 60, 40, "dog"),)
+    assert (sample.id, sample.split, Path(sample.targets.mask).name) == ("a.jpg", "val", "a.png")
+    assert failed["a.jpg object 3"].startswith("a box of 'cat' has no size")
+    assert failed["b.xml"].startswith("not XML")
+    assert failed["../../x.jpg"] == "no such file"
+    assert voc.sniff(tmp_path) == "Annotations with 3 XML files"
+
+
+# --- masks ---------------------------------------------------------------------------------------------------------------
+
+
+def test_masks_go_with_their_images(tmp_path: Path) -> None:
+    for name in ("images/train/a.jpg", "images/test/b.jpg", "images/test/c.jpg", "masks/train/a.png", "masks/test/b_mask.png"):
+        picture(tmp_path / name)
+    found, failed = sort_out(masks.read(tmp_path, masks.MasksParams()))
+    assert [(s.id, s.split, Path(s.targets.mask).name) for s in found] == [
+        ("test/b.jpg", "test", "b_mask.png"),
+        ("train/a.jpg", "train", "a.png"),
+    ]
+    assert failed == {"test/c.jpg": "no mask in masks"}
+    assert masks.sniff(tmp_path) == "images in images, masks in masks"
+    assert masks.sniff(tmp_path / "images") == ""
+
+
+def test_every_annotated_format_runs_as_a_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipekit.quick import Quick
+
+    monkeypatch.setenv("PIPEKIT_STORE", str(tmp_path / "store"))
+    picture(tmp_path / "data/a.png")
+    entry = {"id": 1, "image_id": 0, "category_id": 7, "bbox": [5, 6, 10, 20], "segmentation": [[5, 6, 15, 6, 15, 26]]}
+    coco_file(tmp_path / "data/x.json", [entry], files=("a.png",))
+    quick = Quick(base_dir=tmp_path, settings={"executor": "serial"})
+    quick.add("data", "import.coco", path="data", masks=True)
+    (sample,) = quick.run().artifact("data")  # type: ignore[misc]
+    assert images.read_mask(sample.targets.mask).max() == 2
+    assert sample.targets.mask_sha256
+    assert quick.run().stages[0].cached
