@@ -186,7 +186,7 @@ class Trial:
         return {path.name for path in self.store.glob("shards/*/*") if (path / "rows.jsonl").is_file()}
 
     def start(self, script: str, *words: str) -> subprocess.Popen[str]:
-        """A Python process in the project folder."""
+        """A Python process in the project folder, in a group of its own, as a terminal gives it."""
         return subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(script), *words],
             cwd=self.path,
@@ -194,6 +194,7 @@ class Trial:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
 

@@ -1,0 +1,130 @@
+"""The executors in the box: every task once, flat memory, and processes that die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipekit.builtin.executors import PoolParams, processes, serial, threads
+from pipekit.contract import Params, ShardResult, ShardTask
+from pipekit.errors import StageError
+from tests.conftest import DATA, Trial
+
+TWO = PoolParams(workers=2)
+EXECUTORS: list[tuple[Any, Params]] = [(serial, Params()), (threads, TWO), (processes, TWO)]
+
+
+def tasks(count: int, scope: str = "") -> Iterator[ShardTask]:
+    for number in range(count):
+        yield ShardTask(f"key-{number}", scope, "", "", number, "", None, ({"id": "x"},) * number, "", "")
+
+
+def count(task: ShardTask) -> ShardResult:
+    return ShardResult(task.key, len(task.rows), os.getpid(), 0, 0.0)
+
+
+@pytest.mark.parametrize(("execute", "params"), EXECUTORS)
+def test_every_task_is_done_once(execute: Any, params: Params) -> None:
+    found = sorted((result.key, result.num_samples) for result in execute(count, tasks(9), params))
+    assert found == sorted((f"key-{number}", number) for number in range(9))
+    assert list(execute(count, iter(()), params)) == []
+
+
+@pytest.mark.parametrize(("execute", "params"), EXECUTORS)
+def test_tasks_are_taken_in_the_calling_thread_as_they_are_needed(execute: Any, params: Params) -> None:
+    taken: list[int] = []
+    ahead: list[int] = []
+
+    def watched() -> Iterator[ShardTask]:
+        for task in tasks(30):
+            taken.append(threading.get_ident())
+            yield task
+
+    for done, _ in enumerate(execute(count, watched(), params)):
+        ahead.append(len(taken) - done)
+    assert max(ahead) <= 5
+    assert set(taken) == {threading.get_ident()}
+
+
+def fails_late(task: ShardTask) -> ShardResult:
+    time.sleep(0.01)
+    return ShardResult(task.key, 0, 0, 0, 0.0, "broken" if task.key == "key-3" else "")
+
+
+def test_a_pool_ends_when_nobody_wants_more() -> None:
+    before = threading.active_count()
+    running = threads(fails_late, tasks(1000), TWO)
+    next(running)
+    running.close()  # type: ignore[attr-defined]
+    for _ in range(200):
+        if threading.active_count() <= before:
+            break
+        time.sleep(0.05)
+    assert threading.active_count() <= before
+
+
+# --- processes that die --------------------------------------------------------------------------------------------------
+
+
+def dies_once(task: ShardTask) -> ShardResult:
+    mark = Path(task.scope) / task.key
+    if task.key == "key-3" and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return count(task)
+
+
+def always_dies(task: ShardTask) -> ShardResult:
+    if task.key == "key-3":
+        os._exit(1)
+    return count(task)
+
+
+def test_a_process_that_dies_costs_nothing_but_time(tmp_path: Path) -> None:
+    results = list(processes(dies_once, tasks(8, str(tmp_path)), TWO))
+    assert sorted(result.key for result in results) == [f"key-{number}" for number in range(8)]
+    assert not any(result.error for result in results)
+
+
+def test_a_shard_that_always_kills_its_process_is_an_error() -> None:
+    results = {result.key: result.error for result in processes(always_dies, tasks(4), TWO)}
+    assert sorted(results) == [f"key-{number}" for number in range(4)]
+    assert "died, twice" in results["key-3"]
+
+
+def test_a_worker_that_is_killed_is_replaced(trial: Trial) -> None:
+    """Through the engine: the digest is the same, and no sample is missing."""
+    trial.write(*(f"a/{number}.png" for number in range(12)))
+    stages = {"data": DATA, "stamp": {"use": "stamp"}}
+    expected = trial.run(stages).artifact("stamp").digest
+    plugin = trial.path / "trial_plugin.py"
+    plugin.write_text(plugin.read_text().replace("time.sleep(params.seconds)", DIE_ONCE))
+    outcome = trial.run(stages, executor="processes", workers=2, shard_size=2)
+    assert outcome.artifact("stamp").digest == expected
+    assert (trial.path / "died").exists()
+    pids = {line.split()[0] for line in trial.log_file.read_text().splitlines()}
+    assert str(os.getpid()) not in pids
+    assert not list(trial.store.glob("tmp/*/rows.jsonl"))
+
+
+DIE_ONCE = """
+    mark = Path(__file__).parent / "died"
+    if sample.id == "a/7.png" and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_sample_that_always_kills_its_process_fails_the_stage(trial: Trial) -> None:
+    trial.write(*(f"a/{number}.png" for number in range(4)))
+    plugin = trial.path / "trial_plugin.py"
+    plugin.write_text(plugin.read_text().replace("time.sleep(params.seconds)", "os._exit(1)"))
+    with pytest.raises(StageError, match="the process that worked on it died, twice"):
+        trial.run({"data": DATA, "stamp": {"use": "stamp"}}, executor="processes", workers=2)
