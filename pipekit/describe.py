@@ -99,7 +99,8 @@ def type_text(annotation: Any, metadata: typing.Iterable[Any] = ()) -> str:
     if origin is Literal:
         return " or ".join(json.dumps(option) for option in options)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(dict.fromkeys(type_text(option, metadata) for option in options))
+        shown = [option for option in options if option is not type(None)]  # TOML has no word for it: it is left out
+        return " or ".join(dict.fromkeys(type_text(option, metadata) for option in shown))
     if origin in (list, tuple, set, frozenset):
         return _sequence_text(origin, options)
     if origin is dict or (isinstance(origin, type) and issubclass(origin, Mapping)):
@@ -138,16 +139,13 @@ def bounds_text(field: FieldInfo) -> str:
     """The bounds of a field: ``0 to 1``, ``above 0``, ``at least 1``, ``1 to 3 items``."""
     low, above, high, below, shortest, longest = (_bound(field, name) for name in ("ge", "gt", "le", "lt", *_LENGTHS))
     parts = []
-    if low is not None and high is not None:
-        parts.append(f"{_plain(low)} to {_plain(high)}")
-    else:
-        parts += [
-            f"{word} {_plain(value)}"
-            for word, value in (("at least", low), ("above", above), ("at most", high), ("below", below))
-            if value is not None
-        ]
-        if above is not None and (high is not None or below is not None):
-            parts = [" and ".join(parts)]
+    least = _plain(low) if low is not None else f"above {_plain(above)}" if above is not None else ""
+    most = _plain(high) if high is not None else f"below {_plain(below)}" if below is not None else ""
+    if least and most:
+        parts.append(f"{least} to {most}")
+    elif least or most:
+        word = "at least " if low is not None else "at most " if high is not None else ""
+        parts.append(word + (least or most))
     unit = "characters" if field.annotation is str else "items"
     if shortest is not None and shortest == longest:
         parts.append(f"exactly {shortest} {unit}")

@@ -300,4 +300,6 @@ def test_a_problem_without_a_place(capsys: pytest.CaptureFixture[str]) -> None:
     from pipekit.errors import PlanError
 
     ui.error(PlanError([Problem("", "nothing to run")]))
-    assert capsys.readouterr().err.splitlines() == ["error: nothing to run", "1 problem in the pipeline; nothing was run"]
+    assert capsys.readouterr().err.splitlines() == ["error: nothing to run"]
+    ui.error(PlanError([Problem("", "nothing to run")] * 2))
+    assert capsys.readouterr().err.splitlines()[-1] == "2 problems in the pipeline; nothing was run"

@@ -48,15 +48,21 @@ def runs(ctx: typer.Context, folder: Project = Path(), as_json: AsJson = False) 
         (
             str(data.get("name", "")),
             str(data.get("id", "")),
-            when(data.get("started")),
-            ui.coloured(str(data.get("status", "")), ui.GOOD if data.get("status") == "finished" else ui.BAD),
+            ago(data.get("started")),
             ui.duration(float(data.get("seconds") or 0)),
-            str(len(data.get("stages") or ())),
-            str(data.get("headline") or ""),
+            result_of(data),
         )
         for data in found
     ]
-    ui.table(("run", "id", "started", "status", "time", "stages", "result"), rows, right=(4, 5))
+    ui.table(("run", "id", "started", "time", "result"), rows, right=(3,), firm=(0, 1, 2, 3))
+
+
+def result_of(data: Data) -> Any:
+    """The headline; for a run that did not end well, how it ended."""
+    from pipekit import ui
+
+    status = str(data.get("status", ""))
+    return str(data.get("headline") or status) if status == "finished" else ui.coloured(status, ui.BAD)
 
 
 @app.command(help="Show one run: its stages, their results and what it was made with.")
@@ -163,6 +169,20 @@ def when(value: Any) -> str:
     except (ValueError, OSError):
         return str(value)
     return moment.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def ago(value: Any) -> str:
+    """``3 min ago``, ``2 h ago``, ``5 d ago``; the date for what is older than a month."""
+    from datetime import UTC, datetime
+
+    try:
+        passed = (datetime.now(UTC) - datetime.fromisoformat(str(value))).total_seconds()
+    except (TypeError, ValueError):
+        return when(value)
+    for unit, seconds, most in (("s", 1, 60), ("min", 60, 60), ("h", 3600, 24), ("d", 86400, 31)):
+        if passed < most * seconds:
+            return f"{max(0, int(passed // seconds))} {unit} ago"
+    return when(value)[:10]
 
 
 def text(value: Any) -> str:

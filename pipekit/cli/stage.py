@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from pipekit.cli.app import attach, new_app
 if TYPE_CHECKING:
     from pipekit.component import Component
     from pipekit.contract import Artifact, Slot
+    from pipekit.errors import PlanError
     from pipekit.quick import Quick
     from pipekit.registry import Registry
 
@@ -82,8 +84,7 @@ def command(component: Component, registry: Registry, plugins: Sequence[str] = (
     contract = component.contract()
     slots = contract.slots
     inputs = [_input(slot) for slot in slots]
-    taken = {*OWN, *(slot.name.replace("_", "-") for slot in slots)}
-    options = param_options(contract.params_type, taken)
+    options = param_options(contract.params_type, taken_by(component))
     common = list(inspect.signature(_common, eval_str=True).parameters.values())
 
     def run(**arguments: Any) -> int:
@@ -164,7 +165,7 @@ def run_stage(
     """Put the inputs and the stage into a pipeline, check it, run it."""
     from pipekit import ui
     from pipekit.cli.run import reporting, run_plan
-    from pipekit.errors import UserError
+    from pipekit.errors import PlanError, UserError
     from pipekit.quick import Quick
     from pipekit.runs import take_out
 
@@ -184,12 +185,38 @@ def run_stage(
         own = component.name.rpartition(".")[2]
         own = own if own not in {*quick.stages, *quick.given} else f"{own}-stage"
         quick.add(own, component.name, **inputs, **params)
-        code, outcome = run_plan(quick.plan(), display, publish=out is None)
+        try:
+            plan = quick.plan()
+        except PlanError as error:
+            raise as_options(error, own, taken_by(component)) from error
+        code, outcome = run_plan(plan, display, publish=out is None)
         if outcome is not None and out is not None:
             take_out(outcome.artifact(own), out)
             if not as_json:
                 ui.say(str(out))
         return code
+
+
+def taken_by(component: Component) -> set[str]:
+    """Options that are no parameters: the command's own, and the stage's inputs."""
+    return {*OWN, *(slot.name.replace("_", "-") for slot in component.contract().slots)}
+
+
+def as_options(error: PlanError, stage: str, taken: set[str]) -> PlanError:
+    """The problems of a pipeline in the words that were typed: ``--radius-px`` for ``stages.note.radius_px``."""
+    from dataclasses import replace
+
+    from pipekit.cli.options import flag_of
+    from pipekit.errors import PlanError
+
+    problems = []
+    for problem in error.problems:
+        head, _, place = problem.path.partition(f"stages.{stage}.")
+        if place and not head:
+            name = re.split(r"[.\[]", place)[0]
+            problem = replace(problem, path=f"--{flag_of(name, taken)}{place.removeprefix(name)}")
+        problems.append(problem)
+    return PlanError(problems)
 
 
 def add_input(quick: Quick, slot: Slot, text: str, name: str) -> str:

@@ -76,15 +76,22 @@ Row = Sequence[str | Text]
 
 
 def table(
-    headers: Sequence[str], rows: Iterable[Row], *, title: str = "", right: Sequence[int] = (), header: bool = True
+    headers: Sequence[str],
+    rows: Iterable[Row],
+    *,
+    title: str = "",
+    right: Sequence[int] = (),
+    firm: Sequence[int] = (0,),
+    header: bool = True,
 ) -> None:
     """A plain table: a header line and rows, no frame.
 
     Args:
         right: the numbers of the columns that are aligned to the right (numbers, sizes).
+        firm: those that are never folded.
         header: False leaves the header line out.
     """
-    show(make_table(headers, rows, title=title, right=right, header=header))
+    show(make_table(headers, rows, title=title, right=right, firm=firm, header=header))
 
 
 def show(picture: RenderableType) -> None:
@@ -99,11 +106,17 @@ def show(picture: RenderableType) -> None:
 
 
 def make_table(
-    headers: Sequence[str], rows: Iterable[Row], *, title: str = "", right: Sequence[int] = (), header: bool = True
+    headers: Sequence[str],
+    rows: Iterable[Row],
+    *,
+    title: str = "",
+    right: Sequence[int] = (),
+    firm: Sequence[int] = (0,),
+    header: bool = True,
 ) -> RenderableType:
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=NAME, show_header=header)
     for number, name in enumerate(headers):
-        grid.add_column(name, justify="right" if number in right else "left", overflow="fold", no_wrap=number == 0)
+        grid.add_column(name, justify="right" if number in right else "left", overflow="fold", no_wrap=number in firm)
     for row in rows:
         grid.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
     return Group(Text(title, NAME), grid) if title else grid
@@ -180,7 +193,8 @@ def error(failure: PipekitError) -> None:
     if isinstance(failure, PlanError):
         for problem in failure.problems:
             _error_block(out, *_place(problem, failure.file))
-        out.print(Text(failure.message), soft_wrap=True)
+        if failure.file or len(failure.problems) > 1:
+            out.print(Text(failure.message), soft_wrap=True)
     else:
         _error_block(out, failure.message, failure.where, failure.hint)
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from pipekit.cli.runs import differences, flat, when
+from pipekit.cli.runs import ago, differences, flat, when
 from tests.cli.pictures import class_folders
 
 PIPELINE = """
@@ -39,7 +40,25 @@ def test_the_list_has_the_newest_first(pipekit, two_runs: list[str]) -> None:
     rows = pipekit("runs").out.splitlines()[1:]
     assert [row.split()[1] for row in rows] == two_runs
     assert two_runs == sorted(two_runs, reverse=True)
-    assert all("finished" in row for row in rows)
+    assert all("6 images" in row for row in rows)
+
+
+def test_a_run_that_failed_says_so(pipekit, two_runs: list[str], tmp_path: Path) -> None:
+    (tmp_path / "images" / "cat" / "cat_1.png").write_bytes(b"no picture")
+    assert pipekit("run", "--set", "max_failed=0").code == 1
+    assert pipekit("runs").out.splitlines()[1].endswith("failed")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(5, "5 s ago"), (200, "3 min ago"), (7300, "2 h ago"), (400_000, "4 d ago"), (-3, "0 s ago")]
+)
+def test_how_long_ago(seconds: int, expected: str) -> None:
+    assert ago((datetime.now(UTC) - timedelta(seconds=seconds, milliseconds=100)).isoformat()) == expected
+
+
+def test_long_ago_is_a_date() -> None:
+    assert ago("2020-01-15T12:00:00+00:00") == "2020-01-15"
+    assert ago("no time") == "no time"
 
 
 @pytest.mark.parametrize("name", ["pets", "runs/pets"])

@@ -79,16 +79,17 @@ def test_json_is_understood_as_well_as_toml(pipekit, speckle: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--title", "x", "--radius-px", "0"], "radius_px"),
-        (["--title", "x", "--radius-px", "many"], "radius_px"),
-        (["--title", "x", "--kind", "grey"], "kind"),
-        ([], "title"),
+        (["--title", "x", "--radius-px", "0"], "--radius-px: input should be greater than 0, got 0"),
+        (["--title", "x", "--radius-px", "many"], "--radius-px: "),
+        (["--title", "x", "--kind", "grey"], "--kind: "),
+        (["--title", "x", "--point", "{ x_px = 'left' }"], "--point.x_px: "),
+        ([], "--title: is required"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_parameter(pipekit, speckle: Path, words: list[str], message: str) -> None:
     result = pipekit("stage", "--plugin", speckle, "note", *words)
     assert result.code == 2
-    assert result.err.startswith(f"error: stages.note.{message}: ")
+    assert result.err.startswith(f"error: {message}")
 
 
 def test_a_folder_of_images_is_imported(pipekit, images: Path, tmp_path: Path) -> None:
