@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Project",
+    "check_check",
     "check_component",
     "check_detector",
     "check_executor",
@@ -182,6 +183,14 @@ def check_report_section(section: Any, *, registry: Registry | None = None, **pa
     """A report section: its signature and its parameters."""
     __tracebackhide__ = True
     check_component("report_section", section, params, registry)
+
+
+def check_check(check: Any, *, registry: Registry | None = None, **params: Any) -> None:
+    """A dataset check: it copes with broken images, finds the same twice, and its findings are well formed."""
+    __tracebackhide__ = True
+    if not isinstance(check, str):
+        registry, check = _registry_with("check", check)
+    check_component("check", check, params, registry)
 
 
 def check_executor(executor: Any, *, registry: Registry | None = None, **params: Any) -> None:

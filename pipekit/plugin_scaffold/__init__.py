@@ -24,7 +24,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "importer": ("a dataset format to read", "A labels.txt with a path and a label in every line"),
     "exporter": ("a dataset format to write", "A labels.txt with a path and a label in every line"),
     "detector": ("a feature detector", "The pixels where the brightness changes most"),
-    "check": ("a dataset check", "Classes with far fewer images than others"),
+    "check": ("a dataset check", "Images that are too small"),
     "report_section": ("a report section", "The answers of which the model was least sure"),
     "executor": ("an executor", "A pool of threads"),
 }
@@ -46,7 +46,7 @@ USAGE: Mapping[str, str] = {
     "importer": '```toml\n[stages.data]\nuse = "import.{component}"\npath = "images"\n```',
     "exporter": PIPELINE.format('[stages.out]\nuse = "export.{component}"'),
     "detector": PIPELINE.format('[stages.features]\nuse = "features"\ndetector = "{component}"'),
-    "check": PIPELINE.format('[stages.inspect]\nuse = "inspect"'),
+    "check": PIPELINE.format('[stages.inspect]\nuse = "inspect"\nchecks = ["corrupt", "{component}"]'),
     "report_section": "It is part of every report: `pipekit run pipeline.toml`.",
     "executor": 'Name it in the pipeline file, `executor = "{component}"`, or with `pipekit run --executor {component}`.',
 }

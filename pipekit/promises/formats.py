@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+import tempfile
 from pathlib import Path
 
-from pipekit.contract import Sample
+from pipekit.contract import Failure, Sample
 from pipekit.promises.core import Subject, promise
 
 
 @promise("importer")
 def _sniffs(subject: Subject) -> str:
     """sniff() names a reason for its own format, and none for an empty folder"""
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         answer = subject.found.sniff(Path(folder))
     if answer != "":
@@ -30,18 +30,25 @@ def _reads(subject: Subject) -> str:
         return ""
     path = Path(subject.samples["path"])
     before = _tree(path)
-    rows, again = (list(subject.found.read(path, subject.params)) for _ in range(2))
-    if not rows or not all(isinstance(row, Sample) for row in rows):
-        return f"expected samples, got {rows[:1]!r}"
+    with tempfile.TemporaryDirectory() as folder:
+        # An importer with a third argument writes pictures there that lie inside other files.
+        more = (Path(folder),) if "out_dir" in inspect.signature(subject.found.read).parameters else ()
+        found, again = (list(subject.found.read(path, subject.params, *more)) for _ in range(2))
+        wrong = [item for item in found if not isinstance(item, (Sample, Failure))]
+        if wrong:
+            return f"expected samples, got {wrong[0]!r}"
+        rows = [item for item in found if isinstance(item, Sample)]
+        missing = [row.image for row in rows if not Path(row.image).is_file()]
+    if not rows:
+        return "no samples came"
     ids = [row.id for row in rows]
     if len(set(ids)) != len(ids):
         return f"ids are not unique: {next(one for one in ids if ids.count(one) > 1)!r}"
-    missing = [row.image for row in rows if not Path(row.image).is_file()]
     if missing:
         return f"there is no image {missing[0]!r}"
     if any(str(path) in row.id for row in rows):
         return "an id holds the path of the folder; ids must not change when the folder moves"
-    if rows != again:
+    if found != again:
         return "reading twice gives different samples"
     return "" if _tree(path) == before else "reading changed the folder"
 

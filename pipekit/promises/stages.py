@@ -1,8 +1,9 @@
-"""What stages promise."""
+"""What stages promise, and dataset checks, which are tried inside the stage ``inspect``."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,10 +57,31 @@ def _leaves_the_images_alone(subject: Subject) -> str:
         return "" if _hashes(images) == was else "a source image was changed, added or removed"
 
 
+@promise("check")
+def _finds(subject: Subject) -> str:
+    """it looks at rows of images, broken ones too, and gives findings about them, the same twice"""
+    check = {"check": subject.component.name, **subject.samples.get("values", {})}
+    stages = {**DATA, "tried": {"use": "inspect", "checks": [check]}}
+    found = []
+    for _ in range(2):
+        with tempfile.TemporaryDirectory() as folder:
+            write_tiny_dataset(Path(folder, "images"))
+            Path(folder, "images", "discs", "broken.png").write_bytes(b"no image")
+            outcome = _run_stages(subject, stages, Path(folder), max_failed=0.5)
+            if outcome.stages[-1].warnings:
+                return outcome.stages[-1].warnings[0]
+            found.append((outcome.artifact("tried").path / "inspect.json").read_text("utf-8"))
+    known = {"error", "warning", "info"}
+    wrong = [one["severity"] for one in json.loads(found[0])["findings"] if one["severity"] not in known]
+    if wrong:
+        return f"a finding's severity must be one of {', '.join(sorted(known))}, not {wrong[0]!r}"
+    return "" if found[0] == found[1] else "two calls on the same images differ"
+
+
 def _before(subject: Subject) -> Mapping[str, Mapping[str, Any]] | None:
-    """The stages before it; None where nobody said and it needs more than a dataset."""
+    """The stages before it; None where it is not to be run, or nobody said and it needs more than a dataset."""
     if "before" in subject.samples:
-        found: Mapping[str, Mapping[str, Any]] = subject.samples["before"]
+        found: Mapping[str, Mapping[str, Any]] | None = subject.samples["before"]
         return found
     slots = [slot for slot in subject.component.contract().slots if slot.required]
     if not slots:
@@ -68,13 +90,17 @@ def _before(subject: Subject) -> Mapping[str, Mapping[str, Any]] | None:
 
 
 def _run(subject: Subject, before: Mapping[str, Mapping[str, Any]], folder: Path, **settings: Any) -> Outcome:
+    given = subject.samples.get("values", {})
+    stages = {**before, "tried": {"use": subject.component.name, **subject.samples.get("inputs", {}), **given}}
+    return _run_stages(subject, stages, folder, **settings)
+
+
+def _run_stages(subject: Subject, stages: Mapping[str, Mapping[str, Any]], folder: Path, **settings: Any) -> Outcome:
     from pipekit import engine
     from pipekit.pipeline import load_plan
 
     if not (folder / "images").exists():
         write_tiny_dataset(folder / "images")
-    given = subject.samples.get("values", {})
-    stages = {**before, "tried": {"use": subject.component.name, **subject.samples.get("inputs", {}), **given}}
     table = {"name": "trial", "seed": 3, "max_failed": 0, **settings, "stages": stages}
     return engine.run(load_plan(table=table, base_dir=folder, registry=subject.registry))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from pipekit.component import Component
 from pipekit.promises import examine, heavy_imports, required_parameters
 from pipekit.registry import KINDS, load_registry
+from tests.contract.examples import EXAMPLES
 
 REGISTRY = load_registry(installed=False)
 
@@ -21,10 +24,16 @@ VALUES: dict[tuple[str, str], dict[str, Any]] = {
     ("op", "resize"): {"height_px": 20, "width_px": 30},
     ("op", "sequence"): {"ops": ["blur", "hflip"]},
     ("op", "some_of"): {"ops": ["blur", "hflip", "noise"], "n": 2},
-    ("stage", "import.image"): {"path": str(PHOTOS / "cat.jpg")},
+    ("stage", "features"): {"previews_per_class": 1, "preview_px": 64},
+    ("stage", "filters"): {"max_images": 1, "preview_px": 240},
     ("stage", "match"): {"first": str(PHOTOS / "cat.jpg"), "second": str(PHOTOS / "coffee.jpg")},
 }
-"""Parameters for the components that can't do without any."""
+"""Parameters for the components that can't do without any, or take their time without."""
+
+SAMPLES: dict[tuple[str, str], dict[str, Any]] = {
+    ("stage", "train"): {"before": None},  # it is run, and held to the same, in tests/builtin/test_train.py
+}
+"""What a component is tried on, where it is not the tiny dataset alone."""
 
 
 def components() -> list[Component]:
@@ -44,10 +53,21 @@ def test_the_built_in_plugin_is_whole() -> None:
     assert {component.kind for component in REGISTRY} == set(KINDS)
 
 
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A folder in the format of an importer."""
+    root = tmp_path_factory.mktemp("examples")
+    return cache(lambda importer: EXAMPLES[importer](root / importer))
+
+
 @pytest.mark.parametrize("component", components(), ids=lambda component: f"{component.kind}-{component.name}")
-def test_it_keeps_its_promises(component: Component) -> None:
-    values = VALUES.get((component.kind, component.name), {})
+def test_it_keeps_its_promises(component: Component, examples: Callable[[str], Path]) -> None:
+    values, samples = VALUES.get((component.kind, component.name), {}), SAMPLES.get((component.kind, component.name), {})
+    if component.kind == "importer":
+        samples = {"path": examples(component.name)}
+    if component.name.startswith("import."):
+        values = {"path": str(examples(component.name.removeprefix("import."))), **values}
     assert set(required_parameters(component)) <= set(values), "give them in VALUES"
-    verdicts = list(examine(REGISTRY, component, values))
+    verdicts = list(examine(REGISTRY, component, values, **samples))
     assert len(verdicts) > 1
     assert {verdict.promise: verdict.problem for verdict in verdicts if verdict.problem} == {}

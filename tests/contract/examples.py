@@ -1,0 +1,126 @@
+"""A small folder in the format of each importer in the box: the tiny dataset, written otherwise."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from pipekit import images
+from pipekit.promises import write_tiny_dataset
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(write_tiny_dataset(folder).rglob("*.png"))
+
+
+def image(folder: Path) -> Path:
+    return files(folder)[0]
+
+
+def names(folder: Path) -> Path:
+    for file in files(folder / "sorted"):
+        file.rename(folder / file.name)
+        if not any(file.parent.iterdir()):
+            file.parent.rmdir()
+    (folder / "sorted").rmdir()
+    return folder
+
+
+def csv(folder: Path) -> Path:
+    rows = [f"{file.relative_to(folder).as_posix()},{file.parent.name}" for file in files(folder)]
+    (folder / "table.csv").write_text("\n".join(["image,label", *rows]), encoding="utf-8")
+    return folder / "table.csv"
+
+
+def metadata(folder: Path) -> Path:
+    rows = [f"{file.relative_to(folder).as_posix()},{file.parent.name}" for file in files(folder)]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,label", *rows]), encoding="utf-8")
+    return folder
+
+
+def parquet(folder: Path) -> Path:
+    import pyarrow as pa
+    from pyarrow.parquet import write_table
+
+    found = files(folder / "sorted")
+    pictures = [{"bytes": file.read_bytes(), "path": file.name} for file in found]
+    write_table(pa.table({"image": pictures, "label": [file.parent.name for file in found]}), folder / "train.parquet")
+    return folder / "train.parquet"
+
+
+def idx(folder: Path) -> Path:
+    found = files(folder / "sorted")
+    pixels = np.stack([images.read(file, gray=True)[..., 0] for file in found])
+    labels = np.arange(len(found), dtype=np.uint8) % 10
+    raw = folder / "raw"
+    raw.mkdir()
+    (raw / "train-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, *pixels.shape) + pixels.tobytes())
+    (raw / "train-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, len(labels)) + labels.tobytes())
+    return raw
+
+
+def coco(folder: Path) -> Path:
+    found = files(folder / "images")
+    labels = sorted({file.parent.name for file in found})
+    categories = [{"id": number, "name": label} for number, label in enumerate(labels, 1)]
+    pictures, annotations = [], []
+    for number, file in enumerate(found, 1):
+        name = file.relative_to(folder / "images").as_posix()
+        pictures.append({"id": number, "file_name": name, "width": 32, "height": 32})
+        box = {"id": number, "image_id": number, "category_id": labels.index(file.parent.name) + 1, "bbox": [4, 5, 20, 10]}
+        annotations.append({**box, "area": 200, "iscrowd": 0})
+    (folder / "annotations").mkdir()
+    text = json.dumps({"images": pictures, "annotations": annotations, "categories": categories})
+    (folder / "annotations" / "instances.json").write_text(text, encoding="utf-8")
+    return folder
+
+
+def masks(folder: Path) -> Path:
+    for file in files(folder / "images"):
+        path = folder / "masks" / file.relative_to(folder / "images")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        images.write(path, (images.read(file, gray=True) > 128).astype(np.uint8))
+    return folder
+
+
+def voc(folder: Path) -> Path:
+    (folder / "Annotations").mkdir(parents=True)
+    for file in files(folder / "sorted"):
+        (folder / "JPEGImages").mkdir(exist_ok=True)
+        file.rename(folder / "JPEGImages" / file.name)
+        box = "<bndbox><xmin>4</xmin><ymin>5</ymin><xmax>24</xmax><ymax>15</ymax></bndbox>"
+        size = "<size><width>32</width><height>32</height><depth>3</depth></size>"
+        text = f"<object><name>{file.parent.name}</name>{box}</object>"
+        xml = f"<annotation><filename>{file.name}</filename>{size}{text}</annotation>"
+        (folder / "Annotations" / f"{file.stem}.xml").write_text(xml, encoding="utf-8")
+    return folder
+
+
+def yolo(folder: Path) -> Path:
+    found = files(folder / "images")
+    labels = sorted({file.parent.name for file in found})
+    for file in found:
+        path = (folder / "labels" / file.relative_to(folder / "images")).with_suffix(".txt")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{labels.index(file.parent.name)} 0.5 0.5 0.4 0.3\n", encoding="utf-8")
+    (folder / "classes.txt").write_text("\n".join(labels), encoding="utf-8")
+    return folder
+
+
+EXAMPLES: dict[str, Callable[[Path], Path]] = {
+    "coco": coco,
+    "csv": csv,
+    "folders": write_tiny_dataset,
+    "idx": idx,
+    "image": image,
+    "masks": masks,
+    "metadata": metadata,
+    "names": names,
+    "parquet": parquet,
+    "voc": voc,
+    "yolo": yolo,
+}
