@@ -11,15 +11,18 @@ A detector is ``detect(image, params)``. It may return
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.errors import UserError
 
-__all__ = ["Features", "features_of"]
+__all__ = ["Features", "features_of", "gray_only", "peaks"]
+
+D = TypeVar("D", bound=Callable[..., Any])
 
 Points = NDArray[np.float32]
 
@@ -85,6 +88,15 @@ class Features:
             scale_px=None if self.scale_px is None else (self.scale_px * np.sqrt(factor_x * factor_y)).astype(np.float32),
             outlines=tuple(centres(outline) for outline in self.outlines),
         )
+
+
+def gray_only(detect: D) -> D:
+    """Mark a detector that looks at brightness alone: the stages then read ``(H, W, 1)`` images for it, which is faster.
+
+    It must still take ``(H, W, 3)`` ones.
+    """
+    detect.gray_only = True  # type: ignore[attr-defined]
+    return detect
 
 
 def features_of(output: Any, size_hw: tuple[int, int], detector: str = "the detector") -> Features:
@@ -163,9 +175,38 @@ def peaks(response: NDArray[Any], threshold: float | None = None, radius_px: int
     threshold = 0.01 * top if threshold is None else max(threshold, 0.0)
     size = 2 * radius_px + 1
     mask = (response >= cv2.dilate(response, np.ones((size, size), np.uint8))) & (response > threshold)
-    count, labels, _, centres = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
-    ys, xs = np.nonzero(mask)
-    values = np.zeros(count, np.float32)
-    values[labels[ys, xs]] = response[ys, xs]
-    found = np.column_stack([centres[1:], values[1:]]).astype(np.float32)
+    places = cv2.findNonZero(mask.view(np.uint8))
+    if places is None:
+        return np.empty((0, 3), np.float32)
+    xy = places.reshape(-1, 2).astype(np.int64)  # OpenCV 4 gives (N, 1, 2), OpenCV 5 (N, 2)
+    group = _touching(xy[:, 1] * (response.shape[1] + 2) + xy[:, 0], response.shape[1] + 2)
+    sizes = np.bincount(group)
+    centres = [np.bincount(group, xy[:, axis]) / sizes for axis in (0, 1)]
+    values = np.zeros(len(sizes), np.float32)
+    values[group] = response[xy[:, 1], xy[:, 0]]
+    found = np.column_stack([*centres, values]).astype(np.float32)
     return found[np.lexsort((found[:, 0], found[:, 1], -found[:, 2]))]
+
+
+def _touching(keys: NDArray[np.int64], stride: int) -> NDArray[np.int64]:
+    """Group numbers from 0: pixels that touch, also at a corner, share one.
+
+    Args:
+        keys: ``y * stride + x``, ascending, with a ``stride`` larger than the width, so that rows don't touch at their ends.
+    """
+    label = np.arange(len(keys))
+    pairs = []
+    for step in (1, stride - 1, stride, stride + 1):
+        at = np.minimum(np.searchsorted(keys, keys + step), len(keys) - 1)
+        touch = np.flatnonzero(keys[at] == keys + step)
+        pairs.append((touch, at[touch]))
+    first, second = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    while len(first):
+        lower = np.minimum(label[first], label[second])
+        before = label.copy()
+        np.minimum.at(label, first, lower)
+        np.minimum.at(label, second, lower)
+        label = label[label]
+        if np.array_equal(label, before):
+            break
+    return np.unique(label, return_inverse=True)[1].astype(np.int64)

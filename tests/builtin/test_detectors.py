@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from skimage import feature
 
@@ -250,6 +251,16 @@ def test_a_response_map_becomes_its_peaks() -> None:
     found = features_of(response, (20, 30))
     np.testing.assert_array_equal(found.points, [(7, 5, 2), (20.5, 12, 1)])
     assert found.response_map is not None
+
+
+@settings(max_examples=60, deadline=None)
+@given(response=arrays(np.float32, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 3).map(float)))
+def test_a_plateau_is_one_peak_at_its_centre(response: NDArray[np.float32]) -> None:
+    peak = (response >= cv2.dilate(response, np.ones((3, 3)))) & (response > 0)
+    count, labels, _, centres = cv2.connectedComponentsWithStats(peak.astype(np.uint8), connectivity=8)
+    expected = [(float(response[labels == label].max()), *centres[label][::-1].round(4)) for label in range(1, count)]
+    found = [(value, round(y, 4), round(x, 4)) for x, y, value in peaks(response, 0.0).tolist()]
+    np.testing.assert_allclose(np.array(sorted(found)), np.array(sorted(expected)), atol=2e-4)
 
 
 def test_peaks_of_a_flat_or_negative_map() -> None:

@@ -15,7 +15,7 @@ from pydantic import model_validator
 
 from pipekit.builtin.detectors.common import DetectorParams, Float, Gray, detect_within
 from pipekit.contract import depends_on, param
-from pipekit.detector import Features
+from pipekit.detector import Features, gray_only
 
 
 class BlobParams(DetectorParams):
@@ -38,6 +38,7 @@ class BlobParams(DetectorParams):
         return self
 
 
+@gray_only
 @depends_on("opencv-python-headless")
 def blobs(image: NDArray[np.uint8], params: BlobParams) -> Features:
     """Discs that are brighter or darker than what is around them; ``scale_px`` is the diameter.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipekit.builtin.detectors.common import DetectorParams, Float, Gray, detect_within
 from pipekit.contract import depends_on, param
-from pipekit.detector import Features
+from pipekit.detector import Features, gray_only
 
 
 class ContoursParams(DetectorParams):
@@ -27,6 +27,7 @@ class ContoursParams(DetectorParams):
     min_length_px: float = param(20.0, "Shorter outlines are dropped", unit="px", ge=0)
 
 
+@gray_only
 @depends_on("opencv-python-headless")
 def contours(image: NDArray[np.uint8], params: ContoursParams) -> Features:
     """One feature for each outline: its centre, its length in pixels as the response, the diameter of a disc of its area."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipekit.builtin.detectors.common import DetectorParams, Float, Gray, detect_within
 from pipekit.contract import depends_on, param
-from pipekit.detector import Features, peaks
+from pipekit.detector import Features, gray_only, peaks
 
 
 class _CornerParams(DetectorParams):
@@ -40,6 +40,7 @@ class ShiTomasiParams(_CornerParams):
     quality_level: float = param(0.01, "Smallest response, as a share of the largest one in the image", ge=0, lt=1)
 
 
+@gray_only
 @depends_on("opencv-python-headless")
 def harris(image: NDArray[np.uint8], params: HarrisParams) -> Features:
     """Corners where ``det(M) - k trace(M)^2`` is large, M being the structure tensor.
@@ -49,7 +50,7 @@ def harris(image: NDArray[np.uint8], params: HarrisParams) -> Features:
     """
 
     def detect(gray: Gray) -> Features:
-        unit = gray.astype(np.float32) / np.float32(255)
+        unit = np.multiply(gray, np.float32(1 / 255), dtype=np.float32)
         if params.window == "box":
             response = cv2.cornerHarris(unit, params.block_size_px, params.aperture_px, params.k)
         else:
@@ -59,6 +60,7 @@ def harris(image: NDArray[np.uint8], params: HarrisParams) -> Features:
     return detect_within(image, params, detect)
 
 
+@gray_only
 @depends_on("opencv-python-headless")
 def shi_tomasi(image: NDArray[np.uint8], params: ShiTomasiParams) -> Features:
     """Corners where the smaller eigenvalue of the structure tensor is large, as in ``cv2.goodFeaturesToTrack``."""

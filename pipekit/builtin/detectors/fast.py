@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipekit.builtin.detectors.common import DetectorParams, Gray, detect_within, from_keypoints
 from pipekit.contract import depends_on, param
-from pipekit.detector import Features
+from pipekit.detector import Features, gray_only
 
 _RINGS = {
     "9_16": cv2.FAST_FEATURE_DETECTOR_TYPE_9_16,
@@ -28,6 +28,7 @@ class FastParams(DetectorParams):
     ring: Literal["9_16", "7_12", "5_8"] = param("9_16", "Pixels in a row that must agree, of how many on the ring")
 
 
+@gray_only
 @depends_on("opencv-python-headless")
 def fast(image: NDArray[np.uint8], params: FastParams) -> Features:
     """Corners where a run of pixels on a ring is brighter or darker than the centre; the response is by how much."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipekit.builtin.detectors.common import DetectorParams, Float, Gray, detect_within
 from pipekit.contract import depends_on, param
-from pipekit.detector import Features
+from pipekit.detector import Features, gray_only
 from pipekit.hog import cells
 
 
@@ -22,6 +22,7 @@ class HogParams(DetectorParams):
     orientations: int = param(9, "Bins between 0 and 180 degrees", ge=2, le=36)
 
 
+@gray_only
 @depends_on("opencv-python-headless")
 def hog(image: NDArray[np.uint8], params: HogParams) -> Features:
     """One feature for each cell: its centre, its gradient magnitude, its main edge direction and its histogram.

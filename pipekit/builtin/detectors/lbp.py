@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipekit.builtin.detectors.common import DetectorParams, Float, Gray, detect_within
 from pipekit.contract import depends_on, param
-from pipekit.detector import Features
+from pipekit.detector import Features, gray_only
 
 
 class LbpParams(DetectorParams):
@@ -26,6 +26,7 @@ class LbpParams(DetectorParams):
     cell_px: int = param(32, "Side of the cells for which the patterns are counted", unit="px", ge=4, le=4096)
 
 
+@gray_only
 @depends_on("opencv-python-headless")
 def lbp(image: NDArray[np.uint8], params: LbpParams) -> Features:
     """One feature for each cell of a grid: its histogram of rotation-invariant uniform patterns.

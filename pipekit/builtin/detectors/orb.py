@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipekit.builtin.detectors.common import DetectorParams, Gray, detect_within, from_keypoints
 from pipekit.contract import depends_on, param
-from pipekit.detector import Features
+from pipekit.detector import Features, gray_only
 
 
 class OrbParams(DetectorParams):
@@ -26,6 +26,7 @@ class OrbParams(DetectorParams):
     score: Literal["harris", "fast"] = param("harris", "What the corners are ranked by")
 
 
+@gray_only
 @depends_on("opencv-python-headless")
 def orb(image: NDArray[np.uint8], params: OrbParams) -> Features:
     """FAST corners on a pyramid, with an angle and a descriptor of 256 bits (32 bytes, Hamming distance)."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipekit.builtin.detectors.common import DetectorParams, Gray, detect_within, from_keypoints
 from pipekit.contract import depends_on, param
-from pipekit.detector import Features
+from pipekit.detector import Features, gray_only
 
 
 class SiftParams(DetectorParams):
@@ -28,6 +28,7 @@ class SiftParams(DetectorParams):
     sigma_px: float = param(1.6, "Gaussian blur of the first layer", unit="px", ge=0.5, le=10)
 
 
+@gray_only
 @depends_on("opencv-python-headless")
 def sift(image: NDArray[np.uint8], params: SiftParams) -> Features:
     """Blob-like places with a scale, an angle and a descriptor of 128 numbers in 0..255 (Euclidean distance)."""

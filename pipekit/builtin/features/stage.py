@@ -72,17 +72,13 @@ def features(ctx: Context, dataset: Dataset, params: FeaturesParams) -> FeatureF
                 [sample_id, made.label, made.split, found["width_px"], found["height_px"], found["num"], found["note"]]
             )
             counts.add(sample_id, made.label, int(found["num"]))
-    if not counts.of:
-        raise UserError(
-            "no image could be used; there is nothing to show", "Each image's reason is in the list of failed samples."
-        )
     if params.table == "parquet":
         _to_parquet(ctx.out_dir / "points.csv")
     counts.write(ctx.out_dir / "classes.csv")
     _preview(ctx, dataset, counts, params)
     if counts.empty:
         ctx.warn(f"{params.detector.name} found nothing in {counts.empty:,} of {counts.images:,} images; counts.csv says why")
-    mean = counts.points / counts.images
+    mean = counts.points / max(1, counts.images)
     return ctx.artifact(
         FeatureFiles,
         facts={"images": f"{counts.images:,}", "features": f"{counts.points:,}", "an image": f"{mean:,.0f}"},
@@ -100,9 +96,14 @@ def find(image: Image, call: Call) -> Features:
     return features_of(call.load()(image, call.params), (image.shape[0], image.shape[1]), f"the detector {call.name!r}")
 
 
+def read_for(call: Call, path: str) -> Image:
+    """An image as its detector likes it: brightness alone where it looks at nothing else."""
+    return images.read(path, gray=getattr(call.load(), "gray_only", False))
+
+
 def find_in_sample(sample: Sample, params: DetectParams, ctx: SampleContext) -> Iterable[Sample]:
     """The features of one image, as a part of ``points.csv`` and an ``.npz``."""
-    image = images.read(sample.image)
+    image = read_for(params.detector, sample.image)
     found = find(image, params.detector)
     path = ctx.out_path(f"{sample.id}{_POINTS}")
     path.write_text("".join(_lines(sample.id, found)), "utf-8")
@@ -216,15 +217,15 @@ class PreviewParams(Params):
 
 def preview_sample(sample: Sample, params: PreviewParams, ctx: SampleContext) -> Iterable[Sample]:
     """One image with its features beside its response map."""
-    picture, note = preview(images.read(sample.image), params.detector, params.preview_px)
+    found = find(read_for(params.detector, sample.image), params.detector)
+    picture, note = preview(images.read(sample.image), found, params.detector.name, params.preview_px)
     path = ctx.out_path(f"{sample.id}.png")
     images.write(path, picture)
     yield Sample(sample.id, str(path), label=sample.label, extra={"caption": note})
 
 
-def preview(image: Image, call: Call, tile_px: int) -> tuple[Image, str]:
+def preview(image: Image, found: Features, name: str, tile_px: int) -> tuple[Image, str]:
     """The image with its features, what they were picked from beside it, and a caption."""
-    found = find(image, call)
     drawn = draw_features(image, found, tile_px)
     if found.response_map is not None:
         beside = draw_map(found.response_map, (drawn.shape[0], drawn.shape[1]), root=not found.dense)
@@ -232,7 +233,7 @@ def preview(image: Image, call: Call, tile_px: int) -> tuple[Image, str]:
         beside = fitted(image, tile_px)[0]
     gap = np.full((drawn.shape[0], max(4, tile_px // 80), 3), 255, np.uint8)
     count = f"{len(found):,} {'cells' if found.dense else 'features'}" if len(found) else found.note
-    return np.concatenate([drawn, gap, beside], axis=1), f"{call.name}: {count}"
+    return np.concatenate([drawn, gap, beside], axis=1), f"{name}: {count}"
 
 
 def _preview(ctx: Context, dataset: Dataset, counts: Counts, params: FeaturesParams) -> None:

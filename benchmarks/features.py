@@ -1,0 +1,152 @@
+"""Harris corners of a thousand photographs: the stage `features` against a plain OpenCV loop.
+
+Rerun: python benchmarks/features.py [FOLDER]
+
+Both find the same points in the same files on two workers and write the same tables and NumPy files. The loop keeps no record,
+so it can't resume, and does all again when one image is added; the stage hashes every file and every result. Each way runs in
+a fresh process, in turn with the others, with an empty store. An argument names a folder of images to be used instead of the
+ones that are made from the sample photographs.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+NUM_IMAGES = 1000
+REPEATS = 3
+WORKERS = 2
+THRESHOLD, MAX_POINTS = 0.01, 500
+PHOTOS = Path(__file__).parents[1] / "sample_data" / "photos"
+
+
+def make_images(folder: Path, count: int) -> None:
+    """Photographs of about 470 x 400 px: parts of the sample photographs, turned and scaled."""
+    import cv2
+
+    from pipekit import images
+
+    sources = [images.read(PHOTOS / name) for name in ("cat.jpg", "coffee.jpg")]
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        source = sources[number % 2]
+        height, width = source.shape[:2]
+        turn = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-30, 30), rng.uniform(1.3, 1.8))
+        image = cv2.warpAffine(source, turn, (470, 400), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+        path = folder / ("cat", "coffee")[number % 2] / f"{number:04}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        images.write(path, image.astype(np.uint8), quality=92)
+
+
+# --- the ways ------------------------------------------------------------------------------------------------------------
+
+
+def one_file(job: tuple[str, str]) -> int:
+    """What a person writes: read, detect, suppress, sort, save."""
+    import cv2
+
+    source, target = job
+    cv2.setNumThreads(1)
+    gray = cv2.imread(source, cv2.IMREAD_GRAYSCALE)
+    response = cv2.cornerHarris(gray.astype(np.float32) / 255, 2, 3, 0.04)
+    peak = (response == cv2.dilate(response, np.ones((3, 3), np.uint8))) & (response > THRESHOLD * response.max())
+    ys, xs = np.nonzero(peak)
+    order = np.argsort(-response[ys, xs])[:MAX_POINTS]
+    points = np.column_stack([xs[order], ys[order], response[ys, xs][order]]).astype(np.float32)
+    with open(f"{target}.csv", "w") as out:
+        out.writelines(f"{source},{x:.2f},{y:.2f},{r:.6g},,\n" for x, y, r in points.tolist())
+    np.savez(f"{target}.npz", points=points)
+    return len(points)
+
+
+def plain_loop(folder: Path, out: Path) -> int:
+    files = sorted(folder.rglob("*.jpg"))
+    jobs = [(str(path), str(out / str(number))) for number, path in enumerate(files)]
+    with get_context("fork").Pool(WORKERS) as pool:
+        counts = pool.map(one_file, jobs, chunksize=64)
+    with (out / "points.csv").open("wb") as joined:
+        for _, target in jobs:
+            joined.write(Path(f"{target}.csv").read_bytes())
+    return sum(counts)
+
+
+def with_pipekit(folder: Path, out: Path, executor: str) -> int:
+    from pipekit.engine import run
+    from pipekit.pipeline import load_plan
+
+    table = {
+        "name": "features",
+        "executor": executor,
+        "workers": WORKERS,
+        "stages": {
+            "data": {"use": "import.folders", "path": str(folder), "verify": "none"},
+            "features": {"use": "features", "previews_per_class": 0},
+        },
+    }
+    outcome = run(load_plan(table=table, base_dir=out), publish=False)
+    return int(str(outcome.artifact("features").meta["facts"]["features"]).replace(",", ""))
+
+
+WAYS = {
+    "plain OpenCV loop, 2 processes": plain_loop,
+    "pipekit, 2 threads": lambda folder, out: with_pipekit(folder, out, "threads"),
+    "pipekit, 2 processes": lambda folder, out: with_pipekit(folder, out, "processes"),
+}
+
+
+def measure(way: str, folder: str) -> None:
+    """In a process of its own: seconds, points, and the peak memory of it and of its largest child."""
+    import resource
+
+    with tempfile.TemporaryDirectory() as out:
+        started = time.perf_counter()
+        num_points = WAYS[way](Path(folder), Path(out))
+        seconds = time.perf_counter() - started
+    peak_mb = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    print(json.dumps({"seconds": seconds, "points": num_points, "peak_mb": peak_mb}))
+
+
+def taken(way: str, folder: Path) -> dict[str, float]:
+    done = subprocess.run([sys.executable, __file__, "--measure", way, str(folder)], check=True, stdout=subprocess.PIPE)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as made:
+        folder, few = Path(made, "all"), Path(made, "few")
+        if len(sys.argv) > 1:
+            folder = Path(sys.argv[1]).resolve()
+        else:
+            make_images(folder, NUM_IMAGES)
+        make_images(few, NUM_IMAGES // 10)
+        count = len(list(folder.rglob("*.jpg")))
+        found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+        for _ in range(REPEATS):
+            for way in WAYS:
+                found[way].append(taken(way, folder))
+        loop = statistics.median(run["seconds"] for run in found["plain OpenCV loop, 2 processes"])
+        print(f"{count} images, Harris corners, {REPEATS} runs each")
+        print(f"{'':<32}{'images/s':>10}{'of the loop':>13}{'points':>10}{'peak memory':>14}{'with ' + str(count // 10):>10}")
+        for way, runs in found.items():
+            seconds = statistics.median(run["seconds"] for run in runs)
+            memory = max(max(run["peak_mb"]) for run in runs)
+            small = max(taken(way, few)["peak_mb"])
+            print(
+                f"{way:<32}{count / seconds:>10.0f}{loop / seconds:>13.2f}{runs[0]['points']:>10,.0f}"
+                f"{memory:>11.0f} MB{small:>7.0f} MB"
+            )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--measure"]:
+        measure(*sys.argv[2:])
+    else:
+        main()
