@@ -310,7 +310,7 @@ class _Run:
         self.listener("stage_failed", stage=stage.name, use=stage.use, message=message, hint=hint)
         if isinstance(error, UserError):
             raise UserError(message, hint, error.where or f"in stage {stage.name!r}") from error
-        raise StageError(f"stage {stage.name!r} failed: {message}", f"{hint} {CONTINUE}".strip()) from error
+        raise StageError(f"stage {stage.name!r} failed: {message}", f"{hint}\n  {CONTINUE}".strip()) from error
 
     def _make(self, stage: PlannedStage, key: str, parts: dict[str, Any], inputs: dict[str, Any], again: bool) -> StageOutcome:
         """Run a stage and put what it makes into the store."""

@@ -253,7 +253,7 @@ class _Checker:
         if steps[0] != "stages" and steps[0] not in {*Settings.model_fields, "matrix"} and steps[0] in stages:
             steps.insert(0, "stages")
         if steps[0] == "stages" and len(steps) > 1 and steps[1] not in stages:
-            self._problem(("--set", text), f"no stage called {steps[1]!r}", did_you_mean(str(steps[1]), list(stages)))
+            self._problem(("--set",), f"{text}: no stage called {steps[1]!r}", did_you_mean(str(steps[1]), list(stages)))
             return
         try:
             value = tomllib.loads(f"value = {raw}")["value"]
@@ -267,7 +267,7 @@ class _Checker:
                 target = target[step]
             target[steps[-1]] = value
         except (IndexError, TypeError, KeyError):
-            self._problem(("--set", text), f"there is no {place_text(steps)} to set")
+            self._problem(("--set",), f"{text}: there is no {place_text(steps)} to set")
 
     # --- the plan ---
 

@@ -32,6 +32,8 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "gc": "Free what no recent run uses",
     },
     "Models": {
+        "train": "Split a folder of images, train on it, measure the model",
+        "models": "List model templates, show layers and parameters of one",
         "predict": "Say what a trained model sees in images",
     },
     "What there is": {
@@ -74,6 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: done. 1: it ran and failed. 2: the input was wrong and nothing ran. 130: Ctrl-C.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):  # a name that is no UTF-8, or a terminal that is not, must not end a run
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     debug = os.environ.get("PIPEKIT_DEBUG", "") not in ("", "0")
     stop = words.index("--") if "--" in words else len(words)
     if "--debug" in words[:stop]:  # may stand before or after the command

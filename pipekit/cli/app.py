@@ -110,6 +110,10 @@ def report(failure: Exception) -> int:
         return failure.exit_code
     if isinstance(failure, typer.Abort):
         return EXIT_FAILED
+    if isinstance(failure, OSError) and failure.strerror:
+        place = f": {failure.filename}" if failure.filename else ""
+        ui.error(PipekitError(f"{failure.strerror}{place}", "The same command with --debug shows where."))
+        return EXIT_FAILED
     message = getattr(failure, "format_message", None)
     if message is None:
         ui.bug(failure)

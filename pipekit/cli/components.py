@@ -30,9 +30,9 @@ def components(
     component's parameters with types, bounds, defaults and units.
     """
     from pipekit import ui
-    from pipekit.registry import load_registry
+    from pipekit.cli.loading import registry_with
 
-    registry = load_registry(tuple(plugin or ()))
+    registry = registry_with(plugin)
     if kind is not None and name is not None:
         component = registry.get(kind, name)
         ui.say_json(as_data(component, full=True)) if as_json else show(component)

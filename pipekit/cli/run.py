@@ -64,6 +64,7 @@ def run(
     continues where it was. Results are in runs/NAME/ beside the file.
     """
     from pipekit import ui
+    from pipekit.cli.loading import refuse_broken
     from pipekit.matrix import matrix_of
     from pipekit.pipeline import load_plan
 
@@ -74,6 +75,7 @@ def run(
     display = ui.run_display(as_json, quiet)
     with reporting(display, as_json):
         plan = load_plan(file / "pipeline.toml" if file.is_dir() else file, overrides=overrides, plugins=tuple(plugin or ()))
+        refuse_broken(plan.registry, plugin or ())
         matrix = matrix_of(plan)
         if dry_run:
             if matrix is not None:

@@ -24,10 +24,10 @@ def schema(
     import json
 
     from pipekit import ui
-    from pipekit.registry import load_registry
+    from pipekit.cli.loading import registry_with
     from pipekit.schema import json_schema
 
-    found = json_schema(load_registry(tuple(plugin or ())))
+    found = json_schema(registry_with(plugin))
     if out is None:
         ui.say_json(found)
         return

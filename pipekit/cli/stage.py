@@ -39,9 +39,9 @@ def stage(ctx: typer.Context, plugin: Plugins = None) -> None:
     """
     if ctx.invoked_subcommand is None:
         from pipekit import ui
-        from pipekit.registry import load_registry
+        from pipekit.cli.loading import registry_with
 
-        found = load_registry(tuple(plugin or ())).components("stage")
+        found = registry_with(plugin).components("stage")
         ui.table(("stage", "plugin", "what it does"), [(one.name, one.plugin, one.summary) for one in found])
         ui.say("\nIts options: pipekit stage NAME --help", ui.DIM)
 
@@ -50,10 +50,13 @@ def make_app(words: Sequence[str]) -> typer.Typer:
     """A command for each stage; the one that ``words`` name is imported and has its options."""
     import os
 
+    from pipekit.cli.loading import refuse_broken
     from pipekit.registry import load_registry
 
     plugins, wanted = read_words(words)
     registry = load_registry(plugins)
+    if "_PIPEKIT_COMPLETE" not in os.environ:
+        refuse_broken(registry, plugins)
     if wanted is not None and "_PIPEKIT_COMPLETE" not in os.environ:
         registry.get("stage", wanted)  # a misspelt name is answered with the nearest one
     app = new_app()

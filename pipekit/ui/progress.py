@@ -334,7 +334,7 @@ def stdout_alone() -> Iterator[IO[str]]:
     kept = os.dup(number)
     try:
         os.dup2(sys.stderr.fileno(), number)
-        with os.fdopen(os.dup(kept), "w", encoding="utf-8") as stream:
+        with os.fdopen(os.dup(kept), "w", encoding="utf-8", errors="backslashreplace") as stream:
             yield stream
     finally:
         mine.flush()

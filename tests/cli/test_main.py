@@ -167,3 +167,29 @@ def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
+
+
+def test_a_full_disk_behind_stdout_is_one_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m pipekit components > /dev/full"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == "error: No space left on device"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_name_that_the_terminal_can_not_show_is_escaped(encoding: str, tmp_path: Path) -> None:
+    """Such a name is in a folder of images sooner or later; printing it must not end the run."""
+    (tmp_path / "images" / "a").mkdir(parents=True)
+    for name in (b"\xff.jpg", "ü中.jpg".encode()):
+        (Path(os.fsdecode(bytes(tmp_path / "images" / "a") + b"/" + name))).write_bytes(b"no picture")
+    (tmp_path / "pipeline.toml").write_text('[stages.data]\nuse = "import.folders"\npath = "images"\n', encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pipekit", "run"],
+        capture_output=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )
+    assert done.returncode in (1, 2)
+    assert b"\\udcff.jpg" in done.stderr
+    assert b"Error" not in done.stderr

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 
 def test_the_built_in_plugin_is_one_of_them(pipekit) -> None:
     result = pipekit("plugins")
@@ -12,7 +14,7 @@ def test_the_built_in_plugin_is_one_of_them(pipekit) -> None:
     assert "stages" in row
 
 
-def test_a_broken_plugin_is_named_with_its_reason_and_stops_nothing(pipekit, tmp_path: Path) -> None:
+def test_a_broken_plugin_is_named_with_its_reason_and_stops_nothing(pipekit, tmp_path: Path, monkeypatch) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("import a_module_that_nobody_has\n")
     misspelt = tmp_path / "misspelt.py"
@@ -25,7 +27,16 @@ def test_a_broken_plugin_is_named_with_its_reason_and_stops_nothing(pipekit, tmp
     assert "broken: ModuleNotFoundError: No module named 'a_module_that_nobody_has'" in result.out
     assert "misspelt: there is no hook called 'register_opps'. Did you mean 'register_ops'?" in result.out
     assert "taken: executor 'serial' is claimed by plugin 'taken' and by plugin 'builtin'" in result.out
-    assert pipekit("components", "executor", "--plugin", broken).code == 0
+    monkeypatch.setenv("PIPEKIT_PLUGINS", str(broken))
+    assert pipekit("components", "executor").code == 0
+
+
+@pytest.mark.parametrize("words", [("components",), ("schema",), ("stage",), ("stage", "split", "--help"), ("run", "a.toml")])
+def test_a_plugin_that_was_asked_for_must_load(pipekit, tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "a.toml").write_text('[stages.data]\nuse = "import.folders"\npath = "."\n')
+    result = pipekit(words[0], "--plugin", "nowhere.py", *words[1:])
+    assert result.code == 2
+    assert result.err.startswith("error: --plugin nowhere.py: ")
 
 
 def test_a_disabled_plugin_is_listed_as_such(pipekit, monkeypatch) -> None:
