@@ -25,7 +25,7 @@ LAYERS: list[set[str]] = [
     {"artifacts", "findings", "contract", "hookspecs", "component", "__init__"},
     # What built-ins and plugins are written with.
     {"warping", "geometry", "sheets", "images", "oplist", "recipe"},
-    {"answers", "backend", "detector", "evaluation", "hog", "page", "predictor", "preview", "similar"},
+    {"anatomy", "answers", "backend", "detector", "evaluation", "hog", "page", "predictor", "preview", "similar"},
     # What ships in the box; above it, the machinery that runs it without knowing it.
     {"builtin"},
     {"store", "rows", "registry"},

@@ -46,6 +46,21 @@ def register_importers(register: Register) -> None:
 
 
 @hookimpl
+def register_exporters(register: Register) -> None:
+    at = "pipekit.builtin.exporters"
+    register("folders", f"{at}.folders", summary="Class folders with metadata.csv: Keras, torchvision, fastai, datasets")
+    register("csv", f"{at}.csv", summary="One CSV file with a row per image; copies no image")
+    register("parquet", f"{at}.parquet", summary="Parquet with the images' bytes, as Hugging Face's datasets has it")
+    register("coco", f"{at}.coco", summary="COCO: images and a JSON file of boxes for each split")
+    register("yolo", f"{at}.yolo", summary="YOLO detection: images, labels, data.yaml")
+    register("voc", f"{at}.voc", summary="Pascal VOC: an XML file for each image, image sets, masks")
+    register("masks", f"{at}.masks", summary="Images and masks in two folders, under the same names")
+    register("idx", f"{at}.idx", summary="IDX files of the MNIST family, grey and of one size")
+    register("tfrecord", f"{at}.tfrecord", summary="TFRecord shards of tf.train.Example")
+    register("webdataset", f"{at}.webdataset", summary="WebDataset tar shards")
+
+
+@hookimpl
 def register_checks(register: Register) -> None:
     at = "pipekit.builtin.inspect.checks"
     register("corrupt", f"{at}.files:corrupt", summary="Files that can't be decoded whole")

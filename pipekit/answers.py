@@ -1,0 +1,159 @@
+"""What a model says about images, one after another: found, predicted, written; a million of them in flat memory."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from pipekit.errors import ImageError, UserError
+from pipekit.predictor import Predictor
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+DECIMALS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A model's answer for one image, or why there is none.
+
+    Attributes:
+        image: the path, as it was given or found.
+        probabilities: (class, probability), the most probable first; empty where the image can't be used.
+        error: why it can't be used, else "".
+    """
+
+    image: str
+    probabilities: tuple[tuple[str, float], ...] = ()
+    error: str = ""
+
+    @property
+    def predicted(self) -> str:
+        return self.probabilities[0][0] if self.probabilities else ""
+
+    @property
+    def confidence(self) -> float | None:
+        return self.probabilities[0][1] if self.probabilities else None
+
+
+def find_images(sources: Iterable[str], listed: Iterable[str] = ()) -> Iterator[str]:
+    """The images that the sources name, in a stable order, found as they are asked for.
+
+    Args:
+        sources: files, folders (searched to any depth), patterns (``photos/**/*.jpg``), or ``-`` for ``listed``.
+        listed: one path a line, as from standard input.
+
+    Raises:
+        UserError: a source that is not there, before anything is read.
+    """
+    named = list(sources)
+    for source in named:
+        if source != "-" and not Path(source).expanduser().exists() and not glob.has_magic(source):
+            raise UserError(f"no such file or folder: {source}", 'Give images, folders, a pattern in quotes ("**/*.jpg") or -.')
+    return _found(named, listed)
+
+
+def _found(sources: Sequence[str], listed: Iterable[str]) -> Iterator[str]:
+    from pipekit.images import SUFFIXES
+
+    for source in sources:
+        path = Path(source).expanduser()
+        if source == "-":
+            yield from (line.rstrip("\r\n") for line in listed if line.strip())
+        elif path.is_dir():
+            for folder, folders, files in os.walk(path):
+                folders.sort()
+                yield from (str(Path(folder, name)) for name in sorted(files) if name.lower().endswith(SUFFIXES))
+        elif path.exists():
+            yield str(path)
+        else:
+            yield from sorted(found for found in glob.glob(str(path), recursive=True) if Path(found).is_file())  # noqa: PTH207
+
+
+def answers(
+    predictor: Predictor, paths: Iterable[str], *, workers: int = 1, batch_size: int = 32, mirrored: bool = False
+) -> Iterator[Answer]:
+    """The answer for each image, in order. An image that can't be used is an answer too, with its reason.
+
+    Args:
+        mirrored: test-time augmentation: the mean of the probabilities of the image and its mirror image.
+    """
+    import numpy as np
+
+    if mirrored:
+        predictor = replace(predictor, probabilities=_with_mirror(predictor.probabilities))
+    for path, found in predictor.stream(paths, str, workers=workers, batch_size=batch_size):
+        if isinstance(found, ImageError):
+            yield Answer(path, error=found.message)
+            continue
+        rounded = np.round(found.astype(np.float64), DECIMALS)
+        order = np.argsort(-rounded, kind="stable")
+        yield Answer(path, tuple((predictor.classes[i], float(rounded[i])) for i in order.tolist()))
+
+
+def _with_mirror(
+    probabilities: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    import numpy as np
+
+    return lambda batch: ((probabilities(batch) + probabilities(batch[:, :, ::-1])) / 2).astype(np.float32)
+
+
+def write_csv(found: Iterable[Answer], classes: Sequence[str], out: TextIO) -> Iterator[Answer]:
+    """Write a line for each answer as it comes, and pass it on: image, predicted, confidence, all probabilities, error."""
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["image", "predicted", "confidence", *(f"p:{name}" for name in classes), "error"])
+    for answer in found:
+        by_class = dict(answer.probabilities)
+        numbers = [f"{by_class[name]:.{DECIMALS}f}" if by_class else "" for name in (answer.predicted, *classes)]
+        writer.writerow([answer.image, answer.predicted, *numbers, answer.error])
+        yield answer
+
+
+def to_plain(answer: Answer, top_k: int) -> dict[str, Any]:
+    """An answer as JSON: ``image``, ``predicted``, ``confidence`` and the ``top`` classes; or ``image`` and ``error``."""
+    if answer.error:
+        return {"image": answer.image, "error": answer.error}
+    top = [{"class": name, "probability": share} for name, share in answer.probabilities[:top_k]]
+    return {"image": answer.image, "predicted": answer.predicted, "confidence": answer.confidence, "top": top}
+
+
+def write_jsonl(found: Iterable[Answer], top_k: int, out: TextIO) -> Iterator[Answer]:
+    """Write a JSON line for each answer as it comes, and pass it on."""
+    for answer in found:
+        out.write(json.dumps(to_plain(answer, top_k), ensure_ascii=False) + "\n")
+        yield answer
+
+
+def sort_into(found: Iterable[Answer], folder: Path) -> Iterator[Answer]:
+    """Copy each image into ``folder/<class>/``, and pass its answer on. Originals stay; nothing there is overwritten."""
+    for answer in found:
+        if answer.predicted:
+            target = folder / _folder_name(answer.predicted)
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(answer.image, _free(target / Path(answer.image).name))
+        yield answer
+
+
+def _folder_name(name: str) -> str:
+    """A class as the name of one folder."""
+    safe = "".join("_" if character in '/\\:*?"<>|\0' else character for character in name)
+    return safe if safe.strip(". ") else f"_{safe}"
+
+
+def _free(path: Path) -> Path:
+    """The path, or the first of ``name_2.jpg``, ``name_3.jpg`` … that is not taken."""
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.stem}_{number}{path.suffix}")
+    return free

@@ -1,0 +1,122 @@
+"""``pipekit predict``: what a trained model says about images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipekit.answers import Answer
+
+SHOWN = 200
+"""Rows of the table; more are better read from a file."""
+
+
+def predict(
+    model: Annotated[str, typer.Argument(help="A run (runs/NAME), a folder with model.keras and model.json, or the file")],
+    images: Annotated[list[str], typer.Argument(help="Images, folders, patterns in quotes, or - for a list on standard input")],
+    top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, metavar="K", help="How many classes are shown")] = 3,
+    form: Annotated[
+        Literal["table", "csv", "jsonl"], typer.Option("--format", "-f", help="What is printed, or written to --out")
+    ] = "table",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Write here; .csv and .jsonl choose the format", show_default=False),
+    ] = None,
+    sort: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Copy the images into a folder for each class", show_default=False)
+    ] = None,
+    mirrored: Annotated[bool, typer.Option("--tta", help="Average the image and its mirror image")] = False,
+    batch_size: Annotated[int, typer.Option(min=1, max=4096, metavar="N", help="Images that the model takes at a time")] = 32,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Threads that read images; default: one a core", show_default=False)
+    ] = None,
+    plugin: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help="Load this plugin too: a file or a module", show_default=False)
+    ] = None,
+) -> int:
+    """Say what a trained model sees in images.
+
+    Images are read while the model works, and answers are written as they come: a million images need no more memory than a
+    hundred. One that can't be read is listed with its reason.
+    """
+    import os
+    import sys
+
+    from pipekit import answers as ways
+    from pipekit import ui
+    from pipekit.contract import Model
+    from pipekit.errors import EXIT_FAILED, UserError
+    from pipekit.predictor import load_predictor
+    from pipekit.quick import find_artifact
+    from pipekit.registry import load_registry
+
+    paths = ways.find_images(images, sys.stdin)
+    trained = find_artifact(model, Model, Path.cwd())
+    if trained is None:
+        raise UserError(f"no trained model in {model}", "Give a run (runs/NAME), a folder with model.json, or model.keras.")
+    if out is not None:
+        form = "jsonl" if out.suffix in (".jsonl", ".ndjson") else "csv"
+    predictor = load_predictor(trained.path, load_registry(tuple(plugin or ()), Path.cwd()).get)
+    threads = workers or os.cpu_count() or 1
+    found = ways.answers(predictor, paths, workers=threads, batch_size=batch_size, mirrored=mirrored)
+    if sort is not None:
+        found = ways.sort_into(found, sort)
+    tally = _Tally()
+    if form == "table":
+        _print_table(tally.count(found), top_k)
+    else:
+        temporary = out.with_name(out.name + ".part") if out else None
+        file = temporary.open("w", encoding="utf-8", newline="", errors="surrogateescape") if temporary else sys.stdout
+        try:
+            writer = ways.write_csv(found, predictor.classes, file) if form == "csv" else ways.write_jsonl(found, top_k, file)
+            for _ in tally.count(writer):
+                pass
+        finally:
+            if temporary:
+                file.close()
+        if temporary and out:
+            temporary.replace(out)
+    if not tally.total:
+        raise UserError("there are no images in what was given", "Images end in .jpg, .png, .webp, .gif, .bmp or .tif.")
+    if tally.failed:
+        ui.warn(f"{tally.failed} of {tally.total} images can't be used, for example {tally.example}")
+    if out or sort:
+        ui.note(f"{tally.total - tally.failed} images: {', '.join(str(place) for place in (out, sort) if place)}")
+    return EXIT_FAILED if tally.failed == tally.total else 0
+
+
+class _Tally:
+    """Counts answers that pass through."""
+
+    def __init__(self) -> None:
+        self.total = self.failed = 0
+        self.example = ""
+
+    def count(self, found: Iterator[Answer]) -> Iterator[Answer]:
+        for answer in found:
+            self.total += 1
+            if answer.error:
+                self.failed += 1
+                self.example = self.example or f"{answer.image}: {answer.error}"
+            yield answer
+
+
+def _print_table(found: Iterator[Answer], top_k: int) -> None:
+    from itertools import islice
+
+    from pipekit import ui
+
+    rows = []
+    for answer in islice(found, SHOWN):
+        said = "  ".join(f"{name} {share:.3f}" for name, share in answer.probabilities[:top_k])
+        rows.append((answer.image, answer.predicted or "–", said or answer.error))
+    if rows:
+        ui.table(("image", "class", "probabilities"), rows)
+    rest = sum(1 for _ in found)
+    if rest:
+        ui.note(f"and {rest} more; --out FILE.csv keeps them all")

@@ -1,0 +1,97 @@
+"""``pipekit predict`` and the stage of that name."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipekit import engine
+from pipekit.cli import main
+from pipekit.pipeline import load_plan
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+@pytest.fixture
+def in_project(colour_project: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.chdir(colour_project.path)
+    return colour_project
+
+
+def predict(*words: str) -> int:
+    return main(["predict", "model", *words, "--plugin", "by_colour.py"])
+
+
+def test_predict_says_what_evaluate_said(in_project: Any) -> None:
+    measured = {row["id"]: row for row in rows_of(in_project.report() / "predictions.csv")}
+    assert predict("images/test", "--out", "found.csv", "--batch-size", "5", "--workers", "2") == 0
+    found = rows_of(Path("found.csv"))
+    assert len(found) == len(measured) == 24
+    for row in found:
+        same = measured[Path(row["image"]).relative_to("images").as_posix()]
+        assert row["predicted"] == same["predicted"]
+        for name in ("blue", "green", "red"):
+            assert float(row[f"p:{name}"]) == float(same[f"p:{name}"])
+
+
+def test_the_stage_predicts_images_without_labels_too(in_project: Any) -> None:
+    table = {
+        "name": "trial",
+        "plugins": ["./by_colour.py"],
+        "stages": {
+            "data": {"use": "import.folders", "path": "images"},
+            "train": {"use": "made_model", "folder": "model"},
+            "answers": {"use": "predict", "model": "train", "dataset": "data", "split": "val"},
+        },
+    }
+    made = engine.run(load_plan(table=table, base_dir=in_project.path)).stages[-1].artifact
+    rows = rows_of(made.path / "predictions.csv")
+    assert len(rows) == 18
+    assert all(row["image"].startswith(f"val/{row['predicted']}/") for row in rows)
+    assert made.meta["facts"]["images"] == "18"
+
+
+def test_json_lines_on_standard_output(in_project: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict("images/val/red/red_0.png", "--format", "jsonl", "--top-k", "2") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    found = json.loads(line)
+    assert (found["predicted"], len(found["top"])) == ("red", 2)
+
+
+def test_one_bad_file_is_told_of_and_all_bad_is_a_failure(in_project: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("bad.jpg").write_bytes(b"\xff\xd8\xff")
+    assert predict("bad.jpg", "images/val/red/red_0.png") == 0
+    assert "1 of 2 images can't be used" in capsys.readouterr().err
+    assert predict("bad.jpg") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere"], "no such file or folder: nowhere"),
+        (["by_colour.py", "model/*.jpg"], "a text file"),
+        (["model"], "no images"),
+    ],
+)
+def test_what_can_not_be_predicted_is_said(
+    in_project: Any, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    assert predict(*words) in (1, 2)
+    assert said in "".join(capsys.readouterr())
+
+
+def test_a_missing_model_is_said(in_project: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "images", "images"]) == 2
+    assert "no trained model in images" in capsys.readouterr().err
+
+
+def test_sort_makes_a_folder_for_each_class(in_project: Any) -> None:
+    assert predict("images/val", "--sort", "sorted") == 0
+    assert {path.name: len(list(path.iterdir())) for path in Path("sorted").iterdir()} == {"blue": 6, "green": 6, "red": 6}
