@@ -1,0 +1,1 @@
+"""Dataset formats to write, one a file. Each module has ``write(artifact, out_dir, params)``."""

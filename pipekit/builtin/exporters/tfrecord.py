@@ -1,0 +1,73 @@
+"""TFRecord shards of ``tf.train.Example``, with the keys that TensorFlow's image pipelines use."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pipekit.builtin.exporters.common import NO_SPLIT
+from pipekit.contract import Dataset, Sample
+from pipekit.files import read_bytes
+from pipekit.params import Params, param
+
+
+class TfrecordParams(Params):
+    shard_size: int = param(1000, "At most this many images in a shard", unit="images", ge=1)
+
+
+def write(artifact: Dataset, out_dir: Path, params: TfrecordParams) -> None:
+    """``train-00000-of-00004.tfrecord`` and ``classes.txt``.
+
+    An example has ``image/encoded`` (the file's bytes), ``image/format``, ``image/height``, ``image/width``,
+    ``image/filename`` (the id), ``image/class/label`` (the place in ``classes.txt``, -1 for none) and ``image/class/text``;
+    with boxes also ``image/object/bbox/xmin`` and so on in shares of the size, and ``image/object/class/text``.
+    """
+    import tensorflow as tf
+
+    numbers = {name: number for number, name in enumerate(artifact.classes)}
+    counts: dict[str, int] = {}
+    for sample in artifact:
+        counts[sample.split] = counts.get(sample.split, 0) + 1
+    for split, count in counts.items():
+        rows = (sample for sample in artifact if sample.split == split)
+        num_shards = -(-count // params.shard_size)
+        for number in range(num_shards):
+            path = out_dir / f"{split or NO_SPLIT}-{number:05}-of-{num_shards:05}.tfrecord"
+            with tf.io.TFRecordWriter(str(path)) as writer:
+                for sample in islice(rows, params.shard_size):
+                    writer.write(_example(tf, sample, numbers).SerializeToString(deterministic=True))
+    (out_dir / "classes.txt").write_text("".join(f"{name}\n" for name in artifact.classes), "utf-8")
+
+
+def _example(tf: Any, sample: Sample, numbers: dict[str, int]) -> Any:
+    from pipekit import images
+
+    def feature(*values: Any) -> Any:
+        if isinstance(values[0], bytes):
+            return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+        if isinstance(values[0], float):
+            return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+    data = read_bytes(sample.image)
+    info = images.probe(data)
+    features = {
+        "image/encoded": feature(data),
+        "image/format": feature(info.format.lower().encode()),
+        "image/height": feature(info.height_px),
+        "image/width": feature(info.width_px),
+        "image/filename": feature(sample.id.encode("utf-8", "surrogateescape")),
+        "image/class/label": feature(numbers[sample.label] if sample.label is not None else -1),
+        "image/class/text": feature((sample.label or "").encode()),
+    }
+    if boxes := sample.targets.boxes:
+        for name, values in (
+            ("xmin", [box.x_min / info.width_px for box in boxes]),
+            ("xmax", [box.x_max / info.width_px for box in boxes]),
+            ("ymin", [box.y_min / info.height_px for box in boxes]),
+            ("ymax", [box.y_max / info.height_px for box in boxes]),
+        ):
+            features[f"image/object/bbox/{name}"] = feature(*values)
+        features["image/object/class/text"] = feature(*(box.label.encode() for box in boxes))
+    return tf.train.Example(features=tf.train.Features(feature=features))

@@ -1,0 +1,48 @@
+"""Exports read by TensorFlow and Keras themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipekit.contract import Sample
+from tests.builtin.exporting import export, make_samples
+
+
+def test_tfrecord_is_read_by_tf_data(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    samples = make_samples(tmp_path / "photos")
+    out = export("tfrecord", samples, tmp_path / "out", shard_size=3)
+    files = sorted(map(str, out.glob("train-*.tfrecord")))
+    assert Path(files[0]).name == "train-00000-of-00003.tfrecord"
+    spec = {
+        "image/encoded": tf.io.FixedLenFeature([], tf.string),
+        "image/filename": tf.io.FixedLenFeature([], tf.string),
+        "image/height": tf.io.FixedLenFeature([], tf.int64),
+        "image/class/label": tf.io.FixedLenFeature([], tf.int64),
+        "image/object/bbox/xmax": tf.io.VarLenFeature(tf.float32),
+    }
+    by_id: dict[str, Sample] = {sample.id: sample for sample in samples if sample.split == "train"}
+    count = 0
+    for record in tf.data.TFRecordDataset(files):
+        example = tf.io.parse_single_example(record, spec)
+        sample = by_id[example["image/filename"].numpy().decode()]
+        assert example["image/encoded"].numpy() == Path(sample.image).read_bytes()
+        picture = tf.io.decode_image(example["image/encoded"])
+        assert picture.shape[0] == example["image/height"].numpy()
+        assert ["cat", "dog"][example["image/class/label"].numpy()] == sample.label
+        assert example["image/object/bbox/xmax"].values.shape[0] == len(sample.targets.boxes)
+        count += 1
+    assert count == len(by_id)
+    again = export("tfrecord", reversed(samples), tmp_path / "again", shard_size=3)
+    assert all(Path(file).read_bytes() == (again / Path(file).name).read_bytes() for file in files)
+
+
+def test_folders_are_read_by_keras(tmp_path: Path) -> None:
+    import keras
+
+    samples = make_samples(tmp_path / "photos")
+    out = export("folders", samples, tmp_path / "out")
+    found = keras.utils.image_dataset_from_directory(str(out / "train"), image_size=(32, 32), batch_size=4, verbose=False)
+    assert found.class_names == ["cat", "dog"]
+    assert sum(int(labels.shape[0]) for _, labels in found) == sum(sample.split == "train" for sample in samples)
