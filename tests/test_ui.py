@@ -127,6 +127,21 @@ def test_a_view_remembers_what_a_stage_did() -> None:
     assert display.stages["data"].state == "cached"
 
 
+def test_a_stage_that_fails_before_it_starts_has_no_time() -> None:
+    clock = Clock()
+    display = progress.RunDisplay(clock)
+    display("stage_failed", stage="data", use="import.folders", message="too many", hint="")
+    assert (display.stages["data"].state, display.stages["data"].use, display.stages["data"].seconds) == (
+        "failed",
+        "import.folders",
+        None,
+    )
+    display("stage_started", stage="train", use="train")
+    clock.now += 5
+    display("stage_failed", stage="train", use="train", message="no", hint="")
+    assert display.stages["train"].seconds == 5
+
+
 def test_an_event_of_a_plugins_own_can_have_any_name_and_values() -> None:
     display = progress.RunDisplay()
     display("other", stage="train", event="x")

@@ -31,4 +31,6 @@ def refuse_broken(registry: Registry, plugins: Iterable[str]) -> None:
         places = {asked, str(Path(asked).expanduser().absolute())}
         for record in registry.plugins:
             if record.status == "broken" and record.source in places:
-                raise UserError(f"--plugin {asked}: {record.reason}", "A plugin is a Python file or an installed module.")
+                missing = asked.endswith(".py") and not Path(asked).expanduser().exists()
+                reason = "no such file" if missing else record.reason
+                raise UserError(f"--plugin {asked}: {reason}", "A plugin is a Python file or an installed module.")

@@ -138,9 +138,10 @@ class RunDisplay:
     def on_failed_samples(self, stage: str, count: int = 0, **_: Any) -> None:
         self.view(stage).failed = count
 
-    def on_stage_failed(self, stage: str, **_: Any) -> None:
+    def on_stage_failed(self, stage: str, use: str = "", **_: Any) -> None:
         view = self.view(stage)
-        view.state, view.seconds = "failed", self.clock() - view.started if view.started else None
+        view.use, view.state = use or view.use, "failed"
+        view.seconds = self.clock() - view.started if view.started else None
 
     def on_run_finished(
         self, status: str = "", run_dir: str | Path = "", seconds: float = 0.0, headline: str = "", **_: Any

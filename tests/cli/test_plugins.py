@@ -36,7 +36,7 @@ def test_a_plugin_that_was_asked_for_must_load(pipekit, tmp_path: Path, words: t
     (tmp_path / "a.toml").write_text('[stages.data]\nuse = "import.folders"\npath = "."\n')
     result = pipekit(words[0], "--plugin", "nowhere.py", *words[1:])
     assert result.code == 2
-    assert result.err.startswith("error: --plugin nowhere.py: ")
+    assert result.err.startswith("error: --plugin nowhere.py: no such file\n")
 
 
 def test_a_disabled_plugin_is_listed_as_such(pipekit, monkeypatch) -> None:
