@@ -11,11 +11,13 @@ A fenced block is checked by its language. What stands in a comment above it say
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import shlex
 import subprocess
 import sys
 import tomllib
+import venv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -80,35 +82,66 @@ def test_toml_is_toml(block: Block) -> None:
     assert tomllib.loads(block.text)
 
 
-def folder_of(page: Path, folder: Path) -> Path:
-    """A folder with the page's files and images."""
-    for other in re.findall(r"<!-- files of: (\S+) -->", page.read_text("utf-8")):
-        folder_of(page.parent / other, folder)
+def others_of(page: Path) -> list[Path]:
+    """The pages whose files this one uses."""
+    return [page.parent / name for name in re.findall(r"<!-- files of: (\S+) -->", page.read_text("utf-8"))]
+
+
+def write_file(block: Block, folder: Path) -> None:
+    file = folder / block.note.removeprefix("file: ")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(block.text, encoding="utf-8")
+
+
+def write_files(page: Path, folder: Path) -> None:
     for block in blocks_of(page):
         if block.note.startswith("file: "):
-            file = folder / block.note.removeprefix("file: ")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(block.text, encoding="utf-8")
-    write_tiny_dataset(folder / "images")
-    return folder
+            write_file(block, folder)
 
 
-@pytest.mark.parametrize("block", [*blocks("toml", "pipeline"), *blocks("toml", "file: ")], ids=str)
+@pytest.mark.parametrize("block", blocks("toml", "pipeline"), ids=str)
 def test_a_pipeline_is_right(block: Block, tmp_path: Path) -> None:
-    table = tomllib.loads(block.text)
-    if "stages" in table:
-        plan = load_plan(table=table, base_dir=folder_of(block.page, tmp_path))
-        assert [stage.name for stage in plan.stages]
+    write_tiny_dataset(tmp_path / "images")
+    for page in [*others_of(block.page), block.page]:
+        write_files(page, tmp_path)
+    plan = load_plan(table=tomllib.loads(block.text), base_dir=tmp_path)
+    assert [stage.name for stage in plan.stages]
 
 
-@pytest.mark.parametrize("page", sorted({block.page for block in blocks("bash", "run")}), ids=lambda page: page.stem)
-def test_commands_run(page: Path, tmp_path: Path) -> None:
-    folder = folder_of(page, tmp_path)
-    bin_dir = Path(sys.executable).parent
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """A virtual environment in which this one's packages are seen, and whose pip needs no network."""
+    home = tmp_path / "venv"
+    venv.create(home, symlinks=True, with_pip=False)
+    (site,) = home.glob("lib/python*/site-packages")
+    parents = [path for path in sys.path if path.endswith("site-packages")]
+    lines = [f"import site; site.addsitedir({path!r})" for path in parents]  # with the .pth files that are in it
+    (site / "parent.pth").write_text("\n".join(lines), encoding="utf-8")
+    for name in ("pip", "pipekit"):
+        script = home / "bin" / name
+        script.write_text(f'#!/bin/sh\nexec "{home}/bin/python" -m {name} "$@"\n', encoding="utf-8")
+        script.chmod(0o755)
+    offline = {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    rest = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PIPEKIT", "PYTHON"))}
+    return {**rest, **offline, "PATH": f"{home}/bin:{os.environ['PATH']}"}
+
+
+@pytest.mark.parametrize(
+    "page", sorted({block.page for block in blocks("bash", "run")}), ids=lambda page: page.relative_to(ROOT).as_posix()
+)
+@pytest.mark.timeout(900)
+def test_commands_run(page: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    """In the order of the page: each file is written, and each command run, where it stands."""
+    folder = tmp_path / "work"
+    write_tiny_dataset(folder / "images")
+    for other in others_of(page):
+        write_files(other, folder)
     for block in blocks_of(page):
-        if block.language == "bash" and block.note.startswith("run"):
-            script = f'set -e\nPATH="{bin_dir}:$PATH"\n{block.text}'
-            done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, check=False)
+        if block.note.startswith("file: "):
+            write_file(block, folder)
+        elif block.language == "bash" and block.note.startswith("run"):
+            command = ["bash", "-ec", block.text]
+            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
 
 
@@ -178,7 +211,8 @@ def test_every_dependency_has_a_line() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     asked = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
     names = {re.match(r"[\w.-]+", line)[0] for line in asked}  # type: ignore[index]
-    listed = set(re.findall(r"^\| `([\w.-]+)` \|", (DOCS / "dependencies.md").read_text("utf-8"), re.MULTILINE))
+    rows = re.findall(r"^\| (`.+?`) \|", (DOCS / "dependencies.md").read_text("utf-8"), re.MULTILINE)
+    listed = {name for row in rows for name in re.findall(r"`([\w.-]+)`", row)}
     assert names == listed
 
 

@@ -47,7 +47,9 @@ USAGE: Mapping[str, str] = {
     "exporter": PIPELINE.format('[stages.out]\nuse = "export.{component}"'),
     "detector": PIPELINE.format('[stages.features]\nuse = "features"\ndetector = "{component}"'),
     "check": PIPELINE.format('[stages.inspect]\nuse = "inspect"\nchecks = ["corrupt", "{component}"]'),
-    "report_section": "It is part of every report: `pipekit run pipeline.toml`.",
+    "report_section": PIPELINE.format(
+        '[stages.train]\nuse = "train"\n\n[stages.report]\nuse = "evaluate"\nsections = ["{component}"]'
+    ),
     "executor": 'Name it in the pipeline file, `executor = "{component}"`, or with `pipekit run --executor {component}`.',
 }
 
