@@ -28,6 +28,9 @@ def register_stages(register: Register) -> None:
     )
     register("evaluate", "pipekit.builtin.evaluate:evaluate", summary="Measure a model on the test split and write the report")
     register("predict", "pipekit.builtin.predict:predict", summary="Say what a model sees in every image of a dataset")
+    register(
+        "compare", "pipekit.builtin.compare:compare", summary="Say which of several models is better, or whether it is chance"
+    )
 
 
 @hookimpl
@@ -49,7 +52,7 @@ def register_importers(register: Register) -> None:
 def register_exporters(register: Register) -> None:
     at = "pipekit.builtin.exporters"
     register("folders", f"{at}.folders", summary="Class folders with metadata.csv: Keras, torchvision, fastai, datasets")
-    register("csv", f"{at}.csv", summary="One CSV file with a row per image; copies no image")
+    register("csv", f"{at}.csv", summary="One CSV file with a row per image, and the images")
     register("parquet", f"{at}.parquet", summary="Parquet with the images' bytes, as Hugging Face's datasets has it")
     register("coco", f"{at}.coco", summary="COCO: images and a JSON file of boxes for each split")
     register("yolo", f"{at}.yolo", summary="YOLO detection: images, labels, data.yaml")
@@ -175,6 +178,7 @@ def register_detectors(register: Register) -> None:
     register(
         "sift", "pipekit.builtin.detectors.sift:sift", summary="Places known again at any scale and angle, with descriptors"
     )
+    register("akaze", "pipekit.builtin.detectors.akaze:akaze", summary="Places that keep to edges, with binary descriptors")
     register("blobs", "pipekit.builtin.detectors.blobs:blobs", summary="Bright and dark discs (Laplacian of Gaussian)")
     register("contours", "pipekit.builtin.detectors.contours:contours", summary="Outlines of regions, or along Canny edges")
     register("hog", "pipekit.builtin.detectors.hog:hog", summary="Histograms of gradient directions on a grid")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pipekit.errors import UserError
 from pipekit.hog import blocks, cells
 from pipekit.registry import Registry, load_registry
 
+PHOTOS = Path(__file__).parents[2] / "sample_data" / "photos"
 DETECTORS = [component.name for component in load_registry().components("detector")]
 
 
@@ -31,7 +33,7 @@ def registry() -> Registry:
 
 @pytest.fixture(scope="module")
 def photo() -> NDArray[np.uint8]:
-    return images.read(Path(__file__).parents[2] / "sample_data" / "photos" / "coffee.jpg")
+    return images.read(PHOTOS / "coffee.jpg")
 
 
 def chessboard(squares: int = 8, side_px: int = 24, border_px: int = 40) -> NDArray[np.uint8]:
@@ -173,6 +175,29 @@ def test_the_blob_response_is_scikit_images() -> None:
     found = blobs.laplacian_of_gaussian(unit, 4.0)
     # A Gaussian followed by differences over one pixel is the derivative of a Gaussian to about 1 / (12 sigma^2).
     np.testing.assert_allclose(found[20:-20, 20:-20], expected[20:-20, 20:-20], atol=0.02 * expected.max())
+
+
+# --- AKAZE -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["coffee.jpg", "cat.jpg", "chessboard.png"])
+def test_akaze_finds_what_opencv_4_finds(registry: Registry, name: str) -> None:
+    # x_px, y_px, size_px, angle_deg of the 60 strongest of cv2.AKAZE_create().detect(gray), OpenCV 4.12.0.
+    golden = json.loads(Path(__file__).with_name("akaze_opencv_4.12.json").read_text())[name]
+    expected = np.array(golden)
+    component = registry.get("detector", "akaze")
+    found = component.load()(images.read(PHOTOS / name), component.params_type()(max_points=5000))
+    assert found.scale_px is not None
+    assert found.angle_deg is not None
+    away = np.linalg.norm(expected[:, None, :2] - found.points[None, :, :2], axis=2)
+    nearest = away.argmin(axis=1)
+    again = away.min(axis=1) < 1.5
+    assert again.mean() > 0.9
+    same_size = np.abs(np.log2(found.scale_px[nearest] / expected[:, 2])) < 0.3
+    assert same_size[again].mean() > 0.9
+    if name != "chessboard.png":  # the angle at a crossing of four squares is as good as drawn by lot
+        turned = np.abs((found.angle_deg[nearest] - expected[:, 3] + 180) % 360 - 180)
+        assert (turned[again] < 15).mean() > 0.9
 
 
 # --- every detector ------------------------------------------------------------------------------------------------------
