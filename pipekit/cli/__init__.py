@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "train": "Split a folder of images, train on it, measure the model",
         "models": "List model templates, show layers and parameters of one",
         "predict": "Say what a trained model sees in images",
+        "compare": "Say which run has the better model, or whether it is chance",
     },
     "What there is": {
         "components": "List stages, ops, models and the rest, and their parameters",
@@ -75,7 +76,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0: done. 1: it ran and failed. 2: the input was wrong and nothing ran. 130: Ctrl-C.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _main(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:  # while modules were being imported
+        return 130
+    except OSError as error:  # whoever read stdout is gone (`pipekit --help | head -1`), or its disk is full
+        if not isinstance(error, BrokenPipeError):
+            print(f"error: can't write to stdout: {error.strerror}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nothing more is said when the interpreter ends
+        return 1
+
+
+def _main(words: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):  # a name that is no UTF-8, or a terminal that is not, must not end a run
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -42,6 +42,10 @@ def detectors(incomplete: str) -> Offers:
     return components_of("detector")
 
 
+def models(incomplete: str) -> Offers:
+    return components_of("model")
+
+
 def kinds(incomplete: str) -> Offers:
     from pipekit.registry import KINDS
 

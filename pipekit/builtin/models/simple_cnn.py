@@ -45,9 +45,9 @@ def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: Simpl
     needed = params.pool_px ** len(params.filters)
     if min(height, width) < needed:
         raise UserError(
-            f"simple_cnn with {len(params.filters)} blocks halves the image to nothing: it needs at least {needed} x {needed} "
-            f"pixels, got {height} x {width}".replace("halves", "halves" if params.pool_px == 2 else "shrinks"),
-            f"Give fewer blocks (filters = {list(params.filters[:-1]) or [params.filters[0]]}) or a larger input_hw.",
+            f"simple_cnn with {len(params.filters)} blocks, each of which divides the image's sides by {params.pool_px}, "
+            f"needs at least {needed} x {needed} pixels, got {height} x {width}",
+            f"Give fewer blocks, such as filters = {list(params.filters[:-1]) or [params.filters[0]]}, or a larger input_hw.",
         )
     penalty = keras.regularizers.L2(params.l2) if params.l2 else None
     inputs = keras.Input(input_shape_hwc, name="image")

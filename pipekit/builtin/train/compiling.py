@@ -78,14 +78,17 @@ def choose_labels(params: TrainParams, classes: Sequence[str], reconstructs: boo
 def make_loss(params: TrainParams, labels: Labels) -> Any:
     """The Keras loss; ``input`` compares pixels on the scale 0..1."""
     keras = load_keras()
+    if labels.mode == "input":
+        found = _by_name(keras.losses, params.loss or "mean_squared_error", "loss")
+        measure = getattr(found, "call", found)
+
+        def of_pixels(image: Any, restored: Any) -> Any:
+            flat = [keras.ops.reshape(pixels, (keras.ops.shape(pixels)[0], -1)) for pixels in (image, restored)]
+            return measure(keras.ops.cast(flat[0], "float32") / 255.0, flat[1] / 255.0)
+
+        return of_pixels
     if params.loss is not None:
         return _by_name(keras.losses, params.loss, "loss", label_smoothing=params.label_smoothing)
-    if labels.mode == "input":
-
-        def mean_squared_error(image: Any, restored: Any) -> Any:
-            return keras.losses.mean_squared_error(keras.ops.cast(image, "float32") / 255.0, restored / 255.0)
-
-        return mean_squared_error
     if labels.mode == "sparse":
         return keras.losses.SparseCategoricalCrossentropy()
     if labels.mode == "binary":

@@ -69,7 +69,10 @@ def strategy(wanted: str) -> Any:
 
 
 def tensorboard(folder: Path) -> Callable[[int, dict[str, float]], None]:
-    """A writer of each epoch's row as TensorBoard scalars: ``train/loss``, ``val/loss`` …"""
+    """A writer of each epoch's row as TensorBoard scalars: ``train/loss``, ``val/loss`` …
+
+    They are written as plain protocol buffers: ``tf.summary.scalar`` wants TensorBoard itself installed.
+    """
     load_keras()
     import tensorflow as tf
 
@@ -79,7 +82,9 @@ def tensorboard(folder: Path) -> Callable[[int, dict[str, float]], None]:
         for name, value in row.items():
             split = "val" if name.startswith("val_") else "train"
             with writers[split].as_default():
-                tf.summary.scalar(name.removeprefix("val_"), value, step=epoch + 1)
+                scalar = tf.compat.v1.Summary.Value(tag=name.removeprefix("val_"), simple_value=value)
+                summary = tf.compat.v1.Summary(value=[scalar])
+                tf.summary.experimental.write_raw_pb(summary.SerializeToString(), step=epoch + 1)
         for writer in writers.values():
             writer.flush()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.train.compiling import rate_at
-from pipekit.builtin.train.feed import Feed
+from pipekit.builtin.train.feed import Batch, Feed
 from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Context
 from pipekit.errors import StageError
@@ -53,6 +53,7 @@ class Loop:
         compile: compiles the model afresh; called again when ``thaw`` changes what is trained.
         thaw: ``thaw(model, epoch)``: a template's way to free frozen layers; gives the learning rate's factor
             where it has, else None.
+        solve: ``solve(model, train, val)``: a template's own way to learn, in one go, instead of epochs; None for most.
         strategy: a ``tf.distribute`` strategy with several replicas, or None.
         observe: called with (epoch, row) after each epoch: TensorBoard.
     """
@@ -64,6 +65,7 @@ class Loop:
     params: TrainParams
     compile: Callable[[], None]
     thaw: Callable[[Any, int], float | None] | None = None
+    solve: Callable[[Any, Iterable[Batch], Iterable[Batch]], Any] | None = None
     strategy: Any = None
     observe: Callable[[int, Row], None] | None = None
     state: State = field(default_factory=State)
@@ -82,6 +84,9 @@ class Loop:
 
     def run(self) -> State:
         """Train to the end, from the last checkpoint where there is one, and leave the kept weights in the model."""
+        if self.solve is not None:
+            self._solve(self.solve)
+            return self.state
         self._start()
         try:
             while self.state.epoch < self.params.epochs and not self.state.stopped_early:
@@ -93,6 +98,17 @@ class Loop:
             for variable, value in zip(self.model.weights, self.best, strict=True):
                 variable.assign(value)
         return self.state
+
+    def _solve(self, solve: Callable[[Any, Iterable[Batch], Iterable[Batch]], Any]) -> None:
+        """Let the template find its weights, and measure them as one epoch."""
+        self.compile()
+        solve(self.model, self.feed.epoch(0), () if self.validation is None else self.validation.epoch(0))
+        row = self.evaluate(self.feed)
+        if self.validation is not None:
+            row.update({f"val_{name}": value for name, value in self.evaluate(self.validation).items()})
+        self.state.history, self.state.seconds = [row], [round(time.monotonic() - self._saved_at, 3)]
+        self.state.best_epoch = 0
+        self.ctx.event("epoch", epoch=1, epochs=1, best=1, **row)
 
     # --- one epoch ------------------------------------------------------------------------------------------------------
 

@@ -69,6 +69,7 @@ def train(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
                 make_optimizer(params), make_loss(params, labels), metrics=make_metrics(params, labels)
             ),
             thaw=_thaw(template, params),
+            solve=_solve(template, params, seed),
             strategy=strategy,
             observe=devices.tensorboard(ctx.out_dir / "tensorboard") if params.tensorboard else None,
         )
@@ -155,6 +156,13 @@ def _thaw(template: Any, params: TrainParams) -> Callable[[Any, int], float | No
     if thaw is None:
         return None
     return lambda model, epoch: thaw(model, params.model.params, epoch)
+
+
+def _solve(template: Any, params: TrainParams, seed: int) -> Callable[..., Any] | None:
+    fit: Callable[..., Any] | None = getattr(template, "fit", None)
+    if fit is None:
+        return None
+    return lambda model, train, val: fit(model, train, val, params.model.params, seed)
 
 
 def _translated(error: Exception, batch_size: int, shape: tuple[int, int, int]) -> Exception:

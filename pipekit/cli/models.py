@@ -1,0 +1,143 @@
+"""``pipekit models``: the templates, and what one of them is made of."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipekit.cli import complete
+from pipekit.cli.app import new_app
+
+if TYPE_CHECKING:
+    from pipekit.anatomy import Anatomy
+
+Plugins = Annotated[list[str] | None, typer.Option(metavar="FILE", help="Load this plugin too", show_default=False)]
+
+app = new_app()
+
+
+@app.callback(invoke_without_command=True)
+def models(ctx: typer.Context, plugin: Plugins = None) -> None:
+    """List the model templates, or show what one is made of."""
+    if ctx.invoked_subcommand is None:
+        from pipekit import ui
+        from pipekit.registry import load_registry
+
+        found = load_registry(tuple(plugin or ())).components("model")
+        ui.table(("template", "plugin", "what it is"), [(one.name, one.plugin, one.summary) for one in found])
+        ui.say("\nLayers, parameters, memory, a drawing: pipekit models show NAME", ui.DIM)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="The template", autocompletion=complete.models)],
+    size: Annotated[
+        str | None,
+        typer.Option("--input", metavar="HxWxC", help="Size of the images; left out, what the template asks for, or 128x128x3"),
+    ] = None,
+    classes: Annotated[int, typer.Option(min=2, max=1_000_000, help="Number of classes")] = 1000,
+    batch_size: Annotated[int, typer.Option(min=1, help="For the memory that training needs")] = 32,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the template: groups=1", show_default=False),
+    ] = None,
+    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a drawing of it there", show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON")] = False,
+    plugin: Plugins = None,
+) -> None:
+    """Every layer with its shape, parameters and multiply-adds; memory; a drawing as SVG."""
+    from pipekit import ui
+    from pipekit.anatomy import dissect, draw_svg
+    from pipekit.errors import UserError
+    from pipekit.registry import load_registry
+
+    registry = load_registry(tuple(plugin or ()))
+    component = registry.get("model", name)
+    build = component.load()
+    params = registry.check(component.params_type(), read_values(changes or ()))
+    shape = read_shape(size) if size else (*getattr(build, "input_hw", (128, 128)), 3)
+    try:
+        model = build(shape, classes, params)
+    except ValueError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"{name} can't be built for images of {' x '.join(map(str, shape))}: {reason}", "Give --input."
+        ) from error
+    found = dissect(model)
+    if svg is not None:
+        ui.write_text(svg, draw_svg(found))
+    if as_json:
+        ui.say_json(as_data(found, batch_size))
+    else:
+        print_anatomy(found, batch_size, classes)
+        if svg is not None:
+            ui.say(f"\nDrawing: {svg}")
+
+
+def read_shape(text: str) -> tuple[int, int, int]:
+    """``227x227x3`` or ``28x28`` (then 3 channels)."""
+    from pipekit.errors import UserError
+
+    found = re.fullmatch(r"(\d{1,5})x(\d{1,5})(?:x([13]))?", text.strip().lower())
+    if found is None or not int(found[1]) or not int(found[2]):
+        raise UserError(
+            f"--input must be HEIGHTxWIDTH or HEIGHTxWIDTHxCHANNELS with 1 or 3 channels, got {text!r}", "--input 28x28x1"
+        )
+    return int(found[1]), int(found[2]), int(found[3] or 3)
+
+
+def read_values(changes: Any) -> dict[str, Any]:
+    """``["groups=1", "filters=[8, 16]"]`` as a table; values are TOML, bare words are text."""
+    import tomllib
+
+    from pipekit.errors import UserError
+
+    values: dict[str, Any] = {}
+    for change in changes:
+        key, sign, text = change.partition("=")
+        if not sign or not key.strip():
+            raise UserError(f"--set needs NAME=VALUE, got {change!r}", "For example --set dropout=0.3")
+        try:
+            values[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            values[key.strip()] = text.strip()
+    return values
+
+
+def print_anatomy(found: Anatomy, batch_size: int, classes: int) -> None:
+    from pipekit import ui
+    from pipekit.anatomy import human
+
+    ui.say(f"{found.name}: {' x '.join(map(str, found.input_shape))}, {classes} classes", ui.NAME)
+    ui.say()
+    rows = [
+        (
+            "  " * part.depth + part.name,
+            part.kind,
+            " x ".join(map(str, part.output_shape)),
+            f"{part.parameters:,}" if part.parameters else "",
+            human(part.multiply_adds) if part.multiply_adds else "",
+        )
+        for part in found.parts
+    ]
+    ui.table(("layer", "kind", "output", "parameters", "multiply-adds"), rows)
+    ui.say()
+    frozen = found.parameters - found.trainable
+    ui.say(f"Parameters     {found.parameters:,}" + (f", of which {frozen:,} do not learn" if frozen else ""))
+    ui.say(f"Weights        {human(found.weights_bytes, 'B')} as float32")
+    ui.say(f"Multiply-adds  {human(found.multiply_adds)} per image")
+    ui.say(f"Training       at least {human(found.training_bytes(batch_size), 'B')} with Adam and batches of {batch_size}")
+
+
+def as_data(found: Anatomy, batch_size: int) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        **asdict(found),
+        "multiply_adds": found.multiply_adds,
+        "weights_bytes": found.weights_bytes,
+        "training_bytes": found.training_bytes(batch_size),
+    }

@@ -1,0 +1,339 @@
+"""The train stage: what it learns, keeps, writes and survives."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipekit import engine, images
+from pipekit.builtin.train import TrainParams, train
+from pipekit.contract import Dataset, Model, Sample
+from pipekit.errors import PipekitError, StageError, UserError
+from pipekit.pipeline import load_plan
+from pipekit.predictor import load_predictor
+from pipekit.registry import load_registry
+from pipekit.rng import Rng, rng_for
+
+REGISTRY = load_registry(installed=False)
+TINY = {"template": "simple_cnn", "filters": [4], "dense": []}
+COLOURS = {"blue": (40, 60, 200), "green": (50, 190, 60), "red": (210, 50, 40)}
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing that catches Exception or KeyboardInterrupt sees it, so nothing is saved on the way out."""
+
+
+@dataclass
+class Bench:
+    """A context that writes into a folder; ``kill_at`` = (epoch, batch) dies there."""
+
+    folder: Path
+    seed: int = 7
+    workers: int = 2
+    kill_at: tuple[int, int] | None = None
+    stage: str = "train"
+    warnings: list[str] = field(default_factory=list)
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        shutil.rmtree(self.out_dir, ignore_errors=True)
+        self.out_dir.mkdir(parents=True)
+        self.work_dir.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def out_dir(self) -> Path:
+        return self.folder / "out"
+
+    @property
+    def work_dir(self) -> Path:
+        return self.folder / "work"
+
+    @property
+    def project_dir(self) -> Path:
+        return self.folder
+
+    def rng(self, *parts: str | int) -> Rng:
+        return rng_for(self.seed, self.stage, *parts)
+
+    def track(self, items: Iterable[Any], total: int | None = None, label: str = "", unit: str = "") -> Iterator[Any]:
+        for number, item in enumerate(items):
+            if self.kill_at == (int(label.split()[1].split("/")[0]), number):
+                raise Killed
+            yield item
+
+    def event(self, name: str, **values: Any) -> None:
+        self.events.append((name, values))
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+    def artifact(self, kind: type[Model], *, digest: str | None = None, **meta: Any) -> Model:
+        assert digest is not None
+        return kind(self.out_dir, digest, meta)
+
+    def component(self, kind: str, name: str) -> Any:
+        return REGISTRY.get(kind, name)
+
+
+def write_images(folder: Path, counts: dict[str, int], side: int = 12) -> Dataset:
+    """Noisy squares of one colour: ``counts`` of each split for each class, with an odd number of images in all."""
+    rng = np.random.default_rng(0)
+    samples = []
+    for split, count in counts.items():
+        for label, colour in COLOURS.items():
+            for number in range(count):
+                pixels = np.clip(np.array(colour) + rng.normal(0, 25, (side, side, 3)), 0, 255).astype(np.uint8)
+                path = folder / f"{split}-{label}-{number:02d}.png"
+                images.write(path, pixels)
+                samples.append(Sample(path.stem, str(path), label=label, split=split))
+    return as_dataset(folder, samples)
+
+
+def as_dataset(folder: Path, samples: list[Sample]) -> Dataset:
+    samples = sorted(samples, key=lambda sample: sample.id)
+    counts: dict[str, dict[str, int]] = {}
+    for sample in samples:
+        if sample.label is not None:
+            of_split = counts.setdefault(sample.split, {})
+            of_split[sample.label] = of_split.get(sample.label, 0) + 1
+    classes = sorted({sample.label for sample in samples if sample.label is not None})
+    meta = {"num_samples": len(samples), "num_failed": 0, "classes": classes, "counts": counts}
+    return Dataset(folder, "", meta, lambda _: iter(samples), lambda _: iter(()))
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return write_images(tmp_path_factory.mktemp("colours"), {"train": 9, "val": 3, "test": 3})
+
+
+def params(**values: Any) -> TrainParams:
+    given = {"model": TINY, "epochs": 3, "batch_size": 4, "learning_rate": 0.02, **values}
+    checked: TrainParams = REGISTRY.check(TrainParams, given)
+    return checked
+
+
+def weights_of(model: Model) -> str:
+    return str(json.loads((model.path / "model.json").read_text())["weights_sha256"])
+
+
+def history_of(model: Model) -> list[dict[str, str]]:
+    with (model.path / "history.csv").open() as file:
+        return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+
+
+FLIPPED: dict[str, Any] = {"augment": ["hflip", {"op": "rotate", "limit_deg": 20}]}
+
+
+def test_it_learns_and_what_it_saves_predicts_from_raw_pixels(colours: Dataset, tmp_path: Path) -> None:
+    ctx = Bench(tmp_path)
+    model = train(ctx, colours, params(epochs=6, model={"template": "mlp", "units": [16]}, learning_rate=0.005, **FLIPPED))
+    files = {path.name for path in model.path.iterdir()}
+    assert files == {"model.keras", "model.json", "history.csv", "curves.png", "curves.svg"}
+    predictor = load_predictor(model.path, ctx.component)
+    assert predictor.classes == ("blue", "green", "red")
+    assert predictor.input_shape_hwc == (12, 12, 3)
+    tests = list(colours.split("test"))
+    found = [predictor.classes[int(np.argmax(row))] for _, row in predictor.stream(tests, lambda sample: sample.image)]
+    assert found == [sample.label for sample in tests]
+    assert [event["epoch"] for name, event in ctx.events if name == "epoch"] == [1, 2, 3, 4, 5, 6]
+    info = json.loads((model.path / "model.json").read_text())
+    assert info["kept_epoch"] == 1 + int(np.argmin([row["val_loss"] for row in info["history"]]))
+    assert model.meta["headline"].startswith("validation accuracy 1.000 in epoch ")
+    assert any("validation images" in words for words in model.meta["words"])
+    assert ctx.warnings == []
+
+
+def test_the_same_seed_gives_the_same_weights_whatever_the_workers_and_the_cache(colours: Dataset, tmp_path: Path) -> None:
+    chosen: dict[str, Any] = {**FLIPPED, "model": {**TINY, "dropout": 0.3}, "mixup": 0.2}
+    one = train(Bench(tmp_path / "1", workers=1), colours, params(**chosen, cache="off"))
+    two = train(Bench(tmp_path / "2", workers=4), colours, params(**chosen, cache="disk"))
+    assert one.digest == two.digest
+    assert weights_of(one) == weights_of(two)
+    assert history_of(one) == history_of(two)
+    other = train(Bench(tmp_path / "3", seed=8), colours, params(**chosen))
+    assert weights_of(other) != weights_of(one)
+
+
+@pytest.mark.parametrize("kill_at", [(1, 3), (2, 0), (3, 5)])
+def test_a_killed_run_goes_on_to_the_same_history_and_weights(
+    kill_at: tuple[int, int], colours: Dataset, tmp_path: Path
+) -> None:
+    chosen = params(**FLIPPED, model={**TINY, "dropout": 0.3}, metrics=["accuracy", "f1"], checkpoint_s=0)
+    whole = train(Bench(tmp_path / "whole"), colours, chosen)
+    with pytest.raises(Killed):
+        train(Bench(tmp_path / "killed", kill_at=kill_at), colours, chosen)
+    ctx = Bench(tmp_path / "killed")
+    again = train(ctx, colours, chosen)
+    resumed = next(values for name, values in ctx.events if name == "resumed")
+    assert (resumed["epoch"] + 1, resumed["step"]) == kill_at  # nothing is done twice
+    assert history_of(again) == history_of(whole)
+    assert again.digest == whole.digest
+
+
+def test_kill_9_loses_at_most_the_epoch(tmp_path: Path) -> None:
+    """A real kill of a real run; the same command completes it as if nothing had happened."""
+    dataset = write_images(tmp_path, {"train": 4, "val": 2})
+    assert len(dataset) == 18
+    script = textwrap.dedent(
+        """
+        import os, signal, sys
+        from pathlib import Path
+        from pipekit import engine
+        from pipekit.pipeline import load_plan
+
+        def listen(event, **values):
+            if event == "epoch" and values["epoch"] == int(sys.argv[1]):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        outcome = engine.run(load_plan(Path("pipeline.toml")), listen)
+        print(outcome.status)
+        """
+    )
+    for name in ("killed", "whole"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "pipeline.toml").write_text(
+            'name = "p"\nworkers = 2\n[stages.data]\nuse = "import.folders"\npath = "images"\n'
+            '[stages.train]\nuse = "train"\nepochs = 5\nmodel = { template = "mlp", units = [8] }\n'
+        )
+        for sample in dataset:
+            path = tmp_path / name / "images" / sample.split / str(sample.label) / f"{sample.id}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(sample.image, path)
+
+    def run(name: str, kill_in: int) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", script, str(kill_in)]
+        return subprocess.run(command, cwd=tmp_path / name, capture_output=True, text=True, check=False)
+
+    assert run("killed", 3).returncode == -9
+    assert not (tmp_path / "killed" / "runs" / "p" / "model.json").exists()
+    again = run("killed", 0)
+    assert again.returncode == 0, again.stderr
+    assert engine.run(load_plan(tmp_path / "whole" / "pipeline.toml")).status == "finished"
+    found = [json.loads((tmp_path / name / "runs" / "p" / "model.json").read_text()) for name in ("killed", "whole")]
+    assert found[0]["history"] == found[1]["history"]
+    assert len(found[0]["history"]) == 5
+    assert found[0]["weights_sha256"] == found[1]["weights_sha256"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"label_mode": "sparse", "metrics": ["accuracy", "precision", "recall", "f1"]},
+        {"label_mode": "categorical", "metrics": ["accuracy", "auc", "f1"], "label_smoothing": 0.1},
+        {"loss": "categorical_focal_crossentropy", "cutmix": 1.0, "mixup": 0.2},
+        {"optimizer": "sgd", "momentum": 0.5, "clip_norm": 1.0, "schedule": "plateau", "decay_epochs": 1},
+        {"optimizer": "adamw", "weight_decay": 0.01, "schedule": "step", "decay_epochs": 1, "warmup_epochs": 0.5},
+        {"precision": "mixed_bfloat16", "class_weights": "balanced", "channels": 1, **FLIPPED},
+        {"model": {"template": "hog_svm", "cell_px": [3]}},
+        {"model": {"template": "row_lstm", "units": 8}},
+        {"model": {"template": "autoencoder", "filters": [4], "code": 3}, "metrics": ["mse"]},
+        {"model": {"template": "pretrained", "weights": "random", "frozen_epochs": 1, "fine_tune": 5}, "input_hw": [32, 32]},
+        {"detail": 2.0, "augment": [{"op": "rotate", "limit_deg": 5}], "keep": "last", "tensorboard": True, "epochs": 2},
+    ],
+    ids=lambda values: " ".join(str(v) for v in values)[:40],
+)
+def test_every_way_to_train_ends_with_a_model(values: dict[str, Any], colours: Dataset, tmp_path: Path) -> None:
+    ctx = Bench(tmp_path)
+    model = train(ctx, colours, params(**{"epochs": 2, **values}))
+    info = json.loads((model.path / "model.json").read_text())
+    row = info["history"][-1]
+    wanted = {"loss", "val_loss", *values.get("metrics", ())} | {f"val_{name}" for name in values.get("metrics", ())}
+    assert wanted <= set(row)
+    assert all(np.isfinite(value) for value in row.values() if isinstance(value, float))
+    assert (info["task"] == "reconstruction") == (info["template"] == "autoencoder")
+    assert (model.path / "tensorboard").exists() == bool(values.get("tensorboard"))
+
+
+def test_two_classes_with_the_second_as_positive(colours: Dataset, tmp_path: Path) -> None:
+    two = as_dataset(tmp_path, [sample for sample in colours if sample.label != "green"])
+    model = train(
+        Bench(tmp_path), two, params(label_mode="binary", metrics=["accuracy", "precision", "recall", "auc"], epochs=6)
+    )
+    row = json.loads((model.path / "model.json").read_text())["history"][-1]
+    assert row["val_precision"] == row["val_recall"] == 1.0
+    assert row["val_auc"] == pytest.approx(1.0)
+    with pytest.raises(UserError, match="'binary' needs two classes, the data has 3"):
+        train(Bench(tmp_path / "3"), colours, params(label_mode="binary"))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"learning_rate": 1e30, "optimizer": "sgd"}, r"the loss became (nan|inf) in epoch 1"),
+        ({"model": {"template": "simple_cnn", "filters": [4, 4, 4, 4]}}, "needs at least 16 x 16 pixels, got 12 x 12"),
+        ({"model": {"template": "alexnet"}, "input_hw": [60, 60]}, "at least 67 x 67 pixels, and was made for 227 x 227"),
+        ({"model": {"template": "autoencoder"}, "label_mode": "sparse"}, "label_mode 'input' goes with a model"),
+        ({"label_mode": "input"}, "label_mode 'input' goes with a model"),
+        ({"loss": "hinged"}, "Keras has no loss called 'hinged'"),
+        ({"metrics": ["acuracy"]}, "Keras has no metric called 'acuracy'"),
+        ({"monitor": "val_auc"}, "there is no column 'val_auc'"),
+        ({"devices": "mirrored"}, "needs at least two devices"),
+        ({"devices": "multi_worker"}, "TF_CONFIG"),
+    ],
+)
+def test_what_cant_go_on_is_said(values: dict[str, Any], words: str, colours: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(PipekitError, match=words) as caught:
+        train(Bench(tmp_path), colours, params(**values))
+    assert caught.value.hint
+
+
+def test_too_little_memory_is_a_sentence(colours: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("pipekit.builtin.train.loop.Loop._epoch", full)
+    with pytest.raises(StageError, match="memory does not suffice for batches of 4 images of 12 x 12") as caught:
+        train(Bench(tmp_path), colours, params())
+    assert "batch_size = 2" in caught.value.hint
+
+
+def test_images_that_cant_be_read_are_listed_and_left_out(tmp_path: Path) -> None:
+    dataset = write_images(tmp_path, {"train": 4, "val": 2})
+    (tmp_path / "train-red-00.png").write_bytes((tmp_path / "train-red-00.png").read_bytes()[:60])
+    (tmp_path / "val-blue-01.png").write_bytes(b"")
+    ctx = Bench(tmp_path / "run")
+    model = train(ctx, dataset, params())
+    with (model.path / "left_out.csv").open() as file:
+        assert {row["id"] for row in csv.DictReader(file)} == {"train-red-00", "val-blue-01"}
+    (warning,) = ctx.warnings
+    assert warning.startswith("2 images could not be read")
+    assert "train-red-00" in warning
+    assert model.meta["facts"]["images left out"] == "2"
+
+
+def test_without_val_the_training_loss_decides(tmp_path: Path) -> None:
+    dataset = write_images(tmp_path, {"train": 4, "test": 2})
+    ctx = Bench(tmp_path / "run")
+    model = train(ctx, dataset, params())
+    info = json.loads((model.path / "model.json").read_text())
+    assert info["monitor"] == "loss"
+    assert info["kept_epoch"] == 1 + int(np.argmin([row["loss"] for row in info["history"]]))
+    assert "no split 'val'" in ctx.warnings[0]
+
+
+def test_it_stops_when_nothing_gets_better(colours: Dataset, tmp_path: Path) -> None:
+    still: dict[str, Any] = {"learning_rate": 1e-12, "model": {**TINY, "batch_norm": False}}
+    model = train(Bench(tmp_path), colours, params(epochs=9, patience=2, monitor="val_accuracy", **still))
+    info = json.loads((model.path / "model.json").read_text())
+    assert len(info["history"]) == 3
+    assert info["kept_epoch"] == 1
+    assert info["stopped_early"]
+    assert any("Stopped after epoch 3" in words for words in info["words"])
+
+
+def test_the_split_test_is_never_opened(tmp_path: Path) -> None:
+    dataset = write_images(tmp_path, {"train": 3, "val": 2, "test": 2})
+    for sample in dataset.split("test"):
+        Path(sample.image).unlink()
+    assert train(Bench(tmp_path / "run"), dataset, params(epochs=1)).digest
