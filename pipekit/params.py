@@ -156,9 +156,17 @@ class Uses:
             nested_problem(((self.key,), error.message, error.hint))
         own = self.options.model_fields if self.options else {}
         placed = {name: entries.pop(name) for name in list(entries) if name in own and name not in params_type.model_fields}
-        options = check_nested(self.options, placed, info) if self.options else None
-        params = check_nested(params_type, entries, info)
-        return Call(self.kind, name, params, options.model_dump() if options else {}, component, self.key)
+        checked: list[Any] = []
+        problems: list[Any] = []
+        for model, part in ((self.options or Params, placed), (params_type, entries)):
+            try:
+                checked.append(check_nested(model, part, info))
+            except PydanticCustomError as error:
+                problems += (error.context or {})["problems"]
+        if problems:
+            nested_problem(*problems)
+        options, params = checked
+        return Call(self.kind, name, params, options.model_dump(), component, self.key)
 
 
 # --- errors inside errors ------------------------------------------------------------------------------------------------

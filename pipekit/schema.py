@@ -70,7 +70,7 @@ class _Builder:
                 "description": f"The stage that makes this {slot.artifact.kind}; left out, the nearest one above",
                 "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
                 if slot.many
-                else [{"type": "string"}],
+                else [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 1}],
             }
             for slot in component.contract().slots
         }
