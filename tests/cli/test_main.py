@@ -77,7 +77,7 @@ def test_a_misspelt_word_is_answered_in_one_form(pipekit, words: tuple[str, ...]
 
 
 def test_a_misspelt_command_is_guessed(pipekit) -> None:
-    assert "Did you mean 'components'?" in pipekit("componets").err
+    assert "Did you mean 'components'" in pipekit("componets").err
 
 
 def break_command(monkeypatch: pytest.MonkeyPatch, failure: BaseException) -> None:
@@ -155,18 +155,36 @@ def test_interrupted_is_130(pipekit, monkeypatch) -> None:
     assert "Traceback" not in result.err
 
 
+def test_interrupted_while_it_starts_is_130_too(pipekit, monkeypatch) -> None:
+    def stop(words: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_main", stop)
+    result = pipekit("schema")
+    assert (result.code, result.out, result.err) == (130, "", "")
+
+
 def test_what_looks_like_markup_is_printed_as_it_is(pipekit, monkeypatch) -> None:
     break_command(monkeypatch, UserError("no such file: [red]a[/red] :smile:"))
     assert "no such file: [red]a[/red] :smile:" in pipekit("schema").err
 
 
-def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
-    """`pipekit components | head -1`."""
-    script = f"{sys.executable} -m pipekit components | head -1"
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path, env=dict(os.environ))
-    assert done.returncode == 0
-    assert "Traceback" not in done.stderr
-    assert "Exception" not in done.stderr
+@pytest.mark.parametrize("command", ["--help", "--version", "components", "plugins --json"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_closed_pipe_is_no_traceback(tmp_path: Path, command: str, unbuffered: str) -> None:
+    """`pipekit components | head -1`; here the reader is gone before the first word."""
+    script = f"{sys.executable} -m pipekit {command} | true"
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["--help", "--version"])
+def test_a_full_disk_behind_the_help_is_one_line(tmp_path: Path, command: str) -> None:
+    script = f"{sys.executable} -m pipekit {command} > /dev/full"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "error: can't write to stdout: No space left on device\n"
 
 
 def test_a_full_disk_behind_stdout_is_one_line(tmp_path: Path) -> None:
