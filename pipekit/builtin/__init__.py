@@ -214,4 +214,5 @@ def register_report_sections(register: Register) -> None:
     register(
         "training", "pipekit.builtin.report.training:section", summary="Learning curves and the gap between training and val"
     )
+    register("features", "pipekit.builtin.features.section:section", summary="What a detector finds in the measured images")
     register("data", "pipekit.builtin.report.data:section", summary="Counts, model, parameters and versions")

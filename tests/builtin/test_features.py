@@ -6,6 +6,7 @@ import csv
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -16,9 +17,12 @@ from numpy.typing import NDArray
 from pipekit import images
 from pipekit.builtin.features import draw, matching, stability
 from pipekit.builtin.features.matching import MatchingParams, match_features
+from pipekit.builtin.features.section import SectionParams, section
 from pipekit.builtin.features.stability import repeatability
+from pipekit.contract import Sample
 from pipekit.detector import Features, features_of
 from pipekit.errors import PipekitError, UserError
+from pipekit.evaluation import Evaluation
 from pipekit.registry import load_registry
 from pipekit.testing import Project
 
@@ -307,3 +311,31 @@ def test_cells_are_no_points(pipekit_project: Project) -> None:
     stages = {"data": {"use": "import.folders", "path": "images"}, "stability": {"use": "stability", "detectors": ["hog"]}}
     with pytest.raises(PipekitError, match="no points that could be found again"):
         pipekit_project.run(stages)
+
+
+# --- the report section --------------------------------------------------------------------------------------------------
+
+
+def test_the_report_section_counts_right_and_wrong_images(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
+    registry = load_registry()
+    images.write(tmp_path / "flat.png", np.full((40, 40, 3), 9, np.uint8))
+    images.write(tmp_path / "cup.png", photo)
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    names = ["cup.png", "flat.png", "broken.png", "cup.png"]
+    evaluation = Evaluation(
+        classes=("cup", "plate"),
+        split="test",
+        samples=tuple(Sample(f"{number}/{name}", str(tmp_path / name)) for number, name in enumerate(names)),
+        truth=np.array([0, 0, 0, 1]),
+        probabilities=np.array([[0.9, 0.1], [0.2, 0.8], [0.9, 0.1], [0.4, 0.6]]),
+        metrics={},
+        dataset=SimpleNamespace(),  # type: ignore[arg-type]
+    )
+    made = section(SimpleNamespace(component=registry.get), evaluation, SectionParams(pictures=1))  # type: ignore[arg-type]
+    corners = f"{len(detect(photo, 'harris')):g}"
+    assert made.tables[0].rows == (("cup", 1, corners, 1, "0"), ("plate", 1, corners, 0, "–"))
+    assert [picture.tags for picture in made.pictures] == [
+        {"class": "cup", "answer": "right"},
+        {"class": "plate", "answer": "right"},
+    ]
+    assert images.decode(made.pictures[0].data).shape[1] > 600
