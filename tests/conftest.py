@@ -52,6 +52,14 @@ def stamp(sample, params: StampParams, ctx):
         yield replace(sample, id=f"{sample.id}-{copy}", image=str(path), sha256="", extra={"of": sample.id})
 
 
+@pipekit.sample_stage
+def shout(sample, params: pipekit.Params, ctx):
+    """Labels in capitals; one sample in ten fails. Notes nothing, writes no file."""
+    if sample.id.endswith("7"):
+        raise ValueError("a seven")
+    yield replace(sample, label=sample.label.upper())
+
+
 class KeepParams(pipekit.Params):
     words: tuple[str, ...] = pipekit.param((), "Keep samples whose id holds one of these; none keeps all")
 
@@ -122,6 +130,7 @@ def register_stages(register):
     register("stamp", stamp)
     register("keep", keep)
     register("measure", measure)
+    register("shout", shout)
     register("frames", frames)
 
 
