@@ -1,0 +1,184 @@
+"""Importers and exporters as stages: what an author writes is little, what people get is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipekit import Dataset, Failure, Files, InputPath, Model, Params, Sample, UserError, engine, hookimpl, images, param
+from pipekit.adapters import export_stage, import_stage
+from pipekit.component import Component
+from pipekit.errors import PluginError, StageError
+from pipekit.pipeline import load_plan
+from pipekit.promises import write_tiny_dataset
+from pipekit.registry import Registry, load_registry
+
+
+class ListParams(Params):
+    """Parameters of an importer."""
+
+    label: str = param("thing", "The label of all")
+
+
+class ListImporter:
+    """A text file with the name of an image on each line; ``!`` before one that its author knows to be bad."""
+
+    @staticmethod
+    def sniff(path: Path) -> str:
+        return "a list" if path.suffix == ".list" else ""
+
+    @staticmethod
+    def read(path: Path, params: ListParams) -> Iterator[Sample | Failure]:
+        for name in path.read_text().split():
+            if name.startswith("!"):
+                yield Failure(name[1:], "marked as bad", name[1:])
+            else:
+                yield Sample(name, str(path.parent / name), label=params.label)
+
+
+class DrawingImporter:
+    """Writes its pictures itself."""
+
+    @staticmethod
+    def sniff(path: Path) -> str:
+        return ""
+
+    @staticmethod
+    def read(path: Path, params: Params, out_dir: Path) -> Iterator[Sample]:
+        import numpy as np
+
+        for number in range(int(path.read_text())):
+            file = out_dir / f"{number}.png"
+            images.write(file, np.full((4, 4, 3), number, np.uint8))
+            yield Sample(str(number), str(file))
+
+
+class CountParams(Params):
+    """Parameters of an exporter."""
+
+    title: str = param("count", "First word")
+
+
+def count(artifact: Dataset, out_dir: Path, params: CountParams) -> None:
+    """How many."""
+    (out_dir / "count.txt").write_text(f"{params.title} {len(artifact)}")
+
+
+def name_model(artifact: Model, out_dir: Path, params: Params) -> None:
+    """For models."""
+
+
+class Plugin:
+    """What a plugin's module would be."""
+
+    @hookimpl
+    def register_importers(self, register: Any) -> None:
+        register("list", ListImporter, summary="A list")
+        register("drawing", DrawingImporter)
+
+    @hookimpl
+    def register_exporters(self, register: Any) -> None:
+        register("count", count, summary="A count", version=3)
+        register("model-name", name_model)
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    registry = load_registry(installed=False)
+    registry.add(Plugin(), "mine", "a test")
+    assert registry.plugins[-1].status == "ok"
+    return registry
+
+
+def run(registry: Registry, folder: Path, stages: Any, **settings: Any) -> engine.Outcome:
+    table = {"name": "trial", "workers": 1, "stages": stages, **settings}
+    return engine.run(load_plan(table=table, base_dir=folder, registry=registry))
+
+
+def test_each_format_is_a_stage_with_its_own_parameters(registry: Registry) -> None:
+    importer = registry.get("stage", "import.list")
+    assert list(importer.params_type().model_fields) == ["label", "path", "verify"]
+    assert (importer.summary, importer.contract().output, importer.contract().slots) == ("A list", Dataset, ())
+    exporter = registry.get("stage", "export.count")
+    assert exporter.version == 3
+    assert exporter.params_type() is CountParams
+    assert [slot.artifact for slot in exporter.contract().slots] == [Dataset]
+    assert exporter.contract().output is Files
+    assert [slot.name for slot in registry.get("stage", "export.model-name").contract().slots] == ["model"]
+
+
+def test_files_are_hashed_and_verified(registry: Registry, tmp_path: Path) -> None:
+    write_tiny_dataset(tmp_path / "images", 2)
+    names = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png"))
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "all.list").write_text("\n".join([*names, "text.png", "gone.png", "!known.png"]))
+    stages = {"data": {"use": "import.list", "path": "all.list", "label": "x"}, "out": {"use": "export.count"}}
+    outcome = run(registry, tmp_path, stages, max_failed=0.5)
+    dataset: Any = outcome.artifact("data")
+    assert [sample.id for sample in dataset] == names
+    assert {(sample.label, len(sample.sha256)) for sample in dataset} == {("x", 64)}
+    assert {failure.id: failure.reason for failure in dataset.failed()} == {
+        "text.png": "a text file, not an image",
+        "gone.png": "No such file or directory",
+        "known.png": "marked as bad",
+    }
+    assert (outcome.artifact("out").path / "count.txt").read_text() == f"count {len(names)}"
+    with pytest.raises(StageError, match=r"3 of 9 samples can't be used \(33\.3%\)"):
+        run(registry, tmp_path, stages, max_failed=0.3)
+
+
+@pytest.mark.parametrize(("verify", "failed"), [("decode", {"cut.png", "text.png"}), ("header", {"text.png"}), ("none", set())])
+def test_how_closely_to_look_is_the_persons_choice(registry: Registry, tmp_path: Path, verify: str, failed: set[str]) -> None:
+    write_tiny_dataset(tmp_path / "images", 1)
+    whole = (tmp_path / "images/discs/discs_0.png").read_bytes()
+    (tmp_path / "whole.png").write_bytes(whole)
+    (tmp_path / "cut.png").write_bytes(whole[:-40])
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "all.list").write_text("whole.png cut.png text.png")
+    data = {"use": "import.list", "path": "all.list", "verify": verify}
+    found: Any = run(registry, tmp_path, {"data": data}, max_failed=1).artifact("data")
+    assert {failure.id for failure in found.failed()} == failed
+
+
+def test_pictures_that_an_importer_writes_itself_belong_to_the_artifact(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "three.txt").write_text("3")
+    stages = {"data": {"use": "import.drawing", "path": "three.txt"}, "out": {"use": "export.count"}}
+    dataset: Any = run(registry, tmp_path, stages).artifact("data")
+    for sample in dataset:
+        assert Path(sample.image).is_relative_to(dataset.path)
+        assert images.read(sample.image).shape == (4, 4, 3)
+    assert all(stage.cached for stage in run(registry, tmp_path, stages).stages)
+
+
+def test_an_empty_list_is_an_error_that_says_where_to_look(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "all.list").write_text("")
+    with pytest.raises(UserError, match=r"no usable image in .*all\.list") as caught:
+        run(registry, tmp_path, {"data": {"use": "import.list", "path": "all.list"}})
+    assert "pipekit components importer" in caught.value.hint
+
+
+def test_names_that_the_stage_needs_itself_are_refused() -> None:
+    class Clash(Params):
+        path: InputPath = param(..., "Mine")
+
+    class Importer:
+        """Its parameter is called like the stage's."""
+
+        @staticmethod
+        def read(path: Path, params: Clash) -> Iterator[Sample]:
+            yield Sample("a", "a")
+
+    Importer.read.__annotations__ = {"path": Path, "params": Clash}
+    with pytest.raises(PluginError, match="importer 'x' of plugin 'mine' may not have a parameter called 'path'"):
+        import_stage(Component("importer", "x", Importer, plugin="mine"))
+
+
+def test_an_exporter_takes_an_artifact() -> None:
+    def write(artifact: int, out_dir: Path, params: Params) -> None: ...
+
+    write.__annotations__ = {"artifact": int, "out_dir": Path, "params": Params}
+    with pytest.raises(PluginError, match="'artifact' must be an Artifact class"):
+        export_stage(Component("exporter", "x", write, plugin="mine"))
