@@ -156,10 +156,11 @@ def test_idx_has_the_pixels(samples: list[Sample], tmp_path: Path) -> None:
     assert np.array_equal(found[..., :1], expected)
 
 
-def test_what_a_format_needs_and_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_what_a_format_needs_and_is_not_there(tmp_path: Path) -> None:
     bare = [replace(sample, label=None) for sample in make_samples(tmp_path / "photos", masks=False)]
-    with pytest.raises(UserError, match="has no mask"):
-        export("masks", bare, tmp_path / "masks")
+    out = export("masks", bare, tmp_path / "masks")
+    assert len((out / "without_mask.txt").read_text("utf-8").splitlines()) == len(bare)
+    assert not (out / "masks").exists()
     with pytest.raises(UserError, match="IDX needs a class for every image"):
         export("idx", bare, tmp_path / "idx")
 

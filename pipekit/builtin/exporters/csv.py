@@ -1,26 +1,35 @@
-"""One CSV file with a row per image: where it lies, its class, its split. No image is copied."""
+"""One CSV file with a row per image: its file, its class, its split, its further values."""
 
 from __future__ import annotations
 
 import csv
 import json
 from pathlib import Path
+from typing import Literal
 
+from pipekit.builtin.exporters.common import Names, place
 from pipekit.contract import Dataset
-from pipekit.params import Params
+from pipekit.params import Params, param
 
 
 class CsvParams(Params):
-    """Nothing to choose."""
+    images: Literal["copy", "hardlink", "leave"] = param(
+        "copy", "Bring the images into images/; leave: the column file_name has the ids, which for folders are paths below them"
+    )
 
 
 def write(artifact: Dataset, out_dir: Path, params: CsvParams) -> None:
-    """``dataset.csv``; the importer ``csv`` reads it."""
+    """``dataset.csv`` and ``images/``; the importer ``csv`` reads it."""
     extra = sorted({key for sample in artifact for key in sample.extra})
+    names = Names()
     with (out_dir / "dataset.csv").open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["file_name", "label", "split", "id", "sha256", *extra])
         for sample in artifact:
+            name = sample.id
+            if params.images != "leave":
+                name = names.of(sample, "images")
+                place(sample, out_dir / name, params.images)
             values = [sample.extra.get(key, "") for key in extra]
             plain = [value if isinstance(value, (str, int, float)) else json.dumps(value) for value in values]
-            table.writerow([sample.image, sample.label or "", sample.split, sample.id, sample.sha256, *plain])
+            table.writerow([name, sample.label or "", sample.split, sample.id, sample.sha256, *plain])

@@ -6,22 +6,25 @@ from pathlib import Path
 
 from pipekit.builtin.exporters.common import ImagesParams, Names, place
 from pipekit.contract import Dataset
-from pipekit.errors import UserError
 from pipekit.files import read_bytes
 
 
 def write(artifact: Dataset, out_dir: Path, params: ImagesParams) -> None:
-    """Masks are copied as they are. An image without a mask is an error."""
+    """Masks are copied as they are. Images without one lie in ``images`` all the same and are listed in ``without_mask.txt``."""
     names = Names()
     stems: set[str] = set()
+    without: list[str] = []
     for sample in artifact:
-        if not sample.targets.mask:
-            raise UserError(f"{sample.id!r} has no mask", "The exporter 'folders' writes images without their masks.")
         name = names.of(sample, sample.split)
         while (stem := name.rpartition(".")[0]).lower() in stems:
             name = names.of(sample, sample.split)
         stems.add(stem.lower())
         place(sample, out_dir / "images" / name, params.images)
+        if not sample.targets.mask:
+            without.append(name)
+            continue
         mask = out_dir / "masks" / f"{stem}.png"
         mask.parent.mkdir(parents=True, exist_ok=True)
         mask.write_bytes(read_bytes(sample.targets.mask))
+    if without:
+        (out_dir / "without_mask.txt").write_text("".join(f"{name}\n" for name in without), "utf-8")
