@@ -77,9 +77,9 @@ def fitting(size_hw: SizeHw, new_size_hw: SizeHw, fit: Fit) -> Matrix:
 
 
 def about(centre_xy: tuple[float, float], linear: Matrix) -> Matrix:
-    """``linear`` with ``centre_xy`` staying where it is."""
-    x, y = centre_xy
-    return translation(x, y) @ linear @ translation(-x, -y)
+    """An affine map, applied about ``centre_xy`` in place of the origin."""
+    (x, y), ((a, b, c), (d, e, f)) = centre_xy, linear[:2].tolist()
+    return matrix(a, b, x + c - a * x - b * y, d, e, y + f - d * x - e * y)
 
 
 def centre_of(size_hw: SizeHw) -> tuple[float, float]:
@@ -134,6 +134,9 @@ def largest_scale(homography: Matrix, size_hw: SizeHw) -> float:
 # --- targets -------------------------------------------------------------------------------------------------------------
 
 
+_NO_QUADS, _NO_POINTS, _NONE = np.empty((0, 4, 2)), np.empty((0, 2)), np.empty(0)
+
+
 @dataclass(slots=True)
 class Moving:
     """Boxes and keypoints on their way through a recipe.
@@ -150,6 +153,9 @@ class Moving:
     _visible: NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
+        if not self.boxes and not self.keypoints:
+            self._quads, self._points, self._visible = _NO_QUADS, _NO_POINTS, _NONE
+            return
         self._quads = np.array([_corners(box) for box in self.boxes], np.float64).reshape(-1, 4, 2) - 0.5
         self._points = np.array([(point.x, point.y) for point in self.keypoints], np.float64).reshape(-1, 2)
         self._visible = np.ones(len(self.boxes))

@@ -50,6 +50,7 @@ __all__ = [
     "read",
     "read_bytes",
     "read_mask",
+    "reduced_scale",
     "resize",
     "thumbnail",
     "warp",
@@ -107,11 +108,11 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         return files.read_bytes(path)
     except FileNotFoundError:
         raise ImageError("no such file") from None
-    except IsADirectoryError:
-        raise ImageError("a folder, not an image") from None
     except PermissionError:
         raise ImageError("permission denied") from None
     except OSError as error:
+        if Path(path).is_dir():
+            raise ImageError("a folder, not an image") from None
         raise ImageError(f"can't be read: {error.strerror or error}") from error
 
 
@@ -198,10 +199,7 @@ def _decode_jpeg(data: bytes, at_least_hw: SizeHw | None, gray: bool) -> Decoded
     _limit(width, height)
     orientation = _jpeg_orientation(data)
     turned = orientation > 4
-    eighths = 8
-    if at_least_hw is not None and min(height, width) >= _REDUCED_MIN_PX:
-        wanted_h, wanted_w = at_least_hw[::-1] if turned else at_least_hw
-        eighths = next((n for n in _JPEG_EIGHTHS if height * n >= wanted_h * 8 and width * n >= wanted_w * 8), 8)
+    eighths = 8 if at_least_hw is None else _eighths((height, width), at_least_hw[::-1] if turned else at_least_hw)
     size = {"min_height": -(-height * eighths // 8), "min_width": -(-width * eighths // 8)} if eighths < 8 else {}
     output = "GRAY" if gray and colorspace != "RGB" else "RGB"
     try:
@@ -215,6 +213,19 @@ def _decode_jpeg(data: bytes, at_least_hw: SizeHw | None, gray: bool) -> Decoded
         image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., np.newaxis]
     full = (width, height) if turned else (height, width)
     return Decoded(_turn(image, orientation), full, eighths / 8)
+
+
+def reduced_scale(data: bytes, size_hw: SizeHw, at_least_hw: SizeHw) -> float:
+    """The scale at which :func:`decode_reduced` would decode a picture of ``size_hw``, without decoding it."""
+    return _eighths(size_hw, at_least_hw) / 8 if data[:3] == b"\xff\xd8\xff" else 1.0
+
+
+def _eighths(size_hw: SizeHw, at_least_hw: SizeHw) -> int:
+    """The smallest scale, in eighths, that libjpeg does fast and that leaves at least ``at_least_hw``."""
+    (height, width), (wanted_h, wanted_w) = size_hw, at_least_hw
+    if min(height, width) < _REDUCED_MIN_PX:
+        return 8
+    return next((n for n in _JPEG_EIGHTHS if height * n >= wanted_h * 8 and width * n >= wanted_w * 8), 8)
 
 
 def _refuse_jpeg(error: Exception, data: bytes) -> NoReturn:

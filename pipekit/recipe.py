@@ -28,7 +28,7 @@ import numpy as np
 from pipekit import images
 from pipekit.contract import NO_TARGETS, Box, Keypoint
 from pipekit.errors import PluginError, UserError
-from pipekit.geometry import IDENTITY, Fit, Moving, View, fitting, is_affine, largest_scale, move, resizing
+from pipekit.geometry import IDENTITY, Fit, Moving, View, fitting, is_affine, largest_scale, move, resizing, scaling
 from pipekit.oplist import OpOptions, Ops, RecipeParams, check_ops, parse_ops, probability
 from pipekit.params import Call, Params
 from pipekit.rng import Rng, rng_for
@@ -39,6 +39,7 @@ __all__ = [
     "CompiledRecipe",
     "OpOptions",
     "Ops",
+    "Picture",
     "RecipeParams",
     "Step",
     "View",
@@ -94,6 +95,29 @@ class Applied:
     def captions(self) -> tuple[str, ...]:
         """One line for each op: ``rotate angle_deg=12.3``."""
         return tuple(str(step) for step in self.steps)
+
+
+class Picture:
+    """A file's picture, decoded when it is needed and only as large as that; kept for the next variant.
+
+    Raises:
+        ImageError: the file can't be read, or is no image.
+    """
+
+    def __init__(self, data: bytes | str | os.PathLike[str]) -> None:
+        self._data = data if isinstance(data, bytes) else images.read_bytes(data)
+        info = images.probe(self._data)
+        self.size_hw: SizeHw = (info.height_px, info.width_px)
+        self._decoded: images.Decoded | None = None
+        self._asked = 0.0
+
+    def at_least(self, size_hw: SizeHw) -> tuple[Image, float]:
+        """Pixels, no fewer than ``size_hw``, and their scale: the same ones whatever was asked for before."""
+        scale = images.reduced_scale(self._data, self.size_hw, size_hw)
+        if self._decoded is None or self._asked != scale:
+            self._asked = scale
+            self._decoded = images.decode_reduced(self._data, size_hw)
+        return self._decoded.image, self._decoded.scale
 
 
 class TargetsLike(Protocol):
@@ -158,21 +182,22 @@ class CompiledRecipe:
         return _Pass(self, _Source(image.shape[:2], lambda hw: (image, 1.0)), rng, targets, mask, watch).run()
 
     def load(
-        self, data: bytes | str | os.PathLike[str], rng: Rng, targets: TargetsLike = NO_TARGETS, mask: Image | None = None
+        self,
+        data: bytes | str | os.PathLike[str] | Picture,
+        rng: Rng,
+        targets: TargetsLike = NO_TARGETS,
+        mask: Image | None = None,
     ) -> Applied:
         """As :meth:`apply`, from a file or its bytes, decoded no larger than needed; boxes are in pixels of the whole file.
+
+        Args:
+            data: a :class:`Picture` is decoded once for any number of variants.
 
         Raises:
             ImageError: it can't be used.
         """
-        read = data if isinstance(data, bytes) else images.read_bytes(data)
-        info = images.probe(read)
-
-        def decode(at_least_hw: SizeHw) -> tuple[Image, float]:
-            decoded = images.decode_reduced(read, at_least_hw)
-            return decoded.image, decoded.scale
-
-        return _Pass(self, _Source((info.height_px, info.width_px), decode), rng, targets, mask, None).run()
+        picture = data if isinstance(data, Picture) else Picture(data)
+        return _Pass(self, _Source(picture.size_hw, picture.at_least), rng, targets, mask, None).run()
 
     def __call__(self, image: Image, rng: Rng) -> Image:
         """The augmented picture alone, for a training feed."""
@@ -380,7 +405,7 @@ class _Pass:
             return self.image
         from_here = todo
         if scale != 1:
-            from_here = todo @ np.linalg.inv(_reduction(scale))
+            from_here = todo @ scaling(1 / scale, 1 / scale)
         self.image = _warp(self.image, from_here, size_hw, recipe.interpolation, *self.fill)
         if self.mask is not None:
             mode, _ = self.fill
@@ -397,11 +422,6 @@ class _Pass:
         height, width = self.source.size_hw
         scale = min(1.0, largest_scale(todo, self.source.size_hw)) if todo is not IDENTITY else 1.0
         return self.source.open((int(np.ceil(height * scale)), int(np.ceil(width * scale))))
-
-
-def _reduction(scale: float) -> Matrix:
-    """From the whole picture's pixels to those of a reduced decode."""
-    return np.array([[scale, 0, (scale - 1) / 2], [0, scale, (scale - 1) / 2], [0, 0, 1]])
 
 
 def _homography(op: Op, size_hw: SizeHw, rng: Rng) -> tuple[Matrix, SizeHw]:

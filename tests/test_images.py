@@ -194,10 +194,10 @@ def test_missing_files_folders_and_forbidden_files(tmp_path: Path, monkeypatch: 
     with pytest.raises(ImageError, match="a folder"):
         images.read(tmp_path)
 
-    def forbidden(self: Path) -> bytes:
+    def forbidden(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    monkeypatch.setattr("pipekit.files.read_bytes", forbidden)
     with pytest.raises(ImageError, match="permission denied"):
         images.read(tmp_path / "any.jpg")
 

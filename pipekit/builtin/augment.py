@@ -14,7 +14,7 @@ from pipekit.contract import Context, Dataset, Params, Sample, SampleContext, Ta
 from pipekit.errors import UserError
 from pipekit.geometry import Fit
 from pipekit.images import FillMode, Interpolation, SizeHw
-from pipekit.recipe import Applied, CompiledRecipe, Ops, compile_recipe
+from pipekit.recipe import Applied, CompiledRecipe, Ops, Picture, compile_recipe
 
 COPIES = "copies of augment"
 """In a sample's ``extra``, between the stage and its workers only: how many copies to make of it."""
@@ -164,10 +164,10 @@ def make_copies(sample: Sample, params: OutputOptions, ctx: SampleContext) -> It
     copies = int(extra.pop(COPIES))
     source = _with_extra(sample, extra)
     recipe = ctx.once("recipe", params.compiled)
-    data = images.read_bytes(sample.image)
+    picture = Picture(sample.image)
     mask = images.read_mask(sample.targets.mask) if sample.targets.mask else None
     for copy in range(1, copies + 1):
-        applied = recipe.load(data, ctx.rng(copy), sample.targets, mask)
+        applied = recipe.load(picture, ctx.rng(copy), sample.targets, mask)
         yield _write(source, copy, applied, params, ctx)
 
 
