@@ -100,9 +100,7 @@ def make_metrics(params: TrainParams, labels: Labels) -> list[Any]:
     """Keras metrics; those of a classifier are left out for an autoencoder."""
     keras = load_keras()
     if labels.mode == "input":
-        return [
-            _by_name(keras.metrics, name, "metric") for name in params.metrics if name not in ("accuracy", "auc", *BY_CLASS)
-        ]
+        return [_metric(name) for name in params.metrics if name not in ("accuracy", "auc", *BY_CLASS)]
     made = []
     for name in params.metrics:
         if name == "accuracy":
@@ -114,7 +112,7 @@ def make_metrics(params: TrainParams, labels: Labels) -> list[Any]:
         elif name in BY_CLASS:
             made.append(_by_class(name, len(labels.classes), labels.mode == "binary"))
         else:
-            made.append(_by_name(keras.metrics, name, "metric"))
+            made.append(_metric(name))
     return made
 
 
@@ -147,6 +145,15 @@ def _by_class(name: str, num_classes: int, second_only: bool) -> Any:
             return ops.divide_no_nan(ops.sum(scores * occurs), ops.sum(occurs))
 
     return ByClass()
+
+
+def _metric(name: str) -> Any:
+    """A Keras metric that is called what the person calls it, so that its column in history.csv is too."""
+    keras = load_keras()
+    found = _by_name(keras.metrics, name, "metric")
+    if not isinstance(found, keras.metrics.Metric):
+        return keras.metrics.MeanMetricWrapper(found, name=name)
+    return found if found.name == name else type(found)(**{**found.get_config(), "name": name})
 
 
 def _by_name(module: Any, name: str, what: str, **options: Any) -> Any:
