@@ -47,7 +47,7 @@ def section(ctx: Context, evaluation: Evaluation, params: SectionParams) -> Sect
         "part of the model. Where the images that the model gets wrong show far fewer features than the others, they may be "
         "blurred, dark, or empty."
     )
-    columns = ("class", "right", "features in one (median)", "wrong", "features in one (median) ")
+    columns = ("class", "right", "features if right (median)", "wrong", "features if wrong (median)")
     return Section("Features", words, tables=(Table(columns, tuple(rows)),) if rows else (), pictures=tuple(pictures))
 
 
