@@ -170,7 +170,7 @@ def help_of(*words: str) -> str:
 
 @pytest.mark.parametrize(("where", "line"), sorted(set(command_lines())))
 def test_a_command_and_its_options_exist(where: str, line: str) -> None:
-    words = shlex.split(line.partition("|")[0].partition(">")[0])[1:]
+    words = shlex.split(re.split(r"\s[|>]", line)[0])[1:]
     if words[0].startswith("-"):
         assert words[0] in help_of()
         return

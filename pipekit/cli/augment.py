@@ -160,7 +160,7 @@ def show_preview(
     else:
         per_image = count if len(subjects) == 1 else max(1, count // len(subjects))
         rows = [preview.variants(recipe, subject, per_image, seed) for subject in subjects]
-    sheet = preview.sheet(rows)
+    sheet = preview.sheet(rows, columns=len(rows[0]) if each else None)
     images.write(place, sheet)
     written = [place]
     if html:
