@@ -66,6 +66,8 @@ def write_outputs(ctx: Context, evaluation: Evaluation, params: EvaluateParams) 
     metrics = json.dumps(evaluation.metrics, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     (ctx.out_dir / "metrics.json").write_text(metrics, "utf-8", errors="backslashreplace")
     (ctx.out_dir / "predictions.csv").write_text(predictions_csv(evaluation), "utf-8", errors="surrogateescape", newline="")
+    about = {"split": evaluation.split, "seed": ctx.seed, "model": evaluation.model}
+    (ctx.out_dir / "about.json").write_text(json.dumps(about, indent=1, ensure_ascii=False, default=str) + "\n", "utf-8")
     sections = list(build_sections(ctx, evaluation, params))
     figures = ctx.out_dir / "figures"
     for _, section in sections:

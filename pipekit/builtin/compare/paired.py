@@ -1,0 +1,119 @@
+"""Two models on the same images: paired tests, and the difference with its interval."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipekit.errors import UserError
+
+if TYPE_CHECKING:
+    from pipekit.rng import Rng
+
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A report as read from its files. ``rows`` are the lines of ``predictions.csv`` by sample id."""
+
+    name: str
+    metrics: dict[str, Any]
+    rows: dict[str, dict[str, str]]
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+def read_answers(name: str, folder: Path) -> Answers:
+    """The metrics, the predictions and, where it is there, what the report tells of the model."""
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+        with (folder / "predictions.csv").open(encoding="utf-8", newline="", errors="surrogateescape") as file:
+            rows = {row["id"]: row for row in csv.DictReader(file)}
+        about = json.loads((folder / "about.json").read_text("utf-8")) if (folder / "about.json").exists() else {}
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"the report {name!r} in {folder} can't be read: {error}", "Run its pipeline again.") from error
+    return Answers(name, metrics, rows, about)
+
+
+def compare_all(answers: Sequence[Answers], rng: Callable[..., Rng], resamples: int) -> dict[str, Any]:
+    """Each later report against the first, on the images that both measured under the same label."""
+    first = answers[0]
+    pairs = [compare_two(first, other, rng("compare", other.name), resamples) for other in answers[1:]]
+    return {
+        "models": [{"name": one.name, "accuracy": one.metrics["accuracy"]} for one in answers],
+        "pairs": pairs,
+        "headline": " ".join(pair["verdict"] for pair in pairs),
+    }
+
+
+def compare_two(first: Answers, other: Answers, rng: Rng, resamples: int) -> dict[str, Any]:
+    """McNemar's exact test and the bootstrap of the difference in accuracy, ``other`` less ``first``."""
+    shared = sorted(
+        name
+        for name in first.rows.keys() & other.rows.keys()
+        if all(first.rows[name][column] == other.rows[name][column] for column in ("true", "sha256"))
+    )
+    if not shared:
+        raise UserError(
+            f"{first.name!r} and {other.name!r} have no image in common, so they can't be compared pair by pair",
+            "Measure both models on the same split of the same dataset.",
+        )
+    a = np.array([first.rows[name]["correct"] == "1" for name in shared])
+    b = np.array([other.rows[name]["correct"] == "1" for name in shared])
+    gained, lost = int((b & ~a).sum()), int((a & ~b).sum())
+    low, high = difference_interval(gained, lost, len(shared), rng, resamples)
+    found = {
+        "first": first.name,
+        "other": other.name,
+        "num_images": len(shared),
+        "num_only_first": len(first.rows) - len(shared),
+        "num_only_other": len(other.rows) - len(shared),
+        "accuracy_first": float(a.mean()),
+        "accuracy_other": float(b.mean()),
+        "difference": {"value": (gained - lost) / len(shared), "low": low, "high": high},
+        "gained": gained,
+        "lost": lost,
+        "p_mcnemar": mcnemar(gained, lost),
+        "changed": [
+            {"id": name, "gained": bool(y)} for name, x, y in zip(shared, a.tolist(), b.tolist(), strict=True) if x != y
+        ],
+    }
+    return {**found, "verdict": verdict(found)}
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """The two-sided p-value of McNemar's exact test: are the changes as likely one way as the other?"""
+    from scipy.stats import binomtest  # type: ignore[import-untyped]
+
+    changed = gained + lost
+    return float(binomtest(gained, changed, 0.5).pvalue) if changed else 1.0
+
+
+def difference_interval(gained: int, lost: int, total: int, rng: Rng, resamples: int) -> tuple[float, float]:
+    """The 95 % percentile interval of the paired bootstrap; drawing images makes the three counts a multinomial draw."""
+    chances = np.array([gained, lost, total - gained - lost]) / total
+    draws: NDArray[np.int64] = rng.multinomial(total, chances, size=resamples)
+    low, high = np.percentile((draws[:, 0] - draws[:, 1]) / total, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def verdict(found: dict[str, Any]) -> str:
+    """``B is better than A by 1.8 points (95 % interval 0.3 to 3.2), p = 0.02.``"""
+    difference, p = found["difference"], found["p_mcnemar"]
+    points = [100 * difference[name] for name in ("value", "low", "high")]
+    better, worse = (found["other"], found["first"]) if points[0] >= 0 else (found["first"], found["other"])
+    size, low, high = points if points[0] >= 0 else (-points[0], -points[2], -points[1])
+    said = "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+    span = f"95 % interval {low:.1f} to {high:.1f}"
+    if p < LEVEL:
+        return f"{better} is better than {worse} by {size:.1f} points ({span}), {said}."
+    if found["gained"] == found["lost"]:
+        return f"{found['first']} and {found['other']} get the same share right ({span} points), {said}."
+    return f"{better} gets {size:.1f} points more right than {worse}, but the difference may be chance ({span}), {said}."

@@ -1,0 +1,154 @@
+"""The comparison as a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pipekit.builtin.compare.paired import Answers
+from pipekit.contract import Figure, Picture, Section, Table
+from pipekit.errors import ImageError
+from pipekit.page.markdown import literal
+from pipekit.page.plots import COLOURS, DASHES, plot
+
+if TYPE_CHECKING:
+    from pipekit.builtin.compare import CompareParams
+
+
+def build_sections(
+    answers: Sequence[Answers], found: Mapping[str, Any], params: CompareParams
+) -> Iterator[tuple[str, Section]]:
+    yield "verdict", _verdict(found)
+    yield "figures", _figures(answers)
+    pictures = tuple(_pictures(answers, found, params))
+    changed = sum(len(pair["changed"]) for pair in found["pairs"])
+    if changed:
+        words = f"{changed} answers are right in one model and wrong in the other. {len(pictures)} of them are shown."
+        yield "changed", Section("Images that changed sides", words, pictures=pictures)
+    rows = differing(answers)
+    if rows:
+        table = Table(("parameter", *(one.name for one in answers)), tuple(rows))
+        yield "parameters", Section("What was done differently", tables=(table,))
+    figures = tuple(figure for key in ("val_loss", "val_accuracy") for figure in _curves(answers, key))
+    if figures:
+        yield "curves", Section("How they learned", figures=figures)
+
+
+def _verdict(found: Mapping[str, Any]) -> Section:
+    rows = tuple(
+        (
+            f"{pair['other']} against {pair['first']}",
+            pair["num_images"],
+            f"{100 * pair['difference']['value']:+.1f}",
+            f"{100 * pair['difference']['low']:+.1f} to {100 * pair['difference']['high']:+.1f}",
+            pair["gained"],
+            pair["lost"],
+            pair["p_mcnemar"],
+        )
+        for pair in found["pairs"]
+    )
+    columns = ("pair", "images", "points", "95 % interval", "gained", "lost", "p (McNemar)")
+    words = [literal(pair["verdict"]) for pair in found["pairs"]]
+    left_out = [
+        f"{pair['num_only_first'] + pair['num_only_other']} images were measured by one of the two only and are left out."
+        for pair in found["pairs"]
+        if pair["num_only_first"] + pair["num_only_other"]
+    ]
+    how = (
+        "Compared are answers for the same images. *Gained* are those that only the later model gets right, *lost* those that "
+        "only the first does. The p-value is that of McNemar's exact test; the interval is the paired bootstrap's."
+    )
+    if len(found["pairs"]) > 1:
+        how += " With several comparisons at once a small p-value is more often chance: multiply it by their number."
+    return Section("In words", "\n\n".join([*words, *left_out, how]), tables=(Table(columns, rows),))
+
+
+def _figures(answers: Sequence[Answers]) -> Section:
+    def estimate(found: Mapping[str, Any]) -> str:
+        if found["value"] is None:
+            return "–"
+        return f"{found['value']:.3f}" + (f" ({found['low']:.2f} to {found['high']:.2f})" if found["low"] is not None else "")
+
+    names = tuple(one.name for one in answers)
+    overall = [
+        (word, *(estimate(one.metrics[key]) for one in answers))
+        for key, word in (("accuracy", "accuracy"), ("balanced_accuracy", "balanced accuracy"), ("macro_f1", "macro F1"))
+    ]
+    overall += [
+        (word, *(one.metrics[key] for one in answers))
+        for key, word in (("matthews", "Matthews correlation"), ("log_loss", "log loss"), ("brier", "Brier score"))
+    ]
+    overall.append(("calibration error", *(one.metrics["calibration"]["expected_error"] for one in answers)))
+    classes = sorted({row["class"] for one in answers for row in one.metrics["per_class"]})
+    by_class = [{row["class"]: row for row in one.metrics["per_class"]} for one in answers]
+    recalls = tuple((name, *(estimate(rows[name]["recall"]) if name in rows else "–" for rows in by_class)) for name in classes)
+    return Section(
+        "Side by side",
+        "Each model on all the images that it was measured on, with 95 % intervals.",
+        tables=(
+            Table(("figure", *names), tuple(overall), "Over all images"),
+            Table(("class", *names), recalls, "Recall of each class"),
+        ),
+    )
+
+
+def _pictures(answers: Sequence[Answers], found: Mapping[str, Any], params: CompareParams) -> Iterator[Picture]:
+    from pipekit import images
+
+    by_name = {one.name: one for one in answers}
+    share = params.pictures // max(1, len(found["pairs"]))
+    for pair in found["pairs"]:
+        first, other = by_name[pair["first"]], by_name[pair["other"]]
+        for entry in pair["changed"][:share]:
+            one, two = first.rows[entry["id"]], other.rows[entry["id"]]
+            try:
+                pixels = images.read(two["image"], at_least_hw=(params.thumbnail_px, params.thumbnail_px))
+            except ImageError:
+                continue
+            said = f"{one['true']}; {first.name}: {one['predicted']}, {other.name}: {two['predicted']}"
+            yield Picture(
+                images.encode(images.thumbnail(pixels, params.thumbnail_px), "jpg", quality=82),
+                alt=f"{entry['id']}: {said}",
+                caption=f"{said}\n{entry['id']}",
+                tags={"right in": other.name if entry["gained"] else first.name, "true": one["true"]},
+            )
+
+
+def differing(answers: Sequence[Answers]) -> list[tuple[str, ...]]:
+    """Entries of the models' parameters that are not the same in all, as text."""
+    flat = [dict(_flat(one.about.get("model", {}))) for one in answers]
+    names = sorted({name for entries in flat for name in entries})
+    rows = [(name, *(entries.get(name, "–") for entries in flat)) for name in names]
+    return [row for row in rows if len(set(row[1:])) > 1]
+
+
+def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping) and value:
+        for name, inner in value.items():
+            if prefix or name not in ("history", "classes"):
+                yield from _flat(inner, f"{prefix}.{name}" if prefix else str(name))
+    else:
+        yield prefix, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _curves(answers: Sequence[Answers], key: str) -> tuple[Figure, ...]:
+    series = []
+    for one in answers:
+        epochs = one.about.get("model", {}).get("history") or []
+        points = [(place, epoch[key]) for place, epoch in enumerate(epochs, 1) if isinstance(epoch.get(key), (int, float))]
+        if points:
+            series.append((one.name, points))
+    if len(series) < 2:
+        return ()
+    word = key.replace("_", " ")
+
+    def draw(axes: Any) -> None:
+        for place, (name, points) in enumerate(series):
+            colour, dash = COLOURS[place % len(COLOURS)], DASHES[place % len(DASHES)]
+            axes.plot(*zip(*points, strict=True), color=colour, linestyle=dash, label=name)
+        axes.set(xlabel="epoch", ylabel=word)
+        axes.legend()
+
+    said = ", ".join(f"{name} ends at {points[-1][1]:.3f}" for name, points in series)
+    return plot(f"compare_{key}", draw, alt=f"{word.capitalize()} by epoch: {said}.")

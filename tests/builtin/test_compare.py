@@ -1,0 +1,103 @@
+"""Two models on the same images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipekit.builtin.compare.paired import difference_interval, mcnemar, verdict
+from pipekit.cli import main
+from pipekit.rng import rng_for
+
+
+def test_mcnemar_agrees_with_published_values() -> None:
+    """Fagerland, Lydersen and Laake 2013, "The McNemar test for binary matched-pairs data", 1 and 7 pairs differ."""
+    assert mcnemar(1, 7) == pytest.approx(0.0703, abs=5e-5)
+    assert mcnemar(0, 0) == 1
+    assert mcnemar(5, 5) == 1
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_mcnemar_is_symmetric_and_a_probability(one: int, other: int) -> None:
+    assert mcnemar(one, other) == pytest.approx(mcnemar(other, one))
+    assert 0 < mcnemar(one, other) <= 1
+
+
+def test_the_interval_of_a_difference_covers_the_truth() -> None:
+    rng = np.random.default_rng(8)
+    chances, covered, trials = np.array([0.12, 0.07, 0.81]), 0, 1500
+    for trial in range(trials):
+        gained, lost, _ = rng.multinomial(300, chances)
+        low, high = difference_interval(int(gained), int(lost), 300, rng_for(trial, "cover"), 1000)
+        covered += low <= 0.05 <= high
+    assert 0.93 <= covered / trials <= 0.97
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "words"),
+    [
+        (30, 6, "B is better than A by 12.0 points (95 % interval 5.0 to 19.0), p < 0.001."),
+        (6, 30, "A is better than B by 12.0 points (95 % interval 5.0 to 19.0), p < 0.001."),
+        (7, 5, "B gets 1.0 points more right than A, but the difference may be chance"),
+        (4, 4, "A and B get the same share right"),
+    ],
+)
+def test_the_verdict_in_words(gained: int, lost: int, words: str) -> None:
+    value = (gained - lost) / 200
+    low, high = (0.05, 0.19) if value > 0 else (-0.19, -0.05)
+    found = {
+        "first": "A",
+        "other": "B",
+        "gained": gained,
+        "lost": lost,
+        "difference": {"value": value, "low": low, "high": high},
+        "p_mcnemar": mcnemar(gained, lost),
+    }
+    assert verdict(found).startswith(words)
+
+
+@pytest.fixture
+def two_runs(colour_project: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """``good`` tells all three colours apart; ``poor`` takes red for blue and blue for red."""
+    monkeypatch.chdir(colour_project.path)
+    colour_project.run(name="good")
+    colour_project.model("swapped", classes=["red", "green", "blue"], history=[{"val_loss": 1.0}])
+    colour_project.run(model="swapped", name="poor")
+    return colour_project
+
+
+def test_the_better_run_is_named(two_runs: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "runs/poor", "runs/good"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("good is better than poor by ")
+    page = Path("compare.html").read_text("utf-8")
+    assert "Images that changed sides" in page
+    assert "data:image/jpeg" in page
+
+
+def test_the_comparison_as_json(two_runs: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "runs/poor", "runs/good", "--json"]) == 0
+    (pair,) = json.loads(capsys.readouterr().out)["pairs"]
+    good = json.loads(Path("runs/good/metrics.json").read_text("utf-8"))
+    assert pair["num_images"] == 24
+    assert pair["accuracy_other"] == good["accuracy"]["value"]
+    assert pair["gained"] - pair["lost"] == round(24 * pair["difference"]["value"])
+    assert len(pair["changed"]) == pair["gained"] + pair["lost"]
+    assert pair["difference"]["low"] <= pair["difference"]["value"] <= pair["difference"]["high"]
+    assert not Path("compare.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(["runs/good"], "at least two runs"), (["runs/good", "images"], "no report in images")]
+)
+def test_what_can_not_be_compared_is_said(
+    two_runs: Any, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    assert main(["compare", *words]) == 2
+    assert said in capsys.readouterr().err
