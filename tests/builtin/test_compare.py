@@ -46,6 +46,7 @@ def test_the_interval_of_a_difference_covers_the_truth() -> None:
         (6, 30, "A is better than B by 12.0 points (95 % interval 5.0 to 19.0), p < 0.001."),
         (7, 5, "B gets 1.0 points more right than A, but the difference may be chance"),
         (4, 4, "A and B get the same share right"),
+        (0, 0, "A and B are right and wrong on the same images, all 200 of them."),
     ],
 )
 def test_the_verdict_in_words(gained: int, lost: int, words: str) -> None:
@@ -54,6 +55,7 @@ def test_the_verdict_in_words(gained: int, lost: int, words: str) -> None:
     found = {
         "first": "A",
         "other": "B",
+        "num_images": 200,
         "gained": gained,
         "lost": lost,
         "difference": {"value": value, "low": low, "high": high},

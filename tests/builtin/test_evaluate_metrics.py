@@ -220,3 +220,11 @@ def test_an_undefined_figure_is_null_not_zero() -> None:
     assert other["roc_auc"] is None
     assert metrics["matthews"] == 0 or metrics["matthews"] is None
     assert not any(isinstance(value, float) and math.isnan(value) for value in metrics.values())
+
+
+def test_without_a_mistake_the_bootstrap_claims_no_certainty() -> None:
+    truth = np.array([0, 1, 2] * 8)
+    metrics = found_for(truth, np.eye(3)[truth])
+    assert metrics["macro_f1"] == {"value": 1.0, "low": None, "high": None}
+    assert metrics["accuracy"]["low"] == pytest.approx(intervals.wilson(24, 24)[0])
+    assert metrics["accuracy"]["low"] < 0.9

@@ -114,6 +114,10 @@ def verdict(found: dict[str, Any]) -> str:
     span = f"95 % interval {low:.1f} to {high:.1f}"
     if p < LEVEL:
         return f"{better} is better than {worse} by {size:.1f} points ({span}), {said}."
+    if not found["gained"] + found["lost"]:
+        return (
+            f"{found['first']} and {found['other']} are right and wrong on the same images, all {found['num_images']} of them."
+        )
     if found["gained"] == found["lost"]:
         return f"{found['first']} and {found['other']} get the same share right ({span} points), {said}."
     return f"{better} gets {size:.1f} points more right than {worse}, but the difference may be chance ({span}), {said}."
