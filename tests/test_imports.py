@@ -33,7 +33,7 @@ LAYERS: list[set[str]] = [
     {"worker", "shards"},
     {"context", "runs"},
     {"engine"},
-    {"quick", "matrix", "scaffold"},
+    {"quick", "matrix", "replay", "scaffold"},
     {"schema"},
     {"checkup", "plugin_scaffold", "promises", "testing"},
     # What people see.

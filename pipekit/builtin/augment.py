@@ -123,7 +123,7 @@ def augment(ctx: Context, dataset: Dataset, params: AugmentParams) -> Dataset:
             yield sample
         facts.update(copies=str(made), originals=str(kept))
 
-    return ctx.dataset(rows(), recipe=[call.to_plain() for call in params.ops], seed=ctx.seed, facts=facts)
+    return ctx.dataset(rows(), params=params.model_dump(mode="json"), seed=ctx.seed, facts=facts)
 
 
 def _chosen(sample: Sample, params: AugmentParams) -> bool:

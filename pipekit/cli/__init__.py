@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "scaffold": "Make a project: folders, images in them, a pipeline",
         "inspect": "Look for copies, leaks, damaged and odd images",
         "augment": "See what a recipe does, and write augmented copies",
+        "replay": "Make one augmented image again, bit for bit",
         "features": "Show what a detector or a filter sees in images",
     },
     "Pipelines": {

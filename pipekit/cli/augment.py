@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -72,6 +73,7 @@ def augment(
     from pipekit.cli.run import reporting, run_plan
     from pipekit.errors import UserError
     from pipekit.quick import Quick
+    from pipekit.replay import RECIPE_FILE
     from pipekit.runs import take_out
 
     options: dict[str, Any] = {
@@ -97,7 +99,10 @@ def augment(
         made = quick.add("augment", "augment", dataset=data, copies=copies, **options, **wanted)
         code, outcome = run_plan(quick.plan(), display, publish=False)
         if outcome is not None:
-            take_out(outcome.artifact(made), out)
+            artifact = outcome.artifact(made)
+            take_out(artifact, out)
+            kept = {"params": artifact.meta["params"], "seed": seed, "source": str(Path(source).resolve())}
+            ui.write_text(out / RECIPE_FILE, json.dumps(kept, indent=1) + "\n")
             if not as_json:
                 ui.say(str(out))
         return code

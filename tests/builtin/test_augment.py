@@ -109,7 +109,7 @@ def test_balance_brings_every_class_to_the_same_number(project: Path, keep_origi
 def test_the_row_tells_how_to_make_the_picture_again(project: Path) -> None:
     dataset = outcome(project, size_hw=[40, 50], format="png")
     registry = load_registry(installed=False)
-    recipe = compile_recipe(dataset.meta["recipe"], (40, 50), registry=registry)
+    recipe = compile_recipe(dataset.meta["params"]["ops"], (40, 50), registry=registry)
     for sample in made(dataset):
         history = sample.extra["augmented"]
         rng = rng_for(dataset.meta["seed"], "augment", "make_copies", history["of"], history["copy"])

@@ -1,0 +1,42 @@
+"""``pipekit replay``: make one augmented image again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def replay(
+    file: Annotated[Path, typer.Argument(help="An augmented image, where pipekit augment or a run put it")],
+    source: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="The image that it was made from, or the folder of them", show_default=False),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the image here", show_default=False)] = None,
+    plugin: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help="Load this plugin too: a file or a module", show_default=False)
+    ] = None,
+) -> int:
+    """Make one augmented image again, from its row in metadata.csv and its source, and compare it bit for bit.
+
+    Exit code 0: it is the same. 1: it is not; another version of a library draws or encodes in another way.
+    """
+    from pipekit import ui
+    from pipekit.errors import EXIT_FAILED, UserError
+    from pipekit.images import write_bytes
+    from pipekit.registry import load_registry
+    from pipekit.replay import replay as make_again
+
+    if out is not None and out.exists():
+        raise UserError(f"{out} exists already", "Choose another name.")
+    made = make_again(file, load_registry(tuple(plugin or ())), source)
+    ui.say(f"{file}\n  of {made.source}")
+    for caption in made.captions:
+        ui.say(f"  {caption}")
+    if out is not None:
+        write_bytes(out, made.data)
+        ui.say(str(out))
+    ui.say("identical, bit for bit" if made.identical else "not identical", ui.GOOD if made.identical else ui.BAD)
+    return 0 if made.identical else EXIT_FAILED
