@@ -142,7 +142,8 @@ def _checked(found: Features, size_hw: tuple[int, int], detector: str) -> Featur
         value = getattr(found, field.name)
         if not isinstance(value, np.ndarray):
             continue
-        if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
+        # A sum that is finite has finite parts, and is a third of the work; one that is not may only have overflowed.
+        if np.issubdtype(value.dtype, np.floating) and not (np.isfinite(value.sum()) or np.isfinite(value).all()):
             raise refuse(f"{field.name} has values that are not finite")
         if field.name != "response_map" and len(value) != len(points):
             raise refuse(f"{field.name} has {len(value)} rows for {len(points)} points")
@@ -174,8 +175,9 @@ def peaks(response: NDArray[Any], threshold: float | None = None, radius_px: int
         return np.empty((0, 3), np.float32)
     threshold = 0.01 * top if threshold is None else max(threshold, 0.0)
     size = 2 * radius_px + 1
-    mask = (response >= cv2.dilate(response, np.ones((size, size), np.uint8))) & (response > threshold)
-    places = cv2.findNonZero(mask.view(np.uint8))
+    largest = cv2.dilate(response, np.ones((size, size), np.uint8))
+    peak = cv2.bitwise_and(cv2.compare(response, largest, cv2.CMP_GE), cv2.compare(response, threshold, cv2.CMP_GT))  # type: ignore[call-overload]
+    places = cv2.findNonZero(peak)
     if places is None:
         return np.empty((0, 3), np.float32)
     xy = places.reshape(-1, 2).astype(np.int64)  # OpenCV 4 gives (N, 1, 2), OpenCV 5 (N, 2)

@@ -98,6 +98,19 @@ def test_points_arrays_counts_and_pictures(pipekit_project: Project, photos: Pat
     assert images.read(run_dir / "features.png").ndim == 3
 
 
+def test_the_digest_follows_the_points_and_the_classes(pipekit_project: Project, photos: Path) -> None:
+    def digest(**values: Any) -> str:
+        stages = {"data": {"use": "import.folders", "path": "photos"}, "features": {"use": "features", **values}}
+        return pipekit_project.run(stages).artifact("features").digest
+
+    first = digest(detector="fast", previews_per_class=1)
+    assert digest(detector={"use": "fast", "threshold": 10}, previews_per_class=1) == first
+    assert digest(detector={"use": "fast", "threshold": 30}, previews_per_class=1) != first
+    assert digest(detector="fast", previews_per_class=2) != first
+    (photos / "cup" / "b.png").rename(photos / "flat" / "b.png")
+    assert digest(detector="fast", previews_per_class=1) != first
+
+
 def test_parquet_holds_the_same_points(pipekit_project: Project, photos: Path) -> None:
     import pyarrow.parquet
 

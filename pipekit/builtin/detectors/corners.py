@@ -50,10 +50,10 @@ def harris(image: NDArray[np.uint8], params: HarrisParams) -> Features:
     """
 
     def detect(gray: Gray) -> Features:
-        unit = np.multiply(gray, np.float32(1 / 255), dtype=np.float32)
-        if params.window == "box":
-            response = cv2.cornerHarris(unit, params.block_size_px, params.aperture_px, params.k)
+        if params.window == "box":  # OpenCV brings uint8 to 0..1 by itself
+            response = cv2.cornerHarris(gray, params.block_size_px, params.aperture_px, params.k)
         else:
+            unit = gray.astype(np.float32) / np.float32(255)
             response = gaussian_harris(unit, params.sigma_px, params.aperture_px, params.k)
         return _corners(gray, np.asarray(response, np.float32), params.threshold, params)
 

@@ -53,6 +53,8 @@ def features(ctx: Context, dataset: Dataset, params: FeaturesParams) -> FeatureF
     """Find features in every image."""
     finder = DetectParams(detector=params.detector, arrays=params.arrays)
     counts = Counts(params.previews_per_class)
+    # The folder's files follow from these files and rows alone, so their hashes, which are known, need not be made again.
+    digest = hashlib.sha256(params.table.encode())
     with (
         (ctx.out_dir / "points.csv").open("wb") as points,
         (ctx.out_dir / "counts.csv").open("w", newline="", encoding="utf-8") as out,
@@ -61,6 +63,7 @@ def features(ctx: Context, dataset: Dataset, params: FeaturesParams) -> FeatureF
         rows = csv.writer(out, lineterminator="\n")
         rows.writerow(["id", "label", "split", "width_px", "height_px", "num_points", "note"])
         for made in ctx.map(find_in_sample, dataset, finder, label=params.detector.name):
+            digest.update(f"{made.id}\0{made.label}\0{made.split}\0{made.sha256}\n".encode("utf-8", "surrogatepass"))
             if not made.id.endswith(_POINTS):
                 _place(Path(made.image), ctx.out_dir / "arrays" / f"{made.id}.npz")
                 continue
@@ -75,12 +78,14 @@ def features(ctx: Context, dataset: Dataset, params: FeaturesParams) -> FeatureF
     if params.table == "parquet":
         _to_parquet(ctx.out_dir / "points.csv")
     counts.write(ctx.out_dir / "classes.csv")
-    _preview(ctx, dataset, counts, params)
+    for picture in _preview(ctx, dataset, counts, params):
+        digest.update(picture.encode())
     if counts.empty:
         ctx.warn(f"{params.detector.name} found nothing in {counts.empty:,} of {counts.images:,} images; counts.csv says why")
     mean = counts.points / max(1, counts.images)
     return ctx.artifact(
         FeatureFiles,
+        digest=digest.hexdigest(),
         facts={"images": f"{counts.images:,}", "features": f"{counts.points:,}", "an image": f"{mean:,.0f}"},
         headline=f"{params.detector.name}: {counts.points:,} features in {counts.images:,} images, {mean:,.0f} an image"
         if counts.images > 1
@@ -200,9 +205,13 @@ def _to_parquet(path: Path) -> None:
 
 def _place(source: Path, target: Path) -> None:
     """The same file at another place: a hard link where the disk allows it, else a copy."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
+    except FileNotFoundError:
+        if target.parent.is_dir():
+            raise
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _place(source, target)
     except OSError:
         shutil.copyfile(source, target)
 
@@ -236,20 +245,26 @@ def preview(image: Image, found: Features, name: str, tile_px: int) -> tuple[Ima
     return np.concatenate([drawn, gap, beside], axis=1), f"{name}: {count}"
 
 
-def _preview(ctx: Context, dataset: Dataset, counts: Counts, params: FeaturesParams) -> None:
-    """Draw the chosen images, and put the first of each class on a contact sheet."""
-    wanted = [sample for sample in dataset if sample.id in counts.chosen]
+def _preview(ctx: Context, dataset: Dataset, counts: Counts, params: FeaturesParams) -> list[str]:
+    """Draw the chosen images, and put the first of each class on a contact sheet; returns the pictures' hashes."""
+    chosen = counts.chosen
+    if not chosen:
+        return []
+    wanted = [sample for sample in dataset if sample.id in chosen]
     tiles: list[tuple[str, str, Path]] = []
+    hashes: list[str] = []
     asked = PreviewParams(detector=params.detector, preview_px=params.preview_px)
     for made in ctx.map(preview_sample, wanted, asked, label="previews"):
         target = ctx.out_dir / "previews" / f"{made.id}.png"
         _place(Path(made.image), target)
         tiles.append((made.label or "", f"{made.id}\n{made.extra['caption']}", target))
+        hashes.append(made.sha256)
     if tiles:
         shown = _even(tiles, _SHEET_PREVIEWS)
         pictures = [images.read(path) for _, _, path in shown]
         sheet = contact_sheet(pictures, [caption for _, caption, _ in shown], columns=2, tile_px=760, font_px=17)
         images.write(ctx.out_dir / "features.png", sheet)
+    return hashes
 
 
 def _even(tiles: list[tuple[str, str, Path]], count: int) -> list[tuple[str, str, Path]]:
