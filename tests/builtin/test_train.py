@@ -337,3 +337,37 @@ def test_the_split_test_is_never_opened(tmp_path: Path) -> None:
     for sample in dataset.split("test"):
         Path(sample.image).unlink()
     assert train(Bench(tmp_path / "run"), dataset, params(epochs=1)).digest
+
+
+def test_two_devices_learn_what_one_learns(tmp_path: Path) -> None:
+    """Two logical processors stand for two GPUs; they must be set before TensorFlow starts, hence the process."""
+    script = textwrap.dedent(
+        """
+        import sys
+        from pathlib import Path
+
+        sys.path.insert(0, sys.argv[1])
+        import test_train as helpers
+        from pipekit.backend import load_keras
+
+        load_keras()
+        import tensorflow as tf
+
+        (processor,) = tf.config.list_physical_devices("CPU")
+        tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
+        folder = Path(sys.argv[2])
+        dataset = helpers.write_images(folder, {"train": 8, "val": 3})
+        for devices in ("one", "mirrored"):
+            chosen = helpers.params(model={"template": "mlp", "units": [8]}, devices=devices)
+            helpers.train(helpers.Bench(folder / devices), dataset, chosen)
+        """
+    )
+    command = [sys.executable, "-c", script, str(Path(__file__).parent), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    one, two = (
+        json.loads((tmp_path / devices / "out" / "model.json").read_text())["history"] for devices in ("one", "mirrored")
+    )
+    assert len(one) == len(two) == 3
+    for name in ("loss", "val_loss", "val_accuracy"):
+        np.testing.assert_allclose([row[name] for row in one], [row[name] for row in two], rtol=1e-3)

@@ -1,0 +1,251 @@
+"""Training batches a second: the feed of the stage `train` against what people write.
+
+Rerun: python benchmarks/feed.py [FOLDER]
+
+2,000 photographs in class folders, 224 x 224, batches of 32, the recipe of the Keras tutorial (rotation, shifts, shear, zoom,
+flip), two workers, no model: only the batches are made. Each way runs in a fresh process, in turn with the others; imports are
+not counted. The first epoch reads the files; the later ones may use what the way has kept: the figure is the mean of two.
+Compare only within one run: on a machine with other work the figures differ twofold from run to run.
+
+A PyTorch DataLoader is measured too where torch is installed. An argument names a folder of class folders to be used instead of
+photographs made from the sample ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+NUM_IMAGES = 2000
+SIZE = 224
+BATCH = 32
+WORKERS = 2
+REPEATS = 3
+LATER = 2
+PHOTOS = Path(__file__).parents[1] / "sample_data" / "photos"
+
+
+def make_images(folder: Path) -> None:
+    """Photographs of 450 x 375 px: parts of the sample photographs, turned and scaled."""
+    import cv2
+
+    from pipekit import images
+
+    sources = [images.read(PHOTOS / name) for name in ("cat.jpg", "coffee.jpg")]
+    rng = np.random.default_rng(0)
+    for number in range(NUM_IMAGES):
+        source = sources[number % 2]
+        height, width = source.shape[:2]
+        turn = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-30, 30), rng.uniform(1.3, 1.8))
+        image = cv2.warpAffine(source, turn, (450, 375), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+        path = folder / ("cat", "coffee")[number % 2] / f"{number:04}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        images.write(path, image.astype(np.uint8), quality=92)
+
+
+def listed(folder: Path) -> tuple[list[str], np.ndarray[Any, Any]]:
+    files = sorted(str(path) for path in folder.rglob("*.jpg"))[:NUM_IMAGES]
+    names = sorted({Path(file).parent.name for file in files})
+    return files, np.array([names.index(Path(file).parent.name) for file in files], np.int64)
+
+
+def clock(epoch: Callable[[int], Iterable[Any]]) -> list[float]:
+    """Images a second in each epoch."""
+    rates = []
+    for number in range(1 + LATER):
+        began, count = time.perf_counter(), 0
+        for batch in epoch(number):
+            count += len(batch[0])
+        rates.append(count / (time.perf_counter() - began))
+    return rates
+
+
+# --- the ways ------------------------------------------------------------------------------------------------------------
+
+
+def pipekit(folder: Path, cache: Any = "memory") -> list[float]:
+    from pipekit.builtin.train.cache import Decoded
+    from pipekit.builtin.train.data import loader
+    from pipekit.builtin.train.feed import Feed
+    from pipekit.recipe import check_ops, compile_recipe
+    from pipekit.registry import load_registry
+    from pipekit.rng import rng_for
+
+    files, numbers = listed(folder)
+    shape = (SIZE, SIZE, 3)
+    augment = compile_recipe(check_ops(load_registry(installed=False), "keras_tutorial"), shape[:2])
+    with tempfile.TemporaryDirectory() as work:
+        decoded = Decoded(files, files, loader(shape), shape, cache, Path(work))
+        feed = Feed(
+            decoded=decoded,
+            shape_hwc=shape,
+            ids=files,
+            targets=numbers,
+            weights=np.ones(len(files), np.float32),
+            batch_size=BATCH,
+            rng=lambda *parts: rng_for(0, *parts),
+            shuffle=True,
+            augment=augment,
+            workers=WORKERS,
+        )
+        with feed:
+            return clock(feed.epoch)
+
+
+def pipekit_disk(folder: Path) -> list[float]:
+    return pipekit(folder, "disk")
+
+
+def pipekit_no_cache(folder: Path) -> list[float]:
+    return pipekit(folder, "off")
+
+
+def keras_layers(folder: Path) -> list[float]:
+    """image_dataset_from_directory, then Keras' Random layers on whole batches, as in Keras' own guides."""
+    from pipekit.backend import load_keras
+
+    keras = load_keras()
+    import tensorflow as tf
+
+    layers = keras.layers
+    augment = keras.Sequential(
+        [
+            layers.RandomRotation(40 / 360, fill_mode="nearest"),
+            layers.RandomTranslation(0.2, 0.2, fill_mode="nearest"),
+            layers.RandomShear(0.0035, 0.0, fill_mode="nearest"),
+            layers.RandomZoom(0.2, fill_mode="nearest"),
+            layers.RandomFlip("horizontal"),
+        ]
+    )
+    data = keras.utils.image_dataset_from_directory(folder, image_size=(SIZE, SIZE), batch_size=BATCH, verbose=False)
+    data = data.map(lambda x, y: (augment(x, training=True), y), num_parallel_calls=WORKERS).prefetch(tf.data.AUTOTUNE)
+    return clock(lambda _: data)
+
+
+def albumentations_op() -> Callable[[Any], Any]:
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+    import albumentations as albu
+    import cv2
+
+    cv2.setNumThreads(1)
+    move = albu.Affine(rotate=(-40, 40), translate_percent=(-0.2, 0.2), shear=(-0.2, 0.2), scale=(0.8, 1.2), border_mode=1, p=1)
+    change = albu.Compose([albu.Resize(SIZE, SIZE), move, albu.HorizontalFlip(p=0.5)])
+    return lambda image: change(image=image)["image"]
+
+
+def tf_data(folder: Path, keep: bool = False) -> list[float]:
+    """tf.data, OpenCV and albumentations through numpy_function, as in albumentations' own example."""
+    import cv2
+
+    from pipekit.backend import load_keras
+
+    load_keras()
+    import tensorflow as tf
+
+    files, numbers = listed(folder)
+    change = albumentations_op()
+
+    def read(file: bytes) -> Any:
+        return cv2.resize(
+            cv2.cvtColor(cv2.imread(file.decode()), cv2.COLOR_BGR2RGB), (SIZE, SIZE), interpolation=cv2.INTER_AREA
+        )
+
+    def load(file: Any, number: Any) -> Any:
+        return tf.ensure_shape(tf.numpy_function(read, [file], tf.uint8), (SIZE, SIZE, 3)), number
+
+    def augment(image: Any, number: Any) -> Any:
+        return tf.ensure_shape(tf.numpy_function(change, [image], tf.uint8), (SIZE, SIZE, 3)), number
+
+    data = tf.data.Dataset.from_tensor_slices((files, numbers))
+    if not keep:
+        data = data.shuffle(len(files))
+    data = data.map(load, num_parallel_calls=tf.data.AUTOTUNE)
+    if keep:
+        data = data.cache().shuffle(1000)
+    data = data.map(augment, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH).prefetch(tf.data.AUTOTUNE)
+    return clock(lambda _: data)
+
+
+def tf_data_cache(folder: Path) -> list[float]:
+    return tf_data(folder, keep=True)
+
+
+def data_loader(folder: Path) -> list[float]:
+    """A PyTorch DataLoader with OpenCV and albumentations in two processes."""
+    import cv2
+    from torch.utils.data import DataLoader, Dataset
+
+    files, numbers = listed(folder)
+    change = albumentations_op()
+
+    class Photos(Dataset):  # type: ignore[misc,type-arg]
+        def __len__(self) -> int:
+            return len(files)
+
+        def __getitem__(self, number: int) -> Any:
+            image = cv2.cvtColor(cv2.imread(files[number]), cv2.COLOR_BGR2RGB)
+            return change(image), int(numbers[number])
+
+    loader = DataLoader(Photos(), batch_size=BATCH, shuffle=True, num_workers=WORKERS, persistent_workers=True)
+    return clock(lambda _: loader)
+
+
+OURS = {
+    "pipekit, kept in memory": "pipekit",
+    "pipekit, kept on disk": "pipekit_disk",
+    "pipekit, nothing kept": "pipekit_no_cache",
+}
+THEIRS = {
+    "Keras directory + Random layers": "keras_layers",
+    "tf.data + albumentations": "tf_data",
+    "tf.data + cache + albumentations": "tf_data_cache",
+    "PyTorch DataLoader + albumentations": "data_loader",
+}
+
+
+def measure(way: str, folder: Path) -> list[float]:
+    done = subprocess.run([sys.executable, __file__, "--way", way, str(folder)], capture_output=True, text=True, check=True)
+    found: list[float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def main(folder: Path) -> None:
+    ways = {**OURS, **{name: way for name, way in THEIRS.items() if way != "data_loader" or find_spec("torch")}}
+    measured: dict[str, list[list[float]]] = {name: [] for name in ways}
+    for _ in range(REPEATS):
+        for name, way in ways.items():
+            measured[name].append(measure(way, folder))
+    first = {name: statistics.median(run[0] for run in runs) for name, runs in measured.items()}
+    later = {name: statistics.median(statistics.mean(run[1:]) for run in runs) for name, runs in measured.items()}
+    print(f"{'images a second (median of ' + str(REPEATS) + ')':40}{'first epoch':>12}{'later':>9}")
+    for name in ways:
+        print(f"{name:40}{first[name]:12.0f}{later[name]:9.0f}")
+    theirs = [name for name in ways if name in THEIRS]
+    ours = "pipekit, kept in memory"
+    for epoch, rates in (("first epoch", first), ("later epochs", later)):
+        best = max(theirs, key=rates.__getitem__)
+        print(f"{epoch}: {rates[ours] / rates[best]:.2f} times the fastest of the others ({best})")
+    if "data_loader" not in ways.values():
+        print("torch is not installed: no DataLoader")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--way"]:
+        print(json.dumps(globals()[sys.argv[2]](Path(sys.argv[3]))))
+    elif len(sys.argv) > 1:
+        main(Path(sys.argv[1]))
+    else:
+        with tempfile.TemporaryDirectory() as made:
+            make_images(Path(made))
+            main(Path(made))
