@@ -252,6 +252,11 @@ class _Checker:
         stages = stages if isinstance(stages, dict) else {}
         if steps[0] != "stages" and steps[0] not in {*Settings.model_fields, "matrix"} and steps[0] in stages:
             steps.insert(0, "stages")
+        known = [*Settings.model_fields, "matrix", "stages"]
+        if steps[0] not in known:
+            near = did_you_mean(str(steps[0]), [*stages, *known])
+            self._problem(("--set",), f"{text}: no stage called {steps[0]!r}, and no setting of the pipeline", near)
+            return
         if steps[0] == "stages" and len(steps) > 1 and steps[1] not in stages:
             self._problem(("--set",), f"{text}: no stage called {steps[1]!r}", did_you_mean(str(steps[1]), list(stages)))
             return

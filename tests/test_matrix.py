@@ -1,0 +1,148 @@
+"""A matrix of values: every combination runs, what is cached is shared, and the best is chosen by the figure that is named."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipekit import engine
+from pipekit.errors import PlanError, UserError
+from pipekit.matrix import Matrix, MatrixOutcome, matrix_of, run_matrix
+from pipekit.pipeline import load_plan
+
+PLUGIN = """
+import pipekit
+
+class ScoreParams(pipekit.Params):
+    a: float = pipekit.param(0.0, "Best at 0.3", ge=-10, le=10)
+    word: str = pipekit.param("x", "Changes nothing")
+    fail: bool = pipekit.param(False, "Fail")
+
+@pipekit.stage
+def score(ctx: pipekit.Context, params: ScoreParams) -> pipekit.Files:
+    "A number that is known beforehand."
+    if params.fail:
+        raise pipekit.StageError("asked to fail")
+    (ctx.out_dir / "score.txt").write_text(f"{params.a} {params.word}")
+    facts = {"val_score": f"{1 - abs(params.a - 0.3):.4f}", "test score": "about 0.5"}
+    return ctx.artifact(pipekit.Files, facts=facts, headline=f"a is {params.a}")
+
+@pipekit.stage
+def base(ctx: pipekit.Context) -> pipekit.Report:
+    "The same for all."
+    (ctx.out_dir / "base.txt").write_text("base")
+    return ctx.artifact(pipekit.Report)
+
+@pipekit.hookimpl
+def register_stages(register):
+    register("score", score)
+    register("base", base)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("PIPEKIT_STORE", raising=False)
+    (tmp_path / "score.py").write_text(PLUGIN)
+    return tmp_path
+
+
+def write(project: Path, matrix: str) -> Path:
+    file = project / "pipeline.toml"
+    file.write_text(
+        'name = "m"\nseed = 3\nplugins = ["./score.py"]\n[stages.base]\nuse = "base"\n[stages.train]\nuse = "score"\n' + matrix
+    )
+    return file
+
+
+def run(project: Path, matrix: str, listener: Any = engine.silent) -> MatrixOutcome:
+    plan = load_plan(write(project, matrix))
+    checked = matrix_of(plan)
+    assert checked is not None
+    return run_matrix(plan, checked, listener)
+
+
+GRID = '[matrix]\nselect = "train.val_score"\nvalues = { "train.a" = [0.1, 0.25, 0.9], "stages.train.word" = ["p", "q"] }\n'
+
+
+def test_a_grid_runs_every_combination_and_names_the_best(project: Path) -> None:
+    events: list[str] = []
+    outcome = run(project, GRID, lambda event, **values: events.append(f"{event} {values.get('stage', '')}".strip()))
+    assert [tuple(row.values.values()) for row in outcome.combinations] == [
+        (a, word) for a in (0.1, 0.25, 0.9) for word in ("p", "q")
+    ]
+    assert outcome.best is not None
+    assert (outcome.best.values["train.a"], outcome.best.score) == (0.25, 0.95)
+    assert events.count("stage_started base") == 1, "what does not change runs once"
+    assert events.count("stage_started train") == 6
+    assert (project / "runs/m/train/score.txt").read_text() == "0.25 p", "the best stands under the pipeline's own name"
+    assert (project / "runs/m-6/train/score.txt").read_text() == "0.9 q"
+    with (project / "runs/m/matrix.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["train.val_score"] for row in rows] == ["0.8", "0.8", "0.95", "0.95", "0.4", "0.4"]
+    assert outcome.warnings == ()
+    events.clear()
+    run(project, GRID, lambda event, **values: events.append(event))
+    assert "stage_started" not in events, "a second time nothing runs"
+
+
+def test_less_may_be_better(project: Path) -> None:
+    outcome = run(project, GRID.replace("[matrix]", '[matrix]\ngoal = "min"'))
+    assert outcome.best is not None
+    assert outcome.best.values["train.a"] == 0.9
+
+
+def test_a_combination_that_fails_is_a_row_and_the_others_go_on(project: Path) -> None:
+    outcome = run(project, '[matrix]\nselect = "train.val_score"\nvalues = { "train.fail" = [true, false] }\n')
+    assert "asked to fail" in outcome.combinations[0].error
+    assert outcome.best is outcome.combinations[1]
+    with pytest.raises(UserError, match="not one combination"):
+        run(project, '[matrix]\nvalues = { "train.fail" = [true] }\n')
+
+
+def test_choosing_by_another_split_than_val_is_doubted(project: Path) -> None:
+    outcome = run(project, GRID.replace("train.val_score", "train.test score"))
+    assert any("too good" in warning for warning in outcome.warnings)
+    outcome = run(project, GRID.replace("train.val_score", "train.val_nothing"))
+    assert outcome.best is None
+    assert any("has no number" in warning for warning in outcome.warnings)
+
+
+@pytest.mark.parametrize("search", ["random", "optuna"])
+def test_searches_draw_within_their_ranges_and_the_same_each_time(project: Path, search: str) -> None:
+    ranges = '{ "train.a" = { low = 0.1, high = 2.0, log = true }, "train.word" = ["p", "q"] }'
+    text = f'[matrix]\nselect = "train.val_score"\nsearch = "{search}"\ntrials = 5\nvalues = {ranges}\n'
+    outcome = run(project, text)
+    drawn = [row.values["train.a"] for row in outcome.combinations]
+    assert len(set(drawn)) == 5
+    assert all(0.1 <= value <= 2.0 for value in drawn)
+    assert [row.values for row in run(project, text).combinations] == [row.values for row in outcome.combinations]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "words"),
+    [
+        ("[matrix]\nvalues = {}\n", "at least 1 item"),
+        ('[matrix]\nvalues = { "train.a" = [] }\n', "needs a list of values"),
+        ('[matrix]\nvalues = { "train.a" = { low = 1, high = 2 } }\n', "a grid needs a list"),
+        ('[matrix]\nsearch = "random"\nvalues = { "train.a" = { low = 2, high = 1 } }\n', "low must be below high"),
+        ('[matrix]\nvales = { "train.a" = [1] }\n', "no parameter called 'vales'"),
+        ('[matrix]\nselect = "trian.x"\nvalues = { "train.a" = [1] }\n', "no stage called 'trian'"),
+        ('[matrix]\nvalues = { "trian.a" = [1] }\n', "no stage called 'trian'"),
+        ('[matrix]\nvalues = { "train.b" = [1] }\n', "no parameter called 'b'"),
+        ('[matrix]\nvalues = { "train.a" = [1, 99] }\n', "less than or equal to 10"),
+    ],
+)
+def test_every_mistake_is_named_before_anything_runs(project: Path, matrix: str, words: str) -> None:
+    with pytest.raises(PlanError) as caught:
+        run(project, matrix)
+    assert words in str(caught.value)
+    assert not (project / "runs").exists()
+
+
+def test_a_grid_that_is_too_large_is_refused(project: Path) -> None:
+    with pytest.raises(ValueError, match="too many"):
+        Matrix(values={"a.b": list(range(50)), "a.c": list(range(50))})
