@@ -337,7 +337,7 @@ def test_values_from_the_command_line(registry: Registry) -> None:
         ("stages.trian.epochs=2", "no stage called 'trian'"),
         ("stages.a.path[0]=2", "there is no stages.a.path[0] to set"),
         ("stages.a.path.x=2", "there is no stages.a.path.x to set"),
-        ("seeed=2", "nothing here is called 'seeed'"),
+        ("seeed=2", "no stage called 'seeed', and no setting"),
         ("stages=2", "a pipeline needs at least one stage"),
         ("stages.a=2", "a stage is a table"),
         ("stages.a.verifi=none", "has no parameter called 'verifi'"),
