@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import sys
@@ -102,7 +103,7 @@ def _run(task: ShardTask) -> tuple[int, int]:
         sys.modules["cv2"].setNumThreads(1)  # one thread a worker, or they fight over the cores
     locations = Locations(store.root, Path(task.project))
     with store.scratch() as folder:
-        outputs: list[Row] = []
+        outputs: list[str] = []
         failed: list[str] = []
         handed_out: set[str] = set()
         for packed in task.rows:
@@ -112,7 +113,7 @@ def _run(task: ShardTask) -> tuple[int, int]:
             ctx = _SampleContext(task, job, row["id"], folder, handed_out)
             try:
                 made = job.function(from_row(row), job.params, ctx)
-                rows = [_pack(found, row, folder, locations) for found in made]
+                rows = [dumps(_pack(found, row, folder, locations)) for found in made]
             except Exception as error:
                 if isinstance(error, MemoryError) or getattr(error, "errno", None) in FATAL:
                     raise
@@ -121,15 +122,15 @@ def _run(task: ShardTask) -> tuple[int, int]:
             else:
                 outputs += rows
         if task.packed and (folder / "files").is_dir():
-            _into_tar(folder, outputs)
+            outputs = _into_tar(folder, [json.loads(text) for text in outputs])
         _write_lines(folder / "failed.jsonl", failed)
-        _write_lines(folder / "rows.jsonl", [dumps(row) for row in outputs])
+        _write_lines(folder / "rows.jsonl", outputs)
         store.commit(folder, store.shard_dir(task.key), "rows.jsonl")
     return len(outputs), len(failed)
 
 
-def _into_tar(folder: Path, rows: list[Row]) -> None:
-    """Move a shard's files into ``files.tar`` and tell the rows. Beside each image stand its class and its row."""
+def _into_tar(folder: Path, rows: list[Row]) -> list[str]:
+    """Move a shard's files into ``files.tar``; returns the rows as text. Beside each image stand its class and its row."""
     root = f"{SHARD}files/"
     beside = {
         row["image"].removeprefix(root): {
@@ -146,6 +147,7 @@ def _into_tar(folder: Path, rows: list[Row]) -> None:
         for holder, name in ((row, "image"), (row.get("targets", {}), "mask")):
             if holder.get(name, "").startswith(root):
                 holder[name] = f"{SHARD}files.tar{places[holder[name].removeprefix(root)]}"
+    return [dumps(row) for row in rows]
 
 
 def _write_lines(path: Path, lines: list[str]) -> None:

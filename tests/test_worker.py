@@ -118,6 +118,19 @@ def test_a_sample_that_fails_leaves_its_reason_and_no_file(bench: Bench) -> None
     assert sorted(path.name for path in (bench.store.shard_dir("key") / "files").iterdir()) == ["0.txt", "2.txt"]
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_row_that_is_no_json_fails_its_sample_alone(bench: Bench, packed: bool) -> None:
+    def function(sample: Sample, params: Any, ctx: SampleContext) -> Iterable[Any]:
+        path = ctx.out_path(f"{sample.id}.txt")
+        path.write_text(sample.id)
+        score = float("nan") if sample.id == "1" else 0.5
+        yield replace(sample, image=str(path), extra={"score": score})
+
+    assert bench.do(function, packed=packed).error == ""
+    assert [row["id"] for row in bench.rows()] == ["0", "2"]
+    assert "Out of range float values" in bench.failed()["1"]
+
+
 def test_a_finished_shard_is_not_done_again(bench: Bench) -> None:
     def function(sample: Sample, params: Any, ctx: SampleContext) -> Iterable[Any]:
         yield sample
