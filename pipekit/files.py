@@ -1,4 +1,4 @@
-"""Files that may lie inside a tar: ``…/files.tar#512+9000.jpg`` is 9,000 bytes from byte 512 on.
+"""Files: in trees, and inside a tar: ``…/files.tar#512+9000.jpg`` is 9,000 bytes from byte 512 on.
 
 Millions of loose files bring file systems to their knees; one tar a shard does not. Such a path is written as text like any
 other, has the suffix of what lies there, and everything that reads an image by :func:`read_bytes` reads it.
@@ -15,6 +15,9 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
+
+OUTPUT_MARK = ".pipekit-output"
+"""A folder with this file is our own output and is never read as input (a pipeline may lie inside its image folder)."""
 
 _PACKED = re.compile(r"^(?P<tar>.*\.tar)#(?P<offset>\d+)\+(?P<size>\d+)(?:\.[^./\\]*)?$", re.DOTALL)
 
@@ -92,3 +95,40 @@ def _add(out: BinaryIO, name: str, data: bytes) -> int:
 
 def _files(folder: Path) -> Iterator[Path]:
     return iter(sorted(path for path in folder.rglob("*") if path.is_file()))
+
+
+# --- trees ---------------------------------------------------------------------------------------------------------------
+
+
+def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """Folders below ``root``, itself first, with the names of their files; sorted, one folder at a time in memory.
+
+    Links are followed, each real folder once, so a loop of links ends. Hidden entries, what macOS puts into archives and
+    pipekit's own output are passed over.
+    """
+    seen: set[tuple[int, int]] = set()
+    stack = [str(root)]
+    while stack:
+        folder = stack.pop()
+        try:
+            here = os.stat(folder)  # noqa: PTH116
+            if (here.st_dev, here.st_ino) in seen:
+                continue
+            seen.add((here.st_dev, here.st_ino))
+            with os.scandir(folder) as scan:
+                entries = sorted((entry.name, entry.path, is_folder(entry)) for entry in scan)
+        except OSError:
+            continue
+        if any(name == OUTPUT_MARK for name, _, _ in entries):
+            continue
+        shown = [entry for entry in entries if not entry[0].startswith(".") and entry[0] != "__MACOSX"]
+        yield folder, [name for name, _, is_dir in shown if not is_dir]
+        stack.extend(path for _, path, is_dir in reversed(shown) if is_dir)
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """False also for a link that leads back to itself: whoever opens it is told."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

@@ -31,10 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.errors import UserError
-from pipekit.files import hash_file, split_packed
-
-OUTPUT_MARK = ".pipekit-output"
-"""A folder with this file is our own output and is never read as input (a pipeline may lie inside its image folder)."""
+from pipekit.files import hash_file, split_packed, walk
 
 SETTLED_S = 0.05
 """A file younger than this could still change within one tick of the file system's clock: its hash is not remembered."""
@@ -307,39 +304,6 @@ class HashMemory:
 def _text(name: str) -> str:
     """A file name as valid text: names that are not UTF-8 are kept in an escaped form."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
-    """Folders below ``root`` (itself too) with the names of their files, sorted.
-
-    Links are followed, each real folder once, so a loop of links ends. Hidden entries and our own output are passed over.
-    """
-    seen: set[tuple[int, int]] = set()
-    stack = [str(root)]
-    while stack:
-        folder = stack.pop()
-        try:
-            here = os.stat(folder)  # noqa: PTH116
-            if (here.st_dev, here.st_ino) in seen:
-                continue
-            seen.add((here.st_dev, here.st_ino))
-            with os.scandir(folder) as scan:
-                entries = sorted((entry.name, entry.path, _is_folder(entry)) for entry in scan)
-        except OSError:
-            continue
-        if any(name == OUTPUT_MARK for name, _, _ in entries):
-            continue
-        shown = [entry for entry in entries if not entry[0].startswith(".")]
-        yield folder, [name for name, _, is_folder in shown if not is_folder]
-        stack.extend(path for _, path, is_folder in reversed(shown) if is_folder)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """False also for a link that leads back to itself: whoever opens it is told."""
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
 
 
 # --- garbage -------------------------------------------------------------------------------------------------------------

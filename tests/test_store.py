@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from pipekit.errors import UserError
+from pipekit.files import OUTPUT_MARK, hash_file, walk
 from pipekit.runs import keys_in_use
-from pipekit.store import OUTPUT_MARK, HashMemory, Store, find_garbage, hash_file, walk
+from pipekit.store import HashMemory, Store, find_garbage
 from tests.conftest import DATA, Trial
 
 LONG_AGO = time.time() - 3600

@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipekit.errors import UserError
-from pipekit.files import hash_file
+from pipekit.files import hash_file, walk
 from pipekit.formats import Match, recognise
 from pipekit.registry import load_registry
 from pipekit.scaffold.archive import is_archive, unpack
 from pipekit.scaffold.texts import pipeline_text, readme_text
-from pipekit.store import walk
 
 How = Literal["copy", "hardlink", "symlink", "move"]
 Layout = Literal["val", "valid", "validation", "flat"]

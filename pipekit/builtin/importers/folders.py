@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from pipekit.builtin.importers.files import images_below, is_image_name, split_of, subfolders, walk
+from pipekit.builtin.importers.files import images_below, is_image_name, split_of, subfolders
 from pipekit.contract import Sample
 from pipekit.errors import UserError
+from pipekit.files import walk
 from pipekit.params import Params, param
 
 

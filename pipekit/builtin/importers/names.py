@@ -8,10 +8,11 @@ from pathlib import Path
 
 from pydantic import field_validator
 
-from pipekit.builtin.importers.files import images_below, subfolders, walk
+from pipekit.builtin.importers.files import images_below, subfolders
 from pipekit.builtin.importers.files import is_image_name as is_image
 from pipekit.contract import Failure, Sample
 from pipekit.errors import UserError
+from pipekit.files import walk
 from pipekit.params import Params, param
 
 PATTERN = r"^([^\W\d_]+(?:[ _-][^\W\d_]+)*)[ _.()-]*\d"
