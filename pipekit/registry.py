@@ -134,8 +134,9 @@ class Registry:
                 f"no kind of component called {kind!r}", did_you_mean(kind, list(KINDS)) or f"There are: {', '.join(KINDS)}"
             )
         known = [component.name for component in self.components(kind)]
-        whole = [f"Did you mean {other!r}?" for other in known if other.endswith(f".{name}")]  # "folders" of "import.folders"
-        near = whole[0] if whole else did_you_mean(name, known) or did_you_mean(name.rpartition(".")[2], known)
+        whole = [repr(other) for other in known if other.endswith(f".{name}")]  # "folders" of "import.folders"
+        near = f"Did you mean {' or '.join(whole)}?" if whole else ""
+        near = near or did_you_mean(name, known) or did_you_mean(name.rpartition(".")[2], known)
         broken = [record.name for record in self.plugins if record.status == "broken"]
         lost = f" Plugin {broken[0]!r} could not be loaded: `pipekit plugins`." if broken and not near else ""
         raise UserError(

@@ -284,7 +284,7 @@ def test_a_name_that_is_not_there_is_guessed(registry: Registry) -> None:
     for kind, name, hint in (
         ("op", "rotat", "Did you mean 'rotate'? List them: pipekit components op"),
         ("op", "HFLIP", "Did you mean 'hflip'? List them: pipekit components op"),
-        ("stage", "folders", "Did you mean 'import.folders'? List them: pipekit components stage"),
+        ("stage", "folders", "Did you mean 'export.folders' or 'import.folders'? List them: pipekit components stage"),
         ("op", "zzz", "List them: pipekit components op"),
         ("opp", "rotate", "Did you mean 'op'?"),
     ):
