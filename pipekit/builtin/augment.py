@@ -89,7 +89,7 @@ class AugmentParams(OutputOptions):
     balance: bool = param(False, "Bring every class to the same number: as many as the largest one has with its copies")
 
 
-@stage
+@stage(libraries=("numpy", "opencv-python-headless", "pillow", "simplejpeg"))
 def augment(ctx: Context, dataset: Dataset, params: AugmentParams) -> Dataset:
     """Make augmented copies of the training images; masks, boxes and keypoints move with the pixels.
 
