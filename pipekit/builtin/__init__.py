@@ -27,6 +27,7 @@ def register_stages(register: Register) -> None:
         "stability", "pipekit.builtin.features.stability:stability", summary="Measure which detector finds its points again"
     )
     register("evaluate", "pipekit.builtin.evaluate:evaluate", summary="Measure a model on the test split and write the report")
+    register("explain", "pipekit.builtin.explain:explain", summary="Show what in pictures a model looks at")
     register("predict", "pipekit.builtin.predict:predict", summary="Say what a model sees in every image of a dataset")
     register(
         "compare", "pipekit.builtin.compare:compare", summary="Say which of several models is better, or whether it is chance"

@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "models": "List model templates, show layers and parameters of one",
         "predict": "Say what a trained model sees in images",
         "compare": "Say which run has the better model, or whether it is chance",
+        "explain": "Show what in a picture a model looks at",
     },
     "What there is": {
         "components": "List stages, ops, models and the rest, and their parameters",

@@ -1,0 +1,231 @@
+"""Attribution maps: which parts of an image speak for a class. All are ``(H, W) float32`` at the model's input size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipekit.errors import UserError
+
+if TYPE_CHECKING:
+    from pipekit.rng import Rng
+
+Map = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+
+STEPS = 64
+"""Of the integral in integrated gradients; Sundararajan et al. use 20 to 300."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A Keras model opened for explaining.
+
+    Attributes:
+        model: to probabilities.
+        logits: to what is before the softmax.
+        outputs: (layer, symbolic output) of each layer in the graph of ``logits``, in order.
+    """
+
+    model: Any
+    logits: Any
+    outputs: tuple[tuple[Any, Any], ...]
+
+
+def open_model(folder: Path) -> Opened:
+    """Load ``model.keras``, and find what is before its softmax: probabilities hide how sure a saturated model is."""
+    from pipekit.backend import load_keras
+
+    file = folder / "model.keras"
+    if not file.exists():
+        raise UserError(f"{folder} has no model.keras", "Only Keras models can be explained.")
+    try:
+        return with_logits(load_keras().saving.load_model(file, compile=False))
+    except ValueError as error:
+        raise UserError(f"{file} can't be loaded: {str(error).splitlines()[0]}", "Train it again.") from error
+
+
+def with_logits(model: Any) -> Opened:
+    keras = _keras()
+    source, calls = _traced(model)
+    last, before, outcome = calls[-1]
+    if isinstance(last, keras.layers.Dense) and last.activation is keras.activations.softmax:
+        copy = keras.layers.Dense(last.units, use_bias=last.use_bias, name="logits_of_explain")
+        tensor = copy(before)
+        copy.set_weights(last.get_weights())
+    elif isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax:
+        tensor = before
+    else:
+        tensor = keras.ops.log(keras.ops.maximum(outcome, 1e-7))
+    return Opened(model, keras.Model(source, tensor), tuple((layer, made) for layer, _, made in calls[:-1]))
+
+
+def _traced(model: Any) -> tuple[Any, list[tuple[Any, Any, Any]]]:
+    """The model's layers called once more, in one graph of our own: its input, and (layer, input, output) of each call.
+
+    A layer's own ``output`` may belong to another graph: of a Sequential that grew, or of a model inside a model.
+    """
+    keras = _keras()
+    calls: list[tuple[Any, Any, Any]] = []
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        made = layer(*args, **kwargs)
+        calls.append((layer, args[0] if args else None, made))
+        return made
+
+    if isinstance(model, keras.Sequential):
+        source = tensor = keras.Input(model.input_shape[1:])
+        for layer in model.layers:
+            tensor = call(layer, tensor)
+        return source, calls
+    copy = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+    return copy.inputs[0], calls
+
+
+def spatial_layers(opened: Opened) -> list[tuple[str, Any]]:
+    """(name, symbolic output) of the layers that keep the picture's places, from the first one with weights on."""
+    found = []
+    seen_weights = False
+    for layer, output in opened.outputs:
+        seen_weights = seen_weights or bool(layer.weights)
+        shape: Any = getattr(output, "shape", ())
+        if seen_weights and len(shape) == 4 and (shape[1] or 0) > 1 and (shape[2] or 0) > 1:
+            found.append((layer.name, output))
+    return found
+
+
+def grad_cam(opened: Opened, image: Pixels, target: int, plus_plus: bool = False) -> Map:
+    """Grad-CAM (Selvaraju et al. 2017) or Grad-CAM++ (Chattopadhay et al. 2018) of the last spatial layer, in 0..1.
+
+    Args:
+        image: ``(H, W, C) uint8`` at the model's input size.
+        target: the class's position.
+
+    Raises:
+        UserError: no layer keeps the picture's places.
+    """
+    import tensorflow as tf
+
+    keras = _keras()
+    layers = spatial_layers(opened)
+    if not layers:
+        raise UserError("no layer of this model keeps the picture's places, so there is no Grad-CAM", "Use occlusion.")
+    # In two parts: Keras may run a model as one compiled function, and a gradient can't begin inside of that.
+    below = keras.Model(opened.logits.inputs[0], layers[-1][1])
+    above = keras.Model(layers[-1][1], opened.logits.outputs[0])
+    activations = tf.convert_to_tensor(below(_batch(image), training=False))
+    with tf.GradientTape() as tape:
+        tape.watch(activations)
+        score = above(activations, training=False)[0, target]
+    gradients = np.asarray(tape.gradient(score, activations))[0].astype(np.float64)
+    values = np.asarray(activations)[0].astype(np.float64)
+    if plus_plus:
+        squared = gradients**2
+        divisor = 2 * squared + values.sum(axis=(0, 1)) * gradients**3
+        alpha = np.divide(squared, divisor, out=np.zeros_like(squared), where=np.abs(divisor) > 1e-12)
+        weights = (alpha * np.maximum(gradients, 0)).sum(axis=(0, 1))
+    else:
+        weights = gradients.mean(axis=(0, 1))
+    return _enlarged(np.maximum((values * weights).sum(axis=2), 0), image)
+
+
+def integrated_gradients(opened: Opened, image: Pixels, target: int, steps: int = STEPS) -> Map:
+    """Integrated gradients (Sundararajan, Taly and Yan 2017) from black, summed over the channels; signed.
+
+    Its sum is the class's logit less that of the black image (completeness), up to the sum that stands for the integral.
+    """
+    import tensorflow as tf
+
+    whole = _batch(image)
+    total = np.zeros(image.shape, np.float64)
+    for at in np.array_split((np.arange(steps) + 0.5) / steps, max(1, steps // 16)):
+        path = tf.constant(whole * at[:, None, None, None].astype(np.float32))
+        with tf.GradientTape() as tape:
+            tape.watch(path)
+            score = tf.reduce_sum(opened.logits(path, training=False)[:, target])
+        total += np.asarray(tape.gradient(score, path)).sum(axis=0)
+    return np.asarray((total / steps * image).sum(axis=2), np.float32)
+
+
+def occlusion(opened: Opened, image: Pixels, target: int, parts: int = 8) -> Map:
+    """How much probability is lost where a grey square lies (Zeiler and Fergus 2014); each pixel the mean over its squares."""
+    height, width = image.shape[:2]
+    tall, wide = max(1, height // parts), max(1, width // parts)
+    corners = [(y, x) for y in _starts(height, tall) for x in _starts(width, wide)]
+    grey = image.mean(axis=(0, 1))
+    plain = float(np.asarray(opened.model.predict_on_batch(_batch(image)))[0, target])
+    loss, covered = np.zeros((height, width)), np.zeros((height, width))
+    for start in range(0, len(corners), 32):
+        some = corners[start : start + 32]
+        batch = np.repeat(_batch(image), 32, axis=0)
+        for row, (y, x) in enumerate(some):
+            batch[row, y : y + tall, x : x + wide] = grey
+        found = np.asarray(opened.model.predict_on_batch(batch))[:, target]
+        for row, (y, x) in enumerate(some):
+            loss[y : y + tall, x : x + wide] += plain - found[row]
+            covered[y : y + tall, x : x + wide] += 1
+    return (loss / covered).astype(np.float32)
+
+
+def _starts(length: int, window: int) -> list[int]:
+    """Corners half a window apart; the last window ends at the border."""
+    return sorted({*range(0, length - window, max(1, window // 2)), length - window})
+
+
+METHODS = {
+    "grad_cam": grad_cam,
+    "grad_cam_pp": lambda opened, image, target: grad_cam(opened, image, target, plus_plus=True),
+    "integrated_gradients": integrated_gradients,
+    "occlusion": occlusion,
+}
+
+
+def randomised(opened: Opened, rng: Rng) -> Opened:
+    """The same model with each weight array shuffled: the cascading randomisation of Adebayo et al. 2018, all the way."""
+    model = _keras().models.clone_model(opened.model)
+    model.set_weights([rng.permutation(weights.ravel()).reshape(weights.shape) for weights in opened.model.get_weights()])
+    return with_logits(model)
+
+
+def rank_correlation(one: Map, other: Map) -> float:
+    """Spearman's rank correlation of two maps' sizes; 0 where one is flat."""
+    from scipy.stats import rankdata  # type: ignore[import-untyped]
+
+    a, b = (rankdata(np.abs(found).ravel()) for found in (one, other))
+    a, b = a - a.mean(), b - b.mean()
+    scale = float(np.sqrt((a**2).sum() * (b**2).sum()))
+    return float((a * b).sum() / scale) if scale else 0.0
+
+
+def feature_maps(opened: Opened, image: Pixels, most_layers: int) -> list[tuple[str, NDArray[np.float32]]]:
+    """The outputs ``(height, width, channels)`` of up to ``most_layers`` spatial layers, evenly chosen, with their names."""
+    layers = spatial_layers(opened)
+    if not layers or not most_layers:
+        return []
+    chosen = sorted(set(np.linspace(0, len(layers) - 1, min(most_layers, len(layers))).round().astype(int).tolist()))
+    several = _keras().Model(opened.logits.inputs[0], [layers[place][1] for place in chosen])
+    outputs = several(_batch(image), training=False)
+    outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+    return [(layers[place][0], np.asarray(found)[0]) for place, found in zip(chosen, outputs, strict=True)]
+
+
+def _batch(image: Pixels) -> NDArray[np.float32]:
+    return image[None].astype(np.float32)
+
+
+def _enlarged(coarse: NDArray[np.float64], image: Pixels) -> Map:
+    import cv2
+
+    largest = coarse.max()
+    scaled = (coarse / largest if largest > 0 else coarse).astype(np.float32)
+    return np.asarray(cv2.resize(scaled, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _keras() -> Any:
+    from pipekit.backend import load_keras
+
+    return load_keras()

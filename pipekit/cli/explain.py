@@ -1,0 +1,31 @@
+"""``pipekit explain``: where a trained model looks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def explain(
+    model: Annotated[str, typer.Argument(help="A run (runs/NAME), a folder with model.keras and model.json, or the file")],
+    images: Annotated[list[Path], typer.Argument(help="One image or several", exists=True, dir_okay=False)],
+    about: Annotated[
+        str, typer.Option(metavar="CLASS", help="The class that is explained; default: the predicted one", show_default=False)
+    ] = "",
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.html", help="Where the page goes")] = Path("explain.html"),
+) -> int:
+    """Show what in a picture speaks for a class, and what the model's layers make of it.
+
+    Grad-CAM, Grad-CAM++, integrated gradients and occlusion, each checked against the same model with shuffled weights.
+    """
+    from pipekit import ui
+    from pipekit.quick import Quick
+
+    quick = Quick()
+    quick.add("explain", "explain", model=quick.model(model), images=[str(path.absolute()) for path in images], about=about)
+    outcome = quick.run()
+    ui.write_text(out, (outcome.stages[-1].artifact.path / "explain.html").read_text(encoding="utf-8"))
+    ui.note(f"Explained: {out}")
+    return 0
