@@ -18,6 +18,7 @@ import pytest
 
 from pipekit import engine, images
 from pipekit.builtin.train import TrainParams, train
+from pipekit.builtin.train.loop import choose_rate
 from pipekit.contract import Dataset, Model, Sample
 from pipekit.errors import PipekitError, StageError, UserError
 from pipekit.pipeline import load_plan
@@ -68,7 +69,7 @@ class Bench:
 
     def track(self, items: Iterable[Any], total: int | None = None, label: str = "", unit: str = "") -> Iterator[Any]:
         for number, item in enumerate(items):
-            if self.kill_at == (int(label.split()[1].split("/")[0]), number):
+            if self.kill_at is not None and label.startswith(f"epoch {self.kill_at[0]}/") and number == self.kill_at[1]:
                 raise Killed
             yield item
 
@@ -330,6 +331,30 @@ def test_it_stops_when_nothing_gets_better(colours: Dataset, tmp_path: Path) -> 
     assert info["kept_epoch"] == 1
     assert info["stopped_early"]
     assert any("Stopped after epoch 3" in words for words in info["words"])
+
+
+def test_a_learning_rate_is_found_and_leaves_no_trace(colours: Dataset, tmp_path: Path) -> None:
+    plain: dict[str, Any] = {"model": {"template": "mlp", "units": [8]}, "learning_rate": None, **FLIPPED}
+    found = train(Bench(tmp_path / "found"), colours, params(**plain, find_learning_rate=True))
+    info = json.loads((found.path / "model.json").read_text())
+    rate = info["found_learning_rate"]
+    assert 1e-6 < rate <= 0.1
+    assert info["history"][-1]["loss"] < info["history"][0]["loss"]
+    # the same rate given by hand: the search itself changed neither weights, optimizer nor order
+    given = train(Bench(tmp_path / "given"), colours, params(**{**plain, "learning_rate": rate}))
+    assert weights_of(given) == weights_of(found)
+    with pytest.raises(UserError, match="leave learning_rate out"):
+        params(find_learning_rate=True)
+
+
+def test_the_rate_that_is_chosen() -> None:
+    rates = np.geomspace(1e-6, 1, 100)
+    # flat, then falling, fastest at 1e-3, lowest at 1e-1, then rising
+    losses = 2 - np.tanh(3 * (np.log10(rates) + 3)) + np.maximum(0, np.log10(rates) + 1) ** 2 * 9
+    assert choose_rate(list(zip(rates, losses, strict=True))) == pytest.approx(1e-3, rel=0.1)
+    # lowest so soon after the steepest place that a tenth of it is less
+    losses = np.abs(np.log10(rates) + 3)
+    assert choose_rate(list(zip(rates, losses, strict=True))) <= 1e-4 * 1.1
 
 
 def test_the_split_test_is_never_opened(tmp_path: Path) -> None:

@@ -201,12 +201,12 @@ def make_optimizer(params: TrainParams) -> Any:
     return kinds[params.optimizer](**options)
 
 
-def rate_at(params: TrainParams, step: int, steps_per_epoch: int) -> float:
+def rate_at(params: TrainParams, step: int, steps_per_epoch: int, base: float | None = None) -> float:
     """The learning rate of a step, counted from 0 over all epochs; ``plateau`` is applied on top by the loop.
 
     cosine and linear fall from the base rate to 0 at the end of the last epoch (Loshchilov and Hutter 2017, without restarts).
     """
-    base = base_rate(params)
+    base = base_rate(params) if base is None else base
     warmup = params.warmup_epochs * steps_per_epoch
     if step < warmup:
         return base * (step + 1) / warmup if step + 1 < warmup else base

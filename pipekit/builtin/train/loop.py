@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ from pipekit.errors import StageError
 
 Row = dict[str, float]
 
+FIND_FROM, FIND_TO, FIND_STEPS = 1e-6, 1.0, 100
+"""The range test of ``find_learning_rate``."""
+
 
 @dataclass
 class State:
@@ -37,6 +41,7 @@ class State:
     seconds: list[float] = field(default_factory=list)
     epoch_seconds: float = 0.0
     best_epoch: int = -1
+    found_rate: float | None = None
     waited: int = 0
     plateau_factor: float = 1.0
     rate_factor: float = 1.0
@@ -207,7 +212,11 @@ class Loop:
 
     def _rate(self) -> float:
         step = self.state.epoch * self.feed.steps + self.state.step
-        return rate_at(self.params, step, self.feed.steps) * self.state.plateau_factor * self.state.rate_factor
+        return (
+            rate_at(self.params, step, self.feed.steps, self.state.found_rate)
+            * self.state.plateau_factor
+            * self.state.rate_factor
+        )
 
     # --- checkpoints ----------------------------------------------------------------------------------------------------
 
@@ -224,11 +233,40 @@ class Loop:
             self.state.rate_factor = factor
             self._compiled()
 
+    def _find_rate(self) -> float:
+        """A range test; all that it changed is put back.
+
+        L. Smith, "Cyclical learning rates for training neural networks", WACV 2017: the rate rises from batch to batch, and
+        the loss, smoothed, falls until the rate is too high.
+        """
+        before = [(variable, np.array(variable.numpy())) for variable in self._variables()]
+        batches = (batch for epoch in count(1) for batch in self.feed.epoch(-epoch))
+        tried: list[tuple[float, float]] = []
+        smooth = 0.0
+        for step, batch in enumerate(self.ctx.track(islice(batches, FIND_STEPS), FIND_STEPS, "learning rate", "batches")):
+            rate = FIND_FROM * (FIND_TO / FIND_FROM) ** (step / (FIND_STEPS - 1))
+            self.model.optimizer.learning_rate = rate
+            self.model.reset_metrics()
+            loss = float(self.model.train_function(iter((batch,)))["loss"])
+            smooth = 0.9 * smooth + 0.1 * loss
+            now = smooth / (1 - 0.9 ** (step + 1))
+            if not math.isfinite(now) or (tried and now > 4 * min(value for _, value in tried)):
+                break
+            tried.append((rate, now))
+        for variable, value in before:
+            variable.assign(value)
+        found = choose_rate(tried)
+        self.ctx.event("learning_rate", learning_rate=found, message=f"learning rate {found:.2g}, found by rising ones")
+        return found
+
     def _start(self) -> None:
         """Compile, and take up the last checkpoint."""
         self._compiled()
         file = self.folder / "state.npz"
         if not file.exists():
+            if self.params.find_learning_rate:
+                self.state.found_rate = self._find_rate()
+                self._save()
             return
         with np.load(file) as saved:
             self.state = State(**json.loads(str(saved["state"])))
@@ -272,6 +310,17 @@ class Loop:
 
     def _best_file(self, epoch: int) -> Path:
         return self.folder / f"best-{epoch}.npz"
+
+
+def choose_rate(tried: list[tuple[float, float]]) -> float:
+    """From (rate, smoothed loss) of a range test: where the loss falls fastest, at most a tenth of the rate at its lowest.
+
+    The two are what fastai's finder calls "steep" and "minimum"; the smaller one is the safer.
+    """
+    if len(tried) < 3:
+        return FIND_FROM
+    rates, losses = np.array(tried).T
+    return float(min(rates[np.gradient(losses).argmin()], rates[losses.argmin()] / 10))
 
 
 def _write_npz(file: Path, **arrays: NDArray[Any]) -> None:

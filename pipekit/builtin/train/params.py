@@ -40,6 +40,9 @@ class TrainParams(Params):
     learning_rate: float | None = param(
         None, "Learning rate at its highest. Left out, a usual one for the optimizer: 0.001, or 0.01 for sgd", gt=0
     )
+    find_learning_rate: bool = param(
+        False, "First try rising rates for 100 batches and take the one at which the loss falls fastest (Smith 2017)"
+    )
     momentum: float = param(0.9, "Momentum of sgd", ge=0, lt=1)
     weight_decay: float | None = param(
         None, "Decoupled weight decay. Left out, Keras' default: 0.004 for adamw, else none", ge=0, le=1
@@ -96,6 +99,8 @@ class TrainParams(Params):
         soft = [name for name in ("label_smoothing", "mixup", "cutmix") if getattr(self, name)]
         if soft and self.label_mode in ("sparse", "input"):
             raise ValueError(f"{soft[0]} needs label_mode 'auto', 'categorical' or 'binary', got {self.label_mode!r}")
+        if self.find_learning_rate and self.learning_rate is not None:
+            raise ValueError("find_learning_rate finds one: leave learning_rate out")
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) must be less than epochs ({self.epochs})")
         if self.patience is not None and self.keep == "last":

@@ -80,6 +80,7 @@ def describe(model: Any, result: Result, words: list[str], weights: str) -> dict
         "parameters": int(model.count_params()),
         "images": dict(result.counts),
         "seed": result.seed,
+        "found_learning_rate": result.state.found_rate,
         "monitor": result.monitor,
         "kept_epoch": result.kept + 1,
         "stopped_early": result.state.stopped_early,
