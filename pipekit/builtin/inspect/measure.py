@@ -40,7 +40,7 @@ def measure(sample: Sample, params: MeasureParams, ctx: SampleContext) -> Iterat
         data = images.read_bytes(sample.image)
         row["size_bytes"] = len(data)
         info = images.probe(data)
-        gray = images.decode(data, at_least_hw=(params.side_px, params.side_px), gray=True)
+        gray = _reduced(images.decode(data, at_least_hw=(params.side_px, params.side_px), gray=True)[..., 0], params.side_px)
     except ImageError as error:
         yield {**row, "problem": error.message}
         return
@@ -51,33 +51,38 @@ def measure(sample: Sample, params: MeasureParams, ctx: SampleContext) -> Iterat
         mode=info.mode,
         orientation=info.orientation,
         frames=info.frames,
-        print=similar.fingerprint(gray),
+        print=similar.fingerprint(gray[..., np.newaxis]),
     )
-    yield {**row, **_looks(gray[..., 0], params.side_px)}
+    yield {**row, **_looks(gray)}
 
 
-def _looks(gray: NDArray[np.uint8], side_px: int) -> dict[str, float]:
-    cut_off = _cut_off(gray)
+def _reduced(gray: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
+    """Brought to a shorter side of ``side_px``; never enlarged."""
     height, width = gray.shape
     scale = side_px / min(height, width)
-    if scale < 1:
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        gray = cv2.resize(np.ascontiguousarray(gray), size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    if scale >= 1:
+        return gray
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(np.ascontiguousarray(gray), size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def _looks(gray: NDArray[np.uint8]) -> dict[str, float]:
     histogram = np.bincount(gray.ravel(), minlength=256)
     share = histogram / gray.size
     upto = np.cumsum(share)
     some = share[share > 0]
     pixels = gray.astype(np.float32)
-    fine = cv2.GaussianBlur(pixels, (0, 0), 1)
-    coarse = cv2.GaussianBlur(fine, (0, 0), 1.732)  # together a blur of 2 px
-    finest, next_octave = float(np.square(pixels - fine).mean()), float(np.square(fine - coarse).mean())
+    fine = cv2.GaussianBlur(pixels, (7, 7), 1)
+    coarse = cv2.GaussianBlur(fine, (11, 11), 1.732)  # together a blur of 2 px
+    finest = cv2.norm(pixels, fine, cv2.NORM_L2SQR) / gray.size
+    next_octave = cv2.norm(fine, coarse, cv2.NORM_L2SQR) / gray.size
     return {
         "dark_level": float(np.searchsorted(upto, 0.01)),
         "bright_level": float(np.searchsorted(upto, 0.99)),
-        "contrast": round(float(pixels.std()), 3),
+        "contrast": round(float(cv2.meanStdDev(pixels)[1][0, 0]), 3),
         "entropy_bits": round(float(-(some * np.log2(some)).sum()), 4) + 0.0,
         "sharpness": round(finest / (next_octave + 0.01), 5),
-        "cut_off": round(cut_off, 3),
+        "cut_off": round(_cut_off(gray), 3),
     }
 
 
@@ -86,6 +91,8 @@ def _cut_off(gray: NDArray[np.uint8]) -> float:
     middle of each channel); 0 where the rest of the picture is plain too."""
     last = int(gray[-1, -1])
     if not 118 <= last <= 138:
+        return 0.0
+    if np.abs(gray[-1].astype(np.int16) - last).max() > 1:
         return 0.0
     plain = (np.abs(gray.astype(np.int16) - last) <= 1).all(axis=1)
     rest = np.flatnonzero(~plain)
