@@ -61,7 +61,7 @@ def _prepared(anchor: str, section: Section) -> dict[str, Any]:
         "figures": [(figure, data_uri(figure.media_type, figure.data)) for figure in _one_of_each(section.figures)],
         "tables": section.tables,
         "pictures": [(picture, data_uri(_image_type(picture.data), picture.data)) for picture in section.pictures],
-        "wide": bool(section.pictures) and _aspect(section.pictures[0].data) > 1.6,
+        "layout": _layout(section.pictures),
         "menus": _menus(section.pictures),
         "orders": list(dict.fromkeys(name for picture in section.pictures for name in picture.values)),
         "html": Markup(section.html),
@@ -91,11 +91,16 @@ def _image_type(data: bytes) -> str:
     return "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
 
 
-def _aspect(data: bytes) -> float:
+def _layout(pictures: Sequence[Picture]) -> str:
+    """How large pictures are shown: pairs side by side wide, a few without menus large, all others as thumbnails."""
     from pipekit import images
 
-    info = images.probe(data)
-    return info.width_px / info.height_px
+    if not pictures:
+        return ""
+    info = images.probe(pictures[0].data)
+    if info.width_px > 1.6 * info.height_px:
+        return "wide"
+    return "" if any(picture.tags for picture in pictures) else "large"
 
 
 @cache

@@ -149,3 +149,11 @@ def register_report_sections(register):
     page = (outcome.stages[-1].artifact.path / "report.html").read_text("utf-8")
     assert "24 images, <em>as told</em>" in page
     assert "'failing' failed and is left out: ValueError: no luck" in (outcome.run_dir / "run.json").read_text("utf-8")
+
+
+def test_the_section_in_the_documents_works(colour_project: Any) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "report.md").read_text("utf-8")
+    example = text.split("```python\n")[1].split("```")[0]
+    (colour_project.path / "night.py").write_text(example, "utf-8")
+    folder = colour_project.report({"sections": ["night"]}, plugins=["./by_colour.py", "./night.py"])
+    assert "At night" in (folder / "report.html").read_text("utf-8")
