@@ -14,7 +14,7 @@ import os
 import shutil
 import unicodedata
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -281,7 +281,7 @@ def _show_dataset(folder: Path, dataset: Dataset, is_import: bool) -> None:
     with contextlib.ExitStack() as stack:
         writers: dict[str, Any] = {}
         taken: set[str] = set()
-        extra = sorted({name for sample in _head(dataset) for name in sample.extra})
+        extra = sorted({name for sample in dataset for name in sample.extra})
         for sample in dataset:
             packed = split_packed(sample.image)
             below = sample.split if linked and not packed else ""
@@ -304,12 +304,6 @@ def _show_dataset(folder: Path, dataset: Dataset, is_import: bool) -> None:
             values = [sample.extra.get(key, "") for key in extra]
             plain = [value if isinstance(value, (str, int, float)) else json.dumps(value) for value in values]
             writers[below].writerow([name, sample.label or "", sample.split, sample.id, sample.sha256, *plain])
-
-
-def _head(dataset: Dataset) -> Iterator[Sample]:
-    from itertools import islice
-
-    return islice(iter(dataset), 1000)
 
 
 def _view_name(sample: Sample, split: str, taken: set[str]) -> str:
