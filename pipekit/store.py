@@ -346,11 +346,19 @@ def _machine() -> str:
     return socket.gethostname().replace("-", "_").replace(os.sep, "_")
 
 
+def _is_alive(pid: str) -> bool:
+    """Whether a process runs; one that has ended and that nobody has asked about (a zombie) does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    except (OSError, IndexError):
+        return False
+
+
 def _is_abandoned(path: Path, now: float) -> bool:
     """Whether the process that made a scratch folder is gone. One that lives may train for days without touching it."""
     pid, _, machine = path.name.partition("-")[0].partition("@")
     if pid.isdigit() and machine == _machine() and Path("/proc/self").exists():
-        return not Path(f"/proc/{pid}").exists()
+        return not _is_alive(pid)
     try:
         return now - path.stat().st_mtime > TMP_KEPT_S
     except OSError:

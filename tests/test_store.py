@@ -112,6 +112,17 @@ def test_what_a_dead_process_left_is_cleaned_and_what_a_living_one_uses_is_not(s
     assert left == {name, other.name}, "a training may go on for a month; another machine's processes are not known here"
 
 
+def test_a_process_that_has_ended_and_is_not_yet_asked_about_is_dead(store: Store) -> None:
+    script = "import os, pathlib, sys, pipekit.store\n"
+    script += "with pipekit.store.Store(pathlib.Path(sys.argv[1])).scratch(): os.kill(os.getpid(), 9)"
+    zombie = subprocess.Popen([sys.executable, "-c", script, str(store.root)])
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays listed
+    assert list(store.root.glob("tmp/*"))
+    store.clean()
+    assert not list(store.root.glob("tmp/*"))
+    zombie.wait()
+
+
 def test_a_manifest_counts_only_with_the_files_that_it_uses(store: Store) -> None:
     folder = store.artifact_dir("abc")
     folder.mkdir(parents=True)
