@@ -202,17 +202,26 @@ def _decode_jpeg(data: bytes, at_least_hw: SizeHw | None, gray: bool) -> Decoded
     eighths = 8 if at_least_hw is None else _eighths((height, width), at_least_hw[::-1] if turned else at_least_hw)
     size = {"min_height": -(-height * eighths // 8), "min_width": -(-width * eighths // 8)} if eighths < 8 else {}
     output = "GRAY" if gray and colorspace != "RGB" else "RGB"
+    image = _decode_whole(data, output, size)
+    if gray and output == "RGB":
+        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)[..., np.newaxis]
+    full = (width, height) if turned else (height, width)
+    return Decoded(_turn(image, orientation), full, eighths / 8)
+
+
+def _decode_whole(data: bytes, output: str, size: dict[str, int]) -> Image:
+    """All of a JPEG. Meaningless bytes between two segments, common in files from old cameras, are passed over."""
     try:
-        image = simplejpeg.decode_jpeg(data, output, **size)
+        return np.asarray(simplejpeg.decode_jpeg(data, output, **size), np.uint8)
     except ValueError as error:
         if "extraneous bytes" not in str(error) and "APP14" not in str(error):
             _refuse_jpeg(error, data)
-        # Bytes between two segments that mean nothing: common in files from old cameras, and the picture is whole.
-        image = simplejpeg.decode_jpeg(data, output, strict=False, **size)
-    if gray and output == "RGB":
-        image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., np.newaxis]
-    full = (width, height) if turned else (height, width)
-    return Decoded(_turn(image, orientation), full, eighths / 8)
+        if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):  # no end after the last scan
+            raise ImageError("truncated JPEG") from error
+    try:
+        return np.asarray(simplejpeg.decode_jpeg(data, output, strict=False, **size), np.uint8)
+    except ValueError as error:
+        _refuse_jpeg(error, data)
 
 
 def reduced_scale(data: bytes, size_hw: SizeHw, at_least_hw: SizeHw) -> float:

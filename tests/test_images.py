@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
@@ -178,6 +179,24 @@ def test_a_file_that_cannot_be_used_gives_a_short_reason(data: bytes, reason: st
     assert caught.value.message == reason
     with pytest.raises(ImageError):
         images.decode(data)
+
+
+def test_meaningless_bytes_between_segments_are_passed_over() -> None:
+    data = jpeg(gradient())
+    place = data.index(b"\xff\xd9", len(data) - 4)
+    padded = data[:place] + b"\0" * 40 + data[place:]
+    with pytest.raises(ValueError, match="extraneous bytes"):
+        simplejpeg.decode_jpeg(padded)
+    assert near(images.decode(padded), gradient(), 12)
+    with pytest.raises(ImageError, match="truncated"):
+        images.decode(padded[:-2])
+
+
+def test_a_damaged_table_is_a_reason_and_no_crash() -> None:
+    data = bytearray(jpeg(gradient(24, 32)))
+    data[210] = 0  # found by the test below: libjpeg gives up where it first seemed to be extraneous bytes
+    with pytest.raises(ImageError, match="damaged JPEG"):
+        images.decode(bytes(data))
 
 
 def test_a_jpeg_claiming_to_be_huge_is_refused_before_memory_is_taken() -> None:
