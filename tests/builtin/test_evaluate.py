@@ -120,7 +120,7 @@ def test_training_curves_are_shown_where_there_is_a_history(colour_project: Any)
     history = [dict(zip(names, values, strict=True)) for values in ((1.0, 0.9, 0.5, 0.4), (0.5, 0.7, 0.9, 0.6))]
     colour_project.model(history=history)
     page = (colour_project.report() / "report.html").read_text("utf-8")
-    assert "Epoch 2 of 2 has the best val loss (0.7000)" in page
+    assert "Epoch 2 of 2 was kept (val loss 0.7000)" in page
     assert "a gap of 30.0 points. That is overfitting." in page
 
 

@@ -14,7 +14,7 @@ from pipekit.page.markdown import literal
 
 LIBRARIES = ("pipekit-vision", "tensorflow", "keras", "scikit-learn", "numpy", "opencv-python-headless", "albumentations")
 SHOWN_FAILURES = 20
-NOT_SHOWN = ("classes", "history", "params")
+NOT_SHOWN = ("classes", "history", "params", "words", "versions", "format")
 LONGEST = 400
 
 

@@ -62,13 +62,13 @@ def next_steps(evaluation: Evaluation) -> list[str]:
 
 
 def overfitting_gap(model: Mapping[str, Any]) -> float | None:
-    """Training less val accuracy at the epoch with the best val accuracy."""
-    epochs = [
-        epoch
-        for epoch in model.get("history") or []
-        if isinstance(epoch, Mapping) and isinstance(epoch.get("val_accuracy"), (int, float)) and "accuracy" in epoch
-    ]
-    if not epochs:
+    """Training less val accuracy at the epoch that was kept, else at the one with the best val accuracy."""
+    epochs = [epoch for epoch in model.get("history") or [] if isinstance(epoch, Mapping)]
+    full = [epoch for epoch in epochs if all(isinstance(epoch.get(k), (int, float)) for k in ("accuracy", "val_accuracy"))]
+    if not full:
         return None
-    best = max(epochs, key=lambda epoch: epoch["val_accuracy"])
+    kept = model.get("kept_epoch")
+    best = max(full, key=lambda epoch: epoch["val_accuracy"])
+    if isinstance(kept, int) and 1 <= kept <= len(epochs) and epochs[kept - 1] in full:
+        best = epochs[kept - 1]
     return float(best["accuracy"] - best["val_accuracy"])

@@ -21,7 +21,7 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
     words = f"{len(history)} epochs."
     if best is not None:
         epoch = history[best]
-        words = f"Epoch {best + 1} of {len(history)} has the best val loss ({epoch['val_loss']:.4f})."
+        words = f"Epoch {best + 1} of {len(history)} was kept (val loss {epoch['val_loss']:.4f})."
         if "accuracy" in epoch and "val_accuracy" in epoch:
             gap = epoch["accuracy"] - epoch["val_accuracy"]
             words += (
@@ -39,7 +39,10 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
 
 
 def kept_epoch(model: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> int | None:
-    """The place of the epoch with the least val loss."""
+    """The place of the epoch that was kept: the model's ``kept_epoch``, which counts from 1, else that of least val loss."""
+    said = model.get("kept_epoch")
+    if isinstance(said, int) and 1 <= said <= len(history) and isinstance(history[said - 1].get("val_loss"), (int, float)):
+        return said - 1
     losses = [
         (epoch["val_loss"], place) for place, epoch in enumerate(history) if isinstance(epoch.get("val_loss"), (int, float))
     ]
