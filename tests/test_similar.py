@@ -6,7 +6,7 @@ import base64
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipekit import images, similar
@@ -50,6 +50,7 @@ def test_plain_pictures_of_one_shade_are_the_same_and_of_two_are_not() -> None:
     assert similar.clusters(5, similar.near_pairs(prints)) == [0, 0, 2, 0, 2]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=2, max_size=30), st.integers(0, 15), st.data())
 def test_the_index_finds_what_comparing_all_pairs_finds(hashes: list[int], limit: int, data: st.DataObject) -> None:
     flips = data.draw(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipekit import images
@@ -40,6 +40,7 @@ def sort_out(found: Any) -> tuple[list[Sample], dict[str, str]]:
 edges = st.floats(-200, 200) | st.sampled_from([float("nan"), float("inf")])
 
 
+@settings(deadline=None)
 @given(edges, edges, edges, edges)
 def test_a_checked_box_lies_in_its_image_and_has_a_size(left: float, top: float, right: float, bottom: float) -> None:
     box = checked_box((left, top, right, bottom), "a", (50, 80))
@@ -137,6 +138,7 @@ def test_coco_masks_are_classes_with_small_objects_on_top(tmp_path: Path) -> Non
 masks_of = st.tuples(st.integers(1, 30), st.integers(1, 30), st.integers(0, 2**32 - 1), st.floats(0, 1))
 
 
+@settings(deadline=None)
 @given(masks_of)
 def test_run_lengths_are_those_of_pycocotools(made: tuple[int, int, int, float]) -> None:
     from pycocotools import mask as reference

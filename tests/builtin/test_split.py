@@ -44,6 +44,7 @@ def tally(units: Iterable[Unit], places: Iterable[str]) -> Counter[tuple[str, st
     return found
 
 
+@settings(deadline=None)
 @given(sizes, fractions, st.integers(0, 5))
 def test_every_class_is_within_one_image_of_ideal(sizes: dict[str, int], fractions: dict[str, float], seed: int) -> None:
     units = singles(sizes)
@@ -53,6 +54,7 @@ def test_every_class_is_within_one_image_of_ideal(sizes: dict[str, int], fractio
             assert abs(found[label, name] - size * share) < 1 + 1e-6
 
 
+@settings(deadline=None)
 @given(sizes, sizes, fractions, st.integers(0, 5))
 def test_added_images_move_none_and_fill_what_is_short(
     sizes: dict[str, int], more: dict[str, int], fractions: dict[str, float], seed: int
@@ -70,6 +72,7 @@ def test_added_images_move_none_and_fill_what_is_short(
             assert abs(found[label, name] - total * share) < 2
 
 
+@settings(deadline=None)
 @given(sizes, fractions, st.integers(0, 5), st.randoms())
 def test_the_order_of_images_does_not_matter(
     sizes: dict[str, int], fractions: dict[str, float], seed: int, chance: random.Random
@@ -93,6 +96,7 @@ def test_a_class_of_one_image_is_for_training() -> None:
     assert stratified(singles({"a": 40, "b": 1}), THREE, 3)[-1] == "train"
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=12, max_size=40), st.integers(0, 3))
 def test_groups_are_divided_by_their_sizes(group_sizes: list[int], seed: int) -> None:
     units = [Unit(str(n), (("a", size),)) for n, size in enumerate(group_sizes)]
@@ -354,7 +358,7 @@ def test_parameters_that_make_no_sense_are_refused(params: dict[str, Any], messa
         SplitParams.model_validate(params)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9), st.sampled_from(["", "train", "test"])), min_size=8))
 def test_given_places_hold_whatever_the_groups(
     tmp_path_factory: pytest.TempPathFactory, made: list[tuple[str, int, str]]
