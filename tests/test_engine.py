@@ -45,7 +45,15 @@ def test_workers_shard_sizes_and_executors_change_nothing(trial: Trial) -> None:
         assert len(trial.done()) == 24 + 48
         seen.append(digests(outcome))
     assert seen[0] == seen[1] == seen[2] == seen[3]
-    assert digests(trial.run(CHAIN, seed=4))[1] != seen[0][1], "another seed makes other files"
+    assert digests(trial.run(CHAIN, seed=4, shard_size=7))[1] != seen[0][1], "another seed makes other files"
+
+
+def test_where_and_how_it_runs_is_in_no_key(trial: Trial) -> None:
+    fill(trial, 4)
+    trial.run(CHAIN)
+    for settings in ({"workers": 3}, {"shard_size": 2}, {"executor": "processes"}, {"name": "other"}, {"max_failed": 0.5}):
+        assert all(states(trial.run(CHAIN, **settings)).values()), settings
+        assert trial.done() == []
 
 
 def test_one_file_more_redoes_one_shard_and_back_again_none(trial: Trial) -> None:
