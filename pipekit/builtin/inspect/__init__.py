@@ -50,7 +50,7 @@ class InspectParams(Params):
     checks: tuple[Annotated[Call, Uses("check", key="check")], ...] = param(
         CHECKS, "The checks to make, each with its parameters"
     )
-    distance_bits: int = param(10, "Largest distance of the perceptual hashes of near copies, of 64", unit="bits", ge=0, le=15)
+    distance_bits: int = param(6, "Largest distance of the perceptual hashes of near copies, of 64", unit="bits", ge=0, le=15)
     max_shown: int = param(24, "At most this many pictures, or groups of pictures, are shown for each check", ge=0)
     thumbnail_px: int = param(180, "The longer side of the pictures on the page", unit="px", ge=32, le=1024)
 

@@ -42,7 +42,7 @@ class SplitParams(Params):
     duplicates: Literal["near", "exact", "off"] = param(
         "near", "Which copies must stay on one side: exact ones and near ones, exact ones, or none"
     )
-    distance_bits: int = param(10, "Largest distance of the perceptual hashes of near copies, of 64", unit="bits", ge=0, le=15)
+    distance_bits: int = param(6, "Largest distance of the perceptual hashes of near copies, of 64", unit="bits", ge=0, le=15)
     group_column: str = param("", "Keep images together that have the same value in this column (patient, video, product)")
     group_pattern: str = param("", "Keep images together for which this regular expression finds the same text in the id")
     leaks: Literal["warn", "fail", "drop"] = param(
