@@ -30,9 +30,7 @@ def inspect(
             show_default=False,
         ),
     ] = "",
-    distance_bits: Annotated[
-        int, typer.Option(min=0, max=15, metavar="N", help="How near near copies are, in bits of 64")
-    ] = 6,
+    distance_bits: Annotated[int, typer.Option(min=0, max=15, metavar="N", help="How near near copies are, in bits of 64")] = 6,
     quarantine: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write a CSV of images to leave out, for 'exclude' of split", show_default=False),
