@@ -207,6 +207,11 @@ class Trial:
         )
 
 
+def fill(trial: Trial, count: int) -> None:
+    """So many files in the classes a and b: ``a/000.png``, ``b/001.png`` …"""
+    trial.write(*(f"{'ab'[number % 2]}/{number:03d}.png" for number in range(count)))
+
+
 @pytest.fixture
 def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
     for name in SETTINGS:
