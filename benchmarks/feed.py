@@ -74,29 +74,28 @@ def clock(epoch: Callable[[int], Iterable[Any]]) -> list[float]:
 # --- the ways ------------------------------------------------------------------------------------------------------------
 
 
-def pipekit(folder: Path, cache: Any = "memory") -> list[float]:
-    from pipekit.builtin.train.cache import Decoded
-    from pipekit.builtin.train.data import loader
+def pipekit(folder: Path, where: Any = "memory") -> list[float]:
+    from pipekit.builtin.train.cache import Decoded, Place
+    from pipekit.builtin.train.data import augmenter, decoder
     from pipekit.builtin.train.feed import Feed
     from pipekit.recipe import check_ops, compile_recipe
     from pipekit.registry import load_registry
     from pipekit.rng import rng_for
 
     files, numbers = listed(folder)
-    shape = (SIZE, SIZE, 3)
-    augment = compile_recipe(check_ops(load_registry(installed=False), "keras_tutorial"), shape[:2])
+    size_hw = (SIZE, SIZE)
+    recipe = compile_recipe(check_ops(load_registry(installed=False), "keras_tutorial"), size_hw)
     with tempfile.TemporaryDirectory() as work:
-        decoded = Decoded(files, files, loader(shape), shape, cache, Path(work))
         feed = Feed(
-            decoded=decoded,
-            shape_hwc=shape,
+            decoded=Decoded(files, files, decoder(size_hw, 3), Place(where), Path(work)),
+            shape_hwc=(*size_hw, 3),
             ids=files,
             targets=numbers,
             weights=np.ones(len(files), np.float32),
             batch_size=BATCH,
             rng=lambda *parts: rng_for(0, *parts),
             shuffle=True,
-            augment=augment,
+            augment=augmenter(recipe, 3),
             workers=WORKERS,
         )
         with feed:

@@ -88,7 +88,12 @@ def centre_of(size_hw: SizeHw) -> tuple[float, float]:
 
 
 def is_affine(homography: Matrix) -> bool:
-    return bool(homography[2, 0] == 0 and homography[2, 1] == 0 and homography[2, 2] == 1)
+    return bool(homography[2].tolist() == [0.0, 0.0, 1.0])
+
+
+def determinant(m: Matrix) -> float:
+    (a, b, c), (d, e, f), (g, h, i) = m.tolist()
+    return float(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
 
 
 def move(homography: Matrix, points_xy: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -129,6 +134,15 @@ def largest_scale(homography: Matrix, size_hw: SizeHw) -> float:
         mean, det = (a * a + b * b + c * c + d * d) / 2, a * d - b * c
         largest = max(largest, mean + max(0.0, mean * mean - det * det) ** 0.5)
     return float(largest**0.5)
+
+
+def exposes(homography: Matrix, size_hw: SizeHw, new_hw: SizeHw) -> bool:
+    """Whether anything of the new picture lies outside the old one."""
+    (height, width), (new_h, new_w) = size_hw, new_hw
+    corners = np.array([(-0.5, -0.5), (new_w - 0.5, -0.5), (new_w - 0.5, new_h - 0.5), (-0.5, new_h - 0.5)])
+    back = move(np.asarray(np.linalg.inv(homography), np.float64), corners)
+    inside = (back >= -0.5 - 1e-6) & (back <= np.array([width - 0.5, height - 0.5]) + 1e-6)
+    return not bool(inside.all())
 
 
 # --- targets -------------------------------------------------------------------------------------------------------------
@@ -185,6 +199,8 @@ class Moving:
 
     def now(self) -> tuple[tuple[Box, ...], tuple[Keypoint, ...]]:
         """Boxes (the bounds of their corners) and keypoints as they lie now, none left out."""
+        if not self.boxes and not self.keypoints:
+            return (), ()
         bounds = [(*quad.min(axis=0) + 0.5, *quad.max(axis=0) + 0.5) for quad in self._quads]
         boxes = [
             Box(float(a), float(b), float(c), float(d), box.label) for (a, b, c, d), box in zip(bounds, self.boxes, strict=True)

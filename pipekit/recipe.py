@@ -20,6 +20,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -28,7 +29,19 @@ import numpy as np
 from pipekit import images
 from pipekit.contract import NO_TARGETS, Box, Keypoint
 from pipekit.errors import PluginError, UserError
-from pipekit.geometry import IDENTITY, Fit, Moving, View, fitting, is_affine, largest_scale, move, resizing, scaling
+from pipekit.geometry import (
+    IDENTITY,
+    Fit,
+    Moving,
+    View,
+    determinant,
+    exposes,
+    fitting,
+    is_affine,
+    largest_scale,
+    resizing,
+    scaling,
+)
 from pipekit.oplist import OpOptions, Ops, RecipeParams, check_ops, parse_ops, probability
 from pipekit.params import Call, Params
 from pipekit.rng import Rng, rng_for
@@ -140,7 +153,7 @@ class Op:
     p: float
     parts: tuple[Op, ...] = ()
 
-    @property
+    @cached_property
     def own_fill(self) -> tuple[FillMode, int] | None:
         """A geometric op's own way to fill what lies outside; None to go with the recipe's."""
         mode = getattr(self.params, "fill_mode", None) if self.kind == "geometric" else None
@@ -366,7 +379,7 @@ class _Pass:
         """
         if self.group is None:
             self.group, self.fill = [fill], fill or (self.recipe.fill_mode, self.recipe.fill_value)
-        elif fill != self.group[0] and not _exposes(homography, self.size_hw, size_hw):
+        elif fill != self.group[0] and not exposes(homography, self.size_hw, size_hw):
             self.group.append(fill)
         elif fill != self.group[0] or (fill is not None and len(self.group) > 1):
             self.pixels()
@@ -428,18 +441,13 @@ def _homography(op: Op, size_hw: SizeHw, rng: Rng) -> tuple[Matrix, SizeHw]:
     found = op.function(size_hw, op.params, rng)
     homography, new_hw = found if isinstance(found, tuple) else (found, size_hw)
     homography = np.asarray(homography, np.float64)
-    if homography.shape != (3, 3) or not abs(_determinant(homography)) > 1e-12:  # NaN is not above anything
+    if homography.shape != (3, 3) or not abs(determinant(homography)) > 1e-12:  # NaN is not above anything
         raise PluginError(f"op {op.name!r} must return an invertible (3, 3) matrix, it returned {homography.tolist()}")
     if min(new_hw) < 1:
         raise PluginError(f"op {op.name!r} must return a size of at least 1 x 1 px, it returned {tuple(new_hw)}")
     if not is_affine(homography) and homography[2, 2] != 0:
         homography = homography / homography[2, 2]
     return homography, (int(new_hw[0]), int(new_hw[1]))
-
-
-def _determinant(m: Matrix) -> float:
-    (a, b, c), (d, e, f), (g, h, i) = m.tolist()
-    return float(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
 
 
 def _warp(
@@ -469,15 +477,6 @@ def _flips_after_resize(homography: Matrix, size_hw: SizeHw, new_hw: SizeHw) -> 
             if abs(exact[:2] - [[a, b, c], [d, e, f]]).max() < 1e-6:
                 return sign_x, sign_y
     return None
-
-
-def _exposes(homography: Matrix, size_hw: SizeHw, new_hw: SizeHw) -> bool:
-    """Whether anything of the new picture lies outside the old one."""
-    (height, width), (new_h, new_w) = size_hw, new_hw
-    corners = np.array([(-0.5, -0.5), (new_w - 0.5, -0.5), (new_w - 0.5, new_h - 0.5), (-0.5, new_h - 0.5)])
-    back = move(np.asarray(np.linalg.inv(homography), np.float64), corners)
-    inside = (back >= -0.5 - 1e-6) & (back <= np.array([width - 0.5, height - 0.5]) + 1e-6)
-    return not bool(inside.all())
 
 
 def _size(shape: Sequence[int]) -> str:

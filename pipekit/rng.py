@@ -38,4 +38,4 @@ def rng_for(seed: int, *parts: str | int) -> Rng:
     """
     text = "\x1f".join(f"{type(part).__name__}:{len(str(part))}:{part}" for part in (seed, *parts))
     words = np.frombuffer(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(), dtype=np.uint32)
-    return Rng(np.random.PCG64(np.random.SeedSequence(words.tolist())))
+    return Rng(np.random.PCG64(np.random.SeedSequence(words)))

@@ -17,7 +17,7 @@ def register_stages(register: Register) -> None:
     register("split", "pipekit.builtin.split:split", summary="Give every sample a split: train, val or test")
     register("inspect", "pipekit.builtin.inspect:inspect", summary="Look for copies, leaks, damaged and odd images")
     register("augment", "pipekit.builtin.augment:augment", summary="Make augmented copies of the training images")
-    register("train", "pipekit.builtin.train:train", summary="Train a model on the train split, watching val")
+    register("train", "pipekit.builtin.train:train", summary="Train a model on the train split, watching val", version=2)
     register("features", "pipekit.builtin.features.stage:features", summary="Find features in every image, count and draw them")
     register("filters", "pipekit.builtin.filters:filters", summary="Show what a filter does to images, step by step")
     register(
@@ -62,6 +62,11 @@ def register_exporters(register: Register) -> None:
     register("idx", f"{at}.idx", summary="IDX files of the MNIST family, grey and of one size")
     register("tfrecord", f"{at}.tfrecord", summary="TFRecord shards of tf.train.Example")
     register("webdataset", f"{at}.webdataset", summary="WebDataset tar shards")
+    register("savedmodel", f"{at}.savedmodel", summary="A model as TensorFlow Serving wants it, checked against the original")
+    register("tflite", f"{at}.tflite", summary="A model for TensorFlow Lite, checked against the original")
+    register("tflite-int8", f"{at}.tflite:write_int8", summary="The same in 8-bit integers, and what that costs")
+    register("onnx", f"{at}.onnx", summary="A model as ONNX, checked against the original")
+    register("card", f"{at}.card", summary="A model card: what a model is, how good, its limits")
 
 
 @hookimpl

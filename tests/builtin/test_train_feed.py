@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections import Counter
 from pathlib import Path
@@ -15,13 +16,14 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from pipekit import images
 from pipekit.builtin.train import cache, data, mix
-from pipekit.builtin.train.cache import Decoded
+from pipekit.builtin.train.cache import Decoded, PixelFile, Place
 from pipekit.builtin.train.compiling import rate_at
 from pipekit.builtin.train.feed import Feed
 from pipekit.builtin.train.params import TrainParams
 from pipekit.builtin.train.stage import auto_batch_size
 from pipekit.contract import Dataset, Sample
 from pipekit.errors import ImageError, UserError
+from pipekit.recipe import compile_recipe
 from pipekit.registry import load_registry
 from pipekit.rng import Rng, rng_for
 
@@ -48,7 +50,7 @@ def speckle(image: images.Image, rng: Rng) -> images.Image:
 def feed(numbers: list[int], *, where: cache.Where = "off", folder: Path | None = None, **options: Any) -> Feed:
     files = [str(number) for number in numbers]
     return Feed(
-        decoded=Decoded(files, files, load, SHAPE, where, folder),
+        decoded=Decoded(files, files, load, Place(where), folder),
         shape_hwc=SHAPE,
         ids=files,
         targets=np.array(numbers, np.int64),
@@ -110,14 +112,14 @@ def test_a_second_epoch_from_the_cache_reads_no_file() -> None:
         return load(file)
 
     files = [str(number) for number in range(12)]
-    decoded = Decoded(files, files, counting, SHAPE, "memory")
+    decoded = Decoded(files, files, counting, Place("memory"))
     for _ in range(3):
         assert [int(decoded.image(number)[0, 0, 0]) for number in range(12)] == list(range(12))  # type: ignore[index]
     assert set(calls.values()) == {1}
 
 
 def test_a_cache_on_disk_is_there_after_a_restart_as_far_as_it_was_flushed(tmp_path: Path) -> None:
-    first = Decoded(["1", "2", "3"], ["1", "2", "3"], load, SHAPE, "disk", tmp_path)
+    first = Decoded(["1", "2", "3"], ["1", "2", "3"], load, Place("disk"), tmp_path)
     first.image(0)
     first.flush()
     first.image(1)  # not flushed: a restart may not trust it
@@ -128,7 +130,7 @@ def test_a_cache_on_disk_is_there_after_a_restart_as_far_as_it_was_flushed(tmp_p
         read.append(file)
         return load(file)
 
-    again = Decoded(["1", "2", "3"], ["1", "2", "3"], noting, SHAPE, "disk", tmp_path)
+    again = Decoded(["1", "2", "3"], ["1", "2", "3"], noting, Place("disk"), tmp_path)
     assert [int(again.image(n)[0, 0, 0]) for n in range(3)] == [1, 2, 3]  # type: ignore[index]
     assert read == ["2", "3"]
 
@@ -151,10 +153,133 @@ def test_stopping_in_the_middle_of_an_epoch_leaves_no_thread_behind() -> None:
 
 def test_where_decoded_images_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "free_memory_bytes", lambda: 1000)
-    assert cache.choose("auto", 250, tmp_path) == "memory"
-    assert cache.choose("auto", 251, tmp_path) == "disk"
-    assert cache.choose("auto", 2**60, tmp_path) == "off"
-    assert cache.choose("memory", 2**60, tmp_path) == "memory"
+    assert cache.choose("auto", 250, tmp_path) == Place("memory", 250)
+    assert cache.choose("auto", 251, tmp_path).where == "disk"
+    assert cache.choose("auto", 2**60, tmp_path) == Place("off")
+    assert cache.choose("memory", 2**60, tmp_path) == Place("memory")
+
+
+@pytest.mark.parametrize("where", ["memory", "disk"])
+def test_no_more_is_kept_than_may_be(where: cache.Where, tmp_path: Path) -> None:
+    read: list[str] = []
+
+    def noting(file: str) -> images.Image:
+        read.append(file)
+        return load(file)
+
+    files = [str(number) for number in range(4)]
+    decoded = Decoded(files, files, noting, Place(where, 2.5 * 60), tmp_path)
+    for _ in range(2):
+        assert [int(decoded.image(n)[0, 0, 0]) for n in range(4)] == [0, 1, 2, 3]  # type: ignore[index]
+    assert read == ["0", "1", "2", "3", "2", "3"]
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3])), min_size=1, max_size=12), st.data())
+def test_a_file_of_pixels_gives_back_images_of_any_size(shapes: list[tuple[int, int, int]], draw: st.DataObject) -> None:
+    written = draw.draw(st.integers(0, len(shapes)))
+    pictures = [rng_for(0, number).integers(0, 256, shape, np.uint8) for number, shape in enumerate(shapes)]
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cache, "EXTENT_BYTES", 100)  # several extents, some of one image only
+        file = PixelFile(Path(name), len(shapes))
+        for number in range(written):
+            file.put(number, pictures[number])
+        file.flush()
+        for number in range(written, len(shapes)):  # written and not flushed: gone after a restart
+            file.put(number, pictures[number])
+        for number, picture in enumerate(pictures):
+            np.testing.assert_array_equal(file.get(number), picture)
+        again = PixelFile(Path(name), len(shapes))
+        assert [again.get(number) is not None for number in range(len(shapes))] == [n < written for n in range(len(shapes))]
+        for number in reversed(range(len(shapes))):
+            again.put(number, pictures[number])
+        for number, picture in enumerate(pictures):
+            np.testing.assert_array_equal(again.get(number), picture)
+
+
+def test_a_full_disk_leaves_images_out_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cache, "_allocate", full)
+    decoded = Decoded(["1"], ["1"], load, Place("disk"), tmp_path)
+    for _ in range(2):
+        assert decoded.image(0) is not None
+    decoded.flush()
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[str]:
+    """JPEGs and a PNG of different sizes, some of them much larger than 24 x 32."""
+    sizes = [(40, 50), (33, 200), (260, 300), (24, 32), (20, 20)]
+    for number, size in enumerate(sizes):
+        pixels = rng_for(0, number).integers(0, 256, (*size, 3), np.uint8)
+        images.write(tmp_path / f"{number}.{'png' if number == 2 else 'jpg'}", pixels)
+    return sorted(str(path) for path in tmp_path.iterdir())
+
+
+MOVING = [{"op": "rotate", "limit_deg": 20}, {"op": "zoom", "amount": 0.2}, {"op": "hflip"}, {"op": "brightness"}]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_moving_recipe_makes_the_same_from_files_as_from_what_was_kept(
+    photos: list[str], channels: int, tmp_path: Path
+) -> None:
+    recipe = compile_recipe(MOVING, (24, 32), registry=REGISTRY)
+    assert data.moves_first(recipe)
+
+    def made(place: Place) -> list[list[tuple[bytes, bytes]]]:
+        with Feed(
+            decoded=Decoded(photos, photos, data.decoder((24, 32), channels), place, tmp_path / "kept"),
+            shape_hwc=(24, 32, channels),
+            ids=photos,
+            targets=np.arange(len(photos)),
+            weights=np.ones(len(photos), np.float32),
+            batch_size=2,
+            rng=lambda *parts: rng_for(3, *parts),
+            shuffle=True,
+            augment=data.augmenter(recipe, channels),
+        ) as one:
+            return [content(one.epoch(epoch)) for epoch in (0, 1, 1)]
+
+    nothing = made(Place("off"))
+    assert nothing[0] != nothing[1] == nothing[2]
+    assert made(Place("memory")) == made(Place("disk")) == nothing
+
+
+def test_a_decoded_image_is_large_enough_and_never_twice_too_large(photos: list[str]) -> None:
+    for file in photos:
+        height, width, channels = data.decoder((24, 32), 3)(file).shape
+        whole_h, whole_w, _ = images.read(file).shape
+        assert channels == 3
+        assert (height, width) == (whole_h, whole_w) or (height >= 24 and width >= 32)
+        assert height < 48 or width < 64
+    samples = [Sample(file, file) for file in photos]
+    expected = sum(data.decoder((24, 32), 3)(file).nbytes for file in photos)
+    assert data.decoded_bytes(samples, (24, 32), 3) == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("ops", "expected"),
+    [
+        (["keras_tutorial"], True),
+        ([{"op": "rotate", "limit_deg": 5}, "noise"], True),
+        ([{"op": "rotate", "limit_deg": 5, "p": 0.1}], False),
+        (["hflip", "vflip", {"op": "rotate90", "turns": [0, 2]}], False),
+        (["noise", "rotate"], False),
+        ([], False),
+    ],
+)
+def test_the_resize_is_left_to_a_warp_only_where_there_is_one(ops: list[Any], expected: bool) -> None:
+    assert data.moves_first(compile_recipe(ops, (24, 32), registry=REGISTRY)) == expected
+
+
+def test_a_grey_image_moves_as_a_coloured_one() -> None:
+    image = rng_for(0).integers(0, 256, (30, 40, 1), np.uint8)
+    recipe = compile_recipe(MOVING[:3], (24, 32), registry=REGISTRY)
+    grey = data.augmenter(recipe, 1)(image, rng_for(1))
+    np.testing.assert_array_equal(grey, data.on_colour(recipe)(image, rng_for(1)))
+    assert grey.shape == (24, 32, 1)
 
 
 # --- blending ------------------------------------------------------------------------------------------------------------
@@ -324,5 +449,5 @@ def test_ops_see_a_grey_image_as_colour_and_leave_it_grey() -> None:
         seen.append(picture.shape)
         return picture
 
-    np.testing.assert_array_equal(data.on_colour(look, 1)(image, None), image)
+    np.testing.assert_array_equal(data.on_colour(look)(image, rng_for(0)), image)
     assert seen == [(10, 12, 3)]

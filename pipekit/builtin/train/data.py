@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from statistics import median
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from statistics import mean, median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,13 @@ from pipekit import images
 from pipekit.contract import Context, Dataset, Sample
 from pipekit.errors import ImageError, UserError
 from pipekit.images import Image
+from pipekit.recipe import CompiledRecipe, walk
+from pipekit.rng import Rng, rng_for
 
 PROBED = 64
 """Headers that are read to learn the images' sizes."""
+DRAWS = 8
+"""Draws of a recipe's first ops, to see what they do."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +83,7 @@ def check_parts(ctx: Context, dataset: Dataset, train: Part, val: Part, labelled
 
 def infer_size(samples: Sequence[Sample]) -> tuple[int, int]:
     """The images' own size where all probed ones agree on one of at most 256 pixels; else 160, or less for small ones."""
-    step = max(1, len(samples) // PROBED)
-    sizes: Counter[tuple[int, int]] = Counter()
-    for sample in samples[::step][:PROBED]:
-        try:
-            info = images.probe(images.read_bytes(sample.image))
-        except ImageError:
-            continue
-        sizes[info.height_px, info.width_px] += 1
+    sizes = Counter((info.height_px, info.width_px) for info, _ in _probed(samples))
     if not sizes:
         raise UserError(
             f"none of the {min(PROBED, len(samples))} training images that were looked at can be read, "
@@ -99,6 +96,17 @@ def infer_size(samples: Sequence[Sample]) -> tuple[int, int]:
     return side, side
 
 
+def _probed(samples: Sequence[Sample]) -> Iterator[tuple[images.ImageInfo, bytes]]:
+    """What the heads of some files say, all over the list; those that can't be read are left out."""
+    step = max(1, len(samples) // PROBED)
+    for sample in samples[::step][:PROBED]:
+        try:
+            data = images.read_bytes(sample.image)
+            yield images.probe(data), data
+        except ImageError:
+            continue
+
+
 def class_weights(part: Part, num_classes: int, how: str) -> NDArray[np.float32]:
     """A weight for each sample: 1, or ``n / (classes * n_class)`` for ``balanced`` (King and Zeng 2001, as scikit-learn)."""
     if how == "none" or (part.numbers < 0).any():
@@ -108,7 +116,11 @@ def class_weights(part: Part, num_classes: int, how: str) -> NDArray[np.float32]
     return weights[part.numbers].astype(np.float32)
 
 
-def loader(shape_hwc: tuple[int, int, int]) -> Callable[[str], Image]:
+Load = Callable[[str], Image]
+Augment = Callable[[Image, Rng], Image]
+
+
+def loader(shape_hwc: tuple[int, int, int]) -> Load:
     """``load(file)``: the image as the model will get it when it predicts: reduced decode, then resized to its input."""
     height, width, channels = shape_hwc
 
@@ -119,12 +131,62 @@ def loader(shape_hwc: tuple[int, int, int]) -> Callable[[str], Image]:
     return load
 
 
-def on_colour(augment: Callable[[Image, Any], Image], channels: int) -> Callable[[Image, Any], Image]:
-    """Ops work on colour; a grey image is shown to them as one and taken back as luma."""
-    if channels == 3:
-        return augment
+def decoder(at_least_hw: tuple[int, int], channels: int) -> Load:
+    """``load(file)``: the image before it is resized, but less than twice ``at_least_hw`` in height or in width.
 
-    def on_gray(image: Image, rng: Any) -> Image:
+    A JPEG is decoded no larger than that; anything else is averaged down to it.
+    """
+    height, width = at_least_hw
+
+    def load(file: str) -> Image:
+        pixels = images.read(file, at_least_hw=at_least_hw, gray=channels == 1)
+        factor = min(pixels.shape[0] // height, pixels.shape[1] // width)
+        if factor < 2:
+            return pixels
+        return images.resize(pixels, (pixels.shape[0] // factor, pixels.shape[1] // factor))
+
+    return load
+
+
+def decoded_bytes(samples: Sequence[Sample], at_least_hw: tuple[int, int], channels: int) -> int:
+    """About how much memory the images take as :func:`decoder` gives them, by the headers of some."""
+    height, width = at_least_hw
+    sizes = []
+    for info, data in _probed(samples):
+        scale = images.reduced_scale(data, (info.height_px, info.width_px), at_least_hw)
+        scale /= max(1, min(int(info.height_px * scale) // height, int(info.width_px * scale) // width))
+        sizes.append(info.height_px * scale * info.width_px * scale * channels)
+    return round(len(samples) * mean(sizes)) if sizes else 0
+
+
+def moves_first(recipe: CompiledRecipe) -> bool:
+    """Whether a recipe begins by moving pixels, so that the resize to its size is part of a warp that is done anyway.
+
+    Where it does not, or only mirrors, the resize is a step of its own, which is better done once than in each epoch.
+    """
+    leading = tuple(takewhile(lambda op: op.kind == "geometric", recipe.ops))
+    if not leading or recipe.size_hw is None:
+        return False
+    height, width = recipe.size_hw
+    blank = np.zeros((height + 1, width + 1, 3), np.uint8)
+    warped = 0
+    for draw in range(DRAWS):
+        matrix = replace(recipe, ops=leading).apply(blank, rng_for(0, "moves first", draw)).matrix
+        scales = (width / (width + 1), height / (height + 1))
+        plain = np.diag((*scales, 1.0))
+        warped += matrix is None or not np.allclose(np.abs(matrix[:, :2]), plain[:, :2], atol=1e-9)
+    return 2 * warped >= DRAWS
+
+
+def augmenter(recipe: CompiledRecipe, channels: int) -> Augment:
+    """``augment(image, rng)``. Ops work on colour; a grey image is shown to them as one and taken back as luma."""
+    if channels == 3 or all(op.kind in ("geometric", "combinator") for op in walk(recipe.ops)):
+        return recipe
+    return on_colour(recipe)
+
+
+def on_colour(augment: Augment) -> Augment:
+    def on_gray(image: Image, rng: Rng) -> Image:
         changed = augment(np.repeat(image, 3, axis=2), rng).astype(np.uint16)
         # ITU-R 601 in 8-bit fixed point; the three weights add up to 256, so that grey stays what it was
         luma = (77 * changed[..., 0] + 150 * changed[..., 1] + 29 * changed[..., 2] + 128) >> 8

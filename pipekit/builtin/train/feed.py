@@ -1,7 +1,8 @@
 """The feed: from files to shuffled, augmented batches, with the work done in threads while the model computes.
 
 Threads, because decoding, warping and resizing release the interpreter lock: they share one cache, copy no batch between
-processes, and two of them fill two cores (``benchmarks/feed.py`` has the figures beside the alternatives).
+processes, and two of them fill two cores (``benchmarks/feed.py`` has the figures beside the alternatives). A recipe that moves
+pixels warps the decoded image once, straight to the model's input size: a resize before that would take as long as the warp.
 
 What comes out depends on the seed, the epoch and the sample alone. Threads, the cache and a restart in the middle of an
 epoch change no byte and no order.
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeAlias
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,15 +37,15 @@ class Feed:
     """Batches of a fixed list of images.
 
     Attributes:
-        decoded: the images, by their position in the list.
-        shape_hwc: of the images in a batch; ``augment`` brings larger decoded ones to it.
+        decoded: the images, by their position in the list; of any size where there is an ``augment``.
+        shape_hwc: of the images in a batch.
         ids: a stable name for each image; its augmentation hangs on it.
         targets: ``(N,)`` class numbers, or ``(N, C)`` probabilities. None: the image is its own target.
         weights: ``(N,)`` sample weights.
         batch_size: images in a batch; the last one of an epoch holds what is left.
         rng: ``rng("augment", epoch, id)`` gives the generator for one image.
         shuffle: a new order in each epoch, from ``rng("shuffle", epoch)``; else the order of the list.
-        augment: ``augment(image, rng) -> image`` at the model's input size; None for none.
+        augment: ``augment(image, rng) -> image``, from a decoded image to one of ``shape_hwc``; None for none.
         mix: ``mix(images, targets, weights, rng)`` for whole batches (MixUp, CutMix); None for none.
         workers: threads.
     """
@@ -64,6 +66,7 @@ class Feed:
     def __post_init__(self) -> None:
         if not self.ids:
             raise UserError("a feed needs at least one image")
+        cv2.setNumThreads(1)  # these threads fill the cores; OpenCV's own would fight them for the same ones
         object.__setattr__(self, "_pool", ThreadPoolExecutor(max(1, self.workers), thread_name_prefix="feed"))
 
     def __enter__(self) -> Feed:

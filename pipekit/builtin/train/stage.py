@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -17,7 +18,6 @@ from pipekit.builtin.train.mix import mixer
 from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Context, Dataset, Model, Params, stage
 from pipekit.errors import PipekitError, PluginError, StageError, UserError
-from pipekit.images import Image
 from pipekit.recipe import compile_recipe
 from pipekit.rng import Rng, rng_for
 
@@ -125,15 +125,17 @@ def _feed(ctx: Context, params: TrainParams, part: data.Part, shape: tuple[int, 
     ids = [sample.id for sample in part.samples]
     folder = ctx.work_dir / "decoded" / split
     folder.mkdir(parents=True, exist_ok=True)
-    detail = params.detail if training and params.augment else 1.0
-    kept = (round(shape[0] * detail), round(shape[1] * detail), shape[2])
-    size_bytes = len(ids) * int(np.prod(kept))
-    where = choose(params.cache, size_bytes, folder)
-    if where == "disk":
-        ctx.event("cache", split=split, message=f"decoded images are kept in {size_bytes / 1e9:.1f} GB of {folder}")
-    decoded = Decoded([sample.image for sample in part.samples], ids, data.loader(kept), kept, where, folder)
+    recipe = compile_recipe(params.augment, shape[:2]) if training and params.augment else None
+    if recipe is not None and data.moves_first(recipe):
+        at_least_hw = (round(shape[0] * params.detail), round(shape[1] * params.detail))
+        load, size_bytes = data.decoder(at_least_hw, shape[2]), data.decoded_bytes(part.samples, at_least_hw, shape[2])
+    else:
+        load, size_bytes = data.loader(shape), len(ids) * math.prod(shape)
+    place = choose(params.cache, size_bytes, folder)
+    if place.where == "disk":
+        ctx.event("cache", split=split, message=f"decoded images are kept in about {size_bytes / 1e9:.1f} GB of {folder}")
     return Feed(
-        decoded=decoded,
+        decoded=Decoded([sample.image for sample in part.samples], ids, load, place, folder),
         shape_hwc=shape,
         ids=ids,
         targets=labels.targets(part.numbers),
@@ -141,14 +143,10 @@ def _feed(ctx: Context, params: TrainParams, part: data.Part, shape: tuple[int, 
         batch_size=params.batch_size or auto_batch_size(len(ids)) if training else params.batch_size or 32,
         rng=_rng(ctx, params),
         shuffle=training,
-        augment=_augment(params, shape) if training and params.augment else None,
+        augment=None if recipe is None else data.augmenter(recipe, shape[2]),
         mix=mixer(params.mixup, params.cutmix) if training else None,
         workers=ctx.workers,
     )
-
-
-def _augment(params: TrainParams, shape: tuple[int, int, int]) -> Callable[[Image, Rng], Image]:
-    return data.on_colour(compile_recipe(params.augment, shape[:2]), shape[2])
 
 
 def _thaw(template: Any, params: TrainParams) -> Callable[[Any, int], float | None] | None:
