@@ -94,5 +94,6 @@ $(VENV)/.docs: $(VENV)/.package
 	@touch $@
 
 $(VENV)/.plugins: $(VENV)/.test $(wildcard plugins/*/pyproject.toml)
-	@$(INSTALL) $(foreach plugin,$(wildcard plugins/*/pyproject.toml),--editable './$(patsubst %/,%,$(dir $(plugin)))[test]')
+	@# Without the constraints: each has needs of its own. What is installed already and fits stays as it is.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(foreach plugin,$(wildcard plugins/*/pyproject.toml),--editable './$(patsubst %/,%,$(dir $(plugin)))[test]')
 	@touch $@

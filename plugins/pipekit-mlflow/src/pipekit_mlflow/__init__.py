@@ -1,0 +1,65 @@
+"""A pipekit plugin: an observer that logs every run to MLflow, where ``MLFLOW_TRACKING_URI`` says that there is one.
+
+MLflow itself is imported only when a run has ended and there is something to log.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pipekit
+
+__all__ = ["Observer", "Seen", "observer"]
+
+
+@dataclass
+class Seen:
+    """What was seen of one run: when it began, its stages with what they made, and what failed."""
+
+    started: float = field(default_factory=time.time)
+    stages: list[tuple[pipekit.StageInfo, pipekit.Artifact]] = field(default_factory=list)
+    failed: list[tuple[pipekit.StageInfo, BaseException]] = field(default_factory=list)
+
+
+class Observer:
+    """Notes down what happens in a run, and logs it as a whole at its end."""
+
+    PIPEKIT_API = 1
+
+    def __init__(self) -> None:
+        self._runs: dict[Path, Seen] = {}
+
+    def _seen(self, run: pipekit.RunInfo) -> Seen:
+        return self._runs.setdefault(run.run_dir, Seen())
+
+    @pipekit.hookimpl
+    def before_stage(self, run: pipekit.RunInfo) -> None:
+        self._seen(run)
+
+    @pipekit.hookimpl
+    def after_stage(self, run: pipekit.RunInfo, stage: pipekit.StageInfo, artifact: pipekit.Artifact) -> None:
+        self._seen(run).stages.append((stage, artifact))
+
+    @pipekit.hookimpl
+    def on_stage_error(self, run: pipekit.RunInfo, stage: pipekit.StageInfo, error: BaseException) -> None:
+        self._seen(run).failed.append((stage, error))
+
+    @pipekit.hookimpl
+    def after_run(self, run: pipekit.RunInfo) -> None:
+        seen = self._runs.pop(run.run_dir, None)
+        if seen is None or not os.environ.get("MLFLOW_TRACKING_URI") or not _matters(run, seen):
+            return
+        from pipekit_mlflow.log import log_run
+
+        log_run(run, seen)
+
+
+def _matters(run: pipekit.RunInfo, seen: Seen) -> bool:
+    """Runs of a pipeline file; of the small ones behind other commands, those that make a model or a report."""
+    return bool(run.file) or any(isinstance(made, (pipekit.Model, pipekit.Report)) for _, made in seen.stages)
+
+
+observer = Observer()

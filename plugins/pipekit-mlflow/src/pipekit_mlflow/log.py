@@ -1,0 +1,207 @@
+"""One pipekit run as one MLflow run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pipekit
+from pipekit_mlflow import Seen
+
+STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+MAX_VALUE = 6000
+"""The longest value of a parameter that MLflow stores."""
+BATCH_PARAMS, BATCH_METRICS = 100, 1000
+"""The most that one request to an MLflow server may carry."""
+OURS = ("manifest.json",)
+"""Files of the store that are no result."""
+
+
+def log_run(run: pipekit.RunInfo, seen: Seen) -> str:
+    """Log a run that has ended. Returns MLflow's id of it, or that of the earlier run that is the same.
+
+    The experiment is ``MLFLOW_EXPERIMENT_NAME``, else the name of the pipeline.
+    """
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param, RunTag
+
+    client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+    experiment = _experiment(client, os.environ.get("MLFLOW_EXPERIMENT_NAME") or run.name)
+    result = _result(seen)
+    if run.status == "finished" and seen.stages and all(stage.cached for stage, _ in seen.stages):
+        same = f"tags.`pipekit.result` = '{result}' and attributes.status = 'FINISHED'"
+        for earlier in client.search_runs([experiment], same, max_results=1):
+            return str(earlier.info.run_id)
+    made = client.create_run(experiment, start_time=int(1000 * seen.started), run_name=run.name)
+    run_id = made.info.run_id
+    status = "FAILED"
+    try:
+        tags = {**_tags(run, seen), "pipekit.result": result}
+        client.log_batch(run_id, tags=[RunTag(name, _short(value)) for name, value in tags.items()])
+        params = [Param(_name(name), _short(value)) for name, value in _params(run, seen)]
+        for first in range(0, len(params), BATCH_PARAMS):
+            client.log_batch(run_id, params=params[first : first + BATCH_PARAMS])
+        now = int(1000 * time.time())
+        metrics = [Metric(_name(name), value, now, step) for name, value, step in _metrics(seen)]
+        for first in range(0, len(metrics), BATCH_METRICS):
+            client.log_batch(run_id, metrics=metrics[first : first + BATCH_METRICS])
+        _log_datasets(client, run_id, seen)
+        for stage, artifact in seen.stages:
+            if isinstance(artifact, (pipekit.Model, pipekit.Report)):
+                _log_files(client, run_id, stage.name, artifact)
+        status = STATUS.get(run.status, "FAILED")
+    finally:
+        client.set_terminated(run_id, status)
+    return str(run_id)
+
+
+def _experiment(client: Any, name: str) -> str:
+    """The experiment's id; made where there is none. Another process may make it at the same moment."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name))
+        except MlflowException:
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    return str(found.experiment_id)
+
+
+def _result(seen: Seen) -> str:
+    """One digest for what all stages were told and made, by which the same run is known again."""
+    made = [(stage.name, stage.use, stage.params, artifact.digest) for stage, artifact in seen.stages]
+    return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
+
+
+# --- words and numbers ---------------------------------------------------------------------------------------------------
+
+
+def _tags(run: pipekit.RunInfo, seen: Seen) -> dict[str, str]:
+    tags = {"pipekit.version": version("pipekit-vision"), "pipekit.run": run.name}
+    if run.file:
+        tags["mlflow.source.name"] = Path(run.file).name
+    for _, artifact in seen.stages:
+        if artifact.meta.get("headline"):
+            tags["mlflow.note.content"] = str(artifact.meta["headline"])
+    for stage, error in seen.failed:
+        tags["pipekit.error"] = f"{stage.name}: {getattr(error, 'message', error)}"
+    return tags
+
+
+def _params(run: pipekit.RunInfo, seen: Seen) -> Iterator[tuple[str, str]]:
+    """The seed, and every parameter of every stage as ``stage.name``; tables inside become ``stage.name.inner``."""
+    yield "seed", str(run.seed)
+    for stage in [*(stage for stage, _ in seen.stages), *(stage for stage, _ in seen.failed)]:
+        yield f"{stage.name}.use", stage.use
+        yield from _flat(stage.name, stage.params)
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping) and value:
+        for inner, found in value.items():
+            yield from _flat(f"{name}.{inner}", found)
+    elif not isinstance(value, Mapping):
+        yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _metrics(seen: Seen) -> Iterator[tuple[str, float, int]]:
+    """(name, value, step): a model's epochs, a report's figures, counts of samples, seconds."""
+    for stage, artifact in seen.stages:
+        if not stage.cached:
+            yield f"{stage.name}.seconds", stage.seconds, 0
+        if isinstance(artifact, pipekit.Dataset):
+            yield f"{stage.name}.samples", float(artifact.meta["num_samples"]), 0
+            yield f"{stage.name}.failed", float(artifact.meta["num_failed"]), 0
+        elif isinstance(artifact, pipekit.Model):
+            for row in _json(artifact.path / "model.json").get("history", ()):
+                for name, value in row.items():
+                    if name != "epoch":
+                        yield f"{stage.name}.{name}", float(value), int(row["epoch"])
+        elif isinstance(artifact, pipekit.Report):
+            for name, value in _numbers(_json(artifact.path / "metrics.json")):
+                yield f"{stage.name}.{name}", value, 0
+
+
+def _numbers(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Every number in nested tables; lists are left out. ``{"f1": {"value": v, "low": l}}`` gives f1 and f1.low."""
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _numbers(value, f"{prefix}{name}.")
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            full = prefix + name
+            yield full.removesuffix(".value") if name == "value" and prefix else full, float(value)
+
+
+def _name(name: str) -> str:
+    """What MLflow takes as a name on every store: letters, digits, ``_ - . / :`` and spaces, up to 250."""
+    return re.sub(r"[^\w\-. /]", "_", name, flags=re.ASCII)[:250]
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= MAX_VALUE else value[: MAX_VALUE - 1] + "…"
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A file that a stage may have made; a plugin's model or report need not have it."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+# --- data and files ------------------------------------------------------------------------------------------------------
+
+
+def _log_datasets(client: Any, run_id: str, seen: Seen) -> None:
+    """Every dataset by its name, digest and counts. No image is uploaded."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    inputs = []
+    for stage, artifact in seen.stages:
+        if isinstance(artifact, pipekit.Dataset):
+            profile = {name: artifact.meta[name] for name in ("num_samples", "num_failed", "classes", "counts")}
+            entity = Dataset(
+                name=_name(stage.name),
+                digest=artifact.digest[:36],
+                source_type="pipekit",
+                source=json.dumps({"stage": stage.use, "key": stage.key, "digest": artifact.digest}),
+                profile=json.dumps(profile)[:MAX_VALUE],
+            )
+            inputs.append(DatasetInput(entity, [InputTag("mlflow.data.context", stage.use)]))
+    if inputs:
+        client.log_inputs(run_id, inputs)
+
+
+def _log_files(client: Any, run_id: str, name: str, artifact: pipekit.Artifact) -> None:
+    """All that a stage made, under its name; a model also as what ``mlflow.pyfunc.load_model`` opens."""
+    with tempfile.TemporaryDirectory(prefix="pipekit-mlflow-") as scratch:
+        folder = Path(scratch, "files")
+        shutil.copytree(artifact.path, folder, ignore=shutil.ignore_patterns(*OURS))
+        if isinstance(artifact, pipekit.Model):
+            _describe_model(folder, run_id, name)
+        client.log_artifacts(run_id, str(folder), _name(name))
+
+
+def _describe_model(folder: Path, run_id: str, name: str) -> None:
+    """Write ``MLmodel`` and ``requirements.txt`` beside the model."""
+    from mlflow.models import Model
+
+    described = Model(artifact_path=_name(name), run_id=run_id)
+    described.add_flavor("python_function", loader_module="pipekit_mlflow.pyfunc", python_version=platform.python_version())
+    described.save(str(folder / "MLmodel"))
+    needed = [f"{package}=={version(package)}" for package in ("pipekit-vision", "pipekit-mlflow", "tensorflow", "keras")]
+    (folder / "requirements.txt").write_text("\n".join(needed) + "\n", "utf-8")

@@ -1,0 +1,70 @@
+"""A logged model as MLflow's ``python_function``: image files or arrays in, the class and the probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import pipekit
+from pipekit.predictor import Predictor, load_predictor
+from pipekit.registry import load_registry
+
+BATCH_SIZE = 32
+
+
+class Classifier:
+    """What ``mlflow.pyfunc.load_model`` wraps."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
+
+    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """A class for each image.
+
+        Args:
+            model_input: paths of image files, as a list or as the first column of a data frame; or an array
+                ``(N, H, W, 3) uint8`` RGB, of any size.
+
+        Returns:
+            For each image ``{"label": …, "confidence": …, "probabilities": {class: …}}``.
+
+        Raises:
+            UserError: an image can't be read, or the array has another form.
+        """
+        prepared = list(self._prepared(model_input))
+        found: list[dict[str, Any]] = []
+        for first in range(0, len(prepared), BATCH_SIZE):
+            for row in self._predictor.probabilities(np.stack(prepared[first : first + BATCH_SIZE])):
+                best = int(row.argmax())
+                found.append(
+                    {
+                        "label": self._predictor.classes[best],
+                        "confidence": float(row[best]),
+                        "probabilities": dict(zip(self._predictor.classes, row.astype(float).tolist(), strict=True)),
+                    }
+                )
+        return found
+
+    def _prepared(self, model_input: Any) -> Iterable[Any]:
+        from pipekit import images
+
+        if isinstance(model_input, np.ndarray) and model_input.dtype != object:
+            if model_input.ndim != 4 or model_input.shape[-1] != 3 or model_input.dtype != np.uint8:
+                raise pipekit.UserError(
+                    f"expected images as (N, H, W, 3) uint8, got {model_input.shape} {model_input.dtype}", "Or give paths."
+                )
+            height, width, channels = self._predictor.input_shape_hwc
+            if channels != 3:
+                raise pipekit.UserError("this model takes grey images", "Give the paths of the files instead of an array.")
+            return (images.resize(image, (height, width)) for image in model_input)
+        if hasattr(model_input, "iloc"):  # a pandas data frame
+            model_input = model_input.iloc[:, 0].tolist()
+        return (self._predictor.prepare(Path(path)) for path in model_input)
+
+
+def _load_pyfunc(path: str) -> Classifier:
+    """MLflow calls this with the folder that was logged."""
+    return Classifier(load_predictor(Path(path), load_registry().get))

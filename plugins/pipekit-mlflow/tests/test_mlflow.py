@@ -1,0 +1,181 @@
+"""Against a real MLflow: a database file on this disk, and a server where the full ``mlflow`` is installed, which has one."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from pipekit import StageError, images
+
+SERVER = importlib.util.find_spec("flask") is not None
+STAGES = {
+    "data": {"use": "import.folders", "path": "images"},
+    "split": {"use": "split", "fractions": {"train": 0.5, "val": 0.25, "test": 0.25}},
+    "train": {
+        "use": "train",
+        "model": {"template": "simple_cnn", "dropout": 0.1},
+        "input_hw": [32, 32],
+        "augment": [{"op": "hflip"}],
+        "epochs": 2,
+    },
+    "report": {"use": "evaluate"},
+}
+DATA = {"data": STAGES["data"]}
+
+
+@pytest.fixture(params=["file", "server"] if SERVER else ["file"])
+def client(request, tmp_path, monkeypatch):
+    """A store of its own, named by the environment as a person would."""
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
+    process = None
+    if request.param == "server":
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--port", str(port), "--workers", "1"]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        uri = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 120
+        while not answers(f"{uri}/health"):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    yield MlflowClient(uri)
+    if process is not None:
+        process.terminate()
+        process.wait()
+
+
+def answers(url):
+    try:
+        return urllib.request.urlopen(url, timeout=1).status == 200
+    except OSError:
+        return False
+
+
+def runs(client, name="trial"):
+    experiment = client.get_experiment_by_name(name)
+    return client.search_runs([experiment.experiment_id]) if experiment else []
+
+
+def files(client, run_id, folder=""):
+    return {entry.path for entry in client.list_artifacts(run_id, folder or None)}
+
+
+def test_a_run_from_images_to_report(client, pipekit_project):
+    outcome = pipekit_project.run(STAGES, seed=7)
+    (run,) = runs(client)
+    params, metrics = run.data.params, run.data.metrics
+    assert run.info.status == "FINISHED"
+    assert (params["seed"], params["train.use"], params["train.model.template"]) == ("7", "train", "simple_cnn")
+    assert (params["train.epochs"], params["train.model.dropout"]) == ("2", "0.1")
+    assert '"hflip"' in params["train.augment"]
+    assert (metrics["data.samples"], metrics["data.failed"]) == (18, 0)
+    assert run.data.tags["mlflow.note.content"] == outcome.headline
+
+    losses = client.get_metric_history(run.info.run_id, "train.val_loss")
+    table = (outcome.artifact("train").path / "history.csv").read_text().splitlines()
+    column = table[0].split(",").index("val_loss")
+    assert [(m.step, m.value) for m in losses] == [(n, float(row.split(",")[column])) for n, row in enumerate(table[1:], 1)]
+    assert 0 <= metrics["report.accuracy.low"] <= metrics["report.accuracy"] <= metrics["report.accuracy.high"] <= 1
+
+    assert {"report/report.html", "report/metrics.json", "report/predictions.csv"} <= files(client, run.info.run_id, "report")
+    assert {"train/model.keras", "train/model.json", "train/MLmodel"} <= files(client, run.info.run_id, "train")
+    logged = {found.dataset.name: found.dataset.digest for found in run.inputs.dataset_inputs}
+    assert logged == {name: outcome.artifact(name).digest[:36] for name in ("data", "split")}
+
+    model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/train")
+    photos = sorted((pipekit_project.path / "images").rglob("*.*"))[:3]
+    said = model.predict([str(photo) for photo in photos])
+    assert all(abs(sum(row["probabilities"].values()) - 1) < 1e-5 and row["label"] in row["probabilities"] for row in said)
+    arrays = model.predict(np.stack([images.read(photo) for photo in photos]))
+    assert [row["label"] for row in arrays] == [row["label"] for row in said]
+
+    pipekit_project.run(STAGES, seed=7)
+    assert len(runs(client)) == 1, "all of it was cached: the same run is not logged twice"
+    pipekit_project.run({**STAGES, "train": {**STAGES["train"], "epochs": 1}}, seed=7)
+    assert len(runs(client)) == 2
+
+
+def test_a_run_that_fails_says_so(client, pipekit_project, monkeypatch):
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
+    hopeless = {**STAGES, "train": {**STAGES["train"], "optimizer": "sgd", "learning_rate": 1e30}}
+    (pipekit_project.path / "pipeline.toml").write_text(toml(hopeless))
+    from pipekit import engine
+    from pipekit.pipeline import load_plan
+
+    with pytest.raises(StageError):
+        engine.run(load_plan(pipekit_project.path / "pipeline.toml"))
+    (run,) = runs(client, "mine")
+    assert run.info.status == "FAILED"
+    assert run.data.tags["pipekit.error"].startswith("train: the loss became")
+    assert run.data.tags["mlflow.source.name"] == "pipeline.toml"
+    assert run.data.params["train.learning_rate"] == "1e+30"
+
+
+def toml(stages):
+    import tomlkit
+
+    return tomlkit.dumps({"name": "trial", "seed": 7, "stages": stages})
+
+
+def test_small_runs_behind_other_commands_are_not_logged(client, pipekit_project):
+    pipekit_project.run(DATA)
+    assert runs(client) == []
+
+
+def test_without_the_variable_nothing_is_logged(pipekit_project, tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.iterdir())
+    (pipekit_project.path / "pipeline.toml").write_text(toml(DATA))
+    pipekit_project.run(DATA)
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_server_that_does_not_answer_never_stops_a_run(pipekit_project, monkeypatch):
+    from pipekit import engine
+    from pipekit.pipeline import load_plan
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    (pipekit_project.path / "pipeline.toml").write_text(toml(DATA))
+    heard = []
+    outcome = engine.run(
+        load_plan(pipekit_project.path / "pipeline.toml"),
+        lambda event, **values: heard.append(values["message"]) if event == "warning" else None,
+    )
+    assert outcome.status == "finished"
+    assert len(heard) == 1
+    assert heard[0].startswith("observer after_run of plugin 'mlflow' failed")
+
+
+def test_importing_the_plugin_does_not_import_mlflow():
+    script = "import sys, pipekit_mlflow; sys.exit('mlflow' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["a/b c-1.x", "grüße", "what? (really)", "x" * 400])
+def test_every_name_is_one_that_mlflow_takes(client, name):
+    from pipekit_mlflow.log import _name
+
+    run = client.create_run("0")
+    client.log_metric(run.info.run_id, _name(name), 1.0)
+    assert client.get_run(run.info.run_id).data.metrics == {_name(name): 1.0}
+    with pytest.raises(MlflowException):
+        client.log_metric(run.info.run_id, "what?", 1.0)
