@@ -225,6 +225,7 @@ def main(folder: Path) -> None:
     for _ in range(REPEATS):
         for name, way in ways.items():
             measured[name].append(measure(way, folder))
+            print(f"{name}: {', '.join(f'{rate:.0f}' for rate in measured[name][-1])}", file=sys.stderr, flush=True)
     first = {name: statistics.median(run[0] for run in runs) for name, runs in measured.items()}
     later = {name: statistics.median(statistics.mean(run[1:]) for run in runs) for name, runs in measured.items()}
     print(f"{'images a second (median of ' + str(REPEATS) + ')':40}{'first epoch':>12}{'later':>9}")

@@ -28,6 +28,8 @@ from pipekit.rng import Rng, rng_for
 
 REGISTRY = load_registry(installed=False)
 TINY = {"template": "simple_cnn", "filters": [4], "dense": []}
+DENSE = {"template": "mlp", "units": [8]}
+"""Where the kind of model does not matter: half the time of a convolution to trace."""
 COLOURS = {"blue": (40, 60, 200), "green": (50, 190, 60), "red": (210, 50, 40)}
 
 
@@ -113,13 +115,25 @@ def as_dataset(folder: Path, samples: list[Sample]) -> Dataset:
     return Dataset(folder, "", meta, lambda _: iter(samples), lambda _: iter(()))
 
 
+@pytest.fixture
+def curves() -> None:
+    """For a test that looks at the curves."""
+
+
+@pytest.fixture(autouse=True)
+def no_curves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes a third of so short a run; only tests that ask for ``curves`` have them drawn."""
+    if "curves" not in request.fixturenames:
+        monkeypatch.setattr("pipekit.builtin.train.record.draw", lambda *_: None)
+
+
 @pytest.fixture(scope="module")
 def colours(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return write_images(tmp_path_factory.mktemp("colours"), {"train": 9, "val": 3, "test": 3})
 
 
 def params(**values: Any) -> TrainParams:
-    given = {"model": TINY, "epochs": 3, "batch_size": 4, "learning_rate": 0.02, **values}
+    given = {"model": DENSE, "epochs": 3, "batch_size": 4, "learning_rate": 0.02, **values}
     checked: TrainParams = REGISTRY.check(TrainParams, given)
     return checked
 
@@ -136,6 +150,7 @@ def history_of(model: Model) -> list[dict[str, str]]:
 FLIPPED: dict[str, Any] = {"augment": ["hflip", {"op": "rotate", "limit_deg": 20}]}
 
 
+@pytest.mark.usefixtures("curves")
 def test_it_learns_and_what_it_saves_predicts_from_raw_pixels(colours: Dataset, tmp_path: Path) -> None:
     ctx = Bench(tmp_path)
     model = train(ctx, colours, params(epochs=6, model={"template": "mlp", "units": [16]}, learning_rate=0.005, **FLIPPED))
@@ -156,7 +171,7 @@ def test_it_learns_and_what_it_saves_predicts_from_raw_pixels(colours: Dataset, 
 
 
 def test_the_same_seed_gives_the_same_weights_whatever_the_workers_and_the_cache(colours: Dataset, tmp_path: Path) -> None:
-    chosen: dict[str, Any] = {**FLIPPED, "model": {**TINY, "dropout": 0.3}, "mixup": 0.2}
+    chosen: dict[str, Any] = {**FLIPPED, "model": {**TINY, "dropout": 0.3}, "mixup": 0.2, "epochs": 2}
     one = train(Bench(tmp_path / "1", workers=1), colours, params(**chosen, cache="off"))
     two = train(Bench(tmp_path / "2", workers=4), colours, params(**chosen, cache="disk"))
     assert one.digest == two.digest
@@ -166,16 +181,23 @@ def test_the_same_seed_gives_the_same_weights_whatever_the_workers_and_the_cache
     assert weights_of(other) != weights_of(one)
 
 
+INTERRUPTED: dict[str, Any] = {**FLIPPED, "model": {**TINY, "dropout": 0.3}, "metrics": ["accuracy", "f1"], "checkpoint_s": 0}
+
+
+@pytest.fixture(scope="module")
+def whole(colours: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A run that nothing interrupts."""
+    return train(Bench(tmp_path_factory.mktemp("whole")), colours, params(**INTERRUPTED))
+
+
 @pytest.mark.parametrize("kill_at", [(1, 3), (2, 0), (3, 5)])
 def test_a_killed_run_goes_on_to_the_same_history_and_weights(
-    kill_at: tuple[int, int], colours: Dataset, tmp_path: Path
+    kill_at: tuple[int, int], whole: Model, colours: Dataset, tmp_path: Path
 ) -> None:
-    chosen = params(**FLIPPED, model={**TINY, "dropout": 0.3}, metrics=["accuracy", "f1"], checkpoint_s=0)
-    whole = train(Bench(tmp_path / "whole"), colours, chosen)
     with pytest.raises(Killed):
-        train(Bench(tmp_path / "killed", kill_at=kill_at), colours, chosen)
-    ctx = Bench(tmp_path / "killed")
-    again = train(ctx, colours, chosen)
+        train(Bench(tmp_path, kill_at=kill_at), colours, params(**INTERRUPTED))
+    ctx = Bench(tmp_path)
+    again = train(ctx, colours, params(**INTERRUPTED))
     resumed = next(values for name, values in ctx.events if name == "resumed")
     assert (resumed["epoch"] + 1, resumed["step"]) == kill_at  # nothing is done twice
     assert history_of(again) == history_of(whole)
@@ -227,6 +249,9 @@ def test_kill_9_loses_at_most_the_epoch(tmp_path: Path) -> None:
     assert found[0]["weights_sha256"] == found[1]["weights_sha256"]
 
 
+UNFREEZING = {"template": "pretrained", "backbone": "MobileNet", "weights": "random", "frozen_epochs": 1, "fine_tune": 5}
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -239,7 +264,7 @@ def test_kill_9_loses_at_most_the_epoch(tmp_path: Path) -> None:
         {"model": {"template": "hog_svm", "cell_px": [3]}},
         {"model": {"template": "row_lstm", "units": 8}},
         {"model": {"template": "autoencoder", "filters": [4], "code": 3}, "metrics": ["mse"]},
-        {"model": {"template": "pretrained", "weights": "random", "frozen_epochs": 1, "fine_tune": 5}, "input_hw": [32, 32]},
+        {"model": UNFREEZING, "input_hw": [32, 32]},
         {"detail": 2.0, "augment": [{"op": "rotate", "limit_deg": 5}], "keep": "last", "tensorboard": True, "epochs": 2},
     ],
     ids=lambda values: " ".join(str(v) for v in values)[:40],
@@ -256,6 +281,7 @@ def test_every_way_to_train_ends_with_a_model(values: dict[str, Any], colours: D
     assert (model.path / "tensorboard").exists() == bool(values.get("tensorboard"))
 
 
+@pytest.mark.usefixtures("curves")
 def test_two_classes_with_the_second_as_positive(colours: Dataset, tmp_path: Path) -> None:
     two = as_dataset(tmp_path, [sample for sample in colours if sample.label != "green"])
     model = train(
@@ -313,6 +339,7 @@ def test_images_that_cant_be_read_are_listed_and_left_out(tmp_path: Path) -> Non
     assert model.meta["facts"]["images left out"] == "2"
 
 
+@pytest.mark.usefixtures("curves")
 def test_without_val_the_training_loss_decides(tmp_path: Path) -> None:
     dataset = write_images(tmp_path, {"train": 4, "test": 2})
     ctx = Bench(tmp_path / "run")
@@ -321,10 +348,11 @@ def test_without_val_the_training_loss_decides(tmp_path: Path) -> None:
     assert info["monitor"] == "loss"
     assert info["kept_epoch"] == 1 + int(np.argmin([row["loss"] for row in info["history"]]))
     assert "no split 'val'" in ctx.warnings[0]
+    assert (model.path / "curves.png").stat().st_size > 1000
 
 
 def test_it_stops_when_nothing_gets_better(colours: Dataset, tmp_path: Path) -> None:
-    still: dict[str, Any] = {"learning_rate": 1e-12, "model": {**TINY, "batch_norm": False}}
+    still: dict[str, Any] = {"learning_rate": 1e-12}
     model = train(Bench(tmp_path), colours, params(epochs=9, patience=2, monitor="val_accuracy", **still))
     info = json.loads((model.path / "model.json").read_text())
     assert len(info["history"]) == 3

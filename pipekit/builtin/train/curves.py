@@ -44,4 +44,5 @@ def draw(folder: Path, history: Sequence[Row], kept: int, words: str) -> None:
         if words:
             figure.supxlabel(textwrap.fill(words, 48 * max(1, len(names)) + 24), fontsize=9)
         figure.savefig(folder / "curves.png", dpi=120, metadata={"Software": None})
+        figure.set_layout_engine("none")  # what was laid out stays where it is; doing it again takes as long as the drawing
         figure.savefig(folder / "curves.svg", metadata={"Date": None, "Creator": None})
