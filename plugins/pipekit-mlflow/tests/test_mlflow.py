@@ -16,7 +16,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from pipekit import StageError, images
+from pipekit import RunInfo, StageError, images
 
 SERVER = importlib.util.find_spec("flask") is not None
 STAGES = {
@@ -126,6 +126,14 @@ def test_a_run_that_fails_says_so(client, pipekit_project, monkeypatch):
     assert run.data.tags["pipekit.error"].startswith("train: the loss became")
     assert run.data.tags["mlflow.source.name"] == "pipeline.toml"
     assert run.data.params["train.learning_rate"] == "1e+30"
+
+
+def test_ctrl_c_is_told_from_failure(client, tmp_path):
+    from pipekit_mlflow import Seen
+    from pipekit_mlflow.log import log_run
+
+    run_id = log_run(RunInfo("stopped", "pipeline.toml", 7, tmp_path, "interrupted"), Seen())
+    assert client.get_run(run_id).info.status == "KILLED"
 
 
 def toml(stages):
