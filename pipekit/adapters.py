@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 from pydantic import create_model
 
@@ -118,19 +118,34 @@ def _drained(failed: list[Failure]) -> Iterator[Failure]:
 
 
 def export_stage(exporter: Component) -> Any:
-    """The stage ``export.<name>``: takes what ``write``'s ``artifact`` is annotated with, a dataset where it is not."""
+    """The stage ``export.<name>``: takes what ``write``'s ``artifact`` is annotated with, a dataset where it is not.
+
+    Further arguments of ``write``, ``dataset: Dataset | None = None``, are inputs that may be left out. A mapping that it
+    returns, ``{"facts": ..., "headline": ...}``, is what the run shows as its result.
+    """
     found = exporter.load()
     write: Any = getattr(found, "write", found)
-    kind = get_type_hints(write).get("artifact", Dataset)
+    hints = get_type_hints(write)
+    kind = hints.get("artifact", Dataset)
     if not (isinstance(kind, type) and issubclass(kind, Artifact)):
         raise PluginError(f"exporter {exporter.name!r} of plugin {exporter.plugin!r}: 'artifact' must be an Artifact class")
+    slots = [Slot(kind.kind, kind)]
+    for parameter in list(inspect.signature(write).parameters.values())[3:]:
+        options = [option for option in get_args(hints.get(parameter.name)) if option is not type(None)]
+        if parameter.default is not None or len(options) != 1 or not issubclass(options[0], Artifact):
+            raise PluginError(
+                f"exporter {exporter.name!r} of plugin {exporter.plugin!r}: {parameter.name!r} must be like "
+                "'dataset: Dataset | None = None'"
+            )
+        slots.append(Slot(parameter.name, options[0], required=False))
 
     def run(ctx: Context, params: Any, **inputs: Any) -> Files:
-        write(inputs[kind.kind], ctx.out_dir, params)
-        return ctx.artifact(Files)
+        main = inputs.pop(kind.kind)
+        made = write(main, ctx.out_dir, params, **inputs)
+        return ctx.artifact(Files, **(made or {}))
 
     run.__doc__ = exporter.summary
-    contract = StageContract((Slot(kind.kind, kind),), exporter.params_type(), Files, False, exporter.libraries, seeded=False)
+    contract = StageContract(tuple(slots), exporter.params_type(), Files, False, exporter.libraries, seeded=False)
     return _stage(run, contract)
 
 

@@ -12,6 +12,7 @@ from types import ModuleType
 
 _CHATTER = re.compile(
     rb"^(?:[IWE]\d{4} [\d:. ]+\S+\.cc:\d+\] .*"
+    rb"|fully_quantize: .*|INFO: Created TensorFlow Lite .* delegate for .*"
     rb"|WARNING: All log messages before absl.*|To enable the following instructions: .*)$"
 )
 _IMPORT = threading.RLock()
@@ -27,7 +28,7 @@ def load_keras() -> ModuleType:
     with _IMPORT:
         if "keras" not in sys.modules or "tensorflow" not in sys.modules:
             os.environ["KERAS_BACKEND"] = "tensorflow"
-            with _without_chatter():
+            with without_chatter():
                 import tensorflow
 
                 # The first look for devices has chatter of its own, on machines with a CUDA build and no GPU.
@@ -38,7 +39,7 @@ def load_keras() -> ModuleType:
 
 
 @contextmanager
-def _without_chatter() -> Iterator[None]:
+def without_chatter() -> Iterator[None]:
     """Send standard error through a pipe meanwhile, and drop TensorFlow's start-up lines from it."""
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
         yield
@@ -70,7 +71,9 @@ def _filter(reading: int, real: int) -> None:
         for line in lines:
             if not _CHATTER.match(line):
                 os.write(real, line + b"\n")
-        if held and not held.startswith((b"I0", b"W0", b"E0", b"I1", b"W1", b"E1", b"WARNING", b"To enable")):
+        if held and not held.startswith(
+            (b"I0", b"W0", b"E0", b"I1", b"W1", b"E1", b"WARNING", b"INFO", b"fully_quantize", b"To enable")
+        ):
             os.write(real, held)
             held = b""
     if held and not _CHATTER.match(held):

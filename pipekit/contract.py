@@ -25,7 +25,8 @@ model              ``build(input_shape_hwc, num_classes, params) -> keras.Model`
 importer           an object with ``sniff(path) -> str`` ("" or why it is this format) and ``read(path, params) ->
                    Iterator[Sample]``; a ``Failure`` among them is a row that can't be used; a third argument ``out_dir``
                    is a folder to write pictures to that lie inside other files
-exporter           ``write(artifact, out_dir, params) -> None``
+exporter           ``write(artifact, out_dir, params)``; further inputs as ``dataset: Dataset | None = None``; may return
+                   ``{"facts": ..., "headline": ...}``
 detector           ``detect(image, params) -> (N, 3) float32`` x_px, y_px, response; or an ``(H, W) float32`` response map;
                    or :class:`pipekit.detector.Features`, with scales, angles, descriptors
 check              ``check(rows, ctx, params) -> Iterable[Finding]``

@@ -113,7 +113,7 @@ def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike])
 
 
 def read_model_info(folder: Path) -> dict[str, Any]:
-    """``model.json``, checked for what every user of a model needs: ``classes`` and ``input_shape_hwc``."""
+    """``model.json``, checked for what every user of a classifier needs: ``classes`` and ``input_shape_hwc``."""
     file = folder / "model.json"
     hint = "Give the folder of a trained model: runs/<name>, or where model.keras and model.json lie."
     try:
@@ -122,6 +122,11 @@ def read_model_info(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder} holds no model.json, which says what the model's classes and input size are", hint) from None
     except (OSError, ValueError) as error:
         raise UserError(f"{file} can't be read: {error}", hint) from error
+    if isinstance(info, dict) and info.get("task") == "reconstruction":
+        raise UserError(
+            f"the model in {folder} makes its input again (task 'reconstruction' in model.json); it names no classes",
+            "Train a classifier, for example with the template simple_cnn.",
+        )
     classes, shape = (info.get("classes"), info.get("input_shape_hwc")) if isinstance(info, dict) else (None, None)
     if not (isinstance(classes, list) and classes and all(isinstance(name, str) for name in classes)):
         raise UserError(f"{file}: 'classes' must be a list of names, got {classes!r}", hint)
@@ -130,13 +135,18 @@ def read_model_info(folder: Path) -> dict[str, Any]:
     return dict(info)
 
 
-def _load_keras(folder: Path) -> Probabilities:
-    """A Keras model as a function; its input size and number of outputs are held against ``model.json``."""
-    import numpy as np
+def load_keras_model(folder: Path) -> Any:
+    """The Keras model in ``folder``; its input size and number of outputs are held against ``model.json``.
 
+    Raises:
+        UserError: there is none, or it is broken, or of another shape, or no classifier.
+    """
     from pipekit.backend import load_keras
 
+    info = read_model_info(folder)
     file = folder / "model.keras"
+    if not file.exists():
+        raise UserError(f"{folder} has no model.keras", "This can be done with Keras models only.")
     try:
         model: Any = load_keras().saving.load_model(file, compile=False)
     except Exception as error:
@@ -144,7 +154,6 @@ def _load_keras(folder: Path) -> Probabilities:
         raise UserError(
             f"{file} can't be loaded: {reason}", "The file is broken or needs another Keras; train it again."
         ) from error
-    info = read_model_info(folder)
     expected = (tuple(info["input_shape_hwc"]), len(info["classes"]))
     found = (tuple(model.input_shape[1:]), int(model.output_shape[-1]))
     if found != expected:
@@ -153,6 +162,13 @@ def _load_keras(folder: Path) -> Probabilities:
             f"but model.json beside it says {expected[0]} and {expected[1]}",
             "The two files belong to different models; train again, or copy both from one run.",
         )
+    return model
+
+
+def _load_keras(folder: Path) -> Probabilities:
+    import numpy as np
+
+    model = load_keras_model(folder)
 
     def probabilities(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         return np.asarray(model.predict_on_batch(batch.astype(np.float32)), np.float32)

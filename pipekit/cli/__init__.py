@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "predict": "Say what a trained model sees in images",
         "compare": "Say which run has the better model, or whether it is chance",
         "explain": "Show what in a picture a model looks at",
+        "export": "Write a model for other programs, checked on the spot",
     },
     "What there is": {
         "components": "List stages, ops, models and the rest, and their parameters",

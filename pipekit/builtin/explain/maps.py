@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.errors import UserError
+from pipekit.predictor import load_keras_model
 
 if TYPE_CHECKING:
     from pipekit.rng import Rng
@@ -38,15 +39,7 @@ class Opened:
 
 def open_model(folder: Path) -> Opened:
     """Load ``model.keras``, and find what is before its softmax: probabilities hide how sure a saturated model is."""
-    from pipekit.backend import load_keras
-
-    file = folder / "model.keras"
-    if not file.exists():
-        raise UserError(f"{folder} has no model.keras", "Only Keras models can be explained.")
-    try:
-        return with_logits(load_keras().saving.load_model(file, compile=False))
-    except ValueError as error:
-        raise UserError(f"{file} can't be loaded: {str(error).splitlines()[0]}", "Train it again.") from error
+    return with_logits(load_keras_model(folder))
 
 
 def with_logits(model: Any) -> Opened:

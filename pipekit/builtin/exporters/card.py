@@ -1,0 +1,143 @@
+"""A model card (Mitchell et al. 2019) in Markdown: what the model is, what it learned from, how good it is, its limits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipekit.contract import Model, Params, Report
+from pipekit.errors import UserError
+from pipekit.predictor import read_model_info
+
+TO_FILL_IN = "*To be filled in.*"
+MAX_CLASSES = 50
+
+
+def write(artifact: Model, out_dir: Path, params: Params, report: Report | None = None) -> Mapping[str, Any]:
+    """``model_card.md``, with the figures of a report where one is given."""
+    info = read_model_info(artifact.path)
+    (out_dir / "model_card.md").write_text(card_text(info, report), "utf-8")
+    return {"facts": {"classes": str(len(info["classes"])), "figures": "from the report" if report else "none"}}
+
+
+def card_text(info: Mapping[str, Any], report: Report | None, *, usage: str = "", checked: str = "") -> str:
+    """The whole card.
+
+    Args:
+        info: ``model.json``.
+        report: of an evaluation of this model.
+        usage: how the exported file is used.
+        checked: how the exported model compares with the original.
+    """
+    metrics = _metrics(report)
+    parts = [f"# Model card: an image classifier for {len(info['classes'])} classes", *_what(info)]
+    parts += ["## Intended use", f"{TO_FILL_IN} Who is it for, on which pictures, and what must it not be used for?"]
+    parts += ["## Results", *(_results(metrics) if metrics else ["It was not measured here, or the report was not given."])]
+    parts += ["## Limits", "\n".join(f"- {line}" for line in _limits(info, metrics))]
+    parts += ["## Data", *_data(info)]
+    parts += ["## Preprocessing", "\n".join(f"- {line}" for line in _preprocessing(info))]
+    if usage:
+        parts += ["## Using this file", usage]
+    if checked:
+        parts += ["## The export", checked[0].upper() + checked[1:] + "."]
+    parts += ["## How it was made", *_made(info)]
+    parts += ["## Licence", f"{TO_FILL_IN} Mind the licences of the pictures and of pretrained weights."]
+    return "\n\n".join(parts) + "\n"
+
+
+def _metrics(report: Report | None) -> dict[str, Any] | None:
+    if report is None:
+        return None
+    file = report.path / "metrics.json"
+    try:
+        found: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} can't be read: {error}", "Evaluate the model again.") from error
+    return found
+
+
+def _what(info: Mapping[str, Any]) -> Iterator[str]:
+    height, width, channels = info["input_shape_hwc"]
+    size = f"{int(info['parameters']):,} parameters, " if "parameters" in info else ""
+    colours = "colour" if channels == 3 else "grey"
+    yield f"Template `{info.get('template')}`, {size}for {colours} pictures of {height} x {width} pixels."
+    shown = ", ".join(f"`{name}`" for name in info["classes"][:MAX_CLASSES])
+    more = len(info["classes"]) - MAX_CLASSES
+    yield f"Classes, in the order of the outputs: {shown}{f', and {more} more (labels.txt)' if more > 0 else ''}."
+
+
+def _results(metrics: Mapping[str, Any]) -> Iterator[str]:
+    yield f"Measured on {metrics['num_images']:,} images of the split `{metrics['split']}`."
+    rows = [
+        ("accuracy", metrics["accuracy"]),
+        ("balanced accuracy", metrics["balanced_accuracy"]),
+        ("macro F1", metrics["macro_f1"]),
+        *((f"top-{k} accuracy", found) for k, found in metrics.get("top_k", {}).items()),
+    ]
+    lines = [(name, _number(found.get("value")), _interval(found)) for name, found in rows]
+    baseline = metrics["baseline"]
+    lines.append((f"always answering `{baseline['class']}`", _number(baseline["accuracy"]), "–"))
+    lines.append(("expected calibration error", _number(metrics["calibration"]["expected_error"]), "–"))
+    yield _table(("figure", "value", "95 % interval"), lines)
+    per_class = [
+        (f"`{row['class']}`", str(row["support"]), _number(row["precision"]["value"]), _number(row["recall"]["value"]))
+        for row in metrics["per_class"][:MAX_CLASSES]
+    ]
+    yield _table(("class", "images", "precision", "recall"), per_class)
+
+
+def _limits(info: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> Iterator[str]:
+    yield "It always names one of its classes, also for a picture that shows none of them."
+    yield "The figures hold for pictures like those that it was measured on; others may be harder."
+    if metrics is None:
+        return
+    found = metrics["accuracy"]
+    if found["high"] - found["low"] > 0.1:
+        yield (
+            f"{metrics['num_images']} images are few: the true accuracy may lie anywhere from {found['low']:.3f} to "
+            f"{found['high']:.3f}."
+        )
+    for pair in metrics.get("confused_most", [])[:3]:
+        yield f"`{pair['true']}` is taken for `{pair['predicted']}` in {pair['share_of_true']:.0%} of its images."
+    copies = metrics.get("near_copies")
+    if copies and copies.get("count"):
+        yield f"{copies['count']} of the measured images have a near copy in its training images, which flatters the figures."
+    if metrics.get("num_failed"):
+        yield f"{metrics['num_failed']} images could not be read and were not measured."
+
+
+def _data(info: Mapping[str, Any]) -> Iterator[str]:
+    images = info.get("images")
+    if isinstance(images, Mapping) and images:
+        yield "Images: " + ", ".join(f"{name} {count:,}" for name, count in images.items()) + "."
+    yield f"{TO_FILL_IN} Where do the pictures come from, who took them, whom or what do they leave out?"
+
+
+def _preprocessing(info: Mapping[str, Any]) -> Iterator[str]:
+    height, width, _ = info["input_shape_hwc"]
+    said = info.get("preprocessing")
+    if isinstance(said, Mapping):
+        yield from (f"{name}: {value}" for name, value in said.items())
+    yield f"input size: {height} x {width} pixels; scaling and normalising are inside the model"
+
+
+def _made(info: Mapping[str, Any]) -> Iterator[str]:
+    rows = [(name, json.dumps(value, ensure_ascii=False)) for name, value in dict(info.get("params") or {}).items()]
+    rows += [(name, str(info[name])) for name in ("seed", "kept_epoch", "weights_sha256") if info.get(name) is not None]
+    rows += [(name, str(version)) for name, version in dict(info.get("versions") or {}).items()]
+    yield _table(("", "value"), [(name, value.replace("|", "\\|")) for name, value in rows]) if rows else "Not recorded."
+
+
+def _number(value: Any) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _interval(found: Mapping[str, Any]) -> str:
+    return "–" if found.get("low") is None else f"{found['low']:.3f} to {found['high']:.3f}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,0 +1,282 @@
+"""What the exporters of models share: the opened model, pictures to check with, the comparison, the files beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipekit.contract import Dataset, InputPath, Model, Params, Report, Sample, param
+from pipekit.errors import ImageError, StageError, UserError
+from pipekit.predictor import Predictor, load_keras_model, read_model_info
+from pipekit.rng import rng_for
+
+Pixels = NDArray[np.uint8]
+Answers = Callable[[Pixels], NDArray[np.float32]]
+
+FLOAT_TOLERANCE = 1e-4
+NUM_RANDOM = 16
+
+
+class CheckParams(Params):
+    """Parameters of every exporter of models."""
+
+    images: InputPath | None = param(
+        None, "Pictures to check the export with, a file or folder; else the dataset's test split, else random pictures"
+    )
+    check: int = param(64, "At most this many pictures are compared", unit="images", ge=1, le=10_000)
+
+
+class FloatParams(CheckParams):
+    """Parameters of exporters that keep floating-point numbers."""
+
+    tolerance: float = param(FLOAT_TOLERANCE, "Largest difference of a probability; more is an error", gt=0, le=1)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained classifier, opened.
+
+    Attributes:
+        keras_model: takes ``(N, H, W, C) float32`` in 0..255.
+        info: ``model.json``.
+        predictor: what the model itself answers.
+    """
+
+    folder: Path
+    keras_model: Any
+    info: Mapping[str, Any]
+    predictor: Predictor = field(repr=False)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.predictor.classes
+
+    @property
+    def shape_hwc(self) -> tuple[int, int, int]:
+        return self.predictor.input_shape_hwc
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures as the model takes them, what they are in words, and their class where it is known."""
+
+    pixels: Pixels
+    words: str
+    labels: tuple[str | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How an exported model's answers differ from the original's.
+
+    Attributes:
+        largest_difference: of any probability of any picture; ``mean_difference`` of all of them.
+        same_class: for how many pictures both say the same class.
+        original_right, exported_right: how many they get right of ``labelled`` pictures whose class is known.
+    """
+
+    pictures: str
+    count: int
+    largest_difference: float
+    mean_difference: float
+    same_class: int
+    labelled: int = 0
+    original_right: int = 0
+    exported_right: int = 0
+
+    @property
+    def headline(self) -> str:
+        words = (
+            f"checked against the original on {self.pictures}: largest difference of a probability "
+            f"{self.largest_difference:.1e}, the same class for {self.same_class} of {self.count}"
+        )
+        if self.labelled:
+            words += f"; right: {self.exported_right} of {self.labelled}, the original {self.original_right}"
+        return words
+
+    @property
+    def facts(self) -> dict[str, str]:
+        return {"largest difference": f"{self.largest_difference:.1e}", "same class": f"{self.same_class} of {self.count}"}
+
+
+def open_trained(artifact: Model) -> Trained:
+    """Load the model.
+
+    Raises:
+        UserError: it is no classifier, no Keras model, broken, or does not fit its description.
+    """
+    info = read_model_info(artifact.path)
+    if not (artifact.path / "model.keras").exists():
+        raise UserError(
+            f"{artifact.path} has no model.keras: the template {info.get('template')!r} keeps something else",
+            "Only Keras models can be exported.",
+        )
+    model = load_keras_model(artifact.path)
+
+    def probabilities(batch: Pixels) -> NDArray[np.float32]:
+        return np.asarray(model.predict_on_batch(batch.astype(np.float32)), np.float32)
+
+    height, width, channels = info["input_shape_hwc"]
+    predictor = Predictor(tuple(info["classes"]), (height, width, channels), info, probabilities)
+    return Trained(artifact.path, model, info, predictor)
+
+
+def save(trained: Trained, folder: Path, batch: int | None = None, *, label: bool = True) -> None:
+    """A SavedModel with one signature: ``image`` (batch, H, W, C) float32 to ``probabilities`` and, with ``label``, a name."""
+    import keras
+    import tensorflow as tf
+
+    labels = tf.constant(trained.classes)
+
+    def serve(image: Any) -> dict[str, Any]:
+        probabilities = trained.keras_model(image, training=False)
+        more = {"label": tf.gather(labels, tf.argmax(probabilities, axis=-1))} if label else {}
+        return {"probabilities": probabilities, **more}
+
+    archive = keras.export.ExportArchive()
+    archive.track(trained.keras_model)
+    signature = [tf.TensorSpec((batch, *trained.shape_hwc), tf.float32, name="image")]
+    archive.add_endpoint("serve", serve, input_signature=signature)
+    archive.write_out(str(folder), verbose=False)
+
+
+# --- pictures to check with ----------------------------------------------------------------------------------------------
+
+
+def held_out(trained: Trained, dataset: Dataset | None, params: CheckParams) -> Pictures:
+    """Pictures that the model has not learned from: given ones, the test split (else val), or random ones."""
+    if params.images is not None:
+        return _given(trained, Path(params.images), params.check)
+    for split in ("test", "val"):
+        if dataset is not None and (found := _read(trained, spread(dataset, split, params.check))):
+            pixels, samples = zip(*found, strict=True)
+            labels = tuple(sample.label for sample in samples)
+            return Pictures(np.stack(pixels), f"{_images(len(pixels))} of the split {split!r}", labels)
+    rng = rng_for(0, "random pictures", *trained.shape_hwc)
+    height, width, channels = trained.shape_hwc
+    noise = rng.integers(0, 256, (NUM_RANDOM, height, width, channels), dtype=np.uint8)
+    return Pictures(noise, f"{NUM_RANDOM} pictures of random noise (no others were given)")
+
+
+def _images(count: int) -> str:
+    return f"{count} image{'s' if count != 1 else ''}"
+
+
+def _given(trained: Trained, place: Path, most: int) -> Pictures:
+    found = []
+    for file in islice(files_in(place), most):
+        try:
+            found.append(trained.predictor.prepare(file))
+        except ImageError:
+            continue
+    if not found:
+        raise UserError(f"there is no usable image in {place}", "Give a folder of images, or one image.")
+    return Pictures(np.stack(found), f"{_images(len(found))} of {place.name}")
+
+
+def files_in(place: Path) -> Any:
+    """The image files in a folder, in a stable order."""
+    from pipekit.answers import find_images
+
+    return find_images([str(place)])
+
+
+def spread(dataset: Dataset, split: str, most: int) -> list[Sample]:
+    """At most so many samples of a split, evenly spread over it: rows are sorted by id, which often means by class."""
+    total = sum(dataset.counts.get(split, {}).values())
+    wanted = set(np.linspace(0, total - 1, min(most, total)).round().astype(int).tolist()) if total else set()
+    return [sample for place, sample in enumerate(dataset.split(split)) if place in wanted]
+
+
+def _read(trained: Trained, samples: list[Sample]) -> list[tuple[Pixels, Sample]]:
+    found = []
+    for sample in samples:
+        try:
+            found.append((trained.predictor.prepare(sample.image), sample))
+        except ImageError:
+            continue
+    return found
+
+
+def training_pixels(trained: Trained, dataset: Dataset | None, params: CheckParams, most: int) -> Pixels | None:
+    """Pictures to measure the range of a model's values on: of the train split; None where there are none."""
+    found = _read(trained, spread(dataset, "train", most)) if dataset is not None else []
+    return np.stack([pixels for pixels, _ in found]) if found else None
+
+
+# --- the check -----------------------------------------------------------------------------------------------------------
+
+
+def compare(trained: Trained, exported: Answers, pictures: Pictures) -> Comparison:
+    """Ask both models about each picture, one at a time."""
+    each = [pictures.pixels[place : place + 1] for place in range(len(pictures.pixels))]
+    ours = np.concatenate([trained.predictor.probabilities(pixels) for pixels in each])
+    theirs = np.concatenate([exported(pixels) for pixels in each])
+    if theirs.shape != ours.shape or not np.isfinite(theirs).all():
+        raise StageError(
+            f"the exported model answers with an array of {theirs.shape}, or with numbers that are not finite; "
+            f"the original's is {ours.shape}"
+        )
+    apart = np.abs(ours - theirs)
+    known = [(place, trained.classes.index(label)) for place, label in enumerate(pictures.labels) if label in trained.classes]
+    said, said_now = ours.argmax(axis=1), theirs.argmax(axis=1)
+    return Comparison(
+        pictures=pictures.words,
+        count=len(ours),
+        largest_difference=float(apart.max()),
+        mean_difference=float(apart.mean()),
+        same_class=int((said == said_now).sum()),
+        labelled=len(known),
+        original_right=sum(int(said[place]) == truth for place, truth in known),
+        exported_right=sum(int(said_now[place]) == truth for place, truth in known),
+    )
+
+
+def within(found: Comparison, tolerance: float) -> Comparison:
+    """The comparison, when it is good enough.
+
+    Raises:
+        StageError: a probability differs by more than the tolerance.
+    """
+    if found.largest_difference > tolerance:
+        raise StageError(
+            f"the exported model is not the same: {found.headline}; allowed is {tolerance:g}",
+            "Nothing was written. A larger `tolerance` accepts it.",
+        )
+    return found
+
+
+# --- beside the model ----------------------------------------------------------------------------------------------------
+
+
+def write_beside(
+    trained: Trained, out_dir: Path, found: Comparison, usage: str, report: Report | None = None
+) -> Mapping[str, Any]:
+    """``labels.txt``, ``model.json``, ``check.json`` and ``model_card.md``; returns what the run shows."""
+    from pipekit.builtin.exporters.card import card_text
+
+    (out_dir / "labels.txt").write_text(labels_text(trained.classes), "utf-8")
+    (out_dir / "model.json").write_text(json.dumps(trained.info, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    (out_dir / "check.json").write_text(json.dumps(asdict(found), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    text = card_text(trained.info, report, usage=usage, checked=found.headline)
+    (out_dir / "model_card.md").write_text(text, "utf-8")
+    return {"facts": found.facts, "headline": found.headline}
+
+
+def labels_text(classes: tuple[str, ...]) -> str:
+    """One class a line, in the order of the model's outputs."""
+    return "".join(" ".join(name.splitlines()) + "\n" for name in classes)
+
+
+def translated(error: Exception, what: str) -> StageError:
+    """A converter's exception in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = lines[0] if lines else type(error).__name__
+    return StageError(f"the model can't be written as {what}: {reason[:300]}", "Its layers may have no counterpart there.")

@@ -1,0 +1,106 @@
+"""A model as ONNX, through Keras' own exporter and tf2onnx; run by onnxruntime for the check."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipekit.builtin.exporters.models import (
+    FloatParams,
+    Trained,
+    compare,
+    held_out,
+    open_trained,
+    translated,
+    within,
+    write_beside,
+)
+from pipekit.contract import Dataset, Model, Report
+from pipekit.errors import UserError
+
+NEEDED = ("onnx", "tf2onnx", "onnxruntime")
+
+USAGE = """    session = onnxruntime.InferenceSession("model.onnx")
+    probabilities = session.run(["probabilities"], {{"image": pixels}})[0]
+    classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])
+
+`pixels` is float32 of (N, {height}, {width}, {channels}), values 0 to 255."""
+
+
+def write(
+    artifact: Model, out_dir: Path, params: FloatParams, dataset: Dataset | None = None, report: Report | None = None
+) -> Mapping[str, Any]:
+    """``model.onnx``: ``image`` in, ``probabilities`` out, class names in its metadata; checked on the spot."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"an export to ONNX needs {', '.join(missing)}, not installed here",
+            'pip install "pipekit-vision[onnx]", or: pip install ' + " ".join(missing),
+        )
+    import onnxruntime
+
+    trained = open_trained(artifact)
+    file = out_dir / "model.onnx"
+    try:
+        _convert(trained, file)
+        session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise translated(error, "ONNX") from error
+
+    def exported(pixels: Any) -> Any:
+        return session.run(["probabilities"], {"image": pixels.astype(np.float32)})[0]
+
+    found = within(compare(trained, exported, held_out(trained, dataset, params)), params.tolerance)
+    height, width, channels = trained.shape_hwc
+    usage = USAGE.format(height=height, width=width, channels=channels)
+    return write_beside(trained, out_dir, found, usage, report)
+
+
+def _convert(trained: Trained, file: Path) -> None:
+    import keras
+    import onnx
+
+    image = keras.Input(trained.shape_hwc, name="image")
+    named = keras.Model(image, trained.keras_model(image), name="classifier")
+    named(np.zeros((1, *trained.shape_hwc), np.float32))  # Keras exports only what has been called
+    log = logging.getLogger("tf2onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras and tf2onnx look for names that NumPy no longer has
+            named.export(str(file), format="onnx", verbose=False)
+    finally:
+        log.setLevel(level)
+    graph = onnx.load(str(file))
+    _rename(onnx, graph)
+    graph.doc_string = "Image classifier: pixels 0..255 in, softmax probabilities out, in the order of `classes`."
+    for key, value in {
+        "classes": json.dumps(list(trained.classes), ensure_ascii=False),
+        "input_shape_hwc": json.dumps(list(trained.shape_hwc)),
+        "preprocessing": json.dumps(trained.info.get("preprocessing", {}), ensure_ascii=False),
+    }.items():
+        entry = graph.metadata_props.add()
+        entry.key, entry.value = key, value
+    onnx.checker.check_model(graph)
+    onnx.save(graph, str(file))
+
+
+def _rename(onnx: Any, model: Any) -> None:
+    """``probabilities`` for the output, ``batch`` for the open size; the converter names both after layers."""
+    (out,) = model.graph.output
+    for node in model.graph.node:
+        for names in (node.output, node.input):
+            for place, name in enumerate(names):
+                if name == out.name:
+                    names[place] = "probabilities"
+    out.name = "probabilities"
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"

@@ -1,0 +1,165 @@
+"""A model for TensorFlow Lite (LiteRT): with floating-point numbers, or with 8-bit integers."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipekit.builtin.exporters.models import (
+    CheckParams,
+    Comparison,
+    FloatParams,
+    Pictures,
+    Pixels,
+    Trained,
+    compare,
+    held_out,
+    open_trained,
+    save,
+    training_pixels,
+    translated,
+    within,
+    write_beside,
+)
+from pipekit.contract import Dataset, Model, Report, param
+from pipekit.errors import StageError, UserError
+
+USAGE = """    interpreter = Interpreter("model.tflite")     # ai_edge_litert.interpreter, or tf.lite
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels)
+    interpreter.invoke()
+    probabilities = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0]
+
+`pixels` is {kind} of (1, {height}, {width}, {channels}), values 0 to 255. `labels.txt` names the outputs."""
+
+
+class Int8Params(CheckParams):
+    """Parameters of tflite-int8."""
+
+    calibrate: int = param(100, "Pictures that the ranges of values are measured on", unit="images", ge=1, le=10_000)
+    least_agreement: float = param(0.9, "Share of the pictures that must get the same class; less is an error", ge=0, le=1)
+
+
+def write(
+    artifact: Model, out_dir: Path, params: FloatParams, dataset: Dataset | None = None, report: Report | None = None
+) -> Mapping[str, Any]:
+    """``model.tflite``, one picture at a time, float32 pixels 0..255 in and probabilities out; checked on the spot."""
+    trained = open_trained(artifact)
+    data = _convert(trained)
+    (out_dir / "model.tflite").write_bytes(data)
+    found = compare(trained, _interpreter(data), held_out(trained, dataset, params))
+    return write_beside(trained, out_dir, within(found, params.tolerance), _usage(trained, "float32"), report)
+
+
+def write_int8(
+    artifact: Model, out_dir: Path, params: Int8Params, dataset: Dataset | None = None, report: Report | None = None
+) -> Mapping[str, Any]:
+    """``model.tflite`` in 8-bit integers, uint8 pixels in and float32 probabilities out; what that costs is measured.
+
+    The ranges of the values are measured on the train split, or on every other one of the given pictures.
+    """
+    trained = open_trained(artifact)
+    if layer := _recurrent(trained.keras_model):
+        raise UserError(
+            f"the layer {layer!r} is recurrent, and TensorFlow's converter to 8-bit integers breaks down on such layers",
+            "Export it with floating-point numbers: tflite.",
+        )
+    calibration, pictures = _calibration(trained, dataset, params)
+    data = _convert(trained, calibration)
+    (out_dir / "model.tflite").write_bytes(data)
+    found = _agreeing(compare(trained, _interpreter(data), pictures), params.least_agreement)
+    return write_beside(trained, out_dir, found, _usage(trained, "uint8"), report)
+
+
+def _recurrent(model: Any) -> str:
+    """The name of the first recurrent layer, also of one inside another; "" where there is none."""
+    import keras
+
+    for layer in model.layers:
+        if isinstance(layer, (keras.layers.RNN, keras.layers.Bidirectional)):
+            return str(layer.name)
+        if getattr(layer, "layers", None) and (found := _recurrent(layer)):
+            return found
+    return ""
+
+
+def _calibration(trained: Trained, dataset: Dataset | None, params: Int8Params) -> tuple[Pixels, Pictures]:
+    """Pictures to measure ranges on, and others to check with."""
+    pixels = training_pixels(trained, dataset, params, params.calibrate)
+    if pixels is not None:
+        return pixels, held_out(trained, dataset, params)
+    if params.images is None:
+        raise UserError(
+            "an export to 8-bit integers needs pictures to measure the ranges of the model's values on",
+            'Give a run with its dataset, or pictures: --data FOLDER, images = "FOLDER" in a pipeline.',
+        )
+    given = held_out(trained, None, params.model_copy(update={"check": params.check + params.calibrate}))
+    if len(given.pixels) < 2:
+        raise UserError("one picture is too few: some are to measure on, others to check with", "Give at least two.")
+    checked = Pictures(given.pixels[1::2], f"{len(given.pixels[1::2])} of the given images, every other one")
+    return given.pixels[::2], checked
+
+
+def _agreeing(found: Comparison, least: float) -> Comparison:
+    if found.same_class < least * found.count:
+        raise StageError(
+            f"8-bit integers change too many answers: {found.headline}; at least {least:.0%} must stay",
+            "Nothing was written. More pictures to `calibrate` on may help; a smaller `least_agreement` accepts it.",
+        )
+    return found
+
+
+def _usage(trained: Trained, kind: str) -> str:
+    height, width, channels = trained.shape_hwc
+    return USAGE.format(kind=kind, height=height, width=width, channels=channels)
+
+
+def _convert(trained: Trained, calibration: Pixels | None = None) -> bytes:
+    import tensorflow as tf
+
+    try:
+        with _quietly(), tempfile.TemporaryDirectory() as scratch:
+            # A batch of one: that is how devices ask, and recurrent layers can't be converted with an open size.
+            save(trained, Path(scratch, "saved"), batch=1, label=False)
+            converter = tf.lite.TFLiteConverter.from_saved_model(str(Path(scratch, "saved")))
+            if calibration is not None:
+                converter.optimizations = [tf.lite.Optimize.DEFAULT]
+                converter.representative_dataset = lambda: ([image[None].astype(np.float32)] for image in calibration)
+                converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS]
+                converter.inference_input_type = tf.uint8
+            return bytes(converter.convert())
+    except Exception as error:
+        raise translated(error, "TensorFlow Lite") from error
+
+
+def _interpreter(data: bytes) -> Any:
+    """The file's answers, from TensorFlow's own interpreter."""
+    import tensorflow as tf
+
+    with _quietly():
+        interpreter = tf.lite.Interpreter(model_content=data)
+        interpreter.allocate_tensors()
+    into, out = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+
+    def exported(pixels: Pixels) -> Any:
+        interpreter.set_tensor(into["index"], pixels.astype(into["dtype"]))
+        interpreter.invoke()
+        return np.asarray(interpreter.get_tensor(out["index"]), np.float32).copy()
+
+    return exported
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the notices of the converter (deprecated in favour of LiteRT's package) on standard error."""
+    from pipekit.backend import without_chatter
+
+    with warnings.catch_warnings(), without_chatter():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,219 @@
+"""Trained models for other programs: each format is opened by its own runtime and answers as the original does."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipekit import engine, images
+from pipekit.cli import main
+from pipekit.contract import Model, Report
+from pipekit.errors import StageError, UserError
+from pipekit.pipeline import load_plan
+from pipekit.predictor import Predictor, load_predictor
+from pipekit.promises import write_tiny_dataset
+from pipekit.registry import load_registry
+
+CLASSES = ["brown <b>", "cat", "Straße"]
+FORMATS = ("savedmodel", "tflite", "tflite-int8", "onnx")
+REGISTRY = load_registry(installed=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A functional model with random weights, 16 x 20 x 3 to three classes, with batch normalisation and dropout inside."""
+    from pipekit.backend import load_keras
+
+    keras = load_keras()
+    keras.utils.set_random_seed(3)
+    layers = keras.layers
+    source = keras.Input((16, 20, 3))
+    x = layers.Rescaling(1 / 255)(source)
+    x = layers.BatchNormalization()(layers.Conv2D(6, 3, activation="relu")(x))
+    x = layers.Dropout(0.5)(layers.Flatten()(layers.MaxPooling2D()(x)))
+    model = keras.Model(source, layers.Dense(3, activation="softmax")(x))
+    made = tmp_path_factory.mktemp("model")
+    model.save(made / "model.keras")
+    info = {"classes": CLASSES, "input_shape_hwc": [16, 20, 3], "template": "made", "params": {"units": [3]}}
+    (made / "model.json").write_text(json.dumps(info), "utf-8")
+    return made
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(5)
+    for number in range(12):
+        images.write(place / f"{number:02d}.png", images.resize(rng.integers(0, 256, (4, 5, 3), dtype=np.uint8), (48, 60)))
+    (place / "12.png").write_bytes(b"no image")
+    return place
+
+
+def export(to: str, folder: Path, out: Path, report: Report | None = None, **values: Any) -> dict[str, Any]:
+    exporter = REGISTRY.get("exporter", to)
+    found: Any = exporter.load()
+    out.mkdir()
+    params = REGISTRY.check(
+        exporter.params_type(), {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+    )
+    return dict(getattr(found, "write", found)(Model(folder, "digest", {}), out, params, report=report))
+
+
+def run_savedmodel(out: Path, pixels: Any) -> Any:
+    import tensorflow as tf
+
+    served = tf.saved_model.load(str(out / "1")).signatures["serving_default"]
+    found = served(image=tf.constant(pixels.astype(np.float32)))
+    names = [name.decode() for name in found["label"].numpy()]
+    assert names == [CLASSES[place] for place in found["probabilities"].numpy().argmax(axis=1)]
+    return found["probabilities"].numpy()
+
+
+def run_tflite(out: Path, pixels: Any) -> Any:
+    import tensorflow as tf
+
+    interpreter = tf.lite.Interpreter(str(out / "model.tflite"))
+    interpreter.allocate_tensors()
+    (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
+    assert source["dtype"] == (np.uint8 if "int8" in out.name else np.float32)
+    answers = []
+    for picture in pixels:
+        interpreter.set_tensor(source["index"], picture[None].astype(source["dtype"]))
+        interpreter.invoke()
+        answers.append(interpreter.get_tensor(target["index"])[0])
+    return np.array(answers)
+
+
+def run_onnx(out: Path, pixels: Any) -> Any:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(out / "model.onnx"))
+    assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == CLASSES
+    return session.run(["probabilities"], {"image": pixels.astype(np.float32)})[0]
+
+
+RUNTIMES: dict[str, Callable[[Path, Any], Any]] = {
+    "savedmodel": run_savedmodel,
+    "tflite": run_tflite,
+    "tflite-int8": run_tflite,
+    "onnx": run_onnx,
+}
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_the_exported_model_answers_as_the_original(to: str, folder: Path, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / to
+    said = export(to, folder, out, images=pictures)
+    predictor: Predictor = load_predictor(folder, REGISTRY.get)
+    pixels = np.stack([predictor.prepare(pictures / f"{number:02d}.png") for number in range(12)])
+    apart = np.abs(RUNTIMES[to](out, pixels) - predictor.probabilities(pixels))
+    assert apart.max() < (0.2 if "int8" in to else 1e-4)
+    checked = json.loads((out / "check.json").read_text("utf-8"))
+    assert checked["count"] == (6 if "int8" in to else 12)  # half of them are for the ranges
+    assert checked["largest_difference"] <= apart.max() + 1e-6
+    assert f"{checked['largest_difference']:.1e}" in said["headline"]
+    assert (out / "labels.txt").read_text("utf-8").splitlines() == CLASSES
+    assert json.loads((out / "model.json").read_text("utf-8"))["classes"] == CLASSES
+    card = (out / "model_card.md").read_text("utf-8")
+    assert "To be filled in" in card.partition("## Licence")[2]
+    assert "`Straße`" in card
+
+
+def test_without_pictures_random_ones_are_taken_and_said(folder: Path, tmp_path: Path) -> None:
+    assert "16 pictures of random noise" in export("tflite", folder, tmp_path / "out")["headline"]
+    with pytest.raises(UserError, match="needs pictures to measure the ranges"):
+        export("tflite-int8", folder, tmp_path / "other")
+
+
+def test_a_difference_beyond_the_tolerance_is_an_error(folder: Path, pictures: Path, tmp_path: Path) -> None:
+    from pipekit.builtin.exporters import models
+
+    trained = models.open_trained(Model(folder, "digest", {}))
+    held = models.held_out(trained, None, models.CheckParams())
+    same = models.compare(trained, trained.predictor.probabilities, held)
+    assert (same.largest_difference, same.same_class) == (0, 16)
+    other = models.compare(trained, lambda pixels: trained.predictor.probabilities(pixels)[:, ::-1], held)
+    with pytest.raises(StageError, match="the exported model is not the same"):
+        models.within(other, 1e-4)
+    with pytest.raises(StageError, match="not finite"):
+        models.compare(trained, lambda pixels: np.full((1, 3), np.nan, np.float32), held)
+
+
+def test_a_recurrent_layer_is_not_given_to_the_converter_that_it_kills(tmp_path: Path) -> None:
+    import keras
+
+    layers = keras.layers
+    rows = keras.Sequential([keras.Input((8, 6, 1)), layers.Reshape((8, 6)), layers.Bidirectional(layers.LSTM(3))])
+    source = keras.Input((8, 6, 1))
+    keras.Model(source, layers.Dense(2, activation="softmax")(rows(source))).save(tmp_path / "model.keras")
+    (tmp_path / "model.json").write_text(json.dumps({"classes": ["a", "b"], "input_shape_hwc": [8, 6, 1]}), "utf-8")
+    with pytest.raises(UserError, match="is recurrent"):
+        export("tflite-int8", tmp_path, tmp_path / "small")
+    assert "largest difference" in export("tflite", tmp_path, tmp_path / "plain")["headline"]
+
+
+def test_onnx_without_its_packages_says_what_to_install(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "tf2onnx" else real(name, *rest))
+    with pytest.raises(UserError, match="needs tf2onnx, not installed here") as caught:
+        export("onnx", folder, tmp_path / "out")
+    assert "pipekit-vision[onnx]" in caught.value.hint
+
+
+def test_what_is_no_classifier_of_keras_is_refused(colour_project: Any, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has no model\.keras: the template 'by_colour'"):
+        export("tflite", colour_project.path / "model", tmp_path / "out")
+    coder = colour_project.model("coder", task="reconstruction", classes=[])
+    for to in (*FORMATS, "card"):
+        with pytest.raises(UserError, match="names no classes"):
+            export(to, coder, tmp_path / f"coder-{to}")
+
+
+def test_the_card_has_the_figures_of_the_report(colour_project: Any, tmp_path: Path) -> None:
+    report = colour_project.run().stages[-1].artifact
+    export("card", colour_project.path / "model", tmp_path / "out", report=report)
+    text = (tmp_path / "out" / "model_card.md").read_text("utf-8")
+    metrics = json.loads((report.path / "metrics.json").read_text("utf-8"))
+    found = metrics["accuracy"]
+    assert f"| accuracy | {found['value']:.3f} | {found['low']:.3f} to {found['high']:.3f} |" in text
+    assert "Measured on 24 images of the split `test`" in text
+    assert "`red` is taken for `blue`" in text
+
+
+def test_the_command_takes_the_test_split_and_the_report_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_tiny_dataset(tmp_path / "images", 8)
+    table = {
+        "name": "tiny",
+        "seed": 3,
+        "stages": {
+            "data": {"use": "import.folders", "path": "images"},
+            "split": {"use": "split"},
+            "train": {"use": "train", "model": {"template": "mlp", "units": [4]}, "input_hw": [12, 12], "epochs": 1},
+            "report": {"use": "evaluate", "dataset": "split"},
+            "phone": {"use": "export.tflite-int8", "dataset": "split", "report": "report"},
+        },
+    }
+    outcome = engine.run(load_plan(table=table, base_dir=tmp_path))
+    assert (outcome.artifact("phone").path / "model.tflite").stat().st_size > 500
+    assert "of the split 'test'" in outcome.artifact("phone").meta["headline"]
+    assert main(["export", "runs/tiny", "--to", "savedmodel"]) == 0
+    assert "of the split 'test': largest difference" in capsys.readouterr().out
+    assert (tmp_path / "tiny-savedmodel" / "1" / "saved_model.pb").exists()
+    assert "| accuracy |" in (tmp_path / "tiny-savedmodel" / "model_card.md").read_text("utf-8")
+    for words, said in (
+        (["--to", "savedmodel"], "tiny-savedmodel exists already"),
+        (["--to", "tflit"], "Did you mean 'tflite'"),
+        (["--to", "folders"], "takes a dataset, not a model"),
+        (["--to", "card", "--data", "images"], "takes no --data"),
+    ):
+        assert main(["export", "runs/tiny", *words]) == 2
+        assert said in capsys.readouterr().err
