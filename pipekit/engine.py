@@ -284,7 +284,7 @@ class _Run:
         self._observe(
             "after_stage",
             run=self._info("running"),
-            stage=StageInfo(stage.name, stage.use, key, info.params, outcome.cached, outcome.seconds),
+            stage=StageInfo(stage.name, stage.use, outcome.key, info.params, outcome.cached, outcome.seconds),
             artifact=outcome.artifact,
         )
 

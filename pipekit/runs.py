@@ -254,16 +254,21 @@ def _put(source: Path, place: Path, copied_bytes: int = COPIED_BYTES) -> None:
 
     What is there may be a link to somebody's photograph, and writing into it would change the photograph.
     """
-    place.parent.mkdir(parents=True, exist_ok=True)
-    source = source.resolve()  # a link to a symbolic link would lead nowhere from its new place
-    if source.stat().st_size > copied_bytes:
+    if source.is_symlink():
+        source = source.resolve()  # a link to a symbolic link would lead nowhere from its new place
+    if copied_bytes < 0 or source.stat().st_size > copied_bytes:
         try:
             os.link(source, place)
+            return
+        except FileNotFoundError:
+            os.makedirs(place.parent, exist_ok=True)  # noqa: PTH103
+            _put(source, place, copied_bytes) if source.exists() else source.stat()
             return
         except FileExistsError:
             raise
         except OSError:  # another disk, or one without links
             pass
+    place.parent.mkdir(parents=True, exist_ok=True)
     with source.open("rb") as data, place.open("xb") as copy:
         shutil.copyfileobj(data, copy, 2**20)
 

@@ -7,42 +7,44 @@ So adding a sample changes one shard (or splits one in two), and the order in wh
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TypeVar
 
 from pipekit.contract import Failure, ShardResult, ShardTask
 from pipekit.errors import StageError, UserError
-from pipekit.rows import Locations, Row, Sorter, content, digest, dumps, read_lines
+from pipekit.rows import Locations, Row, Sorter, content, digest, read_lines
 from pipekit.store import Store
 from pipekit.worker import INPUT, OF, PLAIN, SHARD, run_shard
 
 KEY_FORMAT = 1
 """Part of every key. Raised when the engine's own way of making things changes what comes out."""
 
+T = TypeVar("T")
+
 MAX_BITS = 64
 PROGRESS_EVERY_S = 0.1
 
 
-def grouped(pairs: Iterator[tuple[str, str]], shard_size: int) -> Iterator[list[str]]:
-    """Shards of texts from (hexadecimal hash, text) pairs in the order of their hashes; memory holds one shard.
+def grouped(pairs: Iterator[tuple[str, T]], shard_size: int) -> Iterator[list[T]]:
+    """Shards of items from (hexadecimal hash, item) pairs in the order of their hashes; memory holds one shard.
 
     A shard is a prefix of the hash, in bits, with at most ``shard_size`` samples.
     """
-    buffer: list[tuple[int, str]] = []
+    buffer: list[tuple[int, T]] = []
     waiting = [(0, 0)]  # (prefix, its length in bits), the leftmost on top
     while waiting:
         prefix, bits = waiting.pop()
-        buffer += [(int(key[:16], 16), text) for key, text in islice(pairs, shard_size + 1 - len(buffer))]
+        buffer += [(int(key[:16], 16), item) for key, item in islice(pairs, shard_size + 1 - len(buffer))]
         count = next((n for n, (key, _) in enumerate(buffer) if key >> (MAX_BITS - bits) != prefix), len(buffer))
         if count > shard_size and bits < MAX_BITS:
             waiting += [(2 * prefix + 1, bits + 1), (2 * prefix, bits + 1)]
             continue
         if count:
-            yield [text for _, text in buffer[:count]]
+            yield [item for _, item in buffer[:count]]
             del buffer[:count]
 
 
@@ -80,14 +82,14 @@ class ShardJob:
         with self.store.scratch() as scratch:
             sorter = Sorter(scratch / "in")
             for row in rows:
-                sorter.add(hashlib.sha256(row["id"].encode("utf-8", "surrogatepass")).hexdigest(), dumps(row))
+                sorter.add(hashlib.sha256(row["id"].encode("utf-8", "surrogatepass")).hexdigest(), row)
                 self.num_samples += 1
             results = Sorter(scratch / "out")
             self._work(_no_twins(iter(sorter)), results)
-            for _, text in results:
-                yield json.loads(text)
+            for _, row in results:
+                yield row
 
-    def _work(self, pairs: Iterator[tuple[str, str]], results: Sorter) -> None:
+    def _work(self, pairs: Iterator[tuple[str, Row]], results: Sorter) -> None:
         pending: dict[str, list[Row]] = {}
         lock = threading.Lock()
         done, last = 0, 0.0
@@ -102,8 +104,7 @@ class ShardJob:
                     self.progress(done, self.num_samples)
 
         def tasks() -> Iterator[ShardTask]:
-            for texts in grouped(pairs, self.shard_size):
-                rows: list[Row] = [json.loads(text) for text in texts]
+            for rows in grouped(pairs, self.shard_size):
                 key = digest(self.base, *(content(row) for row in rows))
                 self.keys.append(key)
                 if self.again:
@@ -133,20 +134,20 @@ class ShardJob:
         inputs = {row["id"]: row for row in rows}
         place = self.locations.pack(str(self.store.shard_dir(key)))
         for row in read_lines(self.store.shard_dir(key) / "rows.jsonl"):
-            results.add(row["id"], dumps(_unshard(row, place, inputs)))
+            results.add(row["id"], _unshard(row, place, inputs))
         self.failures += [
             Failure(found["id"], found["reason"], inputs.get(found["id"], {}).get("image", ""))
             for found in read_lines(self.store.shard_dir(key) / "failed.jsonl")
         ]
 
 
-def _no_twins(pairs: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+def _no_twins(pairs: Iterator[tuple[str, Row]]) -> Iterator[tuple[str, Row]]:
     previous = ""
-    for key, text in pairs:
+    for key, row in pairs:
         if key == previous:
-            raise UserError(f"two samples have the id {json.loads(text)['id']!r}", "Ids must be unique within a dataset.")
+            raise UserError(f"two samples have the id {row['id']!r}", "Ids must be unique within a dataset.")
         previous = key
-        yield key, text
+        yield key, row
 
 
 def _unshard(row: Row, place: str, inputs: Mapping[str, Row]) -> Row:

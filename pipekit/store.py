@@ -309,6 +309,13 @@ def _text(name: str) -> str:
 # --- garbage -------------------------------------------------------------------------------------------------------------
 
 
+SHARDS_KEPT_S = 24 * 3600
+"""Finished shards of stages that are not finished are kept for a day."""
+
+WORK_KEPT_S = 30 * 24 * 3600
+"""Checkpoints that nobody has touched for a month belong to trainings that were given up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Garbage:
     """What ``gc`` would free: folders and their size (hard links to files still shown under ``runs/`` are counted too)."""
@@ -329,9 +336,15 @@ def find_garbage(store: Store, keep: Iterable[str]) -> Garbage:
     wanted = {store.artifact_dir(key) for key in kept}
     wanted |= {store.shard_dir(shard) for manifest in manifests for shard in manifest["shards"]}
     wanted |= {store.root / place for manifest in manifests for place in manifest["uses"]}
-    folders = [path for kind in ("artifacts", "shards") for path in _children(store.root / kind, 2) if path not in wanted]
-    folders += [path for path in _children(store.root / "work", 1) if store.manifest(path.name)]
     now = time.time()
+    folders = [path for path in _children(store.root / "artifacts", 2) if path not in wanted]
+    # Shards that no finished run names may be those of a stage that was stopped, and that goes on tomorrow.
+    folders += [
+        path for path in _children(store.root / "shards", 2) if path not in wanted and not _is_young(path, now, SHARDS_KEPT_S)
+    ]
+    folders += [
+        path for path in _children(store.root / "work", 1) if store.manifest(path.name) or not _is_young(path, now, WORK_KEPT_S)
+    ]
     folders += [path for path in _children(store.root / "tmp", 1) if _is_abandoned(path, now)]
     num_files = size = 0
     for folder in folders:
@@ -340,6 +353,13 @@ def find_garbage(store: Store, keep: Iterable[str]) -> Garbage:
                 num_files += 1
                 size += path.stat().st_size
     return Garbage(tuple(folders), num_files, size)
+
+
+def _is_young(path: Path, now: float, seconds: float) -> bool:
+    try:
+        return now - path.stat().st_mtime < seconds
+    except OSError:
+        return True
 
 
 def _machine() -> str:

@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pipekit.component import Component, import_target
@@ -151,8 +151,11 @@ def _into_tar(folder: Path, rows: list[Row]) -> list[str]:
 
 
 def _write_lines(path: Path, lines: list[str]) -> None:
+    """Write lines and wait until they are on the disk: after a power cut a shard that is there must be whole."""
     with path.open("w", encoding="utf-8", errors="surrogatepass") as out:
         out.writelines(f"{line}\n" for line in lines)
+        out.flush()
+        os.fsync(out.fileno())
 
 
 def _job(task: ShardTask) -> Job:
@@ -246,14 +249,18 @@ class _SampleContext:
         return rng_for(self._task.seed, self._task.stage, *function, self._id, copy)
 
     def out_path(self, name: str) -> Path:
-        below = PurePosixPath(name)
-        if below.is_absolute() or ".." in below.parts or not below.name or "\0" in name:
+        parts = [part for part in name.split("/") if part not in ("", ".")]
+        if name.startswith("/") or ".." in parts or not parts or "\0" in name:
             raise UserError(f"{name!r} can't be the name of an output file")
-        if str(below) in self._handed_out:
+        below = "/".join(parts)
+        if below in self._handed_out:
             raise UserError(f"two outputs of this shard are called {name!r}; begin the name with the sample's id")
-        self._handed_out.add(str(below))
-        path = self._folder / "files" / below
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._handed_out.add(below)
+        parent = f"{self._folder}/files/{below.rpartition('/')[0]}"
+        if parent not in self._handed_out:  # a name can't begin with "/", so folders and names don't mix
+            os.makedirs(parent, exist_ok=True)  # noqa: PTH103 (this is done for every file that is made)
+            self._handed_out.add(parent)
+        path = Path(parent, parts[-1])
         self._files.append(path)
         return path
 
