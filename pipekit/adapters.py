@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
@@ -30,6 +31,8 @@ from pipekit.contract import (
     param,
 )
 from pipekit.errors import PluginError, UserError
+from pipekit.exclusions import read_exclusions
+from pipekit.files import hash_file
 
 MAX_SHOWN = 5
 """Failures that are listed in an error."""
@@ -54,11 +57,11 @@ def verify(sample: Sample, params: VerifyParams, ctx: SampleContext) -> Iterator
 
 
 def import_stage(importer: Component) -> Any:
-    """The stage ``import.<name>``: the importer's own parameters, ``path``, and ``verify``."""
+    """The stage ``import.<name>``: the importer's own parameters, ``path``, ``verify`` and ``exclude``."""
     reader: Any = importer.load()
     own = importer.params_type()
     name = "".join(word.title() for word in importer.name.replace("-", "_").split("_"))
-    clash = [field for field in ("path", "verify") if field in own.model_fields]
+    clash = [field for field in ("path", "verify", "exclude") if field in own.model_fields]
     if clash:
         raise PluginError(
             f"importer {importer.name!r} of plugin {importer.plugin!r} may not have a parameter called {clash[0]!r}"
@@ -68,6 +71,10 @@ def import_stage(importer: Component) -> Any:
         "verify": (
             Literal["decode", "header", "none"],
             param("decode", "Look at each image: decode it whole, read its header, or trust it"),
+        ),
+        "exclude": (
+            InputPath | None,
+            param(None, "Leave out the images that this CSV lists by id or sha256 (inspect --quarantine)"),
         ),
     }
     params_type: type[Params] = create_model(
@@ -81,22 +88,26 @@ def import_stage(importer: Component) -> Any:
     writes = "out_dir" in inspect.signature(reader.read).parameters
 
     def run(ctx: Context, params: Any) -> Dataset:
+        ids, hashes = read_exclusions(params.exclude) if params.exclude else (frozenset(), frozenset())
         failed: list[Failure] = []
         found = reader.read(Path(params.path), params, ctx.out_dir) if writes else reader.read(Path(params.path), params)
-        samples = _sort_out(ctx.track(found, label="listing", unit="images"), failed)
+        samples = _sort_out(ctx.track(found, label="listing", unit="images"), failed, ids)
         first = next(samples, None)
         samples = itertools.chain([] if first is None else [first], samples)
         # Pictures that an importer writes itself (all, or none of them) it has looked at.
         own = first is not None and Path(first.image).is_relative_to(ctx.out_dir)
+        if hashes:
+            samples = _without(_hashed(samples) if own else ctx.map(known, samples, label="hashing"), hashes, own)
         if params.verify != "none" and not own:
             samples = ctx.map(verify, samples, VerifyParams(verify=params.verify), label="verifying")
         made = ctx.dataset(samples, _drained(failed))
         if not len(made):
             count = made.meta["num_failed"]
             reasons = "".join(f"\n    {failure.id}: {failure.reason}" for failure in islice(made.failed(), MAX_SHOWN))
+            hint = "Does 'exclude' name every image? " if ids or hashes else ""
             raise UserError(
                 f"no usable image in {params.path}" + (f": all {count} of them failed{reasons}" if count else ""),
-                "" if count else "`pipekit components importer` lists the formats that can be read.",
+                hint + ("" if count else "`pipekit components importer` lists the formats that can be read."),
             )
         return made
 
@@ -104,12 +115,34 @@ def import_stage(importer: Component) -> Any:
     return _stage(run, StageContract((), params_type, Dataset, False, importer.libraries, seeded=False))
 
 
-def _sort_out(found: Iterable[Sample | Failure], failed: list[Failure]) -> Iterator[Sample]:
+def known(sample: Sample, params: Params, ctx: SampleContext) -> Iterator[Sample]:
+    """Pass a sample on; the engine has hashed its file by then."""
+    yield sample
+
+
+def _sort_out(found: Iterable[Sample | Failure], failed: list[Failure], excluded: Collection[str]) -> Iterator[Sample]:
     for item in found:
+        if item.id in excluded:
+            continue
         if isinstance(item, Failure):
             failed.append(item)
         else:
             yield item
+
+
+def _hashed(samples: Iterable[Sample]) -> Iterator[Sample]:
+    """Samples whose pictures the importer has written itself, with their hashes."""
+    for sample in samples:
+        yield sample if sample.sha256 else replace(sample, sha256=hash_file(sample.image))
+
+
+def _without(samples: Iterable[Sample], excluded: Collection[str], own: bool) -> Iterator[Sample]:
+    """Samples whose content is not excluded; a picture that the importer wrote itself is not kept either."""
+    for sample in samples:
+        if sample.sha256 not in excluded:
+            yield sample
+        elif own:
+            Path(sample.image).unlink(missing_ok=True)
 
 
 def _drained(failed: list[Failure]) -> Iterator[Failure]:

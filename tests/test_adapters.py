@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ def run(registry: Registry, folder: Path, stages: Any, **settings: Any) -> engin
 
 def test_each_format_is_a_stage_with_its_own_parameters(registry: Registry) -> None:
     importer = registry.get("stage", "import.list")
-    assert list(importer.params_type().model_fields) == ["label", "path", "verify"]
+    assert list(importer.params_type().model_fields) == ["label", "path", "verify", "exclude"]
     assert (importer.summary, importer.contract().output, importer.contract().slots) == ("A list", Dataset, ())
     exporter = registry.get("stage", "export.count")
     assert exporter.version == 3
@@ -151,6 +152,49 @@ def test_pictures_that_an_importer_writes_itself_belong_to_the_artifact(registry
         assert Path(sample.image).is_relative_to(dataset.path)
         assert images.read(sample.image).shape == (4, 4, 3)
     assert all(stage.cached for stage in run(registry, tmp_path, stages).stages)
+
+
+@pytest.mark.parametrize("verify", ["decode", "none"])
+def test_what_a_quarantine_file_lists_is_left_out_by_content_or_id(registry: Registry, tmp_path: Path, verify: str) -> None:
+    write_tiny_dataset(tmp_path / "images", 2)
+    names = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png"))
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "all.list").write_text("\n".join([*names, "text.png", "gone.png", "!known.png"]))
+    hashes = {name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in (names[0], "text.png")}
+    lines = [f"another name,{hashes[names[0]]}", f"text.png,{hashes['text.png']}", f"{names[1]},", "gone.png,", "known.png,"]
+    lines.append(f"{names[2]},{'0' * 64}")  # the name counts only where there is no hash
+    (tmp_path / "bad.csv").write_text("\n".join(["id,sha256", *lines]))
+    data = {"use": "import.list", "path": "all.list", "verify": verify, "exclude": "bad.csv"}
+    found: Any = run(registry, tmp_path, {"data": data}).artifact("data")
+    assert [sample.id for sample in found] == names[2:]
+    assert not list(found.failed())
+    (tmp_path / "bad.csv").write_text(f"id\n{names[3]}\ntext.png\ngone.png\nknown.png\n")
+    found = run(registry, tmp_path, {"data": data}).artifact("data")
+    assert [sample.id for sample in found] == [*names[:3], *names[4:]]
+
+
+def test_pictures_that_an_importer_writes_can_be_left_out_and_are_not_kept(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "three.txt").write_text("3")
+    stages = {"data": {"use": "import.drawing", "path": "three.txt"}}
+    before: Any = run(registry, tmp_path, stages).artifact("data")
+    rows = {sample.id: sample.sha256 for sample in before}
+    (tmp_path / "bad.csv").write_text(f"id,sha256\n0,\n1,{rows['1']}\n")
+    stages["data"]["exclude"] = "bad.csv"
+    after: Any = run(registry, tmp_path, stages).artifact("data")
+    assert [(sample.id, sample.sha256) for sample in after] == [("2", rows["2"])]
+    assert not (after.path / "1.png").exists()
+
+
+def test_a_quarantine_file_may_not_name_everything_nor_be_another_table(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "three.txt").write_text("1")
+    stages = {"data": {"use": "import.drawing", "path": "three.txt", "exclude": "bad.csv"}}
+    (tmp_path / "bad.csv").write_text("id\n0\n")
+    with pytest.raises(UserError, match="no usable image") as caught:
+        run(registry, tmp_path, stages)
+    assert "Does 'exclude' name every image?" in caught.value.hint
+    (tmp_path / "bad.csv").write_text("name\n0\n")
+    with pytest.raises(UserError, match=r"bad\.csv has no column 'id'"):
+        run(registry, tmp_path, stages)
 
 
 def test_an_empty_list_is_an_error_that_says_where_to_look(registry: Registry, tmp_path: Path) -> None:

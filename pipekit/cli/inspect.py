@@ -33,7 +33,9 @@ def inspect(
     distance_bits: Annotated[int, typer.Option(min=0, max=15, metavar="N", help="How near near copies are, in bits of 64")] = 6,
     quarantine: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write a CSV of images to leave out, for 'exclude' of split", show_default=False),
+        typer.Option(
+            metavar="FILE", help="Write a CSV of images to leave out, for 'exclude' of import and split", show_default=False
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Put inspect.html and inspect.json there", show_default=False)

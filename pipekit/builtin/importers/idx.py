@@ -58,6 +58,7 @@ def read(path: Path, params: IdxParams, out_dir: Path) -> Iterator[Sample | Fail
             (num_labels,) = _header(labels, label_file, 1)
             if count != num_labels:
                 raise UserError(f"{image_file} has {count} images, {label_file.name} has {num_labels} labels")
+            folder = None
             for number in range(count):
                 pixels = _take(pictures, height * width, image_file)
                 value = _take(labels, 1, label_file)[0]
@@ -67,8 +68,9 @@ def read(path: Path, params: IdxParams, out_dir: Path) -> Iterator[Sample | Fail
                     continue
                 data = images.encode(_gray(pixels, height, width), "png")
                 place = out_dir / "images" / stem / f"{number // 1000:03}" / f"{number:06}.png"
-                if number % 1000 == 0:
-                    place.parent.mkdir(parents=True, exist_ok=True)
+                if place.parent != folder:
+                    folder = place.parent
+                    folder.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(data)
                 label = names[value] if names else str(value)
                 yield Sample(identity, str(place), hashlib.sha256(data).hexdigest(), label, split)

@@ -25,10 +25,11 @@ from typing import Literal
 from pydantic import ValidationInfo, field_validator, model_validator
 
 from pipekit.builtin.split.groups import items_of, roots_of
-from pipekit.builtin.split.memory import SplitFile, file_state, read_exclusions
+from pipekit.builtin.split.memory import SplitFile, file_state
 from pipekit.builtin.split.places import SPLITS, Assignment, Request, assign
 from pipekit.contract import Context, Dataset, InputPath, Params, Sample, param, stage
 from pipekit.errors import StageError, UserError
+from pipekit.exclusions import read_exclusions
 
 
 class SplitParams(Params):
