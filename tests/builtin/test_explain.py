@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from pipekit import images
-from pipekit.builtin.explain import maps
+from pipekit.builtin.explain import layers, maps
 from pipekit.cli import main
+from pipekit.registry import load_registry
 from pipekit.rng import rng_for
 
 
@@ -99,6 +100,82 @@ def test_feature_maps_come_from_the_layers_in_order(opened: maps.Opened) -> None
     assert [layer.shape for _, layer in found] == [(32, 32, 8), (16, 16, 8), (16, 16, 8)]
 
 
+def test_the_steps_are_the_layers_own_values(opened: maps.Opened) -> None:
+    image = spotted(6, 9)
+    found = list(layers.steps(opened, image, 20))
+    kinds = [step.words.partition(":")[0] for step in found]
+    expected = ["scaling", "convolution", "ReLU", "pooling", "convolution", "ReLU", "global pooling", "dense", "softmax"]
+    assert kinds == expected
+    before, after = found[1].values, found[2].values
+    assert before.min() < 0
+    assert after == pytest.approx(np.maximum(before, 0), abs=1e-5)
+    rows, columns = found[3].values.shape[:2]
+    largest = after.reshape(rows, 2, columns, 2, -1).max(axis=(1, 3))
+    assert found[3].values == pytest.approx(largest, abs=1e-5)
+    assert found[-1].values == pytest.approx(np.asarray(opened.model(image[None].astype(np.float32)))[0], abs=1e-5)
+    assert [step.name for step in layers.steps(opened, image, 2)] == [found[0].name, *(found[place].name for place in (-2, -1))]
+
+
+def test_filters_are_the_first_convolution_s_weights(opened: maps.Opened) -> None:
+    found = layers.first_filters(opened.model)
+    assert found is not None
+    assert found[1].shape == (3, 3, 3, 8)
+    (tile,) = layers.filter_tiles(found[1], 1)
+    weights = found[1][:, :, :, 0]
+    assert np.unravel_index(tile.argmax(), tile.shape) == np.unravel_index(weights.argmax(), weights.shape)
+    assert (tile.min(), tile.max()) == (0, 255)
+
+
+@pytest.mark.parametrize("target", [0, 1])
+def test_a_picture_made_for_a_class_has_a_higher_logit_than_noise(opened: maps.Opened, target: int) -> None:
+    def logit(picture: np.ndarray) -> float:
+        return float(np.asarray(opened.logits(picture[None].astype(np.float32)))[0, target])
+
+    made = layers.maximise(opened, target, rng_for(1, "noise"), 24)
+    assert (made.shape, made.dtype) == ((32, 32, 3), np.uint8)
+    assert logit(made) > logit(layers.maximise(opened, target, rng_for(1, "noise"), 0)) + 1
+    assert np.array_equal(made, layers.maximise(opened, target, rng_for(1, "noise"), 24))
+
+
+def test_bars_rise_from_the_line_at_nought() -> None:
+    drawn = layers.drawing(np.array([1.0, -1.0], np.float32), 100)
+    blue = (drawn == (0, 114, 178)).all(axis=2)
+    assert blue[:49, 10].all()
+    assert not blue[51:, 10].any()
+    assert blue[51:, 60].all()
+    assert not blue[:49, 60].any()
+
+
+@pytest.mark.parametrize("kind", ["functional", "pretrained"])
+def test_branches_and_a_network_inside_a_network_are_explained(kind: str, tmp_path: Path) -> None:
+    from pipekit.backend import load_keras
+
+    keras = load_keras()
+    keras.utils.set_random_seed(2)
+    if kind == "pretrained":
+        template = load_registry(installed=False).get("model", "pretrained")
+        model = template.load()((32, 32, 3), 2, template.params_type()(backbone="MobileNet", weights="random"))
+    else:
+        source = keras.Input((32, 32, 3))
+        first = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(source)
+        second = keras.layers.Conv2D(4, 1)(first)
+        x = keras.layers.GlobalAveragePooling2D()(keras.layers.Add()([first, second]))
+        model = keras.Model(source, keras.layers.Softmax()(keras.layers.Dense(2)(x)))
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "model.json").write_text(json.dumps({"classes": ["a", "b"], "input_shape_hwc": [32, 32, 3]}), "utf-8")
+    opened = maps.open_model(tmp_path)
+    image = spotted(4, 12)
+    for method in ("grad_cam", "grad_cam_pp", "occlusion") if maps.spatial_layers(opened) else ("occlusion",):
+        assert maps.METHODS[method](opened, image, 1).shape == (32, 32)
+    assert maps.integrated_gradients(opened, image, 0, steps=4).shape == (32, 32)
+    assert layers.first_filters(opened.model) is not None
+    assert layers.maximise(opened, 0, rng_for(1, "noise"), 2).shape == (32, 32, 3)
+    found = list(layers.steps(opened, image, 40))
+    assert found[-1].values.sum() == pytest.approx(1, abs=1e-4)
+    words = " ".join(step.words for step in found)
+    assert ("a network of" in words) == (kind == "pretrained")
+
+
 def test_the_command_writes_a_page(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,6 +185,8 @@ def test_the_command_writes_a_page(
     assert main(["explain", str(folder), "spot.png"]) == 0
     page = (tmp_path / "explain.html").read_text("utf-8")
     assert "The model says spot" in page
-    assert page.count("data:image/jpeg") == 1 + len(maps.METHODS) + 3
+    assert page.count("data:image/jpeg") == 1 + len(maps.METHODS) + 3 + 1 + 9 + 1  # the image, maps, layers, filters, steps
+    for words in ("First-layer filters", "What each layer does", "ReLU: what is below nought", "What would please spot"):
+        assert words in page
     assert main(["explain", str(folder), "spot.png", "--about", "cat"]) in (1, 2)
     assert "knows no class 'cat'" in "".join(capsys.readouterr())

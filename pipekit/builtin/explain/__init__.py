@@ -16,6 +16,8 @@ class ExplainParams(Params):
     )
     about: str = param("", "The class that is explained; empty: the one that the model predicts")
     layers: int = param(4, "How many layers' feature maps are drawn", ge=0, le=32)
+    steps: int = param(24, "How many layers are shown at work on the first image, one after the other", ge=0, le=200)
+    maximise: int = param(48, "Rounds in which a picture is made that the class would most like to see; 0: none", ge=0, le=2000)
     channels: int = param(16, "How many channels of each are drawn", ge=1, le=64)
 
 

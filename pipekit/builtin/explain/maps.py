@@ -29,12 +29,19 @@ class Opened:
     Attributes:
         model: to probabilities.
         logits: to what is before the softmax.
-        outputs: (layer, symbolic output) of each layer in the graph of ``logits``, in order.
+        source: the symbolic input of both and of what follows.
+        calls: (layer, symbolic input, symbolic output) of each layer, in order, the last with its softmax.
     """
 
     model: Any
     logits: Any
-    outputs: tuple[tuple[Any, Any], ...]
+    source: Any
+    calls: tuple[tuple[Any, Any, Any], ...]
+
+    @property
+    def outputs(self) -> list[tuple[Any, Any]]:
+        """(layer, symbolic output) of each layer in the graph of ``logits``."""
+        return [(layer, made) for layer, _, made in self.calls[:-1]]
 
 
 def open_model(folder: Path) -> Opened:
@@ -54,7 +61,7 @@ def with_logits(model: Any) -> Opened:
         tensor = before
     else:
         tensor = keras.ops.log(keras.ops.maximum(outcome, 1e-7))
-    return Opened(model, keras.Model(source, tensor), tuple((layer, made) for layer, _, made in calls[:-1]))
+    return Opened(model, keras.Model(source, tensor), source, tuple(calls))
 
 
 def _traced(model: Any) -> tuple[Any, list[tuple[Any, Any, Any]]]:

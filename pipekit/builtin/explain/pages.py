@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.builtin.explain import maps
+from pipekit.builtin.explain import layers, maps
 from pipekit.contract import Context, Picture, Section, Table
 from pipekit.errors import UserError
 from pipekit.page.markdown import literal
-from pipekit.predictor import load_predictor
+from pipekit.predictor import Predictor, load_predictor
 
 if TYPE_CHECKING:
     from pipekit.builtin.explain import ExplainParams
@@ -27,6 +27,7 @@ WORDS = {
 SUSPICIOUS = 0.7
 """Rank correlation with the random model's map above which a map says little about what was learned."""
 SHOWN_PX = 256
+MAX_FILTERS = 96
 
 
 def build_sections(ctx: Context, folder: Path, params: ExplainParams) -> Iterator[tuple[str, Section]]:
@@ -35,6 +36,8 @@ def build_sections(ctx: Context, folder: Path, params: ExplainParams) -> Iterato
         raise UserError(f"the model knows no class {params.about!r}", f"Its classes: {', '.join(predictor.classes)}")
     opened = maps.open_model(folder)
     random = maps.randomised(opened, ctx.rng("randomise"))
+    yield from _filters(opened, ctx.out_dir)
+    made_up: set[int] = set()
     for number, path in enumerate(ctx.track(params.images, label="explain", unit="images"), 1):
         image = predictor.prepare(path)
         found = predictor.probabilities(image[None])[0]
@@ -61,6 +64,64 @@ def build_sections(ctx: Context, folder: Path, params: ExplainParams) -> Iterato
         )
         table = Table(("map", "likeness to the random model's", "check"), tuple(rows), "Does the map hang on what was learned?")
         yield f"image-{number}", Section(path.name, words, tables=(table,), pictures=tuple(pictures))
+        if number == 1 and params.steps:
+            yield "layers", _steps(opened, image, path.name, params.steps)
+        if params.maximise and target not in made_up:
+            made_up.add(target)
+            yield f"maximised-{target}", _maximised(ctx, opened, predictor, target, params.maximise)
+
+
+def _filters(opened: maps.Opened, out_dir: Path) -> Iterator[tuple[str, Section]]:
+    """The first convolution's weights as pictures."""
+    from pipekit import images
+
+    found = layers.first_filters(opened.model)
+    if found is None:
+        return
+    name, weights = found
+    sheet = images.contact_sheet(layers.filter_tiles(weights, MAX_FILTERS), tile_px=48)
+    (out_dir / "filters.png").write_bytes(images.encode(sheet, "png"))
+    height, width, channels, count = weights.shape
+    words = (
+        f"The layer *{literal(name)}* is the first convolution: {count} filters of {height} x {width} on {channels} "
+        f"channel{'s' if channels != 1 else ''}, each in its own range. Edges and colours in them are what it has learned to "
+        "look for; filters that look like noise have learned little."
+    )
+    caption = f"{min(count, MAX_FILTERS)} of {count} filters of {name}"
+    yield "filters", Section("First-layer filters", words, pictures=(Picture(_jpeg(sheet), caption, caption),))
+
+
+def _steps(opened: maps.Opened, image: NDArray[np.uint8], name: str, most: int) -> Section:
+    pictures = [
+        Picture(_jpeg(layers.drawing(step.values)), f"{step.name}: {step.words}", f"{place}. {step.words}", {"of": "layers"})
+        for place, step in enumerate(layers.steps(opened, image, most), 1)
+    ]
+    words = (
+        f"*{literal(name)}* on its way through the layers. Of several maps the liveliest is shown, stretched to its own range; "
+        f"a row of numbers is drawn as bars, at most {layers.MAX_BARS} of them."
+    )
+    return Section("What each layer does", words, pictures=tuple(pictures))
+
+
+def _maximised(ctx: Context, opened: maps.Opened, predictor: Predictor, target: int, rounds: int) -> Section:
+    picture = layers.maximise(opened, target, ctx.rng("maximise", target), rounds)
+    (ctx.out_dir / f"maximised_{target}.png").write_bytes(images_png(picture))
+    name = literal(predictor.classes[target])
+    share = float(predictor.probabilities(picture[None])[0, target])
+    words = (
+        f"Made from noise in {rounds} rounds, each of which raises the logit of *{name}* a little. The model gives it the "
+        f"probability {share:.3f}. It shows textures and colours that speak for the class, not what such a picture looks like."
+    )
+    caption = f"activation maximisation of {predictor.classes[target]}"
+    return Section(
+        f"What would please {predictor.classes[target]}", words, pictures=(Picture(_jpeg(picture), caption, caption),)
+    )
+
+
+def images_png(picture: NDArray[np.uint8]) -> bytes:
+    from pipekit import images
+
+    return images.encode(picture, "png")
 
 
 def overlay(image: NDArray[np.uint8], found: maps.Map) -> NDArray[np.uint8]:
