@@ -34,7 +34,15 @@ class Params(BaseModel):
         return cls
 
 
-def param(default: Any = ..., description: str = "", *, unit: str = "", in_key: bool = True, **bounds: Any) -> Any:
+def param(
+    default: Any = ...,
+    description: str = "",
+    *,
+    unit: str = "",
+    in_key: bool = True,
+    neutral: float | None = None,
+    **bounds: Any,
+) -> Any:
     """A field of a :class:`Params`.
 
     Args:
@@ -42,6 +50,8 @@ def param(default: Any = ..., description: str = "", *, unit: str = "", in_key: 
         description: one line, shown in ``--help`` and the documents.
         unit: ``px``, ``deg``, ``s``, ``images`` …, shown beside the value.
         in_key: False for a parameter that never changes the output (a batch size for prediction).
+        neutral: of an op's parameter: the value at which it changes nothing, so that a check can try the op at half its
+            strength. Of a pair it is that of both values.
         bounds: pydantic's: ``ge``, ``gt``, ``le``, ``lt``, ``min_length``, ``pattern`` …
     """
     extra: dict[str, Any] = {}
@@ -49,6 +59,8 @@ def param(default: Any = ..., description: str = "", *, unit: str = "", in_key: 
         extra["unit"] = unit
     if not in_key:
         extra["in_key"] = False
+    if neutral is not None:
+        extra["neutral"] = neutral
     if isinstance(default, (list, dict)):
         bounds["default_factory"] = default.copy
         return Field(description=description, json_schema_extra=extra or None, **bounds)

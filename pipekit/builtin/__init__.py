@@ -28,6 +28,11 @@ def register_stages(register: Register) -> None:
     )
     register("evaluate", "pipekit.builtin.evaluate:evaluate", summary="Measure a model on the test split and write the report")
     register("explain", "pipekit.builtin.explain:explain", summary="Show what in pictures a model looks at")
+    register(
+        "augment_check",
+        "pipekit.builtin.augment_check:augment_check",
+        summary="Measure how a model's answers fall under each op of a recipe",
+    )
     register("predict", "pipekit.builtin.predict:predict", summary="Say what a model sees in every image of a dataset")
     register(
         "compare", "pipekit.builtin.compare:compare", summary="Say which of several models is better, or whether it is chance"

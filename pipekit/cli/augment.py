@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pipekit.contract import Sample
     from pipekit.preview import Tile
     from pipekit.quick import Quick
+    from pipekit.ui.progress import RunDisplay
 
 PREVIEW_PX = 1024
 SHOWN_IMAGES = 4
@@ -37,7 +38,22 @@ def augment(
     steps: Annotated[bool, typer.Option("--steps", help="Preview: the image after each op")] = False,
     html: Annotated[bool, typer.Option("--html", help="Preview: a page with sliders as well")] = False,
     variants: Annotated[int, typer.Option(min=1, max=500, metavar="N", help="Preview: how many variants")] = 12,
-    copies: Annotated[int, typer.Option(min=1, metavar="N", help="Augmented copies of each image")] = 3,
+    check: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL",
+            help="Measure what each op costs this model on held-out images: a run, or a folder with model.json",
+            show_default=False,
+        ),
+    ] = "",
+    strength: Annotated[
+        list[float] | None,
+        typer.Option(metavar="PART", help="Check: a part of each op's strength; default: 0.25, 0.5 and 1", show_default=False),
+    ] = None,
+    copies: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Augmented copies of each image; 3, or 1 for a check", show_default=False),
+    ] = None,
     size: Annotated[
         str, typer.Option(metavar="HxW", help="Height and width of what comes out: 150x150", show_default=False)
     ] = "",
@@ -47,7 +63,10 @@ def augment(
     ] = "nearest",
     full_resolution: Annotated[bool, typer.Option("--full-resolution", help="Apply the ops first, resize last")] = False,
     split: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A split to augment; default: train", show_default=False)
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="A split to augment; default: train. Check: the split to measure on", show_default=False
+        ),
     ] = None,
     balance: Annotated[bool, typer.Option("--balance", help="Bring every class to the same number")] = False,
     keep_originals: Annotated[bool, typer.Option(help="Write the images themselves too")] = True,
@@ -83,12 +102,18 @@ def augment(
         "fill_mode": fill,
         "full_resolution": full_resolution,
     }
-    settings = {"name": "augment", "seed": seed, **({"workers": workers} if workers else {})}
+    settings = {"name": "augment-check" if check else "augment", "seed": seed, **({"workers": workers} if workers else {})}
     quick = Quick(settings=settings, plugins=tuple(plugin or ()))
     if preview or each or steps or html:
+        if check:
+            raise UserError("--check and --preview are two things", "Give one of them.")
         return show_preview(quick, source, out, options, seed, variants, each, steps, html, show and not quiet)
     display = ui.run_display(as_json, quiet)
     with reporting(display, as_json):
+        if check:
+            chosen_split = one_split(split)
+            asked = {"ops": ops, "fill_mode": fill, "split": chosen_split, "copies": copies, "strengths": strength}
+            return check_model(quick, check, source, out, asked, display, as_json)
         if out is None:
             raise UserError("where to?", f"pipekit augment {source} FOLDER, or pipekit augment {source} --preview")
         refuse_inside(out, Path(source))
@@ -96,7 +121,7 @@ def augment(
             raise UserError(f"{out} exists already", "Choose another folder, or remove that one first.")
         data = quick.dataset(source)
         wanted = {"splits": split, "balance": balance, "keep_originals": keep_originals, "format": form, "quality": quality}
-        made = quick.add("augment", "augment", dataset=data, copies=copies, **options, **wanted)
+        made = quick.add("augment", "augment", dataset=data, copies=copies or 3, **options, **wanted)
         code, outcome = run_plan(quick.plan(), display, publish=False)
         if outcome is not None:
             artifact = outcome.artifact(made)
@@ -106,6 +131,44 @@ def augment(
             if not as_json:
                 ui.say(str(out))
         return code
+
+
+def one_split(names: Sequence[str] | None) -> str | None:
+    from pipekit.errors import UserError
+
+    if names and len(names) > 1:
+        raise UserError("a check measures on one split", "Give --split once; --split all takes every image.")
+    return names[0] if names else None
+
+
+def check_model(
+    quick: Quick, model: str, source: str, out: Path | None, asked: dict[str, Any], display: RunDisplay, as_json: bool
+) -> int:
+    """Measure what each op costs a model, print the table, and say where the page is."""
+    import csv
+
+    from pipekit import ui
+    from pipekit.cli.run import run_plan
+    from pipekit.errors import UserError
+    from pipekit.runs import take_out
+
+    if out is not None:
+        refuse_inside(out, Path(source))
+        if out.exists():
+            raise UserError(f"{out} exists already", "Choose another folder, or remove that one first.")
+    made = quick.add("augment_check", "augment_check", model=quick.model(model), dataset=quick.dataset(source), **asked)
+    code, outcome = run_plan(quick.plan(), display, publish=out is None)
+    if outcome is not None:
+        artifact = outcome.artifact(made)
+        if out is not None:
+            take_out(artifact, out)
+        if not as_json:
+            with (artifact.path / "augment_check.csv").open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            columns = ("op", "strength", "accuracy", "drop", "confidence", "verdict")
+            ui.table(columns, [tuple(row[name] for name in columns) for row in rows])
+            ui.say(str((out or outcome.run_dir) / "augment_check.html"))
+    return code
 
 
 def read_size(text: str) -> list[int] | None:

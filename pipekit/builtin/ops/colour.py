@@ -44,7 +44,7 @@ def luma(image: Image) -> Image:
 
 
 class BrightnessParams(Params):
-    range: Range = param((0.7, 1.3), "Smallest and largest factor; 1 leaves the picture as it is")
+    range: Range = param((0.7, 1.3), "Smallest and largest factor; 1 leaves the picture as it is", neutral=1)
 
     @model_validator(mode="after")
     def _not_negative(self) -> BrightnessParams:
@@ -59,7 +59,7 @@ def brightness(image: Image, params: BrightnessParams, rng: Rng) -> Image:
 
 
 class ChannelShiftParams(Params):
-    limit: float = param(20.0, "Largest amount added or taken away", unit="levels", gt=0, le=255)
+    limit: float = param(20.0, "Largest amount added or taken away", unit="levels", gt=0, le=255, neutral=0)
 
 
 def channel_shift(image: Image, params: ChannelShiftParams, rng: Rng) -> Image:
@@ -69,7 +69,7 @@ def channel_shift(image: Image, params: ChannelShiftParams, rng: Rng) -> Image:
 
 
 class RescaleParams(Params):
-    factor: float = param(..., "What every value is multiplied by", ge=0)
+    factor: float = param(..., "What every value is multiplied by", ge=0, neutral=1)
 
 
 def rescale(image: Image, params: RescaleParams, rng: Rng) -> Image:
@@ -81,7 +81,7 @@ def rescale(image: Image, params: RescaleParams, rng: Rng) -> Image:
 
 
 class ColourJitterParams(Params):
-    limit: float = param(20.0, "Largest amount added to or taken from each channel", unit="levels", gt=0, le=255)
+    limit: float = param(20.0, "Largest amount added to or taken from each channel", unit="levels", gt=0, le=255, neutral=0)
 
 
 def colour_jitter(image: Image, params: ColourJitterParams, rng: Rng) -> Image:
@@ -94,7 +94,7 @@ def colour_jitter(image: Image, params: ColourJitterParams, rng: Rng) -> Image:
 
 
 class ContrastParams(Params):
-    range: Range = param((0.7, 1.3), "Smallest and largest factor; 1 leaves the picture as it is, 0 makes it grey")
+    range: Range = param((0.7, 1.3), "Smallest and largest factor; 1 leaves the picture as it is, 0 makes it grey", neutral=1)
 
 
 def contrast(image: Image, params: ContrastParams, rng: Rng) -> Image:
@@ -104,7 +104,7 @@ def contrast(image: Image, params: ContrastParams, rng: Rng) -> Image:
 
 
 class GammaParams(Params):
-    range: Range = param((0.7, 1.4), "Smallest and largest exponent; below 1 lightens, above 1 darkens")
+    range: Range = param((0.7, 1.4), "Smallest and largest exponent; below 1 lightens, above 1 darkens", neutral=1)
 
     @model_validator(mode="after")
     def _positive(self) -> GammaParams:
@@ -119,9 +119,9 @@ def gamma(image: Image, params: GammaParams, rng: Rng) -> Image:
 
 
 class HueSaturationParams(Params):
-    hue_deg: float = param(10.0, "Largest turn of the hue to either side", unit="deg", ge=0, le=180)
-    saturation: Range = param((0.7, 1.3), "Smallest and largest factor of the saturation")
-    value: Range = param((1.0, 1.0), "Smallest and largest factor of the value")
+    hue_deg: float = param(10.0, "Largest turn of the hue to either side", unit="deg", ge=0, le=180, neutral=0)
+    saturation: Range = param((0.7, 1.3), "Smallest and largest factor of the saturation", neutral=1)
+    value: Range = param((1.0, 1.0), "Smallest and largest factor of the value", neutral=1)
 
 
 def hue_saturation(image: Image, params: HueSaturationParams, rng: Rng) -> Image:
@@ -192,7 +192,7 @@ def invert(image: Image, params: NoColourParams, rng: Rng) -> Image:
 
 
 class PosterizeParams(Params):
-    bits: int = param(4, "Bits kept of each value", unit="bits", ge=1, le=7)
+    bits: int = param(4, "Bits kept of each value", unit="bits", ge=1, le=7, neutral=8)
 
 
 def posterize(image: Image, params: PosterizeParams, rng: Rng) -> Image:
@@ -201,7 +201,7 @@ def posterize(image: Image, params: PosterizeParams, rng: Rng) -> Image:
 
 
 class SolarizeParams(Params):
-    threshold: Range = param((64.0, 255.0), "Smallest and largest threshold", unit="levels")
+    threshold: Range = param((64.0, 255.0), "Smallest and largest threshold", unit="levels", neutral=256)
 
 
 def solarize(image: Image, params: SolarizeParams, rng: Rng) -> Image:

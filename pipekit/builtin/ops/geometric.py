@@ -50,7 +50,7 @@ def uniform(rng: Rng, name: str, low: float, high: float) -> float:
 
 
 class RotateParams(FillParams):
-    limit_deg: float = param(40.0, "Largest rotation to either side", unit="deg", gt=0, le=180)
+    limit_deg: float = param(40.0, "Largest rotation to either side", unit="deg", gt=0, le=180, neutral=0)
 
 
 def rotate(size_hw: SizeHw, params: RotateParams, rng: Rng) -> Matrix:
@@ -61,8 +61,8 @@ def rotate(size_hw: SizeHw, params: RotateParams, rng: Rng) -> Matrix:
 
 
 class ShiftParams(FillParams):
-    width: float = param(0.2, "Largest shift to either side: below 1 a part of the width, else pixels", ge=0)
-    height: float = param(0.2, "Largest shift up or down: below 1 a part of the height, else pixels", ge=0)
+    width: float = param(0.2, "Largest shift to either side: below 1 a part of the width, else pixels", ge=0, neutral=0)
+    height: float = param(0.2, "Largest shift up or down: below 1 a part of the height, else pixels", ge=0, neutral=0)
 
 
 def shift(size_hw: SizeHw, params: ShiftParams, rng: Rng) -> Matrix:
@@ -74,7 +74,7 @@ def shift(size_hw: SizeHw, params: ShiftParams, rng: Rng) -> Matrix:
 
 
 class ShearParams(FillParams):
-    limit_deg: float = param(10.0, "Largest shear to either side, counter-clockwise", unit="deg", gt=0, lt=90)
+    limit_deg: float = param(10.0, "Largest shear to either side, counter-clockwise", unit="deg", gt=0, lt=90, neutral=0)
 
 
 def shear(size_hw: SizeHw, params: ShearParams, rng: Rng) -> Matrix:
@@ -86,8 +86,10 @@ def shear(size_hw: SizeHw, params: ShearParams, rng: Rng) -> Matrix:
 
 
 class ZoomParams(FillParams):
-    amount: float = param(0.2, "Zoom between 1 - amount (nearer) and 1 + amount (farther)", ge=0, lt=1)
-    range: Range | None = param(None, "Smallest and largest zoom instead, as in Keras: below 1 is nearer, above 1 is farther")
+    amount: float = param(0.2, "Zoom between 1 - amount (nearer) and 1 + amount (farther)", ge=0, lt=1, neutral=0)
+    range: Range | None = param(
+        None, "Smallest and largest zoom instead, as in Keras: below 1 is nearer, above 1 is farther", neutral=1
+    )
     keep_aspect: bool = param(False, "The same zoom across and down; Keras draws two")
 
 
@@ -152,8 +154,8 @@ def transpose(size_hw: SizeHw, params: FlipParams, rng: Rng) -> Resized:
 
 
 class SkewParams(FillParams):
-    x_deg: float = param(10.0, "Largest slant of upright lines to either side", unit="deg", ge=0, lt=90)
-    y_deg: float = param(0.0, "Largest slant of level lines to either side", unit="deg", ge=0, lt=90)
+    x_deg: float = param(10.0, "Largest slant of upright lines to either side", unit="deg", ge=0, lt=90, neutral=0)
+    y_deg: float = param(0.0, "Largest slant of level lines to either side", unit="deg", ge=0, lt=90, neutral=0)
 
 
 def skew(size_hw: SizeHw, params: SkewParams, rng: Rng) -> Matrix:
@@ -166,7 +168,7 @@ def skew(size_hw: SizeHw, params: SkewParams, rng: Rng) -> Matrix:
 
 
 class PerspectiveParams(FillParams):
-    amount: float = param(0.1, "How far each corner may move, as a part of the picture's sides", gt=0, le=0.4)
+    amount: float = param(0.1, "How far each corner may move, as a part of the picture's sides", gt=0, le=0.4, neutral=0)
 
 
 def perspective(size_hw: SizeHw, params: PerspectiveParams, rng: Rng) -> Matrix:
@@ -218,8 +220,10 @@ def _pixels(length: float, whole: int) -> int:
 
 
 class ResizedCropParams(Params):
-    area: Range = param((0.5, 1.0), "Smallest and largest part of the picture's area that is kept")
-    aspect: Range = param((0.75, 4 / 3), "Smallest and largest width to height of the window, for a picture as wide as high")
+    area: Range = param((0.5, 1.0), "Smallest and largest part of the picture's area that is kept", neutral=1)
+    aspect: Range = param(
+        (0.75, 4 / 3), "Smallest and largest width to height of the window, for a picture as wide as high", neutral=1
+    )
 
 
 def resized_crop(size_hw: SizeHw, params: ResizedCropParams, rng: Rng) -> Resized:
@@ -250,7 +254,7 @@ def resize(size_hw: SizeHw, params: ResizeParams, rng: Rng) -> Resized:
 
 
 class PadParams(Params):
-    amount: float = param(0.1, "Margin on each side: below 1 a part of the picture's side, else pixels", ge=0)
+    amount: float = param(0.1, "Margin on each side: below 1 a part of the picture's side, else pixels", ge=0, neutral=0)
     square: bool = param(False, "Make the picture square as well, with the room on both sides")
     fill_mode: FillMode = param("constant", "What the margin holds: nearest (the edge), constant, reflect, wrap")
     fill_value: int = param(0, "The grey level for fill_mode = constant", ge=0, le=255)

@@ -14,7 +14,7 @@ from pipekit.rng import Rng
 
 
 class BlurParams(Params):
-    sigma_px: Range = param((0.3, 1.5), "Smallest and largest standard deviation", unit="px")
+    sigma_px: Range = param((0.3, 1.5), "Smallest and largest standard deviation", unit="px", neutral=0)
 
 
 def blur(image: Image, params: BlurParams, rng: Rng) -> Image:
@@ -24,7 +24,7 @@ def blur(image: Image, params: BlurParams, rng: Rng) -> Image:
 
 
 class MotionBlurParams(Params):
-    length_px: Range = param((3.0, 9.0), "Shortest and longest way", unit="px")
+    length_px: Range = param((3.0, 9.0), "Shortest and longest way", unit="px", neutral=1)
 
 
 def motion_blur(image: Image, params: MotionBlurParams, rng: Rng) -> Image:
@@ -42,7 +42,7 @@ def motion_blur(image: Image, params: MotionBlurParams, rng: Rng) -> Image:
 
 
 class SharpenParams(Params):
-    amount: Range = param((0.2, 1.0), "Smallest and largest amount of the detail that is added; below 0 softens")
+    amount: Range = param((0.2, 1.0), "Smallest and largest amount of the detail that is added; below 0 softens", neutral=0)
     sigma_px: float = param(1.0, "Width of what counts as detail", unit="px", gt=0, le=20)
 
 
@@ -54,7 +54,7 @@ def sharpen(image: Image, params: SharpenParams, rng: Rng) -> Image:
 
 
 class NoiseParams(Params):
-    sigma: Range = param((2.0, 15.0), "Smallest and largest standard deviation", unit="levels")
+    sigma: Range = param((2.0, 15.0), "Smallest and largest standard deviation", unit="levels", neutral=0)
     grey: bool = param(False, "The same noise in all channels")
 
 
@@ -67,7 +67,7 @@ def noise(image: Image, params: NoiseParams, rng: Rng) -> Image:
 
 
 class SaltPepperParams(Params):
-    amount: Range = param((0.005, 0.03), "Smallest and largest part of the pixels that is lost")
+    amount: Range = param((0.005, 0.03), "Smallest and largest part of the pixels that is lost", neutral=0)
 
 
 def salt_pepper(image: Image, params: SaltPepperParams, rng: Rng) -> Image:
@@ -81,7 +81,7 @@ def salt_pepper(image: Image, params: SaltPepperParams, rng: Rng) -> Image:
 
 
 class JpegParams(Params):
-    quality: Range = param((30.0, 80.0), "Lowest and highest quality, 1 to 100")
+    quality: Range = param((30.0, 80.0), "Lowest and highest quality, 1 to 100", neutral=100)
 
 
 def jpeg(image: Image, params: JpegParams, rng: Rng) -> Image:
@@ -92,7 +92,7 @@ def jpeg(image: Image, params: JpegParams, rng: Rng) -> Image:
 
 
 class PixelateParams(Params):
-    scale: Range = param((0.25, 0.75), "Smallest and largest factor, above 0 and up to 1")
+    scale: Range = param((0.25, 0.75), "Smallest and largest factor, above 0 and up to 1", neutral=1)
 
 
 def pixelate(image: Image, params: PixelateParams, rng: Rng) -> Image:
@@ -105,7 +105,7 @@ def pixelate(image: Image, params: PixelateParams, rng: Rng) -> Image:
 
 class CutoutParams(Params):
     holes: int = param(1, "Number of holes", ge=1, le=1000)
-    size: Range = param((0.1, 0.3), "Smallest and largest side of a hole, as a part of the picture's shorter side")
+    size: Range = param((0.1, 0.3), "Smallest and largest side of a hole, as a part of the picture's shorter side", neutral=0)
     fill_value: int | None = param(None, "Its grey level; random for each hole unless set", ge=0, le=255)
 
 

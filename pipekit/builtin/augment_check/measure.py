@@ -1,0 +1,238 @@
+"""The model's answers on changed images, beside those on the images as they are."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipekit import images
+from pipekit.builtin.augment_check.strengths import Variant, variants
+from pipekit.contract import Context, Dataset, Sample
+from pipekit.errors import UserError
+from pipekit.images import Image
+from pipekit.predictor import Predictor, load_predictor
+from pipekit.recipe import CompiledRecipe, Picture, compile_recipe
+
+if TYPE_CHECKING:
+    from pipekit.builtin.augment_check import AugmentCheckParams
+
+RESAMPLES = 2000
+SHOWN = 3
+"""Images that the page shows under every op."""
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Answers on N images, as they are and under V variants.
+
+    Attributes:
+        plain_right, plain_confidence: ``(N,)``: 1 where the model is right; the probability that it gives the true class.
+        right, confidence: ``(N, V)``: the same under each variant, means over the copies.
+        low, high: ``(V,)``: the 95 % interval of how much accuracy falls (bootstrap over images, Efron 1979).
+        shown: for some images: the sample's class, the picture, and each variant's with the class that the model says.
+    """
+
+    split: str
+    classes: tuple[str, ...]
+    labels: tuple[str, ...]
+    variants: tuple[Variant, ...]
+    copies: int
+    plain_right: NDArray[np.float64]
+    plain_confidence: NDArray[np.float64]
+    right: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    shown: tuple[tuple[str, Pixels, tuple[tuple[Pixels, str], ...]], ...]
+
+    @property
+    def num_images(self) -> int:
+        return len(self.plain_right)
+
+    @cached_property
+    def accuracy(self) -> float:
+        return float(self.plain_right.mean())
+
+    @cached_property
+    def chance(self) -> float:
+        """The accuracy of always naming the commonest class."""
+        return max(Counter(self.labels).values()) / len(self.labels)
+
+    @cached_property
+    def drop(self) -> NDArray[np.float64]:
+        """``(V,)``: how much accuracy falls; below 0 it rises."""
+        return np.asarray(self.accuracy - self.right.mean(axis=0), np.float64)
+
+    @cached_property
+    def confidence_drop(self) -> NDArray[np.float64]:
+        """``(V,)``: how much the mean probability of the true class falls."""
+        return np.asarray(self.plain_confidence.mean() - self.confidence.mean(axis=0), np.float64)
+
+
+def measure(ctx: Context, folder: Path, dataset: Dataset, params: AugmentCheckParams) -> Measured:
+    """Apply, predict, count."""
+    predictor = load_predictor(folder, ctx.component)
+    split, chosen = held_out(ctx, dataset, predictor.classes, params)
+    size_hw = predictor.input_shape_hwc[:2]
+
+    def compiled(calls: Sequence[Any]) -> CompiledRecipe:
+        return compile_recipe(calls, size_hw, fill_mode=params.fill_mode, mirror_labels=params.mirror_labels)
+
+    rows = variants(params.ops, params.strengths, compiled)
+    maker = _Maker(ctx, predictor, compiled([]), rows, params)
+    place = {name: number for number, name in enumerate(predictor.classes)}
+    labels, right, confidence = [], [], []
+    shown: list[tuple[str, Pixels, tuple[tuple[Pixels, str], ...]]] = []
+    failed: list[str] = []
+    every = max(1, len(chosen) // SHOWN)
+    for number, (sample, made) in enumerate(_ahead(ctx, chosen, maker)):
+        if isinstance(made, Exception):
+            failed.append(f"{sample.id}: {made}")
+            continue
+        pixels, truth = made
+        answers = _answers(predictor, pixels, params.batch_size)
+        numbers = np.array([place[name] for name in truth])
+        said = answers.argmax(axis=1)
+        labels.append(truth[0])
+        right.append(said == numbers)
+        confidence.append(answers[np.arange(len(numbers)), numbers])
+        if len(shown) < SHOWN and number >= len(shown) * every:
+            firsts = range(1, len(pixels), params.copies)
+            shown.append((truth[0], pixels[0], tuple((pixels[i], predictor.classes[said[i]]) for i in firsts)))
+    if not labels:
+        raise UserError("no image could be measured", f"The first reason: {failed[0]}")
+    if failed:
+        ctx.warn(f"{len(failed)} of {len(chosen)} images could not be measured, for example {failed[0]}")
+    hits, sure = np.array(right, np.float64), np.array(confidence, np.float64)
+    by_variant = hits[:, 1:].reshape(len(hits), len(rows), params.copies).mean(axis=2)
+    low, high = _interval(ctx, hits[:, :1] - by_variant)
+    return Measured(
+        split=split,
+        classes=predictor.classes,
+        labels=tuple(labels),
+        variants=tuple(rows),
+        copies=params.copies,
+        plain_right=hits[:, 0],
+        plain_confidence=sure[:, 0],
+        right=by_variant,
+        confidence=sure[:, 1:].reshape(len(sure), len(rows), params.copies).mean(axis=2),
+        low=low,
+        high=high,
+        shown=tuple(shown),
+    )
+
+
+def held_out(ctx: Context, dataset: Dataset, classes: Sequence[str], params: AugmentCheckParams) -> tuple[str, list[Sample]]:
+    """The split to measure on and its images with a class that the model knows.
+
+    Raises:
+        UserError: there is none.
+    """
+    there = [name for name in dataset.counts if name]
+    split = params.split or next((name for name in ("val", "test") if name in there), "" if there else "all")
+    if not split:
+        raise UserError(
+            f"no image is held out: the dataset has the splits {', '.join(there)}",
+            "Split it with a val or test part, or name a split that the model was not trained on.",
+        )
+    if not params.split and split == "all":
+        ctx.warn("the images are in no split; the result means something only if the model was not trained on them")
+    found = [sample for sample in dataset if split == "all" or sample.split == split]
+    known = [sample for sample in found if sample.label in classes]
+    if not known:
+        what = "none of them has a class that the model knows" if found else f"the dataset's splits: {', '.join(there)}"
+        raise UserError(f"no image to measure on in the split {split!r}: {what}", f"The model knows: {', '.join(classes)}.")
+    if len(known) < len(found):
+        ctx.warn(f"{len(found) - len(known)} of {len(found)} images have no class that the model knows and are left out")
+    step = max(1.0, len(known) / params.max_images)
+    return split, [known[int(number * step)] for number in range(min(params.max_images, len(known)))]
+
+
+class _Maker:
+    """Makes one image's pixels as the model takes them: as it is, then all copies of each variant in turn."""
+
+    def __init__(
+        self, ctx: Context, predictor: Predictor, plain: CompiledRecipe, rows: Sequence[Variant], params: AugmentCheckParams
+    ) -> None:
+        self.ctx, self.plain, self.rows, self.params = ctx, plain, rows, params
+        self.classes, self.shape = predictor.classes, predictor.input_shape_hwc
+
+    def __call__(self, sample: Sample) -> tuple[Pixels, list[str]] | Exception:
+        label = str(sample.label)
+        try:
+            picture = Picture(sample.image)
+            made = [self._fitted(self.plain.load(picture, self.ctx.rng(sample.id, 0)).image)]
+            truth = [label]
+            for row in self.rows:
+                for copy in range(1, self.params.copies + 1):
+                    applied = row.recipe.load(picture, self.ctx.rng(sample.id, copy))
+                    made.append(self._fitted(applied.image))
+                    truth.append(self.params.mirror_labels.get(label, label) if applied.mirrored else label)
+        except UserError as error:  # the image can't be read, or is smaller than a crop
+            return error
+        unknown = next((name for name in truth if name not in self.classes), None)
+        if unknown is not None:
+            return UserError(f"mirror_labels names {unknown!r}, which the model does not know")
+        return np.stack(made), truth
+
+    def _fitted(self, image: Image) -> Image:
+        """The recipe leaves it at the model's size; a model of one channel gets luma."""
+        if self.shape[2] == 1 and image.shape[2] == 3:
+            image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+        return image.reshape(self.shape)
+
+
+def _ahead(
+    ctx: Context, samples: Sequence[Sample], make: _Maker
+) -> Iterator[tuple[Sample, tuple[Pixels, list[str]] | Exception]]:
+    """Threads make the next images while the model works."""
+    pool = ThreadPoolExecutor(max(1, ctx.workers), thread_name_prefix="augment")
+    waiting: deque[tuple[Sample, Future[tuple[Pixels, list[str]] | Exception]]] = deque()
+    try:
+        for sample in ctx.track(samples, label="measuring", unit="images"):
+            waiting.append((sample, pool.submit(make, sample)))
+            if len(waiting) > 2 * ctx.workers:
+                first, made = waiting.popleft()
+                yield first, made.result()
+        while waiting:
+            first, made = waiting.popleft()
+            yield first, made.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _answers(predictor: Predictor, pixels: Pixels, batch_size: int) -> NDArray[np.float64]:
+    """Probabilities; all batches have one size, so that a graph is traced once."""
+    found = []
+    for start in range(0, len(pixels), batch_size):
+        part = pixels[start : start + batch_size]
+        batch: Pixels = np.zeros((batch_size, *part.shape[1:]), np.uint8)
+        batch[: len(part)] = part
+        found.append(predictor.probabilities(batch)[: len(part)])
+    return np.concatenate(found).astype(np.float64)
+
+
+def _interval(ctx: Context, falls: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    count = len(falls)
+    drawn = ctx.rng("bootstrap").multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    low, high = np.percentile(drawn @ falls / count, [2.5, 97.5], axis=0)
+    return low, high
+
+
+def thumbnail(pixels: Pixels) -> Image:
+    """A picture large enough to look at."""
+    colour = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+    height, width = colour.shape[:2]
+    scale = 128 / max(height, width)
+    return images.resize(colour, (max(1, round(height * scale)), max(1, round(width * scale))))

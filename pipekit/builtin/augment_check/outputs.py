@@ -1,0 +1,221 @@
+"""The table, the plot, the pictures, and the advice in words."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pipekit import images
+from pipekit.builtin.augment_check.measure import Measured, thumbnail
+from pipekit.builtin.augment_check.strengths import WHOLE
+from pipekit.contract import Figure, Picture, Section, Table
+from pipekit.page import render
+from pipekit.page.markdown import literal
+from pipekit.page.plots import COLOURS, DASHES, plot
+
+Verdict = Literal["destroys", "costs", "unsure", "harmless"]
+
+HALF = 0.5
+"""Of what the model knows beyond chance: an op that takes more is said to destroy the label."""
+SMALL = 0.02
+"""A fall of accuracy that is worth a word."""
+UNSURE = 0.05
+"""A fall of the true class's probability that is."""
+
+WORDS: dict[Verdict, str] = {
+    "destroys": "destroys the label",
+    "costs": "costs accuracy",
+    "unsure": "makes it less sure",
+    "harmless": "harmless",
+}
+COLUMNS = (
+    *("op", "settings", "strength", "images", "copies", "accuracy", "drop", "drop_low", "drop_high"),
+    *("confidence", "confidence_drop", "verdict"),
+)
+
+
+def verdict(measured: Measured, row: int) -> Verdict:
+    """What to think of a variant. A fall counts only where its 95 % interval lies above 0."""
+    drop = float(measured.drop[row])
+    known = measured.accuracy - measured.chance
+    if measured.low[row] > 0:
+        if known > 0 and drop >= HALF * known:
+            return "destroys"
+        if drop >= SMALL:
+            return "costs"
+    return "unsure" if measured.confidence_drop[row] >= UNSURE else "harmless"
+
+
+def write_outputs(folder: Path, measured: Measured) -> None:
+    """``augment_check.csv``, ``.png`` and ``.html``."""
+    with (folder / "augment_check.csv").open("w", newline="", encoding="utf-8") as out:
+        table = csv.writer(out, lineterminator="\n")
+        table.writerow(COLUMNS)
+        table.writerows(_csv_rows(measured))
+    figures = draw(measured)
+    (folder / "augment_check.png").write_bytes(figures[1].data)
+    sections = [
+        ("advice", Section("Advice", advice(measured), figures=figures)),
+        ("table", Section("How accuracy and confidence fall", tables=(page_table(measured),))),
+        ("pictures", Section("Could you tell?", _ASK, pictures=tuple(pictures(measured)))),
+    ]
+    page = render("Is this recipe good for this model?", sections, lead=headline(measured) + ".")
+    (folder / "augment_check.html").write_text(page, "utf-8", errors="replace")
+
+
+_ASK = (
+    "The same images under every op, as the model sees them. Where you can no longer name the class, the op is too strong, "
+    "whatever the figures say; where you can and the model can't, training with the op is likely to help."
+)
+
+
+def _csv_rows(measured: Measured) -> Iterator[tuple[Any, ...]]:
+    counts = (measured.num_images, measured.copies)
+    sure = measured.plain_confidence.mean()
+    yield ("none", "", "0", *counts, f"{measured.accuracy:.4f}", *["0.0000"] * 3, f"{sure:.4f}", "0.0000", "")
+    for row, variant in enumerate(measured.variants):
+        falls = (measured.drop[row], measured.low[row], measured.high[row])
+        confidence = (measured.confidence[:, row].mean(), measured.confidence_drop[row])
+        yield (
+            *(variant.op, variant.settings, f"{variant.strength:g}", *counts),
+            f"{measured.right[:, row].mean():.4f}",
+            *(f"{value:.4f}" for value in (*falls, *confidence)),
+            WORDS[verdict(measured, row)],
+        )
+
+
+def page_table(measured: Measured) -> Table:
+    rows: list[tuple[Any, ...]] = [("none", "", "", measured.accuracy, "", float(measured.plain_confidence.mean()), "")]
+    for row, variant in enumerate(measured.variants):
+        fall = f"{measured.drop[row]:.3f} ({measured.low[row]:.3f} to {measured.high[row]:.3f})"
+        accuracy, confidence = float(measured.right[:, row].mean()), float(measured.confidence[:, row].mean())
+        strength = f"{variant.strength:g}"
+        rows.append((variant.op, variant.settings, strength, accuracy, fall, confidence, WORDS[verdict(measured, row)]))
+    columns = ("op", "settings", "strength", "accuracy", "falls by", "confidence", "verdict")
+    return Table(columns, tuple(rows), "Confidence is the mean probability of the true class; the interval is of 95 %.")
+
+
+def draw(measured: Measured) -> tuple[Figure, Figure]:
+    """Accuracy over strength, a line for each op; an op without strengths is a mark at full strength."""
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for row, variant in enumerate(measured.variants):
+        lines.setdefault(variant.op, []).append((variant.strength, float(measured.right[:, row].mean())))
+
+    def on(axes: Any) -> None:
+        axes.axhline(measured.chance, color="#8b949e", linewidth=1, linestyle=":", label="commonest class")
+        for number, (name, points) in enumerate(lines.items()):
+            colour, dash = COLOURS[number % len(COLOURS)], DASHES[number // len(COLOURS) % len(DASHES)]
+            alone = len(points) == 1
+            path = [(0.0, measured.accuracy), *points]
+            style = {"color": colour, "linestyle": ":" if alone else dash, "marker": "D" if alone else "o", "markersize": 4}
+            axes.plot(*zip(*path, strict=True), label=name, **style)
+        axes.set(xlabel="strength, as a part of the recipe's", ylabel="accuracy", ylim=(-0.03, 1.03))
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
+
+    worst = min(((points[-1][1], name) for name, points in lines.items() if name != WHOLE), default=(measured.accuracy, ""))
+    alt = (
+        f"Accuracy over the strength of each op, from {measured.accuracy:.3f} without any; "
+        f"lowest {worst[0]:.3f} with {worst[1]}."
+    )
+    height = max(3.7, 0.2 * len(lines) + 1)
+    return plot("augment_check", on, alt=alt, caption="Each op alone, on the same images.", size_in=(7.6, height))
+
+
+def pictures(measured: Measured) -> Iterator[Picture]:
+    for label, plain, made in measured.shown:
+        yield _picture(plain, "none", "0", label, "")
+        for variant, (pixels, said) in zip(measured.variants, made, strict=True):
+            yield _picture(pixels, variant.op, f"{variant.strength:g}", label, said)
+
+
+def _picture(pixels: Any, op: str, strength: str, label: str, said: str) -> Picture:
+    name = f"{op} at {strength}" if said else "as it is"
+    answer = f"; the model says {said}" if said else ""
+    tags = {"op": op, "strength": strength, **({"answer": "right" if said == label else "wrong"} if said else {})}
+    return Picture(images.encode(thumbnail(pixels), "jpg", 90), f"{label}, {name}{answer}", f"{label}, {name}{answer}", tags)
+
+
+def headline(measured: Measured) -> str:
+    """One sentence: the whole recipe, and what destroys the label."""
+    bad = [name for name, worst in _worst(measured).items() if worst == "destroys" and name != WHOLE]
+    ending = f"; {', '.join(bad)} destroy{'s' if len(bad) == 1 else ''} the label" if bad else "; no op destroys the label"
+    return (
+        f"accuracy {measured.accuracy:.3f} as they are, {measured.right[:, -1].mean():.3f} under the recipe, "
+        f"{measured.num_images} images ({measured.split}){ending}"
+    )
+
+
+def facts(measured: Measured) -> dict[str, str]:
+    counts = [worst for name, worst in _worst(measured).items() if name != WHOLE]
+    return {
+        "accuracy": f"{measured.accuracy:.3f}",
+        "recipe": f"{measured.right[:, -1].mean():.3f}",
+        "destroy": str(counts.count("destroys")),
+        "cost": str(counts.count("costs")),
+    }
+
+
+def _worst(measured: Measured) -> dict[str, Verdict]:
+    """Each op's verdict at the recipe's strength (the greatest that was tried)."""
+    return {variant.op: verdict(measured, row) for row, variant in enumerate(measured.variants)}
+
+
+def advice(measured: Measured) -> str:
+    """What to do with each op, the worst ones first."""
+    if measured.accuracy <= measured.chance:
+        return (
+            f"The model is right on {measured.accuracy:.3f} of the images as they are, and always naming the commonest class "
+            f"would be on {measured.chance:.3f}. It has nothing to lose, so the check says nothing: train a better model first."
+        )
+    words: dict[Verdict, list[str]] = {name: [] for name in WORDS}
+    for name, worst in _worst(measured).items():
+        if name != WHOLE:
+            words[worst].append(name)
+    parts = []
+    for name in words["destroys"]:
+        parts.append(f"- **{literal(name)} destroys the label.** {_figures(measured, name)} {_keep_below(measured, name)}")
+    for name in words["costs"]:
+        parts.append(
+            f"- **{literal(name)}** costs accuracy: {_figures(measured, name)} If you can still name the classes in its "
+            "pictures below, it is what the model has yet to learn, and worth training with; if you can't, make it weaker."
+        )
+    if words["unsure"]:
+        parts.append(f"- The model stays right and becomes less sure with {_listed(words['unsure'])}: good to train with.")
+    if words["harmless"]:
+        parts.append(
+            f"- {_listed(words['harmless'])}: no fall beyond chance on these images. Safe to train with; the model knows these "
+            "changes already, or they are weak."
+        )
+    note = (
+        f"Measured on {measured.num_images} images. A fall says that the model does not see past a change, not why: the change "
+        "may take the class away, or the model may never have met it. The pictures below tell which."
+    )
+    return "\n".join(parts) + f"\n\n{note}"
+
+
+def _figures(measured: Measured, name: str) -> str:
+    row = max(number for number, variant in enumerate(measured.variants) if variant.op == name)
+    now = float(measured.right[:, row].mean())
+    return (
+        f"Accuracy falls from {measured.accuracy:.3f} to {now:.3f} (95 % interval of the fall: {measured.low[row]:.3f} to "
+        f"{measured.high[row]:.3f})."
+    )
+
+
+def _keep_below(measured: Measured, name: str) -> str:
+    """The greatest strength below which nothing is destroyed."""
+    rows = [row for row, variant in enumerate(measured.variants) if variant.op == name]
+    fine = []
+    for row in rows:
+        if verdict(measured, row) == "destroys":
+            break
+        fine.append(measured.variants[row])
+    if fine:
+        return f"Up to {fine[-1].settings} it does not: keep it there, or leave it out."
+    return "Leave it out, unless you can name the classes in its pictures below."
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(literal(name) for name in names)

@@ -1,0 +1,108 @@
+"""Each op of a recipe by itself, at parts of its strength."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipekit.contract import Call
+from pipekit.preview import always
+from pipekit.recipe import CompiledRecipe
+
+WHOLE = "the whole recipe"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of the table: an op at a strength.
+
+    Attributes:
+        op: its name, with its settings where the recipe has several of that name.
+        settings: what the strength makes of its parameters; empty for one without a strength.
+        strength: a part of that in the recipe.
+        scalable: whether it could be tried at other strengths.
+    """
+
+    op: str
+    settings: str
+    strength: float
+    scalable: bool
+    recipe: CompiledRecipe
+
+
+def variants(
+    calls: Sequence[Call], strengths: Sequence[float], compile: Callable[[Sequence[Call]], CompiledRecipe]
+) -> list[Variant]:
+    """All rows: the ops in their order, each at its strengths, then the recipe as it is."""
+    ops = list({repr(call.to_plain()): call for call in map(always, single(calls))}.values())
+    names = [call.name for call in ops]
+    found = []
+    for number, call in enumerate(ops):
+        name = (
+            call.name
+            if names.count(call.name) == 1
+            else f"{call.name} ({settings_of(call) or names[: number + 1].count(call.name)})"
+        )
+        scalable = bool(neutral_values(call))
+        for strength in sorted(set(strengths)) if scalable else [1.0]:
+            weaker = scaled(call, strength)
+            words = settings_of(weaker) if scalable else ""
+            found.append(Variant(name, words, strength, scalable, compile([weaker])))
+    return [*found, Variant(WHOLE, "", 1.0, False, compile(calls))]
+
+
+def single(calls: Sequence[Call]) -> Iterator[Call]:
+    """The ops, with those inside ``one_of`` and its kind one by one, and without what never changes anything."""
+    for call in calls:
+        inner = getattr(call.params, "ops", None)
+        if inner:
+            yield from single(inner)
+        elif call.name != "identity":
+            yield call
+
+
+def neutral_values(call: Call) -> Mapping[str, float]:
+    """The parameters that say how strong an op is, with the value at which each changes nothing."""
+    found = {}
+    for name, field in type(call.params).model_fields.items():
+        extra = field.json_schema_extra
+        value = getattr(call.params, name)
+        if isinstance(extra, dict) and "neutral" in extra and value is not None:
+            neutral = float(extra["neutral"])  # type: ignore[arg-type]
+            if any(one != neutral for one in (value if isinstance(value, tuple) else (value,))):
+                found[name] = neutral
+    return found
+
+
+def scaled(call: Call, strength: float) -> Call:
+    """The op with its parameters so far on the way from where it changes nothing to where the recipe has them."""
+    changed: dict[str, Any] = {}
+    for name, neutral in neutral_values(call).items():
+        value = getattr(call.params, name)
+        if isinstance(value, tuple):
+            changed[name] = tuple(_between(neutral, one, strength) for one in value)
+        else:
+            changed[name] = _between(neutral, value, strength)
+            if value >= 1 > changed[name] and neutral == 0 and "unit" not in (_extra(call, name) or {}):
+                changed[name] = 1.0  # such a parameter counts pixels from 1 on, and parts of the side below
+    return replace(call, params=call.params.model_copy(update=changed))
+
+
+def _extra(call: Call, name: str) -> Any:
+    return type(call.params).model_fields[name].json_schema_extra
+
+
+def _between(neutral: float, value: Any, strength: float) -> Any:
+    found = neutral + strength * (value - neutral)
+    return round(found) if isinstance(value, int) else found
+
+
+def settings_of(call: Call) -> str:
+    """``limit_deg 20``: the parameters that hold a strength."""
+    words = []
+    for name in neutral_values(call):
+        value = getattr(call.params, name)
+        numbers = value if isinstance(value, tuple) else (value,)
+        words.append(f"{name} {' to '.join(f'{number:.3g}' for number in numbers)}")
+    return ", ".join(words)
