@@ -20,6 +20,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DECIMALS = 6
+VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame of a video: its number from 0, its time, and its picture; ``str`` of it is ``clip.mp4#frame=30,time=1.000s``."""
+
+    video: str
+    number: int
+    time_s: float
+    pixels: NDArray[np.uint8]
+
+    def __str__(self) -> str:
+        return f"{self.video}#frame={self.number},time={self.time_s:.3f}s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +41,7 @@ class Answer:
     """A model's answer for one image, or why there is none.
 
     Attributes:
-        image: the path, as it was given or found.
+        image: the path, as it was given or found; of a video's frame also its number and time.
         probabilities: (class, probability), the most probable first; empty where the image can't be used.
         error: why it can't be used, else "".
     """
@@ -62,6 +76,17 @@ def find_images(sources: Iterable[str], listed: Iterable[str] = ()) -> Iterator[
     return _found(named, listed)
 
 
+def with_frames(paths: Iterable[str], every: int = 1) -> Iterator[str | Frame]:
+    """The images, and in place of each video its frames."""
+    from pipekit import images
+
+    for path in paths:
+        if path.lower().endswith(VIDEOS):
+            yield from (Frame(path, *frame) for frame in images.video_frames(path, every))
+        else:
+            yield path
+
+
 def _found(sources: Sequence[str], listed: Iterable[str]) -> Iterator[str]:
     from pipekit.images import SUFFIXES
 
@@ -80,7 +105,7 @@ def _found(sources: Sequence[str], listed: Iterable[str]) -> Iterator[str]:
 
 
 def answers(
-    predictor: Predictor, paths: Iterable[str], *, workers: int = 1, batch_size: int = 32, mirrored: bool = False
+    predictor: Predictor, paths: Iterable[str | Frame], *, workers: int = 1, batch_size: int = 32, mirrored: bool = False
 ) -> Iterator[Answer]:
     """The answer for each image, in order. An image that can't be used is an answer too, with its reason.
 
@@ -91,13 +116,18 @@ def answers(
 
     if mirrored:
         predictor = replace(predictor, probabilities=_with_mirror(predictor.probabilities))
-    for path, found in predictor.stream(paths, str, workers=workers, batch_size=batch_size):
+    for item, found in predictor.stream(paths, _image_of, workers=workers, batch_size=batch_size):
+        path = str(item)
         if isinstance(found, ImageError):
             yield Answer(path, error=found.message)
             continue
         rounded = np.round(found.astype(np.float64), DECIMALS)
         order = np.argsort(-rounded, kind="stable")
         yield Answer(path, tuple((predictor.classes[i], float(rounded[i])) for i in order.tolist()))
+
+
+def _image_of(item: str | Frame) -> str | NDArray[np.uint8]:
+    return item.pixels if isinstance(item, Frame) else item
 
 
 def _with_mirror(

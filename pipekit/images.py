@@ -13,6 +13,7 @@ import io
 import os
 import struct
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeAlias, get_args
@@ -53,6 +54,8 @@ __all__ = [
     "reduced_scale",
     "resize",
     "thumbnail",
+    "to_gray",
+    "video_frames",
     "warp",
     "write",
     "write_bytes",
@@ -409,6 +412,36 @@ def read_mask(path: str | os.PathLike[str]) -> Image:
     if mask.size and mask.max() > 255:
         raise ImageError("a mask's class numbers end at 255")
     return _turn(mask.astype(np.uint8)[..., np.newaxis], orientation)[..., 0]
+
+
+def to_gray(image: Image) -> Image:
+    """``(H, W, 3) uint8`` RGB to luma (ITU-R 601), ``(H, W, 1)``."""
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)[..., np.newaxis]
+
+
+def video_frames(path: str | os.PathLike[str], every: int = 1) -> Iterator[tuple[int, float, Image]]:
+    """Each ``every``-th frame of a video, one at a time: its number from 0, its time in seconds, RGB.
+
+    Raises:
+        UserError: not one frame can be read.
+    """
+    capture = cv2.VideoCapture(os.fspath(path))
+    number = 0
+    try:
+        rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
+        while capture.grab():
+            if number % every == 0:
+                read, frame = capture.retrieve()
+                if not read:
+                    break
+                yield number, number / rate, np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
+            number += 1
+    finally:
+        capture.release()
+    if not number:
+        raise UserError(
+            f"no frame of {path} can be read", "It is empty, broken, no video, or of a kind that OpenCV can't read."
+        )
 
 
 # --- writing -------------------------------------------------------------------------------------------------------------

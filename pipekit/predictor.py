@@ -42,16 +42,24 @@ class Predictor:
     info: Mapping[str, Any]
     probabilities: Probabilities = field(repr=False)
 
-    def prepare(self, image: str | Path) -> NDArray[np.uint8]:
-        """One file as the model takes it: ``input_shape_hwc``, uint8. Raises ImageError."""
+    def prepare(self, image: str | Path | NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """One file, or ``(H, W, 3) uint8`` RGB, as the model takes it: ``input_shape_hwc``, uint8. Raises ImageError."""
         from pipekit import images
 
         height, width, channels = self.input_shape_hwc
-        pixels = images.read(Path(image), at_least_hw=(height, width), gray=channels == 1)
+        if not isinstance(image, (str, Path)):
+            pixels = images.to_gray(image) if channels == 1 else image
+        else:
+            pixels = images.read(Path(image), at_least_hw=(height, width), gray=channels == 1)
         return images.resize(pixels, (height, width)).reshape(self.input_shape_hwc)
 
     def stream(
-        self, items: Iterable[T], image_of: Callable[[T], str | Path], *, workers: int = 1, batch_size: int = 32
+        self,
+        items: Iterable[T],
+        image_of: Callable[[T], str | Path | NDArray[np.uint8]],
+        *,
+        workers: int = 1,
+        batch_size: int = 32,
     ) -> Iterator[tuple[T, NDArray[np.float32] | ImageError]]:
         """Each item with its ``(num_classes,)`` probabilities, or with why its image can't be used; in the items' order.
 
@@ -72,7 +80,7 @@ class Predictor:
         return self.probabilities(batch)[: len(pixels)]
 
     def _decoded(
-        self, items: Iterable[T], image_of: Callable[[T], str | Path], workers: int, ahead: int
+        self, items: Iterable[T], image_of: Callable[[T], str | Path | NDArray[np.uint8]], workers: int, ahead: int
     ) -> Iterator[tuple[T, NDArray[np.uint8] | ImageError]]:
         def load(item: T) -> NDArray[np.uint8] | ImageError:
             try:

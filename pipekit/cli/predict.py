@@ -18,7 +18,9 @@ SHOWN = 200
 
 def predict(
     model: Annotated[str, typer.Argument(help="A run (runs/NAME), a folder with model.keras and model.json, or the file")],
-    images: Annotated[list[str], typer.Argument(help="Images, folders, patterns in quotes, or - for a list on standard input")],
+    images: Annotated[
+        list[str], typer.Argument(help="Images, videos, folders, patterns in quotes, or - for a list on standard input")
+    ],
     top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, metavar="K", help="How many classes are shown")] = 3,
     form: Annotated[
         Literal["table", "csv", "jsonl"], typer.Option("--format", "-f", help="What is printed, or written to --out")
@@ -31,6 +33,7 @@ def predict(
         Path | None, typer.Option(metavar="FOLDER", help="Copy the images into a folder for each class", show_default=False)
     ] = None,
     mirrored: Annotated[bool, typer.Option("--tta", help="Average the image and its mirror image")] = False,
+    every: Annotated[int, typer.Option(min=1, metavar="N", help="Of a video only each N-th frame")] = 1,
     batch_size: Annotated[int, typer.Option(min=1, max=4096, metavar="N", help="Images that the model takes at a time")] = 32,
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Threads that read images; default: one a core", show_default=False)
@@ -42,7 +45,7 @@ def predict(
     """Say what a trained model sees in images.
 
     Images are read while the model works, and answers are written as they come: a million images need no more memory than a
-    hundred. One that can't be read is listed with its reason.
+    hundred. One that can't be read is listed with its reason. A video's frames are answered one by one, with number and time.
     """
     import os
     import sys
@@ -56,6 +59,8 @@ def predict(
     from pipekit.registry import load_registry
 
     paths = ways.find_images(images, sys.stdin)
+    if sort is not None and any(name.lower().endswith(ways.VIDEOS) for name in images):
+        raise UserError("--sort copies files, and a video's frames are none", "Leave the video out, or --sort.")
     trained = find_artifact(model, Model, Path.cwd())
     if trained is None:
         raise UserError(f"no trained model in {model}", "Give a run (runs/NAME), a folder with model.json, or model.keras.")
@@ -63,7 +68,7 @@ def predict(
         form = "jsonl" if out.suffix in (".jsonl", ".ndjson") else "csv"
     predictor = load_predictor(trained.path, load_registry(tuple(plugin or ()), Path.cwd()).get)
     threads = workers or os.cpu_count() or 1
-    found = ways.answers(predictor, paths, workers=threads, batch_size=batch_size, mirrored=mirrored)
+    found = ways.answers(predictor, ways.with_frames(paths, every), workers=threads, batch_size=batch_size, mirrored=mirrored)
     if sort is not None:
         found = ways.sort_into(found, sort)
     tally = _Tally()

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from pipekit import engine
 from pipekit.cli import main
+from pipekit.errors import PipekitError
 from pipekit.pipeline import load_plan
+from tests.builtin.conftest import COLOURS
 
 
 def rows_of(file: Path) -> list[dict[str, str]]:
@@ -85,6 +91,48 @@ def test_what_can_not_be_predicted_is_said(
 ) -> None:
     assert predict(*words) in (1, 2)
     assert said in "".join(capsys.readouterr())
+
+
+def test_a_video_gives_an_answer_for_each_frame(in_project: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    film = cv2.VideoWriter("clip.avi", cv2.VideoWriter.fourcc(*"MJPG"), 5, (32, 24))
+    for colour in (COLOURS["red"], COLOURS["green"], COLOURS["blue"], COLOURS["red"]):
+        film.write(np.full((24, 32, 3), colour[::-1], np.uint8))
+    film.release()
+    assert predict("clip.avi", "--out", "all.csv", "--batch-size", "3") == 0
+    found = rows_of(Path("all.csv"))
+    assert [row["predicted"] for row in found] == ["red", "green", "blue", "red"]
+    assert found[3]["image"] == "clip.avi#frame=3,time=0.600s"
+    assert predict("clip.avi", "images/val/blue/blue_0.png", "--every", "2", "--out", "some.csv") == 0
+    assert [row["predicted"] for row in rows_of(Path("some.csv"))] == ["red", "blue", "blue"]
+    Path("broken.mp4").write_bytes(b"no video")
+    capsys.readouterr()
+    assert predict("broken.mp4") == 2
+    assert "no frame of broken.mp4 can be read" in capsys.readouterr().err
+    assert predict("clip.avi", "--sort", "sorted") == 2
+
+
+def test_a_picture_of_200_megapixels_is_told_of_and_the_rest_is_answered(in_project: Any) -> None:
+    head = struct.pack(">IIBBBBB", 20_000, 10_000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", len(head)) + b"IHDR" + head + struct.pack(">I", zlib.crc32(b"IHDR" + head))
+    end = struct.pack(">I", 0) + b"IEND" + struct.pack(">I", zlib.crc32(b"IEND"))
+    Path("huge.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + end)
+    assert predict("huge.png", "images/val/red/red_0.png", "--out", "found.csv") == 0
+    huge, red = rows_of(Path("found.csv"))
+    assert (huge["predicted"], red["predicted"]) == ("", "red")
+    assert huge["error"] == "more than 178 megapixels"
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_a_model_without_classes_is_refused(in_project: Any, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    in_project.model("model", task="reconstruction", classes=[])
+    if command == "predict":
+        assert predict("images/val") == 2
+        said = capsys.readouterr().err
+    else:
+        with pytest.raises(PipekitError) as caught:
+            in_project.run()
+        said = str(caught.value)
+    assert "makes its input again" in said
 
 
 def test_a_missing_model_is_said(in_project: Any, capsys: pytest.CaptureFixture[str]) -> None:
