@@ -139,6 +139,8 @@ class Registry:
         near = near or did_you_mean(name, known) or did_you_mean(name.rpartition(".")[2], known)
         broken = [record.name for record in self.plugins if record.status == "broken"]
         lost = f" Plugin {broken[0]!r} could not be loaded: `pipekit plugins`." if broken and not near else ""
+        off = [repr(record.name) for record in self.plugins if record.status == "disabled"]
+        lost += f" Disabled: {', '.join(off)}." if off and not near else ""
         raise UserError(
             f"no {kind.replace('_', ' ')} called {name!r}", f"{near}{lost} List them: pipekit components {kind}".strip()
         )

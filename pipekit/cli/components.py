@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipekit.cli import complete
+from pipekit.cli.loading import Disabled
 
 if TYPE_CHECKING:
     from pipekit.component import Component
@@ -22,6 +23,7 @@ def components(
     plugin: Annotated[
         list[str] | None, typer.Option(metavar="FILE", help="Load this plugin too: a file or a module", show_default=False)
     ] = None,
+    disable: Disabled = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON")] = False,
 ) -> None:
     """List stages, ops, models and the rest, and their parameters.
@@ -32,7 +34,7 @@ def components(
     from pipekit import ui
     from pipekit.cli.loading import registry_with
 
-    registry = registry_with(plugin)
+    registry = registry_with(plugin, disable)
     if kind is not None and name is not None:
         component = registry.get(kind, name)
         ui.say_json(as_data(component, full=True)) if as_json else show(component)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipekit.cli.app import new_app
+from pipekit.cli.loading import Disabled
 
 if TYPE_CHECKING:
     from pipekit.registry import PluginRecord
@@ -20,20 +21,24 @@ def plugins(
     plugin: Annotated[
         list[str] | None, typer.Option(metavar="FILE", help="Load this plugin too: a file or a module", show_default=False)
     ] = None,
+    disable: Disabled = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON")] = False,
 ) -> None:
     """List plugins, and why one is broken.
 
     A plugin that can't be loaded stops nothing: it is listed here with the reason. Plugins are installed distributions with an
     entry point in the group "pipekit", the files and modules of PIPEKIT_PLUGINS, and those that a pipeline file names.
-    PIPEKIT_DISABLE=name leaves one out.
+    --disable NAME, and PIPEKIT_DISABLE=NAME, leave one out.
     """
     if ctx.invoked_subcommand is not None:
         return
     from pipekit import ui
+    from pipekit.cli.loading import refuse_unknown
     from pipekit.registry import load_registry
 
-    records = load_registry(tuple(plugin or ())).plugins
+    registry = load_registry(tuple(plugin or ()), disabled=tuple(disable or ()))
+    refuse_unknown(registry, disable or ())
+    records = registry.plugins
     if as_json:
         ui.say_json([as_data(record) for record in records])
         return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipekit.cli import complete
+from pipekit.cli.loading import Disabled
 
 if TYPE_CHECKING:
     from pipekit.engine import Outcome
@@ -55,6 +56,7 @@ def run(
         list[str] | None,
         typer.Option(metavar="FILE", help="Load this plugin too: a file (./my_ops.py) or a module", show_default=False),
     ] = None,
+    disable: Disabled = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line on stdout, and nothing else")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and the result")] = False,
 ) -> int:
@@ -64,7 +66,7 @@ def run(
     continues where it was. Results are in runs/NAME/ beside the file.
     """
     from pipekit import ui
-    from pipekit.cli.loading import refuse_broken
+    from pipekit.cli.loading import refuse_broken, refuse_unknown
     from pipekit.matrix import matrix_of
     from pipekit.pipeline import load_plan
 
@@ -74,8 +76,10 @@ def run(
             overrides.append(f"{key}={json.dumps(value)}")
     display = ui.run_display(as_json, quiet)
     with reporting(display, as_json):
-        plan = load_plan(file / "pipeline.toml" if file.is_dir() else file, overrides=overrides, plugins=tuple(plugin or ()))
+        file = file / "pipeline.toml" if file.is_dir() else file
+        plan = load_plan(file, overrides=overrides, plugins=tuple(plugin or ()), disabled=tuple(disable or ()))
         refuse_broken(plan.registry, plugin or ())
+        refuse_unknown(plan.registry, disable or ())
         matrix = matrix_of(plan)
         if dry_run:
             if matrix is not None:

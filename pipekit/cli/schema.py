@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pipekit.cli.loading import Disabled
+
 
 def schema(
     out: Annotated[
@@ -15,6 +17,7 @@ def schema(
     plugin: Annotated[
         list[str] | None, typer.Option(metavar="FILE", help="Load this plugin too: a file or a module", show_default=False)
     ] = None,
+    disable: Disabled = None,
 ) -> None:
     """Print the JSON Schema of the pipeline file, for editors.
 
@@ -27,7 +30,7 @@ def schema(
     from pipekit.cli.loading import registry_with
     from pipekit.schema import json_schema
 
-    found = json_schema(registry_with(plugin))
+    found = json_schema(registry_with(plugin, disable))
     if out is None:
         ui.say_json(found)
         return

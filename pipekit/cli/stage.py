@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipekit.cli.app import attach, new_app
+from pipekit.cli.loading import Disabled
 
 if TYPE_CHECKING:
     from pipekit.component import Component
@@ -27,11 +28,11 @@ Plugins = Annotated[
 INPUT = "input_"
 """Before the names of Python arguments that hold inputs."""
 
-OWN = ("out", "name", "seed", "workers", "executor", "json", "quiet", "help", "plugin", "debug")
+OWN = ("out", "name", "seed", "workers", "executor", "json", "quiet", "help", "plugin", "disable", "debug")
 """The options of the command itself; a parameter of that name is given as --param-NAME."""
 
 
-def stage(ctx: typer.Context, plugin: Plugins = None) -> None:
+def stage(ctx: typer.Context, plugin: Plugins = None, disable: Disabled = None) -> None:
     """Run any single stage, with its parameters as options.
 
     Without a name: the stages that there are. An input is a folder of images (imported as what it is recognised as), a run
@@ -41,7 +42,7 @@ def stage(ctx: typer.Context, plugin: Plugins = None) -> None:
         from pipekit import ui
         from pipekit.cli.loading import registry_with
 
-        found = registry_with(plugin).components("stage")
+        found = registry_with(plugin, disable).components("stage")
         ui.table(("stage", "plugin", "what it does"), [(one.name, one.plugin, one.summary) for one in found])
         ui.say("\nIts options: pipekit stage NAME --help", ui.DIM)
 
@@ -50,13 +51,14 @@ def make_app(words: Sequence[str]) -> typer.Typer:
     """A command for each stage; the one that ``words`` name is imported and has its options."""
     import os
 
-    from pipekit.cli.loading import refuse_broken
+    from pipekit.cli.loading import refuse_broken, refuse_unknown
     from pipekit.registry import load_registry
 
-    plugins, wanted = read_words(words)
-    registry = load_registry(plugins)
+    plugins, disabled, wanted = read_words(words)
+    registry = load_registry(plugins, disabled=disabled)
     if "_PIPEKIT_COMPLETE" not in os.environ:
         refuse_broken(registry, plugins)
+        refuse_unknown(registry, disabled)
     if wanted is not None and "_PIPEKIT_COMPLETE" not in os.environ:
         registry.get("stage", wanted)  # a misspelt name is answered with the nearest one
     app = new_app()
@@ -66,18 +68,19 @@ def make_app(words: Sequence[str]) -> typer.Typer:
     return app
 
 
-def read_words(words: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
-    """The plugins and the stage's name in what was typed after ``pipekit stage``."""
-    plugins: list[str] = []
+def read_words(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...], str | None]:
+    """The plugins to load and to leave out, and the stage's name, in what was typed after ``pipekit stage``."""
+    found: dict[str, list[str]] = {"--plugin": [], "--disable": []}
+    name = None
     rest = iter(words)
     for word in rest:
-        if word == "--plugin":
-            plugins += [value for value in [next(rest, None)] if value is not None]
-        elif word.startswith("--plugin="):
-            plugins.append(word.partition("=")[2])
+        option, equals, value = word.partition("=")
+        if option in found:
+            found[option] += [value] if equals else [typed for typed in [next(rest, None)] if typed is not None]
         elif not word.startswith("-"):
-            return tuple(plugins), word
-    return tuple(plugins), None
+            name = word
+            break
+    return tuple(found["--plugin"]), tuple(found["--disable"]), name
 
 
 def command(component: Component, registry: Registry, plugins: Sequence[str] = ()) -> Callable[..., int]:
@@ -230,7 +233,7 @@ def add_input(quick: Quick, slot: Slot, text: str, name: str) -> str:
 
     file, _, stage = text.rpartition(":")
     if file.endswith(".toml"):
-        return quick.give(name, made_by(Path(file), stage, slot))
+        return quick.give(name, made_by(Path(file), stage, slot, quick.registry.disabled))
     found = find_artifact(text, slot.artifact, quick.base_dir)
     if found is not None:
         return quick.give(name, found)
@@ -239,13 +242,13 @@ def add_input(quick: Quick, slot: Slot, text: str, name: str) -> str:
     raise UserError(f"--{slot.name}: no {slot.artifact.kind} called {text!r}", "Give a run (runs/NAME) or FILE.toml:STAGE.")
 
 
-def made_by(file: Path, stage: str, slot: Slot) -> Artifact:
+def made_by(file: Path, stage: str, slot: Slot, disabled: Sequence[str] = ()) -> Artifact:
     """What a stage of a pipeline file makes; it runs first where it has not."""
     from pipekit.engine import run
     from pipekit.errors import UserError
     from pipekit.pipeline import load_plan
 
-    plan = load_plan(file)
+    plan = load_plan(file, disabled=disabled)
     output = plan.stage(stage).contract.output
     if not issubclass(output, slot.artifact):
         raise UserError(f"--{slot.name} takes a {slot.artifact.kind}, and stage {stage!r} of {file} makes a {output.kind}")

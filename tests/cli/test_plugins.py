@@ -46,6 +46,41 @@ def test_a_disabled_plugin_is_listed_as_such(pipekit, monkeypatch) -> None:
     assert result.code == 0
 
 
+def test_a_plugin_is_left_out_for_one_command(pipekit, speckle: Path) -> None:
+    words = ("--plugin", speckle, "--disable", "my_plugin")
+    records = {record["name"]: record for record in json.loads(pipekit("plugins", "--json", *words).out)}
+    assert (records["my_plugin"]["status"], records["my_plugin"]["components"]) == ("disabled", [])
+    assert records["builtin"]["status"] == "ok"
+    named = {entry["name"] for entry in json.loads(pipekit("components", "--json", *words).out)}
+    assert "split" in named
+    assert "note" not in named
+    for shown in (pipekit("schema", *words), pipekit("stage", *words)):
+        assert shown.code == 0
+        assert "note" not in shown.out.split()
+    assert "What stands on top" not in pipekit("schema", *words).out
+
+
+@pytest.mark.parametrize("words", [("run", "a.toml"), ("stage", "note", "--title", "x"), ("components", "stage", "note")])
+def test_what_needs_a_plugin_that_is_left_out_says_so(pipekit, speckle: Path, words: tuple[str, ...]) -> None:
+    Path("a.toml").write_text('[stages.note]\nuse = "note"\ntitle = "x"\n')
+    assert pipekit(words[0], "--plugin", speckle, *words[1:]).code == 0
+    result = pipekit(words[0], "--plugin", speckle, "--disable=my_plugin", *words[1:])
+    assert result.code == 2
+    assert "no stage called 'note'" in result.err
+    assert "Disabled: 'my_plugin'" in result.err
+
+
+@pytest.mark.parametrize(
+    "words", [("components",), ("plugins",), ("schema",), ("stage",), ("stage", "split", "--help"), ("run", "a.toml")]
+)
+def test_a_plugin_to_leave_out_must_be_there(pipekit, tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "a.toml").write_text('[stages.data]\nuse = "import.folders"\npath = "."\n')
+    result = pipekit(words[0], "--disable", "biultin", *words[1:])
+    assert result.code == 2
+    assert result.err.startswith("error: --disable biultin: no plugin of that name")
+    assert "Did you mean 'builtin'?" in result.err
+
+
 def test_json(pipekit, speckle: Path) -> None:
     records = {record["name"]: record for record in json.loads(pipekit("plugins", "--json", "--plugin", speckle).out)}
     assert {"kind": "op", "name": "speckle"} in records["my_plugin"]["components"]
