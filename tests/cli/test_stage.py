@@ -146,12 +146,13 @@ def test_json_events(pipekit, speckle: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ([], ((), None)),
-        (["split", "--mode", "hash"], ((), "split")),
-        (["--plugin", "a.py", "--plugin=b.py", "note"], (("a.py", "b.py"), "note")),
-        (["--help"], ((), None)),
-        (["--plugin"], ((), None)),
+        ([], ((), (), None)),
+        (["split", "--mode", "hash"], ((), (), "split")),
+        (["--plugin", "a.py", "--plugin=b.py", "note"], (("a.py", "b.py"), (), "note")),
+        (["--disable", "a", "--plugin", "b.py", "--disable=c", "note"], (("b.py",), ("a", "c"), "note")),
+        (["--help"], ((), (), None)),
+        (["--plugin"], ((), (), None)),
     ],
 )
-def test_the_words_before_a_stage(words: list[str], expected: tuple[tuple[str, ...], str | None]) -> None:
+def test_the_words_before_a_stage(words: list[str], expected: tuple[tuple[str, ...], tuple[str, ...], str | None]) -> None:
     assert read_words(words) == expected
