@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import glob
+import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipekit import images
+from pipekit.contract import Dataset
 from pipekit.errors import UserError
 from pipekit.files import hash_file
 from pipekit.registry import Registry
@@ -20,56 +23,103 @@ RECIPE_FILE = "recipe.json"
 """Beside class folders that ``pipekit augment`` wrote: the parameters, the seed and the source."""
 
 
+ROWS_FILE = "augmented.csv"
+"""Beside images in another format than class folders: how each copy was made, by the hash of its file."""
+
+
 @dataclass(frozen=True)
 class Replayed:
-    """An image made again: its bytes, whether they are those of the file, and what was done."""
+    """An image made again: its bytes, whether they are those of the file, and what was done.
+
+    Attributes:
+        data: of what was asked for: the image, or its mask.
+        mask: of an image that has one: the mask's bytes; None where its source was not found.
+        mask_identical: whether these are the bytes that were written then.
+    """
 
     data: bytes
     identical: bool
     source: Path
     captions: tuple[str, ...]
+    mask: bytes | None = None
+    mask_identical: bool | None = None
 
 
 def replay(file: Path, registry: Registry, source: Path | None = None) -> Replayed:
-    """Make an augmented image again.
+    """Make an augmented image, with its mask, again.
 
     Args:
-        file: an image below a folder that ``pipekit augment`` wrote, or below ``runs/NAME/STAGE``.
-        source: the image that it was made from, or the folder in which ids are paths; where it is not there any more.
+        file: an image, or a mask, below a folder that ``pipekit augment`` wrote, or below ``runs/NAME/STAGE``.
+        source: the image that it was made from, or the folder in which it is; where it is not there any more.
 
     Raises:
         UserError: there is no row, no recipe or no source, or the source has changed since.
     """
     if not file.is_file():
         raise UserError(f"no such file: {file}")
-    row = row_of(file)
-    text = row.get("extra_augmented") or ""
-    if not text:
-        raise UserError(f"{file} is no augmented copy", "Its row in metadata.csv has no extra_augmented.")
-    made = json.loads(text)
+    made = history_of(file)
     settings = settings_of(file)
-    path = find_source(made, source, settings["sources"])
+    roots = [source] if source is not None else settings["sources"]
+    path = find_source(made, roots)
     params = registry.check(registry.get("stage", "augment").params_type(), settings["params"], settings["base_dir"])
     rng = rng_for(settings["seed"], "augment", "make_copies", made["of"], made["copy"])
-    applied = params.compiled().load(path, rng)  # type: ignore[attr-defined]
+    mask_path = find_mask(made, path, roots)
+    mask = None if mask_path is None else images.read_mask(str(mask_path))
+    applied = params.compiled().load(path, rng, mask=mask)  # type: ignore[attr-defined]
+    wanted = file.read_bytes()
+    mask_data = None if applied.mask is None else images.encode(applied.mask, "png")
+    if made.get("mask", {}).get("sha256") == hashlib.sha256(wanted).hexdigest():
+        if mask_data is None:
+            raise UserError(f"the mask of {made['of']!r} was not found", "Say where it is with --source.")
+        return Replayed(mask_data, mask_data == wanted, mask_path or path, applied.captions)
+    same = None if mask_data is None else hashlib.sha256(mask_data).hexdigest() == made["mask"]["sha256"]
     data = images.encode(applied.image, file.suffix, params.quality)  # type: ignore[attr-defined]
-    return Replayed(data, data == file.read_bytes(), path, applied.captions)
+    return Replayed(data, data == wanted, path, applied.captions, mask_data, same)
 
 
-def row_of(file: Path) -> Mapping[str, str]:
-    """The file's row in the nearest ``metadata.csv`` above it."""
+def write_rows(artifact: Dataset, file: Path) -> None:
+    """How each augmented copy of a dataset was made: ``augmented.csv``."""
+    with file.open("w", newline="", encoding="utf-8") as out:
+        table = csv.writer(out, lineterminator="\n")
+        table.writerow(["sha256", "augmented"])
+        for sample in artifact:
+            if "augmented" in sample.extra:
+                table.writerow([sample.sha256, json.dumps(sample.extra["augmented"])])
+
+
+def history_of(file: Path) -> dict[str, Any]:
+    """How a copy was made: from the nearest ``metadata.csv`` or ``augmented.csv`` above it."""
     whole = file.resolve()
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     for folder in whole.parents:
-        table = folder / "metadata.csv"
-        if table.is_file():
-            name = whole.relative_to(folder).as_posix()
-            with table.open(newline="", encoding="utf-8") as lines:
-                for row in csv.DictReader(lines):
-                    if row.get("file_name") == name:
-                        return row
-            raise UserError(f"{table} has no row for {name}")
+        if (folder / ROWS_FILE).is_file():
+            return _by_content(folder / ROWS_FILE, whole)
+        if (folder / "metadata.csv").is_file():
+            return _by_name(folder / "metadata.csv", whole)
     raise UserError(f"there is no metadata.csv above {file}", "Give an image in a folder that pipekit augment or a run wrote.")
+
+
+def _by_content(table: Path, file: Path) -> dict[str, Any]:
+    wanted = hash_file(file)
+    with table.open(newline="", encoding="utf-8") as lines:
+        for row in csv.DictReader(lines):
+            if row["sha256"] == wanted or wanted in row["augmented"]:
+                made: dict[str, Any] = json.loads(row["augmented"])
+                if row["sha256"] == wanted or made.get("mask", {}).get("sha256") == wanted:
+                    return made
+    raise UserError(f"{file} is no augmented copy, or has changed since", f"{table} has no row with the hash of its content.")
+
+
+def _by_name(table: Path, file: Path) -> dict[str, Any]:
+    name = file.relative_to(table.parent).as_posix()
+    with table.open(newline="", encoding="utf-8") as lines:
+        for row in csv.DictReader(lines):
+            if row.get("file_name") == name:
+                if row.get("extra_augmented"):
+                    made: dict[str, Any] = json.loads(row["extra_augmented"])
+                    return made
+                raise UserError(f"{file} is no augmented copy", "Its row in metadata.csv has no extra_augmented.")
+    raise UserError(f"{table} has no row for {name}")
 
 
 def settings_of(file: Path) -> dict[str, Any]:
@@ -103,16 +153,38 @@ def settings_of(file: Path) -> dict[str, Any]:
     )
 
 
-def find_source(made: Mapping[str, Any], given: Path | None, known: list[Path]) -> Path:
-    """The file that a copy was made from, with the hash that it had then."""
-    tried = []
-    for root in [given] if given is not None else known:
-        path = root if root.is_file() else root / made["of"]
-        tried.append(str(path))
-        if path.is_file():
+def find_source(made: Mapping[str, Any], roots: Sequence[Path]) -> Path:
+    """The file that a copy was made from, with the hash that it had then.
+
+    An id is a path below the source in most formats, and else the end of one: ``a.jpg`` in ``JPEGImages``.
+    """
+    changed = None
+    for root in roots:
+        if not root.exists():
+            continue
+        folder = root if root.is_dir() else root.parent
+        exact = [path for path in (root, folder / made["of"]) if path.is_file()]
+        for path in (*exact, *_below(folder, glob.escape(PurePosixPath(made["of"]).name))):
             if hash_file(path) == made["sha256"]:
                 return path
-            raise UserError(f"{path} has changed since the copy was made", "Give the old file with --source.")
-    raise UserError(
-        f"the source {made['of']!r} was not found; looked at: {', '.join(tried) or 'nothing'}", "Say where it is with --source."
-    )
+        changed = changed or (exact[-1] if exact else None)
+    if changed is not None:
+        raise UserError(f"{changed} has changed since the copy was made", "Give the old file with --source.")
+    tried = ", ".join(str(root) for root in roots) or "nothing"
+    raise UserError(f"the source {made['of']!r} was not found; looked in: {tried}", "Say where it is with --source.")
+
+
+def find_mask(made: Mapping[str, Any], image: Path, roots: Sequence[Path]) -> Path | None:
+    """The mask that moved with the image: a file whose name begins like the image's, with the hash that it had then."""
+    wanted = made.get("mask", {}).get("of_sha256")
+    if wanted is None:
+        return None
+    for root in (root for root in roots if root.exists()):
+        for path in _below(root if root.is_dir() else root.parent, glob.escape(image.stem) + "*"):
+            if hash_file(path) == wanted:
+                return path
+    return None
+
+
+def _below(folder: Path, pattern: str) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob(pattern)) if path.is_file())

@@ -12,6 +12,7 @@ from pydantic import field_validator, model_validator
 from pipekit import images
 from pipekit.contract import Context, Dataset, Params, Sample, SampleContext, Targets, param, stage
 from pipekit.errors import UserError
+from pipekit.files import hash_file
 from pipekit.geometry import Fit
 from pipekit.images import FillMode, Interpolation, SizeHw
 from pipekit.recipe import Applied, CompiledRecipe, Ops, Picture, compile_recipe
@@ -166,20 +167,23 @@ def make_copies(sample: Sample, params: OutputOptions, ctx: SampleContext) -> It
     recipe = ctx.once("recipe", params.compiled)
     picture = Picture(sample.image)
     mask = images.read_mask(sample.targets.mask) if sample.targets.mask else None
+    mask_sha256 = hash_file(sample.targets.mask) if sample.targets.mask else ""
     for copy in range(1, copies + 1):
         applied = recipe.load(picture, ctx.rng(copy), sample.targets, mask)
-        yield _write(source, copy, applied, params, ctx)
+        yield _write(source, mask_sha256, copy, applied, params, ctx)
 
 
-def _write(sample: Sample, copy: int, applied: Applied, params: OutputOptions, ctx: SampleContext) -> Sample:
+def _write(sample: Sample, mask_sha256: str, copy: int, applied: Applied, params: OutputOptions, ctx: SampleContext) -> Sample:
     name, format = output_name(sample.id, copy, params.suffix, params.format)
     path = ctx.out_path(name)
     path.write_bytes(images.encode(applied.image, format, params.quality))
-    mask = ""
+    mask, mask_made = "", {}
     if applied.mask is not None:
         mask_path = ctx.out_path(f"masks/{PurePosixPath(name).with_suffix('.png')}")
-        mask_path.write_bytes(images.encode(applied.mask, "png"))
+        data = images.encode(applied.mask, "png")
+        mask_path.write_bytes(data)
         mask = str(mask_path)
+        mask_made = {"mask": {"of_sha256": mask_sha256, "sha256": hashlib.sha256(data).hexdigest()}}
     label = sample.label
     if applied.mirrored and label is not None:
         label = params.mirror_labels.get(label, label)
@@ -189,6 +193,7 @@ def _write(sample: Sample, copy: int, applied: Applied, params: OutputOptions, c
         "copy": copy,
         "steps": [[step.op, dict(step.drawn)] for step in applied.steps],
         "matrix": None if applied.matrix is None else applied.matrix.tolist(),
+        **mask_made,
     }
     targets = Targets(mask, "", applied.boxes, applied.keypoints)
     return Sample(name, str(path), "", label, sample.split, targets, {**sample.extra, "augmented": made})

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 PREVIEW_PX = 1024
 SHOWN_IMAGES = 4
+KEPT_FORMATS = ("coco", "yolo", "voc", "masks", "csv", "parquet")
+"""Formats that hold more than a class for each image; copies are written as what their images came as."""
 DEFAULT_SHEET = "augment-preview.png"
 
 
@@ -72,6 +74,12 @@ def augment(
     keep_originals: Annotated[bool, typer.Option(help="Write the images themselves too")] = True,
     form: Annotated[Literal["same", "jpg", "png", "webp"], typer.Option("--format", help="Of the files")] = "same",
     quality: Annotated[int, typer.Option(min=1, max=100, help="Of jpg and webp")] = 95,
+    layout: Annotated[
+        str,
+        typer.Option(
+            "--as", metavar="FORMAT", help="How the folder is laid out: folders, coco, yolo …; same: as the source came"
+        ),
+    ] = "same",
     seed: Annotated[int, typer.Option(metavar="N", help="All randomness derives from it")] = 0,
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="How many shards run at once", show_default=False)
@@ -90,9 +98,10 @@ def augment(
     """
     from pipekit import ui
     from pipekit.cli.run import reporting, run_plan
+    from pipekit.contract import Dataset
     from pipekit.errors import UserError
     from pipekit.quick import Quick
-    from pipekit.replay import RECIPE_FILE
+    from pipekit.replay import RECIPE_FILE, ROWS_FILE, write_rows
     from pipekit.runs import take_out
 
     options: dict[str, Any] = {
@@ -122,15 +131,29 @@ def augment(
         data = quick.dataset(source)
         wanted = {"splits": split, "balance": balance, "keep_originals": keep_originals, "format": form, "quality": quality}
         made = quick.add("augment", "augment", dataset=data, copies=copies or 3, **options, **wanted)
+        form_of_out = laid_out(quick, data, layout)
+        last = made if form_of_out == "folders" else quick.add("export", f"export.{form_of_out}", dataset=made)
         code, outcome = run_plan(quick.plan(), display, publish=False)
         if outcome is not None:
             artifact = outcome.artifact(made)
-            take_out(artifact, out)
+            assert isinstance(artifact, Dataset)
+            take_out(outcome.artifact(last), out)
+            if last != made:
+                write_rows(artifact, out / ROWS_FILE)
             kept = {"params": artifact.meta["params"], "seed": seed, "source": str(Path(source).resolve())}
             ui.write_text(out / RECIPE_FILE, json.dumps(kept, indent=1) + "\n")
             if not as_json:
                 ui.say(str(out))
         return code
+
+
+def laid_out(quick: Quick, data: str, layout: str) -> str:
+    """The exporter's name; images with annotations are written in the format that they came in, others as class folders."""
+    if layout != "same":
+        quick.registry.get("exporter", layout)  # a misspelt name is answered with the nearest one
+        return layout
+    came = quick.stages[data]["use"].removeprefix("import.") if data in quick.stages else ""
+    return came if came in KEPT_FORMATS else "folders"
 
 
 def one_split(names: Sequence[str] | None) -> str | None:

@@ -9,7 +9,7 @@ import typer
 
 
 def replay(
-    file: Annotated[Path, typer.Argument(help="An augmented image, where pipekit augment or a run put it")],
+    file: Annotated[Path, typer.Argument(help="An augmented image or mask, where pipekit augment or a run put it")],
     source: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help="The image that it was made from, or the folder of them", show_default=False),
@@ -21,6 +21,8 @@ def replay(
 ) -> int:
     """Make one augmented image again, from its row in metadata.csv and its source, and compare it bit for bit.
 
+    The mask of an image that has one is made and compared too; with --out it is written beside the image, as NAME.mask.png.
+
     Exit code 0: it is the same. 1: it is not; another version of a library draws or encodes in another way.
     """
     from pipekit import ui
@@ -29,8 +31,9 @@ def replay(
     from pipekit.registry import load_registry
     from pipekit.replay import replay as make_again
 
-    if out is not None and out.exists():
-        raise UserError(f"{out} exists already", "Choose another name.")
+    for place in () if out is None else (out, out.with_suffix(".mask.png")):
+        if place.exists():
+            raise UserError(f"{place} exists already", "Choose another name.")
     made = make_again(file, load_registry(tuple(plugin or ())), source)
     ui.say(f"{file}\n  of {made.source}")
     for caption in made.captions:
@@ -38,5 +41,11 @@ def replay(
     if out is not None:
         write_bytes(out, made.data)
         ui.say(str(out))
+        if made.mask is not None:
+            write_bytes(out.with_suffix(".mask.png"), made.mask)
+            ui.say(str(out.with_suffix(".mask.png")))
     ui.say("identical, bit for bit" if made.identical else "not identical", ui.GOOD if made.identical else ui.BAD)
-    return 0 if made.identical else EXIT_FAILED
+    if made.mask_identical is not None:
+        words = "its mask is identical too" if made.mask_identical else "its mask is not identical"
+        ui.say(words, ui.GOOD if made.mask_identical else ui.BAD)
+    return 0 if made.identical and made.mask_identical is not False else EXIT_FAILED
