@@ -130,6 +130,10 @@ class StageContext:
         return self._shop.plan.base_dir
 
     @property
+    def pipeline_file(self) -> Path | None:
+        return self._shop.plan.file
+
+    @property
     def work_dir(self) -> Path:
         """Locked while this process lives; a second process with the same key gets a folder of its own."""
         if self._work is None:

@@ -135,6 +135,10 @@ class Context(Protocol):
     def project_dir(self) -> Path:
         """The folder of the pipeline file, for what lives beside it on purpose (the split file)."""
 
+    @property
+    def pipeline_file(self) -> Path | None:
+        """The pipeline file, to be shown to people; None where there is none. What is made must not hang on it."""
+
     def rng(self, *parts: str | int) -> Rng:
         """A generator derived from the pipeline's seed, the stage and ``parts``."""
 

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipekit import engine
 from pipekit.errors import PipekitError
+from pipekit.pipeline import load_plan
 
 
 def metrics_of(folder: Path) -> dict[str, Any]:
@@ -157,3 +159,70 @@ def test_the_section_in_the_documents_works(colour_project: Any) -> None:
     (colour_project.path / "night.py").write_text(example, "utf-8")
     folder = colour_project.report({"sections": ["night"]}, plugins=["./by_colour.py", "./night.py"])
     assert "At night" in (folder / "report.html").read_text("utf-8")
+
+
+def test_the_parquet_file_says_what_the_csv_file_says(colour_project: Any) -> None:
+    from pyarrow import parquet
+
+    folder = colour_project.report()
+    table = parquet.read_table(folder / "predictions.parquet").to_pylist()
+    rows = rows_of(folder)
+    assert [list(row) for row in table] == [list(row) for row in rows]
+    for typed, plain in zip(table, rows, strict=True):
+        assert (typed["id"], typed["predicted"], int(typed["correct"])) == (
+            plain["id"],
+            plain["predicted"],
+            int(plain["correct"]),
+        )
+        assert typed["p:red"] == pytest.approx(float(plain["p:red"]), abs=1e-9)
+
+
+def test_the_report_holds_the_pipeline_file_and_a_sheet_of_the_recipe(colour_project: Any) -> None:
+    colour_project.model(training={"augment": [{"op": "hflip", "p": 1.0}, {"op": "rotate", "limit_deg": 20.0}]})
+    file = colour_project.path / "pipeline.toml"
+    file.write_text(
+        """# a <b>remark</b>
+name = "trial"
+plugins = ["./by_colour.py"]
+[stages.data]
+use = "import.folders"
+path = "images"
+[stages.train]
+use = "made_model"
+folder = "model"
+[stages.report]
+use = "evaluate"
+dataset = "data"
+""",
+        "utf-8",
+    )
+    outcome = engine.run(load_plan(file))
+    page = (outcome.stages[-1].artifact.path / "report.html").read_text("utf-8")
+    assert "# a &lt;b&gt;remark&lt;/b&gt;" in page
+    assert "<b>remark" not in page
+    assert "what the recipe makes of them: hflip, rotate" in page
+    assert [words for words in outcome.stages[-1].warnings if "recipe" in words] == []
+    colour_project.model(training={"augment": [{"op": "gone.op"}]})
+    assert any("has no sheet of the recipe" in words for words in engine.run(load_plan(file)).stages[-1].warnings)
+
+
+def test_many_images_make_no_larger_page(colour_project: Any) -> None:
+    """Of ten thousand images only the most telling are kept; the page stays a few megabytes."""
+    from dataclasses import replace
+
+    from pipekit.builtin.report.pictures import PicturesParams, section
+    from pipekit.page import render
+    from pipekit.promises.examples import make_tiny_evaluation, write_tiny_dataset
+
+    small = make_tiny_evaluation(write_tiny_dataset(colour_project.path / "tiny"))
+    times = 10_000 // len(small) + 1
+    many = replace(
+        small,
+        samples=small.samples * times,
+        truth=np.tile(small.truth, times),
+        probabilities=np.tile(small.probabilities, (times, 1)),
+    )
+    assert len(many) > 10_000
+    found = section(None, many, PicturesParams())  # type: ignore[arg-type]
+    assert len(found.pictures) == PicturesParams().most == 240
+    assert len(render("Page", [("pictures", found)])) < 8_000_000

@@ -63,6 +63,10 @@ class Bench:
         return self.folder / "work"
 
     @property
+    def pipeline_file(self) -> Path | None:
+        return None
+
+    @property
     def project_dir(self) -> Path:
         return self.folder
 

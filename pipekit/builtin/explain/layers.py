@@ -43,7 +43,7 @@ def steps(opened: Opened, image: Pixels, most: int) -> Iterator[Step]:
     found = keras.Model(opened.source, ends)(image[None].astype(np.float32), training=False)
     for (layer, _, _), before, after in zip(wanted, found[::2], found[1::2], strict=True):
         values = np.asarray(after)[0]
-        activation = getattr(layer, "activation", None)
+        activation: Any = getattr(layer, "activation", None)
         shaped = isinstance(layer, (keras.layers.Dense, keras.layers.Conv2D))
         if not shaped or activation is keras.activations.linear:
             yield Step(layer.name, _words(layer, values), values)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from importlib import metadata
+from pathlib import Path
 from platform import python_version
 from typing import Any
 
 from pipekit.builtin.report.words import count
-from pipekit.contract import Context, Section, Table
+from pipekit.contract import Context, Dataset, Params, Picture, Sample, Section, Table
+from pipekit.errors import PipekitError
 from pipekit.evaluation import Evaluation
 from pipekit.page.markdown import literal
 
@@ -16,6 +19,7 @@ LIBRARIES = ("pipekit-vision", "tensorflow", "keras", "scikit-learn", "numpy", "
 SHOWN_FAILURES = 20
 NOT_SHOWN = ("classes", "history", "params", "words", "versions", "format")
 LONGEST = 400
+SHEET_ROWS, SHEET_COPIES, SHEET_PX = 3, 5, 160
 
 
 def section(ctx: Context, evaluation: Evaluation) -> Section:
@@ -34,7 +38,67 @@ def section(ctx: Context, evaluation: Evaluation) -> Section:
     tables.append(Table(("of the model", "value"), tuple(_model_rows(evaluation)), "Model"))
     tables.append(Table(("library", "version"), tuple(_versions()), "Versions at the time of the report"))
     words = f"Pipeline seed {ctx.seed}. Measured on the split *{literal(evaluation.split)}*."
-    return Section("What it was made from", words, tables=tuple(tables))
+    pictures = tuple(_recipe_sheet(ctx, evaluation))
+    if pictures:
+        words += " The sheet shows what training saw: an image at the left of each row, then what the recipe makes of it."
+    html = _pipeline_text(ctx.pipeline_file)
+    return Section("What it was made from", words, tables=tuple(tables), pictures=pictures, html=html)
+
+
+def _pipeline_text(file: Path | None) -> str:
+    """The pipeline file as it was when the report was made."""
+    from markupsafe import escape
+
+    try:
+        text = file.read_text("utf-8", errors="replace") if file is not None else ""
+    except OSError:
+        return ""
+    if not text.strip() or file is None:
+        return ""
+    summary = f"The pipeline file, {file.name}, as it was when this report was made"
+    return f"<details><summary>{escape(summary)}</summary><pre><code>{escape(text)}</code></pre></details>"
+
+
+def _recipe_sheet(ctx: Context, evaluation: Evaluation) -> Iterator[Picture]:
+    """A few training images and what the augmentation of the training makes of them."""
+    training = evaluation.model.get("training")
+    ops = training.get("augment") if isinstance(training, dict) else None
+    if not isinstance(ops, list) or not ops:
+        return
+    from pipekit import images, preview
+    from pipekit.recipe import compile_recipe
+
+    try:
+        recipe = compile_recipe(ops, registry=_Components(ctx))
+        rows = []
+        for sample in _one_of_each_class(evaluation.dataset, SHEET_ROWS):
+            subject = preview.subject_of(sample, SHEET_PX)
+            rows.append([preview.Tile(tile.image, "") for tile in preview.variants(recipe, subject, SHEET_COPIES, ctx.seed)])
+        if rows:
+            sheet = preview.sheet(rows)
+            alt = "Training images, and what the recipe makes of them: " + ", ".join(str(op.get("op")) for op in ops)
+            yield Picture(images.encode(sheet, "jpg", quality=85), alt, "training images and what the recipe makes of them")
+    except (PipekitError, ValueError) as error:  # an op of a plugin that is gone, a picture that can't be read any more
+        ctx.warn(f"the report has no sheet of the recipe: {str(error).splitlines()[0]}")
+
+
+class _Components:
+    """What ops are looked up in, and checked with: the components that the stage may reach."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.get = ctx.component
+
+    def check(self, params_type: type[Params], values: Any, base_dir: Path | None = None) -> Params:
+        return params_type.model_validate(values, context={"registry": self, "base_dir": base_dir})
+
+
+def _one_of_each_class(dataset: Dataset, most: int) -> list[Sample]:
+    found: dict[str | None, Sample] = {}
+    for sample in dataset.split("train"):
+        found.setdefault(sample.label, sample)
+        if len(found) == most:
+            break
+    return list(found.values())
 
 
 def _model_rows(evaluation: Evaluation) -> list[tuple[str, str]]:
