@@ -5,7 +5,8 @@ Rerun: python benchmarks/feed.py [FOLDER]
 2,000 photographs in class folders, 224 x 224, batches of 32, the recipe of the Keras tutorial (rotation, shifts, shear, zoom,
 flip), two workers, no model: only the batches are made. Each way runs in a fresh process, in turn with the others; imports are
 not counted. The first epoch reads the files; the later ones may use what the way has kept: the figure is the mean of two.
-Compare only within one run: on a machine with other work the figures differ twofold from run to run.
+Compare only within one run: on a machine with other work the images a second differ twofold from run to run. The processor time
+of an image, of all threads and worker processes, hangs less on what else is running, and is what is taken from the model.
 
 A PyTorch DataLoader is measured too where torch is installed. An argument names a folder of class folders to be used instead of
 photographs made from the sample ones.
@@ -14,6 +15,7 @@ photographs made from the sample ones.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import statistics
 import subprocess
@@ -60,21 +62,33 @@ def listed(folder: Path) -> tuple[list[str], np.ndarray[Any, Any]]:
     return files, np.array([names.index(Path(file).parent.name) for file in files], np.int64)
 
 
-def clock(epoch: Callable[[int], Iterable[Any]]) -> list[float]:
-    """Images a second in each epoch."""
-    rates = []
+Epoch = tuple[float, float]
+"""Images a second, and milliseconds of processor time for each."""
+
+
+def clock(epoch: Callable[[int], Iterable[Any]]) -> list[Epoch]:
+    measured = []
     for number in range(1 + LATER):
-        began, count = time.perf_counter(), 0
+        began, busy, count = time.perf_counter(), processor_s(), 0
         for batch in epoch(number):
             count += len(batch[0])
-        rates.append(count / (time.perf_counter() - began))
-    return rates
+        measured.append((count / (time.perf_counter() - began), 1000 * (processor_s() - busy) / count))
+    return measured
+
+
+def processor_s() -> float:
+    """Processor time of this process, and (on Linux) of worker processes that are still there."""
+    total = time.process_time()
+    for child in multiprocessing.active_children():
+        fields = Path(f"/proc/{child.pid}/stat").read_text("ascii").rpartition(")")[2].split()
+        total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
 
 
 # --- the ways ------------------------------------------------------------------------------------------------------------
 
 
-def pipekit(folder: Path, where: Any = "memory") -> list[float]:
+def pipekit(folder: Path, where: Any = "memory") -> list[Epoch]:
     from pipekit.builtin.train.cache import Decoded, Place
     from pipekit.builtin.train.data import augmenter, decoder
     from pipekit.builtin.train.feed import Feed
@@ -102,15 +116,15 @@ def pipekit(folder: Path, where: Any = "memory") -> list[float]:
             return clock(feed.epoch)
 
 
-def pipekit_disk(folder: Path) -> list[float]:
+def pipekit_disk(folder: Path) -> list[Epoch]:
     return pipekit(folder, "disk")
 
 
-def pipekit_no_cache(folder: Path) -> list[float]:
+def pipekit_no_cache(folder: Path) -> list[Epoch]:
     return pipekit(folder, "off")
 
 
-def keras_layers(folder: Path) -> list[float]:
+def keras_layers(folder: Path) -> list[Epoch]:
     """image_dataset_from_directory, then Keras' Random layers on whole batches, as in Keras' own guides."""
     from pipekit.backend import load_keras
 
@@ -143,7 +157,7 @@ def albumentations_op() -> Callable[[Any], Any]:
     return lambda image: change(image=image)["image"]
 
 
-def tf_data(folder: Path, keep: bool = False) -> list[float]:
+def tf_data(folder: Path, keep: bool = False) -> list[Epoch]:
     """tf.data, OpenCV and albumentations through numpy_function, as in albumentations' own example."""
     import cv2
 
@@ -176,11 +190,11 @@ def tf_data(folder: Path, keep: bool = False) -> list[float]:
     return clock(lambda _: data)
 
 
-def tf_data_cache(folder: Path) -> list[float]:
+def tf_data_cache(folder: Path) -> list[Epoch]:
     return tf_data(folder, keep=True)
 
 
-def data_loader(folder: Path) -> list[float]:
+def data_loader(folder: Path) -> list[Epoch]:
     """A PyTorch DataLoader with OpenCV and albumentations in two processes."""
     import cv2
     from torch.utils.data import DataLoader, Dataset
@@ -213,31 +227,43 @@ THEIRS = {
 }
 
 
-def measure(way: str, folder: Path) -> list[float]:
+def measure(way: str, folder: Path) -> list[Epoch]:
     done = subprocess.run([sys.executable, __file__, "--way", way, str(folder)], capture_output=True, text=True, check=True)
-    found: list[float] = json.loads(done.stdout.strip().splitlines()[-1])
+    found: list[Epoch] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 
 
 def main(folder: Path) -> None:
     ways = {**OURS, **{name: way for name, way in THEIRS.items() if way != "data_loader" or find_spec("torch")}}
-    measured: dict[str, list[list[float]]] = {name: [] for name in ways}
+    runs: dict[str, list[list[Epoch]]] = {name: [] for name in ways}
     for _ in range(REPEATS):
         for name, way in ways.items():
-            measured[name].append(measure(way, folder))
-            print(f"{name}: {', '.join(f'{rate:.0f}' for rate in measured[name][-1])}", file=sys.stderr, flush=True)
-    first = {name: statistics.median(run[0] for run in runs) for name, runs in measured.items()}
-    later = {name: statistics.median(statistics.mean(run[1:]) for run in runs) for name, runs in measured.items()}
-    print(f"{'images a second (median of ' + str(REPEATS) + ')':40}{'first epoch':>12}{'later':>9}")
-    for name in ways:
-        print(f"{name:40}{first[name]:12.0f}{later[name]:9.0f}")
-    theirs = [name for name in ways if name in THEIRS]
-    ours = "pipekit, kept in memory"
-    for epoch, rates in (("first epoch", first), ("later epochs", later)):
-        best = max(theirs, key=rates.__getitem__)
-        print(f"{epoch}: {rates[ours] / rates[best]:.2f} times the fastest of the others ({best})")
+            runs[name].append(measure(way, folder))
+            shown = ", ".join(f"{rate:.0f} ({busy:.2f} ms)" for rate, busy in runs[name][-1])
+            print(f"{name}: {shown}", file=sys.stderr, flush=True)
+    found = {name: [median_of(of, epochs, part) for part in (0, 1) for epochs in PARTS.values()] for name, of in runs.items()}
+    print(f"{'median of ' + str(REPEATS):38}{'images a second':^20}{'processor time, ms':^22}")
+    print(f"{'':38}{'first':>10}{'later':>10}{'first':>11}{'later':>11}")
+    for name, (first, later, first_ms, later_ms) in found.items():
+        print(f"{name:38}{first:10.0f}{later:10.0f}{first_ms:11.2f}{later_ms:11.2f}")
+    theirs = {name: figures for name, figures in found.items() if name in THEIRS}
+    ours = found["pipekit, kept in memory"]
+    for column, label in enumerate(PARTS):
+        best = max(theirs, key=lambda name: theirs[name][column])
+        least = min(theirs, key=lambda name: theirs[name][column + 2])
+        print(
+            f"{label}: {ours[column] / theirs[best][column]:.2f} times the fastest of the others ({best}); "
+            f"{ours[column + 2] / theirs[least][column + 2]:.2f} times the least processor time of the others ({least})"
+        )
     if "data_loader" not in ways.values():
         print("torch is not installed: no DataLoader")
+
+
+PARTS = {"first epoch": slice(0, 1), "later epochs": slice(1, None)}
+
+
+def median_of(runs: list[list[Epoch]], epochs: slice, part: int) -> float:
+    return statistics.median(statistics.mean(epoch[part] for epoch in run[epochs]) for run in runs)
 
 
 if __name__ == "__main__":

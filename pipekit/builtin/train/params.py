@@ -28,7 +28,10 @@ class TrainParams(Params):
         unit="px",
     )
     detail: float = param(
-        1.0, "Images are kept at this many times that size until they are augmented: 2 keeps crops and zooms sharp", ge=1, le=8
+        1.0,
+        "Images are decoded at no less than this many times that size to be augmented: 2 keeps crops and zooms sharp",
+        ge=1,
+        le=8,
     )
     channels: Literal[1, 3] = param(3, "3 for colour, 1 for grey")
     batch_size: int | None = param(
@@ -66,6 +69,7 @@ class TrainParams(Params):
     label_smoothing: float = param(0.0, "This share of each label is spread over all classes", ge=0, lt=1)
     mixup: float = param(0.0, "Alpha of MixUp; 0 is off, 0.2 is usual", ge=0, le=10)
     cutmix: float = param(0.0, "Alpha of CutMix; 0 is off, 1.0 is usual", ge=0, le=10)
+    mosaic: float = param(0.0, "Part of the batches whose images are mosaics of four; 0 is off, 0.5 is usual", ge=0, le=1)
 
     keep: Literal["best", "last"] = param("best", "Which weights are kept: the epoch with the best `monitor`, or the last one")
     monitor: str = param("val_loss", "What best means: a column of history.csv; losses are best low, the rest high")
@@ -94,9 +98,14 @@ class TrainParams(Params):
     )
     tensorboard: bool = param(False, "Also write TensorBoard logs into the model's folder")
 
+    @property
+    def mixes(self) -> bool:
+        """Whether images of a batch are put together, and so have several classes each."""
+        return bool(self.mixup or self.cutmix or self.mosaic)
+
     @model_validator(mode="after")
     def _fits(self) -> TrainParams:
-        soft = [name for name in ("label_smoothing", "mixup", "cutmix") if getattr(self, name)]
+        soft = [name for name in ("label_smoothing", "mixup", "cutmix", "mosaic") if getattr(self, name)]
         if soft and self.label_mode in ("sparse", "input"):
             raise ValueError(f"{soft[0]} needs label_mode 'auto', 'categorical' or 'binary', got {self.label_mode!r}")
         if self.find_learning_rate and self.learning_rate is not None:
