@@ -282,11 +282,16 @@ def test_a_grey_image_moves_as_a_coloured_one() -> None:
     assert grey.shape == (24, 32, 1)
 
 
+def mosaic(*values: Any) -> Any:
+    """It has no alpha."""
+    return mix.mosaic(*values[:-1])
+
+
 # --- blending ------------------------------------------------------------------------------------------------------------
 
 
 @settings(deadline=None)
-@given(st.integers(1, 9), st.sampled_from([mix.mixup, mix.cutmix]), st.floats(0.1, 4), st.integers(0, 99))
+@given(st.integers(1, 9), st.sampled_from([mix.mixup, mix.cutmix, mosaic]), st.floats(0.1, 4), st.integers(0, 99))
 def test_blended_labels_are_shares_of_the_blended_pixels(count: int, blend: Any, alpha: float, seed: int) -> None:
     # image n has the value 10 n everywhere and its own class: the mean pixel must be what the labels say
     pixels = np.repeat(10 * np.arange(count, dtype=np.uint8), 36).reshape(count, 6, 6, 1)
@@ -305,6 +310,38 @@ def test_cutmix_takes_every_pixel_from_one_image() -> None:
 
 def test_no_blending_without_alpha() -> None:
     assert mix.mixer(0, 0) is None
+
+
+def test_a_mosaic_holds_four_whole_images() -> None:
+    chance = rng_for(2)
+    pixels = chance.integers(0, 256, (5, 40, 48, 3), np.uint8)
+    x, y, weights = mix.mosaic(pixels, np.eye(5, dtype=np.float32), np.ones(5, np.float32), rng_for(4, "mosaic"))
+    assert x.shape == pixels.shape
+    assert weights == pytest.approx(1)
+    drawn = rng_for(4, "mosaic")
+    row, column = int(drawn.integers(10, 30, endpoint=True)), int(drawn.integers(12, 36, endpoint=True))
+    fields = [(slice(0, row), slice(0, column)), (slice(0, row), slice(column, 48))]
+    fields += [(slice(row, 40), slice(0, column)), (slice(row, 40), slice(column, 48))]
+    orders = [np.arange(5), *(drawn.permutation(5) for _ in range(3))]
+    for image in range(5):
+        expected = np.zeros(5)
+        for (down, across), order in zip(fields, orders, strict=True):
+            height, width = down.stop - down.start, across.stop - across.start
+            expected[order[image]] += height * width / (40 * 48)
+            whole = images.resize(pixels[order[image]], (height, width), "area").astype(np.float32)
+            assert np.abs(x[image, down, across] - whole).max() <= 2
+        np.testing.assert_allclose(y[image], expected, rtol=1e-5)
+
+
+def test_a_part_of_the_batches_are_mosaics() -> None:
+    pixels = np.repeat(10 * np.arange(4, dtype=np.uint8), 64).reshape(4, 8, 8, 1)
+    blend = mix.mixer(0, 0, 0.5)
+    assert blend is not None
+    rng = rng_for(7)
+    made = [blend(pixels, np.eye(4, dtype=np.float32), np.ones(4, np.float32), rng)[0] for _ in range(60)]
+    unchanged = sum(np.array_equal(x, pixels) for x in made)
+    assert 15 <= unchanged <= 45
+    assert all(x.dtype == np.float32 for x in made)
 
 
 # --- schedules -----------------------------------------------------------------------------------------------------------
@@ -342,6 +379,7 @@ def test_a_learning_rate_that_follows_from_the_optimizer() -> None:
     [
         ({"warmup_epochs": 20}, "must be less than epochs"),
         ({"mixup": 0.2, "label_mode": "sparse"}, "mixup needs label_mode"),
+        ({"mosaic": 0.2, "label_mode": "sparse"}, "mosaic needs label_mode"),
         ({"keep": "last", "patience": 3}, "patience needs keep"),
         ({"model": {"template": "simple_cnm"}}, "Did you mean 'simple_cnn'"),
         ({"model": {"template": "simple_cnn", "dropout": 2}}, "model.dropout"),

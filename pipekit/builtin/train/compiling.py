@@ -56,7 +56,7 @@ def choose_labels(params: TrainParams, classes: Sequence[str], reconstructs: boo
     names = tuple(classes)
     mode = params.label_mode
     if mode == "auto":
-        soft = params.label_smoothing or params.mixup or params.cutmix or "auc" in params.metrics
+        soft = params.label_smoothing or params.mixes or "auc" in params.metrics
         by_loss = params.loss is not None and not params.loss.lower().startswith("sparse")
         mode = "input" if reconstructs else "categorical" if soft or by_loss else "sparse"
     if (mode == "input") != reconstructs:
@@ -68,8 +68,8 @@ def choose_labels(params: TrainParams, classes: Sequence[str], reconstructs: boo
         raise UserError(
             f"label_mode 'binary' needs two classes, the data has {len(names)}: {_some(names)}", "Leave label_mode out."
         )
-    if mode == "input" and (params.mixup or params.cutmix or params.label_smoothing):
-        raise UserError("an autoencoder has no labels to blend", "Leave out mixup, cutmix and label_smoothing.")
+    if mode == "input" and (params.mixes or params.label_smoothing):
+        raise UserError("an autoencoder has no labels to blend", "Leave out mixup, cutmix, mosaic and label_smoothing.")
     if mode == "sparse" and "auc" in params.metrics:
         raise UserError("the metric 'auc' needs one-hot labels", "Leave label_mode out, or set it to 'categorical'.")
     return Labels(mode, names)

@@ -1,10 +1,11 @@
-"""MixUp and CutMix: batches of blended images with blended targets."""
+"""MixUp, CutMix and Mosaic: batches of images that are put together, with targets put together likewise."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,14 +52,55 @@ def cutmix(images: NDArray[Any], targets: NDArray[Any], weights: NDArray[np.floa
     )
 
 
-def mixer(mixup_alpha: float, cutmix_alpha: float) -> Callable[..., Mixed] | None:
-    """What a feed calls for each batch; with both, a coin decides for each batch. None where both are 0."""
-    chosen = [(function, alpha) for function, alpha in ((mixup, mixup_alpha), (cutmix, cutmix_alpha)) if alpha > 0]
-    if not chosen:
+def mosaic(images: NDArray[Any], targets: NDArray[Any], weights: NDArray[np.float32], rng: Rng) -> Mixed:
+    """Mosaic (Bochkovskiy et al. 2020): each image with three others of its batch, in four fields round a random point.
+
+    The point is drawn once for the batch, in the middle half of both sides. YOLOv4 crops the four images, whose boxes say what
+    is left; a class has no place in its image, so each is shrunk whole into its field here, and targets are blended by area.
+    """
+    height, width = images.shape[1:3]
+    y = _within(rng, height)
+    x = _within(rng, width)
+    first = images.astype(np.float32)
+    mixed = np.empty_like(first)
+    new_targets = np.zeros(targets.shape, np.float32)
+    new_weights = np.zeros(weights.shape, np.float32)
+    order = np.arange(len(images))
+    for number, (top, left, bottom, right) in enumerate(
+        ((0, 0, y, x), (0, x, y, width), (y, 0, height, x), (y, x, height, width))
+    ):
+        if bottom <= top or right <= left:
+            continue
+        chosen = order if number == 0 else rng.permutation(len(images))
+        share = np.float32((bottom - top) * (right - left) / (height * width))
+        new_targets += targets[chosen] * share
+        new_weights += weights[chosen] * share
+        for target, source in enumerate(chosen):
+            field = cv2.resize(first[source], (right - left, bottom - top), interpolation=cv2.INTER_AREA)
+            mixed[target, top:bottom, left:right] = field.reshape(bottom - top, right - left, -1)
+    return mixed, new_targets, new_weights
+
+
+def _within(rng: Rng, side: int) -> int:
+    """A whole number in the middle half of 0 to ``side``."""
+    return int(rng.integers(side // 4, side - side // 4, endpoint=True))
+
+
+def mixer(mixup_alpha: float, cutmix_alpha: float, mosaic_part: float = 0.0) -> Callable[..., Mixed] | None:
+    """What a feed calls for each batch; None where nothing is mixed.
+
+    ``mosaic_part`` of the batches become mosaics; for the others a coin decides between MixUp and CutMix where both are on.
+    """
+    blends = [(function, alpha) for function, alpha in ((mixup, mixup_alpha), (cutmix, cutmix_alpha)) if alpha > 0]
+    if not blends and not mosaic_part:
         return None
 
     def mix(images: NDArray[Any], targets: NDArray[Any], weights: NDArray[np.float32], rng: Rng) -> Mixed:
-        function, alpha = chosen[int(rng.integers(len(chosen)))]
+        if mosaic_part and rng.random() < mosaic_part:
+            return mosaic(images, targets, weights, rng)
+        if not blends:
+            return images.astype(np.float32), targets.astype(np.float32), weights
+        function, alpha = blends[int(rng.integers(len(blends)))]
         return function(images, targets, weights, rng, alpha)
 
     return mix

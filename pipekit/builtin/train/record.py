@@ -104,7 +104,7 @@ def verdict(result: Result) -> list[str]:
                 score,
                 kept,
                 result.counts["val"],
-                bool(result.params.augment or result.params.mixup or result.params.cutmix),
+                bool(result.params.augment or result.params.mixes),
             )
         )
     later = history[last]

@@ -144,7 +144,7 @@ def _feed(ctx: Context, params: TrainParams, part: data.Part, shape: tuple[int, 
         rng=_rng(ctx, params),
         shuffle=training,
         augment=None if recipe is None else data.augmenter(recipe, shape[2]),
-        mix=mixer(params.mixup, params.cutmix) if training else None,
+        mix=mixer(params.mixup, params.cutmix, params.mosaic) if training else None,
         workers=ctx.workers,
     )
 
