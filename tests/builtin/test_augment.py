@@ -186,6 +186,7 @@ def test_a_damaged_image_is_listed_and_leaves_no_copies(project: Path) -> None:
     [
         ({"ops": "rotate(p=1.2)"}, "less than or equal to 1, got 1.2"),
         ({"interpolation": "cubik"}, "'cubic'"),
+        ({"fill_mode": "mirror"}, "'reflect'"),
         ({"ops": "crop(200, 200)", "size_hw": [100, 100]}, "larger than the picture"),
         ({"ops": "hflip(p=0)"}, "never changes anything"),
         ({"size_hw": [0, 10]}, "within 1 and 32767"),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from pipekit import images
+from pipekit import images, runs
 from pipekit.promises import write_tiny_dataset
 from tests.cli.conftest import Pipekit
 
@@ -89,6 +92,10 @@ def test_copies_on_disk(pipekit: Pipekit, tmp_path: Path) -> None:
         (["images", "images"], "lies inside the source"),
         (["images", "there"], "there exists already"),
         (["images", "out", "--ops", "rotat(3)"], "Did you mean 'rotate'?"),
+        (["images", "out", "--ops", "rotate(40, p=1.2)"], "less than or equal to 1"),
+        (["images", "out", "--ops", "hflip(p=0)"], "never changes anything"),
+        (["images", "out", "--ops", "crop(500, 500)", "--size", "100"], "larger than the picture"),
+        (["images", "out", "--fill", "mirror"], "'mirror' is not one of"),
         (["images", "out", "--size", "big"], "--size takes height and width"),
         (["images", "--preview", "--ops", "hflip(p=0)"], "never changes anything"),
         (["images", "--preview", "--ops", "crop(500, 500)", "--size", "100"], "larger than the picture"),
@@ -108,3 +115,37 @@ def test_what_it_refuses(pipekit: Pipekit, photo: Path, tmp_path: Path, words: l
     assert message in done.err
     after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert before.items() <= after.items()
+
+
+@pytest.mark.parametrize(
+    ("place", "number"),
+    [
+        ("store", errno.ENOSPC),
+        ("store", errno.EROFS),
+        ("target", errno.ENOSPC),
+        ("target", errno.EROFS),
+        ("target", errno.EACCES),
+    ],
+)
+def test_a_disk_that_takes_nothing(
+    pipekit: Pipekit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, place: str
+) -> None:
+    write_tiny_dataset(tmp_path / "images")
+    before = {path: path.read_bytes() for path in (tmp_path / "images").rglob("*.png")}
+
+    def refused(*_: Any, **__: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        if place == "store":
+            patch.setattr(Path, "write_bytes", refused)
+        else:
+            patch.setattr(runs, "_put", refused)
+        done = pipekit("augment", "images", "out", "--ops", "hflip", "--copies", "1", "--workers", "1")
+    assert done.code in (1, 2)
+    assert os.strerror(number) in done.err
+    assert "Traceback" not in done.err
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != ".cache") == ["images"]
+    assert before == {path: path.read_bytes() for path in (tmp_path / "images").rglob("*.png")}
+    assert pipekit("augment", "images", "out", "--ops", "hflip", "--copies", "1").code == 0
+    assert len(list(Path("out").rglob("*.aug1.png"))) == 18
