@@ -28,6 +28,12 @@ def split_packed(path: str | os.PathLike[str]) -> tuple[str, int, int] | None:
     return (found["tar"], int(found["offset"]), int(found["size"])) if found else None
 
 
+def on_disk(path: str | os.PathLike[str]) -> str:
+    """The file that a path needs: itself, or the tar in which it lies."""
+    packed = split_packed(path)
+    return os.fspath(path) if packed is None or Path(path).exists() else packed[0]
+
+
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """What a file holds.
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipekit.errors import PlanError
-from pipekit.files import hash_file, pack, read_bytes, split_packed
+from pipekit.files import hash_file, on_disk, pack, read_bytes, split_packed
 from tests.conftest import DATA, Trial
 
 
@@ -51,6 +51,8 @@ def test_a_loose_file_whose_name_looks_packed_is_read_as_it_is(tmp_path: Path) -
     path = tmp_path / "x.tar#1+2.jpg"
     path.write_bytes(b"loose")
     assert read_bytes(path) == b"loose"
+    assert on_disk(path) == str(path)
+    assert on_disk(f"{tmp_path}/gone.tar#512+9.jpg") == f"{tmp_path}/gone.tar"
     assert hash_file(path) == hash_file(path.rename(tmp_path / "y.jpg"))
 
 

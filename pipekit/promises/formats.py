@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from pipekit.contract import Failure, Sample
+from pipekit.files import on_disk
 from pipekit.promises.core import Subject, promise
 
 
@@ -38,7 +39,7 @@ def _reads(subject: Subject) -> str:
         if wrong:
             return f"expected samples, got {wrong[0]!r}"
         rows = [item for item in found if isinstance(item, Sample)]
-        missing = [row.image for row in rows if not Path(row.image).is_file()]
+        missing = [row.image for row in rows if not Path(on_disk(row.image)).is_file()]
     if not rows:
         return "no samples came"
     ids = [row.id for row in rows]

@@ -1,0 +1,238 @@
+"""WebDataset tar shards as a dataset. https://github.com/webdataset/webdataset
+
+Nothing is unpacked: the picture of a sample is ``train-000000.tar#512+9000.jpg``, 9,000 bytes from byte 512 of the shard on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pipekit
+from pipekit import Failure, Sample, UserError
+from pipekit.contract import Box, Targets
+from pipekit.files import walk
+from pipekit_webdataset.shards import Group, ShardError, groups
+
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+CLASS_FILES = ("classes.txt", "classnames.txt")
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+
+
+class WebdatasetParams(pipekit.Params):
+    """Parameters of the importer."""
+
+    image: str = pipekit.param("", "The part that is the picture, by its suffix (input.jpg); found where left out")
+    label: str = pipekit.param(
+        "auto",
+        "The part that is the class: its suffix (cls), json.NAME for a value in the json, none; auto: the label in the json of "
+        "pipekit's own exports, else cls",
+    )
+    mask: str = pipekit.param("mask.png", "The part that is the mask, by its suffix; samples without one have no mask")
+    classes: tuple[str, ...] = pipekit.param(
+        (), "Names of the classes, by number; where left out, the lines of classes.txt beside the shards, else the numbers"
+    )
+    splits: bool = pipekit.param(True, "Whether a shard's name (train-000000.tar, val/0.tar) says which split it belongs to")
+
+
+def sniff(path: Path) -> str:
+    """Why ``path`` is a folder of shards, or a shard, or "".
+
+    A folder with images of its own is none, whatever archives lie beside them.
+    """
+    from pipekit.images import SUFFIXES
+
+    name = next((name for name, shard in _shards(path) if _begins_with_a_picture(shard)), "")
+    if name and path.is_dir() and any(found.lower().endswith(SUFFIXES) for _, names in walk(path) for found in names):
+        return ""
+    return f"tar shards of images: {name}" if name else ""
+
+
+def _begins_with_a_picture(shard: Path) -> bool:
+    try:
+        first = next(groups(shard), None)
+    except ShardError:
+        return False
+    return first is not None and bool(_pictures(first, ""))
+
+
+def read(path: Path, params: WebdatasetParams) -> Iterator[Sample | Failure]:
+    """One sample for each name in each shard, in their order; memory does not grow with the dataset.
+
+    The id is the one that pipekit's export has written; in shards of others ``train-000000/0017.jpg``: shard, name, suffix. A
+    shard that is damaged, and a sample without a picture, are listed as failed.
+
+    Raises:
+        UserError: there is no shard, or the list of classes can't be read.
+    """
+    count = 0
+    for name, shard in _shards(path):
+        count += 1
+        names = _classes(shard.parent, path, params)
+        split = _split(name) if params.splits else ""
+        seen: set[str] = set()
+        parts = tuple(part for part in (params.label,) if part not in ("auto", "none") and not part.startswith("json."))
+        try:
+            for group in groups(shard, parts):
+                if group.key in seen:
+                    offset = min(group.places.values())[0]
+                    yield Failure(f"{name}:{group.key} at byte {offset}", "the name stands twice in its shard", str(shard))
+                else:
+                    seen.add(group.key)
+                    yield _sample(group, name, shard, split, names, params)
+        except ShardError as error:
+            yield Failure(name, str(error), str(shard))
+    if not count:
+        raise UserError(f"no tar shard in {path}", "Expected a .tar, or a folder with files like train-000000.tar.")
+
+
+def _shards(path: Path) -> Iterator[tuple[str, Path]]:
+    """(path below the folder with ``/``, full path) of every archive, in a stable order."""
+    if path.is_file():
+        if path.name.lower().endswith(ARCHIVES):
+            yield path.name, path
+        return
+    for folder, names in walk(path):
+        for name in names:
+            if name.lower().endswith(ARCHIVES):
+                full = Path(folder, name)
+                yield full.relative_to(path).as_posix(), full
+
+
+def _split(name: str) -> str:
+    """``imagenet-train-0012.tar`` -> ``train``: the last word of the name that is a split's."""
+    words = re.split(r"[^a-z]+", name.lower().removesuffix(".tar"))
+    return next((SPLITS[word] for word in reversed(words) if word in SPLITS), "")
+
+
+def _classes(folder: Path, root: Path, params: WebdatasetParams) -> tuple[str, ...]:
+    if params.classes:
+        return params.classes
+    for place in dict.fromkeys((folder, root if root.is_dir() else root.parent)):
+        for name in CLASS_FILES:
+            try:
+                return tuple((place / name).read_text("utf-8").splitlines())
+            except FileNotFoundError:
+                continue
+            except (OSError, UnicodeDecodeError) as error:
+                raise UserError(f"{place / name} can't be read: {error}", "Give the names: classes = [...]") from error
+    return ()
+
+
+# --- one sample ----------------------------------------------------------------------------------------------------------
+
+
+def _sample(
+    group: Group, name: str, shard: Path, split: str, names: tuple[str, ...], params: WebdatasetParams
+) -> Sample | Failure:
+    identity = f"{re.sub(r'[.]tar$', '', name)}/{group.key}"
+    try:
+        image = _picture(group, params)
+        described = _json(group)
+        ours = isinstance(described.get("id"), str) and "sha256" in described
+        return Sample(
+            id=described["id"] if ours else f"{identity}.{image}",
+            image=_place(shard, group, image),
+            label=_label(group, described, names, params.label),
+            split=split,
+            targets=Targets(
+                mask=_place(shard, group, params.mask) if params.mask in group.places else "",
+                boxes=_boxes(described) if ours else (),
+            ),
+            extra=_extra(group, described, ours),
+        )
+    except _UnusableError as problem:
+        return Failure(identity, str(problem), str(shard))
+
+
+class _UnusableError(Exception):
+    """Why a sample can't be used."""
+
+
+def _place(shard: Path, group: Group, part: str) -> str:
+    offset, size = group.places[part]
+    return f"{os.path.abspath(shard)}#{offset}+{size}.{part.rpartition('.')[2]}"
+
+
+def _pictures(group: Group, mask: str) -> list[str]:
+    from pipekit.images import SUFFIXES
+
+    return [part for part in group.places if f".{part}".endswith(SUFFIXES) and part != mask]
+
+
+def _picture(group: Group, params: WebdatasetParams) -> str:
+    """The part that is the picture: the one named, the only one, or the only one whose suffix has no dot (``jpg``)."""
+    found = _pictures(group, params.mask)
+    if params.image:
+        found = [params.image.lower()] if params.image.lower() in group.places else []
+    if group.twice:
+        raise _UnusableError(f"has two parts .{group.twice}")
+    if len(found) > 1:
+        found = [part for part in found if "." not in part] or found
+    if not found:
+        raise _UnusableError(f"no part .{params.image}" if params.image else f"no picture among {', '.join(group.places)}")
+    if len(found) > 1:
+        raise _UnusableError(f"several pictures ({', '.join(found)}); say which: image = {found[0]!r}")
+    return found[0]
+
+
+def _json(group: Group) -> Mapping[str, Any]:
+    if "json" not in group.texts:
+        return {}
+    try:
+        found = json.loads(group.texts["json"])
+    except ValueError as error:
+        raise _UnusableError(f"its json can't be read: {error}") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _label(group: Group, described: Mapping[str, Any], names: tuple[str, ...], rule: str) -> str | None:
+    if rule == "none":
+        return None
+    if rule.startswith("json."):
+        value = described.get(rule.removeprefix("json."))
+        return None if value is None else _named(str(value), names)
+    if rule == "auto" and "sha256" in described and isinstance(described.get("label"), str):
+        return str(described["label"])
+    text = group.texts.get("cls" if rule == "auto" else rule.lower())
+    return None if text is None else _named(text.decode("utf-8", "replace").strip(), names)
+
+
+def _named(text: str, names: tuple[str, ...]) -> str:
+    """The class by its number, where there are names; else the text itself."""
+    if not names or not re.fullmatch(r"[0-9]+", text):
+        return text
+    if int(text) >= len(names):
+        raise _UnusableError(f"class number {text}, and there are {len(names)} names of classes, from 0 on")
+    return names[int(text)]
+
+
+def _boxes(described: Mapping[str, Any]) -> tuple[Box, ...]:
+    try:
+        boxes = described.get("boxes", ())
+        return tuple(Box(float(x0), float(y0), float(x1), float(y1), str(label)) for x0, y0, x1, y1, label in boxes)
+    except (TypeError, ValueError) as error:
+        raise _UnusableError(f"the boxes in its json can't be read: {error}") from error
+
+
+def _extra(group: Group, described: Mapping[str, Any], ours: bool) -> dict[str, Any]:
+    """What else is said of a sample: in pipekit's own json its ``extra``, else all of the json, and a caption as ``txt``."""
+    extra = described.get("extra", {}) if ours else described
+    found = dict(extra) if isinstance(extra, Mapping) else {}
+    for part in ("txt", "text"):
+        if part in group.texts:
+            found.setdefault(part, group.texts[part].decode("utf-8", "replace"))
+    return found

@@ -1,0 +1,83 @@
+"""What lies in a shard: the members of a tar, grouped into samples as the package ``webdataset`` groups them."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MAX_TEXT_BYTES = 16 * 2**20
+"""Longer texts are refused: a class or a description never is so long, a picture under a wrong name may be."""
+
+_KEY = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$", re.DOTALL)
+_META = re.compile(r"__[^/]*__($|/)")
+_TEXTS = ("cls", "json", "txt", "text")
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstd"}
+
+
+class ShardError(Exception):
+    """A shard can't be read any further; the message is the short reason."""
+
+
+@dataclass
+class Group:
+    """Members with one name up to the first dot.
+
+    Attributes:
+        places: for each suffix, in lower case, where its bytes lie: ``(offset, size)``.
+        texts: the bytes of the parts that were asked for as texts.
+    """
+
+    key: str
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    texts: dict[str, bytes] = field(default_factory=dict)
+    twice: str = ""
+
+
+def groups(shard: Path, texts: tuple[str, ...] = ()) -> Iterator[Group]:
+    """The samples of a shard, one at a time, in their order. No picture is read.
+
+    Args:
+        texts: suffixes of parts to read, besides ``cls``, ``json`` and ``txt``.
+
+    Raises:
+        ShardError: it is no tar, is compressed, or ends too early. What came before the damage has been yielded.
+    """
+    try:
+        with tarfile.open(shard, "r:") as tar:
+            yield from _grouped(tar, {*_TEXTS, *texts})
+    except tarfile.TarError as error:
+        kind = compression(shard)
+        raise ShardError(f"compressed with {kind}: decompress it first" if kind else f"damaged tar: {error}") from error
+    except OSError as error:
+        raise ShardError(f"can't be read: {error.strerror or error}") from error
+
+
+def compression(shard: Path) -> str:
+    """``gzip`` and so on, by the first two bytes; "" where it is none."""
+    with shard.open("rb") as file:
+        return _COMPRESSED.get(file.read(2), "")
+
+
+def _grouped(tar: tarfile.TarFile, texts: set[str]) -> Iterator[Group]:
+    group: Group | None = None
+    while (member := tar.next()) is not None:
+        tar.members.clear()  # type: ignore[attr-defined]  # or every member is kept in memory
+        found = _KEY.match(member.name)
+        if not member.isreg() or member.issparse() or found is None or _META.match(member.name):
+            continue
+        key, suffix = found[1].removeprefix("./"), found[2].lower()
+        if group is None or key != group.key:
+            if group is not None:
+                yield group
+            group = Group(key)
+        if suffix in group.places:
+            group.twice = suffix
+        group.places[suffix] = (member.offset_data, member.size)
+        if suffix in texts and member.size <= MAX_TEXT_BYTES:
+            file = tar.extractfile(member)
+            group.texts[suffix] = file.read() if file is not None else b""
+    if group is not None:
+        yield group
