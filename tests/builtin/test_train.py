@@ -261,7 +261,7 @@ UNFREEZING = {"template": "pretrained", "backbone": "MobileNet", "weights": "ran
     [
         {"label_mode": "sparse", "metrics": ["accuracy", "precision", "recall", "f1"]},
         {"label_mode": "categorical", "metrics": ["accuracy", "auc", "f1"], "label_smoothing": 0.1},
-        {"loss": "categorical_focal_crossentropy", "cutmix": 1.0, "mixup": 0.2},
+        {"loss": "categorical_focal_crossentropy", "cutmix": 1.0, "mixup": 0.2, "mosaic": 0.5},
         {"optimizer": "sgd", "momentum": 0.5, "clip_norm": 1.0, "schedule": "plateau", "decay_epochs": 1},
         {"optimizer": "adamw", "weight_decay": 0.01, "schedule": "step", "decay_epochs": 1, "warmup_epochs": 0.5},
         {"precision": "mixed_bfloat16", "class_weights": "balanced", "channels": 1, **FLIPPED},

@@ -213,7 +213,7 @@ def _keep_below(measured: Measured, name: str) -> str:
             break
         fine.append(measured.variants[row])
     if fine:
-        return f"Up to {fine[-1].settings} it does not: keep it there, or leave it out."
+        return f"Up to {fine[-1].settings} it does not: keep it there, unless you can still name the classes below."
     return "Leave it out, unless you can name the classes in its pictures below."
 
 
