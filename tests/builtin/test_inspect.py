@@ -200,6 +200,13 @@ def test_two_labels_on_one_image_are_a_conflict() -> None:
     assert run(copies.leakage, rows) == []
 
 
+def test_a_conflict_of_many_labels_names_five() -> None:
+    made = [row(f"{n}.jpg", label=f"class {n}", sha256="x", group=0) for n in range(7)]
+    (finding,) = run(copies.label_conflicts, made)
+    assert finding.message == "the same file labelled class 0, class 1, class 2, class 3, class 4 and 2 more"
+    assert len(finding.samples) == 7
+
+
 def test_near_copies_do_not_repeat_exact_ones() -> None:
     rows = [row("a", group=1, sha256="x"), row("b", group=1, sha256="x")]
     assert len(run(copies.exact_duplicates, rows)) == 1

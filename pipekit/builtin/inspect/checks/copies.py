@@ -13,6 +13,9 @@ Row = Mapping[str, Any]
 SPLITS = ("", "train", "val", "test")
 """From the one that an image is taken out of first to the one that it stays in."""
 
+MAX_LABELS = 5
+"""Labels that a message names; the images with theirs are in the finding."""
+
 
 class CopiesParams(Params):
     """Nothing to choose; how near is near is a parameter of the stage."""
@@ -48,9 +51,13 @@ def label_conflicts(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> 
         labels = sorted({row["label"] for row in group if row["label"] is not None})
         if len(labels) > 1:
             how = "the same file" if len({row["sha256"] for row in group}) == 1 else "nearly the same picture"
-            yield _finding(
-                "label_conflicts", "error", f"{how} labelled {' and '.join(labels)}", group, [r["id"] for r in group]
-            )
+            yield _finding("label_conflicts", "error", f"{how} labelled {_listed(labels)}", group, [r["id"] for r in group])
+
+
+def _listed(labels: Sequence[str]) -> str:
+    if len(labels) <= MAX_LABELS:
+        return " and ".join(labels)
+    return f"{', '.join(labels[:MAX_LABELS])} and {len(labels) - MAX_LABELS} more"
 
 
 def _groups(rows: Sequence[Row], name: str) -> list[list[Row]]:
