@@ -141,6 +141,7 @@ class Registry:
         lost = f" Plugin {broken[0]!r} could not be loaded: `pipekit plugins`." if broken and not near else ""
         off = [repr(record.name) for record in self.plugins if record.status == "disabled"]
         lost += f" Disabled: {', '.join(off)}." if off and not near else ""
+        lost = lost or ("" if near else " Is the plugin that brings it installed? `pipekit plugins`.")
         raise UserError(
             f"no {kind.replace('_', ' ')} called {name!r}", f"{near}{lost} List them: pipekit components {kind}".strip()
         )
