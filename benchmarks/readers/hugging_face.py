@@ -2,10 +2,10 @@
 
 Rerun, in an environment that has `datasets` and Pillow (pipekit is not needed there):
 
-    python benchmarks/hugging_face.py runs/textures/split
+    python benchmarks/readers/hugging_face.py runs/textures/split
 
-The folder is opened by its path alone, every picture is decoded, and the splits, the classes and the number of images are
-compared with the files that lie there: with the class folders, or with the rows of the Parquet files.
+The folder is opened by its path alone and every picture is decoded. For class folders, the splits, the classes and the number
+of images are compared with the files that lie there.
 """
 
 from __future__ import annotations
