@@ -102,7 +102,7 @@ class RecipeParams(Params):
 def _or_preset(hint: str, table: Any, context: Mapping[str, Any]) -> str:
     """A hint for a name that is near to a preset's."""
     name = table.get("op") if isinstance(table, Mapping) else table
-    if not isinstance(name, str) or "Did you mean" in hint or not hint.startswith("List them"):
+    if not isinstance(name, str) or "Did you mean" in hint or "pipekit components op" not in hint:
         return hint
     near = did_you_mean(name, [component.name for component in context["registry"].components("recipe")])
     return f"{near} List them: pipekit components recipe" if near else hint

@@ -12,9 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from pipekit import engine
 from pipekit.pipeline import Plan, load_plan
+
+settings.register_profile("ci", derandomize=True)  # a red run must be the change's fault, and come again when run again
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 SETTINGS = ("PIPEKIT_DEBUG", "PIPEKIT_PLUGINS", "PIPEKIT_DISABLE", "PIPEKIT_STORE", "PIPEKIT_TRACE")
 

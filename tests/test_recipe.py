@@ -262,7 +262,8 @@ def test_a_drawn_marker_lands_where_its_keypoint_says(registry: Registry, data: 
     recipe = compile_recipe(ops, (180, 200), registry=registry, fill_mode="constant")
     applied = recipe.apply(image, rng_for(data.draw(st.integers(0, 999))), Targets(keypoints=(Keypoint(x, y, "eye"),)))
     (point,) = applied.keypoints
-    if point.visible and 12 <= point.x < 188 and 12 <= point.y < 168 and applied.image.max() > 128:
+    cut = any(op.startswith("pad") for op in ops[1:])  # a margin may lie where an op before it has cut the marker
+    if point.visible and not cut and 12 <= point.x < 188 and 12 <= point.y < 168 and applied.image.max() > 128:
         brightness = applied.image[..., 0].astype(float)
         rows, columns = np.mgrid[0:180, 0:200]
         near = (abs(rows - point.y) < 24) & (abs(columns - point.x) < 24)
