@@ -198,11 +198,17 @@ def score_of(outcome: engine.Outcome, select: str) -> float | None:
     stage = next((step for step in outcome.stages if step.name == name), None)
     if stage is None:
         return None
-    value = (stage.artifact.meta.get("metrics") or {}).get(fact, stage.facts.get(fact))
+    facts = {_spelling(other): value for other, value in stage.facts.items()}
+    value = (stage.artifact.meta.get("metrics") or {}).get(fact, facts.get(_spelling(fact)))
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value) if math.isfinite(value) else None
     number = re.search(r"-?\d+(\.\d+)?([eE][-+]?\d+)?", str(value)) if value is not None else None
     return float(number.group()) if number else None
+
+
+def _spelling(fact: str) -> str:
+    """``val_loss`` and ``val loss`` are one fact."""
+    return fact.replace("_", " ")
 
 
 def _doubts(matrix: Matrix, found: Sequence[Combination]) -> Iterator[str]:

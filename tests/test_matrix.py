@@ -27,7 +27,7 @@ def score(ctx: pipekit.Context, params: ScoreParams) -> pipekit.Files:
     if params.fail:
         raise pipekit.StageError("asked to fail")
     (ctx.out_dir / "score.txt").write_text(f"{params.a} {params.word}")
-    facts = {"val_score": f"{1 - abs(params.a - 0.3):.4f}", "test score": "about 0.5"}
+    facts = {"val score": f"{1 - abs(params.a - 0.3):.4f}", "test score": "about 0.5"}
     return ctx.artifact(pipekit.Files, facts=facts, headline=f"a is {params.a}")
 
 @pipekit.stage
