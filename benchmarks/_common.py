@@ -1,0 +1,88 @@
+"""What the benchmarks share: photographs to work on, clocks, and a process of its own for each way."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+PHOTOS = Path(__file__).parents[1] / "sample_data" / "photos"
+
+
+def make_photos(folder: Path, count: int, size_wh: tuple[int, int] = (470, 400)) -> None:
+    """Class folders of JPEG files: parts of the sample photographs, turned and scaled."""
+    import cv2
+    import numpy as np
+
+    from pipekit import images
+
+    sources = [images.read(PHOTOS / name) for name in ("cat.jpg", "coffee.jpg")]
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        source = sources[number % 2]
+        height, width = source.shape[:2]
+        turn = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-30, 30), rng.uniform(1.3, 1.8))
+        image = cv2.warpAffine(source, turn, size_wh, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+        path = folder / ("cat", "coffee")[number % 2] / f"{number:05}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        images.write(path, image.astype(np.uint8), quality=92)
+
+
+def photos_in(folder: Path, count: int | None = None) -> list[str]:
+    """The JPEG files below a folder, the same number from each class while they last."""
+    classes = [sorted(str(path) for path in place.rglob("*.jpg")) for place in sorted(folder.iterdir()) if place.is_dir()]
+    files = [files[number] for number in range(max(map(len, classes))) for files in classes if number < len(files)]
+    return sorted(files[:count])
+
+
+def cpu_seconds() -> float:
+    """Of this process and the children that it has waited for: on a machine with other work they say more than the clock."""
+    return sum(who.ru_utime + who.ru_stime for who in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+
+
+def tree_memory(pid: int) -> int:
+    """Bytes that a process and its children hold for themselves; shared pages count in parts (PSS)."""
+    total, todo = 0, [pid]
+    while todo:
+        one = todo.pop()
+        try:
+            rollup = Path(f"/proc/{one}/smaps_rollup").read_text()
+            total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) * 1024
+            for task in Path(f"/proc/{one}/task").iterdir():
+                todo += [int(child) for child in (task / "children").read_text().split()]
+        except (OSError, StopIteration):
+            continue
+    return total
+
+
+def run_alone(command: Sequence[str], env: Mapping[str, str]) -> tuple[str, int]:
+    """What a process prints, and the peak memory of its tree in bytes."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(env))
+    peak, done = 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.1):
+            peak = max(peak, tree_memory(process.pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    output, _ = process.communicate()
+    done.set()
+    watcher.join()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed")
+    return output, peak
+
+
+def why_not(python: str, module: str) -> str:
+    """Why a module can't be used with an interpreter, or ""."""
+    done = subprocess.run([python, "-c", f"import {module}"], capture_output=True, text=True, check=False)
+    last = (done.stderr.strip().splitlines() or [""])[-1]
+    return "" if done.returncode == 0 else last or f"{python} ends with {done.returncode}"
+
+
+HERE = sys.executable
