@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -20,6 +21,10 @@ from pipekit.pipeline import Plan, load_plan
 settings.register_profile("ci", derandomize=True)  # a red run must be the change's fault, and come again when run again
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+# A shell that puts the tests in the background has them ignore Ctrl-C, and so would every process that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SETTINGS = ("PIPEKIT_DEBUG", "PIPEKIT_PLUGINS", "PIPEKIT_DISABLE", "PIPEKIT_STORE", "PIPEKIT_TRACE")
 
