@@ -33,6 +33,10 @@ _BORDER = {
     "wrap": cv2.BORDER_WRAP,
 }
 
+FOUR_CHANNELS_UP_TO = 4
+"""OpenCV 5 warps four channels a quarter faster than three, to the same bytes. Adding the fourth takes time too: it is worth it
+where the source has at most this many times the pixels of the result."""
+
 
 def resize(image: Image, size_hw: SizeHw, interpolation: Interpolation | None = None) -> Image:
     """Resize to ``size_hw``: by area means where it shrinks, linearly where it grows, unless told otherwise."""
@@ -68,11 +72,15 @@ def warp(
         interpolation = "linear"
     value = tuple(fill_value) if isinstance(fill_value, Sequence) else (fill_value,) * 4
     flags, border, size_wh = _INTERPOLATION[interpolation], _BORDER[fill_mode], (size_hw[1], size_hw[0])
+    shape = (*size_hw, *image.shape[2:])
+    four = image.shape[2:] == (3,) and image.shape[0] * image.shape[1] <= FOUR_CHANNELS_UP_TO * size_hw[0] * size_hw[1]
+    if four:
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
     if matrix[2, 0] == 0 and matrix[2, 1] == 0 and matrix[2, 2] == 1:
         moved = cv2.warpAffine(image, matrix[:2], size_wh, flags=flags, borderMode=border, borderValue=value)
     else:
         moved = cv2.warpPerspective(image, matrix, size_wh, flags=flags, borderMode=border, borderValue=value)
-    return _uint8(moved, (*size_hw, *image.shape[2:]))
+    return _uint8(cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB) if four else moved, shape)
 
 
 def _average_first(image: Image, matrix: Matrix) -> tuple[Image, Matrix]:

@@ -370,6 +370,22 @@ def test_warp_keeps_the_number_of_axes() -> None:
         assert images.resize(image, (20, 30)).shape == (20, 30, *image.shape[2:])
 
 
+@pytest.mark.parametrize("fill_mode", ["nearest", "constant", "reflect", "wrap"])
+@pytest.mark.parametrize("interpolation", ["nearest", "linear", "cubic", "area", "lanczos"])
+def test_colours_are_warped_as_each_channel_would_be(
+    fill_mode: images.FillMode, interpolation: images.Interpolation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Colour goes through OpenCV with a fourth channel, because that is faster; it must not show."""
+    image = np.random.default_rng(0).integers(0, 256, (37, 53, 3), np.uint8)
+    for tilt in (0.0, 1e-3):
+        matrix = np.array([[0.9, 0.3, -4.2], [-0.2, 1.1, 6.1], [tilt, tilt / 2, 1]])
+        values = {"interpolation": interpolation, "fill_mode": fill_mode}
+        found = images.warp(image, matrix, (41, 47), fill_value=(10, 200, 7), **values)  # type: ignore[arg-type]
+        with monkeypatch.context() as patch:
+            patch.setattr("pipekit.warping.FOUR_CHANNELS_UP_TO", 0)
+            np.testing.assert_array_equal(found, images.warp(image, matrix, (41, 47), fill_value=(10, 200, 7), **values))  # type: ignore[arg-type]
+
+
 def test_area_interpolation_averages_where_the_picture_shrinks() -> None:
     stripes = np.zeros((64, 64), np.uint8)
     stripes[:, ::2] = 200

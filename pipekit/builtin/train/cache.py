@@ -1,7 +1,6 @@
 """Decoded images, kept after the first use: in memory while they fit, else in one memory-mapped file that grows.
 
-Images keep their own sizes, so that a recipe can warp each of them once, straight to the model's input, in the first epoch as
-in every later one.
+Images may differ in size: those smaller than the model's input stay as they are, for a recipe to warp.
 """
 
 from __future__ import annotations

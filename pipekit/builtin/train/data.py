@@ -131,38 +131,39 @@ def loader(shape_hwc: tuple[int, int, int]) -> Load:
     return load
 
 
-def decoder(at_least_hw: tuple[int, int], channels: int) -> Load:
-    """``load(file)``: the image before it is resized, but less than twice ``at_least_hw`` in height or in width.
+def decoder(size_hw: tuple[int, int], channels: int) -> Load:
+    """``load(file)``: the image for a recipe that warps it anyway, no larger than ``size_hw`` in height and in width.
 
-    A JPEG is decoded no larger than that; anything else is averaged down to it.
+    What is larger is brought down linearly, by no more than half at a time, so that every pixel counts; the JPEG decoder takes
+    the first halves where it can. An area mean by fractions of pixels would take as long as three warps.
     """
-    height, width = at_least_hw
 
     def load(file: str) -> Image:
-        pixels = images.read(file, at_least_hw=at_least_hw, gray=channels == 1)
-        factor = min(pixels.shape[0] // height, pixels.shape[1] // width)
-        if factor < 2:
-            return pixels
-        return images.resize(pixels, (pixels.shape[0] // factor, pixels.shape[1] // factor))
+        pixels = images.read(file, at_least_hw=size_hw, gray=channels == 1)
+        while (smaller := _halfway(pixels.shape[:2], size_hw)) != pixels.shape[:2]:
+            pixels = images.resize(pixels, smaller, "linear")
+        return pixels
 
     return load
 
 
-def decoded_bytes(samples: Sequence[Sample], at_least_hw: tuple[int, int], channels: int) -> int:
+def _halfway(has_hw: tuple[int, ...], most_hw: tuple[int, int]) -> tuple[int, int]:
+    """The next size on the way down to no more than ``most_hw``."""
+    height, width = (max(min(has, most), -(-has // 2)) for has, most in zip(has_hw, most_hw, strict=True))
+    return height, width
+
+
+def decoded_bytes(samples: Sequence[Sample], size_hw: tuple[int, int], channels: int) -> int:
     """About how much memory the images take as :func:`decoder` gives them, by the headers of some."""
-    height, width = at_least_hw
-    sizes = []
-    for info, data in _probed(samples):
-        scale = images.reduced_scale(data, (info.height_px, info.width_px), at_least_hw)
-        scale /= max(1, min(int(info.height_px * scale) // height, int(info.width_px * scale) // width))
-        sizes.append(info.height_px * scale * info.width_px * scale * channels)
+    height, width = size_hw
+    sizes = [min(info.height_px, height) * min(info.width_px, width) * channels for info, _ in _probed(samples)]
     return round(len(samples) * mean(sizes)) if sizes else 0
 
 
 def moves_first(recipe: CompiledRecipe) -> bool:
-    """Whether a recipe begins by moving pixels, so that the resize to its size is part of a warp that is done anyway.
+    """Whether a recipe begins by moving pixels, so that each image is warped, from however many pixels it has.
 
-    Where it does not, or only mirrors, the resize is a step of its own, which is better done once than in each epoch.
+    Where it does not, or only mirrors, the image has to have its final size before.
     """
     leading = tuple(takewhile(lambda op: op.kind == "geometric", recipe.ops))
     if not leading or recipe.size_hw is None:

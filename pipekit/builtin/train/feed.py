@@ -1,8 +1,8 @@
 """The feed: from files to shuffled, augmented batches, with the work done in threads while the model computes.
 
 Threads, because decoding, warping and resizing release the interpreter lock: they share one cache, copy no batch between
-processes, and two of them fill two cores (``benchmarks/feed.py`` has the figures beside the alternatives). A recipe that moves
-pixels warps the decoded image once, straight to the model's input size: a resize before that would take as long as the warp.
+processes, and two of them fill two cores (``benchmarks/feed.py`` has the figures beside the alternatives). Images are kept at
+the model's input size, and a recipe that moves pixels warps each once: from a larger one a warp takes longer, in every epoch.
 
 What comes out depends on the seed, the epoch and the sample alone. Threads, the cache and a restart in the middle of an
 epoch change no byte and no order.
@@ -42,6 +42,7 @@ class Feed:
         ids: a stable name for each image; its augmentation hangs on it.
         targets: ``(N,)`` class numbers, or ``(N, C)`` probabilities. None: the image is its own target.
         weights: ``(N,)`` sample weights.
+        dtype: of the images; float32 where features stand in for them.
         batch_size: images in a batch; the last one of an epoch holds what is left.
         rng: ``rng("augment", epoch, id)`` gives the generator for one image.
         shuffle: a new order in each epoch, from ``rng("shuffle", epoch)``; else the order of the list.
@@ -51,7 +52,7 @@ class Feed:
     """
 
     decoded: Decoded
-    shape_hwc: tuple[int, int, int]
+    shape_hwc: tuple[int, ...]
     ids: Sequence[str]
     targets: NDArray[Any] | None
     weights: NDArray[np.float32]
@@ -60,6 +61,7 @@ class Feed:
     shuffle: bool = False
     augment: Callable[[Image, Rng], Image] | None = None
     mix: Callable[[NDArray[Any], NDArray[Any], NDArray[np.float32], Rng], Batch] | None = None
+    dtype: Any = np.uint8
     workers: int = 2
     _pool: ThreadPoolExecutor = field(init=False, repr=False)
 
@@ -118,7 +120,7 @@ class Feed:
 
     def _batch(self, epoch: int, step: int, order: NDArray[np.int64]) -> Batch | None:
         positions = order[step * self.batch_size : (step + 1) * self.batch_size]
-        images = np.empty((len(positions), *self.shape_hwc), np.uint8)
+        images = np.empty((len(positions), *self.shape_hwc), self.dtype)
         kept = np.zeros(len(positions), bool)
         for row, position in enumerate(positions.tolist()):
             image = self.decoded.image(position)

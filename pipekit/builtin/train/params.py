@@ -29,7 +29,7 @@ class TrainParams(Params):
     )
     detail: float = param(
         1.0,
-        "Images are decoded at no less than this many times that size to be augmented: 2 keeps crops and zooms sharp",
+        "Images are kept at up to this many times that size for a recipe that moves pixels: 2 keeps crops and zooms sharp",
         ge=1,
         le=8,
     )
@@ -75,6 +75,11 @@ class TrainParams(Params):
     monitor: str = param("val_loss", "What best means: a column of history.csv; losses are best low, the rest high")
     patience: int | None = param(None, "Stop after this many epochs without a better `monitor`", unit="epochs", ge=1)
 
+    features: Literal["auto", "off"] = param(
+        "auto",
+        "auto: where a network stays frozen and no image changes from epoch to epoch, what it sees is computed once and kept "
+        "in the store, for this training and every later one; off: in every epoch anew",
+    )
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = param(
         "float32", "mixed: faster and smaller on GPUs with tensor cores; slower on most processors"
     )

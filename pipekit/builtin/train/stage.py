@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipekit.builtin.train import data, devices, record
+from pipekit.builtin.train import data, devices, frozen, record
 from pipekit.builtin.train.cache import Decoded, choose
 from pipekit.builtin.train.compiling import Labels, choose_labels, make_loss, make_metrics, make_optimizer
 from pipekit.builtin.train.feed import Feed
@@ -18,7 +18,7 @@ from pipekit.builtin.train.mix import mixer
 from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Context, Dataset, Model, Params, stage
 from pipekit.errors import PipekitError, PluginError, StageError, UserError
-from pipekit.recipe import compile_recipe
+from pipekit.recipe import CompiledRecipe, compile_recipe
 from pipekit.rng import Rng, rng_for
 
 MEMORY_ERRORS = ("ResourceExhaustedError", "MemoryError")
@@ -57,18 +57,30 @@ def train(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         labelled = labels.mode != "input"
         parts = {name: data.read_part(dataset, name, labelled) for name in ("train", "val")}
         data.check_parts(ctx, dataset, parts["train"], parts["val"], labelled)
-        feed = stack.enter_context(_feed(ctx, params, parts["train"], shape, labels, "train"))
-        validation = stack.enter_context(_feed(ctx, params, parts["val"], shape, labels, "val")) if len(parts["val"]) else None
+        layer = frozen.first_to_learn(template, params) if labelled and strategy is None else ""
+        features, learner = None, model
+        if layer:
+            halves = frozen.cut(model, layer)
+            features, learner = (
+                frozen.features_of(ctx, halves, [*parts["train"].samples, *parts["val"].samples], shape),
+                halves.head,
+            )
+        feed = stack.enter_context(_feed(ctx, params, parts["train"], shape, labels, "train", features))
+        validation = None
+        if len(parts["val"]):
+            validation = stack.enter_context(_feed(ctx, params, parts["val"], shape, labels, "val", features))
+
+        def prepare(model: Any = learner) -> None:
+            model.compile(make_optimizer(params), make_loss(params, labels), metrics=make_metrics(params, labels))
+
         loop = Loop(
             ctx=ctx,
-            model=model,
+            model=learner,
             feed=feed,
             validation=validation,
             params=params,
-            compile=lambda: model.compile(
-                make_optimizer(params), make_loss(params, labels), metrics=make_metrics(params, labels)
-            ),
-            thaw=_thaw(template, params),
+            compile=prepare,
+            thaw=None if features is not None else _thaw(template, params),
             solve=_solve(template, params, seed),
             strategy=strategy,
             observe=devices.tensorboard(ctx.out_dir / "tensorboard") if params.tensorboard else None,
@@ -77,6 +89,8 @@ def train(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
             state = loop.run()
         except Exception as error:
             raise _translated(error, feed.batch_size, shape) from error
+    if learner is not model:
+        prepare(model)  # the two share their layers: what the head has learnt is in it
     failures = [*feed.decoded.failed.values(), *(validation.decoded.failed.values() if validation else ())]
     result = record.Result(
         params=params,
@@ -120,23 +134,22 @@ def _rng(ctx: Context, params: TrainParams) -> Callable[..., Rng]:
     return lambda *parts: rng_for(seed, "train", *parts)
 
 
-def _feed(ctx: Context, params: TrainParams, part: data.Part, shape: tuple[int, int, int], labels: Labels, split: str) -> Feed:
+def _feed(
+    ctx: Context,
+    params: TrainParams,
+    part: data.Part,
+    shape: tuple[int, int, int],
+    labels: Labels,
+    split: str,
+    features: frozen.Features | None,
+) -> Feed:
     training = split == "train"
     ids = [sample.id for sample in part.samples]
-    folder = ctx.work_dir / "decoded" / split
-    folder.mkdir(parents=True, exist_ok=True)
     recipe = compile_recipe(params.augment, shape[:2]) if training and params.augment else None
-    if recipe is not None and data.moves_first(recipe):
-        at_least_hw = (round(shape[0] * params.detail), round(shape[1] * params.detail))
-        load, size_bytes = data.decoder(at_least_hw, shape[2]), data.decoded_bytes(part.samples, at_least_hw, shape[2])
-    else:
-        load, size_bytes = data.loader(shape), len(ids) * math.prod(shape)
-    place = choose(params.cache, size_bytes, folder)
-    if place.where == "disk":
-        ctx.event("cache", split=split, message=f"decoded images are kept in about {size_bytes / 1e9:.1f} GB of {folder}")
+    decoded = _decoded(ctx, params, part, shape, recipe, split) if features is None else features.decoded(part.samples)
     return Feed(
-        decoded=Decoded([sample.image for sample in part.samples], ids, load, place, folder),
-        shape_hwc=shape,
+        decoded=decoded,
+        shape_hwc=shape if features is None else features.shape,
         ids=ids,
         targets=labels.targets(part.numbers),
         weights=data.class_weights(part, len(labels.classes), params.class_weights if training else "none"),
@@ -146,7 +159,30 @@ def _feed(ctx: Context, params: TrainParams, part: data.Part, shape: tuple[int, 
         augment=None if recipe is None else data.augmenter(recipe, shape[2]),
         mix=mixer(params.mixup, params.cutmix, params.mosaic) if training else None,
         workers=ctx.workers,
+        dtype=np.uint8 if features is None else np.float32,
     )
+
+
+def _decoded(
+    ctx: Context,
+    params: TrainParams,
+    part: data.Part,
+    shape: tuple[int, int, int],
+    recipe: CompiledRecipe | None,
+    split: str,
+) -> Decoded:
+    ids = [sample.id for sample in part.samples]
+    folder = ctx.work_dir / "decoded" / split
+    folder.mkdir(parents=True, exist_ok=True)
+    if recipe is not None and data.moves_first(recipe):
+        kept_hw = (round(shape[0] * params.detail), round(shape[1] * params.detail))
+        load, size_bytes = data.decoder(kept_hw, shape[2]), data.decoded_bytes(part.samples, kept_hw, shape[2])
+    else:
+        load, size_bytes = data.loader(shape), len(ids) * math.prod(shape)
+    place = choose(params.cache, size_bytes, folder)
+    if place.where == "disk":
+        ctx.event("cache", split=split, message=f"decoded images are kept in about {size_bytes / 1e9:.1f} GB of {folder}")
+    return Decoded([sample.image for sample in part.samples], ids, load, place, folder)
 
 
 def _thaw(template: Any, params: TrainParams) -> Callable[[Any, int], float | None] | None:

@@ -1,0 +1,154 @@
+"""What a frozen network sees in each image, made once by the engine and learnt from in this training and every later one.
+
+Where a network learns nothing and no image changes from epoch to epoch, all epochs would compute the same numbers again. They
+are mapped over the images like any other work: in shards that are cached, go on after a kill and run on any executor. Their
+key holds what the network is, weights and layers, and nothing of what is learnt from them: another head, learning rate, split or
+seed finds them in the store.
+"""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipekit.backend import load_keras
+from pipekit.builtin.train import data
+from pipekit.builtin.train.cache import Decoded
+from pipekit.builtin.train.params import TrainParams
+from pipekit.contract import Context, InputPath, Params, Sample, SampleContext, param, unseeded
+from pipekit.errors import ImageError, PluginError
+
+LAYERS, WEIGHTS = "layers.json", "weights.npz"
+
+
+class EmbedParams(Params):
+    """Parameters of :func:`embed`."""
+
+    network: InputPath = param(..., "The folder of a network, see `write_network`")
+    shape_hwc: tuple[int, int, int] = param(..., "Form of the images that it takes")
+
+
+@unseeded
+def embed(sample: Sample, params: EmbedParams, ctx: SampleContext) -> Iterator[dict[str, Any]]:
+    """What the network makes of one image: float32, as base64; or why the image can't be read.
+
+    One image at a time: how many are computed together changes the last bits, and no shard may do that.
+    """
+    network = ctx.once("network", lambda: read_network(params.network))
+    try:
+        pixels = data.loader(params.shape_hwc)(sample.image)
+    except ImageError as error:
+        yield {"id": sample.id, "problem": error.message}
+        return
+    found = np.asarray(network.predict_on_batch(pixels[None].astype(np.float32))[0], "<f4")
+    yield {"id": sample.id, "features": base64.b64encode(found.tobytes()).decode("ascii")}
+
+
+def first_to_learn(template: Any, params: TrainParams) -> str:
+    """The layer from which on the model learns, where everything before it sees and does the same in every epoch; else ""."""
+    ask: Callable[[Params, int], str] | None = getattr(template, "head", None)
+    if ask is None or params.features == "off" or params.augment or params.mixes:
+        return ""
+    return ask(params.model.params, params.epochs)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A model in two parts that share its layers: ``network`` from pixels to features, ``head`` from there to the answer."""
+
+    network: Any
+    head: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one image's features."""
+        return tuple(self.network.output_shape[1:])
+
+
+def cut(model: Any, layer: str) -> Cut:
+    """Cut a model before a layer.
+
+    Raises:
+        PluginError: there is no such layer, or something before it learns.
+    """
+    keras = load_keras()
+    names = [one.name for one in model.layers]
+    if layer not in names:
+        raise PluginError(f"the template's head begins at {layer!r}, and its model has no such layer: {', '.join(names)}")
+    features = model.get_layer(layer).input
+    network = keras.Model(model.input, features, name="network")
+    if network.trainable_weights:
+        learning = ", ".join(weight.path for weight in network.trainable_weights[:3])
+        raise PluginError(f"the template's head begins at {layer!r}, and something before it learns: {learning}")
+    return Cut(network, keras.Model(features, model.output, name="head"))
+
+
+def write_network(network: Any, folder: Path) -> None:
+    """A network as two files whose bytes hang on its layers and weights alone; a ``.keras`` file holds the time."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / LAYERS).write_text(network.to_json(), encoding="utf-8")
+    np.savez(folder / WEIGHTS, **{f"w{position}": value for position, value in enumerate(network.get_weights())})
+
+
+def read_network(folder: Path) -> Any:
+    """What :func:`write_network` wrote."""
+    network = load_keras().models.model_from_json((folder / LAYERS).read_text("utf-8"))
+    with np.load(folder / WEIGHTS) as saved:
+        network.set_weights([saved[f"w{position}"] for position in range(len(saved.files))])
+    return network
+
+
+@dataclass(frozen=True)
+class Features:
+    """The features of images by the images' places, in one file that is mapped into memory.
+
+    Attributes:
+        table: ``(N, ...) float32``.
+        rows: which row is whose.
+        problems: why an image has none.
+    """
+
+    table: NDArray[np.float32]
+    rows: dict[str, int]
+    problems: dict[str, str]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.table.shape[1:]
+
+    def decoded(self, samples: Iterable[Sample]) -> Decoded:
+        """They take the place of decoded images."""
+        listed = list(samples)
+        return Decoded([sample.image for sample in listed], [sample.id for sample in listed], self._of)
+
+    def _of(self, image: str) -> Any:
+        if image in self.problems:
+            raise ImageError(self.problems[image])
+        return self.table[self.rows[image]]
+
+
+def features_of(ctx: Context, parts: Cut, samples: Iterable[Sample], shape_hwc: tuple[int, int, int]) -> Features:
+    """Every image's features, from the store where they are there."""
+    folder = ctx.work_dir / "features"
+    write_network(parts.network, folder / "network")
+    params = EmbedParams(network=InputPath(folder / "network"), shape_hwc=shape_hwc)
+    # Nothing but the image itself is in the key: another split or label finds the same.
+    bare = sorted((Sample(one.id, one.image, one.sha256) for one in samples), key=lambda one: one.id)
+    table = np.lib.format.open_memmap(folder / "table.npy", "w+", np.float32, (max(1, len(bare)), *parts.shape))
+    image_of, rows, problems = {one.id: one.image for one in bare}, {}, {}
+    for number, row in enumerate(ctx.map(embed, bare, params, label="features")):
+        image = image_of[row["id"]]
+        if "problem" in row:
+            problems[image] = row["problem"]
+        else:
+            table[number] = np.frombuffer(base64.b64decode(row["features"]), "<f4").reshape(parts.shape)
+            rows[image] = number
+    return Features(table, rows, problems)
