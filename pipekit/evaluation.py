@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from pipekit.contract import Dataset, Failure, Sample
+    from pipekit.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Evaluation:
         failed: the images that could not be read.
         model: what ``model.json`` holds.
         dataset: the whole dataset, with its other splits.
+        predictor: the classifier itself, to ask it more: ``prepare`` an image, get its ``probabilities``; None where there is
+            none.
     """
 
     classes: tuple[str, ...]
@@ -45,6 +48,7 @@ class Evaluation:
     traits: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     failed: tuple[Failure, ...] = ()
     model: Mapping[str, Any] = field(default_factory=dict)
+    predictor: Predictor | None = None
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -35,12 +35,14 @@ class Predictor:
         input_shape_hwc: the size that images are brought to.
         info: all of ``model.json``.
         probabilities: ``(N, H, W, C) uint8`` RGB or grey images to ``(N, num_classes) float32``.
+        folder: where the model's files lie; None for one that was made in memory.
     """
 
     classes: tuple[str, ...]
     input_shape_hwc: tuple[int, int, int]
     info: Mapping[str, Any]
     probabilities: Probabilities = field(repr=False)
+    folder: Path | None = None
 
     def prepare(self, image: str | Path | NDArray[np.uint8]) -> NDArray[np.uint8]:
         """One file, or ``(H, W, 3) uint8`` RGB, as the model takes it: ``input_shape_hwc``, uint8. Raises ImageError."""
@@ -117,7 +119,7 @@ def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike])
     classes = tuple(info["classes"])
     height, width, channels = info["input_shape_hwc"]
     load = _template_loader(info.get("template"), component) if not (folder / "model.keras").exists() else _load_keras
-    return Predictor(classes, (height, width, channels), info, load(folder))
+    return Predictor(classes, (height, width, channels), info, load(folder), folder)
 
 
 def read_model_info(folder: Path) -> dict[str, Any]:

@@ -182,8 +182,18 @@ def register_models(register: Register) -> None:
 
 @hookimpl
 def register_detectors(register: Register) -> None:
-    register("harris", "pipekit.builtin.detectors.corners:harris", summary="Corners by the structure tensor (Harris, Stephens)")
-    register("shi_tomasi", "pipekit.builtin.detectors.corners:shi_tomasi", summary="Corners good to track (smaller eigenvalue)")
+    register(
+        "harris",
+        "pipekit.builtin.detectors.corners:harris",
+        summary="Corners by the structure tensor (Harris, Stephens)",
+        version=2,
+    )
+    register(
+        "shi_tomasi",
+        "pipekit.builtin.detectors.corners:shi_tomasi",
+        summary="Corners good to track (smaller eigenvalue)",
+        version=2,
+    )
     register("fast", "pipekit.builtin.detectors.fast:fast", summary="Corners by a ring of pixels; the quickest")
     register("orb", "pipekit.builtin.detectors.orb:orb", summary="FAST corners at several scales, with binary descriptors")
     register(
@@ -207,6 +217,7 @@ def register_report_sections(register: Register) -> None:
         "confusion", "pipekit.builtin.report.confusion:section", summary="Which class is taken for which, as counts and rates"
     )
     register("pictures", "pipekit.builtin.report.pictures:section", summary="What was right and wrong, most and least sure")
+    register("explain", "pipekit.builtin.explain.section:section", summary="Maps of what speaks for the most telling answers")
     register(
         "probabilities",
         "pipekit.builtin.report.probabilities:section",

@@ -92,12 +92,14 @@ def _image_type(data: bytes) -> str:
 
 
 def _layout(pictures: Sequence[Picture]) -> str:
-    """How large pictures are shown: pairs side by side wide, a few without menus large, all others as thumbnails."""
+    """How large pictures are shown: strips and pairs side by side wide, a few without menus large, all others as thumbnails."""
     from pipekit import images
 
     if not pictures:
         return ""
     info = images.probe(pictures[0].data)
+    if info.width_px > 2.4 * info.height_px:
+        return "strip"
     if info.width_px > 1.6 * info.height_px:
         return "wide"
     return "" if any(picture.tags for picture in pictures) else "large"

@@ -15,6 +15,9 @@ class EvaluateParams(Params):
     slices: tuple[str, ...] = param((), "Columns of the dataset to report the accuracy by; none: all with few values")
     pictures: int = param(240, "Most thumbnails in the report", unit="images", ge=0, le=5000)
     thumbnail_px: int = param(160, "Longest side of a thumbnail", unit="px", ge=32, le=1024)
+    explain: int = param(
+        12, "How many of the most instructive pictures are shown with what speaks for the answer", unit="images", ge=0, le=200
+    )
     sections: tuple[str, ...] = param((), "Report sections of plugins to add, by name")
     batch_size: int = param(32, "Images that the model takes at a time", unit="images", ge=1, le=4096, in_key=False)
 

@@ -31,6 +31,19 @@ def describe_image(sample: Sample, params: Any, ctx: SampleContext) -> Iterator[
     }
 
 
+def print_image(sample: Sample, params: Any, ctx: SampleContext) -> Iterator[dict[str, Any]]:
+    """The print alone, for the many images that are only looked up: it takes 0.4 to 0.8 of the time."""
+    from pipekit import images, similar
+
+    gray = images.decode(images.read_bytes(sample.image), at_least_hw=similar.DECODE_HW, gray=True)
+    yield {"id": sample.id, "print": similar.fingerprint(gray)}
+
+
 def describe(ctx: Context, samples: Iterable[Sample], label: str) -> Mapping[str, Mapping[str, Any]]:
     """The description of each sample that can be read, by id."""
     return {row["id"]: row for row in ctx.map(describe_image, samples, label=label)}
+
+
+def prints(ctx: Context, samples: Iterable[Sample], label: str) -> Mapping[str, str]:
+    """The print of each sample that can be read, by id."""
+    return {row["id"]: row["print"] for row in ctx.map(print_image, samples, label=label)}

@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 from pipekit import similar
 from pipekit.builtin.evaluate.intervals import share
 
-Prints = Mapping[str, Mapping[str, Any]]
 
-
-def find(ids: Sequence[str], own: Prints, train: Prints, right: NDArray[np.bool_]) -> dict[str, Any]:
+def find(ids: Sequence[str], own: Mapping[str, str], train: Mapping[str, str], right: NDArray[np.bool_]) -> dict[str, Any]:
     """Near copies between the measured images and the train split, and the accuracy of what is left without them.
 
     Args:
         ids: of the measured images.
-        own: their descriptions, by id; train: those of the train split.
+        own: their prints (:func:`pipekit.similar.fingerprint`), by id.
+        train: those of the train split.
         right: ``(N,)``, where the model's answer is right, in the order of ``ids``.
 
     Returns:
@@ -27,7 +26,7 @@ def find(ids: Sequence[str], own: Prints, train: Prints, right: NDArray[np.bool_
         a copy.
     """
     measured, known = [name for name in ids if name in own], sorted(train)
-    prints = [own[name]["print"] for name in measured] + [train[name]["print"] for name in known]
+    prints = [own[name] for name in measured] + [train[name] for name in known]
     pairs = similar.near_pairs(prints)
     groups = similar.clusters(len(prints), pairs)
     direct = {int(a): int(b) for a, b in pairs[::-1] if a < len(measured) <= b}

@@ -25,6 +25,7 @@ STANDARD_SECTIONS = (
     "classes",
     "confusion",
     "pictures",
+    "explain",
     "probabilities",
     "curves",
     "slices",
@@ -95,6 +96,8 @@ def build_sections(ctx: Context, evaluation: Evaluation, params: EvaluateParams)
         values: dict[str, Any] = {}
         if name == "pictures":
             values = {"most": params.pictures, "thumbnail_px": params.thumbnail_px}
+        elif name == "explain":
+            values = {"most": params.explain}
         try:
             section = _call(component.load(), ctx, evaluation, component.params_type()(**values))
         except Exception as error:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.evaluate import calibration, label_errors, near_copies, slices
-from pipekit.builtin.evaluate.describe import describe
+from pipekit.builtin.evaluate.describe import describe, prints
 from pipekit.builtin.evaluate.metrics import measure
 from pipekit.contract import Context, Dataset, Failure, Sample
 from pipekit.errors import ImageError, UserError
@@ -65,6 +65,7 @@ def score(ctx: Context, model: Path, dataset: Dataset, params: EvaluateParams) -
         traits=traits,
         failed=tuple(failed),
         model=predictor.info,
+        predictor=predictor,
     )
 
 
@@ -139,8 +140,9 @@ def _near_copies(
 ) -> dict[str, Any] | None:
     if not params.near_copies or params.split == "train" or not dataset.counts.get("train"):
         return None
-    train = describe(ctx, dataset.split("train"), "look for near copies in train")
-    found = near_copies.find([sample.id for sample in samples], described, train, right)
+    train = prints(ctx, dataset.split("train"), "look for near copies in train")
+    own = {name: row["print"] for name, row in described.items()}
+    found = near_copies.find([sample.id for sample in samples], own, train, right)
     if found["count"]:
         ctx.warn(
             f"{found['count']} of {len(samples)} images of the split {params.split!r} have a near copy in the train split, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.errors import UserError
-from pipekit.predictor import load_keras_model
+from pipekit.predictor import Probabilities, load_keras_model
 
 if TYPE_CHECKING:
     from pipekit.rng import Rng
@@ -20,6 +21,9 @@ Pixels = NDArray[np.uint8]
 
 STEPS = 64
 """Of the integral in integrated gradients; Sundararajan et al. use 20 to 300."""
+
+PARTS = 8
+"""A grey square of occlusion is an eighth of the picture wide and high."""
 
 
 @dataclass(frozen=True)
@@ -151,24 +155,33 @@ def integrated_gradients(opened: Opened, image: Pixels, target: int, steps: int 
     return np.asarray((total / steps * image).sum(axis=2), np.float32)
 
 
-def occlusion(opened: Opened, image: Pixels, target: int, parts: int = 8) -> Map:
+def occlusion(opened: Opened, image: Pixels, target: int, parts: int = PARTS) -> Map:
     """How much probability is lost where a grey square lies (Zeiler and Fergus 2014); each pixel the mean over its squares."""
+
+    def probabilities(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.asarray(opened.model.predict_on_batch(batch.astype(np.float32)), np.float32)
+
+    return occluded(probabilities, image, (target,), parts)[0]
+
+
+def occluded(probabilities: Probabilities, image: Pixels, targets: Sequence[int], parts: int = PARTS) -> list[Map]:
+    """The maps of :func:`occlusion` for several classes at once. Only answers are needed, so any classifier will do."""
     height, width = image.shape[:2]
     tall, wide = max(1, height // parts), max(1, width // parts)
     corners = [(y, x) for y in _starts(height, tall) for x in _starts(width, wide)]
-    grey = image.mean(axis=(0, 1))
-    plain = float(np.asarray(opened.model.predict_on_batch(_batch(image)))[0, target])
-    loss, covered = np.zeros((height, width)), np.zeros((height, width))
+    grey = image.mean(axis=(0, 1)).round().astype(np.uint8)
+    plain = probabilities(image[None])[0][list(targets)]
+    loss, covered = np.zeros((len(targets), height, width)), np.zeros((height, width))
     for start in range(0, len(corners), 32):
         some = corners[start : start + 32]
-        batch = np.repeat(_batch(image), 32, axis=0)
+        batch = np.repeat(image[None], 32, axis=0)
         for row, (y, x) in enumerate(some):
             batch[row, y : y + tall, x : x + wide] = grey
-        found = np.asarray(opened.model.predict_on_batch(batch))[:, target]
+        found = probabilities(batch)[:, list(targets)]
         for row, (y, x) in enumerate(some):
-            loss[y : y + tall, x : x + wide] += plain - found[row]
+            loss[:, y : y + tall, x : x + wide] += (plain - found[row])[:, None, None]
             covered[y : y + tall, x : x + wide] += 1
-    return (loss / covered).astype(np.float32)
+    return [np.asarray(one / covered, np.float32) for one in loss]
 
 
 def _starts(length: int, window: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.explain import layers, maps
+from pipekit.builtin.explain.where import where
 from pipekit.contract import Context, Picture, Section, Table
 from pipekit.errors import UserError
 from pipekit.page.markdown import literal
@@ -26,49 +28,116 @@ WORDS = {
 }
 SUSPICIOUS = 0.7
 """Rank correlation with the random model's map above which a map says little about what was learned."""
+FULL = 0.995
+"""Share of a map's pixels up to which colours go: beside one loud pixel everything else would look alike."""
 SHOWN_PX = 256
 MAX_FILTERS = 96
 
 
-def build_sections(ctx: Context, folder: Path, params: ExplainParams) -> Iterator[tuple[str, Section]]:
+@dataclass(frozen=True)
+class Studio:
+    """A model made ready for explaining: itself, and where it is a network, opened, and once more with shuffled weights."""
+
+    predictor: Predictor
+    opened: maps.Opened | None
+    random: maps.Opened | None
+
+    def cannot(self, method: str) -> str:
+        """Why a kind of map can't be made; empty where it can."""
+        if self.opened is None and method != "occlusion":
+            return "needs a network; this model is none"
+        if method.startswith("grad_cam") and not (self.opened and maps.spatial_layers(self.opened)):
+            return "no layer keeps the picture's places"
+        return ""
+
+    def map(self, method: str, image: NDArray[np.uint8], target: int) -> maps.Map:
+        if self.opened is None:
+            return maps.occluded(self.predictor.probabilities, image, (target,))[0]
+        return maps.METHODS[method](self.opened, image, target)
+
+    def likeness(self, method: str, image: NDArray[np.uint8], target: int, made: maps.Map) -> float | None:
+        """Of the map to that of the shuffled model; None where there are no weights to shuffle."""
+        if self.random is None:
+            return None
+        return maps.rank_correlation(made, maps.METHODS[method](self.random, image, target))
+
+
+def open_studio(ctx: Context, folder: Path) -> Studio:
     predictor = load_predictor(folder, ctx.component)
+    if not (folder / "model.keras").exists():
+        return Studio(predictor, None, None)
+    opened = maps.open_model(folder)
+    return Studio(predictor, opened, maps.randomised(opened, ctx.rng("randomise")))
+
+
+def build_sections(ctx: Context, folder: Path, params: ExplainParams) -> Iterator[tuple[str, Section]]:
+    studio = open_studio(ctx, folder)
+    predictor, opened = studio.predictor, studio.opened
     if params.about and params.about not in predictor.classes:
         raise UserError(f"the model knows no class {params.about!r}", f"Its classes: {', '.join(predictor.classes)}")
-    opened = maps.open_model(folder)
-    random = maps.randomised(opened, ctx.rng("randomise"))
-    yield from _filters(opened, ctx.out_dir)
+    if all(reasons := [studio.cannot(method) for method in params.methods]):
+        told = "; ".join(f"{WORDS[method]}: {reason}" for method, reason in zip(params.methods, reasons, strict=True))
+        raise UserError(
+            f"none of these maps can be made of this model ({told})", 'methods = ["occlusion"] works with every model.'
+        )
+    if opened:
+        yield from _filters(opened, ctx.out_dir)
     made_up: set[int] = set()
     for number, path in enumerate(ctx.track(params.images, label="explain", unit="images"), 1):
         image = predictor.prepare(path)
         found = predictor.probabilities(image[None])[0]
         target = predictor.classes.index(params.about) if params.about else int(found.argmax())
-        pictures = [Picture(_jpeg(image), f"{path.name}, as the model sees it", "as the model sees it")]
-        rows = []
-        for method in params.methods:
-            made = maps.METHODS[method](opened, image, target)
-            likeness = maps.rank_correlation(made, maps.METHODS[method](random, image, target))
-            rows.append((WORDS[method], likeness, "says little" if likeness > SUSPICIOUS else "passes"))
-            pictures.append(Picture(_jpeg(overlay(image, made)), f"{WORDS[method]} of {path.name}", WORDS[method]))
-            np.save(ctx.out_dir / f"{number:02d}_{method}.npy", made)
-            (ctx.out_dir / f"{number:02d}_{method}.jpg").write_bytes(_jpeg(overlay(image, made)))
-        for name, layer in maps.feature_maps(opened, image, params.layers):
-            channels = min(params.channels, layer.shape[2])
-            caption = f"layer {name}: {channels} of {layer.shape[2]} channels, {layer.shape[0]} x {layer.shape[1]}"
-            pictures.append(Picture(_jpeg(channel_sheet(layer, channels)), caption, caption))
-        order = np.argsort(-found)[:3]
-        said = ", ".join(f"{literal(predictor.classes[i])} {found[i]:.3f}" for i in order.tolist())
-        words = (
-            f"The model says {said}. The maps show what speaks for *{literal(predictor.classes[target])}*: yellow for it, "
-            "blue against it or nothing. The check compares each map with that of the model with shuffled weights: a map that "
-            "stays the same explains nothing that was learned."
-        )
-        table = Table(("map", "likeness to the random model's", "check"), tuple(rows), "Does the map hang on what was learned?")
-        yield f"image-{number}", Section(path.name, words, tables=(table,), pictures=tuple(pictures))
-        if number == 1 and params.steps:
+        yield f"image-{number}", _explained(ctx, studio, params, number, path, image, found, target)
+        if opened and number == 1 and params.steps:
             yield "layers", _steps(opened, image, path.name, params.steps)
-        if params.maximise and target not in made_up:
+        if opened and params.maximise and target not in made_up:
             made_up.add(target)
             yield f"maximised-{target}", _maximised(ctx, opened, predictor, target, params.maximise)
+
+
+def _explained(
+    ctx: Context,
+    studio: Studio,
+    params: ExplainParams,
+    number: int,
+    path: Path,
+    image: NDArray[np.uint8],
+    found: NDArray[np.float32],
+    target: int,
+) -> Section:
+    """One picture: what the model says, a map for each method with its check, and feature maps."""
+    classes = studio.predictor.classes
+    pictures = [Picture(_jpeg(image), f"{path.name}, as the model sees it", "as the model sees it")]
+    rows = []
+    for method in params.methods:
+        if reason := studio.cannot(method):
+            rows.append((WORDS[method], None, f"can't be made: {reason}"))
+            continue
+        made = studio.map(method, image, target)
+        likeness = studio.likeness(method, image, target, made)
+        verdict = "not checked" if likeness is None else "says little" if likeness > SUSPICIOUS else "passes"
+        rows.append((WORDS[method], likeness, verdict))
+        drawn, said = overlay(image, made), where(made)
+        pictures.append(Picture(_jpeg(drawn), f"{WORDS[method]} of {path.name}: {said}", f"{WORDS[method]}\n{said}"))
+        np.save(ctx.out_dir / f"{number:02d}_{method}.npy", made)
+        (ctx.out_dir / f"{number:02d}_{method}.jpg").write_bytes(_jpeg(drawn))
+    for name, layer in maps.feature_maps(studio.opened, image, params.layers) if studio.opened else ():
+        channels = min(params.channels, layer.shape[2])
+        caption = f"layer {name}: {channels} of {layer.shape[2]} channels, {layer.shape[0]} x {layer.shape[1]}"
+        pictures.append(Picture(_jpeg(channel_sheet(layer, channels)), caption, caption))
+    said = ", ".join(f"{literal(classes[i])} {found[i]:.3f}" for i in np.argsort(-found)[:3].tolist())
+    words = (
+        f"The model says {said}. The maps show what speaks for *{literal(classes[target])}*: yellow for it, blue against it or "
+        "nothing. "
+    )
+    words += (
+        "The check compares each map with that of the model with shuffled weights: a map that stays the same explains nothing "
+        "that was learned."
+        if studio.random
+        else "This model is no network: there are no layers to show, and no weights to shuffle for a check."
+    )
+    table = Table(("map", "likeness to the random model's", "check"), tuple(rows), "Does the map hang on what was learned?")
+    return Section(path.name, words, tables=(table,), pictures=tuple(pictures))
 
 
 def _filters(opened: maps.Opened, out_dir: Path) -> Iterator[tuple[str, Section]]:
@@ -128,9 +197,9 @@ def overlay(image: NDArray[np.uint8], found: maps.Map) -> NDArray[np.uint8]:
     """The image in grey under the map in cividis colours, which people with colour-blindness read alike."""
     from matplotlib import colormaps
 
-    largest = float(np.abs(found).max()) or 1.0
-    signed = found.min() < 0
-    shade = (found / largest + 1) / 2 if signed else found / largest
+    strength = np.abs(found)
+    largest = float(np.quantile(strength, FULL)) or float(strength.max()) or 1.0
+    shade = np.clip((found / largest + 1) / 2 if found.min() < 0 else found / largest, 0, 1)
     colour = colormaps["cividis"](shade)[:, :, :3] * 255
     grey = image.mean(axis=2, keepdims=True)
     return np.asarray(np.clip(0.45 * grey + 0.55 * colour, 0, 255), np.uint8)
@@ -149,12 +218,18 @@ def channel_sheet(layer: NDArray[np.float32], channels: int) -> NDArray[np.uint8
     return images.contact_sheet(tiles, tile_px=96)
 
 
-def _jpeg(image: NDArray[np.uint8]) -> bytes:
+def enlarged(image: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
+    """In three channels, and brought to ``side_px`` at its longer side where it is smaller."""
     from pipekit import images
 
     if image.shape[2] == 1:
         image = np.repeat(image, 3, axis=2)
-    scale = SHOWN_PX / max(image.shape[:2])
-    if scale > 1:
-        image = images.resize(image, (round(image.shape[0] * scale), round(image.shape[1] * scale)))
-    return images.encode(image, "jpg", quality=88)
+    scale = side_px / max(image.shape[:2])
+    size = (round(image.shape[0] * scale), round(image.shape[1] * scale))
+    return images.resize(image, size) if scale > 1 else image
+
+
+def _jpeg(image: NDArray[np.uint8]) -> bytes:
+    from pipekit import images
+
+    return images.encode(enlarged(image, SHOWN_PX), "jpg", quality=88)

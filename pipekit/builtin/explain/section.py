@@ -1,0 +1,209 @@
+"""Section ``explain``: what speaks for the answer in the most instructive of the pictures that a model was measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipekit.builtin.explain import maps
+from pipekit.builtin.explain.pages import SUSPICIOUS, WORDS, enlarged, overlay
+from pipekit.builtin.explain.where import where
+from pipekit.contract import Context, Params, Picture, Section, param
+from pipekit.errors import ImageError
+from pipekit.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    from pipekit.predictor import Predictor
+
+CHECKED = 4
+"""Pictures on which a kind of map is held against the model with shuffled weights."""
+IG_STEPS = 32
+"""Of integrated gradients here: a picture for the eye, at half the cost of the stage ``explain``."""
+TILE_PX = 168
+GAP_PX = 6
+
+MISTAKE, UNSURE, SURE = "a sure mistake", "right, but unsure", "right and sure"
+
+Mapper = Callable[[NDArray[np.uint8], Sequence[int]], list[maps.Map]]
+"""A picture and positions of classes to a map for each."""
+
+
+class ExplainedParams(Params):
+    most: int = param(12, "Most pictures", unit="images", ge=0, le=200)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way to make maps, and how like they are to those of the model with shuffled weights; None: it can't be shuffled."""
+
+    name: str
+    make: Mapper
+    likeness: float | None
+
+    @property
+    def believable(self) -> bool:
+        return self.likeness is None or self.likeness <= SUSPICIOUS
+
+
+def section(ctx: Context, evaluation: Evaluation, params: ExplainedParams) -> Section | None:
+    predictor = evaluation.predictor
+    if predictor is None or not params.most or len(evaluation.classes) < 2:
+        return None
+    chosen = []
+    for place, why in choose(evaluation, params.most):
+        try:
+            chosen.append((place, why, predictor.prepare(evaluation.samples[place].image)))
+        except ImageError:
+            continue
+    if not chosen:
+        return None
+    kind, second = _kinds(ctx, predictor, [(image, int(evaluation.predicted[place])) for place, _, image in chosen])
+    pictures = [
+        _picture(evaluation, place, why, image, kind, second)
+        for place, why, image in ctx.track(chosen, label="explain", unit="images")
+    ]
+    return Section("What speaks for the answer", _words(kind, second, {why for _, why, _ in chosen}), pictures=tuple(pictures))
+
+
+def choose(evaluation: Evaluation, most: int) -> list[tuple[int, str]]:
+    """(position, why) of up to ``most`` answers: a third sure mistakes, a quarter unsure right ones, the rest sure ones.
+
+    Each kind goes by turns through what it can be about, the surest (least sure) first: mistakes through the cells of the
+    confusion matrix, right answers through the classes. What one kind leaves free the others take.
+    """
+    order = np.argsort(-evaluation.confidence, kind="stable").tolist()
+    wrong = [i for i in order if not evaluation.correct[i]]
+    right = [i for i in order if evaluation.correct[i]]
+    sure = _by_turns(right, evaluation.truth)
+    unsure = _by_turns(right[::-1], evaluation.truth)
+    mistakes = _by_turns(wrong, evaluation.truth * len(evaluation.classes) + evaluation.predicted)
+    few = min(len(mistakes), max(-(-most // 3), most - len(right)))
+    some = min(-(-most // 4), most - few, len(right) // 2)
+    taken = unsure[:some]
+    rest = [i for i in sure if i not in set(taken)][: most - few - some]
+    return [*((i, MISTAKE) for i in mistakes[:few]), *((i, UNSURE) for i in taken), *((i, SURE) for i in rest)]
+
+
+def _by_turns(order: Sequence[int], group_of: NDArray[np.int64]) -> list[int]:
+    """The first of each group, then the second of each …; each round in the given order."""
+    rounds: dict[int, list[int]] = {}
+    seen: dict[int, int] = {}
+    for i in order:
+        group = int(group_of[i])
+        seen[group] = seen.get(group, 0) + 1
+        rounds.setdefault(seen[group], []).append(i)
+    return [i for number in sorted(rounds) for i in rounds[number]]
+
+
+# --- which maps ----------------------------------------------------------------------------------------------------------
+
+
+def _kinds(ctx: Context, predictor: Predictor, asked: Sequence[tuple[NDArray[np.uint8], int]]) -> tuple[Kind, Kind]:
+    """The first kind of map that hangs on what was learned, and a second one for another look."""
+    answers = Kind("occlusion", lambda image, targets: maps.occluded(predictor.probabilities, image, targets), None)
+    if predictor.folder is None or not (predictor.folder / "model.keras").exists():
+        return answers, answers
+    try:
+        opened = maps.open_model(predictor.folder)
+        random = maps.randomised(opened, ctx.rng("randomise"))
+        names = [*(["grad_cam"] if maps.spatial_layers(opened) else []), "integrated_gradients", "occlusion"]
+        tried: list[Kind] = []
+        for name in names:
+            tried.append(_checked(name, opened, random, asked[:CHECKED]))
+            if tried[-1].believable:
+                break
+        best = min(tried, key=lambda kind: (not kind.believable, kind.likeness))
+        other = next(name for name in ("integrated_gradients", "occlusion") if name != best.name)
+        return best, Kind(other, _mapper(other, opened), None)
+    except Exception as error:  # a network of an unusual build: its answers can still be asked for
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        ctx.warn(f"the maps in the report are made by occlusion, since the network could not be opened: {reason[0]}")
+        return answers, answers
+
+
+def _checked(name: str, opened: maps.Opened, random: maps.Opened, asked: Sequence[tuple[NDArray[np.uint8], int]]) -> Kind:
+    """A kind of map with its likeness to the random model's (Adebayo et al. 2018), the mean over a few pictures."""
+    make, blind = _mapper(name, opened), _mapper(name, random)
+    found = [maps.rank_correlation(make(image, [target])[0], blind(image, [target])[0]) for image, target in asked]
+    return Kind(name, make, float(np.mean(found)))
+
+
+def _mapper(name: str, opened: maps.Opened) -> Mapper:
+    def make(image: NDArray[np.uint8], targets: Sequence[int]) -> list[maps.Map]:
+        if name == "integrated_gradients":
+            return [maps.integrated_gradients(opened, image, target, steps=IG_STEPS) for target in targets]
+        return [maps.METHODS[name](opened, image, target) for target in targets]
+
+    return make
+
+
+# --- what is shown -------------------------------------------------------------------------------------------------------
+
+
+def _picture(evaluation: Evaluation, place: int, why: str, image: NDArray[np.uint8], kind: Kind, second: Kind) -> Picture:
+    """Three tiles: what the model sees, what speaks for its answer, and what speaks for the class that it may be instead."""
+    true, said = int(evaluation.truth[place]), int(evaluation.predicted[place])
+    rivals = [i for i in np.argsort(-evaluation.probabilities[place], kind="stable").tolist() if i != said]
+    other = true if true != said else int(rivals[0])
+    names, row = evaluation.classes, evaluation.probabilities[place]
+    right = true == said
+    verdict = f"{names[true]}, {row[said]:.2f}" if right else f"{names[true]}, taken for {names[said]}, {row[said]:.2f}"
+    if why == SURE and second.name != kind.name:
+        found = [*kind.make(image, [said]), *second.make(image, [said])]
+        looks = [f"middle: {where(found[0])}", f"right ({WORDS[second.name]}): {where(found[1])}"]
+    else:
+        found = kind.make(image, [said, other])
+        looks = [f"for {names[said]}: {where(found[0])}", f"for {names[other]} ({row[other]:.2f}): {where(found[1])}"]
+    name = evaluation.samples[place].id
+    return Picture(
+        _strip([image, *(overlay(image, one) for one in found)]),
+        alt=f"{name}: {verdict}. What speaks {'; '.join(looks)}.",
+        caption="\n".join([f"{'✓' if right else '✗'} {verdict}", *looks, name]),
+        tags={"answer": "right" if right else "wrong", "chosen as": why},
+    )
+
+
+def _strip(tiles: Sequence[NDArray[np.uint8]]) -> bytes:
+    """Tiles of one size side by side, with a white line between them."""
+    from pipekit import images
+
+    shown = [images.thumbnail(enlarged(tile, TILE_PX), TILE_PX) for tile in tiles]
+    gap = np.full((shown[0].shape[0], GAP_PX, 3), 255, np.uint8)
+    return images.encode(np.concatenate([part for tile in shown for part in (tile, gap)][:-1], axis=1), "jpg", quality=85)
+
+
+def _words(kind: Kind, second: Kind, whys: set[str]) -> str:
+    """What is shown where, and whether it can be believed."""
+    shown = {
+        MISTAKE: "the mistakes that it was surest of (right: what speaks for the true class)",
+        UNSURE: "right answers that it was hardly sure of (right: what speaks for the class that came second)",
+        SURE: "for each class the surest right answers",
+    }
+    if second.name != kind.name:
+        shown[SURE] += f" (right: the same by {WORDS[second.name]})"
+    listed = "\n".join(f"- {words}" for why, words in shown.items() if why in whys)
+    layout = (
+        "Left the picture as the model sees it; in the middle what speaks for its answer, the yellower the more, each map in "
+        "its own range. Chosen are"
+    )
+    return f"{layout}\n\n{listed}\n\n{_trust(kind)}"
+
+
+def _trust(kind: Kind) -> str:
+    made = f"The maps are made by {WORDS[kind.name]}"
+    if kind.likeness is None:
+        return (
+            f"{made}: how much of the answer's probability is lost where a grey square covers the picture? They could not be "
+            "checked against the same model with shuffled weights."
+        )
+    likeness = f"rank correlation with the maps of the same model with shuffled weights: {kind.likeness:.2f}"
+    if kind.believable:
+        return f"{made}, and hang on what was learned ({likeness}; near 1 they would show no more than the picture's edges)."
+    return (
+        f"{made}. **Take care:** no kind of map hangs clearly on what was learned here ({likeness}), so they may show the "
+        "picture's edges rather than the model's reasons."
+    )
