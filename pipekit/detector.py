@@ -73,6 +73,8 @@ class Features:
     def strongest(self, count: int) -> Features:
         """At most ``count`` features, the strongest first; equal ones by y, then x, so that the order is always the same."""
         x, y, response = self.points.T
+        if len(response) <= count and bool((response[1:] < response[:-1]).all()):
+            return self  # as most detectors give them
         return self.take(np.lexsort((x, y, -response))[:count])
 
     def scaled(self, factor_x: float, factor_y: float) -> Features:
@@ -154,8 +156,8 @@ def _checked(found: Features, size_hw: tuple[int, int], detector: str) -> Featur
     return found
 
 
-def peaks(response: NDArray[Any], threshold: float | None = None, radius_px: int = 1) -> Points:
-    """The local maxima of a response map above ``threshold``, strongest first.
+def peaks(response: NDArray[Any], threshold: float | None = None, radius_px: int = 1, at_most: int | None = None) -> Points:
+    """The local maxima of a response map above ``threshold``, strongest first; equal ones by y, then x.
 
     A maximum is at least as large as everything within ``radius_px`` (Chebyshev distance). Neighbouring equal maxima are one
     point, at their centre of gravity.
@@ -164,6 +166,7 @@ def peaks(response: NDArray[Any], threshold: float | None = None, radius_px: int
         response: ``(H, W)``.
         threshold: maxima must exceed it; None means a hundredth of the largest value.
         radius_px: of the neighbourhood, at least 1.
+        at_most: so many are kept.
 
     Returns:
         ``(N, 3) float32``: x_px, y_px, response; empty where nothing exceeds 0.
@@ -171,23 +174,40 @@ def peaks(response: NDArray[Any], threshold: float | None = None, radius_px: int
     import cv2
 
     response = np.ascontiguousarray(response, np.float32)
-    if response.size == 0 or not (top := float(response.max())) > 0:
+    if response.size == 0:
         return np.empty((0, 3), np.float32)
-    threshold = 0.01 * top if threshold is None else max(threshold, 0.0)
-    size = 2 * radius_px + 1
-    largest = cv2.dilate(response, np.ones((size, size), np.uint8))
-    peak = cv2.bitwise_and(cv2.compare(response, largest, cv2.CMP_GE), cv2.compare(response, threshold, cv2.CMP_GT))  # type: ignore[call-overload]
-    places = cv2.findNonZero(peak)
-    if places is None:
-        return np.empty((0, 3), np.float32)
-    xy = places.reshape(-1, 2).astype(np.int64)  # OpenCV 4 gives (N, 1, 2), OpenCV 5 (N, 2)
-    group = _touching(xy[:, 1] * (response.shape[1] + 2) + xy[:, 0], response.shape[1] + 2)
+    if threshold is None:
+        threshold = 0.01 * float(response.max())
+    size, width = 2 * radius_px + 1, response.shape[1]
+    largest = cv2.dilate(response, np.ones((size, size), np.uint8)).ravel()
+    # Few pixels exceed the threshold, so the rest is looked at once only.
+    places = np.flatnonzero(response > np.float32(max(threshold, 0.0)))
+    values = response.ravel()[places]
+    peak = values >= largest[places]
+    places, values = places[peak], values[peak]
+    order = np.argsort(-values, kind="stable")
+    places, values = places[order], values[order]
+    y, x = np.divmod(places, width)
+    equal = np.flatnonzero(values[1:] == values[:-1])
+    if not len(equal):
+        return np.column_stack([x, y, values]).astype(np.float32)[:at_most]
+    twins = np.zeros(len(places), bool)
+    twins[equal] = twins[equal + 1] = True
+    merged = _merged(x[twins], y[twins], values[twins], width)
+    found = np.concatenate([np.column_stack([x, y, values])[~twins], merged]).astype(np.float32)
+    return found[np.lexsort((found[:, 0], found[:, 1], -found[:, 2]))][:at_most]
+
+
+def _merged(x: NDArray[np.int64], y: NDArray[np.int64], values: NDArray[np.float32], width: int) -> NDArray[np.float64]:
+    """Points of which those that touch are one, at their centre of gravity: ``(N, 3)`` x, y, value."""
+    keys = y * (width + 2) + x
+    order = np.argsort(keys)
+    x, y, values = x[order], y[order], values[order]
+    group = _touching(keys[order], width + 2)
     sizes = np.bincount(group)
-    centres = [np.bincount(group, xy[:, axis]) / sizes for axis in (0, 1)]
-    values = np.zeros(len(sizes), np.float32)
-    values[group] = response[xy[:, 1], xy[:, 0]]
-    found = np.column_stack([*centres, values]).astype(np.float32)
-    return found[np.lexsort((found[:, 0], found[:, 1], -found[:, 2]))]
+    kept = np.zeros(len(sizes), np.float32)
+    kept[group] = values
+    return np.column_stack([np.bincount(group, x) / sizes, np.bincount(group, y) / sizes, kept])
 
 
 def _touching(keys: NDArray[np.int64], stride: int) -> NDArray[np.int64]:

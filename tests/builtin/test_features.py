@@ -279,7 +279,7 @@ def test_a_quarter_turn_finds_every_corner_again(photo: NDArray[np.uint8]) -> No
     square = np.ascontiguousarray(photo[:400, :400])
     turned = np.ascontiguousarray(np.rot90(square, -1))
     homography = np.array([[0.0, -1, 399], [1, 0, 0], [0, 0, 1]])
-    found = [detect(image, "harris", block_size_px=3, max_points=10_000) for image in (square, turned)]
+    found = [detect(image, "harris", max_points=10_000) for image in (square, turned)]
     rate = repeatability(found[0], found[1], homography, (400, 400), (400, 400), 0.5)
     assert rate is not None
     assert rate[0] > 0.98
@@ -293,7 +293,7 @@ def test_the_stage_compares_detectors(pipekit_project: Project, photo: NDArray[n
         "data": {"use": "import.folders", "path": "photos"},
         "stability": {
             "use": "stability",
-            "detectors": ["harris", {"use": "harris", "sub_pixel": True}, "orb"],
+            "detectors": ["harris", {"use": "harris", "window": "box"}, "orb"],
             "angles_deg": [0.0001, 30],
             "scales": [0.7],
             "blur_sigmas_px": [0.01, 3],
