@@ -71,7 +71,8 @@
     link.addEventListener("click", () => {
       const section = document.querySelector(link.getAttribute("href"));
       section?.querySelector("[data-gallery]")?.filter(JSON.parse(link.dataset.filter));
-      section?.querySelector("h2")?.focus({ preventScroll: true });
+      // Later: going to the anchor, which follows this, takes the focus away again.
+      setTimeout(() => section?.querySelector("h2")?.focus({ preventScroll: true }));
     });
   }
 
