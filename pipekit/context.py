@@ -225,7 +225,7 @@ class StageContext:
             "function": target,
             "stage": stage.component.identity(),
             "params": shop.canonical(params),
-            "seed": plan.seed if contract.seeded else 0,
+            "seed": plan.seed if contract.seeded and getattr(function, "__pipekit_seeded__", True) else 0,
             "libraries": shop.versions.of(stage.component.libraries),
         }
         if stage.packed:
@@ -318,7 +318,7 @@ class StageContext:
                 self._num_unmapped += not self._mapped
                 filled = self._with_hash(sample)
                 if filled is not None:
-                    yield locations.pack_row(to_row(filled))
+                    yield to_row(filled)
 
         def all_failed() -> Iterator[Failure]:
             for failure in failed:

@@ -86,6 +86,7 @@ __all__ = [
     "param",
     "sample_stage",
     "stage",
+    "unseeded",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -190,6 +191,9 @@ class SampleContext(Protocol):
     def out_path(self, name: str) -> Path:
         """Where to write an output file; ``name`` may have folders and must be unique to the sample (begin it with its id)."""
 
+    def write(self, name: str, data: bytes) -> str:
+        """Write an output file in one go; its path, as :class:`Sample` takes it. It is hashed here and not read back."""
+
     def once(self, name: str, make: Callable[[], T]) -> T:
         """``make()``, kept for all samples that this worker handles with these parameters: a compiled recipe, a model."""
 
@@ -266,6 +270,12 @@ def depends_on(*distributions: str) -> Callable[[F], F]:
         return function
 
     return mark
+
+
+def unseeded(function: F) -> F:
+    """Mark a function for :meth:`Context.map` that draws no random numbers: what it made holds under any seed."""
+    function.__pipekit_seeded__ = False  # type: ignore[attr-defined]
+    return function
 
 
 def _hints(function: Callable[..., Any], *names: str) -> dict[str, Any]:

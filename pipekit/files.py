@@ -59,6 +59,17 @@ def hash_file(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def write_new(path: str | os.PathLike[str], data: bytes, mode: int = 0o644) -> None:
+    """Write a file that is not there yet. Raises OSError, also where the disk takes only a part."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(handle, rest) :]
+    finally:
+        os.close(handle)
+
+
 def _check_regular(path: str | os.PathLike[str]) -> None:
     if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
         raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))

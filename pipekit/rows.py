@@ -104,6 +104,16 @@ def content(row: Mapping[str, Any]) -> str:
     return dumps(kept)
 
 
+def texts(row: Mapping[str, Any]) -> tuple[str, str]:
+    """``content(row), dumps(row)``, of which most is made only once."""
+    if "mask" in row.get("targets", ()):
+        return content(row), dumps(row)
+    first = dumps({name: value for name, value in row.items() if name < "image"})[:-1]
+    last = dumps({name: value for name, value in row.items() if name > "image"})[1:]
+    comma = "," if last != "}" else ""
+    return f"{first},{last}" if comma else f"{first}}}", f'{first},"image":{dumps(row["image"])}{comma}{last}'
+
+
 class Locations:
     """Paths in rows: below the store as ``@store/…``, below the project as ``@project/…``, elsewhere absolute.
 
@@ -276,8 +286,9 @@ def write_index(
             for path in (row["image"], row.get("targets", {}).get("mask", "")):
                 if path.startswith("@store/"):
                     uses.add("/".join(path.split("/", 4)[1:4]))
-            hashed.update(content(row).encode("utf-8", "surrogatepass") + b"\n")
-            out.write(dumps(row) + "\n")
+            identified, line = texts(row)
+            hashed.update(f"{identified}\n".encode("utf-8", "surrogatepass"))
+            out.write(f"{line}\n")
     listed = {f.id: f for f in failed}
     with (folder / "failed.jsonl").open("w", encoding="utf-8", errors="surrogatepass") as out:
         for failure in (listed[name] for name in sorted(listed)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -11,14 +12,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pipekit.component import Component, import_target
 from pipekit.contract import Params, Sample, ShardResult, ShardTask
 from pipekit.errors import PipekitError, UserError
-from pipekit.files import hash_file, pack
+from pipekit.files import hash_file, pack, write_new
 from pipekit.registry import Registry, load_registry
 from pipekit.rng import Rng, rng_for
 from pipekit.rows import Locations, Row, content, dumps, from_row, to_row
@@ -36,8 +37,11 @@ OF = "@of"
 PLAIN = "@plain"
 """In a shard's rows: this one is a dict of the function's own, not a sample."""
 
-FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 """Errors of the machine, not of a sample: the shard is not done."""
+
+REFUSED = {errno.EACCES, errno.EPERM, errno.EIO}
+"""Errors of the machine where it is the store that can't be written, and of the sample where its own file can't be read."""
 
 STOP = threading.Event()
 """Set on Ctrl-C: shards in the hands of threads end at the next sample."""
@@ -113,9 +117,9 @@ def _run(task: ShardTask) -> tuple[int, int]:
             ctx = _SampleContext(task, job, row["id"], folder, handed_out)
             try:
                 made = job.function(from_row(row), job.params, ctx)
-                rows = [dumps(_pack(found, row, folder, locations)) for found in made]
+                rows = [dumps(_pack(found, row, folder, locations, ctx.hashes)) for found in made]
             except Exception as error:
-                if isinstance(error, MemoryError) or getattr(error, "errno", None) in FATAL:
+                if _is_of_the_machine(error, store.root):
                     raise
                 ctx.drop_files()
                 failed.append(dumps({"id": row["id"], "reason": reason_of(error), "image": packed["image"]}))
@@ -127,6 +131,14 @@ def _run(task: ShardTask) -> tuple[int, int]:
         _write_lines(folder / "rows.jsonl", outputs)
         store.commit(folder, store.shard_dir(task.key), "rows.jsonl")
     return len(outputs), len(failed)
+
+
+def _is_of_the_machine(error: Exception, store: Path) -> bool:
+    """Whether an error would meet any sample here: the next run may do this one."""
+    if not isinstance(error, OSError):
+        return isinstance(error, MemoryError)
+    refused = error.errno in REFUSED and os.fspath(error.filename or "").startswith(f"{store}{os.sep}")
+    return refused or error.errno in FATAL
 
 
 def _into_tar(folder: Path, rows: list[Row]) -> list[str]:
@@ -155,7 +167,8 @@ def _write_lines(path: Path, lines: list[str]) -> None:
     with path.open("w", encoding="utf-8", errors="surrogatepass") as out:
         out.writelines(f"{line}\n" for line in lines)
         out.flush()
-        os.fsync(out.fileno())
+        if lines:  # waiting takes 10 ms and more, and an empty file can't be cut short
+            os.fsync(out.fileno())
 
 
 def _job(task: ShardTask) -> Job:
@@ -195,42 +208,39 @@ def reason_of(error: BaseException) -> str:
 # --- what a function yields ----------------------------------------------------------------------------------------------
 
 
-def _pack(found: Any, row: Row, folder: Path, locations: Locations) -> Row:
-    """A yielded sample or dict as a row for the shard's file."""
+def _pack(found: Any, row: Row, folder: Path, locations: Locations, hashes: Mapping[str, str]) -> Row:
+    """A yielded sample or dict as a row for the shard's file. ``hashes`` are those of files that are known already."""
     if not isinstance(found, Sample):
         if not isinstance(found, Mapping) or not isinstance(found.get("id"), str):
             raise UserError(f"yielded {type(found).__name__}; expected a Sample, or a dict with an 'id'")
         return {**found, PLAIN: True}
-    image, sha256 = _place(found.image, found.sha256, row["image"], row.get("sha256", ""), folder, locations)
-    found = replace(found, image=image, sha256=sha256)
-    if found.targets.mask:
-        of_input = row.get("targets", {})
-        mask, mask_sha256 = _place(
-            found.targets.mask,
-            found.targets.mask_sha256,
-            of_input.get("mask", ""),
-            of_input.get("mask_sha256", ""),
-            folder,
-            locations,
-        )
-        found = replace(found, targets=replace(found.targets, mask=mask, mask_sha256=mask_sha256))
+
+    def place(path: str, sha256: str, of_input: str, input_sha256: str) -> tuple[str, str]:
+        path = os.fspath(path)
+        if path == of_input:
+            return INPUT, input_sha256
+        root = f"{folder}{os.sep}"
+        if not path.startswith(root):
+            return locations.pack(path), sha256 or hash_file(path)
+        known = hashes.get(path)
+        if known is None:
+            known = hash_file(path)
+            os.chmod(path, 0o444)  # it is shared by hard links from now on
+        return SHARD + path[len(root) :].replace(os.sep, "/"), known
+
     packed = to_row(found)
+    packed["image"], sha256 = place(found.image, found.sha256, row["image"], row.get("sha256", ""))
+    packed.pop("sha256", None)
+    if sha256:
+        packed["sha256"] = sha256
+    if found.targets.mask:
+        targets, of_input = packed["targets"], row.get("targets", {})
+        targets["mask"], targets["mask_sha256"] = place(
+            found.targets.mask, found.targets.mask_sha256, of_input.get("mask", ""), of_input.get("mask_sha256", "")
+        )
     if found.id != row["id"]:
         packed[OF] = row["id"]
     return packed
-
-
-def _place(path: str, sha256: str, of_input: str, input_sha256: str, folder: Path, locations: Locations) -> tuple[str, str]:
-    """Where a file is, as it is kept in the shard's rows, and its hash."""
-    path = os.fspath(path)
-    if path == of_input:
-        return INPUT, input_sha256
-    root = f"{folder}{os.sep}"
-    if path.startswith(root):
-        sha256 = hash_file(path)
-        os.chmod(path, 0o444)  # it is shared by hard links from now on
-        return SHARD + path[len(root) :].replace(os.sep, "/"), sha256
-    return locations.pack(path), sha256 or hash_file(path)
 
 
 class _SampleContext:
@@ -238,7 +248,8 @@ class _SampleContext:
 
     def __init__(self, task: ShardTask, job: Job, sample_id: str, folder: Path, handed_out: set[str]) -> None:
         self._task, self._job, self._id, self._folder, self._handed_out = task, job, sample_id, folder, handed_out
-        self._files: list[Path] = []
+        self._files: list[str] = []
+        self.hashes: dict[str, str] = {}
 
     @property
     def seed(self) -> int:
@@ -249,6 +260,16 @@ class _SampleContext:
         return rng_for(self._task.seed, self._task.stage, *function, self._id, copy)
 
     def out_path(self, name: str) -> Path:
+        return Path(self._claim(name))
+
+    def write(self, name: str, data: bytes) -> str:
+        path = self._claim(name)
+        write_new(path, data, 0o444)  # it is shared by hard links from now on
+        self.hashes[path] = hashlib.sha256(data).hexdigest()
+        return path
+
+    def _claim(self, name: str) -> str:
+        """The place of an output file, in a folder that exists."""
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if name.startswith("/") or ".." in parts or not parts or "\0" in name:
             raise UserError(f"{name!r} can't be the name of an output file")
@@ -256,17 +277,17 @@ class _SampleContext:
         if below in self._handed_out:
             raise UserError(f"two outputs of this shard are called {name!r}; begin the name with the sample's id")
         self._handed_out.add(below)
-        parent = f"{self._folder}/files/{below.rpartition('/')[0]}"
+        parent = f"{self._folder}/files/{below.rpartition('/')[0]}".rstrip("/")
         if parent not in self._handed_out:  # a name can't begin with "/", so folders and names don't mix
             os.makedirs(parent, exist_ok=True)  # noqa: PTH103 (this is done for every file that is made)
             self._handed_out.add(parent)
-        path = Path(parent, parts[-1])
+        path = f"{parent}/{parts[-1]}"
         self._files.append(path)
         return path
 
     def drop_files(self) -> None:
         """Remove what a sample that failed has written."""
-        for path in self._files:
+        for path in map(Path, self._files):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipekit import Box, Failure, Keypoint, Sample, Targets, UserError
+from pipekit import Box, Failure, Keypoint, Sample, Targets, UserError, rows
 from pipekit.rows import Locations, Sorter, content, digest, dumps, from_row, read_lines, to_row, write_index
 
 SLOW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -49,6 +49,12 @@ samples = st.builds(
 @given(samples)
 def test_a_sample_comes_back_from_its_row(sample: Sample) -> None:
     assert from_row(json.loads(dumps(to_row(sample)))) == sample
+
+
+@given(samples)
+def test_both_texts_of_a_row_are_those_made_one_by_one(sample: Sample) -> None:
+    row = to_row(sample)
+    assert rows.texts(row) == (content(row), dumps(row))
 
 
 @given(samples, texts)

@@ -6,12 +6,13 @@ import errno
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipekit import Params, Sample, SampleContext, Targets, UserError
+from pipekit import Params, Sample, SampleContext, Targets, UserError, worker
 from pipekit.contract import ShardTask
 from pipekit.registry import Registry, load_registry
 from pipekit.rows import read_lines, to_row
@@ -83,6 +84,30 @@ def test_what_a_function_yields_is_kept_without_places(bench: Bench) -> None:
     assert same == {"id": "0", "image": "@input", "sha256": "hash-0", "label": "dog", "extra": {"x": [1, 2]}}
     assert plain == {"id": "0", "size": 3, "@plain": True}
     assert str(bench.folder) not in (bench.store.shard_dir("key") / "rows.jsonl").read_text()
+
+
+def test_a_file_written_in_one_go_is_like_any_other(bench: Bench) -> None:
+    def function(sample: Sample, params: Any, ctx: SampleContext) -> Iterable[Any]:
+        if params.way == "write":
+            path = ctx.write(f"deep/{sample.id}.txt", sample.id.encode())
+        else:
+            path = str(ctx.out_path(f"deep/{sample.id}.txt"))
+            Path(path).write_bytes(sample.id.encode())
+        yield replace(sample, id=f"{sample.id}-new", image=path, sha256="of nothing")
+        if sample.id == "1":
+            raise UserError("it is damaged")
+
+    class Way(Params):
+        way: str = "write"
+
+    for way in ("write", "out_path"):
+        prime("scope", Job(function, Way(way=way), bench.registry))
+        run_shard(bench.task(bench.samples(3), key=way))
+        release("scope")
+    assert bench.rows("write") == bench.rows("out_path")
+    assert bench.rows("write")[0]["sha256"] == sha256(b"0").hexdigest()
+    files = [sorted((bench.store.shard_dir(way) / "files/deep").iterdir()) for way in ("write", "out_path")]
+    assert [[(path.name, path.stat().st_mode & 0o222) for path in made] for made in files] == [[("0.txt", 0), ("2.txt", 0)]] * 2
 
 
 def test_masks_are_placed_like_images(bench: Bench) -> None:
@@ -158,6 +183,26 @@ def test_what_is_no_fault_of_the_sample_fails_the_shard(bench: Bench, error: Bas
     assert result.error
     assert not bench.store.has_shard("key")
     assert not list(bench.store.root.glob("tmp/*"))
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
+def test_a_store_that_refuses_fails_the_shard_and_a_file_that_refuses_its_sample(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def function(sample: Sample, params: Any, ctx: SampleContext) -> Iterable[Any]:
+        if sample.id == "1":
+            raise OSError(number, "refused", sample.image)
+        yield replace(sample, image=ctx.write(f"{sample.id}.txt", b"made"), sha256="")
+
+    assert bench.do(function).error == ""
+    assert bench.failed() == {"1": "refused"}
+
+    def refuse(path: str, *_: Any) -> None:
+        raise OSError(number, "refused", path)
+
+    monkeypatch.setattr(worker, "write_new", refuse)
+    assert bench.do(function, key="other").error.startswith("refused")
+    assert not bench.store.has_shard("other")
 
 
 def test_an_interrupted_shard_is_dropped(bench: Bench) -> None:

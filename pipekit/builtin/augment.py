@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any, Literal
@@ -175,14 +176,11 @@ def make_copies(sample: Sample, params: OutputOptions, ctx: SampleContext) -> It
 
 def _write(sample: Sample, mask_sha256: str, copy: int, applied: Applied, params: OutputOptions, ctx: SampleContext) -> Sample:
     name, format = output_name(sample.id, copy, params.suffix, params.format)
-    path = ctx.out_path(name)
-    path.write_bytes(images.encode(applied.image, format, params.quality))
+    path = ctx.write(name, images.encode(applied.image, format, params.quality))
     mask, mask_made = "", {}
     if applied.mask is not None:
-        mask_path = ctx.out_path(f"masks/{PurePosixPath(name).with_suffix('.png')}")
         data = images.encode(applied.mask, "png")
-        mask_path.write_bytes(data)
-        mask = str(mask_path)
+        mask = ctx.write(f"masks/{PurePosixPath(name).with_suffix('.png')}", data)
         mask_made = {"mask": {"of_sha256": mask_sha256, "sha256": hashlib.sha256(data).hexdigest()}}
     label = sample.label
     if applied.mirrored and label is not None:
@@ -196,13 +194,13 @@ def _write(sample: Sample, mask_sha256: str, copy: int, applied: Applied, params
         **mask_made,
     }
     targets = Targets(mask, "", applied.boxes, applied.keypoints)
-    return Sample(name, str(path), "", label, sample.split, targets, {**sample.extra, "augmented": made})
+    return Sample(name, path, "", label, sample.split, targets, {**sample.extra, "augmented": made})
 
 
 def output_name(sample_id: str, copy: int, suffix: str, format: str) -> tuple[str, str]:
     """``("cat/1.aug2.jpg", "jpg")`` for ``cat/1.jpg``; an ending that changes stays visible, so that names never meet."""
-    path = PurePosixPath(sample_id)
-    chosen = ("png" if path.suffix.lower() in LOSSLESS else "jpg") if format == "same" else format
+    suffix_now = posixpath.splitext(sample_id)[1].lower()
+    chosen = ("png" if suffix_now in LOSSLESS else "jpg") if format == "same" else format
     stem = sample_id.removesuffix(f".{chosen}")
     return f"{stem}.{suffix}{copy}.{chosen}", chosen
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipekit import images, runs
+from pipekit import images, runs, worker
 from pipekit.promises import write_tiny_dataset
 from tests.cli.conftest import Pipekit
 
@@ -138,7 +138,7 @@ def test_a_disk_that_takes_nothing(
 
     with monkeypatch.context() as patch:
         if place == "store":
-            patch.setattr(Path, "write_bytes", refused)
+            patch.setattr(worker, "write_new", refused)
         else:
             patch.setattr(runs, "_put", refused)
         done = pipekit("augment", "images", "out", "--ops", "hflip", "--copies", "1", "--workers", "1")
