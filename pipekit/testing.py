@@ -19,7 +19,6 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -148,9 +147,15 @@ def check_model(
 
 
 def check_importer(importer: Any, path: Path, *, registry: Registry | None = None, **params: Any) -> None:
-    """An importer, on a folder of its format: unique stable ids, existing images, nothing changed, other formats refused."""
+    """An importer, on a folder of its format: unique stable ids, existing images, nothing changed, other formats refused.
+
+    Then as the stage that it becomes, see :func:`check_stage`.
+    """
     __tracebackhide__ = True
+    if not isinstance(importer, str):
+        registry, importer = _registry_with("importer", importer)
     check_component("importer", importer, params, registry, path=path)
+    check_stage(f"import.{importer}", registry=registry, path=str(path), **params)
 
 
 def check_exporter(
@@ -207,7 +212,9 @@ def check_stage(
     registry: Registry | None = None,
     **params: Any,
 ) -> None:
-    """A stage, run on the tiny dataset: the same digest with any workers and shards, cached, source images unchanged.
+    """A stage, run on the tiny dataset: the same digest with any workers, any shards and after a kill; images unchanged.
+
+    It runs in processes of its own, too, which find it by its name: it must stand at the top of a module.
 
     Args:
         before: the stages before it, as in a pipeline file; an ``import.folders`` of ``images`` where left out.
@@ -229,24 +236,19 @@ def _registry() -> Registry:
 
 def _component(registry: Registry, kind: str, component: Any) -> Component:
     from pipekit.component import Component
+    from pipekit.promises.core import UNDER_TEST
 
     if isinstance(component, Component):
         return component
     if isinstance(component, str):
         return registry.get(kind, component)
-    return Component(kind, getattr(component, "__name__", kind).rpartition(".")[2], component, plugin="(under test)")
+    return Component(kind, getattr(component, "__name__", kind).rpartition(".")[2], component, plugin=UNDER_TEST)
 
 
 def _registry_with(kind: str, found: Any) -> tuple[Registry, str]:
     """A registry of its own that also has ``found``, and the name that it has there."""
-    from pipekit.hookspecs import hookimpl
-    from pipekit.registry import KINDS, load_registry
+    from pipekit.promises.core import register_under_test
+    from pipekit.registry import load_registry
 
-    def implementation(register: Any) -> None:
-        register(name, found)
-
-    name = f"{getattr(found, '__name__', kind).rpartition('.')[2]}-under-test"
-    implementation.__name__ = KINDS[kind]
     registry = load_registry()
-    registry.add(SimpleNamespace(**{KINDS[kind]: hookimpl(implementation)}), "(under test)", "a test")
-    return registry, name
+    return registry, register_under_test(registry, kind, found)

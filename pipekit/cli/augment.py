@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from pipekit.cli.loading import Disabled, Plugins, registry_with
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -84,9 +86,8 @@ def augment(
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="How many shards run at once", show_default=False)
     ] = None,
-    plugin: Annotated[
-        list[str] | None, typer.Option(metavar="FILE", help="Load this plugin too: a file or a module", show_default=False)
-    ] = None,
+    plugin: Plugins = None,
+    disable: Disabled = None,
     show: Annotated[bool, typer.Option("--show/--no-show", help="Show the preview in the terminal, where it can")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line on stdout, and nothing else")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and the result")] = False,
@@ -112,7 +113,7 @@ def augment(
         "full_resolution": full_resolution,
     }
     settings = {"name": "augment-check" if check else "augment", "seed": seed, **({"workers": workers} if workers else {})}
-    quick = Quick(settings=settings, plugins=tuple(plugin or ()))
+    quick = Quick(settings=settings, registry=registry_with(plugin, disable))
     if preview or each or steps or html:
         if check:
             raise UserError("--check and --preview are two things", "Give one of them.")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pipekit.cli import complete
+from pipekit.cli.loading import Disabled, Plugins, registry_with
 
 
 def compare(
@@ -23,6 +24,8 @@ def compare(
         typer.Option("--out", "-o", metavar="FILE.html", help="Where the page goes; default: compare.html", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON, write no page")] = False,
+    plugin: Plugins = None,
+    disable: Disabled = None,
 ) -> int:
     """Say which model is better on the same images, and whether the difference may be chance.
 
@@ -36,9 +39,10 @@ def compare(
     from pipekit.errors import UserError
     from pipekit.quick import Quick, find_artifact
 
+    registry = registry_with(plugin, disable)
     if len(runs) < 2:
         raise UserError("a comparison needs at least two runs", "For example: pipekit compare runs/first runs/second")
-    quick = Quick()
+    quick = Quick(registry=registry)
     slots = []
     for place, run in enumerate(runs):
         report = find_artifact(run, Report, quick.base_dir)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipekit.cli import complete
-from pipekit.cli.loading import Disabled
+from pipekit.cli.loading import Disabled, Plugins, registry_with
 
 if TYPE_CHECKING:
     from pipekit.component import Component
@@ -20,9 +20,7 @@ def components(
         typer.Argument(help="stage, op, recipe, model, importer, exporter, detector …", autocompletion=complete.kinds),
     ] = None,
     name: Annotated[str | None, typer.Argument(help="One component", autocompletion=complete.names_of_kind)] = None,
-    plugin: Annotated[
-        list[str] | None, typer.Option(metavar="FILE", help="Load this plugin too: a file or a module", show_default=False)
-    ] = None,
+    plugin: Plugins = None,
     disable: Disabled = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON")] = False,
 ) -> None:
@@ -32,7 +30,6 @@ def components(
     component's parameters with types, bounds, defaults and units.
     """
     from pipekit import ui
-    from pipekit.cli.loading import registry_with
 
     registry = registry_with(plugin, disable)
     if kind is not None and name is not None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pipekit.cli.loading import Disabled, Plugins, registry_with
+
 
 def explain(
     model: Annotated[str, typer.Argument(help="A run (runs/NAME), a folder with model.keras and model.json, or the file")],
@@ -15,6 +17,8 @@ def explain(
         str, typer.Option(metavar="CLASS", help="The class that is explained; default: the predicted one", show_default=False)
     ] = "",
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.html", help="Where the page goes")] = Path("explain.html"),
+    plugin: Plugins = None,
+    disable: Disabled = None,
 ) -> int:
     """Show what in a picture speaks for a class, and what the model's layers make of it.
 
@@ -23,7 +27,7 @@ def explain(
     from pipekit import ui
     from pipekit.quick import Quick
 
-    quick = Quick()
+    quick = Quick(registry=registry_with(plugin, disable))
     quick.add("explain", "explain", model=quick.model(model), images=[str(path.absolute()) for path in images], about=about)
     outcome = quick.run()
     ui.write_text(out, (outcome.stages[-1].artifact.path / "explain.html").read_text(encoding="utf-8"))

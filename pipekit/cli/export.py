@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipekit.cli.loading import Disabled, Plugins, registry_with
+
 if TYPE_CHECKING:
     from pipekit.contract import Artifact
     from pipekit.quick import Quick
@@ -31,9 +33,8 @@ def export(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Another parameter of the exporter: check=200", show_default=False),
     ] = None,
-    plugin: Annotated[
-        list[str] | None, typer.Option(metavar="FILE", help="Load this plugin too: a file or a module", show_default=False)
-    ] = None,
+    plugin: Plugins = None,
+    disable: Disabled = None,
 ) -> int:
     """Write a trained model for other programs, with its class names and a model card beside it.
 
@@ -41,14 +42,13 @@ def export(
     largest difference is printed, and where it is too large nothing is written. --to card writes the model card alone.
     """
     from pipekit import ui
-    from pipekit.cli.loading import registry_with
     from pipekit.cli.models import read_values
     from pipekit.contract import Model
     from pipekit.errors import UserError
     from pipekit.quick import Quick
     from pipekit.runs import take_out
 
-    registry = registry_with(plugin)
+    registry = registry_with(plugin, disable)
     exporter = registry.get("exporter", to)
     stage = registry.get("stage", f"export.{exporter.name}")
     slots = {slot.name for slot in stage.contract().slots}

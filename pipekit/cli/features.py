@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipekit.cli import complete
+from pipekit.cli.loading import Disabled, Plugins, registry_with
 
 if TYPE_CHECKING:
     from pipekit.contract import Artifact
@@ -56,9 +57,8 @@ def features(
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="How many shards run at once", show_default=False)
     ] = None,
-    plugin: Annotated[
-        list[str] | None, typer.Option(metavar="FILE", help="Load this plugin too: a file or a module", show_default=False)
-    ] = None,
+    plugin: Plugins = None,
+    disable: Disabled = None,
     show: Annotated[bool, typer.Option("--show/--no-show", help="Show the picture in the terminal, where it can")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line on stdout, and nothing else")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and the result")] = False,
@@ -86,7 +86,7 @@ def features(
         if out is not None and out.exists():
             raise UserError(f"{out} exists already", "Choose another folder for --out, or remove that one first.")
         settings: dict[str, Any] = {"name": name, **({"workers": workers} if workers else {})}
-        quick = Quick(settings=settings, plugins=tuple(plugin or ()))
+        quick = Quick(settings=settings, registry=registry_with(plugin, disable))
         values = read_settings(changes or ())
         detectors: list[Any] = [{"use": each, **values} for each in detector or ()]
         if match:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipekit.cli.loading import Disabled, Plugins, registry_with
+
 if TYPE_CHECKING:
     from pipekit.artifacts import Artifact
     from pipekit.registry import Registry
@@ -42,7 +44,8 @@ def inspect(
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="How many shards run at once")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print inspect.json and nothing else")] = False,
-    plugin: Annotated[list[str] | None, typer.Option(metavar="FILE", help="Load this plugin too", show_default=False)] = None,
+    plugin: Plugins = None,
+    disable: Disabled = None,
 ) -> int:
     """Look at every image once: files that can't be read, copies, the same image in two splits or under two labels, images that
     are dark, bright, blurred, empty or odd among the others. Nothing is changed or deleted.
@@ -53,7 +56,7 @@ def inspect(
     from pipekit.errors import UserError, did_you_mean
     from pipekit.quick import Quick
 
-    quick = Quick(settings={"workers": workers} if workers else {}, plugins=tuple(plugin or ()))
+    quick = Quick(settings={"workers": workers} if workers else {}, registry=registry_with(plugin, disable))
     known = [component.name for component in quick.registry.components("check")]
     for name in (*_names(only), *_names(skip), *(name for name in _names(fail_on) if name != "error")):
         if name not in known:

@@ -13,11 +13,15 @@ from pipekit.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     from pipekit.registry import Registry
 
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", metavar="FILE", help="Load this plugin too: a file or a module", show_default=False),
+]
 Disabled = Annotated[
     list[str] | None,
     typer.Option("--disable", metavar="NAME", help="Leave this plugin out, for this one command", show_default=False),
 ]
-"""The option that goes with ``--plugin``."""
+"""The two options that every command has which loads plugins."""
 
 
 def registry_with(plugins: Sequence[str] | None, disabled: Sequence[str] | None = None) -> Registry:

@@ -10,29 +10,29 @@ import typer
 
 from pipekit.cli import complete
 from pipekit.cli.app import new_app
+from pipekit.cli.loading import Disabled, Plugins, registry_with
 
 if TYPE_CHECKING:
     from pipekit.anatomy import Anatomy
-
-Plugins = Annotated[list[str] | None, typer.Option(metavar="FILE", help="Load this plugin too", show_default=False)]
 
 app = new_app()
 
 
 @app.callback(invoke_without_command=True)
-def models(ctx: typer.Context, plugin: Plugins = None) -> None:
+def models(ctx: typer.Context, plugin: Plugins = None, disable: Disabled = None) -> None:
     """List the model templates, or show what one is made of."""
+    ctx.obj = (plugin or [], disable or [])  # `pipekit models --plugin a.py show b` is another order of the same words
     if ctx.invoked_subcommand is None:
         from pipekit import ui
-        from pipekit.registry import load_registry
 
-        found = load_registry(tuple(plugin or ())).components("model")
+        found = registry_with(plugin, disable).components("model")
         ui.table(("template", "plugin", "what it is"), [(one.name, one.plugin, one.summary) for one in found])
         ui.say("\nLayers, parameters, memory, a drawing: pipekit models show NAME", ui.DIM)
 
 
 @app.command()
 def show(
+    ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="The template", autocompletion=complete.models)],
     size: Annotated[
         str | None,
@@ -47,14 +47,15 @@ def show(
     svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a drawing of it there", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON")] = False,
     plugin: Plugins = None,
+    disable: Disabled = None,
 ) -> None:
     """Every layer with its shape, parameters and multiply-adds; memory; a drawing as SVG."""
     from pipekit import ui
     from pipekit.anatomy import dissect, draw_svg
     from pipekit.errors import UserError
-    from pipekit.registry import load_registry
 
-    registry = load_registry(tuple(plugin or ()))
+    before = ctx.obj or ([], [])
+    registry = registry_with([*before[0], *(plugin or ())], [*before[1], *(disable or ())])
     component = registry.get("model", name)
     build = component.load()
     params = registry.check(component.params_type(), read_values(changes or ()))

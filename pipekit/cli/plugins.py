@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipekit.cli.app import new_app
-from pipekit.cli.loading import Disabled
+from pipekit.cli.loading import Disabled, Plugins
 
 if TYPE_CHECKING:
     from pipekit.registry import PluginRecord
@@ -18,9 +18,7 @@ app = new_app()
 @app.callback(invoke_without_command=True)
 def plugins(
     ctx: typer.Context,
-    plugin: Annotated[
-        list[str] | None, typer.Option(metavar="FILE", help="Load this plugin too: a file or a module", show_default=False)
-    ] = None,
+    plugin: Plugins = None,
     disable: Disabled = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON")] = False,
 ) -> None:

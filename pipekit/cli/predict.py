@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from pipekit.cli.loading import Disabled, Plugins, registry_with
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -38,9 +40,8 @@ def predict(
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Threads that read images; default: one a core", show_default=False)
     ] = None,
-    plugin: Annotated[
-        list[str] | None, typer.Option(metavar="FILE", help="Load this plugin too: a file or a module", show_default=False)
-    ] = None,
+    plugin: Plugins = None,
+    disable: Disabled = None,
 ) -> int:
     """Say what a trained model sees in images.
 
@@ -56,8 +57,8 @@ def predict(
     from pipekit.errors import EXIT_FAILED, UserError
     from pipekit.predictor import load_predictor
     from pipekit.quick import find_artifact
-    from pipekit.registry import load_registry
 
+    registry = registry_with(plugin, disable)
     paths = ways.find_images(images, sys.stdin)
     if sort is not None and any(name.lower().endswith(ways.VIDEOS) for name in images):
         raise UserError("--sort copies files, and a video's frames are none", "Leave the video out, or --sort.")
@@ -66,7 +67,7 @@ def predict(
         raise UserError(f"no trained model in {model}", "Give a run (runs/NAME), a folder with model.json, or model.keras.")
     if out is not None:
         form = "jsonl" if out.suffix in (".jsonl", ".ndjson") else "csv"
-    predictor = load_predictor(trained.path, load_registry(tuple(plugin or ()), Path.cwd()).get)
+    predictor = load_predictor(trained.path, registry.get)
     threads = workers or os.cpu_count() or 1
     found = ways.answers(predictor, ways.with_frames(paths, every), workers=threads, batch_size=batch_size, mirrored=mirrored)
     if sort is not None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pipekit.cli.loading import Disabled, Plugins, registry_with
+
 
 def replay(
     file: Annotated[Path, typer.Argument(help="An augmented image or mask, where pipekit augment or a run put it")],
@@ -15,9 +17,8 @@ def replay(
         typer.Option(metavar="PATH", help="The image that it was made from, or the folder of them", show_default=False),
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the image here", show_default=False)] = None,
-    plugin: Annotated[
-        list[str] | None, typer.Option(metavar="FILE", help="Load this plugin too: a file or a module", show_default=False)
-    ] = None,
+    plugin: Plugins = None,
+    disable: Disabled = None,
 ) -> int:
     """Make one augmented image again, from its row in metadata.csv and its source, and compare it bit for bit.
 
@@ -28,13 +29,13 @@ def replay(
     from pipekit import ui
     from pipekit.errors import EXIT_FAILED, UserError
     from pipekit.images import write_bytes
-    from pipekit.registry import load_registry
     from pipekit.replay import replay as make_again
 
+    registry = registry_with(plugin, disable)
     for place in () if out is None else (out, out.with_suffix(".mask.png")):
         if place.exists():
             raise UserError(f"{place} exists already", "Choose another name.")
-    made = make_again(file, load_registry(tuple(plugin or ())), source)
+    made = make_again(file, registry, source)
     ui.say(f"{file}\n  of {made.source}")
     for caption in made.captions:
         ui.say(f"  {caption}")

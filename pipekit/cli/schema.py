@@ -7,16 +7,14 @@ from typing import Annotated
 
 import typer
 
-from pipekit.cli.loading import Disabled
+from pipekit.cli.loading import Disabled, Plugins
 
 
 def schema(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write it to a file", show_default=False)
     ] = None,
-    plugin: Annotated[
-        list[str] | None, typer.Option(metavar="FILE", help="Load this plugin too: a file or a module", show_default=False)
-    ] = None,
+    plugin: Plugins = None,
     disable: Disabled = None,
 ) -> None:
     """Print the JSON Schema of the pipeline file, for editors.

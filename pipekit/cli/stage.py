@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipekit.cli.app import attach, new_app
-from pipekit.cli.loading import Disabled
+from pipekit.cli.loading import Disabled, Plugins
 
 if TYPE_CHECKING:
     from pipekit.component import Component
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from pipekit.quick import Quick
     from pipekit.registry import Registry
 
-Plugins = Annotated[
-    list[str] | None,
-    typer.Option("--plugin", metavar="FILE", help="Load this plugin too: a file or a module", show_default=False),
-]
 
 INPUT = "input_"
 """Before the names of Python arguments that hold inputs."""

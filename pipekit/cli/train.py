@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pipekit.cli import complete
+from pipekit.cli.loading import Disabled, Plugins, registry_with
 
 
 def train(
@@ -39,7 +40,8 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="All randomness derives from it")] = 0,
     report: Annotated[bool, typer.Option(help="Measure the model on the test split and write the report")] = True,
     workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Threads that prepare images")] = None,
-    plugin: Annotated[list[str] | None, typer.Option(metavar="FILE", help="Load this plugin too", show_default=False)] = None,
+    plugin: Plugins = None,
+    disable: Disabled = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line on stdout, and nothing else")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and the result")] = False,
 ) -> int:
@@ -57,7 +59,7 @@ def train(
         settings["workers"] = workers
     display = ui.run_display(as_json, quiet)
     with reporting(display, as_json):
-        quick = Quick(settings=settings, plugins=tuple(plugin or ()))
+        quick = Quick(settings=settings, registry=registry_with(plugin, disable))
         source = quick.dataset(data)
         split = quick.add("split", "split", dataset=source)
         given = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "patience": patience}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from pipekit.component import Component, describe, first_line
@@ -12,6 +13,10 @@ from pipekit.errors import PipekitError, UserError
 
 if TYPE_CHECKING:
     from pipekit.registry import PluginRecord, Registry
+
+
+UNDER_TEST = "(under test)"
+"""The plugin of a component that a test brings itself."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,10 @@ class Verdict:
     promise: str
     problem: str = ""
     untried: str = ""
+
+
+class Untried(Exception):  # noqa: N818 (it is no error)
+    """Raised by a promise that can't be tried here, with the reason."""
 
 
 Check = Callable[[Subject], str]
@@ -92,10 +101,11 @@ def examine(
             yield verdict(promise, untried=f"{missing[0]!r} has no default; try it in a test of your own")
             continue
         try:
-            problem = check(subject)
+            yield verdict(promise, check(subject))
+        except Untried as reason:
+            yield verdict(promise, untried=str(reason))
         except Exception as error:
-            problem = in_short(error)
-        yield verdict(promise, problem)
+            yield verdict(promise, in_short(error))
 
 
 def examine_plugin(what: str) -> tuple[PluginRecord, Iterator[Verdict]]:
@@ -127,6 +137,20 @@ def _named(registry: Registry, what: str) -> PluginRecord | None:
 def required_parameters(component: Component) -> list[str]:
     """The parameters that have no default."""
     return [name for name, info in component.params_type().model_fields.items() if info.is_required()]
+
+
+def register_under_test(registry: Registry, kind: str, found: Any) -> str:
+    """Add a component that no plugin registers to a registry; returns the name that it has there."""
+    from pipekit.hookspecs import hookimpl
+    from pipekit.registry import KINDS
+
+    def implementation(register: Any) -> None:
+        register(name, found)
+
+    name = f"{getattr(found, '__name__', kind).rpartition('.')[2]}-under-test"
+    implementation.__name__ = KINDS[kind]
+    registry.add(SimpleNamespace(**{KINDS[kind]: hookimpl(implementation)}), UNDER_TEST, "a test")
+    return name
 
 
 def form_of(value: Any) -> str:

@@ -49,3 +49,20 @@ def _model_predicts(subject: Subject) -> str:
         model.save(path)
         again = np.asarray(keras.models.load_model(path).predict(batch, verbose=0))
     return "" if np.allclose(said, again, atol=1e-5) else "the loaded model predicts otherwise than the saved one"
+
+
+@promise("model")
+def _names_what_learns(subject: Subject) -> str:
+    """where it names the first layer that learns, there is one, and nothing before it learns"""
+    from pipekit.backend import load_keras
+
+    name = subject.found.head(subject.params, 1) if hasattr(subject.found, "head") else ""
+    if not name:
+        return ""
+    keras = load_keras()
+    size = getattr(subject.found, "input_hw", (64, 64))
+    model = subject.found(tuple(subject.samples.get("input_shape_hwc", (*size, 3))), 3, subject.params)
+    if name not in [layer.name for layer in model.layers]:
+        return f"its head begins at {name!r}, and its model has no such layer"
+    learning = keras.Model(model.input, model.get_layer(name).input).trainable_weights
+    return f"its head begins at {name!r}, and something before it learns: {learning[0].path}" if learning else ""

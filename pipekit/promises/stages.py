@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipekit.contract import Dataset
-from pipekit.promises.core import Subject, promise
+from pipekit.promises.core import Subject, Untried, promise
 from pipekit.promises.examples import write_tiny_dataset
+from pipekit.promises.trial import STAGE
 
 if TYPE_CHECKING:
     from pipekit.engine import Outcome
@@ -30,13 +31,11 @@ def _has_a_contract(subject: Subject) -> str:
 @promise("stage")
 def _repeats_itself_anywhere(subject: Subject) -> str:
     """the same digest in another folder, with another number of workers and other shards; and cached when run again"""
-    before = _before(subject)
-    if before is None:
-        return ""
+    before = before_of(subject)
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         first = _run(subject, before, Path(one), executor="serial", workers=1, shard_size=1000)
         second = _run(subject, before, Path(other), executor="threads", workers=2, shard_size=3)
-        if first.artifact("tried").digest != second.artifact("tried").digest:
+        if first.artifact(STAGE).digest != second.artifact(STAGE).digest:
             return "another result with two workers, small shards and another folder; is something random, or a path, in it?"
         third = _run(subject, before, Path(other), executor="threads", workers=2, shard_size=3)
         if not third.stages[-1].cached:
@@ -47,30 +46,28 @@ def _repeats_itself_anywhere(subject: Subject) -> str:
 @promise("stage")
 def _leaves_the_images_alone(subject: Subject) -> str:
     """the source images are not changed"""
-    before = _before(subject)
-    if before is None:
-        return ""
+    before = before_of(subject)
     with tempfile.TemporaryDirectory() as folder:
         images = write_tiny_dataset(Path(folder, "images"))
-        was = _hashes(images)
+        was = hashes(images)
         _run(subject, before, Path(folder))
-        return "" if _hashes(images) == was else "a source image was changed, added or removed"
+        return "" if hashes(images) == was else "a source image was changed, added or removed"
 
 
 @promise("check")
 def _finds(subject: Subject) -> str:
     """it looks at rows of images, broken ones too, and gives findings about them, the same twice"""
     check = {"check": subject.component.name, **subject.samples.get("values", {})}
-    stages = {**DATA, "tried": {"use": "inspect", "checks": [check]}}
+    stages = {**DATA, STAGE: {"use": "inspect", "checks": [check]}}
     found = []
     for _ in range(2):
         with tempfile.TemporaryDirectory() as folder:
             write_tiny_dataset(Path(folder, "images"))
             Path(folder, "images", "discs", "broken.png").write_bytes(b"no image")
-            outcome = _run_stages(subject, stages, Path(folder), max_failed=0.5)
+            outcome = run_stages(subject, stages, Path(folder), max_failed=0.5)
             if outcome.stages[-1].warnings:
                 return outcome.stages[-1].warnings[0]
-            found.append((outcome.artifact("tried").path / "inspect.json").read_text("utf-8"))
+            found.append((outcome.artifact(STAGE).path / "inspect.json").read_text("utf-8"))
     known = {"error", "warning", "info"}
     wrong = [one["severity"] for one in json.loads(found[0])["findings"] if one["severity"] not in known]
     if wrong:
@@ -78,34 +75,54 @@ def _finds(subject: Subject) -> str:
     return "" if found[0] == found[1] else "two calls on the same images differ"
 
 
-def _before(subject: Subject) -> Mapping[str, Mapping[str, Any]] | None:
-    """The stages before it; None where it is not to be run, or nobody said and it needs more than a dataset."""
+def before_of(subject: Subject) -> Mapping[str, Mapping[str, Any]]:
+    """The stages before it.
+
+    Raises:
+        Untried: it is not to be run, or nobody said what comes before it and it needs more than a dataset.
+    """
     if "before" in subject.samples:
         found: Mapping[str, Mapping[str, Any]] | None = subject.samples["before"]
+        if found is None:
+            raise Untried("it is run in tests of its own")
         return found
     slots = [slot for slot in subject.component.contract().slots if slot.required]
     if not slots:
         return {}
-    return DATA if len(slots) == 1 and issubclass(Dataset, slots[0].artifact) else None
+    if len(slots) == 1 and issubclass(Dataset, slots[0].artifact):
+        return DATA
+    needs = " and ".join(f"a {slot.artifact.kind}" for slot in slots)
+    raise Untried(f"it needs {needs}; try it in a test of your own, with check_stage(..., before={{...}})")
+
+
+def stages_of(subject: Subject, before: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """A pipeline's stages: those before it, and itself."""
+    given = subject.samples.get("values", {})
+    return {**before, STAGE: {"use": subject.component.name, **subject.samples.get("inputs", {}), **given}}
 
 
 def _run(subject: Subject, before: Mapping[str, Mapping[str, Any]], folder: Path, **settings: Any) -> Outcome:
-    given = subject.samples.get("values", {})
-    stages = {**before, "tried": {"use": subject.component.name, **subject.samples.get("inputs", {}), **given}}
-    return _run_stages(subject, stages, folder, **settings)
+    return run_stages(subject, stages_of(subject, before), folder, **settings)
 
 
-def _run_stages(subject: Subject, stages: Mapping[str, Mapping[str, Any]], folder: Path, **settings: Any) -> Outcome:
+def run_stages(subject: Subject, stages: Mapping[str, Mapping[str, Any]], folder: Path, **settings: Any) -> Outcome:
+    """Run a pipeline in a folder with the tiny dataset, and a store of its own."""
     from pipekit import engine
     from pipekit.pipeline import load_plan
 
+    write_images(folder)
+    table = {"name": "trial", "seed": 3, "max_failed": 0, **settings, "stages": stages}
+    return engine.run(load_plan(table=table, base_dir=folder, registry=subject.registry, store=folder / ".pipekit"))
+
+
+def write_images(folder: Path) -> None:
+    """The tiny dataset in ``images/``."""
     if not (folder / "images").exists():
         write_tiny_dataset(folder / "images")
-    table = {"name": "trial", "seed": 3, "max_failed": 0, **settings, "stages": stages}
-    return engine.run(load_plan(table=table, base_dir=folder, registry=subject.registry))
 
 
-def _hashes(folder: Path) -> dict[str, str]:
+def hashes(folder: Path) -> dict[str, str]:
+    """Every file below a folder, with the hash of its content."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))

@@ -3,7 +3,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from pipekit import images
+from pipekit.cli import commands
 
 
 def test_the_built_in_plugin_is_one_of_them(pipekit) -> None:
@@ -60,6 +64,16 @@ def test_a_plugin_is_left_out_for_one_command(pipekit, speckle: Path) -> None:
     assert "What stands on top" not in pipekit("schema", *words).out
 
 
+def test_an_op_of_a_plugin_that_is_left_out_is_missed(pipekit, speckle: Path) -> None:
+    Path("photos").mkdir()
+    images.write(Path("photos", "one.png"), np.zeros((8, 8, 3), np.uint8))
+    assert pipekit("augment", "photos", "a", "--ops", "speckle", "--plugin", speckle).code == 0
+    result = pipekit("augment", "photos", "b", "--ops", "speckle", "--plugin", speckle, "--disable", "my_plugin")
+    assert result.code == 2
+    assert "no op called 'speckle'" in result.err
+    assert not Path("b").exists()
+
+
 @pytest.mark.parametrize("words", [("run", "a.toml"), ("stage", "note", "--title", "x"), ("components", "stage", "note")])
 def test_what_needs_a_plugin_that_is_left_out_says_so(pipekit, speckle: Path, words: tuple[str, ...]) -> None:
     Path("a.toml").write_text('[stages.note]\nuse = "note"\ntitle = "x"\n')
@@ -70,9 +84,36 @@ def test_what_needs_a_plugin_that_is_left_out_says_so(pipekit, speckle: Path, wo
     assert "Disabled: 'my_plugin'" in result.err
 
 
-@pytest.mark.parametrize(
-    "words", [("components",), ("plugins",), ("schema",), ("stage",), ("stage", "split", "--help"), ("run", "a.toml")]
-)
+LOADING = [
+    ("augment", "."),
+    ("compare", "first", "second"),
+    ("components",),
+    ("explain", "model", "a.toml"),
+    ("export", "model", "--to", "card"),
+    ("features", "a.toml"),
+    ("inspect", "."),
+    ("models",),
+    ("models", "show", "mlp"),
+    ("plugins",),
+    ("predict", "model", "a.toml"),
+    ("replay", "a.toml"),
+    ("run", "a.toml"),
+    ("schema",),
+    ("stage",),
+    ("stage", "split", "--help"),
+    ("train", "."),
+]
+"""Command lines of all commands that take --plugin."""
+
+
+def test_every_command_that_loads_plugins_leaves_them_out_too(pipekit) -> None:
+    helped = {name: pipekit(name, "--help").out for name in commands()}
+    loading = {name for name, text in helped.items() if "--plugin FILE" in text or "--plugin <" in text}
+    assert loading == {words[0] for words in LOADING}
+    assert {name for name in loading if "--disable NAME" not in helped[name]} == set()
+
+
+@pytest.mark.parametrize("words", LOADING, ids="-".join)
 def test_a_plugin_to_leave_out_must_be_there(pipekit, tmp_path: Path, words: tuple[str, ...]) -> None:
     (tmp_path / "a.toml").write_text('[stages.data]\nuse = "import.folders"\npath = "."\n')
     result = pipekit(words[0], "--disable", "biultin", *words[1:])

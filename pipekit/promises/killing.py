@@ -1,0 +1,183 @@
+"""What a stage promises about being killed: run again, it makes what an undisturbed run makes."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipekit.promises.core import UNDER_TEST, Subject, Untried, promise
+from pipekit.promises.stages import before_of, hashes, run_stages, stages_of, write_images
+from pipekit.promises.trial import TOO_LONG
+
+LIMIT_S = 120.0
+"""How long one run of a stage on the tiny dataset may take."""
+
+SETTINGS: Mapping[str, Any] = {"executor": "serial", "workers": 1, "shard_size": 3}
+"""Everything in one thread, so that the same step is in the middle every time."""
+
+
+@promise("stage")
+def _survives_a_kill(subject: Subject) -> str:
+    """killed in the middle and run again, it makes what an undisturbed run makes, and leaves nothing else behind"""
+    before, given = before_of(subject), _to_be_found(subject)
+    with tempfile.TemporaryDirectory() as scratch:
+        trial = Trial(subject, before, given, Path(scratch))
+        whole, killed = trial.folder("whole"), trial.folder("killed")
+        write_images(whole)
+        if before:
+            run_stages(subject, before, whole, **SETTINGS)
+            shutil.rmtree(whole / "runs")
+        shutil.copytree(whole, killed)
+        found = trial.run(whole)
+        if "error" in found:
+            return f"in a process of its own it fails: {found['error']}"
+        if not found["steps"]:
+            raise Untried("none of its code is Python")
+        wanted = _beside(whole)
+        for step in kill_points(found["steps"], found["changes"]):
+            folder = trial.folder(f"killed {step}")
+            shutil.copytree(killed, folder)
+            place = trial.run(folder, step).get("killed")
+            if place is None:
+                raise Untried("it ended before it was killed; does its work differ from run to run?")
+            again = trial.run(folder)
+            if "error" in again:
+                return f"killed at {place}, and run again, it fails: {again['error']}"
+            if again["digest"] != found["digest"]:
+                return (
+                    f"killed at {place}, and run again, it makes another result; does it take a half-written file for a whole "
+                    "one, or remember what it did somewhere else than in its work_dir?"
+                )
+            if _beside(folder) != wanted:
+                return f"killed at {place}, and run again, it leaves other files in the project's folder"
+    return ""
+
+
+def kill_points(steps: int, changes: list[int]) -> list[int]:
+    """In the middle of the work, and just after the middle one of its changes to files, when that is half done."""
+    points = {max(1, steps // 2)}
+    if changes:
+        points.add(min(steps, changes[len(changes) // 2] + 1))
+    return sorted(points)
+
+
+def _beside(project: Path) -> dict[str, str]:
+    """The files in a project's folder, but for the store."""
+    return {name: content for name, content in hashes(project).items() if not name.startswith(".pipekit")}
+
+
+def _to_be_found(subject: Subject) -> dict[str, str] | None:
+    """How another process finds the component: None where its plugin registers it.
+
+    Raises:
+        Untried: it can't.
+    """
+    component = getattr(subject.component, "original", subject.component)
+    if component.plugin != UNDER_TEST:
+        return None
+    found = component.load()
+    module = sys.modules.get(getattr(found, "__module__", None) or type(found).__module__)
+    names = [name for name, value in vars(module).items() if value is found] if module else []
+    file = getattr(module, "__file__", None)
+    if not names or file is None:
+        raise Untried(f"{component.name!r} is defined inside a function, where no other process finds it; move it to the top")
+    return {"kind": component.kind, "module": str(getattr(module, "__name__", "")), "file": file, "name": names[0]}
+
+
+def _is_file(source: str) -> bool:
+    """Whether a plugin's source is the path of its file, which the registry keeps in full."""
+    return source.endswith(".py")
+
+
+# --- trials in other processes -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A stage, and a folder in which its project lies, once for each trial."""
+
+    subject: Subject
+    before: Mapping[str, Mapping[str, Any]]
+    given: dict[str, str] | None
+    scratch: Path
+
+    def folder(self, name: str) -> Path:
+        return self.scratch / name / "project"
+
+    def run(self, folder: Path, kill_at: int = 0) -> dict[str, Any]:
+        """Run the pipeline in a process of its own; what it said, or ``{"error": why it failed}``."""
+        answer, log = folder.parent / "answer.json", folder.parent / "log.txt"
+        answer.unlink(missing_ok=True)
+        log.write_text("", encoding="utf-8")
+        registry = self.subject.registry
+        job = {
+            "table": {"name": "trial", "seed": 3, "max_failed": 0, **SETTINGS, "stages": stages_of(self.subject, self.before)},
+            "asked": [found.source for found in registry.plugins if found.source in registry.asked or _is_file(found.source)],
+            "disabled": registry.disabled,
+            "given": self.given,
+            "folder": str(folder),
+            "kill_at": kill_at,
+            "answer": str(answer),
+            "log": str(log),
+            "limit_s": LIMIT_S,
+            "sys_path": [path or str(Path.cwd()) for path in sys.path],
+        }
+        status = _trials.do(json.dumps(job, default=str))
+        if answer.exists():
+            found: dict[str, Any] = json.loads(answer.read_text("utf-8"))
+            return found
+        if status == TOO_LONG:
+            return {"error": f"it did not end within {LIMIT_S:g} s"}
+        last = [line for line in log.read_text("utf-8", errors="replace").splitlines() if line.strip()][-1:]
+        return {"error": f"the process ended with status {status}{': ' if last else ''}{''.join(last)}"}
+
+
+@dataclass
+class _Trials:
+    """The process of :mod:`pipekit.promises.trial`; it ends with this one, when its standard input closes."""
+
+    process: subprocess.Popen[str] | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def do(self, job: str) -> int:
+        """Have a job done; the exit status of the process that did it."""
+        with self.lock:
+            if self.process is None or self.process.poll() is not None:
+                self.process = _start()
+            assert self.process.stdin is not None
+            assert self.process.stdout is not None
+            self.process.stdin.write(job + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+            return int(line) if line.strip() else self.process.wait()
+
+    def end(self) -> None:
+        """Close its standard input, and wait."""
+        if self.process is not None:
+            self.process.communicate()
+
+
+def _start() -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PIPEKIT_STORE": ""}
+    return subprocess.Popen(
+        [sys.executable, "-c", "from pipekit.promises.trial import main; main()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+    )
+
+
+_trials = _Trials()
+atexit.register(_trials.end)
