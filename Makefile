@@ -1,5 +1,6 @@
 # make demo   train a small classifier on the textures in sample_data/ and write its report
 # make test   the whole test suite
+# make test-plugins  each distribution in plugins/, by its own tests
 # make lint   style, types and the layers
 # make bench  what is measured against what (docs/benchmarks.md)
 # make docs   the documentation, into build/docs/index.html
@@ -14,6 +15,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 JOBS ?= auto
+PLUGINS := $(foreach plugin,$(wildcard plugins/*/pyproject.toml),--editable './$(patsubst %/,%,$(dir $(plugin)))[test]')
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-plugins lint format bench docs dist constraints clean
@@ -28,7 +30,7 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-plugins: $(VENV)/.plugins
-	set -e; for plugin in plugins/*/; do (cd $$plugin && $(abspath $(BIN))/python -m pytest); done
+	set -e; for plugin in plugins/*/; do echo "== $$plugin"; (cd $$plugin && $(abspath $(BIN))/python -m pytest -q); done
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -56,7 +58,7 @@ dist: $(VENV)/.dev
 constraints: check-python
 	rm -rf build/constraints
 	$(PYTHON) -m venv build/constraints
-	build/constraints/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev,docs]'
+	build/constraints/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev,docs]' $(PLUGINS)
 	build/constraints/bin/python -m pip freeze --exclude-editable > build/constraints.txt
 	(sed -n '/^#/p' constraints.txt; cat build/constraints.txt) > build/constraints.new
 	mv build/constraints.new constraints.txt
@@ -94,6 +96,5 @@ $(VENV)/.docs: $(VENV)/.package
 	@touch $@
 
 $(VENV)/.plugins: $(VENV)/.test $(wildcard plugins/*/pyproject.toml)
-	@# Without the constraints: each has needs of its own. What is installed already and fits stays as it is.
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(foreach plugin,$(wildcard plugins/*/pyproject.toml),--editable './$(patsubst %/,%,$(dir $(plugin)))[test]')
+	@$(INSTALL) $(PLUGINS)
 	@touch $@
