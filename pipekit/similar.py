@@ -45,11 +45,15 @@ _CHUNKS = 4
 def fingerprint(gray: Image) -> str:
     """The print of an ``(H, W, 1) uint8`` picture as text: 16 hex digits of hash, then the miniature in base64."""
     small = cv2.resize(np.ascontiguousarray(gray[..., 0]), (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
-    # A plain picture has only rounding noise in its frequencies; its hash is set to 0, the miniature decides.
-    low = cv2.dct(small)[:8, :8] if small.std() > 1 else np.zeros((8, 8), np.float32)
-    hashed = np.packbits(low > np.median(low)).tobytes().hex()
-    side = MINIATURE_PX
-    miniature = small.reshape(side, 32 // side, side, 32 // side).mean((1, 3)).round().astype(np.uint8)
+    frequencies = cv2.dct(small)
+    low = frequencies[:8, :8].ravel()
+    frequencies[0, 0] = 0  # what is left is the picture without its mean: the transform keeps lengths
+    if cv2.norm(frequencies, cv2.NORM_L2SQR) > small.size:
+        ordered = np.sort(low)
+        hashed = np.packbits(low > (ordered[31] + ordered[32]) / 2).tobytes().hex()
+    else:  # a plain picture has only rounding noise in its frequencies; the miniature decides
+        hashed = "0" * 16
+    miniature = cv2.resize(small, (MINIATURE_PX, MINIATURE_PX), interpolation=cv2.INTER_AREA).round().astype(np.uint8)
     return hashed + base64.b64encode(miniature.tobytes()).decode("ascii")
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 from pipekit.contract import Context, Finding, Picture, Section, Table
@@ -74,46 +77,58 @@ def _section(
     max_shown: int,
     thumbnail_px: int,
 ) -> Section:
-    pictures: list[Picture] = []
     listed: list[tuple[Any, ...]] = []
     words = ctx.component("check", check).summary if any(c.name == check for c in ctx.components("check")) else ""
     for finding in findings:
-        pictures += _pictures(finding, rows, paths, max_shown - len(pictures), thumbnail_px)
         listed += [(name, finding.message) for name in finding.samples] or [("", finding.message)]
     shown = listed[:MAX_LISTED]
     caption = f"The first {MAX_LISTED} of {len(listed):,}; all are in inspect.json" if len(listed) > MAX_LISTED else ""
     title = f"{check.replace('_', ' ').capitalize()} ({findings[0].severity})"
-    return Section(title, words, tables=(Table(("image", "finding"), tuple(shown), caption),), pictures=tuple(pictures))
+    with ThreadPoolExecutor(ctx.workers) as pool:
+        made = pool.map(lambda wanted: _picture(*wanted, rows, paths, thumbnail_px), _wanted(findings, rows, paths, max_shown))
+        pictures = tuple(picture for picture in made if picture is not None)
+    return Section(title, words, tables=(Table(("image", "finding"), tuple(shown), caption),), pictures=pictures)
 
 
-def _pictures(
-    finding: Finding, rows: Mapping[str, Mapping[str, Any]], paths: Mapping[str, str], room: int, thumbnail_px: int
-) -> Iterator[Picture]:
+def _wanted(
+    findings: Sequence[Finding], rows: Mapping[str, Mapping[str, Any]], paths: Mapping[str, str], room: int
+) -> Iterator[tuple[Finding, list[str]]]:
+    """The images of each picture on the page: some of a group side by side, or one."""
+    for finding in findings:
+        names = (name for name in finding.samples if name in paths and "problem" not in rows.get(name, {}))
+        if finding.values.get("together"):
+            group = list(islice(names, IN_A_GROUP))
+            chosen = [group] if group else []
+        else:
+            chosen = [[name] for name in islice(names, room)]
+        for some in chosen[:room]:
+            yield finding, some
+            room -= 1
+
+
+def _picture(
+    finding: Finding, names: Sequence[str], rows: Mapping[str, Mapping[str, Any]], paths: Mapping[str, str], thumbnail_px: int
+) -> Picture | None:
     from pipekit import images, sheets
     from pipekit.errors import ImageError
 
-    tiles, names = [], []
-    together = bool(finding.values.get("together"))
-    for name in finding.samples[: IN_A_GROUP if together else max(0, room)]:
-        if room <= 0 or name not in paths or "problem" in rows.get(name, {}):
-            continue
-        try:
+    tiles = {}
+    for name in names:
+        with contextlib.suppress(ImageError):  # it is gone since it was measured
             image = images.read(paths[name], at_least_hw=(thumbnail_px, thumbnail_px))
-        except ImageError:
-            continue
-        tiles.append(sheets.thumbnail(image, thumbnail_px))
-        names.append(name)
-    if together and tiles:
-        captions = [f"{name}\n{_about(rows[name])}" for name in names]
-        sheet = sheets.contact_sheet(tiles, captions, columns=len(tiles), tile_px=thumbnail_px, font_px=12)
-        more = len(finding.samples) - len(names)
+            tiles[name] = sheets.thumbnail(image, thumbnail_px)
+    if not tiles:
+        return None
+    if finding.values.get("together"):
+        captions = [f"{name}\n{_about(rows[name])}" for name in tiles]
+        sheet = sheets.contact_sheet(list(tiles.values()), captions, columns=len(tiles), tile_px=thumbnail_px, font_px=12)
+        more = len(finding.samples) - len(tiles)
         caption = finding.message + (f"; {more} more" if more else "")
-        yield Picture(images.encode(sheet, "jpg", quality=85), " and ".join(names), caption)
-        return
+        return Picture(images.encode(sheet, "jpg", quality=85), " and ".join(tiles), caption)
+    ((name, tile),) = tiles.items()
     scores = finding.values.get("scores", {})
-    for tile, name in zip(tiles, names, strict=True):
-        values = {"spreads from the median": float(scores[name])} if name in scores else {}
-        yield Picture(images.encode(tile, "jpg", quality=85), name, name, values=values)
+    values = {"spreads from the median": float(scores[name])} if name in scores else {}
+    return Picture(images.encode(tile, "jpg", quality=85), name, name, values=values)
 
 
 def _about(row: Mapping[str, Any]) -> str:
