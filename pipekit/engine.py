@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 import json
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,9 +17,10 @@ from typing import Any, NoReturn, cast
 from pipekit import __version__, runs
 from pipekit.component import import_target
 from pipekit.context import Listener, StageContext, Workshop, check_share, open_dataset
-from pipekit.contract import Artifact, Dataset, Failure, InputPath, RunInfo, StageInfo
+from pipekit.contract import Artifact, Dataset, InputPath, RunInfo, StageInfo
 from pipekit.errors import PipekitError, StageError, UserError
 from pipekit.pipeline import Plan, PlannedStage
+from pipekit.reasons import why
 from pipekit.rows import Locations, digest, dumps
 from pipekit.shards import KEY_FORMAT, PROGRESS_EVERY_S
 from pipekit.store import Store
@@ -79,12 +81,14 @@ class Forecast:
     Attributes:
         state: ``cached``, ``run``, ``depends`` on what an input turns out to be, or ``fails``: it is in the store, with more
             failed samples than ``max_failed`` allows.
+        begun: it ran before with the same inputs and parameters, and was stopped before its end.
     """
 
     stage: str
     use: str
     state: str
     reason: str = ""
+    begun: bool = False
 
 
 def silent(event: str, **values: Any) -> None:
@@ -314,7 +318,7 @@ class _Run:
 
     def _make(self, stage: PlannedStage, key: str, parts: dict[str, Any], inputs: dict[str, Any], again: bool) -> StageOutcome:
         """Run a stage and put what it makes into the store."""
-        started = time.perf_counter()
+        started, begun = time.perf_counter(), self.store.work_dir(key)
         with self.store.scratch() as folder:
             ctx = StageContext(self.shop, stage, key, inputs, folder, again)
             done = False
@@ -352,6 +356,8 @@ class _Run:
                 ctx.close(done)
             self._tell_failures(stage, ctx)
             self.store.commit(folder, self.store.artifact_dir(key), "manifest.json")
+        with contextlib.suppress(OSError):
+            begun.rmdir()  # not empty: another process is at the same stage
         found = self.store.manifest(key)
         if found is None:
             raise StageError(
@@ -395,7 +401,9 @@ class _Run:
         if issubclass(kind, Dataset):
             artifact = open_dataset(kind, folder, manifest["digest"], manifest["meta"], self.locations)
             if cached and manifest["num_failed"]:
-                check_share(stage, manifest["num_failed"], manifest["num_attempted"], list(_first(artifact.failed(), 50)))
+                check_share(
+                    stage, manifest["num_failed"], manifest["num_attempted"], list(itertools.islice(artifact.failed(), 50))
+                )
         else:
             artifact = kind(folder, manifest["digest"], manifest["meta"])
         params = stage.params.model_dump(mode="json")
@@ -449,6 +457,7 @@ class _Run:
                 for name in names
                 if name not in self.done and name not in self.plan.given
             ]
+            begun = False
             if open_inputs:
                 state, reason = "depends", f"on what {' and '.join(dict.fromkeys(open_inputs))} will make"
             else:
@@ -462,38 +471,8 @@ class _Run:
                     except StageError as error:
                         state, reason = "fails", error.message.partition(":\n")[0]
                 else:
-                    state = "run"
-                    reason = "asked for with --again" if stage.name in again else _why(before.get(stage.name), parts)
-            found.append(Forecast(stage.name, stage.use, state, reason))
+                    state, begun = "run", self.store.is_begun(key) and stage.name not in again
+                    reason = "asked for with --again" if stage.name in again else why(before.get(stage.name), parts)
+                    reason = "stopped before its end; it goes on" if begun else reason
+            found.append(Forecast(stage.name, stage.use, state, reason, begun))
         return found
-
-
-def _first(failures: Any, count: int) -> Sequence[Failure]:
-    from itertools import islice
-
-    return list(islice(failures, count))
-
-
-def _why(before: Mapping[str, Any] | None, parts: Mapping[str, Any]) -> str:
-    """Why a stage has to run: what differs from the last time."""
-    if before is None:
-        return "never run before"
-    changes = list(_differences("", before, parts))
-    if not changes:
-        return "its result is no longer in the store"
-    more = f", and {len(changes) - 3} more" if len(changes) > 3 else ""
-    return "; ".join(changes[:3]) + more
-
-
-def _differences(place: str, old: Any, new: Any) -> Any:
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for name in sorted({*old, *new}):
-            inner = f"{place}.{name}" if place else name
-            yield from _differences(inner, old.get(name), new.get(name))
-    elif old != new:
-        if place.startswith("inputs.") or (place.endswith(".content") and place.startswith("params.")):
-            yield f"{place.removesuffix('.content').split('.', 1)[1]} has changed"
-        elif isinstance(old, (list, Mapping)) or isinstance(new, (list, Mapping)):
-            yield f"{place.removeprefix('params.')} has changed"
-        else:
-            yield f"{place.removeprefix('params.')}: {json.dumps(old)} -> {json.dumps(new)}"

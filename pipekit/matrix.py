@@ -170,6 +170,15 @@ def grid(matrix: Matrix) -> Iterator[dict[str, Any]]:
         yield dict(zip(matrix.values, values, strict=True))
 
 
+def known_plans(plan: Plan, matrix: Matrix) -> Iterator[Plan]:
+    """The plans of all combinations; with Optuna of the first alone, for what follows hangs on what came out."""
+    if matrix.search == "optuna":
+        yield plan_for(plan, next(_optuna(matrix, plan.seed).draw()), 1)
+        return
+    for number, values in enumerate(_Listed(matrix, plan.seed).draw(), 1):
+        yield plan_for(plan, values, number)
+
+
 def plan_for(plan: Plan, values: Mapping[str, Any], number: int) -> Plan:
     """The plan of one combination; number 0 only checks it."""
     return _named(plan, values, f"{plan.name}-{number}")

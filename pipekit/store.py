@@ -5,7 +5,7 @@
     .pipekit/
       shards/ab/<key>/       rows.jsonl and the files of one shard
       artifacts/ab/<key>/    manifest.json and the files (or rows.jsonl) of one stage run
-      work/<key>/            checkpoints of a stage that is not done
+      work/<key>/            a stage that was begun and is not done: its checkpoints
       tmp/                   what is being made; a folder moves to its place in one rename, whole or not at all
       hashes.sqlite          the hash of every file seen, by (path, size, mtime, inode)
 
@@ -76,6 +76,10 @@ class Store:
 
     def work_dir(self, key: str) -> Path:
         return self._ensure(self.root / "work" / key)
+
+    def is_begun(self, key: str) -> bool:
+        """Whether a stage run was begun and not finished."""
+        return (self.root / "work" / key).is_dir()
 
     def has_shard(self, key: str) -> bool:
         return (self.shard_dir(key) / "rows.jsonl").is_file()

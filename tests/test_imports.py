@@ -31,9 +31,9 @@ LAYERS: list[set[str]] = [
     {"store", "rows", "registry"},
     {"pipeline", "adapters", "formats"},
     {"worker", "shards"},
-    {"context", "runs"},
+    {"context", "reasons", "runs"},
     {"engine"},
-    {"quick", "matrix", "replay", "scaffold"},
+    {"quick", "matrix", "replay", "resume", "scaffold"},
     {"schema"},
     {"checkup", "plugin_scaffold", "promises", "testing"},
     # What people see.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipekit.cli import complete
-from pipekit.cli.loading import Disabled
+from pipekit.cli.loading import Disabled, Plugins
 
 if TYPE_CHECKING:
     from pipekit.engine import Outcome
@@ -29,6 +29,9 @@ def run(
             "--set", metavar="NAME=VALUE", help="Override a value of the file: stages.train.epochs=2", show_default=False
         ),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Only go on with a run that was stopped; an error where there is none")
+    ] = False,
     until: Annotated[
         str | None,
         typer.Option(metavar="STAGE", help="Run this stage and all that it needs", autocompletion=complete.stages_of_file),
@@ -52,10 +55,7 @@ def run(
         str | None, typer.Option(metavar="NAME", help="Where shards run", autocompletion=complete.executors)
     ] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="The run's name: its results are in runs/NAME/")] = None,
-    plugin: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FILE", help="Load this plugin too: a file (./my_ops.py) or a module", show_default=False),
-    ] = None,
+    plugin: Plugins = None,
     disable: Disabled = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line on stdout, and nothing else")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and the result")] = False,
@@ -63,7 +63,7 @@ def run(
     """Run a pipeline file, or as much of it as is not done yet.
 
     Each stage whose inputs and parameters are unchanged is taken from the cache. A run that was stopped, even by kill -9,
-    continues where it was. Results are in runs/NAME/ beside the file.
+    continues where it was; --resume makes sure that it does. Results are in runs/NAME/ beside the file.
     """
     from pipekit import ui
     from pipekit.cli.loading import refuse_broken, refuse_unknown
@@ -85,9 +85,22 @@ def run(
             if matrix is not None:
                 ui.note(f"[matrix]: {matrix.num_combinations()} combinations; shown is the pipeline without them.")
             return show_forecast(plan, display, as_json, until or only, tuple(again or ()))
+        if resume:
+            refuse_a_new_start(plan, None if until or only else matrix, until or only)
         if matrix is not None and not (until or only):
             return run_combinations(plan, matrix, as_json, quiet, tuple(again or ()))
         return run_plan(plan, display, until=until, only=only, again=tuple(again or ()))[0]
+
+
+def refuse_a_new_start(plan: Plan, matrix: Matrix | None, until: str | None) -> None:
+    """``--resume``: nothing may begin that was not begun before."""
+    from pipekit.matrix import known_plans
+    from pipekit.resume import check_any_resumable, check_resumable
+
+    if matrix is None:
+        check_resumable(plan, until)
+    else:
+        check_any_resumable(known_plans(plan, matrix), plan.name)
 
 
 class reporting:  # noqa: N801 (reads as a phrase: with reporting(display))

@@ -40,6 +40,9 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="All randomness derives from it")] = 0,
     report: Annotated[bool, typer.Option(help="Measure the model on the test split and write the report")] = True,
     workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Threads that prepare images")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Only go on with a run that was stopped; an error where there is none")
+    ] = False,
     plugin: Plugins = None,
     disable: Disabled = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line on stdout, and nothing else")] = False,
@@ -47,11 +50,11 @@ def train(
 ) -> int:
     """Split a folder of images, train a model on it, measure it on images that it has not seen.
 
-    Stopped, even by kill -9, it goes on where it was when the same command is given again. Folders train, val and test are
-    taken as the split. The pipeline file that would do the same: `pipekit scaffold`.
+    Stopped, even by kill -9, it goes on where it was when the same command is given again; --resume makes sure that it does.
+    Folders train, val and test are taken as the split. The pipeline file that would do the same: `pipekit scaffold`.
     """
     from pipekit import ui
-    from pipekit.cli.run import reporting, run_plan
+    from pipekit.cli.run import refuse_a_new_start, reporting, run_plan
     from pipekit.quick import Quick
 
     settings: dict[str, Any] = {"name": name or run_name(data), "seed": seed}
@@ -67,7 +70,10 @@ def train(
         trained = quick.add("train", "train", dataset=split, **values)
         if report:
             quick.add("report", "evaluate", dataset=split, model=trained)
-        return run_plan(quick.plan(), display)[0]
+        plan = quick.plan()
+        if resume:
+            refuse_a_new_start(plan, None, None)
+        return run_plan(plan, display)[0]
 
 
 def stage_values(

@@ -209,22 +209,21 @@ def test_a_killed_run_goes_on_to_the_same_history_and_weights(
 
 
 def test_kill_9_loses_at_most_the_epoch(tmp_path: Path) -> None:
-    """A real kill of a real run; the same command completes it as if nothing had happened."""
+    """A real kill of a real run; --resume completes it as if nothing had happened."""
     dataset = write_images(tmp_path, {"train": 4, "val": 2})
     assert len(dataset) == 18
     script = textwrap.dedent(
         """
-        import os, signal, sys
+        import os, signal
         from pathlib import Path
         from pipekit import engine
         from pipekit.pipeline import load_plan
 
         def listen(event, **values):
-            if event == "epoch" and values["epoch"] == int(sys.argv[1]):
+            if event == "epoch" and values["epoch"] == 3:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        outcome = engine.run(load_plan(Path("pipeline.toml")), listen)
-        print(outcome.status)
+        engine.run(load_plan(Path("pipeline.toml")), listen)
         """
     )
     for name in ("killed", "whole"):
@@ -238,14 +237,18 @@ def test_kill_9_loses_at_most_the_epoch(tmp_path: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(sample.image, path)
 
-    def run(name: str, kill_in: int) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", script, str(kill_in)]
-        return subprocess.run(command, cwd=tmp_path / name, capture_output=True, text=True, check=False)
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, *words], cwd=tmp_path / "killed", capture_output=True, text=True, check=False)
 
-    assert run("killed", 3).returncode == -9
+    assert run("-c", script).returncode == -9
     assert not (tmp_path / "killed" / "runs" / "p" / "model.json").exists()
-    again = run("killed", 0)
+    again = run("-m", "pipekit", "run", "--resume", "--json")
     assert again.returncode == 0, again.stderr
+    assert [event["epoch"] for line in again.stdout.splitlines() if (event := json.loads(line))["event"] == "epoch"] == [
+        3,
+        4,
+        5,
+    ]
     assert engine.run(load_plan(tmp_path / "whole" / "pipeline.toml")).status == "finished"
     found = [json.loads((tmp_path / name / "runs" / "p" / "model.json").read_text()) for name in ("killed", "whole")]
     assert found[0]["history"] == found[1]["history"]

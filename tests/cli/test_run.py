@@ -137,6 +137,39 @@ def test_a_dry_run_says_what_would_run_and_why_and_writes_nothing(pipekit, proje
     assert "wait_s: 0.0 -> 0.5" in why[0]
 
 
+def test_resume_begins_nothing_anew(pipekit, project: Path) -> None:
+    result = pipekit("run", "--resume")
+    assert result.code == 2
+    assert "nothing to resume: stage 'data' was never begun" in result.err
+    assert not (project / "runs").exists()
+
+    broken = ("run", "--set", "stages.told.broken=true")
+    assert pipekit(*broken).code == 1
+    assert "told" in pipekit(*broken, "--dry-run").out
+    assert "stopped before its end; it goes on" in pipekit(*broken, "--dry-run").out
+    assert pipekit(*broken, "--resume").code == 1, "it went on, and failed again"
+    result = pipekit("run", "--resume")
+    assert result.code == 2
+    assert "stage 'told' was never begun with these inputs and parameters" in result.err
+
+    assert pipekit("run").code == 0
+    result = pipekit("run", "--resume")
+    assert result.code == 2
+    assert "nothing to resume: 'pets' is finished" in result.err
+
+
+def test_resume_of_a_matrix(pipekit, project: Path) -> None:
+    with (project / "pipeline.toml").open("a", encoding="utf-8") as file:
+        file.write(
+            '[matrix]\nselect = "told.count"\nvalues = { "copy.refuse" = ["cat_0", "cat_1"], "copy.max_failed" = [0.5] }\n'
+        )
+    assert "no combination of 'pets' was begun" in pipekit("run", "--resume").err
+    first = ("--set", "stages.copy.refuse=cat_0", "--set", "stages.copy.max_failed=0.5")
+    assert pipekit("run", *first, "--until", "told").code == 0  # as the matrix would, and was then stopped
+    assert pipekit("run", "--resume").code == 0
+    assert "all combinations of 'pets' are finished" in pipekit("run", "--resume").err
+
+
 def test_quiet_says_the_headline_alone(pipekit, project: Path) -> None:
     assert pipekit("run", "--quiet").out == "6 images were counted\n"
 
@@ -229,7 +262,7 @@ def test_ctrl_c_is_130_and_the_next_run_goes_on(project: Path) -> None:
     assert "Finished shards are kept; run the same command again to continue." in told
     assert "Traceback" not in told
     assert not list((project / "runs").glob("pets/*"))
-    done = subprocess.run(words, cwd=project, capture_output=True, text=True)
+    done = subprocess.run([*words, "--resume"], cwd=project, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
