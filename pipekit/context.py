@@ -341,6 +341,9 @@ class StageContext:
         self.made.append(made)
         return made
 
+    def tolerate(self, failures: Sequence[Failure], num_attempted: int) -> None:
+        check_share(self._stage, len(failures), num_attempted, failures)
+
     def check_failures(self) -> None:
         """Raise where more samples failed than ``max_failed`` allows."""
         check_share(self._stage, len(self.failures), self.num_attempted, self.failures)

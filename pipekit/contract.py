@@ -156,6 +156,13 @@ class Context(Protocol):
         is listed as failed and left out; ``max_failed`` of the stage says how many may.
         """
 
+    def tolerate(self, failures: Sequence[Failure], num_attempted: int) -> None:
+        """Hold samples that the stage found unusable by itself, not in :meth:`map`, against its ``max_failed``.
+
+        Raises:
+            StageError: there are too many; it names the first few and says how to go on.
+        """
+
     def component(self, kind: str, name: str) -> ComponentLike: ...
 
     def components(self, kind: str) -> Sequence[ComponentLike]: ...

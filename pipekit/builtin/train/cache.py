@@ -10,7 +10,7 @@ import os
 import shutil
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -88,6 +88,11 @@ class Decoded:
             return None
         self._keep(position, image)
         return image
+
+    def recall(self, failures: Iterable[Failure]) -> None:
+        """Those of these images that are in the list could not be read before a restart."""
+        place = {id_: position for position, id_ in enumerate(self.ids)}
+        self.failed.update({place[one.id]: one for one in failures if one.id in place})
 
     def _keep(self, position: int, image: Image) -> None:
         if self.place.where == "off":

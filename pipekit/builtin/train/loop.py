@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pipekit.builtin.train.compiling import rate_at
 from pipekit.builtin.train.feed import Batch, Feed
 from pipekit.builtin.train.params import TrainParams
-from pipekit.contract import Context
+from pipekit.contract import Context, Failure
 from pipekit.errors import StageError
 
 Row = dict[str, float]
@@ -46,6 +46,8 @@ class State:
     plateau_factor: float = 1.0
     rate_factor: float = 1.0
     plateau_waited: int = 0
+    left_out: list[tuple[str, str, str]] = field(default_factory=list)
+    """Id, reason and file of images that could not be read."""
     resumed: int = 0
     stopped_early: bool = False
 
@@ -125,11 +127,13 @@ class Loop:
         logs: dict[str, Any] = {}
         before = state.epoch_seconds
         for logs in self._steps():
+            self._count_left_out()
             state.epoch_seconds = before + time.monotonic() - began
             if time.monotonic() - self._saved_at > min(5.0, self.params.checkpoint_s):
                 self._finite(logs)
             if self.strategy is None and time.monotonic() - self._saved_at > self.params.checkpoint_s:
                 self._save()
+        self._count_left_out()
         if not logs and not state.step:
             raise StageError("none of the training images can be read", "The run's list of failed images has the reasons.")
         row = self._finite(logs or self.model.get_metrics_result())
@@ -181,9 +185,20 @@ class Loop:
         logs: dict[str, Any] = {}
         for batch in feed.epoch(0):
             logs = self.model.test_function(iter((batch,)))
+        self._count_left_out()
         if not logs:
             raise StageError("none of the validation images can be read", "The run's list of failed images has the reasons.")
         return {name: float(value) for name, value in logs.items()}
+
+    def _feeds(self) -> list[Feed]:
+        return [self.feed] if self.validation is None else [self.feed, self.validation]
+
+    def _count_left_out(self) -> None:
+        """Note images that can't be read; too many of them end the run, as they do in any other stage."""
+        found = [failure for feed in self._feeds() for failure in list(feed.decoded.failed.values())]
+        if len(found) > len(self.state.left_out):
+            self.state.left_out = [(one.id, one.reason, one.image) for one in found]
+            self.ctx.tolerate(found, sum(len(feed.ids) for feed in self._feeds()))
 
     # --- what is kept ---------------------------------------------------------------------------------------------------
 
@@ -270,6 +285,8 @@ class Loop:
             return
         with np.load(file) as saved:
             self.state = State(**json.loads(str(saved["state"])))
+            for feed in self._feeds():
+                feed.decoded.recall(Failure(*one) for one in self.state.left_out)
             for epoch in range(self.state.epoch + bool(self.state.step)):
                 self._thaw(epoch)
             if self.state.step:

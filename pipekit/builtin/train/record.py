@@ -184,6 +184,7 @@ def _write_history(ctx: Context, result: Result) -> None:
 
 
 def _write_failures(ctx: Context, failures: tuple[Failure, ...]) -> None:
+    failures = tuple(sorted(failures, key=lambda failure: failure.id))  # threads found them in any order
     with (ctx.out_dir / "left_out.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["id", "reason", "image"])
