@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from zipfile import is_zipfile
 
 from pipekit.errors import ImageError, UserError
 
@@ -157,6 +158,11 @@ def load_keras_model(folder: Path) -> Any:
     file = folder / "model.keras"
     if not file.exists():
         raise UserError(f"{folder} has no model.keras", "This can be done with Keras models only.")
+    if not is_zipfile(file):
+        raise UserError(
+            f"{file} is no whole Keras file ({file.stat().st_size:,} bytes without an archive's end)",
+            "It may have been cut short while it was copied: copy it again, or train the model again.",
+        )
     try:
         model: Any = load_keras().saving.load_model(file, compile=False)
     except Exception as error:

@@ -124,6 +124,11 @@ def find_artifact(source: str, kind: type[A], base_dir: Path) -> A | None:
         folder = folder.parent if folder.suffix == ".keras" or folder.name == "model.json" else folder
         if (folder / "model.json").is_file():
             return _model_in(folder)  # type: ignore[return-value]
+        if (folder / "model.keras").is_file() and not (folder / "run.json").is_file():
+            raise UserError(
+                f"{folder} has model.keras, but no model.json beside it, which says what its classes and its input size are",
+                'Copy model.json from the run that trained it, or write one: {"classes": [...], "input_shape_hwc": [h, w, c]}.',
+            )
     name, _, stage = source.partition(":")
     is_folder = (base_dir / name).is_dir()
     if is_folder and not (base_dir / name / "run.json").is_file():

@@ -84,7 +84,11 @@ def test_metadata_that_does_not_fit_is_refused(keras_model: Path, tmp_path: Path
 
 def test_a_truncated_model_file_is_refused(keras_model: Path, tmp_path: Path) -> None:
     (tmp_path / "model.json").write_bytes((keras_model / "model.json").read_bytes())
-    (tmp_path / "model.keras").write_bytes((keras_model / "model.keras").read_bytes()[:2000])
+    whole = (keras_model / "model.keras").read_bytes()
+    (tmp_path / "model.keras").write_bytes(whole[:2000])
+    with pytest.raises(UserError, match=r"model\.keras is no whole Keras file \(2,000 bytes"):
+        load_predictor(tmp_path, no_component)
+    (tmp_path / "model.keras").write_bytes(whole[:600] + bytes(100) + whole[700:])
     with pytest.raises(UserError, match=r"model\.keras can't be loaded"):
         load_predictor(tmp_path, no_component)
 

@@ -107,6 +107,9 @@ def test_a_model_is_found_by_its_folder_or_file(tmp_path: Path) -> None:
         (folder / "model.json").write_text(text)
         with pytest.raises(UserError, match=words):
             found("model")
+    (folder / "model.json").unlink()
+    with pytest.raises(UserError, match=r"has model\.keras, but no model\.json beside it"):
+        found("model")
     with pytest.raises(UserError, match="no trained model in photos"):
         Quick(tmp_path).model("photos")
 

@@ -318,3 +318,13 @@ def test_a_problem_without_a_place(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.splitlines() == ["error: nothing to run"]
     ui.error(PlanError([Problem("", "nothing to run")] * 2))
     assert capsys.readouterr().err.splitlines()[-1] == "2 problems in the pipeline; nothing was run"
+
+
+def test_counting_says_how_many_and_how_fast(capsys: pytest.CaptureFixture[str]) -> None:
+    from pipekit.ui.counting import counted
+
+    times = iter(range(0, 1000, 4))
+    assert list(counted("abcdef", "image", lambda: float(next(times)))) == list("abcdef")
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.splitlines() == ["3 images, 0.2 a second", "6 images, 0.2 a second"]

@@ -30,6 +30,8 @@ def explain(
     quick = Quick(registry=registry_with(plugin, disable))
     quick.add("explain", "explain", model=quick.model(model), images=[str(path.absolute()) for path in images], about=about)
     outcome = quick.run()
+    for warning in outcome.stages[-1].warnings:
+        ui.warn(warning)
     ui.write_text(out, (outcome.stages[-1].artifact.path / "explain.html").read_text(encoding="utf-8"))
     ui.note(f"Explained: {out}")
     return 0

@@ -57,6 +57,7 @@ def predict(
     from pipekit.errors import EXIT_FAILED, UserError
     from pipekit.predictor import load_predictor
     from pipekit.quick import find_artifact
+    from pipekit.ui.counting import counted
 
     registry = registry_with(plugin, disable)
     paths = ways.find_images(images, sys.stdin)
@@ -72,6 +73,8 @@ def predict(
     found = ways.answers(predictor, ways.with_frames(paths, every), workers=threads, batch_size=batch_size, mirrored=mirrored)
     if sort is not None:
         found = ways.sort_into(found, sort)
+    if form == "table" or out:  # else the answers on standard output are the progress
+        found = counted(found, "image")
     tally = _Tally()
     if form == "table":
         _print_table(tally.count(found), top_k)
@@ -113,16 +116,16 @@ class _Tally:
 
 
 def _print_table(found: Iterator[Answer], top_k: int) -> None:
-    from itertools import islice
-
     from pipekit import ui
 
     rows = []
-    for answer in islice(found, SHOWN):
-        said = "  ".join(f"{name} {share:.3f}" for name, share in answer.probabilities[:top_k])
-        rows.append((answer.image, answer.predicted or "–", said or answer.error))
+    total = 0
+    for answer in found:
+        total += 1
+        if len(rows) < SHOWN:
+            said = "  ".join(f"{name} {share:.3f}" for name, share in answer.probabilities[:top_k])
+            rows.append((answer.image, answer.predicted or "–", said or answer.error))
     if rows:
         ui.table(("image", "class", "probabilities"), rows)
-    rest = sum(1 for _ in found)
-    if rest:
-        ui.note(f"and {rest} more; --out FILE.csv keeps them all")
+    if total > len(rows):
+        ui.note(f"and {total - len(rows)} more; --out FILE.csv keeps them all")

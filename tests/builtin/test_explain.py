@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -190,3 +191,59 @@ def test_the_command_writes_a_page(
         assert words in page
     assert main(["explain", str(folder), "spot.png", "--about", "cat"]) in (1, 2)
     assert "knows no class 'cat'" in "".join(capsys.readouterr())
+
+
+def test_what_can_not_be_explained_is_said(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PIPEKIT_STORE", str(tmp_path / "store"))
+    images.write(tmp_path / "spot.png", spotted(4, 4))
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff")
+    assert main(["explain", str(folder), "bad.jpg"]) in (1, 2)
+    assert "bad.jpg: " in "".join(capsys.readouterr())
+    assert main(["explain", str(folder), "bad.jpg", "spot.png", "--out", "both.html"]) == 0
+    assert "bad.jpg can't be used: " in capsys.readouterr().err
+    assert "The model says spot" in (tmp_path / "both.html").read_text("utf-8")
+
+
+def test_a_model_without_layers_is_covered_up(
+    colour_project: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(colour_project.path)
+    assert main(["explain", "model", "images/val/red/red_0.png", "--plugin", "by_colour.py"]) == 0
+    page = Path("explain.html").read_text("utf-8")
+    assert "This model is no network" in page
+    assert "can&#39;t be made: needs a network; this model is none" in page
+    assert page.count("data:image/jpeg") == 2  # the picture, and where covering it costs most
+    assert "What each layer does" not in page
+
+
+def test_a_network_without_places_has_no_grad_cam(tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    from pipekit.backend import load_keras
+    from pipekit.builtin.explain import ExplainParams
+    from pipekit.builtin.explain.pages import build_sections
+    from pipekit.errors import UserError
+
+    keras = load_keras()
+    model = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
+    )
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "model.json").write_text(json.dumps({"classes": ["a", "b"], "input_shape_hwc": [8, 8, 3]}), "utf-8")
+    images.write(tmp_path / "spot.png", spotted(4, 4))
+    ctx: Any = SimpleNamespace(
+        rng=lambda *parts: rng_for(0, *parts),
+        track=lambda items, **_: items,
+        component=load_registry(installed=False).get,
+        out_dir=tmp_path,
+    )
+    params = ExplainParams.model_construct(images=(tmp_path / "spot.png",), maximise=0)
+    (_, section), _ = build_sections(ctx, tmp_path, params)
+    verdicts = {row[0]: row[2] for row in section.tables[0].rows}
+    assert verdicts["Grad-CAM"] == verdicts["Grad-CAM++"] == "can't be made: no layer keeps the picture's places"
+    assert verdicts["occlusion"] in ("passes", "says little")
+    with pytest.raises(UserError, match="none of these maps can be made"):
+        list(build_sections(ctx, tmp_path, params.model_copy(update={"methods": ("grad_cam",)})))

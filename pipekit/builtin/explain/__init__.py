@@ -34,4 +34,4 @@ def explain(ctx: Context, model: Model, params: ExplainParams) -> Files:
     sections = list(build_sections(ctx, model.path, params))
     page = render("What does the model look at?", sections, lead="Maps of what in each picture speaks for a class.")
     (ctx.out_dir / "explain.html").write_text(page, "utf-8", errors="replace")
-    return ctx.artifact(Files, facts={"images": str(len(params.images))})
+    return ctx.artifact(Files, facts={"images": str(sum(anchor.startswith("image-") for anchor, _ in sections))})

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipekit.builtin.explain import layers, maps
 from pipekit.builtin.explain.where import where
 from pipekit.contract import Context, Picture, Section, Table
-from pipekit.errors import UserError
+from pipekit.errors import ImageError, UserError
 from pipekit.page.markdown import literal
 from pipekit.predictor import Predictor, load_predictor
 
@@ -83,12 +83,20 @@ def build_sections(ctx: Context, folder: Path, params: ExplainParams) -> Iterato
     if opened:
         yield from _filters(opened, ctx.out_dir)
     made_up: set[int] = set()
+    explained = 0
     for number, path in enumerate(ctx.track(params.images, label="explain", unit="images"), 1):
-        image = predictor.prepare(path)
+        try:
+            image = predictor.prepare(path)
+        except ImageError as error:
+            if number == len(params.images) and not explained:
+                raise UserError(f"{path}: {error.message}", "There is nothing to explain.") from error
+            ctx.warn(f"{path} can't be used: {error.message}")
+            continue
+        explained += 1
         found = predictor.probabilities(image[None])[0]
         target = predictor.classes.index(params.about) if params.about else int(found.argmax())
         yield f"image-{number}", _explained(ctx, studio, params, number, path, image, found, target)
-        if opened and number == 1 and params.steps:
+        if opened and explained == 1 and params.steps:
             yield "layers", _steps(opened, image, path.name, params.steps)
         if opened and params.maximise and target not in made_up:
             made_up.add(target)
