@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipekit.builtin.compare.paired import difference_interval, mcnemar, verdict
+from pipekit.builtin.compare.paired import Answers, difference_interval, mcnemar, verdict
+from pipekit.builtin.compare.sections import _learning, differing
 from pipekit.cli import main
 from pipekit.rng import rng_for
 
@@ -39,6 +40,14 @@ def test_the_interval_of_a_difference_covers_the_truth() -> None:
     assert 0.93 <= covered / trials <= 0.97
 
 
+def test_no_change_is_no_proof_of_no_difference() -> None:
+    """The exact bound of Clopper and Pearson 1934 for 0 of 72, as scipy gives it."""
+    from scipy.stats import binomtest
+
+    low, high = difference_interval(0, 0, 72, rng_for(0, "none"), 1000)
+    assert high == -low == pytest.approx(binomtest(0, 72).proportion_ci(0.95, "exact").high)
+
+
 @pytest.mark.parametrize(
     ("gained", "lost", "words"),
     [
@@ -46,7 +55,7 @@ def test_the_interval_of_a_difference_covers_the_truth() -> None:
         (6, 30, "A is better than B by 12.0 points (95 % interval 5.0 to 19.0), p < 0.001."),
         (7, 5, "B gets 1.0 points more right than A, but the difference may be chance"),
         (4, 4, "A and B get the same share right"),
-        (0, 0, "A and B are right and wrong on the same images, all 200 of them."),
+        (0, 0, "A and B are right and wrong on the same images, all 200 of them; on others they may still differ by up to"),
     ],
 )
 def test_the_verdict_in_words(gained: int, lost: int, words: str) -> None:
@@ -103,3 +112,25 @@ def test_what_can_not_be_compared_is_said(
 ) -> None:
     assert main(["compare", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_what_was_done_differently_and_no_results() -> None:
+    def answers(name: str, dropout: float, augment: list[Any], kept: int) -> Answers:
+        model = {
+            "template": "simple_cnn",
+            "params": {"dropout": dropout},
+            "training": {"model": {"template": "simple_cnn", "dropout": dropout}, "augment": augment, "epochs": 4},
+            "kept_epoch": kept,
+            "weights_sha256": name,
+            "words": [name],
+            "history": [{"loss": 1.0 / place, "val_loss": 0.5, "val_accuracy": 0.9} for place in range(1, 5)],
+            "versions": {"keras": "3"},
+        }
+        return Answers(name, {}, {}, {"model": model})
+
+    ops = [{"op": "rotate", "p": 1.0, "limit_deg": 10.0, "fill_mode": None}, {"op": "hflip", "p": 0.5}]
+    both = [answers("A", 0.0, [], 4), answers("B", 0.3, ops, 2)]
+    assert differing(both) == [("model.dropout", "0.0", "0.3"), ("augment", "[]", "rotate limit_deg = 10.0, hflip p = 0.5")]
+    (table,) = _learning(both)
+    assert [row[:5] for row in table.rows] == [("A", 4, 4, 0.25, 0.5), ("B", 4, 2, 0.5, 0.5)]
+    assert differing([both[0], both[0]]) == []

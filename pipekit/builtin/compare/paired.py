@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pipekit.rng import Rng
 
 LEVEL = 0.05
+CONFIDENCE = 0.975
+"""Of each bound of a 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,14 @@ def mcnemar(gained: int, lost: int) -> float:
 
 
 def difference_interval(gained: int, lost: int, total: int, rng: Rng, resamples: int) -> tuple[float, float]:
-    """The 95 % percentile interval of the paired bootstrap; drawing images makes the three counts a multinomial draw."""
+    """The 95 % percentile interval of the paired bootstrap; drawing images makes the three counts a multinomial draw.
+
+    Where no answer changed, resamples are all alike and would say that no difference is possible. Then the bounds are how many
+    changes, all one way, would go unseen in so many images one time in forty (Clopper and Pearson 1934).
+    """
+    if gained + lost == 0:
+        bound = 1 - (1 - CONFIDENCE) ** (1 / total)
+        return -bound, bound
     chances = np.array([gained, lost, total - gained - lost]) / total
     draws: NDArray[np.int64] = rng.multinomial(total, chances, size=resamples)
     low, high = np.percentile((draws[:, 0] - draws[:, 1]) / total, [2.5, 97.5])
@@ -116,7 +125,8 @@ def verdict(found: dict[str, Any]) -> str:
         return f"{better} is better than {worse} by {size:.1f} points ({span}), {said}."
     if not found["gained"] + found["lost"]:
         return (
-            f"{found['first']} and {found['other']} are right and wrong on the same images, all {found['num_images']} of them."
+            f"{found['first']} and {found['other']} are right and wrong on the same images, all {found['num_images']} of them; "
+            f"on others they may still differ by up to {high:.1f} points."
         )
     if found["gained"] == found["lost"]:
         return f"{found['first']} and {found['other']} get the same share right ({span} points), {said}."

@@ -30,9 +30,12 @@ def build_sections(
     if rows:
         table = Table(("parameter", *(one.name for one in answers)), tuple(rows))
         yield "parameters", Section("What was done differently", tables=(table,))
+    else:
+        yield "parameters", Section("What was done differently", "Nothing that the models' files tell of.")
     figures = tuple(figure for key in ("val_loss", "val_accuracy") for figure in _curves(answers, key))
-    if figures:
-        yield "curves", Section("How they learned", figures=figures)
+    tables = tuple(_learning(answers))
+    if figures or tables:
+        yield "curves", Section("How they learned", figures=figures, tables=tables)
 
 
 def _verdict(found: Mapping[str, Any]) -> Section:
@@ -116,20 +119,62 @@ def _pictures(answers: Sequence[Answers], found: Mapping[str, Any], params: Comp
 
 
 def differing(answers: Sequence[Answers]) -> list[tuple[str, ...]]:
-    """Entries of the models' parameters that are not the same in all, as text."""
-    flat = [dict(_flat(one.about.get("model", {}))) for one in answers]
-    names = sorted({name for entries in flat for name in entries})
+    """What is not the same in all of how the models were made, as text: parameters, data, seed, versions; no results."""
+    flat = [dict(_flat(_made_with(one.about.get("model", {})))) for one in answers]
+    names = list(dict.fromkeys(name for entries in flat for name in entries))
     rows = [(name, *(entries.get(name, "–") for entries in flat)) for name in names]
     return [row for row in rows if len(set(row[1:])) > 1]
+
+
+RESULTS = {"history", "words", "weights_sha256", "kept_epoch", "stopped_early", "found_learning_rate"}
+"""Entries of ``model.json`` that came out of the training."""
+LONGEST = 200
+
+
+def _made_with(model: Mapping[str, Any]) -> dict[str, Any]:
+    """``model.json`` without results, and with each parameter once: a template's are among those of its training."""
+    training = model.get("training")
+    training = dict(training) if isinstance(training, Mapping) else {}
+    twice = {"training", *(("params", "template") if "model" in training else ())}
+    return {**training, **{name: value for name, value in model.items() if name not in RESULTS | twice}}
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping) and value:
         for name, inner in value.items():
-            if prefix or name not in ("history", "classes"):
-                yield from _flat(inner, f"{prefix}.{name}" if prefix else str(name))
+            yield from _flat(inner, f"{prefix}.{name}" if prefix else str(name))
     else:
-        yield prefix, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        text = _as_text(value)
+        yield prefix, text if len(text) <= LONGEST else text[:LONGEST] + " …"
+
+
+def _as_text(value: Any) -> str:
+    """A value for a person; a list of ops as ``rotate limit_deg = 10.0, hflip``."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and value and all(isinstance(item, Mapping) and "op" in item for item in value):
+        return ", ".join(" ".join([str(op["op"]), *_settings(op)]) for op in value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _settings(op: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in op.items():
+        if name != "op" and value is not None and not (name == "p" and value == 1):
+            yield f"{name} = {json.dumps(value, ensure_ascii=False)}"
+
+
+def _learning(answers: Sequence[Answers]) -> Iterator[Table]:
+    """How long each was trained, and what it was at the epoch that was kept."""
+    rows = []
+    for one in answers:
+        model = one.about.get("model", {})
+        epochs, kept = model.get("history") or [], model.get("kept_epoch")
+        at = epochs[kept - 1] if isinstance(kept, int) and 1 <= kept <= len(epochs) else {}
+        found = [at.get(name) for name in ("loss", "val_loss", "accuracy", "val_accuracy")]
+        rows.append((one.name, len(epochs) or None, kept, *found, model.get("parameters")))
+    if any(row[1] for row in rows):
+        columns = ("model", "epochs", "kept", "loss", "val loss", "accuracy", "val accuracy", "weights")
+        yield Table(columns, tuple(rows), "At the epoch that was kept")
 
 
 def _curves(answers: Sequence[Answers], key: str) -> tuple[Figure, ...]:
