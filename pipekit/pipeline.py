@@ -28,7 +28,10 @@ class Settings(Params):
 
     name: str = param("", "The run's name: its results are in runs/<name>/. Left out, the folder's name", pattern=f"{NAME}|^$")
     seed: int = param(0, "All randomness derives from it", ge=0, lt=2**63)
-    plugins: tuple[str, ...] = param((), "Plugin files (./my_ops.py) or modules to load besides the installed ones")
+    plugins: tuple[str, ...] = param(
+        (),
+        "Plugin files (./my_ops.py) or modules to load besides the installed ones; the name of an installed one is needed then",
+    )
     executor: Annotated[Call, Uses("executor")] = param("threads", "Where shards run")
     workers: int | None = param(None, "How many shards run at once. Left out, one for each processor core", ge=1, le=4096)
     shard_size: int = param(
@@ -313,7 +316,9 @@ class _Checker:
             stem = Path(str(name)).stem if _is_path(str(name)) else str(name)
             for record in registry.plugins:
                 if record.status == "broken" and record.name in (stem, f"{stem}.py"):
-                    self._problem(("plugins", number), f"plugin {name!r} is broken: {record.reason}", "See: pipekit plugins")
+                    hint = "" if _is_path(str(name)) else "Is the distribution that brings it installed? "
+                    hint += "See: pipekit plugins"
+                    self._problem(("plugins", number), f"plugin {name!r} is broken: {record.reason}", hint)
 
     def _stage(self, name: str, table: Any, registry: Registry, limit: float) -> PlannedStage | None:
         """One table, without its wiring; None where it can't be made out."""

@@ -95,9 +95,7 @@ class Registry:
         self._manager = pluggy.PluginManager("pipekit")
         self._manager.add_hookspecs(hookspecs)
         self._observers: list[Any] = []
-        if os.environ.get("PIPEKIT_TRACE"):
-            self._manager.trace.root.setwriter(sys.stderr.write)
-            self._manager.enable_tracing()
+        self._traces = os.environ.get("PIPEKIT_TRACE", "") not in ("", "0")
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -114,9 +112,16 @@ class Registry:
             names = impl.argnames
 
             def call(impl: Any = impl, names: Any = names, **values: Any) -> Any:
-                return impl.function(*(values[name] for name in names))
+                given = {name: values[name] for name in names}
+                self._trace(impl.plugin_name, hook, ", ".join(f"{name}={value!r}" for name, value in given.items()))
+                return impl.function(*given.values())
 
             yield impl.plugin_name, call
+
+    def _trace(self, plugin: str, hook: str, text: str) -> None:
+        """Show a call of a hook, where ``PIPEKIT_TRACE`` asks for that."""
+        if self._traces:
+            print(f"[pipekit] {plugin}: {hook}({text})", file=sys.stderr, flush=True)
 
     # --- looking up ---
 
@@ -242,6 +247,7 @@ class Registry:
             for impl in getattr(self._manager.hook, hook).get_hookimpls():
                 if impl.plugin is plugin:
                     register = _Register(self._components, found, kind, name, digest)
+                    self._trace(name, hook, ", ".join(impl.argnames))
                     impl.function(*(register for _ in impl.argnames))
         return list(found.values())
 
@@ -346,7 +352,9 @@ def load_registry(
 
 
 def _load_asked(registry: Registry, asked: str, base_dir: Path, off: set[str]) -> None:
-    """A plugin that was named: a file or a module."""
+    """A plugin that was named: an installed one, which has been looked at already, a file or a module."""
+    if any(record.name == asked for record in registry.plugins):
+        return
     if not (asked.endswith(".py") or "/" in asked or os.sep in asked):
         if asked in off:
             registry.note(asked, asked, "disabled", "disabled by PIPEKIT_DISABLE or --disable")
@@ -354,6 +362,11 @@ def _load_asked(registry: Registry, asked: str, base_dir: Path, off: set[str]) -
         started = time.perf_counter()
         try:
             module = importlib.import_module(asked)
+            if not any(hasattr(getattr(module, name, None), "pipekit_impl") for name in dir(module)):
+                raise PluginError("it is no plugin: nothing in it is marked with @pipekit.hookimpl")
+        except PluginError as error:
+            registry.note(asked, asked, "broken", error.message, started=started)
+            return
         except (Exception, SystemExit) as error:
             registry.note(asked, asked, "broken", describe(error), started=started)
             return

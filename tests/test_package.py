@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tarfile
 import zipfile
 from email import message_from_bytes
 from pathlib import Path
@@ -21,17 +22,47 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     return zipfile.ZipFile(next(folder.glob("*.whl")))
 
 
+def sources(*folders: str) -> set[str]:
+    """The files of a checkout that git would keep."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *folders]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return {name for name in listed.stdout.splitlines() if (ROOT / name).exists()}
+
+
 def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "pipekit"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    wanted = {name for name in listed.stdout.splitlines() if (ROOT / name).exists()}
-    held = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert held == wanted
+    assert {name for name in wheel.namelist() if ".dist-info/" not in name} == sources("pipekit")
+
+
+def test_the_sdist_holds_what_tests_and_documents_need_and_nothing_else(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as sdist:
+        held = {name.partition("/")[2] for name in sdist.getnames()}
+    project = {
+        ".gitignore",
+        "CHANGELOG.md",
+        "LICENSE",
+        "Makefile",
+        "PKG-INFO",
+        "README.md",
+        "constraints.txt",
+        "pyproject.toml",
+    }
+    assert held == project | sources("benchmarks", "docs", "pipekit", "plugins", "sample_data", "tests")
+
+
+@pytest.mark.parametrize("plugin", sorted(ROOT.glob("plugins/*/")), ids=lambda folder: folder.name)
+def test_an_example_is_a_distribution_with_its_modules_and_its_licence(plugin: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    subprocess.run(command, cwd=plugin, check=True, capture_output=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        held = {name for name in wheel.namelist() if ".dist-info/" not in name}
+        assert [name for name in wheel.namelist() if name.endswith("licenses/LICENSE")]
+    root = plugin.relative_to(ROOT).as_posix()
+    modules = {
+        name for name in sources(root) if name.endswith(".py") and not name.startswith((f"{root}/tests", f"{root}/example"))
+    }
+    assert held == {name.removeprefix(f"{root}/").removeprefix("src/") for name in modules}
 
 
 def test_the_metadata_names_the_distribution_and_its_doors(wheel: zipfile.ZipFile) -> None:

@@ -398,6 +398,19 @@ def test_a_broken_plugin_that_the_file_names_is_a_problem(trial: Trial) -> None:
         load_plan(file)
 
 
+def test_a_plugin_that_the_file_names_must_be_installed(trial: Trial) -> None:
+    file = trial.path / "pipeline.toml"
+    text = 'plugins = ["builtin"]\n[stages.a]\nuse = "import.folders"\npath = "."\n'
+    file.write_text(text)
+    assert load_plan(file).stages
+    file.write_text(text.replace("builtin", "pipekit_not_here"))
+    with pytest.raises(PlanError) as caught:
+        load_plan(file)
+    ((place, (_, message, hint)),) = problems(caught).items()
+    assert (place, hint) == ("plugins[0]", "Is the distribution that brings it installed? See: pipekit plugins")
+    assert "No module named 'pipekit_not_here'" in message
+
+
 def test_a_plugin_named_in_the_file_and_on_the_command_line_is_loaded_once(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:

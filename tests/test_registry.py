@@ -222,6 +222,47 @@ def test_plugins_may_be_named_in_the_environment(tmp_path: Path, monkeypatch: py
     assert record(registry, "nothing_of_this_name").status == "broken"
 
 
+@pytest.mark.parametrize("value", ["1", "0", ""])
+def test_every_call_of_a_hook_is_shown_where_that_is_asked_for(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = """
+        import pipekit
+
+        @pipekit.hookimpl
+        def register_ops(register):
+            register("dots", "nowhere:dots", summary="Dots")
+
+        @pipekit.hookimpl
+        def after_run(run):
+            pass
+    """
+    monkeypatch.setenv("PIPEKIT_TRACE", value)
+    registry = load_registry((plugin(tmp_path, text),), tmp_path, installed=False)
+    for _, call in registry.observers("after_run"):
+        call(run="the run")
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert ("[pipekit] mine: register_ops(register)\n" in shown.err) == (value == "1")
+    assert ("[pipekit] mine: after_run(run='the run')\n" in shown.err) == (value == "1")
+    assert shown.err or value != "1"
+
+
+def test_a_module_without_hooks_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin(tmp_path, "def register_nothing(): ...", "without_hooks.py")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry = load_registry(("without_hooks",), installed=False)
+    assert "nothing in it is marked with @pipekit.hookimpl" in record(registry, "without_hooks").reason
+    assert record(registry, "without_hooks").status == "broken"
+
+
+def test_an_installed_plugin_may_be_asked_for_by_its_name(tmp_path: Path) -> None:
+    registry = load_registry(("builtin",), installed=False)
+    assert [(one.name, one.status) for one in registry.plugins] == [("builtin", "ok")]
+    absent = load_registry(("pipekit_no_such_plugin",), installed=False)
+    assert record(absent, "pipekit_no_such_plugin").reason.startswith("ModuleNotFoundError")
+
+
 def test_a_module_is_a_plugin_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plugin(tmp_path, GOOD + "__version__ = '1.2'", "my_module_plugin.py")
     monkeypatch.syspath_prepend(tmp_path)

@@ -64,13 +64,28 @@ def test_a_plugin_is_left_out_for_one_command(pipekit, speckle: Path) -> None:
     assert "What stands on top" not in pipekit("schema", *words).out
 
 
-def test_an_op_of_a_plugin_that_is_left_out_is_missed(pipekit, speckle: Path) -> None:
+OVER = """
+import pipekit
+
+
+def over(image, params: pipekit.Params, rng):
+    return image[::-1]
+
+
+@pipekit.hookimpl
+def register_ops(register):
+    register("over", over)
+"""
+
+
+def test_an_op_of_a_plugin_that_is_left_out_is_missed(pipekit) -> None:
+    Path("ops.py").write_text(OVER)
     Path("photos").mkdir()
     images.write(Path("photos", "one.png"), np.zeros((8, 8, 3), np.uint8))
-    assert pipekit("augment", "photos", "a", "--ops", "speckle", "--plugin", speckle).code == 0
-    result = pipekit("augment", "photos", "b", "--ops", "speckle", "--plugin", speckle, "--disable", "my_plugin")
+    assert pipekit("augment", "photos", "a", "--ops", "over", "--plugin", "ops.py").code == 0
+    result = pipekit("augment", "photos", "b", "--ops", "over", "--plugin", "ops.py", "--disable", "ops")
     assert result.code == 2
-    assert "no op called 'speckle'" in result.err
+    assert "no op called 'over'" in result.err
     assert not Path("b").exists()
 
 

@@ -63,6 +63,14 @@ def thaw(model: Any, params: PretrainedParams, epoch: int) -> float | None:
     return params.fine_tune_rate
 
 
+def head(params: PretrainedParams, epochs: int) -> str:
+    """The first layer that learns, where the backbone does not in so many epochs; else ""."""
+    if params.fine_tune and params.frozen_epochs < epochs:
+        return ""
+    return "dropout" if params.dropout else "probabilities"
+
+
+build.head = head  # type: ignore[attr-defined]
 build.input_hw = INPUT_HW  # type: ignore[attr-defined]
 build.thaw = thaw  # type: ignore[attr-defined]
 

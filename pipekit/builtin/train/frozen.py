@@ -2,8 +2,8 @@
 
 Where a network learns nothing and no image changes from epoch to epoch, all epochs would compute the same numbers again. They
 are mapped over the images like any other work: in shards that are cached, go on after a kill and run on any executor. Their
-key holds what the network is, weights and layers, and nothing of what is learnt from them: another head, learning rate, split or
-seed finds them in the store.
+key holds what the network is, weights and layers, and nothing of what is learnt from them: another head, learning rate or seed
+finds them in the store.
 """
 
 from __future__ import annotations

@@ -61,10 +61,8 @@ def train(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         features, learner = None, model
         if layer:
             halves = frozen.cut(model, layer)
-            features, learner = (
-                frozen.features_of(ctx, halves, [*parts["train"].samples, *parts["val"].samples], shape),
-                halves.head,
-            )
+            learner = halves.head
+            features = frozen.features_of(ctx, halves, [*parts["train"].samples, *parts["val"].samples], shape)
         feed = stack.enter_context(_feed(ctx, params, parts["train"], shape, labels, "train", features))
         validation = None
         if len(parts["val"]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,14 @@ def thaw(model: Any, params: EfficientNetLite0Params, epoch: int) -> float | Non
     return params.fine_tune_rate
 
 
+def head(params: EfficientNetLite0Params, epochs: int) -> str:
+    """The first layer that learns, where the backbone does not in so many epochs; else ""."""
+    if params.fine_tune and params.frozen_epochs < epochs:
+        return ""
+    return "dropout" if params.dropout else "probabilities"
+
+
+efficientnet_lite0.head = head  # type: ignore[attr-defined]
 efficientnet_lite0.input_hw = INPUT_HW  # type: ignore[attr-defined]
 efficientnet_lite0.thaw = thaw  # type: ignore[attr-defined]
 
@@ -81,16 +89,16 @@ def solve(model: Any, train: Iterable[Any], val: Iterable[Any], params: ProbePar
     """Set the last layer to the logistic regression (L2, L-BFGS) of the training images.
 
     Args:
-        train: batches of images ``(N, H, W, 3)`` in 0..255, class numbers ``(N,)`` or one-hot, sample weights ``(N,)``.
+        train: batches of features ``(N, 1280)``, or of images ``(N, H, W, 3)`` in 0..255 where those are augmented; class
+            numbers ``(N,)`` or one-hot; sample weights ``(N,)``.
         val: not needed.
     """
     from sklearn.linear_model import LogisticRegression
 
-    keras = load_keras()
-    pooled = keras.Model(model.input, model.get_layer("features").output)
+    see = _features_of(model)
     features, numbers, weights = [], [], []
-    for pixels, targets, counts in train:
-        features.append(np.asarray(pooled.predict_on_batch(np.asarray(pixels, np.float32))))
+    for seen, targets, counts in train:
+        features.append(np.asarray(see(np.asarray(seen, np.float32))))
         targets = np.asarray(targets)
         numbers.append(targets.argmax(axis=1) if targets.ndim == 2 else targets)
         weights.append(np.asarray(counts))
@@ -109,6 +117,15 @@ def solve(model: Any, train: Iterable[Any], val: Iterable[Any], params: ProbePar
     dense.set_weights([kernel, bias])
 
 
+def _features_of(model: Any) -> Callable[[Any], Any]:
+    """What makes features of a batch: the whole model's network, or nothing where the batch holds them already."""
+    if len(model.input_shape) == 2:
+        return lambda features: features
+    network = load_keras().Model(model.input, model.get_layer("features").output)
+    return lambda images: network.predict_on_batch(images)
+
+
+efficientnet_lite0_probe.head = lambda params, epochs: "probabilities"  # type: ignore[attr-defined]
 efficientnet_lite0_probe.input_hw = INPUT_HW  # type: ignore[attr-defined]
 efficientnet_lite0_probe.fit = solve  # type: ignore[attr-defined]
 
