@@ -24,8 +24,8 @@ LAYERS: list[set[str]] = [
     {"errors", "exclusions", "files", "rng", "params", "describe", "toml_lines"},
     {"artifacts", "findings", "contract", "hookspecs", "component", "__init__"},
     # What built-ins and plugins are written with.
-    {"warping", "geometry", "sheets", "images", "oplist", "recipe"},
-    {"anatomy", "answers", "backend", "detector", "evaluation", "hog", "page", "predictor", "preview", "similar"},
+    {"warping", "outlines", "geometry", "sheets", "images", "oplist", "recipe"},
+    {"anatomy", "answers", "backend", "detector", "evaluation", "hog", "page", "paired", "predictor", "preview", "similar"},
     # What ships in the box; above it, the machinery that runs it without knowing it.
     {"builtin"},
     {"store", "rows", "registry"},

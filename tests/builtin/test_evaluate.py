@@ -46,6 +46,38 @@ def test_the_headline_and_the_facts(colour_project: Any) -> None:
     assert (facts["accuracy"], facts["images"], facts["baseline"]) == ("0.917", "24", "0.333")
 
 
+def test_a_simpler_model_on_the_same_images_is_the_baseline(colour_project: Any) -> None:
+    colour_project.model("swapped", classes=["red", "green", "blue"], template="by_colour")
+    table = {
+        "name": "trial",
+        "plugins": ["./by_colour.py"],
+        "stages": {
+            "data": {"use": "import.folders", "path": "images"},
+            "simple": {"use": "made_model", "folder": "swapped"},
+            "simple_report": {"use": "evaluate", "dataset": "data"},
+            "train": {"use": "made_model", "folder": "model"},
+            "report": {"use": "evaluate", "dataset": "data", "baseline": "simple_report"},
+        },
+    }
+    outcome = engine.run(load_plan(table=table, base_dir=colour_project.path))
+    simple, folder = outcome.artifact("simple_report").path, outcome.artifact("report").path
+    found = metrics_of(folder)["baseline_model"]
+    assert metrics_of(simple)["baseline_model"] is None
+    assert (found["name"], found["num_images"]) == ("by_colour", 24)
+    assert found["accuracy_first"] == metrics_of(simple)["accuracy"]["value"]
+    right = {row["id"]: row["correct"] == "1" for row in rows_of(folder)}
+    theirs = {row["id"]: row["correct"] == "1" for row in rows_of(simple)}
+    assert found["gained"] == sum(right[name] and not theirs[name] for name in right)
+    assert found["lost"] == sum(theirs[name] and not right[name] for name in right)
+    page = (folder / "report.html").read_text("utf-8")
+    assert "The model is clearly better than that (" in page
+    assert "baseline: by_colour" in page
+    assert outcome.stages[-1].facts["by_colour"] == f"{found['accuracy_first']:.3f}"
+    table["stages"]["report"] |= {"split": "val"}  # type: ignore[index]
+    with pytest.raises(PipekitError, match="no image in common"):
+        engine.run(load_plan(table=table, base_dir=colour_project.path))
+
+
 def test_the_digest_hangs_on_neither_place_nor_batch_size_nor_workers(colour_project: Any, tmp_path: Path) -> None:
     first = colour_project.run().stages[-1].artifact.digest
     moved = type(colour_project)(tmp_path / "elsewhere")

@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipekit.errors import UserError
+from pipekit.paired import paired
 
 if TYPE_CHECKING:
     from pipekit.rng import Rng
 
 LEVEL = 0.05
-CONFIDENCE = 0.975
-"""Of each bound of a 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -69,48 +67,18 @@ def compare_two(first: Answers, other: Answers, rng: Rng, resamples: int) -> dic
         )
     a = np.array([first.rows[name]["correct"] == "1" for name in shared])
     b = np.array([other.rows[name]["correct"] == "1" for name in shared])
-    gained, lost = int((b & ~a).sum()), int((a & ~b).sum())
-    low, high = difference_interval(gained, lost, len(shared), rng, resamples)
     found = {
         "first": first.name,
         "other": other.name,
         "num_images": len(shared),
         "num_only_first": len(first.rows) - len(shared),
         "num_only_other": len(other.rows) - len(shared),
-        "accuracy_first": float(a.mean()),
-        "accuracy_other": float(b.mean()),
-        "difference": {"value": (gained - lost) / len(shared), "low": low, "high": high},
-        "gained": gained,
-        "lost": lost,
-        "p_mcnemar": mcnemar(gained, lost),
+        **paired(a, b, rng, resamples),
         "changed": [
             {"id": name, "gained": bool(y)} for name, x, y in zip(shared, a.tolist(), b.tolist(), strict=True) if x != y
         ],
     }
     return {**found, "verdict": verdict(found)}
-
-
-def mcnemar(gained: int, lost: int) -> float:
-    """The two-sided p-value of McNemar's exact test: are the changes as likely one way as the other?"""
-    from scipy.stats import binomtest  # type: ignore[import-untyped]
-
-    changed = gained + lost
-    return float(binomtest(gained, changed, 0.5).pvalue) if changed else 1.0
-
-
-def difference_interval(gained: int, lost: int, total: int, rng: Rng, resamples: int) -> tuple[float, float]:
-    """The 95 % percentile interval of the paired bootstrap; drawing images makes the three counts a multinomial draw.
-
-    Where no answer changed, resamples are all alike and would say that no difference is possible. Then the bounds are how many
-    changes, all one way, would go unseen in so many images one time in forty (Clopper and Pearson 1934).
-    """
-    if gained + lost == 0:
-        bound = 1 - (1 - CONFIDENCE) ** (1 / total)
-        return -bound, bound
-    chances = np.array([gained, lost, total - gained - lost]) / total
-    draws: NDArray[np.int64] = rng.multinomial(total, chances, size=resamples)
-    low, high = np.percentile((draws[:, 0] - draws[:, 1]) / total, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def verdict(found: dict[str, Any]) -> str:

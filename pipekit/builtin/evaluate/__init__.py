@@ -23,8 +23,10 @@ class EvaluateParams(Params):
 
 
 @stage(libraries=("tensorflow", "keras", "scikit-learn"))
-def evaluate(ctx: Context, model: Model, dataset: Dataset, params: EvaluateParams) -> Report:
+def evaluate(ctx: Context, model: Model, dataset: Dataset, params: EvaluateParams, baseline: Report | None = None) -> Report:
     """Measure the model on one split and write ``report.html``, ``metrics.json``, ``predictions.csv`` and the figures.
+
+    ``baseline`` is the report of a simpler model on the same images (HOG + SVM), which this one should beat.
 
     All figures are computed from the probabilities as they stand in ``predictions.csv``, so they can be checked with it. The
     report's digest is that of the metrics and the predictions; paths and times are not in it.
@@ -32,6 +34,6 @@ def evaluate(ctx: Context, model: Model, dataset: Dataset, params: EvaluateParam
     from pipekit.builtin.evaluate.outputs import facts, headline, write_outputs
     from pipekit.builtin.evaluate.score import score
 
-    evaluation = score(ctx, model.path, dataset, params)
+    evaluation = score(ctx, model.path, dataset, params, baseline)
     digest = write_outputs(ctx, evaluation, params)
     return ctx.artifact(Report, digest=digest, facts=facts(evaluation.metrics), headline=headline(evaluation))

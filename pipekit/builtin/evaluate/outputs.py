@@ -56,6 +56,8 @@ def facts(metrics: Mapping[str, Any]) -> dict[str, str]:
         "macro F1": f"{metrics['macro_f1']['value']:.3f}",
         "baseline": f"{metrics['baseline']['accuracy']:.3f}",
     }
+    if metrics["baseline_model"]:
+        shown[metrics["baseline_model"]["name"]] = f"{metrics['baseline_model']['accuracy_first']:.3f}"
     if metrics["near_copies"] and metrics["near_copies"]["count"]:
         shown["near copies"] = str(metrics["near_copies"]["count"])
     return shown

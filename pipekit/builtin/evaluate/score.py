@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.evaluate import calibration, label_errors, near_copies, slices
+from pipekit.builtin.evaluate.baseline import against
 from pipekit.builtin.evaluate.describe import describe, prints
 from pipekit.builtin.evaluate.metrics import measure
-from pipekit.contract import Context, Dataset, Failure, Sample
+from pipekit.contract import Context, Dataset, Failure, Report, Sample
 from pipekit.errors import ImageError, UserError
 from pipekit.evaluation import Evaluation
 from pipekit.predictor import Predictor, load_predictor
@@ -25,7 +26,7 @@ DECIMALS = 6
 """Of the probabilities in ``predictions.csv``; coarser than what the order of floating-point sums changes."""
 
 
-def score(ctx: Context, model: Path, dataset: Dataset, params: EvaluateParams) -> Evaluation:
+def score(ctx: Context, model: Path, dataset: Dataset, params: EvaluateParams, baseline: Report | None = None) -> Evaluation:
     """Predict, measure, and look for what would make the figures less than they seem."""
     wanted = _labelled(ctx, dataset, params.split)
     predictor = load_predictor(model, ctx.component)
@@ -53,6 +54,7 @@ def score(ctx: Context, model: Path, dataset: Dataset, params: EvaluateParams) -
     traits = slices.traits_of(samples, described)
     right = probabilities.argmax(axis=1) == truth
     metrics["slices"] = slices.by_slice(samples, traits, right, params.slices)
+    metrics["baseline_model"] = against(ctx, baseline, samples, right, params.resamples) if baseline else None
     metrics["near_copies"] = _near_copies(ctx, dataset, samples, described, right, params)
     return Evaluation(
         classes=predictor.classes,

@@ -79,6 +79,10 @@ def _results(metrics: Mapping[str, Any]) -> Iterator[str]:
     lines = [(name, _number(found.get("value")), _interval(found)) for name, found in rows]
     baseline = metrics["baseline"]
     lines.append((f"always answering `{baseline['class']}`", _number(baseline["accuracy"]), "–"))
+    if model := metrics.get("baseline_model"):
+        lines.append(
+            (f"the baseline `{model['name']}`, on {model['num_images']} of them", _number(model["accuracy_first"]), "–")
+        )
     lines.append(("expected calibration error", _number(metrics["calibration"]["expected_error"]), "–"))
     yield _table(("figure", "value", "95 % interval"), lines)
     per_class = [

@@ -15,7 +15,8 @@ FEW = 20
 
 
 def section(ctx: Context, evaluation: Evaluation) -> Section:
-    paragraphs = [how_good(evaluation), versus_baseline(evaluation.metrics), confuses(evaluation.metrics), *doubts(evaluation)]
+    paragraphs = [how_good(evaluation), versus_baseline(evaluation.metrics), versus_model(evaluation.metrics)]
+    paragraphs += [confuses(evaluation.metrics), *doubts(evaluation)]
     return Section("In words", "\n\n".join(text for text in paragraphs if text), html=_verdict(evaluation))
 
 
@@ -37,6 +38,23 @@ def versus_baseline(metrics: Mapping[str, Any]) -> str:
     if found["high"] < baseline["accuracy"]:
         return f"{always}. **The model is worse than that**: something is wrong with it or with the labels."
     return f"{always}. **The model is not clearly better than that**: the difference may be chance."
+
+
+def versus_model(metrics: Mapping[str, Any]) -> str:
+    """Against the simpler model that was measured on the same images, where there is one."""
+    found = metrics.get("baseline_model")
+    if not found:
+        return ""
+    difference, p = found["difference"], found["p_mcnemar"]
+    theirs = (
+        f"*{literal(found['name'])}*, the baseline, gets {percent(found['accuracy_first'])} of {found['num_images']:,} images"
+    )
+    points = [100 * difference[name] for name in ("value", "low", "high")]
+    said = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    span = f"{points[0]:+.1f} points, 95 % interval {points[1]:+.1f} to {points[2]:+.1f}, {said} (McNemar)"
+    if p >= 0.05:
+        return f"{theirs}. **The model is not clearly better than that** ({span}): the difference may be chance."
+    return f"{theirs}. The model is clearly {'better' if points[0] > 0 else 'worse'} than that ({span})."
 
 
 def confuses(metrics: Mapping[str, Any]) -> str:
@@ -91,16 +109,21 @@ def _names(names: list[str], most: int = 5) -> str:
 
 def _verdict(evaluation: Evaluation) -> str:
     """The figure, and where it lies between 0 and 1: a dot with its interval, and a mark for the baseline."""
+    from markupsafe import escape
+
     metrics = evaluation.metrics
     found, base = metrics["accuracy"], metrics["baseline"]["accuracy"]
     value, low, high = (percent(found[name]) for name in ("value", "low", "high"))
+    model = metrics.get("baseline_model")
+    beside = ((percent(model["accuracy_first"]), f"baseline: {model['name']}"),) if model else ()
     figures = (
         (value, f"accuracy, {low} to {high}"),
         (percent(base), "baseline: always the commonest class"),
+        *beside,
         (f"{metrics['macro_f1']['value']:.3f}", "macro F1"),
         (f"{len(evaluation):,}", f"images, {len(evaluation.classes)} classes"),
     )
-    items = "".join(f"<li><strong>{figure}</strong><span>{word}</span></li>" for figure, word in figures)
+    items = "".join(f"<li><strong>{figure}</strong><span>{escape(word)}</span></li>" for figure, word in figures)
     ticks = "".join(f'<span class="tick" style="left:{x}%">{x} %</span>' for x in (25, 50, 75))
     left, width = 100 * found["low"], 100 * (found["high"] - found["low"])
     return (

@@ -1,0 +1,53 @@
+"""Against a simpler model that was measured on the same images: what the pixels alone, or gradient histograms, can do."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipekit.contract import Context, Report, Sample
+from pipekit.errors import UserError
+from pipekit.paired import paired
+
+
+def against(
+    ctx: Context, report: Report, samples: Sequence[Sample], right: NDArray[np.bool_], resamples: int
+) -> dict[str, Any]:
+    """The baseline's accuracy, and the paired comparison of this model with it on the images that both have measured.
+
+    Returns:
+        what :func:`pipekit.paired.paired` does, the baseline being the first, with its ``name`` and ``num_images``.
+
+    Raises:
+        UserError: the two reports have no image in common.
+    """
+    rows = _rows(report)
+    shared = [place for place, sample in enumerate(samples) if _measured(rows.get(sample.id), sample)]
+    if not shared:
+        raise UserError(
+            "the baseline's report has no image in common with the measured ones",
+            "Measure the baseline on the same split of the same dataset.",
+        )
+    theirs = np.array([rows[samples[place].id]["correct"] == "1" for place in shared], np.bool_)
+    found = paired(theirs, right[shared], ctx.rng("baseline"), max(resamples, 100))
+    return {"name": _name(report), "num_images": len(shared), **found}
+
+
+def _measured(row: Mapping[str, str] | None, sample: Sample) -> bool:
+    return row is not None and (row["true"], row["sha256"]) == (sample.label, sample.sha256)
+
+
+def _rows(report: Report) -> dict[str, dict[str, str]]:
+    with (report.path / "predictions.csv").open(encoding="utf-8", newline="", errors="surrogateescape") as file:
+        return {row["id"]: row for row in csv.DictReader(file)}
+
+
+def _name(report: Report) -> str:
+    """The template's name, from what the report tells of its model."""
+    model = json.loads((report.path / "about.json").read_text("utf-8")).get("model", {})
+    return str(model.get("template") or "the baseline")
