@@ -13,23 +13,31 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """An object's box, ``xyxy`` in pixels of its image: left, top, right, bottom edges (right > left, bottom > top)."""
+    """An object's box, ``xyxy`` in pixels of its image: left, top, right, bottom edges (right > left, bottom > top).
+
+    ``outline`` holds the polygons around the object where they are known, each as ``x, y, x, y, …``.
+    """
 
     x_min: float
     y_min: float
     x_max: float
     y_max: float
     label: str = ""
+    outline: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Keypoint:
-    """A named point in pixels of its image; ``visible`` is False where it is hidden or has left the picture."""
+    """A named point in pixels of its image; ``visible`` is False where it is hidden or has left the picture.
+
+    ``of`` is the place of the box to which it belongs among the sample's boxes, from 0; None where it belongs to none.
+    """
 
     x: float
     y: float
     label: str = ""
     visible: bool = True
+    of: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.contract import Box, Keypoint
+from pipekit.outlines import Polygon, area, clipped, plain, polygons_of
 from pipekit.warping import Image, Matrix, SizeHw
 
 Fit: TypeAlias = Literal["stretch", "crop", "pad"]
@@ -155,8 +156,9 @@ _NO_QUADS, _NO_POINTS, _NONE = np.empty((0, 4, 2)), np.empty((0, 2)), np.empty(0
 class Moving:
     """Boxes and keypoints on their way through a recipe.
 
-    A box is carried as its four corners, so that two turns in a row don't blow it up twice; what has left the picture when
-    pixels are made is cut off, for those pixels are gone.
+    A box is carried as its four corners, so that two turns in a row don't blow it up twice; one with an outline is as large as
+    that. What has left the picture when pixels are made is cut off, for those pixels are gone: a margin that a later op adds
+    doesn't bring it back.
     """
 
     boxes: tuple[Box, ...] = ()
@@ -165,25 +167,40 @@ class Moving:
     _quads: NDArray[np.float64] = field(init=False)
     _points: NDArray[np.float64] = field(init=False)
     _visible: NDArray[np.float64] = field(init=False)
+    _seen: NDArray[np.bool_] = field(init=False)
+    _outlines: dict[int, list[Polygon]] = field(init=False)
 
     def __post_init__(self) -> None:
+        outlined = ((i, box) for i, box in enumerate(self.boxes) if box.outline)
+        self._outlines = {i: [polygon - 0.5 for polygon in polygons_of(box.outline)] for i, box in outlined}
         if not self.boxes and not self.keypoints:
-            self._quads, self._points, self._visible = _NO_QUADS, _NO_POINTS, _NONE
+            self._quads, self._points, self._visible, self._seen = _NO_QUADS, _NO_POINTS, _NONE, _NONE.astype(bool)
             return
         self._quads = np.array([_corners(box) for box in self.boxes], np.float64).reshape(-1, 4, 2) - 0.5
         self._points = np.array([(point.x, point.y) for point in self.keypoints], np.float64).reshape(-1, 2)
         self._visible = np.ones(len(self.boxes))
+        self._seen = np.ones(len(self.keypoints), bool)
 
     def apply(self, homography: Matrix, size_hw: SizeHw, new_size_hw: SizeHw) -> None:
         """Follow a homography from a picture to the next one."""
         self.mirrored ^= mirrors(homography, size_hw)
         if len(self._points):
             self._points = move(homography, self._points)
+        if len(self._quads):
+            self._quads = move(homography, self._quads)
+        for i, polygons in self._outlines.items():
+            self._outlines[i] = [move(homography, polygon) for polygon in polygons]
+        self._cut(new_size_hw)
+
+    def _cut(self, size_hw: SizeHw) -> None:
+        """Take off what lies outside a picture."""
+        edges = np.array([size_hw[1], size_hw[0]], np.float64) - 0.5
+        if len(self._points):
+            self._seen &= ((self._points >= -0.5) & (self._points < edges)).all(axis=1)
         if not len(self._quads):
             return
-        self._quads = move(homography, self._quads)
+        before = self._visible.copy()
         low, high = self._quads.min(axis=1), self._quads.max(axis=1)
-        edges = np.array([new_size_hw[1], new_size_hw[0]], np.float64) - 0.5
         cut_low, cut_high = np.clip(low, -0.5, edges), np.clip(high, -0.5, edges)
         cut = (cut_low != low).any(axis=1) | (cut_high != high).any(axis=1)
         for i in np.flatnonzero(cut):
@@ -191,21 +208,39 @@ class Moving:
             self._visible[i] *= left / whole if np.isfinite(whole) and whole > 0 else 0.0
             (x0, y0), (x1, y1) = cut_low[i], cut_high[i]
             self._quads[i] = np.nan_to_num([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], nan=-0.5)
+        for i, moved in self._outlines.items():
+            polygons = [polygon[np.isfinite(polygon).all(axis=1)] for polygon in moved]
+            inside = [clipped(polygon, -0.5, edges.tolist()) for polygon in polygons]
+            self._outlines[i] = [polygon for polygon in inside if len(polygon) >= 3]
+            if not self._outlines[i]:
+                self._visible[i] = 0.0
+                continue
+            whole = area(polygons)
+            self._visible[i] = before[i] * (area(inside) / whole if whole > 0 else 0.0)
+            corners = np.concatenate(self._outlines[i])
+            (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
+            self._quads[i] = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
 
     def replace(self, view: View) -> None:
         """Go on with what an op made that moved the targets itself."""
         self.boxes, self.keypoints, self.mirrored = view.boxes, view.keypoints, view.mirrored
         self.__post_init__()
+        self._cut((view.image.shape[0], view.image.shape[1]))
 
     def now(self) -> tuple[tuple[Box, ...], tuple[Keypoint, ...]]:
         """Boxes (the bounds of their corners) and keypoints as they lie now, none left out."""
         if not self.boxes and not self.keypoints:
             return (), ()
         bounds = [(*quad.min(axis=0) + 0.5, *quad.max(axis=0) + 0.5) for quad in self._quads]
+        outlines = {i: plain([polygon + 0.5 for polygon in polygons]) for i, polygons in self._outlines.items()}
         boxes = [
-            Box(float(a), float(b), float(c), float(d), box.label) for (a, b, c, d), box in zip(bounds, self.boxes, strict=True)
+            Box(float(a), float(b), float(c), float(d), box.label, outlines.get(i, ()))
+            for i, ((a, b, c, d), box) in enumerate(zip(bounds, self.boxes, strict=True))
         ]
-        points = [replace(p, x=float(x), y=float(y)) for (x, y), p in zip(self._points, self.keypoints, strict=True)]
+        points = [
+            replace(point, x=float(x), y=float(y), visible=point.visible and bool(seen))
+            for (x, y), point, seen in zip(self._points, self.keypoints, self._seen, strict=True)
+        ]
         return tuple(boxes), tuple(points)
 
     def finish(
@@ -213,28 +248,30 @@ class Moving:
     ) -> tuple[tuple[Box, ...], tuple[Keypoint, ...]]:
         """The targets of the finished picture.
 
-        Boxes of which too little is left are dropped. Keypoints keep their number and order; one outside is not visible.
-        Where left and right have changed places, so have the names.
+        Boxes of which too little is left are dropped. Keypoints keep their number and order; one outside is not visible, and
+        one whose box is dropped belongs to none. Where left and right have changed places, so have the names.
         """
         boxes, points = self.now()
         height, width = size_hw
         names = mirror_labels if self.mirrored else {}
-        kept = [
-            replace(box, label=names.get(box.label, box.label))
-            for box, visible in zip(boxes, self._visible, strict=True)
+        kept = {
+            i: replace(box, label=names.get(box.label, box.label))
+            for i, (box, visible) in enumerate(zip(boxes, self._visible, strict=True))
             if visible >= min_visible
             and visible > 0
             and (box.x_max - box.x_min) * (box.y_max - box.y_min) >= min_area_px
             and box.x_max > box.x_min
             and box.y_max > box.y_min
-        ]
+        }
+        places = {old: new for new, old in enumerate(kept)}
         seen = []
         for point in points:
             inside = -0.5 <= point.x < width - 0.5 and -0.5 <= point.y < height - 0.5
             label = names.get(point.label, swap_sides(point.label) if self.mirrored else point.label)
             place = (point.x, point.y) if np.isfinite(point.x) and np.isfinite(point.y) else (-1.0, -1.0)
-            seen.append(Keypoint(*place, label, point.visible and inside))
-        return tuple(kept), tuple(seen)
+            of = None if point.of is None else places.get(point.of)
+            seen.append(Keypoint(*place, label, point.visible and inside, of))
+        return tuple(kept.values()), tuple(seen)
 
 
 def _corners(box: Box) -> list[tuple[float, float]]:

@@ -70,9 +70,11 @@ def _targets_to_plain(targets: Targets) -> Row:
         plain["mask"] = targets.mask
         plain["mask_sha256"] = targets.mask_sha256
     if targets.boxes:
-        plain["boxes"] = [[b.x_min, b.y_min, b.x_max, b.y_max, b.label] for b in targets.boxes]
+        plain["boxes"] = [
+            [b.x_min, b.y_min, b.x_max, b.y_max, b.label, *([b.outline] if b.outline else [])] for b in targets.boxes
+        ]
     if targets.keypoints:
-        plain["keypoints"] = [[k.x, k.y, k.label, k.visible] for k in targets.keypoints]
+        plain["keypoints"] = [[k.x, k.y, k.label, k.visible, *([] if k.of is None else [k.of])] for k in targets.keypoints]
     return plain
 
 
@@ -82,7 +84,7 @@ def from_row(row: Mapping[str, Any]) -> Sample:
         targets = Targets(
             plain.get("mask", ""),
             plain.get("mask_sha256", ""),
-            tuple(Box(*box) for box in plain.get("boxes", ())),
+            tuple(Box(*box[:5], *(tuple(map(tuple, part)) for part in box[5:])) for box in plain.get("boxes", ())),
             tuple(Keypoint(*point) for point in plain.get("keypoints", ())),
         )
     return Sample(

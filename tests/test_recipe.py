@@ -262,14 +262,38 @@ def test_a_drawn_marker_lands_where_its_keypoint_says(registry: Registry, data: 
     recipe = compile_recipe(ops, (180, 200), registry=registry, fill_mode="constant")
     applied = recipe.apply(image, rng_for(data.draw(st.integers(0, 999))), Targets(keypoints=(Keypoint(x, y, "eye"),)))
     (point,) = applied.keypoints
-    cut = any(op.startswith("pad") for op in ops[1:])  # a margin may lie where an op before it has cut the marker
-    if point.visible and not cut and 12 <= point.x < 188 and 12 <= point.y < 168 and applied.image.max() > 128:
+    if not point.visible:
+        return
+    column, row = min(round(point.x), 199), min(round(point.y), 179)
+    assert applied.image[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2].max() > 60
+    padded = any(op.startswith("pad") for op in ops[1:])  # the op before it may have cut a part of the marker
+    if not padded and 12 <= point.x < 188 and 12 <= point.y < 168:
         brightness = applied.image[..., 0].astype(float)
         rows, columns = np.mgrid[0:180, 0:200]
         near = (abs(rows - point.y) < 24) & (abs(columns - point.x) < 24)
         weight = brightness * near
         centre = (columns * weight).sum() / weight.sum(), (rows * weight).sum() / weight.sum()
         assert np.hypot(centre[0] - point.x, centre[1] - point.y) < 1.6
+
+
+@pytest.mark.parametrize("cut", ["crop(40, 40, place=centre)", "albu.CenterCrop(40, 40)", "shift(0, 0.2)|shift(0, 0.2)"])
+def test_what_was_cut_is_not_there_in_a_later_margin(registry: Registry, cut: str) -> None:
+    """One eye in the middle, one in each corner; a box and a mask over all of the picture."""
+    eyes = tuple(Keypoint(x, y, "eye") for x, y in ((50, 50), (5, 5), (94, 5), (94, 94), (5, 94)))
+    targets = Targets(boxes=(Box(0, 0, 100, 100, "face"), Box(0, 0, 8, 8, "corner")), keypoints=eyes)
+    recipe = compile_recipe(f"{cut}|pad(30)", registry=registry, fill_mode="constant", min_visible=0.1)
+    applied = recipe.apply(smooth(100, 100), rng_for(3), targets, np.ones((100, 100), np.uint8))
+    assert applied.mask is not None
+    for point in applied.keypoints:
+        row, column = round(point.y), round(point.x)
+        inside = 0 <= row < applied.mask.shape[0] and 0 <= column < applied.mask.shape[1]
+        assert point.visible == (inside and bool(applied.mask[row, column]))
+    assert applied.keypoints[0].visible
+    rows, columns = np.flatnonzero(applied.mask.any(axis=1)), np.flatnonzero(applied.mask.any(axis=0))
+    face = applied.boxes[0]
+    edges = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+    assert np.abs(np.array(edges) - (face.x_min, face.y_min, face.x_max, face.y_max)).max() <= 1
+    assert len(applied.boxes) == 1 or "shift" in cut
 
 
 @settings(max_examples=60, deadline=None)

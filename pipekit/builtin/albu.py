@@ -28,6 +28,7 @@ from pipekit.contract import Box, Keypoint, Params, depends_on, param
 from pipekit.errors import PipekitError, UserError, did_you_mean
 from pipekit.geometry import View
 from pipekit.images import Image
+from pipekit.outlines import plain, polygons_of
 from pipekit.params import nested_problem, problems_of
 from pipekit.rng import Rng
 
@@ -52,6 +53,8 @@ REFUSED = {
 
 _BASES = {"BasicTransform", "DualTransform", "ImageOnlyTransform", "Transform3D", "CubicSymmetry"}
 _OURS = {"p", "strict"}
+OURS = 3
+"""Points of our own among the keypoints, see :func:`_view_op`."""
 _REQUIRED = "<required>"
 _KEPT = 64
 
@@ -283,7 +286,12 @@ def _view_op() -> Callable[..., Any]:
         kind = getattr(library, params.transform)
         targets = kind._targets if isinstance(kind._targets, tuple) else (kind._targets,)
         can = {target.value for target in targets}
-        for name, there in (("Mask", view.mask is not None), ("BBoxes", view.boxes), ("Keypoints", view.keypoints)):
+        outlines = any(box.outline for box in view.boxes)
+        for name, there in (
+            ("Mask", view.mask is not None),
+            ("BBoxes", view.boxes),
+            ("Keypoints", view.keypoints or outlines),
+        ):
             if there and name not in can:
                 raise UserError(f"albu.{params.transform} can't move {name.lower()} along")
 
@@ -310,37 +318,59 @@ def _view_op() -> Callable[..., Any]:
             # Three points of ours in the middle: the way they turn shows whether left and right have changed places.
             x, y = (width - 1) / 2, (height - 1) / 2
             ours = [(x, y), (x + 1, y), (x, y + 1)]
-            points = [(k.x, k.y) for k in view.keypoints] + ours
+            corners = np.concatenate([np.empty((0, 2)), *(p for box in view.boxes for p in polygons_of(box.outline))]) - 0.5
+            points = [(k.x, k.y) for k in view.keypoints] + ours + corners.tolist()
             data |= {"keypoints": np.array(points, np.float32), "point_ids": list(range(len(points)))}
         out = _run(made, params, data)
         _note(made.transforms[0], params, rng)
         mask = None if view.mask is None else np.ascontiguousarray(out["mask"], np.uint8).reshape(out["image"].shape[:2])
-        points_out, flipped = _points_back(view, out) if "Keypoints" in can else (view.keypoints, False)
+        places = _places(out) if "Keypoints" in can else {}
+        boxes_out, kept = _boxes_back(view, out, places)
+        points_out, flipped = _points_back(view, places, kept) if "Keypoints" in can else (view.keypoints, False)
         image = np.ascontiguousarray(out["image"])
-        return View(image, mask, _boxes_back(view, out), points_out, view.mirrored ^ flipped, view.min_visible)
+        return View(image, mask, boxes_out, points_out, view.mirrored ^ flipped, view.min_visible)
 
     return op
 
 
-def _boxes_back(view: View, out: Mapping[str, Any]) -> tuple[Box, ...]:
-    moved = []
-    for edges, number in zip(out.get("bboxes", ()), out.get("box_ids", ()), strict=True):
-        x_min, y_min, x_max, y_max = (float(edge) for edge in edges[:4])
-        moved.append(Box(x_min, y_min, x_max, y_max, view.boxes[round(float(number))].label))
-    return tuple(moved)
+Places = Mapping[int, tuple[float, float]]
+"""Where points lie now, by their number among all that went in: keypoints, three of ours, the corners of outlines."""
 
 
-def _points_back(view: View, out: Mapping[str, Any]) -> tuple[tuple[Keypoint, ...], bool]:
-    """The keypoints in their old order, and whether the picture was mirrored. A point that was dropped is hidden."""
-    places = {
+def _places(out: Mapping[str, Any]) -> Places:
+    return {
         round(float(number)): (float(point[0]), float(point[1]))
         for point, number in zip(out["keypoints"], out["point_ids"], strict=True)
     }
+
+
+def _boxes_back(view: View, out: Mapping[str, Any], places: Places) -> tuple[tuple[Box, ...], dict[int, int]]:
+    """The boxes that are left, with their outlines, and the place of each by the one that it had."""
+    moved: list[Box] = []
+    kept: dict[int, int] = {}
+    first = len(view.keypoints) + OURS
+    begins = np.cumsum([0, *(sum(map(len, polygons_of(box.outline))) for box in view.boxes)]) + first
+    for edges, number in zip(out.get("bboxes", ()), out.get("box_ids", ()), strict=True):
+        old = round(float(number))
+        x_min, y_min, x_max, y_max = (float(edge) for edge in edges[:4])
+        polygons, corner = [], int(begins[old])
+        for polygon in polygons_of(view.boxes[old].outline):
+            there = [places[n] for n in range(corner, corner + len(polygon)) if n in places]
+            polygons.append(np.array(there, np.float64).reshape(-1, 2) + 0.5)
+            corner += len(polygon)
+        kept[old] = len(moved)
+        moved.append(Box(x_min, y_min, x_max, y_max, view.boxes[old].label, plain([p for p in polygons if len(p) >= 3])))
+    return tuple(moved), kept
+
+
+def _points_back(view: View, places: Places, kept: Mapping[int, int]) -> tuple[tuple[Keypoint, ...], bool]:
+    """The keypoints in their old order, and whether the picture was mirrored. A point that was dropped is hidden."""
     moved = []
     for number, point in enumerate(view.keypoints):
         x, y = places.get(number, (-1.0, -1.0))
-        moved.append(Keypoint(x, y, point.label, point.visible and number in places))
-    middle, right, below = (places.get(len(view.keypoints) + i) for i in range(3))
+        of = None if point.of is None else kept.get(point.of)
+        moved.append(Keypoint(x, y, point.label, point.visible and number in places, of))
+    middle, right, below = (places.get(len(view.keypoints) + i) for i in range(OURS))
     if middle is None or right is None or below is None:
         return tuple(moved), False
     turn = (right[0] - middle[0]) * (below[1] - middle[1]) - (right[1] - middle[1]) * (below[0] - middle[0])

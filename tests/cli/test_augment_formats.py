@@ -8,10 +8,12 @@ import random
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from pipekit import images
+from pipekit.builtin.importers import coco_masks
 from pipekit.contract import Sample
 from pipekit.promises import write_tiny_dataset
 from pipekit.registry import load_registry
@@ -73,6 +75,97 @@ def test_coco_is_read_by_pycocotools(pipekit: Pipekit, tmp_path: Path) -> None:
         assert x + width <= info["width"]
         assert y + height <= info["height"]
         assert coco.annToMask(annotation).shape == (info["height"], info["width"])
+
+
+WHITE, BLUE, RED = (255, 255, 255), (0, 0, 255), (255, 0, 0)
+
+
+def write_faces(folder: Path) -> None:
+    """Two white faces on black: one with a polygon as its outline, one, a ring, with run lengths. The left eye is blue."""
+    from pycocotools import mask
+
+    face = [20, 20, 100, 12, 110, 60, 70, 70, 66, 104, 24, 100]
+    plain, ring = np.zeros((120, 140, 3), np.uint8), np.zeros((120, 140, 3), np.uint8)
+    cv2.fillPoly(plain, [np.array(face).reshape(-1, 2)], WHITE)
+    cv2.circle(ring, (70, 60), 48, WHITE, -1)
+    cv2.circle(ring, (70, 80), 14, (0, 0, 0), -1)
+    packed = mask.encode(np.asfortranarray((ring[..., 0] > 0).astype(np.uint8)))
+    runs = {"size": packed["size"], "counts": packed["counts"].decode()}
+    eyes = [50, 40, 2, 85, 40, 2, 0, 0, 0]
+    entries = []
+    for number, (image, segmentation) in enumerate(((plain, [face]), (ring, runs)), start=1):
+        cv2.circle(image, (50, 40), 6, BLUE, -1)
+        cv2.circle(image, (85, 40), 6, RED, -1)
+        images.write(folder / "images" / f"{number}.png", image)
+        x, y, width, height = cv2.boundingRect((image.max(axis=2) > 0).astype(np.uint8))
+        found = {
+            "bbox": [x, y, width, height],
+            "segmentation": segmentation,
+            "keypoints": eyes,
+            "num_keypoints": 2,
+            "iscrowd": 0,
+        }
+        entries.append({"id": number, "image_id": number, "category_id": 5, "area": width * height, **found})
+    described = {
+        "images": [{"id": n, "file_name": f"{n}.png", "width": 140, "height": 120} for n in (1, 2)],
+        "annotations": entries,
+        "categories": [{"id": 5, "name": "face", "keypoints": ["left_eye", "right_eye", "nose"], "skeleton": []}],
+    }
+    (folder / "annotations").mkdir()
+    (folder / "annotations" / "instances_train.json").write_text(json.dumps(described))
+
+
+@pytest.mark.parametrize(
+    "ops", ["rotate(25)|shift(0.25, 0.25)|zoom(0.2)|hflip", "perspective(0.1)|vflip", "albu.Affine(rotate=[-20, 20])|hflip"]
+)
+def test_outlines_and_keypoints_of_coco_move_with_the_pixels(pipekit: Pipekit, tmp_path: Path, ops: str) -> None:
+    from pycocotools.coco import COCO
+
+    (tmp_path / "source" / "images").mkdir(parents=True)
+    write_faces(tmp_path / "source")
+    done = pipekit("augment", "source", "out", "--ops", ops, "--copies", "10", "--fill", "constant")
+    assert done.code == 0, done.err
+    coco = COCO("out/annotations/instances_train.json")
+    (category,) = coco.loadCats(coco.getCatIds())
+    seen = {"left_eye": 0, "right_eye": 0}
+    mirrored = 0
+    for annotation in coco.loadAnns(coco.getAnnIds()):
+        info = coco.loadImgs(annotation["image_id"])[0]
+        image = images.read(Path("out/images", info["file_name"]))
+        inside = coco.annToMask(annotation).astype(bool)
+        white = image.max(axis=2) > 127
+        assert (inside & white).sum() / (inside | white).sum() > 0.93
+        x, y, width, height = annotation["bbox"]
+        left, top, across, down = cv2.boundingRect(white.astype(np.uint8))
+        assert np.abs(np.array([x, y, x + width, y + height]) - (left, top, left + across, top + down)).max() <= 2
+        assert annotation["area"] == pytest.approx(white.sum(), rel=0.08)
+        points = np.array(annotation["keypoints"]).reshape(-1, 3)
+        colours = {}
+        for name, (column, row, flag) in zip(category["keypoints"], points, strict=True):
+            if flag:
+                seen[name] += 1
+                blue = image[round(row), round(column), 2] > image[round(row), round(column), 0]
+                colours[name] = "blue" if blue else "red"
+        assert annotation["num_keypoints"] == len(colours)
+        assert colours in [
+            {name: colour for name, colour in wanted.items() if name in colours}
+            for wanted in ({"left_eye": "blue", "right_eye": "red"}, {"left_eye": "red", "right_eye": "blue"})
+        ]
+        mirrored += colours.get("left_eye") == "red"
+    assert min(seen.values()) > 10
+    assert 2 < mirrored < 20
+
+
+def test_outlines_of_yolo_move_with_the_pixels(pipekit: Pipekit, tmp_path: Path) -> None:
+    (tmp_path / "source" / "images").mkdir(parents=True)
+    write_faces(tmp_path / "source")
+    assert pipekit("augment", "source", "out", "--ops", "rotate(25)|hflip", "--fill", "constant", "--as", "yolo").code == 0
+    for sample in read("yolo", tmp_path / "out"):
+        image = images.read(sample.image)
+        (box,) = sample.targets.boxes
+        inside = coco_masks.decode([list(polygon) for polygon in box.outline], image.shape[:2]) > 0
+        white = image.max(axis=2) > 127
+        assert (inside & white).sum() / (inside | white).sum() > 0.93
 
 
 @pytest.mark.parametrize("name", ["masks", "voc"])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import xml.etree.ElementTree as ET
 from collections import defaultdict
 from pathlib import Path
 
 from pipekit.builtin.exporters.common import NO_SPLIT, ImagesParams, Names, place, size_of
 from pipekit.contract import Box, Dataset
+from pipekit.files import read_bytes
 
 
 def write(artifact: Dataset, out_dir: Path, params: ImagesParams) -> None:
@@ -30,7 +30,7 @@ def write(artifact: Dataset, out_dir: Path, params: ImagesParams) -> None:
         sets[sample.split or NO_SPLIT].append(stem)
         if sample.targets.mask:
             (out_dir / "SegmentationClass").mkdir(exist_ok=True)
-            shutil.copyfile(sample.targets.mask, out_dir / "SegmentationClass" / f"{stem}.png")
+            (out_dir / "SegmentationClass" / f"{stem}.png").write_bytes(read_bytes(sample.targets.mask))
     for split, stems_of_split in sets.items():
         (out_dir / "ImageSets" / "Main" / f"{split}.txt").write_text("".join(f"{s}\n" for s in stems_of_split), "utf-8")
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipekit.builtin.exporters.common import NO_SPLIT, ImagesParams, Names, box_classes, place, size_of
-from pipekit.contract import Dataset
+from pipekit.contract import Box, Dataset
 
 
 def write(artifact: Dataset, out_dir: Path, params: ImagesParams) -> None:
-    """A text file for each image, a line ``class x y width height`` for each box, in shares of the image's size."""
+    """A text file for each image, a line ``class x y width height`` for each box, in shares of the image's size.
+
+    Where a box has an outline, all of the file's lines are polygons, ``class x y x y …``: readers take no mixture. An object in
+    several parts becomes one polygon, joined by lines without area.
+    """
     import yaml
 
     classes = box_classes(artifact)
@@ -27,7 +31,12 @@ def write(artifact: Dataset, out_dir: Path, params: ImagesParams) -> None:
         place(sample, out_dir / "images" / name, params.images)
         lines = []
         height, width = size_of(sample) if sample.targets.boxes else (1, 1)
+        as_polygons = any(box.outline for box in sample.targets.boxes)
         for box in sample.targets.boxes:
+            if as_polygons:
+                shares = " ".join(f"{value:.8f}" for value in _polygon(box, width, height))
+                lines.append(f"{numbers[box.label]} {shares}\n")
+                continue
             x, y = (box.x_min + box.x_max) / 2 / width, (box.y_min + box.y_max) / 2 / height
             share = (box.x_max - box.x_min) / width, (box.y_max - box.y_min) / height
             lines.append(f"{numbers[box.label]} {x:.8f} {y:.8f} {share[0]:.8f} {share[1]:.8f}\n")
@@ -36,3 +45,12 @@ def write(artifact: Dataset, out_dir: Path, params: ImagesParams) -> None:
         labels.write_text("".join(lines), "utf-8")
     described = {"path": ".", **{split: f"images/{split}" for split in sorted(splits)}, "names": dict(enumerate(classes))}
     (out_dir / "data.yaml").write_text(yaml.safe_dump(described, sort_keys=False, allow_unicode=True), "utf-8")
+
+
+def _polygon(box: Box, width: int, height: int) -> list[float]:
+    """The corners of an object's outline, or of its box, in shares of the image's size."""
+    from pipekit.outlines import joined, polygons_of
+
+    corners = (box.x_min, box.y_min, box.x_max, box.y_min, box.x_max, box.y_max, box.x_min, box.y_max)
+    found: list[float] = (joined(polygons_of(box.outline or (corners,))) / (width, height)).ravel().tolist()
+    return found

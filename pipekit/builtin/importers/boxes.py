@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pipekit.contract import Box
 from pipekit.params import Params, param
@@ -33,6 +34,15 @@ def checked_box(edges: Sequence[float], label: str, size_hw: tuple[int, int]) ->
     if cut[2] - cut[0] < LEAST_PX or cut[3] - cut[1] < LEAST_PX:
         return f"a box of {label!r} lies outside the image ({width} x {height} px)"
     return Box(*cut, label)
+
+
+def outlined(box: Box, polygons: Sequence[Any], size_hw: tuple[int, int]) -> Box:
+    """The box with polygons around its object (x, y, x, y …), cut to the image; as it is where they hold no area."""
+    from pipekit.outlines import area, clipped, plain, polygons_of
+
+    edges = (float(size_hw[1]), float(size_hw[0]))
+    inside = [part for polygon in polygons_of(polygons) if len(part := clipped(polygon, 0.0, edges)) >= 3 and area([part]) > 0]
+    return replace(box, outline=plain(inside))
 
 
 def label_of(boxes: Iterable[Box], rule: str) -> str | None:

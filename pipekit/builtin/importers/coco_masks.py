@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipekit.outlines import Polygon, polygons_of, traced
+
 Mask = NDArray[np.uint8]
 
 
@@ -31,6 +33,20 @@ def write_mask(path: Path, annotations: Iterable[tuple[int, Mapping[str, Any]]],
         mask[part > 0] = number
     path.parent.mkdir(parents=True, exist_ok=True)
     images.write_bytes(path, images.encode(mask[..., None], "png"))
+
+
+def polygons_in(segmentation: Any, size_hw: tuple[int, int]) -> list[Polygon]:
+    """A segmentation as polygons: its own, or those around its run lengths.
+
+    Raises:
+        ValueError: it can't be read.
+    """
+    if isinstance(segmentation, list):
+        polygons = polygons_of(segmentation)
+        if not all(np.isfinite(polygon).all() for polygon in polygons):
+            raise ValueError("a polygon of no numbers")
+        return polygons
+    return traced(decode(segmentation, size_hw))
 
 
 def decode(segmentation: Any, size_hw: tuple[int, int]) -> Mask:

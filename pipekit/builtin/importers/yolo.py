@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipekit.builtin.importers.boxes import BoxedParams, checked_box, label_of, size_of
+from pipekit.builtin.importers.boxes import BoxedParams, checked_box, label_of, outlined, size_of
 from pipekit.builtin.importers.files import images_below, split_of
 from pipekit.contract import Box, Failure, Sample, Targets
 from pipekit.errors import ImageError, UserError
@@ -34,8 +34,8 @@ def sniff(path: Path) -> str:
 def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure]:
     """One sample per image below each folder ``images``; the id is the path below ``path``.
 
-    An image without a file of labels, or with an empty one, has no boxes. A line with a polygon gives the box around it. A line
-    that can't be used is listed and its image kept.
+    An image without a file of labels, or with an empty one, has no boxes. A line with a polygon gives an outline and the box
+    around it. A line that can't be used is listed and its image kept.
 
     Raises:
         UserError: no such tree, or the list of names can't be read.
@@ -82,14 +82,17 @@ def _box(line: str, size_hw: tuple[int, int], names: Mapping[int, str]) -> Box |
         return f"of an unknown class ({number:g})"
     label = names.get(int(number), str(int(number)))
     height, width = size_hw
+    polygon: list[float] = []
     if len(values) == 4:
         x, y, box_width, box_height = values
         edges = (x - box_width / 2, y - box_height / 2, x + box_width / 2, y + box_height / 2)
     elif len(values) >= 6 and len(values) % 2 == 0:
         edges = (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
+        polygon = [value * (height if number % 2 else width) for number, value in enumerate(values)]
     else:
         return f"expected a class and 4 numbers, or a polygon, got {len(values)} numbers"
-    return checked_box((edges[0] * width, edges[1] * height, edges[2] * width, edges[3] * height), label, size_hw)
+    box = checked_box((edges[0] * width, edges[1] * height, edges[2] * width, edges[3] * height), label, size_hw)
+    return outlined(box, [polygon], size_hw) if polygon and isinstance(box, Box) else box
 
 
 def _lines(labels: Path) -> list[tuple[int, str]]:
