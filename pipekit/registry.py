@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -139,9 +140,13 @@ class Registry:
                 f"no kind of component called {kind!r}", did_you_mean(kind, list(KINDS)) or f"There are: {', '.join(KINDS)}"
             )
         known = [component.name for component in self.components(kind)]
+        prefix = next((prefix for prefix, _ in ADAPTED.values() if kind == "stage" and name.startswith(prefix)), "")
+        known = [other for other in known if other.startswith(prefix)]  # a format to read is no answer for one to write
         whole = [repr(other) for other in known if other.endswith(f".{name}")]  # "folders" of "import.folders"
         near = f"Did you mean {' or '.join(whole)}?" if whole else ""
         near = near or did_you_mean(name, known) or did_you_mean(name.rpartition(".")[2], known)
+        if near and prefix and not get_close_matches(name, known, cutoff=0.9):
+            near += " Or is the plugin that brings it not installed?"
         broken = [record.name for record in self.plugins if record.status == "broken"]
         lost = f" Plugin {broken[0]!r} could not be loaded: `pipekit plugins`." if broken and not near else ""
         off = [repr(record.name) for record in self.plugins if record.status == "disabled"]

