@@ -26,8 +26,10 @@ def register_stages(register: Register) -> None:
     register(
         "stability", "pipekit.builtin.features.stability:stability", summary="Measure which detector finds its points again"
     )
-    register("evaluate", "pipekit.builtin.evaluate:evaluate", summary="Measure a model on the test split and write the report")
-    register("explain", "pipekit.builtin.explain:explain", summary="Show what in pictures a model looks at")
+    register(
+        "evaluate", "pipekit.builtin.evaluate:evaluate", summary="Measure a model on the test split and write the report", version=2
+    )
+    register("explain", "pipekit.builtin.explain:explain", summary="Show what in pictures a model looks at", version=2)
     register(
         "augment_check",
         "pipekit.builtin.augment_check:augment_check",
@@ -35,7 +37,10 @@ def register_stages(register: Register) -> None:
     )
     register("predict", "pipekit.builtin.predict:predict", summary="Say what a model sees in every image of a dataset")
     register(
-        "compare", "pipekit.builtin.compare:compare", summary="Say which of several models is better, or whether it is chance"
+        "compare",
+        "pipekit.builtin.compare:compare",
+        summary="Say which of several models is better, or whether it is chance",
+        version=2,
     )
 
 

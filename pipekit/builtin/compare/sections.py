@@ -47,7 +47,7 @@ def _verdict(found: Mapping[str, Any]) -> Section:
             f"{100 * pair['difference']['low']:+.1f} to {100 * pair['difference']['high']:+.1f}",
             pair["gained"],
             pair["lost"],
-            pair["p_mcnemar"],
+            "< 0.001" if pair["p_mcnemar"] < 0.001 else pair["p_mcnemar"],
         )
         for pair in found["pairs"]
     )
