@@ -1,6 +1,6 @@
 """Training batches a second: the feed of the stage `train` against what people write.
 
-Rerun: python benchmarks/feed.py [FOLDER]
+Rerun: python benchmarks/feed.py [FOLDER [REPEATS]]
 
 2,000 photographs in class folders, 224 x 224, batches of 32, the recipe of the Keras tutorial (rotation, shifts, shear, zoom,
 flip), two workers, no model: only the batches are made. Each way runs in a fresh process, in turn with the others; imports are
@@ -9,7 +9,7 @@ Compare only within one run: on a machine with other work the images a second di
 of an image, of all threads and worker processes, hangs less on what else is running, and is what is taken from the model.
 
 A PyTorch DataLoader is measured too where torch is installed. An argument names a folder of class folders to be used instead of
-photographs made from the sample ones.
+photographs made from the sample ones; a number after it, how often all are measured.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ NUM_IMAGES = 2000
 SIZE = 224
 BATCH = 32
 WORKERS = 2
+KERAS_BATCHES = 12
+"""Of each epoch through Keras' layers, which take some twenty times as long as the rest."""
 REPEATS = 3
 LATER = 2
 PHOTOS = Path(__file__).parents[1] / "sample_data" / "photos"
@@ -143,7 +145,7 @@ def keras_layers(folder: Path) -> list[Epoch]:
     )
     data = keras.utils.image_dataset_from_directory(folder, image_size=(SIZE, SIZE), batch_size=BATCH, verbose=False)
     data = data.map(lambda x, y: (augment(x, training=True), y), num_parallel_calls=WORKERS).prefetch(tf.data.AUTOTUNE)
-    return clock(lambda _: data)
+    return clock(lambda _: data.take(KERAS_BATCHES))
 
 
 def albumentations_op() -> Callable[[Any], Any]:
@@ -233,16 +235,16 @@ def measure(way: str, folder: Path) -> list[Epoch]:
     return found
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, repeats: int = REPEATS) -> None:
     ways = {**OURS, **{name: way for name, way in THEIRS.items() if way != "data_loader" or find_spec("torch")}}
     runs: dict[str, list[list[Epoch]]] = {name: [] for name in ways}
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         for name, way in ways.items():
             runs[name].append(measure(way, folder))
             shown = ", ".join(f"{rate:.0f} ({busy:.2f} ms)" for rate, busy in runs[name][-1])
             print(f"{name}: {shown}", file=sys.stderr, flush=True)
     found = {name: [median_of(of, epochs, part) for part in (0, 1) for epochs in PARTS.values()] for name, of in runs.items()}
-    print(f"{'median of ' + str(REPEATS):38}{'images a second':^20}{'processor time, ms':^22}")
+    print(f"{'median of ' + str(repeats):38}{'images a second':^20}{'processor time, ms':^22}")
     print(f"{'':38}{'first':>10}{'later':>10}{'first':>11}{'later':>11}")
     for name, (first, later, first_ms, later_ms) in found.items():
         print(f"{name:38}{first:10.0f}{later:10.0f}{first_ms:11.2f}{later_ms:11.2f}")
@@ -270,7 +272,7 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--way"]:
         print(json.dumps(globals()[sys.argv[2]](Path(sys.argv[3]))))
     elif len(sys.argv) > 1:
-        main(Path(sys.argv[1]))
+        main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
     else:
         with tempfile.TemporaryDirectory() as made:
             make_images(Path(made))

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pipekit.promises.core import Subject, form_of, promise
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+LABEL_MODES = {
+    "sparse": (3, "sparse_categorical_crossentropy"),
+    "categorical": (3, "categorical_crossentropy"),
+    "binary": (2, "binary_crossentropy"),
+    "input": (3, "mean_squared_error"),
+}
+"""Number of classes and loss for each way in which labels reach a loss; ``input`` is the image itself."""
 
 
 @promise("model")
 def _model_predicts(subject: Subject) -> str:
     """it takes images in 0..255, gives probabilities that sum to 1, learns, and says the same after saving and loading
 
-    A model whose output has the shape of its input restores images instead, in 0..255.
+    With class numbers, with one-hot labels, and with two classes. A model whose output has the shape of its input restores
+    images instead, in 0..255.
     """
-    import tempfile
-
     import numpy as np
 
     from pipekit.backend import load_keras
@@ -22,32 +35,53 @@ def _model_predicts(subject: Subject) -> str:
     keras = load_keras()
     size = getattr(subject.found, "input_hw", (64, 64))
     shape = tuple(subject.samples.get("input_shape_hwc", (*size, 3)))
-    keras.utils.set_random_seed(5)
-    model = subject.found(shape, 3, subject.params)
-    if not isinstance(model, keras.Model):
-        return f"expected a keras.Model, got {form_of(model)}"
     batch = np.random.default_rng(0).integers(0, 256, (2, *shape)).astype(np.float32)
-    restores = tuple(model.output_shape[1:]) == shape
-    model.compile("sgd", "mean_squared_error" if restores else "sparse_categorical_crossentropy")
+    modes = ["sparse", "categorical", "binary"]
+    while modes:
+        mode = modes.pop(0)
+        num_classes, loss = LABEL_MODES[mode]
+        keras.utils.set_random_seed(5)
+        model = subject.found(shape, num_classes, subject.params)
+        if not isinstance(model, keras.Model):
+            return f"expected a keras.Model, got {form_of(model)}"
+        if tuple(model.output_shape[1:]) == shape:  # it has no use for labels
+            mode, modes = "input", []
+            loss = LABEL_MODES[mode][1]
+        if problem := _learns_and_lasts(model, batch, mode, num_classes, loss):
+            return problem if mode in ("sparse", "input") else f"with label_mode {mode!r}, {problem}"
+    return ""
+
+
+def _learns_and_lasts(model: Any, batch: NDArray[np.float32], mode: str, num_classes: int, loss: str) -> str:
+    """Two steps of SGD, and once through a file."""
+    import tempfile
+
+    import numpy as np
+
+    from pipekit.backend import load_keras
+
+    numbers = np.array([0, 2] if num_classes == 3 else [1, 1])  # not balanced: biases alone must learn something too
+    targets = {"sparse": numbers, "input": batch}.get(mode, np.eye(num_classes, dtype=np.float32)[numbers])
+    model.compile("sgd", loss, run_eagerly=True)  # for two steps, a compiled function takes longer to make than to run
     before = [np.array(weight.numpy()) for weight in model.trainable_weights]
     for _ in range(2):
-        loss = float(model.train_on_batch(batch, batch if restores else np.array([0, 2])))
-    if not np.isfinite(loss):
-        return f"its loss is {loss} after two steps of SGD"
+        found = float(model.train_on_batch(batch, targets))
+    if not np.isfinite(found):
+        return f"its loss is {found} after two steps of SGD"
     if all(np.array_equal(old, new.numpy()) for old, new in zip(before, model.trainable_weights, strict=True)):
         return "two steps of SGD change none of its weights"
-    said = np.asarray(model.predict(batch, verbose=0))
-    if restores:
+    said = np.asarray(model(batch, training=False))
+    if mode == "input":
         if said.min() < 0 or said.max() > 255:
             return f"it restores images with values from {said.min():g} to {said.max():g}, not in 0..255"
-    elif said.shape != (2, 3):
-        return f"expected probabilities of shape (2, 3) for two images and three classes, got {said.shape}"
+    elif said.shape != (2, num_classes):
+        return f"expected probabilities of shape (2, {num_classes}) for 2 images and {num_classes} classes, got {said.shape}"
     elif not np.isfinite(said).all() or said.min() < 0 or not np.allclose(said.sum(axis=1), 1, atol=1e-4):
         return f"the outputs are no probabilities (softmax): {said.tolist()}"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.keras")
         model.save(path)
-        again = np.asarray(keras.models.load_model(path).predict(batch, verbose=0))
+        again = np.asarray(load_keras().models.load_model(path)(batch, training=False))
     return "" if np.allclose(said, again, atol=1e-5) else "the loaded model predicts otherwise than the saved one"
 
 
