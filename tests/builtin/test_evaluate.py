@@ -238,6 +238,14 @@ dataset = "data"
     assert any("has no sheet of the recipe" in words for words in engine.run(load_plan(file)).stages[-1].warnings)
 
 
+def test_a_narrow_interval_is_told_with_a_decimal() -> None:
+    from pipekit.builtin.report.words import is_fine, percent
+
+    narrow, wide = {"low": 0.666, "high": 0.684}, {"low": 0.6, "high": 0.75}
+    assert [percent(0.675, is_fine(found)) for found in (narrow, wide)] == ["67.5 %", "68 %"]
+    assert [percent(value) for value in (0.0, 0.001, 0.996, 1.0)] == ["0 %", "0.1 %", "99.6 %", "100 %"]
+
+
 def test_many_images_make_no_larger_page(colour_project: Any) -> None:
     """Of ten thousand images only the most telling are kept; the page stays a few megabytes."""
     from dataclasses import replace

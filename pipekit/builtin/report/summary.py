@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipekit.builtin.report.words import count, percent
+from pipekit.builtin.report.words import count, is_fine, percent
 from pipekit.contract import Context, Section
 from pipekit.evaluation import Evaluation
 from pipekit.page.markdown import literal
@@ -22,10 +22,12 @@ def section(ctx: Context, evaluation: Evaluation) -> Section:
 
 def how_good(evaluation: Evaluation) -> str:
     found = evaluation.metrics["accuracy"]
+    fine = is_fine(found)
     return (
         f"The model gets **{found['correct']:,} of {len(evaluation):,}** {literal(evaluation.split)} images right: an accuracy "
-        f"of **{percent(found['value'])}**. From this many images the figure is known no better than this: between "
-        f"**{percent(found['low'])} and {percent(found['high'])}** (95 % interval), for further images of the same kind."
+        f"of **{percent(found['value'], fine)}**. From this many images the figure is known no better than this: between "
+        f"**{percent(found['low'], fine)} and {percent(found['high'], fine)}** (95 % interval), "
+        "for further images of the same kind."
     )
 
 
@@ -76,8 +78,8 @@ def doubts(evaluation: Evaluation) -> Iterator[str]:
     if copies and copies["count"]:
         without = copies["accuracy_without"]
         left = (
-            f"without them the accuracy is {percent(without['value'])} "
-            f"({percent(without['low'])} to {percent(without['high'])})"
+            f"without them the accuracy is {percent(without['value'], is_fine(without))} "
+            f"({percent(without['low'], is_fine(without))} to {percent(without['high'], is_fine(without))})"
             if without["value"] is not None
             else "no image is left without one"
         )
@@ -113,7 +115,7 @@ def _verdict(evaluation: Evaluation) -> str:
 
     metrics = evaluation.metrics
     found, base = metrics["accuracy"], metrics["baseline"]["accuracy"]
-    value, low, high = (percent(found[name]) for name in ("value", "low", "high"))
+    value, low, high = (percent(found[name], is_fine(found)) for name in ("value", "low", "high"))
     model = metrics.get("baseline_model")
     beside = ((percent(model["accuracy_first"]), f"baseline: {model['name']}"),) if model else ()
     figures = (

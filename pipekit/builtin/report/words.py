@@ -20,10 +20,15 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def percent(value: float) -> str:
-    """``8 %``; a decimal below 1 % and above 99 %, where rounding would say "none" or "all"."""
+def percent(value: float, fine: bool = False) -> str:
+    """``8 %``; a decimal below 1 % and above 99 %, where rounding would say "none" or "all", and where it is asked for."""
     rounded = f"{100 * value:.0f}"
-    return f"{100 * value:.1f} %" if rounded in ("0", "100") and 0 < value < 1 else f"{rounded} %"
+    return f"{100 * value:.1f} %" if fine or (rounded in ("0", "100") and 0 < value < 1) else f"{rounded} %"
+
+
+def is_fine(found: Mapping[str, Any]) -> bool:
+    """Whether an interval is so narrow that a decimal says something: "67 % to 68 %" says less than "66.6 % to 68.4 %"."""
+    return bool(found["high"] - found["low"] < 0.04)
 
 
 def estimate(found: Mapping[str, Any]) -> str:
