@@ -149,7 +149,7 @@ def exposes(homography: Matrix, size_hw: SizeHw, new_hw: SizeHw) -> bool:
 # --- targets -------------------------------------------------------------------------------------------------------------
 
 
-_NO_QUADS, _NO_POINTS, _NONE = np.empty((0, 4, 2)), np.empty((0, 2)), np.empty(0)
+_NO_QUADS, _NO_POINTS, _NONE, _UNSEEN = np.empty((0, 4, 2)), np.empty((0, 2)), np.empty(0), np.empty(0, bool)
 
 
 @dataclass(slots=True)
@@ -171,11 +171,12 @@ class Moving:
     _outlines: dict[int, list[Polygon]] = field(init=False)
 
     def __post_init__(self) -> None:
+        if not self.boxes and not self.keypoints:
+            self._quads, self._points, self._visible, self._seen = _NO_QUADS, _NO_POINTS, _NONE, _UNSEEN
+            self._outlines = {}
+            return
         outlined = ((i, box) for i, box in enumerate(self.boxes) if box.outline)
         self._outlines = {i: [polygon - 0.5 for polygon in polygons_of(box.outline)] for i, box in outlined}
-        if not self.boxes and not self.keypoints:
-            self._quads, self._points, self._visible, self._seen = _NO_QUADS, _NO_POINTS, _NONE, _NONE.astype(bool)
-            return
         self._quads = np.array([_corners(box) for box in self.boxes], np.float64).reshape(-1, 4, 2) - 0.5
         self._points = np.array([(point.x, point.y) for point in self.keypoints], np.float64).reshape(-1, 2)
         self._visible = np.ones(len(self.boxes))
@@ -184,6 +185,8 @@ class Moving:
     def apply(self, homography: Matrix, size_hw: SizeHw, new_size_hw: SizeHw) -> None:
         """Follow a homography from a picture to the next one."""
         self.mirrored ^= mirrors(homography, size_hw)
+        if not self.boxes and not self.keypoints:
+            return
         if len(self._points):
             self._points = move(homography, self._points)
         if len(self._quads):
@@ -194,6 +197,8 @@ class Moving:
 
     def _cut(self, size_hw: SizeHw) -> None:
         """Take off what lies outside a picture."""
+        if not self.boxes and not self.keypoints:
+            return
         edges = np.array([size_hw[1], size_hw[0]], np.float64) - 0.5
         if len(self._points):
             self._seen &= ((self._points >= -0.5) & (self._points < edges)).all(axis=1)
@@ -203,7 +208,7 @@ class Moving:
         low, high = self._quads.min(axis=1), self._quads.max(axis=1)
         cut_low, cut_high = np.clip(low, -0.5, edges), np.clip(high, -0.5, edges)
         cut = (cut_low != low).any(axis=1) | (cut_high != high).any(axis=1)
-        for i in np.flatnonzero(cut):
+        for i in np.flatnonzero(cut).tolist():
             whole, left = np.prod(high[i] - low[i]), np.prod(cut_high[i] - cut_low[i])
             self._visible[i] *= left / whole if np.isfinite(whole) and whole > 0 else 0.0
             (x0, y0), (x1, y1) = cut_low[i], cut_high[i]
@@ -252,6 +257,8 @@ class Moving:
         one whose box is dropped belongs to none. Where left and right have changed places, so have the names.
         """
         boxes, points = self.now()
+        if not boxes and not points:
+            return (), ()
         height, width = size_hw
         names = mirror_labels if self.mirrored else {}
         kept = {

@@ -16,6 +16,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -112,8 +113,9 @@ def texts(row: Mapping[str, Any]) -> tuple[str, str]:
         return content(row), dumps(row)
     first = dumps({name: value for name, value in row.items() if name < "image"})[:-1]
     last = dumps({name: value for name, value in row.items() if name > "image"})[1:]
-    comma = "," if last != "}" else ""
-    return f"{first},{last}" if comma else f"{first}}}", f'{first},"image":{dumps(row["image"])}{comma}{last}'
+    if last != "}":
+        last = f",{last}"
+    return f"{first}{last}", f'{first},"image":{encode_basestring(row["image"])}{last}'
 
 
 class Locations:
