@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipekit import images
-from pipekit.builtin.importers import coco, coco_masks, masks, voc, yolo
+from pipekit.builtin.importers import coco, coco_masks, json_items, masks, voc, yolo
 from pipekit.builtin.importers.boxes import checked_box
 from pipekit.contract import Box, Failure, Sample
 from pipekit.errors import UserError
@@ -50,6 +52,13 @@ def test_a_checked_box_lies_in_its_image_and_has_a_size(left: float, top: float,
 
 
 # --- coco ----------------------------------------------------------------------------------------------------------------
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
 
 
 def coco_file(path: Path, annotations: list[dict[str, Any]], files: tuple[str, ...] = ("a.png", "b.png"), **more: Any) -> Path:
@@ -108,11 +117,74 @@ def test_coco_lists_every_bad_annotation_and_keeps_the_image(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("[]", "is no COCO file"), ("{", "can't read"), ('{"images": [{}], "annotations": [], "categories": []}', "has no 'id'")],
+    [
+        ("[]", "is no COCO file, or a broken one: expected '{'"),
+        ("{", "Expecting value"),
+        ('{"images": [], "annotations": 3}', "has no list annotations and no list categories"),
+        ('{"images": [{}], "annotations": [], "categories": []}', r"images\[0\] has no 'id'"),
+    ],
 )
 def test_a_file_that_is_no_coco_file_is_an_error(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         list(coco.read(write(tmp_path / "x.json", text), coco.CocoParams(), tmp_path))
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(st.text(max_size=5), st.lists(JSON, max_size=6) | JSON, max_size=5),
+    st.sampled_from([None, 1, 3]),
+    st.integers(1, 9),
+)
+def test_lists_in_a_json_file_are_read_item_by_item(made: dict[str, Any], indent: int | None, block: int) -> None:
+    text = json.dumps(made, indent=indent)
+    with mock.patch.object(json_items, "BLOCK_CHARS", block):
+        found: dict[str, list[Any]] = {}
+        for name, item, value in json_items._Reader(io.StringIO(text)).parts(made):
+            found.setdefault(name, [])
+            if item:
+                assert json.loads(item) == value
+                found[name].append(value)
+    assert found == {name: value for name, value in made.items() if isinstance(value, list)}
+
+
+@settings(deadline=None)
+@given(st.text(alphabet='{}[]":,1a \\', max_size=12))
+def test_what_is_not_json_is_refused_as_json_itself_does(text: str) -> None:
+    try:
+        whole = json.loads(text)
+    except ValueError:
+        whole = None
+    try:
+        list(json_items._Reader(io.StringIO(text)).parts(()))
+        read = True
+    except ValueError:
+        read = False
+    assert read == isinstance(whole, dict)
+
+
+def test_a_coco_file_with_odd_ids_and_the_lists_in_any_order(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        picture(tmp_path / name)
+    box = {"category_id": 7.0, "bbox": [1, 1, 5, 5]}
+    content = {
+        "annotations": [
+            {**box, "image_id": 1.0, "id": 1},
+            {**box, "image_id": "1", "id": 2},
+            {**box, "image_id": [1], "id": 3},
+        ],
+        "unknown": [{"deep": [[[]]]}, 5],
+        "categories": [{"id": 7, "name": "dog"}],
+        "info": {"year": 2024, "images": []},
+        "images": [
+            {"id": 1, "file_name": "a.png"},
+            {"id": "1", "file_name": "b.png"},
+            {"id": 1, "file_name": "c.png", "note": "\ud800"},
+        ],
+    }
+    (tmp_path / "x.json").write_text(json.dumps(content), "utf-8")
+    samples, failed = sort_out(coco.read(tmp_path / "x.json", coco.CocoParams(), tmp_path / "out"))
+    assert {sample.id: len(sample.targets.boxes) for sample in samples} == {"a.png": 1, "b.png": 1, "c.png": 0}
+    assert failed == {"annotation 3": "of an unknown image ([1])"}
 
 
 def test_coco_masks_are_classes_with_small_objects_on_top(tmp_path: Path) -> None:

@@ -1,29 +1,27 @@
-"""COCO annotations: boxes, and masks from polygons and run lengths. https://cocodataset.org/#format-data"""
+"""COCO annotations: boxes with outlines, keypoints, and masks. https://cocodataset.org/#format-data"""
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import model_validator
 
-from pipekit.builtin.importers.boxes import BoxedParams, Finder, checked_box, label_of
+from pipekit.builtin.importers.boxes import BoxedParams, Finder, checked_box, label_of, outlined
+from pipekit.builtin.importers.coco_index import PARTS, CocoIndex, coco_index
 from pipekit.builtin.importers.files import split_of, subfolders
 from pipekit.contract import Box, Failure, Keypoint, Sample, Targets
 from pipekit.errors import UserError
 from pipekit.params import InputPath, param
 
-PARTS = ("images", "annotations", "categories")
-
 
 class CocoParams(BoxedParams):
     images: InputPath | None = param(None, "The folder of the images; looked for beside the annotations where left out")
     masks: bool = param(False, "Draw a mask for each image; its values are the classes' places in the list of names, from 1 on")
+    outlines: bool = param(True, "Keep the polygons around the objects; run lengths become polygons")
     crowds: bool = param(False, "Take the boxes of crowds too (iscrowd), which hold many objects")
 
     @model_validator(mode="before")
@@ -48,7 +46,8 @@ def read(path: Path, params: CocoParams, out_dir: Path) -> Iterator[Sample | Fai
     The split comes from the JSON file's name (``instances_val2017.json``). Boxes are cut to the image. An annotation that
     can't be used (no size, outside the image, of an unknown image or class) is listed and its image kept.
 
-    Each JSON file is held in memory while it is read, one at a time: about six times its size (0.6 GB for 100 MB).
+    A file of any size is read in flat memory: its annotations are sorted by image in a table on disk (in the folder for
+    temporary files) that takes as much room as the file.
 
     Raises:
         UserError: no annotations, or a file that is no COCO file.
@@ -63,31 +62,46 @@ def read(path: Path, params: CocoParams, out_dir: Path) -> Iterator[Sample | Fai
 
 
 def _read_file(file: Path, prefix: str, root: Path, params: CocoParams, out_dir: Path) -> Iterator[Sample | Failure]:
-    content = _load(file)
-    classes = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
+    with coco_index(file) as found:
+        yield from _read_index(file, found, prefix, root, params, out_dir)
+
+
+def _read_index(
+    file: Path, found: CocoIndex, prefix: str, root: Path, params: CocoParams, out_dir: Path
+) -> Iterator[Sample | Failure]:
+    classes = {_plain_id(entry["id"]): str(entry["name"]) for entry in found.categories}
     numbers = {name: place for place, name in enumerate(sorted(set(classes.values())), start=1)}
-    by_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    known = {entry.get("id") for entry in content["images"]}
-    for number, entry in enumerate(content["annotations"]):
-        problem = _problem(entry, known, classes)
-        if problem:
-            name = entry.get("id", number) if isinstance(entry, dict) else f"number {number}"
-            yield Failure(f"{prefix}annotation {name}", problem)
-        else:
-            by_image[entry["image_id"]].append(entry)
-    words = re.split(r"[^A-Za-z]+", file.stem)
-    split = next((found for word in words if (found := split_of(word))), "")
-    finder = Finder([root / "images", root, *(root / name for name in subfolders(root)), *_below(root / "images")])
+    names = {_plain_id(entry["id"]): [str(name) for name in entry.get("keypoints") or ()] for entry in found.categories}
     if params.masks and len(numbers) > 255:
         raise UserError(f"{file} has {len(numbers)} classes; a mask's values end at 255", "Import without masks.")
-    for entry in content["images"]:
+    for number, stray in found.strays():
+        problem = f"of an unknown image ({stray.get('image_id')!r})" if isinstance(stray, dict) else "not an object"
+        yield Failure(f"{prefix}annotation {_name_of(stray, number)}", problem)
+    words = re.split(r"[^A-Za-z]+", file.stem)
+    split = next((named for word in words if (named := split_of(word))), "")
+    finder = Finder([root / "images", root, *(root / name for name in subfolders(root)), *_below(root / "images")])
+    for entry, listed in found.images():
+        good = []
+        for number, annotation in listed:
+            if problem := _problem(annotation, classes):
+                yield Failure(f"{prefix}annotation {_name_of(annotation, number)}", problem)
+            else:
+                good.append(annotation)
         name = str(entry.get("file_name", ""))
         place = finder.find(name) if name else None
         if place is None:
             yield Failure(prefix + (name or f"image {entry.get('id')}"), "no such file")
             continue
-        annotations = by_image.pop(entry["id"], [])
-        yield from _sample(prefix + name, place, entry, annotations, classes, numbers, split, params, out_dir)
+        yield from _sample(prefix + name, place, entry, good, classes, numbers, names, split, params, out_dir)
+
+
+def _name_of(annotation: Any, number: int) -> Any:
+    return annotation.get("id", number) if isinstance(annotation, dict) else f"number {number}"
+
+
+def _plain_id(value: Any) -> Any:
+    """An id that can be looked up; what JSON allows and nobody uses (a list) becomes text."""
+    return value if isinstance(value, (str, int, float)) or value is None else repr(value)
 
 
 def _sample(
@@ -97,6 +111,7 @@ def _sample(
     annotations: list[dict[str, Any]],
     classes: Mapping[Any, str],
     numbers: Mapping[str, int],
+    names: Mapping[Any, Sequence[str]],
     split: str,
     params: CocoParams,
     out_dir: Path,
@@ -113,7 +128,8 @@ def _sample(
     points: list[Keypoint] = []
     kept = []
     for number, annotation in enumerate(annotations):
-        label = classes[annotation["category_id"]]
+        category = _plain_id(annotation["category_id"])
+        label = classes[category]
         if annotation.get("iscrowd") and not params.crowds:
             continue
         x, y, width, height = map(float, annotation["bbox"])
@@ -121,8 +137,15 @@ def _sample(
         if isinstance(box, str):
             yield Failure(f"{identity} annotation {annotation.get('id', number)}", box)
             continue
+        if params.outlines and annotation.get("segmentation"):
+            from pipekit.builtin.importers.coco_masks import polygons_in
+
+            try:
+                box = outlined(box, polygons_in(annotation["segmentation"], size_hw), size_hw)
+            except (ValueError, TypeError, KeyError, IndexError) as error:
+                yield Failure(f"{identity} annotation {annotation.get('id', number)}", f"its outline can't be read: {error}")
+        points += _keypoints(annotation, names.get(category, ()), len(boxes))
         boxes.append(box)
-        points += _keypoints(annotation)
         kept.append((numbers[label], annotation))
     mask = ""
     if params.masks:
@@ -139,12 +162,8 @@ def _sample(
     yield Sample(identity, str(place), label=label_of(boxes, params.label), split=split, targets=targets, extra=extra)
 
 
-def _problem(entry: Any, images: set[Any], classes: Mapping[Any, str]) -> str:
-    if not isinstance(entry, dict):
-        return "not an object"
-    if entry.get("image_id") not in images:
-        return f"of an unknown image ({entry.get('image_id')!r})"
-    if entry.get("category_id") not in classes:
+def _problem(entry: Mapping[str, Any], classes: Mapping[Any, str]) -> str:
+    if _plain_id(entry.get("category_id")) not in classes:
         return f"of an unknown class ({entry.get('category_id')!r})"
     box = entry.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or not all(isinstance(v, (int, float)) for v in box):
@@ -152,27 +171,14 @@ def _problem(entry: Any, images: set[Any], classes: Mapping[Any, str]) -> str:
     return ""
 
 
-def _keypoints(annotation: Mapping[str, Any]) -> Iterator[Keypoint]:
-    """x, y, v triples; v = 0 is "not labelled", 1 "hidden", 2 "visible"."""
+def _keypoints(annotation: Mapping[str, Any], names: Sequence[str], of: int) -> Iterator[Keypoint]:
+    """x, y, v triples; v = 0 is "not labelled", 1 "hidden", 2 "visible". Whole x and y are the middles of pixels here too."""
     values = annotation.get("keypoints") or []
     for at in range(0, len(values) - 2, 3):
         x, y, visible = values[at : at + 3]
         if visible:
-            yield Keypoint(float(x), float(y), str(at // 3), visible == 2)
-
-
-def _load(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"can't read {file}: {error}") from error
-    if not isinstance(content, dict) or not all(isinstance(content.get(part), list) for part in PARTS):
-        raise UserError(f"{file} is no COCO file", f"Expected an object with the lists {', '.join(PARTS)}.")
-    for part, needed in (("images", "id"), ("categories", "id"), ("categories", "name")):
-        for number, entry in enumerate(content[part]):
-            if not isinstance(entry, dict) or needed not in entry:
-                raise UserError(f"{file}: {part}[{number}] has no {needed!r}")
-    return content
+            name = names[at // 3] if at // 3 < len(names) else str(at // 3)
+            yield Keypoint(float(x), float(y), name, visible == 2, of)
 
 
 def _files(path: Path) -> list[Path]:

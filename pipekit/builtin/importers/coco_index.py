@@ -1,0 +1,106 @@
+"""COCO annotations sorted by image on disk: a file of any size in flat memory."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipekit.builtin.importers.json_items import items
+from pipekit.errors import UserError
+
+PARTS = ("images", "annotations", "categories")
+
+Entry = dict[str, Any]
+
+
+class CocoIndex:
+    """What a COCO file says, readable image by image.
+
+    Attributes:
+        categories: the entries of ``categories``.
+    """
+
+    def __init__(self, db: sqlite3.Connection, categories: list[Entry]) -> None:
+        self._db = db
+        self.categories = categories
+
+    def strays(self) -> Iterator[tuple[int, Any]]:
+        """Annotations that belong to no image of the file, with their numbers in the list."""
+        query = "SELECT number, entry FROM annotations WHERE image NOT IN (SELECT key FROM images WHERE key IS NOT NULL)"
+        for number, text in self._db.execute(f"{query} ORDER BY number"):
+            yield number, json.loads(text)
+
+    def images(self) -> Iterator[tuple[Entry, list[tuple[int, Entry]]]]:
+        """Each image in the order of the file, and its annotations with their numbers in the list."""
+        query = "SELECT number, entry FROM annotations WHERE image = ? ORDER BY number"
+        for key, text in self._db.execute("SELECT key, entry FROM images ORDER BY number"):
+            found = self._db.execute(query, (key,)) if key is not None else ()
+            yield json.loads(text), [(number, json.loads(entry)) for number, entry in found]
+
+
+@contextmanager
+def coco_index(file: Path) -> Iterator[CocoIndex]:
+    """Read a file once, item by item, into a table on disk, which is gone at the end.
+
+    Raises:
+        UserError: it can't be read, or is no COCO file.
+    """
+    with tempfile.TemporaryDirectory() as folder, closing(sqlite3.connect(Path(folder) / "coco.sqlite")) as db:
+        for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -20000", "temp_store = FILE"):
+            db.execute(f"PRAGMA {pragma}")
+        db.execute("CREATE TABLE images (number INTEGER PRIMARY KEY, key TEXT UNIQUE, entry TEXT)")
+        db.execute("CREATE TABLE annotations (number INTEGER PRIMARY KEY, image TEXT, entry TEXT)")
+        try:
+            categories = _fill(db, file)
+        except OSError as error:
+            raise UserError(f"can't read {file}: {error.strerror or error}") from error
+        except ValueError as error:
+            hint = f"Expected a JSON object with the lists {', '.join(PARTS)}."
+            raise UserError(f"{file} is no COCO file, or a broken one: {error}", hint) from error
+        db.execute("CREATE INDEX of_image ON annotations (image, number)")
+        yield CocoIndex(db, categories)
+
+
+def _fill(db: sqlite3.Connection, file: Path) -> list[Entry]:
+    categories: list[Entry] = []
+    counts: dict[str, int] = {}
+    for part, text, entry in items(file, PARTS):
+        if not text:
+            counts.setdefault(part, 0)
+            continue
+        number = counts[part]
+        counts[part] += 1
+        if part == "annotations":
+            image = entry.get("image_id") if isinstance(entry, dict) else None
+            db.execute("INSERT INTO annotations VALUES (?, ?, ?)", (number, _key(image), _clean(text)))
+            continue
+        for needed in ("id", "name") if part == "categories" else ("id",):
+            if not isinstance(entry, dict) or needed not in entry:
+                raise ValueError(f"{part}[{number}] has no {needed!r}")
+        if part == "categories":
+            categories.append(entry)
+        else:
+            # Of two images with one id the first has the annotations.
+            values = (number, _key(entry["id"]), _clean(text))
+            if not db.execute("INSERT OR IGNORE INTO images VALUES (?, ?, ?)", values).rowcount:
+                db.execute("INSERT INTO images VALUES (?, NULL, ?)", (number, _clean(text)))
+    if len(counts) < len(PARTS):
+        raise ValueError(f"it has no list {' and no list '.join(part for part in PARTS if part not in counts)}")
+    return categories
+
+
+def _key(identity: Any) -> str:
+    """An id as text, so that 7 and 7.0 are one and 7 and "7" are two."""
+    if isinstance(identity, float) and identity.is_integer():
+        identity = int(identity)
+    return json.dumps(identity, sort_keys=True)
+
+
+def _clean(text: str) -> str:
+    """JSON may hold half of a character pair, which no database stores."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,118 @@
+"""Reading the lists of a large JSON object one item at a time, in flat memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+BLOCK_CHARS = 1 << 18
+SPACE = " \t\n\r"
+ENDS = frozenset(f":,]}}{SPACE}")
+
+_decode = json.JSONDecoder().raw_decode
+
+
+def items(file: Path, names: Collection[str]) -> Iterator[tuple[str, str, Any]]:
+    """The items of those lists of the top object, in the order of the file: (name of the list, item as text, item).
+
+    Memory holds one item and a block of text. Other values are passed over, lists of them also item by item.
+
+    Yields:
+        ``(name, "", None)`` once for each list before its items, so that an empty one is seen too.
+
+    Raises:
+        ValueError: it is not JSON, or the top is not an object.
+        OSError: it can't be read.
+    """
+    with file.open(encoding="utf-8") as text:
+        yield from _Reader(text).parts(names)
+
+
+class _Reader:
+    """A window on the text: what was read and is not used yet."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._text = ""
+        self._at = 0
+        self._used = 0  # characters before the window
+        self._ended = False
+
+    def parts(self, names: Collection[str]) -> Iterator[tuple[str, str, Any]]:
+        self._take("\ufeff", optional=True)
+        self._take("{")
+        more = not self._take("}", optional=True)
+        while more:
+            _, name = self._value()
+            if not isinstance(name, str):
+                raise self._wrong("expected a name in quotes")
+            self._take(":")
+            if self._take("[", optional=True):
+                wanted = name in names
+                if wanted:
+                    yield name, "", None
+                inside = not self._take("]", optional=True)
+                while inside:
+                    text, value = self._value()
+                    if wanted:
+                        yield name, text, value
+                    inside = self._take(",", optional=True)
+                    if not inside:
+                        self._take("]")
+            else:
+                self._value()
+            more = self._take(",", optional=True)
+            if not more:
+                self._take("}")
+        if self._next():
+            raise self._wrong("something stands behind the object")
+
+    def _read(self) -> bool:
+        """Put more text behind the window; as much as there is, so that a long item is not read over and over."""
+        block = "" if self._ended else self._file.read(max(BLOCK_CHARS, len(self._text) - self._at))
+        self._ended = self._ended or not block
+        if block:
+            self._used += self._at
+            self._text = self._text[self._at :] + block
+            self._at = 0
+        return bool(block)
+
+    def _next(self) -> str:
+        """The next character that is no space, which then stands at the front; "" at the end."""
+        while True:
+            while self._at < len(self._text):
+                if self._text[self._at] not in SPACE:
+                    return self._text[self._at]
+                self._at += 1
+            if not self._read():
+                return ""
+
+    def _take(self, mark: str, optional: bool = False) -> bool:
+        if self._next() == mark:
+            self._at += 1
+            return True
+        if optional:
+            return False
+        raise self._wrong(f"expected {mark!r}" if self._next() else f"it ends where {mark!r} is expected")
+
+    def _value(self) -> tuple[str, Any]:
+        """The value at the front, as text too. It is whole only where it is seen to end: 12 may be a part of 123 or of 12.5."""
+        self._next()
+        while True:
+            try:
+                value, end = _decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                if not self._read():
+                    raise self._wrong(error.msg) from None
+                continue
+            except RecursionError:
+                raise self._wrong("nested too deeply") from None
+            if self._text[end : end + 1] in ENDS or not self._read():
+                text = self._text[self._at : end]
+                self._at = end
+                return text, value
+
+    def _wrong(self, what: str) -> ValueError:
+        return ValueError(f"{what} (character {self._used + self._at})")
