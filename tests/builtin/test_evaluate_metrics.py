@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -61,6 +62,8 @@ def test_averages_and_losses_agree_with_scikit_learn(drawn: tuple[NDArray[np.int
     labels = list(range(probabilities.shape[1]))
     for name, found in metrics["averages"].items():
         assert found["f1"] == pytest.approx(sk.f1_score(truth, said, labels=labels, average=name, zero_division=0))
+        precision = sk.precision_score(truth, said, labels=labels, average=name, zero_division=0)
+        assert found["precision"] == pytest.approx(precision)
         assert found["recall"] == pytest.approx(sk.recall_score(truth, said, labels=labels, average=name, zero_division=0))
     present = np.unique(truth)
     recalls = sk.recall_score(truth, said, labels=present, average="macro", zero_division=0)
@@ -68,6 +71,23 @@ def test_averages_and_losses_agree_with_scikit_learn(drawn: tuple[NDArray[np.int
     assert metrics["macro_f1"]["value"] == pytest.approx(intervals.macro_f1(np.array([metrics["confusion_matrix"]], float))[0])
     safe = calibration.normalised(probabilities)
     assert metrics["log_loss"] == pytest.approx(sk.log_loss(truth, safe, labels=labels), abs=1e-9)
+    assert metrics["confusion_matrix"] == sk.confusion_matrix(truth, said, labels=labels).tolist()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # undefined for one class: then ours is None
+        kappa, matthews = sk.cohen_kappa_score(truth, said), sk.matthews_corrcoef(truth, said)
+    assert metrics["kappa"] == (None if np.isnan(kappa) else pytest.approx(kappa))
+    assert metrics["matthews"] == pytest.approx(matthews)
+    for i, row in enumerate(metrics["per_class"]):
+        positive, score = truth == i, probabilities[:, i]
+        f1 = sk.f1_score(positive, said == i, zero_division=np.nan)
+        assert row["f1"]["value"] == (None if np.isnan(f1) else pytest.approx(f1))
+        area = sk.roc_auc_score(positive, score) if 0 < positive.sum() < len(truth) else None
+        assert row["roc_auc"] == (None if area is None else pytest.approx(area))
+        average = sk.average_precision_score(positive, score) if positive.any() else None
+        assert row["average_precision"] == (None if average is None else pytest.approx(average))
+    if len(labels) == 2:
+        brier = sk.brier_score_loss(truth == 1, probabilities[:, 1])
+        assert metrics["brier"] == pytest.approx(2 * brier, abs=1e-5)  # over both classes, as Brier 1950 has it
     # scikit-learn refuses ties in top-k when it can't rank them; without ties the two agree
     if len(labels) > 2 and all(len(set(row)) == len(row) for row in probabilities.tolist()):
         expected = sk.top_k_accuracy_score(truth, probabilities, k=2, labels=labels)
