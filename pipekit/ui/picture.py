@@ -1,4 +1,7 @@
-"""A picture in the terminal: two pixels to a character, as the upper and lower half of a block, in 24-bit colour."""
+"""A picture in the terminal: in full where it draws pictures (:mod:`pipekit.ui.pixels`), else two pixels to a character.
+
+These two are the upper and lower half of a block, in 24-bit colour: every terminal has them.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,15 @@ def can_show() -> bool:
 
 def show_picture(image: NDArray[Any], max_columns: int = 120) -> None:
     """Print an ``(H, W, 3) uint8`` RGB image, as wide as the terminal."""
+    from pipekit.ui import pixels
     from pipekit.warping import resize
 
+    if kind := pixels.protocol():
+        out = console().file
+        text = pixels.drawn(image, kind, min(max_columns, console().width - 1), pixels.cell_px(out.fileno()))
+        out.write(f"{text}\n")
+        out.flush()
+        return
     columns = min(max_columns, console().width - 1, image.shape[1])
     rows = max(1, round(image.shape[0] * columns / image.shape[1] / 2))
     small = resize(image, (2 * rows, columns), "area")
