@@ -350,7 +350,7 @@ class _Run:
                     "seconds": round(time.perf_counter() - started, 3),
                     "made": datetime.now(UTC).isoformat(timespec="seconds"),
                 }
-                (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
+                (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
                 done = True
             finally:
                 ctx.close(done)

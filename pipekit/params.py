@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, get_args
+from typing import Any, ClassVar, NoReturn, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -71,7 +71,12 @@ class InputPath(type(Path())):  # type: ignore[misc]
     """A parameter's type for a file or folder that the component reads.
 
     It is resolved against the pipeline file's folder and must exist. Its *content* is part of the key, its place is not.
+
+    Attributes:
+        passed_over: endings of files that are no part of a folder's content.
     """
+
+    passed_over: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -92,6 +97,12 @@ class InputPath(type(Path())):  # type: ignore[misc]
         if not path.exists():
             raise PydanticCustomError("input_path", "no such file or folder: {path}", {"path": str(path)})
         return cls(os.path.abspath(path))
+
+
+class ImagesPath(InputPath):
+    """A folder of images that a table lists. Texts and tables in it don't count: a split file may be written beside them."""
+
+    passed_over = (".csv", ".tsv", ".txt", ".md", ".json", ".jsonl", ".toml", ".yaml", ".yml", ".xml", ".html", ".log")
 
 
 @dataclass(frozen=True)

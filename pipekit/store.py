@@ -251,14 +251,20 @@ class HashMemory:
             self._remember(folder, news)
 
     def content(self, path: Path) -> str:
-        """The digest of a file, or of a folder: names below it and the hash of each file."""
+        """The digest of a file, or of a folder: names below it and the hash of each file.
+
+        Files whose names end in one of ``path.passed_over``, where it has that, are left out of a folder's digest.
+        """
         if not path.is_dir():
             try:
                 return self.file(path)
             except OSError as error:
                 raise UserError(f"can't read {path}: {error.strerror}", "Check its permissions.") from error
         hashed = hashlib.sha256()
+        passed_over = tuple(getattr(path, "passed_over", ()))
         for entry in self.tree(path):
+            if entry.name.lower().endswith(passed_over):
+                continue
             hashed.update(f"{entry.name}\0{entry.sha256}\n".encode("utf-8", "surrogatepass"))
         return hashed.hexdigest()
 

@@ -82,6 +82,14 @@ def test_folders_and_their_metadata(samples: list[Sample], tmp_path: Path) -> No
     assert all((out / "val" / row["file_name"]).is_file() for row in rows)
 
 
+def test_a_csv_called_metadata_is_a_hugging_face_folder(samples: list[Sample], tmp_path: Path) -> None:
+    out = export("csv", samples, tmp_path / "out", table="metadata.csv")
+    back = read("metadata", out)
+    assert {(sample.extra["id"], sample.label, sample.split) for sample in back} == {
+        (sample.id, sample.label, sample.split) for sample in samples
+    }
+
+
 def test_names_that_meet_get_numbers(tmp_path: Path) -> None:
     samples = [replace(sample, label="a", split="") for sample in make_samples(tmp_path / "photos", 4)]
     names = sorted(path.name for path in export("folders", samples, tmp_path / "out").rglob("*.??g"))

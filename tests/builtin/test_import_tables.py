@@ -14,6 +14,7 @@ from pipekit.builtin.importers import csv, metadata, names, parquet
 from pipekit.builtin.importers.tables import TableParams
 from pipekit.contract import Failure, Sample
 from pipekit.errors import UserError
+from pipekit.quick import Quick
 
 
 def write(path: Path, text: str) -> Path:
@@ -94,6 +95,23 @@ def test_the_folder_of_the_images_is_part_of_the_key(tmp_path: Path) -> None:
         {"path": "data/t.csv"}, context={"base_dir": write(tmp_path / "data/t.csv", "").parents[1]}
     )
     assert params.images == tmp_path / "data"
+
+
+def test_a_table_written_beside_the_images_is_no_reason_to_read_them_again(tmp_path: Path) -> None:
+    write(tmp_path / "data/t.csv", "file_name,label\na.png,x\nb.png,y\n")
+    for name in ("a", "b"):
+        picture(tmp_path / f"data/{name}.png")
+
+    def cached() -> bool:
+        quick = Quick(base_dir=tmp_path, settings={"executor": "serial"})
+        quick.add("data", "import.csv", path="data/t.csv")
+        return quick.run().stages[0].cached
+
+    assert not cached()
+    write(tmp_path / "data/split.csv", "id,split\na.png,train\n")
+    assert cached()
+    picture(tmp_path / "data/b.png", 91)
+    assert not cached()
 
 
 # --- metadata ------------------------------------------------------------------------------------------------------------

@@ -16,13 +16,16 @@ class CsvParams(Params):
     images: Literal["copy", "hardlink", "leave"] = param(
         "copy", "Bring the images into images/; leave: the column file_name has the ids, which for folders are paths below them"
     )
+    table: Literal["dataset.csv", "metadata.csv"] = param(
+        "dataset.csv", "The table's name; with metadata.csv Hugging Face's datasets opens the folder as it is"
+    )
 
 
 def write(artifact: Dataset, out_dir: Path, params: CsvParams) -> None:
-    """``dataset.csv`` and ``images/``; the importer ``csv`` reads it."""
+    """A table and ``images/``; the importer ``csv`` reads it, and ``metadata`` the folder of one called ``metadata.csv``."""
     extra = sorted({key for sample in artifact for key in sample.extra})
     names = Names()
-    with (out_dir / "dataset.csv").open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+    with (out_dir / params.table).open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["file_name", "label", "split", "id", "sha256", *extra])
         for sample in artifact:

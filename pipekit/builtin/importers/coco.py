@@ -15,11 +15,11 @@ from pipekit.builtin.importers.coco_index import PARTS, CocoIndex, coco_index
 from pipekit.builtin.importers.files import split_of, subfolders
 from pipekit.contract import Box, Failure, Keypoint, Sample, Targets
 from pipekit.errors import UserError
-from pipekit.params import InputPath, param
+from pipekit.params import ImagesPath, param
 
 
 class CocoParams(BoxedParams):
-    images: InputPath | None = param(None, "The folder of the images; looked for beside the annotations where left out")
+    images: ImagesPath | None = param(None, "The folder of the images; looked for beside the annotations where left out")
     masks: bool = param(False, "Draw a mask for each image; its values are the classes' places in the list of names, from 1 on")
     outlines: bool = param(True, "Keep the polygons around the objects; run lengths become polygons")
     crowds: bool = param(False, "Take the boxes of crowds too (iscrowd), which hold many objects")

@@ -13,7 +13,7 @@ from pydantic import model_validator
 from pipekit.builtin.importers.files import SPLIT_NAMES, is_image_name, split_of
 from pipekit.contract import Failure, Sample
 from pipekit.errors import UserError, did_you_mean
-from pipekit.params import InputPath, Params, param
+from pipekit.params import ImagesPath, Params, param
 
 IMAGE_NAMES = ("file_name", "image", "path", "filename", "file", "filepath", "file_path", "image_path", "img", "image_id", "id")
 LABEL_NAMES = ("label", "class", "category", "target", "labels", "class_name", "species", "diagnosis", "y")
@@ -28,7 +28,7 @@ class TableParams(Params):
 
 
 class RootedTableParams(TableParams):
-    images: InputPath | None = param(None, "The folder that image paths are relative to; the table's own where left out")
+    images: ImagesPath | None = param(None, "The folder that image paths are relative to; the table's own where left out")
     suffix: str = param("", "What to put behind each image path: .jpg where the table has bare names")
 
     @model_validator(mode="before")
