@@ -68,6 +68,41 @@ def strategy(wanted: str) -> Any:
     return None
 
 
+def is_several_machines(strategy: Any) -> bool:
+    if strategy is None:
+        return False
+    import tensorflow as tf
+
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def step_function(strategy: Any, step: Callable[[Any], Any]) -> Callable[[Iterator[Any]], dict[str, Any]]:
+    """``step`` on all machines; gives this machine's metrics.
+
+    Keras compiles one that also takes the mean over machines, but of scalars as if they were rows, which fails (Keras 3.15).
+    """
+    import tensorflow as tf
+
+    @tf.function(reduce_retracing=True)
+    def run(batch: Any) -> Any:
+        return strategy.run(step, args=(batch,))
+
+    def function(batches: Iterator[Any]) -> dict[str, Any]:
+        return {name: strategy.experimental_local_results(value)[0] for name, value in run(next(batches)).items()}
+
+    return function
+
+
+def mean_of_machines(strategy: Any, values: dict[str, float]) -> dict[str, float]:
+    """Each value's mean over the machines, which must all ask at the same time."""
+    import tensorflow as tf
+
+    return {
+        name: float(strategy.reduce(tf.distribute.ReduceOp.MEAN, tf.constant(value, tf.float32), axis=None))
+        for name, value in values.items()
+    }
+
+
 def tensorboard(folder: Path) -> Callable[[int, dict[str, float]], None]:
     """A writer of each epoch's row as TensorBoard scalars: ``train/loss``, ``val/loss`` …
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipekit.builtin.train import devices
 from pipekit.builtin.train.compiling import rate_at
 from pipekit.builtin.train.feed import Batch, Feed
 from pipekit.builtin.train.params import TrainParams
@@ -136,7 +137,7 @@ class Loop:
         self._count_left_out()
         if not logs and not state.step:
             raise StageError("none of the training images can be read", "The run's list of failed images has the reasons.")
-        row = self._finite(logs or self.model.get_metrics_result())
+        row = self._finite(self._of_all(logs or self.model.get_metrics_result()))
         row["learning_rate"] = float(self._rate())
         if self.validation is not None:
             row.update({f"val_{name}": value for name, value in self.evaluate(self.validation).items()})
@@ -160,6 +161,12 @@ class Loop:
             logs = self.model.train_function(iter((batch,)))
             state.step = step + 1
             yield logs
+
+    def _of_all(self, logs: dict[str, Any]) -> dict[str, Any]:
+        """Metrics of the epoch's last step; where several machines took a part of each batch, the mean of theirs."""
+        if not devices.is_several_machines(self.strategy):
+            return logs
+        return devices.mean_of_machines(self.strategy, {name: float(value) for name, value in logs.items()})
 
     def _batches(self) -> Iterator[tuple[int, Any]]:
         epoch, start = self.state.epoch, self.state.step
@@ -238,8 +245,12 @@ class Loop:
     def _compiled(self) -> None:
         self.compile()
         self.model.optimizer.build(self.model.trainable_variables)
-        self.model.make_train_function(force=True)
-        self.model.make_test_function(force=True)
+        if devices.is_several_machines(self.strategy):
+            self.model.train_function = devices.step_function(self.strategy, self.model.train_step)
+            self.model.test_function = devices.step_function(self.strategy, self.model.test_step)
+        else:
+            self.model.make_train_function(force=True)
+            self.model.make_test_function(force=True)
 
     def _thaw(self, epoch: int) -> None:
         """Let the template free layers; the optimizer begins anew with them."""
@@ -278,7 +289,7 @@ class Loop:
         """Compile, and take up the last checkpoint."""
         self._compiled()
         file = self.folder / "state.npz"
-        if not file.exists():
+        if not (file.exists() if self.strategy is None else self._all_have(file)):
             if self.params.find_learning_rate:
                 self.state.found_rate = self._find_rate()
                 self._save()
@@ -301,6 +312,20 @@ class Loop:
         self.state.resumed += 1
         done = f"{self.state.epoch} of {self.params.epochs} epochs"
         self.ctx.event("resumed", epoch=self.state.epoch, step=self.state.step, message=f"going on after {done}")
+
+    def _all_have(self, file: Path) -> bool:
+        """Whether all machines can go on from the same epoch; where one can't, all begin anew."""
+        epoch = -1.0
+        if file.exists():
+            with np.load(file) as saved:
+                epoch = float(json.loads(str(saved["state"]))["epoch"])
+        if devices.is_several_machines(self.strategy):
+            mean = devices.mean_of_machines(self.strategy, {"epoch": epoch})["epoch"]
+            apart = devices.mean_of_machines(self.strategy, {"apart": abs(epoch - mean)})["apart"]
+            if apart:
+                self.ctx.warn("the machines have checkpoints of different epochs, or not all have one: training begins anew")
+                return False
+        return epoch >= 0
 
     def _build_metrics(self) -> None:
         """Keras makes the variables of metrics at the first batch; in the middle of an epoch they must be there to be set."""
