@@ -54,7 +54,7 @@ def show(
     from pipekit.anatomy import dissect, draw_svg
     from pipekit.errors import UserError
 
-    before = ctx.obj or ([], [])
+    before: tuple[list[str], list[str]] = ctx.obj or ([], [])
     registry = registry_with([*before[0], *(plugin or ())], [*before[1], *(disable or ())])
     component = registry.get("model", name)
     build = component.load()
