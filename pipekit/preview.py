@@ -86,7 +86,7 @@ def each(ops: Sequence[Call], make: Compile, subject: Subject, count: int, seed:
     for call in ops:
         row = variants(make([always(call)]), subject, count, seed)
         options = {
-            name: value for name, value in call.to_plain().items() if name not in ("op", "p", "ops") and value is not None
+            name: value for name, value in call.to_plain().items() if name not in ("op", "p", "ops") and value not in (None, [], ())
         }
         first = Tile(row[0].image, "\n".join([f"{call.name} alone", *(f"{name} = {value}" for name, value in options.items())]))
         rows.append([first, *row[1:]])

@@ -75,7 +75,7 @@ def warp(
     shape = (*size_hw, *image.shape[2:])
     four = image.shape[2:] == (3,) and image.shape[0] * image.shape[1] <= FOUR_CHANNELS_UP_TO * size_hw[0] * size_hw[1]
     if four:
-        image = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
+        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), np.uint8)
     if matrix[2, 0] == 0 and matrix[2, 1] == 0 and matrix[2, 2] == 1:
         moved = cv2.warpAffine(image, matrix[:2], size_wh, flags=flags, borderMode=border, borderValue=value)
     else:
