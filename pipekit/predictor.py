@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from pipekit.contract import ComponentLike
 
+FORMAT = 1
+"""Of ``model.json``; a change that an older pipekit would misread raises it."""
+
 T = TypeVar("T")
 Probabilities = Callable[["NDArray[np.uint8]"], "NDArray[np.float32]"]
 
@@ -133,6 +136,11 @@ def read_model_info(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder} holds no model.json, which says what the model's classes and input size are", hint) from None
     except (OSError, ValueError) as error:
         raise UserError(f"{file} can't be read: {error}", hint) from error
+    if isinstance(info, dict) and isinstance(info.get("format"), int) and info["format"] > FORMAT:
+        raise UserError(
+            f"{file} is in format {info['format']}, and this pipekit knows formats up to {FORMAT}: a newer one wrote it",
+            "Install the newer pipekit, or train the model again with this one.",
+        )
     if isinstance(info, dict) and info.get("task") == "reconstruction":
         raise UserError(
             f"the model in {folder} makes its input again (task 'reconstruction' in model.json); it names no classes",
@@ -167,9 +175,7 @@ def load_keras_model(folder: Path) -> Any:
         model: Any = load_keras().saving.load_model(file, compile=False)
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"{file} can't be loaded: {reason}", "The file is broken or needs another Keras; train it again."
-        ) from error
+        raise UserError(f"{file} can't be loaded: {reason}", _other_versions(info)) from error
     expected = (tuple(info["input_shape_hwc"]), len(info["classes"]))
     found = (tuple(model.input_shape[1:]), int(model.output_shape[-1]))
     if found != expected:
@@ -179,6 +185,20 @@ def load_keras_model(folder: Path) -> Any:
             "The two files belong to different models; train again, or copy both from one run.",
         )
     return model
+
+
+def _other_versions(info: Mapping[str, Any]) -> str:
+    """What to do about a file that Keras refuses: first of all, take the Keras that wrote it."""
+    from importlib.metadata import version
+
+    made = info.get("versions")
+    then = {name: str(made[name]) for name in ("keras", "tensorflow") if made.get(name)} if isinstance(made, Mapping) else {}
+    other = {name: number for name, number in then.items() if number != version(name)}
+    if not other:
+        return "The file is broken: copy it again, or train the model again."
+    wrote = " and ".join(f"{name} {number} (here: {version(name)})" for name, number in other.items())
+    wanted = " ".join(f"{name}=={number}" for name, number in other.items())
+    return f"It was written by {wrote}: pip install {wanted}, or train the model again."
 
 
 def _load_keras(folder: Path) -> Probabilities:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -72,6 +73,7 @@ def test_a_keras_model_gives_the_same_whatever_the_batches(keras_model: Path, tm
         ({"classes": "abc"}, "'classes' must be a list of names"),
         ({"classes": []}, "'classes' must be a list of names"),
         ({"input_shape_hwc": [8, 8]}, "'input_shape_hwc' must be three whole numbers"),
+        ({"format": 99}, "a newer one wrote it"),
     ],
 )
 def test_metadata_that_does_not_fit_is_refused(keras_model: Path, tmp_path: Path, entries: dict[str, Any], words: str) -> None:
@@ -89,8 +91,22 @@ def test_a_truncated_model_file_is_refused(keras_model: Path, tmp_path: Path) ->
     with pytest.raises(UserError, match=r"model\.keras is no whole Keras file \(2,000 bytes"):
         load_predictor(tmp_path, no_component)
     (tmp_path / "model.keras").write_bytes(whole[:600] + bytes(100) + whole[700:])
-    with pytest.raises(UserError, match=r"model\.keras can't be loaded"):
+    with pytest.raises(UserError, match=r"model\.keras can't be loaded") as caught:
         load_predictor(tmp_path, no_component)
+    assert caught.value.hint == "The file is broken: copy it again, or train the model again."
+
+
+def test_a_model_of_another_version_says_which(keras_model: Path, tmp_path: Path) -> None:
+    """A layer of a Keras to come stands for all that this one can't load."""
+    info = json.loads((keras_model / "model.json").read_text("utf-8"))
+    (tmp_path / "model.json").write_text(json.dumps({**info, "versions": {"keras": "9.1.0", "numpy": "2.0"}}), "utf-8")
+    with ZipFile(keras_model / "model.keras") as old, ZipFile(tmp_path / "model.keras", "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b'"Conv2D"', b'"Conv9D"'))
+    with pytest.raises(UserError, match=r"model\.keras can't be loaded: .*Conv9D") as caught:
+        load_predictor(tmp_path, no_component)
+    assert "It was written by keras 9.1.0 (here: " in caught.value.hint
+    assert "pip install keras==9.1.0, or train the model again." in caught.value.hint
 
 
 @pytest.mark.parametrize(
