@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _common import make_photos
 
 NUM_IMAGES = 2000
 SIZE = 224
@@ -37,25 +38,6 @@ KERAS_BATCHES = 12
 """Of each epoch through Keras' layers, which take some twenty times as long as the rest."""
 REPEATS = 3
 LATER = 2
-PHOTOS = Path(__file__).parents[1] / "sample_data" / "photos"
-
-
-def make_images(folder: Path) -> None:
-    """Photographs of 450 x 375 px: parts of the sample photographs, turned and scaled."""
-    import cv2
-
-    from pipekit import images
-
-    sources = [images.read(PHOTOS / name) for name in ("cat.jpg", "coffee.jpg")]
-    rng = np.random.default_rng(0)
-    for number in range(NUM_IMAGES):
-        source = sources[number % 2]
-        height, width = source.shape[:2]
-        turn = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-30, 30), rng.uniform(1.3, 1.8))
-        image = cv2.warpAffine(source, turn, (450, 375), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
-        path = folder / ("cat", "coffee")[number % 2] / f"{number:04}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        images.write(path, image.astype(np.uint8), quality=92)
 
 
 def listed(folder: Path) -> tuple[list[str], np.ndarray[Any, Any]]:
@@ -275,5 +257,5 @@ if __name__ == "__main__":
         main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
     else:
         with tempfile.TemporaryDirectory() as made:
-            make_images(Path(made))
+            make_photos(Path(made), NUM_IMAGES, (450, 375))
             main(Path(made))
