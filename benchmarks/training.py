@@ -1,8 +1,8 @@
 """What the feed leaves to the model: training from files beside ``fit`` on arrays in memory.
 
-Rerun: python benchmarks/training.py [FOLDER]
+Rerun: python benchmarks/training.py [FOLDER [REPEATS]]
 
-`simple_cnn` at 150 x 150, batches of 32, 480 photographs, three epochs; the figure is the images a second of the later two.
+`simple_cnn` at 150 x 150, batches of 32, 320 photographs, three epochs; the figure is the images a second of the later two.
 Each way runs in a fresh process, in turn with the others, twice, with the same weights at the start and deterministic ops.
 Processor time is that of all threads. An argument names a folder of class folders to be used instead of photographs made from
 the sample ones.
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from _common import make_photos, photos_in
 
-NUM_IMAGES = 480
+NUM_IMAGES = 320
 SHAPE = (150, 150, 3)
 BATCH = 32
 EPOCHS = 3
@@ -150,16 +150,16 @@ def measure(way: str, folder: Path) -> Epochs:
     return found
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, repeats: int = REPEATS) -> None:
     runs: dict[str, list[Epochs]] = {name: [] for name in WAYS}
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         for name in WAYS:
             runs[name].append(measure(name, folder))
             print(f"{name}: {', '.join(f'{rate:.1f} ({busy:.1f} ms)' for rate, busy in runs[name][-1])}", file=sys.stderr)
     later = {
         name: [statistics.mean(epoch[part] for run in of for epoch in run[1:]) for part in (0, 1)] for name, of in runs.items()
     }
-    print(f"{'later epochs, mean of ' + str(REPEATS) + ' runs':38}{'images a second':>16}{'processor, ms':>16}{'of fit':>8}")
+    print(f"{'later epochs, mean of ' + str(repeats):38}{'images a second':>16}{'processor, ms':>16}{'of fit':>8}")
     whole = later["fit on arrays in memory"][0]
     for name, (rate, busy) in later.items():
         print(f"{name:38}{rate:16.1f}{busy:16.1f}{rate / whole:8.2f}")
@@ -169,7 +169,7 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--way"]:
         print(json.dumps(WAYS[sys.argv[2]](Path(sys.argv[3]))))
     elif len(sys.argv) > 1:
-        main(Path(sys.argv[1]))
+        main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
     else:
         with tempfile.TemporaryDirectory() as made:
             make_photos(Path(made), NUM_IMAGES)

@@ -406,6 +406,10 @@ def test_the_rate_that_is_chosen() -> None:
     # flat, then falling, fastest at 1e-3, lowest at 1e-1, then rising
     losses = 2 - np.tanh(3 * (np.log10(rates) + 3)) + np.maximum(0, np.log10(rates) + 1) ** 2 * 9
     assert choose_rate(list(zip(rates, losses, strict=True))) == pytest.approx(1e-3, rel=0.1)
+    # the noise of single batches, before it is averaged out, is not a fall
+    for seed in range(20):
+        noisy = losses + rng_for(seed).normal(0, 1, 100) / (1 + np.arange(100))
+        assert 2e-4 < choose_rate(list(zip(rates, noisy, strict=True))) < 5e-3
     # lowest so soon after the steepest place that a tenth of it is less
     losses = np.abs(np.log10(rates) + 3)
     assert choose_rate(list(zip(rates, losses, strict=True))) <= 1e-4 * 1.1

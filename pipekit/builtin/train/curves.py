@@ -11,6 +11,9 @@ from pipekit.builtin.train.loop import Row
 TRAIN, VAL, KEPT = "#0072b2", "#d55e00", "#555555"
 """Blue and vermilion of Okabe and Ito's palette, told apart by colour-blind eyes; validation is dashed besides."""
 
+COLUMNS = 3
+"""Panels beside one another."""
+
 
 def draw(folder: Path, history: Sequence[Row], kept: int, words: str) -> None:
     """``curves.png`` and ``curves.svg``: one panel for each measure."""
@@ -22,9 +25,14 @@ def draw(folder: Path, history: Sequence[Row], kept: int, words: str) -> None:
     names = [name for name in history[0] if not name.startswith("val_") and name != "learning_rate"]
     epochs = range(1, len(history) + 1)
     with mpl.rc_context({"svg.hashsalt": "pipekit", "font.size": 10, "svg.fonttype": "path"}):
-        figure = Figure(figsize=(max(6.0, 5.0 * len(names)), 4.4), layout="constrained")
+        columns = min(len(names), COLUMNS)
+        rows = -(-len(names) // columns)
+        figure = Figure(figsize=(max(6.0, 5.0 * columns), 0.8 + 3.6 * rows), layout="constrained")
         FigureCanvasAgg(figure)
-        for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for spare in panels[len(names) :]:
+            spare.remove()
+        for axes, name in zip(panels, names, strict=False):
             ours = [row[name] for row in history]
             axes.plot(epochs, ours, color=TRAIN, marker="o", markersize=3, label="training")
             if f"val_{name}" in history[0]:
@@ -42,7 +50,7 @@ def draw(folder: Path, history: Sequence[Row], kept: int, words: str) -> None:
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
         if words:
-            figure.supxlabel(textwrap.fill(words, 48 * max(1, len(names)) + 24), fontsize=9)
+            figure.supxlabel(textwrap.fill(words, 48 * columns + 24), fontsize=9)
         figure.savefig(folder / "curves.png", dpi=120, metadata={"Software": None})
         figure.set_layout_engine("none")  # what was laid out stays where it is; doing it again takes as long as the drawing
         figure.savefig(folder / "curves.svg", metadata={"Date": None, "Creator": None})

@@ -30,6 +30,8 @@ Row = dict[str, float]
 
 FIND_FROM, FIND_TO, FIND_STEPS = 1e-6, 1.0, 100
 """The range test of ``find_learning_rate``."""
+FIND_SKIP, FIND_REACH = 10, 12
+"""Batches that only warm up its mean, and batches to either side over which a fall is measured."""
 
 
 @dataclass
@@ -357,12 +359,17 @@ class Loop:
 def choose_rate(tried: list[tuple[float, float]]) -> float:
     """From (rate, smoothed loss) of a range test: where the loss falls fastest, at most a tenth of the rate at its lowest.
 
-    The two are what fastai's finder calls "steep" and "minimum"; the smaller one is the safer.
+    The two are what fastai's finder calls "steep" and "minimum"; the smaller one is the safer. How fast the loss falls is taken
+    over a decade and a half of rates and not from one batch to the next, and not from the first batches, over which little was
+    averaged: there the noise of single batches falls faster than any loss.
     """
     if len(tried) < 3:
         return FIND_FROM
     rates, losses = np.array(tried).T
-    return float(min(rates[np.gradient(losses).argmin()], rates[losses.argmin()] / 10))
+    reach = max(1, min(FIND_REACH, (len(tried) - FIND_SKIP) // 4))
+    skip = min(FIND_SKIP, len(tried) - 1 - 2 * reach)
+    falls = losses[skip + 2 * reach :] - losses[skip : -2 * reach]
+    return float(min(rates[skip + reach + falls.argmin()], rates[skip + losses[skip:].argmin()] / 10))
 
 
 def _write_npz(file: Path, **arrays: NDArray[Any]) -> None:
