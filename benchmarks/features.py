@@ -20,30 +20,13 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from _common import make_photos
 
 NUM_IMAGES = 1000
 REPEATS = 3
 WORKERS = 2
 THRESHOLD, MAX_POINTS = 0.01, 500
-PHOTOS = Path(__file__).parents[1] / "sample_data" / "photos"
-
-
-def make_images(folder: Path, count: int) -> None:
-    """Photographs of about 470 x 400 px: parts of the sample photographs, turned and scaled."""
-    import cv2
-
-    from pipekit import images
-
-    sources = [images.read(PHOTOS / name) for name in ("cat.jpg", "coffee.jpg")]
-    rng = np.random.default_rng(0)
-    for number in range(count):
-        source = sources[number % 2]
-        height, width = source.shape[:2]
-        turn = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-30, 30), rng.uniform(1.3, 1.8))
-        image = cv2.warpAffine(source, turn, (470, 400), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
-        path = folder / ("cat", "coffee")[number % 2] / f"{number:04}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        images.write(path, image.astype(np.uint8), quality=92)
+OPENCVS = {"use": "harris", "window": "box", "sub_pixel": "none"}  # what cv2.cornerHarris computes
 
 
 # --- the ways ------------------------------------------------------------------------------------------------------------
@@ -88,7 +71,7 @@ def with_pipekit(folder: Path, out: Path, executor: str) -> int:
         "workers": WORKERS,
         "stages": {
             "data": {"use": "import.folders", "path": str(folder), "verify": "none"},
-            "features": {"use": "features", "previews_per_class": 0},
+            "features": {"use": "features", "detector": OPENCVS, "previews_per_class": 0},
         },
     }
     outcome = run(load_plan(table=table, base_dir=out), publish=False)
@@ -127,8 +110,8 @@ def main() -> None:
         if len(sys.argv) > 1:
             folder = Path(sys.argv[1]).resolve()
         else:
-            make_images(folder, NUM_IMAGES)
-        make_images(few, NUM_IMAGES // 10)
+            make_photos(folder, NUM_IMAGES)
+        make_photos(few, NUM_IMAGES // 10)
         count = len(list(folder.rglob("*.jpg")))
         found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
         for _ in range(REPEATS):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from skimage import feature
 
 from pipekit import images
-from pipekit.builtin.detectors import blobs, corners, lbp
+from pipekit.builtin.detectors import blobs, common, corners, lbp
 from pipekit.detector import Features, features_of, peaks
 from pipekit.errors import UserError
 from pipekit.hog import blocks, cells
@@ -90,6 +90,17 @@ def test_harris_with_a_gaussian_window_is_scikit_images(photo: NDArray[np.uint8]
     np.testing.assert_allclose(found[inner, inner], expected[inner, inner], rtol=1e-3, atol=1e-5 * expected.max())
 
 
+@pytest.mark.parametrize("params", [corners.HarrisParams(), corners.HarrisParams(aperture_px=7, sigma_px=3)])
+@pytest.mark.parametrize("height", [61, 200, 241])
+def test_strips_change_nothing(monkeypatch: pytest.MonkeyPatch, params: corners.HarrisParams, height: int) -> None:
+    image = noise(height, 60)
+    whole = corners.harris(image, params)
+    monkeypatch.setattr(common, "_STRIP_PX", 1)
+    found = corners.harris(image, params)
+    np.testing.assert_array_equal(found.points, whole.points)
+    np.testing.assert_array_equal(found.response_map, whole.response_map)
+
+
 @pytest.mark.parametrize("name", ["harris", "shi_tomasi"])
 def test_the_corners_of_a_chessboard(registry: Registry, name: str) -> None:
     component = registry.get("detector", name)
@@ -139,8 +150,24 @@ def test_shi_tomasi_is_good_features_to_track(photo: NDArray[np.uint8]) -> None:
 @pytest.mark.parametrize(("cell", "block", "bins"), [(8, 3, 9), (16, 2, 6), (7, 1, 12)])
 def test_hog_is_scikit_images(photo: NDArray[np.uint8], cell: int, block: int, bins: int) -> None:
     gray = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
-    expected = feature.hog(gray, bins, (cell, cell), (block, block), block_norm="L2-Hys")
-    np.testing.assert_allclose(blocks(cells(gray, cell, bins), block), expected, atol=1e-6)
+    found = cells(gray, cell, bins)
+    for norm, name in (("l2_hys", "L2-Hys"), ("l1_sqrt", "L1-sqrt")):
+        expected = feature.hog(gray, bins, (cell, cell), (block, block), block_norm=name)
+        np.testing.assert_allclose(blocks(found, block, norm), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_gradient_between_two_bins_counts_in_both(signed: bool) -> None:
+    span, bins = (360 if signed else 180), 12
+    y, x = np.mgrid[:9, :9]
+    for place in np.arange(0, bins, 0.3):
+        turn = np.deg2rad(place * span / bins)
+        ramp = 100 * (x * np.cos(turn) + y * np.sin(turn))
+        expected = np.zeros(bins)
+        low = int(np.floor(place - 0.5))
+        expected[low % bins], expected[(low + 1) % bins] = low + 1.5 - place, place - 0.5 - low
+        middle = cells(ramp[None], 3, bins, signed=signed, shared=True)[0, 1, 1]
+        np.testing.assert_allclose(middle, 200 * expected, atol=0.5)
 
 
 def test_hog_of_a_batch_is_that_of_each_image() -> None:

@@ -18,6 +18,8 @@ from pipekit.errors import UserError
 Gray = NDArray[np.uint8]
 Float = NDArray[np.float32]
 
+_STRIP_PX = 2**16
+
 NO_CONTRAST = "nothing found: the image is one flat colour"
 
 
@@ -97,6 +99,24 @@ def detect_within(
     if not len(found) and not found.note.startswith("nothing found"):
         found = replace(found, note="nothing found: no place in the image exceeds the threshold")
     return found
+
+
+def in_strips(gray: Gray, halo_px: int, response: Callable[[Gray], NDArray[Any]]) -> Float:
+    """``response(gray)``, computed strip by strip: what a strip needs stays in the processor's cache and little is allocated.
+
+    Args:
+        halo_px: how many rows around a pixel its response depends on.
+    """
+    height, width = gray.shape
+    rows = max(_STRIP_PX // width, 4 * halo_px, 16)
+    if height <= rows + 2 * halo_px:
+        return np.asarray(response(gray), np.float32)
+    out = np.empty((height, width), np.float32)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        first, last = max(0, top - halo_px), min(height, bottom + halo_px)
+        out[top:bottom] = response(gray[first:last])[top - first : bottom - first]
+    return out
 
 
 def nothing(note: str) -> Features:

@@ -58,7 +58,7 @@ def draw_features(image: Image, features: Features, tile_px: int = 640) -> Image
     canvas = np.ascontiguousarray(canvas).copy()
     height, width = image.shape[:2]
     shown = features.scaled(canvas.shape[1] / width, canvas.shape[0] / height)
-    radius = max(3, round(tile_px / 130))
+    radius = max(3, round(max(canvas.shape[:2]) / 160))
     for outline in shown.outlines:
         line = _fixed(outline)
         cv2.polylines(canvas, [line], True, BLACK, radius, cv2.LINE_AA, _SUBPIXEL_BITS)
@@ -68,10 +68,13 @@ def draw_features(image: Image, features: Features, tile_px: int = 640) -> Image
             angle = None if shown.angle_deg is None else float(shown.angle_deg[number])
             _draw_scale(canvas, shown.points[number, :2], float(shown.scale_px[number]) / 2, angle)
     if not shown.dense:
-        # All rings first: where points are dense, each dot is still whole.
-        for size, colour in ((radius + 2, BLACK), (radius + 1, WHITE), (radius, VERMILLION)):
-            for place in _fixed(shown.points[:, :2]):
-                cv2.circle(canvas, place.tolist(), size << _SUBPIXEL_BITS, colour, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
+        # Black rings first, then each dot with its white ring, the strongest last: dots that lie close are still told apart.
+        places = _fixed(shown.points[::-1, :2]).tolist()
+        for place in places:
+            cv2.circle(canvas, place, (radius + 2) << _SUBPIXEL_BITS, BLACK, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
+        for place in places:
+            for size, colour in ((radius + 1, WHITE), (radius, VERMILLION)):
+                cv2.circle(canvas, place, size << _SUBPIXEL_BITS, colour, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
     return canvas
 
 
