@@ -118,7 +118,7 @@ class _Tally:
 def _print_table(found: Iterator[Answer], top_k: int) -> None:
     from pipekit import ui
 
-    rows = []
+    rows: list[tuple[str, str, str]] = []
     total = 0
     for answer in found:
         total += 1

@@ -147,13 +147,16 @@ def test_bars_rise_from_the_line_at_nought() -> None:
     assert not blue[:49, 60].any()
 
 
-@pytest.mark.parametrize("kind", ["functional", "pretrained"])
+@pytest.mark.parametrize("kind", ["functional", "pretrained", "hog_svm"])
 def test_branches_and_a_network_inside_a_network_are_explained(kind: str, tmp_path: Path) -> None:
     from pipekit.backend import load_keras
 
     keras = load_keras()
     keras.utils.set_random_seed(2)
-    if kind == "pretrained":
+    if kind == "hog_svm":  # histograms side by side: no single last layer
+        template = load_registry(installed=False).get("model", "hog_svm")
+        model = template.load()((32, 32, 3), 2, template.params_type()())
+    elif kind == "pretrained":
         template = load_registry(installed=False).get("model", "pretrained")
         model = template.load()((32, 32, 3), 2, template.params_type()(backbone="MobileNet", weights="random"))
     else:
@@ -166,10 +169,10 @@ def test_branches_and_a_network_inside_a_network_are_explained(kind: str, tmp_pa
     (tmp_path / "model.json").write_text(json.dumps({"classes": ["a", "b"], "input_shape_hwc": [32, 32, 3]}), "utf-8")
     opened = maps.open_model(tmp_path)
     image = spotted(4, 12)
-    for method in ("grad_cam", "grad_cam_pp", "occlusion") if maps.spatial_layers(opened) else ("occlusion",):
+    for method in ("grad_cam", "grad_cam_pp", "occlusion") if opened.halves else ("occlusion",):
         assert maps.METHODS[method](opened, image, 1).shape == (32, 32)
     assert maps.integrated_gradients(opened, image, 0, steps=4).shape == (32, 32)
-    assert layers.first_filters(opened.model) is not None
+    assert (layers.first_filters(opened.model) is None) == (kind == "hog_svm")
     assert layers.maximise(opened, 0, rng_for(1, "noise"), 2).shape == (32, 32, 3)
     found = list(layers.steps(opened, image, 40))
     assert found[-1].values.sum() == pytest.approx(1, abs=1e-4)

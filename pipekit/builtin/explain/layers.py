@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.builtin.explain.maps import Opened, Pixels
+from pipekit.builtin.explain.maps import Opened, Pixels, finite
 
 if TYPE_CHECKING:
     from pipekit.rng import Rng
@@ -32,7 +32,7 @@ def steps(opened: Opened, image: Pixels, most: int) -> Iterator[Step]:
     """Each layer in turn, up to ``most``; a layer with an activation inside is two steps, and the softmax is the last."""
     import keras
 
-    wanted = [call for call in opened.calls if not isinstance(call[1], (list, tuple)) and _drawable(call[2])]
+    wanted = [call for call in opened.calls if hasattr(call[1], "shape") and _drawable(call[2])]
     if len(wanted) > most:
         chosen = sorted(set(np.linspace(0, len(wanted) - 1, most).round().astype(int).tolist()))
         wanted = [wanted[place] for place in chosen]
@@ -142,7 +142,7 @@ def first_filters(model: Any) -> tuple[str, Float] | None:
         if getattr(layer, "layers", None):
             if found := first_filters(layer):
                 return found
-        elif type(layer).__name__ == "Conv2D":
+        elif type(layer).__name__ == "Conv2D" and tuple(layer.kernel_size) != (1, 1):  # which only mixes colours
             return str(layer.name), np.asarray(layer.get_weights()[0], np.float32)
     return None
 
@@ -173,7 +173,7 @@ def maximise(opened: Opened, target: int, rng: Rng, rounds: int) -> Pixels:
         with tf.GradientTape() as tape:
             tape.watch(batch)
             score = opened.logits(batch, training=False)[0, target]
-        gradient = np.roll(np.asarray(tape.gradient(score, batch))[0], (-dy, -dx), (0, 1))
+        gradient = np.roll(finite(tape.gradient(score, batch))[0], (-dy, -dx), (0, 1))
         picture = picture + 6 * gradient / (float(gradient.std()) + 1e-8)
         picture = cv2.GaussianBlur(np.clip(picture, 0, 255), (0, 0), 0.5).reshape(height, width, channels).astype(np.float32)
     return picture.round().astype(np.uint8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,22 @@ class Opened:
     def outputs(self) -> list[tuple[Any, Any]]:
         """(layer, symbolic output) of each layer in the graph of ``logits``."""
         return [(layer, made) for layer, _, made in self.calls[:-1]]
+
+    @cached_property
+    def halves(self) -> tuple[Any, Any] | None:
+        """The model up to its last spatial layer, and from there to the logits; None where no layer keeps the places.
+
+        Of layers side by side none will do: the logits hang on the others too. Two models and not one, because Keras may run a
+        model as one compiled function, and a gradient can't begin inside of that.
+        """
+        keras = _keras()
+        for _, tensor in reversed(spatial_layers(self)):
+            try:
+                above = keras.Model(tensor, self.logits.outputs[0])
+            except ValueError:  # not connected: another branch leads past this layer
+                continue
+            return keras.Model(self.source, tensor), above
+        return None
 
 
 def open_model(folder: Path) -> Opened:
@@ -95,7 +112,7 @@ def spatial_layers(opened: Opened) -> list[tuple[str, Any]]:
     found = []
     seen_weights = False
     for layer, output in opened.outputs:
-        seen_weights = seen_weights or bool(layer.weights)
+        seen_weights = seen_weights or bool(getattr(layer, "weights", None))
         shape: Any = getattr(output, "shape", ())
         if seen_weights and len(shape) == 4 and (shape[1] or 0) > 1 and (shape[2] or 0) > 1:
             found.append((layer.name, output))
@@ -114,18 +131,14 @@ def grad_cam(opened: Opened, image: Pixels, target: int, plus_plus: bool = False
     """
     import tensorflow as tf
 
-    keras = _keras()
-    layers = spatial_layers(opened)
-    if not layers:
+    if opened.halves is None:
         raise UserError("no layer of this model keeps the picture's places, so there is no Grad-CAM", "Use occlusion.")
-    # In two parts: Keras may run a model as one compiled function, and a gradient can't begin inside of that.
-    below = keras.Model(opened.logits.inputs[0], layers[-1][1])
-    above = keras.Model(layers[-1][1], opened.logits.outputs[0])
+    below, above = opened.halves
     activations = tf.convert_to_tensor(below(_batch(image), training=False))
     with tf.GradientTape() as tape:
         tape.watch(activations)
         score = above(activations, training=False)[0, target]
-    gradients = np.asarray(tape.gradient(score, activations))[0].astype(np.float64)
+    gradients = finite(tape.gradient(score, activations))[0].astype(np.float64)
     values = np.asarray(activations)[0].astype(np.float64)
     if plus_plus:
         squared = gradients**2
@@ -151,7 +164,7 @@ def integrated_gradients(opened: Opened, image: Pixels, target: int, steps: int 
         with tf.GradientTape() as tape:
             tape.watch(path)
             score = tf.reduce_sum(opened.logits(path, training=False)[:, target])
-        total += np.asarray(tape.gradient(score, path)).sum(axis=0)
+        total += finite(tape.gradient(score, path)).sum(axis=0)
     return np.asarray((total / steps * image).sum(axis=2), np.float32)
 
 
@@ -224,6 +237,11 @@ def feature_maps(opened: Opened, image: Pixels, most_layers: int) -> list[tuple[
     outputs = several(_batch(image), training=False)
     outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
     return [(layers[place][0], np.asarray(found)[0]) for place, found in zip(chosen, outputs, strict=True)]
+
+
+def finite(gradient: Any) -> NDArray[np.float32]:
+    """A gradient as an array; 0 where there is none: a root at nought, as of gradients in plain parts of a picture."""
+    return np.nan_to_num(np.asarray(gradient, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _batch(image: Pixels) -> NDArray[np.float32]:

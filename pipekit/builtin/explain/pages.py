@@ -46,7 +46,7 @@ class Studio:
         """Why a kind of map can't be made; empty where it can."""
         if self.opened is None and method != "occlusion":
             return "needs a network; this model is none"
-        if method.startswith("grad_cam") and not (self.opened and maps.spatial_layers(self.opened)):
+        if method.startswith("grad_cam") and not (self.opened and self.opened.halves):
             return "no layer keeps the picture's places"
         return ""
 
@@ -116,7 +116,7 @@ def _explained(
     """One picture: what the model says, a map for each method with its check, and feature maps."""
     classes = studio.predictor.classes
     pictures = [Picture(_jpeg(image), f"{path.name}, as the model sees it", "as the model sees it")]
-    rows = []
+    rows: list[tuple[str, float | None, str]] = []
     for method in params.methods:
         if reason := studio.cannot(method):
             rows.append((WORDS[method], None, f"can't be made: {reason}"))

@@ -110,7 +110,7 @@ def _kinds(ctx: Context, predictor: Predictor, asked: Sequence[tuple[NDArray[np.
     try:
         opened = maps.open_model(predictor.folder)
         random = maps.randomised(opened, ctx.rng("randomise"))
-        names = [*(["grad_cam"] if maps.spatial_layers(opened) else []), "integrated_gradients", "occlusion"]
+        names = [*(["grad_cam"] if opened.halves else []), "integrated_gradients", "occlusion"]
         tried: list[Kind] = []
         for name in names:
             tried.append(_checked(name, opened, random, asked[:CHECKED]))
