@@ -83,9 +83,7 @@ def step_function(strategy: Any, step: Callable[[Any], Any]) -> Callable[[Iterat
     """
     import tensorflow as tf
 
-    @tf.function(reduce_retracing=True)
-    def run(batch: Any) -> Any:
-        return strategy.run(step, args=(batch,))
+    run = tf.function(lambda batch: strategy.run(step, args=(batch,)), reduce_retracing=True)
 
     def function(batches: Iterator[Any]) -> dict[str, Any]:
         return {name: strategy.experimental_local_results(value)[0] for name, value in run(next(batches)).items()}
