@@ -119,6 +119,9 @@ def plan(request: Request, listener: Callable[..., None] = lambda *_, **__: None
             _place(project, rows, set(classes), present)
         classes = classes or sorted(present.classes)
         if not classes:
+            if request.source is not None:
+                hint = "Sort them into a folder per class, or say where the class stands in the names: --pattern '(.+)_'"
+                raise UserError(f"the images in {request.source} have no class", hint)
             raise UserError("a project needs classes", "Name them (--classes dog,cat) or give a source (--from FOLDER).")
         splits = [""] if request.layout == "flat" else ["train", request.layout, "test"]
         project.folders = [images / split / name if split else images / name for split in splits for name in classes]

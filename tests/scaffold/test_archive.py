@@ -96,3 +96,13 @@ def test_a_damaged_archive_is_an_error(tmp_path: Path, name: str) -> None:
     (tmp_path / "into").mkdir()
     with pytest.raises(UserError, match="can't unpack"):
         archive.unpack(made, tmp_path / "into")
+
+
+def test_devices_are_passed_over(tmp_path: Path) -> None:
+    disk, screen = tarfile.TarInfo("disk.jpg"), tarfile.TarInfo("screen.jpg")
+    disk.type, screen.type = tarfile.BLKTYPE, tarfile.CHRTYPE
+    into = tmp_path / "into"
+    into.mkdir()
+    refused = archive.unpack(make_tar(tmp_path / "a.tar", {"good.jpg": b"y"}, disk, screen), into)
+    assert [name for name, _ in refused] == ["disk.jpg", "screen.jpg"]
+    assert files_below(into) == {"good.jpg": b"y"}

@@ -16,6 +16,7 @@ from pipekit import images
 from pipekit.errors import UserError
 from pipekit.pipeline import load_plan
 from pipekit.scaffold import Project, Request, carry_out, plan
+from tests.test_images import png_claiming
 
 
 def photos(folder: Path, names: list[str], seed: int = 0) -> Path:
@@ -191,3 +192,22 @@ def test_a_file_in_the_place_of_the_project_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pets").write_text("", "utf-8")
     with pytest.raises(UserError, match="is a file"):
         plan(Request(tmp_path / "pets", classes=("a",)))
+
+
+def test_loops_of_links_and_bombs_are_left_out(tmp_path: Path) -> None:
+    source = photos(tmp_path / "photos", ["dog/1.jpg", "dog/2.jpg", "cat/1.jpg"])
+    (source / "dog/round").symlink_to(source, target_is_directory=True)
+    (source / "dog/itself.jpg").symlink_to(source / "dog/itself.jpg")
+    (source / "dog/bomb.png").write_bytes(png_claiming(60_000, 60_000))
+    project = make(tmp_path / "pets", source, layout="flat")
+    assert dict(project.left_out) == {
+        "dog/itself.jpg": "Too many levels of symbolic links",
+        "dog/bomb.png": "more than 178 megapixels",
+    }
+    assert set(tree(tmp_path / "pets/images")) == {"dog/1.jpg", "dog/2.jpg", "cat/1.jpg"}
+
+
+def test_images_without_a_class_are_told_of(tmp_path: Path) -> None:
+    source = photos(tmp_path / "photos", ["a.jpg", "b.jpg"])
+    with pytest.raises(UserError, match="have no class"):
+        make(tmp_path / "pets", source, layout="flat")

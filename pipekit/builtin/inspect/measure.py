@@ -94,8 +94,8 @@ def _looks(gray: NDArray[np.uint8]) -> dict[str, float]:
     counts = cv2.calcHist([gray], [0], None, [256], [0, 256]).ravel().astype(np.float64)
     upto = counts.cumsum()
     some = counts[counts > 0]
-    mean = counts @ _LEVELS / gray.size
-    variance = counts @ (_LEVELS * _LEVELS) / gray.size - mean * mean
+    mean = float(counts @ _LEVELS) / gray.size
+    variance = float(counts @ (_LEVELS * _LEVELS)) / gray.size - mean * mean
     return {
         "dark_level": float(upto.searchsorted(0.01 * gray.size)),
         "bright_level": float(upto.searchsorted(0.99 * gray.size)),

@@ -85,7 +85,8 @@ def _section(
     caption = f"The first {MAX_LISTED} of {len(listed):,}; all are in inspect.json" if len(listed) > MAX_LISTED else ""
     title = f"{check.replace('_', ' ').capitalize()} ({findings[0].severity})"
     with ThreadPoolExecutor(ctx.workers) as pool:
-        made = pool.map(lambda wanted: _picture(*wanted, rows, paths, thumbnail_px), _wanted(findings, rows, paths, max_shown))
+        wanted = list(_wanted(findings, rows, paths, max_shown))
+        made = pool.map(lambda item: _picture(item[0], item[1], rows, paths, thumbnail_px), wanted)
         pictures = tuple(picture for picture in made if picture is not None)
     return Section(title, words, tables=(Table(("image", "finding"), tuple(shown), caption),), pictures=pictures)
 
