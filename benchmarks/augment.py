@@ -21,6 +21,7 @@ import argparse
 import json
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -286,6 +287,10 @@ def report(ways: list[str], pythons: dict[str, str], folder: Path, repeats: int)
         for way in ways:
             if repeat == 0 or WAYS[way].repeat:
                 taken[way].append(measure(way, pythons.get(way, HERE), folder))
+                seconds, cpu_s, peak = taken[way][-1]
+                print(
+                    f"{WAYS[way].title}: {seconds:.2f} s, {cpu_s:.2f} CPU s, {peak / 1e6:.0f} MB", file=sys.stderr, flush=True
+                )
     count = len(photos_in(folder))
     print(f"{count} photographs, {COPIES} copies of each; medians of {repeats}, of one run for the slowest")
     print(f"{'way':32}{'seconds':>9}{'CPU s':>9}{'copies/s':>10}{'seconds to ours':>17}{'CPU to ours':>13}{'memory MB':>11}")
@@ -326,8 +331,6 @@ def run_way(way: str, folder: str, out: str) -> None:
 
 
 if __name__ == "__main__":
-    import sys
-
     if sys.argv[1:2] == ["--way"]:
         run_way(*sys.argv[2:])
     else:

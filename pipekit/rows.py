@@ -23,8 +23,11 @@ from typing import Any, TextIO
 from pipekit.contract import NO_TARGETS, Box, Failure, Keypoint, Sample, Targets
 from pipekit.errors import UserError
 
-SPILL_ROWS = 20_000
-"""Rows sorted in memory before they go to disk: about 40 MB."""
+SPILL_ROWS = 5_000
+"""Rows sorted in memory before they go to disk: about 20 MB where they tell how an image was made."""
+
+MAX_RUNS = 100
+"""So many sorted files are merged into one: a process may have some hundreds of files open."""
 
 Row = dict[str, Any]
 
@@ -215,6 +218,19 @@ class Sorter:
             run.writelines(f"{json.dumps(key)}\t{dumps(row)}\n" for key, row in self._pairs)
         self._runs.append(Path(name))
         self._pairs = []
+        if len(self._runs) >= MAX_RUNS:
+            self._runs = [self._merged()]
+
+    def _merged(self) -> Path:
+        """All files as one."""
+        handle, name = tempfile.mkstemp(dir=self._folder, suffix=".run")
+        with ExitStack() as stack:
+            files = [stack.enter_context(run.open(encoding="utf-8", errors="surrogatepass")) for run in self._runs]
+            with os.fdopen(handle, "w", encoding="utf-8", errors="surrogatepass") as out:
+                out.writelines(heapq.merge(*files, key=_key_of_line))
+        for run in self._runs:
+            run.unlink()
+        return Path(name)
 
     def __iter__(self) -> Iterator[tuple[str, Row]]:
         """The pairs in the order of their keys. The runs on disk are removed at the end."""
@@ -239,6 +255,11 @@ class Sorter:
 
 def _key(pair: tuple[str, Row]) -> str:
     return pair[0]
+
+
+def _key_of_line(line: str) -> str:
+    key: str = json.loads(line.partition("\t")[0])
+    return key
 
 
 class Tally:

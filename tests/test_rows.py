@@ -202,3 +202,14 @@ def test_names_that_are_not_utf8_are_kept(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.png")
     index(tmp_path / "index", [Sample(name, f"/p/{name}")])
     assert [row["id"] for row in read_lines(tmp_path / "index/rows.jsonl")] == [name]
+
+
+def test_many_sorted_files_become_one(tmp_path: Path) -> None:
+    sorter = Sorter(tmp_path / "runs", 3)
+    keys = [f"{number * 7919 % 1000:04}\n\udc80" for number in range(1000)]
+    for place, key in enumerate(keys):
+        sorter.add(key, {"id": key, "n": place})
+        if place % 50 == 0 and place:
+            assert len(list((tmp_path / "runs").iterdir())) <= rows.MAX_RUNS
+    assert list(sorter) == sorted(((key, {"id": key, "n": place}) for place, key in enumerate(keys)), key=lambda pair: pair[0])
+    assert list((tmp_path / "runs").iterdir()) == []
