@@ -214,7 +214,7 @@ def _build(folder: Path, found: Mapping[str, Any], made: Sequence[tuple[str, str
     if plan.text:
         changed = "".join(f"# run with --set {override}\n" for override in plan.overrides)
         (folder / "pipeline.toml").write_text(changed + plan.text, encoding="utf-8")
-    for name, use, artifact in made:
+    for name, use, artifact in reversed(made):  # of two reports or models the later one is at the top, the earlier a baseline
         place = folder / name
         if isinstance(artifact, Dataset):
             _show_dataset(place, artifact, is_import=use.startswith("import."))

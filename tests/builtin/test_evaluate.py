@@ -63,6 +63,8 @@ def test_a_simpler_model_on_the_same_images_is_the_baseline(colour_project: Any)
     simple, folder = outcome.artifact("simple_report").path, outcome.artifact("report").path
     found = metrics_of(folder)["baseline_model"]
     assert metrics_of(simple)["baseline_model"] is None
+    assert metrics_of(outcome.run_dir) == metrics_of(folder), "the later report is at the top of the run"
+    assert metrics_of(outcome.run_dir / "simple_report") == metrics_of(simple)
     assert (found["name"], found["num_images"]) == ("by_colour", 24)
     assert found["accuracy_first"] == metrics_of(simple)["accuracy"]["value"]
     right = {row["id"]: row["correct"] == "1" for row in rows_of(folder)}
