@@ -18,16 +18,27 @@ def register_stages(register: Register) -> None:
     register("inspect", "pipekit.builtin.inspect:inspect", summary="Look for copies, leaks, damaged and odd images", version=2)
     register("augment", "pipekit.builtin.augment:augment", summary="Make augmented copies of the training images", version=3)
     register("train", "pipekit.builtin.train:train", summary="Train a model on the train split, watching val", version=2)
-    register("features", "pipekit.builtin.features.stage:features", summary="Find features in every image, count and draw them")
+    register(
+        "features",
+        "pipekit.builtin.features.stage:features",
+        summary="Find features in every image, count and draw them",
+        version=2,
+    )
     register("filters", "pipekit.builtin.filters:filters", summary="Show what a filter does to images, step by step")
     register(
         "match", "pipekit.builtin.features.matching:match", summary="Find the same features in two images, lay one on the other"
     )
     register(
-        "stability", "pipekit.builtin.features.stability:stability", summary="Measure which detector finds its points again"
+        "stability",
+        "pipekit.builtin.features.stability:stability",
+        summary="Measure which detector finds its points again",
+        version=2,
     )
     register(
-        "evaluate", "pipekit.builtin.evaluate:evaluate", summary="Measure a model on the test split and write the report", version=2
+        "evaluate",
+        "pipekit.builtin.evaluate:evaluate",
+        summary="Measure a model on the test split and write the report",
+        version=2,
     )
     register("explain", "pipekit.builtin.explain:explain", summary="Show what in pictures a model looks at", version=2)
     register(
@@ -182,7 +193,12 @@ def register_models(register: Register) -> None:
     register("row_lstm", "pipekit.builtin.models.row_lstm:build", summary="An LSTM that reads the image row by row")
     register("autoencoder", "pipekit.builtin.models.autoencoder:build", summary="The image through a narrow code and back")
     register("pretrained", "pipekit.builtin.models.pretrained:build", summary="A keras.applications backbone, then fine-tuned")
-    register("hog_svm", "pipekit.builtin.models.hog_svm:build", summary="The classic baseline: gradient histograms, linear SVM")
+    register(
+        "hog_svm",
+        "pipekit.builtin.models.hog_svm:build",
+        summary="The classic baseline: gradient histograms, linear SVM",
+        version=2,
+    )
 
 
 @hookimpl

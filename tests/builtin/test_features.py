@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from pathlib import Path
@@ -19,6 +20,7 @@ from pipekit.builtin.features import draw, matching, stability
 from pipekit.builtin.features.matching import MatchingParams, match_features
 from pipekit.builtin.features.section import SectionParams, section
 from pipekit.builtin.features.stability import repeatability
+from pipekit.builtin.features.stage import lines_of
 from pipekit.contract import Sample
 from pipekit.detector import Features, features_of
 from pipekit.errors import PipekitError, UserError
@@ -352,3 +354,30 @@ def test_the_report_section_counts_right_and_wrong_images(tmp_path: Path, photo:
         {"class": "plate", "answer": "right"},
     ]
     assert images.decode(made.pictures[0].data).shape[1] > 600
+
+
+@pytest.mark.parametrize("name", ["a.jpg", '50 %, "so".jpg', "100%d.jpg", "two\nlines.jpg"])
+def test_rows_of_points_are_as_csv_reads_them(name: str) -> None:
+    points = np.array([(1.25, 2, 3e-7), (470.5, 0, 12345678)], np.float32)
+    angles = np.array([-1, 359.96], np.float32)
+    for found, last in ((Features(points), ["", ""]), (Features(points, angle_deg=angles), ["", "360.0"])):
+        rows = list(csv.reader(io.StringIO(lines_of(name, found))))
+        assert rows[1] == [name, "470.50", "0.00", "1.23457e+07", *last]
+        assert len(rows) == 2
+    assert lines_of(name, Features(points[:0])) == ""
+
+
+def test_an_image_that_can_not_be_read_is_left_out_of_the_comparison(
+    pipekit_project: Project, photo: NDArray[np.uint8]
+) -> None:
+    folder = pipekit_project.path / "photos" / "a"
+    folder.mkdir(parents=True)
+    images.write(folder / "photo.png", photo[:120, 100:220])
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    stages = {
+        "data": {"use": "import.folders", "path": "photos", "verify": "none"},
+        "stability": {"use": "stability", "detectors": ["harris"], "changes": ["blur"], "blur_sigmas_px": [1]},
+    }
+    outcome = pipekit_project.run(stages)
+    assert [row["images"] for row in rows_of(outcome.run_dir / "stability.csv")] == ["1"]
+    assert any("broken.jpg is left out" in warning for stage in outcome.stages for warning in stage.warnings)

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipekit.backend import load_keras
@@ -47,16 +49,17 @@ def features_of(model: Any, pixels: NDArray[Any]) -> NDArray[np.float32]:
     [
         ((28, 28, 1), HogSvmParams()),
         ((33, 20, 1), HogSvmParams(cell_px=(5, 16), block_cells=3)),
-        ((40, 64, 1), HogSvmParams(cell_px=(8,), block_cells=1, orientations=7)),
+        ((40, 64, 1), HogSvmParams(cell_px=(8,), block_cells=1, orientations=7, signed=False, block_norm="l2_hys")),
     ],
 )
 def test_the_graph_computes_the_histograms(shape: tuple[int, int, int], params: HogSvmParams) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, *shape), dtype=np.uint8)
     gray = pixels[..., 0]
     expected = [
-        blocks(cells(gray, cell, params.orientations), params.block_cells) for cell in hog_svm.cell_sizes(shape, params)
+        blocks(cells(gray, cell, params.orientations, signed=params.signed, shared=True), params.block_cells, params.block_norm)
+        for cell in hog_svm.cell_sizes(shape, params)
     ]
-    np.testing.assert_allclose(features_of(build(shape, 2, params), pixels), np.concatenate(expected, axis=1), atol=1e-5)
+    np.testing.assert_allclose(features_of(build(shape, 2, params), pixels), np.concatenate(expected, axis=1), atol=1e-4)
 
 
 @pytest.mark.parametrize("angles", [(0, 60, 120), (0, 90)])
@@ -76,6 +79,21 @@ def test_the_layer_is_the_machine_of_scikit_learn(angles: tuple[float, ...]) -> 
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert said["accuracy"] == pytest.approx(machine.score(features, numbers))
     assert said["val_accuracy"] > 0.9
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 1000), c=st.sampled_from([0.01, 0.1, 1.0, 10.0]), classes=st.integers(2, 5))
+def test_the_solution_is_scikit_learns(seed: int, c: float, classes: int) -> None:
+    from sklearn.svm import LinearSVC
+
+    rng = np.random.default_rng(seed)
+    numbers = np.arange(120) % classes
+    features = rng.normal(0, 1, (120, 12)) + rng.normal(0, 0.7, (classes, 12))[numbers]
+    weights = rng.uniform(0.2, 3, 120)
+    kernel, bias = hog_svm._solve(features.astype(np.float32), numbers, weights.astype(np.float32), classes, c)
+    machine = LinearSVC(C=c, dual=False, tol=1e-8, max_iter=100_000).fit(features, numbers, sample_weight=weights)
+    np.testing.assert_allclose(kernel[:, -1], machine.coef_[-1], atol=2e-3)
+    np.testing.assert_allclose(bias[-1], machine.intercept_[-1], atol=2e-3)
 
 
 def test_it_is_saved_and_loaded_as_any_keras_model(tmp_path: Path) -> None:

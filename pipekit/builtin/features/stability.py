@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from typing import Annotated, Any, ClassVar, Literal
 
 import cv2
@@ -20,9 +22,9 @@ from pydantic import Field
 
 from pipekit import images
 from pipekit.builtin.features.stage import find
-from pipekit.contract import Call, Context, Dataset, Files, Params, Sample, SampleContext, Uses, param, stage
+from pipekit.contract import Call, Context, Dataset, Files, Params, Sample, Uses, param, stage
 from pipekit.detector import Features
-from pipekit.errors import UserError
+from pipekit.errors import ImageError, UserError
 from pipekit.geometry import about, centre_of, matrix, move, scaling
 from pipekit.oplist import Ops
 from pipekit.recipe import compile_recipe
@@ -48,15 +50,15 @@ class StabilityParams(Params):
         ("harris", "shi_tomasi", "fast", "orb", "sift"), "The detectors that are compared", min_length=1, max_length=12
     )
     changes: tuple[Change, ...] = param(("rotation", "scale", "blur", "brightness"), "What is done to the images")
-    angles_deg: tuple[float, ...] = param((5, 10, 20, 30, 45, 60, 90), "Rotations about the centre", unit="deg", min_length=1)
-    scales: tuple[Amount, ...] = param((0.5, 0.7, 0.85, 1.2, 1.5, 2.0), "Changes of size", min_length=1)
-    blur_sigmas_px: tuple[Amount, ...] = param((0.5, 1, 1.5, 2, 3), "Gaussian blurs", unit="px", min_length=1)
-    brightness: tuple[Amount, ...] = param((0.5, 0.7, 0.85, 1.15, 1.3, 1.5), "Factors on all values", min_length=1)
+    angles_deg: tuple[float, ...] = param((10, 20, 30, 45, 90), "Rotations about the centre", unit="deg", min_length=1)
+    scales: tuple[Amount, ...] = param((0.5, 0.7, 0.85, 1.2, 1.5), "Changes of size", min_length=1)
+    blur_sigmas_px: tuple[Amount, ...] = param((0.5, 1, 2, 3), "Gaussian blurs", unit="px", min_length=1)
+    brightness: tuple[Amount, ...] = param((0.5, 0.75, 1.25, 1.5), "Factors on all values", min_length=1)
     recipe: Ops | None = param(None, "Also measured: an augmentation recipe, as the augment stage takes it")
     copies: int = param(5, "How often the recipe is applied to each image", ge=1, le=100)
     tolerance_px: float = param(1.5, "How far from its place a point may be found again", unit="px", gt=0, le=50)
     max_images: int = param(10, "Images that are measured, evenly over the dataset", unit="images", ge=1)
-    max_px: int = param(480, "Larger images are reduced to this longer side first", unit="px", ge=32, le=4096)
+    max_px: int = param(400, "Larger images are reduced to this longer side first", unit="px", ge=32, le=4096)
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,15 @@ def stability(ctx: Context, dataset: Dataset, params: StabilityParams) -> Stabil
     chosen = [samples[int(number * step)] for number in range(min(params.max_images, len(samples)))]
     rates: dict[tuple[str, str, float], list[tuple[float, int]]] = {}
     num_images = 0
-    for row in ctx.map(measure_sample, chosen, params, label="repeatability"):
+    for sample, measured in ctx.track(_measured(ctx, chosen, params), len(chosen), "repeatability", "images"):
+        if isinstance(measured, ImageError):
+            ctx.warn(f"{sample.id} is left out: {measured.message}")
+            continue
         num_images += 1
-        for detector, change, amount, rate, points in row["rates"]:
+        for detector, change, amount, rate, points in measured:
             rates.setdefault((detector, change, amount), []).append((rate, points))
     if not rates:
-        raise UserError("no image could be measured", "Their reasons are in the list of failed samples; is `changes` empty?")
+        raise UserError("no image could be measured", "Their reasons are in the warnings of this stage; is `changes` empty?")
     table = {
         key: (float(np.mean([r for r, _ in found])), float(np.mean([n for _, n in found])), len(found))
         for key, found in rates.items()
@@ -118,19 +123,40 @@ def overall(table: Mapping[tuple[str, str, float], tuple[float, float, int]]) ->
 # --- one image -----------------------------------------------------------------------------------------------------------
 
 
-def measure_sample(sample: Sample, params: StabilityParams, ctx: SampleContext) -> Iterable[Mapping[str, Any]]:
-    """The repeatability of every detector under every change of one image. An image without points says nothing."""
-    image = thumbnail(images.read(sample.image), params.max_px)
-    changed = [*_changes(params, image, ctx), *_by_recipe(params, image, ctx)]
+Rate = tuple[str, str, float, float, int]
+"""Detector, change, amount, repeatability, number of points."""
+
+
+def _measured(
+    ctx: Context, samples: Sequence[Sample], params: StabilityParams
+) -> Iterator[tuple[Sample, list[Rate] | ImageError]]:
+    """Each sample with its rates, or why it has none. A few images are one shard: threads keep all workers busy with them."""
+
+    def measure(sample: Sample) -> list[Rate] | ImageError:
+        try:
+            image = thumbnail(images.read(sample.image), params.max_px)
+        except ImageError as error:
+            return error
+        return rates_of(ctx, sample.id, image, params)
+
+    pool = ThreadPoolExecutor(ctx.workers)
+    try:
+        yield from zip(samples, pool.map(measure, samples), strict=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def rates_of(ctx: Context, sample_id: str, image: Image, params: StabilityParams) -> list[Rate]:
+    """The repeatability of every detector under every change of one image. Where a detector finds no point it says nothing."""
     names = _names(params.detectors)
-    rates: list[list[Any]] = []
-    for name, call in zip(names, params.detectors, strict=True):
-        before = find(image, call)
-        for change, amount, other, homography in changed:
-            found = repeatability(before, find(other, call), homography, _size(image), _size(other), params.tolerance_px)
+    before = [find(image, call) for call in params.detectors]
+    rates: list[Rate] = []
+    for change, amount, other, homography in chain(_changes(ctx, params, image), _by_recipe(ctx, params, sample_id, image)):
+        for name, call, first in zip(names, params.detectors, before, strict=True):
+            found = repeatability(first, find(other, call), homography, _size(image), _size(other), params.tolerance_px)
             if found is not None:
-                rates.append([name, change, amount, *found])
-    yield {"id": sample.id, "rates": rates}
+                rates.append((name, change, amount, *found))
+    return rates
 
 
 def _names(calls: Iterable[Call]) -> list[str]:
@@ -161,10 +187,10 @@ def repeatability(
     smaller = min(len(a), len(b))
     if not smaller:
         return None if not max(len(a), len(b)) else (0.0, 0)
-    distance = np.linalg.norm(a[:, None] - b[None], axis=2)
-    nearest, back_again = distance.argmin(axis=1), distance.argmin(axis=0)
+    squared = np.subtract.outer(a[:, 0], b[:, 0]) ** 2 + np.subtract.outer(a[:, 1], b[:, 1]) ** 2
+    nearest, back_again = squared.argmin(axis=1), squared.argmin(axis=0)
     rows = np.arange(len(a))
-    again = (back_again[nearest] == rows) & (distance[rows, nearest] <= tolerance_px)
+    again = (back_again[nearest] == rows) & (squared[rows, nearest] <= tolerance_px**2)
     return float(again.sum() / smaller), smaller
 
 
@@ -179,7 +205,7 @@ def _well_inside(points: NDArray[Any], size_hw: tuple[int, int]) -> NDArray[np.b
     return np.asarray(inside, np.bool_)
 
 
-def _changes(params: StabilityParams, image: Image, ctx: SampleContext) -> Iterable[tuple[str, float, Image, Matrix]]:
+def _changes(ctx: Context, params: StabilityParams, image: Image) -> Iterable[tuple[str, float, Image, Matrix]]:
     """Each change with its amount, the changed image, and the homography to it."""
     size = _size(image)
     if "rotation" in params.changes:
@@ -204,15 +230,17 @@ def _changes(params: StabilityParams, image: Image, ctx: SampleContext) -> Itera
             op = ctx.component("op", op_name)
             for amount in amounts:
                 exactly = op.params_type()(**{field: (amount, amount)})
-                yield change, amount, op.load()(image, exactly, ctx.rng()), still
+                yield change, amount, op.load()(image, exactly, ctx.rng(change)), still
 
 
-def _by_recipe(params: StabilityParams, image: Image, ctx: SampleContext) -> Iterable[tuple[str, float, Image, Matrix]]:
+def _by_recipe(
+    ctx: Context, params: StabilityParams, sample_id: str, image: Image
+) -> Iterable[tuple[str, float, Image, Matrix]]:
     if params.recipe is None:
         return
     recipe = compile_recipe(params.recipe)
     for copy in range(1, params.copies + 1):
-        made = recipe.apply(image, ctx.rng(copy))
+        made = recipe.apply(image, ctx.rng(sample_id, copy))
         if made.matrix is None:
             raise UserError(
                 "the recipe has an op that moves pixels in no way that points could follow", "Leave it out of this measurement."

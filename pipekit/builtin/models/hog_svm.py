@@ -10,8 +10,8 @@ The dense layer is not trained step by step: ``build.fit`` solves for it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ Batch = tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]
 
 _EPS = 1e-5
 _HYSTERESIS = 0.2
+_MAX_STEPS, _MAX_CG, _MAX_HALVINGS = 60, 60, 12
+_NEAR, _STILL = 1e-3, 1e-6
 _ABSENT = -30.0
 """The score of a class that no training image shows; its probability is nought."""
 
@@ -34,12 +36,16 @@ _ABSENT = -30.0
 class HogSvmParams(Params):
     cell_px: tuple[Cell, ...] | None = param(
         None,
-        "Sides of the cells; of several, all are used. Left out: a seventh and a quarter of the image's shorter side",
+        "Sides of the cells; of several, all are used. Left out: a ninth and a quarter of the image's shorter side",
         unit="px",
         min_length=1,
     )
     block_cells: int = param(2, "Side of the blocks that are normalised together", unit="cells", ge=1, le=8)
-    orientations: int = param(9, "Bins between 0 and 180 degrees", ge=2, le=36)
+    block_norm: Literal["l1_sqrt", "l2_hys"] = param(
+        "l1_sqrt", "How a block is normalised: the square root of the parts of its sum, or L2 with a limit of 0.2"
+    )
+    orientations: int = param(12, "Bins between 0 and 360 degrees, or 180", ge=2, le=36)
+    signed: bool = param(True, "Tell from dark to light from light to dark: 360 degrees")
     c: float = param(0.1, "How much a wrong training image costs; smaller means a wider margin", gt=0, le=1e4)
 
 
@@ -55,8 +61,8 @@ def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: HogSv
     cells = cell_sizes(input_shape_hwc, params)
     inputs = keras.Input(input_shape_hwc, name="image")
     gray = layers.Conv2D(1, 1, use_bias=False, trainable=False, name="grey")
-    bins = _oriented(keras, gray(inputs), params.orientations)
-    blocks = [_blocks(keras, bins, cell, params.block_cells, (height, width)) for cell in cells]
+    bins = _oriented(keras, gray(inputs), params)
+    blocks = [_blocks(keras, bins, cell, params, (height, width)) for cell in cells]
     hog = layers.Concatenate(name="hog")(blocks) if len(blocks) > 1 else layers.Identity(name="hog")(blocks[0])
     outputs = layers.Dense(num_classes, "softmax", dtype="float32", name="probabilities")(hog)
     model = keras.Model(inputs, outputs, name="hog_svm")
@@ -68,7 +74,7 @@ def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: HogSv
 def cell_sizes(input_shape_hwc: tuple[int, int, int], params: HogSvmParams) -> tuple[int, ...]:
     """The cells' sides for this size of image."""
     side = min(input_shape_hwc[:2])
-    cells = params.cell_px or tuple(sorted({max(2, side // 7), max(2, side // 4)}))
+    cells = params.cell_px or tuple(sorted({max(2, side // 9), max(2, side // 4)}))
     if max(cells) > side:
         raise UserError(
             f"hog_svm with cells of {max(cells)} px needs images of at least that size, got "
@@ -78,8 +84,8 @@ def cell_sizes(input_shape_hwc: tuple[int, int, int], params: HogSvmParams) -> t
     return cells
 
 
-def _oriented(keras: Any, gray: Any, orientations: int) -> Any:
-    """``(N, H, W, orientations)``: each pixel's gradient magnitude, in the bin of its angle."""
+def _oriented(keras: Any, gray: Any, params: HogSvmParams) -> Any:
+    """``(N, H, W, orientations)``: each pixel's gradient magnitude, shared by the two bins that are nearest to its angle."""
     layers, ops = keras.layers, keras.ops
 
     def difference(crop: tuple[tuple[int, int], tuple[int, int]], back: tuple[tuple[int, int], tuple[int, int]]) -> Any:
@@ -88,17 +94,18 @@ def _oriented(keras: Any, gray: Any, orientations: int) -> Any:
 
     dy = difference(((2, 0), (0, 0)), ((0, 2), (0, 0)))
     dx = difference(((0, 0), (2, 0)), ((0, 0), (0, 2)))
-    angle = ops.mod(ops.arctan2(dy, dx), math.pi)
-    number = ops.minimum(ops.floor(angle * (orientations / math.pi)), float(orientations - 1))
-    chosen = ops.one_hot(ops.cast(ops.squeeze(number, -1), "int32"), orientations)
-    return ops.sqrt(dy * dy + dx * dx) * chosen
+    span = math.pi * (2 if params.signed else 1)
+    place = ops.mod(ops.arctan2(dy, dx), span) * (params.orientations / span)
+    away = ops.abs(place - (np.arange(params.orientations, dtype=np.float32) + 0.5))
+    away = ops.minimum(away, params.orientations - away)  # the last bin is the first one's neighbour
+    return ops.sqrt(dy * dy + dx * dx) * ops.relu(1.0 - away)
 
 
-def _blocks(keras: Any, bins: Any, cell_px: int, block_cells: int, size_hw: tuple[int, int]) -> Any:
-    """``(N, D)``: overlapping blocks of cells, each normalised (L2, clipped, L2 again)."""
+def _blocks(keras: Any, bins: Any, cell_px: int, params: HogSvmParams, size_hw: tuple[int, int]) -> Any:
+    """``(N, D)``: overlapping blocks of cells, each normalised."""
     layers, ops = keras.layers, keras.ops
     rows, columns = size_hw[0] // cell_px, size_hw[1] // cell_px
-    side = min(block_cells, rows, columns)
+    side = min(params.block_cells, rows, columns)
     cells = layers.AveragePooling2D(cell_px)(bins)
     shifted = [
         layers.Cropping2D(((y, side - 1 - y), (x, side - 1 - x)))(cells) if side > 1 else cells
@@ -106,6 +113,8 @@ def _blocks(keras: Any, bins: Any, cell_px: int, block_cells: int, size_hw: tupl
         for x in range(side)
     ]
     block = layers.Concatenate()(shifted) if side > 1 else cells
+    if params.block_norm == "l1_sqrt":
+        return layers.Flatten()(ops.sqrt(block / (ops.sum(block, axis=-1, keepdims=True) + _EPS)))
     for clip in (True, False):
         block = block / ops.sqrt(ops.sum(block * block, axis=-1, keepdims=True) + _EPS**2)
         block = ops.minimum(block, _HYSTERESIS) if clip else block
@@ -118,7 +127,7 @@ def _blocks(keras: Any, bins: Any, cell_px: int, block_cells: int, size_hw: tupl
 def fit(model: Any, train: Iterable[Batch], val: Iterable[Batch], params: HogSvmParams, seed: int) -> dict[str, float]:
     """Set the model's last layer to the linear support vector machine of the training images.
 
-    One machine for each class against the rest (squared hinge loss, scikit-learn's ``LinearSVC``). Their scores become
+    One machine for each class against the rest (squared hinge loss, as scikit-learn's ``LinearSVC``). Their scores become
     probabilities by a softmax with one temperature, the one that gives the images of ``val`` the highest likelihood (Guo et
     al., "On calibration of modern neural networks", ICML 2017); without ``val``, a fifth of ``train`` is held out for it.
 
@@ -136,14 +145,14 @@ def fit(model: Any, train: Iterable[Batch], val: Iterable[Batch], params: HogSvm
         raise UserError("hog_svm needs training images of at least two classes", "Check the split 'train'.")
     num_classes = int(model.output_shape[-1])
     held_features, held_numbers, _ = _features(hog, val)
-    solved = _solve(features, numbers, weights, num_classes, params.c, seed)
+    solved = _solve(features, numbers, weights, num_classes, params.c)
     if len(held_numbers):
         scores, truth = _scores(held_features, solved), held_numbers
     else:
         out = np.random.default_rng(seed).permutation(len(numbers)) % 5 == 0
         out &= np.isin(numbers, np.unique(numbers[~out])) if out.any() else False
         if out.any() and len(np.unique(numbers[~out])) > 1:
-            partial = _solve(features[~out], numbers[~out], weights[~out], num_classes, params.c, seed)
+            partial = _solve(features[~out], numbers[~out], weights[~out], num_classes, params.c)
             scores, truth = _scores(features[out], partial), numbers[out]
         else:  # a handful of images: nothing to hold out
             scores, truth = _scores(features, solved), numbers
@@ -178,20 +187,71 @@ def _features(hog: Any, batches: Iterable[Batch]) -> tuple[Float, NDArray[np.int
     return features, numbers.astype(np.int64), weights
 
 
-def _solve(
-    features: Float, numbers: NDArray[np.int64], weights: Float, num_classes: int, c: float, seed: int
-) -> tuple[Float, Float]:
-    """Kernel ``(D, num_classes)`` and bias ``(num_classes,)``; noughts for a class without images."""
-    from sklearn.svm import LinearSVC
+def _solve(features: Float, numbers: NDArray[np.int64], weights: Float, num_classes: int, c: float) -> tuple[Float, Float]:
+    """Kernel ``(D, num_classes)`` and bias ``(num_classes,)``; noughts for a class without images.
 
-    machine = LinearSVC(C=c, dual=len(features) < features.shape[1], max_iter=10_000, tol=1e-3, random_state=seed % 2**32)
-    machine.fit(features, numbers, sample_weight=weights)
-    coefficients, intercepts = np.asarray(machine.coef_), np.asarray(machine.intercept_)
-    if len(machine.classes_) == 2:  # scikit-learn keeps one machine for two classes
-        coefficients, intercepts = np.concatenate([-coefficients, coefficients]), np.concatenate([-intercepts, intercepts])
+    The minimum of ``|w|^2 / 2 + c * sum(weight * max(0, 1 - y * score)^2)`` for each class against the rest, the bias being
+    one of the weights: what scikit-learn's ``LinearSVC`` solves, by the method of S. S. Keerthi and D. DeCoste, "A modified
+    finite Newton method for fast solution of large scale linear SVMs", JMLR 6, 2005. All classes share each pass over the
+    features, of which there is no second copy; LinearSVC makes one of 16 bytes a number.
+    """
+    present = np.unique(numbers)
+    wanted = np.where(numbers[:, None] == present, 1, -1).astype(np.float32)
+    cost = np.float32(2 * c) * weights[:, None]
+    w = np.zeros((features.shape[1] + 1, len(present)), np.float32)
+
+    def scores(of: Float) -> Float:
+        return np.asarray(features @ of[:-1] + of[-1], np.float32)
+
+    def back(of: Float) -> Float:
+        return np.concatenate([features.T @ of, of.sum(axis=0, keepdims=True)])
+
+    def loss(of: Float, reached: Float) -> NDArray[np.float64]:
+        missing = np.maximum(1 - wanted * reached, 0)
+        return np.asarray(((of**2).sum(axis=0) + (cost * missing**2).sum(axis=0, dtype=np.float64)) / 2)
+
+    reached = scores(w)
+    best, before = loss(w, reached), np.full(len(present), np.inf)
+    for _ in range(_MAX_STEPS):
+        active = cost * (wanted * reached < 1)
+        slope = back(active * (reached - wanted)) + w
+        # The loss bends at least as much as |w|^2 / 2: the minimum is no further away than the slope is steep.
+        near = np.linalg.norm(slope, axis=0) <= _NEAR * np.linalg.norm(w, axis=0)
+        if (near | (before - best <= _STILL * best)).all():
+            break
+        before = best
+
+        def bent(way: Float, active: Float = active) -> Float:
+            return back(active * scores(way)) + way
+
+        step = _conjugate_gradients(bent, -slope)
+        ahead, part = scores(step), np.ones(len(present), np.float32)
+        for _ in range(_MAX_HALVINGS):
+            moved, there = w + part * step, reached + part * ahead
+            found = loss(moved, there)
+            if (found <= best).all():
+                break
+            part = np.where(found <= best, part, part / 2)
+        w, reached, best = moved, there, found
     kernel, bias = np.zeros((features.shape[1], num_classes), np.float32), np.zeros(num_classes, np.float32)
-    kernel[:, machine.classes_], bias[machine.classes_] = coefficients.T, intercepts
+    kernel[:, present], bias[present] = w[:-1], w[-1]
     return kernel, bias
+
+
+def _conjugate_gradients(times: Callable[[Float], Float], right: Float) -> Float:
+    """``x`` with ``times(x) = right``, to a tenth of the residual: a Newton step need not be exact. Columns are independent."""
+    x, rest = np.zeros_like(right), right.copy()
+    way, size = rest.copy(), (rest**2).sum(axis=0)
+    enough = 0.01 * size
+    for _ in range(_MAX_CG):
+        pushed = times(way)
+        far = size / np.maximum((way * pushed).sum(axis=0), np.float32(1e-30))
+        x, rest = x + far * way, rest - far * pushed
+        now = (rest**2).sum(axis=0)
+        if (now <= enough).all():
+            break
+        way, size = rest + now / np.maximum(size, np.float32(1e-30)) * way, now
+    return x
 
 
 def _scores(features: Float, solved: tuple[Any, Any]) -> Float:
