@@ -85,9 +85,8 @@ def each(ops: Sequence[Call], make: Compile, subject: Subject, count: int, seed:
     rows = []
     for call in ops:
         row = variants(make([always(call)]), subject, count, seed)
-        options = {
-            name: value for name, value in call.to_plain().items() if name not in ("op", "p", "ops") and value not in (None, [], ())
-        }
+        given = {name: value for name, value in call.to_plain().items() if name not in ("op", "p", "ops")}
+        options = {name: value for name, value in given.items() if value not in (None, [], ())}
         first = Tile(row[0].image, "\n".join([f"{call.name} alone", *(f"{name} = {value}" for name, value in options.items())]))
         rows.append([first, *row[1:]])
     return rows

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipekit.backend import load_keras
@@ -79,21 +77,6 @@ def test_the_layer_is_the_machine_of_scikit_learn(angles: tuple[float, ...]) -> 
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert said["accuracy"] == pytest.approx(machine.score(features, numbers))
     assert said["val_accuracy"] > 0.9
-
-
-@settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 1000), c=st.sampled_from([0.01, 0.1, 1.0, 10.0]), classes=st.integers(2, 5))
-def test_the_solution_is_scikit_learns(seed: int, c: float, classes: int) -> None:
-    from sklearn.svm import LinearSVC
-
-    rng = np.random.default_rng(seed)
-    numbers = np.arange(120) % classes
-    features = rng.normal(0, 1, (120, 12)) + rng.normal(0, 0.7, (classes, 12))[numbers]
-    weights = rng.uniform(0.2, 3, 120)
-    kernel, bias = hog_svm._solve(features.astype(np.float32), numbers, weights.astype(np.float32), classes, c)
-    machine = LinearSVC(C=c, dual=False, tol=1e-8, max_iter=100_000).fit(features, numbers, sample_weight=weights)
-    np.testing.assert_allclose(kernel[:, -1], machine.coef_[-1], atol=2e-3)
-    np.testing.assert_allclose(bias[-1], machine.intercept_[-1], atol=2e-3)
 
 
 def test_it_is_saved_and_loaded_as_any_keras_model(tmp_path: Path) -> None:

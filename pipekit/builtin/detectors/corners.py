@@ -94,10 +94,9 @@ def gaussian_harris(gray: Gray, sigma_px: float, aperture_px: int, k: float) -> 
         cv2.sepFilter2D(cv2.multiply(a, b), cv2.CV_32F, line, line, borderType=cv2.BORDER_REFLECT_101)
         for a, b in ((dx, dx), (dy, dy), (dx, dy))
     )
-    response = cv2.multiply(xx, yy)
-    response -= cv2.multiply(xy, xy)
-    xx += yy
-    return np.asarray(cv2.subtract(response, cv2.multiply(xx, xx, scale=k)), np.float32)
+    response = cv2.subtract(cv2.multiply(xx, yy), cv2.multiply(xy, xy))
+    trace = cv2.add(xx, yy)
+    return np.asarray(cv2.subtract(response, cv2.multiply(trace, trace, scale=k)), np.float32)
 
 
 def _corners(gray: Gray, response: Float, share: float, params: _CornerParams) -> Features:

@@ -99,8 +99,8 @@ def stability(ctx: Context, dataset: Dataset, params: StabilityParams) -> Stabil
     with (ctx.out_dir / "stability.csv").open("w", newline="", encoding="utf-8") as out:
         rows = csv.writer(out, lineterminator="\n")
         rows.writerow(["detector", "change", "amount", "repeatability", "mean_points", "images"])
-        for (detector, change, amount), (rate, points, count) in table.items():
-            rows.writerow([detector, change, f"{amount:g}", f"{rate:.4f}", f"{points:.1f}", count])
+        for (detector, change, amount), (rate, mean_points, count) in table.items():
+            rows.writerow([detector, change, f"{amount:g}", f"{rate:.4f}", f"{mean_points:.1f}", count])
     (ctx.out_dir / "stability.png").write_bytes(plot(table, params.tolerance_px, num_images))
     means = overall(table)
     best = max(means, key=lambda name: means[name])

@@ -10,7 +10,7 @@ The dense layer is not trained step by step: ``build.fit`` solves for it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -27,8 +27,6 @@ Batch = tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]
 
 _EPS = 1e-5
 _HYSTERESIS = 0.2
-_MAX_STEPS, _MAX_CG, _MAX_HALVINGS = 60, 60, 12
-_NEAR, _STILL = 1e-3, 1e-6
 _ABSENT = -30.0
 """The score of a class that no training image shows; its probability is nought."""
 
@@ -127,7 +125,7 @@ def _blocks(keras: Any, bins: Any, cell_px: int, params: HogSvmParams, size_hw: 
 def fit(model: Any, train: Iterable[Batch], val: Iterable[Batch], params: HogSvmParams, seed: int) -> dict[str, float]:
     """Set the model's last layer to the linear support vector machine of the training images.
 
-    One machine for each class against the rest (squared hinge loss, as scikit-learn's ``LinearSVC``). Their scores become
+    One machine for each class against the rest (squared hinge loss, scikit-learn's ``LinearSVC``). Their scores become
     probabilities by a softmax with one temperature, the one that gives the images of ``val`` the highest likelihood (Guo et
     al., "On calibration of modern neural networks", ICML 2017); without ``val``, a fifth of ``train`` is held out for it.
 
@@ -145,14 +143,14 @@ def fit(model: Any, train: Iterable[Batch], val: Iterable[Batch], params: HogSvm
         raise UserError("hog_svm needs training images of at least two classes", "Check the split 'train'.")
     num_classes = int(model.output_shape[-1])
     held_features, held_numbers, _ = _features(hog, val)
-    solved = _solve(features, numbers, weights, num_classes, params.c)
+    solved = _solve(features, numbers, weights, num_classes, params.c, seed)
     if len(held_numbers):
         scores, truth = _scores(held_features, solved), held_numbers
     else:
         out = np.random.default_rng(seed).permutation(len(numbers)) % 5 == 0
         out &= np.isin(numbers, np.unique(numbers[~out])) if out.any() else False
         if out.any() and len(np.unique(numbers[~out])) > 1:
-            partial = _solve(features[~out], numbers[~out], weights[~out], num_classes, params.c)
+            partial = _solve(features[~out], numbers[~out], weights[~out], num_classes, params.c, seed)
             scores, truth = _scores(features[out], partial), numbers[out]
         else:  # a handful of images: nothing to hold out
             scores, truth = _scores(features, solved), numbers
@@ -187,71 +185,20 @@ def _features(hog: Any, batches: Iterable[Batch]) -> tuple[Float, NDArray[np.int
     return features, numbers.astype(np.int64), weights
 
 
-def _solve(features: Float, numbers: NDArray[np.int64], weights: Float, num_classes: int, c: float) -> tuple[Float, Float]:
-    """Kernel ``(D, num_classes)`` and bias ``(num_classes,)``; noughts for a class without images.
+def _solve(
+    features: Float, numbers: NDArray[np.int64], weights: Float, num_classes: int, c: float, seed: int
+) -> tuple[Float, Float]:
+    """Kernel ``(D, num_classes)`` and bias ``(num_classes,)``; noughts for a class without images."""
+    from sklearn.svm import LinearSVC
 
-    The minimum of ``|w|^2 / 2 + c * sum(weight * max(0, 1 - y * score)^2)`` for each class against the rest, the bias being
-    one of the weights: what scikit-learn's ``LinearSVC`` solves, by the method of S. S. Keerthi and D. DeCoste, "A modified
-    finite Newton method for fast solution of large scale linear SVMs", JMLR 6, 2005. All classes share each pass over the
-    features, of which there is no second copy; LinearSVC makes one of 16 bytes a number.
-    """
-    present = np.unique(numbers)
-    wanted = np.where(numbers[:, None] == present, 1, -1).astype(np.float32)
-    cost = np.float32(2 * c) * weights[:, None]
-    w = np.zeros((features.shape[1] + 1, len(present)), np.float32)
-
-    def scores(of: Float) -> Float:
-        return np.asarray(features @ of[:-1] + of[-1], np.float32)
-
-    def back(of: Float) -> Float:
-        return np.concatenate([features.T @ of, of.sum(axis=0, keepdims=True)])
-
-    def loss(of: Float, reached: Float) -> NDArray[np.float64]:
-        missing = np.maximum(1 - wanted * reached, 0)
-        return np.asarray(((of**2).sum(axis=0) + (cost * missing**2).sum(axis=0, dtype=np.float64)) / 2)
-
-    reached = scores(w)
-    best, before = loss(w, reached), np.full(len(present), np.inf)
-    for _ in range(_MAX_STEPS):
-        active = cost * (wanted * reached < 1)
-        slope = back(active * (reached - wanted)) + w
-        # The loss bends at least as much as |w|^2 / 2: the minimum is no further away than the slope is steep.
-        near = np.linalg.norm(slope, axis=0) <= _NEAR * np.linalg.norm(w, axis=0)
-        if (near | (before - best <= _STILL * best)).all():
-            break
-        before = best
-
-        def bent(way: Float, active: Float = active) -> Float:
-            return back(active * scores(way)) + way
-
-        step = _conjugate_gradients(bent, -slope)
-        ahead, part = scores(step), np.ones(len(present), np.float32)
-        for _ in range(_MAX_HALVINGS):
-            moved, there = w + part * step, reached + part * ahead
-            found = loss(moved, there)
-            if (found <= best).all():
-                break
-            part = np.where(found <= best, part, part / 2)
-        w, reached, best = moved, there, found
+    machine = LinearSVC(C=c, dual=len(features) < features.shape[1], max_iter=10_000, tol=1e-3, random_state=seed % 2**32)
+    machine.fit(features, numbers, sample_weight=weights)
+    coefficients, intercepts = np.asarray(machine.coef_), np.asarray(machine.intercept_)
+    if len(machine.classes_) == 2:  # scikit-learn keeps one machine for two classes
+        coefficients, intercepts = np.concatenate([-coefficients, coefficients]), np.concatenate([-intercepts, intercepts])
     kernel, bias = np.zeros((features.shape[1], num_classes), np.float32), np.zeros(num_classes, np.float32)
-    kernel[:, present], bias[present] = w[:-1], w[-1]
+    kernel[:, machine.classes_], bias[machine.classes_] = coefficients.T, intercepts
     return kernel, bias
-
-
-def _conjugate_gradients(times: Callable[[Float], Float], right: Float) -> Float:
-    """``x`` with ``times(x) = right``, to a tenth of the residual: a Newton step need not be exact. Columns are independent."""
-    x, rest = np.zeros_like(right), right.copy()
-    way, size = rest.copy(), (rest**2).sum(axis=0)
-    enough = 0.01 * size
-    for _ in range(_MAX_CG):
-        pushed = times(way)
-        far = size / np.maximum((way * pushed).sum(axis=0), np.float32(1e-30))
-        x, rest = x + far * way, rest - far * pushed
-        now = (rest**2).sum(axis=0)
-        if (now <= enough).all():
-            break
-        way, size = rest + now / np.maximum(size, np.float32(1e-30)) * way, now
-    return x
 
 
 def _scores(features: Float, solved: tuple[Any, Any]) -> Float:

@@ -83,7 +83,7 @@ def step_function(strategy: Any, step: Callable[[Any], Any]) -> Callable[[Iterat
     """
     import tensorflow as tf
 
-    run = tf.function(lambda batch: strategy.run(step, args=(batch,)), reduce_retracing=True)
+    run = tf.function(lambda batch: strategy.run(step, args=(batch,)), reduce_retracing=True, autograph=False)
 
     def function(batches: Iterator[Any]) -> dict[str, Any]:
         return {name: strategy.experimental_local_results(value)[0] for name, value in run(next(batches)).items()}
