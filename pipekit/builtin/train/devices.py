@@ -83,7 +83,9 @@ def step_function(strategy: Any, step: Callable[[Any], Any]) -> Callable[[Iterat
     """
     import tensorflow as tf
 
-    run = tf.function(lambda batch: strategy.run(step, args=(batch,)), reduce_retracing=True, autograph=False)
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def run(batch: Any) -> Any:
+        return strategy.run(step, args=(batch,))
 
     def function(batches: Iterator[Any]) -> dict[str, Any]:
         return {name: strategy.experimental_local_results(value)[0] for name, value in run(next(batches)).items()}
