@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
-import socket
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -422,58 +419,35 @@ def test_the_split_test_is_never_opened(tmp_path: Path) -> None:
     assert train(Bench(tmp_path / "run"), dataset, params(epochs=1)).digest
 
 
-DEVICES = """
-import sys
-from pathlib import Path
+def test_two_devices_learn_what_one_learns(tmp_path: Path) -> None:
+    """Two logical processors stand for two GPUs; they must be set before TensorFlow starts, hence the process."""
+    script = textwrap.dedent(
+        """
+        import sys
+        from pathlib import Path
 
-sys.path.insert(0, sys.argv[1])
-import test_train as helpers
+        sys.path.insert(0, sys.argv[1])
+        import test_train as helpers
+        from pipekit.backend import load_keras
 
-folder = Path(sys.argv[2])
-if "mirrored" in sys.argv:
-    from pipekit.backend import load_keras
+        load_keras()
+        import tensorflow as tf
 
-    load_keras()
-    import tensorflow as tf
-
-    (processor,) = tf.config.list_physical_devices("CPU")
-    tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
-(folder / "images").mkdir(parents=True)
-dataset = helpers.write_images(folder / "images", {"train": 8, "val": 3})
-for devices in sys.argv[3:]:
-    chosen = helpers.params(model={"template": "mlp", "units": [8]}, devices=devices)
-    helpers.train(helpers.Bench(folder / devices), dataset, chosen)
-"""
-"""Devices and machines must be known before TensorFlow starts, hence the processes."""
-
-
-def start(folder: Path, *devices: str, **environment: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", DEVICES, str(Path(__file__).parent), str(folder), *devices]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | environment)
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-
-
-def test_two_devices_or_two_machines_learn_what_one_device_learns(tmp_path: Path) -> None:
-    """Two logical processors stand for two GPUs, two processes for two machines."""
-    workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
-    tasks = [
-        json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})
-        for index in range(len(workers))
-    ]
-    running = [start(tmp_path / str(index), "multi_worker", TF_CONFIG=task) for index, task in enumerate(tasks)]
-    for process in [start(tmp_path, "one", "mirrored"), *running]:
-        said, _ = process.communicate(timeout=500)
-        assert process.returncode == 0, said
-    places = [tmp_path / "one", tmp_path / "mirrored", tmp_path / "0" / "multi_worker", tmp_path / "1" / "multi_worker"]
-    one, *others = (json.loads((place / "out" / "model.json").read_text())["history"] for place in places)
-    assert len(one) == 3
-    for other in others:
-        for name in ("loss", "val_loss", "val_accuracy"):
-            np.testing.assert_allclose([row[name] for row in one], [row[name] for row in other], rtol=1e-3)
+        (processor,) = tf.config.list_physical_devices("CPU")
+        tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
+        folder = Path(sys.argv[2])
+        dataset = helpers.write_images(folder, {"train": 8, "val": 3})
+        for devices in ("one", "mirrored"):
+            chosen = helpers.params(model={"template": "mlp", "units": [8]}, devices=devices)
+            helpers.train(helpers.Bench(folder / devices), dataset, chosen)
+        """
+    )
+    command = [sys.executable, "-c", script, str(Path(__file__).parent), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    one, two = (
+        json.loads((tmp_path / devices / "out" / "model.json").read_text())["history"] for devices in ("one", "mirrored")
+    )
+    assert len(one) == len(two) == 3
+    for name in ("loss", "val_loss", "val_accuracy"):
+        np.testing.assert_allclose([row[name] for row in one], [row[name] for row in two], rtol=1e-3)
