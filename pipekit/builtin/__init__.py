@@ -17,7 +17,7 @@ def register_stages(register: Register) -> None:
     register("split", "pipekit.builtin.split:split", summary="Give every sample a split: train, val or test")
     register("inspect", "pipekit.builtin.inspect:inspect", summary="Look for copies, leaks, damaged and odd images", version=2)
     register("augment", "pipekit.builtin.augment:augment", summary="Make augmented copies of the training images", version=3)
-    register("train", "pipekit.builtin.train:train", summary="Train a model on the train split, watching val", version=2)
+    register("train", "pipekit.builtin.train:train", summary="Train a model on the train split, watching val", version=3)
     register(
         "features",
         "pipekit.builtin.features.stage:features",
