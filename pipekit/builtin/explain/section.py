@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CHECKED = 4
 """Pictures on which a kind of map is held against the model with shuffled weights."""
 IG_STEPS, IG_STEPS_LARGE, LARGE_PX = 32, 16, 128 * 128
-"""Of integrated gradients here: pictures for the eye, at half the cost of the stage ``explain``, or a quarter for large ones."""
+"""Of integrated gradients here: pictures for the eye, at half the cost of the stage ``explain``, a quarter for large ones."""
 TILE_PX = 168
 GAP_PX = 6
 
