@@ -254,7 +254,8 @@ def test_yolo_boxes_polygons_and_names(tmp_path: Path) -> None:
     write(tmp_path / "data.yaml", "names: [cat, dog]\nnc: 2\n")
     (first, second), failed = sort_out(yolo.read(tmp_path, yolo.YoloParams()))
     assert failed == {}
-    assert first.targets.boxes == (Box(15, 10, 45, 30, "dog"), Box(0, 0, 30, 20, "cat"))
+    corners = (0, 0, 30, 0, 30, 20)
+    assert first.targets.boxes == (Box(15, 10, 45, 30, "dog"), Box(0, 0, 30, 20, "cat", outline=(corners,)))
     assert [(first.id, first.split), (second.id, second.split)] == [
         ("train/images/a.png", "train"),
         ("valid/images/b.png", "val"),

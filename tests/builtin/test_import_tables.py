@@ -97,7 +97,10 @@ def test_the_folder_of_the_images_is_part_of_the_key(tmp_path: Path) -> None:
     assert params.images == tmp_path / "data"
 
 
-def test_a_table_written_beside_the_images_is_no_reason_to_read_them_again(tmp_path: Path) -> None:
+def test_a_table_written_beside_the_images_is_no_reason_to_read_them_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     write(tmp_path / "data/t.csv", "file_name,label\na.png,x\nb.png,y\n")
     for name in ("a", "b"):
         picture(tmp_path / f"data/{name}.png")
