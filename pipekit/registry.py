@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 
 import pluggy
@@ -367,8 +367,11 @@ def _load_asked(registry: Registry, asked: str, base_dir: Path, off: set[str]) -
         started = time.perf_counter()
         try:
             module = importlib.import_module(asked)
-            if not any(hasattr(getattr(module, name, None), "pipekit_impl") for name in dir(module)):
-                raise PluginError("it is no plugin: nothing in it is marked with @pipekit.hookimpl")
+            # Of functions only: a module may hold others that load when they are touched.
+            if not any(isinstance(value, FunctionType) and hasattr(value, "pipekit_impl") for value in vars(module).values()):
+                raise PluginError(
+                    "no installed plugin has that name; as to the module, nothing in it is marked with @pipekit.hookimpl"
+                )
         except PluginError as error:
             registry.note(asked, asked, "broken", error.message, started=started)
             return
