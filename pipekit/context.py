@@ -255,7 +255,7 @@ class StageContext:
             )
 
         executor, options = plan.executor.load(), plan.executor.params
-        if plan.workers == 1 and plan.executor.name in ("threads", "processes") and not options.model_fields_set:
+        if plan.workers == 1 and plan.executor.name in ("auto", "threads", "processes") and not options.model_fields_set:
             executor = plan.registry.get("executor", "serial").load()
         if "workers" in type(options).model_fields and getattr(options, "workers", None) is None:
             options = options.model_copy(update={"workers": plan.workers})

@@ -304,6 +304,7 @@ class _Run:
                 self.listener("progress", stage=stage.name, label="reading", done=count, total=None, unit="files")
 
         self.store.hashes.on_hash = on_hash
+        self.store.hashes.threads = self.plan.workers
 
     def _failed(self, stage: PlannedStage, info: StageInfo, error: BaseException) -> NoReturn:
         self._observe("on_stage_error", run=self._info("failed"), stage=info, error=error)

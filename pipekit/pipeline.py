@@ -32,7 +32,7 @@ class Settings(Params):
         (),
         "Plugin files (./my_ops.py) or modules to load besides the installed ones; the name of an installed one is needed then",
     )
-    executor: Annotated[Call, Uses("executor")] = param("threads", "Where shards run")
+    executor: Annotated[Call, Uses("executor")] = param("auto", "Where shards run")
     workers: int | None = param(None, "How many shards run at once. Left out, one for each processor core", ge=1, le=4096)
     shard_size: int = param(
         128, "Largest number of samples in a shard: what a kill may cost", unit="samples", ge=1, le=1_000_000

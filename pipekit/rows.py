@@ -232,6 +232,9 @@ class Sorter:
             run.unlink()
         return Path(name)
 
+    def __bool__(self) -> bool:
+        return bool(self._pairs or self._runs)
+
     def __iter__(self) -> Iterator[tuple[str, Row]]:
         """The pairs in the order of their keys. The runs on disk are removed at the end."""
         self._pairs.sort(key=_key)
@@ -285,6 +288,38 @@ class Tally:
         }
 
 
+class _Index:
+    """A file of rows in the order of their ids, and what is known of them."""
+
+    def __init__(self, path: Path) -> None:
+        self.tally, self.hashed, self.uses = Tally(), hashlib.sha256(), set[str]()
+        self._last: str | None = None
+        self._file = path.open("w", encoding="utf-8", errors="surrogatepass")
+
+    def is_next(self, row: Row) -> bool:
+        """False for a row that belongs before one that is written."""
+        return self._last is None or row["id"] >= self._last
+
+    def add(self, row: Row) -> None:
+        identity = row["id"]
+        if identity == self._last:
+            raise UserError(f"two samples have the id {identity!r}", "Ids must be unique within a dataset.")
+        self._last = identity
+        self.tally.add(row)
+        for path in (row["image"], row.get("targets", {}).get("mask", "")):
+            if path.startswith("@store/"):
+                self.uses.add("/".join(path.split("/", 4)[1:4]))
+        identified, line = texts(row)
+        self.hashed.update(f"{identified}\n".encode("utf-8", "surrogatepass"))
+        self._file.write(f"{line}\n")
+
+    def __enter__(self) -> _Index:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
 def write_index(
     folder: Path, rows: Iterable[Row], failed: Iterable[Failure], locations: Locations, scratch: Path
 ) -> tuple[str, dict[str, Any], list[str]]:
@@ -297,26 +332,23 @@ def write_index(
     Raises:
         UserError: two rows have the same id.
     """
-    sorter, tally, hashed = Sorter(scratch), Tally(), hashlib.sha256()
-    uses: set[str] = set()
-    for row in rows:
-        sorter.add(row["id"], locations.pack_row(row))
-    previous = None
-    with (folder / "rows.jsonl").open("w", encoding="utf-8", errors="surrogatepass") as out:
-        for identity, row in sorter:
-            if identity == previous:
-                raise UserError(f"two samples have the id {identity!r}", "Ids must be unique within a dataset.")
-            previous = identity
-            tally.add(row)
-            for path in (row["image"], row.get("targets", {}).get("mask", "")):
-                if path.startswith("@store/"):
-                    uses.add("/".join(path.split("/", 4)[1:4]))
-            identified, line = texts(row)
-            hashed.update(f"{identified}\n".encode("utf-8", "surrogatepass"))
-            out.write(f"{line}\n")
+    later = Sorter(scratch / "later")
+    with _Index(folder / "rows.jsonl") as index:
+        for row in map(locations.pack_row, rows):
+            if index.is_next(row):
+                index.add(row)
+            else:
+                later.add(row["id"], row)
+    if later:
+        scratch.mkdir(parents=True, exist_ok=True)
+        first = (folder / "rows.jsonl").rename(scratch / "first")
+        with _Index(folder / "rows.jsonl") as index:
+            for _, row in heapq.merge(((row["id"], row) for row in read_lines(first)), later, key=_key):
+                index.add(row)
+        first.unlink()
     listed = {f.id: f for f in failed}
     with (folder / "failed.jsonl").open("w", encoding="utf-8", errors="surrogatepass") as out:
         for failure in (listed[name] for name in sorted(listed)):
-            hashed.update(dumps(["failed", failure.id]).encode("utf-8", "surrogatepass") + b"\n")
+            index.hashed.update(dumps(["failed", failure.id]).encode("utf-8", "surrogatepass") + b"\n")
             out.write(dumps({"id": failure.id, "reason": failure.reason, "image": locations.pack(failure.image)}) + "\n")
-    return hashed.hexdigest(), {**tally.meta(), "num_failed": len(listed)}, sorted(uses)
+    return index.hashed.hexdigest(), {**index.tally.meta(), "num_failed": len(listed)}, sorted(index.uses)

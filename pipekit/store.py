@@ -23,12 +23,14 @@ import os
 import shutil
 import socket
 import sqlite3
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pipekit.errors import UserError
 from pipekit.files import hash_file, split_packed, walk
@@ -61,6 +63,11 @@ class Store:
             self._ensure(self.root)
             self._hashes = HashMemory(self.root / "hashes.sqlite")
         return self._hashes
+
+    def read_ahead(self, root: Path) -> ReadAhead:
+        """Begin to hash the files of a folder, in the background."""
+        self._ensure(self.root)
+        return ReadAhead(HashMemory(self.root / "hashes.sqlite", batch=32), root)
 
     def close(self) -> None:
         """Close the file-hash memory; the next use opens it again."""
@@ -182,15 +189,49 @@ class FileEntry:
     sha256: str
 
 
+class ReadAhead:
+    """Hashes the files of a folder in a thread, while the caller still loads libraries and checks a plan."""
+
+    def __init__(self, memory: HashMemory, root: Path) -> None:
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._read, args=(memory, root), name="read-ahead", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Come to an end within a few files. What was read is remembered: who hashes the folder now goes on from there."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _read(self, memory: HashMemory, root: Path) -> None:
+        with contextlib.suppress(OSError, sqlite3.Error):  # whoever needs the hashes meets it again, and says so
+            for _ in memory.tree(root):
+                if self._stopped.is_set():
+                    break
+        memory.close()
+
+
+State: TypeAlias = tuple[int, int, int]
+"""Size, time of the last change in ns, inode."""
+
+Remembered: TypeAlias = tuple[int, int, int, str]
+
+NEXT_FILES = 512
+"""So many files of a folder are looked up and hashed at once."""
+
+
 class HashMemory:
     """SHA-256 of files, remembered by (path, size, mtime, inode): an unchanged tree is only ``stat``-ed.
 
-    One SQLite file, safe for several processes. 60,000 unchanged files take under a second. Where the file is damaged or can't
-    be written, what this process learns is kept in memory alone: a lost memory costs a second hashing, nothing else.
+    One SQLite file, safe for several processes; ``threads`` read the files that are not known. 60,000 unchanged files take
+    under a second. Where the file is damaged or can't be written, what this process learns is kept in memory alone: a lost
+    memory costs a second hashing, nothing else.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int = 1, batch: int = NEXT_FILES) -> None:
         self.on_hash: Callable[[], None] | None = None
+        self.threads = threads
+        self._batch = batch
+        self._near: tuple[str, dict[str, Remembered], str] = "", {}, ""
         try:
             self._db = self._open(path)
         except sqlite3.OperationalError:  # locked for a minute, or not writable: it may be whole
@@ -223,32 +264,62 @@ class HashMemory:
         if split_packed(path) is not None:
             return hash_file(path)
         folder, name = os.path.split(os.path.abspath(path))
-        known = self._folder(folder, (name,))
-        found, fresh = self._hash(os.path.join(folder, name), known.get(_text(name)))  # noqa: PTH118
-        if fresh:
-            self._remember(folder, [(name, *fresh)])
+        text = _text(name)
+        if folder != self._near[0] or text not in self._near[1]:
+            # Files are asked for in the order of their names: the next ones are fetched too, where this one follows the last.
+            count = NEXT_FILES if self._near[0] == folder and self._near[2] < text else 1
+            self._near = (folder, self._known(folder, text, count=count), text)
+        path = os.path.join(folder, name)  # noqa: PTH118
+        state, known = _state(path), self._near[1].get(text)
+        if known and known[:3] == state:
+            return known[3]
+        if self.on_hash is not None:
+            self.on_hash()
+        found = hash_file(path)
+        if _is_settled(state):
+            self._remember(folder, [(name, *state, found)])
+            self._near[1][text] = (*state, found)
         return found
 
     def tree(self, root: Path) -> Iterator[FileEntry]:
         """Every file below ``root`` in a fixed order, folder by folder. Hidden files and our own output are passed over."""
-        for folder, names in walk(root):
-            known = self._folder(folder)
-            news: list[tuple[Any, ...]] = []
-            below = os.path.relpath(folder, root)
-            prefix = "" if below == "." else below.replace(os.sep, "/") + "/"
-            for name in names:
-                path = os.path.join(folder, name)  # noqa: PTH118
-                try:
-                    found, fresh = self._hash(path, known.get(_text(name)))
-                except OSError:
-                    found, fresh = "", None
-                if fresh:
-                    news.append((name, *fresh))
-                    if len(news) >= 1000:
-                        self._remember(folder, news)
-                        news = []
-                yield FileEntry(prefix + name, path, found)
-            self._remember(folder, news)
+        with contextlib.ExitStack() as stack:
+            read: Callable[..., Iterator[str]] = map
+            if self.threads > 1:
+                read = stack.enter_context(ThreadPoolExecutor(self.threads, thread_name_prefix="hash")).map
+            for folder, names in walk(root):
+                below = os.path.relpath(folder, root)
+                prefix = "" if below == "." else below.replace(os.sep, "/") + "/"
+                for at in range(0, len(names), self._batch):
+                    some = names[at : at + self._batch]
+                    paths = [os.path.join(folder, name) for name in some]  # noqa: PTH118
+                    for name, path, found in zip(some, paths, self._hashes(read, folder, some, paths), strict=True):
+                        yield FileEntry(prefix + name, path, found)
+
+    def _hashes(self, read: Callable[..., Iterator[str]], folder: str, names: list[str], paths: list[str]) -> list[str]:
+        """The hashes of files of a folder whose names are sorted; "" for one that can't be read."""
+        texts = [_text(name) for name in names]
+        known = self._known(folder, min(texts), max(texts))
+        hashes = [""] * len(names)
+        unknown: list[tuple[str, int, State]] = []
+        for number, (name, path) in enumerate(zip(names, paths, strict=True)):
+            was = known.get(texts[number])
+            with contextlib.suppress(OSError):
+                state = _state(path)
+                if was and was[:3] == state:
+                    hashes[number] = was[3]
+                else:
+                    unknown.append((name, number, state))
+        news = []
+        made = read(_hash_or_none, [paths[number] for _, number, _ in unknown])
+        for (name, number, state), found in zip(unknown, made, strict=True):
+            if self.on_hash is not None:
+                self.on_hash()
+            hashes[number] = found
+            if found and _is_settled(state):
+                news.append((name, *state, found))
+        self._remember(folder, news)
+        return hashes
 
     def content(self, path: Path) -> str:
         """The digest of a file, or of a folder: names below it and the hash of each file.
@@ -268,29 +339,17 @@ class HashMemory:
             hashed.update(f"{entry.name}\0{entry.sha256}\n".encode("utf-8", "surrogatepass"))
         return hashed.hexdigest()
 
-    def _folder(self, folder: str, only: Iterable[str] | None = None) -> dict[str, tuple[int, int, int, str]]:
-        query = "SELECT name, size, mtime_ns, inode, sha256 FROM files WHERE dir = ?"
-        values: tuple[str, ...] = (_text(folder),)
-        if only is not None:
-            query += " AND name = ?"
-            values += tuple(_text(name) for name in only)
+    def _known(self, folder: str, first: str, last: str | None = None, count: int = -1) -> dict[str, Remembered]:
+        """What is remembered of files of a folder, from the name ``first`` on: up to ``last``, or so many."""
+        query = "SELECT name, size, mtime_ns, inode, sha256 FROM files WHERE dir = ? AND name >= ?"
+        values: tuple[Any, ...] = (_text(folder), first)
+        if last is not None:
+            query, values = f"{query} AND name <= ?", (*values, last)
         try:
-            return {row[0]: row[1:] for row in self._db.execute(query, values)}
+            return {row[0]: row[1:] for row in self._db.execute(f"{query} ORDER BY name LIMIT ?", (*values, count))}
         except sqlite3.DatabaseError:
             self._forget()
             return {}
-
-    def _hash(self, path: str, known: tuple[int, int, int, str] | None) -> tuple[str, tuple[int, int, int, str] | None]:
-        """The hash, and what to remember where it is new."""
-        now = os.stat(path)  # noqa: PTH116
-        state = (now.st_size, now.st_mtime_ns, now.st_ino)
-        if known and known[:3] == state:
-            return known[3], None
-        if self.on_hash is not None:
-            self.on_hash()
-        found = hash_file(path)
-        settled = time.time_ns() - now.st_mtime_ns > SETTLED_S * 1e9
-        return found, (*state, found) if settled else None
 
     def _remember(self, folder: str, rows: list[tuple[Any, ...]]) -> None:
         if rows:
@@ -309,6 +368,22 @@ class HashMemory:
         """Go on without the file: it is damaged, or the disk is full."""
         self._db.close()
         self._db = self._open(None)
+
+
+def _state(path: str) -> State:
+    now = os.stat(path)  # noqa: PTH116
+    return now.st_size, now.st_mtime_ns, now.st_ino
+
+
+def _is_settled(state: State) -> bool:
+    return time.time_ns() - state[1] > SETTLED_S * 1e9
+
+
+def _hash_or_none(path: str) -> str:
+    try:
+        return hash_file(path)
+    except OSError:
+        return ""
 
 
 def _text(name: str) -> str:

@@ -7,6 +7,7 @@ from pipekit.hookspecs import Register, hookimpl
 
 @hookimpl
 def register_executors(register: Register) -> None:
+    register("auto", "pipekit.builtin.executors:auto", summary="Threads, or processes for many images")
     register("serial", "pipekit.builtin.executors:serial", summary="One shard after another, in this process")
     register("threads", "pipekit.builtin.executors:threads", summary="A pool of threads; OpenCV and JPEG work run in parallel")
     register("processes", "pipekit.builtin.executors:processes", summary="A pool of processes, for ops written in Python")

@@ -1,12 +1,14 @@
-"""The executors in the box: ``map`` in this thread, in threads, in processes."""
+"""The executors in the box: ``map`` in this thread, in threads, in processes, or in what suits the work."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
+from itertools import chain, islice
+from pathlib import Path
 
 from pipekit.contract import Params, ShardResult, ShardTask, param
 
@@ -16,10 +18,50 @@ MAX_DEATHS = 2
 """So often may a shard be in the hands of a process that dies; then it is the shard's fault."""
 
 
+MANY = 3_000
+"""From so many images on, processes are worth the half second that they take to start. Measured on two cores with 4,000
+photographs: `augment` in 0.8 of the time of threads, `inspect` in 0.9 (0.7 for 60,000 images of 28 x 28)."""
+
+
 class PoolParams(Params):
     """Parameters of a pool."""
 
     workers: int | None = param(None, "How many shards run at once. Left out, the run's number", ge=1, le=4096)
+
+
+def auto(run: Run, tasks: Iterable[ShardTask], params: PoolParams) -> Iterator[ShardResult]:
+    """Processes for many images, else threads.
+
+    OpenCV and the JPEG codecs release the interpreter lock, but what lies between their calls does not: on many images that
+    costs more than to start processes. Threads it is all the same where processes could do harm: for functions of plugins,
+    of which nobody knows what they load in each; once TensorFlow is loaded; and outside of the command, since new processes
+    import the script that started them.
+    """
+    feed = iter(tasks)
+    first, found = [], 0
+    for task in feed:
+        first.append(task)
+        found += len(task.rows)
+        if found >= MANY:
+            break
+    ours = all(task.target.startswith("pipekit.") for task in first[:1])
+    pool = processes if found >= MANY and ours and "tensorflow" not in sys.modules and _may_start_processes() else threads
+    return pool(run, chain(first, feed), params)
+
+
+def _may_start_processes() -> bool:
+    """Whether this is the command, on a system that has what process pools need (some containers have no semaphores)."""
+    import multiprocessing
+
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    if (spec.name if spec else Path(getattr(main, "__file__", "") or "").stem) not in ("pipekit", "pipekit.__main__"):
+        return False
+    try:
+        multiprocessing.get_context("spawn").Lock()
+    except (ImportError, OSError, NotImplementedError):
+        return False
+    return True
 
 
 def serial(run: Run, tasks: Iterable[ShardTask], params: Params) -> Iterator[ShardResult]:

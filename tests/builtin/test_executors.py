@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from pipekit.builtin.executors import PoolParams, processes, serial, threads
+from pipekit import images
+from pipekit.builtin import executors
+from pipekit.builtin.executors import PoolParams, auto, processes, serial, threads
 from pipekit.contract import Params, ShardResult, ShardTask
 from pipekit.errors import StageError
 from tests.conftest import DATA, Trial
@@ -30,7 +35,7 @@ def count(task: ShardTask) -> ShardResult:
     return ShardResult(task.key, len(task.rows), os.getpid(), 0, 0.0)
 
 
-@pytest.mark.parametrize(("execute", "params"), EXECUTORS)
+@pytest.mark.parametrize(("execute", "params"), [*EXECUTORS, (auto, TWO)])
 def test_every_task_is_done_once(execute: Any, params: Params) -> None:
     found = sorted((result.key, result.num_samples) for result in execute(count, tasks(9), params))
     assert found == sorted((f"key-{number}", number) for number in range(9))
@@ -51,6 +56,93 @@ def test_tasks_are_taken_in_the_calling_thread_as_they_are_needed(execute: Any, 
         ahead.append(len(taken) - done)
     assert max(ahead) <= 5
     assert set(taken) == {threading.get_ident()}
+
+
+# --- which one suits the work --------------------------------------------------------------------------------------------
+
+
+def work(num_images: int, target: str = "pipekit.builtin.augment:make_copies") -> Iterator[ShardTask]:
+    for number in range(0, num_images, 10):
+        yield ShardTask(f"key-{number}", "", target, "", number, "", None, ({"id": "x"},) * 10, "", "")
+
+
+@pytest.fixture
+def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if pipekit's command were running, and 100 images were many."""
+    monkeypatch.setattr(executors, "MANY", 100)
+    monkeypatch.setattr(executors, "_may_start_processes", lambda: True)
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+
+
+@pytest.mark.usefixtures("few_are_many")
+@pytest.mark.parametrize(
+    ("num_images", "target", "in_processes"),
+    [
+        (100, "pipekit.builtin.augment:make_copies", True),
+        (90, "pipekit.builtin.augment:make_copies", False),
+        (300, "pipekit_speckle:speckle", False),
+        (300, "@stage/speckle", False),
+    ],
+)
+def test_processes_are_for_many_images_and_our_own_functions(num_images: int, target: str, in_processes: bool) -> None:
+    results = list(auto(count, work(num_images, target), TWO))
+    assert sum(result.num_samples for result in results) == num_images
+    assert (os.getpid() not in {result.num_outputs for result in results}) == in_processes
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_no_processes_beside_a_loaded_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorflow", sys)
+    assert {result.num_outputs for result in auto(count, work(300), TWO)} == {os.getpid()}
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_no_more_is_held_than_tells_which_one_suits() -> None:
+    taken = 0
+
+    def watched() -> Iterator[ShardTask]:
+        nonlocal taken
+        for task in work(1000):
+            taken += 1
+            yield task
+
+    results = auto(count, watched(), TWO)
+    next(results)
+    assert taken <= 10 + 4
+
+
+def test_a_script_that_is_no_command_starts_no_processes(tmp_path: Path) -> None:
+    """They would import it, and run it again."""
+    script = tmp_path / "script.py"
+    script.write_text("from pipekit.builtin.executors import _may_start_processes\nprint(_may_start_processes())\n")
+    assert subprocess.run([sys.executable, script], capture_output=True, text=True, check=True).stdout == "False\n"
+    (tmp_path / "pipekit").write_text(script.read_text())
+    command = subprocess.run([sys.executable, tmp_path / "pipekit"], capture_output=True, text=True, check=True)
+    assert command.stdout == "True\n"
+
+
+def test_the_command_starts_processes_for_many_images(tmp_path: Path) -> None:
+    tile = np.zeros((8, 8, 3), np.uint8)
+    (tmp_path / "images" / "a").mkdir(parents=True)
+    for number in range(executors.MANY):
+        tile[...] = number % 251, number // 251, 0
+        (tmp_path / "images" / "a" / f"{number:04}.bmp").write_bytes(images.encode(tile, "bmp"))
+    (tmp_path / "sitecustomize.py").write_text(f"open({str(tmp_path / 'started')!r}, 'a').write('x')")
+    (tmp_path / "pipeline.toml").write_text(
+        """
+        [stages.data]
+        use = "import.folders"
+        path = "images"
+        verify = "none"
+        [stages.augment]
+        use = "augment"
+        ops = "hflip"
+        """
+    )
+    command = [sys.executable, "-m", "pipekit", "run", "--workers", "2"]
+    env = {**os.environ, "PIPEKIT_STORE": str(tmp_path / "store"), "PYTHONPATH": str(tmp_path)}
+    subprocess.run(command, cwd=tmp_path, env=env, check=True)
+    assert (tmp_path / "started").stat().st_size >= 3
 
 
 def fails_late(task: ShardTask) -> ShardResult:
