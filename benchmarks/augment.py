@@ -100,13 +100,15 @@ def bare_once(folder: Path, out: Path) -> float:
 
 def pipekit_stage(folder: Path, out: Path) -> float:
     from pipekit import engine
+    from pipekit.builtin.executors import MANY
     from pipekit.pipeline import load_plan
 
     stages: dict[str, Any] = {
         "data": {"use": "import.folders", "path": str(folder), "verify": "none"},
         "augment": {"use": "augment", "ops": "keras_tutorial", "copies": COPIES, "size_hw": [SIZE, SIZE]},
     }
-    plan = load_plan(table={"name": "bench", "workers": WORKERS, "stages": stages}, base_dir=out)
+    executor = "processes" if len(photos_in(folder)) >= MANY else "threads"  # as the command does
+    plan = load_plan(table={"name": "bench", "workers": WORKERS, "executor": executor, "stages": stages}, base_dir=out)
     engine.run(plan, until="data", publish=False)
     started = begin()
     engine.run(plan, publish=False)

@@ -17,7 +17,7 @@ from pipekit.formats import recognise
 from pipekit.pipeline import Plan, load_plan, store_root
 from pipekit.registry import Registry, load_registry
 from pipekit.rows import Locations
-from pipekit.store import ReadAhead, Store
+from pipekit.store import Store
 
 A = TypeVar("A", bound=Artifact)
 
@@ -50,7 +50,6 @@ class Quick:
     registry: Registry = field(default=None)  # type: ignore[assignment]
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     given: dict[str, Artifact] = field(default_factory=dict)
-    _ahead: ReadAhead | None = None
 
     def __post_init__(self) -> None:
         if self.registry is None:
@@ -75,8 +74,6 @@ class Quick:
         path = self.base_dir / Path(source).expanduser()
         if path.is_file() and is_image(path):
             raise UserError(f"{source} is one image; this takes a folder of images or a dataset")
-        if path.is_dir():
-            self._ahead = Store(store_for(self.base_dir)).read_ahead(path)
         return self.add(name, f"import.{recognise(self.registry, path).importer}", path=str(path), **params)
 
     def model(self, source: str | Path, name: str = "model") -> str:
@@ -98,10 +95,7 @@ class Quick:
 
     def run(self, listener: Listener = engine.silent, **choice: Any) -> engine.Outcome:
         """Run it; nothing is shown under ``runs/``."""
-        plan = self.plan()
-        if self._ahead is not None:
-            self._ahead.stop()
-        return engine.run(plan, listener, publish=False, **choice)
+        return engine.run(self.plan(), listener, publish=False, **choice)
 
 
 def is_image(path: Path) -> bool:

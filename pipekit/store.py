@@ -23,7 +23,6 @@ import os
 import shutil
 import socket
 import sqlite3
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -63,11 +62,6 @@ class Store:
             self._ensure(self.root)
             self._hashes = HashMemory(self.root / "hashes.sqlite")
         return self._hashes
-
-    def read_ahead(self, root: Path) -> ReadAhead:
-        """Begin to hash the files of a folder, in the background."""
-        self._ensure(self.root)
-        return ReadAhead(HashMemory(self.root / "hashes.sqlite", batch=32), root)
 
     def close(self) -> None:
         """Close the file-hash memory; the next use opens it again."""
@@ -189,27 +183,6 @@ class FileEntry:
     sha256: str
 
 
-class ReadAhead:
-    """Hashes the files of a folder in a thread, while the caller still loads libraries and checks a plan."""
-
-    def __init__(self, memory: HashMemory, root: Path) -> None:
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._read, args=(memory, root), name="read-ahead", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Come to an end within a few files. What was read is remembered: who hashes the folder now goes on from there."""
-        self._stopped.set()
-        self._thread.join()
-
-    def _read(self, memory: HashMemory, root: Path) -> None:
-        with contextlib.suppress(OSError, sqlite3.Error):  # whoever needs the hashes meets it again, and says so
-            for _ in memory.tree(root):
-                if self._stopped.is_set():
-                    break
-        memory.close()
-
-
 State: TypeAlias = tuple[int, int, int]
 """Size, time of the last change in ns, inode."""
 
@@ -227,10 +200,9 @@ class HashMemory:
     memory costs a second hashing, nothing else.
     """
 
-    def __init__(self, path: Path, threads: int = 1, batch: int = NEXT_FILES) -> None:
+    def __init__(self, path: Path, threads: int = 1) -> None:
         self.on_hash: Callable[[], None] | None = None
         self.threads = threads
-        self._batch = batch
         self._near: tuple[str, dict[str, Remembered], str] = "", {}, ""
         try:
             self._db = self._open(path)
@@ -290,8 +262,8 @@ class HashMemory:
             for folder, names in walk(root):
                 below = os.path.relpath(folder, root)
                 prefix = "" if below == "." else below.replace(os.sep, "/") + "/"
-                for at in range(0, len(names), self._batch):
-                    some = names[at : at + self._batch]
+                for at in range(0, len(names), NEXT_FILES):
+                    some = names[at : at + NEXT_FILES]
                     paths = [os.path.join(folder, name) for name in some]  # noqa: PTH118
                     for name, path, found in zip(some, paths, self._hashes(read, folder, some, paths), strict=True):
                         yield FileEntry(prefix + name, path, found)

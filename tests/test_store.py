@@ -230,32 +230,6 @@ def test_a_tree_is_the_same_however_many_read_it(tmp_path: Path, threads: int) -
     assert [entry.name for entry in alone if not entry.sha256] == ["1/gone.png"]
 
 
-def test_what_was_read_ahead_is_not_read_again(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = tmp_path / "tree"
-    for number in range(300):
-        settled(root / f"{number:03}.png", str(number))
-    read: list[str] = []
-    some_are_read = threading.Event()
-
-    def counting(path: str) -> str:
-        read.append(path)
-        if len(read) == 100:
-            some_are_read.set()
-        return hash_file(path)
-
-    monkeypatch.setattr("pipekit.store.hash_file", counting)
-    ahead = store.read_ahead(root)
-    assert some_are_read.wait(60)
-    ahead.stop()
-    found = store.hashes.content(root)
-    assert len(read) == len(set(read)) == 300
-    assert found == HashMemory(tmp_path / "other.sqlite").content(root)
-
-
-def test_reading_ahead_of_a_folder_that_is_gone_is_no_error(tmp_path: Path, store: Store) -> None:
-    store.read_ahead(tmp_path / "nowhere").stop()
-
-
 def test_what_can_not_be_read_has_no_hash_and_holds_nothing_up(tmp_path: Path) -> None:
     root = tmp_path / "tree"
     settled(root / "a.png", "a")
