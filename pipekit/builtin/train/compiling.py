@@ -176,8 +176,13 @@ def _by_name(module: Any, name: str, what: str, **options: Any) -> Any:
     return found
 
 
+def usual_rate(optimizer: str) -> float:
+    """The learning rate to begin with, where nobody says another."""
+    return LEARNING_RATES.get(optimizer, 1e-3)
+
+
 def base_rate(params: TrainParams) -> float:
-    return params.learning_rate if params.learning_rate is not None else LEARNING_RATES.get(params.optimizer, 1e-3)
+    return params.learning_rate if params.learning_rate is not None else usual_rate(params.optimizer)
 
 
 def make_optimizer(params: TrainParams) -> Any:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.train import devices
-from pipekit.builtin.train.compiling import rate_at
+from pipekit.builtin.train.compiling import rate_at, usual_rate
 from pipekit.builtin.train.feed import Batch, Feed
 from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Context, Failure
@@ -180,9 +180,13 @@ class Loop:
         """Metrics as numbers; a loss that is none ends the run with a word on why."""
         row = {name: float(value) for name, value in logs.items()}
         if not math.isfinite(row.get("loss", 0.0)):
+            tried, usual = self._rate(), usual_rate(self.params.optimizer)
+            other = (
+                f"the usual {usual:g} of {self.params.optimizer}" if tried > 10 * usual else f"a tenth of it, {tried / 10:g},"
+            )
             raise StageError(
-                f"the loss became {row['loss']} in epoch {self.state.epoch + 1}, at a learning rate of {self._rate():g}",
-                f"Try a tenth of it (learning_rate = {self._rate() / 10:g}), warmup_epochs = 1 or clip_norm = 1.0"
+                f"the loss became {row['loss']} in epoch {self.state.epoch + 1}, at a learning rate of {tried:g}",
+                f"Try {other} as learning_rate, warmup_epochs = 1 or clip_norm = 1.0"
                 + ("; or precision = 'mixed_bfloat16'." if self.params.precision == "mixed_float16" else "."),
             )
         return row
