@@ -46,6 +46,7 @@ def register_stages(register: Register) -> None:
         "augment_check",
         "pipekit.builtin.augment_check:augment_check",
         summary="Measure how a model's answers fall under each op of a recipe",
+        version=2,
     )
     register("predict", "pipekit.builtin.predict:predict", summary="Say what a model sees in every image of a dataset")
     register(

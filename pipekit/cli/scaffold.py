@@ -72,8 +72,10 @@ def scaffold(
 
     if plugin is not None:
         return _plugin(plugin, kind, quiet)
-    if name is None:
+    if name is None and not ui.can_ask():
         raise UserError("which folder is the project's?", "For example: pipekit scaffold pets --classes cat,dog")
+    if name is None:
+        name = Path(typer.prompt("The new project's folder", default="dataset").strip()).expanduser()
     request = Request(
         root=name,
         classes=_names(classes),

@@ -61,14 +61,35 @@ def plot(
         alt: the words that stand for the plot where it can't be seen: what it shows, with its main figures.
         caption: the words below it.
     """
+    return panels(name, [draw], columns=1, alt=alt, caption=caption, panel_in=size_in)
+
+
+def panels(
+    name: str,
+    draws: Sequence[Callable[[Any], None]],
+    *,
+    columns: int,
+    alt: str,
+    caption: str = "",
+    panel_in: tuple[float, float] = (2.2, 1.9),
+) -> tuple[Figure, Figure]:
+    """Small plots side by side with the same axes, as one figure; see :func:`plot`."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
 
+    columns = min(columns, len(draws))
+    rows = -(-len(draws) // columns)
     with matplotlib.rc_context(_STYLE):
-        canvas = Canvas(figsize=size_in, layout="constrained")
+        canvas = Canvas(figsize=(panel_in[0] * columns, panel_in[1] * rows), layout="constrained")
         FigureCanvasAgg(canvas)
-        draw(canvas.add_subplot())
+        every = canvas.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        for axes, draw in zip(every, draws, strict=False):
+            draw(axes)
+        for axes in every[len(draws) :]:
+            axes.set_visible(False)
+        for axes in every[max(0, len(draws) - columns) : len(draws)]:
+            axes.tick_params(labelbottom=True)
         svg, png = io.BytesIO(), io.BytesIO()
         canvas.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
         canvas.savefig(png, format="png", dpi=160, facecolor="white", metadata={"Software": None})

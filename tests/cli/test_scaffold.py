@@ -38,13 +38,15 @@ def test_it_never_asks_without_a_terminal(pipekit: Pipekit) -> None:
     assert "a project needs classes" in found.err
 
 
-def test_on_a_terminal_it_asks(pipekit: Pipekit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("named", [True, False])
+def test_on_a_terminal_it_asks(pipekit: Pipekit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool) -> None:
     photos(tmp_path / "photos")
-    answers = iter(["photos", "dog", "0.5,0.25,0.25"])
+    answers = iter([*([] if named else ["pets"]), "photos", "dog", "0.5,0.25,0.25"])
     monkeypatch.setattr(ui, "can_ask", lambda: True)
     monkeypatch.setattr("typer.prompt", lambda *_, **__: next(answers))
-    found = pipekit("scaffold", "pets")
+    found = pipekit("scaffold", *(["pets"] if named else []))
     assert found.code == 0
+    assert (tmp_path / "pets" / "pipeline.toml").is_file()
     assert [line.split()[-1] for line in found.out.splitlines() if "dog/" in line] == ["10", "5", "5"]
     assert "cat/" not in found.out
 

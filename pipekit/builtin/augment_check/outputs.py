@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from pipekit.builtin.augment_check.strengths import WHOLE
 from pipekit.contract import Figure, Picture, Section, Table
 from pipekit.page import render
 from pipekit.page.markdown import literal
-from pipekit.page.plots import COLOURS, DASHES, plot
+from pipekit.page.plots import COLOURS, panels
 
 Verdict = Literal["destroys", "costs", "unsure", "harmless"]
 
@@ -29,6 +29,12 @@ WORDS: dict[Verdict, str] = {
     "costs": "costs accuracy",
     "unsure": "makes it less sure",
     "harmless": "harmless",
+}
+VERDICT_COLOURS: dict[Verdict, str] = {
+    "destroys": COLOURS[1],
+    "costs": COLOURS[4],
+    "unsure": COLOURS[0],
+    "harmless": COLOURS[0],
 }
 COLUMNS = (
     *("op", "settings", "strength", "images", "copies", "accuracy", "drop", "drop_low", "drop_high"),
@@ -98,29 +104,35 @@ def page_table(measured: Measured) -> Table:
 
 
 def draw(measured: Measured) -> tuple[Figure, Figure]:
-    """Accuracy over strength, a line for each op; an op without strengths is a mark at full strength."""
+    """Accuracy over strength, a small plot for each op; an op without strengths is a mark at full strength."""
     lines: dict[str, list[tuple[float, float]]] = {}
+    verdicts: dict[str, Verdict] = {}
     for row, variant in enumerate(measured.variants):
         lines.setdefault(variant.op, []).append((variant.strength, float(measured.right[:, row].mean())))
+        verdicts[variant.op] = verdict(measured, row)
 
-    def on(axes: Any) -> None:
-        axes.axhline(measured.chance, color="#8b949e", linewidth=1, linestyle=":", label="commonest class")
-        for number, (name, points) in enumerate(lines.items()):
-            colour, dash = COLOURS[number % len(COLOURS)], DASHES[number // len(COLOURS) % len(DASHES)]
-            alone = len(points) == 1
-            path = [(0.0, measured.accuracy), *points]
-            style = {"color": colour, "linestyle": ":" if alone else dash, "marker": "D" if alone else "o", "markersize": 4}
-            axes.plot(*zip(*path, strict=True), label=name, **style)
-        axes.set(xlabel="strength, as a part of the recipe's", ylabel="accuracy", ylim=(-0.03, 1.03))
-        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
+    def on(name: str) -> Callable[[Any], None]:
+        def one(axes: Any) -> None:
+            path = [(0.0, measured.accuracy), *lines[name]]
+            alone = len(path) == 2
+            axes.axhline(measured.chance, color="#8b949e", linewidth=1, linestyle=":")
+            style = {"linestyle": ":" if alone else "-", "marker": "D" if alone else "o", "markersize": 4}
+            axes.plot(*zip(*path, strict=True), color=VERDICT_COLOURS[verdicts[name]], clip_on=False, **style)
+            axes.set_title(f"{name}: {WORDS[verdicts[name]]}", fontsize=8.5)
+            axes.set(ylim=(0, 1.03), xlim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+
+        return one
 
     worst = min(((points[-1][1], name) for name, points in lines.items() if name != WHOLE), default=(measured.accuracy, ""))
     alt = (
         f"Accuracy over the strength of each op, from {measured.accuracy:.3f} without any; "
         f"lowest {worst[0]:.3f} with {worst[1]}."
     )
-    height = max(3.7, 0.2 * len(lines) + 1)
-    return plot("augment_check", on, alt=alt, caption="Each op alone, on the same images.", size_in=(7.6, height))
+    caption = (
+        "Accuracy over strength, as a part of the recipe's; each op alone, on the same images. "
+        "Dotted: what always naming the commonest class would get."
+    )
+    return panels("augment_check", list(map(on, lines)), columns=4, alt=alt, caption=caption)
 
 
 def pictures(measured: Measured) -> Iterator[Picture]:
