@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, TypeVar, get_args
+from types import UnionType
+from typing import Annotated, Any, ClassVar, NoReturn, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -209,28 +210,76 @@ def nested_problem(*problems: tuple[tuple[str | int, ...], str, str]) -> NoRetur
 
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
-    """Every problem in a ValidationError as (place, message, hint), inner ones with their full place."""
+    """Every problem in a ValidationError as (place, message, hint), inner ones with their full place.
+
+    Of a parameter that may be one of several types, Pydantic tells what is wrong as each of them. Here it is one problem: that
+    of the type that fits best, or all in one sentence.
+    """
+    by_union: dict[tuple[str | int, ...], list[Any]] = {}
+    for item in error.errors(include_url=False):
+        tag = _branch_at(model, item["loc"])
+        if tag is None:
+            yield from _told(item, tuple(item["loc"]), model)
+        else:
+            by_union.setdefault(item["loc"][:tag], []).append(item)
+    for place, items in by_union.items():
+        deepest = max(len(item["loc"]) for item in items)
+        if deepest > len(place) + 1:
+            for item in items:
+                if len(item["loc"]) == deepest:
+                    yield from _told(item, (*place, *item["loc"][len(place) + 1 :]), model)
+        else:
+            texts = [item["msg"].partition("Input should be ")[2] for item in items]
+            either = ", or ".join(dict.fromkeys(text for text in texts if text))
+            told = ((place, f"input should be {either}, got {items[0]['input']!r}", ""),) if either else ()
+            yield from told or _told(items[0], place, model)
+
+
+def _told(item: Any, place: tuple[str | int, ...], model: type[BaseModel]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+    """One of Pydantic's problems in words."""
     from pipekit.errors import did_you_mean
 
-    for item in error.errors(include_url=False):
-        place = tuple(item["loc"])
-        context = item.get("ctx") or {}
-        if item["type"] == "nested":
-            for inner, message, hint in context["problems"]:
-                yield (*place, *inner), message, hint
-        elif item["type"] == "extra_forbidden":
-            known = _fields_at(model, place[:-1])
-            yield (
-                place,
-                f"no parameter called {place[-1]!r}",
-                did_you_mean(str(place[-1]), known) or (f"There are: {', '.join(known)}" if known else ""),
-            )
-        elif item["type"] == "missing":
-            yield place, "is required", ""
+    context = item.get("ctx") or {}
+    if item["type"] == "nested":
+        for inner, message, hint in context["problems"]:
+            yield (*place, *inner), message, hint
+    elif item["type"] == "extra_forbidden":
+        known = _fields_at(model, place[:-1])
+        yield (
+            place,
+            f"no parameter called {place[-1]!r}",
+            did_you_mean(str(place[-1]), known) or (f"There are: {', '.join(known)}" if known else ""),
+        )
+    elif item["type"] == "missing":
+        yield place, "is required", ""
+    else:
+        got = "" if item["type"] in ("component", "input_path", "value_error") else f", got {item['input']!r}"
+        message = item["msg"].removeprefix("Value error, ")
+        yield place, message[:1].lower() + message[1:] + got, ""
+
+
+def _branch_at(model: type[BaseModel], place: tuple[str | int, ...]) -> int | None:
+    """Where in a place Pydantic names the type of a union that it tried; None where it does not."""
+    annotation: Any = model
+    for number, step in enumerate(place):
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            found = annotation.model_fields.get(str(step))
+            if found is None:
+                return None
+            annotation = found.annotation
         else:
-            got = "" if item["type"] in ("component", "input_path", "value_error") else f", got {item['input']!r}"
-            message = item["msg"].removeprefix("Value error, ")
-            yield place, message[:1].lower() + message[1:] + got, ""
+            inner = [option for option in get_args(annotation) if option is not Ellipsis]
+            annotation = inner[-1] if inner else None
+        while get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+        if get_origin(annotation) in (Union, UnionType):
+            options = [option for option in get_args(annotation) if option is not type(None)]
+            if len(options) > 1:
+                return number + 1 if number + 1 < len(place) else None
+            annotation = options[0]
+        while get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+    return None
 
 
 def _fields_at(model: type[BaseModel] | None, place: tuple[str | int, ...]) -> list[str]:

@@ -91,6 +91,43 @@ def test_every_problem_has_its_place(registry: Registry) -> None:
     }
 
 
+class Either(Params):
+    names: list[str] | Literal["auto"] = param("auto", "Names, or found out")
+    sizes: tuple[int | Annotated[list[Inner], "of several parts"], ...] = param((), "Numbers, or tables")
+    table: dict[str, int | list[int] | None] | None = param(None, "By name")
+
+
+@pytest.mark.parametrize(
+    ("values", "place", "message"),
+    [
+        ({"names": 5}, ("names",), "input should be a valid list, or 'auto', got 5"),
+        ({"names": ["a", 5]}, ("names", 1), "input should be a valid string, got 5"),
+        (
+            {"sizes": [3, "x"]},
+            ("sizes", 1),
+            "input should be a valid integer, unable to parse string as an integer, or a valid list",
+        ),
+        (
+            {"sizes": [3, [{}, {"width_px": 0}]]},
+            ("sizes", 1, 1, "width_px"),
+            "input should be greater than or equal to 1, got 0",
+        ),
+        (
+            {"table": {"x": "y"}},
+            ("table", "x"),
+            "input should be a valid integer, unable to parse string as an integer, or a valid",
+        ),
+        ({"table": 5}, ("table",), "input should be a valid dictionary, got 5"),
+    ],
+)
+def test_a_value_of_one_of_several_types_is_one_problem(
+    registry: Registry, values: dict[str, Any], place: tuple[str | int, ...], message: str
+) -> None:
+    ((found, (text, _)),) = problems(registry, Either, values).items()
+    assert found == place
+    assert text.startswith(message)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_is_no_number_is_refused(registry: Registry, value: float) -> None:
     assert list(problems(registry, Outer, {"table": {"x": value}})) == [("table", "x")]
