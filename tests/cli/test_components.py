@@ -16,7 +16,7 @@ def test_everything_is_listed_under_its_kind(pipekit) -> None:
 
 def test_one_kind(pipekit) -> None:
     out = pipekit("components", "executor").out
-    assert [line.split()[0] for line in out.splitlines()[1:4]] == ["processes", "serial", "threads"]
+    assert [line.split()[0] for line in out.splitlines()[1:5]] == ["auto", "processes", "serial", "threads"]
 
 
 def test_one_component_shows_its_parameters(pipekit, speckle: Path) -> None:
