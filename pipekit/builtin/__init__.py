@@ -61,7 +61,9 @@ def register_stages(register: Register) -> None:
 def register_importers(register: Register) -> None:
     register("folders", "pipekit.builtin.importers.folders", summary="A folder per class, or train/val/test folders of them")
     register("image", "pipekit.builtin.importers.image", summary="One image file, without a class")
-    register("names", "pipekit.builtin.importers.names", summary="Image files with the class in their name: dog_1.jpg")
+    register(
+        "names", "pipekit.builtin.importers.names", summary="Image files with the class in their name: dog_1.jpg", version=2
+    )
     register("csv", "pipekit.builtin.importers.csv", summary="A CSV or TSV file with one image a row")
     register("metadata", "pipekit.builtin.importers.metadata", summary="Hugging Face imagefolder: metadata.csv or .jsonl")
     register("parquet", "pipekit.builtin.importers.parquet", summary="Parquet files with one image a row, as bytes or path")

@@ -60,6 +60,15 @@ def test_splits_beside_something_else_are_asked_about(tmp_path: Path) -> None:
     assert [row[1] for row in rows(root, splits="no")] == ["spare", "test", "train"]
 
 
+def test_a_split_of_named_files_is_not_taken_for_a_class(tmp_path: Path) -> None:
+    """As in the archive of Dogs vs. Cats: train/cat.0.jpg, and test1/1.jpg without a class."""
+    root = tree(tmp_path, "train/cat.0.jpg", "train/cat.1.jpg", "train/dog.0.jpg", "train/dog.1.jpg", "test1/1.jpg")
+    assert sniff(root)
+    with pytest.raises(UserError, match="'train' with files named after 2 classes: cat, dog: it seems to be a split"):
+        rows(root)
+    assert {row[1] for row in rows(root, splits="no")} == {"train", "test1"}
+
+
 def test_an_empty_or_imageless_folder_beside_the_splits_does_not_matter(tmp_path: Path) -> None:
     root = tree(tmp_path, "train/dog/a.jpg", "test/dog/b.jpg", "docs/readme.md")
     assert {row[2] for row in rows(root)} == {"train", "test"}

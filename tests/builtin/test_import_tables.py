@@ -215,3 +215,18 @@ def test_names_are_recognised(tmp_path: Path) -> None:
     for name in ("dog_1.jpg", "dog_2.jpg", "cat_1.jpg", "cat_2.jpg"):
         write(tmp_path / name, "")
     assert names.sniff(tmp_path) == "files named after 2 classes: cat, dog"
+    assert names.sniff(tmp_path.parent) == "", "not from below a folder that names no split"
+
+
+def test_folders_of_named_files_say_the_split(tmp_path: Path) -> None:
+    for name in ("train/dog.1.jpg", "train/dog.2.jpg", "train/cat.1.jpg", "train/cat.2.jpg"):
+        write(tmp_path / name, "")
+    assert names.sniff(tmp_path) == "folders train with files named after 2 classes: cat, dog"
+    assert {row[2] for row in brief(names.read(tmp_path, names.NamesParams()))} == {""}, (
+        "of one alone nothing would be left to test"
+    )
+    write(tmp_path / "valid/cat.3.jpg", "")
+    assert names.sniff(tmp_path) == "folders train, valid with files named after 2 classes: cat, dog"
+    assert brief(names.read(tmp_path, names.NamesParams()))[-1] == ("valid/cat.3.jpg", "cat", "val")
+    write(tmp_path / "train/dog/dog.4.jpg", "")
+    assert names.sniff(tmp_path) == "", "these are class folders"

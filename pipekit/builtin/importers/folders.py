@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from pipekit.builtin.importers import names as names_importer
 from pipekit.builtin.importers.files import images_below, is_image_name, split_of, subfolders
 from pipekit.contract import Sample
 from pipekit.errors import UserError
@@ -31,8 +33,9 @@ def sniff(path: Path) -> str:
     names = [name for name in subfolders(path) if _has_image(path / name)]
     if not names:
         return "images in one folder, without classes" if any(map(is_image_name, _names(path))) else ""
-    if _layout(path, names) == "split/class":
-        return f"folders {', '.join(names[:4])} with classes below"
+    with contextlib.suppress(UserError):  # `read` says it
+        if _layout(path, names) == "split/class":
+            return f"folders {', '.join(names[:4])} with classes below"
     return f"{len(names)} class folder{'s' if len(names) != 1 else ''}: {', '.join(names[:4])}{' …' if len(names) > 4 else ''}"
 
 
@@ -90,6 +93,12 @@ def _layout(path: Path, names: list[str], rule: str = "auto") -> Literal["class"
             f"{path} has the splits {', '.join(splits)} and beside them {', '.join(others[:4])}",
             'splits = "yes" reads the splits and passes over the rest; splits = "no" takes every folder for a class.',
         )
+    for name in splits:
+        if named := names_importer.sniff(path / name):
+            raise UserError(
+                f"{path} has the folder {name!r} with {named}: it seems to be a split, not a class like {others[0]!r}",
+                f'Give {path / name} alone; splits = "no" takes every folder for a class.',
+            )
     inner = [subfolders(path / name) for name in others]
     if not splits and inner and all(found and all(map(split_of, found)) for found in inner):
         return "class/split"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from pydantic import field_validator
 
-from pipekit.builtin.importers.files import images_below, subfolders
+from pipekit.builtin.importers.files import images_below, split_of, subfolders
 from pipekit.builtin.importers.files import is_image_name as is_image
 from pipekit.contract import Failure, Sample
 from pipekit.errors import UserError
@@ -37,25 +38,50 @@ class NamesParams(Params):
 
 
 def sniff(path: Path) -> str:
-    """Why the file names of one flat folder tell the class, or "": at least two classes, and each file has one."""
-    if not path.is_dir() or subfolders(path):
+    """Why the file names tell the class, or "": at least two classes, and each file has one.
+
+    The files lie in ``path``, or in folders below it that are called as splits are and hold nothing else.
+    """
+    if not path.is_dir():
         return ""
-    names = [name for name in next((names for _, names in walk(path)), []) if is_image(name)][:SNIFFED]
+    folders = _split_folders(path)
+    if subfolders(path) and not folders:
+        return ""
+    found = (name for folder in folders or [""] for name in _images_in(path / folder))
+    names = list(islice(found, SNIFFED))
     labels = {match.group(1) if (match := re.search(PATTERN, name)) else "" for name in names}
     if len(labels) < 2 or "" in labels or len(labels) > len(names) / 2:
         return ""
     shown = ", ".join(sorted(labels)[:4])
-    return f"files named after {len(labels)} classes: {shown}{' …' if len(labels) > 4 else ''}"
+    where = f"folders {', '.join(folders)} with " if folders else ""
+    return f"{where}files named after {len(labels)} classes: {shown}{' …' if len(labels) > 4 else ''}"
 
 
 def read(path: Path, params: NamesParams) -> Iterator[Sample | Failure]:
-    """One sample per image file below ``path``; a file whose name does not fit the pattern is listed as failed."""
+    """One sample per image file below ``path``; a file whose name does not fit the pattern is listed as failed.
+
+    Where ``path`` has nothing but folders like ``train`` and ``test``, they say the split. One alone says none.
+    """
     if not path.is_dir():
         raise UserError(f"{path} is not a folder", "The importer 'names' reads a folder of image files.")
     pattern = re.compile(params.pattern)
+    has_splits = len(_split_folders(path)) > 1
     for below, full in images_below(path):
         match = pattern.search(below.rpartition("/")[2])
         if match and match.group(1):
-            yield Sample(id=below, image=full, label=match.group(1))
+            split = split_of(below.partition("/")[0]) if has_splits else ""
+            yield Sample(id=below, image=full, label=match.group(1), split=split)
         else:
             yield Failure(below, "no class in the name", full)
+
+
+def _split_folders(path: Path) -> list[str]:
+    """The folders below ``path``, where each is called as a split is and has none itself, and no image lies beside them."""
+    found = subfolders(path)
+    flat = all(split_of(name) and not subfolders(path / name) for name in found)
+    return found if flat and not any(True for _ in _images_in(path)) else []
+
+
+def _images_in(folder: Path) -> Iterator[str]:
+    """The names of the images in one folder."""
+    return filter(is_image, next((names for _, names in walk(folder)), []))
