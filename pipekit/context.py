@@ -331,7 +331,10 @@ class StageContext:
                         yield from source.failed()
 
         with self._shop.store.scratch() as scratch:
-            index, counted, self.uses = write_index(self._folder, rows(), all_failed(), locations, scratch)
+            try:
+                index, counted, self.uses = write_index(self._folder, rows(), all_failed(), locations, scratch)
+            finally:
+                getattr(samples, "close", lambda: None)()  # a generator that is left in the middle has folders to remove
         made = open_dataset(Dataset, self._folder, index, {**meta, **counted}, locations)
         self.made.append(made)
         return made

@@ -193,6 +193,10 @@ class Uses:
         return Call(self.kind, name, params, options.model_dump(), component, self.key)
 
 
+SHOULD_BE = "Input should be "
+"""How Pydantic begins a sentence about a type."""
+
+
 # --- errors inside errors ------------------------------------------------------------------------------------------------
 
 
@@ -229,10 +233,12 @@ def problems_of(error: ValidationError, model: type[BaseModel]) -> Iterator[tupl
                 if len(item["loc"]) == deepest:
                     yield from _told(item, (*place, *item["loc"][len(place) + 1 :]), model)
         else:
-            texts = [item["msg"].partition("Input should be ")[2] for item in items]
-            either = ", or ".join(dict.fromkeys(text for text in texts if text))
-            told = ((place, f"input should be {either}, got {items[0]['input']!r}", ""),) if either else ()
-            yield from told or _told(items[0], place, model)
+            fitting = [item for item in items if not item["msg"].startswith(SHOULD_BE)]  # of the right type, and still wrong
+            for item in fitting:
+                yield from _told(item, place, model)
+            if not fitting:
+                either = ", or ".join(dict.fromkeys(item["msg"].removeprefix(SHOULD_BE) for item in items))
+                yield place, f"input should be {either}, got {items[0]['input']!r}", ""
 
 
 def _told(item: Any, place: tuple[str | int, ...], model: type[BaseModel]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:

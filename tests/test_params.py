@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from pipekit.component import Component
 from pipekit.errors import UserError
@@ -91,7 +91,19 @@ def test_every_problem_has_its_place(registry: Registry) -> None:
     }
 
 
+class Range(Params):
+    low: int = param(0, "From")
+    high: int = param(1, "To")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Range:
+        if self.low > self.high:
+            raise ValueError("low must not be above high")
+        return self
+
+
 class Either(Params):
+    values: list[int] | Range = param(Range(), "These, or from here to there")
     names: list[str] | Literal["auto"] = param("auto", "Names, or found out")
     sizes: tuple[int | Annotated[list[Inner], "of several parts"], ...] = param((), "Numbers, or tables")
     table: dict[str, int | list[int] | None] | None = param(None, "By name")
@@ -117,6 +129,8 @@ class Either(Params):
             ("table", "x"),
             "input should be a valid integer, unable to parse string as an integer, or a valid",
         ),
+        ({"values": {"low": 3}}, ("values",), "low must not be above high"),
+        ({"values": {"low": "x"}}, ("values", "low"), "input should be a valid integer"),
         ({"table": 5}, ("table",), "input should be a valid dictionary, got 5"),
     ],
 )
