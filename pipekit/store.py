@@ -203,6 +203,7 @@ class HashMemory:
     def __init__(self, path: Path, threads: int = 1) -> None:
         self.on_hash: Callable[[], None] | None = None
         self.threads = threads
+        # A folder, what was fetched of it last, and the name with which that began.
         self._near: tuple[str, dict[str, Remembered], str] = "", {}, ""
         try:
             self._db = self._open(path)
@@ -237,12 +238,13 @@ class HashMemory:
             return hash_file(path)
         folder, name = os.path.split(os.path.abspath(path))
         text = _text(name)
-        if folder != self._near[0] or text not in self._near[1]:
+        last_folder, near, last = self._near  # taken and replaced as one: other threads ask too
+        if folder != last_folder or text not in near:
             # Files are asked for in the order of their names: the next ones are fetched too, where this one follows the last.
-            count = NEXT_FILES if self._near[0] == folder and self._near[2] < text else 1
-            self._near = (folder, self._known(folder, text, count=count), text)
+            near = self._known(folder, text, count=NEXT_FILES if folder == last_folder and last < text else 1)
+            self._near = folder, near, text
         path = os.path.join(folder, name)  # noqa: PTH118
-        state, known = _state(path), self._near[1].get(text)
+        state, known = _state(path), near.get(text)
         if known and known[:3] == state:
             return known[3]
         if self.on_hash is not None:
@@ -250,7 +252,7 @@ class HashMemory:
         found = hash_file(path)
         if _is_settled(state):
             self._remember(folder, [(name, *state, found)])
-            self._near[1][text] = (*state, found)
+            near[text] = (*state, found)
         return found
 
     def tree(self, root: Path) -> Iterator[FileEntry]:

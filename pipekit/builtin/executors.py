@@ -44,8 +44,8 @@ def auto(run: Run, tasks: Iterable[ShardTask], params: PoolParams) -> Iterator[S
         found += len(task.rows)
         if found >= MANY:
             break
-    ours = all(task.target.startswith("pipekit.") for task in first[:1])
-    pool = processes if found >= MANY and ours and "tensorflow" not in sys.modules and _may_start_processes() else threads
+    many = found >= MANY and first[0].target.startswith("pipekit.")
+    pool = processes if many and "tensorflow" not in sys.modules and _may_start_processes() else threads
     return pool(run, chain(first, feed), params)
 
 
