@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import resource
 import subprocess
 import sys
@@ -39,23 +41,36 @@ def photos_in(folder: Path, count: int | None = None) -> list[str]:
 
 
 def cpu_seconds() -> float:
-    """Of this process and the children that it has waited for: on a machine with other work they say more than the clock."""
-    return sum(who.ru_utime + who.ru_stime for who in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+    """Of this process, the children that it has waited for, and (on Linux) those that are still there: on a machine with other
+    work they say more than the clock."""
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    waited = sum(used.ru_utime + used.ru_stime for used in usage)
+    ticks = 0
+    for one in _tree(os.getpid())[1:]:
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{one}/stat").read_text("ascii").rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:15]))  # of the process, and of its children that have ended
+    return waited + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def tree_memory(pid: int) -> int:
     """Bytes that a process and its children hold for themselves; shared pages count in parts (PSS)."""
-    total, todo = 0, [pid]
-    while todo:
-        one = todo.pop()
-        try:
+    total = 0
+    for one in _tree(pid):
+        with contextlib.suppress(OSError, StopIteration):
             rollup = Path(f"/proc/{one}/smaps_rollup").read_text()
             total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) * 1024
-            for task in Path(f"/proc/{one}/task").iterdir():
-                todo += [int(child) for child in (task / "children").read_text().split()]
-        except (OSError, StopIteration):
-            continue
     return total
+
+
+def _tree(pid: int) -> list[int]:
+    """A process and all below it, as far as /proc knows."""
+    found = [pid]
+    for one in found:
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{one}/task").iterdir():
+                found += [int(child) for child in (task / "children").read_text().split()]
+    return found
 
 
 def run_alone(command: Sequence[str], env: Mapping[str, str]) -> tuple[str, int]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipekit.component import Component
-from pipekit.contract import Artifact, Dataset, Failure, Params, Sample, ShardTask
+from pipekit.contract import Artifact, Dataset, Failure, Params, Sample, ShardResult, ShardTask
 from pipekit.errors import StageError
 from pipekit.files import hash_file
 from pipekit.params import canonical
@@ -67,6 +67,20 @@ class Workshop:
     def canonical(self, value: Any) -> Any:
         """A parameter's form in a cache key."""
         return canonical(value, self.store.hashes.content, self.versions.of_component)
+
+    def executor(self) -> tuple[Callable[..., Iterator[ShardResult]], Params]:
+        """Where shards run, with its parameters."""
+        plan, options = self.plan, self.plan.executor.params
+        execute = plan.executor.load()
+        if plan.workers == 1 and plan.executor.name in ("auto", "threads", "processes") and not options.model_fields_set:
+            execute = plan.registry.get("executor", "serial").load()
+        if "workers" in type(options).model_fields and getattr(options, "workers", None) is None:
+            options = options.model_copy(update={"workers": plan.workers})
+        return execute, options
+
+    def prepare_executor(self) -> None:
+        """There will be much to do: what the executor needs for it can start now."""
+        getattr(self.executor()[0], "prepare", lambda: None)()
 
 
 def open_dataset(kind: type[Dataset], path: Path, digest: str, meta: Mapping[str, Any], locations: Locations) -> Dataset:
@@ -254,15 +268,11 @@ class StageContext:
                 disabled=plan.registry.disabled,
             )
 
-        executor, options = plan.executor.load(), plan.executor.params
-        if plan.workers == 1 and plan.executor.name in ("auto", "threads", "processes") and not options.model_fields_set:
-            executor = plan.registry.get("executor", "serial").load()
-        if "workers" in type(options).model_fields and getattr(options, "workers", None) is None:
-            options = options.model_copy(update={"workers": plan.workers})
+        execute, options = shop.executor()
         job = ShardJob(
             base,
             task,
-            lambda run, tasks: executor(run, tasks, options),
+            lambda run, tasks: execute(run, tasks, options),
             shop.store,
             shop.locations,
             plan.shard_size,

@@ -32,7 +32,8 @@ detector           ``detect(image, params) -> (N, 3) float32`` x_px, y_px, respo
 check              ``check(rows, ctx, params) -> Iterable[Finding]``
 report_section     ``section(ctx, inputs, params) -> Section``
 executor           ``execute(run, tasks, params) -> Iterator[ShardResult]``; ``run(task)`` in any order, tasks taken from
-                   the iterator in the calling thread; a parameter ``workers`` left at None is set to the run's
+                   the iterator in the calling thread; a parameter ``workers`` left at None is set to the run's. Its
+                   attribute ``prepare()``, where it has one, is called as soon as a run meets many new files
 =================  ======================================================================================================
 """
 

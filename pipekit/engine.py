@@ -28,6 +28,9 @@ from pipekit.worker import STOP, reason_of
 
 CONTINUE = "Finished shards are kept; run the same command again to continue."
 
+MANY_NEW = 300
+"""After so many files that nobody has hashed before, the executor is told to get ready."""
+
 
 @dataclass(frozen=True)
 class StageOutcome:
@@ -299,6 +302,8 @@ class _Run:
         def on_hash() -> None:
             nonlocal count, last
             count += 1
+            if count == MANY_NEW:
+                self.shop.prepare_executor()
             if time.monotonic() - last > PROGRESS_EVERY_S:
                 last = time.monotonic()
                 self.listener("progress", stage=stage.name, label="reading", done=count, total=None, unit="files")

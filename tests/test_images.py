@@ -364,6 +364,40 @@ def test_fill_modes(fill_mode: images.FillMode, row: list[int], tilt: float) -> 
     assert images.warp(line, matrix, (1, 7), fill_mode=fill_mode, fill_value=9)[0].tolist() == row
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    source_hw=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    size_hw=st.tuples(st.integers(1, 50), st.integers(1, 50)),
+    turn=st.floats(-180, 180),
+    zoom=st.tuples(st.floats(0.4, 2.5), st.floats(0.4, 2.5)),
+    shift=st.tuples(st.floats(-90, 90), st.floats(-90, 90)),
+    fill_mode=st.sampled_from(["nearest", "reflect", "wrap", "constant"]),
+    channels=st.sampled_from([None, 1, 3]),
+)
+def test_a_frame_around_the_source_changes_no_more_than_a_rounding(
+    source_hw: tuple[int, int],
+    size_hw: tuple[int, int],
+    turn: float,
+    zoom: tuple[float, float],
+    shift: tuple[float, float],
+    fill_mode: str,
+    channels: int | None,
+) -> None:
+    """What OpenCV makes without one is what is wanted, wherever the warp looks: inside, across an edge, far outside."""
+    shape = source_hw if channels is None else (*source_hw, channels)
+    image = np.random.default_rng(source_hw).integers(0, 256, shape, np.uint8)
+    sin, cos = np.sin(np.radians(turn)), np.cos(np.radians(turn))
+    matrix = np.array([[cos * zoom[0], sin * zoom[1], shift[0]], [-sin * zoom[0], cos * zoom[1], shift[1]], [0, 0, 1]])
+    before = image.copy()
+    found = images.warp(image, matrix, size_hw, fill_mode=fill_mode)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(image, before)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipekit.warping.FRAME_UP_TO", 0)
+        plain = images.warp(image, matrix, size_hw, fill_mode=fill_mode)  # type: ignore[arg-type]
+    assert near(found, plain, 1)
+    assert (found != plain).mean() < 0.02 or found.size < 100
+
+
 def test_warp_keeps_the_number_of_axes() -> None:
     for image in (gradient(), gradient()[..., :1], gradient()[..., 0]):
         assert images.warp(image, shift(1, 1), (20, 30)).shape == (20, 30, *image.shape[2:])

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipekit import images
+from pipekit import engine, images
 from pipekit.builtin import executors
 from pipekit.builtin.executors import PoolParams, auto, processes, serial, threads
 from pipekit.contract import Params, ShardResult, ShardTask
@@ -110,6 +110,36 @@ def test_no_more_is_held_than_tells_which_one_suits() -> None:
     results = auto(count, watched(), TWO)
     next(results)
     assert taken <= 10 + 4
+
+
+def environment(task: ShardTask) -> ShardResult:
+    return ShardResult(task.key, len(task.rows), 0, 0, 0.0, os.environ.get("PIPEKIT_TRIAL", "nothing"))
+
+
+def test_processes_see_the_environment_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not that of the process that they are copied from, which began with an earlier pool."""
+    assert {result.error for result in processes(environment, tasks(3), TWO)} == {"nothing"}
+    monkeypatch.setenv("PIPEKIT_TRIAL", "set")
+    assert {result.error for result in processes(environment, tasks(3), TWO)} == {"set"}
+
+
+def test_many_new_files_start_the_workers_early(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(auto, "prepare", lambda: calls.append(1))
+    monkeypatch.setattr(engine, "MANY_NEW", 5)
+    trial.write(*(f"a/{number}.png" for number in range(4)))
+    trial.run({"data": DATA}, executor="auto", workers=2)
+    assert not calls
+    trial.write(*(f"b/{number}.png" for number in range(8)))
+    for file in trial.path.rglob("*.png"):
+        os.utime(file, (1e9, 1e9))  # those of this second are read again each time
+    trial.run({"data": DATA}, executor="auto", workers=2)
+    assert calls == [1]
+    trial.run({"data": DATA}, executor="auto", workers=2)
+    assert calls == [1]  # nothing is new
+    trial.write(*(f"c/{number}.png" for number in range(8)))
+    trial.run({"data": DATA}, executor="threads", workers=2)
+    assert calls == [1]
 
 
 def test_a_script_that_is_no_command_starts_no_processes(tmp_path: Path) -> None:

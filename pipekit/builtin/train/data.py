@@ -22,6 +22,8 @@ PROBED = 64
 """Headers that are read to learn the images' sizes."""
 DRAWS = 8
 """Draws of a recipe's first ops, to see what they do."""
+LARGEST_STEP = 2.25
+"""How many pixels become one in a linear resize, which mixes two: a ninth of them are passed over at the most."""
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,8 @@ def loader(shape_hwc: tuple[int, int, int]) -> Load:
 def decoder(size_hw: tuple[int, int], channels: int) -> Load:
     """``load(file)``: the image for a recipe that warps it anyway, no larger than ``size_hw`` in height and in width.
 
-    What is larger is brought down linearly, by no more than half at a time, so that every pixel counts; the JPEG decoder takes
-    the first halves where it can. An area mean by fractions of pixels would take as long as three warps.
+    What is larger is brought down linearly, by no more than ``LARGEST_STEP`` at a time, so that nearly every pixel counts; the
+    JPEG decoder takes the first halves where it can. An area mean by fractions of pixels would take as long as three warps.
     """
 
     def load(file: str) -> Image:
@@ -149,7 +151,8 @@ def decoder(size_hw: tuple[int, int], channels: int) -> Load:
 
 def _halfway(has_hw: tuple[int, ...], most_hw: tuple[int, int]) -> tuple[int, int]:
     """The next size on the way down to no more than ``most_hw``."""
-    height, width = (max(min(has, most), -(-has // 2)) for has, most in zip(has_hw, most_hw, strict=True))
+    pairs = zip(has_hw, most_hw, strict=True)
+    height, width = (min(has, most) if has <= LARGEST_STEP * most else -(-has // 2) for has, most in pairs)
     return height, width
 
 
