@@ -15,7 +15,6 @@ photographs made from the sample ones; a number after it, how often all are meas
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import statistics
 import subprocess
@@ -28,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import make_photos
+from _common import cpu_seconds, make_photos
 
 NUM_IMAGES = 2000
 SIZE = 224
@@ -53,51 +52,51 @@ Epoch = tuple[float, float]
 def clock(epoch: Callable[[int], Iterable[Any]]) -> list[Epoch]:
     measured = []
     for number in range(1 + LATER):
-        began, busy, count = time.perf_counter(), processor_s(), 0
+        began, busy, count = time.perf_counter(), cpu_seconds(), 0
         for batch in epoch(number):
             count += len(batch[0])
-        measured.append((count / (time.perf_counter() - began), 1000 * (processor_s() - busy) / count))
+        measured.append((count / (time.perf_counter() - began), 1000 * (cpu_seconds() - busy) / count))
     return measured
-
-
-def processor_s() -> float:
-    """Processor time of this process, and (on Linux) of worker processes that are still there."""
-    total = time.process_time()
-    for child in multiprocessing.active_children():
-        fields = Path(f"/proc/{child.pid}/stat").read_text("ascii").rpartition(")")[2].split()
-        total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return total
 
 
 # --- the ways ------------------------------------------------------------------------------------------------------------
 
 
-def pipekit(folder: Path, where: Any = "memory") -> list[Epoch]:
+def pipekit(folder: Path, where: Any = "memory", in_processes: bool = True) -> list[Epoch]:
+    from pipekit import processes
+
+    if in_processes:
+        processes.start_early()  # as the stage does before it loads TensorFlow
     from pipekit.builtin.train.cache import Decoded, Place
-    from pipekit.builtin.train.data import augmenter, decoder
+    from pipekit.builtin.train.data import Decoder, augmenter
     from pipekit.builtin.train.feed import Feed
     from pipekit.recipe import check_ops, compile_recipe
     from pipekit.registry import load_registry
-    from pipekit.rng import rng_for
+    from pipekit.rng import Seeded
 
     files, numbers = listed(folder)
     size_hw = (SIZE, SIZE)
     recipe = compile_recipe(check_ops(load_registry(installed=False), "keras_tutorial"), size_hw)
     with tempfile.TemporaryDirectory() as work:
         feed = Feed(
-            decoded=Decoded(files, files, decoder(size_hw, 3), Place(where), Path(work)),
+            decoded=Decoded(files, files, Decoder(size_hw, 3), Place(where), Path(work), SIZE * SIZE * 3, in_processes),
             shape_hwc=(*size_hw, 3),
             ids=files,
             targets=numbers,
             weights=np.ones(len(files), np.float32),
             batch_size=BATCH,
-            rng=lambda *parts: rng_for(0, *parts),
+            rng=Seeded(0, "feed"),
             shuffle=True,
             augment=augmenter(recipe, 3),
             workers=WORKERS,
+            processes=in_processes,
         )
         with feed:
             return clock(feed.epoch)
+
+
+def pipekit_threads(folder: Path) -> list[Epoch]:
+    return pipekit(folder, in_processes=False)
 
 
 def pipekit_disk(folder: Path) -> list[Epoch]:
@@ -200,6 +199,7 @@ def data_loader(folder: Path) -> list[Epoch]:
 
 OURS = {
     "pipekit, kept in memory": "pipekit",
+    "pipekit in threads, kept in memory": "pipekit_threads",
     "pipekit, kept on disk": "pipekit_disk",
     "pipekit, nothing kept": "pipekit_no_cache",
 }

@@ -80,7 +80,7 @@ def from_files(folder: Path, **values: Any) -> Epochs:
     params, _ = checked(**values)
     model, files, labels = build(params), photos_in(folder, NUM_IMAGES), Labels("sparse", ("one", "other"))
     recipe = compile_recipe(params.augment, SHAPE[:2]) if params.augment else None
-    load = data.loader(SHAPE) if recipe is None else data.decoder(SHAPE[:2], 3)
+    load = data.Loader(SHAPE) if recipe is None else data.Decoder(SHAPE[:2], 3)
 
     class Quiet:
         """As much of a stage's context as the loop asks for."""
@@ -127,7 +127,7 @@ def on_arrays(folder: Path) -> Epochs:
 
     params, _ = checked()
     model, files, labels = build(params), photos_in(folder, NUM_IMAGES), Labels("sparse", ("one", "other"))
-    load = data.loader(SHAPE)
+    load = data.Loader(SHAPE)
     pixels = np.stack([load(file) for file in files])
     model.compile(make_optimizer(params), make_loss(params, labels), metrics=make_metrics(params, labels))
     clock = Clock()

@@ -7,6 +7,7 @@ worker or forty. There is no global generator anywhere in pipekit.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -39,3 +40,17 @@ def rng_for(seed: int, *parts: str | int) -> Rng:
     text = "\x1f".join(f"{type(part).__name__}:{len(str(part))}:{part}" for part in (seed, *parts))
     words = np.frombuffer(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(), dtype=np.uint32)
     return Rng(np.random.PCG64(np.random.SeedSequence(words)))
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """Generators below a seed and a name; unlike a method of a context, it can be sent to another process.
+
+    ``Seeded(seed, "train")("augment", epoch, id)`` is ``rng_for(seed, "train", "augment", epoch, id)``.
+    """
+
+    seed: int
+    name: str
+
+    def __call__(self, *parts: str | int) -> Rng:
+        return rng_for(self.seed, self.name, *parts)

@@ -25,7 +25,20 @@ LAYERS: list[set[str]] = [
     {"artifacts", "findings", "contract", "hookspecs", "component", "__init__"},
     # What built-ins and plugins are written with.
     {"warping", "outlines", "geometry", "sheets", "images", "oplist", "recipe"},
-    {"anatomy", "answers", "backend", "detector", "evaluation", "hog", "page", "paired", "predictor", "preview", "similar"},
+    {
+        "anatomy",
+        "answers",
+        "backend",
+        "detector",
+        "evaluation",
+        "hog",
+        "page",
+        "paired",
+        "predictor",
+        "preview",
+        "processes",
+        "similar",
+    },
     # What ships in the box; above it, the machinery that runs it without knowing it.
     {"builtin"},
     {"store", "rows", "registry"},

@@ -96,6 +96,13 @@ def factory(rest: str) -> Callable[..., Any]:
     return depends_on("albumentations")(op)
 
 
+def __getattr__(name: str) -> Any:
+    """An op by the name of its transform: so pickle finds it, in a worker process."""
+    if name.startswith("_") or name not in names():
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return factory(name)
+
+
 # --- parameters -----------------------------------------------------------------------------------------------------------
 
 

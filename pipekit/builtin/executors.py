@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipekit.contract import Params, ShardResult, ShardTask, param
-
-if TYPE_CHECKING:
-    from multiprocessing.context import BaseContext
+from pipekit.processes import allowed, start_early
+from pipekit.processes import pool as new_pool
 
 Run = Callable[[ShardTask], ShardResult]
 
@@ -24,9 +20,6 @@ MAX_DEATHS = 2
 
 MANY = 500
 """From so many images on, processes are worth the time that they take to start."""
-
-PRELOADED = ("pipekit.worker", "pipekit.images", "pipekit.recipe", "pipekit.builtin.augment", "pipekit.builtin.inspect")
-"""What a worker process is born with, where processes can be copied; none of it starts a thread."""
 
 
 class PoolParams(Params):
@@ -51,23 +44,8 @@ def auto(run: Run, tasks: Iterable[ShardTask], params: PoolParams) -> Iterator[S
         if found >= MANY:
             break
     many = found >= MANY and first[0].target.startswith("pipekit.")
-    pool = processes if many and "tensorflow" not in sys.modules and _may_start_processes() else threads
+    pool = processes if many and "tensorflow" not in sys.modules and allowed() else threads
     return pool(run, chain(first, feed), params)
-
-
-def _may_start_processes() -> bool:
-    """Whether this is the command, on a system that has what process pools need (some containers have no semaphores)."""
-    import multiprocessing
-
-    main = sys.modules["__main__"]
-    spec = getattr(main, "__spec__", None)
-    if (spec.name if spec else Path(getattr(main, "__file__", "") or "").stem) not in ("pipekit", "pipekit.__main__"):
-        return False
-    try:
-        multiprocessing.get_context("spawn").Lock()
-    except (ImportError, OSError, NotImplementedError):
-        return False
-    return True
 
 
 def serial(run: Run, tasks: Iterable[ShardTask], params: Params) -> Iterator[ShardResult]:
@@ -90,7 +68,7 @@ def processes(run: Run, tasks: Iterable[ShardTask], params: PoolParams) -> Itera
     feed, deaths = iter(tasks), dict[str, int]()
     again: list[ShardTask] = []
     while True:
-        pool = _process_pool(workers)
+        pool = new_pool(workers)
         held: dict[str, ShardTask] = {}
         try:
             yield from _bounded(pool, run, _chain(again, feed), workers, held)
@@ -132,61 +110,11 @@ def _bounded(
             yield result
 
 
-def _process_pool(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, _processes_context(), _start_worker, (dict(os.environ),))
-
-
-def _processes_context() -> BaseContext:
-    """How processes are made: never as copies of this one, whose threads may hold locks.
-
-    On Linux they are copies of one that has loaded the libraries and done nothing else: that takes a fiftieth of a second
-    for each, instead of half of one, and they share its memory.
-    """
-    import multiprocessing
-
-    if sys.platform != "linux":
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(PRELOADED))
-    return context
-
-
-def _start_early() -> None:
-    """Start the process that workers are copied from: it loads what they need while this one goes on."""
-    if sys.platform == "linux":
-        from multiprocessing import forkserver
-
-        _processes_context()
-        forkserver.ensure_running()
-
-
 def _start_early_if_allowed() -> None:
-    if "tensorflow" not in sys.modules and _may_start_processes():
-        _start_early()
+    if "tensorflow" not in sys.modules and allowed():
+        start_early()
 
 
 # What a run calls as soon as it meets many new files.
-processes.prepare = _start_early  # type: ignore[attr-defined]
+processes.prepare = start_early  # type: ignore[attr-defined]
 auto.prepare = _start_early_if_allowed  # type: ignore[attr-defined]
-
-
-def _start_worker(environ: dict[str, str]) -> None:
-    """In a new process: take the environment, which may have changed since the process that this one is copied from began;
-    leave at once on Ctrl-C (the parent tells the person) and when the parent is gone."""
-    import signal
-    import threading
-
-    os.environ.clear()
-    os.environ.update(environ)
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-
-
-def _leave_with_parent() -> None:
-    import multiprocessing
-    from multiprocessing.connection import wait as wait_for
-
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait_for([parent.sentinel])
-        os._exit(1)

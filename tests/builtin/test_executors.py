@@ -71,7 +71,7 @@ def work(num_images: int, target: str = "pipekit.builtin.augment:make_copies") -
 def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if pipekit's command were running, and 100 images were many."""
     monkeypatch.setattr(executors, "MANY", 100)
-    monkeypatch.setattr(executors, "_may_start_processes", lambda: True)
+    monkeypatch.setattr(executors, "allowed", lambda: True)
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
 
 
@@ -145,7 +145,7 @@ def test_many_new_files_start_the_workers_early(trial: Trial, monkeypatch: pytes
 def test_a_script_that_is_no_command_starts_no_processes(tmp_path: Path) -> None:
     """They would import it, and run it again."""
     script = tmp_path / "script.py"
-    script.write_text("from pipekit.builtin.executors import _may_start_processes\nprint(_may_start_processes())\n")
+    script.write_text("from pipekit.processes import allowed\nprint(allowed())\n")
     assert subprocess.run([sys.executable, script], capture_output=True, text=True, check=True).stdout == "False\n"
     (tmp_path / "pipekit").write_text(script.read_text())
     command = subprocess.run([sys.executable, tmp_path / "pipekit"], capture_output=True, text=True, check=True)

@@ -29,6 +29,7 @@ from pipekit.rng import Rng, rng_for
 
 REGISTRY = load_registry(installed=False)
 SHAPE = (4, 5, 3)
+PIXELS = 60
 
 
 def params(**values: Any) -> TrainParams:
@@ -50,7 +51,7 @@ def speckle(image: images.Image, rng: Rng) -> images.Image:
 def feed(numbers: list[int], *, where: cache.Where = "off", folder: Path | None = None, **options: Any) -> Feed:
     files = [str(number) for number in numbers]
     return Feed(
-        decoded=Decoded(files, files, load, Place(where), folder),
+        decoded=Decoded(files, files, load, Place(where), folder, PIXELS),
         shape_hwc=SHAPE,
         ids=files,
         targets=np.array(numbers, np.int64),
@@ -119,7 +120,7 @@ def test_a_second_epoch_from_the_cache_reads_no_file() -> None:
 
 
 def test_a_cache_on_disk_is_there_after_a_restart_as_far_as_it_was_flushed(tmp_path: Path) -> None:
-    first = Decoded(["1", "2", "3"], ["1", "2", "3"], load, Place("disk"), tmp_path)
+    first = Decoded(["1", "2", "3"], ["1", "2", "3"], load, Place("disk"), tmp_path, PIXELS)
     first.image(0)
     first.flush()
     first.image(1)  # not flushed: a restart may not trust it
@@ -130,7 +131,7 @@ def test_a_cache_on_disk_is_there_after_a_restart_as_far_as_it_was_flushed(tmp_p
         read.append(file)
         return load(file)
 
-    again = Decoded(["1", "2", "3"], ["1", "2", "3"], noting, Place("disk"), tmp_path)
+    again = Decoded(["1", "2", "3"], ["1", "2", "3"], noting, Place("disk"), tmp_path, PIXELS)
     assert [int(again.image(n)[0, 0, 0]) for n in range(3)] == [1, 2, 3]  # type: ignore[index]
     assert read == ["2", "3"]
 
@@ -168,7 +169,7 @@ def test_no_more_is_kept_than_may_be(where: cache.Where, tmp_path: Path) -> None
         return load(file)
 
     files = [str(number) for number in range(4)]
-    decoded = Decoded(files, files, noting, Place(where, 2.5 * 60), tmp_path)
+    decoded = Decoded(files, files, noting, Place(where, 2.5 * PIXELS), tmp_path, PIXELS)
     for _ in range(2):
         assert [int(decoded.image(n)[0, 0, 0]) for n in range(4)] == [0, 1, 2, 3]  # type: ignore[index]
     assert read == ["0", "1", "2", "3", "2", "3"]
@@ -181,7 +182,7 @@ def test_a_file_of_pixels_gives_back_images_of_any_size(shapes: list[tuple[int, 
     pictures = [rng_for(0, number).integers(0, 256, shape, np.uint8) for number, shape in enumerate(shapes)]
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         patch.setattr(cache, "EXTENT_BYTES", 100)  # several extents, some of one image only
-        file = PixelFile(Path(name), len(shapes))
+        file = PixelFile(Path(name), len(shapes), 243)
         for number in range(written):
             file.put(number, pictures[number])
         file.flush()
@@ -189,7 +190,7 @@ def test_a_file_of_pixels_gives_back_images_of_any_size(shapes: list[tuple[int, 
             file.put(number, pictures[number])
         for number, picture in enumerate(pictures):
             np.testing.assert_array_equal(file.get(number), picture)
-        again = PixelFile(Path(name), len(shapes))
+        again = PixelFile(Path(name), len(shapes), 243)
         assert [again.get(number) is not None for number in range(len(shapes))] == [n < written for n in range(len(shapes))]
         for number in reversed(range(len(shapes))):
             again.put(number, pictures[number])
@@ -202,7 +203,7 @@ def test_a_full_disk_leaves_images_out_of_the_file(tmp_path: Path, monkeypatch: 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(cache, "_allocate", full)
-    decoded = Decoded(["1"], ["1"], load, Place("disk"), tmp_path)
+    decoded = Decoded(["1"], ["1"], load, Place("disk"), tmp_path, PIXELS)
     for _ in range(2):
         assert decoded.image(0) is not None
     decoded.flush()
@@ -230,7 +231,7 @@ def test_a_moving_recipe_makes_the_same_from_files_as_from_what_was_kept(
 
     def made(place: Place) -> list[list[tuple[bytes, bytes]]]:
         with Feed(
-            decoded=Decoded(photos, photos, data.decoder((24, 32), channels), place, tmp_path / "kept"),
+            decoded=Decoded(photos, photos, data.Decoder((24, 32), channels), place, tmp_path / "kept", 24 * 32 * channels),
             shape_hwc=(24, 32, channels),
             ids=photos,
             targets=np.arange(len(photos)),
@@ -250,10 +251,10 @@ def test_a_moving_recipe_makes_the_same_from_files_as_from_what_was_kept(
 def test_a_decoded_image_is_no_larger_than_the_recipe_needs(photos: list[str]) -> None:
     for file in photos:
         whole = images.read(file)
-        kept = data.decoder((24, 32), 3)(file)
+        kept = data.Decoder((24, 32), 3)(file)
         assert kept.shape == (min(24, whole.shape[0]), min(32, whole.shape[1]), 3)
     samples = [Sample(file, file) for file in photos]
-    expected = sum(data.decoder((24, 32), 3)(file).nbytes for file in photos)
+    expected = sum(data.Decoder((24, 32), 3)(file).nbytes for file in photos)
     assert data.decoded_bytes(samples, (24, 32), 3) == expected
 
 
@@ -262,7 +263,7 @@ def test_a_large_picture_is_averaged_on_its_way_down(tmp_path: Path) -> None:
     stripes = np.zeros((200, 390, 3), np.uint8)
     stripes[:, ::2] = 255
     images.write(tmp_path / "stripes.png", stripes)
-    kept = data.decoder((24, 32), 3)(str(tmp_path / "stripes.png"))
+    kept = data.Decoder((24, 32), 3)(str(tmp_path / "stripes.png"))
     assert abs(kept.astype(int) - 127).max() < 20
 
 
@@ -285,7 +286,7 @@ def test_a_grey_image_moves_as_a_coloured_one() -> None:
     image = rng_for(0).integers(0, 256, (30, 40, 1), np.uint8)
     recipe = compile_recipe(MOVING[:3], (24, 32), registry=REGISTRY)
     grey = data.augmenter(recipe, 1)(image, rng_for(1))
-    np.testing.assert_array_equal(grey, data.on_colour(recipe)(image, rng_for(1)))
+    np.testing.assert_array_equal(grey, data.OnColour(recipe)(image, rng_for(1)))
     assert grey.shape == (24, 32, 1)
 
 
@@ -494,5 +495,5 @@ def test_ops_see_a_grey_image_as_colour_and_leave_it_grey() -> None:
         seen.append(picture.shape)
         return picture
 
-    np.testing.assert_array_equal(data.on_colour(look)(image, rng_for(0)), image)
+    np.testing.assert_array_equal(data.OnColour(look)(image, rng_for(0)), image)
     assert seen == [(10, 12, 3)]

@@ -140,13 +140,13 @@ def test_later_trainings_find_what_the_network_saw(project: Project, networks_re
 
 def test_one_more_image_costs_one_shard(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
-    load = frozen.data.loader
+    load = frozen.data.Loader
 
     def watched(shape: tuple[int, int, int]) -> Any:
         read = load(shape)
         return lambda file: (seen.append(file), read(file))[1]
 
-    monkeypatch.setattr(frozen.data, "loader", watched)
+    monkeypatch.setattr(frozen.data, "Loader", watched)
     project.train()
     first = len(seen)
     assert first == 18

@@ -118,35 +118,37 @@ def class_weights(part: Part, num_classes: int, how: str) -> NDArray[np.float32]
     return weights[part.numbers].astype(np.float32)
 
 
-Load = Callable[[str], Image]
 Augment = Callable[[Image, Rng], Image]
 
 
-def loader(shape_hwc: tuple[int, int, int]) -> Load:
+@dataclass(frozen=True)
+class Loader:
     """``load(file)``: the image as the model will get it when it predicts: reduced decode, then resized to its input."""
-    height, width, channels = shape_hwc
 
-    def load(file: str) -> Image:
+    shape_hwc: tuple[int, int, int]
+
+    def __call__(self, file: str) -> Image:
+        height, width, channels = self.shape_hwc
         pixels = images.read(file, at_least_hw=(height, width), gray=channels == 1)
-        return images.resize(pixels, (height, width)).reshape(shape_hwc)
-
-    return load
+        return images.resize(pixels, (height, width)).reshape(self.shape_hwc)
 
 
-def decoder(size_hw: tuple[int, int], channels: int) -> Load:
+@dataclass(frozen=True)
+class Decoder:
     """``load(file)``: the image for a recipe that warps it anyway, no larger than ``size_hw`` in height and in width.
 
     What is larger is brought down linearly, by no more than ``LARGEST_STEP`` at a time, so that nearly every pixel counts; the
     JPEG decoder takes the first halves where it can. An area mean by fractions of pixels would take as long as three warps.
     """
 
-    def load(file: str) -> Image:
-        pixels = images.read(file, at_least_hw=size_hw, gray=channels == 1)
-        while (smaller := _halfway(pixels.shape[:2], size_hw)) != pixels.shape[:2]:
+    size_hw: tuple[int, int]
+    channels: int
+
+    def __call__(self, file: str) -> Image:
+        pixels = images.read(file, at_least_hw=self.size_hw, gray=self.channels == 1)
+        while (smaller := _halfway(pixels.shape[:2], self.size_hw)) != pixels.shape[:2]:
             pixels = images.resize(pixels, smaller, "linear")
         return pixels
-
-    return load
 
 
 def _halfway(has_hw: tuple[int, ...], most_hw: tuple[int, int]) -> tuple[int, int]:
@@ -157,7 +159,7 @@ def _halfway(has_hw: tuple[int, ...], most_hw: tuple[int, int]) -> tuple[int, in
 
 
 def decoded_bytes(samples: Sequence[Sample], size_hw: tuple[int, int], channels: int) -> int:
-    """About how much memory the images take as :func:`decoder` gives them, by the headers of some."""
+    """About how much memory the images take as :class:`Decoder` gives them, by the headers of some."""
     height, width = size_hw
     sizes = [min(info.height_px, height) * min(info.width_px, width) * channels for info, _ in _probed(samples)]
     return round(len(samples) * mean(sizes)) if sizes else 0
@@ -186,17 +188,20 @@ def augmenter(recipe: CompiledRecipe, channels: int) -> Augment:
     """``augment(image, rng)``. Ops work on colour; a grey image is shown to them as one and taken back as luma."""
     if channels == 3 or all(op.kind in ("geometric", "combinator") for op in walk(recipe.ops)):
         return recipe
-    return on_colour(recipe)
+    return OnColour(recipe)
 
 
-def on_colour(augment: Augment) -> Augment:
-    def on_gray(image: Image, rng: Rng) -> Image:
-        changed = augment(np.repeat(image, 3, axis=2), rng).astype(np.uint16)
+@dataclass(frozen=True)
+class OnColour:
+    """An ``augment`` for grey images from one for colour."""
+
+    augment: Augment
+
+    def __call__(self, image: Image, rng: Rng) -> Image:
+        changed = self.augment(np.repeat(image, 3, axis=2), rng).astype(np.uint16)
         # ITU-R 601 in 8-bit fixed point; the three weights add up to 256, so that grey stays what it was
         luma = (77 * changed[..., 0] + 150 * changed[..., 1] + 29 * changed[..., 2] + 128) >> 8
         return luma.astype(np.uint8)[..., None]
-
-    return on_gray
 
 
 def _names(names: Sequence[str]) -> str:

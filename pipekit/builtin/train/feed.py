@@ -1,19 +1,21 @@
-"""The feed: from files to shuffled, augmented batches, with the work done in threads while the model computes.
+"""The feed: from files to shuffled, augmented batches, with the work done beside the model's.
 
-Threads, because decoding, warping and resizing release the interpreter lock: they share one cache, copy no batch between
-processes, and two of them fill two cores (``benchmarks/feed.py`` has the figures beside the alternatives). Images are kept at
-the model's input size, and a recipe that moves pixels warps each once: from a larger one a warp takes longer, in every epoch.
+In threads, because decoding, warping and resizing release the interpreter lock; or in processes (:mod:`.crew`), because what
+lies between those calls does not (``benchmarks/feed.py`` has the figures beside the alternatives). Images are kept at the
+model's input size, and a recipe that moves pixels warps each once: from a larger one a warp takes longer, in every epoch.
 
-What comes out depends on the seed, the epoch and the sample alone. Threads, the cache and a restart in the middle of an
-epoch change no byte and no order.
+What comes out depends on the seed, the epoch and the sample alone. Threads, processes, the cache and a restart in the middle of
+an epoch change no byte and no order.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeAlias
@@ -24,6 +26,7 @@ from numpy.typing import NDArray
 
 from pipekit.backend import load_keras
 from pipekit.builtin.train.cache import Decoded
+from pipekit.builtin.train.crew import Crew, Making, Task, fill
 from pipekit.errors import UserError
 from pipekit.images import Image
 from pipekit.rng import Rng
@@ -48,7 +51,9 @@ class Feed:
         shuffle: a new order in each epoch, from ``rng("shuffle", epoch)``; else the order of the list.
         augment: ``augment(image, rng) -> image``, from a decoded image to one of ``shape_hwc``; None for none.
         mix: ``mix(images, targets, weights, rng)`` for whole batches (MixUp, CutMix); None for none.
-        workers: threads.
+        workers: threads or processes.
+        processes: make the images in processes; ``decoded`` must be shared, and what makes them picklable.
+        warn: is told when the processes have to be given up.
     """
 
     decoded: Decoded
@@ -63,13 +68,19 @@ class Feed:
     mix: Callable[[NDArray[Any], NDArray[Any], NDArray[np.float32], Rng], Batch] | None = None
     dtype: Any = np.uint8
     workers: int = 2
+    processes: bool = False
+    warn: Callable[[str], None] = lambda _: None
     _pool: ThreadPoolExecutor = field(init=False, repr=False)
+    _crew: list[Crew] = field(default_factory=list, init=False, repr=False)
+    """One where images are made in processes."""
 
     def __post_init__(self) -> None:
         if not self.ids:
             raise UserError("a feed needs at least one image")
         cv2.setNumThreads(1)  # these threads fill the cores; OpenCV's own would fight them for the same ones
         object.__setattr__(self, "_pool", ThreadPoolExecutor(max(1, self.workers), thread_name_prefix="feed"))
+        if self.processes:
+            self._crew.append(Crew(self._making, self.batch_size, self.workers))
 
     def __enter__(self) -> Feed:
         return self
@@ -79,6 +90,14 @@ class Feed:
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
+        while self._crew:
+            self._crew.pop().close()
+
+    @property
+    def _making(self) -> Making:
+        pixels = self.decoded.pixels
+        kept = pixels.address() if self.processes and pixels is not None else None
+        return Making(self.decoded.load, self.augment, self.rng, self.shape_hwc, self.dtype, kept)
 
     @property
     def steps(self) -> int:
@@ -104,36 +123,60 @@ class Feed:
         order = self.order(epoch)
         ahead = max(1, self.workers) + 1
         todo = iter(range(start, self.steps))
-        waiting: deque[tuple[int, Future[Batch | None]]] = deque()
+        waiting: deque[tuple[int, Task | Future[Batch | None]]] = deque()
         try:
             while True:
                 for step in islice(todo, ahead - len(waiting)):
-                    waiting.append((step, self._pool.submit(self._batch, epoch, step, order)))
+                    waiting.append((step, self._begin(epoch, step, order)))
                 if not waiting:
                     return
-                step, future = waiting.popleft()
-                if (batch := future.result()) is not None:
+                step, task = waiting.popleft()
+                if (batch := self._end(task, epoch, step, order)) is not None:
                     yield step, batch
         finally:
-            for _, future in waiting:
-                future.cancel()
+            for _, task in waiting:
+                task.cancel()
+
+    def _begin(self, epoch: int, step: int, order: NDArray[np.int64]) -> Task | Future[Batch | None]:
+        if self._crew:
+            positions = [one for one in self._positions(step, order).tolist() if one not in self.decoded.failed]
+            decoded = self.decoded
+            with contextlib.suppress(BrokenProcessPool):  # the batches before this one say so
+                return self._crew[0].submit(
+                    epoch, positions, [decoded.files[one] for one in positions], [decoded.ids[one] for one in positions]
+                )
+        return self._pool.submit(self._batch, epoch, step, order)
+
+    def _end(self, task: Task | Future[Batch | None], epoch: int, step: int, order: NDArray[np.int64]) -> Batch | None:
+        if not isinstance(task, Task):
+            return task.result()
+        try:
+            images, there, failed = task.result()
+        except BrokenProcessPool:
+            if self._crew:
+                self._crew.pop().close()
+                self.warn("a process that made batches has died (too little memory?); from now on threads make them")
+            return self._batch(epoch, step, order)
+        self.decoded.failed.update(failed)
+        return self._whole(images, np.array(task.positions, np.int64), there, epoch, step)
+
+    def _positions(self, step: int, order: NDArray[np.int64]) -> NDArray[np.int64]:
+        return order[step * self.batch_size : (step + 1) * self.batch_size]
 
     def _batch(self, epoch: int, step: int, order: NDArray[np.int64]) -> Batch | None:
-        positions = order[step * self.batch_size : (step + 1) * self.batch_size]
+        positions = self._positions(step, order)
         images = np.empty((len(positions), *self.shape_hwc), self.dtype)
-        kept = np.zeros(len(positions), bool)
-        for row, position in enumerate(positions.tolist()):
-            image = self.decoded.image(position)
-            if image is None:
-                continue
-            if self.augment is not None:
-                image = self.augment(image, self.rng("augment", epoch, self.ids[position]))
-            images[row] = image
-            kept[row] = True
-        if not kept.any():
+        there = fill(images, self.decoded, positions.tolist(), self._making, epoch)
+        return self._whole(images, positions, there, epoch, step)
+
+    def _whole(
+        self, images: NDArray[Any], positions: NDArray[np.int64], there: NDArray[np.bool_], epoch: int, step: int
+    ) -> Batch | None:
+        """The batch of what could be read."""
+        if not there.any():
             return None
-        if not kept.all():
-            images, positions = images[kept], positions[kept]
+        if not there.all():
+            images, positions = images[there], positions[there]
         targets = images if self.targets is None else self.targets[positions]
         weights = self.weights[positions]
         if self.mix is not None:

@@ -43,7 +43,7 @@ def embed(sample: Sample, params: EmbedParams, ctx: SampleContext) -> Iterator[d
     """
     network = ctx.once("network", lambda: read_network(params.network))
     try:
-        pixels = data.loader(params.shape_hwc)(sample.image)
+        pixels = data.Loader(params.shape_hwc)(sample.image)
     except ImageError as error:
         yield {"id": sample.id, "problem": error.message}
         return

@@ -93,6 +93,12 @@ class TrainParams(Params):
         "Where decoded images are kept from the first epoch on; auto: memory, disk or nowhere, as they fit",
         in_key=False,
     )
+    feed: Literal["auto", "threads", "processes"] = param(
+        "auto",
+        "What makes the batches beside the model; auto: processes where many images are augmented by pipekit's own ops, else "
+        "threads",
+        in_key=False,
+    )
     checkpoint_s: float = param(
         60.0, "A checkpoint to resume from is written at least this often", unit="s", ge=0, in_key=False
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
+import pickle
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
+from pipekit import processes
 from pipekit.builtin.train import data, devices, frozen, record
 from pipekit.builtin.train.cache import Decoded, choose
 from pipekit.builtin.train.compiling import Labels, choose_labels, make_loss, make_metrics, make_optimizer
@@ -18,8 +21,12 @@ from pipekit.builtin.train.mix import mixer
 from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Context, Dataset, Model, Params, stage
 from pipekit.errors import PipekitError, PluginError, StageError, UserError
-from pipekit.recipe import CompiledRecipe, compile_recipe
-from pipekit.rng import Rng, rng_for
+from pipekit.images import Image
+from pipekit.recipe import CompiledRecipe, compile_recipe, walk
+from pipekit.rng import Seeded
+
+MANY_AUGMENTED = 1000
+"""From so many images on, batches that are augmented are worth processes."""
 
 MEMORY_ERRORS = ("ResourceExhaustedError", "MemoryError")
 
@@ -35,6 +42,8 @@ def train(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         UserError: there is nothing to learn from, or the model can't take the images.
         StageError: the loss is no number any more, or the memory does not suffice.
     """
+    if params.augment and _worth_processes(ctx, params, sum(dataset.counts.get("train", {}).values())):
+        processes.start_early()  # while TensorFlow is loaded
     template = params.model.load()
     seed = params.seed if params.seed is not None else ctx.seed
     devices.prepare(seed=int(_rng(ctx, params)("weights").integers(2**32)), deterministic=params.deterministic)
@@ -124,12 +133,9 @@ def auto_batch_size(num_images: int) -> int:
     return int(min(32, max(8, 2 ** int(np.log2(max(1, num_images // 20))))))
 
 
-def _rng(ctx: Context, params: TrainParams) -> Callable[..., Rng]:
+def _rng(ctx: Context, params: TrainParams) -> Seeded:
     """Generators of the stage; under a seed of its own where one is given."""
-    if params.seed is None:
-        return ctx.rng
-    seed = params.seed
-    return lambda *parts: rng_for(seed, "train", *parts)
+    return Seeded(ctx.seed if params.seed is None else params.seed, "train")
 
 
 def _feed(
@@ -144,7 +150,8 @@ def _feed(
     training = split == "train"
     ids = [sample.id for sample in part.samples]
     recipe = compile_recipe(params.augment, shape[:2]) if training and params.augment else None
-    decoded = _decoded(ctx, params, part, shape, recipe, split) if features is None else features.decoded(part.samples)
+    crew = recipe is not None and features is None and _in_processes(ctx, params, recipe, len(ids))
+    decoded = _decoded(ctx, params, part, shape, recipe, split, crew) if features is None else features.decoded(part.samples)
     return Feed(
         decoded=decoded,
         shape_hwc=shape if features is None else features.shape,
@@ -157,8 +164,31 @@ def _feed(
         augment=None if recipe is None else data.augmenter(recipe, shape[2]),
         mix=mixer(params.mixup, params.cutmix, params.mosaic) if training else None,
         workers=ctx.workers,
+        processes=crew,
+        warn=ctx.warn,
         dtype=np.uint8 if features is None else np.float32,
     )
+
+
+def _worth_processes(ctx: Context, params: TrainParams, num_images: int) -> bool:
+    """Whether processes may make augmented batches, and would have enough to do."""
+    if params.feed == "threads" or ctx.workers == 1 or not hasattr(os, "memfd_create"):
+        return False
+    return params.feed == "processes" or (num_images >= MANY_AUGMENTED and not params.mixes and processes.allowed())
+
+
+def _in_processes(ctx: Context, params: TrainParams, recipe: CompiledRecipe, num_images: int) -> bool:
+    """Whether processes make the batches. Not by themselves for ops of plugins, of which nobody knows what they load in each
+    process, nor where batches are mixed, which is done in this one."""
+    if not _worth_processes(ctx, params, num_images):
+        return False
+    if params.feed == "auto":
+        return all(op.function.__module__.startswith("pipekit.") for op in walk(recipe.ops))
+    try:
+        pickle.dumps(recipe)
+    except Exception as error:
+        raise UserError(f"this recipe can't be sent to other processes: {error}", "Set feed = 'threads'.") from error
+    return True
 
 
 def _decoded(
@@ -168,19 +198,22 @@ def _decoded(
     shape: tuple[int, int, int],
     recipe: CompiledRecipe | None,
     split: str,
+    shared: bool,
 ) -> Decoded:
     ids = [sample.id for sample in part.samples]
     folder = ctx.work_dir / "decoded" / split
     folder.mkdir(parents=True, exist_ok=True)
+    load: Callable[[str], Image] = data.Loader(shape)
+    size_bytes, largest_bytes = len(ids) * math.prod(shape), math.prod(shape)
     if recipe is not None and data.moves_first(recipe):
         kept_hw = (round(shape[0] * params.detail), round(shape[1] * params.detail))
-        load, size_bytes = data.decoder(kept_hw, shape[2]), data.decoded_bytes(part.samples, kept_hw, shape[2])
-    else:
-        load, size_bytes = data.loader(shape), len(ids) * math.prod(shape)
+        load, largest_bytes = data.Decoder(kept_hw, shape[2]), math.prod(kept_hw) * shape[2]
+        size_bytes = data.decoded_bytes(part.samples, kept_hw, shape[2])
     place = choose(params.cache, size_bytes, folder)
     if place.where == "disk":
         ctx.event("cache", split=split, message=f"decoded images are kept in about {size_bytes / 1e9:.1f} GB of {folder}")
-    return Decoded([sample.image for sample in part.samples], ids, load, place, folder)
+    files = [sample.image for sample in part.samples]
+    return Decoded(files, ids, load, place, folder, largest_bytes, shared)
 
 
 def _thaw(template: Any, params: TrainParams) -> Callable[[Any, int], float | None] | None:
