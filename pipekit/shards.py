@@ -124,10 +124,9 @@ class ShardJob:
                 absorb(result.key, pending.pop(result.key))
         finally:
             getattr(results_of, "close", lambda: None)()  # a pool must not work on for a stage that has failed
-        if pending:
-            raise StageError(
-                f"the executor lost {len(pending)} shards", "Run the same command again, or choose another executor."
-            )
+        if done < self.num_samples:
+            lost = self.num_samples - done
+            raise StageError(f"the executor lost {lost} samples", "Run the same command again, or choose another executor.")
 
     def _absorb(self, key: str, rows: list[Row], results: Sorter) -> None:
         """Take a finished shard's rows, with their files where they are now."""

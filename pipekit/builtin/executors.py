@@ -71,7 +71,8 @@ def processes(run: Run, tasks: Iterable[ShardTask], params: PoolParams) -> Itera
         pool = new_pool(workers)
         held: dict[str, ShardTask] = {}
         try:
-            yield from _bounded(pool, run, _chain(again, feed), workers, held)
+            # chain, and no generator: one that is let go of closes the generator that it takes from, and the rest is lost
+            yield from _bounded(pool, run, chain(_popped(again), feed), workers, held)
             return
         except BrokenProcessPool:
             again = []
@@ -86,10 +87,9 @@ def processes(run: Run, tasks: Iterable[ShardTask], params: PoolParams) -> Itera
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _chain(first: list[ShardTask], then: Iterator[ShardTask]) -> Iterator[ShardTask]:
-    while first:
-        yield first.pop(0)
-    yield from then
+def _popped(tasks: list[ShardTask]) -> Iterator[ShardTask]:
+    while tasks:
+        yield tasks.pop(0)
 
 
 def _bounded(

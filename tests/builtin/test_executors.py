@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -127,18 +128,20 @@ def test_many_new_files_start_the_workers_early(trial: Trial, monkeypatch: pytes
     calls: list[int] = []
     monkeypatch.setattr(auto, "prepare", lambda: calls.append(1))
     monkeypatch.setattr(engine, "MANY_NEW", 5)
-    trial.write(*(f"a/{number}.png" for number in range(4)))
-    trial.run({"data": DATA}, executor="auto", workers=2)
+
+    def run(folder: str, count: int, executor: str = "auto") -> None:
+        trial.write(*(f"{folder}/{number}.png" for number in range(count)))
+        for file in trial.path.rglob("*.png"):
+            os.utime(file, (1e9, 1e9))  # those of this second are read again each time
+        trial.run({"data": DATA}, executor=executor, workers=2)
+
+    run("a", 4)
     assert not calls
-    trial.write(*(f"b/{number}.png" for number in range(8)))
-    for file in trial.path.rglob("*.png"):
-        os.utime(file, (1e9, 1e9))  # those of this second are read again each time
-    trial.run({"data": DATA}, executor="auto", workers=2)
+    run("b", 8)
     assert calls == [1]
-    trial.run({"data": DATA}, executor="auto", workers=2)
-    assert calls == [1]  # nothing is new
-    trial.write(*(f"c/{number}.png" for number in range(8)))
-    trial.run({"data": DATA}, executor="threads", workers=2)
+    run("b", 0)
+    assert calls == [1], "nothing is new"
+    run("c", 8, "threads")
     assert calls == [1]
 
 
@@ -220,6 +223,23 @@ def test_a_shard_that_always_kills_its_process_is_an_error() -> None:
     results = {result.key: result.error for result in processes(always_dies, tasks(4), TWO)}
     assert sorted(results) == [f"key-{number}" for number in range(4)]
     assert "died, twice" in results["key-3"]
+
+
+def test_a_death_costs_no_task_that_was_not_begun(tmp_path: Path) -> None:
+    """Tasks come from a generator, and a generator that is let go of is closed."""
+    results = processes(dies_once, tasks(40, str(tmp_path)), TWO)
+    assert {result.key for result in results} == {f"key-{number}" for number in range(40)}
+
+
+def lossy(run: executors.Run, tasks: Iterator[ShardTask], params: Params) -> Iterator[ShardResult]:
+    return map(run, islice(tasks, 2))
+
+
+def test_an_executor_that_drops_tasks_is_found_out(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial.write(*(f"a/{number}.png" for number in range(12)))
+    monkeypatch.setattr(executors, "serial", lossy)
+    with pytest.raises(StageError, match=r"the executor lost [1-9]\d* samples"):
+        trial.run({"data": DATA, "stamp": {"use": "stamp"}}, executor="serial", workers=1, shard_size=2)
 
 
 def test_a_worker_that_is_killed_is_replaced(trial: Trial) -> None:
