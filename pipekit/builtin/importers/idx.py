@@ -85,7 +85,8 @@ def _gray(pixels: bytes, height: int, width: int) -> Any:
 
 def _pairs(path: Path) -> list[tuple[Path, Path]]:
     """(images, labels) files of a folder, or of the folder that an images file lies in."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
+    there = path.iterdir() if path.is_dir() else [path] if path.is_file() else []
+    files = sorted(file for file in there if "idx3-ubyte" in file.name)
     found: dict[str, tuple[Path, Path]] = {}
     for file in files:
         for images, labels in (("-images-idx3-ubyte", "-labels-idx1-ubyte"), ("-images.idx3-ubyte", "-labels.idx1-ubyte")):

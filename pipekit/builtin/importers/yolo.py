@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.builtin.importers.boxes import BoxedParams, checked_box, label_of, outlined, size_of
-from pipekit.builtin.importers.files import images_below, split_of
+from pipekit.builtin.importers.files import images_below, split_of, subfolders
 from pipekit.contract import Box, Failure, Sample, Targets
 from pipekit.errors import ImageError, UserError
 from pipekit.params import param
@@ -137,7 +137,7 @@ def _load_yaml(file: Path) -> dict[str, Any]:
 
 def _label_folders(path: Path) -> list[Path]:
     """``labels`` beside ``images``, at the top or one level down."""
-    tops = [path, *(folder for folder in sorted(path.iterdir()) if folder.is_dir() and not folder.name.startswith("."))]
+    tops = [path, *(path / name for name in subfolders(path))]
     return [top / "labels" for top in tops if (top / "labels").is_dir() and (top / "images").is_dir()]
 
 
