@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -11,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
+
+LONGEST_FOLDER = 70
+"""Bytes of the path of the folder for temporary files: that of a socket has at most 107, and ``multiprocessing`` adds 32."""
 
 PRELOADED = (
     "pipekit.worker",
@@ -47,11 +52,12 @@ def pool(workers: int, begin: Callable[..., None] | None = None, *values: Any) -
 
 def start_early() -> None:
     """Start the process that workers are copied from: it loads what they need while this one goes on."""
-    if sys.platform == "linux":
+    if _can_be_copied():
         from multiprocessing import forkserver
 
         _context()
-        forkserver.ensure_running()
+        with contextlib.suppress(OSError):  # whoever needs the workers is told
+            forkserver.ensure_running()
 
 
 def _context() -> BaseContext:
@@ -62,11 +68,19 @@ def _context() -> BaseContext:
     """
     import multiprocessing
 
-    if sys.platform != "linux":
+    if not _can_be_copied():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
     return context
+
+
+def _can_be_copied() -> bool:
+    """On Linux, where the path of a socket in the folder for temporary files is not too long."""
+    try:
+        return sys.platform == "linux" and len(os.fsencode(tempfile.gettempdir())) <= LONGEST_FOLDER
+    except OSError:
+        return False
 
 
 def _begin(environ: dict[str, str], begin: Callable[..., None] | None, values: tuple[Any, ...]) -> None:

@@ -124,6 +124,23 @@ def test_processes_see_the_environment_of_now(monkeypatch: pytest.MonkeyPatch) -
     assert {result.error for result in processes(environment, tasks(3), TWO)} == {"set"}
 
 
+def test_processes_work_where_temporary_files_lie_deep(tmp_path: Path) -> None:
+    """A socket's path has at most 107 bytes."""
+    deep = tmp_path / ("x" * 120)
+    deep.mkdir()
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from tests.builtin.test_executors import TWO, count, tasks\n"
+        "from pipekit.builtin.executors import processes\n"
+        "if __name__ == '__main__':\n"
+        "    processes.prepare()\n"
+        "    print(sum(1 for _ in processes(count, tasks(5), TWO)))\n"
+    )
+    environ = {**os.environ, "TMPDIR": str(deep), "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, script], env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "5\n"), done.stderr
+
+
 def test_many_new_files_start_the_workers_early(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
     monkeypatch.setattr(auto, "prepare", lambda: calls.append(1))

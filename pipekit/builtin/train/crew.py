@@ -7,6 +7,7 @@ another, and for the training loop. Processes don't; what they keep of decoded i
 from __future__ import annotations
 
 import math
+import signal
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -127,6 +128,7 @@ _here: list[_Here] = []
 
 
 def _begin(making: Making) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process with the loop, which ends this one
     cv2.setNumThreads(1)  # each process fills one core
     _here[:] = [_Here(making, None if making.kept is None else PixelFile.opened(making.kept))]
 
