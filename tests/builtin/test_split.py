@@ -315,6 +315,21 @@ def test_folds_divide_all_but_test(tmp_path: Path, mode: str) -> None:
     assert {name for name in vals[0] if places(more)[name] != "val"} == set()
 
 
+@pytest.mark.parametrize("mode", ["stratified", "hash"])
+def test_folds_and_a_plain_split_share_a_file(tmp_path: Path, mode: str) -> None:
+    """What the plain split called val is divided like the rest, and is val again without folds."""
+    data = many(60) + many(40, "b")
+    plain = places(run(tmp_path, data))
+    runs = [places(run(tmp_path, data, folds=5, fold=fold, mode=mode)) for fold in range(1, 6)]
+    vals = [{name for name, place in found.items() if place == "val"} for found in runs]
+    assert sum(map(len, vals)) == len(set.union(*vals)) == sum(place != "test" for place in plain.values())
+    assert places(run(tmp_path, data)) == plain
+    more = places(run(tmp_path, data + many(10, "b", 40)))
+    assert {name: more[name] for name in plain} == plain
+    again = [places(run(tmp_path, data, folds=5, fold=fold, mode=mode)) for fold in range(1, 6)]
+    assert again == runs
+
+
 def test_more_folds_than_images_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="folds need at least as many"):
         run(tmp_path, many(6), folds=10)

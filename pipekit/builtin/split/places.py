@@ -71,9 +71,7 @@ def assign(items: Sequence[Item], roots: Sequence[int], known: Mapping[str, Reme
     wanted = [name for name in SPLITS if name in request.fractions or (request.folds and name != "test")]
     warnings += _gaps(items, places, wanted, len(groups))
     lines = {
-        item.id: Remembered(
-            item.id, item.key if item.hashed else "", item.label, place, f"{fold}/{request.folds}" if fold else ""
-        )
+        item.id: _line(item, place, f"{fold}/{request.folds}" if fold else "", known.get(item.id))
         for item, place, fold in zip(items, base, folds, strict=True)
         if not item.given or item.given != place or fold
     }
@@ -87,6 +85,15 @@ def _groups(roots: Sequence[int]) -> list[list[int]]:
     for number, root in enumerate(roots):
         members[root].append(number)
     return list(members.values())
+
+
+def _line(item: Item, place: str, fold: str, before: Remembered | None) -> Remembered:
+    """What the split file says from now on. A plain split and folds share it: neither takes from the other what it said."""
+    if before and fold and before.split == "val" and place == "train":
+        place = "val"
+    return Remembered(
+        item.id, item.key if item.hashed else "", item.label, place, fold or (before.fold if before and place != "test" else "")
+    )
 
 
 def _base_places(
@@ -112,7 +119,8 @@ def _base_places(
         if given[number] and not (missing and given[number] == "train"):
             return given[number]
         line = known.get(items[number].id)
-        return line.split if line and (not given[number] or line.split in pool) else ""
+        before = "train" if line and line.split == "val" and request.folds else line.split if line else ""
+        return before if not given[number] or before in pool else ""
 
     places = [locked(number) for number in range(len(items))]
     free: list[Sequence[int]] = []
