@@ -26,7 +26,8 @@ PRELOADED = (
     "pipekit.builtin.train.crew",
     "pipekit.builtin.train.data",
 )
-"""What a worker process is born with, where processes can be copied; none of it starts a thread."""
+"""What a worker process is born with, where processes can be copied. None of it starts a thread but OpenBLAS, which is made for
+that."""
 
 
 def allowed() -> bool:

@@ -23,6 +23,7 @@ from pipekit.contract import Params, ShardResult, ShardTask
 from pipekit.errors import StageError
 from pipekit.store import Store, find_garbage
 from tests.conftest import DATA, Trial
+from tests.test_imports import HEAVY
 
 TWO = PoolParams(workers=2)
 EXECUTORS: list[tuple[Any, Params]] = [(serial, Params()), (threads, TWO), (processes, TWO)]
@@ -111,6 +112,18 @@ def test_no_more_is_held_than_tells_which_one_suits() -> None:
     results = auto(count, watched(), TWO)
     next(results)
     assert taken <= 10 + 4
+
+
+def test_what_workers_are_born_with_starts_no_thread_and_is_no_heavy_library() -> None:
+    script = (
+        "import importlib, sys, threading\n"
+        "from pipekit.processes import PRELOADED\n"
+        "for name in PRELOADED: importlib.import_module(name)\n"
+        "print(threading.active_count(), sorted({name.partition('.')[0] for name in sys.modules} & set(sys.argv[1:])))\n"
+    )
+    heavy = sorted(HEAVY | {"typer", "rich"})
+    done = subprocess.run([sys.executable, "-c", script, *heavy], capture_output=True, text=True, check=True)
+    assert done.stdout == "1 []\n"
 
 
 def environment(task: ShardTask) -> ShardResult:
