@@ -53,7 +53,7 @@ def pool(workers: int, begin: Callable[..., None] | None = None, *values: Any) -
 
 def start_early() -> None:
     """Start the process that workers are copied from: it loads what they need while this one goes on."""
-    if _can_be_copied():
+    if can_be_copied():
         from multiprocessing import forkserver
 
         _context()
@@ -69,15 +69,16 @@ def _context() -> BaseContext:
     """
     import multiprocessing
 
-    if not _can_be_copied():
+    if not can_be_copied():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
     return context
 
 
-def _can_be_copied() -> bool:
-    """On Linux, where the path of a socket in the folder for temporary files is not too long."""
+def can_be_copied() -> bool:
+    """Whether workers are copies of a process that waits for that: on Linux, where the path of a socket in the folder for
+    temporary files is not too long."""
     try:
         return sys.platform == "linux" and len(os.fsencode(tempfile.gettempdir())) <= LONGEST_FOLDER
     except OSError:

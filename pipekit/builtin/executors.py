@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
 
 from pipekit.contract import Params, ShardResult, ShardTask, param
-from pipekit.processes import allowed, start_early
+from pipekit.processes import allowed, can_be_copied, start_early
 from pipekit.processes import pool as new_pool
 
 Run = Callable[[ShardTask], ShardResult]
@@ -19,7 +19,9 @@ MAX_DEATHS = 2
 
 
 MANY = 500
-"""From so many images on, processes are worth the time that they take to start."""
+"""From so many images on, processes are worth the time that they take to start, where they are copies."""
+MANY_FOR_FRESH = 3_000
+"""The same where each loads the libraries by itself."""
 
 
 class PoolParams(Params):
@@ -37,13 +39,13 @@ def auto(run: Run, tasks: Iterable[ShardTask], params: PoolParams) -> Iterator[S
     import the script that started them.
     """
     feed = iter(tasks)
-    first, found = [], 0
+    first, found, enough = [], 0, MANY if can_be_copied() else MANY_FOR_FRESH
     for task in feed:
         first.append(task)
         found += len(task.rows)
-        if found >= MANY:
+        if found >= enough:
             break
-    many = found >= MANY and first[0].target.startswith("pipekit.")
+    many = found >= enough and first[0].target.startswith("pipekit.")
     pool = processes if many and "tensorflow" not in sys.modules and allowed() else threads
     return pool(run, chain(first, feed), params)
 

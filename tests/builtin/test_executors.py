@@ -94,6 +94,14 @@ def test_processes_are_for_many_images_and_our_own_functions(num_images: int, ta
 
 
 @pytest.mark.usefixtures("few_are_many")
+def test_processes_that_load_the_libraries_themselves_need_more_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "can_be_copied", lambda: False)
+    monkeypatch.setattr(executors, "MANY_FOR_FRESH", 200)
+    assert os.getpid() in {result.num_outputs for result in auto(count, work(190), TWO)}
+    assert os.getpid() not in {result.num_outputs for result in auto(count, work(200), TWO)}
+
+
+@pytest.mark.usefixtures("few_are_many")
 def test_no_processes_beside_a_loaded_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorflow", sys)
     assert {result.num_outputs for result in auto(count, work(300), TWO)} == {os.getpid()}
