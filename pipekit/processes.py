@@ -54,11 +54,7 @@ def pool(workers: int, begin: Callable[..., None] | None = None, *values: Any) -
 def start_early() -> None:
     """Start the process that workers are copied from: it loads what they need while this one goes on."""
     if can_be_copied():
-        from multiprocessing import forkserver
-
         _context()
-        with contextlib.suppress(OSError):  # whoever needs the workers is told
-            forkserver.ensure_running()
 
 
 def _context() -> BaseContext:
@@ -69,11 +65,15 @@ def _context() -> BaseContext:
     """
     import multiprocessing
 
-    if not can_be_copied():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(PRELOADED))
-    return context
+    if can_be_copied():
+        from multiprocessing import forkserver
+
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(list(PRELOADED))
+        with contextlib.suppress(OSError):  # a folder for temporary files that takes no sockets
+            forkserver.ensure_running()
+            return context
+    return multiprocessing.get_context("spawn")
 
 
 def can_be_copied() -> bool:

@@ -15,10 +15,10 @@ def register_executors(register: Register) -> None:
 
 @hookimpl
 def register_stages(register: Register) -> None:
-    register("split", "pipekit.builtin.split:split", summary="Give every sample a split: train, val or test")
+    register("split", "pipekit.builtin.split:split", summary="Give every sample a split: train, val or test", version=2)
     register("inspect", "pipekit.builtin.inspect:inspect", summary="Look for copies, leaks, damaged and odd images", version=2)
-    register("augment", "pipekit.builtin.augment:augment", summary="Make augmented copies of the training images", version=3)
-    register("train", "pipekit.builtin.train:train", summary="Train a model on the train split, watching val", version=3)
+    register("augment", "pipekit.builtin.augment:augment", summary="Make augmented copies of the training images", version=4)
+    register("train", "pipekit.builtin.train:train", summary="Train a model on the train split, watching val", version=4)
     register(
         "features",
         "pipekit.builtin.features.stage:features",
@@ -46,7 +46,7 @@ def register_stages(register: Register) -> None:
         "augment_check",
         "pipekit.builtin.augment_check:augment_check",
         summary="Measure how a model's answers fall under each op of a recipe",
-        version=2,
+        version=3,
     )
     register("predict", "pipekit.builtin.predict:predict", summary="Say what a model sees in every image of a dataset")
     register(

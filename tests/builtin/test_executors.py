@@ -122,6 +122,19 @@ def test_no_more_is_held_than_tells_which_one_suits() -> None:
     assert taken <= 10 + 4
 
 
+def test_processes_work_where_none_can_be_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some file systems take no sockets."""
+
+    def refused() -> None:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr("multiprocessing.forkserver.ensure_running", refused)
+    processes.prepare()  # type: ignore[attr-defined]
+    results = list(processes(count, tasks(5), TWO))
+    assert len(results) == 5
+    assert os.getpid() not in {result.num_outputs for result in results}
+
+
 def test_what_workers_are_born_with_starts_no_thread_and_is_no_heavy_library() -> None:
     script = (
         "import importlib, sys, threading\n"

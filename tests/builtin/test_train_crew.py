@@ -190,6 +190,15 @@ def test_processes_are_for_many_images_and_our_own_ops(tmp_path: Path, monkeypat
         choice(tmp_path, recipe_of("rotate(10)", lambda *_: None), feed="processes")
 
 
+def test_no_processes_where_memory_can_not_be_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    assert choice(tmp_path, recipe_of("rotate(10)"), feed="processes")
+    monkeypatch.setattr(os, "memfd_create", forbidden)
+    assert not choice(tmp_path, recipe_of("rotate(10)"), feed="processes")
+
+
 def test_the_stage_learns_the_same_from_both(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     dataset: Dataset = write_images(tmp_path / "images", {"train": 6, "val": 2})

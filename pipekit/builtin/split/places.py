@@ -119,7 +119,9 @@ def _base_places(
         if given[number] and not (missing and given[number] == "train"):
             return given[number]
         line = known.get(items[number].id)
-        before = "train" if line and line.split == "val" and request.folds else line.split if line else ""
+        before = line.split if line else ""
+        if before == "val" and request.folds:
+            before = "train"
         return before if not given[number] or before in pool else ""
 
     places = [locked(number) for number in range(len(items))]

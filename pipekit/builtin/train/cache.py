@@ -242,10 +242,10 @@ class SharedMemory:
 
     def __init__(self, size: int) -> None:
         descriptor = os.memfd_create("pipekit")
+        self._close = weakref.finalize(self, os.close, descriptor)
         os.ftruncate(descriptor, size)
         self.path = f"/proc/{os.getpid()}/fd/{descriptor}"
         self.array = mapped(self.path, size)
-        self._close = weakref.finalize(self, os.close, descriptor)
 
 
 Mapped: TypeAlias = "np.memmap[Any, np.dtype[np.uint8]]"
@@ -254,6 +254,15 @@ Mapped: TypeAlias = "np.memmap[Any, np.dtype[np.uint8]]"
 def mapped(file: Path | str, size: int) -> Mapped:
     """The first ``size`` bytes of a file, as an array."""
     return np.memmap(file, np.uint8, "r+", shape=(size,))
+
+
+def can_share() -> bool:
+    """Whether this system has such memory: some containers forbid it."""
+    try:
+        SharedMemory(1)
+    except (AttributeError, OSError):
+        return False
+    return True
 
 
 def _load_index(file: Path) -> NDArray[np.int32] | None:

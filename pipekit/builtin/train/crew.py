@@ -64,9 +64,8 @@ class Crew:
     """A pool of processes for one feed, and the memory in which they leave what they have made."""
 
     def __init__(self, making: Making, batch_size: int, workers: int) -> None:
-        self._making, self._images = making, batch_size
+        self._making = making
         self._bytes = batch_size * math.prod(making.shape_hwc) * np.dtype(making.dtype).itemsize
-        self._slots: list[SharedMemory] = []
         self._free: deque[SharedMemory] = deque()
         self._pool = processes.pool(workers, _begin, making)
         for _ in range(workers):
@@ -77,7 +76,6 @@ class Crew:
             slot = self._free.popleft()
         except IndexError:
             slot = SharedMemory(self._bytes)
-            self._slots.append(slot)
         future = self._pool.submit(_make, epoch, positions, files, ids, slot.path, self._bytes)
         return Task(self, slot, future, positions)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import pickle
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,7 +12,7 @@ import numpy as np
 
 from pipekit import processes
 from pipekit.builtin.train import data, devices, frozen, record
-from pipekit.builtin.train.cache import Decoded, choose
+from pipekit.builtin.train.cache import Decoded, can_share, choose
 from pipekit.builtin.train.compiling import Labels, choose_labels, make_loss, make_metrics, make_optimizer
 from pipekit.builtin.train.feed import Feed
 from pipekit.builtin.train.loop import Loop
@@ -172,7 +171,7 @@ def _feed(
 
 def _worth_processes(ctx: Context, params: TrainParams, num_images: int) -> bool:
     """Whether processes may make augmented batches, and would have enough to do."""
-    if params.feed == "threads" or ctx.workers == 1 or not hasattr(os, "memfd_create"):
+    if params.feed == "threads" or ctx.workers == 1 or not can_share():
         return False
     return params.feed == "processes" or (num_images >= MANY_AUGMENTED and not params.mixes and processes.allowed())
 
