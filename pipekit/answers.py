@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from pipekit.errors import ImageError, UserError
+from pipekit.files import IMAGE_SUFFIXES
 from pipekit.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -88,8 +89,6 @@ def with_frames(paths: Iterable[str], every: int = 1) -> Iterator[str | Frame]:
 
 
 def _found(sources: Sequence[str], listed: Iterable[str]) -> Iterator[str]:
-    from pipekit.images import SUFFIXES
-
     for source in sources:
         path = Path(source).expanduser()
         if source == "-":
@@ -97,7 +96,7 @@ def _found(sources: Sequence[str], listed: Iterable[str]) -> Iterator[str]:
         elif path.is_dir():
             for folder, folders, files in os.walk(path):
                 folders.sort()
-                yield from (str(Path(folder, name)) for name in sorted(files) if name.lower().endswith(SUFFIXES))
+                yield from (str(Path(folder, name)) for name in sorted(files) if name.lower().endswith(IMAGE_SUFFIXES))
         elif path.exists():
             yield str(path)
         else:

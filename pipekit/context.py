@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipekit.component import Component
 from pipekit.contract import Artifact, Dataset, Failure, Params, Sample, ShardResult, ShardTask
@@ -19,11 +19,13 @@ from pipekit.errors import StageError
 from pipekit.files import hash_file
 from pipekit.params import canonical
 from pipekit.pipeline import Plan, PlannedStage
-from pipekit.rng import Rng, rng_for
 from pipekit.rows import Locations, Row, digest, dumps, from_row, read_lines, to_row, write_index
 from pipekit.shards import KEY_FORMAT, PROGRESS_EVERY_S, ShardJob
 from pipekit.store import Store
 from pipekit.worker import PLAIN, Job, prime, reason_of, release
+
+if TYPE_CHECKING:
+    from pipekit.rng import Rng
 
 T = TypeVar("T")
 A = TypeVar("A", bound=Artifact)
@@ -168,6 +170,8 @@ class StageContext:
             self._lock = None
 
     def rng(self, *parts: str | int) -> Rng:
+        from pipekit.rng import rng_for
+
         return rng_for(self.seed, self._stage.use, *parts)
 
     def component(self, kind: str, name: str) -> Component:

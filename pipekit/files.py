@@ -19,6 +19,12 @@ from typing import BinaryIO
 OUTPUT_MARK = ".pipekit-output"
 """A folder with this file is our own output and is never read as input (a pipeline may lie inside its image folder)."""
 
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+"""File names that importers take for images."""
+
+AT_ONCE_BYTES = 1_000_000
+"""Smaller files are hashed in one piece."""
+
 _PACKED = re.compile(r"^(?P<tar>.*\.tar)#(?P<offset>\d+)\+(?P<size>\d+)(?:\.[^./\\]*)?$", re.DOTALL)
 
 
@@ -54,8 +60,10 @@ def hash_file(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of what a file holds, as hex. Raises as :func:`read_bytes` does."""
     if split_packed(path) is not None and not Path(path).exists():
         return hashlib.sha256(read_bytes(path)).hexdigest()
-    _check_regular(path)
-    with open(path, "rb") as file:
+    size_bytes = _check_regular(path)
+    with open(path, "rb", buffering=0) as file:
+        if size_bytes <= AT_ONCE_BYTES:  # most photographs; a buffer for parts takes longer to make than one to read
+            return hashlib.sha256(file.read()).hexdigest()
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -70,9 +78,12 @@ def write_new(path: str | os.PathLike[str], data: bytes, mode: int = 0o644) -> N
         os.close(handle)
 
 
-def _check_regular(path: str | os.PathLike[str]) -> None:
-    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
+def _check_regular(path: str | os.PathLike[str]) -> int:
+    """The size of a file in bytes. Raises OSError for what is no regular file."""
+    found = os.stat(path)  # noqa: PTH116
+    if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    return found.st_size
 
 
 def pack(folder: Path, tar: Path, beside: Mapping[str, Mapping[str, bytes]]) -> dict[str, str]:

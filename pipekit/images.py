@@ -64,7 +64,7 @@ __all__ = [
 MAX_PIXELS = 178_000_000
 """Larger images are refused: they are far more often a decompression bomb than a photograph (Pillow's own limit)."""
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+SUFFIXES = files.IMAGE_SUFFIXES
 """File names that importers take for images."""
 
 _REDUCED_MIN_PX = 64

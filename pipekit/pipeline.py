@@ -17,6 +17,7 @@ from pipekit.component import Component
 from pipekit.contract import Artifact, Call, Dataset, Params, Slot, StageContract, Uses, param
 from pipekit.errors import PipekitError, PlanError, Problem, UserError, did_you_mean, place_text
 from pipekit.registry import Registry, load_registry
+from pipekit.store import store_root
 from pipekit.toml_lines import Place, line_numbers, nearest_line
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -117,12 +118,6 @@ class Plan:
                 needed.add(step)
                 waiting += [source for sources in self.stage(step).inputs.values() for source in sources]
         return needed
-
-
-def store_root(base_dir: Path) -> Path:
-    """The store of the project in ``base_dir``."""
-    chosen = os.environ.get("PIPEKIT_STORE")
-    return Path(chosen).expanduser().absolute() if chosen else base_dir / ".pipekit"
 
 
 def load_plan(

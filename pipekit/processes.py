@@ -22,7 +22,9 @@ PRELOADED = (
     "pipekit.images",
     "pipekit.recipe",
     "pipekit.builtin.augment",
-    "pipekit.builtin.inspect",
+    "pipekit.builtin.inspect.looks",
+    "pipekit.builtin.inspect.measure",
+    "pipekit.similar",
     "pipekit.builtin.train.crew",
     "pipekit.builtin.train.data",
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,20 +13,12 @@ from pipekit.context import Listener, open_dataset
 from pipekit.contract import Artifact, Dataset, Model
 from pipekit.errors import UserError
 from pipekit.formats import recognise
-from pipekit.pipeline import Plan, load_plan, store_root
+from pipekit.pipeline import Plan, load_plan
 from pipekit.registry import Registry, load_registry
 from pipekit.rows import Locations
-from pipekit.store import Store
+from pipekit.store import Store, store_for, store_root
 
 A = TypeVar("A", bound=Artifact)
-
-
-def store_for(base_dir: Path) -> Path:
-    """Where work without a pipeline file is kept: the project's store in a project, else the person's cache folder."""
-    if os.environ.get("PIPEKIT_STORE") or (base_dir / "pipeline.toml").exists() or (base_dir / ".pipekit").is_dir():
-        return store_root(base_dir)
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "pipekit" / "store"
 
 
 @dataclass

@@ -22,9 +22,9 @@ from typing import Any
 from pipekit.contract import Artifact, Dataset, Sample
 from pipekit.errors import UserError, did_you_mean
 from pipekit.files import OUTPUT_MARK, split_packed
-from pipekit.pipeline import Plan, store_root
+from pipekit.pipeline import Plan
 from pipekit.rows import digest
-from pipekit.store import Store
+from pipekit.store import Store, store_root
 
 COPIED_BYTES = 8 * 2**20
 """Files up to this size are copied, so that editing one under ``runs/`` changes nothing else; larger ones are hard links."""

@@ -28,6 +28,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -40,6 +41,20 @@ SETTLED_S = 0.05
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """Errors of the disk, whatever file they were met at."""
+
+
+def store_root(base_dir: Path) -> Path:
+    """The store of the project in ``base_dir``."""
+    chosen = os.environ.get("PIPEKIT_STORE")
+    return Path(chosen).expanduser().absolute() if chosen else base_dir / ".pipekit"
+
+
+def store_for(base_dir: Path) -> Path:
+    """Where work without a pipeline file is kept: the project's store in a project, else the person's cache folder."""
+    if os.environ.get("PIPEKIT_STORE") or (base_dir / "pipeline.toml").exists() or (base_dir / ".pipekit").is_dir():
+        return store_root(base_dir)
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "pipekit" / "store"
 
 
 class Store:
@@ -189,7 +204,10 @@ State: TypeAlias = tuple[int, int, int]
 Remembered: TypeAlias = tuple[int, int, int, str]
 
 NEXT_FILES = 512
-"""So many files of a folder are looked up and hashed at once."""
+"""So many files of a folder are looked up at once."""
+
+AT_ONCE = 16
+"""So many are a thread's task: for one photograph, handing it over takes as long as hashing it."""
 
 
 class HashMemory:
@@ -255,10 +273,14 @@ class HashMemory:
             near[text] = (*state, found)
         return found
 
+    def knows(self, folder: Path) -> bool:
+        """Whether a file of this folder was ever hashed."""
+        return bool(self._known(str(folder), "", count=1))
+
     def tree(self, root: Path) -> Iterator[FileEntry]:
         """Every file below ``root`` in a fixed order, folder by folder. Hidden files and our own output are passed over."""
         with contextlib.ExitStack() as stack:
-            read: Callable[..., Iterator[str]] = map
+            read: Callable[..., Iterator[list[str]]] = map
             if self.threads > 1:
                 read = stack.enter_context(ThreadPoolExecutor(self.threads, thread_name_prefix="hash")).map
             for folder, names in walk(root):
@@ -270,7 +292,7 @@ class HashMemory:
                     for name, path, found in zip(some, paths, self._hashes(read, folder, some, paths), strict=True):
                         yield FileEntry(prefix + name, path, found)
 
-    def _hashes(self, read: Callable[..., Iterator[str]], folder: str, names: list[str], paths: list[str]) -> list[str]:
+    def _hashes(self, read: Callable[..., Iterator[list[str]]], folder: str, names: list[str], paths: list[str]) -> list[str]:
         """The hashes of files of a folder whose names are sorted; "" for one that can't be read."""
         texts = [_text(name) for name in names]
         known = self._known(folder, min(texts), max(texts))
@@ -285,7 +307,8 @@ class HashMemory:
                 else:
                     unknown.append((name, number, state))
         news = []
-        made = read(_hash_or_none, [paths[number] for _, number, _ in unknown])
+        asked = [paths[number] for _, number, _ in unknown]
+        made = chain.from_iterable(read(_hash_some, [asked[at : at + AT_ONCE] for at in range(0, len(asked), AT_ONCE)]))
         for (name, number, state), found in zip(unknown, made, strict=True):
             if self.on_hash is not None:
                 self.on_hash()
@@ -353,11 +376,13 @@ def _is_settled(state: State) -> bool:
     return time.time_ns() - state[1] > SETTLED_S * 1e9
 
 
-def _hash_or_none(path: str) -> str:
-    try:
-        return hash_file(path)
-    except OSError:
-        return ""
+def _hash_some(paths: list[str]) -> list[str]:
+    """The hashes of files; "" for one that can't be read."""
+    hashes = [""] * len(paths)
+    for number, path in enumerate(paths):
+        with contextlib.suppress(OSError):
+            hashes[number] = hash_file(path)
+    return hashes
 
 
 def _text(name: str) -> str:

@@ -14,16 +14,18 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipekit.component import Component, import_target
 from pipekit.contract import Params, Sample, ShardResult, ShardTask
 from pipekit.errors import PipekitError, UserError
 from pipekit.files import hash_file, pack, write_new
 from pipekit.registry import Registry, load_registry
-from pipekit.rng import Rng, rng_for
 from pipekit.rows import Locations, Row, content, dumps, from_row, to_row
 from pipekit.store import Store
+
+if TYPE_CHECKING:
+    from pipekit.rng import Rng
 
 T = TypeVar("T")
 
@@ -256,6 +258,8 @@ class _SampleContext:
         return self._task.seed
 
     def rng(self, copy: int = 0) -> Rng:
+        from pipekit.rng import rng_for
+
         function = () if self._task.target.startswith("@stage/") else (self._task.target.rpartition(":")[2],)
         return rng_for(self._task.seed, self._task.stage, *function, self._id, copy)
 

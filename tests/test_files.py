@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipekit import files
 from pipekit.errors import PlanError
 from pipekit.files import hash_file, on_disk, pack, read_bytes, split_packed
 from tests.conftest import DATA, Trial
@@ -54,6 +56,13 @@ def test_a_loose_file_whose_name_looks_packed_is_read_as_it_is(tmp_path: Path) -
     assert on_disk(path) == str(path)
     assert on_disk(f"{tmp_path}/gone.tar#512+9.jpg") == f"{tmp_path}/gone.tar"
     assert hash_file(path) == hash_file(path.rename(tmp_path / "y.jpg"))
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, files.AT_ONCE_BYTES, files.AT_ONCE_BYTES + 1])
+def test_a_hash_is_that_of_the_whole_file(tmp_path: Path, size_bytes: int) -> None:
+    data = bytes(range(256)) * (size_bytes // 256 + 1)
+    (tmp_path / "x.bin").write_bytes(data[:size_bytes])
+    assert hash_file(tmp_path / "x.bin") == hashlib.sha256(data[:size_bytes]).hexdigest()
 
 
 def test_a_folder_and_a_missing_tar_are_errors(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from pipekit import Dataset, Model, UserError
 from pipekit.promises import write_tiny_dataset
-from pipekit.quick import Quick, find_artifact, is_image, store_for
+from pipekit.quick import Quick, find_artifact, is_image
+from pipekit.store import store_for
 from tests.conftest import DATA, Trial
 
 STAGES = {"data": DATA, "stamp": {"use": "stamp"}}

@@ -97,6 +97,10 @@ def augment(
     Begin with --preview. The ops: pipekit components op; the presets: pipekit components recipe. The source is never changed,
     and the same seed gives the same files.
     """
+    from pipekit.cli.early import start_workers_for
+
+    if not (preview or each or steps or html or check):
+        start_workers_for(source, workers)
     from pipekit import ui
     from pipekit.cli.run import reporting, run_plan
     from pipekit.contract import Dataset

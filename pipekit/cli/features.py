@@ -69,6 +69,9 @@ def features(
     pipekit components detector. Everything else that can be set: pipekit stage features --help, and so for the stages
     filters, match and stability.
     """
+    from pipekit.cli.early import start_workers_for
+
+    start_workers_for(str(path), workers)
     from pipekit import ui
     from pipekit.cli.run import reporting, run_plan
     from pipekit.errors import UserError

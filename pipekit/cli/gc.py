@@ -21,9 +21,8 @@ def gc(
     """
     from pipekit import ui
     from pipekit.errors import EXIT_USAGE, UserError
-    from pipekit.pipeline import store_root
     from pipekit.runs import keys_in_use
-    from pipekit.store import Store, find_garbage
+    from pipekit.store import Store, find_garbage, store_root
 
     if not folder.is_dir():
         raise UserError(f"no such folder: {folder}")

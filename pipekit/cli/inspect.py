@@ -52,6 +52,9 @@ def inspect(
 
     A second look at an unchanged folder reads no image.
     """
+    from pipekit.cli.early import start_workers_for
+
+    start_workers_for(path, workers)
     from pipekit import ui
     from pipekit.errors import UserError, did_you_mean
     from pipekit.quick import Quick

@@ -16,7 +16,7 @@ from typing import Any
 
 from pipekit.contract import Figure, Picture, Section
 
-__all__ = ["render"]
+__all__ = ["load", "render"]
 
 _NUMBER = re.compile(r"[-–]?[\d.,]*(?: \([^()]*\))?")
 
@@ -47,6 +47,13 @@ def render(title: str, sections: Iterable[tuple[str, Section]], *, lead: str = "
         first_pictures=FIRST_PICTURES,
     )
     return html
+
+
+def load() -> None:
+    """Load what :func:`render` needs (a tenth of a second), while something else takes longer."""
+    from pipekit.page import markdown  # noqa: F401
+
+    _template()
 
 
 def _prepared(anchor: str, section: Section) -> dict[str, Any]:

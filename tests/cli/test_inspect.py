@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,18 @@ def test_the_table_the_page_and_the_exit_code(pipekit: Pipekit, leaking: Path, t
     assert {path: path.read_bytes() for path in leaking.rglob("*.jpg")} == before
     assert pipekit("inspect", "photos", "--fail-on", "dark").code == 0
     assert pipekit("inspect", "photos", "--fail-on", "error", "--skip", "leakage,corrupt").code == 0
+
+
+@pytest.mark.usefixtures("leaking")
+def test_a_second_look_loads_no_numbers() -> None:
+    script = """
+import sys
+from pipekit.cli import main
+main(["inspect", "photos"])
+print("loaded:", *sorted({"numpy", "cv2", "PIL", "jinja2"} & set(sys.modules)))
+"""
+    said = [subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout for _ in "ab"]
+    assert [text.splitlines()[-1] for text in said] == ["loaded: PIL cv2 jinja2 numpy", "loaded:"]
 
 
 def test_json_is_the_whole_of_stdout(pipekit: Pipekit, leaking: Path) -> None:

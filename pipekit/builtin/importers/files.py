@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipekit.files import OUTPUT_MARK, is_folder, walk
+from pipekit.files import IMAGE_SUFFIXES, OUTPUT_MARK, is_folder, walk
 
 SPLIT_NAMES = {
     "train": "train",
@@ -26,9 +26,7 @@ def split_of(name: str) -> str:
 
 
 def is_image_name(name: str) -> bool:
-    from pipekit.images import SUFFIXES
-
-    return name.lower().endswith(SUFFIXES)
+    return name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def images_below(root: Path) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from pipekit.builtin.importers import names as names_importer
 from pipekit.builtin.importers.files import images_below, is_image_name, split_of, subfolders
 from pipekit.contract import Sample
 from pipekit.errors import UserError
-from pipekit.files import walk
+from pipekit.files import IMAGE_SUFFIXES, walk
 from pipekit.params import Params, param
 
 
@@ -64,9 +64,7 @@ def read(path: Path, params: FoldersParams) -> Iterator[Sample]:
         count += 1
         yield Sample(id=below, image=full, label=_label(parts, params.labels), split=split)
     if not count:
-        from pipekit.images import SUFFIXES
-
-        raise UserError(f"no image below {path}", f"Files that count as images end in {' '.join(SUFFIXES)}.")
+        raise UserError(f"no image below {path}", f"Files that count as images end in {' '.join(IMAGE_SUFFIXES)}.")
 
 
 def _label(folders: list[str], rule: str) -> str | None:

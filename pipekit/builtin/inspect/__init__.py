@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -64,6 +66,7 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams) -> Inspection
     from pipekit.builtin.inspect.measure import MeasureParams, measure
     from pipekit.builtin.inspect.page import write_page
 
+    threading.Thread(target=_load_ahead, args=(params,), name="load").start()
     rows = [_compact(row) for row in ctx.map(measure, dataset, MeasureParams(), label="measuring")]
     rows += _failed(dataset)
     _group(rows, params.distance_bits)
@@ -81,15 +84,31 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams) -> Inspection
     return ctx.artifact(Inspection, facts=facts, headline=_sentence(found))
 
 
+def _load_ahead(params: InspectParams) -> None:
+    """Load what is needed once everything is measured: other processes do that, and this one waits."""
+    from pipekit import page, sheets, similar  # noqa: F401
+
+    page.load()
+    for call in params.checks:
+        with contextlib.suppress(Exception):  # told of when it is called
+            call.load()
+
+
 def _compact(row: Mapping[str, Any]) -> dict[str, Any]:
     """The same row with one object for each key, and for each text of which there are few.
 
     A row that is read from JSON has keys of its own: 60,000 rows would hold a million equal strings.
     """
-    return {
-        sys.intern(key): sys.intern(value) if key in FEW_VALUES and isinstance(value, str) else value
-        for key, value in row.items()
-    }
+    names = tuple(row)
+    compact = dict(zip(_names.setdefault(names, names), row.values(), strict=True))
+    for name in FEW_VALUES & compact.keys():
+        if isinstance(compact[name], str):
+            compact[name] = sys.intern(compact[name])
+    return compact
+
+
+_names: dict[tuple[str, ...], tuple[str, ...]] = {}
+"""The keys that rows have: a few different sets."""
 
 
 def _failed(dataset: Dataset) -> Iterator[dict[str, Any]]:

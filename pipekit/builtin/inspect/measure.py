@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
 from typing import Any
-
-import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from pipekit.contract import Params, Sample, SampleContext, param
 from pipekit.errors import ImageError
@@ -34,6 +29,7 @@ def measure(sample: Sample, params: MeasureParams, ctx: SampleContext) -> Iterat
     * ``print``: see :func:`pipekit.similar.fingerprint`.
     """
     from pipekit import images, similar
+    from pipekit.builtin.inspect import looks
 
     row: dict[str, Any] = {"id": sample.id, "label": sample.label, "split": sample.split, "sha256": sample.sha256}
     row["suffix"] = os.path.splitext(sample.image)[1].lower()  # noqa: PTH122 (a name of any encoding)
@@ -41,7 +37,8 @@ def measure(sample: Sample, params: MeasureParams, ctx: SampleContext) -> Iterat
         data = images.read_bytes(sample.image)
         row["size_bytes"] = len(data)
         info = images.probe(data)
-        gray = _reduced(images.decode(data, at_least_hw=(params.side_px, params.side_px), gray=True)[..., 0], params.side_px)
+        gray = images.decode(data, at_least_hw=(params.side_px, params.side_px), gray=True)
+        gray = looks.reduced(gray[..., 0], params.side_px)
     except ImageError as error:
         yield {**row, "problem": error.message}
         return
@@ -52,84 +49,6 @@ def measure(sample: Sample, params: MeasureParams, ctx: SampleContext) -> Iterat
         mode=info.mode,
         orientation=info.orientation,
         frames=info.frames,
-        print=similar.fingerprint(gray[..., np.newaxis]),
+        print=similar.fingerprint(gray[..., None]),
     )
-    yield {**row, **_looks(gray)}
-
-
-def _reduced(gray: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
-    """Brought to a shorter side of ``side_px``; never enlarged.
-
-    First the mean of whole blocks of pixels; what is left is a factor below 2. For that a blur and a linear interpolation take
-    less than half the time of OpenCV's means over parts of pixels. The blur is as wide as makes the two together blur by the
-    same share of a pixel of the result, whatever the factor: the sharpness of large and small pictures can be compared.
-    """
-    height, width = gray.shape
-    blocks = min(height, width) // side_px
-    if blocks > 1:
-        whole = gray[: height // blocks * blocks, : width // blocks * blocks]
-        gray = np.asarray(cv2.resize(whole, (width // blocks, height // blocks), interpolation=cv2.INTER_AREA), np.uint8)
-        height, width = gray.shape
-    scale = min(height, width) / side_px
-    if scale <= 1:
-        return np.ascontiguousarray(gray)
-    beside = (_BLUR_PX2 * scale * scale - _LINEAR_PX2) / 2
-    if beside > 0.01:
-        kernel = np.array([beside, 1 - 2 * beside, beside], np.float32)
-        gray = np.asarray(cv2.sepFilter2D(gray, -1, kernel, kernel), np.uint8)
-    size = max(1, round(width / scale)), max(1, round(height / scale))
-    return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_LINEAR), np.uint8)
-
-
-_LINEAR_PX2 = 1 / 6
-"""The variance of linear interpolation as a blur, over all places between two pixels: the mean of p * (1 - p)."""
-
-_BLUR_PX2 = 0.14
-"""The variance of the whole blur in pixels of the result; a mean over 1.3 pixels has as much."""
-
-_LEVELS = np.arange(256, dtype=np.float64)
-
-
-def _looks(gray: NDArray[np.uint8]) -> dict[str, float]:
-    counts = cv2.calcHist([gray], [0], None, [256], [0, 256]).ravel().astype(np.float64)
-    upto = counts.cumsum()
-    some = counts[counts > 0]
-    mean = float(counts @ _LEVELS) / gray.size
-    variance = float(counts @ (_LEVELS * _LEVELS)) / gray.size - mean * mean
-    return {
-        "dark_level": float(upto.searchsorted(0.01 * gray.size)),
-        "bright_level": float(upto.searchsorted(0.99 * gray.size)),
-        "contrast": round(math.sqrt(max(0.0, variance)), 3),
-        "entropy_bits": round(math.log2(gray.size) - float(some @ np.log2(some)) / gray.size, 4) + 0.0,
-        "sharpness": _sharpness(gray),
-        "cut_off": round(_cut_off(gray), 3),
-    }
-
-
-def _sharpness(gray: NDArray[np.uint8]) -> float:
-    """The energy of what a blur of 1 px takes away, over that of what a blur of 2 px takes away then.
-
-    The second blur looks at every other pixel of every other row: after the first there is nothing finer.
-    """
-    pixels = gray.astype(np.float32)
-    fine = cv2.GaussianBlur(pixels, (7, 7), 1)
-    finest = cv2.norm(pixels, fine, cv2.NORM_L2SQR) / gray.size
-    sparse = np.ascontiguousarray(fine[::2, ::2])
-    coarse = cv2.GaussianBlur(sparse, (7, 7), 0.866)  # of half the pixels; together a blur of 2 px
-    next_octave = cv2.norm(sparse, coarse, cv2.NORM_L2SQR) / sparse.size
-    return round(finest / (next_octave + 0.01), 5)
-
-
-def _cut_off(gray: NDArray[np.uint8]) -> float:
-    """The share of rows at the lower end that are plain medium grey, which is what a decoder puts where data is missing (the
-    middle of each channel); 0 where the rest of the picture is plain too."""
-    last = int(gray[-1, -1])
-    if not 118 <= last <= 138:
-        return 0.0
-    if np.abs(gray[-1].astype(np.int16) - last).max() > 1:
-        return 0.0
-    plain = (np.abs(gray.astype(np.int16) - last) <= 1).all(axis=1)
-    rest = np.flatnonzero(~plain)
-    if not len(rest) or gray[: rest[-1] + 1].std() < 5:
-        return 0.0
-    return float(len(gray) - 1 - rest[-1]) / len(gray)
+    yield {**row, **looks.measures(gray)}

@@ -29,9 +29,18 @@ def write_page(
     for finding in findings:
         by_check[finding.check].append(finding)
     by_id = {row["id"]: row for row in rows}
-    sections = [("overview", _overview(rows, by_check))]
-    for check, found in ctx.track(by_check.items(), total=len(by_check), label="page", unit="checks"):
-        sections.append((check, _section(ctx, check, found, by_id, paths, max_shown, thumbnail_px)))
+    with ThreadPoolExecutor(ctx.workers) as pool:
+        pictures = {
+            check: [
+                pool.submit(_picture, finding, names, by_id, paths, thumbnail_px)
+                for finding, names in _wanted(found, by_id, paths, max_shown)
+            ]
+            for check, found in by_check.items()
+        }
+        sections = [("overview", _overview(rows, by_check))]
+        for check, found in ctx.track(by_check.items(), total=len(by_check), label="page", unit="checks"):
+            made = [picture for future in pictures[check] if (picture := future.result()) is not None]
+            sections.append((check, _section(ctx, check, found, made)))
     lead = f"{len(rows):,} images. {_count_of(findings, 'error')} errors, {_count_of(findings, 'warning')} warnings."
     text = page.render("Inspection", sections, lead=lead, footer="Nothing was changed. Made by pipekit inspect.")
     (ctx.out_dir / "inspect.html").write_text(text, encoding="utf-8", errors="replace")
@@ -68,15 +77,7 @@ def _overview(rows: Rows, by_check: Mapping[str, Sequence[Finding]]) -> Section:
     return Section("Overview", words, tables=tuple(tables))
 
 
-def _section(
-    ctx: Context,
-    check: str,
-    findings: Sequence[Finding],
-    rows: Mapping[str, Mapping[str, Any]],
-    paths: Mapping[str, str],
-    max_shown: int,
-    thumbnail_px: int,
-) -> Section:
+def _section(ctx: Context, check: str, findings: Sequence[Finding], pictures: Sequence[Picture]) -> Section:
     listed: list[tuple[Any, ...]] = []
     words = ctx.component("check", check).summary if any(c.name == check for c in ctx.components("check")) else ""
     for finding in findings:
@@ -84,11 +85,7 @@ def _section(
     shown = listed[:MAX_LISTED]
     caption = f"The first {MAX_LISTED} of {len(listed):,}; all are in inspect.json" if len(listed) > MAX_LISTED else ""
     title = f"{check.replace('_', ' ').capitalize()} ({findings[0].severity})"
-    with ThreadPoolExecutor(ctx.workers) as pool:
-        wanted = list(_wanted(findings, rows, paths, max_shown))
-        made = pool.map(lambda item: _picture(item[0], item[1], rows, paths, thumbnail_px), wanted)
-        pictures = tuple(picture for picture in made if picture is not None)
-    return Section(title, words, tables=(Table(("image", "finding"), tuple(shown), caption),), pictures=pictures)
+    return Section(title, words, tables=(Table(("image", "finding"), tuple(shown), caption),), pictures=tuple(pictures))
 
 
 def _wanted(

@@ -1,0 +1,58 @@
+"""What takes long to start, begun while the rest of pipekit is still being loaded."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from pathlib import Path
+
+MANY = 500
+"""From so many files on, a folder is worth worker processes; the executor decides anew, by the images that it gets."""
+
+
+def start_workers_for(source: str, workers: int | None) -> None:
+    """Start the process that workers are copied from where ``source`` is a folder of many files that are new here.
+
+    It is a guess: a wrong one costs half a second of another core, or of the wait for the first shard.
+    """
+    folder = Path(os.path.abspath(Path(source).expanduser()))
+    if workers == 1 or (os.cpu_count() or 1) == 1 or not folder.is_dir():
+        return
+    first = _folder_of_many(folder)
+    if first is None or _is_known(first):
+        return
+    from pipekit import processes
+
+    if processes.allowed():
+        processes.start_early()
+
+
+def _folder_of_many(folder: Path) -> Path | None:
+    """The first folder with files, where all below ``folder`` together have many; no more is looked at than says so."""
+    waiting, first, count = [folder], None, 0
+    while waiting:
+        here = waiting.pop()
+        try:
+            with os.scandir(here) as entries:
+                for entry in entries:
+                    if entry.is_dir():
+                        if not entry.is_symlink():  # which may lead back
+                            waiting.append(Path(entry.path))
+                        continue
+                    first = first or here
+                    count += 1
+                    if count == MANY:
+                        return first
+        except OSError:
+            continue
+    return None
+
+
+def _is_known(folder: Path) -> bool:
+    from pipekit.store import HashMemory, store_for
+
+    memory = store_for(Path.cwd()) / "hashes.sqlite"
+    if not memory.is_file():
+        return False
+    with closing(HashMemory(memory)) as hashes:
+        return hashes.knows(folder)

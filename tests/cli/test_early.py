@@ -1,0 +1,72 @@
+"""What is started while the rest of pipekit is still being loaded."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipekit import processes
+from pipekit.cli import early
+from pipekit.store import Store, store_for
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Filled when the process is started; ten files are many, and there are two cores."""
+    calls: list[str] = []
+    monkeypatch.setattr(early, "MANY", 10)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(processes, "allowed", lambda: True)
+    monkeypatch.setattr(processes, "start_early", lambda: calls.append("started"))
+    return calls
+
+
+def files(folder: Path, count: int) -> Path:
+    folder.mkdir(parents=True)
+    for number in range(count):
+        (folder / f"{number}.jpg").write_bytes(b"x")
+    return folder
+
+
+def test_a_folder_of_many_new_files_starts_the_process(tmp_path: Path, started: list[str]) -> None:
+    files(tmp_path / "photos" / "cat", 6)
+    files(tmp_path / "photos" / "dog", 4)
+    early.start_workers_for(str(tmp_path / "photos"), None)
+    assert started == ["started"]
+
+
+def test_a_few_files_a_file_and_nothing_at_all_do_not(tmp_path: Path, started: list[str]) -> None:
+    few = files(tmp_path / "few", 9)
+    (few / "loop").symlink_to(few)
+    for source in (few, few / "0.jpg", tmp_path / "missing", "textures:split"):
+        early.start_workers_for(str(source), None)
+    assert started == []
+
+
+@pytest.mark.parametrize("why", ["one worker", "one core", "not allowed"])
+def test_no_process_is_started_that_would_not_be_used(
+    tmp_path: Path, started: list[str], monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    files(tmp_path / "photos", 10)
+    if why == "one core":
+        monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    if why == "not allowed":
+        monkeypatch.setattr(processes, "allowed", lambda: False)
+    early.start_workers_for(str(tmp_path / "photos"), 1 if why == "one worker" else 2)
+    assert started == []
+
+
+def test_a_folder_that_was_read_before_starts_nothing(tmp_path: Path, started: list[str]) -> None:
+    photos = files(tmp_path / "photos", 10)
+    other = files(tmp_path / "other", 10)
+    for path in photos.iterdir():
+        os.utime(path, (1, 1))  # a file of this moment could still change, and its hash is not kept
+    store = Store(store_for(Path.cwd()))
+    store.hashes.content(photos)
+    store.close()
+    early.start_workers_for(str(photos), None)
+    assert started == []
+    early.start_workers_for(str(other), None)
+    assert started == ["started"]
