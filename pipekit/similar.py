@@ -44,7 +44,11 @@ _CHUNKS = 4
 
 def fingerprint(gray: Image) -> str:
     """The print of an ``(H, W, 1) uint8`` picture as text: 16 hex digits of hash, then the miniature in base64."""
-    small = cv2.resize(np.ascontiguousarray(gray[..., 0]), (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
+    pixels = np.ascontiguousarray(gray[..., 0])
+    height, width = pixels.shape
+    if height % 2 == width % 2 == 0 and min(height, width) >= 4 * 32:  # means of 2 x 2 first take half the time
+        pixels = np.asarray(cv2.resize(pixels, (width // 2, height // 2), interpolation=cv2.INTER_AREA), np.uint8)
+    small = cv2.resize(pixels, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
     frequencies = cv2.dct(small)
     low = frequencies[:8, :8].ravel()
     frequencies[0, 0] = 0  # what is left is the picture without its mean: the transform keeps lengths

@@ -38,7 +38,7 @@ def measure(sample: Sample, params: MeasureParams, ctx: SampleContext) -> Iterat
         row["size_bytes"] = len(data)
         info = images.probe(data)
         gray = images.decode(data, at_least_hw=(params.side_px, params.side_px), gray=True)
-        gray = looks.reduced(gray[..., 0], params.side_px)
+        small, blurred_px2 = looks.reduced(gray[..., 0], params.side_px)
     except ImageError as error:
         yield {**row, "problem": error.message}
         return
@@ -49,6 +49,6 @@ def measure(sample: Sample, params: MeasureParams, ctx: SampleContext) -> Iterat
         mode=info.mode,
         orientation=info.orientation,
         frames=info.frames,
-        print=similar.fingerprint(gray[..., None]),
+        print=similar.fingerprint(small[..., None]),
     )
-    yield {**row, **looks.measures(gray)}
+    yield {**row, **looks.measures(small, blurred_px2)}
