@@ -43,9 +43,10 @@ import inspect
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from pipekit.artifacts import NO_TARGETS, Artifact, Box, Dataset, Failure, Files, Keypoint, Model, Report, Sample, Targets
 from pipekit.errors import PluginError
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NO_TARGETS",
+    "PAUSE",
+    "SMALL_BYTES",
     "Artifact",
     "Box",
     "Call",
@@ -93,6 +96,26 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 A = TypeVar("A", bound="Artifact")
 T = TypeVar("T")
+
+
+# --- what a sample function yields ---------------------------------------------------------------------------------------
+
+
+class _Pause(Enum):
+    PAUSE = "pause"
+
+
+PAUSE: Final[Any] = _Pause.PAUSE
+"""What a sample function may yield between two kinds of work (reading, decoding, measuring): it goes on when a few other
+samples of its shard have come as far.
+
+One kind of work on sixteen samples in turn, instead of all kinds on each, was measured to take a fifth less time in `inspect`:
+a library's code and tables stay in the processor's cache. What comes out is the same. A function that holds more than
+:data:`SMALL_BYTES` for its sample should not pause: sixteen wait at once.
+"""
+
+SMALL_BYTES = 1_000_000
+"""What a sample may hold in memory while it pauses."""
 
 
 # --- what a stage is given -----------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib
 import json
 import os
 import shutil
@@ -11,13 +12,13 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipekit.component import Component, import_target
-from pipekit.contract import Params, Sample, ShardResult, ShardTask
+from pipekit.contract import PAUSE, Params, Sample, ShardResult, ShardTask
 from pipekit.errors import PipekitError, UserError
 from pipekit.files import hash_file, pack, write_new
 from pipekit.registry import Registry, load_registry
@@ -44,6 +45,9 @@ FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, err
 
 REFUSED = {errno.EACCES, errno.EPERM, errno.EIO}
 """Errors of the machine where it is the store that can't be written, and of the sample where its own file can't be read."""
+
+TOGETHER = 16
+"""So many samples of a shard are worked on side by side, where their function pauses."""
 
 STOP = threading.Event()
 """Set on Ctrl-C: shards in the hands of threads end at the next sample."""
@@ -106,33 +110,64 @@ def _run(task: ShardTask) -> tuple[int, int]:
         return 0, 0
     job = _job(task)
     if "cv2" in sys.modules:
-        sys.modules["cv2"].setNumThreads(1)  # one thread a worker, or they fight over the cores
+        cv2 = importlib.import_module("cv2")  # another thread may still be loading it: this waits
+        cv2.setNumThreads(1)  # one thread a worker, or they fight over the cores
     locations = Locations(store.root, Path(task.project))
     with store.scratch() as folder:
         outputs: list[str] = []
         failed: list[str] = []
         handed_out: set[str] = set()
-        for packed in task.rows:
-            if STOP.is_set():
-                raise StoppedError
-            row = locations.unpack_row(dict(packed))
-            ctx = _SampleContext(task, job, row["id"], folder, handed_out)
-            try:
-                made = job.function(from_row(row), job.params, ctx)
-                rows = [dumps(_pack(found, row, folder, locations, ctx.hashes)) for found in made]
-            except Exception as error:
-                if _is_of_the_machine(error, store.root):
-                    raise
-                ctx.drop_files()
-                failed.append(dumps({"id": row["id"], "reason": reason_of(error), "image": packed["image"]}))
-            else:
-                outputs += rows
+        for at in range(0, len(task.rows), TOGETHER):
+            works = []
+            for packed in task.rows[at : at + TOGETHER]:
+                row = locations.unpack_row(dict(packed))
+                ctx = _SampleContext(task, job, row["id"], folder, handed_out)
+                works.append(_Work(packed, row, job, ctx, folder, locations))
+            going = works
+            while going:
+                going = [work for work in going if work.go_on()]
+            for work in works:
+                outputs += work.made
+                failed += work.failed
         if task.packed and (folder / "files").is_dir():
             outputs = _into_tar(folder, [json.loads(text) for text in outputs])
         _write_lines(folder / "failed.jsonl", failed)
         _write_lines(folder / "rows.jsonl", outputs)
         store.commit(folder, store.shard_dir(task.key), "rows.jsonl")
     return len(outputs), len(failed)
+
+
+class _Work:
+    """What is done to one sample, from one pause to the next, and what came out: rows as text, or why it failed."""
+
+    def __init__(
+        self, packed: Mapping[str, Any], row: Row, job: Job, ctx: _SampleContext, folder: Path, locations: Locations
+    ) -> None:
+        self._packed, self._row, self._job, self._ctx = packed, row, job, ctx
+        self._folder, self._locations = folder, locations
+        self._yielded: Iterator[Any] | None = None
+        self.made: list[str] = []
+        self.failed: list[str] = []
+
+    def go_on(self) -> bool:
+        """Do the next part; whether there is more."""
+        if STOP.is_set():
+            raise StoppedError
+        row, ctx = self._row, self._ctx
+        try:
+            if self._yielded is None:
+                self._yielded = iter(self._job.function(from_row(row), self._job.params, ctx))
+            for found in self._yielded:
+                if found is PAUSE:
+                    return True
+                self.made.append(dumps(_pack(found, row, self._folder, self._locations, ctx.hashes)))
+        except Exception as error:
+            if _is_of_the_machine(error, self._locations.store):
+                raise
+            ctx.drop_files()
+            self.made = []
+            self.failed.append(dumps({"id": row["id"], "reason": reason_of(error), "image": self._packed["image"]}))
+        return False
 
 
 def _is_of_the_machine(error: Exception, store: Path) -> bool:

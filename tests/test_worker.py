@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pipekit import Params, Sample, SampleContext, Targets, UserError, worker
-from pipekit.contract import ShardTask
+from pipekit.contract import PAUSE, ShardTask
 from pipekit.registry import Registry, load_registry
 from pipekit.rows import read_lines, to_row
 from pipekit.store import Store
@@ -108,6 +108,56 @@ def test_a_file_written_in_one_go_is_like_any_other(bench: Bench) -> None:
     assert bench.rows("write")[0]["sha256"] == sha256(b"0").hexdigest()
     files = [sorted((bench.store.shard_dir(way) / "files/deep").iterdir()) for way in ("write", "out_path")]
     assert [[(path.name, path.stat().st_mode & 0o222) for path in made] for made in files] == [[("0.txt", 0), ("2.txt", 0)]] * 2
+
+
+def test_samples_that_pause_are_done_side_by_side_and_come_out_in_order(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "TOGETHER", 2)
+    seen: list[str] = []
+
+    def function(sample: Sample, params: Any, ctx: SampleContext) -> Iterable[Any]:
+        for part in "ab":
+            seen.append(sample.id + part)
+            if sample.id != "1":  # this one never waits
+                yield PAUSE
+        yield {"id": sample.id, "last": True}
+        seen.append(f"{sample.id}c")
+        yield PAUSE
+        yield {"id": f"{sample.id}-more"}
+
+    result = bench.do(function, 3)
+    assert (result.error, result.num_outputs) == ("", 6)
+    assert seen == ["0a", "1a", "1b", "1c", "0b", "0c", "2a", "2b", "2c"]
+    assert [row["id"] for row in bench.rows()] == ["0", "0-more", "1", "1-more", "2", "2-more"]
+
+
+def test_a_sample_that_fails_after_a_pause_fails_alone(bench: Bench) -> None:
+    def function(sample: Sample, params: Any, ctx: SampleContext) -> Iterable[Any]:
+        ctx.write(f"{sample.id}.txt", b"x")
+        yield {"id": sample.id}
+        yield PAUSE
+        if sample.id == "1":
+            raise UserError("it is damaged")
+
+    assert bench.do(function, 3).num_failed == 1
+    assert bench.failed() == {"1": "it is damaged"}
+    assert [row["id"] for row in bench.rows()] == ["0", "2"]
+    assert sorted(path.name for path in (bench.store.shard_dir("key") / "files").iterdir()) == ["0.txt", "2.txt"]
+
+
+def test_no_more_samples_wait_than_are_worked_on_together(bench: Bench) -> None:
+    waiting: set[str] = set()
+    most = 0
+
+    def function(sample: Sample, params: Any, ctx: SampleContext) -> Iterable[Any]:
+        nonlocal most
+        waiting.add(sample.id)
+        most = max(most, len(waiting))
+        yield PAUSE
+        waiting.discard(sample.id)
+        yield {"id": sample.id}
+
+    assert bench.do(function, 50).num_outputs == 50
+    assert most == worker.TOGETHER
 
 
 def test_masks_are_placed_like_images(bench: Bench) -> None:

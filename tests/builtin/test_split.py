@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from pipekit import images
 from pipekit.builtin.split import SplitParams, outside_state, split
 from pipekit.builtin.split.allocate import Unit, by_hash, position, stratified
-from pipekit.contract import Dataset, Sample
+from pipekit.contract import PAUSE, Dataset, Sample
 from pipekit.errors import StageError, UserError
 
 THREE = {"train": 0.7, "val": 0.15, "test": 0.15}
@@ -139,7 +139,7 @@ class FakeContext:
 
     def map(self, function: Any, samples: Iterable[Sample], params: Any = None, label: str = "") -> Iterator[Any]:
         for sample in samples:
-            yield from function(sample, params, None)
+            yield from (found for found in function(sample, params, None) if found is not PAUSE)
 
     def dataset(self, samples: Iterable[Sample], **meta: Any) -> Dataset:
         self.rows = {sample.id: sample for sample in samples}

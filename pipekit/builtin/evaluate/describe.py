@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pipekit.contract import Context, Sample, SampleContext
+from pipekit.contract import PAUSE, SMALL_BYTES, Context, Sample, SampleContext
 
 MEASURED_PX = 256
 """Brightness and sharpness are measured on the image brought to this longer side, so that sizes can be compared."""
@@ -35,7 +35,9 @@ def print_image(sample: Sample, params: Any, ctx: SampleContext) -> Iterator[dic
     """The print alone, for the many images that are only looked up: it takes 0.4 to 0.8 of the time."""
     from pipekit import images, similar
 
-    gray = images.decode(images.read_bytes(sample.image), at_least_hw=similar.DECODE_HW, gray=True)
+    gray = images.read(sample.image, at_least_hw=similar.DECODE_HW, gray=True)
+    if gray.size <= SMALL_BYTES:
+        yield PAUSE
     yield {"id": sample.id, "print": similar.fingerprint(gray)}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 import threading
@@ -66,7 +65,7 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams) -> Inspection
     from pipekit.builtin.inspect.measure import MeasureParams, measure
     from pipekit.builtin.inspect.page import write_page
 
-    threading.Thread(target=_load_ahead, args=(params,), name="load").start()
+    threading.Thread(target=_load_ahead, name="load").start()
     rows = [_compact(row) for row in ctx.map(measure, dataset, MeasureParams(), label="measuring")]
     rows += _failed(dataset)
     _group(rows, params.distance_bits)
@@ -84,14 +83,11 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams) -> Inspection
     return ctx.artifact(Inspection, facts=facts, headline=_sentence(found))
 
 
-def _load_ahead(params: InspectParams) -> None:
+def _load_ahead() -> None:
     """Load what is needed once everything is measured: other processes do that, and this one waits."""
     from pipekit import page, sheets, similar  # noqa: F401
 
     page.load()
-    for call in params.checks:
-        with contextlib.suppress(Exception):  # told of when it is called
-            call.load()
 
 
 def _compact(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from pipekit.contract import Params, Sample, SampleContext, param
+from pipekit.contract import PAUSE, SMALL_BYTES, Params, Sample, SampleContext, param
 from pipekit.errors import ImageError
 
 SIDE_PX = 128
@@ -36,12 +36,18 @@ def measure(sample: Sample, params: MeasureParams, ctx: SampleContext) -> Iterat
     try:
         data = images.read_bytes(sample.image)
         row["size_bytes"] = len(data)
+        if len(data) <= SMALL_BYTES:
+            yield PAUSE
         info = images.probe(data)
         gray = images.decode(data, at_least_hw=(params.side_px, params.side_px), gray=True)
+        if gray.size + len(data) <= SMALL_BYTES:
+            yield PAUSE
         small, blurred_px2 = looks.reduced(gray[..., 0], params.side_px)
+        del data, gray
     except ImageError as error:
         yield {**row, "problem": error.message}
         return
+    yield PAUSE
     row.update(
         width_px=info.width_px,
         height_px=info.height_px,
@@ -51,4 +57,7 @@ def measure(sample: Sample, params: MeasureParams, ctx: SampleContext) -> Iterat
         frames=info.frames,
         print=similar.fingerprint(small[..., None]),
     )
-    yield {**row, **looks.measures(small, blurred_px2)}
+    yield PAUSE
+    row |= looks.measures(small, blurred_px2)
+    yield PAUSE
+    yield row

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipekit.contract import Context, Finding, Picture, Section, Table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Rows = Sequence[Mapping[str, Any]]
 
 IN_A_GROUP = 6
 """Pictures of one group that are shown side by side."""
+
+TILES_KEPT = 256
+"""Reduced pictures that are kept for the next finding: 25 MB."""
 
 MAX_LISTED = 500
 """Rows of a table of names; the rest is in ``inspect.json``."""
@@ -29,10 +37,11 @@ def write_page(
     for finding in findings:
         by_check[finding.check].append(finding)
     by_id = {row["id"]: row for row in rows}
+    tile_of = lru_cache(TILES_KEPT)(lambda name: _tile(paths[name], thumbnail_px))  # a copy is in several findings
     with ThreadPoolExecutor(ctx.workers) as pool:
         pictures = {
             check: [
-                pool.submit(_picture, finding, names, by_id, paths, thumbnail_px)
+                pool.submit(_picture, finding, names, by_id, tile_of, thumbnail_px)
                 for finding, names in _wanted(found, by_id, paths, max_shown)
             ]
             for check, found in by_check.items()
@@ -104,8 +113,18 @@ def _wanted(
             room -= 1
 
 
+def _tile(path: str, thumbnail_px: int) -> NDArray[np.uint8]:
+    from pipekit import images, sheets
+
+    return sheets.thumbnail(images.read(path, at_least_hw=(thumbnail_px, thumbnail_px)), thumbnail_px)
+
+
 def _picture(
-    finding: Finding, names: Sequence[str], rows: Mapping[str, Mapping[str, Any]], paths: Mapping[str, str], thumbnail_px: int
+    finding: Finding,
+    names: Sequence[str],
+    rows: Mapping[str, Mapping[str, Any]],
+    tile_of: Callable[[str], NDArray[np.uint8]],
+    thumbnail_px: int,
 ) -> Picture | None:
     from pipekit import images, sheets
     from pipekit.errors import ImageError
@@ -113,8 +132,7 @@ def _picture(
     tiles = {}
     for name in names:
         with contextlib.suppress(ImageError):  # it is gone since it was measured
-            image = images.read(paths[name], at_least_hw=(thumbnail_px, thumbnail_px))
-            tiles[name] = sheets.thumbnail(image, thumbnail_px)
+            tiles[name] = tile_of(name)
     if not tiles:
         return None
     if finding.values.get("together"):

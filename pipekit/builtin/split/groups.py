@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from pipekit.contract import Context, Params, Sample, SampleContext, param
+from pipekit.contract import PAUSE, SMALL_BYTES, Context, Params, Sample, SampleContext, param
 from pipekit.errors import ImageError, UserError
 
 
@@ -16,12 +17,14 @@ class PrintParams(Params):
     algorithm: int = param(1, "Raised when prints are made in another way")
 
 
-def print_of(sample: Sample, params: PrintParams, ctx: SampleContext) -> Iterator[dict[str, str]]:
+def print_of(sample: Sample, params: PrintParams, ctx: SampleContext) -> Iterator[Any]:
     """The picture's print for :func:`pipekit.similar.near_pairs`; "" where it can't be read."""
     from pipekit import images, similar
 
     try:
         gray = images.read(sample.image, at_least_hw=similar.DECODE_HW, gray=True)
+        if gray.size <= SMALL_BYTES:
+            yield PAUSE
         yield {"id": sample.id, "print": similar.fingerprint(gray)}
     except ImageError:
         yield {"id": sample.id, "print": ""}
