@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,13 +53,13 @@ def pool(workers: int, begin: Callable[..., None] | None = None, *values: Any) -
     return ProcessPoolExecutor(workers, _context(), _begin, (dict(os.environ), begin, values))
 
 
-def start_early() -> None:
+def start_early(modules: Sequence[str] = PRELOADED) -> None:
     """Start the process that workers are copied from: it loads what they need while this one goes on."""
     if can_be_copied():
-        _context()
+        _context(modules)
 
 
-def _context() -> BaseContext:
+def _context(modules: Sequence[str] = PRELOADED) -> BaseContext:
     """How processes are made: never as copies of this one, whose threads may hold locks.
 
     On Linux they are copies of one that has loaded the libraries and done nothing else: that takes a fiftieth of a second
@@ -71,7 +71,7 @@ def _context() -> BaseContext:
         from multiprocessing import forkserver
 
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(list(PRELOADED))
+        context.set_forkserver_preload(list(modules))  # of no effect where it runs already
         with contextlib.suppress(OSError):  # a folder for temporary files that takes no sockets
             forkserver.ensure_running()
             return context

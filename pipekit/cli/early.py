@@ -10,8 +10,11 @@ MANY = 500
 """From so many files on, a folder is worth worker processes; the executor decides anew, by the images that it gets."""
 
 
-def start_workers_for(source: str, workers: int | None) -> None:
+def start_workers_for(source: str, workers: int | None, *modules: str) -> None:
     """Start the process that workers are copied from where ``source`` is a folder of many files that are new here.
+
+    Args:
+        modules: what it should have loaded; all that any worker needs, unless given.
 
     It is a guess: a wrong one costs half a second of another core, or of the wait for the first shard.
     """
@@ -24,7 +27,7 @@ def start_workers_for(source: str, workers: int | None) -> None:
     from pipekit import processes
 
     if processes.allowed():
-        processes.start_early()
+        processes.start_early(modules or processes.PRELOADED)
 
 
 def _folder_of_many(folder: Path) -> Path | None:

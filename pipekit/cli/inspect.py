@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 FOUND = 1
 """The exit code when a check of ``--fail-on`` found something."""
 
+LOADED_BY_WORKERS = (
+    "pipekit.worker",
+    "pipekit.similar",
+    "pipekit.builtin.inspect.looks",
+    "pipekit.builtin.inspect.measure",
+)
+
 
 def inspect(
     path: Annotated[str, typer.Argument(help="A folder, a file in a dataset's format, or a run")],
@@ -54,7 +61,7 @@ def inspect(
     """
     from pipekit.cli.early import start_workers_for
 
-    start_workers_for(path, workers)
+    start_workers_for(path, workers, *LOADED_BY_WORKERS)
     from pipekit import ui
     from pipekit.errors import UserError, did_you_mean
     from pipekit.quick import Quick

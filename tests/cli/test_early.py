@@ -19,7 +19,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(early, "MANY", 10)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     monkeypatch.setattr(processes, "allowed", lambda: True)
-    monkeypatch.setattr(processes, "start_early", lambda: calls.append("started"))
+    monkeypatch.setattr(processes, "start_early", lambda modules: calls.append("started"))
     return calls
 
 

@@ -6,11 +6,11 @@ import json
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, ClassVar
 
-from pipekit.contract import Artifact, Call, Context, Dataset, Finding, Params, Uses, param, stage
+from pipekit.contract import Artifact, Call, Context, Dataset, Finding, Params, Sample, Uses, param, stage
 
 CHECKS = (
     "corrupt",
@@ -66,7 +66,8 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams) -> Inspection
     from pipekit.builtin.inspect.page import write_page
 
     threading.Thread(target=_load_ahead, name="load").start()
-    rows = [_compact(row) for row in ctx.map(measure, dataset, MeasureParams(), label="measuring")]
+    paths: dict[str, str] = {}
+    rows = [_compact(row) for row in ctx.map(measure, _noting(dataset, paths), MeasureParams(), label="measuring")]
     rows += _failed(dataset)
     _group(rows, params.distance_bits)
     findings = list(_findings(ctx, rows, params))
@@ -74,13 +75,18 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams) -> Inspection
     with (ctx.out_dir / "inspect.json").open("w", encoding="utf-8", errors="surrogateescape") as file:
         json.dump(found, file, indent=1, ensure_ascii=False, sort_keys=True)
         file.write("\n")
-    wanted = {name for finding in findings for name in finding.samples}
-    paths = {sample.id: sample.image for sample in dataset if sample.id in wanted}
     write_page(ctx, rows, findings, paths, params.max_shown, params.thumbnail_px)
     facts = {"images": f"{len(rows):,}"} | {
         line["check"]: f"{line['images']:,}" for line in found["summary"] if line["severity"] != "info"
     }
     return ctx.artifact(Inspection, facts=facts, headline=_sentence(found))
+
+
+def _noting(samples: Iterable[Sample], paths: dict[str, str]) -> Iterator[Sample]:
+    """The same samples; where each lies is noted on the way."""
+    for sample in samples:
+        paths[sample.id] = sample.image
+        yield sample
 
 
 def _load_ahead() -> None:

@@ -69,10 +69,10 @@ def _sharpness(gray: NDArray[np.uint8], blurred_px2: float) -> float:
     beside = (_BLUR_PX2 - blurred_px2) / 2
     kernel = np.array([beside, 1 - 2 * beside, beside], np.float32)
     pixels = cv2.sepFilter2D(gray, cv2.CV_32F, kernel, kernel)
-    fine = cv2.GaussianBlur(pixels, (7, 7), 1)
+    fine = cv2.GaussianBlur(pixels, (5, 5), 1)
     finest = cv2.norm(pixels, fine, cv2.NORM_L2SQR) / gray.size
     sparse = np.ascontiguousarray(fine[::2, ::2])
-    coarse = cv2.GaussianBlur(sparse, (7, 7), 0.866)  # of half the pixels; together a blur of 2 px
+    coarse = cv2.GaussianBlur(sparse, (5, 5), 0.866)  # of half the pixels; together a blur of 2 px
     next_octave = cv2.norm(sparse, coarse, cv2.NORM_L2SQR) / sparse.size
     return round(finest / (next_octave + 0.01), 5)
 
