@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipekit.contract import Box, Keypoint
 from pipekit.outlines import Polygon, area, clipped, plain, polygons_of
-from pipekit.warping import FillMode, Image, Interpolation, Matrix, SizeHw, resize, warp
+from pipekit.warping import Image, Matrix, SizeHw
 
 Fit: TypeAlias = Literal["stretch", "crop", "pad"]
 
@@ -135,35 +135,6 @@ def largest_scale(homography: Matrix, size_hw: SizeHw) -> float:
         mean, det = (a * a + b * b + c * c + d * d) / 2, a * d - b * c
         largest = max(largest, mean + max(0.0, mean * mean - det * det) ** 0.5)
     return float(largest**0.5)
-
-
-def warp_or_resize(
-    image: Image, homography: Matrix, size_hw: SizeHw, interpolation: Interpolation, fill_mode: FillMode, fill_value: int
-) -> Image:
-    """A warp; where it is a resize, perhaps with flips, that is what is done: area means over fractions of pixels."""
-    if interpolation == "area":
-        flips = _flips_after_resize(homography, image.shape[:2], size_hw)
-        if flips is not None:
-            resized = resize(image, size_hw)
-            return np.ascontiguousarray(resized[:: flips[1], :: flips[0]]) if flips != (1, 1) else resized
-    return warp(image, homography, size_hw, interpolation=interpolation, fill_mode=fill_mode, fill_value=fill_value)
-
-
-def _flips_after_resize(homography: Matrix, size_hw: SizeHw, new_hw: SizeHw) -> tuple[int, int] | None:
-    """(1 or -1 for x, for y) where a matrix maps the picture's edges exactly onto the new one's; else None."""
-    (a, b, c), (d, e, f) = homography[0].tolist(), homography[1].tolist()
-    if b != 0 or d != 0 or not is_affine(homography):
-        return None
-    for sign_x in (1, -1):
-        for sign_y in (1, -1):
-            exact = resizing(size_hw, new_hw)
-            if sign_x < 0:
-                exact = np.array([[-1.0, 0, new_hw[1] - 1], [0, 1, 0], [0, 0, 1]]) @ exact
-            if sign_y < 0:
-                exact = np.array([[1.0, 0, 0], [0, -1, new_hw[0] - 1], [0, 0, 1]]) @ exact
-            if abs(exact[:2] - [[a, b, c], [d, e, f]]).max() < 1e-6:
-                return sign_x, sign_y
-    return None
 
 
 def exposes(homography: Matrix, size_hw: SizeHw, new_hw: SizeHw) -> bool:

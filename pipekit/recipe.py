@@ -39,8 +39,8 @@ from pipekit.geometry import (
     fitting,
     is_affine,
     largest_scale,
+    resizing,
     scaling,
-    warp_or_resize,
 )
 from pipekit.oplist import OpOptions, Ops, RecipeParams, check_ops, parse_ops, probability
 from pipekit.params import Call, Params
@@ -52,7 +52,6 @@ __all__ = [
     "CompiledRecipe",
     "OpOptions",
     "Ops",
-    "Pass",
     "Picture",
     "RecipeParams",
     "Step",
@@ -193,7 +192,7 @@ class CompiledRecipe:
             mask: ``(H, W) uint8`` class numbers.
             watch: called after each op with its caption and what the picture is then; this costs a warp for each op.
         """
-        return Pass(self, _Source(image.shape[:2], lambda hw: (image, 1.0)), rng, targets, mask, watch).run()
+        return _Pass(self, _Source(image.shape[:2], lambda hw: (image, 1.0)), rng, targets, mask, watch).run()
 
     def load(
         self,
@@ -210,11 +209,8 @@ class CompiledRecipe:
         Raises:
             ImageError: it can't be used.
         """
-        return self.begin(data if isinstance(data, Picture) else Picture(data), rng, targets, mask).run()
-
-    def begin(self, picture: Picture, rng: Rng, targets: TargetsLike = NO_TARGETS, mask: Image | None = None) -> Pass:
-        """As :meth:`load`, in parts: ``draw()``, ``decode()``, ``finish()``; one part of many pictures in turn is faster."""
-        return Pass(self, _Source(picture.size_hw, picture.at_least), rng, targets, mask, None)
+        picture = data if isinstance(data, Picture) else Picture(data)
+        return _Pass(self, _Source(picture.size_hw, picture.at_least), rng, targets, mask, None).run()
 
     def __call__(self, image: Image, rng: Rng) -> Image:
         """The augmented picture alone, for a training feed."""
@@ -309,7 +305,7 @@ class _Source:
     open: Callable[[SizeHw], tuple[Image, float]]
 
 
-class Pass:
+class _Pass:
     """The state of one picture: the pixels made last, and the matrix from them to where the ops have got."""
 
     def __init__(
@@ -326,7 +322,6 @@ class Pass:
             raise UserError(f"the mask has {_size(mask.shape)}, the image {_size(source.size_hw)}; they must be the same")
         self.targets = Moving(tuple(targets.boxes), tuple(targets.keypoints))
         self.image: Image | None = None
-        self.scale = 1.0
         self.base_hw: SizeHw = source.size_hw
         self.size_hw: SizeHw = source.size_hw
         self.pending: Matrix = IDENTITY
@@ -336,30 +331,16 @@ class Pass:
         self.steps: list[Step] = []
 
     def run(self) -> Applied:
-        """All of it."""
-        return self.draw().finish()
-
-    def draw(self) -> Pass:
-        """Draw what the ops do, and do what can't wait: of ops that only move pixels, nothing."""
+        recipe = self.recipe
         self.refit()
-        for op in self.recipe.ops:
+        for op in recipe.ops:
             self.step(op)
-        return self.refit(last=True)
-
-    def decode(self) -> Pass:
-        """Get the pixels that the first warp needs."""
-        if self.image is None:
-            self.image, self.scale = self.open(self.pending)
-        return self
-
-    def finish(self) -> Applied:
-        """The last warp."""
-        recipe, image = self.recipe, self.pixels()
+        image = self.refit(last=True).pixels()
         boxes, keypoints = self.targets.finish(self.size_hw, recipe.min_visible, recipe.min_area_px, recipe.mirror_labels)
         mirrored = self.targets.mirrored
         return Applied(image, self.mask, boxes, keypoints, tuple(self.steps), self.total, mirrored)
 
-    def refit(self, last: bool = False) -> Pass:
+    def refit(self, last: bool = False) -> _Pass:
         """Bring the picture to the output size, in the same warp as what is pending: ops that see pixels work there."""
         size_hw = self.recipe.size_hw
         if size_hw and size_hw != self.size_hw and (last or not self.recipe.full_resolution):
@@ -429,12 +410,16 @@ class Pass:
     def pixels(self) -> Image:
         """Do what is pending, in one warp, and forget it."""
         recipe, todo, size_hw = self.recipe, self.pending, self.size_hw
-        image, scale = self.decode().image, self.scale
-        assert image is not None
+        if self.image is None:
+            self.image, scale = self.open(todo)
+        else:
+            scale = 1.0
         if todo is IDENTITY:
-            return image
-        from_here = todo if scale == 1 else todo @ scaling(1 / scale, 1 / scale)
-        self.image, self.scale = warp_or_resize(image, from_here, size_hw, recipe.interpolation, *self.fill), 1.0
+            return self.image
+        from_here = todo
+        if scale != 1:
+            from_here = todo @ scaling(1 / scale, 1 / scale)
+        self.image = _warp(self.image, from_here, size_hw, recipe.interpolation, *self.fill)
         if self.mask is not None:
             mode, _ = self.fill
             self.mask = images.warp(self.mask, todo, size_hw, interpolation="nearest", fill_mode=mode, fill_value=0)
@@ -463,6 +448,35 @@ def _homography(op: Op, size_hw: SizeHw, rng: Rng) -> tuple[Matrix, SizeHw]:
     if not is_affine(homography) and homography[2, 2] != 0:
         homography = homography / homography[2, 2]
     return homography, (int(new_hw[0]), int(new_hw[1]))
+
+
+def _warp(
+    image: Image, homography: Matrix, size_hw: SizeHw, interpolation: Interpolation, fill_mode: FillMode, fill_value: int
+) -> Image:
+    """A warp; where it is a resize, perhaps with flips, that is what is done: area means over fractions of pixels."""
+    if interpolation == "area":
+        flips = _flips_after_resize(homography, image.shape[:2], size_hw)
+        if flips is not None:
+            resized = images.resize(image, size_hw)
+            return np.ascontiguousarray(resized[:: flips[1], :: flips[0]]) if flips != (1, 1) else resized
+    return images.warp(image, homography, size_hw, interpolation=interpolation, fill_mode=fill_mode, fill_value=fill_value)
+
+
+def _flips_after_resize(homography: Matrix, size_hw: SizeHw, new_hw: SizeHw) -> tuple[int, int] | None:
+    """(1 or -1 for x, for y) where a matrix maps the picture's edges exactly onto the new one's; else None."""
+    (a, b, c), (d, e, f) = homography[0].tolist(), homography[1].tolist()
+    if b != 0 or d != 0 or not is_affine(homography):
+        return None
+    for sign_x in (1, -1):
+        for sign_y in (1, -1):
+            exact = resizing(size_hw, new_hw)
+            if sign_x < 0:
+                exact = np.array([[-1.0, 0, new_hw[1] - 1], [0, 1, 0], [0, 0, 1]]) @ exact
+            if sign_y < 0:
+                exact = np.array([[1.0, 0, 0], [0, -1, new_hw[0] - 1], [0, 0, 1]]) @ exact
+            if abs(exact[:2] - [[a, b, c], [d, e, f]]).max() < 1e-6:
+                return sign_x, sign_y
+    return None
 
 
 def _size(shape: Sequence[int]) -> str:

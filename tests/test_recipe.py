@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipekit import geometry, images
+from pipekit import images
 from pipekit.contract import Box, Keypoint, Params, Targets
 from pipekit.errors import PluginError, UserError
 from pipekit.geometry import View, move
@@ -65,8 +65,8 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
 
 def test_neighbouring_matrices_are_one_warp(registry: Registry, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     warps = []
-    original = geometry.warp
-    monkeypatch.setattr(geometry, "warp", lambda *args, **named: warps.append(args[2]) or original(*args, **named))
+    original = images.warp
+    monkeypatch.setattr(images, "warp", lambda *args, **named: warps.append(args[2]) or original(*args, **named))
     compile_recipe("rotate|shift|zoom|crop|hflip(p=1)|brightness", (150, 150), registry=registry).apply(photo, rng_for(1))
     assert warps == [(150, 150)]
 

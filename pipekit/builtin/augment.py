@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import field_validator, model_validator
 
 from pipekit import images
-from pipekit.contract import PAUSE, SMALL_BYTES, Context, Dataset, Params, Sample, SampleContext, Targets, param, stage
+from pipekit.contract import Context, Dataset, Params, Sample, SampleContext, Targets, param, stage
 from pipekit.errors import UserError
 from pipekit.files import hash_file
 from pipekit.geometry import Fit
@@ -160,8 +160,8 @@ def _copies(dataset: Dataset, params: AugmentParams) -> Mapping[str, int]:
 # --- one image ------------------------------------------------------------------------------------------------------------
 
 
-def make_copies(sample: Sample, params: OutputOptions, ctx: SampleContext) -> Iterator[Any]:
-    """The augmented copies of one sample, written. Of small pictures one part of the work is done for many in turn."""
+def make_copies(sample: Sample, params: OutputOptions, ctx: SampleContext) -> Iterator[Sample]:
+    """The augmented copies of one sample, written."""
     extra = dict(sample.extra)
     copies = int(extra.pop(COPIES))
     source = _with_extra(sample, extra)
@@ -169,42 +169,14 @@ def make_copies(sample: Sample, params: OutputOptions, ctx: SampleContext) -> It
     picture = Picture(sample.image)
     mask = images.read_mask(sample.targets.mask) if sample.targets.mask else None
     mask_sha256 = hash_file(sample.targets.mask) if sample.targets.mask else ""
-    numbers = range(1, copies + 1)
-    if not _is_small(picture, recipe, copies):
-        for copy in numbers:
-            applied = recipe.load(picture, ctx.rng(copy), sample.targets, mask)
-            yield _write(source, mask_sha256, copy, applied, _encoded(sample, applied, params), params, ctx)
-        return
-    yield PAUSE
-    passes = [recipe.begin(picture, ctx.rng(copy), sample.targets, mask).draw() for copy in numbers]
-    yield PAUSE
-    for each in passes:
-        each.decode()
-    yield PAUSE
-    made = [each.finish() for each in passes]
-    yield PAUSE
-    files = [_encoded(sample, applied, params) for applied in made]
-    yield PAUSE
-    for copy, applied, data in zip(numbers, made, files, strict=True):
-        yield _write(source, mask_sha256, copy, applied, data, params, ctx)
+    for copy in range(1, copies + 1):
+        applied = recipe.load(picture, ctx.rng(copy), sample.targets, mask)
+        yield _write(source, mask_sha256, copy, applied, params, ctx)
 
 
-def _is_small(picture: Picture, recipe: CompiledRecipe, copies: int) -> bool:
-    """Whether a picture and its copies may wait while others are worked on."""
-    height, width = picture.size_hw
-    copy_hw = recipe.size_hw or picture.size_hw
-    return 4 * (height * width + copies * copy_hw[0] * copy_hw[1]) <= SMALL_BYTES
-
-
-def _encoded(sample: Sample, applied: Applied, params: OutputOptions) -> bytes:
-    return images.encode(applied.image, _format(sample.id, params.format), params.quality)
-
-
-def _write(
-    sample: Sample, mask_sha256: str, copy: int, applied: Applied, image: bytes, params: OutputOptions, ctx: SampleContext
-) -> Sample:
-    name = output_name(sample.id, copy, params.suffix, params.format)
-    path = ctx.write(name, image)
+def _write(sample: Sample, mask_sha256: str, copy: int, applied: Applied, params: OutputOptions, ctx: SampleContext) -> Sample:
+    name, format = output_name(sample.id, copy, params.suffix, params.format)
+    path = ctx.write(name, images.encode(applied.image, format, params.quality))
     mask, mask_made = "", {}
     if applied.mask is not None:
         data = images.encode(applied.mask, "png")
@@ -225,17 +197,12 @@ def _write(
     return Sample(name, path, "", label, sample.split, targets, {**sample.extra, "augmented": made})
 
 
-def output_name(sample_id: str, copy: int, suffix: str, format: str) -> str:
-    """``cat/1.aug2.jpg`` for ``cat/1.jpg``; an ending that changes stays visible, so that names never meet."""
-    chosen = _format(sample_id, format)
-    return f"{sample_id.removesuffix(f'.{chosen}')}.{suffix}{copy}.{chosen}"
-
-
-def _format(sample_id: str, format: str) -> str:
-    """The format of a copy: that of its source, or the one that keeps what the source's keeps."""
-    if format != "same":
-        return format
-    return "png" if posixpath.splitext(sample_id)[1].lower() in LOSSLESS else "jpg"
+def output_name(sample_id: str, copy: int, suffix: str, format: str) -> tuple[str, str]:
+    """``("cat/1.aug2.jpg", "jpg")`` for ``cat/1.jpg``; an ending that changes stays visible, so that names never meet."""
+    suffix_now = posixpath.splitext(sample_id)[1].lower()
+    chosen = ("png" if suffix_now in LOSSLESS else "jpg") if format == "same" else format
+    stem = sample_id.removesuffix(f".{chosen}")
+    return f"{stem}.{suffix}{copy}.{chosen}", chosen
 
 
 def _with_extra(sample: Sample, extra: Mapping[str, Any]) -> Sample:

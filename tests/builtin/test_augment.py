@@ -225,4 +225,4 @@ def test_more_failures_than_allowed_stop_the_stage(project: Path) -> None:
     ],
 )
 def test_names_never_meet(sample_id: str, format: str, name: str) -> None:
-    assert output_name(sample_id, 2, "aug", format) == name
+    assert output_name(sample_id, 2, "aug", format)[0] == name
