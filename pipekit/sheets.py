@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from pipekit.warping import Image, resize
+from pipekit.warping import Image, Interpolation, resize
 
 if TYPE_CHECKING:
     from pipekit.contract import Box, Keypoint
@@ -28,11 +28,13 @@ COLOURS = (
 """Okabe and Ito's colours, which people with colour-blindness can tell apart (https://jfly.uni-koeln.de/color/)."""
 
 
-def thumbnail(image: Image, max_px: int) -> Image:
+def thumbnail(image: Image, max_px: int, interpolation: Interpolation = "area") -> Image:
     """The image with its longer side at most ``max_px``; never enlarged."""
     height, width = image.shape[:2]
     scale = max_px / max(height, width)
-    return image if scale >= 1 else resize(image, (max(1, round(height * scale)), max(1, round(width * scale))), "area")
+    if scale >= 1:
+        return image
+    return resize(image, (max(1, round(height * scale)), max(1, round(width * scale))), interpolation)
 
 
 def draw_targets(
