@@ -35,6 +35,33 @@ def probability(call: Call) -> float:
     return float(getattr(call.params, "p", call.options.get("p", 1.0)))
 
 
+def neutral_values(call: Call) -> Mapping[str, float]:
+    """The parameters that say how strong an op is, with the value at which each changes nothing."""
+    found = {}
+    for name, field in type(call.params).model_fields.items():
+        extra = field.json_schema_extra
+        value = getattr(call.params, name)
+        if isinstance(extra, dict) and "neutral" in extra and value is not None:
+            neutral = float(extra["neutral"])  # type: ignore[arg-type]
+            if any(one != neutral for one in (value if isinstance(value, tuple) else (value,))):
+                found[name] = neutral
+    return found
+
+
+def changes_nothing(call: Call) -> bool:
+    """Whether an op leaves every picture as it is: it is never applied, or its values are the neutral ones."""
+    inner = getattr(call.params, "ops", ())
+    if probability(call) == 0 or call.name == "identity" or (inner and all(map(changes_nothing, inner))):
+        return True
+    fields = type(call.params).model_fields
+    extras = {name: field.json_schema_extra for name, field in fields.items()}
+    strong = {name for name, extra in extras.items() if isinstance(extra, dict) and "neutral" in extra}
+    if not strong or neutral_values(call):
+        return False
+    others = fields.keys() - strong - {"p", "fill_mode", "fill_value"}
+    return all(getattr(call.params, name) == fields[name].default for name in others)
+
+
 class OpsField:
     """Marks a parameter that is a recipe; use it through :data:`Ops`."""
 
@@ -72,8 +99,9 @@ class OpsField:
             except PydanticCustomError as error:
                 inner = (error.context or {}).get("problems") or [((), error.message(), "")]
                 problems += [((*place, *where), message, _or_preset(hint, table, context)) for where, message, hint in inner]
-        if calls and not problems and all(probability(call) == 0 for call in calls):
-            problems.append(((), "never changes anything: every op has p = 0", "Leave the recipe out, or raise a p."))
+        if calls and not problems and all(map(changes_nothing, calls)):
+            reason = "never changes anything: every op has p = 0, or values that leave the picture as it is"
+            problems.append(((), reason, "Leave the recipe out, or raise a p or a value."))
         if problems:
             nested_problem(*problems)
         return tuple(calls)

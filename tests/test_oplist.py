@@ -94,6 +94,9 @@ def test_presets_alone_and_among_others(registry: Registry) -> None:
         ("", "can't read the ops"),
         ("nowhere.toml", "no such recipe file"),
         ("rotate(p=0)|hflip(p=0)", "never changes anything"),
+        ("identity", "never changes anything"),
+        ("shift(0, 0, fill_mode='wrap')|zoom(0)|rotate(p=0)", "never changes anything"),
+        ("one_of(identity, brightness([1, 1]))", "never changes anything"),
         ("some_of(blur, noise, n=3)", "3 of 2 ops can't be chosen"),
         ("one_of(blur, noise, weights=[1])", "expected 2, one for each op, got 1"),
         ("one_of()", "is required"),
@@ -149,3 +152,10 @@ def test_no_text_breaks_the_parser(registry: Registry, text: str) -> None:
     except UserError as error:
         problem = error.message
         assert problem
+
+
+@pytest.mark.parametrize(
+    "ops", ["shift(0, 0.1)", "pad(0, square=True)", "one_of(identity, hflip)", "identity|blur", "greyscale"]
+)
+def test_what_changes_some_pictures_is_a_recipe(registry: Registry, ops: str) -> None:
+    assert check_ops(registry, ops)

@@ -125,7 +125,7 @@ def test_working_size_and_full_resolution(registry: Registry, photo: np.ndarray)
 
 @pytest.mark.parametrize(("fit", "scale_xy"), [("stretch", (0.5, 1.0)), ("crop", (1.0, 1.0)), ("pad", (0.5, 0.5))])
 def test_fits(registry: Registry, fit: Any, scale_xy: tuple[float, float]) -> None:
-    applied = compile_recipe("identity", (100, 100), registry=registry, fit=fit).apply(smooth(100, 200), rng_for(0))
+    applied = compile_recipe("greyscale", (100, 100), registry=registry, fit=fit).apply(smooth(100, 200), rng_for(0))
     assert applied.matrix is not None
     assert (applied.matrix[0, 0], applied.matrix[1, 1]) == scale_xy
     assert move(applied.matrix, np.array([99.5, 49.5])).tolist() == [49.5, 49.5]

@@ -76,8 +76,9 @@ def test_a_strength_is_a_part_of_the_way(text: str, strength: float, expected: d
 
 
 def test_what_has_no_strength() -> None:
-    for text in ("hflip", "greyscale", "invert", "rotate90", "hue_saturation(0, [1, 1])"):
+    for text in ("hflip", "greyscale", "invert", "rotate90"):
         assert not neutral_values(op(text))
+    assert not neutral_values(check_ops(REGISTRY, "hue_saturation(0, [1, 1])|hflip")[0])
     assert settings_of(op("hue_saturation(8, [1, 1])")) == "hue_deg 8"
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pipekit.contract import Call
+from pipekit.oplist import neutral_values
 from pipekit.preview import always
 from pipekit.recipe import CompiledRecipe
 
@@ -60,19 +61,6 @@ def single(calls: Sequence[Call]) -> Iterator[Call]:
             yield from single(inner)
         elif call.name != "identity":
             yield call
-
-
-def neutral_values(call: Call) -> Mapping[str, float]:
-    """The parameters that say how strong an op is, with the value at which each changes nothing."""
-    found = {}
-    for name, field in type(call.params).model_fields.items():
-        extra = field.json_schema_extra
-        value = getattr(call.params, name)
-        if isinstance(extra, dict) and "neutral" in extra and value is not None:
-            neutral = float(extra["neutral"])  # type: ignore[arg-type]
-            if any(one != neutral for one in (value if isinstance(value, tuple) else (value,))):
-                found[name] = neutral
-    return found
 
 
 def scaled(call: Call, strength: float) -> Call:
