@@ -30,7 +30,7 @@ _PACKED = re.compile(r"^(?P<tar>.*\.tar)#(?P<offset>\d+)\+(?P<size>\d+)(?:\.[^./
 
 def split_packed(path: str | os.PathLike[str]) -> tuple[str, int, int] | None:
     """(tar, offset, size) in bytes for a path into a tar, else None."""
-    found = _PACKED.match(text) if "#" in (text := os.fspath(path)) else None
+    found = _PACKED.match(os.fspath(path))
     return (found["tar"], int(found["offset"]), int(found["size"])) if found else None
 
 

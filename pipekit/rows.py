@@ -135,7 +135,6 @@ class Locations:
         self._roots = [("@store/", f"{store}{os.sep}"), ("@project/", f"{project}{os.sep}")]
         self.moved: dict[str, str] = {}
         self.becomes: dict[str, str] = {}
-        self._simple: Locations | None = None
 
     def pack(self, path: str) -> str:
         for folder, place in self.becomes.items():
@@ -163,11 +162,7 @@ class Locations:
         """A packed row in which files are where they are now, for those who know nothing of ``moved`` and ``becomes``."""
         if not self.moved and not self.becomes:
             return row
-        if self._simple is None:
-            self._simple = Locations(self.store, self.project)
-        simple, image = self._simple, row.get("image", "")
-        if "mask" not in row.get("targets", ()) and self.unpack(image) == simple.unpack(image):
-            return row
+        simple = Locations(self.store, self.project)
         return simple.pack_row(self.unpack_row(row))
 
     def pack_row(self, row: Row) -> Row:

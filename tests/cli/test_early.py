@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipekit import processes
+from pipekit.builtin import executors
 from pipekit.cli import early
 from pipekit.store import Store, store_for
 
@@ -28,6 +29,10 @@ def files(folder: Path, count: int) -> Path:
     for number in range(count):
         (folder / f"{number}.jpg").write_bytes(b"x")
     return folder
+
+
+def test_what_is_started_early_is_what_the_executor_would_start() -> None:
+    assert early.MANY == executors.MANY
 
 
 def test_a_folder_of_many_new_files_starts_the_process(tmp_path: Path, started: list[str]) -> None:

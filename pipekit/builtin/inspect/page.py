@@ -117,10 +117,8 @@ def _tile(path: str, thumbnail_px: int) -> NDArray[np.uint8]:
     from pipekit import images, sheets
 
     image = images.read(path, at_least_hw=(thumbnail_px, thumbnail_px))
-    near = max(image.shape[:2]) < 1.5 * thumbnail_px
-    return sheets.thumbnail(
-        image, thumbnail_px, "linear" if near else "area"
-    )  # means over parts of pixels take eight times as long
+    near = max(image.shape[:2]) < 1.5 * thumbnail_px  # there means over parts of pixels gain little, and take long
+    return sheets.thumbnail(image, thumbnail_px, "linear" if near else "area")
 
 
 def _picture(
