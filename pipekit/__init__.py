@@ -33,6 +33,7 @@ _HOME = {
     "Keypoint": "contract",
     "Model": "contract",
     "Picture": "contract",
+    "Rejected": "contract",
     "Report": "contract",
     "RunInfo": "contract",
     "Sample": "contract",

@@ -22,9 +22,9 @@ op (view)          ``op(view, params, rng) -> View``: image, mask, boxes and key
 op (choosing)      ``op(ops, params, rng) -> Sequence[int]``: which of ``params.ops`` to do now, by position
 recipe             a list of op tables as in a pipeline file, or ``recipe() -> list``
 model              ``build(input_shape_hwc, num_classes, params) -> keras.Model`` on images in 0..255, with softmax outputs
-importer           an object with ``sniff(path) -> str`` ("" or why it is this format) and ``read(path, params) ->
-                   Iterator[Sample]``; a ``Failure`` among them is a row that can't be used; a third argument ``out_dir``
-                   is a folder to write pictures to that lie inside other files
+importer           an object with ``sniff(path)``, why it is this format, or :class:`Rejected` with why it is not, or ""; and
+                   ``read(path, params) -> Iterator[Sample]``; a ``Failure`` among them is a row that can't be used; a third
+                   argument ``out_dir`` is a folder to write pictures to that lie inside other files
 exporter           ``write(artifact, out_dir, params)``; further inputs as ``dataset: Dataset | None = None``; may return
                    ``{"facts": ..., "headline": ...}``
 detector           ``detect(image, params) -> (N, 3) float32`` x_px, y_px, response; or an ``(H, W) float32`` response map;
@@ -46,7 +46,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 
 from pipekit.artifacts import NO_TARGETS, Artifact, Box, Dataset, Failure, Files, Keypoint, Model, Report, Sample, Targets
 from pipekit.errors import PluginError
@@ -74,6 +74,7 @@ __all__ = [
     "Model",
     "Params",
     "Picture",
+    "Rejected",
     "Report",
     "RunInfo",
     "Sample",
@@ -116,6 +117,22 @@ same. A function that holds more than :data:`SMALL_BYTES` for its sample should 
 
 SMALL_BYTES = 1_000_000
 """What a sample may hold in memory while it pauses."""
+
+
+# --- what an importer's sniff returns ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """What ``sniff`` returns for what is not of its format: false, as "" is, and with the reason.
+
+    The reason says what was looked for and not found, in a few words: ``Rejected("no labels.txt in it")``.
+    """
+
+    reason: str
+
+    def __bool__(self) -> Literal[False]:
+        return False
 
 
 # --- what a stage is given -----------------------------------------------------------------------------------------------

@@ -6,13 +6,16 @@ other, has the suffix of what lies there, and everything that reads an image by 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
+import heapq
 import os
 import re
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +24,11 @@ OUTPUT_MARK = ".pipekit-output"
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 """File names that importers take for images."""
+
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+
+NAMES_AT_ONCE = 50_000
+"""Names of one folder that are sorted in memory. Those of a larger folder are sorted on disk."""
 
 AT_ONCE_BYTES = 1_000_000
 """Smaller files are hashed in one piece."""
@@ -128,30 +136,99 @@ def _files(folder: Path) -> Iterator[Path]:
 # --- trees ---------------------------------------------------------------------------------------------------------------
 
 
-def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
-    """Folders below ``root``, itself first, with the names of their files; sorted, one folder at a time in memory.
+def walk(root: Path) -> Iterator[tuple[str, Iterable[str]]]:
+    """Folders below ``root``, itself first, with the names of their files, to be read once; sorted.
 
-    Links are followed, each real folder once, so a loop of links ends. Hidden entries, what macOS puts into archives and
-    pipekit's own output are passed over.
+    Memory holds the names of one folder, and of a very large one a part of them (:data:`NAMES_AT_ONCE`). Links are followed,
+    each real folder once, so a loop of links ends. Hidden entries, what macOS puts into archives and pipekit's own output are
+    passed over.
     """
     seen: set[tuple[int, int]] = set()
     stack = [str(root)]
     while stack:
         folder = stack.pop()
+        folders: list[str] = []
         try:
-            here = os.stat(folder)  # noqa: PTH116
-            if (here.st_dev, here.st_ino) in seen:
+            if not _is_new(folder, seen):
                 continue
-            seen.add((here.st_dev, here.st_ino))
             with os.scandir(folder) as scan:
-                entries = sorted((entry.name, entry.path, is_folder(entry)) for entry in scan)
+                names = _sorted(_files_among(scan, folders))
         except OSError:
             continue
-        if any(name == OUTPUT_MARK for name, _, _ in entries):
+        yield folder, names
+        stack.extend(os.path.join(folder, name) for name in sorted(folders, reverse=True))  # noqa: PTH118
+
+
+def has_file(root: Path, suffixes: tuple[str, ...]) -> bool:
+    """Whether :func:`walk` would find a file whose name ends so (in lower case); the first one ends the search."""
+    seen: set[tuple[int, int]] = set()
+    stack = [str(root)]
+    while stack:
+        folder = stack.pop()
+        folders: list[str] = []
+        with contextlib.suppress(OSError):
+            if _is_new(folder, seen):
+                with os.scandir(folder) as scan:
+                    if any(name.lower().endswith(suffixes) for name in _files_among(scan, folders)):
+                        return True
+        stack.extend(os.path.join(folder, name) for name in folders)  # noqa: PTH118
+    return False
+
+
+def files_in(folder: Path, suffixes: tuple[str, ...] = ("",)) -> Iterator[str]:
+    """The names of the visible files in one folder, not below it, that end so (in lower case); in no order, none in memory."""
+    with contextlib.suppress(OSError), os.scandir(folder) as scan:
+        yield from (name for name in _files_among(scan, []) if name.lower().endswith(suffixes))
+
+
+def _is_new(folder: str, seen: set[tuple[int, int]]) -> bool:
+    """Whether a folder is none of those in ``seen``, to which it is added, and is not our own output. Raises OSError."""
+    here = os.stat(folder)  # noqa: PTH116
+    before = len(seen)
+    seen.add((here.st_dev, here.st_ino))
+    return len(seen) > before and not os.path.lexists(os.path.join(folder, OUTPUT_MARK))  # noqa: PTH118
+
+
+def _files_among(scan: Iterable[os.DirEntry[str]], folders: list[str]) -> Iterator[str]:
+    """The names of the visible files; those of visible folders are put into ``folders``."""
+    for entry in scan:
+        name = entry.name
+        if name.startswith(".") or name == "__MACOSX":
             continue
-        shown = [entry for entry in entries if not entry[0].startswith(".") and entry[0] != "__MACOSX"]
-        yield folder, [name for name, _, is_dir in shown if not is_dir]
-        stack.extend(path for _, path, is_dir in reversed(shown) if is_dir)
+        if is_folder(entry):
+            folders.append(name)
+        else:
+            yield name
+
+
+def _sorted(names: Iterator[str]) -> Iterable[str]:
+    """The names in order: a list, or of very many an iterator that reads them from the folder for temporary files."""
+    runs: list[Iterator[str]] = []
+    while len(some := sorted(islice(names, NAMES_AT_ONCE))) == NAMES_AT_ONCE:
+        runs.append(_written(some))
+    return heapq.merge(some, *runs) if runs else some
+
+
+def _written(names: list[str]) -> Iterator[str]:
+    """The same names, from a file that goes when they are read."""
+    import json
+    import tempfile
+
+    def read() -> Iterator[str]:
+        with tempfile.TemporaryFile("w+", encoding="ascii") as file:
+            file.writelines(f"{json.dumps(name)}\n" for name in names)
+            file.seek(0)
+            names.clear()
+            yield ""
+            yield from map(json.loads, file)
+
+    found = read()
+    next(found)  # begun, so that it closes its file also where nobody asks for a name
+    return found
+
+
+def is_archive(path: Path) -> bool:
+    return path.is_file() and path.name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:

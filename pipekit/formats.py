@@ -1,4 +1,4 @@
-"""Which importer reads a folder or file."""
+"""Which importer reads a folder or file, and why the others don't."""
 
 from __future__ import annotations
 
@@ -6,49 +6,78 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipekit.errors import UserError
+from pipekit.files import is_archive
 from pipekit.registry import Registry
 
 GENERAL = ("names", "folders")
 """Importers that fit almost any folder of images: taken, in this order, when nothing more exact fits."""
 
 
+EACH = "What each of them says:"
+"""How the hint begins that has all verdicts."""
+
+
 @dataclass(frozen=True, slots=True)
-class Match:
-    """An importer that recognised something, and by what."""
+class Verdict:
+    """What an importer says of a folder or file: whether it reads it, and why, or why not."""
 
     importer: str
+    fits: bool
     reason: str
 
 
-def matches(registry: Registry, path: Path) -> list[Match]:
-    """Every importer that recognises ``path``, the most exact first. One whose ``sniff`` fails does not recognise it."""
-    found = []
-    for component in registry.components("importer"):
-        try:
-            reason = component.load().sniff(path)
-        except Exception:  # a plugin's mistake must not hide what the others say
-            continue
-        if reason:
-            found.append(Match(component.name, str(reason)))
-    return sorted(found, key=lambda match: GENERAL.index(match.importer) if match.importer in GENERAL else -1)
+def verdicts(registry: Registry, path: Path) -> list[Verdict]:
+    """What every importer says of ``path``: those that read it first, the most exact of them before the others.
 
-
-def recognise(registry: Registry, path: Path) -> Match:
-    """The importer for ``path``.
+    One whose ``sniff`` fails does not read it; a plugin's mistake must not hide what the others say.
 
     Raises:
-        UserError: there is none, or several that are equally exact.
+        UserError: there is no such path.
     """
     if not path.exists():
         raise UserError(f"no such file or folder: {path}")
-    found = matches(registry, path)
-    exact = [match for match in found if match.importer not in GENERAL]
+    found = []
+    for component in registry.components("importer"):
+        try:
+            answer = component.load().sniff(path)
+        except Exception as error:
+            found.append(Verdict(component.name, False, f"it could not look: {type(error).__name__}: {error}"))
+            continue
+        reason = str(answer if answer else getattr(answer, "reason", ""))
+        found.append(Verdict(component.name, bool(answer), reason or "it does not say why"))
+    return sorted(found, key=lambda verdict: (not verdict.fits, verdict.fits and _generality(verdict.importer)))
+
+
+def choose(path: Path, found: list[Verdict]) -> Verdict:
+    """The one of :func:`verdicts` to take.
+
+    Raises:
+        UserError: none fits, or several that are equally exact.
+    """
+    fitting = [verdict for verdict in found if verdict.fits]
+    exact = [verdict for verdict in fitting if verdict.importer not in GENERAL]
     if len(exact) > 1:
-        said = "; ".join(f"{match.importer} ({match.reason})" for match in exact)
+        said = "; ".join(f"{verdict.importer} ({verdict.reason})" for verdict in exact)
         raise UserError(f"{path} can be read in more than one way: {said}", "Say which: --format NAME")
-    if not found:
-        tried = ", ".join(component.name for component in registry.components("importer"))
-        raise UserError(
-            f"no importer recognises {path}", f"Tried: {tried}. `pipekit components importer` says what each reads."
-        )
-    return found[0]
+    if fitting:
+        return fitting[0]
+    message = f"no importer recognises {path}"
+    if is_archive(path):
+        raise UserError(message, f"An archive is unpacked by: pipekit scaffold NAME --from {path}")
+    if path.is_dir() and not any(path.iterdir()):
+        raise UserError(message, "It is an empty folder.")
+    reasons = "".join(f"\n    {verdict.importer}: {verdict.reason}" for verdict in found)
+    raise UserError(message, EACH + reasons)
+
+
+def recognise(registry: Registry, path: Path) -> Verdict:
+    """The importer for ``path``.
+
+    Raises:
+        UserError: there is none, or several that are equally exact; the error says why.
+    """
+    return choose(path, verdicts(registry, path))
+
+
+def _generality(importer: str) -> int:
+    return GENERAL.index(importer) if importer in GENERAL else -1

@@ -28,7 +28,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -286,8 +286,8 @@ class HashMemory:
             for folder, names in walk(root):
                 below = os.path.relpath(folder, root)
                 prefix = "" if below == "." else below.replace(os.sep, "/") + "/"
-                for at in range(0, len(names), NEXT_FILES):
-                    some = names[at : at + NEXT_FILES]
+                rest = iter(names)
+                while some := list(islice(rest, NEXT_FILES)):
                     paths = [os.path.join(folder, name) for name in some]  # noqa: PTH118
                     for name, path, found in zip(some, paths, self._hashes(read, folder, some, paths), strict=True):
                         yield FileEntry(prefix + name, path, found)

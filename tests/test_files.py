@@ -1,8 +1,9 @@
-"""Files inside tars: the same bytes whenever they are made, read by us, by tarfile, and found by their rows."""
+"""Trees of files in order; files inside tars: the same bytes whenever made, read by us, by tarfile, and found by their rows."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import tarfile
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipekit import files
 from pipekit.errors import PlanError
-from pipekit.files import hash_file, on_disk, pack, read_bytes, split_packed
+from pipekit.files import OUTPUT_MARK, files_in, has_file, hash_file, on_disk, pack, read_bytes, split_packed, walk
 from tests.conftest import DATA, Trial
 
 
@@ -90,3 +91,57 @@ def test_a_packed_stage_makes_the_same_dataset_and_far_fewer_files(trial: Trial)
 def test_packing_what_makes_no_dataset_is_refused(trial: Trial) -> None:
     with pytest.raises(PlanError, match="makes no dataset"):
         trial.run({"data": DATA, "measure": {"use": "measure", "packed": True}})
+
+
+# --- trees ---------------------------------------------------------------------------------------------------------------
+
+ODD = [
+    "b.jpg",
+    "a b.jpg",
+    "a\nb.jpg",
+    'a"b.jpg',
+    "ä.jpg",
+    "日本.jpg",
+    "B.jpg",
+    os.fsdecode(b"\xff.jpg"),
+    "\\.jpg",
+    *map(str, range(9)),
+]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 5, len(ODD), 1000])
+def test_names_come_in_order_however_few_are_sorted_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(files, "NAMES_AT_ONCE", at_once)
+    fill(tmp_path, dict.fromkeys(ODD, b"") | {f"{folder}/x": b"" for folder in ("z", "c/d")} | {".hidden": b""})
+    found = [(os.path.relpath(folder, tmp_path), list(names)) for folder, names in walk(tmp_path)]
+    assert found == [(".", sorted(ODD)), ("c", []), ("c/d", ["x"]), ("z", ["x"])]
+
+
+def test_names_can_be_read_after_the_walk_has_gone_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "NAMES_AT_ONCE", 2)
+    fill(tmp_path, {f"{folder}/{number}": b"" for folder in "ab" for number in range(5)})
+    assert [list(names) for _, names in list(walk(tmp_path))] == [[], list("01234"), list("01234")]
+
+
+def test_whether_there_is_such_a_file_is_what_a_walk_would_find(tmp_path: Path) -> None:
+    fill(
+        tmp_path,
+        {"a/b/c.JPG": b"", "a/d.txt": b"", "out/e.png": b"", f"out/{OUTPUT_MARK}": b"", ".h/f.gif": b"", "__MACOSX/g": b""},
+    )
+    (tmp_path / "a/loop").symlink_to(tmp_path)
+    (tmp_path / "a/itself").symlink_to(tmp_path / "a/itself")
+    below = {name for _, names in walk(tmp_path) for name in names}
+    assert below == {"c.JPG", "d.txt", "itself"}
+    suffixes = (".jpg", ".txt", ".png", ".gif", "g")
+    assert [has_file(tmp_path, (end,)) for end in suffixes] == [True, True, False, False, True]
+    assert has_file(tmp_path, (".png", ".txt"))
+    assert not has_file(tmp_path / "nowhere", ("",))
+
+
+def test_the_files_of_one_folder(tmp_path: Path) -> None:
+    fill(tmp_path, {"a.CSV": b"", "b.csv": b"", ".c.csv": b"", "d.csv/e.csv": b"", "f.txt": b""})
+    assert sorted(files_in(tmp_path, (".csv",))) == ["a.CSV", "b.csv"]
+    assert sorted(files_in(tmp_path)) == ["a.CSV", "b.csv", "f.txt"]
+    assert list(files_in(tmp_path / "nowhere")) == list(files_in(tmp_path / "f.txt")) == []

@@ -14,6 +14,7 @@ from pipekit import (
     Dataset,
     Files,
     Params,
+    Rejected,
     Rng,
     Sample,
     SampleContext,
@@ -138,11 +139,11 @@ def test_detectors() -> None:
 class Flat:
     """A folder of PNG files without classes."""
 
-    def __init__(self, absolute: bool = False, seen: list[int] | None = None) -> None:
-        self.absolute, self.seen = absolute, seen
+    def __init__(self, absolute: bool = False, seen: list[int] | None = None, no: Any = "") -> None:
+        self.absolute, self.seen, self.no = absolute, seen, no
 
-    def sniff(self, path: Path) -> str:
-        return "it holds PNG files" if any(path.rglob("*.png")) else ""
+    def sniff(self, path: Path) -> Any:
+        return "it holds PNG files" if any(path.rglob("*.png")) else self.no
 
     def read(self, path: Path, params: Params) -> Iterator[Sample]:
         if self.seen is not None:
@@ -160,6 +161,10 @@ def test_importers(tiny_dataset: Path, tmp_path: Path) -> None:
         kit.check_importer(Flat(seen=[]), tiny_dataset)
     with pytest.raises(AssertionError, match="no reason"):
         kit.check_importer(Flat(), tmp_path / "nothing")
+    kit.check_importer(Flat(no=Rejected("no PNG file below it")), tiny_dataset)
+    for wrong in (Rejected(""), None, 0):
+        with pytest.raises(AssertionError, match=r'must be Rejected\("why"\), or ""'):
+            kit.check_importer(Flat(no=wrong), tiny_dataset)
 
 
 def in_turn(run: Any, tasks: Any, params: Params) -> Iterator[Any]:

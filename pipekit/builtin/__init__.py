@@ -70,7 +70,7 @@ def register_importers(register: Register) -> None:
     register("idx", "pipekit.builtin.importers.idx", summary="IDX files of the MNIST family, gzipped or not")
     register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, outlines, keypoints, masks", version=2)
     register("yolo", "pipekit.builtin.importers.yolo", summary="YOLO detection: images and labels side by side", version=2)
-    register("voc", "pipekit.builtin.importers.voc", summary="Pascal VOC: XML annotations, masks, image sets")
+    register("voc", "pipekit.builtin.importers.voc", summary="Pascal VOC: XML annotations, masks, image sets", version=2)
     register("masks", "pipekit.builtin.importers.masks", summary="Images and masks in two folders, under the same names")
 
 
@@ -82,7 +82,7 @@ def register_exporters(register: Register) -> None:
     register("parquet", f"{at}.parquet", summary="Parquet with the images' bytes, as Hugging Face's datasets has it")
     register("coco", f"{at}.coco", summary="COCO: images, a JSON file of objects for each split", version=2)
     register("yolo", f"{at}.yolo", summary="YOLO detection: images, labels, data.yaml", version=2)
-    register("voc", f"{at}.voc", summary="Pascal VOC: an XML file for each image, image sets, masks")
+    register("voc", f"{at}.voc", summary="Pascal VOC: an XML file for each image, image sets, masks", version=2)
     register("masks", f"{at}.masks", summary="Images and masks in two folders, under the same names")
     register("idx", f"{at}.idx", summary="IDX files of the MNIST family, grey and of one size")
     register("tfrecord", f"{at}.tfrecord", summary="TFRecord shards of tf.train.Example")

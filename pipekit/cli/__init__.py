@@ -21,6 +21,7 @@ from pipekit import __version__
 COMMANDS: Mapping[str, Mapping[str, str]] = {
     "Datasets": {
         "scaffold": "Make a project: folders, images in them, a pipeline",
+        "sniff": "Say which format a folder or file has, and why no other",
         "inspect": "Look for copies, leaks, damaged and odd images",
         "augment": "See what a recipe does, and write augmented copies",
         "replay": "Make one augmented image again, bit for bit",

@@ -6,18 +6,18 @@ import inspect
 import tempfile
 from pathlib import Path
 
-from pipekit.contract import Failure, Sample
+from pipekit.contract import Failure, Rejected, Sample
 from pipekit.files import on_disk
 from pipekit.promises.core import Subject, promise
 
 
 @promise("importer")
 def _sniffs(subject: Subject) -> str:
-    """sniff() names a reason for its own format, and none for an empty folder"""
+    """sniff() gives a reason for its own format; for an empty folder Rejected with a reason, or \"\""""
     with tempfile.TemporaryDirectory() as folder:
         answer = subject.found.sniff(Path(folder))
-    if answer != "":
-        return f'sniff() of an empty folder must be "", got {answer!r}'
+    if answer != "" and not (isinstance(answer, Rejected) and answer.reason):
+        return f'sniff() of an empty folder must be Rejected("why"), or "", got {answer!r}'
     if "path" not in subject.samples:
         return ""
     answer = subject.found.sniff(Path(subject.samples["path"]))

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipekit.errors import UserError
-from pipekit.files import hash_file, walk
-from pipekit.formats import Match, recognise
+from pipekit.files import hash_file, is_archive, walk
+from pipekit.formats import Verdict, recognise
 from pipekit.registry import load_registry
-from pipekit.scaffold.archive import is_archive, unpack
+from pipekit.scaffold.archive import unpack
 from pipekit.scaffold.texts import pipeline_text, readme_text
 
 How = Literal["copy", "hardlink", "symlink", "move"]
@@ -92,7 +92,7 @@ class Project:
     left_out: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     memory: bytes | None = None
-    found: Match | None = None
+    found: Verdict | None = None
     stack: ExitStack = field(default_factory=ExitStack)
 
     def close(self) -> None:
@@ -203,7 +203,7 @@ def _rows(project: Project, request: Request, listener: Callable[..., None]) -> 
         project.left_out += unpack(source, into)
         source = _only_folder(into)
     importer = request.importer or ("names" if request.pattern else "")
-    project.found = Match(importer, "as asked for") if importer else recognise(registry, source)
+    project.found = Verdict(importer, True, "as asked for") if importer else recognise(registry, source)
     stage = {"use": f"import.{project.found.importer}", "path": str(source), "max_failed": 1.0}
     if request.pattern:
         stage["pattern"] = request.pattern

@@ -13,8 +13,6 @@ from typing import IO
 
 from pipekit.errors import UserError
 
-SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-
 MAX_RATIO = 100
 """Image files hardly shrink in an archive. One that grows a hundredfold (and past ``FREE_BYTES``) is made to fill the disk."""
 
@@ -28,10 +26,6 @@ class _Member:
     name: str
     is_file: bool
     size: int
-
-
-def is_archive(path: Path) -> bool:
-    return path.is_file() and path.name.lower().endswith(SUFFIXES)
 
 
 def unpack(path: Path, into: Path) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pipekit import images
 from pipekit.builtin.importers import coco, coco_masks, json_items, masks, voc, yolo
 from pipekit.builtin.importers.boxes import checked_box
-from pipekit.contract import Box, Failure, Sample
+from pipekit.contract import Box, Failure, Rejected, Sample
 from pipekit.errors import UserError
 
 
@@ -323,7 +323,7 @@ def test_masks_go_with_their_images(tmp_path: Path) -> None:
     ]
     assert failed == {"test/c.jpg": "no mask in masks"}
     assert masks.sniff(tmp_path) == "images in images, masks in masks"
-    assert masks.sniff(tmp_path / "images") == ""
+    assert masks.sniff(tmp_path / "images") == Rejected("no folder of images in it: images, image, imgs, img")
 
 
 def test_every_annotated_format_runs_as_a_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

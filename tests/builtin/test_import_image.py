@@ -9,6 +9,7 @@ import pytest
 
 from pipekit import images
 from pipekit.builtin.importers import image
+from pipekit.contract import Rejected
 from pipekit.errors import UserError
 
 
@@ -20,11 +21,11 @@ def test_one_image_is_one_sample(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_not_one_image(tmp_path: Path) -> None:
-    assert image.sniff(tmp_path) == ""
+    assert image.sniff(tmp_path) == Rejected("it reads one image, and this is a folder")
     with pytest.raises(UserError, match="is not a file"):
         list(image.read(tmp_path, image.ImageParams()))
 
 
 def test_another_file_is_not_an_image(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("words")
-    assert image.sniff(tmp_path / "notes.txt") == ""
+    assert not image.sniff(tmp_path / "notes.txt")

@@ -12,7 +12,7 @@ import pytest
 from pipekit import images
 from pipekit.builtin.importers import csv, metadata, names, parquet
 from pipekit.builtin.importers.tables import TableParams
-from pipekit.contract import Failure, Sample
+from pipekit.contract import Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.quick import Quick
 
@@ -138,7 +138,7 @@ def test_metadata_in_split_folders_and_classes_from_folders(tmp_path: Path) -> N
 
 
 def test_a_folder_without_metadata_is_refused(tmp_path: Path) -> None:
-    assert metadata.sniff(tmp_path) == ""
+    assert metadata.sniff(tmp_path) == Rejected("no metadata.csv or metadata.jsonl in it or the folders in it")
     with pytest.raises(UserError, match=r"no metadata\.csv"):
         list(metadata.read(tmp_path, TableParams()))
 
@@ -208,14 +208,14 @@ def test_names_without_a_class_are_listed_and_own_patterns_work(tmp_path: Path) 
     write(tmp_path / "2021_dog.jpg", "")
     assert brief(names.read(tmp_path, names.NamesParams())) == ["no class in the name"]
     assert brief(names.read(tmp_path, names.NamesParams(pattern=r"_(\w+)\.")))[0][1] == "dog"
-    assert names.sniff(tmp_path) == ""
+    assert names.sniff(tmp_path) == Rejected("no word and number in the name '2021_dog.jpg'")
 
 
 def test_names_are_recognised(tmp_path: Path) -> None:
     for name in ("dog_1.jpg", "dog_2.jpg", "cat_1.jpg", "cat_2.jpg"):
         write(tmp_path / name, "")
     assert names.sniff(tmp_path) == "files named after 2 classes: cat, dog"
-    assert names.sniff(tmp_path.parent) == "", "not from below a folder that names no split"
+    assert not names.sniff(tmp_path.parent), "not from below a folder that names no split"
 
 
 def test_folders_of_named_files_say_the_split(tmp_path: Path) -> None:
@@ -229,4 +229,4 @@ def test_folders_of_named_files_say_the_split(tmp_path: Path) -> None:
     assert names.sniff(tmp_path) == "folders train, valid with files named after 2 classes: cat, dog"
     assert brief(names.read(tmp_path, names.NamesParams()))[-1] == ("valid/cat.3.jpg", "cat", "val")
     write(tmp_path / "train/dog/dog.4.jpg", "")
-    assert names.sniff(tmp_path) == "", "these are class folders"
+    assert not names.sniff(tmp_path), "these are class folders"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipekit.errors import UserError
+from pipekit.files import is_archive
 from pipekit.scaffold import archive
 
 
@@ -42,7 +43,7 @@ def test_files_come_out_as_they_went_in(tmp_path: Path, name: str) -> None:
     made = (make_zip if name.endswith("zip") else make_tar)(tmp_path / name, members)
     into = tmp_path / "into"
     into.mkdir()
-    assert archive.is_archive(made)
+    assert is_archive(made)
     assert archive.unpack(made, into) == []
     assert files_below(into) == members
 

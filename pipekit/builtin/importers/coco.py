@@ -12,9 +12,10 @@ from pydantic import model_validator
 
 from pipekit.builtin.importers.boxes import BoxedParams, Finder, checked_box, label_of, outlined
 from pipekit.builtin.importers.coco_index import PARTS, CocoIndex, coco_index
-from pipekit.builtin.importers.files import split_of, subfolders
-from pipekit.contract import Box, Failure, Keypoint, Sample, Targets
+from pipekit.builtin.importers.files import first_of, split_of, subfolders
+from pipekit.contract import Box, Failure, Keypoint, Rejected, Sample, Targets
 from pipekit.errors import UserError
+from pipekit.files import files_in
 from pipekit.params import ImagesPath, param
 
 
@@ -34,10 +35,16 @@ class CocoParams(BoxedParams):
         return values
 
 
-def sniff(path: Path) -> str:
-    """Which files of annotations there are, or ""."""
-    found = [file for file in _files(path) if _looks_right(file)]
-    return f"COCO annotations: {', '.join(file.name for file in found[:3])}" if found else ""
+def sniff(path: Path) -> str | Rejected:
+    """Which files of annotations there are, or what they lack."""
+    files = {file: _missing(file) for file in _files(path)}
+    if not files:
+        return Rejected("no .json file in it, or in annotations/" if path.is_dir() else "the file does not end in .json")
+    found = [file.name for file, missing in files.items() if not missing]
+    if found:
+        return f"COCO annotations: {first_of(found)}"
+    file, missing = next(iter(files.items()))
+    return Rejected(f"{file.name} lacks {' and '.join(map(repr, missing))}")
 
 
 def read(path: Path, params: CocoParams, out_dir: Path) -> Iterator[Sample | Failure]:
@@ -52,7 +59,7 @@ def read(path: Path, params: CocoParams, out_dir: Path) -> Iterator[Sample | Fai
     Raises:
         UserError: no annotations, or a file that is no COCO file.
     """
-    files = [file for file in _files(path) if path.is_file() or _looks_right(file)]
+    files = [file for file in _files(path) if path.is_file() or not _missing(file)]
     if not files:
         raise UserError(f"no COCO annotations in {path}", "Expected a JSON file with 'images', 'annotations' and 'categories'.")
     root = Path(params.images) if params.images else path if path.is_dir() else path.parent
@@ -184,25 +191,23 @@ def _keypoints(annotation: Mapping[str, Any], names: Sequence[str], of: int) -> 
 def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path] if path.suffix == ".json" else []
-    return sorted(
-        found for pattern in ("*.json", "annotations/*.json", "*/_annotations.coco.json") for found in path.glob(pattern)
-    )
+    found = [folder / name for folder in (path, path / "annotations") for name in files_in(folder, (".json",))]
+    roboflow = (path / name / "_annotations.coco.json" for name in subfolders(path))
+    return sorted({*found, *filter(Path.is_file, roboflow)})
 
 
-def _looks_right(file: Path) -> bool:
-    """Whether the three lists are there, from the text alone: captions and results lack the categories."""
+def _missing(file: Path) -> list[str]:
+    """Which of the three lists are not there, from the text alone: captions and results lack the categories."""
+    missing = list(PARTS)
+    rest = ""
     try:
         with file.open(encoding="utf-8", errors="replace") as text:
-            found: set[str] = set()
-            rest = ""
-            while block := text.read(1 << 20):
-                found |= {part for part in PARTS if f'"{part}"' in rest + block}
-                if len(found) == len(PARTS):
-                    return True
+            while missing and (block := text.read(1 << 20)):
+                missing = [part for part in missing if f'"{part}"' not in rest + block]
                 rest = block[-20:]
     except OSError:
         pass
-    return False
+    return missing
 
 
 def _below(folder: Path) -> list[Path]:

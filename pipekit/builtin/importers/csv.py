@@ -9,28 +9,40 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pipekit.builtin.importers.files import first_of
 from pipekit.builtin.importers.tables import RootedTableParams, find_columns, looks_like_images
-from pipekit.contract import Failure, Sample
+from pipekit.contract import Failure, Rejected, Sample
 from pipekit.errors import UserError
+from pipekit.files import files_in
 from pipekit.params import param
 
 SUFFIXES = (".csv", ".tsv")
+
+LOOKED_AT = 5
+"""Rows that :func:`sniff` reads."""
 
 
 class CsvParams(RootedTableParams):
     delimiter: str = param("", "What stands between columns; found in the first line where left out", max_length=1)
 
 
-def sniff(path: Path) -> str:
-    """Why ``path`` is a table of images, or ""."""
-    if not path.is_file() or path.suffix.lower() not in SUFFIXES:
-        return ""
+def sniff(path: Path) -> str | Rejected:
+    """Why ``path`` is a table of images, or why it is none."""
+    if not path.is_file():
+        inside = first_of(sorted(files_in(path, SUFFIXES)))
+        return Rejected(f"it reads one file, and this is a folder{f', with {inside}' if inside else ''}")
+    if path.suffix.lower() not in SUFFIXES:
+        return Rejected(f"the file does not end in {' or '.join(SUFFIXES)}")
     try:
         with _table(path, "") as table:
-            column = looks_like_images(table.fieldnames or (), islice(table, 5))
-    except UserError:
-        return ""
-    return f"a table with image names in column {column!r}" if column else ""
+            names = [name for name in table.fieldnames or () if name]
+            column = looks_like_images(names, islice(table, LOOKED_AT))
+    except UserError as error:
+        return Rejected(error.message)
+    if not column:
+        columns = first_of(names, 8) or "none"
+        return Rejected(f"no column has names of image files in its first {LOOKED_AT} rows; columns: {columns}")
+    return f"a table with image names in column {column!r}"
 
 
 def read(path: Path, params: CsvParams) -> Iterator[Sample | Failure]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
+from pipekit.contract import Rejected
 from pipekit.files import IMAGE_SUFFIXES, OUTPUT_MARK, is_folder, walk
 
 SPLIT_NAMES = {
@@ -18,6 +20,17 @@ SPLIT_NAMES = {
     "testing": "test",
 }
 """How people name the folders, files and columns of a split, in lower case."""
+
+
+NO_FOLDER = Rejected("it reads a folder, and this is a file")
+
+NO_IMAGE = Rejected(f"no file below it ends in {' '.join(IMAGE_SUFFIXES)}")
+
+
+def first_of(names: Iterable[str], count: int = 4) -> str:
+    """``a, b, c, d …``"""
+    shown = list(islice(names, count + 1))
+    return ", ".join(shown[:count]) + (" …" if len(shown) > count else "")
 
 
 def split_of(name: str) -> str:

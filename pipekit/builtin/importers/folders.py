@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from pipekit.builtin.importers import names as names_importer
-from pipekit.builtin.importers.files import images_below, is_image_name, split_of, subfolders
-from pipekit.contract import Sample
+from pipekit.builtin.importers.files import NO_FOLDER, NO_IMAGE, first_of, images_below, split_of, subfolders
+from pipekit.contract import Rejected, Sample
 from pipekit.errors import UserError
-from pipekit.files import IMAGE_SUFFIXES, walk
+from pipekit.files import IMAGE_SUFFIXES, files_in, has_file
 from pipekit.params import Params, param
 
 
@@ -26,17 +26,17 @@ class FoldersParams(Params):
     )
 
 
-def sniff(path: Path) -> str:
-    """Why ``path`` is a tree of class folders, or ""."""
+def sniff(path: Path) -> str | Rejected:
+    """Why ``path`` is a tree of class folders, or why it is none."""
     if not path.is_dir():
-        return ""
-    names = [name for name in subfolders(path) if _has_image(path / name)]
+        return NO_FOLDER
+    names = _image_folders(path)
     if not names:
-        return "images in one folder, without classes" if any(map(is_image_name, _names(path))) else ""
+        return "images in one folder, without classes" if any(files_in(path, IMAGE_SUFFIXES)) else NO_IMAGE
     with contextlib.suppress(UserError):  # `read` says it
         if _layout(path, names) == "split/class":
-            return f"folders {', '.join(names[:4])} with classes below"
-    return f"{len(names)} class folder{'s' if len(names) != 1 else ''}: {', '.join(names[:4])}{' …' if len(names) > 4 else ''}"
+            return f"folders {first_of(names)} with classes below"
+    return f"{len(names)} class folder{'s' if len(names) != 1 else ''}: {first_of(names)}"
 
 
 def read(path: Path, params: FoldersParams) -> Iterator[Sample]:
@@ -50,7 +50,7 @@ def read(path: Path, params: FoldersParams) -> Iterator[Sample]:
     """
     if not path.is_dir():
         raise UserError(f"{path} is not a folder", "The importer 'folders' reads a folder with a subfolder per class.")
-    layout = _layout(path, [name for name in subfolders(path) if _has_image(path / name)], params.splits)
+    layout = _layout(path, _image_folders(path), params.splits)
     count = 0
     for below, full in images_below(path):
         folders = below.split("/")[:-1]
@@ -103,9 +103,6 @@ def _layout(path: Path, names: list[str], rule: str = "auto") -> Literal["class"
     return "class"
 
 
-def _has_image(folder: Path) -> bool:
-    return any(is_image_name(name) for _, names in walk(folder) for name in names)
-
-
-def _names(folder: Path) -> list[str]:
-    return next((names for _, names in walk(folder)), [])
+def _image_folders(path: Path) -> list[str]:
+    """The top folders that hold images."""
+    return [name for name in subfolders(path) if has_file(path / name, IMAGE_SUFFIXES)]

@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
-from pipekit.builtin.importers.files import split_of
-from pipekit.contract import Failure, Sample
+from pipekit.builtin.importers.files import first_of, split_of
+from pipekit.contract import Failure, Rejected, Sample
 from pipekit.errors import UserError
+from pipekit.files import files_in
 from pipekit.params import Params, param
 
 UINT8 = 0x08
+
+EXPECTED = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz")
 
 FASHION = ("T-shirt_top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle_boot")
 """https://github.com/zalandoresearch/fashion-mnist#labels ("T-shirt/top" without the slash, which would be a folder)."""
@@ -31,10 +34,13 @@ class IdxParams(Params):
     )
 
 
-def sniff(path: Path) -> str:
-    """Which pairs of images and labels there are, or ""."""
-    pairs = _pairs(path)
-    return f"IDX files: {', '.join(images.name for images, _ in pairs)}" if pairs else ""
+def sniff(path: Path) -> str | Rejected:
+    """Which pairs of images and labels there are, or what is missing."""
+    if pairs := _pairs(path):
+        return f"IDX files: {first_of(images.name for images, _ in pairs)}"
+    if lonely := _image_files(path):
+        return Rejected(f"{lonely[0].name} has no file of labels beside it, called as {EXPECTED[1]} is")
+    return Rejected(f"no {'file in it' if path.is_dir() else 'name'} like {EXPECTED[0]}")
 
 
 def read(path: Path, params: IdxParams, out_dir: Path) -> Iterator[Sample | Failure]:
@@ -47,9 +53,7 @@ def read(path: Path, params: IdxParams, out_dir: Path) -> Iterator[Sample | Fail
 
     pairs = _pairs(path)
     if not pairs:
-        raise UserError(
-            f"no pair of IDX files in {path}", "Expected names like train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz"
-        )
+        raise UserError(f"no pair of IDX files in {path}", f"Expected names like {', '.join(EXPECTED)}")
     names = _class_names(path, params)
     for image_file, label_file in pairs:
         stem = image_file.name.partition("-images")[0].partition(".images")[0]
@@ -85,10 +89,8 @@ def _gray(pixels: bytes, height: int, width: int) -> Any:
 
 def _pairs(path: Path) -> list[tuple[Path, Path]]:
     """(images, labels) files of a folder, or of the folder that an images file lies in."""
-    there = path.iterdir() if path.is_dir() else [path] if path.is_file() else []
-    files = sorted(file for file in there if "idx3-ubyte" in file.name)
     found: dict[str, tuple[Path, Path]] = {}
-    for file in files:
+    for file in _image_files(path):
         for images, labels in (("-images-idx3-ubyte", "-labels-idx1-ubyte"), ("-images.idx3-ubyte", "-labels.idx1-ubyte")):
             stem, mark, suffix = file.name.partition(images)
             if mark and suffix in ("", ".gz"):
@@ -97,6 +99,11 @@ def _pairs(path: Path) -> list[tuple[Path, Path]]:
                 if other:
                     found.setdefault(stem, (file, other))
     return [found[stem] for stem in sorted(found)]
+
+
+def _image_files(path: Path) -> list[Path]:
+    folder, names = (path.parent, [path.name]) if path.is_file() else (path, files_in(path))
+    return sorted(folder / name for name in names if "idx3-ubyte" in name)
 
 
 def _class_names(path: Path, params: IdxParams) -> tuple[str, ...]:

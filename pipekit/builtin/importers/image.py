@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipekit.builtin.importers.files import is_image_name
-from pipekit.contract import Sample
+from pipekit.contract import Rejected, Sample
 from pipekit.errors import UserError
+from pipekit.files import IMAGE_SUFFIXES
 from pipekit.params import Params
 
 
@@ -15,9 +16,11 @@ class ImageParams(Params):
     """It takes none."""
 
 
-def sniff(path: Path) -> str:
-    """Why ``path`` is one image, or ""."""
-    return "one image" if path.is_file() and is_image_name(path.name) else ""
+def sniff(path: Path) -> str | Rejected:
+    """Why ``path`` is one image, or why not."""
+    if not path.is_file():
+        return Rejected("it reads one image, and this is a folder")
+    return "one image" if is_image_name(path.name) else Rejected(f"the file does not end in {' '.join(IMAGE_SUFFIXES)}")
 
 
 def read(path: Path, params: ImageParams) -> Iterator[Sample]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipekit.builtin.importers.files import images_below, split_of, subfolders
-from pipekit.contract import Failure, Sample, Targets
+from pipekit.builtin.importers.files import NO_FOLDER, images_below, split_of, subfolders
+from pipekit.builtin.importers.lookup import lookup
+from pipekit.contract import Failure, Rejected, Sample, Targets
 from pipekit.errors import UserError
 from pipekit.params import Params, param
 
@@ -20,10 +21,12 @@ class MasksParams(Params):
     masks: str = param("", "The folder of the masks; found by its name where left out (masks, annotations …)")
 
 
-def sniff(path: Path) -> str:
-    """Which two folders there are, or ""."""
+def sniff(path: Path) -> str | Rejected:
+    """Which two folders there are, or what is missing."""
+    if not path.is_dir():
+        return NO_FOLDER
     found = _folders(path, MasksParams())
-    return f"images in {found[0].name}, masks in {found[1].name}" if found else ""
+    return f"images in {found[0].name}, masks in {found[1].name}" if found else Rejected(_missing(path))
 
 
 def read(path: Path, params: MasksParams) -> Iterator[Sample | Failure]:
@@ -38,16 +41,24 @@ def read(path: Path, params: MasksParams) -> Iterator[Sample | Failure]:
             f"{path} has no folders of images and masks",
             f"Expected {' or '.join(IMAGE_FOLDERS[:2])} and {' or '.join(MASK_FOLDERS[:2])}.",
         )
-    masks = {identity.rpartition(".")[0]: full for identity, full in images_below(found[1])}
-    for identity, full in images_below(found[0]):
-        stem = identity.rpartition(".")[0]
-        mask = next((masks[stem + end] for end in ENDS if stem + end in masks), None)
-        if mask is None:
-            yield Failure(identity, f"no mask in {found[1].name}", full)
-        else:
-            yield Sample(
-                identity, full, split=split_of(identity.split("/")[0]) if "/" in identity else "", targets=Targets(mask)
-            )
+    there = ((identity.rpartition(".")[0], full) for identity, full in images_below(found[1]))
+    with lookup(there, keep="last") as masks:  # of a.jpg and a.png that which is no JPEG
+        for identity, full in images_below(found[0]):
+            stem = identity.rpartition(".")[0]
+            mask = next(filter(None, (masks.get(stem + end) for end in ENDS)), "")
+            if mask:
+                split = split_of(identity.split("/")[0]) if "/" in identity else ""
+                yield Sample(identity, full, split=split, targets=Targets(mask))
+            else:
+                yield Failure(identity, f"no mask in {found[1].name}", full)
+
+
+def _missing(path: Path) -> str:
+    names = {name.lower() for name in subfolders(path)}
+    for what, usual in (("images", IMAGE_FOLDERS), ("masks", MASK_FOLDERS)):
+        if names.isdisjoint(usual):
+            return f"no folder of {what} in it: {', '.join(usual)}"
+    return "no image in the folder of masks"
 
 
 def _folders(path: Path, params: MasksParams) -> tuple[Path, Path] | None:

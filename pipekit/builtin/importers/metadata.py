@@ -13,18 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.builtin.importers import csv
-from pipekit.builtin.importers.files import split_of, subfolders
+from pipekit.builtin.importers.files import NO_FOLDER, first_of, split_of, subfolders
 from pipekit.builtin.importers.tables import TableParams, find_columns
-from pipekit.contract import Failure, Sample
+from pipekit.contract import Failure, Rejected, Sample
 from pipekit.errors import UserError
 
 NAMES = ("metadata.csv", "metadata.jsonl")
+_NONE = f"no {' or '.join(NAMES)} in it or the folders in it"
 
 
-def sniff(path: Path) -> str:
-    """Where the metadata lies, or ""."""
+def sniff(path: Path) -> str | Rejected:
+    """Where the metadata lies, or that there is none."""
+    if not path.is_dir():
+        return NO_FOLDER
     found = _tables(path)
-    return ", ".join(table.relative_to(path).as_posix() for table in found) if found else ""
+    return first_of(table.relative_to(path).as_posix() for table in found) or Rejected(_NONE)
 
 
 def read(path: Path, params: TableParams) -> Iterator[Sample | Failure]:
@@ -36,7 +39,7 @@ def read(path: Path, params: TableParams) -> Iterator[Sample | Failure]:
     """
     tables = _tables(path)
     if not tables:
-        raise UserError(f"no metadata.csv or metadata.jsonl in {path} or its folders")
+        raise UserError(f"{_NONE}: {path}")
     for table in tables:
         for sample in _rows(table, params):
             if isinstance(sample, Failure):

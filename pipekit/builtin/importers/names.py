@@ -9,11 +9,11 @@ from pathlib import Path
 
 from pydantic import field_validator
 
-from pipekit.builtin.importers.files import images_below, split_of, subfolders
+from pipekit.builtin.importers.files import NO_FOLDER, NO_IMAGE, first_of, images_below, split_of, subfolders
 from pipekit.builtin.importers.files import is_image_name as is_image
-from pipekit.contract import Failure, Sample
+from pipekit.contract import Failure, Rejected, Sample
 from pipekit.errors import UserError
-from pipekit.files import walk
+from pipekit.files import IMAGE_SUFFIXES, files_in, walk
 from pipekit.params import Params, param
 
 PATTERN = r"^([^\W\d_]+(?:[ _-][^\W\d_]+)*)[ _.()-]*\d"
@@ -37,24 +37,30 @@ class NamesParams(Params):
         return value
 
 
-def sniff(path: Path) -> str:
-    """Why the file names tell the class, or "": at least two classes, and each file has one.
+def sniff(path: Path) -> str | Rejected:
+    """Why the file names tell the class, or why they don't: at least two classes, and each file has one.
 
     The files lie in ``path``, or in folders below it that are called as splits are and hold nothing else.
     """
     if not path.is_dir():
-        return ""
+        return NO_FOLDER
     folders = _split_folders(path)
-    if subfolders(path) and not folders:
-        return ""
+    if not folders and (others := subfolders(path)):
+        return Rejected(f"it has folders that are not splits: {first_of(others)}")
     found = (name for folder in folders or [""] for name in _images_in(path / folder))
     names = list(islice(found, SNIFFED))
-    labels = {match.group(1) if (match := re.search(PATTERN, name)) else "" for name in names}
-    if len(labels) < 2 or "" in labels or len(labels) > len(names) / 2:
-        return ""
-    shown = ", ".join(sorted(labels)[:4])
+    classes = {name: match.group(1) if (match := re.search(PATTERN, name)) else "" for name in names}
+    labels = sorted(set(classes.values()))
+    if not names:
+        return NO_IMAGE
+    if "" in labels:
+        return Rejected(f"no word and number in the name {next(name for name in names if not classes[name])!r}")
+    if len(labels) == 1:
+        return Rejected(f"all files are called {labels[0]!r} and a number, and one class is none")
+    if len(labels) > len(names) / 2:
+        return Rejected(f"{len(labels)} different words in the names of {len(names)} files are no classes")
     where = f"folders {', '.join(folders)} with " if folders else ""
-    return f"{where}files named after {len(labels)} classes: {shown}{' …' if len(labels) > 4 else ''}"
+    return f"{where}files named after {len(labels)} classes: {first_of(labels)}"
 
 
 def read(path: Path, params: NamesParams) -> Iterator[Sample | Failure]:
@@ -79,9 +85,9 @@ def _split_folders(path: Path) -> list[str]:
     """The folders below ``path``, where each is called as a split is and has none itself, and no image lies beside them."""
     found = subfolders(path)
     flat = all(split_of(name) and not subfolders(path / name) for name in found)
-    return found if flat and not any(True for _ in _images_in(path)) else []
+    return found if flat and not any(files_in(path, IMAGE_SUFFIXES)) else []
 
 
 def _images_in(folder: Path) -> Iterator[str]:
     """The names of the images in one folder."""
-    return filter(is_image, next((names for _, names in walk(folder)), []))
+    return filter(is_image, next((names for _, names in walk(folder)), ()))

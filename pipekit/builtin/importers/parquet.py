@@ -10,16 +10,19 @@ from typing import Any
 
 from pipekit.builtin.importers.files import split_of
 from pipekit.builtin.importers.tables import Columns, TableParams, find_columns
-from pipekit.contract import Failure, Sample
+from pipekit.contract import Failure, Rejected, Sample
 from pipekit.errors import ImageError, UserError
+from pipekit.files import files_in
 
 BATCH_ROWS = 64
 
 
-def sniff(path: Path) -> str:
-    """Which Parquet files there are, or ""."""
+def sniff(path: Path) -> str | Rejected:
+    """Which Parquet files there are, or that there are none."""
     found = _files(path)
-    return f"{len(found)} Parquet file{'s' if len(found) > 1 else ''}, such as {found[0].name}" if found else ""
+    if not found:
+        return Rejected("no .parquet file in it or in data/" if path.is_dir() else "the file does not end in .parquet")
+    return f"{len(found)} Parquet file{'s' if len(found) > 1 else ''}, such as {found[0].name}"
 
 
 def read(path: Path, params: TableParams, out_dir: Path) -> Iterator[Sample | Failure]:
@@ -99,4 +102,4 @@ def _class_names(metadata: Mapping[bytes, bytes], label: str) -> list[str]:
 def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path] if path.suffix == ".parquet" else []
-    return sorted(found for pattern in ("*.parquet", "data/*.parquet") for found in path.glob(pattern))
+    return sorted(folder / name for folder in (path, path / "data") for name in files_in(folder, (".parquet",)))

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipekit.builtin.importers.boxes import BoxedParams, Finder, checked_box, label_of, size_of
-from pipekit.builtin.importers.files import split_of
-from pipekit.contract import Box, Failure, Sample, Targets
+from pipekit.builtin.importers.files import NO_FOLDER, split_of
+from pipekit.builtin.importers.lookup import Lookup, lookup
+from pipekit.contract import Box, Failure, Rejected, Sample, Targets
 from pipekit.errors import ImageError, UserError
+from pipekit.files import files_in, walk
 from pipekit.params import param
 
 
@@ -20,11 +22,15 @@ class VocParams(BoxedParams):
     difficult: bool = param(True, "Take objects that are marked as difficult")
 
 
-def sniff(path: Path) -> str:
-    """Why ``path`` is a VOC tree, or ""."""
+def sniff(path: Path) -> str | Rejected:
+    """Why ``path`` is a VOC tree, or what it lacks."""
+    if not path.is_dir():
+        return NO_FOLDER
     folder = path / "Annotations"
-    count = sum(1 for _ in folder.glob("*.xml")) if folder.is_dir() else 0
-    return f"Annotations with {count} XML file{'s' if count != 1 else ''}" if count else ""
+    if not folder.is_dir():
+        return Rejected("no folder 'Annotations' in it")
+    count = sum(1 for _ in files_in(folder, (".xml",)))
+    return f"Annotations with {count} XML file{'s' if count != 1 else ''}" if count else Rejected("no .xml file in Annotations")
 
 
 def read(path: Path, params: VocParams) -> Iterator[Sample | Failure]:
@@ -37,9 +43,13 @@ def read(path: Path, params: VocParams) -> Iterator[Sample | Failure]:
     """
     if not sniff(path):
         raise UserError(f"{path} is no VOC tree", "Expected a folder 'Annotations' with XML files, and 'JPEGImages'.")
-    splits = _splits(path)
+    with lookup(_splits(path)) as splits:
+        yield from _samples(path, splits, params)
+
+
+def _samples(path: Path, splits: Lookup, params: VocParams) -> Iterator[Sample | Failure]:
     finder = Finder([path / "JPEGImages", path / "images", path / "Images", path, path / "Annotations"])
-    for file in sorted((path / "Annotations").glob("*.xml")):
+    for file in _annotations(path / "Annotations"):
         try:
             root = ET.parse(file).getroot()
         except (ET.ParseError, OSError) as error:
@@ -66,9 +76,7 @@ def read(path: Path, params: VocParams) -> Iterator[Sample | Failure]:
                 boxes.append(box)
         mask = path / "SegmentationClass" / f"{image.stem}.png"
         targets = Targets(str(mask) if params.masks and mask.is_file() else "", boxes=tuple(boxes))
-        yield Sample(
-            image.name, str(image), label=label_of(boxes, params.label), split=splits.get(image.stem, ""), targets=targets
-        )
+        yield Sample(image.name, str(image), label=label_of(boxes, params.label), split=splits.get(image.stem), targets=targets)
 
 
 def _box(item: ET.Element, size_hw: tuple[int, int]) -> Box | str:
@@ -82,16 +90,21 @@ def _box(item: ET.Element, size_hw: tuple[int, int]) -> Box | str:
     return checked_box((x_min - 1, y_min - 1, x_max, y_max), label, size_hw)
 
 
-def _splits(path: Path) -> dict[str, str]:
-    """Image -> split, from ``ImageSets/Main/train.txt`` and the like."""
-    found: dict[str, str] = {}
+def _annotations(folder: Path) -> Iterator[Path]:
+    _, names = next(walk(folder))
+    return (folder / name for name in names if name.lower().endswith(".xml"))
+
+
+def _splits(path: Path) -> Iterator[tuple[str, str]]:
+    """(image, split), from ``ImageSets/Main/train.txt`` and the like; of an image that is named twice the first counts."""
     for folder in ("ImageSets/Main", "ImageSets/Segmentation", "ImageSets"):
-        for file in sorted((path / folder).glob("*.txt")) if (path / folder).is_dir() else ():
-            split = split_of(file.stem)
-            if split:
-                for line in file.read_text("utf-8", errors="replace").splitlines():
-                    if line.strip():
-                        found.setdefault(line.split()[0], split)
+        files = [path / folder / name for name in sorted(files_in(path / folder, (".txt",))) if split_of(Path(name).stem)]
+        found = False
+        for file in files:
+            with file.open(encoding="utf-8", errors="replace") as lines:
+                for words in map(str.split, lines):
+                    if words:
+                        found = True
+                        yield words[0], split_of(file.stem)
         if found:
-            break
-    return found
+            return

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.builtin.importers.boxes import BoxedParams, checked_box, label_of, outlined, size_of
-from pipekit.builtin.importers.files import images_below, split_of, subfolders
-from pipekit.contract import Box, Failure, Sample, Targets
+from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, split_of, subfolders
+from pipekit.contract import Box, Failure, Rejected, Sample, Targets
 from pipekit.errors import ImageError, UserError
+from pipekit.files import walk
 from pipekit.params import param
 
 
@@ -21,12 +22,15 @@ class YoloParams(BoxedParams):
     )
 
 
-def sniff(path: Path) -> str:
-    """Why ``path`` is a YOLO detection tree, or ""."""
+def sniff(path: Path) -> str | Rejected:
+    """Why ``path`` is a YOLO detection tree, or what it lacks."""
     if not path.is_dir():
-        return ""
-    if not any(next(_label_files(folder), None) for folder in _label_folders(path)):
-        return ""
+        return NO_FOLDER
+    folders = _label_folders(path)
+    if not folders:
+        return Rejected("no folders 'images' and 'labels' side by side in it, or one level down")
+    if not any(map(_has_labels, folders)):
+        return Rejected(f"no .txt file in {first_of(folder.relative_to(path).as_posix() for folder in folders)}")
     lists = [file.name for file in _lists(path)]
     return f"images and labels side by side{f', {lists[0]}' if lists else ''}"
 
@@ -141,5 +145,5 @@ def _label_folders(path: Path) -> list[Path]:
     return [top / "labels" for top in tops if (top / "labels").is_dir() and (top / "images").is_dir()]
 
 
-def _label_files(folder: Path) -> Iterator[Path]:
-    return (file for file in folder.rglob("*.txt") if file.name != "classes.txt")
+def _has_labels(folder: Path) -> bool:
+    return any(name.endswith(".txt") and name != "classes.txt" for _, names in walk(folder) for name in names)

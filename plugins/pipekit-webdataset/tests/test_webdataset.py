@@ -15,7 +15,7 @@ import pytest
 import webdataset
 from pipekit_webdataset.importer import WebdatasetParams, read, sniff
 
-from pipekit import Failure, Sample, UserError, images
+from pipekit import Failure, Rejected, Sample, UserError, images
 from pipekit.files import read_bytes, split_packed
 from pipekit.formats import recognise
 from pipekit.promises import write_tiny_dataset
@@ -199,7 +199,7 @@ def test_other_files_under_the_name_of_a_shard(tmp_path: Path) -> None:
     found = failures(tmp_path)
     assert [found[name] for name in ("a.tar", "b.tar.gz")] == ["compressed with gzip: decompress it first"] * 2
     assert found["c.tar"].startswith("damaged tar")
-    assert sniff(tmp_path) == ""
+    assert sniff(tmp_path) == Rejected("a.tar: compressed with gzip: decompress it first")
 
 
 def test_samples_that_can_not_be_used_are_listed(tmp_path: Path) -> None:
@@ -241,6 +241,12 @@ def test_a_folder_of_shards_and_a_single_one_are_recognised(tmp_path: Path, pipe
 def test_a_backup_beside_photographs_is_no_dataset(tmp_path: Path, pipekit_registry) -> None:
     write_tiny_dataset(tmp_path / "photos")
     write_tar(tmp_path / "photos/backup.tar", [("a.png", RED)])
-    assert sniff(tmp_path / "photos") == ""
+    assert sniff(tmp_path / "photos") == Rejected("there are images that lie in no archive")
     assert recognise(pipekit_registry, tmp_path / "photos").importer == "folders"
-    assert sniff(write_tar(tmp_path / "source.tar", [("a.py", b"pass")])) == ""
+    assert sniff(write_tar(tmp_path / "source.tar", [("a.py", b"pass")])) == Rejected(
+        "source.tar: its first sample has no picture: py"
+    )
+    assert sniff(write_tar(tmp_path / "hollow.tar", [])) == Rejected("hollow.tar: there is no file in it")
+    (tmp_path / "nothing").mkdir()
+    assert sniff(tmp_path / "nothing") == Rejected("no tar archive below it")
+    assert not sniff(tmp_path / "photos/discs/discs_0.png")

@@ -12,9 +12,9 @@ class ${Component}Params(pipekit.Params):
     separator: str = pipekit.param("\t", "What stands between the path and the label", min_length=1)
 
 
-def sniff(path: Path) -> str:
-    """Why `path` is of this format, or "" where it is not."""
-    return "it has a labels.txt" if (path / "labels.txt").is_file() else ""
+def sniff(path: Path) -> str | pipekit.Rejected:
+    """Why `path` is of this format, or why it is not."""
+    return "it has a labels.txt" if (path / "labels.txt").is_file() else pipekit.Rejected("no labels.txt in it")
 
 
 def read(path: Path, params: ${Component}Params) -> Iterator[pipekit.Sample]:

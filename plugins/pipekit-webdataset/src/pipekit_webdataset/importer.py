@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pipekit
-from pipekit import Failure, Sample, UserError
+from pipekit import Failure, Rejected, Sample, UserError
 from pipekit.contract import Box, Targets
 from pipekit.files import walk
 from pipekit_webdataset.shards import Group, ShardError, groups
@@ -48,25 +48,37 @@ class WebdatasetParams(pipekit.Params):
     splits: bool = pipekit.param(True, "Whether a shard's name (train-000000.tar, val/0.tar) says which split it belongs to")
 
 
-def sniff(path: Path) -> str:
-    """Why ``path`` is a folder of shards, or a shard, or "".
+def sniff(path: Path) -> str | Rejected:
+    """Why ``path`` is a folder of shards, or a shard, or why it is neither.
 
     A folder with images of its own is none, whatever archives lie beside them.
     """
     from pipekit.images import SUFFIXES
 
-    name = next((name for name, shard in _shards(path) if _begins_with_a_picture(shard)), "")
-    if name and path.is_dir() and any(found.lower().endswith(SUFFIXES) for _, names in walk(path) for found in names):
-        return ""
-    return f"tar shards of images: {name}" if name else ""
+    shards = list(_shards(path))
+    if not shards:
+        return Rejected("no tar archive below it" if path.is_dir() else f"the file does not end in {' '.join(ARCHIVES)}")
+    wrong = {}
+    for name, shard in shards:
+        wrong[name] = _no_pictures(shard)
+        if not wrong[name]:
+            break
+    else:
+        return Rejected(f"{shards[0][0]}: {wrong[shards[0][0]]}")
+    if path.is_dir() and any(found.lower().endswith(SUFFIXES) for _, names in walk(path) for found in names):
+        return Rejected("there are images that lie in no archive")
+    return f"tar shards of images: {name}"
 
 
-def _begins_with_a_picture(shard: Path) -> bool:
+def _no_pictures(shard: Path) -> str:
+    """Why an archive holds no samples with pictures, going by its first one, or ""."""
     try:
         first = next(groups(shard), None)
-    except ShardError:
-        return False
-    return first is not None and bool(_pictures(first, ""))
+    except ShardError as error:
+        return str(error)
+    if first is None:
+        return "there is no file in it"
+    return "" if _pictures(first, "") else f"its first sample has no picture: {', '.join(sorted(first.places))}"
 
 
 def read(path: Path, params: WebdatasetParams) -> Iterator[Sample | Failure]:

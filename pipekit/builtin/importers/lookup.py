@@ -1,0 +1,56 @@
+"""A table of any number of rows that is asked for one at a time: on disk, not in memory."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from typing import Literal
+
+from pipekit.errors import UserError
+
+
+class Lookup:
+    """Text -> text."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def get(self, key: str) -> str:
+        """The value, or ""."""
+        found = self._db.execute("SELECT value FROM pairs WHERE key = ?", (_bytes(key),)).fetchone()
+        return found[0].decode("utf-8", "surrogateescape") if found else ""
+
+
+@contextmanager
+def lookup(pairs: Iterable[tuple[str, str]], keep: Literal["first", "last"] = "first") -> Iterator[Lookup]:
+    """A table in the folder for temporary files, gone at the end.
+
+    Args:
+        pairs: keys and values.
+        keep: which value of a key counts, where there are several.
+
+    Raises:
+        UserError: that folder is full or can't be written.
+    """
+    clash = {"first": "IGNORE", "last": "REPLACE"}[keep]
+    rows = ((_bytes(key), _bytes(value)) for key, value in pairs)
+    with (
+        tempfile.TemporaryDirectory(prefix="pipekit-") as folder,
+        closing(sqlite3.connect(f"{folder}/lookup.sqlite")) as db,
+    ):
+        try:
+            for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -20000"):
+                db.execute(f"PRAGMA {pragma}")
+            db.execute("CREATE TABLE pairs (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID")
+            db.executemany(f"INSERT OR {clash} INTO pairs VALUES (?, ?)", rows)
+        except sqlite3.Error as error:
+            hint = "Make room there, or set TMPDIR to another folder."
+            raise UserError(f"can't write a table into {tempfile.gettempdir()}: {error}", hint) from error
+        yield Lookup(db)
+
+
+def _bytes(text: str) -> bytes:
+    """File names may hold bytes that are no UTF-8."""
+    return text.encode("utf-8", "surrogateescape")

@@ -1,0 +1,54 @@
+"""``pipekit sniff``: which importer reads a folder or file, and why the others don't."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipekit.cli.loading import Disabled, Plugins, registry_with
+
+if TYPE_CHECKING:
+    from pipekit.formats import Verdict
+
+
+def sniff(
+    path: Annotated[Path, typer.Argument(help="A folder or a file", show_default=False)],
+    plugin: Plugins = None,
+    disable: Disabled = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON")] = False,
+) -> int:
+    """Say which format a folder or file has, by what, and why the others were rejected.
+
+    The answer is the one that 'inspect', 'train' and 'scaffold --from' go by. Where no importer fits, or more than one fits
+    equally well, the exit code is 2.
+    """
+    from dataclasses import asdict
+
+    from pipekit import formats, ui
+    from pipekit.errors import UserError
+
+    found = formats.verdicts(registry_with(plugin, disable), path.expanduser())
+    problem, taken = None, ""
+    try:
+        taken = formats.choose(path, found).importer
+    except UserError as error:
+        problem = error
+    if as_json:
+        ui.say_json({"path": str(path), "importer": taken, "verdicts": [asdict(verdict) for verdict in found]})
+    else:
+        ui.table(("importer", "reads it", "why"), [_row(verdict, taken) for verdict in found])
+    if problem is not None:
+        # The table has said what each of them says.
+        ui.error(UserError(problem.message, "" if problem.hint.startswith(formats.EACH) else problem.hint))
+        return problem.exit_code
+    return 0
+
+
+def _row(verdict: Verdict, taken: str) -> tuple[str, str, str]:
+    if verdict.importer == taken:
+        return verdict.importer, "yes", verdict.reason
+    if verdict.fits:
+        return verdict.importer, "it could", f"{verdict.reason}; {taken} is more exact" if taken else verdict.reason
+    return verdict.importer, "no", verdict.reason
