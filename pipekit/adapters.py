@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -108,6 +109,14 @@ def import_stage(importer: Component) -> Any:
             raise UserError(
                 f"no usable image in {params.path}" + (f": all {count} of them failed{reasons}" if count else ""),
                 hint + ("" if count else "`pipekit components importer` lists the formats that can be read."),
+            )
+        labels = Counter[str]()
+        for of_split in made.meta["counts"].values():
+            labels.update(of_split)
+        if len(labels) == 1 and labels.total() == len(made) > 1:
+            ctx.warn(
+                f"all {len(made):,} images have one class, {next(iter(labels))!r}, and there is nothing to tell it from. "
+                f"If that is not the name of a class: `pipekit sniff` says how else {params.path} may be read"
             )
         return made
 

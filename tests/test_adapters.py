@@ -131,6 +131,19 @@ def test_files_are_hashed_and_verified(registry: Registry, tmp_path: Path) -> No
         run(registry, tmp_path, stages, max_failed=0.3)
 
 
+def test_images_that_all_have_one_class_are_spoken_of(registry: Registry, tmp_path: Path) -> None:
+    write_tiny_dataset(tmp_path / "images", 1)
+
+    def warnings(path: str, **params: Any) -> list[str]:
+        outcome = run(registry, tmp_path, {"data": {"use": "import.folders", "path": path, **params}})
+        return list(outcome.stages[0].warnings)
+
+    (said,) = warnings(".")
+    assert said.startswith("all 3 images have one class, 'images', and there is nothing to tell it from.")
+    assert "`pipekit sniff` says" in said
+    assert warnings("images") == warnings("images/discs") == warnings(".", labels="none") == warnings(".", labels="last") == []
+
+
 @pytest.mark.parametrize(("verify", "failed"), [("decode", {"cut.png", "text.png"}), ("header", {"text.png"}), ("none", set())])
 def test_how_closely_to_look_is_the_persons_choice(registry: Registry, tmp_path: Path, verify: str, failed: set[str]) -> None:
     write_tiny_dataset(tmp_path / "images", 1)

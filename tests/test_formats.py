@@ -44,7 +44,7 @@ FOLDERS = [
     ("coco", "dog/1.jpg", "no .json file in it"),
     ("coco", 'captions.json={"images":[],"annotations":[]}', "captions.json lacks 'categories'"),
     ("coco", "words.json={}", "words.json lacks 'images' and 'annotations' and 'categories'"),
-    ("yolo", "images/a.jpg", "no folders 'images' and 'labels' side by side"),
+    ("yolo", "images/a.jpg", "no folders 'images' and 'labels' side by side, and no .txt"),
     ("yolo", "images/a.jpg labels/classes.txt", "no .txt file in labels"),
     ("voc", "dog/1.jpg", "no folder 'Annotations' in it"),
     ("voc", "Annotations/a.txt", "no .xml file in Annotations"),

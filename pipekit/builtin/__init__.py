@@ -64,12 +64,16 @@ def register_importers(register: Register) -> None:
     register(
         "names", "pipekit.builtin.importers.names", summary="Image files with the class in their name: dog_1.jpg", version=2
     )
-    register("csv", "pipekit.builtin.importers.csv", summary="A CSV or TSV file with one image a row")
-    register("metadata", "pipekit.builtin.importers.metadata", summary="Hugging Face imagefolder: metadata.csv or .jsonl")
-    register("parquet", "pipekit.builtin.importers.parquet", summary="Parquet files with one image a row, as bytes or path")
+    register("csv", "pipekit.builtin.importers.csv", summary="A CSV or TSV file with one image a row", version=2)
+    register(
+        "metadata", "pipekit.builtin.importers.metadata", summary="Hugging Face imagefolder: metadata.csv or .jsonl", version=2
+    )
+    register(
+        "parquet", "pipekit.builtin.importers.parquet", summary="Parquet with one image a row, as bytes or path", version=2
+    )
     register("idx", "pipekit.builtin.importers.idx", summary="IDX files of the MNIST family, gzipped or not")
-    register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, outlines, keypoints, masks", version=2)
-    register("yolo", "pipekit.builtin.importers.yolo", summary="YOLO detection: images and labels side by side", version=2)
+    register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, outlines, keypoints, masks", version=3)
+    register("yolo", "pipekit.builtin.importers.yolo", summary="YOLO detection: labels beside images, Darknet too", version=3)
     register("voc", "pipekit.builtin.importers.voc", summary="Pascal VOC: XML annotations, masks, image sets", version=2)
     register("masks", "pipekit.builtin.importers.masks", summary="Images and masks in two folders, under the same names")
 

@@ -244,6 +244,42 @@ def test_segmentations_that_can_not_be_are_refused(bad: Any) -> None:
         coco_masks.decode(bad, (2, 2))
 
 
+def test_coco_reads_one_kind_of_annotations_of_the_same_images(tmp_path: Path) -> None:
+    picture(tmp_path / "train2017/a.png")
+    one = {"id": 1, "image_id": 0, "category_id": 7, "bbox": [1, 1, 5, 5]}
+    for kind in ("instances", "person_keypoints"):
+        coco_file(tmp_path / f"annotations/{kind}_train2017.json", [one], files=("a.png",))
+    write(tmp_path / "annotations/captions_train2017.json", '{"images": [], "annotations": []}')
+    said = "COCO annotations: instances_train2017.json; not person_keypoints_train2017.json, which are of the same images"
+    assert coco.sniff(tmp_path) == said
+    (sample,), failed = sort_out(coco.read(tmp_path, coco.CocoParams(), tmp_path / "out"))
+    assert (sample.id, sample.split, len(sample.targets.boxes), failed) == ("a.png", "train", 1, {})
+    points = coco.CocoParams(files="person_*")
+    assert [row.id for row in coco.read(tmp_path, points, tmp_path / "out")] == ["a.png"]
+    both = coco.CocoParams(files="*_train2017.json")
+    assert len(list(coco.read(tmp_path, both, tmp_path / "out"))) == 2, "whoever names them gets them"
+    with pytest.raises(UserError, match=r"no file of annotations is called 'stuff_\*'") as caught:
+        list(coco.read(tmp_path, coco.CocoParams(files="stuff_*"), tmp_path / "out"))
+    assert caught.value.hint == "There are: instances_train2017.json, person_keypoints_train2017.json"
+
+
+def test_coco_beside_the_images_of_each_split(tmp_path: Path) -> None:
+    """The same names in each folder, as Roboflow may have them: each goes with the picture beside it."""
+    one = {"id": 1, "image_id": 0, "category_id": 7, "bbox": [1, 1, 5, 5]}
+    for folder, boxes in (("train", []), ("valid", [one])):
+        picture(tmp_path / folder / "a.png")
+        coco_file(tmp_path / folder / coco.BESIDE, boxes, files=("a.png",))
+    found, failed = sort_out(coco.read(tmp_path, coco.CocoParams(), tmp_path / "out"))
+    assert failed == {}
+    assert [(row.id, row.split, row.image, len(row.targets.boxes)) for row in found] == [
+        ("train/a.png", "train", str(tmp_path / "train/a.png"), 0),
+        ("valid/a.png", "val", str(tmp_path / "valid/a.png"), 1),
+    ]
+    assert coco.sniff(tmp_path) == f"COCO annotations: train/{coco.BESIDE}, valid/{coco.BESIDE}"
+    (alone,), _ = sort_out(coco.read(tmp_path / "valid", coco.CocoParams(), tmp_path / "out"))
+    assert (alone.id, alone.split) == ("a.png", "val")
+
+
 # --- yolo ----------------------------------------------------------------------------------------------------------------
 
 
@@ -285,6 +321,42 @@ def test_yolo_with_a_damaged_list_of_names_is_an_error(tmp_path: Path) -> None:
         list(yolo.read(tmp_path / "images", yolo.YoloParams()))
 
 
+def test_yolo_labels_beside_the_images_as_darknet_has_them(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        picture(tmp_path / f"obj_train_data/{name}.png")
+    write(tmp_path / "obj_train_data/a.txt", "1 0.5 0.5 0.5 0.5\n")
+    write(tmp_path / "obj_train_data/b.txt", "0 0.5 0.5 0.5 0.5\n")
+    write(tmp_path / "obj.names", "cat\ndog\n")
+    write(tmp_path / "train.txt", "data/obj_train_data/a.png\n")
+    write(tmp_path / "valid.txt", "data/obj_train_data/b.png\n\n")
+    assert yolo.sniff(tmp_path) == "labels beside the images in obj_train_data, obj.names"
+    found, failed = sort_out(yolo.read(tmp_path, yolo.YoloParams()))
+    assert failed == {}
+    assert [(row.id, row.split, [box.label for box in row.targets.boxes]) for row in found] == [
+        ("obj_train_data/a.png", "train", ["dog"]),
+        ("obj_train_data/b.png", "val", ["cat"]),
+        ("obj_train_data/c.png", "", []),
+    ]
+
+
+def test_yolo_labels_beside_the_images_as_labelimg_has_them(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    write(tmp_path / "a.txt", "0 0.5 0.5 0.5 0.5\n")
+    write(tmp_path / "classes.txt", "dog\n")
+    assert yolo.sniff(tmp_path) == "labels beside the images, classes.txt"
+    (sample,), failed = sort_out(yolo.read(tmp_path, yolo.YoloParams()))
+    assert (sample.id, sample.targets.boxes, failed) == ("a.png", (Box(15, 10, 45, 30, "dog"),), {})
+
+
+@pytest.mark.parametrize("text", ["a dog on a lawn\n", "3 dogs\n", "1 2 3\n", "", "0 0.5 0.5 0 0.5\n"])
+def test_texts_beside_images_that_are_no_boxes_are_no_yolo(tmp_path: Path, text: str) -> None:
+    picture(tmp_path / "a.png")
+    write(tmp_path / "a.txt", text)
+    assert yolo.sniff(tmp_path) == Rejected(
+        "no folders 'images' and 'labels' side by side, and no .txt files with boxes beside images"
+    )
+
+
 # --- voc -----------------------------------------------------------------------------------------------------------------
 
 OBJECT = (
@@ -308,6 +380,59 @@ def test_voc_corners_count_from_one(tmp_path: Path) -> None:
     assert failed["b.xml"].startswith("not XML")
     assert failed["../../x.jpg"] == "no such file"
     assert voc.sniff(tmp_path) == "Annotations with 3 XML files"
+
+
+def xml(name: str, *objects: str) -> str:
+    return f"<annotation><filename>{name}</filename>{''.join(objects)}</annotation>"
+
+
+def test_voc_images_without_annotations_have_no_boxes(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg", "other.jpg"):
+        picture(tmp_path / "JPEGImages" / name)
+    write(tmp_path / "Annotations/a.xml", xml("a.jpg", OBJECT.format("dog", 0, 1, 1, 9, 9)))
+    write(tmp_path / "Annotations/x.xml", xml("other.jpg", OBJECT.format("cat", 0, 1, 1, 9, 9)))
+    write(tmp_path / "ImageSets/Main/test.txt", "b\n")
+    found, failed = sort_out(voc.read(tmp_path, voc.VocParams()))
+    assert failed == {}
+    assert [(row.id, row.split, len(row.targets.boxes)) for row in found] == [
+        ("a.jpg", "", 1),
+        ("other.jpg", "", 1),
+        ("b.jpg", "test", 0),
+    ]
+
+
+def test_voc_beside_the_images_of_each_split(tmp_path: Path) -> None:
+    for folder in ("train", "valid"):
+        for name in ("a.jpg", "b.jpg"):
+            picture(tmp_path / folder / name)
+        write(tmp_path / folder / "a.xml", xml("a.jpg", OBJECT.format(folder, 0, 1, 1, 9, 9)))
+    assert voc.sniff(tmp_path) == "XML files of VOC in train, valid"
+    assert voc.sniff(tmp_path / "train") == "XML files of VOC beside the images"
+    found, failed = sort_out(voc.read(tmp_path, voc.VocParams(label="single")))
+    assert failed == {}
+    assert [(row.id, row.split, row.label, row.image) for row in found] == [
+        ("train/a.jpg", "train", "train", str(tmp_path / "train/a.jpg")),
+        ("train/b.jpg", "train", None, str(tmp_path / "train/b.jpg")),
+        ("valid/a.jpg", "val", "valid", str(tmp_path / "valid/a.jpg")),
+        ("valid/b.jpg", "val", None, str(tmp_path / "valid/b.jpg")),
+    ]
+
+
+def test_voc_folders_may_be_called_otherwise(tmp_path: Path) -> None:
+    picture(tmp_path / "images/a.jpg")
+    write(tmp_path / "annotations/a.xml", xml("a.jpg", OBJECT.format("dog", 0, 1, 1, 9, 9)))
+    assert voc.sniff(tmp_path) == "annotations with 1 XML file"
+    (sample,), failed = sort_out(voc.read(tmp_path, voc.VocParams()))
+    assert (sample.id, len(sample.targets.boxes), failed) == ("a.jpg", 1, {})
+
+
+@pytest.mark.parametrize("text", ["<svg/>", "<annotation", "words"])
+def test_other_xml_beside_images_is_no_voc(tmp_path: Path, text: str) -> None:
+    picture(tmp_path / "a.jpg")
+    write(tmp_path / "a.xml", text)
+    assert not voc.sniff(tmp_path)
+    with pytest.raises(UserError, match="is no VOC tree"):
+        list(voc.read(tmp_path, voc.VocParams()))
 
 
 # --- masks ---------------------------------------------------------------------------------------------------------------
@@ -339,3 +464,12 @@ def test_every_annotated_format_runs_as_a_stage(tmp_path: Path, monkeypatch: pyt
     assert images.read_mask(sample.targets.mask).max() == 2
     assert sample.targets.mask_sha256
     assert quick.run().stages[0].cached
+
+
+@pytest.mark.parametrize("name", ["panoptic_train.json", "a.xml", "a.txt"])
+def test_pictures_among_other_annotations_are_no_masks(tmp_path: Path, name: str) -> None:
+    picture(tmp_path / "images/a.jpg")
+    picture(tmp_path / "annotations/a.png")
+    assert masks.sniff(tmp_path) == "images in images, masks in annotations"
+    write(tmp_path / "annotations" / name, "")
+    assert masks.sniff(tmp_path) == Rejected(f"annotations holds other annotations: {name}")

@@ -93,6 +93,12 @@ def test_flat_folder_has_no_classes(tmp_path: Path) -> None:
     assert sniff(root) == "images in one folder, without classes"
 
 
+def test_splits_without_classes_are_called_so(tmp_path: Path) -> None:
+    root = tree(tmp_path, "train/a.jpg", "val/b.jpg")
+    assert sniff(root) == "folders train, val with images, without classes"
+    assert rows(root) == [("train/a.jpg", None, "train"), ("val/b.jpg", None, "val")]
+
+
 def test_names_of_any_kind(tmp_path: Path) -> None:
     root = tree(tmp_path, "größe µ/a b ü.jpg", "größe µ/日本.jpg")
     assert [row[:2] for row in rows(root)] == [("größe µ/a b ü.jpg", "größe µ"), ("größe µ/日本.jpg", "größe µ")]

@@ -24,6 +24,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def picture(path: Path, value: int = 100) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     images.write(path, np.full((20, 30, 3), value, np.uint8))
     return path
 
@@ -55,6 +56,36 @@ def test_csv_columns_can_be_named_and_paths_completed(tmp_path: Path) -> None:
     (found,) = csv.read(file, params)
     assert isinstance(found, Sample)
     assert (found.id, found.label, Path(found.image)) == ("7a.jpg", "pug", tmp_path / "pics" / "7a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("header", "place", "name", "said"),
+    [
+        ("Image_Name,Label_Name", "{}.jpg", "{}.jpg", "a table with image names in column 'Image_Name'"),
+        ("photo of,class", "images/{}.png", "{}.png", "a table with image names in column 'photo of'"),
+        ("id,breed", "train/{}.jpeg", "{}", "a table with names of images, without suffixes, in column 'id'"),
+    ],
+)
+def test_csv_images_are_found_where_they_lie(tmp_path: Path, header: str, place: str, name: str, said: str) -> None:
+    for number in range(7):
+        picture(tmp_path / place.format(number))
+    lines = "".join(f"{name.format(number)},dog\n" for number in range(7))
+    file = write(tmp_path / "t.csv", f"{header}\n{lines}")
+    assert csv.sniff(file) == said
+    found = list(csv.read(file, csv.CsvParams()))
+    assert [Path(row.image) for row in found if isinstance(row, Sample)] == [
+        tmp_path / place.format(number) for number in range(7)
+    ]
+    suffix = Path(place).suffix
+    assert brief(found) == [(f"{number}{suffix}", "dog", "") for number in range(7)]
+
+
+def test_csv_names_of_no_image_are_left_as_they_are(tmp_path: Path) -> None:
+    file = write(tmp_path / "t.csv", "id,label\n7,dog\n" + f"{'n' * 300},dog\na\x00b,dog\n")
+    assert csv.sniff(file) == Rejected("no column has names of image files in its first 5 rows; columns: id, label")
+    assert [row.id for row in csv.read(file, csv.CsvParams())] == ["7", "n" * 300, "a\x00b"]
+    picture(tmp_path / "images/7.png")
+    assert next(iter(csv.read(file, csv.CsvParams(suffix=".jpg")))).id == "7.jpg", "who says a suffix gets it"
 
 
 def test_csv_rows_that_can_not_be_used_are_listed(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_the_format_and_why_no_other(pipekit, photos: Path) -> None:
     assert rows[0] == ["folders", "yes", "3 class folders: discs, squares, stripes"]
     assert {row[0] for row in rows} == {component.name for component in load_registry().components("importer")}
     assert {row[1] for row in rows[1:]} == {"no"}
-    assert ["voc", "no", "no folder 'Annotations' in it"] in rows
+    assert ["voc", "no", "no folder 'Annotations' in it, and no .xml files of VOC beside images"] in rows
 
 
 def test_what_could_read_it_too(pipekit, tmp_path: Path) -> None:

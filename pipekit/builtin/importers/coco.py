@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,16 @@ from pipekit.errors import UserError
 from pipekit.files import files_in
 from pipekit.params import ImagesPath, param
 
+BESIDE = "_annotations.coco.json"
+"""The file of annotations that lies beside its images, in a folder for each split, as Roboflow writes it."""
+
+KINDS = ("instances", "person_keypoints", "stuff", "panoptic")
+"""How COCO's own files begin, of which each kind is about the same images: the first that is there is read."""
+
 
 class CocoParams(BoxedParams):
     images: ImagesPath | None = param(None, "The folder of the images; looked for beside the annotations where left out")
+    files: str = param("", "Which of several files of annotations: a pattern for their names, such as person_keypoints_*")
     masks: bool = param(False, "Draw a mask for each image; its values are the classes' places in the list of names, from 1 on")
     outlines: bool = param(True, "Keep the polygons around the objects; run lengths become polygons")
     crowds: bool = param(False, "Take the boxes of crowds too (iscrowd), which hold many objects")
@@ -37,35 +45,63 @@ class CocoParams(BoxedParams):
 
 def sniff(path: Path) -> str | Rejected:
     """Which files of annotations there are, or what they lack."""
-    files = {file: _missing(file) for file in _files(path)}
+    files = _files(path)
     if not files:
         return Rejected("no .json file in it, or in annotations/" if path.is_dir() else "the file does not end in .json")
-    found = [file.name for file, missing in files.items() if not missing]
-    if found:
-        return f"COCO annotations: {first_of(found)}"
-    file, missing = next(iter(files.items()))
-    return Rejected(f"{file.name} lacks {' and '.join(map(repr, missing))}")
+    there = [file for file in files if not _missing(file)]
+    if not there:
+        return Rejected(f"{files[0].name} lacks {' and '.join(map(repr, _missing(files[0])))}")
+    root = path if path.is_dir() else path.parent
+    taken, others = _of_one_kind(there)
+    left_out = f"; not {_names(others, root, 2)}, which are of the same images" if others else ""
+    return f"COCO annotations: {_names(taken, root)}{left_out}"
 
 
 def read(path: Path, params: CocoParams, out_dir: Path) -> Iterator[Sample | Failure]:
     """One sample per image of each file of annotations; the id is the file's name, below that of the JSON file for several.
 
-    The split comes from the JSON file's name (``instances_val2017.json``). Boxes are cut to the image. An annotation that
-    can't be used (no size, outside the image, of an unknown image or class) is listed and its image kept.
+    Of several kinds of annotations of the same images (:data:`KINDS`) the first one is read; ``files`` says otherwise. The
+    split comes from the JSON file's name (``instances_val2017.json``), or from its folder (``valid/_annotations.coco.json``).
+    Boxes are cut to the image. An annotation that can't be used (no size, outside the image, of an unknown image or class) is
+    listed and its image kept.
 
     A file of any size is read in flat memory: its annotations are sorted by image in a table on disk (in the folder for
     temporary files) that takes as much room as the file.
 
     Raises:
-        UserError: no annotations, or a file that is no COCO file.
+        UserError: no annotations, or a file that is no COCO file; or none is called as ``files`` says.
     """
     files = [file for file in _files(path) if path.is_file() or not _missing(file)]
     if not files:
         raise UserError(f"no COCO annotations in {path}", "Expected a JSON file with 'images', 'annotations' and 'categories'.")
-    root = Path(params.images) if params.images else path if path.is_dir() else path.parent
+    root = path if path.is_dir() else path.parent
+    if params.files:
+        wanted = [file for file in files if fnmatch(file.name, params.files)]
+        if not wanted:
+            raise UserError(
+                f"no file of annotations is called {params.files!r} in {path}", f"There are: {_names(files, root, 20)}"
+            )
+        files = wanted
+    else:
+        files, _ = _of_one_kind(files)
     for file in files:
-        prefix = f"{file.stem}/" if len(files) > 1 else ""
-        yield from _read_file(file, prefix, root, params, out_dir)
+        # Beside its images, in a folder for each split, or for all images somewhere above them.
+        place = file.parent if file.name == BESIDE and file.parent != root else root
+        prefix = "" if len(files) == 1 else f"{place.name}/" if place != root else f"{file.stem}/"
+        yield from _read_file(file, prefix, Path(params.images) if params.images else place, params, out_dir)
+
+
+def _of_one_kind(files: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Those of the first kind that there is, and the others."""
+    for kind in KINDS:
+        taken = [file for file in files if file.name.startswith(kind)]
+        if taken:
+            return taken, [file for file in files if file not in taken]
+    return files, []
+
+
+def _names(files: list[Path], root: Path, count: int = 4) -> str:
+    return first_of((file.relative_to(root).as_posix() if file.name == BESIDE else file.name for file in files), count)
 
 
 def _read_file(file: Path, prefix: str, root: Path, params: CocoParams, out_dir: Path) -> Iterator[Sample | Failure]:
@@ -84,7 +120,7 @@ def _read_index(
     for number, stray in found.strays():
         problem = f"of an unknown image ({stray.get('image_id')!r})" if isinstance(stray, dict) else "not an object"
         yield Failure(f"{prefix}annotation {_name_of(stray, number)}", problem)
-    words = re.split(r"[^A-Za-z]+", file.stem)
+    words = re.split(r"[^A-Za-z]+", file.parent.name if file.name == BESIDE else file.stem)
     split = next((named for word in words if (named := split_of(word))), "")
     finder = Finder([root / "images", root, *(root / name for name in subfolders(root)), *_below(root / "images")])
     for entry, listed in found.images():
@@ -192,8 +228,7 @@ def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path] if path.suffix == ".json" else []
     found = [folder / name for folder in (path, path / "annotations") for name in files_in(folder, (".json",))]
-    roboflow = (path / name / "_annotations.coco.json" for name in subfolders(path))
-    return sorted({*found, *filter(Path.is_file, roboflow)})
+    return sorted({*found, *filter(Path.is_file, (path / name / BESIDE for name in subfolders(path)))})
 
 
 def _missing(file: Path) -> list[str]:

@@ -5,12 +5,20 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from pipekit.builtin.importers.files import first_of
-from pipekit.builtin.importers.tables import RootedTableParams, find_columns, looks_like_images
+from pipekit.builtin.importers.tables import (
+    IMAGE_NAMES,
+    RootedTableParams,
+    by_name,
+    find_columns,
+    located,
+    looks_like_images,
+    text_of,
+)
 from pipekit.contract import Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.files import files_in
@@ -36,10 +44,14 @@ def sniff(path: Path) -> str | Rejected:
     try:
         with _table(path, "") as table:
             names = [name for name in table.fieldnames or () if name]
-            column = looks_like_images(names, islice(table, LOOKED_AT))
+            rows = list(islice(table, LOOKED_AT))
     except UserError as error:
         return Rejected(error.message)
+    column = looks_like_images(names, rows)
     if not column:
+        usual = by_name(names, IMAGE_NAMES)
+        if usual and rows and located(text_of(rows[0].get(usual)), path.parent):
+            return f"a table with names of images, without suffixes, in column {usual!r}"
         columns = first_of(names, 8) or "none"
         return Rejected(f"no column has names of image files in its first {LOOKED_AT} rows; columns: {columns}")
     return f"a table with image names in column {column!r}"
@@ -48,6 +60,10 @@ def sniff(path: Path) -> str | Rejected:
 def read(path: Path, params: CsvParams) -> Iterator[Sample | Failure]:
     """One sample per row; the id is the image's path as the table has it. A row without an image is listed as failed.
 
+    The column of images is found by its name, or by names of image files in its first rows. Where the first image is not where
+    the table says, the folders beside the table are looked through, and a bare name gets the suffix of the file that is there;
+    both then holds for all rows.
+
     Raises:
         UserError: no table, or a column is missing.
     """
@@ -55,9 +71,14 @@ def read(path: Path, params: CsvParams) -> Iterator[Sample | Failure]:
         raise UserError(f"{path} is not a file", "The importer 'csv' reads one CSV file.")
     root = Path(params.images) if params.images else path.parent
     with _table(path, params.delimiter) as table:
-        columns = find_columns([name for name in table.fieldnames or () if name], params, path)
-        for row in table:
-            yield columns.sample(row, table.line_num, root, params.suffix)
+        names = [name for name in table.fieldnames or () if name]
+        first = [(table.line_num, row) for row in islice(table, LOOKED_AT)]
+        rows = [row for _, row in first]
+        columns = find_columns(names, params, path, looks_like_images(names, rows))
+        name = next(filter(None, (text_of(row.get(columns.image)) for row in rows)), "")
+        root, suffix = (name and located(name, root, params.suffix)) or (root, params.suffix)
+        for number, row in chain(first, ((table.line_num, row) for row in table)):
+            yield columns.sample(row, number, root, suffix)
 
 
 @contextmanager

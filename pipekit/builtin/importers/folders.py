@@ -35,7 +35,8 @@ def sniff(path: Path) -> str | Rejected:
         return "images in one folder, without classes" if any(files_in(path, IMAGE_SUFFIXES)) else NO_IMAGE
     with contextlib.suppress(UserError):  # `read` says it
         if _layout(path, names) == "split/class":
-            return f"folders {first_of(names)} with classes below"
+            classes = any(subfolders(path / name) for name in names)
+            return f"folders {first_of(names)} with {'classes below' if classes else 'images, without classes'}"
     return f"{len(names)} class folder{'s' if len(names) != 1 else ''}: {first_of(names)}"
 
 

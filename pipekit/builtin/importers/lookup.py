@@ -17,6 +17,10 @@ class Lookup:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
 
+    def add(self, key: str, value: str) -> None:
+        """One more pair."""
+        self._db.execute("INSERT OR REPLACE INTO pairs VALUES (?, ?)", (_bytes(key), _bytes(value)))
+
     def get(self, key: str) -> str:
         """The value, or ""."""
         found = self._db.execute("SELECT value FROM pairs WHERE key = ?", (_bytes(key),)).fetchone()

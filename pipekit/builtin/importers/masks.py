@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipekit.builtin.importers.files import NO_FOLDER, images_below, split_of, subfolders
+from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, split_of, subfolders
 from pipekit.builtin.importers.lookup import lookup
 from pipekit.contract import Failure, Rejected, Sample, Targets
 from pipekit.errors import UserError
+from pipekit.files import files_in
 from pipekit.params import Params, param
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 MASK_FOLDERS = ("masks", "mask", "annotations", "segmentations", "gt")
+OTHER_ANNOTATIONS = (".json", ".xml", ".txt")
+"""Beside pictures, these say that the pictures are a part of another format (COCO's panoptic masks, VOC)."""
+
 ENDS = ("", "_mask", "-mask", "_gt", "_segmentation")
 
 
@@ -26,7 +30,11 @@ def sniff(path: Path) -> str | Rejected:
     if not path.is_dir():
         return NO_FOLDER
     found = _folders(path, MasksParams())
-    return f"images in {found[0].name}, masks in {found[1].name}" if found else Rejected(_missing(path))
+    if not found:
+        return Rejected(_missing(path))
+    if others := sorted(files_in(found[1], OTHER_ANNOTATIONS)):
+        return Rejected(f"{found[1].name} holds other annotations: {first_of(others)}")
+    return f"images in {found[0].name}, masks in {found[1].name}"
 
 
 def read(path: Path, params: MasksParams) -> Iterator[Sample | Failure]:

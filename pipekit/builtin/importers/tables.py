@@ -10,14 +10,47 @@ from typing import Any
 
 from pydantic import model_validator
 
-from pipekit.builtin.importers.files import SPLIT_NAMES, is_image_name, split_of
+from pipekit.builtin.importers.files import SPLIT_NAMES, is_image_name, split_of, subfolders
 from pipekit.contract import Failure, Sample
 from pipekit.errors import UserError, did_you_mean
+from pipekit.files import IMAGE_SUFFIXES
 from pipekit.params import ImagesPath, Params, param
 
-IMAGE_NAMES = ("file_name", "image", "path", "filename", "file", "filepath", "file_path", "image_path", "img", "image_id", "id")
-LABEL_NAMES = ("label", "class", "category", "target", "labels", "class_name", "species", "diagnosis", "y")
-SPLIT_COLUMNS = ("split", "subset", "partition", "set", "fold_name")
+IMAGE_NAMES = (
+    *(
+        "filename",
+        "image",
+        "path",
+        "file",
+        "filepath",
+        "imagepath",
+        "imagename",
+        "imagefile",
+        "img",
+        "imgpath",
+        "imgname",
+        "imageid",
+    ),
+    "id",
+)
+LABEL_NAMES = (
+    *(
+        "label",
+        "class",
+        "category",
+        "target",
+        "labels",
+        "classname",
+        "labelname",
+        "categoryname",
+        "species",
+        "breed",
+        "diagnosis",
+    ),
+    "y",
+)
+SPLIT_COLUMNS = ("split", "subset", "partition", "set", "foldname")
+"""The usual names, in lower case and of letters alone: ``Image_Name`` is found too."""
 
 
 class TableParams(Params):
@@ -50,15 +83,15 @@ class Columns:
 
     def sample(self, row: Mapping[str, Any], number: int, root: Path, suffix: str = "") -> Sample | Failure:
         """A row as a sample; further columns go to ``extra``."""
-        text = _text(row.get(self.image))
+        text = text_of(row.get(self.image))
         if not text:
             return Failure(f"row {number}", f"no image in column {self.image!r}")
         name = text + suffix
-        split_text = _text(row.get(self.split)) if self.split else ""
+        split_text = text_of(row.get(self.split)) if self.split else ""
         split = split_of(split_text)
         if split_text and not split:
             return Failure(name, f"split {split_text!r}, expected one of {', '.join(SPLIT_NAMES)}")
-        label = _text(row.get(self.label)) if self.label else ""
+        label = text_of(row.get(self.label)) if self.label else ""
         extra = {
             column: _plain(value)
             for column, value in row.items()
@@ -70,8 +103,11 @@ class Columns:
         return Sample(identity, os.path.normpath(root / name), label=label or None, split=split, extra=extra)
 
 
-def find_columns(names: Sequence[str], params: TableParams, where: Path) -> Columns:
+def find_columns(names: Sequence[str], params: TableParams, where: Path, image: str = "") -> Columns:
     """The columns that the parameters name, or else those with the usual names.
+
+    Args:
+        image: the column with images where neither says it.
 
     Raises:
         UserError: a column that was named is not there, or none holds images.
@@ -82,7 +118,8 @@ def find_columns(names: Sequence[str], params: TableParams, where: Path) -> Colu
         if wanted and wanted not in names:
             hint = did_you_mean(wanted, names) or f"It has: {', '.join(names) or 'none'}"
             raise UserError(f"{where} has no column {wanted!r}", hint)
-        found[role] = wanted or _by_name(names, usual)
+        found[role] = wanted or by_name(names, usual)
+    found["image"] = found["image"] or image
     if not found["image"]:
         raise UserError(
             f"{where}: no column looks like image paths; it has: {', '.join(map(repr, names)) or 'none'}",
@@ -93,22 +130,41 @@ def find_columns(names: Sequence[str], params: TableParams, where: Path) -> Colu
     return Columns(**found)
 
 
+def located(name: str, root: Path, suffix: str = "") -> tuple[Path, str] | None:
+    """(folder, what is behind the name) of an image that a table calls so; None where there is none.
+
+    It lies in ``root``, or in a folder in it (``images``); a bare name has the suffix of the file that is there.
+    """
+    for folder in (root, *(root / below for below in subfolders(root))):
+        for end in (suffix,) if suffix or is_image_name(name) else ("", *IMAGE_SUFFIXES):
+            if _is_file(folder / f"{name}{end}"):
+                return folder, end
+    return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # longer than a name may be, or with a zero byte
+        return False
+
+
 def looks_like_images(names: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
     """The column whose first values are names of image files, or ""."""
     first = list(rows)
     for name in names:
-        values = [_text(row.get(name)) for row in first]
+        values = [text_of(row.get(name)) for row in first]
         if values and all(map(is_image_name, values)):
             return name
     return ""
 
 
-def _by_name(names: Sequence[str], usual: Sequence[str]) -> str:
-    folded = {name.strip().lower(): name for name in reversed(names) if name}
+def by_name(names: Sequence[str], usual: Sequence[str]) -> str:
+    folded = {"".join(filter(str.isalnum, name.lower())): name for name in reversed(names) if name}
     return next((folded[name] for name in usual if name in folded), "")
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
     return "" if value is None else str(value).strip()
 
 

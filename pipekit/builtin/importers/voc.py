@@ -1,20 +1,28 @@
-"""Pascal VOC: ``Annotations/*.xml``, ``JPEGImages``, perhaps ``ImageSets/Main`` and ``SegmentationClass``.
-http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html
+"""Pascal VOC: ``Annotations/*.xml``, ``JPEGImages``, perhaps ``ImageSets/Main`` and ``SegmentationClass``; or XML files beside
+their images, as LabelImg and Roboflow write them. http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html
 """
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipekit.builtin.importers.boxes import BoxedParams, Finder, checked_box, label_of, size_of
-from pipekit.builtin.importers.files import NO_FOLDER, split_of
+from pipekit.builtin.importers.files import NO_FOLDER, first_of, split_of, subfolders
 from pipekit.builtin.importers.lookup import Lookup, lookup
 from pipekit.contract import Box, Failure, Rejected, Sample, Targets
 from pipekit.errors import ImageError, UserError
-from pipekit.files import files_in, walk
+from pipekit.files import IMAGE_SUFFIXES, files_in, walk
 from pipekit.params import param
+
+XML = (".xml",)
+
+IMAGE_FOLDERS = ("jpegimages", "images", "image", "imgs", "img")
+
+SAME_STEM = (".jpg", ".jpeg", ".png")
+"""Where an XML file names no image that is there: one called as itself."""
 
 
 class VocParams(BoxedParams):
@@ -26,57 +34,126 @@ def sniff(path: Path) -> str | Rejected:
     """Why ``path`` is a VOC tree, or what it lacks."""
     if not path.is_dir():
         return NO_FOLDER
-    folder = path / "Annotations"
-    if not folder.is_dir():
-        return Rejected("no folder 'Annotations' in it")
-    count = sum(1 for _ in files_in(folder, (".xml",)))
-    return f"Annotations with {count} XML file{'s' if count != 1 else ''}" if count else Rejected("no .xml file in Annotations")
+    places = _places(path)
+    if not places:
+        if folder := _annotations_in(path):
+            return Rejected(f"no .xml file in {folder.name}")
+        return Rejected("no folder 'Annotations' in it, and no .xml files of VOC beside images")
+    first = places[0]
+    if first.xml == path:
+        return "XML files of VOC beside the images"
+    if first.base != path:
+        return f"XML files of VOC in {first_of(place.xml.relative_to(path).as_posix() for place in places)}"
+    count = sum(1 for _ in files_in(first.xml, XML))
+    return f"{first.xml.name} with {count} XML file{'s' if count != 1 else ''}"
 
 
 def read(path: Path, params: VocParams) -> Iterator[Sample | Failure]:
-    """One sample per XML file; the id is the image's name. Corners count from 1 in VOC, and both belong to the box.
+    """One sample per XML file, and one for each image beside them that has none; the id is the image's name, below a split's
+    folder where the tree has such. Corners count from 1 in VOC, and both belong to the box.
 
-    An object that can't be used is listed and its image kept.
+    The split is that of ``ImageSets``, or of the folder. An object that can't be used is listed and its image kept.
 
     Raises:
-        UserError: there is no folder ``Annotations`` with XML files.
+        UserError: there is no folder ``Annotations`` with XML files, and no such files beside images.
     """
-    if not sniff(path):
-        raise UserError(f"{path} is no VOC tree", "Expected a folder 'Annotations' with XML files, and 'JPEGImages'.")
-    with lookup(_splits(path)) as splits:
-        yield from _samples(path, splits, params)
+    places = _places(path) if path.is_dir() else []
+    if not places:
+        raise UserError(
+            f"{path} is no VOC tree", "Expected a folder 'Annotations' with XML files, and 'JPEGImages'; or both in one folder."
+        )
+    for place in places:
+        with lookup(_splits(place.base)) as splits, lookup(()) as others:
+            prefix = "" if place.base == path else f"{place.base.name}/"
+            yield from _samples(place, prefix, splits, others, params)
 
 
-def _samples(path: Path, splits: Lookup, params: VocParams) -> Iterator[Sample | Failure]:
-    finder = Finder([path / "JPEGImages", path / "images", path / "Images", path, path / "Annotations"])
-    for file in _annotations(path / "Annotations"):
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where XML files lie and where their images are looked for; the first folder of these has all of them."""
+
+    base: Path
+    xml: Path
+    images: list[Path]
+
+
+def _places(path: Path) -> list[_Place]:
+    """The tree itself, or those in its folders called train, val and test."""
+    for bases in ([path], [path / name for name in subfolders(path) if split_of(name)]):
+        found = [place for base in bases if (place := _place(base))]
+        if found:
+            return found
+    return []
+
+
+def _place(base: Path) -> _Place | None:
+    folder = _annotations_in(base)
+    if folder and any(files_in(folder, XML)):
+        usual = [base / name for name in subfolders(base) if name.lower() in IMAGE_FOLDERS]
+        return _Place(base, folder, [*usual, base, folder])
+    first = next(files_in(base, XML), "")
+    return _Place(base, base, [base]) if first and _is_voc(base / first) and any(files_in(base, IMAGE_SUFFIXES)) else None
+
+
+def _annotations_in(base: Path) -> Path | None:
+    return next((base / name for name in subfolders(base) if name.lower() == "annotations"), None)
+
+
+def _is_voc(file: Path) -> bool:
+    try:
+        _, root = next(ET.iterparse(file, ["start"]))
+    except (ET.ParseError, OSError, StopIteration):
+        return False
+    return bool(root.tag == "annotation")
+
+
+def _samples(place: _Place, prefix: str, splits: Lookup, others: Lookup, params: VocParams) -> Iterator[Sample | Failure]:
+    finder = Finder(place.images)
+    for name in _sorted_names(place.xml, XML):
+        file = place.xml / name
         try:
             root = ET.parse(file).getroot()
         except (ET.ParseError, OSError) as error:
-            yield Failure(file.name, f"not XML: {error}")
+            yield Failure(prefix + file.name, f"not XML: {error}")
             continue
-        name = (root.findtext("filename") or "").strip() or f"{file.stem}.jpg"
-        image = finder.find(name) or next((p for end in (".jpg", ".jpeg", ".png") if (p := finder.find(file.stem + end))), None)
+        wanted = (root.findtext("filename") or "").strip() or f"{file.stem}.jpg"
+        image = finder.find(wanted) or next(filter(None, (finder.find(file.stem + end) for end in SAME_STEM)), None)
         if image is None:
-            yield Failure(name, "no such file")
+            yield Failure(prefix + wanted, "no such file")
             continue
+        if image.stem != file.stem:
+            others.add(image.name, "named by an XML file that is called differently")
+        boxes: list[Box] = []
         try:
             size_hw = size_of(image)
         except ImageError as error:
-            yield Failure(image.name, error.message, str(image))
+            yield Failure(prefix + image.name, error.message, str(image))
             continue
-        boxes: list[Box] = []
         for number, item in enumerate(root.iter("object"), start=1):
             if not params.difficult and (item.findtext("difficult") or "0").strip() == "1":
                 continue
             box = _box(item, size_hw)
             if isinstance(box, str):
-                yield Failure(f"{image.name} object {number}", box)
+                yield Failure(f"{prefix}{image.name} object {number}", box)
             else:
                 boxes.append(box)
-        mask = path / "SegmentationClass" / f"{image.stem}.png"
-        targets = Targets(str(mask) if params.masks and mask.is_file() else "", boxes=tuple(boxes))
-        yield Sample(image.name, str(image), label=label_of(boxes, params.label), split=splits.get(image.stem), targets=targets)
+        yield _sample(image, prefix, boxes, place.base, splits, params)
+    for name in _sorted_names(place.images[0], IMAGE_SUFFIXES):
+        image = place.images[0] / name
+        if not (place.xml / f"{image.stem}.xml").is_file() and not others.get(name):
+            yield _sample(image, prefix, [], place.base, splits, params)
+
+
+def _sample(image: Path, prefix: str, boxes: list[Box], base: Path, splits: Lookup, params: VocParams) -> Sample:
+    mask = base / "SegmentationClass" / f"{image.stem}.png"
+    targets = Targets(str(mask) if params.masks and mask.is_file() else "", boxes=tuple(boxes))
+    split = splits.get(image.stem) or split_of(base.name)
+    return Sample(prefix + image.name, str(image), label=label_of(boxes, params.label), split=split, targets=targets)
+
+
+def _sorted_names(folder: Path, suffixes: tuple[str, ...]) -> Iterator[str]:
+    _, names = next(walk(folder), ("", ()))
+    return (name for name in names if name.lower().endswith(suffixes))
 
 
 def _box(item: ET.Element, size_hw: tuple[int, int]) -> Box | str:
@@ -88,11 +165,6 @@ def _box(item: ET.Element, size_hw: tuple[int, int]) -> Box | str:
     except ValueError:
         return f"the box of {label!r} is not four numbers"
     return checked_box((x_min - 1, y_min - 1, x_max, y_max), label, size_hw)
-
-
-def _annotations(folder: Path) -> Iterator[Path]:
-    _, names = next(walk(folder))
-    return (folder / name for name in names if name.lower().endswith(".xml"))
 
 
 def _splits(path: Path) -> Iterator[tuple[str, str]]:

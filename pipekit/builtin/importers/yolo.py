@@ -1,19 +1,27 @@
-"""YOLO detection trees: ``images/…`` and ``labels/…`` side by side, a line ``class x y width height`` per box, in shares of
-the image's size. https://docs.ultralytics.com/datasets/detect/
+"""YOLO detection trees: a line ``class x y width height`` per box, in shares of the image's size; in ``labels/…`` beside
+``images/…`` (https://docs.ultralytics.com/datasets/detect/), or in a .txt file beside each image, as Darknet and LabelImg do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from pipekit.builtin.importers.boxes import BoxedParams, checked_box, label_of, outlined, size_of
 from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, split_of, subfolders
+from pipekit.builtin.importers.lookup import lookup
 from pipekit.contract import Box, Failure, Rejected, Sample, Targets
 from pipekit.errors import ImageError, UserError
-from pipekit.files import walk
+from pipekit.files import IMAGE_SUFFIXES, files_in, walk
 from pipekit.params import param
+
+LISTS = ("data.yaml", "dataset.yaml", "data.yml", "classes.txt", "labels/classes.txt", "obj.names", "_darknet.labels")
+"""Where the names of the classes stand: for Ultralytics, LabelImg, Darknet."""
+
+LOOKED_AT = 10
+"""Images of a folder among which one must have labels beside it."""
 
 
 class YoloParams(BoxedParams):
@@ -27,34 +35,49 @@ def sniff(path: Path) -> str | Rejected:
     if not path.is_dir():
         return NO_FOLDER
     folders = _label_folders(path)
-    if not folders:
-        return Rejected("no folders 'images' and 'labels' side by side in it, or one level down")
+    where = "images and labels side by side"
     if not any(map(_has_labels, folders)):
-        return Rejected(f"no .txt file in {first_of(folder.relative_to(path).as_posix() for folder in folders)}")
+        beside = _beside(path)
+        if not beside:
+            if folders:
+                return Rejected(f"no .txt file in {first_of(folder.relative_to(path).as_posix() for folder in folders)}")
+            return Rejected("no folders 'images' and 'labels' side by side, and no .txt files with boxes beside images")
+        where = "labels beside the images" + (f" in {first_of(beside)}" if beside != ["."] else "")
     lists = [file.name for file in _lists(path)]
-    return f"images and labels side by side{f', {lists[0]}' if lists else ''}"
+    return f"{where}{f', {lists[0]}' if lists else ''}"
 
 
 def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure]:
-    """One sample per image below each folder ``images``; the id is the path below ``path``.
+    """One sample per image below each folder ``images``, or beside labels; the id is the path below ``path``.
 
     An image without a file of labels, or with an empty one, has no boxes. A line with a polygon gives an outline and the box
-    around it. A line that can't be used is listed and its image kept.
+    around it. A line that can't be used is listed and its image kept. The split is that of a folder's name, or of Darknet's
+    lists ``train.txt``, ``valid.txt`` and ``test.txt``.
 
     Raises:
         UserError: no such tree, or the list of names can't be read.
     """
-    if not sniff(path):
-        raise UserError(f"{path} is no YOLO tree", "Expected folders 'images' and 'labels' side by side.")
+    side_by_side = path.is_dir() and any(map(_has_labels, _label_folders(path)))
+    beside = [] if side_by_side or not path.is_dir() else _beside(path)
+    if not side_by_side and not beside:
+        raise UserError(
+            f"{path} is no YOLO tree", "Expected folders 'images' and 'labels' side by side, or labels beside images."
+        )
     names = dict(enumerate(params.classes)) or _names(path)
-    for identity, full in images_below(path):
-        parts = identity.split("/")
-        if "images" not in parts[:-1]:
-            continue
-        at = len(parts) - 2 - parts[:-1][::-1].index("images")
-        labels = path.joinpath(*parts[:at], "labels", *parts[at + 1 : -1], Path(parts[-1]).stem + ".txt")
-        split = next((found for part in parts[:-1] if (found := split_of(part))), "")
-        yield from _sample(identity, Path(full), labels, split, names, params)
+    with lookup(_listed_splits(path)) as splits:
+        for identity, full in images_below(path):
+            parts = identity.split("/")
+            if beside:
+                if "/".join(parts[:-1]) not in beside and beside != ["."]:
+                    continue
+                labels = Path(full).with_suffix(".txt")
+            elif "images" in parts[:-1]:
+                at = len(parts) - 2 - parts[:-1][::-1].index("images")
+                labels = path.joinpath(*parts[:at], "labels", *parts[at + 1 : -1], Path(parts[-1]).stem + ".txt")
+            else:
+                continue
+            split = next((found for part in parts[:-1] if (found := split_of(part))), "") or splits.get(identity)
+            yield from _sample(identity, Path(full), labels, split, names, params)
 
 
 def _sample(
@@ -108,17 +131,13 @@ def _lines(labels: Path) -> list[tuple[int, str]]:
 
 
 def _lists(path: Path) -> list[Path]:
-    return [
-        path / name
-        for name in ("data.yaml", "dataset.yaml", "data.yml", "classes.txt", "labels/classes.txt")
-        if (path / name).is_file()
-    ]
+    return [path / name for name in LISTS if (path / name).is_file()]
 
 
 def _names(path: Path) -> dict[int, str]:
     """Number -> class name; empty where nothing says."""
     for file in _lists(path):
-        if file.suffix == ".txt":
+        if file.suffix in (".txt", ".names"):
             words = file.read_text("utf-8", errors="replace").splitlines()
             return {number: word.strip() for number, word in enumerate(words) if word.strip()}
         found = _load_yaml(file).get("names")
@@ -147,3 +166,31 @@ def _label_folders(path: Path) -> list[Path]:
 
 def _has_labels(folder: Path) -> bool:
     return any(name.endswith(".txt") and name != "classes.txt" for _, names in walk(folder) for name in names)
+
+
+def _beside(path: Path) -> list[str]:
+    """The folders (``.``, or names in ``path``) where an image has its boxes in a .txt file beside it."""
+    return [name for name in (".", *subfolders(path)) if _has_boxes_beside(path / name)]
+
+
+def _has_boxes_beside(folder: Path) -> bool:
+    """Whether the first text beside one of the first images is a line of boxes; captions and notes are none."""
+    images = (folder / name for name in files_in(folder, IMAGE_SUFFIXES))
+    for image in islice(images, LOOKED_AT):
+        line = next((line for _, line in _lines(image.with_suffix(".txt"))), "")
+        if line:
+            return isinstance(_box(line, (1000, 1000), {}), Box)
+    return False
+
+
+def _listed_splits(path: Path) -> Iterator[tuple[str, str]]:
+    """(path below ``path``, split) from Darknet's lists, whose paths may begin further up: ``data/obj_train_data/1.jpg``."""
+    for name in sorted(files_in(path, (".txt",))):
+        split = split_of(Path(name).stem)
+        if split:
+            with (path / name).open(encoding="utf-8", errors="replace") as lines:
+                for line in lines:
+                    parts = line.strip().split("/")
+                    yield from (
+                        ("/".join(parts[at:]), split) for at in range(max(0, len(parts) - 3), len(parts)) if line.strip()
+                    )
