@@ -14,6 +14,7 @@ import os
 import re
 import stat
 import tarfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -29,6 +30,12 @@ ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".ta
 
 NAMES_AT_ONCE = 50_000
 """Names of one folder that are sorted in memory. Those of a larger folder are sorted on disk."""
+
+LISTED, FOLDERS_LISTED = 10_000, 8
+"""The lists of so many folders are kept, of so many names each, while nothing is added to them or taken away."""
+
+SETTLED_NS = 2_000_000_000
+"""A folder that has changed since then may change again at what the file system calls the same time."""
 
 AT_ONCE_BYTES = 1_000_000
 """Smaller files are hashed in one piece."""
@@ -151,8 +158,7 @@ def walk(root: Path) -> Iterator[tuple[str, Iterable[str]]]:
         try:
             if not _is_new(folder, seen):
                 continue
-            with os.scandir(folder) as scan:
-                names = _sorted(_files_among(scan, folders))
+            names = _sorted(_files_among(folder, folders))
         except OSError:
             continue
         yield folder, names
@@ -167,18 +173,25 @@ def has_file(root: Path, suffixes: tuple[str, ...]) -> bool:
         folder = stack.pop()
         folders: list[str] = []
         with contextlib.suppress(OSError):
-            if _is_new(folder, seen):
-                with os.scandir(folder) as scan:
-                    if any(name.lower().endswith(suffixes) for name in _files_among(scan, folders)):
-                        return True
+            if _is_new(folder, seen) and any(name.lower().endswith(suffixes) for name in _files_among(folder, folders)):
+                return True
         stack.extend(os.path.join(folder, name) for name in folders)  # noqa: PTH118
     return False
 
 
 def files_in(folder: Path, suffixes: tuple[str, ...] = ("",)) -> Iterator[str]:
     """The names of the visible files in one folder, not below it, that end so (in lower case); in no order, none in memory."""
-    with contextlib.suppress(OSError), os.scandir(folder) as scan:
-        yield from (name for name in _files_among(scan, []) if name.lower().endswith(suffixes))
+    with contextlib.suppress(OSError):
+        yield from (name for name in _files_among(str(folder), []) if name.lower().endswith(suffixes))
+
+
+def folders_in(folder: Path) -> list[str]:
+    """The names of the visible folders in one folder, sorted; none where it can't be read."""
+    folders: list[str] = []
+    with contextlib.suppress(OSError):
+        for _ in _files_among(str(folder), folders):
+            pass
+    return sorted(folders)
 
 
 def _is_new(folder: str, seen: set[tuple[int, int]]) -> bool:
@@ -189,16 +202,36 @@ def _is_new(folder: str, seen: set[tuple[int, int]]) -> bool:
     return len(seen) > before and not os.path.lexists(os.path.join(folder, OUTPUT_MARK))  # noqa: PTH118
 
 
-def _files_among(scan: Iterable[os.DirEntry[str]], folders: list[str]) -> Iterator[str]:
-    """The names of the visible files; those of visible folders are put into ``folders``."""
-    for entry in scan:
-        name = entry.name
-        if name.startswith(".") or name == "__MACOSX":
-            continue
-        if is_folder(entry):
-            folders.append(name)
-        else:
-            yield name
+_looked: dict[str, tuple[tuple[int, int], list[str], list[str]]] = {}
+"""Folder -> its time and number, and the names of its files and folders: importers look at one folder twenty times."""
+
+
+def _files_among(folder: str, folders: list[str]) -> Iterator[str]:
+    """The names of the visible files in a folder; those of visible folders are put into ``folders``. Raises OSError."""
+    here = os.stat(folder)  # noqa: PTH116
+    state = here.st_mtime_ns, here.st_ino
+    known = _looked.get(folder)
+    if known and known[0] == state:
+        folders += known[2]
+        yield from known[1]
+        return
+    names: list[str] = []
+    before = len(folders)
+    with os.scandir(folder) as scan:
+        for entry in scan:
+            name = entry.name
+            if name.startswith(".") or name == "__MACOSX":
+                continue
+            if is_folder(entry):
+                folders.append(name)
+            else:
+                if len(names) < LISTED:
+                    names.append(name)
+                yield name
+    if len(names) < LISTED and time.time_ns() - state[0] > SETTLED_NS:
+        if len(_looked) >= FOLDERS_LISTED:
+            _looked.clear()
+        _looked[folder] = state, names, folders[before:]
 
 
 def _sorted(names: Iterator[str]) -> Iterable[str]:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipekit import files
 from pipekit.errors import PlanError
-from pipekit.files import OUTPUT_MARK, files_in, has_file, hash_file, on_disk, pack, read_bytes, split_packed, walk
+from pipekit.files import OUTPUT_MARK, files_in, folders_in, has_file, hash_file, on_disk, pack, read_bytes, split_packed, walk
 from tests.conftest import DATA, Trial
 
 
@@ -145,3 +146,28 @@ def test_the_files_of_one_folder(tmp_path: Path) -> None:
     assert sorted(files_in(tmp_path, (".csv",))) == ["a.CSV", "b.csv"]
     assert sorted(files_in(tmp_path)) == ["a.CSV", "b.csv", "f.txt"]
     assert list(files_in(tmp_path / "nowhere")) == list(files_in(tmp_path / "f.txt")) == []
+
+
+def test_a_folder_that_has_not_changed_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, {"a/1.jpg": b"", "a/2.txt": b"", "a/b/3.jpg": b""})
+    long_ago = 1_600_000_000
+    os.utime(tmp_path / "a", (long_ago, long_ago))
+    scans: list[Any] = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: scans.append(path) or scandir(path))
+    for _ in range(3):
+        assert sorted(files_in(tmp_path / "a")) == ["1.jpg", "2.txt"]
+        assert folders_in(tmp_path / "a") == ["b"]
+    assert len(scans) == 1
+    (tmp_path / "a/4.jpg").touch()
+    assert sorted(files_in(tmp_path / "a", (".jpg",))) == ["1.jpg", "4.jpg"]
+    (tmp_path / "a/4.jpg").unlink()
+    assert sorted(files_in(tmp_path / "a")) == ["1.jpg", "2.txt"], "what has changed just now is looked at again"
+    assert len(scans) == 3
+
+
+def test_a_list_that_was_not_read_to_its_end_is_not_kept(tmp_path: Path) -> None:
+    fill(tmp_path, {f"{number}.jpg": b"" for number in range(9)})
+    os.utime(tmp_path, (1_600_000_000, 1_600_000_000))
+    assert next(files_in(tmp_path)).endswith(".jpg")
+    assert len(list(files_in(tmp_path))) == 9

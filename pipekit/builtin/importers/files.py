@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from pipekit.contract import Rejected
-from pipekit.files import IMAGE_SUFFIXES, OUTPUT_MARK, is_folder, walk
+from pipekit.files import IMAGE_SUFFIXES, OUTPUT_MARK, folders_in, walk
 
 SPLIT_NAMES = {
     "train": "train",
@@ -54,9 +54,4 @@ def images_below(root: Path) -> Iterator[tuple[str, str]]:
 
 def subfolders(root: Path) -> list[str]:
     """The names of the visible folders directly below ``root``, sorted."""
-    try:
-        with os.scandir(root) as scan:
-            found = sorted(entry.name for entry in scan if is_folder(entry) and not entry.name.startswith("."))
-    except OSError:
-        return []
-    return [name for name in found if name != "__MACOSX" and not (root / name / OUTPUT_MARK).exists()]
+    return [name for name in folders_in(root) if not (root / name / OUTPUT_MARK).exists()]

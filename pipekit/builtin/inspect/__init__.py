@@ -63,19 +63,23 @@ class InspectParams(Params):
 def inspect(ctx: Context, dataset: Dataset, params: InspectParams) -> Inspection:
     """Measure every image once, make the checks, write ``inspect.json`` and ``inspect.html``."""
     from pipekit.builtin.inspect.measure import MeasureParams, measure
-    from pipekit.builtin.inspect.page import write_page
+    from pipekit.builtin.inspect.page import Pictures, write_page
 
     threading.Thread(target=_load_ahead, name="load").start()
     paths: dict[str, str] = {}
     rows = [_compact(row) for row in ctx.map(measure, _noting(dataset, paths), MeasureParams(), label="measuring")]
     rows += _failed(dataset)
     _group(rows, params.distance_bits)
-    findings = list(_findings(ctx, rows, params))
-    found = _described(rows, findings)
-    with (ctx.out_dir / "inspect.json").open("w", encoding="utf-8", errors="surrogateescape") as file:
-        json.dump(found, file, indent=1, ensure_ascii=False, sort_keys=True)
-        file.write("\n")
-    write_page(ctx, rows, findings, paths, params.max_shown, params.thumbnail_px)
+    findings: list[Finding] = []
+    with Pictures(rows, paths, params.max_shown, params.thumbnail_px, ctx.workers) as pictures:
+        for some in _findings(ctx, rows, params):
+            findings += some
+            pictures.begin(some)
+        found = _described(rows, findings)
+        with (ctx.out_dir / "inspect.json").open("w", encoding="utf-8", errors="surrogateescape") as file:
+            json.dump(found, file, indent=1, ensure_ascii=False, sort_keys=True)
+            file.write("\n")
+        write_page(ctx, rows, findings, pictures)
     facts = {"images": f"{len(rows):,}"} | {
         line["check"]: f"{line['images']:,}" for line in found["summary"] if line["severity"] != "info"
     }
@@ -131,13 +135,16 @@ def _group(rows: list[dict[str, Any]], distance_bits: int) -> None:
         row["group"] = group
 
 
-def _findings(ctx: Context, rows: Rows, params: InspectParams) -> Iterator[Finding]:
-    """What the checks say. One that fails is a warning, and the others are made all the same."""
+def _findings(ctx: Context, rows: Rows, params: InspectParams) -> Iterator[list[Finding]]:
+    """What each check says. One that fails is a warning, and the others are made all the same."""
     for call in params.checks:
+        found: list[Finding] = []
         try:
-            yield from call.load()(rows, ctx, call.params)
+            for finding in call.load()(rows, ctx, call.params):
+                found.append(finding)
         except Exception as error:
             ctx.warn(f"check {call.name!r} failed: {type(error).__name__}: {error}")
+        yield found
 
 
 def _described(rows: Rows, findings: Sequence[Finding]) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -28,28 +28,49 @@ MAX_LISTED = 500
 """Rows of a table of names; the rest is in ``inspect.json``."""
 
 
-def write_page(
-    ctx: Context, rows: Rows, findings: Sequence[Finding], paths: Mapping[str, str], max_shown: int, thumbnail_px: int
-) -> None:
+class Pictures:
+    """The pictures of findings, made by threads while the checks go on. A context manager.
+
+    Args:
+        max_shown: pictures of each check.
+    """
+
+    def __init__(self, rows: Rows, paths: Mapping[str, str], max_shown: int, thumbnail_px: int, workers: int) -> None:
+        self._by_id = {row["id"]: row for row in rows}
+        self._paths, self._px, self._workers = paths, thumbnail_px, workers
+        self._tile_of = lru_cache(TILES_KEPT)(lambda name: _tile(paths[name], thumbnail_px))  # a copy is in several findings
+        self._room: dict[str, int] = defaultdict(lambda: max_shown)
+        self._made: dict[str, list[Future[Picture | None]]] = defaultdict(list)
+
+    def __enter__(self) -> Pictures:
+        self._pool = ThreadPoolExecutor(self._workers)
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=kind is not None)
+
+    def begin(self, findings: Iterable[Finding]) -> None:
+        """Begin with those that the page is to show of these."""
+        for finding in findings:
+            for names in _wanted(finding, self._by_id, self._paths, self._room[finding.check]):
+                self._room[finding.check] -= 1
+                made = self._pool.submit(_picture, finding, names, self._by_id, self._tile_of, self._px)
+                self._made[finding.check].append(made)
+
+    def of(self, check: str) -> list[Picture]:
+        """Those of a check, in the order of its findings."""
+        return [picture for made in self._made[check] if (picture := made.result()) is not None]
+
+
+def write_page(ctx: Context, rows: Rows, findings: Sequence[Finding], pictures: Pictures) -> None:
     from pipekit import page
 
     by_check: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
         by_check[finding.check].append(finding)
-    by_id = {row["id"]: row for row in rows}
-    tile_of = lru_cache(TILES_KEPT)(lambda name: _tile(paths[name], thumbnail_px))  # a copy is in several findings
-    with ThreadPoolExecutor(ctx.workers) as pool:
-        pictures = {
-            check: [
-                pool.submit(_picture, finding, names, by_id, tile_of, thumbnail_px)
-                for finding, names in _wanted(found, by_id, paths, max_shown)
-            ]
-            for check, found in by_check.items()
-        }
-        sections = [("overview", _overview(rows, by_check))]
-        for check, found in ctx.track(by_check.items(), total=len(by_check), label="page", unit="checks"):
-            made = [picture for future in pictures[check] if (picture := future.result()) is not None]
-            sections.append((check, _section(ctx, check, found, made)))
+    sections = [("overview", _overview(rows, by_check))]
+    for check, found in ctx.track(by_check.items(), total=len(by_check), label="page", unit="checks"):
+        sections.append((check, _section(ctx, check, found, pictures.of(check))))
     lead = f"{len(rows):,} images. {_count_of(findings, 'error')} errors, {_count_of(findings, 'warning')} warnings."
     text = page.render("Inspection", sections, lead=lead, footer="Nothing was changed. Made by pipekit inspect.")
     (ctx.out_dir / "inspect.html").write_text(text, encoding="utf-8", errors="replace")
@@ -97,20 +118,13 @@ def _section(ctx: Context, check: str, findings: Sequence[Finding], pictures: Se
     return Section(title, words, tables=(Table(("image", "finding"), tuple(shown), caption),), pictures=tuple(pictures))
 
 
-def _wanted(
-    findings: Sequence[Finding], rows: Mapping[str, Mapping[str, Any]], paths: Mapping[str, str], room: int
-) -> Iterator[tuple[Finding, list[str]]]:
+def _wanted(finding: Finding, rows: Mapping[str, Mapping[str, Any]], paths: Mapping[str, str], room: int) -> list[list[str]]:
     """The images of each picture on the page: some of a group side by side, or one."""
-    for finding in findings:
-        names = (name for name in finding.samples if name in paths and "problem" not in rows.get(name, {}))
-        if finding.values.get("together"):
-            group = list(islice(names, IN_A_GROUP))
-            chosen = [group] if group else []
-        else:
-            chosen = [[name] for name in islice(names, room)]
-        for some in chosen[:room]:
-            yield finding, some
-            room -= 1
+    names = (name for name in finding.samples if name in paths and "problem" not in rows.get(name, {}))
+    if finding.values.get("together"):
+        group = list(islice(names, IN_A_GROUP))
+        return [group] if group and room else []
+    return [[name] for name in islice(names, room)]
 
 
 def _tile(path: str, thumbnail_px: int) -> NDArray[np.uint8]:
