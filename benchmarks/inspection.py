@@ -7,10 +7,11 @@ The faults are planted among copies of the photographs by tests/builtin/planted.
 before, which gives twice as many different pictures. A way is a fresh process without a cache; of several rounds the shortest
 time counts, and the processor time of that round is told too.
 
-The bare loop is what a person writes who needs the answer once: read each file once, hash it, decode it once (grey, at half the
-size where that leaves 128 px), a perceptual hash, the variance of the Laplacian and the brightness from that one array, on two
-processes; then compare all pairs of hashes and look for outliers. It keeps no record and shows no picture. `pipekit inspect`
-does all of its checks, keeps every result and writes the page.
+The bare loop is what a person writes who needs the answer once: read each file once, hash it, decode it once, a perceptual hash,
+the variance of the Laplacian and the brightness from that one array, on two processes; then compare all pairs of hashes and
+look for outliers. `bare` decodes grey, at half the size or less where that leaves 128 px; `bare_whole` decodes in colour and in
+full size, as one does who knows no such trick. They keep no record and show no picture. `pipekit inspect` does all of its
+checks, keeps every result and writes the page.
 
 cleanvision, imagededup, fastdup and imgeda run where they can be imported: here, or by the Python that --peer names (they do
 not all fit into one environment). They are no dependencies of this project. One that stops at a broken file is told of, and
@@ -31,6 +32,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -47,7 +49,7 @@ Found = dict[str, list[Any]]
 # --- the bare loop -------------------------------------------------------------------------------------------------------
 
 
-def one_file(path: str) -> tuple[str, str, int, float, float]:
+def one_file(path: str, whole: bool = False) -> tuple[str, str, int, float, float]:
     """Name, hash of the bytes, perceptual hash, sharpness (-1 for a broken file) and brightness."""
     import cv2
     import numpy as np
@@ -57,7 +59,10 @@ def one_file(path: str) -> tuple[str, str, int, float, float]:
     data = Path(path).read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     try:
-        gray = simplejpeg.decode_jpeg(data, "GRAY", min_height=128, min_width=128)[..., 0]
+        if whole:
+            gray = cv2.cvtColor(simplejpeg.decode_jpeg(data, "BGR"), cv2.COLOR_BGR2GRAY)
+        else:
+            gray = simplejpeg.decode_jpeg(data, "GRAY", min_height=128, min_width=128)[..., 0]
     except ValueError:
         return file_name(path), digest, 0, -1.0, 0.0
     small = cv2.resize(gray, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -66,12 +71,16 @@ def one_file(path: str) -> tuple[str, str, int, float, float]:
     return file_name(path), digest, bits, float(cv2.Laplacian(gray, cv2.CV_32F).var()), float(gray.mean())
 
 
-def bare(folder: str) -> Found:
+def bare_whole(folder: str) -> Found:
+    return bare(folder, whole=True)
+
+
+def bare(folder: str, whole: bool = False) -> Found:
     import numpy as np
 
     files = sorted(str(path) for path in Path(folder).rglob("*.jpg"))
     with get_context("spawn").Pool(WORKERS) as pool:
-        rows = pool.map(one_file, files, chunksize=32)
+        rows = pool.map(partial(one_file, whole=whole), files, chunksize=32)
     first: dict[str, str] = {}
     exact = [(first[row[1]], row[0]) for row in rows if row[3] >= 0 and first.setdefault(row[1], row[0]) != row[0]]
     good = [row for row in rows if row[3] >= 0]
@@ -195,8 +204,11 @@ def pairs(group: list[str]) -> list[tuple[str, str]]:
 
 
 WAYS: dict[str, Callable[[str], Found]] = {
-    way.__name__: way for way in (bare, pipekit, cleanvision, imagededup, fastdup, imgeda)
+    way.__name__: way for way in (bare, bare_whole, pipekit, cleanvision, imagededup, fastdup, imgeda)
 }
+
+OURS = ("bare", "bare_whole", "pipekit")
+"""What needs nothing but pipekit's own environment."""
 
 
 # --- measuring -----------------------------------------------------------------------------------------------------------
@@ -295,7 +307,7 @@ def main(photos: list[Path], in_two: bool, peers: dict[str, str], chosen: list[s
         planted = plant(photos, folder)
         pythons = {way: peers.get(way, sys.executable) for way in WAYS if not chosen or way in chosen}
         for way in list(pythons):
-            if way not in ("bare", "pipekit") and not can_import(pythons[way], way):
+            if way not in OURS and not can_import(pythons[way], way):
                 print(f"{way}: not installed")
                 del pythons[way]
         best: dict[str, tuple[float, float, float, Found]] = {}
@@ -332,7 +344,7 @@ def main(photos: list[Path], in_two: bool, peers: dict[str, str], chosen: list[s
             print("".join(f"{value:>12}" for value in (way, *values, *score(found, planted))))
         for way, note in notes.items():
             print(f"{way}: {note}")
-        others = [seconds for way, (seconds, *_) in best.items() if way not in ("bare", "pipekit")]
+        others = [seconds for way, (seconds, *_) in best.items() if way not in OURS]
         if others and "pipekit" in best:
             print(f"pipekit is {min(others) / best['pipekit'][0]:.1f} times as fast as the fastest of the other tools")
 
