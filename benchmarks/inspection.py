@@ -7,11 +7,11 @@ The faults are planted among copies of the photographs by tests/builtin/planted.
 before, which gives twice as many different pictures. A way is a fresh process without a cache; of several rounds the shortest
 time counts, and the processor time of that round is told too.
 
-The bare loop is what a person writes who needs the answer once: read each file once, hash it, decode it once, a perceptual hash,
-the variance of the Laplacian and the brightness from that one array, on two processes; then compare all pairs of hashes and
-look for outliers. `bare` decodes grey, at half the size or less where that leaves 128 px; `bare_whole` decodes in colour and in
-full size, as one does who knows no such trick. They keep no record and show no picture. `pipekit inspect` does all of its
-checks, keeps every result and writes the page.
+The bare loop is what a person writes who needs the answer once: read each file once, hash it, decode it once, a perceptual
+hash, the variance of the Laplacian and the brightness from that one array, on two processes; then compare all pairs of hashes
+and look for outliers. `bare` decodes grey, at half the size or less where that leaves 128 px; `bare_whole` decodes in colour
+and in full size, as one does who knows no such trick. They keep no record and show no picture. `pipekit inspect` does all of
+its checks, keeps every result and writes the page.
 
 cleanvision, imagededup, fastdup and imgeda run where they can be imported: here, or by the Python that --peer names (they do
 not all fit into one environment). They are no dependencies of this project. One that stops at a broken file is told of, and
