@@ -80,6 +80,11 @@ def test_csv_images_are_found_where_they_lie(tmp_path: Path, header: str, place:
     assert brief(found) == [(f"{number}{suffix}", "dog", "") for number in range(7)]
 
 
+def test_csv_paths_that_are_written_differently_are_one(tmp_path: Path) -> None:
+    file = write(tmp_path / "t.csv", "path\n./a/1.jpg\na//2.jpg\na/../3.jpg\n../4.jpg\n")
+    assert [row.id for row in csv.read(file, csv.CsvParams())] == ["a/1.jpg", "a/2.jpg", "3.jpg", "../4.jpg"]
+
+
 def test_csv_names_of_no_image_are_left_as_they_are(tmp_path: Path) -> None:
     file = write(tmp_path / "t.csv", "id,label\n7,dog\n" + f"{'n' * 300},dog\na\x00b,dog\n")
     assert csv.sniff(file) == Rejected("no column has names of image files in its first 5 rows; columns: id, label")

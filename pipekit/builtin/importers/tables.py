@@ -97,9 +97,8 @@ class Columns:
             for column, value in row.items()
             if column and column not in (self.image, self.label, self.split) and value not in (None, "")
         }
-        identity = name.replace(os.sep, "/")
-        if Path(name).is_absolute():
-            identity = os.path.relpath(name, root).replace(os.sep, "/")
+        below = os.path.relpath(name, root) if Path(name).is_absolute() else os.path.normpath(name)
+        identity = below.replace(os.sep, "/")
         return Sample(identity, os.path.normpath(root / name), label=label or None, split=split, extra=extra)
 
 
