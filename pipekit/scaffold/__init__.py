@@ -213,11 +213,14 @@ def _rows(project: Project, request: Request, listener: Callable[..., None]) -> 
         known = request.root / MEMORY
         if known.is_file():
             shutil.copyfile(known, scratch / MEMORY)
-    made = run(
-        load_plan(table={"name": "scaffold", "seed": request.seed, "stages": stages}, base_dir=scratch, registry=registry),
-        listener,
-        publish=False,
-    )
+    plan = load_plan(table={"name": "scaffold", "seed": request.seed, "stages": stages}, base_dir=scratch, registry=registry)
+    try:
+        made = run(plan, listener, publish=False)
+    except UserError as error:
+        if error.where != "in stage 'split'":
+            raise
+        hint = "Give more images, other --fractions (0.8,0.2,0 makes no test), or --layout flat and divide them later."
+        raise UserError(error.message, hint) from error
     dataset: Any = made.stages[-1].artifact
     project.left_out += [(failure.id, failure.reason) for failure in dataset.failed()]
     project.warnings += [warning for stage_made in made.stages for warning in stage_made.warnings]

@@ -32,6 +32,19 @@ def test_it_shows_a_tree_with_counts(pipekit: Pipekit, tmp_path: Path) -> None:
     assert pipekit("run", "pets/pipeline.toml", "--until", "split", "--quiet").code == 0
 
 
+def test_too_few_images_are_told_in_the_commands_own_words(pipekit: Pipekit, tmp_path: Path) -> None:
+    (tmp_path / "few").mkdir()
+    for path in sorted(photos(tmp_path / "photos").iterdir())[::20]:
+        path.rename(tmp_path / "few" / path.name)
+    found = pipekit("scaffold", "pets", "--from", "few", "--format", "names")
+    assert found.code == 2
+    assert "no image is left for val: 2 images, 2 classes" in found.err
+    assert "other --fractions (0.8,0.2,0 makes no test), or --layout flat" in found.err
+    assert "stage" not in found.err
+    assert not (tmp_path / "pets").exists()
+    assert pipekit("scaffold", "pets", "--from", "few", "--format", "names", "--layout", "flat").code == 0
+
+
 def test_it_never_asks_without_a_terminal(pipekit: Pipekit) -> None:
     found = pipekit("scaffold", "pets")
     assert found.code == 2

@@ -208,7 +208,7 @@ def _gaps(items: Sequence[Item], places: Sequence[str], wanted: Sequence[str], n
         if not any(of[name] for of in counts.values()):
             units = f"{num_units} images" if num_units == len(items) else f"{len(items)} images in {num_units} groups"
             raise UserError(
-                f"no image is left for {name}: {units}, {len(counts)} classes",
+                f"no image is left for {name}: {units}, {len(counts)} class{'es' if len(counts) != 1 else ''}",
                 f"Add images, change 'fractions' (a split that is left out of them is not made), or give {name} a folder.",
             )
     warnings = []
