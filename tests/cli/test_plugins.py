@@ -114,6 +114,7 @@ LOADING = [
     ("replay", "a.toml"),
     ("run", "a.toml"),
     ("schema",),
+    ("sniff", "."),
     ("stage",),
     ("stage", "split", "--help"),
     ("train", "."),
