@@ -84,7 +84,7 @@ def register_exporters(register: Register) -> None:
     register("folders", f"{at}.folders", summary="Class folders with metadata.csv: Keras, torchvision, fastai, datasets")
     register("csv", f"{at}.csv", summary="One CSV file with a row per image, and the images")
     register("parquet", f"{at}.parquet", summary="Parquet with the images' bytes, as Hugging Face's datasets has it")
-    register("coco", f"{at}.coco", summary="COCO: images, a JSON file of objects for each split", version=2)
+    register("coco", f"{at}.coco", summary="COCO: images, a JSON file of objects for each split", version=3)
     register("yolo", f"{at}.yolo", summary="YOLO detection: images, labels, data.yaml", version=2)
     register("voc", f"{at}.voc", summary="Pascal VOC: an XML file for each image, image sets, masks", version=2)
     register("masks", f"{at}.masks", summary="Images and masks in two folders, under the same names")

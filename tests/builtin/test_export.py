@@ -116,7 +116,7 @@ def test_coco_is_read_by_pycocotools(samples: list[Sample], tmp_path: Path) -> N
         mask = found.annToMask(entry)
         assert mask.sum() == pytest.approx(width * height, abs=1)
         assert mask[int(y) : int(y + height), int(x) : int(x + width)].all()
-        assert (out / "images" / found.imgs[entry["image_id"]]["file_name"]).is_file()
+        assert (out / "images/train" / found.imgs[entry["image_id"]]["file_name"]).is_file()
 
 
 def test_webdataset_is_read_by_its_package(samples: list[Sample], tmp_path: Path) -> None:

@@ -263,6 +263,20 @@ def test_coco_reads_one_kind_of_annotations_of_the_same_images(tmp_path: Path) -
     assert caught.value.hint == "There are: instances_train2017.json, person_keypoints_train2017.json"
 
 
+@pytest.mark.parametrize("folder", ["{}2017", "images/{}", "{}"])
+def test_coco_takes_the_picture_of_its_own_split(tmp_path: Path, folder: str) -> None:
+    for split in ("train", "val"):
+        picture(tmp_path / folder.format(split) / "a.png")
+        coco_file(tmp_path / f"annotations/instances_{split}2017.json", [], files=("a.png",))
+    (tmp_path / folder.format("train") / "b.png").write_bytes((tmp_path / folder.format("train") / "a.png").read_bytes())
+    coco_file(tmp_path / "annotations/instances_val2017.json", [], files=("a.png", "b.png"))
+    found, failed = sort_out(coco.read(tmp_path, coco.CocoParams(), tmp_path / "out"))
+    assert {row.split: row.image for row in found} == {
+        split: str(tmp_path / folder.format(split) / "a.png") for split in ("train", "val")
+    }
+    assert failed == {"instances_val2017/b.png": "no such file"}, "what lies in train is no picture of val"
+
+
 def test_coco_beside_the_images_of_each_split(tmp_path: Path) -> None:
     """The same names in each folder, as Roboflow may have them: each goes with the picture beside it."""
     one = {"id": 1, "image_id": 0, "category_id": 7, "bbox": [1, 1, 5, 5]}

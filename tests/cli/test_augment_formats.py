@@ -131,7 +131,7 @@ def test_outlines_and_keypoints_of_coco_move_with_the_pixels(pipekit: Pipekit, t
     mirrored = 0
     for annotation in coco.loadAnns(coco.getAnnIds()):
         info = coco.loadImgs(annotation["image_id"])[0]
-        image = images.read(Path("out/images", info["file_name"]))
+        image = images.read(Path("out/images/train", info["file_name"]))
         inside = coco.annToMask(annotation).astype(bool)
         white = image.max(axis=2) > 127
         assert (inside & white).sum() / (inside | white).sum() > 0.93

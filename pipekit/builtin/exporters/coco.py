@@ -1,4 +1,4 @@
-"""COCO: ``images/…`` and ``annotations/instances_<split>.json`` with boxes, outlines and keypoints.
+"""COCO: ``images/<split>/…`` and ``annotations/instances_<split>.json`` with boxes, outlines and keypoints.
 https://cocodataset.org/#format-data
 """
 
@@ -21,6 +21,7 @@ PERSON = (
 
 def write(artifact: Dataset, out_dir: Path, params: ImagesParams) -> None:
     """One JSON file for each split; the same classes have the same numbers in all of them. Images without boxes are in it too.
+    ``file_name`` is the path below the folder of the split, as in COCO's own files.
 
     An object has its outline as polygons, or else its box's corners, and the keypoints that belong to its box. Keypoints of no
     box are not written, nor are masks: these are class numbers here and objects in COCO. The exporter ``masks`` writes them.
@@ -45,7 +46,8 @@ def write(artifact: Dataset, out_dir: Path, params: ImagesParams) -> None:
         place(sample, out_dir / "images" / name, params.images)
         height, width = size_of(sample)
         number = len(content["images"]) + 1
-        content["images"].append({"id": number, "file_name": name, "width": width, "height": height})
+        in_split = name.removeprefix(f"{split}/")
+        content["images"].append({"id": number, "file_name": in_split, "width": width, "height": height})
         for at, box in enumerate(sample.targets.boxes):
             found = {
                 "id": len(content["annotations"]) + 1,

@@ -120,9 +120,8 @@ def _read_index(
     for number, stray in found.strays():
         problem = f"of an unknown image ({stray.get('image_id')!r})" if isinstance(stray, dict) else "not an object"
         yield Failure(f"{prefix}annotation {_name_of(stray, number)}", problem)
-    words = re.split(r"[^A-Za-z]+", file.parent.name if file.name == BESIDE else file.stem)
-    split = next((named for word in words if (named := split_of(word))), "")
-    finder = Finder([root / "images", root, *(root / name for name in subfolders(root)), *_below(root / "images")])
+    split = _split_in(file.parent.name if file.name == BESIDE else file.stem)
+    finder = Finder(_image_folders(root, split))
     for entry, listed in found.images():
         good = []
         for number, annotation in listed:
@@ -245,5 +244,14 @@ def _missing(file: Path) -> list[str]:
     return missing
 
 
-def _below(folder: Path) -> list[Path]:
-    return [folder / name for name in subfolders(folder)] if folder.is_dir() else []
+def _split_in(name: str) -> str:
+    """``instances_val2017`` -> ``val``; "" where no word of it is a split's name."""
+    return next((named for word in re.split(r"[^A-Za-z]+", name) if (named := split_of(word))), "")
+
+
+def _image_folders(root: Path, split: str) -> list[Path]:
+    """Where the images of a split may lie: first a folder that is called as it is, and in none that is called as another."""
+    below = [root / name for name in subfolders(root)] + [root / "images" / name for name in subfolders(root / "images")]
+    own = [folder for folder in below if split and _split_in(folder.name) == split]
+    others = [folder for folder in below if folder not in own and not (own and _split_in(folder.name))]
+    return [*own, root / "images", root, *others]
