@@ -353,13 +353,22 @@ def test_yolo_labels_beside_the_images_as_darknet_has_them(tmp_path: Path) -> No
     ]
 
 
-def test_yolo_labels_beside_the_images_as_labelimg_has_them(tmp_path: Path) -> None:
-    picture(tmp_path / "a.png")
-    write(tmp_path / "a.txt", "0 0.5 0.5 0.5 0.5\n")
-    write(tmp_path / "classes.txt", "dog\n")
-    assert yolo.sniff(tmp_path) == "labels beside the images, classes.txt"
+@pytest.mark.parametrize(
+    ("folder", "names", "said"),
+    [
+        (".", "classes.txt", "labels beside the images, classes.txt"),
+        ("valid", "_darknet.labels", "labels beside the images in valid, _darknet.labels"),
+    ],
+)
+def test_yolo_labels_beside_the_images_as_labelimg_and_roboflow_have_them(
+    tmp_path: Path, folder: str, names: str, said: str
+) -> None:
+    picture(tmp_path / folder / "a.png")
+    write(tmp_path / folder / "a.txt", "0 0.5 0.5 0.5 0.5\n")
+    write(tmp_path / folder / names, "dog\n")
+    assert yolo.sniff(tmp_path) == said
     (sample,), failed = sort_out(yolo.read(tmp_path, yolo.YoloParams()))
-    assert (sample.id, sample.targets.boxes, failed) == ("a.png", (Box(15, 10, 45, 30, "dog"),), {})
+    assert (sample.split, sample.targets.boxes, failed) == ("val" * (folder == "valid"), (Box(15, 10, 45, 30, "dog"),), {})
 
 
 @pytest.mark.parametrize("text", ["a dog on a lawn\n", "3 dogs\n", "1 2 3\n", "", "0 0.5 0.5 0 0.5\n"])

@@ -17,8 +17,8 @@ from pipekit.errors import ImageError, UserError
 from pipekit.files import IMAGE_SUFFIXES, files_in, walk
 from pipekit.params import param
 
-LISTS = ("data.yaml", "dataset.yaml", "data.yml", "classes.txt", "labels/classes.txt", "obj.names", "_darknet.labels")
-"""Where the names of the classes stand: for Ultralytics, LabelImg, Darknet."""
+LISTS = ("data.yaml", "dataset.yaml", "data.yml", "classes.txt", "obj.names", "_darknet.labels")
+"""Where the names of the classes stand, in the tree or a folder in it: for Ultralytics, LabelImg, Darknet, Roboflow."""
 
 LOOKED_AT = 10
 """Images of a folder among which one must have labels beside it."""
@@ -26,7 +26,7 @@ LOOKED_AT = 10
 
 class YoloParams(BoxedParams):
     classes: list[str] = param(
-        [], "The class names in the order of their numbers; from data.yaml or classes.txt where left out"
+        [], "The class names in the order of their numbers; from data.yaml, classes.txt or obj.names where left out"
     )
 
 
@@ -131,13 +131,14 @@ def _lines(labels: Path) -> list[tuple[int, str]]:
 
 
 def _lists(path: Path) -> list[Path]:
-    return [path / name for name in LISTS if (path / name).is_file()]
+    folders = (path, *(path / name for name in subfolders(path)))
+    return [file for folder in folders for name in LISTS if (file := folder / name).is_file()]
 
 
 def _names(path: Path) -> dict[int, str]:
     """Number -> class name; empty where nothing says."""
     for file in _lists(path):
-        if file.suffix in (".txt", ".names"):
+        if file.suffix not in (".yaml", ".yml"):
             words = file.read_text("utf-8", errors="replace").splitlines()
             return {number: word.strip() for number, word in enumerate(words) if word.strip()}
         found = _load_yaml(file).get("names")
