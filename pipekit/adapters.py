@@ -32,7 +32,7 @@ from pipekit.contract import (
     param,
 )
 from pipekit.errors import PluginError, UserError
-from pipekit.exclusions import read_exclusions
+from pipekit.exclusions import Exclusions, read_exclusions
 from pipekit.files import hash_file
 
 MAX_SHOWN = 5
@@ -89,23 +89,23 @@ def import_stage(importer: Component) -> Any:
     writes = "out_dir" in inspect.signature(reader.read).parameters
 
     def run(ctx: Context, params: Any) -> Dataset:
-        ids, hashes = read_exclusions(params.exclude) if params.exclude else (frozenset(), frozenset())
+        excluded = read_exclusions(params.exclude) if params.exclude else Exclusions()
         failed: list[Failure] = []
         found = reader.read(Path(params.path), params, ctx.out_dir) if writes else reader.read(Path(params.path), params)
-        samples = _sort_out(ctx.track(found, label="listing", unit="images"), failed, ids)
+        samples = _sort_out(ctx.track(found, label="listing", unit="images"), failed, excluded.ids)
         first = next(samples, None)
         samples = itertools.chain([] if first is None else [first], samples)
         # Pictures that an importer writes itself (all, or none of them) it has looked at.
         own = first is not None and Path(first.image).is_relative_to(ctx.out_dir)
-        if hashes:
-            samples = _without(_hashed(samples) if own else ctx.map(known, samples, label="hashing"), hashes, own)
+        if excluded.by_content:
+            samples = _without(_hashed(samples) if own else ctx.map(known, samples, label="hashing"), excluded, own)
         if params.verify != "none" and not own:
             samples = ctx.map(verify, samples, VerifyParams(verify=params.verify), label="verifying")
         made = ctx.dataset(samples, _drained(failed))
         if not len(made):
             count = made.meta["num_failed"]
             reasons = "".join(f"\n    {failure.id}: {failure.reason}" for failure in islice(made.failed(), MAX_SHOWN))
-            hint = "Does 'exclude' name every image? " if ids or hashes else ""
+            hint = "Does 'exclude' name every image? " if excluded else ""
             raise UserError(
                 f"no usable image in {params.path}" + (f": all {count} of them failed{reasons}" if count else ""),
                 hint + ("" if count else "`pipekit components importer` lists the formats that can be read."),
@@ -145,10 +145,10 @@ def _hashed(samples: Iterable[Sample]) -> Iterator[Sample]:
         yield sample if sample.sha256 else replace(sample, sha256=hash_file(sample.image))
 
 
-def _without(samples: Iterable[Sample], excluded: Collection[str], own: bool) -> Iterator[Sample]:
-    """Samples whose content is not excluded; a picture that the importer wrote itself is not kept either."""
+def _without(samples: Iterable[Sample], excluded: Exclusions, own: bool) -> Iterator[Sample]:
+    """Samples that are not left out; a picture that the importer wrote itself is not kept either."""
     for sample in samples:
-        if sample.sha256 not in excluded:
+        if not excluded.leaves_out(sample.id, sample.sha256):
             yield sample
         elif own:
             Path(sample.image).unlink(missing_ok=True)

@@ -3,27 +3,55 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipekit.errors import UserError
 
 
-def read_exclusions(path: Path) -> tuple[frozenset[str], frozenset[str]]:
-    """Ids and hashes of the images that a quarantine file names: a CSV with a column ``id``, perhaps ``sha256``.
+@dataclass(frozen=True, slots=True)
+class Exclusions:
+    """Images to leave out: by id, by content, or by both.
 
-    Where a line has a hash, the hash alone counts: another image under the same name is another image.
+    Attributes:
+        ids, hashes, pairs: ids; SHA-256 of files; (id, SHA-256), both of which must be the image's.
     """
-    ids, hashes = set(), set()
+
+    ids: frozenset[str] = frozenset()
+    hashes: frozenset[str] = frozenset()
+    pairs: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def by_content(self) -> bool:
+        """Whether an image's hash must be known."""
+        return bool(self.hashes or self.pairs)
+
+    def __bool__(self) -> bool:
+        return bool(self.ids) or self.by_content
+
+    def leaves_out(self, identity: str, sha256: str) -> bool:
+        return identity in self.ids or sha256 in self.hashes or (identity, sha256) in self.pairs
+
+
+def read_exclusions(path: Path) -> Exclusions:
+    """The images that a quarantine file names: a CSV with a column ``id``, perhaps ``sha256`` and ``match``.
+
+    Where a line has a hash, the hash alone counts: another image under the same name is another image. With ``id`` in the
+    column ``match`` both count, because the same content is to be kept under another name.
+    """
+    ids, hashes, pairs = set(), set(), set()
     try:
         with path.open(encoding="utf-8", errors="surrogatepass", newline="") as file:
             table = csv.DictReader(file)
             if "id" not in (table.fieldnames or ()):
                 raise UserError(f"{path} has no column 'id'", "pipekit inspect PATH --quarantine FILE writes such a file.")
             for row in table:
-                if row.get("sha256"):
+                if row.get("sha256") and row.get("match") == "id":
+                    pairs.add((row["id"], row["sha256"]))
+                elif row.get("sha256"):
                     hashes.add(row["sha256"])
                 elif row["id"]:
                     ids.add(row["id"])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"can't read {path}: {error}", "It must be a CSV file with a column 'id'.") from error
-    return frozenset(ids), frozenset(hashes)
+    return Exclusions(frozenset(ids), frozenset(hashes), frozenset(pairs))

@@ -181,6 +181,12 @@ def test_what_a_quarantine_file_lists_is_left_out_by_content_or_id(registry: Reg
     found: Any = run(registry, tmp_path, {"data": data}).artifact("data")
     assert [sample.id for sample in found] == names[2:]
     assert not list(found.failed())
+    rest = "text.png,,\ngone.png,,\nknown.png,,\n"
+    own, other = f"{names[0]},{hashes[names[0]]},id", f"{names[1]},{hashes[names[0]]},id"
+    for line, left in ((own, names[1:]), (other, names)):  # where both must match, content under another name stays
+        (tmp_path / "bad.csv").write_text(f"id,sha256,match\n{line}\n{rest}")
+        found = run(registry, tmp_path, {"data": data}).artifact("data")
+        assert [sample.id for sample in found] == left
     (tmp_path / "bad.csv").write_text(f"id\n{names[3]}\ntext.png\ngone.png\nknown.png\n")
     found = run(registry, tmp_path, {"data": data}).artifact("data")
     assert [sample.id for sample in found] == [*names[:3], *names[4:]]

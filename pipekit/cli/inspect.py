@@ -154,12 +154,13 @@ def _write_quarantine(path: Path, found: dict[str, Any]) -> None:
 
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(("id", "sha256", "check", "reason"))
+    columns = ("id", "sha256", "match", "check", "reason")
+    table.writerow(columns)
     seen = set()
     for entry in found["remove"]:
         if entry["id"] not in seen:
             seen.add(entry["id"])
-            table.writerow((entry["id"], entry["sha256"], entry["check"], entry["reason"]))
+            table.writerow([entry[column] for column in columns])
     ui.write_text(path, text.getvalue())
 
 

@@ -343,13 +343,15 @@ def test_an_empty_split_is_an_error_and_a_class_without_one_is_named(tmp_path: P
 
 
 def test_exclusions_are_left_out_by_content_or_id(tmp_path: Path) -> None:
-    (tmp_path / "bad.csv").write_text("id,sha256,reason\nother name,hash of a/0001.jpg,dark\na/0002.jpg,,dark\n", "utf-8")
+    pairs = "a/0003.jpg,hash of a/0003.jpg,id\na/0004.jpg,hash of a/0005.jpg,id\n"
+    lines = "other name,hash of a/0001.jpg,content\na/0002.jpg,,content\n"
+    (tmp_path / "bad.csv").write_text(f"id,sha256,match\n{lines}{pairs}", "utf-8")
     params = SplitParams.model_validate({"exclude": tmp_path / "bad.csv", "duplicates": "exact"})
     ctx = FakeContext(tmp_path)
     split(ctx, dataset_of(many(30)), params)  # type: ignore[arg-type]
-    assert len(ctx.rows) == 28
-    assert not {"a/0001.jpg", "a/0002.jpg"} & set(ctx.rows)
-    assert ctx.meta["facts"]["excluded"] == "2"
+    assert len(ctx.rows) == 27
+    assert not {"a/0001.jpg", "a/0002.jpg", "a/0003.jpg"} & set(ctx.rows)
+    assert ctx.meta["facts"]["excluded"] == "3"
 
 
 def test_images_without_a_class_are_split_too(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from pipekit import images
+from pipekit.artifacts import Dataset
+from pipekit.quick import find_artifact
 from tests.cli.conftest import Pipekit
 
 
@@ -79,6 +81,24 @@ def test_quarantine_is_what_split_leaves_out(pipekit: Pipekit, leaking: Path, tm
     done = pipekit("run", "--quiet")
     assert done.code == 0
     assert "warning" not in done.err.replace("warning: data", "")
+
+
+@pytest.mark.parametrize("stage", ["data", "split"])
+def test_of_copies_in_a_quarantine_one_stays(pipekit: Pipekit, leaking: Path, tmp_path: Path, stage: str) -> None:
+    shutil.copy(leaking / "train/dog/1.jpg", leaking / "train/dog/twin.jpg")
+    assert pipekit("inspect", "photos", "--only", "corrupt,leakage,exact_duplicates", "--quarantine", "bad.csv").code == 0
+    with (tmp_path / "bad.csv").open(encoding="utf-8") as file:
+        listed = {line["id"]: line["match"] for line in csv.DictReader(file)}
+    assert listed == {"train/dog/bad.jpg": "content", "train/cat/copy.jpg": "id", "train/dog/twin.jpg": "id"}
+    stages = {"data": 'use = "import.folders"\npath = "photos"\nmax_failed = 0.5\n', "split": 'use = "split"\n'}
+    stages[stage] += 'exclude = "bad.csv"\n'
+    text = "".join(f"[stages.{name}]\n{lines}" for name, lines in stages.items())
+    (tmp_path / "pipeline.toml").write_text(f'name = "x"\n{text}', "utf-8")
+    assert pipekit("run", "--quiet").code == 0
+    dataset = find_artifact("x", Dataset, tmp_path)
+    assert dataset is not None
+    there = {path.relative_to(leaking).as_posix() for path in leaking.rglob("*.jpg")}
+    assert {sample.id for sample in dataset} == there - set(listed)
 
 
 def test_a_check_that_does_not_exist(pipekit: Pipekit, leaking: Path) -> None:

@@ -163,13 +163,27 @@ def _described(rows: Rows, findings: Sequence[Finding]) -> dict[str, Any]:
         "measures": {name: _quantiles(rows, name) for name in MEASURES},
         "summary": summary(findings),
         "findings": [asdict(finding) for finding in findings],
-        "remove": [
-            {"id": name, "sha256": by_id[name]["sha256"], "check": finding.check, "reason": finding.message}
-            for finding in findings
-            for name in removed(finding)
-            if name in by_id
-        ],
+        "remove": _proposed(findings, by_id),
     }
+
+
+def _proposed(findings: Sequence[Finding], rows: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    """What to leave out: any image of that content (``match`` is ``content``), or this one alone (``id``), where the same
+    content is to be kept under another name.
+    """
+    named = [(name, finding) for finding in findings for name in removed(finding) if name in rows]
+    names = {name for name, _ in named}
+    kept = {row["sha256"] for name, row in rows.items() if name not in names}
+    return [
+        {
+            "id": name,
+            "sha256": rows[name]["sha256"],
+            "match": "id" if rows[name]["sha256"] in kept else "content",
+            "check": finding.check,
+            "reason": finding.message,
+        }
+        for name, finding in named
+    ]
 
 
 MEASURES = (

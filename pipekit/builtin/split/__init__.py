@@ -29,7 +29,7 @@ from pipekit.builtin.split.memory import SplitFile, file_state
 from pipekit.builtin.split.places import SPLITS, Assignment, Request, assign
 from pipekit.contract import Context, Dataset, InputPath, Params, Sample, param, stage
 from pipekit.errors import StageError, UserError
-from pipekit.exclusions import read_exclusions
+from pipekit.exclusions import Exclusions, read_exclusions
 
 
 class SplitParams(Params):
@@ -108,10 +108,10 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
     """
     path = ctx.project_dir / params.file
     memory = SplitFile.read(path) if _remembers(params) else SplitFile()
-    ids, hashes = read_exclusions(params.exclude) if params.exclude else (frozenset(), frozenset())
+    excluded = read_exclusions(params.exclude) if params.exclude else Exclusions()
 
     def samples() -> Iterator[Sample]:
-        return (sample for sample in dataset if sample.id not in ids and sample.sha256 not in hashes)
+        return (sample for sample in dataset if not excluded.leaves_out(sample.id, sample.sha256))
 
     items = items_of(samples(), params.group_column, params.group_pattern)
     if not items:
