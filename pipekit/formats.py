@@ -13,10 +13,6 @@ GENERAL = ("names", "folders")
 """Importers that fit almost any folder of images: taken, in this order, when nothing more exact fits."""
 
 
-EACH = "What each of them says:"
-"""How the hint begins that has all verdicts."""
-
-
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What an importer says of a folder or file: whether it reads it, and why, or why not."""
@@ -66,8 +62,7 @@ def choose(path: Path, found: list[Verdict]) -> Verdict:
         raise UserError(message, f"An archive is unpacked by: pipekit scaffold NAME --from {path}")
     if path.is_dir() and not any(path.iterdir()):
         raise UserError(message, "It is an empty folder.")
-    reasons = "".join(f"\n    {verdict.importer}: {verdict.reason}" for verdict in found)
-    raise UserError(message, EACH + reasons)
+    raise UserError(message)
 
 
 def recognise(registry: Registry, path: Path) -> Verdict:
@@ -76,7 +71,12 @@ def recognise(registry: Registry, path: Path) -> Verdict:
     Raises:
         UserError: there is none, or several that are equally exact; the error says why.
     """
-    return choose(path, verdicts(registry, path))
+    found = verdicts(registry, path)
+    try:
+        return choose(path, found)
+    except UserError as error:
+        reasons = "".join(f"\n    {verdict.importer}: {verdict.reason}" for verdict in found)
+        raise UserError(error.message, error.hint or f"What each of them says:{reasons}") from None
 
 
 def _generality(importer: str) -> int:

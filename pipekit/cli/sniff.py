@@ -40,8 +40,7 @@ def sniff(
     else:
         ui.table(("importer", "reads it", "why"), [_row(verdict, taken) for verdict in found])
     if problem is not None:
-        # The table has said what each of them says.
-        ui.error(UserError(problem.message, "" if problem.hint.startswith(formats.EACH) else problem.hint))
+        ui.error(problem)
         return problem.exit_code
     return 0
 

@@ -336,8 +336,8 @@ def test_yolo_with_a_damaged_list_of_names_is_an_error(tmp_path: Path) -> None:
 
 
 def test_yolo_labels_beside_the_images_as_darknet_has_them(tmp_path: Path) -> None:
-    for name in ("a", "b", "c"):
-        picture(tmp_path / f"obj_train_data/{name}.png")
+    for name in ("obj_train_data/a", "obj_train_data/b", "obj_train_data/c", "obj_test_data/d"):
+        picture(tmp_path / f"{name}.png")
     write(tmp_path / "obj_train_data/a.txt", "1 0.5 0.5 0.5 0.5\n")
     write(tmp_path / "obj_train_data/b.txt", "0 0.5 0.5 0.5 0.5\n")
     write(tmp_path / "obj.names", "cat\ndog\n")
@@ -347,6 +347,7 @@ def test_yolo_labels_beside_the_images_as_darknet_has_them(tmp_path: Path) -> No
     found, failed = sort_out(yolo.read(tmp_path, yolo.YoloParams()))
     assert failed == {}
     assert [(row.id, row.split, [box.label for box in row.targets.boxes]) for row in found] == [
+        ("obj_test_data/d.png", "", []),
         ("obj_train_data/a.png", "train", ["dog"]),
         ("obj_train_data/b.png", "val", ["cat"]),
         ("obj_train_data/c.png", "", []),
@@ -417,11 +418,11 @@ def test_voc_images_without_annotations_have_no_boxes(tmp_path: Path) -> None:
     write(tmp_path / "ImageSets/Main/test.txt", "b\n")
     found, failed = sort_out(voc.read(tmp_path, voc.VocParams()))
     assert failed == {}
-    assert [(row.id, row.split, len(row.targets.boxes)) for row in found] == [
-        ("a.jpg", "", 1),
-        ("other.jpg", "", 1),
-        ("b.jpg", "test", 0),
-    ]
+    rows = [("a.jpg", "", 1), ("other.jpg", "", 1), ("b.jpg", "test", 0)]
+    assert [(row.id, row.split, len(row.targets.boxes)) for row in found] == rows
+    picture(tmp_path / "JPEGImages/x.jpg")
+    found, failed = sort_out(voc.read(tmp_path, voc.VocParams()))
+    assert (len(found), failed) == (3, {"x.jpg": "x.xml is about other.jpg"})
 
 
 def test_voc_beside_the_images_of_each_split(tmp_path: Path) -> None:

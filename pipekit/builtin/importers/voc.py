@@ -108,6 +108,7 @@ def _is_voc(file: Path) -> bool:
 
 
 def _samples(place: _Place, prefix: str, splits: Lookup, others: Lookup, params: VocParams) -> Iterator[Sample | Failure]:
+    """``others`` gets the image of an XML file, and back, where the two are called differently."""
     finder = Finder(place.images)
     for name in _sorted_names(place.xml, XML):
         file = place.xml / name
@@ -122,7 +123,8 @@ def _samples(place: _Place, prefix: str, splits: Lookup, others: Lookup, params:
             yield Failure(prefix + wanted, "no such file")
             continue
         if image.stem != file.stem:
-            others.add(image.name, "named by an XML file that is called differently")
+            others.add(image.name, file.name)
+            others.add(file.name, image.name)
         boxes: list[Box] = []
         try:
             size_hw = size_of(image)
@@ -140,7 +142,12 @@ def _samples(place: _Place, prefix: str, splits: Lookup, others: Lookup, params:
         yield _sample(image, prefix, boxes, place.base, splits, params)
     for name in _sorted_names(place.images[0], IMAGE_SUFFIXES):
         image = place.images[0] / name
-        if not (place.xml / f"{image.stem}.xml").is_file() and not others.get(name):
+        own = f"{image.stem}.xml"
+        if others.get(name):
+            continue
+        if other := others.get(own):
+            yield Failure(prefix + name, f"{own} is about {other}", str(image))
+        elif not (place.xml / own).is_file():
             yield _sample(image, prefix, [], place.base, splits, params)
 
 

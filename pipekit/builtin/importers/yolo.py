@@ -58,8 +58,7 @@ def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure]:
         UserError: no such tree, or the list of names can't be read.
     """
     side_by_side = path.is_dir() and any(map(_has_labels, _label_folders(path)))
-    beside = [] if side_by_side or not path.is_dir() else _beside(path)
-    if not side_by_side and not beside:
+    if not side_by_side and not (path.is_dir() and _beside(path)):
         raise UserError(
             f"{path} is no YOLO tree", "Expected folders 'images' and 'labels' side by side, or labels beside images."
         )
@@ -67,9 +66,7 @@ def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure]:
     with lookup(_listed_splits(path)) as splits:
         for identity, full in images_below(path):
             parts = identity.split("/")
-            if beside:
-                if "/".join(parts[:-1]) not in beside and beside != ["."]:
-                    continue
+            if not side_by_side:
                 labels = Path(full).with_suffix(".txt")
             elif "images" in parts[:-1]:
                 at = len(parts) - 2 - parts[:-1][::-1].index("images")
