@@ -34,8 +34,8 @@ NAMES_AT_ONCE = 50_000
 LISTED, FOLDERS_LISTED = 10_000, 8
 """The lists of so many folders are kept, of so many names each, while nothing is added to them or taken away."""
 
-SETTLED_NS = 2_000_000_000
-"""A folder that has changed since then may change again at what the file system calls the same time."""
+SETTLED_S = 0.05
+"""What is younger than this could still change within one tick of the file system's clock."""
 
 AT_ONCE_BYTES = 1_000_000
 """Smaller files are hashed in one piece."""
@@ -228,7 +228,7 @@ def _files_among(folder: str, folders: list[str]) -> Iterator[str]:
                 if len(names) < LISTED:
                     names.append(name)
                 yield name
-    if len(names) < LISTED and time.time_ns() - state[0] > SETTLED_NS:
+    if len(names) < LISTED and is_settled(state[0]):
         if len(_looked) >= FOLDERS_LISTED:
             _looked.clear()
         _looked[folder] = state, names, folders[before:]
@@ -258,6 +258,11 @@ def _written(names: list[str]) -> Iterator[str]:
     found = read()
     next(found)  # begun, so that it closes its file also where nobody asks for a name
     return found
+
+
+def is_settled(mtime_ns: int) -> bool:
+    """Whether what is known of a file or folder of that time holds for as long as the time stays the same."""
+    return time.time_ns() - mtime_ns > SETTLED_S * 1e9
 
 
 def is_archive(path: Path) -> bool:

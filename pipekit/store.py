@@ -33,11 +33,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from pipekit.errors import UserError
-from pipekit.files import hash_file, split_packed, walk
-
-SETTLED_S = 0.05
-"""A file younger than this could still change within one tick of the file system's clock: its hash is not remembered."""
-
+from pipekit.files import hash_file, is_settled, split_packed, walk
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """Errors of the disk, whatever file they were met at."""
@@ -268,7 +264,7 @@ class HashMemory:
         if self.on_hash is not None:
             self.on_hash()
         found = hash_file(path)
-        if _is_settled(state):
+        if is_settled(state[1]):
             self._remember(folder, [(name, *state, found)])
             near[text] = (*state, found)
         return found
@@ -313,7 +309,7 @@ class HashMemory:
             if self.on_hash is not None:
                 self.on_hash()
             hashes[number] = found
-            if found and _is_settled(state):
+            if found and is_settled(state[1]):
                 news.append((name, *state, found))
         self._remember(folder, news)
         return hashes
@@ -370,10 +366,6 @@ class HashMemory:
 def _state(path: str) -> State:
     now = os.stat(path)  # noqa: PTH116
     return now.st_size, now.st_mtime_ns, now.st_ino
-
-
-def _is_settled(state: State) -> bool:
-    return time.time_ns() - state[1] > SETTLED_S * 1e9
 
 
 def _hash_some(paths: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from pipekit.builtin.importers.files import is_file
 from pipekit.contract import Box
 from pipekit.params import Params, param
 
@@ -67,11 +68,7 @@ class Finder:
             return None
         for number, folder in enumerate(self._folders):
             path = folder / name
-            try:
-                there = path.is_file()
-            except (OSError, ValueError):  # longer than a name may be, or with a zero byte
-                return None
-            if there:
+            if is_file(path):
                 self._folders.insert(0, self._folders.pop(number))
                 return path
         return None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pipekit.builtin.importers.json_items import items
+from pipekit.builtin.importers.lookup import scratch_db
 from pipekit.errors import UserError
 
 PARTS = ("images", "annotations", "categories")
@@ -50,9 +50,7 @@ def coco_index(file: Path) -> Iterator[CocoIndex]:
     Raises:
         UserError: it can't be read, or is no COCO file.
     """
-    with tempfile.TemporaryDirectory() as folder, closing(sqlite3.connect(Path(folder) / "coco.sqlite")) as db:
-        for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -20000", "temp_store = FILE"):
-            db.execute(f"PRAGMA {pragma}")
+    with scratch_db() as db:
         db.execute("CREATE TABLE images (number INTEGER PRIMARY KEY, key TEXT UNIQUE, entry TEXT)")
         db.execute("CREATE TABLE annotations (number INTEGER PRIMARY KEY, image TEXT, entry TEXT)")
         try:

@@ -33,6 +33,14 @@ def first_of(names: Iterable[str], count: int = 4) -> str:
     return ", ".join(shown[:count]) + (" …" if len(shown) > count else "")
 
 
+def is_file(path: Path) -> bool:
+    """False also for what can't be a name: one that is too long, or has a zero byte."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def split_of(name: str) -> str:
     """``Validation`` -> ``val``; "" where it names no split."""
     return SPLIT_NAMES.get(name.strip().lower(), "")

@@ -28,6 +28,15 @@ class Lookup:
 
 
 @contextmanager
+def scratch_db() -> Iterator[sqlite3.Connection]:
+    """An empty database in the folder for temporary files, of which 20 MB are held in memory; gone at the end."""
+    with tempfile.TemporaryDirectory(prefix="pipekit-") as folder, closing(sqlite3.connect(f"{folder}/scratch.sqlite")) as db:
+        for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -20000", "temp_store = FILE"):
+            db.execute(f"PRAGMA {pragma}")
+        yield db
+
+
+@contextmanager
 def lookup(pairs: Iterable[tuple[str, str]], keep: Literal["first", "last"] = "first") -> Iterator[Lookup]:
     """A table in the folder for temporary files, gone at the end.
 
@@ -40,13 +49,8 @@ def lookup(pairs: Iterable[tuple[str, str]], keep: Literal["first", "last"] = "f
     """
     clash = {"first": "IGNORE", "last": "REPLACE"}[keep]
     rows = ((_bytes(key), _bytes(value)) for key, value in pairs)
-    with (
-        tempfile.TemporaryDirectory(prefix="pipekit-") as folder,
-        closing(sqlite3.connect(f"{folder}/lookup.sqlite")) as db,
-    ):
+    with scratch_db() as db:
         try:
-            for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -20000"):
-                db.execute(f"PRAGMA {pragma}")
             db.execute("CREATE TABLE pairs (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID")
             db.executemany(f"INSERT OR {clash} INTO pairs VALUES (?, ?)", rows)
         except sqlite3.Error as error:

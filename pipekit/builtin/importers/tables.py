@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import model_validator
 
-from pipekit.builtin.importers.files import SPLIT_NAMES, is_image_name, split_of, subfolders
+from pipekit.builtin.importers.files import SPLIT_NAMES, is_file, is_image_name, split_of, subfolders
 from pipekit.contract import Failure, Sample
 from pipekit.errors import UserError, did_you_mean
 from pipekit.files import IMAGE_SUFFIXES
@@ -136,16 +136,9 @@ def located(name: str, root: Path, suffix: str = "") -> tuple[Path, str] | None:
     """
     for folder in (root, *(root / below for below in subfolders(root))):
         for end in (suffix,) if suffix or is_image_name(name) else ("", *IMAGE_SUFFIXES):
-            if _is_file(folder / f"{name}{end}"):
+            if is_file(folder / f"{name}{end}"):
                 return folder, end
     return None
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # longer than a name may be, or with a zero byte
-        return False
 
 
 def looks_like_images(names: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
