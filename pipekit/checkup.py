@@ -250,9 +250,9 @@ def memory_bytes() -> tuple[int, int] | None:
 
 def disk(folder: Path) -> Iterator[Finding]:
     """Where results and the store go: space, the right to write, hard links."""
-    from pipekit.store import store_root
+    from pipekit.store import store_of
 
-    store = store_root(folder)
+    store = store_of(folder)
     for place in dict.fromkeys((existing(store), folder)):
         yield writing(place)
     free = shutil.disk_usage(existing(store)).free

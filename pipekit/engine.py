@@ -171,7 +171,7 @@ class _Run:
                 plan, status, began, time.perf_counter() - started, self._described(), headline, {"pipekit": __version__}
             )
             ran = any(not found.cached for found in self.done.values())
-            if status == "finished" and ran:
+            if status == "finished" and (ran or not runs.is_listed(self.store, record)):
                 runs.remember(self.store, record)
             elif status != "finished":
                 with contextlib.suppress(PipekitError):  # the error that ended the run matters more
@@ -453,7 +453,7 @@ class _Run:
     def forecast(self, until: str | None, again: Collection[str]) -> list[Forecast]:
         chosen = self._chosen(until, None)
         found: list[Forecast] = []
-        before = runs.latest_parts(self.store, self.plan.name)
+        before = runs.latest_parts(self.store, self.plan)
         for stage in self.plan.stages:
             if stage.name not in chosen:
                 continue

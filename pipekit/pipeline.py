@@ -17,7 +17,7 @@ from pipekit.component import Component
 from pipekit.contract import Artifact, Call, Dataset, Params, Slot, StageContract, Uses, param
 from pipekit.errors import PipekitError, PlanError, Problem, UserError, did_you_mean, place_text
 from pipekit.registry import Registry, load_registry
-from pipekit.store import store_root
+from pipekit.store import store_of
 from pipekit.toml_lines import Place, line_numbers, nearest_line
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -99,7 +99,7 @@ class Plan:
     @property
     def store_root(self) -> Path:
         """Where finished work is kept: ``.pipekit`` beside the file, or ``PIPEKIT_STORE``."""
-        return self.store or store_root(self.base_dir)
+        return self.store or store_of(self.base_dir, is_project=True)
 
     def stage(self, name: str) -> PlannedStage:
         """Raises UserError for a name that is none of its stages."""
@@ -165,7 +165,7 @@ def load_plan(
         here = [str(Path(name).absolute()) if _is_path(name) else name for name in plugins]
         registry = load_registry([*listed, *here], base_dir, disabled)
     matrix = values.pop("matrix", None)
-    memory = (store or store_root(base_dir)) / "accepted.txt"
+    memory = (store or store_of(base_dir, is_project=True)) / "accepted.txt"
     known = _remembered(memory)
     registry.accepted |= known
     plan = checker.plan(values, registry, given or {})

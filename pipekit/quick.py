@@ -16,7 +16,7 @@ from pipekit.formats import recognise
 from pipekit.pipeline import Plan, load_plan
 from pipekit.registry import Registry, load_registry
 from pipekit.rows import Locations
-from pipekit.store import Store, store_for, store_root
+from pipekit.store import Store, store_of
 
 A = TypeVar("A", bound=Artifact)
 
@@ -81,7 +81,7 @@ class Quick:
         """The checked plan."""
         table = {"name": "quick", **self.settings, "stages": self.stages}
         return load_plan(
-            None, table, base_dir=self.base_dir, registry=self.registry, given=self.given, store=store_for(self.base_dir)
+            None, table, base_dir=self.base_dir, registry=self.registry, given=self.given, store=store_of(self.base_dir)
         )
 
     def run(self, listener: Listener = engine.silent, **choice: Any) -> engine.Outcome:
@@ -121,19 +121,20 @@ def find_artifact(source: str, kind: type[A], base_dir: Path) -> A | None:
                 'Copy model.json from the run that trained it, or write one: {"classes": [...], "input_shape_hwc": [h, w, c]}.',
             )
     name, _, stage = source.partition(":")
-    is_folder = (base_dir / name).is_dir()
-    if is_folder and not (base_dir / name / "run.json").is_file():
+    place = base_dir / Path(name).expanduser()
+    is_folder = place.is_dir()
+    if is_folder and not (place / "run.json").is_file():
         return None
     try:
-        found = runs.find_run(base_dir, name)
+        run = runs.locate_run(base_dir, name)
     except UserError:
-        if is_folder or (base_dir / name).exists():
+        if is_folder or place.exists():
             return None
         if stage:
             raise
         return None
-    store = Store(store_root(base_dir))
-    for entry in reversed(found["stages"]):
+    store = Store(run.store)
+    for entry in reversed(run.record["stages"]):
         if stage and entry["name"] != stage:
             continue
         manifest = store.manifest(entry["key"])
@@ -141,11 +142,28 @@ def find_artifact(source: str, kind: type[A], base_dir: Path) -> A | None:
         if manifest and made and issubclass(made, kind):
             folder = store.artifact_dir(entry["key"])
             if issubclass(made, Dataset):
-                locations = Locations(store.root, base_dir)
+                locations = _locations(run, store)
                 return open_dataset(made, folder, manifest["digest"], manifest["meta"], locations)  # type: ignore[return-value]
             return made(folder, manifest["digest"], manifest["meta"])  # type: ignore[no-any-return]
     where = f"stage {stage!r} of run {name!r}" if stage else f"run {name!r}"
-    raise UserError(f"{where} has no {kind.kind} in the store", f"Run its pipeline again: pipekit run {found['file']}".rstrip())
+    raise UserError(f"{where} has no {kind.kind} in the store", _how_to_make_again(run))
+
+
+def _locations(run: runs.KnownRun, store: Store) -> Locations:
+    """The places of a run's images. Folders with the same images share what was made of one; that one may be gone."""
+    locations = Locations(store.root, run.base_dir)
+    for entry in run.record["stages"]:
+        for name, root in (store.manifest(entry["key"]) or {"roots": {}})["roots"].items():
+            old, now = locations.unpack(root), run.base_dir / str(entry["params"].get(name, ""))
+            if not Path(old).exists() and now.exists():
+                locations.moved[old] = str(now)
+    return locations
+
+
+def _how_to_make_again(run: runs.KnownRun) -> str:
+    if run.record["file"]:
+        return f"Run its pipeline again: pipekit run {run.base_dir / run.record['file']}"
+    return f"Run the command that made it again, in {run.base_dir}. Its store is {run.store}."
 
 
 def _model_in(folder: Path) -> Model:

@@ -14,8 +14,10 @@ import os
 import shutil
 import unicodedata
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from pipekit.errors import UserError, did_you_mean
 from pipekit.files import OUTPUT_MARK, split_packed
 from pipekit.pipeline import Plan
 from pipekit.rows import digest
-from pipekit.store import Store, store_root
+from pipekit.store import Store, shared_store, store_of
 
 COPIED_BYTES = 8 * 2**20
 """Files up to this size are copied, so that editing one under ``runs/`` changes nothing else; larger ones are hard links."""
@@ -65,7 +67,21 @@ def record(
         "stages": stages,
         "headline": headline,
         "versions": {"python": platform.python_version(), **versions},
+        **_home(plan),
     }
+
+
+def _home(plan: Plan) -> dict[str, str]:
+    """Where the run's artifacts are, so that they are found also when the folder has become a project since.
+
+    The store is relative to the project where it lies inside, so that the project can be moved. A store that several folders
+    use must tell their runs apart: ``folder``.
+    """
+    root, base = Path(os.path.abspath(plan.store_root)), Path(os.path.abspath(plan.base_dir))
+    if root == base / ".pipekit":
+        return {"store": ".pipekit"}
+    store = root.relative_to(base).as_posix() if root.is_relative_to(base) else str(root)
+    return {"store": store, "folder": os.path.realpath(base)}
 
 
 def remember(store: Store, found: Mapping[str, Any]) -> None:
@@ -78,15 +94,29 @@ def remember(store: Store, found: Mapping[str, Any]) -> None:
         (scratch / "run.json").replace(folder / f"{found['id']}.json")
 
 
+@dataclass(frozen=True)
+class KnownRun:
+    """A run's record, the folder that has its ``runs/``, and the store with its artifacts."""
+
+    record: dict[str, Any]
+    base_dir: Path
+    store: Path
+
+
+def is_listed(store: Store, found: Mapping[str, Any]) -> bool:
+    """Whether a run of which all was cached needs no record: its folder has one, or it is the only one to use the store."""
+    if "folder" not in found:
+        return True
+    keys = [stage["key"] for stage in found["stages"]]
+    return any(
+        run.get("folder") == found["folder"] and [stage["key"] for stage in run["stages"]] == keys
+        for run in _records_in(store.root, str(found["name"]))
+    )
+
+
 def list_runs(base_dir: Path, name: str | None = None) -> list[dict[str, Any]]:
-    """Records of all runs of the project, the newest first."""
-    folder = store_root(base_dir) / "runs"
-    files = sorted(folder.glob(f"{name or '*'}/*.json"), key=lambda path: path.name, reverse=True)
-    found = []
-    for path in files:
-        with contextlib.suppress(OSError, json.JSONDecodeError):
-            found.append(json.loads(path.read_text(encoding="utf-8", errors="surrogatepass")))
-    return found
+    """Records of all runs of the folder, the newest first; also of those that it made before it became a project."""
+    return [run.record for run in _known_runs(base_dir, name)]
 
 
 def find_run(base_dir: Path, wanted: str) -> dict[str, Any]:
@@ -95,41 +125,103 @@ def find_run(base_dir: Path, wanted: str) -> dict[str, Any]:
     Raises:
         UserError: there is none.
     """
-    path = base_dir / wanted / "run.json"
-    if path.is_file():
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
-        return found
-    known = list_runs(base_dir)
-    for run in [run for run in known if run["status"] == "finished"] + known:
-        if wanted in (run["name"], run["id"], f"{run['name']}/{run['id']}"):
+    return locate_run(base_dir, wanted).record
+
+
+def locate_run(base_dir: Path, wanted: str) -> KnownRun:
+    """A run as :func:`find_run` finds it, with its store. The path may lead into another project.
+
+    Raises:
+        UserError: there is none.
+    """
+    folder = Path(os.path.abspath(base_dir / Path(wanted).expanduser()))
+    if (folder / "run.json").is_file():
+        shown = json.loads((folder / "run.json").read_text(encoding="utf-8", errors="surrogatepass"))
+        home = folder.parent.parent if folder.parent.name == "runs" else base_dir
+        return KnownRun(shown, home, _recorded_store(shown, home))
+    known = _known_runs(base_dir)
+    for run in [run for run in known if run.record["status"] == "finished"] + known:
+        if wanted in (run.record["name"], run.record["id"], f"{run.record['name']}/{run.record['id']}"):
             return run
-    names = list(dict.fromkeys(run["name"] for run in known))
-    hint = did_you_mean(wanted, names) or (f"There are: {', '.join(names)}" if names else "No pipeline has been run here.")
+    names = list(dict.fromkeys(run.record["name"] for run in known))
+    hint = did_you_mean(wanted, names) or (
+        f"There are: {', '.join(names)}" if names else f"No pipeline has been run in {base_dir}."
+    )
     raise UserError(f"no run called {wanted!r}", hint)
 
 
-def latest_parts(store: Store, name: str) -> dict[str, Any]:
-    """For each stage of the newest run of that name: what its key was made from."""
+def _known_runs(base_dir: Path, name: str | None = None) -> list[KnownRun]:
+    """The runs of a folder, the newest first."""
+    here = os.path.realpath(base_dir)
+    shown = list(_shown_in(base_dir))
+    ids = {run.get("id") for run in shown}
+    roots = [store_of(base_dir), *(_recorded_store(run, base_dir) for run in shown), shared_store()]
+    found = []
+    for root in dict.fromkeys(Path(os.path.abspath(root)) for root in roots):
+        # A record without a folder is of the only project that uses the store, or was written by an older version.
+        unsaid = "" if root == shared_store() else here
+        for run in _records_in(root, name):
+            if run.get("folder", unsaid) == here or run.get("id") in ids:
+                found.append(KnownRun(run, base_dir, root))
+    return sorted(found, key=lambda run: str(run.record["id"]), reverse=True)
+
+
+def _recorded_store(run: Mapping[str, Any], base_dir: Path) -> Path:
+    """The store that a run names; where it names none, or that is gone, the one of its folder."""
+    recorded = base_dir / str(run["store"]) if run.get("store") else None
+    return recorded if recorded is not None and recorded.is_dir() else store_of(base_dir)
+
+
+def _records_in(root: Path, name: str | None = None) -> Iterator[dict[str, Any]]:
+    """The records in a store, the newest first."""
+    for path in sorted((root / "runs").glob(f"{name or '*'}/*.json"), key=lambda path: path.name, reverse=True):
+        with contextlib.suppress(OSError, json.JSONDecodeError):
+            yield json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
+
+
+def _shown_in(base_dir: Path) -> Iterator[dict[str, Any]]:
+    """The records of what lies under ``runs/``."""
+    for path in sorted((base_dir / "runs").glob("*/run.json")):
+        with contextlib.suppress(OSError, json.JSONDecodeError):
+            yield json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
+
+
+def latest_parts(store: Store, plan: Plan) -> dict[str, Any]:
+    """For each stage of the newest run of that name in that folder: what its key was made from."""
+    here = os.path.realpath(plan.base_dir)
+    mine = (run for run in _records_in(store.root, plan.name) if run.get("folder", here) == here)
     found: dict[str, Any] = {}
-    for path in sorted((store.root / "runs" / name).glob("*.json"), reverse=True)[:10]:
-        with contextlib.suppress(OSError, json.JSONDecodeError, KeyError):
-            for stage in json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))["stages"]:
+    for run in islice(mine, 10):
+        with contextlib.suppress(KeyError):
+            for stage in run["stages"]:
                 found.setdefault(stage["name"], stage["parts"])
     return found
 
 
+KEPT_ELSEWHERE = 3
+"""Where folders share a store, at least so many of the newest runs of each name of each other folder are kept."""
+
+
 def keys_in_use(base_dir: Path, keep: int = 3) -> set[str]:
-    """Keys of the stage runs that the ``keep`` newest runs of each name, and what lies under ``runs/``, are made of."""
-    newest: dict[str, list[dict[str, Any]]] = {}
-    for run in list_runs(base_dir):
-        kept = newest.setdefault(run["name"], [])
-        if len(kept) < keep:
+    """Keys of the stage runs that the ``keep`` newest runs of each name, and what lies under ``runs/``, are made of.
+
+    Other folders that use the same store have their newest runs kept too, whatever ``keep`` is, what lies under their
+    ``runs/``, and what a run there may be making now.
+    """
+    here, root = os.path.realpath(base_dir), store_of(base_dir)
+    newest: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    # A run is recorded at its end. What a run of another folder has made so far is in no record yet.
+    unlisted = set() if root == base_dir / ".pipekit" else Store(root).young_keys()
+    for run in _records_in(root):
+        unlisted -= {stage["key"] for stage in run["stages"]}
+        folder = run.get("folder", here)
+        kept = newest.setdefault((folder, run["name"]), [])
+        if len(kept) < (keep if folder == here else max(keep, KEPT_ELSEWHERE)):
             kept.append(run)
-    shown = []
-    for path in (base_dir / "runs").glob("*/run.json"):
-        with contextlib.suppress(OSError, json.JSONDecodeError):
-            shown.append(json.loads(path.read_text(encoding="utf-8", errors="surrogatepass")))
-    return {stage["key"] for run in [*shown, *(r for kept in newest.values() for r in kept)] for stage in run["stages"]}
+    folders = {here, *(folder for folder, _ in newest)}
+    shown = [run for folder in sorted(folders) for run in _shown_in(Path(folder))]
+    kept_runs = [*shown, *(run for kept in newest.values() for run in kept)]
+    return unlisted | {stage["key"] for run in kept_runs for stage in run["stages"]}
 
 
 # --- runs/<name>/ --------------------------------------------------------------------------------------------------------

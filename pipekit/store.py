@@ -39,18 +39,27 @@ DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """Errors of the disk, whatever file they were met at."""
 
 
-def store_root(base_dir: Path) -> Path:
-    """The store of the project in ``base_dir``."""
+def store_of(base_dir: Path, is_project: bool = False) -> Path:
+    """The store for work in ``base_dir``, for those who write it and those who read it.
+
+    It is ``PIPEKIT_STORE`` where that is set, ``.pipekit`` in a project, and in any other folder :func:`shared_store`.
+
+    Args:
+        is_project: a pipeline runs in this folder, which makes it a project; else it is one if it has a ``pipeline.toml`` or
+            a ``.pipekit``.
+    """
     chosen = os.environ.get("PIPEKIT_STORE")
-    return Path(chosen).expanduser().absolute() if chosen else base_dir / ".pipekit"
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    if is_project or (base_dir / "pipeline.toml").exists() or (base_dir / ".pipekit").is_dir():
+        return base_dir / ".pipekit"
+    return shared_store()
 
 
-def store_for(base_dir: Path) -> Path:
-    """Where work without a pipeline file is kept: the project's store in a project, else the person's cache folder."""
-    if os.environ.get("PIPEKIT_STORE") or (base_dir / "pipeline.toml").exists() or (base_dir / ".pipekit").is_dir():
-        return store_root(base_dir)
+def shared_store() -> Path:
+    """The store in the person's cache folder, which all folders share that are no project."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "pipekit" / "store"
+    return Path(cache).absolute() / "pipekit" / "store"
 
 
 class Store:
@@ -85,6 +94,11 @@ class Store:
 
     def artifact_dir(self, key: str) -> Path:
         return self.root / "artifacts" / key[:2] / key
+
+    def young_keys(self) -> set[str]:
+        """Keys of stage runs that finished in the last week."""
+        now = time.time()
+        return {path.name for path in _children(self.root / "artifacts", 2) if _is_young(path, now, TMP_KEPT_S)}
 
     def work_dir(self, key: str) -> Path:
         return self._ensure(self.root / "work" / key)

@@ -11,7 +11,7 @@ import pytest
 from pipekit import Dataset, Model, UserError
 from pipekit.promises import write_tiny_dataset
 from pipekit.quick import Quick, find_artifact, is_image
-from pipekit.store import store_for
+from pipekit.store import store_of
 from tests.conftest import DATA, Trial
 
 STAGES = {"data": DATA, "stamp": {"use": "stamp"}}
@@ -40,11 +40,11 @@ def test_a_folder_is_recognised_and_nothing_is_shown(tmp_path: Path, cache: Path
 
 
 def test_in_a_project_the_projects_store_is_used(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert store_for(tmp_path) == cache / "pipekit" / "store"
+    assert store_of(tmp_path) == cache / "pipekit" / "store"
     (tmp_path / "pipeline.toml").touch()
-    assert store_for(tmp_path) == tmp_path / ".pipekit"
+    assert store_of(tmp_path) == tmp_path / ".pipekit"
     monkeypatch.setenv("PIPEKIT_STORE", str(tmp_path / "other"))
-    assert store_for(tmp_path) == tmp_path / "other"
+    assert store_of(tmp_path) == tmp_path / "other"
 
 
 def test_a_dataset_of_a_run_is_found_by_name(trial: Trial) -> None:

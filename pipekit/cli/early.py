@@ -52,9 +52,9 @@ def _folder_of_many(folder: Path) -> Path | None:
 
 
 def _is_known(folder: Path) -> bool:
-    from pipekit.store import HashMemory, store_for
+    from pipekit.store import HashMemory, store_of
 
-    memory = store_for(Path.cwd()) / "hashes.sqlite"
+    memory = store_of(Path.cwd()) / "hashes.sqlite"
     if not memory.is_file():
         return False
     with closing(HashMemory(memory)) as hashes:

@@ -16,17 +16,20 @@ def gc(
 ) -> int:
     """Free what no recent run uses.
 
+    In a folder that is no project it frees from the store in your cache folder, which such folders share; what runs of the
+    others use is kept.
+
     Says what it would free and asks first. Results under runs/ and source images are never touched; what is freed is made anew
     when a run needs it again.
     """
     from pipekit import ui
     from pipekit.errors import EXIT_USAGE, UserError
     from pipekit.runs import keys_in_use
-    from pipekit.store import Store, find_garbage, store_root
+    from pipekit.store import Store, find_garbage, shared_store, store_of
 
     if not folder.is_dir():
         raise UserError(f"no such folder: {folder}")
-    root = store_root(folder.absolute())
+    root = store_of(folder.absolute())
     if not root.is_dir():
         ui.say(f"Nothing to free: there is no {root}.")
         return 0
@@ -35,6 +38,8 @@ def gc(
     what = (
         f"{ui.plural(garbage.num_files, 'file')} in {ui.plural(len(garbage.folders), 'folder')}, {ui.size(garbage.size_bytes)}"
     )
+    if root == shared_store():
+        ui.note(f"{folder.absolute()} is no project; its store is {root}, shared with other folders.")
     if not garbage.folders:
         ui.say(f"Nothing to free: all that is in {root} is in use.")
         return 0

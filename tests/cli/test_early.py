@@ -10,7 +10,7 @@ import pytest
 from pipekit import processes
 from pipekit.builtin import executors
 from pipekit.cli import early
-from pipekit.store import Store, store_for
+from pipekit.store import Store, store_of
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_a_folder_that_was_read_before_starts_nothing(tmp_path: Path, started: l
     other = files(tmp_path / "other", 10)
     for path in photos.iterdir():
         os.utime(path, (1, 1))  # a file of this moment could still change, and its hash is not kept
-    store = Store(store_for(Path.cwd()))
+    store = Store(store_of(Path.cwd()))
     store.hashes.content(photos)
     store.close()
     early.start_workers_for(str(photos), None)
