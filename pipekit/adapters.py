@@ -33,7 +33,7 @@ from pipekit.contract import (
 )
 from pipekit.errors import PluginError, UserError
 from pipekit.exclusions import Exclusions, read_exclusions
-from pipekit.files import hash_file
+from pipekit.files import hash_file, own_output_below
 
 MAX_SHOWN = 5
 """Failures that are listed in an error."""
@@ -109,6 +109,11 @@ def import_stage(importer: Component) -> Any:
             raise UserError(
                 f"no usable image in {params.path}" + (f": all {count} of them failed{reasons}" if count else ""),
                 hint + ("" if count else "`pipekit components importer` lists the formats that can be read."),
+            )
+        if passed_over := own_output_below(Path(params.path)):
+            ctx.warn(
+                f"passed over below {params.path}, because pipekit wrote it: {', '.join(passed_over[:MAX_SHOWN])}"
+                f"{' …' if len(passed_over) > MAX_SHOWN else ''}. To read such a folder, give it as the path itself"
             )
         labels = Counter[str]()
         for of_split in made.meta["counts"].values():

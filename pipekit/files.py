@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 OUTPUT_MARK = ".pipekit-output"
-"""A folder with this file is our own output and is never read as input (a pipeline may lie inside its image folder)."""
+"""A folder with this file is our own output. It is read only if it is named itself, not as a part of a folder above it (a
+pipeline may lie inside its image folder)."""
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 """File names that importers take for images."""
@@ -147,8 +148,8 @@ def walk(root: Path) -> Iterator[tuple[str, Iterable[str]]]:
     """Folders below ``root``, itself first, with the names of their files, to be read once; sorted.
 
     Memory holds the names of one folder, and of a very large one a part of them (:data:`NAMES_AT_ONCE`). Links are followed,
-    each real folder once, so a loop of links ends. Hidden entries, what macOS puts into archives and pipekit's own output are
-    passed over.
+    each real folder once, so a loop of links ends. Hidden entries, what macOS puts into archives and pipekit's own output
+    below ``root`` are passed over (:func:`own_output_below` names the latter).
     """
     seen: set[tuple[int, int]] = set()
     stack = [str(root)]
@@ -156,7 +157,7 @@ def walk(root: Path) -> Iterator[tuple[str, Iterable[str]]]:
         folder = stack.pop()
         folders: list[str] = []
         try:
-            if not _is_new(folder, seen):
+            if not _is_new(folder, seen) or (folder != str(root) and _is_marked(folder)):
                 continue
             names = _sorted(_files_among(folder, folders))
         except OSError:
@@ -173,10 +174,35 @@ def has_file(root: Path, suffixes: tuple[str, ...]) -> bool:
         folder = stack.pop()
         folders: list[str] = []
         with contextlib.suppress(OSError):
-            if _is_new(folder, seen) and any(name.lower().endswith(suffixes) for name in _files_among(folder, folders)):
+            if not _is_new(folder, seen) or (folder != str(root) and _is_marked(folder)):
+                continue
+            if any(name.lower().endswith(suffixes) for name in _files_among(folder, folders)):
                 return True
         stack.extend(os.path.join(folder, name) for name in folders)  # noqa: PTH118
     return False
+
+
+def own_output_below(root: Path) -> list[str]:
+    """The folders that :func:`walk` passes over as pipekit's own output, as sorted paths below ``root`` with ``/``.
+
+    Folders of runs are left out: nobody takes them for images.
+    """
+    seen: set[tuple[int, int]] = set()
+    stack, found = [str(root)], []
+    while stack:
+        folder = stack.pop()
+        folders: list[str] = []
+        with contextlib.suppress(OSError):
+            if not _is_new(folder, seen):
+                continue
+            if folder != str(root) and _is_marked(folder):
+                if next(Path(folder).glob("*/run.json"), None) is None:
+                    found.append(os.path.relpath(folder, root).replace(os.sep, "/"))
+                continue
+            for _ in _files_among(folder, folders):
+                pass
+        stack.extend(os.path.join(folder, name) for name in folders)  # noqa: PTH118
+    return sorted(found)
 
 
 def files_in(folder: Path, suffixes: tuple[str, ...] = ("",)) -> Iterator[str]:
@@ -195,11 +221,15 @@ def folders_in(folder: Path) -> list[str]:
 
 
 def _is_new(folder: str, seen: set[tuple[int, int]]) -> bool:
-    """Whether a folder is none of those in ``seen``, to which it is added, and is not our own output. Raises OSError."""
+    """Whether a folder is none of those in ``seen``, to which it is added. Raises OSError."""
     here = os.stat(folder)  # noqa: PTH116
     before = len(seen)
     seen.add((here.st_dev, here.st_ino))
-    return len(seen) > before and not os.path.lexists(os.path.join(folder, OUTPUT_MARK))  # noqa: PTH118
+    return len(seen) > before
+
+
+def _is_marked(folder: str) -> bool:
+    return os.path.lexists(os.path.join(folder, OUTPUT_MARK))  # noqa: PTH118
 
 
 _looked: dict[str, tuple[tuple[int, int], list[str], list[str]]] = {}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipekit.errors import UserError
-from pipekit.files import is_archive
+from pipekit.files import is_archive, own_output_below
 from pipekit.registry import Registry
 
 GENERAL = ("names", "folders")
@@ -62,6 +62,8 @@ def choose(path: Path, found: list[Verdict]) -> Verdict:
         raise UserError(message, f"An archive is unpacked by: pipekit scaffold NAME --from {path}")
     if path.is_dir() and not any(path.iterdir()):
         raise UserError(message, "It is an empty folder.")
+    if path.is_dir() and (passed_over := own_output_below(path)):
+        raise UserError(message, f"It has folders that pipekit wrote; give one of them itself: {', '.join(passed_over[:4])}")
     raise UserError(message)
 
 

@@ -14,7 +14,19 @@ from hypothesis import strategies as st
 
 from pipekit import files
 from pipekit.errors import PlanError
-from pipekit.files import OUTPUT_MARK, files_in, folders_in, has_file, hash_file, on_disk, pack, read_bytes, split_packed, walk
+from pipekit.files import (
+    OUTPUT_MARK,
+    files_in,
+    folders_in,
+    has_file,
+    hash_file,
+    on_disk,
+    own_output_below,
+    pack,
+    read_bytes,
+    split_packed,
+    walk,
+)
 from tests.conftest import DATA, Trial
 
 
@@ -171,3 +183,16 @@ def test_a_list_that_was_not_read_to_its_end_is_not_kept(tmp_path: Path) -> None
     os.utime(tmp_path, (1_600_000_000, 1_600_000_000))
     assert next(files_in(tmp_path)).endswith(".jpg")
     assert len(list(files_in(tmp_path))) == 9
+
+
+def test_our_own_output_is_read_where_it_is_named_and_passed_over_below(tmp_path: Path) -> None:
+    fill(tmp_path, {f"{folder}/cat/1.png": b"" for folder in ("out", "out/copies", "runs/t")} | {"runs/t/run.json": b"{}"})
+    for marked in ("out", "out/copies", "runs"):
+        (tmp_path / marked / OUTPUT_MARK).touch()
+    assert not has_file(tmp_path, (".png",))
+    assert [list(names) for _, names in walk(tmp_path)] == [[]]
+    assert own_output_below(tmp_path) == ["out"], "nobody takes a folder of runs for images"
+    assert has_file(tmp_path / "out", (".png",))
+    found = [(os.path.relpath(folder, tmp_path), list(names)) for folder, names in walk(tmp_path / "out")]
+    assert found == [("out", []), ("out/cat", ["1.png"])]
+    assert own_output_below(tmp_path / "out") == ["copies"]

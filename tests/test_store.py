@@ -197,6 +197,9 @@ def test_a_tree_is_known_by_names_and_contents(tmp_path: Path) -> None:
     settled(moved / "output" / OUTPUT_MARK, "")
     settled(moved / "output/x.png", "x")
     assert memory.memory.content(moved) == first, "hidden files and our own output are passed over"
+    before = memory.memory.content(moved / "output")
+    settled(moved / "output/y.png", "y")
+    assert memory.memory.content(moved / "output") != before, "it is read where it is named"
     (moved / "a/1.png").rename(moved / "a/3.png")
     assert memory.memory.content(moved) != first
     (moved / "a/3.png").rename(moved / "a/1.png")

@@ -149,3 +149,26 @@ def test_a_disk_that_takes_nothing(
     assert before == {path: path.read_bytes() for path in (tmp_path / "images").rglob("*.png")}
     assert pipekit("augment", "images", "out", "--ops", "hflip", "--copies", "1").code == 0
     assert len(list(Path("out").rglob("*.aug1.png"))) == 18
+
+
+def test_what_was_written_can_be_imported(pipekit: Pipekit, tmp_path: Path) -> None:
+    """A pipeline reads the folder that augment wrote, with the classes of the source; below another folder it is named."""
+    write_tiny_dataset(tmp_path / "photos", 2)
+    assert pipekit("augment", "photos", "more/copies", "--ops", "hflip(p=1)", "--copies", "1").code == 0
+    classes = sorted(path.name for path in (tmp_path / "photos").iterdir())
+    assert pipekit("sniff", "more/copies").code == 0
+    for use in ("folders", "metadata"):
+        file = tmp_path / f"{use}.toml"
+        file.write_text(f'name = "{use}"\n[stages.data]\nuse = "import.{use}"\npath = "more/copies"\n', "utf-8")
+        assert pipekit("run", file, "--quiet").code == 0
+        data = json.loads((tmp_path / f"runs/{use}/run.json").read_text("utf-8"))["stages"][0]
+        with (tmp_path / f"runs/{use}/data/metadata.csv").open(newline="") as table:
+            rows = list(csv.DictReader(table))
+        assert (sorted({row["label"] for row in rows}), data["warnings"]) == (classes, [])
+        assert len(rows) == len(list((tmp_path / "more/copies").rglob("*.png"))) > 0
+    done = pipekit("inspect", "more")
+    assert done.code == 2
+    assert "copies" in done.err
+    write_tiny_dataset(tmp_path / "more", 2)
+    done = pipekit("inspect", "more")
+    assert "because pipekit wrote it: copies." in done.err

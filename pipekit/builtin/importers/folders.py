@@ -11,7 +11,7 @@ from pipekit.builtin.importers import names as names_importer
 from pipekit.builtin.importers.files import NO_FOLDER, NO_IMAGE, first_of, images_below, split_of, subfolders
 from pipekit.contract import Rejected, Sample
 from pipekit.errors import UserError
-from pipekit.files import IMAGE_SUFFIXES, files_in, has_file
+from pipekit.files import IMAGE_SUFFIXES, files_in, has_file, own_output_below
 from pipekit.params import Params, param
 
 
@@ -44,7 +44,7 @@ def read(path: Path, params: FoldersParams) -> Iterator[Sample]:
     """One sample per image file, in the order of folders and names. The id is the path below ``path``, with ``/``.
 
     A file counts as an image by its suffix; whether it is one is found out by those who open it. Other files are passed
-    over, and so are hidden ones, links that lead back to a folder already read, and pipekit's own output.
+    over, and so are hidden ones, links that lead back to a folder already read, and folders below ``path`` that pipekit wrote.
 
     Raises:
         UserError: there is no image, or the top folders are a mixture of splits and something else.
@@ -65,7 +65,10 @@ def read(path: Path, params: FoldersParams) -> Iterator[Sample]:
         count += 1
         yield Sample(id=below, image=full, label=_label(parts, params.labels), split=split)
     if not count:
-        raise UserError(f"no image below {path}", f"Files that count as images end in {' '.join(IMAGE_SUFFIXES)}.")
+        hint = f"Files that count as images end in {' '.join(IMAGE_SUFFIXES)}."
+        if passed_over := own_output_below(path):
+            hint += f" Passed over, because pipekit wrote it: {first_of(passed_over)}. Give that folder itself."
+        raise UserError(f"no image below {path}", hint)
 
 
 def _label(folders: list[str], rule: str) -> str | None:
