@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipekit import Dataset, UserError, engine
+from pipekit.cli.export import _of_run
 from pipekit.promises import write_tiny_dataset
 from pipekit.quick import Quick, find_artifact
 from pipekit.runs import find_run, keys_in_use, list_runs, locate_run
@@ -100,6 +101,19 @@ def test_a_run_made_of_another_folders_work_is_one_of_its_own(tmp_path: Path) ->
     assert [run["name"] for run in list_runs(tmp_path / "b")] == ["t"], "once is enough"
     shutil.rmtree(tmp_path / "a")
     splits("t:split", tmp_path / "b")
+
+
+def test_an_export_says_that_the_runs_images_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(tmp_path / "a")
+    monkeypatch.chdir(tmp_path)
+    assert _of_run("a/runs/t/model.keras", "dataset") is not None
+    shutil.rmtree(shared_store() / "artifacts")
+    assert _of_run("a/runs/t", "dataset") is None
+    assert "run 'a/runs/t' has no dataset in the store" in capsys.readouterr().err
+    assert _of_run("a/runs/t", "report") is None
+    assert capsys.readouterr().err == ""
 
 
 def test_gc_keeps_what_other_folders_use(tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ def _name_of(model: str) -> str:
 
 def _of_run(source: str, kind: str) -> Artifact | None:
     """The dataset or report of the run that the model came from; None where it is of no run, or that is gone."""
+    from pipekit import ui
     from pipekit.contract import Dataset, Report
     from pipekit.errors import UserError
     from pipekit.quick import find_artifact
@@ -94,7 +95,9 @@ def _of_run(source: str, kind: str) -> Artifact | None:
     run = str(path.parent if path.name in ("model.keras", "model.json") else path)
     try:
         return find_artifact(run, Dataset if kind == "dataset" else Report, Path.cwd())
-    except UserError:
+    except UserError as error:  # the run is known, and its store has no such artifact
+        if kind == "dataset":
+            ui.warn(f"{error.message}, so the export is not checked with the run's images. {error.hint}")
         return None
 
 
