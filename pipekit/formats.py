@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipekit.errors import UserError
 from pipekit.files import is_archive
+from pipekit.passed_over import passed_over, sentence
 from pipekit.registry import Registry
 
 GENERAL = ("names", "folders")
@@ -76,7 +77,9 @@ def recognise(registry: Registry, path: Path) -> Verdict:
         return choose(path, found)
     except UserError as error:
         reasons = "".join(f"\n    {verdict.importer}: {verdict.reason}" for verdict in found)
-        raise UserError(error.message, error.hint or f"What each of them says:{reasons}") from None
+        there = "" if any(verdict.fits for verdict in found) or not path.is_dir() else sentence(passed_over(path, None))
+        message = error.message + (f": {there}" if there else "")
+        raise UserError(message, error.hint or f"What each of them says:{reasons}") from None
 
 
 def _generality(importer: str) -> int:

@@ -13,6 +13,10 @@ from pipekit.contract import Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.files import IMAGE_SUFFIXES, files_in, has_file
 from pipekit.params import Params, param
+from pipekit.passed_over import passed_over, sentence
+
+READS: tuple[str, ...] = ()
+"""Endings of files that are read besides images; others are reported as passed over. The same in each importer."""
 
 
 class FoldersParams(Params):
@@ -65,7 +69,9 @@ def read(path: Path, params: FoldersParams) -> Iterator[Sample]:
         count += 1
         yield Sample(id=below, image=full, label=_label(parts, params.labels), split=split)
     if not count:
-        raise UserError(f"no image below {path}", f"Files that count as images end in {' '.join(IMAGE_SUFFIXES)}.")
+        there = sentence(passed_over(path))
+        usual = f"Files that count as images end in {' '.join(IMAGE_SUFFIXES)}."
+        raise UserError(f"no image below {path}" + (f": {there}" if there else ""), usual)
 
 
 def _label(folders: list[str], rule: str) -> str | None:
