@@ -34,6 +34,7 @@ from pipekit.contract import (
 from pipekit.errors import PluginError, UserError
 from pipekit.exclusions import Exclusions, read_exclusions
 from pipekit.files import hash_file, own_output_below
+from pipekit.passed_over import META, joined, passed_over, sentence
 
 MAX_SHOWN = 5
 """Failures that are listed in an error."""
@@ -101,7 +102,11 @@ def import_stage(importer: Component) -> Any:
             samples = _without(_hashed(samples) if own else ctx.map(known, samples, label="hashing"), excluded, own)
         if params.verify != "none" and not own:
             samples = ctx.map(verify, samples, VerifyParams(verify=params.verify), label="verifying")
-        made = ctx.dataset(samples, _drained(failed))
+        others = joined(
+            passed_over(root, getattr(reader, "READS", None), [ctx.pipeline_file] if ctx.pipeline_file else [])
+            for root in _folders_read(params)
+        )
+        made = ctx.dataset(samples, _drained(failed), **({META: others} if others else {}))
         if not len(made):
             count = made.meta["num_failed"]
             reasons = "".join(f"\n    {failure.id}: {failure.reason}" for failure in islice(made.failed(), MAX_SHOWN))
@@ -110,11 +115,13 @@ def import_stage(importer: Component) -> Any:
                 f"no usable image in {params.path}" + (f": all {count} of them failed{reasons}" if count else ""),
                 hint + ("" if count else "`pipekit components importer` lists the formats that can be read."),
             )
-        if passed_over := own_output_below(Path(params.path)):
+        if written := own_output_below(Path(params.path)):
             ctx.warn(
-                f"passed over below {params.path}, because pipekit wrote it: {', '.join(passed_over[:MAX_SHOWN])}"
-                f"{' …' if len(passed_over) > MAX_SHOWN else ''}. To read such a folder, give it as the path itself"
+                f"passed over below {params.path}, because pipekit wrote it: {', '.join(written[:MAX_SHOWN])}"
+                f"{' …' if len(written) > MAX_SHOWN else ''}. To read such a folder, give it as the path itself"
             )
+        if others:
+            ctx.warn(sentence(others))
         labels = Counter[str]()
         for of_split in made.meta["counts"].values():
             labels.update(of_split)
@@ -127,6 +134,13 @@ def import_stage(importer: Component) -> Any:
 
     run.__doc__ = importer.summary
     return _stage(run, StageContract((), params_type, Dataset, False, importer.libraries, seeded=False))
+
+
+def _folders_read(params: Params) -> list[Path]:
+    """The folders that an importer reads from, none of which lies in another one."""
+    values = [getattr(params, name) for name in type(params).model_fields if name != "exclude"]
+    found = dict.fromkeys(Path(value) for value in values if isinstance(value, InputPath) and value.is_dir())
+    return [path for path in found if found.keys().isdisjoint(path.parents)]
 
 
 def known(sample: Sample, params: Params, ctx: SampleContext) -> Iterator[Sample]:

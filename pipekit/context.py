@@ -18,6 +18,7 @@ from pipekit.contract import Artifact, Dataset, Failure, Params, Sample, ShardRe
 from pipekit.errors import StageError
 from pipekit.files import hash_file
 from pipekit.params import canonical
+from pipekit.passed_over import META, joined
 from pipekit.pipeline import Plan, PlannedStage
 from pipekit.rows import Locations, Row, digest, dumps, from_row, read_lines, to_row, write_index
 from pipekit.shards import KEY_FORMAT, PROGRESS_EVERY_S, ShardJob
@@ -96,6 +97,16 @@ def open_dataset(kind: type[Dataset], path: Path, digest: str, meta: Mapping[str
         return (Failure(row["id"], row["reason"], locations.unpack(row.get("image", ""))) for row in rows)
 
     return kind(path, digest, meta, samples, failures)
+
+
+def carried(meta: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """A dataset's ``meta`` with what the imports of its inputs passed over, so that a report of it says it too."""
+    given = (one for found in inputs.values() for one in (found if isinstance(found, tuple) else (found,)))
+    sources = [one for one in given if isinstance(one, Dataset)]
+    if not sources:
+        return dict(meta)
+    others = joined(one.meta.get(META, {}) for one in sources)
+    return {name: value for name, value in meta.items() if name != META} | ({META: others} if others else {})
 
 
 class StageContext:
@@ -349,7 +360,7 @@ class StageContext:
                 index, counted, self.uses = write_index(self._folder, rows(), all_failed(), locations, scratch)
             finally:
                 getattr(samples, "close", lambda: None)()  # a generator that is left in the middle has folders to remove
-        made = open_dataset(Dataset, self._folder, index, {**meta, **counted}, locations)
+        made = open_dataset(Dataset, self._folder, index, {**carried(meta, self._inputs), **counted}, locations)
         self.made.append(made)
         return made
 

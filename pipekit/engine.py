@@ -16,7 +16,7 @@ from typing import Any, NoReturn, cast
 
 from pipekit import __version__, runs
 from pipekit.component import import_target
-from pipekit.context import Listener, StageContext, Workshop, check_share, open_dataset
+from pipekit.context import Listener, StageContext, Workshop, carried, check_share, open_dataset
 from pipekit.contract import Artifact, Dataset, InputPath, RunInfo, StageInfo
 from pipekit.errors import PipekitError, StageError, UserError
 from pipekit.pipeline import Plan, PlannedStage
@@ -405,7 +405,9 @@ class _Run:
                 self.locations.moved[old] = now
         artifact: Artifact
         if issubclass(kind, Dataset):
-            artifact = open_dataset(kind, folder, manifest["digest"], manifest["meta"], self.locations)
+            # A cached stage may have been made from the same images with other files beside them.
+            meta = carried(manifest["meta"], self._inputs(stage))
+            artifact = open_dataset(kind, folder, manifest["digest"], meta, self.locations)
             if cached and manifest["num_failed"]:
                 check_share(
                     stage, manifest["num_failed"], manifest["num_attempted"], list(itertools.islice(artifact.failed(), 50))

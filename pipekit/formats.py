@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipekit.errors import UserError
 from pipekit.files import is_archive, own_output_below
+from pipekit.passed_over import passed_over, sentence
 from pipekit.registry import Registry
 
 GENERAL = ("names", "folders")
@@ -62,8 +63,8 @@ def choose(path: Path, found: list[Verdict]) -> Verdict:
         raise UserError(message, f"An archive is unpacked by: pipekit scaffold NAME --from {path}")
     if path.is_dir() and not any(path.iterdir()):
         raise UserError(message, "It is an empty folder.")
-    if path.is_dir() and (passed_over := own_output_below(path)):
-        raise UserError(message, f"It has folders that pipekit wrote; give one of them itself: {', '.join(passed_over[:4])}")
+    if path.is_dir() and (written := own_output_below(path)):
+        raise UserError(message, f"It has folders that pipekit wrote; give one of them itself: {', '.join(written[:4])}")
     raise UserError(message)
 
 
@@ -78,7 +79,9 @@ def recognise(registry: Registry, path: Path) -> Verdict:
         return choose(path, found)
     except UserError as error:
         reasons = "".join(f"\n    {verdict.importer}: {verdict.reason}" for verdict in found)
-        raise UserError(error.message, error.hint or f"What each of them says:{reasons}") from None
+        there = "" if any(verdict.fits for verdict in found) or not path.is_dir() else sentence(passed_over(path, None))
+        message = error.message + (f": {there}" if there else "")
+        raise UserError(message, error.hint or f"What each of them says:{reasons}") from None
 
 
 def _generality(importer: str) -> int:

@@ -21,7 +21,7 @@ PACKAGE = ROOT / "pipekit"
 
 LAYERS: list[set[str]] = [
     # Words: what everything is said in.
-    {"errors", "exclusions", "files", "rng", "params", "describe", "toml_lines"},
+    {"errors", "exclusions", "files", "passed_over", "rng", "params", "describe", "toml_lines"},
     {"artifacts", "findings", "contract", "hookspecs", "component", "__init__"},
     # What built-ins and plugins are written with.
     {"warping", "outlines", "geometry", "sheets", "images", "oplist", "recipe"},

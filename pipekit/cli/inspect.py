@@ -64,6 +64,7 @@ def inspect(
     start_workers_for(path, workers, *LOADED_BY_WORKERS)
     from pipekit import ui
     from pipekit.errors import UserError, did_you_mean
+    from pipekit.passed_over import META, sentence
     from pipekit.quick import Quick
 
     quick = Quick(settings={"workers": workers} if workers else {}, registry=registry_with(plugin, disable))
@@ -84,6 +85,9 @@ def inspect(
     with display:
         outcome = quick.run(_without_end(display))
     found = _read(outcome.artifact("inspect"))
+    imported = [made.artifact.meta.get(META, {}) for made in outcome.stages if made.use.startswith("import.")]
+    if imported:  # as it is now: a file that is no image does not make the page anew
+        found[META] = imported[0]
     folder = _hand_over(outcome.artifact("inspect"), out)
     if quarantine is not None:
         _write_quarantine(quarantine, found)
@@ -93,6 +97,8 @@ def inspect(
         _show(found, folder, quarantine)
     for warning in (warning for made in outcome.stages for warning in made.warnings):
         ui.warn(warning)
+    if not imported and (others := found.get(META)):  # a run's dataset, whose import is not among the stages
+        ui.warn(sentence(others))
     failing = {line["check"] for line in found["summary"] if line["check"] in _names(fail_on)}
     if "error" in _names(fail_on):
         failing |= {line["check"] for line in found["summary"] if line["severity"] == "error"}

@@ -105,6 +105,12 @@ def test_without_copies_there_are_none(colour_project: Any) -> None:
     assert metrics_of(colour_project.report())["near_copies"]["count"] == 0
 
 
+def test_files_that_the_import_passed_over_are_named_in_the_report(colour_project: Any) -> None:
+    (colour_project.path / "images" / "test" / "red" / "IMG_1.heic").write_bytes(b"not opened here")
+    page = (colour_project.report() / "report.html").read_text("utf-8")
+    assert "The import passed over 1 file that is not an image pipekit reads: 1 .heic (e.g. test/red/IMG_1.heic)" in page
+
+
 def test_unreadable_images_are_listed_with_their_reason(colour_project: Any) -> None:
     (colour_project.path / "images" / "test" / "red" / "red_7.png").write_bytes(b"no picture")
     folder = colour_project.report(max_failed=0.2)

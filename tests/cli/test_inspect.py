@@ -67,6 +67,29 @@ def test_json_is_the_whole_of_stdout(pipekit: Pipekit, leaking: Path) -> None:
     assert found["num_unusable"] == 1
 
 
+def test_files_that_are_no_images_are_said_in_the_page_and_the_warning(pipekit: Pipekit, leaking: Path, tmp_path: Path) -> None:
+    for name in ("train/cat/IMG_1.HEIC", "train/cat/IMG_2.heic", "test/dog/clip.mp4", "train/dog/notes.txt"):
+        (leaking / name).write_bytes(b"not opened here")
+    said = "passed over 4 files that are not images pipekit reads: 2 .heic, 1 .mp4, 1 .txt (e.g. train/cat/IMG_1.HEIC)"
+    for _ in range(2):
+        assert said in pipekit("inspect", "photos", "--out", "out").err
+    assert "passed over 4 files that are not images pipekit reads" in (tmp_path / "out/inspect.html").read_text("utf-8")
+    assert json.loads((tmp_path / "out/inspect.json").read_text("utf-8"))["passed_over"]["counts"][".heic"] == 2
+    (leaking / "train/cat/IMG_2.heic").unlink()
+    found = json.loads(pipekit("inspect", "photos", "--json").out)
+    assert found["passed_over"]["counts"] == {".heic": 1, ".mp4": 1, ".txt": 1}
+
+
+def test_of_a_runs_dataset_it_says_what_its_import_passed_over(pipekit: Pipekit, leaking: Path, tmp_path: Path) -> None:
+    (leaking / "train/cat/IMG_1.heic").write_bytes(b"not opened here")
+    stages = '[stages.data]\nuse = "import.folders"\npath = "photos"\nmax_failed = 0.5\n[stages.split]\nuse = "split"\n'
+    (tmp_path / "pipeline.toml").write_text(f'name = "x"\n{stages}', "utf-8")
+    said = "passed over 1 file that is not an image pipekit reads: 1 .heic (e.g. train/cat/IMG_1.heic)"
+    for _ in range(2):  # the second run takes the import from the store
+        assert f"warning: data: {said}" in pipekit("run").out
+    assert said in pipekit("inspect", "x", "--only", "corrupt").err
+
+
 def test_quarantine_is_what_split_leaves_out(pipekit: Pipekit, leaking: Path, tmp_path: Path) -> None:
     assert pipekit("inspect", "photos", "--quarantine", "bad.csv").code == 0
     with (tmp_path / "bad.csv").open(encoding="utf-8") as file:

@@ -45,6 +45,15 @@ def test_too_few_images_are_told_in_the_commands_own_words(pipekit: Pipekit, tmp
     assert pipekit("scaffold", "pets", "--from", "few", "--format", "names", "--layout", "flat").code == 0
 
 
+def test_files_that_are_no_images_are_counted(pipekit: Pipekit, tmp_path: Path) -> None:
+    source = photos(tmp_path / "photos")
+    for name in ("IMG_1.HEIC", "IMG_2.heic", "clip.mp4"):
+        (source / name).touch()
+    found = pipekit("scaffold", "pets", "--from", "photos", "--dry-run")
+    assert "passed over 3 files that are not images pipekit reads: 2 .heic, 1 .mp4 (e.g. IMG_1.HEIC)" in found.err
+    assert "heif-convert" in found.err
+
+
 def test_it_never_asks_without_a_terminal(pipekit: Pipekit) -> None:
     found = pipekit("scaffold", "pets")
     assert found.code == 2

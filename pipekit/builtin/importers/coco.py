@@ -22,6 +22,8 @@ from pipekit.params import ImagesPath, param
 BESIDE = "_annotations.coco.json"
 """The file of annotations that lies beside its images, in a folder for each split, as Roboflow writes it."""
 
+READS = ImagesPath.passed_over
+
 KINDS = ("instances", "person_keypoints", "stuff", "panoptic")
 """How COCO's own files begin, of which each kind is about the same images: the first that is there is read."""
 

@@ -22,9 +22,11 @@ from pipekit.builtin.importers.tables import (
 from pipekit.contract import Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.files import files_in
-from pipekit.params import param
+from pipekit.params import ImagesPath, param
 
 SUFFIXES = (".csv", ".tsv")
+
+READS = ImagesPath.passed_over
 
 LOOKED_AT = 5
 """Rows that :func:`sniff` reads."""

@@ -13,6 +13,10 @@ from pipekit.contract import Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.files import IMAGE_SUFFIXES, files_in, has_file, own_output_below
 from pipekit.params import Params, param
+from pipekit.passed_over import passed_over, sentence
+
+READS: tuple[str, ...] = ()
+"""Endings of files that are read besides images; others are reported as passed over. The same in each importer."""
 
 
 class FoldersParams(Params):
@@ -66,9 +70,10 @@ def read(path: Path, params: FoldersParams) -> Iterator[Sample]:
         yield Sample(id=below, image=full, label=_label(parts, params.labels), split=split)
     if not count:
         hint = f"Files that count as images end in {' '.join(IMAGE_SUFFIXES)}."
-        if passed_over := own_output_below(path):
-            hint += f" Passed over, because pipekit wrote it: {first_of(passed_over)}. Give that folder itself."
-        raise UserError(f"no image below {path}", hint)
+        if written := own_output_below(path):
+            hint += f" Passed over, because pipekit wrote it: {first_of(written)}. Give that folder itself."
+        there = sentence(passed_over(path))
+        raise UserError(f"no image below {path}" + (f": {there}" if there else ""), hint)
 
 
 def _label(folders: list[str], rule: str) -> str | None:

@@ -17,6 +17,8 @@ MASK_FOLDERS = ("masks", "mask", "annotations", "segmentations", "gt")
 OTHER_ANNOTATIONS = (".json", ".xml", ".txt")
 """Beside pictures, these say that the pictures are a part of another format (COCO's panoptic masks, VOC)."""
 
+READS: tuple[str, ...] = ()
+
 ENDS = ("", "_mask", "-mask", "_gt", "_segmentation")
 
 

@@ -18,7 +18,7 @@ from pipekit.builtin.importers.tables import TableParams, find_columns
 from pipekit.contract import Failure, Rejected, Sample
 from pipekit.errors import UserError
 
-NAMES = ("metadata.csv", "metadata.jsonl")
+NAMES = READS = ("metadata.csv", "metadata.jsonl")
 _NONE = f"no {' or '.join(NAMES)} in it or the folders in it"
 
 

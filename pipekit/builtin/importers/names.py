@@ -21,6 +21,8 @@ PATTERN = r"^([^\W\d_]+(?:[ _-][^\W\d_]+)*)[ _.()-]*\d"
 
 SNIFFED = 1000
 
+READS: tuple[str, ...] = ()
+
 
 class NamesParams(Params):
     pattern: str = param(PATTERN, "A regular expression for the file name; its first group is the class")

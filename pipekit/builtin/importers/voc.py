@@ -19,6 +19,8 @@ from pipekit.params import param
 
 XML = (".xml",)
 
+READS = (".xml", ".txt")
+
 IMAGE_FOLDERS = ("jpegimages", "images", "image", "imgs", "img")
 
 SAME_STEM = (".jpg", ".jpeg", ".png")

@@ -20,6 +20,8 @@ from pipekit.params import param
 LISTS = ("data.yaml", "dataset.yaml", "data.yml", "classes.txt", "obj.names", "_darknet.labels")
 """Where the names of the classes stand, in the tree or a folder in it: for Ultralytics, LabelImg, Darknet, Roboflow."""
 
+READS = (".txt", ".yaml", ".yml", ".names", ".labels", ".data", ".cfg", ".cache")
+
 LOOKED_AT = 10
 """Images of a folder among which one must have labels beside it."""
 

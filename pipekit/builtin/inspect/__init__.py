@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any, ClassVar
 
 from pipekit.contract import Artifact, Call, Context, Dataset, Finding, Params, Sample, Uses, param, stage
+from pipekit.passed_over import META, sentence
 
 CHECKS = (
     "corrupt",
@@ -75,11 +76,12 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams) -> Inspection
         for some in _findings(ctx, rows, params):
             findings += some
             pictures.begin(some)
-        found = _described(rows, findings)
+        others = dataset.meta.get(META, {})
+        found = _described(rows, findings) | {META: others}
         with (ctx.out_dir / "inspect.json").open("w", encoding="utf-8", errors="surrogateescape") as file:
             json.dump(found, file, indent=1, ensure_ascii=False, sort_keys=True)
             file.write("\n")
-        write_page(ctx, rows, findings, pictures)
+        write_page(ctx, rows, findings, pictures, sentence(others))
     facts = {"images": f"{len(rows):,}"} | {
         line["check"]: f"{line['images']:,}" for line in found["summary"] if line["severity"] != "info"
     }

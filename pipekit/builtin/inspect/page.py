@@ -11,6 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pipekit.contract import Context, Finding, Picture, Section, Table
+from pipekit.page.markdown import literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,13 +63,14 @@ class Pictures:
         return [picture for made in self._made[check] if (picture := made.result()) is not None]
 
 
-def write_page(ctx: Context, rows: Rows, findings: Sequence[Finding], pictures: Pictures) -> None:
+def write_page(ctx: Context, rows: Rows, findings: Sequence[Finding], pictures: Pictures, others: str = "") -> None:
+    """``others``: what is said of the files that the import passed over."""
     from pipekit import page
 
     by_check: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
         by_check[finding.check].append(finding)
-    sections = [("overview", _overview(rows, by_check))]
+    sections = [("overview", _overview(rows, by_check, others))]
     for check, found in ctx.track(by_check.items(), total=len(by_check), label="page", unit="checks"):
         sections.append((check, _section(ctx, check, found, pictures.of(check))))
     lead = f"{len(rows):,} images. {_count_of(findings, 'error')} errors, {_count_of(findings, 'warning')} warnings."
@@ -80,7 +82,7 @@ def _count_of(findings: Sequence[Finding], severity: str) -> int:
     return sum(finding.severity == severity for finding in findings)
 
 
-def _overview(rows: Rows, by_check: Mapping[str, Sequence[Finding]]) -> Section:
+def _overview(rows: Rows, by_check: Mapping[str, Sequence[Finding]], others: str) -> Section:
     good = [row for row in rows if "problem" not in row]
     lines = [
         (check, found[0].severity, len(found), len({name for finding in found for name in finding.samples}))
@@ -104,6 +106,8 @@ def _overview(rows: Rows, by_check: Mapping[str, Sequence[Finding]]) -> Section:
     sizes = Counter(f"{row['width_px']} x {row['height_px']}" for row in good)
     tables.append(Table(("size (px)", "images"), tuple(sizes.most_common(10)), f"The most frequent of {len(sizes):,} sizes"))
     words = "" if by_check else "Nothing wrong was found."
+    if others:
+        words = f"{words} The import {literal(others)}.".strip()
     return Section("Overview", words, tables=tuple(tables))
 
 

@@ -14,6 +14,7 @@ from pipekit.contract import Context, Dataset, Params, Picture, Sample, Section,
 from pipekit.errors import PipekitError
 from pipekit.evaluation import Evaluation
 from pipekit.page.markdown import literal
+from pipekit.passed_over import META, sentence
 
 LIBRARIES = ("pipekit-vision", "tensorflow", "keras", "scikit-learn", "numpy", "opencv-python-headless", "albumentations")
 SHOWN_FAILURES = 20
@@ -38,6 +39,8 @@ def section(ctx: Context, evaluation: Evaluation) -> Section:
     tables.append(Table(("of the model", "value"), tuple(_model_rows(evaluation)), "Model"))
     tables.append(Table(("library", "version"), tuple(_versions()), "Versions at the time of the report"))
     words = f"Pipeline seed {ctx.seed}. Measured on the split *{literal(evaluation.split)}*."
+    if others := sentence(evaluation.dataset.meta.get(META, {})):
+        words += f" The import {literal(others)}."
     pictures = tuple(_recipe_sheet(ctx, evaluation))
     if pictures:
         words += " The sheet shows what training saw: an image at the left of each row, then what the recipe makes of it."

@@ -1,0 +1,180 @@
+"""The files of a folder that an import passes over: how many of each suffix, and what to do about them.
+
+A photograph in a format that pipekit can't read must not vanish without a word.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipekit.files import IMAGE_SUFFIXES, walk
+
+META = "passed_over"
+"""The name in a dataset's ``meta``, where anything was passed over: ``counts`` and ``examples`` by suffix, ``folders`` without
+an image (a few of ``num_folders``). It enters neither digests nor keys."""
+
+HEIC = (".heic", ".heif", ".hif")
+CONVERTED = (".avif", ".jxl", ".jp2", ".psd")
+RAW = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf")
+VIDEO = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
+JFIF = (".jfif", ".jpe")
+PICTURES = (*HEIC, *CONVERTED, *RAW, *VIDEO, *JFIF)
+"""Certainly pictures or videos. Where an importer does not say what else it reads (``READS``), only these are counted."""
+
+HINTS = (
+    (HEIC, "convert HEIC to JPEG: `heif-convert IMG.heic IMG.jpg`, or export the photographs as JPEG"),
+    (CONVERTED, "convert {found} to JPEG or PNG"),
+    (JFIF, "rename {found} to .jpg: it is JPEG"),
+    (RAW, "export raw photographs ({found}) as JPEG or TIFF"),
+    (VIDEO, "export single frames of videos: `ffmpeg -i CLIP.mp4 frame_%05d.jpg`"),
+)
+
+SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
+"""What file managers leave behind, in lower case; hidden files are passed over anyway."""
+
+MAX_EXAMPLES, MAX_FOLDERS = 3, 3
+
+MAX_SUFFIXES = 50
+"""Files of further suffixes are counted together, so that odd names can't fill the memory."""
+
+MAX_SAID = 6
+
+NO_SUFFIX, OTHER = "without a suffix", "of other kinds"
+
+_SUFFIX = re.compile(r"\.(?=[a-z0-9_+~-]{1,12}$)[^.]*[a-z]")
+
+
+@dataclass
+class _Folder:
+    """A folder of which not everything below it is known yet.
+
+    Attributes:
+        images, others: whether there is an image, and whether there is a file that is passed over, in it or below it.
+        barren: the topmost folders below it with files and no image (a few of ``num_barren``).
+    """
+
+    path: str
+    images: bool = False
+    others: bool = False
+    barren: list[str] = field(default_factory=list)
+    num_barren: int = 0
+
+    def add(self, inner: _Folder) -> None:
+        self.images |= inner.images
+        self.others |= inner.others
+        if inner.images:
+            self.num_barren += inner.num_barren
+            self.barren = [*self.barren, *inner.barren][:MAX_FOLDERS]
+        elif inner.others:
+            self.num_barren += 1
+            self.barren = [*self.barren, inner.path][:MAX_FOLDERS]
+
+
+def passed_over(root: Path, reads: Iterable[str] | None = (), not_counted: Collection[Path] = ()) -> dict[str, Any]:
+    """What lies below a folder and is no image by its suffix; empty where there is nothing. In flat memory.
+
+    Args:
+        reads: endings of files (in lower case) that are read besides images; None: count only :data:`PICTURES`.
+        not_counted: files that are known to be something else, such as the pipeline file.
+    """
+    known = (*IMAGE_SUFFIXES, *(reads or ()))
+    others = {os.fspath(path) for path in not_counted}
+    counts = Counter[str]()
+    examples: dict[str, list[str]] = {}
+    top = _Folder("")
+    stack = [top]
+    for folder, names in walk(root):
+        below = "" if (relative := os.path.relpath(folder, root)) == "." else relative.replace(os.sep, "/") + "/"
+        while not below.startswith(stack[-1].path):
+            inner = stack.pop()
+            stack[-1].add(inner)
+        here = stack[-1] if not below else _Folder(below)
+        if below:
+            stack.append(here)
+        for name in names:
+            lower = name.lower()
+            here.images |= lower.endswith(IMAGE_SUFFIXES)
+            if (
+                lower.endswith(known)
+                or (reads is None and not lower.endswith(PICTURES))
+                or lower in SYSTEM_FILES
+                or (others and os.path.join(folder, name) in others)  # noqa: PTH118
+            ):
+                continue
+            here.others = True
+            suffix = _suffix_of(lower)
+            suffix = suffix if suffix in counts or len(counts) < MAX_SUFFIXES else OTHER
+            counts[suffix] += 1
+            if len(found := examples.setdefault(suffix, [])) < MAX_EXAMPLES:
+                found.append(below + name)
+    while len(stack) > 1:
+        inner = stack.pop()
+        stack[-1].add(inner)
+    return _described(counts, examples, top.barren, top.num_barren)
+
+
+def joined(found: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What several datasets passed over, as one."""
+    counts = Counter[str]()
+    examples: dict[str, list[str]] = {}
+    folders: list[str] = []
+    num_folders = 0
+    for one in filter(None, found):
+        counts.update(one["counts"])
+        for suffix, names in one["examples"].items():
+            examples[suffix] = [*examples.get(suffix, ()), *names][:MAX_EXAMPLES]
+        folders = [*folders, *one["folders"]][:MAX_FOLDERS]
+        num_folders += one["num_folders"]
+    return _described(counts, examples, folders, num_folders)
+
+
+def sentence(found: Mapping[str, Any]) -> str:
+    """``passed over 12 files that are not images pipekit reads: 9 .heic, 2 .mp4, 1 .txt (e.g. cats/IMG_1.heic)``, which folders
+    hold nothing else, and what to do; "" where nothing was passed over.
+    """
+    if not found:
+        return ""
+    counts: Mapping[str, int] = found["counts"]
+    total = sum(counts.values())
+    said = [f"{count:,} {suffix}" for suffix, count in list(counts.items())[:MAX_SAID]]
+    if rest := sum(list(counts.values())[MAX_SAID:]):
+        said.append(f"{rest:,} of other suffixes")
+    what = "file that is not an image" if total == 1 else "files that are not images"
+    example = next(iter(found["examples"].values()))[0]
+    text = f"passed over {total:,} {what} pipekit reads: {', '.join(said)} (e.g. {example})"
+    if found["folders"]:
+        more = found["num_folders"] - len(found["folders"])
+        text += f"; no image can be read in {', '.join(found['folders'])}{f' and {more:,} more' if more else ''}"
+    advice = [
+        hint.format(found=" and ".join(there))
+        for ends, hint in HINTS
+        if (there := [suffix for suffix in counts if suffix in ends])
+    ]
+    return text + (f". To use them: {'; '.join(advice)}" if advice else "")
+
+
+def _suffix_of(lower: str) -> str:
+    """``.heic``; of a name like ``IMG.0001``, whose end says nothing, :data:`NO_SUFFIX`."""
+    end = os.path.splitext(lower)[1]  # noqa: PTH122
+    return end if _SUFFIX.match(end) else NO_SUFFIX
+
+
+def _described(
+    counts: Mapping[str, int], examples: Mapping[str, list[str]], folders: list[str], num_folders: int
+) -> dict[str, Any]:
+    """The most frequent suffix first."""
+    if not counts:
+        return {}
+    order = sorted(counts, key=lambda suffix: (-counts[suffix], suffix))
+    return {
+        "counts": {suffix: counts[suffix] for suffix in order},
+        "examples": {suffix: examples[suffix] for suffix in order},
+        "folders": folders,
+        "num_folders": num_folders,
+    }

@@ -1,0 +1,193 @@
+"""Files that an import passes over are counted by suffix, in the import's warning and in the dataset's meta."""
+
+from __future__ import annotations
+
+import shutil
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipekit import engine, images
+from pipekit.artifacts import Dataset
+from pipekit.errors import UserError
+from pipekit.formats import recognise
+from pipekit.passed_over import MAX_SUFFIXES, OTHER, joined, passed_over, sentence
+from pipekit.pipeline import load_plan
+from pipekit.registry import load_registry
+from pipekit.scaffold import Request, plan
+
+
+def photos(folder: Path, count: int = 3) -> Path:
+    """``cats`` and ``dogs`` with so many pictures each."""
+    chance = np.random.default_rng(0)
+    for name in ("cats", "dogs"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            images.write(folder / name / f"{number}.jpg", chance.integers(0, 255, (24, 24, 3), np.uint8))
+    return folder
+
+
+def beside(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"not opened here")
+    return folder
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    folder = photos(tmp_path / "photos")
+    beside(folder, *(f"cats/IMG_{number}.HEIC" for number in range(1, 5)), "dogs/IMG_5.heic", "dogs/clip.mp4", "dogs/notes.txt")
+    return beside(folder, "cats/Thumbs.db", "dogs/.DS_Store", "dogs/._0.jpg", "dogs/desktop.ini")
+
+
+SAID = "passed over 7 files that are not images pipekit reads: 5 .heic, 1 .mp4, 1 .txt (e.g. cats/IMG_1.HEIC)"
+
+
+def imported(path: Path, use: str = "import.folders", *more: dict[str, Any]) -> engine.Outcome:
+    stages = {"data": {"use": use, "path": str(path)}} | {f"more{n}": stage for n, stage in enumerate(more)}
+    base = path.parent / "project"
+    base.mkdir(exist_ok=True)
+    return engine.run(load_plan(table={"name": "test", "stages": stages}, base_dir=base), engine.silent, publish=False)
+
+
+def test_files_are_counted_by_suffix_with_three_examples(mixed: Path) -> None:
+    assert passed_over(mixed) == {
+        "counts": {".heic": 5, ".mp4": 1, ".txt": 1},
+        "examples": {
+            ".heic": ["cats/IMG_1.HEIC", "cats/IMG_2.HEIC", "cats/IMG_3.HEIC"],
+            ".mp4": ["dogs/clip.mp4"],
+            ".txt": ["dogs/notes.txt"],
+        },
+        "folders": [],
+        "num_folders": 0,
+    }
+    assert passed_over(photos(mixed.parent / "plain")) == {} == joined([{}, {}])
+
+
+def test_what_an_importer_reads_is_not_counted(mixed: Path) -> None:
+    assert list(passed_over(mixed, (".txt", ".mp4"))["counts"]) == [".heic"]
+    assert list(passed_over(mixed, None)["counts"]) == [".heic", ".mp4"]  # it does not say what it reads
+    assert list(passed_over(mixed, (), [mixed / "dogs/notes.txt"])["counts"]) == [".heic", ".mp4"]
+
+
+def test_topmost_folders_without_an_image_are_named(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos")
+    beside(folder, "birds/1.heic", "birds/old/2.heic", "train/owls/3.heic", "train/cats/4.jpg", "train/owls/deep/er/5.heic")
+    beside(folder, "cats-2/6.heic", "dogs/old/7.heic")
+    (folder / "empty").mkdir()
+    found = passed_over(folder)
+    assert found["folders"] == ["birds/", "cats-2/", "dogs/old/"]
+    assert found["num_folders"] == 4
+    assert "no image can be read in birds/, cats-2/, dogs/old/ and 1 more" in sentence(found)
+
+
+def test_the_sentence_says_what_to_do(mixed: Path) -> None:
+    assert sentence({}) == ""
+    assert sentence(passed_over(mixed)).startswith(f"{SAID}. To use them: convert HEIC to JPEG: `heif-convert")
+    assert "ffmpeg" in sentence(passed_over(mixed))
+    beside(mixed, "a.avif", "b.jxl", "c.jfif", "d.CR2")
+    said = sentence(passed_over(mixed))
+    for part in ("convert .avif and .jxl to JPEG or PNG", "rename .jfif to .jpg", "export raw photographs (.cr2) as JPEG"):
+        assert part in said
+    assert sentence(passed_over(beside(mixed.parent / "one", "readme.txt"))) == (
+        "passed over 1 file that is not an image pipekit reads: 1 .txt (e.g. readme.txt)"
+    )
+
+
+def test_names_without_end_stay_in_flat_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def many(root: Path) -> Any:
+        yield str(root), (f"IMG.{number:06}" for number in range(200_000))
+        yield str(root / "b"), (f"{number}.x{number}" for number in range(200_000))
+
+    monkeypatch.setattr("pipekit.passed_over.walk", many)
+    tracemalloc.start()
+    found = passed_over(tmp_path)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 1_000_000
+    assert found["counts"]["without a suffix"] == 200_000
+    assert len(found["counts"]) == MAX_SUFFIXES + 1
+    assert sum(found["counts"].values()) == 400_000
+    assert len(found["examples"][OTHER]) == 3
+    assert "200,000 without a suffix" in sentence(found)
+
+
+def test_several_imports_add_up(mixed: Path) -> None:
+    other = passed_over(beside(mixed.parent / "other", "a/1.txt", "b/2.txt"))
+    both = joined([passed_over(mixed), {}, other])
+    assert both["counts"] == {".heic": 5, ".txt": 3, ".mp4": 1}
+    assert both["examples"][".txt"] == ["dogs/notes.txt", "a/1.txt", "b/2.txt"]
+
+
+# --- through the import ---------------------------------------------------------------------------------------------------
+
+
+def test_an_import_warns_and_a_cached_one_again(mixed: Path) -> None:
+    for cached in (False, True):
+        (stage,) = imported(mixed).stages
+        assert stage.cached is cached
+        assert [text for text in stage.warnings if text.startswith(SAID)] == list(stage.warnings) != []
+        assert stage.artifact.meta["passed_over"]["counts"] == {".heic": 5, ".mp4": 1, ".txt": 1}
+
+
+def test_the_digest_stays_and_the_count_goes_with_the_dataset(mixed: Path) -> None:
+    plain, _ = imported(photos(mixed.parent / "plain"), "import.folders", {"use": "split", "dataset": "data"}).stages
+    found, split = imported(mixed, "import.folders", {"use": "split", "dataset": "data"}).stages
+    assert found.artifact.digest == plain.artifact.digest
+    assert isinstance(split.artifact, Dataset)
+    assert split.artifact.meta["passed_over"] == found.artifact.meta["passed_over"]
+    assert "passed_over" not in plain.artifact.meta
+
+
+def test_a_class_folder_with_nothing_but_heic_is_named(tmp_path: Path) -> None:
+    folder = beside(photos(tmp_path / "photos"), "birds/1.heic", "birds/2.heic")
+    (stage,) = imported(folder).stages
+    assert any("no image can be read in birds/. To use them: convert HEIC to JPEG" in text for text in stage.warnings)
+
+
+def test_a_tree_with_nothing_but_heic_says_what_is_there(tmp_path: Path) -> None:
+    folder = beside(tmp_path / "photos", "birds/1.heic", "owls/2.heic")
+    with pytest.raises(UserError, match=r"no image below .*: passed over 2 files .* 2 \.heic .* convert HEIC"):
+        imported(folder)
+    with pytest.raises(UserError, match=r"no importer recognises .*: passed over 2 files .* convert HEIC"):
+        recognise(load_registry(), folder)
+
+
+@pytest.mark.parametrize("form", ["csv", "metadata", "yolo", "voc"])
+def test_annotations_that_are_read_are_not_passed_over(tmp_path: Path, form: str) -> None:
+    folder = photos(tmp_path / "photos")
+    path = folder
+    if form in ("csv", "metadata"):
+        path = folder / f"{'labels' if form == 'csv' else 'metadata'}.csv"
+        path.write_text("file_name,label\ncats/0.jpg,cat\ndogs/0.jpg,dog\n", "utf-8")
+        path = path if form == "csv" else folder
+    elif form == "yolo":
+        (folder / "cats/0.txt").write_text("0 0.5 0.5 0.2 0.2\n", "utf-8")
+        (folder / "classes.txt").write_text("cat\n", "utf-8")
+    else:
+        (folder / "cats").rename(folder / "JPEGImages")
+        shutil.rmtree(folder / "dogs")
+        (folder / "Annotations").mkdir()
+        (folder / "Annotations/0.xml").write_text("<annotation><filename>0.jpg</filename></annotation>", "utf-8")
+    (stage,) = imported(path, f"import.{form}").stages
+    assert "passed_over" not in stage.artifact.meta
+    beside(folder, "extra/IMG_1.heic")
+    (stage,) = imported(path, f"import.{form}").stages
+    assert stage.artifact.meta["passed_over"]["counts"] == {".heic": 1}
+
+
+def test_the_pipeline_file_in_the_folder_is_not_counted(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos")
+    (folder / "pipeline.toml").write_text('name = "a"\n[stages.data]\nuse = "import.folders"\npath = "."\n', "utf-8")
+    (stage,) = engine.run(load_plan(folder / "pipeline.toml"), engine.silent, publish=False).stages
+    assert stage.warnings == ()
+
+
+def test_a_scaffold_says_it_of_its_source(mixed: Path) -> None:
+    project = plan(Request(mixed.parent / "pets", source=mixed, layout="flat"))
+    project.close()
+    assert [text for text in project.warnings if text.startswith(SAID)] == project.warnings != []
