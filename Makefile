@@ -1,9 +1,11 @@
 # make demo   train a small classifier on the textures in sample_data/ and write its report
 # make test   the whole test suite
 # make test-plugins  each distribution in plugins/, by its own tests
+# make coverage  which lines the quick tests reach, in build/coverage/index.html; of the whole suite: make coverage ALL=1
 # make lint   style, types and the layers
 # make bench  what is measured against what (docs/benchmarks.md)
-# make docs   the documentation, into build/docs/index.html
+# make docs   the documentation, into build/docs/index.html, with its links checked
+# make links  whether the documentation's links to other sites still work
 #
 # Each target makes the virtual environment that it needs. The only requirement is a Python from 3.11 to 3.13;
 # name one with PYTHON=... where several are installed.
@@ -18,7 +20,7 @@ JOBS ?= auto
 PLUGINS := $(notdir $(patsubst %/,%,$(dir $(wildcard plugins/*/pyproject.toml))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-plugins lint format bench docs dist constraints clean
+.PHONY: help demo test test-plugins coverage lint format bench docs links dist constraints clean
 
 help:
 	@sed -n 's/^# //p;/^$$/q' Makefile
@@ -37,6 +39,12 @@ test-plugins: $(VENV)/.test
 		printf "== %s\n%s\n" {} "$$said"; exit $$code' || code=1; \
 	$(BIN)/python -m pip uninstall --quiet --yes $(PLUGINS); exit $$code
 
+# Processes that the tests start count too. No target for a share: a number says where to look, not what is well tested.
+COVERED ?= $(if $(ALL),,-m "not tensorflow and not slow")
+coverage: $(VENV)/.test
+	COVERAGE_FILE=$(abspath build/coverage)/data $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(COVERED) \
+		--cov --cov-config=pyproject.toml --cov-report=term:skip-covered --cov-report=html:build/coverage
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -51,8 +59,14 @@ bench: $(VENV)/.test
 
 docs: $(VENV)/.docs
 	$(BIN)/python docs/generate.py
-	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs build/docs
+	$(BIN)/python docs/check_links.py
+	$(BIN)/sphinx-build --quiet --nitpicky --fail-on-warning --keep-going -b html docs build/docs
 	@echo "The documentation is in build/docs/index.html"
+
+# It needs the network and the goodwill of other sites, so no check of a change depends on it.
+links: $(VENV)/.docs
+	$(BIN)/python docs/generate.py
+	$(BIN)/sphinx-build --quiet --keep-going -b linkcheck docs build/links
 
 dist: $(VENV)/.dev
 	rm -rf dist

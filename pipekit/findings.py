@@ -76,7 +76,8 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report. ``markdown`` is plain text with paragraphs, lists, emphasis and code; no HTML.
+    """A part of the report. ``markdown`` is CommonMark with tables: HTML in it is shown as text, images are not loaded, and
+    links lead to ``http``, ``https``, ``mailto`` or a place on the page. Headings are shown two levels lower.
 
     ``html`` is put below it as it is, for what neither words, tables, figures nor pictures can show: escape every name in it
     (``markupsafe.escape``). The page runs no script but its own.

@@ -61,6 +61,7 @@ layer_of = {module: height for height, layer in enumerate(LAYERS) for module in 
 
 ONLY = {
     "rich": {"ui"},
+    "markdown_it": {"page"},
     "typer": {"cli"},
     "pluggy": {"registry", "hookspecs"},
     "cv2": LAYERS[2] | LAYERS[3] | {"builtin"},
@@ -73,6 +74,7 @@ HEAVY = {
     "albumentations",
     "joblib",
     "keras",
+    "markdown_it",
     "matplotlib",
     "pandas",
     "polars",

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from email import message_from_bytes
 from pathlib import Path
 
 import pytest
+import yaml
+
+import pipekit
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -41,6 +46,7 @@ def test_the_sdist_holds_what_tests_and_documents_need_and_nothing_else(tmp_path
     project = {
         ".gitignore",
         "CHANGELOG.md",
+        "CITATION.cff",
         "LICENSE",
         "Makefile",
         "PKG-INFO",
@@ -69,9 +75,40 @@ def test_the_metadata_names_the_distribution_and_its_doors(wheel: zipfile.ZipFil
     (info,) = {name.partition("/")[0] for name in wheel.namelist() if ".dist-info/" in name}
     metadata = message_from_bytes(wheel.read(f"{info}/METADATA"))
     assert metadata["Name"] == "pipekit-vision"
+    assert metadata["Version"] == pipekit.__version__
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == "<3.14,>=3.11"
     doors = wheel.read(f"{info}/entry_points.txt").decode()
     for door in ("pipekit = pipekit.cli:main", "builtin = pipekit.builtin", "pipekit = pipekit.testing"):
         assert door in doors
     assert f"{info}/licenses/LICENSE" in wheel.namelist()
+
+
+def test_the_version_is_written_in_one_place() -> None:
+    """In ``pipekit/__init__.py``: the build, the documentation and ``--version`` read it there."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert "version" not in project
+    assert "version" in project["dynamic"]
+    for name in ("CITATION.cff", "docs/conf.py", "README.md", "Makefile"):
+        assert pipekit.__version__ not in (ROOT / name).read_text("utf-8"), name
+
+
+def test_the_changelog_begins_with_the_version() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert re.search(r"^## (\S+),", text, re.MULTILINE)[1] == pipekit.__version__  # type: ignore[index]
+
+
+def test_the_citation_agrees_with_the_project() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)  # what the format requires
+    assert citation["license"] == project["license"]
+    assert citation["keywords"] == project["keywords"]
+    assert citation["abstract"] == project["description"]
+    assert [author["name"] for author in citation["authors"]] == ["The pipekit authors"]
+
+
+def test_the_hosted_checks_are_those_of_the_repository() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text("utf-8"))
+    commands = {step.get("run") for job in workflow["jobs"].values() for step in job["steps"]}
+    assert {"bash .ci/run", "make test-fast"} <= commands

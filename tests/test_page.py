@@ -45,32 +45,80 @@ def parsed(html: str) -> Texts:
     return found
 
 
-@given(st.text(max_size=200))
+WRITTEN = {"p", "ul", "ol", "li", "strong", "em", "code", "pre", "blockquote", "hr", "br", "h3", "h4", "h5", "h6", "a"}
+TABLE = {"table", "thead", "tbody", "tr", "th", "td"}
+
+
+@given(st.one_of(st.text(max_size=200), st.text("<>/!-?&[]()|:`*_#ascriptimgonload=' \n\t", max_size=200)))
 def test_markdown_never_makes_a_tag_of_its_own(text: str) -> None:
-    tags = {tag for tag, _ in parsed(to_html(text)).tags}
-    assert tags <= {"p", "ul", "ol", "li", "strong", "em", "code", "pre"}
+    tags = parsed(to_html(text)).tags
+    assert {tag for tag, _ in tags} <= WRITTEN | TABLE
+    assert {name for _, attributes in tags for name in attributes} <= {"href", "title", "style", "start", "class"}
 
 
-@given(st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"]), min_size=1, max_size=60))
-def test_a_literal_name_is_shown_as_it_is(name: str) -> None:
-    found = parsed(to_html("It is " + literal(name)))
-    assert found.text == "It is " + name
+@pytest.mark.parametrize("html", ["<script>alert(1)</script>", "<img src=x onerror=a>", "a <b>b</b>", "<!-- c -->", "<?php ?>"])
+def test_html_in_markdown_is_shown(html: str) -> None:
+    found = parsed(to_html(html))
+    assert found.text == html
     assert [tag for tag, _ in found.tags] == ["p"]
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "[x](javascript:alert(1))",
+        "[x](data:text/html,y)",
+        "[x](file:///etc)",
+        "[x](//a.b)",
+        "<vbscript:x>",
+        "[x](&#106;avascript:y)",
+    ],
+)
+def test_a_link_of_no_safe_scheme_stays_text(link: str) -> None:
+    assert [tag for tag, _ in parsed(to_html(link)).tags] == ["p"]
+
+
+@pytest.mark.parametrize("target", ["https://a.b/c?d=e", "http://a.b", "mailto:a@b.c", "#confusion"])
+def test_a_safe_link_is_one(target: str) -> None:
+    assert parsed(to_html(f"[x]({target})")).tags == [("p", {}), ("a", {"href": target})]
+
+
+def test_an_image_in_markdown_is_not_loaded() -> None:
+    assert "img" not in {tag for tag, _ in parsed(to_html("![x](https://a.b/c.png)")).tags}
+
+
+CHARACTERS = st.one_of(st.characters(exclude_categories=["Cs", "Cc", "Z"]), st.sampled_from("\\`*_{}[]()<>#+-.!|~=&:;01a"))
+
+
+@given(st.text(CHARACTERS, min_size=1, max_size=60))
+def test_a_literal_name_is_shown_as_it_is(name: str) -> None:
+    for before in ("It is ", "It is\n", ""):
+        found = parsed(to_html(before + literal(name)))
+        assert found.text == before + name
+        assert [tag for tag, _ in found.tags] == ["p"]
 
 
 @pytest.mark.parametrize(
     ("text", "html"),
     [
         ("a *b* **c** `d*e*`", "<p>a <em>b</em> <strong>c</strong> <code>d*e*</code></p>"),
-        ("one\ntwo\n\nthree", "<p>one two</p>\n<p>three</p>"),
-        ("- a\n- b\n  more", "<ul><li>a</li><li>b more</li></ul>"),
-        ("1. a\n2. b", "<ol><li>a</li><li>b</li></ol>"),
-        ("```\n<x> *y*\n```", "<pre><code>&lt;x&gt; *y*</code></pre>"),
+        ("one\ntwo\n\nthree", "<p>one\ntwo</p>\n<p>three</p>"),
+        ("- a\n- b\n  more", "<ul>\n<li>a</li>\n<li>b\nmore</li>\n</ul>"),
+        ("1. a\n2. b", "<ol>\n<li>a</li>\n<li>b</li>\n</ol>"),
+        ("```\n<x> *y*\n```", "<pre><code>&lt;x&gt; *y*\n</code></pre>"),
         ("2 * 3 * 4", "<p>2 * 3 * 4</p>"),
+        ("# a\n\nb\n---", "<h3>a</h3>\n<h4>b</h4>"),
+        ("[a]: b\n\n[a]", "<p>[a]: b</p>\n<p>[a]</p>"),
     ],
 )
 def test_markdown(text: str, html: str) -> None:
     assert to_html(text) == html
+
+
+def test_a_table_in_markdown() -> None:
+    found = parsed(to_html("| a | b |\n|---|--:|\n| 1 | *2* |"))
+    assert [tag for tag, _ in found.tags] == ["table", "thead", "tr", "th", "th", "tbody", "tr", "td", "td", "em"]
+    assert found.text.split() == ["a", "b", "1", "2"]
 
 
 def test_cells() -> None:

@@ -79,3 +79,17 @@ def test_clusters_follow_chains() -> None:
 
 def test_distance_counts_bits() -> None:
     assert similar.distance_bits(made_print(0b1011), made_print(0b0001)) == 2
+
+
+@given(st.integers(1, 40), st.data())
+def test_clusters_are_the_connected_components(count: int, data: st.DataObject) -> None:
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    place = st.integers(0, count - 1)
+    pairs = data.draw(st.lists(st.tuples(place, place), max_size=60))
+    first, second = np.array(pairs, np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(pairs)), (first, second)), shape=(count, count))
+    _, component = connected_components(graph, directed=False)
+    smallest = [int(np.flatnonzero(component == label)[0]) for label in component]
+    assert similar.clusters(count, pairs) == smallest

@@ -51,8 +51,9 @@ def render(title: str, sections: Iterable[tuple[str, Section]], *, lead: str = "
 
 def load() -> None:
     """Load what :func:`render` needs (a tenth of a second), while something else takes longer."""
-    from pipekit.page import markdown  # noqa: F401
+    from pipekit.page.markdown import parser
 
+    parser()
     _template()
 
 

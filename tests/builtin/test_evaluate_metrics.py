@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -194,6 +195,43 @@ def test_a_known_temperature_is_found_again(true_temperature: float) -> None:
     truth = (honest.cumsum(axis=1) < rng.random((20_000, 1))).sum(axis=1)
     sharpened = calibration.scaled(honest, 1 / true_temperature)
     assert calibration.fit_temperature(sharpened, truth) == pytest.approx(true_temperature, rel=0.05)
+
+
+def golden_section(loss: Callable[[float], float], low: float, high: float) -> float:
+    ratio = (5**0.5 - 1) / 2
+    while high - low > 1e-9:
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        low, high = (low, right) if loss(left) <= loss(right) else (left, high)
+    return (low + high) / 2
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_temperature_is_that_of_a_golden_section_search(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, rng.choice([0.5, 1, 2]), (200, 4))
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    truth = np.where(rng.random(200) < 0.3, rng.integers(0, 4, 200), logits.argmax(axis=1))
+
+    def loss(log_t: float) -> float:
+        return calibration.log_loss(calibration.scaled(probabilities, float(np.exp(log_t))), truth)
+
+    expected = float(np.exp(golden_section(loss, np.log(0.05), np.log(20.0))))
+    assert calibration.fit_temperature(probabilities, truth) == pytest.approx(expected, abs=0.00051)
+
+
+def test_few_sure_mistakes_do_not_ask_for_more_certainty() -> None:
+    """With log losses kept below ln 1e7, T = 0.05 would fit best."""
+    truth = np.zeros(200, np.int64)
+    probabilities = np.tile([0.999998, 0.000001, 0.000001], (200, 1))
+    probabilities[:2] = [0.000001, 0.999998, 0.000001]
+    probabilities[2:6] = [0.5, 0.3, 0.2]
+    assert calibration.fit_temperature(probabilities, truth) > 1
+
+
+def test_where_no_temperature_is_better_the_coldest_is_taken() -> None:
+    truth = np.array([0, 1, 0])
+    assert calibration.fit_temperature(np.eye(2)[truth], truth) == calibration.COLDEST
+    assert calibration.fit_temperature(np.full((3, 2), 0.5), truth) == calibration.COLDEST
 
 
 @given(answers(), st.floats(0.1, 10))

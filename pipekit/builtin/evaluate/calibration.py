@@ -10,6 +10,12 @@ from numpy.typing import NDArray
 SMALLEST = 1e-7
 """Probabilities are kept this far from zero before a logarithm; they are stored to six decimals."""
 
+COLDEST, HOTTEST = 0.05, 20.0
+"""The temperatures among which the best is looked for."""
+
+FLAT = 1e-12
+"""Log losses that differ by less are the same."""
+
 
 def reliability(confidence: NDArray[np.float64], correct: NDArray[np.bool_], bins: int) -> list[dict[str, Any]]:
     """``bins`` equal-width bins of the confidence; the upper edge belongs to a bin, as in Guo et al. 2017.
@@ -70,22 +76,21 @@ def scaled(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np
 
 
 def fit_temperature(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
-    """The T in 0.05..20 with the least log loss (Guo et al. 2017), by golden-section search on ln T."""
-    ratio = (5**0.5 - 1) / 2
-    low, high = np.log(0.05), np.log(20.0)
+    """The T in 0.05..20 with the least log loss (Guo et al. 2017), by Brent's bounded method on ln T.
+
+    This loss is taken from the logits, without the limit that :func:`log_loss` puts on sure mistakes: so it has one minimum.
+    With the limit it can have a second one at the coldest temperature, where a mistake costs no more for being surer.
+    """
+    from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
+    from scipy.special import log_softmax  # type: ignore[import-untyped]
+
+    logits, rows = np.log(normalised(probabilities)), np.arange(len(truth))
+    low, high = np.log(COLDEST), np.log(HOTTEST)
 
     def loss(log_t: float) -> float:
-        return log_loss(scaled(probabilities, float(np.exp(log_t))), truth)
+        return float(-log_softmax(logits / np.exp(log_t), axis=1)[rows, truth].mean())
 
-    left, right = high - ratio * (high - low), low + ratio * (high - low)
-    loss_left, loss_right = loss(left), loss(right)
-    while high - low > 1e-4:
-        if loss_left <= loss_right:
-            high, right, loss_right = right, left, loss_left
-            left = high - ratio * (high - low)
-            loss_left = loss(left)
-        else:
-            low, left, loss_left = left, right, loss_right
-            right = low + ratio * (high - low)
-            loss_right = loss(right)
-    return round(float(np.exp((low + high) / 2)), 3)
+    found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-8})
+    # Without a mistake the loss is flat at zero, and Brent's method may stop anywhere: of equal ones the coldest.
+    coldest = loss(low) <= found.fun + FLAT
+    return round(COLDEST if coldest else float(np.exp(found.x)), 3)
