@@ -250,6 +250,16 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[-2:] == ["test accuracy 0.958", "Done in 12 s."]
 
 
+def test_a_run_ends_with_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:
+    end = (END[0], {**END[1], "advice": "Start from a pretrained network."})
+    with ui.run_display() as display:
+        play(display, *EVENTS, end)
+    assert capsys.readouterr().out.splitlines()[-1] == "What to do next: Start from a pretrained network."
+    with ui.run_display(quiet=True) as display:
+        play(display, *EVENTS, end)
+    assert capsys.readouterr().out == "test accuracy 0.958\n"
+
+
 def test_plain_lines_say_where_a_long_stage_is_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
     display = progress.PlainDisplay(clock)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 LAST_EPOCHS = 3
-"""Finished epochs whose mean duration is taken for the coming ones: the first is slow, and so are those with unfrozen layers."""
+"""Finished epochs whose mean duration is taken for the coming ones: the first is slow, and unfrozen layers slow later ones."""
 
 
 @dataclass
@@ -277,7 +277,13 @@ class PlainDisplay(RunDisplay):
                 self.line(f"  {_example(example)}")
 
     def on_run_finished(
-        self, status: str = "", run_dir: str | Path = "", seconds: float = 0.0, headline: str = "", **_: Any
+        self,
+        status: str = "",
+        run_dir: str | Path = "",
+        seconds: float = 0.0,
+        headline: str = "",
+        advice: str = "",
+        **_: Any,
     ) -> None:
         say()
         show(stage_table(list(self.stages.values())))
@@ -286,6 +292,8 @@ class PlainDisplay(RunDisplay):
             say(headline, NAME)
         found = result_path(Path(run_dir)) if run_dir else ""
         say(f"Results: {found}  ({duration(seconds)})" if found else f"Done in {duration(seconds)}.")
+        if advice:
+            say(f"What to do next: {advice}")
 
     def line(self, text: str, lead: str = "", style: str = "") -> None:
         console().print(Text.assemble((lead, style), text), soft_wrap=True)
@@ -324,10 +332,16 @@ class LiveDisplay(PlainDisplay):
         """The lines in place say it."""
 
     def on_run_finished(
-        self, status: str = "", run_dir: str | Path = "", seconds: float = 0.0, headline: str = "", **_: Any
+        self,
+        status: str = "",
+        run_dir: str | Path = "",
+        seconds: float = 0.0,
+        headline: str = "",
+        advice: str = "",
+        **_: Any,
     ) -> None:
         self._live.stop()
-        super().on_run_finished(status, run_dir, seconds, headline)
+        super().on_run_finished(status, run_dir, seconds, headline, advice)
 
     def line(self, text: str, lead: str = "", style: str = "") -> None:
         self.console.print(Text.assemble((lead, style), text), soft_wrap=True)

@@ -33,7 +33,14 @@ def evaluate(ctx: Context, model: Model, dataset: Dataset, params: EvaluateParam
     """
     from pipekit.builtin.evaluate.outputs import facts, headline, write_outputs
     from pipekit.builtin.evaluate.score import score
+    from pipekit.builtin.report.next_steps import in_a_word
 
     evaluation = score(ctx, model.path, dataset, params, baseline)
     digest = write_outputs(ctx, evaluation, params)
-    return ctx.artifact(Report, digest=digest, facts=facts(evaluation.metrics), headline=headline(evaluation))
+    return ctx.artifact(
+        Report,
+        digest=digest,
+        facts=facts(evaluation.metrics),
+        headline=headline(evaluation),
+        advice=in_a_word(ctx, evaluation),
+    )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
+from pipekit.builtin.advice import source_folder
 from pipekit.builtin.importers.files import split_of, subfolders
 from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Context, Dataset
@@ -88,12 +87,8 @@ def _folder_below(dataset: Dataset, label: str) -> str:
 
 def _folder_above(ctx: Context, dataset: Dataset) -> str:
     """ "Did you mean the folder above?", where the images lie in one class's folder beside others; else ""."""
-    sample = next(iter(dataset))
-    if not sample.image.endswith(f"/{sample.id}"):
-        return ""
-    folder = Path(sample.image.removesuffix(f"/{sample.id}"))
-    shared = Path(os.path.commonpath([folder, ctx.out_dir]))
-    if not ctx.project_dir.is_relative_to(shared):  # in the store, written by a stage: no folder of a person's
+    folder = source_folder(ctx, dataset)
+    if folder is None:
         return ""
     names = [name for name in subfolders(folder.parent) if has_file(folder.parent / name, IMAGE_SUFFIXES)]
     if folder.name not in names or len(names) < 2:

@@ -111,6 +111,8 @@ def train(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         seed=seed,
         counts={name: len(part) for name, part in parts.items()},
         failures=tuple(failures),
+        dataset=dataset,
+        pretrained=_is_pretrained(template, params),
     )
     return record.write(ctx, model, result)
 
@@ -223,6 +225,13 @@ def _thaw(template: Any, params: TrainParams) -> Callable[[Any, int], float | No
     if thaw is None:
         return None
     return lambda model, epoch: thaw(model, params.model.params, epoch)
+
+
+def _is_pretrained(template: Any, params: TrainParams) -> bool:
+    """Whether the model starts from weights learnt on other images: it has a head on a network that stays as it is."""
+    call = params.model.params
+    random = getattr(call, "weights", None) == "random" and getattr(call, "weights_file", None) is None
+    return hasattr(template, "head") and not random
 
 
 def _solve(template: Any, params: TrainParams, seed: int) -> Callable[..., Any] | None:
