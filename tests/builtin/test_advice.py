@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipekit import engine
-from pipekit.builtin import advice
-from pipekit.builtin.advice import Case, remedies
+from pipekit import advice, engine
+from pipekit.advice import Case, remedies
 from pipekit.builtin.models import pretrained
 from pipekit.builtin.train.loop import State
 from pipekit.builtin.train.record import verdict

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pipekit.advice import how_to_get
 from pipekit.backend import load_keras
-from pipekit.builtin.advice import how_to_get
 from pipekit.contract import InputPath, Params, param
 from pipekit.errors import UserError, did_you_mean
 

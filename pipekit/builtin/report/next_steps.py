@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipekit.builtin import advice
+from pipekit import advice
 from pipekit.builtin.report.words import clearly_better, count, points
 from pipekit.contract import Context, Section
 from pipekit.evaluation import Evaluation
@@ -21,7 +21,7 @@ def next_steps(evaluation: Evaluation, command: str = "") -> list[str]:
     """The few things that would help most, most urgent first."""
     metrics = evaluation.metrics
     found = metrics["accuracy"]
-    case = _case(evaluation)
+    case = advice.case_of_evaluation(evaluation)
     remedies = advice.remedies(case, command)
     first = remedies[:1] if case.weak else []
     steps = list(first)
@@ -54,20 +54,6 @@ def next_steps(evaluation: Evaluation, command: str = "") -> list[str]:
             "Make sure that the test is hard enough: images from another place, day or camera than the training images."
         )
     return steps or ["Try it on images from elsewhere: another camera, place or day than those it was trained and measured on."]
-
-
-def in_a_word(ctx: Context, evaluation: Evaluation) -> str:
-    """What to do first about a weak model, for the end of a run; "" where the model is not weak."""
-    case = _case(evaluation)
-    return advice.remedies(case, _command(ctx, evaluation))[0] if case.weak else ""
-
-
-def _case(evaluation: Evaluation) -> advice.Case:
-    metrics, model = evaluation.metrics, evaluation.model
-    weak = not clearly_better(metrics) or advice.is_weak(metrics["accuracy"]["value"], metrics["baseline"]["accuracy"])
-    in_index = sum(evaluation.dataset.counts.get("train", {}).values())
-    num_train = (model.get("images") or {}).get("train", in_index)
-    return advice.case_of(model, num_train, len(evaluation.classes), weak)
 
 
 def _command(ctx: Context, evaluation: Evaluation) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from pipekit.builtin.advice import source_folder
-from pipekit.builtin.importers.files import split_of, subfolders
+from pipekit.advice import source_folder
 from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Context, Dataset
 from pipekit.errors import UserError
-from pipekit.files import IMAGE_SUFFIXES, has_file
+from pipekit.files import IMAGE_SUFFIXES, folders_in, has_file
 
+SPLITS = ("train", "val", "valid", "validation", "test")
 SHOWN = 4
 """Class and folder names listed in an error."""
 
@@ -76,7 +76,7 @@ def _folder_below(dataset: Dataset, label: str) -> str:
         folders = sample.id.split("/")[:-1]
         if label in folders[:-1]:
             inner.add(folders[folders.index(label) + 1])
-    names = sorted(name for name in inner if not split_of(name))
+    names = sorted(name for name in inner if name.lower() not in SPLITS)
     if len(names) < 2:
         return ""
     return (
@@ -90,7 +90,7 @@ def _folder_above(ctx: Context, dataset: Dataset) -> str:
     folder = source_folder(ctx, dataset)
     if folder is None:
         return ""
-    names = [name for name in subfolders(folder.parent) if has_file(folder.parent / name, IMAGE_SUFFIXES)]
+    names = [name for name in folders_in(folder.parent) if has_file(folder.parent / name, IMAGE_SUFFIXES)]
     if folder.name not in names or len(names) < 2:
         return ""
     return f"Did you mean the folder above, {folder.parent}, which holds {_names(names)}?"

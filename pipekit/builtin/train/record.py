@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pipekit.builtin import advice
+from pipekit import advice
 from pipekit.builtin.train.compiling import Labels
 from pipekit.builtin.train.curves import draw
 from pipekit.builtin.train.loop import Row, State

@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pipekit.builtin.report.words import points
 from pipekit.contract import Context, Dataset
+from pipekit.evaluation import Evaluation
 
 PLUGIN = "pipekit-efficientnet-lite"
 TEMPLATE = "efficientnet_lite0_probe"
@@ -51,8 +51,8 @@ def remedies(case: Case, command: str) -> list[str]:
         steps.append(f"Start from a pretrained network, which needs few images: {how_to_get(command)}")
     if case.gap is not None and case.gap > LARGE_GAP:
         steps.append(
-            f"The model does {points(case.gap)} better on its training images than on val: it learns them by heart. More "
-            "images, stronger augmentation or more regularisation (dropout, weight_decay) help."
+            f"The model does {100 * case.gap:.0f} points better on its training images than on val: it learns them by heart. "
+            "More images, stronger augmentation or more regularisation (dropout, weight_decay) help."
         )
     elif case.weak and case.gap is None:
         steps.append("Look at the training images and their labels, and train with a split val, which shows overfitting.")
@@ -130,6 +130,21 @@ def case_of(model: Mapping[str, Any], num_train: int, num_classes: int, weak: bo
         pretrained=bool(model.get("pretrained")),
         in_one_pass=epochs > 1 and len(model.get("history") or ()) == 1,
     )
+
+
+def case_of_evaluation(evaluation: Evaluation) -> Case:
+    """The case of a model by its evaluation."""
+    model, found, baseline = evaluation.model, evaluation.metrics["accuracy"], evaluation.metrics["baseline"]["accuracy"]
+    in_index = sum(evaluation.dataset.counts.get("train", {}).values())
+    num_train = (model.get("images") or {}).get("train", in_index)
+    weak = found["low"] <= baseline or is_weak(found["value"], baseline)
+    return case_of(model, num_train, len(evaluation.classes), weak)
+
+
+def first_of_evaluation(ctx: Context, evaluation: Evaluation) -> str:
+    """What to do first about a weak model, for the end of a run; "" where the model is not weak."""
+    case = case_of_evaluation(evaluation)
+    return remedies(case, train_command(ctx, evaluation.dataset))[0] if case.weak else ""
 
 
 def _train_stage(file: Path) -> str:
