@@ -182,7 +182,14 @@ class _Run:
                 )
             self._observe("after_run", run=self._info(status))
         seconds = time.perf_counter() - started
-        self.listener("run_finished", status=status, run_dir=str(self.run_dir), seconds=seconds, headline=headline)
+        self.listener(
+            "run_finished",
+            status=status,
+            run_dir=str(self.run_dir),
+            seconds=seconds,
+            headline=headline,
+            advice=self._advice(),
+        )
         return Outcome(plan.name, status, self.run_dir, tuple(self.done.values()), seconds, headline)
 
     def _chosen(self, until: str | None, only: str | None) -> set[str]:
@@ -195,6 +202,11 @@ class _Run:
     def _headline(self) -> str:
         """The last sentence that a stage has to say."""
         found = [str(stage.artifact.meta["headline"]) for stage in self.done.values() if stage.artifact.meta.get("headline")]
+        return found[-1] if found else ""
+
+    def _advice(self) -> str:
+        """What to do next, by the last stage that gives advice; "" where it has none to give."""
+        found = [str(stage.artifact.meta["advice"]) for stage in self.done.values() if "advice" in stage.artifact.meta]
         return found[-1] if found else ""
 
     def _described(self) -> list[dict[str, Any]]:

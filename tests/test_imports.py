@@ -26,6 +26,7 @@ LAYERS: list[set[str]] = [
     # What built-ins and plugins are written with.
     {"warping", "outlines", "geometry", "sheets", "images", "oplist", "recipe"},
     {
+        "advice",
         "anatomy",
         "answers",
         "backend",

@@ -169,6 +169,57 @@ def test_the_rate_forgets_what_came_from_the_cache_at_once() -> None:
     assert view.rate(5.0) == 1.0
 
 
+def training(epochs: int = 10, at_most: bool = False, step: int = 0) -> progress.StageView:
+    """A training whose first epoch of 100 batches is at batch 40 after four seconds: ten batches a second."""
+    view = progress.StageView("train")
+    view.start_epoch(1, epochs, 100, step, at_most, now=0.0)
+    view.advance(f"epoch 1/{epochs}", 0, 100 - step, "batches", now=0.0)
+    view.advance(f"epoch 1/{epochs}", 40, 100 - step, "batches", now=4.0)
+    return view
+
+
+def test_the_time_left_of_a_training_is_that_of_all_epochs() -> None:
+    view = training()
+    assert view.left(4.0) == 6 + 9 * 10
+    assert view.pace(4.0) == "10 batches/s, 1 min 36 s left"
+    assert training(epochs=1).left(4.0) == 6
+    # a run resumed at batch 20: 80 batches of this epoch, but whole ones after it
+    assert training(step=20).left(4.0) == 4 + 9 * 10
+
+
+def test_early_stopping_makes_it_the_most_that_can_be_left() -> None:
+    assert training(at_most=True).pace(4.0) == "10 batches/s, at most 1 min 36 s left"
+
+
+def test_later_epochs_are_taken_to_last_as_long_as_the_last_ones_with_their_validation() -> None:
+    view = training()
+    view.start_epoch(2, 10, 100, 0, False, now=12.0)  # ten seconds of batches, two of validation
+    view.advance("epoch 2/10", 0, 100, "batches", now=12.0)
+    assert view.pace(13.0) == "1 min 47 s left"  # before a rate is known: 11 + 8 x 12
+    view.advance("epoch 2/10", 10, 100, "batches", now=16.0)
+    assert view.left(16.0) == 36 + 8 * 12  # this epoch is slower than the one before
+    for epoch, now in ((3, 16.0), (4, 20.0), (5, 24.0)):
+        view.start_epoch(epoch, 10, 100, 0, False, now=now)
+    assert view.left(24.0) == 6 * 4  # the last three took four seconds each
+
+
+def test_an_epoch_that_a_resumed_run_took_up_in_its_middle_measures_no_other() -> None:
+    view = training(step=90)
+    view.start_epoch(2, 10, 100, 0, False, now=1.0)
+    assert view.left(1.5) is None
+
+
+def test_displays_take_the_epochs_from_the_event() -> None:
+    clock = Clock()
+    display = progress.RunDisplay(clock)
+    display("epoch_started", stage="train", epoch=1, epochs=3, step=0, steps=50, at_most=True)
+    display("progress", stage="train", label="epoch 1/3", done=0, total=50, unit="batches")
+    clock.now += 5
+    display("progress", stage="train", label="epoch 1/3", done=25, total=50, unit="batches")
+    assert display.stages["train"].pace(clock.now) == "5.0 batches/s, at most 25 s left"
+    assert display.stages["train"].note == ""
+
+
 # --- the displays --------------------------------------------------------------------------------------------------------
 
 
@@ -197,6 +248,16 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
         ["·", "report", "not", "run"],
     ]
     assert lines[-2:] == ["test accuracy 0.958", "Done in 12 s."]
+
+
+def test_a_run_ends_with_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:
+    end = (END[0], {**END[1], "advice": "Start from a pretrained network."})
+    with ui.run_display() as display:
+        play(display, *EVENTS, end)
+    assert capsys.readouterr().out.splitlines()[-1] == "What to do next: Start from a pretrained network."
+    with ui.run_display(quiet=True) as display:
+        play(display, *EVENTS, end)
+    assert capsys.readouterr().out == "test accuracy 0.958\n"
 
 
 def test_plain_lines_say_where_a_long_stage_is_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,6 +26,48 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
+LAST_EPOCHS = 3
+"""Finished epochs whose mean duration is taken for the coming ones: the first is slow, and unfrozen layers slow later ones."""
+
+
+@dataclass
+class Epochs:
+    """How far a training is, for the time that all its epochs will take.
+
+    Attributes:
+        epoch, epochs: the current epoch, from 1, and their number.
+        steps: batches of a whole epoch.
+        at_most: early stopping may end the training sooner.
+        started: when the current epoch was started.
+        whole: it was started at its first batch, not in the middle by a resumed run.
+        lasted: durations of the last finished epochs, validation included, in seconds.
+    """
+
+    epoch: int
+    epochs: int
+    steps: int
+    at_most: bool
+    started: float
+    whole: bool
+    lasted: deque[float] = field(default_factory=lambda: deque(maxlen=LAST_EPOCHS))
+
+    def left(self, now: float, rest: float | None, rate: float | None) -> float | None:
+        """Seconds until the last epoch ends.
+
+        Args:
+            rest: seconds that the current epoch's remaining batches take, where known.
+            rate: batches a second, where known: what there is to go by in the first epoch.
+        """
+        if self.lasted:
+            one = sum(self.lasted) / len(self.lasted)
+            rest = max(one - (now - self.started), rest or 0.0, 0.0)
+        elif rate and rest is not None:
+            one = self.steps / rate
+        else:
+            return None
+        return rest + (self.epochs - self.epoch) * one
+
+
 @dataclass
 class StageView:
     """What is known of one stage while a run goes on."""
@@ -44,6 +86,16 @@ class StageView:
     facts: Mapping[str, str] = field(default_factory=dict)
     started: float = 0.0
     marks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=60))
+    epochs: Epochs | None = None
+
+    def start_epoch(self, epoch: int, epochs: int, steps: int, step: int, at_most: bool, now: float) -> None:
+        before = self.epochs
+        self.epochs = Epochs(epoch, epochs, steps, at_most, now, step == 0)
+        self.marks.clear()  # an earlier epoch's batches
+        if before is not None and epoch == before.epoch + 1:
+            self.epochs.lasted.extend(before.lasted)
+            if before.whole:
+                self.epochs.lasted.append(now - before.started)
 
     def advance(self, label: str, done: int, total: int | None, unit: str, now: float) -> None:
         if label != self.label or done < self.done:
@@ -59,13 +111,23 @@ class StageView:
         return (self.done - self.marks[0][1]) / (now - self.marks[0][0])
 
     def pace(self, now: float) -> str:
-        """``"120 images/s, 5 s left"``, or "" for what is over in a moment."""
+        """``"120 images/s, 5 s left"``, or "" for what is over in a moment; in a training, the time left of all epochs."""
         rate = self.rate(now)
-        if rate is None:
-            return ""
-        speed = f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
-        left = f", {duration((self.total - self.done) / rate)} left" if self.total and self.total > self.done else ""
-        return f"{speed} {self.unit or 'items'}/s{left}"
+        left = self.left(now)
+        parts = []
+        if rate is not None:
+            parts.append(f"{f'{rate:,.0f}' if rate >= 10 else f'{rate:.1f}'} {self.unit or 'items'}/s")
+        if left is not None:
+            parts.append(f"{'at most ' if self.epochs and self.epochs.at_most else ''}{duration(left)} left")
+        return ", ".join(parts)
+
+    def left(self, now: float) -> float | None:
+        """Seconds until the stage's items, or a training's epochs, are done; None where nothing is known or left."""
+        rate = self.rate(now)
+        rest = (self.total - self.done) / rate if rate and self.total else None
+        if self.epochs is not None:
+            return self.epochs.left(now, rest, rate) or None
+        return rest or None
 
     def count(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
@@ -123,6 +185,11 @@ class RunDisplay:
         self, stage: str, label: str = "", done: int = 0, total: int | None = None, unit: str = "", **_: Any
     ) -> None:
         self.view(stage).advance(label, done, total, unit, self.clock())
+
+    def on_epoch_started(
+        self, stage: str, epoch: int = 0, epochs: int = 0, steps: int = 0, step: int = 0, at_most: bool = False, **_: Any
+    ) -> None:
+        self.view(stage).start_epoch(epoch, epochs, steps, step, at_most, self.clock())
 
     def on_stage_finished(
         self, stage: str, use: str = "", seconds: float = 0.0, cached: bool = False, facts: Any = None, **_: Any
@@ -210,7 +277,13 @@ class PlainDisplay(RunDisplay):
                 self.line(f"  {_example(example)}")
 
     def on_run_finished(
-        self, status: str = "", run_dir: str | Path = "", seconds: float = 0.0, headline: str = "", **_: Any
+        self,
+        status: str = "",
+        run_dir: str | Path = "",
+        seconds: float = 0.0,
+        headline: str = "",
+        advice: str = "",
+        **_: Any,
     ) -> None:
         say()
         show(stage_table(list(self.stages.values())))
@@ -219,6 +292,8 @@ class PlainDisplay(RunDisplay):
             say(headline, NAME)
         found = result_path(Path(run_dir)) if run_dir else ""
         say(f"Results: {found}  ({duration(seconds)})" if found else f"Done in {duration(seconds)}.")
+        if advice:
+            say(f"What to do next: {advice}")
 
     def line(self, text: str, lead: str = "", style: str = "") -> None:
         console().print(Text.assemble((lead, style), text), soft_wrap=True)
@@ -257,10 +332,16 @@ class LiveDisplay(PlainDisplay):
         """The lines in place say it."""
 
     def on_run_finished(
-        self, status: str = "", run_dir: str | Path = "", seconds: float = 0.0, headline: str = "", **_: Any
+        self,
+        status: str = "",
+        run_dir: str | Path = "",
+        seconds: float = 0.0,
+        headline: str = "",
+        advice: str = "",
+        **_: Any,
     ) -> None:
         self._live.stop()
-        super().on_run_finished(status, run_dir, seconds, headline)
+        super().on_run_finished(status, run_dir, seconds, headline, advice)
 
     def line(self, text: str, lead: str = "", style: str = "") -> None:
         self.console.print(Text.assemble((lead, style), text), soft_wrap=True)

@@ -178,6 +178,11 @@ def test_it_learns_and_what_it_saves_predicts_from_raw_pixels(colours: Dataset, 
     found = [predictor.classes[int(np.argmax(row))] for _, row in predictor.stream(tests, lambda sample: sample.image)]
     assert found == [sample.label for sample in tests]
     assert [event["epoch"] for name, event in ctx.events if name == "epoch"] == [1, 2, 3, 4, 5, 6]
+    begun = [event for name, event in ctx.events if name == "epoch_started"]
+    assert [(event["epoch"], event["epochs"], event["step"], event["at_most"]) for event in begun] == [
+        (number, 6, 0, False) for number in range(1, 7)
+    ]
+    assert {event["steps"] for event in begun} == {-(-sum(colours.counts["train"].values()) // 4)}
     info = json.loads((model.path / "model.json").read_text())
     assert info["kept_epoch"] == 1 + int(np.argmin([row["val_loss"] for row in info["history"]]))
     assert model.meta["headline"].startswith("validation accuracy 1.000 in epoch ")

@@ -57,3 +57,6 @@ def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: Autoe
         x = layers.Cropping2D(((0, extra_h), (0, extra_w)), dtype="float32", name="cut")(x)
     outputs = layers.Rescaling(255.0, dtype="float32", name="image_again")(x)
     return keras.Model(inputs, outputs, name="autoencoder")
+
+
+build.reconstructs = True  # type: ignore[attr-defined]

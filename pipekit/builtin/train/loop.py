@@ -129,6 +129,7 @@ class Loop:
             self.model.reset_metrics()
         logs: dict[str, Any] = {}
         before = state.epoch_seconds
+        self._announce()
         for logs in self._steps():
             self._count_left_out()
             state.epoch_seconds = before + time.monotonic() - began
@@ -152,6 +153,18 @@ class Loop:
         state.epoch, state.step, state.epoch_seconds = state.epoch + 1, 0, 0.0
         self.feed.decoded.flush()
         self._save()
+
+    def _announce(self) -> None:
+        """Tell displays how much is to come, for the time left; early stopping makes that the most there can be."""
+        state, params = self.state, self.params
+        self.ctx.event(
+            "epoch_started",
+            epoch=state.epoch + 1,
+            epochs=params.epochs,
+            step=state.step,
+            steps=self.feed.steps,
+            at_most=params.patience is not None,
+        )
 
     def _steps(self) -> Iterator[dict[str, Any]]:
         """Run the rest of the epoch's training steps; yields the running metrics."""

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from pipekit import advice
 from pipekit.builtin.train.compiling import Labels
 from pipekit.builtin.train.curves import draw
 from pipekit.builtin.train.loop import Row, State
 from pipekit.builtin.train.params import TrainParams
-from pipekit.contract import Context, Failure, Model
+from pipekit.contract import Context, Dataset, Failure, Model
 
 LIBRARIES = ("tensorflow", "keras", "numpy", "opencv-python-headless", "pipekit-vision")
 
@@ -35,6 +36,8 @@ class Result:
     seed: int
     counts: Mapping[str, int]
     failures: tuple[Failure, ...]
+    dataset: Dataset
+    pretrained: bool
 
     @property
     def kept(self) -> int:
@@ -55,7 +58,14 @@ def write(ctx: Context, model: Any, result: Result) -> Model:
         _write_failures(ctx, result.failures)
     kept = result.state.history[result.kept]
     digest = hashlib.sha256(json.dumps([_lasting(info), weights], sort_keys=True).encode()).hexdigest()
-    return ctx.artifact(Model, digest=digest, facts=_facts(result, kept), headline=_headline(result, kept), words=words)
+    return ctx.artifact(
+        Model,
+        digest=digest,
+        facts=_facts(result, kept),
+        headline=_headline(result, kept),
+        words=words,
+        advice=_advice(ctx, result, info),
+    )
 
 
 def describe(model: Any, result: Result, words: list[str], weights: str) -> dict[str, Any]:
@@ -77,6 +87,7 @@ def describe(model: Any, result: Result, words: list[str], weights: str) -> dict
         "params": call.params.model_dump(mode="json"),
         "training": {**result.params.model_dump(mode="json"), "batch_size": result.batch_size},
         "label_mode": result.labels.mode,
+        "pretrained": result.pretrained,
         "parameters": int(model.count_params()),
         "images": dict(result.counts),
         "seed": result.seed,
@@ -114,11 +125,23 @@ def verdict(result: Result) -> list[str]:
             f"{last + 1}, while the training loss falls on to {later['loss']:.3f}: the model begins to learn its training "
             "images by heart. Augmentation, dropout or more images help."
         )
-    elif result.params.keep == "best" and kept == last and last:
+    elif result.params.keep == "best" and kept == last and last and not _overfits(row, result.counts["val"]):
         words.append("The last epoch was the best one: more epochs may make the model better still.")
     if result.state.stopped_early:
         words.append(f"Stopped after epoch {last + 1}: {result.params.patience} epochs without a better {result.monitor}.")
     return words
+
+
+def _overfits(row: Row, num_val: int) -> bool:
+    """Whether training accuracy is further above val accuracy than chance explains: more epochs would widen the gap."""
+    if "accuracy" not in row or "val_accuracy" not in row:
+        return False
+    return row["accuracy"] - row["val_accuracy"] > min(_chance(row["val_accuracy"], num_val), advice.LARGE_GAP)
+
+
+def _chance(accuracy: float, num_images: int) -> float:
+    """How far an accuracy measured on so many images may be off by chance (95 %)."""
+    return 1.96 * sqrt(max(accuracy * (1 - accuracy), 0.25 / num_images) / num_images)
 
 
 def _gap(row: Row, score: str, kept: int, num_val: int, augmented: bool) -> str:
@@ -130,7 +153,7 @@ def _gap(row: Row, score: str, kept: int, num_val: int, augmented: bool) -> str:
     if score == "loss":
         return f"{begin}."
     gap = ours - theirs
-    chance = 1.96 * sqrt(max(theirs * (1 - theirs), 0.25 / num_val) / num_val)
+    chance = _chance(theirs, num_val)
     if gap > chance:
         return (
             f"{begin}: a gap of {gap:.3f}, more than the {chance:.3f} that chance explains with so many images. "
@@ -152,6 +175,17 @@ def _facts(result: Result, kept: Row) -> dict[str, str]:
     if result.failures:
         facts["images left out"] = str(len(result.failures))
     return facts
+
+
+def _advice(ctx: Context, result: Result, info: Mapping[str, Any]) -> str:
+    """What to do first where the kept epoch is weak on val; "" where it is not, or there is no val accuracy."""
+    kept = result.state.history[result.kept]
+    counts = result.dataset.counts.get("val", {})
+    if "val_accuracy" not in kept or not sum(counts.values()):
+        return ""
+    weak = advice.is_weak(kept["val_accuracy"], max(counts.values()) / sum(counts.values()))
+    case = advice.case_of(info, result.counts["train"], len(result.labels.classes), weak)
+    return advice.remedies(case, advice.train_command(ctx, result.dataset, ctx.stage))[0] if weak else ""
 
 
 def _headline(result: Result, kept: Row) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from pipekit import processes
 from pipekit.builtin.train import data, devices, frozen, record
 from pipekit.builtin.train.cache import Decoded, can_share, choose
+from pipekit.builtin.train.classes import check_classes, needs_classes
 from pipekit.builtin.train.compiling import Labels, choose_labels, make_loss, make_metrics, make_optimizer
 from pipekit.builtin.train.feed import Feed
 from pipekit.builtin.train.loop import Loop
@@ -38,12 +39,14 @@ def train(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
     from its last checkpoint.
 
     Raises:
-        UserError: there is nothing to learn from, or the model can't take the images.
+        UserError: there are no two classes to learn, or the model can't take the images.
         StageError: the loss is no number any more, or the memory does not suffice.
     """
+    template = params.model.load()
+    if needs_classes(template, params):  # before TensorFlow is loaded, which takes seconds
+        check_classes(ctx, dataset)
     if params.augment and _worth_processes(ctx, params, sum(dataset.counts.get("train", {}).values())):
         processes.start_early()  # while TensorFlow is loaded
-    template = params.model.load()
     seed = params.seed if params.seed is not None else ctx.seed
     devices.prepare(seed=int(_rng(ctx, params)("weights").integers(2**32)), deterministic=params.deterministic)
     every = data.read_part(dataset, "train", labelled=False)
@@ -108,6 +111,8 @@ def train(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         seed=seed,
         counts={name: len(part) for name, part in parts.items()},
         failures=tuple(failures),
+        dataset=dataset,
+        pretrained=_is_pretrained(template, params),
     )
     return record.write(ctx, model, result)
 
@@ -220,6 +225,13 @@ def _thaw(template: Any, params: TrainParams) -> Callable[[Any, int], float | No
     if thaw is None:
         return None
     return lambda model, epoch: thaw(model, params.model.params, epoch)
+
+
+def _is_pretrained(template: Any, params: TrainParams) -> bool:
+    """Whether the model starts from weights learnt on other images: it has a head on a network that stays as it is."""
+    call = params.model.params
+    random = getattr(call, "weights", None) == "random" and getattr(call, "weights_file", None) is None
+    return hasattr(template, "head") and not random
 
 
 def _solve(template: Any, params: TrainParams, seed: int) -> Callable[..., Any] | None:

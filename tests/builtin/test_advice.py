@@ -1,0 +1,159 @@
+"""What is advised after a weak result: the rule, the commands, and the places that give them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pipekit import advice, engine
+from pipekit.advice import Case, remedies
+from pipekit.builtin.models import pretrained
+from pipekit.builtin.train.loop import State
+from pipekit.builtin.train.record import verdict
+from pipekit.errors import UserError
+from pipekit.pipeline import load_plan
+
+INSTALL = "pip install ./plugins/pipekit-efficientnet-lite"
+
+
+@pytest.fixture(params=[False, True], ids=["not installed", "installed"])
+def installed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    monkeypatch.setattr(advice, "is_installed", lambda: request.param)
+    return bool(request.param)
+
+
+def grows(text: str) -> bool:
+    return "larger" in text or "longer" in text
+
+
+@pytest.mark.parametrize("weak", [True, False])
+@pytest.mark.parametrize("few", [True, False])
+@pytest.mark.parametrize("is_pretrained", [True, False])
+@pytest.mark.parametrize("gap", [None, -0.1, 0.05, 0.11, 0.3])
+def test_the_rule(weak: bool, few: bool, is_pretrained: bool, gap: float | None) -> None:
+    steps = remedies(Case(weak, gap, few, is_pretrained), "pipekit train photos --model efficientnet_lite0_probe")
+    names_plugin = [place for place, step in enumerate(steps) if "efficientnet_lite0_probe" in step]
+    assert names_plugin == ([0] if weak and few and not is_pretrained else [])
+    assert any(map(grows, steps)) == (weak and gap is not None and gap <= 0.1)
+    assert any("regularisation" in step for step in steps) == (gap is not None and gap > 0.1)
+    assert bool(steps) == (weak or (gap or 0) > 0.1)
+
+
+def test_a_template_without_epochs_is_not_trained_longer() -> None:
+    (step,) = remedies(Case(True, 0.0, False, False, in_one_pass=True), "")
+    assert "larger" in step
+    assert "longer" not in step
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "baseline", "weak"), [(0.53, 0.5, True), (0.74, 0.5, True), (0.76, 0.5, False), (0.6, 0.1, False)]
+)
+def test_weak_is_more_than_half_of_the_commonest_classs_mistakes(accuracy: float, baseline: float, weak: bool) -> None:
+    assert advice.is_weak(accuracy, baseline) == weak
+
+
+def test_the_gap_is_the_widest_of_the_kept_and_the_last_epoch() -> None:
+    early = {"accuracy": 0.55, "val_accuracy": 0.53}
+    late = {"accuracy": 0.83, "val_accuracy": 0.53}
+    assert advice.overfitting_gap({"history": [early, late], "kept_epoch": 1}) == pytest.approx(0.3)
+    assert advice.overfitting_gap({"history": [late, early], "kept_epoch": 1}) == pytest.approx(0.3)
+    assert advice.overfitting_gap({"history": [early], "kept_epoch": 1}) == pytest.approx(0.02)
+    assert advice.overfitting_gap({"history": [{"accuracy": 0.5}]}) is None
+
+
+def test_the_commands_name_the_installation_only_where_it_is_missing(installed: bool) -> None:
+    said = advice.how_to_get()
+    assert "`pipekit train FOLDER --model efficientnet_lite0_probe`" in said
+    assert (f"`{INSTALL}`" in said) != installed
+
+
+def test_the_commands_are_those_of_the_plugin() -> None:
+    folder = Path(__file__).parents[2] / "plugins" / "pipekit-efficientnet-lite"
+    assert INSTALL == f"pip install ./plugins/{folder.name}" == advice.INSTALL
+    assert f'"{advice.TEMPLATE}"' in (folder / "src" / "pipekit_efficientnet_lite" / "__init__.py").read_text("utf-8")
+
+
+def test_a_pipeline_file_is_run_again_with_the_other_template(tmp_path: Path) -> None:
+    ctx: Any = SimpleNamespace(pipeline_file=tmp_path / "my pets.toml", project_dir=tmp_path)
+    ctx.pipeline_file.write_text('[stages.learn]\nuse = "train"\n[stages.report]\nuse = "evaluate"\n', "utf-8")
+    command = "pipekit run 'my pets.toml' --set stages.{}.model=efficientnet_lite0_probe"
+    assert advice.train_command(ctx) == command.format("learn")
+    assert advice.train_command(ctx, stage="other") == command.format("other")
+    ctx.pipeline_file.write_text('[stages.a]\nuse = "train"\n[stages.b]\nuse = "train"\n', "utf-8")
+    assert advice.train_command(ctx) == "pipekit train FOLDER --model efficientnet_lite0_probe"
+
+
+def test_a_weak_result_from_few_images_names_the_plugin_in_the_report_and_at_the_end(
+    colour_project: Any, installed: bool
+) -> None:
+    overfits = [{"epoch": 1, "accuracy": 0.83, "val_accuracy": 0.53, "val_loss": 1.0}]
+    colour_project.model(classes=["green", "red", "blue"], history=overfits, kept_epoch=1, images={"train": 36})
+    outcome = colour_project.run()
+    said = outcome.stages[-1].artifact.meta["advice"]
+    assert "`pipekit train images --model efficientnet_lite0_probe`" in said
+    assert (f"`{INSTALL}`" in said) != installed
+    page = (outcome.artifact("report").path / "report.html").read_text("utf-8")
+    steps = page.split("What to do next</h2>")[1].split("</ol>")[0]
+    assert steps.index("efficientnet_lite0_probe") < steps.index("regularisation")
+    assert not grows(steps)
+
+
+def test_a_good_result_ends_without_advice(colour_project: Any) -> None:
+    assert colour_project.run().stages[-1].artifact.meta["advice"] == ""
+
+
+def test_the_end_of_a_run_is_told_the_last_stages_advice(tmp_path: Path) -> None:
+    (tmp_path / "advises.py").write_text(ADVISES, "utf-8")
+    events: list[tuple[str, dict[str, Any]]] = []
+
+    def told(*words: str) -> str:
+        stages = {f"s{number}": {"use": "advises", "words": word} for number, word in enumerate(words)}
+        table = {"name": "trial", "plugins": ["./advises.py"], "stages": stages}
+        engine.run(load_plan(table=table, base_dir=tmp_path), lambda event, **values: events.append((event, values)))
+        return str(events[-1][1]["advice"])
+
+    assert told("train longer", "use more images") == "use more images"
+    assert told("train longer", "") == "", "the later stage measured that all is well"
+
+
+ADVISES = '''
+import pipekit
+
+
+class AdvisesParams(pipekit.Params):
+    words: str = pipekit.param("", "The advice")
+
+
+@pipekit.stage
+def advises(ctx: pipekit.Context, params: AdvisesParams) -> pipekit.Files:
+    """A stage with advice."""
+    return ctx.artifact(pipekit.Files, advice=params.words)
+
+
+@pipekit.hookimpl
+def register_stages(register):
+    register("advises", advises)
+'''
+
+
+def test_pretrained_without_its_package_of_weights_names_the_plugin(installed: bool) -> None:
+    with pytest.raises(UserError) as caught:
+        pretrained._in_package("package:no_such_package/a.h5")
+    assert "--model efficientnet_lite0_probe" in caught.value.hint
+    assert (INSTALL in caught.value.hint) != installed
+
+
+def test_more_epochs_are_not_advised_to_a_model_that_overfits() -> None:
+    def words(accuracy: float, val_accuracy: float) -> str:
+        row = {"loss": 0.5, "val_loss": 0.6, "accuracy": accuracy, "val_accuracy": val_accuracy}
+        worse = {**row, "loss": 0.9, "val_loss": 0.9}
+        params = SimpleNamespace(keep="best", augment=None, mixes=False, patience=None)
+        state = State(history=[worse, row], best_epoch=1)
+        result: Any = SimpleNamespace(params=params, state=state, kept=1, counts={"train": 100, "val": 100}, monitor="val_loss")
+        return " ".join(verdict(result))
+
+    assert "more epochs may" in words(0.55, 0.53)
+    assert "more epochs may" not in words(0.83, 0.53)
