@@ -47,15 +47,23 @@ from pathlib import Path
 import pipekit
 
 
+HOLD = Path(__file__).with_name("hold")
+
+
 def note(word):
     with open(os.environ["TRIAL_LOG"], "a") as log:
         log.write(f"{os.getpid()} {word}\\n")
+
+
+def begun():
+    return Path(os.environ["TRIAL_LOG"]).read_text().count("\\n")
 
 
 class StampParams(pipekit.Params):
     amount: int = pipekit.param(1, "Copies", ge=0, le=9)
     fail: str = pipekit.param("", "Samples whose id holds this fail")
     seconds: float = pipekit.param(0.0, "How long each sample takes", unit="s", in_key=False)
+    hold_at: int = pipekit.param(0, "From so many samples on, each waits while there is a file called hold", in_key=False)
 
 
 @pipekit.sample_stage
@@ -63,6 +71,8 @@ def stamp(sample, params: StampParams, ctx):
     """Copies of a file, each with random bytes at its end."""
     note(sample.id)
     time.sleep(params.seconds)
+    while params.hold_at and HOLD.exists() and begun() >= params.hold_at:
+        time.sleep(0.01)
     if params.fail and params.fail in sample.id:
         raise ValueError("asked to fail")
     for copy in range(params.amount):
@@ -212,6 +222,11 @@ class Trial:
     def shards(self) -> set[str]:
         """The finished shards in the store."""
         return {path.name for path in self.store.glob("shards/*/*") if (path / "rows.jsonl").is_file()}
+
+    @property
+    def hold(self) -> Path:
+        """While it is there, ``stamp`` stops at as many samples as its parameter ``hold_at`` says."""
+        return self.path / "hold"
 
     def start(self, script: str, *words: str) -> subprocess.Popen[str]:
         """A Python process in the project folder, in a group of its own, as a terminal gives it."""

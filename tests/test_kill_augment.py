@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import signal
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +15,40 @@ from pipekit.pipeline import load_plan
 from tests.conftest import Trial
 
 SCRIPT = """
+import os
+import signal
+import sys
+import time
 from pathlib import Path
 from pipekit import engine
+from pipekit.builtin import executors
 from pipekit.pipeline import load_plan
 
+bounded = executors._bounded
+
+
+def killed(*given):
+    # The process kills itself so many seconds after so many shards, while its threads work on others.
+    for number, result in enumerate(bounded(*given)):
+        if number == int(sys.argv[1]):
+            time.sleep(float(sys.argv[2]))
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield result
+
+
+if sys.argv[1:]:
+    executors._bounded = killed
 print("digest", engine.run(load_plan(Path("pipeline.toml"))).artifact("augment").digest)
 """
 
-PIPELINE = """
+IMAGES, KILLS, WORKERS, SHARD_SIZE = 120, 10, 2, 2
+
+PIPELINE = f"""
 name = "killed"
 seed = 5
-workers = 2
+workers = {WORKERS}
 executor = "threads"
-shard_size = 2
+shard_size = {SHARD_SIZE}
 
 [stages.data]
 use = "import.folders"
@@ -42,8 +61,6 @@ ops = "heavy"
 copies = 3
 size_hw = [160, 160]
 """
-
-IMAGES, KILLS = 120, 10
 
 
 @pytest.fixture
@@ -66,19 +83,17 @@ def test_ten_kills_change_nothing(project: Trial) -> None:
     shutil.copytree(project.path, calm)
     expected = engine.run(load_plan(calm / "pipeline.toml")).artifact("augment").digest
     chance = random.Random(1)
+    most = 0
     for _ in range(KILLS):
-        before = len(project.shards())
-        process = project.start(SCRIPT)
-        more = chance.randrange(4)
-        while len(project.shards()) < before + more and process.poll() is None:
-            time.sleep(0.002)
-        time.sleep(chance.random() / 20)
-        assert process.poll() is None, process.communicate()
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+        shards = chance.randrange(4)
+        most += shards + 2 * WORKERS  # so many shards more are in the pool's hands
+        process = project.start(SCRIPT, str(shards), str(chance.random() / 20))
+        error = process.communicate()[1]
+        assert process.returncode == -signal.SIGKILL, error
         assert not (project.path / "runs").exists()
-    assert 0 < len(project.shards()) < IMAGES / 2
-    out, error = project.start(SCRIPT).communicate(timeout=120)
+    assert most < IMAGES / SHARD_SIZE, "it can't have been finished before the last kill"
+    assert 0 < len(project.shards()) <= most
+    out, error = project.start(SCRIPT).communicate()
     assert out.split() == ["digest", expected], error
     assert not list(project.store.glob("tmp/*"))
     assert shown(project.path / "runs/killed/augment") == shown(calm / "runs/killed/augment")

@@ -195,9 +195,7 @@ def in_browser(page: str, script: str, folder: Path, width: int = 1200) -> Any:
     assert browser, "this test needs Chromium (Debian package chromium)"
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=5000"]
     options += [f"--window-size={width},800", f"--user-data-dir={folder}/browser"]
-    done = subprocess.run(
-        [browser, *options, "--dump-dom", file.as_uri()], capture_output=True, text=True, timeout=120, check=True
-    )
+    done = subprocess.run([browser, *options, "--dump-dom", file.as_uri()], capture_output=True, text=True, check=True)
     found = re.search(r'<pre id="trial">(.*?)</pre>', done.stdout, re.S)
     assert found, done.stdout[-2000:] + done.stderr[-2000:]
     return json.loads(unescape(found[1]))

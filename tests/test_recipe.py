@@ -408,3 +408,21 @@ def test_an_op_may_take_the_whole_view() -> None:
     assert applied.boxes == ()
     assert applied.keypoints[0].label == "k!"
     assert applied.matrix is None
+
+
+@pytest.mark.parametrize(("min_visible", "kept"), [(0.5, ["half"]), (0.51, [])])
+def test_a_box_of_which_just_enough_is_visible_is_kept(registry: Registry, min_visible: float, kept: list[str]) -> None:
+    boxes = (Box(60, 40, 100, 80, "half"),)
+    recipe = compile_recipe("crop(40, 40, place=centre)", registry=registry, min_visible=min_visible)
+    applied = recipe.apply(np.zeros((120, 120, 3), np.uint8), rng_for(0), Targets(boxes=boxes))
+    assert [box.label for box in applied.boxes] == kept
+
+
+def test_ops_that_fill_in_different_ways_are_not_one_warp(registry: Registry) -> None:
+    white = np.full((60, 60, 3), 255, np.uint8)
+    two = compile_recipe("pad(10, fill_value=90)|pad(10, fill_value=30)", registry=registry).apply(white, rng_for(0))
+    assert (two.image[:10] == 30).all()
+    assert (two.image[10:20, 10:-10] == 90).all()
+    cut = compile_recipe("pad(10)|crop(40, 40, place=centre)|pad(10)", registry=registry).apply(white, rng_for(0))
+    assert not cut.image[:10].any(), "what the crop took must not come back in the margin"
+    assert cut.image[10:-10, 10:-10].all()

@@ -93,3 +93,16 @@ def test_clusters_are_the_connected_components(count: int, data: st.DataObject) 
     _, component = connected_components(graph, directed=False)
     smallest = [int(np.flatnonzero(component == label)[0]) for label in component]
     assert similar.clusters(count, pairs) == smallest
+
+
+def test_by_default_six_bits_may_differ_and_eight_may_not() -> None:
+    assert len(similar.near_pairs([made_print(0xFF00), made_print(0xFF00 ^ 0x3F)])) == 1
+    assert len(similar.near_pairs([made_print(0xFF00), made_print(0xFF00 ^ 0xFF)])) == 0
+
+
+@pytest.mark.parametrize(("contrast", "levels", "near"), [(0, 1, True), (0, 2, False), (40, 3, True), (40, 5, False)])
+def test_miniatures_may_differ_by_seven_hundredths_of_their_contrast(contrast: int, levels: int, near: bool) -> None:
+    """0.07 of the contrast and 16 levels: 1.1 levels in a plain picture, 3.9 at a contrast of 40."""
+    shades = np.where(np.arange(256) % 2, 100 + contrast, 100 - contrast)
+    prints = [f"{5:016x}" + base64.b64encode(bytes((shades + more).tolist())).decode() for more in (0, levels)]
+    assert len(similar.near_pairs(prints)) == near

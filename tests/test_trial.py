@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,7 +153,7 @@ def test_what_no_other_process_finds_is_not_tried(registry: Registry) -> None:
 def test_a_trial_ends(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(killing, "LIMIT_S", 3.0)
     ENDS_HERE.append(True)
-    assert "did not end within 3 s" in verdict(registry, endless).problem
+    assert re.search(r"did not end within \d+ s", verdict(registry, endless).problem)
 
 
 def test_it_is_killed_in_the_middle_and_in_the_middle_of_a_change() -> None:

@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -37,10 +38,12 @@ CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.syml
 
 
 def main() -> None:
-    """Do jobs until the standard input ends."""
+    """Say how many seconds it took to start, then do jobs until the standard input ends."""
+    began = time.monotonic()
     importlib.import_module("pipekit.engine")
     importlib.import_module("pipekit.images")
     importlib.import_module("pipekit.builtin")
+    print(time.monotonic() - began, flush=True)
     for line in sys.stdin:
         job = json.loads(line)
         if not FORKS:

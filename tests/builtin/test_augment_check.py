@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from pipekit import engine, images
+from pipekit.builtin.augment_check.measure import Measured
+from pipekit.builtin.augment_check.outputs import verdict
 from pipekit.builtin.augment_check.strengths import neutral_values, scaled, settings_of, single, variants
 from pipekit.cli import main
 from pipekit.contract import Files
@@ -220,3 +222,33 @@ def test_the_command(
     assert main([*words]) == 0
     assert Path("runs/augment-check/augment_check.html").is_file()
     assert len(COLOURS) == 3
+
+
+@pytest.mark.parametrize(
+    ("drop", "confidence_drop", "said"),
+    [
+        (0.3, 0.3, "destroys"),
+        (0.2, 0.2, "costs"),
+        (0.03, 0.0, "costs"),
+        (0.01, 0.06, "unsure"),
+        (0.01, 0.04, "harmless"),
+    ],
+)
+def test_the_verdict_goes_by_what_is_lost(drop: float, confidence_drop: float, said: str) -> None:
+    """Half of what it knows beyond chance (here 0.5), 2 points of accuracy, 5 points of the true class's probability."""
+    one, none = np.ones(4), np.zeros(1)
+    measured = Measured(
+        split="val",
+        classes=("a", "b"),
+        labels=("a", "a", "b", "b"),
+        variants=(),
+        copies=1,
+        plain_right=one,
+        plain_confidence=one,
+        right=np.full((4, 1), 1 - drop),
+        confidence=np.full((4, 1), 1 - confidence_drop),
+        low=none + 0.001,
+        high=none + 0.5,
+        shown=(),
+    )
+    assert verdict(measured, 0) == said

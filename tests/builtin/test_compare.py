@@ -54,6 +54,8 @@ def test_no_change_is_no_proof_of_no_difference() -> None:
     [
         (30, 6, "B is better than A by 12.0 points (95 % interval 5.0 to 19.0), p < 0.001."),
         (6, 30, "A is better than B by 12.0 points (95 % interval 5.0 to 19.0), p < 0.001."),
+        (12, 3, "B is better than A by 4.5 points"),  # p = 0.035
+        (10, 3, "B gets 3.5 points more right than A, but the difference may be chance"),  # p = 0.092
         (7, 5, "B gets 1.0 points more right than A, but the difference may be chance"),
         (4, 4, "A and B get the same share right"),
         (0, 0, "A and B are right and wrong on the same images, all 200 of them; on others they may still differ by up to"),

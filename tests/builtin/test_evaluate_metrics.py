@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipekit.builtin.evaluate import calibration, intervals
+from pipekit.builtin.evaluate import calibration, intervals, slices
 from pipekit.builtin.evaluate.label_errors import confident_class, suspects
 from pipekit.builtin.evaluate.metrics import measure
+from pipekit.contract import Sample
 from pipekit.rng import rng_for
 
 
@@ -286,3 +287,28 @@ def test_without_a_mistake_the_bootstrap_claims_no_certainty() -> None:
     assert metrics["macro_f1"] == {"value": 1.0, "low": None, "high": None}
     assert metrics["accuracy"]["low"] == pytest.approx(intervals.wilson(24, 24)[0])
     assert metrics["accuracy"]["low"] < 0.9
+
+
+def test_a_probability_of_nought_costs_as_much_as_one_in_ten_million() -> None:
+    """Probabilities are stored to six decimals: ln(10^7) = 16.118, no infinity."""
+    assert calibration.log_loss(np.array([[1.0, 0.0]]), np.array([1])) == pytest.approx(16.118, abs=0.001)
+
+
+def test_fifty_suspects_are_listed() -> None:
+    truth = np.repeat([0, 1, 0], [60, 60, 60])
+    probabilities = np.array([[0.9, 0.1]] * 60 + [[0.1, 0.9]] * 60 + [[0.05, 0.95]] * 60)
+    assert len(suspects([str(i) for i in range(180)], truth, probabilities, "ab")) == 50
+
+
+@pytest.mark.parametrize(("count", "thirds"), [(15, 3), (14, 0)])
+def test_a_third_is_a_slice_from_five_images_on(count: int, thirds: int) -> None:
+    samples = [Sample(str(i), "") for i in range(count)]
+    traits = {name: np.arange(1.0, count + 1) for name in slices.TRAITS}
+    rows = slices.by_slice(samples, traits, np.ones(count, bool), ())
+    assert sum(row["by"] == "brightness" for row in rows) == thirds
+
+
+@pytest.mark.parametrize(("values", "rows"), [(12, 12), (13, 0)])
+def test_a_column_of_many_values_makes_no_slices(values: int, rows: int) -> None:
+    samples = [Sample(str(i), "", extra={"camera": i % values}) for i in range(2 * values)]
+    assert len(slices.by_slice(samples, {}, np.ones(2 * values, bool), ())) == rows

@@ -230,21 +230,24 @@ def test_the_command_starts_processes_for_many_images(tmp_path: Path) -> None:
     assert (tmp_path / "started").stat().st_size >= 3
 
 
+begun: list[str] = []
+
+
 def fails_late(task: ShardTask) -> ShardResult:
+    begun.append(task.key)
     time.sleep(0.01)
     return ShardResult(task.key, 0, 0, 0, 0.0, "broken" if task.key == "key-3" else "")
 
 
 def test_a_pool_ends_when_nobody_wants_more() -> None:
+    begun.clear()
     before = threading.active_count()
     running = threads(fails_late, tasks(1000), TWO)
     next(running)
     running.close()  # type: ignore[attr-defined]
-    for _ in range(200):
-        if threading.active_count() <= before:
-            break
+    while threading.active_count() > before:
         time.sleep(0.05)
-    assert threading.active_count() <= before
+    assert len(begun) <= 2 * (TWO.workers or 1), "those in the pool's hands, no others"
 
 
 # --- processes that die --------------------------------------------------------------------------------------------------
@@ -324,3 +327,16 @@ def test_a_sample_that_always_kills_its_process_fails_the_stage(trial: Trial) ->
     plugin.write_text(plugin.read_text().replace("time.sleep(params.seconds)", "os._exit(1)"))
     with pytest.raises(StageError, match="the process that worked on it died, twice"):
         trial.run({"data": DATA, "stamp": {"use": "stamp"}}, executor="processes", workers=2)
+
+
+def test_a_shard_is_tried_twice(tmp_path: Path) -> None:
+    list(processes(counts_its_deaths, tasks(4, str(tmp_path)), TWO))
+    assert (tmp_path / "deaths").read_text() == "xx"
+
+
+def counts_its_deaths(task: ShardTask) -> ShardResult:
+    if task.key == "key-3":
+        with (Path(task.scope) / "deaths").open("a") as file:
+            file.write("x")
+        os._exit(1)
+    return count(task)

@@ -11,6 +11,8 @@ import pytest
 
 from pipekit import images
 from pipekit.builtin.explain import layers, maps
+from pipekit.builtin.explain.pages import overlay
+from pipekit.builtin.explain.where import where
 from pipekit.cli import main
 from pipekit.registry import load_registry
 from pipekit.rng import rng_for
@@ -250,3 +252,21 @@ def test_a_network_without_places_has_no_grad_cam(tmp_path: Path) -> None:
     assert verdicts["occlusion"] in ("passes", "says little")
     with pytest.raises(UserError, match="none of these maps can be made"):
         list(build_sections(ctx, tmp_path, params.model_copy(update={"methods": ("grad_cam",)})))
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [(8, "half of it lies in 25 % of the picture, most at the upper left"), (11, "spread over the picture")],
+)
+def test_a_map_whose_half_needs_three_tenths_of_the_picture_points_nowhere(columns: int, said: str) -> None:
+    found = np.zeros((16, 16), np.float32)
+    found[:, :columns] = 1
+    assert where(found) == said
+
+
+def test_a_few_loud_pixels_do_not_darken_a_map() -> None:
+    """In 4 of 1,600 pixels the map is a hundred times as strong; the rest is shown in full all the same."""
+    found = np.ones((40, 40), np.float32)
+    found[:2, :2] = 100
+    drawn = overlay(np.zeros((40, 40, 3), np.uint8), found)
+    assert (drawn == drawn[0, 0]).all()

@@ -183,3 +183,13 @@ def test_hostile_ids_stay_inside(tmp_path: Path) -> None:
         new = {path for path in tmp_path.rglob("*") if path.is_file()} - before
         assert all(path.is_relative_to(tmp_path / name) for path in new)
         before |= new
+
+
+def test_coco_numbers_start_at_one_in_each_file(samples: list[Sample], tmp_path: Path) -> None:
+    """As in COCO's own files; 0 is the background for many that read them."""
+    out = export("coco", samples, tmp_path / "out")
+    for file in (out / "annotations").iterdir():
+        found = json.loads(file.read_text())
+        for part in ("images", "annotations", "categories"):
+            assert [entry["id"] for entry in found[part]] == list(range(1, len(found[part]) + 1))
+        assert {entry["category_id"] for entry in found["annotations"]} <= {entry["id"] for entry in found["categories"]}

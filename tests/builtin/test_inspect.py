@@ -270,3 +270,44 @@ def test_classes_missing_in_a_split_and_missing_labels() -> None:
     assert [f.message for f in run(balance.missing_classes, rows)] == ["no image in test of 'b'"]
     assert [f.samples for f in run(balance.unlabelled, rows)] == [("d",)]
     assert run(balance.unlabelled, [row("d", label=None)]) == []
+
+
+@pytest.mark.parametrize(
+    ("check", "limit", "odd"),
+    [
+        (outliers.dark, 6 * 0.1, lambda x: {"bright_level": 241 * np.exp(-x) - 1}),
+        (outliers.bright, 8 * 8, lambda x: {"dark_level": 10 + x}),
+        (outliers.blurred, 2.5 * 0.15, lambda x: {"sharpness": 1.001 * np.exp(-x) - 0.001}),
+        (outliers.low_information, 8 * 0.15, lambda x: {"entropy_bits": 7 - x}),
+        (outliers.odd_size, 6 * 0.25, lambda x: {"width_px": 100 * np.exp(x)}),
+        (outliers.odd_size, 6 * 0.25, lambda x: {"width_px": 100 * np.exp(-x)}),
+        (outliers.odd_aspect, 6 * 0.1, lambda x: {"width_px": 100 * np.exp(x)}),
+        (outliers.odd_aspect, 6 * 0.1, lambda x: {"width_px": 100 * np.exp(-x)}),
+    ],
+)
+def test_an_outlier_lies_beyond_its_limit(check: Any, limit: float, odd: Any) -> None:
+    """The number of spreads times the least spread, which is the spread where all others are alike."""
+    rows = [row(f"{n}") for n in range(40)]
+    assert run(check, [*rows, row("odd", **odd(0.95 * limit))]) == []
+    assert len(run(check, [*rows, row("odd", **odd(1.05 * limit))])) == 1
+
+
+def test_the_spread_is_the_standard_deviation_of_normal_data() -> None:
+    """The median distance is 20, so a spread is 1.4826 * 20 = 29.65, and 8 of them are 237.2."""
+    rows = [row(f"{n}", dark_level=(80.0, 100.0, 120.0)[n % 3]) for n in range(60)]
+    assert run(outliers.bright, [*rows, row("odd", dark_level=100 + 230.0)]) == []
+    (finding,) = run(outliers.bright, [*rows, row("odd", dark_level=100 + 245.0)])
+    assert finding.values["scores"] == {"odd": round(245 / (1.4826 * 20), 2)}
+
+
+def test_a_wide_middle_widens_the_spread() -> None:
+    """The middle nine tenths are 60 wide, 60 / 3.29 = 18.2: the median distance of 0 says nothing here."""
+    rows = [row(f"{n}", dark_level=130.0 if n < 3 else 70.0 if n < 6 else 100.0) for n in range(40)]
+    assert run(outliers.bright, [*rows, row("odd", dark_level=100 + 140.0)]) == []
+    assert len(run(outliers.bright, [*rows, row("odd", dark_level=100 + 150.0)])) == 1
+
+
+def test_of_fewer_than_twenty_images_nothing_is_said() -> None:
+    odd = row("odd", dark_level=220.0)
+    assert len(run(outliers.bright, [odd, *(row(f"{n}") for n in range(19))])) == 1
+    assert run(outliers.bright, [odd, *(row(f"{n}") for n in range(18))]) == []

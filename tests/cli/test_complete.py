@@ -23,9 +23,7 @@ def offered(shell: str, line: str, folder: Path, **environment: str) -> list[str
         **environment,
     }
     command = [sys.executable, "-c", "import sys; from pipekit.cli import main; sys.exit(main())"]
-    done = subprocess.run(
-        command, cwd=folder, env={**os.environ, **variables}, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run(command, cwd=folder, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
     assert done.stderr == ""
     lines = done.stdout.replace("_arguments '*: :((", "").replace("))'", "").splitlines()
     return [line.partition("\t")[0].partition('":"')[0].strip('"') for line in lines]

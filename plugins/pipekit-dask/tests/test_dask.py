@@ -61,7 +61,7 @@ class Cluster:
 
     def worker(self) -> subprocess.Popen[bytes]:
         return self.start(
-            "worker", "--no-nanny", "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1", "--death-timeout", "60"
+            "worker", "--no-nanny", "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1", "--death-timeout", "180"
         )
 
     def close(self) -> None:
@@ -93,12 +93,11 @@ def project(folder: Path, **settings: Any) -> Any:
 def wait_for_workers(cluster: Cluster, count: int) -> None:
     from distributed import Client
 
-    deadline = time.monotonic() + 60
-    while not cluster.file.exists():
-        assert time.monotonic() < deadline
+    while not cluster.file.exists():  # a slow machine takes long; pytest's own timeout ends what hangs
+        assert cluster.processes[0].poll() is None
         time.sleep(0.05)
     with Client(scheduler_file=str(cluster.file)) as client:
-        client.wait_for_workers(count, timeout=60)
+        client.wait_for_workers(count)
 
 
 def test_a_worker_killed_in_the_middle_loses_nothing(cluster: Cluster, tmp_path: Path) -> None:

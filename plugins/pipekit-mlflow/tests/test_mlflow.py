@@ -49,10 +49,8 @@ def client(request, tmp_path, monkeypatch):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
         process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         uri = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 120
         while not answers(f"{uri}/health"):
             assert process.poll() is None
-            assert time.monotonic() < deadline
             time.sleep(0.2)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     yield MlflowClient(uri)

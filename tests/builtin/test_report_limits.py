@@ -1,0 +1,70 @@
+"""The limits by which a report's words change."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pipekit.builtin.report.next_steps import next_steps
+from pipekit.builtin.report.summary import doubts
+
+
+class Measured(SimpleNamespace):
+    """As much of an evaluation as the words are made from."""
+
+    def __len__(self) -> int:
+        return 200
+
+
+def measured(model: dict[str, Any] | None = None, **metrics: Any) -> Any:
+    calm = {
+        "accuracy": {"value": 0.9, "low": 0.88, "high": 0.92},
+        "baseline": {"class": "a", "accuracy": 0.5},
+        "near_copies": None,
+        "label_errors": [],
+        "confused_most": [],
+        "temperature": None,
+        "calibration": {"expected_error": 0.1, "overconfidence": 0.0},
+        "num_failed": 0,
+        "per_class": [],
+    }
+    return Measured(metrics=calm | metrics, model=model or {}, split="test", confidence=SimpleNamespace(mean=lambda: 0.95))
+
+
+def test_a_calm_report_has_no_doubts() -> None:
+    assert next_steps(measured()) == next_steps(measured(model={"history": []}))
+    assert "Try it on images from elsewhere" in next_steps(measured())[0]
+    assert list(doubts(measured())) == []
+
+
+@pytest.mark.parametrize(("width", "more"), [(0.11, True), (0.09, False)])
+def test_an_interval_of_more_than_ten_points_asks_for_more_images(width: float, more: bool) -> None:
+    steps = next_steps(measured(accuracy={"value": 0.9, "low": 0.85, "high": 0.85 + width}))
+    assert any("four times as many (800)" in step for step in steps) == more
+
+
+@pytest.mark.parametrize(("gap", "told"), [(0.11, True), (0.09, False)])
+def test_ten_points_better_on_training_images_is_overfitting(gap: float, told: bool) -> None:
+    steps = next_steps(measured(model={"history": [{"accuracy": 0.8 + gap, "val_accuracy": 0.8}]}))
+    assert any("learns them by heart" in step for step in steps) == told
+
+
+@pytest.mark.parametrize(("error", "told"), [(0.074, True), (0.076, False)])
+def test_a_temperature_is_worth_a_fifth_of_the_error(error: float, told: bool) -> None:
+    """Of an error of 0.1: less than 0.8 * 0.1 - 0.005 = 0.075."""
+    steps = next_steps(measured(temperature={"temperature": 1.5, "expected_error": error}))
+    assert any("temperature scaling" in step for step in steps) == told
+
+
+@pytest.mark.parametrize(("support", "told"), [(19, True), (20, False)])
+def test_figures_of_a_class_with_fewer_than_twenty_images_are_guesses(support: int, told: bool) -> None:
+    said = list(doubts(measured(per_class=[{"class": "a", "support": support}])))
+    assert any("fewer than 20 images of *a*" in words for words in said) == told
+
+
+@pytest.mark.parametrize(("over", "told"), [(0.06, True), (-0.06, True), (0.04, False)])
+def test_five_points_too_sure_is_said(over: float, told: bool) -> None:
+    said = list(doubts(measured(calibration={"expected_error": 0.1, "overconfidence": over})))
+    assert any("Its probabilities are too" in words for words in said) == told
