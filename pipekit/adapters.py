@@ -32,9 +32,9 @@ from pipekit.contract import (
     param,
 )
 from pipekit.errors import PluginError, UserError
-from pipekit.exclusions import Exclusions, read_exclusions
 from pipekit.files import hash_file, own_output_below
 from pipekit.passed_over import META, joined, passed_over, sentence
+from pipekit.quarantine import Exclusions, read_exclusions
 
 MAX_SHOWN = 5
 """Failures that are listed in an error."""

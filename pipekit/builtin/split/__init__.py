@@ -29,7 +29,7 @@ from pipekit.builtin.split.memory import SplitFile, file_state
 from pipekit.builtin.split.places import SPLITS, Assignment, Request, assign
 from pipekit.contract import Context, Dataset, InputPath, Params, Sample, param, stage
 from pipekit.errors import StageError, UserError
-from pipekit.exclusions import Exclusions, read_exclusions
+from pipekit.quarantine import Exclusions, read_exclusions
 
 
 class SplitParams(Params):
