@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.contract import Box, Keypoint
-from pipekit.outlines import Polygon, area, clipped, plain, polygons_of
-from pipekit.warping import Image, Matrix, SizeHw
+from pipekit.images.polygons import Polygon, area, clipped, plain, polygons_of
+from pipekit.images.warping import Image, Matrix, SizeHw
 
 Fit: TypeAlias = Literal["stretch", "crop", "pad"]
 

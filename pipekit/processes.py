@@ -24,7 +24,7 @@ PRELOADED = (
     "pipekit.builtin.augment",
     "pipekit.builtin.inspect.looks",
     "pipekit.builtin.inspect.measure",
-    "pipekit.similar",
+    "pipekit.images.near_duplicates",
     "pipekit.builtin.train.crew",
     "pipekit.builtin.train.data",
 )

@@ -42,10 +42,10 @@ from pipekit.geometry import (
     resizing,
     scaling,
 )
+from pipekit.images.warping import FillMode, Image, Interpolation, Matrix, SizeHw
 from pipekit.oplist import OpOptions, Ops, RecipeParams, check_ops, parse_ops, probability
 from pipekit.params import Call, Params
 from pipekit.rng import Rng, rng_for
-from pipekit.warping import FillMode, Image, Interpolation, Matrix, SizeHw
 
 __all__ = [
     "Applied",

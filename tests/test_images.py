@@ -392,7 +392,7 @@ def test_a_frame_around_the_source_changes_no_more_than_a_rounding(
     found = images.warp(image, matrix, size_hw, fill_mode=fill_mode)  # type: ignore[arg-type]
     np.testing.assert_array_equal(image, before)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipekit.warping.FRAME_UP_TO", 0)
+        patch.setattr("pipekit.images.warping.FRAME_UP_TO", 0)
         plain = images.warp(image, matrix, size_hw, fill_mode=fill_mode)  # type: ignore[arg-type]
     assert near(found, plain, 1)
     assert (found != plain).mean() < 0.02 or found.size < 100
@@ -416,7 +416,7 @@ def test_colours_are_warped_as_each_channel_would_be(
         values = {"interpolation": interpolation, "fill_mode": fill_mode}
         found = images.warp(image, matrix, (41, 47), fill_value=(10, 200, 7), **values)  # type: ignore[arg-type]
         with monkeypatch.context() as patch:
-            patch.setattr("pipekit.warping.FOUR_CHANNELS_UP_TO", 0)
+            patch.setattr("pipekit.images.warping.FOUR_CHANNELS_UP_TO", 0)
             np.testing.assert_array_equal(found, images.warp(image, matrix, (41, 47), fill_value=(10, 200, 7), **values))  # type: ignore[arg-type]
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipekit.outlines import area, clipped, joined, plain, polygons_of, traced
+from pipekit.images.polygons import area, clipped, joined, plain, polygons_of, traced
 
 
 def filled(polygons: list[np.ndarray], size_hw: tuple[int, int]) -> np.ndarray:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipekit import images, similar
+from pipekit import images
+from pipekit.images import near_duplicates
 
 
 def picture(seed: int, size_hw: tuple[int, int] = (120, 160)) -> images.Image:
@@ -19,7 +20,7 @@ def picture(seed: int, size_hw: tuple[int, int] = (120, 160)) -> images.Image:
 
 def print_of(image: images.Image, quality: int = 95) -> str:
     data = images.encode(image, quality=quality)
-    return similar.fingerprint(images.decode(data, at_least_hw=similar.DECODE_HW, gray=True))
+    return near_duplicates.fingerprint(images.decode(data, at_least_hw=near_duplicates.DECODE_HW, gray=True))
 
 
 def made_print(hashed: int, value: int = 128) -> str:
@@ -31,7 +32,7 @@ def test_copies_are_near_and_others_are_not() -> None:
     prints = [print_of(image) for image in originals]
     prints += [print_of(images.resize(image, (75, 100))) for image in originals]
     prints += [print_of(image, quality=30) for image in originals]
-    roots = similar.clusters(90, similar.near_pairs(prints))
+    roots = near_duplicates.clusters(90, near_duplicates.near_pairs(prints))
     assert roots == [*range(30)] * 3
 
 
@@ -39,15 +40,15 @@ def test_the_cosine_transform_is_the_textbook_one() -> None:
     # A single vertical wave has one strong frequency; the hash has its bit set and follows the sign.
     x = np.cos(np.pi * (2 * np.arange(32) + 1) * 3 / 64)
     gray = np.repeat((128 + 100 * x)[None], 32, axis=0).round().astype(np.uint8)[..., None]
-    bits = np.unpackbits(np.frombuffer(bytes.fromhex(similar.fingerprint(gray)[:16]), np.uint8)).reshape(8, 8)
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(near_duplicates.fingerprint(gray)[:16]), np.uint8)).reshape(8, 8)
     assert bits[0, 3] == 1
-    inverse = np.unpackbits(np.frombuffer(bytes.fromhex(similar.fingerprint(255 - gray)[:16]), np.uint8)).reshape(8, 8)
+    inverse = np.unpackbits(np.frombuffer(bytes.fromhex(near_duplicates.fingerprint(255 - gray)[:16]), np.uint8)).reshape(8, 8)
     assert inverse[0, 3] == 0
 
 
 def test_plain_pictures_of_one_shade_are_the_same_and_of_two_are_not() -> None:
-    prints = [similar.fingerprint(np.full((50, 40, 1), shade, np.uint8)) for shade in (10, 10, 200, 10, 200)]
-    assert similar.clusters(5, similar.near_pairs(prints)) == [0, 0, 2, 0, 2]
+    prints = [near_duplicates.fingerprint(np.full((50, 40, 1), shade, np.uint8)) for shade in (10, 10, 200, 10, 200)]
+    assert near_duplicates.clusters(5, near_duplicates.near_pairs(prints)) == [0, 0, 2, 0, 2]
 
 
 @settings(deadline=None)
@@ -60,25 +61,25 @@ def test_the_index_finds_what_comparing_all_pairs_finds(hashes: list[int], limit
     expected = [
         (a, b) for a in range(len(hashes)) for b in range(a + 1, len(hashes)) if (hashes[a] ^ hashes[b]).bit_count() <= limit
     ]
-    found = similar.near_pairs([made_print(hashed) for hashed in hashes], limit)
+    found = near_duplicates.near_pairs([made_print(hashed) for hashed in hashes], limit)
     assert [tuple(pair) for pair in found.tolist()] == expected
 
 
 def test_a_near_hash_with_another_miniature_is_no_pair() -> None:
-    assert len(similar.near_pairs([made_print(5, 20), made_print(5, 200), made_print(5, 21)])) == 1
+    assert len(near_duplicates.near_pairs([made_print(5, 20), made_print(5, 200), made_print(5, 21)])) == 1
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_too_few_for_a_pair(count: int) -> None:
-    assert similar.near_pairs([made_print(1)] * count).shape == (0, 2)
+    assert near_duplicates.near_pairs([made_print(1)] * count).shape == (0, 2)
 
 
 def test_clusters_follow_chains() -> None:
-    assert similar.clusters(6, [(4, 5), (1, 4), (2, 3)]) == [0, 1, 2, 2, 1, 1]
+    assert near_duplicates.clusters(6, [(4, 5), (1, 4), (2, 3)]) == [0, 1, 2, 2, 1, 1]
 
 
 def test_distance_counts_bits() -> None:
-    assert similar.distance_bits(made_print(0b1011), made_print(0b0001)) == 2
+    assert near_duplicates.distance_bits(made_print(0b1011), made_print(0b0001)) == 2
 
 
 @given(st.integers(1, 40), st.data())
@@ -92,12 +93,12 @@ def test_clusters_are_the_connected_components(count: int, data: st.DataObject) 
     graph = coo_array((np.ones(len(pairs)), (first, second)), shape=(count, count))
     _, component = connected_components(graph, directed=False)
     smallest = [int(np.flatnonzero(component == label)[0]) for label in component]
-    assert similar.clusters(count, pairs) == smallest
+    assert near_duplicates.clusters(count, pairs) == smallest
 
 
 def test_by_default_six_bits_may_differ_and_eight_may_not() -> None:
-    assert len(similar.near_pairs([made_print(0xFF00), made_print(0xFF00 ^ 0x3F)])) == 1
-    assert len(similar.near_pairs([made_print(0xFF00), made_print(0xFF00 ^ 0xFF)])) == 0
+    assert len(near_duplicates.near_pairs([made_print(0xFF00), made_print(0xFF00 ^ 0x3F)])) == 1
+    assert len(near_duplicates.near_pairs([made_print(0xFF00), made_print(0xFF00 ^ 0xFF)])) == 0
 
 
 @pytest.mark.parametrize(("contrast", "levels", "near"), [(0, 1, True), (0, 2, False), (40, 3, True), (40, 5, False)])
@@ -105,4 +106,4 @@ def test_miniatures_may_differ_by_seven_hundredths_of_their_contrast(contrast: i
     """0.07 of the contrast and 16 levels: 1.1 levels in a plain picture, 3.9 at a contrast of 40."""
     shades = np.where(np.arange(256) % 2, 100 + contrast, 100 - contrast)
     prints = [f"{5:016x}" + base64.b64encode(bytes((shades + more).tolist())).decode() for more in (0, levels)]
-    assert len(similar.near_pairs(prints)) == near
+    assert len(near_duplicates.near_pairs(prints)) == near

@@ -15,7 +15,7 @@ from pipekit.contract import Context, Dataset, Params, Sample, SampleContext, Ta
 from pipekit.errors import UserError
 from pipekit.files import hash_file
 from pipekit.geometry import Fit
-from pipekit.images import FillMode, Interpolation, SizeHw
+from pipekit.images.codec import FillMode, Interpolation, SizeHw
 from pipekit.recipe import Applied, CompiledRecipe, Ops, Picture, compile_recipe
 
 COPIES = "copies of augment"

@@ -20,8 +20,8 @@ from pydantic import Field, field_validator
 from pipekit import images
 from pipekit.contract import Context, Dataset, Files, Params, Sample, param, stage
 from pipekit.errors import ImageError, UserError
-from pipekit.sheets import COLOURS, contact_sheet
-from pipekit.warping import Image, resize
+from pipekit.images.draw import COLOURS, contact_sheet
+from pipekit.images.warping import Image, resize
 
 Float: TypeAlias = NDArray[np.float32]
 Number = Annotated[float, Field(ge=-1e6, le=1e6)]

@@ -18,7 +18,7 @@ FOUND = 1
 
 LOADED_BY_WORKERS = (
     "pipekit.worker",
-    "pipekit.similar",
+    "pipekit.images.near_duplicates",
     "pipekit.builtin.inspect.looks",
     "pipekit.builtin.inspect.measure",
 )

@@ -28,7 +28,7 @@ def replay(
     """
     from pipekit import ui
     from pipekit.errors import EXIT_FAILED, UserError
-    from pipekit.images import write_bytes
+    from pipekit.images.codec import write_bytes
     from pipekit.replay import replay as make_again
 
     registry = registry_with(plugin, disable)

@@ -28,8 +28,8 @@ def can_show() -> bool:
 
 def show_picture(image: NDArray[Any], max_columns: int = 120) -> None:
     """Print an ``(H, W, 3) uint8`` RGB image, as wide as the terminal."""
+    from pipekit.images.warping import resize
     from pipekit.ui import pixels
-    from pipekit.warping import resize
 
     if kind := pixels.protocol():
         out = console().file

@@ -12,10 +12,11 @@ MEASURED_PX = 256
 
 
 def describe_image(sample: Sample, params: Any, ctx: SampleContext) -> Iterator[dict[str, Any]]:
-    """Size, mean luma, the variance of the Laplacian (Pech-Pacheco et al. 2000), and the print of :mod:`pipekit.similar`."""
+    """Size, mean luma, the variance of the Laplacian (Pech-Pacheco et al. 2000), and the print of :mod:`pipekit.images.near_duplicates`."""
     import cv2
 
-    from pipekit import images, similar
+    from pipekit import images
+    from pipekit.images import near_duplicates
 
     data = images.read_bytes(sample.image)
     info = images.probe(data)
@@ -27,18 +28,19 @@ def describe_image(sample: Sample, params: Any, ctx: SampleContext) -> Iterator[
         "height_px": info.height_px,
         "brightness": round(float(small.mean()), 3),
         "sharpness": round(float(cv2.Laplacian(small, cv2.CV_64F).var()), 3),
-        "print": similar.fingerprint(gray),
+        "print": near_duplicates.fingerprint(gray),
     }
 
 
 def print_image(sample: Sample, params: Any, ctx: SampleContext) -> Iterator[dict[str, Any]]:
     """The print alone, for the many images that are only looked up: it takes 0.4 to 0.8 of the time."""
-    from pipekit import images, similar
+    from pipekit import images
+    from pipekit.images import near_duplicates
 
-    gray = images.read(sample.image, at_least_hw=similar.DECODE_HW, gray=True)
+    gray = images.read(sample.image, at_least_hw=near_duplicates.DECODE_HW, gray=True)
     if gray.size <= SMALL_BYTES:
         yield PAUSE
-    yield {"id": sample.id, "print": similar.fingerprint(gray)}
+    yield {"id": sample.id, "print": near_duplicates.fingerprint(gray)}
 
 
 def describe(ctx: Context, samples: Iterable[Sample], label: str) -> Mapping[str, Mapping[str, Any]]:

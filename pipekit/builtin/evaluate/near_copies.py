@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit import similar
 from pipekit.builtin.evaluate.intervals import share
+from pipekit.images import near_duplicates
 
 
 def find(ids: Sequence[str], own: Mapping[str, str], train: Mapping[str, str], right: NDArray[np.bool_]) -> dict[str, Any]:
@@ -17,7 +17,7 @@ def find(ids: Sequence[str], own: Mapping[str, str], train: Mapping[str, str], r
 
     Args:
         ids: of the measured images.
-        own: their prints (:func:`pipekit.similar.fingerprint`), by id.
+        own: their prints (:func:`pipekit.images.near_duplicates.fingerprint`), by id.
         train: those of the train split.
         right: ``(N,)``, where the model's answer is right, in the order of ``ids``.
 
@@ -27,8 +27,8 @@ def find(ids: Sequence[str], own: Mapping[str, str], train: Mapping[str, str], r
     """
     measured, known = [name for name in ids if name in own], sorted(train)
     prints = [own[name] for name in measured] + [train[name] for name in known]
-    pairs = similar.near_pairs(prints)
-    groups = similar.clusters(len(prints), pairs)
+    pairs = near_duplicates.near_pairs(prints)
+    groups = near_duplicates.clusters(len(prints), pairs)
     direct = {int(a): int(b) for a, b in pairs[::-1] if a < len(measured) <= b}
     first_in_group: dict[int, int] = {}
     for place in range(len(measured), len(prints)):

@@ -84,9 +84,9 @@ def _annotation(box: Box) -> dict[str, Any]:
     corners = [box.x_min, box.y_min, box.x_max, box.y_min, box.x_max, box.y_max, box.x_min, box.y_max]
     area = width * height
     if box.outline:
-        from pipekit import outlines
+        from pipekit.images import polygons
 
-        area = outlines.area(outlines.polygons_of(box.outline))
+        area = polygons.area(polygons.polygons_of(box.outline))
     return {
         "bbox": [box.x_min, box.y_min, width, height],
         "area": area,

@@ -49,7 +49,7 @@ def write(artifact: Dataset, out_dir: Path, params: ImagesParams) -> None:
 
 def _polygon(box: Box, width: int, height: int) -> list[float]:
     """The corners of an object's outline, or of its box, in shares of the image's size."""
-    from pipekit.outlines import joined, polygons_of
+    from pipekit.images.polygons import joined, polygons_of
 
     corners = (box.x_min, box.y_min, box.x_max, box.y_min, box.x_max, box.y_max, box.x_min, box.y_max)
     found: list[float] = (joined(polygons_of(box.outline or (corners,))) / (width, height)).ravel().tolist()

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.detector import Features
-from pipekit.sheets import COLOURS
-from pipekit.warping import Image, resize
+from pipekit.images.draw import COLOURS
+from pipekit.images.warping import Image, resize
 
 VERMILLION = COLOURS[5]
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)

@@ -17,8 +17,8 @@ from pipekit.builtin.features.stage import find
 from pipekit.contract import Call, Context, Files, InputPath, Params, Uses, param, stage
 from pipekit.detector import Features
 from pipekit.errors import ImageError, UserError
-from pipekit.sheets import contact_sheet
-from pipekit.warping import Image, warp
+from pipekit.images.draw import contact_sheet
+from pipekit.images.warping import Image, warp
 
 Float = NDArray[np.float32]
 

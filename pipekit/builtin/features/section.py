@@ -11,7 +11,7 @@ from pipekit.contract import Context, Params, Picture, Sample, Section, Table, p
 from pipekit.detector import Features, features_of
 from pipekit.errors import ImageError
 from pipekit.evaluation import Evaluation
-from pipekit.warping import Image
+from pipekit.images.warping import Image
 
 
 class SectionParams(Params):

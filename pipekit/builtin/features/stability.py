@@ -26,10 +26,10 @@ from pipekit.contract import Call, Context, Dataset, Files, Params, Sample, Uses
 from pipekit.detector import Features
 from pipekit.errors import ImageError, UserError
 from pipekit.geometry import about, centre_of, matrix, move, scaling
+from pipekit.images.draw import COLOURS, thumbnail
+from pipekit.images.warping import Image, Matrix, warp
 from pipekit.oplist import Ops
 from pipekit.recipe import compile_recipe
-from pipekit.sheets import COLOURS, thumbnail
-from pipekit.warping import Image, Matrix, warp
 
 Change = Literal["rotation", "scale", "blur", "brightness"]
 Detector = Annotated[Call, Uses("detector")]

@@ -39,7 +39,7 @@ def checked_box(edges: Sequence[float], label: str, size_hw: tuple[int, int]) ->
 
 def outlined(box: Box, polygons: Sequence[Any], size_hw: tuple[int, int]) -> Box:
     """The box with polygons around its object (x, y, x, y …), cut to the image; as it is where they hold no area."""
-    from pipekit.outlines import area, clipped, plain, polygons_of
+    from pipekit.images.polygons import area, clipped, plain, polygons_of
 
     edges = (float(size_hw[1]), float(size_hw[0]))
     inside = [part for polygon in polygons_of(polygons) if len(part := clipped(polygon, 0.0, edges)) >= 3 and area([part]) > 0]

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.outlines import Polygon, polygons_of, traced
+from pipekit.images.polygons import Polygon, polygons_of, traced
 
 Mask = NDArray[np.uint8]
 

@@ -97,7 +97,8 @@ def _noting(samples: Iterable[Sample], paths: dict[str, str]) -> Iterator[Sample
 
 def _load_ahead() -> None:
     """Load what is needed once everything is measured: other processes do that, and this one waits."""
-    from pipekit import page, sheets, similar  # noqa: F401
+    from pipekit import page
+    from pipekit.images import draw, near_duplicates  # noqa: F401
 
     page.load()
 
@@ -127,7 +128,7 @@ def _failed(dataset: Dataset) -> Iterator[dict[str, Any]]:
 
 def _group(rows: list[dict[str, Any]], distance_bits: int) -> None:
     """Give rows of nearly the same picture the same ``group``."""
-    from pipekit.similar import clusters, near_pairs
+    from pipekit.images.near_duplicates import clusters, near_pairs
 
     good = [row for row in rows if "problem" not in row]
     first: dict[str, int] = {}

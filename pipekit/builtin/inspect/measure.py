@@ -26,10 +26,11 @@ def measure(sample: Sample, params: MeasureParams, ctx: SampleContext) -> Iterat
     * ``contrast``: the standard deviation of brightness; ``entropy_bits``: of its histogram;
     * ``sharpness``: the energy of the finest details (up to 1 px) over that of the next octave; it does not hang on contrast;
     * ``cut_off``: the share of rows at the lower end that are plain medium grey, where the rest of the picture is not;
-    * ``print``: see :func:`pipekit.similar.fingerprint`.
+    * ``print``: see :func:`pipekit.images.near_duplicates.fingerprint`.
     """
-    from pipekit import images, similar
+    from pipekit import images
     from pipekit.builtin.inspect import looks
+    from pipekit.images import near_duplicates
 
     row: dict[str, Any] = {"id": sample.id, "label": sample.label, "split": sample.split, "sha256": sample.sha256}
     row["suffix"] = os.path.splitext(sample.image)[1].lower()  # noqa: PTH122 (a name of any encoding)
@@ -55,7 +56,7 @@ def measure(sample: Sample, params: MeasureParams, ctx: SampleContext) -> Iterat
         mode=info.mode,
         orientation=info.orientation,
         frames=info.frames,
-        print=similar.fingerprint(small[..., None]),
+        print=near_duplicates.fingerprint(small[..., None]),
     )
     yield PAUSE
     row |= looks.measures(small, blurred_px2)

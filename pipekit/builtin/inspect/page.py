@@ -132,11 +132,12 @@ def _wanted(finding: Finding, rows: Mapping[str, Mapping[str, Any]], paths: Mapp
 
 
 def _tile(path: str, thumbnail_px: int) -> NDArray[np.uint8]:
-    from pipekit import images, sheets
+    from pipekit import images
+    from pipekit.images import draw
 
     image = images.read(path, at_least_hw=(thumbnail_px, thumbnail_px))
     near = max(image.shape[:2]) < 1.5 * thumbnail_px  # there means over parts of pixels gain little, and take long
-    return sheets.thumbnail(image, thumbnail_px, "linear" if near else "area")
+    return draw.thumbnail(image, thumbnail_px, "linear" if near else "area")
 
 
 def _picture(
@@ -146,8 +147,9 @@ def _picture(
     tile_of: Callable[[str], NDArray[np.uint8]],
     thumbnail_px: int,
 ) -> Picture | None:
-    from pipekit import images, sheets
+    from pipekit import images
     from pipekit.errors import ImageError
+    from pipekit.images import draw
 
     tiles = {}
     for name in names:
@@ -157,7 +159,7 @@ def _picture(
         return None
     if finding.values.get("together"):
         captions = [f"{name}\n{_about(rows[name])}" for name in tiles]
-        sheet = sheets.contact_sheet(list(tiles.values()), captions, columns=len(tiles), tile_px=thumbnail_px, font_px=12)
+        sheet = draw.contact_sheet(list(tiles.values()), captions, columns=len(tiles), tile_px=thumbnail_px, font_px=12)
         more = len(finding.samples) - len(tiles)
         caption = finding.message + (f"; {more} more" if more else "")
         return Picture(images.encode(sheet, "jpg", quality=85), " and ".join(tiles), caption)

@@ -16,7 +16,7 @@ from pydantic import AfterValidator
 from pipekit.contract import Params, param
 from pipekit.errors import UserError
 from pipekit.geometry import about, centre_of, matrix, resizing, translation
-from pipekit.images import FillMode, Matrix, SizeHw
+from pipekit.images.codec import FillMode, Matrix, SizeHw
 from pipekit.rng import Rng
 
 Resized: TypeAlias = tuple[Matrix, SizeHw]

@@ -18,14 +18,15 @@ class PrintParams(Params):
 
 
 def print_of(sample: Sample, params: PrintParams, ctx: SampleContext) -> Iterator[Any]:
-    """The picture's print for :func:`pipekit.similar.near_pairs`; "" where it can't be read."""
-    from pipekit import images, similar
+    """The picture's print for :func:`pipekit.images.near_duplicates.near_pairs`; "" where it can't be read."""
+    from pipekit import images
+    from pipekit.images import near_duplicates
 
     try:
-        gray = images.read(sample.image, at_least_hw=similar.DECODE_HW, gray=True)
+        gray = images.read(sample.image, at_least_hw=near_duplicates.DECODE_HW, gray=True)
         if gray.size <= SMALL_BYTES:
             yield PAUSE
-        yield {"id": sample.id, "print": similar.fingerprint(gray)}
+        yield {"id": sample.id, "print": near_duplicates.fingerprint(gray)}
     except ImageError:
         yield {"id": sample.id, "print": ""}
 
@@ -77,7 +78,7 @@ def items_of(samples: Iterable[Sample], column: str, pattern: str) -> list[Item]
 
 def roots_of(ctx: Context, items: Sequence[Item], samples: Iterable[Sample], duplicates: str, distance_bits: int) -> list[int]:
     """For each item the number of the first item that it must stay with."""
-    from pipekit.similar import clusters, near_pairs
+    from pipekit.images.near_duplicates import clusters, near_pairs
 
     pairs: list[tuple[int, int]] = []
     first: dict[str, int] = {}

@@ -28,7 +28,7 @@ from pipekit.backend import load_keras
 from pipekit.builtin.train.cache import Decoded
 from pipekit.builtin.train.crew import Crew, Making, Task, fill
 from pipekit.errors import UserError
-from pipekit.images import Image
+from pipekit.images.codec import Image
 from pipekit.rng import Rng
 
 Batch: TypeAlias = tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.images import Image
+from pipekit.images.codec import Image
 
 Indices: TypeAlias = NDArray[np.int64]
 

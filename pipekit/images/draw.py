@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from pipekit.warping import Image, Interpolation, resize
+from pipekit.images.warping import Image, Interpolation, resize
 
 if TYPE_CHECKING:
     from pipekit.contract import Box, Keypoint

@@ -24,8 +24,8 @@ import simplejpeg
 
 from pipekit import files
 from pipekit.errors import ImageError, UserError
-from pipekit.sheets import contact_sheet, draw_targets, thumbnail
-from pipekit.warping import FillMode, Image, Interpolation, Matrix, SizeHw, local_scale, resize, warp
+from pipekit.images.draw import contact_sheet, draw_targets, thumbnail
+from pipekit.images.warping import FillMode, Image, Interpolation, Matrix, SizeHw, local_scale, resize, warp
 
 Format: TypeAlias = Literal["jpg", "png", "webp", "bmp", "tif"]
 

@@ -1,0 +1,85 @@
+"""Pictures in and out, and what is done to their pixels: decode, encode, resize, warp, draw, compare.
+
+The names below come from the modules of this package on first use (PEP 562): ``images.read``, ``images.warp``, ...
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipekit.images.codec import MAX_PIXELS as MAX_PIXELS
+    from pipekit.images.codec import SUFFIXES as SUFFIXES
+    from pipekit.images.codec import Decoded as Decoded
+    from pipekit.images.codec import Format as Format
+    from pipekit.images.codec import ImageInfo as ImageInfo
+    from pipekit.images.codec import check as check
+    from pipekit.images.codec import decode as decode
+    from pipekit.images.codec import decode_reduced as decode_reduced
+    from pipekit.images.codec import encode as encode
+    from pipekit.images.codec import probe as probe
+    from pipekit.images.codec import read as read
+    from pipekit.images.codec import read_bytes as read_bytes
+    from pipekit.images.codec import read_mask as read_mask
+    from pipekit.images.codec import reduced_scale as reduced_scale
+    from pipekit.images.codec import to_gray as to_gray
+    from pipekit.images.codec import video_frames as video_frames
+    from pipekit.images.codec import write as write
+    from pipekit.images.codec import write_bytes as write_bytes
+    from pipekit.images.draw import contact_sheet as contact_sheet
+    from pipekit.images.draw import draw_targets as draw_targets
+    from pipekit.images.draw import thumbnail as thumbnail
+    from pipekit.images.warping import FillMode as FillMode
+    from pipekit.images.warping import Image as Image
+    from pipekit.images.warping import Interpolation as Interpolation
+    from pipekit.images.warping import Matrix as Matrix
+    from pipekit.images.warping import SizeHw as SizeHw
+    from pipekit.images.warping import local_scale as local_scale
+    from pipekit.images.warping import resize as resize
+    from pipekit.images.warping import warp as warp
+
+_HOME = {
+    "MAX_PIXELS": "codec",
+    "SUFFIXES": "codec",
+    "Decoded": "codec",
+    "FillMode": "warping",
+    "Format": "codec",
+    "Image": "warping",
+    "ImageInfo": "codec",
+    "Interpolation": "warping",
+    "Matrix": "warping",
+    "SizeHw": "warping",
+    "check": "codec",
+    "contact_sheet": "draw",
+    "decode": "codec",
+    "decode_reduced": "codec",
+    "draw_targets": "draw",
+    "encode": "codec",
+    "local_scale": "warping",
+    "probe": "codec",
+    "read": "codec",
+    "read_bytes": "codec",
+    "read_mask": "codec",
+    "reduced_scale": "codec",
+    "resize": "warping",
+    "thumbnail": "draw",
+    "to_gray": "codec",
+    "video_frames": "codec",
+    "warp": "warping",
+    "write": "codec",
+    "write_bytes": "codec",
+}
+
+__all__ = [*_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'pipekit.images' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"pipekit.images.{_HOME[name]}"), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
