@@ -28,7 +28,7 @@ importer           an object with ``sniff(path)``, why it is this format, or :cl
 exporter           ``write(artifact, out_dir, params)``; further inputs as ``dataset: Dataset | None = None``; may return
                    ``{"facts": ..., "headline": ...}``
 detector           ``detect(image, params) -> (N, 3) float32`` x_px, y_px, response; or an ``(H, W) float32`` response map;
-                   or :class:`pipekit.detector.Features`, with scales, angles, descriptors
+                   or :class:`pipekit.keypoints.detection.Features`, with scales, angles, descriptors
 check              ``check(rows, ctx, params) -> Iterable[Finding]``
 report_section     ``section(ctx, inputs, params) -> Section``
 executor           ``execute(run, tasks, params) -> Iterator[ShardResult]``; ``run(task)`` in any order, tasks taken from

@@ -140,7 +140,7 @@ def _detects(subject: Subject) -> str:
     """it gives points inside the image (x_px, y_px, response), a response map, or well-formed Features; twice the same"""
     import numpy as np
 
-    from pipekit.detector import features_of
+    from pipekit.keypoints.detection import features_of
 
     for name, image in pictures().items():
         made, again = (subject.found(image.copy(), subject.params) for _ in range(2))

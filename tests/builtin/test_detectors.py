@@ -17,9 +17,9 @@ from skimage import feature
 
 from pipekit import images
 from pipekit.builtin.detectors import blobs, common, corners, lbp
-from pipekit.detector import Features, features_of, peaks
 from pipekit.errors import UserError
-from pipekit.hog import blocks, cells
+from pipekit.keypoints.detection import Features, features_of, peaks
+from pipekit.keypoints.hog import blocks, cells
 from pipekit.registry import Registry, load_registry
 
 PHOTOS = Path(__file__).parents[2] / "sample_data" / "photos"

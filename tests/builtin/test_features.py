@@ -22,9 +22,9 @@ from pipekit.builtin.features.section import SectionParams, section
 from pipekit.builtin.features.stability import repeatability
 from pipekit.builtin.features.stage import lines_of
 from pipekit.contract import Sample
-from pipekit.detector import Features, features_of
 from pipekit.errors import PipekitError, UserError
 from pipekit.evaluation import Evaluation
+from pipekit.keypoints.detection import Features, features_of
 from pipekit.registry import load_registry
 from pipekit.testing import Project
 

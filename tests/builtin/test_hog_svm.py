@@ -14,7 +14,7 @@ from pipekit.backend import load_keras
 from pipekit.builtin.models import hog_svm
 from pipekit.builtin.models.hog_svm import HogSvmParams, best_temperature, build, fit
 from pipekit.errors import UserError
-from pipekit.hog import blocks, cells
+from pipekit.keypoints.hog import blocks, cells
 
 
 def stripes(count: int, seed: int, angles_deg: tuple[float, ...] = (0, 60, 120), channels: int = 1) -> tuple[Any, Any]:

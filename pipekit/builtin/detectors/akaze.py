@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pipekit.builtin.detectors.common import DetectorParams, Float, Gray, detect_within
 from pipekit.contract import depends_on, param
-from pipekit.detector import Features, gray_only
+from pipekit.keypoints.detection import Features, gray_only
 
 _BASE_SIGMA = 1.6
 _DERIVATIVE_FACTOR = 1.5

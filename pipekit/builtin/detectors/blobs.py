@@ -15,7 +15,7 @@ from pydantic import model_validator
 
 from pipekit.builtin.detectors.common import DetectorParams, Float, Gray, detect_within
 from pipekit.contract import depends_on, param
-from pipekit.detector import Features, gray_only
+from pipekit.keypoints.detection import Features, gray_only
 
 
 class BlobParams(DetectorParams):

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.contract import Params, param
-from pipekit.detector import Features
 from pipekit.errors import UserError
+from pipekit.keypoints.detection import Features
 
 Gray = NDArray[np.uint8]
 Float = NDArray[np.float32]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipekit.builtin.detectors.common import DetectorParams, Float, Gray, detect_within
 from pipekit.contract import depends_on, param
-from pipekit.detector import Features, gray_only
+from pipekit.keypoints.detection import Features, gray_only
 
 
 class ContoursParams(DetectorParams):

@@ -1,4 +1,4 @@
-"""HOG: a histogram of gradient directions for each cell of a grid. See :mod:`pipekit.hog` for the source."""
+"""HOG: a histogram of gradient directions for each cell of a grid. See :mod:`pipekit.keypoints.hog` for the source."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from pipekit.builtin.detectors.common import DetectorParams, Float, Gray, detect_within
 from pipekit.contract import depends_on, param
-from pipekit.detector import Features, gray_only
-from pipekit.hog import cells
+from pipekit.keypoints.detection import Features, gray_only
+from pipekit.keypoints.hog import cells
 
 
 class HogParams(DetectorParams):

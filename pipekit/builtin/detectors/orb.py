@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipekit.builtin.detectors.common import DetectorParams, Gray, detect_within, from_keypoints
 from pipekit.contract import depends_on, param
-from pipekit.detector import Features, gray_only
+from pipekit.keypoints.detection import Features, gray_only
 
 
 class OrbParams(DetectorParams):

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.detector import Features
 from pipekit.images.draw import COLOURS
 from pipekit.images.warping import Image, resize
+from pipekit.keypoints.detection import Features
 
 VERMILLION = COLOURS[5]
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)

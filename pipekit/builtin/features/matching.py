@@ -15,10 +15,10 @@ from pipekit import images
 from pipekit.builtin.features.draw import draw_matches
 from pipekit.builtin.features.stage import find
 from pipekit.contract import Call, Context, Files, InputPath, Params, Uses, param, stage
-from pipekit.detector import Features
 from pipekit.errors import ImageError, UserError
 from pipekit.images.draw import contact_sheet
 from pipekit.images.warping import Image, warp
+from pipekit.keypoints.detection import Features
 
 Float = NDArray[np.float32]
 

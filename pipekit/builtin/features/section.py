@@ -8,10 +8,10 @@ from typing import Any, Literal
 from pipekit import images
 from pipekit.builtin.features.stage import preview
 from pipekit.contract import Context, Params, Picture, Sample, Section, Table, param
-from pipekit.detector import Features, features_of
 from pipekit.errors import ImageError
 from pipekit.evaluation import Evaluation
 from pipekit.images.warping import Image
+from pipekit.keypoints.detection import Features, features_of
 
 
 class SectionParams(Params):

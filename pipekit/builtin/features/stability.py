@@ -23,11 +23,11 @@ from pydantic import Field
 from pipekit import images
 from pipekit.builtin.features.stage import find
 from pipekit.contract import Call, Context, Dataset, Files, Params, Sample, Uses, param, stage
-from pipekit.detector import Features
 from pipekit.errors import ImageError, UserError
 from pipekit.geometry import about, centre_of, matrix, move, scaling
 from pipekit.images.draw import COLOURS, thumbnail
 from pipekit.images.warping import Image, Matrix, warp
+from pipekit.keypoints.detection import Features
 from pipekit.oplist import Ops
 from pipekit.recipe import compile_recipe
 

@@ -18,10 +18,10 @@ import numpy as np
 from pipekit import images
 from pipekit.builtin.features.draw import draw_features, draw_map, fitted
 from pipekit.contract import Call, Context, Dataset, Files, Params, Sample, SampleContext, Uses, param, stage
-from pipekit.detector import Features, features_of
 from pipekit.errors import UserError
 from pipekit.images.draw import contact_sheet
 from pipekit.images.warping import Image
+from pipekit.keypoints.detection import Features, features_of
 
 POINT_COLUMNS = ("id", "x_px", "y_px", "response", "scale_px", "angle_deg")
 _POINTS = "/points.csv"

@@ -1,7 +1,7 @@
 """HOG + linear SVM: the classic baseline, which shows what a network must beat.
 
 N. Dalal and B. Triggs, "Histograms of oriented gradients for human detection", CVPR 2005; the histograms are those of
-:mod:`pipekit.hog`. The model is a Keras model like any other: a fixed part that computes the histograms with Keras' own
+:mod:`pipekit.keypoints.hog`. The model is a Keras model like any other: a fixed part that computes the histograms with Keras' own
 operations, and one dense layer. So it is saved, loaded, exported and explained as every other model.
 
 The dense layer is not trained step by step: ``build.fit`` solves for it.

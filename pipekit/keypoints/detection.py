@@ -123,7 +123,7 @@ def features_of(output: Any, size_hw: tuple[int, int], detector: str = "the dete
     what = f"{output.dtype} of shape {output.shape}" if isinstance(output, np.ndarray) else type(output).__name__
     raise UserError(
         f"{detector} must return (N, 3) float32 points, an (H, W) float32 response map or Features, not {what}",
-        "See pipekit.detector.",
+        "See pipekit.keypoints.detection.",
     )
 
 
@@ -135,7 +135,7 @@ def _inside(points: NDArray[Any], size_hw: tuple[int, int]) -> bool:
 
 def _checked(found: Features, size_hw: tuple[int, int], detector: str) -> Features:
     def refuse(what: str) -> UserError:
-        return UserError(f"{detector} returned malformed features: {what}", "See pipekit.detector.Features.")
+        return UserError(f"{detector} returned malformed features: {what}", "See pipekit.keypoints.detection.Features.")
 
     points = found.points
     if points.ndim != 2 or points.shape[1] != 3 or points.dtype != np.float32:

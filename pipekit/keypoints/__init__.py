@@ -1,0 +1,1 @@
+"""Keypoints: what a detector returns, and features on a grid."""
