@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipekit.errors import UserError
-from pipekit.oplist import check_ops, parse_ops
+from pipekit.recipe.notation import check_ops, parse_ops
 from pipekit.registry import Registry, load_registry
 
 

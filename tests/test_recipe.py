@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pipekit import images
 from pipekit.contract import Box, Keypoint, Params, Targets
 from pipekit.errors import PluginError, UserError
-from pipekit.geometry import View, move
 from pipekit.recipe import CompiledRecipe, compile_recipe
+from pipekit.recipe.homography import View, move
 from pipekit.registry import Registry, load_registry
 from pipekit.rng import Rng, rng_for
 

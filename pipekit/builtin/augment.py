@@ -14,9 +14,9 @@ from pipekit import images
 from pipekit.contract import Context, Dataset, Params, Sample, SampleContext, Targets, param, stage
 from pipekit.errors import UserError
 from pipekit.files import hash_file
-from pipekit.geometry import Fit
 from pipekit.images.codec import FillMode, Interpolation, SizeHw
-from pipekit.recipe import Applied, CompiledRecipe, Ops, Picture, compile_recipe
+from pipekit.recipe.compiled import Applied, CompiledRecipe, Ops, Picture, compile_recipe
+from pipekit.recipe.homography import Fit
 
 COPIES = "copies of augment"
 """In a sample's ``extra``, between the stage and its workers only: how many copies to make of it."""

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipekit.contract import Sample
-    from pipekit.preview import Tile
     from pipekit.quick import Quick
+    from pipekit.recipe.preview import Tile
     from pipekit.ui.progress import RunDisplay
 
 PREVIEW_PX = 1024
@@ -233,8 +233,9 @@ def show_preview(
     show: bool,
 ) -> int:
     """Write the sheet (and the page), say where, and show it."""
-    from pipekit import images, preview, ui
-    from pipekit.recipe import check_ops, compile_recipe
+    from pipekit import images, ui
+    from pipekit.recipe import preview
+    from pipekit.recipe.compiled import check_ops, compile_recipe
     from pipekit.ui.picture import can_show, show_picture
 
     place = out or Path(DEFAULT_SHEET)

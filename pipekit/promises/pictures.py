@@ -18,7 +18,7 @@ def takes(op: Any) -> str:
 
 def given_to(subject: Subject, image: Any) -> Any:
     """What an op is given for an image."""
-    from pipekit.geometry import View
+    from pipekit.recipe.homography import View
 
     kind = takes(subject.found)
     if kind == "size_hw":

@@ -17,10 +17,10 @@ from pipekit.builtin.augment_check.strengths import neutral_values, scaled, sett
 from pipekit.cli import main
 from pipekit.contract import Files
 from pipekit.errors import PlanError, UserError
-from pipekit.oplist import check_ops
 from pipekit.params import Call
 from pipekit.pipeline import load_plan
 from pipekit.recipe import compile_recipe
+from pipekit.recipe.notation import check_ops
 from pipekit.registry import load_registry
 from pipekit.rng import rng_for
 from tests.builtin.conftest import COLOURS, ColourProject

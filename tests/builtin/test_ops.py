@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from pipekit import images
 from pipekit.builtin.ops import colour, geometric, texture
-from pipekit.geometry import move
 from pipekit.recipe import compile_recipe
+from pipekit.recipe.homography import move
 from pipekit.registry import Registry, load_registry
 from pipekit.rng import Rng, rng_for
 

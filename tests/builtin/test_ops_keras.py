@@ -10,8 +10,8 @@ import pytest
 
 from pipekit import images
 from pipekit.builtin.ops import colour, geometric
-from pipekit.geometry import move
 from pipekit.images import FillMode, Matrix
+from pipekit.recipe.homography import move
 from pipekit.rng import rng_for
 
 PHOTO = Path(__file__).parents[2] / "sample_data" / "photos" / "coffee.jpg"

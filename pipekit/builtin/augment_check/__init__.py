@@ -9,7 +9,7 @@ from pydantic import Field
 
 from pipekit.contract import Context, Dataset, Files, Model, Params, param, stage
 from pipekit.images.codec import FillMode
-from pipekit.oplist import Ops
+from pipekit.recipe.notation import Ops
 
 Strength = Annotated[float, Field(gt=0, le=1)]
 

@@ -20,7 +20,7 @@ from pipekit.contract import Context, Dataset, Sample
 from pipekit.errors import UserError
 from pipekit.images.codec import Image
 from pipekit.predictor import Predictor, load_predictor
-from pipekit.recipe import CompiledRecipe, Picture, compile_recipe
+from pipekit.recipe.compiled import CompiledRecipe, Picture, compile_recipe
 
 if TYPE_CHECKING:
     from pipekit.builtin.augment_check import AugmentCheckParams

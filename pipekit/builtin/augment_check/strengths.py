@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipekit.contract import Call
-from pipekit.oplist import neutral_values
-from pipekit.preview import always
-from pipekit.recipe import CompiledRecipe
+from pipekit.recipe.compiled import CompiledRecipe
+from pipekit.recipe.notation import neutral_values
+from pipekit.recipe.preview import always
 
 WHOLE = "the whole recipe"
 

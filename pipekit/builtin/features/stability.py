@@ -24,12 +24,12 @@ from pipekit import images
 from pipekit.builtin.features.stage import find
 from pipekit.contract import Call, Context, Dataset, Files, Params, Sample, Uses, param, stage
 from pipekit.errors import ImageError, UserError
-from pipekit.geometry import about, centre_of, matrix, move, scaling
 from pipekit.images.draw import COLOURS, thumbnail
 from pipekit.images.warping import Image, Matrix, warp
 from pipekit.keypoints.detection import Features
-from pipekit.oplist import Ops
-from pipekit.recipe import compile_recipe
+from pipekit.recipe.compiled import compile_recipe
+from pipekit.recipe.homography import about, centre_of, matrix, move, scaling
+from pipekit.recipe.notation import Ops
 
 Change = Literal["rotation", "scale", "blur", "brightness"]
 Detector = Annotated[Call, Uses("detector")]

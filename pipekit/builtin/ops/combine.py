@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import model_validator
 
 from pipekit.contract import Params, param
-from pipekit.recipe import Ops
+from pipekit.recipe.compiled import Ops
 from pipekit.rng import Rng
 
 

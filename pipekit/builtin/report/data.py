@@ -68,8 +68,9 @@ def _recipe_sheet(ctx: Context, evaluation: Evaluation) -> Iterator[Picture]:
     ops = training.get("augment") if isinstance(training, dict) else None
     if not isinstance(ops, list) or not ops:
         return
-    from pipekit import images, preview
-    from pipekit.recipe import compile_recipe
+    from pipekit import images
+    from pipekit.recipe import preview
+    from pipekit.recipe.compiled import compile_recipe
 
     try:
         recipe = compile_recipe(ops, registry=_Components(ctx))

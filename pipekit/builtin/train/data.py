@@ -16,7 +16,7 @@ from pipekit.builtin.train.classes import check_classes
 from pipekit.contract import Context, Dataset, Sample
 from pipekit.errors import ImageError, UserError
 from pipekit.images.codec import Image
-from pipekit.recipe import CompiledRecipe, walk
+from pipekit.recipe.compiled import CompiledRecipe, walk
 from pipekit.rng import Rng, rng_for
 
 PROBED = 64

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pipekit.contract import Call, Params, Uses, param
-from pipekit.oplist import Ops
+from pipekit.recipe.notation import Ops
 
 Optimizer = Literal["sgd", "rmsprop", "adam", "adamw", "adagrad", "adadelta", "adamax", "nadam", "lion"]
 Schedule = Literal["constant", "cosine", "linear", "step", "exponential", "plateau"]

@@ -14,7 +14,7 @@ from pipekit import images
 from pipekit.contract import NO_TARGETS, Sample, Targets
 from pipekit.images.codec import Image
 from pipekit.params import Call
-from pipekit.recipe import Applied, CompiledRecipe, View
+from pipekit.recipe.compiled import Applied, CompiledRecipe, View
 from pipekit.rng import Rng, rng_for
 
 Compile = Callable[[Sequence[Call]], CompiledRecipe]
@@ -53,7 +53,7 @@ def subject_of(sample: Sample, max_px: int) -> Subject:
     Raises:
         ImageError: it can't be read.
     """
-    from pipekit.geometry import Moving, resizing
+    from pipekit.recipe.homography import Moving, resizing
 
     whole = images.read(sample.image)
     image = images.thumbnail(whole, max_px)

@@ -29,7 +29,9 @@ import numpy as np
 from pipekit import images
 from pipekit.contract import NO_TARGETS, Box, Keypoint
 from pipekit.errors import PluginError, UserError
-from pipekit.geometry import (
+from pipekit.images.warping import FillMode, Image, Interpolation, Matrix, SizeHw
+from pipekit.params import Call, Params
+from pipekit.recipe.homography import (
     IDENTITY,
     Fit,
     Moving,
@@ -42,9 +44,7 @@ from pipekit.geometry import (
     resizing,
     scaling,
 )
-from pipekit.images.warping import FillMode, Image, Interpolation, Matrix, SizeHw
-from pipekit.oplist import OpOptions, Ops, RecipeParams, check_ops, parse_ops, probability
-from pipekit.params import Call, Params
+from pipekit.recipe.notation import OpOptions, Ops, RecipeParams, check_ops, parse_ops, probability
 from pipekit.rng import Rng, rng_for
 
 __all__ = [
