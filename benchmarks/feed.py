@@ -109,7 +109,7 @@ def pipekit_no_cache(folder: Path) -> list[Epoch]:
 
 def keras_layers(folder: Path) -> list[Epoch]:
     """image_dataset_from_directory, then Keras' Random layers on whole batches, as in Keras' own guides."""
-    from pipekit.backend import load_keras
+    from pipekit.learning.keras_backend import load_keras
 
     keras = load_keras()
     import tensorflow as tf
@@ -144,7 +144,7 @@ def tf_data(folder: Path, keep: bool = False) -> list[Epoch]:
     """tf.data, OpenCV and albumentations through numpy_function, as in albumentations' own example."""
     import cv2
 
-    from pipekit.backend import load_keras
+    from pipekit.learning.keras_backend import load_keras
 
     load_keras()
     import tensorflow as tf

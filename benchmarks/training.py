@@ -121,9 +121,9 @@ def augmented(folder: Path) -> Epochs:
 
 def on_arrays(folder: Path) -> Epochs:
     """What there is to reach: Keras' ``fit``, with every image decoded and in memory before the clock starts."""
-    from pipekit.backend import load_keras
     from pipekit.builtin.train import data
     from pipekit.builtin.train.compiling import Labels, make_loss, make_metrics, make_optimizer
+    from pipekit.learning.keras_backend import load_keras
 
     params, _ = checked()
     model, files, labels = build(params), photos_in(folder, NUM_IMAGES), Labels("sparse", ("one", "other"))

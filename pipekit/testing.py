@@ -26,7 +26,7 @@ import pytest
 if TYPE_CHECKING:
     from pipekit.component import Component
     from pipekit.engine import Outcome
-    from pipekit.evaluation import Evaluation
+    from pipekit.learning.evaluation import Evaluation
     from pipekit.registry import Registry
 
 __all__ = [

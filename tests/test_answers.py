@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from pipekit import images
-from pipekit.answers import Answer, answers, find_images, sort_into, to_plain, write_csv, write_jsonl
 from pipekit.errors import UserError
-from pipekit.predictor import Predictor
+from pipekit.learning.predictions import Answer, answers, find_images, sort_into, to_plain, write_csv, write_jsonl
+from pipekit.learning.predictor import Predictor
 
 
 def left_bright(batch: np.ndarray) -> np.ndarray:

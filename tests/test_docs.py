@@ -31,7 +31,7 @@ import pytest
 
 from pipekit import hookspecs
 from pipekit.cli import COMMANDS, commands
-from pipekit.evaluation import Evaluation
+from pipekit.learning.evaluation import Evaluation
 from pipekit.pipeline import Plan, load_plan
 from pipekit.promises import write_tiny_dataset
 from pipekit.registry import load_registry

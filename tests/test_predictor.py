@@ -12,13 +12,13 @@ import pytest
 
 from pipekit import images
 from pipekit.errors import ImageError, UserError
-from pipekit.predictor import Predictor, load_predictor, read_model_info
+from pipekit.learning.predictor import Predictor, load_predictor, read_model_info
 
 
 @pytest.fixture(scope="module")
 def keras_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of two convolutions with random weights, 16 x 16 x 3 to three classes."""
-    from pipekit.backend import load_keras
+    from pipekit.learning.keras_backend import load_keras
 
     keras = load_keras()
     keras.utils.set_random_seed(1)
@@ -52,7 +52,7 @@ def painted(folder: Path, count: int) -> list[Path]:
 
 
 def test_a_keras_model_gives_the_same_whatever_the_batches(keras_model: Path, tmp_path: Path) -> None:
-    from pipekit.backend import load_keras
+    from pipekit.learning.keras_backend import load_keras
 
     predictor = load_predictor(keras_model, no_component)
     paths = painted(tmp_path, 7)

@@ -17,8 +17,8 @@ class PredictParams(Params):
 @stage(libraries=("tensorflow", "keras"))
 def predict(ctx: Context, model: Model, dataset: Dataset, params: PredictParams) -> Files:
     """Write ``predictions.csv``: id, predicted class, confidence, all probabilities; why, where an image can't be used."""
-    from pipekit.answers import answers, write_csv
-    from pipekit.predictor import load_predictor
+    from pipekit.learning.predictions import answers, write_csv
+    from pipekit.learning.predictor import load_predictor
 
     predictor = load_predictor(model.path, ctx.component)
     ids: dict[str, str] = {}

@@ -13,7 +13,7 @@ from pipekit.cli.app import new_app
 from pipekit.cli.loading import Disabled, Plugins, registry_with
 
 if TYPE_CHECKING:
-    from pipekit.anatomy import Anatomy
+    from pipekit.learning.model_summary import Anatomy
 
 app = new_app()
 
@@ -51,8 +51,8 @@ def show(
 ) -> None:
     """Every layer with its shape, parameters and multiply-adds; memory; a drawing as SVG."""
     from pipekit import ui
-    from pipekit.anatomy import dissect, draw_svg
     from pipekit.errors import UserError
+    from pipekit.learning.model_summary import dissect, draw_svg
 
     before: tuple[list[str], list[str]] = ctx.obj or ([], [])
     registry = registry_with([*before[0], *(plugin or ())], [*before[1], *(disable or ())])
@@ -110,7 +110,7 @@ def read_values(changes: Any) -> dict[str, Any]:
 
 def print_anatomy(found: Anatomy, batch_size: int, classes: int) -> None:
     from pipekit import ui
-    from pipekit.anatomy import human
+    from pipekit.learning.model_summary import human
 
     ui.say(f"{found.name}: {' x '.join(map(str, found.input_shape))}, {classes} classes", ui.NAME)
     ui.say()

@@ -12,7 +12,7 @@ from pipekit.cli.loading import Disabled, Plugins, registry_with
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipekit.answers import Answer
+    from pipekit.learning.predictions import Answer
 
 SHOWN = 200
 """Rows of the table; more are better read from a file."""
@@ -51,11 +51,11 @@ def predict(
     import os
     import sys
 
-    from pipekit import answers as ways
     from pipekit import ui
     from pipekit.contract import Model
     from pipekit.errors import EXIT_FAILED, UserError
-    from pipekit.predictor import load_predictor
+    from pipekit.learning import predictions as ways
+    from pipekit.learning.predictor import load_predictor
     from pipekit.quick import find_artifact
     from pipekit.ui.counting import counted
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipekit.evaluation import Evaluation
+    from pipekit.learning.evaluation import Evaluation
 
 
 def pictures() -> dict[str, Any]:
@@ -58,7 +58,7 @@ def make_tiny_evaluation(folder: Path) -> Evaluation:
     import numpy as np
 
     from pipekit.contract import Dataset, Sample
-    from pipekit.evaluation import Evaluation
+    from pipekit.learning.evaluation import Evaluation
     from pipekit.rng import rng_for
 
     classes = tuple(sorted(path.name for path in folder.iterdir()))

@@ -30,7 +30,7 @@ def _model_predicts(subject: Subject) -> str:
     """
     import numpy as np
 
-    from pipekit.backend import load_keras
+    from pipekit.learning.keras_backend import load_keras
 
     keras = load_keras()
     size = getattr(subject.found, "input_hw", (64, 64))
@@ -58,7 +58,7 @@ def _learns_and_lasts(model: Any, batch: NDArray[np.float32], mode: str, num_cla
 
     import numpy as np
 
-    from pipekit.backend import load_keras
+    from pipekit.learning.keras_backend import load_keras
 
     numbers = np.array([0, 2] if num_classes == 3 else [1, 1])  # not balanced: biases alone must learn something too
     targets = {"sparse": numbers, "input": batch}.get(mode, np.eye(num_classes, dtype=np.float32)[numbers])
@@ -88,7 +88,7 @@ def _learns_and_lasts(model: Any, batch: NDArray[np.float32], mode: str, num_cla
 @promise("model")
 def _names_what_learns(subject: Subject) -> str:
     """where it names the first layer that learns, there is one, and nothing before it learns"""
-    from pipekit.backend import load_keras
+    from pipekit.learning.keras_backend import load_keras
 
     name = subject.found.head(subject.params, 1) if hasattr(subject.found, "head") else ""
     if not name:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from pipekit import advice, engine
-from pipekit.advice import Case, remedies
+from pipekit import engine
 from pipekit.builtin.models import pretrained
 from pipekit.builtin.train.loop import State
 from pipekit.builtin.train.record import verdict
 from pipekit.errors import UserError
+from pipekit.learning import advice
+from pipekit.learning.advice import Case, remedies
 from pipekit.pipeline import load_plan
 
 INSTALL = "pip install ./plugins/pipekit-efficientnet-lite"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipekit.builtin.compare.paired import Answers, verdict
 from pipekit.builtin.compare.sections import _learning, differing
 from pipekit.cli import main
-from pipekit.paired import difference_interval, mcnemar
+from pipekit.learning.significance import difference_interval, mcnemar
 from pipekit.rng import rng_for
 
 

@@ -28,7 +28,7 @@ def spotted(y: int, x: int, seed: int = 0) -> np.ndarray:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network that has learned to say whether there is a red square."""
-    from pipekit.backend import load_keras
+    from pipekit.learning.keras_backend import load_keras
 
     keras = load_keras()
     keras.utils.set_random_seed(4)
@@ -151,7 +151,7 @@ def test_bars_rise_from_the_line_at_nought() -> None:
 
 @pytest.mark.parametrize("kind", ["functional", "pretrained", "hog_svm"])
 def test_branches_and_a_network_inside_a_network_are_explained(kind: str, tmp_path: Path) -> None:
-    from pipekit.backend import load_keras
+    from pipekit.learning.keras_backend import load_keras
 
     keras = load_keras()
     keras.utils.set_random_seed(2)
@@ -227,10 +227,10 @@ def test_a_model_without_layers_is_covered_up(
 def test_a_network_without_places_has_no_grad_cam(tmp_path: Path) -> None:
     from types import SimpleNamespace
 
-    from pipekit.backend import load_keras
     from pipekit.builtin.explain import ExplainParams
     from pipekit.builtin.explain.pages import build_sections
     from pipekit.errors import UserError
+    from pipekit.learning.keras_backend import load_keras
 
     keras = load_keras()
     model = keras.Sequential(

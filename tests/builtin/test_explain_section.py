@@ -18,8 +18,8 @@ from pipekit import images
 from pipekit.builtin.explain.section import MISTAKE, SURE, UNSURE, ExplainedParams, choose, section
 from pipekit.builtin.explain.where import where
 from pipekit.contract import Dataset, Sample, Section
-from pipekit.evaluation import Evaluation
-from pipekit.predictor import load_predictor
+from pipekit.learning.evaluation import Evaluation
+from pipekit.learning.predictor import load_predictor
 from pipekit.registry import load_registry
 from pipekit.rng import rng_for
 
@@ -77,7 +77,7 @@ def test_pixels_here_and_there_are_no_place() -> None:
 
 def build(kind: str, folder: Path) -> Path:
     """A small untrained network of one of the templates, saved as ``train`` saves it."""
-    from pipekit.backend import load_keras
+    from pipekit.learning.keras_backend import load_keras
 
     load_keras().utils.set_random_seed(3)
     template = load_registry(installed=False).get("model", kind)

@@ -15,8 +15,8 @@ from pipekit import engine, images
 from pipekit.cli import main
 from pipekit.contract import Model, Report
 from pipekit.errors import StageError, UserError
+from pipekit.learning.predictor import Predictor, load_predictor
 from pipekit.pipeline import load_plan
-from pipekit.predictor import Predictor, load_predictor
 from pipekit.promises import write_tiny_dataset
 from pipekit.registry import load_registry
 
@@ -28,7 +28,7 @@ REGISTRY = load_registry(installed=False)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A functional model with random weights, 16 x 20 x 3 to three classes, with batch normalisation and dropout inside."""
-    from pipekit.backend import load_keras
+    from pipekit.learning.keras_backend import load_keras
 
     keras = load_keras()
     keras.utils.set_random_seed(3)

@@ -23,8 +23,8 @@ from pipekit.builtin.features.stability import repeatability
 from pipekit.builtin.features.stage import lines_of
 from pipekit.contract import Sample
 from pipekit.errors import PipekitError, UserError
-from pipekit.evaluation import Evaluation
 from pipekit.keypoints.detection import Features, features_of
+from pipekit.learning.evaluation import Evaluation
 from pipekit.registry import load_registry
 from pipekit.testing import Project
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipekit.backend import load_keras
 from pipekit.builtin.models import hog_svm
 from pipekit.builtin.models.hog_svm import HogSvmParams, best_temperature, build, fit
 from pipekit.errors import UserError
 from pipekit.keypoints.hog import blocks, cells
+from pipekit.learning.keras_backend import load_keras
 
 
 def stripes(count: int, seed: int, angles_deg: tuple[float, ...] = (0, 60, 120), channels: int = 1) -> tuple[Any, Any]:

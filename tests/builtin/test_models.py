@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from pipekit.anatomy import dissect, draw_svg, human
-from pipekit.backend import load_keras
 from pipekit.builtin.models import alexnet, pretrained
 from pipekit.errors import UserError
+from pipekit.learning.keras_backend import load_keras
+from pipekit.learning.model_summary import dissect, draw_svg, human
 from pipekit.registry import load_registry
 
 REGISTRY = load_registry(installed=False)

@@ -23,8 +23,8 @@ from pipekit.builtin.train.loop import choose_rate
 from pipekit.context import check_share
 from pipekit.contract import Dataset, Failure, Model, Sample
 from pipekit.errors import PipekitError, StageError, UserError
+from pipekit.learning.predictor import load_predictor
 from pipekit.pipeline import load_plan
-from pipekit.predictor import load_predictor
 from pipekit.registry import load_registry
 from pipekit.rng import Rng, rng_for
 

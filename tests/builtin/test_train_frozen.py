@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from pipekit import engine
-from pipekit.backend import load_keras
 from pipekit.builtin.train import frozen
 from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Model
 from pipekit.errors import PluginError, StageError
+from pipekit.learning.keras_backend import load_keras
 from pipekit.pipeline import load_plan
 from pipekit.promises import write_tiny_dataset
 from pipekit.registry import load_registry

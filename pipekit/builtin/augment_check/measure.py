@@ -19,7 +19,7 @@ from pipekit.builtin.augment_check.strengths import Variant, variants
 from pipekit.contract import Context, Dataset, Sample
 from pipekit.errors import UserError
 from pipekit.images.codec import Image
-from pipekit.predictor import Predictor, load_predictor
+from pipekit.learning.predictor import Predictor, load_predictor
 from pipekit.recipe.compiled import CompiledRecipe, Picture, compile_recipe
 
 if TYPE_CHECKING:

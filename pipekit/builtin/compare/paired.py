@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipekit.errors import UserError
-from pipekit.paired import paired
+from pipekit.learning.significance import paired
 
 if TYPE_CHECKING:
     from pipekit.rng import Rng

@@ -31,9 +31,9 @@ def evaluate(ctx: Context, model: Model, dataset: Dataset, params: EvaluateParam
     All figures are computed from the probabilities as they stand in ``predictions.csv``, so they can be checked with it. The
     report's digest is that of the metrics and the predictions; paths and times are not in it.
     """
-    from pipekit.advice import first_of_evaluation
     from pipekit.builtin.evaluate.outputs import facts, headline, write_outputs
     from pipekit.builtin.evaluate.score import score
+    from pipekit.learning.advice import first_of_evaluation
 
     evaluation = score(ctx, model.path, dataset, params, baseline)
     digest = write_outputs(ctx, evaluation, params)

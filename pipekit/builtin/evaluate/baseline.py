@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipekit.contract import Context, Report, Sample
 from pipekit.errors import UserError
-from pipekit.paired import paired
+from pipekit.learning.significance import paired
 
 
 def against(
@@ -21,7 +21,7 @@ def against(
     """The baseline's accuracy, and the paired comparison of this model with it on the images that both have measured.
 
     Returns:
-        what :func:`pipekit.paired.paired` does, the baseline being the first, with its ``name`` and ``num_images``.
+        what :func:`pipekit.learning.significance.paired` does, the baseline being the first, with its ``name`` and ``num_images``.
 
     Raises:
         UserError: the two reports have no image in common.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipekit.contract import Context, Section
-from pipekit.evaluation import Evaluation
+from pipekit.learning.evaluation import Evaluation
 
 if TYPE_CHECKING:
     from pipekit.builtin.evaluate import EvaluateParams

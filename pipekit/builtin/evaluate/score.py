@@ -16,8 +16,8 @@ from pipekit.builtin.evaluate.describe import describe, prints
 from pipekit.builtin.evaluate.metrics import measure
 from pipekit.contract import Context, Dataset, Failure, Report, Sample
 from pipekit.errors import ImageError, UserError
-from pipekit.evaluation import Evaluation
-from pipekit.predictor import Predictor, load_predictor
+from pipekit.learning.evaluation import Evaluation
+from pipekit.learning.predictor import Predictor, load_predictor
 
 if TYPE_CHECKING:
     from pipekit.builtin.evaluate import EvaluateParams

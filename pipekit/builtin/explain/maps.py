@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.errors import UserError
-from pipekit.predictor import Probabilities, load_keras_model
+from pipekit.learning.predictor import Probabilities, load_keras_model
 
 if TYPE_CHECKING:
     from pipekit.rng import Rng
@@ -257,6 +257,6 @@ def _enlarged(coarse: NDArray[np.float64], image: Pixels) -> Map:
 
 
 def _keras() -> Any:
-    from pipekit.backend import load_keras
+    from pipekit.learning.keras_backend import load_keras
 
     return load_keras()

@@ -14,8 +14,8 @@ from pipekit.builtin.explain import layers, maps
 from pipekit.builtin.explain.where import where
 from pipekit.contract import Context, Picture, Section, Table
 from pipekit.errors import ImageError, UserError
+from pipekit.learning.predictor import Predictor, load_predictor
 from pipekit.page.markdown import literal
-from pipekit.predictor import Predictor, load_predictor
 
 if TYPE_CHECKING:
     from pipekit.builtin.explain import ExplainParams

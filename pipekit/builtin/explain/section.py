@@ -14,10 +14,10 @@ from pipekit.builtin.explain.pages import SUSPICIOUS, WORDS, enlarged, overlay
 from pipekit.builtin.explain.where import where
 from pipekit.contract import Context, Params, Picture, Section, param
 from pipekit.errors import ImageError
-from pipekit.evaluation import Evaluation
+from pipekit.learning.evaluation import Evaluation
 
 if TYPE_CHECKING:
-    from pipekit.predictor import Predictor
+    from pipekit.learning.predictor import Predictor
 
 CHECKED = 4
 """Pictures on which a kind of map is held against the model with shuffled weights."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipekit.contract import Model, Params, Report
 from pipekit.errors import UserError
-from pipekit.predictor import read_model_info
+from pipekit.learning.predictor import read_model_info
 
 TO_FILL_IN = "*To be filled in.*"
 MAX_CLASSES = 50

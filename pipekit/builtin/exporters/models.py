@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipekit.contract import Dataset, InputPath, Model, Params, Report, Sample, param
 from pipekit.errors import ImageError, StageError, UserError
-from pipekit.predictor import Predictor, load_keras_model, read_model_info
+from pipekit.learning.predictor import Predictor, load_keras_model, read_model_info
 from pipekit.rng import rng_for
 
 Pixels = NDArray[np.uint8]
@@ -183,7 +183,7 @@ def _given(trained: Trained, place: Path, most: int) -> Pictures:
 
 def files_in(place: Path) -> Any:
     """The image files in a folder, in a stable order."""
-    from pipekit.answers import find_images
+    from pipekit.learning.predictions import find_images
 
     return find_images([str(place)])
 

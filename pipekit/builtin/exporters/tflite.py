@@ -158,7 +158,7 @@ def _interpreter(data: bytes) -> Any:
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
     """Without the notices of the converter (deprecated in favour of LiteRT's package) on standard error."""
-    from pipekit.backend import without_chatter
+    from pipekit.learning.keras_backend import without_chatter
 
     with warnings.catch_warnings(), without_chatter():
         warnings.simplefilter("ignore")

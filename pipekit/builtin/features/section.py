@@ -9,9 +9,9 @@ from pipekit import images
 from pipekit.builtin.features.stage import preview
 from pipekit.contract import Context, Params, Picture, Sample, Section, Table, param
 from pipekit.errors import ImageError
-from pipekit.evaluation import Evaluation
 from pipekit.images.warping import Image
 from pipekit.keypoints.detection import Features, features_of
+from pipekit.learning.evaluation import Evaluation
 
 
 class SectionParams(Params):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pipekit.backend import load_keras
 from pipekit.contract import Params, param
 from pipekit.errors import UserError
+from pipekit.learning.keras_backend import load_keras
 
 INPUT_HW = (227, 227)
 """The paper says 224; its first layer's 55 x 55 outputs need 227."""

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipekit.backend import load_keras
 from pipekit.contract import Params, param
 from pipekit.errors import UserError
+from pipekit.learning.keras_backend import load_keras
 
 Cell = Annotated[int, Field(ge=2, le=1024)]
 Float = NDArray[np.float32]

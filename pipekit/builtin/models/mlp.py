@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from pipekit.backend import load_keras
 from pipekit.contract import Params, param
+from pipekit.learning.keras_backend import load_keras
 
 Width = Annotated[int, Field(ge=1, le=65536)]
 

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipekit.advice import how_to_get
-from pipekit.backend import load_keras
 from pipekit.contract import InputPath, Params, param
 from pipekit.errors import UserError, did_you_mean
+from pipekit.learning.advice import how_to_get
+from pipekit.learning.keras_backend import load_keras
 
 INPUT_HW = (224, 224)
 

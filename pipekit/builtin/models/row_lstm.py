@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipekit.backend import load_keras
 from pipekit.contract import Params, param
+from pipekit.learning.keras_backend import load_keras
 
 
 class RowLstmParams(Params):

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pipekit.backend import load_keras
 from pipekit.contract import Params, param
 from pipekit.errors import UserError
+from pipekit.learning.keras_backend import load_keras
 
 Width = Annotated[int, Field(ge=1, le=8192)]
 

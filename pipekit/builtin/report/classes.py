@@ -6,7 +6,7 @@ from typing import Any
 
 from pipekit.builtin.report.words import estimate
 from pipekit.contract import Context, Section, Table
-from pipekit.evaluation import Evaluation
+from pipekit.learning.evaluation import Evaluation
 
 
 def section(ctx: Context, evaluation: Evaluation) -> Section:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipekit.builtin.report.words import count, percent
 from pipekit.contract import Context, Section, Table
-from pipekit.evaluation import Evaluation
+from pipekit.learning.evaluation import Evaluation
 from pipekit.page.markdown import literal
 from pipekit.page.plots import plot, shortened
 

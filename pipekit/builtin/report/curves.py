@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipekit.contract import Context, Figure, Section
-from pipekit.evaluation import Evaluation
+from pipekit.learning.evaluation import Evaluation
 from pipekit.page.markdown import literal
 from pipekit.page.plots import COLOURS, DASHES, plot, shortened
 

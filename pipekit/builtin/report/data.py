@@ -12,7 +12,7 @@ from typing import Any
 from pipekit.builtin.report.words import count
 from pipekit.contract import Context, Dataset, Params, Picture, Sample, Section, Table
 from pipekit.errors import PipekitError
-from pipekit.evaluation import Evaluation
+from pipekit.learning.evaluation import Evaluation
 from pipekit.page.markdown import literal
 from pipekit.passed_over import META, sentence
 

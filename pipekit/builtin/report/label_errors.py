@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipekit.builtin.report.words import clearly_better, count
 from pipekit.contract import Context, Picture, Section
 from pipekit.errors import ImageError
-from pipekit.evaluation import Evaluation
+from pipekit.learning.evaluation import Evaluation
 
 MOST = 24
 THUMBNAIL_PX = 160

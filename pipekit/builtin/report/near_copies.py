@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipekit.builtin.report.pairs import side_by_side
 from pipekit.builtin.report.words import count, estimate
 from pipekit.contract import Context, Picture, Section, Table
-from pipekit.evaluation import Evaluation
+from pipekit.learning.evaluation import Evaluation
 
 MOST = 12
 

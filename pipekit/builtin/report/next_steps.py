@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pipekit import advice
 from pipekit.builtin.report.words import clearly_better, count, points
 from pipekit.contract import Context, Section
-from pipekit.evaluation import Evaluation
+from pipekit.learning import advice
+from pipekit.learning.evaluation import Evaluation
 from pipekit.page.markdown import literal
 
 WIDE = 0.1

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipekit.contract import Context, Params, Picture, Section, param
 from pipekit.errors import ImageError
-from pipekit.evaluation import Evaluation
+from pipekit.learning.evaluation import Evaluation
 
 
 class PicturesParams(Params):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipekit.contract import Context, Section
-from pipekit.evaluation import Evaluation
+from pipekit.learning.evaluation import Evaluation
 from pipekit.page.plots import COLOURS, plot
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipekit.builtin.report.words import estimate
 from pipekit.contract import Context, Section, Table
-from pipekit.evaluation import Evaluation
+from pipekit.learning.evaluation import Evaluation
 from pipekit.page.markdown import literal
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipekit.builtin.report.words import count, is_fine, percent
 from pipekit.contract import Context, Section
-from pipekit.evaluation import Evaluation
+from pipekit.learning.evaluation import Evaluation
 from pipekit.page.markdown import literal
 
 FEW = 20

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipekit.contract import Context, Figure, Section
-from pipekit.evaluation import Evaluation
+from pipekit.learning.evaluation import Evaluation
 from pipekit.page.plots import COLOURS, plot
 
 PAIRS = (("loss", "val_loss", "loss"), ("accuracy", "val_accuracy", "accuracy"))

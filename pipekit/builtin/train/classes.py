@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from pipekit.advice import source_folder
 from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Context, Dataset
 from pipekit.errors import UserError
 from pipekit.files import IMAGE_SUFFIXES, folders_in, has_file
+from pipekit.learning.advice import source_folder
 
 SPLITS = ("train", "val", "valid", "validation", "test")
 SHOWN = 4

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.backend import load_keras
 from pipekit.builtin.train.params import TrainParams
 from pipekit.errors import UserError, did_you_mean
+from pipekit.learning.keras_backend import load_keras
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

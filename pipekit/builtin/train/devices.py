@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipekit.backend import load_keras
 from pipekit.errors import UserError
+from pipekit.learning.keras_backend import load_keras
 
 
 def prepare(seed: int, deterministic: bool) -> None:

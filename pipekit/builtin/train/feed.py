@@ -24,11 +24,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.backend import load_keras
 from pipekit.builtin.train.cache import Decoded
 from pipekit.builtin.train.crew import Crew, Making, Task, fill
 from pipekit.errors import UserError
 from pipekit.images.codec import Image
+from pipekit.learning.keras_backend import load_keras
 from pipekit.rng import Rng
 
 Batch: TypeAlias = tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.backend import load_keras
 from pipekit.builtin.train import data
 from pipekit.builtin.train.cache import Decoded
 from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Context, InputPath, Params, Sample, SampleContext, param, unseeded
 from pipekit.errors import ImageError, PluginError
+from pipekit.learning.keras_backend import load_keras
 
 LAYERS, WEIGHTS = "layers.json", "weights.npz"
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from pipekit import advice
 from pipekit.builtin.train.compiling import Labels
 from pipekit.builtin.train.curves import draw
 from pipekit.builtin.train.loop import Row, State
 from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Context, Dataset, Failure, Model
+from pipekit.learning import advice
 
 LIBRARIES = ("tensorflow", "keras", "numpy", "opencv-python-headless", "pipekit-vision")
 

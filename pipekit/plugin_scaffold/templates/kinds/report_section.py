@@ -1,7 +1,7 @@
 """The report section `${component}`."""
 
 import pipekit
-from pipekit.evaluation import Evaluation
+from pipekit.learning.evaluation import Evaluation
 
 
 class ${Component}Params(pipekit.Params):

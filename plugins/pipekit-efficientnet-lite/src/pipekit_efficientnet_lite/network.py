@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import pipekit
-from pipekit.backend import load_keras
+from pipekit.learning.keras_backend import load_keras
 
 MEAN, DEVIATION = 127.0, 128.0
 """``MEAN_RGB`` and ``STDDEV_RGB`` of the authors' ``efficientnet_lite_builder.py``, of pixels in 0..255."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import pipekit
-from pipekit.backend import load_keras
+from pipekit.learning.keras_backend import load_keras
 from pipekit_efficientnet_lite.checkpoint import read_checkpoint
 from pipekit_efficientnet_lite.network import DEVIATION, MEAN, backbone, fill, weights_file
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import pipekit
-from pipekit.predictor import Predictor, load_predictor
+from pipekit.learning.predictor import Predictor, load_predictor
 from pipekit.registry import load_registry
 
 BATCH_SIZE = 32

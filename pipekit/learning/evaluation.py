@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from pipekit.contract import Dataset, Failure, Sample
-    from pipekit.predictor import Predictor
+    from pipekit.learning.predictor import Predictor
 
 
 @dataclass(frozen=True)

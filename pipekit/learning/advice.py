@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.contract import Context, Dataset
-from pipekit.evaluation import Evaluation
+from pipekit.learning.evaluation import Evaluation
 
 PLUGIN = "pipekit-efficientnet-lite"
 TEMPLATE = "efficientnet_lite0_probe"

@@ -160,7 +160,7 @@ def load_keras_model(folder: Path) -> Any:
     Raises:
         UserError: there is none, or it is broken, or of another shape, or no classifier.
     """
-    from pipekit.backend import load_keras
+    from pipekit.learning.keras_backend import load_keras
 
     info = read_model_info(folder)
     file = folder / "model.keras"

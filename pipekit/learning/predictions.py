@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from pipekit.errors import ImageError, UserError
 from pipekit.files import IMAGE_SUFFIXES
-from pipekit.predictor import Predictor
+from pipekit.learning.predictor import Predictor
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,0 +1,1 @@
+"""Trained models: layers and parameters, predictions, evaluation, statistical tests. The one place that loads Keras."""
