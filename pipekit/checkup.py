@@ -250,7 +250,7 @@ def memory_bytes() -> tuple[int, int] | None:
 
 def disk(folder: Path) -> Iterator[Finding]:
     """Where results and the store go: space, the right to write, hard links."""
-    from pipekit.store import store_of
+    from pipekit.store.store import store_of
 
     store = store_of(folder)
     for place in dict.fromkeys((existing(store), folder)):

@@ -20,9 +20,9 @@ from pipekit.files import hash_file
 from pipekit.params import canonical
 from pipekit.passed_over import META, joined
 from pipekit.pipeline import Plan, PlannedStage
-from pipekit.rows import Locations, Row, digest, dumps, from_row, read_lines, to_row, write_index
 from pipekit.shards import KEY_FORMAT, PROGRESS_EVERY_S, ShardJob
-from pipekit.store import Store
+from pipekit.store.rows import Locations, Row, digest, dumps, from_row, read_lines, to_row, write_index
+from pipekit.store.store import Store
 from pipekit.worker import PLAIN, Job, prime, reason_of, release
 
 if TYPE_CHECKING:

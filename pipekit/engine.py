@@ -21,9 +21,9 @@ from pipekit.contract import Artifact, Dataset, InputPath, RunInfo, StageInfo
 from pipekit.errors import PipekitError, StageError, UserError
 from pipekit.pipeline import Plan, PlannedStage
 from pipekit.reasons import why
-from pipekit.rows import Locations, digest, dumps
 from pipekit.shards import KEY_FORMAT, PROGRESS_EVERY_S
-from pipekit.store import Store
+from pipekit.store.rows import Locations, digest, dumps
+from pipekit.store.store import Store
 from pipekit.worker import STOP, reason_of
 
 CONTINUE = "Finished shards are kept; run the same command again to continue."

@@ -17,7 +17,7 @@ from pipekit.component import Component
 from pipekit.contract import Artifact, Call, Dataset, Params, Slot, StageContract, Uses, param
 from pipekit.errors import PipekitError, PlanError, Problem, UserError, did_you_mean, place_text
 from pipekit.registry import Registry, load_registry
-from pipekit.store import store_of
+from pipekit.store.store import store_of
 from pipekit.toml_lines import Place, line_numbers, nearest_line
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"

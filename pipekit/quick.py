@@ -15,8 +15,8 @@ from pipekit.errors import UserError
 from pipekit.formats import recognise
 from pipekit.pipeline import Plan, load_plan
 from pipekit.registry import Registry, load_registry
-from pipekit.rows import Locations
-from pipekit.store import Store, store_of
+from pipekit.store.rows import Locations
+from pipekit.store.store import Store, store_of
 
 A = TypeVar("A", bound=Artifact)
 

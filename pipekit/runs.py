@@ -25,8 +25,8 @@ from pipekit.contract import Artifact, Dataset, Sample
 from pipekit.errors import UserError, did_you_mean
 from pipekit.files import OUTPUT_MARK, split_packed
 from pipekit.pipeline import Plan
-from pipekit.rows import digest
-from pipekit.store import Store, shared_store, store_of
+from pipekit.store.rows import digest
+from pipekit.store.store import Store, shared_store, store_of
 
 COPIED_BYTES = 8 * 2**20
 """Files up to this size are copied, so that editing one under ``runs/`` changes nothing else; larger ones are hard links."""

@@ -16,8 +16,8 @@ from typing import TypeVar
 
 from pipekit.contract import Failure, ShardResult, ShardTask
 from pipekit.errors import StageError, UserError
-from pipekit.rows import Locations, Row, Sorter, content, digest, read_lines
-from pipekit.store import Store
+from pipekit.store.rows import Locations, Row, Sorter, content, digest, read_lines
+from pipekit.store.store import Store
 from pipekit.worker import INPUT, OF, PLAIN, SHARD, run_shard
 
 KEY_FORMAT = 1

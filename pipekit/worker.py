@@ -22,8 +22,8 @@ from pipekit.contract import PAUSE, Params, Sample, ShardResult, ShardTask
 from pipekit.errors import PipekitError, UserError
 from pipekit.files import hash_file, pack, write_new
 from pipekit.registry import Registry, load_registry
-from pipekit.rows import Locations, Row, content, dumps, from_row, to_row
-from pipekit.store import Store
+from pipekit.store.rows import Locations, Row, content, dumps, from_row, to_row
+from pipekit.store.store import Store
 
 if TYPE_CHECKING:
     from pipekit.rng import Rng

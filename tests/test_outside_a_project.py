@@ -13,7 +13,7 @@ from pipekit.cli.export import _of_run
 from pipekit.promises import write_tiny_dataset
 from pipekit.quick import Quick, find_artifact
 from pipekit.runs import find_run, keys_in_use, list_runs, locate_run
-from pipekit.store import Store, find_garbage, shared_store, store_of
+from pipekit.store.store import Store, find_garbage, shared_store, store_of
 
 WEEKS = 30 * 24 * 3600
 """Longer than artifacts that no record names are taken for those of a run that is going on."""

@@ -11,7 +11,7 @@ import pytest
 from pipekit import Dataset, Model, UserError
 from pipekit.promises import write_tiny_dataset
 from pipekit.quick import Quick, find_artifact, is_image
-from pipekit.store import store_of
+from pipekit.store.store import store_of
 from tests.conftest import DATA, Trial
 
 STAGES = {"data": DATA, "stamp": {"use": "stamp"}}

@@ -18,7 +18,7 @@ import pytest
 from pipekit.errors import UserError
 from pipekit.files import OUTPUT_MARK, hash_file, walk
 from pipekit.runs import keys_in_use
-from pipekit.store import HashMemory, Store, find_garbage
+from pipekit.store.store import HashMemory, Store, find_garbage
 from tests.conftest import DATA, Trial
 
 LONG_AGO = time.time() - 3600
@@ -86,9 +86,7 @@ def test_only_errors_of_the_store_are_translated(store: Store, tmp_path: Path) -
 
 
 def test_what_a_dead_process_left_is_cleaned_and_what_a_living_one_uses_is_not(store: Store) -> None:
-    script = (
-        "import sys, pathlib, pipekit.store as s\nwith s.Store(pathlib.Path(sys.argv[1])).scratch() as f: print(f.name); {}"
-    )
+    script = "import sys, pathlib, pipekit.store.store as s\nwith s.Store(pathlib.Path(sys.argv[1])).scratch() as f: print(f.name); {}"
     words = [sys.executable, "-u", "-c"]
     dead = subprocess.run(
         [*words, script.format("import os; os.kill(os.getpid(), 9)"), str(store.root)], capture_output=True, text=True
@@ -114,7 +112,7 @@ def test_what_a_dead_process_left_is_cleaned_and_what_a_living_one_uses_is_not(s
 
 def test_a_process_that_has_ended_and_is_not_yet_asked_about_is_dead(store: Store) -> None:
     script = "import os, pathlib, sys, pipekit.store\n"
-    script += "with pipekit.store.Store(pathlib.Path(sys.argv[1])).scratch(): os.kill(os.getpid(), 9)"
+    script += "with pipekit.store.store.Store(pathlib.Path(sys.argv[1])).scratch(): os.kill(os.getpid(), 9)"
     zombie = subprocess.Popen([sys.executable, "-c", script, str(store.root)])
     os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays listed
     assert list(store.root.glob("tmp/*"))

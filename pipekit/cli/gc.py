@@ -25,7 +25,7 @@ def gc(
     from pipekit import ui
     from pipekit.errors import EXIT_USAGE, UserError
     from pipekit.runs import keys_in_use
-    from pipekit.store import Store, find_garbage, shared_store, store_of
+    from pipekit.store.store import Store, find_garbage, shared_store, store_of
 
     if not folder.is_dir():
         raise UserError(f"no such folder: {folder}")

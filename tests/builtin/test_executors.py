@@ -21,7 +21,7 @@ from pipekit.builtin import executors
 from pipekit.builtin.executors import PoolParams, auto, processes, serial, threads
 from pipekit.contract import Params, ShardResult, ShardTask
 from pipekit.errors import StageError
-from pipekit.store import Store, find_garbage
+from pipekit.store.store import Store, find_garbage
 from tests.conftest import DATA, Trial
 from tests.test_imports import HEAVY
 

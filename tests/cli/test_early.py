@@ -10,7 +10,7 @@ import pytest
 from pipekit import processes
 from pipekit.builtin import executors
 from pipekit.cli import early
-from pipekit.store import Store, store_of
+from pipekit.store.store import Store, store_of
 
 
 @pytest.fixture
