@@ -71,7 +71,7 @@ def pipekit(folder: Path, where: Any = "memory", in_processes: bool = True) -> l
     from pipekit.builtin.train.data import Decoder, augmenter
     from pipekit.builtin.train.feed import Feed
     from pipekit.recipe import check_ops, compile_recipe
-    from pipekit.registry import load_registry
+    from pipekit.registry.registry import load_registry
     from pipekit.rng import Seeded
 
     files, numbers = listed(folder)

@@ -48,7 +48,7 @@ class Clock:
 
 def checked(**values: Any) -> tuple[Any, Any]:
     from pipekit.builtin.train.params import TrainParams
-    from pipekit.registry import load_registry
+    from pipekit.registry.registry import load_registry
 
     registry = load_registry(installed=False)
     params = registry.check(TrainParams, {"epochs": EPOCHS, "batch_size": BATCH, "cache": "memory", **values})

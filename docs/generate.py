@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipekit.cli import COMMANDS
-from pipekit.component import Component, first_line
 from pipekit.contract import Slot
-from pipekit.describe import ParamRow, describe_params
-from pipekit.registry import KINDS, Registry, load_registry
+from pipekit.registry.component import Component, first_line
+from pipekit.registry.param_rows import ParamRow, describe_params
+from pipekit.registry.registry import KINDS, Registry, load_registry
 
 DOCS = Path(__file__).parent
 OUT = DOCS / "_generated"

@@ -293,7 +293,7 @@ def writing(folder: Path) -> Finding:
 
 
 def plugins(folder: Path) -> Iterator[Finding]:
-    from pipekit.registry import load_registry
+    from pipekit.registry.registry import load_registry
 
     records = load_registry(base_dir=folder).plugins
     good = [f"{record.name} ({record.source})" for record in records if record.status == "ok"]

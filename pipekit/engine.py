@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from pipekit import __version__, runs
-from pipekit.component import import_target
 from pipekit.context import Listener, StageContext, Workshop, carried, check_share, open_dataset
 from pipekit.contract import Artifact, Dataset, InputPath, RunInfo, StageInfo
 from pipekit.errors import PipekitError, StageError, UserError
 from pipekit.pipeline import Plan, PlannedStage
 from pipekit.reasons import why
+from pipekit.registry.component import import_target
 from pipekit.shards import KEY_FORMAT, PROGRESS_EVERY_S
 from pipekit.store.rows import Locations, digest, dumps
 from pipekit.store.store import Store

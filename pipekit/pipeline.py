@@ -13,10 +13,10 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any
 
-from pipekit.component import Component
 from pipekit.contract import Artifact, Call, Dataset, Params, Slot, StageContract, Uses, param
 from pipekit.errors import PipekitError, PlanError, Problem, UserError, did_you_mean, place_text
-from pipekit.registry import Registry, load_registry
+from pipekit.registry.component import Component
+from pipekit.registry.registry import Registry, load_registry
 from pipekit.store.store import store_of
 from pipekit.toml_lines import Place, line_numbers, nearest_line
 

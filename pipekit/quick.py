@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipekit import engine, runs
-from pipekit.component import import_target
 from pipekit.context import Listener, open_dataset
 from pipekit.contract import Artifact, Dataset, Model
 from pipekit.errors import UserError
-from pipekit.formats import recognise
 from pipekit.pipeline import Plan, load_plan
-from pipekit.registry import Registry, load_registry
+from pipekit.registry.component import import_target
+from pipekit.registry.registry import Registry, load_registry
+from pipekit.registry.sniffing import recognise
 from pipekit.store.rows import Locations
 from pipekit.store.store import Store, store_of
 

@@ -16,7 +16,7 @@ from pipekit import images
 from pipekit.contract import Dataset
 from pipekit.errors import UserError
 from pipekit.files import hash_file
-from pipekit.registry import Registry
+from pipekit.registry.registry import Registry
 from pipekit.rng import rng_for
 
 RECIPE_FILE = "recipe.json"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pipekit.component import Component
 from pipekit.errors import PipekitError
 from pipekit.matrix import Matrix
 from pipekit.params import Params
 from pipekit.pipeline import Settings, StageSettings
-from pipekit.registry import Registry
+from pipekit.registry.component import Component
+from pipekit.registry.registry import Registry
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from pipekit.component import Component
     from pipekit.engine import Outcome
     from pipekit.learning.evaluation import Evaluation
-    from pipekit.registry import Registry
+    from pipekit.registry.component import Component
+    from pipekit.registry.registry import Registry
 
 __all__ = [
     "Project",
@@ -229,14 +229,14 @@ def check_stage(
 
 @functools.cache
 def _registry() -> Registry:
-    from pipekit.registry import load_registry
+    from pipekit.registry.registry import load_registry
 
     return load_registry()
 
 
 def _component(registry: Registry, kind: str, component: Any) -> Component:
-    from pipekit.component import Component
     from pipekit.promises.core import UNDER_TEST
+    from pipekit.registry.component import Component
 
     if isinstance(component, Component):
         return component
@@ -248,7 +248,7 @@ def _component(registry: Registry, kind: str, component: Any) -> Component:
 def _registry_with(kind: str, found: Any) -> tuple[Registry, str]:
     """A registry of its own that also has ``found``, and the name that it has there."""
     from pipekit.promises.core import register_under_test
-    from pipekit.registry import load_registry
+    from pipekit.registry.registry import load_registry
 
     registry = load_registry()
     return registry, register_under_test(registry, kind, found)

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipekit.component import Component, import_target
 from pipekit.contract import PAUSE, Params, Sample, ShardResult, ShardTask
 from pipekit.errors import PipekitError, UserError
 from pipekit.files import hash_file, pack, write_new
-from pipekit.registry import Registry, load_registry
+from pipekit.registry.component import Component, import_target
+from pipekit.registry.registry import Registry, load_registry
 from pipekit.store.rows import Locations, Row, content, dumps, from_row, to_row
 from pipekit.store.store import Store
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from pipekit import Dataset, Failure, Files, InputPath, Model, Params, Sample, UserError, engine, hookimpl, images, param
-from pipekit.adapters import export_stage, import_stage
-from pipekit.component import Component
 from pipekit.errors import PluginError, StageError
 from pipekit.pipeline import load_plan
 from pipekit.promises import write_tiny_dataset
-from pipekit.registry import Registry, load_registry
+from pipekit.registry.component import Component
+from pipekit.registry.format_stages import export_stage, import_stage
+from pipekit.registry.registry import Registry, load_registry
 
 
 class ListParams(Params):

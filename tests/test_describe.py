@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import pytest
 
 from pipekit.contract import Call, InputPath, Params, Uses, param
-from pipekit.describe import ParamRow, describe_params, toml_text, type_text
+from pipekit.registry.param_rows import ParamRow, describe_params, toml_text, type_text
 
 
 class Mode(Enum):

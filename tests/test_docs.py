@@ -34,7 +34,7 @@ from pipekit.cli import COMMANDS, commands
 from pipekit.learning.evaluation import Evaluation
 from pipekit.pipeline import Plan, load_plan
 from pipekit.promises import write_tiny_dataset
-from pipekit.registry import load_registry
+from pipekit.registry.registry import load_registry
 from pipekit.testing import check_component, check_stage
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,8 +8,8 @@ import pytest
 
 from pipekit.contract import Rejected
 from pipekit.errors import UserError
-from pipekit.formats import choose, recognise, verdicts
-from pipekit.registry import load_registry
+from pipekit.registry.registry import load_registry
+from pipekit.registry.sniffing import choose, recognise, verdicts
 
 COCO = '{"images": [], "annotations": [], "categories": []}'
 

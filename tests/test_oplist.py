@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipekit.errors import UserError
 from pipekit.recipe.notation import check_ops, parse_ops
-from pipekit.registry import Registry, load_registry
+from pipekit.registry.registry import Registry, load_registry
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import ValidationError, model_validator
 
-from pipekit.component import Component
 from pipekit.errors import UserError
 from pipekit.params import Call, InputPath, Params, Uses, canonical, param
-from pipekit.registry import Registry, load_registry
+from pipekit.registry.component import Component
+from pipekit.registry.registry import Registry, load_registry
 
 
 class Form(Enum):

@@ -13,10 +13,10 @@ import pytest
 from pipekit import engine, images
 from pipekit.artifacts import Dataset
 from pipekit.errors import UserError
-from pipekit.formats import recognise
 from pipekit.passed_over import MAX_SUFFIXES, OTHER, joined, passed_over, sentence
 from pipekit.pipeline import load_plan
-from pipekit.registry import load_registry
+from pipekit.registry.registry import load_registry
+from pipekit.registry.sniffing import recognise
 from pipekit.scaffold import Request, plan
 
 

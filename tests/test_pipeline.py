@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipekit import Dataset, Files
 from pipekit.errors import PlanError, UserError
 from pipekit.pipeline import Plan, load_plan
-from pipekit.registry import Registry, load_registry
+from pipekit.registry.registry import Registry, load_registry
 from tests.conftest import Trial
 
 

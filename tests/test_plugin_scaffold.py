@@ -12,7 +12,7 @@ import pytest
 
 from pipekit.errors import UserError
 from pipekit.plugin_scaffold import kinds, write_plugin
-from pipekit.registry import KINDS
+from pipekit.registry.registry import KINDS
 
 
 def python(*words: str, cwd: Path, path: str = "") -> str:

@@ -17,7 +17,7 @@ from pipekit.contract import Box, Keypoint, Params, Targets
 from pipekit.errors import PluginError, UserError
 from pipekit.recipe import CompiledRecipe, compile_recipe
 from pipekit.recipe.homography import View, move
-from pipekit.registry import Registry, load_registry
+from pipekit.registry.registry import Registry, load_registry
 from pipekit.rng import Rng, rng_for
 
 PHOTO = Path(__file__).parents[1] / "sample_data" / "photos" / "cat.jpg"
@@ -385,8 +385,8 @@ def nameless(picture: np.ndarray, params: Nothing, rng: Rng) -> np.ndarray:
     ("op", "message"), [(wrong_shape, "like its image"), (singular, "invertible"), (nameless, "'picture'")]
 )
 def test_a_plugins_mistake_is_named(op: Any, message: str) -> None:
-    from pipekit.component import Component
     from pipekit.params import Call
+    from pipekit.registry.component import Component
 
     call = Call("op", "strange", Nothing(), {"p": 1.0}, Component("op", "strange", op))
     with pytest.raises(PluginError, match=message):
@@ -394,8 +394,8 @@ def test_a_plugins_mistake_is_named(op: Any, message: str) -> None:
 
 
 def test_an_op_may_take_the_whole_view() -> None:
-    from pipekit.component import Component
     from pipekit.params import Call
+    from pipekit.registry.component import Component
 
     call = Call("op", "halve", Nothing(), {"p": 1.0}, Component("op", "halve", whole_view))
     applied = compile_recipe([call], (20, 20)).apply(

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from pipekit import Params, hookspecs, param
-from pipekit.component import Component
 from pipekit.errors import PluginError, UserError
-from pipekit.registry import KINDS, PluginRecord, Registry, load_registry
+from pipekit.registry.component import Component
+from pipekit.registry.registry import KINDS, PluginRecord, Registry, load_registry
 
 GOOD = """
 import pipekit

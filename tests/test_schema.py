@@ -13,7 +13,7 @@ import pytest
 
 from pipekit.errors import PlanError
 from pipekit.pipeline import load_plan
-from pipekit.registry import Registry, load_registry
+from pipekit.registry.registry import Registry, load_registry
 from pipekit.schema import json_schema
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -24,7 +24,7 @@ from pipekit import (
     stage,
 )
 from pipekit import testing as kit
-from pipekit.registry import Registry
+from pipekit.registry.registry import Registry
 
 
 class AmountParams(Params):

@@ -15,7 +15,7 @@ from pipekit import testing as kit
 from pipekit.cli import main
 from pipekit.promises import examine, killing
 from pipekit.promises.core import register_under_test
-from pipekit.registry import Registry, load_registry
+from pipekit.registry.registry import Registry, load_registry
 
 
 @stage

@@ -14,7 +14,7 @@ import pytest
 
 from pipekit import Params, Sample, SampleContext, Targets, UserError, worker
 from pipekit.contract import PAUSE, ShardTask
-from pipekit.registry import Registry, load_registry
+from pipekit.registry.registry import Registry, load_registry
 from pipekit.store.rows import read_lines, to_row
 from pipekit.store.store import Store
 from pipekit.worker import STOP, Job, prime, reason_of, release, run_shard

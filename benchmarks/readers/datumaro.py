@@ -49,7 +49,7 @@ def ours(importer: str, path: Path, values: dict[str, Any], out_dir: Path) -> di
     import inspect
 
     from pipekit.contract import Sample
-    from pipekit.registry import load_registry
+    from pipekit.registry.registry import load_registry
 
     component = load_registry().get("importer", importer)
     read, params = component.load().read, component.params_type()(**values)

@@ -28,7 +28,7 @@ def typed_so_far() -> list[str]:
 def components_of(kind: str) -> Offers:
     """Names and summaries of a kind of component."""
     with contextlib.suppress(Exception):
-        from pipekit.registry import load_registry
+        from pipekit.registry.registry import load_registry
 
         return [(component.name, component.summary) for component in load_registry().components(kind)]
     return []
@@ -47,7 +47,7 @@ def models(incomplete: str) -> Offers:
 
 
 def kinds(incomplete: str) -> Offers:
-    from pipekit.registry import KINDS
+    from pipekit.registry.registry import KINDS
 
     return [(kind, "") for kind in KINDS]
 

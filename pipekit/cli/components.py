@@ -10,8 +10,8 @@ from pipekit.cli import complete
 from pipekit.cli.loading import Disabled, Plugins, registry_with
 
 if TYPE_CHECKING:
-    from pipekit.component import Component
-    from pipekit.registry import Registry
+    from pipekit.registry.component import Component
+    from pipekit.registry.registry import Registry
 
 
 def components(
@@ -73,7 +73,7 @@ def listed(registry: Registry, kind: str | None) -> list[Component]:
 def show(component: Component) -> None:
     """One component: what it does, what a stage takes and makes, its parameters."""
     from pipekit import ui
-    from pipekit.describe import describe_params
+    from pipekit.registry.param_rows import describe_params
 
     facts = [("plugin", component.plugin), ("version", str(component.version))]
     if component.kind == "stage":
@@ -108,7 +108,7 @@ def as_data(component: Component, full: bool = False) -> dict[str, Any]:
     """A component as JSON-like data; ``full`` adds what needs its code: parameters, inputs and output."""
     from dataclasses import asdict
 
-    from pipekit.describe import describe_params
+    from pipekit.registry.param_rows import describe_params
 
     data: dict[str, Any] = {
         "kind": component.kind,

@@ -11,7 +11,7 @@ from pipekit.cli.loading import Disabled, Plugins, registry_with
 
 if TYPE_CHECKING:
     from pipekit.artifacts import Artifact
-    from pipekit.registry import Registry
+    from pipekit.registry.registry import Registry
 
 FOUND = 1
 """The exit code when a check of ``--fail-on`` found something."""

@@ -11,7 +11,7 @@ import typer
 from pipekit.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from pipekit.registry import Registry
+    from pipekit.registry.registry import Registry
 
 Plugins = Annotated[
     list[str] | None,
@@ -30,7 +30,7 @@ def registry_with(plugins: Sequence[str] | None, disabled: Sequence[str] | None 
     Raises:
         UserError: a plugin to load is broken, or one to leave out is not there.
     """
-    from pipekit.registry import load_registry
+    from pipekit.registry.registry import load_registry
 
     registry = load_registry(tuple(plugins or ()), disabled=tuple(disabled or ()))
     refuse_broken(registry, plugins or ())

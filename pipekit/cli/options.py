@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from pipekit.describe import ParamRow, describe_params
 from pipekit.params import Params
+from pipekit.registry.param_rows import ParamRow, describe_params
 
 PREFIX = "param_"
 """Before the names of Python arguments that hold parameters, so that they can't meet the command's own."""

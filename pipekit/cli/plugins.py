@@ -10,7 +10,7 @@ from pipekit.cli.app import new_app
 from pipekit.cli.loading import Disabled, Plugins
 
 if TYPE_CHECKING:
-    from pipekit.registry import PluginRecord
+    from pipekit.registry.registry import PluginRecord
 
 app = new_app()
 
@@ -32,7 +32,7 @@ def plugins(
         return
     from pipekit import ui
     from pipekit.cli.loading import refuse_unknown
-    from pipekit.registry import load_registry
+    from pipekit.registry.registry import load_registry
 
     registry = load_registry(tuple(plugin or ()), disabled=tuple(disable or ()))
     refuse_unknown(registry, disable or ())

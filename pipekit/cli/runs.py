@@ -186,6 +186,6 @@ def ago(value: Any) -> str:
 
 
 def text(value: Any) -> str:
-    from pipekit.describe import toml_text
+    from pipekit.registry.param_rows import toml_text
 
     return "-" if value is None else toml_text(value)

@@ -10,7 +10,7 @@ import typer
 from pipekit.cli.loading import Disabled, Plugins, registry_with
 
 if TYPE_CHECKING:
-    from pipekit.formats import Verdict
+    from pipekit.registry.sniffing import Verdict
 
 
 def sniff(
@@ -26,13 +26,14 @@ def sniff(
     """
     from dataclasses import asdict
 
-    from pipekit import formats, ui
+    from pipekit import ui
     from pipekit.errors import UserError
+    from pipekit.registry import sniffing
 
-    found = formats.verdicts(registry_with(plugin, disable), path.expanduser())
+    found = sniffing.verdicts(registry_with(plugin, disable), path.expanduser())
     problem, taken = None, ""
     try:
-        taken = formats.choose(path, found).importer
+        taken = sniffing.choose(path, found).importer
     except UserError as error:
         problem = error
     if as_json:

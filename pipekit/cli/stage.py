@@ -14,11 +14,11 @@ from pipekit.cli.app import attach, new_app
 from pipekit.cli.loading import Disabled, Plugins
 
 if TYPE_CHECKING:
-    from pipekit.component import Component
     from pipekit.contract import Artifact, Slot
     from pipekit.errors import PlanError
     from pipekit.quick import Quick
-    from pipekit.registry import Registry
+    from pipekit.registry.component import Component
+    from pipekit.registry.registry import Registry
 
 
 INPUT = "input_"
@@ -48,7 +48,7 @@ def make_app(words: Sequence[str]) -> typer.Typer:
     import os
 
     from pipekit.cli.loading import refuse_broken, refuse_unknown
-    from pipekit.registry import load_registry
+    from pipekit.registry.registry import load_registry
 
     plugins, disabled, wanted = read_words(words)
     registry = load_registry(plugins, disabled=disabled)

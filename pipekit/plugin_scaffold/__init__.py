@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 
 from pipekit.errors import UserError, did_you_mean
-from pipekit.registry import KINDS
+from pipekit.registry.registry import KINDS
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from pipekit.component import Component, describe, first_line
 from pipekit.contract import Params
 from pipekit.errors import PipekitError, UserError
+from pipekit.registry.component import Component, describe, first_line
 
 if TYPE_CHECKING:
-    from pipekit.registry import PluginRecord, Registry
+    from pipekit.registry.registry import PluginRecord, Registry
 
 
 UNDER_TEST = "(under test)"
@@ -117,7 +117,7 @@ def examine_plugin(what: str) -> tuple[PluginRecord, Iterator[Verdict]]:
     Raises:
         UserError: there is no such plugin, or it could not be loaded.
     """
-    from pipekit.registry import load_registry
+    from pipekit.registry.registry import load_registry
 
     registry = load_registry()
     record = _named(registry, what)
@@ -142,7 +142,7 @@ def required_parameters(component: Component) -> list[str]:
 def register_under_test(registry: Registry, kind: str, found: Any) -> str:
     """Add a component that no plugin registers to a registry; returns the name that it has there."""
     from pipekit.hookspecs import hookimpl
-    from pipekit.registry import KINDS
+    from pipekit.registry.registry import KINDS
 
     def implementation(register: Any) -> None:
         register(name, found)

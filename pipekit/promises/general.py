@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pipekit.component import first_line
 from pipekit.errors import UserError
 from pipekit.promises.core import Subject, promise
+from pipekit.registry.component import first_line
 
 HEAVY = (
     "tensorflow",

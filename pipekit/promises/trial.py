@@ -22,8 +22,8 @@ from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipekit.component import Component
-    from pipekit.registry import Registry
+    from pipekit.registry.component import Component
+    from pipekit.registry.registry import Registry
 
 STAGE = "tried"
 """The name, in the pipeline, of the stage that is tried."""
@@ -101,7 +101,7 @@ def _run(job: Mapping[str, Any]) -> dict[str, Any]:
 def _registry(job: Mapping[str, Any]) -> Registry:
     """Everything that is installed, and the component under test where it is no registered one."""
     from pipekit.promises.core import register_under_test
-    from pipekit.registry import load_registry
+    from pipekit.registry.registry import load_registry
 
     registry = load_registry(job["asked"], disabled=job["disabled"])
     given = job["given"]

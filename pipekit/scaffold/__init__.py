@@ -20,8 +20,8 @@ from typing import Any, Literal
 
 from pipekit.errors import UserError
 from pipekit.files import hash_file, is_archive, walk
-from pipekit.formats import Verdict, recognise
-from pipekit.registry import load_registry
+from pipekit.registry.registry import load_registry
+from pipekit.registry.sniffing import Verdict, recognise
 from pipekit.scaffold.archive import unpack
 from pipekit.scaffold.texts import pipeline_text, readme_text
 

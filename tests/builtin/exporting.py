@@ -11,7 +11,7 @@ import numpy as np
 
 from pipekit import images
 from pipekit.contract import Box, Dataset, Sample, Targets, params_type_of
-from pipekit.registry import load_registry
+from pipekit.registry.registry import load_registry
 
 
 def make_samples(folder: Path, count: int = 12, masks: bool = True) -> list[Sample]:

@@ -14,7 +14,7 @@ from pipekit.builtin import albu
 from pipekit.contract import Box, Keypoint, Targets
 from pipekit.errors import UserError
 from pipekit.recipe import compile_recipe
-from pipekit.registry import Registry, load_registry
+from pipekit.registry.registry import Registry, load_registry
 from pipekit.rng import rng_for
 
 VALUES: dict[str, dict[str, Any]] = {

@@ -16,7 +16,7 @@ from pipekit.contract import Dataset, Sample
 from pipekit.errors import PlanError, StageError
 from pipekit.pipeline import load_plan
 from pipekit.recipe import compile_recipe
-from pipekit.registry import load_registry
+from pipekit.registry.registry import load_registry
 from pipekit.rng import rng_for
 
 COUNTS = {"train/cat": 5, "train/dog": 3, "val/cat": 1, "val/dog": 1, "test/cat": 1, "test/dog": 2}

@@ -21,7 +21,7 @@ from pipekit.params import Call
 from pipekit.pipeline import load_plan
 from pipekit.recipe import compile_recipe
 from pipekit.recipe.notation import check_ops
-from pipekit.registry import load_registry
+from pipekit.registry.registry import load_registry
 from pipekit.rng import rng_for
 from tests.builtin.conftest import COLOURS, ColourProject
 

@@ -20,7 +20,7 @@ from pipekit.builtin.detectors import blobs, common, corners, lbp
 from pipekit.errors import UserError
 from pipekit.keypoints.detection import Features, features_of, peaks
 from pipekit.keypoints.hog import blocks, cells
-from pipekit.registry import Registry, load_registry
+from pipekit.registry.registry import Registry, load_registry
 
 PHOTOS = Path(__file__).parents[2] / "sample_data" / "photos"
 DETECTORS = [component.name for component in load_registry().components("detector")]

@@ -14,7 +14,7 @@ from pipekit.builtin.explain import layers, maps
 from pipekit.builtin.explain.pages import overlay
 from pipekit.builtin.explain.where import where
 from pipekit.cli import main
-from pipekit.registry import load_registry
+from pipekit.registry.registry import load_registry
 from pipekit.rng import rng_for
 
 

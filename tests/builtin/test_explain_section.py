@@ -20,7 +20,7 @@ from pipekit.builtin.explain.where import where
 from pipekit.contract import Dataset, Sample, Section
 from pipekit.learning.evaluation import Evaluation
 from pipekit.learning.predictor import load_predictor
-from pipekit.registry import load_registry
+from pipekit.registry.registry import load_registry
 from pipekit.rng import rng_for
 
 

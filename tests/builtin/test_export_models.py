@@ -18,7 +18,7 @@ from pipekit.errors import StageError, UserError
 from pipekit.learning.predictor import Predictor, load_predictor
 from pipekit.pipeline import load_plan
 from pipekit.promises import write_tiny_dataset
-from pipekit.registry import load_registry
+from pipekit.registry.registry import load_registry
 
 CLASSES = ["brown <b>", "cat", "Straße"]
 FORMATS = ("savedmodel", "tflite", "tflite-int8", "onnx")

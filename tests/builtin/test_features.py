@@ -25,7 +25,7 @@ from pipekit.contract import Sample
 from pipekit.errors import PipekitError, UserError
 from pipekit.keypoints.detection import Features, features_of
 from pipekit.learning.evaluation import Evaluation
-from pipekit.registry import load_registry
+from pipekit.registry.registry import load_registry
 from pipekit.testing import Project
 
 PHOTOS = Path(__file__).parents[2] / "sample_data" / "photos"

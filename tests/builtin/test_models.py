@@ -13,7 +13,7 @@ from pipekit.builtin.models import alexnet, pretrained
 from pipekit.errors import UserError
 from pipekit.learning.keras_backend import load_keras
 from pipekit.learning.model_summary import dissect, draw_svg, human
-from pipekit.registry import load_registry
+from pipekit.registry.registry import load_registry
 
 REGISTRY = load_registry(installed=False)
 RANDOM = {"weights": "random"}

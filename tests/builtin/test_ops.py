@@ -14,7 +14,7 @@ from pipekit import images
 from pipekit.builtin.ops import colour, geometric, texture
 from pipekit.recipe import compile_recipe
 from pipekit.recipe.homography import move
-from pipekit.registry import Registry, load_registry
+from pipekit.registry.registry import Registry, load_registry
 from pipekit.rng import Rng, rng_for
 
 

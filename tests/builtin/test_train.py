@@ -25,7 +25,7 @@ from pipekit.contract import Dataset, Failure, Model, Sample
 from pipekit.errors import PipekitError, StageError, UserError
 from pipekit.learning.predictor import load_predictor
 from pipekit.pipeline import load_plan
-from pipekit.registry import load_registry
+from pipekit.registry.registry import load_registry
 from pipekit.rng import Rng, rng_for
 
 REGISTRY = load_registry(installed=False)

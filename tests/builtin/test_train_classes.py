@@ -13,7 +13,7 @@ import pytest
 from pipekit import images
 from pipekit.builtin.train import TrainParams
 from pipekit.builtin.train.classes import needs_classes
-from pipekit.registry import load_registry
+from pipekit.registry.registry import load_registry
 
 REGISTRY = load_registry(installed=False)
 

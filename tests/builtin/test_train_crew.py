@@ -20,7 +20,7 @@ from pipekit.builtin.train.mix import mixer
 from pipekit.contract import Dataset
 from pipekit.errors import UserError
 from pipekit.recipe import CompiledRecipe, check_ops, compile_recipe
-from pipekit.registry import load_registry
+from pipekit.registry.registry import load_registry
 from pipekit.rng import Rng, Seeded
 from tests.builtin.test_train import DENSE, Bench, history_of, weights_of, write_images
 from tests.builtin.test_train_feed import PIXELS, SHAPE, content, load, speckle

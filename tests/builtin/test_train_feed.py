@@ -24,7 +24,7 @@ from pipekit.builtin.train.stage import auto_batch_size
 from pipekit.contract import Dataset, Sample
 from pipekit.errors import ImageError, UserError
 from pipekit.recipe import compile_recipe
-from pipekit.registry import load_registry
+from pipekit.registry.registry import load_registry
 from pipekit.rng import Rng, rng_for
 
 REGISTRY = load_registry(installed=False)

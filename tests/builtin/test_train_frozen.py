@@ -19,7 +19,7 @@ from pipekit.errors import PluginError, StageError
 from pipekit.learning.keras_backend import load_keras
 from pipekit.pipeline import load_plan
 from pipekit.promises import write_tiny_dataset
-from pipekit.registry import load_registry
+from pipekit.registry.registry import load_registry
 
 PLUGIN = '''
 """Two templates on the same frozen network, whose weights hang on nothing."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipekit.registry import KINDS, load_registry
+from pipekit.registry.registry import KINDS, load_registry
 
 
 def test_everything_is_listed_under_its_kind(pipekit) -> None:

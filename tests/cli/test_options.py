@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies
 
 from pipekit.cli.options import flag_of, read_value
-from pipekit.describe import toml_text
+from pipekit.registry.param_rows import toml_text
 
 
 @pytest.mark.parametrize(

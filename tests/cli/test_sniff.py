@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipekit.promises import write_tiny_dataset
-from pipekit.registry import load_registry
+from pipekit.registry.registry import load_registry
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pipekit.component import Component
 from pipekit.promises import examine, heavy_imports, required_parameters
-from pipekit.registry import KINDS, load_registry
+from pipekit.registry.component import Component
+from pipekit.registry.registry import KINDS, load_registry
 from tests.contract.examples import EXAMPLES
 
 REGISTRY = load_registry(installed=False)

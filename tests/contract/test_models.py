@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipekit.component import Component
 from pipekit.promises import examine
-from pipekit.registry import load_registry
+from pipekit.registry.component import Component
+from pipekit.registry.registry import load_registry
 
 REGISTRY = load_registry(installed=False)
 

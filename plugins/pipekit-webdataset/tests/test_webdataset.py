@@ -17,8 +17,8 @@ from pipekit_webdataset.importer import WebdatasetParams, read, sniff
 
 from pipekit import Failure, Rejected, Sample, UserError, images
 from pipekit.files import read_bytes, split_packed
-from pipekit.formats import recognise
 from pipekit.promises import write_tiny_dataset
+from pipekit.registry.sniffing import recognise
 from pipekit.testing import check_importer
 
 RED = images.encode(np.full((24, 32, 3), (200, 10, 10), np.uint8), "png")

@@ -10,7 +10,7 @@ import numpy as np
 
 import pipekit
 from pipekit.learning.predictor import Predictor, load_predictor
-from pipekit.registry import load_registry
+from pipekit.registry.registry import load_registry
 
 BATCH_SIZE = 32
 

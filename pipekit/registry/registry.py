@@ -23,10 +23,10 @@ from typing import Any, TypeVar
 import pluggy
 
 from pipekit import hookspecs
-from pipekit.component import LOADING, AdaptedComponent, Component, describe, first_line, import_target
 from pipekit.contract import Params
 from pipekit.errors import PluginError, UserError, did_you_mean, place_text
 from pipekit.params import problems_of
+from pipekit.registry.component import LOADING, AdaptedComponent, Component, describe, first_line, import_target
 
 GROUP = "pipekit"
 """The entry-point group in which installed plugins are found."""
@@ -46,8 +46,8 @@ KINDS: Mapping[str, str] = {
 """The kinds of components, and the hook that registers each."""
 
 ADAPTED = {
-    "importer": ("import.", "pipekit.adapters:import_stage"),
-    "exporter": ("export.", "pipekit.adapters:export_stage"),
+    "importer": ("import.", "pipekit.registry.format_stages:import_stage"),
+    "exporter": ("export.", "pipekit.registry.format_stages:export_stage"),
 }
 """Kinds whose components are stages too, under a prefix, and what makes the stage."""
 

@@ -16,7 +16,6 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from pydantic import create_model
 
-from pipekit.component import Component
 from pipekit.contract import (
     Artifact,
     Context,
@@ -35,6 +34,7 @@ from pipekit.errors import PluginError, UserError
 from pipekit.files import hash_file, own_output_below
 from pipekit.passed_over import META, joined, passed_over, sentence
 from pipekit.quarantine import Exclusions, read_exclusions
+from pipekit.registry.component import Component
 
 MAX_SHOWN = 5
 """Failures that are listed in an error."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipekit.errors import UserError
 from pipekit.files import is_archive, own_output_below
 from pipekit.passed_over import passed_over, sentence
-from pipekit.registry import Registry
+from pipekit.registry.registry import Registry
 
 GENERAL = ("names", "folders")
 """Importers that fit almost any folder of images: taken, in this order, when nothing more exact fits."""

@@ -1,0 +1,1 @@
+"""Plugins and their components: found, checked, described; importers and exporters as stages."""
