@@ -101,7 +101,7 @@ def bare_once(folder: Path, out: Path) -> float:
 def pipekit_stage(folder: Path, out: Path) -> float:
     from pipekit import engine
     from pipekit.builtin.executors import MANY
-    from pipekit.pipeline import load_plan
+    from pipekit.pipeline.plan import load_plan
 
     stages: dict[str, Any] = {
         "data": {"use": "import.folders", "path": str(folder), "verify": "none"},

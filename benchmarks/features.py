@@ -63,7 +63,7 @@ def plain_loop(folder: Path, out: Path) -> int:
 
 def with_pipekit(folder: Path, out: Path, executor: str) -> int:
     from pipekit.engine import run
-    from pipekit.pipeline import load_plan
+    from pipekit.pipeline.plan import load_plan
 
     table = {
         "name": "features",

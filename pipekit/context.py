@@ -18,7 +18,7 @@ from pipekit.errors import StageError
 from pipekit.files import hash_file
 from pipekit.params import canonical
 from pipekit.passed_over import META, joined
-from pipekit.pipeline import Plan, PlannedStage
+from pipekit.pipeline.plan import Plan, PlannedStage
 from pipekit.registry.component import Component
 from pipekit.shards import KEY_FORMAT, PROGRESS_EVERY_S, ShardJob
 from pipekit.store.rows import Locations, Row, digest, dumps, from_row, read_lines, to_row, write_index

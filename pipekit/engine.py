@@ -18,7 +18,7 @@ from pipekit import __version__, runs
 from pipekit.context import Listener, StageContext, Workshop, carried, check_share, open_dataset
 from pipekit.contract import Artifact, Dataset, InputPath, RunInfo, StageInfo
 from pipekit.errors import PipekitError, StageError, UserError
-from pipekit.pipeline import Plan, PlannedStage
+from pipekit.pipeline.plan import Plan, PlannedStage
 from pipekit.reasons import why
 from pipekit.registry.component import import_target
 from pipekit.shards import KEY_FORMAT, PROGRESS_EVERY_S

@@ -28,7 +28,7 @@ from pipekit import engine
 from pipekit.context import Listener
 from pipekit.contract import Params, param
 from pipekit.errors import PipekitError, PlanError, Problem, UserError
-from pipekit.pipeline import Plan, load_plan
+from pipekit.pipeline.plan import Plan, load_plan
 
 MAX_GRID = 1000
 

@@ -11,7 +11,7 @@ from pipekit import engine, runs
 from pipekit.context import Listener, open_dataset
 from pipekit.contract import Artifact, Dataset, Model
 from pipekit.errors import UserError
-from pipekit.pipeline import Plan, load_plan
+from pipekit.pipeline.plan import Plan, load_plan
 from pipekit.registry.component import import_target
 from pipekit.registry.registry import Registry, load_registry
 from pipekit.registry.sniffing import recognise

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from pipekit.engine import Forecast, forecast
 from pipekit.errors import UserError
-from pipekit.pipeline import Plan
+from pipekit.pipeline.plan import Plan
 
 DONE_HINT = "Without --resume the same command shows the results again; --again STAGE makes a stage anew."
 

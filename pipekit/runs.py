@@ -24,7 +24,7 @@ from typing import Any
 from pipekit.contract import Artifact, Dataset, Sample
 from pipekit.errors import UserError, did_you_mean
 from pipekit.files import OUTPUT_MARK, split_packed
-from pipekit.pipeline import Plan
+from pipekit.pipeline.plan import Plan
 from pipekit.store.rows import digest
 from pipekit.store.store import Store, shared_store, store_of
 

@@ -85,7 +85,7 @@ class Project:
     def run(self, stages: Mapping[str, Mapping[str, Any]], **settings: Any) -> Outcome:
         """Run a pipeline: ``run({"data": {"use": "import.folders", "path": "images"}}, seed=7)``."""
         from pipekit import engine
-        from pipekit.pipeline import load_plan
+        from pipekit.pipeline.plan import load_plan
 
         table = {"name": "trial", **settings, "stages": stages}
         return engine.run(load_plan(table=table, base_dir=self.path, registry=self.registry))

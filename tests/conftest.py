@@ -16,7 +16,7 @@ import pytest
 from hypothesis import settings
 
 from pipekit import engine
-from pipekit.pipeline import Plan, load_plan
+from pipekit.pipeline.plan import Plan, load_plan
 
 settings.register_profile("ci", derandomize=True)  # a red run must be the change's fault, and come again when run again
 if os.environ.get("CI"):

@@ -11,7 +11,7 @@ import pytest
 
 from pipekit import Dataset, Failure, Files, InputPath, Model, Params, Sample, UserError, engine, hookimpl, images, param
 from pipekit.errors import PluginError, StageError
-from pipekit.pipeline import load_plan
+from pipekit.pipeline.plan import load_plan
 from pipekit.promises import write_tiny_dataset
 from pipekit.registry.component import Component
 from pipekit.registry.format_stages import export_stage, import_stage

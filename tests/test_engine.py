@@ -10,7 +10,7 @@ import pytest
 
 from pipekit import engine
 from pipekit.errors import StageError, UserError
-from pipekit.pipeline import load_plan
+from pipekit.pipeline.plan import load_plan
 from tests.conftest import DATA, Trial, fill
 
 CHAIN = {"data": DATA, "stamp": {"use": "stamp", "amount": 2}, "measure": {"use": "measure"}}

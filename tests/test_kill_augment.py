@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipekit import engine, images
-from pipekit.pipeline import load_plan
+from pipekit.pipeline.plan import load_plan
 from tests.conftest import Trial
 
 SCRIPT = """

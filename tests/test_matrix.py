@@ -11,7 +11,7 @@ import pytest
 from pipekit import engine
 from pipekit.errors import PlanError, UserError
 from pipekit.matrix import Matrix, MatrixOutcome, matrix_of, run_matrix
-from pipekit.pipeline import load_plan
+from pipekit.pipeline.plan import load_plan
 
 PLUGIN = """
 import pipekit

@@ -14,7 +14,7 @@ from pipekit import engine, images
 from pipekit.artifacts import Dataset
 from pipekit.errors import UserError
 from pipekit.passed_over import MAX_SUFFIXES, OTHER, joined, passed_over, sentence
-from pipekit.pipeline import load_plan
+from pipekit.pipeline.plan import load_plan
 from pipekit.registry.registry import load_registry
 from pipekit.registry.sniffing import recognise
 from pipekit.scaffold import Request, plan

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipekit import Dataset, Files
 from pipekit.errors import PlanError, UserError
-from pipekit.pipeline import Plan, load_plan
+from pipekit.pipeline.plan import Plan, load_plan
 from pipekit.registry.registry import Registry, load_registry
 from tests.conftest import Trial
 

@@ -12,9 +12,9 @@ import jsonschema
 import pytest
 
 from pipekit.errors import PlanError
-from pipekit.pipeline import load_plan
+from pipekit.pipeline.json_schema import json_schema
+from pipekit.pipeline.plan import load_plan
 from pipekit.registry.registry import Registry, load_registry
-from pipekit.schema import json_schema
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipekit.toml_lines import line_numbers, nearest_line
+from pipekit.pipeline.toml_lines import line_numbers, nearest_line
 
 TEXT = '''\
 # a comment with = and [brackets]

@@ -14,7 +14,7 @@ from pipekit.cli.loading import Disabled, Plugins
 if TYPE_CHECKING:
     from pipekit.engine import Outcome
     from pipekit.matrix import Matrix
-    from pipekit.pipeline import Plan
+    from pipekit.pipeline.plan import Plan
     from pipekit.ui.progress import RunDisplay
 
 RESUME = "Finished shards are kept; run the same command again to continue."
@@ -68,7 +68,7 @@ def run(
     from pipekit import ui
     from pipekit.cli.loading import refuse_broken, refuse_unknown
     from pipekit.matrix import matrix_of
-    from pipekit.pipeline import load_plan
+    from pipekit.pipeline.plan import load_plan
 
     overrides = list(changes or ())
     for key, value in (("workers", workers), ("executor", executor), ("name", name)):

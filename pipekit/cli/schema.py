@@ -26,7 +26,7 @@ def schema(
 
     from pipekit import ui
     from pipekit.cli.loading import registry_with
-    from pipekit.schema import json_schema
+    from pipekit.pipeline.json_schema import json_schema
 
     found = json_schema(registry_with(plugin, disable))
     if out is None:

@@ -242,7 +242,7 @@ def made_by(file: Path, stage: str, slot: Slot, disabled: Sequence[str] = ()) ->
     """What a stage of a pipeline file makes; it runs first where it has not."""
     from pipekit.engine import run
     from pipekit.errors import UserError
-    from pipekit.pipeline import load_plan
+    from pipekit.pipeline.plan import load_plan
 
     plan = load_plan(file, disabled=disabled)
     output = plan.stage(stage).contract.output

@@ -108,7 +108,7 @@ def _run(subject: Subject, before: Mapping[str, Mapping[str, Any]], folder: Path
 def run_stages(subject: Subject, stages: Mapping[str, Mapping[str, Any]], folder: Path, **settings: Any) -> Outcome:
     """Run a pipeline in a folder with the tiny dataset, and a store of its own."""
     from pipekit import engine
-    from pipekit.pipeline import load_plan
+    from pipekit.pipeline.plan import load_plan
 
     write_images(folder)
     table = {"name": "trial", "seed": 3, "max_failed": 0, **settings, "stages": stages}

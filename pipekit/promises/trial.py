@@ -81,7 +81,7 @@ def attempt(job: Mapping[str, Any]) -> None:
 
 def _run(job: Mapping[str, Any]) -> dict[str, Any]:
     from pipekit import engine
-    from pipekit.pipeline import load_plan
+    from pipekit.pipeline.plan import load_plan
 
     folder = Path(job["folder"])
     registry = _registry(job)

@@ -190,7 +190,7 @@ def _rows(project: Project, request: Request, listener: Callable[..., None]) -> 
     on one side, and splits that the source has are kept.
     """
     from pipekit.engine import run
-    from pipekit.pipeline import load_plan
+    from pipekit.pipeline.plan import load_plan
 
     registry = load_registry()
     scratch = Path(project.stack.enter_context(tempfile.TemporaryDirectory(prefix="pipekit-scaffold-")))

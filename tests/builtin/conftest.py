@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pipekit import engine, images
-from pipekit.pipeline import load_plan
+from pipekit.pipeline.plan import load_plan
 
 COLOURS = {"blue": (40, 60, 200), "green": (40, 180, 60), "red": (200, 50, 40)}
 

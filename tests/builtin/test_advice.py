@@ -15,7 +15,7 @@ from pipekit.builtin.train.record import verdict
 from pipekit.errors import UserError
 from pipekit.learning import advice
 from pipekit.learning.advice import Case, remedies
-from pipekit.pipeline import load_plan
+from pipekit.pipeline.plan import load_plan
 
 INSTALL = "pip install ./plugins/pipekit-efficientnet-lite"
 

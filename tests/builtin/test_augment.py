@@ -14,7 +14,7 @@ from pipekit import engine, images
 from pipekit.builtin.augment import output_name
 from pipekit.contract import Dataset, Sample
 from pipekit.errors import PlanError, StageError
-from pipekit.pipeline import load_plan
+from pipekit.pipeline.plan import load_plan
 from pipekit.recipe import compile_recipe
 from pipekit.registry.registry import load_registry
 from pipekit.rng import rng_for

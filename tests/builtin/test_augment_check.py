@@ -18,7 +18,7 @@ from pipekit.cli import main
 from pipekit.contract import Files
 from pipekit.errors import PlanError, UserError
 from pipekit.params import Call
-from pipekit.pipeline import load_plan
+from pipekit.pipeline.plan import load_plan
 from pipekit.recipe import compile_recipe
 from pipekit.recipe.notation import check_ops
 from pipekit.registry.registry import load_registry

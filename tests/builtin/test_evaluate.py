@@ -13,7 +13,7 @@ import pytest
 
 from pipekit import engine
 from pipekit.errors import PipekitError
-from pipekit.pipeline import load_plan
+from pipekit.pipeline.plan import load_plan
 
 
 def metrics_of(folder: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pipekit.cli import main
 from pipekit.contract import Model, Report
 from pipekit.errors import StageError, UserError
 from pipekit.learning.predictor import Predictor, load_predictor
-from pipekit.pipeline import load_plan
+from pipekit.pipeline.plan import load_plan
 from pipekit.promises import write_tiny_dataset
 from pipekit.registry.registry import load_registry
 

@@ -143,7 +143,7 @@ def test_the_plugin_in_the_documents(pipekit_project: Project, photos: Path) -> 
     code = page.partition("```python\n")[2].partition("```")[0]
     (pipekit_project.path / "bright.py").write_text(code, encoding="utf-8")
     from pipekit import engine
-    from pipekit.pipeline import load_plan
+    from pipekit.pipeline.plan import load_plan
 
     table = {
         "name": "trial",

@@ -16,7 +16,7 @@ import pytest
 from pipekit import engine
 from pipekit.cli import main
 from pipekit.errors import PipekitError
-from pipekit.pipeline import load_plan
+from pipekit.pipeline.plan import load_plan
 from tests.builtin.conftest import COLOURS
 
 

@@ -24,7 +24,7 @@ from pipekit.context import check_share
 from pipekit.contract import Dataset, Failure, Model, Sample
 from pipekit.errors import PipekitError, StageError, UserError
 from pipekit.learning.predictor import load_predictor
-from pipekit.pipeline import load_plan
+from pipekit.pipeline.plan import load_plan
 from pipekit.registry.registry import load_registry
 from pipekit.rng import Rng, rng_for
 

@@ -17,7 +17,7 @@ from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Model
 from pipekit.errors import PluginError, StageError
 from pipekit.learning.keras_backend import load_keras
-from pipekit.pipeline import load_plan
+from pipekit.pipeline.plan import load_plan
 from pipekit.promises import write_tiny_dataset
 from pipekit.registry.registry import load_registry
 

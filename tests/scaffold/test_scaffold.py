@@ -14,7 +14,7 @@ import pytest
 
 from pipekit import images
 from pipekit.errors import UserError
-from pipekit.pipeline import load_plan
+from pipekit.pipeline.plan import load_plan
 from pipekit.scaffold import Project, Request, carry_out, plan
 from tests.test_images import png_claiming
 

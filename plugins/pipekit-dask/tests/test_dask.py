@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pipekit import UserError, engine
-from pipekit.pipeline import load_plan
+from pipekit.pipeline.plan import load_plan
 from pipekit.promises import write_tiny_dataset
 from pipekit.testing import check_executor
 

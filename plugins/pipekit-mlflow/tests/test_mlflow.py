@@ -115,7 +115,7 @@ def test_a_run_that_fails_says_so(client, pipekit_project, monkeypatch):
     hopeless = {**STAGES, "train": {**STAGES["train"], "optimizer": "sgd", "learning_rate": 1e30}}
     (pipekit_project.path / "pipeline.toml").write_text(toml(hopeless))
     from pipekit import engine
-    from pipekit.pipeline import load_plan
+    from pipekit.pipeline.plan import load_plan
 
     with pytest.raises(StageError):
         engine.run(load_plan(pipekit_project.path / "pipeline.toml"))
@@ -156,7 +156,7 @@ def test_without_the_variable_nothing_is_logged(pipekit_project, tmp_path, monke
 
 def test_a_server_that_does_not_answer_never_stops_a_run(pipekit_project, monkeypatch):
     from pipekit import engine
-    from pipekit.pipeline import load_plan
+    from pipekit.pipeline.plan import load_plan
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")

@@ -8,7 +8,7 @@ from typing import Any
 from pipekit.errors import PipekitError
 from pipekit.matrix import Matrix
 from pipekit.params import Params
-from pipekit.pipeline import Settings, StageSettings
+from pipekit.pipeline.plan import Settings, StageSettings
 from pipekit.registry.component import Component
 from pipekit.registry.registry import Registry
 

@@ -15,10 +15,10 @@ from typing import Annotated, Any
 
 from pipekit.contract import Artifact, Call, Dataset, Params, Slot, StageContract, Uses, param
 from pipekit.errors import PipekitError, PlanError, Problem, UserError, did_you_mean, place_text
+from pipekit.pipeline.toml_lines import Place, line_numbers, nearest_line
 from pipekit.registry.component import Component
 from pipekit.registry.registry import Registry, load_registry
 from pipekit.store.store import store_of
-from pipekit.toml_lines import Place, line_numbers, nearest_line
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """Names of pipelines and stages: they become folders."""
