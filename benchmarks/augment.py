@@ -99,8 +99,8 @@ def bare_once(folder: Path, out: Path) -> float:
 
 
 def pipekit_stage(folder: Path, out: Path) -> float:
-    from pipekit import engine
     from pipekit.builtin.executors import MANY
+    from pipekit.engine.run import run_plan
     from pipekit.pipeline.plan import load_plan
 
     stages: dict[str, Any] = {
@@ -109,9 +109,9 @@ def pipekit_stage(folder: Path, out: Path) -> float:
     }
     executor = "processes" if len(photos_in(folder)) >= MANY else "threads"  # as the command does
     plan = load_plan(table={"name": "bench", "workers": WORKERS, "executor": executor, "stages": stages}, base_dir=out)
-    engine.run(plan, until="data", publish=False)
+    run_plan(plan, until="data", publish=False)
     started = begin()
-    engine.run(plan, publish=False)
+    run_plan(plan, publish=False)
     return time.perf_counter() - started
 
 

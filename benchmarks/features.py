@@ -62,7 +62,7 @@ def plain_loop(folder: Path, out: Path) -> int:
 
 
 def with_pipekit(folder: Path, out: Path, executor: str) -> int:
-    from pipekit.engine import run
+    from pipekit.engine.run import run_plan
     from pipekit.pipeline.plan import load_plan
 
     table = {
@@ -74,7 +74,7 @@ def with_pipekit(folder: Path, out: Path, executor: str) -> int:
             "features": {"use": "features", "detector": OPENCVS, "previews_per_class": 0},
         },
     }
-    outcome = run(load_plan(table=table, base_dir=out), publish=False)
+    outcome = run_plan(load_plan(table=table, base_dir=out), publish=False)
     return int(str(outcome.artifact("features").meta["facts"]["features"]).replace(",", ""))
 
 

@@ -18,7 +18,7 @@ LONGEST_FOLDER = 70
 """Bytes of the path of the folder for temporary files: that of a socket has at most 107, and ``multiprocessing`` adds 32."""
 
 PRELOADED = (
-    "pipekit.worker",
+    "pipekit.engine.worker",
     "pipekit.images",
     "pipekit.recipe",
     "pipekit.builtin.augment",

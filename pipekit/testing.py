@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from pipekit.engine import Outcome
+    from pipekit.engine.run import Outcome
     from pipekit.learning.evaluation import Evaluation
     from pipekit.registry.component import Component
     from pipekit.registry.registry import Registry
@@ -84,11 +84,11 @@ class Project:
 
     def run(self, stages: Mapping[str, Mapping[str, Any]], **settings: Any) -> Outcome:
         """Run a pipeline: ``run({"data": {"use": "import.folders", "path": "images"}}, seed=7)``."""
-        from pipekit import engine
+        from pipekit.engine.run import run_plan
         from pipekit.pipeline.plan import load_plan
 
         table = {"name": "trial", **settings, "stages": stages}
-        return engine.run(load_plan(table=table, base_dir=self.path, registry=self.registry))
+        return run_plan(load_plan(table=table, base_dir=self.path, registry=self.registry))
 
 
 @pytest.fixture

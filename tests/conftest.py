@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from pipekit import engine
+from pipekit.engine.run import run_plan
 from pipekit.pipeline.plan import Plan, load_plan
 
 settings.register_profile("ci", derandomize=True)  # a red run must be the change's fault, and come again when run again
@@ -210,7 +210,7 @@ class Trial:
         self.log_file.write_text("")
         self.events.clear()
         plan = self.plan(stages, **settings)
-        return engine.run(plan, lambda event, **values: self.events.append((event, values)), **(choice or {}))
+        return run_plan(plan, lambda event, **values: self.events.append((event, values)), **(choice or {}))
 
     def told(self, event: str) -> list[dict[str, Any]]:
         return [values for name, values in self.events if name == event]

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pipekit import Dataset, Failure, Files, InputPath, Model, Params, Sample, UserError, engine, hookimpl, images, param
+from pipekit import Dataset, Failure, Files, InputPath, Model, Params, Sample, UserError, hookimpl, images, param
+from pipekit.engine.run import Outcome, run_plan
 from pipekit.errors import PluginError, StageError
 from pipekit.pipeline.plan import load_plan
 from pipekit.promises import write_tiny_dataset
@@ -94,9 +95,9 @@ def registry() -> Registry:
     return registry
 
 
-def run(registry: Registry, folder: Path, stages: Any, **settings: Any) -> engine.Outcome:
+def run(registry: Registry, folder: Path, stages: Any, **settings: Any) -> Outcome:
     table = {"name": "trial", "workers": 1, "stages": stages, **settings}
-    return engine.run(load_plan(table=table, base_dir=folder, registry=registry))
+    return run_plan(load_plan(table=table, base_dir=folder, registry=registry))
 
 
 def test_each_format_is_a_stage_with_its_own_parameters(registry: Registry) -> None:

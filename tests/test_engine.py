@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipekit import engine
+from pipekit.engine.run import CONTINUE, forecast, run_plan
 from pipekit.errors import StageError, UserError
 from pipekit.pipeline.plan import load_plan
 from tests.conftest import DATA, Trial, fill
@@ -120,7 +120,7 @@ def test_a_cached_run_imports_no_heavy_library(trial: Trial) -> None:
         epochs = 1
         """
     )
-    first = engine.run(load_plan(trial.path / "pipeline.toml"), until="augment")
+    first = run_plan(load_plan(trial.path / "pipeline.toml"), until="augment")
     assert not any(states(first).values())
     trimmed = (trial.path / "pipeline.toml").read_text().partition("[stages.train]")[0]
     (trial.path / "pipeline.toml").write_text(trimmed)
@@ -225,7 +225,7 @@ def test_until_leaves_out_what_the_stage_does_not_need(trial: Trial) -> None:
 
 
 def forecast(trial: Trial, stages: Any, **choice: Any) -> dict[str, tuple[str, str]]:
-    return {step.stage: (step.state, step.reason) for step in engine.forecast(trial.plan(stages), **choice)}
+    return {step.stage: (step.state, step.reason) for step in forecast(trial.plan(stages), **choice)}
 
 
 def test_the_forecast_says_what_would_run_and_why(trial: Trial) -> None:
@@ -269,7 +269,7 @@ def test_failed_samples_are_listed_and_held_against_the_limit(trial: Trial) -> N
     with pytest.raises(StageError, match=r"1 of 20 samples can't be used \(5.0%\), and max_failed allows 2.0%") as caught:
         trial.run(stages, max_failed=0.02)
     assert "b/007.png: ValueError: asked to fail" in caught.value.message
-    assert caught.value.hint == "Mend or remove them, or allow it: --set stages.stamp.max_failed=0.06\n  " + engine.CONTINUE
+    assert caught.value.hint == "Mend or remove them, or allow it: --set stages.stamp.max_failed=0.06\n  " + CONTINUE
     assert trial.done() == [], "the limit is held against what is in the store, too"
     assert trial.told("stage_failed")[0]["stage"] == "stamp"
     assert all(states(trial.run(stages)).values())
@@ -454,16 +454,16 @@ def test_a_disk_that_is_full_fails_the_run_and_keeps_what_is_finished(trial: Tri
     stages = {"data": DATA, "stamp": {"use": "stamp"}}
     first = trial.run(stages, choice={"again": ["data", "stamp"]}, shard_size=3)
     trial.run(stages, choice={"again": ["stamp"]}, shard_size=3)
-    import pipekit.worker
+    import pipekit.engine.worker
 
-    write, count = pipekit.worker._write_lines, iter(range(1000))
+    write, count = pipekit.engine.worker._write_lines, iter(range(1000))
 
     def full(path: Path, lines: list[str]) -> None:
         if next(count) >= 6:
             raise OSError(28, "No space left on device", str(path))
         write(path, lines)
 
-    monkeypatch.setattr(pipekit.worker, "_write_lines", full)
+    monkeypatch.setattr(pipekit.engine.worker, "_write_lines", full)
     with pytest.raises(StageError, match="No space left on device"):
         trial.run(stages, choice={"again": ["stamp"]}, shard_size=3)
     monkeypatch.undo()

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipekit import engine, images
+from pipekit import images
+from pipekit.engine.run import run_plan
 from pipekit.pipeline.plan import load_plan
 from tests.conftest import Trial
 
@@ -81,7 +82,7 @@ def shown(folder: Path) -> dict[str, bytes]:
 def test_ten_kills_change_nothing(project: Trial) -> None:
     calm = project.path.parent / "calm"
     shutil.copytree(project.path, calm)
-    expected = engine.run(load_plan(calm / "pipeline.toml")).artifact("augment").digest
+    expected = run_plan(load_plan(calm / "pipeline.toml")).artifact("augment").digest
     chance = random.Random(1)
     most = 0
     for _ in range(KILLS):

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pipekit import engine
+from pipekit.engine.matrix import Matrix, MatrixOutcome, matrix_of, run_matrix
+from pipekit.engine.run import silent
 from pipekit.errors import PlanError, UserError
-from pipekit.matrix import Matrix, MatrixOutcome, matrix_of, run_matrix
 from pipekit.pipeline.plan import load_plan
 
 PLUGIN = """
@@ -58,7 +58,7 @@ def write(project: Path, matrix: str) -> Path:
     return file
 
 
-def run(project: Path, matrix: str, listener: Any = engine.silent) -> MatrixOutcome:
+def run(project: Path, matrix: str, listener: Any = silent) -> MatrixOutcome:
     plan = load_plan(write(project, matrix))
     checked = matrix_of(plan)
     assert checked is not None

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pipekit import Dataset, UserError, engine
+from pipekit import Dataset, UserError
 from pipekit.cli.export import _of_run
+from pipekit.engine.adhoc import Quick, find_artifact
+from pipekit.engine.run import Outcome, run_plan
+from pipekit.engine.run_folder import find_run, keys_in_use, list_runs, locate_run
 from pipekit.promises import write_tiny_dataset
-from pipekit.quick import Quick, find_artifact
-from pipekit.runs import find_run, keys_in_use, list_runs, locate_run
 from pipekit.store.store import Store, find_garbage, shared_store, store_of
 
 WEEKS = 30 * 24 * 3600
@@ -26,13 +27,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "pipekit" / "store"
 
 
-def start(folder: Path, seed: int = 0, name: str = "t", photos: str = "photos") -> engine.Outcome:
+def start(folder: Path, seed: int = 0, name: str = "t", photos: str = "photos") -> Outcome:
     """What ``pipekit train`` does, without the training."""
     if not (folder / photos).exists():
         write_tiny_dataset(folder / photos, 4)
     quick = Quick(folder, {"workers": 1, "name": name, "seed": seed})
     quick.add("split", "split", dataset=quick.dataset(photos, verify="none"))
-    return engine.run(quick.plan())
+    return run_plan(quick.plan())
 
 
 def splits(source: str, base_dir: Path) -> Dataset:

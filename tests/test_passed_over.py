@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipekit import engine, images
+from pipekit import images
 from pipekit.artifacts import Dataset
+from pipekit.engine.run import Outcome, run_plan, silent
 from pipekit.errors import UserError
 from pipekit.passed_over import MAX_SUFFIXES, OTHER, joined, passed_over, sentence
 from pipekit.pipeline.plan import load_plan
@@ -47,11 +48,11 @@ def mixed(tmp_path: Path) -> Path:
 SAID = "passed over 7 files that are not images pipekit reads: 5 .heic, 1 .mp4, 1 .txt (e.g. cats/IMG_1.HEIC)"
 
 
-def imported(path: Path, use: str = "import.folders", *more: dict[str, Any]) -> engine.Outcome:
+def imported(path: Path, use: str = "import.folders", *more: dict[str, Any]) -> Outcome:
     stages = {"data": {"use": use, "path": str(path)}} | {f"more{n}": stage for n, stage in enumerate(more)}
     base = path.parent / "project"
     base.mkdir(exist_ok=True)
-    return engine.run(load_plan(table={"name": "test", "stages": stages}, base_dir=base), engine.silent, publish=False)
+    return run_plan(load_plan(table={"name": "test", "stages": stages}, base_dir=base), silent, publish=False)
 
 
 def test_files_are_counted_by_suffix_with_three_examples(mixed: Path) -> None:
@@ -183,7 +184,7 @@ def test_annotations_that_are_read_are_not_passed_over(tmp_path: Path, form: str
 def test_the_pipeline_file_in_the_folder_is_not_counted(tmp_path: Path) -> None:
     folder = photos(tmp_path / "photos")
     (folder / "pipeline.toml").write_text('name = "a"\n[stages.data]\nuse = "import.folders"\npath = "."\n', "utf-8")
-    (stage,) = engine.run(load_plan(folder / "pipeline.toml"), engine.silent, publish=False).stages
+    (stage,) = run_plan(load_plan(folder / "pipeline.toml"), silent, publish=False).stages
     assert stage.warnings == ()
 
 

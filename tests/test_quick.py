@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from pipekit import Dataset, Model, UserError
+from pipekit.engine.adhoc import Quick, find_artifact, is_image
 from pipekit.promises import write_tiny_dataset
-from pipekit.quick import Quick, find_artifact, is_image
 from pipekit.store.store import store_of
 from tests.conftest import DATA, Trial
 

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipekit import Sample, runs
+from pipekit import Sample
+from pipekit.engine import run_folder
+from pipekit.engine.run_folder import _view_name, find_run, keys_in_use, list_runs, take_out
 from pipekit.errors import UserError
-from pipekit.runs import _view_name, find_run, keys_in_use, list_runs, take_out
 from tests.conftest import DATA, Trial
 
 STAGES = {"data": DATA, "stamp": {"use": "stamp"}, "measure": {"use": "measure"}}
@@ -118,11 +119,11 @@ def test_files_of_one_name_are_kept_apart_and_never_written_over(trial: Trial) -
 def test_nothing_is_ever_written_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "photo.png").write_text("a photograph")
     (tmp_path / "other.png").write_text("another")
-    runs._put(tmp_path / "photo.png", tmp_path / "view.png", copied_bytes=-1)
+    run_folder._put(tmp_path / "photo.png", tmp_path / "view.png", copied_bytes=-1)
     with pytest.raises(FileExistsError):
-        runs._put(tmp_path / "other.png", tmp_path / "view.png", copied_bytes=-1)
+        run_folder._put(tmp_path / "other.png", tmp_path / "view.png", copied_bytes=-1)
     with pytest.raises(FileExistsError):
-        runs._put(tmp_path / "other.png", tmp_path / "view.png")
+        run_folder._put(tmp_path / "other.png", tmp_path / "view.png")
     assert (tmp_path / "photo.png").read_text() == "a photograph"
 
 
@@ -220,7 +221,7 @@ def test_results_are_taken_out_whole_or_not_at_all(trial: Trial, monkeypatch: py
     def full(*args: Any, **kwargs: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(runs, "_put", full)
+    monkeypatch.setattr(run_folder, "_put", full)
     with pytest.raises(UserError, match="No space left on device"):
         take_out(outcome.artifact("stamp"), trial.path.parent / "third")
     assert not list(trial.path.parent.glob("*third*"))

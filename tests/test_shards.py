@@ -7,7 +7,7 @@ import hashlib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipekit.shards import grouped
+from pipekit.engine.shards import grouped
 
 ids = st.sets(st.text("abc123/", max_size=6), max_size=60)
 sizes = st.integers(1, 9)

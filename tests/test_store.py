@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from pipekit.engine.run_folder import keys_in_use
 from pipekit.errors import UserError
 from pipekit.files import OUTPUT_MARK, hash_file, walk
-from pipekit.runs import keys_in_use
 from pipekit.store.store import HashMemory, Store, find_garbage
 from tests.conftest import DATA, Trial
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from pipekit import Params, Sample, SampleContext, Targets, UserError, worker
+from pipekit import Params, Sample, SampleContext, Targets, UserError
 from pipekit.contract import PAUSE, ShardTask
+from pipekit.engine import worker
+from pipekit.engine.worker import STOP, Job, prime, reason_of, release, run_shard
 from pipekit.registry.registry import Registry, load_registry
 from pipekit.store.rows import read_lines, to_row
 from pipekit.store.store import Store
-from pipekit.worker import STOP, Job, prime, reason_of, release, run_shard
 
 Function = Callable[[Sample, Any, SampleContext], Iterable[Any]]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipekit.contract import Sample
-    from pipekit.quick import Quick
+    from pipekit.engine.adhoc import Quick
     from pipekit.recipe.preview import Tile
     from pipekit.ui.progress import RunDisplay
 
@@ -102,12 +102,12 @@ def augment(
     if not (preview or each or steps or html or check):
         start_workers_for(source, workers)
     from pipekit import ui
-    from pipekit.cli.run import reporting, run_plan
+    from pipekit.cli.run import reporting, show_plan_run
     from pipekit.contract import Dataset
+    from pipekit.engine.adhoc import Quick
+    from pipekit.engine.run_folder import take_out
     from pipekit.errors import UserError
-    from pipekit.quick import Quick
     from pipekit.replay import RECIPE_FILE, ROWS_FILE, write_rows
-    from pipekit.runs import take_out
 
     options: dict[str, Any] = {
         "ops": ops,
@@ -138,7 +138,7 @@ def augment(
         made = quick.add("augment", "augment", dataset=data, copies=copies or 3, **options, **wanted)
         form_of_out = laid_out(quick, data, layout)
         last = made if form_of_out == "folders" else quick.add("export", f"export.{form_of_out}", dataset=made)
-        code, outcome = run_plan(quick.plan(), display, publish=False)
+        code, outcome = show_plan_run(quick.plan(), display, publish=False)
         if outcome is not None:
             artifact = outcome.artifact(made)
             assert isinstance(artifact, Dataset)
@@ -176,16 +176,16 @@ def check_model(
     import csv
 
     from pipekit import ui
-    from pipekit.cli.run import run_plan
+    from pipekit.cli.run import show_plan_run
+    from pipekit.engine.run_folder import take_out
     from pipekit.errors import UserError
-    from pipekit.runs import take_out
 
     if out is not None:
         refuse_inside(out, Path(source))
         if out.exists():
             raise UserError(f"{out} exists already", "Choose another folder, or remove that one first.")
     made = quick.add("augment_check", "augment_check", model=quick.model(model), dataset=quick.dataset(source), **asked)
-    code, outcome = run_plan(quick.plan(), display, publish=out is None)
+    code, outcome = show_plan_run(quick.plan(), display, publish=out is None)
     if outcome is not None:
         artifact = outcome.artifact(made)
         if out is not None:
@@ -286,7 +286,7 @@ def refuse_overwriting(place: Path, source: str) -> None:
 def chosen(quick: Quick, source: str) -> list[Sample]:
     """The image, or a few from all over the folder."""
     from pipekit.contract import Dataset, Sample
-    from pipekit.quick import is_image
+    from pipekit.engine.adhoc import is_image
 
     path = Path(source)
     if path.is_file() and is_image(path):

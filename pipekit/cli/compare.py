@@ -36,8 +36,8 @@ def compare(
 
     from pipekit import ui
     from pipekit.contract import Report
+    from pipekit.engine.adhoc import Quick, find_artifact
     from pipekit.errors import UserError
-    from pipekit.quick import Quick, find_artifact
 
     registry = registry_with(plugin, disable)
     if len(runs) < 2:

@@ -25,7 +25,7 @@ def explain(
     Grad-CAM, Grad-CAM++, integrated gradients and occlusion, each checked against the same model with shuffled weights.
     """
     from pipekit import ui
-    from pipekit.quick import Quick
+    from pipekit.engine.adhoc import Quick
 
     quick = Quick(registry=registry_with(plugin, disable))
     quick.add("explain", "explain", model=quick.model(model), images=[str(path.absolute()) for path in images], about=about)

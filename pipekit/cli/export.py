@@ -11,7 +11,7 @@ from pipekit.cli.loading import Disabled, Plugins, registry_with
 
 if TYPE_CHECKING:
     from pipekit.contract import Artifact
-    from pipekit.quick import Quick
+    from pipekit.engine.adhoc import Quick
 
 
 def export(
@@ -44,9 +44,9 @@ def export(
     from pipekit import ui
     from pipekit.cli.models import read_values
     from pipekit.contract import Model
+    from pipekit.engine.adhoc import Quick
+    from pipekit.engine.run_folder import take_out
     from pipekit.errors import UserError
-    from pipekit.quick import Quick
-    from pipekit.runs import take_out
 
     registry = registry_with(plugin, disable)
     exporter = registry.get("exporter", to)
@@ -88,8 +88,8 @@ def _of_run(source: str, kind: str) -> Artifact | None:
     """The dataset or report of the run that the model came from; None where it is of no run, or that is gone."""
     from pipekit import ui
     from pipekit.contract import Dataset, Report
+    from pipekit.engine.adhoc import find_artifact
     from pipekit.errors import UserError
-    from pipekit.quick import find_artifact
 
     path = Path(source.partition(":")[0])
     run = str(path.parent if path.name in ("model.keras", "model.json") else path)
@@ -104,8 +104,8 @@ def _of_run(source: str, kind: str) -> Artifact | None:
 def _checked_with(quick: Quick, data: str, slots: set[str], params: Any) -> dict[str, Any]:
     """``--data`` as a dataset of a run, where it is one, else as pictures."""
     from pipekit.contract import Dataset
+    from pipekit.engine.adhoc import find_artifact
     from pipekit.errors import UserError
-    from pipekit.quick import find_artifact
 
     found = find_artifact(data, Dataset, quick.base_dir) if "dataset" in slots else None
     if found is not None:

@@ -12,7 +12,7 @@ from pipekit.cli.loading import Disabled, Plugins, registry_with
 
 if TYPE_CHECKING:
     from pipekit.contract import Artifact
-    from pipekit.quick import Quick
+    from pipekit.engine.adhoc import Quick
 
 PICTURES = {"features": "features.png", "filters": "filters.png", "match": "matches.png", "stability": "stability.png"}
 """What each of the stages makes first of all to be looked at."""
@@ -73,10 +73,10 @@ def features(
 
     start_workers_for(str(path), workers)
     from pipekit import ui
-    from pipekit.cli.run import reporting, run_plan
+    from pipekit.cli.run import reporting, show_plan_run
+    from pipekit.engine.adhoc import Quick
+    from pipekit.engine.run_folder import take_out
     from pipekit.errors import UserError
-    from pipekit.quick import Quick
-    from pipekit.runs import take_out
 
     filtering = filter_name is not None or kernel is not None or animate
     asked = [word for word, on in (("--match", match), ("--stability", stability), ("--filter", filtering)) if on]
@@ -108,7 +108,7 @@ def features(
             _refuse_several(detectors)
             chosen = detectors[0] if detectors else {"use": "harris", **values}
             use = quick.add("features", "features", dataset=add_images(quick, path), detector=chosen)
-        code, outcome = run_plan(quick.plan(), display, publish=out is None)
+        code, outcome = show_plan_run(quick.plan(), display, publish=out is None)
         if outcome is None:
             return code
         made = outcome.artifact(use)
@@ -128,7 +128,7 @@ def _refuse_several(detectors: list[Any]) -> None:
 
 def add_images(quick: Quick, path: Path) -> str:
     """The images as a stage of the pipeline: one file, a folder, or a dataset of a run."""
-    from pipekit.quick import is_image
+    from pipekit.engine.adhoc import is_image
 
     if path.is_file() and is_image(path):
         return quick.add("data", "import.image", path=str(path))

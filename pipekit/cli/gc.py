@@ -23,8 +23,8 @@ def gc(
     when a run needs it again.
     """
     from pipekit import ui
+    from pipekit.engine.run_folder import keys_in_use
     from pipekit.errors import EXIT_USAGE, UserError
-    from pipekit.runs import keys_in_use
     from pipekit.store.store import Store, find_garbage, shared_store, store_of
 
     if not folder.is_dir():

@@ -17,7 +17,7 @@ FOUND = 1
 """The exit code when a check of ``--fail-on`` found something."""
 
 LOADED_BY_WORKERS = (
-    "pipekit.worker",
+    "pipekit.engine.worker",
     "pipekit.images.near_duplicates",
     "pipekit.builtin.inspect.looks",
     "pipekit.builtin.inspect.measure",
@@ -63,9 +63,9 @@ def inspect(
 
     start_workers_for(path, workers, *LOADED_BY_WORKERS)
     from pipekit import ui
+    from pipekit.engine.adhoc import Quick
     from pipekit.errors import UserError, did_you_mean
     from pipekit.passed_over import META, sentence
-    from pipekit.quick import Quick
 
     quick = Quick(settings={"workers": workers} if workers else {}, registry=registry_with(plugin, disable))
     known = [component.name for component in quick.registry.components("check")]

@@ -53,10 +53,10 @@ def predict(
 
     from pipekit import ui
     from pipekit.contract import Model
+    from pipekit.engine.adhoc import find_artifact
     from pipekit.errors import EXIT_FAILED, UserError
     from pipekit.learning import predictions as ways
     from pipekit.learning.predictor import load_predictor
-    from pipekit.quick import find_artifact
     from pipekit.ui.counting import counted
 
     registry = registry_with(plugin, disable)

@@ -12,8 +12,8 @@ from pipekit.cli import complete
 from pipekit.cli.loading import Disabled, Plugins
 
 if TYPE_CHECKING:
-    from pipekit.engine import Outcome
-    from pipekit.matrix import Matrix
+    from pipekit.engine.matrix import Matrix
+    from pipekit.engine.run import Outcome
     from pipekit.pipeline.plan import Plan
     from pipekit.ui.progress import RunDisplay
 
@@ -67,7 +67,7 @@ def run(
     """
     from pipekit import ui
     from pipekit.cli.loading import refuse_broken, refuse_unknown
-    from pipekit.matrix import matrix_of
+    from pipekit.engine.matrix import matrix_of
     from pipekit.pipeline.plan import load_plan
 
     overrides = list(changes or ())
@@ -89,13 +89,13 @@ def run(
             refuse_a_new_start(plan, None if until or only else matrix, until or only)
         if matrix is not None and not (until or only):
             return run_combinations(plan, matrix, as_json, quiet, tuple(again or ()))
-        return run_plan(plan, display, until=until, only=only, again=tuple(again or ()))[0]
+        return show_plan_run(plan, display, until=until, only=only, again=tuple(again or ()))[0]
 
 
 def refuse_a_new_start(plan: Plan, matrix: Matrix | None, until: str | None) -> None:
     """``--resume``: nothing may begin that was not begun before."""
-    from pipekit.matrix import known_plans
-    from pipekit.resume import check_any_resumable, check_resumable
+    from pipekit.engine.matrix import known_plans
+    from pipekit.engine.resume_check import check_any_resumable, check_resumable
 
     if matrix is None:
         check_resumable(plan, until)
@@ -121,10 +121,10 @@ class reporting:  # noqa: N801 (reads as a phrase: with reporting(display))
             self.display("error", message=failure.message, where=failure.where, hint=failure.hint, problems=listed)
 
 
-def run_plan(plan: Plan, display: RunDisplay, **choice: Any) -> tuple[int, Outcome | None]:
+def show_plan_run(plan: Plan, display: RunDisplay, **choice: Any) -> tuple[int, Outcome | None]:
     """Run a checked plan under a display; Ctrl-C is answered in words. Returns the exit code and what was made."""
     from pipekit import ui
-    from pipekit.engine import run as run_stages
+    from pipekit.engine.run import run_plan as run_stages
     from pipekit.errors import EXIT_INTERRUPTED
 
     try:
@@ -138,8 +138,8 @@ def run_plan(plan: Plan, display: RunDisplay, **choice: Any) -> tuple[int, Outco
 def run_combinations(plan: Plan, matrix: Matrix, as_json: bool, quiet: bool, again: tuple[str, ...]) -> int:
     """Run a pipeline with ``[matrix]``: a line for each combination, a table at the end."""
     from pipekit import ui
+    from pipekit.engine.matrix import run_matrix
     from pipekit.errors import EXIT_FAILED, EXIT_INTERRUPTED
-    from pipekit.matrix import run_matrix
     from pipekit.ui.combinations import CombinationsDisplay
 
     display = CombinationsDisplay(lambda: ui.run_display(as_json, quiet), as_json)
@@ -157,7 +157,7 @@ def run_combinations(plan: Plan, matrix: Matrix, as_json: bool, quiet: bool, aga
 def show_forecast(plan: Plan, display: RunDisplay, as_json: bool, until: str | None, again: tuple[str, ...]) -> int:
     """``--dry-run``: each stage, whether it is cached or will run, and why."""
     from pipekit import ui
-    from pipekit.engine import forecast
+    from pipekit.engine.run import forecast
 
     found = forecast(plan, until, again)
     if as_json:

@@ -35,7 +35,7 @@ def runs(ctx: typer.Context, folder: Project = Path(), as_json: AsJson = False) 
         ctx.obj = folder
         return
     from pipekit import ui
-    from pipekit.runs import list_runs
+    from pipekit.engine.run_folder import list_runs
 
     found = list_runs(folder.absolute())
     if as_json:
@@ -111,7 +111,7 @@ def compare(ctx: typer.Context, first: RunName, second: RunName, as_json: AsJson
 
 def find(name: str, folder: Path | None = None) -> Data:
     """The record of a run, given by its name (the newest finished one), its id or its folder."""
-    from pipekit.runs import find_run
+    from pipekit.engine.run_folder import find_run
 
     return find_run((folder or Path()).absolute(), name)
 

@@ -15,8 +15,8 @@ from pipekit.cli.loading import Disabled, Plugins
 
 if TYPE_CHECKING:
     from pipekit.contract import Artifact, Slot
+    from pipekit.engine.adhoc import Quick
     from pipekit.errors import PlanError
-    from pipekit.quick import Quick
     from pipekit.registry.component import Component
     from pipekit.registry.registry import Registry
 
@@ -166,10 +166,10 @@ def run_stage(
 ) -> int:
     """Put the inputs and the stage into a pipeline, check it, run it."""
     from pipekit import ui
-    from pipekit.cli.run import reporting, run_plan
+    from pipekit.cli.run import reporting, show_plan_run
+    from pipekit.engine.adhoc import Quick
+    from pipekit.engine.run_folder import take_out
     from pipekit.errors import PlanError, UserError
-    from pipekit.quick import Quick
-    from pipekit.runs import take_out
 
     settings = {"name": name or f"stage-{component.name}", "seed": seed, "workers": workers, "executor": executor}
     display = ui.run_display(as_json, quiet)
@@ -191,7 +191,7 @@ def run_stage(
             plan = quick.plan()
         except PlanError as error:
             raise as_options(error, own, taken_by(component)) from error
-        code, outcome = run_plan(plan, display, publish=out is None)
+        code, outcome = show_plan_run(plan, display, publish=out is None)
         if outcome is not None and out is not None:
             take_out(outcome.artifact(own), out)
             if not as_json:
@@ -224,8 +224,8 @@ def as_options(error: PlanError, stage: str, taken: set[str]) -> PlanError:
 def add_input(quick: Quick, slot: Slot, text: str, name: str) -> str:
     """What was typed for an input, as a stage or artifact of the pipeline; returns its name there."""
     from pipekit.contract import Dataset
+    from pipekit.engine.adhoc import find_artifact
     from pipekit.errors import UserError
-    from pipekit.quick import find_artifact
 
     file, _, stage = text.rpartition(":")
     if file.endswith(".toml"):
@@ -240,7 +240,7 @@ def add_input(quick: Quick, slot: Slot, text: str, name: str) -> str:
 
 def made_by(file: Path, stage: str, slot: Slot, disabled: Sequence[str] = ()) -> Artifact:
     """What a stage of a pipeline file makes; it runs first where it has not."""
-    from pipekit.engine import run
+    from pipekit.engine.run import run_plan
     from pipekit.errors import UserError
     from pipekit.pipeline.plan import load_plan
 
@@ -248,4 +248,4 @@ def made_by(file: Path, stage: str, slot: Slot, disabled: Sequence[str] = ()) ->
     output = plan.stage(stage).contract.output
     if not issubclass(output, slot.artifact):
         raise UserError(f"--{slot.name} takes a {slot.artifact.kind}, and stage {stage!r} of {file} makes a {output.kind}")
-    return run(plan, until=stage, publish=False).artifact(stage)
+    return run_plan(plan, until=stage, publish=False).artifact(stage)

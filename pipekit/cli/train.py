@@ -54,8 +54,8 @@ def train(
     Folders train, val and test are taken as the split. The pipeline file that would do the same: `pipekit scaffold`.
     """
     from pipekit import ui
-    from pipekit.cli.run import refuse_a_new_start, reporting, run_plan
-    from pipekit.quick import Quick
+    from pipekit.cli.run import refuse_a_new_start, reporting, show_plan_run
+    from pipekit.engine.adhoc import Quick
 
     settings: dict[str, Any] = {"name": name or run_name(data), "seed": seed}
     if workers is not None:
@@ -73,7 +73,7 @@ def train(
         plan = quick.plan()
         if resume:
             refuse_a_new_start(plan, None, None)
-        return run_plan(plan, display)[0]
+        return show_plan_run(plan, display)[0]
 
 
 def stage_values(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from pipekit.engine.matrix import Matrix
 from pipekit.errors import PipekitError
-from pipekit.matrix import Matrix
 from pipekit.params import Params
 from pipekit.pipeline.plan import Settings, StageSettings
 from pipekit.registry.component import Component

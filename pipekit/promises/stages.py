@@ -15,7 +15,7 @@ from pipekit.promises.examples import write_tiny_dataset
 from pipekit.promises.trial import STAGE
 
 if TYPE_CHECKING:
-    from pipekit.engine import Outcome
+    from pipekit.engine.run import Outcome
 
 DATA: Mapping[str, Mapping[str, Any]] = {"data": {"use": "import.folders", "path": "images"}}
 """What comes before a stage that takes one dataset, where nothing else is said."""
@@ -107,12 +107,12 @@ def _run(subject: Subject, before: Mapping[str, Mapping[str, Any]], folder: Path
 
 def run_stages(subject: Subject, stages: Mapping[str, Mapping[str, Any]], folder: Path, **settings: Any) -> Outcome:
     """Run a pipeline in a folder with the tiny dataset, and a store of its own."""
-    from pipekit import engine
+    from pipekit.engine.run import run_plan
     from pipekit.pipeline.plan import load_plan
 
     write_images(folder)
     table = {"name": "trial", "seed": 3, "max_failed": 0, **settings, "stages": stages}
-    return engine.run(load_plan(table=table, base_dir=folder, registry=subject.registry, store=folder / ".pipekit"))
+    return run_plan(load_plan(table=table, base_dir=folder, registry=subject.registry, store=folder / ".pipekit"))
 
 
 def write_images(folder: Path) -> None:

@@ -40,7 +40,7 @@ CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.syml
 def main() -> None:
     """Say how many seconds it took to start, then do jobs until the standard input ends."""
     began = time.monotonic()
-    importlib.import_module("pipekit.engine")
+    importlib.import_module("pipekit.engine.run")
     importlib.import_module("pipekit.images")
     importlib.import_module("pipekit.builtin")
     print(time.monotonic() - began, flush=True)
@@ -80,7 +80,7 @@ def attempt(job: Mapping[str, Any]) -> None:
 
 
 def _run(job: Mapping[str, Any]) -> dict[str, Any]:
-    from pipekit import engine
+    from pipekit.engine.run import run_plan
     from pipekit.pipeline.plan import load_plan
 
     folder = Path(job["folder"])
@@ -94,7 +94,7 @@ def _run(job: Mapping[str, Any]) -> dict[str, Any]:
             sys.settrace(None)
 
     plan = load_plan(table=job["table"], base_dir=folder, registry=registry, store=folder / ".pipekit")
-    outcome = engine.run(plan, listen, publish=False)
+    outcome = run_plan(plan, listen, publish=False)
     return {"digest": outcome.artifact(STAGE).digest, "steps": watch.steps, "changes": watch.changes}
 
 

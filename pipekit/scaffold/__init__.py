@@ -189,7 +189,7 @@ def _rows(project: Project, request: Request, listener: Callable[..., None]) -> 
     The import and split stages do the work, in a scratch folder: every image is looked at, copies and near copies come to lie
     on one side, and splits that the source has are kept.
     """
-    from pipekit.engine import run
+    from pipekit.engine.run import run_plan
     from pipekit.pipeline.plan import load_plan
 
     registry = load_registry()
@@ -215,7 +215,7 @@ def _rows(project: Project, request: Request, listener: Callable[..., None]) -> 
             shutil.copyfile(known, scratch / MEMORY)
     plan = load_plan(table={"name": "scaffold", "seed": request.seed, "stages": stages}, base_dir=scratch, registry=registry)
     try:
-        made = run(plan, listener, publish=False)
+        made = run_plan(plan, listener, publish=False)
     except UserError as error:
         if error.where != "in stage 'split'":
             raise

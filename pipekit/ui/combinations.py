@@ -12,7 +12,7 @@ from pipekit.ui.progress import RunDisplay
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from pipekit.matrix import MatrixOutcome
+    from pipekit.engine.matrix import MatrixOutcome
 
 OF_ONE_RUN = ("run_finished",)
 
@@ -73,7 +73,7 @@ class CombinationsDisplay:
 
 
 def _words(values: Mapping[str, Any], bare: bool = False) -> str:
-    from pipekit.matrix import toml_text
+    from pipekit.engine.matrix import toml_text
 
     return ", ".join(toml_text(value) if bare else f"{name} = {toml_text(value)}" for name, value in values.items())
 

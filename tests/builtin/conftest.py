@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipekit import engine, images
+from pipekit import images
+from pipekit.engine.run import Outcome, run_plan
 from pipekit.pipeline.plan import load_plan
 
 COLOURS = {"blue": (40, 60, 200), "green": (40, 180, 60), "red": (200, 50, 40)}
@@ -87,7 +88,7 @@ class ColourProject:
         (folder / "model.json").write_text(json.dumps(info), "utf-8")
         return folder
 
-    def run(self, evaluate: Mapping[str, Any] | None = None, *, model: str = "model", **settings: Any) -> engine.Outcome:
+    def run(self, evaluate: Mapping[str, Any] | None = None, *, model: str = "model", **settings: Any) -> Outcome:
         table = {
             "name": "trial",
             "seed": 3,
@@ -99,7 +100,7 @@ class ColourProject:
                 "report": {"use": "evaluate", "model": "train", "dataset": "data", **(evaluate or {})},
             },
         }
-        return engine.run(load_plan(table=table, base_dir=self.path))
+        return run_plan(load_plan(table=table, base_dir=self.path))
 
     def report(self, evaluate: Mapping[str, Any] | None = None, **settings: Any) -> Path:
         """Run, and the report's folder."""

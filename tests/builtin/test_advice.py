@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pipekit import engine
 from pipekit.builtin.models import pretrained
 from pipekit.builtin.train.loop import State
 from pipekit.builtin.train.record import verdict
+from pipekit.engine.run import run_plan
 from pipekit.errors import UserError
 from pipekit.learning import advice
 from pipekit.learning.advice import Case, remedies
@@ -113,7 +113,7 @@ def test_the_end_of_a_run_is_told_the_last_stages_advice(tmp_path: Path) -> None
     def told(*words: str) -> str:
         stages = {f"s{number}": {"use": "advises", "words": word} for number, word in enumerate(words)}
         table = {"name": "trial", "plugins": ["./advises.py"], "stages": stages}
-        engine.run(load_plan(table=table, base_dir=tmp_path), lambda event, **values: events.append((event, values)))
+        run_plan(load_plan(table=table, base_dir=tmp_path), lambda event, **values: events.append((event, values)))
         return str(events[-1][1]["advice"])
 
     assert told("train longer", "use more images") == "use more images"

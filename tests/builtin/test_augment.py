@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipekit import engine, images
+from pipekit import images
 from pipekit.builtin.augment import output_name
 from pipekit.contract import Dataset, Sample
+from pipekit.engine.run import run_plan
 from pipekit.errors import PlanError, StageError
 from pipekit.pipeline.plan import load_plan
 from pipekit.recipe import compile_recipe
@@ -71,7 +72,7 @@ def outcome(project: Path, workers: int = 1, settings: dict[str, Any] | None = N
             "augment": {"use": "augment", "ops": "keras_tutorial", "copies": 2, **params},
         },
     }
-    found = engine.run(load_plan(table=table, base_dir=project)).artifact("augment")
+    found = run_plan(load_plan(table=table, base_dir=project)).artifact("augment")
     assert isinstance(found, Dataset)
     return found
 
@@ -153,7 +154,7 @@ def test_targets_and_labels_move_with_the_pixels(tmp_path: Path) -> None:
             },
         },
     }
-    dataset = engine.run(load_plan(table=table, base_dir=tmp_path)).artifact("augment")
+    dataset = run_plan(load_plan(table=table, base_dir=tmp_path)).artifact("augment")
     assert isinstance(dataset, Dataset)
     (sample,) = made(dataset)
     assert sample.id == "left/a.aug1.png"
@@ -175,7 +176,7 @@ def test_a_damaged_image_is_listed_and_leaves_no_copies(project: Path) -> None:
             "augment": {"use": "augment", "ops": "hflip", "max_failed": 0.2},
         },
     }
-    dataset = engine.run(load_plan(table=table, base_dir=project)).artifact("augment")
+    dataset = run_plan(load_plan(table=table, base_dir=project)).artifact("augment")
     assert isinstance(dataset, Dataset)
     assert [(failure.id, failure.reason) for failure in dataset.failed()] == [("train/cat/0.jpg", "truncated JPEG")]
     assert not any(s.extra["augmented"]["of"] == "train/cat/0.jpg" for s in made(dataset))

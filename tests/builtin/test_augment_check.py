@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipekit import engine, images
+from pipekit import images
 from pipekit.builtin.augment_check.measure import Measured
 from pipekit.builtin.augment_check.outputs import verdict
 from pipekit.builtin.augment_check.strengths import neutral_values, scaled, settings_of, single, variants
 from pipekit.cli import main
 from pipekit.contract import Files
+from pipekit.engine.run import run_plan
 from pipekit.errors import PlanError, UserError
 from pipekit.params import Call
 from pipekit.pipeline.plan import load_plan
@@ -40,7 +41,7 @@ def check(project: ColourProject, ops: Any, *, workers: int = 1, **params: Any) 
             "check": {"use": "augment_check", "model": "train", "dataset": "data", "ops": ops, **params},
         },
     }
-    found = engine.run(load_plan(table=table, base_dir=project.path)).artifact("check")
+    found = run_plan(load_plan(table=table, base_dir=project.path)).artifact("check")
     assert isinstance(found, Files)
     return found
 
@@ -181,7 +182,7 @@ def test_an_unsplit_folder_is_measured_with_a_warning(colour_project: ColourProj
     }
     told: list[str] = []
     plan = load_plan(table=table, base_dir=colour_project.path)
-    engine.run(plan, lambda event, **values: told.append(values["message"]) if event == "warning" else None)
+    run_plan(plan, lambda event, **values: told.append(values["message"]) if event == "warning" else None)
     assert any("no split" in message for message in told)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipekit import engine
+from pipekit.engine.run import run_plan
 from pipekit.errors import PipekitError
 from pipekit.pipeline.plan import load_plan
 
@@ -59,7 +59,7 @@ def test_a_simpler_model_on_the_same_images_is_the_baseline(colour_project: Any)
             "report": {"use": "evaluate", "dataset": "data", "baseline": "simple_report"},
         },
     }
-    outcome = engine.run(load_plan(table=table, base_dir=colour_project.path))
+    outcome = run_plan(load_plan(table=table, base_dir=colour_project.path))
     simple, folder = outcome.artifact("simple_report").path, outcome.artifact("report").path
     found = metrics_of(folder)["baseline_model"]
     assert metrics_of(simple)["baseline_model"] is None
@@ -77,7 +77,7 @@ def test_a_simpler_model_on_the_same_images_is_the_baseline(colour_project: Any)
     assert outcome.stages[-1].facts["by_colour"] == f"{found['accuracy_first']:.3f}"
     table["stages"]["report"] |= {"split": "val"}  # type: ignore[index]
     with pytest.raises(PipekitError, match="no image in common"):
-        engine.run(load_plan(table=table, base_dir=colour_project.path))
+        run_plan(load_plan(table=table, base_dir=colour_project.path))
 
 
 def test_the_digest_hangs_on_neither_place_nor_batch_size_nor_workers(colour_project: Any, tmp_path: Path) -> None:
@@ -236,14 +236,14 @@ dataset = "data"
 """,
         "utf-8",
     )
-    outcome = engine.run(load_plan(file))
+    outcome = run_plan(load_plan(file))
     page = (outcome.stages[-1].artifact.path / "report.html").read_text("utf-8")
     assert "# a &lt;b&gt;remark&lt;/b&gt;" in page
     assert "<b>remark" not in page
     assert "what the recipe makes of them: hflip, rotate" in page
     assert [words for words in outcome.stages[-1].warnings if "recipe" in words] == []
     colour_project.model(training={"augment": [{"op": "gone.op"}]})
-    assert any("has no sheet of the recipe" in words for words in engine.run(load_plan(file)).stages[-1].warnings)
+    assert any("has no sheet of the recipe" in words for words in run_plan(load_plan(file)).stages[-1].warnings)
 
 
 def test_a_narrow_interval_is_told_with_a_decimal() -> None:

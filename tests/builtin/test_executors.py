@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipekit import engine, images
+from pipekit import images
 from pipekit.builtin import executors
 from pipekit.builtin.executors import PoolParams, auto, processes, serial, threads
 from pipekit.contract import Params, ShardResult, ShardTask

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipekit import engine, images
+from pipekit import images
 from pipekit.cli import main
 from pipekit.contract import Model, Report
+from pipekit.engine.run import run_plan
 from pipekit.errors import StageError, UserError
 from pipekit.learning.predictor import Predictor, load_predictor
 from pipekit.pipeline.plan import load_plan
@@ -202,7 +203,7 @@ def test_the_command_takes_the_test_split_and_the_report_of_the_run(
             "report": {"use": "evaluate", "dataset": "split", "explain": 0, "near_copies": False, "resamples": 0},
         },
     }
-    engine.run(load_plan(table=table, base_dir=tmp_path))
+    run_plan(load_plan(table=table, base_dir=tmp_path))
     assert main(["export", "runs/tiny", "--to", "tflite-int8"]) == 0
     assert "of the split 'test': largest difference" in capsys.readouterr().out
     assert (tmp_path / "tiny-tflite-int8" / "model.tflite").stat().st_size > 500

@@ -142,7 +142,7 @@ def test_the_plugin_in_the_documents(pipekit_project: Project, photos: Path) -> 
     page = (PHOTOS.parents[1] / "docs" / "detectors.md").read_text(encoding="utf-8")
     code = page.partition("```python\n")[2].partition("```")[0]
     (pipekit_project.path / "bright.py").write_text(code, encoding="utf-8")
-    from pipekit import engine
+    from pipekit.engine.run import run_plan
     from pipekit.pipeline.plan import load_plan
 
     table = {
@@ -153,7 +153,7 @@ def test_the_plugin_in_the_documents(pipekit_project: Project, photos: Path) -> 
             "features": {"use": "features", "detector": "brightest", "previews_per_class": 1, "preview_px": 64},
         },
     }
-    outcome = engine.run(load_plan(table=table, base_dir=pipekit_project.path))
+    outcome = run_plan(load_plan(table=table, base_dir=pipekit_project.path))
     counts = {row["id"]: int(row["num_points"]) for row in rows_of(outcome.run_dir / "counts.csv")}
     assert counts["cup/b.png"] > 0
     assert counts["flat/black.png"] == 0

@@ -476,7 +476,7 @@ def test_masks_go_with_their_images(tmp_path: Path) -> None:
 
 
 def test_every_annotated_format_runs_as_a_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipekit.quick import Quick
+    from pipekit.engine.adhoc import Quick
 
     monkeypatch.setenv("PIPEKIT_STORE", str(tmp_path / "store"))
     picture(tmp_path / "data/a.png")

@@ -13,8 +13,8 @@ from pipekit import images
 from pipekit.builtin.importers import csv, metadata, names, parquet
 from pipekit.builtin.importers.tables import TableParams
 from pipekit.contract import Failure, Rejected, Sample
+from pipekit.engine.adhoc import Quick
 from pipekit.errors import UserError
-from pipekit.quick import Quick
 
 
 def write(path: Path, text: str) -> Path:

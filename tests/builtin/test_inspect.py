@@ -14,7 +14,7 @@ from pipekit import images
 from pipekit.builtin.inspect.checks import balance, copies, files, outliers
 from pipekit.builtin.inspect.measure import MeasureParams, measure
 from pipekit.contract import PAUSE, Finding, Sample
-from pipekit.quick import Quick
+from pipekit.engine.adhoc import Quick
 from tests.builtin.planted import plant
 
 PHOTOS = Path(__file__).resolve().parents[2] / "sample_data" / "photos"

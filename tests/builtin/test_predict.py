@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pipekit import engine
 from pipekit.cli import main
+from pipekit.engine.run import run_plan
 from pipekit.errors import PipekitError
 from pipekit.pipeline.plan import load_plan
 from tests.builtin.conftest import COLOURS
@@ -57,7 +57,7 @@ def test_the_stage_predicts_images_without_labels_too(in_project: Any) -> None:
             "answers": {"use": "predict", "model": "train", "dataset": "data", "split": "val"},
         },
     }
-    made = engine.run(load_plan(table=table, base_dir=in_project.path)).stages[-1].artifact
+    made = run_plan(load_plan(table=table, base_dir=in_project.path)).stages[-1].artifact
     rows = rows_of(made.path / "predictions.csv")
     assert len(rows) == 18
     assert all(row["image"].startswith(f"val/{row['predicted']}/") for row in rows)

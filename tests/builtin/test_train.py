@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipekit import engine, images
+from pipekit import images
 from pipekit.builtin.train import TrainParams, train
 from pipekit.builtin.train.loop import choose_rate
-from pipekit.context import check_share
 from pipekit.contract import Dataset, Failure, Model, Sample
+from pipekit.engine.context import check_share
+from pipekit.engine.run import run_plan
 from pipekit.errors import PipekitError, StageError, UserError
 from pipekit.learning.predictor import load_predictor
 from pipekit.pipeline.plan import load_plan
@@ -265,7 +266,7 @@ def test_kill_9_loses_at_most_the_epoch(tmp_path: Path) -> None:
         4,
         5,
     ]
-    assert engine.run(load_plan(tmp_path / "whole" / "pipeline.toml")).status == "finished"
+    assert run_plan(load_plan(tmp_path / "whole" / "pipeline.toml")).status == "finished"
     found = [json.loads((tmp_path / name / "runs" / "p" / "model.json").read_text()) for name in ("killed", "whole")]
     assert found[0]["history"] == found[1]["history"]
     assert len(found[0]["history"]) == 5

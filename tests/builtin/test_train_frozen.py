@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipekit import engine
 from pipekit.builtin.train import frozen
 from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Model
+from pipekit.engine.run import run_plan
 from pipekit.errors import PluginError, StageError
 from pipekit.learning.keras_backend import load_keras
 from pipekit.pipeline.plan import load_plan
@@ -99,7 +99,7 @@ class Project:
         }
         table = {"name": "trial", "seed": seed, "shard_size": 4, "stages": stages}
         plan = load_plan(table=table, base_dir=self.path, registry=self.registry)
-        found = engine.run(plan, publish=False).artifact("train")
+        found = run_plan(plan, publish=False).artifact("train")
         assert isinstance(found, Model)
         return found
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipekit import images, runs, worker
+from pipekit import images
+from pipekit.engine import run_folder, worker
 from pipekit.promises import write_tiny_dataset
 from tests.cli.conftest import Pipekit
 
@@ -140,7 +141,7 @@ def test_a_disk_that_takes_nothing(
         if place == "store":
             patch.setattr(worker, "write_new", refused)
         else:
-            patch.setattr(runs, "_put", refused)
+            patch.setattr(run_folder, "_put", refused)
         done = pipekit("augment", "images", "out", "--ops", "hflip", "--copies", "1", "--workers", "1")
     assert done.code in (1, 2)
     assert os.strerror(number) in done.err

@@ -14,7 +14,7 @@ import pytest
 
 from pipekit import images
 from pipekit.artifacts import Dataset
-from pipekit.quick import find_artifact
+from pipekit.engine.adhoc import find_artifact
 from tests.cli.conftest import Pipekit
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from pipekit import UserError, engine
+from pipekit import UserError
+from pipekit.engine.run import run_plan
 from pipekit.pipeline.plan import load_plan
 from pipekit.promises import write_tiny_dataset
 from pipekit.testing import check_executor
@@ -103,7 +104,7 @@ def wait_for_workers(cluster: Cluster, count: int) -> None:
 def test_a_worker_killed_in_the_middle_loses_nothing(cluster: Cluster, tmp_path: Path) -> None:
     first, _ = cluster.worker(), cluster.worker()
     wait_for_workers(cluster, 2)
-    expected = engine.run(project(tmp_path / "serial", executor="serial"))
+    expected = run_plan(project(tmp_path / "serial", executor="serial"))
 
     seen: list[int] = []
     killed_at: list[int] = []
@@ -116,7 +117,7 @@ def test_a_worker_killed_in_the_middle_loses_nothing(cluster: Cluster, tmp_path:
                 killed_at.append(values["done"])
 
     executor = {"use": "dask", "scheduler_file": str(cluster.file)}
-    outcome = engine.run(project(tmp_path / "dask", executor=executor), listener)
+    outcome = run_plan(project(tmp_path / "dask", executor=executor), listener)
 
     assert first.wait() == -signal.SIGKILL
     assert killed_at[0] < 60, "the worker died before the end"
@@ -125,14 +126,14 @@ def test_a_worker_killed_in_the_middle_loses_nothing(cluster: Cluster, tmp_path:
     assert outcome.artifact("slow").digest == expected.artifact("slow").digest
     assert outcome.artifact("slow").meta["num_failed"] == 0
 
-    again = engine.run(project(tmp_path / "dask", executor="serial"))
+    again = run_plan(project(tmp_path / "dask", executor="serial"))
     assert [stage.cached for stage in again.stages] == [True, True]
 
 
 def test_on_this_machine_without_a_scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
-    expected = engine.run(project(tmp_path / "serial", executor="serial"))
-    outcome = engine.run(project(tmp_path / "dask", executor={"use": "dask", "workers": 2}))
+    expected = run_plan(project(tmp_path / "serial", executor="serial"))
+    outcome = run_plan(project(tmp_path / "dask", executor={"use": "dask", "workers": 2}))
     assert outcome.artifact("slow").digest == expected.artifact("slow").digest
 
 
@@ -145,4 +146,4 @@ def test_it_keeps_the_promises_of_an_executor(cluster: Cluster) -> None:
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path: Path) -> None:
     executor = {"use": "dask", "address": "tcp://127.0.0.1:9", "timeout_s": 1}
     with pytest.raises(UserError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"):
-        engine.run(project(tmp_path, executor=executor))
+        run_plan(project(tmp_path, executor=executor))

@@ -114,11 +114,11 @@ def test_a_run_that_fails_says_so(client, pipekit_project, monkeypatch):
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
     hopeless = {**STAGES, "train": {**STAGES["train"], "optimizer": "sgd", "learning_rate": 1e30}}
     (pipekit_project.path / "pipeline.toml").write_text(toml(hopeless))
-    from pipekit import engine
+    from pipekit.engine.run import run_plan
     from pipekit.pipeline.plan import load_plan
 
     with pytest.raises(StageError):
-        engine.run(load_plan(pipekit_project.path / "pipeline.toml"))
+        run_plan(load_plan(pipekit_project.path / "pipeline.toml"))
     (run,) = runs(client, "mine")
     assert run.info.status == "FAILED"
     assert run.data.tags["pipekit.error"].startswith("train: the loss became")
@@ -155,14 +155,14 @@ def test_without_the_variable_nothing_is_logged(pipekit_project, tmp_path, monke
 
 
 def test_a_server_that_does_not_answer_never_stops_a_run(pipekit_project, monkeypatch):
-    from pipekit import engine
+    from pipekit.engine.run import run_plan
     from pipekit.pipeline.plan import load_plan
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     (pipekit_project.path / "pipeline.toml").write_text(toml(DATA))
     heard = []
-    outcome = engine.run(
+    outcome = run_plan(
         load_plan(pipekit_project.path / "pipeline.toml"),
         lambda event, **values: heard.append(values["message"]) if event == "warning" else None,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pipekit.engine import Forecast, forecast
+from pipekit.engine.run import Forecast, forecast
 from pipekit.errors import UserError
 from pipekit.pipeline.plan import Plan
 

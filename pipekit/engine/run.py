@@ -14,17 +14,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
-from pipekit import __version__, runs
-from pipekit.context import Listener, StageContext, Workshop, carried, check_share, open_dataset
+from pipekit import __version__
 from pipekit.contract import Artifact, Dataset, InputPath, RunInfo, StageInfo
+from pipekit.engine import run_folder
+from pipekit.engine.context import Listener, StageContext, Workshop, carried, check_share, open_dataset
+from pipekit.engine.key_changes import why
+from pipekit.engine.shards import KEY_FORMAT, PROGRESS_EVERY_S
+from pipekit.engine.worker import STOP, reason_of
 from pipekit.errors import PipekitError, StageError, UserError
 from pipekit.pipeline.plan import Plan, PlannedStage
-from pipekit.reasons import why
 from pipekit.registry.component import import_target
-from pipekit.shards import KEY_FORMAT, PROGRESS_EVERY_S
 from pipekit.store.rows import Locations, digest, dumps
 from pipekit.store.store import Store
-from pipekit.worker import STOP, reason_of
 
 CONTINUE = "Finished shards are kept; run the same command again to continue."
 
@@ -98,7 +99,7 @@ def silent(event: str, **values: Any) -> None:
     """A listener that does not listen."""
 
 
-def run(
+def run_plan(
     plan: Plan,
     listener: Listener = silent,
     *,
@@ -124,7 +125,7 @@ def run(
 
 
 def forecast(plan: Plan, until: str | None = None, again: Collection[str] = ()) -> list[Forecast]:
-    """What :func:`run` would do, and why. Nothing is run or written."""
+    """What :func:`run_plan` would do, and why. Nothing is run or written."""
     with closing(Store(plan.store_root)) as store:
         return _Run(plan, silent, store).forecast(until, again)
 
@@ -150,7 +151,7 @@ class _Run:
         for name in again:
             plan.stage(name)
         if publish and not only:
-            runs.check_place(self.run_dir)
+            run_folder.check_place(self.run_dir)
         STOP.clear()
         self.store.clean()
         names = [stage.name for stage in plan.stages if stage.name in chosen]
@@ -167,17 +168,17 @@ class _Run:
             raise
         finally:
             headline = self._headline()
-            record = runs.record(
+            record = run_folder.record(
                 plan, status, began, time.perf_counter() - started, self._described(), headline, {"pipekit": __version__}
             )
             ran = any(not found.cached for found in self.done.values())
-            if status == "finished" and (ran or not runs.is_listed(self.store, record)):
-                runs.remember(self.store, record)
+            if status == "finished" and (ran or not run_folder.is_listed(self.store, record)):
+                run_folder.remember(self.store, record)
             elif status != "finished":
                 with contextlib.suppress(PipekitError):  # the error that ended the run matters more
-                    runs.remember(self.store, record)
+                    run_folder.remember(self.store, record)
             if status == "finished" and publish and not only:
-                runs.publish(
+                run_folder.publish(
                     self.store, self.run_dir, record, [(f.name, f.use, f.artifact) for f in self.done.values()], plan, ran
                 )
             self._observe("after_run", run=self._info(status))
@@ -467,7 +468,7 @@ class _Run:
     def forecast(self, until: str | None, again: Collection[str]) -> list[Forecast]:
         chosen = self._chosen(until, None)
         found: list[Forecast] = []
-        before = runs.latest_parts(self.store, self.plan)
+        before = run_folder.latest_parts(self.store, self.plan)
         for stage in self.plan.stages:
             if stage.name not in chosen:
                 continue

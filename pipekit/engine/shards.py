@@ -15,10 +15,10 @@ from itertools import islice
 from typing import TypeVar
 
 from pipekit.contract import Failure, ShardResult, ShardTask
+from pipekit.engine.worker import INPUT, OF, PLAIN, SHARD, run_shard
 from pipekit.errors import StageError, UserError
 from pipekit.store.rows import Locations, Row, Sorter, content, digest, read_lines
 from pipekit.store.store import Store
-from pipekit.worker import INPUT, OF, PLAIN, SHARD, run_shard
 
 KEY_FORMAT = 1
 """Part of every key. Raised when the engine's own way of making things changes what comes out."""

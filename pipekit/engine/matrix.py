@@ -24,9 +24,9 @@ from typing import Any, Literal
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from pipekit import engine
-from pipekit.context import Listener
 from pipekit.contract import Params, param
+from pipekit.engine.context import Listener
+from pipekit.engine.run import Outcome, run_plan, silent
 from pipekit.errors import PipekitError, PlanError, Problem, UserError
 from pipekit.pipeline.plan import Plan, load_plan
 
@@ -132,7 +132,7 @@ def _dotted(place: Sequence[str | int]) -> str:
     return "".join(f".{step}" for step in place)
 
 
-def run_matrix(plan: Plan, matrix: Matrix, listener: Listener = engine.silent, **choice: Any) -> MatrixOutcome:
+def run_matrix(plan: Plan, matrix: Matrix, listener: Listener = silent, **choice: Any) -> MatrixOutcome:
     """Run every combination, then show the best under the pipeline's own name, with ``matrix.csv`` beside its report.
 
     A combination that fails is a row of the table; the others go on.
@@ -156,7 +156,7 @@ def run_matrix(plan: Plan, matrix: Matrix, listener: Listener = engine.silent, *
     best = None
     if scored:
         best = (max if matrix.goal == "max" else min)(scored, key=lambda row: row.score or 0.0)
-        engine.run(_named(plan, best.values, plan.name), engine.silent)
+        run_plan(_named(plan, best.values, plan.name), silent)
         _write_csv(plan.base_dir / "runs" / plan.name / "matrix.csv", matrix, found)
     elif all(row.error for row in found):
         raise UserError("not one combination could be run to its end", found[-1].error)
@@ -195,13 +195,13 @@ def _run_one(
 ) -> Combination:
     row = Combination(number, values, f"{plan.name}-{number}")
     try:
-        outcome = engine.run(plan_for(plan, values, number), listener, **choice)
+        outcome = run_plan(plan_for(plan, values, number), listener, **choice)
     except PipekitError as error:
         return replace(row, error=str(error))
     return replace(row, score=score_of(outcome, matrix.select), headline=outcome.headline, seconds=outcome.seconds)
 
 
-def score_of(outcome: engine.Outcome, select: str) -> float | None:
+def score_of(outcome: Outcome, select: str) -> float | None:
     """The number that ``stage.fact`` has in a run: from the stage's metrics, or the first number in its facts."""
     name, _, fact = select.partition(".")
     stage = next((step for step in outcome.stages if step.name == name), None)

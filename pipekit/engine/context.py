@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipekit.contract import Artifact, Dataset, Failure, Params, Sample, ShardResult, ShardTask
+from pipekit.engine.shards import KEY_FORMAT, PROGRESS_EVERY_S, ShardJob
+from pipekit.engine.worker import PLAIN, Job, prime, reason_of, release
 from pipekit.errors import StageError
 from pipekit.files import hash_file
 from pipekit.params import canonical
 from pipekit.passed_over import META, joined
 from pipekit.pipeline.plan import Plan, PlannedStage
 from pipekit.registry.component import Component
-from pipekit.shards import KEY_FORMAT, PROGRESS_EVERY_S, ShardJob
 from pipekit.store.rows import Locations, Row, digest, dumps, from_row, read_lines, to_row, write_index
 from pipekit.store.store import Store
-from pipekit.worker import PLAIN, Job, prime, reason_of, release
 
 if TYPE_CHECKING:
     from pipekit.rng import Rng

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipekit import engine, runs
-from pipekit.context import Listener, open_dataset
 from pipekit.contract import Artifact, Dataset, Model
+from pipekit.engine import run_folder
+from pipekit.engine.context import Listener, open_dataset
+from pipekit.engine.run import Outcome, run_plan, silent
 from pipekit.errors import UserError
 from pipekit.pipeline.plan import Plan, load_plan
 from pipekit.registry.component import import_target
@@ -84,9 +85,9 @@ class Quick:
             None, table, base_dir=self.base_dir, registry=self.registry, given=self.given, store=store_of(self.base_dir)
         )
 
-    def run(self, listener: Listener = engine.silent, **choice: Any) -> engine.Outcome:
+    def run(self, listener: Listener = silent, **choice: Any) -> Outcome:
         """Run it; nothing is shown under ``runs/``."""
-        return engine.run(self.plan(), listener, publish=False, **choice)
+        return run_plan(self.plan(), listener, publish=False, **choice)
 
 
 def is_image(path: Path) -> bool:
@@ -126,7 +127,7 @@ def find_artifact(source: str, kind: type[A], base_dir: Path) -> A | None:
     if is_folder and not (place / "run.json").is_file():
         return None
     try:
-        run = runs.locate_run(base_dir, name)
+        run = run_folder.locate_run(base_dir, name)
     except UserError:
         if is_folder or place.exists():
             return None
@@ -149,7 +150,7 @@ def find_artifact(source: str, kind: type[A], base_dir: Path) -> A | None:
     raise UserError(f"{where} has no {kind.kind} in the store", _how_to_make_again(run))
 
 
-def _locations(run: runs.KnownRun, store: Store) -> Locations:
+def _locations(run: run_folder.KnownRun, store: Store) -> Locations:
     """The places of a run's images. Folders with the same images share what was made of one; that one may be gone."""
     locations = Locations(store.root, run.base_dir)
     for entry in run.record["stages"]:
@@ -160,7 +161,7 @@ def _locations(run: runs.KnownRun, store: Store) -> Locations:
     return locations
 
 
-def _how_to_make_again(run: runs.KnownRun) -> str:
+def _how_to_make_again(run: run_folder.KnownRun) -> str:
     if run.record["file"]:
         return f"Run its pipeline again: pipekit run {run.base_dir / run.record['file']}"
     return f"Run the command that made it again, in {run.base_dir}. Its store is {run.store}."

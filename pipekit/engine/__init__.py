@@ -1,0 +1,1 @@
+"""Runs a plan: keys, shards, workers, contexts of stages, and the folders under ``runs/``."""
