@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipekit import checkup
-from pipekit.checkup import Finding
+from pipekit.commands import doctor
+from pipekit.commands.doctor import Finding
 
 
 @pytest.fixture
@@ -24,19 +24,19 @@ def versions(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
             raise metadata.PackageNotFoundError(name)
         return pretended.get(name) or real(name)
 
-    monkeypatch.setattr(checkup.metadata, "version", version)
+    monkeypatch.setattr(doctor.metadata, "version", version)
     return pretended
 
 
 def test_this_installation_is_well() -> None:
-    found = [*checkup.python(), *checkup.libraries(), *checkup.machine(), *checkup.terminal()]
+    found = [*doctor.python(), *doctor.libraries(), *doctor.machine(), *doctor.terminal()]
     assert [finding for finding in found if finding.state == "broken"] == []
     assert {"Python", "pipekit", "libraries", "processor", "memory"} <= {finding.what for finding in found}
 
 
 def test_a_python_that_is_not_supported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkup.sys, "version_info", (3, 14, 0))
-    (finding,) = checkup.python()
+    monkeypatch.setattr(doctor.sys, "version_info", (3, 14, 0))
+    (finding,) = doctor.python()
     assert finding.state == "broken"
     assert "3.11 to 3.13" in finding.fix
 
@@ -44,28 +44,28 @@ def test_a_python_that_is_not_supported(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_supported_pythons_are_those_of_the_metadata() -> None:
     from packaging.specifiers import SpecifierSet
 
-    needed = SpecifierSet(metadata.metadata(checkup.DISTRIBUTION)["Requires-Python"])
-    first, last = checkup.PYTHONS
+    needed = SpecifierSet(metadata.metadata(doctor.DISTRIBUTION)["Requires-Python"])
+    first, last = doctor.PYTHONS
     assert all(needed.contains(f"3.{minor}.5") == (first[1] <= minor <= last[1]) for minor in range(8, 20))
 
 
 @pytest.mark.parametrize(("version", "text"), [("", "is not installed"), ("1.26.4", "1.26.4 is installed, >=2.0 is needed")])
 def test_a_library_that_is_missing_or_too_old(versions: dict[str, str], version: str, text: str) -> None:
     versions["numpy"] = version
-    broken = [finding for finding in checkup.libraries() if finding.state == "broken"]
+    broken = [finding for finding in doctor.libraries() if finding.state == "broken"]
     assert broken == [Finding("numpy", "broken", text, f"{sys.executable} -m pip install 'numpy>=2.0'")]
 
 
 def test_a_library_of_another_system_or_an_extra_is_passed_over() -> None:
-    assert checkup.check_requirement("nobody-has-this>=1; extra == 'test'") == ""
-    assert checkup.check_requirement("nobody-has-this>=1; sys_platform == 'nowhere'") == ""
+    assert doctor.check_requirement("nobody-has-this>=1; extra == 'test'") == ""
+    assert doctor.check_requirement("nobody-has-this>=1; sys_platform == 'nowhere'") == ""
 
 
 def test_two_opencvs_clash(versions: dict[str, str]) -> None:
-    versions |= dict.fromkeys(checkup.OPENCVS, "")
-    assert list(checkup.clashes()) == []
+    versions |= dict.fromkeys(doctor.OPENCVS, "")
+    assert list(doctor.clashes()) == []
     versions |= {"opencv-python": "4.12.0", "opencv-python-headless": "5.0.0"}
-    (finding,) = checkup.clashes()
+    (finding,) = doctor.clashes()
     assert finding.state == "broken"
     assert "both own the folder cv2" in finding.text
     assert "uninstall -y opencv-python-headless opencv-python && " in finding.fix
@@ -73,7 +73,7 @@ def test_two_opencvs_clash(versions: dict[str, str]) -> None:
 
 
 def test_opencv_is_tried_in_a_process_of_its_own() -> None:
-    (finding,) = checkup.opencv(timeout_s=300)
+    (finding,) = doctor.opencv(timeout_s=300)
     assert finding.state == "ok"
 
 
@@ -87,11 +87,11 @@ def test_opencv_is_tried_in_a_process_of_its_own() -> None:
     ],
 )
 def test_a_library_that_hangs_crashes_or_fails_is_a_line(code: str, wrong: str) -> None:
-    assert checkup.ask(code, timeout_s=0.5 if "sleep" in code else 300) == (None, wrong)
+    assert doctor.ask(code, timeout_s=0.5 if "sleep" in code else 300) == (None, wrong)
 
 
 def test_what_a_library_prints_before_its_answer_is_passed_over() -> None:
-    assert checkup.ask("print('chatter'); print('{\"a\": 1}')", timeout_s=300) == ({"a": 1}, "")
+    assert doctor.ask("print('chatter'); print('{\"a\": 1}')", timeout_s=300) == ({"a": 1}, "")
 
 
 @pytest.mark.parametrize(
@@ -104,9 +104,9 @@ def test_what_a_library_prints_before_its_answer_is_passed_over() -> None:
 )
 def test_the_gpu(monkeypatch: pytest.MonkeyPatch, gpus: list[str], driver: str | None, state: str, text: str) -> None:
     answer = {"version": "2.21.0", "keras": "3.15.1", "gpus": gpus, "value": 64.0, "cuda": True}
-    monkeypatch.setattr(checkup, "ask", lambda code, timeout_s: (answer, ""))
-    monkeypatch.setattr(checkup.shutil, "which", lambda name: driver)
-    tensorflow, gpu = checkup.tensorflow(timeout_s=1)
+    monkeypatch.setattr(doctor, "ask", lambda code, timeout_s: (answer, ""))
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: driver)
+    tensorflow, gpu = doctor.tensorflow(timeout_s=1)
     assert tensorflow == Finding("TensorFlow", "ok", "2.21.0, Keras 3.15.1")
     assert gpu.state == state
     assert text in gpu.text
@@ -114,8 +114,8 @@ def test_the_gpu(monkeypatch: pytest.MonkeyPatch, gpus: list[str], driver: str |
 
 
 def test_a_broken_tensorflow_is_a_line_with_a_fix(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkup, "ask", lambda code, timeout_s: (None, "it did not load within 1 s"))
-    (finding,) = checkup.tensorflow(timeout_s=1)
+    monkeypatch.setattr(doctor, "ask", lambda code, timeout_s: (None, "it did not load within 1 s"))
+    (finding,) = doctor.tensorflow(timeout_s=1)
     assert finding.state == "broken"
     assert "install --force-reinstall tensorflow" in finding.fix
 
@@ -124,15 +124,15 @@ def test_a_broken_tensorflow_is_a_line_with_a_fix(monkeypatch: pytest.MonkeyPatc
 def test_the_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free: int, state: str) -> None:
     monkeypatch.delenv("PIPEKIT_STORE", raising=False)
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(checkup.shutil, "disk_usage", lambda path: usage(free * 2, free, free))
-    *_, finding = checkup.disk(tmp_path)
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage(free * 2, free, free))
+    *_, finding = doctor.disk(tmp_path)
     assert (finding.what, finding.state) == ("disk", state)
     assert list(tmp_path.iterdir()) == [], "nothing is left behind"
 
 
 def test_the_store_is_looked_at_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PIPEKIT_STORE", str(tmp_path / "not" / "there" / "yet"))
-    texts = [finding.text for finding in checkup.disk(tmp_path)]
+    texts = [finding.text for finding in doctor.disk(tmp_path)]
     assert str(tmp_path / "not" / "there" / "yet") in texts[-1]
 
 
@@ -140,8 +140,8 @@ def test_a_folder_that_can_not_be_written(monkeypatch: pytest.MonkeyPatch, tmp_p
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(checkup.tempfile, "TemporaryDirectory", refuse)
-    finding = checkup.writing(tmp_path)
+    monkeypatch.setattr(doctor.tempfile, "TemporaryDirectory", refuse)
+    finding = doctor.writing(tmp_path)
     assert finding.state == "broken"
     assert "PIPEKIT_STORE" in finding.fix
 
@@ -151,7 +151,7 @@ def test_a_disk_without_hard_links_is_well(monkeypatch: pytest.MonkeyPatch, tmp_
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(Path, "hardlink_to", refuse)
-    assert checkup.writing(tmp_path) == Finding(
+    assert doctor.writing(tmp_path) == Finding(
         "folder", "ok", f"{tmp_path} can be written; no hard links here, so results are copies"
     )
 
@@ -159,20 +159,20 @@ def test_a_disk_without_hard_links_is_well(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_a_broken_plugin_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text("import a_module_that_nobody_has\n")
     monkeypatch.setenv("PIPEKIT_PLUGINS", str(tmp_path / "bad.py"))
-    broken = [finding for finding in checkup.plugins(tmp_path) if finding.state == "broken"]
+    broken = [finding for finding in doctor.plugins(tmp_path) if finding.state == "broken"]
     assert [finding.what for finding in broken] == ["plugin bad"]
     assert "PIPEKIT_DISABLE=bad" in broken[0].fix
 
 
 def test_a_container_with_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkup, "memory_bytes", lambda: (2_000_000_000, 1_000_000_000))
-    _, memory = checkup.machine()
+    monkeypatch.setattr(doctor, "memory_bytes", lambda: (2_000_000_000, 1_000_000_000))
+    _, memory = doctor.machine()
     assert memory.state == "warning"
     assert memory.fix
 
 
 def test_memory_is_positive_and_less_is_free_than_there_is() -> None:
-    found = checkup.memory_bytes()
+    found = doctor.memory_bytes()
     assert found is not None
     whole, free = found
     assert 0 < free <= whole
@@ -192,16 +192,16 @@ def test_pictures_in_the_terminal(monkeypatch: pytest.MonkeyPatch, environment: 
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert text in checkup.pictures()
+    assert text in doctor.pictures()
 
 
 def test_a_look_that_fails_is_a_line_and_the_next_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def broken() -> None:
         raise RuntimeError("it fell over")
 
-    monkeypatch.setattr(checkup, "python", broken)
-    monkeypatch.setattr(checkup, "ask", lambda code, timeout_s: (None, "not here"))
-    found = list(checkup.examine(tmp_path))
+    monkeypatch.setattr(doctor, "python", broken)
+    monkeypatch.setattr(doctor, "ask", lambda code, timeout_s: (None, "not here"))
+    found = list(doctor.examine(tmp_path))
     assert found[0].state == "broken"
     assert "RuntimeError: it fell over" in found[0].text
     assert found[-1].what == "terminal"

@@ -12,13 +12,13 @@ import pytest
 
 from pipekit import images
 from pipekit.artifacts import Dataset
+from pipekit.commands.scaffold import Request, plan
 from pipekit.engine.run import Outcome, run_plan, silent
 from pipekit.errors import UserError
 from pipekit.passed_over import MAX_SUFFIXES, OTHER, joined, passed_over, sentence
 from pipekit.pipeline.plan import load_plan
 from pipekit.registry.registry import load_registry
 from pipekit.registry.sniffing import recognise
-from pipekit.scaffold import Request, plan
 
 
 def photos(folder: Path, count: int = 3) -> Path:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pipekit.commands.new_plugin import kinds, write_plugin
 from pipekit.errors import UserError
-from pipekit.plugin_scaffold import kinds, write_plugin
 from pipekit.registry.registry import KINDS
 
 

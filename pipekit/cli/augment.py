@@ -103,11 +103,11 @@ def augment(
         start_workers_for(source, workers)
     from pipekit import ui
     from pipekit.cli.run import reporting, show_plan_run
+    from pipekit.commands.replay import RECIPE_FILE, ROWS_FILE, write_rows
     from pipekit.contract import Dataset
     from pipekit.engine.adhoc import Quick
     from pipekit.engine.run_folder import take_out
     from pipekit.errors import UserError
-    from pipekit.replay import RECIPE_FILE, ROWS_FILE, write_rows
 
     options: dict[str, Any] = {
         "ops": ops,

@@ -18,10 +18,11 @@ def doctor(
     """
     from dataclasses import asdict
 
-    from pipekit import checkup, ui
+    from pipekit import ui
+    from pipekit.commands import doctor
     from pipekit.errors import EXIT_FAILED
 
-    display = checkup.examine(timeout_s=timeout)
+    display = doctor.examine(timeout_s=timeout)
     if as_json:
         found = list(display)
         ui.say_json([asdict(finding) for finding in found])

@@ -27,9 +27,9 @@ def replay(
     Exit code 0: it is the same. 1: it is not; another version of a library draws or encodes in another way.
     """
     from pipekit import ui
+    from pipekit.commands.replay import replay as make_again
     from pipekit.errors import EXIT_FAILED, UserError
     from pipekit.images.codec import write_bytes
-    from pipekit.replay import replay as make_again
 
     registry = registry_with(plugin, disable)
     for place in () if out is None else (out, out.with_suffix(".mask.png")):

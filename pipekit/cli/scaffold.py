@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from pipekit.scaffold import Project, Request
+    from pipekit.commands.scaffold import Project, Request
 
 MAX_LISTED = 10
 
@@ -67,8 +67,8 @@ def scaffold(
     for what was not said.
     """
     from pipekit import ui
+    from pipekit.commands.scaffold import Request, carry_out, plan
     from pipekit.errors import UserError
-    from pipekit.scaffold import Request, carry_out, plan
 
     if plugin is not None:
         return _plugin(plugin, kind, quiet)
@@ -109,7 +109,7 @@ def scaffold(
 def _plugin(folder: Path, kind: str, quiet: bool) -> int:
     """Write a plugin distribution and say what to do next."""
     from pipekit import ui
-    from pipekit.plugin_scaffold import write_plugin
+    from pipekit.commands.new_plugin import write_plugin
 
     made = write_plugin(folder, kind)
     if not quiet:

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from pipekit import checkup
-from pipekit.checkup import Finding
+from pipekit.commands import doctor
+from pipekit.commands.doctor import Finding
 
 WELL = Finding("Python", "ok", "3.11.7")
 SLOW = Finding("disk", "warning", "1.0 GB free", "pipekit gc")
@@ -13,7 +13,7 @@ BROKEN = Finding("OpenCV", "broken", "libGL.so.1 is missing", "python -m pip ins
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, *findings: Finding) -> None:
-    monkeypatch.setattr(checkup, "examine", lambda timeout_s: iter(findings))
+    monkeypatch.setattr(doctor, "examine", lambda timeout_s: iter(findings))
 
 
 def test_all_is_well(pipekit, monkeypatch) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pipekit.commands.scaffold import archive
 from pipekit.errors import UserError
 from pipekit.files import is_archive
-from pipekit.scaffold import archive
 
 
 def files_below(folder: Path) -> dict[str, bytes]:

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from pipekit import images
+from pipekit.commands.scaffold import Project, Request, carry_out, plan
 from pipekit.errors import UserError
 from pipekit.pipeline.plan import load_plan
-from pipekit.scaffold import Project, Request, carry_out, plan
 from tests.test_images import png_claiming
 
 

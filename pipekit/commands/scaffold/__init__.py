@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pipekit.commands.scaffold.archive import unpack
+from pipekit.commands.scaffold.texts import pipeline_text, readme_text
 from pipekit.errors import UserError
 from pipekit.files import hash_file, is_archive, walk
 from pipekit.registry.registry import load_registry
 from pipekit.registry.sniffing import Verdict, recognise
-from pipekit.scaffold.archive import unpack
-from pipekit.scaffold.texts import pipeline_text, readme_text
 
 How = Literal["copy", "hardlink", "symlink", "move"]
 Layout = Literal["val", "valid", "validation", "flat"]
