@@ -13,10 +13,10 @@ from pipekit import Dataset, Failure, Files, InputPath, Model, Params, Sample, U
 from pipekit.engine.run import Outcome, run_plan
 from pipekit.errors import PluginError, StageError
 from pipekit.pipeline.plan import load_plan
-from pipekit.promises import write_tiny_dataset
 from pipekit.registry.component import Component
 from pipekit.registry.format_stages import export_stage, import_stage
 from pipekit.registry.registry import Registry, load_registry
+from pipekit.testing.checks import write_tiny_dataset
 
 
 class ListParams(Params):

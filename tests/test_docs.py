@@ -33,9 +33,9 @@ from pipekit import hookspecs
 from pipekit.cli import COMMANDS, commands
 from pipekit.learning.evaluation import Evaluation
 from pipekit.pipeline.plan import Plan, load_plan
-from pipekit.promises import write_tiny_dataset
 from pipekit.registry.registry import load_registry
 from pipekit.testing import check_component, check_stage
+from pipekit.testing.checks import write_tiny_dataset
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"

@@ -102,7 +102,7 @@ def test_a_cached_run_imports_no_heavy_library(trial: Trial) -> None:
         outcome = engine.run(load_plan(Path("pipeline.toml")))
         print(sum(not stage.cached for stage in outcome.stages), *sys.modules)
     """
-    from pipekit.promises import write_tiny_dataset
+    from pipekit.testing.checks import write_tiny_dataset
 
     write_tiny_dataset(trial.path / "images", 4)
     (trial.path / "pipeline.toml").write_text(

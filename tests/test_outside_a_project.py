@@ -13,8 +13,8 @@ from pipekit.cli.export import _of_run
 from pipekit.engine.adhoc import Quick, find_artifact
 from pipekit.engine.run import Outcome, run_plan
 from pipekit.engine.run_folder import find_run, keys_in_use, list_runs, locate_run
-from pipekit.promises import write_tiny_dataset
 from pipekit.store.store import Store, find_garbage, shared_store, store_of
+from pipekit.testing.checks import write_tiny_dataset
 
 WEEKS = 30 * 24 * 3600
 """Longer than artifacts that no record names are taken for those of a run that is going on."""

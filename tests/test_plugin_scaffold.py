@@ -68,7 +68,7 @@ def test_they_are_found_and_keep_their_promises(site: Path) -> None:
 
 
 def test_the_pipelines_in_their_readmes_are_right(site: Path) -> None:
-    from pipekit.promises import write_tiny_dataset
+    from pipekit.testing.checks import write_tiny_dataset
 
     project = site / "project"
     write_tiny_dataset(project / "images")

@@ -10,8 +10,8 @@ import pytest
 
 from pipekit import Dataset, Model, UserError
 from pipekit.engine.adhoc import Quick, find_artifact, is_image
-from pipekit.promises import write_tiny_dataset
 from pipekit.store.store import store_of
+from pipekit.testing.checks import write_tiny_dataset
 from tests.conftest import DATA, Trial
 
 STAGES = {"data": DATA, "stamp": {"use": "stamp"}}

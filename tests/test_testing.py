@@ -203,7 +203,7 @@ def test_a_name_is_looked_up(pipekit_registry: Registry) -> None:
 
 
 def test_the_tiny_dataset_is_the_same_every_time(tiny_dataset: Path, tmp_path: Path) -> None:
-    from pipekit.promises import write_tiny_dataset
+    from pipekit.testing.checks import write_tiny_dataset
 
     again = write_tiny_dataset(tmp_path / "again")
     files = sorted(path.relative_to(again) for path in again.rglob("*.png"))

@@ -13,9 +13,9 @@ import pytest
 from pipekit import Context, Dataset, Files, Params, Sample, SampleContext, images, param, sample_stage, stage
 from pipekit import testing as kit
 from pipekit.cli import main
-from pipekit.promises import examine, killing
-from pipekit.promises.core import register_under_test
 from pipekit.registry.registry import Registry, load_registry
+from pipekit.testing.checks import examine, killing
+from pipekit.testing.checks.core import register_under_test
 
 
 @stage

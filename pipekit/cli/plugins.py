@@ -75,7 +75,7 @@ def check(
     from itertools import groupby
 
     from pipekit import ui
-    from pipekit.promises import examine_plugin
+    from pipekit.testing.checks import examine_plugin
 
     record, verdicts = examine_plugin(what)
     broken = untried = 0

@@ -260,7 +260,7 @@ def test_many_images_make_no_larger_page(colour_project: Any) -> None:
 
     from pipekit.builtin.report.pictures import PicturesParams, section
     from pipekit.page import render
-    from pipekit.promises.examples import make_tiny_evaluation, write_tiny_dataset
+    from pipekit.testing.checks.examples import make_tiny_evaluation, write_tiny_dataset
 
     small = make_tiny_evaluation(write_tiny_dataset(colour_project.path / "tiny"))
     times = 10_000 // len(small) + 1

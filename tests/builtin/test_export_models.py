@@ -18,8 +18,8 @@ from pipekit.engine.run import run_plan
 from pipekit.errors import StageError, UserError
 from pipekit.learning.predictor import Predictor, load_predictor
 from pipekit.pipeline.plan import load_plan
-from pipekit.promises import write_tiny_dataset
 from pipekit.registry.registry import load_registry
+from pipekit.testing.checks import write_tiny_dataset
 
 CLASSES = ["brown <b>", "cat", "Straße"]
 FORMATS = ("savedmodel", "tflite", "tflite-int8", "onnx")

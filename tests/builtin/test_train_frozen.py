@@ -18,8 +18,8 @@ from pipekit.engine.run import run_plan
 from pipekit.errors import PluginError, StageError
 from pipekit.learning.keras_backend import load_keras
 from pipekit.pipeline.plan import load_plan
-from pipekit.promises import write_tiny_dataset
 from pipekit.registry.registry import load_registry
+from pipekit.testing.checks import write_tiny_dataset
 
 PLUGIN = '''
 """Two templates on the same frozen network, whose weights hang on nothing."""

@@ -15,7 +15,7 @@ import pytest
 
 from pipekit import images
 from pipekit.engine import run_folder, worker
-from pipekit.promises import write_tiny_dataset
+from pipekit.testing.checks import write_tiny_dataset
 from tests.cli.conftest import Pipekit
 
 PHOTOS = Path(__file__).parents[2] / "sample_data" / "photos"

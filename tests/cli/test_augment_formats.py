@@ -16,8 +16,8 @@ from pipekit import images
 from pipekit.builtin.importers import coco_masks
 from pipekit.commands.replay import replay
 from pipekit.contract import Sample
-from pipekit.promises import write_tiny_dataset
 from pipekit.registry.registry import load_registry
+from pipekit.testing.checks import write_tiny_dataset
 from tests.builtin.exporting import export, make_samples, read
 from tests.cli.conftest import Pipekit
 

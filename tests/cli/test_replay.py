@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipekit.promises import write_tiny_dataset
+from pipekit.testing.checks import write_tiny_dataset
 from tests.cli.conftest import Pipekit
 
 PIPELINE = """

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipekit.promises import write_tiny_dataset
 from pipekit.registry.registry import load_registry
+from pipekit.testing.checks import write_tiny_dataset
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pipekit import images
-from pipekit.promises import write_tiny_dataset
+from pipekit.testing.checks import write_tiny_dataset
 
 
 def files(folder: Path) -> list[Path]:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pipekit.promises import examine, heavy_imports, required_parameters
 from pipekit.registry.component import Component
 from pipekit.registry.registry import KINDS, load_registry
+from pipekit.testing.checks import examine, heavy_imports, required_parameters
 from tests.contract.examples import EXAMPLES
 
 REGISTRY = load_registry(installed=False)

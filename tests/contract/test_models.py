@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipekit.promises import examine
 from pipekit.registry.component import Component
 from pipekit.registry.registry import load_registry
+from pipekit.testing.checks import examine
 
 REGISTRY = load_registry(installed=False)
 

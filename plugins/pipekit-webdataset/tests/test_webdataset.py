@@ -17,9 +17,9 @@ from pipekit_webdataset.importer import WebdatasetParams, read, sniff
 
 from pipekit import Failure, Rejected, Sample, UserError, images
 from pipekit.files import read_bytes, split_packed
-from pipekit.promises import write_tiny_dataset
 from pipekit.registry.sniffing import recognise
 from pipekit.testing import check_importer
+from pipekit.testing.checks import write_tiny_dataset
 
 RED = images.encode(np.full((24, 32, 3), (200, 10, 10), np.uint8), "png")
 BLUE = images.encode(np.full((24, 32, 3), (10, 10, 200), np.uint8), "png")

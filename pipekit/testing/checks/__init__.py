@@ -5,10 +5,10 @@ A promise is a small function whose docstring says it in one sentence; it return
 and a stranger's plugin are held to the same.
 """
 
-from pipekit.promises import formats, general, killing, models, pictures, running, stages  # each adds its promises
-from pipekit.promises.core import Subject, Verdict, examine, examine_plugin, required_parameters
-from pipekit.promises.examples import make_tiny_evaluation, write_tiny_dataset
-from pipekit.promises.general import HEAVY, heavy_imports
+from pipekit.testing.checks import formats, general, killing, models, pictures, running, stages  # each adds its promises
+from pipekit.testing.checks.core import Subject, Verdict, examine, examine_plugin, required_parameters
+from pipekit.testing.checks.examples import make_tiny_evaluation, write_tiny_dataset
+from pipekit.testing.checks.general import HEAVY, heavy_imports
 
 __all__ = [
     "HEAVY",

@@ -100,8 +100,8 @@ def _run(job: Mapping[str, Any]) -> dict[str, Any]:
 
 def _registry(job: Mapping[str, Any]) -> Registry:
     """Everything that is installed, and the component under test where it is no registered one."""
-    from pipekit.promises.core import register_under_test
     from pipekit.registry.registry import load_registry
+    from pipekit.testing.checks.core import register_under_test
 
     registry = load_registry(job["asked"], disabled=job["disabled"])
     given = job["given"]

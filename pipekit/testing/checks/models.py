@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipekit.promises.core import Subject, form_of, promise
+from pipekit.testing.checks.core import Subject, form_of, promise
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.errors import UserError
-from pipekit.promises.core import Subject, promise
 from pipekit.registry.component import first_line
+from pipekit.testing.checks.core import Subject, promise
 
 HEAVY = (
     "tensorflow",

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipekit.errors import UserError
-from pipekit.promises.core import Subject, form_of, promise
-from pipekit.promises.examples import pictures
+from pipekit.testing.checks.core import Subject, form_of, promise
+from pipekit.testing.checks.examples import pictures
 
 
 def takes(op: Any) -> str:

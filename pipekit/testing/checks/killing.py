@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipekit.promises.core import UNDER_TEST, Subject, Untried, promise
-from pipekit.promises.stages import before_of, hashes, run_stages, stages_of, write_images
-from pipekit.promises.trial import TOO_LONG
+from pipekit.testing.checks.core import UNDER_TEST, Subject, Untried, promise
+from pipekit.testing.checks.stages import before_of, hashes, run_stages, stages_of, write_images
+from pipekit.testing.checks.trial import TOO_LONG
 
 LIMIT_S = 120.0
 """How long one run of a stage on the tiny dataset may take, where the libraries load in a second; longer on a slow machine."""
@@ -151,7 +151,7 @@ class Trial:
 
 @dataclass
 class _Trials:
-    """The process of :mod:`pipekit.promises.trial`; it ends with this one, when its standard input closes."""
+    """The process of :mod:`pipekit.testing.checks.trial`; it ends with this one, when its standard input closes."""
 
     process: subprocess.Popen[str] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -190,7 +190,7 @@ class _Trials:
 def _start() -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PIPEKIT_STORE": ""}
     return subprocess.Popen(
-        [sys.executable, "-c", "from pipekit.promises.trial import main; main()"],
+        [sys.executable, "-c", "from pipekit.testing.checks.trial import main; main()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipekit.contract import Dataset
-from pipekit.promises.core import Subject, Untried, promise
-from pipekit.promises.examples import write_tiny_dataset
-from pipekit.promises.trial import STAGE
+from pipekit.testing.checks.core import Subject, Untried, promise
+from pipekit.testing.checks.examples import write_tiny_dataset
+from pipekit.testing.checks.trial import STAGE
 
 if TYPE_CHECKING:
     from pipekit.engine.run import Outcome

@@ -1,17 +1,4 @@
-"""The test kit for plugin authors; pytest finds it by itself where pipekit is installed.
-
-::
-
-    from pipekit.testing import check_op
-    from my_plugin.ops import speckle
-
-    def test_speckle():
-        check_op(speckle, amount=0.2)
-
-Each ``check_*`` takes a component (the function itself, or the name that it is registered under) and its parameters, tries
-everything that its kind promises, and fails with the list of what is broken. The fixtures: ``pipekit_registry``,
-``pipekit_project`` and ``tiny_dataset``.
-"""
+"""The checks and fixtures of the test kit; heavy imports happen inside the functions."""
 
 from __future__ import annotations
 
@@ -58,7 +45,7 @@ def pipekit_registry() -> Registry:
 @pytest.fixture
 def tiny_dataset(tmp_path: Path) -> Path:
     """A folder of three class folders with six images of 32 x 32 each, drawn, not photographed; private to the test."""
-    from pipekit.promises import write_tiny_dataset
+    from pipekit.testing.checks import write_tiny_dataset
 
     return write_tiny_dataset(tmp_path / "tiny_dataset")
 
@@ -66,7 +53,7 @@ def tiny_dataset(tmp_path: Path) -> Path:
 @pytest.fixture
 def tiny_evaluation(tiny_dataset: Path) -> Evaluation:
     """Made-up answers of a model on the tiny dataset, two thirds of them right; for trying a report section."""
-    from pipekit.promises import make_tiny_evaluation
+    from pipekit.testing.checks import make_tiny_evaluation
 
     return make_tiny_evaluation(tiny_dataset)
 
@@ -94,7 +81,7 @@ class Project:
 @pytest.fixture
 def pipekit_project(tmp_path: Path, pipekit_registry: Registry) -> Project:
     """A private project folder with the tiny dataset in ``images/``, in which pipelines can be run."""
-    from pipekit.promises import write_tiny_dataset
+    from pipekit.testing.checks import write_tiny_dataset
 
     folder = tmp_path / "project"
     write_tiny_dataset(folder / "images")
@@ -116,7 +103,7 @@ def check_component(
         AssertionError: with every promise that is broken, and how.
     """
     __tracebackhide__ = True
-    from pipekit.promises import examine
+    from pipekit.testing.checks import examine
 
     registry = registry or _registry()
     found = _component(registry, kind, component)
@@ -235,8 +222,8 @@ def _registry() -> Registry:
 
 
 def _component(registry: Registry, kind: str, component: Any) -> Component:
-    from pipekit.promises.core import UNDER_TEST
     from pipekit.registry.component import Component
+    from pipekit.testing.checks.core import UNDER_TEST
 
     if isinstance(component, Component):
         return component
@@ -247,8 +234,8 @@ def _component(registry: Registry, kind: str, component: Any) -> Component:
 
 def _registry_with(kind: str, found: Any) -> tuple[Registry, str]:
     """A registry of its own that also has ``found``, and the name that it has there."""
-    from pipekit.promises.core import register_under_test
     from pipekit.registry.registry import load_registry
+    from pipekit.testing.checks.core import register_under_test
 
     registry = load_registry()
     return registry, register_under_test(registry, kind, found)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipekit.contract import Failure, Rejected, Sample
 from pipekit.files import on_disk
-from pipekit.promises.core import Subject, promise
+from pipekit.testing.checks.core import Subject, promise
 
 
 @promise("importer")

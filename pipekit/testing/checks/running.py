@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator
 
 from pipekit.contract import Section, ShardResult, ShardTask
-from pipekit.promises.core import Subject, promise
+from pipekit.testing.checks.core import Subject, promise
 
 
 @promise("report_section")
