@@ -22,10 +22,10 @@ PRELOADED = (
     "pipekit.images",
     "pipekit.recipe",
     "pipekit.builtin.augment",
-    "pipekit.builtin.inspect.looks",
+    "pipekit.builtin.inspect.image_statistics",
     "pipekit.builtin.inspect.measure",
     "pipekit.images.near_duplicates",
-    "pipekit.builtin.train.crew",
+    "pipekit.builtin.train.worker_pool",
     "pipekit.builtin.train.data",
 )
 """What a worker process is born with, where processes can be copied. None of it starts a thread but OpenBLAS, which is made for

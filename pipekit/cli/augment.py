@@ -97,7 +97,7 @@ def augment(
     Begin with --preview. The ops: pipekit components op; the presets: pipekit components recipe. The source is never changed,
     and the same seed gives the same files.
     """
-    from pipekit.cli.early import start_workers_for
+    from pipekit.cli.prestart import start_workers_for
 
     if not (preview or each or steps or html or check):
         start_workers_for(source, workers)

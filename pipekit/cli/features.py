@@ -69,7 +69,7 @@ def features(
     pipekit components detector. Everything else that can be set: pipekit stage features --help, and so for the stages
     filters, match and stability.
     """
-    from pipekit.cli.early import start_workers_for
+    from pipekit.cli.prestart import start_workers_for
 
     start_workers_for(str(path), workers)
     from pipekit import ui

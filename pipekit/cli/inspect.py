@@ -19,7 +19,7 @@ FOUND = 1
 LOADED_BY_WORKERS = (
     "pipekit.engine.worker",
     "pipekit.images.near_duplicates",
-    "pipekit.builtin.inspect.looks",
+    "pipekit.builtin.inspect.image_statistics",
     "pipekit.builtin.inspect.measure",
 )
 
@@ -59,7 +59,7 @@ def inspect(
 
     A second look at an unchanged folder reads no image.
     """
-    from pipekit.cli.early import start_workers_for
+    from pipekit.cli.prestart import start_workers_for
 
     start_workers_for(path, workers, *LOADED_BY_WORKERS)
     from pipekit import ui

@@ -247,7 +247,7 @@ dataset = "data"
 
 
 def test_a_narrow_interval_is_told_with_a_decimal() -> None:
-    from pipekit.builtin.report.words import is_fine, percent
+    from pipekit.builtin.report.phrasing import is_fine, percent
 
     narrow, wide = {"low": 0.666, "high": 0.684}, {"low": 0.6, "high": 0.75}
     assert [percent(0.675, is_fine(found)) for found in (narrow, wide)] == ["67.5 %", "68 %"]

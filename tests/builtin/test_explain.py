@@ -12,7 +12,7 @@ import pytest
 from pipekit import images
 from pipekit.builtin.explain import layers, maps
 from pipekit.builtin.explain.pages import overlay
-from pipekit.builtin.explain.where import where
+from pipekit.builtin.explain.saliency_location import where
 from pipekit.cli import main
 from pipekit.registry.registry import load_registry
 from pipekit.rng import rng_for

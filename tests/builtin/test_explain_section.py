@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipekit import images
+from pipekit.builtin.explain.saliency_location import where
 from pipekit.builtin.explain.section import MISTAKE, SURE, UNSURE, ExplainedParams, choose, section
-from pipekit.builtin.explain.where import where
 from pipekit.contract import Dataset, Sample, Section
 from pipekit.learning.evaluation import Evaluation
 from pipekit.learning.predictor import load_predictor

@@ -9,7 +9,7 @@ import pytest
 
 from pipekit import processes
 from pipekit.builtin import executors
-from pipekit.cli import early
+from pipekit.cli import prestart
 from pipekit.store.store import Store, store_of
 
 
@@ -17,7 +17,7 @@ from pipekit.store.store import Store, store_of
 def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Filled when the process is started; ten files are many, and there are two cores."""
     calls: list[str] = []
-    monkeypatch.setattr(early, "MANY", 10)
+    monkeypatch.setattr(prestart, "MANY", 10)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     monkeypatch.setattr(processes, "allowed", lambda: True)
     monkeypatch.setattr(processes, "start_early", lambda modules: calls.append("started"))
@@ -32,13 +32,13 @@ def files(folder: Path, count: int) -> Path:
 
 
 def test_what_is_started_early_is_what_the_executor_would_start() -> None:
-    assert early.MANY == executors.MANY
+    assert prestart.MANY == executors.MANY
 
 
 def test_a_folder_of_many_new_files_starts_the_process(tmp_path: Path, started: list[str]) -> None:
     files(tmp_path / "photos" / "cat", 6)
     files(tmp_path / "photos" / "dog", 4)
-    early.start_workers_for(str(tmp_path / "photos"), None)
+    prestart.start_workers_for(str(tmp_path / "photos"), None)
     assert started == ["started"]
 
 
@@ -46,7 +46,7 @@ def test_a_few_files_a_file_and_nothing_at_all_do_not(tmp_path: Path, started: l
     few = files(tmp_path / "few", 9)
     (few / "loop").symlink_to(few)
     for source in (few, few / "0.jpg", tmp_path / "missing", "textures:split"):
-        early.start_workers_for(str(source), None)
+        prestart.start_workers_for(str(source), None)
     assert started == []
 
 
@@ -59,7 +59,7 @@ def test_no_process_is_started_that_would_not_be_used(
         monkeypatch.setattr(os, "cpu_count", lambda: 1)
     if why == "not allowed":
         monkeypatch.setattr(processes, "allowed", lambda: False)
-    early.start_workers_for(str(tmp_path / "photos"), 1 if why == "one worker" else 2)
+    prestart.start_workers_for(str(tmp_path / "photos"), 1 if why == "one worker" else 2)
     assert started == []
 
 
@@ -71,7 +71,7 @@ def test_a_folder_that_was_read_before_starts_nothing(tmp_path: Path, started: l
     store = Store(store_of(Path.cwd()))
     store.hashes.content(photos)
     store.close()
-    early.start_workers_for(str(photos), None)
+    prestart.start_workers_for(str(photos), None)
     assert started == []
-    early.start_workers_for(str(other), None)
+    prestart.start_workers_for(str(other), None)
     assert started == ["started"]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.explain import layers, maps
-from pipekit.builtin.explain.where import where
+from pipekit.builtin.explain.saliency_location import where
 from pipekit.contract import Context, Picture, Section, Table
 from pipekit.errors import ImageError, UserError
 from pipekit.learning.predictor import Predictor, load_predictor

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipekit.builtin.explain import maps
 from pipekit.builtin.explain.pages import SUSPICIOUS, WORDS, enlarged, overlay
-from pipekit.builtin.explain.where import where
+from pipekit.builtin.explain.saliency_location import where
 from pipekit.contract import Context, Params, Picture, Section, param
 from pipekit.errors import ImageError
 from pipekit.learning.evaluation import Evaluation

@@ -29,7 +29,7 @@ def measure(sample: Sample, params: MeasureParams, ctx: SampleContext) -> Iterat
     * ``print``: see :func:`pipekit.images.near_duplicates.fingerprint`.
     """
     from pipekit import images
-    from pipekit.builtin.inspect import looks
+    from pipekit.builtin.inspect import image_statistics
     from pipekit.images import near_duplicates
 
     row: dict[str, Any] = {"id": sample.id, "label": sample.label, "split": sample.split, "sha256": sample.sha256}
@@ -43,7 +43,7 @@ def measure(sample: Sample, params: MeasureParams, ctx: SampleContext) -> Iterat
         gray = images.decode(data, at_least_hw=(params.side_px, params.side_px), gray=True)
         if gray.size + len(data) <= SMALL_BYTES:
             yield PAUSE
-        small, blurred_px2 = looks.reduced(gray[..., 0], params.side_px)
+        small, blurred_px2 = image_statistics.reduced(gray[..., 0], params.side_px)
         del data, gray
     except ImageError as error:
         yield {**row, "problem": error.message}
@@ -59,6 +59,6 @@ def measure(sample: Sample, params: MeasureParams, ctx: SampleContext) -> Iterat
         print=near_duplicates.fingerprint(small[..., None]),
     )
     yield PAUSE
-    row |= looks.measures(small, blurred_px2)
+    row |= image_statistics.measures(small, blurred_px2)
     yield PAUSE
     yield row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipekit.builtin.report.words import estimate
+from pipekit.builtin.report.phrasing import estimate
 from pipekit.contract import Context, Section, Table
 from pipekit.learning.evaluation import Evaluation
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.builtin.report.words import count, percent
+from pipekit.builtin.report.phrasing import count, percent
 from pipekit.contract import Context, Section, Table
 from pipekit.learning.evaluation import Evaluation
 from pipekit.page.markdown import literal

@@ -9,7 +9,7 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
-from pipekit.builtin.report.words import count
+from pipekit.builtin.report.phrasing import count
 from pipekit.contract import Context, Dataset, Params, Picture, Sample, Section, Table
 from pipekit.errors import PipekitError
 from pipekit.learning.evaluation import Evaluation

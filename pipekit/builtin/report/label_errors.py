@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipekit.builtin.report.words import clearly_better, count
+from pipekit.builtin.report.phrasing import clearly_better, count
 from pipekit.contract import Context, Picture, Section
 from pipekit.errors import ImageError
 from pipekit.learning.evaluation import Evaluation

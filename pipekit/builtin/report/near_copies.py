@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipekit.builtin.report.pairs import side_by_side
-from pipekit.builtin.report.words import count, estimate
+from pipekit.builtin.report.phrasing import count, estimate
 from pipekit.contract import Context, Picture, Section, Table
 from pipekit.learning.evaluation import Evaluation
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipekit.builtin.report.words import clearly_better, count, points
+from pipekit.builtin.report.phrasing import clearly_better, count, points
 from pipekit.contract import Context, Section
 from pipekit.learning import advice
 from pipekit.learning.evaluation import Evaluation

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipekit.builtin.report.words import count, is_fine, percent
+from pipekit.builtin.report.phrasing import count, is_fine, percent
 from pipekit.contract import Context, Section
 from pipekit.learning.evaluation import Evaluation
 from pipekit.page.markdown import literal

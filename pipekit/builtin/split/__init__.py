@@ -24,9 +24,9 @@ from typing import Literal
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
+from pipekit.builtin.split.fixed_splits import SPLITS, Assignment, Request, assign
 from pipekit.builtin.split.groups import items_of, roots_of
-from pipekit.builtin.split.memory import SplitFile, file_state
-from pipekit.builtin.split.places import SPLITS, Assignment, Request, assign
+from pipekit.builtin.split.split_file import SplitFile, file_state
 from pipekit.contract import Context, Dataset, InputPath, Params, Sample, param, stage
 from pipekit.errors import StageError, UserError
 from pipekit.quarantine import Exclusions, read_exclusions

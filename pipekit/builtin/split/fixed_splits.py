@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pipekit.builtin.split.allocate import Unit, by_hash, stratified
 from pipekit.builtin.split.groups import Item
-from pipekit.builtin.split.memory import Remembered
+from pipekit.builtin.split.split_file import Remembered
 from pipekit.errors import UserError
 
 SPLITS = ("train", "val", "test")
