@@ -51,7 +51,7 @@ def checked(**values: Any) -> tuple[Any, Any]:
     from pipekit.registry.registry import load_registry
 
     registry = load_registry(installed=False)
-    params = registry.check(TrainParams, {"epochs": EPOCHS, "batch_size": BATCH, "cache": "memory", **values})
+    params = registry.check_params(TrainParams, {"epochs": EPOCHS, "batch_size": BATCH, "cache": "memory", **values})
     return params, registry
 
 

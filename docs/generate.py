@@ -10,7 +10,7 @@ from pathlib import Path
 from pipekit.cli import COMMANDS
 from pipekit.contract import Slot
 from pipekit.registry.component import Component, first_line
-from pipekit.registry.param_rows import ParamRow, describe_params
+from pipekit.registry.param_rows import ParamRow, param_rows
 from pipekit.registry.registry import KINDS, Registry, load_registry
 
 DOCS = Path(__file__).parent
@@ -58,7 +58,7 @@ def component_part(component: Component) -> Iterator[str]:
         contract = component.contract()
         takes = ", ".join(slot_text(slot) for slot in contract.slots) or "nothing"
         yield f"Takes: {takes}. Makes: `{contract.output.kind}`.\n"
-    rows = [] if component.name.endswith(".*") else describe_params(component.params_type())
+    rows = [] if component.name.endswith(".*") else param_rows(component.params_type())
     yield from params_table(rows)
 
 

@@ -147,21 +147,21 @@ class Uses:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.with_info_plain_validator_function(
-            self.check, serialization=core_schema.plain_serializer_function_ser_schema(lambda call: call.to_plain())
+            self.validate, serialization=core_schema.plain_serializer_function_ser_schema(lambda call: call.to_plain())
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         forms = [{"type": "string"}, {"type": "object", "required": [self.key]}]
         return {"anyOf": forms, "x-pipekit-uses": [self.kind, self.key]}
 
-    def check(self, value: Any, info: core_schema.ValidationInfo) -> Call:
+    def validate(self, value: Any, info: core_schema.ValidationInfo) -> Call:
         """Resolve and check one table. ``info.context["registry"]`` is what names are looked up in."""
         if isinstance(value, Call):
             return value
         registry = (info.context or {}).get("registry")
         if registry is None:
             raise PydanticCustomError(
-                "no_registry", "parameters that name a {kind} are checked through registry.check()", {"kind": self.kind}
+                "no_registry", "parameters that name a {kind} are checked through registry.check_params()", {"kind": self.kind}
             )
         if isinstance(value, str):
             value = {self.key: value}

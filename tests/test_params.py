@@ -158,12 +158,14 @@ def test_a_default_out_of_bounds_is_found(registry: Registry) -> None:
 
 
 def test_a_component_is_chosen_by_name_or_by_a_table(registry: Registry) -> None:
-    params = registry.check(Caller, {"ops": ["hflip", {"op": "rotate", "limit_deg": 10, "p": 0.5}], "executor": "threads"})
+    params = registry.check_params(
+        Caller, {"ops": ["hflip", {"op": "rotate", "limit_deg": 10, "p": 0.5}], "executor": "threads"}
+    )
     flip, rotate = params.ops
     assert (flip.kind, flip.name, flip.options) == ("op", "hflip", {"p": 1.0})
     assert (rotate.name, rotate.params.limit_deg, rotate.options) == ("rotate", 10, {"p": 0.5})  # type: ignore[attr-defined]
     assert rotate.load() is registry.get("op", "rotate").load()
-    again = registry.check(Caller, params.model_dump(mode="json"))
+    again = registry.check_params(Caller, params.model_dump(mode="json"))
     assert again == params, "the JSON form says it all"
 
 
@@ -195,10 +197,10 @@ def test_a_path_is_relative_to_the_pipeline_file_and_must_exist(registry: Regist
     (tmp_path / "a.txt").touch()
     for given in ("a.txt", "./a.txt", "x/../a.txt", str(tmp_path / "a.txt")):
         (tmp_path / "x").mkdir(exist_ok=True)
-        assert registry.check(Reader, {"path": given}, tmp_path).path == tmp_path / "a.txt"
+        assert registry.check_params(Reader, {"path": given}, tmp_path).path == tmp_path / "a.txt"
     for given in ("b.txt", "", 3, None, ["a.txt"], "a\0b"):
         with pytest.raises(UserError, match="path: "):
-            registry.check(Reader, {"path": given}, tmp_path)
+            registry.check_params(Reader, {"path": given}, tmp_path)
 
 
 # --- keys ----------------------------------------------------------------------------------------------------------------
@@ -224,8 +226,8 @@ def test_the_form_of_parameters_in_a_key() -> None:
 
 def test_a_key_has_a_files_content_and_a_components_version(registry: Registry, tmp_path: Path) -> None:
     (tmp_path / "a.txt").touch()
-    assert key(registry.check(Reader, {"path": "a.txt"}, tmp_path)) == {"path": {"content": "content of a.txt"}}
-    call = registry.check(Caller, {"ops": ["hflip"]}).ops[0]
+    assert key(registry.check_params(Reader, {"path": "a.txt"}, tmp_path)) == {"path": {"content": "content of a.txt"}}
+    call = registry.check_params(Caller, {"ops": ["hflip"]}).ops[0]
     found = key(call)
     assert found["component"] == ["op", "hflip", call.component.version]
     assert found["options"] == {"p": 1.0}

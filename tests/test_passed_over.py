@@ -18,7 +18,7 @@ from pipekit.errors import UserError
 from pipekit.passed_over import MAX_SUFFIXES, OTHER, joined, passed_over, sentence
 from pipekit.pipeline.plan import load_plan
 from pipekit.registry.registry import load_registry
-from pipekit.registry.sniffing import recognise
+from pipekit.registry.sniffing import find_importer
 
 
 def photos(folder: Path, count: int = 3) -> Path:
@@ -155,7 +155,7 @@ def test_a_tree_with_nothing_but_heic_says_what_is_there(tmp_path: Path) -> None
     with pytest.raises(UserError, match=r"no image below .*: passed over 2 files .* 2 \.heic .* convert HEIC"):
         imported(folder)
     with pytest.raises(UserError, match=r"no importer recognises .*: passed over 2 files .* convert HEIC"):
-        recognise(load_registry(), folder)
+        find_importer(load_registry(), folder)
 
 
 @pytest.mark.parametrize("form", ["csv", "metadata", "yolo", "voc"])

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipekit.contract import Sample
-    from pipekit.engine.adhoc import Quick
+    from pipekit.engine.adhoc import AdhocPipeline
     from pipekit.recipe.preview import Tile
     from pipekit.ui.progress import RunDisplay
 
@@ -105,7 +105,7 @@ def augment(
     from pipekit.cli.run import reporting, show_plan_run
     from pipekit.commands.replay import RECIPE_FILE, ROWS_FILE, write_rows
     from pipekit.contract import Dataset
-    from pipekit.engine.adhoc import Quick
+    from pipekit.engine.adhoc import AdhocPipeline
     from pipekit.engine.run_folder import take_out
     from pipekit.errors import UserError
 
@@ -117,28 +117,28 @@ def augment(
         "full_resolution": full_resolution,
     }
     settings = {"name": "augment-check" if check else "augment", "seed": seed, **({"workers": workers} if workers else {})}
-    quick = Quick(settings=settings, registry=registry_with(plugin, disable))
+    adhoc = AdhocPipeline(settings=settings, registry=registry_with(plugin, disable))
     if preview or each or steps or html:
         if check:
             raise UserError("--check and --preview are two things", "Give one of them.")
-        return show_preview(quick, source, out, options, seed, variants, each, steps, html, show and not quiet)
+        return show_preview(adhoc, source, out, options, seed, variants, each, steps, html, show and not quiet)
     display = ui.run_display(as_json, quiet)
     with reporting(display, as_json):
         if check:
             chosen_split = one_split(split)
             asked = {"ops": ops, "fill_mode": fill, "split": chosen_split, "copies": copies, "strengths": strength}
-            return check_model(quick, check, source, out, asked, display, as_json)
+            return check_model(adhoc, check, source, out, asked, display, as_json)
         if out is None:
             raise UserError("where to?", f"pipekit augment {source} FOLDER, or pipekit augment {source} --preview")
         refuse_inside(out, Path(source))
         if out.exists():
             raise UserError(f"{out} exists already", "Choose another folder, or remove that one first.")
-        data = quick.dataset(source)
+        data = adhoc.dataset(source)
         wanted = {"splits": split, "balance": balance, "keep_originals": keep_originals, "format": form, "quality": quality}
-        made = quick.add("augment", "augment", dataset=data, copies=copies or 3, **options, **wanted)
-        form_of_out = laid_out(quick, data, layout)
-        last = made if form_of_out == "folders" else quick.add("export", f"export.{form_of_out}", dataset=made)
-        code, outcome = show_plan_run(quick.plan(), display, publish=False)
+        made = adhoc.add("augment", "augment", dataset=data, copies=copies or 3, **options, **wanted)
+        form_of_out = laid_out(adhoc, data, layout)
+        last = made if form_of_out == "folders" else adhoc.add("export", f"export.{form_of_out}", dataset=made)
+        code, outcome = show_plan_run(adhoc.plan(), display, publish=False)
         if outcome is not None:
             artifact = outcome.artifact(made)
             assert isinstance(artifact, Dataset)
@@ -152,12 +152,12 @@ def augment(
         return code
 
 
-def laid_out(quick: Quick, data: str, layout: str) -> str:
+def laid_out(adhoc: AdhocPipeline, data: str, layout: str) -> str:
     """The exporter's name; images with annotations are written in the format that they came in, others as class folders."""
     if layout != "same":
-        quick.registry.get("exporter", layout)  # a misspelt name is answered with the nearest one
+        adhoc.registry.get("exporter", layout)  # a misspelt name is answered with the nearest one
         return layout
-    came = quick.stages[data]["use"].removeprefix("import.") if data in quick.stages else ""
+    came = adhoc.stages[data]["use"].removeprefix("import.") if data in adhoc.stages else ""
     return came if came in KEPT_FORMATS else "folders"
 
 
@@ -170,7 +170,7 @@ def one_split(names: Sequence[str] | None) -> str | None:
 
 
 def check_model(
-    quick: Quick, model: str, source: str, out: Path | None, asked: dict[str, Any], display: RunDisplay, as_json: bool
+    adhoc: AdhocPipeline, model: str, source: str, out: Path | None, asked: dict[str, Any], display: RunDisplay, as_json: bool
 ) -> int:
     """Measure what each op costs a model, print the table, and say where the page is."""
     import csv
@@ -184,8 +184,8 @@ def check_model(
         refuse_inside(out, Path(source))
         if out.exists():
             raise UserError(f"{out} exists already", "Choose another folder, or remove that one first.")
-    made = quick.add("augment_check", "augment_check", model=quick.model(model), dataset=quick.dataset(source), **asked)
-    code, outcome = show_plan_run(quick.plan(), display, publish=out is None)
+    made = adhoc.add("augment_check", "augment_check", model=adhoc.model(model), dataset=adhoc.dataset(source), **asked)
+    code, outcome = show_plan_run(adhoc.plan(), display, publish=out is None)
     if outcome is not None:
         artifact = outcome.artifact(made)
         if out is not None:
@@ -221,7 +221,7 @@ def refuse_inside(out: Path, source: Path) -> None:
 
 
 def show_preview(
-    quick: Quick,
+    adhoc: AdhocPipeline,
     source: str,
     out: Path | None,
     options: dict[str, Any],
@@ -240,7 +240,7 @@ def show_preview(
 
     place = out or Path(DEFAULT_SHEET)
     refuse_overwriting(place, source)
-    ops = check_ops(quick.registry, options["ops"], quick.base_dir)
+    ops = check_ops(adhoc.registry, options["ops"], adhoc.base_dir)
     settings = {name: value for name, value in options.items() if name not in ("ops", "size_hw")}
     size_hw = None if options["size_hw"] is None else tuple(options["size_hw"])
 
@@ -248,7 +248,7 @@ def show_preview(
         return compile_recipe(calls, size_hw, **settings)
 
     recipe = make(ops)
-    subjects = [preview.subject_of(sample, PREVIEW_PX) for sample in chosen(quick, source)]
+    subjects = [preview.subject_of(sample, PREVIEW_PX) for sample in chosen(adhoc, source)]
     rows: list[list[Tile]]
     if each:
         rows = preview.each(ops, make, subjects[0], min(count, 5), seed)
@@ -283,7 +283,7 @@ def refuse_overwriting(place: Path, source: str) -> None:
         raise UserError(f"{place} is the source", "Choose another name for the preview.")
 
 
-def chosen(quick: Quick, source: str) -> list[Sample]:
+def chosen(adhoc: AdhocPipeline, source: str) -> list[Sample]:
     """The image, or a few from all over the folder."""
     from pipekit.contract import Dataset, Sample
     from pipekit.engine.adhoc import is_image
@@ -291,8 +291,8 @@ def chosen(quick: Quick, source: str) -> list[Sample]:
     path = Path(source)
     if path.is_file() and is_image(path):
         return [Sample(path.name, str(path))]
-    data = quick.dataset(source)
-    dataset = quick.given[data] if data in quick.given else quick.run().artifact(data)
+    data = adhoc.dataset(source)
+    dataset = adhoc.given[data] if data in adhoc.given else adhoc.run().artifact(data)
     assert isinstance(dataset, Dataset)
     count = len(dataset)
     wanted = {round(i * (count - 1) / max(1, SHOWN_IMAGES - 1)) for i in range(min(SHOWN_IMAGES, count))}

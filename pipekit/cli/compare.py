@@ -36,21 +36,21 @@ def compare(
 
     from pipekit import ui
     from pipekit.contract import Report
-    from pipekit.engine.adhoc import Quick, find_artifact
+    from pipekit.engine.adhoc import AdhocPipeline, find_artifact
     from pipekit.errors import UserError
 
     registry = registry_with(plugin, disable)
     if len(runs) < 2:
         raise UserError("a comparison needs at least two runs", "For example: pipekit compare runs/first runs/second")
-    quick = Quick(registry=registry)
+    adhoc = AdhocPipeline(registry=registry)
     slots = []
     for place, run in enumerate(runs):
-        report = find_artifact(run, Report, quick.base_dir)
+        report = find_artifact(run, Report, adhoc.base_dir)
         if report is None:
             raise UserError(f"no report in {run}", "Give runs whose pipeline has an `evaluate` stage: pipekit runs")
-        slots.append(quick.give(f"report_{place}", report))
-    quick.add("compare", "compare", reports=slots, names=_names(runs))
-    outcome = quick.run()
+        slots.append(adhoc.give(f"report_{place}", report))
+    adhoc.add("compare", "compare", reports=slots, names=_names(runs))
+    outcome = adhoc.run()
     folder = outcome.stages[-1].artifact.path
     found = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
     if as_json:

@@ -73,7 +73,7 @@ def listed(registry: Registry, kind: str | None) -> list[Component]:
 def show(component: Component) -> None:
     """One component: what it does, what a stage takes and makes, its parameters."""
     from pipekit import ui
-    from pipekit.registry.param_rows import describe_params
+    from pipekit.registry.param_rows import param_rows
 
     facts = [("plugin", component.plugin), ("version", str(component.version))]
     if component.kind == "stage":
@@ -82,7 +82,7 @@ def show(component: Component) -> None:
             ("takes", ", ".join(slot_text(slot) for slot in contract.slots) or "nothing"),
             ("makes", contract.output.kind),
         ]
-    rows = describe_params(component.params_type())
+    rows = param_rows(component.params_type())
     ui.say(f"{component.kind} {component.name}", ui.NAME)
     if component.summary:
         ui.say(component.summary)
@@ -108,7 +108,7 @@ def as_data(component: Component, full: bool = False) -> dict[str, Any]:
     """A component as JSON-like data; ``full`` adds what needs its code: parameters, inputs and output."""
     from dataclasses import asdict
 
-    from pipekit.registry.param_rows import describe_params
+    from pipekit.registry.param_rows import param_rows
 
     data: dict[str, Any] = {
         "kind": component.kind,
@@ -119,7 +119,7 @@ def as_data(component: Component, full: bool = False) -> dict[str, Any]:
     }
     if not full:
         return data
-    data["params"] = [asdict(row) for row in describe_params(component.params_type())]
+    data["params"] = [asdict(row) for row in param_rows(component.params_type())]
     if component.kind == "stage":
         contract = component.contract()
         data["inputs"] = [

@@ -22,7 +22,7 @@ def doctor(
     from pipekit.commands import doctor
     from pipekit.errors import EXIT_FAILED
 
-    display = doctor.examine(timeout_s=timeout)
+    display = doctor.diagnose(timeout_s=timeout)
     if as_json:
         found = list(display)
         ui.say_json([asdict(finding) for finding in found])

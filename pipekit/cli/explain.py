@@ -25,11 +25,11 @@ def explain(
     Grad-CAM, Grad-CAM++, integrated gradients and occlusion, each checked against the same model with shuffled weights.
     """
     from pipekit import ui
-    from pipekit.engine.adhoc import Quick
+    from pipekit.engine.adhoc import AdhocPipeline
 
-    quick = Quick(registry=registry_with(plugin, disable))
-    quick.add("explain", "explain", model=quick.model(model), images=[str(path.absolute()) for path in images], about=about)
-    outcome = quick.run()
+    adhoc = AdhocPipeline(registry=registry_with(plugin, disable))
+    adhoc.add("explain", "explain", model=adhoc.model(model), images=[str(path.absolute()) for path in images], about=about)
+    outcome = adhoc.run()
     for warning in outcome.stages[-1].warnings:
         ui.warn(warning)
     ui.write_text(out, (outcome.stages[-1].artifact.path / "explain.html").read_text(encoding="utf-8"))

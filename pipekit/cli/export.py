@@ -11,7 +11,7 @@ from pipekit.cli.loading import Disabled, Plugins, registry_with
 
 if TYPE_CHECKING:
     from pipekit.contract import Artifact
-    from pipekit.engine.adhoc import Quick
+    from pipekit.engine.adhoc import AdhocPipeline
 
 
 def export(
@@ -44,7 +44,7 @@ def export(
     from pipekit import ui
     from pipekit.cli.models import read_values
     from pipekit.contract import Model
-    from pipekit.engine.adhoc import Quick
+    from pipekit.engine.adhoc import AdhocPipeline
     from pipekit.engine.run_folder import take_out
     from pipekit.errors import UserError
 
@@ -59,16 +59,16 @@ def export(
     target = out or Path(f"{_name_of(model)}-{to}")
     if target.exists():
         raise UserError(f"{target} exists already", "Choose another folder with --out, or remove that one first.")
-    quick = Quick(registry=registry)
-    values: dict[str, Any] = {"model": quick.model(model), **read_values(changes or ())}
+    adhoc = AdhocPipeline(registry=registry)
+    values: dict[str, Any] = {"model": adhoc.model(model), **read_values(changes or ())}
     if data is not None:
-        values |= _checked_with(quick, data, slots, stage.params_type().model_fields)
+        values |= _checked_with(adhoc, data, slots, stage.params_type().model_fields)
     elif "dataset" in slots and (found := _of_run(model, "dataset")):
-        values["dataset"] = quick.give("dataset", found)
+        values["dataset"] = adhoc.give("dataset", found)
     if "report" in slots and (found := _of_run(model, "report")):
-        values["report"] = quick.give("report", found)
-    quick.add("export", stage.name, **values)
-    outcome = quick.run()
+        values["report"] = adhoc.give("report", found)
+    adhoc.add("export", stage.name, **values)
+    outcome = adhoc.run()
     made = outcome.artifact("export")
     take_out(made, target)
     for warning in outcome.stages[-1].warnings:
@@ -101,15 +101,15 @@ def _of_run(source: str, kind: str) -> Artifact | None:
         return None
 
 
-def _checked_with(quick: Quick, data: str, slots: set[str], params: Any) -> dict[str, Any]:
+def _checked_with(adhoc: AdhocPipeline, data: str, slots: set[str], params: Any) -> dict[str, Any]:
     """``--data`` as a dataset of a run, where it is one, else as pictures."""
     from pipekit.contract import Dataset
     from pipekit.engine.adhoc import find_artifact
     from pipekit.errors import UserError
 
-    found = find_artifact(data, Dataset, quick.base_dir) if "dataset" in slots else None
+    found = find_artifact(data, Dataset, adhoc.base_dir) if "dataset" in slots else None
     if found is not None:
-        return {"dataset": quick.give("dataset", found)}
+        return {"dataset": adhoc.give("dataset", found)}
     if "images" not in params:
         raise UserError("this exporter compares nothing, so it takes no --data")
     return {"images": str(Path(data).expanduser().absolute())}

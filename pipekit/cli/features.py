@@ -12,7 +12,7 @@ from pipekit.cli.loading import Disabled, Plugins, registry_with
 
 if TYPE_CHECKING:
     from pipekit.contract import Artifact
-    from pipekit.engine.adhoc import Quick
+    from pipekit.engine.adhoc import AdhocPipeline
 
 PICTURES = {"features": "features.png", "filters": "filters.png", "match": "matches.png", "stability": "stability.png"}
 """What each of the stages makes first of all to be looked at."""
@@ -74,7 +74,7 @@ def features(
     start_workers_for(str(path), workers)
     from pipekit import ui
     from pipekit.cli.run import reporting, show_plan_run
-    from pipekit.engine.adhoc import Quick
+    from pipekit.engine.adhoc import AdhocPipeline
     from pipekit.engine.run_folder import take_out
     from pipekit.errors import UserError
 
@@ -89,26 +89,26 @@ def features(
         if out is not None and out.exists():
             raise UserError(f"{out} exists already", "Choose another folder for --out, or remove that one first.")
         settings: dict[str, Any] = {"name": name, **({"workers": workers} if workers else {})}
-        quick = Quick(settings=settings, registry=registry_with(plugin, disable))
+        adhoc = AdhocPipeline(settings=settings, registry=registry_with(plugin, disable))
         values = read_settings(changes or ())
         detectors: list[Any] = [{"use": each, **values} for each in detector or ()]
         if match:
             _refuse_several(detectors)
             chosen = detectors[0] if detectors else {"use": "sift", **values}
-            use = quick.add("match", "match", first=str(path), second=str(second), detector=chosen)
+            use = adhoc.add("match", "match", first=str(path), second=str(second), detector=chosen)
         elif filtering:
             rows = read_kernel(kernel) if kernel else None
             options = {"filter": filter_name, "kernel": rows, "animate": animate or None, **values}
-            use = quick.add("filters", "filters", dataset=add_images(quick, path), **options)
+            use = adhoc.add("filters", "filters", dataset=add_images(adhoc, path), **options)
         elif stability:
             if values and not detectors:
                 raise UserError("--set belongs to a detector", "Say which with --detector.")
-            use = quick.add("stability", "stability", dataset=add_images(quick, path), detectors=detectors or None)
+            use = adhoc.add("stability", "stability", dataset=add_images(adhoc, path), detectors=detectors or None)
         else:
             _refuse_several(detectors)
             chosen = detectors[0] if detectors else {"use": "harris", **values}
-            use = quick.add("features", "features", dataset=add_images(quick, path), detector=chosen)
-        code, outcome = show_plan_run(quick.plan(), display, publish=out is None)
+            use = adhoc.add("features", "features", dataset=add_images(adhoc, path), detector=chosen)
+        code, outcome = show_plan_run(adhoc.plan(), display, publish=out is None)
         if outcome is None:
             return code
         made = outcome.artifact(use)
@@ -126,13 +126,13 @@ def _refuse_several(detectors: list[Any]) -> None:
         raise UserError("one detector at a time", "Several can be compared with --stability.")
 
 
-def add_images(quick: Quick, path: Path) -> str:
+def add_images(adhoc: AdhocPipeline, path: Path) -> str:
     """The images as a stage of the pipeline: one file, a folder, or a dataset of a run."""
     from pipekit.engine.adhoc import is_image
 
     if path.is_file() and is_image(path):
-        return quick.add("data", "import.image", path=str(path))
-    return quick.dataset(path)
+        return adhoc.add("data", "import.image", path=str(path))
+    return adhoc.dataset(path)
 
 
 def read_settings(changes: list[str] | tuple[str, ...]) -> dict[str, Any]:

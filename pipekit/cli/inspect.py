@@ -63,27 +63,27 @@ def inspect(
 
     start_workers_for(path, workers, *LOADED_BY_WORKERS)
     from pipekit import ui
-    from pipekit.engine.adhoc import Quick
+    from pipekit.engine.adhoc import AdhocPipeline
     from pipekit.errors import UserError, did_you_mean
     from pipekit.passed_over import META, sentence
 
-    quick = Quick(settings={"workers": workers} if workers else {}, registry=registry_with(plugin, disable))
-    known = [component.name for component in quick.registry.components("check")]
+    adhoc = AdhocPipeline(settings={"workers": workers} if workers else {}, registry=registry_with(plugin, disable))
+    known = [component.name for component in adhoc.registry.components("check")]
     for name in (*_names(only), *_names(skip), *(name for name in _names(fail_on) if name != "error")):
         if name not in known:
             raise UserError(f"no check called {name!r}", did_you_mean(name, known) or f"There are: {', '.join(known)}")
     checks = [
-        name for name in _in_order(quick.registry, known) if (not only or name in _names(only)) and name not in _names(skip)
+        name for name in _in_order(adhoc.registry, known) if (not only or name in _names(only)) and name not in _names(skip)
     ]
     trusted: dict[str, Any] = {"verify": "none", "max_failed": 1.0}  # inspect looks at each file itself, once
     if importer:
-        data = quick.add("data", f"import.{importer}", path=str(Path(path).expanduser().absolute()), **trusted)
+        data = adhoc.add("data", f"import.{importer}", path=str(Path(path).expanduser().absolute()), **trusted)
     else:
-        data = quick.dataset(path, **trusted)
-    quick.add("inspect", "inspect", dataset=data, checks=checks, distance_bits=distance_bits)
+        data = adhoc.dataset(path, **trusted)
+    adhoc.add("inspect", "inspect", dataset=data, checks=checks, distance_bits=distance_bits)
     display = ui.run_display(quiet=True)
     with display:
-        outcome = quick.run(_without_end(display))
+        outcome = adhoc.run(_without_end(display))
     found = _read(outcome.artifact("inspect"))
     imported = [made.artifact.meta.get(META, {}) for made in outcome.stages if made.use.startswith("import.")]
     if imported:  # as it is now: a file that is no image does not make the page anew

@@ -13,7 +13,7 @@ from pipekit.cli.app import new_app
 from pipekit.cli.loading import Disabled, Plugins, registry_with
 
 if TYPE_CHECKING:
-    from pipekit.learning.model_summary import Anatomy
+    from pipekit.learning.model_summary import ModelSummary
 
 app = new_app()
 
@@ -52,13 +52,13 @@ def show(
     """Every layer with its shape, parameters and multiply-adds; memory; a drawing as SVG."""
     from pipekit import ui
     from pipekit.errors import UserError
-    from pipekit.learning.model_summary import dissect, draw_svg
+    from pipekit.learning.model_summary import draw_svg, summarize_model
 
     before: tuple[list[str], list[str]] = ctx.obj or ([], [])
     registry = registry_with([*before[0], *(plugin or ())], [*before[1], *(disable or ())])
     component = registry.get("model", name)
     build = component.load()
-    params = registry.check(component.params_type(), read_values(changes or ()))
+    params = registry.check_params(component.params_type(), read_values(changes or ()))
     shape = read_shape(size) if size else (*getattr(build, "input_hw", (128, 128)), 3)
     try:
         model = build(shape, classes, params)
@@ -67,13 +67,13 @@ def show(
         raise UserError(
             f"{name} can't be built for images of {' x '.join(map(str, shape))}: {reason}", "Give --input."
         ) from error
-    found = dissect(model)
+    found = summarize_model(model)
     if svg is not None:
         ui.write_text(svg, draw_svg(found))
     if as_json:
         ui.say_json(as_data(found, batch_size))
     else:
-        print_anatomy(found, batch_size, classes)
+        print_summary(found, batch_size, classes)
         if svg is not None:
             ui.say(f"\nDrawing: {svg}")
 
@@ -108,7 +108,7 @@ def read_values(changes: Any) -> dict[str, Any]:
     return values
 
 
-def print_anatomy(found: Anatomy, batch_size: int, classes: int) -> None:
+def print_summary(found: ModelSummary, batch_size: int, classes: int) -> None:
     from pipekit import ui
     from pipekit.learning.model_summary import human
 
@@ -133,7 +133,7 @@ def print_anatomy(found: Anatomy, batch_size: int, classes: int) -> None:
     ui.say(f"Training       at least {human(found.training_bytes(batch_size), 'B')} with Adam and batches of {batch_size}")
 
 
-def as_data(found: Anatomy, batch_size: int) -> dict[str, Any]:
+def as_data(found: ModelSummary, batch_size: int) -> dict[str, Any]:
     from dataclasses import asdict
 
     return {

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from pipekit.params import Params
-from pipekit.registry.param_rows import ParamRow, describe_params
+from pipekit.registry.param_rows import ParamRow, param_rows
 
 PREFIX = "param_"
 """Before the names of Python arguments that hold parameters, so that they can't meet the command's own."""
@@ -25,7 +25,7 @@ def param_options(params_type: type[Params], taken: Collection[str] = ()) -> lis
     Args:
         taken: options that the command has already; a parameter of that name is given as ``--param-<name>``.
     """
-    rows = {row.name: row for row in describe_params(params_type)}
+    rows = {row.name: row for row in param_rows(params_type)}
     return [_option(name, rows[name], field.annotation, taken) for name, field in params_type.model_fields.items()]
 
 

@@ -75,9 +75,9 @@ def check(
     from itertools import groupby
 
     from pipekit import ui
-    from pipekit.testing.checks import examine_plugin
+    from pipekit.testing.checks import check_plugin
 
-    record, verdicts = examine_plugin(what)
+    record, verdicts = check_plugin(what)
     broken = untried = 0
     for (kind, name), group in groupby(verdicts, key=lambda verdict: (verdict.kind, verdict.name)):
         found = list(group)

@@ -12,7 +12,7 @@ from pipekit.cli.loading import Disabled, Plugins, registry_with
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipekit.learning.predictions import Answer
+    from pipekit.learning.predictions import Prediction
 
 SHOWN = 200
 """Rows of the table; more are better read from a file."""
@@ -106,7 +106,7 @@ class _Tally:
         self.total = self.failed = 0
         self.example = ""
 
-    def count(self, found: Iterator[Answer]) -> Iterator[Answer]:
+    def count(self, found: Iterator[Prediction]) -> Iterator[Prediction]:
         for answer in found:
             self.total += 1
             if answer.error:
@@ -115,7 +115,7 @@ class _Tally:
             yield answer
 
 
-def _print_table(found: Iterator[Answer], top_k: int) -> None:
+def _print_table(found: Iterator[Prediction], top_k: int) -> None:
     from pipekit import ui
 
     rows: list[tuple[str, str, str]] = []

@@ -15,7 +15,7 @@ from pipekit.cli.loading import Disabled, Plugins
 
 if TYPE_CHECKING:
     from pipekit.contract import Artifact, Slot
-    from pipekit.engine.adhoc import Quick
+    from pipekit.engine.adhoc import AdhocPipeline
     from pipekit.errors import PlanError
     from pipekit.registry.component import Component
     from pipekit.registry.registry import Registry
@@ -167,7 +167,7 @@ def run_stage(
     """Put the inputs and the stage into a pipeline, check it, run it."""
     from pipekit import ui
     from pipekit.cli.run import reporting, show_plan_run
-    from pipekit.engine.adhoc import Quick
+    from pipekit.engine.adhoc import AdhocPipeline
     from pipekit.engine.run_folder import take_out
     from pipekit.errors import PlanError, UserError
 
@@ -176,19 +176,19 @@ def run_stage(
     with reporting(display, as_json):
         if out is not None and out.exists():
             raise UserError(f"{out} exists already", "Choose another folder for --out, or remove that one first.")
-        quick = Quick(settings={key: value for key, value in settings.items() if value is not None}, registry=registry)
+        adhoc = AdhocPipeline(settings={key: value for key, value in settings.items() if value is not None}, registry=registry)
         inputs = {}
         for slot in component.contract().slots:
             texts = sources[slot.name]
             names = [slot.name if len(texts) == 1 else f"{slot.name}{number}" for number in range(1, len(texts) + 1)]
-            found = [add_input(quick, slot, text, name) for text, name in zip(texts, names, strict=True)]
+            found = [add_input(adhoc, slot, text, name) for text, name in zip(texts, names, strict=True)]
             if found:
                 inputs[slot.name] = found if slot.many else found[0]
         own = component.name.rpartition(".")[2]
-        own = own if own not in {*quick.stages, *quick.given} else f"{own}-stage"
-        quick.add(own, component.name, **inputs, **params)
+        own = own if own not in {*adhoc.stages, *adhoc.given} else f"{own}-stage"
+        adhoc.add(own, component.name, **inputs, **params)
         try:
-            plan = quick.plan()
+            plan = adhoc.plan()
         except PlanError as error:
             raise as_options(error, own, taken_by(component)) from error
         code, outcome = show_plan_run(plan, display, publish=out is None)
@@ -221,7 +221,7 @@ def as_options(error: PlanError, stage: str, taken: set[str]) -> PlanError:
     return PlanError(problems)
 
 
-def add_input(quick: Quick, slot: Slot, text: str, name: str) -> str:
+def add_input(adhoc: AdhocPipeline, slot: Slot, text: str, name: str) -> str:
     """What was typed for an input, as a stage or artifact of the pipeline; returns its name there."""
     from pipekit.contract import Dataset
     from pipekit.engine.adhoc import find_artifact
@@ -229,12 +229,12 @@ def add_input(quick: Quick, slot: Slot, text: str, name: str) -> str:
 
     file, _, stage = text.rpartition(":")
     if file.endswith(".toml"):
-        return quick.give(name, made_by(Path(file), stage, slot, quick.registry.disabled))
-    found = find_artifact(text, slot.artifact, quick.base_dir)
+        return adhoc.give(name, made_by(Path(file), stage, slot, adhoc.registry.disabled))
+    found = find_artifact(text, slot.artifact, adhoc.base_dir)
     if found is not None:
-        return quick.give(name, found)
+        return adhoc.give(name, found)
     if issubclass(Dataset, slot.artifact):
-        return quick.dataset(text, name)
+        return adhoc.dataset(text, name)
     raise UserError(f"--{slot.name}: no {slot.artifact.kind} called {text!r}", "Give a run (runs/NAME) or FILE.toml:STAGE.")
 
 

@@ -55,22 +55,22 @@ def train(
     """
     from pipekit import ui
     from pipekit.cli.run import refuse_a_new_start, reporting, show_plan_run
-    from pipekit.engine.adhoc import Quick
+    from pipekit.engine.adhoc import AdhocPipeline
 
     settings: dict[str, Any] = {"name": name or run_name(data), "seed": seed}
     if workers is not None:
         settings["workers"] = workers
     display = ui.run_display(as_json, quiet)
     with reporting(display, as_json):
-        quick = Quick(settings=settings, registry=registry_with(plugin, disable))
-        source = quick.dataset(data)
-        split = quick.add("split", "split", dataset=source)
+        adhoc = AdhocPipeline(settings=settings, registry=registry_with(plugin, disable))
+        source = adhoc.dataset(data)
+        split = adhoc.add("split", "split", dataset=source)
         given = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "patience": patience}
         values = stage_values(model, changes or (), augment, input_size, given)
-        trained = quick.add("train", "train", dataset=split, **values)
+        trained = adhoc.add("train", "train", dataset=split, **values)
         if report:
-            quick.add("report", "evaluate", dataset=split, model=trained)
-        plan = quick.plan()
+            adhoc.add("report", "evaluate", dataset=split, model=trained)
+        plan = adhoc.plan()
         if resume:
             refuse_a_new_start(plan, None, None)
         return show_plan_run(plan, display)[0]

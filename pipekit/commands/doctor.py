@@ -31,7 +31,7 @@ LITTLE_MEMORY_BYTES = 4_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """One line: ``state`` is ``ok``, ``warning`` or ``broken``; ``fix`` says what to do about it."""
 
     what: str
@@ -40,7 +40,7 @@ class Finding:
     fix: str = ""
 
 
-def examine(folder: Path | None = None, timeout_s: float = 120) -> Iterator[Finding]:
+def diagnose(folder: Path | None = None, timeout_s: float = 120) -> Iterator[Diagnosis]:
     """Every finding, in the order in which a person would look; each as soon as it is known.
 
     Args:
@@ -48,7 +48,7 @@ def examine(folder: Path | None = None, timeout_s: float = 120) -> Iterator[Find
         timeout_s: how long TensorFlow, and OpenCV, may take.
     """
     place = folder or Path.cwd()
-    looks: list[Callable[[], Iterator[Finding]]] = [
+    looks: list[Callable[[], Iterator[Diagnosis]]] = [
         python,
         libraries,
         lambda: opencv(timeout_s),
@@ -63,44 +63,44 @@ def examine(folder: Path | None = None, timeout_s: float = 120) -> Iterator[Find
             yield from look()
         except Exception as error:
             name = getattr(look, "__name__", "check")
-            yield Finding(name.strip("<>"), "broken", f"could not be looked at: {type(error).__name__}: {error}")
+            yield Diagnosis(name.strip("<>"), "broken", f"could not be looked at: {type(error).__name__}: {error}")
 
 
-def python() -> Iterator[Finding]:
+def python() -> Iterator[Diagnosis]:
     version = sys.version_info[:2]
     first, last = PYTHONS
     text = f"{platform.python_version()} in {sys.prefix}"
     if first <= version <= last:
-        yield Finding("Python", "ok", text)
+        yield Diagnosis("Python", "ok", text)
     else:
         need = f"{first[0]}.{first[1]} to {last[0]}.{last[1]}"
-        yield Finding("Python", "broken", f"{text}; pipekit needs {need}", f"Install it under Python {need}.")
+        yield Diagnosis("Python", "broken", f"{text}; pipekit needs {need}", f"Install it under Python {need}.")
 
 
 # --- libraries -----------------------------------------------------------------------------------------------------------
 
 
-def libraries() -> Iterator[Finding]:
+def libraries() -> Iterator[Diagnosis]:
     """Each dependency's version against what pyproject.toml asks for, in one line where all is well."""
     try:
         own = metadata.distribution(DISTRIBUTION)
     except metadata.PackageNotFoundError:
         fix = f"Install it from its folder: {pip()} install --editable ."
-        yield Finding("pipekit", "broken", f"the distribution {DISTRIBUTION} is not installed here", fix)
+        yield Diagnosis("pipekit", "broken", f"the distribution {DISTRIBUTION} is not installed here", fix)
         return
-    yield Finding("pipekit", "ok", own.version)
+    yield Diagnosis("pipekit", "ok", own.version)
     good = []
     for requirement in own.requires or ():
         found = check_requirement(requirement)
-        if isinstance(found, Finding):
+        if isinstance(found, Diagnosis):
             yield found
         elif found:
             good.append(found)
-    yield Finding("libraries", "ok", ", ".join(good))
+    yield Diagnosis("libraries", "ok", ", ".join(good))
     yield from clashes()
 
 
-def check_requirement(text: str) -> Finding | str:
+def check_requirement(text: str) -> Diagnosis | str:
     """``"numpy 2.4.6"`` where it is met, "" where it does not apply here (an extra, another system), else what is wrong."""
     from packaging.requirements import Requirement
 
@@ -110,24 +110,24 @@ def check_requirement(text: str) -> Finding | str:
     try:
         version = metadata.version(requirement.name)
     except metadata.PackageNotFoundError:
-        return Finding(requirement.name, "broken", "is not installed", f"{pip()} install '{bare(requirement)}'")
+        return Diagnosis(requirement.name, "broken", "is not installed", f"{pip()} install '{bare(requirement)}'")
     if requirement.specifier.contains(version, prereleases=True):
         return f"{requirement.name} {version}"
     needed = f"{version} is installed, {requirement.specifier} is needed"
-    return Finding(requirement.name, "broken", needed, f"{pip()} install '{bare(requirement)}'")
+    return Diagnosis(requirement.name, "broken", needed, f"{pip()} install '{bare(requirement)}'")
 
 
 def bare(requirement: Any) -> str:
     return f"{requirement.name}{requirement.specifier}"
 
 
-def clashes() -> Iterator[Finding]:
+def clashes() -> Iterator[Diagnosis]:
     """Two distributions with one folder: whichever was installed last wins, and removing one breaks the other."""
     present = [name for name in OPENCVS if _installed(name)]
     if len(present) > 1:
         text = f"{' and '.join(present)} are installed together, and both own the folder cv2"
         fix = f"{pip()} uninstall -y {' '.join(present)} && {pip()} install {OPENCVS[0]}"
-        yield Finding("OpenCV", "broken", text, fix)
+        yield Diagnosis("OpenCV", "broken", text, fix)
 
 
 def _installed(name: str) -> bool:
@@ -187,47 +187,47 @@ print(json.dumps({"version": tf.__version__, "keras": keras.__version__, "gpus":
 """
 
 
-def opencv(timeout_s: float) -> Iterator[Finding]:
+def opencv(timeout_s: float) -> Iterator[Diagnosis]:
     found, wrong = ask(OPENCV_CODE, timeout_s)
     if found is None:
-        yield Finding("OpenCV", "broken", wrong, f"{pip()} install --force-reinstall {OPENCVS[0]}")
+        yield Diagnosis("OpenCV", "broken", wrong, f"{pip()} install --force-reinstall {OPENCVS[0]}")
     else:
-        yield Finding("OpenCV", "ok", f"{found['version']}, reads and writes JPEG")
+        yield Diagnosis("OpenCV", "ok", f"{found['version']}, reads and writes JPEG")
 
 
-def tensorflow(timeout_s: float) -> Iterator[Finding]:
+def tensorflow(timeout_s: float) -> Iterator[Diagnosis]:
     found, wrong = ask(TENSORFLOW_CODE, timeout_s)
     if found is None:
-        yield Finding("TensorFlow", "broken", wrong, f"{pip()} install --force-reinstall tensorflow")
+        yield Diagnosis("TensorFlow", "broken", wrong, f"{pip()} install --force-reinstall tensorflow")
         return
-    yield Finding("TensorFlow", "ok", f"{found['version']}, Keras {found['keras']}")
+    yield Diagnosis("TensorFlow", "ok", f"{found['version']}, Keras {found['keras']}")
     driver = shutil.which("nvidia-smi")
     if found["gpus"]:
-        yield Finding("GPU", "ok", ", ".join(found["gpus"]))
+        yield Diagnosis("GPU", "ok", ", ".join(found["gpus"]))
     elif driver is not None:
         text = "there is an NVIDIA driver, but TensorFlow sees no GPU; training runs on the processor"
-        yield Finding("GPU", "warning", text, f"{pip()} install 'tensorflow[and-cuda]'")
+        yield Diagnosis("GPU", "warning", text, f"{pip()} install 'tensorflow[and-cuda]'")
     else:
-        yield Finding("GPU", "ok", "none; training runs on the processor")
+        yield Diagnosis("GPU", "ok", "none; training runs on the processor")
 
 
 # --- the machine ---------------------------------------------------------------------------------------------------------
 
 
-def machine() -> Iterator[Finding]:
+def machine() -> Iterator[Diagnosis]:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     total = os.cpu_count() or usable
     cores = f"{usable} cores" if usable == total else f"{usable} of {total} cores usable"
-    yield Finding("processor", "ok", f"{cores}, {platform.machine()}, {platform.system()} {platform.release()}")
+    yield Diagnosis("processor", "ok", f"{cores}, {platform.machine()}, {platform.system()} {platform.release()}")
     memory = memory_bytes()
     if memory is None:
         return
     whole, free = memory
     text = f"{whole / 1e9:.1f} GB, {free / 1e9:.1f} GB free"
     if whole < LITTLE_MEMORY_BYTES:
-        yield Finding("memory", "warning", text, "Train with small images and batches: image_size_px = 96, batch_size = 16.")
+        yield Diagnosis("memory", "warning", text, "Train with small images and batches: image_size_px = 96, batch_size = 16.")
     else:
-        yield Finding("memory", "ok", text)
+        yield Diagnosis("memory", "ok", text)
 
 
 def memory_bytes() -> tuple[int, int] | None:
@@ -248,7 +248,7 @@ def memory_bytes() -> tuple[int, int] | None:
     return None
 
 
-def disk(folder: Path) -> Iterator[Finding]:
+def disk(folder: Path) -> Iterator[Diagnosis]:
     """Where results and the store go: space, the right to write, hard links."""
     from pipekit.store.store import store_of
 
@@ -258,13 +258,13 @@ def disk(folder: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(existing(store)).free
     text = f"{free / 1e9:.1f} GB free for the store, {store}"
     if free < NO_DISK_BYTES:
-        yield Finding("disk", "broken", text, "Free some space: pipekit gc. Or choose another disk with PIPEKIT_STORE.")
+        yield Diagnosis("disk", "broken", text, "Free some space: pipekit gc. Or choose another disk with PIPEKIT_STORE.")
     elif free < LITTLE_DISK_BYTES:
-        yield Finding(
+        yield Diagnosis(
             "disk", "warning", text, "`pipekit gc` frees what no recent run uses; PIPEKIT_STORE chooses another disk."
         )
     else:
-        yield Finding("disk", "ok", text)
+        yield Diagnosis("disk", "ok", text)
 
 
 def existing(path: Path) -> Path:
@@ -272,7 +272,7 @@ def existing(path: Path) -> Path:
     return next(place for place in (path, *path.parents) if place.exists())
 
 
-def writing(folder: Path) -> Finding:
+def writing(folder: Path) -> Diagnosis:
     """Whether files can be written, renamed and hard-linked in a folder; nothing is left behind."""
     try:
         with tempfile.TemporaryDirectory(prefix=".pipekit-doctor-", dir=folder) as scratch:
@@ -282,41 +282,41 @@ def writing(folder: Path) -> Finding:
             try:
                 (Path(scratch) / "c").hardlink_to(Path(scratch) / "b")
             except OSError:
-                return Finding("folder", "ok", f"{folder} can be written; no hard links here, so results are copies")
+                return Diagnosis("folder", "ok", f"{folder} can be written; no hard links here, so results are copies")
     except OSError as error:
         fix = "Work in a folder of yours, or choose another place for the store with PIPEKIT_STORE."
-        return Finding("folder", "broken", f"{folder} can't be written: {error.strerror}", fix)
-    return Finding("folder", "ok", f"{folder} can be written")
+        return Diagnosis("folder", "broken", f"{folder} can't be written: {error.strerror}", fix)
+    return Diagnosis("folder", "ok", f"{folder} can be written")
 
 
 # --- plugins and the terminal --------------------------------------------------------------------------------------------
 
 
-def plugins(folder: Path) -> Iterator[Finding]:
+def plugins(folder: Path) -> Iterator[Diagnosis]:
     from pipekit.registry.registry import load_registry
 
     records = load_registry(base_dir=folder).plugins
     good = [f"{record.name} ({record.source})" for record in records if record.status == "ok"]
-    yield Finding("plugins", "ok", ", ".join(good) or "none")
+    yield Diagnosis("plugins", "ok", ", ".join(good) or "none")
     for record in records:
         if record.status == "broken":
             fix = f"Mend or uninstall it; PIPEKIT_DISABLE={record.name} leaves it out meanwhile."
-            yield Finding(f"plugin {record.name}", "broken", record.reason, fix)
+            yield Diagnosis(f"plugin {record.name}", "broken", record.reason, fix)
         elif record.seconds > 1:
             text = f"takes {record.seconds:.1f} s to load, at every command"
-            yield Finding(f"plugin {record.name}", "warning", text, 'Its author should register names as "module:attribute".')
+            yield Diagnosis(f"plugin {record.name}", "warning", text, 'Its author should register names as "module:attribute".')
 
 
-def terminal() -> Iterator[Finding]:
+def terminal() -> Iterator[Diagnosis]:
     encoding = (sys.stdout.encoding or "").lower()
     if not sys.stdout.isatty():
-        yield Finding("terminal", "ok", "none: the output goes to a file or a pipe")
+        yield Diagnosis("terminal", "ok", "none: the output goes to a file or a pipe")
         return
     if not encoding.startswith("utf"):
         fix = "Set a UTF-8 locale, for example: export LANG=C.UTF-8"
-        yield Finding("terminal", "warning", f"its encoding is {encoding or 'unknown'}; pictures and marks are plain", fix)
+        yield Diagnosis("terminal", "warning", f"its encoding is {encoding or 'unknown'}; pictures and marks are plain", fix)
         return
-    yield Finding("terminal", "ok", f"{shutil.get_terminal_size().columns} columns, {pictures()}")
+    yield Diagnosis("terminal", "ok", f"{shutil.get_terminal_size().columns} columns, {pictures()}")
 
 
 def pictures() -> str:

@@ -15,7 +15,7 @@ from pipekit.errors import UserError
 from pipekit.pipeline.plan import Plan, load_plan
 from pipekit.registry.component import import_target
 from pipekit.registry.registry import Registry, load_registry
-from pipekit.registry.sniffing import recognise
+from pipekit.registry.sniffing import find_importer
 from pipekit.store.rows import Locations
 from pipekit.store.store import Store, store_of
 
@@ -23,7 +23,7 @@ A = TypeVar("A", bound=Artifact)
 
 
 @dataclass
-class Quick:
+class AdhocPipeline:
     """A pipeline that is put together in code.
 
     ::
@@ -66,7 +66,7 @@ class Quick:
         path = self.base_dir / Path(source).expanduser()
         if path.is_file() and is_image(path):
             raise UserError(f"{source} is one image; this takes a folder of images or a dataset")
-        return self.add(name, f"import.{recognise(self.registry, path).importer}", path=str(path), **params)
+        return self.add(name, f"import.{find_importer(self.registry, path).importer}", path=str(path), **params)
 
     def model(self, source: str | Path, name: str = "model") -> str:
         """A trained model: a run, a folder with model.json, or its model.keras. Returns the name to use in slots."""

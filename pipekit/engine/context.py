@@ -58,7 +58,7 @@ class Versions:
 
 
 @dataclass
-class Workshop:
+class RunContext:
     """What all stages of a run share."""
 
     plan: Plan
@@ -113,12 +113,18 @@ class StageContext:
     """One stage's run."""
 
     def __init__(
-        self, shop: Workshop, stage: PlannedStage, key: str, inputs: Mapping[str, Any], folder: Path, again: bool = False
+        self,
+        run_context: RunContext,
+        stage: PlannedStage,
+        key: str,
+        inputs: Mapping[str, Any],
+        folder: Path,
+        again: bool = False,
     ) -> None:
-        self._shop = shop
+        self._run = run_context
         self._stage = stage
         self._key = key
-        shop.locations.becomes[str(folder)] = str(shop.store.artifact_dir(key))
+        run_context.locations.becomes[str(folder)] = str(run_context.store.artifact_dir(key))
         self._inputs = inputs
         self._folder = folder
         self._again = again
@@ -142,11 +148,11 @@ class StageContext:
 
     @property
     def seed(self) -> int:
-        return self._shop.plan.seed
+        return self._run.plan.seed
 
     @property
     def workers(self) -> int:
-        return self._shop.plan.workers
+        return self._run.plan.workers
 
     @property
     def out_dir(self) -> Path:
@@ -154,26 +160,26 @@ class StageContext:
 
     @property
     def project_dir(self) -> Path:
-        return self._shop.plan.base_dir
+        return self._run.plan.base_dir
 
     @property
     def pipeline_file(self) -> Path | None:
-        return self._shop.plan.file
+        return self._run.plan.file
 
     @property
     def work_dir(self) -> Path:
         """Locked while this process lives; a second process with the same key gets a folder of its own."""
         if self._work is None:
-            self._work = self._shop.store.work_dir(self._key)
+            self._work = self._run.store.work_dir(self._key)
             self._lock = _hold(self._work / ".lock")
             if self._lock is None:
-                self._work = self._shop.store.work_dir(f"{self._key}-{os.getpid()}")
+                self._work = self._run.store.work_dir(f"{self._key}-{os.getpid()}")
                 self._lock = _hold(self._work / ".lock")
         return self._work
 
     def close(self, done: bool) -> None:
         """Release the work folder; a finished stage needs it no more."""
-        self._shop.locations.becomes.pop(str(self._folder), None)
+        self._run.locations.becomes.pop(str(self._folder), None)
         if self._lock is not None:
             if done:
                 shutil.rmtree(self._work or self._folder, ignore_errors=True)
@@ -186,15 +192,15 @@ class StageContext:
         return rng_for(self.seed, self._stage.use, *parts)
 
     def component(self, kind: str, name: str) -> Component:
-        return self._shop.plan.registry.get(kind, name)
+        return self._run.plan.registry.get(kind, name)
 
     def components(self, kind: str) -> Sequence[Component]:
-        return self._shop.plan.registry.components(kind)
+        return self._run.plan.registry.components(kind)
 
     # --- speaking ---
 
     def event(self, name: str, **values: Any) -> None:
-        self._shop.listener(name, **{"stage": self.stage, **values})
+        self._run.listener(name, **{"stage": self.stage, **values})
 
     def warn(self, message: str) -> None:
         if message not in self.warnings:
@@ -247,15 +253,15 @@ class StageContext:
         self, function: Callable[..., Iterable[Any]], target: str, samples: Iterable[Sample], params: Params, label: str
     ) -> Iterator[Any]:
         """Map ``function`` over samples in shards; the stage's own function too, as ``@stage/<use>``."""
-        shop, plan, stage = self._shop, self._shop.plan, self._stage
+        run_context, plan, stage = self._run, self._run.plan, self._stage
         contract = stage.contract
         parts = {
             "format": KEY_FORMAT,
             "function": target,
             "stage": stage.component.identity(),
-            "params": shop.canonical(params),
+            "params": run_context.canonical(params),
             "seed": plan.seed if contract.seeded and getattr(function, "__pipekit_seeded__", True) else 0,
-            "libraries": shop.versions.of(stage.component.libraries),
+            "libraries": run_context.versions.of(stage.component.libraries),
         }
         if stage.packed:
             parts["packed"] = True
@@ -275,21 +281,21 @@ class StageContext:
                 seed=plan.seed,
                 params_type=path,
                 params=plain,
-                rows=tuple(map(shop.locations.plain, rows)),
-                store=str(shop.store.root),
+                rows=tuple(map(run_context.locations.plain, rows)),
+                store=str(run_context.store.root),
                 project=str(plan.base_dir),
                 packed=stage.packed,
                 plugins=plan.registry.asked,
                 disabled=plan.registry.disabled,
             )
 
-        execute, options = shop.executor()
+        execute, options = run_context.executor()
         job = ShardJob(
             base,
             task,
             lambda run, tasks: execute(run, tasks, options),
-            shop.store,
-            shop.locations,
+            run_context.store,
+            run_context.locations,
             plan.shard_size,
             lambda done, total: self.progress(done, total, label, "images"),
             self._again,
@@ -300,11 +306,11 @@ class StageContext:
                 if row.pop(PLAIN, False):
                     yield row
                 else:
-                    yield from_row(shop.locations.unpack_row(row))
+                    yield from_row(run_context.locations.unpack_row(row))
         finally:
             release(scope)
             self.shards.update(job.keys)
-            self._fail(replace(f, image=shop.locations.unpack(f.image)) for f in job.failures)
+            self._fail(replace(f, image=run_context.locations.unpack(f.image)) for f in job.failures)
             self.num_cached += job.num_cached
 
     def _rows(self, samples: Iterable[Sample], target: str) -> Iterator[Row]:
@@ -313,7 +319,7 @@ class StageContext:
             self._mapped[target] = self._mapped.get(target, 0) + 1
             filled = self._with_hash(sample)
             if filled is not None:
-                yield self._shop.locations.pack_row(to_row(filled))
+                yield self._run.locations.pack_row(to_row(filled))
 
     def _with_hash(self, sample: Sample) -> Sample | None:
         try:
@@ -331,12 +337,12 @@ class StageContext:
         """A file's hash; what lies in a folder that will not stay is not remembered."""
         if path.startswith(f"{self._folder}{os.sep}"):
             return hash_file(path)
-        return self._shop.store.hashes.file(path)
+        return self._run.store.hashes.file(path)
 
     # --- making artifacts ---
 
     def dataset(self, samples: Iterable[Sample], failed: Iterable[Failure] = (), **meta: Any) -> Dataset:
-        locations = self._shop.locations
+        locations = self._run.locations
 
         def rows() -> Iterator[Row]:
             for sample in samples:
@@ -355,7 +361,7 @@ class StageContext:
                     if isinstance(source, Dataset):
                         yield from source.failed()
 
-        with self._shop.store.scratch() as scratch:
+        with self._run.store.scratch() as scratch:
             try:
                 index, counted, self.uses = write_index(self._folder, rows(), all_failed(), locations, scratch)
             finally:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def why(before: Mapping[str, Any] | None, parts: Mapping[str, Any]) -> str:
+def describe_changes(before: Mapping[str, Any] | None, parts: Mapping[str, Any]) -> str:
     """Why a stage has to run: what differs from the last time."""
     if before is None:
         return "never run before"

@@ -29,6 +29,7 @@ from pipekit.engine.context import Listener
 from pipekit.engine.run import Outcome, run_plan, silent
 from pipekit.errors import PipekitError, PlanError, Problem, UserError
 from pipekit.pipeline.plan import Plan, load_plan
+from pipekit.registry.param_rows import toml_text
 
 MAX_GRID = 1000
 
@@ -240,13 +241,6 @@ def _write_csv(path: Path, matrix: Matrix, found: Sequence[Combination]) -> None
             values = [toml_text(row.values[name]) for name in matrix.values]
             score = "" if row.score is None else f"{row.score:g}"
             writer.writerow([row.run, *values, score, row.headline, f"{row.seconds:.1f}", row.error])
-
-
-def toml_text(value: Any) -> str:
-    """A value as TOML on one line."""
-    import tomlkit
-
-    return str(tomlkit.item(value).as_string()).strip()
 
 
 # --- searches ------------------------------------------------------------------------------------------------------------

@@ -17,8 +17,8 @@ from typing import Any, NoReturn, cast
 from pipekit import __version__
 from pipekit.contract import Artifact, Dataset, InputPath, RunInfo, StageInfo
 from pipekit.engine import run_folder
-from pipekit.engine.context import Listener, StageContext, Workshop, carried, check_share, open_dataset
-from pipekit.engine.key_changes import why
+from pipekit.engine.context import Listener, RunContext, StageContext, carried, check_share, open_dataset
+from pipekit.engine.key_changes import describe_changes
 from pipekit.engine.shards import KEY_FORMAT, PROGRESS_EVERY_S
 from pipekit.engine.worker import STOP, reason_of
 from pipekit.errors import PipekitError, StageError, UserError
@@ -139,7 +139,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.locations = Locations(self.store.root, self.plan.base_dir)
-        self.shop = Workshop(self.plan, self.store, self.locations, self.listener)
+        self.run_context = RunContext(self.plan, self.store, self.locations, self.listener)
         self.run_dir = self.plan.base_dir / "runs" / self.plan.name
 
     # --- the run ---
@@ -254,14 +254,14 @@ class _Run:
         parts = {
             "format": KEY_FORMAT,
             "stage": stage.component.identity(),
-            "params": self.shop.canonical(stage.params),
+            "params": self.run_context.canonical(stage.params),
             "inputs": {
                 slot: [made.digest for made in found] if isinstance(found, tuple) else found.digest
                 for slot, found in inputs.items()
                 if found is not None
             },
             "seed": self.plan.seed if contract.seeded else 0,
-            "libraries": self.shop.versions.of(stage.component.libraries),
+            "libraries": self.run_context.versions.of(stage.component.libraries),
         }
         if stage.packed:
             parts["packed"] = True
@@ -316,7 +316,7 @@ class _Run:
             nonlocal count, last
             count += 1
             if count == MANY_NEW:
-                self.shop.prepare_executor()
+                self.run_context.prepare_executor()
             if time.monotonic() - last > PROGRESS_EVERY_S:
                 last = time.monotonic()
                 self.listener("progress", stage=stage.name, label="reading", done=count, total=None, unit="files")
@@ -339,7 +339,7 @@ class _Run:
         """Run a stage and put what it makes into the store."""
         started, begun = time.perf_counter(), self.store.work_dir(key)
         with self.store.scratch() as folder:
-            ctx = StageContext(self.shop, stage, key, inputs, folder, again)
+            ctx = StageContext(self.run_context, stage, key, inputs, folder, again)
             done = False
             try:
                 made = self._call(stage, ctx, inputs)
@@ -493,7 +493,9 @@ class _Run:
                         state, reason = "fails", error.message.partition(":\n")[0]
                 else:
                     state, begun = "run", self.store.is_begun(key) and stage.name not in again
-                    reason = "asked for with --again" if stage.name in again else why(before.get(stage.name), parts)
+                    reason = (
+                        "asked for with --again" if stage.name in again else describe_changes(before.get(stage.name), parts)
+                    )
                     reason = "stopped before its end; it goes on" if begun else reason
             found.append(Forecast(stage.name, stage.use, state, reason, begun))
         return found

@@ -125,7 +125,7 @@ def _run(task: ShardTask) -> tuple[int, int]:
                 works.append(_Work(packed, row, job, ctx, folder, locations))
             going = works
             while going:
-                going = [work for work in going if work.go_on()]
+                going = [work for work in going if work.step()]
             for work in works:
                 outputs += work.made
                 failed += work.failed
@@ -149,7 +149,7 @@ class _Work:
         self.made: list[str] = []
         self.failed: list[str] = []
 
-    def go_on(self) -> bool:
+    def step(self) -> bool:
         """Do the next part; whether there is more."""
         if STOP.is_set():
             raise StoppedError
@@ -224,7 +224,7 @@ def _job(task: ShardTask) -> Job:
             params_type = (
                 import_target(task.params_type) if task.params_type else registry.get("stage", task.stage).params_type()
             )
-            params = registry.check(params_type, task.params or {}, Path(task.project))
+            params = registry.check_params(params_type, task.params or {}, Path(task.project))
             job = Job(function, params, registry)
             _jobs[task.scope] = job
     return job

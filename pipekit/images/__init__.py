@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from pipekit.images.codec import Decoded as Decoded
     from pipekit.images.codec import Format as Format
     from pipekit.images.codec import ImageInfo as ImageInfo
-    from pipekit.images.codec import check as check
     from pipekit.images.codec import decode as decode
     from pipekit.images.codec import decode_reduced as decode_reduced
     from pipekit.images.codec import encode as encode
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from pipekit.images.codec import read_mask as read_mask
     from pipekit.images.codec import reduced_scale as reduced_scale
     from pipekit.images.codec import to_gray as to_gray
+    from pipekit.images.codec import verify as verify
     from pipekit.images.codec import video_frames as video_frames
     from pipekit.images.codec import write as write
     from pipekit.images.codec import write_bytes as write_bytes
@@ -50,7 +50,6 @@ _HOME = {
     "Interpolation": "warping",
     "Matrix": "warping",
     "SizeHw": "warping",
-    "check": "codec",
     "contact_sheet": "draw",
     "decode": "codec",
     "decode_reduced": "codec",
@@ -65,6 +64,7 @@ _HOME = {
     "resize": "warping",
     "thumbnail": "draw",
     "to_gray": "codec",
+    "verify": "codec",
     "video_frames": "codec",
     "warp": "warping",
     "write": "codec",

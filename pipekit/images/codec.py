@@ -40,7 +40,6 @@ __all__ = [
     "Interpolation",
     "Matrix",
     "SizeHw",
-    "check",
     "contact_sheet",
     "decode",
     "decode_reduced",
@@ -55,6 +54,7 @@ __all__ = [
     "resize",
     "thumbnail",
     "to_gray",
+    "verify",
     "video_frames",
     "warp",
     "write",
@@ -175,7 +175,7 @@ def probe(data: bytes) -> ImageInfo:
         return ImageInfo(width, height, picture.format or "", mode, orientation, frames)
 
 
-def check(data: bytes) -> ImageInfo:
+def verify(data: bytes) -> ImageInfo:
     """Decode everything and say what it is.
 
     Raises:

@@ -66,7 +66,7 @@ def distance_bits(first: str, second: str) -> int:
     return (int(first[:16], 16) ^ int(second[:16], 16)).bit_count()
 
 
-def near_pairs(prints: Sequence[str], max_distance_bits: int = MAX_DISTANCE_BITS) -> Indices:
+def near_pairs(fingerprints: Sequence[str], max_distance_bits: int = MAX_DISTANCE_BITS) -> Indices:
     """Pairs of positions of nearly the same pictures.
 
     Args:
@@ -77,10 +77,12 @@ def near_pairs(prints: Sequence[str], max_distance_bits: int = MAX_DISTANCE_BITS
         ``(M, 2) int64``, first < second, sorted. Of many pictures with one hash each is paired with the first that it
         agrees with, so the pairs connect all that belongs together without being all pairs.
     """
-    if len(prints) < 2:
+    if len(fingerprints) < 2:
         return np.empty((0, 2), np.int64)
-    hashes = np.array([int(text[:16], 16) for text in prints], dtype=np.uint64)
-    pixels = np.frombuffer(b"".join(base64.b64decode(text[16:]) for text in prints), np.uint8).reshape(len(prints), -1)
+    hashes = np.array([int(text[:16], 16) for text in fingerprints], dtype=np.uint64)
+    pixels = np.frombuffer(b"".join(base64.b64decode(text[16:]) for text in fingerprints), np.uint8).reshape(
+        len(fingerprints), -1
+    )
     contrast = np.concatenate([pixels[at : at + 65536].astype(np.float32).std(1) for at in range(0, len(pixels), 65536)])
     leaders, found = _same_hash(hashes, pixels, contrast)
     for candidates in _candidates(hashes[leaders], max_distance_bits):

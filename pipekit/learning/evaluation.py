@@ -41,7 +41,7 @@ class Evaluation:
     classes: tuple[str, ...]
     split: str
     samples: tuple[Sample, ...]
-    truth: NDArray[np.int64]
+    y_true: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     metrics: Mapping[str, Any]
     dataset: Dataset
@@ -66,4 +66,4 @@ class Evaluation:
     @cached_property
     def correct(self) -> NDArray[np.bool_]:
         """``(N,)``, where the prediction is the true class."""
-        return np.asarray(self.predicted == self.truth, np.bool_)
+        return np.asarray(self.predicted == self.y_true, np.bool_)

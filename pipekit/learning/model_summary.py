@@ -30,7 +30,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class ModelSummary:
     """A model's layers, in the order of the computation, and their sums."""
 
     name: str
@@ -54,9 +54,9 @@ class Anatomy:
         return BYTES * (self.parameters + 3 * self.trainable + 2 * batch_size * outputs)
 
 
-def dissect(model: Any) -> Anatomy:
+def summarize_model(model: Any) -> ModelSummary:
     """Read a built Keras model with one input and one output."""
-    return Anatomy(
+    return ModelSummary(
         model.name,
         tuple(model.input_shape[1:]),
         tuple(_parts(model, 0)),
@@ -155,13 +155,13 @@ def _group(kind: str) -> str:
     return "other"
 
 
-def draw_svg(anatomy: Anatomy) -> str:
+def draw_svg(summary: ModelSummary) -> str:
     """The layers from left to right: a block's height is the image's, its depth the number of maps, both compressed.
 
     Layers without weights that keep the shape (activations, padding, single operations) are left out; what is drawn has its
     name, its shape and its parameters written below.
     """
-    parts = _shown(anatomy.parts)
+    parts = _shown(summary.parts)
     blocks, x = [], 30.0
     largest = max([1, *(max(part.output_shape[:2]) for part in parts if len(part.output_shape) == 3)])
     for part in parts:
@@ -175,8 +175,8 @@ def draw_svg(anatomy: Anatomy) -> str:
         for n, g in enumerate(used)
     )
     title = (
-        f"{anatomy.name}: {' x '.join(map(str, anatomy.input_shape))} in, {human(anatomy.parameters)} parameters, "
-        f"{human(anatomy.multiply_adds)} multiply-adds per image"
+        f"{summary.name}: {' x '.join(map(str, summary.input_shape))} in, {human(summary.parameters)} parameters, "
+        f"{human(summary.multiply_adds)} multiply-adds per image"
     )
     width = max(x + 20, 40 + 165 * len(used), 8.2 * len(title) + 60)
     return (

@@ -38,7 +38,7 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Prediction:
     """A model's answer for one image, or why there is none.
 
     Attributes:
@@ -105,7 +105,7 @@ def _found(sources: Sequence[str], listed: Iterable[str]) -> Iterator[str]:
 
 def answers(
     predictor: Predictor, paths: Iterable[str | Frame], *, workers: int = 1, batch_size: int = 32, mirrored: bool = False
-) -> Iterator[Answer]:
+) -> Iterator[Prediction]:
     """The answer for each image, in order. An image that can't be used is an answer too, with its reason.
 
     Args:
@@ -118,11 +118,11 @@ def answers(
     for item, found in predictor.stream(paths, _image_of, workers=workers, batch_size=batch_size):
         path = str(item)
         if isinstance(found, ImageError):
-            yield Answer(path, error=found.message)
+            yield Prediction(path, error=found.message)
             continue
         rounded = np.round(found.astype(np.float64), DECIMALS)
         order = np.argsort(-rounded, kind="stable")
-        yield Answer(path, tuple((predictor.classes[i], float(rounded[i])) for i in order.tolist()))
+        yield Prediction(path, tuple((predictor.classes[i], float(rounded[i])) for i in order.tolist()))
 
 
 def _image_of(item: str | Frame) -> str | NDArray[np.uint8]:
@@ -137,7 +137,7 @@ def _with_mirror(
     return lambda batch: ((probabilities(batch) + probabilities(batch[:, :, ::-1])) / 2).astype(np.float32)
 
 
-def write_csv(found: Iterable[Answer], classes: Sequence[str], out: TextIO) -> Iterator[Answer]:
+def write_csv(found: Iterable[Prediction], classes: Sequence[str], out: TextIO) -> Iterator[Prediction]:
     """Write a line for each answer as it comes, and pass it on: image, predicted, confidence, all probabilities, error."""
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["image", "predicted", "confidence", *(f"p:{name}" for name in classes), "error"])
@@ -148,7 +148,7 @@ def write_csv(found: Iterable[Answer], classes: Sequence[str], out: TextIO) -> I
         yield answer
 
 
-def to_plain(answer: Answer, top_k: int) -> dict[str, Any]:
+def to_plain(answer: Prediction, top_k: int) -> dict[str, Any]:
     """An answer as JSON: ``image``, ``predicted``, ``confidence`` and the ``top`` classes; or ``image`` and ``error``."""
     if answer.error:
         return {"image": answer.image, "error": answer.error}
@@ -156,14 +156,14 @@ def to_plain(answer: Answer, top_k: int) -> dict[str, Any]:
     return {"image": answer.image, "predicted": answer.predicted, "confidence": answer.confidence, "top": top}
 
 
-def write_jsonl(found: Iterable[Answer], top_k: int, out: TextIO) -> Iterator[Answer]:
+def write_jsonl(found: Iterable[Prediction], top_k: int, out: TextIO) -> Iterator[Prediction]:
     """Write a JSON line for each answer as it comes, and pass it on."""
     for answer in found:
         out.write(json.dumps(to_plain(answer, top_k), ensure_ascii=False) + "\n")
         yield answer
 
 
-def sort_into(found: Iterable[Answer], folder: Path) -> Iterator[Answer]:
+def sort_into(found: Iterable[Prediction], folder: Path) -> Iterator[Prediction]:
     """Copy each image into ``folder/<class>/``, and pass its answer on. Originals stay; nothing there is overwritten."""
     for answer in found:
         if answer.predicted:

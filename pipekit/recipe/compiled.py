@@ -34,7 +34,7 @@ from pipekit.params import Call, Params
 from pipekit.recipe.homography import (
     IDENTITY,
     Fit,
-    Moving,
+    TargetTracker,
     View,
     determinant,
     exposes,
@@ -216,7 +216,7 @@ class CompiledRecipe:
         """The augmented picture alone, for a training feed."""
         return self.apply(image, rng).image
 
-    def check(self, size_hw: SizeHw | None = None) -> None:
+    def check_sizes(self, size_hw: SizeHw | None = None) -> None:
         """Draw every geometric op once, for a picture of ``size_hw`` (the output size unless given): can it be done?
 
         Raises:
@@ -280,7 +280,7 @@ def compile_recipe(
         dict(mirror_labels),
     )
     if not full_resolution:
-        recipe.check()
+        recipe.check_sizes()
     return recipe
 
 
@@ -320,7 +320,7 @@ class _Pass:
         self.recipe, self.source, self.rng, self.mask, self.watch = recipe, source, rng, mask, watch
         if mask is not None and mask.shape[:2] != tuple(source.size_hw):
             raise UserError(f"the mask has {_size(mask.shape)}, the image {_size(source.size_hw)}; they must be the same")
-        self.targets = Moving(tuple(targets.boxes), tuple(targets.keypoints))
+        self.targets = TargetTracker(tuple(targets.boxes), tuple(targets.keypoints))
         self.image: Image | None = None
         self.base_hw: SizeHw = source.size_hw
         self.size_hw: SizeHw = source.size_hw

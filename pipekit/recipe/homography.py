@@ -153,7 +153,7 @@ _NO_QUADS, _NO_POINTS, _NONE, _UNSEEN = np.empty((0, 4, 2)), np.empty((0, 2)), n
 
 
 @dataclass(slots=True)
-class Moving:
+class TargetTracker:
     """Boxes and keypoints on their way through a recipe.
 
     A box is carried as its four corners, so that two turns in a row don't blow it up twice; one with an outline is as large as

@@ -69,14 +69,15 @@ class OpsField:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.with_info_plain_validator_function(
-            self.check, serialization=core_schema.plain_serializer_function_ser_schema(lambda ops: [c.to_plain() for c in ops])
+            self._validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda ops: [c.to_plain() for c in ops]),
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         entry = {"anyOf": [{"type": "string"}, {"type": "object", "required": ["op"]}], "x-pipekit-uses": ["op", "op"]}
         return {"anyOf": [{"type": "string", "x-pipekit-uses": ["recipe", ""]}, {"type": "array", "items": entry}]}
 
-    def check(self, value: Any, info: core_schema.ValidationInfo) -> tuple[Call, ...]:
+    def _validate(self, value: Any, info: core_schema.ValidationInfo) -> tuple[Call, ...]:
         """Resolve and check a recipe. ``info.context["registry"]`` is what names are looked up in."""
         if isinstance(value, Call):
             value = [value]
@@ -90,12 +91,12 @@ class OpsField:
             return tuple(value)
         context = info.context or {}
         if context.get("registry") is None:
-            raise PydanticCustomError("no_registry", "a recipe is checked through registry.check()")
+            raise PydanticCustomError("no_registry", "a recipe is checked through registry.check_params()")
         problems: list[tuple[Place, str, str]] = []
         calls: list[Call] = []
         for place, table in _expand(value, (), context, problems, 0):
             try:
-                calls.append(self.uses.check(table, info))
+                calls.append(self.uses.validate(table, info))
             except PydanticCustomError as error:
                 inner = (error.context or {}).get("problems") or [((), error.message(), "")]
                 problems += [((*place, *where), message, _or_preset(hint, table, context)) for where, message, hint in inner]
@@ -117,7 +118,7 @@ def check_ops(registry: Any, value: Any, base_dir: Path | None = None) -> tuple[
     Raises:
         UserError: with every mistake.
     """
-    checked: RecipeParams = registry.check(RecipeParams, {"ops": value}, base_dir)
+    checked: RecipeParams = registry.check_params(RecipeParams, {"ops": value}, base_dir)
     return checked.ops
 
 

@@ -53,7 +53,7 @@ def subject_of(sample: Sample, max_px: int) -> Subject:
     Raises:
         ImageError: it can't be read.
     """
-    from pipekit.recipe.homography import Moving, resizing
+    from pipekit.recipe.homography import TargetTracker, resizing
 
     whole = images.read(sample.image)
     image = images.thumbnail(whole, max_px)
@@ -61,7 +61,7 @@ def subject_of(sample: Sample, max_px: int) -> Subject:
     if image is whole:
         return Subject(sample.id, image, sample.targets, mask)
     size, new_size = whole.shape[:2], image.shape[:2]
-    moving = Moving(sample.targets.boxes, sample.targets.keypoints)
+    moving = TargetTracker(sample.targets.boxes, sample.targets.keypoints)
     moving.apply(resizing(size, new_size), size, new_size)
     boxes, keypoints = moving.now()
     mask = None if mask is None else images.resize(mask, new_size, "nearest")

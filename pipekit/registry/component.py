@@ -57,7 +57,8 @@ class Component:
             raise
         except (Exception, SystemExit) as error:
             raise PluginError(
-                f"{self.kind} {self.name!r} of plugin {self.plugin!r} can't be loaded from {self.target!r}: {describe(error)}",
+                f"{self.kind} {self.name!r} of plugin {self.plugin!r} can't be loaded from {self.target!r}: "
+                f"{error_text(error)}",
                 "Is something that it needs not installed? `pipekit doctor` tells." if isinstance(error, ImportError) else "",
             ) from error
 
@@ -114,7 +115,7 @@ def first_line(found: Any) -> str:
     return (getattr(found, "__doc__", None) or "").strip().partition("\n")[0].rstrip(".")
 
 
-def describe(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """An exception on one line, with the last place in the plugin's own code."""
     import traceback
 

@@ -52,7 +52,7 @@ def verify(sample: Sample, params: VerifyParams, ctx: SampleContext) -> Iterator
 
     data = images.read_bytes(sample.image)
     if params.verify == "decode":
-        images.check(data)
+        images.verify(data)
     else:
         images.probe(data)
     yield sample

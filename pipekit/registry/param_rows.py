@@ -48,7 +48,7 @@ class ParamRow:
         return ", ".join(part for part in (self.type, self.bounds, unit) if part)
 
 
-def describe_params(params_type: type[Params]) -> list[ParamRow]:
+def param_rows(params_type: type[Params]) -> list[ParamRow]:
     """The rows of all parameters, in the order in which they were written; fields of tables follow their table."""
     shown = params_type.described()
     return list(_rows(shown, "", (shown,)))

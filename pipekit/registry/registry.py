@@ -26,7 +26,7 @@ from pipekit import hookspecs
 from pipekit.contract import Params
 from pipekit.errors import PluginError, UserError, did_you_mean, place_text
 from pipekit.params import problems_of
-from pipekit.registry.component import LOADING, AdaptedComponent, Component, describe, first_line, import_target
+from pipekit.registry.component import LOADING, AdaptedComponent, Component, error_text, first_line, import_target
 
 GROUP = "pipekit"
 """The entry-point group in which installed plugins are found."""
@@ -197,7 +197,7 @@ class Registry:
         except ValidationError as error:
             return None, list(problems_of(error, params_type))
 
-    def check(self, params_type: type[P], values: Mapping[str, Any], base_dir: Path | None = None) -> P:
+    def check_params(self, params_type: type[P], values: Mapping[str, Any], base_dir: Path | None = None) -> P:
         """The checked parameters; nested components are resolved.
 
         Raises:
@@ -224,7 +224,7 @@ class Registry:
         except (Exception, SystemExit) as error:
             if self._manager.is_registered(plugin):
                 self._manager.unregister(plugin)
-            reason = error.message if isinstance(error, PluginError) else describe(error)
+            reason = error.message if isinstance(error, PluginError) else error_text(error)
             self.note(name, source, "broken", reason, version, api, started)
             return
         self._components |= {(component.kind, component.name): component for component in found}
@@ -348,7 +348,7 @@ def load_registry(
         try:
             plugin = point.load()
         except (Exception, SystemExit) as error:
-            registry.note(point.name, source, "broken", describe(error), version, started=started)
+            registry.note(point.name, source, "broken", error_text(error), version, started=started)
             continue
         registry.add(plugin, point.name, source, version, started=started)
     for name in dict.fromkeys(asked):
@@ -376,7 +376,7 @@ def _load_asked(registry: Registry, asked: str, base_dir: Path, off: set[str]) -
             registry.note(asked, asked, "broken", error.message, started=started)
             return
         except (Exception, SystemExit) as error:
-            registry.note(asked, asked, "broken", describe(error), started=started)
+            registry.note(asked, asked, "broken", error_text(error), started=started)
             return
         registry.add(module, asked, asked, str(getattr(module, "__version__", "")), started=started)
         return
@@ -391,7 +391,7 @@ def _load_asked(registry: Registry, asked: str, base_dir: Path, off: set[str]) -
         digest = hashlib.sha256(data).hexdigest()
         module = _load_file(path, f"pipekit_plugin_{name}_{digest[:12]}")
     except (Exception, SystemExit) as error:
-        registry.note(name, str(path), "broken", describe(error), started=started)
+        registry.note(name, str(path), "broken", error_text(error), started=started)
         return
     if any(record.name == name and record.status == "ok" for record in registry.plugins):
         name = f"{name}.py"

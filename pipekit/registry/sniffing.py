@@ -68,7 +68,7 @@ def choose(path: Path, found: list[Verdict]) -> Verdict:
     raise UserError(message)
 
 
-def recognise(registry: Registry, path: Path) -> Verdict:
+def find_importer(registry: Registry, path: Path) -> Verdict:
     """The importer for ``path``.
 
     Raises:

@@ -103,11 +103,11 @@ def check_component(
         AssertionError: with every promise that is broken, and how.
     """
     __tracebackhide__ = True
-    from pipekit.testing.checks import examine
+    from pipekit.testing.checks import run_checks
 
     registry = registry or _registry()
     found = _component(registry, kind, component)
-    broken = [verdict for verdict in examine(registry, found, params or {}, **samples) if verdict.problem]
+    broken = [verdict for verdict in run_checks(registry, found, params or {}, **samples) if verdict.problem]
     if broken:
         lines = [f"  {verdict.promise}\n    but: {verdict.problem}" for verdict in broken]
         raise AssertionError("\n".join([f"{kind} {found.name!r} breaks {len(broken)} of its promises:", *lines]))

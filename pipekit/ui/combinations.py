@@ -73,7 +73,7 @@ class CombinationsDisplay:
 
 
 def _words(values: Mapping[str, Any], bare: bool = False) -> str:
-    from pipekit.engine.matrix import toml_text
+    from pipekit.registry.param_rows import toml_text
 
     return ", ".join(toml_text(value) if bare else f"{name} = {toml_text(value)}" for name, value in values.items())
 

@@ -67,10 +67,10 @@ def test_a_simpler_model_on_the_same_images_is_the_baseline(colour_project: Any)
     assert metrics_of(outcome.run_dir / "simple_report") == metrics_of(simple)
     assert (found["name"], found["num_images"]) == ("by_colour", 24)
     assert found["accuracy_first"] == metrics_of(simple)["accuracy"]["value"]
-    right = {row["id"]: row["correct"] == "1" for row in rows_of(folder)}
+    correct = {row["id"]: row["correct"] == "1" for row in rows_of(folder)}
     theirs = {row["id"]: row["correct"] == "1" for row in rows_of(simple)}
-    assert found["gained"] == sum(right[name] and not theirs[name] for name in right)
-    assert found["lost"] == sum(theirs[name] and not right[name] for name in right)
+    assert found["gained"] == sum(correct[name] and not theirs[name] for name in correct)
+    assert found["lost"] == sum(theirs[name] and not correct[name] for name in correct)
     page = (folder / "report.html").read_text("utf-8")
     assert "The model is clearly better than that (" in page
     assert "baseline: by_colour" in page
@@ -267,7 +267,7 @@ def test_many_images_make_no_larger_page(colour_project: Any) -> None:
     many = replace(
         small,
         samples=small.samples * times,
-        truth=np.tile(small.truth, times),
+        y_true=np.tile(small.y_true, times),
         probabilities=np.tile(small.probabilities, (times, 1)),
     )
     assert len(many) > 10_000

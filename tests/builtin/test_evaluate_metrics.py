@@ -26,22 +26,22 @@ def answers(draw: st.DrawFn) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     num_classes, count = draw(st.integers(2, 5)), draw(st.integers(1, 30))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     scores = rng.integers(0, draw(st.sampled_from([2, 4, 1000])), (count, num_classes)) + draw(st.sampled_from([1e-9, 0.5]))
-    truth = rng.integers(0, draw(st.integers(1, num_classes)), count)
-    return truth, np.round(scores / scores.sum(axis=1, keepdims=True), 6)
+    y_true = rng.integers(0, draw(st.integers(1, num_classes)), count)
+    return y_true, np.round(scores / scores.sum(axis=1, keepdims=True), 6)
 
 
-def found_for(truth: NDArray[np.int64], probabilities: NDArray[np.float64], resamples: int = 50) -> dict:
+def found_for(y_true: NDArray[np.int64], probabilities: NDArray[np.float64], resamples: int = 50) -> dict:
     names = tuple("abcdefgh"[: probabilities.shape[1]])
-    return measure(truth, probabilities, names, rng_for(0, "test"), resamples=resamples)
+    return measure(y_true, probabilities, names, rng_for(0, "test"), resamples=resamples)
 
 
 @settings(max_examples=60, deadline=None)
 @given(answers())
 def test_counts_and_shares_agree_with_their_definitions(drawn: tuple[NDArray[np.int64], NDArray[np.float64]]) -> None:
-    truth, probabilities = drawn
-    metrics = found_for(truth, probabilities)
+    y_true, probabilities = drawn
+    metrics = found_for(y_true, probabilities)
     said = [max(range(len(row)), key=lambda j: (row[j], -j)) for row in probabilities.tolist()]
-    pairs = list(zip(truth.tolist(), said, strict=True))
+    pairs = list(zip(y_true.tolist(), said, strict=True))
     assert metrics["accuracy"]["value"] == pytest.approx(sum(t == p for t, p in pairs) / len(pairs))
     for i, row in enumerate(metrics["per_class"]):
         tp, fp = sum(t == p == i for t, p in pairs), sum(p == i != t for t, p in pairs)
@@ -51,7 +51,7 @@ def test_counts_and_shares_agree_with_their_definitions(drawn: tuple[NDArray[np.
         assert row["recall"]["value"] == (pytest.approx(tp / (tp + fn)) if tp + fn else None)
         assert row["specificity"]["value"] == (pytest.approx(tn / (tn + fp)) if tn + fp else None)
         assert metrics["confusion_matrix"][i][i] == tp
-    assert sum(map(sum, metrics["confusion_matrix"])) == len(truth)
+    assert sum(map(sum, metrics["confusion_matrix"])) == len(y_true)
 
 
 @settings(max_examples=60, deadline=None)
@@ -59,40 +59,40 @@ def test_counts_and_shares_agree_with_their_definitions(drawn: tuple[NDArray[np.
 def test_averages_and_losses_agree_with_scikit_learn(drawn: tuple[NDArray[np.int64], NDArray[np.float64]]) -> None:
     from sklearn import metrics as sk
 
-    truth, probabilities = drawn
-    metrics, said = found_for(truth, probabilities, 0), probabilities.argmax(axis=1)
+    y_true, probabilities = drawn
+    metrics, said = found_for(y_true, probabilities, 0), probabilities.argmax(axis=1)
     labels = list(range(probabilities.shape[1]))
     for name, found in metrics["averages"].items():
-        assert found["f1"] == pytest.approx(sk.f1_score(truth, said, labels=labels, average=name, zero_division=0))
-        precision = sk.precision_score(truth, said, labels=labels, average=name, zero_division=0)
+        assert found["f1"] == pytest.approx(sk.f1_score(y_true, said, labels=labels, average=name, zero_division=0))
+        precision = sk.precision_score(y_true, said, labels=labels, average=name, zero_division=0)
         assert found["precision"] == pytest.approx(precision)
-        assert found["recall"] == pytest.approx(sk.recall_score(truth, said, labels=labels, average=name, zero_division=0))
-    present = np.unique(truth)
-    recalls = sk.recall_score(truth, said, labels=present, average="macro", zero_division=0)
+        assert found["recall"] == pytest.approx(sk.recall_score(y_true, said, labels=labels, average=name, zero_division=0))
+    present = np.unique(y_true)
+    recalls = sk.recall_score(y_true, said, labels=present, average="macro", zero_division=0)
     assert metrics["balanced_accuracy"]["value"] == pytest.approx(recalls)
     assert metrics["macro_f1"]["value"] == pytest.approx(intervals.macro_f1(np.array([metrics["confusion_matrix"]], float))[0])
     safe = calibration.normalised(probabilities)
-    assert metrics["log_loss"] == pytest.approx(sk.log_loss(truth, safe, labels=labels), abs=1e-9)
-    assert metrics["confusion_matrix"] == sk.confusion_matrix(truth, said, labels=labels).tolist()
+    assert metrics["log_loss"] == pytest.approx(sk.log_loss(y_true, safe, labels=labels), abs=1e-9)
+    assert metrics["confusion_matrix"] == sk.confusion_matrix(y_true, said, labels=labels).tolist()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # undefined for one class: then ours is None
-        kappa, matthews = sk.cohen_kappa_score(truth, said), sk.matthews_corrcoef(truth, said)
+        kappa, matthews = sk.cohen_kappa_score(y_true, said), sk.matthews_corrcoef(y_true, said)
     assert metrics["kappa"] == (None if np.isnan(kappa) else pytest.approx(kappa))
     assert metrics["matthews"] == pytest.approx(matthews)
     for i, row in enumerate(metrics["per_class"]):
-        positive, score = truth == i, probabilities[:, i]
+        positive, score = y_true == i, probabilities[:, i]
         f1 = sk.f1_score(positive, said == i, zero_division=np.nan)
         assert row["f1"]["value"] == (None if np.isnan(f1) else pytest.approx(f1))
-        area = sk.roc_auc_score(positive, score) if 0 < positive.sum() < len(truth) else None
+        area = sk.roc_auc_score(positive, score) if 0 < positive.sum() < len(y_true) else None
         assert row["roc_auc"] == (None if area is None else pytest.approx(area))
         average = sk.average_precision_score(positive, score) if positive.any() else None
         assert row["average_precision"] == (None if average is None else pytest.approx(average))
     if len(labels) == 2:
-        brier = sk.brier_score_loss(truth == 1, probabilities[:, 1])
+        brier = sk.brier_score_loss(y_true == 1, probabilities[:, 1])
         assert metrics["brier"] == pytest.approx(2 * brier, abs=1e-5)  # over both classes, as Brier 1950 has it
     # scikit-learn refuses ties in top-k when it can't rank them; without ties the two agree
     if len(labels) > 2 and all(len(set(row)) == len(row) for row in probabilities.tolist()):
-        expected = sk.top_k_accuracy_score(truth, probabilities, k=2, labels=labels)
+        expected = sk.top_k_accuracy_score(y_true, probabilities, k=2, labels=labels)
         assert metrics["top_k"]["2"]["value"] == pytest.approx(expected)
 
 
@@ -143,15 +143,15 @@ def test_intervals_cover_the_truth_about_95_times_in_100() -> None:
 
 def test_the_bootstrap_of_the_matrix_is_the_bootstrap_of_the_images() -> None:
     rng = np.random.default_rng(1)
-    truth, said = rng.integers(0, 3, 90), rng.integers(0, 3, 90)
-    said = np.where(rng.random(90) < 0.7, truth, said)
+    y_true, said = rng.integers(0, 3, 90), rng.integers(0, 3, 90)
+    said = np.where(rng.random(90) < 0.7, y_true, said)
     matrix = np.zeros((3, 3), np.int64)
-    np.add.at(matrix, (truth, said), 1)
+    np.add.at(matrix, (y_true, said), 1)
     draws = []
     for _ in range(4000):
         chosen = rng.integers(0, 90, 90)
         resampled = np.zeros((3, 3))
-        np.add.at(resampled, (truth[chosen], said[chosen]), 1)
+        np.add.at(resampled, (y_true[chosen], said[chosen]), 1)
         draws.append(intervals.macro_f1(resampled[None])[0])
     low, high = intervals.bootstrap_matrix(matrix, {"f": intervals.macro_f1}, rng_for(0, "b"), 4000)["f"]
     assert (low, high) == (
@@ -164,8 +164,8 @@ def test_calibration_error_by_hand() -> None:
     """Four bins: (0.25, 0.5] holds 2 images of mean 0.45, one right; (0.75, 1] holds 3 of mean 0.9, two right."""
     top = np.array([0.5, 0.4, 0.8, 0.9, 1.0])
     probabilities = np.stack([top, *[(1 - top) / 3] * 3], axis=1)
-    truth = np.array([0, 1, 0, 0, 2])
-    found = calibration.calibration(probabilities, truth, 4)
+    y_true = np.array([0, 1, 0, 0, 2])
+    found = calibration.calibration(probabilities, y_true, 4)
     assert found["expected_error"] == pytest.approx(2 / 5 * abs(0.5 - 0.45) + 3 / 5 * abs(2 / 3 - 0.9))
     assert found["max_error"] == pytest.approx(0.9 - 2 / 3)
     assert [b["count"] for b in found["bins"]] == [0, 2, 0, 3]
@@ -177,15 +177,15 @@ def test_calibration_error_agrees_with_the_reference_code(
     drawn: tuple[NDArray[np.int64], NDArray[np.float64]], bins: int
 ) -> None:
     """The loop of Guo et al.'s released code: bins open below and closed above, weighted by their share of the images."""
-    truth, probabilities = drawn
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    y_true, probabilities = drawn
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == y_true
     edges = np.linspace(0, 1, bins + 1)
     expected = 0.0
     for low, high in pairwise(edges):
         inside = (confidence > low) & (confidence <= high)
         if inside.any():
-            expected += abs(confidence[inside].mean() - right[inside].mean()) * inside.mean()
-    assert calibration.calibration(probabilities, truth, bins)["expected_error"] == pytest.approx(expected)
+            expected += abs(confidence[inside].mean() - correct[inside].mean()) * inside.mean()
+    assert calibration.calibration(probabilities, y_true, bins)["expected_error"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("true_temperature", [0.5, 1.0, 2.5])
@@ -193,16 +193,16 @@ def test_a_known_temperature_is_found_again(true_temperature: float) -> None:
     rng = np.random.default_rng(3)
     logits = rng.normal(0, 2, (20_000, 4))
     honest = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    truth = (honest.cumsum(axis=1) < rng.random((20_000, 1))).sum(axis=1)
+    y_true = (honest.cumsum(axis=1) < rng.random((20_000, 1))).sum(axis=1)
     sharpened = calibration.scaled(honest, 1 / true_temperature)
-    assert calibration.fit_temperature(sharpened, truth) == pytest.approx(true_temperature, rel=0.05)
+    assert calibration.fit_temperature(sharpened, y_true) == pytest.approx(true_temperature, rel=0.05)
 
 
 def golden_section(loss: Callable[[float], float], low: float, high: float) -> float:
     ratio = (5**0.5 - 1) / 2
     while high - low > 1e-9:
-        left, right = high - ratio * (high - low), low + ratio * (high - low)
-        low, high = (low, right) if loss(left) <= loss(right) else (left, high)
+        left, correct = high - ratio * (high - low), low + ratio * (high - low)
+        low, high = (low, correct) if loss(left) <= loss(correct) else (left, high)
     return (low + high) / 2
 
 
@@ -211,28 +211,28 @@ def test_the_temperature_is_that_of_a_golden_section_search(seed: int) -> None:
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, rng.choice([0.5, 1, 2]), (200, 4))
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    truth = np.where(rng.random(200) < 0.3, rng.integers(0, 4, 200), logits.argmax(axis=1))
+    y_true = np.where(rng.random(200) < 0.3, rng.integers(0, 4, 200), logits.argmax(axis=1))
 
     def loss(log_t: float) -> float:
-        return calibration.log_loss(calibration.scaled(probabilities, float(np.exp(log_t))), truth)
+        return calibration.log_loss(calibration.scaled(probabilities, float(np.exp(log_t))), y_true)
 
     expected = float(np.exp(golden_section(loss, np.log(0.05), np.log(20.0))))
-    assert calibration.fit_temperature(probabilities, truth) == pytest.approx(expected, abs=0.00051)
+    assert calibration.fit_temperature(probabilities, y_true) == pytest.approx(expected, abs=0.00051)
 
 
 def test_few_sure_mistakes_do_not_ask_for_more_certainty() -> None:
     """With log losses kept below ln 1e7, T = 0.05 would fit best."""
-    truth = np.zeros(200, np.int64)
+    y_true = np.zeros(200, np.int64)
     probabilities = np.tile([0.999998, 0.000001, 0.000001], (200, 1))
     probabilities[:2] = [0.000001, 0.999998, 0.000001]
     probabilities[2:6] = [0.5, 0.3, 0.2]
-    assert calibration.fit_temperature(probabilities, truth) > 1
+    assert calibration.fit_temperature(probabilities, y_true) > 1
 
 
 def test_where_no_temperature_is_better_the_coldest_is_taken() -> None:
-    truth = np.array([0, 1, 0])
-    assert calibration.fit_temperature(np.eye(2)[truth], truth) == calibration.COLDEST
-    assert calibration.fit_temperature(np.full((3, 2), 0.5), truth) == calibration.COLDEST
+    y_true = np.array([0, 1, 0])
+    assert calibration.fit_temperature(np.eye(2)[y_true], y_true) == calibration.COLDEST
+    assert calibration.fit_temperature(np.full((3, 2), 0.5), y_true) == calibration.COLDEST
 
 
 @given(answers(), st.floats(0.1, 10))
@@ -246,11 +246,11 @@ def test_a_temperature_keeps_the_answers(drawn: tuple[NDArray[np.int64], NDArray
 
 def test_confident_learning_finds_the_labels_that_were_swapped() -> None:
     rng = np.random.default_rng(11)
-    right = rng.integers(0, 3, 300)
+    correct = rng.integers(0, 3, 300)
     logits = rng.normal(0, 0.1, (300, 3))
-    logits[np.arange(300), right] += 3
+    logits[np.arange(300), correct] += 3
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    labels, swapped = right.copy(), set(range(0, 300, 20))
+    labels, swapped = correct.copy(), set(range(0, 300, 20))
     for i in swapped:
         labels[i] = (labels[i] + 1) % 3
     found = {int(row["id"]) for row in suspects([str(i) for i in range(300)], labels, probabilities, "abc")}
@@ -282,8 +282,8 @@ def test_an_undefined_figure_is_null_not_zero() -> None:
 
 
 def test_without_a_mistake_the_bootstrap_claims_no_certainty() -> None:
-    truth = np.array([0, 1, 2] * 8)
-    metrics = found_for(truth, np.eye(3)[truth])
+    y_true = np.array([0, 1, 2] * 8)
+    metrics = found_for(y_true, np.eye(3)[y_true])
     assert metrics["macro_f1"] == {"value": 1.0, "low": None, "high": None}
     assert metrics["accuracy"]["low"] == pytest.approx(intervals.wilson(24, 24)[0])
     assert metrics["accuracy"]["low"] < 0.9
@@ -295,9 +295,9 @@ def test_a_probability_of_nought_costs_as_much_as_one_in_ten_million() -> None:
 
 
 def test_fifty_suspects_are_listed() -> None:
-    truth = np.repeat([0, 1, 0], [60, 60, 60])
+    y_true = np.repeat([0, 1, 0], [60, 60, 60])
     probabilities = np.array([[0.9, 0.1]] * 60 + [[0.1, 0.9]] * 60 + [[0.05, 0.95]] * 60)
-    assert len(suspects([str(i) for i in range(180)], truth, probabilities, "ab")) == 50
+    assert len(suspects([str(i) for i in range(180)], y_true, probabilities, "ab")) == 50
 
 
 @pytest.mark.parametrize(("count", "thirds"), [(15, 3), (14, 0)])

@@ -24,11 +24,11 @@ from pipekit.registry.registry import load_registry
 from pipekit.rng import rng_for
 
 
-def answers(truth: list[int], probabilities: np.ndarray, paths: list[Path] | None = None, **more: Any) -> Evaluation:
+def answers(y_true: list[int], probabilities: np.ndarray, paths: list[Path] | None = None, **more: Any) -> Evaluation:
     classes = tuple("abcdefgh"[: probabilities.shape[1]])
-    samples = tuple(Sample(f"{i:04d}", str(paths[i]) if paths else "") for i in range(len(truth)))
+    samples = tuple(Sample(f"{i:04d}", str(paths[i]) if paths else "") for i in range(len(y_true)))
     dataset = Dataset(Path(), "", {}, lambda _: iter(samples), lambda _: iter(()))
-    return Evaluation(classes, "test", samples, np.array(truth), probabilities, {}, dataset, **more)
+    return Evaluation(classes, "test", samples, np.array(y_true), probabilities, {}, dataset, **more)
 
 
 @given(st.integers(1, 5), st.integers(0, 60), st.integers(1, 40), st.integers(0, 2**32 - 1))
@@ -48,8 +48,10 @@ def test_the_most_telling_answers_are_chosen(num_classes: int, count: int, most:
     if kinds[UNSURE]:
         assert min(found.confidence[place] for place, why in chosen if why == UNSURE) == found.confidence[found.correct].min()
     if kinds[SURE] >= num_classes:
-        right = set(found.truth[found.correct & ~np.isin(np.arange(count), [p for p, why in chosen if why == UNSURE])].tolist())
-        assert {int(found.truth[place]) for place, why in chosen if why == SURE} == right
+        right = set(
+            found.y_true[found.correct & ~np.isin(np.arange(count), [p for p, why in chosen if why == UNSURE])].tolist()
+        )
+        assert {int(found.y_true[place]) for place, why in chosen if why == SURE} == right
 
 
 @pytest.mark.parametrize(

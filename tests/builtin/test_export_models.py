@@ -60,7 +60,7 @@ def export(to: str, folder: Path, out: Path, report: Report | None = None, **val
     exporter = REGISTRY.get("exporter", to)
     found: Any = exporter.load()
     out.mkdir()
-    params = REGISTRY.check(
+    params = REGISTRY.check_params(
         exporter.params_type(), {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
     )
     return dict(getattr(found, "write", found)(Model(folder, "digest", {}), out, params, report=report))

@@ -341,7 +341,7 @@ def test_the_report_section_counts_right_and_wrong_images(tmp_path: Path, photo:
         classes=("cup", "plate"),
         split="test",
         samples=tuple(Sample(f"{number}/{name}", str(tmp_path / name)) for number, name in enumerate(names)),
-        truth=np.array([0, 0, 0, 1]),
+        y_true=np.array([0, 0, 0, 1]),
         probabilities=np.array([[0.9, 0.1], [0.2, 0.8], [0.9, 0.1], [0.4, 0.6]]),
         metrics={},
         dataset=SimpleNamespace(),  # type: ignore[arg-type]

@@ -476,18 +476,18 @@ def test_masks_go_with_their_images(tmp_path: Path) -> None:
 
 
 def test_every_annotated_format_runs_as_a_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipekit.engine.adhoc import Quick
+    from pipekit.engine.adhoc import AdhocPipeline
 
     monkeypatch.setenv("PIPEKIT_STORE", str(tmp_path / "store"))
     picture(tmp_path / "data/a.png")
     entry = {"id": 1, "image_id": 0, "category_id": 7, "bbox": [5, 6, 10, 20], "segmentation": [[5, 6, 15, 6, 15, 26]]}
     coco_file(tmp_path / "data/x.json", [entry], files=("a.png",))
-    quick = Quick(base_dir=tmp_path, settings={"executor": "serial"})
-    quick.add("data", "import.coco", path="data", masks=True)
-    (sample,) = quick.run().artifact("data")  # type: ignore[misc]
+    adhoc = AdhocPipeline(base_dir=tmp_path, settings={"executor": "serial"})
+    adhoc.add("data", "import.coco", path="data", masks=True)
+    (sample,) = adhoc.run().artifact("data")  # type: ignore[misc]
     assert images.read_mask(sample.targets.mask).max() == 2
     assert sample.targets.mask_sha256
-    assert quick.run().stages[0].cached
+    assert adhoc.run().stages[0].cached
 
 
 @pytest.mark.parametrize("name", ["panoptic_train.json", "a.xml", "a.txt"])

@@ -13,7 +13,7 @@ from pipekit import images
 from pipekit.builtin.importers import csv, metadata, names, parquet
 from pipekit.builtin.importers.tables import TableParams
 from pipekit.contract import Failure, Rejected, Sample
-from pipekit.engine.adhoc import Quick
+from pipekit.engine.adhoc import AdhocPipeline
 from pipekit.errors import UserError
 
 
@@ -142,9 +142,9 @@ def test_a_table_written_beside_the_images_is_no_reason_to_read_them_again(
         picture(tmp_path / f"data/{name}.png")
 
     def cached() -> bool:
-        quick = Quick(base_dir=tmp_path, settings={"executor": "serial"})
-        quick.add("data", "import.csv", path="data/t.csv")
-        return quick.run().stages[0].cached
+        adhoc = AdhocPipeline(base_dir=tmp_path, settings={"executor": "serial"})
+        adhoc.add("data", "import.csv", path="data/t.csv")
+        return adhoc.run().stages[0].cached
 
     assert not cached()
     write(tmp_path / "data/split.csv", "id,split\na.png,train\n")

@@ -14,7 +14,7 @@ from pipekit import images
 from pipekit.builtin.inspect.checks import balance, copies, files, outliers
 from pipekit.builtin.inspect.measure import MeasureParams, measure
 from pipekit.contract import PAUSE, Finding, Sample
-from pipekit.engine.adhoc import Quick
+from pipekit.engine.adhoc import AdhocPipeline
 from tests.builtin.planted import plant
 
 PHOTOS = Path(__file__).resolve().parents[2] / "sample_data" / "photos"
@@ -39,10 +39,10 @@ def crops(folder: Path, count: int, size_px: int = 150) -> list[Path]:
 
 
 def inspect(folder: Path, base: Path, **params: Any) -> tuple[dict[str, Any], Any]:
-    quick = Quick(base_dir=base, settings={"executor": "serial"})
-    data = quick.add("data", "import.folders", path=str(folder), verify="none", max_failed=1.0)
-    quick.add("inspect", "inspect", dataset=data, **params)
-    outcome = quick.run()
+    adhoc = AdhocPipeline(base_dir=base, settings={"executor": "serial"})
+    data = adhoc.add("data", "import.folders", path=str(folder), verify="none", max_failed=1.0)
+    adhoc.add("inspect", "inspect", dataset=data, **params)
+    outcome = adhoc.run()
     made = outcome.artifact("inspect")
     return json.loads((made.path / "inspect.json").read_text("utf-8")), outcome
 
@@ -96,10 +96,10 @@ def test_a_check_that_fails_does_not_stop_the_others(tmp_path: Path, monkeypatch
         "@pipekit.hookimpl\ndef register_checks(register):\n    register('broken', broken, summary='Fails')\n",
         "utf-8",
     )
-    quick = Quick(base_dir=tmp_path, settings={"executor": "serial"}, plugins=("bad.py",))
-    data = quick.add("data", "import.folders", path="photos")
-    quick.add("inspect", "inspect", dataset=data, checks=["broken", "near_duplicates"])
-    outcome = quick.run()
+    adhoc = AdhocPipeline(base_dir=tmp_path, settings={"executor": "serial"}, plugins=("bad.py",))
+    data = adhoc.add("data", "import.folders", path="photos")
+    adhoc.add("inspect", "inspect", dataset=data, checks=["broken", "near_duplicates"])
+    outcome = adhoc.run()
     assert outcome.stages[-1].warnings == ("check 'broken' failed: ValueError: no luck",)
 
 

@@ -12,7 +12,7 @@ import pytest
 from pipekit.builtin.models import alexnet, pretrained
 from pipekit.errors import UserError
 from pipekit.learning.keras_backend import load_keras
-from pipekit.learning.model_summary import dissect, draw_svg, human
+from pipekit.learning.model_summary import draw_svg, human, summarize_model
 from pipekit.registry.registry import load_registry
 
 REGISTRY = load_registry(installed=False)
@@ -21,14 +21,14 @@ RANDOM = {"weights": "random"}
 
 def build(name: str, shape: tuple[int, int, int], num_classes: int = 3, **values: Any) -> Any:
     component = REGISTRY.get("model", name)
-    return component.load()(shape, num_classes, REGISTRY.check(component.params_type(), values))
+    return component.load()(shape, num_classes, REGISTRY.check_params(component.params_type(), values))
 
 
 @pytest.mark.parametrize(("groups", "expected"), [(2, 60_965_224), (1, 62_378_344)])
 def test_alexnet_has_the_published_parameters(groups: int, expected: int) -> None:
     model = build("alexnet", (227, 227, 3), 1000, groups=groups)
     assert model.count_params() == expected
-    found = dissect(model)
+    found = summarize_model(model)
     shapes = {part.name: part.output_shape for part in found.parts}
     assert (shapes["conv1"], shapes["pool5"]) == ((55, 55, 96), (6, 6, 256))
     # 724 million multiply-adds in the two-group network, 1,135 million in the whole one
@@ -120,11 +120,13 @@ def test_every_backbone_has_its_preprocessing() -> None:
 
 def test_the_last_layers_thaw_when_their_epoch_comes() -> None:
     component = REGISTRY.get("model", "pretrained")
-    chosen = REGISTRY.check(component.params_type(), {**RANDOM, "frozen_epochs": 2, "fine_tune": 6, "fine_tune_rate": 0.5})
+    chosen = REGISTRY.check_params(
+        component.params_type(), {**RANDOM, "frozen_epochs": 2, "fine_tune": 6, "fine_tune_rate": 0.5}
+    )
     model = component.load()((32, 32, 3), 4, chosen)
     assert len(model.trainable_variables) == 2  # the new output alone
-    assert [component.load().thaw(model, chosen, epoch) for epoch in (0, 1)] == [None, None]
-    assert component.load().thaw(model, chosen, 2) == 0.5
+    assert [component.load().unfreeze(model, chosen, epoch) for epoch in (0, 1)] == [None, None]
+    assert component.load().unfreeze(model, chosen, 2) == 0.5
     assert len(model.trainable_variables) > 2
     inner = next(layer for layer in model.layers if getattr(layer, "layers", None))
     assert not any(layer.trainable for layer in inner.layers if type(layer).__name__ == "BatchNormalization")
@@ -149,29 +151,29 @@ def test_an_autoencoder_gives_back_any_size() -> None:
     [("VGG16", 138_357_544, 15.47), ("MobileNetV2", 3_538_984, 0.30)],
 )
 def test_counts_are_those_of_the_literature(name: str, parameters: int, giga_multiply_adds: float) -> None:
-    found = dissect(getattr(load_keras().applications, name)(weights=None))
+    found = summarize_model(getattr(load_keras().applications, name)(weights=None))
     assert found.parameters == parameters
     assert found.multiply_adds / 1e9 == pytest.approx(giga_multiply_adds, abs=0.005)
 
 
 def test_multiply_adds_by_hand() -> None:
-    lstm = dissect(build("row_lstm", (8, 5, 3), 4, units=7, both_ways=True))
+    lstm = summarize_model(build("row_lstm", (8, 5, 3), 4, units=7, both_ways=True))
     assert lstm.multiply_adds == 2 * 8 * (15 * 28 + 7 * 28) + 14 * 4
-    mlp = dissect(build("mlp", (4, 5, 3), 4, units=[9]))
+    mlp = summarize_model(build("mlp", (4, 5, 3), 4, units=[9]))
     assert mlp.multiply_adds == 60 * 9 + 9 * 4
     assert mlp.parameters == 61 * 9 + 10 * 4
     assert mlp.weights_bytes == 4 * mlp.parameters
 
 
 def test_a_frozen_backbone_does_not_count_as_learning() -> None:
-    found = dissect(build("pretrained", (32, 32, 3), 4, **RANDOM))
+    found = summarize_model(build("pretrained", (32, 32, 3), 4, **RANDOM))
     assert found.trainable == 576 * 4 + 4 < found.parameters
     assert max(part.depth for part in found.parts) == 1
 
 
 @pytest.mark.parametrize("name", ["simple_cnn", "row_lstm", "autoencoder", "hog_svm"])
 def test_the_drawing_is_an_svg_that_names_every_layer_with_weights(name: str) -> None:
-    found = dissect(build(name, (32, 32, 3)))
+    found = summarize_model(build(name, (32, 32, 3)))
     drawing = ElementTree.fromstring(draw_svg(found))
     titles = " ".join(element.text or "" for element in drawing.iter() if element.tag.endswith("title"))
     assert all(part.name in titles for part in found.parts if part.parameters)

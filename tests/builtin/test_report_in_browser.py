@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.builtin.conftest import COLOURS, paint
-from tests.test_page import in_browser
+from tests.page.test_page import in_browser
 
 SCRIPT = """
 const shown = (id) => [...document.querySelectorAll(`#${id} .pictures li`)].filter((e) => !e.hidden);

@@ -150,7 +150,7 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def params(**values: Any) -> TrainParams:
     given = {"model": DENSE, "epochs": 3, "batch_size": 4, "learning_rate": 0.02, **values}
-    checked: TrainParams = REGISTRY.check(TrainParams, given)
+    checked: TrainParams = REGISTRY.check_params(TrainParams, given)
     return checked
 
 

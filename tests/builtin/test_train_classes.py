@@ -84,7 +84,7 @@ def test_one_class_alone_says_what_a_classifier_needs(tmp_path: Path) -> None:
 
 def test_an_autoencoder_needs_no_classes_and_a_plugins_template_is_asked_when_it_is_built() -> None:
     def asked(template: str, **values: object) -> bool:
-        params = REGISTRY.check(TrainParams, {"model": {"template": template}, **values})
+        params = REGISTRY.check_params(TrainParams, {"model": {"template": template}, **values})
         return needs_classes(params.model.load(), params)
 
     assert not asked("autoencoder")
@@ -93,7 +93,7 @@ def test_an_autoencoder_needs_no_classes_and_a_plugins_template_is_asked_when_it
 
     def plugins(input_shape_hwc: tuple[int, int, int], num_classes: int, params: object) -> None: ...
 
-    params = REGISTRY.check(TrainParams, {})
+    params = REGISTRY.check_params(TrainParams, {})
     assert not needs_classes(plugins, params)
     plugins.reconstructs = False  # type: ignore[attr-defined]
     assert needs_classes(plugins, params)

@@ -33,7 +33,7 @@ PIXELS = 60
 
 
 def params(**values: Any) -> TrainParams:
-    checked: TrainParams = REGISTRY.check(TrainParams, values)
+    checked: TrainParams = REGISTRY.check_params(TrainParams, values)
     return checked
 
 

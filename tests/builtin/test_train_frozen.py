@@ -157,14 +157,14 @@ def test_one_more_image_costs_one_shard(project: Project, monkeypatch: pytest.Mo
 
 def test_the_model_is_whole_and_is_what_learning_from_the_images_gives(project: Project) -> None:
     keras = load_keras()
-    quick, plain = project.train(epochs=4), project.train(epochs=4, features="off")
-    model, reference = (keras.models.load_model(found.path / "model.keras") for found in (quick, plain))
+    adhoc, plain = project.train(epochs=4), project.train(epochs=4, features="off")
+    model, reference = (keras.models.load_model(found.path / "model.keras") for found in (adhoc, plain))
     assert model.input_shape == (None, 24, 24, 3)
     assert [layer.name for layer in model.layers if layer.name in ("network_inside", "answer")] == ["network_inside", "answer"]
     batch = np.random.default_rng(0).integers(0, 256, (5, 24, 24, 3), np.uint8).astype(np.float32)
     assert np.allclose(model.predict(batch, verbose=0), reference.predict(batch, verbose=0), atol=1e-4)
     assert np.allclose(model.get_layer("answer").kernel, reference.get_layer("answer").kernel, atol=1e-4)
-    histories = [json.loads((found.path / "model.json").read_text())["history"] for found in (quick, plain)]
+    histories = [json.loads((found.path / "model.json").read_text())["history"] for found in (adhoc, plain)]
     for row, expected in zip(*histories, strict=True):
         assert row == pytest.approx(expected, abs=1e-4)
 
@@ -184,7 +184,7 @@ def test_the_model_is_whole_and_is_what_learning_from_the_images_gives(project: 
 )
 def test_where_images_change_or_the_network_learns_it_is_run_in_every_epoch(values: dict[str, Any], layer: str) -> None:
     registry = load_registry(installed=False)
-    params = registry.check(TrainParams, {"epochs": 2, **values})
+    params = registry.check_params(TrainParams, {"epochs": 2, **values})
     assert frozen.first_to_learn(SimpleNamespace(head=lambda params, epochs: "dense" if epochs < 8 else ""), params) == layer
     assert frozen.first_to_learn(SimpleNamespace(), params) == "", "most templates have no such part"
 

@@ -5,14 +5,14 @@ import json
 import pytest
 
 from pipekit.commands import doctor
-from pipekit.commands.doctor import Finding
+from pipekit.commands.doctor import Diagnosis
 
-WELL = Finding("Python", "ok", "3.11.7")
-SLOW = Finding("disk", "warning", "1.0 GB free", "pipekit gc")
-BROKEN = Finding("OpenCV", "broken", "libGL.so.1 is missing", "python -m pip install opencv-python-headless")
+WELL = Diagnosis("Python", "ok", "3.11.7")
+SLOW = Diagnosis("disk", "warning", "1.0 GB free", "pipekit gc")
+BROKEN = Diagnosis("OpenCV", "broken", "libGL.so.1 is missing", "python -m pip install opencv-python-headless")
 
 
-def pretend(monkeypatch: pytest.MonkeyPatch, *findings: Finding) -> None:
+def pretend(monkeypatch: pytest.MonkeyPatch, *findings: Diagnosis) -> None:
     monkeypatch.setattr(doctor, "examine", lambda timeout_s: iter(findings))
 
 

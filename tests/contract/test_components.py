@@ -11,7 +11,7 @@ import pytest
 
 from pipekit.registry.component import Component
 from pipekit.registry.registry import KINDS, load_registry
-from pipekit.testing.checks import examine, heavy_imports, required_parameters
+from pipekit.testing.checks import heavy_imports, required_parameters, run_checks
 from tests.contract.examples import EXAMPLES
 
 REGISTRY = load_registry(installed=False)
@@ -69,6 +69,6 @@ def test_it_keeps_its_promises(component: Component, examples: Callable[[str], P
     if component.name.startswith("import."):
         values = {"path": str(examples(component.name.removeprefix("import."))), **values}
     assert set(required_parameters(component)) <= set(values), "give them in VALUES"
-    verdicts = list(examine(REGISTRY, component, values, **samples))
+    verdicts = list(run_checks(REGISTRY, component, values, **samples))
     assert len(verdicts) > 1
     assert {verdict.promise: verdict.problem for verdict in verdicts if verdict.problem} == {}

@@ -6,7 +6,7 @@ import pytest
 
 from pipekit.registry.component import Component
 from pipekit.registry.registry import load_registry
-from pipekit.testing.checks import examine
+from pipekit.testing.checks import run_checks
 
 REGISTRY = load_registry(installed=False)
 
@@ -20,5 +20,5 @@ SMALL: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("component", REGISTRY.components("model"), ids=lambda component: component.name)
 def test_a_model_keeps_its_promises(component: Component) -> None:
-    verdicts = list(examine(REGISTRY, component, **SMALL.get(component.name, {})))
+    verdicts = list(run_checks(REGISTRY, component, **SMALL.get(component.name, {})))
     assert {verdict.promise: verdict.problem for verdict in verdicts if verdict.problem} == {}

@@ -50,7 +50,7 @@ class Measured:
     copies: int
     plain_right: NDArray[np.float64]
     plain_confidence: NDArray[np.float64]
-    right: NDArray[np.float64]
+    correct: NDArray[np.float64]
     confidence: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
@@ -72,7 +72,7 @@ class Measured:
     @cached_property
     def drop(self) -> NDArray[np.float64]:
         """``(V,)``: how much accuracy falls; below 0 it rises."""
-        return np.asarray(self.accuracy - self.right.mean(axis=0), np.float64)
+        return np.asarray(self.accuracy - self.correct.mean(axis=0), np.float64)
 
     @cached_property
     def confidence_drop(self) -> NDArray[np.float64]:
@@ -92,7 +92,7 @@ def measure(ctx: Context, folder: Path, dataset: Dataset, params: AugmentCheckPa
     rows = variants(params.ops, params.strengths, compiled)
     maker = _Maker(ctx, predictor, compiled([]), rows, params)
     place = {name: number for number, name in enumerate(predictor.classes)}
-    labels, right, confidence = [], [], []
+    labels, correct, confidence = [], [], []
     shown: list[tuple[str, Pixels, tuple[tuple[Pixels, str], ...]]] = []
     failed: list[str] = []
     every = max(1, len(chosen) // SHOWN)
@@ -100,21 +100,21 @@ def measure(ctx: Context, folder: Path, dataset: Dataset, params: AugmentCheckPa
         if isinstance(made, Exception):
             failed.append(f"{sample.id}: {made}")
             continue
-        pixels, truth = made
+        pixels, y_true = made
         answers = _answers(predictor, pixels, params.batch_size)
-        numbers = np.array([place[name] for name in truth])
+        numbers = np.array([place[name] for name in y_true])
         said = answers.argmax(axis=1)
-        labels.append(truth[0])
-        right.append(said == numbers)
+        labels.append(y_true[0])
+        correct.append(said == numbers)
         confidence.append(answers[np.arange(len(numbers)), numbers])
         if len(shown) < SHOWN and number >= len(shown) * every:
             firsts = range(1, len(pixels), params.copies)
-            shown.append((truth[0], pixels[0], tuple((pixels[i], predictor.classes[said[i]]) for i in firsts)))
+            shown.append((y_true[0], pixels[0], tuple((pixels[i], predictor.classes[said[i]]) for i in firsts)))
     if not labels:
         raise UserError("no image could be measured", f"The first reason: {failed[0]}")
     if failed:
         ctx.warn(f"{len(failed)} of {len(chosen)} images could not be measured, for example {failed[0]}")
-    hits, sure = np.array(right, np.float64), np.array(confidence, np.float64)
+    hits, sure = np.array(correct, np.float64), np.array(confidence, np.float64)
     by_variant = hits[:, 1:].reshape(len(hits), len(rows), params.copies).mean(axis=2)
     low, high = _interval(ctx, hits[:, :1] - by_variant)
     return Measured(
@@ -125,7 +125,7 @@ def measure(ctx: Context, folder: Path, dataset: Dataset, params: AugmentCheckPa
         copies=params.copies,
         plain_right=hits[:, 0],
         plain_confidence=sure[:, 0],
-        right=by_variant,
+        correct=by_variant,
         confidence=sure[:, 1:].reshape(len(sure), len(rows), params.copies).mean(axis=2),
         low=low,
         high=high,
@@ -173,18 +173,18 @@ class _Maker:
         try:
             picture = Picture(sample.image)
             made = [self._fitted(self.plain.load(picture, self.ctx.rng(sample.id, 0)).image)]
-            truth = [label]
+            y_true = [label]
             for row in self.rows:
                 for copy in range(1, self.params.copies + 1):
                     applied = row.recipe.load(picture, self.ctx.rng(sample.id, copy))
                     made.append(self._fitted(applied.image))
-                    truth.append(self.params.mirror_labels.get(label, label) if applied.mirrored else label)
+                    y_true.append(self.params.mirror_labels.get(label, label) if applied.mirrored else label)
         except UserError as error:  # the image can't be read, or is smaller than a crop
             return error
-        unknown = next((name for name in truth if name not in self.classes), None)
+        unknown = next((name for name in y_true if name not in self.classes), None)
         if unknown is not None:
             return UserError(f"mirror_labels names {unknown!r}, which the model does not know")
-        return np.stack(made), truth
+        return np.stack(made), y_true
 
     def _fitted(self, image: Image) -> Image:
         """The recipe leaves it at the model's size; a model of one channel gets luma."""

@@ -86,7 +86,7 @@ def _csv_rows(measured: Measured) -> Iterator[tuple[Any, ...]]:
         confidence = (measured.confidence[:, row].mean(), measured.confidence_drop[row])
         yield (
             *(variant.op, variant.settings, f"{variant.strength:g}", *counts),
-            f"{measured.right[:, row].mean():.4f}",
+            f"{measured.correct[:, row].mean():.4f}",
             *(f"{value:.4f}" for value in (*falls, *confidence)),
             WORDS[verdict(measured, row)],
         )
@@ -96,7 +96,7 @@ def page_table(measured: Measured) -> Table:
     rows: list[tuple[Any, ...]] = [("none", "", "", measured.accuracy, "", float(measured.plain_confidence.mean()), "")]
     for row, variant in enumerate(measured.variants):
         fall = f"{measured.drop[row]:.3f} ({measured.low[row]:.3f} to {measured.high[row]:.3f})"
-        accuracy, confidence = float(measured.right[:, row].mean()), float(measured.confidence[:, row].mean())
+        accuracy, confidence = float(measured.correct[:, row].mean()), float(measured.confidence[:, row].mean())
         strength = f"{variant.strength:g}"
         rows.append((variant.op, variant.settings, strength, accuracy, fall, confidence, WORDS[verdict(measured, row)]))
     columns = ("op", "settings", "strength", "accuracy", "falls by", "confidence", "verdict")
@@ -108,7 +108,7 @@ def draw(measured: Measured) -> tuple[Figure, Figure]:
     lines: dict[str, list[tuple[float, float]]] = {}
     verdicts: dict[str, Verdict] = {}
     for row, variant in enumerate(measured.variants):
-        lines.setdefault(variant.op, []).append((variant.strength, float(measured.right[:, row].mean())))
+        lines.setdefault(variant.op, []).append((variant.strength, float(measured.correct[:, row].mean())))
         verdicts[variant.op] = verdict(measured, row)
 
     def on(name: str) -> Callable[[Any], None]:
@@ -154,7 +154,7 @@ def headline(measured: Measured) -> str:
     bad = [name for name, worst in _worst(measured).items() if worst == "destroys" and name != WHOLE]
     ending = f"; {', '.join(bad)} destroy{'s' if len(bad) == 1 else ''} the label" if bad else "; no op destroys the label"
     return (
-        f"accuracy {measured.accuracy:.3f} as they are, {measured.right[:, -1].mean():.3f} under the recipe, "
+        f"accuracy {measured.accuracy:.3f} as they are, {measured.correct[:, -1].mean():.3f} under the recipe, "
         f"{measured.num_images} images ({measured.split}){ending}"
     )
 
@@ -163,7 +163,7 @@ def facts(measured: Measured) -> dict[str, str]:
     counts = [worst for name, worst in _worst(measured).items() if name != WHOLE]
     return {
         "accuracy": f"{measured.accuracy:.3f}",
-        "recipe": f"{measured.right[:, -1].mean():.3f}",
+        "recipe": f"{measured.correct[:, -1].mean():.3f}",
         "destroy": str(counts.count("destroys")),
         "cost": str(counts.count("costs")),
     }
@@ -209,7 +209,7 @@ def advice(measured: Measured) -> str:
 
 def _figures(measured: Measured, name: str) -> str:
     row = max(number for number, variant in enumerate(measured.variants) if variant.op == name)
-    now = float(measured.right[:, row].mean())
+    now = float(measured.correct[:, row].mean())
     return (
         f"Accuracy falls from {measured.accuracy:.3f} to {now:.3f} (95 % interval of the fall: {measured.low[row]:.3f} to "
         f"{measured.high[row]:.3f})."

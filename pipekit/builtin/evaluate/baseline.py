@@ -16,12 +16,12 @@ from pipekit.learning.significance import paired
 
 
 def against(
-    ctx: Context, report: Report, samples: Sequence[Sample], right: NDArray[np.bool_], resamples: int
+    ctx: Context, report: Report, samples: Sequence[Sample], correct: NDArray[np.bool_], resamples: int
 ) -> dict[str, Any]:
     """The baseline's accuracy, and the paired comparison of this model with it on the images that both have measured.
 
     Returns:
-        what :func:`pipekit.learning.significance.paired` does, the baseline being the first, with its ``name`` and ``num_images``.
+        the dict of :func:`pipekit.learning.significance.paired`, with the baseline first, its ``name`` and ``num_images``.
 
     Raises:
         UserError: the two reports have no image in common.
@@ -34,7 +34,7 @@ def against(
             "Measure the baseline on the same split of the same dataset.",
         )
     theirs = np.array([rows[samples[place].id]["correct"] == "1" for place in shared], np.bool_)
-    found = paired(theirs, right[shared], ctx.rng("baseline"), max(resamples, 100))
+    found = paired(theirs, correct[shared], ctx.rng("baseline"), max(resamples, 100))
     return {"name": _name(report), "num_images": len(shared), **found}
 
 

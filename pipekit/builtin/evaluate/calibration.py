@@ -40,17 +40,17 @@ def reliability(confidence: NDArray[np.float64], correct: NDArray[np.bool_], bin
     ]
 
 
-def calibration(probabilities: NDArray[np.float64], truth: NDArray[np.int64], bins: int) -> dict[str, Any]:
+def calibration(probabilities: NDArray[np.float64], y_true: NDArray[np.int64], bins: int) -> dict[str, Any]:
     """Expected and maximum calibration error of the predicted class (Naeini et al. 2015; Guo et al. 2017) and its bins.
 
     ``overconfidence`` is mean confidence less accuracy: above zero the model claims more than it keeps.
     """
     confidence = probabilities.max(axis=1)
-    correct = probabilities.argmax(axis=1) == truth
+    correct = probabilities.argmax(axis=1) == y_true
     filled = reliability(confidence, correct, bins)
     gaps = [(abs(b["accuracy"] - b["confidence"]), b["count"]) for b in filled if b["count"]]
     return {
-        "expected_error": sum(gap * count for gap, count in gaps) / len(truth),
+        "expected_error": sum(gap * count for gap, count in gaps) / len(y_true),
         "max_error": max(gap for gap, _ in gaps),
         "overconfidence": float(confidence.mean() - correct.mean()),
         "bins": filled,
@@ -63,9 +63,9 @@ def normalised(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(kept / kept.sum(axis=1, keepdims=True))
 
 
-def log_loss(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
+def log_loss(probabilities: NDArray[np.float64], y_true: NDArray[np.int64]) -> float:
     """Mean of -ln p(true class), natural logarithm."""
-    return float(-np.log(normalised(probabilities)[np.arange(len(truth)), truth]).mean())
+    return float(-np.log(normalised(probabilities)[np.arange(len(y_true)), y_true]).mean())
 
 
 def scaled(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
@@ -75,7 +75,7 @@ def scaled(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def fit_temperature(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
+def fit_temperature(probabilities: NDArray[np.float64], y_true: NDArray[np.int64]) -> float:
     """The T in 0.05..20 with the least log loss (Guo et al. 2017), by Brent's bounded method on ln T.
 
     This loss is taken from the logits, without the limit that :func:`log_loss` puts on sure mistakes: so it has one minimum.
@@ -84,11 +84,11 @@ def fit_temperature(probabilities: NDArray[np.float64], truth: NDArray[np.int64]
     from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
     from scipy.special import log_softmax  # type: ignore[import-untyped]
 
-    logits, rows = np.log(normalised(probabilities)), np.arange(len(truth))
+    logits, rows = np.log(normalised(probabilities)), np.arange(len(y_true))
     low, high = np.log(COLDEST), np.log(HOTTEST)
 
     def loss(log_t: float) -> float:
-        return float(-log_softmax(logits / np.exp(log_t), axis=1)[rows, truth].mean())
+        return float(-log_softmax(logits / np.exp(log_t), axis=1)[rows, y_true].mean())
 
     found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-8})
     # Without a mistake the loss is flat at zero, and Brent's method may stop anywhere: of equal ones the coldest.

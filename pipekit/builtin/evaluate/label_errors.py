@@ -15,7 +15,7 @@ MOST = 50
 """Suspects that are listed; a person looks at each."""
 
 
-def confident_class(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+def confident_class(y_true: NDArray[np.int64], probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
     """For each image the class that it confidently belongs to, or -1 (the paper's equation 1).
 
     The threshold of a class is the mean probability of it over the images that bear its label; an image is counted to the
@@ -23,27 +23,27 @@ def confident_class(truth: NDArray[np.int64], probabilities: NDArray[np.float64]
     """
     num_classes = probabilities.shape[1]
     thresholds = np.array(
-        [probabilities[truth == j, j].mean() if (truth == j).any() else np.inf for j in range(num_classes)], np.float64
+        [probabilities[y_true == j, j].mean() if (y_true == j).any() else np.inf for j in range(num_classes)], np.float64
     )
     reached = np.where(probabilities >= thresholds - 1e-12, probabilities, -1.0)
     return np.where(reached.max(axis=1) >= 0, reached.argmax(axis=1), -1)
 
 
 def suspects(
-    ids: Sequence[str], truth: NDArray[np.int64], probabilities: NDArray[np.float64], classes: Sequence[str]
+    ids: Sequence[str], y_true: NDArray[np.int64], probabilities: NDArray[np.float64], classes: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Images that confidently belong to another class than their label says, the surest first (by normalised margin)."""
-    confident = confident_class(truth, probabilities)
-    found = np.flatnonzero((confident >= 0) & (confident != truth))
-    margin = probabilities[found, truth[found]] - probabilities[found, confident[found]]
+    confident = confident_class(y_true, probabilities)
+    found = np.flatnonzero((confident >= 0) & (confident != y_true))
+    margin = probabilities[found, y_true[found]] - probabilities[found, confident[found]]
     return [
         {
             "id": ids[i],
-            "label": classes[truth[i]],
+            "label": classes[y_true[i]],
             "suggested": classes[confident[i]],
-            "p_label": float(probabilities[i, truth[i]]),
+            "p_label": float(probabilities[i, y_true[i]]),
             "p_suggested": float(probabilities[i, confident[i]]),
         }
         for i in found[np.lexsort((found, margin))][:MOST]
-        if probabilities[i, truth[i]] < probabilities[i, confident[i]]
+        if probabilities[i, y_true[i]] < probabilities[i, confident[i]]
     ]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def measure(
-    truth: NDArray[np.int64],
+    y_true: NDArray[np.int64],
     probabilities: NDArray[np.float64],
     classes: tuple[str, ...],
     rng: Rng,
@@ -39,19 +39,21 @@ def measure(
 
     numbers = np.arange(len(classes))
     predicted = probabilities.argmax(axis=1)
-    matrix = np.asarray(sk.confusion_matrix(truth, predicted, labels=numbers), np.int64)
+    matrix = np.asarray(sk.confusion_matrix(y_true, predicted, labels=numbers), np.int64)
     hits = int(np.trace(matrix))
     commonest = int(matrix.sum(axis=1).argmax()) if baseline_class is None else baseline_class
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one class only, or a class without predictions: reported as null, not as a warning
-        matthews, kappa = float(sk.matthews_corrcoef(truth, predicted)), float(sk.cohen_kappa_score(truth, predicted))
+        matthews, kappa = float(sk.matthews_corrcoef(y_true, predicted)), float(sk.cohen_kappa_score(y_true, predicted))
         averages = {
             name: dict(
                 zip(
                     ("precision", "recall", "f1"),
                     map(
                         float,
-                        sk.precision_recall_fscore_support(truth, predicted, labels=numbers, average=name, zero_division=0)[:3],
+                        sk.precision_recall_fscore_support(y_true, predicted, labels=numbers, average=name, zero_division=0)[
+                            :3
+                        ],
                     ),
                     strict=True,
                 )
@@ -61,20 +63,20 @@ def measure(
     bounds = _bootstrapped(matrix, rng, resamples)
     balanced = float(intervals.balanced_accuracy(matrix[None].astype(np.float64))[0])
     return {
-        "num_images": len(truth),
+        "num_images": len(y_true),
         "classes": list(classes),
-        "accuracy": {**intervals.share(hits, len(truth)), "correct": hits},
-        "baseline": {"class": classes[commonest], "accuracy": float((truth == commonest).mean())},
+        "accuracy": {**intervals.share(hits, len(y_true)), "correct": hits},
+        "baseline": {"class": classes[commonest], "accuracy": float((y_true == commonest).mean())},
         "balanced_accuracy": {"value": balanced, **_pair(bounds, "balanced_accuracy")},
         "macro_f1": {"value": averages["macro"]["f1"], **_pair(bounds, "macro_f1")},
         "averages": averages,
-        "top_k": {str(k): _top_k(truth, probabilities, k) for k in sorted(set(top_k)) if 1 < k < len(classes)},
+        "top_k": {str(k): _top_k(y_true, probabilities, k) for k in sorted(set(top_k)) if 1 < k < len(classes)},
         "matthews": None if np.isnan(matthews) else matthews,
         "kappa": None if np.isnan(kappa) else kappa,
-        "log_loss": calibration.log_loss(probabilities, truth),
-        "brier": float(((probabilities - np.eye(len(classes))[truth]) ** 2).sum(axis=1).mean()),
-        "calibration": calibration.calibration(probabilities, truth, bins),
-        "per_class": _per_class(matrix, truth, probabilities, classes, bounds),
+        "log_loss": calibration.log_loss(probabilities, y_true),
+        "brier": float(((probabilities - np.eye(len(classes))[y_true]) ** 2).sum(axis=1).mean()),
+        "calibration": calibration.calibration(probabilities, y_true, bins),
+        "per_class": _per_class(matrix, y_true, probabilities, classes, bounds),
         "confusion_matrix": matrix.tolist(),
         "confused_most": _confused_most(matrix, classes),
     }
@@ -100,17 +102,17 @@ def _pair(bounds: dict[str, tuple[Any, Any]], name: str, place: int | None = Non
     return {"low": float(low) if known else None, "high": float(high) if known else None}
 
 
-def _top_k(truth: NDArray[np.int64], probabilities: NDArray[np.float64], k: int) -> dict[str, float | None]:
+def _top_k(y_true: NDArray[np.int64], probabilities: NDArray[np.float64], k: int) -> dict[str, float | None]:
     """The share of images whose true class is among the k most probable; of equal ones the first classes count."""
-    own = probabilities[np.arange(len(truth)), truth][:, None]
-    earlier = np.arange(probabilities.shape[1])[None, :] < truth[:, None]
+    own = probabilities[np.arange(len(y_true)), y_true][:, None]
+    earlier = np.arange(probabilities.shape[1])[None, :] < y_true[:, None]
     rank = ((probabilities > own) | ((probabilities == own) & earlier)).sum(axis=1)
-    return intervals.share(int((rank < k).sum()), len(truth))
+    return intervals.share(int((rank < k).sum()), len(y_true))
 
 
 def _per_class(
     matrix: NDArray[np.int64],
-    truth: NDArray[np.int64],
+    y_true: NDArray[np.int64],
     probabilities: NDArray[np.float64],
     classes: tuple[str, ...],
     bounds: dict[str, tuple[Any, Any]],
@@ -122,7 +124,7 @@ def _per_class(
     for i, name in enumerate(classes):
         tp = int(matrix[i, i])
         fn, fp = int(matrix[i].sum()) - tp, int(matrix[:, i].sum()) - tp
-        is_it = truth == i
+        is_it = y_true == i
         both = bool(is_it.any() and not is_it.all())
         rows.append(
             {

@@ -12,7 +12,7 @@ from pipekit.builtin.evaluate.intervals import share
 from pipekit.images import near_duplicates
 
 
-def find(ids: Sequence[str], own: Mapping[str, str], train: Mapping[str, str], right: NDArray[np.bool_]) -> dict[str, Any]:
+def find(ids: Sequence[str], own: Mapping[str, str], train: Mapping[str, str], correct: NDArray[np.bool_]) -> dict[str, Any]:
     """Near copies between the measured images and the train split, and the accuracy of what is left without them.
 
     Args:
@@ -26,12 +26,12 @@ def find(ids: Sequence[str], own: Mapping[str, str], train: Mapping[str, str], r
         a copy.
     """
     measured, known = [name for name in ids if name in own], sorted(train)
-    prints = [own[name] for name in measured] + [train[name] for name in known]
-    pairs = near_duplicates.near_pairs(prints)
-    groups = near_duplicates.clusters(len(prints), pairs)
+    fingerprints = [own[name] for name in measured] + [train[name] for name in known]
+    pairs = near_duplicates.near_pairs(fingerprints)
+    groups = near_duplicates.clusters(len(fingerprints), pairs)
     direct = {int(a): int(b) for a, b in pairs[::-1] if a < len(measured) <= b}
     first_in_group: dict[int, int] = {}
-    for place in range(len(measured), len(prints)):
+    for place in range(len(measured), len(fingerprints)):
         first_in_group.setdefault(groups[place], place)
     copies = {
         name: known[direct.get(place, first_in_group[groups[place]]) - len(measured)]
@@ -41,6 +41,6 @@ def find(ids: Sequence[str], own: Mapping[str, str], train: Mapping[str, str], r
     keep = np.array([name not in copies for name in ids], np.bool_)
     return {
         "count": len(copies),
-        "accuracy_without": share(int(right[keep].sum()), int(keep.sum())),
+        "accuracy_without": share(int(correct[keep].sum()), int(keep.sum())),
         "pairs": [{"id": name, "train_id": copies[name]} for name in sorted(copies)],
     }

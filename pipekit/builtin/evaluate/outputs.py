@@ -132,7 +132,7 @@ def write_parquet(folder: Path, evaluation: Evaluation) -> None:
 
     columns: dict[str, Any] = {
         "id": [text(sample.id) for sample in evaluation.samples],
-        "true": [text(evaluation.classes[i]) for i in evaluation.truth],
+        "true": [text(evaluation.classes[i]) for i in evaluation.y_true],
         "predicted": [text(evaluation.classes[i]) for i in evaluation.predicted],
         "correct": evaluation.correct,
         "confidence": evaluation.confidence,
@@ -152,7 +152,7 @@ def predictions_csv(evaluation: Evaluation, paths: bool = True) -> str:
     for i, sample in enumerate(evaluation.samples):
         row = [
             sample.id,
-            evaluation.classes[evaluation.truth[i]],
+            evaluation.classes[evaluation.y_true[i]],
             evaluation.classes[evaluation.predicted[i]],
             int(evaluation.correct[i]),
             *(f"{p:.6f}" for p in (evaluation.confidence[i], *np.atleast_1d(evaluation.probabilities[i]))),

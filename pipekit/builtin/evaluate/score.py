@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipekit.builtin.evaluate import calibration, label_errors, near_copies, slices
 from pipekit.builtin.evaluate.baseline import against
-from pipekit.builtin.evaluate.describe import describe, prints
+from pipekit.builtin.evaluate.describe import describe, fingerprints
 from pipekit.builtin.evaluate.metrics import measure
 from pipekit.contract import Context, Dataset, Failure, Report, Sample
 from pipekit.errors import ImageError, UserError
@@ -33,12 +33,12 @@ def score(ctx: Context, model: Path, dataset: Dataset, params: EvaluateParams, b
     check_labels(wanted, predictor.classes, params.split)
     samples, probabilities, failed = _predict(ctx, predictor, wanted, params)
     place = {name: i for i, name in enumerate(predictor.classes)}
-    truth = np.array([place[str(sample.label)] for sample in samples], np.int64)
+    y_true = np.array([place[str(sample.label)] for sample in samples], np.int64)
     metrics = {
         "split": params.split,
         "num_failed": len(failed),
         **measure(
-            truth,
+            y_true,
             probabilities,
             predictor.classes,
             ctx.rng("bootstrap"),
@@ -47,20 +47,20 @@ def score(ctx: Context, model: Path, dataset: Dataset, params: EvaluateParams, b
             resamples=params.resamples,
             bins=params.bins,
         ),
-        "temperature": _temperature(ctx, predictor, dataset, probabilities, truth, params) if params.calibrate else None,
-        "label_errors": label_errors.suspects([sample.id for sample in samples], truth, probabilities, predictor.classes),
+        "temperature": _temperature(ctx, predictor, dataset, probabilities, y_true, params) if params.calibrate else None,
+        "label_errors": label_errors.suspects([sample.id for sample in samples], y_true, probabilities, predictor.classes),
     }
     described = describe(ctx, wanted, f"describe {params.split}")
     traits = slices.traits_of(samples, described)
-    right = probabilities.argmax(axis=1) == truth
-    metrics["slices"] = slices.by_slice(samples, traits, right, params.slices)
-    metrics["baseline_model"] = against(ctx, baseline, samples, right, params.resamples) if baseline else None
-    metrics["near_copies"] = _near_copies(ctx, dataset, samples, described, right, params)
+    correct = probabilities.argmax(axis=1) == y_true
+    metrics["slices"] = slices.by_slice(samples, traits, correct, params.slices)
+    metrics["baseline_model"] = against(ctx, baseline, samples, correct, params.resamples) if baseline else None
+    metrics["near_copies"] = _near_copies(ctx, dataset, samples, described, correct, params)
     return Evaluation(
         classes=predictor.classes,
         split=params.split,
         samples=tuple(samples),
-        truth=truth,
+        y_true=y_true,
         probabilities=probabilities,
         metrics=metrics,
         dataset=dataset,
@@ -137,14 +137,14 @@ def _near_copies(
     dataset: Dataset,
     samples: Sequence[Sample],
     described: Mapping[str, Mapping[str, Any]],
-    right: NDArray[np.bool_],
+    correct: NDArray[np.bool_],
     params: EvaluateParams,
 ) -> dict[str, Any] | None:
     if not params.near_copies or params.split == "train" or not dataset.counts.get("train"):
         return None
-    train = prints(ctx, dataset.split("train"), "look for near copies in train")
+    train = fingerprints(ctx, dataset.split("train"), "look for near copies in train")
     own = {name: row["print"] for name, row in described.items()}
-    found = near_copies.find([sample.id for sample in samples], own, train, right)
+    found = near_copies.find([sample.id for sample in samples], own, train, correct)
     if found["count"]:
         ctx.warn(
             f"{found['count']} of {len(samples)} images of the split {params.split!r} have a near copy in the train split, "
@@ -163,7 +163,7 @@ def _temperature(
     predictor: Predictor,
     dataset: Dataset,
     probabilities: NDArray[np.float64],
-    truth: NDArray[np.int64],
+    y_true: NDArray[np.int64],
     params: EvaluateParams,
 ) -> dict[str, Any] | None:
     """What one number, fitted on the val split, would do to the probabilities of the measured one."""
@@ -184,12 +184,12 @@ def _temperature(
         return None  # without a mistake on val the sharpest temperature always fits best, and says nothing
     temperature = calibration.fit_temperature(seen, known)
     after = calibration.scaled(probabilities, temperature)
-    found = calibration.calibration(after, truth, params.bins)
+    found = calibration.calibration(after, y_true, params.bins)
     return {
         "temperature": temperature,
         "num_val_images": len(known),
         "val_accuracy": float((seen.argmax(axis=1) == known).mean()),
         "expected_error": found["expected_error"],
-        "log_loss": calibration.log_loss(after, truth),
+        "log_loss": calibration.log_loss(after, y_true),
         "bins": found["bins"],
     }

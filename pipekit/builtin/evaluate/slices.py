@@ -25,7 +25,7 @@ def traits_of(samples: Sequence[Sample], described: Mapping[str, Mapping[str, An
 
 
 def by_slice(
-    samples: Sequence[Sample], traits: Mapping[str, NDArray[np.float64]], right: NDArray[np.bool_], columns: Sequence[str]
+    samples: Sequence[Sample], traits: Mapping[str, NDArray[np.float64]], correct: NDArray[np.bool_], columns: Sequence[str]
 ) -> list[dict[str, Any]]:
     """``{"by", "slice", "count", "accuracy": {value, low, high}}`` for each third of a trait and each value of a column."""
     rows: list[dict[str, Any]] = []
@@ -36,15 +36,15 @@ def by_slice(
             ("brightness", traits["brightness"], ("dark", "medium", "bright"), ""),
             ("sharpness", traits["sharpness"], ("blurred", "medium", "sharp"), ""),
         ):
-            rows += _thirds(name, values, words, unit, right)
+            rows += _thirds(name, values, words, unit, correct)
     for column in columns or _columns(samples):
         values = np.array([_text(sample.extra.get(column)) for sample in samples])
-        rows += [_row(column, str(value), values == value, right) for value in sorted(set(values.tolist()))]
+        rows += [_row(column, str(value), values == value, correct) for value in sorted(set(values.tolist()))]
     return rows
 
 
 def _thirds(
-    name: str, values: NDArray[np.float64], words: tuple[str, ...], unit: str, right: NDArray[np.bool_]
+    name: str, values: NDArray[np.float64], words: tuple[str, ...], unit: str, correct: NDArray[np.bool_]
 ) -> list[dict[str, Any]]:
     known = values[np.isfinite(values)]
     if len(known) < 3 * FEWEST:
@@ -54,7 +54,7 @@ def _thirds(
         return []  # most images are alike in it
     parts = (values <= low, (values > low) & (values <= high), values > high)
     bounds = (f"to {low:.0f}{unit}", f"{low:.0f} to {high:.0f}{unit}", f"above {high:.0f}{unit}")
-    return [_row(name, f"{word}, {bound}", part, right) for word, bound, part in zip(words, bounds, parts, strict=True)]
+    return [_row(name, f"{word}, {bound}", part, correct) for word, bound, part in zip(words, bounds, parts, strict=True)]
 
 
 def _columns(samples: Sequence[Sample]) -> list[str]:
@@ -67,6 +67,6 @@ def _text(value: Any) -> str:
     return "(none)" if value is None else str(value)
 
 
-def _row(by: str, name: str, part: NDArray[np.bool_], right: NDArray[np.bool_]) -> dict[str, Any]:
+def _row(by: str, name: str, part: NDArray[np.bool_], correct: NDArray[np.bool_]) -> dict[str, Any]:
     count = int(part.sum())
-    return {"by": by, "slice": name, "count": count, "accuracy": share(int(right[part].sum()), count)}
+    return {"by": by, "slice": name, "count": count, "accuracy": share(int(correct[part].sum()), count)}

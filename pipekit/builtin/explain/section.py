@@ -78,9 +78,9 @@ def choose(evaluation: Evaluation, most: int) -> list[tuple[int, str]]:
     order = np.argsort(-evaluation.confidence, kind="stable").tolist()
     wrong = [i for i in order if not evaluation.correct[i]]
     right = [i for i in order if evaluation.correct[i]]
-    sure = _by_turns(right, evaluation.truth)
-    unsure = _by_turns(right[::-1], evaluation.truth)
-    mistakes = _by_turns(wrong, evaluation.truth * len(evaluation.classes) + evaluation.predicted)
+    sure = _by_turns(right, evaluation.y_true)
+    unsure = _by_turns(right[::-1], evaluation.y_true)
+    mistakes = _by_turns(wrong, evaluation.y_true * len(evaluation.classes) + evaluation.predicted)
     few = min(len(mistakes), max(-(-most // 3), most - len(right)))
     some = min(-(-most // 4), most - few, len(right) // 2)
     taken = unsure[:some]
@@ -147,7 +147,7 @@ def _mapper(name: str, opened: maps.Opened) -> Mapper:
 
 def _picture(evaluation: Evaluation, place: int, why: str, image: NDArray[np.uint8], kind: Kind, second: Kind) -> Picture:
     """Three tiles: what the model sees, what speaks for its answer, and what speaks for the class that it may be instead."""
-    true, said = int(evaluation.truth[place]), int(evaluation.predicted[place])
+    true, said = int(evaluation.y_true[place]), int(evaluation.predicted[place])
     rivals = [i for i in np.argsort(-evaluation.probabilities[place], kind="stable").tolist() if i != said]
     other = true if true != said else int(rivals[0])
     names, row = evaluation.classes, evaluation.probabilities[place]

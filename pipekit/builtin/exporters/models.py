@@ -234,8 +234,8 @@ def compare(trained: Trained, exported: Answers, pictures: Pictures) -> Comparis
         mean_difference=float(apart.mean()),
         same_class=int((said == said_now).sum()),
         labelled=len(known),
-        original_right=sum(int(said[place]) == truth for place, truth in known),
-        exported_right=sum(int(said_now[place]) == truth for place, truth in known),
+        original_right=sum(int(said[place]) == y_true for place, y_true in known),
+        exported_right=sum(int(said_now[place]) == y_true for place, y_true in known),
     )
 
 

@@ -28,7 +28,7 @@ def section(ctx: Context, evaluation: Evaluation, params: SectionParams) -> Sect
     rows: list[tuple[Any, ...]] = []
     for number, name in enumerate(evaluation.classes):
         counts: dict[bool, list[int]] = {True: [], False: []}
-        places = [place for place in range(len(evaluation)) if evaluation.truth[place] == number]
+        places = [place for place in range(len(evaluation)) if evaluation.y_true[place] == number]
         for place in places[:: max(1, len(places) // params.images_per_class)][: params.images_per_class]:
             sample = evaluation.samples[place]
             try:

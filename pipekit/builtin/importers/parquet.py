@@ -75,7 +75,7 @@ def _sample(
     from pipekit import images
 
     try:
-        kind = images.check(data).format.lower()
+        kind = images.verify(data).format.lower()
     except ImageError as error:
         return Failure(identity, error.message)
     place = out_dir / "images" / f"{identity}.{ {'jpeg': 'jpg'}.get(kind, kind) }"

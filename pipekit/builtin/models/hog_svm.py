@@ -1,8 +1,8 @@
 """HOG + linear SVM: the classic baseline, which shows what a network must beat.
 
 N. Dalal and B. Triggs, "Histograms of oriented gradients for human detection", CVPR 2005; the histograms are those of
-:mod:`pipekit.keypoints.hog`. The model is a Keras model like any other: a fixed part that computes the histograms with Keras' own
-operations, and one dense layer. So it is saved, loaded, exported and explained as every other model.
+:mod:`pipekit.keypoints.hog`. The model is a Keras model like any other: a fixed part that computes the histograms with Keras'
+own operations, and one dense layer. So it is saved, loaded, exported and explained as every other model.
 
 The dense layer is not trained step by step: ``build.fit`` solves for it.
 """
@@ -145,16 +145,16 @@ def fit(model: Any, train: Iterable[Batch], val: Iterable[Batch], params: HogSvm
     held_features, held_numbers, _ = _features(hog, val)
     solved = _solve(features, numbers, weights, num_classes, params.c, seed)
     if len(held_numbers):
-        scores, truth = _scores(held_features, solved), held_numbers
+        scores, y_true = _scores(held_features, solved), held_numbers
     else:
         out = np.random.default_rng(seed).permutation(len(numbers)) % 5 == 0
         out &= np.isin(numbers, np.unique(numbers[~out])) if out.any() else False
         if out.any() and len(np.unique(numbers[~out])) > 1:
             partial = _solve(features[~out], numbers[~out], weights[~out], num_classes, params.c, seed)
-            scores, truth = _scores(features[out], partial), numbers[out]
+            scores, y_true = _scores(features[out], partial), numbers[out]
         else:  # a handful of images: nothing to hold out
-            scores, truth = _scores(features, solved), numbers
-    temperature = best_temperature(scores, truth)
+            scores, y_true = _scores(features, solved), numbers
+    temperature = best_temperature(scores, y_true)
     kernel, bias = (part * temperature for part in solved)
     bias = np.where(np.isin(np.arange(num_classes), np.unique(numbers)), bias, _ABSENT * max(1.0, temperature))
     model.get_layer("probabilities").set_weights([kernel.astype(np.float32), bias.astype(np.float32)])

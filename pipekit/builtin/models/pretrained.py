@@ -51,7 +51,7 @@ def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: Pretr
     return keras.Model(inputs, outputs, name="pretrained")
 
 
-def thaw(model: Any, params: PretrainedParams, epoch: int) -> float | None:
+def unfreeze(model: Any, params: PretrainedParams, epoch: int) -> float | None:
     """Free the last layers when their epoch has come. Returns the learning rate's factor, or None where nothing changes."""
     if epoch != params.frozen_epochs or params.fine_tune == 0:
         return None
@@ -73,7 +73,7 @@ def head(params: PretrainedParams, epochs: int) -> str:
 
 build.head = head  # type: ignore[attr-defined]
 build.input_hw = INPUT_HW  # type: ignore[attr-defined]
-build.thaw = thaw  # type: ignore[attr-defined]
+build.unfreeze = unfreeze  # type: ignore[attr-defined]
 
 
 def backbones() -> list[str]:

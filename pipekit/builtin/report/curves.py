@@ -50,7 +50,7 @@ def _roc(evaluation: Evaluation, shown: list[int]) -> tuple[Figure, Figure]:
     def draw(axes: Any) -> None:
         axes.plot([0, 1], [0, 1], color="#8b949e", linestyle=":", linewidth=1)
         for place, i in enumerate(shown):
-            false, true, _ = roc_curve(evaluation.truth == i, evaluation.probabilities[:, i])
+            false, true, _ = roc_curve(evaluation.y_true == i, evaluation.probabilities[:, i])
             keep = _thinned(len(false))
             axes.plot(false[keep], true[keep], **_line(place), label=f"{names[i]} {rows[i]['roc_auc']:.3f}")
         axes.set(xlabel="false positive rate", ylabel="true positive rate (recall)", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
@@ -72,7 +72,7 @@ def _precision_recall(evaluation: Evaluation, shown: list[int]) -> tuple[Figure,
 
     def draw(axes: Any) -> None:
         for place, i in enumerate(shown):
-            precision, recall, _ = precision_recall_curve(evaluation.truth == i, evaluation.probabilities[:, i])
+            precision, recall, _ = precision_recall_curve(evaluation.y_true == i, evaluation.probabilities[:, i])
             keep = _thinned(len(precision))
             label = f"{names[i]} {rows[i]['average_precision']:.3f}"
             axes.step(recall[keep], precision[keep], where="post", **_line(place), label=label)
@@ -101,8 +101,8 @@ def threshold_counts(evaluation: Evaluation) -> dict[str, list[int]]:
     """How many images of class 1 and of class 0 have a probability of class 1 in each thousandth, ``0`` to ``1000``."""
     place = np.floor(evaluation.probabilities[:, 1] * 1000 + 1e-6).astype(np.int64).clip(0, 1000)
     return {
-        "positive": np.bincount(place[evaluation.truth == 1], minlength=1001).tolist(),
-        "negative": np.bincount(place[evaluation.truth == 0], minlength=1001).tolist(),
+        "positive": np.bincount(place[evaluation.y_true == 1], minlength=1001).tolist(),
+        "negative": np.bincount(place[evaluation.y_true == 0], minlength=1001).tolist(),
     }
 
 

@@ -92,7 +92,7 @@ class _Components:
     def __init__(self, ctx: Context) -> None:
         self.get = ctx.component
 
-    def check(self, params_type: type[Params], values: Any, base_dir: Path | None = None) -> Params:
+    def check_params(self, params_type: type[Params], values: Any, base_dir: Path | None = None) -> Params:
         return params_type.model_validate(values, context={"registry": self, "base_dir": base_dir})
 
 

@@ -38,7 +38,7 @@ def choose(evaluation: Evaluation, most: int) -> list[int]:
     """
     cells: dict[tuple[int, int], list[int]] = {}
     for i in np.argsort(-evaluation.confidence, kind="stable").tolist():
-        cells.setdefault((int(evaluation.truth[i]), int(evaluation.predicted[i])), []).append(i)
+        cells.setdefault((int(evaluation.y_true[i]), int(evaluation.predicted[i])), []).append(i)
     wrong = [cell for (true, said), cell in sorted(cells.items()) if true != said]
     right = [_ends(cell) for (true, said), cell in sorted(cells.items()) if true == said]
     num_right = sum(map(len, right))
@@ -67,7 +67,7 @@ def _pictures(evaluation: Evaluation, chosen: list[int], thumbnail_px: int) -> I
 
     for i in chosen:
         sample = evaluation.samples[i]
-        true, said = evaluation.classes[evaluation.truth[i]], evaluation.classes[evaluation.predicted[i]]
+        true, said = evaluation.classes[evaluation.y_true[i]], evaluation.classes[evaluation.predicted[i]]
         confidence = float(evaluation.confidence[i])
         try:
             thumbnail = images.thumbnail(images.read(sample.image, at_least_hw=(thumbnail_px, thumbnail_px)), thumbnail_px)

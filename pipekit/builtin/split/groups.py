@@ -11,13 +11,13 @@ from pipekit.contract import PAUSE, SMALL_BYTES, Context, Params, Sample, Sample
 from pipekit.errors import ImageError, UserError
 
 
-class PrintParams(Params):
+class FingerprintParams(Params):
     """Nothing to choose: the print of a picture hangs on its file alone."""
 
     algorithm: int = param(1, "Raised when prints are made in another way")
 
 
-def print_of(sample: Sample, params: PrintParams, ctx: SampleContext) -> Iterator[Any]:
+def fingerprint_of(sample: Sample, params: FingerprintParams, ctx: SampleContext) -> Iterator[Any]:
     """The picture's print for :func:`pipekit.images.near_duplicates.near_pairs`; "" where it can't be read."""
     from pipekit import images
     from pipekit.images import near_duplicates
@@ -87,10 +87,10 @@ def roots_of(ctx: Context, items: Sequence[Item], samples: Iterable[Sample], dup
         pairs += [(first.setdefault(name, number), number) for name in names if name]
     if duplicates == "near":
         known = {item.id: number for number, item in enumerate(items)}
-        numbers, prints = [], []
-        for row in ctx.map(print_of, samples, PrintParams(), label="near copies"):
+        numbers, fingerprints = [], []
+        for row in ctx.map(fingerprint_of, samples, FingerprintParams(), label="near copies"):
             if row["print"] and row["id"] in known:
                 numbers.append(known[row["id"]])
-                prints.append(row["print"])
-        pairs += [(numbers[a], numbers[b]) for a, b in near_pairs(prints, distance_bits).tolist()]
+                fingerprints.append(row["print"])
+        pairs += [(numbers[a], numbers[b]) for a, b in near_pairs(fingerprints, distance_bits).tolist()]
     return clusters(len(items), pairs)

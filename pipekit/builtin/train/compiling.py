@@ -129,12 +129,12 @@ def _by_class(name: str, num_classes: int, second_only: bool) -> Any:
             self.actual = self.add_variable((num_classes,), "zeros", name="actual")
 
         def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-            truth = ops.argmax(y_true, -1) if len(y_true.shape) == 2 and y_true.shape[-1] == num_classes else y_true
-            truth = ops.one_hot(ops.reshape(ops.cast(truth, "int32"), (-1,)), num_classes)
+            y_true = ops.argmax(y_true, -1) if len(y_true.shape) == 2 and y_true.shape[-1] == num_classes else y_true
+            y_true = ops.one_hot(ops.reshape(ops.cast(y_true, "int32"), (-1,)), num_classes)
             found = ops.one_hot(ops.argmax(y_pred, -1), num_classes)
-            self.hits.assign_add(ops.sum(truth * found, 0))
+            self.hits.assign_add(ops.sum(y_true * found, 0))
             self.predicted.assign_add(ops.sum(found, 0))
-            self.actual.assign_add(ops.sum(truth, 0))
+            self.actual.assign_add(ops.sum(y_true, 0))
 
         def result(self) -> Any:
             below = {"precision": self.predicted, "recall": self.actual, "f1": (self.predicted + self.actual) / 2}[name]

@@ -74,7 +74,7 @@ class Loop:
     validation: Feed | None
     params: TrainParams
     compile: Callable[[], None]
-    thaw: Callable[[Any, int], float | None] | None = None
+    unfreeze: Callable[[Any, int], float | None] | None = None
     solve: Callable[[Any, Iterable[Batch], Iterable[Batch]], Any] | None = None
     strategy: Any = None
     observe: Callable[[int, Row], None] | None = None
@@ -125,7 +125,7 @@ class Loop:
     def _epoch(self) -> None:
         state, began = self.state, time.monotonic()
         if state.step == 0:
-            self._thaw(state.epoch)
+            self._unfreeze(state.epoch)
             self.model.reset_metrics()
         logs: dict[str, Any] = {}
         before = state.epoch_seconds
@@ -271,9 +271,9 @@ class Loop:
             self.model.make_train_function(force=True)
             self.model.make_test_function(force=True)
 
-    def _thaw(self, epoch: int) -> None:
+    def _unfreeze(self, epoch: int) -> None:
         """Let the template free layers; the optimizer begins anew with them."""
-        factor = self.thaw(self.model, epoch) if self.thaw is not None else None
+        factor = self.unfreeze(self.model, epoch) if self.unfreeze is not None else None
         if factor is not None:
             self.state.rate_factor = factor
             self._compiled()
@@ -318,7 +318,7 @@ class Loop:
             for feed in self._feeds():
                 feed.decoded.recall(Failure(*one) for one in self.state.left_out)
             for epoch in range(self.state.epoch + bool(self.state.step)):
-                self._thaw(epoch)
+                self._unfreeze(epoch)
             if self.state.step:
                 self._build_metrics()
             for position, variable in enumerate(self._variables()):

@@ -89,7 +89,7 @@ def train(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
             validation=validation,
             params=params,
             compile=prepare,
-            thaw=None if features is not None else _thaw(template, params),
+            unfreeze=None if features is not None else _unfreeze(template, params),
             solve=_solve(template, params, seed),
             strategy=strategy,
             observe=devices.tensorboard(ctx.out_dir / "tensorboard") if params.tensorboard else None,
@@ -154,8 +154,10 @@ def _feed(
     training = split == "train"
     ids = [sample.id for sample in part.samples]
     recipe = compile_recipe(params.augment, shape[:2]) if training and params.augment else None
-    crew = recipe is not None and features is None and _in_processes(ctx, params, recipe, len(ids))
-    decoded = _decoded(ctx, params, part, shape, recipe, split, crew) if features is None else features.decoded(part.samples)
+    worker_pool = recipe is not None and features is None and _in_processes(ctx, params, recipe, len(ids))
+    decoded = (
+        _decoded(ctx, params, part, shape, recipe, split, worker_pool) if features is None else features.decoded(part.samples)
+    )
     return Feed(
         decoded=decoded,
         shape_hwc=shape if features is None else features.shape,
@@ -168,7 +170,7 @@ def _feed(
         augment=None if recipe is None else data.augmenter(recipe, shape[2]),
         mix=mixer(params.mixup, params.cutmix, params.mosaic) if training else None,
         workers=ctx.workers,
-        processes=crew,
+        processes=worker_pool,
         warn=ctx.warn,
         dtype=np.uint8 if features is None else np.float32,
     )
@@ -220,11 +222,11 @@ def _decoded(
     return Decoded(files, ids, load, place, folder, largest_bytes, shared)
 
 
-def _thaw(template: Any, params: TrainParams) -> Callable[[Any, int], float | None] | None:
-    thaw: Callable[[Any, Params, int], float | None] | None = getattr(template, "thaw", None)
-    if thaw is None:
+def _unfreeze(template: Any, params: TrainParams) -> Callable[[Any, int], float | None] | None:
+    unfreeze: Callable[[Any, Params, int], float | None] | None = getattr(template, "thaw", None)
+    if unfreeze is None:
         return None
-    return lambda model, epoch: thaw(model, params.model.params, epoch)
+    return lambda model, epoch: unfreeze(model, params.model.params, epoch)
 
 
 def _is_pretrained(template: Any, params: TrainParams) -> bool:

@@ -87,7 +87,7 @@ class Crew:
 class Task:
     """A batch that is being made."""
 
-    crew: Crew
+    worker_pool: Crew
     slot: SharedMemory
     future: Future[tuple[NDArray[np.bool_], dict[int, Failure]]]
     positions: Sequence[int]
@@ -95,14 +95,14 @@ class Task:
     def result(self) -> Made:
         """Wait for it. Raises BrokenProcessPool where a process has died."""
         there, failed = self.future.result()
-        images = np.array(_rows(self.slot.array, len(self.positions), self.crew._making))
-        self.crew._free.append(self.slot)
+        images = np.array(_rows(self.slot.array, len(self.positions), self.worker_pool._making))
+        self.worker_pool._free.append(self.slot)
         return images, there, failed
 
     def cancel(self) -> None:
         """It is not needed any more; its memory is, as soon as nobody writes there."""
         self.future.cancel()
-        self.future.add_done_callback(lambda _: self.crew._free.append(self.slot))
+        self.future.add_done_callback(lambda _: self.worker_pool._free.append(self.slot))
 
 
 def _rows(memory: Mapped, count: int, making: Making) -> NDArray[Any]:

@@ -23,7 +23,7 @@ from pipekit.commands.scaffold.texts import pipeline_text, readme_text
 from pipekit.errors import UserError
 from pipekit.files import hash_file, is_archive, walk
 from pipekit.registry.registry import load_registry
-from pipekit.registry.sniffing import Verdict, recognise
+from pipekit.registry.sniffing import Verdict, find_importer
 
 How = Literal["copy", "hardlink", "symlink", "move"]
 Layout = Literal["val", "valid", "validation", "flat"]
@@ -203,7 +203,7 @@ def _rows(project: Project, request: Request, listener: Callable[..., None]) -> 
         project.left_out += unpack(source, into)
         source = _only_folder(into)
     importer = request.importer or ("names" if request.pattern else "")
-    project.found = Verdict(importer, True, "as asked for") if importer else recognise(registry, source)
+    project.found = Verdict(importer, True, "as asked for") if importer else find_importer(registry, source)
     stage = {"use": f"import.{project.found.importer}", "path": str(source), "max_failed": 1.0}
     if request.pattern:
         stage["pattern"] = request.pattern

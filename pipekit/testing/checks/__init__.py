@@ -6,7 +6,7 @@ and a stranger's plugin are held to the same.
 """
 
 from pipekit.testing.checks import formats, general, killing, models, pictures, running, stages  # each adds its promises
-from pipekit.testing.checks.core import Subject, Verdict, examine, examine_plugin, required_parameters
+from pipekit.testing.checks.core import Subject, Verdict, check_plugin, required_parameters, run_checks
 from pipekit.testing.checks.examples import make_tiny_evaluation, write_tiny_dataset
 from pipekit.testing.checks.general import HEAVY, heavy_imports
 
@@ -14,8 +14,7 @@ __all__ = [
     "HEAVY",
     "Subject",
     "Verdict",
-    "examine",
-    "examine_plugin",
+    "check_plugin",
     "formats",
     "general",
     "heavy_imports",
@@ -24,6 +23,7 @@ __all__ = [
     "models",
     "pictures",
     "required_parameters",
+    "run_checks",
     "running",
     "stages",
     "write_tiny_dataset",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipekit.contract import Params
 from pipekit.errors import PipekitError, UserError
-from pipekit.registry.component import Component, describe, first_line
+from pipekit.registry.component import Component, error_text, first_line
 
 if TYPE_CHECKING:
     from pipekit.registry.registry import PluginRecord, Registry
@@ -54,7 +54,7 @@ class Verdict:
     untried: str = ""
 
 
-class Untried(Exception):  # noqa: N818 (it is no error)
+class Skipped(Exception):  # noqa: N818 (it is no error)
     """Raised by a promise that can't be tried here, with the reason."""
 
 
@@ -72,7 +72,7 @@ def promise(*kinds: str) -> Callable[[Check], Check]:
     return add
 
 
-def examine(
+def run_checks(
     registry: Registry, component: Component, values: Mapping[str, Any] | None = None, **samples: Any
 ) -> Iterator[Verdict]:
     """Try a component against all that its kind promises.
@@ -88,7 +88,7 @@ def examine(
     loads = "it loads, and the parameters are right"
     try:
         missing = required_parameters(component) if values is None else []
-        params = Params() if missing else registry.check(component.params_type(), values or {})
+        params = Params() if missing else registry.check_params(component.params_type(), values or {})
     except Exception as error:
         yield verdict(loads, in_short(error))
         return
@@ -102,13 +102,13 @@ def examine(
             continue
         try:
             yield verdict(promise, check(subject))
-        except Untried as reason:
+        except Skipped as reason:
             yield verdict(promise, untried=str(reason))
         except Exception as error:
             yield verdict(promise, in_short(error))
 
 
-def examine_plugin(what: str) -> tuple[PluginRecord, Iterator[Verdict]]:
+def check_plugin(what: str) -> tuple[PluginRecord, Iterator[Verdict]]:
     """Everything that a plugin brings, with default parameters.
 
     Args:
@@ -127,7 +127,7 @@ def examine_plugin(what: str) -> tuple[PluginRecord, Iterator[Verdict]]:
     if record.status != "ok":
         raise UserError(f"plugin {record.name!r} is {record.status}: {record.reason}", "All plugins: pipekit plugins")
     found = [registry.get(kind, name) for kind, name in record.components if not name.endswith(".*")]
-    return record, (verdict for component in found for verdict in examine(registry, component))
+    return record, (verdict for component in found for verdict in run_checks(registry, component))
 
 
 def _named(registry: Registry, what: str) -> PluginRecord | None:
@@ -160,4 +160,4 @@ def form_of(value: Any) -> str:
 
 
 def in_short(error: BaseException) -> str:
-    return str(error) if isinstance(error, PipekitError) else describe(error)
+    return str(error) if isinstance(error, PipekitError) else error_text(error)

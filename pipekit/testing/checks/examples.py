@@ -64,15 +64,15 @@ def make_tiny_evaluation(folder: Path) -> Evaluation:
     classes = tuple(sorted(path.name for path in folder.iterdir()))
     files = [(label, path) for label in classes for path in sorted((folder / label).iterdir())]
     samples = tuple(Sample(f"{label}/{path.name}", str(path), label=label, split="test") for label, path in files)
-    truth = np.array([classes.index(label) for label, _ in files])
+    y_true = np.array([classes.index(label) for label, _ in files])
     rng = rng_for(0, "tiny evaluation")
     scores = (
         rng.dirichlet(np.ones(len(classes)), len(files))
-        + 2 * np.eye(len(classes))[truth] * (np.arange(len(files)) % 3 > 0)[:, None]
+        + 2 * np.eye(len(classes))[y_true] * (np.arange(len(files)) % 3 > 0)[:, None]
     )
     probabilities = np.round(scores / scores.sum(axis=1, keepdims=True), 6)
     counts = {"test": {label: sum(sample.label == label for sample in samples) for label in classes}}
     meta = {"num_samples": len(samples), "num_failed": 0, "classes": list(classes), "counts": counts}
     dataset = Dataset(folder, "", meta, lambda _: iter(samples), lambda _: iter(()))
-    accuracy = float((probabilities.argmax(axis=1) == truth).mean())
-    return Evaluation(classes, "test", samples, truth, probabilities, {"accuracy": accuracy}, dataset)
+    accuracy = float((probabilities.argmax(axis=1) == y_true).mean())
+    return Evaluation(classes, "test", samples, y_true, probabilities, {"accuracy": accuracy}, dataset)

@@ -62,7 +62,7 @@ def _describes_its_parameters(subject: Subject) -> str:
 def _refuses_what_it_does_not_know(subject: Subject) -> str:
     """an unknown parameter is refused, by name"""
     try:
-        subject.registry.check(subject.component.params_type(), {**_plain(subject), "no_such_parameter": 1})
+        subject.registry.check_params(subject.component.params_type(), {**_plain(subject), "no_such_parameter": 1})
     except UserError as error:
         return "" if "no_such_parameter" in str(error) else f"the error does not name it: {error}"
     return "an unknown parameter was accepted"

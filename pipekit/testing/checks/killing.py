@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipekit.testing.checks.core import UNDER_TEST, Subject, Untried, promise
+from pipekit.testing.checks.core import UNDER_TEST, Skipped, Subject, promise
 from pipekit.testing.checks.stages import before_of, hashes, run_stages, stages_of, write_images
 from pipekit.testing.checks.trial import TOO_LONG
 
@@ -49,14 +49,14 @@ def _survives_a_kill(subject: Subject) -> str:
         if "error" in found:
             return f"in a process of its own it fails: {found['error']}"
         if not found["steps"]:
-            raise Untried("none of its code is Python")
+            raise Skipped("none of its code is Python")
         wanted = _beside(whole)
         for step in kill_points(found["steps"], found["changes"]):
             folder = trial.folder(f"killed {step}")
             shutil.copytree(killed, folder)
             place = trial.run(folder, limit_s, step).get("killed")
             if place is None:
-                raise Untried("it ended before it was killed; does its work differ from run to run?")
+                raise Skipped("it ended before it was killed; does its work differ from run to run?")
             again = trial.run(folder, limit_s)
             if "error" in again:
                 return f"killed at {place}, and run again, it fails: {again['error']}"
@@ -97,7 +97,7 @@ def _to_be_found(subject: Subject) -> dict[str, str] | None:
     names = [name for name, value in vars(module).items() if value is found] if module else []
     file = getattr(module, "__file__", None)
     if not names or file is None:
-        raise Untried(f"{component.name!r} is defined inside a function, where no other process finds it; move it to the top")
+        raise Skipped(f"{component.name!r} is defined inside a function, where no other process finds it; move it to the top")
     return {"kind": component.kind, "module": str(getattr(module, "__name__", "")), "file": file, "name": names[0]}
 
 

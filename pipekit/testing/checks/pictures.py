@@ -131,7 +131,7 @@ def _recipe_is_right(subject: Subject) -> str:
             return f"op {place}: expected a table with 'op', got {table!r}"
         own = {name: value for name, value in table.items() if name not in ("op", "p")}
         op = subject.registry.get("op", table["op"])
-        subject.registry.check(op.params_type(), own)
+        subject.registry.check_params(op.params_type(), own)
     return ""
 
 

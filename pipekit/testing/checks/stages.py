@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipekit.contract import Dataset
-from pipekit.testing.checks.core import Subject, Untried, promise
+from pipekit.testing.checks.core import Skipped, Subject, promise
 from pipekit.testing.checks.examples import write_tiny_dataset
 from pipekit.testing.checks.trial import STAGE
 
@@ -84,7 +84,7 @@ def before_of(subject: Subject) -> Mapping[str, Mapping[str, Any]]:
     if "before" in subject.samples:
         found: Mapping[str, Mapping[str, Any]] | None = subject.samples["before"]
         if found is None:
-            raise Untried("it is run in tests of its own")
+            raise Skipped("it is run in tests of its own")
         return found
     slots = [slot for slot in subject.component.contract().slots if slot.required]
     if not slots:
@@ -92,7 +92,7 @@ def before_of(subject: Subject) -> Mapping[str, Mapping[str, Any]]:
     if len(slots) == 1 and issubclass(Dataset, slots[0].artifact):
         return DATA
     needs = " and ".join(f"a {slot.artifact.kind}" for slot in slots)
-    raise Untried(f"it needs {needs}; try it in a test of your own, with check_stage(..., before={{...}})")
+    raise Skipped(f"it needs {needs}; try it in a test of your own, with check_stage(..., before={{...}})")
 
 
 def stages_of(subject: Subject, before: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from pipekit_efficientnet_lite import network
-from pipekit_efficientnet_lite.templates import EfficientNetLite0Params, efficientnet_lite0, thaw
+from pipekit_efficientnet_lite.templates import EfficientNetLite0Params, efficientnet_lite0, unfreeze
 
 from pipekit import UserError
 from pipekit.testing import check_model
@@ -20,7 +20,7 @@ def test_layers_are_frozen_until_their_epoch_and_batch_norm_for_ever():
     params = EfficientNetLite0Params(frozen_epochs=2, fine_tune=9)
     model = efficientnet_lite0(SMALL, 3, params)
     assert [variable.path for variable in model.trainable_weights] == ["probabilities/kernel", "probabilities/bias"]
-    assert [thaw(model, params, epoch) for epoch in range(4)] == [None, None, 0.1, None]
+    assert [unfreeze(model, params, epoch) for epoch in range(4)] == [None, None, 0.1, None]
     learning = {variable.path.split("/")[-2] for variable in model.trainable_weights}
     assert learning == {"block_15_depthwise", "block_15_project", "head", "probabilities"}
 
@@ -28,9 +28,9 @@ def test_layers_are_frozen_until_their_epoch_and_batch_norm_for_ever():
 def test_all_layers_can_be_freed_and_none():
     params = EfficientNetLite0Params(frozen_epochs=0, fine_tune=-1)
     model = efficientnet_lite0(SMALL, 3, params)
-    thaw(model, params, 0)
+    unfreeze(model, params, 0)
     assert len(model.trainable_weights) == 49 + 2, "every convolution, and the two of the output"
-    assert thaw(model, EfficientNetLite0Params(fine_tune=0, frozen_epochs=0), 0) is None
+    assert unfreeze(model, EfficientNetLite0Params(fine_tune=0, frozen_epochs=0), 0) is None
 
 
 def test_grey_images_are_refused():
@@ -78,11 +78,13 @@ def test_the_last_layer_is_the_logistic_regression_of_the_features():
 
     pixels = np.random.default_rng(3).integers(0, 256, (24, 32, 32, 3)).astype(np.float32)
     pixels[::2] *= 0.5
-    for num_classes, truth in ((2, np.arange(24) % 2), (4, np.arange(24) % 3)):
+    for num_classes, y_true in ((2, np.arange(24) % 2), (4, np.arange(24) % 3)):
         model = efficientnet_lite0_probe((32, 32, 3), num_classes, ProbeParams(c=0.1))
-        solve(model, [(pixels[:16], truth[:16], np.ones(16)), (pixels[16:], truth[16:], np.ones(8))], [], ProbeParams(c=0.1), 0)
+        solve(
+            model, [(pixels[:16], y_true[:16], np.ones(16)), (pixels[16:], y_true[16:], np.ones(8))], [], ProbeParams(c=0.1), 0
+        )
         features = keras.Model(model.input, model.get_layer("features").output).predict(pixels, verbose=0)
-        expected = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000, tol=1e-5)).fit(features, truth)
+        expected = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000, tol=1e-5)).fit(features, y_true)
         said = model.predict(pixels, verbose=0)
-        np.testing.assert_allclose(said[:, : truth.max() + 1], expected.predict_proba(features), atol=2e-3)
-        assert (said[:, truth.max() + 1 :] == 0).all()
+        np.testing.assert_allclose(said[:, : y_true.max() + 1], expected.predict_proba(features), atol=2e-3)
+        assert (said[:, y_true.max() + 1 :] == 0).all()

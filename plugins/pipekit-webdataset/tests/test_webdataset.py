@@ -17,7 +17,7 @@ from pipekit_webdataset.importer import WebdatasetParams, read, sniff
 
 from pipekit import Failure, Rejected, Sample, UserError, images
 from pipekit.files import read_bytes, split_packed
-from pipekit.registry.sniffing import recognise
+from pipekit.registry.sniffing import find_importer
 from pipekit.testing import check_importer
 from pipekit.testing.checks import write_tiny_dataset
 
@@ -234,7 +234,7 @@ def test_nothing_there(tmp_path: Path) -> None:
 def test_a_folder_of_shards_and_a_single_one_are_recognised(tmp_path: Path, pipekit_registry) -> None:
     tar = write_tar(tmp_path / "shards/train-000000.tar", [("a.png", RED)])
     for path in (tar, tar.parent):
-        assert recognise(pipekit_registry, path).importer == "webdataset"
+        assert find_importer(pipekit_registry, path).importer == "webdataset"
     assert "train-000000.tar" in sniff(tar)
 
 
@@ -242,7 +242,7 @@ def test_a_backup_beside_photographs_is_no_dataset(tmp_path: Path, pipekit_regis
     write_tiny_dataset(tmp_path / "photos")
     write_tar(tmp_path / "photos/backup.tar", [("a.png", RED)])
     assert sniff(tmp_path / "photos") == Rejected("there are images that lie in no archive")
-    assert recognise(pipekit_registry, tmp_path / "photos").importer == "folders"
+    assert find_importer(pipekit_registry, tmp_path / "photos").importer == "folders"
     assert sniff(write_tar(tmp_path / "source.tar", [("a.py", b"pass")])) == Rejected(
         "source.tar: its first sample has no picture: py"
     )

@@ -41,7 +41,7 @@ def efficientnet_lite0(input_shape_hwc: tuple[int, int, int], num_classes: int, 
     return _model("efficientnet_lite0", input_shape_hwc, num_classes, params.dropout)
 
 
-def thaw(model: Any, params: EfficientNetLite0Params, epoch: int) -> float | None:
+def unfreeze(model: Any, params: EfficientNetLite0Params, epoch: int) -> float | None:
     """Free the backbone's last layers when their epoch has come. Returns the learning rate's factor, or None."""
     if epoch != params.frozen_epochs or params.fine_tune == 0:
         return None
@@ -62,7 +62,7 @@ def head(params: EfficientNetLite0Params, epochs: int) -> str:
 
 efficientnet_lite0.head = head  # type: ignore[attr-defined]
 efficientnet_lite0.input_hw = INPUT_HW  # type: ignore[attr-defined]
-efficientnet_lite0.thaw = thaw  # type: ignore[attr-defined]
+efficientnet_lite0.unfreeze = unfreeze  # type: ignore[attr-defined]
 
 
 class ProbeParams(pipekit.Params):
@@ -102,9 +102,9 @@ def solve(model: Any, train: Iterable[Any], val: Iterable[Any], params: ProbePar
         targets = np.asarray(targets)
         numbers.append(targets.argmax(axis=1) if targets.ndim == 2 else targets)
         weights.append(np.asarray(counts))
-    x, truth, counts = np.concatenate(features), np.concatenate(numbers).astype(np.int64), np.concatenate(weights)
+    x, y_true, counts = np.concatenate(features), np.concatenate(numbers).astype(np.int64), np.concatenate(weights)
     middle, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
-    fitted = LogisticRegression(C=params.c, max_iter=1000, tol=1e-5).fit((x - middle) / spread, truth, sample_weight=counts)
+    fitted = LogisticRegression(C=params.c, max_iter=1000, tol=1e-5).fit((x - middle) / spread, y_true, sample_weight=counts)
     coefficients, intercepts = fitted.coef_, fitted.intercept_
     if len(fitted.classes_) == 2:  # scikit-learn keeps one score for two classes, the log-odds of the second
         coefficients = np.concatenate([np.zeros_like(coefficients), coefficients])

@@ -16,7 +16,7 @@ from pipekit.pipeline.json_schema import json_schema
 from pipekit.pipeline.plan import load_plan
 from pipekit.registry.registry import Registry, load_registry
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

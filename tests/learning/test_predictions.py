@@ -12,7 +12,7 @@ import pytest
 
 from pipekit import images
 from pipekit.errors import UserError
-from pipekit.learning.predictions import Answer, answers, find_images, sort_into, to_plain, write_csv, write_jsonl
+from pipekit.learning.predictions import Prediction, answers, find_images, sort_into, to_plain, write_csv, write_jsonl
 from pipekit.learning.predictor import Predictor
 
 
@@ -87,7 +87,7 @@ def test_csv_and_json_lines_hold_the_same(photos: Path) -> None:
 
 
 def test_sorting_copies_and_never_overwrites(photos: Path, tmp_path: Path) -> None:
-    found = [Answer(str(photos / name), (("cat/dog", 1.0),)) for name in ("a.png", "deep/a.png")]
+    found = [Prediction(str(photos / name), (("cat/dog", 1.0),)) for name in ("a.png", "deep/a.png")]
     before = {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()}
     assert list(sort_into(found, tmp_path / "sorted")) == found
     copies = sorted(path.relative_to(tmp_path / "sorted").as_posix() for path in (tmp_path / "sorted").rglob("*.png"))
@@ -97,7 +97,7 @@ def test_sorting_copies_and_never_overwrites(photos: Path, tmp_path: Path) -> No
 
 
 def test_top_k_is_cut() -> None:
-    answer = Answer("x", (("a", 0.5), ("b", 0.3), ("c", 0.2)))
+    answer = Prediction("x", (("a", 0.5), ("b", 0.3), ("c", 0.2)))
     assert [entry["class"] for entry in to_plain(answer, 2)["top"]] == ["a", "b"]
 
 

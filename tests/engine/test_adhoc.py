@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipekit import Dataset, Model, UserError
-from pipekit.engine.adhoc import Quick, find_artifact, is_image
+from pipekit.engine.adhoc import AdhocPipeline, find_artifact, is_image
 from pipekit.store.store import store_of
 from pipekit.testing.checks import write_tiny_dataset
 from tests.conftest import DATA, Trial
@@ -27,14 +27,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_folder_is_recognised_and_nothing_is_shown(tmp_path: Path, cache: Path) -> None:
     write_tiny_dataset(tmp_path / "photos", 1)
-    quick = Quick(tmp_path, {"workers": 1})
-    quick.add("split", "split", dataset=quick.dataset("photos", verify="none"), fractions={"train": 1.0}, file=None)
-    outcome = quick.run()
+    adhoc = AdhocPipeline(tmp_path, {"workers": 1})
+    adhoc.add("split", "split", dataset=adhoc.dataset("photos", verify="none"), fractions={"train": 1.0}, file=None)
+    outcome = adhoc.run()
     assert [stage.use for stage in outcome.stages] == ["import.folders", "split"]
     assert not (tmp_path / "runs").exists()
     assert not (tmp_path / ".pipekit").exists(), "no store beside somebody's photos"
     assert list(cache.glob("pipekit/store/artifacts/*/*"))
-    again = Quick(tmp_path, {"workers": 1})
+    again = AdhocPipeline(tmp_path, {"workers": 1})
     again.dataset("photos", verify="none")
     assert all(stage.cached for stage in again.run().stages)
 
@@ -56,9 +56,9 @@ def test_a_dataset_of_a_run_is_found_by_name(trial: Trial) -> None:
         assert found.digest == outcome.artifact("stamp").digest
         assert [sample.id for sample in found] == ["cat/1.png-0", "dog/2.png-0"]
     assert find_artifact("trial:data", Dataset, trial.path).digest == outcome.artifact("data").digest  # type: ignore[union-attr]
-    quick = Quick(trial.path, {"workers": 1}, plugins=["trial_plugin.py"])
-    quick.add("measure", "measure", dataset=quick.dataset("trial"))
-    assert quick.run().headline == "2 files"
+    adhoc = AdhocPipeline(trial.path, {"workers": 1}, plugins=["trial_plugin.py"])
+    adhoc.add("measure", "measure", dataset=adhoc.dataset("trial"))
+    assert adhoc.run().headline == "2 files"
 
 
 def test_what_a_run_does_not_have_is_told(trial: Trial) -> None:
@@ -85,7 +85,7 @@ def test_what_is_no_dataset_is_told(tmp_path: Path, source: str, words: str) -> 
     (tmp_path / "photos/discs/discs_0.png").rename(tmp_path / "one.png")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=words):
-        Quick(tmp_path).dataset(source)
+        AdhocPipeline(tmp_path).dataset(source)
 
 
 def test_a_model_is_found_by_its_folder_or_file(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_model_is_found_by_its_folder_or_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has model\.keras, but no model\.json beside it"):
         found("model")
     with pytest.raises(UserError, match="no trained model in photos"):
-        Quick(tmp_path).model("photos")
+        AdhocPipeline(tmp_path).model("photos")
 
 
 def test_whether_a_file_is_an_image_is_seen_from_its_bytes(tmp_path: Path) -> None:

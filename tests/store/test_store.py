@@ -86,7 +86,8 @@ def test_only_errors_of_the_store_are_translated(store: Store, tmp_path: Path) -
 
 
 def test_what_a_dead_process_left_is_cleaned_and_what_a_living_one_uses_is_not(store: Store) -> None:
-    script = "import sys, pathlib, pipekit.store.store as s\nwith s.Store(pathlib.Path(sys.argv[1])).scratch() as f: print(f.name); {}"
+    script = "import sys, pathlib, pipekit.store.store as s\n"
+    script += "with s.Store(pathlib.Path(sys.argv[1])).scratch() as f: print(f.name); {}"
     words = [sys.executable, "-u", "-c"]
     dead = subprocess.run(
         [*words, script.format("import os; os.kill(os.getpid(), 9)"), str(store.root)], capture_output=True, text=True

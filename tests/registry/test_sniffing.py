@@ -9,7 +9,7 @@ import pytest
 from pipekit.contract import Rejected
 from pipekit.errors import UserError
 from pipekit.registry.registry import load_registry
-from pipekit.registry.sniffing import choose, recognise, verdicts
+from pipekit.registry.sniffing import choose, find_importer, verdicts
 
 COCO = '{"images": [], "annotations": [], "categories": []}'
 
@@ -100,20 +100,20 @@ def test_the_more_exact_one_is_taken_and_comes_first(tmp_path: Path) -> None:
     assert [(verdict.importer, verdict.fits) for verdict in found[:3]] == [("names", True), ("folders", True), ("coco", False)]
     assert choose(tmp_path, found).importer == "names"
     tree(tmp_path, f"a.json={COCO}")
-    assert recognise(load_registry(), tmp_path).importer == "coco"
+    assert find_importer(load_registry(), tmp_path).importer == "coco"
 
 
 def test_two_that_are_equally_exact_are_told_with_their_reasons(tmp_path: Path) -> None:
     tree(tmp_path, f"a.json={COCO}", "metadata.csv=file_name\n")
     with pytest.raises(UserError, match="can be read in more than one way") as caught:
-        recognise(load_registry(), tmp_path)
+        find_importer(load_registry(), tmp_path)
     assert "coco (COCO annotations: a.json); metadata (metadata.csv)" in caught.value.message
 
 
 def test_where_none_fits_the_error_has_every_reason(tmp_path: Path) -> None:
     tree(tmp_path, "notes/a.txt")
     with pytest.raises(UserError, match="no importer recognises") as caught:
-        recognise(load_registry(), tmp_path)
+        find_importer(load_registry(), tmp_path)
     for importer, reason in reasons(tmp_path).items():
         assert f"\n    {importer}: {reason}" in caught.value.hint
 
@@ -123,7 +123,7 @@ def test_an_archive_and_an_empty_folder_need_no_list_of_reasons(tmp_path: Path) 
     (tmp_path / "empty/none").unlink()
     for name, hint in (("photos.zip", f"pipekit scaffold NAME --from {tmp_path}"), ("empty", "It is an empty folder.")):
         with pytest.raises(UserError, match="no importer recognises") as caught:
-            recognise(load_registry(), tmp_path / name)
+            find_importer(load_registry(), tmp_path / name)
         assert hint in caught.value.hint
         assert "coco" not in caught.value.hint
 

@@ -175,7 +175,7 @@ def png_claiming(width: int, height: int) -> bytes:
 )
 def test_a_file_that_cannot_be_used_gives_a_short_reason(data: bytes, reason: str) -> None:
     with pytest.raises(ImageError) as caught:
-        images.check(data)
+        images.verify(data)
     assert caught.value.message == reason
     with pytest.raises(ImageError):
         images.decode(data)

@@ -69,13 +69,13 @@ def feed(
 )
 def test_processes_make_the_same_batches_as_threads(where: cache.Where, options: dict[str, Any], tmp_path: Path) -> None:
     numbers = [*range(20), 201, 202, *range(30, 35), 203, 204, 205, 206]  # numbers above 200 can't be read
-    with feed(numbers, False, **options) as threads, feed(numbers, True, where, tmp_path, **options) as crew:
+    with feed(numbers, False, **options) as threads, feed(numbers, True, where, tmp_path, **options) as worker_pool:
         for epoch in (0, 1):
-            assert content(crew.epoch(epoch)) == content(threads.epoch(epoch))
-        assert content(crew.epoch(1, start=2)) == content(threads.epoch(1, start=2))
-        assert crew.decoded.failed == threads.decoded.failed
-        assert len(crew.decoded.failed) == 6
-        assert next(iter(crew.py_dataset()[0][0].shape)) > 0  # made in threads, from what the processes kept
+            assert content(worker_pool.epoch(epoch)) == content(threads.epoch(epoch))
+        assert content(worker_pool.epoch(1, start=2)) == content(threads.epoch(1, start=2))
+        assert worker_pool.decoded.failed == threads.decoded.failed
+        assert len(worker_pool.decoded.failed) == 6
+        assert next(iter(worker_pool.py_dataset()[0][0].shape)) > 0  # made in threads, from what the processes kept
 
 
 def test_what_one_process_decodes_no_other_one_does(tmp_path: Path) -> None:
@@ -103,23 +103,23 @@ def test_what_one_process_decodes_no_other_one_does(tmp_path: Path) -> None:
 
 
 def test_an_epoch_that_is_given_up_leaves_the_next_one_whole() -> None:
-    with feed(list(range(60)), False) as threads, feed(list(range(60)), True) as crew:
+    with feed(list(range(60)), False) as threads, feed(list(range(60)), True) as worker_pool:
         for _ in range(3):
-            batches = crew.epoch(0)
+            batches = worker_pool.epoch(0)
             next(batches)
             del batches
-        one, other = crew.epoch(1), crew.epoch(2)  # and two at once
+        one, other = worker_pool.epoch(1), worker_pool.epoch(2)  # and two at once
         expected = content(threads.epoch(1)), content(threads.epoch(2))
-        both = [(next(one), next(other)) for _ in range(crew.steps)]
+        both = [(next(one), next(other)) for _ in range(worker_pool.steps)]
         assert (content(first for first, _ in both), content(second for _, second in both)) == expected
 
 
 def test_when_a_process_dies_threads_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CREW_PARENT", str(os.getpid()))
     said: list[str] = []
-    with feed(list(range(60)), False) as threads, feed(list(range(60)), True, augment=fatal, warn=said.append) as crew:
+    with feed(list(range(60)), False) as threads, feed(list(range(60)), True, augment=fatal, warn=said.append) as worker_pool:
         for epoch in (0, 1):
-            assert content(crew.epoch(epoch)) == content(threads.epoch(epoch))
+            assert content(worker_pool.epoch(epoch)) == content(threads.epoch(epoch))
     assert said == ["a process that made batches has died (too little memory?); from now on threads make them"]
 
 
@@ -169,7 +169,7 @@ def recipe_of(ops: str, function: Any = None) -> CompiledRecipe:
 
 
 def choice(tmp_path: Path, recipe: CompiledRecipe, num_images: int = 5000, workers: int = 2, **values: Any) -> bool:
-    params: TrainParams = REGISTRY.check(TrainParams, values)
+    params: TrainParams = REGISTRY.check_params(TrainParams, values)
     return stage._in_processes(Bench(tmp_path, workers=workers), params, recipe, num_images)  # type: ignore[arg-type]
 
 
@@ -204,7 +204,7 @@ def test_the_stage_learns_the_same_from_both(tmp_path: Path) -> None:
     dataset: Dataset = write_images(tmp_path / "images", {"train": 6, "val": 2})
     found = {}
     for way in ("threads", "processes"):
-        params = REGISTRY.check(
+        params = REGISTRY.check_params(
             TrainParams, {"model": DENSE, "epochs": 2, "input_hw": [12, 12], "augment": "keras_tutorial", "feed": way}
         )
         ctx = Bench(tmp_path / way)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipekit.commands import doctor
-from pipekit.commands.doctor import Finding
+from pipekit.commands.doctor import Diagnosis
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_the_supported_pythons_are_those_of_the_metadata() -> None:
 def test_a_library_that_is_missing_or_too_old(versions: dict[str, str], version: str, text: str) -> None:
     versions["numpy"] = version
     broken = [finding for finding in doctor.libraries() if finding.state == "broken"]
-    assert broken == [Finding("numpy", "broken", text, f"{sys.executable} -m pip install 'numpy>=2.0'")]
+    assert broken == [Diagnosis("numpy", "broken", text, f"{sys.executable} -m pip install 'numpy>=2.0'")]
 
 
 def test_a_library_of_another_system_or_an_extra_is_passed_over() -> None:
@@ -107,7 +107,7 @@ def test_the_gpu(monkeypatch: pytest.MonkeyPatch, gpus: list[str], driver: str |
     monkeypatch.setattr(doctor, "ask", lambda code, timeout_s: (answer, ""))
     monkeypatch.setattr(doctor.shutil, "which", lambda name: driver)
     tensorflow, gpu = doctor.tensorflow(timeout_s=1)
-    assert tensorflow == Finding("TensorFlow", "ok", "2.21.0, Keras 3.15.1")
+    assert tensorflow == Diagnosis("TensorFlow", "ok", "2.21.0, Keras 3.15.1")
     assert gpu.state == state
     assert text in gpu.text
     assert bool(gpu.fix) == (state != "ok")
@@ -151,7 +151,7 @@ def test_a_disk_without_hard_links_is_well(monkeypatch: pytest.MonkeyPatch, tmp_
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(Path, "hardlink_to", refuse)
-    assert doctor.writing(tmp_path) == Finding(
+    assert doctor.writing(tmp_path) == Diagnosis(
         "folder", "ok", f"{tmp_path} can be written; no hard links here, so results are copies"
     )
 
@@ -201,7 +201,7 @@ def test_a_look_that_fails_is_a_line_and_the_next_goes_on(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(doctor, "python", broken)
     monkeypatch.setattr(doctor, "ask", lambda code, timeout_s: (None, "not here"))
-    found = list(doctor.examine(tmp_path))
+    found = list(doctor.diagnose(tmp_path))
     assert found[0].state == "broken"
     assert "RuntimeError: it fell over" in found[0].text
     assert found[-1].what == "terminal"

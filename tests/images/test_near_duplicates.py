@@ -18,7 +18,7 @@ def picture(seed: int, size_hw: tuple[int, int] = (120, 160)) -> images.Image:
     return images.resize(coarse, size_hw)
 
 
-def print_of(image: images.Image, quality: int = 95) -> str:
+def fingerprint_of(image: images.Image, quality: int = 95) -> str:
     data = images.encode(image, quality=quality)
     return near_duplicates.fingerprint(images.decode(data, at_least_hw=near_duplicates.DECODE_HW, gray=True))
 
@@ -29,10 +29,10 @@ def made_print(hashed: int, value: int = 128) -> str:
 
 def test_copies_are_near_and_others_are_not() -> None:
     originals = [picture(seed) for seed in range(30)]
-    prints = [print_of(image) for image in originals]
-    prints += [print_of(images.resize(image, (75, 100))) for image in originals]
-    prints += [print_of(image, quality=30) for image in originals]
-    roots = near_duplicates.clusters(90, near_duplicates.near_pairs(prints))
+    fingerprints = [fingerprint_of(image) for image in originals]
+    fingerprints += [fingerprint_of(images.resize(image, (75, 100))) for image in originals]
+    fingerprints += [fingerprint_of(image, quality=30) for image in originals]
+    roots = near_duplicates.clusters(90, near_duplicates.near_pairs(fingerprints))
     assert roots == [*range(30)] * 3
 
 
@@ -47,8 +47,8 @@ def test_the_cosine_transform_is_the_textbook_one() -> None:
 
 
 def test_plain_pictures_of_one_shade_are_the_same_and_of_two_are_not() -> None:
-    prints = [near_duplicates.fingerprint(np.full((50, 40, 1), shade, np.uint8)) for shade in (10, 10, 200, 10, 200)]
-    assert near_duplicates.clusters(5, near_duplicates.near_pairs(prints)) == [0, 0, 2, 0, 2]
+    fingerprints = [near_duplicates.fingerprint(np.full((50, 40, 1), shade, np.uint8)) for shade in (10, 10, 200, 10, 200)]
+    assert near_duplicates.clusters(5, near_duplicates.near_pairs(fingerprints)) == [0, 0, 2, 0, 2]
 
 
 @settings(deadline=None)
@@ -105,5 +105,5 @@ def test_by_default_six_bits_may_differ_and_eight_may_not() -> None:
 def test_miniatures_may_differ_by_seven_hundredths_of_their_contrast(contrast: int, levels: int, near: bool) -> None:
     """0.07 of the contrast and 16 levels: 1.1 levels in a plain picture, 3.9 at a contrast of 40."""
     shades = np.where(np.arange(256) % 2, 100 + contrast, 100 - contrast)
-    prints = [f"{5:016x}" + base64.b64encode(bytes((shades + more).tolist())).decode() for more in (0, levels)]
-    assert len(near_duplicates.near_pairs(prints)) == near
+    fingerprints = [f"{5:016x}" + base64.b64encode(bytes((shades + more).tolist())).decode() for more in (0, levels)]
+    assert len(near_duplicates.near_pairs(fingerprints)) == near

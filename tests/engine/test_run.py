@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipekit.engine.run import CONTINUE, forecast, run_plan
+from pipekit.engine.run import CONTINUE, run_plan
+from pipekit.engine.run import forecast as engine_forecast
 from pipekit.errors import StageError, UserError
 from pipekit.pipeline.plan import load_plan
 from tests.conftest import DATA, Trial, fill
@@ -225,7 +226,7 @@ def test_until_leaves_out_what_the_stage_does_not_need(trial: Trial) -> None:
 
 
 def forecast(trial: Trial, stages: Any, **choice: Any) -> dict[str, tuple[str, str]]:
-    return {step.stage: (step.state, step.reason) for step in forecast(trial.plan(stages), **choice)}
+    return {step.stage: (step.state, step.reason) for step in engine_forecast(trial.plan(stages), **choice)}
 
 
 def test_the_forecast_says_what_would_run_and_why(trial: Trial) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import pytest
 
 from pipekit.contract import Call, InputPath, Params, Uses, param
-from pipekit.registry.param_rows import ParamRow, describe_params, toml_text, type_text
+from pipekit.registry.param_rows import ParamRow, param_rows, toml_text, type_text
 
 
 class Mode(Enum):
@@ -43,7 +43,7 @@ class Outer(Params):
     any: Any = param(None, "Whatever")
 
 
-ROWS = {row.name: row for row in describe_params(Outer)}
+ROWS = {row.name: row for row in param_rows(Outer)}
 
 
 @pytest.mark.parametrize(
@@ -78,13 +78,13 @@ def test_a_row(name: str, kind: str, bounds: str, default: str, unit: str) -> No
 
 
 def test_rows_come_in_the_order_of_the_fields_with_tables_opened() -> None:
-    names = [row.name for row in describe_params(Outer)]
+    names = [row.name for row in param_rows(Outer)]
     assert [name for name in names if "." not in name] == list(Outer.model_fields)
     assert names[names.index("inner") + 1] == "inner.size_px"
 
 
 def test_a_table_in_itself_ends() -> None:
-    assert [row.name for row in describe_params(Inner)] == ["size_px", "again"]
+    assert [row.name for row in param_rows(Inner)] == ["size_px", "again"]
 
 
 def test_what_else_a_row_says() -> None:
@@ -96,7 +96,7 @@ def test_what_else_a_row_says() -> None:
 
 
 def test_no_parameters() -> None:
-    assert describe_params(Params) == []
+    assert param_rows(Params) == []
 
 
 @pytest.mark.parametrize(

@@ -373,9 +373,9 @@ class ShapeParams(Params):
 
 
 def test_parameters_are_checked_with_all_their_problems(registry: Registry) -> None:
-    assert registry.check(ShapeParams, {"size_px": 4}).size_px == 4
+    assert registry.check_params(ShapeParams, {"size_px": 4}).size_px == 4
     with pytest.raises(UserError) as caught:
-        registry.check(ShapeParams, {"size_px": 0, "nams": []})
+        registry.check_params(ShapeParams, {"size_px": 0, "nams": []})
     assert (
         caught.value.message == "size_px: input should be greater than or equal to 1, got 0; nams: no parameter called 'nams'"
     )

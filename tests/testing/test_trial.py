@@ -14,7 +14,7 @@ from pipekit import Context, Dataset, Files, Params, Sample, SampleContext, imag
 from pipekit import testing as kit
 from pipekit.cli import main
 from pipekit.registry.registry import Registry, load_registry
-from pipekit.testing.checks import examine, killing
+from pipekit.testing.checks import killing, run_checks
 from pipekit.testing.checks.core import register_under_test
 
 
@@ -114,7 +114,7 @@ def registry() -> Registry:
 def verdict(registry: Registry, found: Any) -> Any:
     """What the kit says of a stage that is killed."""
     name = register_under_test(registry, "stage", found)
-    verdicts = list(examine(registry, registry.get("stage", name)))
+    verdicts = list(run_checks(registry, registry.get("stage", name)))
     return next(verdict for verdict in verdicts if verdict.promise.startswith("killed in the middle"))
 
 

@@ -20,7 +20,7 @@ from pipekit.recipe.homography import View, move
 from pipekit.registry.registry import Registry, load_registry
 from pipekit.rng import Rng, rng_for
 
-PHOTO = Path(__file__).parents[1] / "sample_data" / "photos" / "cat.jpg"
+PHOTO = Path(__file__).parents[2] / "sample_data" / "photos" / "cat.jpg"
 GEOMETRIC = [
     "rotate(40)",
     "shift(0.2, 0.1)",

@@ -10,7 +10,7 @@ import pytest
 
 from pipekit import Dataset, UserError
 from pipekit.cli.export import _of_run
-from pipekit.engine.adhoc import Quick, find_artifact
+from pipekit.engine.adhoc import AdhocPipeline, find_artifact
 from pipekit.engine.run import Outcome, run_plan
 from pipekit.engine.run_folder import find_run, keys_in_use, list_runs, locate_run
 from pipekit.store.store import Store, find_garbage, shared_store, store_of
@@ -31,9 +31,9 @@ def start(folder: Path, seed: int = 0, name: str = "t", photos: str = "photos") 
     """What ``pipekit train`` does, without the training."""
     if not (folder / photos).exists():
         write_tiny_dataset(folder / photos, 4)
-    quick = Quick(folder, {"workers": 1, "name": name, "seed": seed})
-    quick.add("split", "split", dataset=quick.dataset(photos, verify="none"))
-    return run_plan(quick.plan())
+    adhoc = AdhocPipeline(folder, {"workers": 1, "name": name, "seed": seed})
+    adhoc.add("split", "split", dataset=adhoc.dataset(photos, verify="none"))
+    return run_plan(adhoc.plan())
 
 
 def splits(source: str, base_dir: Path) -> Dataset:
@@ -133,10 +133,10 @@ def test_gc_keeps_what_other_folders_use(tmp_path: Path) -> None:
 
 
 def test_gc_keeps_what_a_run_elsewhere_may_be_making(tmp_path: Path) -> None:
-    quick = Quick(tmp_path / "a", {"workers": 1})
+    adhoc = AdhocPipeline(tmp_path / "a", {"workers": 1})
     write_tiny_dataset(tmp_path / "a/photos", 1)
-    quick.dataset("photos", verify="none")
-    quick.run()
+    adhoc.dataset("photos", verify="none")
+    adhoc.run()
     shutil.rmtree(shared_store() / "runs")  # as before the end of the run
     (tmp_path / "b").mkdir()
     assert find_garbage(Store(shared_store()), keys_in_use(tmp_path / "b", 0)).folders == ()
