@@ -51,10 +51,15 @@ _HOME = {
     "rng_for": "rng",
 }
 
-__all__ = ["__version__", *_HOME]
+VERBS = ("doctor", "replay")
+"""What a person can ask for: ``pipekit.inspect("photos")`` is ``pipekit.commands.inspect.inspect``."""
+
+__all__ = ["VERBS", "__version__", *_HOME, *VERBS]
 
 
 def __getattr__(name: str) -> Any:
+    if name in VERBS:
+        return getattr(import_module(f"pipekit.commands.{name}"), name)
     if name not in _HOME:
         raise AttributeError(f"module 'pipekit' has no attribute {name!r}")
     return getattr(import_module(f"pipekit.{_HOME[name]}"), name)

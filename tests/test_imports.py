@@ -1,11 +1,12 @@
 """Who may import whom, and what may be imported at the top of a module.
 
-The layers are written here once, as a table. A new module must be given its place in it.
+The law of the house (docs/design.md) is written here as a table, a row for each room.
 """
 
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,57 +20,56 @@ import pipekit
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "pipekit"
 
-LAYERS: list[set[str]] = [
-    # Words: what everything is said in.
-    {"errors", "exclusions", "files", "passed_over", "rng", "params", "describe", "toml_lines"},
-    {"artifacts", "findings", "contract", "hookspecs", "component", "__init__"},
-    # What built-ins and plugins are written with.
-    {"warping", "outlines", "geometry", "sheets", "images", "oplist", "recipe"},
-    {
-        "advice",
-        "anatomy",
-        "answers",
-        "backend",
-        "detector",
-        "evaluation",
-        "hog",
-        "page",
-        "paired",
-        "predictor",
-        "preview",
-        "processes",
-        "similar",
-    },
-    # What ships in the box; above it, the machinery that runs it without knowing it.
-    {"builtin"},
-    {"store", "rows", "registry"},
-    {"pipeline", "adapters", "formats"},
-    {"worker", "shards"},
-    {"context", "reasons", "runs"},
-    {"engine"},
-    {"quick", "matrix", "replay", "resume", "scaffold"},
-    {"schema"},
-    {"checkup", "plugin_scaffold", "promises", "testing"},
-    # What people see.
-    {"ui"},
-    {"cli"},
-    {"__main__"},
+WORDS = [
+    "errors",
+    "params",
+    "rng",
+    "artifacts",
+    "findings",
+    "contract",
+    "hookspecs",
+    "files",
+    "processes",
+    "quarantine",
+    "passed_over",
 ]
-"""The modules (and folders) of pipekit, lowest first. Each may import from its own layer and from those below it; nothing
-imports ``builtin``: it is reached through the registry alone, like any plugin."""
+"""The modules at the root: the words that everything is said in. No new one without a change of the law in docs/design.md."""
 
-layer_of = {module: height for height, layer in enumerate(LAYERS) for module in layer}
+TOOLBOX = ["images", "keypoints", "page", "recipe", "learning"]
+MACHINERY = ["store", "registry", "pipeline", "engine"]
+
+LAW: dict[str, list[str]] = {
+    # The toolbox that components are written with ...
+    "images": [],
+    "keypoints": ["images"],
+    "page": ["images"],
+    "recipe": ["images"],
+    "learning": ["images"],
+    # ... and the machinery that runs them: two towers that do not import each other. The registry may verify a file.
+    "store": [],
+    "registry": ["store", "images"],
+    "pipeline": ["store", "registry"],
+    "engine": ["store", "registry", "pipeline"],
+    # What ships in the box stands on the toolbox alone, and nobody imports it.
+    "builtin": TOOLBOX,
+    # What stands on both, and the faces.
+    "testing": [*TOOLBOX, *MACHINERY],
+    "commands": [*TOOLBOX, *MACHINERY, "testing"],
+    "ui": [*TOOLBOX, *MACHINERY, "commands"],
+    "cli": [*TOOLBOX, *MACHINERY, "commands", "testing", "ui"],
+}
+"""A room -> the rooms that it may import from, besides itself and the words."""
 
 ONLY = {
     "rich": {"ui"},
     "markdown_it": {"page"},
     "typer": {"cli"},
     "pluggy": {"registry", "hookspecs"},
-    "cv2": LAYERS[2] | LAYERS[3] | {"builtin"},
+    "cv2": {*TOOLBOX, "builtin"},
     "simplejpeg": {"images"},
     "albumentations": {"builtin"},
 }
-"""A library -> the only modules of pipekit that may import it."""
+"""A library -> the only rooms of pipekit that may import it."""
 
 HEAVY = {
     "albumentations",
@@ -89,7 +89,7 @@ HEAVY = {
 """Imported inside the functions that use them; never at the top of a module."""
 
 NUMERIC = {"numpy", "cv2", "simplejpeg", "PIL"}
-NUMERIC_AT_TOP = LAYERS[2] | LAYERS[3] | {"builtin", "rng"}
+NUMERIC_AT_TOP = {*TOOLBOX, "builtin", "rng"}
 """Tenths of a second each, so they are at the top only of modules that are themselves imported on use."""
 
 
@@ -131,7 +131,7 @@ def imports_of(source: str, package: str = "pipekit") -> Iterator[Import]:
 
 
 def unit_of(parts: tuple[str, ...]) -> str:
-    """``("cli", "run.py")`` -> ``cli``; ``("engine.py",)`` -> ``engine``."""
+    """``("cli", "run.py")`` -> ``cli``; ``("errors.py",)`` -> ``errors``."""
     return parts[0].removesuffix(".py")
 
 
@@ -144,7 +144,7 @@ def problems(parts: tuple[str, ...], source: str) -> list[str]:
         head, *rest = item.module.split(".")
         where = f"line {item.line}: imports {item.module}"
         if head == "pipekit":
-            found += [f"{where}: {reason}" for reason in _layer_problems(unit, parts, rest)]
+            found += [f"{where}: {reason}" for reason in _law_problems(unit, parts, rest)]
             continue
         if head in ONLY and unit not in ONLY[head]:
             found.append(f"{where}: only {' and '.join(sorted(ONLY[head]))} may")
@@ -156,19 +156,20 @@ def problems(parts: tuple[str, ...], source: str) -> list[str]:
     return found
 
 
-def _layer_problems(unit: str, parts: tuple[str, ...], rest: list[str]) -> Iterator[str]:
+def _law_problems(unit: str, parts: tuple[str, ...], rest: list[str]) -> Iterator[str]:
     """``rest`` is what follows ``pipekit.``; a public name stands for the module that it comes from."""
-    target = pipekit._HOME.get(rest[0], rest[0]) if rest else "__init__"
-    if target in ("__init__", "__version__"):
+    target = rest[0] if rest else "__init__"
+    target = "commands" if target in pipekit.VERBS else pipekit._HOME.get(target, target)
+    if target in ("__init__", "__version__", unit) and target != "builtin":
         return
     if target == "builtin":
         own = parts[1].removesuffix(".py") if unit == "builtin" and len(parts) > 1 else ""
         if unit != "builtin" or (len(rest) > 1 and rest[1] != own):
             yield "a built-in is reached through the registry alone"
-    elif target not in layer_of:
-        yield f"there is no pipekit.{target} in LAYERS"
-    elif layer_of[target] > layer_of[unit]:
-        yield f"{target} is in a layer above {unit}"
+    elif target not in WORDS and target not in LAW:
+        yield f"there is no pipekit.{target} in the law"
+    elif target not in WORDS and target not in LAW.get(unit, []) and unit != "__main__":
+        yield f"{unit} may not import {target}"
 
 
 def files() -> list[Path]:
@@ -176,9 +177,9 @@ def files() -> list[Path]:
 
 
 @pytest.mark.parametrize("file", files(), ids=lambda file: file.relative_to(ROOT).as_posix())
-def test_imports_keep_the_layers(file: Path) -> None:
+def test_imports_keep_the_law(file: Path) -> None:
     parts = file.relative_to(PACKAGE).parts
-    assert unit_of(parts) in layer_of, f"give {file.relative_to(ROOT)} its place in LAYERS"
+    assert unit_of(parts) in {*WORDS, *LAW, "__init__", "__main__"}, f"give {file.relative_to(ROOT)} its place in the law"
     assert problems(parts, file.read_text("utf-8")) == []
 
 
@@ -190,16 +191,22 @@ def test_no_file_is_longer_than_500_lines(file: Path) -> None:
 @pytest.mark.parametrize(
     ("parts", "source", "expected"),
     [
-        (("store.py",), "from pipekit.engine import run", "engine is in a layer above store"),
-        (("store.py",), "from pipekit import engine", "engine is in a layer above store"),
-        (("registry.py",), "def f():\n    import pipekit.builtin.split", "reached through the registry"),
+        (("store", "store.py"), "from pipekit.engine.run import run_plan", "store may not import engine"),
+        (("store", "store.py"), "from pipekit import engine", "store may not import engine"),
+        (("store", "rows.py"), "from pipekit.images import warp", "store may not import images"),
+        (("images", "codec.py"), "from pipekit.recipe import View", "images may not import recipe"),
+        (("learning", "predictor.py"), "from pipekit.store.store import Store", "learning may not import store"),
+        (("files.py",), "from pipekit.images import read", "files may not import images"),
+        (("registry", "registry.py"), "def f():\n    import pipekit.builtin.split", "reached through the registry"),
         (("builtin", "split.py"), "from pipekit.builtin.train import train", "reached through the registry"),
-        (("builtin", "split.py"), "from ..registry import load_registry", "registry is in a layer above builtin"),
-        (("registry.py",), "from typer import Typer", "only cli may"),
-        (("engine.py",), "def f():\n    import rich.table", "only ui may"),
+        (("builtin", "split.py"), "from ..registry.registry import load_registry", "builtin may not import registry"),
+        (("commands", "run.py"), "from pipekit import ui", "commands may not import ui"),
+        (("riddle.py",), "from pipekit.riddle2 import x", "no pipekit.riddle2 in the law"),
+        (("registry", "registry.py"), "from typer import Typer", "only cli may"),
+        (("engine", "run.py"), "def f():\n    import rich.table", "only ui may"),
         (("builtin", "train.py"), "import tensorflow as tf", "import it in the function"),
-        (("pipeline.py",), "class A:\n    import numpy", "reached at start-up"),
-        (("pipeline.py",), "try:\n    import numpy\nexcept ImportError:\n    pass", "reached at start-up"),
+        (("pipeline", "plan.py"), "class A:\n    import numpy", "reached at start-up"),
+        (("pipeline", "plan.py"), "try:\n    import numpy\nexcept ImportError:\n    pass", "reached at start-up"),
     ],
 )
 def test_a_forbidden_import_is_found(parts: tuple[str, ...], source: str, expected: str) -> None:
@@ -212,8 +219,8 @@ def test_a_forbidden_import_is_found(parts: tuple[str, ...], source: str, expect
     [
         (("builtin", "train.py"), "def f():\n    import tensorflow"),
         (("builtin", "models", "vgg.py"), "from pipekit.builtin.models.blocks import conv"),
-        (("pipeline.py",), "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import numpy"),
-        (("cli", "run.py"), "def run():\n    from pipekit.engine import run"),
+        (("pipeline", "plan.py"), "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import numpy"),
+        (("cli", "run.py"), "def run():\n    from pipekit.engine.run import run_plan"),
     ],
 )
 def test_an_allowed_import_is_not_reported(parts: tuple[str, ...], source: str) -> None:
@@ -224,6 +231,23 @@ def loaded_after(code: str) -> set[str]:
     """The top-level modules that a fresh interpreter has after ``code``."""
     script = f"{code}\nimport sys\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
     return set(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split())
+
+
+def test_no_room_has_the_name_of_a_verb() -> None:
+    """``pipekit.features`` must be the verb, whatever was imported before."""
+    rooms = {path.name.removesuffix(".py") for path in PACKAGE.iterdir() if path.suffix in ("", ".py")}
+    assert not rooms & set(pipekit.VERBS)
+
+
+def test_no_module_has_the_name_of_what_its_package_hands_on() -> None:
+    """A submodule becomes an attribute of its package once it is imported: ``images.warp`` would be a module then."""
+    for face in ("images", "recipe", "testing"):
+        package = importlib.import_module(f"pipekit.{face}")
+        assert not {path.stem for path in (PACKAGE / face).iterdir()} & set(package.__all__)
+
+
+def test_reading_a_recipe_loads_no_opencv() -> None:
+    assert not loaded_after("import pipekit.recipe.notation, pipekit.recipe, pipekit.images") & {"cv2", "numpy", "simplejpeg"}
 
 
 def test_import_pipekit_loads_nothing_else() -> None:
@@ -237,7 +261,9 @@ def test_the_contract_loads_no_numbers_and_no_heavy_library() -> None:
 
 
 def test_start_up_loads_no_numbers_and_no_heavy_library() -> None:
-    assert not loaded_after("from pipekit.registry import load_registry; load_registry(installed=False)") & (HEAVY | NUMERIC)
+    assert not loaded_after("from pipekit.registry.registry import load_registry; load_registry(installed=False)") & (
+        HEAVY | NUMERIC
+    )
 
 
 def test_a_loaded_heavy_library_is_seen() -> None:

@@ -26,7 +26,7 @@ from pydantic import ValidationError, ValidationInfo, create_model, model_valida
 
 from pipekit.contract import Box, Keypoint, Params, depends_on, param
 from pipekit.errors import PipekitError, UserError, did_you_mean
-from pipekit.images.codec import Image
+from pipekit.images import Image
 from pipekit.images.polygons import plain, polygons_of
 from pipekit.params import nested_problem, problems_of
 from pipekit.recipe.homography import View

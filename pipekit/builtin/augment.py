@@ -14,7 +14,7 @@ from pipekit import images
 from pipekit.contract import Context, Dataset, Params, Sample, SampleContext, Targets, param, stage
 from pipekit.errors import UserError
 from pipekit.files import hash_file
-from pipekit.images.codec import FillMode, Interpolation, SizeHw
+from pipekit.images import FillMode, Interpolation, SizeHw
 from pipekit.recipe.compiled import Applied, CompiledRecipe, Ops, Picture, compile_recipe
 from pipekit.recipe.homography import Fit
 

@@ -286,7 +286,7 @@ def refuse_overwriting(place: Path, source: str) -> None:
 def chosen(adhoc: AdhocPipeline, source: str) -> list[Sample]:
     """The image, or a few from all over the folder."""
     from pipekit.contract import Dataset, Sample
-    from pipekit.engine.adhoc import is_image
+    from pipekit.images import is_image
 
     path = Path(source)
     if path.is_file() and is_image(path):

@@ -128,7 +128,7 @@ def _refuse_several(detectors: list[Any]) -> None:
 
 def add_images(adhoc: AdhocPipeline, path: Path) -> str:
     """The images as a stage of the pipeline: one file, a folder, or a dataset of a run."""
-    from pipekit.engine.adhoc import is_image
+    from pipekit.images import is_image
 
     if path.is_file() and is_image(path):
         return adhoc.add("data", "import.image", path=str(path))

@@ -52,7 +52,8 @@ def _folder_of_many(folder: Path) -> Path | None:
 
 
 def _is_known(folder: Path) -> bool:
-    from pipekit.store.store import HashMemory, store_of
+    from pipekit.store.file_hashes import HashMemory
+    from pipekit.store.store import store_of
 
     memory = store_of(Path.cwd()) / "hashes.sqlite"
     if not memory.is_file():

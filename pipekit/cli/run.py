@@ -12,8 +12,8 @@ from pipekit.cli import complete
 from pipekit.cli.loading import Disabled, Plugins
 
 if TYPE_CHECKING:
-    from pipekit.engine.matrix import Matrix
     from pipekit.engine.run import Outcome
+    from pipekit.pipeline.matrix_table import Matrix
     from pipekit.pipeline.plan import Plan
     from pipekit.ui.progress import RunDisplay
 
@@ -67,7 +67,7 @@ def run(
     """
     from pipekit import ui
     from pipekit.cli.loading import refuse_broken, refuse_unknown
-    from pipekit.engine.matrix import matrix_of
+    from pipekit.pipeline.matrix_table import matrix_of
     from pipekit.pipeline.plan import load_plan
 
     overrides = list(changes or ())

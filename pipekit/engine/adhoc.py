@@ -15,8 +15,8 @@ from pipekit.errors import UserError
 from pipekit.pipeline.plan import Plan, load_plan
 from pipekit.registry.component import import_target
 from pipekit.registry.registry import Registry, load_registry
-from pipekit.registry.sniffing import find_importer
-from pipekit.store.rows import Locations
+from pipekit.registry.sniffing import find_importer, is_one_image
+from pipekit.store.locations import Locations
 from pipekit.store.store import Store, store_of
 
 A = TypeVar("A", bound=Artifact)
@@ -64,7 +64,7 @@ class AdhocPipeline:
         if found is not None:
             return self.give(name, found)
         path = self.base_dir / Path(source).expanduser()
-        if path.is_file() and is_image(path):
+        if is_one_image(path):
             raise UserError(f"{source} is one image; this takes a folder of images or a dataset")
         return self.add(name, f"import.{find_importer(self.registry, path).importer}", path=str(path), **params)
 
@@ -88,18 +88,6 @@ class AdhocPipeline:
     def run(self, listener: Listener = silent, **choice: Any) -> Outcome:
         """Run it; nothing is shown under ``runs/``."""
         return run_plan(self.plan(), listener, publish=False, **choice)
-
-
-def is_image(path: Path) -> bool:
-    """Whether a file's first bytes are those of an image."""
-    from pipekit import images
-    from pipekit.errors import ImageError
-
-    try:
-        images.probe(path.read_bytes())
-    except (ImageError, OSError):
-        return False
-    return True
 
 
 def find_artifact(source: str, kind: type[A], base_dir: Path) -> A | None:

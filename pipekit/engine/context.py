@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipekit.contract import Artifact, Dataset, Failure, Params, Sample, ShardResult, ShardTask
+from pipekit.engine.keys import Versions
 from pipekit.engine.shards import KEY_FORMAT, PROGRESS_EVERY_S, ShardJob
 from pipekit.engine.worker import PLAIN, Job, prime, reason_of, release
 from pipekit.errors import StageError
@@ -22,7 +23,8 @@ from pipekit.params import canonical
 from pipekit.passed_over import META, joined
 from pipekit.pipeline.plan import Plan, PlannedStage
 from pipekit.registry.component import Component
-from pipekit.store.rows import Locations, Row, digest, dumps, from_row, read_lines, to_row, write_index
+from pipekit.store.locations import Locations, Row
+from pipekit.store.rows import digest, dumps, from_row, read_lines, to_row, write_index
 from pipekit.store.store import Store
 
 if TYPE_CHECKING:
@@ -34,27 +36,6 @@ A = TypeVar("A", bound=Artifact)
 Listener = Callable[..., None]
 
 MAX_FAILURES_SHOWN = 5
-
-
-class Versions:
-    """Versions of distributions, looked up once."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, str] = {}
-
-    def of(self, distributions: Iterable[str]) -> dict[str, str]:
-        from importlib.metadata import PackageNotFoundError, version
-
-        for name in distributions:
-            if name not in self._known:
-                try:
-                    self._known[name] = version(name)
-                except PackageNotFoundError:
-                    self._known[name] = "not installed"
-        return {name: self._known[name] for name in sorted(distributions)}
-
-    def of_component(self, component: Component) -> dict[str, str]:
-        return self.of(component.libraries)
 
 
 @dataclass

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pipekit.engine.run import Forecast, forecast
+from pipekit.engine.forecast import Forecast
+from pipekit.engine.run import forecast
 from pipekit.errors import UserError
 from pipekit.pipeline.plan import Plan
 

@@ -18,13 +18,15 @@ from pipekit import __version__
 from pipekit.contract import Artifact, Dataset, InputPath, RunInfo, StageInfo
 from pipekit.engine import run_folder
 from pipekit.engine.context import Listener, RunContext, StageContext, carried, check_share, open_dataset
+from pipekit.engine.forecast import Forecast
 from pipekit.engine.key_changes import describe_changes
 from pipekit.engine.shards import KEY_FORMAT, PROGRESS_EVERY_S
 from pipekit.engine.worker import STOP, reason_of
 from pipekit.errors import PipekitError, StageError, UserError
 from pipekit.pipeline.plan import Plan, PlannedStage
 from pipekit.registry.component import import_target
-from pipekit.store.rows import Locations, digest, dumps
+from pipekit.store.locations import Locations
+from pipekit.store.rows import digest, dumps
 from pipekit.store.store import Store
 
 CONTINUE = "Finished shards are kept; run the same command again to continue."
@@ -76,23 +78,6 @@ class Outcome:
     def artifact(self, stage: str) -> Artifact:
         """What a stage made."""
         return next(found.artifact for found in self.stages if found.name == stage)
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What a run would do with a stage.
-
-    Attributes:
-        state: ``cached``, ``run``, ``depends`` on what an input turns out to be, or ``fails``: it is in the store, with more
-            failed samples than ``max_failed`` allows.
-        begun: it ran before with the same inputs and parameters, and was stopped before its end.
-    """
-
-    stage: str
-    use: str
-    state: str
-    reason: str = ""
-    begun: bool = False
 
 
 def silent(event: str, **values: Any) -> None:

@@ -17,7 +17,8 @@ from typing import TypeVar
 from pipekit.contract import Failure, ShardResult, ShardTask
 from pipekit.engine.worker import INPUT, OF, PLAIN, SHARD, run_shard
 from pipekit.errors import StageError, UserError
-from pipekit.store.rows import Locations, Row, Sorter, content, digest, read_lines
+from pipekit.store.locations import Locations, Row
+from pipekit.store.rows import Sorter, content, digest, read_lines
 from pipekit.store.store import Store
 
 KEY_FORMAT = 1

@@ -22,7 +22,8 @@ from pipekit.errors import PipekitError, UserError
 from pipekit.files import hash_file, pack, write_new
 from pipekit.registry.component import Component, import_target
 from pipekit.registry.registry import Registry, load_registry
-from pipekit.store.rows import Locations, Row, content, dumps, from_row, to_row
+from pipekit.store.locations import Locations, Row
+from pipekit.store.rows import content, dumps, from_row, to_row
 from pipekit.store.store import Store
 
 if TYPE_CHECKING:

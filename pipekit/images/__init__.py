@@ -9,27 +9,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipekit.images.codec import MAX_PIXELS as MAX_PIXELS
     from pipekit.images.codec import SUFFIXES as SUFFIXES
-    from pipekit.images.codec import Decoded as Decoded
     from pipekit.images.codec import Format as Format
-    from pipekit.images.codec import ImageInfo as ImageInfo
     from pipekit.images.codec import decode as decode
     from pipekit.images.codec import decode_reduced as decode_reduced
     from pipekit.images.codec import encode as encode
+    from pipekit.images.codec import is_image as is_image
     from pipekit.images.codec import probe as probe
     from pipekit.images.codec import read as read
     from pipekit.images.codec import read_bytes as read_bytes
-    from pipekit.images.codec import read_mask as read_mask
-    from pipekit.images.codec import reduced_scale as reduced_scale
     from pipekit.images.codec import to_gray as to_gray
     from pipekit.images.codec import verify as verify
-    from pipekit.images.codec import video_frames as video_frames
     from pipekit.images.codec import write as write
     from pipekit.images.codec import write_bytes as write_bytes
     from pipekit.images.draw import contact_sheet as contact_sheet
     from pipekit.images.draw import draw_targets as draw_targets
     from pipekit.images.draw import thumbnail as thumbnail
+    from pipekit.images.jpeg import reduced_scale as reduced_scale
+    from pipekit.images.masks import read_mask as read_mask
+    from pipekit.images.pixels import MAX_PIXELS as MAX_PIXELS
+    from pipekit.images.pixels import Decoded as Decoded
+    from pipekit.images.pixels import ImageInfo as ImageInfo
+    from pipekit.images.video import video_frames as video_frames
     from pipekit.images.warping import FillMode as FillMode
     from pipekit.images.warping import Image as Image
     from pipekit.images.warping import Interpolation as Interpolation
@@ -40,13 +41,13 @@ if TYPE_CHECKING:
     from pipekit.images.warping import warp as warp
 
 _HOME = {
-    "MAX_PIXELS": "codec",
+    "MAX_PIXELS": "pixels",
     "SUFFIXES": "codec",
-    "Decoded": "codec",
+    "Decoded": "pixels",
     "FillMode": "warping",
     "Format": "codec",
     "Image": "warping",
-    "ImageInfo": "codec",
+    "ImageInfo": "pixels",
     "Interpolation": "warping",
     "Matrix": "warping",
     "SizeHw": "warping",
@@ -55,17 +56,18 @@ _HOME = {
     "decode_reduced": "codec",
     "draw_targets": "draw",
     "encode": "codec",
+    "is_image": "codec",
     "local_scale": "warping",
     "probe": "codec",
     "read": "codec",
     "read_bytes": "codec",
-    "read_mask": "codec",
-    "reduced_scale": "codec",
+    "read_mask": "masks",
+    "reduced_scale": "jpeg",
     "resize": "warping",
     "thumbnail": "draw",
     "to_gray": "codec",
     "verify": "codec",
-    "video_frames": "codec",
+    "video_frames": "video",
     "warp": "warping",
     "write": "codec",
     "write_bytes": "codec",

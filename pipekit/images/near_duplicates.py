@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.images.codec import Image
+from pipekit.images.warping import Image
 
 Indices: TypeAlias = NDArray[np.int64]
 

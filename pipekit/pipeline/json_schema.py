@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pipekit.engine.matrix import Matrix
 from pipekit.errors import PipekitError
 from pipekit.params import Params
+from pipekit.pipeline.matrix_table import Matrix
 from pipekit.pipeline.plan import Settings, StageSettings
 from pipekit.registry.component import Component
 from pipekit.registry.registry import Registry

@@ -12,7 +12,7 @@ from html import escape
 
 from pipekit import images
 from pipekit.contract import NO_TARGETS, Sample, Targets
-from pipekit.images.codec import Image
+from pipekit.images.warping import Image
 from pipekit.params import Call
 from pipekit.recipe.compiled import Applied, CompiledRecipe, View
 from pipekit.rng import Rng, rng_for

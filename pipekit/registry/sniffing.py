@@ -84,5 +84,14 @@ def find_importer(registry: Registry, path: Path) -> Verdict:
         raise UserError(message, error.hint or f"What each of them says:{reasons}") from None
 
 
+def is_one_image(path: Path) -> bool:
+    """Whether ``path`` is a file with an image, rather than a dataset."""
+    if not path.is_file():
+        return False
+    from pipekit import images
+
+    return images.is_image(path)
+
+
 def _generality(importer: str) -> int:
     return GENERAL.index(importer) if importer in GENERAL else -1

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from pipekit import Dataset, Model, UserError
-from pipekit.engine.adhoc import AdhocPipeline, find_artifact, is_image
+from pipekit.engine.adhoc import AdhocPipeline, find_artifact
+from pipekit.images import is_image
 from pipekit.store.store import store_of
 from pipekit.testing.checks import write_tiny_dataset
 from tests.conftest import DATA, Trial

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from pipekit.engine.matrix import Matrix, MatrixOutcome, matrix_of, run_matrix
+from pipekit.engine.matrix import MatrixOutcome, run_matrix
 from pipekit.engine.run import silent
 from pipekit.errors import PlanError, UserError
+from pipekit.pipeline.matrix_table import Matrix, matrix_of
 from pipekit.pipeline.plan import load_plan
 
 PLUGIN = """

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from pipekit import Box, Failure, Keypoint, Sample, Targets, UserError
 from pipekit.store import rows
-from pipekit.store.rows import Locations, Sorter, content, digest, dumps, from_row, read_lines, to_row, write_index
+from pipekit.store.locations import Locations
+from pipekit.store.rows import Sorter, content, digest, dumps, from_row, read_lines, to_row, write_index
 
 SLOW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

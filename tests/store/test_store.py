@@ -18,7 +18,8 @@ import pytest
 from pipekit.engine.run_folder import keys_in_use
 from pipekit.errors import UserError
 from pipekit.files import OUTPUT_MARK, hash_file, walk
-from pipekit.store.store import HashMemory, Store, find_garbage
+from pipekit.store.file_hashes import HashMemory
+from pipekit.store.store import Store, find_garbage
 from tests.conftest import DATA, Trial
 
 LONG_AGO = time.time() - 3600

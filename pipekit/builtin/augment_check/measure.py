@@ -18,7 +18,7 @@ from pipekit import images
 from pipekit.builtin.augment_check.strengths import Variant, variants
 from pipekit.contract import Context, Dataset, Sample
 from pipekit.errors import UserError
-from pipekit.images.codec import Image
+from pipekit.images import Image
 from pipekit.learning.predictor import Predictor, load_predictor
 from pipekit.recipe.compiled import CompiledRecipe, Picture, compile_recipe
 

@@ -14,7 +14,7 @@ from pydantic import model_validator
 
 from pipekit.builtin.ops.geometric import Range, uniform
 from pipekit.contract import Params, param
-from pipekit.images.codec import Image
+from pipekit.images import Image
 from pipekit.rng import Rng
 
 LEVELS: NDArray[np.float64] = np.arange(256, dtype=np.float64)

@@ -15,7 +15,7 @@ from pydantic import AfterValidator
 
 from pipekit.contract import Params, param
 from pipekit.errors import UserError
-from pipekit.images.codec import FillMode, Matrix, SizeHw
+from pipekit.images import FillMode, Matrix, SizeHw
 from pipekit.recipe.homography import about, centre_of, matrix, resizing, translation
 from pipekit.rng import Rng
 

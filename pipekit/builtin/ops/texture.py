@@ -9,7 +9,7 @@ from pipekit import images
 from pipekit.builtin.ops.colour import as_image
 from pipekit.builtin.ops.geometric import Range, uniform
 from pipekit.contract import Params, param
-from pipekit.images.codec import Image
+from pipekit.images import Image
 from pipekit.rng import Rng
 
 

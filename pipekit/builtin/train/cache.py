@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pipekit.contract import Failure
 from pipekit.errors import ImageError
-from pipekit.images.codec import Image
+from pipekit.images import Image
 
 Where = Literal["memory", "disk", "off"]
 

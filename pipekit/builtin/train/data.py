@@ -15,7 +15,7 @@ from pipekit import images
 from pipekit.builtin.train.classes import check_classes
 from pipekit.contract import Context, Dataset, Sample
 from pipekit.errors import ImageError, UserError
-from pipekit.images.codec import Image
+from pipekit.images import Image
 from pipekit.recipe.compiled import CompiledRecipe, walk
 from pipekit.rng import Rng, rng_for
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from pipekit.builtin.train.cache import Decoded
 from pipekit.builtin.train.worker_pool import Crew, Making, Task, fill
 from pipekit.errors import UserError
-from pipekit.images.codec import Image
+from pipekit.images import Image
 from pipekit.learning.keras_backend import load_keras
 from pipekit.rng import Rng
 

@@ -21,7 +21,7 @@ from pipekit.builtin.train.mix import mixer
 from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Context, Dataset, Model, Params, stage
 from pipekit.errors import PipekitError, PluginError, StageError, UserError
-from pipekit.images.codec import Image
+from pipekit.images import Image
 from pipekit.recipe.compiled import CompiledRecipe, compile_recipe, walk
 from pipekit.rng import Seeded
 

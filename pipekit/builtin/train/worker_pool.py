@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pipekit import processes
 from pipekit.builtin.train.cache import Address, Decoded, Mapped, PixelFile, SharedMemory, mapped
 from pipekit.contract import Failure
-from pipekit.images.codec import Image
+from pipekit.images import Image
 from pipekit.rng import Rng
 
 Made = tuple[NDArray[Any], NDArray[np.bool_], dict[int, Failure]]

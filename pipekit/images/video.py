@@ -1,0 +1,37 @@
+"""Frames of a video, one at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from pipekit.errors import UserError
+from pipekit.images.warping import Image
+
+
+def video_frames(path: str | os.PathLike[str], every: int = 1) -> Iterator[tuple[int, float, Image]]:
+    """Each ``every``-th frame of a video, one at a time: its number from 0, its time in seconds, RGB.
+
+    Raises:
+        UserError: not one frame can be read.
+    """
+    capture = cv2.VideoCapture(os.fspath(path))
+    number = 0
+    try:
+        rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
+        while capture.grab():
+            if number % every == 0:
+                read, frame = capture.retrieve()
+                if not read:
+                    break
+                yield number, number / rate, np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
+            number += 1
+    finally:
+        capture.release()
+    if not number:
+        raise UserError(
+            f"no frame of {path} can be read", "It is empty, broken, no video, or of a kind that OpenCV can't read."
+        )
