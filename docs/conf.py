@@ -7,7 +7,7 @@ author = "The pipekit authors"
 copyright = "The pipekit authors. Apache License 2.0"
 version = release = _version("pipekit-vision")
 
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 source_suffix = {".md": "markdown"}
@@ -17,3 +17,12 @@ html_title = f"pipekit {release}"
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": True}
+
+# The Python reference (docs/generate.py names what is in it) shows signatures as they are written. Nothing in it imports TensorFlow.
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+autodoc_member_order = "bysource"
+autodoc_type_aliases = {name: name for name in ("Image", "Matrix", "SizeHw", "Interpolation", "FillMode", "Ops", "Probabilities")}
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+nitpick_ignore_regex = [("py:.*", ".*")]  # types of other libraries, whose documentation is elsewhere

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 hookspec = pluggy.HookspecMarker("pipekit")
 hookimpl = pluggy.HookimplMarker("pipekit")
+"""Marks a function of a plugin as its implementation of the hook of that name: ``@pipekit.hookimpl``."""
 
 API_VERSION = 1
 """Raised when a hook or a contract changes incompatibly. A plugin may set ``PIPEKIT_API = n`` for the version it needs."""
