@@ -1,6 +1,8 @@
 """Sphinx settings. ``make docs`` runs ``docs/generate.py`` first, which writes the pages that come from the code."""
 
+import re
 from importlib.metadata import version as _version
+from typing import Any, Protocol
 
 project = "pipekit"
 author = "The pipekit authors"
@@ -26,3 +28,17 @@ autodoc_type_aliases = {name: name for name in ("Image", "Matrix", "SizeHw", "In
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 nitpick_ignore_regex = [("py:.*", ".*")]  # types of other libraries, whose documentation is elsewhere
+
+
+def readable_signature(
+    app: Any, what: str, name: str, found: Any, options: Any, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None] | None:
+    """Names of types as they are written; a protocol has no signature, for nobody makes one."""
+    if what == "class" and Protocol in getattr(found, "__bases__", ()):
+        return "", None
+    plain = [part and re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", part) for part in (signature, returned)]
+    return plain[0], plain[1]
+
+
+def setup(app: Any) -> None:
+    app.connect("autodoc-process-signature", readable_signature)

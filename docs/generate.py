@@ -38,20 +38,26 @@ TITLES = {
 }
 
 
-PYTHON = {
-    "pipekit": "What most plugins and scripts need, imported from `pipekit` itself.",
-    "pipekit.images": "Reading, writing, resizing and warping images.",
-    "pipekit.recipe": "Recipes of augmentation ops: reading, compiling and applying them.",
-    "pipekit.keypoints.detection": "What a detector returns.",
-    "pipekit.learning.predictor": "Trained models: loading one and asking it for probabilities.",
-    "pipekit.learning.evaluation": "What a report section receives.",
-    "pipekit.learning.keras_backend": "Keras, imported on first use.",
-    "pipekit.page": "One self-contained HTML page from report sections.",
-    "pipekit.testing": "The test kit for plugin authors.",
-    "pipekit.errors": "The errors that are shown to people without a traceback.",
-    "pipekit.rng": "Random numbers that don't depend on order, workers or crashes.",
-}
-"""The modules of the Python reference, each with what it is for."""
+PYTHON = [
+    "pipekit",
+    "pipekit.images",
+    "pipekit.recipe",
+    "pipekit.keypoints.detection",
+    "pipekit.learning.predictor",
+    "pipekit.learning.evaluation",
+    "pipekit.learning.keras_backend",
+    "pipekit.page",
+    "pipekit.page.plots",
+    "pipekit.testing",
+    "pipekit.errors",
+    "pipekit.rng",
+    "pipekit.files",
+    "pipekit.registry.registry",
+]
+"""The modules of the Python reference: those that docs/plugins/versioning.md calls stable."""
+
+ONLY = {"pipekit.files": ["read_bytes", "split_packed", "walk"], "pipekit.registry.registry": ["load_registry"]}
+"""Of these modules the named functions alone are stable."""
 
 
 def main() -> None:
@@ -139,9 +145,11 @@ def python_page() -> Iterator[str]:
     yield "# Python reference\n"
     yield "What a plugin or a script may import; [what is stable](../plugins/versioning.md) says what that promises.\n"
     shown: set[int] = set()
-    for name, purpose in PYTHON.items():
+    for name in PYTHON:
         module = import_module(name)
-        yield f"## {name}\n\n{purpose}\n"
+        yield f"## {name}\n"
+        if name not in ONLY:
+            yield eval_rst(f".. automodule:: {name}", ":no-members:")
         for member in public_names(module):
             if not callable(found := getattr(module, member)) or id(found) not in shown:
                 shown.add(id(found))
@@ -155,6 +163,8 @@ def python_page() -> Iterator[str]:
 
 def public_names(module: ModuleType) -> list[str]:
     """Its ``__all__``, or what it defines itself; verbs have a part of their own."""
+    if module.__name__ in ONLY:
+        return ONLY[module.__name__]
     defined = [name for name, found in vars(module).items() if getattr(found, "__module__", "") == module.__name__]
     listed = getattr(module, "__all__", [*defined, *constants(module)])
     return [name for name in listed if not name.startswith("_") and name not in getattr(module, "VERBS", ())]

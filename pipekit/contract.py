@@ -127,6 +127,9 @@ class Rejected:
     """What ``sniff`` returns for what is not of its format: false, as "" is, and with the reason.
 
     The reason says what was looked for and not found, in a few words: ``Rejected("no labels.txt in it")``.
+
+    >>> bool(Rejected("no labels.txt in it"))
+    False
     """
 
     reason: str
