@@ -20,11 +20,12 @@ html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": True}
 
-# The Python reference (docs/generate.py names what is in it) shows signatures as they are written. Nothing in it imports TensorFlow.
+# The Python reference (docs/generate.py) shows signatures as they are written. Nothing in it imports TensorFlow.
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
-autodoc_type_aliases = {name: name for name in ("Image", "Matrix", "SizeHw", "Interpolation", "FillMode", "Ops", "Probabilities")}
+_ALIASES = ("Image", "Matrix", "SizeHw", "Interpolation", "FillMode", "Ops", "Probabilities")
+autodoc_type_aliases = {name: name for name in _ALIASES}
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 nitpick_ignore_regex = [("py:.*", ".*")]  # types of other libraries, whose documentation is elsewhere

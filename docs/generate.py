@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import get_origin
@@ -23,6 +24,7 @@ DOCS = Path(__file__).parent
 OUT = DOCS / "_generated"
 PACKAGE = DOCS.parent / "pipekit"
 MAP = DOCS / "map.md"
+STABLE = DOCS / "plugins" / "versioning.md"
 
 TITLES = {
     "stage": "Stages",
@@ -36,28 +38,6 @@ TITLES = {
     "report_section": "Report sections",
     "executor": "Executors",
 }
-
-
-PYTHON = [
-    "pipekit",
-    "pipekit.images",
-    "pipekit.recipe",
-    "pipekit.keypoints.detection",
-    "pipekit.learning.predictor",
-    "pipekit.learning.evaluation",
-    "pipekit.learning.keras_backend",
-    "pipekit.page",
-    "pipekit.page.plots",
-    "pipekit.testing",
-    "pipekit.errors",
-    "pipekit.rng",
-    "pipekit.files",
-    "pipekit.registry.registry",
-]
-"""The modules of the Python reference: those that docs/plugins/versioning.md calls stable."""
-
-ONLY = {"pipekit.files": ["read_bytes", "split_packed", "walk"], "pipekit.registry.registry": ["load_registry"]}
-"""Of these modules the named functions alone are stable."""
 
 
 def main() -> None:
@@ -139,18 +119,18 @@ def fenced(text: str) -> str:
 
 
 def python_page() -> Iterator[str]:
-    """The public names of each module in :data:`PYTHON`; Sphinx fills in their signatures and docstrings."""
+    """The stable names of each module; Sphinx fills in their signatures and docstrings."""
     import pipekit
 
     yield "# Python reference\n"
     yield "What a plugin or a script may import; [what is stable](../plugins/versioning.md) says what that promises.\n"
     shown: set[int] = set()
-    for name in PYTHON:
+    for name, names in stable_names().items():
         module = import_module(name)
         yield f"## {name}\n"
-        if name not in ONLY:
+        if not names:
             yield eval_rst(f".. automodule:: {name}", ":no-members:")
-        for member in public_names(module):
+        for member in names or public_names(module):
             if not callable(found := getattr(module, member)) or id(found) not in shown:
                 shown.add(id(found))
                 yield directive(module, member)
@@ -161,10 +141,17 @@ def python_page() -> Iterator[str]:
         yield directive(pipekit, verb)
 
 
+def stable_names() -> dict[str, tuple[str, ...]]:
+    """Module -> its stable names, as the table of :data:`STABLE` has them; none where all are stable."""
+    found = {}
+    for modules, names in re.findall(r"^\| (`pipekit.*?) \| (.+?) \|$", STABLE.read_text("utf-8"), re.MULTILINE):
+        listed = () if names.startswith("all") else tuple(re.findall(r"`(\w+)`", names))
+        found |= dict.fromkeys(re.findall(r"`([\w.]+)`", modules), listed)
+    return found
+
+
 def public_names(module: ModuleType) -> list[str]:
     """Its ``__all__``, or what it defines itself; verbs have a part of their own."""
-    if module.__name__ in ONLY:
-        return ONLY[module.__name__]
     defined = [name for name, found in vars(module).items() if getattr(found, "__module__", "") == module.__name__]
     listed = getattr(module, "__all__", [*defined, *constants(module)])
     return [name for name in listed if not name.startswith("_") and name not in getattr(module, "VERBS", ())]
@@ -174,7 +161,7 @@ def constants(module: ModuleType) -> list[str]:
     """Constants at the top of a module with a string below them that says what they are."""
     body = ast.parse(inspect.getsource(module)).body
     found = []
-    for node, text in zip(body, body[1:], strict=False):
+    for node, text in pairwise(body):
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         if isinstance(target, ast.Name) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
             found.append(target.id)

@@ -26,7 +26,7 @@ class Evaluation:
         classes: the model's classes; all numbers of classes below are positions in it.
         split: the name of the split that was measured.
         samples: what was measured, in the order of their ids.
-        truth: ``(N,) int64``, the true class of each sample.
+        y_true: ``(N,) int64``, the true class of each sample.
         probabilities: ``(N, num_classes) float64``, rounded to six decimals as in ``predictions.csv``; rows sum to about 1.
         metrics: what ``metrics.json`` holds.
         traits: per sample, ``(N,) float64``: ``width_px``, ``height_px``, ``brightness`` (0..255), ``sharpness`` (variance of

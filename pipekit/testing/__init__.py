@@ -10,7 +10,7 @@
 
 Each ``check_*`` takes a component (the function itself, or the name that it is registered under) and its parameters, tries
 everything that its kind promises, and fails with the list of what is broken. The fixtures: ``pipekit_registry``,
-``pipekit_project`` and ``tiny_dataset``.
+``pipekit_project``, ``tiny_dataset`` and ``tiny_evaluation``.
 """
 
 from pipekit.testing.kit import (
@@ -30,6 +30,7 @@ from pipekit.testing.kit import (
     pipekit_registry,
     tiny_dataset,
     tiny_evaluation,
+    write_tiny_dataset,
 )
 
 __all__ = [
@@ -49,4 +50,5 @@ __all__ = [
     "pipekit_registry",
     "tiny_dataset",
     "tiny_evaluation",
+    "write_tiny_dataset",
 ]
