@@ -12,7 +12,7 @@ from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import get_origin
+from typing import Any, get_origin
 
 from pipekit.cli import COMMANDS
 from pipekit.contract import Slot
@@ -124,16 +124,18 @@ def python_page() -> Iterator[str]:
 
     yield "# Python reference\n"
     yield "What a plugin or a script may import; [what is stable](../plugins/versioning.md) says what that promises.\n"
-    shown: set[int] = set()
+    shown: set[Any] = set()  # what a module hands on has its place where it is first handed on
     for name, names in stable_names().items():
         module = import_module(name)
         yield f"## {name}\n"
         if not names:
             yield eval_rst(f".. automodule:: {name}", ":no-members:")
         for member in names or public_names(module):
-            if not callable(found := getattr(module, member)) or id(found) not in shown:
-                shown.add(id(found))
-                yield directive(module, member)
+            text = directive(module, member)
+            same = id(found) if callable(found := getattr(module, member)) else text
+            if same not in shown:
+                shown.add(same)
+                yield text
     verbs = [verb for verb in pipekit.VERBS if hasattr(pipekit, verb)]
     if verbs:
         yield "## Verbs\n\nWhat the commands do, as functions that return what they found and print nothing.\n"

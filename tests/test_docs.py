@@ -29,7 +29,7 @@ from typing import Any
 
 import pytest
 
-from pipekit import contract, hookspecs
+from pipekit import contract, hookspecs, images
 from pipekit.cli import COMMANDS, commands
 from pipekit.learning.evaluation import Evaluation
 from pipekit.pipeline.plan import Plan, load_plan
@@ -69,6 +69,7 @@ def load_script(name: str) -> Any:
 
 check_links = load_script("check_links")
 generate = load_script("generate")
+make_pictures = load_script("make_pictures")
 pages = check_links.pages
 
 
@@ -369,6 +370,30 @@ def test_contributing_says_for_each_kind_where_its_parts_go() -> None:
 def test_contributing_names_the_targets_of_make(target: str) -> None:
     assert f"`make {target}`" in (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+
+
+# --- pictures ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shown", make_pictures.PICTURES, ids=lambda shown: shown.file)
+def test_a_picture_is_made_from_what_is_there_now(shown: Any) -> None:
+    again = "run python docs/make_pictures.py and look at the picture"
+    assert shown.record.read_text("utf-8").strip() == make_pictures.digest(shown), again
+    assert shown.path.stat().st_size < 300_000
+    assert images.probe(shown.path.read_bytes()).format == "JPEG"
+
+
+def test_every_picture_has_a_script() -> None:
+    held = {path.name for path in (DOCS / "images").iterdir() if path.suffix != ".made-from"}
+    assert held == {shown.file for shown in make_pictures.PICTURES}
+
+
+def test_the_readme_shows_the_command_of_its_picture() -> None:
+    (shown,) = make_pictures.PICTURES
+    (line,) = re.findall(r"`(pipekit augment [^`]* --preview [^`]*)`", (ROOT / "README.md").read_text("utf-8"))
+    _, _, *words = shlex.split(line)
+    assert words[1:] == [word for word in shown.command[2:] if word != "{out}"]
+    assert words[0] == Path(shown.inputs[0]).name
 
 
 # --- what is stable ------------------------------------------------------------------------------------------------------
