@@ -131,8 +131,8 @@ def python_page() -> Iterator[str]:
         if not names:
             yield eval_rst(f".. automodule:: {name}", ":no-members:")
         for member in names or public_names(module):
-            text = directive(module, member)
-            same = id(found) if callable(found := getattr(module, member)) else text
+            found, text = getattr(module, member), directive(module, member)
+            same = id(found) if callable(found) else text
             if same not in shown:
                 shown.add(same)
                 yield text

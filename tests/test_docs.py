@@ -372,6 +372,49 @@ def test_contributing_names_the_targets_of_make(target: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
 
 
+GLOSSARY = [
+    "sample",
+    "label",
+    "split",
+    "fold",
+    "epoch",
+    "batch",
+    "near duplicate",
+    "fingerprint",
+    "homography",
+    "contact sheet",
+    "keypoint",
+    "calibration",
+    "confidence interval",
+    "McNemar's test",
+    "shard",
+    "key",
+    "digest",
+    "artifact",
+    "stage",
+    "recipe",
+    "op",
+    "run",
+    "pipeline",
+    "component",
+    "plugin",
+    "model",
+    "importer",
+    "exporter",
+    "detector",
+    "dataset check",
+    "report section",
+    "executor",
+]
+
+
+@pytest.mark.parametrize("term", GLOSSARY)
+def test_a_term_is_explained(term: str) -> None:
+    text = (DOCS / "glossary.md").read_text("utf-8")
+    own = {name for line in re.findall(r"^([^\n:#]+)\n: ", text, re.MULTILINE) for name in line.split(", ")}
+    assert term in own
+
+
 # --- pictures ------------------------------------------------------------------------------------------------------------
 
 
