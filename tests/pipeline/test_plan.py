@@ -122,7 +122,7 @@ def test_all_mistakes_are_told_at_once(registry: Registry, tmp_path: Path) -> No
         "needs a model, and stage 'split' makes a dataset",
         "These make one: train",
     )
-    assert found["stages.one"][1] == "stages need one another in a circle: one -> two -> one"
+    assert found["stages.one"][1] == "stages depend on each other in a cycle: one -> two -> one"
     assert str(caught.value).startswith("7 problems in pipeline.toml; nothing was run")
     assert not (tmp_path / "runs").exists()
     assert not list(tmp_path.glob(".pipekit/*/*"))
@@ -131,7 +131,7 @@ def test_all_mistakes_are_told_at_once(registry: Registry, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("stages", "place", "words"),
     [
-        ({"a": {"use": "split", "dataset": "a"}}, "stages.a", "in a circle: a -> a"),
+        ({"a": {"use": "split", "dataset": "a"}}, "stages.a", "in a cycle: a -> a"),
         ({"a": {"use": "split", "dataset": "b"}}, "stages.a.dataset", "no stage called 'b'"),
         ({"a": {"use": "split", "dataset": 3}}, "stages.a.dataset", "expected the name of another stage, got 3"),
         ({"a": {"use": "split", "dataset": ["a", "a"]}}, "stages.a.dataset", "takes one stage, got 2"),

@@ -372,7 +372,7 @@ def test_gc_keeps_what_is_shown_under_runs_even_where_newer_runs_failed(trial: T
 def test_garbage_is_counted(store: Store) -> None:
     finished(store, "abc", "12345")
     finished(store, "def", "123")
-    assert not find_garbage(store, []).folders, "they may belong to a stage that was stopped, and that goes on tomorrow"
+    assert not find_garbage(store, []).folders, "they may belong to a stage that was stopped, and that is resumed tomorrow"
     for key in ("abc", "def"):
         os.utime(store.shard_dir(key), (0, 0))
     garbage = find_garbage(store, [])
