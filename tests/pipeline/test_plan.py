@@ -234,7 +234,7 @@ def test_stages_may_stand_in_any_order(registry: Registry) -> None:
     assert [stage.name for stage in check({"stages": stages}, registry).stages] == ["z", "a", "b"]
 
 
-def test_a_long_circle_is_shown_and_what_hangs_on_it_is_not(registry: Registry) -> None:
+def test_a_long_cycle_is_shown_and_stages_that_depend_on_it_are_not(registry: Registry) -> None:
     stages = {
         "tail": {"use": "split", "dataset": "c"},
         "a": {"use": "split", "dataset": "c"},
@@ -245,7 +245,7 @@ def test_a_long_circle_is_shown_and_what_hangs_on_it_is_not(registry: Registry) 
         check({"stages": stages}, registry)
     ((place, (_, message, _)),) = problems(caught).items()
     assert place in ("stages.a", "stages.b", "stages.c")
-    names = message.partition("circle: ")[2].split(" -> ")
+    names = message.partition("cycle: ")[2].split(" -> ")
     assert names[0] == names[-1]
     assert sorted(names[1:]) == ["a", "b", "c"]
     needs = {"b": "a", "c": "b", "a": "c"}

@@ -62,8 +62,8 @@ def _survives_a_kill(subject: Subject) -> str:
                 return f"killed at {place}, and run again, it fails: {again['error']}"
             if again["digest"] != found["digest"]:
                 return (
-                    f"killed at {place}, and run again, it makes another result; does it take a half-written file for a whole "
-                    "one, or remember what it did somewhere else than in its work_dir?"
+                    f"killed at {place}, and run again, it makes another result; does it mistake a half-written file for a "
+                    "complete one, or keep its state outside its work_dir?"
                 )
             if _beside(folder) != wanted:
                 return f"killed at {place}, and run again, it leaves other files in the project's folder"
