@@ -144,7 +144,7 @@ class StageView:
 class RunDisplay:
     """A listener that prints only at the end: the base class of the others, and what ``--quiet`` uses.
 
-    A listener is called as ``display(event, **values)``; an event without a method of its own goes to :meth:`on_other`.
+    A listener is called as ``display(event, **values)``; an event that has no method goes to :meth:`on_other`.
     It is a context manager, so that the terminal is restored in every case.
     """
 

@@ -106,7 +106,7 @@ def _run(subject: Subject, before: Mapping[str, Mapping[str, Any]], folder: Path
 
 
 def run_stages(subject: Subject, stages: Mapping[str, Mapping[str, Any]], folder: Path, **settings: Any) -> Outcome:
-    """Run a pipeline in a folder with the tiny dataset, and a store of its own."""
+    """Run a pipeline in a folder with the tiny dataset, and a separate store."""
     from pipekit.engine.run import run_plan
     from pipekit.pipeline.plan import load_plan
 
