@@ -65,19 +65,23 @@ PHRASES = {
 """Regular expressions -> what to write instead. Upper and lower case matter only where a sentence begins."""
 
 PEOPLE_LOOK = (
+    "a picture large enough to look at",
+    "does the model look at",
+    "picture to look at",
+    "pictures to look at",
+    "people look at",
     "look at the images",
-    "look at the pictures",
-    "look at the previews",
     "look at the report",
-    "look at them yourself",
 )
-"""Phrases in which people look at something; they are allowed."""
+"""The exact phrases that are allowed, since people (or a network, in the user's question) look there, not the code."""
 
 
 def phrases_in(text: str) -> Iterator[tuple[int, str, str]]:
     """Yield (line from 0, phrase, replacement) for each phrase to avoid; a line break counts as a space."""
     flat = re.sub(r"\n[ \t#>]*", lambda gap: " " * len(gap[0]), text)
-    allowed = [range(found.start(), found.end()) for phrase in PEOPLE_LOOK for found in re.finditer(phrase, flat)]
+    allowed = [
+        range(found.start(), found.end()) for phrase in PEOPLE_LOOK for found in re.finditer(phrase, flat, re.IGNORECASE)
+    ]
     for pattern, instead in PHRASES.items():
         cased = re.IGNORECASE if "[.!?" not in pattern and "[.]" not in pattern else re.NOFLAG
         for found in re.finditer(pattern.replace(" ", " +"), flat, cased):
@@ -169,7 +173,7 @@ def test_a_planted_phrase_is_found(text: str, line: int, phrase: str, tmp_path: 
     [
         "hangs_on = goes(on)\n",  # code is not prose
         '"""One of two files; a process that hangs; the tests are told apart by name."""\n',
-        f'"""Run it, then {PEOPLE_LOOK[0]}."""\n',
+        f'"""Run it; it writes {PEOPLE_LOOK[0]}."""\n',
     ],
 )
 def test_other_words_are_not_reported(text: str, tmp_path: Path) -> None:
