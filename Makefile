@@ -1,5 +1,6 @@
 # make demo   train a small classifier on the textures in sample_data/ and write its report
 # make test   the whole test suite
+# make test-fast    without TensorFlow and what takes seconds: under two minutes on two cores
 # make test-plugins  each distribution in plugins/, by its own tests
 # make lint   style, types and the layers
 # make bench  what is measured against what (docs/benchmarks.md)
@@ -18,7 +19,7 @@ JOBS ?= auto
 PLUGINS := $(notdir $(patsubst %/,%,$(dir $(wildcard plugins/*/pyproject.toml))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-plugins lint format bench docs dist constraints clean
+.PHONY: help demo test test-fast test-plugins lint format bench docs dist constraints clean
 
 help:
 	@sed -n 's/^# //p;/^$$/q' Makefile
@@ -28,6 +29,10 @@ demo: $(VENV)/.package
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+# tests/marks.py says which these are; a test that imports TensorFlow all the same fails the run.
+test-fast: $(VENV)/.test
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not tensorflow and not slow"
 
 # In their own folders, two at a time: most of the time goes into starting TensorFlow and servers. What one says stays together.
 # Afterwards they are taken out again: the tests of pipekit itself are about what ships in the box.

@@ -17,6 +17,9 @@ from hypothesis import settings
 
 from pipekit import engine
 from pipekit.pipeline import Plan, load_plan
+from tests.fast import pytest_collection_modifyitems, pytest_configure, pytest_sessionfinish, pytest_terminal_summary
+
+__all__ = ["pytest_collection_modifyitems", "pytest_configure", "pytest_sessionfinish", "pytest_terminal_summary"]
 
 settings.register_profile("ci", derandomize=True)  # a red run must be the change's fault, and come again when run again
 if os.environ.get("CI"):
