@@ -17,9 +17,21 @@ from hypothesis import settings
 
 from pipekit import engine
 from pipekit.pipeline import Plan, load_plan
-from tests.fast import pytest_collection_modifyitems, pytest_configure, pytest_sessionfinish, pytest_terminal_summary
+from tests.fast import (
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_sessionfinish,
+    pytest_terminal_summary,
+    pytest_unconfigure,
+)
 
-__all__ = ["pytest_collection_modifyitems", "pytest_configure", "pytest_sessionfinish", "pytest_terminal_summary"]
+__all__ = [
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_sessionfinish",
+    "pytest_terminal_summary",
+    "pytest_unconfigure",
+]
 
 settings.register_profile("ci", derandomize=True)  # a red run must be the change's fault, and come again when run again
 if os.environ.get("CI"):

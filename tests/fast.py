@@ -51,6 +51,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{name} imports TensorFlow: add it to TENSORFLOW in tests/marks.py", red=True)
 
 
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if LOG in os.environ and not hasattr(config, "workerinput"):
+        Path(os.environ.pop(LOG)).unlink(missing_ok=True)
+
+
 def importers() -> list[str]:
     """The tests that imported TensorFlow, though they are not marked."""
     file = Path(os.environ.get(LOG, os.devnull))

@@ -34,6 +34,10 @@ TENSORFLOW: tuple[str, ...] = (
     "contract/test_components.py::test_it_keeps_its_promises[stage-augment]",
     "contract/test_components.py::test_it_keeps_its_promises[stage-export.tfrecord]",
     "contract/test_models.py",
+    "test_predictor.py::test_a_keras_model_gives_the_same_whatever_the_batches",
+    "test_predictor.py::test_metadata_that_does_not_fit_is_refused",
+    "test_predictor.py::test_a_truncated_model_file_is_refused",
+    "test_predictor.py::test_a_model_of_another_version_says_which",
 )
 SLOW: tuple[str, ...] = (
     "builtin/test_albu.py::test_a_rotation_agrees_with_ours",
