@@ -52,7 +52,7 @@ def refuse_unknown(registry: Registry, disable: Iterable[str]) -> None:
 
 
 def new_pipeline(plugins: Sequence[str] | None = (), disable: Sequence[str] | None = (), **settings: Any) -> AdhocPipeline:
-    """An empty pipeline of the current folder, with settings such as ``name`` and ``seed``; those that are None are left out."""
+    """An empty pipeline of the current folder, with settings like ``name`` and ``seed``; None is left out."""
     from pipekit.engine.adhoc import AdhocPipeline
 
     given = {name: value for name, value in settings.items() if value is not None}
