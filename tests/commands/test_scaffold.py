@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.test_images import png_claiming
+from tests.images.test_codec import png_claiming
 
 from pipekit import images
 from pipekit.commands.scaffold import Project, Request, carry_out, plan

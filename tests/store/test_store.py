@@ -302,7 +302,7 @@ def test_many_processes_share_one_memory(tmp_path: Path) -> None:
         settled(tmp_path / f"tree/{number}.png", str(number))
     script = """
 import sys, pathlib
-from pipekit.store import HashMemory
+from pipekit.store.file_hashes import HashMemory
 memory = HashMemory(pathlib.Path(sys.argv[1]) / "hashes.sqlite")
 print(memory.content(pathlib.Path(sys.argv[1]) / "tree"), memory._db.execute("PRAGMA database_list").fetchone()[2])
 """
