@@ -1,5 +1,6 @@
 # make demo   train a small classifier on the textures in sample_data/ and write its report
 # make test   run the whole test suite
+# make test-fast    run the quick tests, without TensorFlow: under two minutes on two cores
 # make test-plugins  run the tests of each distribution in plugins/
 # make coverage  measure the line coverage of the quick tests, into build/coverage/index.html; of the whole suite: make coverage ALL=1
 # make lint   check style, types and the import layers
@@ -20,7 +21,7 @@ JOBS ?= auto
 PLUGINS := $(notdir $(patsubst %/,%,$(dir $(wildcard plugins/*/pyproject.toml))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-plugins coverage lint format bench docs links dist constraints clean
+.PHONY: help demo test test-fast test-plugins coverage lint format bench docs links dist constraints clean
 
 help:
 	@sed -n 's/^# //p;/^$$/q' Makefile
@@ -30,6 +31,10 @@ demo: $(VENV)/.package
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+# tests/marks.py lists the excluded tests; the run fails if any other test imports TensorFlow.
+test-fast: $(VENV)/.test
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not tensorflow and not slow"
 
 # In their own folders, two in parallel, because starting TensorFlow and servers takes most of the time. Output is grouped by plugin.
 # Afterwards the plugins are uninstalled: pipekit's own tests cover only the built-in components.
