@@ -1,6 +1,6 @@
 # make demo   train a small classifier on the textures in sample_data/ and write its report
 # make test   run the whole test suite
-# make test-fast    run the quick tests, without TensorFlow: under two minutes on two cores
+# make test-fast    run the tests without TensorFlow and slow steps: under two minutes on two cores
 # make test-plugins  run the tests of each distribution in plugins/
 # make coverage  measure the line coverage of the quick tests, into build/coverage/index.html; of the whole suite: make coverage ALL=1
 # make lint   check style, types and the import layers

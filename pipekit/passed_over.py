@@ -39,7 +39,7 @@ SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 """Files that file managers leave behind, in lower case; hidden files are skipped anyway."""
 
 OUTPUT_FILES = frozenset({"metadata.csv", "augmented.csv", "recipe.json", "failed.csv"})
-"""What pipekit itself writes beside the images of a folder (one that has its mark)."""
+"""Files that pipekit writes beside the images of a folder with its own mark."""
 
 MAX_EXAMPLES, MAX_FOLDERS = 3, 3
 
