@@ -202,7 +202,7 @@ def test_what_it_refuses(colour_project: ColourProject) -> None:
 def test_a_model_that_only_guesses_is_told_so(colour_project: ColourProject) -> None:
     colour_project.model(sureness=0.0)  # it always says the first class
     page = (check(colour_project, "hflip").path / "augment_check.html").read_text("utf-8")
-    assert "It has nothing to lose" in page
+    assert "Without accuracy to lose" in page
 
 
 def test_the_command(
