@@ -18,9 +18,7 @@ from pipekit.keypoints.detection import Features, gray_only
 
 
 class ContoursParams(DetectorParams):
-    method: Literal["otsu", "canny"] = param(
-        "otsu", "Trace the regions that Otsu's threshold separates, or Canny's edges"
-    )
+    method: Literal["otsu", "canny"] = param("otsu", "Trace the regions that Otsu's threshold separates, or Canny's edges")
     blur_sigma_px: float = param(1.0, "Standard deviation of the Gaussian blur before it; 0 for none", unit="px", ge=0, le=100)
     low: int = param(50, "Canny's lower threshold: gradients above it continue an edge", ge=0, le=10_000)
     high: int = param(150, "Canny's upper threshold: gradients above it start an edge", ge=0, le=10_000)
