@@ -246,7 +246,7 @@ def test_the_verdict_goes_by_what_is_lost(drop: float, confidence_drop: float, s
         copies=1,
         plain_right=one,
         plain_confidence=one,
-        right=np.full((4, 1), 1 - drop),
+        correct=np.full((4, 1), 1 - drop),
         confidence=np.full((4, 1), 1 - confidence_drop),
         low=none + 0.001,
         high=none + 0.5,

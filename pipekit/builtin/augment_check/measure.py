@@ -38,7 +38,7 @@ class Measured:
 
     Attributes:
         plain_right, plain_confidence: ``(N,)``: 1 for a correct prediction; the predicted probability of the true class.
-        right, confidence: ``(N, V)``: the same under each variant, means over the copies.
+        correct, confidence: ``(N, V)``: the same under each variant, means over the copies.
         low, high: ``(V,)``: the 95 % interval of the drop in accuracy (bootstrap over images, Efron 1979).
         shown: for some images: the label, the image, and each variant's image with its predicted class.
     """
