@@ -30,12 +30,19 @@ def measured(model: dict[str, Any] | None = None, **metrics: Any) -> Any:
         "num_failed": 0,
         "per_class": [],
     }
-    return Measured(metrics=calm | metrics, model=model or {}, split="test", confidence=SimpleNamespace(mean=lambda: 0.95))
+    return Measured(
+        metrics=calm | metrics,
+        model=model or {},
+        split="test",
+        classes=("a", "b"),
+        dataset=SimpleNamespace(counts={"train": {"a": 1000, "b": 1000}}),
+        confidence=SimpleNamespace(mean=lambda: 0.95),
+    )
 
 
 def test_a_calm_report_has_no_doubts() -> None:
     assert next_steps(measured()) == next_steps(measured(model={"history": []}))
-    assert "Try it on images from elsewhere" in next_steps(measured())[0]
+    assert "Test it on images from elsewhere" in next_steps(measured())[0]
     assert list(doubts(measured())) == []
 
 
