@@ -223,7 +223,7 @@ def _decoded(
 
 
 def _unfreeze(template: Any, params: TrainParams) -> Callable[[Any, int], float | None] | None:
-    unfreeze: Callable[[Any, Params, int], float | None] | None = getattr(template, "thaw", None)
+    unfreeze: Callable[[Any, Params, int], float | None] | None = getattr(template, "unfreeze", None)
     if unfreeze is None:
         return None
     return lambda model, epoch: unfreeze(model, params.model.params, epoch)
