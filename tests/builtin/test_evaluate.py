@@ -241,9 +241,9 @@ dataset = "data"
     assert "# a &lt;b&gt;remark&lt;/b&gt;" in page
     assert "<b>remark" not in page
     assert "their augmented versions, by hflip, rotate" in page
-    assert [words for words in outcome.stages[-1].warnings if "recipe" in words] == []
+    assert [words for words in outcome.stages[-1].warnings if "augmented" in words] == []
     colour_project.model(training={"augment": [{"op": "gone.op"}]})
-    assert any("has no sheet of the recipe" in words for words in run_plan(load_plan(file)).stages[-1].warnings)
+    assert any("has no sheet of augmented images" in words for words in run_plan(load_plan(file)).stages[-1].warnings)
 
 
 def test_a_narrow_interval_is_told_with_a_decimal() -> None:
