@@ -148,12 +148,12 @@ def write_csv(found: Iterable[Prediction], classes: Sequence[str], out: TextIO) 
         yield prediction
 
 
-def to_plain(answer: Prediction, top_k: int) -> dict[str, Any]:
+def to_plain(prediction: Prediction, top_k: int) -> dict[str, Any]:
     """A prediction as JSON: ``image``, ``predicted``, ``confidence`` and the ``top`` classes; or ``image`` and ``error``."""
-    if answer.error:
-        return {"image": answer.image, "error": answer.error}
-    top = [{"class": name, "probability": share} for name, share in answer.probabilities[:top_k]]
-    return {"image": answer.image, "predicted": answer.predicted, "confidence": answer.confidence, "top": top}
+    if prediction.error:
+        return {"image": prediction.image, "error": prediction.error}
+    top = [{"class": name, "probability": share} for name, share in prediction.probabilities[:top_k]]
+    return {"image": prediction.image, "predicted": prediction.predicted, "confidence": prediction.confidence, "top": top}
 
 
 def write_jsonl(found: Iterable[Prediction], top_k: int, out: TextIO) -> Iterator[Prediction]:

@@ -127,12 +127,12 @@ def drawing(values: Float, side_px: int = 192) -> Pixels:
     sheet = np.full((side_px, side_px, 3), 255, np.uint8)
     largest, lowest = max(float(bars.max()), 0.0), min(float(bars.min()), 0.0)
     span = (largest - lowest) or 1.0
-    nought = round((side_px - 1) * largest / span)
+    zero = round((side_px - 1) * largest / span)
     edges = np.linspace(0, side_px, len(bars) + 1).round().astype(int)
     for value, left, right in zip(bars, edges, edges[1:], strict=False):
         end = round((side_px - 1) * (largest - float(value)) / span)
-        sheet[min(nought, end) : max(nought, end) + 1, left : max(left + 1, right - (right - left > 3))] = (0, 114, 178)
-    sheet[nought] = (40, 40, 40)
+        sheet[min(zero, end) : max(zero, end) + 1, left : max(left + 1, right - (right - left > 3))] = (0, 114, 178)
+    sheet[zero] = (40, 40, 40)
     return sheet
 
 

@@ -147,18 +147,22 @@ def _mapper(name: str, opened: maps.Opened) -> Mapper:
 
 def _picture(evaluation: Evaluation, place: int, why: str, image: NDArray[np.uint8], kind: Kind, second: Kind) -> Picture:
     """Three tiles: the model's input, the evidence for the predicted class, and that for the most likely other class."""
-    true, said = int(evaluation.y_true[place]), int(evaluation.predicted[place])
-    rivals = [i for i in np.argsort(-evaluation.probabilities[place], kind="stable").tolist() if i != said]
-    other = true if true != said else int(rivals[0])
+    true, predicted = int(evaluation.y_true[place]), int(evaluation.predicted[place])
+    rivals = [i for i in np.argsort(-evaluation.probabilities[place], kind="stable").tolist() if i != predicted]
+    other = true if true != predicted else int(rivals[0])
     names, row = evaluation.classes, evaluation.probabilities[place]
-    right = true == said
-    verdict = f"{names[true]}, {row[said]:.2f}" if right else f"{names[true]}, predicted as {names[said]}, {row[said]:.2f}"
+    right = true == predicted
+    verdict = (
+        f"{names[true]}, {row[predicted]:.2f}"
+        if right
+        else f"{names[true]}, predicted as {names[predicted]}, {row[predicted]:.2f}"
+    )
     if why == SURE and second.name != kind.name:
-        found = [*kind.make(image, [said]), *second.make(image, [said])]
+        found = [*kind.make(image, [predicted]), *second.make(image, [predicted])]
         looks = [f"middle: {where(found[0])}", f"right ({WORDS[second.name]}): {where(found[1])}"]
     else:
-        found = kind.make(image, [said, other])
-        looks = [f"for {names[said]}: {where(found[0])}", f"for {names[other]} ({row[other]:.2f}): {where(found[1])}"]
+        found = kind.make(image, [predicted, other])
+        looks = [f"for {names[predicted]}: {where(found[0])}", f"for {names[other]} ({row[other]:.2f}): {where(found[1])}"]
     name = evaluation.samples[place].id
     return Picture(
         _strip([image, *(overlay(image, one) for one in found)]),

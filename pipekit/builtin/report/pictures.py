@@ -41,8 +41,8 @@ def choose(evaluation: Evaluation, most: int) -> list[int]:
     cells: dict[tuple[int, int], list[int]] = {}
     for i in np.argsort(-evaluation.confidence, kind="stable").tolist():
         cells.setdefault((int(evaluation.y_true[i]), int(evaluation.predicted[i])), []).append(i)
-    wrong = [cell for (true, said), cell in sorted(cells.items()) if true != said]
-    right = [_ends(cell) for (true, said), cell in sorted(cells.items()) if true == said]
+    wrong = [cell for (true, predicted), cell in sorted(cells.items()) if true != predicted]
+    right = [_ends(cell) for (true, predicted), cell in sorted(cells.items()) if true == predicted]
     num_right = sum(map(len, right))
     mistakes = list(_by_turns(wrong))[: max(most - num_right, most * 2 // 3)]
     fine = list(_by_turns(right))[: most - len(mistakes)]
@@ -69,18 +69,18 @@ def _pictures(evaluation: Evaluation, chosen: list[int], thumbnail_px: int) -> I
 
     for i in chosen:
         sample = evaluation.samples[i]
-        true, said = evaluation.classes[evaluation.y_true[i]], evaluation.classes[evaluation.predicted[i]]
+        true, predicted = evaluation.classes[evaluation.y_true[i]], evaluation.classes[evaluation.predicted[i]]
         confidence = float(evaluation.confidence[i])
         try:
             thumbnail = images.thumbnail(images.read(sample.image, at_least_hw=(thumbnail_px, thumbnail_px)), thumbnail_px)
         except ImageError:
             continue
         right = bool(evaluation.correct[i])
-        verdict = f"{true}, {confidence:.2f}" if right else f"{true}, predicted as {said}, {confidence:.2f}"
+        verdict = f"{true}, {confidence:.2f}" if right else f"{true}, predicted as {predicted}, {confidence:.2f}"
         yield Picture(
             images.encode(thumbnail, "jpg", quality=82),
             alt=f"{sample.id}: {verdict}",
             caption=f"{'✓' if right else '✗'} {verdict}\n{sample.id}",
-            tags={"prediction": "correct" if right else "wrong", "true": true, "predicted": said},
+            tags={"prediction": "correct" if right else "wrong", "true": true, "predicted": predicted},
             values={"confidence": round(confidence, 6)},
         )
