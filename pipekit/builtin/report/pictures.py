@@ -12,7 +12,7 @@ from pipekit.learning.evaluation import Evaluation
 
 
 class PicturesParams(Params):
-    most: int = param(240, "Most thumbnails", unit="images", ge=0, le=5000)
+    most: int = param(240, "Maximum number of thumbnails", unit="images", ge=0, le=5000)
     thumbnail_px: int = param(160, "Longest side of a thumbnail", unit="px", ge=32, le=1024)
 
 
