@@ -190,7 +190,7 @@ def test_the_command_writes_a_page(
     images.write(tmp_path / "spot.png", spotted(4, 4))
     assert main(["explain", str(folder), "spot.png"]) == 0
     page = (tmp_path / "explain.html").read_text("utf-8")
-    assert "The model says spot" in page
+    assert "The model predicts spot" in page
     assert page.count("data:image/jpeg") == 1 + len(maps.METHODS) + 3 + 1 + 9 + 1  # the image, maps, layers, filters, steps
     for words in ("First-layer filters", "Layer outputs", "ReLU: negative values become 0", "Activation maximisation: spot"):
         assert words in page
@@ -209,7 +209,7 @@ def test_what_can_not_be_explained_is_said(
     assert "bad.jpg: " in "".join(capsys.readouterr())
     assert main(["explain", str(folder), "bad.jpg", "spot.png", "--out", "both.html"]) == 0
     assert "bad.jpg can't be used: " in capsys.readouterr().err
-    assert "The model says spot" in (tmp_path / "both.html").read_text("utf-8")
+    assert "The model predicts spot" in (tmp_path / "both.html").read_text("utf-8")
 
 
 def test_a_model_without_layers_is_covered_up(

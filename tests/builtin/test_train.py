@@ -323,7 +323,7 @@ def test_two_classes_with_the_second_as_positive(colours: Dataset, tmp_path: Pat
     [
         ({"learning_rate": 1e30, "optimizer": "sgd"}, r"(?s)the loss became (nan|inf) in epoch 1.*Try the usual 0.01 of sgd"),
         ({"model": {"template": "simple_cnn", "filters": [4, 4, 4, 4]}}, "needs at least 16 x 16 pixels, got 12 x 12"),
-        ({"model": {"template": "alexnet"}, "input_hw": [60, 60]}, "at least 67 x 67 pixels, and was made for 227 x 227"),
+        ({"model": {"template": "alexnet"}, "input_hw": [60, 60]}, "at least 67 x 67 pixels, and was designed for 227 x 227"),
         ({"model": {"template": "autoencoder"}, "label_mode": "sparse"}, "label_mode 'input' is for models"),
         ({"label_mode": "input"}, "label_mode 'input' is for models"),
         ({"loss": "hinged"}, "Keras has no loss called 'hinged'"),
