@@ -61,7 +61,7 @@ def test_alexnet_begins_as_published() -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "values", "words"),
     [
-        ("alexnet", (66, 227, 3), {}, "at least 67 x 67 pixels, and was made for 227 x 227; got 66 x 227"),
+        ("alexnet", (66, 227, 3), {}, "at least 67 x 67 pixels, and was designed for 227 x 227; got 66 x 227"),
         ("simple_cnn", (7, 9, 3), {}, "needs at least 8 x 8 pixels, got 7 x 9"),
         ("autoencoder", (3, 9, 1), {}, "at least 4 x 4 pixels"),
         ("pretrained", (32, 32, 1), RANDOM, "needs colour images"),
