@@ -190,11 +190,19 @@ class Context(Protocol):
         samples: Iterable[Sample],
         params: Params | None = None,
         label: str = "",
+        *,
+        name: str = "",
     ) -> Iterator[Any]:
         """Run a module-level ``function(sample, params, ctx)`` over samples in cached, resumable, parallel shards.
 
         Yields what it yielded (samples or JSON-like dicts with an ``id``) in the order of ids. A sample for which it raises
         is listed as failed and left out; ``max_failed`` of the stage says how many may.
+
+        Args:
+            label: what the progress display calls the work.
+            name: the name under which the function's random numbers are drawn and its shards are kept. With it the function
+                may be renamed or moved and nothing changes; give each function of a stage its own. Left out, the function's
+                own name draws, and its module and name keep.
         """
 
     def tolerate(self, failures: Sequence[Failure], num_attempted: int) -> None:
@@ -411,7 +419,7 @@ class ShardTask:
 
     ``target`` is ``@stage/<use>`` or a function's ``module:name``; ``rows`` are samples as JSON-like dicts; ``params`` is the
     JSON form; ``packed`` puts the files that are made into one tar; ``scope`` names what all shards of one job share;
-    ``plugins`` are the files given beside entry points.
+    ``plugins`` are the files given beside entry points; ``name`` is what :meth:`Context.map` was told to draw under.
     """
 
     key: str
@@ -427,6 +435,7 @@ class ShardTask:
     packed: bool = False
     plugins: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
