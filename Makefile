@@ -1,5 +1,6 @@
 # make demo   train a small classifier on the textures in sample_data/ and write its report
 # make test   the whole test suite
+# make test-fast    without TensorFlow and what takes seconds: under two minutes on two cores
 # make test-plugins  each distribution in plugins/, by its own tests
 # make coverage  which lines the quick tests reach, in build/coverage/index.html; of the whole suite: make coverage ALL=1
 # make lint   style, types and the layers
@@ -20,7 +21,7 @@ JOBS ?= auto
 PLUGINS := $(notdir $(patsubst %/,%,$(dir $(wildcard plugins/*/pyproject.toml))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-plugins coverage lint format bench docs links dist constraints clean
+.PHONY: help demo test test-fast test-plugins coverage lint format bench docs links dist constraints clean
 
 help:
 	@sed -n 's/^# //p;/^$$/q' Makefile
@@ -30,6 +31,10 @@ demo: $(VENV)/.package
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+# tests/marks.py says which these are; a test that imports TensorFlow all the same fails the run.
+test-fast: $(VENV)/.test
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not tensorflow and not slow"
 
 # In their own folders, two at a time: most of the time goes into starting TensorFlow and servers. What one says stays together.
 # Afterwards they are taken out again: the tests of pipekit itself are about what ships in the box.

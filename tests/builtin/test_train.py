@@ -233,14 +233,14 @@ def test_kill_9_loses_at_most_the_epoch(tmp_path: Path) -> None:
         """
         import os, signal
         from pathlib import Path
-        from pipekit import engine
-        from pipekit.pipeline import load_plan
+        from pipekit.engine.run import run_plan
+        from pipekit.pipeline.plan import load_plan
 
         def listen(event, **values):
             if event == "epoch" and values["epoch"] == 3:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        engine.run(load_plan(Path("pipeline.toml")), listen)
+        run_plan(load_plan(Path("pipeline.toml")), listen)
         """
     )
     for name in ("killed", "whole"):

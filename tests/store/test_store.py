@@ -378,3 +378,14 @@ def test_garbage_is_counted(store: Store) -> None:
     garbage = find_garbage(store, [])
     assert (garbage.num_files, garbage.size_bytes, len(garbage.folders)) == (2, 8, 2)
     assert not find_garbage(Store(store.root / "nowhere"), []).folders
+
+
+@pytest.mark.parametrize(("place", "kept_days"), [("shards/ab/abc", 1), ("work/abc", 30), ("tmp/1@another_machine-abc", 7)])
+def test_what_may_still_be_needed_is_garbage_after_days(store: Store, place: str, kept_days: int) -> None:
+    """Shards after a day, checkpoints after a month, another machine's scratch folder after a week."""
+    folder = store.root / place
+    folder.mkdir(parents=True)
+    for days, found in ((0.9 * kept_days, ()), (1.1 * kept_days, (folder,))):
+        then = time.time() - days * 24 * 3600
+        os.utime(folder, (then, then))
+        assert tuple(find_garbage(store, ()).folders) == found
