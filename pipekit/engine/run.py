@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pipekit import __version__
+from pipekit import __version__, processes
 from pipekit.contract import Artifact, Dataset, InputPath, RunInfo, StageInfo
 from pipekit.engine import run_folder
 from pipekit.engine.context import Listener, RunContext, StageContext, carried, check_share, open_dataset
@@ -25,6 +25,7 @@ from pipekit.engine.keys import key_of
 from pipekit.engine.shards import PROGRESS_EVERY_S
 from pipekit.engine.worker import STOP, reason_of
 from pipekit.errors import PipekitError, StageError, UserError
+from pipekit.pipeline.accepted import add_accepted
 from pipekit.pipeline.plan import Plan, PlannedStage
 from pipekit.registry.component import import_target
 from pipekit.store.locations import Locations
@@ -112,7 +113,7 @@ def run_plan(
 
 def forecast(plan: Plan, until: str | None = None, again: Collection[str] = ()) -> list[Forecast]:
     """What :func:`run_plan` would do, and why. Nothing is run or written."""
-    with closing(Store(plan.store_root)) as store:
+    with closing(Store(plan.store_root, read_only=True)) as store:
         return _Run(plan, silent, store).forecast(until, again)
 
 
@@ -146,6 +147,8 @@ class _Run:
             run_folder.check_place(self.run_dir)
         STOP.clear()
         self.store.clean()
+        add_accepted(self.store.root, plan.registry.accepted)
+        processes.preload(module for stage in plan.stages if stage.name in chosen for module in stage.component.preload)
         names = [stage.name for stage in plan.stages if stage.name in chosen]
         self.listener("run_started", name=plan.name, file=str(plan.file or ""), stages=names)
         status = "failed"

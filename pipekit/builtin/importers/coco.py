@@ -24,6 +24,9 @@ BESIDE = "_annotations.coco.json"
 
 READS = ImagesPath.passed_over
 
+WRITTEN_AS = "coco"
+"""The exporter that writes back all that is read here, and not a class for each image alone."""
+
 KINDS = ("instances", "person_keypoints", "stuff", "panoptic")
 """How COCO's own files begin, of which each kind is about the same images: the first that is there is read."""
 

@@ -18,6 +18,9 @@ from pipekit.passed_over import passed_over, sentence
 READS: tuple[str, ...] = ()
 """Endings of files that are read besides images; others are reported as passed over. The same in each importer."""
 
+GENERALITY = 2
+"""It fits almost any folder of images: taken when nothing more exact fits, the smallest number first."""
+
 
 class FoldersParams(Params):
     splits: Literal["auto", "yes", "no"] = param(
