@@ -60,9 +60,10 @@ def names_in(source: str, names: set[str]) -> Iterator[str]:
     tree = ast.parse(source)
     documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documents:
-            if node.value in names or "pipekit.builtin" in node.value:
-                yield node.value
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or id(node) in documents:
+            continue
+        if node.value in names or "pipekit.builtin" in node.value:
+            yield node.value
 
 
 @pytest.fixture(scope="module")
