@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipekit.files import IMAGE_SUFFIXES, walk
+from pipekit.files import IMAGE_SUFFIXES, OUTPUT_MARK, walk
 
 META = "passed_over"
 """The name in a dataset's ``meta``, where anything was passed over: ``counts`` and ``examples`` by suffix, ``folders`` without
@@ -37,6 +37,9 @@ HINTS = (
 
 SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 """What file managers leave behind, in lower case; hidden files are passed over anyway."""
+
+OUTPUT_FILES = frozenset({"metadata.csv", "augmented.csv", "recipe.json", "failed.csv"})
+"""What pipekit itself writes beside the images of a folder (one that has its mark)."""
 
 MAX_EXAMPLES, MAX_FOLDERS = 3, 3
 
@@ -89,6 +92,7 @@ def passed_over(root: Path, reads: Iterable[str] | None = (), not_counted: Colle
     examples: dict[str, list[str]] = {}
     top = _Folder("")
     stack = [top]
+    own = OUTPUT_FILES if (Path(root) / OUTPUT_MARK).exists() else frozenset[str]()
     for folder, names in walk(root):
         below = "" if (relative := os.path.relpath(folder, root)) == "." else relative.replace(os.sep, "/") + "/"
         while not below.startswith(stack[-1].path):
@@ -104,6 +108,7 @@ def passed_over(root: Path, reads: Iterable[str] | None = (), not_counted: Colle
                 lower.endswith(known)
                 or (reads is None and not lower.endswith(PICTURES))
                 or lower in SYSTEM_FILES
+                or name in own
                 or (others and os.path.join(folder, name) in others)  # noqa: PTH118
             ):
                 continue
