@@ -16,6 +16,7 @@ from pipekit.errors import UserError
 from pipekit.files import hash_file
 from pipekit.images import FillMode, Interpolation, SizeHw
 from pipekit.recipe.compiled import Applied, CompiledRecipe, Ops, Picture, compile_recipe
+from pipekit.recipe.copies import FUNCTION
 from pipekit.recipe.homography import Fit
 
 COPIES = "copies of augment"
@@ -120,7 +121,7 @@ def augment(ctx: Context, dataset: Dataset, params: AugmentParams) -> Dataset:
             if params.keep_originals or not _chosen(sample, params):
                 kept += 1
                 yield sample
-        for sample in ctx.map(make_copies, to_do(), options, label="augmenting"):
+        for sample in ctx.map(make_copies, to_do(), options, label="augmenting", name=FUNCTION):
             made += 1
             yield sample
         facts.update(copies=str(made), originals=str(kept))
