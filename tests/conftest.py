@@ -17,6 +17,21 @@ from hypothesis import settings
 
 from pipekit.engine.run import run_plan
 from pipekit.pipeline.plan import Plan, load_plan
+from tests.fast import (
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_sessionfinish,
+    pytest_terminal_summary,
+    pytest_unconfigure,
+)
+
+__all__ = [
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_sessionfinish",
+    "pytest_terminal_summary",
+    "pytest_unconfigure",
+]
 
 settings.register_profile("ci", derandomize=True)  # a red run must be the change's fault, and come again when run again
 if os.environ.get("CI"):

@@ -493,7 +493,7 @@ def test_stable_names_exist() -> None:
 
 
 def test_the_forms_of_an_op_are_documented() -> None:
-    recipes = (DOCS / "recipes.md").read_text("utf-8").partition("## An op of your own")[2]
+    recipes = (DOCS / "recipes.md").read_text("utf-8").partition("## Write your own op")[2]
     assert dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", recipes, re.MULTILINE)) == OP_FORMS
     reference = (DOCS / "plugins" / "reference.md").read_text("utf-8")
     shown = re.findall(r"^\*(\w+)\*: `op\((\w+), params, rng\)", reference, re.MULTILINE)

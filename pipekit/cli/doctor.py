@@ -19,10 +19,10 @@ def doctor(
     from dataclasses import asdict
 
     from pipekit import ui
-    from pipekit.commands import doctor
+    from pipekit.commands.doctor import doctor as diagnose
     from pipekit.errors import EXIT_FAILED
 
-    display = doctor.diagnose(timeout_s=timeout)
+    display = diagnose(timeout_s=timeout)
     if as_json:
         found = list(display)
         ui.say_json([asdict(finding) for finding in found])

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipekit.cli.loading import Disabled, Plugins, registry_with
+from pipekit.cli.loading import Disabled, Plugins
+from pipekit.commands.working import registry_with
 
 if TYPE_CHECKING:
     from pipekit.contract import Artifact

@@ -10,7 +10,8 @@ import typer
 
 from pipekit.cli import complete
 from pipekit.cli.app import new_app
-from pipekit.cli.loading import Disabled, Plugins, registry_with
+from pipekit.cli.loading import Disabled, Plugins
+from pipekit.commands.working import registry_with
 
 if TYPE_CHECKING:
     from pipekit.learning.model_summary import ModelSummary

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
 import json
+import re
 import tomllib
 import typing
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,26 +23,88 @@ PREFIX = "param_"
 """Before the names of Python arguments that hold parameters, so that they can't meet the command's own."""
 
 
-def param_options(params_type: type[Params], taken: Collection[str] = ()) -> list[inspect.Parameter]:
+def param_options(
+    params_type: type[Params], taken: Collection[str] = (), flags: Mapping[str, str] | None = None
+) -> list[inspect.Parameter]:
     """One keyword argument for each parameter, annotated for Typer.
 
     Args:
         taken: options that the command has already; a parameter of that name is given as ``--param-<name>``.
+        flags: flags that are written by hand: ``{"size_hw": "--size"}``.
     """
     rows = {row.name: row for row in param_rows(params_type)}
-    return [_option(name, rows[name], field.annotation, taken) for name, field in params_type.model_fields.items()]
+    return [
+        _option(name, rows[name], field.annotation, (flags or {}).get(name) or f"--{flag_of(name, taken)}")
+        for name, field in params_type.model_fields.items()
+    ]
 
 
-def _option(name: str, row: ParamRow, annotation: Any, taken: Collection[str]) -> inspect.Parameter:
-    flag = flag_of(name, taken)
+def with_options_of(
+    stage: str, leave_out: Collection[str] = (), flags: Mapping[str, str] | None = None
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a command an option for each parameter of a stage that it has no argument for.
+
+    The command takes them as ``**params``; those that were not typed are left out. Problems of the pipeline are named by the
+    options that were typed.
+
+    Args:
+        leave_out: parameters that the command sets itself.
+        flags: short or other flags by hand, as Typer takes them: ``{"size_hw": "--size"}``.
+    """
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        from pipekit.registry.registry import load_registry
+
+        params_type = load_registry(installed=False).get("stage", stage).contract().params_type
+        signature = inspect.signature(command, eval_str=True)
+        own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        without = {*leave_out, *(each.name for each in own)}
+        options = [
+            option for option in param_options(params_type, flags=flags) if option.name.removeprefix(PREFIX) not in without
+        ]
+
+        @functools.wraps(command)
+        def run(**arguments: Any) -> int:
+            chosen = {each.name: arguments[each.name] for each in own}
+            with problems_as_options(params_type, flags):
+                return command(**chosen, **given(arguments, params_type))
+
+        parameters = [*(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own), *options]
+        run.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": int}
+        del run.__wrapped__
+        return run
+
+    return decorate
+
+
+@contextlib.contextmanager
+def problems_as_options(params_type: type[Params], flags: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Name the problems of a pipeline by what was typed: ``--fill-mode`` for ``fill_mode``."""
+    from pipekit.errors import PlanError
+
+    try:
+        yield
+    except PlanError as error:
+        problems = []
+        for problem in error.problems:
+            head = re.split(r"[.\[]", problem.path)[0]
+            if head in params_type.model_fields:
+                flag = (flags or {}).get(head, f"--{flag_of(head, ())}")
+                problem = replace(problem, path=flag + problem.path.removeprefix(head))
+            problems.append(problem)
+        raise PlanError(problems) from error
+
+
+def _option(name: str, row: ParamRow, annotation: Any, flag: str) -> inspect.Parameter:
     metavar = _metavar(row, annotation)
     text = f"{row.description}  [{_limits(row, metavar, annotation)}]".strip()
     if annotation is bool:
         kind: Any = bool | None
-        option = typer.Option(f"--{flag}/--no-{flag}", help=text, show_default=False)
+        option = typer.Option(f"{flag}/--no-{flag.removeprefix('--')}", help=text, show_default=False)
     else:
         kind = str | None
-        option = typer.Option(f"--{flag}", metavar=metavar, help=text, show_default=False)
+        option = typer.Option(flag, metavar=metavar, help=text, show_default=False)
     return inspect.Parameter(PREFIX + name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option])
 
 

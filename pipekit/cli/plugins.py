@@ -31,7 +31,7 @@ def plugins(
     if ctx.invoked_subcommand is not None:
         return
     from pipekit import ui
-    from pipekit.cli.loading import refuse_unknown
+    from pipekit.commands.working import refuse_unknown
     from pipekit.registry.registry import load_registry
 
     registry = load_registry(tuple(plugin or ()), disabled=tuple(disable or ()))

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pipekit.cli.loading import Disabled, Plugins, registry_with
+from pipekit.cli.loading import Disabled, Plugins
+from pipekit.commands.working import registry_with
 
 
 def replay(

@@ -66,7 +66,7 @@ def run(
     continues where it was; --resume makes sure that it does. Results are in runs/NAME/ beside the file.
     """
     from pipekit import ui
-    from pipekit.cli.loading import refuse_broken, refuse_unknown
+    from pipekit.commands.working import refuse_broken, refuse_unknown
     from pipekit.pipeline.matrix_table import matrix_of
     from pipekit.pipeline.plan import load_plan
 

@@ -25,7 +25,7 @@ def schema(
     import json
 
     from pipekit import ui
-    from pipekit.cli.loading import registry_with
+    from pipekit.commands.working import registry_with
     from pipekit.pipeline.json_schema import json_schema
 
     found = json_schema(registry_with(plugin, disable))

@@ -36,7 +36,7 @@ def stage(ctx: typer.Context, plugin: Plugins = None, disable: Disabled = None) 
     """
     if ctx.invoked_subcommand is None:
         from pipekit import ui
-        from pipekit.cli.loading import registry_with
+        from pipekit.commands.working import registry_with
 
         found = registry_with(plugin, disable).components("stage")
         ui.table(("stage", "plugin", "what it does"), [(one.name, one.plugin, one.summary) for one in found])
@@ -47,7 +47,7 @@ def make_app(words: Sequence[str]) -> typer.Typer:
     """A command for each stage; the one that ``words`` name is imported and has its options."""
     import os
 
-    from pipekit.cli.loading import refuse_broken, refuse_unknown
+    from pipekit.commands.working import refuse_broken, refuse_unknown
     from pipekit.registry.registry import load_registry
 
     plugins, disabled, wanted = read_words(words)

@@ -40,7 +40,7 @@ class Diagnosis:
     fix: str = ""
 
 
-def diagnose(folder: Path | None = None, timeout_s: float = 120) -> Iterator[Diagnosis]:
+def doctor(folder: Path | None = None, timeout_s: float = 120) -> Iterator[Diagnosis]:
     """Every finding, in the order in which a person would look; each as soon as it is known.
 
     Args:

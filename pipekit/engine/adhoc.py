@@ -28,9 +28,9 @@ class AdhocPipeline:
 
     ::
 
-        quick = Quick()
-        quick.add("report", "evaluate", model=quick.model("runs/textures"), dataset=quick.dataset("photos"))
-        outcome = quick.run(listener)
+        adhoc = AdhocPipeline()
+        adhoc.add("report", "evaluate", model=adhoc.model("runs/textures"), dataset=adhoc.dataset("photos"))
+        outcome = adhoc.run(listener)
 
     Attributes:
         settings: top-level values as in a pipeline file: ``workers``, ``seed``, ``executor`` …
@@ -80,7 +80,7 @@ class AdhocPipeline:
 
     def plan(self) -> Plan:
         """The checked plan."""
-        table = {"name": "quick", **self.settings, "stages": self.stages}
+        table = {"name": "adhoc", **self.settings, "stages": self.stages}
         return load_plan(
             None, table, base_dir=self.base_dir, registry=self.registry, given=self.given, store=store_of(self.base_dir)
         )

@@ -16,8 +16,8 @@ def test_the_table_is_what_the_library_says():
 def test_values_accepted_before_need_no_import():
     code = """
 import sys
-from pipekit.registry import load_registry
-from pipekit.oplist import RecipeParams
+from pipekit.registry.registry import load_registry
+from pipekit.recipe.notation import RecipeParams
 registry = load_registry()
 ops = {"ops": [{"op": "albu.GaussNoise", "std_range": [0.1, 0.2]}]}
 if len(sys.argv) > 1:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pipekit import images
+from pipekit.builtin.inspect import looks
 from pipekit.builtin.inspect.checks import balance, copies, files, outliers
 from pipekit.builtin.inspect.measure import MeasureParams, measure
 from pipekit.contract import PAUSE, Finding, Sample
@@ -193,7 +194,7 @@ def test_leakage_keeps_the_test_image() -> None:
     ]
     (finding,) = run(copies.leakage, rows)
     assert (finding.severity, finding.samples, finding.values["remove"]) == ("error", ("a", "b", "c"), ["a", "c"])
-    assert finding.message == "nearly the same picture in train and test"
+    assert finding.message == "nearly the same image in train and test"
 
 
 def test_two_labels_on_one_image_are_a_conflict() -> None:
@@ -311,3 +312,17 @@ def test_of_fewer_than_twenty_images_nothing_is_said() -> None:
     odd = row("odd", dark_level=220.0)
     assert len(run(outliers.bright, [odd, *(row(f"{n}") for n in range(19))])) == 1
     assert run(outliers.bright, [odd, *(row(f"{n}") for n in range(18))]) == []
+
+
+def test_every_picture_is_blurred_as_much_before_its_sharpness_is_measured() -> None:
+    """Columns 28 levels above and below their mean: of a blur by 0.25 px2 (1/8, 3/4, 1/8) the half is left, 14. A Gaussian of
+    1 px takes away 0.977 of that. In every other column there is nothing to see, so 0.01 is what the energy is divided by."""
+    columns = np.tile(np.array([100, 156], np.uint8), (64, 32))
+    assert looks.measures(columns, 0.0)["sharpness"] == pytest.approx((14 * 0.977) ** 2 / 0.01, rel=0.01)
+
+
+def test_a_linear_interpolation_blurs_by_a_sixth_of_a_pixel() -> None:
+    """Between two pixels, at p, the variance is p * (1 - p), in larger pixels by the scale squared."""
+    between = np.linspace(0, 1, 1001)
+    _, blurred_px2 = looks.reduced(np.zeros((192, 300), np.uint8), 128)
+    assert blurred_px2 == pytest.approx((between * (1 - between)).mean() / 1.5**2, rel=0.01)

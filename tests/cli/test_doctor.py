@@ -13,7 +13,7 @@ BROKEN = Diagnosis("OpenCV", "broken", "libGL.so.1 is missing", "python -m pip i
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, *findings: Diagnosis) -> None:
-    monkeypatch.setattr(doctor, "examine", lambda timeout_s: iter(findings))
+    monkeypatch.setattr(doctor, "doctor", lambda timeout_s: iter(findings))
 
 
 def test_all_is_well(pipekit, monkeypatch) -> None:

@@ -201,7 +201,7 @@ def test_a_look_that_fails_is_a_line_and_the_next_goes_on(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(doctor, "python", broken)
     monkeypatch.setattr(doctor, "ask", lambda code, timeout_s: (None, "not here"))
-    found = list(doctor.diagnose(tmp_path))
+    found = list(doctor.doctor(tmp_path))
     assert found[0].state == "broken"
     assert "RuntimeError: it fell over" in found[0].text
     assert found[-1].what == "terminal"

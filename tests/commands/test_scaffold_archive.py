@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipekit.commands.scaffold import archive
@@ -107,3 +108,20 @@ def test_devices_are_passed_over(tmp_path: Path) -> None:
     refused = archive.unpack(make_tar(tmp_path / "a.tar", {"good.jpg": b"y"}, disk, screen), into)
     assert [name for name, _ in refused] == ["disk.jpg", "screen.jpg"]
     assert files_below(into) == {"good.jpg": b"y"}
+
+
+@pytest.mark.parametrize(("ratio", "fine"), [(90, True), (110, False)])
+def test_an_archive_may_grow_a_hundredfold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ratio: int, fine: bool) -> None:
+    monkeypatch.setattr(archive, "FREE_BYTES", 1)
+    noise = np.random.default_rng(0).bytes(20_000)
+    file = make_zip(tmp_path / "a.zip", {"a.jpg": noise})
+    size = file.stat().st_size
+    zeros = next(n for n in range(size, 1 << 23, 10_000) if n + len(noise) >= ratio * (size + n / 1000))
+    make_zip(file, {"a.jpg": noise + bytes(zeros)})
+    into = tmp_path / "into"
+    into.mkdir()
+    if fine:
+        assert archive.unpack(file, into) == []
+    else:
+        with pytest.raises(UserError, match="unpacks to far more"):
+            archive.unpack(file, into)

@@ -18,8 +18,8 @@ SCRIPT = """
 import signal
 import sys
 from pathlib import Path
-from pipekit import engine
-from pipekit.pipeline import load_plan
+from pipekit.engine.run import run_plan
+from pipekit.pipeline.plan import load_plan
 
 def interrupted(number, frame):
     Path("hold").unlink(missing_ok=True)
@@ -29,7 +29,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, interrupted)
     plan = load_plan(Path("pipeline.toml"), overrides=sys.argv[1:])
     try:
-        outcome = engine.run(plan, lambda event, **values: print(event, values.get("stage", ""), flush=True))
+        outcome = run_plan(plan, lambda event, **values: print(event, values.get("stage", ""), flush=True))
     except KeyboardInterrupt:
         sys.exit(130)
     print("digest", outcome.stages[-1].artifact.digest)

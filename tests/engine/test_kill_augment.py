@@ -21,9 +21,9 @@ import signal
 import sys
 import time
 from pathlib import Path
-from pipekit import engine
+from pipekit.engine.run import run_plan
 from pipekit.builtin import executors
-from pipekit.pipeline import load_plan
+from pipekit.pipeline.plan import load_plan
 
 bounded = executors._bounded
 
@@ -39,7 +39,7 @@ def killed(*given):
 
 if sys.argv[1:]:
     executors._bounded = killed
-print("digest", engine.run(load_plan(Path("pipeline.toml"))).artifact("augment").digest)
+print("digest", run_plan(load_plan(Path("pipeline.toml"))).artifact("augment").digest)
 """
 
 IMAGES, KILLS, WORKERS, SHARD_SIZE = 120, 10, 2, 2

@@ -147,3 +147,6 @@ def test_every_mistake_is_named_before_anything_runs(project: Path, matrix: str,
 def test_a_grid_that_is_too_large_is_refused(project: Path) -> None:
     with pytest.raises(ValueError, match="too many"):
         Matrix(values={"a.b": list(range(50)), "a.c": list(range(50))})
+    with pytest.raises(ValueError, match="1,001 combinations are too many"):
+        Matrix(values={"a.b": list(range(1001))})
+    assert Matrix(values={"a.b": list(range(1000))}).num_combinations() == 1000

@@ -10,12 +10,12 @@ SCRIPT = """
 import resource
 import sys
 from pathlib import Path
-from pipekit import engine
-from pipekit.pipeline import load_plan
+from pipekit.engine.run import run_plan
+from pipekit.pipeline.plan import load_plan
 
 stages = {"data": {"use": "import.listed", "path": sys.argv[1], "verify": "none"}, "shout": {"use": "shout", "max_failed": 0.2}}
 table = {"plugins": ["trial_plugin.py"], "workers": 2, "name": "memory", "stages": stages}
-outcome = engine.run(load_plan(table=table, base_dir=Path.cwd()), publish=False)
+outcome = run_plan(load_plan(table=table, base_dir=Path.cwd()), publish=False)
 print(len(outcome.artifact("shout")), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

@@ -98,9 +98,9 @@ def test_a_cached_run_imports_no_heavy_library(trial: Trial) -> None:
     script = """
         import sys
         from pathlib import Path
-        from pipekit import engine
-        from pipekit.pipeline import load_plan
-        outcome = engine.run(load_plan(Path("pipeline.toml")))
+        from pipekit.engine.run import run_plan
+        from pipekit.pipeline.plan import load_plan
+        outcome = run_plan(load_plan(Path("pipeline.toml")))
         print(sum(not stage.cached for stage in outcome.stages), *sys.modules)
     """
     from pipekit.testing.checks import write_tiny_dataset

@@ -80,3 +80,19 @@ def test_traced_at_the_edge_and_of_nothing() -> None:
     (polygon,) = traced(mask)
     assert np.abs(polygon.min(axis=0) - (6, 0)).max() <= 0.2
     assert np.abs(polygon.max(axis=0) - (12, 4)).max() <= 0.2
+
+
+def test_an_edge_is_an_eighth_of_a_pixel_inside_its_pixels() -> None:
+    mask = np.zeros((30, 30), np.uint8)
+    mask[5:15, 8:18] = 1
+    (polygon,) = traced(mask)
+    assert {tuple(corner) for corner in polygon.tolist()} == {
+        (x, y) for x in (8 + 1 / 8, 18 - 1 / 8) for y in (5 + 1 / 8, 15 - 1 / 8)
+    }
+
+
+def test_the_steps_of_a_slanting_edge_stay() -> None:
+    """Steps of one pixel at 45 degrees are 0.35 px from the line through them: more than the 0.3 that may be straightened."""
+    rows, columns = np.mgrid[:60, :60]
+    (polygon,) = traced(((rows < columns) & (columns < 50) & (rows > 5)).astype(np.uint8))
+    assert len(polygon) == pytest.approx(2 * 44, abs=4)

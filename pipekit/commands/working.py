@@ -1,0 +1,95 @@
+"""What the verbs share: plugins, a checked pipeline whose problems have the parameters' own names, places to write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipekit.errors import PlanError, UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from pipekit.engine.adhoc import AdhocPipeline
+    from pipekit.engine.context import Listener
+    from pipekit.engine.run import Outcome
+    from pipekit.pipeline.plan import Plan
+    from pipekit.registry.registry import Registry
+
+
+def registry_with(plugins: Sequence[str] | None = (), disable: Sequence[str] | None = ()) -> Registry:
+    """The registry of everything that is installed, with ``plugins`` (files or modules) and without those in ``disable``.
+
+    Raises:
+        UserError: a plugin to load is broken, or one to leave out does not exist.
+    """
+    from pipekit.registry.registry import load_registry
+
+    registry = load_registry(tuple(plugins or ()), disabled=tuple(disable or ()))
+    refuse_broken(registry, plugins or ())
+    refuse_unknown(registry, disable or ())
+    return registry
+
+
+def refuse_broken(registry: Registry, plugins: Iterable[str]) -> None:
+    """Raise for a plugin that was asked for by name and could not be loaded."""
+    for asked in plugins:
+        places = {asked, str(Path(asked).expanduser().absolute())}
+        for record in registry.plugins:
+            if record.status == "broken" and record.source in places:
+                missing = asked.endswith(".py") and not Path(asked).expanduser().exists()
+                reason = "no such file" if missing else record.reason
+                raise UserError(f"--plugin {asked}: {reason}", "A plugin is a Python file or an installed module.")
+
+
+def refuse_unknown(registry: Registry, disable: Iterable[str]) -> None:
+    """Raise for a plugin to leave out that does not exist: under its real name it would be loaded all the same."""
+    names = [record.name for record in registry.plugins]
+    for name in disable:
+        if name not in names:
+            hint = f"{did_you_mean(name, names)} List them: pipekit plugins".strip()
+            raise UserError(f"--disable {name}: no plugin of that name", hint)
+
+
+def new_pipeline(plugins: Sequence[str] | None = (), disable: Sequence[str] | None = (), **settings: Any) -> AdhocPipeline:
+    """An empty pipeline of the current folder, with settings like ``name`` and ``seed``; None is left out."""
+    from pipekit.engine.adhoc import AdhocPipeline
+
+    given = {name: value for name, value in settings.items() if value is not None}
+    return AdhocPipeline(settings=given, registry=registry_with(plugins, disable))
+
+
+def checked(pipeline: AdhocPipeline, stage: str) -> Plan:
+    """The checked plan. Problems of ``stage`` have the names of its parameters: ``copies`` for ``stages.augment.copies``.
+
+    Raises:
+        PlanError: with all problems.
+    """
+    try:
+        return pipeline.plan()
+    except PlanError as error:
+        prefix = f"stages.{stage}."
+        raise PlanError([replace(problem, path=problem.path.removeprefix(prefix)) for problem in error.problems]) from error
+
+
+def run_pipeline(pipeline: AdhocPipeline, stage: str, listener: Listener | None = None, *, publish: bool = False) -> Outcome:
+    """Check a pipeline (see :func:`checked`) and run it; ``publish`` shows the results under ``runs/NAME/``."""
+    from pipekit.engine.run import run_plan, silent
+
+    return run_plan(checked(pipeline, stage), listener or silent, publish=publish)
+
+
+def refuse_existing(*places: Path | None) -> None:
+    """Raise where something exists already at a place to write."""
+    for place in places:
+        if place is not None and place.exists():
+            raise UserError(f"{place} exists already", "Choose another place, or remove that one first.")
+
+
+def refuse_inside(out: Path | None, source: str | Path) -> None:
+    """Raise where the place to write lies inside the source."""
+    source = Path(source)
+    if out is not None and source.exists() and out.resolve().is_relative_to(source.resolve()):
+        raise UserError(
+            f"{out} lies inside the source {source}", "Source folders are never written to; choose a place beside it."
+        )
