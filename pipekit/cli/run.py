@@ -10,14 +10,14 @@ import typer
 
 from pipekit.cli import complete
 from pipekit.cli.loading import Disabled, Plugins
+from pipekit.cli.showing import RESUME
+from pipekit.cli.showing import reporting as reporting
 
 if TYPE_CHECKING:
     from pipekit.engine.run import Outcome
     from pipekit.pipeline.matrix_table import Matrix
     from pipekit.pipeline.plan import Plan
     from pipekit.ui.progress import RunDisplay
-
-RESUME = "Finished shards are kept; run the same command again to continue."
 
 
 def run(
@@ -101,24 +101,6 @@ def refuse_a_new_start(plan: Plan, matrix: Matrix | None, until: str | None) -> 
         check_resumable(plan, until)
     else:
         check_any_resumable(known_plans(plan, matrix), plan.name)
-
-
-class reporting:  # noqa: N801 (reads as a phrase: with reporting(display))
-    """Tells machines of an error too: with ``--json`` it becomes an event before it is printed on stderr."""
-
-    def __init__(self, display: RunDisplay, as_json: bool) -> None:
-        self.display, self.as_json = display, as_json
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: Any) -> None:
-        from pipekit.errors import PipekitError, PlanError
-
-        if self.as_json and isinstance(failure, PipekitError):
-            problems = failure.problems if isinstance(failure, PlanError) else ()
-            listed = [{"path": p.path, "message": p.message, "hint": p.hint, "line": p.line} for p in problems]
-            self.display("error", message=failure.message, where=failure.where, hint=failure.hint, problems=listed)
 
 
 def show_plan_run(plan: Plan, display: RunDisplay, **choice: Any) -> tuple[int, Outcome | None]:
