@@ -10,14 +10,13 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pipekit.errors import PipekitError, PlanError, Problem, UserError
+from pipekit.errors import PipekitError, PlanError, Problem
 from pipekit.files import write_text as write_text
 
 if TYPE_CHECKING:
