@@ -51,7 +51,7 @@ _HOME = {
     "rng_for": "rng",
 }
 
-VERBS = ("doctor", "evaluate", "predict", "replay", "train")
+VERBS = ("compare", "doctor", "evaluate", "explain", "export", "predict", "replay", "train")
 """What a person can ask for: ``pipekit.inspect("photos")`` is ``pipekit.commands.inspect.inspect``."""
 
 __all__ = ["VERBS", "__version__", *_HOME, *VERBS]

@@ -95,6 +95,21 @@ def problems_as_options(params_type: type[Params], flags: Mapping[str, str] | No
         raise PlanError(problems) from error
 
 
+@contextlib.contextmanager
+def problems_as_set(values: Collection[str]) -> Iterator[None]:
+    """Name the problems of values that were given with ``--set NAME=VALUE``: ``--set check`` for ``check``."""
+    from pipekit.errors import PlanError
+
+    try:
+        yield
+    except PlanError as error:
+        problems = []
+        for problem in error.problems:
+            typed = any(_begins(problem.path, name) for name in values)
+            problems.append(replace(problem, path=f"--set {problem.path}") if typed else problem)
+        raise PlanError(problems) from error
+
+
 def _begins(path: str, name: str) -> bool:
     """``ops[0].angle`` begins with ``ops``, ``opsin`` does not."""
     return path.startswith(name) and path[len(name) :][:1] in ("", ".", "[")
