@@ -51,15 +51,18 @@ _HOME = {
     "rng_for": "rng",
 }
 
-VERBS = ("compare", "doctor", "evaluate", "explain", "export", "predict", "replay", "train")
+VERBS = ("compare", "doctor", "evaluate", "explain", "export", "forecast", "predict", "replay", "run", "train")
 """What a person can ask for: ``pipekit.inspect("photos")`` is ``pipekit.commands.inspect.inspect``."""
+
+_BESIDE = {"forecast": "run"}
+"""Verbs that lie in the module of another one."""
 
 __all__ = ["VERBS", "__version__", *_HOME, *VERBS]
 
 
 def __getattr__(name: str) -> Any:
     if name in VERBS:
-        return getattr(import_module(f"pipekit.commands.{name}"), name)
+        return getattr(import_module(f"pipekit.commands.{_BESIDE.get(name, name)}"), name)
     if name not in _HOME:
         raise AttributeError(f"module 'pipekit' has no attribute {name!r}")
     return getattr(import_module(f"pipekit.{_HOME[name]}"), name)

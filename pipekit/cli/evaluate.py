@@ -47,8 +47,8 @@ def evaluate(
     from pipekit.commands.evaluate import evaluate as measure
 
     code, found = show_verb(
-        ui.run_display(as_json, quiet),
         as_json,
+        quiet,
         lambda display: measure(
             model,
             data,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -14,22 +13,23 @@ T = TypeVar("T")
 RESUME = "Finished shards are kept; run the same command again to continue."
 
 
-def show_verb(display: Any, as_json: bool, call: Callable[[Listener], T]) -> tuple[int, T | None]:
-    """Call a verb with the display as its listener.
+def show_verb(as_json: bool, quiet: bool, call: Callable[[Listener], T]) -> tuple[int, T | None]:
+    """Call a verb with a display as its listener.
 
     Args:
-        display: a listener and context manager: ``ui.run_display()``.
-        as_json: an error becomes an event before it is printed.
+        as_json: events are printed as JSON lines, an error too, before it is printed on stderr.
+        quiet: nothing but errors and the result.
 
     Returns:
         The exit code, and what the verb returned; None after Ctrl-C.
     """
     from pipekit import ui
     from pipekit.errors import EXIT_INTERRUPTED
+    from pipekit.ui.combinations import CombinationsDisplay
 
-    context: AbstractContextManager[Any] = display
+    display = CombinationsDisplay(lambda: ui.run_display(as_json, quiet), as_json)
     try:
-        with reporting(display, as_json), context:
+        with reporting(display, as_json), display:
             return 0, call(display)
     except KeyboardInterrupt:
         ui.note(f"Stopped. {RESUME}")

@@ -79,7 +79,6 @@ def train(
     Stopped, even by kill -9, it goes on where it was when the same command is given again; --resume makes sure that it does.
     Folders train, val and test are taken as the split. The pipeline file that would do the same: `pipekit scaffold`.
     """
-    from pipekit import ui
     from pipekit.cli.options import read_value
     from pipekit.cli.showing import show_verb
     from pipekit.commands.train import train as train_model
@@ -102,9 +101,7 @@ def train(
         "plugins": plugin,
         "disable": disable,
     }
-    return show_verb(
-        ui.run_display(as_json, quiet), as_json, lambda display: train_model(data, listener=display, **{**options, **values})
-    )[0]
+    return show_verb(as_json, quiet, lambda display: train_model(data, listener=display, **{**options, **values}))[0]
 
 
 def stage_values(
