@@ -51,10 +51,40 @@ _HOME = {
     "rng_for": "rng",
 }
 
-VERBS = ("compare", "doctor", "evaluate", "explain", "export", "forecast", "predict", "replay", "run", "train")
+VERBS = (
+    "check_plugin",
+    "compare",
+    "component",
+    "components",
+    "diff_runs",
+    "doctor",
+    "evaluate",
+    "explain",
+    "export",
+    "forecast",
+    "gc",
+    "model_summary",
+    "models",
+    "plugins",
+    "predict",
+    "replay",
+    "run",
+    "run_stage",
+    "runs",
+    "schema",
+    "show_run",
+    "train",
+)
 """What a person can ask for: ``pipekit.inspect("photos")`` is ``pipekit.commands.inspect.inspect``."""
 
-_BESIDE = {"forecast": "run"}
+_BESIDE = {
+    "check_plugin": "plugins",
+    "component": "components",
+    "diff_runs": "runs",
+    "forecast": "run",
+    "model_summary": "models",
+    "show_run": "runs",
+}
 """Verbs that lie in the module of another one."""
 
 __all__ = ["VERBS", "__version__", *_HOME, *VERBS]

@@ -113,15 +113,15 @@ def show_plan_run(plan: Plan, display: RunDisplay, **choice: Any) -> tuple[int, 
         return EXIT_INTERRUPTED, None
 
 
-def show_forecast(found: Forecasts, events: Callable[..., None] | None) -> None:
+def show_forecast(found: Forecasts, display: Callable[..., None] | None) -> None:
     """``--dry-run``: each stage, whether it is cached or will run, and why; as events for other programs."""
     from pipekit import ui
 
     if found.num_combinations:
         ui.note(f"[matrix]: {found.num_combinations} combinations; shown is the pipeline without them.")
-    if events is not None:
+    if display is not None:
         for step in found.steps:
-            events("forecast", stage=step.stage, use=step.use, state=step.state, reason=step.reason)
+            display("forecast", stage=step.stage, use=step.use, state=step.state, reason=step.reason)
         return
     states = {
         "cached": ui.coloured("cached", ui.DIM),
