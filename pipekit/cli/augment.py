@@ -100,8 +100,9 @@ def augment(
     """
     from pipekit.cli.prestart import start_workers_for
 
+    registry = registry_with(plugin, disable)
     if not (preview or each or steps or html or check):
-        start_workers_for(source, workers)
+        start_workers_for(source, workers, registry.get("stage", "augment").preload)
     from pipekit import ui
     from pipekit.cli.run import reporting, show_plan_run
     from pipekit.commands.replay import RECIPE_FILE, ROWS_FILE, write_rows
@@ -118,7 +119,7 @@ def augment(
         "full_resolution": full_resolution,
     }
     settings = {"name": "augment-check" if check else "augment", "seed": seed, **({"workers": workers} if workers else {})}
-    adhoc = AdhocPipeline(settings=settings, registry=registry_with(plugin, disable))
+    adhoc = AdhocPipeline(settings=settings, registry=registry)
     if preview or each or steps or html:
         if check:
             raise UserError("--check and --preview are two things", "Give one of them.")

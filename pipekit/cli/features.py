@@ -70,10 +70,8 @@ def features(
     pipekit components detector. Everything else that can be set: pipekit stage features --help, and so for the stages
     filters, match and stability.
     """
-    from pipekit.cli.prestart import start_workers_for
-
-    start_workers_for(str(path), workers)
     from pipekit import ui
+    from pipekit.cli.prestart import start_workers_for
     from pipekit.cli.run import reporting, show_plan_run
     from pipekit.engine.adhoc import AdhocPipeline
     from pipekit.engine.run_folder import take_out
@@ -91,6 +89,7 @@ def features(
             raise UserError(f"{out} exists already", "Choose another folder for --out, or remove that one first.")
         settings: dict[str, Any] = {"name": name, **({"workers": workers} if workers else {})}
         adhoc = AdhocPipeline(settings=settings, registry=registry_with(plugin, disable))
+        start_workers_for(str(path), workers, adhoc.registry.get("stage", "features").preload)
         values = read_settings(changes or ())
         detectors: list[Any] = [{"use": each, **values} for each in detector or ()]
         if match:

@@ -17,13 +17,6 @@ if TYPE_CHECKING:
 FOUND = 1
 """The exit code when a check of ``--fail-on`` found something."""
 
-LOADED_BY_WORKERS = (
-    "pipekit.engine.worker",
-    "pipekit.images.near_duplicates",
-    "pipekit.builtin.inspect.image_statistics",
-    "pipekit.builtin.inspect.measure",
-)
-
 
 def inspect(
     path: Annotated[str, typer.Argument(help="A folder, a file in a dataset's format, or a run")],
@@ -62,13 +55,14 @@ def inspect(
     """
     from pipekit.cli.prestart import start_workers_for
 
-    start_workers_for(path, workers, *LOADED_BY_WORKERS)
+    registry = registry_with(plugin, disable)
+    start_workers_for(path, workers, registry.get("stage", "inspect").preload)
     from pipekit import ui
     from pipekit.engine.adhoc import AdhocPipeline
     from pipekit.errors import UserError, did_you_mean
     from pipekit.passed_over import META, sentence
 
-    adhoc = AdhocPipeline(settings={"workers": workers} if workers else {}, registry=registry_with(plugin, disable))
+    adhoc = AdhocPipeline(settings={"workers": workers} if workers else {}, registry=registry)
     known = [component.name for component in adhoc.registry.components("check")]
     for name in (*_names(only), *_names(skip), *(name for name in _names(fail_on) if name != "error")):
         if name not in known:

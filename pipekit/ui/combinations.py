@@ -18,13 +18,13 @@ OF_ONE_RUN = ("run_finished",)
 
 
 class CombinationsDisplay:
-    """A listener for one run, or for all combinations: each of those has a display of its own, and one line when it is done.
+    """A listener for one run, or for all combinations: each has its own display while it runs, and one line when it is done.
 
     A display is entered with the first event of its run, so that nothing is drawn while the pipeline is checked.
 
     Args:
-        make: makes the display of one run.
-        as_json: pass every event on and say nothing else.
+        make: creates the display of one run.
+        as_json: forward every event and print nothing else.
     """
 
     def __init__(self, make: Callable[[], RunDisplay], as_json: bool) -> None:
@@ -61,7 +61,7 @@ class CombinationsDisplay:
 
 
 def show_combinations(outcome: MatrixOutcome) -> None:
-    """The table of all combinations, the best on top and marked."""
+    """Print the table of all combinations, the best on top and marked."""
     names = list(outcome.combinations[0].values)
     order = sorted(outcome.combinations, key=lambda row: (row is not outcome.best, row.number))
     rows = []

@@ -1,1 +1,1 @@
-"""What a network, and a classic detector, can hold on to: the stages ``features``, ``match`` and ``stability``."""
+"""Image features by classic detectors: the stages ``features``, ``match`` and ``stability``."""

@@ -1,4 +1,4 @@
-"""The stage ``features``: one detector over a whole dataset; points, descriptors, counts, and pictures to look at."""
+"""The stage ``features``: run a detector over a dataset; write points, descriptors, counts, and drawings."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _SHEET_PREVIEWS = 12
 
 
 class DetectParams(Params):
-    """The part of the parameters that decides what is found; pictures can be changed without finding it again."""
+    """The parameters that affect detection; others can change without detecting again."""
 
     detector: Annotated[Call, Uses("detector")] = param("harris", "The detector: its name, or a table with its parameters")
     arrays: bool = param(True, "Also write one NumPy file (.npz) per image: points, scales, angles, descriptors")
 
 
 class FeaturesParams(DetectParams):
-    table: Literal["csv", "parquet"] = param("csv", "The form of the table of all points")
-    previews_per_class: int = param(4, "Images of each class that are drawn with their features", unit="images", ge=0)
+    table: Literal["csv", "parquet"] = param("csv", "Format of the table of all points")
+    previews_per_class: int = param(4, "Number of images of each class to draw with their features", unit="images", ge=0)
     preview_px: int = param(640, "Longer side of a drawn image", unit="px", ge=64, le=4096)
 
 
@@ -51,10 +51,10 @@ class FeatureFiles(Files):
 
 @stage
 def features(ctx: Context, dataset: Dataset, params: FeaturesParams) -> FeatureFiles:
-    """Find features in every image."""
+    """Detect features in every image."""
     finder = DetectParams(detector=params.detector, arrays=params.arrays)
     counts = Counts(params.previews_per_class)
-    # The folder's files follow from these files and rows alone, so their hashes, which are known, need not be made again.
+    # The folder's files depend on these files and rows alone, so their known hashes need not be computed again.
     digest = hashlib.sha256(params.table.encode())
     with (
         (ctx.out_dir / "points.csv").open("wb") as points,
@@ -63,7 +63,7 @@ def features(ctx: Context, dataset: Dataset, params: FeaturesParams) -> FeatureF
         points.write((",".join(POINT_COLUMNS) + "\n").encode())
         rows = csv.writer(out, lineterminator="\n")
         rows.writerow(["id", "label", "split", "width_px", "height_px", "num_points", "note"])
-        for made in ctx.map(find_in_sample, dataset, finder, label=params.detector.name):
+        for made in ctx.map(find_in_sample, dataset, finder, label=params.detector.name, name="find_in_sample"):
             digest.update(f"{made.id}\0{made.label}\0{made.split}\0{made.sha256}\n".encode("utf-8", "surrogatepass"))
             if not made.id.endswith(_POINTS):
                 _place(Path(made.image), ctx.out_dir / "arrays" / f"{made.id}.npz")
@@ -98,12 +98,12 @@ def features(ctx: Context, dataset: Dataset, params: FeaturesParams) -> FeatureF
 
 
 def find(image: Image, call: Call) -> Features:
-    """The features of an image; what a stranger's detector returns is checked."""
+    """The features of an image; the return value of a plugin's detector is validated."""
     return features_of(call.load()(image, call.params), (image.shape[0], image.shape[1]), f"the detector {call.name!r}")
 
 
 def read_for(call: Call, path: str) -> Image:
-    """An image as its detector likes it: brightness alone where it looks at nothing else."""
+    """An image as its detector needs it: greyscale if it uses only brightness."""
     return images.read(path, gray=getattr(call.load(), "gray_only", False))
 
 
@@ -116,7 +116,7 @@ def find_in_sample(sample: Sample, params: DetectParams, ctx: SampleContext) -> 
     facts = {"num": len(found), "note": found.note, "height_px": image.shape[0], "width_px": image.shape[1]}
     yield Sample(sample.id + _POINTS, str(path), label=sample.label, split=sample.split, extra=facts)
     if params.arrays:
-        data = io.BytesIO()  # a file that is written in one go costs half as much as one that a ZipFile writes
+        data = io.BytesIO()  # writing the file in one go costs half as much as letting ZipFile write it
         np.savez(data, allow_pickle=False, **arrays_of(found))
         path = ctx.out_path(f"{sample.id}.npz")
         path.write_bytes(data.getbuffer())
@@ -124,7 +124,7 @@ def find_in_sample(sample: Sample, params: DetectParams, ctx: SampleContext) -> 
 
 
 def arrays_of(found: Features) -> dict[str, Any]:
-    """The columns that there are, by name, as they are kept in an ``.npz``."""
+    """The existing columns by name, as an ``.npz`` stores them."""
     columns = {name: getattr(found, name) for name in ("points", "scale_px", "angle_deg", "descriptors")}
     return {**{name: column for name, column in columns.items() if column is not None}, "norm": np.array(found.norm)}
 
@@ -149,9 +149,9 @@ def lines_of(sample_id: str, found: Features) -> str:
 
 
 class Counts:
-    """How many features each image has, by class, and which few images of each class will be drawn.
+    """Number of features per image and class, and the choice of the images to draw.
 
-    These are the ones with the smallest hash of their id: the same ones wherever they lie and whatever else is there.
+    The images of each class with the smallest hashes of their ids are drawn: the same ones in any place and any dataset.
     """
 
     def __init__(self, shown_per_class: int) -> None:
@@ -214,7 +214,7 @@ def _to_parquet(path: Path) -> None:
 
 
 def _place(source: Path, target: Path) -> None:
-    """The same file at another place: a hard link where the disk allows it, else a copy."""
+    """Hard-link the file to another place if the disk allows it, else copy it."""
     try:
         os.link(source, target)
     except FileNotFoundError:
@@ -226,7 +226,7 @@ def _place(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-# --- pictures ------------------------------------------------------------------------------------------------------------
+# --- drawings ------------------------------------------------------------------------------------------------------------
 
 
 class PreviewParams(Params):
@@ -235,7 +235,7 @@ class PreviewParams(Params):
 
 
 def preview_sample(sample: Sample, params: PreviewParams, ctx: SampleContext) -> Iterable[Sample]:
-    """One image with its features beside its response map."""
+    """Draw one image with its features beside its response map."""
     found = find(read_for(params.detector, sample.image), params.detector)
     picture, note = preview(images.read(sample.image), found, params.detector.name, params.preview_px)
     path = ctx.out_path(f"{sample.id}.png")
@@ -244,7 +244,7 @@ def preview_sample(sample: Sample, params: PreviewParams, ctx: SampleContext) ->
 
 
 def preview(image: Image, found: Features, name: str, tile_px: int) -> tuple[Image, str]:
-    """The image with its features, what they were picked from beside it, and a caption."""
+    """The image with its features, the response map beside it, and a caption."""
     drawn = draw_features(image, found, tile_px)
     if found.response_map is not None:
         beside = draw_map(found.response_map, (drawn.shape[0], drawn.shape[1]), root=not found.dense)
@@ -256,7 +256,7 @@ def preview(image: Image, found: Features, name: str, tile_px: int) -> tuple[Ima
 
 
 def _preview(ctx: Context, dataset: Dataset, counts: Counts, params: FeaturesParams) -> list[str]:
-    """Draw the chosen images, and put the first of each class on a contact sheet; returns the pictures' hashes."""
+    """Draw the chosen images, and put the first of each class on a contact sheet; returns the drawings' hashes."""
     chosen = counts.chosen
     if not chosen:
         return []
@@ -264,7 +264,7 @@ def _preview(ctx: Context, dataset: Dataset, counts: Counts, params: FeaturesPar
     tiles: list[tuple[str, str, Path]] = []
     hashes: list[str] = []
     asked = PreviewParams(detector=params.detector, preview_px=params.preview_px)
-    for made in ctx.map(preview_sample, wanted, asked, label="previews"):
+    for made in ctx.map(preview_sample, wanted, asked, label="previews", name="preview_sample"):
         target = ctx.out_dir / "previews" / f"{made.id}.png"
         _place(Path(made.image), target)
         tiles.append((made.label or "", f"{made.id}\n{made.extra['caption']}", target))

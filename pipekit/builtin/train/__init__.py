@@ -1,4 +1,4 @@
-"""The ``train`` stage: a model from a template, trained on the train split while watching val; test is never touched."""
+"""The ``train`` stage: train a model from a template on the train split, validate on val; test is never touched."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["TrainParams", "train"]
 
 @contract.stage(libraries=("tensorflow", "keras", "opencv-python-headless"))
 def train(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
-    """Train a model on the split ``train``, watching ``val``. The split ``test`` is never opened.
+    """Train a model on the split ``train``, with validation on ``val``. The split ``test`` is never opened.
 
-    The model's folder holds ``model.keras``, ``model.json``, ``history.csv`` and the curves. A run that was stopped goes on
+    The model's folder contains ``model.keras``, ``model.json``, ``history.csv`` and the learning curves. A stopped run resumes
     from its last checkpoint.
 
     Raises:
-        UserError: there are no two classes to learn, or the model can't take the images.
-        StageError: the loss is no number any more, or the memory does not suffice.
+        UserError: there are fewer than two classes, or the model does not fit the images.
+        StageError: the loss became NaN or infinite, or the memory is too small.
     """
     from pipekit.builtin.train.stage import train_model  # loads NumPy and OpenCV, which `pipekit train --help` does without
 
