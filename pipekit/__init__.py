@@ -51,15 +51,48 @@ _HOME = {
     "rng_for": "rng",
 }
 
-VERBS = ("doctor", "replay")
+VERBS = (
+    "check_plugin",
+    "compare",
+    "component",
+    "components",
+    "diff_runs",
+    "doctor",
+    "evaluate",
+    "explain",
+    "export",
+    "forecast",
+    "gc",
+    "model_summary",
+    "models",
+    "plugins",
+    "predict",
+    "replay",
+    "run",
+    "run_stage",
+    "runs",
+    "schema",
+    "show_run",
+    "train",
+)
 """What a person can ask for: ``pipekit.inspect("photos")`` is ``pipekit.commands.inspect.inspect``."""
+
+_BESIDE = {
+    "check_plugin": "plugins",
+    "component": "components",
+    "diff_runs": "runs",
+    "forecast": "run",
+    "model_summary": "models",
+    "show_run": "runs",
+}
+"""Verbs that lie in the module of another one."""
 
 __all__ = ["VERBS", "__version__", *_HOME, *VERBS]
 
 
 def __getattr__(name: str) -> Any:
     if name in VERBS:
-        return getattr(import_module(f"pipekit.commands.{name}"), name)
+        return getattr(import_module(f"pipekit.commands.{_BESIDE.get(name, name)}"), name)
     if name not in _HOME:
         raise AttributeError(f"module 'pipekit' has no attribute {name!r}")
     return getattr(import_module(f"pipekit.{_HOME[name]}"), name)

@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
     "Models": {
         "train": "Split a folder of images, train on it, measure the model",
         "models": "List model templates, show layers and parameters of one",
+        "evaluate": "Measure a trained model on a dataset, and write the report",
         "predict": "Say what a trained model sees in images",
         "compare": "Say which run has the better model, or whether it is chance",
         "explain": "Show what in a picture a model looks at",

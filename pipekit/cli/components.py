@@ -8,11 +8,10 @@ import typer
 
 from pipekit.cli import complete
 from pipekit.cli.loading import Disabled, Plugins
-from pipekit.commands.working import registry_with
 
 if TYPE_CHECKING:
+    from pipekit.commands.components import Described
     from pipekit.registry.component import Component
-    from pipekit.registry.registry import Registry
 
 
 def components(
@@ -31,19 +30,20 @@ def components(
     component's parameters with types, bounds, defaults and units.
     """
     from pipekit import ui
+    from pipekit.commands.components import component
+    from pipekit.commands.components import components as list_components
 
-    registry = registry_with(plugin, disable)
     if kind is not None and name is not None:
-        component = registry.get(kind, name)
-        ui.say_json(as_data(component, full=True)) if as_json else show(component)
+        described = component(kind, name, plugins=plugin, disable=disable)
+        ui.say_json(described_as_data(described)) if as_json else show(described)
         return
-    found = listed(registry, kind)
+    found = list_components(kind, plugins=plugin, disable=disable, listener=warn)
     if as_json:
-        ui.say_json([as_data(component) for component in found])
+        ui.say_json([as_data(each) for each in found])
         return
-    rows = [(component.name, component.plugin, component.summary) for component in found]
+    rows = [(each.name, each.plugin, each.summary) for each in found]
     if kind is None:
-        kinds = [component.kind for component in found]
+        kinds = [each.kind for each in found]
         every = not ui.is_terminal()  # for grep
         first = [kind if every or number == 0 or kinds[number - 1] != kind else "" for number, kind in enumerate(kinds)]
         ui.table(("kind", "name", "plugin", "what it does"), [(a, *row) for a, row in zip(first, rows, strict=True)])
@@ -53,37 +53,25 @@ def components(
         ui.say(f"\nOne of them: pipekit components {kind} NAME", ui.DIM)
 
 
-def listed(registry: Registry, kind: str | None) -> list[Component]:
-    """The components to list; a kind that is not known is a UserError with a suggestion."""
-    from pipekit.errors import UserError, did_you_mean
+def warn(event: str, **values: Any) -> None:
+    """Print what the verb warns of."""
+    from pipekit import ui
 
-    if kind is None:
-        return list(registry)
-    if kind not in registry.kinds:
-        hint = did_you_mean(kind, registry.kinds) or f"There are: {', '.join(registry.kinds)}"
-        raise UserError(f"no kind of component called {kind!r}", hint)
-    try:
-        return registry.components(kind, wildcards=True)
-    except Exception as error:  # a family whose library is broken still has a name
-        from pipekit import ui
-
-        ui.warn(f"the members of a family could not be listed: {type(error).__name__}: {error}")
-        return registry.components(kind)
+    if event == "warning":
+        ui.warn(str(values["message"]))
 
 
-def show(component: Component) -> None:
+def show(described: Described) -> None:
     """One component: what it does, what a stage takes and makes, its parameters."""
     from pipekit import ui
-    from pipekit.registry.param_rows import param_rows
 
+    component, rows = described.component, described.params
     facts = [("plugin", component.plugin), ("version", str(component.version))]
     if component.kind == "stage":
-        contract = component.contract()
         facts += [
-            ("takes", ", ".join(slot_text(slot) for slot in contract.slots) or "nothing"),
-            ("makes", contract.output.kind),
+            ("takes", ", ".join(slot_text(slot) for slot in described.inputs) or "nothing"),
+            ("makes", described.output),
         ]
-    rows = param_rows(component.params_type())
     ui.say(f"{component.kind} {component.name}", ui.NAME)
     if component.summary:
         ui.say(component.summary)
@@ -105,27 +93,26 @@ def slot_text(slot: Any) -> str:
     return f"{slot.name}: {slot.artifact.kind}" + (f" ({', '.join(notes)})" if notes else "")
 
 
-def as_data(component: Component, full: bool = False) -> dict[str, Any]:
-    """A component as JSON-like data; ``full`` adds what needs its code: parameters, inputs and output."""
-    from dataclasses import asdict
-
-    from pipekit.registry.param_rows import param_rows
-
-    data: dict[str, Any] = {
+def as_data(component: Component) -> dict[str, Any]:
+    """A component as JSON-like data."""
+    return {
         "kind": component.kind,
         "name": component.name,
         "summary": component.summary,
         "version": component.version,
         "plugin": component.plugin,
     }
-    if not full:
-        return data
-    data["params"] = [asdict(row) for row in param_rows(component.params_type())]
-    if component.kind == "stage":
-        contract = component.contract()
+
+
+def described_as_data(described: Described) -> dict[str, Any]:
+    """A component with its parameters, and a stage with its inputs and output."""
+    from dataclasses import asdict
+
+    data = {**as_data(described.component), "params": [asdict(row) for row in described.params]}
+    if described.component.kind == "stage":
         data["inputs"] = [
             {"name": slot.name, "kind": slot.artifact.kind, "required": slot.required, "many": slot.many}
-            for slot in contract.slots
+            for slot in described.inputs
         ]
-        data["output"] = contract.output.kind
+        data["output"] = described.output
     return data

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from pipekit.commands.gc import Garbage
 
 
 def gc(
@@ -23,38 +26,43 @@ def gc(
     when a run needs it again.
     """
     from pipekit import ui
-    from pipekit.engine.run_folder import keys_in_use
-    from pipekit.errors import EXIT_USAGE, UserError
-    from pipekit.store.store import Store, find_garbage, shared_store, store_of
+    from pipekit.commands.gc import gc as free
+    from pipekit.errors import EXIT_USAGE
 
-    if not folder.is_dir():
-        raise UserError(f"no such folder: {folder}")
-    root = store_of(folder.absolute())
-    if not root.is_dir():
-        ui.say(f"Nothing to free: there is no {root}.")
-        return 0
-    store = Store(root)
-    garbage = find_garbage(store, keys_in_use(folder.absolute(), keep=keep))
-    what = (
-        f"{ui.plural(garbage.num_files, 'file')} in {ui.plural(len(garbage.folders), 'folder')}, {ui.size(garbage.size_bytes)}"
-    )
-    if root == shared_store():
-        ui.note(f"{folder.absolute()} is no project; its store is {root}, shared with other folders.")
-    if not garbage.folders:
-        ui.say(f"Nothing to free: all that is in {root} is in use.")
-        return 0
-    if dry_run:
-        ui.say(f"Would free {what}.")
-        return 0
-    if not yes:
-        if not ui.can_ask():
-            ui.say(f"Would free {what}.")
-            ui.note("Nothing was freed. With --yes it is.")
-            return EXIT_USAGE
-        if not ui.confirm(f"Free {what}?"):
-            ui.say("Nothing was freed.")
-            return 0
-    for place in garbage.folders:
-        store.remove(place)
-    ui.say(f"Freed {what}.")
+    unasked = not (yes or dry_run or ui.can_ask())
+
+    def agree(found: Garbage) -> bool:
+        say_where(found, folder)
+        return yes or ui.confirm(f"Free {what(found)}?")
+
+    found = free(folder, keep=keep, dry_run=dry_run or unasked, agree=agree)
+    if not found.num_folders or dry_run or unasked:
+        say_where(found, folder)
+    if not found.store.is_dir():
+        ui.say(f"Nothing to free: there is no {found.store}.")
+    elif not found.num_folders:
+        ui.say(f"Nothing to free: all that is in {found.store} is in use.")
+    elif dry_run or unasked:
+        ui.say(f"Would free {what(found)}.")
+    else:
+        ui.say(f"Freed {what(found)}." if found.freed else "Nothing was freed.")
+    if unasked and found.num_folders:
+        ui.note("Nothing was freed. With --yes it is.")
+        return EXIT_USAGE
     return 0
+
+
+def say_where(found: Garbage, folder: Path) -> None:
+    """Say that a store is not the folder's own."""
+    from pipekit import ui
+
+    if found.shared and found.store.is_dir():
+        ui.note(f"{folder.absolute()} is no project; its store is {found.store}, shared with other folders.")
+
+
+def what(found: Garbage) -> str:
+    """``12 files in 3 folders, 4.1 MB``."""
+    from pipekit import ui
+
+    files, folders = ui.plural(found.num_files, "file"), ui.plural(found.num_folders, "folder")
+    return f"{files} in {folders}, {ui.size(found.size_bytes)}"

@@ -11,7 +11,6 @@ import typer
 from pipekit.cli import complete
 from pipekit.cli.app import new_app
 from pipekit.cli.loading import Disabled, Plugins
-from pipekit.commands.working import registry_with
 
 if TYPE_CHECKING:
     from pipekit.learning.model_summary import ModelSummary
@@ -25,8 +24,9 @@ def models(ctx: typer.Context, plugin: Plugins = None, disable: Disabled = None)
     ctx.obj = (plugin or [], disable or [])  # `pipekit models --plugin a.py show b` is another order of the same words
     if ctx.invoked_subcommand is None:
         from pipekit import ui
+        from pipekit.commands.models import models as list_models
 
-        found = registry_with(plugin, disable).components("model")
+        found = list_models(plugins=plugin, disable=disable)
         ui.table(("template", "plugin", "what it is"), [(one.name, one.plugin, one.summary) for one in found])
         ui.say("\nLayers, parameters, memory, a drawing: pipekit models show NAME", ui.DIM)
 
@@ -52,25 +52,18 @@ def show(
 ) -> None:
     """Every layer with its shape, parameters and multiply-adds; memory; a drawing as SVG."""
     from pipekit import ui
-    from pipekit.errors import UserError
-    from pipekit.learning.model_summary import draw_svg, summarize_model
+    from pipekit.commands.models import model_summary
 
     before: tuple[list[str], list[str]] = ctx.obj or ([], [])
-    registry = registry_with([*before[0], *(plugin or ())], [*before[1], *(disable or ())])
-    component = registry.get("model", name)
-    build = component.load()
-    params = registry.check_params(component.params_type(), read_values(changes or ()))
-    shape = read_shape(size) if size else (*getattr(build, "input_hw", (128, 128)), 3)
-    try:
-        model = build(shape, classes, params)
-    except ValueError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"{name} can't be built for images of {' x '.join(map(str, shape))}: {reason}", "Give --input."
-        ) from error
-    found = summarize_model(model)
-    if svg is not None:
-        ui.write_text(svg, draw_svg(found))
+    found = model_summary(
+        name,
+        input_shape=read_shape(size) if size else None,
+        classes=classes,
+        svg=svg,
+        plugins=[*before[0], *(plugin or ())],
+        disable=[*before[1], *(disable or ())],
+        **read_values(changes or ()),
+    )
     if as_json:
         ui.say_json(as_data(found, batch_size))
     else:

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import inspect
 import json
-import re
 import tomllib
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -87,13 +86,33 @@ def problems_as_options(params_type: type[Params], flags: Mapping[str, str] | No
         yield
     except PlanError as error:
         problems = []
+        names = {name: f"--{flag_of(name, ())}" for name in params_type.model_fields} | dict(flags or {})
         for problem in error.problems:
-            head = re.split(r"[.\[]", problem.path)[0]
-            if head in params_type.model_fields:
-                flag = (flags or {}).get(head, f"--{flag_of(head, ())}")
-                problem = replace(problem, path=flag + problem.path.removeprefix(head))
+            name = next((name for name in sorted(names, key=len, reverse=True) if _begins(problem.path, name)), None)
+            if name is not None:
+                problem = replace(problem, path=names[name] + problem.path.removeprefix(name))
             problems.append(problem)
         raise PlanError(problems) from error
+
+
+@contextlib.contextmanager
+def problems_as_set(values: Collection[str]) -> Iterator[None]:
+    """Name the problems of values that were given with ``--set NAME=VALUE``: ``--set check`` for ``check``."""
+    from pipekit.errors import PlanError
+
+    try:
+        yield
+    except PlanError as error:
+        problems = []
+        for problem in error.problems:
+            typed = any(_begins(problem.path, name) for name in values)
+            problems.append(replace(problem, path=f"--set {problem.path}") if typed else problem)
+        raise PlanError(problems) from error
+
+
+def _begins(path: str, name: str) -> bool:
+    """``ops[0].angle`` begins with ``ops``, ``opsin`` does not."""
+    return path.startswith(name) and path[len(name) :][:1] in ("", ".", "[")
 
 
 def _option(name: str, row: ParamRow, annotation: Any, flag: str) -> inspect.Parameter:

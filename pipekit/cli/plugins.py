@@ -31,12 +31,9 @@ def plugins(
     if ctx.invoked_subcommand is not None:
         return
     from pipekit import ui
-    from pipekit.commands.working import refuse_unknown
-    from pipekit.registry.registry import load_registry
+    from pipekit.commands.plugins import plugins as list_plugins
 
-    registry = load_registry(tuple(plugin or ()), disabled=tuple(disable or ()))
-    refuse_unknown(registry, disable or ())
-    records = registry.plugins
+    records = list_plugins(plugins=plugin, disable=disable)
     if as_json:
         ui.say_json([as_data(record) for record in records])
         return
@@ -75,9 +72,10 @@ def check(
     from itertools import groupby
 
     from pipekit import ui
-    from pipekit.testing.checks import check_plugin
+    from pipekit.commands.plugins import check_plugin
 
-    record, verdicts = check_plugin(what)
+    tried = check_plugin(what)
+    record, verdicts = tried.plugin, tried.verdicts
     broken = untried = 0
     for (kind, name), group in groupby(verdicts, key=lambda verdict: (verdict.kind, verdict.name)):
         found = list(group)

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pipekit.cli.loading import Disabled, Plugins
-from pipekit.commands.working import registry_with
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pipekit.learning.predictions import Prediction
 
@@ -49,55 +48,59 @@ def predict(
     Images are read while the model works, and answers are written as they come: a million images need no more memory than a
     hundred. One that can't be read is listed with its reason. A video's frames are answered one by one, with number and time.
     """
-    import os
     import sys
 
     from pipekit import ui
-    from pipekit.contract import Model
-    from pipekit.engine.adhoc import find_artifact
-    from pipekit.errors import EXIT_FAILED, UserError
-    from pipekit.learning import predictions as ways
-    from pipekit.learning.predictor import load_predictor
+    from pipekit.commands.predict import predict as predict_images
+    from pipekit.errors import EXIT_FAILED
     from pipekit.ui.counting import counted
 
-    registry = registry_with(plugin, disable)
-    paths = ways.find_images(images, sys.stdin)
-    if sort is not None and any(name.lower().endswith(ways.VIDEOS) for name in images):
-        raise UserError("--sort copies files, and a video's frames are none", "Leave the video out, or --sort.")
-    trained = find_artifact(model, Model, Path.cwd())
-    if trained is None:
-        raise UserError(f"no trained model in {model}", "Give a run (runs/NAME), a folder with model.json, or model.keras.")
+    predictions = predict_images(
+        model,
+        images,
+        listed=sys.stdin,
+        sort=sort,
+        mirrored=mirrored,
+        every=every,
+        batch_size=batch_size,
+        workers=workers,
+        plugins=plugin,
+        disable=disable,
+    )
     if out is not None:
         form = "jsonl" if out.suffix in (".jsonl", ".ndjson") else "csv"
-    predictor = load_predictor(trained.path, registry.get)
-    threads = workers or os.cpu_count() or 1
-    found = ways.answers(predictor, ways.with_frames(paths, every), workers=threads, batch_size=batch_size, mirrored=mirrored)
-    if sort is not None:
-        found = ways.sort_into(found, sort)
-    if form == "table" or out:  # else the answers on standard output are the progress
-        found = counted(found, "image")
     tally = _Tally()
+    # Without a table and without a file the answers on standard output are the progress.
+    found = tally.count(counted(predictions, "image") if form == "table" or out else predictions)
     if form == "table":
-        _print_table(tally.count(found), top_k)
+        _print_table(found, top_k)
     else:
-        temporary = out.with_name(out.name + ".part") if out else None
-        file = temporary.open("w", encoding="utf-8", newline="", errors="surrogateescape") if temporary else sys.stdout
-        try:
-            writer = ways.write_csv(found, predictor.classes, file) if form == "csv" else ways.write_jsonl(found, top_k, file)
-            for _ in tally.count(writer):
-                pass
-        finally:
-            if temporary:
-                file.close()
-        if temporary and out:
-            temporary.replace(out)
-    if not tally.total:
-        raise UserError("there are no images in what was given", "Images end in .jpg, .png, .webp, .gif, .bmp or .tif.")
+        _write(found, predictions.classes, form, top_k, out)
     if tally.failed:
         ui.warn(f"{tally.failed} of {tally.total} images can't be used, for example {tally.example}")
     if out or sort:
         ui.note(f"{tally.total - tally.failed} images: {', '.join(str(place) for place in (out, sort) if place)}")
     return EXIT_FAILED if tally.failed == tally.total else 0
+
+
+def _write(
+    found: Iterator[Prediction], classes: Sequence[str], form: Literal["csv", "jsonl"], top_k: int, out: Path | None
+) -> None:
+    """Write the predictions to standard output, or to a file that appears whole or not at all."""
+    import sys
+
+    from pipekit.learning import predictions as ways
+
+    temporary = out.with_name(out.name + ".part") if out else None
+    file = temporary.open("w", encoding="utf-8", newline="", errors="surrogateescape") if temporary else sys.stdout
+    try:
+        for _ in ways.write_csv(found, classes, file) if form == "csv" else ways.write_jsonl(found, top_k, file):
+            pass
+    finally:
+        if temporary:
+            file.close()
+    if temporary and out:
+        temporary.replace(out)
 
 
 class _Tally:

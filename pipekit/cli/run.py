@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,14 +10,14 @@ import typer
 
 from pipekit.cli import complete
 from pipekit.cli.loading import Disabled, Plugins
+from pipekit.cli.showing import RESUME
+from pipekit.cli.showing import reporting as reporting
 
 if TYPE_CHECKING:
+    from pipekit.commands.run import Forecasts
     from pipekit.engine.run import Outcome
-    from pipekit.pipeline.matrix_table import Matrix
     from pipekit.pipeline.plan import Plan
     from pipekit.ui.progress import RunDisplay
-
-RESUME = "Finished shards are kept; run the same command again to continue."
 
 
 def run(
@@ -66,59 +66,37 @@ def run(
     continues where it was; --resume makes sure that it does. Results are in runs/NAME/ beside the file.
     """
     from pipekit import ui
-    from pipekit.commands.working import refuse_broken, refuse_unknown
-    from pipekit.pipeline.matrix_table import matrix_of
-    from pipekit.pipeline.plan import load_plan
+    from pipekit.cli.showing import show_verb
+    from pipekit.commands.run import forecast
+    from pipekit.commands.run import run as run_file
+    from pipekit.engine.matrix import MatrixOutcome
+    from pipekit.errors import EXIT_FAILED
+    from pipekit.ui.combinations import show_combinations
 
-    overrides = list(changes or ())
-    for key, value in (("workers", workers), ("executor", executor), ("name", name)):
-        if value is not None:
-            overrides.append(f"{key}={json.dumps(value)}")
-    display = ui.run_display(as_json, quiet)
-    with reporting(display, as_json):
-        file = file / "pipeline.toml" if file.is_dir() else file
-        plan = load_plan(file, overrides=overrides, plugins=tuple(plugin or ()), disabled=tuple(disable or ()))
-        refuse_broken(plan.registry, plugin or ())
-        refuse_unknown(plan.registry, disable or ())
-        matrix = matrix_of(plan)
-        if dry_run:
-            if matrix is not None:
-                ui.note(f"[matrix]: {matrix.num_combinations()} combinations; shown is the pipeline without them.")
-            return show_forecast(plan, display, as_json, until or only, tuple(again or ()))
-        if resume:
-            refuse_a_new_start(plan, None if until or only else matrix, until or only)
-        if matrix is not None and not (until or only):
-            return run_combinations(plan, matrix, as_json, quiet, tuple(again or ()))
-        return show_plan_run(plan, display, until=until, only=only, again=tuple(again or ()))[0]
-
-
-def refuse_a_new_start(plan: Plan, matrix: Matrix | None, until: str | None) -> None:
-    """``--resume``: nothing may begin that was not begun before."""
-    from pipekit.engine.matrix import known_plans
-    from pipekit.engine.resume_check import check_any_resumable, check_resumable
-
-    if matrix is None:
-        check_resumable(plan, until)
-    else:
-        check_any_resumable(known_plans(plan, matrix), plan.name)
-
-
-class reporting:  # noqa: N801 (reads as a phrase: with reporting(display))
-    """Tells machines of an error too: with ``--json`` it becomes an event before it is printed on stderr."""
-
-    def __init__(self, display: RunDisplay, as_json: bool) -> None:
-        self.display, self.as_json = display, as_json
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: Any) -> None:
-        from pipekit.errors import PipekitError, PlanError
-
-        if self.as_json and isinstance(failure, PipekitError):
-            problems = failure.problems if isinstance(failure, PlanError) else ()
-            listed = [{"path": p.path, "message": p.message, "hint": p.hint, "line": p.line} for p in problems]
-            self.display("error", message=failure.message, where=failure.where, hint=failure.hint, problems=listed)
+    given: dict[str, Any] = {
+        "again": tuple(again or ()),
+        "workers": workers,
+        "executor": executor,
+        "name": name,
+        "plugins": plugin,
+        "disable": disable,
+    }
+    if dry_run:
+        display = ui.run_display(as_json, quiet)
+        with reporting(display, as_json):
+            found = forecast(file, changes or (), until=until or only, **given)
+            show_forecast(found, display if as_json else None)
+        return 0
+    code, outcome = show_verb(
+        as_json,
+        quiet,
+        lambda display: run_file(file, changes or (), until=until, only=only, resume=resume, listener=display, **given),
+    )
+    if isinstance(outcome, MatrixOutcome):
+        if not as_json:
+            show_combinations(outcome)
+        return EXIT_FAILED if any(row.error for row in outcome.combinations) else code
+    return code
 
 
 def show_plan_run(plan: Plan, display: RunDisplay, **choice: Any) -> tuple[int, Outcome | None]:
@@ -135,40 +113,20 @@ def show_plan_run(plan: Plan, display: RunDisplay, **choice: Any) -> tuple[int, 
         return EXIT_INTERRUPTED, None
 
 
-def run_combinations(plan: Plan, matrix: Matrix, as_json: bool, quiet: bool, again: tuple[str, ...]) -> int:
-    """Run a pipeline with ``[matrix]``: a line for each combination, a table at the end."""
+def show_forecast(found: Forecasts, display: Callable[..., None] | None) -> None:
+    """``--dry-run``: each stage, whether it is cached or will run, and why; as events for other programs."""
     from pipekit import ui
-    from pipekit.engine.matrix import run_matrix
-    from pipekit.errors import EXIT_FAILED, EXIT_INTERRUPTED
-    from pipekit.ui.combinations import CombinationsDisplay
 
-    display = CombinationsDisplay(lambda: ui.run_display(as_json, quiet), as_json)
-    try:
-        with display:
-            outcome = run_matrix(plan, matrix, display, again=again)
-    except KeyboardInterrupt:
-        ui.note(f"Stopped. {RESUME}")
-        return EXIT_INTERRUPTED
-    if not as_json:
-        display.summary(outcome)
-    return EXIT_FAILED if any(row.error for row in outcome.combinations) else 0
-
-
-def show_forecast(plan: Plan, display: RunDisplay, as_json: bool, until: str | None, again: tuple[str, ...]) -> int:
-    """``--dry-run``: each stage, whether it is cached or will run, and why."""
-    from pipekit import ui
-    from pipekit.engine.run import forecast
-
-    found = forecast(plan, until, again)
-    if as_json:
-        for step in found:
+    if found.num_combinations:
+        ui.note(f"[matrix]: {found.num_combinations} combinations; shown is the pipeline without them.")
+    if display is not None:
+        for step in found.steps:
             display("forecast", stage=step.stage, use=step.use, state=step.state, reason=step.reason)
-        return 0
+        return
     states = {
         "cached": ui.coloured("cached", ui.DIM),
         "run": ui.coloured("will run", ui.NAME),
         "depends": ui.coloured("may run", ""),
     }
-    rows = [(step.stage, step.use, states.get(step.state) or ui.coloured(step.state, ""), step.reason) for step in found]
+    rows = [(step.stage, step.use, states.get(step.state) or ui.coloured(step.state, ""), step.reason) for step in found.steps]
     ui.table(("stage", "use", "state", "why"), rows)
-    return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,9 +36,9 @@ def runs(ctx: typer.Context, folder: Project = Path(), as_json: AsJson = False) 
         ctx.obj = folder
         return
     from pipekit import ui
-    from pipekit.engine.run_folder import list_runs
+    from pipekit.commands.runs import runs as list_runs
 
-    found = list_runs(folder.absolute())
+    found = list_runs(folder)
     if as_json:
         ui.say_json(found)
         return
@@ -68,8 +69,9 @@ def result_of(data: Data) -> Any:
 @app.command(help="Show one run: its stages, their results and what it was made with.")
 def show(ctx: typer.Context, name: RunName, as_json: AsJson = False) -> None:
     from pipekit import ui
+    from pipekit.commands.runs import show_run
 
-    data = find(name, ctx.obj)
+    data = show_run(name, ctx.obj)
     if as_json:
         ui.say_json(data)
         return
@@ -98,55 +100,16 @@ def show(ctx: typer.Context, name: RunName, as_json: AsJson = False) -> None:
 @app.command(help="Compare two runs: which parameters, inputs and results differ.")
 def compare(ctx: typer.Context, first: RunName, second: RunName, as_json: AsJson = False) -> None:
     from pipekit import ui
+    from pipekit.commands.runs import diff_runs
 
-    found = differences(find(first, ctx.obj), find(second, ctx.obj))
+    found = diff_runs(first, second, ctx.obj)
     if as_json:
-        ui.say_json([{"what": what, "first": left, "second": right} for what, left, right in found])
+        ui.say_json([asdict(each) for each in found])
         return
     if not found:
         ui.say(f"{first} and {second} have the same stages, parameters and results.")
         return
-    ui.table(("differs", first, second), [(what, text(left), text(right)) for what, left, right in found])
-
-
-def find(name: str, folder: Path | None = None) -> Data:
-    """The record of a run, given by its name (the newest finished one), its id or its folder."""
-    from pipekit.engine.run_folder import find_run
-
-    return find_run((folder or Path()).absolute(), name)
-
-
-MISSING = object()
-"""In one run only."""
-
-
-def differences(first: Data, second: Data) -> list[tuple[str, Any, Any]]:
-    """Every value that differs between two runs, with its place: parameters, inputs, versions, facts."""
-    left, right = dict(flat(comparable(first))), dict(flat(comparable(second)))
-    places = [*left, *(place for place in right if place not in left)]
-    pairs = [(place, left.get(place, MISSING), right.get(place, MISSING)) for place in places]
-    return [
-        (place, None if a is MISSING else a, None if b is MISSING else b) for place, a, b in pairs if a is MISSING or a != b
-    ]
-
-
-def comparable(data: Data) -> dict[str, Any]:
-    """What of a run is worth comparing: not its times, keys and places."""
-    stages = {
-        stage["name"]: {"use": stage.get("use"), **(stage.get("params") or {}), **(stage.get("inputs") or {})}
-        for stage in data.get("stages") or ()
-    }
-    results = {stage["name"]: dict(stage.get("facts") or {}) for stage in data.get("stages") or ()}
-    return {"seed": data.get("seed"), "stages": stages, "versions": dict(data.get("versions") or {}), "result": results}
-
-
-def flat(value: Any, place: str = "") -> list[tuple[str, Any]]:
-    """``{"a": {"b": [1]}}`` -> ``[("a.b[0]", 1)]``; a list without tables stays whole."""
-    if isinstance(value, Mapping) and value:
-        return [pair for name, inner in value.items() for pair in flat(inner, f"{place}.{name}" if place else str(name))]
-    if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
-        return [pair for number, inner in enumerate(value) for pair in flat(inner, f"{place}[{number}]")]
-    return [(place, value)]
+    ui.table(("differs", first, second), [(each.what, text(each.first), text(each.second)) for each in found])
 
 
 def stage_row(stage: Data) -> tuple[str, str, str, str, str]:

@@ -22,15 +22,11 @@ def schema(
     It knows every stage, op, model and parameter of the plugins that are installed here. An editor with TOML support (Even
     Better TOML for VS Code, for one) completes and checks a file that begins with "#:schema ./pipeline.schema.json".
     """
-    import json
-
     from pipekit import ui
-    from pipekit.commands.working import registry_with
-    from pipekit.pipeline.json_schema import json_schema
+    from pipekit.commands.schema import schema as json_schema
 
-    found = json_schema(registry_with(plugin, disable))
+    found = json_schema(out, plugins=plugin, disable=disable)
     if out is None:
         ui.say_json(found)
-        return
-    ui.write_text(out, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
-    ui.say(f"{out}: put this at the top of pipeline.toml:  #:schema ./{out.name}")
+    else:
+        ui.say(f"{out}: put this at the top of pipeline.toml:  #:schema ./{out.name}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,11 +14,11 @@ from pipekit.cli.app import attach, new_app
 from pipekit.cli.loading import Disabled, Plugins
 
 if TYPE_CHECKING:
-    from pipekit.contract import Artifact, Slot
-    from pipekit.engine.adhoc import AdhocPipeline
+    from pipekit.commands.run_stage import StageRun
+    from pipekit.contract import Slot
+    from pipekit.engine.context import Listener
     from pipekit.errors import PlanError
     from pipekit.registry.component import Component
-    from pipekit.registry.registry import Registry
 
 
 INPUT = "input_"
@@ -60,7 +60,7 @@ def make_app(words: Sequence[str]) -> typer.Typer:
     app = new_app()
     app.callback(invoke_without_command=True)(stage)
     summaries = {component.name: component.summary for component in registry.components("stage")}
-    attach(app, summaries, lambda name: command(registry.get("stage", name), registry, plugins), wanted)
+    attach(app, summaries, lambda name: command(registry.get("stage", name), plugins, disabled), wanted)
     return app
 
 
@@ -79,7 +79,7 @@ def read_words(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...], 
     return tuple(found["--plugin"]), tuple(found["--disable"]), name
 
 
-def command(component: Component, registry: Registry, plugins: Sequence[str] = ()) -> Callable[..., int]:
+def command(component: Component, plugins: Sequence[str] = (), disabled: Sequence[str] = ()) -> Callable[..., int]:
     """A function for Typer whose signature is made from the stage's inputs and parameters."""
     from pipekit.cli.options import given, param_options
 
@@ -90,10 +90,32 @@ def command(component: Component, registry: Registry, plugins: Sequence[str] = (
     common = list(inspect.signature(_common, eval_str=True).parameters.values())
 
     def run(**arguments: Any) -> int:
-        sources = {slot.name: _listed(arguments.pop(INPUT + slot.name)) for slot in slots}
+        from pipekit import ui
+        from pipekit.cli.showing import show_verb
+        from pipekit.commands.run_stage import run_stage
+        from pipekit.errors import PlanError
+
         params = given(arguments, contract.params_type)
-        settings = {name: arguments[name] for name in ("out", "name", "seed", "workers", "executor", "as_json", "quiet")}
-        return run_stage(component, registry, sources, params, **settings)
+        params |= {slot.name: value for slot in slots if (value := arguments[INPUT + slot.name]) is not None}
+        settings = {name: arguments[name] for name in ("out", "name", "seed", "workers", "executor")}
+
+        def call(display: Listener) -> StageRun:
+            try:
+                return run_stage(
+                    component.name,
+                    params,
+                    plugins=plugins,
+                    disable=disabled,
+                    listener=display,
+                    **settings,
+                )
+            except PlanError as error:
+                raise as_options(error, component) from error
+
+        code, made = show_verb(arguments["as_json"], arguments["quiet"], call)
+        if made is not None and arguments["out"] is not None and not arguments["as_json"]:
+            ui.say(str(made.folder))
+        return code
 
     parameters = [*inputs, *options, *common]
     run.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
@@ -140,63 +162,10 @@ def _input(slot: Slot) -> inspect.Parameter:
     )
 
 
-def _listed(value: str | list[str] | None) -> list[str]:
-    return [] if value is None else [value] if isinstance(value, str) else list(value)
-
-
 def _help(component: Component) -> str:
     text = component.summary.rstrip(".") + "."
     output = component.contract().output
     return f"{text}\n\nMakes: {output.kind}. From plugin {component.plugin}, version {component.version} of the stage."
-
-
-def run_stage(
-    component: Component,
-    registry: Registry,
-    sources: Mapping[str, list[str]],
-    params: Mapping[str, Any],
-    *,
-    out: Path | None = None,
-    name: str | None = None,
-    seed: int | None = None,
-    workers: int | None = None,
-    executor: str | None = None,
-    as_json: bool = False,
-    quiet: bool = False,
-) -> int:
-    """Put the inputs and the stage into a pipeline, check it, run it."""
-    from pipekit import ui
-    from pipekit.cli.run import reporting, show_plan_run
-    from pipekit.engine.adhoc import AdhocPipeline
-    from pipekit.engine.run_folder import take_out
-    from pipekit.errors import PlanError, UserError
-
-    settings = {"name": name or f"stage-{component.name}", "seed": seed, "workers": workers, "executor": executor}
-    display = ui.run_display(as_json, quiet)
-    with reporting(display, as_json):
-        if out is not None and out.exists():
-            raise UserError(f"{out} exists already", "Choose another folder for --out, or remove that one first.")
-        adhoc = AdhocPipeline(settings={key: value for key, value in settings.items() if value is not None}, registry=registry)
-        inputs = {}
-        for slot in component.contract().slots:
-            texts = sources[slot.name]
-            names = [slot.name if len(texts) == 1 else f"{slot.name}{number}" for number in range(1, len(texts) + 1)]
-            found = [add_input(adhoc, slot, text, name) for text, name in zip(texts, names, strict=True)]
-            if found:
-                inputs[slot.name] = found if slot.many else found[0]
-        own = component.name.rpartition(".")[2]
-        own = own if own not in {*adhoc.stages, *adhoc.given} else f"{own}-stage"
-        adhoc.add(own, component.name, **inputs, **params)
-        try:
-            plan = adhoc.plan()
-        except PlanError as error:
-            raise as_options(error, own, taken_by(component)) from error
-        code, outcome = show_plan_run(plan, display, publish=out is None)
-        if outcome is not None and out is not None:
-            take_out(outcome.artifact(own), out)
-            if not as_json:
-                ui.say(str(out))
-        return code
 
 
 def taken_by(component: Component) -> set[str]:
@@ -204,48 +173,19 @@ def taken_by(component: Component) -> set[str]:
     return {*OWN, *(slot.name.replace("_", "-") for slot in component.contract().slots)}
 
 
-def as_options(error: PlanError, stage: str, taken: set[str]) -> PlanError:
-    """The problems of a pipeline in the words that were typed: ``--radius-px`` for ``stages.note.radius_px``."""
+def as_options(error: PlanError, component: Component) -> PlanError:
+    """The problems in the words that were typed: ``--radius-px`` for ``radius_px``."""
     from dataclasses import replace
 
     from pipekit.cli.options import flag_of
     from pipekit.errors import PlanError
 
+    contract = component.contract()
+    slots = {slot.name: f"--{slot.name.replace('_', '-')}" for slot in contract.slots}
+    flags = {name: f"--{flag_of(name, taken_by(component))}" for name in contract.params_type.model_fields}
     problems = []
     for problem in error.problems:
-        head, _, place = problem.path.partition(f"stages.{stage}.")
-        if place and not head:
-            name = re.split(r"[.\[]", place)[0]
-            problem = replace(problem, path=f"--{flag_of(name, taken)}{place.removeprefix(name)}")
-        problems.append(problem)
+        name = re.split(r"[.\[]", problem.path)[0]
+        typed = {**flags, **slots}.get(name, name)
+        problems.append(replace(problem, path=typed + problem.path.removeprefix(name)))
     return PlanError(problems)
-
-
-def add_input(adhoc: AdhocPipeline, slot: Slot, text: str, name: str) -> str:
-    """What was typed for an input, as a stage or artifact of the pipeline; returns its name there."""
-    from pipekit.contract import Dataset
-    from pipekit.engine.adhoc import find_artifact
-    from pipekit.errors import UserError
-
-    file, _, stage = text.rpartition(":")
-    if file.endswith(".toml"):
-        return adhoc.give(name, made_by(Path(file), stage, slot, adhoc.registry.disabled))
-    found = find_artifact(text, slot.artifact, adhoc.base_dir)
-    if found is not None:
-        return adhoc.give(name, found)
-    if issubclass(Dataset, slot.artifact):
-        return adhoc.dataset(text, name)
-    raise UserError(f"--{slot.name}: no {slot.artifact.kind} called {text!r}", "Give a run (runs/NAME) or FILE.toml:STAGE.")
-
-
-def made_by(file: Path, stage: str, slot: Slot, disabled: Sequence[str] = ()) -> Artifact:
-    """What a stage of a pipeline file makes; it runs first where it has not."""
-    from pipekit.engine.run import run_plan
-    from pipekit.errors import UserError
-    from pipekit.pipeline.plan import load_plan
-
-    plan = load_plan(file, disabled=disabled)
-    output = plan.stage(stage).contract.output
-    if not issubclass(output, slot.artifact):
-        raise UserError(f"--{slot.name} takes a {slot.artifact.kind}, and stage {stage!r} of {file} makes a {output.kind}")
-    return run_plan(plan, until=stage, publish=False).artifact(stage)

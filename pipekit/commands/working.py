@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,3 +94,29 @@ def refuse_inside(out: Path | None, source: str | Path) -> None:
         raise UserError(
             f"{out} lies inside the source {source}", "Source folders are never written to; choose a place beside it."
         )
+
+
+def stage_params_type(registry: Registry, stage: str) -> type[Any]:
+    """The ``Params`` of a stage."""
+    return registry.get("stage", stage).contract().params_type
+
+
+def with_names(error: PlanError, names: Mapping[str, str]) -> PlanError:
+    """The same problems under the names that the caller gave: ``{"stages.split.": "split.", "augment": "ops"}``.
+
+    A name that ends in a dot stands for all that begins with it.
+    """
+
+    def named(path: str) -> str:
+        for old, new in names.items():
+            if path.startswith(old) and (old.endswith(".") or re.fullmatch(r"|[.\[].*", path[len(old) :])):
+                return new + path.removeprefix(old)
+        return path
+
+    return PlanError([replace(problem, path=named(problem.path)) for problem in error.problems])
+
+
+def name_of_model(model: str | Path) -> str:
+    """``runs/textures/model.keras`` -> ``textures``."""
+    path = Path(str(model).partition(":")[0]).expanduser().absolute()
+    return (path.parent if path.name in ("model.keras", "model.json") else path).name or "model"

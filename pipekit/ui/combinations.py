@@ -1,4 +1,4 @@
-"""The progress and the result of a pipeline with ``[matrix]``."""
+"""The progress of one run, or of each run of a pipeline with ``[matrix]``, and the result of the latter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ OF_ONE_RUN = ("run_finished",)
 
 
 class CombinationsDisplay:
-    """A listener for all combinations: each has its own display while it runs, and one line when it is done.
+    """A listener for one run, or for all combinations: each has its own display while it runs, and one line when it is done.
+
+    A display is entered with the first event of its run, so that nothing is drawn while the pipeline is checked.
 
     Args:
         make: creates the display of one run.
@@ -30,46 +32,51 @@ class CombinationsDisplay:
         self._as_json = as_json
         self._stack = ExitStack()
         self._display: RunDisplay | None = None
+        self._several = False
 
     def __enter__(self) -> CombinationsDisplay:
-        if self._as_json:
+        if self._as_json:  # what a plugin prints while it is loaded goes to stderr, too
             self._display = self._stack.enter_context(self._make())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None) -> None:
-        self._stack.close()
+        self._stack.__exit__(kind, failure, trace)
 
     def __call__(self, event: str, /, **values: Any) -> None:
         if self._as_json:
             assert self._display is not None
             self._display(event, **values)
         elif event == "combination_started":
+            self._several = True
             say(f"{values['number']} of {values['total']}: {_words(values['values'])}", NAME)
             self._display = self._stack.enter_context(self._make())
         elif event == "combination_finished":
             self._stack.close()
             result = values["error"] or values["headline"]
             say(f"  {_number(values['score'])}  {result}".rstrip())
-        elif self._display is not None and event not in OF_ONE_RUN:
+        elif not (self._several and event in OF_ONE_RUN):
+            if self._display is None:
+                self._display = self._stack.enter_context(self._make())
             self._display(event, **values)
 
-    def summary(self, outcome: MatrixOutcome) -> None:
-        """Print the table of all combinations, the best on top and marked."""
-        names = list(outcome.combinations[0].values)
-        order = sorted(outcome.combinations, key=lambda row: (row is not outcome.best, row.number))
-        rows = []
-        for row in order:
-            style = NAME if row is outcome.best else ""
-            cells = [row.run, *(_words({name: row.values[name]}, bare=True) for name in names), _number(row.score)]
-            rows.append([coloured(cell, style) for cell in (*cells, row.error or row.headline, duration(row.seconds))])
-        say()
-        table(("run", *names, outcome.select, "result", "time"), rows)
-        say()
-        for warning in outcome.warnings:
-            warn(warning)
-        if outcome.best is not None:
-            say(f"Best by {outcome.select}: {_words(outcome.best.values)}. {outcome.best.headline}".rstrip(), NAME)
-            say(f"Results: {outcome.run_dir}, and the table in matrix.csv there")
+
+def show_combinations(outcome: MatrixOutcome) -> None:
+    """Print the table of all combinations, the best on top and marked."""
+    names = list(outcome.combinations[0].values)
+    order = sorted(outcome.combinations, key=lambda row: (row is not outcome.best, row.number))
+    rows = []
+    for row in order:
+        style = NAME if row is outcome.best else ""
+        cells = [row.run, *(_words({name: row.values[name]}, bare=True) for name in names), _number(row.score)]
+        rows.append([coloured(cell, style) for cell in (*cells, row.error or row.headline, duration(row.seconds))])
+    say()
+    table(("run", *names, outcome.select, "result", "time"), rows)
+    say()
+    for warning in outcome.warnings:
+        warn(warning)
+    if outcome.best is not None:
+        say(f"Best by {outcome.select}: {_words(outcome.best.values)}. {outcome.best.headline}".rstrip(), NAME)
+        say(f"Results: {outcome.run_dir}, and the table in matrix.csv there")
 
 
 def _words(values: Mapping[str, Any], bare: bool = False) -> str:

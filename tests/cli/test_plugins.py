@@ -103,6 +103,7 @@ LOADING = [
     ("augment", "."),
     ("compare", "first", "second"),
     ("components",),
+    ("evaluate", "model", "."),
     ("explain", "model", "a.toml"),
     ("export", "model", "--to", "card"),
     ("features", "a.toml"),

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipekit.cli.runs import ago, differences, flat, when
+from pipekit.cli.runs import ago, when
+from pipekit.commands.runs import Difference, differences, flat
 from tests.cli.pictures import class_folders
 
 PIPELINE = """
@@ -111,7 +112,10 @@ def test_a_misspelt_name_is_guessed(pipekit, two_runs: list[str]) -> None:
 def test_differences_see_what_only_one_run_has() -> None:
     first = {"seed": 1, "stages": [{"name": "a", "use": "x", "params": {"ops": [{"op": "hflip", "p": 0.5}]}}]}
     second = {"seed": 1, "stages": [{"name": "a", "use": "x", "params": {"ops": [{"op": "vflip"}]}}]}
-    assert differences(first, second) == [("stages.a.ops[0].op", "hflip", "vflip"), ("stages.a.ops[0].p", 0.5, None)]
+    assert list(differences(first, second)) == [
+        Difference("stages.a.ops[0].op", "hflip", "vflip"),
+        Difference("stages.a.ops[0].p", 0.5, None),
+    ]
 
 
 def test_flat_keeps_plain_lists_whole() -> None:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from pipekit import images
-from pipekit.cli.train import run_name, stage_values
+from pipekit.cli.train import stage_values
+from pipekit.commands.train import run_name
 from pipekit.errors import UserError
 
 Pipekit = Callable[..., Any]
@@ -51,8 +52,11 @@ def test_mistakes_are_found_before_anything_runs(pipekit: Pipekit, tmp_path: Pat
     for words, said in (
         (("photos", "--model", "resnett"), "no model called 'resnett'"),
         (("photos", "--set", "epoch=3"), "Did you mean 'epochs'"),
-        (("photos", "--set", "modle.units=[3]"), "only 'model' has parameters of its own"),
-        (("photos", "--augment", "rotato(3)"), "rotato"),
+        (("photos", "--set", "modle.units=[3]"), "only 'model' and 'split' have parameters of their own"),
+        (("photos", "--ops", "rotato(3)"), "--ops: no op called 'rotato'"),
+        (("photos", "--epochs", "0"), "--epochs: input should be greater than or equal to 1"),
+        (("photos", "--fractions", "{ train = 2 }"), "--fractions: train is 2, expected a share between 0 and 1"),
+        (("photos", "--set", "split.folds=1"), "one fold leaves nothing to train on"),
         (("nowhere",), "nowhere"),
     ):
         result = pipekit("train", *words)
@@ -62,15 +66,17 @@ def test_mistakes_are_found_before_anything_runs(pipekit: Pipekit, tmp_path: Pat
 
 
 def test_options_become_parameters() -> None:
-    changes = ("model.dropout=0.3", "optimizer=sgd", "metrics=['f1']")
-    assert stage_values(None, changes, "rotate(40)", "28x30", {"epochs": 3, "patience": None}) == {
+    changes = ("model.dropout=0.3", "optimizer=sgd", "metrics=['f1']", "split.duplicates=exact")
+    values, split = stage_values(None, changes, "rotate(40)", "28x30", {"epochs": 3})
+    assert values == {
         "epochs": 3,
         "input_hw": [28, 30],
-        "augment": "rotate(40)",
+        "ops": "rotate(40)",
         "optimizer": "sgd",
         "metrics": ["f1"],
         "model": {"template": "simple_cnn", "dropout": 0.3},
     }
+    assert split == {"duplicates": "exact"}
     with pytest.raises(UserError, match="--input must be"):
         stage_values(None, (), None, "28", {})
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipekit import Dataset, UserError
-from pipekit.cli.export import _of_run
+from pipekit.commands.export import of_run
 from pipekit.engine.adhoc import AdhocPipeline, find_artifact
 from pipekit.engine.run import Outcome, run_plan
 from pipekit.engine.run_folder import find_run, keys_in_use, list_runs, locate_run
@@ -104,17 +104,18 @@ def test_a_run_made_of_another_folders_work_is_one_of_its_own(tmp_path: Path) ->
     splits("t:split", tmp_path / "b")
 
 
-def test_an_export_says_that_the_runs_images_are_gone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_export_says_that_the_runs_images_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start(tmp_path / "a")
     monkeypatch.chdir(tmp_path)
-    assert _of_run("a/runs/t/model.keras", "dataset") is not None
+    warnings: list[str] = []
+    assert of_run("a/runs/t/model.keras", "dataset", warnings) is not None
+    assert warnings == []
     shutil.rmtree(shared_store() / "artifacts")
-    assert _of_run("a/runs/t", "dataset") is None
-    assert "run 'a/runs/t' has no dataset in the store" in capsys.readouterr().err
-    assert _of_run("a/runs/t", "report") is None
-    assert capsys.readouterr().err == ""
+    assert of_run("a/runs/t", "dataset", warnings) is None
+    (warning,) = warnings
+    assert "run 'a/runs/t' has no dataset in the store" in warning
+    assert of_run("a/runs/t", "report", warnings) is None
+    assert warnings == [warning]
 
 
 def test_gc_keeps_what_other_folders_use(tmp_path: Path) -> None:

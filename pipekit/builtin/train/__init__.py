@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+from pipekit import contract
 from pipekit.builtin.train.params import TrainParams
-from pipekit.builtin.train.stage import train
+from pipekit.contract import Context, Dataset, Model
 
 __all__ = ["TrainParams", "train"]
+
+
+@contract.stage(libraries=("tensorflow", "keras", "opencv-python-headless"))
+def train(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
+    """Train a model on the split ``train``, with validation on ``val``. The split ``test`` is never opened.
+
+    The model's folder contains ``model.keras``, ``model.json``, ``history.csv`` and the learning curves. A stopped run resumes
+    from its last checkpoint.
+
+    Raises:
+        UserError: there are fewer than two classes, or the model does not fit the images.
+        StageError: the loss became NaN or infinite, or the memory is too small.
+    """
+    from pipekit.builtin.train.stage import train_model  # loads NumPy and OpenCV, which `pipekit train --help` does without
+
+    return train_model(ctx, dataset, params)

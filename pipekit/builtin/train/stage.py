@@ -19,7 +19,7 @@ from pipekit.builtin.train.feed import Feed
 from pipekit.builtin.train.loop import Loop
 from pipekit.builtin.train.mix import mixer
 from pipekit.builtin.train.params import TrainParams
-from pipekit.contract import Context, Dataset, Model, Params, stage
+from pipekit.contract import Context, Dataset, Model, Params
 from pipekit.errors import PipekitError, PluginError, StageError, UserError
 from pipekit.images import Image
 from pipekit.recipe.compiled import CompiledRecipe, compile_recipe, walk
@@ -31,17 +31,8 @@ MANY_AUGMENTED = 1000
 MEMORY_ERRORS = ("ResourceExhaustedError", "MemoryError")
 
 
-@stage(libraries=("tensorflow", "keras", "opencv-python-headless"))
-def train(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
-    """Train a model on the split ``train``, with validation on ``val``. The split ``test`` is never opened.
-
-    The model's folder contains ``model.keras``, ``model.json``, ``history.csv`` and the learning curves. A stopped run resumes
-    from its last checkpoint.
-
-    Raises:
-        UserError: there are fewer than two classes, or the model does not fit the images.
-        StageError: the loss became NaN or infinite, or the memory is too small.
-    """
+def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
+    """Train a model, and write its folder; see the stage ``train``."""
     template = params.model.load()
     if needs_classes(template, params):  # before TensorFlow is loaded, which takes seconds
         check_classes(ctx, dataset)

@@ -1,0 +1,54 @@
+"""How commands show a verb that runs a pipeline: progress, errors as events, Ctrl-C in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from pipekit.engine.context import Listener
+
+T = TypeVar("T")
+
+RESUME = "Finished shards are kept; run the same command again to continue."
+
+
+def show_verb(as_json: bool, quiet: bool, call: Callable[[Listener], T]) -> tuple[int, T | None]:
+    """Call a verb with a display as its listener.
+
+    Args:
+        as_json: events are printed as JSON lines, an error too, before it is printed on stderr.
+        quiet: nothing but errors and the result.
+
+    Returns:
+        The exit code, and what the verb returned; None after Ctrl-C.
+    """
+    from pipekit import ui
+    from pipekit.errors import EXIT_INTERRUPTED
+    from pipekit.ui.combinations import CombinationsDisplay
+
+    display = CombinationsDisplay(lambda: ui.run_display(as_json, quiet), as_json)
+    try:
+        with reporting(display, as_json), display:
+            return 0, call(display)
+    except KeyboardInterrupt:
+        ui.note(f"Stopped. {RESUME}")
+        return EXIT_INTERRUPTED, None
+
+
+class reporting:  # noqa: N801 (reads as a phrase: with reporting(display))
+    """Tells machines of an error too: with ``--json`` it becomes an event before it is printed on stderr."""
+
+    def __init__(self, display: Callable[..., None], as_json: bool) -> None:
+        self.display, self.as_json = display, as_json
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: Any) -> None:
+        from pipekit.errors import PipekitError, PlanError
+
+        if self.as_json and isinstance(failure, PipekitError):
+            problems = failure.problems if isinstance(failure, PlanError) else ()
+            listed = [{"path": p.path, "message": p.message, "hint": p.hint, "line": p.line} for p in problems]
+            self.display("error", message=failure.message, where=failure.where, hint=failure.hint, problems=listed)

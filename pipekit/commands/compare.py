@@ -1,0 +1,93 @@
+"""Which of several runs has the better model, and whether the difference may be chance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipekit.commands.working import new_pipeline, run_pipeline
+from pipekit.errors import UserError
+from pipekit.files import write_text
+
+if TYPE_CHECKING:
+    from pipekit.engine.context import Listener
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs compared on the same images.
+
+    Attributes:
+        names: what the runs are called, the first being the one that the others are compared with.
+        verdicts: one sentence for each of the others.
+        data: every figure, as in ``comparison.json``: ``pairs``, ``headline`` and more.
+        page: the page with tests, figures and images that changed sides, as HTML.
+    """
+
+    names: tuple[str, ...]
+    verdicts: tuple[str, ...]
+    data: Mapping[str, Any] = field(repr=False)
+    page: str = field(repr=False)
+
+
+def compare(
+    runs: Sequence[str | Path],
+    out: str | Path | None = None,
+    *,
+    plugins: Sequence[str] | None = (),
+    disable: Sequence[str] | None = (),
+    listener: Listener | None = None,
+    **params: Any,
+) -> Comparison:
+    """Compare runs with the first of them, image by image, with paired tests.
+
+    Args:
+        runs: two or more runs (``runs/pets``), or ``RUN:STAGE``, whose models were measured on the same images.
+        out: a file for the page; left out, it is only returned.
+        plugins: plugins to load: files or modules.
+        disable: names of plugins to leave out.
+        listener: is called with each event of the run.
+        **params: parameters of the ``compare`` stage: ``names``, ``resamples``, ``pictures``, ``thumbnail_px``.
+
+    Returns:
+        A verdict for each pair, all figures, and the page.
+
+    Raises:
+        PlanError: a parameter is unknown or has a wrong value; nothing was run.
+        UserError: fewer than two runs, or one has no report.
+
+    Example:
+        >>> import pipekit
+        >>> pipekit.compare(["runs/first", "runs/second"], out="compare.html").verdicts  # doctest: +SKIP
+        ('second is better than first by 4.2 % ...',)
+    """
+    from pipekit.contract import Report
+    from pipekit.engine.adhoc import find_artifact
+
+    if isinstance(runs, (str, Path)) or len(runs) < 2:
+        raise UserError("a comparison needs at least two runs", "For example: pipekit compare runs/first runs/second")
+    sources = [str(run) for run in runs]
+    pipeline = new_pipeline(plugins, disable)
+    slots = []
+    for place, source in enumerate(sources):
+        report = find_artifact(source, Report, pipeline.base_dir)
+        if report is None:
+            raise UserError(f"no report in {source}", "Give runs whose pipeline has an `evaluate` stage: pipekit runs")
+        slots.append(pipeline.give(f"report_{place}", report))
+    names = tuple(params.pop("names", None) or short_names(sources))
+    pipeline.add("compare", "compare", reports=slots, names=list(names), **params)
+    folder = run_pipeline(pipeline, "compare", listener).artifact("compare").path
+    found = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+    page = (folder / "compare.html").read_text(encoding="utf-8")
+    if out is not None:
+        write_text(Path(out), page)
+    return Comparison(names, tuple(pair["verdict"] for pair in found["pairs"]), found, page)
+
+
+def short_names(runs: Sequence[str]) -> list[str]:
+    """The last part of each, or the whole where that is not enough to tell them apart."""
+    short = [Path(run).name or run for run in runs]
+    return short if len(set(short)) == len(short) else [f"{run} ({place})" for place, run in enumerate(runs, 1)]

@@ -1,0 +1,102 @@
+"""What there is, and what each thing takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipekit.commands.working import registry_with
+from pipekit.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from pipekit.contract import Slot
+    from pipekit.engine.context import Listener
+    from pipekit.registry.component import Component
+    from pipekit.registry.param_rows import ParamRow
+
+
+@dataclass(frozen=True)
+class Described:
+    """One component.
+
+    Attributes:
+        component: its ``kind``, ``name``, ``summary``, ``version`` and ``plugin``.
+        params: its parameters with types, bounds, defaults and units.
+        inputs: of a stage: what it takes.
+        output: of a stage: the kind of what it makes.
+    """
+
+    component: Component
+    params: tuple[ParamRow, ...]
+    inputs: tuple[Slot, ...] = ()
+    output: str = ""
+
+
+def components(
+    kind: str | None = None,
+    *,
+    plugins: Sequence[str] | None = (),
+    disable: Sequence[str] | None = (),
+    listener: Listener | None = None,
+) -> tuple[Component, ...]:
+    """List stages, ops, models and the rest.
+
+    Args:
+        kind: ``stage``, ``op``, ``recipe``, ``model``, ``importer`` ...: that kind alone, with the members of families such as
+            ``albu.*``. Left out: everything, families as one.
+        plugins: plugins to load: files or modules.
+        disable: names of plugins to leave out.
+        listener: is told, as ``warning``, of a family whose members can't be listed.
+
+    Returns:
+        Components with ``kind``, ``name``, ``summary``, ``version`` and ``plugin``.
+
+    Raises:
+        UserError: there is no such kind.
+
+    Example:
+        >>> import pipekit
+        >>> [exporter.name for exporter in pipekit.components("exporter")][:3]  # doctest: +SKIP
+        ['card', 'coco', 'csv']
+    """
+    registry = registry_with(plugins, disable)
+    if kind is None:
+        return tuple(registry)
+    if kind not in registry.kinds:
+        hint = did_you_mean(kind, registry.kinds) or f"There are: {', '.join(registry.kinds)}"
+        raise UserError(f"no kind of component called {kind!r}", hint)
+    try:
+        return tuple(registry.components(kind, wildcards=True))
+    except Exception as error:  # a family whose library is broken still has a name
+        if listener is not None:
+            message = f"the members of a family could not be listed: {type(error).__name__}: {error}"
+            listener("warning", stage="", message=message)
+        return tuple(registry.components(kind))
+
+
+def component(kind: str, name: str, *, plugins: Sequence[str] | None = (), disable: Sequence[str] | None = ()) -> Described:
+    """One component: its parameters, and what a stage takes and makes.
+
+    Args:
+        kind: ``stage``, ``op``, ``recipe``, ``model``, ``importer`` ...
+        name: its name, as in a pipeline file.
+        plugins: plugins to load: files or modules.
+        disable: names of plugins to leave out.
+
+    Raises:
+        UserError: there is no such component.
+
+    Example:
+        >>> import pipekit
+        >>> [row.name for row in pipekit.component("op", "rotate").params][:1]  # doctest: +SKIP
+        ['limit_deg']
+    """
+    from pipekit.registry.param_rows import param_rows
+
+    found = registry_with(plugins, disable).get(kind, name)
+    rows = tuple(param_rows(found.params_type()))
+    if found.kind != "stage":
+        return Described(found, rows)
+    contract = found.contract()
+    return Described(found, rows, tuple(contract.slots), contract.output.kind)

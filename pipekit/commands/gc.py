@@ -1,0 +1,76 @@
+"""Free what no recent run uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipekit.errors import UserError
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """What no recent run uses.
+
+    Attributes:
+        store: the store that has it.
+        shared: whether other folders use that store too: the folder is no project of its own.
+        freed: whether it was removed.
+    """
+
+    store: Path
+    shared: bool = False
+    num_folders: int = 0
+    num_files: int = 0
+    size_bytes: int = 0
+    freed: bool = False
+
+
+def gc(
+    folder: str | Path = ".",
+    *,
+    keep: int = 3,
+    dry_run: bool = False,
+    agree: Callable[[Garbage], bool] | None = None,
+) -> Garbage:
+    """Remove from the store what no recent run uses. Results under ``runs/`` and source images are never touched.
+
+    Args:
+        folder: the project: the folder of its pipeline file. Of a folder that is no project, the store in the cache folder,
+            which such folders share; what runs of the others use is kept.
+        keep: keep what the newest so many runs of each name use, from 0 on.
+        dry_run: only say what would be removed.
+        agree: is asked before anything is removed, with what would be; False leaves everything.
+
+    Returns:
+        What was, or would be, removed.
+
+    Raises:
+        UserError: there is no such folder.
+
+    Example:
+        >>> import pipekit
+        >>> pipekit.gc("pets", keep=1, dry_run=True).size_bytes  # doctest: +SKIP
+        48213004
+    """
+    from pipekit.engine.run_folder import keys_in_use
+    from pipekit.store.store import Store, find_garbage, shared_store, store_of
+
+    place = Path(folder)
+    if not place.is_dir():
+        raise UserError(f"no such folder: {folder}")
+    if keep < 0:
+        raise UserError(f"keep must be at least 0, got {keep}")
+    root = store_of(place.absolute())
+    found = Garbage(root, root == shared_store())
+    if not root.is_dir():
+        return found
+    store = Store(root)
+    garbage = find_garbage(store, keys_in_use(place.absolute(), keep=keep))
+    found = replace(found, num_folders=len(garbage.folders), num_files=garbage.num_files, size_bytes=garbage.size_bytes)
+    if dry_run or not garbage.folders or (agree is not None and not agree(found)):
+        return found
+    for each in garbage.folders:
+        store.remove(each)
+    return replace(found, freed=True)

@@ -1,0 +1,113 @@
+"""What a trained model says about images, one prediction after another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipekit.commands.working import registry_with
+from pipekit.errors import UserError
+
+if TYPE_CHECKING:
+    from pipekit.learning.predictions import Prediction
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A stream of predictions: an iterator, which reads images as they are asked for.
+
+    Attributes:
+        classes: the model's classes, in the order of its outputs.
+    """
+
+    classes: tuple[str, ...]
+    stream: Iterator[Prediction] = field(repr=False)
+
+    def __iter__(self) -> Iterator[Prediction]:
+        return self
+
+    def __next__(self) -> Prediction:
+        return next(self.stream)
+
+
+def predict(
+    model: str | Path,
+    images: str | Path | Iterable[str | Path],
+    *,
+    listed: Iterable[str] = (),
+    sort: str | Path | None = None,
+    mirrored: bool = False,
+    every: int = 1,
+    batch_size: int = 32,
+    workers: int | None = None,
+    plugins: Sequence[str] | None = (),
+    disable: Sequence[str] | None = (),
+) -> Predictions:
+    """Predict images with a trained model, one after another, in flat memory.
+
+    Images are read while the model works. One that can't be used is a prediction with its reason as ``error``.
+
+    Args:
+        model: a run (``runs/pets``), a folder with ``model.keras`` and ``model.json``, or that file.
+        images: images, videos, folders (searched to any depth), patterns (``photos/**/*.jpg``); one or several.
+        listed: paths that stand in the place of a source ``-``.
+        sort: copy each image into ``sort/CLASS/``; originals stay, nothing is overwritten.
+        mirrored: test-time augmentation: the mean of the probabilities of the image and its mirror image.
+        every: of a video only each N-th frame, from 1 on.
+        batch_size: images that the model takes at a time, 1 to 4096.
+        workers: threads that read images; one for each core where left out.
+        plugins: plugins to load: files or modules.
+        disable: names of plugins to leave out.
+
+    Returns:
+        An iterator of ``Prediction``: ``image``, ``predicted``, ``confidence``, ``probabilities`` as pairs of class and
+        probability with the most probable first, ``error``. They come in the order of the images.
+
+    Raises:
+        UserError: there is no model or no such file. While iterating: there are no images in what was given.
+
+    Example:
+        >>> import pipekit
+        >>> for found in pipekit.predict("runs/pets", "new_photos"):  # doctest: +SKIP
+        ...     print(found.image, found.predicted, found.confidence)
+        new_photos/1.jpg cat 0.981231
+    """
+    from pipekit.contract import Model
+    from pipekit.engine.adhoc import find_artifact
+    from pipekit.learning import predictions as ways
+    from pipekit.learning.predictor import load_predictor
+
+    for name, value, most in (("every", every, None), ("batch_size", batch_size, 4096), ("workers", workers, None)):
+        if value is not None and (value < 1 or (most is not None and value > most)):
+            raise UserError(f"{name} must be at least 1{f' and at most {most}' if most else ''}, got {value}")
+    sources = [str(images)] if isinstance(images, (str, Path)) else [str(source) for source in images]
+    registry = registry_with(plugins, disable)
+    paths = ways.find_images(sources, listed)
+    if sort is not None and any(source.lower().endswith(ways.VIDEOS) for source in sources):
+        raise UserError("sort copies files, and a video's frames are none", "Leave the video out, or do not sort.")
+    trained = find_artifact(str(model), Model, Path.cwd())
+    if trained is None:
+        raise UserError(f"no trained model in {model}", "Give a run (runs/NAME), a folder with model.json, or model.keras.")
+    predictor = load_predictor(trained.path, registry.get)
+    found = ways.answers(
+        predictor,
+        ways.with_frames(paths, every),
+        workers=workers or os.cpu_count() or 1,
+        batch_size=batch_size,
+        mirrored=mirrored,
+    )
+    if sort is not None:
+        found = ways.sort_into(found, Path(sort))
+    return Predictions(tuple(predictor.classes), _at_least_one(found))
+
+
+def _at_least_one(found: Iterator[Prediction]) -> Iterator[Prediction]:
+    nothing = True
+    for prediction in found:
+        nothing = False
+        yield prediction
+    if nothing:
+        raise UserError("there are no images in what was given", "Images end in .jpg, .png, .webp, .gif, .bmp or .tif.")

@@ -1,0 +1,154 @@
+"""A pipeline file: run it, or say what a run would do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipekit.commands.working import refuse_broken, refuse_unknown
+
+if TYPE_CHECKING:
+    from pipekit.engine.context import Listener
+    from pipekit.engine.forecast import Forecast
+    from pipekit.engine.matrix import MatrixOutcome
+    from pipekit.engine.run import Outcome
+    from pipekit.pipeline.plan import Plan
+
+Changes = Mapping[str, Any] | Sequence[str]
+
+
+@dataclass(frozen=True)
+class Forecasts:
+    """What a run would do.
+
+    Attributes:
+        steps: each stage, whether it is cached or will run, and why.
+        num_combinations: how many combinations ``[matrix]`` has; 0 without one. ``steps`` are those of the pipeline without
+            them.
+    """
+
+    steps: tuple[Forecast, ...]
+    num_combinations: int = 0
+
+
+def run(
+    file: str | Path = "pipeline.toml",
+    changes: Changes = (),
+    *,
+    until: str | None = None,
+    only: str | None = None,
+    again: Sequence[str] = (),
+    resume: bool = False,
+    workers: int | None = None,
+    executor: str | None = None,
+    name: str | None = None,
+    plugins: Sequence[str] | None = (),
+    disable: Sequence[str] | None = (),
+    listener: Listener | None = None,
+) -> Outcome | MatrixOutcome:
+    """Run a pipeline file, or as much of it as is not done yet; with ``[matrix]``, every combination.
+
+    Args:
+        file: the pipeline file, or the folder of a ``pipeline.toml``.
+        changes: values that override the file's: ``{"stages.train.epochs": 2}``, or as ``--set`` takes them.
+        until: run this stage and all that it needs; a matrix is not run.
+        only: run this stage alone; what it needs must be done.
+        again: stages to run though they are done.
+        resume: only continue a run that was stopped; an error where there is none.
+        workers: how many shards run at once; the result is the same.
+        executor: where shards run.
+        name: the run's name: its results are in ``runs/NAME/`` beside the file.
+        plugins: plugins to load: files or modules.
+        disable: names of plugins to leave out.
+        listener: is called with each event of the run.
+
+    Returns:
+        The run; of a pipeline with ``[matrix]`` all its combinations and the best.
+
+    Raises:
+        PlanError: the file has mistakes; nothing was run.
+        UserError: the selection makes no sense, or, with ``resume``, there is nothing to continue.
+        StageError: a stage failed; what is finished is kept.
+
+    Example:
+        >>> import pipekit
+        >>> pipekit.run("pets/pipeline.toml", {"stages.train.epochs": 2}).headline  # doctest: +SKIP
+        'test accuracy 0.917 (95 % interval 0.742 to 0.977), 24 images'
+    """
+    from pipekit.engine.matrix import known_plans, run_matrix
+    from pipekit.engine.resume_check import check_any_resumable, check_resumable
+    from pipekit.engine.run import run_plan, silent
+    from pipekit.pipeline.matrix_table import matrix_of
+
+    plan = plan_of(file, changes, workers, executor, name, plugins, disable)
+    matrix = None if until or only else matrix_of(plan)
+    if resume and matrix is None:
+        check_resumable(plan, until or only)
+    elif resume and matrix is not None:
+        check_any_resumable(known_plans(plan, matrix), plan.name)
+    if matrix is not None:
+        return run_matrix(plan, matrix, listener or silent, again=tuple(again))
+    return run_plan(plan, listener or silent, until=until, only=only, again=tuple(again))
+
+
+def forecast(
+    file: str | Path = "pipeline.toml",
+    changes: Changes = (),
+    *,
+    until: str | None = None,
+    again: Sequence[str] = (),
+    workers: int | None = None,
+    executor: str | None = None,
+    name: str | None = None,
+    plugins: Sequence[str] | None = (),
+    disable: Sequence[str] | None = (),
+) -> Forecasts:
+    """Say what :func:`run` would do with each stage, and why; nothing is run or written.
+
+    Args:
+        file, changes, until, again, workers, executor, name, plugins, disable: as :func:`run` takes them.
+
+    Raises:
+        PlanError: the file has mistakes.
+
+    Example:
+        >>> import pipekit
+        >>> [(step.stage, step.state) for step in pipekit.forecast("pets").steps]  # doctest: +SKIP
+        [('data', 'cached'), ('split', 'run'), ('train', 'depends')]
+    """
+    from pipekit.engine.run import forecast as foresee
+    from pipekit.pipeline.matrix_table import matrix_of
+
+    plan = plan_of(file, changes, workers, executor, name, plugins, disable)
+    matrix = matrix_of(plan)
+    return Forecasts(tuple(foresee(plan, until, tuple(again))), 0 if matrix is None else matrix.num_combinations())
+
+
+def plan_of(
+    file: str | Path,
+    changes: Changes,
+    workers: int | None,
+    executor: str | None,
+    name: str | None,
+    plugins: Sequence[str] | None,
+    disable: Sequence[str] | None,
+) -> Plan:
+    """The checked plan of a pipeline file."""
+    from pipekit.pipeline.plan import load_plan
+    from pipekit.registry.param_rows import toml_text
+
+    if isinstance(changes, Mapping):
+        changes = [f"{key}={toml_text(value)}" for key, value in changes.items()]
+    overrides = list(changes)
+    for key, value in (("workers", workers), ("executor", executor), ("name", name)):
+        if value is not None:
+            overrides.append(f"{key}={json.dumps(value)}")
+    path = Path(file)
+    path = path / "pipeline.toml" if path.is_dir() else path
+    plan = load_plan(path, overrides=overrides, plugins=tuple(plugins or ()), disabled=tuple(disable or ()))
+    refuse_broken(plan.registry, plugins or ())
+    refuse_unknown(plan.registry, disable or ())
+    return plan

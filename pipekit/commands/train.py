@@ -1,0 +1,91 @@
+"""From a folder of images to a trained and measured model, without a pipeline file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipekit.commands.working import new_pipeline, stage_params_type, with_names
+from pipekit.errors import PlanError
+
+if TYPE_CHECKING:
+    from pipekit.engine.context import Listener
+    from pipekit.engine.run import Outcome
+
+
+def train(
+    data: str | Path,
+    *,
+    split: Mapping[str, Any] | None = None,
+    report: bool = True,
+    name: str = "",
+    seed: int = 0,
+    workers: int | None = None,
+    resume: bool = False,
+    plugins: Sequence[str] | None = (),
+    disable: Sequence[str] | None = (),
+    listener: Listener | None = None,
+    **params: Any,
+) -> Outcome:
+    """Split a folder of images, train a model on it, and measure the model on images that it has not seen.
+
+    The results are in ``runs/NAME/``: ``model.keras`` with ``model.json``, ``report.html``, a folder for each stage. The same
+    call again continues a training that was stopped, or returns what is finished.
+
+    Args:
+        data: a folder of images, a file in a dataset's format, or a dataset of a run (``runs/pets:split``). Folders train, val
+            and test are taken as the split.
+        split: parameters of the ``split`` stage: ``{"fractions": {"train": 0.8, "val": 0.1, "test": 0.1}}``.
+        report: measure the model on the test split and write the report.
+        name: the run's name; the name of ``data`` where left out.
+        seed: all randomness derives from it: split, weights, order, augmentation.
+        workers: threads that prepare images; the result is the same.
+        resume: only continue a run that was stopped; an error where there is none.
+        plugins: plugins to load: files or modules.
+        disable: names of plugins to leave out.
+        listener: is called with each event of the run.
+        **params: parameters of the ``train`` stage. ``model`` is a template's name or a table with its parameters
+            (``{"template": "mlp", "units": [64]}``); ``ops`` is a recipe, applied to each training image in each epoch.
+
+    Returns:
+        The run: ``outcome.headline``, ``outcome.run_dir``, ``outcome.artifact("train")`` and ``outcome.artifact("report")``.
+
+    Raises:
+        PlanError: a parameter is unknown or has a wrong value; nothing was run.
+        UserError: there are no images, or, with ``resume``, nothing to continue.
+        StageError: a stage failed; what is finished is kept.
+
+    Example:
+        >>> import pipekit
+        >>> outcome = pipekit.train("photos", model="mlp", epochs=20, ops="rotate(40)|hflip")  # doctest: +SKIP
+        >>> outcome.headline  # doctest: +SKIP
+        'test accuracy 0.917 (95 % interval 0.742 to 0.977), 24 images'
+    """
+    from pipekit.engine.resume_check import check_resumable
+    from pipekit.engine.run import run_plan, silent
+
+    pipeline = new_pipeline(plugins, disable, name=name or run_name(data), seed=seed, workers=workers)
+    divided = pipeline.add("split", "split", dataset=pipeline.dataset(data), **(split or {}))
+    # The recipe is `ops` in every verb; the stage's parameter has been called `augment`.
+    recipe = "ops" if "ops" in stage_params_type(pipeline.registry, "train").model_fields else "augment"
+    if "ops" in params:
+        params[recipe] = params.pop("ops")
+    trained = pipeline.add("train", "train", dataset=divided, **params)
+    if report:
+        pipeline.add("report", "evaluate", dataset=divided, model=trained)
+    try:
+        plan = pipeline.plan()
+    except PlanError as error:
+        names = {f"stages.train.{recipe}": "ops", "stages.train.": "", "stages.split.": "split."}
+        raise with_names(error, names) from error
+    if resume:
+        check_resumable(plan)
+    return run_plan(plan, listener or silent)
+
+
+def run_name(data: str | Path) -> str:
+    """``photos/cats_dogs`` -> ``cats_dogs``: letters that a run's name may have."""
+    stem = Path(str(data).partition(":")[0]).expanduser().absolute().name
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "train"
