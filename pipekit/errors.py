@@ -58,6 +58,17 @@ class StageError(PipekitError):
     """A stage failed while it ran. Finished shards are kept; the same command resumes."""
 
 
+class DamagedError(PipekitError):
+    """A file in the store is not what was put there. The engine moves its folder aside and makes it anew."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path} is damaged: {problem}", "Find all damage: pipekit verify")
+        self.path, self.problem = path, problem
+
+    def __reduce__(self) -> tuple[type[DamagedError], tuple[str, str]]:  # type: ignore[override]
+        return type(self), (self.path, self.problem)
+
+
 class PluginError(PipekitError):
     """A plugin is broken: it can't be imported, misspells a hook, or claims a name that is taken."""
 

@@ -15,7 +15,7 @@ import re
 import stat
 import tarfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -58,20 +58,29 @@ def on_disk(path: str | os.PathLike[str]) -> str:
     return os.fspath(path) if packed is None or Path(path).exists() else packed[0]
 
 
+on_read: Callable[[str, bytes], None] | None = None
+"""Called by :func:`read_bytes` with the path and the bytes: a store compares them with the hash that it keeps."""
+
+
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """Read the content of a file, also inside a tar.
 
     Raises:
         OSError: it can't be read, or is a pipe or a device, which might never end.
+        DamagedError: it lies in a store and is not what was put there.
     """
     packed = split_packed(path)
     if packed is None or Path(path).exists():
         _check_regular(path)
         with open(path, "rb") as file:
-            return file.read()
-    with open(packed[0], "rb") as file:
-        file.seek(packed[1])
-        return file.read(packed[2])
+            data = file.read()
+    else:
+        with open(packed[0], "rb") as file:
+            file.seek(packed[1])
+            data = file.read(packed[2])
+    if on_read is not None:
+        on_read(os.fspath(path), data)
+    return data
 
 
 def hash_file(path: str | os.PathLike[str]) -> str:

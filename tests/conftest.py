@@ -47,6 +47,9 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What commands without a project keep stays out of the person's cache, and an earlier session's is not found."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv(
+            "PIPEKIT_SYNC", "off"
+        )  # what tests make is thrown away; tests/store/test_durability.py and tests/faults sync
         yield
 
 

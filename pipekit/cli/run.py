@@ -15,7 +15,7 @@ from pipekit.cli.showing import reporting as reporting
 
 if TYPE_CHECKING:
     from pipekit.commands.run import Forecasts
-    from pipekit.engine.run import Outcome
+    from pipekit.engine.outcome import Outcome
     from pipekit.pipeline.plan import Plan
     from pipekit.ui.progress import RunDisplay
 

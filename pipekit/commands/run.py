@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pipekit.engine.context import Listener
     from pipekit.engine.forecast import Forecast
     from pipekit.engine.matrix import MatrixOutcome
-    from pipekit.engine.run import Outcome
+    from pipekit.engine.outcome import Outcome
     from pipekit.pipeline.plan import Plan
 
 Changes = Mapping[str, Any] | Sequence[str]

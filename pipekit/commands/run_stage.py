@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pipekit.contract import Artifact, Slot
     from pipekit.engine.adhoc import AdhocPipeline
     from pipekit.engine.context import Listener
-    from pipekit.engine.run import Outcome
+    from pipekit.engine.outcome import Outcome
 
 
 @dataclass(frozen=True)

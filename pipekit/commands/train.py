@@ -12,7 +12,7 @@ from pipekit.errors import PlanError
 
 if TYPE_CHECKING:
     from pipekit.engine.context import Listener
-    from pipekit.engine.run import Outcome
+    from pipekit.engine.outcome import Outcome
 
 
 def train(

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.engine.context import Listener
-from pipekit.engine.run import Outcome, run_plan, silent
+from pipekit.engine.outcome import Outcome
+from pipekit.engine.run import run_plan, silent
 from pipekit.errors import PipekitError, UserError
 from pipekit.pipeline.matrix_table import Matrix, Range
 from pipekit.pipeline.plan import Plan, load_plan

@@ -22,64 +22,28 @@ from pipekit.engine.context import Listener, RunContext, StageContext, carried, 
 from pipekit.engine.forecast import Forecast
 from pipekit.engine.key_changes import describe_changes, new_format
 from pipekit.engine.keys import key_of
+from pipekit.engine.outcome import Outcome, StageOutcome
 from pipekit.engine.shards import PROGRESS_EVERY_S
 from pipekit.engine.worker import STOP, reason_of
-from pipekit.errors import PipekitError, StageError, UserError
+from pipekit.errors import DamagedError, PipekitError, StageError, UserError
 from pipekit.pipeline.accepted import add_accepted
 from pipekit.pipeline.plan import Plan, PlannedStage
 from pipekit.registry.component import import_target
+from pipekit.store.durability import Syncing
+from pipekit.store.leases import lease
 from pipekit.store.locations import Locations
+from pipekit.store.owners import new_owner
 from pipekit.store.store import Store
+from pipekit.store.verify import recover
+from pipekit.store.wholeness import guard
 
 CONTINUE = "Finished shards are kept; run the same command again to continue."
 
+MAX_HEALED = 5
+"""So many damaged folders are made anew in one run; more than that is a disk that fails."""
+
 MANY_NEW = 300
 """After so many files that nobody has hashed before, the executor is told to get ready."""
-
-
-@dataclass(frozen=True)
-class StageOutcome:
-    """A stage after a run. ``parts`` is what its key was made from."""
-
-    name: str
-    use: str
-    key: str
-    cached: bool
-    seconds: float
-    artifact: Artifact
-    parts: Mapping[str, Any]
-    params: Mapping[str, Any]
-    inputs: Mapping[str, tuple[str, ...]]
-    warnings: tuple[str, ...] = ()
-    num_failed: int = 0
-
-    @property
-    def facts(self) -> dict[str, str]:
-        """A few short values for people."""
-        found = self.artifact.meta.get("facts")
-        if isinstance(found, Mapping):
-            return {str(name): str(value) for name, value in found.items()}
-        if isinstance(self.artifact, Dataset):
-            meta = self.artifact.meta
-            counted = {"images": f"{meta['num_samples']:,}", "classes": str(len(meta["classes"]))}
-            return counted | ({"failed": f"{meta['num_failed']:,}"} if meta["num_failed"] else {})
-        return {}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A run that has ended well."""
-
-    name: str
-    status: str
-    run_dir: Path
-    stages: tuple[StageOutcome, ...]
-    seconds: float
-    headline: str = ""
-
-    def artifact(self, stage: str) -> Artifact:
-        """What a stage made."""
-        return next(found.artifact for found in self.stages if found.name == stage)
 
 
 def silent(event: str, **values: Any) -> None:
@@ -107,7 +71,7 @@ def run_plan(
         StageError: a stage failed; what is finished is kept.
         UserError: the selection makes no sense.
     """
-    with closing(Store(plan.store_root)) as store:
+    with closing(Store(plan.store_root)) as store, lease(store.root):
         return _Run(plan, listener, store).run(until, only, again, publish)
 
 
@@ -129,6 +93,8 @@ class _Run:
         self.locations = Locations(self.store.root, self.plan.base_dir)
         self.run_context = RunContext(self.plan, self.store, self.locations, self.listener)
         self.run_dir = self.plan.base_dir / "runs" / self.plan.name
+        self.syncing = Syncing(self.store.root, self.run_dir, new_owner())
+        self.store.on_damage = lambda message: self.listener("warning", stage="", message=message)
 
     @cached_property
     def before(self) -> dict[str, Any]:
@@ -147,15 +113,14 @@ class _Run:
             run_folder.check_place(self.run_dir)
         STOP.clear()
         self.store.clean()
+        recover(self.store, lambda done, total: self._progress("checking after an unclean end", done, total))
         add_accepted(self.store.root, plan.registry.accepted)
         processes.preload(module for stage in plan.stages if stage.name in chosen for module in stage.component.preload)
         names = [stage.name for stage in plan.stages if stage.name in chosen]
         self.listener("run_started", name=plan.name, file=str(plan.file or ""), stages=names)
         status = "failed"
         try:
-            for stage in plan.stages:
-                if stage.name in chosen:
-                    self._stage(stage, only, stage.name in again)
+            self._stages(chosen, only, again)
             status = "finished"
         except KeyboardInterrupt:
             STOP.set()
@@ -172,10 +137,12 @@ class _Run:
             elif status != "finished":
                 with contextlib.suppress(PipekitError):  # the error that ended the run matters more
                     run_folder.remember(self.store, record)
-            if status == "finished" and publish and not only:
-                run_folder.publish(
-                    self.store, self.run_dir, record, [(f.name, f.use, f.artifact) for f in self.done.values()], plan, ran
-                )
+            if status == "finished" and publish and not only and (ran or not run_folder.shows(self.run_dir, record)):
+                self.syncing.begin()
+                made = [(f.name, f.use, f.artifact) for f in self.done.values()]
+                for note in run_folder.publish(self.store, self.run_dir, record, made, plan):
+                    self.listener("warning", stage="", message=note)
+            self.syncing.end()
             self._observe("after_run", run=self._info(status))
         seconds = time.perf_counter() - started
         self.listener(
@@ -187,6 +154,25 @@ class _Run:
             advice=self._advice(),
         )
         return Outcome(plan.name, status, self.run_dir, tuple(self.done.values()), seconds, headline)
+
+    def _stages(self, chosen: Collection[str], only: str | None, again: Collection[str]) -> None:
+        """Run the chosen stages. What is found damaged on the way is moved aside, and made anew by starting over."""
+        for attempt in range(MAX_HEALED + 1):
+            try:
+                for stage in self.plan.stages:
+                    if stage.name in chosen:
+                        self._stage(stage, only, stage.name in again and not attempt)
+                return
+            except DamagedError as error:
+                place = self.store.place_of(error.path)
+                if place is None or attempt == MAX_HEALED:
+                    raise
+                self.store.set_aside(place, f"{Path(error.path).name}: {error.problem}")
+                self.done.clear()
+                self.locations.moved.clear()
+
+    def _progress(self, label: str, done: int, total: int) -> None:
+        self.listener("progress", stage="", label=label, done=done, total=total, unit="parts")
 
     def _chosen(self, until: str | None, only: str | None) -> set[str]:
         if until and only:
@@ -270,8 +256,11 @@ class _Run:
             self.listener("stage_started", stage=stage.name, use=stage.use)
             try:
                 outcome = self._make(stage, key, parts, inputs, again)
+            except DamagedError:
+                raise
             except (Exception, SystemExit) as error:
                 self._failed(stage, info, error)
+            self.syncing.soon()
             self.listener(
                 "stage_finished", stage=stage.name, use=stage.use, seconds=outcome.seconds, cached=False, facts=outcome.facts
             )
@@ -319,6 +308,7 @@ class _Run:
 
     def _make(self, stage: PlannedStage, key: str, parts: dict[str, Any], inputs: dict[str, Any], again: bool) -> StageOutcome:
         """Run a stage and put what it makes into the store."""
+        self.syncing.begin()
         started, begun = time.perf_counter(), self.store.work_dir(key)
         with self.store.scratch() as folder:
             ctx = StageContext(self.run_context, stage, key, inputs, folder, again)
@@ -329,6 +319,8 @@ class _Run:
                     raise StageError(
                         f"{stage.use} must return what ctx.dataset() or ctx.artifact() made, not {type(made).__name__}"
                     )
+                if damage := guard.take_noted():  # whoever swallowed it: nothing that was made from it may stay
+                    raise damage
                 ctx.check_failures()
                 if stage.contract.fingerprint is not None:
                     # A stage may change the outside state that it looks at (split adds lines to its file). It is found again
@@ -356,7 +348,7 @@ class _Run:
             finally:
                 ctx.close(done)
             self._tell_failures(stage, ctx)
-            self.store.commit(folder, self.store.artifact_dir(key), "manifest.json")
+            self.store.commit(folder, self.store.artifact_dir(key))
         with contextlib.suppress(OSError):
             begun.rmdir()  # not empty: another process is at the same stage
         found = self.store.manifest(key)

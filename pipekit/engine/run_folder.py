@@ -15,7 +15,7 @@ import shutil
 import unicodedata
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -25,11 +25,13 @@ from pipekit.contract import Artifact, Dataset, Sample
 from pipekit.errors import UserError, did_you_mean
 from pipekit.files import OUTPUT_MARK, split_packed
 from pipekit.pipeline.plan import Plan
+from pipekit.store.copying import can_share_blocks, copy_file
 from pipekit.store.rows import digest
 from pipekit.store.store import Store, shared_store, store_of
+from pipekit.store.wholeness import CONTENTS
 
 COPIED_BYTES = 8 * 2**20
-"""Files up to this size are copied, so that editing one under ``runs/`` changes nothing else; larger ones are hard links."""
+"""Files that pipekit made are copied up to this size; larger ones are hard links that can't be written to."""
 
 MAX_NAME_BYTES = 255
 """The longest file name on most disks."""
@@ -66,6 +68,7 @@ def record(
         "workers": plan.workers,
         "stages": stages,
         "headline": headline,
+        "views": [plan.views, plan.views_mb],
         "versions": {"python": platform.python_version(), **versions},
         **_home(plan),
     }
@@ -228,16 +231,13 @@ def keys_in_use(base_dir: Path, keep: int = 3) -> set[str]:
 
 
 def publish(
-    store: Store,
-    run_dir: Path,
-    found: Mapping[str, Any],
-    made: Sequence[tuple[str, str, Artifact]],
-    plan: Plan,
-    ran: bool,
-) -> None:
-    """Put a run's results under ``runs/``; where they are there already, nothing is touched."""
-    if not ran and _shows(run_dir, found):
-        return
+    store: Store, run_dir: Path, found: Mapping[str, Any], made: Sequence[tuple[str, str, Artifact]], plan: Plan
+) -> tuple[str, ...]:
+    """Put a run's results under ``runs/``.
+
+    Returns:
+        sentences about what is not shown as the person might expect.
+    """
     check_place(run_dir)
     parent = run_dir.parent
     with store.scratch() as scratch:
@@ -246,12 +246,13 @@ def publish(
             parent.mkdir(parents=True, exist_ok=True)
             aside = parent / f".new-{uuid.uuid4().hex[:12]}"
         try:
-            _build(aside, found, made, plan)
+            notes = _build(aside, found, made, plan)
             parent.mkdir(parents=True, exist_ok=True)
             (parent / OUTPUT_MARK).touch()
             _swap(aside, run_dir)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+    return notes
 
 
 def check_place(run_dir: Path) -> None:
@@ -275,13 +276,17 @@ def _other_disk(folder: Path, base_dir: Path) -> bool:
     return folder.stat().st_dev != base_dir.stat().st_dev
 
 
-def _shows(run_dir: Path, found: Mapping[str, Any]) -> bool:
+def shows(run_dir: Path, found: Mapping[str, Any]) -> bool:
     """Whether the folder holds these results."""
     try:
         shown = json.loads((run_dir / "run.json").read_text(encoding="utf-8", errors="surrogatepass"))
     except (OSError, json.JSONDecodeError):
         return False
-    return [(s["name"], s["key"]) for s in shown["stages"]] == [(s["name"], s["key"]) for s in found["stages"]]
+    return shown.get("views") == found["views"] and _keys(shown) == _keys(found)
+
+
+def _keys(run: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(stage["name"], stage["key"]) for stage in run["stages"]]
 
 
 def _swap(aside: Path, place: Path) -> None:
@@ -299,27 +304,35 @@ def _swap(aside: Path, place: Path) -> None:
                 raise
 
 
-def _build(folder: Path, found: Mapping[str, Any], made: Sequence[tuple[str, str, Artifact]], plan: Plan) -> None:
+def _build(folder: Path, found: Mapping[str, Any], made: Sequence[tuple[str, str, Artifact]], plan: Plan) -> tuple[str, ...]:
     folder.mkdir(parents=True)
     text = json.dumps(found, indent=1, ensure_ascii=False)
     (folder / "run.json").write_text(text + "\n", encoding="utf-8", errors="surrogatepass")
     if plan.text:
         changed = "".join(f"# run with --set {override}\n" for override in plan.overrides)
         (folder / "pipeline.toml").write_text(changed + plan.text, encoding="utf-8")
-    for name, use, artifact in reversed(made):  # of two reports or models the later one is at the top, the earlier a baseline
+    views = Views(plan.views, plan.views_mb * 10**6, plan.store_root)
+    for name, use, artifact in reversed(made):  # with two reports, the later one is at the top
         place = folder / name
         if isinstance(artifact, Dataset):
-            _show_dataset(place, artifact, is_import=use.startswith("import."))
+            views.show(place, artifact, is_import=use.startswith("import."))
             continue
         for source in sorted(artifact.path.rglob("*")):
-            if source.is_file() and source.name != "manifest.json":
+            if source.is_file() and source.name not in NOT_SHOWN:
                 below = source.relative_to(artifact.path)
                 top = below.as_posix() in artifact.headline and not (folder / below).exists()
-                _put(source, folder / below if top else place / below)
+                _put_made(source, folder / below if top else place / below)
+    return tuple(views.notes)
+
+
+NOT_SHOWN = ("manifest.json", CONTENTS)
+"""What the store keeps beside an artifact's files."""
 
 
 def take_out(artifact: Artifact, folder: Path) -> None:
     """Copy an artifact into a folder that does not exist yet, whole or not at all; a dataset as class folders.
+
+    What the person gets are files of their own: editing them changes neither a source image nor the store.
 
     Raises:
         UserError: the folder exists, or can't be written.
@@ -330,10 +343,12 @@ def take_out(artifact: Artifact, folder: Path) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(artifact, Dataset):
-            _show_dataset(scratch, artifact, is_import=False)
+            Views("copies", None, None).show(scratch, artifact, is_import=False)
             (scratch / OUTPUT_MARK).touch()
         else:
-            shutil.copytree(artifact.path, scratch, ignore=shutil.ignore_patterns("manifest.json"))
+            for source in sorted(artifact.path.rglob("*")):
+                if source.is_file() and source.name not in NOT_SHOWN:
+                    _copy(source, scratch / source.relative_to(artifact.path))
         scratch.rename(folder)
     except OSError as error:
         raise UserError(f"can't write {folder}: {error.strerror}", "Is there room, and may you write there?") from error
@@ -341,66 +356,121 @@ def take_out(artifact: Artifact, folder: Path) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _put(source: Path, place: Path, copied_bytes: int = COPIED_BYTES) -> None:
-    """A copy, or a hard link where the file is large and the disk allows it. Never over a file that is there already.
+def _copy(source: str | Path, place: Path) -> None:
+    """A file of its own, in a folder that is made where it is missing."""
+    try:
+        copy_file(source, place)
+    except FileNotFoundError:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        copy_file(source, place)
 
-    What is there may be a link to somebody's photograph, and writing into it would change the photograph.
+
+def _put_made(source: Path, place: Path) -> None:
+    """A file that pipekit made: a copy, or where it is large a hard link that can't be written to."""
+    if source.stat().st_size > COPIED_BYTES:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if _link(source, place):
+            return
+    _copy(source, place)
+
+
+def _link(source: str | Path, place: Path) -> bool:
+    """A hard link to a file of the store, which is made read-only; False where the disk has no links."""
+    try:
+        os.chmod(source, 0o444)
+        os.link(source, place)
+    except FileExistsError:
+        raise
+    except OSError:  # another disk, one without links, or a store that this person may only read
+        return False
+    return True
+
+
+@dataclass
+class Views:
+    """Shows datasets as class folders with a ``metadata.csv`` for each split.
+
+    Attributes:
+        how: ``copies``; ``links``: symbolic links to images that pipekit did not make; ``none``: tables only.
+        most_bytes: so much is copied of images that pipekit did not make, for each dataset; None: all of it.
+        store: where what pipekit made may be linked to, read-only; None: everything is copied.
     """
-    if source.is_symlink():
-        source = source.resolve()  # a link to a symbolic link would lead nowhere from its new place
-    if copied_bytes < 0 or source.stat().st_size > copied_bytes:
-        try:
-            os.link(source, place)
-            return
-        except FileNotFoundError:
-            os.makedirs(place.parent, exist_ok=True)  # noqa: PTH103
-            _put(source, place, copied_bytes) if source.exists() else source.stat()
-            return
-        except FileExistsError:
-            raise
-        except OSError:  # another disk, or one without links
-            pass
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with source.open("rb") as data, place.open("xb") as copy:
-        shutil.copyfileobj(data, copy, 2**20)
 
+    how: str
+    most_bytes: int | None
+    store: Path | None
+    notes: list[str] = field(default_factory=list)
 
-def _show_dataset(folder: Path, dataset: Dataset, is_import: bool) -> None:
-    """Class folders of hard links with a ``metadata.csv`` for each split. An import is a folder already: a list will do."""
-    folder.mkdir()
-    if dataset.meta["num_failed"]:
-        with (folder / "failed.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            writer = csv.writer(file)
-            writer.writerow(["id", "reason", "image"])
-            writer.writerows((f.id, f.reason, f.image) for f in dataset.failed())
-    linked = not is_import and len(dataset) <= MAX_VIEW
-    tars: dict[str, str] = {}
-    with contextlib.ExitStack() as stack:
-        writers: dict[str, Any] = {}
-        taken: set[str] = set()
-        extra = sorted({name for sample in dataset for name in sample.extra})
+    def show(self, folder: Path, dataset: Dataset, is_import: bool) -> None:
+        """Write the view. An import is a folder already: a table will do."""
+        folder.mkdir(parents=True)
+        if dataset.meta["num_failed"]:
+            with (folder / "failed.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+                writer = csv.writer(file)
+                writer.writerow(["id", "reason", "image"])
+                writer.writerows((f.id, f.reason, f.image) for f in dataset.failed())
+        as_folders = not is_import and len(dataset) <= MAX_VIEW and self.how != "none" and self._is_room(folder, dataset)
+        tars: dict[str, str] = {}
+        with contextlib.ExitStack() as stack:
+            writers: dict[str, Any] = {}
+            taken: set[str] = set()
+            extra = sorted({name for sample in dataset for name in sample.extra})
+            for sample in dataset:
+                packed = split_packed(sample.image)
+                below = sample.split if as_folders and not packed else ""
+                if below not in writers:
+                    (folder / below).mkdir(exist_ok=True)
+                    file = stack.enter_context(
+                        (folder / below / "metadata.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace")
+                    )
+                    writers[below] = csv.writer(file)
+                    writers[below].writerow(
+                        ["file_name", "label", "split", "id", "sha256", *(f"extra_{name}" for name in extra)]
+                    )
+                name = sample.image
+                if packed and not is_import:
+                    if packed[0] not in tars:
+                        tars[packed[0]] = f"{len(tars):05d}.tar"
+                        self._put(packed[0], folder / tars[packed[0]])
+                    name = tars[packed[0]] + sample.image[len(packed[0]) :]
+                elif as_folders:
+                    name = _view_name(sample, below, taken)
+                    self._put(sample.image, folder / below / name)
+                values = [sample.extra.get(key, "") for key in extra]
+                plain = [value if isinstance(value, (str, int, float)) else json.dumps(value) for value in values]
+                writers[below].writerow([name, sample.label or "", sample.split, sample.id, sample.sha256, *plain])
+
+    def _put(self, source: str, place: Path) -> None:
+        if self.store is not None and self._is_made(source):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if _link(source, place):
+                return
+        elif self.store is not None and self.how == "links":
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(source)
+            return
+        _copy(source, place)
+
+    def _is_made(self, path: str) -> bool:
+        return self.store is not None and path.startswith(f"{self.store}{os.sep}")
+
+    def _is_room(self, folder: Path, dataset: Dataset) -> bool:
+        """Whether the images that are to be copied are few enough, or copies take no room."""
+        if self.most_bytes is None or self.how == "links":
+            return True
+        num_images = size_bytes = 0
         for sample in dataset:
-            packed = split_packed(sample.image)
-            below = sample.split if linked and not packed else ""
-            if below not in writers:
-                (folder / below).mkdir(exist_ok=True)
-                file = stack.enter_context(
-                    (folder / below / "metadata.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace")
-                )
-                writers[below] = csv.writer(file)
-                writers[below].writerow(["file_name", "label", "split", "id", "sha256", *(f"extra_{name}" for name in extra)])
-            name = sample.image
-            if packed and not is_import:
-                if packed[0] not in tars:
-                    tars[packed[0]] = f"{len(tars):05d}.tar"
-                    _put(Path(packed[0]), folder / tars[packed[0]], copied_bytes=-1)
-                name = tars[packed[0]] + sample.image[len(packed[0]) :]
-            elif linked:
-                name = _view_name(sample, below, taken)
-                _put(Path(sample.image), folder / below / name, copied_bytes=-1)
-            values = [sample.extra.get(key, "") for key in extra]
-            plain = [value if isinstance(value, (str, int, float)) else json.dumps(value) for value in values]
-            writers[below].writerow([name, sample.label or "", sample.split, sample.id, sample.sha256, *plain])
+            if not self._is_made(sample.image) and split_packed(sample.image) is None:
+                num_images += 1
+                size_bytes += os.stat(sample.image).st_size  # noqa: PTH116 (done for every image)
+        if size_bytes <= self.most_bytes or can_share_blocks(folder):
+            return True
+        self.notes.append(
+            f"{folder.name}: its {num_images:,} images take {size_bytes / 1e6:,.0f} MB, so they are listed in metadata.csv "
+            f"and not copied. To see them in class folders: --set views=links (editing one edits your image), or "
+            f"--set views_mb={-(-size_bytes // 10**6)}"
+        )
+        return False
 
 
 def _view_name(sample: Sample, split: str, taken: set[str]) -> str:

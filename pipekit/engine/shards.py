@@ -7,6 +7,7 @@ So adding a sample changes one shard (or splits one in two), and the order in wh
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,11 +17,12 @@ from typing import TypeVar
 
 from pipekit.contract import Failure, ShardResult, ShardTask
 from pipekit.engine.keys import shard_key
-from pipekit.engine.worker import INPUT, OF, PLAIN, SHARD, run_shard
-from pipekit.errors import StageError, UserError
+from pipekit.engine.worker import DAMAGED, INPUT, OF, PLAIN, SHARD, run_shard
+from pipekit.errors import DamagedError, StageError, UserError
 from pipekit.store.locations import Locations, Row
 from pipekit.store.rows import Sorter, read_lines
 from pipekit.store.store import Store
+from pipekit.store.wholeness import guard
 
 T = TypeVar("T")
 
@@ -109,15 +111,21 @@ class ShardJob:
                 if self.again:
                     self.store.remove(self.store.shard_dir(key))
                 if self.store.has_shard(key):
-                    self.num_cached += len(rows)
-                    absorb(key, rows)
-                else:
-                    pending[key] = rows
-                    yield self.task(key, tuple(rows))
+                    try:
+                        absorb(key, rows)
+                        self.num_cached += len(rows)
+                        continue
+                    except DamagedError as error:
+                        self.store.set_aside(self.store.shard_dir(key), error.problem)
+                        guard.take_noted()
+                pending[key] = rows
+                yield self.task(key, tuple(rows))
 
         results_of = self.execute(run_shard, tasks())
         try:
             for result in results_of:
+                if result.error.startswith(DAMAGED):
+                    raise DamagedError(*json.loads(result.error.removeprefix(DAMAGED)))
                 if result.error:
                     raise StageError(result.error.strip())
                 absorb(result.key, pending.pop(result.key))
@@ -131,11 +139,12 @@ class ShardJob:
         """Take a finished shard's rows, with their files where they are now."""
         inputs = {row["id"]: row for row in rows}
         place = self.locations.pack(str(self.store.shard_dir(key)))
-        for row in read_lines(self.store.shard_dir(key) / "rows.jsonl"):
+        made = list(read_lines(self.store.shard_dir(key) / "rows.jsonl"))  # whole, or nothing of it is taken
+        failed = list(read_lines(self.store.shard_dir(key) / "failed.jsonl"))
+        for row in made:
             results.add(row["id"], _unshard(row, place, inputs))
         self.failures += [
-            Failure(found["id"], found["reason"], inputs.get(found["id"], {}).get("image", ""))
-            for found in read_lines(self.store.shard_dir(key) / "failed.jsonl")
+            Failure(found["id"], found["reason"], inputs.get(found["id"], {}).get("image", "")) for found in failed
         ]
 
 

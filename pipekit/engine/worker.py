@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipekit.contract import PAUSE, Params, Sample, ShardResult, ShardTask
-from pipekit.errors import PipekitError, UserError
+from pipekit.errors import DamagedError, PipekitError, UserError
 from pipekit.files import hash_file, pack, write_new
 from pipekit.registry.component import Component, import_target
 from pipekit.registry.registry import Registry, load_registry
 from pipekit.store.locations import Locations, Row
 from pipekit.store.rows import content, dumps, from_row, to_row
 from pipekit.store.store import Store
+from pipekit.store.wholeness import guard
 
 if TYPE_CHECKING:
     from pipekit.rng import Rng
@@ -43,6 +44,9 @@ PLAIN = "@plain"
 
 FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 """Errors of the machine, not of a sample: the shard is not done."""
+
+DAMAGED = "@damaged "
+"""Before the path, in the error of a shard that met a damaged file of the store."""
 
 REFUSED = {errno.EACCES, errno.EPERM, errno.EIO}
 """Errors of the machine where it is the store that can't be written, and of the sample where its own file can't be read."""
@@ -90,14 +94,20 @@ def run_shard(task: ShardTask) -> ShardResult:
     started = time.perf_counter()
     try:
         num_outputs, num_failed = _run(task)
+        damage = guard.take_noted()
     except (Exception, SystemExit) as error:
-        text = _in_full(error)
+        damage = guard.take_noted()
+        text = _in_full(damage or error)
         return ShardResult(task.key, len(task.rows), 0, 0, time.perf_counter() - started, text)
+    if damage is not None:
+        return ShardResult(task.key, len(task.rows), 0, 0, time.perf_counter() - started, _in_full(damage))
     return ShardResult(task.key, len(task.rows), num_outputs, num_failed, time.perf_counter() - started)
 
 
 def _in_full(error: BaseException) -> str:
     """Why a shard could not be done."""
+    if isinstance(error, DamagedError):
+        return f"{DAMAGED}{json.dumps([error.path, error.problem])}"
     if isinstance(error, PipekitError):
         return str(error)
     if isinstance(error, OSError) and error.errno in FATAL:
@@ -117,6 +127,7 @@ def _run(task: ShardTask) -> tuple[int, int]:
     with store.scratch() as folder:
         outputs: list[str] = []
         failed: list[str] = []
+        hashes: dict[str, str] = {}
         handed_out: set[str] = set()
         for at in range(0, len(task.rows), TOGETHER):
             works = []
@@ -130,11 +141,14 @@ def _run(task: ShardTask) -> tuple[int, int]:
             for work in works:
                 outputs += work.made
                 failed += work.failed
+                hashes |= {path[len(str(folder)) + 1 :].replace(os.sep, "/"): sha for path, sha in work.hashes.items()}
+        parts: dict[str, str] = {}
         if task.packed and (folder / "files").is_dir():
-            outputs = _into_tar(folder, [json.loads(text) for text in outputs])
-        _write_lines(folder / "failed.jsonl", failed)
-        _write_lines(folder / "rows.jsonl", outputs)
-        store.commit(folder, store.shard_dir(task.key), "rows.jsonl")
+            outputs, parts = _into_tar(folder, [json.loads(text) for text in outputs])
+            hashes = {}
+        hashes["failed.jsonl"] = _write_lines(folder / "failed.jsonl", failed)
+        hashes["rows.jsonl"] = _write_lines(folder / "rows.jsonl", outputs)
+        store.commit(folder, store.shard_dir(task.key), hashes, parts)
     return len(outputs), len(failed)
 
 
@@ -150,6 +164,11 @@ class _Work:
         self.made: list[str] = []
         self.failed: list[str] = []
 
+    @property
+    def hashes(self) -> Mapping[str, str]:
+        """Hashes of files that were written with :meth:`_SampleContext.write`, by their path."""
+        return self._ctx.hashes
+
     def step(self) -> bool:
         """Do the next part; whether there is more."""
         if STOP.is_set():
@@ -157,6 +176,7 @@ class _Work:
         row, ctx = self._row, self._ctx
         try:
             if self._yielded is None:
+                guard.check_file(row["image"])  # a function may read it in a way of its own
                 self._yielded = iter(self._job.function(from_row(row), self._job.params, ctx))
             for found in self._yielded:
                 if found is PAUSE:
@@ -174,13 +194,17 @@ class _Work:
 def _is_of_the_machine(error: Exception, store: Path) -> bool:
     """Whether an error would meet any sample here: the next run may do this one."""
     if not isinstance(error, OSError):
-        return isinstance(error, MemoryError)
+        return isinstance(error, (MemoryError, DamagedError))
     refused = error.errno in REFUSED and os.fspath(error.filename or "").startswith(f"{store}{os.sep}")
     return refused or error.errno in FATAL
 
 
-def _into_tar(folder: Path, rows: list[Row]) -> list[str]:
-    """Move a shard's files into ``files.tar``; returns the rows as text. Beside each image stand its class and its row."""
+def _into_tar(folder: Path, rows: list[Row]) -> tuple[list[str], dict[str, str]]:
+    """Move a shard's files into ``files.tar``; beside each image stand its class and its row.
+
+    Returns:
+        the rows as text, and the hashes of the parts of the tar that they name.
+    """
     root = f"{SHARD}files/"
     beside = {
         row["image"].removeprefix(root): {
@@ -193,20 +217,21 @@ def _into_tar(folder: Path, rows: list[Row]) -> list[str]:
     places = pack(folder / "files", folder / "files.tar", beside)
     os.chmod(folder / "files.tar", 0o444)
     shutil.rmtree(folder / "files")
+    parts = {}
     for row in rows:
-        for holder, name in ((row, "image"), (row.get("targets", {}), "mask")):
+        for holder, name, sha256 in ((row, "image", "sha256"), (row.get("targets", {}), "mask", "mask_sha256")):
             if holder.get(name, "").startswith(root):
-                holder[name] = f"{SHARD}files.tar{places[holder[name].removeprefix(root)]}"
-    return [dumps(row) for row in rows]
+                part = f"files.tar{places[holder[name].removeprefix(root)]}"
+                holder[name] = f"{SHARD}{part}"
+                parts[part] = holder[sha256]
+    return [dumps(row) for row in rows], parts
 
 
-def _write_lines(path: Path, lines: list[str]) -> None:
-    """Write lines and wait until they are on the disk: after a power cut a shard that is there must be whole."""
-    with path.open("w", encoding="utf-8", errors="surrogatepass") as out:
-        out.writelines(f"{line}\n" for line in lines)
-        out.flush()
-        if lines:  # waiting takes 10 ms and more, and an empty file can't be cut short
-            os.fsync(out.fileno())
+def _write_lines(path: Path, lines: list[str]) -> str:
+    """Write lines; returns the SHA-256 of the file."""
+    data = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")
+    path.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
 
 
 def _job(task: ShardTask) -> Job:
@@ -328,6 +353,7 @@ class _SampleContext:
 
     def drop_files(self) -> None:
         """Remove what a sample that failed has written."""
+        self.hashes.clear()
         for path in map(Path, self._files):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)

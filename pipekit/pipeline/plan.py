@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pipekit.contract import Artifact, Call, Dataset, Params, Slot, StageContract, Uses, param
 from pipekit.errors import PipekitError, PlanError, Problem, UserError, did_you_mean, place_text
@@ -39,6 +39,13 @@ class Settings(Params):
         128, "Maximum number of samples per shard: the work that a kill may lose", unit="samples", ge=1, le=1_000_000
     )
     max_failed: float = param(0.05, "Largest share of a stage's samples that may fail", ge=0, le=1)
+    views: Literal["copies", "links", "none"] = param(
+        "copies",
+        "How runs/ shows images that pipekit did not make: as copies; as symbolic links (editing one edits your image); or not",
+    )
+    views_mb: int = param(
+        200, "Most that is copied of a dataset's own images into runs/; with more they are only listed", unit="MB", ge=0
+    )
 
 
 class StageSettings(Params):
@@ -86,6 +93,8 @@ class Plan:
     overrides: tuple[str, ...] = ()
     given: Mapping[str, Artifact] = field(default_factory=dict, repr=False)
     store: Path | None = None
+    views: str = "copies"
+    views_mb: int = 200
     table: Mapping[str, Any] | None = field(default=None, repr=False)
     matrix: Any = None
 
@@ -285,6 +294,8 @@ class _Checker:
             tuple(stages[name] for name in order),
             registry,
             given=given,
+            views=settings.views,
+            views_mb=settings.views_mb,
         )
 
     def _check_plugins(self, values: Mapping[str, Any], registry: Registry) -> None:

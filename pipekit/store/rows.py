@@ -23,6 +23,7 @@ from typing import Any, TextIO
 from pipekit.contract import NO_TARGETS, Box, Failure, Keypoint, Sample, Targets
 from pipekit.errors import UserError
 from pipekit.store.locations import Locations, Row
+from pipekit.store.wholeness import guard
 
 SPILL_ROWS = 5_000
 """Number of rows sorted in memory before they are written to disk: about 20 MB if they record how an image was made."""
@@ -124,10 +125,24 @@ def texts(row: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def read_lines(path: Path) -> Iterator[Row]:
-    """Yield the rows of a JSON-lines file, one at a time."""
-    with path.open(encoding="utf-8", errors="surrogatepass") as lines:
+    """The rows of a JSON-lines file, one at a time.
+
+    Raises:
+        DamagedError: the file lies in a store and is not what was put there; where only its last line shows that, at the end.
+    """
+    expected = guard.expected(os.fspath(path))
+    hashed = hashlib.sha256()
+    with path.open("rb") as lines:
         for line in lines:
-            yield json.loads(line)
+            hashed.update(line)
+            try:
+                yield json.loads(line.decode("utf-8", "surrogatepass"))
+            except ValueError:
+                if expected is None:
+                    raise
+                guard.note(os.fspath(path), "a line is no JSON")
+    if expected is not None and hashed.hexdigest() != expected:
+        guard.note(os.fspath(path), "its bytes have changed")
 
 
 class Sorter:

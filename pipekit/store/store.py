@@ -5,31 +5,39 @@
     .pipekit/
       shards/ab/<key>/       rows.jsonl and the files of one shard
       artifacts/ab/<key>/    manifest.json and the files (or rows.jsonl) of one stage run
-      work/<key>/            checkpoints of a stage that was started and is not finished
-      tmp/                   work in progress; a finished folder moves to its place in one atomic rename
+      work/<key>/            a stage that was begun and is not done: its checkpoints
+      tmp/                   what is being made; a folder moves to its place in one rename, whole or not at all
+      damaged/               what was found not to be whole, moved aside and made anew
+      leases/                runs that live, whose folders ``gc`` leaves alone
+      unsynced/              runs whose last work may not be on the disk yet
       hashes.sqlite          the hash of every file seen, by (path, size, mtime, inode)
 
-There are no locks. Two processes that compute the same key produce the same bytes; the first rename wins and the other's work
-is discarded. A folder that exists is complete.
+Nothing is locked. Two processes that make the same thing make the same bytes; the first rename wins and the other's work is
+dropped. A folder is done if it is whole: it states the sizes and hashes of its files
+(:mod:`pipekit.store.wholeness`). One that is not whole is moved aside, named in a warning, and made anew.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import shutil
-import socket
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipekit.errors import UserError
+from pipekit.store.durability import is_off, sync_folder, syncs_whole_disks
 from pipekit.store.file_hashes import HashMemory
+from pipekit.store.leases import LEASE_SLACK_S, last_use, oldest_lease, use
+from pipekit.store.owners import TMP_KEPT_S, is_abandoned, new_owner
+from pipekit.store.wholeness import guard, problem_of, seal
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """Errors that concern the whole disk, whichever file raised them."""
@@ -63,23 +71,29 @@ class Store:
 
     Args:
         root: the folder; made when something is first written.
-        read_only: hashes of files are looked up and not added.
+        read_only: write nothing: no hash of a file is added, nothing is moved aside.
+
+    Attributes:
+        on_damage: called with a sentence for each folder that was moved aside because it is not whole.
 
     Raises:
         UserError: on writing, if the disk is full or the folder can't be written.
     """
 
     def __init__(self, root: Path, read_only: bool = False) -> None:
+        self.read_only = read_only
         self.root = Path(os.path.abspath(root))
-        self._read_only = read_only
+        self.on_damage: Callable[[str], None] | None = None
         self._hashes: HashMemory | None = None
+        self._whole: set[Path] = set()
+        guard.watch(self.root)
 
     @property
     def hashes(self) -> HashMemory:
         if self._hashes is None:
-            if not self._read_only:
+            if not self.read_only:
                 self._ensure(self.root)
-            self._hashes = HashMemory(self.root / "hashes.sqlite", read_only=self._read_only)
+            self._hashes = HashMemory(self.root / "hashes.sqlite", read_only=self.read_only)
         return self._hashes
 
     def close(self) -> None:
@@ -107,21 +121,73 @@ class Store:
         return (self.root / "work" / key).is_dir()
 
     def has_shard(self, key: str) -> bool:
-        return (self.shard_dir(key) / "rows.jsonl").is_file()
+        """Whether a shard is there and whole; one that is damaged is moved aside."""
+        return self._has(self.shard_dir(key))
 
     def manifest(self, key: str) -> dict[str, Any] | None:
-        """The manifest of a finished stage run, or None. A run whose files are missing is not finished."""
-        path = self.artifact_dir(key) / "manifest.json"
-        try:
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        """What a finished stage run says of itself, or None. One that is damaged, or whose files are gone, is not finished."""
+        place = self.artifact_dir(key)
+        if not self._has(place):
             return None
-        return found if all((self.root / place).is_dir() for place in found["uses"]) else None
+        try:
+            data = (place / "manifest.json").read_bytes()
+        except OSError:
+            return None  # another process has just removed it
+        if guard.expected(str(place / "manifest.json")) != hashlib.sha256(data).hexdigest():
+            self.set_aside(place, "manifest.json has changed")
+            return None
+        found: dict[str, Any] = json.loads(data)
+        return found if all(self._has(self.root / used) for used in found["uses"]) else None
+
+    def _has(self, place: Path) -> bool:
+        """Whether a folder is there and whole by its own statement; looked at once in the life of this object."""
+        if place in self._whole:
+            return place.is_dir()
+        if not place.is_dir():
+            return False
+        if problem := problem_of(place):
+            self.set_aside(place, problem)
+            return False
+        self._whole.add(place)
+        if not self.read_only:
+            use(place)
+        return True
+
+    def set_aside(self, place: Path, problem: str) -> None:
+        """Move a folder that is not whole to ``damaged/``, so that it is made anew, and say so."""
+        self._whole.discard(place)
+        if self.read_only:
+            return
+        aside = self.root / "damaged" / f"{time.strftime('%Y%m%dT%H%M%S')}-{place.name[:16]}-{uuid.uuid4().hex[:6]}"
+        try:
+            aside.parent.mkdir(exist_ok=True)
+            place.rename(aside)
+        except FileNotFoundError:
+            return  # another process was first
+        except OSError as error:
+            raise translate_os_error(error, place) from error
+        if self.on_damage is not None:
+            below = place.relative_to(self.root).as_posix()
+            self.on_damage(f"{below} in the store is damaged ({problem}); it was moved to {aside} and is made anew")
+
+    def forget_hashes(self) -> None:
+        """Drop the memory of file hashes: every file is read again."""
+        self.close()
+        for part in ("", "-wal", "-shm"):
+            (self.root / f"hashes.sqlite{part}").unlink(missing_ok=True)
+
+    def place_of(self, path: str | Path) -> Path | None:
+        """The folder of a shard or an artifact that a file lies in; None for a file that is none of the store's."""
+        path = Path(os.path.abspath(path))
+        if not path.is_relative_to(self.root):
+            return None
+        below = path.relative_to(self.root).parts
+        return self.root.joinpath(*below[:3]) if len(below) > 3 and below[0] in ("shards", "artifacts") else None
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
-        """Context manager for an empty scratch folder. Whatever is left in it at the end is removed."""
-        folder = self._ensure(self.root / "tmp" / f"{os.getpid()}@{_machine()}-{uuid.uuid4().hex[:12]}")
+        """An empty folder for something in the making. What is still in it at the end is removed."""
+        folder = self._ensure(self.root / "tmp" / new_owner())
         try:
             yield folder
         except OSError as error:
@@ -131,26 +197,35 @@ class Store:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def commit(self, folder: Path, place: Path, proof: str) -> bool:
-        """Move a finished folder to its place in one step.
+    def commit(
+        self,
+        folder: Path,
+        place: Path,
+        hashes: Mapping[str, str] | None = None,
+        parts: Mapping[str, str] | None = None,
+    ) -> bool:
+        """State what a finished folder contains, and move it to its place in one step.
 
         Args:
-            proof: the file whose presence shows that the folder is complete.
+            hashes: hashes of files that are known already, by the path below the folder.
+            parts: hashes of parts of files (``files.tar#512+9000.jpg``).
 
         Returns:
             False if another process was first; its identical result stays.
         """
+        seal(folder, hashes, parts)
+        if not is_off() and not syncs_whole_disks():
+            sync_folder(folder)
         self._ensure(place.parent)
         for _ in range(3):
             try:
                 folder.rename(place)
                 return True
             except OSError as error:
-                if (place / proof).is_file():
-                    return False
                 if not place.exists():
                     raise translate_os_error(error, place) from error
-                shutil.rmtree(place, ignore_errors=True)  # damaged by hand: its proof file is missing
+                if self._has(place):  # else it was moved aside
+                    return False
         raise UserError(f"can't write {place}", "Is another program holding it? Remove the folder and run again.")
 
     def discard(self, key: str) -> None:
@@ -164,10 +239,11 @@ class Store:
         """Remove incomplete work of killed processes."""
         now = time.time()
         for path in list(_children(self.root / "tmp", 1)):
-            if _is_abandoned(path, now):
+            if is_abandoned(path, now):
                 shutil.rmtree(path, ignore_errors=True)
 
     def remove(self, place: Path) -> None:
+        self._whole.discard(place)
         if place.exists():
             aside = self._ensure(self.root / "tmp") / f"gone-{uuid.uuid4().hex[:12]}"
             with contextlib.suppress(FileNotFoundError):
@@ -185,24 +261,18 @@ class Store:
 def translate_os_error(error: OSError, place: Path) -> UserError:
     """The message and hint for a full disk, a read-only folder and similar errors."""
     hints = {
-        errno.ENOSPC: f"The disk that holds {place} is full. `pipekit gc` frees what no recent run uses.",
+        errno.ENOSPC: f"The disk that holds {place} is full. `pipekit gc --min-age 0` frees what no recent run uses.",
         errno.EROFS: f"{place} is on a read-only file system. Choose another place with PIPEKIT_STORE.",
         errno.EACCES: f"You may not write {place}. Choose another place with PIPEKIT_STORE.",
         errno.EPERM: f"You may not write {place}. Choose another place with PIPEKIT_STORE.",
-        errno.EDQUOT: f"Your disk quota on {place} is used up. `pipekit gc` frees what no recent run uses.",
+        errno.EDQUOT: f"Your disk quota on {place} is used up. `pipekit gc --min-age 0` frees what no recent run uses.",
     }
     name = f": {error.filename}" if error.filename else ""
     return UserError(f"{error.strerror or error}{name}", hints.get(error.errno or 0, ""))
 
 
-# --- hashes of files -----------------------------------------------------------------------------------------------------
-
-
 # --- garbage -------------------------------------------------------------------------------------------------------------
 
-
-SHARDS_KEPT_S = 24 * 3600
-"""Finished shards of unfinished stages are kept for one day."""
 
 WORK_KEPT_S = 30 * 24 * 3600
 """Checkpoints that are unchanged for a month belong to abandoned trainings."""
@@ -217,27 +287,35 @@ class Garbage:
     size_bytes: int
 
 
-TMP_KEPT_S = 7 * 24 * 3600
-"""Scratch folders of other machines that share the store are kept for a week: they may be in use."""
+MIN_AGE_S = 24 * 3600
+"""What was made or used within a day is not garbage, unless the person says so."""
 
 
-def find_garbage(store: Store, keep: Iterable[str]) -> Garbage:
-    """Find everything in the store that no key in ``keep`` (keys of stage runs) needs."""
+def find_garbage(store: Store, keep: Iterable[str], min_age_s: float = MIN_AGE_S) -> Garbage:
+    """Everything in the store that no key in ``keep`` (keys of stage runs) needs, and that no run uses.
+
+    Args:
+        min_age_s: what was made or used within so many seconds is left alone. Whatever this is, what a living run may use is
+            left alone too.
+    """
     kept = set(keep)
     manifests = [manifest for key in sorted(kept) if (manifest := store.manifest(key))]
     wanted = {store.artifact_dir(key) for key in kept}
     wanted |= {store.shard_dir(shard) for manifest in manifests for shard in manifest["shards"]}
     wanted |= {store.root / place for manifest in manifests for place in manifest["uses"]}
     now = time.time()
-    folders = [path for path in _children(store.root / "artifacts", 2) if path not in wanted]
-    # Shards that no finished run names may belong to a stopped stage that is resumed tomorrow.
-    folders += [
-        path for path in _children(store.root / "shards", 2) if path not in wanted and not _is_young(path, now, SHARDS_KEPT_S)
+    before = limit_of_age(store, min_age_s)
+    folders = [
+        path
+        for kind in ("artifacts", "shards")
+        for path in _children(store.root / kind, 2)
+        if path not in wanted and last_use(path) < before
     ]
     folders += [
         path for path in _children(store.root / "work", 1) if store.manifest(path.name) or not _is_young(path, now, WORK_KEPT_S)
     ]
-    folders += [path for path in _children(store.root / "tmp", 1) if _is_abandoned(path, now)]
+    folders += [path for path in _children(store.root / "tmp", 1) if is_abandoned(path, now)]
+    folders += [path for path in _children(store.root / "damaged", 1) if last_use(path) < before]
     num_files = size = 0
     for folder in folders:
         for path in folder.rglob("*"):
@@ -247,34 +325,29 @@ def find_garbage(store: Store, keep: Iterable[str]) -> Garbage:
     return Garbage(tuple(folders), num_files, size)
 
 
+def limit_of_age(store: Store, min_age_s: float) -> float:
+    """When something must have been used last, in seconds since 1970, to be garbage."""
+    oldest = oldest_lease(store.root)
+    limit = time.time() - min_age_s
+    return limit if oldest is None else min(limit, oldest - LEASE_SLACK_S)
+
+
+def free(store: Store, garbage: Garbage, min_age_s: float = MIN_AGE_S) -> int:
+    """Remove garbage; what a run has begun to use since it was found is left. Returns the number of folders removed."""
+    removed = 0
+    for place in garbage.folders:
+        if place.parent.parent.name in ("artifacts", "shards") and last_use(place) >= limit_of_age(store, min_age_s):
+            continue
+        store.remove(place)
+        removed += 1
+    return removed
+
+
 def _is_young(path: Path, now: float, seconds: float) -> bool:
     try:
         return now - path.stat().st_mtime < seconds
     except OSError:
         return True
-
-
-def _machine() -> str:
-    return socket.gethostname().replace("-", "_").replace(os.sep, "_")
-
-
-def _is_alive(pid: str) -> bool:
-    """Whether a process is running; a zombie (ended, not yet waited for) is not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
-    except (OSError, IndexError):
-        return False
-
-
-def _is_abandoned(path: Path, now: float) -> bool:
-    """Whether the process that created a scratch folder has ended. A live one may train for days without touching it."""
-    pid, _, machine = path.name.partition("-")[0].partition("@")
-    if pid.isdigit() and machine == _machine() and Path("/proc/self").exists():
-        return not _is_alive(pid)
-    try:
-        return now - path.stat().st_mtime > TMP_KEPT_S
-    except OSError:
-        return False
 
 
 def _children(folder: Path, depth: int) -> Iterator[Path]:

@@ -9,7 +9,7 @@ import pytest
 
 import pipekit as package
 from pipekit.engine.matrix import MatrixOutcome
-from pipekit.engine.run import Outcome
+from pipekit.engine.outcome import Outcome
 from pipekit.errors import PlanError, UserError
 from tests.cli.pictures import class_folders
 

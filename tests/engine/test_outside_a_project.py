@@ -11,7 +11,8 @@ import pytest
 from pipekit import Dataset, UserError
 from pipekit.commands.export import of_run
 from pipekit.engine.adhoc import AdhocPipeline, find_artifact
-from pipekit.engine.run import Outcome, run_plan
+from pipekit.engine.outcome import Outcome
+from pipekit.engine.run import run_plan
 from pipekit.engine.run_folder import find_run, keys_in_use, list_runs, locate_run
 from pipekit.store.store import Store, find_garbage, shared_store, store_of
 from pipekit.testing.checks import write_tiny_dataset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -119,11 +120,11 @@ def test_files_of_one_name_are_kept_apart_and_never_written_over(trial: Trial) -
 def test_nothing_is_ever_written_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "photo.png").write_text("a photograph")
     (tmp_path / "other.png").write_text("another")
-    run_folder._put(tmp_path / "photo.png", tmp_path / "view.png", copied_bytes=-1)
+    os.link(tmp_path / "photo.png", tmp_path / "view.png")
     with pytest.raises(FileExistsError):
-        run_folder._put(tmp_path / "other.png", tmp_path / "view.png", copied_bytes=-1)
+        run_folder._link(tmp_path / "other.png", tmp_path / "view.png")
     with pytest.raises(FileExistsError):
-        run_folder._put(tmp_path / "other.png", tmp_path / "view.png")
+        run_folder._copy(tmp_path / "other.png", tmp_path / "view.png")
     assert (tmp_path / "photo.png").read_text() == "a photograph"
 
 
@@ -135,7 +136,7 @@ def test_images_that_are_links_are_shown_as_what_they_lead_to(trial: Trial) -> N
     shown = outcome.run_dir / "keep/cat/1.png"
     assert shown.read_text() == "real"
     assert not shown.is_symlink()
-    assert shown.samefile(trial.path / "real.png"), "linked, not copied"
+    assert not shown.samefile(trial.path / "real.png"), "a hard link would let an edit of the view change the photograph"
 
 
 def test_a_disk_without_links_gets_copies(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,9 +145,11 @@ def test_a_disk_without_links_gets_copies(trial: Trial, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(os, "link", refuse)
     trial.write("cat/1.png")
-    shown = trial.run({"data": DATA, "keep": {"use": "keep"}}).run_dir / "keep/cat/1.png"
-    assert shown.read_text() == "cat/1.png\n"
-    assert not shown.samefile(trial.path / "images/cat/1.png")
+    outcome = trial.run({"data": DATA, "stamp": {"use": "stamp"}})
+    (sample,) = outcome.artifact("stamp")
+    (shown,) = (outcome.run_dir / "stamp").glob("cat/*.png")
+    assert shown.read_bytes() == Path(sample.image).read_bytes()
+    assert not shown.samefile(sample.image)
 
 
 labels = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
@@ -221,7 +224,7 @@ def test_results_are_taken_out_whole_or_not_at_all(trial: Trial, monkeypatch: py
     def full(*args: Any, **kwargs: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(run_folder, "_put", full)
+    monkeypatch.setattr(run_folder, "copy_file", full)
     with pytest.raises(UserError, match="No space left on device"):
         take_out(outcome.artifact("stamp"), trial.path.parent / "third")
     assert not list(trial.path.parent.glob("*third*"))
@@ -234,3 +237,51 @@ def test_the_view_opens_elsewhere(trial: Trial) -> None:
     assert sorted(row["file_name"] for row in table(folder / "metadata.csv")) == [
         name for name in below(folder) if name != "metadata.csv"
     ]
+
+
+# --- what is shown is nobody's photograph ---------------------------------------------------------------------------------
+
+
+def fingerprint(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {str(path): (path.read_bytes(), path.stat().st_mode) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_editing_every_file_that_is_shown_changes_no_source_and_no_result(trial: Trial) -> None:
+    trial.write("cat/1.png", "dog/2.png")
+    stages = {"data": DATA, "keep": {"use": "keep"}, "stamp": {"use": "stamp", "dataset": "keep"}}
+    outcome = trial.run(stages)
+    take_out(outcome.artifact("keep"), trial.path.parent / "out")
+    before = fingerprint(trial.path / "images")
+    for folder in (outcome.run_dir, trial.path.parent / "out"):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                with contextlib.suppress(PermissionError):  # a link to what pipekit made is read-only; root may write it
+                    path.open("ab").write(b"an edit")
+                if path.stat().st_nlink == 1:
+                    path.chmod(0o600)
+    assert fingerprint(trial.path / "images") == before
+    trial.events.clear()
+    again = trial.run({**stages, "stamp": {**stages["stamp"], "amount": 2}})
+    assert again.artifact("keep").digest == outcome.artifact("keep").digest
+
+
+def test_many_images_are_listed_and_the_option_named(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_folder, "can_share_blocks", lambda folder: False)
+    for number in range(3):
+        (trial.path / f"images/cat/{number}.png").parent.mkdir(parents=True, exist_ok=True)
+        (trial.path / f"images/cat/{number}.png").write_bytes(bytes([number]) * 700_000)
+    stages = {"data": DATA, "keep": {"use": "keep"}}
+    outcome = trial.run(stages, views_mb=2)
+    assert below(outcome.run_dir / "keep") == ["metadata.csv"]
+    (note,) = [v["message"] for event, v in trial.events if event == "warning" and "metadata.csv" in v["message"]]
+    assert "its 3 images take 2 MB" in note
+    assert "--set views=links" in note
+    assert "--set views_mb=3" in note
+    assert [row["file_name"] for row in table(outcome.run_dir / "keep/metadata.csv")] == [
+        str(trial.path / f"images/cat/{number}.png") for number in range(3)
+    ]
+    shown = trial.run(stages, views_mb=3).run_dir / "keep/cat"
+    assert not any(path.is_symlink() for path in shown.iterdir())
+    linked = trial.run(stages, views_mb=2, views="links").run_dir / "keep/cat"
+    assert all(path.is_symlink() for path in linked.iterdir())
+    assert below(trial.run(stages, views="none").run_dir / "keep") == ["metadata.csv"]

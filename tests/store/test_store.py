@@ -19,7 +19,7 @@ from pipekit.engine.run_folder import keys_in_use
 from pipekit.errors import UserError
 from pipekit.files import OUTPUT_MARK, hash_file, walk
 from pipekit.store.file_hashes import HashMemory
-from pipekit.store.store import Store, find_garbage
+from pipekit.store.store import Store, find_garbage, free
 from tests.conftest import DATA, Trial
 
 LONG_AGO = time.time() - 3600
@@ -44,7 +44,7 @@ def store(tmp_path: Path) -> Store:
 def finished(store: Store, key: str, text: str = "x") -> bool:
     with store.scratch() as folder:
         (folder / "rows.jsonl").write_text(text)
-        return store.commit(folder, store.shard_dir(key), "rows.jsonl")
+        return store.commit(folder, store.shard_dir(key))
 
 
 def test_the_first_commit_wins(store: Store) -> None:
@@ -56,12 +56,14 @@ def test_the_first_commit_wins(store: Store) -> None:
     assert not list(store.root.glob("tmp/*"))
 
 
-def test_a_folder_without_its_proof_is_replaced(store: Store) -> None:
+def test_a_folder_that_states_nothing_is_moved_aside_and_replaced(store: Store) -> None:
     store.shard_dir("abc").mkdir(parents=True)
     (store.shard_dir("abc") / "leftover.png").touch()
     assert not store.has_shard("abc")
     assert finished(store, "abc")
-    assert [path.name for path in store.shard_dir("abc").iterdir()] == ["rows.jsonl"]
+    assert sorted(path.name for path in store.shard_dir("abc").iterdir()) == ["contents.json", "rows.jsonl"]
+    (aside,) = (store.root / "damaged").iterdir()
+    assert [path.name for path in aside.iterdir()] == ["leftover.png"]
 
 
 def stop(path: Path) -> None:
@@ -78,7 +80,7 @@ def test_scratch_is_removed_whatever_happens(store: Store) -> None:
 def test_only_errors_of_the_store_are_translated(store: Store, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No space left on device") as caught, store.scratch():
         raise OSError(28, "No space left on device", "/elsewhere/x")
-    assert "`pipekit gc` frees" in caught.value.hint
+    assert "`pipekit gc --min-age 0` frees" in caught.value.hint
     with pytest.raises(UserError, match="Permission denied") as caught, store.scratch() as folder:
         raise PermissionError(13, "Permission denied", str(folder / "x"))
     assert "PIPEKIT_STORE" in caught.value.hint
@@ -124,15 +126,15 @@ def test_a_process_that_has_ended_and_is_not_yet_asked_about_is_dead(store: Stor
 
 
 def test_a_manifest_counts_only_with_the_files_that_it_uses(store: Store) -> None:
-    folder = store.artifact_dir("abc")
-    folder.mkdir(parents=True)
     assert store.manifest("abc") is None
-    (folder / "manifest.json").write_text(json.dumps({"uses": ["shards/ff/ff00"]}))
+    with store.scratch() as folder:
+        (folder / "manifest.json").write_text(json.dumps({"uses": ["shards/ff/ff00"]}))
+        store.commit(folder, store.artifact_dir("abc"))
     assert store.manifest("abc") is None
     finished(store, "ff00")
     assert store.manifest("abc") == {"uses": ["shards/ff/ff00"]}
-    (folder / "manifest.json").write_text('{"uses":')
-    assert store.manifest("abc") is None
+    (store.artifact_dir("abc") / "manifest.json").write_text('{"uses":')
+    assert Store(store.root).manifest("abc") is None
 
 
 # --- the memory of hashes ------------------------------------------------------------------------------------------------
@@ -337,10 +339,10 @@ def test_gc_keeps_what_the_newest_runs_use_and_frees_the_rest(trial: Trial) -> N
 
     def collect(keep: int) -> int:
         store = Store(trial.store)
-        garbage = find_garbage(store, keys_in_use(trial.path, keep))
-        for folder in garbage.folders:
-            store.remove(folder)
-        assert not find_garbage(store, keys_in_use(trial.path, keep)).folders
+        assert not find_garbage(store, keys_in_use(trial.path, keep)).folders, "nothing is a day old"
+        garbage = find_garbage(store, keys_in_use(trial.path, keep), 0)
+        assert free(store, garbage, 0) == len(garbage.folders)
+        assert not find_garbage(store, keys_in_use(trial.path, keep), 0).folders
         return len(garbage.folders)
 
     for amount in (1, 2, 3):
@@ -364,7 +366,7 @@ def test_gc_keeps_what_is_shown_under_runs_even_where_newer_runs_failed(trial: T
         with pytest.raises(Exception, match="can't be used"):
             trial.run({"data": DATA, "stamp": {"use": "stamp", "fail": "a/", "amount": amount}})
     store = Store(trial.store)
-    for folder in find_garbage(store, keys_in_use(trial.path, 3)).folders:
+    for folder in find_garbage(store, keys_in_use(trial.path, 3), 0).folders:
         store.remove(folder)
     assert all(stage.cached for stage in trial.run(good).stages)
 
@@ -376,7 +378,8 @@ def test_garbage_is_counted(store: Store) -> None:
     for key in ("abc", "def"):
         os.utime(store.shard_dir(key), (0, 0))
     garbage = find_garbage(store, [])
-    assert (garbage.num_files, garbage.size_bytes, len(garbage.folders)) == (2, 8, 2)
+    stated = sum((store.shard_dir(key) / "contents.json").stat().st_size for key in ("abc", "def"))
+    assert (garbage.num_files, garbage.size_bytes, len(garbage.folders)) == (4, 8 + stated, 2)
     assert not find_garbage(Store(store.root / "nowhere"), []).folders
 
 

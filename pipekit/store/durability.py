@@ -1,0 +1,188 @@
+"""After a power cut nothing is false: what was not yet on the disk is noticed and made anew.
+
+Waiting for the disk after each shard would take longer than making it. Instead the process that runs a pipeline leaves a
+marker ``unsynced/<boot id>.<owner>.json``, itself synced, before it writes anything. A thread calls ``syncfs`` about every ten
+seconds and at the end of the run, and the marker states since when nothing has been synced. A run that finds the marker of
+another boot knows that the machine went down: :func:`pipekit.store.verify.recover` compares what is younger with its hashes.
+
+Where there is no ``syncfs`` (macOS, Windows), each file is synced before its folder moves to its place, and no marker is
+needed. A drive that is pulled while the machine stays up is not noticed by itself: ``pipekit verify`` finds the damage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+SYNC_EVERY_S = 10.0
+"""Work of so many seconds is lost in a power cut at most, plus the time that the disk needs."""
+
+SLACK_S = 120.0
+"""What is older than the marker by less than this is compared too: clocks of file systems are coarse."""
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@cache
+def _syncfs() -> Callable[[int], int] | None:
+    """``syncfs(2)`` of the C library, or None."""
+    try:
+        found = ctypes.CDLL(None, use_errno=True).syncfs
+    except (AttributeError, OSError, TypeError):
+        return None
+    found.argtypes, found.restype = [ctypes.c_int], ctypes.c_int
+    return lambda handle: int(found(handle))
+
+
+def boot_id() -> str:
+    """What differs between two starts of the machine; "" where the system does not say."""
+    try:
+        return BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def is_off() -> bool:
+    """Whether the person gave durability up for speed (``PIPEKIT_SYNC=off``): for stores that are thrown away."""
+    return os.environ.get("PIPEKIT_SYNC", "").lower() in ("off", "0", "no")
+
+
+def syncs_whole_disks() -> bool:
+    """Whether one call syncs all that was written; else :func:`sync_folder` does, for each folder."""
+    return bool(_syncfs()) and bool(boot_id())
+
+
+def sync_disk(folder: Path) -> bool:
+    """Wait until all that was written to the disk that holds ``folder`` is on it; False where that is not possible."""
+    call = _syncfs()
+    if call is None:
+        return False
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            return call(handle) == 0
+        finally:
+            os.close(handle)
+    return False
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until all files of a folder are on the disk, one after the other."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            _sync_file(os.path.join(place, name))  # noqa: PTH118
+        _sync_file(place)
+
+
+def _sync_file(path: str | Path) -> None:
+    with contextlib.suppress(OSError):  # folders can't be opened on Windows
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_synced(path: Path, text: str) -> None:
+    """Replace a file so that after a power cut it is the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    _sync_file(path.parent)
+
+
+@dataclass(frozen=True)
+class Marker:
+    """Since when (seconds since 1970) a process of a boot has written without a sync, and where it shows its results."""
+
+    file: Path
+    boot: str
+    since: float
+    run_dir: str
+
+
+def markers_in(root: Path) -> Iterator[Marker]:
+    """The markers in a store. One that can't be read counts as one of another boot that synced nothing."""
+    folder = root / "unsynced"
+    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+        try:
+            plain: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            yield Marker(path, str(plain["boot"]), float(plain["since"]), str(plain["run_dir"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            yield Marker(path, "", 0.0, "")
+
+
+class Syncing:
+    """Keeps what a run writes to a store durable: a marker, a sync about every ten seconds, one at the end.
+
+    Args:
+        root: the store.
+        run_dir: where the run shows its results; shown anew after a power cut.
+        owner: names the process, so that several have markers of their own.
+    """
+
+    def __init__(self, root: Path, run_dir: Path, owner: str) -> None:
+        self.root, self.run_dir = root, run_dir
+        self._file = root / "unsynced" / f"{boot_id()}.{owner}.json"
+        self._active = not is_off() and syncs_whole_disks()
+        self._begun = False
+        self._end = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._last = time.monotonic()
+
+    def begin(self) -> None:
+        """Before anything is written: leave the marker, and start to sync. Later calls do nothing."""
+        if self._begun or not self._active:
+            return
+        self._begun = True
+        self._mark(time.time())
+        self._thread = threading.Thread(target=self._keep_on, name="sync", daemon=True)
+        self._thread.start()
+
+    def soon(self) -> None:
+        """A stage has ended: sync, unless that was done a moment ago."""
+        if self._begun and time.monotonic() - self._last > SYNC_EVERY_S / 2:
+            self._sync()
+
+    def end(self) -> None:
+        """Sync the last time and remove the marker, and those that dead processes of this boot left."""
+        if not self._begun:
+            return
+        self._begun = False
+        self._end.set()
+        if self._thread is not None:
+            self._thread.join()
+        done = sync_disk(self.root)
+        if self.run_dir.is_dir() and self.run_dir.stat().st_dev != self.root.stat().st_dev:
+            done = sync_disk(self.run_dir) and done
+        if done:
+            self._file.unlink(missing_ok=True)
+
+    def _keep_on(self) -> None:
+        while not self._end.wait(SYNC_EVERY_S):
+            self._sync()
+
+    def _sync(self) -> None:
+        before = time.time()
+        if sync_disk(self.root):
+            with contextlib.suppress(OSError):
+                self._mark(before)
+        self._last = time.monotonic()
+
+    def _mark(self, since: float) -> None:
+        plain = {"boot": boot_id(), "since": since, "run_dir": str(self.run_dir)}
+        write_synced(self._file, json.dumps(plain) + "\n")

@@ -1,0 +1,64 @@
+"""Leases: what a running run uses is not garbage.
+
+A run leaves a file in ``leases/`` while it lives, and sets the time of each folder of the store that it takes to now. So
+everything that a living run uses is younger than its lease, and ``gc`` takes nothing that is younger than the oldest lease.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipekit.store.owners import is_abandoned, new_owner
+
+LEASE_SLACK_S = 120.0
+"""Folders older than the oldest lease by less than this are kept too: clocks of file systems are coarse."""
+
+
+@contextlib.contextmanager
+def lease(root: Path) -> Iterator[None]:
+    """Hold what is used in a store from now on. A lease whose process was killed ends with it."""
+    folder = root / "leases"
+    file = folder / new_owner()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    except OSError:  # a store that can't be written can't be cleaned from here either
+        file = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)
+
+
+def oldest_lease(root: Path) -> float | None:
+    """When the oldest run that still lives took its lease, in seconds since 1970; leases of dead processes are removed."""
+    folder, oldest, now = root / "leases", None, time.time()
+    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if is_abandoned(file, now):
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)
+            continue
+        with contextlib.suppress(OSError):
+            since = file.stat().st_mtime
+            oldest = since if oldest is None else min(oldest, since)
+    return oldest
+
+
+def use(place: Path) -> None:
+    """A folder of the store is used now."""
+    with contextlib.suppress(OSError):
+        os.utime(place)
+
+
+def last_use(place: Path) -> float:
+    """When a folder was made or used, in seconds since 1970; now where that can't be told."""
+    try:
+        return place.stat().st_mtime
+    except OSError:
+        return time.time()

@@ -1,0 +1,116 @@
+"""Compare what is in a store with its hashes: all of it (``pipekit verify``), or what a power cut may have hurt."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipekit.store.durability import SLACK_S, Marker, boot_id, markers_in, sync_disk, write_synced
+from pipekit.store.leases import last_use
+from pipekit.store.store import Store
+from pipekit.store.wholeness import problem_of
+
+CHECKPOINT = "checkpoint"
+"""What a stage keeps in this folder of its ``work_dir`` it has synced itself."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A folder of the store that is not whole.
+
+    Attributes:
+        place: below the store: ``shards/ab/abcd…``.
+        problem: in a few words: ``files/cat_1.jpg has changed``.
+    """
+
+    place: str
+    problem: str
+
+
+def places_in(store: Store) -> list[Path]:
+    """The folders of all shards and artifacts."""
+    return [place for kind in ("shards", "artifacts") for group in _folders(store.root / kind) for place in _folders(group)]
+
+
+def verify(store: Store, *, repair: bool = False, progress: Callable[[int, int], None] | None = None) -> Iterator[Damage]:
+    """Read every file of the store and compare it with its hash.
+
+    Args:
+        repair: move what is damaged aside, so that the next run makes it anew.
+        progress: called with how many folders are done, of how many.
+    """
+    places = places_in(store)
+    for number, place in enumerate(places, 1):
+        problem = problem_of(place, hashes=True)
+        if problem and place.is_dir():  # else a run or `gc` has removed it meanwhile
+            yield Damage(place.relative_to(store.root).as_posix(), problem)
+            if repair:
+                store.set_aside(place, problem)
+        if progress is not None:
+            progress(number, len(places))
+
+
+def recover(store: Store, progress: Callable[[int, int], None] | None = None) -> list[Damage]:
+    """After a power cut, or a crash of the system, move aside what did not reach the disk.
+
+    What was made since the last sync is compared with its hashes, everything else with its sizes. What runs showed meanwhile
+    is shown anew, and the memory of hashes is dropped.
+
+    Returns:
+        what was damaged; empty where the machine did not go down while a run was writing.
+    """
+    now = boot_id()
+    markers = [marker for marker in markers_in(store.root) if marker.boot != now]
+    if not markers:
+        return []
+    since = min(marker.since for marker in markers) - SLACK_S
+    found = []
+    places = places_in(store)
+    for number, place in enumerate(places, 1):
+        if problem := problem_of(place, hashes=last_use(place) >= since):
+            found.append(Damage(place.relative_to(store.root).as_posix(), problem))
+            store.set_aside(place, problem)
+        if progress is not None:
+            progress(number, len(places))
+    store.forget_hashes()
+    _drop_unsynced_work(store.root / "work", since)
+    _drop_broken_records(store.root / "runs")
+    for marker in markers:
+        _show_anew(marker)
+    if sync_disk(store.root):
+        for marker in markers:
+            marker.file.unlink(missing_ok=True)
+    return found
+
+
+def _drop_unsynced_work(work: Path, since: float) -> None:
+    """Caches of stages that were not finished; checkpoints stay, which are synced when they are written."""
+    for stage in _folders(work):
+        for path in list(stage.iterdir()):
+            if path.name != CHECKPOINT and last_use(path) >= since:
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _drop_broken_records(runs: Path) -> None:
+    for record in sorted(runs.glob("*/*.json")):
+        try:
+            json.loads(record.read_text(encoding="utf-8", errors="surrogatepass"))
+        except (OSError, ValueError):
+            record.unlink(missing_ok=True)
+
+
+def _show_anew(marker: Marker) -> None:
+    """Make a run's folder one that shows nothing, so that the next run builds it again."""
+    file = Path(marker.run_dir) / "run.json"
+    if not marker.run_dir or not file.is_file():
+        return
+    with contextlib.suppress(OSError):
+        write_synced(file, json.dumps({"name": file.parent.name, "status": "interrupted", "stages": []}) + "\n")
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []

@@ -1,0 +1,186 @@
+"""Whole or not there: each folder of the store states the size and the hash of all its files, and is held to that.
+
+``contents.json`` is written last, before the folder moves to its place. Its first line is JSON, ``{"files": {"rows.jsonl":
+[size, sha256], ...}}``; its second line is the SHA-256 of the first, so that a damaged statement is noticed too.
+
+Opening a folder checks the statement and the sizes, which costs one ``stat`` a file. Hashes are checked where the bytes are
+read anyway, by ``pipekit verify``, and after an unclean end of the machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn, TypeAlias
+
+from pipekit import files as reading
+from pipekit.errors import DamagedError
+from pipekit.files import hash_file
+
+CONTENTS = "contents.json"
+
+Contents: TypeAlias = dict[str, tuple[int, str]]
+"""Path below the folder (with ``/``) -> size in bytes and SHA-256."""
+
+
+def seal(folder: Path, known: Mapping[str, str] | None = None, parts: Mapping[str, str] | None = None) -> None:
+    """State what a finished folder contains.
+
+    Args:
+        known: hashes that are known already, by the path below the folder; other files are read.
+        parts: hashes of parts of files: ``files.tar#512+9000.jpg``.
+    """
+    files = {}
+    for below, path in _files(folder):
+        sha256 = (known or {}).get(below) or hash_file(path)
+        files[below] = [os.stat(path).st_size, sha256]  # noqa: PTH116 (done for every file)
+    text = json.dumps({"files": files, "parts": dict(parts or {})}, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+    line = text.encode("utf-8", "surrogatepass")
+    (folder / CONTENTS).write_bytes(line + b"\n" + hashlib.sha256(line).hexdigest().encode() + b"\n")
+
+
+def contents_of(folder: Path) -> Contents | None:
+    """What a folder states that it contains; None where it states nothing, or the statement is damaged."""
+    statement = _statement(folder)
+    return None if statement is None else {name: (size, sha256) for name, (size, sha256) in statement["files"].items()}
+
+
+def _statement(folder: Path) -> dict[str, Any] | None:
+    try:
+        line, _, rest = (folder / CONTENTS).read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    if rest.strip() != hashlib.sha256(line).hexdigest().encode():
+        return None
+    statement: dict[str, Any] = json.loads(line.decode("utf-8", "surrogatepass"))
+    return statement
+
+
+def problem_of(folder: Path, *, hashes: bool = False) -> str:
+    """Why a folder is not whole, in a few words; "" if it is.
+
+    Args:
+        hashes: read all files, which finds every change; else only sizes are compared.
+    """
+    contents = contents_of(folder)
+    if contents is None:
+        return f"{CONTENTS} is missing or damaged"
+    root = os.fspath(folder)
+    for name, (size, sha256) in contents.items():
+        path = f"{root}/{name}"
+        try:
+            actual = os.stat(path).st_size  # noqa: PTH116
+            if actual != size:
+                return f"{name} has {actual:,} bytes instead of {size:,}"
+            if hashes and hash_file(path) != sha256:
+                return f"{name} has changed"
+        except FileNotFoundError:
+            return f"{name} is missing"
+        except OSError as error:
+            return f"{name} can't be read: {error.strerror}"
+    return ""
+
+
+def _files(folder: Path) -> Iterator[tuple[str, str]]:
+    """(path below, path) of all files but the statement, in a fixed order."""
+    root = os.fspath(folder)
+    for place, folders, names in os.walk(root):
+        folders.sort()
+        below = place[len(root) + 1 :].replace(os.sep, "/")
+        for name in sorted(names):
+            path = f"{below}/{name}" if below else name
+            if path != CONTENTS:
+                yield path, os.path.join(place, name)  # noqa: PTH118
+
+
+# --- hashes of what is read ----------------------------------------------------------------------------------------------
+
+KNOWN_FOLDERS = 64
+"""The statements of so many folders are kept in memory: what a stage reads in turn lies in few of them."""
+
+KINDS = ("shards", "artifacts")
+
+
+class Guard:
+    """Compares each file of a store that is read whole with its hash, wherever in the process it is read.
+
+    A mismatch raises :class:`~pipekit.errors.DamagedError`, and is noted: whoever swallows errors can't swallow this one.
+    """
+
+    def __init__(self) -> None:
+        self._roots: tuple[str, ...] = ()
+        self._known: dict[str, tuple[tuple[int, int], dict[str, str]]] = {}
+        self._noted: list[DamagedError] = []
+        self._lock = threading.Lock()
+
+    def watch(self, root: Path) -> None:
+        """Compare what is read from this store too."""
+        place = f"{root}{os.sep}"
+        if place not in self._roots:
+            self._roots = (*self._roots, place)
+        reading.on_read = self.check
+
+    def check(self, path: str, data: bytes) -> None:
+        """Compare the bytes of a file with its hash; one that is in no store, or of which no hash is known, passes."""
+        expected = self.expected(path)
+        if expected is not None and hashlib.sha256(data).hexdigest() != expected:
+            self.note(path, "its bytes have changed")
+
+    def check_file(self, path: str) -> None:
+        """Read a file of a store and compare it; any other file passes unread."""
+        expected = self.expected(path)
+        if expected is None:
+            return
+        try:
+            actual = hash_file(path)
+        except FileNotFoundError:
+            self.note(path, "it is gone")
+        if actual != expected:
+            self.note(path, "its bytes have changed")
+
+    def expected(self, path: str) -> str | None:
+        """The hash that a file of a finished folder had when it was made."""
+        for root in self._roots:
+            if path.startswith(root):
+                steps = path[len(root) :].split(os.sep, 3)
+                if len(steps) == 4 and steps[0] in KINDS:
+                    return self._of(f"{root}{steps[0]}{os.sep}{steps[1]}{os.sep}{steps[2]}").get(steps[3].replace(os.sep, "/"))
+        return None
+
+    def note(self, path: str, problem: str) -> NoReturn:
+        """Note damage and raise it."""
+        error = DamagedError(path, problem)
+        with self._lock:
+            self._noted.append(error)
+        raise error
+
+    def take_noted(self) -> DamagedError | None:
+        """Damage that was noticed since the last call, or None."""
+        with self._lock:
+            noted, self._noted = self._noted, []
+        return noted[0] if noted else None
+
+    def _of(self, folder: str) -> dict[str, str]:
+        try:
+            state = os.stat(f"{folder}{os.sep}{CONTENTS}")  # noqa: PTH116 (done for every file that is read)
+        except OSError:
+            return {}
+        version = (state.st_ino, state.st_mtime_ns)
+        found = self._known.get(folder)
+        if found is None or found[0] != version:
+            statement = _statement(Path(folder)) or {"files": {}, "parts": {}}
+            hashes = {name: sha256 for name, (_, sha256) in statement["files"].items()} | statement["parts"]
+            found = version, hashes
+            with self._lock:
+                if len(self._known) >= KNOWN_FOLDERS:
+                    self._known.pop(next(iter(self._known)))
+                self._known[folder] = found
+        return found[1]
+
+
+guard = Guard()
+"""The one of this process."""

@@ -1,0 +1,153 @@
+"""After a power cut nothing is false. Here the machine "goes down" by another boot id; ``tests/faults`` cuts a real disk."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipekit.store import durability
+from pipekit.store.durability import Syncing, markers_in
+from pipekit.store.store import Store
+from pipekit.store.verify import recover
+from tests.conftest import DATA, Trial
+
+STAGES: dict[str, Any] = {"data": DATA, "stamp": {"use": "stamp"}, "measure": {"use": "measure", "dataset": "stamp"}}
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The folders whose disk was synced, in order; nothing really waits for a disk."""
+    calls: list[str] = []
+    monkeypatch.delenv("PIPEKIT_SYNC", raising=False)
+    monkeypatch.setattr(durability, "sync_disk", lambda folder: calls.append(str(folder)) or True)
+    monkeypatch.setattr("pipekit.store.verify.sync_disk", lambda folder: calls.append(str(folder)) or True)
+    monkeypatch.setattr(durability, "syncs_whole_disks", lambda: True)
+    return calls
+
+
+def boot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    (tmp_path / "boot_id").write_text(f"{name}\n")
+    monkeypatch.setattr(durability, "BOOT_ID", tmp_path / "boot_id")
+
+
+def test_a_marker_stands_while_something_may_not_be_on_the_disk(tmp_path: Path, synced: list[str]) -> None:
+    syncing = Syncing(tmp_path / "store", tmp_path / "runs/a", "1@here-x")
+    syncing.end()
+    assert not synced, "nothing was written, so nothing waits"
+    syncing.begin()
+    (marker,) = markers_in(tmp_path / "store")
+    assert (marker.boot, marker.run_dir) == (durability.boot_id(), str(tmp_path / "runs/a"))
+    syncing.end()
+    assert synced == [str(tmp_path / "store")]
+    assert not list(markers_in(tmp_path / "store"))
+
+
+def test_a_finished_run_leaves_no_marker_and_a_cached_one_syncs_nothing(trial: Trial, synced: list[str]) -> None:
+    trial.write("cat/1.png")
+    trial.run(STAGES)
+    assert synced
+    assert not list(markers_in(trial.store))
+    synced.clear()
+    trial.run(STAGES)
+    assert not synced
+
+
+def test_a_disk_that_can_not_be_synced_keeps_the_marker(
+    tmp_path: Path, synced: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durability, "sync_disk", lambda folder: False)
+    syncing = Syncing(tmp_path / "store", tmp_path / "runs/a", "1@here-x")
+    syncing.begin()
+    syncing.end()
+    assert list(markers_in(tmp_path / "store"))
+
+
+def test_durability_can_be_given_up(trial: Trial, synced: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPEKIT_SYNC", "off")
+    trial.write("cat/1.png")
+    trial.run(STAGES)
+    assert not synced
+    assert not (trial.store / "unsynced").exists()
+
+
+@pytest.mark.parametrize("kind", ["shards/**/*.png", "shards/**/rows.jsonl", "artifacts/**/rows.jsonl", "runs/**/*.json"])
+@pytest.mark.parametrize("lost", ["emptied", "zeroed"])
+def test_what_a_power_cut_took_is_made_anew(
+    trial: Trial, tmp_path: Path, synced: list[str], monkeypatch: pytest.MonkeyPatch, kind: str, lost: str
+) -> None:
+    """A file has no bytes, or as many as it should and all of them zero: the file system had made room and not filled it."""
+    boot(monkeypatch, tmp_path, "first")
+    trial.write(*(f"{label}/{number}.png" for label in ("cat", "dog") for number in range(3)))
+    with monkeypatch.context() as patch:
+        patch.setattr(Syncing, "end", lambda self: None)  # the machine goes down before the last sync
+        outcome = trial.run(STAGES)
+    expected = outcome.artifact("measure").digest
+    shown = {path.relative_to(outcome.run_dir): path.read_bytes() for path in outcome.run_dir.rglob("*.png")}
+    for path in [*trial.store.glob(kind), *outcome.run_dir.rglob("*.png")]:
+        path.chmod(0o644)
+        path.write_bytes(b"" if lost == "emptied" else bytes(path.stat().st_size))
+    boot(monkeypatch, tmp_path, "second")
+    again = trial.run(STAGES)
+    assert again.artifact("measure").digest == expected
+    assert {path.relative_to(again.run_dir): path.read_bytes() for path in again.run_dir.rglob("*.png")} == shown
+    assert not list(markers_in(trial.store))
+    assert all(stage.cached for stage in trial.run(STAGES).stages)
+
+
+def test_without_a_power_cut_nothing_is_compared(
+    trial: Trial, tmp_path: Path, synced: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed run leaves its marker; the memory of the system is still whole."""
+    boot(monkeypatch, tmp_path, "only")
+    trial.write("cat/1.png")
+    with monkeypatch.context() as patch:
+        patch.setattr(Syncing, "end", lambda self: None)
+        trial.run(STAGES)
+    assert list(markers_in(trial.store))
+    monkeypatch.setattr("pipekit.store.verify.problem_of", lambda *_, **__: pytest.fail("nothing went down"))
+    assert recover(Store(trial.store)) == []
+
+
+def test_a_marker_that_can_not_be_read_counts_as_a_power_cut(tmp_path: Path, synced: list[str]) -> None:
+    (tmp_path / "unsynced").mkdir()
+    (tmp_path / "unsynced/x.json").write_bytes(b"")
+    store = Store(tmp_path)
+    place = store.shard_dir("ab12")
+    with store.scratch() as folder:
+        (folder / "rows.jsonl").write_text("{}\n")
+        store.commit(folder, place)
+    os.utime(place, (1, 1))
+    (place / "rows.jsonl").write_text("[]\n")
+    (damage,) = recover(store)
+    assert damage.problem == "rows.jsonl has changed"
+    assert not list(markers_in(tmp_path))
+
+
+def test_caches_of_unfinished_stages_go_and_checkpoints_stay(tmp_path: Path, synced: list[str]) -> None:
+    (tmp_path / "unsynced").mkdir(parents=True)
+    (tmp_path / "unsynced/x.json").write_text(json.dumps({"boot": "another", "since": 0, "run_dir": ""}))
+    for name in ("checkpoint/weights.npz", "decoded/train/data.bin"):
+        (tmp_path / "work/abc" / name).parent.mkdir(parents=True)
+        (tmp_path / "work/abc" / name).touch()
+    recover(Store(tmp_path))
+    assert [path.name for path in (tmp_path / "work/abc").iterdir()] == ["checkpoint"]
+
+
+def test_without_syncfs_each_folder_is_synced_before_it_is_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places: list[tuple[str, bool]] = []
+    monkeypatch.delenv("PIPEKIT_SYNC", raising=False)
+    store = Store(tmp_path)
+    monkeypatch.setattr("pipekit.store.store.syncs_whole_disks", lambda: False)
+    monkeypatch.setattr(
+        "pipekit.store.store.sync_folder", lambda folder: places.append((folder.parent.name, store.shard_dir("ab").exists()))
+    )
+    with store.scratch() as folder:
+        (folder / "rows.jsonl").write_text("{}\n")
+        store.commit(folder, store.shard_dir("ab"))
+    assert places == [("tmp", False)]
