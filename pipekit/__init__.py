@@ -74,6 +74,7 @@ VERBS = (
     "schema",
     "show_run",
     "train",
+    "verify",
 )
 """What a person can ask for: ``pipekit.inspect("photos")`` is ``pipekit.commands.inspect.inspect``."""
 

@@ -13,7 +13,8 @@ import pytest
 from pipekit import images
 from pipekit.artifacts import Dataset
 from pipekit.commands.scaffold import Request, plan
-from pipekit.engine.run import Outcome, run_plan, silent
+from pipekit.engine.outcome import Outcome
+from pipekit.engine.run import run_plan, silent
 from pipekit.errors import UserError
 from pipekit.passed_over import MAX_SUFFIXES, OTHER, joined, passed_over, sentence
 from pipekit.pipeline.plan import load_plan

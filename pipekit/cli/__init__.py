@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "stage": "Run any single stage, with its parameters as options",
         "runs": "List runs, show one, compare the parameters of two",
         "gc": "Free what no recent run uses",
+        "verify": "Compare all that is kept with its hashes",
     },
     "Models": {
         "train": "Split a folder of images, train on it, measure the model",

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 def gc(
     folder: Annotated[Path, typer.Argument(help="The project: the folder of its pipeline file")] = Path(),
+    min_age: Annotated[
+        float, typer.Option("--min-age", min=0, metavar="HOURS", help="Keep what was made or used within so many hours")
+    ] = 24,
     keep: Annotated[int, typer.Option(min=0, metavar="N", help="Keep what the newest N runs of each name use")] = 3,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be freed; free nothing")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Free it without asking")] = False,
@@ -35,13 +38,14 @@ def gc(
         say_where(found, folder)
         return yes or ui.confirm(f"Free {what(found)}?")
 
-    found = free(folder, keep=keep, dry_run=dry_run or unasked, agree=agree)
+    found = free(folder, keep=keep, min_age_hours=min_age, dry_run=dry_run or unasked, agree=agree)
     if not found.num_folders or dry_run or unasked:
         say_where(found, folder)
     if not found.store.is_dir():
         ui.say(f"Nothing to free: there is no {found.store}.")
     elif not found.num_folders:
-        ui.say(f"Nothing to free: all that is in {found.store} is in use.")
+        young = f", or was used within {min_age:g} hours (--min-age 0 frees that too)" if min_age else ""
+        ui.say(f"Nothing to free: all that is in {found.store} is in use{young}.")
     elif dry_run or unasked:
         ui.say(f"Would free {what(found)}.")
     else:

@@ -31,6 +31,7 @@ def gc(
     folder: str | Path = ".",
     *,
     keep: int = 3,
+    min_age_hours: float = 24,
     dry_run: bool = False,
     agree: Callable[[Garbage], bool] | None = None,
 ) -> Garbage:
@@ -40,6 +41,7 @@ def gc(
         folder: the project: the folder of its pipeline file. Of a folder that is no project, the store in the cache folder,
             which such folders share; what runs of the others use is kept.
         keep: keep what the newest so many runs of each name use, from 0 on.
+        min_age_hours: leave what was made or used within so many hours. What a living run may use is left whatever this is.
         dry_run: only say what would be removed.
         agree: is asked before anything is removed, with what would be; False leaves everything.
 
@@ -55,22 +57,21 @@ def gc(
         48213004
     """
     from pipekit.engine.run_folder import keys_in_use
-    from pipekit.store.store import Store, find_garbage, shared_store, store_of
+    from pipekit.store.store import Store, find_garbage, free, shared_store, store_of
 
     place = Path(folder)
     if not place.is_dir():
         raise UserError(f"no such folder: {folder}")
-    if keep < 0:
-        raise UserError(f"keep must be at least 0, got {keep}")
+    if keep < 0 or min_age_hours < 0:
+        raise UserError(f"keep and min_age_hours must be at least 0, got {keep} and {min_age_hours}")
     root = store_of(place.absolute())
     found = Garbage(root, root == shared_store())
     if not root.is_dir():
         return found
     store = Store(root)
-    garbage = find_garbage(store, keys_in_use(place.absolute(), keep=keep))
+    garbage = find_garbage(store, keys_in_use(place.absolute(), keep=keep), min_age_hours * 3600)
     found = replace(found, num_folders=len(garbage.folders), num_files=garbage.num_files, size_bytes=garbage.size_bytes)
     if dry_run or not garbage.folders or (agree is not None and not agree(found)):
         return found
-    for each in garbage.folders:
-        store.remove(each)
+    free(store, garbage, min_age_hours * 3600)
     return replace(found, freed=True)

@@ -13,7 +13,7 @@ from pipekit.errors import PlanError, UserError, did_you_mean
 if TYPE_CHECKING:
     from pipekit.engine.adhoc import AdhocPipeline
     from pipekit.engine.context import Listener
-    from pipekit.engine.run import Outcome
+    from pipekit.engine.outcome import Outcome
     from pipekit.pipeline.plan import Plan
     from pipekit.registry.registry import Registry
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from pipekit.engine.run import Outcome
+    from pipekit.engine.outcome import Outcome
     from pipekit.learning.evaluation import Evaluation
     from pipekit.registry.component import Component
     from pipekit.registry.registry import Registry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
@@ -10,7 +11,7 @@ from pipekit import ui
 
 T = TypeVar("T")
 
-LIVE_EVERY_S, PLAIN_EVERY_S = 0.2, 10.0
+LIVE_EVERY_S, PLAIN_EVERY_S, QUIET_S = 0.2, 10.0, 2.0
 
 
 def counted(items: Iterable[T], noun: str, clock: Callable[[], float] = time.monotonic) -> Iterator[T]:
@@ -34,6 +35,34 @@ def counted(items: Iterable[T], noun: str, clock: Callable[[], float] = time.mon
                     live.update(text)
                 else:
                     ui.note(text)
+    finally:
+        if live:
+            live.stop()
+
+
+@contextlib.contextmanager
+def counting(noun: str, clock: Callable[[], float] = time.monotonic) -> Iterator[Callable[[int, int], None]]:
+    """Give a function that reports ``(done, total)`` on stderr, with the time left; quiet for what takes under two seconds."""
+    out = ui.console(stderr=True)
+    started = last = clock()
+    live = out.status("") if out.is_terminal else None
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        now = clock()
+        if now - started < QUIET_S or now - last < (LIVE_EVERY_S if live else PLAIN_EVERY_S):
+            return
+        last = now
+        left = (now - started) / max(1, done) * (total - done)
+        text = f"{done:,} of {ui.plural(total, noun)}, {ui.duration(left)} left"
+        if live:
+            live.start()
+            live.update(text)
+        else:
+            ui.note(text)
+
+    try:
+        yield report
     finally:
         if live:
             live.stop()

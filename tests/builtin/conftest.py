@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from pipekit import images
-from pipekit.engine.run import Outcome, run_plan
+from pipekit.engine.outcome import Outcome
+from pipekit.engine.run import run_plan
 from pipekit.pipeline.plan import load_plan
 
 COLOURS = {"blue": (40, 60, 200), "green": (40, 180, 60), "red": (200, 50, 40)}

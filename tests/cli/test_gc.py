@@ -44,7 +44,7 @@ def test_what_recent_runs_use_is_kept(pipekit, project: Path) -> None:
 
 def test_a_dry_run_frees_nothing(pipekit, project: Path) -> None:
     before = files(project)
-    result = pipekit("gc", "--keep", "1", "--dry-run")
+    result = pipekit("gc", "--min-age", "0", "--keep", "1", "--dry-run")
     assert result.code == 0
     assert result.out.startswith("Would free ")
     assert files(project) == before
@@ -52,7 +52,7 @@ def test_a_dry_run_frees_nothing(pipekit, project: Path) -> None:
 
 def test_without_a_person_to_ask_nothing_is_freed(pipekit, project: Path) -> None:
     before = files(project)
-    result = pipekit("gc", "--keep", "1")
+    result = pipekit("gc", "--min-age", "0", "--keep", "1")
     assert result.code == 2
     assert "--yes" in result.err
     assert files(project) == before
@@ -60,7 +60,7 @@ def test_without_a_person_to_ask_nothing_is_freed(pipekit, project: Path) -> Non
 
 def test_yes_frees_what_no_recent_run_uses(pipekit, project: Path) -> None:
     before = files(project)
-    result = pipekit("gc", "--keep", "1", "--yes")
+    result = pipekit("gc", "--min-age", "0", "--keep", "1", "--yes")
     assert result.code == 0
     assert result.out.startswith("Freed ")
     assert files(project) < before
@@ -75,7 +75,7 @@ def test_a_person_is_asked(pipekit, project: Path, monkeypatch, answer: bool, fr
     monkeypatch.setattr(ui, "can_ask", lambda: True)
     monkeypatch.setattr(ui, "confirm", lambda question: asked.append(question) or answer)
     before = files(project)
-    result = pipekit("gc", "--keep", "1")
+    result = pipekit("gc", "--min-age", "0", "--keep", "1")
     assert result.code == 0
     assert asked[0].startswith("Free ")
     assert (files(project) < before) == freed

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from pipekit import Dataset, Failure, Files, InputPath, Model, Params, Sample, UserError, hookimpl, images, param
-from pipekit.engine.run import Outcome, run_plan
+from pipekit.engine.outcome import Outcome
+from pipekit.engine.run import run_plan
 from pipekit.errors import PluginError, StageError
 from pipekit.pipeline.plan import load_plan
 from pipekit.registry.component import Component

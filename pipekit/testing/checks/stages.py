@@ -15,7 +15,7 @@ from pipekit.testing.checks.examples import write_tiny_dataset
 from pipekit.testing.checks.trial import STAGE
 
 if TYPE_CHECKING:
-    from pipekit.engine.run import Outcome
+    from pipekit.engine.outcome import Outcome
 
 DATA: Mapping[str, Mapping[str, Any]] = {"data": {"use": "import.folders", "path": "images"}}
 """The default stages before a stage that takes one dataset."""
