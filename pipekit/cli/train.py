@@ -88,7 +88,7 @@ def stage_values(
     if input_size is not None:
         values["input_hw"] = list(read_shape(input_size)[:2])
     if augment is not None:
-        values["augment"] = augment
+        values["ops"] = augment
     template: dict[str, Any] = {"template": model} if model else {}
     for key, value in read_values(changes).items():
         outer, dot, inner = key.partition(".")

@@ -66,7 +66,7 @@ def test_options_become_parameters() -> None:
     assert stage_values(None, changes, "rotate(40)", "28x30", {"epochs": 3, "patience": None}) == {
         "epochs": 3,
         "input_hw": [28, 30],
-        "augment": "rotate(40)",
+        "ops": "rotate(40)",
         "optimizer": "sgd",
         "metrics": ["f1"],
         "model": {"template": "simple_cnn", "dropout": 0.3},

@@ -135,6 +135,8 @@ def _made_with(model: Mapping[str, Any]) -> dict[str, Any]:
     """``model.json`` without results, and with each parameter once: a template's are among those of its training."""
     training = model.get("training")
     training = dict(training) if isinstance(training, Mapping) else {}
+    if "augment" in training:  # what older models call it
+        training = {"ops": training.pop("augment"), **training}
     twice = {"training", *(("params", "template") if "model" in training else ())}
     return {**training, **{name: value for name, value in model.items() if name not in RESULTS | twice}}
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from pipekit.contract import Call, Params, Uses, param
 from pipekit.recipe.notation import Ops
@@ -19,7 +20,12 @@ class TrainParams(Params):
     """What is trained, on which form of the images, and how."""
 
     model: Annotated[Call, Uses("model", key="template")] = param("simple_cnn", "The model: a template and its parameters")
-    augment: Ops = param((), "Ops, a recipe or both, applied on the fly to each training image in each epoch")
+    ops: Ops = param(
+        (),
+        "The recipe, applied on the fly to each training image in each epoch: a preset's name, a .toml file, text like "
+        "'rotate(40)|hflip', or a list of ops. Files may call it augment",
+        validation_alias=AliasChoices("ops", "augment"),
+    )
 
     input_hw: tuple[Side, Side] | None = param(
         None,
@@ -113,6 +119,13 @@ class TrainParams(Params):
     def mixes(self) -> bool:
         """Whether images of a batch are put together, and so have several classes each."""
         return bool(self.mixup or self.cutmix or self.mosaic)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_recipe(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and {"ops", "augment"} <= values.keys():
+            raise ValueError("ops and augment are two names of the same recipe; give one of them")
+        return values
 
     @model_validator(mode="after")
     def _fits(self) -> TrainParams:
