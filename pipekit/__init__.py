@@ -51,7 +51,22 @@ _HOME = {
     "rng_for": "rng",
 }
 
-VERBS = ("doctor", "replay")
+VERBS = (
+    "augment",
+    "check_augmentation",
+    "doctor",
+    "features",
+    "filters",
+    "inspect",
+    "match",
+    "new_plugin",
+    "preview",
+    "replay",
+    "scaffold",
+    "sniff",
+    "split",
+    "stability",
+)
 """What a person can ask for: ``pipekit.inspect("photos")`` is ``pipekit.commands.inspect.inspect``."""
 
 __all__ = ["VERBS", "__version__", *_HOME, *VERBS]

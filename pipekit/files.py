@@ -20,6 +20,8 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+from pipekit.errors import UserError
+
 OUTPUT_MARK = ".pipekit-output"
 """A folder with this file is our own output. It is read only if it is named itself, not as a part of a folder above it (a
 pipeline may lie inside its image folder)."""
@@ -92,6 +94,22 @@ def write_new(path: str | os.PathLike[str], data: bytes, mode: int = 0o644) -> N
             rest = rest[os.write(handle, rest) :]
     finally:
         os.close(handle)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all.
+
+    Raises:
+        UserError: it can't be written.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            scratch.unlink()
+        raise UserError(f"can't write {path}: {error.strerror}", "Is the folder there, and may you write to it?") from error
 
 
 def _check_regular(path: str | os.PathLike[str]) -> int:

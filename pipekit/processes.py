@@ -20,7 +20,7 @@ LONGEST_FOLDER = 70
 PRELOADED = (
     "pipekit.engine.worker",
     "pipekit.images",
-    "pipekit.recipe",
+    "pipekit.recipe.compiled",
     "pipekit.builtin.augment",
     "pipekit.builtin.inspect.image_statistics",
     "pipekit.builtin.inspect.measure",

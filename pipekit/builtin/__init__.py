@@ -20,10 +20,7 @@ def register_stages(register: Register) -> None:
     register("augment", "pipekit.builtin.augment:augment", summary="Make augmented copies of the training images", version=4)
     register("train", "pipekit.builtin.train:train", summary="Train a model on the train split, watching val", version=4)
     register(
-        "features",
-        "pipekit.builtin.features.stage:features",
-        summary="Find features in every image, count and draw them",
-        version=2,
+        "features", "pipekit.builtin.features:features", summary="Find features in every image, count and draw them", version=2
     )
     register("filters", "pipekit.builtin.filters:filters", summary="Show what a filter does to images, step by step")
     register(

@@ -6,7 +6,7 @@ import hashlib
 import posixpath
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import field_validator, model_validator
 
@@ -14,9 +14,11 @@ from pipekit import images
 from pipekit.contract import Context, Dataset, Params, Sample, SampleContext, Targets, param, stage
 from pipekit.errors import UserError
 from pipekit.files import hash_file
-from pipekit.images import FillMode, Interpolation, SizeHw
-from pipekit.recipe.compiled import Applied, CompiledRecipe, Ops, Picture, compile_recipe
-from pipekit.recipe.homography import Fit
+from pipekit.images.choices import FillMode, Fit, Interpolation, SizeHw
+from pipekit.recipe.notation import Ops
+
+if TYPE_CHECKING:
+    from pipekit.recipe.compiled import Applied, CompiledRecipe
 
 COPIES = "copies of augment"
 """In a sample's ``extra``, between the stage and its workers only: how many copies to make of it."""
@@ -62,6 +64,9 @@ class RecipeOptions(Params):
         return self
 
     def compiled(self) -> CompiledRecipe:
+        """The recipe, ready to be applied to images."""
+        from pipekit.recipe.compiled import compile_recipe
+
         return compile_recipe(
             self.ops,
             self.size_hw,
@@ -162,6 +167,8 @@ def _copies(dataset: Dataset, params: AugmentParams) -> Mapping[str, int]:
 
 def make_copies(sample: Sample, params: OutputOptions, ctx: SampleContext) -> Iterator[Sample]:
     """The augmented copies of one sample, written."""
+    from pipekit.recipe.compiled import Picture
+
     extra = dict(sample.extra)
     copies = int(extra.pop(COPIES))
     source = _with_extra(sample, extra)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pipekit.pipeline.matrix_table import Matrix
     from pipekit.pipeline.plan import Plan
     from pipekit.ui.progress import RunDisplay
+
+T = TypeVar("T")
 
 RESUME = "Finished shards are kept; run the same command again to continue."
 
@@ -119,6 +122,24 @@ class reporting:  # noqa: N801 (reads as a phrase: with reporting(display))
             problems = failure.problems if isinstance(failure, PlanError) else ()
             listed = [{"path": p.path, "message": p.message, "hint": p.hint, "line": p.line} for p in problems]
             self.display("error", message=failure.message, where=failure.where, hint=failure.hint, problems=listed)
+
+
+def shown(display: RunDisplay, as_json: bool, verb: Callable[[], T]) -> tuple[int, T | None]:
+    """Call a verb under a display; errors are events too with ``--json``, and Ctrl-C is answered in words.
+
+    Returns:
+        The exit code, and what the verb returned: None where it was stopped.
+    """
+    from pipekit import ui
+    from pipekit.errors import EXIT_INTERRUPTED
+
+    with reporting(display, as_json):
+        try:
+            with display:
+                return 0, verb()
+        except KeyboardInterrupt:
+            ui.note(f"Stopped. {RESUME}")
+            return EXIT_INTERRUPTED, None
 
 
 def show_plan_run(plan: Plan, display: RunDisplay, **choice: Any) -> tuple[int, Outcome | None]:

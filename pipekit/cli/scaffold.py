@@ -108,10 +108,10 @@ def scaffold(
 
 def _plugin(folder: Path, kind: str, quiet: bool) -> int:
     """Write a plugin distribution and say what to do next."""
+    import pipekit
     from pipekit import ui
-    from pipekit.commands.new_plugin import write_plugin
 
-    made = write_plugin(folder, kind)
+    made = pipekit.new_plugin(folder, kind)
     if not quiet:
         ui.say(f"{made.folder}/")
         for file in made.files:

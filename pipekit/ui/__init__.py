@@ -6,19 +6,18 @@ Text goes to stdout, errors and warnings to stderr. Where stdout is no terminal 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pipekit.errors import PipekitError, PlanError, Problem, UserError
+from pipekit.errors import PipekitError, PlanError, Problem
+from pipekit.files import write_text as write_text
 
 if TYPE_CHECKING:
     from pipekit.ui.progress import RunDisplay
@@ -49,22 +48,6 @@ def warn(text: str) -> None:
 def note(text: str) -> None:
     """A word to the person on stderr, which leaves stdout to the result."""
     console(stderr=True).print(Text(text), soft_wrap=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all.
-
-    Raises:
-        UserError: it can't be written.
-    """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        scratch.write_text(text, encoding="utf-8")
-        scratch.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            scratch.unlink()
-        raise UserError(f"can't write {path}: {error.strerror}", "Is the folder there, and may you write to it?") from error
 
 
 def say_json(value: Any) -> None:

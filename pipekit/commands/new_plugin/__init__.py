@@ -70,7 +70,7 @@ def kinds() -> list[str]:
     return [kind for kind in KINDS if (TEMPLATES / "kinds" / f"{kind}.py").exists()]
 
 
-def write_plugin(folder: Path, kind: str = "op", name: str = "") -> PluginScaffold:
+def new_plugin(folder: Path, kind: str = "op", name: str = "") -> PluginScaffold:
     """Write a plugin distribution into a new folder.
 
     Args:
