@@ -9,7 +9,7 @@ import typer
 
 import pipekit
 from pipekit.cli.loading import Disabled, Plugins
-from pipekit.cli.options import with_options_of
+from pipekit.cli.options import names_in, with_options_of
 
 if TYPE_CHECKING:
     from pipekit.commands.inspect import Inspected
@@ -72,9 +72,9 @@ def inspect(
         made = pipekit.inspect(
             path,
             format=importer,
-            only=_names(only),
-            skip=_names(skip),
-            fail_on=_names(fail_on),
+            only=names_in(only),
+            skip=names_in(skip),
+            fail_on=names_in(fail_on),
             out=out,
             quarantine=quarantine,
             workers=workers,
@@ -92,10 +92,6 @@ def inspect(
     if made.failing:
         ui.warn(f"--fail-on: {', '.join(made.failing)}")
     return FOUND if made.failing else 0
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _without_end(display: Any) -> Any:

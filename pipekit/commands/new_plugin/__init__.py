@@ -70,7 +70,7 @@ def kinds() -> list[str]:
     return [kind for kind in KINDS if (TEMPLATES / "kinds" / f"{kind}.py").exists()]
 
 
-def new_plugin(folder: Path, kind: str = "op", name: str = "") -> PluginScaffold:
+def new_plugin(folder: str | Path, kind: str = "op", name: str = "") -> PluginScaffold:
     """Write a plugin distribution into a new folder.
 
     Args:
@@ -80,7 +80,14 @@ def new_plugin(folder: Path, kind: str = "op", name: str = "") -> PluginScaffold
 
     Raises:
         UserError: the name can't be one, there is no such kind, or the folder has something in it.
+
+    Example:
+        >>> import pipekit
+        >>> made = pipekit.new_plugin("my-sharpen", "op")  # doctest: +SKIP
+        >>> made.package  # doctest: +SKIP
+        'my_sharpen'
     """
+    folder = Path(folder)
     name = name or folder.name
     kind = ALIASES.get(kind, kind)
     if kind not in kinds():
