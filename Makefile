@@ -1,17 +1,17 @@
 # make demo   train a small classifier on the textures in sample_data/ and write its report
-# make test   the whole test suite
-# make test-fast    without TensorFlow and what takes seconds: under two minutes on two cores
-# make test-plugins  each distribution in plugins/, by its own tests
-# make coverage  which lines the quick tests reach, in build/coverage/index.html; of the whole suite: make coverage ALL=1
-# make lint   style, types and the layers
-# make bench  what is measured against what (docs/benchmarks.md)
-# make docs   the documentation, into build/docs/index.html, with its links checked
-# make links  whether the documentation's links to other sites still work
+# make test   run the whole test suite
+# make test-fast    run the tests without TensorFlow and slow steps: under two minutes on two cores
+# make test-plugins  run the tests of each distribution in plugins/
+# make coverage  measure the line coverage of the quick tests, into build/coverage/index.html; of the whole suite: make coverage ALL=1
+# make lint   check style, types and the import layers
+# make bench  run the benchmarks (docs/benchmarks.md)
+# make docs   build the documentation into build/docs/index.html, and check its links
+# make links  check the documentation's links to other sites
 #
-# Each target makes the virtual environment that it needs. The only requirement is a Python from 3.11 to 3.13;
-# name one with PYTHON=... where several are installed.
+# Each target creates the virtual environment that it needs. The only requirement is Python 3.11 to 3.13;
+# if several are installed, choose one with PYTHON=...
 
-# The first that runs: a version manager may have a python3.12 on the path that only says how to get it.
+# The first one that runs: a version manager may have a python3.12 on the path that only prints how to install it.
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 	"$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && command -v "$$name" && break; done)
 VENV ?= .venv
@@ -32,19 +32,19 @@ demo: $(VENV)/.package
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
-# tests/marks.py says which these are; a test that imports TensorFlow all the same fails the run.
+# tests/marks.py lists the excluded tests; the run fails if any other test imports TensorFlow.
 test-fast: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not tensorflow and not slow"
 
-# In their own folders, two at a time: most of the time goes into starting TensorFlow and servers. What one says stays together.
-# Afterwards they are taken out again: the tests of pipekit itself are about what ships in the box.
+# In their own folders, two in parallel, because starting TensorFlow and servers takes most of the time. Output is grouped by plugin.
+# Afterwards the plugins are uninstalled: pipekit's own tests cover only the built-in components.
 test-plugins: $(VENV)/.test
 	$(INSTALL) $(foreach plugin,$(PLUGINS),--editable './plugins/$(plugin)[test]')
 	code=0; printf '%s\n' $(PLUGINS) | xargs -P 2 -I {} sh -c 'cd plugins/{} && said=$$($(abspath $(BIN))/python -m pytest -q 2>&1); code=$$?; \
 		printf "== %s\n%s\n" {} "$$said"; exit $$code' || code=1; \
 	$(BIN)/python -m pip uninstall --quiet --yes $(PLUGINS); exit $$code
 
-# Processes that the tests start count too. No target for a share: a number says where to look, not what is well tested.
+# Processes that the tests start are measured too. There is no coverage target: the number shows gaps, not the quality of tests.
 COVERED ?= $(if $(ALL),,-m "not tensorflow and not slow")
 coverage: $(VENV)/.test
 	COVERAGE_FILE=$(abspath build/coverage)/data $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(COVERED) \
@@ -68,7 +68,7 @@ docs: $(VENV)/.docs
 	$(BIN)/sphinx-build --quiet --nitpicky --fail-on-warning --keep-going -b html docs build/docs
 	@echo "The documentation is in build/docs/index.html"
 
-# It needs the network and the goodwill of other sites, so no check of a change depends on it.
+# It depends on the network and on other sites, so it is not part of the checks of a change.
 links: $(VENV)/.docs
 	$(BIN)/python docs/generate.py
 	$(BIN)/sphinx-build --quiet --keep-going -b linkcheck docs build/links
@@ -78,7 +78,7 @@ dist: $(VENV)/.dev
 	$(BIN)/python -m build --outdir dist .
 	$(BIN)/python -m twine check --strict dist/*
 
-# The versions that the tests ran with, written anew from the newest that pyproject.toml allows.
+# Regenerate the versions that the tests run with, from the newest that pyproject.toml allows.
 constraints: check-python
 	rm -rf build/constraints
 	$(PYTHON) -m venv build/constraints
@@ -90,7 +90,7 @@ constraints: check-python
 clean:
 	rm -rf $(VENV) build dist
 
-# --- the virtual environment; a stamp file says what is in it, so nothing is installed twice ------------------------------
+# --- the virtual environment; a stamp file records its content, so nothing is installed twice -----------------------------
 
 .PHONY: check-python
 check-python:

@@ -1,4 +1,4 @@
-"""What the benchmarks share: photographs to work on, clocks, and a process of its own for each way."""
+"""Shared by the benchmarks: photographs to work on, clocks, and a separate process for each method."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PHOTOS = Path(__file__).parents[1] / "sample_data" / "photos"
 
 
 def make_photos(folder: Path, count: int, size_wh: tuple[int, int] = (470, 400)) -> None:
-    """Class folders of JPEG files: parts of the sample photographs, turned and scaled."""
+    """Write class folders of JPEG files: crops of the sample photographs, rotated and scaled."""
     import cv2
     import numpy as np
 
@@ -34,27 +34,27 @@ def make_photos(folder: Path, count: int, size_wh: tuple[int, int] = (470, 400))
 
 
 def photos_in(folder: Path, count: int | None = None) -> list[str]:
-    """The JPEG files below a folder, the same number from each class while they last."""
+    """The JPEG files below a folder, the same number from each class as far as possible."""
     classes = [sorted(str(path) for path in place.rglob("*.jpg")) for place in sorted(folder.iterdir()) if place.is_dir()]
     files = [files[number] for number in range(max(map(len, classes))) for files in classes if number < len(files)]
     return sorted(files[:count])
 
 
 def cpu_seconds() -> float:
-    """Of this process, the children that it has waited for, and (on Linux) those that are still there: on a machine with other
-    work they say more than the clock."""
+    """CPU seconds of this process, the children that it has waited for, and (on Linux) its running children: on a machine with
+    other work they are more reliable than the clock."""
     usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     waited = sum(used.ru_utime + used.ru_stime for used in usage)
     ticks = 0
     for one in _tree(os.getpid())[1:]:
         with contextlib.suppress(OSError):
             fields = Path(f"/proc/{one}/stat").read_text("ascii").rpartition(")")[2].split()
-            ticks += sum(map(int, fields[11:15]))  # of the process, and of its children that have ended
+            ticks += sum(map(int, fields[11:15]))  # of the process and its ended children
     return waited + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def tree_memory(pid: int) -> int:
-    """Bytes that a process and its children hold for themselves; shared pages count in parts (PSS)."""
+    """Memory of a process and its children in bytes; shared pages count proportionally (PSS)."""
     total = 0
     for one in _tree(pid):
         with contextlib.suppress(OSError, StopIteration):
@@ -64,7 +64,7 @@ def tree_memory(pid: int) -> int:
 
 
 def _tree(pid: int) -> list[int]:
-    """A process and all below it, as far as /proc knows."""
+    """A process and all its descendants, as far as /proc lists them."""
     found = [pid]
     for one in found:
         with contextlib.suppress(OSError):
@@ -74,7 +74,7 @@ def _tree(pid: int) -> list[int]:
 
 
 def run_alone(command: Sequence[str], env: Mapping[str, str]) -> tuple[str, int]:
-    """What a process prints, and the peak memory of its tree in bytes."""
+    """The output of a process, and the peak memory of its tree in bytes."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(env))
     peak, done = 0, threading.Event()
 

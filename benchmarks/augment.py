@@ -1,16 +1,17 @@
-"""Augmented copies of a thousand photographs: the stage `augment` against what people write.
+"""Augmented copies of a thousand photographs: the stage `augment` compared with typical scripts.
 
 Rerun: python benchmarks/augment.py
 
 1,000 photographs of about 470 x 400 px, three copies of each, the recipe of the Keras tutorial, 150 x 150 JPEG of quality 95,
-two workers. Each way runs in a fresh process, in turn with the others; imports are not counted. The stage also hashes every
-input and output, writes down what it drew and can resume; the others keep no record. CPU seconds are of all threads and
-processes together: on a machine with other work they say more than the clock. Memory is the peak of the whole tree.
+two workers. Each method runs in a fresh process, in turn with the others; imports are not counted. The stage also hashes every
+input and output, records the drawn parameters and can resume; the others keep no record. CPU seconds are the sum over all
+threads and processes: on a machine with other work they are more reliable than the clock. Memory is the peak of the whole
+process tree.
 
-The bare loop decodes a photograph anew for each copy, as the peers' pipelines do; `bare-once` keeps it, as the stage does.
-imgaug and Augmentor need older libraries than pipekit: give them an interpreter of their own,
-`--python imgaug=PATH --python augmentor=PATH`. What can't be imported is named and left out. Augmentor turns by 25 degrees at
-most and writes Pillow's quality 75; it shears by 1 degree, the least that it takes.
+The bare loop decodes a photograph again for each copy, as the peers' pipelines do; `bare-once` keeps it, as the stage does.
+imgaug and Augmentor need older libraries than pipekit: pass them a separate interpreter, `--python imgaug=PATH --python
+augmentor=PATH`. Libraries that can't be imported are listed and omitted. Augmentor rotates by at most 25 degrees and writes
+Pillow's quality 75; it shears by 1 degree, the least that it accepts.
 
     python -m venv old && old/bin/pip install "numpy<2" "opencv-python-headless<4.12" imgaug Augmentor
 """
@@ -39,10 +40,10 @@ SIZE = 150
 WORKERS = 2
 
 Job = tuple[str, str, int]
-"""A photograph, the name of its copies with a place for the number, and a seed."""
+"""A photograph, the name of its copies with a placeholder for the number, and a seed."""
 
 CPU_BEFORE = [0.0]
-"""CPU seconds that had gone when a way began its work: imports are not counted."""
+"""CPU seconds used before a method began its work: imports are not counted."""
 
 
 def begin() -> float:
@@ -54,11 +55,11 @@ def plan_jobs(folder: Path, out: Path) -> list[Job]:
     return [(path, str(out / f"{n:05}_{{}}.jpg"), n) for n, path in enumerate(photos_in(folder))]
 
 
-# --- the ways ------------------------------------------------------------------------------------------------------------
+# --- the methods ---------------------------------------------------------------------------------------------------------
 
 
 def bare_one(job: Job, once: bool = False) -> None:
-    """Reduced decode, one warpAffine, encode: what the machine can do."""
+    """Reduced decode, one warpAffine, encode: the upper bound on this machine."""
     import cv2
     import simplejpeg
 
@@ -116,7 +117,7 @@ def pipekit_stage(folder: Path, out: Path) -> float:
 
 
 def in_pool(one: Callable[[Job], None], folder: Path, out: Path) -> float:
-    """``one`` over all photographs in two processes that have begun already."""
+    """``one`` over all photographs in two running processes."""
     jobs = plan_jobs(folder, out)
     with get_context("fork").Pool(WORKERS) as pool:
         pool.map(one, jobs[: 2 * WORKERS], chunksize=1)
@@ -198,7 +199,7 @@ def imgaug_script(folder: Path, out: Path) -> float:
 
 
 def imgaug_own_pool(folder: Path, out: Path) -> float:
-    """As imgaug's documentation shows it: batches are read and written here, its own two processes change them."""
+    """As in imgaug's documentation: batches are read and written here, its own two processes augment them."""
     import cv2
     from imgaug.augmentables.batches import UnnormalizedBatch
 
@@ -285,7 +286,7 @@ ALWAYS = ("bare", "pipekit")
 
 
 def measure(way: str, python: str, folder: Path) -> tuple[float, float, int]:
-    """Seconds, CPU seconds and peak bytes of a way in a process of its own."""
+    """Seconds, CPU seconds and peak bytes of a method in a separate process."""
     env = {
         **os.environ,
         "NO_ALBUMENTATIONS_UPDATE": "1",
@@ -305,7 +306,7 @@ def interpreter(way: str, pythons: dict[str, str]) -> str:
 
 
 def chosen_ways(names: str, pythons: dict[str, str]) -> list[str]:
-    """The ways to run; what can't be is said."""
+    """The methods to run; the unavailable ones are reported."""
     wanted = [way for way in WAYS if not names or way in ALWAYS or way in names.split(",")]
     found = []
     for way in wanted:

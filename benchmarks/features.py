@@ -1,11 +1,11 @@
-"""Harris corners of a thousand photographs: the stage `features` against a plain OpenCV loop.
+"""Harris corners of a thousand photographs: the stage `features` compared with a plain OpenCV loop.
 
 Rerun: python benchmarks/features.py [FOLDER]
 
 Both find the same points in the same files on two workers and write the same tables and NumPy files. The loop keeps no record,
-so it can't resume, and does all again when one image is added; the stage hashes every file and every result. Each way runs in
-a fresh process, in turn with the others, with an empty store. An argument names a folder of images to be used instead of the
-ones that are made from the sample photographs.
+so it can't resume, and repeats everything when one image is added; the stage hashes every file and every result. Each method
+runs in a fresh process, in turn with the others, with an empty store. An argument names a folder of images to use instead of
+those generated from the sample photographs.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ THRESHOLD, MAX_POINTS = 0.01, 500
 OPENCVS = {"use": "harris", "window": "box", "sub_pixel": "none"}  # what cv2.cornerHarris computes
 
 
-# --- the ways ------------------------------------------------------------------------------------------------------------
+# --- the methods ---------------------------------------------------------------------------------------------------------
 
 
 def one_file(job: tuple[str, str]) -> int:
-    """What a person writes: read, detect, suppress, sort, save."""
+    """A typical script: read, detect, suppress, sort, save."""
     import cv2
 
     source, target = job
@@ -86,7 +86,7 @@ WAYS = {
 
 
 def measure(way: str, folder: str) -> None:
-    """In a process of its own: seconds, processor seconds, points, and the peak memory of it or of its largest child."""
+    """Run in a separate process: seconds, processor seconds, points, and the peak memory of it or of its largest child."""
     import resource
 
     with tempfile.TemporaryDirectory() as out:

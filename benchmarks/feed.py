@@ -1,15 +1,16 @@
-"""Training batches a second: the feed of the stage `train` against what people write.
+"""Training batches per second: the data feed of the stage `train` compared with typical scripts.
 
 Rerun: python benchmarks/feed.py [FOLDER [REPEATS]]
 
 2,000 photographs in class folders, 224 x 224, batches of 32, the recipe of the Keras tutorial (rotation, shifts, shear, zoom,
-flip), two workers, no model: only the batches are made. Each way runs in a fresh process, in turn with the others; imports are
-not counted. The first epoch reads the files; the later ones may use what the way has kept: the figure is the mean of two.
-Compare only within one run: on a machine with other work the images a second differ twofold from run to run. The processor time
-of an image, of all threads and worker processes, hangs less on what else is running, and is what is taken from the model.
+flip), two workers, no model: only the batches are computed. Each method runs in a fresh process, in turn with the others;
+imports are not counted. The first epoch reads the files; later epochs may use the method's cache: the figure is the mean of
+two. Compare only within one run: on a machine with other work the images per second vary twofold from run to run. The
+processor time per image, summed over all threads and worker processes, depends less on other load, and is the time that the
+model loses.
 
-A PyTorch DataLoader is measured too where torch is installed. An argument names a folder of class folders to be used instead of
-photographs made from the sample ones; a number after it, how often all are measured.
+A PyTorch DataLoader is measured too if torch is installed. An argument names a folder of class folders to use instead of
+photographs generated from the sample ones; a number after it is the number of repeats.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ SIZE = 224
 BATCH = 32
 WORKERS = 2
 KERAS_BATCHES = 12
-"""Of each epoch through Keras' layers, which take some twenty times as long as the rest."""
+"""Number of images per epoch for Keras' layers, which take some twenty times as long as the rest."""
 REPEATS = 3
 LATER = 2
 
@@ -46,7 +47,7 @@ def listed(folder: Path) -> tuple[list[str], np.ndarray[Any, Any]]:
 
 
 Epoch = tuple[float, float]
-"""Images a second, and milliseconds of processor time for each."""
+"""Images per second, and milliseconds of processor time per image."""
 
 
 def clock(epoch: Callable[[int], Iterable[Any]]) -> list[Epoch]:
@@ -59,7 +60,7 @@ def clock(epoch: Callable[[int], Iterable[Any]]) -> list[Epoch]:
     return measured
 
 
-# --- the ways ------------------------------------------------------------------------------------------------------------
+# --- the methods ---------------------------------------------------------------------------------------------------------
 
 
 def pipekit(folder: Path, where: Any = "memory", in_processes: bool = True) -> list[Epoch]:

@@ -3,19 +3,19 @@
 Rerun: python benchmarks/inspection.py PHOTOS
        python benchmarks/inspection.py PHOTOS --halves --peer fastdup=/path/to/its/python
 
-The faults are planted among copies of the photographs by tests/builtin/planted.py; with --halves each photograph is cut in two
-before, which gives twice as many different pictures. A way is a fresh process without a cache; of several rounds the shortest
-time counts, and the processor time of that round is told too.
+tests/builtin/planted.py plants the faults among copies of the photographs; with --halves each photograph is first cut in two,
+which gives twice as many different images. Each method runs in a fresh process without a cache; the shortest time of several
+rounds counts, together with the processor time of that round.
 
-The bare loop is what a person writes who needs the answer once: read each file once, hash it, decode it once, a perceptual
-hash, the variance of the Laplacian and the brightness from that one array, on two processes; then compare all pairs of hashes
-and look for outliers. `bare` decodes grey, at half the size or less where that leaves 128 px; `bare_whole` decodes in colour
-and in full size, as one does who knows no such trick. They keep no record and show no picture. `pipekit inspect` does all of
-its checks, keeps every result and writes the page.
+The bare loop is a one-off script: read each file once, hash it, decode it once, compute a perceptual hash, the variance of the
+Laplacian and the brightness from that one array, on two processes; then compare all pairs of hashes and search for outliers.
+`bare` decodes in grayscale, at half the size or less if that leaves 128 px; `bare_whole` decodes in colour and in full size,
+without that optimisation. They keep no record and show no image. `pipekit inspect` runs all of its checks, keeps every result
+and writes the page.
 
-cleanvision, imagededup, fastdup and imgeda run where they can be imported: here, or by the Python that --peer names (they do
-not all fit into one environment). They are no dependencies of this project. One that stops at a broken file is told of, and
-runs again without the broken files.
+cleanvision, imagededup, fastdup and imgeda run if they can be imported: here, or by the Python that --peer names (they do
+not all fit into one environment). They are not dependencies of this project. If one stops at a broken file, this is reported,
+and it runs again without the broken files.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ LIMIT_S = 900
 FAULTS = ("exact", "near", "corrupt", "dark", "blurred")
 
 Found = dict[str, list[Any]]
-"""What a tool reports by fault: pairs of names of copies, names of the others. What it does not look for is left out."""
+"""A tool's results by fault: pairs of names for duplicates, names for other faults. Faults that it can't detect are omitted."""
 
 
 # --- the bare loop -------------------------------------------------------------------------------------------------------
@@ -208,14 +208,14 @@ WAYS: dict[str, Callable[[str], Found]] = {
 }
 
 OURS = ("bare", "bare_whole", "pipekit")
-"""What needs nothing but pipekit's own environment."""
+"""Methods that need only pipekit's own environment."""
 
 
 # --- measuring -----------------------------------------------------------------------------------------------------------
 
 
 def measured(way: str, python: str, folder: str) -> tuple[float, float, float, Found]:
-    """Seconds, seconds of processor time, megabytes at the highest of any one process, and what was found."""
+    """Seconds, seconds of processor time, peak megabytes of any one process, and the detected faults."""
     with tempfile.TemporaryDirectory() as store:
         answer = Path(store) / "answer.json"
         started = time.perf_counter()
@@ -233,13 +233,13 @@ def measured(way: str, python: str, folder: str) -> tuple[float, float, float, F
 
 
 def answer(way: str, folder: str, place: str) -> None:
-    if sys.platform == "linux":  # whatever a child leaves behind becomes ours, and is counted
+    if sys.platform == "linux":  # orphaned grandchildren become children of this process, and are counted
         set_child_subreaper = 36
         ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
     found = WAYS[way](folder)
     done = time.perf_counter()
     with contextlib.suppress(ChildProcessError):
-        for _ in range(20):  # some stay as long as this process does
+        for _ in range(20):  # some live as long as this process
             time.sleep(0.02)
             os.waitpid(-1, os.WNOHANG)
     usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -258,7 +258,7 @@ def last_line(error: subprocess.SubprocessError) -> str:
 
 
 def score(found: Found, planted: dict[str, dict[str, str]]) -> list[str]:
-    """For each fault how many of the planted ones were found, and how many other images were reported for it."""
+    """For each fault, the number of planted ones detected, and of other images reported (false positives)."""
     texts = []
     for fault in FAULTS:
         if fault not in found:
@@ -276,7 +276,7 @@ def score(found: Found, planted: dict[str, dict[str, str]]) -> list[str]:
 
 
 def halves(photos: list[Path], folder: Path) -> list[Path]:
-    """Each photograph cut in two across its longer side: twice as many different pictures."""
+    """Cut each photograph in two across its longer side: twice as many different images."""
     from pipekit import images
 
     made = []

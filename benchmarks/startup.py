@@ -1,8 +1,7 @@
-"""How long the first words of a conversation take, against a bare Python. Rerun: python benchmarks/startup.py
+"""Start-up time of pipekit's commands compared with a bare Python. Rerun: python benchmarks/startup.py
 
-Each command is started many times, in turn with the others, so that a busy machine disturbs all alike; shown is the median.
-The commands in TWENTY run a second time with twenty plugins installed, each a distribution with one op, beside those that are
-installed anyway.
+Each command is started many times, in turn with the others, so that other load affects all alike; the median is shown.
+The commands in TWENTY run a second time with twenty more plugins installed, each a distribution with one op.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from pathlib import Path
 
 REPEATS = 15
 LIMIT = 8
-"""`pipekit --help` is to take less than this many times a bare `python -c pass`."""
+"""Target: `pipekit --help` takes less than this many times a bare `python -c pass`."""
 
 SCRIPT = Path(sys.executable).with_name("pipekit")
 PIPEKIT = [str(SCRIPT)] if SCRIPT.exists() else [sys.executable, "-m", "pipekit"]
@@ -36,7 +35,7 @@ COMMANDS = {
 
 
 TWENTY = ("pipekit --help", "pipekit components", "pipekit plugins")
-"""The commands that are measured with twenty plugins too."""
+"""The commands that are also measured with twenty plugins."""
 
 HOOKS = """
 import pipekit
@@ -57,7 +56,7 @@ def op(image, params: pipekit.Params, rng):
 
 @contextmanager
 def twenty_plugins() -> Iterator[dict[str, str]]:
-    """The environment of a Python that has twenty plugins more, as an installer leaves them."""
+    """The environment of a Python with twenty more plugins, as an installer leaves them."""
     with tempfile.TemporaryDirectory() as folder:
         for number in range(20):
             name = f"many_{number}"
@@ -72,7 +71,7 @@ def twenty_plugins() -> Iterator[dict[str, str]]:
 
 
 def seconds(command: list[str], environment: dict[str, str]) -> float:
-    """How long one start takes."""
+    """Seconds that one start takes."""
     started = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
     return time.perf_counter() - started
@@ -83,7 +82,7 @@ def main() -> None:
     with twenty_plugins() as crowded:
         starts = {name: (command, plain) for name, command in COMMANDS.items()}
         starts |= {f"{name}, 20 plugins": (COMMANDS[name], crowded) for name in TWENTY}
-        for start in starts.values():  # once unmeasured: bytecode is compiled, files are in the cache
+        for start in starts.values():  # warm-up: compiles bytecode and fills the file cache
             seconds(*start)
         taken: dict[str, list[float]] = {name: [] for name in starts}
         for _ in range(REPEATS):

@@ -1,10 +1,10 @@
-"""What the feed leaves to the model: training from files beside ``fit`` on arrays in memory.
+"""Overhead of the data feed in training: from files, compared with ``fit`` on arrays in memory.
 
 Rerun: python benchmarks/training.py [FOLDER [REPEATS]]
 
-`simple_cnn` at 150 x 150, batches of 32, 320 photographs, three epochs; the figure is the images a second of the later two.
-Each way runs in a fresh process, in turn with the others, twice, with the same weights at the start and deterministic ops.
-Processor time is that of all threads. An argument names a folder of class folders to be used instead of photographs made from
+`simple_cnn` at 150 x 150, batches of 32, 320 photographs, three epochs; the figure is the images per second of the later two.
+Each method runs in a fresh process, in turn with the others, twice, with the same initial weights and deterministic ops.
+Processor time is that of all threads. An argument names a folder of class folders to use instead of photographs generated from
 the sample ones.
 """
 
@@ -29,7 +29,7 @@ EPOCHS = 3
 REPEATS = 2
 
 Epochs = list[tuple[float, float]]
-"""Images a second, and milliseconds of processor time for each, of every epoch."""
+"""Images per second and milliseconds of processor time per image, for every epoch."""
 
 
 class Clock:
@@ -83,7 +83,7 @@ def from_files(folder: Path, **values: Any) -> Epochs:
     load = data.Loader(SHAPE) if recipe is None else data.Decoder(SHAPE[:2], 3)
 
     class Quiet:
-        """As much of a stage's context as the loop asks for."""
+        """The part of a stage's context that the loop uses."""
 
         work_dir = Path(tempfile.mkdtemp())
 
@@ -120,7 +120,7 @@ def augmented(folder: Path) -> Epochs:
 
 
 def on_arrays(folder: Path) -> Epochs:
-    """What there is to reach: Keras' ``fit``, with every image decoded and in memory before the clock starts."""
+    """The upper bound: Keras' ``fit``, with every image decoded and in memory before the clock starts."""
     from pipekit.builtin.train import data
     from pipekit.builtin.train.compiling import Labels, make_loss, make_metrics, make_optimizer
     from pipekit.learning.keras_backend import load_keras

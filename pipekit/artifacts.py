@@ -1,4 +1,4 @@
-"""What goes from stage to stage: samples, and the artifacts that hold them."""
+"""Samples and artifacts: the data that stages exchange."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """An object's box, ``xyxy`` in pixels of its image: left, top, right, bottom edges (right > left, bottom > top).
+    """An object's bounding box, ``xyxy`` in pixels: left, top, right, bottom edges (right > left, bottom > top).
 
-    ``outline`` holds the polygons around the object where they are known, each as ``x, y, x, y, …``.
+    ``outline`` holds the object's polygons, if known, each as ``x, y, x, y, …``.
     """
 
     x_min: float
@@ -28,9 +28,9 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Keypoint:
-    """A named point in pixels of its image; ``visible`` is False where it is hidden or has left the picture.
+    """A named point in pixels; ``visible`` is False if it is occluded or outside the image.
 
-    ``of`` is the place of the box to which it belongs among the sample's boxes, from 0; None where it belongs to none.
+    ``of`` is the index of its box in the sample's ``boxes``, from 0; None if it belongs to no box.
     """
 
     x: float
@@ -42,7 +42,7 @@ class Keypoint:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What moves with the pixels: a mask (an image file, its values are class numbers), boxes, keypoints."""
+    """Annotations that geometric ops transform with the image: a mask (an image file of class numbers), boxes, keypoints."""
 
     mask: str = ""
     mask_sha256: str = ""
@@ -59,11 +59,12 @@ class Sample:
 
     Attributes:
         id: unique in its dataset and stable: for class folders the path below the root, with ``/``. All randomness and
-            all sharding hang on it.
-        image: the path of the file. Location only: it is in no key and no digest.
-        sha256: of the file's bytes, as hex; its identity. The engine fills it in for importers that leave it empty.
-        label: the class name, or None where there is none.
-        split: ``train``, ``val``, ``test``, or "" while undecided.
+            all sharding depend on it.
+        image: the path of the file. A location only: it enters no key and no digest.
+        sha256: SHA-256 of the file's bytes, as hex; the image's identity. The engine computes it if an importer leaves it
+            empty.
+        label: the class name, or None for an unlabelled sample.
+        split: ``train``, ``val``, ``test``, or "" while unassigned.
         targets: mask, boxes, keypoints.
         extra: any further JSON values: a source, a group, a patient, a licence.
     """
@@ -79,7 +80,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A sample that could not be used, and why. ``image`` is its location where it has one."""
+    """A sample that could not be used, with the reason. ``image`` is its location, if any."""
 
     id: str
     reason: str
@@ -91,10 +92,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Artifact:
-    """What a stage makes: a folder that never changes again, and the digest of what is in it.
+    """The output of a stage: an immutable folder, and the digest of its content.
 
-    A plugin may subclass it for a new kind; slots accept an artifact when its class is the annotated one or a subclass.
-    ``headline`` names the files that ``runs/<name>/`` shows at its top.
+    A plugin may subclass it for a new kind; a slot accepts an artifact of the annotated class or a subclass.
+    ``headline`` names the files that appear at the top of ``runs/<name>/``.
     """
 
     kind: ClassVar[str] = "artifact"
@@ -107,7 +108,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Dataset(Artifact):
-    """An index: one row per sample, sorted by id, streamed from disk. It copies no image.
+    """An index of samples: one row per sample, sorted by id, streamed from disk. It copies no images.
 
     ``meta`` holds ``num_samples``, ``num_failed``, ``classes`` (sorted names) and ``counts`` ({split: {class: n}}).
     """
@@ -118,18 +119,18 @@ class Dataset(Artifact):
     failures: Callable[[Path], Iterator[Failure]] = field(repr=False, compare=False)
 
     def __iter__(self) -> Iterator[Sample]:
-        """Samples in the order of their ids, one at a time; memory does not grow with the dataset."""
+        """Yield samples in the order of their ids, one at a time; memory use does not grow with the dataset."""
         return self.reader(self.path)
 
     def __len__(self) -> int:
         return int(self.meta["num_samples"])
 
     def split(self, *names: str) -> Iterator[Sample]:
-        """The samples of the named splits, in the order of their ids."""
+        """Yield the samples of the named splits, in the order of their ids."""
         return (sample for sample in self if sample.split in names)
 
     def failed(self) -> Iterator[Failure]:
-        """The samples that were left out here or upstream, each with its reason."""
+        """Yield the samples that failed here or upstream, each with its reason."""
         return self.failures(self.path)
 
     @property
@@ -143,7 +144,7 @@ class Dataset(Artifact):
 
 @dataclass(frozen=True)
 class Model(Artifact):
-    """A trained classifier: ``model.keras`` (or what the template saves) and ``model.json`` with all that predicting needs."""
+    """A trained classifier: ``model.keras`` (or the template's own file) and ``model.json`` with all that inference needs."""
 
     kind: ClassVar[str] = "model"
     headline: ClassVar[tuple[str, ...]] = ("model.keras", "model.json")

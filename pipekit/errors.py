@@ -1,7 +1,7 @@
-"""What can go wrong, in one form: what happened, where, and what to do next.
+"""Exceptions and exit codes: every error says what happened, where, and what to do next.
 
-Every error that a person can cause or mend is a :class:`PipekitError`. The command line prints it as three short parts
-without a traceback and ends with its ``exit_code``; any other exception is a bug of ours or of a plugin.
+Every error that a user can cause or fix is a :class:`PipekitError`. The command line prints it in three short parts without
+a traceback and exits with its ``exit_code``. Any other exception is a bug in pipekit or in a plugin.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 EXIT_FAILED = 1
-"""A stage failed; what was finished is kept."""
+"""A stage failed; finished work is kept."""
 EXIT_USAGE = 2
-"""The person's input was wrong; nothing ran."""
+"""The user's input was invalid; nothing ran."""
 EXIT_INTERRUPTED = 130
-"""Ctrl-C, as shells count it (128 + SIGINT)."""
+"""Interrupted by Ctrl-C: 128 + SIGINT, as in shells."""
 
 
 class PipekitError(Exception):
-    """An error with a sentence for the person who meets it.
+    """Base class of all errors that are shown to users.
 
     Args:
-        message: what is wrong, and with what; one sentence, with the expected and the actual value where both exist.
-        hint: what to type or change next; empty where there is nothing to say.
-        where: the place: a file with its line, a stage, a sample; empty where ``message`` says it already.
+        message: what is wrong, in one sentence, with the expected and the actual value where both exist.
+        hint: what to type or change next; may be empty.
+        where: the location: a file with its line, a stage, a sample; empty if ``message`` names it already.
     """
 
     exit_code = EXIT_FAILED
@@ -42,7 +42,7 @@ class PipekitError(Exception):
 
 
 class UserError(PipekitError):
-    """The input was wrong: a name, a value, a file. Nothing has run and nothing was changed."""
+    """Invalid input: a name, a value or a file. Nothing ran and nothing was changed."""
 
     exit_code = EXIT_USAGE
 
@@ -52,7 +52,7 @@ class ImageError(UserError):
 
 
 class StageError(PipekitError):
-    """A stage failed while it ran. Finished shards are kept; the same command continues."""
+    """A stage failed while it ran. Finished shards are kept; the same command resumes."""
 
 
 class PluginError(PipekitError):
@@ -61,7 +61,7 @@ class PluginError(PipekitError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake in a pipeline file: what (`message`), where (`path` in the file, `line`), what next (`hint`)."""
+    """One mistake in a pipeline file: what (`message`), where (`path` in the file, `line`), and how to fix it (`hint`)."""
 
     path: str
     message: str
@@ -70,7 +70,7 @@ class Problem:
 
 
 class PlanError(UserError):
-    """A pipeline that can't run, with *all* its problems, so that one look at the file mends them."""
+    """An invalid pipeline, with *all* its problems, so that you can fix them in one pass."""
 
     def __init__(self, problems: Sequence[Problem], file: str = "") -> None:
         count = len(problems)
@@ -86,7 +86,7 @@ class PlanError(UserError):
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """``"Did you mean 'x'?"`` for the known word nearest to ``word``, or ``""`` when none is near."""
+    """``"Did you mean 'x'?"`` for the closest match to ``word`` among ``known``, or ``""`` if none is close."""
     from difflib import get_close_matches
 
     near = get_close_matches(word, known, n=1, cutoff=0.6)

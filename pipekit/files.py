@@ -1,7 +1,7 @@
-"""Files: in trees, and inside a tar: ``…/files.tar#512+9000.jpg`` is 9,000 bytes from byte 512 on.
+"""Files in folder trees and inside tar archives: ``…/files.tar#512+9000.jpg`` is 9,000 bytes from byte 512.
 
-Millions of loose files bring file systems to their knees; one tar a shard does not. Such a path is written as text like any
-other, has the suffix of what lies there, and everything that reads an image by :func:`read_bytes` reads it.
+Millions of loose files overload a file system; one tar per shard does not. A path into a tar is text like any other path,
+has the member's suffix, and works wherever an image is read with :func:`read_bytes`.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from typing import BinaryIO
 from pipekit.errors import UserError
 
 OUTPUT_MARK = ".pipekit-output"
-"""A folder with this file is our own output. It is read only if it is named itself, not as a part of a folder above it (a
-pipeline may lie inside its image folder)."""
+"""A folder with this file is pipekit's own output. It is read only if it is named itself, and skipped inside a folder above it
+(a pipeline may lie inside its image folder)."""
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
-"""File names that importers take for images."""
+"""Suffixes by which importers recognise images."""
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
 NAMES_AT_ONCE = 50_000
-"""Names of one folder that are sorted in memory. Those of a larger folder are sorted on disk."""
+"""Maximum number of names of one folder that are sorted in memory; larger folders are sorted on disk."""
 
 LISTED, FOLDERS_LISTED = 10_000, 8
-"""The lists of so many folders are kept, of so many names each, while nothing is added to them or taken away."""
+"""Limits of the cache of folder listings: folders, and names per folder. An entry is valid until its folder changes."""
 
 SETTLED_S = 0.05
-"""What is younger than this could still change within one tick of the file system's clock."""
+"""A file younger than this could still change within one tick of the file system's clock."""
 
 AT_ONCE_BYTES = 1_000_000
 """Smaller files are hashed in one piece."""
@@ -53,13 +53,13 @@ def split_packed(path: str | os.PathLike[str]) -> tuple[str, int, int] | None:
 
 
 def on_disk(path: str | os.PathLike[str]) -> str:
-    """The file that a path needs: itself, or the tar in which it lies."""
+    """The file on disk behind a path: itself, or the tar that contains it."""
     packed = split_packed(path)
     return os.fspath(path) if packed is None or Path(path).exists() else packed[0]
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """What a file holds.
+    """Read the content of a file, also inside a tar.
 
     Raises:
         OSError: it can't be read, or is a pipe or a device, which might never end.
@@ -75,7 +75,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 
 def hash_file(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of what a file holds, as hex. Raises as :func:`read_bytes` does."""
+    """The SHA-256 of a file's content, as hex. Raises like :func:`read_bytes`."""
     if split_packed(path) is not None and not Path(path).exists():
         return hashlib.sha256(read_bytes(path)).hexdigest()
     size_bytes = _check_regular(path)
@@ -86,7 +86,7 @@ def hash_file(path: str | os.PathLike[str]) -> str:
 
 
 def write_new(path: str | os.PathLike[str], data: bytes, mode: int = 0o644) -> None:
-    """Write a file that is not there yet. Raises OSError, also where the disk takes only a part."""
+    """Write a new file. Raises OSError, also if the disk accepts only a part."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     try:
         rest = memoryview(data)
@@ -97,7 +97,7 @@ def write_new(path: str | os.PathLike[str], data: bytes, mode: int = 0o644) -> N
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all.
+    """Write a text file atomically.
 
     Raises:
         UserError: it can't be written.
@@ -109,11 +109,13 @@ def write_text(path: Path, text: str) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             scratch.unlink()
-        raise UserError(f"can't write {path}: {error.strerror}", "Is the folder there, and may you write to it?") from error
+        raise UserError(
+            f"can't write {path}: {error.strerror}", "Check that the folder exists and that you may write to it."
+        ) from error
 
 
 def _check_regular(path: str | os.PathLike[str]) -> int:
-    """The size of a file in bytes. Raises OSError for what is no regular file."""
+    """The size of a file in bytes. Raises OSError for anything but a regular file."""
     found = os.stat(path)  # noqa: PTH116
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
@@ -121,15 +123,15 @@ def _check_regular(path: str | os.PathLike[str]) -> int:
 
 
 def pack(folder: Path, tar: Path, beside: Mapping[str, Mapping[str, bytes]]) -> dict[str, str]:
-    """Put all files of a folder into a tar and remove them. The same files give the same bytes, whenever and wherever.
+    """Pack all files of a folder into a tar and remove them. The same files always give the same bytes.
 
-    The tar is one that WebDataset reads: what belongs together stands together, under one name up to the first dot.
+    WebDataset can read the tar: members of one sample are adjacent and share their name up to the first dot.
 
     Args:
-        beside: for a file's path below ``folder`` (with ``/``): what to put beside it, by suffix: ``{".cls": b"cat"}``.
+        beside: for a file's path below ``folder`` (with ``/``), further members of its sample by suffix: ``{".cls": b"cat"}``.
 
     Returns:
-        for each file's path below ``folder`` (with ``/``): its place, ``#offset+size.suffix``.
+        for each file's path below ``folder`` (with ``/``), its location ``#offset+size.suffix``.
     """
     places: dict[str, str] = {}
     with tar.open("wb") as out:
@@ -146,7 +148,7 @@ def pack(folder: Path, tar: Path, beside: Mapping[str, Mapping[str, bytes]]) -> 
 
 
 def _add(out: BinaryIO, name: str, data: bytes) -> int:
-    """Add a member; returns where its bytes begin."""
+    """Add a member; returns the offset of its content."""
     info = tarfile.TarInfo(name)
     info.size, info.mtime, info.mode = len(data), 0, 0o444
     out.write(info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
@@ -163,11 +165,11 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def walk(root: Path) -> Iterator[tuple[str, Iterable[str]]]:
-    """Folders below ``root``, itself first, with the names of their files, to be read once; sorted.
+    """Yield the folders below ``root``, itself first, each with an iterable of its file names that can be read once; sorted.
 
-    Memory holds the names of one folder, and of a very large one a part of them (:data:`NAMES_AT_ONCE`). Links are followed,
-    each real folder once, so a loop of links ends. Hidden entries, what macOS puts into archives and pipekit's own output
-    below ``root`` are passed over (:func:`own_output_below` names the latter).
+    Memory holds the names of one folder, at most :data:`NAMES_AT_ONCE` of them. Symbolic links are followed, each real folder
+    once, so a cycle of links ends. Hidden entries, macOS's archive metadata and pipekit's own output below ``root`` are
+    skipped (:func:`own_output_below` lists the latter).
     """
     seen: set[tuple[int, int]] = set()
     stack = [str(root)]
@@ -185,7 +187,7 @@ def walk(root: Path) -> Iterator[tuple[str, Iterable[str]]]:
 
 
 def has_file(root: Path, suffixes: tuple[str, ...]) -> bool:
-    """Whether :func:`walk` would find a file whose name ends so (in lower case); the first one ends the search."""
+    """Whether :func:`walk` would find a file with one of these suffixes (in lower case); stops at the first one."""
     seen: set[tuple[int, int]] = set()
     stack = [str(root)]
     while stack:
@@ -201,9 +203,9 @@ def has_file(root: Path, suffixes: tuple[str, ...]) -> bool:
 
 
 def own_output_below(root: Path) -> list[str]:
-    """The folders that :func:`walk` passes over as pipekit's own output, as sorted paths below ``root`` with ``/``.
+    """The folders that :func:`walk` skips as pipekit's own output, as sorted paths below ``root`` with ``/``.
 
-    Folders of runs are left out: nobody takes them for images.
+    Run folders are omitted: nobody mistakes them for images.
     """
     seen: set[tuple[int, int]] = set()
     stack, found = [str(root)], []
@@ -224,13 +226,13 @@ def own_output_below(root: Path) -> list[str]:
 
 
 def files_in(folder: Path, suffixes: tuple[str, ...] = ("",)) -> Iterator[str]:
-    """The names of the visible files in one folder, not below it, that end so (in lower case); in no order, none in memory."""
+    """Yield the names of one folder's visible files with these suffixes (in lower case); not recursive, unsorted, streamed."""
     with contextlib.suppress(OSError):
         yield from (name for name in _files_among(str(folder), []) if name.lower().endswith(suffixes))
 
 
 def folders_in(folder: Path) -> list[str]:
-    """The names of the visible folders in one folder, sorted; none where it can't be read."""
+    """The names of the visible folders in one folder, sorted; empty if it can't be read."""
     folders: list[str] = []
     with contextlib.suppress(OSError):
         for _ in _files_among(str(folder), folders):
@@ -239,7 +241,7 @@ def folders_in(folder: Path) -> list[str]:
 
 
 def _is_new(folder: str, seen: set[tuple[int, int]]) -> bool:
-    """Whether a folder is none of those in ``seen``, to which it is added. Raises OSError."""
+    """Add a folder to ``seen``; returns False if it was there already. Raises OSError."""
     here = os.stat(folder)  # noqa: PTH116
     before = len(seen)
     seen.add((here.st_dev, here.st_ino))
@@ -251,11 +253,11 @@ def _is_marked(folder: str) -> bool:
 
 
 _looked: dict[str, tuple[tuple[int, int], list[str], list[str]]] = {}
-"""Folder -> its time and number, and the names of its files and folders: importers look at one folder twenty times."""
+"""Folder -> its mtime and inode, and the names of its files and folders: importers list the same folder twenty times."""
 
 
 def _files_among(folder: str, folders: list[str]) -> Iterator[str]:
-    """The names of the visible files in a folder; those of visible folders are put into ``folders``. Raises OSError."""
+    """Yield the names of a folder's visible files; names of visible folders are appended to ``folders``. Raises OSError."""
     here = os.stat(folder)  # noqa: PTH116
     state = here.st_mtime_ns, here.st_ino
     known = _looked.get(folder)
@@ -283,7 +285,7 @@ def _files_among(folder: str, folders: list[str]) -> Iterator[str]:
 
 
 def _sorted(names: Iterator[str]) -> Iterable[str]:
-    """The names in order: a list, or of very many an iterator that reads them from the folder for temporary files."""
+    """Sort names: a list, or for very many an iterator that merges temporary files."""
     runs: list[Iterator[str]] = []
     while len(some := sorted(islice(names, NAMES_AT_ONCE))) == NAMES_AT_ONCE:
         runs.append(_written(some))
@@ -291,7 +293,7 @@ def _sorted(names: Iterator[str]) -> Iterable[str]:
 
 
 def _written(names: list[str]) -> Iterator[str]:
-    """The same names, from a file that goes when they are read."""
+    """Move the names to a temporary file and iterate over it; the file is removed at the end."""
     import json
     import tempfile
 
@@ -303,13 +305,13 @@ def _written(names: list[str]) -> Iterator[str]:
             yield ""
             yield from map(json.loads, file)
 
-    found = read()
-    next(found)  # begun, so that it closes its file also where nobody asks for a name
-    return found
+    lines = read()
+    next(lines)  # start the generator, so that it closes its file even if nobody reads a name
+    return lines
 
 
 def is_settled(mtime_ns: int) -> bool:
-    """Whether what is known of a file or folder of that time holds for as long as the time stays the same."""
+    """Whether a file or folder with this mtime is unchanged for as long as its mtime stays the same."""
     return time.time_ns() - mtime_ns > SETTLED_S * 1e9
 
 
@@ -318,7 +320,7 @@ def is_archive(path: Path) -> bool:
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """False also for a link that leads back to itself: whoever opens it is told."""
+    """Whether an entry is a folder. False also for a link that points to itself: opening it raises the error."""
     try:
         return entry.is_dir()
     except OSError:

@@ -1,4 +1,4 @@
-"""What stages and observers say: parts of a report, findings of a check, the run and the stage that an event is about."""
+"""Report sections, findings of dataset checks, and the run and stage that observers receive."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class RunInfo:
-    """A run, for observers. ``run_dir`` is where the person looks; it is in place only in ``after_run``."""
+    """A run, as observers receive it. ``run_dir`` is the folder of results; it exists only in ``after_run``."""
 
     name: str
     file: str
@@ -23,7 +23,7 @@ class RunInfo:
 
 @dataclass(frozen=True)
 class StageInfo:
-    """A stage of a run, for observers. ``params`` is the JSON form with defaults."""
+    """A stage of a run, as observers receive it. ``params`` is the JSON form with defaults."""
 
     name: str
     use: str
@@ -38,7 +38,7 @@ class StageInfo:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture in a report: PNG or SVG bytes, and the words that stand for it where it can't be seen."""
+    """A figure in a report: PNG or SVG bytes, and its alternative text."""
 
     name: str
     data: bytes
@@ -61,10 +61,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A thumbnail in a report: JPEG or PNG bytes, the words that stand for it, and what it can be filtered by.
+    """A thumbnail in a report: JPEG or PNG bytes, its alternative text, and the values to filter and sort by.
 
-    ``tags`` are shown as menus above the pictures: ``{"true": "cat", "predicted": "dog"}``; ``values`` are what they can be
-    ordered by: ``{"confidence": 0.93}``.
+    ``tags`` become filter menus above the thumbnails: ``{"true": "cat", "predicted": "dog"}``; ``values`` become sort keys:
+    ``{"confidence": 0.93}``.
     """
 
     data: bytes
@@ -76,11 +76,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report. ``markdown`` is CommonMark with tables: HTML in it is shown as text, images are not loaded, and
-    links lead to ``http``, ``https``, ``mailto`` or a place on the page. Headings are shown two levels lower.
+    """A section of the report. ``markdown`` is CommonMark with tables: HTML in it is shown as text, images are not loaded, and
+    links may lead to ``http``, ``https``, ``mailto`` or an anchor on the page. Headings move down two levels.
 
-    ``html`` is put below it as it is, for what neither words, tables, figures nor pictures can show: escape every name in it
-    (``markupsafe.escape``). The page runs no script but its own.
+    ``html`` is inserted below it unchanged, for content that text, tables, figures and thumbnails can't express: escape every
+    name in it (``markupsafe.escape``). The page runs no script but its own.
     """
 
     title: str
@@ -93,7 +93,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that a dataset check found: how bad (``error``, ``warning``, ``info``), what, and on which samples."""
+    """A result of a dataset check: the severity (``error``, ``warning``, ``info``), the message and the affected samples."""
 
     check: str
     severity: str

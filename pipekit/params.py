@@ -1,4 +1,4 @@
-"""Parameters: written once, used for checking, ``--help``, documents, the JSON Schema and the cache key.
+"""Parameters: declared once, used for validation, ``--help``, the documentation, the JSON Schema and the cache key.
 
 ::
 
@@ -25,13 +25,13 @@ P = TypeVar("P", bound=BaseModel)
 
 
 class Params(BaseModel):
-    """A component's parameters. Frozen; unknown names, NaN and infinity are refused; defaults are checked too."""
+    """Base class of a component's parameters. Frozen; rejects unknown names, NaN and infinity; validates defaults too."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, protected_namespaces=())
 
     @classmethod
     def described(cls) -> type[Params]:
-        """The class to show to people: this one, unless finding the descriptions is costly and was put off."""
+        """The class that ``--help`` and documents show: this one, unless costly descriptions are computed on demand."""
         return cls
 
 
@@ -44,16 +44,16 @@ def param(
     neutral: float | None = None,
     **bounds: Any,
 ) -> Any:
-    """A field of a :class:`Params`.
+    """Declare a field of a :class:`Params`.
 
     Args:
-        default: ``...`` for a required one. Lists and dicts are copied for each use.
+        default: ``...`` for a required field. Lists and dicts are copied for each use.
         description: one line, shown in ``--help`` and the documents.
         unit: ``px``, ``deg``, ``s``, ``images`` …, shown beside the value.
         in_key: False for a parameter that never changes the output (a batch size for prediction).
-        neutral: of an op's parameter: the value at which it changes nothing, so that a check can try the op at half its
-            strength. Of a pair it is that of both values.
-        bounds: pydantic's: ``ge``, ``gt``, ``le``, ``lt``, ``min_length``, ``pattern`` …
+        neutral: for an op's parameter, the value at which the op changes nothing, so that a check can try the op at half
+            its strength. For a pair, it applies to both values.
+        bounds: Pydantic's constraints: ``ge``, ``gt``, ``le``, ``lt``, ``min_length``, ``pattern`` …
     """
     extra: dict[str, Any] = {}
     if unit:
@@ -69,12 +69,13 @@ def param(
 
 
 class InputPath(type(Path())):  # type: ignore[misc]
-    """A parameter's type for a file or folder that the component reads.
+    """The type of a parameter that names a file or folder which the component reads.
 
-    It is resolved against the pipeline file's folder and must exist. Its *content* is part of the key, its place is not.
+    The path is resolved against the pipeline file's folder and must exist. Its *content* is part of the cache key, its
+    location is not.
 
     Attributes:
-        passed_over: endings of files that are no part of a folder's content.
+        passed_over: suffixes of files that do not count as a folder's content.
     """
 
     passed_over: ClassVar[tuple[str, ...]] = ()
@@ -101,16 +102,16 @@ class InputPath(type(Path())):  # type: ignore[misc]
 
 
 class ImagesPath(InputPath):
-    """A folder of images that a table lists. Texts and tables in it don't count: a split file may be written beside them."""
+    """A folder of images that a table lists. Text files and tables in it are ignored: a split file may be written there."""
 
     passed_over = (".csv", ".tsv", ".txt", ".md", ".json", ".jsonl", ".toml", ".yaml", ".yml", ".xml", ".html", ".log")
 
 
 @dataclass(frozen=True)
 class Call:
-    """A component chosen by name, with its checked parameters: what ``{ template = "simple_cnn", dropout = 0.3 }`` means.
+    """A component chosen by name, with its validated parameters: the value of ``{ template = "simple_cnn", dropout = 0.3 }``.
 
-    ``options`` are values that belong to the place, not to the component: an op's probability ``p``.
+    ``options`` are values that belong to the use and not to the component, such as an op's probability ``p``.
     """
 
     kind: str
@@ -129,15 +130,15 @@ class Call:
 
 
 class Uses:
-    """Marks a parameter that names a component: ``model: Annotated[Call, Uses("model", key="template")]``.
+    """Annotation for a parameter that names a component: ``model: Annotated[Call, Uses("model", key="template")]``.
 
-    Written in the file as a table with the component's own parameters beside the name, or as the bare name. The table is
-    checked against the component's ``Params``, with the same errors as everything else.
+    In the file, the value is a table with the component's own parameters beside the name, or the bare name. The table is
+    validated against the component's ``Params``, with the same errors as everything else.
 
     Args:
         kind: the component's kind.
         key: the table's entry that holds the name: ``template``, ``op``, ``use``.
-        options: a ``Params`` class for further entries that belong to the place.
+        options: a ``Params`` class for further entries that belong to the use, not to the component.
     """
 
     def __init__(self, kind: str, key: str = "use", options: type[Params] | None = None) -> None:
@@ -155,7 +156,7 @@ class Uses:
         return {"anyOf": forms, "x-pipekit-uses": [self.kind, self.key]}
 
     def validate(self, value: Any, info: core_schema.ValidationInfo) -> Call:
-        """Resolve and check one table. ``info.context["registry"]`` is what names are looked up in."""
+        """Resolve and validate one table. Names are looked up in ``info.context["registry"]``."""
         if isinstance(value, Call):
             return value
         registry = (info.context or {}).get("registry")
@@ -194,14 +195,14 @@ class Uses:
 
 
 SHOULD_BE = "Input should be "
-"""How Pydantic begins a sentence about a type."""
+"""Prefix of Pydantic's messages about types."""
 
 
 # --- errors inside errors ------------------------------------------------------------------------------------------------
 
 
 def check_nested(model: type[P], value: Any, info: core_schema.ValidationInfo) -> P:
-    """Check ``value`` inside another model's validator; its problems keep their own places, see :func:`problems_of`."""
+    """Validate ``value`` inside another model's validator; its problems keep their locations, see :func:`problems_of`."""
     try:
         return model.model_validate(value, context=info.context)
     except ValidationError as error:
@@ -209,15 +210,15 @@ def check_nested(model: type[P], value: Any, info: core_schema.ValidationInfo) -
 
 
 def nested_problem(*problems: tuple[tuple[str | int, ...], str, str]) -> NoReturn:
-    """Raise, inside a validator, problems with their own places below the field."""
+    """Raise, inside a validator, problems with their locations below the field."""
     raise PydanticCustomError("nested", "see below", {"problems": list(problems)})
 
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
-    """Every problem in a ValidationError as (place, message, hint), inner ones with their full place.
+    """Yield every problem in a ValidationError as (location, message, hint), nested ones with their full location.
 
-    Of a parameter that may be one of several types, Pydantic tells what is wrong as each of them. Here it is one problem: that
-    of the type that fits best, or all in one sentence.
+    For a union, Pydantic reports a problem for each member type. Here it becomes one problem: that of the best-matching
+    type, or all in one sentence.
     """
     by_union: dict[tuple[str | int, ...], list[Any]] = {}
     for item in error.errors(include_url=False):
@@ -233,7 +234,7 @@ def problems_of(error: ValidationError, model: type[BaseModel]) -> Iterator[tupl
                 if len(item["loc"]) == deepest:
                     yield from _told(item, (*place, *item["loc"][len(place) + 1 :]), model)
         else:
-            fitting = [item for item in items if not item["msg"].startswith(SHOULD_BE)]  # of the right type, and still wrong
+            fitting = [item for item in items if not item["msg"].startswith(SHOULD_BE)]  # the type matches, the value does not
             for item in fitting:
                 yield from _told(item, place, model)
             if not fitting:
@@ -242,7 +243,7 @@ def problems_of(error: ValidationError, model: type[BaseModel]) -> Iterator[tupl
 
 
 def _told(item: Any, place: tuple[str | int, ...], model: type[BaseModel]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
-    """One of Pydantic's problems in words."""
+    """Convert one of Pydantic's problems into (location, message, hint)."""
     from pipekit.errors import did_you_mean
 
     context = item.get("ctx") or {}
@@ -265,7 +266,7 @@ def _told(item: Any, place: tuple[str | int, ...], model: type[BaseModel]) -> It
 
 
 def _branch_at(model: type[BaseModel], place: tuple[str | int, ...]) -> int | None:
-    """Where in a place Pydantic names the type of a union that it tried; None where it does not."""
+    """The index within a location at which Pydantic names the tried member of a union; None if it names none."""
     annotation: Any = model
     for number, step in enumerate(place):
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -289,7 +290,7 @@ def _branch_at(model: type[BaseModel], place: tuple[str | int, ...]) -> int | No
 
 
 def _fields_at(model: type[BaseModel] | None, place: tuple[str | int, ...]) -> list[str]:
-    """The field names of the model that sits at ``place`` below ``model``; empty where that is no model."""
+    """The field names of the model at location ``place`` below ``model``; empty if there is no model at that location."""
     for step in place:
         if isinstance(step, int):
             continue
@@ -312,8 +313,8 @@ def canonical(value: Any, digest_of: Callable[[Path], str], versions: Callable[[
     """The JSON-like form of a parameter for a cache key: content instead of paths, versions beside component names.
 
     Args:
-        digest_of: the content's hash for an :class:`InputPath`.
-        versions: the versions of the libraries that a component names with ``depends_on``.
+        digest_of: returns the hash of the content of an :class:`InputPath`.
+        versions: returns the versions of the libraries that a component names with ``depends_on``.
     """
     if isinstance(value, InputPath):
         return {"content": digest_of(value)}

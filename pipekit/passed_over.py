@@ -1,6 +1,6 @@
-"""The files of a folder that an import passes over: how many of each suffix, and what to do about them.
+"""Count the files that an import skips, by suffix, and say how to convert them.
 
-A photograph in a format that pipekit can't read must not vanish without a word.
+A photograph in a format that pipekit can't read must not be dropped silently.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipekit.files import IMAGE_SUFFIXES, walk
+from pipekit.files import IMAGE_SUFFIXES, OUTPUT_MARK, walk
 
 META = "passed_over"
-"""The name in a dataset's ``meta``, where anything was passed over: ``counts`` and ``examples`` by suffix, ``folders`` without
-an image (a few of ``num_folders``). It enters neither digests nor keys."""
+"""The entry in a dataset's ``meta``, if any file was skipped: ``counts`` and ``examples`` by suffix, ``folders`` without an
+image (a few of ``num_folders``). It enters neither digests nor keys."""
 
 HEIC = (".heic", ".heif", ".hif")
 CONVERTED = (".avif", ".jxl", ".jp2", ".psd")
@@ -25,7 +25,7 @@ RAW = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf")
 VIDEO = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 JFIF = (".jfif", ".jpe")
 PICTURES = (*HEIC, *CONVERTED, *RAW, *VIDEO, *JFIF)
-"""Certainly pictures or videos. Where an importer does not say what else it reads (``READS``), only these are counted."""
+"""Certainly images or videos. If an importer does not declare what else it reads (``READS``), only these are counted."""
 
 HINTS = (
     (HEIC, "convert HEIC to JPEG: `heif-convert IMG.heic IMG.jpg`, or export the photographs as JPEG"),
@@ -36,12 +36,15 @@ HINTS = (
 )
 
 SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
-"""What file managers leave behind, in lower case; hidden files are passed over anyway."""
+"""Files that file managers leave behind, in lower case; hidden files are skipped anyway."""
+
+OUTPUT_FILES = frozenset({"metadata.csv", "augmented.csv", "recipe.json", "failed.csv"})
+"""Files that pipekit writes beside the images of a folder with its own mark."""
 
 MAX_EXAMPLES, MAX_FOLDERS = 3, 3
 
 MAX_SUFFIXES = 50
-"""Files of further suffixes are counted together, so that odd names can't fill the memory."""
+"""Maximum number of suffixes counted separately; the rest are counted together, so that odd names can't exhaust memory."""
 
 MAX_SAID = 6
 
@@ -52,10 +55,10 @@ _SUFFIX = re.compile(r"\.(?=[a-z0-9_+~-]{1,12}$)[^.]*[a-z]")
 
 @dataclass
 class _Folder:
-    """A folder of which not everything below it is known yet.
+    """A folder that is not yet fully scanned.
 
     Attributes:
-        images, others: whether there is an image, and whether there is a file that is passed over, in it or below it.
+        images, others: whether it or a folder below it contains an image, and a skipped file.
         barren: the topmost folders below it with files and no image (a few of ``num_barren``).
     """
 
@@ -77,10 +80,10 @@ class _Folder:
 
 
 def passed_over(root: Path, reads: Iterable[str] | None = (), not_counted: Collection[Path] = ()) -> dict[str, Any]:
-    """What lies below a folder and is no image by its suffix; empty where there is nothing. In flat memory.
+    """Count the files below a folder that are not images by their suffix; empty if there are none. Uses constant memory.
 
     Args:
-        reads: endings of files (in lower case) that are read besides images; None: count only :data:`PICTURES`.
+        reads: suffixes of files (in lower case) that are read besides images; None: count only :data:`PICTURES`.
         not_counted: files that are known to be something else, such as the pipeline file.
     """
     known = (*IMAGE_SUFFIXES, *(reads or ()))
@@ -89,6 +92,7 @@ def passed_over(root: Path, reads: Iterable[str] | None = (), not_counted: Colle
     examples: dict[str, list[str]] = {}
     top = _Folder("")
     stack = [top]
+    own = OUTPUT_FILES if (Path(root) / OUTPUT_MARK).exists() else frozenset[str]()
     for folder, names in walk(root):
         below = "" if (relative := os.path.relpath(folder, root)) == "." else relative.replace(os.sep, "/") + "/"
         while not below.startswith(stack[-1].path):
@@ -104,6 +108,7 @@ def passed_over(root: Path, reads: Iterable[str] | None = (), not_counted: Colle
                 lower.endswith(known)
                 or (reads is None and not lower.endswith(PICTURES))
                 or lower in SYSTEM_FILES
+                or name in own
                 or (others and os.path.join(folder, name) in others)  # noqa: PTH118
             ):
                 continue
@@ -111,8 +116,8 @@ def passed_over(root: Path, reads: Iterable[str] | None = (), not_counted: Colle
             suffix = _suffix_of(lower)
             suffix = suffix if suffix in counts or len(counts) < MAX_SUFFIXES else OTHER
             counts[suffix] += 1
-            if len(found := examples.setdefault(suffix, [])) < MAX_EXAMPLES:
-                found.append(below + name)
+            if len(paths := examples.setdefault(suffix, [])) < MAX_EXAMPLES:
+                paths.append(below + name)
     while len(stack) > 1:
         inner = stack.pop()
         stack[-1].add(inner)
@@ -120,7 +125,7 @@ def passed_over(root: Path, reads: Iterable[str] | None = (), not_counted: Colle
 
 
 def joined(found: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """What several datasets passed over, as one."""
+    """Merge the counts of several datasets."""
     counts = Counter[str]()
     examples: dict[str, list[str]] = {}
     folders: list[str] = []
@@ -135,19 +140,19 @@ def joined(found: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def sentence(found: Mapping[str, Any]) -> str:
-    """``passed over 12 files that are not images pipekit reads: 9 .heic, 2 .mp4, 1 .txt (e.g. cats/IMG_1.heic)``, which folders
-    hold nothing else, and what to do; "" where nothing was passed over.
+    """``passed over 12 files that are not images pipekit reads: 9 .heic, 2 .mp4, 1 .txt (e.g. cats/IMG_1.heic)``, the folders
+    without any image, and how to convert the files; "" if no file was skipped.
     """
     if not found:
         return ""
     counts: Mapping[str, int] = found["counts"]
     total = sum(counts.values())
-    said = [f"{count:,} {suffix}" for suffix, count in list(counts.items())[:MAX_SAID]]
+    suffixes = [f"{count:,} {suffix}" for suffix, count in list(counts.items())[:MAX_SAID]]
     if rest := sum(list(counts.values())[MAX_SAID:]):
-        said.append(f"{rest:,} of other suffixes")
+        suffixes.append(f"{rest:,} of other suffixes")
     what = "file that is not an image" if total == 1 else "files that are not images"
     example = next(iter(found["examples"].values()))[0]
-    text = f"passed over {total:,} {what} pipekit reads: {', '.join(said)} (e.g. {example})"
+    text = f"passed over {total:,} {what} pipekit reads: {', '.join(suffixes)} (e.g. {example})"
     if found["folders"]:
         more = found["num_folders"] - len(found["folders"])
         text += f"; no image can be read in {', '.join(found['folders'])}{f' and {more:,} more' if more else ''}"
@@ -160,7 +165,7 @@ def sentence(found: Mapping[str, Any]) -> str:
 
 
 def _suffix_of(lower: str) -> str:
-    """``.heic``; of a name like ``IMG.0001``, whose end says nothing, :data:`NO_SUFFIX`."""
+    """``.heic``; :data:`NO_SUFFIX` for a name like ``IMG.0001``, whose ending is no file type."""
     end = os.path.splitext(lower)[1]  # noqa: PTH122
     return end if _SUFFIX.match(end) else NO_SUFFIX
 
@@ -168,7 +173,7 @@ def _suffix_of(lower: str) -> str:
 def _described(
     counts: Mapping[str, int], examples: Mapping[str, list[str]], folders: list[str], num_folders: int
 ) -> dict[str, Any]:
-    """The most frequent suffix first."""
+    """The entry for ``meta``, the most frequent suffix first."""
     if not counts:
         return {}
     order = sorted(counts, key=lambda suffix: (-counts[suffix], suffix))

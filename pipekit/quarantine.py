@@ -1,4 +1,4 @@
-"""The list of images to leave out: what ``inspect --quarantine`` writes, and the stages ``split`` and ``import.*`` accept."""
+"""Quarantine files: lists of images to exclude, written by ``inspect --quarantine``, read by ``split`` and ``import.*``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pipekit.errors import UserError
 
 @dataclass(frozen=True, slots=True)
 class Exclusions:
-    """Images to leave out: by id, by content, or by both.
+    """Images to exclude: by id, by content, or by both.
 
     Attributes:
-        ids, hashes, pairs: ids; SHA-256 of files; (id, SHA-256), both of which must be the image's.
+        ids, hashes, pairs: ids; SHA-256 of files; (id, SHA-256), where both must match.
     """
 
     ids: frozenset[str] = frozenset()
@@ -23,7 +23,7 @@ class Exclusions:
 
     @property
     def by_content(self) -> bool:
-        """Whether an image's hash must be known."""
+        """Whether matching needs an image's hash."""
         return bool(self.hashes or self.pairs)
 
     def __bool__(self) -> bool:
@@ -34,10 +34,10 @@ class Exclusions:
 
 
 def read_exclusions(path: Path) -> Exclusions:
-    """The images that a quarantine file names: a CSV with a column ``id``, perhaps ``sha256`` and ``match``.
+    """Read a quarantine file: a CSV with a column ``id``, and optionally ``sha256`` and ``match``.
 
-    Where a line has a hash, the hash alone counts: another image under the same name is another image. With ``id`` in the
-    column ``match`` both count, because the same content is to be kept under another name.
+    If a row has a hash, only the hash is compared: a different file under the same name is a different image. If the column
+    ``match`` says ``id``, both must match, because the same content is to be kept under another name.
     """
     ids, hashes, pairs = set(), set(), set()
     try:

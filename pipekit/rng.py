@@ -1,7 +1,7 @@
-"""Randomness that does not depend on order, workers or crashes.
+"""Random number generators whose results do not depend on order, number of workers or crashes.
 
-Every random choice comes from a generator that is derived from *what* is being made, so the same bytes come out on one
-worker or forty. There is no global generator anywhere in pipekit.
+Every random choice uses a generator derived from *what* is being made, so one worker and forty produce the same bytes.
+There is no global generator anywhere in pipekit.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 
 class Rng(np.random.Generator):
-    """A NumPy generator that also remembers what was drawn, for captions and manifests.
+    """A NumPy generator that also records the values drawn, for captions and manifests.
 
-    An op that writes ``angle = rng.note("angle_deg", rng.uniform(-40, 40))`` has its angle shown under the preview and kept
-    in the manifest; an op that notes nothing works all the same.
+    For an op that writes ``angle = rng.note("angle_deg", rng.uniform(-40, 40))``, the preview shows the angle and the
+    manifest stores it. Recording is optional.
     """
 
     def __init__(self, bit_generator: Any) -> None:
@@ -27,13 +27,13 @@ class Rng(np.random.Generator):
         self.drawn: dict[str, Any] = {}
 
     def note(self, name: str, value: T) -> T:
-        """Remember ``value`` under ``name`` (with its unit: ``angle_deg``, ``shift_px``) and return it unchanged."""
+        """Record ``value`` under ``name`` (with its unit: ``angle_deg``, ``shift_px``) and return it unchanged."""
         self.drawn[name] = value
         return value
 
 
 def rng_for(seed: int, *parts: str | int) -> Rng:
-    """The generator for one thing: ``rng_for(pipeline_seed, "augment", sample_id, copy)``.
+    """Return the generator for one item: ``rng_for(pipeline_seed, "augment", sample_id, copy)``.
 
     The parts are hashed with their types and lengths, so ``("ab", "c")`` and ``("a", "bc")`` differ.
     """
@@ -44,7 +44,7 @@ def rng_for(seed: int, *parts: str | int) -> Rng:
 
 @dataclass(frozen=True)
 class Seeded:
-    """Generators below a seed and a name; unlike a method of a context, it can be sent to another process.
+    """Generators derived from a seed and a name. It can be pickled, unlike a method of a context.
 
     ``Seeded(seed, "train")("augment", epoch, id)`` is ``rng_for(seed, "train", "augment", epoch, id)``.
     """

@@ -1,4 +1,4 @@
-"""Whether pipekit reads what others wrote as datumaro reads it: images, splits, classes, boxes.
+"""Compare pipekit's importers with datumaro on datasets of other tools: images, splits, classes, boxes.
 
 Rerun, in pipekit's environment, with that of datumaro beside it:
 
@@ -6,7 +6,7 @@ Rerun, in pipekit's environment, with that of datumaro beside it:
     python benchmarks/readers/datumaro.py voc FOLDER --as voc_detection --python ...
     python benchmarks/readers/datumaro.py coco FOLDER --set '{"crowds": true}' --python ...
 
-The folder is read by both, each in a process of its own, and the differences are listed. datumaro's own test files have
+Both read the folder, each in a separate process, and the differences are listed. datumaro's own test files contain
 folders of every format: https://github.com/openvinotoolkit/datumaro (tests/assets).
 """
 
@@ -41,7 +41,7 @@ json.dump(rows, open(sys.argv[3], "w"))
 """
 
 SPLITS = {"default": ""}
-"""Their name of no split."""
+"""datumaro's name for images without a split."""
 
 
 def ours(importer: str, path: Path, values: dict[str, Any], out_dir: Path) -> dict[str, dict[str, Any]]:

@@ -1,11 +1,11 @@
-"""Whether Hugging Face's `datasets` opens what pipekit writes: an exported dataset, or `runs/<name>/<stage>`.
+"""Check that Hugging Face's `datasets` opens pipekit's output: an exported dataset, or `runs/<name>/<stage>`.
 
 Rerun, in an environment that has `datasets` and Pillow (pipekit is not needed there):
 
     python benchmarks/readers/hugging_face.py runs/textures/split
 
-The folder is opened by its path alone and every picture is decoded. For class folders, the splits, the classes and the number
-of images are compared with the files that lie there.
+The folder is opened by its path alone and every image is decoded. For class folders, the splits, the classes and the number
+of images are compared with the files in the folder.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pathlib import Path
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
 NAMES = {"val": "validation"}
-"""`datasets` has a name of its own for one of the splits."""
+"""`datasets` uses another name for one of the splits."""
 
 
 def on_disk(folder: Path) -> Counter[tuple[str, str]] | None:
-    """Images of each (split, class) by the folders that they lie in; None for Parquet files."""
+    """Number of images per (split, class), counted by their folders; None for Parquet files."""
     if any(folder.rglob("*.parquet")):
         return None
     found: Counter[tuple[str, str]] = Counter()
@@ -48,7 +48,7 @@ def main(folder: Path) -> int:
     for (split, label), count in sorted(seen.items()):
         print(f"{split:12} {label:24} {count:7,}")
     if expected is not None and seen != expected:
-        print(f"differs from what lies there: {dict(expected)}")
+        print(f"differs from the files in the folder: {dict(expected)}")
         return 1
     print(f"{sum(seen.values()):,} images opened and decoded")
     return 0 if seen else 1

@@ -1,4 +1,4 @@
-"""What ships in the box, registered through the same hooks as anybody's plugin. No name here imports its code."""
+"""Built-in components, registered through the same hooks as any plugin. No name here imports its code."""
 
 from __future__ import annotations
 
@@ -16,40 +16,43 @@ def register_executors(register: Register) -> None:
 @hookimpl
 def register_stages(register: Register) -> None:
     register("split", "pipekit.builtin.split:split", summary="Give every sample a split: train, val or test", version=3)
-    register("inspect", "pipekit.builtin.inspect:inspect", summary="Look for copies, leaks, damaged and odd images", version=4)
+    register("inspect", "pipekit.builtin.inspect:inspect", summary="Find duplicates, leaks, damaged and odd images", version=4)
     register("augment", "pipekit.builtin.augment:augment", summary="Make augmented copies of the training images", version=4)
     register("train", "pipekit.builtin.train:train", summary="Train a model on the train split, watching val", version=4)
     register(
-        "features", "pipekit.builtin.features:features", summary="Find features in every image, count and draw them", version=2
+        "features",
+        "pipekit.builtin.features:features",
+        summary="Detect features in every image, count and draw them",
+        version=2,
     )
     register("filters", "pipekit.builtin.filters:filters", summary="Show what a filter does to images, step by step")
     register(
-        "match", "pipekit.builtin.features.matching:match", summary="Find the same features in two images, lay one on the other"
+        "match", "pipekit.builtin.features.matching:match", summary="Match features of two images, align one with the other"
     )
     register(
         "stability",
         "pipekit.builtin.features.stability:stability",
-        summary="Measure which detector finds its points again",
+        summary="Measure the repeatability of feature detectors",
         version=2,
     )
     register(
         "evaluate",
         "pipekit.builtin.evaluate:evaluate",
-        summary="Measure a model on the test split and write the report",
+        summary="Evaluate a model on the test split and write the report",
         version=3,
     )
-    register("explain", "pipekit.builtin.explain:explain", summary="Show what in pictures a model looks at", version=2)
+    register("explain", "pipekit.builtin.explain:explain", summary="Explain predictions with attribution maps", version=2)
     register(
         "augment_check",
         "pipekit.builtin.augment_check:augment_check",
-        summary="Measure how a model's answers fall under each op of a recipe",
+        summary="Measure how much each op of a recipe lowers a model's accuracy",
         version=3,
     )
-    register("predict", "pipekit.builtin.predict:predict", summary="Say what a model sees in every image of a dataset")
+    register("predict", "pipekit.builtin.predict:predict", summary="Predict the class of every image of a dataset")
     register(
         "compare",
         "pipekit.builtin.compare:compare",
-        summary="Say which of several models is better, or whether it is chance",
+        summary="Compare models: which is better, and is the difference significant",
         version=2,
     )
 
@@ -61,12 +64,12 @@ def register_importers(register: Register) -> None:
     register(
         "names", "pipekit.builtin.importers.names", summary="Image files with the class in their name: dog_1.jpg", version=2
     )
-    register("csv", "pipekit.builtin.importers.csv", summary="A CSV or TSV file with one image a row", version=2)
+    register("csv", "pipekit.builtin.importers.csv", summary="A CSV or TSV file with one row per image", version=2)
     register(
         "metadata", "pipekit.builtin.importers.metadata", summary="Hugging Face imagefolder: metadata.csv or .jsonl", version=2
     )
     register(
-        "parquet", "pipekit.builtin.importers.parquet", summary="Parquet with one image a row, as bytes or path", version=2
+        "parquet", "pipekit.builtin.importers.parquet", summary="Parquet with one row per image, as bytes or path", version=2
     )
     register("idx", "pipekit.builtin.importers.idx", summary="IDX files of the MNIST family, gzipped or not")
     register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, outlines, keypoints, masks", version=3)
@@ -79,44 +82,44 @@ def register_importers(register: Register) -> None:
 def register_exporters(register: Register) -> None:
     at = "pipekit.builtin.exporters"
     register("folders", f"{at}.folders", summary="Class folders with metadata.csv: Keras, torchvision, fastai, datasets")
-    register("csv", f"{at}.csv", summary="One CSV file with a row per image, and the images")
-    register("parquet", f"{at}.parquet", summary="Parquet with the images' bytes, as Hugging Face's datasets has it")
-    register("coco", f"{at}.coco", summary="COCO: images, a JSON file of objects for each split", version=3)
+    register("csv", f"{at}.csv", summary="One CSV file with one row per image, and the images")
+    register("parquet", f"{at}.parquet", summary="Parquet with the images' bytes, as Hugging Face's datasets stores them")
+    register("coco", f"{at}.coco", summary="COCO: images, and one JSON file of objects per split", version=3)
     register("yolo", f"{at}.yolo", summary="YOLO detection: images, labels, data.yaml", version=2)
-    register("voc", f"{at}.voc", summary="Pascal VOC: an XML file for each image, image sets, masks", version=2)
+    register("voc", f"{at}.voc", summary="Pascal VOC: one XML file per image, image sets, masks", version=2)
     register("masks", f"{at}.masks", summary="Images and masks in two folders, under the same names")
-    register("idx", f"{at}.idx", summary="IDX files of the MNIST family, grey and of one size")
+    register("idx", f"{at}.idx", summary="IDX files of the MNIST family, greyscale and of one size")
     register("tfrecord", f"{at}.tfrecord", summary="TFRecord shards of tf.train.Example")
     register("webdataset", f"{at}.webdataset", summary="WebDataset tar shards")
-    register("savedmodel", f"{at}.savedmodel", summary="A model as TensorFlow Serving wants it, checked against the original")
+    register("savedmodel", f"{at}.savedmodel", summary="A SavedModel for TensorFlow Serving, checked against the original")
     register("tflite", f"{at}.tflite", summary="A model for TensorFlow Lite, checked against the original")
-    register("tflite-int8", f"{at}.tflite:write_int8", summary="The same in 8-bit integers, and what that costs")
+    register("tflite-int8", f"{at}.tflite:write_int8", summary="TensorFlow Lite in 8-bit integers; the loss is measured")
     register("onnx", f"{at}.onnx", summary="A model as ONNX, checked against the original")
-    register("card", f"{at}.card", summary="A model card: what a model is, how good, its limits")
+    register("card", f"{at}.card", summary="A model card: the model, its metrics, its limits")
 
 
 @hookimpl
 def register_checks(register: Register) -> None:
     at = "pipekit.builtin.inspect.checks"
-    register("corrupt", f"{at}.files:corrupt", summary="Files that can't be decoded whole")
+    register("corrupt", f"{at}.files:corrupt", summary="Files that can't be decoded completely")
     register("leakage", f"{at}.copies:leakage", summary="The same or nearly the same image in two splits")
     register("label_conflicts", f"{at}.copies:label_conflicts", summary="The same or nearly the same image under two labels")
     register("exact_duplicates", f"{at}.copies:exact_duplicates", summary="The same file under several names")
-    register("near_duplicates", f"{at}.copies:near_duplicates", summary="The same picture, resized or saved again")
-    register("wrong_extension", f"{at}.files:wrong_extension", summary="The name says another format than the content")
-    register("cut_off", f"{at}.files:cut_off", summary="The lower end is plain grey, as in a broken file saved again")
+    register("near_duplicates", f"{at}.copies:near_duplicates", summary="The same image, resized or saved again")
+    register("wrong_extension", f"{at}.files:wrong_extension", summary="The suffix names another format than the content")
+    register("cut_off", f"{at}.files:cut_off", summary="The lower end is plain grey, as in a damaged file saved again")
     register("dark", f"{at}.outliers:dark", summary="Much darker than the other images")
     register("bright", f"{at}.outliers:bright", summary="Much brighter than the other images")
     register("blurred", f"{at}.outliers:blurred", summary="Without the fine details that the other images have")
     register("low_information", f"{at}.outliers:low_information", summary="Nearly empty: few shades of grey")
     register("odd_size", f"{at}.outliers:odd_size", summary="Far fewer or far more pixels than the other images")
     register("odd_aspect", f"{at}.outliers:odd_aspect", summary="Far wider or taller than the other images")
-    register("imbalance", f"{at}.balance:imbalance", summary="Classes of very different sizes, and very small ones")
-    register("missing_classes", f"{at}.balance:missing_classes", summary="A class without an image in a split")
-    register("unlabelled", f"{at}.balance:unlabelled", summary="Images without a class among images that have one")
-    register("orientation", f"{at}.files:orientation", summary="Pictures that are turned by their EXIF data only")
-    register("mixed_modes", f"{at}.files:mixed_modes", summary="Grey, transparent or 16-bit pictures among others")
-    register("animated", f"{at}.files:animated", summary="Files with several frames; the first is used")
+    register("imbalance", f"{at}.balance:imbalance", summary="Class imbalance, and very small classes")
+    register("missing_classes", f"{at}.balance:missing_classes", summary="A class without images in a split")
+    register("unlabelled", f"{at}.balance:unlabelled", summary="Images without a class in a dataset with classes")
+    register("orientation", f"{at}.files:orientation", summary="Images that only their EXIF data rotates")
+    register("mixed_modes", f"{at}.files:mixed_modes", summary="Grey, transparent or 16-bit images among others")
+    register("animated", f"{at}.files:animated", summary="Files with several frames; only the first is used")
 
 
 @hookimpl
@@ -127,23 +130,23 @@ def register_ops(register: Register) -> None:
         "pipekit.builtin.ops.geometric:shift",
         summary="Shift across and down (Keras: width_shift_range, height_shift_range)",
     )
-    register("shear", "pipekit.builtin.ops.geometric:shear", summary="Slant (Keras: shear_range, in degrees)")
+    register("shear", "pipekit.builtin.ops.geometric:shear", summary="Shear (Keras: shear_range, in degrees)")
     register("zoom", "pipekit.builtin.ops.geometric:zoom", summary="Zoom about the centre (Keras: zoom_range)")
-    register("hflip", "pipekit.builtin.ops.geometric:hflip", summary="Swap left and right (Keras: horizontal_flip)")
-    register("vflip", "pipekit.builtin.ops.geometric:vflip", summary="Swap top and bottom (Keras: vertical_flip)")
-    register("identity", "pipekit.builtin.ops.geometric:identity", summary="Leave the picture as it is")
+    register("hflip", "pipekit.builtin.ops.geometric:hflip", summary="Flip left and right (Keras: horizontal_flip)")
+    register("vflip", "pipekit.builtin.ops.geometric:vflip", summary="Flip top and bottom (Keras: vertical_flip)")
+    register("identity", "pipekit.builtin.ops.geometric:identity", summary="Leave the image unchanged")
     register("rotate90", "pipekit.builtin.ops.geometric:rotate90", summary="Rotate by quarter turns")
     register("transpose", "pipekit.builtin.ops.geometric:transpose", summary="Swap rows and columns")
-    register("skew", "pipekit.builtin.ops.geometric:skew", summary="Slant upright and level lines, lengths across kept")
-    register("perspective", "pipekit.builtin.ops.geometric:perspective", summary="Move the four corners")
-    register("crop", "pipekit.builtin.ops.geometric:crop", summary="Cut a window out")
+    register("skew", "pipekit.builtin.ops.geometric:skew", summary="Slant vertical and horizontal lines, lengths across kept")
+    register("perspective", "pipekit.builtin.ops.geometric:perspective", summary="Random perspective: move the four corners")
+    register("crop", "pipekit.builtin.ops.geometric:crop", summary="Crop at a random position or the centre")
     register(
         "resized_crop",
         "pipekit.builtin.ops.geometric:resized_crop",
-        summary="Cut out a window of random area and shape, at full size",
+        summary="Crop with random area and aspect ratio, resized to full size",
     )
     register("resize", "pipekit.builtin.ops.geometric:resize", summary="Resize to a height and width")
-    register("pad", "pipekit.builtin.ops.geometric:pad", summary="Put a margin round the picture")
+    register("pad", "pipekit.builtin.ops.geometric:pad", summary="Add a margin around the image")
     register("brightness", "pipekit.builtin.ops.colour:brightness", summary="Multiply all values (Keras: brightness_range)")
     register(
         "channel_shift",
@@ -154,37 +157,37 @@ def register_ops(register: Register) -> None:
     register(
         "colour_jitter", "pipekit.builtin.ops.colour:colour_jitter", summary="Add an amount to each channel: a colour cast"
     )
-    register("contrast", "pipekit.builtin.ops.colour:contrast", summary="Spread or squeeze values about their mean")
+    register("contrast", "pipekit.builtin.ops.colour:contrast", summary="Scale values about their mean")
     register("gamma", "pipekit.builtin.ops.colour:gamma", summary="Raise values to a power")
-    register("hue_saturation", "pipekit.builtin.ops.colour:hue_saturation", summary="Turn the hue, scale the saturation")
-    register("greyscale", "pipekit.builtin.ops.colour:greyscale", summary="Take the colour out")
-    register("clahe", "pipekit.builtin.ops.colour:clahe", summary="Even out the contrast of each neighbourhood")
-    register("equalize", "pipekit.builtin.ops.colour:equalize", summary="Spread values evenly (histogram equalisation)")
+    register("hue_saturation", "pipekit.builtin.ops.colour:hue_saturation", summary="Rotate the hue, scale the saturation")
+    register("greyscale", "pipekit.builtin.ops.colour:greyscale", summary="Convert to greyscale")
+    register("clahe", "pipekit.builtin.ops.colour:clahe", summary="Contrast-limited adaptive histogram equalisation")
+    register("equalize", "pipekit.builtin.ops.colour:equalize", summary="Histogram equalisation")
     register("autocontrast", "pipekit.builtin.ops.colour:autocontrast", summary="Stretch values to 0..255")
-    register("invert", "pipekit.builtin.ops.colour:invert", summary="Turn light into dark")
+    register("invert", "pipekit.builtin.ops.colour:invert", summary="Invert all values")
     register("posterize", "pipekit.builtin.ops.colour:posterize", summary="Keep only the highest bits of values")
     register("solarize", "pipekit.builtin.ops.colour:solarize", summary="Invert values above a threshold")
     register("blur", "pipekit.builtin.ops.texture:blur", summary="Gaussian blur")
-    register("motion_blur", "pipekit.builtin.ops.texture:motion_blur", summary="Blur along a line, as a moving camera does")
+    register("motion_blur", "pipekit.builtin.ops.texture:motion_blur", summary="Motion blur, along a line")
     register("sharpen", "pipekit.builtin.ops.texture:sharpen", summary="Unsharp masking")
     register("noise", "pipekit.builtin.ops.texture:noise", summary="Gaussian noise")
-    register("salt_pepper", "pipekit.builtin.ops.texture:salt_pepper", summary="Single pixels turned black or white")
+    register("salt_pepper", "pipekit.builtin.ops.texture:salt_pepper", summary="Salt-and-pepper noise")
     register("jpeg", "pipekit.builtin.ops.texture:jpeg", summary="JPEG artefacts")
-    register("pixelate", "pipekit.builtin.ops.texture:pixelate", summary="Smaller and larger again")
+    register("pixelate", "pipekit.builtin.ops.texture:pixelate", summary="Reduce and enlarge again")
     register("cutout", "pipekit.builtin.ops.texture:cutout", summary="Cover random squares")
-    register("sequence", "pipekit.builtin.ops.combine:sequence", summary="Several ops as one")
-    register("one_of", "pipekit.builtin.ops.combine:one_of", summary="One of several ops")
-    register("some_of", "pipekit.builtin.ops.combine:some_of", summary="A few of several ops")
+    register("sequence", "pipekit.builtin.ops.combine:sequence", summary="Apply several ops as one")
+    register("one_of", "pipekit.builtin.ops.combine:one_of", summary="Apply one of several ops")
+    register("some_of", "pipekit.builtin.ops.combine:some_of", summary="Apply some of several ops")
     register("albu.*", "pipekit.builtin.albu:factory", summary="Any transform of albumentations by its name: albu.GaussNoise")
 
 
 @hookimpl
 def register_recipes(register: Register) -> None:
-    register("light", "pipekit.builtin.recipes:light", summary="Small turns, shifts and zooms, flips, a little brightness")
+    register("light", "pipekit.builtin.recipes:light", summary="Small rotations, shifts and zooms, flips, a little brightness")
     register(
-        "medium", "pipekit.builtin.recipes:medium", summary="Turns, shifts, zooms, flips, colours, now and then blur or noise"
+        "medium", "pipekit.builtin.recipes:medium", summary="Rotations, shifts, zooms, flips, colours, sometimes blur or noise"
     )
-    register("heavy", "pipekit.builtin.recipes:heavy", summary="Strong crops, turns and colours, holes")
+    register("heavy", "pipekit.builtin.recipes:heavy", summary="Strong crops, rotations and colours, holes")
     register("keras_tutorial", "pipekit.builtin.recipes:keras_tutorial", summary="The Keras tutorial's ImageDataGenerator")
     register("trivial", "pipekit.builtin.recipes:trivial", summary="TrivialAugment: one random op at a random strength")
     register("rand", "pipekit.builtin.recipes:rand", summary="RandAugment: two random ops")
@@ -196,8 +199,8 @@ def register_models(register: Register) -> None:
     register("mlp", "pipekit.builtin.models.mlp:build", summary="Dense layers on the raw pixels: the baseline")
     register("alexnet", "pipekit.builtin.models.alexnet:build", summary="Krizhevsky et al. 2012, for images of 227 x 227")
     register("row_lstm", "pipekit.builtin.models.row_lstm:build", summary="An LSTM that reads the image row by row")
-    register("autoencoder", "pipekit.builtin.models.autoencoder:build", summary="The image through a narrow code and back")
-    register("pretrained", "pipekit.builtin.models.pretrained:build", summary="A keras.applications backbone, then fine-tuned")
+    register("autoencoder", "pipekit.builtin.models.autoencoder:build", summary="Reconstructs the image from a narrow code")
+    register("pretrained", "pipekit.builtin.models.pretrained:build", summary="Transfer learning from keras.applications")
     register(
         "hog_svm",
         "pipekit.builtin.models.hog_svm:build",
@@ -220,12 +223,10 @@ def register_detectors(register: Register) -> None:
         summary="Corners good to track (smaller eigenvalue)",
         version=2,
     )
-    register("fast", "pipekit.builtin.detectors.fast:fast", summary="Corners by a ring of pixels; the quickest")
+    register("fast", "pipekit.builtin.detectors.fast:fast", summary="Corners by a ring of pixels; the fastest")
     register("orb", "pipekit.builtin.detectors.orb:orb", summary="FAST corners at several scales, with binary descriptors")
-    register(
-        "sift", "pipekit.builtin.detectors.sift:sift", summary="Places known again at any scale and angle, with descriptors"
-    )
-    register("akaze", "pipekit.builtin.detectors.akaze:akaze", summary="Places that keep to edges, with binary descriptors")
+    register("sift", "pipekit.builtin.detectors.sift:sift", summary="Scale- and rotation-invariant blobs, with descriptors")
+    register("akaze", "pipekit.builtin.detectors.akaze:akaze", summary="Blobs that respect edges, with binary descriptors")
     register("blobs", "pipekit.builtin.detectors.blobs:blobs", summary="Bright and dark discs (Laplacian of Gaussian)")
     register("contours", "pipekit.builtin.detectors.contours:contours", summary="Outlines of regions, or along Canny edges")
     register("hog", "pipekit.builtin.detectors.hog:hog", summary="Histograms of gradient directions on a grid")
@@ -234,20 +235,18 @@ def register_detectors(register: Register) -> None:
 
 @hookimpl
 def register_report_sections(register: Register) -> None:
-    register("summary", "pipekit.builtin.report.summary:section", summary="In words: how good, how sure, better than what")
-    register("next_steps", "pipekit.builtin.report.next_steps:section", summary="The few things that would help most")
+    register("summary", "pipekit.builtin.report.summary:section", summary="The main metrics in words, with a baseline")
+    register("next_steps", "pipekit.builtin.report.next_steps:section", summary="The few changes that would help most")
     register(
-        "classes", "pipekit.builtin.report.classes:section", summary="Figures for each class, averages, and overall figures"
+        "classes", "pipekit.builtin.report.classes:section", summary="Metrics for each class, averages, and overall metrics"
     )
-    register(
-        "confusion", "pipekit.builtin.report.confusion:section", summary="Which class is taken for which, as counts and rates"
-    )
-    register("pictures", "pipekit.builtin.report.pictures:section", summary="What was right and wrong, most and least sure")
-    register("explain", "pipekit.builtin.explain.section:section", summary="Maps of what speaks for the most telling answers")
+    register("confusion", "pipekit.builtin.report.confusion:section", summary="Confusion matrix, as counts and rates")
+    register("pictures", "pipekit.builtin.report.pictures:section", summary="Correct and wrong predictions, by confidence")
+    register("explain", "pipekit.builtin.explain.section:section", summary="Explanations: attribution maps of predictions")
     register(
         "probabilities",
         "pipekit.builtin.report.probabilities:section",
-        summary="Calibration: do the probabilities mean what they say",
+        summary="Calibration: do the predicted probabilities match the accuracy",
     )
     register(
         "curves", "pipekit.builtin.report.curves:section", summary="ROC and precision-recall curves, and a threshold slider"
@@ -256,11 +255,9 @@ def register_report_sections(register: Register) -> None:
         "slices", "pipekit.builtin.report.slices:section", summary="Accuracy by size, brightness, sharpness and any column"
     )
     register(
-        "near_copies", "pipekit.builtin.report.near_copies:section", summary="Measured images with a near copy in training"
+        "near_copies", "pipekit.builtin.report.near_copies:section", summary="Measured images with near duplicates in training"
     )
     register("label_errors", "pipekit.builtin.report.label_errors:section", summary="Images whose label looks wrong")
-    register(
-        "training", "pipekit.builtin.report.training:section", summary="Learning curves and the gap between training and val"
-    )
-    register("features", "pipekit.builtin.features.section:section", summary="What a detector finds in the measured images")
+    register("training", "pipekit.builtin.report.training:section", summary="Learning curves, and overfitting: the gap to val")
+    register("features", "pipekit.builtin.features.section:section", summary="A detector's features in the measured images")
     register("data", "pipekit.builtin.report.data:section", summary="Counts, model, parameters and versions")

@@ -1,8 +1,8 @@
-"""albumentations: any of its transforms as an op, ``albu.GaussNoise``. The one file that knows that library.
+"""albumentations: any of its transforms as an op, ``albu.GaussNoise``. The only module that uses that library.
 
-A transform draws all its random numbers from the generator that it is given, so it is as reproducible as an op of our own.
-Those that change only pixels are pixel ops; the others move image, mask, boxes and keypoints themselves, which ends the
-warp before them: among our own ops, put them last.
+A transform draws all its random numbers from the given generator, so it is as reproducible as a built-in op. Transforms that
+change only pixels are pixel ops; the others move image, mask, boxes and keypoints themselves, which ends the warp before
+them: put them after the built-in ops.
 """
 
 from __future__ import annotations
@@ -33,34 +33,34 @@ from pipekit.recipe.homography import View
 from pipekit.rng import Rng
 
 REFUSED = {
-    "Normalize": "it makes floats; a model here takes 0..255 and scales by itself",
-    "ToFloat": "it makes floats; a model here takes 0..255 and scales by itself",
+    "Normalize": "it outputs floats; a model here takes 0..255 and scales by itself",
+    "ToFloat": "it outputs floats; a model here takes 0..255 and scales by itself",
     "FromFloat": "it takes floats; images here are uint8",
-    "ToTensorV2": "it makes torch tensors",
-    "ToTensor3D": "it makes torch tensors",
+    "ToTensorV2": "it outputs torch tensors",
+    "ToTensor3D": "it outputs torch tensors",
     "ToRGB": "images here are RGB already",
     "Lambda": "its functions can't be written in a file; register an op of your own instead",
-    "FDA": "it needs other pictures beside the one it changes",
-    "HistogramMatching": "it needs other pictures beside the one it changes",
-    "PixelDistributionAdaptation": "it needs other pictures beside the one it changes",
-    "TemplateTransform": "it needs other pictures beside the one it changes",
-    "Mosaic": "it needs other pictures beside the one it changes",
-    "OverlayElements": "it needs other pictures beside the one it changes",
-    "TextImage": "it needs texts for each picture",
-    "RandomCropNearBBox": "it needs a box of its own for each picture",
+    "FDA": "it needs other images besides the one it changes",
+    "HistogramMatching": "it needs other images besides the one it changes",
+    "PixelDistributionAdaptation": "it needs other images besides the one it changes",
+    "TemplateTransform": "it needs other images besides the one it changes",
+    "Mosaic": "it needs other images besides the one it changes",
+    "OverlayElements": "it needs other images besides the one it changes",
+    "TextImage": "it needs texts for each image",
+    "RandomCropNearBBox": "it needs its own box for each image",
 }
 """Transforms that can't be an op, and why."""
 
 _BASES = {"BasicTransform", "DualTransform", "ImageOnlyTransform", "Transform3D", "CubicSymmetry"}
 _OURS = {"p", "strict"}
 OURS = 3
-"""Points of our own among the keypoints, see :func:`_view_op`."""
+"""Extra points among the keypoints, see :func:`_view_op`."""
 _REQUIRED = "<required>"
 _KEPT = 64
 
 
 def _library() -> Any:
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else the import asks the network for a newer version
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else the import checks the network for a newer version
     try:
         import albumentations
     except ImportError as error:
@@ -79,7 +79,7 @@ def factory(rest: str) -> Callable[..., Any]:
     """The op for a transform.
 
     Raises:
-        UserError: there is none of that name, or it can't be an op.
+        UserError: there is no transform of that name, or it can't be an op.
     """
     if rest in REFUSED:
         raise UserError(f"'albu.{rest}' can't be used as an op: {REFUSED[rest]}")
@@ -97,7 +97,7 @@ def factory(rest: str) -> Callable[..., Any]:
 
 
 def __getattr__(name: str) -> Any:
-    """An op by the name of its transform: so pickle finds it, in a worker process."""
+    """An op by its transform's name, so that pickle finds it in a worker process."""
     if name.startswith("_") or name not in names():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return factory(name)
@@ -107,7 +107,7 @@ def __getattr__(name: str) -> Any:
 
 
 class AlbuParams(Params):
-    """A transform's parameters, checked by the library itself when the recipe is checked."""
+    """A transform's parameters, validated by the library itself when the recipe is checked."""
 
     transform: ClassVar[str] = ""
 
@@ -125,7 +125,7 @@ class AlbuParams(Params):
 
     @classmethod
     def described(cls) -> type[AlbuParams]:
-        """With the descriptions from the library's docstring, which takes importing it."""
+        """With the descriptions from the library's docstring, which requires importing it."""
         return _make_params(cls.transform, _descriptions(inspect.getdoc(getattr(_library(), cls.transform)) or ""))
 
     def values(self) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def _rebuild(transform: str, values: Mapping[str, Any]) -> AlbuParams:
 
 @lru_cache(maxsize=256)
 def params_type(transform: str) -> type[AlbuParams]:
-    """The ``Params`` of a transform, made from its signature."""
+    """The ``Params`` of a transform, generated from its signature."""
     return _make_params(transform, {})
 
 
@@ -155,19 +155,19 @@ def _make_params(transform: str, described: Mapping[str, str]) -> type[AlbuParam
 
 
 def _tuples(value: Any) -> Any:
-    """Lists as tuples: a list as a default would be copied by ``param``; the library's own validators see a tuple as well."""
+    """Convert lists to tuples: ``param`` would copy a list default, and the library's own validators accept tuples."""
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
-# --- what the library offers ----------------------------------------------------------------------------------------------
+# --- the library's transforms ---------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=1)
 def table() -> Mapping[str, Any]:
-    """Each transform with its kind and its parameters' defaults. From ``albu.json`` where that is of the installed version.
+    """Each transform with its kind and its parameters' defaults; from ``albu.json`` if that matches the installed version.
 
-    The file saves the second that importing the library takes, so that checking a recipe, or finding all of a run in the
-    cache, need not import it. It is written by ``python -m pipekit.builtin.albu``.
+    The file saves the second that importing the library takes: checking a recipe, or finding a whole run in the cache, does
+    not import it. ``python -m pipekit.builtin.albu`` writes it.
     """
     file = json.loads((Path(__file__).parent / "albu.json").read_text(encoding="utf-8"))
     try:
@@ -179,7 +179,7 @@ def table() -> Mapping[str, Any]:
 
 
 def read_library() -> dict[str, Any]:
-    """The same from the library itself."""
+    """The same, read from the library itself."""
     library = _library()
     found = {}
     for name in dir(library):
@@ -236,7 +236,7 @@ def _short(error: Exception) -> str:
 
 
 class _Kept(threading.local):
-    """Transforms that this thread has made: they hold their generator, so threads can't share them."""
+    """This thread's transforms: a transform holds its generator, so threads can't share one."""
 
     def __init__(self) -> None:
         self.made: dict[tuple[int, float], tuple[AlbuParams, Any]] = {}
@@ -270,7 +270,7 @@ def _run(made: Any, params: AlbuParams, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _note(made: Any, params: AlbuParams, rng: Rng) -> None:
-    """Keep the single numbers and words among what was drawn."""
+    """Keep the single numbers and words among the drawn values."""
     for name, value in (getattr(made, "params", None) or {}).items():
         plain = value.item() if isinstance(value, np.generic) else value
         if isinstance(plain, (int, float, str)) and name not in ("cols", "rows", "p", *type(params).model_fields):
@@ -322,7 +322,7 @@ def _view_op() -> Callable[..., Any]:
             boxes = [(b.x_min, b.y_min, b.x_max, b.y_max) for b in view.boxes]
             data |= {"bboxes": np.array(boxes, np.float32).reshape(-1, 4), "box_ids": list(range(len(boxes)))}
         if "Keypoints" in can:
-            # Three points of ours in the middle: the way they turn shows whether left and right have changed places.
+            # Three extra points in the middle: their orientation shows whether left and right are swapped.
             x, y = (width - 1) / 2, (height - 1) / 2
             ours = [(x, y), (x + 1, y), (x, y + 1)]
             corners = np.concatenate([np.empty((0, 2)), *(p for box in view.boxes for p in polygons_of(box.outline))]) - 0.5
@@ -341,7 +341,7 @@ def _view_op() -> Callable[..., Any]:
 
 
 Places = Mapping[int, tuple[float, float]]
-"""Where points lie now, by their number among all that went in: keypoints, three of ours, the corners of outlines."""
+"""Where points lie now, by their index among all input points: keypoints, the three extra points, corners of outlines."""
 
 
 def _places(out: Mapping[str, Any]) -> Places:
@@ -352,7 +352,7 @@ def _places(out: Mapping[str, Any]) -> Places:
 
 
 def _boxes_back(view: View, out: Mapping[str, Any], places: Places) -> tuple[tuple[Box, ...], dict[int, int]]:
-    """The boxes that are left, with their outlines, and the place of each by the one that it had."""
+    """The remaining boxes with their outlines, and each box's new index by its old one."""
     moved: list[Box] = []
     kept: dict[int, int] = {}
     first = len(view.keypoints) + OURS
@@ -371,7 +371,7 @@ def _boxes_back(view: View, out: Mapping[str, Any], places: Places) -> tuple[tup
 
 
 def _points_back(view: View, places: Places, kept: Mapping[int, int]) -> tuple[tuple[Keypoint, ...], bool]:
-    """The keypoints in their old order, and whether the picture was mirrored. A point that was dropped is hidden."""
+    """The keypoints in their old order, and whether the image was mirrored. A dropped point becomes hidden."""
     moved = []
     for number, point in enumerate(view.keypoints):
         x, y = places.get(number, (-1.0, -1.0))

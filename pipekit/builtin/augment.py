@@ -1,4 +1,4 @@
-"""The stage ``augment``: augmented copies of images, with everything needed to know and repeat how each was made."""
+"""The stage ``augment``: augmented copies of images, each with a record of how it was made, to reproduce it."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ if TYPE_CHECKING:
     from pipekit.recipe.compiled import Applied, CompiledRecipe
 
 COPIES = "copies of augment"
-"""In a sample's ``extra``, between the stage and its workers only: how many copies to make of it."""
+"""In a sample's ``extra``, only between the stage and its workers: the number of copies to make of it."""
 
 LOSSLESS = (".png", ".bmp", ".gif", ".tif", ".tiff")
 
 
 class RecipeOptions(Params):
-    """How a recipe is carried out, wherever pictures are written."""
+    """How to apply a recipe, wherever images are written."""
 
     ops: Ops = param("medium", "The recipe: a preset's name, a .toml file, text like 'rotate(40)|hflip', or a list of ops")
     size_hw: tuple[int, int] | None = param(
-        None, "Height and width of what comes out; as large as it was unless set", unit="px"
+        None, "Height and width of the output images; by default each keeps its size", unit="px"
     )
-    fit: Fit = param("stretch", "How another shape gets into size_hw: stretch, crop (cut at the sides) or pad")
+    fit: Fit = param("stretch", "How to fit another aspect ratio into size_hw: stretch, crop (cut at the sides) or pad")
     full_resolution: bool = param(
-        False, "Apply the ops to the whole picture and resize last; slower, and pixels mean its pixels"
+        False, "Apply the ops to the full image and resize last; slower, and pixel values refer to the full image"
     )
     interpolation: Interpolation = param(
-        "area", "nearest, linear, cubic, lanczos, or area (linear, and means where it shrinks)"
+        "area", "Interpolation: nearest, linear, cubic, lanczos, or area (linear, but averages where it shrinks)"
     )
-    fill_mode: FillMode = param("nearest", "What lies outside: nearest (the edge), constant, reflect or wrap")
+    fill_mode: FillMode = param("nearest", "How to fill pixels outside: nearest (the edge), constant, reflect or wrap")
     fill_value: int = param(0, "The grey level for fill_mode = constant", ge=0, le=255)
-    min_visible: float = param(0.1, "Boxes of which a smaller part stays in the picture are dropped", ge=0, le=1)
-    min_area_px: float = param(1.0, "Boxes with a smaller area are dropped", unit="px²", ge=0)
+    min_visible: float = param(0.1, "Drop boxes of which a smaller fraction stays in the image", ge=0, le=1)
+    min_area_px: float = param(1.0, "Drop boxes with a smaller area", unit="px²", ge=0)
     mirror_labels: dict[str, str] = param(
-        {}, 'Labels that change when left and right change places: { left = "right", right = "left" }'
+        {}, 'Labels to swap when left and right are swapped: { left = "right", right = "left" }'
     )
 
     @field_validator("size_hw")
@@ -82,26 +82,26 @@ class RecipeOptions(Params):
 
 
 class OutputOptions(RecipeOptions):
-    """A recipe, and how its pictures are written."""
+    """A recipe, and the format of the images that it writes."""
 
-    format: Literal["same", "jpg", "png", "webp"] = param("same", "Of the files; same: png for lossless sources, else jpg")
-    quality: int = param(95, "Of jpg and webp", ge=1, le=100)
-    suffix: str = param("aug", "Stands in the new names: cat/1.jpg gives cat/1.aug1.jpg", pattern=r"^[A-Za-z0-9_-]+$")
+    format: Literal["same", "jpg", "png", "webp"] = param("same", "File format; same: png for lossless sources, else jpg")
+    quality: int = param(95, "Quality of jpg and webp", ge=1, le=100)
+    suffix: str = param("aug", "Part of the new file names: cat/1.jpg gives cat/1.aug1.jpg", pattern=r"^[A-Za-z0-9_-]+$")
 
 
 class AugmentParams(OutputOptions):
-    copies: int = param(3, "Augmented copies of each image", ge=1, le=10_000)
-    splits: tuple[str, ...] = param(("train",), "The splits to augment; images of no split count as train", min_length=1)
-    keep_originals: bool = param(True, "Keep the images themselves in the dataset, beside their copies")
-    balance: bool = param(False, "Bring every class to the same number: as many as the largest one has with its copies")
+    copies: int = param(3, "Number of augmented copies of each image", ge=1, le=10_000)
+    splits: tuple[str, ...] = param(("train",), "The splits to augment; images without a split count as train", min_length=1)
+    keep_originals: bool = param(True, "Keep the original images in the dataset, beside their copies")
+    balance: bool = param(False, "Balance the classes: make as many images of each as the largest class has with its copies")
 
 
 @stage(libraries=("numpy", "opencv-python-headless", "pillow", "simplejpeg"))
 def augment(ctx: Context, dataset: Dataset, params: AugmentParams) -> Dataset:
     """Make augmented copies of the training images; masks, boxes and keypoints move with the pixels.
 
-    The images of other splits pass through as they are. Each copy's row says in ``extra.augmented`` which image it comes
-    from, which ops it went through, what they drew, and the matrix from the source's pixels to its own.
+    The images of other splits pass through unchanged. ``extra.augmented`` of each copy records its source image, the applied
+    ops, the values that they drew, and the matrix from the source's pixels to its own.
     """
     if not any(_chosen(sample, params) for sample in dataset):
         there = ", ".join(repr(name) for name in dataset.counts) or "none"
@@ -138,9 +138,9 @@ def _chosen(sample: Sample, params: AugmentParams) -> bool:
 
 
 def _copies(dataset: Dataset, params: AugmentParams) -> Mapping[str, int]:
-    """How many copies of which image, where that is not the same for all: to bring classes to the same number.
+    """The number of copies of each image, where it differs between images: to balance the classes.
 
-    What does not divide evenly goes to the images whose ids have the smallest hashes, so one more image changes few others.
+    The remainder of the division goes to the images with the smallest hashes of their ids, so one more image affects few.
     """
     if not params.balance:
         return {}
@@ -205,7 +205,7 @@ def _write(sample: Sample, mask_sha256: str, copy: int, applied: Applied, params
 
 
 def output_name(sample_id: str, copy: int, suffix: str, format: str) -> tuple[str, str]:
-    """``("cat/1.aug2.jpg", "jpg")`` for ``cat/1.jpg``; an ending that changes stays visible, so that names never meet."""
+    """``("cat/1.aug2.jpg", "jpg")`` for ``cat/1.jpg``; a changed suffix stays in the name, so that names never collide."""
     suffix_now = posixpath.splitext(sample_id)[1].lower()
     chosen = ("png" if suffix_now in LOSSLESS else "jpg") if format == "same" else format
     stem = sample_id.removesuffix(f".{chosen}")

@@ -1,4 +1,4 @@
-"""The executors in the box: ``map`` in this thread, in threads, in processes, or in what suits the work."""
+"""Built-in executors: ``map`` in this thread, in threads, in processes, or automatically chosen."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from pipekit.processes import pool as new_pool
 Run = Callable[[ShardTask], ShardResult]
 
 MAX_DEATHS = 2
-"""So often may a shard be in the hands of a process that dies; then it is the shard's fault."""
+"""Maximum number of worker deaths per shard; after that the shard itself is at fault."""
 
 
 MANY = 500
-"""From so many images on, processes are worth the time that they take to start, where they are copies."""
+"""Minimum number of images for which starting worker processes pays off, if they are forked."""
 MANY_FOR_FRESH = 3_000
-"""The same where each loads the libraries by itself."""
+"""The same if each process imports the libraries by itself."""
 
 
 class PoolParams(Params):
     """Parameters of a pool."""
 
-    workers: int | None = param(None, "How many shards run at once. Left out, the run's number", ge=1, le=4096)
+    workers: int | None = param(None, "Number of shards to run at once; by default the run's number of workers", ge=1, le=4096)
 
 
 def auto(run: Run, tasks: Iterable[ShardTask], params: PoolParams) -> Iterator[ShardResult]:
     """Processes for many images, else threads.
 
-    OpenCV and the JPEG codecs release the interpreter lock, but what lies between their calls does not: on many images that
-    costs more than to start processes. Threads it is all the same where processes could do harm: for functions of plugins,
-    of which nobody knows what they load in each; once TensorFlow is loaded; and outside of the command, since new processes
-    import the script that started them.
+    OpenCV and the JPEG codecs release the interpreter lock, but the code between their calls does not: on many images that
+    costs more than starting processes. Threads are used in any case where processes could do harm: for functions of plugins,
+    because nobody knows what each process would import; once TensorFlow is loaded; and outside of the command, because new
+    processes import the script that started them.
     """
     feed = iter(tasks)
     first, found, enough = [], 0, MANY if can_be_copied() else MANY_FOR_FRESH
@@ -65,7 +65,7 @@ def threads(run: Run, tasks: Iterable[ShardTask], params: PoolParams) -> Iterato
 
 
 def processes(run: Run, tasks: Iterable[ShardTask], params: PoolParams) -> Iterator[ShardResult]:
-    """A pool of fresh processes, for ops written in Python. A process that dies costs the shards in its pool's hands, once."""
+    """A pool of fresh processes, for ops written in Python. Shards that were running when a process died are retried once."""
     workers = params.workers or 1
     feed, deaths = iter(tasks), dict[str, int]()
     again: list[ShardTask] = []
@@ -73,7 +73,7 @@ def processes(run: Run, tasks: Iterable[ShardTask], params: PoolParams) -> Itera
         pool = new_pool(workers)
         held: dict[str, ShardTask] = {}
         try:
-            # chain, and no generator: one that is let go of closes the generator that it takes from, and the rest is lost
+            # chain instead of a generator: an abandoned generator closes the one that it reads from, which loses the rest
             yield from _bounded(pool, run, chain(_popped(again), feed), workers, held)
             return
         except BrokenProcessPool:
@@ -97,7 +97,7 @@ def _popped(tasks: list[ShardTask]) -> Iterator[ShardTask]:
 def _bounded(
     pool: Executor, run: Run, tasks: Iterator[ShardTask], workers: int, held: dict[str, ShardTask] | None = None
 ) -> Iterator[ShardResult]:
-    """Results as they come; no more tasks are taken than keep the workers busy, so that memory stays flat."""
+    """Results as they complete; only as many tasks are taken as keep the workers busy, so memory use stays constant."""
     waiting: dict[Future[ShardResult], ShardTask] = {}
     held = {} if held is None else held
     while True:
@@ -117,6 +117,6 @@ def _start_early_if_allowed() -> None:
         start_early()
 
 
-# What a run calls as soon as it meets many new files.
+# The engine calls these as soon as a run finds many new files.
 processes.prepare = start_early  # type: ignore[attr-defined]
 auto.prepare = _start_early_if_allowed  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
-"""The stage ``filters``: what a convolution does, step by step, as every course on networks begins.
+"""The stage ``filters``: a convolution step by step, the introduction to convolutional networks.
 
-For each image: the filtered image; and for one place in it the kernel, the patch under it, their products, the sum, the
-feature map, what ReLU leaves of it, and its 2 x 2 max-pooling.
+For each image: the filtered image; and for one position in it the kernel, the patch under it, their products, the sum, the
+feature map, its ReLU, and its 2 x 2 max-pooling.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ KERNELS: dict[str, tuple[tuple[float, ...], ...]] = {
     "sharpen": ((0, -1, 0), (-1, 5, -1), (0, -1, 0)),
     "emboss": ((-2, -1, 0), (-1, 1, 1), (0, 1, 2)),
 }
-"""The kernels of the field, as they are laid on the image (correlation, as in a convolutional layer; nothing is flipped)."""
+"""Standard kernels as they are laid on the image (cross-correlation, as in a convolutional layer; nothing is flipped)."""
 
 NO_KERNEL = ("sobel", "canny", "median")
-"""Filters that are no single convolution; they have no step view."""
+"""Filters that are not a single convolution; they have no step view."""
 
 
 class FilterParams(Params):
@@ -63,9 +63,9 @@ class FilterParams(Params):
     filter: FilterName = param("sobel_x", "The filter; `kernel` replaces it")
     kernel: Kernel | None = param(None, "A kernel of your own, as rows of numbers: [[0, 1, 0], [1, -4, 1], [0, 1, 0]]")
     size_px: int = param(3, "Side of the window of gaussian, mean and median; odd", unit="px", ge=1, le=31)
-    sigma_px: float = param(0.0, "Gaussian: standard deviation; 0 takes the usual one for the window", unit="px", ge=0, le=100)
-    low: int = param(100, "Canny: gradients above this continue an edge", ge=0, le=10_000)
-    high: int = param(200, "Canny: gradients above this begin an edge", ge=0, le=10_000)
+    sigma_px: float = param(0.0, "Gaussian: standard deviation; 0 derives it from size_px", unit="px", ge=0, le=100)
+    low: int = param(100, "Canny's lower threshold: gradients above it continue an edge", ge=0, le=10_000)
+    high: int = param(200, "Canny's upper threshold: gradients above it start an edge", ge=0, le=10_000)
 
     @field_validator("kernel")
     @classmethod
@@ -90,18 +90,18 @@ class FilterParams(Params):
 
 class FiltersParams(FilterParams):
     at_px: tuple[int, int] | None = param(
-        None, "Where the step view looks: x, y. Left out: where the result is largest", unit="px"
+        None, "Position of the step view's window: x, y; by default where the result is largest", unit="px"
     )
-    max_images: int = param(8, "Images that are shown", unit="images", ge=1, le=200)
-    preview_px: int = param(480, "Longer side of the pictures", unit="px", ge=240, le=2048)
+    max_images: int = param(8, "Maximum number of images to filter", unit="images", ge=1, le=200)
+    preview_px: int = param(480, "Longer side of the drawn images", unit="px", ge=240, le=2048)
     animate: bool = param(False, "Also write a GIF of the window sliding over a coarse copy of the first images")
-    animate_px: int = param(16, "Longer side of that copy: so many steps to a row", unit="px", ge=4, le=48)
-    max_animations: int = param(2, "Images that are animated", unit="images", ge=1, le=20)
+    animate_px: int = param(16, "Longer side of that copy, and number of steps per row", unit="px", ge=4, le=48)
+    max_animations: int = param(2, "Maximum number of images to animate", unit="images", ge=1, le=20)
 
 
 @dataclass(frozen=True)
 class FilterFiles(Files):
-    """``filters.png``, ``steps/<id>.png`` and, where asked, ``animations/<id>.gif``."""
+    """``filters.png``, ``steps/<id>.png`` and, with ``animate``, ``animations/<id>.gif``."""
 
     kind: ClassVar[str] = "filters"
     headline: ClassVar[tuple[str, ...]] = ("filters.png",)
@@ -109,10 +109,10 @@ class FilterFiles(Files):
 
 @stage
 def filters(ctx: Context, dataset: Dataset, params: FiltersParams) -> FilterFiles:
-    """Show what a filter does to some images, and how."""
+    """Apply a filter to some images, and draw its steps."""
     wanted = _spread(list(dataset), params.max_images)
     if not wanted:
-        raise UserError("the dataset has no images", "Look at what the stage before it made: `pipekit runs`.")
+        raise UserError("the dataset has no images", "Check the output of the previous stage: `pipekit runs`.")
     if params.animate:
         _require_kernel(params)
     tiles: list[Image] = []
@@ -130,7 +130,7 @@ def filters(ctx: Context, dataset: Dataset, params: FiltersParams) -> FilterFile
         tiles.append(picture)
         captions.append(f"{sample.id}\n{caption}")
     if not tiles:
-        raise UserError("none of the images can be read", "Their reasons are in the warnings of this stage.")
+        raise UserError("none of the images can be read", "The warnings of this stage have the reasons.")
     widest = max(tile.shape[1] for tile in tiles)
     images.write(ctx.out_dir / "filters.png", contact_sheet(tiles, captions, columns=1, tile_px=widest, font_px=17))
     return ctx.artifact(
@@ -147,7 +147,7 @@ def _below(folder: Path, name: str) -> Path:
 
 
 def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """At most ``count`` samples, evenly over the whole list, so that each class has its turn."""
+    """At most ``count`` samples, evenly spread over the list, so that every class is included."""
     step = max(1.0, len(samples) / count)
     return [samples[int(number * step)] for number in range(min(count, len(samples)))]
 
@@ -168,11 +168,11 @@ def kernel_of(params: FilterParams) -> Float | None:
 
 
 def apply(image: Image, params: FilterParams) -> Float:
-    """The result before any clipping, of the image's size; the border is mirrored.
+    """The unclipped result, of the image's size; the border is mirrored.
 
     Returns:
-        ``(H, W) float32`` of grey values for what measures edges (Sobel, Scharr, Laplacian, Canny, a kernel whose sum is 0);
-        ``(H, W, 3) float32`` for what gives an image again.
+        ``(H, W) float32`` for edge filters (Sobel, Scharr, Laplacian, Canny, a kernel whose sum is 0), on grey values;
+        ``(H, W, 3) float32`` for filters whose result is an image.
     """
     kernel = kernel_of(params)
     edges = params.filter in ("sobel", "canny") if kernel is None else abs(float(kernel.sum())) < 1e-6
@@ -192,7 +192,7 @@ def relu(values: Float) -> Float:
 
 
 def max_pool(values: Float) -> Float:
-    """The largest of each 2 x 2 block; a last odd row or column is left out, as in Keras."""
+    """2 x 2 max-pooling; a last odd row or column is dropped, as in Keras."""
     height, width = values.shape[0] // 2 * 2, values.shape[1] // 2 * 2
     if not height or not width:
         return values
@@ -203,8 +203,8 @@ def _require_kernel(params: FilterParams) -> Float:
     kernel = kernel_of(params)
     if kernel is None:
         raise UserError(
-            f"{params.filter} is no single convolution, so there is no window to show",
-            f"With a window: {', '.join(sorted({*KERNELS, 'gaussian', 'mean'}))}, or a kernel of your own.",
+            f"{params.filter} is not a single convolution, so it has no step view",
+            f"With a step view: {', '.join(sorted({*KERNELS, 'gaussian', 'mean'}))}, or a kernel of your own.",
         )
     return kernel
 
@@ -213,7 +213,7 @@ def _require_kernel(params: FilterParams) -> Float:
 
 
 def show(image: Image, params: FiltersParams, tile_px: int) -> tuple[Image, str]:
-    """The picture of one image, and its caption."""
+    """The step view of one image, and its caption."""
     result = apply(image, params)
     kernel = kernel_of(params)
     if kernel is None:
@@ -235,7 +235,7 @@ def _strongest(result: Float) -> tuple[int, int]:
 
 
 def visible(values: Float) -> Image:
-    """A result as RGB: an image is clipped to 0..255; edges are grey for 0, lighter above and darker below."""
+    """Render a result as RGB: an image is clipped to 0..255; for edges, 0 is grey, higher lighter, lower darker."""
     if values.ndim == 3:
         return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
     top = float(np.abs(values).max()) or 1.0
@@ -244,7 +244,7 @@ def visible(values: Float) -> Image:
 
 
 def fit(image: Image, max_px: int) -> Image:
-    """Brought to ``max_px`` on the longer side; small images by a whole factor and without smoothing."""
+    """Resize to ``max_px`` on the longer side; small images by a whole factor and without smoothing."""
     longer = max(image.shape[:2])
     factor = max_px / longer if longer > max_px else max_px // longer
     size = max(1, round(image.shape[0] * factor)), max(1, round(image.shape[1] * factor))
@@ -304,7 +304,7 @@ def _steps(image: Image, result: Float, kernel: Float, place: tuple[int, int], t
 
 
 def _numbers(axis: Any, patch: Float, products: Float, kernel: Float) -> None:
-    """The patch as grey squares with what each is multiplied by; numbers only where they can be read."""
+    """The patch as grey squares with each value and its factor; as text only where it is legible."""
     axis.imshow(patch, cmap="gray", vmin=0, vmax=255)
     rows, columns = patch.shape
     if max(rows, columns) > 9:

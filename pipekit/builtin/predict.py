@@ -1,4 +1,4 @@
-"""The stage ``predict``: what a model says about every image of a dataset, labelled or not."""
+"""The stage ``predict``: predict every image of a dataset, labelled or not."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pipekit.errors import UserError
 
 
 class PredictParams(Params):
-    split: str = param("", "Only this split; empty: all images")
-    mirrored: bool = param(False, "Average the probabilities of the image and its mirror image (test-time augmentation)")
-    batch_size: int = param(32, "Images that the model takes at a time", unit="images", ge=1, le=4096, in_key=False)
+    split: str = param("", "Split to predict; empty: all images")
+    mirrored: bool = param(False, "Test-time augmentation: average the probabilities of the image and its mirror image")
+    batch_size: int = param(32, "Batch size for prediction", unit="images", ge=1, le=4096, in_key=False)
 
 
 @stage(libraries=("tensorflow", "keras"))
 def predict(ctx: Context, model: Model, dataset: Dataset, params: PredictParams) -> Files:
-    """Write ``predictions.csv``: id, predicted class, confidence, all probabilities; why, where an image can't be used."""
+    """Write ``predictions.csv``: id, predicted class, confidence, all probabilities, and the reason if an image is unusable."""
     from pipekit.learning.predictions import answers, write_csv
     from pipekit.learning.predictor import load_predictor
 
@@ -26,16 +26,17 @@ def predict(ctx: Context, model: Model, dataset: Dataset, params: PredictParams)
         if not params.split or sample.split == params.split:
             ids[sample.image] = sample.id
     if not ids:
-        raise UserError(f"there are no images in the split {params.split!r}", "Leave split out to predict all images.")
+        raise UserError(f"there are no images in the split {params.split!r}", "Omit split to predict all images.")
     found = answers(predictor, ids, workers=ctx.workers, batch_size=params.batch_size, mirrored=params.mirrored)
-    named = (type(answer)(ids[answer.image], answer.probabilities, answer.error) for answer in found)
+    named = (type(one)(ids[one.image], one.probabilities, one.error) for one in found)
     counts: Counter[str] = Counter()
     failed = 0
     with (ctx.out_dir / "predictions.csv").open("w", encoding="utf-8", newline="", errors="surrogateescape") as file:
-        for answer in ctx.track(write_csv(named, predictor.classes, file), total=len(ids), label="predict", unit="images"):
-            counts[answer.predicted] += not answer.error
-            failed += bool(answer.error)
+        predictions = write_csv(named, predictor.classes, file)
+        for prediction in ctx.track(predictions, total=len(ids), label="predict", unit="images"):
+            counts[prediction.predicted] += not prediction.error
+            failed += bool(prediction.error)
     if failed:
-        ctx.warn(f"{failed} of {len(ids)} images can't be read; predictions.csv says why")
+        ctx.warn(f"{failed} of {len(ids)} images can't be read; predictions.csv gives the reasons")
     facts = {"images": str(len(ids)), **{name: str(counts[name]) for name, _ in counts.most_common(3) if name}}
     return ctx.artifact(Files, facts=facts)

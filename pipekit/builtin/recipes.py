@@ -1,4 +1,4 @@
-"""Presets: lists of ops with names. ``augment = "medium"`` in a pipeline file, or among other ops: ``["light", "noise"]``."""
+"""Presets: named lists of ops. ``augment = "medium"`` in a pipeline file, or among other ops: ``["light", "noise"]``."""
 
 from __future__ import annotations
 

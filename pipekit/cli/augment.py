@@ -115,7 +115,10 @@ def augment(
         return code
 
     def write() -> Any:
+        from pipekit.commands.working import registry_with
+
         if out is None:
+            registry_with(plugin, disable)  # a wrong plugin is the first thing to mend
             raise UserError("where to?", f"pipekit augment {source} --out FOLDER, or pipekit augment {source} --preview")
         given = {"splits": split} if split else {}
         return pipekit.augment(source, out, layout=layout, **common, **given, **params)

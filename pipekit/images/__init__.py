@@ -1,4 +1,4 @@
-"""Pictures in and out, and what is done to their pixels: decode, encode, resize, warp, draw, compare.
+"""Images: decode, encode, resize, warp, draw, compare.
 
 The names below come from the modules of this package on first use (PEP 562): ``images.read``, ``images.warp``, ...
 """

@@ -1,9 +1,9 @@
-"""Pictures in and out: decode, encode, resize, warp, contact sheets. The one place that knows other orders than RGB.
+"""Decode and encode images. The only module that handles channel orders other than RGB.
 
-An image is an ``(H, W, 3) uint8`` array in RGB; a grey one is ``(H, W, 1)`` where a function says so. A file that can't be
-used raises :class:`~pipekit.errors.ImageError` with a short reason, whatever library noticed it.
+An image is an ``(H, W, 3) uint8`` array in RGB, or ``(H, W, 1)`` in grey where a function says so. An unusable file raises
+:class:`~pipekit.errors.ImageError` with a short reason, whichever library detected it.
 
-JPEG is read with libjpeg-turbo (simplejpeg), which can decode at 1/2, 1/4 or 1/8 of the size for a fraction of the work;
+JPEG is decoded with libjpeg-turbo (simplejpeg), which can decode at 1/2, 1/4 or 1/8 of the size for a fraction of the work;
 everything else with Pillow. Colour profiles are not applied.
 """
 
@@ -29,14 +29,14 @@ Format: TypeAlias = Literal["jpg", "png", "webp", "bmp", "tif"]
 
 
 SUFFIXES = files.IMAGE_SUFFIXES
-"""File names that importers take for images."""
+"""File suffixes that importers treat as images."""
 
 
 # --- reading -------------------------------------------------------------------------------------------------------------
 
 
 def read(path: str | os.PathLike[str], *, at_least_hw: SizeHw | None = None, gray: bool = False) -> Image:
-    """The picture in a file; see :func:`decode`."""
+    """The image in a file; see :func:`decode`."""
     return decode(read_bytes(path), at_least_hw=at_least_hw, gray=gray)
 
 
@@ -44,7 +44,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """The bytes of a file.
 
     Raises:
-        ImageError: it is missing, a folder, or not readable.
+        ImageError: the file is missing, a folder, or not readable.
     """
     try:
         return files.read_bytes(path)
@@ -59,26 +59,26 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 
 def decode(data: bytes, *, at_least_hw: SizeHw | None = None, gray: bool = False) -> Image:
-    """Decode any supported format to what a person would see.
+    """Decode any supported format to what a viewer displays.
 
-    EXIF orientation is applied, transparency lies on white, 16-bit samples are scaled to 8, CMYK becomes RGB, of an
-    animation the first frame is taken.
+    EXIF orientation is applied, transparent pixels are composited on white, 16-bit samples are scaled to 8, CMYK becomes RGB,
+    and the first frame of an animation is used.
 
     Args:
-        at_least_hw: a JPEG may come out smaller than it is (1/2, 1/4, 1/8), but not below this height and width.
+        at_least_hw: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, but not below this height and width.
         gray: luma (ITU-R 601) instead of colour.
 
     Returns:
         ``(H, W, 3) uint8`` RGB, or ``(H, W, 1) uint8`` for ``gray``.
 
     Raises:
-        ImageError: the file is empty, truncated, damaged, too large, or no image.
+        ImageError: the file is empty, truncated, damaged, too large, or not an image.
     """
     return decode_reduced(data, at_least_hw, gray=gray).image
 
 
 def decode_reduced(data: bytes, at_least_hw: SizeHw | None, *, gray: bool = False) -> Decoded:
-    """As :func:`decode`, and says at which scale: pixel ``x`` of the whole picture lies at ``(x + 0.5) * scale - 0.5``."""
+    """As :func:`decode`, and return the scale: pixel ``x`` of the full image lies at ``(x + 0.5) * scale - 0.5``."""
     if data[:3] == b"\xff\xd8\xff":
         decoded = decode_jpeg(data, at_least_hw, gray)
         if decoded is not None:
@@ -90,10 +90,10 @@ def decode_reduced(data: bytes, at_least_hw: SizeHw | None, *, gray: bool = Fals
 
 
 def probe(data: bytes) -> ImageInfo:
-    """Size, format, mode, orientation and number of frames from the head of a file, without decoding it.
+    """Size, format, mode, orientation and number of frames from a file's header, without decoding it.
 
     Raises:
-        ImageError: it is no image.
+        ImageError: it is not an image.
     """
     if data[:3] == b"\xff\xd8\xff":
         height, width, colorspace, _ = jpeg_header(data)
@@ -115,7 +115,7 @@ def probe(data: bytes) -> ImageInfo:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file's first bytes are those of an image."""
+    """Whether a file starts with the signature of an image format."""
     try:
         probe(path.read_bytes())
     except (ImageError, OSError):
@@ -124,10 +124,10 @@ def is_image(path: Path) -> bool:
 
 
 def verify(data: bytes) -> ImageInfo:
-    """Decode everything and say what it is.
+    """Decode the whole file and return its properties.
 
     Raises:
-        ImageError: also for a file whose head is good and whose end is missing.
+        ImageError: also for a truncated file with an intact header.
     """
     info = probe(data)
     decode(data)
@@ -205,7 +205,7 @@ def _to_rgb(picture: Any) -> Image:
 
 
 def _to_8_bits(samples: Any) -> Image:
-    """16-bit samples divided by 257, rounded; 8-bit ones as they are."""
+    """16-bit samples divided by 257 and rounded; 8-bit samples unchanged."""
     if samples.dtype == np.uint8:
         return np.asarray(samples, np.uint8)
     return np.asarray((samples.astype(np.uint32) + 128) // 257, np.uint8)
@@ -217,7 +217,7 @@ def _on_white(rgba: Image) -> Image:
 
 
 def _decode_deep_png(data: bytes, orientation: int) -> Image:
-    """16-bit PNG through OpenCV: Pillow drops the low byte of colour ones."""
+    """16-bit PNG through OpenCV: Pillow drops the low byte of colour samples."""
     deep = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if deep is None:
         raise ImageError("damaged PNG")
@@ -241,11 +241,11 @@ def to_gray(image: Image) -> Image:
 
 
 def encode(image: Image, format: str = "jpg", quality: int = 95) -> bytes:
-    """The bytes of a file: the same for the same image and library versions.
+    """Encode an image; the same image and library versions give the same bytes.
 
     Args:
         image: ``(H, W, 3)`` RGB, ``(H, W, 1)`` or ``(H, W)`` grey.
-        format: ``jpg`` (4:2:0), ``png``, ``webp``, ``bmp`` or ``tif``; ``jpeg`` and ``tiff`` mean the same.
+        format: ``jpg`` (4:2:0), ``png``, ``webp``, ``bmp`` or ``tif``; ``jpeg`` and ``tiff`` are synonyms.
         quality: of JPEG and WebP, 1 to 100.
     """
     name = {"jpeg": "jpg", "tiff": "tif"}.get(format.lower().lstrip("."), format.lower().lstrip("."))
@@ -266,13 +266,13 @@ def encode(image: Image, format: str = "jpg", quality: int = 95) -> bytes:
 
 
 def write(path: str | os.PathLike[str], image: Image, quality: int = 95) -> None:
-    """Write an image in the format that the file's name says, whole or not at all."""
+    """Write an image atomically, in the format of the file's suffix."""
     path = Path(path)
     write_bytes(path, encode(image, path.suffix or ".jpg", quality))
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file through a temporary name beside it, so that nobody ever sees half of it."""
+    """Write a file through a temporary name beside it, so that nobody ever reads half of it."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -1,4 +1,4 @@
-"""Pictures for people: thumbnails, boxes, masks and points drawn on an image, and contact sheets with captions."""
+"""Draw for people: thumbnails, boxes, masks and points on an image, and contact sheets with captions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLOURS = (
     (213, 94, 0),
     (204, 121, 167),
 )
-"""Okabe and Ito's colours, which people with colour-blindness can tell apart (https://jfly.uni-koeln.de/color/)."""
+"""Okabe and Ito's palette, distinguishable with colour blindness (https://jfly.uni-koeln.de/color/)."""
 
 
 def thumbnail(image: Image, max_px: int, interpolation: Interpolation = "area") -> Image:
@@ -40,7 +40,7 @@ def thumbnail(image: Image, max_px: int, interpolation: Interpolation = "area") 
 def draw_targets(
     image: Image, mask: Image | None = None, boxes: Sequence[Box] = (), keypoints: Sequence[Keypoint] = ()
 ) -> Image:
-    """A copy of the image with a mask's classes tinted (0 is left alone), boxes outlined, visible keypoints dotted."""
+    """A copy of the image with a mask's classes tinted (except 0), boxes outlined, visible keypoints as dots."""
     drawn = image.copy()
     if mask is not None:
         for value in np.unique(mask):
@@ -76,12 +76,12 @@ def contact_sheet(
     background: tuple[int, int, int] = (255, 255, 255),
     ink: tuple[int, int, int] = (40, 40, 40),
 ) -> Image:
-    """Images side by side in rows, each fitted into a square, with its caption below.
+    """A contact sheet: images in rows, each fitted into a square, with its caption below.
 
     Args:
         tiles: images of any size; larger ones are reduced to ``tile_px``, smaller ones enlarged by a whole factor.
-        captions: one for each tile, or none; they are wrapped to the tile's width. Line breaks are kept.
-        columns: about as many as rows, unless told otherwise.
+        captions: one for each tile, or none; wrapped to the tile's width. Line breaks are kept.
+        columns: by default about as many as rows.
         max_lines: a longer caption ends in "…".
 
     Returns:
@@ -100,7 +100,7 @@ def contact_sheet(
     heights = [max(fitted[i].shape[0] for i in row) + line_px * max(len(lines[i]) for i in row) + 2 * gap for row in rows]
     width = columns * tile_px + (columns + 1) * gap
     line = np.full((1, width, 3), background, np.uint8)
-    sheet = np.repeat(line, sum(heights) + gap, axis=0)  # a tenth of the time of filling it all with three numbers
+    sheet = np.repeat(line, sum(heights) + gap, axis=0)  # a tenth of the time of filling it with three numbers per pixel
     texts = []
     top = gap
     for row, height in zip(rows, heights, strict=True):
@@ -125,12 +125,12 @@ def _fit(tile: Image, tile_px: int) -> Image:
 
 @lru_cache(maxsize=4)
 def _font(font_px: int) -> Any:
-    """DejaVu Sans, which matplotlib brings along and which has accents, Greek and Cyrillic; else the face inside Pillow."""
+    """DejaVu Sans from matplotlib, which has accents, Greek and Cyrillic; else the font inside Pillow."""
     from importlib.util import find_spec
 
     from PIL import ImageFont
 
-    package = find_spec("matplotlib")  # finds the folder and imports nothing
+    package = find_spec("matplotlib")  # locates the package without importing it
     if package is not None and package.origin:
         face = Path(package.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
         if face.is_file():

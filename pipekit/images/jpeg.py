@@ -16,7 +16,7 @@ from pipekit.images.warping import Image, SizeHw
 _REDUCED_MIN_PX = 64
 
 
-# libjpeg-turbo has vector code for 1/2, 1/4 and 1/8; 5/8 to 7/8 take 1.3 to 1.9 times as long as the whole picture.
+# libjpeg-turbo has vector code for 1/2, 1/4 and 1/8; 5/8 to 7/8 take 1.3 to 1.9 times as long as the full image.
 _JPEG_EIGHTHS = (1, 2, 4)
 
 
@@ -29,7 +29,7 @@ def jpeg_header(data: bytes) -> tuple[int, int, str, str]:
 
 
 def decode_jpeg(data: bytes, at_least_hw: SizeHw | None, gray: bool) -> Decoded | None:
-    """None for what Pillow does better: CMYK and other rare colour spaces."""
+    """None for colour spaces that Pillow handles better: CMYK and other rare ones."""
     height, width, colorspace, _ = jpeg_header(data)
     if colorspace not in ("YCbCr", "Gray", "RGB"):
         return None
@@ -47,7 +47,7 @@ def decode_jpeg(data: bytes, at_least_hw: SizeHw | None, gray: bool) -> Decoded 
 
 
 def _decode_whole(data: bytes, output: str, size: dict[str, int]) -> Image:
-    """All of a JPEG. Meaningless bytes between two segments, common in files from old cameras, are passed over."""
+    """Decode a JPEG completely. Stray bytes between two segments, common in files from old cameras, are skipped."""
     try:
         return np.asarray(simplejpeg.decode_jpeg(data, output, **size), np.uint8)
     except ValueError as error:
@@ -62,12 +62,12 @@ def _decode_whole(data: bytes, output: str, size: dict[str, int]) -> Image:
 
 
 def reduced_scale(data: bytes, size_hw: SizeHw, at_least_hw: SizeHw) -> float:
-    """The scale at which :func:`decode_reduced` would decode a picture of ``size_hw``, without decoding it."""
+    """The scale at which :func:`decode_reduced` would decode an image of ``size_hw``, without decoding it."""
     return _eighths(size_hw, at_least_hw) / 8 if data[:3] == b"\xff\xd8\xff" else 1.0
 
 
 def _eighths(size_hw: SizeHw, at_least_hw: SizeHw) -> int:
-    """The smallest scale, in eighths, that libjpeg does fast and that leaves at least ``at_least_hw``."""
+    """The smallest scale, in eighths, that libjpeg decodes fast and that gives at least ``at_least_hw``."""
     (height, width), (wanted_h, wanted_w) = size_hw, at_least_hw
     if min(height, width) < _REDUCED_MIN_PX:
         return 8
@@ -82,7 +82,7 @@ def _refuse_jpeg(error: Exception, data: bytes) -> NoReturn:
 
 
 def jpeg_orientation(data: bytes) -> int:
-    """The EXIF orientation, 1 where there is none; a damaged block counts as none."""
+    """The EXIF orientation; 1 if it is missing or damaged."""
     place = 2
     try:
         while data[place] == 0xFF:

@@ -13,7 +13,7 @@ from pipekit.images.warping import Image
 
 
 def read_mask(path: str | os.PathLike[str]) -> Image:
-    """A mask as stored: ``(H, W) uint8``, its values are class numbers (a palette's colours are not looked at).
+    """A mask as stored: ``(H, W) uint8`` of class numbers (a palette's colours are ignored).
 
     Raises:
         ImageError: it has several channels, or class numbers above 255.
@@ -31,5 +31,5 @@ def read_mask(path: str | os.PathLike[str]) -> Image:
     if mask.ndim != 2:
         raise ImageError(f"a mask has one channel, this one has {mask.shape[2]}")
     if mask.size and mask.max() > 255:
-        raise ImageError("a mask's class numbers end at 255")
+        raise ImageError("a mask's class numbers must not exceed 255")
     return turn(mask.astype(np.uint8)[..., np.newaxis], orientation)[..., 0]

@@ -1,15 +1,15 @@
-"""Finding nearly the same picture: saved again, resized, recompressed, its colours turned grey.
+"""Find near duplicates: images that were saved again, resized, recompressed or turned grey.
 
-A picture's *print* is its perceptual hash (Zauner 2010, "Implementation and benchmarking of perceptual image hash
-functions": the signs of the low frequencies of a 32 x 32 cosine transform against their median, 64 bits) and a grey
-miniature of 16 x 16. Two pictures are nearly the same when their hashes differ in few bits *and* their miniatures agree. The
-hash finds the candidates without comparing all pairs; the miniature keeps apart what only has the same rough layout.
+An image's *fingerprint* consists of its perceptual hash (Zauner 2010, "Implementation and benchmarking of perceptual image hash
+functions": the signs of the low frequencies of a 32 x 32 cosine transform relative to their median, 64 bits) and a grey
+miniature of 16 x 16. Two images are near duplicates if their hashes differ in few bits *and* their miniatures agree. The hash
+finds the candidates without comparing all pairs; the miniature separates images that only share a rough layout.
 
-On 2,000 photographs of cats and dogs and 400 copies of them (resized to 0.4 to 1.3, or JPEG quality 20 to 80) the hashes of
+On 2,000 photographs of cats and dogs and 400 copies of them (resized to 0.4 to 1.3, or JPEG quality 20 to 80), the hashes of
 copies differed in at most 4 bits, the miniatures by at most 0.083 of the contrast. Among all other pairs, 9 were within 12
-bits; one of them is a photograph that is there twice, the miniatures of the others differ by 0.63 and more. The limits are
-stricter than photographs ask for because of small plain pictures: of 30,000 of Fashion-MNIST, 786 are in groups, the largest
-of 73; with twice the difference and 10 bits a quarter of them would hang together.
+bits: one is a photograph that is in the set twice, the miniatures of the others differ by 0.63 and more. The limits are
+stricter than photographs require because of small plain images: among 30,000 of Fashion-MNIST, 786 are in groups, the largest
+of 73; with twice the difference and 10 bits, a quarter of them would be connected.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ MAX_DISTANCE_BITS = 6
 """Default largest distance of two hashes. Distances are even: each hash has about as many ones as zeros."""
 
 MAX_DIFFERENCE = 0.07
-"""Largest mean difference of two miniatures, as a share of their contrast (standard deviation, plus 16 levels so that in a
-plain picture one level more or less is no difference)."""
+"""Largest mean difference of two miniatures, as a fraction of their contrast (standard deviation, plus 16 levels so that one
+level more or less in a plain image makes no difference)."""
 
 DECODE_HW = (64, 64)
-"""The size at which a picture may be decoded for its print."""
+"""The size to which an image may be decoded for its fingerprint."""
 
 MINIATURE_PX = 16
 _BLOCK = 300_000
@@ -43,39 +43,39 @@ _CHUNKS = 4
 
 
 def fingerprint(gray: Image) -> str:
-    """The print of an ``(H, W, 1) uint8`` picture as text: 16 hex digits of hash, then the miniature in base64."""
+    """The fingerprint of an ``(H, W, 1) uint8`` image as text: 16 hex digits of hash, then the miniature in base64."""
     pixels = np.ascontiguousarray(gray[..., 0])
     height, width = pixels.shape
-    if height % 2 == width % 2 == 0 and min(height, width) >= 4 * 32:  # means of 2 x 2 first take half the time
+    if height % 2 == width % 2 == 0 and min(height, width) >= 4 * 32:  # averaging 2 x 2 first takes half the time
         pixels = np.asarray(cv2.resize(pixels, (width // 2, height // 2), interpolation=cv2.INTER_AREA), np.uint8)
     small = cv2.resize(pixels, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
     frequencies = cv2.dct(small)
     low = frequencies[:8, :8].ravel()
-    frequencies[0, 0] = 0  # what is left is the picture without its mean: the transform keeps lengths
+    frequencies[0, 0] = 0  # leaves the image without its mean: the transform preserves lengths
     if cv2.norm(frequencies, cv2.NORM_L2SQR) > small.size:
         ordered = np.sort(low)
         hashed = np.packbits(low > (ordered[31] + ordered[32]) / 2).tobytes().hex()
-    else:  # a plain picture has only rounding noise in its frequencies; the miniature decides
+    else:  # a plain image has only rounding noise in its frequencies; the miniature decides
         hashed = "0" * 16
     miniature = cv2.resize(small, (MINIATURE_PX, MINIATURE_PX), interpolation=cv2.INTER_AREA).round().astype(np.uint8)
     return hashed + base64.b64encode(miniature.tobytes()).decode("ascii")
 
 
 def distance_bits(first: str, second: str) -> int:
-    """How many of the 64 bits of two prints' hashes differ."""
+    """Hamming distance of two fingerprints' hashes, in bits of 64."""
     return (int(first[:16], 16) ^ int(second[:16], 16)).bit_count()
 
 
 def near_pairs(fingerprints: Sequence[str], max_distance_bits: int = MAX_DISTANCE_BITS) -> Indices:
-    """Pairs of positions of nearly the same pictures.
+    """Pairs of indices of near duplicates.
 
     Args:
-        prints: texts of :func:`fingerprint`.
+        prints: results of :func:`fingerprint`.
         max_distance_bits: 0 to 15.
 
     Returns:
-        ``(M, 2) int64``, first < second, sorted. Of many pictures with one hash each is paired with the first that it
-        agrees with, so the pairs connect all that belongs together without being all pairs.
+        ``(M, 2) int64``, first < second, sorted. Among many images with one hash, each is paired with the first that it
+        agrees with, so the pairs connect all members of a group without listing every pair.
     """
     if len(fingerprints) < 2:
         return np.empty((0, 2), np.int64)
@@ -93,9 +93,9 @@ def near_pairs(fingerprints: Sequence[str], max_distance_bits: int = MAX_DISTANC
 
 
 def clusters(count: int, pairs: Sequence[tuple[int, int]] | Indices) -> list[int]:
-    """For each of ``count`` things the smallest number among all that pairs connect it with (union-find)."""
-    # SciPy's connected_components finds the same groups, a test says. It isn't used because its import takes a third of a
-    # second or more, which `inspect` and `split` don't pay otherwise; here 30,000 pictures and 1,000 pairs take a hundredth.
+    """For each of ``count`` items, the smallest index in its connected component (union-find)."""
+    # SciPy's connected_components finds the same groups, a test checks. It isn't used because its import takes a third of a
+    # second or more, which `inspect` and `split` avoid otherwise; here 30,000 images and 1,000 pairs take a hundredth.
     parent = list(range(count))
 
     def root(item: int) -> int:
@@ -123,7 +123,7 @@ def _agree(pixels: NDArray[np.uint8], contrast: NDArray[np.float32], first: Indi
 def _same_hash(
     hashes: NDArray[np.uint64], pixels: NDArray[np.uint8], contrast: NDArray[np.float32]
 ) -> tuple[Indices, list[Indices]]:
-    """Pictures with equal hashes, sorted out by miniature: the first of each kind, and the pairs of the others with it."""
+    """Group images with equal hashes by miniature: the first of each group, and the pairs of the others with it."""
     order = np.argsort(hashes, kind="stable")
     borders = np.flatnonzero(np.diff(hashes[order])) + 1
     leaders: list[int] = []
@@ -140,16 +140,16 @@ def _same_hash(
 
 
 def _candidates(hashes: NDArray[np.uint64], max_distance_bits: int) -> Iterator[Indices]:
-    """All pairs of positions whose hashes differ in at most that many bits, without comparing all with all.
+    """All pairs of indices whose hashes differ in at most this many bits, without comparing all with all.
 
-    Multi-index hashing (Norouzi, Punjani and Fleet 2012): cut the 64 bits into 4 chunks; where two hashes differ in d bits,
-    some chunk differs in at most d // 4, so it is found among the chunks with so few bits flipped.
+    Multi-index hashing (Norouzi, Punjani and Fleet 2012): cut the 64 bits into 4 chunks. If two hashes differ in d bits, some
+    chunk differs in at most d // 4, so looking up all chunks with up to that many flipped bits finds the pair.
     """
     bits = np.unpackbits(hashes.astype(">u8").view(np.uint8).reshape(-1, 8), axis=1)
     flips = max_distance_bits // _CHUNKS
     masks = [sum(1 << bit for bit in chosen) for n in range(flips + 1) for chosen in combinations(range(16), n)]
     for number in range(_CHUNKS):
-        # Every fourth bit, so that each chunk has high and low frequencies and the chunks are evenly spread.
+        # Take every fourth bit, so that each chunk has high and low frequencies and the chunks are evenly spread.
         chunk = np.packbits(bits[:, number::_CHUNKS], axis=1).view(">u2")[:, 0].astype(np.uint16)
         order = np.argsort(chunk, kind="stable")
         ordered = chunk[order]
@@ -163,7 +163,7 @@ def _candidates(hashes: NDArray[np.uint64], max_distance_bits: int) -> Iterator[
 def _within(
     hashes: NDArray[np.uint64], order: Indices, first: Indices, counts: Indices, max_distance_bits: int
 ) -> Iterator[Indices]:
-    """Pairs of each position with the ``counts`` positions from ``order[first]`` on, kept where the hashes are near."""
+    """Pairs of each index with the ``counts`` indices from ``order[first]`` on, kept if their hashes are near."""
     totals = np.cumsum(counts)
     begin = 0
     while begin < len(counts):

@@ -1,4 +1,4 @@
-"""What every way of decoding shares: what a file says of its picture, the limit on its size, the turn that EXIF asks for."""
+"""Shared by all decoders: an image file's properties, the limit on its size, EXIF orientation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_PIXELS = 178_000_000
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """What a file says about its picture. Width and height are as people see it, ``orientation`` (EXIF, 1 to 8) applied."""
+    """The properties of an image file. Width and height have ``orientation`` (EXIF, 1 to 8) applied."""
 
     width_px: int
     height_px: int
@@ -27,7 +27,7 @@ class ImageInfo:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A picture that may have been decoded smaller: ``scale`` (1, 1/2, 1/4 or 1/8) times its ``full_size_hw``."""
+    """An image, possibly decoded at ``scale`` (1, 1/2, 1/4 or 1/8) of its ``full_size_hw``."""
 
     image: Image
     full_size_hw: SizeHw
@@ -35,7 +35,7 @@ class Decoded:
 
 
 def turn(image: Image, orientation: int) -> Image:
-    """Undo the camera's turn, as EXIF 2.32 section 4.6.4 lists the eight cases."""
+    """Apply the EXIF orientation; EXIF 2.32 section 4.6.4 lists the eight cases."""
     if orientation in (5, 6, 7, 8):
         image = image.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):

@@ -1,4 +1,4 @@
-"""Outlines of objects: polygons, and what happens to them at the edge of a picture. Corners lie where a box's edges lie."""
+"""Outlines of objects as polygons, and clipping them to the image. Like a box's edges, corners lie between pixels."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Polygon = NDArray[np.float64]
-"""``(N, 2) float64``: corners x, y in their order; the last one is joined to the first."""
+"""``(N, 2) float64``: corners x, y in order; the last one connects to the first."""
 
 FINER = 4
-"""A mask is enlarged so many times before its edge is followed, which finds it to an eighth of a pixel."""
+"""A mask is enlarged by this factor before its contour is traced, which locates it to an eighth of a pixel."""
 
 STRAIGHT_PX = 0.3
-"""How far a traced edge may be from the steps between pixels."""
+"""Largest distance of a traced contour from the steps between pixels."""
 
 
 def polygons_of(outline: Sequence[Sequence[float]]) -> list[Polygon]:
@@ -24,12 +24,12 @@ def polygons_of(outline: Sequence[Sequence[float]]) -> list[Polygon]:
 
 
 def plain(polygons: Sequence[Polygon]) -> tuple[tuple[float, ...], ...]:
-    """Arrays as numbers, to a hundredth of a pixel."""
+    """Arrays as lists of numbers, rounded to a hundredth of a pixel."""
     return tuple(tuple(np.round(polygon, 2).ravel().tolist()) for polygon in polygons)
 
 
 def area(polygons: Sequence[Polygon]) -> float:
-    """The area inside, in square pixels (the shoelace formula); polygons are taken not to overlap."""
+    """The enclosed area in square pixels (the shoelace formula); polygons are assumed not to overlap."""
     total = 0.0
     for polygon in polygons:
         x, y = polygon[:, 0], polygon[:, 1]
@@ -38,9 +38,9 @@ def area(polygons: Sequence[Polygon]) -> float:
 
 
 def clipped(polygon: Polygon, low: float, high_xy: Sequence[float]) -> Polygon:
-    """What lies between ``low`` and ``high_xy``: Sutherland and Hodgman (1974).
+    """Clip a polygon to the rectangle from ``low`` to ``high_xy``: Sutherland and Hodgman (1974).
 
-    Where a polygon falls apart, its parts stay joined along the edge.
+    If clipping splits a polygon, its parts stay connected along the edge.
     """
     if len(polygon) and (polygon >= low).all() and (polygon <= np.asarray(high_xy)).all():
         return polygon
@@ -59,7 +59,7 @@ def clipped(polygon: Polygon, low: float, high_xy: Sequence[float]) -> Polygon:
 
 
 def joined(polygons: Sequence[Polygon]) -> Polygon:
-    """One polygon for several: there and back on one line between the nearest corners, which adds no area."""
+    """Join several polygons to one by lines there and back between the nearest corners, which add no area."""
     whole, *others = polygons
     for other in others:
         distances = ((whole[:, np.newaxis] - other[np.newaxis]) ** 2).sum(axis=2)
@@ -70,7 +70,7 @@ def joined(polygons: Sequence[Polygon]) -> Polygon:
 
 
 def traced(mask: NDArray[np.uint8]) -> list[Polygon]:
-    """Polygons around what is not 0 in an ``(H, W) uint8`` mask; a hole is joined to the edge around it."""
+    """Polygons around the non-zero pixels of an ``(H, W) uint8`` mask; a hole is connected to the contour around it."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return []

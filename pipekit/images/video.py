@@ -13,10 +13,10 @@ from pipekit.images.warping import Image
 
 
 def video_frames(path: str | os.PathLike[str], every: int = 1) -> Iterator[tuple[int, float, Image]]:
-    """Each ``every``-th frame of a video, one at a time: its number from 0, its time in seconds, RGB.
+    """Every ``every``-th frame of a video, one at a time: its number from 0, its time in seconds, its RGB image.
 
     Raises:
-        UserError: not one frame can be read.
+        UserError: no frame can be read.
     """
     capture = cv2.VideoCapture(os.fspath(path))
     number = 0
@@ -33,5 +33,5 @@ def video_frames(path: str | os.PathLike[str], every: int = 1) -> Iterator[tuple
         capture.release()
     if not number:
         raise UserError(
-            f"no frame of {path} can be read", "It is empty, broken, no video, or of a kind that OpenCV can't read."
+            f"no frame of {path} can be read", "It is empty, damaged, not a video, or in a format that OpenCV can't read."
         )

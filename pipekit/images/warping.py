@@ -1,6 +1,6 @@
-"""Resizing and warping: how pixels move. Geometry only; nothing here depends on the order of the channels.
+"""Resize and warp images: geometry only, independent of the order of channels.
 
-Pixel centres lie at whole numbers: the picture covers -0.5 to width - 0.5. A matrix goes from source to target.
+Pixel centres lie at whole numbers: the image covers -0.5 to width - 0.5. A matrix maps source to target.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ _BORDER = {
 }
 
 FOUR_CHANNELS_UP_TO = 4
-"""OpenCV 5 warps four channels faster than three, to the same bytes. Adding the fourth takes time too: it is worth it where the
+"""OpenCV 5 warps four channels faster than three, with the same bytes. Adding the fourth takes time too: it pays off if the
 source has at most this many times the pixels of the result."""
 FRAME_UP_TO = 4
-"""OpenCV takes each pixel by itself wherever a warp reaches beyond the source. A frame around the source spares that, a third
-of the time of an average warp; it is worth it where both have at most this many times the pixels of the result."""
+"""OpenCV handles each pixel separately if a warp reaches beyond the source. A frame around the source avoids that, and saves a
+third of an average warp's time; it pays off if both have at most this many times the pixels of the result."""
 
 
 def resize(image: Image, size_hw: SizeHw, interpolation: Interpolation | None = None) -> Image:
-    """Resize to ``size_hw``: by area means where it shrinks, linearly where it grows, unless told otherwise."""
+    """Resize to ``size_hw``: by default with area means for shrinking and linear interpolation for enlarging."""
     height, width = image.shape[:2]
     if (height, width) == tuple(size_hw):
         return image
@@ -61,15 +61,15 @@ def warp(
     fill_mode: FillMode = "constant",
     fill_value: int | Sequence[int] = 0,
 ) -> Image:
-    """Move an image by a homography.
+    """Warp an image with a homography.
 
     Args:
         image: ``(H, W)`` or ``(H, W, C) uint8``.
         matrix: ``(3, 3)``, from source to target pixels; pixel centres lie at whole numbers.
         size_hw: of the result.
         interpolation: ``area`` averages where the matrix shrinks by two or more, and is linear elsewhere.
-        fill_mode: what lies outside the source: its edge (``nearest``), ``fill_value`` (``constant``), its mirror image
-            with the edge doubled (``reflect``), or itself again (``wrap``).
+        fill_mode: how to fill pixels outside the source: with its edge (``nearest``), ``fill_value`` (``constant``), its
+            mirror image with the edge doubled (``reflect``), or the image repeated (``wrap``).
     """
     if interpolation == "area":
         image, matrix = _average_first(image, matrix)
@@ -96,9 +96,9 @@ def warp(
 def _needed(
     image: Image, matrix: Matrix, size_hw: SizeHw, fill_mode: FillMode
 ) -> tuple[Image, Matrix, tuple[int, int, int, int] | None]:
-    """The part of a picture that an affine warp looks at, the matrix from there, and the frame to put around it first.
+    """The part of an image that an affine warp reads, the matrix from there, and the frame to put around it first.
 
-    The frame is what the fill mode has beyond the picture's edges (top, bottom, left, right in pixels); None for no frame.
+    The frame holds what the fill mode puts beyond the image's edges (top, bottom, left, right in pixels); None for no frame.
     """
     height, width = image.shape[:2]
     (a, b, c), (d, e, f) = matrix[:2].tolist()
@@ -106,7 +106,7 @@ def _needed(
     if fill_mode == "constant" or not abs(det) > 1e-12:
         return image, matrix, None
     right, down = size_hw[1] - 1, size_hw[0] - 1
-    # the corners of the result, seen from the first one; one pixel more for the rounding, and one to mix with
+    # the corners of the result, relative to the first one; one pixel more for rounding, and one for interpolation
     over_x, over_y, down_x, down_y = e / det * right, -d / det * right, -b / det * down, a / det * down
     x, y = (b * f - c * e) / det, (c * d - a * f) / det
     x0, x1 = math.floor(x + min(0, over_x) + min(0, down_x)) - 1, math.ceil(x + max(0, over_x) + max(0, down_x)) + 2
@@ -114,7 +114,7 @@ def _needed(
     if fill_mode == "nearest":
         left, top = min(max(x0, 0), width - 1), min(max(y0, 0), height - 1)
         part = image[top : max(min(y1, height), top + 1), left : max(min(x1, width), left + 1)]
-    else:  # what comes into the frame may lie far from the edge
+    else:  # the pixels that fill the frame may lie far from the edge
         left, top, part = 0, 0, image
     height, width = part.shape[:2]
     x0, y0, x1, y1 = min(x0, left), min(y0, top), max(x1, left + width), max(y1, top + height)
@@ -127,9 +127,9 @@ def _needed(
 
 
 def _average_first(image: Image, matrix: Matrix) -> tuple[Image, Matrix]:
-    """Average neighbours before a warp that makes the picture smaller than half, which would skip some of them.
+    """Average neighbouring pixels before a warp that shrinks by more than two, which would skip some of them.
 
-    A box filter and not a smaller picture: on 300 x 450 px it takes 0.1 ms, and an area resize by other than 2 x 2 takes 0.7.
+    A box filter rather than a reduced image: on 300 x 450 px it takes 0.1 ms; an area resize by other than 2 x 2 takes 0.7.
     """
     height, width = image.shape[:2]
     scale_x, scale_y = local_scale(matrix, ((width - 1) / 2, (height - 1) / 2))
@@ -144,7 +144,7 @@ def _average_first(image: Image, matrix: Matrix) -> tuple[Image, Matrix]:
 
 
 def local_scale(matrix: Matrix, point_xy: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
-    """How much a homography stretches one source pixel's width and height at a point (the norms of its Jacobian's columns)."""
+    """How much a homography stretches a source pixel's width and height at a point (the norms of its Jacobian's columns)."""
     if matrix[2, 0] == 0 and matrix[2, 1] == 0 and matrix[2, 2] == 1:
         (a, b), (c, d) = matrix[:2, :2].tolist()
         return math.hypot(a, c), math.hypot(b, d)
@@ -156,5 +156,5 @@ def local_scale(matrix: Matrix, point_xy: Sequence[float] | NDArray[np.float64])
 
 
 def _uint8(array: NDArray[Any], shape: tuple[int, ...]) -> Image:
-    """OpenCV's result with its last axis back (it drops a single channel) and with the type that it has."""
+    """OpenCV's result with its last axis restored (it drops a single channel) and with a precise type."""
     return array.reshape(shape).astype(np.uint8, copy=False)

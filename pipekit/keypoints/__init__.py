@@ -1,1 +1,1 @@
-"""Keypoints: what a detector returns, and features on a grid."""
+"""Keypoints: the return value of feature detectors, and features on a grid."""

@@ -1,12 +1,12 @@
-"""What a feature detector gives back.
+"""The return value of a feature detector.
 
 A detector is ``detect(image, params)``. It may return
 
 * points: ``(N, 3) float32`` with x_px, y_px, response;
 * a response map: ``(H, W) float32``; its peaks become the points;
-* :class:`Features`, where there is more to say: a scale, an angle, descriptors, outlines.
+* :class:`Features`, with more than that: a scale, an angle, descriptors, outlines.
 
-:func:`features_of` makes :class:`Features` of all three, and refuses what is malformed.
+:func:`features_of` converts all three to :class:`Features`, and rejects malformed ones.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Points = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
-    """The features of one image: N points, and one row in every further column for each of them.
+    """The features of one image: N points, and optional columns with one row for each of them.
 
     Attributes:
         points: ``(N, 3) float32``: x_px, y_px, response. Pixel centres are whole numbers; the strongest comes first, except
@@ -37,12 +37,12 @@ class Features:
         scale_px: ``(N,) float32``, the diameter of the region that the feature describes, or None.
         angle_deg: ``(N,) float32``, its orientation, clockwise from the x axis as y points down, or None.
         descriptors: ``(N, D)``, ``uint8`` or ``float32``, or None.
-        norm: how two descriptors are compared: ``l2`` (Euclidean) or ``hamming`` (number of different bits).
-        response_map: ``(h, w) float32``: what the points were picked from. It covers the whole image and may have fewer
-            pixels than it.
+        norm: the distance of two descriptors: ``l2`` (Euclidean) or ``hamming`` (number of different bits).
+        response_map: ``(h, w) float32``: the map whose maxima are the points. It covers the whole image, possibly with fewer
+            pixels.
         outlines: one ``(M, 2) float32`` array of x_px, y_px for each feature that is a shape.
-        dense: the points are a regular grid over the image, not what stands out in it.
-        note: why there is nothing, or what was done to the image; "" where there is nothing to say.
+        dense: the points are a regular grid over the image instead of salient places.
+        note: why there are no points, or how the image was preprocessed; "" for nothing.
     """
 
     points: Points
@@ -59,7 +59,7 @@ class Features:
         return len(self.points)
 
     def take(self, rows: NDArray[Any]) -> Features:
-        """The features with these row numbers (or where this mask is True), in this order."""
+        """Select features by index or mask, in this order."""
         numbers = np.flatnonzero(rows) if rows.dtype == bool else rows
         kept: dict[str, Any] = {
             name: column[numbers]
@@ -71,14 +71,14 @@ class Features:
         return replace(self, **kept)
 
     def strongest(self, count: int) -> Features:
-        """At most ``count`` features, the strongest first; equal ones by y, then x, so that the order is always the same."""
+        """At most ``count`` features, the strongest first; ties by y, then x, so that the order is always the same."""
         x, y, response = self.points.T
         if len(response) <= count and bool((response[1:] < response[:-1]).all()):
-            return self  # as most detectors give them
+            return self  # most detectors return them sorted
         return self.take(np.lexsort((x, y, -response))[:count])
 
     def scaled(self, factor_x: float, factor_y: float) -> Features:
-        """The same features in the pixels of an image that is larger by these factors. The response map stays as it is."""
+        """The same features in pixels of an image enlarged by these factors. The response map stays unchanged."""
 
         def centres(xy: Points) -> Points:
             factors = np.array([factor_x, factor_y], np.float32)
@@ -93,20 +93,20 @@ class Features:
 
 
 def gray_only(detect: D) -> D:
-    """Mark a detector that looks at brightness alone: the stages then read ``(H, W, 1)`` images for it, which is faster.
+    """Mark a detector that uses only brightness: the stages then read ``(H, W, 1)`` images for it, which is faster.
 
-    It must still take ``(H, W, 3)`` ones.
+    It must still accept ``(H, W, 3)`` images.
     """
     detect.gray_only = True  # type: ignore[attr-defined]
     return detect
 
 
 def features_of(output: Any, size_hw: tuple[int, int], detector: str = "the detector") -> Features:
-    """What a detector returned, as checked :class:`Features`.
+    """Convert a detector's return value to validated :class:`Features`.
 
     Args:
         output: points, a response map or Features.
-        size_hw: of the image that it was given.
+        size_hw: of the image that the detector received.
         detector: its name, for the error message.
 
     Raises:
@@ -115,7 +115,7 @@ def features_of(output: Any, size_hw: tuple[int, int], detector: str = "the dete
     if isinstance(output, Features):
         return _checked(output, size_hw, detector)
     if isinstance(output, np.ndarray) and output.ndim == 2 and np.issubdtype(output.dtype, np.floating):
-        # In an image three pixels wide the two look alike: there a map has to come as Features.
+        # In an image three pixels wide, points and a map have the same shape: return the map as Features there.
         if output.shape == tuple(size_hw) and output.shape[1] != 3:
             return _checked(Features(peaks(output), response_map=output.astype(np.float32)), size_hw, detector)
         if output.shape[1] == 3:
@@ -144,7 +144,7 @@ def _checked(found: Features, size_hw: tuple[int, int], detector: str) -> Featur
         value = getattr(found, field.name)
         if not isinstance(value, np.ndarray):
             continue
-        # A sum that is finite has finite parts, and is a third of the work; one that is not may only have overflowed.
+        # A finite sum has finite terms, and takes a third of the time; a sum that is not finite may only have overflowed.
         if np.issubdtype(value.dtype, np.floating) and not (np.isfinite(value.sum()) or np.isfinite(value).all()):
             raise refuse(f"{field.name} has values that are not finite")
         if field.name != "response_map" and len(value) != len(points):
@@ -157,19 +157,19 @@ def _checked(found: Features, size_hw: tuple[int, int], detector: str) -> Featur
 
 
 def peaks(response: NDArray[Any], threshold: float | None = None, radius_px: int = 1, at_most: int | None = None) -> Points:
-    """The local maxima of a response map above ``threshold``, strongest first; equal ones by y, then x.
+    """The local maxima of a response map above ``threshold``, strongest first; ties by y, then x.
 
-    A maximum is at least as large as everything within ``radius_px`` (Chebyshev distance). Neighbouring equal maxima are one
-    point, at their centre of gravity.
+    A maximum is at least as large as every value within ``radius_px`` (Chebyshev distance). Neighbouring equal maxima are one
+    point, at their centroid.
 
     Args:
         response: ``(H, W)``.
         threshold: maxima must exceed it; None means a hundredth of the largest value.
         radius_px: of the neighbourhood, at least 1.
-        at_most: so many are kept.
+        at_most: maximum number of points.
 
     Returns:
-        ``(N, 3) float32``: x_px, y_px, response; empty where nothing exceeds 0.
+        ``(N, 3) float32``: x_px, y_px, response; empty if no value exceeds 0.
     """
     import cv2
 
@@ -180,7 +180,7 @@ def peaks(response: NDArray[Any], threshold: float | None = None, radius_px: int
         threshold = 0.01 * float(response.max())
     size, width = 2 * radius_px + 1, response.shape[1]
     largest = cv2.dilate(response, np.ones((size, size), np.uint8)).ravel()
-    # Few pixels exceed the threshold, so the rest is looked at once only.
+    # Few pixels exceed the threshold, so the others are read only once.
     places = np.flatnonzero(response > np.float32(max(threshold, 0.0)))
     values = response.ravel()[places]
     peak = values >= largest[places]
@@ -199,7 +199,7 @@ def peaks(response: NDArray[Any], threshold: float | None = None, radius_px: int
 
 
 def _merged(x: NDArray[np.int64], y: NDArray[np.int64], values: NDArray[np.float32], width: int) -> NDArray[np.float64]:
-    """Points of which those that touch are one, at their centre of gravity: ``(N, 3)`` x, y, value."""
+    """Merge touching points at their centroid: ``(N, 3)`` x, y, value."""
     keys = y * (width + 2) + x
     order = np.argsort(keys)
     x, y, values = x[order], y[order], values[order]
@@ -211,7 +211,7 @@ def _merged(x: NDArray[np.int64], y: NDArray[np.int64], values: NDArray[np.float
 
 
 def _touching(keys: NDArray[np.int64], stride: int) -> NDArray[np.int64]:
-    """Group numbers from 0: pixels that touch, also at a corner, share one.
+    """Component labels, starting at 0, of pixels that touch (8-connectivity).
 
     Args:
         keys: ``y * stride + x``, ascending, with a ``stride`` larger than the width, so that rows don't touch at their ends.

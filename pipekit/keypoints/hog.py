@@ -1,6 +1,6 @@
-"""Histograms of oriented gradients: shared by the detector that shows them and the baseline that learns from them.
+"""Histograms of oriented gradients (HOG), shared by the detector and the baseline classifier.
 
-N. Dalal and B. Triggs, "Histograms of oriented gradients for human detection", CVPR 2005. By default the numbers are those of
+N. Dalal and B. Triggs, "Histograms of oriented gradients for human detection", CVPR 2005. By default the values equal those of
 ``skimage.feature.hog`` for grey images: central differences that are 0 at the border, unsigned angles in hard bins,
 the mean over each cell, overlapping blocks.
 """
@@ -19,7 +19,7 @@ _HYSTERESIS = 0.2
 
 
 def gradients(gray: NDArray[Any]) -> tuple[Float, Float]:
-    """Gradient along y and along x of ``(..., H, W)`` grey values: central differences, 0 in the first and last line."""
+    """Gradients along y and along x of ``(..., H, W)`` grey values: central differences, 0 in the first and last line."""
     values = gray.astype(np.float32)
     dy, dx = np.zeros_like(values), np.zeros_like(values)
     if values.shape[-2] > 2:
@@ -34,12 +34,12 @@ def cells(gray: NDArray[Any], cell_px: int, orientations: int, *, signed: bool =
 
     Args:
         gray: ``(..., H, W)``.
-        signed: angles in 0..360 degrees: from dark to light differs from light to dark.
-        shared: a gradient between the middles of two bins counts in both, the more the nearer (as Dalal and Triggs have it).
+        signed: angles in 0..360 degrees, so that dark to light differs from light to dark.
+        shared: a gradient contributes to the two nearest bins, weighted by distance (as Dalal and Triggs do).
 
     Returns:
         ``(..., H // cell_px, W // cell_px, orientations) float32``: the mean gradient magnitude for each angle in 0..180
-        (0..360) degrees, the first bin beginning at 0, a gradient along x. Pixels beyond the last whole cell are not used.
+        (0..360) degrees; the first bin starts at 0, a gradient along x. Pixels beyond the last whole cell are not used.
     """
     dy, dx = gradients(gray)
     rows, columns = gray.shape[-2] // cell_px, gray.shape[-1] // cell_px
@@ -68,7 +68,7 @@ def blocks(histograms: Float, block_cells: int, norm: Literal["l2_hys", "l1_sqrt
     """Overlapping square blocks of cells, each normalised.
 
     Args:
-        histograms: ``(..., rows, columns, orientations)``; ``block_cells`` is cut to what fits.
+        histograms: ``(..., rows, columns, orientations)``; ``block_cells`` is reduced to what fits.
         norm: ``l2_hys``: L2, clipped at 0.2, L2 again; ``l1_sqrt``: the square root of the parts of the sum.
 
     Returns:

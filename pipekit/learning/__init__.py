@@ -1,1 +1,1 @@
-"""Trained models: layers and parameters, predictions, evaluation, statistical tests. The one place that loads Keras."""
+"""Trained models: layers and parameters, predictions, evaluation, significance tests. The only package that loads Keras."""

@@ -1,4 +1,4 @@
-"""What to do about a weak model: one rule for the report, the end of a run, and the error of `pretrained`."""
+"""Advice for a weak model: one rule for the report, the end of a run, and the error of `pretrained`."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ TEMPLATE = "efficientnet_lite0_probe"
 INSTALL = f"pip install ./plugins/{PLUGIN}"
 
 LARGE_GAP = 0.1
-"""Training accuracy above val accuracy from which the model learns its images by heart."""
+"""Gap between training and val accuracy above which the model overfits."""
 FEW_A_CLASS = 1000
-"""Training images of a class below which a network that starts from nothing falls far behind a pretrained one, as it does with
-700 photographs each of cats and dogs (docs/benchmarks.md)."""
+"""Training images per class below which a network with random initial weights falls far behind a pretrained one, as with 700
+photographs each of cats and dogs (docs/benchmarks.md)."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """What the advice follows from.
+    """The facts that the advice depends on.
 
     Attributes:
-        weak: not clearly better than the commonest class, or it makes more than half of that one's mistakes.
-        gap: training less val accuracy at its widest; None without a split ``val``.
-        few: there are few training images a class.
-        pretrained: the model started from weights that were learnt on other images.
-        in_one_pass: the template has no epochs.
+        weak: the model is not clearly better than always predicting the most frequent class, or makes more than half of its
+            mistakes.
+        gap: the largest training accuracy minus val accuracy; None without a split ``val``.
+        few: there are few training images per class.
+        pretrained: the model started from weights trained on other images.
+        in_one_pass: the template does not train in epochs.
     """
 
     weak: bool
@@ -45,30 +46,30 @@ class Case:
 
 
 def remedies(case: Case, command: str) -> list[str]:
-    """What would help, the most helpful first; nothing for a model that is neither weak nor overfits."""
+    """What would help, most helpful first; empty for a model that is neither weak nor overfits."""
     steps = []
     if case.weak and case.few and not case.pretrained:
         steps.append(f"Start from a pretrained network, which needs few images: {how_to_get(command)}")
     if case.gap is not None and case.gap > LARGE_GAP:
         steps.append(
-            f"The model does {100 * case.gap:.0f} points better on its training images than on val: it learns them by heart. "
-            "More images, stronger augmentation or more regularisation (dropout, weight_decay) help."
+            f"The model overfits: accuracy is {100 * case.gap:.0f} points higher on the training images than on val. "
+            "Use more images, stronger augmentation or more regularisation (dropout, weight_decay)."
         )
     elif case.weak and case.gap is None:
-        steps.append("Look at the training images and their labels, and train with a split val, which shows overfitting.")
+        steps.append("Check the training images and their labels, and train with a split val, which shows overfitting.")
     elif case.weak:
         longer = "train a larger model" if case.in_one_pass else "train longer or with a larger model"
-        steps.append(f"Look at the training images and their labels, then {longer}.")
+        steps.append(f"Check the training images and their labels, then {longer}.")
     return steps
 
 
 def is_weak(accuracy: float, baseline: float) -> bool:
-    """Whether a model makes more than half of the mistakes of answering the commonest class every time."""
+    """Whether a model makes more than half of the mistakes of always predicting the most frequent class."""
     return 1 - accuracy > (1 - baseline) / 2
 
 
 def how_to_get(command: str = "") -> str:
-    """The commands that train with the plugin's pretrained network; its installation where it is missing."""
+    """The commands that train with the plugin's pretrained network, including its installation if it is missing."""
     train = f"`{command or train_command()}`"
     if is_installed():
         return f"{train}."
@@ -80,10 +81,10 @@ def is_installed() -> bool:
 
 
 def train_command(ctx: Context | None = None, dataset: Dataset | None = None, stage: str = "") -> str:
-    """``pipekit train FOLDER --model …``, or the pipeline file with another template in its train stage.
+    """``pipekit train FOLDER --model …``, or ``pipekit run`` with another template in the pipeline file's train stage.
 
     Args:
-        stage: the train stage's name in the file; left out, the only one of the file.
+        stage: the train stage's name in the file; empty: the only train stage.
     """
     file = ctx.pipeline_file if ctx is not None else None
     if ctx is not None and file is not None and (stage := stage or _train_stage(file)):
@@ -94,7 +95,7 @@ def train_command(ctx: Context | None = None, dataset: Dataset | None = None, st
 
 
 def source_folder(ctx: Context, dataset: Dataset) -> Path | None:
-    """The folder that the images were read from; None where the ids are no paths, or a stage wrote the images."""
+    """The folder that the images were read from; None if the ids are not paths, or a stage wrote the images."""
     sample = next(iter(dataset), None)
     if sample is None or not sample.image.endswith(f"/{sample.id}"):
         return None
@@ -105,9 +106,9 @@ def source_folder(ctx: Context, dataset: Dataset) -> Path | None:
 
 
 def overfitting_gap(model: Mapping[str, Any]) -> float | None:
-    """Training less val accuracy, of the kept epoch or of the last one, whichever is more; None where they are not known.
+    """Training minus val accuracy in the kept or the last epoch, whichever is larger; None if unknown.
 
-    An early epoch is often kept before the gap opens: later ones show that the model can learn its images by heart.
+    Often an early epoch is kept, before the gap opens; later epochs show that the model overfits.
     """
     epochs = [epoch for epoch in model.get("history") or [] if isinstance(epoch, Mapping)]
     full = [epoch for epoch in epochs if all(isinstance(epoch.get(k), (int, float)) for k in ("accuracy", "val_accuracy"))]
@@ -121,7 +122,7 @@ def overfitting_gap(model: Mapping[str, Any]) -> float | None:
 
 
 def case_of(model: Mapping[str, Any], num_train: int, num_classes: int, weak: bool) -> Case:
-    """The case of a model by its description, ``model.json``."""
+    """The case of a model from its description, ``model.json``."""
     epochs = (model.get("training") or {}).get("epochs", 1)
     return Case(
         weak=weak,
@@ -133,7 +134,7 @@ def case_of(model: Mapping[str, Any], num_train: int, num_classes: int, weak: bo
 
 
 def case_of_evaluation(evaluation: Evaluation) -> Case:
-    """The case of a model by its evaluation."""
+    """The case of a model from its evaluation."""
     model, found, baseline = evaluation.model, evaluation.metrics["accuracy"], evaluation.metrics["baseline"]["accuracy"]
     in_index = sum(evaluation.dataset.counts.get("train", {}).values())
     num_train = (model.get("images") or {}).get("train", in_index)
@@ -142,13 +143,13 @@ def case_of_evaluation(evaluation: Evaluation) -> Case:
 
 
 def first_of_evaluation(ctx: Context, evaluation: Evaluation) -> str:
-    """What to do first about a weak model, for the end of a run; "" where the model is not weak."""
+    """The first remedy for a weak model, for the end of a run; "" if the model is not weak."""
     case = case_of_evaluation(evaluation)
     return remedies(case, train_command(ctx, evaluation.dataset))[0] if case.weak else ""
 
 
 def _train_stage(file: Path) -> str:
-    """The name of a pipeline file's train stage; "" where there is none or several."""
+    """The name of a pipeline file's train stage; "" if there is none or several."""
     try:
         stages = tomllib.loads(file.read_text("utf-8")).get("stages", {})
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What a report section is given: a model's answers on the images that it was measured on, and what was worked out from them.
+"""The input of a report section: a model's predictions on one split, and the metrics computed from them.
 
 A report section is ``section(ctx, evaluation, params) -> Section``; ``evaluation`` is the :class:`Evaluation` below.
 """
@@ -20,22 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model's answers on one split of a dataset.
+    """A model's predictions on one split of a dataset.
 
     Attributes:
-        classes: the model's classes; all numbers of classes below are positions in it.
-        split: the name of the split that was measured.
-        samples: what was measured, in the order of their ids.
-        truth: ``(N,) int64``, the true class of each sample.
+        classes: the model's classes; class numbers below are positions in it.
+        split: the name of the evaluated split.
+        samples: the evaluated samples, in the order of their ids.
+        y_true: ``(N,) int64``, the true class of each sample.
         probabilities: ``(N, num_classes) float64``, rounded to six decimals as in ``predictions.csv``; rows sum to about 1.
-        metrics: what ``metrics.json`` holds.
+        metrics: the content of ``metrics.json``.
         traits: per sample, ``(N,) float64``: ``width_px``, ``height_px``, ``brightness`` (0..255), ``sharpness`` (variance of
-            the Laplacian). Empty where they were not measured.
+            the Laplacian). Empty if not measured.
         failed: the images that could not be read.
-        model: what ``model.json`` holds.
-        dataset: the whole dataset, with its other splits.
-        predictor: the classifier itself, to ask it more: ``prepare`` an image, get its ``probabilities``; None where there is
-            none.
+        model: the content of ``model.json``.
+        dataset: the whole dataset, including its other splits.
+        predictor: the classifier, for further predictions: ``prepare`` an image, get its ``probabilities``; or None.
     """
 
     classes: tuple[str, ...]
@@ -55,7 +54,7 @@ class Evaluation:
 
     @cached_property
     def predicted(self) -> NDArray[np.int64]:
-        """``(N,)``, the most probable class; the first of equals."""
+        """``(N,)``, the most probable class; ties go to the first class."""
         return np.asarray(self.probabilities.argmax(axis=1), np.int64)
 
     @cached_property
@@ -65,5 +64,5 @@ class Evaluation:
 
     @cached_property
     def correct(self) -> NDArray[np.bool_]:
-        """``(N,)``, where the prediction is the true class."""
+        """``(N,)``, True where the prediction is the true class."""
         return np.asarray(self.predicted == self.y_true, np.bool_)

@@ -1,4 +1,4 @@
-"""The one door to TensorFlow and Keras: imported once, on first use, with the TensorFlow backend and without its chatter."""
+"""The only place that imports TensorFlow and Keras: once, on first use, without TensorFlow's start-up messages."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ _IMPORT = threading.RLock()
 
 
 def load_keras() -> ModuleType:
-    """The ``keras`` module on TensorFlow.
+    """Import ``keras`` with the TensorFlow backend.
 
-    TensorFlow prints a dozen lines on standard error while it is imported (oneDNN, CUDA, CPU features), whatever
-    ``TF_CPP_MIN_LOG_LEVEL`` says; they are dropped here and everything else is let through. Who wants to see
-    them sets that variable to 0.
+    At import, TensorFlow prints a dozen lines on standard error (oneDNN, CUDA, CPU features) whatever
+    ``TF_CPP_MIN_LOG_LEVEL`` says. They are dropped; everything else passes through. Set that variable to 0 to see them.
     """
     with _IMPORT:
         if "keras" not in sys.modules or "tensorflow" not in sys.modules:
@@ -31,7 +30,7 @@ def load_keras() -> ModuleType:
             with without_chatter():
                 import tensorflow
 
-                # The first look for devices has chatter of its own, on machines with a CUDA build and no GPU.
+                # Listing devices for the first time prints more, on machines with a CUDA build and no GPU.
                 tensorflow.config.list_physical_devices("GPU")
                 tensorflow.get_logger().setLevel("ERROR")  # "triggered tf.function retracing": by design, at a last batch
         import keras
@@ -40,7 +39,7 @@ def load_keras() -> ModuleType:
 
 @contextmanager
 def without_chatter() -> Iterator[None]:
-    """Send standard error through a pipe meanwhile, and drop TensorFlow's start-up lines from it."""
+    """Redirect standard error through a pipe that drops TensorFlow's start-up lines."""
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
         yield
         return
@@ -64,7 +63,7 @@ def without_chatter() -> Iterator[None]:
 
 
 def _filter(reading: int, real: int) -> None:
-    """Pass on what is read, without the chatter; a line that does not begin like it is passed on as it comes."""
+    """Copy ``reading`` to ``real`` without start-up lines; an unfinished line that can't be one passes at once."""
     held = b""
     while chunk := os.read(reading, 65536):
         *lines, held = (held + chunk).split(b"\n")

@@ -1,7 +1,7 @@
-"""What a Keras model is made of: shapes, parameters, memory and multiply-adds of each layer, and a drawing of it.
+"""Model summary: shapes, parameters, memory and multiply-adds (MACs) of each layer of a Keras model, and a drawing.
 
-A multiply-add is one multiplication and one addition; convolutions, dense layers and LSTMs are counted (as fvcore and
-"MACs" in papers do), poolings, normalisations and activations are not.
+A multiply-add is one multiplication and one addition. Convolutions, dense layers and LSTMs count (as in fvcore and for "MACs"
+in papers); poolings, normalisations and activations do not.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 BYTES = 4
-"""Of a float32."""
+"""Bytes of a float32."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One layer. ``output_shape`` is that of one image; ``depth`` counts the models that the layer lies in."""
+    """One layer. ``output_shape`` is for one image; ``depth`` is the number of models that the layer is nested in."""
 
     name: str
     kind: str
@@ -31,7 +31,7 @@ class Part:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """A model's layers, in the order of the computation, and their sums."""
+    """A model's layers in the order of computation, and their sums."""
 
     name: str
     input_shape: tuple[int, ...]
@@ -41,7 +41,7 @@ class ModelSummary:
 
     @property
     def multiply_adds(self) -> int:
-        """For one image."""
+        """Multiply-adds for one image."""
         return sum(part.multiply_adds for part in self.parts)
 
     @property
@@ -95,7 +95,7 @@ def _shape(layer: Any) -> tuple[int, ...]:
 
 
 def _multiply_adds(layer: Any, shape: tuple[int, ...]) -> int:
-    """By kind of layer; other kinds multiply nothing worth counting."""
+    """Multiply-adds of a layer by its kind; those of other kinds are negligible."""
     kind = type(layer).__name__
     if kind in ("Conv2D", "Dense", "Conv1D"):
         return prod(shape) * _size(layer.kernel.shape[:-1])
@@ -156,10 +156,10 @@ def _group(kind: str) -> str:
 
 
 def draw_svg(summary: ModelSummary) -> str:
-    """The layers from left to right: a block's height is the image's, its depth the number of maps, both compressed.
+    """Draw the layers from left to right: a block's height shows the feature map's, its depth the number of maps, compressed.
 
-    Layers without weights that keep the shape (activations, padding, single operations) are left out; what is drawn has its
-    name, its shape and its parameters written below.
+    Layers without weights that keep the shape (activations, padding, single operations) are omitted. Each block has its name,
+    shape and number of parameters below.
     """
     parts = _shown(summary.parts)
     blocks, x = [], 30.0
@@ -199,7 +199,7 @@ def _shown(parts: Sequence[Part]) -> list[Part]:
 
 
 def _block(part: Part, x: float, largest: int) -> tuple[str, float]:
-    """A box for feature maps, a bar for vectors; centred on one line, with three lines of text below."""
+    """A box for feature maps or a bar for a vector, centred on one line, with three lines of text below."""
     colour = _COLOURS[_group(part.kind)]
     if len(part.output_shape) == 3:
         height = 14 + 120 * (part.output_shape[0] / largest) ** 0.5

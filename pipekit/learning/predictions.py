@@ -1,4 +1,4 @@
-"""What a model says about images, one after another: found, predicted, written; a million of them in flat memory."""
+"""Find images, predict each, and write the predictions, one after another: a million images need no more memory than a few."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame of a video: its number from 0, its time, and its picture; ``str`` of it is ``clip.mp4#frame=30,time=1.000s``."""
+    """A frame of a video: its number from 0, its time, its pixels; ``str(frame)`` is ``clip.mp4#frame=30,time=1.000s``."""
 
     video: str
     number: int
@@ -39,12 +39,12 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A model's answer for one image, or why there is none.
+    """A model's prediction for one image, or the reason why there is none.
 
     Attributes:
-        image: the path, as it was given or found; of a video's frame also its number and time.
-        probabilities: (class, probability), the most probable first; empty where the image can't be used.
-        error: why it can't be used, else "".
+        image: the path, as given or found; for a video's frame also its number and time.
+        probabilities: (class, probability), most probable first; empty if the image can't be used.
+        error: why the image can't be used, else "".
     """
 
     image: str
@@ -61,14 +61,14 @@ class Prediction:
 
 
 def find_images(sources: Iterable[str], listed: Iterable[str] = ()) -> Iterator[str]:
-    """The images that the sources name, in a stable order, found as they are asked for.
+    """The images that the sources name, in a stable order, found lazily.
 
     Args:
         sources: files, folders (searched to any depth), patterns (``photos/**/*.jpg``), or ``-`` for ``listed``.
-        listed: one path a line, as from standard input.
+        listed: one path per line, as from standard input.
 
     Raises:
-        UserError: a source that is not there, before anything is read.
+        UserError: a source does not exist; raised before anything is read.
     """
     named = list(sources)
     for source in named:
@@ -78,7 +78,7 @@ def find_images(sources: Iterable[str], listed: Iterable[str] = ()) -> Iterator[
 
 
 def with_frames(paths: Iterable[str], every: int = 1) -> Iterator[str | Frame]:
-    """The images, and in place of each video its frames."""
+    """The paths, with each video replaced by its frames."""
     from pipekit import images
 
     for path in paths:
@@ -106,21 +106,21 @@ def _found(sources: Sequence[str], listed: Iterable[str]) -> Iterator[str]:
 def answers(
     predictor: Predictor, paths: Iterable[str | Frame], *, workers: int = 1, batch_size: int = 32, mirrored: bool = False
 ) -> Iterator[Prediction]:
-    """The answer for each image, in order. An image that can't be used is an answer too, with its reason.
+    """The prediction for each image, in order. An image that can't be used gives a :class:`Prediction` with an ``error``.
 
     Args:
-        mirrored: test-time augmentation: the mean of the probabilities of the image and its mirror image.
+        mirrored: test-time augmentation: average the probabilities of the image and its mirror image.
     """
     import numpy as np
 
     if mirrored:
         predictor = replace(predictor, probabilities=_with_mirror(predictor.probabilities))
-    for item, found in predictor.stream(paths, _image_of, workers=workers, batch_size=batch_size):
+    for item, row in predictor.stream(paths, _image_of, workers=workers, batch_size=batch_size):
         path = str(item)
-        if isinstance(found, ImageError):
-            yield Prediction(path, error=found.message)
+        if isinstance(row, ImageError):
+            yield Prediction(path, error=row.message)
             continue
-        rounded = np.round(found.astype(np.float64), DECIMALS)
+        rounded = np.round(row.astype(np.float64), DECIMALS)
         order = np.argsort(-rounded, kind="stable")
         yield Prediction(path, tuple((predictor.classes[i], float(rounded[i])) for i in order.tolist()))
 
@@ -138,49 +138,49 @@ def _with_mirror(
 
 
 def write_csv(found: Iterable[Prediction], classes: Sequence[str], out: TextIO) -> Iterator[Prediction]:
-    """Write a line for each answer as it comes, and pass it on: image, predicted, confidence, all probabilities, error."""
+    """Write a row for each prediction as it comes, and yield it: image, predicted, confidence, all probabilities, error."""
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["image", "predicted", "confidence", *(f"p:{name}" for name in classes), "error"])
-    for answer in found:
-        by_class = dict(answer.probabilities)
-        numbers = [f"{by_class[name]:.{DECIMALS}f}" if by_class else "" for name in (answer.predicted, *classes)]
-        writer.writerow([answer.image, answer.predicted, *numbers, answer.error])
-        yield answer
+    for prediction in found:
+        by_class = dict(prediction.probabilities)
+        numbers = [f"{by_class[name]:.{DECIMALS}f}" if by_class else "" for name in (prediction.predicted, *classes)]
+        writer.writerow([prediction.image, prediction.predicted, *numbers, prediction.error])
+        yield prediction
 
 
-def to_plain(answer: Prediction, top_k: int) -> dict[str, Any]:
-    """An answer as JSON: ``image``, ``predicted``, ``confidence`` and the ``top`` classes; or ``image`` and ``error``."""
-    if answer.error:
-        return {"image": answer.image, "error": answer.error}
-    top = [{"class": name, "probability": share} for name, share in answer.probabilities[:top_k]]
-    return {"image": answer.image, "predicted": answer.predicted, "confidence": answer.confidence, "top": top}
+def to_plain(prediction: Prediction, top_k: int) -> dict[str, Any]:
+    """A prediction as JSON: ``image``, ``predicted``, ``confidence`` and the ``top`` classes; or ``image`` and ``error``."""
+    if prediction.error:
+        return {"image": prediction.image, "error": prediction.error}
+    top = [{"class": name, "probability": share} for name, share in prediction.probabilities[:top_k]]
+    return {"image": prediction.image, "predicted": prediction.predicted, "confidence": prediction.confidence, "top": top}
 
 
 def write_jsonl(found: Iterable[Prediction], top_k: int, out: TextIO) -> Iterator[Prediction]:
-    """Write a JSON line for each answer as it comes, and pass it on."""
-    for answer in found:
-        out.write(json.dumps(to_plain(answer, top_k), ensure_ascii=False) + "\n")
-        yield answer
+    """Write a JSON line for each prediction as it comes, and yield it."""
+    for prediction in found:
+        out.write(json.dumps(to_plain(prediction, top_k), ensure_ascii=False) + "\n")
+        yield prediction
 
 
 def sort_into(found: Iterable[Prediction], folder: Path) -> Iterator[Prediction]:
-    """Copy each image into ``folder/<class>/``, and pass its answer on. Originals stay; nothing there is overwritten."""
-    for answer in found:
-        if answer.predicted:
-            target = folder / _folder_name(answer.predicted)
+    """Copy each image into ``folder/<class>/``, and yield its prediction. Originals stay; nothing is overwritten."""
+    for prediction in found:
+        if prediction.predicted:
+            target = folder / _folder_name(prediction.predicted)
             target.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(answer.image, _free(target / Path(answer.image).name))
-        yield answer
+            shutil.copy2(prediction.image, _free(target / Path(prediction.image).name))
+        yield prediction
 
 
 def _folder_name(name: str) -> str:
-    """A class as the name of one folder."""
+    """A class name as a valid folder name."""
     safe = "".join("_" if character in '/\\:*?"<>|\0' else character for character in name)
     return safe if safe.strip(". ") else f"_{safe}"
 
 
 def _free(path: Path) -> Path:
-    """The path, or the first of ``name_2.jpg``, ``name_3.jpg`` … that is not taken."""
+    """The path, or the first of ``name_2.jpg``, ``name_3.jpg`` … that does not exist."""
     number, free = 1, path
     while free.exists():
         number += 1

@@ -1,6 +1,6 @@
-"""From a Model artifact to probabilities: the one place that knows how a trained model is loaded and fed.
+"""Load a trained model and predict probabilities: the only place that knows how.
 
-``model.keras`` takes pixels in 0..255 and gives softmax probabilities. A template whose models are not Keras files sets
+``model.keras`` takes pixels in 0..255 and returns softmax probabilities. A template whose models are not Keras files sets
 ``build.load = load`` on its function, with ``load(folder) -> (uint8 images (N, H, W, C)) -> probabilities (N, classes)``.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipekit.contract import ComponentLike
 
 FORMAT = 1
-"""Of ``model.json``; a change that an older pipekit would misread raises it."""
+"""Format version of ``model.json``; a change that an older pipekit would misread increments it."""
 
 T = TypeVar("T")
 Probabilities = Callable[["NDArray[np.uint8]"], "NDArray[np.float32]"]
@@ -36,10 +36,10 @@ class Predictor:
 
     Attributes:
         classes: the class of each column of the probabilities.
-        input_shape_hwc: the size that images are brought to.
+        input_shape_hwc: the size that images are resized to.
         info: all of ``model.json``.
         probabilities: ``(N, H, W, C) uint8`` RGB or grey images to ``(N, num_classes) float32``.
-        folder: where the model's files lie; None for one that was made in memory.
+        folder: the model's folder; None for a model made in memory.
     """
 
     classes: tuple[str, ...]
@@ -49,7 +49,7 @@ class Predictor:
     folder: Path | None = None
 
     def prepare(self, image: str | Path | NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """One file, or ``(H, W, 3) uint8`` RGB, as the model takes it: ``input_shape_hwc``, uint8. Raises ImageError."""
+        """Turn a file or ``(H, W, 3) uint8`` RGB into the model's input: ``input_shape_hwc``, uint8. Raises ImageError."""
         from pipekit import images
 
         height, width, channels = self.input_shape_hwc
@@ -67,9 +67,9 @@ class Predictor:
         workers: int = 1,
         batch_size: int = 32,
     ) -> Iterator[tuple[T, NDArray[np.float32] | ImageError]]:
-        """Each item with its ``(num_classes,)`` probabilities, or with why its image can't be used; in the items' order.
+        """Each item with its ``(num_classes,)`` probabilities, or the reason why its image can't be used, in order.
 
-        Threads decode ahead while the model works; at most three batches are in memory, however many items there are.
+        Threads decode ahead while the model predicts; at most three batches are in memory, however many items there are.
         """
         for batch in _batches(self._decoded(items, image_of, workers, 2 * batch_size), batch_size):
             pixels = [image for _, image in batch if not isinstance(image, ImageError)]
@@ -78,7 +78,7 @@ class Predictor:
                 yield item, image if isinstance(image, ImageError) else next(rows)
 
     def _padded(self, pixels: list[NDArray[np.uint8]], batch_size: int) -> NDArray[np.float32]:
-        """Every call has the same shape: a graph is traced once, and an image's result does not hang on its neighbours."""
+        """Pad to a fixed shape: the graph is traced once, and an image's result does not depend on its batch."""
         import numpy as np
 
         batch = np.zeros((batch_size, *self.input_shape_hwc), np.uint8)
@@ -110,14 +110,14 @@ class Predictor:
 
 
 def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike]) -> Predictor:
-    """The classifier in ``folder``, where ``model.json`` and ``model.keras`` (or a template's own files) lie.
+    """Load the classifier in ``folder``, which holds ``model.json`` and ``model.keras`` (or the template's own files).
 
     Args:
         folder: a Model artifact's ``path``, or a run's folder.
-        component: looks a component up by kind and name: ``ctx.component`` or ``registry.get``.
+        component: finds a component by kind and name: ``ctx.component`` or ``registry.get``.
 
     Raises:
-        UserError: when it is no model, or a file of it is missing, broken or of another shape.
+        UserError: the folder holds no model, or a file is missing, broken or does not fit ``model.json``.
     """
     info = read_model_info(folder)
     classes = tuple(info["classes"])
@@ -127,23 +127,23 @@ def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike])
 
 
 def read_model_info(folder: Path) -> dict[str, Any]:
-    """``model.json``, checked for what every user of a classifier needs: ``classes`` and ``input_shape_hwc``."""
+    """Read ``model.json``, and check what every classifier needs: ``classes`` and ``input_shape_hwc``."""
     file = folder / "model.json"
-    hint = "Give the folder of a trained model: runs/<name>, or where model.keras and model.json lie."
+    hint = "Give the folder of a trained model: runs/<name>, or the folder with model.keras and model.json."
     try:
         info = json.loads(file.read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{folder} holds no model.json, which says what the model's classes and input size are", hint) from None
+        raise UserError(f"{folder} has no model.json, which holds the model's classes and input size", hint) from None
     except (OSError, ValueError) as error:
         raise UserError(f"{file} can't be read: {error}", hint) from error
     if isinstance(info, dict) and isinstance(info.get("format"), int) and info["format"] > FORMAT:
         raise UserError(
-            f"{file} is in format {info['format']}, and this pipekit knows formats up to {FORMAT}: a newer one wrote it",
+            f"{file} is in format {info['format']}, written by a newer pipekit; this one reads formats up to {FORMAT}",
             "Install the newer pipekit, or train the model again with this one.",
         )
     if isinstance(info, dict) and info.get("task") == "reconstruction":
         raise UserError(
-            f"the model in {folder} makes its input again (task 'reconstruction' in model.json); it names no classes",
+            f"the model in {folder} is an autoencoder (task 'reconstruction' in model.json); it predicts no classes",
             "Train a classifier, for example with the template simple_cnn.",
         )
     classes, shape = (info.get("classes"), info.get("input_shape_hwc")) if isinstance(info, dict) else (None, None)
@@ -155,21 +155,21 @@ def read_model_info(folder: Path) -> dict[str, Any]:
 
 
 def load_keras_model(folder: Path) -> Any:
-    """The Keras model in ``folder``; its input size and number of outputs are held against ``model.json``.
+    """Load the Keras model in ``folder``, and check its input size and number of outputs against ``model.json``.
 
     Raises:
-        UserError: there is none, or it is broken, or of another shape, or no classifier.
+        UserError: the model is missing, broken, no classifier, or does not fit ``model.json``.
     """
     from pipekit.learning.keras_backend import load_keras
 
     info = read_model_info(folder)
     file = folder / "model.keras"
     if not file.exists():
-        raise UserError(f"{folder} has no model.keras", "This can be done with Keras models only.")
+        raise UserError(f"{folder} has no model.keras", "This works only with Keras models.")
     if not is_zipfile(file):
         raise UserError(
-            f"{file} is no whole Keras file ({file.stat().st_size:,} bytes without an archive's end)",
-            "It may have been cut short while it was copied: copy it again, or train the model again.",
+            f"{file} is not a complete Keras file ({file.stat().st_size:,} bytes without the end of a zip archive)",
+            "It may have been truncated while it was copied: copy it again, or train the model again.",
         )
     try:
         model: Any = load_keras().saving.load_model(file, compile=False)
@@ -180,7 +180,7 @@ def load_keras_model(folder: Path) -> Any:
     found = (tuple(model.input_shape[1:]), int(model.output_shape[-1]))
     if found != expected:
         raise UserError(
-            f"{file} takes images of {found[0]} and knows {found[1]} classes, "
+            f"{file} takes images of {found[0]} and predicts {found[1]} classes, "
             f"but model.json beside it says {expected[0]} and {expected[1]}",
             "The two files belong to different models; train again, or copy both from one run.",
         )
@@ -188,7 +188,7 @@ def load_keras_model(folder: Path) -> Any:
 
 
 def _other_versions(info: Mapping[str, Any]) -> str:
-    """What to do about a file that Keras refuses: first of all, take the Keras that wrote it."""
+    """The hint for a file that Keras can't load: install the Keras version that wrote it."""
     from importlib.metadata import version
 
     made = info.get("versions")
@@ -215,12 +215,12 @@ def _load_keras(folder: Path) -> Probabilities:
 def _template_loader(template: Any, component: Callable[[str, str], ComponentLike]) -> Callable[[Path], Probabilities]:
     if not isinstance(template, str):
         raise UserError(
-            "there is no model.keras, and model.json names no template that could load the model", "Train it again."
+            "there is no model.keras, and model.json names no template that could load the model", "Train the model again."
         )
     load = getattr(component("model", template).load(), "load", None)
     if load is None:
         raise UserError(
-            f"there is no model.keras, and the template {template!r} can't load anything else",
+            f"there is no model.keras, and the template {template!r} can't load other files",
             "The model's folder is incomplete; train it again.",
         )
     return load  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Two classifiers on the same images: is one better, or is the difference chance?"""
+"""Paired significance tests of two classifiers on the same images: is one better, or is the difference due to chance?"""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from pipekit.rng import Rng
 
 CONFIDENCE = 0.975
-"""Of each bound of a 95 % interval."""
+"""Confidence of each one-sided bound of a 95 % interval."""
 
 
 def paired(first: NDArray[np.bool_], other: NDArray[np.bool_], rng: Rng, resamples: int) -> dict[str, Any]:
-    """Compare where two classifiers are right; the images in the same order.
+    """Compare the correctness of two classifiers' predictions, with the images in the same order.
 
     Returns:
-        ``accuracy_first``, ``accuracy_other``, ``difference`` (other less first: ``value``, ``low``, ``high``), ``gained``
-        (only the other is right), ``lost`` (only the first is), ``p_mcnemar``.
+        ``accuracy_first``, ``accuracy_other``, ``difference`` (other minus first: ``value``, ``low``, ``high``), ``gained``
+        (only the other is correct), ``lost`` (only the first is correct), ``p_mcnemar``.
     """
     gained, lost = int((other & ~first).sum()), int((first & ~other).sum())
     low, high = difference_interval(gained, lost, len(first), rng, resamples)
@@ -34,7 +34,7 @@ def paired(first: NDArray[np.bool_], other: NDArray[np.bool_], rng: Rng, resampl
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """The two-sided p-value of McNemar's exact test: are the changes as likely one way as the other?"""
+    """The two-sided p-value of McNemar's exact test: are gains as likely as losses?"""
     from scipy.stats import binomtest  # type: ignore[import-untyped]
 
     changed = gained + lost
@@ -42,10 +42,10 @@ def mcnemar(gained: int, lost: int) -> float:
 
 
 def difference_interval(gained: int, lost: int, total: int, rng: Rng, resamples: int) -> tuple[float, float]:
-    """The 95 % percentile interval of the paired bootstrap; drawing images makes the three counts a multinomial draw.
+    """The 95 % percentile interval of the paired bootstrap; resampling images is a multinomial draw of the three counts.
 
-    Where no answer changed, resamples are all alike and would say that no difference is possible. Then the bounds are how many
-    changes, all one way, would go unseen in so many images one time in forty (Clopper and Pearson 1934).
+    If no prediction differs, all resamples are equal and would exclude any difference. Then the bounds are the largest share of
+    one-sided changes that would stay unseen in ``total`` images one time in forty (Clopper and Pearson 1934).
     """
     if gained + lost == 0:
         bound = 1 - (1 - CONFIDENCE) ** (1 / total)

@@ -1,7 +1,7 @@
-"""One self-contained HTML page from sections: works from a file, without a network, on a phone, in the dark and on paper.
+"""Render sections as one self-contained HTML page. It works from a file, offline, on a phone, in dark mode and on paper.
 
-Everything is inside: style, script, and images as data URIs. The page's content security policy forbids it to load anything
-and to run any script but its own, so that a class name with HTML in it stays a name.
+The page contains its style, its script, and its images as data URIs. Its content security policy forbids loading anything and
+running any script but its own, so a class name with HTML in it stays a name.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ __all__ = ["load", "render"]
 _NUMBER = re.compile(r"[-–]?[\d.,]*(?: \([^()]*\))?")
 
 FIRST_PICTURES = 24
-"""Pictures shown before anybody asks for more, with and without a script."""
+"""Number of images shown before "Show more", with and without a script."""
 
 
 def render(title: str, sections: Iterable[tuple[str, Section]], *, lead: str = "", footer: str = "") -> str:
-    """A whole page.
+    """Render a whole page.
 
     Args:
-        title: its heading.
+        title: the page's heading.
         sections: (anchor, section) in order; an anchor is a name such as ``confusion``, unique on the page.
         lead: one or two sentences below the heading.
-        footer: words at the end: what made the page.
+        footer: text at the end: what made the page.
     """
     from markupsafe import Markup
 
@@ -50,7 +50,7 @@ def render(title: str, sections: Iterable[tuple[str, Section]], *, lead: str = "
 
 
 def load() -> None:
-    """Load what :func:`render` needs (a tenth of a second), while something else takes longer."""
+    """Load what :func:`render` needs (0.1 s) ahead of time, in parallel to something that takes longer."""
     from pipekit.page.markdown import parser
 
     parser()
@@ -77,12 +77,12 @@ def _prepared(anchor: str, section: Section) -> dict[str, Any]:
 
 
 def _one_of_each(figures: Sequence[Figure]) -> list[Figure]:
-    """A figure may come as SVG and as PNG under one name; the page shows the first."""
+    """One figure for each name: a figure may come as SVG and as PNG; the page shows the first."""
     return list({figure.name: figure for figure in reversed(figures)}.values())[::-1]
 
 
 def _menus(pictures: Sequence[Picture]) -> Mapping[str, list[tuple[str, int]]]:
-    """For each tag its values and how many pictures have them; a tag with one value only is no choice."""
+    """For each tag, its values with the number of pictures; a tag with a single value needs no menu."""
     counts: dict[str, dict[str, int]] = {}
     for picture in pictures:
         for tag, value in picture.tags.items():
@@ -100,7 +100,7 @@ def _image_type(data: bytes) -> str:
 
 
 def _layout(pictures: Sequence[Picture]) -> str:
-    """How large pictures are shown: strips and pairs side by side wide, a few without menus large, all others as thumbnails."""
+    """The pictures' size class: strips and side-by-side pairs are wide, pictures without menus large, all others thumbnails."""
     from pipekit import images
 
     if not pictures:
@@ -129,7 +129,7 @@ def _template() -> Any:
 
 
 def cell_text(value: Any) -> str:
-    """A table's cell: three decimals for a float, thousands set apart for an integer, a dash for what is not defined."""
+    """Format a table cell: three decimals for a float, thousands separators for an integer, a dash if undefined."""
     if value is None or value != value:
         return "–"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""The Markdown that report sections are written in: CommonMark with tables, without HTML and without images."""
+"""Convert the Markdown of report sections: CommonMark with tables, without HTML and images."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
 
 _LOWER = 2
-"""By how many levels headings are lowered: the page has ``h1``, and a section ``h2``."""
+"""Number of levels by which headings are lowered: the page uses ``h1``, and a section ``h2``."""
 
 _SAFE_LINK = re.compile(r"(?:https?:|mailto:|#)", re.IGNORECASE)
 _MEANT = re.compile(r"[\\`*_\[\]<>&#|~=+-]|(?<=\d)[.)]")
-"""What can mean something in Markdown; a number with a dot would begin a list."""
+"""Characters with a meaning in Markdown; a number with a dot would begin a list."""
 
 
 def to_html(text: str) -> str:
-    """Markdown to HTML. HTML in it is escaped: ``<b>`` in a class name is shown, not obeyed."""
+    """Convert Markdown to HTML. HTML in it is escaped: ``<b>`` in a class name is shown as text."""
     return str(parser().render(text)).rstrip("\n")
 
 
 def literal(text: str) -> str:
-    """A name as Markdown text that shows exactly that name."""
+    """Escape a name so that Markdown shows exactly that name."""
     return _MEANT.sub(r"\\\g<0>", " ".join(text.split()))
 
 

@@ -2,7 +2,7 @@
 (() => {
   for (const element of document.querySelectorAll(".needs-script")) element.hidden = false;
 
-  // Tables: a button in each heading sorts by that column; numbers by value, everything else by letter.
+  // Tables: a button in each heading sorts by that column; numbers by value, everything else alphabetically.
   const key = (row, column) => row.cells[column].textContent.trim();
   const number = (text) => parseFloat(text.replaceAll(",", ""));
   function sort(table, column, direction) {
@@ -28,7 +28,7 @@
     });
   }
 
-  // Galleries: menus filter and order the pictures; only some are shown until asked for.
+  // Galleries: menus filter and order the pictures; "Show more" reveals the rest.
   for (const gallery of document.querySelectorAll("[data-gallery]")) {
     const form = gallery.querySelector("form");
     const list = gallery.querySelector(".pictures");
@@ -53,7 +53,7 @@
         const fits = wanted.every((menu) => item.tags[menu.name] === menu.value);
         item.element.hidden = !fits || ++found > limit;
       }
-      form.querySelector("output").textContent = found ? `${Math.min(found, limit)} of ${found} pictures` : "no picture of this kind is kept in the report";
+      form.querySelector("output").textContent = found ? `${Math.min(found, limit)} of ${found} pictures` : "the report keeps no picture of this kind";
       more.hidden = found <= limit;
     };
     form.addEventListener("change", () => { limit = first; show(); });
@@ -71,12 +71,12 @@
     link.addEventListener("click", () => {
       const section = document.querySelector(link.getAttribute("href"));
       section?.querySelector("[data-gallery]")?.filter(JSON.parse(link.dataset.filter));
-      // Later: going to the anchor, which follows this, takes the focus away again.
+      // Deferred: the jump to the anchor, which follows this, would take the focus away again.
       setTimeout(() => section?.querySelector("h2")?.focus({ preventScroll: true }));
     });
   }
 
-  // A button that switches a class on its target: counts or rates.
+  // A button toggles a class on its section: counts or rates.
   for (const button of document.querySelectorAll("[data-toggle]")) {
     button.addEventListener("click", () => {
       const on = button.closest("section").classList.toggle(button.dataset.toggle);
@@ -84,7 +84,7 @@
     });
   }
 
-  // The threshold of a two-class model. Counts per thousandth of probability stand for the images.
+  // The threshold slider of a two-class model, computed from the counts per thousandth of probability.
   for (const widget of document.querySelectorAll("[data-threshold]")) {
     const counts = JSON.parse(widget.querySelector("script").textContent);
     const slider = widget.querySelector("input");

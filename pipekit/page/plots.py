@@ -1,4 +1,4 @@
-"""Plots for reports: drawn once, kept as SVG and PNG, readable with any colour vision, in the dark, and on paper."""
+"""Plots for reports, as SVG and PNG: readable with any colour vision, in dark mode, and on paper."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe and Ito's colours, which people with colour-blindness can tell apart; the clearest on white and on black first."""
 
 DASHES = ("-", "--", "-.", ":")
-"""So that lines differ in more than colour."""
+"""Line styles, so that lines differ in more than colour."""
 
 _INK = "#1c2128"
 _STYLE: Any = {
@@ -53,13 +53,13 @@ def plot(
     caption: str = "",
     size_in: tuple[float, float] = (5.2, 3.7),
 ) -> tuple[Figure, Figure]:
-    """A plot as SVG and as PNG under one name. No state is shared with other plots or other threads' figures.
+    """Draw a plot as SVG and as PNG under one name. It shares no state with other plots or threads.
 
     Args:
-        name: of the files, without a suffix.
+        name: file name without a suffix.
         draw: ``draw(axes)`` draws on one ``matplotlib.axes.Axes``.
-        alt: the words that stand for the plot where it can't be seen: what it shows, with its main figures.
-        caption: the words below it.
+        alt: alternative text for readers who can't see the plot: what it shows, with its main numbers.
+        caption: the text below the plot.
     """
     return panels(name, [draw], columns=1, alt=alt, caption=caption, panel_in=size_in)
 
@@ -73,7 +73,7 @@ def panels(
     caption: str = "",
     panel_in: tuple[float, float] = (2.2, 1.9),
 ) -> tuple[Figure, Figure]:
-    """Small plots side by side with the same axes, as one figure; see :func:`plot`."""
+    """Draw small plots side by side with shared axes, as one figure; see :func:`plot`."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
@@ -97,13 +97,13 @@ def panels(
 
 
 def _themed(svg: bytes) -> bytes:
-    """Ink becomes the reader's own: dark on light, light on dark. Sizes in px, so that text is as large as the page's."""
+    """Use the page's text colour: dark on light, light on dark. Sizes in px, so that text is as large as the page's."""
     text = svg.decode("utf-8").replace(_INK, "currentColor")
     head = text.index(">", text.index("<svg")) + 1
     return (text[:head] + _THEME + text[head:]).encode("utf-8")
 
 
 def shortened(names: Sequence[str], most: int = 18) -> list[str]:
-    """Class names for an axis: a long one keeps its beginning and its end."""
+    """Shorten class names for an axis: a long one keeps its beginning and its end."""
     half = (most - 1) // 2
     return [name if len(name) <= most else f"{name[:half]}…{name[-half:]}" for name in names]

@@ -1,1 +1,1 @@
-"""The pipeline file: read, checked as a whole, and turned into a plan."""
+"""Read the pipeline file, validate it as a whole, and turn it into a plan."""

@@ -1,4 +1,4 @@
-"""The JSON Schema of the pipeline file, with every stage, op and model that is installed, for editors to complete and check."""
+"""The JSON Schema of the pipeline file with every installed stage, op and model, for completion and validation in editors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema(registry: Registry) -> dict[str, Any]:
-    """The schema of a pipeline file. A component that can't be loaded is left out."""
+    """The schema of a pipeline file. A component that can't be loaded is omitted."""
     return _Builder(registry).build()
 
 
@@ -32,7 +32,7 @@ class _Builder:
         stages = [self._stage(component) for component in self._usable("stage")]
         top["properties"]["stages"] = {
             "type": "object",
-            "description": "The stages, by their names",
+            "description": "The stages by name",
             "minProperties": 1,
             "additionalProperties": {
                 "type": "object",
@@ -69,7 +69,7 @@ class _Builder:
         common["properties"]["use"] = {"const": component.name, "description": component.summary}
         slots = {
             slot.name: {
-                "description": f"The stage that makes this {slot.artifact.kind}; left out, the nearest one above",
+                "description": f"The stage that makes this {slot.artifact.kind}; default: the nearest one above",
                 "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
                 if slot.many
                 else [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 1}],
@@ -81,7 +81,7 @@ class _Builder:
         return component.name, schema
 
     def _model(self, params_type: type[Params], name: str) -> dict[str, Any]:
-        """A model's schema; the models in it are moved to the top under names of their own."""
+        """A model's schema; nested models move to the top level under their own names."""
         schema = params_type.model_json_schema(ref_template=f"#/$defs/{name}:{{model}}")
         for inner, definition in schema.pop("$defs", {}).items():
             self._definitions[f"{name}:{inner}"] = self._resolve(definition)
@@ -92,7 +92,7 @@ class _Builder:
         return resolved
 
     def _resolve(self, value: Any) -> Any:
-        """Put the components in where a schema names a kind of them."""
+        """Insert the definitions of components wherever a schema refers to a kind."""
         if isinstance(value, list):
             return [self._resolve(item) for item in value]
         if not isinstance(value, dict):
@@ -132,7 +132,7 @@ class _Builder:
             if component.name.endswith(".*"):
                 continue
             schema = self._model(component.params_type(), f"{kind}.{component.name}")
-            schema.pop("additionalProperties", None)  # the place may add options of its own (an op's p)
+            schema.pop("additionalProperties", None)  # the use may add options (an op's p)
             tables.append(
                 {
                     "if": {"properties": {key: {"const": component.name}}, "required": [key]},

@@ -1,4 +1,4 @@
-"""The table [matrix] of a pipeline file: which values to try, and how the best is chosen."""
+"""The table [matrix] of a pipeline file: hyperparameter values to try, and the metric that selects the best."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ MAX_GRID = 1000
 
 
 class Range(Params):
-    """Numbers between two ends, for a search that draws: ``{ low = 1e-4, high = 1e-2, log = true }``."""
+    """A range of numbers for a random search or Optuna: ``{ low = 1e-4, high = 1e-2, log = true }``."""
 
-    low: float = param(..., "The smallest")
-    high: float = param(..., "The largest")
-    log: bool = param(False, "Draw evenly on a logarithmic scale")
-    whole: bool = param(False, "Whole numbers only")
+    low: float = param(..., "Smallest value")
+    high: float = param(..., "Largest value")
+    log: bool = param(False, "Sample uniformly on a logarithmic scale")
+    whole: bool = param(False, "Integers only")
 
     @model_validator(mode="after")
     def _in_order(self) -> Range:
@@ -35,11 +35,15 @@ class Range(Params):
 class Matrix(Params):
     """The table ``[matrix]``."""
 
-    values: dict[str, list[Any] | Range] = param(..., "For each name that --set takes, its values or their range", min_length=1)
-    select: str = param("train.val_accuracy", "stage.fact by which the best is chosen; its numbers are compared")
-    goal: Literal["max", "min"] = param("max", "Whether more is better or less")
-    search: Literal["grid", "random", "optuna"] = param("grid", "All combinations, or `trials` of them: drawn, or by Optuna")
-    trials: int = param(20, "How many combinations a search that draws tries", ge=1, le=10_000)
+    values: dict[str, list[Any] | Range] = param(
+        ..., "Hyperparameters: for each name that --set takes, its values or their range", min_length=1
+    )
+    select: str = param("train.val_accuracy", "Metric that selects the best combination, as stage.fact")
+    goal: Literal["max", "min"] = param("max", "Whether a higher or a lower value of the metric is better")
+    search: Literal["grid", "random", "optuna"] = param(
+        "grid", "Search: all combinations (grid), or `trials` of them (random, or by Optuna)"
+    )
+    trials: int = param(20, "Number of combinations that a random or Optuna search tries", ge=1, le=10_000)
 
     @field_validator("values", mode="before")
     @classmethod
@@ -53,7 +57,7 @@ class Matrix(Params):
     def _fits_together(self) -> Matrix:
         ranges = [name for name, choices in self.values.items() if isinstance(choices, Range)]
         if self.search == "grid" and ranges:
-            raise ValueError(f'{ranges[0]} is a range; a grid needs a list. Or draw: search = "random" (or "optuna")')
+            raise ValueError(f'{ranges[0]} is a range; a grid needs a list. For ranges, use search = "random" (or "optuna")')
         if self.search == "grid" and self.num_combinations() > MAX_GRID:
             raise ValueError(f"{self.num_combinations():,} combinations are too many for a grid (at most {MAX_GRID:,})")
         if "." not in self.select:
@@ -67,7 +71,7 @@ class Matrix(Params):
 
 
 def matrix_of(plan: Plan) -> Matrix | None:
-    """The plan's checked ``[matrix]``, or None.
+    """The plan's validated ``[matrix]``, or None.
 
     Raises:
         PlanError: with every problem in it, and in each combination of a grid.

@@ -1,4 +1,4 @@
-"""A pipeline file becomes a checked plan, or a list of everything that is wrong with it."""
+"""Turn a pipeline file into a validated plan, or into a list of all its problems."""
 
 from __future__ import annotations
 
@@ -21,32 +21,34 @@ from pipekit.registry.registry import Registry, load_registry
 from pipekit.store.store import store_of
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-"""Names of pipelines and stages: they become folders."""
+"""Pattern of names of pipelines and stages; they become folders."""
 
 
 class Settings(Params):
-    """The top of a pipeline file."""
+    """The top level of a pipeline file."""
 
-    name: str = param("", "The run's name: its results are in runs/<name>/. Left out, the folder's name", pattern=f"{NAME}|^$")
-    seed: int = param(0, "All randomness derives from it", ge=0, lt=2**63)
+    name: str = param("", "Name of the run: its results are in runs/<name>/. Default: the folder's name", pattern=f"{NAME}|^$")
+    seed: int = param(0, "Random seed; all randomness derives from it", ge=0, lt=2**63)
     plugins: tuple[str, ...] = param(
         (),
         "Plugin files (./my_ops.py) or modules to load besides the installed ones; the name of an installed one is needed then",
     )
     executor: Annotated[Call, Uses("executor")] = param("auto", "Where shards run")
-    workers: int | None = param(None, "How many shards run at once. Left out, one for each processor core", ge=1, le=4096)
+    workers: int | None = param(None, "Number of shards that run in parallel. Default: one per processor core", ge=1, le=4096)
     shard_size: int = param(
-        128, "Largest number of samples in a shard: what a kill may cost", unit="samples", ge=1, le=1_000_000
+        128, "Maximum number of samples per shard: the work that a kill may lose", unit="samples", ge=1, le=1_000_000
     )
     max_failed: float = param(0.05, "Largest share of a stage's samples that may fail", ge=0, le=1)
 
 
 class StageSettings(Params):
-    """What any stage's table may hold besides its inputs and its own parameters."""
+    """Settings that every stage's table accepts besides its inputs and its own parameters."""
 
     use: str = param(..., "The stage: see `pipekit components stage`")
     max_failed: float | None = param(None, "Largest share of this stage's samples that may fail", ge=0, le=1)
-    packed: bool = param(False, "Keep the files that a stage like augment makes in one WebDataset tar a shard: for millions")
+    packed: bool = param(
+        False, "Pack the files that a stage like augment writes into one WebDataset tar per shard: for millions of files"
+    )
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class PlannedStage:
     """One stage of a plan.
 
     Attributes:
-        inputs: for each slot, the names of the stages that fill it.
+        inputs: slot -> the names of the stages that fill it.
     """
 
     name: str
@@ -69,7 +71,7 @@ class PlannedStage:
 
 @dataclass(frozen=True)
 class Plan:
-    """A pipeline that can run: every name resolved, every value checked, stages in an order in which they can run."""
+    """A valid pipeline: every name resolved, every value validated, stages in topological order."""
 
     name: str
     seed: int
@@ -89,20 +91,20 @@ class Plan:
 
     @property
     def shown(self) -> str:
-        """The file as a person would write it."""
+        """The file's path as a user would write it."""
         return _shown(self.file)
 
     def line(self, *place: str | int) -> int | None:
-        """The line of a place in the file."""
+        """The line number of a location in the file."""
         return nearest_line(line_numbers(self.text), place) if self.text else None
 
     @property
     def store_root(self) -> Path:
-        """Where finished work is kept: ``.pipekit`` beside the file, or ``PIPEKIT_STORE``."""
+        """The store of finished work: ``.pipekit`` beside the file, or ``PIPEKIT_STORE``."""
         return self.store or store_of(self.base_dir, is_project=True)
 
     def stage(self, name: str) -> PlannedStage:
-        """Raises UserError for a name that is none of its stages."""
+        """Raise UserError for a name that is not one of the plan's stages."""
         for stage in self.stages:
             if stage.name == name:
                 return stage
@@ -110,7 +112,7 @@ class Plan:
         raise UserError(f"no stage called {name!r}", did_you_mean(name, names) or f"There are: {', '.join(names)}")
 
     def upstream(self, name: str) -> set[str]:
-        """The names of all stages that ``name`` needs, and its own."""
+        """The names of ``name`` and of all stages that it needs."""
         needed, waiting = set(), [name]
         while waiting:
             step = waiting.pop()
@@ -132,17 +134,17 @@ def load_plan(
     given: Mapping[str, Artifact] | None = None,
     store: Path | None = None,
 ) -> Plan:
-    """Read and check a pipeline.
+    """Read and validate a pipeline.
 
     Args:
         file: the pipeline file; or
         table: the same as a dict, with ``base_dir`` for its relative paths.
         overrides: ``stages.train.epochs=2``; values are TOML, anything else is text.
         plugins: further plugin files or modules, relative to the working folder.
-        disabled: plugins to leave out.
-        registry: use this one instead of loading plugins.
-        given: artifacts that are there already, by a name that input slots may use like a stage's.
-        store: keep finished work here and not beside the file.
+        disabled: plugins not to load.
+        registry: use this registry instead of loading plugins.
+        given: existing artifacts, by a name that input slots may use like a stage's.
+        store: keep finished work here instead of beside the file.
 
     Raises:
         UserError: the file can't be read or is not TOML.
@@ -182,7 +184,7 @@ def load_plan(
 
 
 def _remembered(file: Path) -> set[str]:
-    """Digests of values that were accepted in earlier runs."""
+    """Read the digests of values that earlier runs accepted."""
     try:
         return set(file.read_text(encoding="ascii").split())
     except (OSError, UnicodeDecodeError):
@@ -190,7 +192,7 @@ def _remembered(file: Path) -> set[str]:
 
 
 def _remember(file: Path, news: set[str]) -> None:
-    """Add digests to the file. They only save time, so a store that can't be written is no error here."""
+    """Add digests to the file. They only save time, so failing to write the store is not an error here."""
     if news:
         with contextlib.suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -203,7 +205,7 @@ def _is_path(name: str) -> bool:
 
 
 def _shown(file: Path | None) -> str:
-    """The file's path as the person would write it."""
+    """The file's path as the user would write it."""
     if file is None:
         return ""
     below = os.path.relpath(file)
@@ -212,7 +214,7 @@ def _shown(file: Path | None) -> str:
 
 def _read(file: Path) -> tuple[str, dict[str, Any]]:
     try:
-        text = file.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
+        text = file.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
     except FileNotFoundError as error:
         raise UserError(
             f"no such file: {_shown(file)}", "`pipekit scaffold NAME` makes a folder with a pipeline file that runs."
@@ -226,7 +228,7 @@ def _read(file: Path) -> tuple[str, dict[str, Any]]:
 
 
 class _Checker:
-    """Collects problems; nothing raises until all are known."""
+    """Collects problems; raises only when all are known."""
 
     def __init__(self, base_dir: Path, lines: dict[Place, int], file: str) -> None:
         self._base_dir = base_dir
@@ -316,7 +318,7 @@ class _Checker:
                     self._problem(("plugins", number), f"plugin {name!r} is broken: {record.reason}", hint)
 
     def _stage(self, name: str, table: Any, registry: Registry, limit: float) -> PlannedStage | None:
-        """One table, without its wiring; None where it can't be made out."""
+        """Validate one stage's table without its inputs; None if its stage can't be determined."""
         place: Place = ("stages", name)
         if not re.match(NAME, name):
             self._problem(place, f"{name!r} can't be a stage's name: letters, digits, '.', '_' and '-' only")
@@ -408,13 +410,13 @@ class _Checker:
         return tuple(good)
 
     def _nearest(self, name: str, slot: Slot, above: Sequence[str], read: Mapping[str, PlannedStage | None]) -> tuple[str, ...]:
-        """What fills a slot that the file leaves out: the nearest stage above that fits."""
+        """Fill a slot that the file omits: with the nearest stage above that fits."""
         if not slot.required:
             return ()
         fits = [other for other in above if (stage := read[other]) and _fits(stage.contract.output, slot)]
         if fits:
             return tuple(fits) if slot.many else (fits[-1],)
-        if not any(read[other] is None for other in above):  # one that is not understood might have been it
+        if not any(read[other] is None for other in above):  # an invalid stage might have been the one
             self._problem(
                 ("stages", name),
                 f"needs a {slot.artifact.kind} as {slot.name!r}, and no stage above makes one",
@@ -423,7 +425,7 @@ class _Checker:
         return ()
 
     def _order(self, stages: Mapping[str, PlannedStage]) -> list[str]:
-        """Stage names so that inputs come first; otherwise as in the file."""
+        """Stage names in topological order; otherwise as in the file."""
         graph = {
             name: [source for sources in stage.inputs.values() for source in sources if source in stages]
             for name, stage in stages.items()
@@ -435,7 +437,7 @@ class _Checker:
             cycle = list(reversed(error.args[1]))
             self._problem(
                 ("stages", cycle[0]),
-                f"stages need one another in a circle: {' -> '.join(cycle)}",
+                f"stages depend on each other in a cycle: {' -> '.join(cycle)}",
                 "Break it at one of these inputs.",
             )
             return list(stages)
@@ -451,7 +453,7 @@ class _Checker:
 
 
 def _stand_in(name: str, artifact: Artifact) -> PlannedStage:
-    """An artifact that is there already, in the place of the stage that would make it."""
+    """An existing artifact, in place of the stage that would make it."""
     contract = StageContract((), Params, type(artifact), False)
     return PlannedStage(name, "", Component("stage", name, None), contract, Params(), {}, 0.0)
 
@@ -465,5 +467,5 @@ def _clean_name(name: str) -> str:
 
 
 def _num_cores() -> int:
-    """The cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""On which line of a TOML text each key and list item stands; ``tomllib`` does not tell."""
+"""Line numbers of the keys and list items of a TOML text, which ``tomllib`` does not report."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ Place = tuple[str | int, ...]
 
 
 def line_numbers(text: str) -> dict[Place, int]:
-    """``{("stages", "train", "augment", 2, "op"): 18, …}`` for a text that ``tomllib`` has accepted."""
+    """Return ``{("stages", "train", "augment", 2, "op"): 18, …}`` for a text that ``tomllib`` has accepted."""
     return _Scanner(text).scan()
 
 
 def nearest_line(lines: dict[Place, int], place: Place) -> int | None:
-    """The line of ``place``, or of the nearest thing around it that is written in the file."""
+    """The line of ``place``, or of the nearest enclosing entry that is written in the file."""
     for end in range(len(place), 0, -1):
         if place[:end] in lines:
             return lines[place[:end]]
@@ -47,7 +47,7 @@ class _Scanner:
         return taken
 
     def _skip_space(self, newlines: bool = False) -> bool:
-        """Pass over blanks (and comments, line ends where asked). True where something follows."""
+        """Skip blanks (on request also comments and line ends). Returns True if something follows."""
         while found := self._peek():
             if found == "#":
                 while self._peek() not in ("", "\n"):
@@ -72,7 +72,7 @@ class _Scanner:
         return place
 
     def _resolve(self, place: Place) -> Place:
-        """A header below a list of tables means the last of them: ``[fruits.apple]`` after ``[[fruits]]``."""
+        """Resolve a header below a list of tables to its last table: ``[fruits.apple]`` after ``[[fruits]]``."""
         resolved: Place = ()
         for number, step in enumerate(place):
             resolved = (*resolved, step)
@@ -145,5 +145,5 @@ class _Scanner:
         while not self._text.startswith(mark, self._at):
             self._next(2 if quote == '"' and self._peek() == "\\" else 1)
         self._next(len(mark))
-        while len(mark) == 3 and self._peek() == quote:  # up to two quotes may touch the closing ones
+        while len(mark) == 3 and self._peek() == quote:  # up to two quotes may precede the closing ones
             self._next()

@@ -1,4 +1,4 @@
-"""Recipes: lists of ops, how they are written, compiled once, applied to many images.
+"""Augmentation recipes: lists of ops, written as text or tables, compiled once, applied to many images.
 
 The names below come from the modules of this package on first use (PEP 562): reading and checking a recipe loads no OpenCV.
 """

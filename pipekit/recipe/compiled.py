@@ -1,17 +1,17 @@
 """Recipes: a list of ops, compiled once, applied to many images.
 
-An op is a function; its first parameter's name says what it does:
+An op is a function. The name of its first parameter determines its kind:
 
-* ``op(image, params, rng) -> image``: changes pixels where they are. ``(H, W, 3) uint8`` RGB in, the same shape out.
-* ``op(size_hw, params, rng) -> homography`` or ``(homography, new_size_hw)``: moves pixels. It never sees them.
-* ``op(view, params, rng) -> View``: whatever is neither, with image, mask, boxes and keypoints in its own hands.
-* ``op(ops, params, rng) -> Sequence[int]``: which of ``ops`` to do now, by position and in order (``one_of``). Its ``Params``
-  has a field ``ops: Ops``.
+* ``op(image, params, rng) -> image`` changes pixel values. ``(H, W, 3) uint8`` RGB in, the same shape out.
+* ``op(size_hw, params, rng) -> homography`` or ``(homography, new_size_hw)`` moves pixels. It never receives them.
+* ``op(view, params, rng) -> View`` is for everything else: it transforms image, mask, boxes and keypoints itself.
+* ``op(ops, params, rng) -> Sequence[int]`` chooses which of ``ops`` to apply, by position and in order (``one_of``). Its
+  ``Params`` has a field ``ops: Ops``.
 
-Neighbouring homographies are multiplied and the picture is warped once, straight to its size: one interpolation instead of
+Consecutive homographies are multiplied and the image is warped once, directly to its final size: one interpolation instead of
 one per op, and a JPEG is decoded no larger than that warp needs. Masks (nearest neighbour), boxes and keypoints follow the same
 matrix. All randomness comes from the generator that is passed in, in the order of the ops, so the same generator gives the
-same picture on any thread.
+same image on any thread.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ KINDS = {"image": "pixel", "size_hw": "geometric", "view": "view", "ops": "combi
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An op that was applied, and the values that it drew."""
+    """An applied op, and the values that it drew."""
 
     op: str
     drawn: Mapping[str, Any]
@@ -85,15 +85,15 @@ def _short(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What a recipe made of one picture.
+    """The result of a recipe for one image.
 
     Attributes:
-        image: ``(H, W, 3) uint8`` RGB; it may be the very array that went in where nothing changed.
-        mask: ``(H, W) uint8``, or None where none went in.
+        image: ``(H, W, 3) uint8`` RGB; possibly the input array itself if nothing changed.
+        mask: ``(H, W) uint8``, or None if none was given.
         boxes, keypoints: clipped and filtered, in pixels of ``image``.
-        steps: the ops that were applied, with what they drew.
-        matrix: from the pixels that went in to those of ``image``; None after an op that moves pixels in its own way.
-        mirrored: whether left and right have changed places.
+        steps: the applied ops, with the values that they drew.
+        matrix: from the input's pixels to those of ``image``; None after a view op, which moves pixels itself.
+        mirrored: whether left and right are swapped.
     """
 
     image: Image
@@ -111,10 +111,10 @@ class Applied:
 
 
 class Picture:
-    """A file's picture, decoded when it is needed and only as large as that; kept for the next variant.
+    """The image in a file, decoded when it is needed and only as large as needed; cached for the next variant.
 
     Raises:
-        ImageError: the file can't be read, or is no image.
+        ImageError: the file can't be read, or is not an image.
     """
 
     def __init__(self, data: bytes | str | os.PathLike[str]) -> None:
@@ -125,7 +125,7 @@ class Picture:
         self._asked = 0.0
 
     def at_least(self, size_hw: SizeHw) -> tuple[Image, float]:
-        """Pixels, no fewer than ``size_hw``, and their scale: the same ones whatever was asked for before."""
+        """Pixels of at least ``size_hw``, and their scale; independent of earlier requests."""
         scale = images.reduced_scale(self._data, self.size_hw, size_hw)
         if self._decoded is None or self._asked != scale:
             self._asked = scale
@@ -134,7 +134,7 @@ class Picture:
 
 
 class TargetsLike(Protocol):
-    """What :class:`~pipekit.contract.Targets` has besides its mask's file."""
+    """The fields of :class:`~pipekit.contract.Targets` other than the mask's file."""
 
     @property
     def boxes(self) -> tuple[Box, ...]: ...
@@ -155,14 +155,14 @@ class Op:
 
     @cached_property
     def own_fill(self) -> tuple[FillMode, int] | None:
-        """A geometric op's own way to fill what lies outside; None to go with the recipe's."""
+        """A geometric op's own fill mode and value; None to use the recipe's."""
         mode = getattr(self.params, "fill_mode", None) if self.kind == "geometric" else None
         return (mode, int(getattr(self.params, "fill_value", None) or 0)) if mode else None
 
 
 @dataclass(frozen=True)
 class CompiledRecipe:
-    """A recipe, ready to use from any number of threads. Made by :func:`compile_recipe`."""
+    """A compiled recipe, usable from any number of threads. Made by :func:`compile_recipe`."""
 
     ops: tuple[Op, ...]
     size_hw: SizeHw | None = None
@@ -183,14 +183,14 @@ class CompiledRecipe:
         mask: Image | None = None,
         watch: Callable[[str, View], None] | None = None,
     ) -> Applied:
-        """Apply the recipe to a picture in memory.
+        """Apply the recipe to an image in memory.
 
         Args:
             image: ``(H, W, 3) uint8`` RGB; never changed.
-            rng: where all randomness comes from; see :func:`pipekit.rng.rng_for`.
+            rng: the source of all randomness; see :func:`pipekit.rng.rng_for`.
             targets: boxes and keypoints in pixels of ``image``.
             mask: ``(H, W) uint8`` class numbers.
-            watch: called after each op with its caption and what the picture is then; this costs a warp for each op.
+            watch: called after each op with its caption and the image so far; this costs a warp for each op.
         """
         return _Pass(self, _Source(image.shape[:2], lambda hw: (image, 1.0)), rng, targets, mask, watch).run()
 
@@ -201,26 +201,26 @@ class CompiledRecipe:
         targets: TargetsLike = NO_TARGETS,
         mask: Image | None = None,
     ) -> Applied:
-        """As :meth:`apply`, from a file or its bytes, decoded no larger than needed; boxes are in pixels of the whole file.
+        """As :meth:`apply`, from a file or its bytes, decoded no larger than needed; boxes are in pixels of the full image.
 
         Args:
             data: a :class:`Picture` is decoded once for any number of variants.
 
         Raises:
-            ImageError: it can't be used.
+            ImageError: the image can't be read.
         """
         picture = data if isinstance(data, Picture) else Picture(data)
         return _Pass(self, _Source(picture.size_hw, picture.at_least), rng, targets, mask, None).run()
 
     def __call__(self, image: Image, rng: Rng) -> Image:
-        """The augmented picture alone, for a training feed."""
+        """The augmented image alone, for a training feed."""
         return self.apply(image, rng).image
 
     def check_sizes(self, size_hw: SizeHw | None = None) -> None:
-        """Draw every geometric op once, for a picture of ``size_hw`` (the output size unless given): can it be done?
+        """Check that every geometric op works for an image of ``size_hw`` (by default the output size), by drawing it once.
 
         Raises:
-            UserError: a crop is larger than the picture, or a plugin's op gives nonsense.
+            UserError: a crop is larger than the image, or a plugin's op returns an invalid result.
         """
         size = size_hw or self.size_hw
         if size is not None:
@@ -243,22 +243,22 @@ def compile_recipe(
     min_area_px: float = 1.0,
     mirror_labels: Mapping[str, str] = MappingProxyType({}),
 ) -> CompiledRecipe:
-    """Make a recipe ready to use.
+    """Compile a recipe.
 
     Args:
         ops: checked ops, as a ``Params`` with an :data:`Ops` field holds them; or any other form, with a ``registry``.
-        size_hw: of the pictures that come out; None leaves them as large as the ops do.
-        fit: how a picture of another shape gets into ``size_hw``: ``stretch``, ``crop`` (cut at the sides), ``pad``.
-        full_resolution: the ops see the whole picture and it is resized last; otherwise they work at ``size_hw``.
-        interpolation: of warps; ``area`` is linear, and averages where the picture shrinks by two or more.
-        fill_mode, fill_value: what lies outside the picture, for ops that have no own ``fill_mode``.
-        min_visible: boxes of which a smaller part is left in the picture are dropped; 0 to 1.
-        min_area_px: and those with a smaller area.
-        mirror_labels: names that change when left and right change places (``{"left": "right", "right": "left"}``), for
-            labels of classes, boxes and keypoints. Keypoints named left or right change by themselves.
+        size_hw: of the output images; None keeps the size that the ops give.
+        fit: how to fit an image of another aspect ratio into ``size_hw``: ``stretch``, ``crop`` (cut at the sides), ``pad``.
+        full_resolution: apply the ops to the full image and resize it last; otherwise they work at ``size_hw``.
+        interpolation: of warps; ``area`` is linear, and averages where the image shrinks by two or more.
+        fill_mode, fill_value: how to fill pixels outside the image, for ops without a ``fill_mode`` of their own.
+        min_visible: drop boxes of which a smaller fraction stays in the image; 0 to 1.
+        min_area_px: drop boxes with a smaller area.
+        mirror_labels: names to swap when left and right are swapped (``{"left": "right", "right": "left"}``), for labels of
+            classes, boxes and keypoints. Keypoints named left or right are swapped automatically.
 
     Raises:
-        UserError: the ops are wrong, or can't be done at ``size_hw``.
+        UserError: the ops are invalid, or don't work at ``size_hw``.
     """
     plain = [ops] if isinstance(ops, str) else list(ops)
     if all(isinstance(op, Call) for op in plain):
@@ -294,19 +294,19 @@ def _compile(call: Call) -> Op:
     return Op(call.name, kind, function, call.params, probability(call), parts)
 
 
-# --- one picture's way through a recipe ----------------------------------------------------------------------------------
+# --- one image's way through a recipe ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """The picture that goes in: its size, and how to get its pixels at a scale that leaves at least a given size."""
+    """The input image: its size, and a function that returns its pixels at a scale that leaves at least a given size."""
 
     size_hw: SizeHw
     open: Callable[[SizeHw], tuple[Image, float]]
 
 
 class _Pass:
-    """The state of one picture: the pixels made last, and the matrix from them to where the ops have got."""
+    """The state of one image: the latest pixels, and the pending matrix from them to the current position."""
 
     def __init__(
         self,
@@ -341,7 +341,7 @@ class _Pass:
         return Applied(image, self.mask, boxes, keypoints, tuple(self.steps), self.total, mirrored)
 
     def refit(self, last: bool = False) -> _Pass:
-        """Bring the picture to the output size, in the same warp as what is pending: ops that see pixels work there."""
+        """Resize to the output size, in the same warp as the pending matrix: ops that read pixels work at that size."""
         size_hw = self.recipe.size_hw
         if size_hw and size_hw != self.size_hw and (last or not self.recipe.full_resolution):
             self.push(fitting(self.size_hw, size_hw, self.recipe.fit), size_hw)
@@ -373,9 +373,9 @@ class _Pass:
         self.push(homography, size_hw)
 
     def join(self, fill: tuple[FillMode, int] | None, homography: Matrix, size_hw: SizeHw) -> None:
-        """Make pixels of what is pending where the next op can't share its warp.
+        """Render the pending matrix if the next op can't share its warp.
 
-        That is where it fills in another way, or by itself after a cut: what was cut off must not come back into a margin.
+        That is the case if the op has another fill mode, or fills after a crop: pixels cut off must not return in a margin.
         """
         if self.group is None:
             self.group, self.fill = [fill], fill or (self.recipe.fill_mode, self.recipe.fill_value)
@@ -408,7 +408,7 @@ class _Pass:
         self.size_hw = size_hw
 
     def pixels(self) -> Image:
-        """Do what is pending, in one warp, and forget it."""
+        """Render the pending matrix in one warp, and reset it."""
         recipe, todo, size_hw = self.recipe, self.pending, self.size_hw
         if self.image is None:
             self.image, scale = self.open(todo)
@@ -431,7 +431,7 @@ class _Pass:
         return self.image
 
     def open(self, todo: Matrix) -> tuple[Image, float]:
-        """The source's pixels, as few as the warp needs: the decoder may leave out what would be averaged away anyway."""
+        """The source's pixels, as few as the warp needs: the decoder may omit what the warp would average away."""
         height, width = self.source.size_hw
         scale = min(1.0, largest_scale(todo, self.source.size_hw)) if todo is not IDENTITY else 1.0
         return self.source.open((int(np.ceil(height * scale)), int(np.ceil(width * scale))))
@@ -441,7 +441,7 @@ def _homography(op: Op, size_hw: SizeHw, rng: Rng) -> tuple[Matrix, SizeHw]:
     found = op.function(size_hw, op.params, rng)
     homography, new_hw = found if isinstance(found, tuple) else (found, size_hw)
     homography = np.asarray(homography, np.float64)
-    if homography.shape != (3, 3) or not abs(determinant(homography)) > 1e-12:  # NaN is not above anything
+    if homography.shape != (3, 3) or not abs(determinant(homography)) > 1e-12:  # comparisons with NaN are false
         raise PluginError(f"op {op.name!r} must return an invertible (3, 3) matrix, it returned {homography.tolist()}")
     if min(new_hw) < 1:
         raise PluginError(f"op {op.name!r} must return a size of at least 1 x 1 px, it returned {tuple(new_hw)}")
@@ -453,7 +453,7 @@ def _homography(op: Op, size_hw: SizeHw, rng: Rng) -> tuple[Matrix, SizeHw]:
 def _warp(
     image: Image, homography: Matrix, size_hw: SizeHw, interpolation: Interpolation, fill_mode: FillMode, fill_value: int
 ) -> Image:
-    """A warp; where it is a resize, perhaps with flips, that is what is done: area means over fractions of pixels."""
+    """Warp, or resize if the matrix is a resize, possibly with flips: with area means over fractions of pixels."""
     if interpolation == "area":
         flips = _flips_after_resize(homography, image.shape[:2], size_hw)
         if flips is not None:
@@ -463,7 +463,7 @@ def _warp(
 
 
 def _flips_after_resize(homography: Matrix, size_hw: SizeHw, new_hw: SizeHw) -> tuple[int, int] | None:
-    """(1 or -1 for x, for y) where a matrix maps the picture's edges exactly onto the new one's; else None."""
+    """(1 or -1 for x, for y) if a matrix maps the image's edges exactly to the new image's; else None."""
     (a, b, c), (d, e, f) = homography[0].tolist(), homography[1].tolist()
     if b != 0 or d != 0 or not is_affine(homography):
         return None
@@ -488,7 +488,7 @@ def _what(value: Any) -> str:
 
 
 def walk(ops: Sequence[Op]) -> Iterator[Op]:
-    """All ops of a recipe, those inside combinators too."""
+    """All ops of a recipe, including those inside combinators."""
     for op in ops:
         yield op
         yield from walk(op.parts)

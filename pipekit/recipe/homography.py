@@ -1,7 +1,7 @@
-"""Homographies, and how boxes, keypoints and masks follow them.
+"""Homographies, and their effect on boxes, keypoints and masks.
 
-Pixel centres lie at whole numbers, so a picture of width ``w`` covers ``-0.5 .. w - 0.5``. Matrices and keypoints are in these
-coordinates; a :class:`~pipekit.contract.Box` names edges (the whole picture is ``0, 0, w, h``), which lie half a pixel further.
+Pixel centres lie at whole numbers, so an image of width ``w`` covers ``-0.5 .. w - 0.5``. Matrices and keypoints use these
+coordinates; a :class:`~pipekit.contract.Box` names edges (the whole image is ``0, 0, w, h``), half a pixel further.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ IDENTITY.setflags(write=False)
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A picture with what moves along: what an op of the kind ``op(view, params, rng) -> View`` takes and gives.
+    """An image with its targets: what an op of the kind ``op(view, params, rng) -> View`` takes and returns.
 
     Attributes:
         image: ``(H, W, 3) uint8`` RGB.
         mask: ``(H, W) uint8`` class numbers, or None.
-        boxes: edges in pixels of ``image``, at this point possibly reaching beyond it.
+        boxes: edges in pixels of ``image``, possibly reaching beyond it at this point.
         keypoints: pixel centres at whole numbers.
-        mirrored: whether left and right have changed places so far; an op that mirrors turns it over.
-        min_visible: a box of which a smaller part is left should be dropped.
+        mirrored: whether left and right are swapped so far; an op that mirrors negates it.
+        min_visible: drop a box if a smaller fraction of it is left.
     """
 
     image: Image
@@ -56,17 +56,17 @@ def translation(x_px: float, y_px: float) -> Matrix:
 
 
 def scaling(x: float, y: float) -> Matrix:
-    """Scales pixels about the picture's corner: edges at 0 stay at 0, so centres move by half a pixel."""
+    """Scale pixels about the image's corner: edges at 0 stay at 0, so centres move by half a pixel."""
     return matrix(x, 0, (x - 1) / 2, 0, y, (y - 1) / 2)
 
 
 def resizing(size_hw: SizeHw, new_size_hw: SizeHw) -> Matrix:
-    """The map of a resize, edges onto edges."""
+    """The map of a resize: edges to edges."""
     return scaling(new_size_hw[1] / size_hw[1], new_size_hw[0] / size_hw[0])
 
 
 def fitting(size_hw: SizeHw, new_size_hw: SizeHw, fit: Fit) -> Matrix:
-    """A picture into another size: stretched, filling it and cut at the sides, or inside it with room at the sides."""
+    """Fit an image into another size: stretched, covering it and cropped, or inside it with padding."""
     if fit == "stretch":
         return resizing(size_hw, new_size_hw)
     ratios = new_size_hw[0] / size_hw[0], new_size_hw[1] / size_hw[1]
@@ -76,13 +76,13 @@ def fitting(size_hw: SizeHw, new_size_hw: SizeHw, fit: Fit) -> Matrix:
 
 
 def about(centre_xy: tuple[float, float], linear: Matrix) -> Matrix:
-    """An affine map, applied about ``centre_xy`` in place of the origin."""
+    """An affine map, applied about ``centre_xy`` instead of the origin."""
     (x, y), ((a, b, c), (d, e, f)) = centre_xy, linear[:2].tolist()
     return matrix(a, b, x + c - a * x - b * y, d, e, y + f - d * x - e * y)
 
 
 def centre_of(size_hw: SizeHw) -> tuple[float, float]:
-    """The middle of a picture (x, y): half way between its edges."""
+    """The centre of an image (x, y): half way between its edges."""
     return (size_hw[1] - 1) / 2, (size_hw[0] - 1) / 2
 
 
@@ -96,7 +96,7 @@ def determinant(m: Matrix) -> float:
 
 
 def move(homography: Matrix, points_xy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points ``(..., 2)`` through a homography; NaN for those on or behind its horizon."""
+    """Map points ``(..., 2)`` by a homography; NaN for those on or behind its horizon."""
     moved = points_xy @ homography[:, :2].T + homography[:, 2]
     if is_affine(homography):
         return np.asarray(moved[..., :2])
@@ -114,14 +114,14 @@ def jacobian(homography: Matrix, point_xy: Sequence[float]) -> Matrix:
 
 
 def mirrors(homography: Matrix, size_hw: SizeHw) -> bool:
-    """Whether left and right change places: a flip does it, two flips or a half turn don't."""
+    """Whether left and right are swapped: true for a flip, false for two flips or a half turn."""
     linear = homography[:2, :2] if is_affine(homography) else jacobian(homography, centre_of(size_hw))
     (a, b), (c, d) = linear.tolist()
     return bool(a * d - b * c < 0)
 
 
 def largest_scale(homography: Matrix, size_hw: SizeHw) -> float:
-    """The most that a homography enlarges anything inside a picture (the largest singular value of its derivative)."""
+    """The largest magnification of a homography anywhere in an image (the largest singular value of its derivative)."""
     height, width = size_hw
     if is_affine(homography):
         linears = [homography[:2, :2]]
@@ -136,7 +136,7 @@ def largest_scale(homography: Matrix, size_hw: SizeHw) -> float:
 
 
 def exposes(homography: Matrix, size_hw: SizeHw, new_hw: SizeHw) -> bool:
-    """Whether anything of the new picture lies outside the old one."""
+    """Whether any part of the new image lies outside the old one."""
     (height, width), (new_h, new_w) = size_hw, new_hw
     corners = np.array([(-0.5, -0.5), (new_w - 0.5, -0.5), (new_w - 0.5, new_h - 0.5), (-0.5, new_h - 0.5)])
     back = move(np.asarray(np.linalg.inv(homography), np.float64), corners)
@@ -154,9 +154,9 @@ _NO_QUADS, _NO_POINTS, _NONE, _UNSEEN = np.empty((0, 4, 2)), np.empty((0, 2)), n
 class TargetTracker:
     """Boxes and keypoints on their way through a recipe.
 
-    A box is carried as its four corners, so that two turns in a row don't blow it up twice; one with an outline is as large as
-    that. What has left the picture when pixels are made is cut off, for those pixels are gone: a margin that a later op adds
-    doesn't bring it back.
+    A box is carried as its four corners, so that two rotations in a row don't enlarge it twice; a box with an outline bounds
+    the outline. When pixels are rendered, whatever has left the image is cut off, because those pixels are lost: a margin that
+    a later op adds doesn't restore it.
     """
 
     boxes: tuple[Box, ...] = ()
@@ -181,7 +181,7 @@ class TargetTracker:
         self._seen = np.ones(len(self.keypoints), bool)
 
     def apply(self, homography: Matrix, size_hw: SizeHw, new_size_hw: SizeHw) -> None:
-        """Follow a homography from a picture to the next one."""
+        """Apply a homography from one image to the next."""
         self.mirrored ^= mirrors(homography, size_hw)
         if not self.boxes and not self.keypoints:
             return
@@ -194,7 +194,7 @@ class TargetTracker:
         self._cut(new_size_hw)
 
     def _cut(self, size_hw: SizeHw) -> None:
-        """Take off what lies outside a picture."""
+        """Clip everything to an image."""
         if not self.boxes and not self.keypoints:
             return
         edges = np.array([size_hw[1], size_hw[0]], np.float64) - 0.5
@@ -225,13 +225,13 @@ class TargetTracker:
             self._quads[i] = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
 
     def replace(self, view: View) -> None:
-        """Go on with what an op made that moved the targets itself."""
+        """Continue with the result of an op that moved the targets itself."""
         self.boxes, self.keypoints, self.mirrored = view.boxes, view.keypoints, view.mirrored
         self.__post_init__()
         self._cut((view.image.shape[0], view.image.shape[1]))
 
     def now(self) -> tuple[tuple[Box, ...], tuple[Keypoint, ...]]:
-        """Boxes (the bounds of their corners) and keypoints as they lie now, none left out."""
+        """The current boxes (the bounds of their corners) and keypoints, all of them."""
         if not self.boxes and not self.keypoints:
             return (), ()
         bounds = [(*quad.min(axis=0) + 0.5, *quad.max(axis=0) + 0.5) for quad in self._quads]
@@ -249,10 +249,10 @@ class TargetTracker:
     def finish(
         self, size_hw: SizeHw, min_visible: float, min_area_px: float, mirror_labels: Mapping[str, str]
     ) -> tuple[tuple[Box, ...], tuple[Keypoint, ...]]:
-        """The targets of the finished picture.
+        """The targets of the finished image.
 
-        Boxes of which too little is left are dropped. Keypoints keep their number and order; one outside is not visible, and
-        one whose box is dropped belongs to none. Where left and right have changed places, so have the names.
+        Boxes of which too little is left are dropped. Keypoints keep their number and order; one outside becomes invisible,
+        and one whose box is dropped belongs to none. If left and right are swapped, so are the names.
         """
         boxes, points = self.now()
         if not boxes and not points:
@@ -287,5 +287,5 @@ _SIDES = {"left": "right", "right": "left", "Left": "Right", "Right": "Left", "L
 
 
 def swap_sides(label: str) -> str:
-    """``left_eye`` becomes ``right_eye`` and the other way round; a word that merely contains them (``upright``) stays."""
+    """``left_eye`` becomes ``right_eye`` and vice versa; a word that merely contains them (``upright``) stays."""
     return re.sub(r"(?<![A-Za-z])(left|right|Left|Right|LEFT|RIGHT)(?![a-z])", lambda found: _SIDES[found[0]], label)

@@ -1,6 +1,6 @@
-"""A recipe as people write it: a list of ops in a pipeline file, a preset's name, a ``.toml`` file, or one line of text.
+"""Parse a recipe: a list of ops in a pipeline file, a preset's name, a ``.toml`` file, or one line of text.
 
-All of these come out as checked :class:`~pipekit.params.Call` objects, and every mistake in them is named with its place.
+Every form becomes checked :class:`~pipekit.params.Call` objects, and every error names its place.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from pipekit.errors import UserError, did_you_mean
 from pipekit.params import Call, Params, Uses, nested_problem, param
 
 MAX_DEPTH = 8
-"""Presets inside presets, and combinators inside combinators; deeper is a circle."""
+"""Maximum depth of presets in presets and combinators in combinators; more is taken for a cycle."""
 
 Place: TypeAlias = tuple[str | int, ...]
 
 
 class OpOptions(Params):
-    """What any op of a recipe may be given besides its own parameters."""
+    """Options of every op in a recipe, besides its own parameters."""
 
     p: float = param(1.0, "Probability that the op is applied", ge=0, le=1)
 
 
 def probability(call: Call) -> float:
-    """An op's ``p``; one whose ``Params`` has a ``p`` of its own (a flip, with 0.5) sets its own default."""
+    """An op's ``p``; an op whose ``Params`` has its own ``p`` (a flip, with 0.5) sets its own default."""
     return float(getattr(call.params, "p", call.options.get("p", 1.0)))
 
 
 def neutral_values(call: Call) -> Mapping[str, float]:
-    """The parameters that say how strong an op is, with the value at which each changes nothing."""
+    """The parameters that set an op's strength, each with the value at which it changes nothing."""
     found = {}
     for name, field in type(call.params).model_fields.items():
         extra = field.json_schema_extra
@@ -49,7 +49,7 @@ def neutral_values(call: Call) -> Mapping[str, float]:
 
 
 def changes_nothing(call: Call) -> bool:
-    """Whether an op leaves every picture as it is: it is never applied, or its values are the neutral ones."""
+    """Whether an op leaves every image unchanged: it is never applied, or its values are the neutral ones."""
     inner = getattr(call.params, "ops", ())
     if probability(call) == 0 or call.name == "identity" or (inner and all(map(changes_nothing, inner))):
         return True
@@ -78,7 +78,7 @@ class OpsField:
         return {"anyOf": [{"type": "string", "x-pipekit-uses": ["recipe", ""]}, {"type": "array", "items": entry}]}
 
     def _validate(self, value: Any, info: core_schema.ValidationInfo) -> tuple[Call, ...]:
-        """Resolve and check a recipe. ``info.context["registry"]`` is what names are looked up in."""
+        """Resolve and check a recipe. ``info.context["registry"]`` resolves its names."""
         if isinstance(value, Call):
             value = [value]
         if not isinstance(value, (str, Sequence)) or isinstance(value, bytes):
@@ -101,7 +101,7 @@ class OpsField:
                 inner = (error.context or {}).get("problems") or [((), error.message(), "")]
                 problems += [((*place, *where), message, _or_preset(hint, table, context)) for where, message, hint in inner]
         if calls and not problems and all(map(changes_nothing, calls)):
-            reason = "never changes anything: every op has p = 0, or values that leave the picture as it is"
+            reason = "never changes anything: every op has p = 0, or values that leave the image as it is"
             problems.append(((), reason, "Leave the recipe out, or raise a p or a value."))
         if problems:
             nested_problem(*problems)
@@ -113,23 +113,23 @@ Ops: TypeAlias = Annotated[tuple[Call, ...], OpsField()]
 
 
 def check_ops(registry: Any, value: Any, base_dir: Path | None = None) -> tuple[Call, ...]:
-    """The checked ops of a recipe in any of its forms.
+    """The checked ops of a recipe in any form.
 
     Raises:
-        UserError: with every mistake.
+        UserError: lists every error.
     """
     checked: RecipeParams = registry.check_params(RecipeParams, {"ops": value}, base_dir)
     return checked.ops
 
 
 class RecipeParams(Params):
-    """A recipe alone, as a ``.toml`` file holds it."""
+    """A recipe by itself, the content of a ``.toml`` file."""
 
-    ops: Ops = param(..., "The ops, in their order")
+    ops: Ops = param(..., "The ops, in the order in which they are applied")
 
 
 def _or_preset(hint: str, table: Any, context: Mapping[str, Any]) -> str:
-    """A hint for a name that is near to a preset's."""
+    """Suggest a preset with a similar name."""
     name = table.get("op") if isinstance(table, Mapping) else table
     if not isinstance(name, str) or "Did you mean" in hint or "pipekit components op" not in hint:
         return hint
@@ -143,7 +143,7 @@ def _or_preset(hint: str, table: Any, context: Mapping[str, Any]) -> str:
 def _expand(
     value: Any, place: Place, context: Mapping[str, Any], problems: list[tuple[Place, str, str]], depth: int
 ) -> Iterator[tuple[Place, Any]]:
-    """(place, table or name) of each op; texts, presets and files are opened."""
+    """(place, table or name) of each op, with texts, presets and files expanded."""
     if depth > MAX_DEPTH:
         problems.append((place, f"recipes inside recipes, more than {MAX_DEPTH} deep", "Does one use itself?"))
     elif not isinstance(value, str):
@@ -165,7 +165,7 @@ def _expand(
 
 
 def _open_text(text: str, context: Mapping[str, Any]) -> Sequence[Any]:
-    """One level of a text: a file's ops, a preset's ops, or the tables of an expression."""
+    """Expand one level: a file's ops, a preset's ops, or the tables of an expression."""
     if text.strip().endswith(".toml"):
         return _read_file(Path(text.strip()), context.get("base_dir"))
     registry = context["registry"]
@@ -202,13 +202,13 @@ def _read_file(path: Path, base_dir: Path | None) -> Sequence[Any]:
 
 
 def parse_ops(text: str, registry: Any, presets: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """``rotate(40)|hflip|albu.GaussNoise(p=0.3)`` as tables. Nothing is evaluated: names and plain values are all it has.
+    """Parse ``rotate(40)|hflip|albu.GaussNoise(p=0.3)`` to tables. Nothing is evaluated: only names and plain values count.
 
-    Values without a name go to the op's parameters in their order, then to its options. ``one_of(blur|noise, hflip)`` takes
-    ops as values. Bare words are texts: ``rotate(40, fill_mode=reflect)``.
+    Values without a name fill the op's parameters in their order, then its options. ``one_of(blur|noise, hflip)`` takes ops as
+    values. Bare words are texts: ``rotate(40, fill_mode=reflect)``.
 
     Raises:
-        UserError: with the place of the mistake.
+        UserError: names the place of the error.
     """
     try:
         tree = ast.parse(text.strip(), mode="eval").body
@@ -264,7 +264,7 @@ def _table(node: ast.expr, text: str, registry: Any, presets: Sequence[str]) -> 
 
 
 def _in_order(params_type: type[Params]) -> list[str]:
-    """The names that values without a name go to: an op's own parameters, then inherited ones, then the options."""
+    """The names that positional values fill: an op's own parameters, then inherited ones, then the options."""
     own = inspect.get_annotations(params_type)
     names = [*params_type.model_fields, *OpOptions.model_fields]
     return [*(name for name in names if name in own), *dict.fromkeys(name for name in names if name not in own)]

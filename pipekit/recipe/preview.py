@@ -1,6 +1,6 @@
-"""Previews of a recipe: variants, each op by itself, step by step, as a contact sheet or as a page.
+"""Previews of a recipe: variants, each op by itself, or step by step; as a contact sheet or as a page.
 
-Variant ``n`` is drawn as the stage ``augment`` draws copy ``n`` of the same image with the same seed.
+Variant ``n`` equals copy ``n`` of the stage ``augment`` for the same image and seed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Compile = Callable[[Sequence[Call]], CompiledRecipe]
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture of a sheet and the words below it."""
+    """An image of a contact sheet and its caption."""
 
     image: Image
     caption: str
@@ -30,7 +30,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Subject:
-    """An image to show a recipe on, with what moves along."""
+    """An image to preview a recipe on, with its targets."""
 
     id: str
     image: Image
@@ -48,10 +48,10 @@ class Subject:
 
 
 def subject_of(sample: Sample, max_px: int) -> Subject:
-    """A sample's picture, no larger than ``max_px``; its boxes and keypoints keep their places.
+    """Load a sample's image, no larger than ``max_px``; its boxes and keypoints are scaled with it.
 
     Raises:
-        ImageError: it can't be read.
+        ImageError: the image can't be read.
     """
     from pipekit.recipe.homography import TargetTracker, resizing
 
@@ -68,11 +68,11 @@ def subject_of(sample: Sample, max_px: int) -> Subject:
     return Subject(sample.id, image, replace(sample.targets, boxes=boxes, keypoints=keypoints), mask)
 
 
-# --- rows of pictures -----------------------------------------------------------------------------------------------------
+# --- rows of images -----------------------------------------------------------------------------------------------------
 
 
 def variants(recipe: CompiledRecipe, subject: Subject, count: int, seed: int) -> list[Tile]:
-    """The original and ``count`` variants, each with the ops and values that made it."""
+    """The original and ``count`` variants, each captioned with its ops and their values."""
     tiles = [subject.tile]
     for copy in range(1, count + 1):
         applied = recipe.apply(subject.image, subject.rng(seed, copy), subject.targets, subject.mask)
@@ -99,7 +99,7 @@ def always(call: Call) -> Call:
 
 
 def steps(recipe: CompiledRecipe, subject: Subject, seed: int, copy: int = 1) -> list[Tile]:
-    """The original, and what it is after each op of one variant."""
+    """The original, and the image after each op of one variant."""
     tiles = [subject.tile]
 
     def watch(caption: str, view: View) -> None:
@@ -110,7 +110,7 @@ def steps(recipe: CompiledRecipe, subject: Subject, seed: int, copy: int = 1) ->
 
 
 def drawn(applied: Applied) -> Image:
-    """The picture with its mask, boxes and keypoints drawn in."""
+    """The image with its mask, boxes and keypoints drawn on it."""
     return images.draw_targets(applied.image, applied.mask, applied.boxes, applied.keypoints)
 
 
@@ -152,7 +152,7 @@ for (const slider of document.querySelectorAll("input"))
 
 
 def page(rows: Sequence[Sequence[Tile]], title: str) -> str:
-    """A page that needs no other file: the first picture of each row against each of the others, with a slider between."""
+    """A self-contained page: the first image of each row against each of the others, with a slider between."""
     parts = []
     for row in rows:
         first, *others = row

@@ -1,1 +1,1 @@
-"""The store: what was made, in folders named by what it was made from; rows of datasets; hashes of files."""
+"""The content-addressed store of artifacts and shards, rows of datasets, and hashes of files."""

@@ -1,4 +1,4 @@
-"""Hashes of files, remembered by path, size, time and inode."""
+"""Hashes of files, cached by path, size, mtime and inode."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipekit.files import hash_file, is_settled, split_packed, walk
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """A file of a tree: its path below the root (with ``/``), where it lies, and its SHA-256 ("" if unreadable)."""
+    """A file of a tree: its path below the root (with ``/``), its location, and its SHA-256 ("" if unreadable)."""
 
     name: str
     path: str
@@ -34,25 +34,25 @@ Remembered: TypeAlias = tuple[int, int, int, str]
 
 
 NEXT_FILES = 512
-"""So many files of a folder are looked up at once."""
+"""Number of files of a folder that are looked up at once."""
 
 
 AT_ONCE = 16
-"""So many are a thread's task: for one photograph, handing it over takes as long as hashing it."""
+"""Number of files per thread task: for a single photograph, the handover takes as long as the hashing."""
 
 
 class HashMemory:
-    """SHA-256 of files, remembered by (path, size, mtime, inode): an unchanged tree is only ``stat``-ed.
+    """A cache of SHA-256 hashes by (path, size, mtime, inode): an unchanged tree is only ``stat``-ed.
 
-    One SQLite file, safe for several processes; ``threads`` read the files that are not known. 60,000 unchanged files take
-    under a second. Where the file is damaged or can't be written, what this process learns is kept in memory alone: a lost
-    memory costs a second hashing, nothing else.
+    One SQLite file, safe for several processes; ``threads`` read the files that are not cached. 60,000 unchanged files take
+    under a second. If the file is damaged or can't be written, this process keeps its hashes in memory only: a lost
+    cache costs a second hashing, nothing else.
     """
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         self.on_hash: Callable[[], None] | None = None
         self.threads = threads
-        # A folder, what was fetched of it last, and the name with which that began.
+        # A folder, the rows fetched last for it, and the first name among them.
         self._near: tuple[str, dict[str, Remembered], str] = "", {}, ""
         try:
             self._db = self._open(path)
@@ -87,9 +87,9 @@ class HashMemory:
             return hash_file(path)
         folder, name = os.path.split(os.path.abspath(path))
         text = _text(name)
-        last_folder, near, last = self._near  # taken and replaced as one: other threads ask too
+        last_folder, near, last = self._near  # read and replaced together: other threads use it too
         if folder != last_folder or text not in near:
-            # Files are asked for in the order of their names: the next ones are fetched too, where this one follows the last.
+            # Files are requested in the order of their names: if this one follows the last, prefetch the next ones.
             near = self._known(folder, text, count=NEXT_FILES if folder == last_folder and last < text else 1)
             self._near = folder, near, text
         path = os.path.join(folder, name)  # noqa: PTH118
@@ -105,11 +105,11 @@ class HashMemory:
         return found
 
     def knows(self, folder: Path) -> bool:
-        """Whether a file of this folder was ever hashed."""
+        """Whether any file of this folder was ever hashed."""
         return bool(self._known(str(folder), "", count=1))
 
     def tree(self, root: Path) -> Iterator[FileEntry]:
-        """Every file below ``root`` in a fixed order, folder by folder. Hidden files and our own output are passed over."""
+        """Yield every file below ``root`` in a fixed order, folder by folder, without hidden files and pipekit's own output."""
         with contextlib.ExitStack() as stack:
             read: Callable[..., Iterator[list[str]]] = map
             if self.threads > 1:
@@ -124,7 +124,7 @@ class HashMemory:
                         yield FileEntry(prefix + name, path, found)
 
     def _hashes(self, read: Callable[..., Iterator[list[str]]], folder: str, names: list[str], paths: list[str]) -> list[str]:
-        """The hashes of files of a folder whose names are sorted; "" for one that can't be read."""
+        """The hashes of files of one folder, given by sorted names; "" for one that can't be read."""
         texts = [_text(name) for name in names]
         known = self._known(folder, min(texts), max(texts))
         hashes = [""] * len(names)
@@ -150,9 +150,9 @@ class HashMemory:
         return hashes
 
     def content(self, path: Path) -> str:
-        """The digest of a file, or of a folder: names below it and the hash of each file.
+        """The digest of a file, or of a folder: the names below it and the hash of each file.
 
-        Files whose names end in one of ``path.passed_over``, where it has that, are left out of a folder's digest.
+        If ``path`` has ``passed_over``, files with one of these suffixes are excluded from a folder's digest.
         """
         if not path.is_dir():
             try:
@@ -168,7 +168,7 @@ class HashMemory:
         return hashed.hexdigest()
 
     def _known(self, folder: str, first: str, last: str | None = None, count: int = -1) -> dict[str, Remembered]:
-        """What is remembered of files of a folder, from the name ``first`` on: up to ``last``, or so many."""
+        """The cached hashes of a folder's files, starting at the name ``first``: up to ``last``, or a limited number."""
         query = "SELECT name, size, mtime_ns, inode, sha256 FROM files WHERE dir = ? AND name >= ?"
         values: tuple[Any, ...] = (_text(folder), first)
         if last is not None:
@@ -193,7 +193,7 @@ class HashMemory:
                 self._forget()
 
     def _forget(self) -> None:
-        """Go on without the file: it is damaged, or the disk is full."""
+        """Continue without the file: it is damaged, or the disk is full."""
         self._db.close()
         self._db = self._open(None)
 
@@ -213,5 +213,5 @@ def _hash_some(paths: list[str]) -> list[str]:
 
 
 def _text(name: str) -> str:
-    """A file name as valid text: names that are not UTF-8 are kept in an escaped form."""
+    """A file name as valid text; bytes that are not UTF-8 are escaped."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Where files of rows lie, written so that a project can be moved."""
+"""Locations of image files in rows, stored so that a project can be moved."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Locations:
     """Paths in rows: below the store as ``@store/…``, below the project as ``@project/…``, elsewhere absolute.
 
     Attributes:
-        moved: the folder that a cached import was made from, and where the same content lies now: a dataset that was moved is
-            found again without running anything. Rows always keep the first place.
-        becomes: a scratch folder that is being filled, and the place that it will be moved to when it is done.
+        moved: the folder that a cached import was made from, and the present location of the same content: a moved dataset
+            is found again without running anything. Rows always keep the first location.
+        becomes: a scratch folder that is being filled, and its final location.
     """
 
     def __init__(self, store: Path, project: Path) -> None:
@@ -47,7 +47,7 @@ class Locations:
         return path
 
     def plain(self, row: Row) -> Row:
-        """A packed row in which files are where they are now, for those who know nothing of ``moved`` and ``becomes``."""
+        """A packed row with the present locations, for readers that know nothing of ``moved`` and ``becomes``."""
         if not self.moved and not self.becomes:
             return row
         simple = Locations(self.store, self.project)

@@ -1,10 +1,10 @@
-"""Rows: samples as JSON lines. How they are written, sorted without filling memory, located, and hashed.
+"""Rows: samples as JSON lines. Write them, sort them on disk, resolve their locations, and hash them.
 
-A row is a compact JSON object with sorted keys; values that are the default are left out. Two things about a row matter:
+A row is a compact JSON object with sorted keys; default values are omitted. It has two parts:
 
-* its *content*: id, sha256, label, split, targets, extra. This is what keys and digests are made of;
-* its *location*: the paths of the image and the mask. They are kept in a form that survives moving the project, see
-  :class:`Locations`, and are in no key and no digest.
+* the *content*: id, sha256, label, split, targets, extra. Keys and digests are computed from it;
+* the *location*: the paths of the image and the mask. They are stored in a form that survives moving the project, see
+  :class:`Locations`, and enter no key and no digest.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from pipekit.errors import UserError
 from pipekit.store.locations import Locations, Row
 
 SPILL_ROWS = 5_000
-"""Rows sorted in memory before they go to disk: about 20 MB where they tell how an image was made."""
+"""Number of rows sorted in memory before they are written to disk: about 20 MB if they record how an image was made."""
 
 MAX_RUNS = 100
-"""So many sorted files are merged into one: a process may have some hundreds of files open."""
+"""Number of sorted files merged at once: a process may have some hundreds of files open."""
 
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -40,7 +40,7 @@ def dumps(value: Any) -> str:
 
 
 def digest(*parts: str) -> str:
-    """SHA-256 over texts, each with its length, as hex."""
+    """SHA-256 of texts, each with its length, as hex."""
     found = hashlib.sha256()
     for part in parts:
         data = part.encode("utf-8", "surrogatepass")
@@ -102,7 +102,7 @@ def from_row(row: Mapping[str, Any]) -> Sample:
 
 
 def content(row: Mapping[str, Any]) -> str:
-    """The row as text without its location: what identity is made of."""
+    """The row as text without its location: the part that identifies it."""
     kept = {name: value for name, value in row.items() if name != "image"}
     if "mask" in kept.get("targets", ()):
         kept["targets"] = {name: value for name, value in kept["targets"].items() if name != "mask"}
@@ -110,7 +110,7 @@ def content(row: Mapping[str, Any]) -> str:
 
 
 def texts(row: Mapping[str, Any]) -> tuple[str, str]:
-    """``content(row), dumps(row)``, of which most is made only once."""
+    """``content(row), dumps(row)``; the common part is encoded only once."""
     if "mask" in row.get("targets", ()):
         return content(row), dumps(row)
     first = dumps({name: value for name, value in row.items() if name < "image"})[:-1]
@@ -124,14 +124,14 @@ def texts(row: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def read_lines(path: Path) -> Iterator[Row]:
-    """The rows of a JSON-lines file, one at a time."""
+    """Yield the rows of a JSON-lines file, one at a time."""
     with path.open(encoding="utf-8", errors="surrogatepass") as lines:
         for line in lines:
             yield json.loads(line)
 
 
 class Sorter:
-    """Sorts (key, row) pairs of any number in flat memory: sorted runs on disk, then a merge. Rows become text only on disk."""
+    """External merge sort of (key, row) pairs in constant memory. Rows are encoded only when a sorted run goes to disk."""
 
     def __init__(self, folder: Path, spill: int = SPILL_ROWS) -> None:
         self._folder = folder
@@ -156,7 +156,7 @@ class Sorter:
             self._runs = [self._merged()]
 
     def _merged(self) -> Path:
-        """All files as one."""
+        """Merge all files into one."""
         handle, name = tempfile.mkstemp(dir=self._folder, suffix=".run")
         with ExitStack() as stack:
             files = [stack.enter_context(run.open(encoding="utf-8", errors="surrogatepass")) for run in self._runs]
@@ -170,7 +170,7 @@ class Sorter:
         return bool(self._pairs or self._runs)
 
     def __iter__(self) -> Iterator[tuple[str, Row]]:
-        """The pairs in the order of their keys. The runs on disk are removed at the end."""
+        """Yield the pairs in the order of their keys. The runs on disk are removed at the end."""
         self._pairs.sort(key=_key)
         if not self._runs:
             yield from self._pairs
@@ -200,7 +200,7 @@ def _key_of_line(line: str) -> str:
 
 
 class Tally:
-    """What a dataset's ``meta`` says: how many, which classes, counts per split and class."""
+    """Collects a dataset's ``meta``: the number of samples, the classes, and the counts per split and class."""
 
     def __init__(self) -> None:
         self.num_samples = 0
@@ -223,7 +223,7 @@ class Tally:
 
 
 class _Index:
-    """A file of rows in the order of their ids, and what is known of them."""
+    """A file of rows in the order of their ids, with their digest and statistics."""
 
     def __init__(self, path: Path) -> None:
         self.tally, self.hashed, self.uses = Tally(), hashlib.sha256(), set[str]()
@@ -231,7 +231,7 @@ class _Index:
         self._file = path.open("w", encoding="utf-8", errors="surrogatepass")
 
     def is_next(self, row: Row) -> bool:
-        """False for a row that belongs before one that is written."""
+        """Append a row; returns False if it belongs before one that is written already."""
         return self._last is None or row["id"] >= self._last
 
     def add(self, row: Row) -> None:

@@ -1,16 +1,16 @@
-"""The store: what was made, in folders named by what it was made from.
+"""The content-addressed store: finished work in folders named after the hash of its inputs.
 
 ::
 
     .pipekit/
       shards/ab/<key>/       rows.jsonl and the files of one shard
       artifacts/ab/<key>/    manifest.json and the files (or rows.jsonl) of one stage run
-      work/<key>/            a stage that was begun and is not done: its checkpoints
-      tmp/                   what is being made; a folder moves to its place in one rename, whole or not at all
+      work/<key>/            checkpoints of a stage that was started and is not finished
+      tmp/                   work in progress; a finished folder moves to its place in one atomic rename
       hashes.sqlite          the hash of every file seen, by (path, size, mtime, inode)
 
-Nothing is locked. Two processes that make the same thing make the same bytes; the first rename wins and the other's work is
-dropped. A folder that exists is done.
+There are no locks. Two processes that compute the same key produce the same bytes; the first rename wins and the other's work
+is discarded. A folder that exists is complete.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from pipekit.errors import UserError
 from pipekit.store.file_hashes import HashMemory
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-"""Errors of the disk, whatever file they were met at."""
+"""Errors that concern the whole disk, whichever file raised them."""
 
 
 def store_of(base_dir: Path, is_project: bool = False) -> Path:
-    """The store for work in ``base_dir``, for those who write it and those who read it.
+    """The store for work in ``base_dir``, for reading and writing.
 
-    It is ``PIPEKIT_STORE`` where that is set, ``.pipekit`` in a project, and in any other folder :func:`shared_store`.
+    It is ``PIPEKIT_STORE`` if that is set, ``.pipekit`` in a project, and :func:`shared_store` in any other folder.
 
     Args:
-        is_project: a pipeline runs in this folder, which makes it a project; else it is one if it has a ``pipeline.toml`` or
-            a ``.pipekit``.
+        is_project: a pipeline runs in this folder, which makes it a project; otherwise a folder is a project if it has a
+            ``pipeline.toml`` or a ``.pipekit``.
     """
     chosen = os.environ.get("PIPEKIT_STORE")
     if chosen:
@@ -53,7 +53,7 @@ def store_of(base_dir: Path, is_project: bool = False) -> Path:
 
 
 def shared_store() -> Path:
-    """The store in the person's cache folder, which all folders share that are no project."""
+    """The store in the user's cache folder, shared by all folders that are not projects."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache).absolute() / "pipekit" / "store"
 
@@ -62,10 +62,10 @@ class Store:
     """The folder ``.pipekit`` of a project.
 
     Args:
-        root: the folder; made when something is first written.
+        root: the folder; created on the first write.
 
     Raises:
-        UserError: on writing, where the disk is full or the folder can't be written.
+        UserError: on writing, if the disk is full or the folder can't be written.
     """
 
     def __init__(self, root: Path) -> None:
@@ -80,7 +80,7 @@ class Store:
         return self._hashes
 
     def close(self) -> None:
-        """Close the file-hash memory; the next use opens it again."""
+        """Close the cache of file hashes; the next use opens it again."""
         if self._hashes is not None:
             self._hashes.close()
             self._hashes = None
@@ -92,7 +92,7 @@ class Store:
         return self.root / "artifacts" / key[:2] / key
 
     def young_keys(self) -> set[str]:
-        """Keys of stage runs that finished in the last week."""
+        """Keys of stage runs that finished within the last week."""
         now = time.time()
         return {path.name for path in _children(self.root / "artifacts", 2) if _is_young(path, now, TMP_KEPT_S)}
 
@@ -100,14 +100,14 @@ class Store:
         return self._ensure(self.root / "work" / key)
 
     def is_begun(self, key: str) -> bool:
-        """Whether a stage run was begun and not finished."""
+        """Whether a stage run was started and not finished."""
         return (self.root / "work" / key).is_dir()
 
     def has_shard(self, key: str) -> bool:
         return (self.shard_dir(key) / "rows.jsonl").is_file()
 
     def manifest(self, key: str) -> dict[str, Any] | None:
-        """What a finished stage run says of itself, or None. One whose files are gone is not finished."""
+        """The manifest of a finished stage run, or None. A run whose files are missing is not finished."""
         path = self.artifact_dir(key) / "manifest.json"
         try:
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -117,14 +117,14 @@ class Store:
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
-        """An empty folder for something in the making. What is still in it at the end is removed."""
+        """Context manager for an empty scratch folder. Whatever is left in it at the end is removed."""
         folder = self._ensure(self.root / "tmp" / f"{os.getpid()}@{_machine()}-{uuid.uuid4().hex[:12]}")
         try:
             yield folder
         except OSError as error:
             if error.errno in DISK_ERRORS or str(error.filename or "").startswith(f"{self.root}{os.sep}"):
                 raise translate_os_error(error, self.root) from error
-            raise  # about a file that is none of the store's
+            raise  # the file is outside the store
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -132,10 +132,10 @@ class Store:
         """Move a finished folder to its place in one step.
 
         Args:
-            proof: the file that says the folder is whole.
+            proof: the file whose presence shows that the folder is complete.
 
         Returns:
-            False when another process was first; its result, which is the same, stays.
+            False if another process was first; its identical result stays.
         """
         self._ensure(place.parent)
         for _ in range(3):
@@ -147,18 +147,18 @@ class Store:
                     return False
                 if not place.exists():
                     raise translate_os_error(error, place) from error
-                shutil.rmtree(place, ignore_errors=True)  # damaged by hand: its proof is gone
+                shutil.rmtree(place, ignore_errors=True)  # damaged by hand: its proof file is missing
         raise UserError(f"can't write {place}", "Is another program holding it? Remove the folder and run again.")
 
     def discard(self, key: str) -> None:
-        """Forget a stage run and its shards (``--again``): they move aside in one step before they are removed."""
+        """Discard a stage run and its shards (``--again``): one rename moves them aside before they are removed."""
         manifest = self.manifest(key) or {}
         for place in [self.artifact_dir(key), *(self.shard_dir(shard) for shard in manifest.get("shards", ()))]:
             self.remove(place)
         shutil.rmtree(self.root / "work" / key, ignore_errors=True)
 
     def clean(self) -> None:
-        """Remove what killed processes left half-made."""
+        """Remove incomplete work of killed processes."""
         now = time.time()
         for path in list(_children(self.root / "tmp", 1)):
             if _is_abandoned(path, now):
@@ -180,7 +180,7 @@ class Store:
 
 
 def translate_os_error(error: OSError, place: Path) -> UserError:
-    """A full disk, a read-only folder and the like, in words."""
+    """The message and hint for a full disk, a read-only folder and similar errors."""
     hints = {
         errno.ENOSPC: f"The disk that holds {place} is full. `pipekit gc` frees what no recent run uses.",
         errno.EROFS: f"{place} is on a read-only file system. Choose another place with PIPEKIT_STORE.",
@@ -199,15 +199,15 @@ def translate_os_error(error: OSError, place: Path) -> UserError:
 
 
 SHARDS_KEPT_S = 24 * 3600
-"""Finished shards of stages that are not finished are kept for a day."""
+"""Finished shards of unfinished stages are kept for one day."""
 
 WORK_KEPT_S = 30 * 24 * 3600
-"""Checkpoints that nobody has touched for a month belong to trainings that were given up."""
+"""Checkpoints that are unchanged for a month belong to abandoned trainings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """What ``gc`` would free: folders and their size (hard links to files still shown under ``runs/`` are counted too)."""
+    """What ``gc`` would free: folders and their size (including hard links to files that ``runs/`` still shows)."""
 
     folders: tuple[Path, ...]
     num_files: int
@@ -215,11 +215,11 @@ class Garbage:
 
 
 TMP_KEPT_S = 7 * 24 * 3600
-"""Scratch folders of other machines that share the store are left alone for a week: whether they are in use is not known."""
+"""Scratch folders of other machines that share the store are kept for a week: they may be in use."""
 
 
 def find_garbage(store: Store, keep: Iterable[str]) -> Garbage:
-    """Everything in the store that no key in ``keep`` (keys of stage runs) needs."""
+    """Find everything in the store that no key in ``keep`` (keys of stage runs) needs."""
     kept = set(keep)
     manifests = [manifest for key in sorted(kept) if (manifest := store.manifest(key))]
     wanted = {store.artifact_dir(key) for key in kept}
@@ -227,7 +227,7 @@ def find_garbage(store: Store, keep: Iterable[str]) -> Garbage:
     wanted |= {store.root / place for manifest in manifests for place in manifest["uses"]}
     now = time.time()
     folders = [path for path in _children(store.root / "artifacts", 2) if path not in wanted]
-    # Shards that no finished run names may be those of a stage that was stopped, and that goes on tomorrow.
+    # Shards that no finished run names may belong to a stopped stage that is resumed tomorrow.
     folders += [
         path for path in _children(store.root / "shards", 2) if path not in wanted and not _is_young(path, now, SHARDS_KEPT_S)
     ]
@@ -256,7 +256,7 @@ def _machine() -> str:
 
 
 def _is_alive(pid: str) -> bool:
-    """Whether a process runs; one that has ended and that nobody has asked about (a zombie) does not."""
+    """Whether a process is running; a zombie (ended, not yet waited for) is not."""
     try:
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
     except (OSError, IndexError):
@@ -264,7 +264,7 @@ def _is_alive(pid: str) -> bool:
 
 
 def _is_abandoned(path: Path, now: float) -> bool:
-    """Whether the process that made a scratch folder is gone. One that lives may train for days without touching it."""
+    """Whether the process that created a scratch folder has ended. A live one may train for days without touching it."""
     pid, _, machine = path.name.partition("-")[0].partition("@")
     if pid.isdigit() and machine == _machine() and Path("/proc/self").exists():
         return not _is_alive(pid)

@@ -1,4 +1,4 @@
-"""The test kit for plugin authors; pytest finds it by itself where pipekit is installed.
+"""The test kit for plugin authors, a pytest plugin that is active wherever pipekit is installed.
 
 ::
 
@@ -8,9 +8,9 @@
     def test_speckle():
         check_op(speckle, amount=0.2)
 
-Each ``check_*`` takes a component (the function itself, or the name that it is registered under) and its parameters, tries
-everything that its kind promises, and fails with the list of what is broken. The fixtures: ``pipekit_registry``,
-``pipekit_project`` and ``tiny_dataset``.
+Each ``check_*`` takes a component (the function itself, or its registered name) and its parameters, tests every promise of its
+kind, and fails with the list of broken promises. The fixtures are ``pipekit_registry``, ``pipekit_project`` and
+``tiny_dataset``.
 """
 
 from pipekit.testing.kit import (

@@ -1,4 +1,4 @@
-"""The checks and fixtures of the test kit; heavy imports happen inside the functions."""
+"""The checks and fixtures of the test kit; heavy libraries are imported inside the functions."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def tiny_dataset(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tiny_evaluation(tiny_dataset: Path) -> Evaluation:
-    """Made-up answers of a model on the tiny dataset, two thirds of them right; for trying a report section."""
+    """Synthetic predictions on the tiny dataset, two thirds of them correct; for testing a report section."""
     from pipekit.testing.checks import make_tiny_evaluation
 
     return make_tiny_evaluation(tiny_dataset)
@@ -80,7 +80,7 @@ class Project:
 
 @pytest.fixture
 def pipekit_project(tmp_path: Path, pipekit_registry: Registry) -> Project:
-    """A private project folder with the tiny dataset in ``images/``, in which pipelines can be run."""
+    """A private project folder with the tiny dataset in ``images/``, for running pipelines."""
     from pipekit.testing.checks import write_tiny_dataset
 
     folder = tmp_path / "project"
@@ -91,16 +91,16 @@ def pipekit_project(tmp_path: Path, pipekit_registry: Registry) -> Project:
 def check_component(
     kind: str, component: Any, params: Mapping[str, Any] | None = None, registry: Registry | None = None, **samples: Any
 ) -> None:
-    """Try a component of any kind against what the kind promises.
+    """Test a component of any kind against the promises of its kind.
 
     Args:
         kind: ``op``, ``model``, ``importer`` …
-        component: the function or object itself, or the name that it is registered under.
-        params: its parameters; defaults where left out.
-        samples: what to try it on: ``path`` for an importer, ``input_shape_hwc`` for a model.
+        component: the function or object itself, or its registered name.
+        params: its parameters; omitted ones take their defaults.
+        samples: the inputs to test with: ``path`` for an importer, ``input_shape_hwc`` for a model.
 
     Raises:
-        AssertionError: with every promise that is broken, and how.
+        AssertionError: lists every broken promise with the reason.
     """
     __tracebackhide__ = True
     from pipekit.testing.checks import run_checks
@@ -114,13 +114,13 @@ def check_component(
 
 
 def check_op(op: Any, *, registry: Registry | None = None, **params: Any) -> None:
-    """A pixel or geometric op: shape and dtype, same seed same bytes, input unchanged, parameters described and checked."""
+    """A pixel or geometric op: shape and dtype, same seed same bytes, input unchanged, parameters described and bounded."""
     __tracebackhide__ = True
     check_component("op", op, params, registry)
 
 
 def check_recipe(recipe: Any, *, registry: Registry | None = None) -> None:
-    """A recipe: every op in it exists and its parameters are right."""
+    """A recipe: every op in it exists and its parameters are valid."""
     __tracebackhide__ = True
     check_component("recipe", recipe, None, registry)
 
@@ -128,15 +128,15 @@ def check_recipe(recipe: Any, *, registry: Registry | None = None) -> None:
 def check_model(
     model: Any, *, input_shape_hwc: tuple[int, int, int] = (64, 64, 3), registry: Registry | None = None, **params: Any
 ) -> None:
-    """A model template: images in 0..255 in, probabilities out; saved and loaded it says the same."""
+    """A model template: images in 0..255 in, probabilities out; the same predictions after saving and loading."""
     __tracebackhide__ = True
     check_component("model", model, params, registry, input_shape_hwc=input_shape_hwc)
 
 
 def check_importer(importer: Any, path: Path, *, registry: Registry | None = None, **params: Any) -> None:
-    """An importer, on a folder of its format: unique stable ids, existing images, nothing changed, other formats refused.
+    """An importer, on a folder of its format: unique stable ids, existing images, nothing changed, other formats rejected.
 
-    Then as the stage that it becomes, see :func:`check_stage`.
+    Its stage is tested too, see :func:`check_stage`.
     """
     __tracebackhide__ = True
     if not isinstance(importer, str):
@@ -153,10 +153,10 @@ def check_exporter(
     registry: Registry | None = None,
     **params: Any,
 ) -> None:
-    """An exporter, run as the stage that it becomes: the same bytes every time, wherever the project is.
+    """An exporter, run as its stage: the same bytes every time, wherever the project is.
 
     Args:
-        before, inputs: see :func:`check_stage`; one that takes a model needs a ``train`` before it.
+        before, inputs: see :func:`check_stage`; an exporter of models needs a ``train`` stage before it.
     """
     __tracebackhide__ = True
     if not isinstance(exporter, str):
@@ -166,7 +166,7 @@ def check_exporter(
 
 
 def check_detector(detector: Any, *, registry: Registry | None = None, **params: Any) -> None:
-    """A feature detector: points inside the image or a response map, the same twice, on blank images too."""
+    """A feature detector: points inside the image or a response map, deterministic, on blank images too."""
     __tracebackhide__ = True
     check_component("detector", detector, params, registry)
 
@@ -178,7 +178,7 @@ def check_report_section(section: Any, *, registry: Registry | None = None, **pa
 
 
 def check_check(check: Any, *, registry: Registry | None = None, **params: Any) -> None:
-    """A dataset check: it copes with broken images, finds the same twice, and its findings are well formed."""
+    """A dataset check: it accepts rows of broken images, is deterministic, and its findings are well formed."""
     __tracebackhide__ = True
     if not isinstance(check, str):
         registry, check = _registry_with("check", check)
@@ -201,11 +201,11 @@ def check_stage(
 ) -> None:
     """A stage, run on the tiny dataset: the same digest with any workers, any shards and after a kill; images unchanged.
 
-    It runs in processes of its own, too, which find it by its name: it must stand at the top of a module.
+    It also runs in separate processes, which import it by name: define it at the top level of a module.
 
     Args:
-        before: the stages before it, as in a pipeline file; an ``import.folders`` of ``images`` where left out.
-        inputs: which of them fills which slot, where the nearest that fits is not meant.
+        before: the stages before it, as in a pipeline file; default: an ``import.folders`` of ``images``.
+        inputs: slot -> stage, for slots that the nearest fitting stage should not fill.
     """
     __tracebackhide__ = True
     if callable(stage):
@@ -233,7 +233,7 @@ def _component(registry: Registry, kind: str, component: Any) -> Component:
 
 
 def _registry_with(kind: str, found: Any) -> tuple[Registry, str]:
-    """A registry of its own that also has ``found``, and the name that it has there."""
+    """A separate registry that also contains ``found``, and its name there."""
     from pipekit.registry.registry import load_registry
     from pipekit.testing.checks.core import register_under_test
 

@@ -1,7 +1,7 @@
-"""What people see in a terminal: tables, errors, progress. The only package that imports Rich.
+"""Terminal output: tables, errors, progress. The only package that imports Rich.
 
-Text goes to stdout, errors and warnings to stderr. Where stdout is no terminal there are no control codes and no folding;
-``NO_COLOR`` takes the colours away. Nothing here reads markup: a file called ``[red]`` is printed as it is.
+Text goes to stdout, errors and warnings to stderr. If stdout is not a terminal, lines are not wrapped and contain no control
+codes; ``NO_COLOR`` turns colours off. Markup is never interpreted: a file called ``[red]`` is printed unchanged.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from pipekit.ui.progress import RunDisplay
 
 PLAIN_WIDTH = 160
-"""Columns of a table that goes to a file or a pipe; ``COLUMNS`` overrides it."""
+"""Width in characters of output to a file or a pipe; ``COLUMNS`` overrides it."""
 
 GOOD, BAD, WARN, DIM, NAME = "green", "bold red", "yellow", "dim", "bold"
 
 
 def console(stderr: bool = False) -> Console:
-    """A console on the present stdout or stderr. Made anew for each use, since both may be redirected."""
+    """A console on the current stdout or stderr. Created for each use, since both may be redirected."""
     stream = sys.stderr if stderr else sys.stdout
     plain = not stream.isatty() and not os.environ.get("FORCE_COLOR")
     width = PLAIN_WIDTH if plain and "COLUMNS" not in os.environ else None
@@ -37,7 +37,7 @@ def console(stderr: bool = False) -> Console:
 
 
 def say(text: str = "", style: str = "") -> None:
-    """One line or several on stdout; the terminal folds long ones, so that they can be copied whole."""
+    """Print text to stdout; the terminal wraps long lines, so that they can be copied whole."""
     console().print(Text(text, style), soft_wrap=True)
 
 
@@ -46,12 +46,12 @@ def warn(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """A word to the person on stderr, which leaves stdout to the result."""
+    """Print a note to stderr, so that stdout holds only the result."""
     console(stderr=True).print(Text(text), soft_wrap=True)
 
 
 def say_json(value: Any) -> None:
-    """A value as indented JSON on stdout, for other programs."""
+    """Print a value as indented JSON to stdout, for other programs."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
@@ -67,18 +67,18 @@ def table(
     firm: Sequence[int] = (0,),
     header: bool = True,
 ) -> None:
-    """A plain table: a header line and rows, no frame.
+    """Print a plain table: a header line and rows, no frame.
 
     Args:
-        right: the numbers of the columns that are aligned to the right (numbers, sizes).
-        firm: those that are never folded.
-        header: False leaves the header line out.
+        right: indices of right-aligned columns (numbers, sizes).
+        firm: indices of columns that are never wrapped.
+        header: False omits the header line.
     """
     show(make_table(headers, rows, title=title, right=right, firm=firm, header=header))
 
 
 def show(picture: RenderableType) -> None:
-    """Print something of Rich's; without the spaces that pad its lines where it goes to a file."""
+    """Print a Rich renderable; without trailing spaces if it goes to a file."""
     out = console()
     if out.is_terminal:
         out.print(picture)
@@ -106,22 +106,22 @@ def make_table(
 
 
 def coloured(text: str, style: str) -> Text:
-    """Text with one of the styles of this file, for a cell of a table."""
+    """Text in one of this module's styles, for a table cell."""
     return Text(text, style)
 
 
 def is_terminal() -> bool:
-    """Whether a person reads stdout as it is written."""
+    """Whether stdout is a terminal."""
     return console().is_terminal
 
 
 def can_ask() -> bool:
-    """Whether there is a person to answer a question."""
+    """Whether a user can answer a question."""
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def confirm(question: str) -> bool:
-    """Ask; only a clear yes is a yes."""
+    """Ask for confirmation; anything but a clear yes counts as no."""
     return console().input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
 
@@ -129,7 +129,7 @@ _STATES = {"ok": ("✓", "+", GOOD), "warning": ("!", "!", WARN), "broken": ("�
 
 
 def finding(state: str, what: str, text: str, fix: str = "") -> None:
-    """A line of a check-up: a mark, what was looked at, what was found; below it what to do."""
+    """Print a line of a diagnosis: a mark, the subject and the result; below it what to do."""
     out = console()
     mark, plain, style = _STATES[state]
     lead = mark if out.encoding.lower().startswith("utf") else plain
@@ -138,11 +138,11 @@ def finding(state: str, what: str, text: str, fix: str = "") -> None:
         out.print(Text(f"{'':15}{fix}", WARN), soft_wrap=True)
 
 
-# --- numbers for people --------------------------------------------------------------------------------------------------
+# --- human-readable numbers ----------------------------------------------------------------------------------------------
 
 
 def size(num_bytes: int) -> str:
-    """``"1.5 GB"``: decimal units, as disks are sold and ``df -H`` counts."""
+    """``"1.5 GB"``: decimal units, as on disk labels and in ``df -H``."""
     value = float(num_bytes)
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if value < 1000 or unit == "TB":
@@ -171,7 +171,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def error(failure: PipekitError) -> None:
-    """An error as every command prints it: what, where, what next."""
+    """Print an error as every command does: what, where, what next."""
     out = console(stderr=True)
     if isinstance(failure, PlanError):
         for problem in failure.problems:
@@ -183,9 +183,9 @@ def error(failure: PipekitError) -> None:
 
 
 def bug(failure: BaseException) -> None:
-    """An exception that nobody foresaw."""
+    """Print an unexpected exception."""
     text = f"{type(failure).__name__}: {failure}".rstrip(": ")
-    hint = "This is a fault of pipekit or of a plugin. The same command with --debug shows where."
+    hint = "This is a bug in pipekit or in a plugin. Run the same command with --debug to see where."
     _error_block(console(stderr=True), text, "", hint)
 
 
@@ -196,7 +196,7 @@ def _place(problem: Problem, file: str) -> tuple[str, str, str]:
 
 
 def _error_block(out: Console, message: str, where: str, hint: str) -> None:
-    """``Did you mean …?`` stands beside what it mends; the rest of the hint on the second line, after the place."""
+    """Put ``Did you mean …?`` on the line of the message; the rest of the hint goes on the second line, after the location."""
     if hint.startswith("Did you mean") and "?" in hint:
         suggestion, _, hint = hint.partition("?")
         message = f"{message.rstrip('.')}. {suggestion}?"
@@ -210,7 +210,7 @@ def _error_block(out: Console, message: str, where: str, hint: str) -> None:
 
 
 def run_display(as_json: bool = False, quiet: bool = False) -> RunDisplay:
-    """A listener for ``engine.run``, and a context manager: the one for where stdout goes and for what was asked."""
+    """Choose the listener for ``engine.run`` (also a context manager) by stdout and the user's options."""
     from pipekit.ui import progress
 
     if as_json:

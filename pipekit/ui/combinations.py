@@ -18,11 +18,11 @@ OF_ONE_RUN = ("run_finished",)
 
 
 class CombinationsDisplay:
-    """A listener for all combinations: each has a display of its own while it runs, and one line when it is done.
+    """A listener for all combinations: each has its own display while it runs, and one line when it is done.
 
     Args:
-        make: makes the display of one run.
-        as_json: pass every event on and say nothing else.
+        make: creates the display of one run.
+        as_json: forward every event and print nothing else.
     """
 
     def __init__(self, make: Callable[[], RunDisplay], as_json: bool) -> None:
@@ -54,7 +54,7 @@ class CombinationsDisplay:
             self._display(event, **values)
 
     def summary(self, outcome: MatrixOutcome) -> None:
-        """The table of all combinations, the best on top and marked."""
+        """Print the table of all combinations, the best on top and marked."""
         names = list(outcome.combinations[0].values)
         order = sorted(outcome.combinations, key=lambda row: (row is not outcome.best, row.number))
         rows = []

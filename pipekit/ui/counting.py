@@ -1,4 +1,4 @@
-"""How far a long list is, for commands that run no pipeline."""
+"""Progress of a long iteration, for commands that run no pipeline."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ LIVE_EVERY_S, PLAIN_EVERY_S = 0.2, 10.0
 
 
 def counted(items: Iterable[T], noun: str, clock: Callable[[], float] = time.monotonic) -> Iterator[T]:
-    """Pass items through; standard error says how many and how fast: in one line of a terminal, else a line now and then.
+    """Pass items through and report their number and rate on stderr: in one line of a terminal, otherwise a line now and then.
 
-    How many there will be isn't asked: a list on standard input may not know it.
+    The total is not needed: for a list on standard input it is unknown.
     """
     out = ui.console(stderr=True)
     started = last = clock()

@@ -1,6 +1,6 @@
-"""A picture in the terminal: in full where it draws pictures (:mod:`pipekit.ui.pixels`), else two pixels to a character.
+"""Show an image in the terminal: in full resolution where supported (:mod:`pipekit.ui.pixels`), else two pixels per character.
 
-These two are the upper and lower half of a block, in 24-bit colour: every terminal has them.
+The two pixels are the upper and lower half of a block character in 24-bit colour, which every terminal has.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def can_show() -> bool:
-    """Whether stdout is a terminal with enough colours, wide enough, whose encoding has the half block."""
+    """Whether stdout is a terminal that is wide enough, has enough colours and can encode the half block."""
     out = console()
     try:
         "▀".encode(out.encoding)

@@ -1,7 +1,7 @@
-"""Whole pictures in terminals that draw them: Kitty's protocol or Sixel, written by chafa where it is installed.
+"""Images in terminals with graphics: Kitty's protocol or Sixel, encoded by chafa if it is installed.
 
-What a terminal can is read from the environment (``TERM``, ``TERM_PROGRAM``), as chafa's list of terminals knows it; the
-terminal itself is asked nothing, so that nothing can hang and nobody's typing is eaten. Inside tmux and screen there is none.
+The terminal's capabilities come from the environment (``TERM``, ``TERM_PROGRAM``) through chafa's list of terminals. The
+terminal itself is never queried, so that nothing can hang and no keystroke is lost. tmux and screen are not supported.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CELL_PX = (10, 20)
-"""Width and height of a character where the terminal does not say."""
+"""Width and height of a character in pixels if the terminal does not report them."""
 
 
 def protocol() -> str:
-    """``kitty``, ``sixels``, or "" where the terminal is not known to draw pictures or chafa can't be used."""
+    """``kitty``, ``sixels``, or "" if the terminal is not known to support graphics or chafa can't be used."""
     if os.environ.get("TMUX") or os.environ.get("STY"):
         return ""
     try:
@@ -28,12 +28,12 @@ def protocol() -> str:
         if terminal.have_seq(chafa.TermSeq.CHAFA_TERM_SEQ_BEGIN_KITTY_IMMEDIATE_IMAGE_V1):
             return "kitty"
         return "sixels" if terminal.have_seq(chafa.TermSeq.CHAFA_TERM_SEQ_BEGIN_SIXELS) else ""
-    except Exception:  # not installed, or its shared libraries are not there: half blocks do
+    except Exception:  # not installed, or its shared libraries are missing: use half blocks
         return ""
 
 
 def drawn(image: NDArray[Any], kind: str, columns: int, cell_px: tuple[int, int] = CELL_PX) -> str:
-    """An ``(H, W, 3) uint8`` RGB image as what a terminal of that kind draws, so many characters wide."""
+    """Encode an ``(H, W, 3) uint8`` RGB image for a terminal of that kind, at a width in characters."""
     import chafa
 
     height, width = image.shape[:2]
@@ -49,7 +49,7 @@ def drawn(image: NDArray[Any], kind: str, columns: int, cell_px: tuple[int, int]
 
 
 def cell_px(handle: int) -> tuple[int, int]:
-    """Width and height of a character in pixels, from the terminal's driver."""
+    """Width and height of a character in pixels, as the terminal's driver reports them."""
     try:
         import fcntl
         import termios

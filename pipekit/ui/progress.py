@@ -1,4 +1,4 @@
-"""The progress of a run: listeners that show it live, as plain lines, as JSON lines, or only at the end."""
+"""Listeners that show the progress of a run: live, as plain lines, as JSON lines, or only at the end."""
 
 from __future__ import annotations
 
@@ -27,20 +27,21 @@ if TYPE_CHECKING:
 
 
 LAST_EPOCHS = 3
-"""Finished epochs whose mean duration is taken for the coming ones: the first is slow, and unfrozen layers slow later ones."""
+"""Number of recent epochs whose mean duration estimates the coming ones: the first is slow, and unfrozen layers slow later
+ones."""
 
 
 @dataclass
 class Epochs:
-    """How far a training is, for the time that all its epochs will take.
+    """Progress of a training, for estimating the time of all its epochs.
 
     Attributes:
-        epoch, epochs: the current epoch, from 1, and their number.
-        steps: batches of a whole epoch.
+        epoch, epochs: the current epoch, from 1, and the number of epochs.
+        steps: batches per epoch.
         at_most: early stopping may end the training sooner.
-        started: when the current epoch was started.
-        whole: it was started at its first batch, not in the middle by a resumed run.
-        lasted: durations of the last finished epochs, validation included, in seconds.
+        started: time at which the current epoch started.
+        whole: the epoch started at its first batch, not in the middle by a resumed run.
+        lasted: durations in seconds of the last finished epochs, including validation.
     """
 
     epoch: int
@@ -55,8 +56,8 @@ class Epochs:
         """Seconds until the last epoch ends.
 
         Args:
-            rest: seconds that the current epoch's remaining batches take, where known.
-            rate: batches a second, where known: what there is to go by in the first epoch.
+            rest: seconds that the current epoch's remaining batches take, if known.
+            rate: batches per second, if known: the only estimate in the first epoch.
         """
         if self.lasted:
             one = sum(self.lasted) / len(self.lasted)
@@ -70,7 +71,7 @@ class Epochs:
 
 @dataclass
 class StageView:
-    """What is known of one stage while a run goes on."""
+    """The state of one stage during a run."""
 
     name: str
     use: str = ""
@@ -91,7 +92,7 @@ class StageView:
     def start_epoch(self, epoch: int, epochs: int, steps: int, step: int, at_most: bool, now: float) -> None:
         before = self.epochs
         self.epochs = Epochs(epoch, epochs, steps, at_most, now, step == 0)
-        self.marks.clear()  # an earlier epoch's batches
+        self.marks.clear()  # batches of an earlier epoch
         if before is not None and epoch == before.epoch + 1:
             self.epochs.lasted.extend(before.lasted)
             if before.whole:
@@ -105,13 +106,13 @@ class StageView:
             self.marks.append((now, done))
 
     def rate(self, now: float) -> float | None:
-        """Items a second over the last half minute; None until two seconds have been watched."""
+        """Items per second over the last half minute; None during the first two seconds."""
         if not self.marks or now - self.marks[0][0] < 2 or self.done <= self.marks[0][1]:
             return None
         return (self.done - self.marks[0][1]) / (now - self.marks[0][0])
 
     def pace(self, now: float) -> str:
-        """``"120 images/s, 5 s left"``, or "" for what is over in a moment; in a training, the time left of all epochs."""
+        """``"120 images/s, 5 s left"``, or "" if it ends in a moment; for a training, the time left of all epochs."""
         rate = self.rate(now)
         left = self.left(now)
         parts = []
@@ -122,7 +123,7 @@ class StageView:
         return ", ".join(parts)
 
     def left(self, now: float) -> float | None:
-        """Seconds until the stage's items, or a training's epochs, are done; None where nothing is known or left."""
+        """Seconds until the stage's items, or a training's epochs, are done; None if unknown or nothing is left."""
         rate = self.rate(now)
         rest = (self.total - self.done) / rate if rate and self.total else None
         if self.epochs is not None:
@@ -141,10 +142,10 @@ class StageView:
 
 
 class RunDisplay:
-    """A listener that tells nothing until the end: the base of the others, and what ``--quiet`` uses.
+    """A listener that prints only at the end: the base class of the others, and what ``--quiet`` uses.
 
-    A listener is called as ``display(event, **values)``; an event that a display has no method for goes to :meth:`on_other`.
-    Used as a context manager, so that the terminal is left as it was whatever happens.
+    A listener is called as ``display(event, **values)``; an event that has no method goes to :meth:`on_other`.
+    It is a context manager, so that the terminal is restored in every case.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -167,7 +168,7 @@ class RunDisplay:
     def view(self, stage: str) -> StageView:
         return self.stages.setdefault(stage, StageView(stage))
 
-    # what is remembered; the displays that show something add to these
+    # bookkeeping; displays that print something extend these
 
     def on_run_started(self, name: str = "", file: str | Path = "", stages: Sequence[Any] = (), **_: Any) -> None:
         for stage in stages:
@@ -217,7 +218,7 @@ class RunDisplay:
             say(headline, NAME)
 
     def on_other(self, event: str, /, stage: str = "", **values: Any) -> None:
-        """An event of a stage's own; one with ``<name>`` and ``<name>s`` (``epoch=3, epochs=10``) counts as progress."""
+        """A stage-specific event; one with ``<name>`` and ``<name>s`` (``epoch=3, epochs=10``) counts as progress."""
         if not stage:
             return
         view = self.view(stage)
@@ -228,7 +229,7 @@ class RunDisplay:
 
 
 class PlainDisplay(RunDisplay):
-    """Plain lines as things happen, then the table: for logs, pipes and CI. A long step says where it is every ten seconds."""
+    """Plain lines as events arrive, then the table: for logs, pipes and CI. A long step reports progress every ten seconds."""
 
     every_s = 10.0
 
@@ -300,7 +301,7 @@ class PlainDisplay(RunDisplay):
 
 
 class LiveDisplay(PlainDisplay):
-    """One line per stage that changes in place: a spinner, a bar, the count, the speed and the time left."""
+    """One line per stage, updated in place: a spinner, a bar, the count, the speed and the time left."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(clock)
@@ -329,7 +330,7 @@ class LiveDisplay(PlainDisplay):
         RunDisplay.on_stage_started(self, stage, use)
 
     def _say_where(self, view: StageView) -> None:
-        """The lines in place say it."""
+        """Nothing to print: the live lines show it."""
 
     def on_run_finished(
         self,
@@ -347,7 +348,7 @@ class LiveDisplay(PlainDisplay):
         self.console.print(Text.assemble((lead, style), text), soft_wrap=True)
 
     def picture(self) -> RenderableType:
-        """The lines as they are now; the console's height cuts a very long pipeline."""
+        """Render the current lines; the console's height truncates a very long pipeline."""
         now = self.clock()
         grid = Table.grid(padding=(0, 1, 0, 0), expand=True)
         longest = max((len(name) for name in self.stages), default=1)
@@ -381,7 +382,7 @@ class LiveDisplay(PlainDisplay):
 
 
 class JsonDisplay(RunDisplay):
-    """One JSON object a line for each event, and nothing else on stdout: what plugins print goes to stderr meanwhile."""
+    """One JSON object per line for each event, and nothing else on stdout: output of plugins is redirected to stderr."""
 
     def __init__(self, stream: IO[str] | None = None) -> None:
         super().__init__()
@@ -404,7 +405,7 @@ class JsonDisplay(RunDisplay):
 
 @contextlib.contextmanager
 def stdout_alone() -> Iterator[IO[str]]:
-    """The real stdout for one writer; what anybody else writes there, in worker processes too, goes to stderr."""
+    """Reserve the real stdout for one writer; all other output to it, also from worker processes, goes to stderr."""
     mine = sys.stdout
     mine.flush()
     try:
@@ -425,7 +426,7 @@ def stdout_alone() -> Iterator[IO[str]]:
 
 
 def stage_table(stages: Sequence[StageView]) -> RenderableType:
-    """What became of each stage: the table at the end of a run."""
+    """The table at the end of a run: the outcome of each stage."""
     out = console()
     rows = []
     for view in stages:
@@ -445,19 +446,19 @@ _MARKS = {
 
 
 def state_mark(state: str, out: Console) -> Text:
-    """A check mark, a cross or a dot; plain ASCII where the terminal's encoding has none."""
+    """A check mark, a cross or a dot; plain ASCII if the terminal's encoding lacks them."""
     mark, plain, style = _MARKS.get(state, _MARKS["waiting"])
     return Text(mark if out.encoding.lower().startswith("utf") else plain, style)
 
 
 def result_path(run_dir: Path) -> str:
-    """The report where there is one, else the folder; "" where the run shows nothing."""
+    """The report if there is one, else the folder; "" if the run has no results to show."""
     report = run_dir / "report.html"
     return shown_path(report if report.is_file() else run_dir) if run_dir.is_dir() else ""
 
 
 def shown_path(path: Path) -> str:
-    """A path as a person here would write it."""
+    """A path as the user would write it from the working folder."""
     below = os.path.relpath(path)
     return str(path) if below.startswith("..") else below
 
@@ -480,7 +481,7 @@ def _number(value: Any) -> str:
 
 
 def _jsonable(value: Any) -> Any:
-    """NumPy numbers as numbers, mappings and sequences as themselves, the rest (paths) as text."""
+    """Convert for JSON: NumPy numbers to numbers, mappings and sequences unchanged, the rest (paths) to text."""
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, (set, frozenset)):

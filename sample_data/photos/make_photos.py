@@ -1,4 +1,4 @@
-"""Writes the pictures of this folder: two photographs that scikit-image ships, and a chessboard drawn here.
+"""Write the images of this folder: two photographs that scikit-image ships, and a chessboard drawn here.
 
 python -m pip install scikit-image
 python sample_data/photos/make_photos.py

@@ -1,10 +1,10 @@
-"""Cuts the texture photographs that scikit-image ships into the small JPEGs of ``images/``.
+"""Cut the texture photographs that scikit-image ships into the small JPEGs of ``images/``.
 
     python -m pip install scikit-image
     python sample_data/textures/make_textures.py
 
-Each 512 x 512 photograph is divided into three regions that share no pixel, one per split, and tiles are cut inside one
-region only. So no test tile holds a pixel that the model was trained on:
+Each 512 x 512 photograph is divided into three disjoint regions, one per split, and each tile lies inside one region. So no
+test tile contains a pixel that the model was trained on:
 
     x: 0                     320           512
     y: 0   +------------------+-------------+

@@ -141,7 +141,7 @@ def test_a_rotation_agrees_with_ours(registry: Registry, image: np.ndarray) -> N
         ("albu.GaussNoise(std_rang=[0, 1])", "Did you mean 'std_range'"),
         ("albu.GaussNoise(std_range=[2, 3])", "std_range"),
         ("albu.RandomCrop", "height: is required"),
-        ("albu.Normalize", "makes floats"),
+        ("albu.Normalize", "outputs floats"),
         ("albu.Lambda", "can't be written in a file"),
         ("albu.GaussNoise(p=3)", "less than or equal to 1"),
     ],

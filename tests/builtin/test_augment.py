@@ -188,7 +188,7 @@ def test_a_damaged_image_is_listed_and_leaves_no_copies(project: Path) -> None:
         ({"ops": "rotate(p=1.2)"}, "less than or equal to 1, got 1.2"),
         ({"interpolation": "cubik"}, "'cubic'"),
         ({"fill_mode": "mirror"}, "'reflect'"),
-        ({"ops": "crop(200, 200)", "size_hw": [100, 100]}, "larger than the picture"),
+        ({"ops": "crop(200, 200)", "size_hw": [100, 100]}, "larger than the image"),
         ({"ops": "hflip(p=0)"}, "never changes anything"),
         ({"size_hw": [0, 10]}, "within 1 and 32767"),
         ({"copies": 0}, "greater than or equal to 1"),
@@ -209,7 +209,7 @@ def test_a_split_that_is_not_there_is_named(project: Path) -> None:
 
 
 def test_more_failures_than_allowed_stop_the_stage(project: Path) -> None:
-    with pytest.raises(StageError, match="larger than the picture"):
+    with pytest.raises(StageError, match="larger than the image"):
         outcome(project, ops="crop(70, 70)")
 
 

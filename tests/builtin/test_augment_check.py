@@ -202,7 +202,7 @@ def test_what_it_refuses(colour_project: ColourProject) -> None:
 def test_a_model_that_only_guesses_is_told_so(colour_project: ColourProject) -> None:
     colour_project.model(sureness=0.0)  # it always says the first class
     page = (check(colour_project, "hflip").path / "augment_check.html").read_text("utf-8")
-    assert "It has nothing to lose" in page
+    assert "Without accuracy to lose" in page
 
 
 def test_the_command(
@@ -246,7 +246,7 @@ def test_the_verdict_goes_by_what_is_lost(drop: float, confidence_drop: float, s
         copies=1,
         plain_right=one,
         plain_confidence=one,
-        right=np.full((4, 1), 1 - drop),
+        correct=np.full((4, 1), 1 - drop),
         confidence=np.full((4, 1), 1 - confidence_drop),
         low=none + 0.001,
         high=none + 0.5,

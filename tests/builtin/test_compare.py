@@ -55,10 +55,10 @@ def test_no_change_is_no_proof_of_no_difference() -> None:
         (30, 6, "B is better than A by 12.0 points (95 % interval 5.0 to 19.0), p < 0.001."),
         (6, 30, "A is better than B by 12.0 points (95 % interval 5.0 to 19.0), p < 0.001."),
         (12, 3, "B is better than A by 4.5 points"),  # p = 0.035
-        (10, 3, "B gets 3.5 points more right than A, but the difference may be chance"),  # p = 0.092
-        (7, 5, "B gets 1.0 points more right than A, but the difference may be chance"),
-        (4, 4, "A and B get the same share right"),
-        (0, 0, "A and B are right and wrong on the same images, all 200 of them; on others they may still differ by up to"),
+        (10, 3, "B has 3.5 points higher accuracy than A, but the difference may be due to chance"),  # p = 0.092
+        (7, 5, "B has 1.0 points higher accuracy than A, but the difference may be due to chance"),
+        (4, 4, "A and B have the same accuracy"),
+        (0, 0, "A and B are correct on exactly the same of the 200 images; on other images they may still differ by up to"),
     ],
 )
 def test_the_verdict_in_words(gained: int, lost: int, words: str) -> None:
@@ -91,7 +91,7 @@ def test_the_better_run_is_named(two_runs: Any, capsys: pytest.CaptureFixture[st
     said = capsys.readouterr().out
     assert said.startswith("good is better than poor by ")
     page = Path("compare.html").read_text("utf-8")
-    assert "Images that changed sides" in page
+    assert "Disagreements" in page
     assert "data:image/jpeg" in page
 
 

@@ -190,7 +190,7 @@ def register_report_sections(register):
     outcome = colour_project.run({"sections": ["fine", "failing"]})
     page = (outcome.stages[-1].artifact.path / "report.html").read_text("utf-8")
     assert "24 images, <em>as told</em>" in page
-    assert "'failing' failed and is left out: ValueError: no luck" in (outcome.run_dir / "run.json").read_text("utf-8")
+    assert "'failing' failed and is omitted: ValueError: no luck" in (outcome.run_dir / "run.json").read_text("utf-8")
 
 
 def test_the_section_in_the_documents_works(colour_project: Any) -> None:
@@ -240,10 +240,10 @@ dataset = "data"
     page = (outcome.stages[-1].artifact.path / "report.html").read_text("utf-8")
     assert "# a &lt;b&gt;remark&lt;/b&gt;" in page
     assert "<b>remark" not in page
-    assert "what the recipe makes of them: hflip, rotate" in page
-    assert [words for words in outcome.stages[-1].warnings if "recipe" in words] == []
+    assert "their augmented versions, by hflip, rotate" in page
+    assert [words for words in outcome.stages[-1].warnings if "augmented" in words] == []
     colour_project.model(training={"augment": [{"op": "gone.op"}]})
-    assert any("has no sheet of the recipe" in words for words in run_plan(load_plan(file)).stages[-1].warnings)
+    assert any("has no sheet of augmented images" in words for words in run_plan(load_plan(file)).stages[-1].warnings)
 
 
 def test_a_narrow_interval_is_told_with_a_decimal() -> None:

@@ -1,4 +1,4 @@
-"""Attribution maps: they find what the model looks at, hold what their papers promise, and hang on the weights."""
+"""Attribution maps: they find what the model looks at, hold what their papers promise, and depend on the weights."""
 
 from __future__ import annotations
 
@@ -190,12 +190,12 @@ def test_the_command_writes_a_page(
     images.write(tmp_path / "spot.png", spotted(4, 4))
     assert main(["explain", str(folder), "spot.png"]) == 0
     page = (tmp_path / "explain.html").read_text("utf-8")
-    assert "The model says spot" in page
+    assert "The model predicts spot" in page
     assert page.count("data:image/jpeg") == 1 + len(maps.METHODS) + 3 + 1 + 9 + 1  # the image, maps, layers, filters, steps
-    for words in ("First-layer filters", "What each layer does", "ReLU: what is below nought", "What would please spot"):
+    for words in ("First-layer filters", "Layer outputs", "ReLU: negative values become 0", "Activation maximisation: spot"):
         assert words in page
     assert main(["explain", str(folder), "spot.png", "--about", "cat"]) in (1, 2)
-    assert "knows no class 'cat'" in "".join(capsys.readouterr())
+    assert "has no class 'cat'" in "".join(capsys.readouterr())
 
 
 def test_what_can_not_be_explained_is_said(
@@ -209,7 +209,7 @@ def test_what_can_not_be_explained_is_said(
     assert "bad.jpg: " in "".join(capsys.readouterr())
     assert main(["explain", str(folder), "bad.jpg", "spot.png", "--out", "both.html"]) == 0
     assert "bad.jpg can't be used: " in capsys.readouterr().err
-    assert "The model says spot" in (tmp_path / "both.html").read_text("utf-8")
+    assert "The model predicts spot" in (tmp_path / "both.html").read_text("utf-8")
 
 
 def test_a_model_without_layers_is_covered_up(
@@ -219,9 +219,9 @@ def test_a_model_without_layers_is_covered_up(
     assert main(["explain", "model", "images/val/red/red_0.png", "--plugin", "by_colour.py"]) == 0
     page = Path("explain.html").read_text("utf-8")
     assert "This model is no network" in page
-    assert "can&#39;t be made: needs a network; this model is none" in page
+    assert "not possible: needs a Keras network, and this model is none" in page
     assert page.count("data:image/jpeg") == 2  # the picture, and where covering it costs most
-    assert "What each layer does" not in page
+    assert "Layer outputs" not in page
 
 
 def test_a_network_without_places_has_no_grad_cam(tmp_path: Path) -> None:
@@ -248,15 +248,15 @@ def test_a_network_without_places_has_no_grad_cam(tmp_path: Path) -> None:
     params = ExplainParams.model_construct(images=(tmp_path / "spot.png",), maximise=0)
     (_, section), _ = build_sections(ctx, tmp_path, params)
     verdicts = {row[0]: row[2] for row in section.tables[0].rows}
-    assert verdicts["Grad-CAM"] == verdicts["Grad-CAM++"] == "can't be made: no layer keeps the picture's places"
+    assert verdicts["Grad-CAM"] == verdicts["Grad-CAM++"] == "not possible: no layer keeps the spatial layout"
     assert verdicts["occlusion"] in ("passes", "says little")
-    with pytest.raises(UserError, match="none of these maps can be made"):
+    with pytest.raises(UserError, match="none of these methods can explain"):
         list(build_sections(ctx, tmp_path, params.model_copy(update={"methods": ("grad_cam",)})))
 
 
 @pytest.mark.parametrize(
     ("columns", "said"),
-    [(8, "half of it lies in 25 % of the picture, most at the upper left"), (11, "spread over the picture")],
+    [(8, "half of it lies in 25 % of the image, most at the upper left"), (11, "spread over the image")],
 )
 def test_a_map_whose_half_needs_three_tenths_of_the_picture_points_nowhere(columns: int, said: str) -> None:
     found = np.zeros((16, 16), np.float32)

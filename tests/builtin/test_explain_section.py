@@ -57,11 +57,11 @@ def test_the_most_telling_answers_are_chosen(num_classes: int, count: int, most:
 @pytest.mark.parametrize(
     ("inside", "words"),
     [
-        ((slice(0, 8), slice(0, 8)), "half of it lies in 3 % of the picture, most at the upper left"),
-        ((slice(12, 20), slice(12, 20)), "half of it lies in 3 % of the picture, most in the centre"),
-        ((slice(24, 32), slice(8, 24)), "half of it lies in 6 % of the picture, most at the bottom"),
-        ((slice(0, 32), slice(0, 32)), "spread over the picture"),
-        ((slice(0, 0), slice(0, 0)), "nothing speaks for it"),
+        ((slice(0, 8), slice(0, 8)), "half of it lies in 3 % of the image, most at the upper left"),
+        ((slice(12, 20), slice(12, 20)), "half of it lies in 3 % of the image, most in the centre"),
+        ((slice(24, 32), slice(8, 24)), "half of it lies in 6 % of the image, most at the bottom"),
+        ((slice(0, 32), slice(0, 32)), "spread over the image"),
+        ((slice(0, 0), slice(0, 0)), "no evidence for it"),
     ],
 )
 def test_a_map_in_words(inside: tuple[slice, slice], words: str) -> None:
@@ -71,7 +71,7 @@ def test_a_map_in_words(inside: tuple[slice, slice], words: str) -> None:
 
 
 def test_pixels_here_and_there_are_no_place() -> None:
-    assert where(np.random.default_rng(0).normal(0, 1, (64, 48)).astype(np.float32)) == "spread over the picture"
+    assert where(np.random.default_rng(0).normal(0, 1, (64, 48)).astype(np.float32)) == "spread over the image"
 
 
 # --- with models ----------------------------------------------------------------------------------------------------------
@@ -123,8 +123,8 @@ def test_every_network_is_explained(kind: str, possible: str, pictures: list[Pat
     for picture in found.pictures:
         info = images.probe(picture.data)
         assert info.width_px > 2.5 * info.height_px
-        assert "What speaks " in picture.alt
-        assert set(picture.tags) == {"answer", "chosen as"}
+        assert "Evidence: " in picture.alt
+        assert set(picture.tags) == {"prediction", "chosen as"}
     if kind == "simple_cnn":  # the same, each time
         assert explained(folder, pictures)[0] == found
 
@@ -146,8 +146,8 @@ def test_a_network_that_can_not_be_opened_is_asked_for_its_answers(pictures: lis
 
 def test_the_report_has_the_section_and_a_model_without_layers_is_covered_up(colour_project: Any) -> None:
     page = (colour_project.report() / "report.html").read_text("utf-8")
-    assert "What speaks for the answer" in page
+    assert "Explanations<" in page
     assert "could not be checked against the same model with shuffled weights" in page
     assert page.count('class="pictures strip"') == 1
-    assert "✗ red, taken for blue" in page
-    assert "What speaks for the answer" not in (colour_project.report({"explain": 0}) / "report.html").read_text("utf-8")
+    assert "✗ red, predicted as blue" in page
+    assert "Explanations<" not in (colour_project.report({"explain": 0}) / "report.html").read_text("utf-8")

@@ -127,7 +127,7 @@ def test_the_exported_model_answers_as_the_original(to: str, folder: Path, pictu
 
 
 def test_ranges_are_not_measured_on_noise(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="needs pictures to measure the ranges"):
+    with pytest.raises(UserError, match="needs images for calibrating the ranges"):
         export("tflite-int8", folder, tmp_path / "other")
 
 
@@ -139,7 +139,7 @@ def test_a_difference_beyond_the_tolerance_is_an_error(folder: Path, pictures: P
     same = models.compare(trained, trained.predictor.probabilities, held)
     assert (same.largest_difference, same.same_class) == (0, 16)
     other = models.compare(trained, lambda pixels: trained.predictor.probabilities(pixels)[:, ::-1], held)
-    with pytest.raises(StageError, match="the exported model is not the same"):
+    with pytest.raises(StageError, match="the exported model differs from the original"):
         models.within(other, 1e-4)
     with pytest.raises(StageError, match="not finite"):
         models.compare(trained, lambda pixels: np.full((1, 3), np.nan, np.float32), held)
@@ -157,7 +157,7 @@ def test_a_recurrent_layer_is_not_given_to_the_converter_that_it_kills(tmp_path:
         export("tflite-int8", tmp_path, tmp_path / "small")
     said = export("tflite", tmp_path, tmp_path / "plain")["headline"]
     assert "largest difference" in said
-    assert "16 pictures of random noise" in said, "without pictures noise is taken, and said to be that"
+    assert "16 images of random noise" in said, "without images noise is taken, and said to be that"
 
 
 def test_onnx_without_its_packages_says_what_to_install(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +185,7 @@ def test_the_card_has_the_figures_of_the_report(colour_project: Any, tmp_path: P
     found = metrics["accuracy"]
     assert f"| accuracy | {found['value']:.3f} | {found['low']:.3f} to {found['high']:.3f} |" in text
     assert "Measured on 24 images of the split `test`" in text
-    assert "`red` is taken for `blue`" in text
+    assert "`red` is predicted as `blue`" in text
 
 
 def test_the_command_takes_the_test_split_and_the_report_of_the_run(

@@ -110,7 +110,7 @@ def test_the_animation_has_a_frame_for_each_place(photo: NDArray[np.uint8]) -> N
 
 
 def test_what_is_no_convolution_has_no_window(photo: NDArray[np.uint8]) -> None:
-    with pytest.raises(UserError, match="no single convolution"):
+    with pytest.raises(UserError, match="not a single convolution"):
         filters.animation(photo, FiltersParams(filter="median"))
 
 

@@ -108,8 +108,8 @@ def test_coco_lists_every_bad_annotation_and_keeps_the_image(tmp_path: Path) -> 
     assert sample.targets.boxes == (Box(1, 1, 6, 6, "dog"),)
     assert failed["a.png annotation 1"] == "a box of 'dog' lies outside the image (60 x 40 px)"
     assert failed["a.png annotation 2"] == "a box of 'dog' has no size: -3 x 4 px"
-    assert failed["annotation 3"] == "of an unknown image (99)"
-    assert failed["annotation 4"] == "of an unknown class (99)"
+    assert failed["annotation 3"] == "unknown image (99)"
+    assert failed["annotation 4"] == "unknown class (99)"
     assert failed["annotation 5"].startswith("its bbox is not four numbers")
     assert failed["gone.png"] == failed["../../etc/passwd"] == failed["a\0b"] == failed["n" * 300] == "no such file"
     assert len(failed) == 11
@@ -118,7 +118,7 @@ def test_coco_lists_every_bad_annotation_and_keeps_the_image(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[]", "is no COCO file, or a broken one: expected '{'"),
+        ("[]", "is not a COCO file, or is damaged: expected '{'"),
         ("{", "Expecting value"),
         ('{"images": [], "annotations": 3}', "has no list annotations and no list categories"),
         ('{"images": [{}], "annotations": [], "categories": []}', r"images\[0\] has no 'id'"),
@@ -184,7 +184,7 @@ def test_a_coco_file_with_odd_ids_and_the_lists_in_any_order(tmp_path: Path) -> 
     (tmp_path / "x.json").write_text(json.dumps(content), "utf-8")
     samples, failed = sort_out(coco.read(tmp_path / "x.json", coco.CocoParams(), tmp_path / "out"))
     assert {sample.id: len(sample.targets.boxes) for sample in samples} == {"a.png": 1, "b.png": 1, "c.png": 0}
-    assert failed == {"annotation 3": "of an unknown image ([1])"}
+    assert failed == {"annotation 3": "unknown image ([1])"}
 
 
 def test_coco_masks_are_classes_with_small_objects_on_top(tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_coco_reads_one_kind_of_annotations_of_the_same_images(tmp_path: Path) -
     for kind in ("instances", "person_keypoints"):
         coco_file(tmp_path / f"annotations/{kind}_train2017.json", [one], files=("a.png",))
     write(tmp_path / "annotations/captions_train2017.json", '{"images": [], "annotations": []}')
-    said = "COCO annotations: instances_train2017.json; not person_keypoints_train2017.json, which are of the same images"
+    said = "COCO annotations: instances_train2017.json; not person_keypoints_train2017.json, which annotate the same images"
     assert coco.sniff(tmp_path) == said
     (sample,), failed = sort_out(coco.read(tmp_path, coco.CocoParams(), tmp_path / "out"))
     assert (sample.id, sample.split, len(sample.targets.boxes), failed) == ("a.png", "train", 1, {})
@@ -258,7 +258,7 @@ def test_coco_reads_one_kind_of_annotations_of_the_same_images(tmp_path: Path) -
     assert [row.id for row in coco.read(tmp_path, points, tmp_path / "out")] == ["a.png"]
     both = coco.CocoParams(files="*_train2017.json")
     assert len(list(coco.read(tmp_path, both, tmp_path / "out"))) == 2, "whoever names them gets them"
-    with pytest.raises(UserError, match=r"no file of annotations is called 'stuff_\*'") as caught:
+    with pytest.raises(UserError, match=r"no annotation file matches 'stuff_\*'") as caught:
         list(coco.read(tmp_path, coco.CocoParams(files="stuff_*"), tmp_path / "out"))
     assert caught.value.hint == "There are: instances_train2017.json, person_keypoints_train2017.json"
 
@@ -331,7 +331,7 @@ def test_yolo_with_a_damaged_list_of_names_is_an_error(tmp_path: Path) -> None:
     write(tmp_path / "data.yaml", "names: [")
     with pytest.raises(UserError, match="can't read"):
         list(yolo.read(tmp_path, yolo.YoloParams()))
-    with pytest.raises(UserError, match="is no YOLO tree"):
+    with pytest.raises(UserError, match="is not a YOLO tree"):
         list(yolo.read(tmp_path / "images", yolo.YoloParams()))
 
 
@@ -455,7 +455,7 @@ def test_other_xml_beside_images_is_no_voc(tmp_path: Path, text: str) -> None:
     picture(tmp_path / "a.jpg")
     write(tmp_path / "a.xml", text)
     assert not voc.sniff(tmp_path)
-    with pytest.raises(UserError, match="is no VOC tree"):
+    with pytest.raises(UserError, match="is not a VOC tree"):
         list(voc.read(tmp_path, voc.VocParams()))
 
 

@@ -52,7 +52,7 @@ def test_labels_without_names_are_numbers_and_unknown_ones_are_listed(tmp_path: 
     write(tmp_path, "train", np.zeros((2, 3, 3), np.uint8), [7, 2])
     assert [s.label for s in read(tmp_path, IdxParams(), tmp_path) if isinstance(s, Sample)] == ["7", "2"]
     first, second = read(tmp_path, IdxParams(classes=["a", "b", "c"]), tmp_path)
-    assert first == Failure("train/000000", "label 7, and there are 3 class names")
+    assert first == Failure("train/000000", "label 7, but there are 3 class names")
     assert isinstance(second, Sample)
     assert second.label == "c"
 
@@ -64,7 +64,7 @@ def test_damaged_files_are_errors(tmp_path: Path) -> None:
     write(tmp_path, "train", np.zeros((2, 3, 3), np.uint8), [7, 1])
     file = tmp_path / "train-images-idx3-ubyte"
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(UserError, match="ends too early"):
+    with pytest.raises(UserError, match="is truncated"):
         list(read(tmp_path, IdxParams(), tmp_path))
     file.write_bytes(b"\x89PNG" + bytes(40))
     with pytest.raises(UserError, match="is no IDX file"):

@@ -119,7 +119,7 @@ def test_a_csv_that_is_none_is_refused(tmp_path: Path, text: str, params: dict[s
 
 def test_csv_in_another_encoding_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes("path,label\ngröße.jpg,x\n".encode("latin-1"))
-    with pytest.raises(UserError, match="not in UTF-8"):
+    with pytest.raises(UserError, match="not UTF-8"):
         list(csv.read(tmp_path / "t.csv", csv.CsvParams()))
 
 

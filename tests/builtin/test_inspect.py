@@ -194,7 +194,7 @@ def test_leakage_keeps_the_test_image() -> None:
     ]
     (finding,) = run(copies.leakage, rows)
     assert (finding.severity, finding.samples, finding.values["remove"]) == ("error", ("a", "b", "c"), ["a", "c"])
-    assert finding.message == "nearly the same picture in train and test"
+    assert finding.message == "nearly the same image in train and test"
 
 
 def test_two_labels_on_one_image_are_a_conflict() -> None:

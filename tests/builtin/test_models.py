@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from pipekit.builtin.models import alexnet, pretrained
+from pipekit.builtin.train import TrainParams
+from pipekit.builtin.train.stage import _unfreeze
 from pipekit.errors import UserError
 from pipekit.learning.keras_backend import load_keras
 from pipekit.learning.model_summary import draw_svg, human, summarize_model
@@ -59,7 +61,7 @@ def test_alexnet_begins_as_published() -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "values", "words"),
     [
-        ("alexnet", (66, 227, 3), {}, "at least 67 x 67 pixels, and was made for 227 x 227; got 66 x 227"),
+        ("alexnet", (66, 227, 3), {}, "at least 67 x 67 pixels, and was designed for 227 x 227; got 66 x 227"),
         ("simple_cnn", (7, 9, 3), {}, "needs at least 8 x 8 pixels, got 7 x 9"),
         ("autoencoder", (3, 9, 1), {}, "at least 4 x 4 pixels"),
         ("pretrained", (32, 32, 1), RANDOM, "needs colour images"),
@@ -118,7 +120,15 @@ def test_every_backbone_has_its_preprocessing() -> None:
     assert {"ResNet50", "EfficientNetB0", "VGG16"} <= set(pretrained.backbones())
 
 
-def test_the_last_layers_thaw_when_their_epoch_comes() -> None:
+def test_training_finds_the_template_s_unfreeze() -> None:
+    """The stage looks it up by name: under another one, `fine_tune` would silently do nothing."""
+    params = REGISTRY.check_params(TrainParams, {"model": {"template": "pretrained", "fine_tune": 6}})
+    unfreeze = _unfreeze(REGISTRY.get("model", "pretrained").load(), params)
+    assert unfreeze is not None
+    assert unfreeze(None, 0) is None  # before its epoch, the model is not touched
+
+
+def test_the_last_layers_unfreeze_when_their_epoch_comes() -> None:
     component = REGISTRY.get("model", "pretrained")
     chosen = REGISTRY.check_params(
         component.params_type(), {**RANDOM, "frozen_epochs": 2, "fine_tune": 6, "fine_tune_rate": 0.5}

@@ -18,14 +18,15 @@ out.requests = performance.getEntriesByType('resource').filter((e) => !e.name.st
 out.wide = document.documentElement.scrollWidth - innerWidth;
 out.silent = [...document.images].filter((e) => !e.alt).length;
 out.reachable = [...document.querySelectorAll('.scroll')].every((e) => e.tabIndex === 0);
-const cell = document.querySelector('.matrix a[aria-label*="green taken for blue"]');
+const cell = document.querySelector('.matrix a[aria-label*="green predicted as blue"]');
 cell.click(); out.cell = captions('pictures');
 await new Promise((done) => setTimeout(done, 20)); out.focus = document.activeElement.id;
 const rates = document.querySelector('[data-toggle]'); rates.click();
 out.rates = [...document.querySelectorAll('.matrix .rate')].map((e) => e.checkVisibility() && e.textContent);
 const menu = document.querySelector('#explain select[name=\"chosen as\"]');
 out.explained = shown('explain').length;
-menu.value = 'a sure mistake'; menu.dispatchEvent(new Event('change', {bubbles: true})); out.mistakes = captions('explain');
+menu.value = 'a confident mistake'; menu.dispatchEvent(new Event('change', {bubbles: true}));
+out.mistakes = captions('explain');
 const heading = document.querySelector('#classes thead button');
 heading.focus(); heading.click(); out.sorted = heading.closest('th').getAttribute('aria-sort');
 const slider = document.querySelector('[data-threshold] input');
@@ -58,10 +59,10 @@ def test_a_report_in_a_browser(colour_project: Any, tmp_path: Path, width: int) 
     assert found["named"]
     assert found["focus"] == "pictures-title"
     assert len(found["cell"]) == 1
-    assert found["cell"][0].startswith("✗ green, taken for blue")
+    assert found["cell"][0].startswith("✗ green, predicted as blue")
     assert found["rates"] == ["0.89", "0.11", "0.12", "0.88"]
     assert (found["explained"], len(found["mistakes"])) == (12, 2)
-    assert all("taken for" in caption for caption in found["mistakes"])
+    assert all("predicted as" in caption for caption in found["mistakes"])
     assert found["sorted"] in ("ascending", "descending")
     assert found["all"] == ["8", "9", "0", "0"]
     assert found["none"] == ["0", "0", "8", "9"]

@@ -323,9 +323,9 @@ def test_two_classes_with_the_second_as_positive(colours: Dataset, tmp_path: Pat
     [
         ({"learning_rate": 1e30, "optimizer": "sgd"}, r"(?s)the loss became (nan|inf) in epoch 1.*Try the usual 0.01 of sgd"),
         ({"model": {"template": "simple_cnn", "filters": [4, 4, 4, 4]}}, "needs at least 16 x 16 pixels, got 12 x 12"),
-        ({"model": {"template": "alexnet"}, "input_hw": [60, 60]}, "at least 67 x 67 pixels, and was made for 227 x 227"),
-        ({"model": {"template": "autoencoder"}, "label_mode": "sparse"}, "label_mode 'input' goes with a model"),
-        ({"label_mode": "input"}, "label_mode 'input' goes with a model"),
+        ({"model": {"template": "alexnet"}, "input_hw": [60, 60]}, "at least 67 x 67 pixels, and was designed for 227 x 227"),
+        ({"model": {"template": "autoencoder"}, "label_mode": "sparse"}, "label_mode 'input' is for models"),
+        ({"label_mode": "input"}, "label_mode 'input' is for models"),
         ({"loss": "hinged"}, "Keras has no loss called 'hinged'"),
         ({"metrics": ["acuracy"]}, "Keras has no metric called 'acuracy'"),
         ({"monitor": "val_auc"}, "there is no column 'val_auc'"),
@@ -344,7 +344,7 @@ def test_too_little_memory_is_a_sentence(colours: Dataset, tmp_path: Path, monke
         raise MemoryError
 
     monkeypatch.setattr("pipekit.builtin.train.loop.Loop._epoch", full)
-    with pytest.raises(StageError, match="memory does not suffice for batches of 4 images of 12 x 12") as caught:
+    with pytest.raises(StageError, match="out of memory with batches of 4 images of 12 x 12") as caught:
         train(Bench(tmp_path), colours, params())
     assert "batch_size = 2" in caught.value.hint
 

@@ -478,7 +478,7 @@ def test_the_input_size_follows_from_the_images(
 
 def test_no_readable_image_is_a_word(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("no image")
-    with pytest.raises(UserError, match="none of the 1 training images that were looked at can be read"):
+    with pytest.raises(UserError, match="none of the 1 training images that were tried can be read"):
         data.infer_size([Sample("a", str(tmp_path / "a.jpg"))])
 
 

@@ -208,5 +208,5 @@ def test_a_head_that_is_none_is_refused(project: Project) -> None:
     model = keras.Model(image, keras.layers.Dense(2, name="answer")(x))
     with pytest.raises(PluginError, match="has no such layer"):
         frozen.cut(model, "nowhere")
-    with pytest.raises(PluginError, match="something before it learns: learns/kernel"):
+    with pytest.raises(PluginError, match="weights before it are trainable: learns/kernel"):
         frozen.cut(model, "answer")

@@ -120,7 +120,7 @@ def test_when_a_process_dies_threads_go_on(monkeypatch: pytest.MonkeyPatch) -> N
     with feed(list(range(60)), False) as threads, feed(list(range(60)), True, augment=fatal, warn=said.append) as worker_pool:
         for epoch in (0, 1):
             assert content(worker_pool.epoch(epoch)) == content(threads.epoch(epoch))
-    assert said == ["a process that made batches has died (too little memory?); from now on threads make them"]
+    assert said == ["a worker process of the feed died (too little memory?); training continues with threads"]
 
 
 def test_images_of_a_shared_file_are_seen_by_whoever_opened_it() -> None:

@@ -77,7 +77,7 @@ def test_detectors_are_compared(pipekit: Pipekit, corner: Path, tmp_path: Path) 
         (["--detector", "fast", "--detector", "orb"], "one detector at a time"),
         (["--kernel", "emboss"], "expected rows of numbers"),
         (["--kernel", "[[1, 2]]"], "odd numbers"),
-        (["--filter", "median", "--animate"], "no single convolution"),
+        (["--filter", "median", "--animate"], "not a single convolution"),
         (["--out", "."], "exists already"),
     ],
 )

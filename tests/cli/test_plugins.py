@@ -115,6 +115,7 @@ LOADING = [
     ("run", "a.toml"),
     ("schema",),
     ("sniff", "."),
+    ("split", "."),
     ("stage",),
     ("stage", "split", "--help"),
     ("train", "."),

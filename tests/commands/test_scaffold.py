@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.test_images import png_claiming
 
 from pipekit import images
 from pipekit.commands.scaffold import Project, Request, carry_out, plan
 from pipekit.errors import UserError
 from pipekit.pipeline.plan import load_plan
+from tests.images.test_codec import png_claiming
 
 
 def photos(folder: Path, names: list[str], seed: int = 0) -> Path:

@@ -69,11 +69,11 @@ def test_a_keras_model_gives_the_same_whatever_the_batches(keras_model: Path, tm
     ("entries", "words"),
     [
         ({"input_shape_hwc": [8, 8, 3]}, "takes images of"),
-        ({"classes": ["a", "b"]}, "knows 3 classes"),
+        ({"classes": ["a", "b"]}, "predicts 3 classes"),
         ({"classes": "abc"}, "'classes' must be a list of names"),
         ({"classes": []}, "'classes' must be a list of names"),
         ({"input_shape_hwc": [8, 8]}, "'input_shape_hwc' must be three whole numbers"),
-        ({"format": 99}, "a newer one wrote it"),
+        ({"format": 99}, "written by a newer pipekit"),
     ],
 )
 def test_metadata_that_does_not_fit_is_refused(keras_model: Path, tmp_path: Path, entries: dict[str, Any], words: str) -> None:
@@ -88,7 +88,7 @@ def test_a_truncated_model_file_is_refused(keras_model: Path, tmp_path: Path) ->
     (tmp_path / "model.json").write_bytes((keras_model / "model.json").read_bytes())
     whole = (keras_model / "model.keras").read_bytes()
     (tmp_path / "model.keras").write_bytes(whole[:2000])
-    with pytest.raises(UserError, match=r"model\.keras is no whole Keras file \(2,000 bytes"):
+    with pytest.raises(UserError, match=r"model\.keras is not a complete Keras file \(2,000 bytes"):
         load_predictor(tmp_path, no_component)
     (tmp_path / "model.keras").write_bytes(whole[:600] + bytes(100) + whole[700:])
     with pytest.raises(UserError, match=r"model\.keras can't be loaded") as caught:
@@ -110,7 +110,7 @@ def test_a_model_of_another_version_says_which(keras_model: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [(None, r"holds no model\.json"), ("{", "can't be read"), ("[]", "'classes' must be")]
+    ("text", "words"), [(None, r"has no model\.json"), ("{", "can't be read"), ("[]", "'classes' must be")]
 )
 def test_missing_or_broken_metadata_is_refused(tmp_path: Path, text: str | None, words: str) -> None:
     if text is not None:

@@ -122,7 +122,7 @@ def test_all_mistakes_are_told_at_once(registry: Registry, tmp_path: Path) -> No
         "needs a model, and stage 'split' makes a dataset",
         "These make one: train",
     )
-    assert found["stages.one"][1] == "stages need one another in a circle: one -> two -> one"
+    assert found["stages.one"][1] == "stages depend on each other in a cycle: one -> two -> one"
     assert str(caught.value).startswith("7 problems in pipeline.toml; nothing was run")
     assert not (tmp_path / "runs").exists()
     assert not list(tmp_path.glob(".pipekit/*/*"))
@@ -131,7 +131,7 @@ def test_all_mistakes_are_told_at_once(registry: Registry, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("stages", "place", "words"),
     [
-        ({"a": {"use": "split", "dataset": "a"}}, "stages.a", "in a circle: a -> a"),
+        ({"a": {"use": "split", "dataset": "a"}}, "stages.a", "in a cycle: a -> a"),
         ({"a": {"use": "split", "dataset": "b"}}, "stages.a.dataset", "no stage called 'b'"),
         ({"a": {"use": "split", "dataset": 3}}, "stages.a.dataset", "expected the name of another stage, got 3"),
         ({"a": {"use": "split", "dataset": ["a", "a"]}}, "stages.a.dataset", "takes one stage, got 2"),
@@ -234,7 +234,7 @@ def test_stages_may_stand_in_any_order(registry: Registry) -> None:
     assert [stage.name for stage in check({"stages": stages}, registry).stages] == ["z", "a", "b"]
 
 
-def test_a_long_circle_is_shown_and_what_hangs_on_it_is_not(registry: Registry) -> None:
+def test_a_long_cycle_is_shown_and_stages_that_depend_on_it_are_not(registry: Registry) -> None:
     stages = {
         "tail": {"use": "split", "dataset": "c"},
         "a": {"use": "split", "dataset": "c"},
@@ -245,7 +245,7 @@ def test_a_long_circle_is_shown_and_what_hangs_on_it_is_not(registry: Registry) 
         check({"stages": stages}, registry)
     ((place, (_, message, _)),) = problems(caught).items()
     assert place in ("stages.a", "stages.b", "stages.c")
-    names = message.partition("circle: ")[2].split(" -> ")
+    names = message.partition("cycle: ")[2].split(" -> ")
     assert names[0] == names[-1]
     assert sorted(names[1:]) == ["a", "b", "c"]
     needs = {"b": "a", "c": "b", "a": "c"}

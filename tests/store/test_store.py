@@ -87,7 +87,7 @@ def test_only_errors_of_the_store_are_translated(store: Store, tmp_path: Path) -
 
 
 def test_what_a_dead_process_left_is_cleaned_and_what_a_living_one_uses_is_not(store: Store) -> None:
-    script = "import sys, pathlib, pipekit.store.store as s\n"
+    script = "import sys, pathlib\nimport pipekit.store.store as s\n"
     script += "with s.Store(pathlib.Path(sys.argv[1])).scratch() as f: print(f.name); {}"
     words = [sys.executable, "-u", "-c"]
     dead = subprocess.run(
@@ -113,7 +113,7 @@ def test_what_a_dead_process_left_is_cleaned_and_what_a_living_one_uses_is_not(s
 
 
 def test_a_process_that_has_ended_and_is_not_yet_asked_about_is_dead(store: Store) -> None:
-    script = "import os, pathlib, sys, pipekit.store\n"
+    script = "import os, pathlib, sys, pipekit.store.store\n"
     script += "with pipekit.store.store.Store(pathlib.Path(sys.argv[1])).scratch(): os.kill(os.getpid(), 9)"
     zombie = subprocess.Popen([sys.executable, "-c", script, str(store.root)])
     os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays listed
@@ -302,7 +302,7 @@ def test_many_processes_share_one_memory(tmp_path: Path) -> None:
         settled(tmp_path / f"tree/{number}.png", str(number))
     script = """
 import sys, pathlib
-from pipekit.store import HashMemory
+from pipekit.store.file_hashes import HashMemory
 memory = HashMemory(pathlib.Path(sys.argv[1]) / "hashes.sqlite")
 print(memory.content(pathlib.Path(sys.argv[1]) / "tree"), memory._db.execute("PRAGMA database_list").fetchone()[2])
 """
@@ -372,7 +372,7 @@ def test_gc_keeps_what_is_shown_under_runs_even_where_newer_runs_failed(trial: T
 def test_garbage_is_counted(store: Store) -> None:
     finished(store, "abc", "12345")
     finished(store, "def", "123")
-    assert not find_garbage(store, []).folders, "they may belong to a stage that was stopped, and that goes on tomorrow"
+    assert not find_garbage(store, []).folders, "they may belong to a stage that was stopped, and that is resumed tomorrow"
     for key in ("abc", "def"):
         os.utime(store.shard_dir(key), (0, 0))
     garbage = find_garbage(store, [])

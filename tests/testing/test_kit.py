@@ -93,7 +93,7 @@ def broken_ops() -> list[tuple[Any, str]]:
         (grows, "expected (48, 64, 3) uint8, got ndarray (96, 64, 3) uint8"),
         (floats, "got ndarray (48, 64, 3) float64"),
         (writes, "work on a copy"),
-        (forgets, "draw random numbers from `rng` alone"),
+        (forgets, "draw random numbers only from `rng`"),
         (flattens, "can't be inverted"),
         (mute, "no docstring"),
         (bare, "'count' has no description; 'count' is a number without bounds"),
@@ -237,7 +237,7 @@ def spoils(ctx: Context, dataset: Dataset) -> Files:
 
 def test_stages() -> None:
     kit.check_stage(darken, amount=0.5)
-    with pytest.raises(AssertionError, match="is something random, or a path, in it"):
+    with pytest.raises(AssertionError, match="does it contain a random value or a path"):
         kit.check_stage(by_place)
     with pytest.raises(AssertionError, match="a source image was changed"):
         kit.check_stage(spoils)

@@ -1,4 +1,4 @@
-"""The stage ``augment_check``: what each op of a recipe costs a trained model on held-out images."""
+"""The stage ``augment_check``: the accuracy that each op of a recipe costs a trained model on held-out images."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Strength = Annotated[float, Field(gt=0, le=1)]
 class AugmentCheckParams(Params):
     ops: Ops = param("medium", "The recipe: a preset's name, a .toml file, text like 'rotate(40)|hflip', or a list of ops")
     strengths: tuple[Strength, ...] = param(
-        (0.25, 0.5, 1.0), "Parts of each op's strength in the recipe at which it is tried", min_length=1, max_length=10
+        (0.25, 0.5, 1.0), "Fractions of each op's strength in the recipe to measure", min_length=1, max_length=10
     )
-    split: str = param("", "Which split to measure on, or all; unless set: val, or test where there is no val")
-    copies: int = param(1, "Draws of each op and strength for each image", ge=1, le=100)
-    max_images: int = param(500, "Images that are measured, evenly over the split", unit="images", ge=1)
-    fill_mode: FillMode = param("nearest", "What lies outside: nearest (the edge), constant, reflect or wrap")
+    split: str = param("", "The split to measure on, or all; by default val, or test if there is no val")
+    copies: int = param(1, "Number of draws of each op and strength for each image", ge=1, le=100)
+    max_images: int = param(500, "Maximum number of images to measure, evenly spread over the split", unit="images", ge=1)
+    fill_mode: FillMode = param("nearest", "How to fill pixels outside: nearest (the edge), constant, reflect or wrap")
     mirror_labels: dict[str, str] = param(
-        {}, 'Classes that change when left and right change places: { left = "right", right = "left" }'
+        {}, 'Labels to swap when left and right are swapped: { left = "right", right = "left" }'
     )
-    batch_size: int = param(32, "Images that the model takes at a time", unit="images", ge=1, le=4096, in_key=False)
+    batch_size: int = param(32, "Batch size of prediction", unit="images", ge=1, le=4096, in_key=False)
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class AugmentCheckFiles(Files):
 
 @stage(libraries=("tensorflow", "keras"))
 def augment_check(ctx: Context, model: Model, dataset: Dataset, params: AugmentCheckParams) -> AugmentCheckFiles:
-    """Apply each op alone, at several strengths, to held-out images, and measure how the model's answers fall.
+    """Apply each op alone, at several strengths, to held-out images, and measure how much the model's accuracy drops.
 
-    An image meets all strengths of an op with the same draws, so they differ in strength alone. The whole recipe is measured
-    beside its ops, each of which is applied always, whatever its probability.
+    For one image, all strengths of an op use the same draws, so they differ in strength alone. The whole recipe is measured
+    beside its ops. Each op is always applied, whatever its probability.
     """
     from pipekit.builtin.augment_check.measure import measure
     from pipekit.builtin.augment_check.outputs import facts, headline, write_outputs

@@ -1,4 +1,4 @@
-"""The model's answers on changed images, beside those on the images as they are."""
+"""The model's predictions on augmented images, compared with those on the original images."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 RESAMPLES = 2000
 SHOWN = 3
-"""Images that the page shows under every op."""
+"""Number of images that the page displays under every op."""
 
 Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Answers on N images, as they are and under V variants.
+    """Predictions for N images, unchanged and under V variants.
 
     Attributes:
-        plain_right, plain_confidence: ``(N,)``: 1 where the model is right; the probability that it gives the true class.
-        right, confidence: ``(N, V)``: the same under each variant, means over the copies.
-        low, high: ``(V,)``: the 95 % interval of how much accuracy falls (bootstrap over images, Efron 1979).
-        shown: for some images: the sample's class, the picture, and each variant's with the class that the model says.
+        plain_right, plain_confidence: ``(N,)``: 1 for a correct prediction; the predicted probability of the true class.
+        correct, confidence: ``(N, V)``: the same under each variant, means over the copies.
+        low, high: ``(V,)``: the 95 % interval of the drop in accuracy (bootstrap over images, Efron 1979).
+        shown: for some images: the label, the image, and each variant's image with its predicted class.
     """
 
     split: str
@@ -66,22 +66,22 @@ class Measured:
 
     @cached_property
     def chance(self) -> float:
-        """The accuracy of always naming the commonest class."""
+        """The accuracy of always predicting the most frequent class."""
         return max(Counter(self.labels).values()) / len(self.labels)
 
     @cached_property
     def drop(self) -> NDArray[np.float64]:
-        """``(V,)``: how much accuracy falls; below 0 it rises."""
+        """``(V,)``: the drop in accuracy; negative where it rises."""
         return np.asarray(self.accuracy - self.correct.mean(axis=0), np.float64)
 
     @cached_property
     def confidence_drop(self) -> NDArray[np.float64]:
-        """``(V,)``: how much the mean probability of the true class falls."""
+        """``(V,)``: the drop in the mean probability of the true class."""
         return np.asarray(self.plain_confidence.mean() - self.confidence.mean(axis=0), np.float64)
 
 
 def measure(ctx: Context, folder: Path, dataset: Dataset, params: AugmentCheckParams) -> Measured:
-    """Apply, predict, count."""
+    """Apply the variants, predict, and count."""
     predictor = load_predictor(folder, ctx.component)
     split, chosen = held_out(ctx, dataset, predictor.classes, params)
     size_hw = predictor.input_shape_hwc[:2]
@@ -134,10 +134,10 @@ def measure(ctx: Context, folder: Path, dataset: Dataset, params: AugmentCheckPa
 
 
 def held_out(ctx: Context, dataset: Dataset, classes: Sequence[str], params: AugmentCheckParams) -> tuple[str, list[Sample]]:
-    """The split to measure on and its images with a class that the model knows.
+    """The split to measure on, and its images with a class that the model knows.
 
     Raises:
-        UserError: there is none.
+        UserError: there are none.
     """
     there = [name for name in dataset.counts if name]
     split = params.split or next((name for name in ("val", "test") if name in there), "" if there else "all")
@@ -147,7 +147,7 @@ def held_out(ctx: Context, dataset: Dataset, classes: Sequence[str], params: Aug
             "Split it with a val or test part, or name a split that the model was not trained on.",
         )
     if not params.split and split == "all":
-        ctx.warn("the images are in no split; the result means something only if the model was not trained on them")
+        ctx.warn("the images are in no split; the result is only valid if the model was not trained on them")
     found = [sample for sample in dataset if split == "all" or sample.split == split]
     known = [sample for sample in found if sample.label in classes]
     if not known:
@@ -160,7 +160,7 @@ def held_out(ctx: Context, dataset: Dataset, classes: Sequence[str], params: Aug
 
 
 class _Maker:
-    """Makes one image's pixels as the model takes them: as it is, then all copies of each variant in turn."""
+    """Makes an image's inputs for the model: unchanged, then all copies of each variant in turn."""
 
     def __init__(
         self, ctx: Context, predictor: Predictor, plain: CompiledRecipe, rows: Sequence[Variant], params: AugmentCheckParams
@@ -187,7 +187,7 @@ class _Maker:
         return np.stack(made), y_true
 
     def _fitted(self, image: Image) -> Image:
-        """The recipe leaves it at the model's size; a model of one channel gets luma."""
+        """The recipe outputs the model's size; a model with one channel gets luma."""
         if self.shape[2] == 1 and image.shape[2] == 3:
             image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
         return image.reshape(self.shape)
@@ -196,7 +196,7 @@ class _Maker:
 def _ahead(
     ctx: Context, samples: Sequence[Sample], make: _Maker
 ) -> Iterator[tuple[Sample, tuple[Pixels, list[str]] | Exception]]:
-    """Threads make the next images while the model works."""
+    """Threads prepare the next images while the model predicts."""
     pool = ThreadPoolExecutor(max(1, ctx.workers), thread_name_prefix="augment")
     waiting: deque[tuple[Sample, Future[tuple[Pixels, list[str]] | Exception]]] = deque()
     try:
@@ -213,7 +213,7 @@ def _ahead(
 
 
 def _answers(predictor: Predictor, pixels: Pixels, batch_size: int) -> NDArray[np.float64]:
-    """Probabilities; all batches have one size, so that a graph is traced once."""
+    """Probabilities; all batches have one size, so that the graph is traced once."""
     found = []
     for start in range(0, len(pixels), batch_size):
         part = pixels[start : start + batch_size]

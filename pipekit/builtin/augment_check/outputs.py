@@ -1,4 +1,4 @@
-"""The table, the plot, the pictures, and the advice in words."""
+"""Outputs of augment_check: the table, the plot, the example images, and advice in words."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pipekit.page.plots import COLOURS, panels
 Verdict = Literal["destroys", "costs", "unsure", "harmless"]
 
 HALF = 0.5
-"""Of what the model knows beyond chance: an op that takes more is said to destroy the label."""
+"""Fraction of the accuracy above chance: an op with a larger drop is reported to destroy the label."""
 SMALL = 0.02
-"""A fall of accuracy that is worth a word."""
+"""Smallest drop in accuracy to report."""
 UNSURE = 0.05
-"""A fall of the true class's probability that is."""
+"""Smallest drop in the true class's probability to report."""
 
 WORDS: dict[Verdict, str] = {
     "destroys": "destroys the label",
@@ -43,7 +43,7 @@ COLUMNS = (
 
 
 def verdict(measured: Measured, row: int) -> Verdict:
-    """What to think of a variant. A fall counts only where its 95 % interval lies above 0."""
+    """The verdict on a variant. A drop counts only if its 95 % interval lies above 0."""
     drop = float(measured.drop[row])
     known = measured.accuracy - measured.chance
     if measured.low[row] > 0:
@@ -64,16 +64,16 @@ def write_outputs(folder: Path, measured: Measured) -> None:
     (folder / "augment_check.png").write_bytes(figures[1].data)
     sections = [
         ("advice", Section("Advice", advice(measured), figures=figures)),
-        ("table", Section("How accuracy and confidence fall", tables=(page_table(measured),))),
-        ("pictures", Section("Could you tell?", _ASK, pictures=tuple(pictures(measured)))),
+        ("table", Section("Accuracy and confidence under each op", tables=(page_table(measured),))),
+        ("pictures", Section("Example images under each op", _ASK, pictures=tuple(pictures(measured)))),
     ]
     page = render("Is this recipe good for this model?", sections, lead=headline(measured) + ".")
     (folder / "augment_check.html").write_text(page, "utf-8", errors="replace")
 
 
 _ASK = (
-    "The same images under every op, as the model sees them. Where you can no longer name the class, the op is too strong, "
-    "whatever the figures say; where you can and the model can't, training with the op is likely to help."
+    "The same images under every op, as the model receives them. If you can no longer name the class, the op is too strong, "
+    "whatever the metrics say; if you can and the model can't, training with the op is likely to help."
 )
 
 
@@ -104,7 +104,7 @@ def page_table(measured: Measured) -> Table:
 
 
 def draw(measured: Measured) -> tuple[Figure, Figure]:
-    """Accuracy over strength, a small plot for each op; an op without strengths is a mark at full strength."""
+    """Accuracy against strength, a small plot for each op; an op without strengths is a marker at full strength."""
     lines: dict[str, list[tuple[float, float]]] = {}
     verdicts: dict[str, Verdict] = {}
     for row, variant in enumerate(measured.variants):
@@ -129,8 +129,8 @@ def draw(measured: Measured) -> tuple[Figure, Figure]:
         f"lowest {worst[0]:.3f} with {worst[1]}."
     )
     caption = (
-        "Accuracy over strength, as a part of the recipe's; each op alone, on the same images. "
-        "Dotted: what always naming the commonest class would get."
+        "Accuracy against strength, as a fraction of the recipe's; each op alone, on the same images. "
+        "Dotted: the accuracy of always predicting the most frequent class."
     )
     return panels("augment_check", list(map(on, lines)), columns=4, alt=alt, caption=caption)
 
@@ -144,13 +144,13 @@ def pictures(measured: Measured) -> Iterator[Picture]:
 
 def _picture(pixels: Any, op: str, strength: str, label: str, said: str) -> Picture:
     name = f"{op} at {strength}" if said else "as it is"
-    answer = f"; the model says {said}" if said else ""
+    answer = f"; predicted {said}" if said else ""
     tags = {"op": op, "strength": strength, **({"answer": "right" if said == label else "wrong"} if said else {})}
     return Picture(images.encode(thumbnail(pixels), "jpg", 90), f"{label}, {name}{answer}", f"{label}, {name}{answer}", tags)
 
 
 def headline(measured: Measured) -> str:
-    """One sentence: the whole recipe, and what destroys the label."""
+    """One sentence: the whole recipe's accuracy, and the ops that destroy the label."""
     bad = [name for name, worst in _worst(measured).items() if worst == "destroys" and name != WHOLE]
     ending = f"; {', '.join(bad)} destroy{'s' if len(bad) == 1 else ''} the label" if bad else "; no op destroys the label"
     return (
@@ -170,16 +170,16 @@ def facts(measured: Measured) -> dict[str, str]:
 
 
 def _worst(measured: Measured) -> dict[str, Verdict]:
-    """Each op's verdict at the recipe's strength (the greatest that was tried)."""
+    """Each op's verdict at the recipe's strength (the largest that was measured)."""
     return {variant.op: verdict(measured, row) for row, variant in enumerate(measured.variants)}
 
 
 def advice(measured: Measured) -> str:
-    """What to do with each op, the worst ones first."""
+    """Advice for each op, the worst ones first."""
     if measured.accuracy <= measured.chance:
         return (
-            f"The model is right on {measured.accuracy:.3f} of the images as they are, and always naming the commonest class "
-            f"would be on {measured.chance:.3f}. It has nothing to lose, so the check says nothing: train a better model first."
+            f"The model's accuracy is {measured.accuracy:.3f} on unchanged images; always predicting the most frequent class "
+            f"gives {measured.chance:.3f}. Without accuracy to lose, the check has no result: train a better model first."
         )
     words: dict[Verdict, list[str]] = {name: [] for name in WORDS}
     for name, worst in _worst(measured).items():
@@ -191,18 +191,18 @@ def advice(measured: Measured) -> str:
     for name in words["costs"]:
         parts.append(
             f"- **{literal(name)}** costs accuracy: {_figures(measured, name)} If you can still name the classes in its "
-            "pictures below, it is what the model has yet to learn, and worth training with; if you can't, make it weaker."
+            "images below, the model has yet to learn this change: train with it; if you can't, make it weaker."
         )
     if words["unsure"]:
-        parts.append(f"- The model stays right and becomes less sure with {_listed(words['unsure'])}: good to train with.")
+        parts.append(f"- The model stays correct but less confident with {_listed(words['unsure'])}: good to train with.")
     if words["harmless"]:
         parts.append(
-            f"- {_listed(words['harmless'])}: no fall beyond chance on these images. Safe to train with; the model knows these "
+            f"- {_listed(words['harmless'])}: no drop beyond chance on these images. Safe to train with; the model knows these "
             "changes already, or they are weak."
         )
     note = (
-        f"Measured on {measured.num_images} images. A fall says that the model does not see past a change, not why: the change "
-        "may take the class away, or the model may never have met it. The pictures below tell which."
+        f"Measured on {measured.num_images} images. A drop says that a change confuses the model, not why: the change may "
+        "destroy the class, or the model may never have been trained on it. The images below show which."
     )
     return "\n".join(parts) + f"\n\n{note}"
 
@@ -211,13 +211,13 @@ def _figures(measured: Measured, name: str) -> str:
     row = max(number for number, variant in enumerate(measured.variants) if variant.op == name)
     now = float(measured.correct[:, row].mean())
     return (
-        f"Accuracy falls from {measured.accuracy:.3f} to {now:.3f} (95 % interval of the fall: {measured.low[row]:.3f} to "
+        f"Accuracy drops from {measured.accuracy:.3f} to {now:.3f} (95 % interval of the drop: {measured.low[row]:.3f} to "
         f"{measured.high[row]:.3f})."
     )
 
 
 def _keep_below(measured: Measured, name: str) -> str:
-    """The greatest strength below which nothing is destroyed."""
+    """The largest strength up to which the label survives."""
     rows = [row for row, variant in enumerate(measured.variants) if variant.op == name]
     fine = []
     for row in rows:
@@ -226,7 +226,7 @@ def _keep_below(measured: Measured, name: str) -> str:
         fine.append(measured.variants[row])
     if fine:
         return f"Up to {fine[-1].settings} it does not: keep it there, unless you can still name the classes below."
-    return "Leave it out, unless you can name the classes in its pictures below."
+    return "Leave it out, unless you can name the classes in its images below."
 
 
 def _listed(names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Each op of a recipe by itself, at parts of its strength."""
+"""Variants of a recipe: each op by itself, at fractions of its strength."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Variant:
     """One row of the table: an op at a strength.
 
     Attributes:
-        op: its name, with its settings where the recipe has several of that name.
-        settings: what the strength makes of its parameters; empty for one without a strength.
-        strength: a part of that in the recipe.
-        scalable: whether it could be tried at other strengths.
+        op: its name, with its settings if the recipe has several ops of that name.
+        settings: its parameters at this strength; empty for an op without a strength.
+        strength: a fraction of the strength in the recipe.
+        scalable: whether other strengths are possible.
     """
 
     op: str
@@ -35,7 +35,7 @@ class Variant:
 def variants(
     calls: Sequence[Call], strengths: Sequence[float], compile: Callable[[Sequence[Call]], CompiledRecipe]
 ) -> list[Variant]:
-    """All rows: the ops in their order, each at its strengths, then the recipe as it is."""
+    """All rows: the ops in order, each at its strengths, then the whole recipe."""
     ops = list({repr(call.to_plain()): call for call in map(always, single(calls))}.values())
     names = [call.name for call in ops]
     found = []
@@ -54,7 +54,7 @@ def variants(
 
 
 def single(calls: Sequence[Call]) -> Iterator[Call]:
-    """The ops, with those inside ``one_of`` and its kind one by one, and without what never changes anything."""
+    """The ops, with those inside ``one_of`` and similar ops one by one, and without ops that never change anything."""
     for call in calls:
         inner = getattr(call.params, "ops", None)
         if inner:
@@ -64,7 +64,7 @@ def single(calls: Sequence[Call]) -> Iterator[Call]:
 
 
 def scaled(call: Call, strength: float) -> Call:
-    """The op with its parameters so far on the way from where it changes nothing to where the recipe has them."""
+    """The op with its parameters interpolated between their neutral values and those of the recipe."""
     changed: dict[str, Any] = {}
     for name, neutral in neutral_values(call).items():
         value = getattr(call.params, name)
@@ -73,7 +73,7 @@ def scaled(call: Call, strength: float) -> Call:
         else:
             changed[name] = _between(neutral, value, strength)
             if value >= 1 > changed[name] and neutral == 0 and "unit" not in (_extra(call, name) or {}):
-                changed[name] = 1.0  # such a parameter counts pixels from 1 on, and parts of the side below
+                changed[name] = 1.0  # such a parameter counts pixels from 1 on, and is a fraction of the side below
     return replace(call, params=call.params.model_copy(update=changed))
 
 

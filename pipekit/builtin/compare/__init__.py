@@ -1,4 +1,4 @@
-"""The stage ``compare``: which of several models is better on the same images, and whether that may be chance."""
+"""The stage ``compare``: which of several models is better on the same images, with paired significance tests."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from pipekit.contract import Context, Files, Params, Report, param, stage
 
 
 class CompareParams(Params):
-    names: tuple[str, ...] = param((), "What the reports are called, in their order; empty: A, B, C …")
+    names: tuple[str, ...] = param((), "Names of the reports, in their order; empty: A, B, C …")
     resamples: int = param(5000, "Bootstrap resamples for the intervals of the differences", ge=100, le=100_000)
-    pictures: int = param(96, "Most thumbnails of images that changed sides", unit="images", ge=0, le=2000)
+    pictures: int = param(96, "Maximum number of thumbnails of images where the models disagree", unit="images", ge=0, le=2000)
     thumbnail_px: int = param(160, "Longest side of a thumbnail", unit="px", ge=32, le=1024)
 
 
 @stage(libraries=("scikit-learn",))
 def compare(ctx: Context, reports: tuple[Report, ...], params: CompareParams) -> Files:
-    """Compare each report with the first, image by image, and write ``compare.html`` and ``comparison.json``."""
+    """Compare each report with the first one, image by image, and write ``compare.html`` and ``comparison.json``."""
     import json
 
     from pipekit.builtin.compare.paired import compare_all, read_answers
@@ -25,13 +25,16 @@ def compare(ctx: Context, reports: tuple[Report, ...], params: CompareParams) ->
     names = params.names or tuple(chr(ord("A") + place % 26) for place in range(len(reports)))
     if len(reports) < 2:
         raise UserError(
-            f"a comparison needs at least two reports, got {len(reports)}", 'For example: reports = ["first", "second"]'
+            f"a comparison needs at least two reports, got {len(reports)}", 'For example: reports = ["first", "second"].'
         )
     if len(names) != len(reports) or len(set(names)) != len(names):
-        raise UserError(f"there are {len(reports)} reports and the names {list(names)}", "Give each report a name of its own.")
+        raise UserError(
+            f"each of the {len(reports)} reports needs a unique name, got {list(names)}", "Give each report its own name."
+        )
     answers = [read_answers(name, report.path) for name, report in zip(names, reports, strict=True)]
     found = compare_all(answers, ctx.rng, params.resamples)
     (ctx.out_dir / "comparison.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    page = render("Which model is better?", build_sections(answers, found, params), lead=str(found["headline"]))
+    lead = f"Which model is better? {found['headline']}"
+    page = render("Model comparison", build_sections(answers, found, params), lead=lead)
     (ctx.out_dir / "compare.html").write_text(page, "utf-8", errors="replace")
     return ctx.artifact(Files, headline=found["headline"])

@@ -1,4 +1,4 @@
-"""Two models on the same images: paired tests, and the difference with its interval."""
+"""Paired comparison of two models on the same images: McNemar's test, and the difference with its interval."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class Answers:
-    """A report as read from its files. ``rows`` are the lines of ``predictions.csv`` by sample id."""
+    """A report as read from its files. ``rows`` are the rows of ``predictions.csv`` by sample id."""
 
     name: str
     metrics: dict[str, Any]
@@ -31,7 +31,7 @@ class Answers:
 
 
 def read_answers(name: str, folder: Path) -> Answers:
-    """The metrics, the predictions and, where it is there, what the report tells of the model."""
+    """Read a report's metrics and predictions and, if present, the model's description (``about.json``)."""
     try:
         metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
         with (folder / "predictions.csv").open(encoding="utf-8", newline="", errors="surrogateescape") as file:
@@ -43,7 +43,7 @@ def read_answers(name: str, folder: Path) -> Answers:
 
 
 def compare_all(answers: Sequence[Answers], rng: Callable[..., Rng], resamples: int) -> dict[str, Any]:
-    """Each later report against the first, on the images that both measured under the same label."""
+    """Compare each later report with the first, on the images that both contain with the same label."""
     first = answers[0]
     pairs = [compare_two(first, other, rng("compare", other.name), resamples) for other in answers[1:]]
     return {
@@ -54,7 +54,7 @@ def compare_all(answers: Sequence[Answers], rng: Callable[..., Rng], resamples: 
 
 
 def compare_two(first: Answers, other: Answers, rng: Rng, resamples: int) -> dict[str, Any]:
-    """McNemar's exact test and the bootstrap of the difference in accuracy, ``other`` less ``first``."""
+    """McNemar's exact test and the bootstrap interval of the difference in accuracy, ``other`` minus ``first``."""
     shared = sorted(
         name
         for name in first.rows.keys() & other.rows.keys()
@@ -62,8 +62,8 @@ def compare_two(first: Answers, other: Answers, rng: Rng, resamples: int) -> dic
     )
     if not shared:
         raise UserError(
-            f"{first.name!r} and {other.name!r} have no image in common, so they can't be compared pair by pair",
-            "Measure both models on the same split of the same dataset.",
+            f"{first.name!r} and {other.name!r} have no image in common, so they can't be compared image by image",
+            "Evaluate both models on the same split of the same dataset.",
         )
     a = np.array([first.rows[name]["correct"] == "1" for name in shared])
     b = np.array([other.rows[name]["correct"] == "1" for name in shared])
@@ -87,15 +87,18 @@ def verdict(found: dict[str, Any]) -> str:
     points = [100 * difference[name] for name in ("value", "low", "high")]
     better, worse = (found["other"], found["first"]) if points[0] >= 0 else (found["first"], found["other"])
     size, low, high = points if points[0] >= 0 else (-points[0], -points[2], -points[1])
-    said = "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+    p_value = "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
     span = f"95 % interval {low:.1f} to {high:.1f}"
     if p < LEVEL:
-        return f"{better} is better than {worse} by {size:.1f} points ({span}), {said}."
+        return f"{better} is better than {worse} by {size:.1f} points ({span}), {p_value}."
     if not found["gained"] + found["lost"]:
         return (
-            f"{found['first']} and {found['other']} are right and wrong on the same images, all {found['num_images']} of them; "
-            f"on others they may still differ by up to {high:.1f} points."
+            f"{found['first']} and {found['other']} are correct on exactly the same of the {found['num_images']} images; "
+            f"on other images they may still differ by up to {high:.1f} points."
         )
     if found["gained"] == found["lost"]:
-        return f"{found['first']} and {found['other']} get the same share right ({span} points), {said}."
-    return f"{better} gets {size:.1f} points more right than {worse}, but the difference may be chance ({span}), {said}."
+        return f"{found['first']} and {found['other']} have the same accuracy ({span} points), {p_value}."
+    return (
+        f"{better} has {size:.1f} points higher accuracy than {worse}, but the difference may be due to chance ({span}), "
+        f"{p_value}."
+    )

@@ -1,4 +1,4 @@
-"""The comparison as a page."""
+"""The sections of the comparison page."""
 
 from __future__ import annotations
 
@@ -24,18 +24,21 @@ def build_sections(
     pictures = tuple(_pictures(answers, found, params))
     changed = sum(len(pair["changed"]) for pair in found["pairs"])
     if changed:
-        words = f"{changed} answers are right in one model and wrong in the other. {len(pictures)} of them are shown."
-        yield "changed", Section("Images that changed sides", words, pictures=pictures)
+        words = (
+            f"Where do the models disagree? {changed} predictions are correct in one model and wrong in the other; "
+            f"{len(pictures)} of them are below."
+        )
+        yield "changed", Section("Disagreements", words, pictures=pictures)
     rows = differing(answers)
     if rows:
         table = Table(("parameter", *(one.name for one in answers)), tuple(rows))
-        yield "parameters", Section("What was done differently", tables=(table,))
+        yield "parameters", Section("Parameter differences", "What was done differently?", tables=(table,))
     else:
-        yield "parameters", Section("What was done differently", "Nothing that the models' files tell of.")
+        yield "parameters", Section("Parameter differences", "The models' files record no difference.")
     figures = tuple(figure for key in ("val_loss", "val_accuracy") for figure in _curves(answers, key))
     tables = tuple(_learning(answers))
     if figures or tables:
-        yield "curves", Section("How they learned", figures=figures, tables=tables)
+        yield "curves", Section("Learning curves", "How did the models learn?", figures=figures, tables=tables)
 
 
 def _verdict(found: Mapping[str, Any]) -> Section:
@@ -54,17 +57,21 @@ def _verdict(found: Mapping[str, Any]) -> Section:
     columns = ("pair", "images", "points", "95 % interval", "gained", "lost", "p (McNemar)")
     words = [literal(pair["verdict"]) for pair in found["pairs"]]
     left_out = [
-        f"{pair['num_only_first'] + pair['num_only_other']} images were measured by one of the two only and are left out."
+        f"{pair['num_only_first'] + pair['num_only_other']} images are in only one of the two reports and are omitted."
         for pair in found["pairs"]
         if pair["num_only_first"] + pair["num_only_other"]
     ]
     how = (
-        "Compared are answers for the same images. *Gained* are those that only the later model gets right, *lost* those that "
-        "only the first does. The p-value is that of McNemar's exact test; the interval is the paired bootstrap's."
+        "The comparison is paired: it uses predictions for the same images. *Gained*: images that only the later model "
+        "predicts correctly. *Lost*: images that only the first one does. The p-value is that of McNemar's exact test; the "
+        "interval is that of the paired bootstrap."
     )
     if len(found["pairs"]) > 1:
-        how += " With several comparisons at once a small p-value is more often chance: multiply it by their number."
-    return Section("In words", "\n\n".join([*words, *left_out, how]), tables=(Table(columns, rows),))
+        how += (
+            " With several comparisons at once, a small p-value is more often due to chance: multiply it by their number "
+            "(Bonferroni correction)."
+        )
+    return Section("Summary", "\n\n".join([*words, *left_out, how]), tables=(Table(columns, rows),))
 
 
 def _figures(answers: Sequence[Answers]) -> Section:
@@ -87,10 +94,10 @@ def _figures(answers: Sequence[Answers]) -> Section:
     by_class = [{row["class"]: row for row in one.metrics["per_class"]} for one in answers]
     recalls = tuple((name, *(estimate(rows[name]["recall"]) if name in rows else "–" for rows in by_class)) for name in classes)
     return Section(
-        "Side by side",
-        "Each model on all the images that it was measured on, with 95 % intervals.",
+        "Metrics",
+        "How good is each model? Metrics over all the images in its report, with 95 % intervals.",
         tables=(
-            Table(("figure", *names), tuple(overall), "Over all images"),
+            Table(("metric", *names), tuple(overall), "Over all images"),
             Table(("class", *names), recalls, "Recall of each class"),
         ),
     )
@@ -109,17 +116,17 @@ def _pictures(answers: Sequence[Answers], found: Mapping[str, Any], params: Comp
                 pixels = images.read(two["image"], at_least_hw=(params.thumbnail_px, params.thumbnail_px))
             except ImageError:
                 continue
-            said = f"{one['true']}; {first.name}: {one['predicted']}, {other.name}: {two['predicted']}"
+            verdict = f"{one['true']}; {first.name}: {one['predicted']}, {other.name}: {two['predicted']}"
             yield Picture(
                 images.encode(images.thumbnail(pixels, params.thumbnail_px), "jpg", quality=82),
-                alt=f"{entry['id']}: {said}",
-                caption=f"{said}\n{entry['id']}",
-                tags={"right in": other.name if entry["gained"] else first.name, "true": one["true"]},
+                alt=f"{entry['id']}: {verdict}",
+                caption=f"{verdict}\n{entry['id']}",
+                tags={"correct in": other.name if entry["gained"] else first.name, "true": one["true"]},
             )
 
 
 def differing(answers: Sequence[Answers]) -> list[tuple[str, ...]]:
-    """What is not the same in all of how the models were made, as text: parameters, data, seed, versions; no results."""
+    """Differences in how the models were trained, as text: parameters, data, seed, versions; without results."""
     flat = [dict(_flat(_made_with(one.about.get("model", {})))) for one in answers]
     names = list(dict.fromkeys(name for entries in flat for name in entries))
     rows = [(name, *(entries.get(name, "–") for entries in flat)) for name in names]
@@ -127,12 +134,12 @@ def differing(answers: Sequence[Answers]) -> list[tuple[str, ...]]:
 
 
 RESULTS = {"history", "words", "weights_sha256", "kept_epoch", "stopped_early", "found_learning_rate"}
-"""Entries of ``model.json`` that came out of the training."""
+"""Entries of ``model.json`` that are results of the training."""
 LONGEST = 200
 
 
 def _made_with(model: Mapping[str, Any]) -> dict[str, Any]:
-    """``model.json`` without results, and with each parameter once: a template's are among those of its training."""
+    """``model.json`` without results, with each parameter once: the training's parameters include the template's."""
     training = model.get("training")
     training = dict(training) if isinstance(training, Mapping) else {}
     if "augment" in training:  # what older models call it
@@ -151,7 +158,7 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _as_text(value: Any) -> str:
-    """A value for a person; a list of ops as ``rotate limit_deg = 10.0, hflip``."""
+    """Format a value for reading; a list of ops as ``rotate limit_deg = 10.0, hflip``."""
     if isinstance(value, str):
         return value
     if isinstance(value, list) and value and all(isinstance(item, Mapping) and "op" in item for item in value):
@@ -166,7 +173,7 @@ def _settings(op: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _learning(answers: Sequence[Answers]) -> Iterator[Table]:
-    """How long each was trained, and what it was at the epoch that was kept."""
+    """Number of epochs of each model, and its losses and accuracies at the kept epoch."""
     rows = []
     for one in answers:
         model = one.about.get("model", {})
@@ -176,7 +183,7 @@ def _learning(answers: Sequence[Answers]) -> Iterator[Table]:
         rows.append((one.name, len(epochs) or None, kept, *found, model.get("parameters")))
     if any(row[1] for row in rows):
         columns = ("model", "epochs", "kept", "loss", "val loss", "accuracy", "val accuracy", "weights")
-        yield Table(columns, tuple(rows), "At the epoch that was kept")
+        yield Table(columns, tuple(rows), "At the kept epoch")
 
 
 def _curves(answers: Sequence[Answers], key: str) -> tuple[Figure, ...]:
@@ -197,5 +204,5 @@ def _curves(answers: Sequence[Answers], key: str) -> tuple[Figure, ...]:
         axes.set(xlabel="epoch", ylabel=word)
         axes.legend()
 
-    said = ", ".join(f"{name} ends at {points[-1][1]:.3f}" for name, points in series)
-    return plot(f"compare_{key}", draw, alt=f"{word.capitalize()} by epoch: {said}.")
+    ends = ", ".join(f"{name} ends at {points[-1][1]:.3f}" for name, points in series)
+    return plot(f"compare_{key}", draw, alt=f"{word.capitalize()} by epoch: {ends}.")

@@ -1,1 +1,1 @@
-"""The feature detectors that ship in the box: one file for each, or for each family."""
+"""Built-in feature detectors: one module for each, or for each family."""

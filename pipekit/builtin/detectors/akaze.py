@@ -1,8 +1,8 @@
 """AKAZE: extrema of the determinant of the Hessian in a scale space that blurs within regions and not across their edges.
 
 P. F. Alcantarilla, J. Nuevo and A. Bartoli, "Fast explicit diffusion for accelerated features in nonlinear scale spaces",
-British Machine Vision Conference 2013. OpenCV moved its own version out of the main library in 5.0; this one follows the paper
-with OpenCV 4's constants, and finds the same places (a test holds it against them).
+British Machine Vision Conference 2013. OpenCV 5.0 moved its own version out of the main library. This one follows the paper
+with OpenCV 4's constants, and finds the same points (a test compares them).
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ _GRIDS = (2, 3, 4)
 
 class AkazeParams(DetectorParams):
     max_megapixels: float = param(
-        2.0, "A larger image is shrunk to this for the detection; points are in its own pixels all the same", unit="MP", gt=0
+        2.0, "Larger images are reduced to this size for detection; points stay in pixels of the full image", unit="MP", gt=0
     )
-    threshold: float = param(0.001, "Smallest response; smaller finds more", gt=0, le=1)
-    num_octaves: int = param(4, "Octaves of the scale space; each has half the size of the one before", ge=1, le=8)
-    octave_layers: int = param(4, "Layers in each octave", ge=1, le=10)
+    threshold: float = param(0.001, "Smallest response; lower values find more points", gt=0, le=1)
+    num_octaves: int = param(4, "Number of octaves of the scale space; each has half the size of the previous one", ge=1, le=8)
+    octave_layers: int = param(4, "Number of layers per octave", ge=1, le=10)
 
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """One layer of the scale space. ``step`` is how many of the image's pixels one of its pixels is."""
+    """One layer of the scale space. ``step`` is the width of one of its pixels in pixels of the image."""
 
     image: Float
     dx: Float
@@ -58,7 +58,7 @@ class Level:
 @gray_only
 @depends_on("opencv-python-headless")
 def akaze(image: NDArray[np.uint8], params: AkazeParams) -> Features:
-    """Blob-like places with a scale, an angle and a descriptor of 486 bits (61 bytes, Hamming distance)."""
+    """Blobs with a scale, an angle and a descriptor of 486 bits (61 bytes, Hamming distance)."""
 
     def detect(gray: Gray) -> Features:
         levels = list(scale_space(gray.astype(np.float32) / np.float32(255), params))
@@ -85,7 +85,7 @@ def akaze(image: NDArray[np.uint8], params: AkazeParams) -> Features:
 
 
 def scale_space(unit: Float, params: AkazeParams) -> Iterator[Level]:
-    """The layers, finest first: Perona and Malik's diffusion (their second conductivity), by fast explicit steps."""
+    """The layers, finest first: Perona and Malik's diffusion (their second conductivity), in fast explicit steps."""
     contrast = _contrast(unit)
     image = _blurred(unit, _BASE_SIGMA)
     sigma, step = _BASE_SIGMA, 1
@@ -111,7 +111,7 @@ def _blurred(image: Float, sigma: float) -> Float:
 
 
 def _contrast(unit: Float) -> float:
-    """The gradient that 70 % of the pixels stay below: what counts as an edge in this image."""
+    """The 70th percentile of the gradient: larger ones count as edges in this image."""
     smooth = _blurred(unit, 1.0)
     gradient = np.hypot(cv2.Scharr(smooth, cv2.CV_32F, 1, 0), cv2.Scharr(smooth, cv2.CV_32F, 0, 1))[1:-1, 1:-1]
     top = float(gradient.max())
@@ -139,7 +139,7 @@ def _diffused(image: Float, time: float, contrast: float) -> Float:
 
 @lru_cache(maxsize=64)
 def _time_steps(time: float) -> tuple[float, ...]:
-    """Fast explicit diffusion's steps, some of them longer than a stable one, in an order that keeps errors small.
+    """The steps of fast explicit diffusion: some are longer than a stable step, in an order that limits errors.
 
     S. Grewenig, J. Weickert and A. Bruhn, "From box filtering to fast explicit diffusion", DAGM 2010.
     """
@@ -166,7 +166,7 @@ def _level(image: Float, sigma: float, step: int) -> Level:
 
 
 def _derivative_kernels(reach: int) -> tuple[Float, Float]:
-    """Scharr's derivative over ``2 * reach + 1`` pixels: the difference, and the smoothing beside it."""
+    """Scharr's derivative over ``2 * reach + 1`` pixels: the difference, and the smoothing across it."""
     along, beside = np.zeros(2 * reach + 1, np.float32), np.zeros(2 * reach + 1, np.float32)
     along[[0, -1]] = -1, 1
     weight = 10 / 3
@@ -179,7 +179,7 @@ def _derivative_kernels(reach: int) -> tuple[Float, Float]:
 
 
 def _extrema(levels: list[Level], threshold: float, at_most: int) -> NDArray[np.float64]:
-    """``(N, 4)`` x, y, response, number of the layer; strongest first, each the largest within its own radius and scale."""
+    """``(N, 4)`` x, y, response, index of the layer; strongest first, each the largest within its own radius and scale."""
     parts = [_maxima(level, number, threshold) for number, level in enumerate(levels)]
     rows = np.concatenate(parts)
     rows = rows[np.lexsort((rows[:, 0], rows[:, 1], -rows[:, 2]))]
@@ -196,7 +196,7 @@ def _extrema(levels: list[Level], threshold: float, at_most: int) -> NDArray[np.
 
 
 def _maxima(level: Level, number: int, threshold: float) -> NDArray[np.float64]:
-    """The maxima of one layer's response to a fraction of a pixel, in pixels of the image; its border is left out."""
+    """The maxima of a layer's response with subpixel accuracy, in pixels of the image, without its border."""
     response = level.response
     border = min(round(_PATTERN * math.sqrt(2) * level.reach) + 1, min(response.shape) // 2)
     peak = (response >= cv2.dilate(response, np.ones((3, 3), np.uint8))) & (response > threshold)
@@ -221,14 +221,14 @@ def _maxima(level: Level, number: int, threshold: float) -> NDArray[np.float64]:
 
 
 def _sampled(values: Float, x: NDArray[np.float64], y: NDArray[np.float64]) -> Float:
-    """The nearest pixels; those outside are taken from the border."""
+    """The nearest pixels; beyond the border, the border's."""
     columns = np.clip(np.rint(x), 0, values.shape[1] - 1).astype(np.int64)
     rows = np.clip(np.rint(y), 0, values.shape[0] - 1).astype(np.int64)
     return np.asarray(values[rows, columns], np.float32)
 
 
 def _angles(level: Level, xy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The direction of the gradients around each point, in radians: of all windows of 60 degrees the one with the most."""
+    """The direction of the gradients around each point, in radians: the 60-degree window with the largest sum."""
     x, y = ((xy[:, axis, None] + 0.5) / level.step - 0.5 for axis in (0, 1))
     dy, dx = (part.ravel() for part in np.mgrid[-6:7, -6:7])
     disc = dx * dx + dy * dy < 36
@@ -245,7 +245,7 @@ def _angles(level: Level, xy: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _descriptors(level: Level, xy: NDArray[np.float64], angles: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """The modified local difference binary: in a turned square, cells of three grids compared in brightness and gradient."""
+    """M-LDB (modified local difference binary): cells of three rotated grids, compared in brightness and gradient."""
     x, y = ((xy[:, axis, None] + 0.5) / level.step - 0.5 for axis in (0, 1))
     cos, sin = np.cos(angles)[:, None], np.sin(angles)[:, None]
     dy, dx = (part.ravel() * level.reach for part in np.mgrid[-_PATTERN:_PATTERN, -_PATTERN:_PATTERN] + 0.5)

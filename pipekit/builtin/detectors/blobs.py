@@ -20,16 +20,16 @@ from pipekit.keypoints.detection import Features, gray_only
 
 class BlobParams(DetectorParams):
     max_megapixels: float = param(
-        4.0, "A larger image is shrunk to this for the detection; points are in its own pixels all the same", unit="MP", gt=0
+        4.0, "Larger images are reduced to this size for detection; points stay in pixels of the full image", unit="MP", gt=0
     )
-    min_sigma_px: float = param(2.0, "Smallest blob: its radius is 1.41 times this", unit="px", ge=0.5, le=500)
-    max_sigma_px: float = param(20.0, "Largest blob: its radius is 1.41 times this", unit="px", ge=0.5, le=500)
-    num_sigma: int = param(8, "Sizes between the two, evenly spaced on a logarithmic scale", ge=1, le=50)
+    min_sigma_px: float = param(2.0, "Smallest blob; its radius is 1.41 times this", unit="px", ge=0.5, le=500)
+    max_sigma_px: float = param(20.0, "Largest blob; its radius is 1.41 times this", unit="px", ge=0.5, le=500)
+    num_sigma: int = param(8, "Number of sizes between the two, evenly spaced on a logarithmic scale", ge=1, le=50)
     threshold: float = param(0.1, "Smallest response; a full black and white disc has about 0.5", ge=0, le=1)
     overlap: float = param(
-        0.5, "Of two blobs that share more than this part of the smaller one, the weaker is dropped", ge=0, le=1
+        0.5, "Largest overlap of two blobs, as a fraction of the smaller one; with more, the weaker one is dropped", ge=0, le=1
     )
-    polarity: Literal["both", "bright", "dark"] = param("both", "Bright blobs, dark ones, or both")
+    polarity: Literal["both", "bright", "dark"] = param("both", "Detect bright blobs, dark ones, or both")
 
     @model_validator(mode="after")
     def _order(self) -> BlobParams:
@@ -41,7 +41,7 @@ class BlobParams(DetectorParams):
 @gray_only
 @depends_on("opencv-python-headless")
 def blobs(image: NDArray[np.uint8], params: BlobParams) -> Features:
-    """Discs that are brighter or darker than what is around them; ``scale_px`` is the diameter.
+    """Discs that are brighter or darker than their surroundings; ``scale_px`` is the diameter.
 
     The response is ``sigma^2 |Laplacian of Gaussian|`` of grey values in 0..1, as in ``skimage.feature.blob_log``.
     """
@@ -61,7 +61,7 @@ def blobs(image: NDArray[np.uint8], params: BlobParams) -> Features:
 
 
 def laplacian_of_gaussian(unit: Float, sigma_px: float, polarity: str = "both") -> Float:
-    """``sigma^2`` times the Laplacian of Gaussian; its size, or only its bright (negative) or dark side."""
+    """``sigma^2`` times the Laplacian of Gaussian: its absolute value, or only its bright (negative) or dark side."""
     size = 2 * int(4 * sigma_px + 0.5) + 1
     smooth = cv2.GaussianBlur(unit, (size, size), sigma_px, borderType=cv2.BORDER_REFLECT)
     laplacian = cv2.Laplacian(smooth, cv2.CV_32F, ksize=1, borderType=cv2.BORDER_REFLECT) * np.float32(sigma_px**2)
@@ -81,7 +81,7 @@ def _extrema(stack: Float, sigmas: NDArray[np.float64], threshold: float) -> Flo
 
 
 def _without_overlap(found: Float, overlap: float, at_most: int) -> NDArray[np.intp]:
-    """Row numbers, strongest first, of blobs that share at most this part of their area with a stronger one."""
+    """Indices, strongest first, of blobs that share at most this fraction of their area with a stronger one."""
     kept: list[int] = []
     xy, radii = found[:, :2].astype(np.float64), found[:, 3].astype(np.float64) * math.sqrt(2)
     for number in range(len(found)):
@@ -96,7 +96,7 @@ def _without_overlap(found: Float, overlap: float, at_most: int) -> NDArray[np.i
 
 
 def _shared_area(distance: NDArray[np.float64], first: NDArray[np.float64], second: float) -> NDArray[np.float64]:
-    """The area that two discs share, as a part of the smaller one."""
+    """The intersection of two discs, as a fraction of the smaller one's area."""
     small = np.minimum(first, second)
     inside = distance <= np.abs(first - second)
     apart = distance >= first + second

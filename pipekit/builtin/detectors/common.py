@@ -1,4 +1,4 @@
-"""What the detectors share: their common parameters, the grey image, the bound on its size, OpenCV's keypoints as columns."""
+"""Shared by the detectors: parameters, greyscale conversion, the limit on the image's size, OpenCV's keypoints as columns."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ NO_CONTRAST = "nothing found: the image is one flat colour"
 
 
 class DetectorParams(Params):
-    """What every detector understands."""
+    """Parameters of every detector."""
 
-    max_points: int = param(500, "Keep this many, the strongest ones", unit="points", ge=1, le=1_000_000)
+    max_points: int = param(500, "Keep at most this many points, the strongest ones", unit="points", ge=1, le=1_000_000)
     max_megapixels: float = param(
         16.0,
-        "A larger image is shrunk to this size for the detection; points are in its own pixels all the same",
+        "Larger images are reduced to this size for detection; points stay in pixels of the full image",
         unit="MP",
         gt=0,
     )
@@ -40,7 +40,7 @@ def to_gray(image: NDArray[Any]) -> Gray:
 
     Args:
         image: ``(H, W)``, ``(H, W, 1)``, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA, of uint8, uint16, bool or floats in 0..1.
-            Transparent pixels are seen on white.
+            Transparent pixels are composited on white.
     """
     if image.ndim not in (2, 3) or image.size == 0 or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
         raise UserError(f"an image is (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not {image.shape}")
@@ -71,10 +71,10 @@ def _to_uint8(image: NDArray[Any]) -> NDArray[np.uint8]:
 def detect_within(
     image: NDArray[Any], params: DetectorParams, detect: Callable[[Gray], Features], smallest_px: int = 3
 ) -> Features:
-    """Run ``detect`` on the grey image, within the bounds that all detectors keep.
+    """Run ``detect`` on the grey image, within the limits of all detectors.
 
-    An image above ``max_megapixels`` is shrunk first (averaging, so that nothing aliases) and the points are put back into
-    its own pixels. One that is flat, or smaller than ``smallest_px`` on a side, is answered with no points and a note.
+    An image above ``max_megapixels`` is reduced first (by averaging, to avoid aliasing) and the points are scaled back to its
+    own pixels. For an image that is flat, or smaller than ``smallest_px`` on a side, the result has no points and a note.
     """
     gray = to_gray(image)
     height, width = gray.shape
@@ -102,10 +102,10 @@ def detect_within(
 
 
 def in_strips(gray: Gray, halo_px: int, response: Callable[[Gray], NDArray[Any]]) -> Float:
-    """``response(gray)``, computed strip by strip: what a strip needs stays in the processor's cache and little is allocated.
+    """Compute ``response(gray)`` strip by strip, so that the data stays in the processor's cache and little is allocated.
 
     Args:
-        halo_px: how many rows around a pixel its response depends on.
+        halo_px: number of neighbouring rows that a pixel's response depends on.
     """
     height, width = gray.shape
     rows = max(_STRIP_PX // width, 4 * halo_px, 16)

@@ -1,4 +1,4 @@
-"""Contours: the outlines of what is brighter or darker than its surroundings.
+"""Contours: the outlines of regions that are brighter or darker than their surroundings.
 
 S. Suzuki and K. Abe, "Topological structural analysis of digitized binary images by border following", Computer Vision,
 Graphics and Image Processing 30(1), 1985.
@@ -18,19 +18,17 @@ from pipekit.keypoints.detection import Features, gray_only
 
 
 class ContoursParams(DetectorParams):
-    method: Literal["otsu", "canny"] = param(
-        "otsu", "Outlines of the regions that Otsu's threshold gives, or along Canny's edges"
-    )
-    blur_sigma_px: float = param(1.0, "Gaussian blur before; 0 for none", unit="px", ge=0, le=100)
-    low: int = param(50, "Canny: gradients above this continue an edge", ge=0, le=10_000)
-    high: int = param(150, "Canny: gradients above this begin an edge", ge=0, le=10_000)
-    min_length_px: float = param(20.0, "Shorter outlines are dropped", unit="px", ge=0)
+    method: Literal["otsu", "canny"] = param("otsu", "Trace the regions that Otsu's threshold separates, or Canny's edges")
+    blur_sigma_px: float = param(1.0, "Standard deviation of the Gaussian blur before it; 0 for none", unit="px", ge=0, le=100)
+    low: int = param(50, "Canny's lower threshold: gradients above it continue an edge", ge=0, le=10_000)
+    high: int = param(150, "Canny's upper threshold: gradients above it start an edge", ge=0, le=10_000)
+    min_length_px: float = param(20.0, "Drop shorter outlines", unit="px", ge=0)
 
 
 @gray_only
 @depends_on("opencv-python-headless")
 def contours(image: NDArray[np.uint8], params: ContoursParams) -> Features:
-    """One feature for each outline: its centre, its length in pixels as the response, the diameter of a disc of its area."""
+    """One feature per outline: its centre, its length in pixels as the response, the diameter of a disc of equal area."""
 
     def detect(gray: Gray) -> Features:
         smooth = cv2.GaussianBlur(gray, (0, 0), params.blur_sigma_px) if params.blur_sigma_px else gray

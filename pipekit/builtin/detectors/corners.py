@@ -19,22 +19,22 @@ from pipekit.keypoints.detection import Features, gray_only, peaks
 
 class _CornerParams(DetectorParams):
     nms_radius_px: int = param(
-        1, "Non-maximum suppression: a corner is the largest response within this", unit="px", ge=1, le=500
+        1, "Radius of non-maximum suppression: a corner is the largest response within it", unit="px", ge=1, le=500
     )
     sub_pixel: Literal["none", "parabola", "gradients"] = param(
         "parabola",
-        "Refine to a fraction of a pixel: by a parabola through the response; by the gradients around the corner, which is "
-        "exact on chessboards but strays on other things; or not at all",
+        "Subpixel refinement: a parabola through the response; the gradients around the corner, which is exact on "
+        "chessboards but drifts elsewhere; or none",
     )
-    sub_pixel_radius_px: int = param(5, "gradients: half the side of the window for it", unit="px", ge=1, le=50)
+    sub_pixel_radius_px: int = param(5, "gradients: half the side of its window", unit="px", ge=1, le=50)
 
 
 class HarrisParams(_CornerParams):
     aperture_px: Literal[1, 3, 5, 7] = param(3, "Size of the Sobel kernel", unit="px")
-    k: float = param(0.04, "Weight of the squared trace: larger means fewer, sharper corners", ge=0, lt=0.25)
-    threshold: float = param(0.01, "Smallest response, as a share of the largest one in the image", ge=0, lt=1)
+    k: float = param(0.04, "Weight of the squared trace: larger values give fewer, sharper corners", ge=0, lt=0.25)
+    threshold: float = param(0.01, "Smallest response, as a fraction of the largest one in the image", ge=0, lt=1)
     window: Literal["gaussian", "box"] = param(
-        "gaussian", "How the gradients are summed: a Gaussian, as Harris did and scikit-image does, or OpenCV's square"
+        "gaussian", "How to sum the gradients: with a Gaussian, as Harris and scikit-image do, or with OpenCV's square"
     )
     sigma_px: float = param(1.5, "gaussian: standard deviation of the window", unit="px", gt=0, le=100)
     block_size_px: int = param(2, "box: side of the window", unit="px", ge=1, le=255)
@@ -43,22 +43,22 @@ class HarrisParams(_CornerParams):
 class ShiTomasiParams(_CornerParams):
     block_size_px: int = param(3, "Side of the window over which the gradients are summed", unit="px", ge=1, le=255)
     aperture_px: Literal[1, 3, 5, 7] = param(3, "Size of the Sobel kernel", unit="px")
-    quality_level: float = param(0.01, "Smallest response, as a share of the largest one in the image", ge=0, lt=1)
+    quality_level: float = param(0.01, "Smallest response, as a fraction of the largest one in the image", ge=0, lt=1)
 
 
 @gray_only
 @depends_on("opencv-python-headless")
 def harris(image: NDArray[np.uint8], params: HarrisParams) -> Features:
-    """Corners where ``det(M) - k trace(M)^2`` is large, M being the structure tensor.
+    """Corners where ``det(M) - k trace(M)^2`` is large; M is the structure tensor.
 
     With ``window = "gaussian"`` the response is that of ``skimage.feature.corner_harris(sigma=sigma_px)`` away from the border;
-    with ``"box"`` that of ``cv2.cornerHarris`` on grey values in 0..1. A square window isn't the same in all directions: where
-    four fields of a turned chessboard meet, its maxima are up to 2 px away from the corner. On 20 photographs that were turned
-    by 10 to 70 degrees, the Gaussian found 95 % of the corners again within 1.5 px, the square of 2 px 82 %.
+    with ``"box"`` it is that of ``cv2.cornerHarris`` on grey values in 0..1. A square window is not isotropic: where four
+    fields of a rotated chessboard meet, its maxima are up to 2 px away from the corner. On 20 photographs rotated by 10 to 70
+    degrees, the Gaussian found 95 % of the corners again within 1.5 px, the square of 2 px 82 %.
     """
 
     def detect(gray: Gray) -> Features:
-        if params.window == "box":  # OpenCV brings uint8 to 0..1 by itself
+        if params.window == "box":  # OpenCV scales uint8 to 0..1 itself
             response = cv2.cornerHarris(gray, params.block_size_px, params.aperture_px, params.k)
             return _corners(gray, np.asarray(response, np.float32), params.threshold, params)
         halo = _radius(params.sigma_px) + params.aperture_px // 2 + 1
@@ -109,7 +109,7 @@ def _corners(gray: Gray, response: Float, share: float, params: _CornerParams) -
 
 
 def _at_the_top(response: Float, points: Float) -> Float:
-    """Each maximum moved, by half a pixel at most, to the top of the parabola through it and its neighbours, in x and in y."""
+    """Move each maximum, by half a pixel at most, to the top of the parabola through it and its neighbours, in x and in y."""
     height, width = response.shape
     x, y = points[:, 0].astype(np.int64), points[:, 1].astype(np.int64)
     inner = (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1) & (x == points[:, 0]) & (y == points[:, 1])
@@ -125,7 +125,7 @@ def _at_the_top(response: Float, points: Float) -> Float:
 
 
 def _refined(gray: Gray, points: Float, radius_px: int) -> Float:
-    """Each corner moved to where the gradients around it are at right angles to the way there; a far jump is undone."""
+    """Move each corner to where the surrounding gradients are orthogonal to the lines from it; undo long moves."""
     height, width = gray.shape
     radius_px = min(radius_px, (min(height, width) - 5) // 2)
     if radius_px < 1:

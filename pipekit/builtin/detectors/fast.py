@@ -23,15 +23,15 @@ _RINGS = {
 
 
 class FastParams(DetectorParams):
-    threshold: int = param(10, "How much brighter or darker than the centre the ring must be", unit="grey levels", ge=1, le=254)
-    nonmax_suppression: bool = param(True, "Keep only the strongest of neighbouring corners")
-    ring: Literal["9_16", "7_12", "5_8"] = param("9_16", "Pixels in a row that must agree, of how many on the ring")
+    threshold: int = param(10, "Smallest difference of the ring to the centre", unit="grey levels", ge=1, le=254)
+    nonmax_suppression: bool = param(True, "Non-maximum suppression: keep only the strongest of neighbouring corners")
+    ring: Literal["9_16", "7_12", "5_8"] = param("9_16", "Number of consecutive pixels that must agree, and size of the ring")
 
 
 @gray_only
 @depends_on("opencv-python-headless")
 def fast(image: NDArray[np.uint8], params: FastParams) -> Features:
-    """Corners where a run of pixels on a ring is brighter or darker than the centre; the response is by how much."""
+    """Corners where a run of pixels on a ring is brighter or darker than the centre; the response is the difference."""
 
     def detect(gray: Gray) -> Features:
         detector = cv2.FastFeatureDetector.create(params.threshold, params.nonmax_suppression, _RINGS[params.ring])

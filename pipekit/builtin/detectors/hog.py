@@ -1,4 +1,4 @@
-"""HOG: a histogram of gradient directions for each cell of a grid. See :mod:`pipekit.keypoints.hog` for the source."""
+"""HOG: a histogram of gradient directions for each cell of a grid. Source: :mod:`pipekit.keypoints.hog`."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from pipekit.keypoints.hog import cells
 
 class HogParams(DetectorParams):
     max_megapixels: float = param(
-        4.0, "A larger image is shrunk to this for the detection; points are in its own pixels all the same", unit="MP", gt=0
+        4.0, "Larger images are reduced to this size for detection; points stay in pixels of the full image", unit="MP", gt=0
     )
     cell_px: int = param(16, "Side of a cell", unit="px", ge=2, le=512)
-    orientations: int = param(9, "Bins between 0 and 180 degrees", ge=2, le=36)
+    orientations: int = param(9, "Number of bins between 0 and 180 degrees", ge=2, le=36)
 
 
 @gray_only
 @depends_on("opencv-python-headless")
 def hog(image: NDArray[np.uint8], params: HogParams) -> Features:
-    """One feature for each cell: its centre, its gradient magnitude, its main edge direction and its histogram.
+    """One feature per cell: its centre, gradient magnitude, main edge direction and histogram.
 
-    The response map is the usual picture: in each cell strokes along the edges, as bright as their share.
+    The response map is the usual HOG visualisation: in each cell, strokes along the edges, as bright as their fraction.
     """
 
     def detect(gray: Gray) -> Features:
@@ -35,7 +35,7 @@ def hog(image: NDArray[np.uint8], params: HogParams) -> Features:
         rows, columns, bins = histograms.shape
         ys, xs = np.mgrid[:rows, :columns] * params.cell_px + (params.cell_px - 1) / 2
         flat = histograms.reshape(-1, bins)
-        # An edge runs at right angles to its gradient; a bin stands for its middle.
+        # An edge is orthogonal to its gradient; a bin stands for its centre.
         angle = np.mod((flat.argmax(axis=1) + 0.5) * 180 / bins + 90, 180)
         return Features(
             np.column_stack([xs.ravel(), ys.ravel(), flat.sum(axis=1)]).astype(np.float32),
@@ -50,7 +50,7 @@ def hog(image: NDArray[np.uint8], params: HogParams) -> Features:
 
 
 def _strokes(histograms: Float, cell_px: int, size_hw: tuple[int, int]) -> Float:
-    """Each cell's histogram as a star of strokes; one star per angle is drawn once and laid on all cells."""
+    """Draw each cell's histogram as a star of strokes; one star per angle is drawn once and reused for all cells."""
     rows, columns, bins = histograms.shape
     canvas = np.zeros(size_hw, np.float32)
     grid = canvas[: rows * cell_px, : columns * cell_px].reshape(rows, cell_px, columns, cell_px)

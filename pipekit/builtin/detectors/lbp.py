@@ -1,4 +1,4 @@
-"""LBP: local binary patterns, what the texture around each pixel looks like.
+"""LBP: local binary patterns, the texture around each pixel.
 
 T. Ojala, M. Pietikäinen and T. Mäenpää, "Multiresolution gray-scale and rotation invariant texture classification with local
 binary patterns", IEEE Transactions on Pattern Analysis and Machine Intelligence 24(7), 2002.
@@ -19,21 +19,21 @@ from pipekit.keypoints.detection import Features, gray_only
 
 class LbpParams(DetectorParams):
     max_megapixels: float = param(
-        4.0, "A larger image is shrunk to this for the detection; points are in its own pixels all the same", unit="MP", gt=0
+        4.0, "Larger images are reduced to this size for detection; points stay in pixels of the full image", unit="MP", gt=0
     )
-    neighbours: int = param(8, "Points on the circle around each pixel", ge=4, le=24)
+    neighbours: int = param(8, "Number of points on the circle around each pixel", ge=4, le=24)
     radius_px: float = param(1.0, "Radius of that circle", unit="px", ge=1, le=50)
-    cell_px: int = param(32, "Side of the cells for which the patterns are counted", unit="px", ge=4, le=4096)
+    cell_px: int = param(32, "Side of the cells in which patterns are counted", unit="px", ge=4, le=4096)
 
 
 @gray_only
 @depends_on("opencv-python-headless")
 def lbp(image: NDArray[np.uint8], params: LbpParams) -> Features:
-    """One feature for each cell of a grid: its histogram of rotation-invariant uniform patterns.
+    """One feature per cell of a grid: its histogram of rotation-invariant uniform patterns.
 
-    The response of a cell is the share of its pixels that lie on an edge or a corner (neither flat, nor a spot, nor noise).
-    The response map holds the pattern of each pixel, 0 .. neighbours + 1, as ``local_binary_pattern(method="uniform")`` of
-    scikit-image numbers them.
+    The response of a cell is the fraction of its pixels on an edge or a corner (neither flat, nor a spot, nor noise).
+    The response map holds the pattern of each pixel, 0 .. neighbours + 1, numbered as in scikit-image's
+    ``local_binary_pattern(method="uniform")``.
     """
 
     def detect(gray: Gray) -> Features:
@@ -60,7 +60,7 @@ def lbp(image: NDArray[np.uint8], params: LbpParams) -> Features:
 
 
 def uniform_patterns(gray: Gray, neighbours: int, radius_px: float) -> NDArray[np.int32]:
-    """``(H, W)``: the number of neighbours at least as bright as the pixel, where they are in one run; else neighbours + 1."""
+    """``(H, W)``: the number of neighbours at least as bright as the pixel if they form one run; else neighbours + 1."""
     values = gray.astype(np.float32)
     signs = np.stack([_at(values, radius_px, 2 * math.pi * number / neighbours) >= values for number in range(neighbours)])
     changes = (signs != np.roll(signs, 1, axis=0)).sum(axis=0)
@@ -68,9 +68,9 @@ def uniform_patterns(gray: Gray, neighbours: int, radius_px: float) -> NDArray[n
 
 
 def _at(values: Float, radius_px: float, angle: float) -> NDArray[np.float64]:
-    """The image as seen ``radius_px`` away in one direction: bilinear, 0 outside the image.
+    """The image sampled ``radius_px`` away in one direction: bilinear, 0 outside the image.
 
-    The places are rounded to five digits, so that a neighbour that lies on a pixel is that pixel.
+    Offsets are rounded to five digits, so that a neighbour that lies on a pixel is that pixel.
     """
     dx, dy = round(radius_px * math.cos(angle), 5), round(-radius_px * math.sin(angle), 5)
     x, y = math.floor(dx), math.floor(dy)

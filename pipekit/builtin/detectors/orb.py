@@ -17,13 +17,13 @@ from pipekit.keypoints.detection import Features, gray_only
 
 
 class OrbParams(DetectorParams):
-    scale_factor: float = param(1.2, "How much smaller each level of the pyramid is", gt=1, le=4)
-    num_levels: int = param(8, "Levels of the pyramid", ge=1, le=32)
+    scale_factor: float = param(1.2, "Factor between two levels of the pyramid", gt=1, le=4)
+    num_levels: int = param(8, "Number of levels of the pyramid", ge=1, le=32)
     fast_threshold: int = param(20, "Threshold of the FAST corners", unit="grey levels", ge=1, le=254)
     patch_size_px: int = param(
-        31, "Side of the patch that is described; nothing is found nearer to the border", unit="px", ge=5, le=127
+        31, "Side of the patch for the descriptor; also the margin without points", unit="px", ge=5, le=127
     )
-    score: Literal["harris", "fast"] = param("harris", "What the corners are ranked by")
+    score: Literal["harris", "fast"] = param("harris", "Response that ranks the corners")
 
 
 @gray_only

@@ -17,21 +17,21 @@ from pipekit.keypoints.detection import Features, gray_only
 class SiftParams(DetectorParams):
     max_megapixels: float = param(
         4.0,
-        "A larger image is shrunk to this for the detection; points are in its own pixels all the same. SIFT takes about "
-        "250 bytes of memory a pixel",
+        "Larger images are reduced to this size for detection; points stay in pixels of the full image. SIFT takes about "
+        "250 bytes of memory per pixel",
         unit="MP",
         gt=0,
     )
-    octave_layers: int = param(3, "Layers in each octave", ge=1, le=10)
-    contrast_threshold: float = param(0.04, "Larger means fewer weak features", ge=0, le=1)
-    edge_threshold: float = param(10.0, "Larger means more features on edges", ge=1)
+    octave_layers: int = param(3, "Number of layers per octave", ge=1, le=10)
+    contrast_threshold: float = param(0.04, "Larger values drop more weak features", ge=0, le=1)
+    edge_threshold: float = param(10.0, "Larger values keep more features on edges", ge=1)
     sigma_px: float = param(1.6, "Gaussian blur of the first layer", unit="px", ge=0.5, le=10)
 
 
 @gray_only
 @depends_on("opencv-python-headless")
 def sift(image: NDArray[np.uint8], params: SiftParams) -> Features:
-    """Blob-like places with a scale, an angle and a descriptor of 128 numbers in 0..255 (Euclidean distance)."""
+    """Blobs with a scale, an angle and a descriptor of 128 numbers in 0..255 (Euclidean distance)."""
 
     def detect(gray: Gray) -> Features:
         detector = cv2.SIFT.create(

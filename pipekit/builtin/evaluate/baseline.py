@@ -1,4 +1,4 @@
-"""Against a simpler model that was measured on the same images: what the pixels alone, or gradient histograms, can do."""
+"""Compare the model with a baseline, a simpler model evaluated on the same images (raw pixels or gradient histograms)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from pipekit.learning.significance import paired
 def against(
     ctx: Context, report: Report, samples: Sequence[Sample], correct: NDArray[np.bool_], resamples: int
 ) -> dict[str, Any]:
-    """The baseline's accuracy, and the paired comparison of this model with it on the images that both have measured.
+    """The baseline's accuracy, and a paired comparison of this model with it on the images that both reports contain.
 
     Returns:
-        the dict of :func:`pipekit.learning.significance.paired`, with the baseline first, its ``name`` and ``num_images``.
+        the dict of :func:`pipekit.learning.significance.paired` with the baseline as the first model, plus its ``name`` and
+        ``num_images``.
 
     Raises:
         UserError: the two reports have no image in common.
@@ -30,8 +31,8 @@ def against(
     shared = [place for place, sample in enumerate(samples) if _measured(rows.get(sample.id), sample)]
     if not shared:
         raise UserError(
-            "the baseline's report has no image in common with the measured ones",
-            "Measure the baseline on the same split of the same dataset.",
+            "the baseline's report has no image in common with the evaluated split",
+            "Evaluate the baseline on the same split of the same dataset.",
         )
     theirs = np.array([rows[samples[place].id]["correct"] == "1" for place in shared], np.bool_)
     found = paired(theirs, correct[shared], ctx.rng("baseline"), max(resamples, 100))
@@ -48,6 +49,6 @@ def _rows(report: Report) -> dict[str, dict[str, str]]:
 
 
 def _name(report: Report) -> str:
-    """The template's name, from what the report tells of its model."""
+    """The baseline's template, as named in the report's ``about.json``."""
     model = json.loads((report.path / "about.json").read_text("utf-8")).get("model", {})
     return str(model.get("template") or "the baseline")

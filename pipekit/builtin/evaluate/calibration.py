@@ -1,4 +1,4 @@
-"""Do the probabilities mean what they say? Calibration error, reliability bins, temperature scaling."""
+"""Calibration: expected calibration error, reliability bins, temperature scaling."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 SMALLEST = 1e-7
-"""Probabilities are kept this far from zero before a logarithm; they are stored to six decimals."""
+"""Lower bound of probabilities before a logarithm; they are stored to six decimals."""
 
 COLDEST, HOTTEST = 0.05, 20.0
-"""The temperatures among which the best is looked for."""
+"""The range of temperatures that is searched."""
 
 FLAT = 1e-12
-"""Log losses that differ by less are the same."""
+"""Log losses that differ by less count as equal."""
 
 
 def reliability(confidence: NDArray[np.float64], correct: NDArray[np.bool_], bins: int) -> list[dict[str, Any]]:
-    """``bins`` equal-width bins of the confidence; the upper edge belongs to a bin, as in Guo et al. 2017.
+    """Reliability diagram with ``bins`` equal-width bins; each bin includes its upper edge, as in Guo et al. 2017.
 
     Returns:
-        a dict for each bin, empty ones too: ``low``, ``high``, ``count``, ``confidence`` and ``accuracy`` (means, or None).
+        a dict for each bin, also for empty ones: ``low``, ``high``, ``count``, ``confidence`` and ``accuracy`` (means or None).
     """
     edges = np.linspace(0.0, 1.0, bins + 1)
     place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
@@ -41,9 +41,9 @@ def reliability(confidence: NDArray[np.float64], correct: NDArray[np.bool_], bin
 
 
 def calibration(probabilities: NDArray[np.float64], y_true: NDArray[np.int64], bins: int) -> dict[str, Any]:
-    """Expected and maximum calibration error of the predicted class (Naeini et al. 2015; Guo et al. 2017) and its bins.
+    """Expected and maximum calibration error of the predicted class (Naeini et al. 2015; Guo et al. 2017), and the bins.
 
-    ``overconfidence`` is mean confidence less accuracy: above zero the model claims more than it keeps.
+    ``overconfidence`` is mean confidence minus accuracy: above zero, the model is overconfident.
     """
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == y_true
@@ -58,7 +58,7 @@ def calibration(probabilities: NDArray[np.float64], y_true: NDArray[np.int64], b
 
 
 def normalised(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rows that sum to exactly 1, none of them zero: what a logarithm needs."""
+    """Probabilities clipped to be above zero, with rows that sum to exactly 1: safe for a logarithm."""
     kept = np.clip(probabilities, SMALLEST, 1.0)
     return np.asarray(kept / kept.sum(axis=1, keepdims=True))
 
@@ -69,17 +69,17 @@ def log_loss(probabilities: NDArray[np.float64], y_true: NDArray[np.int64]) -> f
 
 
 def scaled(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
-    """``softmax(log p / T)``: the same order of the classes, softer for T above 1."""
+    """Temperature scaling, ``softmax(log p / T)``: the order of the classes stays, T above 1 softens the probabilities."""
     logits = np.log(normalised(probabilities)) / temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def fit_temperature(probabilities: NDArray[np.float64], y_true: NDArray[np.int64]) -> float:
-    """The T in 0.05..20 with the least log loss (Guo et al. 2017), by Brent's bounded method on ln T.
+    """The T in 0.05..20 with the lowest log loss (Guo et al. 2017), by Brent's bounded method on ln T.
 
-    This loss is taken from the logits, without the limit that :func:`log_loss` puts on sure mistakes: so it has one minimum.
-    With the limit it can have a second one at the coldest temperature, where a mistake costs no more for being surer.
+    The loss is computed from the logits, without the limit that :func:`log_loss` puts on confident mistakes, so it has a single
+    minimum. With the limit, it can have a second one at the lowest temperature, where a more confident mistake costs no more.
     """
     from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
     from scipy.special import log_softmax  # type: ignore[import-untyped]
@@ -91,6 +91,6 @@ def fit_temperature(probabilities: NDArray[np.float64], y_true: NDArray[np.int64
         return float(-log_softmax(logits / np.exp(log_t), axis=1)[rows, y_true].mean())
 
     found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-8})
-    # Without a mistake the loss is flat at zero, and Brent's method may stop anywhere: of equal ones the coldest.
+    # Without a mistake the loss is flat at zero, and Brent's method may stop anywhere: take the lowest temperature.
     coldest = loss(low) <= found.fun + FLAT
     return round(COLDEST if coldest else float(np.exp(found.x)), 3)

@@ -1,4 +1,4 @@
-"""How sure a figure is: Wilson's interval for a share, the bootstrap for everything else."""
+"""Confidence intervals: Wilson's for a proportion, the bootstrap for everything else."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from pipekit.rng import Rng
 
 Z_95 = 1.959963984540054
-"""The 97.5 % point of the normal distribution: 95 % intervals throughout."""
+"""The 97.5 % quantile of the normal distribution: all intervals are 95 % intervals."""
 
 BLOCK_CELLS = 4_000_000
-"""Bootstrap counts held at a time: 32 MB."""
+"""Maximum number of bootstrap counts in memory at a time: 32 MB."""
 
 Estimate = dict[str, float | None]
-"""``{"value": …, "low": …, "high": …}``; None where it is not defined (a precision without predictions)."""
+"""``{"value": …, "low": …, "high": …}``; None if undefined (a precision without predictions)."""
 
 
 def wilson(hits: int, total: int) -> tuple[float, float]:
-    """The 95 % score interval of Wilson (1927) for ``hits`` of ``total``; (0, 1) when there are none.
+    """The 95 % score interval of Wilson (1927) for ``hits`` of ``total``; (0, 1) if ``total`` is 0.
 
-    Unlike ``p ± 1.96 s`` it stays within 0..1 and is honest for few images and for shares near 0 and 1.
+    Unlike ``p ± 1.96 s``, it stays within 0..1 and is accurate for few images and for proportions near 0 and 1.
 
     >>> tuple(round(x, 3) for x in wilson(69, 72))
     (0.885, 0.986)
@@ -39,7 +39,7 @@ def wilson(hits: int, total: int) -> tuple[float, float]:
 
 
 def share(hits: int, total: int) -> Estimate:
-    """A share with its Wilson interval; all None where there is nothing to count."""
+    """A proportion with its Wilson interval; all None if ``total`` is 0."""
     if total <= 0:
         return {"value": None, "low": None, "high": None}
     low, high = wilson(hits, total)
@@ -52,16 +52,16 @@ def bootstrap_matrix(
     rng: Rng,
     resamples: int,
 ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """95 % percentile intervals (Efron 1979) of statistics that hang on the confusion matrix alone.
+    """95 % percentile bootstrap intervals (Efron 1979) of statistics that depend only on the confusion matrix.
 
-    Drawing N images with replacement makes the cells of the matrix a multinomial draw, so no image is touched.
+    Resampling N images with replacement is a multinomial draw of the matrix's cells, so the images are not needed.
 
     Args:
         matrix: ``(C, C)`` counts.
         statistics: functions from ``(B, C, C)`` matrices to ``(B, ...)`` values.
 
     Returns:
-        for each statistic its lower and upper bounds, of the statistic's own shape; NaN draws are left out.
+        for each statistic, its lower and upper bounds, in the statistic's shape; NaN draws are omitted.
     """
     total = int(matrix.sum())
     filled = np.flatnonzero(matrix)
@@ -87,14 +87,14 @@ def _percentiles(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDAr
 
 
 def f1_per_class(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(B, C, C)`` confusion matrices to ``(B, C)``: 2 TP / (2 TP + FP + FN), NaN where a class is in neither."""
+    """``(B, C, C)`` confusion matrices to ``(B, C)``: 2 TP / (2 TP + FP + FN); NaN for a class neither true nor predicted."""
     hits = np.diagonal(matrices, axis1=1, axis2=2)
     sums = matrices.sum(axis=1) + matrices.sum(axis=2)
     return np.asarray(np.divide(2 * hits, sums, out=np.full_like(hits, np.nan, dtype=np.float64), where=sums > 0))
 
 
 def macro_f1(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean of the classes' F1, an undefined one counting 0, as scikit-learn's ``zero_division=0``."""
+    """The mean of the classes' F1; an undefined F1 counts as 0, as with scikit-learn's ``zero_division=0``."""
     return np.asarray(np.nan_to_num(f1_per_class(matrices), nan=0.0).mean(axis=1))
 
 

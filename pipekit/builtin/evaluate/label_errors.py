@@ -1,6 +1,6 @@
 """Suspected label errors by confident learning (Northcutt, Jiang and Chuang 2021, "Confident Learning", section 3).
 
-The model has not seen these labels in training, so its probabilities are out of sample, as the method asks.
+The model has not seen these labels in training, so its probabilities are out of sample, as the method requires.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST = 50
-"""Suspects that are listed; a person looks at each."""
+"""Maximum number of suspects in the list: a person checks each."""
 
 
 def confident_class(y_true: NDArray[np.int64], probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
-    """For each image the class that it confidently belongs to, or -1 (the paper's equation 1).
+    """The class that each image confidently belongs to, or -1 (the paper's equation 1).
 
-    The threshold of a class is the mean probability of it over the images that bear its label; an image is counted to the
-    most probable class among those whose threshold it reaches.
+    A class's threshold is its mean probability over the images with its label. An image belongs to the most probable class
+    among those whose threshold it reaches.
     """
     num_classes = probabilities.shape[1]
     thresholds = np.array(
@@ -32,7 +32,7 @@ def confident_class(y_true: NDArray[np.int64], probabilities: NDArray[np.float64
 def suspects(
     ids: Sequence[str], y_true: NDArray[np.int64], probabilities: NDArray[np.float64], classes: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Images that confidently belong to another class than their label says, the surest first (by normalised margin)."""
+    """Images that confidently belong to another class than their label, in order of the normalised margin."""
     confident = confident_class(y_true, probabilities)
     found = np.flatnonzero((confident >= 0) & (confident != y_true))
     margin = probabilities[found, y_true[found]] - probabilities[found, confident[found]]

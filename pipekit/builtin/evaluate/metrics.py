@@ -1,4 +1,4 @@
-"""All figures of a classifier, from true classes and probabilities. scikit-learn's where it has them."""
+"""All metrics of a classifier, from true classes and probabilities; scikit-learn computes those that it has."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def measure(
     resamples: int = 2000,
     bins: int = 15,
 ) -> dict[str, Any]:
-    """Everything in ``metrics.json`` that hangs on the answers alone.
+    """Everything in ``metrics.json`` that depends only on the predictions.
 
     Args:
-        truth: ``(N,)`` positions in ``classes``; N at least 1.
+        y_true: ``(N,)`` positions in ``classes``; N at least 1.
         probabilities: ``(N, C)``.
         rng: for the bootstrap.
-        baseline_class: the class that is commonest in training, which the simplest possible classifier would always answer;
-            None: the commonest one here.
-        resamples: of the bootstrap; 0 leaves its intervals out.
+        baseline_class: the most frequent class in training, which the simplest possible classifier would always predict;
+            None: the most frequent one in ``y_true``.
+        resamples: number of bootstrap resamples; 0 omits the bootstrap intervals.
     """
     from sklearn import metrics as sk
 
@@ -43,7 +43,7 @@ def measure(
     hits = int(np.trace(matrix))
     commonest = int(matrix.sum(axis=1).argmax()) if baseline_class is None else baseline_class
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # one class only, or a class without predictions: reported as null, not as a warning
+        warnings.simplefilter("ignore")  # a single class, or one without predictions, is reported as null without a warning
         matthews, kappa = float(sk.matthews_corrcoef(y_true, predicted)), float(sk.cohen_kappa_score(y_true, predicted))
         averages = {
             name: dict(
@@ -94,7 +94,7 @@ def _bootstrapped(matrix: NDArray[np.int64], rng: Rng, resamples: int) -> dict[s
 
 
 def _pair(bounds: dict[str, tuple[Any, Any]], name: str, place: int | None = None) -> dict[str, float | None]:
-    """The bounds of a bootstrapped figure. Without a single mistake all resamples are alike and say nothing: then None."""
+    """The bounds of a bootstrapped metric; None if all resamples are equal (no mistakes), since they say nothing then."""
     if name not in bounds:
         return {"low": None, "high": None}
     low, high = (bound if place is None else bound[place] for bound in bounds[name])
@@ -103,7 +103,7 @@ def _pair(bounds: dict[str, tuple[Any, Any]], name: str, place: int | None = Non
 
 
 def _top_k(y_true: NDArray[np.int64], probabilities: NDArray[np.float64], k: int) -> dict[str, float | None]:
-    """The share of images whose true class is among the k most probable; of equal ones the first classes count."""
+    """Top-k accuracy: the share of images whose true class is among the k most probable; ties go to the earlier class."""
     own = probabilities[np.arange(len(y_true)), y_true][:, None]
     earlier = np.arange(probabilities.shape[1])[None, :] < y_true[:, None]
     rank = ((probabilities > own) | ((probabilities == own) & earlier)).sum(axis=1)
@@ -150,7 +150,7 @@ def _per_class(
 
 
 def _confused_most(matrix: NDArray[np.int64], classes: tuple[str, ...], limit: int = 10) -> list[dict[str, Any]]:
-    """The fullest cells off the diagonal, fullest first."""
+    """The largest cells off the diagonal, largest first."""
     off = matrix.copy()
     np.fill_diagonal(off, 0)
     support = matrix.sum(axis=1)

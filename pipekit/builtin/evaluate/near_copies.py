@@ -1,4 +1,4 @@
-"""Measured images that have a near copy in the train split: the model may remember them instead of knowing the class."""
+"""Near duplicates between the evaluated split and the train split: the model may remember them instead of generalising."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pipekit.images import near_duplicates
 
 
 def find(ids: Sequence[str], own: Mapping[str, str], train: Mapping[str, str], correct: NDArray[np.bool_]) -> dict[str, Any]:
-    """Near copies between the measured images and the train split, and the accuracy of what is left without them.
+    """Near duplicates of the evaluated images in the train split, and the accuracy without them.
 
     Args:
-        ids: of the measured images.
-        own: their prints (:func:`pipekit.images.near_duplicates.fingerprint`), by id.
-        train: those of the train split.
-        right: ``(N,)``, where the model's answer is right, in the order of ``ids``.
+        ids: ids of the evaluated images.
+        own: their fingerprints (:func:`pipekit.images.near_duplicates.fingerprint`), by id.
+        train: fingerprints of the train split, by id.
+        correct: ``(N,)``, True for a correct prediction, in the order of ``ids``.
 
     Returns:
-        ``{"count", "accuracy_without": {value, low, high}, "pairs": [{"id", "train_id"}]}``: one pair for each image that has
-        a copy.
+        ``{"count", "accuracy_without": {value, low, high}, "pairs": [{"id", "train_id"}]}``: one pair for each image with a
+        near duplicate.
     """
     measured, known = [name for name in ids if name in own], sorted(train)
     fingerprints = [own[name] for name in measured] + [train[name] for name in known]

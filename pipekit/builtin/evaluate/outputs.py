@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: metrics.json, predictions.csv, the figures, report.html."""
+"""Write an evaluation's outputs: metrics.json, predictions.csv, the figures, report.html."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STANDARD_SECTIONS = (
     "training",
     "data",
 )
-"""The report's own sections, in the order of their reading; those of plugins come before the last."""
+"""The built-in report sections in reading order; plugins' sections come before the last one."""
 
 
 def headline(evaluation: Evaluation) -> str:
@@ -47,7 +47,7 @@ def headline(evaluation: Evaluation) -> str:
 
 
 def facts(metrics: Mapping[str, Any]) -> dict[str, str]:
-    """The few figures that a run's table shows."""
+    """The few metrics that a run's table shows."""
     found = metrics["accuracy"]
     shown = {
         "images": str(metrics["num_images"]),
@@ -59,12 +59,12 @@ def facts(metrics: Mapping[str, Any]) -> dict[str, str]:
     if metrics["baseline_model"]:
         shown[metrics["baseline_model"]["name"]] = f"{metrics['baseline_model']['accuracy_first']:.3f}"
     if metrics["near_copies"] and metrics["near_copies"]["count"]:
-        shown["near copies"] = str(metrics["near_copies"]["count"])
+        shown["near duplicates"] = str(metrics["near_copies"]["count"])
     return shown
 
 
 def write_outputs(ctx: Context, evaluation: Evaluation, params: EvaluateParams) -> str:
-    """Write everything into ``ctx.out_dir``; returns the digest of the metrics and the predictions, without paths."""
+    """Write everything into ``ctx.out_dir``, and return the digest of the metrics and the predictions, without paths."""
     from pipekit.page import render
 
     metrics = json.dumps(evaluation.metrics, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -81,17 +81,17 @@ def write_outputs(ctx: Context, evaluation: Evaluation, params: EvaluateParams) 
             suffix = "svg" if figure.media_type == "image/svg+xml" else "png"
             (figures / f"{figure.name}.{suffix}").write_bytes(figure.data)
     page = render(
-        "How good is the model?",
+        "Model evaluation",
         sections,
-        lead=headline(evaluation)[0].upper() + headline(evaluation)[1:] + ".",
-        footer="Made by pipekit. All figures are in metrics.json, the answer for each image in predictions.csv.",
+        lead=f"How good is the model? {headline(evaluation)[0].upper()}{headline(evaluation)[1:]}.",
+        footer="Made by pipekit. All metrics are in metrics.json, the prediction for each image in predictions.csv.",
     )
     (ctx.out_dir / "report.html").write_text(page, "utf-8", errors="replace")
     return hashlib.sha256((metrics + predictions_csv(evaluation, paths=False)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def build_sections(ctx: Context, evaluation: Evaluation, params: EvaluateParams) -> Iterator[tuple[str, Section]]:
-    """Each section that has something to say. One that fails is told of and left out: the figures are worth more than it."""
+    """Each section with content. A plugin's section that fails is omitted with a warning, so that no metrics are lost."""
     names = [*STANDARD_SECTIONS[:-1], *params.sections, STANDARD_SECTIONS[-1]]
     for name in ctx.track(list(dict.fromkeys(names)), label="write the report", unit="sections"):
         component = ctx.component("report_section", name)
@@ -105,21 +105,21 @@ def build_sections(ctx: Context, evaluation: Evaluation, params: EvaluateParams)
         except Exception as error:
             if name in STANDARD_SECTIONS:
                 raise
-            ctx.warn(f"the report section {name!r} failed and is left out: {type(error).__name__}: {error}")
+            ctx.warn(f"the report section {name!r} failed and is omitted: {type(error).__name__}: {error}")
             continue
         if section is not None and (section.markdown or section.figures or section.tables or section.pictures or section.html):
             yield name, section
 
 
 def _call(section: Any, ctx: Context, evaluation: Evaluation, params: Any) -> Section | None:
-    """A section may do without ``params``."""
+    """Call a section with or without ``params``, as its signature requires."""
     if "params" in inspect.signature(section).parameters:
         return section(ctx, evaluation, params)  # type: ignore[no-any-return]
     return section(ctx, evaluation)  # type: ignore[no-any-return]
 
 
 def write_parquet(folder: Path, evaluation: Evaluation) -> None:
-    """``predictions.parquet``, the columns of ``predictions.csv`` with their types, where pyarrow is installed."""
+    """Write ``predictions.parquet``, the typed columns of ``predictions.csv``, if pyarrow is installed."""
     from importlib.util import find_spec
 
     if find_spec("pyarrow") is None:
@@ -144,7 +144,7 @@ def write_parquet(folder: Path, evaluation: Evaluation) -> None:
 
 
 def predictions_csv(evaluation: Evaluation, paths: bool = True) -> str:
-    """One line for each image: what it is, what the model says, all probabilities; and where the file is."""
+    """One row for each image: true class, predicted class, all probabilities, and the path of the file."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     columns = [f"p:{name}" for name in evaluation.classes]

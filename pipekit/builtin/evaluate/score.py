@@ -1,4 +1,4 @@
-"""Run the model over a split and work out every figure: what the report is made from."""
+"""Predict a split and compute every metric of the report."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from pipekit.builtin.evaluate import EvaluateParams
 
 DECIMALS = 6
-"""Of the probabilities in ``predictions.csv``; coarser than what the order of floating-point sums changes."""
+"""Decimals of the probabilities in ``predictions.csv``: coarser than the rounding by the order of floating-point sums."""
 
 
 def score(ctx: Context, model: Path, dataset: Dataset, params: EvaluateParams, baseline: Report | None = None) -> Evaluation:
-    """Predict, measure, and look for what would make the figures less than they seem."""
+    """Predict, measure, and check for what would flatter the metrics: near duplicates, label errors, weak slices."""
     wanted = _labelled(ctx, dataset, params.split)
     predictor = load_predictor(model, ctx.component)
     check_labels(wanted, predictor.classes, params.split)
@@ -72,7 +72,7 @@ def score(ctx: Context, model: Path, dataset: Dataset, params: EvaluateParams, b
 
 
 def _labelled(ctx: Context, dataset: Dataset, split: str) -> list[Sample]:
-    """The split's samples that have a label; clear words where there are none."""
+    """The split's labelled samples; a clear error if there are none."""
     found = list(dataset.split(split))
     labelled = [sample for sample in found if sample.label is not None]
     if not labelled:
@@ -85,7 +85,7 @@ def _labelled(ctx: Context, dataset: Dataset, split: str) -> list[Sample]:
             f"{what}; there are: {there}", 'Add a `split` stage before `evaluate`, or name another with `split = "val"`.'
         )
     if len(labelled) < len(found):
-        ctx.warn(f"{len(found) - len(labelled)} images of the split {split!r} have no label and are not measured")
+        ctx.warn(f"{len(found) - len(labelled)} images of the split {split!r} have no label and are not evaluated")
     return labelled
 
 
@@ -96,7 +96,7 @@ def check_labels(samples: Sequence[Sample], classes: Sequence[str], split: str) 
         listed = ", ".join(f"{name!r} ({count} images)" for name, count in sorted(unknown.items())[:5])
         raise UserError(
             f"the split {split!r} has labels that the model does not know: {listed}; its classes are {', '.join(classes)}",
-            "Train the model on this dataset, or leave these classes out of it.",
+            "Train the model on this dataset, or remove these classes from it.",
         )
 
 
@@ -106,24 +106,25 @@ def _predict(
     kept: list[Sample] = []
     rows: list[NDArray[np.float32]] = []
     failed: list[Failure] = []
-    answers = predictor.stream(samples, lambda sample: sample.image, workers=ctx.workers, batch_size=params.batch_size)
-    for sample, answer in ctx.track(answers, total=len(samples), label="predict", unit="images"):
-        if isinstance(answer, ImageError):
-            failed.append(Failure(sample.id, answer.message, sample.image))
+    stream = predictor.stream(samples, lambda sample: sample.image, workers=ctx.workers, batch_size=params.batch_size)
+    for sample, prediction in ctx.track(stream, total=len(samples), label="predict", unit="images"):
+        if isinstance(prediction, ImageError):
+            failed.append(Failure(sample.id, prediction.message, sample.image))
         else:
             kept.append(sample)
-            rows.append(answer)
+            rows.append(prediction)
     if failed:
         examples = "; ".join(f"{failure.id}: {failure.reason}" for failure in failed[:3])
         if not kept:
             raise UserError(
-                f"not one of {len(samples)} images can be read ({examples})", "Look at the files; nothing was measured."
+                f"none of {len(samples)} images can be read ({examples})", "Check the files; nothing was evaluated."
             )
-        ctx.warn(f"{len(failed)} of {len(samples)} images can't be read and are not measured ({examples})")
+        ctx.warn(f"{len(failed)} of {len(samples)} images can't be read and are not evaluated ({examples})")
     probabilities = rounded(rows)
     if not np.isfinite(probabilities).all():
         raise UserError(
-            "the model answers with numbers that are not finite", "Its training diverged: train it again, more slowly."
+            "the model predicts probabilities that are not finite (NaN or infinity)",
+            "Its training diverged: train it again with a lower learning rate.",
         )
     return kept, probabilities, failed
 
@@ -142,13 +143,13 @@ def _near_copies(
 ) -> dict[str, Any] | None:
     if not params.near_copies or params.split == "train" or not dataset.counts.get("train"):
         return None
-    train = fingerprints(ctx, dataset.split("train"), "look for near copies in train")
+    train = fingerprints(ctx, dataset.split("train"), "find near duplicates in train")
     own = {name: row["print"] for name, row in described.items()}
     found = near_copies.find([sample.id for sample in samples], own, train, correct)
     if found["count"]:
         ctx.warn(
-            f"{found['count']} of {len(samples)} images of the split {params.split!r} have a near copy in the train split, "
-            "which flatters the accuracy; the report gives it without them too"
+            f"{found['count']} of {len(samples)} images of the split {params.split!r} have a near duplicate in train, which "
+            "flatters the accuracy; the report also gives the accuracy without them"
         )
     return found
 
@@ -166,22 +167,22 @@ def _temperature(
     y_true: NDArray[np.int64],
     params: EvaluateParams,
 ) -> dict[str, Any] | None:
-    """What one number, fitted on the val split, would do to the probabilities of the measured one."""
+    """The effect of temperature scaling, fitted on the val split, on the probabilities of the evaluated split."""
     place = {name: i for i, name in enumerate(predictor.classes)}
     val = [sample for sample in dataset.split("val") if sample.label in place]
     if not val or params.split == "val":
         return None
     rows, labels = [], []
-    answers = predictor.stream(val, lambda sample: sample.image, workers=ctx.workers, batch_size=params.batch_size)
-    for sample, answer in ctx.track(answers, total=len(val), label="predict val", unit="images"):
-        if not isinstance(answer, ImageError):
-            rows.append(answer)
+    predictions = predictor.stream(val, lambda sample: sample.image, workers=ctx.workers, batch_size=params.batch_size)
+    for sample, prediction in ctx.track(predictions, total=len(val), label="predict val", unit="images"):
+        if not isinstance(prediction, ImageError):
+            rows.append(prediction)
             labels.append(place[str(sample.label)])
     if not rows:
         return None
     seen, known = rounded(rows), np.array(labels, np.int64)
     if (seen.argmax(axis=1) == known).all():
-        return None  # without a mistake on val the sharpest temperature always fits best, and says nothing
+        return None  # without a mistake on val, the lowest temperature always fits best, which says nothing
     temperature = calibration.fit_temperature(seen, known)
     after = calibration.scaled(probabilities, temperature)
     found = calibration.calibration(after, y_true, params.bins)

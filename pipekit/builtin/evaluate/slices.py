@@ -1,4 +1,4 @@
-"""Accuracy by kind of image: large or small, dark or bright, sharp or blurred, and by any column of the dataset."""
+"""Accuracy by slice: large or small, dark or bright, sharp or blurred images, and by any column of the dataset."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pipekit.contract import Sample
 TRAITS = ("width_px", "height_px", "brightness", "sharpness")
 MOST_VALUES = 12
 FEWEST = 5
-"""A third of the images is no slice below this many."""
+"""Minimum number of images in a slice that is a third of the images."""
 
 
 def traits_of(samples: Sequence[Sample], described: Mapping[str, Mapping[str, Any]]) -> dict[str, NDArray[np.float64]]:
-    """The traits as arrays in the order of the samples; NaN for one that could not be described."""
+    """The traits as arrays in the order of the samples; NaN for a sample without a description."""
     empty = dict.fromkeys(TRAITS, np.nan)
     rows = [described.get(sample.id, empty) for sample in samples]
     return {name: np.array([row[name] for row in rows], np.float64) for name in TRAITS}
@@ -51,14 +51,14 @@ def _thirds(
         return []
     low, high = np.quantile(known, [1 / 3, 2 / 3])
     if low == known.min() or high == known.max() or low == high:
-        return []  # most images are alike in it
+        return []  # most images have the same value
     parts = (values <= low, (values > low) & (values <= high), values > high)
     bounds = (f"to {low:.0f}{unit}", f"{low:.0f} to {high:.0f}{unit}", f"above {high:.0f}{unit}")
     return [_row(name, f"{word}, {bound}", part, correct) for word, bound, part in zip(words, bounds, parts, strict=True)]
 
 
 def _columns(samples: Sequence[Sample]) -> list[str]:
-    """Columns with 2 to 12 values, each a text, a number or a truth value."""
+    """Columns with 2 to 12 different values, each a text, a number or a boolean."""
     names = sorted({name for sample in samples for name in sample.extra})
     return [name for name in names if 2 <= len({_text(sample.extra.get(name)) for sample in samples}) <= MOST_VALUES]
 

@@ -1,4 +1,4 @@
-"""What a model's layers do to one picture, what its first filters are, and what a class would most like to see."""
+"""A model's layers at work on one image, the filters of its first convolution, and activation maximisation of a class."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_BARS = 64
 
 @dataclass(frozen=True)
 class Step:
-    """One layer at work: its name, what it does in words, and what comes out, ``(H, W, C)`` or ``(N,)``."""
+    """One layer's output for an image: the layer's name, what it does in words, and the values, ``(H, W, C)`` or ``(N,)``."""
 
     name: str
     words: str
@@ -29,7 +29,7 @@ class Step:
 
 
 def steps(opened: Opened, image: Pixels, most: int) -> Iterator[Step]:
-    """Each layer in turn, up to ``most``; a layer with an activation inside is two steps, and the softmax is the last."""
+    """Each layer in order, at most ``most``. A layer with a built-in activation gives two steps; the softmax is the last."""
     import keras
 
     wanted = [call for call in opened.calls if hasattr(call[1], "shape") and _drawable(call[2])]
@@ -38,7 +38,7 @@ def steps(opened: Opened, image: Pixels, most: int) -> Iterator[Step]:
         wanted = [wanted[place] for place in chosen]
     if not wanted:
         return
-    # Tensors before and after each layer, all in one pass.
+    # One pass for the tensors before and after each layer.
     ends = [tensor for _, before, after in wanted for tensor in (before, after)]
     found = keras.Model(opened.source, ends)(image[None].astype(np.float32), training=False)
     for (layer, _, _), before, after in zip(wanted, found[::2], found[1::2], strict=True):
@@ -50,14 +50,18 @@ def steps(opened: Opened, image: Pixels, most: int) -> Iterator[Step]:
             continue
         linear = np.asarray(_without_activation(layer, before))[0]
         yield Step(layer.name, _words(layer, linear), linear)
-        yield Step(f"{layer.name}: {activation.__name__}", ACTIVATIONS.get(activation.__name__, "bends the values"), values)
+        yield Step(
+            f"{layer.name}: {activation.__name__}",
+            ACTIVATIONS.get(activation.__name__, "a nonlinear function of each value"),
+            values,
+        )
 
 
 ACTIVATIONS = {
-    "relu": "ReLU: what is below nought becomes nought",
+    "relu": "ReLU: negative values become 0",
     "softmax": "softmax: numbers become probabilities that sum to 1",
-    "sigmoid": "sigmoid: each number becomes one between 0 and 1",
-    "tanh": "tanh: each number becomes one between -1 and 1",
+    "sigmoid": "sigmoid: maps each number to one between 0 and 1",
+    "tanh": "tanh: maps each number to one between -1 and 1",
 }
 
 
@@ -66,7 +70,7 @@ def _drawable(tensor: Any) -> bool:
 
 
 def _without_activation(layer: Any, before: Any) -> Any:
-    """What the layer makes before its activation."""
+    """The layer's output before its activation."""
     import keras
 
     config = {**layer.get_config(), "activation": "linear", "name": "linear"}
@@ -77,35 +81,37 @@ def _without_activation(layer: Any, before: Any) -> Any:
 
 
 def _words(layer: Any, values: Float) -> str:
-    """What a layer does, for a person who has not seen one before."""
+    """Describe a layer for readers who are new to neural networks."""
     kind = type(layer).__name__
     size = " x ".join(map(str, values.shape[:2])) if values.ndim == 3 else str(len(values))
     if kind in ("Conv2D", "DepthwiseConv2D", "SeparableConv2D"):
         filters = f"{values.shape[2]} filters of {layer.kernel_size[0]} x {layer.kernel_size[1]}"
-        return f"convolution: {filters} slide over the picture, each leaves a map of {size}"
+        return f"convolution: {filters} slide over the image, each gives a feature map of {size}"
     if kind in ("MaxPooling2D", "AveragePooling2D"):
         what = "the largest value" if kind == "MaxPooling2D" else "the mean"
-        return f"pooling: {what} of each {layer.pool_size[0]} x {layer.pool_size[1]} is kept, {size} are left"
+        return f"pooling: keeps {what} of each {layer.pool_size[0]} x {layer.pool_size[1]}, which leaves {size}"
     if kind.startswith("Global"):
-        return f"global pooling: each map becomes one number, {size} in all"
+        return f"global pooling: each feature map becomes one number, {size} in all"
     plain = {
-        "Rescaling": "scaling: the same picture in smaller numbers",
-        "Normalization": "normalising: mean 0 and spread 1 for each channel",
-        "BatchNormalization": "batch normalisation: each map is shifted and stretched to a usual range",
-        "Flatten": f"flatten: all maps are laid in one row of {size} numbers",
-        "Dense": f"dense: each of {size} numbers is a weighted sum of all before",
-        "Dropout": "dropout: works in training only, here nothing changes",
+        "Rescaling": "rescaling: the same image in smaller numbers",
+        "Normalization": "normalisation: mean 0 and standard deviation 1 for each channel",
+        "BatchNormalization": "batch normalisation: shifts and scales each feature map to a usual range",
+        "Flatten": f"flatten: puts all feature maps into one vector of {size} numbers",
+        "Dense": f"dense: each of {size} numbers is a weighted sum of all inputs",
+        "Dropout": "dropout: active only in training, here it changes nothing",
         "ReLU": ACTIVATIONS["relu"],
         "Softmax": ACTIVATIONS["softmax"],
-        "Activation": ACTIVATIONS.get(getattr(getattr(layer, "activation", None), "__name__", ""), "bends the values"),
+        "Activation": ACTIVATIONS.get(
+            getattr(getattr(layer, "activation", None), "__name__", ""), "a nonlinear function of each value"
+        ),
     }
     if getattr(layer, "layers", None):
-        return f"a network of {len(layer.layers)} layers inside: {size} come out"
-    return plain.get(kind, f"{kind}: {size} come out")
+        return f"a nested network of {len(layer.layers)} layers: gives {size}"
+    return plain.get(kind, f"{kind}: gives {size}")
 
 
 def drawing(values: Float, side_px: int = 192) -> Pixels:
-    """A step's values as a picture: colours or its strongest map in grey; a row of numbers as bars about a line at nought."""
+    """Draw a step's values: in colour, or its strongest feature map in grey; a vector as bars above and below zero."""
     from pipekit import images
 
     if values.ndim == 3:
@@ -121,34 +127,34 @@ def drawing(values: Float, side_px: int = 192) -> Pixels:
     sheet = np.full((side_px, side_px, 3), 255, np.uint8)
     largest, lowest = max(float(bars.max()), 0.0), min(float(bars.min()), 0.0)
     span = (largest - lowest) or 1.0
-    nought = round((side_px - 1) * largest / span)
+    zero = round((side_px - 1) * largest / span)
     edges = np.linspace(0, side_px, len(bars) + 1).round().astype(int)
     for value, left, right in zip(bars, edges, edges[1:], strict=False):
         end = round((side_px - 1) * (largest - float(value)) / span)
-        sheet[min(nought, end) : max(nought, end) + 1, left : max(left + 1, right - (right - left > 3))] = (0, 114, 178)
-    sheet[nought] = (40, 40, 40)
+        sheet[min(zero, end) : max(zero, end) + 1, left : max(left + 1, right - (right - left > 3))] = (0, 114, 178)
+    sheet[zero] = (40, 40, 40)
     return sheet
 
 
 def stretched(values: Float) -> Pixels:
-    """The values' own range to 0..255."""
+    """Stretch the values' range to 0..255."""
     low, high = float(values.min()), float(values.max())
     return np.asarray((values - low) / ((high - low) or 1.0) * 255, np.uint8)
 
 
 def first_filters(model: Any) -> tuple[str, Float] | None:
-    """The first convolution's name and weights ``(height, width, channels, filters)``; also of a model inside the model."""
+    """The first convolution's name and weights ``(height, width, channels, filters)``, also within a nested model."""
     for layer in model.layers:
         if getattr(layer, "layers", None):
             if found := first_filters(layer):
                 return found
-        elif type(layer).__name__ == "Conv2D" and tuple(layer.kernel_size) != (1, 1):  # which only mixes colours
+        elif type(layer).__name__ == "Conv2D" and tuple(layer.kernel_size) != (1, 1):  # 1 x 1 only mixes colours
             return str(layer.name), np.asarray(layer.get_weights()[0], np.float32)
     return None
 
 
 def filter_tiles(weights: Float, most: int) -> list[Pixels]:
-    """Each filter as a picture in its own range: in colour where it looks at three channels, else the mean of its channels."""
+    """Each filter as an image in its own range: in colour if it has three channels, else the mean of its channels."""
     tiles = []
     for number in range(min(most, weights.shape[3])):
         one = weights[:, :, :, number]
@@ -157,9 +163,9 @@ def filter_tiles(weights: Float, most: int) -> list[Pixels]:
 
 
 def maximise(opened: Opened, target: int, rng: Rng, rounds: int) -> Pixels:
-    """A picture that drives a class's logit up: gradient ascent from noise (Erhan et al. 2009), shifted a little each round.
+    """Activation maximisation: gradient ascent from noise on a class's logit (Erhan et al. 2009), with random small shifts.
 
-    The shifts and a light smoothing keep the picture from filling with single loud pixels (Olah et al. 2017).
+    The shifts and a light smoothing in each round prevent high-frequency noise in the image (Olah et al. 2017).
     """
     import cv2
     import tensorflow as tf

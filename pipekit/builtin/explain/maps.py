@@ -1,4 +1,4 @@
-"""Attribution maps: which parts of an image speak for a class. All are ``(H, W) float32`` at the model's input size."""
+"""Attribution maps (saliency): which parts of an image are evidence for a class; ``(H, W) float32`` at the input size."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Map = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
 STEPS = 64
-"""Of the integral in integrated gradients; Sundararajan et al. use 20 to 300."""
+"""Number of steps of integrated gradients; Sundararajan et al. use 20 to 300."""
 
 PARTS = 8
-"""A grey square of occlusion is an eighth of the picture wide and high."""
+"""The grey square of occlusion is an eighth of the image's width and height."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Opened:
     """A Keras model opened for explaining.
 
     Attributes:
-        model: to probabilities.
-        logits: to what is before the softmax.
-        source: the symbolic input of both and of what follows.
-        calls: (layer, symbolic input, symbolic output) of each layer, in order, the last with its softmax.
+        model: maps images to probabilities.
+        logits: maps images to the logits, before the softmax.
+        source: the symbolic input of both and of ``calls``.
+        calls: (layer, symbolic input, symbolic output) of each layer in order, the last one with its softmax.
     """
 
     model: Any
@@ -50,23 +50,23 @@ class Opened:
 
     @cached_property
     def halves(self) -> tuple[Any, Any] | None:
-        """The model up to its last spatial layer, and from there to the logits; None where no layer keeps the places.
+        """The model up to its last spatial layer, and from there to the logits; None if no layer keeps the spatial layout.
 
-        Of layers side by side none will do: the logits hang on the others too. Two models and not one, because Keras may run a
-        model as one compiled function, and a gradient can't begin inside of that.
+        Layers in parallel branches don't qualify: the logits depend on the other branches too. These are two models and not
+        one, because Keras may run a model as one compiled function, and a gradient can't start inside it.
         """
         keras = _keras()
         for _, tensor in reversed(spatial_layers(self)):
             try:
                 above = keras.Model(tensor, self.logits.outputs[0])
-            except ValueError:  # not connected: another branch leads past this layer
+            except ValueError:  # not connected: another branch bypasses this layer
                 continue
             return keras.Model(self.source, tensor), above
         return None
 
 
 def open_model(folder: Path) -> Opened:
-    """Load ``model.keras``, and find what is before its softmax: probabilities hide how sure a saturated model is."""
+    """Load ``model.keras`` and find its logits: probabilities hide the confidence of a saturated model."""
     return with_logits(load_keras_model(folder))
 
 
@@ -86,9 +86,9 @@ def with_logits(model: Any) -> Opened:
 
 
 def _traced(model: Any) -> tuple[Any, list[tuple[Any, Any, Any]]]:
-    """The model's layers called once more, in one graph of our own: its input, and (layer, input, output) of each call.
+    """Call the model's layers again in one new graph; returns its input, and (layer, input, output) of each call.
 
-    A layer's own ``output`` may belong to another graph: of a Sequential that grew, or of a model inside a model.
+    A layer's own ``output`` may belong to another graph: that of an extended Sequential, or of a nested model.
     """
     keras = _keras()
     calls: list[tuple[Any, Any, Any]] = []
@@ -108,7 +108,7 @@ def _traced(model: Any) -> tuple[Any, list[tuple[Any, Any, Any]]]:
 
 
 def spatial_layers(opened: Opened) -> list[tuple[str, Any]]:
-    """(name, symbolic output) of the layers that keep the picture's places, from the first one with weights on."""
+    """(name, symbolic output) of the layers that keep the spatial layout, starting at the first one with weights."""
     found = []
     seen_weights = False
     for layer, output in opened.outputs:
@@ -127,12 +127,12 @@ def grad_cam(opened: Opened, image: Pixels, target: int, plus_plus: bool = False
         target: the class's position.
 
     Raises:
-        UserError: no layer keeps the picture's places.
+        UserError: no layer keeps the image's spatial layout.
     """
     import tensorflow as tf
 
     if opened.halves is None:
-        raise UserError("no layer of this model keeps the picture's places, so there is no Grad-CAM", "Use occlusion.")
+        raise UserError("Grad-CAM needs a layer that keeps the spatial layout, and this model has none", "Use occlusion.")
     below, above = opened.halves
     activations = tf.convert_to_tensor(below(_batch(image), training=False))
     with tf.GradientTape() as tape:
@@ -153,7 +153,7 @@ def grad_cam(opened: Opened, image: Pixels, target: int, plus_plus: bool = False
 def integrated_gradients(opened: Opened, image: Pixels, target: int, steps: int = STEPS) -> Map:
     """Integrated gradients (Sundararajan, Taly and Yan 2017) from black, summed over the channels; signed.
 
-    Its sum is the class's logit less that of the black image (completeness), up to the sum that stands for the integral.
+    Its sum is the class's logit minus that of the black image (completeness), up to the error of the numerical integration.
     """
     import tensorflow as tf
 
@@ -169,7 +169,7 @@ def integrated_gradients(opened: Opened, image: Pixels, target: int, steps: int 
 
 
 def occlusion(opened: Opened, image: Pixels, target: int, parts: int = PARTS) -> Map:
-    """How much probability is lost where a grey square lies (Zeiler and Fergus 2014); each pixel the mean over its squares."""
+    """Loss of probability under a grey square (Zeiler and Fergus 2014); each pixel's value is the mean over its squares."""
 
     def probabilities(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         return np.asarray(opened.model.predict_on_batch(batch.astype(np.float32)), np.float32)
@@ -178,7 +178,7 @@ def occlusion(opened: Opened, image: Pixels, target: int, parts: int = PARTS) ->
 
 
 def occluded(probabilities: Probabilities, image: Pixels, targets: Sequence[int], parts: int = PARTS) -> list[Map]:
-    """The maps of :func:`occlusion` for several classes at once. Only answers are needed, so any classifier will do."""
+    """The maps of :func:`occlusion` for several classes at once, from probabilities alone: works with any classifier."""
     height, width = image.shape[:2]
     tall, wide = max(1, height // parts), max(1, width // parts)
     corners = [(y, x) for y in _starts(height, tall) for x in _starts(width, wide)]
@@ -198,7 +198,7 @@ def occluded(probabilities: Probabilities, image: Pixels, targets: Sequence[int]
 
 
 def _starts(length: int, window: int) -> list[int]:
-    """Corners half a window apart; the last window ends at the border."""
+    """Window positions half a window apart; the last window ends at the border."""
     return sorted({*range(0, length - window, max(1, window // 2)), length - window})
 
 
@@ -211,14 +211,14 @@ METHODS = {
 
 
 def randomised(opened: Opened, rng: Rng) -> Opened:
-    """The same model with each weight array shuffled: the cascading randomisation of Adebayo et al. 2018, all the way."""
+    """The same model with every weight array shuffled: the full cascading randomisation of Adebayo et al. 2018."""
     model = _keras().models.clone_model(opened.model)
     model.set_weights([rng.permutation(weights.ravel()).reshape(weights.shape) for weights in opened.model.get_weights()])
     return with_logits(model)
 
 
 def rank_correlation(one: Map, other: Map) -> float:
-    """Spearman's rank correlation of two maps' sizes; 0 where one is flat."""
+    """Spearman's rank correlation of two maps' absolute values; 0 if one is constant."""
     from scipy.stats import rankdata  # type: ignore[import-untyped]
 
     a, b = (rankdata(np.abs(found).ravel()) for found in (one, other))
@@ -228,7 +228,7 @@ def rank_correlation(one: Map, other: Map) -> float:
 
 
 def feature_maps(opened: Opened, image: Pixels, most_layers: int) -> list[tuple[str, NDArray[np.float32]]]:
-    """The outputs ``(height, width, channels)`` of up to ``most_layers`` spatial layers, evenly chosen, with their names."""
+    """Names and outputs ``(height, width, channels)`` of up to ``most_layers`` spatial layers, evenly spaced."""
     layers = spatial_layers(opened)
     if not layers or not most_layers:
         return []
@@ -240,7 +240,7 @@ def feature_maps(opened: Opened, image: Pixels, most_layers: int) -> list[tuple[
 
 
 def finite(gradient: Any) -> NDArray[np.float32]:
-    """A gradient as an array; 0 where there is none: a root at nought, as of gradients in plain parts of a picture."""
+    """A gradient as an array; 0 where it is not finite: the square root at zero, as in HOG on uniform parts of an image."""
     return np.nan_to_num(np.asarray(gradient, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
 
 

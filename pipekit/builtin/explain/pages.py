@@ -1,4 +1,4 @@
-"""The explanations as pictures on a page."""
+"""The sections of the explanations page."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ WORDS = {
     "occlusion": "occlusion",
 }
 SUSPICIOUS = 0.7
-"""Rank correlation with the random model's map above which a map says little about what was learned."""
+"""Rank correlation with the random model's map above which a map says little about what the model learned."""
 FULL = 0.995
-"""Share of a map's pixels up to which colours go: beside one loud pixel everything else would look alike."""
+"""Quantile of a map's values at which the colour scale ends: a single extreme pixel would flatten everything else."""
 SHOWN_PX = 256
 MAX_FILTERS = 96
 
 
 @dataclass(frozen=True)
 class Studio:
-    """A model made ready for explaining: itself, and where it is a network, opened, and once more with shuffled weights."""
+    """A model prepared for explaining: the predictor and, for a network, the opened model and a copy with shuffled weights."""
 
     predictor: Predictor
     opened: maps.Opened | None
     random: maps.Opened | None
 
     def cannot(self, method: str) -> str:
-        """Why a kind of map can't be made; empty where it can."""
+        """Why a method can't explain this model; empty if it can."""
         if self.opened is None and method != "occlusion":
-            return "needs a network; this model is none"
+            return "needs a Keras network, and this model is none"
         if method.startswith("grad_cam") and not (self.opened and self.opened.halves):
-            return "no layer keeps the picture's places"
+            return "no layer keeps the spatial layout"
         return ""
 
     def map(self, method: str, image: NDArray[np.uint8], target: int) -> maps.Map:
@@ -56,7 +56,7 @@ class Studio:
         return maps.METHODS[method](self.opened, image, target)
 
     def likeness(self, method: str, image: NDArray[np.uint8], target: int, made: maps.Map) -> float | None:
-        """Of the map to that of the shuffled model; None where there are no weights to shuffle."""
+        """Rank correlation of the map with that of the shuffled model; None if there are no weights to shuffle."""
         if self.random is None:
             return None
         return maps.rank_correlation(made, maps.METHODS[method](self.random, image, target))
@@ -74,11 +74,11 @@ def build_sections(ctx: Context, folder: Path, params: ExplainParams) -> Iterato
     studio = open_studio(ctx, folder)
     predictor, opened = studio.predictor, studio.opened
     if params.about and params.about not in predictor.classes:
-        raise UserError(f"the model knows no class {params.about!r}", f"Its classes: {', '.join(predictor.classes)}")
+        raise UserError(f"the model has no class {params.about!r}", f"Its classes: {', '.join(predictor.classes)}")
     if all(reasons := [studio.cannot(method) for method in params.methods]):
-        told = "; ".join(f"{WORDS[method]}: {reason}" for method, reason in zip(params.methods, reasons, strict=True))
+        why = "; ".join(f"{WORDS[method]}: {reason}" for method, reason in zip(params.methods, reasons, strict=True))
         raise UserError(
-            f"none of these maps can be made of this model ({told})", 'methods = ["occlusion"] works with every model.'
+            f"none of these methods can explain this model ({why})", 'methods = ["occlusion"] works with every model.'
         )
     if opened:
         yield from _filters(opened, ctx.out_dir)
@@ -113,13 +113,13 @@ def _explained(
     found: NDArray[np.float32],
     target: int,
 ) -> Section:
-    """One picture: what the model says, a map for each method with its check, and feature maps."""
+    """One image: the prediction, a map for each method with its sanity check, and feature maps."""
     classes = studio.predictor.classes
     pictures = [Picture(_jpeg(image), f"{path.name}, as the model sees it", "as the model sees it")]
     rows: list[tuple[str, float | None, str]] = []
     for method in params.methods:
         if reason := studio.cannot(method):
-            rows.append((WORDS[method], None, f"can't be made: {reason}"))
+            rows.append((WORDS[method], None, f"not possible: {reason}"))
             continue
         made = studio.map(method, image, target)
         likeness = studio.likeness(method, image, target, made)
@@ -135,21 +135,22 @@ def _explained(
         pictures.append(Picture(_jpeg(channel_sheet(layer, channels)), caption, caption))
     said = ", ".join(f"{literal(classes[i])} {found[i]:.3f}" for i in np.argsort(-found)[:3].tolist())
     words = (
-        f"The model says {said}. The maps show what speaks for *{literal(classes[target])}*: yellow for it, blue against it or "
-        "nothing. "
+        f"The model predicts {said}. The maps show the evidence for *{literal(classes[target])}*: yellow for it, blue "
+        "against it or neutral. "
     )
     words += (
-        "The check compares each map with that of the model with shuffled weights: a map that stays the same explains nothing "
-        "that was learned."
+        "The sanity check compares each map with that of the model with shuffled weights: a map that stays the same explains "
+        "nothing that the model learned."
         if studio.random
-        else "This model is no network: there are no layers to show, and no weights to shuffle for a check."
+        else "This model is no network: it has no layers to show, and no weights to shuffle for a sanity check."
     )
-    table = Table(("map", "likeness to the random model's", "check"), tuple(rows), "Does the map hang on what was learned?")
+    caption = "Sanity check: does the map depend on what the model learned?"
+    table = Table(("map", "similarity to the random model's", "check"), tuple(rows), caption)
     return Section(path.name, words, tables=(table,), pictures=tuple(pictures))
 
 
 def _filters(opened: maps.Opened, out_dir: Path) -> Iterator[tuple[str, Section]]:
-    """The first convolution's weights as pictures."""
+    """The first convolution's filters as images."""
     from pipekit import images
 
     found = layers.first_filters(opened.model)
@@ -161,8 +162,8 @@ def _filters(opened: maps.Opened, out_dir: Path) -> Iterator[tuple[str, Section]
     height, width, channels, count = weights.shape
     words = (
         f"The layer *{literal(name)}* is the first convolution: {count} filters of {height} x {width} on {channels} "
-        f"channel{'s' if channels != 1 else ''}, each in its own range. Edges and colours in them are what it has learned to "
-        "look for; filters that look like noise have learned little."
+        f"channel{'s' if channels != 1 else ''}, each in its own range. Edges and colours show what it has learned to detect; "
+        "filters that look like noise have learned little."
     )
     caption = f"{min(count, MAX_FILTERS)} of {count} filters of {name}"
     yield "filters", Section("First-layer filters", words, pictures=(Picture(_jpeg(sheet), caption, caption),))
@@ -174,10 +175,10 @@ def _steps(opened: maps.Opened, image: NDArray[np.uint8], name: str, most: int) 
         for place, step in enumerate(layers.steps(opened, image, most), 1)
     ]
     words = (
-        f"*{literal(name)}* on its way through the layers. Of several maps the liveliest is shown, stretched to its own range; "
-        f"a row of numbers is drawn as bars, at most {layers.MAX_BARS} of them."
+        f"What does each layer do? *{literal(name)}* on its way through the layers. Of several feature maps, you see the one "
+        f"with the highest variance, stretched to its own range; a vector is drawn as bars, at most {layers.MAX_BARS} of them."
     )
-    return Section("What each layer does", words, pictures=tuple(pictures))
+    return Section("Layer outputs", words, pictures=tuple(pictures))
 
 
 def _maximised(ctx: Context, opened: maps.Opened, predictor: Predictor, target: int, rounds: int) -> Section:
@@ -186,12 +187,13 @@ def _maximised(ctx: Context, opened: maps.Opened, predictor: Predictor, target: 
     name = literal(predictor.classes[target])
     share = float(predictor.probabilities(picture[None])[0, target])
     words = (
-        f"Made from noise in {rounds} rounds, each of which raises the logit of *{name}* a little. The model gives it the "
-        f"probability {share:.3f}. It shows textures and colours that speak for the class, not what such a picture looks like."
+        f"What would most look like *{name}* to the model? This image started as noise; each of {rounds} rounds raised the "
+        f"logit of the class a little. Its predicted probability is {share:.3f}. It shows textures and colours that are "
+        "evidence for the class, not what such an image looks like."
     )
     caption = f"activation maximisation of {predictor.classes[target]}"
     return Section(
-        f"What would please {predictor.classes[target]}", words, pictures=(Picture(_jpeg(picture), caption, caption),)
+        f"Activation maximisation: {predictor.classes[target]}", words, pictures=(Picture(_jpeg(picture), caption, caption),)
     )
 
 
@@ -202,7 +204,7 @@ def images_png(picture: NDArray[np.uint8]) -> bytes:
 
 
 def overlay(image: NDArray[np.uint8], found: maps.Map) -> NDArray[np.uint8]:
-    """The image in grey under the map in cividis colours, which people with colour-blindness read alike."""
+    """Blend the image in grey with the map in cividis colours, which look the same to people with colour-blindness."""
     from matplotlib import colormaps
 
     strength = np.abs(found)
@@ -227,7 +229,7 @@ def channel_sheet(layer: NDArray[np.float32], channels: int) -> NDArray[np.uint8
 
 
 def enlarged(image: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
-    """In three channels, and brought to ``side_px`` at its longer side where it is smaller."""
+    """The image with three channels, enlarged to ``side_px`` at its longer side if it is smaller."""
     from pipekit import images
 
     if image.shape[2] == 1:

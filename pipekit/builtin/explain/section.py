@@ -1,4 +1,4 @@
-"""Section ``explain``: what speaks for the answer in the most instructive of the pictures that a model was measured on."""
+"""Section ``explain``: attribution maps for the predictions of the most instructive evaluated images."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from pipekit.learning.predictor import Predictor
 
 CHECKED = 4
-"""Pictures on which a kind of map is held against the model with shuffled weights."""
+"""Number of images for the sanity check of an attribution method against the model with shuffled weights."""
 IG_STEPS, IG_STEPS_LARGE, LARGE_PX = 32, 16, 128 * 128
-"""Of integrated gradients here: pictures for the eye, at half the cost of the stage ``explain``, a quarter for large ones."""
+"""Steps of integrated gradients: enough to look at, for half the cost of the stage ``explain``; a quarter for large images."""
 TILE_PX = 168
 GAP_PX = 6
 
-MISTAKE, UNSURE, SURE = "a sure mistake", "right, but unsure", "right and sure"
+MISTAKE, UNSURE, SURE = "a confident mistake", "correct, but unsure", "correct and confident"
 
 Mapper = Callable[[NDArray[np.uint8], Sequence[int]], list[maps.Map]]
-"""A picture and positions of classes to a map for each."""
+"""From an image and positions of classes to a map for each class."""
 
 
 class ExplainedParams(Params):
-    most: int = param(12, "Most pictures", unit="images", ge=0, le=200)
+    most: int = param(12, "Maximum number of explained images", unit="images", ge=0, le=200)
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A way to make maps, and how like they are to those of the model with shuffled weights; None: it can't be shuffled."""
+    """An attribution method, and its maps' similarity to those of the model with shuffled weights (None: not checked)."""
 
     name: str
     make: Mapper
@@ -66,14 +66,14 @@ def section(ctx: Context, evaluation: Evaluation, params: ExplainedParams) -> Se
         _picture(evaluation, place, why, image, kind, second)
         for place, why, image in ctx.track(chosen, label="explain", unit="images")
     ]
-    return Section("What speaks for the answer", _words(kind, second, {why for _, why, _ in chosen}), pictures=tuple(pictures))
+    return Section("Explanations", _words(kind, second, {why for _, why, _ in chosen}), pictures=tuple(pictures))
 
 
 def choose(evaluation: Evaluation, most: int) -> list[tuple[int, str]]:
-    """(position, why) of up to ``most`` answers: a third sure mistakes, a quarter unsure right ones, the rest sure ones.
+    """(position, why) of up to ``most`` predictions: a third confident mistakes, a quarter unsure correct ones, the rest sure.
 
-    Each kind goes by turns through what it can be about, the surest (least sure) first: mistakes through the cells of the
-    confusion matrix, right answers through the classes. What one kind leaves free the others take.
+    Each kind takes turns over its groups, in order of confidence: mistakes over the cells of the confusion matrix, correct
+    predictions over the classes. Places that one kind leaves free go to the others.
     """
     order = np.argsort(-evaluation.confidence, kind="stable").tolist()
     wrong = [i for i in order if not evaluation.correct[i]]
@@ -89,7 +89,7 @@ def choose(evaluation: Evaluation, most: int) -> list[tuple[int, str]]:
 
 
 def _by_turns(order: Sequence[int], group_of: NDArray[np.int64]) -> list[int]:
-    """The first of each group, then the second of each …; each round in the given order."""
+    """The first of each group, then the second of each, and so on; each round in the given order."""
     rounds: dict[int, list[int]] = {}
     seen: dict[int, int] = {}
     for i in order:
@@ -103,10 +103,10 @@ def _by_turns(order: Sequence[int], group_of: NDArray[np.int64]) -> list[int]:
 
 
 def _kinds(ctx: Context, predictor: Predictor, asked: Sequence[tuple[NDArray[np.uint8], int]]) -> tuple[Kind, Kind]:
-    """The first kind of map that hangs on what was learned, and a second one for another look."""
-    answers = Kind("occlusion", lambda image, targets: maps.occluded(predictor.probabilities, image, targets), None)
+    """The first method whose maps depend on what the model learned, and a second one for comparison."""
+    fallback = Kind("occlusion", lambda image, targets: maps.occluded(predictor.probabilities, image, targets), None)
     if predictor.folder is None or not (predictor.folder / "model.keras").exists():
-        return answers, answers
+        return fallback, fallback
     try:
         opened = maps.open_model(predictor.folder)
         random = maps.randomised(opened, ctx.rng("randomise"))
@@ -119,14 +119,14 @@ def _kinds(ctx: Context, predictor: Predictor, asked: Sequence[tuple[NDArray[np.
         best = min(tried, key=lambda kind: (not kind.believable, kind.likeness))
         other = next(name for name in ("integrated_gradients", "occlusion") if name != best.name)
         return best, Kind(other, _mapper(other, opened), None)
-    except Exception as error:  # a network of an unusual build: its answers can still be asked for
+    except Exception as error:  # an unusual network: its probabilities are still available
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        ctx.warn(f"the maps in the report are made by occlusion, since the network could not be opened: {reason[0]}")
-        return answers, answers
+        ctx.warn(f"the report's maps are made by occlusion, because the network could not be opened: {reason[0]}")
+        return fallback, fallback
 
 
 def _checked(name: str, opened: maps.Opened, random: maps.Opened, asked: Sequence[tuple[NDArray[np.uint8], int]]) -> Kind:
-    """A kind of map with its likeness to the random model's (Adebayo et al. 2018), the mean over a few pictures."""
+    """A method with its maps' similarity to the random model's (Adebayo et al. 2018), the mean over a few images."""
     make, blind = _mapper(name, opened), _mapper(name, random)
     found = [maps.rank_correlation(make(image, [target])[0], blind(image, [target])[0]) for image, target in asked]
     return Kind(name, make, float(np.mean(found)))
@@ -146,25 +146,29 @@ def _mapper(name: str, opened: maps.Opened) -> Mapper:
 
 
 def _picture(evaluation: Evaluation, place: int, why: str, image: NDArray[np.uint8], kind: Kind, second: Kind) -> Picture:
-    """Three tiles: what the model sees, what speaks for its answer, and what speaks for the class that it may be instead."""
-    true, said = int(evaluation.y_true[place]), int(evaluation.predicted[place])
-    rivals = [i for i in np.argsort(-evaluation.probabilities[place], kind="stable").tolist() if i != said]
-    other = true if true != said else int(rivals[0])
+    """Three tiles: the model's input, the evidence for the predicted class, and that for the most likely other class."""
+    true, predicted = int(evaluation.y_true[place]), int(evaluation.predicted[place])
+    rivals = [i for i in np.argsort(-evaluation.probabilities[place], kind="stable").tolist() if i != predicted]
+    other = true if true != predicted else int(rivals[0])
     names, row = evaluation.classes, evaluation.probabilities[place]
-    right = true == said
-    verdict = f"{names[true]}, {row[said]:.2f}" if right else f"{names[true]}, taken for {names[said]}, {row[said]:.2f}"
+    right = true == predicted
+    verdict = (
+        f"{names[true]}, {row[predicted]:.2f}"
+        if right
+        else f"{names[true]}, predicted as {names[predicted]}, {row[predicted]:.2f}"
+    )
     if why == SURE and second.name != kind.name:
-        found = [*kind.make(image, [said]), *second.make(image, [said])]
+        found = [*kind.make(image, [predicted]), *second.make(image, [predicted])]
         looks = [f"middle: {where(found[0])}", f"right ({WORDS[second.name]}): {where(found[1])}"]
     else:
-        found = kind.make(image, [said, other])
-        looks = [f"for {names[said]}: {where(found[0])}", f"for {names[other]} ({row[other]:.2f}): {where(found[1])}"]
+        found = kind.make(image, [predicted, other])
+        looks = [f"for {names[predicted]}: {where(found[0])}", f"for {names[other]} ({row[other]:.2f}): {where(found[1])}"]
     name = evaluation.samples[place].id
     return Picture(
         _strip([image, *(overlay(image, one) for one in found)]),
-        alt=f"{name}: {verdict}. What speaks {'; '.join(looks)}.",
+        alt=f"{name}: {verdict}. Evidence: {'; '.join(looks)}.",
         caption="\n".join([f"{'✓' if right else '✗'} {verdict}", *looks, name]),
-        tags={"answer": "right" if right else "wrong", "chosen as": why},
+        tags={"prediction": "correct" if right else "wrong", "chosen as": why},
     )
 
 
@@ -178,18 +182,18 @@ def _strip(tiles: Sequence[NDArray[np.uint8]]) -> bytes:
 
 
 def _words(kind: Kind, second: Kind, whys: set[str]) -> str:
-    """What is shown where, and whether it can be believed."""
+    """The legend of the tiles, and whether the maps pass the sanity check."""
     shown = {
-        MISTAKE: "the mistakes that it was surest of (right: what speaks for the true class)",
-        UNSURE: "right answers that it was hardly sure of (right: what speaks for the class that came second)",
-        SURE: "for each class the surest right answers",
+        MISTAKE: "the most confident mistakes (right tile: evidence for the true class)",
+        UNSURE: "correct predictions with low confidence (right tile: evidence for the second most probable class)",
+        SURE: "the most confident correct predictions of each class",
     }
     if second.name != kind.name:
-        shown[SURE] += f" (right: the same by {WORDS[second.name]})"
+        shown[SURE] += f" (right tile: the same by {WORDS[second.name]})"
     listed = "\n".join(f"- {words}" for why, words in shown.items() if why in whys)
     layout = (
-        "Left the picture as the model sees it; in the middle what speaks for its answer, the yellower the more, each map in "
-        "its own range. Chosen are"
+        "What in the image speaks for the prediction? Left tile: the image as the model sees it. Middle tile: the evidence for "
+        "the predicted class; more yellow is more evidence, each map in its own range. The images are"
     )
     return f"{layout}\n\n{listed}\n\n{_trust(kind)}"
 
@@ -198,13 +202,13 @@ def _trust(kind: Kind) -> str:
     made = f"The maps are made by {WORDS[kind.name]}"
     if kind.likeness is None:
         return (
-            f"{made}: how much of the answer's probability is lost where a grey square covers the picture? They could not be "
+            f"{made}: how much of the predicted probability is lost where a grey square covers the image? They could not be "
             "checked against the same model with shuffled weights."
         )
     likeness = f"rank correlation with the maps of the same model with shuffled weights: {kind.likeness:.2f}"
     if kind.believable:
-        return f"{made}, and hang on what was learned ({likeness}; near 1 they would show no more than the picture's edges)."
+        return f"{made}, and depend on what the model learned ({likeness}; near 1 they would show only the image's edges)."
     return (
-        f"{made}. **Take care:** no kind of map hangs clearly on what was learned here ({likeness}), so they may show the "
-        "picture's edges rather than the model's reasons."
+        f"{made}. **Warning:** no method's maps clearly depend on what the model learned ({likeness}), so they may show the "
+        "image's edges rather than the model's reasons."
     )

@@ -1,1 +1,1 @@
-"""Dataset formats to write, one a file. Each module has ``write(artifact, out_dir, params)``."""
+"""Exporters: one module per dataset or model format, each with ``write(artifact, out_dir, params)``."""

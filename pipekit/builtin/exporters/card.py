@@ -1,4 +1,4 @@
-"""A model card (Mitchell et al. 2019) in Markdown: what the model is, what it learned from, how good it is, its limits."""
+"""A model card (Mitchell et al. 2019) in Markdown: the model, its training data, its metrics, its limits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_CLASSES = 50
 
 
 def write(artifact: Model, out_dir: Path, params: Params, report: Report | None = None) -> Mapping[str, Any]:
-    """``model_card.md``, with the figures of a report where one is given."""
+    """``model_card.md``, with the metrics of a report if one is given."""
     info = read_model_info(artifact.path)
     (out_dir / "model_card.md").write_text(card_text(info, report), "utf-8")
     return {"facts": {"classes": str(len(info["classes"])), "figures": "from the report" if report else "none"}}
@@ -27,14 +27,14 @@ def card_text(info: Mapping[str, Any], report: Report | None, *, usage: str = ""
 
     Args:
         info: ``model.json``.
-        report: of an evaluation of this model.
-        usage: how the exported file is used.
+        report: an evaluation of this model.
+        usage: how to use the exported file.
         checked: how the exported model compares with the original.
     """
     metrics = _metrics(report)
     parts = [f"# Model card: an image classifier for {len(info['classes'])} classes", *_what(info)]
-    parts += ["## Intended use", f"{TO_FILL_IN} Who is it for, on which pictures, and what must it not be used for?"]
-    parts += ["## Results", *(_results(metrics) if metrics else ["It was not measured here, or the report was not given."])]
+    parts += ["## Intended use", f"{TO_FILL_IN} Who is it for, on which images, and what must it not be used for?"]
+    parts += ["## Results", *(_results(metrics) if metrics else ["The model was not evaluated here, or no report was given."])]
     parts += ["## Limits", "\n".join(f"- {line}" for line in _limits(info, metrics))]
     parts += ["## Data", *_data(info)]
     parts += ["## Preprocessing", "\n".join(f"- {line}" for line in _preprocessing(info))]
@@ -43,7 +43,7 @@ def card_text(info: Mapping[str, Any], report: Report | None, *, usage: str = ""
     if checked:
         parts += ["## The export", checked[0].upper() + checked[1:] + "."]
     parts += ["## How it was made", *_made(info)]
-    parts += ["## Licence", f"{TO_FILL_IN} Mind the licences of the pictures and of pretrained weights."]
+    parts += ["## Licence", f"{TO_FILL_IN} Mind the licences of the images and of pretrained weights."]
     return "\n\n".join(parts) + "\n"
 
 
@@ -62,7 +62,7 @@ def _what(info: Mapping[str, Any]) -> Iterator[str]:
     height, width, channels = info["input_shape_hwc"]
     size = f"{int(info['parameters']):,} parameters, " if "parameters" in info else ""
     colours = "colour" if channels == 3 else "grey"
-    yield f"Template `{info.get('template')}`, {size}for {colours} pictures of {height} x {width} pixels."
+    yield f"Template `{info.get('template')}`, {size}for {colours} images of {height} x {width} pixels."
     shown = ", ".join(f"`{name}`" for name in info["classes"][:MAX_CLASSES])
     more = len(info["classes"]) - MAX_CLASSES
     yield f"Classes, in the order of the outputs: {shown}{f', and {more} more (labels.txt)' if more > 0 else ''}."
@@ -78,7 +78,7 @@ def _results(metrics: Mapping[str, Any]) -> Iterator[str]:
     ]
     lines = [(name, _number(found.get("value")), _interval(found)) for name, found in rows]
     baseline = metrics["baseline"]
-    lines.append((f"always answering `{baseline['class']}`", _number(baseline["accuracy"]), "–"))
+    lines.append((f"always predicting `{baseline['class']}`", _number(baseline["accuracy"]), "–"))
     if model := metrics.get("baseline_model"):
         lines.append(
             (f"the baseline `{model['name']}`, on {model['num_images']} of them", _number(model["accuracy_first"]), "–")
@@ -93,8 +93,8 @@ def _results(metrics: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _limits(info: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> Iterator[str]:
-    yield "It always names one of its classes, also for a picture that shows none of them."
-    yield "The figures hold for pictures like those that it was measured on; others may be harder."
+    yield "It always predicts one of its classes, also for an image that shows none of them."
+    yield "The metrics hold for images like those that were measured; on others it may be less accurate."
     if metrics is None:
         return
     found = metrics["accuracy"]
@@ -104,10 +104,10 @@ def _limits(info: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> Itera
             f"{found['high']:.3f}."
         )
     for pair in metrics.get("confused_most", [])[:3]:
-        yield f"`{pair['true']}` is taken for `{pair['predicted']}` in {pair['share_of_true']:.0%} of its images."
+        yield f"`{pair['true']}` is predicted as `{pair['predicted']}` in {pair['share_of_true']:.0%} of its images."
     copies = metrics.get("near_copies")
     if copies and copies.get("count"):
-        yield f"{copies['count']} of the measured images have a near copy in its training images, which flatters the figures."
+        yield f"{copies['count']} of the measured images have a near duplicate in its training set: the metrics are too high."
     if metrics.get("num_failed"):
         yield f"{metrics['num_failed']} images could not be read and were not measured."
 
@@ -116,7 +116,7 @@ def _data(info: Mapping[str, Any]) -> Iterator[str]:
     images = info.get("images")
     if isinstance(images, Mapping) and images:
         yield "Images: " + ", ".join(f"{name} {count:,}" for name, count in images.items()) + "."
-    yield f"{TO_FILL_IN} Where do the pictures come from, who took them, whom or what do they leave out?"
+    yield f"{TO_FILL_IN} Where do the images come from, who took them, whom or what do they leave out?"
 
 
 def _preprocessing(info: Mapping[str, Any]) -> Iterator[str]:

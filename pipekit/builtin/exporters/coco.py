@@ -16,15 +16,15 @@ PERSON = (
     *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow"),
     *("left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle"),
 )
-"""COCO's own keypoints, in the order that its evaluation goes by; others are in the order of their names."""
+"""COCO's own keypoints, in the order of its evaluation; others are sorted by name."""
 
 
 def write(artifact: Dataset, out_dir: Path, params: ImagesParams) -> None:
-    """One JSON file for each split; the same classes have the same numbers in all of them. Images without boxes are in it too.
-    ``file_name`` is the path below the folder of the split, as in COCO's own files.
+    """One JSON file per split, with the same class numbers in all of them; images without boxes are included. ``file_name``
+    is the path below the split's folder, as in COCO's own files.
 
-    An object has its outline as polygons, or else its box's corners, and the keypoints that belong to its box. Keypoints of no
-    box are not written, nor are masks: these are class numbers here and objects in COCO. The exporter ``masks`` writes them.
+    An object has its outline as polygons, else the corners of its box, and the keypoints that belong to its box. Keypoints
+    without a box are not written, nor are masks: they hold class numbers here and objects in COCO. Use the exporter ``masks``.
     """
     points = _names_of_points(artifact)
     categories = [
@@ -66,7 +66,7 @@ def write(artifact: Dataset, out_dir: Path, params: ImagesParams) -> None:
 
 
 def _names_of_points(artifact: Dataset) -> dict[str, list[str]]:
-    """Class -> the names of the keypoints that its objects have."""
+    """Class -> the names of its objects' keypoints."""
     found: dict[str, set[str]] = {}
     for sample in artifact:
         for point in sample.targets.keypoints:
@@ -96,7 +96,7 @@ def _annotation(box: Box) -> dict[str, Any]:
 
 
 def _keypoints(own: Mapping[str, Keypoint], names: Sequence[str], size_hw: tuple[int, int]) -> dict[str, Any]:
-    """x, y, v for each name; v = 0 is "not there", 1 "hidden", 2 "visible"."""
+    """x, y, v for each name; v = 0 is "absent", 1 "hidden", 2 "visible"."""
     values: list[float] = []
     for name in names:
         point = own.get(name)

@@ -1,4 +1,4 @@
-"""What several exporters need: names for files, copies of images, places of splits and classes."""
+"""Shared by several exporters: file names, copies of images, folders of splits and classes."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from pipekit.files import read_bytes, split_packed
 from pipekit.params import Params, param
 
 NO_SPLIT = "all"
-"""The folder or file of images without a split."""
+"""Name of the folder or file for images without a split."""
 
 
 class ImagesParams(Params):
     images: Literal["copy", "hardlink"] = param(
-        "copy", "How images come into the folder; a hard link takes no space, and changes when the original is changed in place"
+        "copy", "How images come into the folder; a hard link takes no space, but changes with an original edited in place"
     )
 
 
 @dataclass
 class Names:
-    """File names that are unique in their folder, also where capitals don't count."""
+    """File names that are unique in their folder, ignoring case."""
 
     taken: set[str] = field(default_factory=set)
 
     def of(self, sample: Sample, folder: str = "") -> str:
-        """``folder/name.jpg``: the last part of the id, with a number where it is taken."""
+        """``folder/name.jpg``: the last part of the id, with a number appended if the name is taken."""
         stem, suffix = os.path.splitext(safe(sample.id.rpartition("/")[2]))  # noqa: PTH122
         suffix = suffix_of(sample) or suffix
         name = f"{stem}{suffix}"
@@ -44,7 +44,7 @@ class Names:
 
 
 def safe(name: str) -> str:
-    """A name that is a file or folder on every system."""
+    """A name that is valid for a file or folder on every system."""
     clean = re.sub(r'[\\/:*?"<>|\x00-\x1f]', "_", name).strip(" .") or "_"
     return clean.encode("utf-8", "replace").decode("utf-8")
 
@@ -55,19 +55,19 @@ def suffix_of(sample: Sample) -> str:
 
 
 def place(sample: Sample, target: Path, how: str) -> None:
-    """Put the sample's image at ``target``."""
+    """Copy or link the sample's image to ``target``."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if how == "hardlink" and split_packed(sample.image) is None:
         try:
             target.hardlink_to(sample.image)
         except OSError as error:
-            raise UserError(f"no hard link from {sample.image}: {error.strerror}", 'Use images = "copy".') from error
+            raise UserError(f"can't make a hard link to {sample.image}: {error.strerror}", 'Use images = "copy".') from error
     else:
         target.write_bytes(read_bytes(sample.image))
 
 
 def size_of(sample: Sample) -> tuple[int, int]:
-    """Height and width in pixels, as people see the image."""
+    """Height and width in pixels, after EXIF orientation."""
     from pipekit import images
 
     info = images.probe(read_bytes(sample.image))
@@ -75,7 +75,7 @@ def size_of(sample: Sample) -> tuple[int, int]:
 
 
 def box_classes(dataset: Dataset) -> list[str]:
-    """The names of all boxes' classes, sorted."""
+    """The classes of all boxes, sorted."""
     return sorted({box.label for sample in dataset for box in sample.targets.boxes})
 
 
@@ -83,7 +83,7 @@ def labelled(dataset: Dataset, what: str) -> Iterator[Sample]:
     """The samples, each with a class.
 
     Raises:
-        UserError: one has none.
+        UserError: a sample has none.
     """
     for sample in dataset:
         if sample.label is None:

@@ -1,4 +1,4 @@
-"""One CSV file with a row per image: its file, its class, its split, its further values."""
+"""One CSV file with one row per image: its file, class, split and further values."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pipekit.params import Params, param
 
 class CsvParams(Params):
     images: Literal["copy", "hardlink", "leave"] = param(
-        "copy", "Bring the images into images/; leave: the column file_name has the ids, which for folders are paths below them"
+        "copy", "Place the images in images/; leave: the column file_name holds the ids, which for folders are relative paths"
     )
     table: Literal["dataset.csv", "metadata.csv"] = param(
-        "dataset.csv", "The table's name; with metadata.csv Hugging Face's datasets opens the folder as it is"
+        "dataset.csv", "The table's name; with metadata.csv, Hugging Face's datasets opens the folder as it is"
     )
 
 
 def write(artifact: Dataset, out_dir: Path, params: CsvParams) -> None:
-    """A table and ``images/``; the importer ``csv`` reads it, and ``metadata`` the folder of one called ``metadata.csv``."""
+    """A table and ``images/``; the importer ``csv`` reads it, and ``metadata`` reads a folder with a ``metadata.csv``."""
     extra = sorted({key for sample in artifact for key in sample.extra})
     names = Names()
     with (out_dir / params.table).open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:

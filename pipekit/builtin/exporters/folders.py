@@ -1,5 +1,5 @@
-"""Class folders below split folders, with a ``metadata.csv`` in each: what Keras, torchvision, fastai and Hugging Face's
-``datasets`` open as it is."""
+"""Class folders below split folders, each split with a ``metadata.csv``: Keras, torchvision, fastai and Hugging Face's
+``datasets`` open them as they are."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class FoldersParams(ImagesParams):
 
 
 def write(artifact: Dataset, out_dir: Path, params: FoldersParams) -> None:
-    """``train/dog/1.jpg``; images without a split lie in ``dog/1.jpg``, images without a class in the split's folder."""
+    """``train/dog/1.jpg``; images without a split go to ``dog/1.jpg``, images without a class to the split's folder."""
     names = Names()
     extra = sorted({key for sample in artifact for key in sample.extra}) if params.metadata else []
     with contextlib.ExitStack() as stack:

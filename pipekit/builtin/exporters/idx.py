@@ -1,4 +1,4 @@
-"""IDX files, gzipped: MNIST's own format, grey pictures of one size."""
+"""IDX files, gzipped: MNIST's own format, greyscale images of one size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STEMS = {"train": "train", "test": "t10k", "val": "val", "": "train"}
 
 
 class IdxParams(Params):
-    size_hw: tuple[int, int] = param((28, 28), "Height and width that images are brought to", unit="px")
+    size_hw: tuple[int, int] = param((28, 28), "Height and width that images are resized to", unit="px")
 
 
 def write(artifact: Dataset, out_dir: Path, params: IdxParams) -> None:
@@ -26,7 +26,7 @@ def write(artifact: Dataset, out_dir: Path, params: IdxParams) -> None:
     height, width = params.size_hw
     classes = list(artifact.classes)
     if len(classes) > 256:
-        raise UserError(f"IDX has room for 256 classes, there are {len(classes)}")
+        raise UserError(f"IDX holds at most 256 classes, the dataset has {len(classes)}")
     for split in sorted({sample.split for sample in artifact}):
         rows = [sample for sample in labelled(artifact, "IDX") if sample.split == split]
         stem = STEMS[split]

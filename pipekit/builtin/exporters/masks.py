@@ -10,7 +10,7 @@ from pipekit.files import read_bytes
 
 
 def write(artifact: Dataset, out_dir: Path, params: ImagesParams) -> None:
-    """Masks are copied as they are. Images without one lie in ``images`` too and are listed in ``without_mask.txt``."""
+    """Masks are copied unchanged. Images without a mask are in ``images`` too and listed in ``without_mask.txt``."""
     names = Names()
     stems: set[str] = set()
     without: list[str] = []

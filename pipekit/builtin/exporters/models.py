@@ -1,4 +1,4 @@
-"""What the exporters of models share: the opened model, pictures to check with, the comparison, the files beside it."""
+"""Shared by the exporters of models: load the model, choose images for the check, compare, write the accompanying files."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ class CheckParams(Params):
     """Parameters of every exporter of models."""
 
     images: InputPath | None = param(
-        None, "Pictures to check the export with, a file or folder; else the dataset's test split, else random pictures"
+        None, "Images for checking the export, a file or folder; by default the dataset's test split, else random images"
     )
-    check: int = param(64, "At most this many pictures are compared", unit="images", ge=1, le=10_000)
+    check: int = param(64, "Maximum number of images to compare", unit="images", ge=1, le=10_000)
 
 
 class FloatParams(CheckParams):
-    """Parameters of exporters that keep floating-point numbers."""
+    """Parameters of exporters that keep floating-point weights."""
 
-    tolerance: float = param(FLOAT_TOLERANCE, "Largest difference of a probability; more is an error", gt=0, le=1)
+    tolerance: float = param(FLOAT_TOLERANCE, "Largest allowed difference of a probability", gt=0, le=1)
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained classifier, opened.
+    """A trained classifier, loaded.
 
     Attributes:
         keras_model: takes ``(N, H, W, C) float32`` in 0..255.
         info: ``model.json``.
-        predictor: what the model itself answers.
+        predictor: the original model's predictions.
     """
 
     folder: Path
@@ -65,7 +65,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures as the model takes them, what they are in words, and their class where it is known."""
+    """Images as the model takes them, a description of them, and their class where it is known."""
 
     pixels: Pixels
     words: str
@@ -74,12 +74,12 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How an exported model's answers differ from the original's.
+    """How an exported model's predictions differ from the original's.
 
     Attributes:
-        largest_difference: of any probability of any picture; ``mean_difference`` of all of them.
-        same_class: for how many pictures both say the same class.
-        original_right, exported_right: how many they get right of ``labelled`` pictures whose class is known.
+        largest_difference: over the probabilities of all images; ``mean_difference`` is their mean.
+        same_class: number of images for which both predict the same class.
+        original_right, exported_right: correct predictions among the ``labelled`` images, whose class is known.
     """
 
     pictures: str
@@ -98,7 +98,7 @@ class Comparison:
             f"{self.largest_difference:.1e}, the same class for {self.same_class} of {self.count}"
         )
         if self.labelled:
-            words += f"; right: {self.exported_right} of {self.labelled}, the original {self.original_right}"
+            words += f"; correct: {self.exported_right} of {self.labelled}, the original {self.original_right}"
         return words
 
     @property
@@ -110,12 +110,12 @@ def open_trained(artifact: Model) -> Trained:
     """Load the model.
 
     Raises:
-        UserError: it is no classifier, no Keras model, broken, or does not fit its description.
+        UserError: it is not a classifier, not a Keras model, damaged, or does not match its description.
     """
     info = read_model_info(artifact.path)
     if not (artifact.path / "model.keras").exists():
         raise UserError(
-            f"{artifact.path} has no model.keras: the template {info.get('template')!r} keeps something else",
+            f"{artifact.path} has no model.keras: the template {info.get('template')!r} saves another kind of model",
             "Only Keras models can be exported.",
         )
     model = load_keras_model(artifact.path)
@@ -147,11 +147,11 @@ def save(trained: Trained, folder: Path, batch: int | None = None, *, label: boo
     archive.write_out(str(folder), verbose=False)
 
 
-# --- pictures to check with ----------------------------------------------------------------------------------------------
+# --- images for the check ------------------------------------------------------------------------------------------------
 
 
 def held_out(trained: Trained, dataset: Dataset | None, params: CheckParams) -> Pictures:
-    """Pictures that the model has not learned from: given ones, the test split (else val), or random ones."""
+    """Images that the model was not trained on: given ones, the test split (else val), or random ones."""
     if params.images is not None:
         return _given(trained, Path(params.images), params.check)
     for split in ("test", "val"):
@@ -162,7 +162,7 @@ def held_out(trained: Trained, dataset: Dataset | None, params: CheckParams) -> 
     rng = rng_for(0, "random pictures", *trained.shape_hwc)
     height, width, channels = trained.shape_hwc
     noise = rng.integers(0, 256, (NUM_RANDOM, height, width, channels), dtype=np.uint8)
-    return Pictures(noise, f"{NUM_RANDOM} pictures of random noise (no others were given)")
+    return Pictures(noise, f"{NUM_RANDOM} images of random noise (no others were given)")
 
 
 def _images(count: int) -> str:
@@ -189,7 +189,7 @@ def files_in(place: Path) -> Any:
 
 
 def spread(dataset: Dataset, split: str, most: int) -> list[Sample]:
-    """At most so many samples of a split, evenly spread over it: rows are sorted by id, which often means by class."""
+    """At most this many samples, evenly spread over the split: rows are sorted by id, which often means by class."""
     total = sum(dataset.counts.get(split, {}).values())
     wanted = set(np.linspace(0, total - 1, min(most, total)).round().astype(int).tolist()) if total else set()
     return [sample for place, sample in enumerate(dataset.split(split)) if place in wanted]
@@ -206,7 +206,7 @@ def _read(trained: Trained, samples: list[Sample]) -> list[tuple[Pixels, Sample]
 
 
 def training_pixels(trained: Trained, dataset: Dataset | None, params: CheckParams, most: int) -> Pixels | None:
-    """Pictures to measure the range of a model's values on: of the train split; None where there are none."""
+    """Images of the train split, to measure the value ranges of the model's layers; None if there are none."""
     found = _read(trained, spread(dataset, "train", most)) if dataset is not None else []
     return np.stack([pixels for pixels, _ in found]) if found else None
 
@@ -215,13 +215,13 @@ def training_pixels(trained: Trained, dataset: Dataset | None, params: CheckPara
 
 
 def compare(trained: Trained, exported: Answers, pictures: Pictures) -> Comparison:
-    """Ask both models about each picture, one at a time."""
+    """Predict each image with both models, one at a time."""
     each = [pictures.pixels[place : place + 1] for place in range(len(pictures.pixels))]
     ours = np.concatenate([trained.predictor.probabilities(pixels) for pixels in each])
     theirs = np.concatenate([exported(pixels) for pixels in each])
     if theirs.shape != ours.shape or not np.isfinite(theirs).all():
         raise StageError(
-            f"the exported model answers with an array of {theirs.shape}, or with numbers that are not finite; "
+            f"the exported model returns an array of {theirs.shape}, or numbers that are not finite; "
             f"the original's is {ours.shape}"
         )
     apart = np.abs(ours - theirs)
@@ -240,26 +240,26 @@ def compare(trained: Trained, exported: Answers, pictures: Pictures) -> Comparis
 
 
 def within(found: Comparison, tolerance: float) -> Comparison:
-    """The comparison, when it is good enough.
+    """Compare the two models, and return the comparison if they agree.
 
     Raises:
         StageError: a probability differs by more than the tolerance.
     """
     if found.largest_difference > tolerance:
         raise StageError(
-            f"the exported model is not the same: {found.headline}; allowed is {tolerance:g}",
-            "Nothing was written. A larger `tolerance` accepts it.",
+            f"the exported model differs from the original: {found.headline}; allowed is {tolerance:g}",
+            "Nothing was written. Raise `tolerance` to accept the difference.",
         )
     return found
 
 
-# --- beside the model ----------------------------------------------------------------------------------------------------
+# --- files beside the model ----------------------------------------------------------------------------------------------
 
 
 def write_beside(
     trained: Trained, out_dir: Path, found: Comparison, usage: str, report: Report | None = None
 ) -> Mapping[str, Any]:
-    """``labels.txt``, ``model.json``, ``check.json`` and ``model_card.md``; returns what the run shows."""
+    """Write ``labels.txt``, ``model.json``, ``check.json`` and ``model_card.md``; returns the facts that the run displays."""
     from pipekit.builtin.exporters.card import card_text
 
     (out_dir / "labels.txt").write_text(labels_text(trained.classes), "utf-8")
@@ -271,7 +271,7 @@ def write_beside(
 
 
 def labels_text(classes: tuple[str, ...]) -> str:
-    """One class a line, in the order of the model's outputs."""
+    """One class per line, in the order of the model's outputs."""
     return "".join(" ".join(name.splitlines()) + "\n" for name in classes)
 
 
@@ -279,4 +279,4 @@ def translated(error: Exception, what: str) -> StageError:
     """A converter's exception in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = lines[0] if lines else type(error).__name__
-    return StageError(f"the model can't be written as {what}: {reason[:300]}", "Its layers may have no counterpart there.")
+    return StageError(f"can't convert the model to {what}: {reason[:300]}", "The format may not support one of its layers.")

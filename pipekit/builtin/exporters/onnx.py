@@ -1,4 +1,4 @@
-"""A model as ONNX, through Keras' own exporter and tf2onnx; run by onnxruntime for the check."""
+"""A model as ONNX, through Keras' own exporter and tf2onnx; onnxruntime runs it for the check."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ USAGE = """    session = onnxruntime.InferenceSession("model.onnx")
 def write(
     artifact: Model, out_dir: Path, params: FloatParams, dataset: Dataset | None = None, report: Report | None = None
 ) -> Mapping[str, Any]:
-    """``model.onnx``: ``image`` in, ``probabilities`` out, class names in its metadata; checked on the spot."""
+    """``model.onnx``: ``image`` in, ``probabilities`` out, class names in its metadata; checked against the original."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(
@@ -69,13 +69,13 @@ def _convert(trained: Trained, file: Path) -> None:
 
     image = keras.Input(trained.shape_hwc, name="image")
     named = keras.Model(image, trained.keras_model(image), name="classifier")
-    named(np.zeros((1, *trained.shape_hwc), np.float32))  # Keras exports only what has been called
+    named(np.zeros((1, *trained.shape_hwc), np.float32))  # Keras exports only models that have been called
     log = logging.getLogger("tf2onnx")
     level = log.level
     log.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Keras and tf2onnx look for names that NumPy no longer has
+            warnings.simplefilter("ignore")  # Keras and tf2onnx use names that NumPy has removed
             named.export(str(file), format="onnx", verbose=False)
     finally:
         log.setLevel(level)
@@ -94,7 +94,7 @@ def _convert(trained: Trained, file: Path) -> None:
 
 
 def _rename(onnx: Any, model: Any) -> None:
-    """``probabilities`` for the output, ``batch`` for the open size; the converter names both after layers."""
+    """Name the output ``probabilities`` and the open dimension ``batch``; the converter names both after layers."""
     (out,) = model.graph.output
     for node in model.graph.node:
         for names in (node.output, node.input):

@@ -1,4 +1,4 @@
-"""Parquet files with the images' bytes, as Hugging Face's ``datasets`` reads and writes them."""
+"""Parquet files with the images' bytes, in the layout of Hugging Face's ``datasets``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipekit.params import Params, param
 
 
 class ParquetParams(Params):
-    rows_per_file: int = param(2000, "At most this many images in a file", unit="images", ge=1)
+    rows_per_file: int = param(2000, "Maximum number of images per file", unit="images", ge=1)
 
 
 def write(artifact: Dataset, out_dir: Path, params: ParquetParams) -> None:
@@ -49,7 +49,7 @@ def _row(sample: Sample, numbers: dict[str, int]) -> dict[str, Any]:
 
 
 def _features(classes: list[str]) -> dict[str, Any]:
-    """The schema in the words of ``datasets``."""
+    """The schema as ``datasets`` describes it."""
     text = {"dtype": "string", "_type": "Value"}
     label = {"names": classes, "_type": "ClassLabel"} if classes else {"dtype": "int64", "_type": "Value"}
     return {"info": {"features": {"image": {"_type": "Image"}, "label": label, "id": text, "sha256": text}}}

@@ -1,4 +1,4 @@
-"""A model as a SavedModel in a version folder, as TensorFlow Serving reads it."""
+"""A model as a SavedModel in a version folder, the layout of TensorFlow Serving."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ or open it in Python:
 def write(
     artifact: Model, out_dir: Path, params: FloatParams, dataset: Dataset | None = None, report: Report | None = None
 ) -> Mapping[str, Any]:
-    """``1/``: a SavedModel whose signature takes ``image`` and gives ``probabilities`` and ``label``; checked on the spot."""
+    """``1/``: a SavedModel that maps ``image`` to ``probabilities`` and ``label``; checked against the original."""
     trained = open_trained(artifact)
     import tensorflow as tf
 

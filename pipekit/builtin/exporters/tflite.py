@@ -1,4 +1,4 @@
-"""A model for TensorFlow Lite (LiteRT): with floating-point numbers, or with 8-bit integers."""
+"""A model for TensorFlow Lite (LiteRT): in floating point, or quantized to 8-bit integers."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ USAGE = """    interpreter = Interpreter("model.tflite")     # ai_edge_litert.in
 class Int8Params(CheckParams):
     """Parameters of tflite-int8."""
 
-    calibrate: int = param(100, "Pictures that the ranges of values are measured on", unit="images", ge=1, le=10_000)
-    least_agreement: float = param(0.9, "Share of the pictures that must get the same class; less is an error", ge=0, le=1)
+    calibrate: int = param(100, "Number of images that calibrate the value ranges", unit="images", ge=1, le=10_000)
+    least_agreement: float = param(0.9, "Smallest share of images that must keep their predicted class", ge=0, le=1)
 
 
 def write(
     artifact: Model, out_dir: Path, params: FloatParams, dataset: Dataset | None = None, report: Report | None = None
 ) -> Mapping[str, Any]:
-    """``model.tflite``, one picture at a time, float32 pixels 0..255 in and probabilities out; checked on the spot."""
+    """``model.tflite``: one image at a time, float32 pixels 0..255 in and probabilities out; checked against the original."""
     trained = open_trained(artifact)
     data = _convert(trained)
     (out_dir / "model.tflite").write_bytes(data)
@@ -60,15 +60,15 @@ def write(
 def write_int8(
     artifact: Model, out_dir: Path, params: Int8Params, dataset: Dataset | None = None, report: Report | None = None
 ) -> Mapping[str, Any]:
-    """``model.tflite`` in 8-bit integers, uint8 pixels in and float32 probabilities out; what that costs is measured.
+    """``model.tflite`` in 8-bit integers, uint8 pixels in and float32 probabilities out; the loss of accuracy is measured.
 
-    The ranges of the values are measured on the train split, or on every other one of the given pictures.
+    The value ranges are calibrated on the train split, or on every second given image.
     """
     trained = open_trained(artifact)
     if layer := _recurrent(trained.keras_model):
         raise UserError(
-            f"the layer {layer!r} is recurrent, and TensorFlow's converter to 8-bit integers breaks down on such layers",
-            "Export it with floating-point numbers: tflite.",
+            f"the layer {layer!r} is recurrent, and TensorFlow's converter to 8-bit integers fails on such layers",
+            "Export it in floating point: tflite.",
         )
     calibration, pictures = _calibration(trained, dataset, params)
     data = _convert(trained, calibration)
@@ -78,7 +78,7 @@ def write_int8(
 
 
 def _recurrent(model: Any) -> str:
-    """The name of the first recurrent layer, also of one inside another; "" where there is none."""
+    """The name of the first recurrent layer, also of one inside another; "" if there is none."""
     import keras
 
     for layer in model.layers:
@@ -90,18 +90,18 @@ def _recurrent(model: Any) -> str:
 
 
 def _calibration(trained: Trained, dataset: Dataset | None, params: Int8Params) -> tuple[Pixels, Pictures]:
-    """Pictures to measure ranges on, and others to check with."""
+    """Images for calibration, and other images for the check."""
     pixels = training_pixels(trained, dataset, params, params.calibrate)
     if pixels is not None:
         return pixels, held_out(trained, dataset, params)
     if params.images is None:
         raise UserError(
-            "an export to 8-bit integers needs pictures to measure the ranges of the model's values on",
-            'Give a run with its dataset, or pictures: --data FOLDER, images = "FOLDER" in a pipeline.',
+            "an export to 8-bit integers needs images for calibrating the ranges of the model's values",
+            'Give a run with its dataset, or images: --data FOLDER, images = "FOLDER" in a pipeline.',
         )
     given = held_out(trained, None, params.model_copy(update={"check": params.check + params.calibrate}))
     if len(given.pixels) < 2:
-        raise UserError("one picture is too few: some are to measure on, others to check with", "Give at least two.")
+        raise UserError("one image is too few: calibration and check need different images", "Give at least two.")
     checked = Pictures(given.pixels[1::2], f"{len(given.pixels[1::2])} of the given images, every other one")
     return given.pixels[::2], checked
 
@@ -109,8 +109,8 @@ def _calibration(trained: Trained, dataset: Dataset | None, params: Int8Params) 
 def _agreeing(found: Comparison, least: float) -> Comparison:
     if found.same_class < least * found.count:
         raise StageError(
-            f"8-bit integers change too many answers: {found.headline}; at least {least:.0%} must stay",
-            "Nothing was written. More pictures to `calibrate` on may help; a smaller `least_agreement` accepts it.",
+            f"8-bit integers change too many predictions: {found.headline}; at least {least:.0%} must stay the same",
+            "Nothing was written. Raise `calibrate` to use more images, or lower `least_agreement` to accept the change.",
         )
     return found
 
@@ -125,7 +125,7 @@ def _convert(trained: Trained, calibration: Pixels | None = None) -> bytes:
 
     try:
         with _quietly(), tempfile.TemporaryDirectory() as scratch:
-            # A batch of one: that is how devices ask, and recurrent layers can't be converted with an open size.
+            # A batch of one: devices predict single images, and recurrent layers can't be converted with an open size.
             save(trained, Path(scratch, "saved"), batch=1, label=False)
             converter = tf.lite.TFLiteConverter.from_saved_model(str(Path(scratch, "saved")))
             if calibration is not None:
@@ -139,7 +139,7 @@ def _convert(trained: Trained, calibration: Pixels | None = None) -> bytes:
 
 
 def _interpreter(data: bytes) -> Any:
-    """The file's answers, from TensorFlow's own interpreter."""
+    """The exported file's predictions, from TensorFlow's own interpreter."""
     import tensorflow as tf
 
     with _quietly():
@@ -157,7 +157,7 @@ def _interpreter(data: bytes) -> Any:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Without the notices of the converter (deprecated in favour of LiteRT's package) on standard error."""
+    """Hide the converter's notices (deprecated in favour of LiteRT's package) on standard error."""
     from pipekit.learning.keras_backend import without_chatter
 
     with warnings.catch_warnings(), without_chatter():

@@ -13,15 +13,15 @@ from pipekit.params import Params, param
 
 
 class TfrecordParams(Params):
-    shard_size: int = param(1000, "At most this many images in a shard", unit="images", ge=1)
+    shard_size: int = param(1000, "Maximum number of images per shard", unit="images", ge=1)
 
 
 def write(artifact: Dataset, out_dir: Path, params: TfrecordParams) -> None:
     """``train-00000-of-00004.tfrecord`` and ``classes.txt``.
 
     An example has ``image/encoded`` (the file's bytes), ``image/format``, ``image/height``, ``image/width``,
-    ``image/filename`` (the id), ``image/class/label`` (the place in ``classes.txt``, -1 for none) and ``image/class/text``;
-    with boxes also ``image/object/bbox/xmin`` and so on in shares of the size, and ``image/object/class/text``.
+    ``image/filename`` (the id), ``image/class/label`` (the position in ``classes.txt``, -1 for none), ``image/class/text``;
+    with boxes also ``image/object/bbox/xmin`` and so on as fractions of the size, and ``image/object/class/text``.
     """
     import tensorflow as tf
 

@@ -12,7 +12,7 @@ from pipekit.files import read_bytes
 
 
 def write(artifact: Dataset, out_dir: Path, params: ImagesParams) -> None:
-    """An XML file for each image. Corners count from 1 and both belong to the box, so they are rounded to whole pixels."""
+    """One XML file per image. Corners count from 1 and both belong to the box, so they are rounded to whole pixels."""
     for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
         (out_dir / name).mkdir(parents=True)
     names = Names()

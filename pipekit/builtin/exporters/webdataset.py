@@ -16,14 +16,14 @@ from pipekit.params import Params, param
 
 
 class WebdatasetParams(Params):
-    shard_size: int = param(1000, "At most this many images in a shard", unit="images", ge=1)
+    shard_size: int = param(1000, "Maximum number of images per shard", unit="images", ge=1)
 
 
 def write(artifact: Dataset, out_dir: Path, params: WebdatasetParams) -> None:
-    """``train-000000.tar`` and so on, and ``classes.txt``. The same dataset gives the same bytes.
+    """``train-000000.tar`` and so on, and ``classes.txt``. The same dataset always gives the same bytes.
 
-    A sample has its image, ``cls`` (the place in ``classes.txt``), ``json`` (id, class, hash, boxes, further values) and
-    ``mask.png`` where it has a mask.
+    A sample has its image, ``cls`` (the position in ``classes.txt``), ``json`` (id, class, hash, boxes, further values) and
+    ``mask.png`` if it has a mask.
     """
     numbers = {name: number for number, name in enumerate(artifact.classes)}
     for split in sorted({sample.split for sample in artifact}):

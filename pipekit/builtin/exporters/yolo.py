@@ -9,9 +9,9 @@ from pipekit.contract import Box, Dataset
 
 
 def write(artifact: Dataset, out_dir: Path, params: ImagesParams) -> None:
-    """A text file for each image, a line ``class x y width height`` for each box, in shares of the image's size.
+    """One text file per image, with a line ``class x y width height`` per box, as fractions of the image's size.
 
-    Where a box has an outline, all of the file's lines are polygons, ``class x y x y …``: readers take no mixture. An object in
+    If a box has an outline, all lines of the file are polygons, ``class x y x y …``: readers accept no mixture. An object in
     several parts becomes one polygon, joined by lines without area.
     """
     import yaml
@@ -48,7 +48,7 @@ def write(artifact: Dataset, out_dir: Path, params: ImagesParams) -> None:
 
 
 def _polygon(box: Box, width: int, height: int) -> list[float]:
-    """The corners of an object's outline, or of its box, in shares of the image's size."""
+    """The corners of an object's outline, or of its box, as fractions of the image's size."""
     from pipekit.images.polygons import joined, polygons_of
 
     corners = (box.x_min, box.y_min, box.x_max, box.y_min, box.x_max, box.y_max, box.x_min, box.y_max)

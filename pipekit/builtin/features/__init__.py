@@ -1,6 +1,6 @@
-"""What a network, and a classic detector, can hold on to: the stages ``features``, ``match`` and ``stability``.
+"""Image features by classic detectors: the stages ``features``, ``match`` and ``stability``.
 
-Here is the stage ``features``: one detector over a whole dataset. ``--help`` imports it, so its work is in a module of its own.
+This module defines the stage ``features``. ``--help`` imports it, so the work is in a module of its own.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from pipekit.contract import Call, Context, Dataset, Files, Params, Uses, param
 
 
 class DetectParams(Params):
-    """The part of the parameters that decides what is found; pictures can be changed without finding it again."""
+    """The parameters that affect detection; others can change without detecting again."""
 
     detector: Annotated[Call, Uses("detector")] = param("harris", "The detector: its name, or a table with its parameters")
     arrays: bool = param(True, "Also write one NumPy file (.npz) per image: points, scales, angles, descriptors")
 
 
 class FeaturesParams(DetectParams):
-    table: Literal["csv", "parquet"] = param("csv", "The form of the table of all points")
-    previews_per_class: int = param(4, "Images of each class that are drawn with their features", unit="images", ge=0)
+    table: Literal["csv", "parquet"] = param("csv", "Format of the table of all points")
+    previews_per_class: int = param(4, "Number of images of each class to draw with their features", unit="images", ge=0)
     preview_px: int = param(640, "Longer side of a drawn image", unit="px", ge=64, le=4096)
 
 
@@ -35,7 +35,7 @@ class FeatureFiles(Files):
 
 @contract.stage
 def features(ctx: Context, dataset: Dataset, params: FeaturesParams) -> FeatureFiles:
-    """Find features in every image."""
+    """Detect features in every image."""
     from pipekit.builtin.features.stage import find_features
 
     return find_features(ctx, dataset, params)

@@ -1,4 +1,4 @@
-"""Features as pictures: dots that can be seen at any size and by colour-blind eyes, response maps, lines between matches."""
+"""Draw features: dots that are visible at any size and with colour blindness, response maps, lines between matches."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pipekit.keypoints.detection import Features
 VERMILLION = COLOURS[5]
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
-# Cividis at nine even steps (Nuñez, Anderton and Renslow, PLoS ONE 13(7), 2018): it looks alike to all eyes, and its
-# brightness alone tells low from high.
+# Cividis at nine even steps (Nuñez, Anderton and Renslow, PLoS ONE 13(7), 2018): it appears the same with and without colour
+# blindness, and its brightness alone separates low from high.
 _CIVIDIS = np.array(
     [
         (0, 34, 78),
@@ -33,11 +33,11 @@ _SUBPIXEL_BITS = 4
 
 MOST_LINES = 40
 MOST_CIRCLES = 60
-"""Scales are drawn for the strongest features only: more circles than this hide the image and each other."""
+"""Maximum number of circles for scales, the strongest features: more would hide the image and each other."""
 
 
 def fitted(image: Image, tile_px: int) -> tuple[Image, float]:
-    """The image as RGB with its longer side brought to ``tile_px`` (enlarged by whole factors only), and the factor."""
+    """The image as RGB with its longer side resized to ``tile_px`` (enlarged by whole factors only), and the factor."""
     image = (
         np.repeat(image.reshape(*image.shape[:2], -1)[:, :, :1], 3, axis=2) if image.ndim == 2 or image.shape[2] == 1 else image
     )
@@ -52,7 +52,7 @@ def fitted(image: Image, tile_px: int) -> tuple[Image, float]:
 def draw_features(image: Image, features: Features, tile_px: int = 640) -> Image:
     """The image at ``tile_px`` with a dot for each point: vermillion, ringed in white and black.
 
-    Features with a scale get a circle of that size, those with an angle too a line along it; outlines are drawn.
+    Features with a scale get a circle of that size, those with an angle also a line along it; outlines are drawn.
     """
     canvas, _ = fitted(image, tile_px)
     canvas = np.ascontiguousarray(canvas).copy()
@@ -68,7 +68,7 @@ def draw_features(image: Image, features: Features, tile_px: int = 640) -> Image
             angle = None if shown.angle_deg is None else float(shown.angle_deg[number])
             _draw_scale(canvas, shown.points[number, :2], float(shown.scale_px[number]) / 2, angle)
     if not shown.dense:
-        # Black rings first, then each dot with its white ring, the strongest last: dots that lie close are still told apart.
+        # Black rings first, then each dot with its white ring, the strongest last: close dots stay distinguishable.
         places = _fixed(shown.points[::-1, :2]).tolist()
         for place in places:
             cv2.circle(canvas, place, (radius + 2) << _SUBPIXEL_BITS, BLACK, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
@@ -91,21 +91,21 @@ def _draw_scale(canvas: Image, centre: NDArray[np.float32], radius: float, angle
 
 
 def _fixed(xy: NDArray[np.float32]) -> NDArray[np.int32]:
-    """Coordinates in OpenCV's fixed-point form, so that dots sit between pixels where they belong."""
+    """Coordinates in OpenCV's fixed-point form, so that dots lie at subpixel positions."""
     return np.asarray(np.rint(np.asarray(xy, np.float64) * 2**_SUBPIXEL_BITS), np.int32)
 
 
 def draw_map(response: NDArray[np.float32], size_hw: tuple[int, int], root: bool = True) -> Image:
-    """A response map in the colours of cividis, dark for nothing and yellow for the strongest.
+    """A response map in the colours of cividis: dark for 0, yellow for the strongest.
 
     Args:
-        size_hw: of the picture.
-        root: show the fourth root, so that corners a hundred times weaker than the strongest can still be seen. Values
-            below 0 are shown as 0, those above the 99.9th percentile as that.
+        size_hw: of the drawing.
+        root: draw the fourth root, so that corners a hundred times weaker than the strongest stay visible. Values below 0 are
+            drawn as 0, values above the 99.9th percentile as that percentile.
     """
     values = np.maximum(response, 0)
     shrink = max(1, round(values.shape[0] / size_hw[0]))
-    if shrink > 1:  # the largest of each block, so that no peak disappears
+    if shrink > 1:  # the largest value of each block, so that no peak disappears
         values = np.asarray(cv2.dilate(values, np.ones((shrink, shrink), np.uint8)), np.float32)
     values = np.asarray(cv2.resize(values, size_hw[::-1], interpolation=cv2.INTER_NEAREST), np.float32)
     top = float(np.percentile(values, 99.9)) or float(values.max())
@@ -114,7 +114,7 @@ def draw_map(response: NDArray[np.float32], size_hw: tuple[int, int], root: bool
 
 
 def colours_of(share: NDArray[np.floating]) -> Image:
-    """Values in 0..1 as colours of cividis, ``(..., 3) uint8``."""
+    """Map values in 0..1 to colours of cividis, ``(..., 3) uint8``."""
     steps = np.linspace(0, 1, len(_CIVIDIS))
     table = np.stack([np.interp(np.linspace(0, 1, 256), steps, _CIVIDIS[:, channel]) for channel in range(3)], axis=1)
     return np.asarray(np.rint(table), np.uint8)[np.asarray(np.rint(share * 255), np.uint8)]
@@ -128,9 +128,9 @@ def draw_matches(
     inlier: NDArray[np.bool_],
     tile_px: int = 640,
 ) -> Image:
-    """Two images side by side, matched points dotted and joined: those that fit one homography in blue, the rest in orange.
+    """Two images side by side with matched points joined: inliers of the homography in blue, other matches in orange.
 
-    The matches come surest first; lines are drawn for the first :data:`MOST_LINES` of each colour only.
+    The best matches come first; lines are drawn for the first :data:`MOST_LINES` of each colour only.
     """
     (left, _), (right, _) = fitted(first, tile_px), fitted(second, tile_px)
     gap = max(6, tile_px // 40)

@@ -1,4 +1,4 @@
-"""The stage ``match``: the same features found in two images, and the second image laid on the first."""
+"""The stage ``match``: match features of two images, and align the second image with the first."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Float = NDArray[np.float32]
 
 class MatchingParams(Params):
     ratio: float = param(
-        0.8, "The nearest descriptor must be nearer than this part of the second nearest (Lowe 2004)", gt=0, le=1
+        0.8, "Ratio test: largest ratio of the nearest descriptor's distance to the second nearest's (Lowe 2004)", gt=0, le=1
     )
-    mutual: bool = param(True, "Keep a match only where each is the other's nearest")
-    ransac_px: float = param(3.0, "How far from its place under the homography a match may lie", unit="px", gt=0, le=100)
+    mutual: bool = param(True, "Keep a match only if each feature is the other's nearest")
+    ransac_px: float = param(3.0, "Largest reprojection error of an inlier", unit="px", gt=0, le=100)
 
 
 class MatchParams(MatchingParams):
@@ -40,7 +40,7 @@ class MatchParams(MatchingParams):
 
 @dataclass(frozen=True)
 class MatchFiles(Files):
-    """``matches.png``, ``matches.csv``, ``match.json`` and, where the two fit together, ``aligned.png``."""
+    """``matches.png``, ``matches.csv``, ``match.json`` and, if the images match, ``aligned.png``."""
 
     kind: ClassVar[str] = "match"
     headline: ClassVar[tuple[str, ...]] = ("matches.png", "aligned.png")
@@ -48,11 +48,11 @@ class MatchFiles(Files):
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """Pairs of features.
+    """Matched features.
 
     Attributes:
-        pairs: ``(M, 2)`` row numbers in the first and in the second features, the surest first.
-        ratio: ``(M,)``: the distance as a part of that to the second nearest.
+        pairs: ``(M, 2)`` indices into the first and the second features, the best match first.
+        ratio: ``(M,)``: the distance divided by that to the second nearest.
         inlier: ``(M,)``: whether the pair agrees with the homography.
         homography: ``(3, 3)``, from the second image's pixels to the first's, or None.
         verified: whether there are more inliers than false matches would give: over 8 + 0.3 times the matches (M. Brown and
@@ -67,7 +67,7 @@ class Matches:
 
 
 def match_features(first: Features, second: Features, params: MatchingParams) -> Matches:
-    """Pairs by the ratio test, the mutual check and RANSAC; the same for the same features."""
+    """Match by the ratio test, the mutual check and RANSAC; deterministic."""
     pairs, ratio = _nearest(first, second, params)
     order = np.lexsort((pairs[:, 0], ratio))
     pairs, ratio = pairs[order], ratio[order]
@@ -104,7 +104,7 @@ def _nearest(first: Features, second: Features, params: MatchingParams) -> tuple
 
 @stage(libraries=("opencv-python-headless",))
 def match(ctx: Context, params: MatchParams) -> MatchFiles:
-    """Find the same features in two images, draw them, and lay the second image on the first.
+    """Match the features of two images, draw the matches, and align the second image with the first.
 
     Raises:
         UserError: an image can't be read, or the detector gives no descriptors.
@@ -114,8 +114,8 @@ def match(ctx: Context, params: MatchParams) -> MatchFiles:
     for found in (first, second):
         if len(found) and found.descriptors is None:
             raise UserError(
-                f"{params.detector.name} finds points but doesn't describe them, so they can't be matched",
-                "Take a detector with descriptors: sift, orb or akaze.",
+                f"{params.detector.name} finds points without descriptors, so they can't be matched",
+                "Use a detector with descriptors: sift, orb or akaze.",
             )
     result = match_features(first, second, params)
     _write_table(ctx, first, second, result)
@@ -129,9 +129,7 @@ def match(ctx: Context, params: MatchParams) -> MatchFiles:
     )
     count, good = len(result.pairs), int(result.inlier.sum())
     words = _words(result)
-    caption = (
-        f"{params.detector.name}: {len(first):,} and {len(second):,} features, {count:,} matches, {good:,} on one plane (blue)"
-    )
+    caption = f"{params.detector.name}: {len(first):,} and {len(second):,} features, {count:,} matches, {good:,} inliers (blue)"
     images.write(
         ctx.out_dir / "matches.png", contact_sheet([drawn], [f"{caption}\n{words}"], tile_px=drawn.shape[1], font_px=17)
     )
@@ -151,15 +149,15 @@ def match(ctx: Context, params: MatchParams) -> MatchFiles:
     return ctx.artifact(
         MatchFiles,
         facts={"matches": f"{count:,}", "inliers": f"{good:,}", "fits": "yes" if result.verified else "no"},
-        headline=f"{good:,} of {count:,} matches lie on one plane: {words}",
+        headline=f"{good:,} of {count:,} matches are inliers: {words}",
     )
 
 
 def _words(result: Matches) -> str:
     if result.verified:
-        return "the two images show the same thing; aligned.png is the second as the first sees it"
+        return "the two images show the same thing; aligned.png is the second one aligned with the first"
     if not len(result.pairs):
-        return "nothing in the two images looks alike"
+        return "no features of the two images match"
     return "too few to say that the two images show the same thing"
 
 

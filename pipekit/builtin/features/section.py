@@ -1,4 +1,4 @@
-"""The report section ``features``: what a classic detector finds in the measured images; ``sections = ["features"]``."""
+"""The report section ``features``: a classic detector's features in the measured images; ``sections = ["features"]``."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pipekit.learning.evaluation import Evaluation
 
 class SectionParams(Params):
     detector: Literal["harris", "shi_tomasi", "fast", "orb", "sift", "akaze", "blobs"] = param("harris", "The detector")
-    pictures: int = param(2, "Images of each class that are drawn", unit="images", ge=0, le=20)
-    images_per_class: int = param(50, "Images of each class in which features are counted", unit="images", ge=1)
+    pictures: int = param(2, "Number of images of each class to draw", unit="images", ge=0, le=20)
+    images_per_class: int = param(50, "Number of images of each class in which features are counted", unit="images", ge=1)
 
 
 def section(ctx: Context, evaluation: Evaluation, params: SectionParams) -> Section:
-    """Counts of features for each class, of the images that the model knew and of those that it took for another class."""
+    """Numbers of features per class, in the images that the model predicts correctly and in those that it gets wrong."""
     component = ctx.component("detector", params.detector)
     detect, own = component.load(), component.params_type()()
     pictures: list[Picture] = []
@@ -43,9 +43,9 @@ def section(ctx: Context, evaluation: Evaluation, params: SectionParams) -> Sect
         if any(counts.values()):
             rows.append((name, len(counts[True]), _median(counts[True]), len(counts[False]), _median(counts[False])))
     words = (
-        f"What the detector *{params.detector}* finds: dots on the image, and beside it what they were picked from. It is no "
-        "part of the model. Where the images that the model gets wrong show far fewer features than the others, they may be "
-        "blurred, dark, or empty."
+        f"The features that the detector *{params.detector}* finds: dots on the image, and its response map beside it. They "
+        "are not part of the model. If the images that the model gets wrong have far fewer features than the others, they may "
+        "be blurred, dark, or empty."
     )
     columns = ("class", "right", "features if right (median)", "wrong", "features if wrong (median)")
     return Section("Features", words, tables=(Table(columns, tuple(rows)),) if rows else (), pictures=tuple(pictures))

@@ -1,4 +1,4 @@
-"""The stage ``stability``: how many features are found again after the image was turned, scaled, blurred or brightened.
+"""The stage ``stability``: the repeatability of feature detectors under rotation, scale, blur and brightness.
 
 C. Schmid, R. Mohr and C. Bauckhage, "Evaluation of interest point detectors", International Journal of Computer Vision 37(2),
 2000: the repeatability rate is the number of points that are found again within a tolerance (1.5 px there), divided by the
@@ -36,10 +36,10 @@ Detector = Annotated[Call, Uses("detector")]
 Amount = Annotated[float, Field(gt=0)]
 
 BORDER_PX = 8
-"""Points nearer than this to the edge of what both images show are not counted: what lies beyond it changes them."""
+"""Points nearer than this to the border of the common part are not counted: pixels beyond it influence them."""
 
 NO_POINTS = ("contours", "hog", "lbp")
-"""Built-in detectors whose features are no points that could be found again."""
+"""Built-in detectors whose features are not points with a position to find again."""
 
 _UNITS = {"rotation": "degrees", "scale": "factor", "blur": "sigma in px", "brightness": "factor", "recipe": "copy"}
 _MARKS = ("o", "s", "^", "D", "v", "P", "X")
@@ -47,18 +47,18 @@ _MARKS = ("o", "s", "^", "D", "v", "P", "X")
 
 class StabilityParams(Params):
     detectors: tuple[Detector, ...] = param(
-        ("harris", "shi_tomasi", "fast", "orb", "sift"), "The detectors that are compared", min_length=1, max_length=12
+        ("harris", "shi_tomasi", "fast", "orb", "sift"), "The detectors to compare", min_length=1, max_length=12
     )
-    changes: tuple[Change, ...] = param(("rotation", "scale", "blur", "brightness"), "What is done to the images")
+    changes: tuple[Change, ...] = param(("rotation", "scale", "blur", "brightness"), "The changes applied to the images")
     angles_deg: tuple[float, ...] = param((10, 20, 30, 45, 90), "Rotations about the centre", unit="deg", min_length=1)
-    scales: tuple[Amount, ...] = param((0.5, 0.7, 0.85, 1.2, 1.5), "Changes of size", min_length=1)
+    scales: tuple[Amount, ...] = param((0.5, 0.7, 0.85, 1.2, 1.5), "Factors on width and height", min_length=1)
     blur_sigmas_px: tuple[Amount, ...] = param((0.5, 1, 2, 3), "Gaussian blurs", unit="px", min_length=1)
     brightness: tuple[Amount, ...] = param((0.5, 0.75, 1.25, 1.5), "Factors on all values", min_length=1)
-    recipe: Ops | None = param(None, "Also measured: an augmentation recipe, as the augment stage takes it")
-    copies: int = param(5, "How often the recipe is applied to each image", ge=1, le=100)
-    tolerance_px: float = param(1.5, "How far from its place a point may be found again", unit="px", gt=0, le=50)
-    max_images: int = param(10, "Images that are measured, evenly over the dataset", unit="images", ge=1)
-    max_px: int = param(400, "Larger images are reduced to this longer side first", unit="px", ge=32, le=4096)
+    recipe: Ops | None = param(None, "Also measure under this augmentation recipe, as the augment stage takes it")
+    copies: int = param(5, "Number of draws of the recipe for each image", ge=1, le=100)
+    tolerance_px: float = param(1.5, "Largest distance at which a point counts as found again", unit="px", gt=0, le=50)
+    max_images: int = param(10, "Maximum number of images to measure, evenly spread over the dataset", unit="images", ge=1)
+    max_px: int = param(400, "Larger images are first reduced to this longer side", unit="px", ge=32, le=4096)
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,11 @@ class StabilityFiles(Files):
 
 @stage
 def stability(ctx: Context, dataset: Dataset, params: StabilityParams) -> StabilityFiles:
-    """Measure how well detectors find their points again in the images of a dataset."""
+    """Measure the repeatability of detectors on the images of a dataset."""
     for call in params.detectors:
         if call.name in NO_POINTS:
             raise UserError(
-                f"{call.name} gives no points that could be found again",
+                f"{call.name} returns no points that could be found again",
                 "Compare harris, shi_tomasi, fast, orb, sift, akaze, blobs, or a detector of your own.",
             )
     samples = list(dataset)
@@ -91,7 +91,7 @@ def stability(ctx: Context, dataset: Dataset, params: StabilityParams) -> Stabil
         for detector, change, amount, rate, points in measured:
             rates.setdefault((detector, change, amount), []).append((rate, points))
     if not rates:
-        raise UserError("no image could be measured", "Their reasons are in the warnings of this stage; is `changes` empty?")
+        raise UserError("no image could be measured", "The warnings of this stage have the reasons; is `changes` empty?")
     table = {
         key: (float(np.mean([r for r, _ in found])), float(np.mean([n for _, n in found])), len(found))
         for key, found in rates.items()
@@ -107,13 +107,13 @@ def stability(ctx: Context, dataset: Dataset, params: StabilityParams) -> Stabil
     return ctx.artifact(
         StabilityFiles,
         facts={name: f"{rate:.2f}" for name, rate in means.items()},
-        headline=f"{best} finds most of its points again: {means[best]:.0%} within {params.tolerance_px:g} px, "
+        headline=f"{best} has the highest repeatability: {means[best]:.0%} within {params.tolerance_px:g} px, "
         f"on {num_images} image{'s' if num_images != 1 else ''}",
     )
 
 
 def overall(table: Mapping[tuple[str, str, float], tuple[float, float, int]]) -> dict[str, float]:
-    """Each detector's mean over the changes, each change counting the same."""
+    """Each detector's mean over the changes, all weighted equally."""
     by: dict[str, dict[str, list[float]]] = {}
     for (detector, change, _), (rate, _, _) in table.items():
         by.setdefault(detector, {}).setdefault(change, []).append(rate)
@@ -130,7 +130,7 @@ Rate = tuple[str, str, float, float, int]
 def _measured(
     ctx: Context, samples: Sequence[Sample], params: StabilityParams
 ) -> Iterator[tuple[Sample, list[Rate] | ImageError]]:
-    """Each sample with its rates, or why it has none. A few images are one shard: threads keep all workers busy with them."""
+    """Each sample with its rates, or why it has none. Shards are small, so that all threads stay busy with few images."""
 
     def measure(sample: Sample) -> list[Rate] | ImageError:
         try:
@@ -147,7 +147,7 @@ def _measured(
 
 
 def rates_of(ctx: Context, sample_id: str, image: Image, params: StabilityParams) -> list[Rate]:
-    """The repeatability of every detector under every change of one image. Where a detector finds no point it says nothing."""
+    """The repeatability of every detector under every change of one image; nothing for a detector that finds no point."""
     names = _names(params.detectors)
     before = [find(image, call) for call in params.detectors]
     rates: list[Rate] = []
@@ -160,7 +160,7 @@ def rates_of(ctx: Context, sample_id: str, image: Image, params: StabilityParams
 
 
 def _names(calls: Iterable[Call]) -> list[str]:
-    """The detectors' names; a detector that is there twice is numbered."""
+    """The detectors' names; one that is listed twice gets a number."""
     calls = list(calls)
     names = [call.name for call in calls]
     return [f"{name} {names[: number + 1].count(name)}" if names.count(name) > 1 else name for number, name in enumerate(names)]
@@ -174,7 +174,7 @@ def repeatability(
     second_hw: tuple[int, int],
     tolerance_px: float = 1.5,
 ) -> tuple[float, int] | None:
-    """The repeatability rate and the smaller number of points in the common part; None where there is no point.
+    """The repeatability rate and the smaller number of points in the common part; None if there is no point.
 
     Args:
         homography: from the first image's pixels to the second's.
@@ -248,11 +248,11 @@ def _by_recipe(
         yield "recipe", copy, made.image, made.matrix
 
 
-# --- the picture ---------------------------------------------------------------------------------------------------------
+# --- the plot ------------------------------------------------------------------------------------------------------------
 
 
 def plot(table: Mapping[tuple[str, str, float], tuple[float, float, int]], tolerance_px: float, num_images: int) -> bytes:
-    """One panel for each change, one line for each detector, told apart by colour and by mark; as PNG."""
+    """One panel for each change, one line for each detector, distinguished by colour and by marker; as PNG."""
     import io
 
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -1,4 +1,4 @@
-"""The work of the stage ``features``: points, descriptors, counts, and pictures to look at."""
+"""The work of the stage ``features``: run a detector over a dataset; write points, descriptors, counts, and drawings."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def find_features(ctx: Context, dataset: Dataset, params: FeaturesParams) -> Fea
     """The stage's work."""
     finder = DetectParams(detector=params.detector, arrays=params.arrays)
     counts = Counts(params.previews_per_class)
-    # The folder's files follow from these files and rows alone, so their hashes, which are known, need not be made again.
+    # The folder's files depend on these files and rows alone, so their known hashes need not be computed again.
     digest = hashlib.sha256(params.table.encode())
     with (
         (ctx.out_dir / "points.csv").open("wb") as points,
@@ -76,12 +76,12 @@ def find_features(ctx: Context, dataset: Dataset, params: FeaturesParams) -> Fea
 
 
 def find(image: Image, call: Call) -> Features:
-    """The features of an image; what a stranger's detector returns is checked."""
+    """The features of an image; the return value of a plugin's detector is validated."""
     return features_of(call.load()(image, call.params), (image.shape[0], image.shape[1]), f"the detector {call.name!r}")
 
 
 def read_for(call: Call, path: str) -> Image:
-    """An image as its detector likes it: brightness alone where it looks at nothing else."""
+    """An image as its detector needs it: greyscale if it uses only brightness."""
     return images.read(path, gray=getattr(call.load(), "gray_only", False))
 
 
@@ -94,7 +94,7 @@ def find_in_sample(sample: Sample, params: DetectParams, ctx: SampleContext) -> 
     facts = {"num": len(found), "note": found.note, "height_px": image.shape[0], "width_px": image.shape[1]}
     yield Sample(sample.id + _POINTS, str(path), label=sample.label, split=sample.split, extra=facts)
     if params.arrays:
-        data = io.BytesIO()  # a file that is written in one go costs half as much as one that a ZipFile writes
+        data = io.BytesIO()  # writing the file in one go costs half as much as letting ZipFile write it
         np.savez(data, allow_pickle=False, **arrays_of(found))
         path = ctx.out_path(f"{sample.id}.npz")
         path.write_bytes(data.getbuffer())
@@ -102,7 +102,7 @@ def find_in_sample(sample: Sample, params: DetectParams, ctx: SampleContext) -> 
 
 
 def arrays_of(found: Features) -> dict[str, Any]:
-    """The columns that there are, by name, as they are kept in an ``.npz``."""
+    """The existing columns by name, as an ``.npz`` stores them."""
     columns = {name: getattr(found, name) for name in ("points", "scale_px", "angle_deg", "descriptors")}
     return {**{name: column for name, column in columns.items() if column is not None}, "norm": np.array(found.norm)}
 
@@ -127,9 +127,9 @@ def lines_of(sample_id: str, found: Features) -> str:
 
 
 class Counts:
-    """How many features each image has, by class, and which few images of each class will be drawn.
+    """Number of features per image and class, and the choice of the images to draw.
 
-    These are the ones with the smallest hash of their id: the same ones wherever they lie and whatever else is there.
+    The images of each class with the smallest hashes of their ids are drawn: the same ones in any place and any dataset.
     """
 
     def __init__(self, shown_per_class: int) -> None:
@@ -192,7 +192,7 @@ def _to_parquet(path: Path) -> None:
 
 
 def _place(source: Path, target: Path) -> None:
-    """The same file at another place: a hard link where the disk allows it, else a copy."""
+    """Hard-link the file to another place if the disk allows it, else copy it."""
     try:
         os.link(source, target)
     except FileNotFoundError:
@@ -204,7 +204,7 @@ def _place(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-# --- pictures ------------------------------------------------------------------------------------------------------------
+# --- drawings ------------------------------------------------------------------------------------------------------------
 
 
 class PreviewParams(Params):
@@ -213,7 +213,7 @@ class PreviewParams(Params):
 
 
 def preview_sample(sample: Sample, params: PreviewParams, ctx: SampleContext) -> Iterable[Sample]:
-    """One image with its features beside its response map."""
+    """Draw one image with its features beside its response map."""
     found = find(read_for(params.detector, sample.image), params.detector)
     picture, note = preview(images.read(sample.image), found, params.detector.name, params.preview_px)
     path = ctx.out_path(f"{sample.id}.png")
@@ -222,7 +222,7 @@ def preview_sample(sample: Sample, params: PreviewParams, ctx: SampleContext) ->
 
 
 def preview(image: Image, found: Features, name: str, tile_px: int) -> tuple[Image, str]:
-    """The image with its features, what they were picked from beside it, and a caption."""
+    """The image with its features, the response map beside it, and a caption."""
     drawn = draw_features(image, found, tile_px)
     if found.response_map is not None:
         beside = draw_map(found.response_map, (drawn.shape[0], drawn.shape[1]), root=not found.dense)
@@ -234,7 +234,7 @@ def preview(image: Image, found: Features, name: str, tile_px: int) -> tuple[Ima
 
 
 def _preview(ctx: Context, dataset: Dataset, counts: Counts, params: FeaturesParams) -> list[str]:
-    """Draw the chosen images, and put the first of each class on a contact sheet; returns the pictures' hashes."""
+    """Draw the chosen images, and put the first of each class on a contact sheet; returns the drawings' hashes."""
     chosen = counts.chosen
     if not chosen:
         return []

@@ -1,4 +1,4 @@
-"""Dataset formats to read, one a file. Each module has ``sniff(path)`` and ``read(path, params)``.
+"""Importers: one module per dataset format, each with ``sniff(path)`` and ``read(path, params)``.
 
-``sniff`` returns why it reads ``path``, or :class:`~pipekit.contract.Rejected` with why it does not.
+``sniff`` returns the reason why it can read ``path``, or :class:`~pipekit.contract.Rejected` with the reason why not.
 """

@@ -1,4 +1,4 @@
-"""What importers of annotated images share: boxes that are checked, files that are looked for."""
+"""Shared by the importers of annotated images: validate boxes, find the image files that annotations name."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pipekit.contract import Box
 from pipekit.params import Params, param
 
 LEAST_PX = 0.5
-"""A box that is narrower once it is cut to the image is refused."""
+"""A box that is narrower than this after clipping to the image is refused."""
 
 
 class BoxedParams(Params):
     label: Literal["none", "single", "largest"] = param(
-        "none", "The image's class from its boxes: none, the class where all boxes have one, or that of the largest box"
+        "none", "The image's class from its boxes: none, the class if all boxes share one, or the class of the largest box"
     )
 
 
 def checked_box(edges: Sequence[float], label: str, size_hw: tuple[int, int]) -> Box | str:
-    """A box (left, top, right, bottom in pixels) cut to its image, or what is wrong with it."""
+    """Clip a box (left, top, right, bottom in pixels) to its image, or return what is wrong with it."""
     if not all(math.isfinite(edge) for edge in edges):
         return f"a box of {label!r} is not made of numbers"
     left, top, right, bottom = edges
@@ -38,7 +38,7 @@ def checked_box(edges: Sequence[float], label: str, size_hw: tuple[int, int]) ->
 
 
 def outlined(box: Box, polygons: Sequence[Any], size_hw: tuple[int, int]) -> Box:
-    """The box with polygons around its object (x, y, x, y …), cut to the image; as it is where they hold no area."""
+    """The box with polygons around its object (x, y, x, y …), clipped to the image; unchanged where they enclose no area."""
     from pipekit.images.polygons import area, clipped, plain, polygons_of
 
     edges = (float(size_hw[1]), float(size_hw[0]))
@@ -57,13 +57,13 @@ def label_of(boxes: Iterable[Box], rule: str) -> str | None:
 
 
 class Finder:
-    """Finds an image that a file of annotations names, in the folders where it usually lies."""
+    """Finds the image that an annotation file names, in the usual folders."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = list(folders)
 
     def find(self, name: str) -> Path | None:
-        """The file, or None, also for a name that leads out of the folders. The folder that had the last one is tried first."""
+        """The file, or None, also for a name that leads out of the folders. Tries the folder of the last hit first."""
         if Path(name).is_absolute() or ".." in Path(name).parts:
             return None
         for number, folder in enumerate(self._folders):
@@ -75,7 +75,7 @@ class Finder:
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """Height and width as people see them. Raises ImageError."""
+    """Height and width after EXIF orientation. Raises ImageError."""
     from pipekit import images
 
     info = images.probe(images.read_bytes(path))

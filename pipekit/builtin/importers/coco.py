@@ -20,25 +20,25 @@ from pipekit.files import files_in
 from pipekit.params import ImagesPath, param
 
 BESIDE = "_annotations.coco.json"
-"""The file of annotations that lies beside its images, in a folder for each split, as Roboflow writes it."""
+"""The annotation file beside its images, one folder per split, as Roboflow writes it."""
 
 READS = ImagesPath.passed_over
 
 KINDS = ("instances", "person_keypoints", "stuff", "panoptic")
-"""How COCO's own files begin, of which each kind is about the same images: the first that is there is read."""
+"""Name prefixes of COCO's own files. All kinds annotate the same images, so the first kind that exists is read."""
 
 
 class CocoParams(BoxedParams):
-    images: ImagesPath | None = param(None, "The folder of the images; looked for beside the annotations where left out")
-    files: str = param("", "Which of several files of annotations: a pattern for their names, such as person_keypoints_*")
-    masks: bool = param(False, "Draw a mask for each image; its values are the classes' places in the list of names, from 1 on")
-    outlines: bool = param(True, "Keep the polygons around the objects; run lengths become polygons")
-    crowds: bool = param(False, "Take the boxes of crowds too (iscrowd), which hold many objects")
+    images: ImagesPath | None = param(None, "The folder of the images; by default searched for beside the annotations")
+    files: str = param("", "Which of several annotation files to read: a pattern for their names, such as person_keypoints_*")
+    masks: bool = param(False, "Draw a mask for each image; its values are positions in the list of class names, starting at 1")
+    outlines: bool = param(True, "Keep the polygons around the objects; run-length encodings become polygons")
+    crowds: bool = param(False, "Include the boxes of crowds (iscrowd), which hold many objects")
 
     @model_validator(mode="before")
     @classmethod
     def _images_beside_the_annotations(cls, values: Any) -> Any:
-        """The folder is named where a single file is given, because its content belongs into the cache key."""
+        """Also set the folder for a single annotation file, because the images' content belongs in the cache key."""
         if isinstance(values, Mapping) and str(values.get("path", "")).endswith(".json") and not values.get("images"):
             folder = Path(os.fspath(values["path"])).expanduser().parent
             return {**values, "images": folder.parent if folder.name == "annotations" else folder}
@@ -46,7 +46,7 @@ class CocoParams(BoxedParams):
 
 
 def sniff(path: Path) -> str | Rejected:
-    """Which files of annotations there are, or what they lack."""
+    """List the annotation files, or say what they lack."""
     files = _files(path)
     if not files:
         return Rejected("no .json file in it, or in annotations/" if path.is_dir() else "the file does not end in .json")
@@ -55,23 +55,23 @@ def sniff(path: Path) -> str | Rejected:
         return Rejected(f"{files[0].name} lacks {' and '.join(map(repr, _missing(files[0])))}")
     root = path if path.is_dir() else path.parent
     taken, others = _of_one_kind(there)
-    left_out = f"; not {_names(others, root, 2)}, which are of the same images" if others else ""
+    left_out = f"; not {_names(others, root, 2)}, which annotate the same images" if others else ""
     return f"COCO annotations: {_names(taken, root)}{left_out}"
 
 
 def read(path: Path, params: CocoParams, out_dir: Path) -> Iterator[Sample | Failure]:
-    """One sample per image of each file of annotations; the id is the file's name, below that of the JSON file for several.
+    """One sample per image of each annotation file; the id is the image's file name, prefixed with the JSON file's for several.
 
-    Of several kinds of annotations of the same images (:data:`KINDS`) the first one is read; ``files`` says otherwise. The
-    split comes from the JSON file's name (``instances_val2017.json``), or from its folder (``valid/_annotations.coco.json``).
-    Boxes are cut to the image. An annotation that can't be used (no size, outside the image, of an unknown image or class) is
-    listed and its image kept.
+    With several kinds of annotations of the same images (:data:`KINDS`), the first kind is read unless ``files`` says
+    otherwise. The split comes from the JSON file's name (``instances_val2017.json``) or from its folder
+    (``valid/_annotations.coco.json``). Boxes are clipped to the image. An unusable annotation (no size, outside the image,
+    unknown image or class) is listed as failed; its image is kept.
 
-    A file of any size is read in flat memory: its annotations are sorted by image in a table on disk (in the folder for
-    temporary files) that takes as much room as the file.
+    Memory use is constant for a file of any size: a table on disk (in the folder for temporary files) sorts the annotations
+    by image. It takes as much space as the file.
 
     Raises:
-        UserError: no annotations, or a file that is no COCO file; or none is called as ``files`` says.
+        UserError: there are no annotations, a file is not COCO, or no file matches ``files``.
     """
     files = [file for file in _files(path) if path.is_file() or not _missing(file)]
     if not files:
@@ -80,21 +80,19 @@ def read(path: Path, params: CocoParams, out_dir: Path) -> Iterator[Sample | Fai
     if params.files:
         wanted = [file for file in files if fnmatch(file.name, params.files)]
         if not wanted:
-            raise UserError(
-                f"no file of annotations is called {params.files!r} in {path}", f"There are: {_names(files, root, 20)}"
-            )
+            raise UserError(f"no annotation file matches {params.files!r} in {path}", f"There are: {_names(files, root, 20)}")
         files = wanted
     else:
         files, _ = _of_one_kind(files)
     for file in files:
-        # Beside its images, in a folder for each split, or for all images somewhere above them.
+        # Beside its images with one folder per split, or above all of them.
         place = file.parent if file.name == BESIDE and file.parent != root else root
         prefix = "" if len(files) == 1 else f"{place.name}/" if place != root else f"{file.stem}/"
         yield from _read_file(file, prefix, Path(params.images) if params.images else place, params, out_dir)
 
 
 def _of_one_kind(files: list[Path]) -> tuple[list[Path], list[Path]]:
-    """Those of the first kind that there is, and the others."""
+    """The files of the first kind that exists, and the others."""
     for kind in KINDS:
         taken = [file for file in files if file.name.startswith(kind)]
         if taken:
@@ -118,9 +116,9 @@ def _read_index(
     numbers = {name: place for place, name in enumerate(sorted(set(classes.values())), start=1)}
     names = {_plain_id(entry["id"]): [str(name) for name in entry.get("keypoints") or ()] for entry in found.categories}
     if params.masks and len(numbers) > 255:
-        raise UserError(f"{file} has {len(numbers)} classes; a mask's values end at 255", "Import without masks.")
+        raise UserError(f"{file} has {len(numbers)} classes; a mask can hold at most 255", "Import without masks.")
     for number, stray in found.strays():
-        problem = f"of an unknown image ({stray.get('image_id')!r})" if isinstance(stray, dict) else "not an object"
+        problem = f"unknown image ({stray.get('image_id')!r})" if isinstance(stray, dict) else "not an object"
         yield Failure(f"{prefix}annotation {_name_of(stray, number)}", problem)
     split = _split_in(file.parent.name if file.name == BESIDE else file.stem)
     finder = Finder(_image_folders(root, split))
@@ -144,7 +142,7 @@ def _name_of(annotation: Any, number: int) -> Any:
 
 
 def _plain_id(value: Any) -> Any:
-    """An id that can be looked up; what JSON allows and nobody uses (a list) becomes text."""
+    """A hashable id; a list, which JSON allows and nobody uses, becomes text."""
     return value if isinstance(value, (str, int, float)) or value is None else repr(value)
 
 
@@ -208,7 +206,7 @@ def _sample(
 
 def _problem(entry: Mapping[str, Any], classes: Mapping[Any, str]) -> str:
     if _plain_id(entry.get("category_id")) not in classes:
-        return f"of an unknown class ({entry.get('category_id')!r})"
+        return f"unknown class ({entry.get('category_id')!r})"
     box = entry.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or not all(isinstance(v, (int, float)) for v in box):
         return f"its bbox is not four numbers: {str(box)[:60]}"
@@ -216,7 +214,7 @@ def _problem(entry: Mapping[str, Any], classes: Mapping[Any, str]) -> str:
 
 
 def _keypoints(annotation: Mapping[str, Any], names: Sequence[str], of: int) -> Iterator[Keypoint]:
-    """x, y, v triples; v = 0 is "not labelled", 1 "hidden", 2 "visible". Whole x and y are the middles of pixels here too."""
+    """x, y, v triples; v = 0 is "not labelled", 1 "hidden", 2 "visible". In COCO too, whole x and y are pixel centres."""
     values = annotation.get("keypoints") or []
     for at in range(0, len(values) - 2, 3):
         x, y, visible = values[at : at + 3]
@@ -233,7 +231,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _missing(file: Path) -> list[str]:
-    """Which of the three lists are not there, from the text alone: captions and results lack the categories."""
+    """Which of the three lists are missing, from the text alone: captions and results lack the categories."""
     missing = list(PARTS)
     rest = ""
     try:
@@ -247,12 +245,12 @@ def _missing(file: Path) -> list[str]:
 
 
 def _split_in(name: str) -> str:
-    """``instances_val2017`` -> ``val``; "" where no word of it is a split's name."""
+    """``instances_val2017`` -> ``val``; "" where no word is the name of a split."""
     return next((named for word in re.split(r"[^A-Za-z]+", name) if (named := split_of(word))), "")
 
 
 def _image_folders(root: Path, split: str) -> list[Path]:
-    """Where the images of a split may lie: first a folder that is called as it is, and in none that is called as another."""
+    """Candidate folders for a split's images: the folder with the split's name first, never one named after another split."""
     below = [root / name for name in subfolders(root)] + [root / "images" / name for name in subfolders(root / "images")]
     own = [folder for folder in below if split and _split_in(folder.name) == split]
     others = [folder for folder in below if folder not in own and not (own and _split_in(folder.name))]

@@ -1,4 +1,4 @@
-"""COCO annotations sorted by image on disk: a file of any size in flat memory."""
+"""COCO annotations sorted by image on disk, so that memory use is constant for a file of any size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Entry = dict[str, Any]
 
 
 class CocoIndex:
-    """What a COCO file says, readable image by image.
+    """The content of a COCO file, readable image by image.
 
     Attributes:
         categories: the entries of ``categories``.
@@ -30,13 +30,13 @@ class CocoIndex:
         self.categories = categories
 
     def strays(self) -> Iterator[tuple[int, Any]]:
-        """Annotations that belong to no image of the file, with their numbers in the list."""
+        """Annotations whose image is not in the file, with their positions in the list."""
         query = "SELECT number, entry FROM annotations WHERE image NOT IN (SELECT key FROM images WHERE key IS NOT NULL)"
         for number, text in self._db.execute(f"{query} ORDER BY number"):
             yield number, json.loads(text)
 
     def images(self) -> Iterator[tuple[Entry, list[tuple[int, Entry]]]]:
-        """Each image in the order of the file, and its annotations with their numbers in the list."""
+        """Each image in file order, with its annotations and their positions in the list."""
         query = "SELECT number, entry FROM annotations WHERE image = ? ORDER BY number"
         for key, text in self._db.execute("SELECT key, entry FROM images ORDER BY number"):
             found = self._db.execute(query, (key,)) if key is not None else ()
@@ -45,10 +45,10 @@ class CocoIndex:
 
 @contextmanager
 def coco_index(file: Path) -> Iterator[CocoIndex]:
-    """Read a file once, item by item, into a table on disk, which is gone at the end.
+    """Read a file once, item by item, into a temporary table on disk.
 
     Raises:
-        UserError: it can't be read, or is no COCO file.
+        UserError: the file can't be read, or is not COCO.
     """
     with scratch_db() as db:
         db.execute("CREATE TABLE images (number INTEGER PRIMARY KEY, key TEXT UNIQUE, entry TEXT)")
@@ -59,7 +59,7 @@ def coco_index(file: Path) -> Iterator[CocoIndex]:
             raise UserError(f"can't read {file}: {error.strerror or error}") from error
         except ValueError as error:
             hint = f"Expected a JSON object with the lists {', '.join(PARTS)}."
-            raise UserError(f"{file} is no COCO file, or a broken one: {error}", hint) from error
+            raise UserError(f"{file} is not a COCO file, or is damaged: {error}", hint) from error
         db.execute("CREATE INDEX of_image ON annotations (image, number)")
         yield CocoIndex(db, categories)
 
@@ -83,7 +83,7 @@ def _fill(db: sqlite3.Connection, file: Path) -> list[Entry]:
         if part == "categories":
             categories.append(entry)
         else:
-            # Of two images with one id the first has the annotations.
+            # If two images share an id, the first one gets the annotations.
             values = (number, _key(entry["id"]), _clean(text))
             if not db.execute("INSERT OR IGNORE INTO images VALUES (?, ?, ?)", values).rowcount:
                 db.execute("INSERT INTO images VALUES (?, NULL, ?)", (number, _clean(text)))
@@ -93,12 +93,12 @@ def _fill(db: sqlite3.Connection, file: Path) -> list[Entry]:
 
 
 def _key(identity: Any) -> str:
-    """An id as text, so that 7 and 7.0 are one and 7 and "7" are two."""
+    """An id as text; 7 and 7.0 are equal, 7 and "7" are not."""
     if isinstance(identity, float) and identity.is_integer():
         identity = int(identity)
     return json.dumps(identity, sort_keys=True)
 
 
 def _clean(text: str) -> str:
-    """JSON may hold half of a character pair, which no database stores."""
+    """JSON may hold half of a surrogate pair, which SQLite can't store."""
     return text.encode("utf-8", "replace").decode("utf-8")

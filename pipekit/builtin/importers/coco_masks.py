@@ -1,7 +1,7 @@
-"""COCO's segmentations as masks: polygons, and run lengths plain or compressed.
+"""COCO segmentations as masks: polygons and run-length encodings, plain or compressed.
 
 The run lengths follow ``maskApi.c`` of the reference implementation (https://github.com/cocodataset/cocoapi): column by column,
-zeros first; compressed as 5 bits a character, each count from the fourth on as the difference to the one before the last.
+zeros first. The compressed form has 5 bits per character; from the fourth on, a count is the difference to the one two before.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Mask = NDArray[np.uint8]
 
 
 def write_mask(path: Path, annotations: Iterable[tuple[int, Mapping[str, Any]]], size_hw: tuple[int, int]) -> None:
-    """Write ``(H, W) uint8`` as PNG: 0 where nothing is, else the number given with the annotation; small objects on top.
+    """Write ``(H, W) uint8`` as PNG: 0 for background, else the number given with the annotation; small objects on top.
 
     Raises:
         ValueError: a segmentation can't be read.
@@ -36,7 +36,7 @@ def write_mask(path: Path, annotations: Iterable[tuple[int, Mapping[str, Any]]],
 
 
 def polygons_in(segmentation: Any, size_hw: tuple[int, int]) -> list[Polygon]:
-    """A segmentation as polygons: its own, or those around its run lengths.
+    """The polygons of a segmentation: its own, or traced around its run lengths.
 
     Raises:
         ValueError: it can't be read.
@@ -44,7 +44,7 @@ def polygons_in(segmentation: Any, size_hw: tuple[int, int]) -> list[Polygon]:
     if isinstance(segmentation, list):
         polygons = polygons_of(segmentation)
         if not all(np.isfinite(polygon).all() for polygon in polygons):
-            raise ValueError("a polygon of no numbers")
+            raise ValueError("a polygon that is not made of numbers")
         return polygons
     return traced(decode(segmentation, size_hw))
 
@@ -55,14 +55,14 @@ def decode(segmentation: Any, size_hw: tuple[int, int]) -> Mask:
         return _polygons(segmentation, size_hw)
     if isinstance(segmentation, Mapping):
         if tuple(segmentation["size"]) != tuple(size_hw):
-            raise ValueError(f"run lengths for {segmentation['size']}, the image has {list(size_hw)}")
+            raise ValueError(f"run lengths are for {segmentation['size']}, the image is {list(size_hw)}")
         counts = segmentation["counts"]
         return _runs(counts if isinstance(counts, list) else decompress(counts), size_hw)
-    raise ValueError(f"neither polygons nor run lengths: {type(segmentation).__name__}")
+    raise ValueError(f"expected polygons or run lengths, got {type(segmentation).__name__}")
 
 
 def decompress(text: str | bytes) -> list[int]:
-    """The run lengths in a compressed string."""
+    """Decode a compressed string into run lengths."""
     data = text.encode("ascii") if isinstance(text, str) else text
     counts: list[int] = []
     at = 0
@@ -91,12 +91,12 @@ def _runs(counts: list[int], size_hw: tuple[int, int]) -> Mask:
 
 
 def _polygons(polygons: list[Any], size_hw: tuple[int, int]) -> Mask:
-    """Filled polygons. COCO's corners lie between pixels: a corner at (0, 0) is the upper left one of the first pixel."""
+    """Filled polygons. COCO's corners lie between pixels: (0, 0) is the upper left corner of the first pixel."""
     mask = np.zeros(size_hw, np.uint8)
     for polygon in polygons:
         points = np.asarray(polygon, np.float64).reshape(-1, 2)
         if len(points) < 3 or not np.isfinite(points).all():
-            raise ValueError("a polygon with fewer than three corners, or of no numbers")
+            raise ValueError("a polygon with fewer than three corners, or not made of numbers")
         limit = 8 * max(size_hw)
         fixed = np.round((np.clip(points, -limit, limit) - 0.5) * 16).astype(np.int32)
         cv2.fillPoly(mask, [fixed], (1,), shift=4)

@@ -1,4 +1,4 @@
-"""A CSV (or TSV) file with one image a row: its path, perhaps its class and split; further columns are kept."""
+"""A CSV (or TSV) file with one row per image: its path, optionally its class and split; further columns are kept."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ LOOKED_AT = 5
 
 
 class CsvParams(RootedTableParams):
-    delimiter: str = param("", "What stands between columns; found in the first line where left out", max_length=1)
+    delimiter: str = param("", "The column separator; by default detected from the first line", max_length=1)
 
 
 def sniff(path: Path) -> str | Rejected:
-    """Why ``path`` is a table of images, or why it is none."""
+    """Why ``path`` is a table of images, or why it is not."""
     if not path.is_file():
         inside = first_of(sorted(files_in(path, SUFFIXES)))
         return Rejected(f"it reads one file, and this is a folder{f', with {inside}' if inside else ''}")
@@ -60,14 +60,14 @@ def sniff(path: Path) -> str | Rejected:
 
 
 def read(path: Path, params: CsvParams) -> Iterator[Sample | Failure]:
-    """One sample per row; the id is the image's path as the table has it. A row without an image is listed as failed.
+    """One sample per row; the id is the image's path as written in the table. A row without an image is listed as failed.
 
-    The column of images is found by its name, or by names of image files in its first rows. Where the first image is not where
-    the table says, the folders beside the table are looked through, and a bare name gets the suffix of the file that is there;
-    both then holds for all rows.
+    The image column is found by its name, or by image file names in the first rows. If the first image is not at its stated
+    path, the folders beside the table are searched, and a bare name gets the suffix of the file found there; the result
+    applies to all rows.
 
     Raises:
-        UserError: no table, or a column is missing.
+        UserError: it is not a table, or a column is missing.
     """
     if not path.is_file():
         raise UserError(f"{path} is not a file", "The importer 'csv' reads one CSV file.")
@@ -85,7 +85,7 @@ def read(path: Path, params: CsvParams) -> Iterator[Sample | Failure]:
 
 @contextmanager
 def _table(path: Path, delimiter: str) -> Iterator[csv.DictReader[str]]:
-    """The rows as dicts; a cell too many lands under the name None and is dropped."""
+    """The rows as dicts; surplus cells come under the key None and are dropped."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             head = file.readline()
@@ -96,7 +96,7 @@ def _table(path: Path, delimiter: str) -> Iterator[csv.DictReader[str]]:
             table: csv.DictReader[Any] = csv.DictReader(file, delimiter=chosen)
             yield table
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not in UTF-8: {error.reason} at byte {error.start}", "Save it as CSV in UTF-8.") from error
+        raise UserError(f"{path} is not UTF-8: {error.reason} at byte {error.start}", "Save it as CSV in UTF-8.") from error
     except csv.Error as error:
         raise UserError(f"{path} can't be read as CSV: {error}") from error
     except OSError as error:

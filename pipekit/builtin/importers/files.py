@@ -1,4 +1,4 @@
-"""What several importers need: images of a tree, the names of splits, ids from paths."""
+"""Shared by several importers: image files of a tree, names of splits, ids from paths."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
-"""How people name the folders, files and columns of a split, in lower case."""
+"""Usual names of the folders, files and columns of a split, in lower case."""
 
 
 NO_FOLDER = Rejected("it reads a folder, and this is a file")
@@ -34,7 +34,7 @@ def first_of(names: Iterable[str], count: int = 4) -> str:
 
 
 def is_file(path: Path) -> bool:
-    """False also for what can't be a name: one that is too long, or has a zero byte."""
+    """False also for an impossible name: too long, or with a zero byte."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -42,7 +42,7 @@ def is_file(path: Path) -> bool:
 
 
 def split_of(name: str) -> str:
-    """``Validation`` -> ``val``; "" where it names no split."""
+    """``Validation`` -> ``val``; "" where it is not the name of a split."""
     return SPLIT_NAMES.get(name.strip().lower(), "")
 
 
@@ -51,7 +51,7 @@ def is_image_name(name: str) -> bool:
 
 
 def images_below(root: Path) -> Iterator[tuple[str, str]]:
-    """(path below ``root`` with ``/``, full path) of every file with an image's suffix, in a stable order."""
+    """(path below ``root`` with ``/``, full path) of every file with an image suffix, in a stable order."""
     for folder, names in walk(root):
         below = os.path.relpath(folder, root)
         prefix = "" if below == "." else below.replace(os.sep, "/") + "/"

@@ -16,13 +16,13 @@ from pipekit.params import Params, param
 from pipekit.passed_over import passed_over, sentence
 
 READS: tuple[str, ...] = ()
-"""Endings of files that are read besides images; others are reported as passed over. The same in each importer."""
+"""Suffixes of non-image files that importers read; other files are reported as skipped. The same for every importer."""
 
 
 class FoldersParams(Params):
     splits: Literal["auto", "yes", "no"] = param(
         "auto",
-        "Whether the top folders are train, val (valid, validation) and test; auto: when they are nothing else",
+        "Whether the top folders are train, val (valid, validation) and test; auto: yes if there are no other folders",
     )
     labels: Literal["first", "last", "path", "none"] = param(
         "first",
@@ -31,13 +31,13 @@ class FoldersParams(Params):
 
 
 def sniff(path: Path) -> str | Rejected:
-    """Why ``path`` is a tree of class folders, or why it is none."""
+    """Why ``path`` is a tree of class folders, or why it is not."""
     if not path.is_dir():
         return NO_FOLDER
     names = _image_folders(path)
     if not names:
         return "images in one folder, without classes" if any(files_in(path, IMAGE_SUFFIXES)) else NO_IMAGE
-    with contextlib.suppress(UserError):  # `read` says it
+    with contextlib.suppress(UserError):  # `read` reports it
         if _layout(path, names) == "split/class":
             classes = any(subfolders(path / name) for name in names)
             return f"folders {first_of(names)} with {'classes below' if classes else 'images, without classes'}"
@@ -45,13 +45,13 @@ def sniff(path: Path) -> str | Rejected:
 
 
 def read(path: Path, params: FoldersParams) -> Iterator[Sample]:
-    """One sample per image file, in the order of folders and names. The id is the path below ``path``, with ``/``.
+    """One sample per image file, ordered by folder and name. The id is the path below ``path``, with ``/``.
 
-    A file counts as an image by its suffix; whether it is one is found out by those who open it. Other files are passed
-    over, and so are hidden ones, links that lead back to a folder already read, and folders below ``path`` that pipekit wrote.
+    A file counts as an image by its suffix; it is validated when it is opened. Other files are skipped, and so are hidden
+    files, links back to a folder already read, and folders below ``path`` that pipekit wrote.
 
     Raises:
-        UserError: there is no image, or the top folders are a mixture of splits and something else.
+        UserError: there is no image, or the top folders mix splits with other folders.
     """
     if not path.is_dir():
         raise UserError(f"{path} is not a folder", "The importer 'folders' reads a folder with a subfolder per class.")
@@ -69,9 +69,9 @@ def read(path: Path, params: FoldersParams) -> Iterator[Sample]:
         count += 1
         yield Sample(id=below, image=full, label=_label(parts, params.labels), split=split)
     if not count:
-        hint = f"Files that count as images end in {' '.join(IMAGE_SUFFIXES)}."
+        hint = f"Image files are recognised by their suffix: {' '.join(IMAGE_SUFFIXES)}."
         if written := own_output_below(path):
-            hint += f" Passed over, because pipekit wrote it: {first_of(written)}. Give that folder itself."
+            hint += f" Skipped, because pipekit wrote it: {first_of(written)}. Give that folder itself."
         there = sentence(passed_over(path))
         raise UserError(f"no image below {path}" + (f": {there}" if there else ""), hint)
 
@@ -83,7 +83,7 @@ def _label(folders: list[str], rule: str) -> str | None:
 
 
 def _layout(path: Path, names: list[str], rule: str = "auto") -> Literal["class", "split/class", "class/split"]:
-    """Where the splits stand in the tree. ``names``: the top folders that hold images."""
+    """The level of the split folders in the tree. ``names``: the top folders that hold images."""
     if rule == "no":
         return "class"
     splits = [name for name in names if split_of(name)]
@@ -91,20 +91,20 @@ def _layout(path: Path, names: list[str], rule: str = "auto") -> Literal["class"
     if rule == "yes" and not splits:
         raise UserError(
             f"no folder called train, val or test with images below {path}; there are: {', '.join(names[:8]) or 'none'}",
-            'Leave out splits = "yes", or name the folders so.',
+            'Leave out splits = "yes", or rename the folders.',
         )
     if splits and (rule == "yes" or not others):
         return "split/class"
     if others and len({split_of(name) for name in splits}) > 1:
         raise UserError(
             f"{path} has the splits {', '.join(splits)} and beside them {', '.join(others[:4])}",
-            'splits = "yes" reads the splits and passes over the rest; splits = "no" takes every folder for a class.',
+            'splits = "yes" reads the splits and skips the rest; splits = "no" reads every folder as a class.',
         )
     for name in splits:
         if named := names_importer.sniff(path / name):
             raise UserError(
                 f"{path} has the folder {name!r} with {named}: it seems to be a split, not a class like {others[0]!r}",
-                f'Give {path / name} alone; splits = "no" takes every folder for a class.',
+                f'Give {path / name} alone; splits = "no" reads every folder as a class.',
             )
     inner = [subfolders(path / name) for name in others]
     if not splits and inner and all(found and all(map(split_of, found)) for found in inner):

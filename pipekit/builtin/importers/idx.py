@@ -1,4 +1,4 @@
-"""IDX files, gzipped or not: MNIST and its family. http://yann.lecun.com/exdb/mnist/ describes the format."""
+"""IDX files, optionally gzipped: MNIST and its family. Format: http://yann.lecun.com/exdb/mnist/."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UINT8 = 0x08
 EXPECTED = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz")
 
 FASHION = ("T-shirt_top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle_boot")
-"""https://github.com/zalandoresearch/fashion-mnist#labels ("T-shirt/top" without the slash, which would be a folder)."""
+"""https://github.com/zalandoresearch/fashion-mnist#labels ("T-shirt/top" without the slash, which would make a folder)."""
 
 DIGITS = tuple("0123456789")
 
@@ -30,16 +30,16 @@ CLASSES = {"digits": DIGITS, "fashion": FASHION}
 
 class IdxParams(Params):
     classes: list[str] | Literal["auto", "digits", "fashion"] = param(
-        "auto", "The class names in the order of their numbers; auto: fashion where the path says so, else the numbers"
+        "auto", "The class names in the order of their numbers; auto: fashion if the path contains it, else the numbers"
     )
 
 
 def sniff(path: Path) -> str | Rejected:
-    """Which pairs of images and labels there are, or what is missing."""
+    """List the pairs of image and label files, or say what is missing."""
     if pairs := _pairs(path):
         return f"IDX files: {first_of(images.name for images, _ in pairs)}"
     if lonely := _image_files(path):
-        return Rejected(f"{lonely[0].name} has no file of labels beside it, called as {EXPECTED[1]} is")
+        return Rejected(f"{lonely[0].name} has no label file beside it, named like {EXPECTED[1]}")
     return Rejected(f"no {'file in it' if path.is_dir() else 'name'} like {EXPECTED[0]}")
 
 
@@ -47,7 +47,7 @@ def read(path: Path, params: IdxParams, out_dir: Path) -> Iterator[Sample | Fail
     """One sample per image, written to ``out_dir`` as PNG; ``train-…`` and ``t10k-…`` become the splits train and test.
 
     Raises:
-        UserError: no pair of files, or one is damaged, too short, or has other numbers of images and labels.
+        UserError: there is no pair of files, or one is damaged, truncated, or has different numbers of images and labels.
     """
     from pipekit import images
 
@@ -69,12 +69,12 @@ def read(path: Path, params: IdxParams, out_dir: Path) -> Iterator[Sample | Fail
                 value = _take(labels, 1, label_file)[0]
                 identity = f"{stem}/{number:06}"
                 if names and value >= len(names):
-                    yield Failure(identity, f"label {value}, and there are {len(names)} class names")
+                    yield Failure(identity, f"label {value}, but there are {len(names)} class names")
                     continue
                 data = images.encode(_gray(pixels, height, width), "png")
                 if folder != (folder := f"{out_dir}/images/{stem}/{number // 1000:03}"):
                     os.makedirs(folder, exist_ok=True)  # noqa: PTH103
-                place = f"{folder}/{number:06}.png"  # as text: Path objects take as long as writing the file
+                place = f"{folder}/{number:06}.png"  # as text: building Path objects takes as long as writing the file
                 with open(place, "wb") as file:
                     file.write(data)
                 label = names[value] if names else str(value)
@@ -88,7 +88,7 @@ def _gray(pixels: bytes, height: int, width: int) -> Any:
 
 
 def _pairs(path: Path) -> list[tuple[Path, Path]]:
-    """(images, labels) files of a folder, or of the folder that an images file lies in."""
+    """(images, labels) files of a folder, or of the folder of a given images file."""
     found: dict[str, tuple[Path, Path]] = {}
     for file in _image_files(path):
         for images, labels in (("-images-idx3-ubyte", "-labels-idx1-ubyte"), ("-images.idx3-ubyte", "-labels.idx1-ubyte")):
@@ -131,5 +131,5 @@ def _take(file: BinaryIO, count: int, path: Path) -> bytes:
     except (OSError, EOFError) as error:
         raise UserError(f"{path} is damaged: {error}") from error
     if len(data) != count:
-        raise UserError(f"{path} ends too early", "Fetch it again.")
+        raise UserError(f"{path} is truncated", "Download it again.")
     return data

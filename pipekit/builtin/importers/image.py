@@ -1,4 +1,4 @@
-"""One image file, as a dataset of one: what ``pipekit features PHOTO`` looks at."""
+"""One image file as a dataset of one, such as the input of ``pipekit features PHOTO``."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pipekit.params import Params
 
 
 class ImageParams(Params):
-    """It takes none."""
+    """No parameters."""
 
 
 def sniff(path: Path) -> str | Rejected:
-    """Why ``path`` is one image, or why not."""
+    """Why ``path`` is an image, or why it is not."""
     if not path.is_file():
         return Rejected("it reads one image, and this is a folder")
     return "one image" if is_image_name(path.name) else Rejected(f"the file does not end in {' '.join(IMAGE_SUFFIXES)}")
@@ -27,7 +27,7 @@ def read(path: Path, params: ImageParams) -> Iterator[Sample]:
     """One sample without a class; its id is the file's name.
 
     Raises:
-        UserError: it is no file.
+        UserError: it is not a file.
     """
     if not path.is_file():
         raise UserError(f"{path} is not a file", "The importer 'image' reads one image; 'folders' reads a folder of them.")

@@ -1,4 +1,4 @@
-"""Reading the lists of a large JSON object one item at a time, in flat memory."""
+"""Read the lists of a large JSON object one item at a time, in constant memory."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ _decode = json.JSONDecoder().raw_decode
 
 
 def items(file: Path, names: Collection[str]) -> Iterator[tuple[str, str, Any]]:
-    """The items of those lists of the top object, in the order of the file: (name of the list, item as text, item).
+    """The items of the named lists of the top-level object, in file order: (name of the list, item as text, item).
 
-    Memory holds one item and a block of text. Other values are passed over, lists of them also item by item.
+    Memory holds one item and a block of text. Other values are skipped; lists among them are skipped item by item.
 
     Yields:
-        ``(name, "", None)`` once for each list before its items, so that an empty one is seen too.
+        ``(name, "", None)`` once for each list before its items, so that the caller sees an empty list too.
 
     Raises:
-        ValueError: it is not JSON, or the top is not an object.
-        OSError: it can't be read.
+        ValueError: it is not JSON, or the top level is not an object.
+        OSError: the file can't be read.
     """
     with file.open(encoding="utf-8") as text:
         yield from _Reader(text).parts(names)
 
 
 class _Reader:
-    """A window on the text: what was read and is not used yet."""
+    """A window on the text: read but not yet consumed."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -67,10 +67,10 @@ class _Reader:
             if not more:
                 self._take("}")
         if self._next():
-            raise self._wrong("something stands behind the object")
+            raise self._wrong("unexpected text after the object")
 
     def _read(self) -> bool:
-        """Put more text behind the window; as much as there is, so that a long item is not read over and over."""
+        """Read more text into the window, doubling it, so that a long item is not parsed over and over."""
         block = "" if self._ended else self._file.read(max(BLOCK_CHARS, len(self._text) - self._at))
         self._ended = self._ended or not block
         if block:
@@ -80,7 +80,7 @@ class _Reader:
         return bool(block)
 
     def _next(self) -> str:
-        """The next character that is no space, which then stands at the front; "" at the end."""
+        """Skip white space and return the next character, which is then first in the window; "" at the end."""
         while True:
             while self._at < len(self._text):
                 if self._text[self._at] not in SPACE:
@@ -98,7 +98,7 @@ class _Reader:
         raise self._wrong(f"expected {mark!r}" if self._next() else f"it ends where {mark!r} is expected")
 
     def _value(self) -> tuple[str, Any]:
-        """The value at the front, as text too. It is whole only where it is seen to end: 12 may be a part of 123 or of 12.5."""
+        """The first value of the window, with its text. It must be seen to end: 12 may be a part of 123 or of 12.5."""
         self._next()
         while True:
             try:

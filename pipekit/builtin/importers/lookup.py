@@ -1,4 +1,4 @@
-"""A table of any number of rows that is asked for one at a time: on disk, not in memory."""
+"""A key-value table of any size, on disk instead of in memory."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ class Lookup:
         self._db = db
 
     def add(self, key: str, value: str) -> None:
-        """One more pair."""
+        """Add a pair."""
         self._db.execute("INSERT OR REPLACE INTO pairs VALUES (?, ?)", (_bytes(key), _bytes(value)))
 
     def get(self, key: str) -> str:
-        """The value, or ""."""
+        """The value of a key, or ""."""
         found = self._db.execute("SELECT value FROM pairs WHERE key = ?", (_bytes(key),)).fetchone()
         return found[0].decode("utf-8", "surrogateescape") if found else ""
 
 
 @contextmanager
 def scratch_db() -> Iterator[sqlite3.Connection]:
-    """An empty database in the folder for temporary files, of which 20 MB are held in memory; gone at the end."""
+    """An empty temporary database with a cache of 20 MB in memory."""
     with tempfile.TemporaryDirectory(prefix="pipekit-") as folder, closing(sqlite3.connect(f"{folder}/scratch.sqlite")) as db:
         for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -20000", "temp_store = FILE"):
             db.execute(f"PRAGMA {pragma}")
@@ -38,14 +38,14 @@ def scratch_db() -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def lookup(pairs: Iterable[tuple[str, str]], keep: Literal["first", "last"] = "first") -> Iterator[Lookup]:
-    """A table in the folder for temporary files, gone at the end.
+    """A temporary table on disk.
 
     Args:
         pairs: keys and values.
-        keep: which value of a key counts, where there are several.
+        keep: which value to keep for a repeated key.
 
     Raises:
-        UserError: that folder is full or can't be written.
+        UserError: the folder for temporary files is full or not writable.
     """
     clash = {"first": "IGNORE", "last": "REPLACE"}[keep]
     rows = ((_bytes(key), _bytes(value)) for key, value in pairs)
@@ -54,11 +54,11 @@ def lookup(pairs: Iterable[tuple[str, str]], keep: Literal["first", "last"] = "f
             db.execute("CREATE TABLE pairs (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID")
             db.executemany(f"INSERT OR {clash} INTO pairs VALUES (?, ?)", rows)
         except sqlite3.Error as error:
-            hint = "Make room there, or set TMPDIR to another folder."
+            hint = "Free some space there, or set TMPDIR to another folder."
             raise UserError(f"can't write a table into {tempfile.gettempdir()}: {error}", hint) from error
         yield Lookup(db)
 
 
 def _bytes(text: str) -> bytes:
-    """File names may hold bytes that are no UTF-8."""
+    """File names may hold bytes that are not UTF-8."""
     return text.encode("utf-8", "surrogateescape")

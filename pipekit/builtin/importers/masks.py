@@ -15,7 +15,7 @@ from pipekit.params import Params, param
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 MASK_FOLDERS = ("masks", "mask", "annotations", "segmentations", "gt")
 OTHER_ANNOTATIONS = (".json", ".xml", ".txt")
-"""Beside pictures, these say that the pictures are a part of another format (COCO's panoptic masks, VOC)."""
+"""Files that show that the images belong to another format (COCO's panoptic masks, VOC)."""
 
 READS: tuple[str, ...] = ()
 
@@ -23,12 +23,12 @@ ENDS = ("", "_mask", "-mask", "_gt", "_segmentation")
 
 
 class MasksParams(Params):
-    images: str = param("", "The folder of the images; found by its name where left out (images, imgs …)")
-    masks: str = param("", "The folder of the masks; found by its name where left out (masks, annotations …)")
+    images: str = param("", "The folder of the images; by default found by its name (images, imgs …)")
+    masks: str = param("", "The folder of the masks; by default found by its name (masks, annotations …)")
 
 
 def sniff(path: Path) -> str | Rejected:
-    """Which two folders there are, or what is missing."""
+    """The two folders, or what is missing."""
     if not path.is_dir():
         return NO_FOLDER
     found = _folders(path, MasksParams())
@@ -40,10 +40,10 @@ def sniff(path: Path) -> str | Rejected:
 
 
 def read(path: Path, params: MasksParams) -> Iterator[Sample | Failure]:
-    """One sample per image; the id is its path below the folder of images. A mask is looked for under the same name with any
-    suffix, also with ``_mask`` at its end; an image without one is listed as failed.
+    """One sample per image; the id is its path below the image folder. Its mask has the same name with any suffix, optionally
+    with ``_mask`` before it; an image without a mask is listed as failed.
 
-    The values of a mask are class numbers. Folders train, val and test below the folder of images are splits.
+    The values of a mask are class numbers. Folders train, val and test below the image folder are splits.
     """
     found = _folders(path, params)
     if found is None:
@@ -52,7 +52,7 @@ def read(path: Path, params: MasksParams) -> Iterator[Sample | Failure]:
             f"Expected {' or '.join(IMAGE_FOLDERS[:2])} and {' or '.join(MASK_FOLDERS[:2])}.",
         )
     there = ((identity.rpartition(".")[0], full) for identity, full in images_below(found[1]))
-    with lookup(there, keep="last") as masks:  # of a.jpg and a.png that which is no JPEG
+    with lookup(there, keep="last") as masks:  # if both a.jpg and a.png exist, the one that is not a JPEG
         for identity, full in images_below(found[0]):
             stem = identity.rpartition(".")[0]
             mask = next(filter(None, (masks.get(stem + end) for end in ENDS)), "")

@@ -1,4 +1,4 @@
-"""A folder in Hugging Face's ``imagefolder`` form: images with a ``metadata.csv`` or ``metadata.jsonl`` beside them.
+"""A folder in Hugging Face's ``imagefolder`` format: images with a ``metadata.csv`` or ``metadata.jsonl`` beside them.
 
 The table may lie at the top or in each split's folder; its column ``file_name`` is relative to it.
 https://huggingface.co/docs/datasets/image_dataset
@@ -23,7 +23,7 @@ _NONE = f"no {' or '.join(NAMES)} in it or the folders in it"
 
 
 def sniff(path: Path) -> str | Rejected:
-    """Where the metadata lies, or that there is none."""
+    """The metadata files, or that there are none."""
     if not path.is_dir():
         return NO_FOLDER
     found = _tables(path)
@@ -31,8 +31,8 @@ def sniff(path: Path) -> str | Rejected:
 
 
 def read(path: Path, params: TableParams) -> Iterator[Sample | Failure]:
-    """One sample per row; the id is the image's path below ``path``. Where there is no class column the folder that the
-    image lies in is the class; where there is no split column, a top folder called train, val or test is the split.
+    """One sample per row; the id is the image's path below ``path``. Without a class column, the class is the name of the
+    image's folder; without a split column, a top folder named train, val or test is the split.
 
     Raises:
         UserError: there is no metadata file, or it can't be read.
@@ -78,7 +78,7 @@ def _rows(table: Path, params: TableParams) -> Iterator[Sample | Failure]:
 
 
 def _lines(table: Path) -> Iterator[dict[str, Any] | str]:
-    """The objects of a JSON-lines file, or for a bad line what is wrong with it."""
+    """The objects of a JSON Lines file; for a bad line, what is wrong with it."""
     try:
         with table.open(encoding="utf-8-sig") as file:
             for line in file:

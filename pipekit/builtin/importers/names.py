@@ -17,7 +17,7 @@ from pipekit.files import IMAGE_SUFFIXES, files_in, walk
 from pipekit.params import Params, param
 
 PATTERN = r"^([^\W\d_]+(?:[ _-][^\W\d_]+)*)[ _.()-]*\d"
-"""Words of letters, then something between, then the number."""
+"""Words made of letters, a separator, a number."""
 
 SNIFFED = 1000
 
@@ -40,9 +40,9 @@ class NamesParams(Params):
 
 
 def sniff(path: Path) -> str | Rejected:
-    """Why the file names tell the class, or why they don't: at least two classes, and each file has one.
+    """Why the file names hold the class, or why they don't: at least two classes, and one for each file.
 
-    The files lie in ``path``, or in folders below it that are called as splits are and hold nothing else.
+    The files lie in ``path``, or in its split folders if it holds nothing else.
     """
     if not path.is_dir():
         return NO_FOLDER
@@ -58,17 +58,17 @@ def sniff(path: Path) -> str | Rejected:
     if "" in labels:
         return Rejected(f"no word and number in the name {next(name for name in names if not classes[name])!r}")
     if len(labels) == 1:
-        return Rejected(f"all files are called {labels[0]!r} and a number, and one class is none")
+        return Rejected(f"all file names are {labels[0]!r} and a number; one class is not enough")
     if len(labels) > len(names) / 2:
-        return Rejected(f"{len(labels)} different words in the names of {len(names)} files are no classes")
+        return Rejected(f"{len(labels)} different words in the names of {len(names)} files are too many to be classes")
     where = f"folders {', '.join(folders)} with " if folders else ""
     return f"{where}files named after {len(labels)} classes: {first_of(labels)}"
 
 
 def read(path: Path, params: NamesParams) -> Iterator[Sample | Failure]:
-    """One sample per image file below ``path``; a file whose name does not fit the pattern is listed as failed.
+    """One sample per image file below ``path``; a file whose name does not match the pattern is listed as failed.
 
-    Where ``path`` has nothing but folders like ``train`` and ``test``, they say the split. One alone says none.
+    If ``path`` holds only folders like ``train`` and ``test``, they are the splits. A single such folder is not a split.
     """
     if not path.is_dir():
         raise UserError(f"{path} is not a folder", "The importer 'names' reads a folder of image files.")
@@ -84,7 +84,7 @@ def read(path: Path, params: NamesParams) -> Iterator[Sample | Failure]:
 
 
 def _split_folders(path: Path) -> list[str]:
-    """The folders below ``path``, where each is called as a split is and has none itself, and no image lies beside them."""
+    """The folders below ``path`` if all are named after splits, none has subfolders, and no image lies beside them."""
     found = subfolders(path)
     flat = all(split_of(name) and not subfolders(path / name) for name in found)
     return found if flat and not any(files_in(path, IMAGE_SUFFIXES)) else []

@@ -1,4 +1,4 @@
-"""Parquet files with one image a row: its bytes (as Hugging Face stores them) or its path."""
+"""Parquet files with one row per image: its bytes (as Hugging Face stores them) or its path."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BATCH_ROWS = 64
 
 
 def sniff(path: Path) -> str | Rejected:
-    """Which Parquet files there are, or that there are none."""
+    """List the Parquet files, or say that there are none."""
     found = _files(path)
     if not found:
         return Rejected("no .parquet file in it or in data/" if path.is_dir() else "the file does not end in .parquet")
@@ -26,13 +26,13 @@ def sniff(path: Path) -> str | Rejected:
 
 
 def read(path: Path, params: TableParams, out_dir: Path) -> Iterator[Sample | Failure]:
-    """One sample per row, a few rows in memory at a time. Bytes are written to ``out_dir`` as they are, once they decode.
+    """One sample per row, a few rows in memory at a time. The bytes are written unchanged to ``out_dir`` once they decode.
 
-    The split comes from a column, else from the file's name as in ``train-00000-of-00004.parquet``; integer labels become
-    names where the file carries Hugging Face's list of them.
+    The split comes from a column, else from the file name, as in ``train-00000-of-00004.parquet``. Integer labels become
+    names if the file carries Hugging Face's list of them.
 
     Raises:
-        UserError: no Parquet file, a damaged one, or a column is missing; or pyarrow is not installed.
+        UserError: there is no Parquet file, one is damaged, a column is missing, or pyarrow is not installed.
     """
     try:
         import pyarrow as pa
@@ -88,7 +88,7 @@ def _sample(
 
 
 def _class_names(metadata: Mapping[bytes, bytes], label: str) -> list[str]:
-    """The class names that Hugging Face's ``datasets`` keeps in the file's schema."""
+    """The class names that Hugging Face's ``datasets`` stores in the file's schema."""
     import json
 
     try:

@@ -1,4 +1,4 @@
-"""What importers of tables share: which column is what, and a sample from a row."""
+"""Shared by importers of tables: find the columns, make a sample from a row."""
 
 from __future__ import annotations
 
@@ -50,24 +50,24 @@ LABEL_NAMES = (
     "y",
 )
 SPLIT_COLUMNS = ("split", "subset", "partition", "set", "foldname")
-"""The usual names, in lower case and of letters alone: ``Image_Name`` is found too."""
+"""Usual column names in lower case, letters only: ``Image_Name`` matches too."""
 
 
 class TableParams(Params):
-    image: str = param("", "The column with the image's path; found by its name where left out (file_name, image, path …)")
-    label: str = param("", "The column with the class; found by its name where left out (label, class, category …)")
-    split: str = param("", "The column with the split; found by its name where left out (split, subset …)")
-    labels: bool = param(True, "Read classes at all")
+    image: str = param("", "The column of image paths; by default found by its name (file_name, image, path …)")
+    label: str = param("", "The column of classes; by default found by its name (label, class, category …)")
+    split: str = param("", "The column of splits; by default found by its name (split, subset …)")
+    labels: bool = param(True, "Read the classes")
 
 
 class RootedTableParams(TableParams):
-    images: ImagesPath | None = param(None, "The folder that image paths are relative to; the table's own where left out")
-    suffix: str = param("", "What to put behind each image path: .jpg where the table has bare names")
+    images: ImagesPath | None = param(None, "The folder that image paths are relative to; by default the table's own")
+    suffix: str = param("", "Suffix to append to each image path: .jpg where the table has bare names")
 
     @model_validator(mode="before")
     @classmethod
     def _images_beside_the_table(cls, values: Any) -> Any:
-        """The folder is named even where it is the table's own, because its content belongs into the cache key."""
+        """Set the folder even if it is the table's own, because its content belongs in the cache key."""
         if isinstance(values, Mapping) and values.get("path") and not values.get("images"):
             return {**values, "images": Path(os.fspath(values["path"])).expanduser().parent}
         return values
@@ -75,7 +75,7 @@ class RootedTableParams(TableParams):
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which column is what; "" where there is none."""
+    """The column of each role; "" for none."""
 
     image: str
     label: str
@@ -103,13 +103,13 @@ class Columns:
 
 
 def find_columns(names: Sequence[str], params: TableParams, where: Path, image: str = "") -> Columns:
-    """The columns that the parameters name, or else those with the usual names.
+    """The columns that the parameters name, else those with the usual names.
 
     Args:
-        image: the column with images where neither says it.
+        image: the default image column, if neither finds one.
 
     Raises:
-        UserError: a column that was named is not there, or none holds images.
+        UserError: a named column is missing, or no column holds images.
     """
     found = {}
     for role, usual in (("image", IMAGE_NAMES), ("label", LABEL_NAMES), ("split", SPLIT_COLUMNS)):
@@ -130,9 +130,9 @@ def find_columns(names: Sequence[str], params: TableParams, where: Path, image: 
 
 
 def located(name: str, root: Path, suffix: str = "") -> tuple[Path, str] | None:
-    """(folder, what is behind the name) of an image that a table calls so; None where there is none.
+    """(folder, suffix to append) of an image that a table names; None if there is no such file.
 
-    It lies in ``root``, or in a folder in it (``images``); a bare name has the suffix of the file that is there.
+    The image lies in ``root`` or in a folder in it (``images``); a bare name gets the suffix of the existing file.
     """
     for folder in (root, *(root / below for below in subfolders(root))):
         for end in (suffix,) if suffix or is_image_name(name) else ("", *IMAGE_SUFFIXES):
@@ -142,7 +142,7 @@ def located(name: str, root: Path, suffix: str = "") -> tuple[Path, str] | None:
 
 
 def looks_like_images(names: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """The column whose first values are names of image files, or ""."""
+    """The column whose first values are image file names, or ""."""
     first = list(rows)
     for name in names:
         values = [text_of(row.get(name)) for row in first]
@@ -161,7 +161,7 @@ def text_of(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON can hold it."""
+    """A value that JSON can hold."""
     if isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""Pascal VOC: ``Annotations/*.xml``, ``JPEGImages``, perhaps ``ImageSets/Main`` and ``SegmentationClass``; or XML files beside
+"""Pascal VOC: ``Annotations/*.xml``, ``JPEGImages``, optionally ``ImageSets/Main``, ``SegmentationClass``; or XML files beside
 their images, as LabelImg and Roboflow write them. http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html
 """
 
@@ -24,12 +24,12 @@ READS = (".xml", ".txt")
 IMAGE_FOLDERS = ("jpegimages", "images", "image", "imgs", "img")
 
 SAME_STEM = (".jpg", ".jpeg", ".png")
-"""Where an XML file names no image that is there: one called as itself."""
+"""Suffixes to try, with the XML file's own name, if the image that it names is missing."""
 
 
 class VocParams(BoxedParams):
-    masks: bool = param(True, "Take the masks of SegmentationClass; their values are class numbers, 255 is the border")
-    difficult: bool = param(True, "Take objects that are marked as difficult")
+    masks: bool = param(True, "Read the masks in SegmentationClass; their values are class numbers, 255 is the border")
+    difficult: bool = param(True, "Include objects that are marked as difficult")
 
 
 def sniff(path: Path) -> str | Rejected:
@@ -51,18 +51,18 @@ def sniff(path: Path) -> str | Rejected:
 
 
 def read(path: Path, params: VocParams) -> Iterator[Sample | Failure]:
-    """One sample per XML file, and one for each image beside them that has none; the id is the image's name, below a split's
-    folder where the tree has such. Corners count from 1 in VOC, and both belong to the box.
+    """One sample per XML file, and one per image beside them without an XML file; the id is the image's name, prefixed with
+    the split's folder if there is one. In VOC, corners count from 1 and both belong to the box.
 
-    The split is that of ``ImageSets``, or of the folder. An object that can't be used is listed and its image kept.
+    The split comes from ``ImageSets``, or from the folder. An unusable object is listed as failed; its image is kept.
 
     Raises:
-        UserError: there is no folder ``Annotations`` with XML files, and no such files beside images.
+        UserError: there is no folder ``Annotations`` with XML files, and no XML files beside images.
     """
     places = _places(path) if path.is_dir() else []
     if not places:
         raise UserError(
-            f"{path} is no VOC tree", "Expected a folder 'Annotations' with XML files, and 'JPEGImages'; or both in one folder."
+            f"{path} is not a VOC tree", "Expected a folder 'Annotations' with XML files and 'JPEGImages', or both in one."
         )
     for place in places:
         with lookup(_splits(place.base)) as splits, lookup(()) as others:
@@ -72,7 +72,7 @@ def read(path: Path, params: VocParams) -> Iterator[Sample | Failure]:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where XML files lie and where their images are looked for; the first folder of these has all of them."""
+    """Where the XML files and their images lie; the first image folder holds all images."""
 
     base: Path
     xml: Path
@@ -80,7 +80,7 @@ class _Place:
 
 
 def _places(path: Path) -> list[_Place]:
-    """The tree itself, or those in its folders called train, val and test."""
+    """The tree itself, or those in its folders named train, val and test."""
     for bases in ([path], [path / name for name in subfolders(path) if split_of(name)]):
         found = [place for base in bases if (place := _place(base))]
         if found:
@@ -110,7 +110,7 @@ def _is_voc(file: Path) -> bool:
 
 
 def _samples(place: _Place, prefix: str, splits: Lookup, others: Lookup, params: VocParams) -> Iterator[Sample | Failure]:
-    """``others`` gets the image of an XML file, and back, where the two are called differently."""
+    """``others`` maps an XML file's name to its image's, and back, where the two differ."""
     finder = Finder(place.images)
     for name in _sorted_names(place.xml, XML):
         file = place.xml / name
@@ -177,7 +177,7 @@ def _box(item: ET.Element, size_hw: tuple[int, int]) -> Box | str:
 
 
 def _splits(path: Path) -> Iterator[tuple[str, str]]:
-    """(image, split), from ``ImageSets/Main/train.txt`` and the like; of an image that is named twice the first counts."""
+    """(image, split) from ``ImageSets/Main/train.txt`` and so on; for an image that is listed twice, the first one counts."""
     for folder in ("ImageSets/Main", "ImageSets/Segmentation", "ImageSets"):
         files = [path / folder / name for name in sorted(files_in(path / folder, (".txt",))) if split_of(Path(name).stem)]
         found = False

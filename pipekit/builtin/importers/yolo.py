@@ -1,4 +1,4 @@
-"""YOLO detection trees: a line ``class x y width height`` per box, in shares of the image's size; in ``labels/…`` beside
+"""YOLO detection trees: a line ``class x y width height`` per box, as fractions of the image size; in ``labels/…`` beside
 ``images/…`` (https://docs.ultralytics.com/datasets/detect/), or in a .txt file beside each image, as Darknet and LabelImg do.
 """
 
@@ -18,17 +18,17 @@ from pipekit.files import IMAGE_SUFFIXES, files_in, walk
 from pipekit.params import param
 
 LISTS = ("data.yaml", "dataset.yaml", "data.yml", "classes.txt", "obj.names", "_darknet.labels")
-"""Where the names of the classes stand, in the tree or a folder in it: for Ultralytics, LabelImg, Darknet, Roboflow."""
+"""Where the class names are listed, in the tree or a folder in it: for Ultralytics, LabelImg, Darknet, Roboflow."""
 
 READS = (".txt", ".yaml", ".yml", ".names", ".labels", ".data", ".cfg", ".cache")
 
 LOOKED_AT = 10
-"""Images of a folder among which one must have labels beside it."""
+"""How many of a folder's images are searched for one with labels beside it."""
 
 
 class YoloParams(BoxedParams):
     classes: list[str] = param(
-        [], "The class names in the order of their numbers; from data.yaml, classes.txt or obj.names where left out"
+        [], "The class names in the order of their numbers; by default from data.yaml, classes.txt or obj.names"
     )
 
 
@@ -52,17 +52,17 @@ def sniff(path: Path) -> str | Rejected:
 def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure]:
     """One sample per image below each folder ``images``, or beside labels; the id is the path below ``path``.
 
-    An image without a file of labels, or with an empty one, has no boxes. A line with a polygon gives an outline and the box
-    around it. A line that can't be used is listed and its image kept. The split is that of a folder's name, or of Darknet's
+    An image without a label file, or with an empty one, has no boxes. A line with a polygon gives an outline and its bounding
+    box. An unusable line is listed as failed; its image is kept. The split comes from the folder's name, or from Darknet's
     lists ``train.txt``, ``valid.txt`` and ``test.txt``.
 
     Raises:
-        UserError: no such tree, or the list of names can't be read.
+        UserError: there is no such tree, or the list of class names can't be read.
     """
     side_by_side = path.is_dir() and any(map(_has_labels, _label_folders(path)))
     if not side_by_side and not (path.is_dir() and _beside(path)):
         raise UserError(
-            f"{path} is no YOLO tree", "Expected folders 'images' and 'labels' side by side, or labels beside images."
+            f"{path} is not a YOLO tree", "Expected folders 'images' and 'labels' side by side, or labels beside images."
         )
     names = dict(enumerate(params.classes)) or _names(path)
     with lookup(_listed_splits(path)) as splits:
@@ -105,7 +105,7 @@ def _box(line: str, size_hw: tuple[int, int], names: Mapping[int, str]) -> Box |
     except ValueError:
         return f"not numbers: {line[:60]!r}"
     if number != int(number) or (names and int(number) not in names):
-        return f"of an unknown class ({number:g})"
+        return f"unknown class ({number:g})"
     label = names.get(int(number), str(int(number)))
     height, width = size_hw
     polygon: list[float] = []
@@ -135,7 +135,7 @@ def _lists(path: Path) -> list[Path]:
 
 
 def _names(path: Path) -> dict[int, str]:
-    """Number -> class name; empty where nothing says."""
+    """Number -> class name; empty if no file lists them."""
     for file in _lists(path):
         if file.suffix not in (".yaml", ".yml"):
             words = file.read_text("utf-8", errors="replace").splitlines()
@@ -169,12 +169,12 @@ def _has_labels(folder: Path) -> bool:
 
 
 def _beside(path: Path) -> list[str]:
-    """The folders (``.``, or names in ``path``) where an image has its boxes in a .txt file beside it."""
+    """The folders (``.``, or names in ``path``) where images have their boxes in a .txt file beside them."""
     return [name for name in (".", *subfolders(path)) if _has_boxes_beside(path / name)]
 
 
 def _has_boxes_beside(folder: Path) -> bool:
-    """Whether the first text beside one of the first images is a line of boxes; captions and notes are none."""
+    """Whether the first text file beside one of the first images holds a line of boxes, not captions or notes."""
     images = (folder / name for name in files_in(folder, IMAGE_SUFFIXES))
     for image in islice(images, LOOKED_AT):
         line = next((line for _, line in _lines(image.with_suffix(".txt"))), "")
@@ -184,7 +184,7 @@ def _has_boxes_beside(folder: Path) -> bool:
 
 
 def _listed_splits(path: Path) -> Iterator[tuple[str, str]]:
-    """(path below ``path``, split) from Darknet's lists, whose paths may begin further up: ``data/obj_train_data/1.jpg``."""
+    """(path below ``path``, split) from Darknet's lists, whose paths may start further up: ``data/obj_train_data/1.jpg``."""
     for name in sorted(files_in(path, (".txt",))):
         split = split_of(Path(name).stem)
         if split:

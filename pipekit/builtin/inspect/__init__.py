@@ -1,4 +1,4 @@
-"""The stage ``inspect``: what is in a dataset, and what is wrong with it. It reads, and changes nothing."""
+"""The stage ``inspect``: statistics of a dataset, and its problems. It reads only, and changes nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CHECKS = (
     "mixed_modes",
     "animated",
 )
-"""The checks that are made where nothing else is said, in the order in which they are shown."""
+"""The default checks, in the order of the page."""
 
 SEVERITIES = ("error", "warning", "info")
 
@@ -53,16 +53,18 @@ class Inspection(Artifact):
 
 class InspectParams(Params):
     checks: tuple[Annotated[Call, Uses("check", key="check")], ...] = param(
-        CHECKS, "The checks to make, each with its parameters"
+        CHECKS, "The checks to run, each with its parameters"
     )
-    distance_bits: int = param(6, "Largest distance of the perceptual hashes of near copies, of 64", unit="bits", ge=0, le=15)
-    max_shown: int = param(24, "At most this many pictures, or groups of pictures, are shown for each check", ge=0)
-    thumbnail_px: int = param(180, "The longer side of the pictures on the page", unit="px", ge=32, le=1024)
+    distance_bits: int = param(
+        6, "Largest Hamming distance of near duplicates' perceptual hashes, of 64", unit="bits", ge=0, le=15
+    )
+    max_shown: int = param(24, "Maximum number of images, or groups of images, on the page for each check", ge=0)
+    thumbnail_px: int = param(180, "Longer side of the thumbnails on the page", unit="px", ge=32, le=1024)
 
 
 @stage
 def inspect(ctx: Context, dataset: Dataset, params: InspectParams) -> Inspection:
-    """Measure every image once, make the checks, write ``inspect.json`` and ``inspect.html``."""
+    """Measure every image once, run the checks, write ``inspect.json`` and ``inspect.html``."""
     from pipekit.builtin.inspect.measure import MeasureParams, measure
     from pipekit.builtin.inspect.page import Pictures, write_page
 
@@ -89,14 +91,14 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams) -> Inspection
 
 
 def _noting(samples: Iterable[Sample], paths: dict[str, str]) -> Iterator[Sample]:
-    """The same samples; where each lies is noted on the way."""
+    """The same samples; records each sample's path on the way."""
     for sample in samples:
         paths[sample.id] = sample.image
         yield sample
 
 
 def _load_ahead() -> None:
-    """Load what is needed once everything is measured: other processes do that, and this one waits."""
+    """Import what the page needs while other processes measure and this one waits."""
     from pipekit import page
     from pipekit.images import draw, near_duplicates  # noqa: F401
 
@@ -104,9 +106,9 @@ def _load_ahead() -> None:
 
 
 def _compact(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The same row with one object for each key, and for each text of which there are few.
+    """The same row with shared objects for equal keys, and for texts with few different values.
 
-    A row that is read from JSON has keys of its own: 60,000 rows would hold a million equal strings.
+    Each row that is read from JSON has its own keys: 60,000 rows would hold a million equal strings.
     """
     names = tuple(row)
     compact = dict(zip(_names.setdefault(names, names), row.values(), strict=True))
@@ -117,17 +119,17 @@ def _compact(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _names: dict[tuple[str, ...], tuple[str, ...]] = {}
-"""The keys that rows have: a few different sets."""
+"""The few different sets of keys that rows have."""
 
 
 def _failed(dataset: Dataset) -> Iterator[dict[str, Any]]:
-    """The images that were left out before, as rows."""
+    """The images that failed in earlier stages, as rows."""
     for failure in dataset.failed():
         yield {"id": failure.id, "label": None, "split": "", "sha256": "", "suffix": "", "problem": failure.reason}
 
 
 def _group(rows: list[dict[str, Any]], distance_bits: int) -> None:
-    """Give rows of nearly the same picture the same ``group``."""
+    """Give rows of near duplicates the same ``group``."""
     from pipekit.images.near_duplicates import clusters, near_pairs
 
     good = [row for row in rows if "problem" not in row]
@@ -139,7 +141,7 @@ def _group(rows: list[dict[str, Any]], distance_bits: int) -> None:
 
 
 def _findings(ctx: Context, rows: Rows, params: InspectParams) -> Iterator[list[Finding]]:
-    """What each check says. One that fails is a warning, and the others are made all the same."""
+    """The findings of all checks. A check that fails becomes a warning; the others still run."""
     for call in params.checks:
         found: list[Finding] = []
         try:
@@ -171,8 +173,8 @@ def _described(rows: Rows, findings: Sequence[Finding]) -> dict[str, Any]:
 
 
 def _proposed(findings: Sequence[Finding], rows: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
-    """What to leave out: any image of that content (``match`` is ``content``), or this one alone (``id``), where the same
-    content is to be kept under another name.
+    """What to leave out: any image of that content (``match`` is ``content``), or this image alone (``id``) where another
+    image with the same content stays.
     """
     named = [(name, finding) for finding in findings for name in removed(finding) if name in rows]
     names = {name for name, _ in named}
@@ -213,14 +215,14 @@ def _quantiles(rows: Rows, name: str) -> dict[str, float]:
 
 
 def removed(finding: Finding) -> Sequence[str]:
-    """The images that a finding proposes to leave out: what it says, else all of an error or a warning."""
+    """The images that a finding proposes to leave out: those it names, else all images of an error or a warning."""
     if "remove" in finding.values:
         return list(finding.values["remove"])
     return [] if finding.severity == "info" else finding.samples
 
 
 def summary(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """A line for each check that found something, the worst first: how many findings, on how many images."""
+    """A line for each check with findings, most severe first: the number of findings and of images."""
     lines: dict[str, dict[str, Any]] = {}
     images: dict[str, set[str]] = {}
     for finding in findings:

@@ -1,4 +1,4 @@
-"""How a grey picture looks, in numbers: brightness, contrast, sharpness, a grey lower end."""
+"""Statistics of a grey image: brightness, contrast, sharpness, plain grey rows at the lower end."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 
 def reduced(gray: NDArray[np.uint8], side_px: int) -> tuple[NDArray[np.uint8], float]:
-    """A picture brought to a shorter side of ``side_px``, never enlarged; and how much that blurred it (a variance, in px2).
+    """Reduce an image to a shorter side of ``side_px`` (never enlarge it); also return the blur of that (a variance, in px2).
 
-    First the mean of whole blocks of pixels; what is left is a factor below 2. For that a linear interpolation takes a seventh
-    of the time of OpenCV's means over parts of pixels.
+    Whole blocks of pixels are averaged first; a factor below 2 remains. For this rest, linear interpolation takes a seventh of
+    the time of OpenCV's area means.
     """
     height, width = gray.shape
     blocks = min(height, width) // side_px
@@ -30,19 +30,19 @@ def reduced(gray: NDArray[np.uint8], side_px: int) -> tuple[NDArray[np.uint8], f
 
 
 _LINEAR_PX2 = 1 / 6
-"""The variance of linear interpolation as a blur, over all places between two pixels: the mean of p * (1 - p)."""
+"""The blur of linear interpolation as a variance: the mean of p * (1 - p) over all positions between two pixels."""
 
 _BLUR_PX2 = 0.25
-"""The variance to which every picture is blurred before its sharpness is measured; a mean over 1.7 pixels has as much."""
+"""Every image is blurred to this variance before its sharpness is measured; a mean over 1.7 pixels has the same."""
 
 _LEVELS = np.arange(256, dtype=np.float64)
 
 
 def measures(gray: NDArray[np.uint8], blurred_px2: float) -> dict[str, float]:
-    """The measures of one grey picture that are numbers; :func:`measure.measure` says what they are.
+    """The numeric measures of a grey image; :func:`measure.measure` explains them.
 
     Args:
-        gray, blurred_px2: ``(H, W) uint8`` and what was done to it, from :func:`reduced`.
+        gray, blurred_px2: ``(H, W) uint8`` and its blur so far, from :func:`reduced`.
     """
     counts = cv2.calcHist([gray], [0], None, [256], [0, 256]).ravel().astype(np.float64)
     upto = counts.cumsum()
@@ -60,11 +60,11 @@ def measures(gray: NDArray[np.uint8], blurred_px2: float) -> dict[str, float]:
 
 
 def _sharpness(gray: NDArray[np.uint8], blurred_px2: float) -> float:
-    """The energy of what a blur of 1 px takes away, over that of what a blur of 2 px takes away then.
+    """The energy that a blur of 1 px removes, divided by the energy that a blur of 2 px removes next.
 
-    Before that the picture is blurred as far as any other: by reducing it and by a filter together, the same share of a pixel.
-    So the sharpness of large and small pictures can be compared. The second blur looks at every other pixel of every other
-    row: after the first there is nothing finer.
+    The image is first blurred to the same variance as all others, by the reduction and a filter together, so that the
+    sharpness of large and small images is comparable. The second blur reads every second pixel of every second row: after the
+    first one, no finer detail is left.
     """
     beside = (_BLUR_PX2 - blurred_px2) / 2
     kernel = np.array([beside, 1 - 2 * beside, beside], np.float32)
@@ -72,14 +72,14 @@ def _sharpness(gray: NDArray[np.uint8], blurred_px2: float) -> float:
     fine = cv2.GaussianBlur(pixels, (5, 5), 1)
     finest = cv2.norm(pixels, fine, cv2.NORM_L2SQR) / gray.size
     sparse = np.ascontiguousarray(fine[::2, ::2])
-    coarse = cv2.GaussianBlur(sparse, (5, 5), 0.866)  # of half the pixels; together a blur of 2 px
+    coarse = cv2.GaussianBlur(sparse, (5, 5), 0.866)  # on half the pixels; in total a blur of 2 px
     next_octave = cv2.norm(sparse, coarse, cv2.NORM_L2SQR) / sparse.size
     return round(finest / (next_octave + 0.01), 5)
 
 
 def _cut_off(gray: NDArray[np.uint8]) -> float:
-    """The share of rows at the lower end that are plain medium grey, which is what a decoder puts where data is missing (the
-    middle of each channel); 0 where the rest of the picture is plain too."""
+    """The share of rows at the lower end that are plain medium grey, the value that a decoder fills in for missing data (the
+    middle of each channel); 0 if the rest of the image is plain too."""
     last = int(gray[-1, -1])
     if not 118 <= last <= 138:
         return 0.0

@@ -1,4 +1,4 @@
-"""What is measured on one image: the file is read once and decoded once, grey and reduced."""
+"""The measurements of one image: the file is read once and decoded once, in grey and reduced."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from pipekit.contract import PAUSE, SMALL_BYTES, Params, Sample, SampleContext, 
 from pipekit.errors import ImageError
 
 SIDE_PX = 128
-"""The shorter side at which pictures are measured, so that sharpness means the same for small and large ones."""
+"""Images are measured at this shorter side, so that sharpness means the same for small and large ones."""
 
 
 class MeasureParams(Params):
-    side_px: int = param(SIDE_PX, "The shorter side at which pictures are measured", unit="px", ge=32)
+    side_px: int = param(SIDE_PX, "Images are reduced to this shorter side before they are measured", unit="px", ge=32)
 
 
 def measure(sample: Sample, params: MeasureParams, ctx: SampleContext) -> Iterator[dict[str, Any]]:
-    """One row about the image; ``problem`` says why it can't be used, and the measures are left out then.
+    """One row per image. If ``problem`` is set, it says why the image can't be used, and the measures are missing.
 
     Keys: id, label, split, sha256, size_bytes, suffix, width_px, height_px, format, mode, orientation, frames, and
 
     * ``dark_level``, ``bright_level``: the 1st and 99th percentile of brightness, 0 to 255;
     * ``contrast``: the standard deviation of brightness; ``entropy_bits``: of its histogram;
-    * ``sharpness``: the energy of the finest details (up to 1 px) over that of the next octave; it does not hang on contrast;
-    * ``cut_off``: the share of rows at the lower end that are plain medium grey, where the rest of the picture is not;
-    * ``print``: see :func:`pipekit.images.near_duplicates.fingerprint`.
+    * ``sharpness``: the energy of the finest details (up to 1 px) over that of the next octave; independent of contrast;
+    * ``cut_off``: the share of rows at the lower end that are plain medium grey, where the rest of the image is not;
+    * ``print``: its fingerprint, see :func:`pipekit.images.near_duplicates.fingerprint`.
     """
     from pipekit import images
     from pipekit.builtin.inspect import image_statistics

@@ -1,4 +1,4 @@
-"""The page ``inspect.html``: what there is, and each finding with its pictures."""
+"""The page ``inspect.html``: statistics of the dataset, and each finding with its images."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 Rows = Sequence[Mapping[str, Any]]
 
 IN_A_GROUP = 6
-"""Pictures of one group that are shown side by side."""
+"""Maximum number of images of a group, side by side."""
 
 TILES_KEPT = 256
-"""Reduced pictures that are kept for the next finding: 25 MB."""
+"""Cache of thumbnails for the next findings: 25 MB."""
 
 MAX_LISTED = 500
-"""Rows of a table of names; the rest is in ``inspect.json``."""
+"""Maximum number of rows in a table of names; ``inspect.json`` has all."""
 
 
 class Pictures:
-    """The pictures of findings, made by threads while the checks go on. A context manager.
+    """The pictures of findings, drawn by threads while the checks run. A context manager.
 
     Args:
-        max_shown: pictures of each check.
+        max_shown: number of pictures for each check.
     """
 
     def __init__(self, rows: Rows, paths: Mapping[str, str], max_shown: int, thumbnail_px: int, workers: int) -> None:
         self._by_id = {row["id"]: row for row in rows}
         self._paths, self._px, self._workers = paths, thumbnail_px, workers
-        self._tile_of = lru_cache(TILES_KEPT)(lambda name: _tile(paths[name], thumbnail_px))  # a copy is in several findings
+        self._tile_of = lru_cache(TILES_KEPT)(lambda name: _tile(paths[name], thumbnail_px))  # duplicates share findings
         self._room: dict[str, int] = defaultdict(lambda: max_shown)
         self._made: dict[str, list[Future[Picture | None]]] = defaultdict(list)
 
@@ -51,7 +51,7 @@ class Pictures:
         self._pool.shutdown(cancel_futures=kind is not None)
 
     def begin(self, findings: Iterable[Finding]) -> None:
-        """Begin with those that the page is to show of these."""
+        """Start to draw the findings that the page will show."""
         for finding in findings:
             for names in _wanted(finding, self._by_id, self._paths, self._room[finding.check]):
                 self._room[finding.check] -= 1
@@ -59,12 +59,12 @@ class Pictures:
                 self._made[finding.check].append(made)
 
     def of(self, check: str) -> list[Picture]:
-        """Those of a check, in the order of its findings."""
+        """The pictures of a check, in the order of its findings."""
         return [picture for made in self._made[check] if (picture := made.result()) is not None]
 
 
 def write_page(ctx: Context, rows: Rows, findings: Sequence[Finding], pictures: Pictures, others: str = "") -> None:
-    """``others``: what is said of the files that the import passed over."""
+    """``others``: a sentence about the files that the import skipped."""
     from pipekit import page
 
     by_check: dict[str, list[Finding]] = defaultdict(list)
@@ -88,7 +88,7 @@ def _overview(rows: Rows, by_check: Mapping[str, Sequence[Finding]], others: str
         (check, found[0].severity, len(found), len({name for finding in found for name in finding.samples}))
         for check, found in by_check.items()
     ]
-    tables = [Table(("check", "severity", "findings", "images"), tuple(lines), "What was found")]
+    tables = [Table(("check", "severity", "findings", "images"), tuple(lines), "Findings")]
     splits = sorted({row["split"] for row in good}, key=lambda name: ("train", "val", "test", "").index(name) if name else 9)
     counts = Counter((row["split"], row["label"] or "(none)") for row in good)
     classes = sorted({label for _, label in counts})
@@ -97,7 +97,7 @@ def _overview(rows: Rows, by_check: Mapping[str, Sequence[Finding]], others: str
         Table(
             ("class", *names, "all"),
             tuple((c, *(counts[s, c] for s in splits), sum(counts[s, c] for s in splits)) for c in classes[:MAX_LISTED]),
-            "Images of each class",
+            "Images per class",
         )
     )
     for name in ("format", "mode"):
@@ -117,13 +117,13 @@ def _section(ctx: Context, check: str, findings: Sequence[Finding], pictures: Se
     for finding in findings:
         listed += [(name, finding.message) for name in finding.samples] or [("", finding.message)]
     shown = listed[:MAX_LISTED]
-    caption = f"The first {MAX_LISTED} of {len(listed):,}; all are in inspect.json" if len(listed) > MAX_LISTED else ""
+    caption = f"The first {MAX_LISTED} of {len(listed):,}; inspect.json lists all" if len(listed) > MAX_LISTED else ""
     title = f"{check.replace('_', ' ').capitalize()} ({findings[0].severity})"
     return Section(title, words, tables=(Table(("image", "finding"), tuple(shown), caption),), pictures=tuple(pictures))
 
 
 def _wanted(finding: Finding, rows: Mapping[str, Mapping[str, Any]], paths: Mapping[str, str], room: int) -> list[list[str]]:
-    """The images of each picture on the page: some of a group side by side, or one."""
+    """The images for each picture on the page: several of a group side by side, or one."""
     names = (name for name in finding.samples if name in paths and "problem" not in rows.get(name, {}))
     if finding.values.get("together"):
         group = list(islice(names, IN_A_GROUP))
@@ -136,7 +136,7 @@ def _tile(path: str, thumbnail_px: int) -> NDArray[np.uint8]:
     from pipekit.images import draw
 
     image = images.read(path, at_least_hw=(thumbnail_px, thumbnail_px))
-    near = max(image.shape[:2]) < 1.5 * thumbnail_px  # there means over parts of pixels gain little, and take long
+    near = max(image.shape[:2]) < 1.5 * thumbnail_px  # at this size, area means gain little and take long
     return draw.thumbnail(image, thumbnail_px, "linear" if near else "area")
 
 
@@ -153,7 +153,7 @@ def _picture(
 
     tiles = {}
     for name in names:
-        with contextlib.suppress(ImageError):  # it is gone since it was measured
+        with contextlib.suppress(ImageError):  # deleted since it was measured
             tiles[name] = tile_of(name)
     if not tiles:
         return None

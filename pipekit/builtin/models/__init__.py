@@ -1,1 +1,1 @@
-"""Model templates, one in each file: ``build(input_shape_hwc, num_classes, params) -> keras.Model``."""
+"""Model templates, one per file: ``build(input_shape_hwc, num_classes, params) -> keras.Model``."""

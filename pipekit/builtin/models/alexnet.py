@@ -11,22 +11,22 @@ from pipekit.learning.keras_backend import load_keras
 INPUT_HW = (227, 227)
 """The paper says 224; its first layer's 55 x 55 outputs need 227."""
 SMALLEST_PX = 67
-"""Below it nothing is left after the third pooling."""
+"""Minimum side of an image: a smaller one leaves nothing after the third pooling."""
 MEAN_RGB = (123.68, 116.779, 103.939)
-"""The mean pixel of ImageNet's training images, which is taken off, as in the paper."""
+"""The mean pixel of ImageNet's training images, which the model subtracts, as in the paper."""
 
 
 class AlexnetParams(Params):
     groups: Literal[1, 2] = param(
-        2, "2: the second, fourth and fifth convolutions are in two halves, as on the paper's two GPUs; 1: whole"
+        2, "Convolution groups. 2: the second, fourth and fifth convolutions have two halves, as on the paper's two GPUs"
     )
     norm: Literal["lrn", "batch", "none"] = param(
-        "lrn", "Local response normalisation after the first two convolutions, or batch normalisation of all five"
+        "lrn", "Normalisation. lrn: local response, after the first two convolutions; batch: after all five"
     )
-    dropout: float = param(0.5, "Share of units silenced in training after each of the two dense layers", ge=0, lt=1)
+    dropout: float = param(0.5, "Dropout rate after each of the two dense layers", ge=0, lt=1)
     initial: Literal["published", "he"] = param(
         "published",
-        "published: weights from N(0, 0.01), some biases 1; he: He et al. 2015, which learns faster from few images",
+        "Weight initialisation. published: N(0, 0.01), some biases 1; he: He et al. 2015, learns faster from few images",
     )
 
 
@@ -43,9 +43,9 @@ def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: Alexn
     height, width, channels = input_shape_hwc
     if min(height, width) < SMALLEST_PX:
         raise UserError(
-            f"AlexNet needs images of at least {SMALLEST_PX} x {SMALLEST_PX} pixels, and was made for 227 x 227; "
+            f"AlexNet needs images of at least {SMALLEST_PX} x {SMALLEST_PX} pixels, and was designed for 227 x 227; "
             f"got {height} x {width}",
-            "Set input_hw = [227, 227], or take template = 'simple_cnn' for small images.",
+            "Set input_hw = [227, 227], or use template = 'simple_cnn' for small images.",
         )
     offset = [-value for value in MEAN_RGB] if channels == 3 else -sum(MEAN_RGB) / 3
     inputs = keras.Input(input_shape_hwc, name="image")
@@ -92,9 +92,9 @@ def _convolution(
     strides: int = 1,
     padding: str = "same",
 ) -> Any:
-    """A convolution and ReLU. Two groups are two layers on half of the maps each, as on the paper's two GPUs.
+    """Convolution and ReLU. Two groups are two layers on half of the feature maps each, as on the paper's two GPUs.
 
-    Keras' own ``groups=2`` is the same sum, but TensorFlow computes it on processors some 20 times slower.
+    Keras' own ``groups=2`` computes the same, but TensorFlow is some 20 times slower at it on CPUs.
     """
     layers = load_keras().layers
     half = x.shape[-1] // groups
@@ -127,7 +127,7 @@ def _after(x: Any, number: int, params: AlexnetParams) -> Any:
 def local_response_norm(shape: tuple[int, int, int], name: str) -> Any:
     """Section 3.3 of the paper: ``b_i = a_i / (k + alpha * sum of a_j^2 over the 5 nearest maps)^beta``.
 
-    k = 2, n = 5, alpha = 1e-4, beta = 0.75. Made of plain operations, so that a saved model opens in any Keras.
+    k = 2, n = 5, alpha = 1e-4, beta = 0.75. It consists of standard operations, so any Keras can load a saved model.
     """
     keras = load_keras()
     ops = keras.ops

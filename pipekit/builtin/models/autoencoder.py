@@ -1,4 +1,4 @@
-"""An autoencoder: the image through a narrow code and back. It needs no labels; the image is its own target."""
+"""Convolutional autoencoder: compresses the image to a code and reconstructs it. It needs no labels."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ Width = Annotated[int, Field(ge=1, le=8192)]
 
 
 class AutoencoderParams(Params):
-    filters: tuple[Width, ...] = param((32, 64), "Filters of each halving; the decoder mirrors them", min_length=1)
-    code: int = param(64, "Numbers that the whole image is squeezed into", ge=1, le=65536)
+    filters: tuple[Width, ...] = param(
+        (32, 64), "Filters of each downsampling convolution; the decoder mirrors them", min_length=1
+    )
+    code: int = param(64, "Size of the code (bottleneck)", ge=1, le=65536)
 
 
 def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: AutoencoderParams) -> Any:
-    """Strided convolutions down to a dense code, transposed convolutions up again. Pixels 0..255 in and out.
+    """Strided convolutions to a dense code, then transposed convolutions. Pixels 0..255 in and out.
 
-    Sizes that can't be halved evenly are padded with black and cut again. ``num_classes`` is not used.
+    Sizes that can't be halved evenly are padded with black and cropped at the end. ``num_classes`` is not used.
 
     Raises:
         UserError: the image is too small for that many halvings.
@@ -34,7 +36,7 @@ def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: Autoe
         raise UserError(
             f"autoencoder with {len(params.filters)} halvings needs images of at least {step} x {step} pixels, "
             f"got {height} x {width}",
-            "Give fewer filters or a larger input_hw.",
+            "Set fewer filters or a larger input_hw.",
         )
     extra_h, extra_w = -height % step, -width % step
     inputs = keras.Input(input_shape_hwc, name="image")

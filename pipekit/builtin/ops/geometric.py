@@ -1,8 +1,8 @@
-"""Ops that move pixels: each draws its values and returns a homography, source to target, pixel centres at whole numbers.
+"""Geometric ops: each draws its values and returns a homography, source to target, pixel centres at whole numbers.
 
-Rotation, shifts, shear and zoom mean what they mean in Keras' ``ImageDataGenerator``
-(``keras.src.legacy.preprocessing.image``), whose matrices go the other way, from target to source. Two slips of Keras are
-not copied: it turns a picture that is not square about a point beside its centre, and ``height_shift_range`` moves it across.
+Rotation, shifts, shear and zoom have the meaning of Keras' ``ImageDataGenerator``
+(``keras.src.legacy.preprocessing.image``), whose matrices map target to source. Two errors of Keras are not reproduced: it
+rotates an image that is not square about a point beside its centre, and ``height_shift_range`` moves it across.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Resized: TypeAlias = tuple[Matrix, SizeHw]
 
 
 class FillParams(Params):
-    """For ops that show what lies outside the picture."""
+    """Parameters of ops that reveal pixels outside the image."""
 
     fill_mode: FillMode | None = param(
-        None, "What lies outside: nearest (the edge), constant, reflect, wrap; the recipe's own unless set"
+        None, "How to fill pixels outside: nearest (the edge), constant, reflect, wrap; by default the recipe's own fill_mode"
     )
     fill_value: int | None = param(None, "The grey level for fill_mode = constant", ge=0, le=255)
 
@@ -42,7 +42,7 @@ Range: TypeAlias = Annotated[tuple[float, float], AfterValidator(_ordered)]
 
 
 def uniform(rng: Rng, name: str, low: float, high: float) -> float:
-    """A number between two, remembered under ``name``."""
+    """A uniform random number in a range, recorded under ``name``."""
     return float(rng.note(name, float(rng.uniform(low, high))))
 
 
@@ -50,7 +50,7 @@ def uniform(rng: Rng, name: str, low: float, high: float) -> float:
 
 
 class RotateParams(FillParams):
-    limit_deg: float = param(40.0, "Largest rotation to either side", unit="deg", gt=0, le=180, neutral=0)
+    limit_deg: float = param(40.0, "Largest rotation in either direction", unit="deg", gt=0, le=180, neutral=0)
 
 
 def rotate(size_hw: SizeHw, params: RotateParams, rng: Rng) -> Matrix:
@@ -61,8 +61,8 @@ def rotate(size_hw: SizeHw, params: RotateParams, rng: Rng) -> Matrix:
 
 
 class ShiftParams(FillParams):
-    width: float = param(0.2, "Largest shift to either side: below 1 a part of the width, else pixels", ge=0, neutral=0)
-    height: float = param(0.2, "Largest shift up or down: below 1 a part of the height, else pixels", ge=0, neutral=0)
+    width: float = param(0.2, "Largest shift to either side: below 1 a fraction of the width, else pixels", ge=0, neutral=0)
+    height: float = param(0.2, "Largest shift up or down: below 1 a fraction of the height, else pixels", ge=0, neutral=0)
 
 
 def shift(size_hw: SizeHw, params: ShiftParams, rng: Rng) -> Matrix:
@@ -74,23 +74,23 @@ def shift(size_hw: SizeHw, params: ShiftParams, rng: Rng) -> Matrix:
 
 
 class ShearParams(FillParams):
-    limit_deg: float = param(10.0, "Largest shear to either side, counter-clockwise", unit="deg", gt=0, lt=90, neutral=0)
+    limit_deg: float = param(10.0, "Largest shear in either direction, counter-clockwise", unit="deg", gt=0, lt=90, neutral=0)
 
 
 def shear(size_hw: SizeHw, params: ShearParams, rng: Rng) -> Matrix:
-    """Slant the picture by a random angle. Keras' shear_range, which is in degrees: its tutorials' 0.2 can hardly be seen."""
+    """Shear the image by a random angle. Keras' shear_range, which is in degrees: its tutorials' 0.2 is hardly visible."""
     angle = math.radians(uniform(rng, "shear_deg", -params.limit_deg, params.limit_deg))
-    # Keras: source x = x - sin(a) y, source y = cos(a) y. This is the way back.
+    # Keras: source x = x - sin(a) y, source y = cos(a) y. This is the inverse.
     sin, cos = math.sin(angle), math.cos(angle)
     return about(centre_of(size_hw), matrix(1, sin / cos, 0, 0, 1 / cos, 0))
 
 
 class ZoomParams(FillParams):
-    amount: float = param(0.2, "Zoom between 1 - amount (nearer) and 1 + amount (farther)", ge=0, lt=1, neutral=0)
+    amount: float = param(0.2, "Zoom between 1 - amount (in) and 1 + amount (out)", ge=0, lt=1, neutral=0)
     range: Range | None = param(
-        None, "Smallest and largest zoom instead, as in Keras: below 1 is nearer, above 1 is farther", neutral=1
+        None, "Smallest and largest zoom instead, as in Keras: below 1 zooms in, above 1 zooms out", neutral=1
     )
-    keep_aspect: bool = param(False, "The same zoom across and down; Keras draws two")
+    keep_aspect: bool = param(False, "Use the same zoom across and down; Keras draws two")
 
 
 def zoom(size_hw: SizeHw, params: ZoomParams, rng: Rng) -> Matrix:
@@ -106,25 +106,25 @@ def zoom(size_hw: SizeHw, params: ZoomParams, rng: Rng) -> Matrix:
 
 
 class FlipParams(Params):
-    p: float = param(0.5, "Probability that the picture is flipped", ge=0, le=1)
+    p: float = param(0.5, "Probability that the image is flipped", ge=0, le=1)
 
 
 def hflip(size_hw: SizeHw, params: FlipParams, rng: Rng) -> Matrix:
-    """Swap left and right, of every other picture unless p says otherwise. Keras' horizontal_flip."""
+    """Flip left and right, with probability p (0.5 by default). Keras' horizontal_flip."""
     return matrix(-1, 0, size_hw[1] - 1, 0, 1, 0)
 
 
 def vflip(size_hw: SizeHw, params: FlipParams, rng: Rng) -> Matrix:
-    """Swap top and bottom, of every other picture unless p says otherwise. Keras' vertical_flip."""
+    """Flip top and bottom, with probability p (0.5 by default). Keras' vertical_flip."""
     return matrix(1, 0, 0, 0, -1, size_hw[0] - 1)
 
 
 class IdentityParams(Params):
-    """Nothing to set."""
+    """No parameters."""
 
 
 def identity(size_hw: SizeHw, params: IdentityParams, rng: Rng) -> Matrix:
-    """Leave the picture as it is: one of the choices in a one_of."""
+    """Leave the image unchanged: a choice for one_of."""
     return np.eye(3)
 
 
@@ -132,11 +132,11 @@ def identity(size_hw: SizeHw, params: IdentityParams, rng: Rng) -> Matrix:
 
 
 class Rotate90Params(Params):
-    turns: tuple[int, ...] = param((0, 1, 2, 3), "Quarter turns, clockwise, to choose from", min_length=1)
+    turns: tuple[int, ...] = param((0, 1, 2, 3), "Numbers of clockwise quarter turns to choose from", min_length=1)
 
 
 def rotate90(size_hw: SizeHw, params: Rotate90Params, rng: Rng) -> Resized:
-    """Rotate by a random number of quarter turns; nothing is lost, and width and height change places."""
+    """Rotate by a random number of quarter turns: lossless, and may swap width and height."""
     height, width = size_hw
     turns = rng.note("turns", int(params.turns[int(rng.integers(len(params.turns)))]) % 4)
     if turns == 1:
@@ -149,17 +149,17 @@ def rotate90(size_hw: SizeHw, params: Rotate90Params, rng: Rng) -> Resized:
 
 
 def transpose(size_hw: SizeHw, params: FlipParams, rng: Rng) -> Resized:
-    """Swap rows and columns, of every other picture unless p says otherwise."""
+    """Swap rows and columns, with probability p (0.5 by default)."""
     return matrix(0, 1, 0, 1, 0, 0), (size_hw[1], size_hw[0])
 
 
 class SkewParams(FillParams):
-    x_deg: float = param(10.0, "Largest slant of upright lines to either side", unit="deg", ge=0, lt=90, neutral=0)
-    y_deg: float = param(0.0, "Largest slant of level lines to either side", unit="deg", ge=0, lt=90, neutral=0)
+    x_deg: float = param(10.0, "Largest slant of vertical lines in either direction", unit="deg", ge=0, lt=90, neutral=0)
+    y_deg: float = param(0.0, "Largest slant of horizontal lines in either direction", unit="deg", ge=0, lt=90, neutral=0)
 
 
 def skew(size_hw: SizeHw, params: SkewParams, rng: Rng) -> Matrix:
-    """Slant upright and level lines by random angles, lengths across kept (what most libraries call shear)."""
+    """Slant vertical and horizontal lines by random angles; lengths across are kept (what most libraries call shear)."""
     x = math.tan(math.radians(uniform(rng, "x_deg", -params.x_deg, params.x_deg)))
     y = math.tan(math.radians(uniform(rng, "y_deg", -params.y_deg, params.y_deg)))
     if x * y >= 0.99:
@@ -168,11 +168,11 @@ def skew(size_hw: SizeHw, params: SkewParams, rng: Rng) -> Matrix:
 
 
 class PerspectiveParams(FillParams):
-    amount: float = param(0.1, "How far each corner may move, as a part of the picture's sides", gt=0, le=0.4, neutral=0)
+    amount: float = param(0.1, "Largest move of each corner, as a fraction of the image's sides", gt=0, le=0.4, neutral=0)
 
 
 def perspective(size_hw: SizeHw, params: PerspectiveParams, rng: Rng) -> Matrix:
-    """Move the four corners by random amounts, as if the camera had stood elsewhere."""
+    """Move the four corners by random amounts: a random perspective, as from another camera position."""
     height, width = size_hw
     edges = np.array([(-0.5, -0.5), (width - 0.5, -0.5), (width - 0.5, height - 0.5), (-0.5, height - 0.5)])
     moves = rng.uniform(-params.amount, params.amount, (4, 2)) * (width, height)
@@ -181,7 +181,7 @@ def perspective(size_hw: SizeHw, params: PerspectiveParams, rng: Rng) -> Matrix:
 
 
 def homography_between(source_xy: np.ndarray, target_xy: np.ndarray) -> Matrix:
-    """The homography that takes four points to four others (the direct linear transform with h33 = 1)."""
+    """The homography that maps four points to four others (the direct linear transform with h33 = 1)."""
     rows, right = [], []
     for (x, y), (u, v) in zip(source_xy.tolist(), target_xy.tolist(), strict=True):
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
@@ -194,19 +194,19 @@ def homography_between(source_xy: np.ndarray, target_xy: np.ndarray) -> Matrix:
 
 
 class CropParams(Params):
-    height: float = param(0.9, "Height: up to 1 a part of the picture's, else pixels", gt=0)
-    width: float = param(0.9, "Width: up to 1 a part of the picture's, else pixels", gt=0)
+    height: float = param(0.9, "Height: up to 1 a fraction of the image's, else pixels", gt=0)
+    width: float = param(0.9, "Width: up to 1 a fraction of the image's, else pixels", gt=0)
     place: Literal["random", "centre"] = param("random", "Where")
 
 
 def crop(size_hw: SizeHw, params: CropParams, rng: Rng) -> Resized:
-    """Cut a window out of the picture, at a random place or from its centre."""
+    """Crop the image at a random position or at its centre."""
     new_hw = _pixels(params.height, size_hw[0]), _pixels(params.width, size_hw[1])
     room_y, room_x = size_hw[0] - new_hw[0], size_hw[1] - new_hw[1]
     if room_y < 0 or room_x < 0:
         raise UserError(
-            f"a crop of {new_hw[1]} x {new_hw[0]} px is larger than the picture ({size_hw[1]} x {size_hw[0]} px)",
-            "Crops are cut at the recipe's output size, unless it says full_resolution = true.",
+            f"a crop of {new_hw[1]} x {new_hw[0]} px is larger than the image ({size_hw[1]} x {size_hw[0]} px)",
+            "Crops apply at the recipe's output size, unless it sets full_resolution = true.",
         )
     if params.place == "centre":
         x, y = room_x // 2, room_y // 2
@@ -220,14 +220,14 @@ def _pixels(length: float, whole: int) -> int:
 
 
 class ResizedCropParams(Params):
-    area: Range = param((0.5, 1.0), "Smallest and largest part of the picture's area that is kept", neutral=1)
+    area: Range = param((0.5, 1.0), "Smallest and largest fraction of the image's area to keep", neutral=1)
     aspect: Range = param(
-        (0.75, 4 / 3), "Smallest and largest width to height of the window, for a picture as wide as high", neutral=1
+        (0.75, 4 / 3), "Smallest and largest aspect ratio (width to height) of the crop, for a square image", neutral=1
     )
 
 
 def resized_crop(size_hw: SizeHw, params: ResizedCropParams, rng: Rng) -> Resized:
-    """Cut out a window of random area, shape and place, and bring it to the picture's size (Szegedy et al. 2015)."""
+    """Crop a window of random area, aspect ratio and position, and resize it to the image's size (Szegedy et al. 2015)."""
     if not 0 < params.area[0] <= params.area[1] <= 1 or params.aspect[0] <= 0:
         raise UserError("area must lie within 0 and 1, and aspect above 0")
     height, width = size_hw
@@ -248,20 +248,20 @@ class ResizeParams(Params):
 
 
 def resize(size_hw: SizeHw, params: ResizeParams, rng: Rng) -> Resized:
-    """Resize, without keeping the shape."""
+    """Resize without keeping the aspect ratio."""
     new_hw = params.height_px, params.width_px
     return resizing(size_hw, new_hw), new_hw
 
 
 class PadParams(Params):
-    amount: float = param(0.1, "Margin on each side: below 1 a part of the picture's side, else pixels", ge=0, neutral=0)
-    square: bool = param(False, "Make the picture square as well, with the room on both sides")
-    fill_mode: FillMode = param("constant", "What the margin holds: nearest (the edge), constant, reflect, wrap")
+    amount: float = param(0.1, "Margin on each side: below 1 a fraction of the image's side, else pixels", ge=0, neutral=0)
+    square: bool = param(False, "Also pad the image to a square, equally on both sides")
+    fill_mode: FillMode = param("constant", "How to fill the margin: nearest (the edge), constant, reflect, wrap")
     fill_value: int = param(0, "The grey level for fill_mode = constant", ge=0, le=255)
 
 
 def pad(size_hw: SizeHw, params: PadParams, rng: Rng) -> Resized:
-    """Put a margin round the picture."""
+    """Add a margin around the image."""
     height, width = size_hw
     top, left = (round(params.amount * side) if params.amount < 1 else round(params.amount) for side in size_hw)
     new_h, new_w = height + 2 * top, width + 2 * left

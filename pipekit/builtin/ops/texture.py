@@ -1,4 +1,4 @@
-"""Ops that change pixels by their neighbourhood or at random: blur, sharpness, noise, JPEG artefacts, holes."""
+"""Ops on neighbouring or random pixels: blur, sharpness, noise, JPEG artefacts, holes."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class BlurParams(Params):
 
 
 def blur(image: Image, params: BlurParams, rng: Rng) -> Image:
-    """Gaussian blur of random width."""
+    """Gaussian blur with a random standard deviation."""
     sigma = uniform(rng, "sigma_px", *params.sigma_px)
     return as_image(cv2.GaussianBlur(image, (0, 0), sigma), image) if sigma > 0.05 else image
 
 
 class MotionBlurParams(Params):
-    length_px: Range = param((3.0, 9.0), "Shortest and longest way", unit="px", neutral=1)
+    length_px: Range = param((3.0, 9.0), "Shortest and longest path", unit="px", neutral=1)
 
 
 def motion_blur(image: Image, params: MotionBlurParams, rng: Rng) -> Image:
-    """Blur along a line of random length and direction, as a moving camera does."""
+    """Motion blur: along a line of random length and direction, as from a moving camera."""
     length = uniform(rng, "length_px", *params.length_px)
     angle = uniform(rng, "angle_deg", 0.0, 180.0)
     size = 2 * int(np.ceil(length / 2)) + 1
@@ -42,12 +42,12 @@ def motion_blur(image: Image, params: MotionBlurParams, rng: Rng) -> Image:
 
 
 class SharpenParams(Params):
-    amount: Range = param((0.2, 1.0), "Smallest and largest amount of the detail that is added; below 0 softens", neutral=0)
-    sigma_px: float = param(1.0, "Width of what counts as detail", unit="px", gt=0, le=20)
+    amount: Range = param((0.2, 1.0), "Smallest and largest amount of detail to add; below 0 softens", neutral=0)
+    sigma_px: float = param(1.0, "Standard deviation of the blur that defines detail", unit="px", gt=0, le=20)
 
 
 def sharpen(image: Image, params: SharpenParams, rng: Rng) -> Image:
-    """Add a random amount of the difference to a blurred picture (unsharp masking)."""
+    """Unsharp masking: add a random amount of the difference to a blurred image."""
     amount = uniform(rng, "amount", *params.amount)
     soft = cv2.GaussianBlur(image, (0, 0), params.sigma_px)
     return as_image(cv2.addWeighted(image, 1 + amount, soft, -amount, 0), image)
@@ -55,11 +55,11 @@ def sharpen(image: Image, params: SharpenParams, rng: Rng) -> Image:
 
 class NoiseParams(Params):
     sigma: Range = param((2.0, 15.0), "Smallest and largest standard deviation", unit="levels", neutral=0)
-    grey: bool = param(False, "The same noise in all channels")
+    grey: bool = param(False, "Add the same noise to all channels")
 
 
 def noise(image: Image, params: NoiseParams, rng: Rng) -> Image:
-    """Add Gaussian noise of random strength, drawn for each pixel and channel."""
+    """Add Gaussian noise of random strength, independent for each pixel and channel."""
     sigma = uniform(rng, "sigma", *params.sigma)
     shape = (*image.shape[:2], 1) if params.grey else image.shape
     drawn = rng.standard_normal(shape, dtype=np.float32) * np.float32(sigma)
@@ -67,11 +67,11 @@ def noise(image: Image, params: NoiseParams, rng: Rng) -> Image:
 
 
 class SaltPepperParams(Params):
-    amount: Range = param((0.005, 0.03), "Smallest and largest part of the pixels that is lost", neutral=0)
+    amount: Range = param((0.005, 0.03), "Smallest and largest fraction of pixels to replace", neutral=0)
 
 
 def salt_pepper(image: Image, params: SaltPepperParams, rng: Rng) -> Image:
-    """Turn a random part of the pixels black or white, half each."""
+    """Salt-and-pepper noise: set a random fraction of the pixels to black or white, half each."""
     amount = uniform(rng, "amount", *params.amount)
     drawn = rng.random(image.shape[:2], dtype=np.float32)
     changed = image.copy()
@@ -81,11 +81,11 @@ def salt_pepper(image: Image, params: SaltPepperParams, rng: Rng) -> Image:
 
 
 class JpegParams(Params):
-    quality: Range = param((30.0, 80.0), "Lowest and highest quality, 1 to 100", neutral=100)
+    quality: Range = param((30.0, 80.0), "Lowest and highest JPEG quality, 1 to 100", neutral=100)
 
 
 def jpeg(image: Image, params: JpegParams, rng: Rng) -> Image:
-    """Save as JPEG of a random quality and read again."""
+    """Compress as JPEG with a random quality and decode again."""
     quality = round(float(rng.uniform(*params.quality)))
     data = images.encode(image, "jpg", rng.note("quality", min(100, max(1, quality))))
     return as_image(images.decode(data, gray=image.ndim == 2 or image.shape[2] == 1), image)
@@ -96,7 +96,7 @@ class PixelateParams(Params):
 
 
 def pixelate(image: Image, params: PixelateParams, rng: Rng) -> Image:
-    """Make the picture smaller by a random factor and larger again: detail is lost."""
+    """Reduce the image by a random factor and enlarge it again: it loses detail."""
     scale = min(1.0, max(0.01, uniform(rng, "scale", *params.scale)))
     height, width = image.shape[:2]
     small = images.resize(image, (max(1, round(height * scale)), max(1, round(width * scale))), "area")
@@ -105,12 +105,12 @@ def pixelate(image: Image, params: PixelateParams, rng: Rng) -> Image:
 
 class CutoutParams(Params):
     holes: int = param(1, "Number of holes", ge=1, le=1000)
-    size: Range = param((0.1, 0.3), "Smallest and largest side of a hole, as a part of the picture's shorter side", neutral=0)
-    fill_value: int | None = param(None, "Its grey level; random for each hole unless set", ge=0, le=255)
+    size: Range = param((0.1, 0.3), "Smallest and largest side of a hole, as a fraction of the shorter side", neutral=0)
+    fill_value: int | None = param(None, "Grey level of the holes; by default random for each hole", ge=0, le=255)
 
 
 def cutout(image: Image, params: CutoutParams, rng: Rng) -> Image:
-    """Cover random squares (DeVries and Taylor 2017). A mask and boxes stay: what is hidden is still there."""
+    """Cutout (DeVries and Taylor 2017): cover random squares. Mask and boxes stay: what is hidden is still there."""
     changed, (height, width) = image.copy(), image.shape[:2]
     places = []
     for _ in range(params.holes):

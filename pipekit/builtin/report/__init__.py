@@ -1,1 +1,1 @@
-"""The report's own sections, each ``section(ctx, evaluation, params) -> Section``, registered as a plugin's would be."""
+"""The built-in report sections. Each is ``section(ctx, evaluation, params) -> Section`` and registers as a plugin's does."""

@@ -1,4 +1,4 @@
-"""Section ``classes``: every class by itself, and the averages over them."""
+"""Section ``classes``: precision, recall, F1 and more for each class, and their averages."""
 
 from __future__ import annotations
 
@@ -27,38 +27,38 @@ def section(ctx: Context, evaluation: Evaluation) -> Section:
         for name in ("macro", "weighted", "micro")
     )
     return Section(
-        "Class by class",
-        "*Precision*: of the images that the model calls so, the share that are. *Recall*: of the images that are so, the "
-        "share that it finds. *F1* is their harmonic mean. The ranges are 95 % intervals: Wilson's for shares, the "
-        "bootstrap for F1. A dash stands where there is nothing to divide by.",
+        "Per-class metrics",
+        "How good is the model on each class? *Precision*: the share of the images predicted as the class that belong to it. "
+        "*Recall*: the share of the class's images that the model finds. *F1*: the harmonic mean of the two. The ranges are "
+        "95 % intervals: Wilson's for shares, the bootstrap for F1. A dash marks a division by zero.",
         tables=(
             Table(columns, rows, "Per class"),
             Table(("average", "precision", "recall", "F1"), averages, "Averages over the classes"),
-            Table(("figure", "value", "what it says"), tuple(overall(metrics)), "Over all images"),
+            Table(("metric", "value", "what it means"), tuple(overall(metrics)), "Over all images"),
         ),
     )
 
 
 def overall(metrics: Any) -> list[tuple[Any, ...]]:
     return [
-        ("accuracy", estimate(metrics["accuracy"]), "the share of images that are right"),
+        ("accuracy", estimate(metrics["accuracy"]), "the share of images that the model classifies correctly"),
         (
             "balanced accuracy",
             estimate(metrics["balanced_accuracy"]),
-            "the mean of the classes' recalls: each class counts alike",
+            "the mean of the classes' recalls: each class has the same weight",
         ),
         ("macro F1", estimate(metrics["macro_f1"]), "the mean of the classes' F1"),
         *(
             (f"top-{k} accuracy", estimate(found), f"the true class is among the {k} most probable")
             for k, found in metrics["top_k"].items()
         ),
-        ("Matthews correlation", metrics["matthews"], "1 is perfect, 0 no better than chance; fair to unequal classes"),
+        ("Matthews correlation", metrics["matthews"], "1 is perfect, 0 no better than chance; suits classes of unequal size"),
         ("Cohen's kappa", metrics["kappa"], "agreement beyond chance: 1 is perfect, 0 is chance"),
-        ("log loss", metrics["log_loss"], "the mean of -ln p(true class): small is good, sure mistakes cost most"),
+        ("log loss", metrics["log_loss"], "the mean of -ln p(true class): lower is better, confident mistakes cost most"),
         ("Brier score", metrics["brier"], "the mean squared error of the probabilities: 0 is perfect, 2 the worst"),
         (
             "calibration error",
             metrics["calibration"]["expected_error"],
-            "how far the stated probabilities are from the share that is right, on average",
+            "the mean distance between predicted probability and accuracy",
         ),
     ]

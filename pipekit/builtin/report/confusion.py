@@ -1,4 +1,4 @@
-"""Section ``confusion``: which class is taken for which. A cell leads to its pictures."""
+"""Section ``confusion``: the confusion matrix. Each cell links to its images."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pipekit.page.markdown import literal
 from pipekit.page.plots import plot, shortened
 
 STRONG = 0.62
-"""Share of a row from which a cell is so dark that its text must be light."""
+"""Share of a row above which a cell is so dark that its text must be light."""
 MOST_IN_HTML = 40
-"""Classes above which the clickable matrix would be too large to read; the list of pairs says more."""
+"""Number of classes above which the clickable matrix is too large to read; the list of pairs says more."""
 
 
 def section(ctx: Context, evaluation: Evaluation) -> Section:
@@ -28,24 +28,27 @@ def section(ctx: Context, evaluation: Evaluation) -> Section:
     if wrong:
         worst = metrics["confused_most"][0]
         words = (
-            f"{count(wrong, 'mistake')}. The most frequent: {literal(worst['true'])} taken for {literal(worst['predicted'])}, "
-            f"{worst['count']} times ({percent(worst['share_of_true'])} of the {literal(worst['true'])} images)."
+            f"{count(wrong, 'mistake')}. The most frequent: {literal(worst['true'])} predicted as "
+            f"{literal(worst['predicted'])}, {count(worst['count'], 'time')} "
+            f"({percent(worst['share_of_true'])} of the {literal(worst['true'])} images)."
         )
     else:
-        words = "Not one mistake."
+        words = "No mistakes."
     small = len(classes) <= MOST_IN_HTML
-    how = " A row is what the images are, a column what the model says; choose a cell to see its pictures." if small else ""
+    how = " Rows are true classes, columns are predicted classes. Choose a cell to see its images." if small else ""
     return Section(
-        "What it confuses",
-        words + how,
+        "Confusion matrix",
+        f"Which classes does the model confuse? {words}{how}",
         html=_table(matrix, classes) if small else "",
-        tables=(Table(("is", "taken for", "images", "share of the class"), pairs, "Most frequent mistakes"),) if pairs else (),
+        tables=(Table(("true", "predicted", "images", "share of the class"), pairs, "Most frequent mistakes"),)
+        if pairs
+        else (),
         figures=_figure(matrix, classes),
     )
 
 
 def _table(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> str:
-    """The matrix as a table: counts, or shares of the row; blue where it is right, orange where it is wrong."""
+    """The matrix as an HTML table: counts, or shares of the row; correct cells are blue, wrong ones orange."""
     from markupsafe import Markup, escape
 
     support = matrix.sum(axis=1)
@@ -59,10 +62,10 @@ def _table(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> str:
             shown = Markup('<span class="count">{:,}</span><span class="rate">{}</span>').format(
                 int(matrix[i, j]), f"{rate:.2f}" if support[i] else "–"
             )
-            said = f"{matrix[i, j]} of {support[i]} {name} taken for {other}: show them"
+            label = f"{matrix[i, j]} of {support[i]} {name} predicted as {other}: show them"
             if matrix[i, j]:
                 wanted = escape(json.dumps({"true": name, "predicted": other}))
-                shown = Markup('<a href="#pictures" data-filter="{}" aria-label="{}">{}</a>').format(wanted, said, shown)
+                shown = Markup('<a href="#pictures" data-filter="{}" aria-label="{}">{}</a>').format(wanted, label, shown)
             else:
                 shown = Markup("<span>{}</span>").format(shown)
             cells.append(Markup('<td class="{}" style="--v:{:.3f}">{}</td>').format(kinds, rate, shown))
@@ -72,7 +75,7 @@ def _table(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> str:
     )
     return (
         f'{button}<div class="scroll" tabindex="0" role="group" aria-label="Confusion matrix"><table class="matrix">'
-        f'<thead><tr><td class="axis">is \\ taken for</td>{head}</tr></thead>'
+        f'<thead><tr><td class="axis">true \\ predicted</td>{head}</tr></thead>'
         f"<tbody>{Markup('').join(rows)}</tbody></table></div>"
     )
 
@@ -89,8 +92,8 @@ def _figure(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> Any:
         if len(classes) <= MOST_IN_HTML:
             axes.set_xticks(range(len(classes)), names, rotation=45, ha="right", rotation_mode="anchor")
             axes.set_yticks(range(len(classes)), names)
-        axes.set_xlabel("taken for")
-        axes.set_ylabel("is")
+        axes.set_xlabel("predicted class")
+        axes.set_ylabel("true class")
         if len(classes) <= 20:
             for (i, j), n in np.ndenumerate(matrix):
                 axes.text(j, i, f"{n:,}", ha="center", va="center", color="#ffffff" if rates[i, j] > STRONG else "#101418")

@@ -1,4 +1,4 @@
-"""Section ``curves``: what another threshold would give. ROC and precision-recall curves; a slider for two classes."""
+"""Section ``curves``: ROC and precision-recall curves, and a slider for the decision threshold of two classes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipekit.page.markdown import literal
 from pipekit.page.plots import COLOURS, DASHES, plot, shortened
 
 MOST_CURVES = 12
-"""Classes drawn, those with the smallest areas: more lines can't be told apart."""
+"""Maximum number of classes drawn, those with the smallest areas: more lines can't be told apart."""
 MOST_POINTS = 400
 
 
@@ -27,15 +27,16 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
     rows = evaluation.metrics["per_class"]
     shown = sorted(sorted(drawable, key=lambda i: rows[i]["roc_auc"])[:MOST_CURVES])
     words = (
-        "The ROC area is the chance that a random image of the class gets a higher probability for it than a random other "
-        "image: 0.5 is guessing, 1 is perfect. Precision and recall say more where a class is rare."
+        "What would another threshold give? The area under the ROC curve is the chance that a random image of the class gets "
+        "a higher probability for it than a random other image: 0.5 is guessing, 1 is perfect. For a rare class, the "
+        "precision-recall curve says more."
     )
     if len(shown) < len(drawable):
-        words += f" Drawn are the {len(shown)} classes with the smallest ROC areas."
+        words += f" The plots show the {len(shown)} classes with the smallest ROC areas."
     if two:
-        words += f" The class that is looked for is *{literal(evaluation.classes[1])}*."
+        words += f" The positive class is *{literal(evaluation.classes[1])}*."
     return Section(
-        "Other thresholds",
+        "ROC and precision-recall curves",
         words,
         figures=(*_roc(evaluation, shown), *_precision_recall(evaluation, shown)),
         html=_slider(evaluation) if two else "",
@@ -56,12 +57,12 @@ def _roc(evaluation: Evaluation, shown: list[int]) -> tuple[Figure, Figure]:
         axes.set(xlabel="false positive rate", ylabel="true positive rate (recall)", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         axes.legend(fontsize=8, title="area", loc="lower right")
 
-    said = ", ".join(f"{evaluation.classes[i]} {rows[i]['roc_auc']:.3f}" for i in shown)
+    areas = ", ".join(f"{evaluation.classes[i]} {rows[i]['roc_auc']:.3f}" for i in shown)
     return plot(
         "roc",
         draw,
-        alt=f"ROC curves. Areas: {said}.",
-        caption="Receiver operating characteristic, each class against the rest.",
+        alt=f"ROC curves. Areas: {areas}.",
+        caption="ROC (receiver operating characteristic) curves, each class against the rest.",
     )
 
 
@@ -79,12 +80,12 @@ def _precision_recall(evaluation: Evaluation, shown: list[int]) -> tuple[Figure,
         axes.set(xlabel="recall", ylabel="precision", xlim=(-0.02, 1.02), ylim=(-0.02, 1.05))
         axes.legend(fontsize=8, title="average precision", loc="lower left")
 
-    said = ", ".join(f"{evaluation.classes[i]} {rows[i]['average_precision']:.3f}" for i in shown)
+    areas = ", ".join(f"{evaluation.classes[i]} {rows[i]['average_precision']:.3f}" for i in shown)
     return plot(
         "precision_recall",
         draw,
-        alt=f"Precision-recall curves. Average precisions: {said}.",
-        caption="Precision and recall as the threshold falls, each class against the rest.",
+        alt=f"Precision-recall curves. Average precisions: {areas}.",
+        caption="Precision-recall curves as the threshold falls, each class against the rest.",
     )
 
 
@@ -93,12 +94,12 @@ def _line(place: int) -> dict[str, Any]:
 
 
 def _thinned(length: int) -> Any:
-    """At most ``MOST_POINTS`` positions, both ends among them: a curve needs no more, and the file stays small."""
+    """At most ``MOST_POINTS`` positions, including both ends: a curve needs no more, and the file stays small."""
     return np.unique(np.linspace(0, length - 1, min(length, MOST_POINTS)).round().astype(int))
 
 
 def threshold_counts(evaluation: Evaluation) -> dict[str, list[int]]:
-    """How many images of class 1 and of class 0 have a probability of class 1 in each thousandth, ``0`` to ``1000``."""
+    """Histograms of the probability of class 1, for images of class 1 and of class 0, in thousandths ``0`` to ``1000``."""
     place = np.floor(evaluation.probabilities[:, 1] * 1000 + 1e-6).astype(np.int64).clip(0, 1000)
     return {
         "positive": np.bincount(place[evaluation.y_true == 1], minlength=1001).tolist(),
@@ -127,7 +128,7 @@ def _slider(evaluation: Evaluation) -> str:
     )
     counts = json.dumps(threshold_counts(evaluation), separators=(",", ":"))
     return Markup(
-        '<div class="threshold needs-script" data-threshold hidden><label>Say “{}” from this probability on'
+        '<div class="threshold needs-script" data-threshold hidden><label>Predict “{}” at or above this probability'
         '<input type="range" min="0" max="1000" value="500"></label><dl aria-live="polite">{}</dl>'
         '<script type="application/json">{}</script></div>'
     ).format(name, cells, Markup(counts))

@@ -1,4 +1,4 @@
-"""Section ``data``: what was measured with what: counts, splits, the model and its parameters, versions."""
+"""Section ``data``: image counts by split, the model and its parameters, library versions, the pipeline file."""
 
 from __future__ import annotations
 
@@ -36,20 +36,22 @@ def section(ctx: Context, evaluation: Evaluation) -> Section:
         if len(failed) > SHOWN_FAILURES:
             caption += f"; the first {SHOWN_FAILURES}"
         tables.append(Table(("image", "reason"), tuple(sorted(failed.items())[:SHOWN_FAILURES]), caption))
-    tables.append(Table(("of the model", "value"), tuple(_model_rows(evaluation)), "Model"))
+    tables.append(Table(("property", "value"), tuple(_model_rows(evaluation)), "Model"))
     tables.append(Table(("library", "version"), tuple(_versions()), "Versions at the time of the report"))
     words = f"Pipeline seed {ctx.seed}. Measured on the split *{literal(evaluation.split)}*."
     if others := sentence(evaluation.dataset.meta.get(META, {})):
         words += f" The import {literal(others)}."
     pictures = tuple(_recipe_sheet(ctx, evaluation))
     if pictures:
-        words += " The sheet shows what training saw: an image at the left of each row, then what the recipe makes of it."
+        words += (
+            " The sheet shows the data augmentation: a training image at the left of each row, then augmented versions of it."
+        )
     html = _pipeline_text(ctx.pipeline_file)
-    return Section("What it was made from", words, tables=tuple(tables), pictures=pictures, html=html)
+    return Section("Data, model and versions", words, tables=tuple(tables), pictures=pictures, html=html)
 
 
 def _pipeline_text(file: Path | None) -> str:
-    """The pipeline file as it was when the report was made."""
+    """The pipeline file as it was at the time of the report."""
     from markupsafe import escape
 
     try:
@@ -63,7 +65,7 @@ def _pipeline_text(file: Path | None) -> str:
 
 
 def _recipe_sheet(ctx: Context, evaluation: Evaluation) -> Iterator[Picture]:
-    """A few training images and what the augmentation of the training makes of them."""
+    """A contact sheet of a few training images, each with augmented versions."""
     training = evaluation.model.get("training")
     ops = training.get("ops", training.get("augment")) if isinstance(training, dict) else None  # augment: older models
     if not isinstance(ops, list) or not ops:
@@ -80,14 +82,14 @@ def _recipe_sheet(ctx: Context, evaluation: Evaluation) -> Iterator[Picture]:
             rows.append([preview.Tile(tile.image, "") for tile in preview.variants(recipe, subject, SHEET_COPIES, ctx.seed)])
         if rows:
             sheet = preview.sheet(rows)
-            alt = "Training images, and what the recipe makes of them: " + ", ".join(str(op.get("op")) for op in ops)
-            yield Picture(images.encode(sheet, "jpg", quality=85), alt, "training images and what the recipe makes of them")
-    except (PipekitError, ValueError) as error:  # an op of a plugin that is gone, a picture that can't be read any more
-        ctx.warn(f"the report has no sheet of the recipe: {str(error).splitlines()[0]}")
+            alt = "Training images and their augmented versions, by " + ", ".join(str(op.get("op")) for op in ops)
+            yield Picture(images.encode(sheet, "jpg", quality=85), alt, "training images and their augmented versions")
+    except (PipekitError, ValueError) as error:  # an op of a plugin that is gone, or an image that is no longer readable
+        ctx.warn(f"the report has no sheet of augmented images: {str(error).splitlines()[0]}")
 
 
 class _Components:
-    """What ops are looked up in, and checked with: the components that the stage may reach."""
+    """The registry for compiling the recipe: it finds and checks ops among the components that the stage may reach."""
 
     def __init__(self, ctx: Context) -> None:
         self.get = ctx.component

@@ -1,4 +1,4 @@
-"""Section ``label_errors``: images whose label looks wrong, for a person to decide."""
+"""Section ``label_errors``: suspected label errors, for a person to decide."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
 
     found = evaluation.metrics["label_errors"]
     if not found or not clearly_better(evaluation.metrics):
-        return None  # a model that guesses can't doubt a label
+        return None  # a model no better than the baseline is no evidence against a label
     by_id = {sample.id: sample for sample in evaluation.samples}
     pictures = []
     for row in found[:MOST]:
@@ -34,9 +34,9 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
             )
         )
     return Section(
-        "Labels that may be wrong",
-        f"{count(len(found), 'image belongs', 'images belong')} confidently to another class than the label says (confident "
-        "learning, Northcutt et al. 2021). Either the label is wrong, or the model is, and then this is its worst mistake: "
-        "only a person who looks can tell.",
+        "Suspected label errors",
+        f"Which labels may be wrong? {count(len(found), 'image belongs', 'images belong')} confidently to another class than "
+        "the label says (confident learning, Northcutt et al. 2021). Either the label is wrong, or the model is; then this is "
+        "one of its worst mistakes. Only you can tell, by looking at the image.",
         pictures=tuple(pictures),
     )

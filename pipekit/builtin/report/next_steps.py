@@ -1,4 +1,4 @@
-"""Section ``next_steps``: the few things that would help most."""
+"""Section ``next_steps``: what to do next, most urgent first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipekit.learning.evaluation import Evaluation
 from pipekit.page.markdown import literal
 
 WIDE = 0.1
-"""An interval wider than ten points says little."""
+"""An interval wider than ten points needs more images."""
 
 
 def section(ctx: Context, evaluation: Evaluation) -> Section:
@@ -18,7 +18,7 @@ def section(ctx: Context, evaluation: Evaluation) -> Section:
 
 
 def next_steps(evaluation: Evaluation, command: str = "") -> list[str]:
-    """The few things that would help most, most urgent first."""
+    """The few steps that would help most, most urgent first."""
     metrics = evaluation.metrics
     found = metrics["accuracy"]
     case = advice.case_of_evaluation(evaluation)
@@ -26,21 +26,21 @@ def next_steps(evaluation: Evaluation, command: str = "") -> list[str]:
     first = remedies[:1] if case.weak else []
     steps = list(first)
     if metrics["near_copies"] and metrics["near_copies"]["count"]:
-        steps.append("Keep near copies on one side of the split (by a group column, or by removing them), and train again.")
+        steps.append("Keep near duplicates on one side of the split (by a group column, or by removing them), and train again.")
     if clearly_better(metrics) and metrics["label_errors"]:
-        suspected = count(len(metrics["label_errors"]), "image whose label looks", "images whose labels look")
-        steps.append(f"Look at the {suspected} wrong; a wrong label here costs accuracy that the model deserves.")
+        suspected = count(len(metrics["label_errors"]), "suspected label error")
+        steps.append(f"Check the {suspected}: each wrong label lowers the measured accuracy of a correct prediction.")
     steps += remedies[len(first) :]
     if metrics["confused_most"] and found["value"] < 0.99:
         pair = metrics["confused_most"][0]
         steps.append(
-            f"Look at the pictures of *{literal(pair['true'])}* taken for *{literal(pair['predicted'])}*, and collect more "
+            f"Look at the images of *{literal(pair['true'])}* predicted as *{literal(pair['predicted'])}*, and collect more "
             "like them for training."
         )
     if found["high"] - found["low"] > WIDE:
         steps.append(
             f"Collect more {literal(evaluation.split)} images: four times as many ({4 * len(evaluation):,}) would halve the "
-            f"range of {points(found['high'] - found['low'])}."
+            f"95 % interval of {points(found['high'] - found['low'])}."
         )
     temperature = metrics["temperature"]
     if temperature and temperature["expected_error"] < 0.8 * metrics["calibration"]["expected_error"] - 0.005:
@@ -51,9 +51,11 @@ def next_steps(evaluation: Evaluation, command: str = "") -> list[str]:
         )
     if found["value"] == 1:
         steps.append(
-            "Make sure that the test is hard enough: images from another place, day or camera than the training images."
+            "Make sure that the test set is hard enough: use images from another place, day or camera than the training images."
         )
-    return steps or ["Try it on images from elsewhere: another camera, place or day than those it was trained and measured on."]
+    return steps or [
+        "Test it on images from elsewhere: another camera, place or day than those it was trained and evaluated on."
+    ]
 
 
 def _command(ctx: Context, evaluation: Evaluation) -> str:

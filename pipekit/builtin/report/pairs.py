@@ -1,4 +1,4 @@
-"""Two pictures in one, for comparing."""
+"""Images side by side in one picture, for comparison."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def side_by_side(paths: Sequence[str], tile_px: int = 150) -> bytes | None:
-    """A JPEG with the images beside one another; None where one can't be read."""
+    """A JPEG of the images side by side; None if one can't be read."""
     from pipekit import images
     from pipekit.errors import ImageError
 

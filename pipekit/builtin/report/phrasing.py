@@ -1,4 +1,4 @@
-"""Figures in words."""
+"""Numbers as text: percentages, intervals, counts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def clearly_better(metrics: Mapping[str, Any]) -> bool:
-    """Whether the model beats the baseline beyond chance: what it says about single images is worth something then."""
+    """Whether the model beats the baseline beyond chance; only then do its single predictions say something."""
     return bool(metrics["accuracy"]["low"] > metrics["baseline"]["accuracy"])
 
 
@@ -21,18 +21,18 @@ def number(value: float | None) -> str:
 
 
 def percent(value: float, fine: bool = False) -> str:
-    """``8 %``; a decimal below 1 % and above 99 %, where rounding would say "none" or "all", and where it is asked for."""
+    """``8 %``; with one decimal if ``fine``, or if rounding would say 0 % or 100 % of a share that is neither."""
     rounded = f"{100 * value:.0f}"
     return f"{100 * value:.1f} %" if fine or (rounded in ("0", "100") and 0 < value < 1) else f"{rounded} %"
 
 
 def is_fine(found: Mapping[str, Any]) -> bool:
-    """Whether an interval is so narrow that a decimal says something: "67 % to 68 %" says less than "66.6 % to 68.4 %"."""
+    """Whether an interval is narrow enough for a decimal: "67 % to 68 %" says less than "66.6 % to 68.4 %"."""
     return bool(found["high"] - found["low"] < 0.04)
 
 
 def estimate(found: Mapping[str, Any]) -> str:
-    """``0.958 (0.89 to 0.99)``; a dash where it is not defined."""
+    """``0.958 (0.89 to 0.99)``; a dash if undefined."""
     if found["value"] is None:
         return "–"
     if found["low"] is None:

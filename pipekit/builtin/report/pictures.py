@@ -1,4 +1,4 @@
-"""Section ``pictures``: what the model got right and wrong, most and least sure, to be filtered by class."""
+"""Section ``pictures``: example images with correct and wrong predictions, filtered by class, ordered by confidence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipekit.learning.evaluation import Evaluation
 
 
 class PicturesParams(Params):
-    most: int = param(240, "Most thumbnails", unit="images", ge=0, le=5000)
+    most: int = param(240, "Maximum number of thumbnails", unit="images", ge=0, le=5000)
     thumbnail_px: int = param(160, "Longest side of a thumbnail", unit="px", ge=32, le=1024)
 
 
@@ -21,26 +21,28 @@ def section(ctx: Context, evaluation: Evaluation, params: PicturesParams) -> Sec
     pictures = tuple(_pictures(evaluation, chosen, params.thumbnail_px))
     left_out = len(evaluation) - len(pictures)
     words = (
-        "The surest mistakes come first, then what was right with the least certainty, then the rest by turns from each class."
+        "What does the model get right and wrong? Mistakes with the highest confidence come first, then correct predictions "
+        "with the lowest confidence, then the rest, one class after another in turn."
     )
     if left_out > 0:
         words += (
-            f" {len(pictures):,} of {len(evaluation):,} images are kept here, of every kind of mistake some; the answer for "
-            "each image is in `predictions.csv`."
+            f" The report keeps {len(pictures):,} of {len(evaluation):,} images, some from every kind of mistake; "
+            "`predictions.csv` has the prediction for each image."
         )
-    return Section("The pictures", words if pictures else "", pictures=pictures)
+    return Section("Example images", words if pictures else "", pictures=pictures)
 
 
 def choose(evaluation: Evaluation, most: int) -> list[int]:
-    """Positions of the most telling images: from every cell of the confusion matrix by turns, so that no cell stays empty.
+    """Positions of the most telling images: from every cell of the confusion matrix in turn, so that no cell stays empty.
 
-    A wrong cell gives its surest first, a right one by turns its least and most sure. Mistakes may take two thirds.
+    A cell of mistakes gives its most confident images first; a cell of correct predictions alternates between the least and
+    the most confident. Mistakes may take two thirds.
     """
     cells: dict[tuple[int, int], list[int]] = {}
     for i in np.argsort(-evaluation.confidence, kind="stable").tolist():
         cells.setdefault((int(evaluation.y_true[i]), int(evaluation.predicted[i])), []).append(i)
-    wrong = [cell for (true, said), cell in sorted(cells.items()) if true != said]
-    right = [_ends(cell) for (true, said), cell in sorted(cells.items()) if true == said]
+    wrong = [cell for (true, predicted), cell in sorted(cells.items()) if true != predicted]
+    right = [_ends(cell) for (true, predicted), cell in sorted(cells.items()) if true == predicted]
     num_right = sum(map(len, right))
     mistakes = list(_by_turns(wrong))[: max(most - num_right, most * 2 // 3)]
     fine = list(_by_turns(right))[: most - len(mistakes)]
@@ -51,7 +53,7 @@ def choose(evaluation: Evaluation, most: int) -> list[int]:
 
 
 def _ends(cell: list[int]) -> list[int]:
-    """Last, first, last but one, second, …"""
+    """The last, the first, the last but one, the second, …"""
     half = len(cell) // 2
     least, most = cell[half:][::-1], cell[:half]
     return [i for pair in zip(least, [*most, None], strict=False) for i in pair if i is not None]
@@ -67,18 +69,18 @@ def _pictures(evaluation: Evaluation, chosen: list[int], thumbnail_px: int) -> I
 
     for i in chosen:
         sample = evaluation.samples[i]
-        true, said = evaluation.classes[evaluation.y_true[i]], evaluation.classes[evaluation.predicted[i]]
+        true, predicted = evaluation.classes[evaluation.y_true[i]], evaluation.classes[evaluation.predicted[i]]
         confidence = float(evaluation.confidence[i])
         try:
             thumbnail = images.thumbnail(images.read(sample.image, at_least_hw=(thumbnail_px, thumbnail_px)), thumbnail_px)
         except ImageError:
             continue
         right = bool(evaluation.correct[i])
-        verdict = f"{true}, {confidence:.2f}" if right else f"{true}, taken for {said}, {confidence:.2f}"
+        verdict = f"{true}, {confidence:.2f}" if right else f"{true}, predicted as {predicted}, {confidence:.2f}"
         yield Picture(
             images.encode(thumbnail, "jpg", quality=82),
             alt=f"{sample.id}: {verdict}",
             caption=f"{'✓' if right else '✗'} {verdict}\n{sample.id}",
-            tags={"answer": "right" if right else "wrong", "true": true, "predicted": said},
+            tags={"prediction": "correct" if right else "wrong", "true": true, "predicted": predicted},
             values={"confidence": round(confidence, 6)},
         )

@@ -1,4 +1,4 @@
-"""Section ``probabilities``: do they mean what they say? A reliability diagram, and what a temperature would change."""
+"""Section ``probabilities``: calibration. A reliability diagram, and the effect of temperature scaling."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from pipekit.page.plots import COLOURS, plot
 def section(ctx: Context, evaluation: Evaluation) -> Section:
     found, temperature = evaluation.metrics["calibration"], evaluation.metrics["temperature"]
     over = found["overconfidence"]
-    tendency = (
-        "claims more than it keeps" if over > 0.01 else "claims less than it keeps" if over < -0.01 else "claims what it keeps"
-    )
+    tendency = "overconfident" if over > 0.01 else "underconfident" if over < -0.01 else "neither over- nor underconfident"
     words = (
-        f"On average the model {tendency}: mean stated probability {evaluation.confidence.mean():.3f}, share that is right "
-        f"{evaluation.correct.mean():.3f}. The expected calibration error, the mean distance of the dots from the diagonal "
-        f"weighted by their images, is {found['expected_error']:.3f}; with few images chance alone makes it some hundredths."
+        f"Are the predicted probabilities right? On average the model is {tendency}: mean predicted probability "
+        f"{evaluation.confidence.mean():.3f}, accuracy {evaluation.correct.mean():.3f}. The expected calibration error is "
+        f"{found['expected_error']:.3f}: the mean distance of the dots from the diagonal, weighted by their number of images. "
+        "With few images, chance alone makes it some hundredths."
     )
     if temperature:
         verb = "lower" if temperature["expected_error"] < found["expected_error"] else "not lower"
@@ -26,28 +25,31 @@ def section(ctx: Context, evaluation: Evaluation) -> Section:
             f"\n\nTemperature scaling, fitted on {temperature['num_val_images']:,} val images, gives T = "
             f"{temperature['temperature']}. With `softmax(log p / T)` the calibration error here is "
             f"{temperature['expected_error']:.3f} ({verb}), the log loss {temperature['log_loss']:.3f} instead of "
-            f"{evaluation.metrics['log_loss']:.3f}. The answers stay the same."
+            f"{evaluation.metrics['log_loss']:.3f}. The predicted classes stay the same."
         )
-    return Section("Are its probabilities right?", words, figures=_figure(found["bins"], temperature))
+    return Section("Calibration", words, figures=_figure(found["bins"], temperature))
 
 
 def _figure(bins: list[dict[str, Any]], temperature: dict[str, Any] | None) -> Any:
     filled = [b for b in bins if b["count"]]
 
     def draw(axes: Any) -> None:
-        axes.plot([0, 1], [0, 1], color="#8b949e", linestyle=":", linewidth=1.2, label="exactly right")
-        _dots(axes, filled, color=COLOURS[0], marker="o", label="as it is")
+        axes.plot([0, 1], [0, 1], color="#8b949e", linestyle=":", linewidth=1.2, label="perfect calibration")
+        _dots(axes, filled, color=COLOURS[0], marker="o", label="as trained")
         if temperature:
             _dots(axes, temperature["bins"], color=COLOURS[1], marker="D", label=f"with T = {temperature['temperature']}")
-        axes.set(xlim=(0, 1.02), ylim=(-0.02, 1.05), xlabel="stated probability", ylabel="share that is right")
+        axes.set(xlim=(0, 1.02), ylim=(-0.02, 1.05), xlabel="predicted probability", ylabel="accuracy")
         axes.legend(loc="upper left")
 
-    said = "; ".join(f"{b['confidence']:.2f} stated, {b['accuracy']:.2f} right ({b['count']} images)" for b in filled[-4:])
+    highest = "; ".join(
+        f"{b['confidence']:.2f} predicted, {b['accuracy']:.2f} correct ({b['count']} images)" for b in filled[-4:]
+    )
     return plot(
         "reliability",
         draw,
-        alt=f"Reliability diagram. The highest bins: {said}.",
-        caption="Each dot is a range of stated probabilities, as large as its number of images. Below the diagonal: too sure.",
+        alt=f"Reliability diagram. The highest bins: {highest}.",
+        caption="Reliability diagram. Each dot is a bin of predicted probabilities; its size shows the number of images. "
+        "Below the diagonal: overconfident.",
     )
 
 

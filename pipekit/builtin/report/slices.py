@@ -1,4 +1,4 @@
-"""Section ``slices``: the accuracy by kind of image, to find where the model is weaker than its average."""
+"""Section ``slices``: the accuracy by kind of image, to find where the model is weaker than on average."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
     weak = [row for row in rows if row["accuracy"]["high"] < overall]
     listed = "; ".join(f"{literal(row['by'])} {literal(row['slice'])}: {row['accuracy']['value']:.3f}" for row in weak)
     words = (
-        f"Clearly weaker than its average of {overall:.3f}: {listed}."
+        f"Clearly weaker than the average of {overall:.3f}: {listed}."
         if weak
-        else "No kind of image stands out: the average lies in, or below, every kind's 95 % interval."
+        else "No slice stands out: the average lies in, or below, every slice's 95 % interval."
     )
     words += " Brightness is the mean grey value (0 to 255); sharpness the variance of the Laplacian."
     return Section(
-        "By kind of image",
-        words,
+        "Slices",
+        f"On which kinds of image is the model weaker? {words}",
         tables=(
             Table(
-                ("by", "kind", "images", "accuracy (95 % interval)"),
+                ("by", "slice", "images", "accuracy (95 % interval)"),
                 tuple((row["by"], row["slice"], row["count"], estimate(row["accuracy"])) for row in rows),
             ),
         ),

@@ -1,4 +1,4 @@
-"""Section ``summary``: in words how good, how sure, better than what, and what it confuses."""
+"""Section ``summary``: accuracy with its interval, the baselines, the most confused classes, and caveats, in words."""
 
 from __future__ import annotations
 
@@ -11,68 +11,68 @@ from pipekit.learning.evaluation import Evaluation
 from pipekit.page.markdown import literal
 
 FEW = 20
-"""Images of a class below which its own figures are guesses: one image moves its recall by five points."""
+"""Number of images below which a class's metrics are guesses: one image moves its recall by five points."""
 
 
 def section(ctx: Context, evaluation: Evaluation) -> Section:
     paragraphs = [how_good(evaluation), versus_baseline(evaluation.metrics), versus_model(evaluation.metrics)]
     paragraphs += [confuses(evaluation.metrics), *doubts(evaluation)]
-    return Section("In words", "\n\n".join(text for text in paragraphs if text), html=_verdict(evaluation))
+    return Section("Summary", "\n\n".join(text for text in paragraphs if text), html=_verdict(evaluation))
 
 
 def how_good(evaluation: Evaluation) -> str:
     found = evaluation.metrics["accuracy"]
     fine = is_fine(found)
     return (
-        f"The model gets **{found['correct']:,} of {len(evaluation):,}** {literal(evaluation.split)} images right: an accuracy "
-        f"of **{percent(found['value'], fine)}**. From this many images the figure is known no better than this: between "
-        f"**{percent(found['low'], fine)} and {percent(found['high'], fine)}** (95 % interval), "
-        "for further images of the same kind."
+        f"The model classifies **{found['correct']:,} of {len(evaluation):,}** {literal(evaluation.split)} images correctly: "
+        f"an accuracy of **{percent(found['value'], fine)}**. With this many images, the 95 % interval of the accuracy on "
+        f"further images of the same kind is **{percent(found['low'], fine)} to {percent(found['high'], fine)}**."
     )
 
 
 def versus_baseline(metrics: Mapping[str, Any]) -> str:
     baseline, found = metrics["baseline"], metrics["accuracy"]
     name, share = literal(baseline["class"]), percent(baseline["accuracy"])
-    always = f"To answer *{name}* every time, the commonest class, would get {share}"
+    always = f"Always predicting the most frequent class, *{name}*, would be correct for {share}"
     if found["low"] > baseline["accuracy"]:
         return f"{always}. The model is clearly better than that."
     if found["high"] < baseline["accuracy"]:
         return f"{always}. **The model is worse than that**: something is wrong with it or with the labels."
-    return f"{always}. **The model is not clearly better than that**: the difference may be chance."
+    return f"{always}. **The model is not clearly better than that**: the difference may be due to chance."
 
 
 def versus_model(metrics: Mapping[str, Any]) -> str:
-    """Against the simpler model that was measured on the same images, where there is one."""
+    """The comparison with the baseline model on the same images, if there is one."""
     found = metrics.get("baseline_model")
     if not found:
         return ""
     difference, p = found["difference"], found["p_mcnemar"]
     theirs = (
-        f"*{literal(found['name'])}*, the baseline, gets {percent(found['accuracy_first'])} of {found['num_images']:,} images"
+        f"The baseline model, *{literal(found['name'])}*, classifies {percent(found['accuracy_first'])} of "
+        f"{found['num_images']:,} images correctly"
     )
     points = [100 * difference[name] for name in ("value", "low", "high")]
-    said = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-    span = f"{points[0]:+.1f} points, 95 % interval {points[1]:+.1f} to {points[2]:+.1f}, {said} (McNemar)"
+    p_value = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    span = f"{points[0]:+.1f} points, 95 % interval {points[1]:+.1f} to {points[2]:+.1f}, {p_value} (McNemar)"
     if p >= 0.05:
-        return f"{theirs}. **The model is not clearly better than that** ({span}): the difference may be chance."
+        return f"{theirs}. **The model is not clearly better than that** ({span}): the difference may be due to chance."
     return f"{theirs}. The model is clearly {'better' if points[0] > 0 else 'worse'} than that ({span})."
 
 
 def confuses(metrics: Mapping[str, Any]) -> str:
     pairs = metrics["confused_most"][:3]
     if not pairs:
-        return "It made no mistake on these images."
+        return "It makes no mistakes on these images."
     listed = "; ".join(
-        f"*{literal(p['true'])}* taken for *{literal(p['predicted'])}*, {p['count']} times "
+        f"*{literal(p['true'])}* predicted as *{literal(p['predicted'])}*, {count(p['count'], 'time')} "
         f"({percent(p['share_of_true'])} of the class)"
         for p in pairs
     )
-    return f"What it confuses most: {listed}."
+    return f"Most frequent confusions: {listed}."
 
 
 def doubts(evaluation: Evaluation) -> Iterator[str]:
-    """What makes the figure less than it seems."""
+    """Caveats: what makes the measured accuracy less reliable than it seems."""
     metrics = evaluation.metrics
     copies = metrics["near_copies"]
     if copies and copies["count"]:
@@ -81,25 +81,28 @@ def doubts(evaluation: Evaluation) -> Iterator[str]:
             f"without them the accuracy is {percent(without['value'], is_fine(without))} "
             f"({percent(without['low'], is_fine(without))} to {percent(without['high'], is_fine(without))})"
             if without["value"] is not None
-            else "no image is left without one"
+            else "every image has one"
         )
         yield (
-            f"**Take care:** {count(copies['count'], 'image has', 'images have')} a near copy among the training images, "
+            f"**Warning:** {count(copies['count'], 'image has', 'images have')} a near duplicate among the training images, "
             f"so the model may remember rather than recognise; {left}."
         )
     if metrics["num_failed"]:
-        yield f"Not counted, because they could not be read: {count(metrics['num_failed'], 'image')}."
+        yield f"Not counted, because unreadable: {count(metrics['num_failed'], 'image')}."
     absent = [row["class"] for row in metrics["per_class"] if not row["support"]]
     if absent:
         yield f"There is no image of {_names(absent)} here, so nothing is known about {'it' if len(absent) == 1 else 'them'}."
     few = [row["class"] for row in metrics["per_class"] if 0 < row["support"] < FEW]
     if few:
-        yield f"There are fewer than {FEW} images of {_names(few)}: read their own figures as guesses."
+        yield f"There are fewer than {FEW} images of {_names(few)}: read their metrics as guesses."
     over = metrics["calibration"]["overconfidence"]
     if abs(over) > 0.05:
-        said = percent(float(evaluation.confidence.mean()))
-        kept = percent(metrics["accuracy"]["value"])
-        yield f"Its probabilities are too {'high' if over > 0 else 'low'}: on average it states {said} and gets {kept} right."
+        mean = percent(float(evaluation.confidence.mean()))
+        accuracy = percent(metrics["accuracy"]["value"])
+        yield (
+            f"Its probabilities are too {'high' if over > 0 else 'low'}: {mean} on average, with {accuracy} of the predictions "
+            "correct."
+        )
 
 
 def _names(names: list[str], most: int = 5) -> str:
@@ -110,7 +113,7 @@ def _names(names: list[str], most: int = 5) -> str:
 
 
 def _verdict(evaluation: Evaluation) -> str:
-    """The figure, and where it lies between 0 and 1: a dot with its interval, and a mark for the baseline."""
+    """The accuracy as a number and on a scale from 0 to 1: a dot with its interval, and a mark for the baseline."""
     from markupsafe import escape
 
     metrics = evaluation.metrics
@@ -120,7 +123,7 @@ def _verdict(evaluation: Evaluation) -> str:
     beside = ((percent(model["accuracy_first"]), f"baseline: {model['name']}"),) if model else ()
     figures = (
         (value, f"accuracy, {low} to {high}"),
-        (percent(base), "baseline: always the commonest class"),
+        (percent(base), "baseline: always the most frequent class"),
         *beside,
         (f"{metrics['macro_f1']['value']:.3f}", "macro F1"),
         (f"{len(evaluation):,}", f"images, {len(evaluation.classes)} classes"),

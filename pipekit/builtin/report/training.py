@@ -1,4 +1,4 @@
-"""Section ``training``: the curves, the epoch that was kept, and the gap between training and val."""
+"""Section ``training``: learning curves, the epoch that was kept, and the gap between training and validation."""
 
 from __future__ import annotations
 
@@ -25,24 +25,27 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
         if "accuracy" in epoch and "val_accuracy" in epoch:
             gap = epoch["accuracy"] - epoch["val_accuracy"]
             words += (
-                f" There the model gets {epoch['accuracy']:.3f} of the training images right and "
-                f"{epoch['val_accuracy']:.3f} of val: a gap of {100 * gap:.1f} points. "
+                f" At this epoch, training accuracy is {epoch['accuracy']:.3f} and val accuracy {epoch['val_accuracy']:.3f}: "
+                f"a gap of {100 * gap:.1f} points. "
             )
             words += (
                 "That is overfitting."
                 if gap > 0.1
-                else "It generalises."
+                else "The model generalises."
                 if gap > -0.05
-                else ("Val is easier than the augmented training images, as is usual with strong augmentation and dropout.")
+                else (
+                    "The val images are easier than the augmented training images, as is usual with strong augmentation and "
+                    "dropout."
+                )
             )
-    return Section("How it was trained", words, figures=tuple(figures))
+    return Section("Learning curves", f"Does the model overfit? {words}", figures=tuple(figures))
 
 
 def kept_epoch(model: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> int | None:
-    """The place of the epoch that was kept: the model's ``kept_epoch``, which counts from 1, else that of least val loss."""
-    said = model.get("kept_epoch")
-    if isinstance(said, int) and 1 <= said <= len(history) and isinstance(history[said - 1].get("val_loss"), (int, float)):
-        return said - 1
+    """Index of the kept epoch: the model's ``kept_epoch`` (which counts from 1), else the epoch with the lowest val loss."""
+    kept = model.get("kept_epoch")
+    if isinstance(kept, int) and 1 <= kept <= len(history) and isinstance(history[kept - 1].get("val_loss"), (int, float)):
+        return kept - 1
     losses = [
         (epoch["val_loss"], place) for place, epoch in enumerate(history) if isinstance(epoch.get("val_loss"), (int, float))
     ]
@@ -69,5 +72,5 @@ def _figure(history: Sequence[Mapping[str, Any]], name: str, val_name: str, word
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend()
 
-    said = ", ".join(f"{label} from {points[0][1]:.3f} to {points[-1][1]:.3f}" for label, points in series)
-    return plot(f"training_{word}", draw, alt=f"{word.capitalize()} by epoch: {said}.", size_in=(4.8, 3.4))
+    course = ", ".join(f"{label} from {points[0][1]:.3f} to {points[-1][1]:.3f}" for label, points in series)
+    return plot(f"training_{word}", draw, alt=f"{word.capitalize()} by epoch: {course}.", size_in=(4.8, 3.4))

@@ -1,16 +1,16 @@
-"""The stage ``split``: which images are for training, which for choosing (val) and which for the verdict (test).
+"""The stage ``split``: divide a dataset into training, validation (val) and test images.
 
-What holds in every mode:
+In every mode:
 
-* images that came with a split keep it; where val or test is missing altogether, it is cut from train;
-* copies, near copies and groups stay on one side, unless they came on two: that is reported;
-* the same images with the same parameters give the same split, in whatever order they come.
+* images that came with a split keep it; if val or test is missing altogether, it is taken from train;
+* duplicates, near duplicates and groups stay in one split, unless they came in two: that is reported;
+* the same images with the same parameters give the same split, in any order.
 
-The split file. In mode ``stratified`` the assignment is remembered in a file beside the pipeline, so that adding images moves
-none. That file is state outside the stage's inputs, so its content is part of the cache key (``fingerprint``), and the engine
-files what the stage made under the content that the stage left there. So a second run is a cache hit, which is right: with
-every image assigned, the file decides everything and the stage would change nothing. Whoever edits the file, deletes it or
-gets another version of it from a colleague gets what that file says, never an older cached answer.
+The split file. In mode ``stratified``, a file beside the pipeline remembers the assignment, so that adding images moves none.
+That file is state outside the stage's inputs, so its content is part of the cache key (``fingerprint``), and the engine stores
+the output under the content that the stage left there. A second run is therefore a cache hit, and rightly so: with every image
+assigned, the file decides everything and the stage would change nothing. Whoever edits the file, deletes it or gets another
+version of it from a colleague gets what that file says, never an older cached result.
 """
 
 from __future__ import annotations
@@ -38,21 +38,23 @@ class SplitParams(Params):
     )
     mode: Literal["stratified", "hash"] = param(
         "stratified",
-        "stratified: each class is divided by the fractions, and remembered; hash: an image's own content decides alone",
+        "stratified: divide each class by the fractions, and remember it; hash: each image's content alone decides its split",
     )
     duplicates: Literal["near", "exact", "off"] = param(
-        "near", "Which copies must stay on one side: exact ones and near ones, exact ones, or none"
+        "near", "Duplicates that must stay in one split: near and exact ones, exact ones only, or none"
     )
-    distance_bits: int = param(6, "Largest distance of the perceptual hashes of near copies, of 64", unit="bits", ge=0, le=15)
-    group_column: str = param("", "Keep images together that have the same value in this column (patient, video, product)")
-    group_pattern: str = param("", "Keep images together for which this regular expression finds the same text in the id")
+    distance_bits: int = param(
+        6, "Largest Hamming distance of near duplicates' perceptual hashes, of 64", unit="bits", ge=0, le=15
+    )
+    group_column: str = param("", "Keep images with the same value in this column in one split (patient, video, product)")
+    group_pattern: str = param("", "Keep images in one split if this regular expression matches the same text in their ids")
     leaks: Literal["warn", "fail", "drop"] = param(
-        "warn", "What to do about copies that came on two sides: say so, stop, or leave them out of train (then of val)"
+        "warn", "What to do about duplicates that came in two splits: warn, fail, or drop them from train (then from val)"
     )
-    folds: int = param(0, "Divide train and val into this many folds for cross-validation; 0 for none", ge=0, le=100)
-    fold: int = param(1, "The fold that is val, from 1 on", ge=1)
+    folds: int = param(0, "Number of folds for cross-validation, of train and val together; 0 for none", ge=0, le=100)
+    fold: int = param(1, "The fold that is val, starting at 1", ge=1)
     remember: bool = param(True, "Keep the assignment in the split file, so that adding images moves none")
-    file: Path = param("split.csv", "The split file, beside the pipeline file", in_key=False)
+    file: Path = param("split.csv", "The split file, relative to the pipeline file", in_key=False)
     exclude: InputPath | None = param(None, "Leave out the images that this CSV lists by id or sha256 (inspect --quarantine)")
 
     @field_validator("fractions")
@@ -85,7 +87,7 @@ class SplitParams(Params):
     @model_validator(mode="after")
     def _fits_together(self) -> SplitParams:
         if self.group_column and self.group_pattern:
-            raise ValueError("group_column and group_pattern are two ways to say the same; give one of them")
+            raise ValueError("group_column and group_pattern exclude each other; give one of them")
         if self.folds == 1:
             raise ValueError("one fold leaves nothing to train on; folds must be 0 or at least 2")
         if self.folds and self.fold > self.folds:
@@ -94,17 +96,17 @@ class SplitParams(Params):
 
 
 def outside_state(params: SplitParams) -> str:
-    """The split file's content, as far as the stage looks at it."""
+    """The part of the split file that the stage reads."""
     return file_state(params.file) if _remembers(params) else ""
 
 
 @stage(fingerprint=outside_state)
 def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
-    """Give every sample a split.
+    """Assign every sample to a split.
 
     Raises:
-        UserError: a split would be empty, or nothing fits the group column or pattern.
-        StageError: copies lie in two splits and ``leaks`` is "fail".
+        UserError: a split would be empty, or no image has the group column or matches the pattern.
+        StageError: duplicates lie in two splits and ``leaks`` is "fail".
     """
     path = ctx.project_dir / params.file
     memory = SplitFile.read(path) if _remembers(params) else SplitFile()
@@ -158,9 +160,9 @@ def _remembers(params: SplitParams) -> bool:
 
 
 def _settle_leaks(ctx: Context, found: Assignment, rule: str) -> dict[int, str]:
-    """Say or mend that what belongs together lies in two splits; returns what is left out, and why.
+    """Report or repair groups that lie in two splits; returns the dropped images with the reasons.
 
-    What is left out is listed in ``left_out.csv`` and not among the failures: nothing is wrong with these images.
+    Dropped images are listed in ``left_out.csv`` and not among the failures: nothing is wrong with them.
     """
     if not found.leaks:
         return {}
@@ -173,7 +175,7 @@ def _settle_leaks(ctx: Context, found: Assignment, rule: str) -> dict[int, str]:
     if rule == "fail":
         raise StageError(message, hint)
     if rule == "warn":
-        ctx.warn(f"{message}: what is measured on them is too good. {hint}")
+        ctx.warn(f"{message}: metrics measured on them are too high. {hint}")
         return {}
     dropped = {}
     for group in found.leaks:

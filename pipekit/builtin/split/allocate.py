@@ -1,7 +1,7 @@
-"""Which unit goes to which split: plain numbers in, plain numbers out.
+"""Assign units to splits: plain numbers in, plain numbers out.
 
-A unit is what must stay together: one image, or a group. Units that have a place already keep it; the others go where their
-classes are short.
+A unit is a set of images that must stay together: one image, or a group. Units that already have a place keep it; the others
+go to the splits that lack their classes.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from math import floor
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What must stay together.
+    """A set of images that must stay together.
 
     Attributes:
-        key: its name; the order in which equal units are dealt out hangs on it and the seed alone.
-        classes: how many images of each class it has.
-        place: where it is already; "" where it is free.
+        key: its name; with the seed, it alone determines the order in which equal units are assigned.
+        classes: the number of its images of each class.
+        place: the split that it is already in; "" if it is free.
     """
 
     key: str
@@ -33,16 +33,16 @@ class Unit:
 
 
 def position(seed: int, key: str) -> float:
-    """A number in [0, 1) that hangs on the seed and the key alone."""
+    """A number in [0, 1) that depends only on the seed and the key."""
     data = hashlib.sha256(f"{seed}:{key}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(data[:6], "big") / 2**48
 
 
 def by_hash(units: Iterable[Unit], fractions: Mapping[str, float], seed: int) -> list[str]:
-    """Each unit's place from its own key alone; the fractions hold in expectation.
+    """Assign each unit from its own key alone; the fractions hold in expectation.
 
-    The last name has the lowest positions, so that with train, val, test the test set stays what it is when the fraction
-    of val changes.
+    The last name has the lowest positions, so that with train, val, test the test set does not change when the fraction of
+    val changes.
     """
     borders: list[tuple[float, str]] = []
     total = 0.0
@@ -54,14 +54,15 @@ def by_hash(units: Iterable[Unit], fractions: Mapping[str, float], seed: int) ->
 
 
 def stratified(units: Sequence[Unit], fractions: Mapping[str, float], seed: int) -> list[str]:
-    """Each unit's place, so that every class is divided by ``fractions``.
+    """Assign each unit, so that ``fractions`` hold within every class.
 
-    Units that have a place keep it. Units of several images come first, the largest first, each to where its classes are
-    shortest; then single images, class by class. With single images and no places before, every class ends less than one
-    image from its ideal in every split, and of all such divisions one is taken that keeps the totals near theirs.
+    Units that already have a place keep it. Units of several images are assigned first, the largest first, each to the split
+    that lacks its classes most; then single images, class by class. With single images and no earlier places, every class ends
+    less than one image from its ideal in every split; among all such assignments, one that keeps the totals near theirs is
+    chosen.
 
     Args:
-        fractions: positive, summing to 1; the first is the one that a class needs first (train).
+        fractions: positive, summing to 1; the first is the split that a class needs most (train).
     """
     deal = _Deal(units, fractions)
     places = [unit.place for unit in units]
@@ -88,7 +89,7 @@ def stratified(units: Sequence[Unit], fractions: Mapping[str, float], seed: int)
 
 
 class _Deal:
-    """How many images of each class lie where, and how many should."""
+    """The actual and the ideal number of images of each class in each split."""
 
     def __init__(self, units: Iterable[Unit], fractions: Mapping[str, float]) -> None:
         self.fractions = dict(fractions)
@@ -107,7 +108,7 @@ class _Deal:
             self.have[label][name] += count
 
     def settle(self, label: str) -> None:
-        """A class is dealt out: what it lacks in a split by rounding is made up for by the next ones."""
+        """Record a finished class: the next classes make up for what rounding took from a split."""
         for name in self.names:
             self.carry[name] += self.missing(label, name)
 
@@ -115,7 +116,7 @@ class _Deal:
         return self.sizes[label] * self.fractions[name] - self.have[label][name]
 
     def shortest(self, unit: Unit) -> str:
-        """Where the unit brings its classes nearest to their ideals: the least sum of squares after it."""
+        """The split that brings the unit's classes nearest to their ideals: the least sum of squares."""
 
         def gain(name: str) -> float:
             return sum(n * (2 * self.missing(label, name) - n) for label, n in unit.classes)
@@ -125,9 +126,9 @@ class _Deal:
     def targets(self, label: str, num_new: int) -> Counter[str]:
         """How many of ``num_new`` single images of a class each split gets.
 
-        Controlled rounding: every split has at least the whole part of its ideal; what is left over goes, one image a
-        split, to the splits that are short over all classes. Where earlier images have overfilled a split, the others share
-        what there is by how much they miss.
+        Controlled rounding: every split gets at least the whole part of its ideal. The remaining images go, one per split, to
+        the splits with the largest deficit over all classes. If earlier images have overfilled a split, the others share the
+        images in proportion to their deficits.
         """
         ideal = {name: self.sizes[label] * self.fractions[name] for name in self.names}
         new = Counter({name: max(0, floor(ideal[name] + 1e-9) - self.have[label][name]) for name in self.names})

@@ -1,4 +1,4 @@
-"""From images, groups, given splits and memory to one place for each image."""
+"""Assign each image to a split, from the images, their groups, given splits and the split file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for. ``fractions`` are positive and in the order of ``SPLITS``."""
+    """The requested split. ``fractions`` are positive and in the order of ``SPLITS``."""
 
     fractions: Mapping[str, float]
     mode: str
@@ -27,14 +27,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Assignment:
-    """What came out.
+    """The result.
 
     Attributes:
-        places: a split for each item.
-        folds: its fold from 1 on, or 0.
-        leaks: groups of items (their numbers) that lie in more than one split.
-        num_copies: how many items belong together with another.
-        to_remember: id -> line of the split file, for all that did not come with its split.
+        places: the split of each item.
+        folds: its fold, starting at 1, or 0.
+        leaks: groups of items (as indices) that lie in more than one split.
+        num_copies: number of items that share a group with another.
+        to_remember: id -> line of the split file, for all items that did not come with a split.
     """
 
     items: Sequence[Item]
@@ -50,14 +50,14 @@ class Assignment:
 
 
 def assign(items: Sequence[Item], roots: Sequence[int], known: Mapping[str, Remembered], request: Request) -> Assignment:
-    """Give every item a split.
+    """Assign every item to a split.
 
     Args:
-        roots: for each item the number of the first item that it must stay with.
-        known: what the split file says, by id.
+        roots: for each item, the index of the first item of its group.
+        known: the content of the split file, by id.
 
     Raises:
-        UserError: a split that is asked for would be empty.
+        UserError: a requested split would be empty.
     """
     groups = _groups(roots)
     warnings: list[str] = []
@@ -88,7 +88,7 @@ def _groups(roots: Sequence[int]) -> list[list[int]]:
 
 
 def _line(item: Item, place: str, fold: str, before: Remembered | None) -> Remembered:
-    """What the split file says from now on. A plain split and folds share it: neither takes from the other what it said."""
+    """The new content of the split file. A plain split and folds share the file, and neither erases the other's entries."""
     if before and fold and before.split == "val" and place == "train":
         place = "val"
     return Remembered(
@@ -130,7 +130,7 @@ def _base_places(
         loose = [number for number in group if not places[number]]
         pulls = Counter(places[number] for number in group if places[number] in pool)
         if loose and pulls:
-            # What lies already decides for its copies; where it lies on several sides, the side with more.
+            # Copies follow the split of the images that are already assigned; with several splits, the majority.
             target = max(SPLITS, key=lambda name: pulls[name])
             for number in loose:
                 places[number] = target
@@ -156,7 +156,7 @@ def _folds(
     request: Request,
     places: Sequence[str],
 ) -> list[int]:
-    """The fold, from 1 on, of each item that is not in test; 0 for the others."""
+    """The fold of each item that is not in test, starting at 1; 0 for the others."""
     names = [str(number) for number in range(1, request.folds + 1)]
     found = [0] * len(items)
     for number, item in enumerate(items):
@@ -200,7 +200,7 @@ def _class_counts(items: Iterable[Item]) -> tuple[tuple[str, int], ...]:
 
 
 def _gaps(items: Sequence[Item], places: Sequence[str], wanted: Sequence[str], num_units: int) -> list[str]:
-    """What is missing where. An empty split is an error, a class without images in a split is a warning."""
+    """Check for gaps. An empty split is an error, a class without images in a split is a warning."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for item, place in zip(items, places, strict=True):
         counts[item.label][place] += 1
@@ -226,7 +226,7 @@ def _far_from_ideal(units: Sequence[Unit], pool: Mapping[str, float], counts: Co
     for name, share in pool.items():
         if largest > 1 and abs(counts[name] - total * share) > max(0.05 * total, 1):
             return [
-                f"{name} has {counts[name]} of {total} images, {share:.0%} were asked for: groups stay together, and the "
+                f"{name} has {counts[name]} of {total} images, {share:.0%} were requested: groups stay together, and the "
                 f"largest has {largest}"
             ]
     return []

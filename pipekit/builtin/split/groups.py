@@ -1,4 +1,4 @@
-"""What must stay together: copies, near copies, and images of one patient, video or product."""
+"""Groups that must stay in one split: duplicates, near duplicates, and images of one patient, video or product."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pipekit.errors import ImageError, UserError
 
 
 class FingerprintParams(Params):
-    """Nothing to choose: the print of a picture hangs on its file alone."""
+    """No user parameters: a fingerprint depends only on the file's bytes."""
 
-    algorithm: int = param(1, "Raised when prints are made in another way")
+    algorithm: int = param(1, "Version of the fingerprint's algorithm")
 
 
 def fingerprint_of(sample: Sample, params: FingerprintParams, ctx: SampleContext) -> Iterator[Any]:
-    """The picture's print for :func:`pipekit.images.near_duplicates.near_pairs`; "" where it can't be read."""
+    """The fingerprint for :func:`pipekit.images.near_duplicates.near_pairs`; "" for an unreadable image."""
     from pipekit import images
     from pipekit.images import near_duplicates
 
@@ -33,11 +33,11 @@ def fingerprint_of(sample: Sample, params: FingerprintParams, ctx: SampleContext
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A sample without what the split doesn't need.
+    """A sample, reduced to what the split needs.
 
     Attributes:
-        key: the content's hash, or the id where there is none (``hashed`` is False then): what chance hangs on.
-        group: what a column or pattern says that it belongs to; "" for nothing.
+        key: the content's hash, or the id if there is none (``hashed`` is False then); the random order depends on it.
+        group: its group by column or pattern; "" for none.
         given: the split that it came with.
     """
 
@@ -77,7 +77,7 @@ def items_of(samples: Iterable[Sample], column: str, pattern: str) -> list[Item]
 
 
 def roots_of(ctx: Context, items: Sequence[Item], samples: Iterable[Sample], duplicates: str, distance_bits: int) -> list[int]:
-    """For each item the number of the first item that it must stay with."""
+    """For each item, the index of the first item that it must stay with."""
     from pipekit.images.near_duplicates import clusters, near_pairs
 
     pairs: list[tuple[int, int]] = []
@@ -88,7 +88,7 @@ def roots_of(ctx: Context, items: Sequence[Item], samples: Iterable[Sample], dup
     if duplicates == "near":
         known = {item.id: number for number, item in enumerate(items)}
         numbers, fingerprints = [], []
-        for row in ctx.map(fingerprint_of, samples, FingerprintParams(), label="near copies"):
+        for row in ctx.map(fingerprint_of, samples, FingerprintParams(), label="near duplicates"):
             if row["print"] and row["id"] in known:
                 numbers.append(known[row["id"]])
                 fingerprints.append(row["print"])

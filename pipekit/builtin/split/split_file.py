@@ -1,4 +1,4 @@
-"""The split file: which image went where, so that it never moves."""
+"""The split file: remembers each image's split, so that it never moves."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Remembered:
 
 
 class SplitFile:
-    """The split file's content.
+    """The content of the split file.
 
-    An image is known by its content first, so that it may be renamed, and by its id where its content is new.
+    An image is looked up by its content first, so that it may be renamed, and by its id if its content is new.
     """
 
     def __init__(self, lines: Iterable[Remembered] = ()) -> None:
@@ -45,12 +45,12 @@ class SplitFile:
 
     @classmethod
     def read(cls, path: Path) -> SplitFile:
-        """The file's content; nothing where there is no file.
+        """Read the file; empty if it does not exist.
 
         Raises:
-            UserError: it is no split file, or has been damaged.
+            UserError: it is not a split file, or is damaged.
         """
-        hint = "Mend the line, or delete the file to split anew."
+        hint = "Repair the line, or delete the file to split anew."
         try:
             with path.open(encoding="utf-8", errors="surrogatepass", newline="") as file:
                 table = csv.DictReader(file)
@@ -71,7 +71,7 @@ class SplitFile:
         return cls(lines)
 
     def write(self, path: Path, news: Mapping[str, Remembered]) -> None:
-        """Add ``news`` to what is known and write the file, whole or not at all. An unchanged file is left alone."""
+        """Add ``news`` to the known lines and write the file atomically. An unchanged file is not touched."""
         lines = {**self.lines, **news}
         if lines == self.lines:
             return
@@ -89,7 +89,7 @@ class SplitFile:
         except OSError as error:
             raise UserError(
                 f"can't write the split file {path}: {error.strerror}",
-                "Name another with 'file', or set remember = false: then images that are added may move others.",
+                "Name another file with 'file', or set remember = false: then added images may move others.",
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""The ``train`` stage: a model from a template, trained on the train split while watching val; test is never touched."""
+"""The ``train`` stage: train a model from a template on the train split, validate on val; test is never touched."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Decoded images, kept after the first use: in memory while they fit, else in one memory-mapped file.
+"""Cache of decoded images: in memory if they fit, else in one memory-mapped file.
 
-Images may differ in size: those smaller than the model's input stay as they are, for a recipe to warp.
+Images may differ in size: those smaller than the model's input keep their size, for a recipe to warp.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from pipekit.images import Image
 Where = Literal["memory", "disk", "off"]
 
 RAM_SHARE = 0.25
-"""Of the memory that is free now; the model, its optimizer and everything else need the rest."""
+"""Share of the free memory that the cache may take; the model, its optimizer and everything else need the rest."""
 DISK_SHARE = 0.5
-"""Of the disk that is free now."""
+"""Share of the free disk space that the cache may take."""
 EXTENT_BYTES = 64 * 1024**2
-"""So much room is taken at a time."""
+"""Disk space is reserved in extents of this size."""
 
 
 class Place(NamedTuple):
-    """Where decoded images go, and how many bytes of them at most."""
+    """Where decoded images are cached, and the maximum number of bytes."""
 
     where: Where
     limit_bytes: float = math.inf
@@ -44,17 +44,17 @@ NOWHERE = Place("off")
 
 @dataclass
 class Decoded:
-    """The images of a list of files, as ``load`` gives them; what can't be read is None and listed in ``failed``.
+    """The decoded images of a list of files; an unreadable one is None and listed in ``failed``.
 
     Attributes:
-        files: where the images are, by position.
-        ids: their names in ``failed``.
+        files: the images' paths, by position.
+        ids: the images' names in ``failed``, by position.
         load: ``load(file) -> (H, W, C) uint8``, raises ImageError.
-        place: what :func:`choose` said. Images beyond its limit are read again each time.
-        largest_bytes: of a decoded image; needed where images are kept in a file.
+        place: the result of :func:`choose`. Images beyond its limit are read again each time.
+        largest_bytes: maximum size of a decoded image; required if images are cached in a file.
         folder: for ``disk``: a private folder that survives a restart.
-        shared: what is kept can be seen by other processes, through ``pixels``.
-        pixels: the file with what is kept; None where that is in this process's memory, or nothing is kept.
+        shared: other processes can read the cached images, through ``pixels``.
+        pixels: the file with the cached images; None if they are in this process's memory, or nothing is cached.
     """
 
     files: Sequence[str] | Mapping[int, str]
@@ -79,13 +79,13 @@ class Decoded:
             self.pixels = PixelFile(self.folder if where == "disk" else None, count, self.largest_bytes, self.shared)
 
     def image(self, position: int) -> Image | None:
-        """The image at ``position``, or None when it can't be read. Do not change it. Safe to call from many threads."""
+        """The image at ``position``, or None if it can't be read. Do not modify it. Thread-safe."""
         if position in self.failed:
             return None
         found = self._memory.get(position) if self.pixels is None else self.pixels.get(position)
         if found is not None:
-            # A copy reads ahead, a warp jumps about: from memory that no cache holds, copying 400 KB first takes 0.06 ms and
-            # saves 0.3.
+            # A copy reads sequentially, a warp at random: from memory outside the CPU's caches, copying 400 KB first takes
+            # 0.06 ms and saves 0.3.
             return found.copy()
         try:
             image = self.load(self.files[position])
@@ -100,7 +100,7 @@ class Decoded:
         return image
 
     def recall(self, failures: Iterable[Failure]) -> None:
-        """Those of these images that are in the list could not be read before a restart."""
+        """Restore the failures of images that could not be read before a restart."""
         place = {id_: position for position, id_ in enumerate(self.ids)}
         self.failed.update({place[one.id]: one for one in failures if one.id in place})
 
@@ -112,24 +112,24 @@ class Decoded:
         self._memory[position] = image
 
     def flush(self) -> None:
-        """Make what a restart would find on disk true."""
+        """Write the cached images to disk, so that a restart finds a consistent state."""
         if self.pixels is not None:
             self.pixels.flush()
 
 
 class PixelFile:
-    """Images in a memory-mapped file, each in a place of its own; safe to use from many threads, and processes.
+    """Images in a memory-mapped file, each at its own fixed place; safe to use from several threads and processes.
 
-    The file is as long as all images together and has holes: room for them is taken as they come.
+    The file is sparse and as long as all images together; disk space is reserved as images arrive.
     """
 
     def __init__(self, folder: Path | None, count: int, largest_bytes: int, shared: bool = False) -> None:
         """
         Args:
-            folder: where the file is found again after a restart; None for memory alone.
-            count: places, for the positions from 0 on. What lies beyond is not kept.
-            largest_bytes: of an image; a larger one is not kept.
-            shared: :meth:`address` can be given to another process.
+            folder: where a restart finds the file; None for memory only.
+            count: number of images; positions from ``count`` are not cached.
+            largest_bytes: maximum size of an image; a larger one is not cached.
+            shared: :meth:`address` can be passed to another process.
         """
         self.count, self.largest_bytes = count, largest_bytes
         size = max(1, count * largest_bytes)
@@ -138,9 +138,9 @@ class PixelFile:
         self._index_file: Path | None = None
         self._full = False
         self._ready: set[int] = set()
-        """Extents of the file that room was made for."""
+        """Extents of the file with reserved disk space."""
         index = np.zeros((count, 3), np.int32)
-        """Height, width and channels of each image; 0 where there is none."""
+        """Height, width and channels of each image; 0 if it is not cached."""
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             self._file, self._index_file = folder / "pixels.u8", folder / "index.npy"
@@ -163,13 +163,13 @@ class PixelFile:
         return self._files[-1].array
 
     def address(self) -> Address:
-        """What :meth:`opened` needs in another process, while this one keeps the file."""
+        """The argument of :meth:`opened` in another process, valid while this one keeps the file."""
         pixels = str(self._file or self._files[0].path)
         return Address(pixels, str(self._files[-1].path), self.count, self.largest_bytes, self._file is not None)
 
     @classmethod
     def opened(cls, address: Address) -> PixelFile:
-        """The file of another process, which sees what is kept here."""
+        """Open another process's file; both see each other's images."""
         made = cls.__new__(cls)
         made.count, made.largest_bytes = address.count, address.largest_bytes
         made._files, made._index_file, made._full, made._ready = [], None, False, set()
@@ -186,16 +186,16 @@ class PixelFile:
         return self._view(position, (height, width, channels)) if channels else None
 
     def put(self, position: int, image: Image) -> None:
-        """Keep an image, where there is room for it."""
+        """Cache an image if there is room for it."""
         if position >= self.count or image.nbytes > self.largest_bytes or not self._has_room(position):
             return
         height, width, channels = image.shape
         self._view(position, (height, width, channels))[:] = image
         self._index[position, :2] = height, width
-        self._index[position, 2] = channels  # the last one: what is seen of the others is true then
+        self._index[position, 2] = channels  # written last: once it is set, a reader sees the rest complete
 
     def _has_room(self, position: int) -> bool:
-        """Take the room for an image on the disk. A write through a memory map into a file without it would end the process."""
+        """Reserve disk space for an image. A write through a memory map to a full disk would kill the process."""
         if self._file is None or self._full:
             return not self._full
         begin = position * self.largest_bytes
@@ -215,7 +215,7 @@ class PixelFile:
         return np.asarray(self._pixels[begin : begin + math.prod(shape)]).reshape(shape)
 
     def flush(self) -> None:
-        """First the pixels, then the list of which ones are there."""
+        """Write the pixels first, then the index of the cached images."""
         if self._index_file is None:
             return
         index = np.concatenate([np.array([[self.count, self.largest_bytes, 0]], np.int32), self._index])
@@ -238,7 +238,7 @@ class Address:
 
 
 class SharedMemory:
-    """Memory that other processes can open by its path, gone with this process however it ends. On Linux."""
+    """Memory that other processes can open by path; it is freed when this process ends, even if killed. Linux only."""
 
     def __init__(self, size: int) -> None:
         descriptor = os.memfd_create("pipekit")
@@ -257,7 +257,7 @@ def mapped(file: Path | str, size: int) -> Mapped:
 
 
 def can_share() -> bool:
-    """Whether this system has such memory: some containers forbid it."""
+    """Whether this system supports :class:`SharedMemory`: some containers forbid it."""
     try:
         SharedMemory(1)
     except (AttributeError, OSError):
@@ -274,14 +274,14 @@ def _load_index(file: Path) -> NDArray[np.int32] | None:
 
 
 def _allocate(file: Path, start: int, size: int) -> None:
-    """Take room on the disk for a part of a file, where the system can promise that."""
+    """Reserve disk space for a part of a file, if the system supports it."""
     if hasattr(os, "posix_fallocate"):
         with file.open("r+b") as handle:
             os.posix_fallocate(handle.fileno(), start, size)
 
 
 def choose(wanted: str, size_bytes: int, folder: Path) -> Place:
-    """Where ``size_bytes`` of decoded images go. ``auto``: memory, else disk, else nowhere, by what is free now."""
+    """Choose where to cache ``size_bytes`` of decoded images. ``auto``: memory, else disk, else nowhere, by free space."""
     if wanted != "auto":
         return Place(wanted)  # type: ignore[arg-type]
     memory, disk = RAM_SHARE * free_memory_bytes(), DISK_SHARE * shutil.disk_usage(folder).free
@@ -293,8 +293,7 @@ def choose(wanted: str, size_bytes: int, folder: Path) -> Place:
 
 
 def free_memory_bytes() -> int:
-    """Memory that can be had without swapping, within the container's limit where there is one; a cautious 2 GB where
-    the system does not say."""
+    """Memory available without swapping, within the container's limit if there is one; 2 GB if the system does not say."""
     found = [value for value in (_meminfo(), _cgroup()) if value is not None]
     return min(found) if found else 2 * 1024**3
 
@@ -309,7 +308,7 @@ def _meminfo() -> int | None:
 
 
 def _cgroup() -> int | None:
-    """What is left of the limit of control group v2; None where there is no limit."""
+    """Memory left within the limit of control group v2; None without a limit."""
     base = Path("/sys/fs/cgroup")
     try:
         limit, used = (base / "memory.max").read_text("ascii").strip(), (base / "memory.current").read_text("ascii")

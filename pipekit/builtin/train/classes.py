@@ -1,4 +1,4 @@
-"""Are there at least two classes to learn? Answered from the index alone, before TensorFlow is loaded."""
+"""Check that there are at least two classes to learn, from the index alone, before TensorFlow is loaded."""
 
 from __future__ import annotations
 
@@ -13,28 +13,27 @@ from pipekit.learning.advice import source_folder
 
 SPLITS = ("train", "val", "valid", "validation", "test")
 SHOWN = 4
-"""Class and folder names listed in an error."""
+"""Maximum number of class and folder names listed in an error."""
 
 
 def needs_classes(template: Any, params: TrainParams) -> bool:
     """Whether the template is known to be a classifier before its model is built.
 
-    A plugin's template that does not say so (``reconstructs``) may turn out to be an autoencoder; it is checked once it is
-    built.
+    A plugin's template without ``reconstructs`` may turn out to be an autoencoder; its model is checked after it is built.
     """
     if params.label_mode != "auto":
         return params.label_mode != "input"
-    said = getattr(template, "reconstructs", None)
-    if said is not None:
-        return not said
+    reconstructs = getattr(template, "reconstructs", None)
+    if reconstructs is not None:
+        return not reconstructs
     return str(template.__module__).startswith("pipekit.builtin.") or hasattr(template, "fit") or hasattr(template, "head")
 
 
 def check_classes(ctx: Context, dataset: Dataset) -> None:
-    """Refuse a split ``train`` without two classes, naming the likely cause.
+    """Raise an error if the split ``train`` has fewer than two classes, naming the likely cause.
 
     Raises:
-        UserError: no labelled image, or images of one class only.
+        UserError: no labelled image, or images of only one class.
     """
     everywhere = Counter[str]()
     for of_split in dataset.counts.values():
@@ -44,7 +43,7 @@ def check_classes(ctx: Context, dataset: Dataset) -> None:
         return
     if not everywhere.total() and len(dataset):
         raise UserError(
-            f"none of the {len(dataset):,} images has a class: there is nothing to tell apart",
+            f"none of the {len(dataset):,} images has a class, and a classifier needs at least two classes",
             f"{_folder_above(ctx, dataset) or _one_folder(dataset)} Only the template 'autoencoder' learns without classes.",
         )
     if not there:
@@ -52,7 +51,7 @@ def check_classes(ctx: Context, dataset: Dataset) -> None:
         found = ", ".join(f"{name}: {count}" for name, count in splits.items()) or "no images at all"
         raise UserError(
             f"there is nothing to train on: no labelled image in the split 'train' (found {found})",
-            "Put a split stage before it: [stages.split] use = 'split'",
+            "Add a split stage before train: [stages.split] use = 'split'",
         )
     (name, count), unlabelled = next(iter(there.items())), len(dataset) - everywhere.total()
     others = sorted(label for label, number in everywhere.items() if number and label != name)
@@ -64,13 +63,13 @@ def check_classes(ctx: Context, dataset: Dataset) -> None:
     else:
         cause = _folder_below(dataset, name) or (
             "A classifier needs at least two classes with images in the split 'train': a folder for each, side by side in the "
-            "folder that you give. `pipekit sniff` says how a folder is read."
+            "folder that you give. `pipekit sniff` shows how pipekit reads a folder."
         )
-    raise UserError(f"all {count:,} training images are of one class, {name!r}: there is nothing to tell apart{beside}", cause)
+    raise UserError(f"all {count:,} training images are of one class, {name!r}{beside}", cause)
 
 
 def _folder_below(dataset: Dataset, label: str) -> str:
-    """ "Did you mean the folder below?", where the one class is a folder of folders; else ""."""
+    """ "Did you mean the folder inside?" if the only class is a folder of folders; else ""."""
     inner = set()
     for sample in dataset:
         folders = sample.id.split("/")[:-1]
@@ -81,12 +80,12 @@ def _folder_below(dataset: Dataset, label: str) -> str:
         return ""
     return (
         f"Did you mean the folder {label!r} inside, which holds {_names(names)}? "
-        'In a pipeline file, labels = "last" in the import stage takes the innermost folders for the classes.'
+        'In a pipeline file, labels = "last" in the import stage uses the innermost folders as classes.'
     )
 
 
 def _folder_above(ctx: Context, dataset: Dataset) -> str:
-    """ "Did you mean the folder above?", where the images lie in one class's folder beside others; else ""."""
+    """ "Did you mean the folder above?" if the folder is one class's folder beside others; else ""."""
     folder = source_folder(ctx, dataset)
     if folder is None:
         return ""
@@ -99,8 +98,8 @@ def _folder_above(ctx: Context, dataset: Dataset) -> str:
 def _one_folder(dataset: Dataset) -> str:
     flat = all("/" not in sample.id for sample in dataset)
     return ("All images lie in one folder, and no table names their classes. " if flat else "") + (
-        "Give each class a folder of its own (photos/cat, photos/dog) or a table with a column of classes; "
-        "`pipekit components importer` lists what can be read."
+        "Give each class its own folder (photos/cat, photos/dog), or add a table with a column of classes; "
+        "`pipekit components importer` lists the formats."
     )
 
 

@@ -1,4 +1,4 @@
-"""From parameters to what Keras compiles a model with: targets, loss, metrics, optimizer, learning rate."""
+"""Create from the parameters what Keras compiles a model with: targets, loss, metrics, optimizer, learning rate."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LEARNING_RATES: Mapping[str, float] = {"sgd": 0.01, "adagrad": 0.01, "adadelta": 1.0, "lion": 1e-4}
-"""Where 0.001 is not usual. Adadelta's is its paper's (Zeiler 2012), Lion's a tenth of Adam's (Chen et al. 2023)."""
+"""Defaults other than 0.001: Adadelta's from its paper (Zeiler 2012), Lion's a tenth of Adam's (Chen et al. 2023)."""
 
 BY_CLASS = ("precision", "recall", "f1")
 
 
 @dataclass(frozen=True)
 class Labels:
-    """How labels reach the loss.
+    """The form in which the loss receives the labels.
 
     Attributes:
         mode: ``sparse``, ``categorical``, ``binary`` or ``input``.
@@ -36,7 +36,7 @@ class Labels:
     classes: tuple[str, ...]
 
     def targets(self, numbers: NDArray[np.int64]) -> NDArray[Any] | None:
-        """Targets for class numbers: ``(N,) int64``, or ``(N, C) float32``; None where the image is its own target."""
+        """Targets for class numbers: ``(N,) int64``, or ``(N, C) float32``; None if the image is its own target."""
         if self.mode == "input":
             return None
         if self.mode == "sparse":
@@ -45,7 +45,7 @@ class Labels:
 
 
 def choose_labels(params: TrainParams, classes: Sequence[str], reconstructs: bool) -> Labels:
-    """The label mode that the model, the loss, the metrics and the blending of labels need; refused where they disagree.
+    """The label mode that the model, the loss, the metrics and label mixing need.
 
     Args:
         reconstructs: the model's output has the shape of its input: an autoencoder.
@@ -61,17 +61,15 @@ def choose_labels(params: TrainParams, classes: Sequence[str], reconstructs: boo
         mode = "input" if reconstructs else "categorical" if soft or by_loss else "sparse"
     if (mode == "input") != reconstructs:
         raise UserError(
-            f"label_mode 'input' goes with a model whose output is an image, and only with one; got {mode!r}",
-            "Use template = 'autoencoder' with it, or leave label_mode out.",
+            f"label_mode 'input' is for models whose output is an image, which need it; got {mode!r}",
+            "Use template = 'autoencoder' with label_mode = 'input', or omit label_mode.",
         )
     if mode == "binary" and len(names) != 2:
-        raise UserError(
-            f"label_mode 'binary' needs two classes, the data has {len(names)}: {_some(names)}", "Leave label_mode out."
-        )
+        raise UserError(f"label_mode 'binary' needs two classes, the data has {len(names)}: {_some(names)}", "Omit label_mode.")
     if mode == "input" and (params.mixes or params.label_smoothing):
-        raise UserError("an autoencoder has no labels to blend", "Leave out mixup, cutmix, mosaic and label_smoothing.")
+        raise UserError("an autoencoder has no labels to mix", "Omit mixup, cutmix, mosaic and label_smoothing.")
     if mode == "sparse" and "auc" in params.metrics:
-        raise UserError("the metric 'auc' needs one-hot labels", "Leave label_mode out, or set it to 'categorical'.")
+        raise UserError("the metric 'auc' needs one-hot labels", "Omit label_mode, or set it to 'categorical'.")
     return Labels(mode, names)
 
 
@@ -97,7 +95,7 @@ def make_loss(params: TrainParams, labels: Labels) -> Any:
 
 
 def make_metrics(params: TrainParams, labels: Labels) -> list[Any]:
-    """Keras metrics; those of a classifier are left out for an autoencoder."""
+    """The Keras metrics; an autoencoder omits those of classifiers."""
     keras = load_keras()
     if labels.mode == "input":
         return [_metric(name) for name in params.metrics if name not in ("accuracy", "auc", *BY_CLASS)]
@@ -117,7 +115,7 @@ def make_metrics(params: TrainParams, labels: Labels) -> list[Any]:
 
 
 def _by_class(name: str, num_classes: int, second_only: bool) -> Any:
-    """Precision, recall or F1 of the most probable class: the mean over classes that occur, or of the second class alone."""
+    """Precision, recall or F1 of the most probable class: the macro mean over classes that occur, or the second class only."""
     keras = load_keras()
     ops = keras.ops
 
@@ -148,7 +146,7 @@ def _by_class(name: str, num_classes: int, second_only: bool) -> Any:
 
 
 def _metric(name: str) -> Any:
-    """A Keras metric that is called what the person calls it, so that its column in history.csv is too."""
+    """A Keras metric with the name from the parameters, so that its column in history.csv has that name."""
     keras = load_keras()
     found = _by_name(keras.metrics, name, "metric")
     if not isinstance(found, keras.metrics.Metric):
@@ -157,7 +155,7 @@ def _metric(name: str) -> Any:
 
 
 def _by_name(module: Any, name: str, what: str, **options: Any) -> Any:
-    """A loss or metric by Keras' name; ``options`` are given to it where it takes them."""
+    """A loss or metric by its Keras name, created with ``options``."""
     try:
         found = module.get(name)
     except ValueError as error:
@@ -170,14 +168,14 @@ def _by_name(module: Any, name: str, what: str, **options: Any) -> Any:
         try:
             return type(found)(**{**found.get_config(), **options})
         except TypeError as error:
-            raise UserError(f"the {what} {name!r} takes no {', '.join(options)}", "Leave one of the two out.") from error
+            raise UserError(f"the {what} {name!r} takes no {', '.join(options)}", "Omit one of the two.") from error
     if options:
-        raise UserError(f"the {what} {name!r} takes no {', '.join(options)}", "Leave one of the two out.")
+        raise UserError(f"the {what} {name!r} takes no {', '.join(options)}", "Omit one of the two.")
     return found
 
 
 def usual_rate(optimizer: str) -> float:
-    """The learning rate to begin with, where nobody says another."""
+    """The default learning rate of an optimizer."""
     return LEARNING_RATES.get(optimizer, 1e-3)
 
 
@@ -207,7 +205,7 @@ def make_optimizer(params: TrainParams) -> Any:
 
 
 def rate_at(params: TrainParams, step: int, steps_per_epoch: int, base: float | None = None) -> float:
-    """The learning rate of a step, counted from 0 over all epochs; ``plateau`` is applied on top by the loop.
+    """The learning rate of a step, counted from 0 over all epochs; the loop applies ``plateau`` on top.
 
     cosine and linear fall from the base rate to 0 at the end of the last epoch (Loshchilov and Hutter 2017, without restarts).
     """

@@ -1,4 +1,4 @@
-"""Curves of loss and metrics: training against validation, the gap between them, the epoch that was kept."""
+"""Learning curves: loss and metrics of training and validation, the gap between them, and the kept epoch."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from pipekit.builtin.train.loop import Row
 
 TRAIN, VAL, KEPT = "#0072b2", "#d55e00", "#555555"
-"""Blue and vermilion of Okabe and Ito's palette, told apart by colour-blind eyes; validation is dashed besides."""
+"""Blue and vermilion of Okabe and Ito's colour-blind-safe palette; validation is also dashed."""
 
 COLUMNS = 3
-"""Panels beside one another."""
+"""Number of panels in a row."""
 
 
 def draw(folder: Path, history: Sequence[Row], kept: int, words: str) -> None:
-    """``curves.png`` and ``curves.svg``: one panel for each measure."""
+    """Draw ``curves.png`` and ``curves.svg``, with one panel for each metric."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -52,5 +52,5 @@ def draw(folder: Path, history: Sequence[Row], kept: int, words: str) -> None:
         if words:
             figure.supxlabel(textwrap.fill(words, 48 * columns + 24), fontsize=9)
         figure.savefig(folder / "curves.png", dpi=120, metadata={"Software": None})
-        figure.set_layout_engine("none")  # what was laid out stays where it is; doing it again takes as long as the drawing
+        figure.set_layout_engine("none")  # keep the layout: computing it again takes as long as drawing
         figure.savefig(folder / "curves.svg", metadata={"Date": None, "Creator": None})

@@ -1,4 +1,4 @@
-"""From a dataset to what the feed needs: which samples, at which size, with which weights."""
+"""Prepare a dataset for the feed: samples, image size, class weights."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from pipekit.recipe.compiled import CompiledRecipe, walk
 from pipekit.rng import Rng, rng_for
 
 PROBED = 64
-"""Headers that are read to learn the images' sizes."""
+"""Number of image headers that are read to find the images' sizes."""
 DRAWS = 8
-"""Draws of a recipe's first ops, to see what they do."""
+"""Number of random draws of a recipe's first ops that show what they do."""
 LARGEST_STEP = 2.25
-"""How many pixels become one in a linear resize, which mixes two: a ninth of them are passed over at the most."""
+"""Maximum factor of one linear resize, which mixes two pixels: at most a ninth of the pixels are skipped."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """The samples of a split that can be learnt from, with class numbers; -1 where an autoencoder needs none."""
+    """The samples of a split to learn from, with class numbers; -1 without a label, for an autoencoder."""
 
     samples: tuple[Sample, ...]
     numbers: NDArray[np.int64]
@@ -42,49 +42,49 @@ class Part:
 
 
 def read_part(dataset: Dataset, split: str, labelled: bool) -> Part:
-    """The split's samples; those without a label only where none is needed."""
+    """The split's samples; if ``labelled``, only those with a label."""
     number = {name: position for position, name in enumerate(dataset.classes)}
     samples = [sample for sample in dataset.split(split) if not labelled or sample.label is not None]
     return Part(tuple(samples), np.array([number.get(s.label or "", -1) for s in samples], np.int64))
 
 
 def check_parts(ctx: Context, dataset: Dataset, train: Part, val: Part, labelled: bool) -> None:
-    """What can't be trained on is refused, what is odd is said.
+    """Raise an error if the data can't be trained on, and warn of missing or imbalanced classes.
 
     Raises:
-        UserError: no training images, or of one class only.
+        UserError: no training images, or images of only one class.
     """
     if labelled:
         check_classes(ctx, dataset)
     elif not len(train):
         raise UserError(
             "there is nothing to train on: no image in the split 'train'",
-            "Put a split stage before it: [stages.split] use = 'split'",
+            "Add a split stage before train: [stages.split] use = 'split'",
         )
     if not len(val):
-        ctx.warn("there is no split 'val', so overfitting can't be seen, and the epoch with the lowest training loss is kept")
+        ctx.warn("there is no split 'val': overfitting can't be detected, and the epoch with the lowest training loss is kept")
     if not labelled:
         return
     counts = train.counts(dataset.classes)
     there = [name for name, count in counts.items() if count]
     if missing := [name for name, count in counts.items() if not count]:
-        ctx.warn(f"no training image of {_names(missing)}: the model can't learn to recognise that")
+        ctx.warn(f"no training image of {_names(missing)}: the model can't learn to predict it")
     if len(val) and (missing := [name for name, count in val.counts(dataset.classes).items() if not count]):
-        ctx.warn(f"no image of {_names(missing)} in the split 'val': what it says about the model leaves that out")
+        ctx.warn(f"no image of {_names(missing)} in the split 'val': validation metrics don't cover it")
     if max(counts.values()) >= 5 * min(count for count in counts.values() if count):
         most, least = max(counts, key=counts.__getitem__), min(there, key=counts.__getitem__)
         ctx.warn(
-            f"the classes are uneven: {counts[most]} images of {most!r}, {counts[least]} of {least!r}; "
-            "class_weights = 'balanced' makes the rare ones count as much"
+            f"the classes are imbalanced: {counts[most]} images of {most!r}, {counts[least]} of {least!r}; "
+            "class_weights = 'balanced' gives all classes the same weight"
         )
 
 
 def infer_size(samples: Sequence[Sample]) -> tuple[int, int]:
-    """The images' own size where all probed ones agree on one of at most 256 pixels; else 160, or less for small ones."""
+    """The images' own size if all probed ones share one of at most 256 pixels; else 160, or less for small images."""
     sizes = Counter((info.height_px, info.width_px) for info, _ in _probed(samples))
     if not sizes:
         raise UserError(
-            f"none of the {min(PROBED, len(samples))} training images that were looked at can be read, "
+            f"none of the {min(PROBED, len(samples))} training images that were tried can be read; "
             f"the first is {samples[0].image}",
             "Run `pipekit inspect` on the dataset.",
         )
@@ -95,7 +95,7 @@ def infer_size(samples: Sequence[Sample]) -> tuple[int, int]:
 
 
 def _probed(samples: Sequence[Sample]) -> Iterator[tuple[images.ImageInfo, bytes]]:
-    """What the heads of some files say, all over the list; those that can't be read are left out."""
+    """Header information of a sample of files, evenly spaced over the list; unreadable ones are omitted."""
     step = max(1, len(samples) // PROBED)
     for sample in samples[::step][:PROBED]:
         try:
@@ -106,7 +106,7 @@ def _probed(samples: Sequence[Sample]) -> Iterator[tuple[images.ImageInfo, bytes
 
 
 def class_weights(part: Part, num_classes: int, how: str) -> NDArray[np.float32]:
-    """A weight for each sample: 1, or ``n / (classes * n_class)`` for ``balanced`` (King and Zeng 2001, as scikit-learn)."""
+    """Each sample's class weight: 1, or ``n / (classes * n_class)`` if ``balanced`` (King and Zeng 2001, as scikit-learn)."""
     if how == "none" or (part.numbers < 0).any():
         return np.ones(len(part), np.float32)
     counts = np.bincount(part.numbers, minlength=num_classes)
@@ -119,7 +119,7 @@ Augment = Callable[[Image, Rng], Image]
 
 @dataclass(frozen=True)
 class Loader:
-    """``load(file)``: the image as the model will get it when it predicts: reduced decode, then resized to its input."""
+    """``load(file)``: the image as in prediction: decoded at reduced size, then resized to the model's input."""
 
     shape_hwc: tuple[int, int, int]
 
@@ -133,8 +133,9 @@ class Loader:
 class Decoder:
     """``load(file)``: the image for a recipe that warps it anyway, no larger than ``size_hw`` in height and in width.
 
-    What is larger is brought down linearly, by no more than ``LARGEST_STEP`` at a time, so that nearly every pixel counts; the
-    JPEG decoder takes the first halves where it can. An area mean by fractions of pixels would take as long as three warps.
+    Larger images are reduced by linear resizes of at most ``LARGEST_STEP`` each, so that nearly every pixel contributes; the
+    JPEG decoder does the first halvings where it can. Area interpolation with fractional pixels would take as long as three
+    warps.
     """
 
     size_hw: tuple[int, int]
@@ -148,23 +149,23 @@ class Decoder:
 
 
 def _halfway(has_hw: tuple[int, ...], most_hw: tuple[int, int]) -> tuple[int, int]:
-    """The next size on the way down to no more than ``most_hw``."""
+    """The next smaller size on the way to at most ``most_hw``."""
     pairs = zip(has_hw, most_hw, strict=True)
     height, width = (min(has, most) if has <= LARGEST_STEP * most else -(-has // 2) for has, most in pairs)
     return height, width
 
 
 def decoded_bytes(samples: Sequence[Sample], size_hw: tuple[int, int], channels: int) -> int:
-    """About how much memory the images take as :class:`Decoder` gives them, by the headers of some."""
+    """Approximate memory of the images as :class:`Decoder` returns them, estimated from a sample of headers."""
     height, width = size_hw
     sizes = [min(info.height_px, height) * min(info.width_px, width) * channels for info, _ in _probed(samples)]
     return round(len(samples) * mean(sizes)) if sizes else 0
 
 
 def moves_first(recipe: CompiledRecipe) -> bool:
-    """Whether a recipe begins by moving pixels, so that each image is warped, from however many pixels it has.
+    """Whether a recipe begins with a geometric warp, so that an image of any size can be warped to the final size.
 
-    Where it does not, or only mirrors, the image has to have its final size before.
+    If it does not, or only mirrors, the image must have its final size before the recipe.
     """
     leading = tuple(takewhile(lambda op: op.kind == "geometric", recipe.ops))
     if not leading or recipe.size_hw is None:
@@ -181,7 +182,7 @@ def moves_first(recipe: CompiledRecipe) -> bool:
 
 
 def augmenter(recipe: CompiledRecipe, channels: int) -> Augment:
-    """``augment(image, rng)``. Ops work on colour; a grey image is shown to them as one and taken back as luma."""
+    """``augment(image, rng)``. Ops work on colour; a grey image is converted to RGB for them, and back to luma."""
     if channels == 3 or all(op.kind in ("geometric", "combinator") for op in walk(recipe.ops)):
         return recipe
     return OnColour(recipe)
@@ -189,13 +190,13 @@ def augmenter(recipe: CompiledRecipe, channels: int) -> Augment:
 
 @dataclass(frozen=True)
 class OnColour:
-    """An ``augment`` for grey images from one for colour."""
+    """Apply an ``augment`` for colour images to grey images."""
 
     augment: Augment
 
     def __call__(self, image: Image, rng: Rng) -> Image:
         changed = self.augment(np.repeat(image, 3, axis=2), rng).astype(np.uint16)
-        # ITU-R 601 in 8-bit fixed point; the three weights add up to 256, so that grey stays what it was
+        # ITU-R 601 in 8-bit fixed point; the three weights add up to 256, so that grey stays unchanged
         luma = (77 * changed[..., 0] + 150 * changed[..., 1] + 29 * changed[..., 2] + 128) >> 8
         return luma.astype(np.uint8)[..., None]
 

@@ -1,4 +1,4 @@
-"""Seeds, precision and devices: the settings of TensorFlow that a run needs, put back afterwards where they can be."""
+"""Seeds, precision and devices: the TensorFlow settings of a run, restored afterwards where possible."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pipekit.learning.keras_backend import load_keras
 
 
 def prepare(seed: int, deterministic: bool) -> None:
-    """Seed Keras' initialisers and dropout, and ask TensorFlow for the same result each time.
+    """Seed Keras' initialisers and dropout, and enable TensorFlow's deterministic ops.
 
-    Deterministic ops can't be switched off again within a process (TensorFlow has no call for it); they stay on.
+    Deterministic ops can't be disabled again within a process (TensorFlow has no call for it); they stay enabled.
     """
     keras = load_keras()
     import tensorflow as tf
@@ -29,7 +29,7 @@ def prepare(seed: int, deterministic: bool) -> None:
 
 @contextmanager
 def precision(policy: str) -> Iterator[None]:
-    """Keras' dtype policy while the model is built and trained."""
+    """Set Keras' dtype policy while the model is built and trained."""
     keras = load_keras()
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
@@ -43,7 +43,7 @@ def strategy(wanted: str) -> Any:
     """A ``tf.distribute`` strategy, or None for one device.
 
     Raises:
-        UserError: what was asked for is not there.
+        UserError: the requested devices are not available.
     """
     load_keras()
     import tensorflow as tf
@@ -62,7 +62,7 @@ def strategy(wanted: str) -> Any:
         if len(devices) < 2:
             raise UserError(
                 f"devices = 'mirrored' needs at least two devices, TensorFlow sees {len(devices)}",
-                "Leave it out; see `pipekit doctor`.",
+                "Omit devices; see `pipekit doctor`.",
             )
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     return None
@@ -77,9 +77,9 @@ def is_several_machines(strategy: Any) -> bool:
 
 
 def step_function(strategy: Any, step: Callable[[Any], Any]) -> Callable[[Iterator[Any]], dict[str, Any]]:
-    """``step`` on all machines; gives this machine's metrics.
+    """Run ``step`` on all machines; returns this machine's metrics.
 
-    Keras compiles one that also takes the mean over machines, but of scalars as if they were rows, which fails (Keras 3.15).
+    Keras' own function also averages over machines, but treats scalars as rows, which fails (Keras 3.15).
     """
     import tensorflow as tf
 
@@ -94,7 +94,7 @@ def step_function(strategy: Any, step: Callable[[Any], Any]) -> Callable[[Iterat
 
 
 def mean_of_machines(strategy: Any, values: dict[str, float]) -> dict[str, float]:
-    """Each value's mean over the machines, which must all ask at the same time."""
+    """Each value's mean over the machines; all of them must call this at the same time."""
     import tensorflow as tf
 
     return {
@@ -104,9 +104,9 @@ def mean_of_machines(strategy: Any, values: dict[str, float]) -> dict[str, float
 
 
 def tensorboard(folder: Path) -> Callable[[int, dict[str, float]], None]:
-    """A writer of each epoch's row as TensorBoard scalars: ``train/loss``, ``val/loss`` …
+    """Return a writer of each epoch's metrics as TensorBoard scalars: ``train/loss``, ``val/loss`` …
 
-    They are written as plain protocol buffers: ``tf.summary.scalar`` wants TensorBoard itself installed.
+    It writes plain protocol buffers, because ``tf.summary.scalar`` requires TensorBoard itself.
     """
     load_keras()
     import tensorflow as tf

@@ -1,11 +1,12 @@
-"""The feed: from files to shuffled, augmented batches, with the work done beside the model's.
+"""The feed: turn files into shuffled, augmented batches, in parallel to the model's work.
 
-In threads, because decoding, warping and resizing release the interpreter lock; or in processes (:mod:`.crew`), because what
-lies between those calls does not (``benchmarks/feed.py`` has the figures beside the alternatives). Images are kept at the
-model's input size, and a recipe that moves pixels warps each once: from a larger one a warp takes longer, in every epoch.
+Threads do the work, because decoding, warping and resizing release the interpreter lock; or processes
+(:mod:`.worker_pool`), because the code between those calls does not (``benchmarks/feed.py`` compares them with alternatives).
+Images are cached at the model's input size, and a recipe that moves pixels warps each once: a warp from a larger image takes
+longer, in every epoch.
 
-What comes out depends on the seed, the epoch and the sample alone. Threads, processes, the cache and a restart in the middle of
-an epoch change no byte and no order.
+Batches depend only on the seed, the epoch and the sample. Threads, processes, the cache and a restart in the middle of an epoch
+change no byte and no order.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from pipekit.learning.keras_backend import load_keras
 from pipekit.rng import Rng
 
 Batch: TypeAlias = tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]
-"""Images (N, H, W, C) uint8, or float32 where images are mixed, in 0..255; targets; sample weights (N,)."""
+"""Images (N, H, W, C) in 0..255, uint8, or float32 if images are mixed; targets; sample weights (N,)."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +41,20 @@ class Feed:
     """Batches of a fixed list of images.
 
     Attributes:
-        decoded: the images, by their position in the list; of any size where there is an ``augment``.
-        shape_hwc: of the images in a batch.
-        ids: a stable name for each image; its augmentation hangs on it.
+        decoded: the images, by their position in the list; of any size if there is an ``augment``.
+        shape_hwc: shape of the images in a batch.
+        ids: a stable name for each image; its augmentation depends on it.
         targets: ``(N,)`` class numbers, or ``(N, C)`` probabilities. None: the image is its own target.
         weights: ``(N,)`` sample weights.
-        dtype: of the images; float32 where features stand in for them.
-        batch_size: images in a batch; the last one of an epoch holds what is left.
-        rng: ``rng("augment", epoch, id)`` gives the generator for one image.
+        dtype: dtype of the images; float32 if features replace them.
+        batch_size: number of images in a batch; the last batch of an epoch holds the rest.
+        rng: ``rng("augment", epoch, id)`` returns the generator for one image.
         shuffle: a new order in each epoch, from ``rng("shuffle", epoch)``; else the order of the list.
-        augment: ``augment(image, rng) -> image``, from a decoded image to one of ``shape_hwc``; None for none.
-        mix: ``mix(images, targets, weights, rng)`` for whole batches (MixUp, CutMix); None for none.
-        workers: threads or processes.
-        processes: make the images in processes; ``decoded`` must be shared, and what makes them picklable.
-        warn: is told when the processes have to be given up.
+        augment: ``augment(image, rng) -> image``, from a decoded image to one of ``shape_hwc``; None for no augmentation.
+        mix: ``mix(images, targets, weights, rng)`` for whole batches (MixUp, CutMix); None for no mixing.
+        workers: number of threads or processes.
+        processes: make the images in processes; requires a shared ``decoded``, and picklable ``load``, ``augment`` and ``rng``.
+        warn: receives a message when the feed falls back from processes to threads.
     """
 
     decoded: Decoded
@@ -72,12 +73,12 @@ class Feed:
     warn: Callable[[str], None] = lambda _: None
     _pool: ThreadPoolExecutor = field(init=False, repr=False)
     _crew: list[Crew] = field(default_factory=list, init=False, repr=False)
-    """One where images are made in processes."""
+    """The worker pool, if images are made in processes; else empty."""
 
     def __post_init__(self) -> None:
         if not self.ids:
             raise UserError("a feed needs at least one image")
-        cv2.setNumThreads(1)  # these threads fill the cores; OpenCV's own would fight them for the same ones
+        cv2.setNumThreads(1)  # these threads use all cores; OpenCV's own would compete for them
         object.__setattr__(self, "_pool", ThreadPoolExecutor(max(1, self.workers), thread_name_prefix="feed"))
         if self.processes:
             self._crew.append(Crew(self._making, self.batch_size, self.workers))
@@ -101,7 +102,7 @@ class Feed:
 
     @property
     def steps(self) -> int:
-        """Batches in an epoch: every image exactly once."""
+        """Number of batches in an epoch, which contains every image exactly once."""
         return math.ceil(len(self.ids) / self.batch_size)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
@@ -111,14 +112,13 @@ class Feed:
         return np.asarray(self.rng("shuffle", epoch).permutation(len(self.ids)), np.int64)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from the ``start``-th on; see :meth:`numbered`."""
+        """The batches of an epoch, starting at number ``start``; see :meth:`numbered`."""
         return (batch for _, batch in self.numbered(epoch, start))
 
     def numbered(self, epoch: int, start: int = 0) -> Iterator[tuple[int, Batch]]:
-        """The batches of an epoch with their numbers, the same ones whether or not those before ``start`` were made.
+        """The numbered batches of an epoch; they do not depend on whether those before ``start`` were made.
 
-        An image that can't be read is left out of its batch and listed in ``decoded.failed``; a batch of which nothing
-        is left is skipped.
+        An unreadable image is omitted from its batch and listed in ``decoded.failed``; an empty batch is skipped.
         """
         order = self.order(epoch)
         ahead = max(1, self.workers) + 1
@@ -141,7 +141,7 @@ class Feed:
         if self._crew:
             positions = [one for one in self._positions(step, order).tolist() if one not in self.decoded.failed]
             decoded = self.decoded
-            with contextlib.suppress(BrokenProcessPool):  # the batches before this one say so
+            with contextlib.suppress(BrokenProcessPool):  # the batches before this one report it
                 return self._crew[0].submit(
                     epoch, positions, [decoded.files[one] for one in positions], [decoded.ids[one] for one in positions]
                 )
@@ -155,7 +155,7 @@ class Feed:
         except BrokenProcessPool:
             if self._crew:
                 self._crew.pop().close()
-                self.warn("a process that made batches has died (too little memory?); from now on threads make them")
+                self.warn("a worker process of the feed died (too little memory?); training continues with threads")
             return self._batch(epoch, step, order)
         self.decoded.failed.update(failed)
         return self._whole(images, np.array(task.positions, np.int64), there, epoch, step)
@@ -172,7 +172,7 @@ class Feed:
     def _whole(
         self, images: NDArray[Any], positions: NDArray[np.int64], there: NDArray[np.bool_], epoch: int, step: int
     ) -> Batch | None:
-        """The batch of what could be read."""
+        """The batch of the readable images."""
         if not there.any():
             return None
         if not there.all():
@@ -183,7 +183,7 @@ class Feed:
             return self.mix(images, targets, weights, self.rng("mix", epoch, step))
         return images, targets, weights
 
-    # --- for code that wants a Keras or TensorFlow object ---------------------------------------------------------------
+    # --- as Keras and TensorFlow objects ---------------------------------------------------------------------------------
 
     def tf_dataset(self, epoch: int = 0, start: int = 0) -> Any:
         """One epoch as a ``tf.data.Dataset``, for ``model.fit`` and for ``tf.distribute``."""
@@ -195,7 +195,7 @@ class Feed:
         return tf.data.Dataset.from_generator(lambda: self.epoch(epoch, start), output_signature=spec).prefetch(2)
 
     def py_dataset(self) -> Any:
-        """All epochs as a ``keras.utils.PyDataset``: Keras asks for batches by number, in any order."""
+        """All epochs as a ``keras.utils.PyDataset``: Keras requests batches by number, in any order."""
         keras = load_keras()
         feed = self
 

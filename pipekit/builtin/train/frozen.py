@@ -1,9 +1,9 @@
-"""What a frozen network sees in each image, made once by the engine and learnt from in this training and every later one.
+"""Features of a frozen network: computed once per image by the engine, reused in this training and every later one.
 
-Where a network learns nothing and no image changes from epoch to epoch, all epochs would compute the same numbers again. They
-are mapped over the images like any other work: in shards that are cached, go on after a kill and run on any executor. Their
-key holds what the network is, weights and layers, and nothing of what is learnt from them: another head, learning rate or seed
-finds them in the store.
+If a network is frozen and no image changes from epoch to epoch, every epoch would compute the same features again. The engine
+maps the network over the images like any other work: in shards that are cached, resume after a kill and run on any executor.
+The cache key contains the network's layers and weights, and nothing of what is trained on the features: a training with another
+head, learning rate or seed finds them in the store.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ LAYERS, WEIGHTS = "layers.json", "weights.npz"
 class EmbedParams(Params):
     """Parameters of :func:`embed`."""
 
-    network: InputPath = param(..., "The folder of a network, see `write_network`")
-    shape_hwc: tuple[int, int, int] = param(..., "Form of the images that it takes")
+    network: InputPath = param(..., "Folder of a network, see `write_network`")
+    shape_hwc: tuple[int, int, int] = param(..., "Input shape of the network")
 
 
 @unseeded
 def embed(sample: Sample, params: EmbedParams, ctx: SampleContext) -> Iterator[dict[str, Any]]:
-    """What the network makes of one image: float32, as base64; or why the image can't be read.
+    """Compute the network's features of one image: float32 as base64; or the reason why the image can't be read.
 
-    One image at a time: how many are computed together changes the last bits, and no shard may do that.
+    It computes one image at a time: the batch size changes the last bits, and results must not depend on the shard.
     """
     network = ctx.once("network", lambda: read_network(params.network))
     try:
@@ -52,7 +52,7 @@ def embed(sample: Sample, params: EmbedParams, ctx: SampleContext) -> Iterator[d
 
 
 def first_to_learn(template: Any, params: TrainParams) -> str:
-    """The layer from which on the model learns, where everything before it sees and does the same in every epoch; else ""."""
+    """The first trainable layer if everything before it computes the same in every epoch; else ""."""
     ask: Callable[[Params, int], str] | None = getattr(template, "head", None)
     if ask is None or params.features == "off" or params.ops or params.mixes:
         return ""
@@ -61,14 +61,14 @@ def first_to_learn(template: Any, params: TrainParams) -> str:
 
 @dataclass(frozen=True)
 class Cut:
-    """A model in two parts that share its layers: ``network`` from pixels to features, ``head`` from there to the answer."""
+    """A model in two parts that share its layers: ``network`` from pixels to features, ``head`` from features to output."""
 
     network: Any
     head: Any
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one image's features."""
+        """Shape of one image's features."""
         return tuple(self.network.output_shape[1:])
 
 
@@ -76,22 +76,22 @@ def cut(model: Any, layer: str) -> Cut:
     """Cut a model before a layer.
 
     Raises:
-        PluginError: there is no such layer, or something before it learns.
+        PluginError: the layer does not exist, or a layer before it is trainable.
     """
     keras = load_keras()
     names = [one.name for one in model.layers]
     if layer not in names:
-        raise PluginError(f"the template's head begins at {layer!r}, and its model has no such layer: {', '.join(names)}")
+        raise PluginError(f"the template's head begins at {layer!r}, but its model has no such layer: {', '.join(names)}")
     features = model.get_layer(layer).input
     network = keras.Model(model.input, features, name="network")
     if network.trainable_weights:
-        learning = ", ".join(weight.path for weight in network.trainable_weights[:3])
-        raise PluginError(f"the template's head begins at {layer!r}, and something before it learns: {learning}")
+        trainable = ", ".join(weight.path for weight in network.trainable_weights[:3])
+        raise PluginError(f"the template's head begins at {layer!r}, but weights before it are trainable: {trainable}")
     return Cut(network, keras.Model(features, model.output, name="head"))
 
 
 def write_network(network: Any, folder: Path) -> None:
-    """A network as two files whose bytes hang on its layers and weights alone; a ``.keras`` file holds the time."""
+    """Write a network as two files whose bytes depend only on its layers and weights; a ``.keras`` file contains the time."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / LAYERS).write_text(network.to_json(), encoding="utf-8")
@@ -99,7 +99,7 @@ def write_network(network: Any, folder: Path) -> None:
 
 
 def read_network(folder: Path) -> Any:
-    """What :func:`write_network` wrote."""
+    """Read a network that :func:`write_network` wrote."""
     network = load_keras().models.model_from_json((folder / LAYERS).read_text("utf-8"))
     with np.load(folder / WEIGHTS) as saved:
         network.set_weights([saved[f"w{position}"] for position in range(len(saved.files))])
@@ -108,12 +108,12 @@ def read_network(folder: Path) -> Any:
 
 @dataclass(frozen=True)
 class Features:
-    """The features of images by the images' places, in one file that is mapped into memory.
+    """The features of images, in one memory-mapped file.
 
     Attributes:
         table: ``(N, ...) float32``.
-        rows: which row is whose.
-        problems: why an image has none.
+        rows: the row of each image, by path.
+        problems: why an image has no features, by path.
     """
 
     table: NDArray[np.float32]
@@ -125,7 +125,7 @@ class Features:
         return self.table.shape[1:]
 
     def decoded(self, samples: Iterable[Sample]) -> Decoded:
-        """They take the place of decoded images."""
+        """The features in place of decoded images."""
         listed = list(samples)
         return Decoded([sample.image for sample in listed], [sample.id for sample in listed], self._of)
 
@@ -136,11 +136,11 @@ class Features:
 
 
 def features_of(ctx: Context, parts: Cut, samples: Iterable[Sample], shape_hwc: tuple[int, int, int]) -> Features:
-    """Every image's features, from the store where they are there."""
+    """Every image's features, from the store if they are cached."""
     folder = ctx.work_dir / "features"
     write_network(parts.network, folder / "network")
     params = EmbedParams(network=InputPath(folder / "network"), shape_hwc=shape_hwc)
-    # Nothing but the image itself is in the key: another split or label finds the same.
+    # Only the image itself is in the key: another split or label finds the same features.
     bare = sorted((Sample(one.id, one.image, one.sha256) for one in samples), key=lambda one: one.id)
     table = np.lib.format.open_memmap(folder / "table.npy", "w+", np.float32, (max(1, len(bare)), *parts.shape))
     image_of, rows, problems = {one.id: one.image for one in bare}, {}, {}

@@ -1,8 +1,8 @@
-"""The training loop: epochs, validation, the weights that are kept, and checkpoints that lose at most a minute.
+"""The training loop: epochs, validation, the best weights, and checkpoints that lose at most a minute.
 
-It drives ``model.train_step`` through Keras' own compiled functions, as ``fit`` does, but can stop and go on between any two
-batches: everything that the next step depends on (weights, optimizer, dropout's generators, running metrics, best epoch) is in
-a checkpoint, and the feed makes the same batches again from the epoch and step alone.
+It drives ``model.train_step`` through Keras' own compiled functions, as ``fit`` does, but can stop and resume between any two
+batches: a checkpoint contains everything that the next step depends on (weights, optimizer, dropout's generators, running
+metrics, best epoch), and the feed makes the same batches again from the epoch and step alone.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from pipekit.errors import StageError
 Row = dict[str, float]
 
 FIND_FROM, FIND_TO, FIND_STEPS = 1e-6, 1.0, 100
-"""The range test of ``find_learning_rate``."""
+"""The learning rate range test of ``find_learning_rate``."""
 FIND_SKIP, FIND_REACH = 10, 12
-"""Batches that only warm up its mean, and batches to either side over which a fall is measured."""
+"""Number of batches that warm up the mean loss, and number of batches on either side over which its slope is measured."""
 
 
 @dataclass
 class State:
-    """Where a training run stands, apart from the arrays."""
+    """The state of a training run, without the arrays."""
 
     epoch: int = 0
     step: int = 0
@@ -50,7 +50,7 @@ class State:
     rate_factor: float = 1.0
     plateau_waited: int = 0
     left_out: list[tuple[str, str, str]] = field(default_factory=list)
-    """Id, reason and file of images that could not be read."""
+    """Id, reason and file of unreadable images."""
     resumed: int = 0
     stopped_early: bool = False
 
@@ -60,10 +60,10 @@ class Loop:
     """One training run of a compiled model.
 
     Attributes:
-        compile: compiles the model afresh; called again when ``thaw`` changes what is trained.
-        thaw: ``thaw(model, epoch)``: a template's way to free frozen layers; gives the learning rate's factor
-            where it has, else None.
-        solve: ``solve(model, train, val)``: a template's own way to learn, in one go, instead of epochs; None for most.
+        compile: compiles the model; called again when ``unfreeze`` changes which layers are trainable.
+        unfreeze: ``unfreeze(model, epoch)``: a template's function that unfreezes layers; returns the factor for the learning
+            rate if it has, else None.
+        solve: ``solve(model, train, val)``: a template's function that trains in one step instead of epochs; None for most.
         strategy: a ``tf.distribute`` strategy with several replicas, or None.
         observe: called with (epoch, row) after each epoch: TensorBoard.
     """
@@ -88,12 +88,12 @@ class Loop:
 
     @property
     def monitor(self) -> str:
-        """What decides which epoch is best: without validation images, the same of the training images."""
+        """The metric that decides which epoch is best; without validation images, the same metric of training."""
         name = self.params.monitor
         return name if self.validation is not None else name.removeprefix("val_")
 
     def run(self) -> State:
-        """Train to the end, from the last checkpoint where there is one, and leave the kept weights in the model."""
+        """Train to the end, resuming from the last checkpoint if there is one, and load the kept weights into the model."""
         if self.solve is not None:
             self._solve(self.solve)
             return self.state
@@ -110,7 +110,7 @@ class Loop:
         return self.state
 
     def _solve(self, solve: Callable[[Any, Iterable[Batch], Iterable[Batch]], Any]) -> None:
-        """Let the template find its weights, and measure them as one epoch."""
+        """Let the template solve for its weights, and record their metrics as one epoch."""
         self.compile()
         solve(self.model, self.feed.epoch(0), () if self.validation is None else self.validation.epoch(0))
         row = self.evaluate(self.feed)
@@ -155,7 +155,7 @@ class Loop:
         self._save()
 
     def _announce(self) -> None:
-        """Tell displays how much is to come, for the time left; early stopping makes that the most there can be."""
+        """Report the remaining work, for the display of the time left; with early stopping it is an upper bound."""
         state, params = self.state, self.params
         self.ctx.event(
             "epoch_started",
@@ -167,7 +167,7 @@ class Loop:
         )
 
     def _steps(self) -> Iterator[dict[str, Any]]:
-        """Run the rest of the epoch's training steps; yields the running metrics."""
+        """Run the remaining training steps of the epoch; yields the running metrics."""
         state = self.state
         label = f"epoch {state.epoch + 1}/{self.params.epochs}"
         for step, batch in self.ctx.track(self._batches(), total=self.feed.steps - state.step, label=label, unit="batches"):
@@ -178,7 +178,7 @@ class Loop:
             yield logs
 
     def _of_all(self, logs: dict[str, Any]) -> dict[str, Any]:
-        """Metrics of the epoch's last step; where several machines took a part of each batch, the mean of theirs."""
+        """The metrics at the end of the epoch, averaged over the machines if there are several."""
         if not devices.is_several_machines(self.strategy):
             return logs
         return devices.mean_of_machines(self.strategy, {name: float(value) for name, value in logs.items()})
@@ -190,7 +190,7 @@ class Loop:
         return enumerate(self.strategy.experimental_distribute_dataset(self.feed.tf_dataset(epoch, start)), start)
 
     def _finite(self, logs: dict[str, Any]) -> Row:
-        """Metrics as numbers; a loss that is none ends the run with a word on why."""
+        """Metrics as floats; a loss that is NaN or infinite ends the run with an error that suggests a remedy."""
         row = {name: float(value) for name, value in logs.items()}
         if not math.isfinite(row.get("loss", 0.0)):
             tried, usual = self._rate(), usual_rate(self.params.optimizer)
@@ -220,7 +220,7 @@ class Loop:
         return [self.feed] if self.validation is None else [self.feed, self.validation]
 
     def _count_left_out(self) -> None:
-        """Note images that can't be read; too many of them end the run, as they do in any other stage."""
+        """Record unreadable images; too many of them end the run, as in any other stage."""
         found = [failure for feed in self._feeds() for failure in list(feed.decoded.failed.values())]
         if len(found) > len(self.state.left_out):
             self.state.left_out = [(one.id, one.reason, one.image) for one in found]
@@ -229,12 +229,12 @@ class Loop:
     # --- what is kept ---------------------------------------------------------------------------------------------------
 
     def _judge(self, row: Row) -> None:
-        """Is this the best epoch so far? Should the learning rate fall, or the run end?"""
+        """Update the best epoch, early stopping and the plateau schedule."""
         state, params = self.state, self.params
         if self.monitor not in row:
             raise StageError(
-                f"there is no column {self.monitor!r} to tell the best epoch by",
-                f"There are: {', '.join(row)}. Set `monitor` to one.",
+                f"there is no column {self.monitor!r} to choose the best epoch by",
+                f"Set `monitor` to one of: {', '.join(row)}.",
             )
         sign = 1 if any(word in self.monitor for word in ("loss", "error", "mse", "mae")) else -1
         *earlier, value = [sign * one[self.monitor] for one in state.history]
@@ -272,17 +272,17 @@ class Loop:
             self.model.make_test_function(force=True)
 
     def _unfreeze(self, epoch: int) -> None:
-        """Let the template free layers; the optimizer begins anew with them."""
+        """Let the template unfreeze layers; then the optimizer starts anew."""
         factor = self.unfreeze(self.model, epoch) if self.unfreeze is not None else None
         if factor is not None:
             self.state.rate_factor = factor
             self._compiled()
 
     def _find_rate(self) -> float:
-        """A range test; all that it changed is put back.
+        """Learning rate range test; restores everything that it changes.
 
         L. Smith, "Cyclical learning rates for training neural networks", WACV 2017: the rate rises from batch to batch, and
-        the loss, smoothed, falls until the rate is too high.
+        the smoothed loss falls until the rate is too high.
         """
         before = [(variable, np.array(variable.numpy())) for variable in self._variables()]
         batches = (batch for epoch in count(1) for batch in self.feed.epoch(-epoch))
@@ -301,11 +301,11 @@ class Loop:
         for variable, value in before:
             variable.assign(value)
         found = choose_rate(tried)
-        self.ctx.event("learning_rate", learning_rate=found, message=f"learning rate {found:.2g}, found by rising ones")
+        self.ctx.event("learning_rate", learning_rate=found, message=f"learning rate {found:.2g}, found by a range test")
         return found
 
     def _start(self) -> None:
-        """Compile, and take up the last checkpoint."""
+        """Compile, and restore the last checkpoint if there is one."""
         self._compiled()
         file = self.folder / "state.npz"
         if not (file.exists() if self.strategy is None else self._all_have(file)):
@@ -330,10 +330,10 @@ class Loop:
                 self.best = [saved[f"v{position}"] for position in range(len(saved.files))]
         self.state.resumed += 1
         done = f"{self.state.epoch} of {self.params.epochs} epochs"
-        self.ctx.event("resumed", epoch=self.state.epoch, step=self.state.step, message=f"going on after {done}")
+        self.ctx.event("resumed", epoch=self.state.epoch, step=self.state.step, message=f"resuming after {done}")
 
     def _all_have(self, file: Path) -> bool:
-        """Whether all machines can go on from the same epoch; where one can't, all begin anew."""
+        """Whether all machines can resume from the same epoch; otherwise all start anew."""
         epoch = -1.0
         if file.exists():
             with np.load(file) as saved:
@@ -342,16 +342,16 @@ class Loop:
             mean = devices.mean_of_machines(self.strategy, {"epoch": epoch})["epoch"]
             apart = devices.mean_of_machines(self.strategy, {"apart": abs(epoch - mean)})["apart"]
             if apart:
-                self.ctx.warn("the machines have checkpoints of different epochs, or not all have one: training begins anew")
+                self.ctx.warn("the machines have checkpoints of different epochs, or not all have one: training starts anew")
                 return False
         return epoch >= 0
 
     def _build_metrics(self) -> None:
-        """Keras makes the variables of metrics at the first batch; in the middle of an epoch they must be there to be set."""
+        """Create the metrics' variables, so that a mid-epoch checkpoint can set them: Keras creates them at the first batch."""
         self.model.test_on_batch(*next(self.feed.epoch(self.state.epoch)))
 
     def _variables(self) -> list[Any]:
-        """All that the next step depends on, in a fixed order."""
+        """All variables that the next step depends on, in a fixed order."""
         model = self.model
         metrics = [variable for metric in model.metrics for variable in metric.variables]
         unique = {id(v): v for v in (*model.variables, *model.optimizer.variables, *metrics)}
@@ -374,11 +374,11 @@ class Loop:
 
 
 def choose_rate(tried: list[tuple[float, float]]) -> float:
-    """From (rate, smoothed loss) of a range test: where the loss falls fastest, at most a tenth of the rate at its lowest.
+    """The rate from (rate, smoothed loss) pairs: where the loss falls fastest, at most a tenth of the rate at the lowest loss.
 
-    The two are what fastai's finder calls "steep" and "minimum"; the smaller one is the safer. How fast the loss falls is taken
-    over a decade and a half of rates and not from one batch to the next, and not from the first batches, over which little was
-    averaged: there the noise of single batches falls faster than any loss.
+    fastai's finder calls the two "steep" and "minimum"; the smaller one is safer. The slope is measured over a decade and a
+    half of rates, not from one batch to the next, and without the first batches, over which little is averaged: there the noise
+    of single batches falls faster than any loss.
     """
     if len(tried) < 3:
         return FIND_FROM
@@ -390,7 +390,7 @@ def choose_rate(tried: list[tuple[float, float]]) -> float:
 
 
 def _write_npz(file: Path, **arrays: NDArray[Any]) -> None:
-    """Through a temporary name, so that a kill leaves the old file or the new one."""
+    """Write through a temporary file, so that a kill leaves the old or the new file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}")
     with temporary.open("wb") as handle:

@@ -1,4 +1,4 @@
-"""MixUp, CutMix and Mosaic: batches of images that are put together, with targets put together likewise."""
+"""MixUp, CutMix and Mosaic: batch-level data augmentation that mixes images and their targets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Mixed = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
 def mixup(images: NDArray[Any], targets: NDArray[Any], weights: NDArray[np.float32], rng: Rng, alpha: float) -> Mixed:
-    """MixUp (Zhang et al. 2018): each image with another one of its batch, ``l * a + (1 - l) * b``, l ~ Beta(alpha, alpha).
+    """MixUp (Zhang et al. 2018): blend each image with another of its batch, ``l * a + (1 - l) * b``, l ~ Beta(alpha, alpha).
 
     One ``l`` is drawn for the whole batch, as in the authors' implementation; targets and weights are blended likewise.
     """
@@ -30,10 +30,10 @@ def mixup(images: NDArray[Any], targets: NDArray[Any], weights: NDArray[np.float
 
 
 def cutmix(images: NDArray[Any], targets: NDArray[Any], weights: NDArray[np.float32], rng: Rng, alpha: float) -> Mixed:
-    """CutMix (Yun et al. 2019): a rectangle of each image is taken from another one of its batch.
+    """CutMix (Yun et al. 2019): replace a rectangle of each image by that of another image of its batch.
 
-    The rectangle has the image's proportions and the share ``1 - l`` of its area, l ~ Beta(alpha, alpha); its centre is
-    uniform, and the targets are blended by the share that is left after it is cut off at the border, as in the paper.
+    The rectangle has the image's proportions and the share ``1 - l`` of its area, l ~ Beta(alpha, alpha). Its centre is
+    uniform. Targets are blended by the rectangle's area within the border, as in the paper.
     """
     height, width = images.shape[1:3]
     side = np.sqrt(1.0 - rng.beta(alpha, alpha))
@@ -53,10 +53,10 @@ def cutmix(images: NDArray[Any], targets: NDArray[Any], weights: NDArray[np.floa
 
 
 def mosaic(images: NDArray[Any], targets: NDArray[Any], weights: NDArray[np.float32], rng: Rng) -> Mixed:
-    """Mosaic (Bochkovskiy et al. 2020): each image with three others of its batch, in four fields round a random point.
+    """Mosaic (Bochkovskiy et al. 2020): each image with three others of its batch, in four fields around a random point.
 
-    The point is drawn once for the batch, in the middle half of both sides. YOLOv4 crops the four images, whose boxes say what
-    is left; a class has no place in its image, so each is shrunk whole into its field here, and targets are blended by area.
+    The point is drawn once for the batch, in the middle half of both sides. YOLOv4 crops the four images and their boxes. A
+    class label has no location, so here each image is resized whole into its field, and targets are blended by area.
     """
     height, width = images.shape[1:3]
     y = _within(rng, height)
@@ -87,9 +87,9 @@ def _within(rng: Rng, side: int) -> int:
 
 
 def mixer(mixup_alpha: float, cutmix_alpha: float, mosaic_part: float = 0.0) -> Callable[..., Mixed] | None:
-    """What a feed calls for each batch; None where nothing is mixed.
+    """The function that a feed calls for each batch; None without mixing.
 
-    ``mosaic_part`` of the batches become mosaics; for the others a coin decides between MixUp and CutMix where both are on.
+    The share ``mosaic_part`` of the batches become mosaics; the others use MixUp or CutMix, with equal chance if both are on.
     """
     blends = [(function, alpha) for function, alpha in ((mixup, mixup_alpha), (cutmix, cutmix_alpha)) if alpha > 0]
     if not blends and not mosaic_part:

@@ -1,4 +1,4 @@
-"""What a training run leaves behind: the model, its description, the history, the curves, and a verdict in words."""
+"""Write a training run's outputs: the model, its description, the history, the learning curves, and a verdict in words."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LIBRARIES = ("tensorflow", "keras", "numpy", "opencv-python-headless", "pipekit-
 
 @dataclass(frozen=True)
 class Result:
-    """All that is known after the last epoch, besides the weights."""
+    """The results of a training run, without the weights."""
 
     params: TrainParams
     labels: Labels
@@ -41,12 +41,12 @@ class Result:
 
     @property
     def kept(self) -> int:
-        """The epoch whose weights are in the model, from 0."""
+        """The epoch whose weights are kept in the model, counted from 0."""
         return self.state.best_epoch if self.params.keep == "best" else len(self.state.history) - 1
 
 
 def write(ctx: Context, model: Any, result: Result) -> Model:
-    """Fill ``ctx.out_dir`` and describe it. The digest is that of the weights and the description, not of the zip file."""
+    """Write the outputs to ``ctx.out_dir``. The digest covers the weights and the description, not the zip file."""
     model.save(ctx.out_dir / "model.keras")
     words = verdict(result)
     weights = _weights_digest(model)
@@ -69,7 +69,7 @@ def write(ctx: Context, model: Any, result: Result) -> Model:
 
 
 def describe(model: Any, result: Result, words: list[str], weights: str) -> dict[str, Any]:
-    """``model.json``: what predicting needs, and where the model comes from."""
+    """The content of ``model.json``: what prediction needs, and how the model was trained."""
     call = result.params.model
     reconstructs = result.labels.mode == "input"
     return {
@@ -103,7 +103,7 @@ def describe(model: Any, result: Result, words: list[str], weights: str) -> dict
 
 
 def verdict(result: Result) -> list[str]:
-    """The run in plain sentences: which epoch was kept, whether the model overfits, what to try."""
+    """The result in plain sentences: the kept epoch, whether the model overfits, what to try."""
     history, kept = result.state.history, result.kept
     row, last = history[kept], len(history) - 1
     words = []
@@ -122,25 +122,25 @@ def verdict(result: Result) -> list[str]:
     if later["loss"] < row["loss"] and later.get("val_loss", 0.0) > 1.2 * row.get("val_loss", inf):
         words.append(
             f"After epoch {kept + 1} the validation loss rises from {row['val_loss']:.3f} to {later['val_loss']:.3f} in epoch "
-            f"{last + 1}, while the training loss falls on to {later['loss']:.3f}: the model begins to learn its training "
-            "images by heart. Augmentation, dropout or more images help."
+            f"{last + 1}, while the training loss falls to {later['loss']:.3f}: the model starts to overfit. "
+            "Augmentation, dropout or more images help."
         )
     elif result.params.keep == "best" and kept == last and last and not _overfits(row, result.counts["val"]):
-        words.append("The last epoch was the best one: more epochs may make the model better still.")
+        words.append("The last epoch was the best one: more epochs may improve the model further.")
     if result.state.stopped_early:
         words.append(f"Stopped after epoch {last + 1}: {result.params.patience} epochs without a better {result.monitor}.")
     return words
 
 
 def _overfits(row: Row, num_val: int) -> bool:
-    """Whether training accuracy is further above val accuracy than chance explains: more epochs would widen the gap."""
+    """Whether training accuracy exceeds val accuracy by more than chance explains: more epochs would widen the gap."""
     if "accuracy" not in row or "val_accuracy" not in row:
         return False
     return row["accuracy"] - row["val_accuracy"] > min(_chance(row["val_accuracy"], num_val), advice.LARGE_GAP)
 
 
 def _chance(accuracy: float, num_images: int) -> float:
-    """How far an accuracy measured on so many images may be off by chance (95 %)."""
+    """Half-width of the 95 % interval of an accuracy measured on ``num_images`` images."""
     return 1.96 * sqrt(max(accuracy * (1 - accuracy), 0.25 / num_images) / num_images)
 
 
@@ -157,14 +157,14 @@ def _gap(row: Row, score: str, kept: int, num_val: int, augmented: bool) -> str:
     if gap > chance:
         return (
             f"{begin}: a gap of {gap:.3f}, more than the {chance:.3f} that chance explains with so many images. "
-            "The model overfits: it knows its training images better than new ones."
+            "The model overfits: it is better on its training images than on new ones."
         )
     if gap < -chance:
         reason = (
             "augmentation makes the training images harder" if augmented else "dropout is on only in training, or val is easier"
         )
-        return f"{begin}: better on the new images than on its own ({reason}). No overfitting to be seen."
-    return f"{begin}: no more apart than chance explains ({chance:.3f} with so many images). No overfitting to be seen."
+        return f"{begin}: better on new images than on the training images ({reason}). There is no sign of overfitting."
+    return f"{begin}: a difference that chance explains ({chance:.3f} with so many images). There is no sign of overfitting."
 
 
 def _facts(result: Result, kept: Row) -> dict[str, str]:
@@ -178,7 +178,7 @@ def _facts(result: Result, kept: Row) -> dict[str, str]:
 
 
 def _advice(ctx: Context, result: Result, info: Mapping[str, Any]) -> str:
-    """What to do first where the kept epoch is weak on val; "" where it is not, or there is no val accuracy."""
+    """The first remedy if the kept epoch is weak on val; "" if it is not, or there is no val accuracy."""
     kept = result.state.history[result.kept]
     counts = result.dataset.counts.get("val", {})
     if "val_accuracy" not in kept or not sum(counts.values()):
@@ -204,7 +204,7 @@ def _weights_digest(model: Any) -> str:
 
 
 def _lasting(info: dict[str, Any]) -> dict[str, Any]:
-    """What of the description tells models apart; the words for people and the versions of the libraries do not."""
+    """The part of the description that identifies a model, without the words and the libraries' versions."""
     return {name: info[name] for name in ("classes", "input_shape_hwc", "template", "params", "history", "kept_epoch")}
 
 
@@ -218,11 +218,11 @@ def _write_history(ctx: Context, result: Result) -> None:
 
 
 def _write_failures(ctx: Context, failures: tuple[Failure, ...]) -> None:
-    failures = tuple(sorted(failures, key=lambda failure: failure.id))  # threads found them in any order
+    failures = tuple(sorted(failures, key=lambda failure: failure.id))  # threads find them in any order
     with (ctx.out_dir / "left_out.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["id", "reason", "image"])
         table.writerows((failure.id, failure.reason, failure.image) for failure in failures)
     shown = "; ".join(f"{failure.id}: {failure.reason}" for failure in failures[:3])
     more = f" and {len(failures) - 3} more" if len(failures) > 3 else ""
-    ctx.warn(f"{len(failures)} images could not be read and were left out of training ({shown}{more}); all are in left_out.csv")
+    ctx.warn(f"{len(failures)} images can't be read and are omitted from training ({shown}{more}); left_out.csv lists all")

@@ -1,4 +1,4 @@
-"""The stage itself: data, model, loop, and what is written."""
+"""The stage ``train``: prepare the data, build the model, run the training loop, write the outputs."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from pipekit.recipe.compiled import CompiledRecipe, compile_recipe, walk
 from pipekit.rng import Seeded
 
 MANY_AUGMENTED = 1000
-"""From so many images on, batches that are augmented are worth processes."""
+"""Minimum number of augmented images for which starting worker processes pays off."""
 
 MEMORY_ERRORS = ("ResourceExhaustedError", "MemoryError")
 
 
 @stage(libraries=("tensorflow", "keras", "opencv-python-headless"))
 def train(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
-    """Train a model on the split ``train``, watching ``val``. The split ``test`` is never opened.
+    """Train a model on the split ``train``, with validation on ``val``. The split ``test`` is never opened.
 
-    The model's folder holds ``model.keras``, ``model.json``, ``history.csv`` and the curves. A run that was stopped goes on
+    The model's folder contains ``model.keras``, ``model.json``, ``history.csv`` and the learning curves. A stopped run resumes
     from its last checkpoint.
 
     Raises:
-        UserError: there are no two classes to learn, or the model can't take the images.
-        StageError: the loss is no number any more, or the memory does not suffice.
+        UserError: there are fewer than two classes, or the model does not fit the images.
+        StageError: the loss became NaN or infinite, or the memory is too small.
     """
     template = params.model.load()
     if needs_classes(template, params):  # before TensorFlow is loaded, which takes seconds
@@ -99,7 +99,7 @@ def train(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         except Exception as error:
             raise _translated(error, feed.batch_size, shape) from error
     if learner is not model:
-        prepare(model)  # the two share their layers: what the head has learnt is in it
+        prepare(model)  # the two share their layers: the model has the head's trained weights
     failures = [*feed.decoded.failed.values(), *(validation.decoded.failed.values() if validation else ())]
     result = record.Result(
         params=params,
@@ -118,7 +118,7 @@ def train(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
 
 
 def build_model(template: Any, shape_hwc: tuple[int, int, int], num_classes: int, params: TrainParams) -> Any:
-    """The template's model; an error of Keras becomes a word on the template and the size."""
+    """Build the template's model; an error of Keras becomes one that names the template and the size."""
     try:
         return template(shape_hwc, num_classes, params.model.params)
     except PipekitError:
@@ -133,12 +133,12 @@ def build_model(template: Any, shape_hwc: tuple[int, int, int], num_classes: int
 
 
 def auto_batch_size(num_images: int) -> int:
-    """32, or the largest power of two that leaves 20 steps to an epoch, but at least 8."""
+    """32, or the largest power of two that gives at least 20 steps per epoch, but no less than 8."""
     return int(min(32, max(8, 2 ** int(np.log2(max(1, num_images // 20))))))
 
 
 def _rng(ctx: Context, params: TrainParams) -> Seeded:
-    """Generators of the stage; under a seed of its own where one is given."""
+    """The stage's random generators, with its own seed if one is given."""
     return Seeded(ctx.seed if params.seed is None else params.seed, "train")
 
 
@@ -177,15 +177,15 @@ def _feed(
 
 
 def _worth_processes(ctx: Context, params: TrainParams, num_images: int) -> bool:
-    """Whether processes may make augmented batches, and would have enough to do."""
+    """Whether worker processes are allowed for augmented batches, and pay off."""
     if params.feed == "threads" or ctx.workers == 1 or not can_share():
         return False
     return params.feed == "processes" or (num_images >= MANY_AUGMENTED and not params.mixes and processes.allowed())
 
 
 def _in_processes(ctx: Context, params: TrainParams, recipe: CompiledRecipe, num_images: int) -> bool:
-    """Whether processes make the batches. Not by themselves for ops of plugins, of which nobody knows what they load in each
-    process, nor where batches are mixed, which is done in this one."""
+    """Whether worker processes make the batches. With ``feed = "auto"``, not for plugins' ops, which may load anything in each
+    process, nor for mixed batches, since mixing runs in this process."""
     if not _worth_processes(ctx, params, num_images):
         return False
     if params.feed == "auto":
@@ -217,20 +217,20 @@ def _decoded(
         size_bytes = data.decoded_bytes(part.samples, kept_hw, shape[2])
     place = choose(params.cache, size_bytes, folder)
     if place.where == "disk":
-        ctx.event("cache", split=split, message=f"decoded images are kept in about {size_bytes / 1e9:.1f} GB of {folder}")
+        ctx.event("cache", split=split, message=f"decoded images are cached in {folder}, about {size_bytes / 1e9:.1f} GB")
     files = [sample.image for sample in part.samples]
     return Decoded(files, ids, load, place, folder, largest_bytes, shared)
 
 
 def _unfreeze(template: Any, params: TrainParams) -> Callable[[Any, int], float | None] | None:
-    unfreeze: Callable[[Any, Params, int], float | None] | None = getattr(template, "thaw", None)
+    unfreeze: Callable[[Any, Params, int], float | None] | None = getattr(template, "unfreeze", None)
     if unfreeze is None:
         return None
     return lambda model, epoch: unfreeze(model, params.model.params, epoch)
 
 
 def _is_pretrained(template: Any, params: TrainParams) -> bool:
-    """Whether the model starts from weights learnt on other images: it has a head on a network that stays as it is."""
+    """Whether the model starts from weights trained on other images: it has a head on a frozen network."""
     call = params.model.params
     random = getattr(call, "weights", None) == "random" and getattr(call, "weights_file", None) is None
     return hasattr(template, "head") and not random
@@ -244,10 +244,10 @@ def _solve(template: Any, params: TrainParams, seed: int) -> Callable[..., Any] 
 
 
 def _translated(error: Exception, batch_size: int, shape: tuple[int, int, int]) -> Exception:
-    """What TensorFlow says about memory, as a sentence; anything else as it is."""
+    """Turn TensorFlow's out-of-memory errors into a clear error; return any other unchanged."""
     if type(error).__name__ in MEMORY_ERRORS:
         return StageError(
-            f"the memory does not suffice for batches of {batch_size} images of {shape[0]} x {shape[1]}",
+            f"out of memory with batches of {batch_size} images of {shape[0]} x {shape[1]}",
             f"Set batch_size = {max(1, batch_size // 2)}, a smaller input_hw or a smaller model; finished epochs are kept.",
         )
     return error

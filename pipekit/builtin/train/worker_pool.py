@@ -1,7 +1,7 @@
-"""Processes that make the images of batches, for a feed: they write into memory that is shared with it.
+"""Worker processes that make the images of a feed's batches in shared memory.
 
-What lies between the calls of OpenCV and the JPEG decoder holds the interpreter lock, so threads that augment wait for one
-another, and for the training loop. Processes don't; what they keep of decoded images is one file in memory for all of them.
+The code between the calls of OpenCV and the JPEG decoder holds the interpreter lock, so threads that augment wait for one
+another and for the training loop. Processes do not; they share one in-memory file of cached images.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from pipekit.images import Image
 from pipekit.rng import Rng
 
 Made = tuple[NDArray[Any], NDArray[np.bool_], dict[int, Failure]]
-"""Images, which of them are there, and those that can't be read by their positions."""
+"""Images, a mask of the readable ones, and the failures by position."""
 
 
 @dataclass(frozen=True)
 class Making:
-    """How images are made, for a process; all of it can be pickled.
+    """How a worker process makes images; everything in it can be pickled.
 
     Attributes:
         load, augment, rng, shape_hwc, dtype: as those of the feed.
-        kept: where decoded images are kept; None for nowhere.
+        kept: where decoded images are cached; None for nowhere.
     """
 
     load: Callable[[str], Image]
@@ -47,7 +47,7 @@ class Making:
 
 
 def fill(out: NDArray[Any], decoded: Decoded, positions: Sequence[int], making: Making, epoch: int) -> NDArray[np.bool_]:
-    """Make the images at ``positions``, one for each row of ``out``; returns which of them could be read."""
+    """Make the images at ``positions``, one for each row of ``out``; returns a mask of the readable ones."""
     there = np.zeros(len(positions), bool)
     for row, position in enumerate(positions):
         image = decoded.image(position)
@@ -61,7 +61,7 @@ def fill(out: NDArray[Any], decoded: Decoded, positions: Sequence[int], making: 
 
 
 class Crew:
-    """A pool of processes for one feed, and the memory in which they leave what they have made."""
+    """A pool of worker processes for one feed, and the shared memory for their images."""
 
     def __init__(self, making: Making, batch_size: int, workers: int) -> None:
         self._making = making
@@ -69,7 +69,7 @@ class Crew:
         self._free: deque[SharedMemory] = deque()
         self._pool = processes.pool(workers, _begin, making)
         for _ in range(workers):
-            self._pool.submit(_nothing)  # the processes begin now, while the model is made
+            self._pool.submit(_nothing)  # start the processes now, while the model is built
 
     def submit(self, epoch: int, positions: Sequence[int], files: Sequence[str], ids: Sequence[str]) -> Task:
         try:
@@ -85,7 +85,7 @@ class Crew:
 
 @dataclass(frozen=True)
 class Task:
-    """A batch that is being made."""
+    """A batch in progress."""
 
     worker_pool: Crew
     slot: SharedMemory
@@ -93,14 +93,14 @@ class Task:
     positions: Sequence[int]
 
     def result(self) -> Made:
-        """Wait for it. Raises BrokenProcessPool where a process has died."""
+        """Wait for the batch. Raises BrokenProcessPool if a process died."""
         there, failed = self.future.result()
         images = np.array(_rows(self.slot.array, len(self.positions), self.worker_pool._making))
         self.worker_pool._free.append(self.slot)
         return images, there, failed
 
     def cancel(self) -> None:
-        """It is not needed any more; its memory is, as soon as nobody writes there."""
+        """Discard the batch; its memory is reused once the worker has finished."""
         self.future.cancel()
         self.future.add_done_callback(lambda _: self.worker_pool._free.append(self.slot))
 
@@ -116,7 +116,7 @@ def _rows(memory: Mapped, count: int, making: Making) -> NDArray[Any]:
 
 @dataclass
 class _Here:
-    """What this process was begun with."""
+    """This worker process's state."""
 
     making: Making
     pixels: PixelFile | None
@@ -126,8 +126,8 @@ _here: list[_Here] = []
 
 
 def _begin(making: Making) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process with the loop, which ends this one
-    cv2.setNumThreads(1)  # each process fills one core
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process handles Ctrl-C, and ends this one
+    cv2.setNumThreads(1)  # each process uses one core
     _here[:] = [_Here(making, None if making.kept is None else PixelFile.opened(making.kept))]
 
 

@@ -1,4 +1,4 @@
-"""A complete plugin distribution, written from templates: it installs, is found, and passes its own tests untouched."""
+"""Create a complete plugin distribution from templates: it installs, is discovered and passes its own tests unchanged."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ ALIASES = {"section": "report_section"}
 WORDS: Mapping[str, tuple[str, str]] = {
     "stage": ("a stage", "Leave out images that are too small"),
     "op": ("an augmentation op", "Make the image brighter or darker"),
-    "recipe": ("a recipe", "Small turns, flips and a little brightness"),
+    "recipe": ("a recipe", "Small rotations, flips and brightness changes"),
     "model": ("a model template", "A small convolutional network"),
     "importer": ("a dataset format to read", "A labels.txt with a path and a label in every line"),
     "exporter": ("a dataset format to write", "A labels.txt with a path and a label in every line"),
-    "detector": ("a feature detector", "The pixels where the brightness changes most"),
+    "detector": ("a feature detector", "The pixels with the strongest brightness gradient"),
     "check": ("a dataset check", "Images that are too small"),
-    "report_section": ("a report section", "The answers of which the model was least sure"),
-    "executor": ("an executor", "A pool of threads"),
+    "report_section": ("a report section", "The predictions with the lowest confidence"),
+    "executor": ("an executor", "A thread pool"),
 }
-"""Kind -> what it is, and what the template's component does."""
+"""Kind -> what it is, and the summary of the template's component."""
 
 PIPELINE = """```toml
 [stages.data]
@@ -56,7 +56,7 @@ USAGE: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class PluginScaffold:
-    """A plugin that was written: its folder, its files (relative) and the names in it."""
+    """A created plugin: its folder, its files (relative) and its names."""
 
     folder: Path
     kind: str
@@ -66,7 +66,7 @@ class PluginScaffold:
 
 
 def kinds() -> list[str]:
-    """The kinds for which there is a template."""
+    """The kinds that have a template."""
     return [kind for kind in KINDS if (TEMPLATES / "kinds" / f"{kind}.py").exists()]
 
 
@@ -74,12 +74,12 @@ def new_plugin(folder: str | Path, kind: str = "op", name: str = "") -> PluginSc
     """Write a plugin distribution into a new folder.
 
     Args:
-        folder: where; it must not exist, or be empty.
+        folder: the new folder; it must not exist, or be empty.
         kind: the kind of its one component.
-        name: the distribution's name; the folder's where left out.
+        name: the distribution's name; default: the folder's name.
 
     Raises:
-        UserError: the name can't be one, there is no such kind, or the folder has something in it.
+        UserError: the name is invalid, the kind does not exist, or the folder is not empty.
 
     Example:
         >>> import pipekit
@@ -95,7 +95,7 @@ def new_plugin(folder: str | Path, kind: str = "op", name: str = "") -> PluginSc
         raise UserError(f"no kind of component called {kind!r}", did_you_mean(kind, known) or f"There are: {', '.join(known)}")
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*([-_.][A-Za-z0-9]+)*", name):
         raise UserError(
-            f"{name!r} can't be the name of a distribution",
+            f"{name!r} is not a valid name of a distribution",
             "Use letters, digits and hyphens, and begin with a letter: my-plugin",
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -103,7 +103,7 @@ def new_plugin(folder: str | Path, kind: str = "op", name: str = "") -> PluginSc
     package = re.sub(r"[-.]", "_", name).lower()
     component = package.removeprefix("pipekit_")
     if keyword.iskeyword(component) or keyword.iskeyword(package):
-        raise UserError(f"{component!r} is a word of Python and can't name a function", "Choose another name.")
+        raise UserError(f"{component!r} is a Python keyword and can't name a function", "Choose another name.")
     values = _values(name, package, component, kind)
     written = []
     for target, source in _files(kind, package, component).items():
@@ -123,7 +123,7 @@ def _values(name: str, package: str, component: str, kind: str) -> dict[str, str
         "Component": "".join(word.title() for word in component.split("_")),
         "kind": kind,
         "hook": KINDS[kind],
-        # An importer is its whole module, with sniff() and read().
+        # An importer is a whole module, with sniff() and read().
         "attribute": {"importer": "", "exporter": ":write"}.get(kind, f":{component}"),
         "words": words,
         "summary": summary,
@@ -132,7 +132,7 @@ def _values(name: str, package: str, component: str, kind: str) -> dict[str, str
 
 
 def _files(kind: str, package: str, component: str) -> dict[str, str]:
-    """Where each file goes -> its template."""
+    """Path of each file -> its template."""
     return {
         "pyproject.toml": "common/pyproject.toml",
         "README.md": "common/README.md",

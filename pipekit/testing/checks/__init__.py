@@ -1,8 +1,8 @@
-"""What every component promises, as checks that can be run on anybody's.
+"""The promises of every kind of component, as checks that run on built-ins and on plugins.
 
-A promise is a small function whose docstring says it in one sentence; it returns "" or what breaks it. They are used by
-:mod:`pipekit.testing` (in an author's own tests), by ``pipekit plugins check`` and by pipekit's own tests, so that a built-in
-and a stranger's plugin are held to the same.
+A promise is a small function whose docstring states it in one sentence; it returns "" or the reason why it is broken. The
+promises are used by :mod:`pipekit.testing` (in a plugin's tests), by ``pipekit plugins check`` and by pipekit's own tests, so
+that built-ins and plugins meet the same requirements.
 """
 
 from pipekit.testing.checks import formats, general, killing, models, pictures, running, stages  # each adds its promises

@@ -1,4 +1,4 @@
-"""A promise, what it is tried on, and the verdict."""
+"""Promises, the subjects they are tested on, and verdicts."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 UNDER_TEST = "(under test)"
-"""The plugin of a component that a test brings itself."""
+"""The plugin name of a component that a test supplies."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is examined: a component, its checked parameters and what to try it on.
+    """The subject of a test: a component, its validated parameters and its inputs.
 
     Attributes:
-        samples: things to try it on, by name: ``path`` (an importer's folder), ``input_shape_hwc`` (a model's input),
-            ``before`` (the tables of the stages before a stage); ``values`` are the parameters as they were given.
+        samples: inputs by name: ``path`` (an importer's folder), ``input_shape_hwc`` (a model's input), ``before`` (the tables
+            of the stages before a stage); ``values`` are the parameters as given.
     """
 
     registry: Registry
@@ -40,11 +40,11 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One promise of one component: kept where ``problem`` and ``untried`` are empty.
+    """The result for one promise of one component: kept if ``problem`` and ``untried`` are empty.
 
     Attributes:
-        problem: what breaks it.
-        untried: why it was not tried.
+        problem: why the promise is broken.
+        untried: why it was not tested.
     """
 
     kind: str
@@ -55,7 +55,7 @@ class Verdict:
 
 
 class Skipped(Exception):  # noqa: N818 (it is no error)
-    """Raised by a promise that can't be tried here, with the reason."""
+    """Raised by a promise that can't be tested here, with the reason."""
 
 
 Check = Callable[[Subject], str]
@@ -63,7 +63,7 @@ PROMISES: list[tuple[tuple[str, ...], str, Check]] = []
 
 
 def promise(*kinds: str) -> Callable[[Check], Check]:
-    """Add a check to those for ``kinds``, or to those for every kind."""
+    """Register a check for ``kinds``, or for every kind."""
 
     def add(check: Check) -> Check:
         PROMISES.append((kinds, first_line(check), check))
@@ -75,17 +75,17 @@ def promise(*kinds: str) -> Callable[[Check], Check]:
 def run_checks(
     registry: Registry, component: Component, values: Mapping[str, Any] | None = None, **samples: Any
 ) -> Iterator[Verdict]:
-    """Try a component against all that its kind promises.
+    """Test a component against all promises of its kind.
 
     Args:
-        values: its parameters. Left out, the defaults; where a parameter has none, the component is not run.
-        samples: what to try it on, see :class:`Subject`.
+        values: its parameters; omitted ones take their defaults. If a required one is missing, the component is not run.
+        samples: the inputs to test with, see :class:`Subject`.
     """
 
     def verdict(promise: str, problem: str = "", untried: str = "") -> Verdict:
         return Verdict(component.kind, component.name, promise, problem, untried)
 
-    loads = "it loads, and the parameters are right"
+    loads = "it loads, and its parameters are valid"
     try:
         missing = required_parameters(component) if values is None else []
         params = Params() if missing else registry.check_params(component.params_type(), values or {})
@@ -109,7 +109,7 @@ def run_checks(
 
 
 def check_plugin(what: str) -> tuple[PluginRecord, Iterator[Verdict]]:
-    """Everything that a plugin brings, with default parameters.
+    """Test every component of a plugin, with default parameters.
 
     Args:
         what: a file or module, or the name of an installed plugin or distribution.
@@ -135,12 +135,12 @@ def _named(registry: Registry, what: str) -> PluginRecord | None:
 
 
 def required_parameters(component: Component) -> list[str]:
-    """The parameters that have no default."""
+    """The required parameters."""
     return [name for name, info in component.params_type().model_fields.items() if info.is_required()]
 
 
 def register_under_test(registry: Registry, kind: str, found: Any) -> str:
-    """Add a component that no plugin registers to a registry; returns the name that it has there."""
+    """Add a component that no plugin registers to a registry; returns its name there."""
     from pipekit.hookspecs import hookimpl
     from pipekit.registry.registry import KINDS
 

@@ -1,4 +1,4 @@
-"""Small things to try components on."""
+"""Small inputs for testing components."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def pictures() -> dict[str, Any]:
-    """Small images that ops and detectors must cope with, by name: RGB uint8, of several sizes and contents."""
+    """Small test images for ops and detectors, by name: RGB uint8, of several sizes and contents."""
     import numpy as np
 
     from pipekit.rng import rng_for
@@ -28,7 +28,7 @@ def pictures() -> dict[str, Any]:
 
 
 def write_tiny_dataset(folder: Path, per_class: int = 6) -> Path:
-    """Draw a dataset of three classes (discs, squares, stripes) as PNG files of 32 x 32, a folder per class."""
+    """Draw a dataset of three classes (discs, squares, stripes) as 32 x 32 PNG files, one folder per class."""
     import numpy as np
 
     from pipekit import images
@@ -51,9 +51,9 @@ def write_tiny_dataset(folder: Path, per_class: int = 6) -> Path:
 
 
 def make_tiny_evaluation(folder: Path) -> Evaluation:
-    """Made-up answers on the images of :func:`write_tiny_dataset`, two thirds of them right.
+    """Synthetic predictions on the images of :func:`write_tiny_dataset`, two thirds of them correct.
 
-    ``metrics`` holds ``accuracy`` alone, and there is no model: what a section needs beyond that it must do without.
+    ``metrics`` holds only ``accuracy``, and there is no model: a section must work without anything else.
     """
     import numpy as np
 

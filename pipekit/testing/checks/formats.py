@@ -1,4 +1,4 @@
-"""What importers promise."""
+"""Promises of importers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _reads(subject: Subject) -> str:
     path = Path(subject.samples["path"])
     before = _tree(path)
     with tempfile.TemporaryDirectory() as folder:
-        # An importer with a third argument writes pictures there that lie inside other files.
+        # The third argument is a folder to which an importer writes images that are stored inside other files.
         more = (Path(folder),) if "out_dir" in inspect.signature(subject.found.read).parameters else ()
         found, again = (list(subject.found.read(path, subject.params, *more)) for _ in range(2))
         wrong = [item for item in found if not isinstance(item, (Sample, Failure))]
@@ -41,14 +41,14 @@ def _reads(subject: Subject) -> str:
         rows = [item for item in found if isinstance(item, Sample)]
         missing = [row.image for row in rows if not Path(on_disk(row.image)).is_file()]
     if not rows:
-        return "no samples came"
+        return "it yields no samples"
     ids = [row.id for row in rows]
     if len(set(ids)) != len(ids):
         return f"ids are not unique: {next(one for one in ids if ids.count(one) > 1)!r}"
     if missing:
-        return f"there is no image {missing[0]!r}"
+        return f"image {missing[0]!r} does not exist"
     if any(str(path) in row.id for row in rows):
-        return "an id holds the path of the folder; ids must not change when the folder moves"
+        return "an id contains the path of the folder; ids must not change when the folder moves"
     if found != again:
         return "reading twice gives different samples"
     return "" if _tree(path) == before else "reading changed the folder"

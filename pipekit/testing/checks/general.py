@@ -1,4 +1,4 @@
-"""What a component of any kind promises."""
+"""Promises of components of every kind."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HEAVY = (
     "polars",
     "pyarrow",
 )
-"""Libraries that take a second or more to import, or bring one that does."""
+"""Libraries that take a second or more to import, or depend on one that does."""
 
 
 @promise()
@@ -82,7 +82,7 @@ def _is_light(subject: Subject) -> str:
     target = subject.component.target
     module = target.partition(":")[0] if isinstance(target, str) else getattr(target, "__module__", "")
     loaded = sys.modules.get(module)
-    if loaded is not None and module.startswith("pipekit_plugin_"):  # a plugin that is one file
+    if loaded is not None and module.startswith("pipekit_plugin_"):  # a single-file plugin
         module = getattr(loaded, "__file__", "") or ""
     elif not module or importlib.util.find_spec(module) is None:
         return ""
@@ -94,16 +94,16 @@ _known: dict[str, list[str]] = {}
 
 
 def heavy_imports(modules: Iterable[str]) -> dict[str, list[str]]:
-    """Which of :data:`HEAVY` each module (or file) loads when imported, tried one after the other in one fresh interpreter.
+    """Which of :data:`HEAVY` each module (or file) loads when imported, one after the other in one fresh interpreter.
 
-    What it finds is remembered for the promise: ask for many modules at once where many components are examined.
+    The result is cached for the promise: to test many components, pass all their modules at once.
     """
     script = (
         "import contextlib, importlib, json, runpy, sys\n"
         "names, heavy = json.loads(sys.argv[1]), json.loads(sys.argv[2])\n"
         "seen, found = set(sys.modules), {}\n"
         "for name in names:\n"
-        "    with contextlib.suppress(Exception):\n"  # that it can be imported at all is a promise of its own
+        "    with contextlib.suppress(Exception):\n"  # importing without an error is a separate promise
         "        runpy.run_path(name) if name.endswith('.py') else importlib.import_module(name)\n"
         "    new = [library for library in heavy if library in sys.modules and library not in seen]\n"
         "    found[name] = new\n"

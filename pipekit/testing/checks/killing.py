@@ -1,4 +1,4 @@
-"""What a stage promises about being killed: run again, it makes what an undisturbed run makes."""
+"""The promise of stages about a kill: run again, a killed stage produces the result of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from pipekit.testing.checks.stages import before_of, hashes, run_stages, stages_
 from pipekit.testing.checks.trial import TOO_LONG
 
 LIMIT_S = 120.0
-"""How long one run of a stage on the tiny dataset may take, where the libraries load in a second; longer on a slow machine."""
+"""Time limit of one run of a stage on the tiny dataset if the libraries load in a second; scaled up on a slow machine."""
 
 FACTOR = 20
-"""So many times as long as the undisturbed run may the others take, where that is more."""
+"""Time limit of the other runs as a multiple of the undisturbed run's duration, if that is longer."""
 
 SETTINGS: Mapping[str, Any] = {"executor": "serial", "workers": 1, "shard_size": 3}
-"""Everything in one thread, so that the same step is in the middle every time."""
+"""Environment for single-threaded libraries, so that the middle step is the same in every run."""
 
 
 @promise("stage")
@@ -47,7 +47,7 @@ def _survives_a_kill(subject: Subject) -> str:
         found = trial.run(whole, limit_s)
         limit_s = max(limit_s, FACTOR * (time.monotonic() - began))
         if "error" in found:
-            return f"in a process of its own it fails: {found['error']}"
+            return f"it fails in a separate process: {found['error']}"
         if not found["steps"]:
             raise Skipped("none of its code is Python")
         wanted = _beside(whole)
@@ -56,14 +56,14 @@ def _survives_a_kill(subject: Subject) -> str:
             shutil.copytree(killed, folder)
             place = trial.run(folder, limit_s, step).get("killed")
             if place is None:
-                raise Skipped("it ended before it was killed; does its work differ from run to run?")
+                raise Skipped("it ended before it was killed; does its work vary from run to run?")
             again = trial.run(folder, limit_s)
             if "error" in again:
                 return f"killed at {place}, and run again, it fails: {again['error']}"
             if again["digest"] != found["digest"]:
                 return (
-                    f"killed at {place}, and run again, it makes another result; does it take a half-written file for a whole "
-                    "one, or remember what it did somewhere else than in its work_dir?"
+                    f"killed at {place}, and run again, it makes another result; does it mistake a half-written file for a "
+                    "complete one, or keep its state outside its work_dir?"
                 )
             if _beside(folder) != wanted:
                 return f"killed at {place}, and run again, it leaves other files in the project's folder"
@@ -71,7 +71,7 @@ def _survives_a_kill(subject: Subject) -> str:
 
 
 def kill_points(steps: int, changes: list[int]) -> list[int]:
-    """In the middle of the work, and just after the middle one of its changes to files, when that is half done."""
+    """The kill points: the middle of the work, and just after the start of the middle one of its changes to files."""
     points = {max(1, steps // 2)}
     if changes:
         points.add(min(steps, changes[len(changes) // 2] + 1))
@@ -79,15 +79,15 @@ def kill_points(steps: int, changes: list[int]) -> list[int]:
 
 
 def _beside(project: Path) -> dict[str, str]:
-    """The files in a project's folder, but for the store."""
+    """The files in a project's folder, except the store."""
     return {name: content for name, content in hashes(project).items() if not name.startswith(".pipekit")}
 
 
 def _to_be_found(subject: Subject) -> dict[str, str] | None:
-    """How another process finds the component: None where its plugin registers it.
+    """How another process imports the component; None if its plugin registers it.
 
     Raises:
-        Untried: it can't.
+        Skipped: no other process can import it.
     """
     component = getattr(subject.component, "original", subject.component)
     if component.plugin != UNDER_TEST:
@@ -97,21 +97,24 @@ def _to_be_found(subject: Subject) -> dict[str, str] | None:
     names = [name for name, value in vars(module).items() if value is found] if module else []
     file = getattr(module, "__file__", None)
     if not names or file is None:
-        raise Skipped(f"{component.name!r} is defined inside a function, where no other process finds it; move it to the top")
+        raise Skipped(
+            f"{component.name!r} is defined inside a function, so that no other process can import it; "
+            "move it to the top level of a module"
+        )
     return {"kind": component.kind, "module": str(getattr(module, "__name__", "")), "file": file, "name": names[0]}
 
 
 def _is_file(source: str) -> bool:
-    """Whether a plugin's source is the path of its file, which the registry keeps in full."""
+    """Whether a plugin's source is the full path of its file."""
     return source.endswith(".py")
 
 
-# --- trials in other processes -------------------------------------------------------------------------------------------
+# --- trials in separate processes ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A stage, and a folder in which its project lies, once for each trial."""
+    """A stage, and the folder that holds a copy of its project for each trial."""
 
     subject: Subject
     before: Mapping[str, Mapping[str, Any]]
@@ -122,7 +125,7 @@ class Trial:
         return self.scratch / name / "project"
 
     def run(self, folder: Path, limit_s: float, kill_at: int = 0) -> dict[str, Any]:
-        """Run the pipeline in a process of its own; what it said, or ``{"error": why it failed}``."""
+        """Run the pipeline in a separate process; returns its result, or ``{"error": why it failed}``."""
         answer, log = folder.parent / "answer.json", folder.parent / "log.txt"
         answer.unlink(missing_ok=True)
         log.write_text("", encoding="utf-8")
@@ -151,20 +154,20 @@ class Trial:
 
 @dataclass
 class _Trials:
-    """The process of :mod:`pipekit.testing.checks.trial`; it ends with this one, when its standard input closes."""
+    """The process of :mod:`pipekit.testing.checks.trial`; it ends with this process, when its standard input closes."""
 
     process: subprocess.Popen[str] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
     took_s: float = 0.0
 
     def start_s(self) -> float:
-        """How long it took to load the libraries: what a second is worth on this machine."""
+        """Seconds that loading the libraries took: a measure of this machine's speed."""
         with self.lock:
             self._started()
             return self.took_s
 
     def do(self, job: str) -> int:
-        """Have a job done; the exit status of the process that did it."""
+        """Run a job; returns the exit status of its process."""
         with self.lock:
             process = self._started()
             assert process.stdin is not None

@@ -1,4 +1,4 @@
-"""What model templates promise."""
+"""Promises of model templates."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ LABEL_MODES = {
     "binary": (2, "binary_crossentropy"),
     "input": (3, "mean_squared_error"),
 }
-"""Number of classes and loss for each way in which labels reach a loss; ``input`` is the image itself."""
+"""Number of classes and loss for each encoding of the labels; with ``input``, the image itself is the target."""
 
 
 @promise("model")
 def _model_predicts(subject: Subject) -> str:
-    """it takes images in 0..255, gives probabilities that sum to 1, learns, and says the same after saving and loading
+    """it takes images in 0..255, gives probabilities that sum to 1, learns, and predicts the same after saving and loading
 
-    With class numbers, with one-hot labels, and with two classes. A model whose output has the shape of its input restores
-    images instead, in 0..255.
+    Tested with integer labels, with one-hot labels, and with two classes. A model whose output has the shape of its input is
+    an autoencoder and must restore images in 0..255 instead.
     """
     import numpy as np
 
@@ -44,7 +44,7 @@ def _model_predicts(subject: Subject) -> str:
         model = subject.found(shape, num_classes, subject.params)
         if not isinstance(model, keras.Model):
             return f"expected a keras.Model, got {form_of(model)}"
-        if tuple(model.output_shape[1:]) == shape:  # it has no use for labels
+        if tuple(model.output_shape[1:]) == shape:  # an autoencoder needs no labels
             mode, modes = "input", []
             loss = LABEL_MODES[mode][1]
         if problem := _learns_and_lasts(model, batch, mode, num_classes, loss):
@@ -53,7 +53,7 @@ def _model_predicts(subject: Subject) -> str:
 
 
 def _learns_and_lasts(model: Any, batch: NDArray[np.float32], mode: str, num_classes: int, loss: str) -> str:
-    """Two steps of SGD, and once through a file."""
+    """Two steps of SGD, then saving and loading."""
     import tempfile
 
     import numpy as np
@@ -62,7 +62,7 @@ def _learns_and_lasts(model: Any, batch: NDArray[np.float32], mode: str, num_cla
 
     numbers = np.array([0, 2] if num_classes == 3 else [1, 1])  # not balanced: biases alone must learn something too
     targets = {"sparse": numbers, "input": batch}.get(mode, np.eye(num_classes, dtype=np.float32)[numbers])
-    model.compile("sgd", loss, run_eagerly=True)  # for two steps, a compiled function takes longer to make than to run
+    model.compile("sgd", loss, run_eagerly=True)  # for two steps, compiling takes longer than running eagerly
     before = [np.array(weight.numpy()) for weight in model.trainable_weights]
     for _ in range(2):
         found = float(model.train_on_batch(batch, targets))
@@ -82,12 +82,12 @@ def _learns_and_lasts(model: Any, batch: NDArray[np.float32], mode: str, num_cla
         path = Path(folder, "model.keras")
         model.save(path)
         again = np.asarray(load_keras().models.load_model(path)(batch, training=False))
-    return "" if np.allclose(said, again, atol=1e-5) else "the loaded model predicts otherwise than the saved one"
+    return "" if np.allclose(said, again, atol=1e-5) else "the loaded model's predictions differ from those of the saved one"
 
 
 @promise("model")
 def _names_what_learns(subject: Subject) -> str:
-    """where it names the first layer that learns, there is one, and nothing before it learns"""
+    """if it names its first trainable layer, that layer exists, and nothing before it is trainable"""
     from pipekit.learning.keras_backend import load_keras
 
     name = subject.found.head(subject.params, 1) if hasattr(subject.found, "head") else ""
@@ -99,4 +99,4 @@ def _names_what_learns(subject: Subject) -> str:
     if name not in [layer.name for layer in model.layers]:
         return f"its head begins at {name!r}, and its model has no such layer"
     learning = keras.Model(model.input, model.get_layer(name).input).trainable_weights
-    return f"its head begins at {name!r}, and something before it learns: {learning[0].path}" if learning else ""
+    return f"its head begins at {name!r}, and a weight before it is trainable: {learning[0].path}" if learning else ""

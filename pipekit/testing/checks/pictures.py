@@ -1,4 +1,4 @@
-"""What ops, recipes and detectors promise."""
+"""Promises of ops, recipes and detectors."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pipekit.testing.checks.examples import pictures
 
 
 def takes(op: Any) -> str:
-    """What an op takes, by the name of its first argument: ``image``, ``size_hw``, ``view`` or ``ops``."""
+    """The form of an op, by the name of its first argument: ``image``, ``size_hw``, ``view`` or ``ops``."""
     return next(iter(inspect.signature(op).parameters), "")
 
 
 def given_to(subject: Subject, image: Any) -> Any:
-    """What an op is given for an image."""
+    """The first argument of an op for an image."""
     from pipekit.recipe.homography import View
 
     kind = takes(subject.found)
@@ -96,7 +96,7 @@ def _op_repeats_itself(subject: Subject) -> str:
         first, second = getattr(first, "image", first), getattr(second, "image", second)
         pairs = zip(first, second, strict=True) if isinstance(first, tuple) else [(first, second)]
         if not all(np.array_equal(one, other) for one, other in pairs):
-            return f"{name}: two calls with the same generator differ; draw random numbers from `rng` alone"
+            return f"{name}: two calls with the same generator differ; draw random numbers only from `rng`"
     return ""
 
 
@@ -116,7 +116,7 @@ def _leaves_its_input_alone(subject: Subject) -> str:
         else:
             subject.found(given, subject.params)
         if not np.array_equal(given, image):
-            return f"{name}: the {subject.component.kind} writes into the array that it is given; work on a copy"
+            return f"{name}: the {subject.component.kind} modifies its input array; work on a copy"
     return ""
 
 

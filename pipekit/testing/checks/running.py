@@ -1,4 +1,4 @@
-"""What report sections and executors promise."""
+"""Promises of report sections and executors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipekit.testing.checks.core import Subject, promise
 
 @promise("report_section")
 def _makes_a_section(subject: Subject) -> str:
-    """it takes (ctx, evaluation), and params where it has any, and returns a Section"""
+    """it takes (ctx, evaluation), and params if it has any, and returns a Section"""
     names = list(inspect.signature(subject.found).parameters)
     if names[:2] != ["ctx", "evaluation"] or names[2:] not in ([], ["params"]):
         return f"expected section(ctx, evaluation, params), got ({', '.join(names)})"
@@ -25,7 +25,7 @@ def _count(task: ShardTask) -> ShardResult:
 
 @promise("executor")
 def _executes(subject: Subject) -> str:
-    """every task is run once, whatever the order, and no tasks is no work"""
+    """every task is run once, in any order, and no tasks give no results"""
     tasks = list(_tasks(7))
     results = list(subject.found(_count, iter(tasks), subject.params))
     if sorted(result.key for result in results) != [task.key for task in tasks]:
@@ -37,7 +37,7 @@ def _executes(subject: Subject) -> str:
 
 @promise("executor")
 def _stays_flat(subject: Subject) -> str:
-    """tasks are taken as they are worked off, not all at once, and stopping early ends it"""
+    """tasks are taken as earlier ones finish, not all at once, and stopping early ends it"""
     taken = 0
 
     def count() -> Iterator[ShardTask]:

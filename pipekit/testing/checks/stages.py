@@ -1,4 +1,4 @@
-"""What stages promise, and dataset checks, which are tried inside the stage ``inspect``."""
+"""Promises of stages and of dataset checks; the latter are tested inside the stage ``inspect``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipekit.engine.run import Outcome
 
 DATA: Mapping[str, Mapping[str, Any]] = {"data": {"use": "import.folders", "path": "images"}}
-"""What comes before a stage that takes one dataset, where nothing else is said."""
+"""The default stages before a stage that takes one dataset."""
 
 
 @promise("stage")
@@ -30,16 +30,16 @@ def _has_a_contract(subject: Subject) -> str:
 
 @promise("stage")
 def _repeats_itself_anywhere(subject: Subject) -> str:
-    """the same digest in another folder, with another number of workers and other shards; and cached when run again"""
+    """it gives the same digest in another folder, with other workers and shards, and is cached when run again"""
     before = before_of(subject)
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         first = _run(subject, before, Path(one), executor="serial", workers=1, shard_size=1000)
         second = _run(subject, before, Path(other), executor="threads", workers=2, shard_size=3)
         if first.artifact(STAGE).digest != second.artifact(STAGE).digest:
-            return "another result with two workers, small shards and another folder; is something random, or a path, in it?"
+            return "two workers, small shards and another folder give another result; does it contain a random value or a path?"
         third = _run(subject, before, Path(other), executor="threads", workers=2, shard_size=3)
         if not third.stages[-1].cached:
-            return "it ran again though nothing had changed"
+            return "it ran again although nothing had changed"
     return ""
 
 
@@ -56,7 +56,7 @@ def _leaves_the_images_alone(subject: Subject) -> str:
 
 @promise("check")
 def _finds(subject: Subject) -> str:
-    """it looks at rows of images, broken ones too, and gives findings about them, the same twice"""
+    """it takes rows of images, broken ones too, and gives findings about them, the same twice"""
     check = {"check": subject.component.name, **subject.samples.get("values", {})}
     stages = {**DATA, STAGE: {"use": "inspect", "checks": [check]}}
     found = []
@@ -79,12 +79,12 @@ def before_of(subject: Subject) -> Mapping[str, Mapping[str, Any]]:
     """The stages before it.
 
     Raises:
-        Untried: it is not to be run, or nobody said what comes before it and it needs more than a dataset.
+        Skipped: the stage must not be run, or it needs more than a dataset and ``before`` is missing.
     """
     if "before" in subject.samples:
         found: Mapping[str, Mapping[str, Any]] | None = subject.samples["before"]
         if found is None:
-            raise Skipped("it is run in tests of its own")
+            raise Skipped("it has separate tests that run it")
         return found
     slots = [slot for slot in subject.component.contract().slots if slot.required]
     if not slots:
@@ -106,7 +106,7 @@ def _run(subject: Subject, before: Mapping[str, Mapping[str, Any]], folder: Path
 
 
 def run_stages(subject: Subject, stages: Mapping[str, Mapping[str, Any]], folder: Path, **settings: Any) -> Outcome:
-    """Run a pipeline in a folder with the tiny dataset, and a store of its own."""
+    """Run a pipeline in a folder with the tiny dataset, and a separate store."""
     from pipekit.engine.run import run_plan
     from pipekit.pipeline.plan import load_plan
 

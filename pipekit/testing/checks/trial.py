@@ -1,7 +1,7 @@
-"""A stage tried in a process of its own, which may be killed in the middle.
+"""Run a stage in a separate process that may be killed in the middle.
 
-Jobs come as lines of JSON on the standard input. Each is done in a fork of this process, which has imported what all of them
-need; where there is no safe fork, the process does one job itself and ends. What a job finds goes to the file ``answer``.
+Jobs arrive as lines of JSON on standard input. Each runs in a fork of this process, which has imported the common libraries;
+without a safe fork, the process runs one job itself and ends. A job writes its result to the file ``answer``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipekit.registry.registry import Registry
 
 STAGE = "tried"
-"""The name, in the pipeline, of the stage that is tried."""
+"""The name of the tested stage in the pipeline."""
 
 TOO_LONG = 75
 """The exit status of a trial that reached its time limit."""
@@ -34,11 +34,11 @@ TOO_LONG = 75
 FORKS = hasattr(os, "fork") and sys.platform != "darwin"
 
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate"}
-"""Audit events of changes to the file system, besides a file's opening for writing."""
+"""Audit events of changes to the file system, besides opening a file for writing."""
 
 
 def main() -> None:
-    """Say how many seconds it took to start, then do jobs until the standard input ends."""
+    """Print the seconds that starting took, then run jobs until standard input ends."""
     began = time.monotonic()
     importlib.import_module("pipekit.engine.run")
     importlib.import_module("pipekit.images")
@@ -56,12 +56,12 @@ def main() -> None:
             os._exit(0)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(child, signal.SIGKILL)  # what it started itself
+            os.killpg(child, signal.SIGKILL)  # its child processes
         print(status, flush=True)
 
 
 def attempt(job: Mapping[str, Any]) -> None:
-    """Run the job's pipeline and write down what came of it."""
+    """Run the job's pipeline and write its result."""
     log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(log, 1)
@@ -99,7 +99,7 @@ def _run(job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _registry(job: Mapping[str, Any]) -> Registry:
-    """Everything that is installed, and the component under test where it is no registered one."""
+    """The registry of all installed plugins, plus the component under test if it is not registered."""
     from pipekit.registry.registry import load_registry
     from pipekit.testing.checks.core import register_under_test
 
@@ -111,7 +111,7 @@ def _registry(job: Mapping[str, Any]) -> Registry:
 
 
 def _module(name: str, file: str) -> ModuleType:
-    """A module by its name, or, where the name leads nowhere or elsewhere (a test's file), by its file."""
+    """Import a module by its name, or by its file if the name is not importable or names another file (a test's file)."""
     with contextlib.suppress(ImportError):
         found = importlib.import_module(name)
         if os.path.realpath(getattr(found, "__file__", None) or "") == os.path.realpath(file):
@@ -126,7 +126,7 @@ def _module(name: str, file: str) -> ModuleType:
 
 
 def own_code(component: Component) -> str:
-    """Where the code of a stage lies: its file, or the folder of its package, with a slash at the end; "" for none."""
+    """The location of a stage's code: its file, or the folder of its package with a trailing slash; "" for none."""
     found = getattr(component, "original", component).load()
     function = inspect.unwrap(getattr(found, "read", getattr(found, "write", found)))
     code = getattr(function, "__code__", None)
@@ -137,10 +137,10 @@ def own_code(component: Component) -> str:
 
 
 class Watch:
-    """Counts what a stage's own code does, line by line, and kills the process at one of these steps.
+    """Counts the steps of a stage's own code, line by line, and kills the process at a given step.
 
     Attributes:
-        steps: lines and returns of the stage's own code, so far.
+        steps: number of lines and returns of the stage's own code so far.
         changes: the step before each change to the project's folder.
     """
 

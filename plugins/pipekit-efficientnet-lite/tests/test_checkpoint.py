@@ -87,7 +87,7 @@ def test_a_file_with_code_in_it_is_refused_and_the_code_is_not_run(tmp_path):
 
     path = tmp_path / "evil.pth"
     path.write_bytes(pickle.dumps(Evil(), protocol=2))
-    with pytest.raises(UserError, match=r"it names \w+\.mkdir, which has no place among weights"):
+    with pytest.raises(UserError, match=r"it names \w+\.mkdir, which does not belong in a file of weights"):
         read_checkpoint(path)
     assert not (tmp_path / "was-here").exists()
 

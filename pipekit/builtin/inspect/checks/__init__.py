@@ -1,5 +1,5 @@
-"""The checks that ``inspect`` makes, by subject. Each is ``check(rows, ctx, params) -> findings``.
+"""The checks of ``inspect``, by subject. Each is ``check(rows, ctx, params) -> findings``.
 
-A row is what :func:`pipekit.builtin.inspect.measure.measure` found out about one image, with ``group`` added: images with the
-same number are nearly the same. What a finding proposes to leave out stands in its ``values["remove"]``.
+A row is the result of :func:`pipekit.builtin.inspect.measure.measure` for one image, with ``group`` added: images with the
+same number are near duplicates. ``values["remove"]`` of a finding lists the images that it proposes to leave out.
 """

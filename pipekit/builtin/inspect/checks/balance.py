@@ -1,4 +1,4 @@
-"""How many images each class has, and where."""
+"""Class balance: the number of images of each class, in each split."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 class ImbalanceParams(Params):
-    ratio: float = param(5.0, "How many times as large the largest class may be as the smallest", ge=1)
-    fewest: int = param(20, "A class with fewer images is reported", unit="images", ge=0)
+    ratio: float = param(5.0, "Largest allowed ratio of the largest class to the smallest", ge=1)
+    fewest: int = param(20, "Report classes with fewer images than this", unit="images", ge=0)
 
 
 class SplitsParams(Params):
-    """Nothing to choose."""
+    """No parameters."""
 
 
 def imbalance(rows: Rows, ctx: Context, params: ImbalanceParams) -> Iterator[Finding]:
@@ -40,7 +40,7 @@ def imbalance(rows: Rows, ctx: Context, params: ImbalanceParams) -> Iterator[Fin
 
 
 def missing_classes(rows: Rows, ctx: Context, params: SplitsParams) -> Iterator[Finding]:
-    """A class without an image in a split that there is."""
+    """A class without images in an existing split."""
     labels = {row["label"] for row in rows if row["label"] is not None and "problem" not in row}
     splits = {row["split"] for row in rows if row["split"]}
     have = {(row["split"], row["label"]) for row in rows if "problem" not in row}
@@ -54,7 +54,7 @@ def missing_classes(rows: Rows, ctx: Context, params: SplitsParams) -> Iterator[
 
 
 def unlabelled(rows: Rows, ctx: Context, params: SplitsParams) -> Iterator[Finding]:
-    """Images without a class among images that have one."""
+    """Images without a class in a dataset with classes."""
     found = tuple(row["id"] for row in rows if row["label"] is None)
     if found and len(found) < len(rows):
         yield Finding("unlabelled", "warning", "without a class", found, {"remove": []})

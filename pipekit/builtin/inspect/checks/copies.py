@@ -1,4 +1,4 @@
-"""The same image twice, nearly twice, in two splits, or under two labels."""
+"""Duplicates: the same image twice, nearly twice, in two splits, or under two labels."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pipekit.contract import Context, Finding, Params
 Row = Mapping[str, Any]
 
 SPLITS = ("", "train", "val", "test")
-"""From the one that an image is taken out of first to the one that it stays in."""
+"""The order in which images are removed: a duplicate in the first split goes first, one in the last split stays."""
 
 MAX_LABELS = 5
-"""Labels that a message names; the images with theirs are in the finding."""
+"""Maximum number of labels in a message; the finding holds all images with their labels."""
 
 
 class CopiesParams(Params):
-    """Nothing to choose; how near is near is a parameter of the stage."""
+    """No parameters; ``distance_bits`` of the stage sets how near a near duplicate is."""
 
 
 def exact_duplicates(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator[Finding]:
@@ -28,20 +28,20 @@ def exact_duplicates(rows: Sequence[Row], ctx: Context, params: CopiesParams) ->
 
 
 def near_duplicates(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator[Finding]:
-    """The same picture, resized or saved again. Files with the same bytes count once."""
+    """The same image, resized or saved again. Files with the same bytes count once."""
     for group in _groups(rows, "group"):
         different = list({row["sha256"]: row for row in group}.values())
         if len(different) > 1:
-            yield _finding("near_duplicates", "warning", "nearly the same picture", different, _all_but_one(different))
+            yield _finding("near_duplicates", "warning", "nearly the same image", different, _all_but_one(different))
 
 
 def leakage(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator[Finding]:
-    """The same or nearly the same image in two splits: what is measured on it is too good."""
+    """The same or nearly the same image in two splits: metrics measured on it are too high."""
     for group in _either(rows):
         splits = sorted({row["split"] for row in group if row["split"]}, key=SPLITS.index)
         if len(splits) > 1:
             remove = [row["id"] for row in group if row["split"] != splits[-1]]
-            how = "the same file" if len({row["sha256"] for row in group}) == 1 else "nearly the same picture"
+            how = "the same file" if len({row["sha256"] for row in group}) == 1 else "nearly the same image"
             yield _finding("leakage", "error", f"{how} in {' and '.join(splits)}", group, remove)
 
 
@@ -50,7 +50,7 @@ def label_conflicts(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> 
     for group in _either(rows):
         labels = sorted({row["label"] for row in group if row["label"] is not None})
         if len(labels) > 1:
-            how = "the same file" if len({row["sha256"] for row in group}) == 1 else "nearly the same picture"
+            how = "the same file" if len({row["sha256"] for row in group}) == 1 else "nearly the same image"
             yield _finding("label_conflicts", "error", f"{how} labelled {_listed(labels)}", group, [r["id"] for r in group])
 
 
@@ -61,7 +61,7 @@ def _listed(labels: Sequence[str]) -> str:
 
 
 def _groups(rows: Sequence[Row], name: str) -> list[list[Row]]:
-    """Rows that share a value, where several do, in the order of their first ids."""
+    """Rows that share a value with others, ordered by their first ids."""
     found: dict[Any, list[Row]] = defaultdict(list)
     for row in rows:
         if "problem" not in row and row.get(name) not in (None, ""):
@@ -70,12 +70,12 @@ def _groups(rows: Sequence[Row], name: str) -> list[list[Row]]:
 
 
 def _either(rows: Sequence[Row]) -> list[list[Row]]:
-    """Groups of the same and nearly the same; the stage gives rows with the same bytes the same number."""
+    """Groups of duplicates and near duplicates; the stage gives rows with the same bytes the same number."""
     return _groups(rows, "group")
 
 
 def _all_but_one(group: Sequence[Row]) -> list[str]:
-    """All but the one that is worth most: in test rather than in train, and with the most pixels."""
+    """All but the most valuable one: in test rather than in train, and with the most pixels."""
     best = max(group, key=lambda row: (SPLITS.index(row["split"]), row["width_px"] * row["height_px"], row["size_bytes"]))
     return [row["id"] for row in group if row is not best]
 

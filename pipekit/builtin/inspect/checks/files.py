@@ -1,4 +1,4 @@
-"""Files that can't be read, are cut off, or are not what their name says; and what is good to know about them."""
+"""Files that can't be decoded, are cut off or have the wrong suffix; and files with unusual properties."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ SUFFIXES = {
 
 
 class FilesParams(Params):
-    """Nothing to choose."""
+    """No parameters."""
 
 
 class CutOffParams(Params):
-    least_share: float = param(0.1, "Smallest share of the height that counts as cut off", gt=0, lt=1)
+    least_share: float = param(0.1, "Smallest share of grey rows, of the height, that counts as cut off", gt=0, lt=1)
 
 
 def corrupt(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
-    """Files that can't be decoded whole; they stop a training, or come into it as half a picture."""
+    """Files that can't be decoded completely; they stop a training, or enter it as half an image."""
     reasons: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         if "problem" in row:
@@ -40,15 +40,15 @@ def corrupt(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
 
 
 def cut_off(rows: Rows, ctx: Context, params: CutOffParams) -> Iterator[Finding]:
-    """The lower end is plain medium grey: what a decoder leaves where data is missing, saved again as a whole file."""
+    """The lower end is plain medium grey, which a decoder fills in for missing data; then saved again as a complete file."""
     found = [row["id"] for row in rows if row.get("cut_off", 0) >= params.least_share]
     if found:
-        words = "the lower end is plain grey, as where a broken file was opened and saved again"
+        words = "the lower end is plain grey, as in a damaged file that was opened and saved again"
         yield Finding("cut_off", "warning", words, tuple(found), {"remove": found})
 
 
 def wrong_extension(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
-    """The file's name says another format than its content."""
+    """The file's suffix names another format than its content."""
     kinds: dict[tuple[str, str], list[str]] = defaultdict(list)
     for row in rows:
         known = SUFFIXES.get(row.get("format", ""))
@@ -61,23 +61,23 @@ def wrong_extension(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[F
 
 
 def orientation(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
-    """Pictures that are turned by their EXIF data. pipekit turns them; not every program does."""
+    """Images that only their EXIF data rotates. pipekit applies it; not every program does."""
     found = tuple(row["id"] for row in rows if row.get("orientation", 1) != 1)
     if found:
-        yield Finding("orientation", "info", "turned by EXIF data only; programs that ignore it see them on their side", found)
+        yield Finding("orientation", "info", "rotated by EXIF data only; other programs may show them on their side", found)
 
 
 def mixed_modes(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
-    """Grey, transparent, 16-bit or CMYK pictures among others: a shortcut for a model where one class has more of them."""
+    """Grey, transparent, 16-bit or CMYK images among others: a shortcut for a model if one class has more of them."""
     modes = Counter(row["mode"] for row in rows if "mode" in row)
     for mode, count in sorted(modes.items()):
         if count < modes.total() / 2:
             found = tuple(row["id"] for row in rows if row.get("mode") == mode)
-            yield Finding("mixed_modes", "info", f"of mode {mode}, most are {modes.most_common(1)[0][0]}", found)
+            yield Finding("mixed_modes", "info", f"mode {mode}; most images have {modes.most_common(1)[0][0]}", found)
 
 
 def animated(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
-    """Files with several frames or pages; only the first is used."""
+    """Files with several frames or pages; pipekit reads only the first."""
     found = tuple(row["id"] for row in rows if row.get("frames", 1) > 1)
     if found:
-        yield Finding("animated", "info", "of several frames; the first is used", found)
+        yield Finding("animated", "info", "several frames; only the first is used", found)

@@ -1,13 +1,12 @@
-"""What stands apart from the rest of this dataset: dark, bright, blurred, empty, odd in size or shape.
+"""Outliers of this dataset: dark, bright, blurred, empty, unusual in size or shape.
 
-No measure is held against a fixed number. A value is an outlier when it is so many spreads from the median; the spread is the
-median distance from the median (times 1.4826, which makes it the standard deviation of normal data), so that a few outliers
-don't widen it, or the width of the middle nine tenths, where that is more. In a dataset that is dark throughout, no image is
-dark.
+No measure has a fixed limit. A value is an outlier if it lies more than a number of spreads from the median. The spread is the
+median absolute deviation (times 1.4826, which makes it the standard deviation of normal data), so that a few outliers don't
+widen it; or the width of the middle nine tenths, if that is larger. In a dataset that is dark throughout, no image is dark.
 
 The numbers of spreads (6 for dark and 2.5 for blurred, both on a logarithmic scale; 8 for bright) come from 2,000 photographs
-of cats and dogs. They report about 3 in a thousand of those, and of copies made dark (0.2 of the brightness), washed out, or
-blurred by 4 px at least 98 in a hundred.
+of cats and dogs. They report about 3 in a thousand of those, and at least 98 in a hundred of copies made dark (0.2 of the
+brightness), washed out, or blurred by 4 px.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from typing import Any
 from pipekit.contract import Context, Finding, Params, param
 
 FEWEST = 20
-"""Below this number of images nothing can be said about what is usual."""
+"""Below this number of images, outliers are not defined."""
 
 Rows = Sequence[Mapping[str, Any]]
 
 
 class OutlierParams(Params):
-    strictness: float = param(1.0, "Above 1 fewer images are reported, below 1 more", gt=0)
+    strictness: float = param(1.0, "Factor on the limit: above 1 reports fewer images, below 1 more", gt=0)
 
 
 def dark(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
@@ -40,7 +39,7 @@ def bright(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]
 
 
 def blurred(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
-    """The finest details are missing, compared with those of twice the size."""
+    """The finest details are missing, relative to those of twice the size."""
     yield from _report(
         "blurred",
         [row for row in rows if row.get("contrast", 0) > 2],
@@ -52,7 +51,7 @@ def blurred(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding
 
 
 def low_information(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
-    """Hardly more than one shade."""
+    """Almost a single shade."""
     yield from _report(
         "low_information",
         rows,
@@ -64,7 +63,7 @@ def low_information(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator
 
 
 def odd_size(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
-    """Far fewer or far more pixels."""
+    """Far fewer or far more pixels than the other images."""
     for sign, words in ((-1, "far smaller than the others"), (1, "far larger than the others")):
         yield from _report(
             "odd_size",
@@ -77,7 +76,7 @@ def odd_size(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Findin
 
 
 def odd_aspect(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
-    """Far wider or far taller."""
+    """Far wider or far taller than the other images."""
     for sign, words in ((-1, "far taller than the others"), (1, "far wider than the others")):
         yield from _report(
             "odd_aspect",
@@ -92,7 +91,7 @@ def odd_aspect(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Find
 def _report(
     check: str, rows: Rows, value_of: Callable[[Mapping[str, Any]], float], limit: float, least_spread: float, words: str
 ) -> Iterator[Finding]:
-    """One finding with all rows that lie beyond ``limit`` spreads (negative: below the median), the farthest first."""
+    """One finding with all rows beyond ``limit`` spreads (negative: below the median), the farthest first."""
     rows = [row for row in rows if "problem" not in row]
     if len(rows) < FEWEST:
         return
@@ -110,7 +109,7 @@ def _report(
 
 
 def _central_range(values: Sequence[float]) -> float:
-    """From the 5th to the 95th percentile: 3.29 standard deviations of normal data, and wide where many values lie apart."""
+    """From the 5th to the 95th percentile: 3.29 standard deviations of normal data, and wide if many values lie apart."""
     ordered = sorted(values)
     return ordered[round(0.95 * (len(ordered) - 1))] - ordered[round(0.05 * (len(ordered) - 1))]
 

@@ -1,7 +1,7 @@
-"""The executor `dask`: shards as Dask tasks.
+"""The executor `dask`: run shards as Dask tasks.
 
-A shard is frozen plain data and its result lies in the store, so Dask carries little: a task of some kilobytes there, a few
-numbers back. Whatever happens to a worker, its shards are done again elsewhere, and what is done already is found in the store.
+A shard is frozen plain data and its result goes to the store, so Dask transfers little: a task of some kilobytes, and a few
+numbers as its result. If a worker dies, its shards run again elsewhere; finished shards are found in the store.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from distributed import Client
 
 LOOK_EVERY_S = 2.0
-"""How often the number of worker threads is asked for: a cluster may grow and shrink while it works."""
+"""Interval for polling the number of worker threads: a cluster may grow and shrink during a run."""
 
 
 class DaskParams(pipekit.Params):
     """Parameters of dask."""
 
     address: str = pipekit.param(
-        "", "The scheduler: tcp://host:8786. Left out, DASK_SCHEDULER_ADDRESS; without that, worker processes on this machine"
+        "", "The scheduler: tcp://host:8786. Default: DASK_SCHEDULER_ADDRESS; without that, worker processes on this machine"
     )
-    scheduler_file: str = pipekit.param("", "Instead of the address: the file that a scheduler has written (--scheduler-file)")
+    scheduler_file: str = pipekit.param("", "Instead of the address: the file written by a scheduler (--scheduler-file)")
     workers: int | None = pipekit.param(
-        None, "Worker processes on this machine, where no scheduler is given. Left out, the run's number", ge=1, le=4096
+        None, "Number of worker processes on this machine, if no scheduler is given. Default: the run's workers", ge=1, le=4096
     )
-    in_flight: int = pipekit.param(3, "Shards that wait or run at once for each worker thread", unit="shards", ge=1, le=100)
-    timeout_s: float = pipekit.param(30.0, "How long to wait for the scheduler", unit="s", gt=0, le=3600)
+    in_flight: int = pipekit.param(3, "Number of shards queued or running per worker thread", unit="shards", ge=1, le=100)
+    timeout_s: float = pipekit.param(30.0, "Timeout for connecting to the scheduler", unit="s", gt=0, le=3600)
 
 
 def dask(
@@ -53,7 +53,7 @@ def dask(
         done = as_completed()
 
         def submit(task: pipekit.ShardTask) -> None:
-            # pure=False: two runs at once on one cluster each do their own. The store sees to it that work is not done twice.
+            # pure=False: two concurrent runs on one cluster each run their own tasks. The store prevents duplicate work.
             future = client.submit(run, task, pure=False, key=f"{task.stage}-{task.key[:16]}-{time.monotonic_ns()}")
             held[future] = task
             done.add(future)
@@ -70,7 +70,7 @@ def dask(
 
 
 def _connect(params: DaskParams, stack: ExitStack) -> Client:
-    """A client of the scheduler that is named, or of a cluster on this machine; closed with ``stack``."""
+    """A client of the given scheduler, or of a cluster on this machine; closed with ``stack``."""
     from distributed import Client, LocalCluster
 
     address = params.address or os.environ.get("DASK_SCHEDULER_ADDRESS", "")
@@ -93,7 +93,7 @@ def _connect(params: DaskParams, stack: ExitStack) -> Client:
 
 
 class _Room:
-    """How many more shards the cluster should have in hand."""
+    """The number of further shards to submit to the cluster."""
 
     def __init__(self, client: Client, in_flight: int) -> None:
         self._client, self._in_flight = client, in_flight
@@ -107,13 +107,13 @@ class _Room:
 
 
 def _result(future: Any, task: pipekit.ShardTask) -> pipekit.ShardResult:
-    """What the worker said; a shard that Dask gave up is one that failed, and says why."""
+    """The worker's result; a shard that Dask abandoned is a failed shard with the reason."""
     error = future.exception()
     if error is None:
         result: pipekit.ShardResult = future.result()
         return result
     if type(error).__name__ == "KilledWorker":
-        reason = "every worker that was given it died (out of memory, or a crash in a library)"
+        reason = "every worker that ran it died (out of memory, or a crash in a library)"
     else:
         reason = f"{type(error).__name__}: {error}"
-    return pipekit.ShardResult(task.key, len(task.rows), 0, 0, 0.0, f"a shard could not be done on the cluster: {reason}")
+    return pipekit.ShardResult(task.key, len(task.rows), 0, 0, 0.0, f"a shard could not be run on the cluster: {reason}")

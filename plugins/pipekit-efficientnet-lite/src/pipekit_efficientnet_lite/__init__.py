@@ -1,4 +1,4 @@
-"""A pipekit plugin: model templates with EfficientNet-Lite0, which has learnt from ImageNet."""
+"""A pipekit plugin: model templates with EfficientNet-Lite0, pretrained on ImageNet."""
 
 import pipekit
 
@@ -9,10 +9,12 @@ PIPEKIT_API = 1
 def register_models(register):
     where = "pipekit_efficientnet_lite.templates"
     register(
-        "efficientnet_lite0", f"{where}:efficientnet_lite0", summary="Learnt from ImageNet; a new output, then fine-tuning"
+        "efficientnet_lite0",
+        f"{where}:efficientnet_lite0",
+        summary="Pretrained on ImageNet; a new output layer, then fine-tuning",
     )
     register(
         "efficientnet_lite0_probe",
         f"{where}:efficientnet_lite0_probe",
-        summary="Learnt from ImageNet; a logistic regression on its features, in one pass",
+        summary="Pretrained on ImageNet; a linear probe (logistic regression on its features), in one pass",
     )

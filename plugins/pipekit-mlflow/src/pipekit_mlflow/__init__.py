@@ -1,6 +1,6 @@
-"""A pipekit plugin: an observer that logs every run to MLflow, where ``MLFLOW_TRACKING_URI`` says that there is one.
+"""A pipekit plugin: an observer that logs every run to MLflow if ``MLFLOW_TRACKING_URI`` is set.
 
-MLflow itself is imported only when a run has ended and there is something to log.
+MLflow itself is imported only when a run has ended and has something to log.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Observer", "Seen", "observer"]
 
 @dataclass
 class Seen:
-    """What was seen of one run: when it began, its stages with what they made, and what failed."""
+    """The record of one run: its start time, its stages with their artifacts, and its error."""
 
     started: float = field(default_factory=time.time)
     stages: list[tuple[pipekit.StageInfo, pipekit.Artifact]] = field(default_factory=list)
@@ -25,7 +25,7 @@ class Seen:
 
 
 class Observer:
-    """Notes down what happens in a run, and logs it as a whole at its end."""
+    """Records the events of a run, and logs the run as a whole at its end."""
 
     PIPEKIT_API = 1
 
@@ -58,7 +58,7 @@ class Observer:
 
 
 def _matters(run: pipekit.RunInfo, seen: Seen) -> bool:
-    """Runs of a pipeline file; of the small ones behind other commands, those that make a model or a report."""
+    """Whether to log a run: all runs of pipeline files; runs behind other commands if they make a model or a report."""
     return bool(run.file) or any(isinstance(made, (pipekit.Model, pipekit.Report)) for _, made in seen.stages)
 
 

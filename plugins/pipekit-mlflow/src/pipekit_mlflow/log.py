@@ -1,4 +1,4 @@
-"""One pipekit run as one MLflow run."""
+"""Log one pipekit run as one MLflow run."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from pipekit_mlflow import Seen
 
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 MAX_VALUE = 6000
-"""The longest value of a parameter that MLflow stores."""
+"""Maximum length of a parameter's value in MLflow."""
 BATCH_PARAMS, BATCH_METRICS = 100, 1000
-"""The most that one request to an MLflow server may carry."""
+"""Maximum number of entries in one request to an MLflow server."""
 OURS = ("manifest.json",)
-"""Files of the store that are no result."""
+"""Files in the store that are not results."""
 
 
 def log_run(run: pipekit.RunInfo, seen: Seen) -> str:
-    """Log a run that has ended. Returns MLflow's id of it, or that of the earlier run that is the same.
+    """Log a run that has ended. Returns its MLflow run id, or that of an identical earlier run.
 
     The experiment is ``MLFLOW_EXPERIMENT_NAME``, else the name of the pipeline.
     """
@@ -66,7 +66,7 @@ def log_run(run: pipekit.RunInfo, seen: Seen) -> str:
 
 
 def _experiment(client: Any, name: str) -> str:
-    """The experiment's id; made where there is none. Another process may make it at the same moment."""
+    """The experiment's id; created if missing. Another process may create it at the same moment."""
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(name)
@@ -81,12 +81,12 @@ def _experiment(client: Any, name: str) -> str:
 
 
 def _result(seen: Seen) -> str:
-    """One digest for what all stages were told and made, by which the same run is known again."""
+    """One digest of the parameters and artifacts of all stages, which identifies an identical run."""
     made = [(stage.name, stage.use, stage.params, artifact.digest) for stage, artifact in seen.stages]
     return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
 
 
-# --- words and numbers ---------------------------------------------------------------------------------------------------
+# --- parameters and metrics ----------------------------------------------------------------------------------------------
 
 
 def _tags(run: pipekit.RunInfo, seen: Seen) -> dict[str, str]:
@@ -102,7 +102,7 @@ def _tags(run: pipekit.RunInfo, seen: Seen) -> dict[str, str]:
 
 
 def _params(run: pipekit.RunInfo, seen: Seen) -> Iterator[tuple[str, str]]:
-    """The seed, and every parameter of every stage as ``stage.name``; tables inside become ``stage.name.inner``."""
+    """The seed, and every parameter of every stage as ``stage.name``; nested tables become ``stage.name.inner``."""
     yield "seed", str(run.seed)
     for stage in [*(stage for stage, _ in seen.stages), *(stage for stage, _ in seen.failed)]:
         yield f"{stage.name}.use", stage.use
@@ -118,7 +118,7 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _metrics(seen: Seen) -> Iterator[tuple[str, float, int]]:
-    """(name, value, step): a model's epochs, a report's figures, counts of samples, seconds."""
+    """(name, value, step): training metrics by epoch, the report's metrics, sample counts, seconds."""
     for stage, artifact in seen.stages:
         if not stage.cached:
             yield f"{stage.name}.seconds", stage.seconds, 0
@@ -136,7 +136,7 @@ def _metrics(seen: Seen) -> Iterator[tuple[str, float, int]]:
 
 
 def _numbers(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Every number in nested tables; lists are left out. ``{"f1": {"value": v, "low": l}}`` gives f1 and f1.low."""
+    """Every number in nested tables, without lists. ``{"f1": {"value": v, "low": l}}`` gives f1 and f1.low."""
     for name, value in table.items():
         if isinstance(value, Mapping):
             yield from _numbers(value, f"{prefix}{name}.")
@@ -146,7 +146,7 @@ def _numbers(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _name(name: str) -> str:
-    """What MLflow takes as a name on every store: letters, digits, ``_ - . / :`` and spaces, up to 250."""
+    """A name that MLflow accepts on every store: letters, digits, ``_ - . / :`` and spaces, up to 250 characters."""
     return re.sub(r"[^\w\-. /]", "_", name, flags=re.ASCII)[:250]
 
 
@@ -155,7 +155,7 @@ def _short(value: str) -> str:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """A file that a stage may have made; a plugin's model or report need not have it."""
+    """Read a stage's JSON file, if there is one; a plugin's model or report need not have it."""
     try:
         found = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -167,7 +167,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _log_datasets(client: Any, run_id: str, seen: Seen) -> None:
-    """Every dataset by its name, digest and counts. No image is uploaded."""
+    """Log every dataset with its name, digest and counts. No image is uploaded."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     inputs = []
@@ -187,7 +187,7 @@ def _log_datasets(client: Any, run_id: str, seen: Seen) -> None:
 
 
 def _log_files(client: Any, run_id: str, name: str, artifact: pipekit.Artifact) -> None:
-    """All that a stage made, under its name; a model also as what ``mlflow.pyfunc.load_model`` opens."""
+    """Log a stage's files under its name; a model also in the form that ``mlflow.pyfunc.load_model`` opens."""
     with tempfile.TemporaryDirectory(prefix="pipekit-mlflow-") as scratch:
         folder = Path(scratch, "files")
         shutil.copytree(artifact.path, folder, ignore=shutil.ignore_patterns(*OURS))

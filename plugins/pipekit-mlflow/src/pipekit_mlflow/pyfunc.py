@@ -1,4 +1,4 @@
-"""A logged model as MLflow's ``python_function``: image files or arrays in, the class and the probabilities out."""
+"""A logged model as MLflow's ``python_function``: takes image files or arrays, returns the class and the probabilities."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ BATCH_SIZE = 32
 
 
 class Classifier:
-    """What ``mlflow.pyfunc.load_model`` wraps."""
+    """The object that ``mlflow.pyfunc.load_model`` wraps."""
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        """A class for each image.
+        """Predict the class of each image.
 
         Args:
             model_input: paths of image files, as a list or as the first column of a data frame; or an array
@@ -54,11 +54,12 @@ class Classifier:
         if isinstance(model_input, np.ndarray) and model_input.dtype != object:
             if model_input.ndim != 4 or model_input.shape[-1] != 3 or model_input.dtype != np.uint8:
                 raise pipekit.UserError(
-                    f"expected images as (N, H, W, 3) uint8, got {model_input.shape} {model_input.dtype}", "Or give paths."
+                    f"expected images as (N, H, W, 3) uint8, got {model_input.shape} {model_input.dtype}",
+                    "You can also pass paths of image files.",
                 )
             height, width, channels = self._predictor.input_shape_hwc
             if channels != 3:
-                raise pipekit.UserError("this model takes grey images", "Give the paths of the files instead of an array.")
+                raise pipekit.UserError("this model takes grey images", "Pass the paths of the files instead of an array.")
             return (images.resize(image, (height, width)) for image in model_input)
         if hasattr(model_input, "iloc"):  # a pandas data frame
             model_input = model_input.iloc[:, 0].tolist()
@@ -66,5 +67,5 @@ class Classifier:
 
 
 def _load_pyfunc(path: str) -> Classifier:
-    """MLflow calls this with the folder that was logged."""
+    """Load a model; MLflow calls this with the logged folder."""
     return Classifier(load_predictor(Path(path), load_registry().get))

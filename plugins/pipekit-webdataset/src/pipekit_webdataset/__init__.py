@@ -11,4 +11,4 @@ PIPEKIT_API = 1
 
 @pipekit.hookimpl
 def register_importers(register: Any) -> None:
-    register("webdataset", "pipekit_webdataset.importer", summary="WebDataset tar shards, read where they are")
+    register("webdataset", "pipekit_webdataset.importer", summary="WebDataset tar shards, read without unpacking")

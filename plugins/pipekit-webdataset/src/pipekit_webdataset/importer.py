@@ -1,6 +1,6 @@
 """WebDataset tar shards as a dataset. https://github.com/webdataset/webdataset
 
-Nothing is unpacked: the picture of a sample is ``train-000000.tar#512+9000.jpg``, 9,000 bytes from byte 512 of the shard on.
+Nothing is unpacked: the image of a sample is ``train-000000.tar#512+9000.jpg``, 9,000 bytes from byte 512 of the shard.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 class WebdatasetParams(pipekit.Params):
     """Parameters of the importer."""
 
-    image: str = pipekit.param("", "The part that is the picture, by its suffix (input.jpg); found where left out")
+    image: str = pipekit.param("", "The image part, by its suffix (input.jpg). Default: detected")
     label: str = pipekit.param(
         "auto",
-        "The part that is the class: its suffix (cls), json.NAME for a value in the json, none; auto: the label in the json of "
+        "The label part: its suffix (cls), json.NAME for a value in the json, none; auto: the label in the json of "
         "pipekit's own exports, else cls",
     )
-    mask: str = pipekit.param("mask.png", "The part that is the mask, by its suffix; samples without one have no mask")
+    mask: str = pipekit.param("mask.png", "The mask part, by its suffix; samples without one have no mask")
     classes: tuple[str, ...] = pipekit.param(
-        (), "Names of the classes, by number; where left out, the lines of classes.txt beside the shards, else the numbers"
+        (), "Class names, by number. Default: the lines of classes.txt beside the shards, else the numbers"
     )
-    splits: bool = pipekit.param(True, "Whether a shard's name (train-000000.tar, val/0.tar) says which split it belongs to")
+    splits: bool = pipekit.param(True, "Take the split from a shard's name (train-000000.tar, val/0.tar)")
 
 
 def sniff(path: Path) -> str | Rejected:
-    """Why ``path`` is a folder of shards, or a shard, or why it is neither.
+    """Why ``path`` is a folder of shards or a shard, or why it is neither.
 
-    A folder with images of its own is none, whatever archives lie beside them.
+    A folder with loose images is rejected, whatever archives it also contains.
     """
     from pipekit.images import SUFFIXES
 
@@ -71,7 +71,7 @@ def sniff(path: Path) -> str | Rejected:
 
 
 def _no_pictures(shard: Path) -> str:
-    """Why an archive holds no samples with pictures, going by its first one, or ""."""
+    """Why an archive contains no samples with images, judged by its first sample, or ""."""
     try:
         first = next(groups(shard), None)
     except ShardError as error:
@@ -82,10 +82,10 @@ def _no_pictures(shard: Path) -> str:
 
 
 def read(path: Path, params: WebdatasetParams) -> Iterator[Sample | Failure]:
-    """One sample for each name in each shard, in their order; memory does not grow with the dataset.
+    """Yield one sample for each name in each shard, in order; memory use does not grow with the dataset.
 
-    The id is the one that pipekit's export has written; in shards of others ``train-000000/0017.jpg``: shard, name, suffix. A
-    shard that is damaged, and a sample without a picture, are listed as failed.
+    The id is the one that pipekit's export has written; in other shards ``train-000000/0017.jpg``: shard, name, suffix. A
+    damaged shard, and a sample without an image, are listed as failed.
 
     Raises:
         UserError: there is no shard, or the list of classes can't be read.
@@ -125,7 +125,7 @@ def _shards(path: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _split(name: str) -> str:
-    """``imagenet-train-0012.tar`` -> ``train``: the last word of the name that is a split's."""
+    """``imagenet-train-0012.tar`` -> ``train``: the last word of the name that names a split."""
     words = re.split(r"[^a-z]+", name.lower().removesuffix(".tar"))
     return next((SPLITS[word] for word in reversed(words) if word in SPLITS), "")
 
@@ -186,7 +186,7 @@ def _pictures(group: Group, mask: str) -> list[str]:
 
 
 def _picture(group: Group, params: WebdatasetParams) -> str:
-    """The part that is the picture: the one named, the only one, or the only one whose suffix has no dot (``jpg``)."""
+    """The image part: the one named by ``image``, the only one, or the only one whose suffix has no dot (``jpg``)."""
     found = _pictures(group, params.mask)
     if params.image:
         found = [params.image.lower()] if params.image.lower() in group.places else []
@@ -224,7 +224,7 @@ def _label(group: Group, described: Mapping[str, Any], names: tuple[str, ...], r
 
 
 def _named(text: str, names: tuple[str, ...]) -> str:
-    """The class by its number, where there are names; else the text itself."""
+    """The class name for a number if there are names; else the text itself."""
     if not names or not re.fullmatch(r"[0-9]+", text):
         return text
     if int(text) >= len(names):
@@ -241,7 +241,7 @@ def _boxes(described: Mapping[str, Any]) -> tuple[Box, ...]:
 
 
 def _extra(group: Group, described: Mapping[str, Any], ours: bool) -> dict[str, Any]:
-    """What else is said of a sample: in pipekit's own json its ``extra``, else all of the json, and a caption as ``txt``."""
+    """A sample's further values: ``extra`` from pipekit's own json, else all of the json, and a caption as ``txt``."""
     extra = described.get("extra", {}) if ours else described
     found = dict(extra) if isinstance(extra, Mapping) else {}
     for part in ("txt", "text"):

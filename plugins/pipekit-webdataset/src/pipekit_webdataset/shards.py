@@ -1,4 +1,4 @@
-"""What lies in a shard: the members of a tar, grouped into samples as the package ``webdataset`` groups them."""
+"""Read the members of a shard and group them into samples as the package ``webdataset`` does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 MAX_TEXT_BYTES = 16 * 2**20
-"""Longer texts are refused: a class or a description never is so long, a picture under a wrong name may be."""
+"""Maximum size of a text part: a class or a description is never longer, an image under a wrong name may be."""
 
 _KEY = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$", re.DOTALL)
 _META = re.compile(r"__[^/]*__($|/)")
@@ -23,11 +23,11 @@ class ShardError(Exception):
 
 @dataclass
 class Group:
-    """Members with one name up to the first dot.
+    """The members that share a name up to the first dot.
 
     Attributes:
-        places: for each suffix, in lower case, where its bytes lie: ``(offset, size)``.
-        texts: the bytes of the parts that were asked for as texts.
+        places: for each suffix, in lower case, the position of its bytes: ``(offset, size)``.
+        texts: the bytes of the parts that were requested as texts.
     """
 
     key: str
@@ -37,13 +37,13 @@ class Group:
 
 
 def groups(shard: Path, texts: tuple[str, ...] = ()) -> Iterator[Group]:
-    """The samples of a shard, one at a time, in their order. No picture is read.
+    """Yield the samples of a shard, one at a time, in order. No image is read.
 
     Args:
         texts: suffixes of parts to read, besides ``cls``, ``json`` and ``txt``.
 
     Raises:
-        ShardError: it is no tar, is compressed, or ends too early. What came before the damage has been yielded.
+        ShardError: it is not a tar, is compressed, or is truncated. The samples before the damage have been yielded.
     """
     try:
         with tarfile.open(shard, "r:") as tar:
@@ -56,7 +56,7 @@ def groups(shard: Path, texts: tuple[str, ...] = ()) -> Iterator[Group]:
 
 
 def compression(shard: Path) -> str:
-    """``gzip`` and so on, by the first two bytes; "" where it is none."""
+    """The compression (``gzip`` and so on) by the first two bytes; "" if there is none."""
     with shard.open("rb") as file:
         return _COMPRESSED.get(file.read(2), "")
 

@@ -17,8 +17,8 @@ def ${component}(
 ) -> Iterator[pipekit.Finding]:
     """Images that are too small.
 
-    `rows` has one mapping for each image: id, label, split, size_bytes, width_px, height_px, format, sharpness and more. One
-    that could not be used has a `problem` and no measures. A finding's severity is "error", "warning" or "info".
+    `rows` has one mapping per image: id, label, split, size_bytes, width_px, height_px, format, sharpness and more. An unusable
+    image has a `problem` and no measurements. A finding's severity is "error", "warning" or "info".
     """
     small = [
         row["id"] for row in rows if "problem" not in row and min(row["width_px"], row["height_px"]) < params.min_px

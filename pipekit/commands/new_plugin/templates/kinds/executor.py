@@ -10,7 +10,7 @@ import pipekit
 class ${Component}Params(pipekit.Params):
     """Parameters of ${component}."""
 
-    workers: int | None = pipekit.param(None, "How many shards run at once. Left out, the run's number", ge=1, le=4096)
+    workers: int | None = pipekit.param(None, "Number of shards that run in parallel. Default: the run's workers", ge=1, le=4096)
 
 
 def ${component}(
@@ -18,10 +18,10 @@ def ${component}(
     tasks: Iterable[pipekit.ShardTask],
     params: ${Component}Params,
 ) -> Iterator[pipekit.ShardResult]:
-    """A pool of threads.
+    """A thread pool.
 
-    `run(task)` may be called anywhere and in any order: a task is frozen plain data and can be pickled. Take tasks as there is
-    room for them, for there may be millions.
+    You may call `run(task)` anywhere and in any order: a task is frozen plain data and can be pickled. Take tasks from the
+    iterator only as workers become free, since there may be millions.
     """
     workers = params.workers or 1
     waiting: set[Future[pipekit.ShardResult]] = set()

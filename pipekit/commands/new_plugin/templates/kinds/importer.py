@@ -9,7 +9,7 @@ import pipekit
 class ${Component}Params(pipekit.Params):
     """Parameters of ${component}."""
 
-    separator: str = pipekit.param("\t", "What stands between the path and the label", min_length=1)
+    separator: str = pipekit.param("\t", "Separator between the path and the label", min_length=1)
 
 
 def sniff(path: Path) -> str | pipekit.Rejected:
@@ -18,7 +18,7 @@ def sniff(path: Path) -> str | pipekit.Rejected:
 
 
 def read(path: Path, params: ${Component}Params) -> Iterator[pipekit.Sample]:
-    """One sample a line. Ids are relative to the folder, so that they stay the same when it moves."""
+    """Yield one sample per line. Ids are relative to the folder, so that they stay the same when it moves."""
     for number, line in enumerate((path / "labels.txt").read_text("utf-8").splitlines(), 1):
         name, separator, label = line.partition(params.separator)
         if not separator:

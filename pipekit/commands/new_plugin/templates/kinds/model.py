@@ -13,7 +13,7 @@ class ${Component}Params(pipekit.Params):
 
     filters: int = pipekit.param(16, "Filters of the first block; each further block has twice as many", ge=1, le=1024)
     blocks: int = pipekit.param(3, "Blocks of convolution and pooling", ge=1, le=5)
-    dropout: float = pipekit.param(0.2, "Share of values dropped before the last layer", ge=0, lt=1)
+    dropout: float = pipekit.param(0.2, "Dropout rate before the last layer", ge=0, lt=1)
 
 
 def ${component}(
@@ -23,7 +23,7 @@ def ${component}(
 
     It takes images in 0..255 (rescaling is its first layer) and gives probabilities that sum to 1.
     """
-    from keras import Model, layers  # here, not at the top: it takes seconds
+    from keras import Model, layers  # imported here and not at the top, because it takes seconds
 
     image = layers.Input(input_shape_hwc)
     x = layers.Rescaling(1 / 255)(image)

@@ -5,4 +5,4 @@ ${component} = [
     {"op": "rotate", "limit_deg": 10},
     {"op": "brightness", "p": 0.5},
 ]
-"""Small turns, flips and a little brightness: a list of ops as in a pipeline file."""
+"""Small rotations, flips and brightness changes: a list of ops as in a pipeline file."""

@@ -10,7 +10,7 @@ from pipekit import images
 class ${Component}Params(pipekit.Params):
     """Parameters of ${component}."""
 
-    min_px: int = pipekit.param(16, "Shorter side that an image must have to be kept", unit="px", ge=1, le=100_000)
+    min_px: int = pipekit.param(16, "Minimum length of the shorter side", unit="px", ge=1, le=100_000)
 
 
 @pipekit.sample_stage
@@ -19,7 +19,7 @@ def ${component}(
 ) -> Iterable[pipekit.Sample]:
     """Leave out images that are too small.
 
-    Yield the sample itself to pass it through, nothing to leave it out, or new samples. What raises is listed as failed. For a
+    Yield the sample itself to keep it, nothing to drop it, or new samples. A sample that raises is listed as failed. For a
     stage that needs the whole dataset at once, see `@pipekit.stage`.
     """
     info = images.probe(Path(sample.image).read_bytes())

@@ -8,7 +8,7 @@ def test_it_keeps_the_promises_of_a_check():
     check_check("${component}", min_px=33)
 
 
-def test_small_images_are_found_and_broken_ones_passed_over():
+def test_small_images_are_reported_and_broken_ones_skipped():
     rows = [
         {"id": "a", "width_px": 100, "height_px": 10},
         {"id": "b", "width_px": 100, "height_px": 100},

@@ -11,8 +11,8 @@ def test_it_keeps_the_promises_of_a_detector():
 def test_it_finds_an_edge():
     image = np.zeros((20, 30, 3), np.uint8)
     image[:, 12:] = 200
-    found = ${component}(image, ${Component}Params(count=10))
-    assert set(found[:, 0]) <= {11, 12}
+    points = ${component}(image, ${Component}Params(count=10))
+    assert set(points[:, 0]) <= {11, 12}
 
 
 def test_a_blank_image_has_no_points():

@@ -6,7 +6,7 @@ from pipekit.testing.kit import check_importer
 
 @pytest.fixture
 def folder(tiny_dataset):
-    """The tiny dataset, as this format has it."""
+    """The tiny dataset in this format."""
     names = sorted(path.relative_to(tiny_dataset).as_posix() for path in tiny_dataset.rglob("*.png"))
     lines = [f"{name}\t{name.partition('/')[0]}\n" for name in names]
     (tiny_dataset / "labels.txt").write_text("".join(lines), encoding="utf-8")
