@@ -67,6 +67,7 @@ def pipekit(folder: Path, where: Any = "memory", in_processes: bool = True) -> l
     from pipekit import processes
 
     if in_processes:
+        processes.preload(("pipekit.builtin.train.worker_pool", "pipekit.builtin.train.data"))
         processes.start_early()  # as the stage does before it loads TensorFlow
     from pipekit.builtin.train.cache import Decoded, Place
     from pipekit.builtin.train.data import Decoder, augmenter

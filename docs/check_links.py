@@ -41,7 +41,7 @@ def pages() -> list[Path]:
     """All documents that people read."""
     written = [page for page in DOCS.rglob("*.md") if "_generated" not in page.parts]
     readmes = [*ROOT.glob("plugins/*/README.md"), *ROOT.glob("sample_data/*/README.md")]
-    return sorted([*written, *readmes, ROOT / "README.md", ROOT / "CHANGELOG.md"])
+    return sorted([*written, *readmes, *(ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING"))])
 
 
 def problems(page: Path, *, generated: bool = False) -> list[str]:

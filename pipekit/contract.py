@@ -24,7 +24,9 @@ recipe             a list of op tables as in a pipeline file, or ``recipe() -> l
 model              ``build(input_shape_hwc, num_classes, params) -> keras.Model`` on images in 0..255, with softmax outputs
 importer           an object with ``sniff(path)``, why it is this format, or :class:`Rejected` with why it is not, or ""; and
                    ``read(path, params) -> Iterator[Sample]``; a ``Failure`` among them is a row that can't be used; a third
-                   argument ``out_dir`` is a folder to write pictures to that lie inside other files
+                   argument ``out_dir`` is a folder to write pictures to that lie inside other files. It may have ``READS``,
+                   ``GENERALITY`` (above 0: taken when nothing more exact fits) and ``WRITTEN_AS`` (the exporter that writes
+                   back all that it reads)
 exporter           ``write(artifact, out_dir, params)``; further inputs as ``dataset: Dataset | None = None``; may return
                    ``{"facts": ..., "headline": ...}``
 detector           ``detect(image, params) -> (N, 3) float32`` x_px, y_px, response; or an ``(H, W) float32`` response map;
@@ -33,7 +35,8 @@ check              ``check(rows, ctx, params) -> Iterable[Finding]``
 report_section     ``section(ctx, inputs, params) -> Section``
 executor           ``execute(run, tasks, params) -> Iterator[ShardResult]``; ``run(task)`` in any order, tasks taken from
                    the iterator in the calling thread; a parameter ``workers`` left at None is set to the run's. Its
-                   attribute ``prepare()``, where it has one, is called as soon as a run meets many new files
+                   attribute ``prepare()``, where it has one, is called as soon as a run meets many new files; its
+                   attribute ``for_one_worker``, an executor, takes its place in a run with one worker
 =================  ======================================================================================================
 """
 
@@ -127,6 +130,9 @@ class Rejected:
     """What ``sniff`` returns for what is not of its format: false, as "" is, and with the reason.
 
     The reason says what was looked for and not found, in a few words: ``Rejected("no labels.txt in it")``.
+
+    >>> bool(Rejected("no labels.txt in it"))
+    False
     """
 
     reason: str
@@ -190,11 +196,19 @@ class Context(Protocol):
         samples: Iterable[Sample],
         params: Params | None = None,
         label: str = "",
+        *,
+        name: str = "",
     ) -> Iterator[Any]:
         """Run a module-level ``function(sample, params, ctx)`` over samples in cached, resumable, parallel shards.
 
         Yields what it yielded (samples or JSON-like dicts with an ``id``) in the order of ids. A sample for which it raises
         is listed as failed and left out; ``max_failed`` of the stage says how many may.
+
+        Args:
+            label: what the progress display calls the work.
+            name: the name under which the function's random numbers are drawn and its shards are kept. With it the function
+                may be renamed or moved and nothing changes; give each function of a stage its own. Left out, the function's
+                own name draws, and its module and name keep.
         """
 
     def tolerate(self, failures: Sequence[Failure], num_attempted: int) -> None:
@@ -411,7 +425,7 @@ class ShardTask:
 
     ``target`` is ``@stage/<use>`` or a function's ``module:name``; ``rows`` are samples as JSON-like dicts; ``params`` is the
     JSON form; ``packed`` puts the files that are made into one tar; ``scope`` names what all shards of one job share;
-    ``plugins`` are the files given beside entry points.
+    ``plugins`` are the files given beside entry points; ``name`` is what :meth:`Context.map` was told to draw under.
     """
 
     key: str
@@ -427,6 +441,7 @@ class ShardTask:
     packed: bool = False
     plugins: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

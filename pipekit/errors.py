@@ -24,6 +24,9 @@ class PipekitError(Exception):
         message: what is wrong, in one sentence, with the expected and the actual value where both exist.
         hint: what to type or change next; may be empty.
         where: the location: a file with its line, a stage, a sample; empty if ``message`` names it already.
+
+    >>> str(PipekitError("there is no op 'rotat'", "Did you mean 'rotate'?"))
+    "there is no op 'rotat'  Did you mean 'rotate'?"
     """
 
     exit_code = EXIT_FAILED
@@ -86,7 +89,13 @@ class PlanError(UserError):
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """``"Did you mean 'x'?"`` for the closest match to ``word`` among ``known``, or ``""`` if none is close."""
+    """``"Did you mean 'x'?"`` for the closest match to ``word`` among ``known``, or ``""`` if none is close.
+
+    >>> did_you_mean("rotat", ["rotate", "shift"])
+    "Did you mean 'rotate'?"
+    >>> did_you_mean("xyz", ["rotate", "shift"])
+    ''
+    """
     from difflib import get_close_matches
 
     near = get_close_matches(word, known, n=1, cutoff=0.6)

@@ -7,13 +7,15 @@ calls it once per component::
     def register_ops(register):
         register("speckle", "my_plugin.ops:speckle", summary="Multiplicative noise", version=1)
 
-``register(name, target, *, summary="", version=1)``: ``target`` is ``"module:attribute"`` (imported on first use, which
-keeps start-up fast) or the object itself. Raise ``version`` when the component's output changes for the same input: it is
-part of every cache key. What each kind of component looks like is written in :mod:`pipekit.contract`.
+``register(name, target, *, summary="", version=1, preload=())``: ``target`` is ``"module:attribute"`` (imported on first
+use, which keeps start-up fast) or the object itself. Raise ``version`` when the component's output changes for the same
+input: it is part of every cache key. ``preload`` names modules that worker processes load before they get work. What each
+kind of component looks like is written in :mod:`pipekit.contract`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pluggy
@@ -23,13 +25,14 @@ if TYPE_CHECKING:
 
 hookspec = pluggy.HookspecMarker("pipekit")
 hookimpl = pluggy.HookimplMarker("pipekit")
+"""Marks a function of a plugin as its implementation of the hook of that name: ``@pipekit.hookimpl``."""
 
 API_VERSION = 1
 """Raised when a hook or a contract changes incompatibly. A plugin may set ``PIPEKIT_API = n`` for the version it needs."""
 
 
 class Register(Protocol):
-    def __call__(self, name: str, target: Any, *, summary: str = "", version: int = 1) -> None: ...
+    def __call__(self, name: str, target: Any, *, summary: str = "", version: int = 1, preload: Sequence[str] = ()) -> None: ...
 
 
 @hookspec

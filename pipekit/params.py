@@ -25,7 +25,16 @@ P = TypeVar("P", bound=BaseModel)
 
 
 class Params(BaseModel):
-    """Base class of a component's parameters. Frozen; rejects unknown names, NaN and infinity; validates defaults too."""
+    """Base class of a component's parameters. Frozen; rejects unknown names, NaN and infinity; validates defaults too.
+
+    >>> class RotateParams(Params):
+    ...     limit_deg: float = param(40.0, "Largest rotation to either side", unit="deg", ge=0, le=180)
+    >>> RotateParams().limit_deg
+    40.0
+    >>> RotateParams(limit=10)
+    Traceback (most recent call last):
+    pydantic_core._pydantic_core.ValidationError: ...
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, protected_namespaces=())
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,17 +19,21 @@ LONGEST_FOLDER = 70
 
 PRELOADED = (
     "pipekit.engine.worker",
-    "pipekit.images",
-    "pipekit.recipe.compiled",
-    "pipekit.builtin.augment",
-    "pipekit.builtin.inspect.image_statistics",
-    "pipekit.builtin.inspect.measure",
+    "pipekit.images.codec",
+    "pipekit.images.draw",
+    "pipekit.images.masks",
     "pipekit.images.near_duplicates",
-    "pipekit.builtin.train.worker_pool",
-    "pipekit.builtin.train.data",
+    "pipekit.recipe.compiled",
 )
-"""What a worker process is born with, where processes can be copied. None of it starts a thread but OpenBLAS, which is made for
-that."""
+"""What every worker process is born with, where processes can be copied; components add to it, see :func:`preload`. None of it
+starts a thread but OpenBLAS, which is made for that."""
+
+_asked_for: dict[str, None] = {}
+
+
+def preload(modules: Iterable[str]) -> None:
+    """Have worker processes be born with these modules too. Of no effect once the process runs that they are copied from."""
+    _asked_for.update(dict.fromkeys(modules))
 
 
 def allowed() -> bool:
@@ -53,13 +57,13 @@ def pool(workers: int, begin: Callable[..., None] | None = None, *values: Any) -
     return ProcessPoolExecutor(workers, _context(), _begin, (dict(os.environ), begin, values))
 
 
-def start_early(modules: Sequence[str] = PRELOADED) -> None:
+def start_early() -> None:
     """Start the process that workers are copied from: it loads what they need while this one goes on."""
     if can_be_copied():
-        _context(modules)
+        _context()
 
 
-def _context(modules: Sequence[str] = PRELOADED) -> BaseContext:
+def _context() -> BaseContext:
     """How processes are made: never as copies of this one, whose threads may hold locks.
 
     On Linux they are copies of one that has loaded the libraries and done nothing else: that takes a fiftieth of a second
@@ -71,7 +75,7 @@ def _context(modules: Sequence[str] = PRELOADED) -> BaseContext:
         from multiprocessing import forkserver
 
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(list(modules))  # of no effect where it runs already
+        context.set_forkserver_preload([*PRELOADED, *_asked_for])  # of no effect where it runs already
         with contextlib.suppress(OSError):  # a folder for temporary files that takes no sockets
             forkserver.ensure_running()
             return context

@@ -20,6 +20,12 @@ class Rng(np.random.Generator):
 
     For an op that writes ``angle = rng.note("angle_deg", rng.uniform(-40, 40))``, the preview shows the angle and the
     manifest stores it. Recording is optional.
+
+    >>> rng = rng_for(7, "augment", "cat/1.jpg", 0)
+    >>> rng.note("shift_px", 3)
+    3
+    >>> rng.drawn
+    {'shift_px': 3}
     """
 
     def __init__(self, bit_generator: Any) -> None:
@@ -36,6 +42,11 @@ def rng_for(seed: int, *parts: str | int) -> Rng:
     """Return the generator for one item: ``rng_for(pipeline_seed, "augment", sample_id, copy)``.
 
     The parts are hashed with their types and lengths, so ``("ab", "c")`` and ``("a", "bc")`` differ.
+
+    >>> first, again, other = rng_for(7, "cat/1.jpg", 0), rng_for(7, "cat/1.jpg", 0), rng_for(7, "cat/1.jpg", 1)
+    >>> number = first.random()
+    >>> number == again.random(), number == other.random()
+    (True, False)
     """
     text = "\x1f".join(f"{type(part).__name__}:{len(str(part))}:{part}" for part in (seed, *parts))
     words = np.frombuffer(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(), dtype=np.uint32)

@@ -29,13 +29,15 @@ from typing import Any
 
 import pytest
 
-from pipekit import hookspecs
+from pipekit import contract, hookspecs, images
 from pipekit.cli import COMMANDS, commands
 from pipekit.learning.evaluation import Evaluation
 from pipekit.pipeline.plan import Plan, load_plan
-from pipekit.registry.registry import load_registry
+from pipekit.recipe.compiled import KINDS as OP_FORMS
+from pipekit.registry.registry import KINDS, load_registry
 from pipekit.testing import check_component, check_stage
 from pipekit.testing.checks import write_tiny_dataset
+from tests.test_imports import LAW, WORDS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -55,17 +57,19 @@ class Block:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
 
 
-def load_check_links() -> Any:
-    """``docs/check_links.py``, which is in no package."""
-    spec = importlib.util.spec_from_file_location("check_links", DOCS / "check_links.py")
+def load_script(name: str) -> Any:
+    """A script of ``docs/``, which is in no package."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    module = sys.modules["check_links"] = importlib.util.module_from_spec(spec)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-check_links = load_check_links()
+check_links = load_script("check_links")
+generate = load_script("generate")
+make_pictures = load_script("make_pictures")
 pages = check_links.pages
 
 
@@ -304,6 +308,251 @@ def test_every_stage_of_its_own_has_a_page(stage: str) -> None:
     """Formats have theirs in one page: they are documented where people look for formats."""
     if not stage.startswith(("import.", "export.")):
         assert (DOCS / "stages" / f"{stage}.md").exists()
+
+
+# --- the house -----------------------------------------------------------------------------------------------------------
+
+
+def backticked(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+def test_the_law_in_the_design_is_the_law_of_the_tests() -> None:
+    part = (DOCS / "design.md").read_text("utf-8").partition("## The law of the house\n")[2].partition("\n## ")[0]
+    assert sorted(backticked(part.partition("(")[2].partition(")")[0])) == sorted(WORDS)
+    assert sorted(re.findall(r"^\| `(\w+)/` \|", part, re.MULTILINE)) == sorted(LAW)
+
+
+def test_the_map_has_every_module_as_it_is_now() -> None:
+    text = (DOCS / "map.md").read_text("utf-8")
+    assert text == generate.with_rooms(text), "docs/map.md is older than a docstring: run python docs/generate.py"
+    files = {path.relative_to(generate.PACKAGE).as_posix() for path in generate.PACKAGE.rglob("*.py")}
+    rooms = {f"{room}/__init__.py" for room in LAW}
+    templates = {name for name in files if "/templates/" in name}
+    assert set(re.findall(r"^\| `([\w/]+\.py)` \|", text, re.MULTILINE)) == files - rooms - templates
+
+
+def test_every_module_says_what_it_is() -> None:
+    text = (DOCS / "map.md").read_text("utf-8")
+    assert re.findall(r"^\| `([\w/]+\.py)` \|\s*\|$", text, re.MULTILINE) == []
+
+
+QUESTIONS = 15
+
+
+def test_files_that_answer_questions_and_those_of_the_walks_exist() -> None:
+    text = (DOCS / "map.md").read_text("utf-8").partition("## The rooms")[0]
+    named = [name for name in backticked(text) if name.startswith("pipekit/")]
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+    answers = re.findall(r"^\| (.+\?) \| (.+) \|$", text, re.MULTILINE)
+    assert len(answers) == QUESTIONS
+    assert [question for question, answer in answers if "`pipekit/" not in answer] == []
+
+
+def contributing_rows() -> list[list[str]]:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("<!-- kinds -->\n")[2].partition("\n\n")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
+
+
+def test_contributing_says_for_each_kind_where_its_parts_go() -> None:
+    rows = contributing_rows()
+    assert sorted(row[0] for row in rows) == sorted(KINDS)
+    for _, *cells in rows:
+        hook, paths = cells[1], [name for cell in (cells[0], *cells[2:]) for name in backticked(cell) if "/" in name]
+        assert backticked(hook)[0] in hooks()
+        assert len(paths) >= 3
+        for path in paths:
+            assert (ROOT / path.replace("NAME", "augment")).exists() or (ROOT / path).parent.is_dir(), path
+            assert "NAME" in path or (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "test-plugins", "lint", "format", "coverage", "bench", "docs", "dist"])
+def test_contributing_names_the_targets_of_make(target: str) -> None:
+    assert f"`make {target}`" in (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+
+
+GLOSSARY = [
+    "sample",
+    "label",
+    "split",
+    "fold",
+    "epoch",
+    "batch",
+    "near duplicate",
+    "fingerprint",
+    "homography",
+    "contact sheet",
+    "keypoint",
+    "calibration",
+    "confidence interval",
+    "McNemar's test",
+    "shard",
+    "key",
+    "digest",
+    "artifact",
+    "stage",
+    "recipe",
+    "op",
+    "run",
+    "pipeline",
+    "component",
+    "plugin",
+    "model",
+    "importer",
+    "exporter",
+    "detector",
+    "dataset check",
+    "report section",
+    "executor",
+]
+
+
+@pytest.mark.parametrize("term", GLOSSARY)
+def test_a_term_is_explained(term: str) -> None:
+    text = (DOCS / "glossary.md").read_text("utf-8")
+    own = {name for line in re.findall(r"^([^\n:#]+)\n: ", text, re.MULTILINE) for name in line.split(", ")}
+    assert term in own
+
+
+# --- pictures ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shown", make_pictures.PICTURES, ids=lambda shown: shown.file)
+def test_a_picture_is_made_from_what_is_there_now(shown: Any) -> None:
+    again = "run python docs/make_pictures.py and look at the picture"
+    assert shown.record.read_text("utf-8").strip() == make_pictures.digest(shown), again
+    assert shown.path.stat().st_size < 300_000
+    assert images.probe(shown.path.read_bytes()).format == "JPEG"
+
+
+def test_every_picture_has_a_script() -> None:
+    held = {path.name for path in (DOCS / "images").iterdir() if path.suffix != ".made-from"}
+    assert held == {shown.file for shown in make_pictures.PICTURES}
+
+
+def test_the_readme_shows_the_command_of_its_picture() -> None:
+    (shown,) = make_pictures.PICTURES
+    (line,) = re.findall(r"`(pipekit augment [^`]* --preview [^`]*)`", (ROOT / "README.md").read_text("utf-8"))
+    _, _, *words = shlex.split(line)
+    assert words[1:] == [word for word in shown.command[2:] if word != "{out}"]
+    assert words[0] == Path(shown.inputs[0]).name
+
+
+# --- what is stable ------------------------------------------------------------------------------------------------------
+
+IMPORT = re.compile(r"^\s*from (pipekit(?:\.\w+)*) import (\([^)]*\)|.+)$|^\s*import (pipekit(?:\.\w+)+)", re.MULTILINE)
+
+
+def outside_sources() -> list[tuple[str, str]]:
+    """What plugins, templates and documents show of the use of pipekit: (place, Python)."""
+    templates = generate.PACKAGE / "commands" / "new_plugin" / "templates"
+    files = [*ROOT.glob("plugins/**/*.py"), *templates.rglob("*.py")]
+    found = [(file.relative_to(ROOT).as_posix(), file.read_text("utf-8")) for file in files]
+    return [*found, *((str(block), block.text) for block in blocks("python"))]
+
+
+def names_imported(source: str) -> Iterator[tuple[str, str]]:
+    """(module, name) of each import from pipekit; the name is empty for ``import pipekit.x``."""
+    for module, names, whole in IMPORT.findall(source):
+        if whole:
+            yield whole, ""
+        for name in names.strip("()").partition("#")[0].split(","):
+            if name.strip():
+                yield module, name.split()[0]
+
+
+def is_stable(module: str, name: str) -> bool:
+    stable = generate.stable_names()
+    if f"{module}.{name}" in stable:
+        return True
+    if module not in stable or not name:
+        return module in stable
+    return name in (stable[module] or generate.public_names(importlib.import_module(module)))
+
+
+@pytest.mark.parametrize(("place", "source"), [pytest.param(*found, id=found[0]) for found in outside_sources()])
+def test_only_what_is_stable_is_used_outside(place: str, source: str) -> None:
+    unstable = [f"{module}: {name}" for module, name in names_imported(source) if not is_stable(module, name)]
+    assert unstable == [], "put it on the list in docs/plugins/versioning.md, or import something that is there"
+
+
+def test_what_is_not_stable_is_found() -> None:
+    source = "import pipekit.store\nfrom pipekit.engine.run import (\n    forecast,\n    run_plan,\n)\nfrom pipekit import ui\n"
+    found = [pair for pair in names_imported(source) if not is_stable(*pair)]
+    assert found == [("pipekit.store", ""), ("pipekit.engine.run", "forecast"), ("pipekit", "ui")]
+
+
+def test_stable_names_exist() -> None:
+    for module, names in generate.stable_names().items():
+        for name in names or generate.public_names(importlib.import_module(module)):
+            assert hasattr(importlib.import_module(module), name), f"{module}.{name}"
+
+
+# --- forms and fields ----------------------------------------------------------------------------------------------------
+
+
+def test_the_forms_of_an_op_are_documented() -> None:
+    recipes = (DOCS / "recipes.md").read_text("utf-8").partition("## Write your own op")[2]
+    assert dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", recipes, re.MULTILINE)) == OP_FORMS
+    reference = (DOCS / "plugins" / "reference.md").read_text("utf-8")
+    shown = re.findall(r"^\*(\w+)\*: `op\((\w+), params, rng\)", reference, re.MULTILINE)
+    assert {argument: form.lower() for form, argument in shown} == OP_FORMS
+
+
+def table_of(name: str) -> set[str]:
+    """The fields and methods that the reference has in the table of a class."""
+    text = (DOCS / "plugins" / "reference.md").read_text("utf-8")
+    table = text.partition(f"\n| `{name}` |")[2].partition("\n\n")[0]
+    rows = [re.split(r"(?<!\\)\|", line)[1] for line in table.splitlines()[2:]]
+    return {re.sub(r"\(.*", "", word.removeprefix("ctx.")) for row in rows for word in backticked(row)}
+
+
+def members_of(kind: type) -> set[str]:
+    """What a class has itself: fields, properties and methods without an underscore."""
+    own = [name for name in vars(kind) if not name.startswith("_")]
+    return {*own, *(name for name in inspect.get_annotations(kind) if not name.startswith("_"))}
+
+
+CONTRACTS = [
+    contract.Context,
+    contract.SampleContext,
+    contract.Sample,
+    contract.Targets,
+    contract.Box,
+    contract.Keypoint,
+    contract.Failure,
+    contract.Rejected,
+    contract.Artifact,
+    contract.Dataset,
+    contract.Section,
+    contract.Figure,
+    contract.Table,
+    contract.Picture,
+    contract.Finding,
+    contract.RunInfo,
+    contract.StageInfo,
+    contract.ShardTask,
+    contract.ShardResult,
+]
+
+
+@pytest.mark.parametrize("kind", CONTRACTS, ids=lambda kind: kind.__name__)
+def test_every_field_of_a_contract_is_in_the_reference(kind: type) -> None:
+    inherited = {"kind", "headline"} if kind is contract.Dataset else set()
+    assert members_of(kind) - inherited - table_of(kind.__name__) == set()
+    assert table_of(kind.__name__) - members_of(kind) - OF_CTX == set()
+
+
+OF_CTX = {"yield pipekit.contract.PAUSE", "@pipekit.contract.unseeded"}
+"""In the table of ``Context`` too: they are of use only with ``ctx.map``."""
+
+
+def test_no_contract_is_left_out() -> None:
+    classes = {name for name in contract.__all__ if inspect.isclass(getattr(contract, name))}
+    elsewhere = {"Call", "InputPath", "Params", "Uses", "StageContract", "Model", "Report", "Files"}
+    assert classes - elsewhere == {kind.__name__ for kind in CONTRACTS}
+    assert not any(members_of(kind) - {"kind", "headline"} for kind in (contract.Model, contract.Report, contract.Files))
 
 
 # --- links ---------------------------------------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ def test_the_sdist_holds_what_tests_and_documents_need_and_nothing_else(tmp_path
     project = {
         ".gitignore",
         "CHANGELOG.md",
+        "CONTRIBUTING.md",
         "CITATION.cff",
         "LICENSE",
         "Makefile",

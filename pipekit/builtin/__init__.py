@@ -16,9 +16,27 @@ def register_executors(register: Register) -> None:
 @hookimpl
 def register_stages(register: Register) -> None:
     register("split", "pipekit.builtin.split:split", summary="Give every sample a split: train, val or test", version=3)
-    register("inspect", "pipekit.builtin.inspect:inspect", summary="Find duplicates, leaks, damaged and odd images", version=4)
-    register("augment", "pipekit.builtin.augment:augment", summary="Make augmented copies of the training images", version=4)
-    register("train", "pipekit.builtin.train:train", summary="Train a model on the train split, watching val", version=4)
+    register(
+        "inspect",
+        "pipekit.builtin.inspect:inspect",
+        summary="Find duplicates, leaks, damaged and odd images",
+        version=4,
+        preload=("pipekit.builtin.inspect.image_statistics", "pipekit.builtin.inspect.measure"),
+    )
+    register(
+        "augment",
+        "pipekit.builtin.augment:augment",
+        summary="Make augmented copies of the training images",
+        version=4,
+        preload=("pipekit.builtin.augment",),
+    )
+    register(
+        "train",
+        "pipekit.builtin.train:train",
+        summary="Train a model on the train split, watching val",
+        version=4,
+        preload=("pipekit.builtin.train.worker_pool", "pipekit.builtin.train.data"),
+    )
     register(
         "features",
         "pipekit.builtin.features:features",

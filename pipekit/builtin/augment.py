@@ -15,6 +15,7 @@ from pipekit.contract import Context, Dataset, Params, Sample, SampleContext, Ta
 from pipekit.errors import UserError
 from pipekit.files import hash_file
 from pipekit.images.choices import FillMode, Fit, Interpolation, SizeHw
+from pipekit.recipe.copies import FUNCTION
 from pipekit.recipe.notation import Ops
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def augment(ctx: Context, dataset: Dataset, params: AugmentParams) -> Dataset:
             if params.keep_originals or not _chosen(sample, params):
                 kept += 1
                 yield sample
-        for sample in ctx.map(make_copies, to_do(), options, label="augmenting"):
+        for sample in ctx.map(make_copies, to_do(), options, label="augmenting", name=FUNCTION):
             made += 1
             yield sample
         facts.update(copies=str(made), originals=str(kept))

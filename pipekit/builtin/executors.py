@@ -117,6 +117,10 @@ def _start_early_if_allowed() -> None:
         start_early()
 
 
-# The engine calls these as soon as a run finds many new files.
+# What a run takes where one worker is all it may have, and nobody has set a parameter.
+for several in (auto, threads, processes):
+    several.for_one_worker = serial  # type: ignore[attr-defined]
+
+# What a run calls as soon as it meets many new files.
 processes.prepare = start_early  # type: ignore[attr-defined]
 auto.prepare = _start_early_if_allowed  # type: ignore[attr-defined]

@@ -83,11 +83,11 @@ def augment(
     Begin with --preview. The ops: pipekit components op; the presets: pipekit components recipe. The source is never changed,
     and the same seed gives the same files.
     """
-    from pipekit.cli.prestart import start_workers_for
+    from pipekit.cli.prestart import preload_of, start_workers_for
 
     previewing = preview or each or steps or html
     if not (previewing or check):
-        start_workers_for(source, workers)
+        start_workers_for(source, workers, preload_of("augment"))
     from pipekit import ui
     from pipekit.cli.run import shown
     from pipekit.errors import UserError

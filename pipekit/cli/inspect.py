@@ -17,13 +17,6 @@ if TYPE_CHECKING:
 FOUND = 1
 """The exit code when a check of ``--fail-on`` found something."""
 
-LOADED_BY_WORKERS = (
-    "pipekit.engine.worker",
-    "pipekit.images.near_duplicates",
-    "pipekit.builtin.inspect.image_statistics",
-    "pipekit.builtin.inspect.measure",
-)
-
 
 @with_options_of("inspect", leave_out=("checks",))
 def inspect(
@@ -62,9 +55,9 @@ def inspect(
 
     A second look at an unchanged folder reads no image.
     """
-    from pipekit.cli.prestart import start_workers_for
+    from pipekit.cli.prestart import preload_of, start_workers_for
 
-    start_workers_for(path, workers, *LOADED_BY_WORKERS)
+    start_workers_for(path, workers, preload_of("inspect"))
     from pipekit import ui
 
     display = ui.run_display(quiet=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
@@ -10,11 +11,11 @@ MANY = 500
 """From so many files on, a folder is worth worker processes; the executor decides anew, by the images that it gets."""
 
 
-def start_workers_for(source: str, workers: int | None, *modules: str) -> None:
+def start_workers_for(source: str, workers: int | None, modules: Iterable[str] = ()) -> None:
     """Start the process that workers are copied from where ``source`` is a folder of many files that are new here.
 
     Args:
-        modules: what it should have loaded; all that any worker needs, unless given.
+        modules: what it loads besides what every worker needs: the ``preload`` of the stage that will run.
 
     It is a guess: a wrong one costs half a second of another core, or of the wait for the first shard.
     """
@@ -27,7 +28,15 @@ def start_workers_for(source: str, workers: int | None, *modules: str) -> None:
     from pipekit import processes
 
     if processes.allowed():
-        processes.start_early(modules or processes.PRELOADED)
+        processes.preload(modules)
+        processes.start_early()
+
+
+def preload_of(stage: str) -> Iterable[str]:
+    """What a built-in stage has worker processes load; no plugin is imported to know it."""
+    from pipekit.registry.registry import load_registry
+
+    return load_registry(installed=False).get("stage", stage).preload
 
 
 def _folder_of_many(folder: Path) -> Path | None:

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from pipekit.engine.context import Listener
     from pipekit.engine.run import Outcome
 
-KEPT_FORMATS = ("coco", "yolo", "voc", "masks", "csv", "parquet")
-"""Formats that hold more than a class for each image; copies are written as what their images came as."""
-
 
 @dataclass(frozen=True)
 class Augmented:
@@ -98,8 +95,11 @@ def augment(
 
 def _layout(pipeline: AdhocPipeline, data: str, layout: str) -> str:
     """The exporter's name; images with annotations are written in the format that they came in, others as class folders."""
+    from pipekit.registry.sniffing import exporter_of
+
     if layout != "same":
         pipeline.registry.get("exporter", layout)  # a misspelt name is answered with the nearest one
         return layout
-    came = pipeline.stages[data]["use"].removeprefix("import.") if data in pipeline.stages else ""
-    return came if came in KEPT_FORMATS else "folders"
+    if data not in pipeline.stages:  # of a run
+        return "folders"
+    return exporter_of(pipeline.registry, pipeline.stages[data]["use"].removeprefix("import.")) or "folders"

@@ -17,8 +17,8 @@ from pipekit.commands.working import refuse_existing, registry_with
 from pipekit.contract import Dataset
 from pipekit.errors import UserError
 from pipekit.files import hash_file
+from pipekit.recipe.copies import copy_rng
 from pipekit.registry.registry import Registry
-from pipekit.rng import rng_for
 
 RECIPE_FILE = "recipe.json"
 """Beside class folders that ``pipekit augment`` wrote: the parameters, the seed and the source."""
@@ -94,7 +94,7 @@ def _make_again(file: Path, registry: Registry, source: Path | None) -> Replayed
     roots = [source] if source is not None else settings["sources"]
     path = find_source(made, roots)
     params = registry.check_params(registry.get("stage", "augment").params_type(), settings["params"], settings["base_dir"])
-    rng = rng_for(settings["seed"], "augment", "make_copies", made["of"], made["copy"])
+    rng = copy_rng(settings["seed"], made["of"], made["copy"])
     mask_path = find_mask(made, path, roots)
     mask = None if mask_path is None else images.read_mask(str(mask_path))
     applied = params.compiled().load(path, rng, mask=mask)  # type: ignore[attr-defined]

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipekit.contract import Artifact, Dataset, Failure, Params, Sample, ShardResult, ShardTask
-from pipekit.engine.keys import Versions
-from pipekit.engine.shards import KEY_FORMAT, PROGRESS_EVERY_S, ShardJob
+from pipekit.engine.keys import Keys
+from pipekit.engine.shards import PROGRESS_EVERY_S, ShardJob
 from pipekit.engine.worker import PLAIN, Job, prime, reason_of, release
 from pipekit.errors import StageError
 from pipekit.files import hash_file
-from pipekit.params import canonical
 from pipekit.passed_over import META, joined
 from pipekit.pipeline.plan import Plan, PlannedStage
 from pipekit.registry.component import Component
@@ -46,18 +45,17 @@ class RunContext:
     store: Store
     locations: Locations
     listener: Listener
-    versions: Versions = field(default_factory=Versions)
+    keys: Keys = field(init=False)
 
-    def canonical(self, value: Any) -> Any:
-        """A parameter's form in a cache key."""
-        return canonical(value, self.store.hashes.content, self.versions.of_component)
+    def __post_init__(self) -> None:
+        self.keys = Keys(self.plan.seed, lambda path: self.store.hashes.content(path))  # opened where a path is looked up
 
     def executor(self) -> tuple[Callable[..., Iterator[ShardResult]], Params]:
         """Where shards run, with its parameters."""
         plan, options = self.plan, self.plan.executor.params
         execute = plan.executor.load()
-        if plan.workers == 1 and plan.executor.name in ("auto", "threads", "processes") and not options.model_fields_set:
-            execute = plan.registry.get("executor", "serial").load()
+        if plan.workers == 1 and not options.model_fields_set:
+            execute = getattr(execute, "for_one_worker", execute)
         if "workers" in type(options).model_fields and getattr(options, "workers", None) is None:
             options = options.model_copy(update={"workers": plan.workers})
         return execute, options
@@ -115,6 +113,7 @@ class StageContext:
         self.warnings: list[str] = []
         self._failed: dict[str, Failure] = {}
         self._mapped: dict[str, int] = {}
+        self._named: dict[str, str] = {}
         self._num_unmapped = 0
         self.num_cached = 0
         self.shards: set[str] = set()
@@ -226,30 +225,37 @@ class StageContext:
         samples: Iterable[Sample],
         params: Params | None = None,
         label: str = "",
+        *,
+        name: str = "",
     ) -> Iterator[Any]:
         target = _target(function)
-        return self.run_shards(function, target, samples, params if params is not None else Params(), label)
+        if name:
+            self._check_name(name, target)
+        return self.run_shards(function, target, samples, params if params is not None else Params(), label, name)
+
+    def _check_name(self, name: str, target: str) -> None:
+        """One name stands for one function of a stage, or one would be given what the other made."""
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise StageError(f"ctx.map can't use the name {name!r}", "A name is letters, digits and underscores: make_copies")
+        other = self._named.setdefault(name, target)
+        if other != target:
+            raise StageError(f"ctx.map was given two functions under the name {name!r}: {other} and {target}")
 
     def run_shards(
-        self, function: Callable[..., Iterable[Any]], target: str, samples: Iterable[Sample], params: Params, label: str
+        self,
+        function: Callable[..., Iterable[Any]],
+        target: str,
+        samples: Iterable[Sample],
+        params: Params,
+        label: str,
+        name: str = "",
     ) -> Iterator[Any]:
         """Map ``function`` over samples in shards; the stage's own function too, as ``@stage/<use>``."""
         run_context, plan, stage = self._run, self._run.plan, self._stage
-        contract = stage.contract
-        parts = {
-            "format": KEY_FORMAT,
-            "function": target,
-            "stage": stage.component.identity(),
-            "params": run_context.canonical(params),
-            "seed": plan.seed if contract.seeded and getattr(function, "__pipekit_seeded__", True) else 0,
-            "libraries": run_context.versions.of(stage.component.libraries),
-        }
-        if stage.packed:
-            parts["packed"] = True
-        base = dumps(parts)
-        scope = digest(base, str(plan.seed))
+        base = dumps(run_context.keys.of_map(stage, function, name or target, params))
+        scope = digest(base, target, str(plan.seed))
         params_type = type(params)
-        of_stage = target.startswith("@stage/") or params_type is contract.params_type
+        of_stage = target.startswith("@stage/") or params_type is stage.contract.params_type
         plain = params.model_dump(mode="json")
         path = "" if of_stage else f"{params_type.__module__}:{params_type.__qualname__}"
 
@@ -268,6 +274,7 @@ class StageContext:
                 packed=stage.packed,
                 plugins=plan.registry.asked,
                 disabled=plan.registry.disabled,
+                name=name,
             )
 
         execute, options = run_context.executor()

@@ -7,10 +7,20 @@ from collections.abc import Mapping
 from typing import Any
 
 
+def new_format(before: Mapping[str, Any] | None, parts: Mapping[str, Any]) -> str:
+    """Why all is made anew where an older or newer version of pipekit made it the last time; else ""."""
+    if before is None or before.get("format") == parts["format"]:
+        return ""
+    change = f"format {parts['format']}, was {before.get('format')}"
+    return f"made anew: this version of pipekit keeps its results under new keys ({change})"
+
+
 def describe_changes(before: Mapping[str, Any] | None, parts: Mapping[str, Any]) -> str:
     """Why a stage has to run: what differs from the last time."""
     if before is None:
         return "never run before"
+    if anew := new_format(before, parts):
+        return anew
     changes = list(_differences("", before, parts))
     if not changes:
         return "its result is no longer in the store"

@@ -1,10 +1,26 @@
-"""Keys: what a stage run, a shard or kept features are made from."""
+"""Keys: what a stage run, a shard or kept features are made from. Every key in the store is made here.
+
+A key names a result before it exists: two runs with equal keys would make equal bytes, so one of them is enough. In it is all
+that can change the bytes, and nothing else: no path, time, machine, executor, number of workers or samples in a shard, no name
+of a run or stage.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
 
+from pipekit.contract import Params
+from pipekit.params import canonical
+from pipekit.pipeline.plan import PlannedStage
 from pipekit.registry.component import Component
+from pipekit.store.rows import content, digest, dumps
+
+KEY_FORMAT = 2
+"""Part of every key. Raised when the engine's own way of making things, or keys, changes."""
 
 
 class Versions:
@@ -26,3 +42,60 @@ class Versions:
 
     def of_component(self, component: Component) -> dict[str, str]:
         return self.of(component.libraries)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys of one run.
+
+    Attributes:
+        seed: the pipeline's.
+        content_of: the digest of the file or folder that an :class:`~pipekit.contract.InputPath` names.
+    """
+
+    seed: int
+    content_of: Callable[[Path], str]
+    versions: Versions = field(default_factory=Versions)
+
+    def of_stage(self, stage: PlannedStage, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The parts of a stage run's key. ``inputs`` are artifacts, or tuples of them, by slot."""
+        digests = {
+            slot: [made.digest for made in found] if isinstance(found, tuple) else found.digest
+            for slot, found in inputs.items()
+            if found is not None
+        }
+        fingerprint = stage.contract.fingerprint
+        outside = {} if fingerprint is None else {"fingerprint": fingerprint(stage.params)}
+        return self._parts(stage, stage.params, stage.contract.seeded, inputs=digests, **outside)
+
+    def of_map(self, stage: PlannedStage, function: Any, name: str, params: Params) -> dict[str, Any]:
+        """The parts that the keys of all shards of one ``ctx.map`` share; see :func:`shard_key`.
+
+        Args:
+            name: what stands for ``function`` in the key.
+        """
+        seeded = stage.contract.seeded and getattr(function, "__pipekit_seeded__", True)
+        return self._parts(stage, params, seeded, function=name)
+
+    def _parts(self, stage: PlannedStage, params: Params, seeded: bool, **others: Any) -> dict[str, Any]:
+        """What every key has, as JSON: a run's record keeps it, to say later what has changed."""
+        parts = {
+            "format": KEY_FORMAT,
+            "stage": stage.component.identity(),
+            "params": canonical(params, self.content_of, self.versions.of_component),
+            "seed": self.seed if seeded else 0,
+            "libraries": self.versions.of(stage.component.libraries),
+            **({"packed": True} if stage.packed else {}),
+            **others,
+        }
+        return cast("dict[str, Any]", json.loads(dumps(parts)))
+
+
+def key_of(parts: Mapping[str, Any]) -> str:
+    """The key that is made from ``parts``."""
+    return digest(dumps(parts))
+
+
+def shard_key(base: str, rows: Iterable[Mapping[str, Any]]) -> str:
+    """A shard's key. ``base`` is the text of :meth:`Keys.of_map`; of the samples counts their content, not their place."""
+    return digest(base, *(content(row) for row in rows))

@@ -11,22 +11,24 @@ from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
-from pipekit import __version__
+from pipekit import __version__, processes
 from pipekit.contract import Artifact, Dataset, InputPath, RunInfo, StageInfo
 from pipekit.engine import run_folder
 from pipekit.engine.context import Listener, RunContext, StageContext, carried, check_share, open_dataset
 from pipekit.engine.forecast import Forecast
-from pipekit.engine.key_changes import describe_changes
-from pipekit.engine.shards import KEY_FORMAT, PROGRESS_EVERY_S
+from pipekit.engine.key_changes import describe_changes, new_format
+from pipekit.engine.keys import key_of
+from pipekit.engine.shards import PROGRESS_EVERY_S
 from pipekit.engine.worker import STOP, reason_of
 from pipekit.errors import PipekitError, StageError, UserError
+from pipekit.pipeline.accepted import add_accepted
 from pipekit.pipeline.plan import Plan, PlannedStage
 from pipekit.registry.component import import_target
 from pipekit.store.locations import Locations
-from pipekit.store.rows import digest, dumps
 from pipekit.store.store import Store
 
 CONTINUE = "Finished shards are kept; run the same command again to continue."
@@ -111,7 +113,7 @@ def run_plan(
 
 def forecast(plan: Plan, until: str | None = None, again: Collection[str] = ()) -> list[Forecast]:
     """What :func:`run_plan` would do, and why. Nothing is run or written."""
-    with closing(Store(plan.store_root)) as store:
+    with closing(Store(plan.store_root, read_only=True)) as store:
         return _Run(plan, silent, store).forecast(until, again)
 
 
@@ -121,11 +123,17 @@ class _Run:
     listener: Listener
     store: Store
     done: dict[str, StageOutcome] = field(default_factory=dict)
+    told_new_keys: bool = False
 
     def __post_init__(self) -> None:
         self.locations = Locations(self.store.root, self.plan.base_dir)
         self.run_context = RunContext(self.plan, self.store, self.locations, self.listener)
         self.run_dir = self.plan.base_dir / "runs" / self.plan.name
+
+    @cached_property
+    def before(self) -> dict[str, Any]:
+        """For each stage: what its key was made from the last time."""
+        return run_folder.latest_parts(self.store, self.plan)
 
     # --- the run ---
 
@@ -139,6 +147,8 @@ class _Run:
             run_folder.check_place(self.run_dir)
         STOP.clear()
         self.store.clean()
+        add_accepted(self.store.root, plan.registry.accepted)
+        processes.preload(module for stage in plan.stages if stage.name in chosen for module in stage.component.preload)
         names = [stage.name for stage in plan.stages if stage.name in chosen]
         self.listener("run_started", name=plan.name, file=str(plan.file or ""), stages=names)
         status = "failed"
@@ -233,32 +243,11 @@ class _Run:
         given = self.plan.given.get(name)
         return given if given is not None else self.done[name].artifact
 
-    def _parts(self, stage: PlannedStage, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """What the stage's key is made from."""
-        contract = stage.contract
-        parts = {
-            "format": KEY_FORMAT,
-            "stage": stage.component.identity(),
-            "params": self.run_context.canonical(stage.params),
-            "inputs": {
-                slot: [made.digest for made in found] if isinstance(found, tuple) else found.digest
-                for slot, found in inputs.items()
-                if found is not None
-            },
-            "seed": self.plan.seed if contract.seeded else 0,
-            "libraries": self.run_context.versions.of(stage.component.libraries),
-        }
-        if stage.packed:
-            parts["packed"] = True
-        if contract.fingerprint is not None:
-            parts["fingerprint"] = contract.fingerprint(stage.params)
-        return cast("dict[str, Any]", json.loads(dumps(parts)))
-
     def _stage(self, stage: PlannedStage, only: str | None, again: bool) -> None:
         inputs = self._inputs(stage)
         self._watch_hashing(stage)
-        parts = self._parts(stage, inputs)
-        key = digest(dumps(parts))
+        parts = self.run_context.keys.of_stage(stage, inputs)
+        key = key_of(parts)
         if again:
             self.store.discard(key)
         info = StageInfo(stage.name, stage.use, key, stage.params.model_dump(mode="json"))
@@ -276,6 +265,7 @@ class _Run:
                 f"--only {only} needs stage {stage.name!r}, which is not in the store", f"Run it first: --until {stage.name}"
             )
         else:
+            self._tell_new_keys(stage, parts)
             self._observe("before_stage", run=self._info("running"), stage=info)
             self.listener("stage_started", stage=stage.name, use=stage.use)
             try:
@@ -292,6 +282,13 @@ class _Run:
             stage=StageInfo(stage.name, stage.use, outcome.key, info.params, outcome.cached, outcome.seconds),
             artifact=outcome.artifact,
         )
+
+    def _tell_new_keys(self, stage: PlannedStage, parts: Mapping[str, Any]) -> None:
+        """Say once why finished work is made again, where another version of pipekit made it."""
+        reason = new_format(self.before.get(stage.name), parts)
+        if reason and not self.told_new_keys:
+            self.told_new_keys = True
+            self.listener("warning", stage=stage.name, message=reason)
 
     def _watch_hashing(self, stage: PlannedStage) -> None:
         """Tell listeners while many files are read for the first time."""
@@ -336,8 +333,8 @@ class _Run:
                 if stage.contract.fingerprint is not None:
                     # A stage may change the outside state that it looks at (split adds lines to its file). It is found again
                     # under the state that it left; under the one before, only if somebody brings that back and it runs anew.
-                    parts = self._parts(stage, inputs)
-                    key = digest(dumps(parts))
+                    parts = self.run_context.keys.of_stage(stage, inputs)
+                    key = key_of(parts)
                 manifest = {
                     "key": key,
                     "use": stage.use,
@@ -453,7 +450,6 @@ class _Run:
     def forecast(self, until: str | None, again: Collection[str]) -> list[Forecast]:
         chosen = self._chosen(until, None)
         found: list[Forecast] = []
-        before = run_folder.latest_parts(self.store, self.plan)
         for stage in self.plan.stages:
             if stage.name not in chosen:
                 continue
@@ -467,8 +463,8 @@ class _Run:
             if open_inputs:
                 state, reason = "depends", f"on what {' and '.join(dict.fromkeys(open_inputs))} will make"
             else:
-                parts = self._parts(stage, self._inputs(stage))
-                key = digest(dumps(parts))
+                parts = self.run_context.keys.of_stage(stage, self._inputs(stage))
+                key = key_of(parts)
                 manifest = self.store.manifest(key)
                 if manifest is not None and stage.name not in again:
                     try:
@@ -479,7 +475,9 @@ class _Run:
                 else:
                     state, begun = "run", self.store.is_begun(key) and stage.name not in again
                     reason = (
-                        "asked for with --again" if stage.name in again else describe_changes(before.get(stage.name), parts)
+                        "asked for with --again"
+                        if stage.name in again
+                        else describe_changes(self.before.get(stage.name), parts)
                     )
                     reason = "stopped before its end; it goes on" if begun else reason
             found.append(Forecast(stage.name, stage.use, state, reason, begun))

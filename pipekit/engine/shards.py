@@ -15,14 +15,12 @@ from itertools import islice
 from typing import TypeVar
 
 from pipekit.contract import Failure, ShardResult, ShardTask
+from pipekit.engine.keys import shard_key
 from pipekit.engine.worker import INPUT, OF, PLAIN, SHARD, run_shard
 from pipekit.errors import StageError, UserError
 from pipekit.store.locations import Locations, Row
-from pipekit.store.rows import Sorter, content, digest, read_lines
+from pipekit.store.rows import Sorter, read_lines
 from pipekit.store.store import Store
-
-KEY_FORMAT = 1
-"""Part of every key. Raised when the engine's own way of making things changes what comes out."""
 
 T = TypeVar("T")
 
@@ -106,7 +104,7 @@ class ShardJob:
 
         def tasks() -> Iterator[ShardTask]:
             for rows in grouped(pairs, self.shard_size):
-                key = digest(self.base, *(content(row) for row in rows))
+                key = shard_key(self.base, rows)
                 self.keys.append(key)
                 if self.again:
                     self.store.remove(self.store.shard_dir(key))

@@ -296,8 +296,9 @@ class _SampleContext:
     def rng(self, copy: int = 0) -> Rng:
         from pipekit.rng import rng_for
 
-        function = () if self._task.target.startswith("@stage/") else (self._task.target.rpartition(":")[2],)
-        return rng_for(self._task.seed, self._task.stage, *function, self._id, copy)
+        task = self._task
+        name = () if task.target.startswith("@stage/") else (task.name or task.target.rpartition(":")[2],)
+        return rng_for(task.seed, task.stage, *name, self._id, copy)
 
     def out_path(self, name: str) -> Path:
         return Path(self._claim(name))

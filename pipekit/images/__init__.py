@@ -1,6 +1,15 @@
 """Images: decode, encode, resize, warp, draw, compare.
 
 The names below come from the modules of this package on first use (PEP 562): ``images.read``, ``images.warp``, ...
+
+>>> import numpy as np
+>>> from pipekit import images
+>>> image = np.full((48, 64, 3), 200, np.uint8)
+>>> data = images.encode(image, "png")
+>>> images.probe(data).width_px
+64
+>>> images.resize(images.decode(data), (12, 16)).shape
+(12, 16, 3)
 """
 
 from __future__ import annotations

@@ -73,6 +73,15 @@ def decode(data: bytes, *, at_least_hw: SizeHw | None = None, gray: bool = False
 
     Raises:
         ImageError: the file is empty, truncated, damaged, too large, or not an image.
+
+    >>> import numpy as np
+    >>> from pipekit import images
+    >>> image = np.full((480, 640, 3), 200, np.uint8)
+    >>> images.decode(images.encode(image, "jpg"), at_least_hw=(100, 100)).shape
+    (120, 160, 3)
+    >>> images.decode(b"this is no image")
+    Traceback (most recent call last):
+    pipekit.errors.ImageError: a text file, not an image
     """
     return decode_reduced(data, at_least_hw, gray=gray).image
 
@@ -94,6 +103,11 @@ def probe(data: bytes) -> ImageInfo:
 
     Raises:
         ImageError: it is not an image.
+
+    >>> import numpy as np
+    >>> from pipekit import images
+    >>> images.probe(images.encode(np.zeros((48, 64, 3), np.uint8), "png"))
+    ImageInfo(width_px=64, height_px=48, format='PNG', mode='RGB', orientation=1, frames=1)
     """
     if data[:3] == b"\xff\xd8\xff":
         height, width, colorspace, _ = jpeg_header(data)
@@ -233,7 +247,13 @@ def _decode_deep_png(data: bytes, orientation: int) -> Image:
 
 
 def to_gray(image: Image) -> Image:
-    """``(H, W, 3) uint8`` RGB to luma (ITU-R 601), ``(H, W, 1)``."""
+    """``(H, W, 3) uint8`` RGB to luma (ITU-R 601), ``(H, W, 1)``.
+
+    >>> import numpy as np
+    >>> from pipekit import images
+    >>> images.to_gray(np.array([[[255, 0, 0], [0, 255, 0]]], np.uint8)).tolist()
+    [[[76], [150]]]
+    """
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)[..., np.newaxis]
 
 
@@ -247,6 +267,14 @@ def encode(image: Image, format: str = "jpg", quality: int = 95) -> bytes:
         image: ``(H, W, 3)`` RGB, ``(H, W, 1)`` or ``(H, W)`` grey.
         format: ``jpg`` (4:2:0), ``png``, ``webp``, ``bmp`` or ``tif``; ``jpeg`` and ``tiff`` are synonyms.
         quality: of JPEG and WebP, 1 to 100.
+
+    >>> import numpy as np
+    >>> from pipekit import images
+    >>> image = np.full((48, 64, 3), 200, np.uint8)
+    >>> images.encode(image, "png")[1:4]
+    b'PNG'
+    >>> bool((images.decode(images.encode(image, "png")) == image).all())
+    True
     """
     name = {"jpeg": "jpg", "tiff": "tif"}.get(format.lower().lstrip("."), format.lower().lstrip("."))
     if name not in get_args(Format):

@@ -29,7 +29,13 @@ COLOURS = (
 
 
 def thumbnail(image: Image, max_px: int, interpolation: Interpolation = "area") -> Image:
-    """The image with its longer side at most ``max_px``; never enlarged."""
+    """The image with its longer side at most ``max_px``; never enlarged.
+
+    >>> import numpy as np
+    >>> from pipekit import images
+    >>> images.thumbnail(np.zeros((480, 640, 3), np.uint8), 160).shape
+    (120, 160, 3)
+    """
     height, width = image.shape[:2]
     scale = max_px / max(height, width)
     if scale >= 1:

@@ -62,7 +62,14 @@ def _decode_whole(data: bytes, output: str, size: dict[str, int]) -> Image:
 
 
 def reduced_scale(data: bytes, size_hw: SizeHw, at_least_hw: SizeHw) -> float:
-    """The scale at which :func:`decode_reduced` would decode an image of ``size_hw``, without decoding it."""
+    """The scale at which :func:`decode_reduced` would decode an image of ``size_hw``, without decoding it.
+
+    >>> import numpy as np
+    >>> from pipekit import images
+    >>> data = images.encode(np.zeros((480, 640, 3), np.uint8), "jpg")
+    >>> images.reduced_scale(data, (480, 640), (100, 100))
+    0.25
+    """
     return _eighths(size_hw, at_least_hw) / 8 if data[:3] == b"\xff\xd8\xff" else 1.0
 
 

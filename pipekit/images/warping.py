@@ -43,7 +43,13 @@ third of an average warp's time; it pays off if both have at most this many time
 
 
 def resize(image: Image, size_hw: SizeHw, interpolation: Interpolation | None = None) -> Image:
-    """Resize to ``size_hw``: by default with area means for shrinking and linear interpolation for enlarging."""
+    """Resize to ``size_hw``: by default with area means for shrinking and linear interpolation for enlarging.
+
+    >>> import numpy as np
+    >>> from pipekit import images
+    >>> images.resize(np.array([[10, 20, 30, 40], [10, 20, 30, 40]], np.uint8), (1, 2)).tolist()
+    [[15, 35]]
+    """
     height, width = image.shape[:2]
     if (height, width) == tuple(size_hw):
         return image
@@ -70,6 +76,15 @@ def warp(
         interpolation: ``area`` averages where the matrix shrinks by two or more, and is linear elsewhere.
         fill_mode: how to fill pixels outside the source: with its edge (``nearest``), ``fill_value`` (``constant``), its
             mirror image with the edge doubled (``reflect``), or the image repeated (``wrap``).
+
+    >>> import numpy as np
+    >>> from pipekit import images
+    >>> row = np.array([[10, 20, 30, 40]], np.uint8)
+    >>> to_the_right = np.array([[1.0, 0, 1], [0, 1, 0], [0, 0, 1]])
+    >>> images.warp(row, to_the_right, (1, 4)).tolist()
+    [[0, 10, 20, 30]]
+    >>> images.warp(row, to_the_right, (1, 4), fill_mode="nearest").tolist()
+    [[10, 10, 20, 30]]
     """
     if interpolation == "area":
         image, matrix = _average_first(image, matrix)
@@ -144,7 +159,13 @@ def _average_first(image: Image, matrix: Matrix) -> tuple[Image, Matrix]:
 
 
 def local_scale(matrix: Matrix, point_xy: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
-    """How much a homography stretches a source pixel's width and height at a point (the norms of its Jacobian's columns)."""
+    """How much a homography stretches a source pixel's width and height at a point (the norms of its Jacobian's columns).
+
+    >>> import numpy as np
+    >>> from pipekit import images
+    >>> images.local_scale(np.diag([2.0, 0.5, 1.0]), (10, 10))
+    (2.0, 0.5)
+    """
     if matrix[2, 0] == 0 and matrix[2, 1] == 0 and matrix[2, 2] == 1:
         (a, b), (c, d) = matrix[:2, :2].tolist()
         return math.hypot(a, c), math.hypot(b, d)

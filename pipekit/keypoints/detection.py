@@ -111,6 +111,13 @@ def features_of(output: Any, size_hw: tuple[int, int], detector: str = "the dete
 
     Raises:
         UserError: a wrong shape or type, a value that is not finite, a column of another length, a point outside the image.
+
+    >>> points = np.array([[2, 1, 0.5]], np.float32)
+    >>> len(features_of(points, size_hw=(48, 64)))
+    1
+    >>> features_of(points, size_hw=(1, 1))
+    Traceback (most recent call last):
+    pipekit.errors.UserError: the detector returned malformed features: a point lies outside the image of 1 x 1 pixels  See ...
     """
     if isinstance(output, Features):
         return _checked(output, size_hw, detector)
@@ -170,6 +177,11 @@ def peaks(response: NDArray[Any], threshold: float | None = None, radius_px: int
 
     Returns:
         ``(N, 3) float32``: x_px, y_px, response; empty if no value exceeds 0.
+
+    >>> response = np.zeros((5, 5), np.float32)
+    >>> response[1, 2], response[4, 4] = 3, 1
+    >>> peaks(response).tolist()
+    [[2.0, 1.0, 3.0], [4.0, 4.0, 1.0]]
     """
     import cv2
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import os
 import re
@@ -15,6 +14,7 @@ from typing import Annotated, Any
 
 from pipekit.contract import Artifact, Call, Dataset, Params, Slot, StageContract, Uses, param
 from pipekit.errors import PipekitError, PlanError, Problem, UserError, did_you_mean, place_text
+from pipekit.pipeline.accepted import read_accepted
 from pipekit.pipeline.toml_lines import Place, line_numbers, nearest_line
 from pipekit.registry.component import Component
 from pipekit.registry.registry import Registry, load_registry
@@ -167,11 +167,8 @@ def load_plan(
         here = [str(Path(name).absolute()) if _is_path(name) else name for name in plugins]
         registry = load_registry([*listed, *here], base_dir, disabled)
     matrix = values.pop("matrix", None)
-    memory = (store or store_of(base_dir, is_project=True)) / "accepted.txt"
-    known = _remembered(memory)
-    registry.accepted |= known
+    registry.accepted |= read_accepted(store or store_of(base_dir, is_project=True))
     plan = checker.plan(values, registry, given or {})
-    _remember(memory, registry.accepted - known)
     return replace(
         plan,
         file=file,
@@ -181,23 +178,6 @@ def load_plan(
         table=None if file is not None else table,
         matrix=matrix,
     )
-
-
-def _remembered(file: Path) -> set[str]:
-    """Read the digests of values that earlier runs accepted."""
-    try:
-        return set(file.read_text(encoding="ascii").split())
-    except (OSError, UnicodeDecodeError):
-        return set()
-
-
-def _remember(file: Path, news: set[str]) -> None:
-    """Add digests to the file. They only save time, so failing to write the store is not an error here."""
-    if news:
-        with contextlib.suppress(OSError):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with file.open("a", encoding="ascii") as out:
-                out.write("".join(f"{digest}\n" for digest in sorted(news)))
 
 
 def _is_path(name: str) -> bool:

@@ -1,6 +1,15 @@
 """Augmentation recipes: lists of ops, written as text or tables, compiled once, applied to many images.
 
 The names below come from the modules of this package on first use (PEP 562): reading and checking a recipe loads no OpenCV.
+
+>>> import numpy as np
+>>> from pipekit import recipe, rng_for
+>>> from pipekit.registry.registry import load_registry
+>>> flip = recipe.compile_recipe("hflip(p=1)", registry=load_registry(installed=False))
+>>> row = np.array([[[10, 10, 10], [20, 20, 20], [30, 30, 30]]], np.uint8)
+>>> applied = flip.apply(row, rng_for(7, "example"))
+>>> applied.image[0, :, 0].tolist(), applied.captions, applied.mirrored
+([30, 20, 10], ('hflip',), True)
 """
 
 from __future__ import annotations

@@ -117,6 +117,10 @@ def check_ops(registry: Any, value: Any, base_dir: Path | None = None) -> tuple[
 
     Raises:
         UserError: lists every error.
+
+    >>> from pipekit.registry.registry import load_registry
+    >>> [(op.name, op.params.limit_deg) for op in check_ops(load_registry(installed=False), "rotate(20)")]
+    [('rotate', 20.0)]
     """
     checked: RecipeParams = registry.check_params(RecipeParams, {"ops": value}, base_dir)
     return checked.ops
@@ -209,6 +213,10 @@ def parse_ops(text: str, registry: Any, presets: Sequence[str] = ()) -> list[dic
 
     Raises:
         UserError: names the place of the error.
+
+    >>> from pipekit.registry.registry import load_registry
+    >>> parse_ops("rotate(40)|hflip(p=0.3)", load_registry(installed=False))
+    [{'op': 'rotate', 'limit_deg': 40}, {'op': 'hflip', 'p': 0.3}]
     """
     try:
         tree = ast.parse(text.strip(), mode="eval").body

@@ -15,7 +15,8 @@ from pipekit.contract import NO_TARGETS, Sample, Targets
 from pipekit.images.warping import Image
 from pipekit.params import Call
 from pipekit.recipe.compiled import Applied, CompiledRecipe, View
-from pipekit.rng import Rng, rng_for
+from pipekit.recipe.copies import copy_rng
+from pipekit.rng import Rng
 
 Compile = Callable[[Sequence[Call]], CompiledRecipe]
 
@@ -44,7 +45,7 @@ class Subject:
         return Tile(drawn, f"{self.id}\n{width} x {height} px")
 
     def rng(self, seed: int, copy: int) -> Rng:
-        return rng_for(seed, "augment", "make_copies", self.id, copy)
+        return copy_rng(seed, self.id, copy)
 
 
 def subject_of(sample: Sample, max_px: int) -> Subject:

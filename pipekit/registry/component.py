@@ -25,6 +25,7 @@ class Component:
         version: what its author raises when its output changes.
         plugin: the name of the plugin that brings it.
         source_digest: the hash of the plugin's one file, for a plugin that is a file: editing it counts as a new version.
+        preload: modules that worker processes have loaded before they get work.
     """
 
     kind: str
@@ -34,6 +35,7 @@ class Component:
     version: int = 1
     plugin: str = ""
     source_digest: str = ""
+    preload: tuple[str, ...] = ()
     _loaded: Any = field(default=None, repr=False)
 
     def load(self) -> Any:

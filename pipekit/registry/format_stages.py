@@ -99,9 +99,11 @@ def import_stage(importer: Component) -> Any:
         # Pictures that an importer writes itself (all, or none of them) it has looked at.
         own = first is not None and Path(first.image).is_relative_to(ctx.out_dir)
         if excluded.by_content:
-            samples = _without(_hashed(samples) if own else ctx.map(known, samples, label="hashing"), excluded, own)
+            samples = _without(
+                _hashed(samples) if own else ctx.map(known, samples, label="hashing", name="known"), excluded, own
+            )
         if params.verify != "none" and not own:
-            samples = ctx.map(verify, samples, VerifyParams(verify=params.verify), label="verifying")
+            samples = ctx.map(verify, samples, VerifyParams(verify=params.verify), label="verifying", name="verify")
         others = joined(
             passed_over(root, getattr(reader, "READS", None), [ctx.pipeline_file] if ctx.pipeline_file else [])
             for root in _folders_read(params)

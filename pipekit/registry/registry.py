@@ -84,7 +84,7 @@ class Registry:
 
     Attributes:
         accepted: digests of values that a costly check (one that imports a library) has accepted before. A validator finds it
-            as ``info.context["accepted"]``; the pipeline keeps it in the store.
+            as ``info.context["accepted"]``; a run keeps it in the store.
     """
 
     def __init__(self) -> None:
@@ -270,21 +270,31 @@ class _Register:
     ) -> None:
         self._taken, self._found, self._kind, self._plugin, self._digest = taken, found, kind, plugin, digest
 
-    def __call__(self, name: str, target: Any, *, summary: str = "", version: int = 1) -> None:
+    def __call__(self, name: str, target: Any, *, summary: str = "", version: int = 1, preload: Sequence[str] = ()) -> None:
         if not isinstance(name, str) or not name or any(character in name for character in " /\\\t\n"):
             raise PluginError(f"it registers {name!r}: a name is a word without spaces or slashes")
         if target is None or (isinstance(target, str) and not target):
             raise PluginError(f"it registers {self._kind} {name!r} without a target")
         if not isinstance(version, int):
             raise PluginError(f"it registers {self._kind} {name!r} with the version {version!r}, expected a whole number")
+        if isinstance(preload, str) or not all(isinstance(module, str) for module in preload):
+            raise PluginError(f"it registers {name!r} with preload={preload!r}, expected a list of module names")
         summary = summary or ("" if isinstance(target, str) else first_line(target))
-        component = Component(self._kind, name, target, summary, version, self._plugin, self._digest)
+        component = Component(self._kind, name, target, summary, version, self._plugin, self._digest, tuple(preload))
         self._take(component)
         if self._kind in ADAPTED:
             prefix, adapter = ADAPTED[self._kind]
             self._take(
                 AdaptedComponent(
-                    "stage", prefix + name, adapter, summary, version, self._plugin, self._digest, original=component
+                    "stage",
+                    prefix + name,
+                    adapter,
+                    summary,
+                    version,
+                    self._plugin,
+                    self._digest,
+                    component.preload,
+                    original=component,
                 )
             )
 
@@ -408,11 +418,14 @@ def _load_file(path: Path, name: str) -> ModuleType:
             raise ImportError(f"{path} is not a Python file")
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
+        writes_nothing, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # checking leaves people's folders as they are
         try:
             spec.loader.exec_module(module)
         except BaseException:
             del sys.modules[name]
             raise
+        finally:
+            sys.dont_write_bytecode = writes_nothing
         return module
 
 

@@ -10,17 +10,20 @@ from pipekit.files import is_archive, own_output_below
 from pipekit.passed_over import passed_over, sentence
 from pipekit.registry.registry import Registry
 
-GENERAL = ("names", "folders")
-"""Importers that fit almost any folder of images: taken, in this order, when nothing more exact fits."""
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an importer says of a folder or file: whether it reads it, and why, or why not."""
+    """What an importer says of a folder or file: whether it reads it, and why, or why not.
+
+    Attributes:
+        generality: the importer's ``GENERALITY``: above 0 for one that fits almost any folder of images. Of those that fit,
+            the one with the smallest is taken.
+    """
 
     importer: str
     fits: bool
     reason: str
+    generality: int = 0
 
 
 def verdicts(registry: Registry, path: Path) -> list[Verdict]:
@@ -36,13 +39,15 @@ def verdicts(registry: Registry, path: Path) -> list[Verdict]:
     found = []
     for component in registry.components("importer"):
         try:
-            answer = component.load().sniff(path)
+            importer = component.load()
+            answer = importer.sniff(path)
+            generality = int(getattr(importer, "GENERALITY", 0))
         except Exception as error:
             found.append(Verdict(component.name, False, f"it could not look: {type(error).__name__}: {error}"))
             continue
         reason = str(answer if answer else getattr(answer, "reason", ""))
-        found.append(Verdict(component.name, bool(answer), reason or "it does not say why"))
-    return sorted(found, key=lambda verdict: (not verdict.fits, verdict.fits and _generality(verdict.importer)))
+        found.append(Verdict(component.name, bool(answer), reason or "it does not say why", generality))
+    return sorted(found, key=lambda verdict: (not verdict.fits, verdict.fits and verdict.generality))
 
 
 def choose(path: Path, found: list[Verdict]) -> Verdict:
@@ -52,7 +57,7 @@ def choose(path: Path, found: list[Verdict]) -> Verdict:
         UserError: none fits, or several that are equally exact.
     """
     fitting = [verdict for verdict in found if verdict.fits]
-    exact = [verdict for verdict in fitting if verdict.importer not in GENERAL]
+    exact = [verdict for verdict in fitting if verdict.generality == fitting[0].generality]
     if len(exact) > 1:
         said = "; ".join(f"{verdict.importer} ({verdict.reason})" for verdict in exact)
         raise UserError(f"{path} can be read in more than one way: {said}", "Say which: --format NAME")
@@ -93,5 +98,11 @@ def is_one_image(path: Path) -> bool:
     return images.is_image(path)
 
 
-def _generality(importer: str) -> int:
-    return GENERAL.index(importer) if importer in GENERAL else -1
+def exporter_of(registry: Registry, importer: str) -> str:
+    """The exporter that writes back all that an importer reads (its ``WRITTEN_AS``); "" where a class for each image is all.
+
+    Raises:
+        UserError: the importer names an exporter that is not there.
+    """
+    name = str(getattr(registry.get("importer", importer).load(), "WRITTEN_AS", ""))
+    return registry.get("exporter", name).name if name else ""

@@ -47,13 +47,21 @@ class HashMemory:
     One SQLite file, safe for several processes; ``threads`` read the files that are not cached. 60,000 unchanged files take
     under a second. If the file is damaged or can't be written, this process keeps its hashes in memory only: a lost
     cache costs a second hashing, nothing else.
+
+    Args:
+        read_only: leave the file as it is, and make none.
     """
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
+    def __init__(self, path: Path, threads: int = 1, read_only: bool = False) -> None:
         self.on_hash: Callable[[], None] | None = None
         self.threads = threads
+        self._read_only = read_only
+        self._unsaved: dict[str, dict[str, Remembered]] = {}
         # A folder, the rows fetched last for it, and the first name among them.
         self._near: tuple[str, dict[str, Remembered], str] = "", {}, ""
+        if read_only:
+            self._db = self._open_to_read(path)
+            return
         try:
             self._db = self._open(path)
         except sqlite3.OperationalError:  # locked for a minute, or not writable: it may be whole
@@ -77,6 +85,19 @@ class HashMemory:
             db.close()
             raise
         return db
+
+    @classmethod
+    def _open_to_read(cls, path: Path) -> sqlite3.Connection:
+        """The file where there is one that can be read. A connection that could write removes its lock files at the end."""
+        if path.is_file():
+            db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
+            try:
+                db.execute("PRAGMA query_only=ON")
+                db.execute("SELECT 1 FROM files LIMIT 1")
+                return db
+            except sqlite3.Error:
+                db.close()
+        return cls._open(None)
 
     def close(self) -> None:
         self._db.close()
@@ -174,14 +195,17 @@ class HashMemory:
         if last is not None:
             query, values = f"{query} AND name <= ?", (*values, last)
         try:
-            return {row[0]: row[1:] for row in self._db.execute(f"{query} ORDER BY name LIMIT ?", (*values, count))}
+            found = {row[0]: row[1:] for row in self._db.execute(f"{query} ORDER BY name LIMIT ?", (*values, count))}
         except sqlite3.DatabaseError:
             self._forget()
-            return {}
+            found = {}
+        return found | self._unsaved.get(_text(folder), {})
 
     def _remember(self, folder: str, rows: list[tuple[Any, ...]]) -> None:
-        if rows:
-            place = _text(folder)
+        place = _text(folder)
+        if self._read_only:
+            self._unsaved.setdefault(place, {}).update((_text(row[0]), row[1:]) for row in rows)
+        elif rows:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 self._db.executemany(

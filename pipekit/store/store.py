@@ -62,21 +62,24 @@ class Store:
     """The folder ``.pipekit`` of a project.
 
     Args:
-        root: the folder; created on the first write.
+        root: the folder; made when something is first written.
+        read_only: hashes of files are looked up and not added.
 
     Raises:
         UserError: on writing, if the disk is full or the folder can't be written.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, read_only: bool = False) -> None:
         self.root = Path(os.path.abspath(root))
+        self._read_only = read_only
         self._hashes: HashMemory | None = None
 
     @property
     def hashes(self) -> HashMemory:
         if self._hashes is None:
-            self._ensure(self.root)
-            self._hashes = HashMemory(self.root / "hashes.sqlite")
+            if not self._read_only:
+                self._ensure(self.root)
+            self._hashes = HashMemory(self.root / "hashes.sqlite", read_only=self._read_only)
         return self._hashes
 
     def close(self) -> None:

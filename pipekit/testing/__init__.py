@@ -9,8 +9,8 @@
         check_op(speckle, amount=0.2)
 
 Each ``check_*`` takes a component (the function itself, or its registered name) and its parameters, tests every promise of its
-kind, and fails with the list of broken promises. The fixtures are ``pipekit_registry``, ``pipekit_project`` and
-``tiny_dataset``.
+kind, and fails with the list of broken promises. The fixtures are ``pipekit_registry``, ``pipekit_project``,
+``tiny_dataset`` and ``tiny_evaluation``.
 """
 
 from pipekit.testing.kit import (
@@ -30,6 +30,7 @@ from pipekit.testing.kit import (
     pipekit_registry,
     tiny_dataset,
     tiny_evaluation,
+    write_tiny_dataset,
 )
 
 __all__ = [
@@ -49,4 +50,5 @@ __all__ = [
     "pipekit_registry",
     "tiny_dataset",
     "tiny_evaluation",
+    "write_tiny_dataset",
 ]

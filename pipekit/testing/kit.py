@@ -33,6 +33,7 @@ __all__ = [
     "pipekit_registry",
     "tiny_dataset",
     "tiny_evaluation",
+    "write_tiny_dataset",
 ]
 
 
@@ -42,11 +43,16 @@ def pipekit_registry() -> Registry:
     return _registry()
 
 
+def write_tiny_dataset(folder: Path, per_class: int = 6) -> Path:
+    """Write the tiny dataset: three class folders with ``per_class`` images of 32 x 32 each. Returns ``folder``."""
+    from pipekit.testing.checks.examples import write_tiny_dataset
+
+    return write_tiny_dataset(folder, per_class)
+
+
 @pytest.fixture
 def tiny_dataset(tmp_path: Path) -> Path:
     """A folder of three class folders with six images of 32 x 32 each, drawn, not photographed; private to the test."""
-    from pipekit.testing.checks import write_tiny_dataset
-
     return write_tiny_dataset(tmp_path / "tiny_dataset")
 
 
@@ -81,8 +87,6 @@ class Project:
 @pytest.fixture
 def pipekit_project(tmp_path: Path, pipekit_registry: Registry) -> Project:
     """A private project folder with the tiny dataset in ``images/``, for running pipelines."""
-    from pipekit.testing.checks import write_tiny_dataset
-
     folder = tmp_path / "project"
     write_tiny_dataset(folder / "images")
     return Project(folder, pipekit_registry)

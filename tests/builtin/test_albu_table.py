@@ -17,7 +17,7 @@ def test_values_accepted_before_need_no_import():
     code = """
 import sys
 from pipekit.registry.registry import load_registry
-from pipekit.oplist import RecipeParams
+from pipekit.recipe.notation import RecipeParams
 registry = load_registry()
 ops = {"ops": [{"op": "albu.GaussNoise", "std_range": [0.1, 0.2]}]}
 if len(sys.argv) > 1:

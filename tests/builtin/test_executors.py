@@ -139,7 +139,10 @@ def test_what_workers_are_born_with_starts_no_thread_and_is_no_heavy_library() -
     script = (
         "import importlib, sys, threading\n"
         "from pipekit.processes import PRELOADED\n"
-        "for name in PRELOADED: importlib.import_module(name)\n"
+        "from pipekit.registry.registry import load_registry\n"
+        "asked = [name for component in load_registry(installed=False) for name in component.preload]\n"
+        "assert asked\n"
+        "for name in (*PRELOADED, *asked): importlib.import_module(name)\n"
         "print(threading.active_count(), sorted({name.partition('.')[0] for name in sys.modules} & set(sys.argv[1:])))\n"
     )
     heavy = sorted(HEAVY | {"typer", "rich"})

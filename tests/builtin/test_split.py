@@ -137,7 +137,9 @@ class FakeContext:
     def warn(self, message: str) -> None:
         self.warnings.append(message)
 
-    def map(self, function: Any, samples: Iterable[Sample], params: Any = None, label: str = "") -> Iterator[Any]:
+    def map(
+        self, function: Any, samples: Iterable[Sample], params: Any = None, label: str = "", *, name: str = ""
+    ) -> Iterator[Any]:
         for sample in samples:
             yield from (found for found in function(sample, params, None) if found is not PAUSE)
 

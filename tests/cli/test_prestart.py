@@ -20,7 +20,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(prestart, "MANY", 10)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     monkeypatch.setattr(processes, "allowed", lambda: True)
-    monkeypatch.setattr(processes, "start_early", lambda modules: calls.append("started"))
+    monkeypatch.setattr(processes, "start_early", lambda: calls.append("started"))
     return calls
 
 

@@ -82,6 +82,7 @@ def test_distance_counts_bits() -> None:
     assert near_duplicates.distance_bits(made_print(0b1011), made_print(0b0001)) == 2
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.data())
 def test_clusters_are_the_connected_components(count: int, data: st.DataObject) -> None:
     from scipy.sparse import coo_array

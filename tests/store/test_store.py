@@ -389,3 +389,36 @@ def test_what_may_still_be_needed_is_garbage_after_days(store: Store, place: str
         then = time.time() - days * 24 * 3600
         os.utime(folder, (then, then))
         assert tuple(find_garbage(store, ()).folders) == found
+
+
+# --- a memory that only reads ---------------------------------------------------------------------------------------------
+
+
+def test_a_store_that_only_reads_leaves_no_file(tmp_path: Path) -> None:
+    photo = settled(tmp_path / "a.jpg", "one")
+    reader = Store(tmp_path / "store", read_only=True)
+    assert reader.hashes.file(photo) == hashlib.sha256(b"one").hexdigest()
+    reader.close()
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_store_that_only_reads_finds_what_is_known_and_hashes_the_rest_once(tmp_path: Path) -> None:
+    photos = [tmp_path / "photos" / "a.jpg", tmp_path / "photos" / "b.jpg"]
+    for photo in photos:
+        settled(photo, photo.name)
+    writer = Store(tmp_path / "store")
+    writer.hashes.file(photos[0])
+    writer.close()
+    before = (tmp_path / "store" / "hashes.sqlite").read_bytes()
+    reader = Store(tmp_path / "store", read_only=True)
+    hashed: list[int] = []
+    reader.hashes.on_hash = lambda: hashed.append(1)
+    for _ in range(2):
+        assert [reader.hashes.file(photo) for photo in photos] == [
+            hashlib.sha256(photo.name.encode()).hexdigest() for photo in photos
+        ]
+        assert {entry.name for entry in reader.hashes.tree(tmp_path / "photos")} == {"a.jpg", "b.jpg"}
+    assert len(hashed) == 1, "b.jpg"
+    reader.close()
+    assert (tmp_path / "store" / "hashes.sqlite").read_bytes() == before
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["hashes.sqlite"]

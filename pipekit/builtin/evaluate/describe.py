@@ -45,9 +45,9 @@ def fingerprint_image(sample: Sample, params: Any, ctx: SampleContext) -> Iterat
 
 def describe(ctx: Context, samples: Iterable[Sample], label: str) -> Mapping[str, Mapping[str, Any]]:
     """The description of each readable sample, by id."""
-    return {row["id"]: row for row in ctx.map(describe_image, samples, label=label)}
+    return {row["id"]: row for row in ctx.map(describe_image, samples, label=label, name="describe_image")}
 
 
 def fingerprints(ctx: Context, samples: Iterable[Sample], label: str) -> Mapping[str, str]:
     """The fingerprint of each readable sample, by id."""
-    return {row["id"]: row["print"] for row in ctx.map(fingerprint_image, samples, label=label)}
+    return {row["id"]: row["print"] for row in ctx.map(fingerprint_image, samples, label=label, name="fingerprint_image")}

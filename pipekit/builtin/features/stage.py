@@ -41,7 +41,7 @@ def find_features(ctx: Context, dataset: Dataset, params: FeaturesParams) -> Fea
         points.write((",".join(POINT_COLUMNS) + "\n").encode())
         rows = csv.writer(out, lineterminator="\n")
         rows.writerow(["id", "label", "split", "width_px", "height_px", "num_points", "note"])
-        for made in ctx.map(find_in_sample, dataset, finder, label=params.detector.name):
+        for made in ctx.map(find_in_sample, dataset, finder, label=params.detector.name, name="find_in_sample"):
             digest.update(f"{made.id}\0{made.label}\0{made.split}\0{made.sha256}\n".encode("utf-8", "surrogatepass"))
             if not made.id.endswith(_POINTS):
                 _place(Path(made.image), ctx.out_dir / "arrays" / f"{made.id}.npz")
@@ -242,7 +242,7 @@ def _preview(ctx: Context, dataset: Dataset, counts: Counts, params: FeaturesPar
     tiles: list[tuple[str, str, Path]] = []
     hashes: list[str] = []
     asked = PreviewParams(detector=params.detector, preview_px=params.preview_px)
-    for made in ctx.map(preview_sample, wanted, asked, label="previews"):
+    for made in ctx.map(preview_sample, wanted, asked, label="previews", name="preview_sample"):
         target = ctx.out_dir / "previews" / f"{made.id}.png"
         _place(Path(made.image), target)
         tiles.append((made.label or "", f"{made.id}\n{made.extra['caption']}", target))

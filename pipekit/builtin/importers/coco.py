@@ -24,6 +24,9 @@ BESIDE = "_annotations.coco.json"
 
 READS = ImagesPath.passed_over
 
+WRITTEN_AS = "coco"
+"""The exporter that writes back all that is read here, and not a class for each image alone."""
+
 KINDS = ("instances", "person_keypoints", "stuff", "panoptic")
 """Name prefixes of COCO's own files. All kinds annotate the same images, so the first kind that exists is read."""
 

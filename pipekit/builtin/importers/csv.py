@@ -28,6 +28,9 @@ SUFFIXES = (".csv", ".tsv")
 
 READS = ImagesPath.passed_over
 
+WRITTEN_AS = "csv"
+"""The exporter that writes back all that is read here, and not a class for each image alone."""
+
 LOOKED_AT = 5
 """Rows that :func:`sniff` reads."""
 

@@ -18,6 +18,9 @@ from pipekit.passed_over import passed_over, sentence
 READS: tuple[str, ...] = ()
 """Suffixes of non-image files that importers read; other files are reported as skipped. The same for every importer."""
 
+GENERALITY = 2
+"""It fits almost any folder of images: taken when nothing more exact fits, the smallest number first."""
+
 
 class FoldersParams(Params):
     splits: Literal["auto", "yes", "no"] = param(

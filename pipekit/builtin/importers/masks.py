@@ -19,6 +19,9 @@ OTHER_ANNOTATIONS = (".json", ".xml", ".txt")
 
 READS: tuple[str, ...] = ()
 
+WRITTEN_AS = "masks"
+"""The exporter that writes back all that is read here, and not a class for each image alone."""
+
 ENDS = ("", "_mask", "-mask", "_gt", "_segmentation")
 
 

@@ -23,6 +23,9 @@ SNIFFED = 1000
 
 READS: tuple[str, ...] = ()
 
+GENERALITY = 1
+"""It fits almost any folder of images: taken when nothing more exact fits, the smallest number first."""
+
 
 class NamesParams(Params):
     pattern: str = param(PATTERN, "A regular expression for the file name; its first group is the class")

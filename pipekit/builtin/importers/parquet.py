@@ -16,6 +16,9 @@ from pipekit.files import files_in
 
 BATCH_ROWS = 64
 
+WRITTEN_AS = "parquet"
+"""The exporter that writes back all that is read here, and not a class for each image alone."""
+
 
 def sniff(path: Path) -> str | Rejected:
     """List the Parquet files, or say that there are none."""

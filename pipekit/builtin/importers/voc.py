@@ -21,6 +21,9 @@ XML = (".xml",)
 
 READS = (".xml", ".txt")
 
+WRITTEN_AS = "voc"
+"""The exporter that writes back all that is read here, and not a class for each image alone."""
+
 IMAGE_FOLDERS = ("jpegimages", "images", "image", "imgs", "img")
 
 SAME_STEM = (".jpg", ".jpeg", ".png")

@@ -22,6 +22,9 @@ LISTS = ("data.yaml", "dataset.yaml", "data.yml", "classes.txt", "obj.names", "_
 
 READS = (".txt", ".yaml", ".yml", ".names", ".labels", ".data", ".cfg", ".cache")
 
+WRITTEN_AS = "yolo"
+"""The exporter that writes back all that is read here, and not a class for each image alone."""
+
 LOOKED_AT = 10
 """How many of a folder's images are searched for one with labels beside it."""
 

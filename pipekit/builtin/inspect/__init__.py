@@ -70,7 +70,9 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams) -> Inspection
 
     threading.Thread(target=_load_ahead, name="load").start()
     paths: dict[str, str] = {}
-    rows = [_compact(row) for row in ctx.map(measure, _noting(dataset, paths), MeasureParams(), label="measuring")]
+    rows = [
+        _compact(row) for row in ctx.map(measure, _noting(dataset, paths), MeasureParams(), label="measuring", name="measure")
+    ]
     rows += _failed(dataset)
     _group(rows, params.distance_bits)
     findings: list[Finding] = []

@@ -88,7 +88,7 @@ def roots_of(ctx: Context, items: Sequence[Item], samples: Iterable[Sample], dup
     if duplicates == "near":
         known = {item.id: number for number, item in enumerate(items)}
         numbers, fingerprints = [], []
-        for row in ctx.map(fingerprint_of, samples, FingerprintParams(), label="near duplicates"):
+        for row in ctx.map(fingerprint_of, samples, FingerprintParams(), label="near duplicates", name="fingerprint_of"):
             if row["print"] and row["id"] in known:
                 numbers.append(known[row["id"]])
                 fingerprints.append(row["print"])

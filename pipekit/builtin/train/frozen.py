@@ -144,7 +144,7 @@ def features_of(ctx: Context, parts: Cut, samples: Iterable[Sample], shape_hwc: 
     bare = sorted((Sample(one.id, one.image, one.sha256) for one in samples), key=lambda one: one.id)
     table = np.lib.format.open_memmap(folder / "table.npy", "w+", np.float32, (max(1, len(bare)), *parts.shape))
     image_of, rows, problems = {one.id: one.image for one in bare}, {}, {}
-    for number, row in enumerate(ctx.map(embed, bare, params, label="features")):
+    for number, row in enumerate(ctx.map(embed, bare, params, label="features", name="embed")):
         image = image_of[row["id"]]
         if "problem" in row:
             problems[image] = row["problem"]

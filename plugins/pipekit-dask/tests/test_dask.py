@@ -16,8 +16,7 @@ import pytest
 from pipekit import UserError
 from pipekit.engine.run import run_plan
 from pipekit.pipeline.plan import load_plan
-from pipekit.testing import check_executor
-from pipekit.testing.checks import write_tiny_dataset
+from pipekit.testing import check_executor, write_tiny_dataset
 
 SLOW_OPS = '''
 """A stage that takes its time, so that there is a middle to be killed in."""

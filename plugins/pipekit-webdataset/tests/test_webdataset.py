@@ -16,10 +16,9 @@ import webdataset
 from pipekit_webdataset.importer import WebdatasetParams, read, sniff
 
 from pipekit import Failure, Rejected, Sample, UserError, images
-from pipekit.files import read_bytes, split_packed
+from pipekit.files import split_packed
 from pipekit.registry.sniffing import find_importer
-from pipekit.testing import check_importer
-from pipekit.testing.checks import write_tiny_dataset
+from pipekit.testing import check_importer, write_tiny_dataset
 
 RED = images.encode(np.full((24, 32, 3), (200, 10, 10), np.uint8), "png")
 BLUE = images.encode(np.full((24, 32, 3), (10, 10, 200), np.uint8), "png")
@@ -83,7 +82,8 @@ def test_the_same_samples_as_the_package_sees(tmp_path: Path) -> None:
         for entry in webdataset.WebDataset(str(tar), shardshuffle=False)
     ]
     ours = [
-        (sample.id.partition("/")[2].split(".png")[0].removesuffix(".jpg"), read_bytes(sample.image)) for sample in samples(tar)
+        (sample.id.partition("/")[2].split(".png")[0].removesuffix(".jpg"), images.read_bytes(sample.image))
+        for sample in samples(tar)
     ]
     assert ours == theirs
     assert [sample.label for sample in samples(tar)] == ["7", "8"]
@@ -119,7 +119,7 @@ def test_boxes_mask_and_further_values_come_back(tmp_path: Path) -> None:
     assert (sample.id, sample.label, sample.split, sample.sha256) == ("a/1.png", "cat", "test", "")
     (box,) = sample.targets.boxes
     assert (box.x_min, box.y_min, box.x_max, box.y_max, box.label) == (1, 2, 10, 20.5, "ear")
-    assert (read_bytes(sample.image), read_bytes(sample.targets.mask)) == (RED, BLUE)
+    assert (images.read_bytes(sample.image), images.read_bytes(sample.targets.mask)) == (RED, BLUE)
     assert dict(sample.extra) == {"source": "here"}
 
 
@@ -174,7 +174,7 @@ def test_of_several_pictures_one_is_named(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", [("a.input.png", RED), ("a.other.png", BLUE)])
     assert failures(tmp_path) == {"a/a": "several pictures (input.png, other.png); say which: image = 'input.png'"}
     (sample,) = samples(tmp_path, image="other.png")
-    assert read_bytes(sample.image) == BLUE
+    assert images.read_bytes(sample.image) == BLUE
     assert failures(tmp_path, image="left.png") == {"a/a": "no part .left.png"}
 
 

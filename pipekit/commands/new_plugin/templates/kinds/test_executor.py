@@ -1,4 +1,4 @@
-from pipekit.testing.kit import check_executor
+from pipekit.testing import check_executor
 
 
 def test_it_keeps_the_promises_of_an_executor():

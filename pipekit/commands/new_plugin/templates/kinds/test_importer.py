@@ -1,7 +1,7 @@
 import pytest
 
 from pipekit import UserError
-from pipekit.testing.kit import check_importer
+from pipekit.testing import check_importer
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-from pipekit.testing.kit import check_model
+from pipekit.testing import check_model
 
 
 def test_it_keeps_the_promises_of_a_model():

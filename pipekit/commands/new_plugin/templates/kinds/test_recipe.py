@@ -1,4 +1,4 @@
-from pipekit.testing.kit import check_recipe
+from pipekit.testing import check_recipe
 
 
 def test_it_keeps_the_promises_of_a_recipe():
