@@ -79,7 +79,7 @@ def from_files(folder: Path, **values: Any) -> Epochs:
 
     params, _ = checked(**values)
     model, files, labels = build(params), photos_in(folder, NUM_IMAGES), Labels("sparse", ("one", "other"))
-    recipe = compile_recipe(params.augment, SHAPE[:2]) if params.augment else None
+    recipe = compile_recipe(params.ops, SHAPE[:2]) if params.ops else None
     load = data.Loader(SHAPE) if recipe is None else data.Decoder(SHAPE[:2], 3)
 
     class Quiet:
@@ -116,7 +116,7 @@ def from_files(folder: Path, **values: Any) -> Epochs:
 
 
 def augmented(folder: Path) -> Epochs:
-    return from_files(folder, augment="keras_tutorial")
+    return from_files(folder, ops="keras_tutorial")
 
 
 def on_arrays(folder: Path) -> Epochs:

@@ -58,3 +58,8 @@ def test_looking_at_a_pipeline_loads_no_heavy_library(tmp_path: Path, monkeypatc
     assert "pydantic" in loaded(tmp_path, "run", str(textures), "--dry-run")
     modules = loaded(tmp_path, "run", str(textures), "--dry-run")
     assert not modules & {"tensorflow", "keras", "albumentations", "matplotlib", "sklearn", "scipy"}
+
+
+@pytest.mark.parametrize("command", ["augment", "features", "inspect", "replay", "scaffold", "sniff", "split"])
+def test_the_options_of_a_stage_load_no_numbers(tmp_path: Path, command: str) -> None:
+    assert not loaded(tmp_path, command, "--help") & {"rich", "numpy", "cv2", "PIL", "tensorflow"}

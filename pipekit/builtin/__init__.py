@@ -39,7 +39,7 @@ def register_stages(register: Register) -> None:
     )
     register(
         "features",
-        "pipekit.builtin.features.stage:features",
+        "pipekit.builtin.features:features",
         summary="Detect features in every image, count and draw them",
         version=2,
     )

@@ -6,7 +6,7 @@ import hashlib
 import posixpath
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import field_validator, model_validator
 
@@ -14,10 +14,12 @@ from pipekit import images
 from pipekit.contract import Context, Dataset, Params, Sample, SampleContext, Targets, param, stage
 from pipekit.errors import UserError
 from pipekit.files import hash_file
-from pipekit.images import FillMode, Interpolation, SizeHw
-from pipekit.recipe.compiled import Applied, CompiledRecipe, Ops, Picture, compile_recipe
+from pipekit.images.choices import FillMode, Fit, Interpolation, SizeHw
 from pipekit.recipe.copies import FUNCTION
-from pipekit.recipe.homography import Fit
+from pipekit.recipe.notation import Ops
+
+if TYPE_CHECKING:
+    from pipekit.recipe.compiled import Applied, CompiledRecipe
 
 COPIES = "copies of augment"
 """In a sample's ``extra``, only between the stage and its workers: the number of copies to make of it."""
@@ -63,6 +65,9 @@ class RecipeOptions(Params):
         return self
 
     def compiled(self) -> CompiledRecipe:
+        """The recipe, ready to be applied to images."""
+        from pipekit.recipe.compiled import compile_recipe
+
         return compile_recipe(
             self.ops,
             self.size_hw,
@@ -163,6 +168,8 @@ def _copies(dataset: Dataset, params: AugmentParams) -> Mapping[str, int]:
 
 def make_copies(sample: Sample, params: OutputOptions, ctx: SampleContext) -> Iterator[Sample]:
     """The augmented copies of one sample, written."""
+    from pipekit.recipe.compiled import Picture
+
     extra = dict(sample.extra)
     copies = int(extra.pop(COPIES))
     source = _with_extra(sample, extra)

@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "scaffold": "Make a project: folders, images in them, a pipeline",
         "sniff": "Say which format a folder or file has, and why no other",
         "inspect": "Look for copies, leaks, damaged and odd images",
+        "split": "Divide images into train, val and test without leaks",
         "augment": "See what a recipe does, and write augmented copies",
         "replay": "Make one augmented image again, bit for bit",
         "features": "Show what a detector or a filter sees in images",

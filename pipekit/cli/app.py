@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from pipekit import __version__
 from pipekit.cli import DESCRIPTION, OPTIONS, commands
@@ -41,7 +42,15 @@ def attach(app: typer.Typer, summaries: Mapping[str, str], load: Load, wanted: s
         if isinstance(found, typer.Typer):
             app.add_typer(found, name=name, short_help=summary)
         else:
-            app.command(name, short_help=summary)(found)
+            app.command(name, short_help=summary, cls=_Command)(found)
+
+
+class _Command(TyperCommand):
+    """A command whose usage line leaves hidden arguments out, as the rest of its help does."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        shown = [param for param in self.get_params(ctx) if not getattr(param, "hidden", False)]
+        return [self.options_metavar or "", *(piece for param in shown for piece in param.get_usage_pieces(ctx))]
 
 
 def _unloaded() -> None:

@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import pipekit
 from pipekit.cli.loading import Disabled, Plugins
-from pipekit.commands.working import registry_with
+from pipekit.cli.options import with_options_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipekit.contract import Sample
-    from pipekit.engine.adhoc import AdhocPipeline
-    from pipekit.recipe.preview import Tile
-    from pipekit.ui.progress import RunDisplay
+    from pipekit.commands.check_augmentation import AugmentationCheck
 
-PREVIEW_PX = 1024
-SHOWN_IMAGES = 4
-KEPT_FORMATS = ("coco", "yolo", "voc", "masks", "csv", "parquet")
-"""Formats that hold more than a class for each image; copies are written as what their images came as."""
 DEFAULT_SHEET = "augment-preview.png"
+FLAGS = {"size_hw": "--size", "fill_mode": "--fill", "splits": "--split"}
 
 
+@with_options_of("augment", leave_out=("size_hw", "splits"), flags=FLAGS)
 def augment(
     source: Annotated[str, typer.Argument(help="An image, a folder of images, or a run's dataset (runs/NAME:STAGE)")],
+    place: Annotated[Path | None, typer.Argument(metavar="OUT", hidden=True)] = None,
     out: Annotated[
         Path | None,
-        typer.Argument(
-            help=f"The folder to write; it must not exist. With --preview: the picture, {DEFAULT_SHEET} unless given",
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="PLACE",
+            help=f"The folder to write; it must not exist. Preview: the picture, {DEFAULT_SHEET} unless given. Check: a folder "
+            "instead of runs/augment-check/",
             show_default=False,
         ),
     ] = None,
-    ops: Annotated[
-        str, typer.Option(metavar="RECIPE", help="A preset, a .toml file, or 'rotate(40)|hflip|albu.GaussNoise(p=0.3)'")
-    ] = "medium",
     preview: Annotated[bool, typer.Option("--preview", help="Write a contact sheet of variants, and nothing else")] = False,
     each: Annotated[bool, typer.Option("--each", help="Preview: a row for each op, applied alone")] = False,
     steps: Annotated[bool, typer.Option("--steps", help="Preview: the image after each op")] = False,
@@ -55,28 +52,15 @@ def augment(
         list[float] | None,
         typer.Option(metavar="PART", help="Check: a part of each op's strength; default: 0.25, 0.5 and 1", show_default=False),
     ] = None,
-    copies: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Augmented copies of each image; 3, or 1 for a check", show_default=False),
-    ] = None,
     size: Annotated[
         str, typer.Option(metavar="HxW", help="Height and width of what comes out: 150x150", show_default=False)
     ] = "",
-    fit: Annotated[Literal["stretch", "crop", "pad"], typer.Option(help="How another shape gets into --size")] = "stretch",
-    fill: Annotated[
-        Literal["nearest", "constant", "reflect", "wrap"], typer.Option(help="What lies outside the picture")
-    ] = "nearest",
-    full_resolution: Annotated[bool, typer.Option("--full-resolution", help="Apply the ops first, resize last")] = False,
     split: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME", help="A split to augment; default: train. Check: the split to measure on", show_default=False
         ),
     ] = None,
-    balance: Annotated[bool, typer.Option("--balance", help="Bring every class to the same number")] = False,
-    keep_originals: Annotated[bool, typer.Option(help="Write the images themselves too")] = True,
-    form: Annotated[Literal["same", "jpg", "png", "webp"], typer.Option("--format", help="Of the files")] = "same",
-    quality: Annotated[int, typer.Option(min=1, max=100, help="Of jpg and webp")] = 95,
     layout: Annotated[
         str,
         typer.Option(
@@ -92,75 +76,60 @@ def augment(
     show: Annotated[bool, typer.Option("--show/--no-show", help="Show the preview in the terminal, where it can")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line on stdout, and nothing else")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and the result")] = False,
+    **params: Any,
 ) -> int:
     """See what a recipe does to your images, and write augmented copies.
 
     Begin with --preview. The ops: pipekit components op; the presets: pipekit components recipe. The source is never changed,
     and the same seed gives the same files.
     """
-    from pipekit.cli.prestart import start_workers_for
+    from pipekit.cli.prestart import preload_of, start_workers_for
 
-    registry = registry_with(plugin, disable)
-    if not (preview or each or steps or html or check):
-        start_workers_for(source, workers, registry.get("stage", "augment").preload)
+    previewing = preview or each or steps or html
+    if not (previewing or check):
+        start_workers_for(source, workers, preload_of("augment"))
     from pipekit import ui
-    from pipekit.cli.run import reporting, show_plan_run
-    from pipekit.commands.replay import RECIPE_FILE, ROWS_FILE, write_rows
-    from pipekit.contract import Dataset
-    from pipekit.engine.adhoc import AdhocPipeline
-    from pipekit.engine.run_folder import take_out
+    from pipekit.cli.showing import show_verb
     from pipekit.errors import UserError
 
-    options: dict[str, Any] = {
-        "ops": ops,
-        "size_hw": read_size(size),
-        "fit": fit,
-        "fill_mode": fill,
-        "full_resolution": full_resolution,
-    }
-    settings = {"name": "augment-check" if check else "augment", "seed": seed, **({"workers": workers} if workers else {})}
-    adhoc = AdhocPipeline(settings=settings, registry=registry)
-    if preview or each or steps or html:
+    if place is not None and out is not None:
+        raise UserError(f"two places to write: {place} and --out {out}", "Give one of them.")
+    out = out or place
+    size_hw = read_size(size)
+    params |= {"size_hw": size_hw} if size_hw else {}
+    common: dict[str, Any] = {"seed": seed, "plugins": plugin or (), "disable": disable or ()}
+    if previewing:
         if check:
             raise UserError("--check and --preview are two things", "Give one of them.")
-        return show_preview(adhoc, source, out, options, seed, variants, each, steps, html, show and not quiet)
-    display = ui.run_display(as_json, quiet)
-    with reporting(display, as_json):
-        if check:
-            chosen_split = one_split(split)
-            asked = {"ops": ops, "fill_mode": fill, "split": chosen_split, "copies": copies, "strengths": strength}
-            return check_model(adhoc, check, source, out, asked, display, as_json)
-        if out is None:
-            raise UserError("where to?", f"pipekit augment {source} FOLDER, or pipekit augment {source} --preview")
-        refuse_inside(out, Path(source))
-        if out.exists():
-            raise UserError(f"{out} exists already", "Choose another folder, or remove that one first.")
-        data = adhoc.dataset(source)
-        wanted = {"splits": split, "balance": balance, "keep_originals": keep_originals, "format": form, "quality": quality}
-        made = adhoc.add("augment", "augment", dataset=data, copies=copies or 3, **options, **wanted)
-        form_of_out = laid_out(adhoc, data, layout)
-        last = made if form_of_out == "folders" else adhoc.add("export", f"export.{form_of_out}", dataset=made)
-        code, outcome = show_plan_run(adhoc.plan(), display, publish=False)
-        if outcome is not None:
-            artifact = outcome.artifact(made)
-            assert isinstance(artifact, Dataset)
-            take_out(outcome.artifact(last), out)
-            if last != made:
-                write_rows(artifact, out / ROWS_FILE)
-            kept = {"params": artifact.meta["params"], "seed": seed, "source": str(Path(source).resolve())}
-            ui.write_text(out / RECIPE_FILE, json.dumps(kept, indent=1) + "\n")
-            if not as_json:
-                ui.say(str(out))
+        params |= {"splits": split} if split else {}
+        sheets = {"variants": variants, "each": each, "steps": steps, "html": html}
+        _show_preview(pipekit.preview(source, out or DEFAULT_SHEET, **sheets, **common, **params), show and not quiet)
+        return 0
+    common["workers"] = workers
+    if check:
+        params |= {"split": one_split(split), "strengths": strength}
+        code, found = show_verb(
+            as_json,
+            quiet,
+            lambda display: pipekit.check_augmentation(check, source, out=out, listener=display, **common, **params),
+        )
+        if found is not None and not as_json:
+            _show_check(found)
         return code
 
+    def write(display: Any) -> Any:
+        from pipekit.commands.working import registry_with
 
-def laid_out(adhoc: AdhocPipeline, data: str, layout: str) -> str:
-    """The exporter's name; images with annotations are written in the format that they came in, others as class folders."""
-    if layout != "same":
-        adhoc.registry.get("exporter", layout)  # a misspelt name is answered with the nearest one
-        return layout
-    came = adhoc.stages[data]["use"].removeprefix("import.") if data in adhoc.stages else ""
-    return came if came in KEPT_FORMATS else "folders"
+        if out is None:
+            registry_with(plugin, disable)  # a wrong plugin is the first thing to mend
+            raise UserError("where to?", f"pipekit augment {source} --out FOLDER, or pipekit augment {source} --preview")
+        given = {"splits": split} if split else {}
+        return pipekit.augment(source, out, layout=layout, listener=display, **common, **given, **params)
+
+    code, made = show_verb(as_json, quiet, write)
+    if made is not None and not as_json:
+        ui.say(str(made.path))
+    return code
 
 
 def one_split(names: Sequence[str] | None) -> str | None:
@@ -171,38 +140,8 @@ def one_split(names: Sequence[str] | None) -> str | None:
     return names[0] if names else None
 
 
-def check_model(
-    adhoc: AdhocPipeline, model: str, source: str, out: Path | None, asked: dict[str, Any], display: RunDisplay, as_json: bool
-) -> int:
-    """Measure what each op costs a model, print the table, and say where the page is."""
-    import csv
-
-    from pipekit import ui
-    from pipekit.cli.run import show_plan_run
-    from pipekit.engine.run_folder import take_out
-    from pipekit.errors import UserError
-
-    if out is not None:
-        refuse_inside(out, Path(source))
-        if out.exists():
-            raise UserError(f"{out} exists already", "Choose another folder, or remove that one first.")
-    made = adhoc.add("augment_check", "augment_check", model=adhoc.model(model), dataset=adhoc.dataset(source), **asked)
-    code, outcome = show_plan_run(adhoc.plan(), display, publish=out is None)
-    if outcome is not None:
-        artifact = outcome.artifact(made)
-        if out is not None:
-            take_out(artifact, out)
-        if not as_json:
-            with (artifact.path / "augment_check.csv").open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-            columns = ("op", "strength", "accuracy", "drop", "confidence", "verdict")
-            ui.table(columns, [tuple(row[name] for name in columns) for row in rows])
-            ui.say(str((out or outcome.run_dir) / "augment_check.html"))
-    return code
-
-
-def read_size(text: str) -> list[int] | None:
-    """``"150x200"`` -> [150, 200]; height first."""
+def read_size(text: str) -> tuple[int, int] | None:
+    """``"150x200"`` -> (150, 200); height first."""
     from pipekit.errors import UserError
 
     if not text:
@@ -210,92 +149,23 @@ def read_size(text: str) -> list[int] | None:
     parts = text.lower().replace("×", "x").split("x")
     if not all(part.strip().isdecimal() for part in parts) or len(parts) not in (1, 2):
         raise UserError(f"--size takes height and width, like 150x200, got {text!r}")
-    return [int(parts[0]), int(parts[-1])]
+    return int(parts[0]), int(parts[-1])
 
 
-def refuse_inside(out: Path, source: Path) -> None:
-    from pipekit.errors import UserError
-
-    if source.exists() and out.resolve().is_relative_to(source.resolve()):
-        raise UserError(
-            f"{out} lies inside the source {source}", "Source folders are never written to; choose a place beside it."
-        )
-
-
-def show_preview(
-    adhoc: AdhocPipeline,
-    source: str,
-    out: Path | None,
-    options: dict[str, Any],
-    seed: int,
-    count: int,
-    each: bool,
-    steps: bool,
-    html: bool,
-    show: bool,
-) -> int:
-    """Write the sheet (and the page), say where, and show it."""
-    from pipekit import images, ui
-    from pipekit.recipe import preview
-    from pipekit.recipe.compiled import check_ops, compile_recipe
+def _show_preview(made: Any, in_terminal: bool) -> None:
+    from pipekit import ui
     from pipekit.ui.picture import can_show, show_picture
 
-    place = out or Path(DEFAULT_SHEET)
-    refuse_overwriting(place, source)
-    ops = check_ops(adhoc.registry, options["ops"], adhoc.base_dir)
-    settings = {name: value for name, value in options.items() if name not in ("ops", "size_hw")}
-    size_hw = None if options["size_hw"] is None else tuple(options["size_hw"])
-
-    def make(calls: Sequence[Any]) -> Any:
-        return compile_recipe(calls, size_hw, **settings)
-
-    recipe = make(ops)
-    subjects = [preview.subject_of(sample, PREVIEW_PX) for sample in chosen(adhoc, source)]
-    rows: list[list[Tile]]
-    if each:
-        rows = preview.each(ops, make, subjects[0], min(count, 5), seed)
-    elif steps:
-        rows = [preview.steps(recipe, subject, seed) for subject in subjects]
-    else:
-        per_image = count if len(subjects) == 1 else max(1, count // len(subjects))
-        rows = [preview.variants(recipe, subject, per_image, seed) for subject in subjects]
-    sheet = preview.sheet(rows, columns=len(rows[0]) if each else None)
-    images.write(place, sheet)
-    written = [place]
-    if html:
-        written.append(place.with_suffix(".html"))
-        ui.write_text(written[1], preview.page(rows, f"{options['ops']} on {source}"))
-    if show and can_show():
-        show_picture(sheet)
-    for path in written:
-        ui.say(str(path))
-    return 0
+    if in_terminal and can_show():
+        show_picture(made.sheet)
+    for path in (made.path, made.page):
+        if path is not None:
+            ui.say(str(path))
 
 
-def refuse_overwriting(place: Path, source: str) -> None:
-    from pipekit.errors import UserError
+def _show_check(found: AugmentationCheck) -> None:
+    from pipekit import ui
 
-    if place.suffix.lower() != ".png":
-        raise UserError(
-            f"the preview is a PNG file, not {place}", f"For example: pipekit augment {source} preview.png --preview"
-        )
-    if Path(source).is_dir():
-        refuse_inside(place, Path(source))
-    if place.exists() and place.resolve() == Path(source).resolve():
-        raise UserError(f"{place} is the source", "Choose another name for the preview.")
-
-
-def chosen(adhoc: AdhocPipeline, source: str) -> list[Sample]:
-    """The image, or a few from all over the folder."""
-    from pipekit.contract import Dataset, Sample
-    from pipekit.images import is_image
-
-    path = Path(source)
-    if path.is_file() and is_image(path):
-        return [Sample(path.name, str(path))]
-    data = adhoc.dataset(source)
-    dataset = adhoc.given[data] if data in adhoc.given else adhoc.run().artifact(data)
-    assert isinstance(dataset, Dataset)
-    count = len(dataset)
-    wanted = {round(i * (count - 1) / max(1, SHOWN_IMAGES - 1)) for i in range(min(SHOWN_IMAGES, count))}
-    return [sample for number, sample in enumerate(dataset) if number in wanted]
+    columns = ("op", "strength", "accuracy", "drop", "confidence", "verdict")
+    ui.table(columns, [tuple(row[name] for name in columns) for row in found.rows])
+    ui.say(str(found.page))

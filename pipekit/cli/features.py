@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import pipekit
 from pipekit.cli import complete
 from pipekit.cli.loading import Disabled, Plugins
-from pipekit.commands.working import registry_with
+from pipekit.cli.options import with_options_of
 
 if TYPE_CHECKING:
-    from pipekit.contract import Artifact
-    from pipekit.engine.adhoc import AdhocPipeline
-
-PICTURES = {"features": "features.png", "filters": "filters.png", "match": "matches.png", "stability": "stability.png"}
-"""What each of the stages makes first of all to be looked at."""
+    from pipekit.commands.working import Made
 
 
+@with_options_of("features", leave_out=("detector",))
 def features(
     path: Annotated[Path, typer.Argument(help="An image, or a folder of images")],
     second: Annotated[Path | None, typer.Argument(help="With --match: the other image", show_default=False)] = None,
@@ -52,7 +50,9 @@ def features(
     animate: Annotated[bool, typer.Option("--animate", help="With a filter: write a GIF of the sliding window too")] = False,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Put the result here; the folder must not exist", show_default=False),
+        typer.Option(
+            "--out", "-o", metavar="FOLDER", help="Put the result here; the folder must not exist", show_default=False
+        ),
     ] = None,
     name: Annotated[str, typer.Option(metavar="NAME", help="The run's name: its results are in runs/NAME/")] = "features",
     workers: Annotated[
@@ -63,76 +63,63 @@ def features(
     show: Annotated[bool, typer.Option("--show/--no-show", help="Show the picture in the terminal, where it can")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line on stdout, and nothing else")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and the result")] = False,
+    **params: Any,
 ) -> int:
     """Show what a classic detector, or a filter, sees in images.
 
     Writes a picture to look at, the points as CSV and NumPy arrays, and counts for each image and class. The detectors:
-    pipekit components detector. Everything else that can be set: pipekit stage features --help, and so for the stages
-    filters, match and stability.
+    pipekit components detector. What else can be set for --filter, --match and --stability: pipekit stage filters --help, and
+    so for the stages match and stability.
     """
-    from pipekit import ui
     from pipekit.cli.prestart import start_workers_for
-    from pipekit.cli.run import reporting, show_plan_run
-    from pipekit.engine.adhoc import AdhocPipeline
-    from pipekit.engine.run_folder import take_out
+
+    start_workers_for(str(path), workers)
+    from pipekit.cli.showing import show_verb
     from pipekit.errors import UserError
 
     filtering = filter_name is not None or kernel is not None or animate
     asked = [word for word, on in (("--match", match), ("--stability", stability), ("--filter", filtering)) if on]
-    display = ui.run_display(as_json, quiet)
-    with reporting(display, as_json):
+
+    def make(display: Any) -> Any:
         if len(asked) > 1:
             raise UserError(f"{' and '.join(asked)} can't be had at once", "Run the command once for each.")
         if (second is not None) != match:
             raise UserError("--match compares two images", "For example: pipekit features first.jpg second.jpg --match")
-        if out is not None and out.exists():
-            raise UserError(f"{out} exists already", "Choose another folder for --out, or remove that one first.")
-        settings: dict[str, Any] = {"name": name, **({"workers": workers} if workers else {})}
-        adhoc = AdhocPipeline(settings=settings, registry=registry_with(plugin, disable))
-        start_workers_for(str(path), workers, adhoc.registry.get("stage", "features").preload)
         values = read_settings(changes or ())
         detectors: list[Any] = [{"use": each, **values} for each in detector or ()]
+        common: dict[str, Any] = {
+            "out": out,
+            "name": name,
+            "plugins": plugin or (),
+            "disable": disable or (),
+            "listener": display,
+        }
         if match:
-            _refuse_several(detectors)
-            chosen = detectors[0] if detectors else {"use": "sift", **values}
-            use = adhoc.add("match", "match", first=str(path), second=str(second), detector=chosen)
-        elif filtering:
-            rows = read_kernel(kernel) if kernel else None
-            options = {"filter": filter_name, "kernel": rows, "animate": animate or None, **values}
-            use = adhoc.add("filters", "filters", dataset=add_images(adhoc, path), **options)
-        elif stability:
+            return pipekit.match(path, str(second), detector=_one(detectors, values, "sift"), **common, **params)
+        common["workers"] = workers
+        if filtering:
+            options = {"filter": filter_name, "kernel": read_kernel(kernel) if kernel else None, "animate": animate or None}
+            if own := sorted(common.keys() & values.keys()):
+                raise UserError(f"--set {own[0]}: the filter has no such parameter", "See: pipekit components stage filters")
+            return pipekit.filters(path, **common, **{**options, **values, **params})
+        if stability:
             if values and not detectors:
                 raise UserError("--set belongs to a detector", "Say which with --detector.")
-            use = adhoc.add("stability", "stability", dataset=add_images(adhoc, path), detectors=detectors or None)
-        else:
-            _refuse_several(detectors)
-            chosen = detectors[0] if detectors else {"use": "harris", **values}
-            use = adhoc.add("features", "features", dataset=add_images(adhoc, path), detector=chosen)
-        code, outcome = show_plan_run(adhoc.plan(), display, publish=out is None)
-        if outcome is None:
-            return code
-        made = outcome.artifact(use)
-        if out is not None:
-            take_out(made, out)
-        if not as_json:
-            _show(made, PICTURES[use], out, show and not quiet)
-        return code
+            return pipekit.stability(path, detectors=detectors or None, **common, **params)
+        return pipekit.features(path, detector=_one(detectors, values, "harris"), **common, **params)
+
+    code, made = show_verb(as_json, quiet, make)
+    if made is not None and not as_json:
+        _show(made, out, show and not quiet)
+    return code
 
 
-def _refuse_several(detectors: list[Any]) -> None:
+def _one(detectors: list[Any], values: dict[str, Any], usual: str) -> Any:
     from pipekit.errors import UserError
 
     if len(detectors) > 1:
         raise UserError("one detector at a time", "Several can be compared with --stability.")
-
-
-def add_images(adhoc: AdhocPipeline, path: Path) -> str:
-    """The images as a stage of the pipeline: one file, a folder, or a dataset of a run."""
-    from pipekit.images import is_image
-
-    if path.is_file() and is_image(path):
-        return adhoc.add("data", "import.image", path=str(path))
-    return adhoc.dataset(path)
+    return detectors[0] if detectors else {"use": usual, **values}
 
 
 def read_settings(changes: list[str] | tuple[str, ...]) -> dict[str, Any]:
@@ -160,7 +147,7 @@ def read_kernel(text: str) -> Any:
     return rows
 
 
-def _show(made: Artifact, picture: str, out: Path | None, in_terminal: bool) -> None:
+def _show(made: Made, out: Path | None, in_terminal: bool) -> None:
     """Where the result is; and a picture, on a terminal that can show it."""
     from pipekit import ui
     from pipekit.ui.picture import can_show, show_picture
@@ -168,11 +155,10 @@ def _show(made: Artifact, picture: str, out: Path | None, in_terminal: bool) -> 
     if in_terminal and can_show():
         from pipekit import images
 
-        previews = sorted((made.path / "previews").rglob("*.png"))
-        if previews:  # of the first image, the half with the dots: a terminal has few pixels
-            drawn = images.read(previews[0])
+        if made.previews:  # of the first image, the half with the dots: a terminal has few pixels
+            drawn = images.read(made.previews[0])
             show_picture(drawn[:, : drawn.shape[1] // 2])
         else:
-            show_picture(images.read(made.path / picture))
+            show_picture(images.read(made.picture))
     if out is not None:
         ui.say(str(out))

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import pipekit
 from pipekit.cli.loading import Disabled, Plugins
-from pipekit.commands.working import registry_with
+from pipekit.cli.options import names_in, with_options_of
 
 if TYPE_CHECKING:
-    from pipekit.artifacts import Artifact
-    from pipekit.registry.registry import Registry
+    from pipekit.commands.inspect import Inspected
 
 FOUND = 1
 """The exit code when a check of ``--fail-on`` found something."""
 
 
+@with_options_of("inspect", leave_out=("checks",))
 def inspect(
     path: Annotated[str, typer.Argument(help="A folder, a file in a dataset's format, or a run")],
     importer: Annotated[
@@ -33,7 +34,6 @@ def inspect(
             show_default=False,
         ),
     ] = "",
-    distance_bits: Annotated[int, typer.Option(min=0, max=15, metavar="N", help="How near near copies are, in bits of 64")] = 6,
     quarantine: Annotated[
         Path | None,
         typer.Option(
@@ -41,75 +41,50 @@ def inspect(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Put inspect.html and inspect.json there", show_default=False)
+        Path | None,
+        typer.Option("--out", "-o", metavar="FOLDER", help="Put inspect.html and inspect.json there", show_default=False),
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="How many shards run at once")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print inspect.json and nothing else")] = False,
     plugin: Plugins = None,
     disable: Disabled = None,
+    **params: Any,
 ) -> int:
     """Look at every image once: files that can't be read, copies, the same image in two splits or under two labels, images that
     are dark, bright, blurred, empty or odd among the others. Nothing is changed or deleted.
 
     A second look at an unchanged folder reads no image.
     """
-    from pipekit.cli.prestart import start_workers_for
+    from pipekit.cli.prestart import preload_of, start_workers_for
 
-    registry = registry_with(plugin, disable)
-    start_workers_for(path, workers, registry.get("stage", "inspect").preload)
+    start_workers_for(path, workers, preload_of("inspect"))
     from pipekit import ui
-    from pipekit.engine.adhoc import AdhocPipeline
-    from pipekit.errors import UserError, did_you_mean
-    from pipekit.passed_over import META, sentence
 
-    adhoc = AdhocPipeline(settings={"workers": workers} if workers else {}, registry=registry)
-    known = [component.name for component in adhoc.registry.components("check")]
-    for name in (*_names(only), *_names(skip), *(name for name in _names(fail_on) if name != "error")):
-        if name not in known:
-            raise UserError(f"no check called {name!r}", did_you_mean(name, known) or f"There are: {', '.join(known)}")
-    checks = [
-        name for name in _in_order(adhoc.registry, known) if (not only or name in _names(only)) and name not in _names(skip)
-    ]
-    trusted: dict[str, Any] = {"verify": "none", "max_failed": 1.0}  # inspect looks at each file itself, once
-    if importer:
-        data = adhoc.add("data", f"import.{importer}", path=str(Path(path).expanduser().absolute()), **trusted)
-    else:
-        data = adhoc.dataset(path, **trusted)
-    adhoc.add("inspect", "inspect", dataset=data, checks=checks, distance_bits=distance_bits)
     display = ui.run_display(quiet=True)
     with display:
-        outcome = adhoc.run(_without_end(display))
-    found = _read(outcome.artifact("inspect"))
-    imported = [made.artifact.meta.get(META, {}) for made in outcome.stages if made.use.startswith("import.")]
-    if imported:  # as it is now: a file that is no image does not make the page anew
-        found[META] = imported[0]
-    folder = _hand_over(outcome.artifact("inspect"), out)
-    if quarantine is not None:
-        _write_quarantine(quarantine, found)
+        made = pipekit.inspect(
+            path,
+            format=importer,
+            only=names_in(only),
+            skip=names_in(skip),
+            fail_on=names_in(fail_on),
+            out=out,
+            quarantine=quarantine,
+            workers=workers,
+            plugins=plugin or (),
+            disable=disable or (),
+            listener=_without_end(display),
+            **params,
+        )
     if as_json:
-        ui.say_json(found)
+        ui.say_json(made.found)
     else:
-        _show(found, folder, quarantine)
-    for warning in (warning for made in outcome.stages for warning in made.warnings):
+        _show(made, quarantine)
+    for warning in made.warnings:
         ui.warn(warning)
-    if not imported and (others := found.get(META)):  # a run's dataset, whose import is not among the stages
-        ui.warn(sentence(others))
-    failing = {line["check"] for line in found["summary"] if line["check"] in _names(fail_on)}
-    if "error" in _names(fail_on):
-        failing |= {line["check"] for line in found["summary"] if line["severity"] == "error"}
-    if failing:
-        ui.warn(f"--fail-on: {', '.join(sorted(failing))}")
-    return FOUND if failing else 0
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _in_order(registry: Registry, known: list[str]) -> list[str]:
-    """The checks in the stage's own order, then those of plugins."""
-    usual = registry.get("stage", "inspect").params_type().model_fields["checks"].default
-    return [*(name for name in usual if name in known), *(name for name in known if name not in usual)]
+    if made.failing:
+        ui.warn(f"--fail-on: {', '.join(made.failing)}")
+    return FOUND if made.failing else 0
 
 
 def _without_end(display: Any) -> Any:
@@ -122,52 +97,10 @@ def _without_end(display: Any) -> Any:
     return listen
 
 
-def _read(artifact: Artifact) -> dict[str, Any]:
-    import json
-
-    found: dict[str, Any] = json.loads((artifact.path / "inspect.json").read_text("utf-8"))
-    return found
-
-
-def _hand_over(artifact: Artifact, out: Path | None) -> Path:
-    """Where the page is: in the store, or copied to the folder that was asked for."""
-    import shutil
-
-    from pipekit.errors import UserError
-
-    if out is None:
-        return artifact.path
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name in ("inspect.html", "inspect.json"):
-            shutil.copyfile(artifact.path / name, out / f".{name}.part")
-            (out / f".{name}.part").replace(out / name)
-    except OSError as error:
-        raise UserError(f"can't write to {out}: {error.strerror}") from error
-    return out
-
-
-def _write_quarantine(path: Path, found: dict[str, Any]) -> None:
-    import csv
-    import io
-
+def _show(made: Inspected, quarantine: Path | None) -> None:
     from pipekit import ui
 
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    columns = ("id", "sha256", "match", "check", "reason")
-    table.writerow(columns)
-    seen = set()
-    for entry in found["remove"]:
-        if entry["id"] not in seen:
-            seen.add(entry["id"])
-            table.writerow([entry[column] for column in columns])
-    ui.write_text(path, text.getvalue())
-
-
-def _show(found: dict[str, Any], folder: Path, quarantine: Path | None) -> None:
-    from pipekit import ui
-
+    found = made.found
     splits = found["counts"]
     classes = sorted({label for of in splits.values() for label in of})
     ui.say(ui.plural(found["num_images"], "image"))
@@ -191,6 +124,6 @@ def _show(found: dict[str, Any], folder: Path, quarantine: Path | None) -> None:
     else:
         ui.say("Nothing wrong was found.")
     ui.say()
-    ui.say(f"With pictures: {folder / 'inspect.html'}")
+    ui.say(f"With pictures: {made.folder / 'inspect.html'}")
     if quarantine is not None:
         ui.say(f"{quarantine}: {len({entry['id'] for entry in found['remove']}):,} images to leave out")

@@ -161,6 +161,24 @@ def given(arguments: Mapping[str, Any], params_type: type[Params]) -> dict[str, 
     }
 
 
+def names_in(text: str) -> tuple[str, ...]:
+    """``"cat, dog"`` -> ("cat", "dog")."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def read_fractions(text: str) -> dict[str, float]:
+    """``"0.7,0.15,0.15"`` -> {"train": 0.7, "val": 0.15, "test": 0.15}."""
+    from pipekit.errors import UserError
+
+    try:
+        shares = [float(part) for part in text.split(",")]
+    except ValueError:
+        shares = []
+    if len(shares) != 3 or min(shares) < 0 or not 0.999 < sum(shares) < 1.001:
+        raise UserError(f"--fractions {text!r}: expected three shares that sum to 1", "For example: --fractions 0.7,0.15,0.15")
+    return dict(zip(("train", "val", "test"), shares, strict=True))
+
+
 def read_value(text: Any, annotation: Any = None) -> Any:
     """``"0.3"`` -> 0.3, ``"[1, 2]"`` -> [1, 2], ``"{ op = 'hflip' }"`` and its JSON form -> a table, other words as text."""
     if not isinstance(text, str) or _is_text(annotation):

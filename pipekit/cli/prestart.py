@@ -32,6 +32,13 @@ def start_workers_for(source: str, workers: int | None, modules: Iterable[str] =
         processes.start_early()
 
 
+def preload_of(stage: str) -> Iterable[str]:
+    """What a built-in stage has worker processes load; no plugin is imported to know it."""
+    from pipekit.registry.registry import load_registry
+
+    return load_registry(installed=False).get("stage", stage).preload
+
+
 def _folder_of_many(folder: Path) -> Path | None:
     """The first folder with files, where all below ``folder`` together have many; no more is looked at than says so."""
     waiting, first, count = [folder], None, 0

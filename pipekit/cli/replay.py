@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+import pipekit
 from pipekit.cli.loading import Disabled, Plugins
-from pipekit.commands.working import registry_with
 
 
 def replay(
@@ -17,7 +17,9 @@ def replay(
         Path | None,
         typer.Option(metavar="PATH", help="The image that it was made from, or the folder of them", show_default=False),
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the image here", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write the image here", show_default=False)
+    ] = None,
     plugin: Plugins = None,
     disable: Disabled = None,
 ) -> int:
@@ -28,24 +30,14 @@ def replay(
     Exit code 0: it is the same. 1: it is not; another version of a library draws or encodes in another way.
     """
     from pipekit import ui
-    from pipekit.commands.replay import replay as make_again
-    from pipekit.errors import EXIT_FAILED, UserError
-    from pipekit.images.codec import write_bytes
+    from pipekit.errors import EXIT_FAILED
 
-    registry = registry_with(plugin, disable)
-    for place in () if out is None else (out, out.with_suffix(".mask.png")):
-        if place.exists():
-            raise UserError(f"{place} exists already", "Choose another name.")
-    made = make_again(file, registry, source)
+    made = pipekit.replay(file, source, out=out, plugins=plugin or (), disable=disable or ())
     ui.say(f"{file}\n  of {made.source}")
     for caption in made.captions:
         ui.say(f"  {caption}")
-    if out is not None:
-        write_bytes(out, made.data)
-        ui.say(str(out))
-        if made.mask is not None:
-            write_bytes(out.with_suffix(".mask.png"), made.mask)
-            ui.say(str(out.with_suffix(".mask.png")))
+    for path in made.written:
+        ui.say(str(path))
     ui.say("identical, bit for bit" if made.identical else "not identical", ui.GOOD if made.identical else ui.BAD)
     if made.mask_identical is not None:
         words = "its mask is identical too" if made.mask_identical else "its mask is not identical"

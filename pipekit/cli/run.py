@@ -10,14 +10,10 @@ import typer
 
 from pipekit.cli import complete
 from pipekit.cli.loading import Disabled, Plugins
-from pipekit.cli.showing import RESUME
 from pipekit.cli.showing import reporting as reporting
 
 if TYPE_CHECKING:
     from pipekit.commands.run import Forecasts
-    from pipekit.engine.outcome import Outcome
-    from pipekit.pipeline.plan import Plan
-    from pipekit.ui.progress import RunDisplay
 
 
 def run(
@@ -97,20 +93,6 @@ def run(
             show_combinations(outcome)
         return EXIT_FAILED if any(row.error for row in outcome.combinations) else code
     return code
-
-
-def show_plan_run(plan: Plan, display: RunDisplay, **choice: Any) -> tuple[int, Outcome | None]:
-    """Run a checked plan under a display; Ctrl-C is answered in words. Returns the exit code and what was made."""
-    from pipekit import ui
-    from pipekit.engine.run import run_plan as run_stages
-    from pipekit.errors import EXIT_INTERRUPTED
-
-    try:
-        with display:
-            return 0, run_stages(plan, display, **choice)
-    except KeyboardInterrupt:
-        ui.note(f"Stopped. {RESUME}")
-        return EXIT_INTERRUPTED, None
 
 
 def show_forecast(found: Forecasts, display: Callable[..., None] | None) -> None:

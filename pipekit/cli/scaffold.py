@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import pipekit
+from pipekit.cli.options import names_in, read_fractions
+
 if TYPE_CHECKING:
-    from pipekit.commands.scaffold import Project, Request
+    from pipekit.commands.scaffold import Project
 
 MAX_LISTED = 10
 
@@ -67,7 +70,6 @@ def scaffold(
     for what was not said.
     """
     from pipekit import ui
-    from pipekit.commands.scaffold import Request, carry_out, plan
     from pipekit.errors import UserError
 
     if plugin is not None:
@@ -76,28 +78,22 @@ def scaffold(
         raise UserError("which folder is the project's?", "For example: pipekit scaffold pets --classes cat,dog")
     if name is None:
         name = Path(typer.prompt("The new project's folder", default="dataset").strip()).expanduser()
-    request = Request(
-        root=name,
-        classes=_names(classes),
-        source=source,
+    wanted: dict[str, Any] = {"classes": names_in(classes), "source": source, "fractions": read_fractions(fractions)}
+    if not classes and source is None and ui.can_ask():
+        wanted |= _ask(name)
+    if wanted["source"] is not None and ui.is_terminal():
+        ui.note(f"Looking at {wanted['source']} …")
+    project = pipekit.scaffold(
+        name,
         layout=layout.value,
         how=how.value,
         rename=rename,
-        importer=importer,
+        format=importer,
         pattern=pattern,
-        fractions=_fractions(fractions),
         seed=seed,
+        dry_run=dry_run,
+        **wanted,
     )
-    if not classes and source is None and ui.can_ask():
-        request = _ask(request)
-    if request.source is not None and ui.is_terminal():
-        ui.note(f"Looking at {request.source} …")
-    project = plan(request)
-    try:
-        if not dry_run:
-            carry_out(project)
-    finally:
-        project.close()
     for warning in project.warnings:
         ui.warn(warning)
     _tell_left_out(project)
@@ -108,10 +104,10 @@ def scaffold(
 
 def _plugin(folder: Path, kind: str, quiet: bool) -> int:
     """Write a plugin distribution and say what to do next."""
+    import pipekit
     from pipekit import ui
-    from pipekit.commands.new_plugin import write_plugin
 
-    made = write_plugin(folder, kind)
+    made = pipekit.new_plugin(folder, kind)
     if not quiet:
         ui.say(f"{made.folder}/")
         for file in made.files:
@@ -120,38 +116,21 @@ def _plugin(folder: Path, kind: str, quiet: bool) -> int:
     return 0
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _fractions(text: str) -> dict[str, float]:
-    from pipekit.errors import UserError
-
-    try:
-        shares = [float(part) for part in text.split(",")]
-    except ValueError:
-        shares = []
-    if len(shares) != 3 or min(shares) < 0 or not 0.999 < sum(shares) < 1.001:
-        raise UserError(f"--fractions {text!r}: expected three shares that sum to 1", "For example: --fractions 0.7,0.15,0.15")
-    return dict(zip(("train", "val", "test"), shares, strict=True))
-
-
-def _ask(request: Request) -> Request:
+def _ask(root: Path) -> dict[str, Any]:
     """Ask for what was left out. An empty answer takes what stands in brackets."""
-    from dataclasses import replace
-
     from pipekit import ui
 
-    ui.say(f"A new project in {request.root}. Press Enter for what stands in brackets.")
+    ui.say(f"A new project in {root}. Press Enter for what stands in brackets.")
+    found: dict[str, Any] = {}
     path = typer.prompt("Where are the images? A folder, table or archive", default="none yet").strip()
     if path != "none yet":
-        request = replace(request, source=Path(path).expanduser())
+        found["source"] = Path(path).expanduser()
         wanted = typer.prompt("Which classes, with commas between", default="all").strip()
-        request = replace(request, classes=() if wanted == "all" else _names(wanted))
+        found["classes"] = () if wanted == "all" else names_in(wanted)
     else:
-        request = replace(request, classes=_names(typer.prompt("Which classes, with commas between", default="dog,cat")))
-    shares = typer.prompt("Shares of train, val and test", default="0.7,0.15,0.15")
-    return replace(request, fractions=_fractions(shares))
+        found["classes"] = names_in(typer.prompt("Which classes, with commas between", default="dog,cat"))
+    found["fractions"] = read_fractions(typer.prompt("Shares of train, val and test", default="0.7,0.15,0.15"))
+    return found
 
 
 def _tell_left_out(project: Project) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import pipekit
 from pipekit.cli.loading import Disabled, Plugins
-from pipekit.commands.working import registry_with
 
 if TYPE_CHECKING:
     from pipekit.registry.sniffing import Verdict
@@ -28,22 +28,16 @@ def sniff(
     from dataclasses import asdict
 
     from pipekit import ui
-    from pipekit.errors import UserError
-    from pipekit.registry import sniffing
 
-    found = sniffing.verdicts(registry_with(plugin, disable), path.expanduser())
-    problem, taken = None, ""
-    try:
-        taken = sniffing.choose(path, found).importer
-    except UserError as error:
-        problem = error
+    found = pipekit.sniff(path, plugins=plugin or (), disable=disable or ())
     if as_json:
-        ui.say_json({"path": str(path), "importer": taken, "verdicts": [asdict(verdict) for verdict in found]})
+        listed = [asdict(verdict) for verdict in found.verdicts]
+        ui.say_json({"path": str(path), "importer": found.importer, "verdicts": listed})
     else:
-        ui.table(("importer", "reads it", "why"), [_row(verdict, taken) for verdict in found])
-    if problem is not None:
-        ui.error(problem)
-        return problem.exit_code
+        ui.table(("importer", "reads it", "why"), [_row(verdict, found.importer) for verdict in found.verdicts])
+    if found.problem is not None:
+        ui.error(found.problem)
+        return int(found.problem.exit_code)
     return 0
 
 

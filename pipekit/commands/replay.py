@@ -8,11 +8,12 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipekit import images
+from pipekit.commands.working import refuse_existing, registry_with
 from pipekit.contract import Dataset
 from pipekit.errors import UserError
 from pipekit.files import hash_file
@@ -35,6 +36,7 @@ class Replayed:
         data: of what was asked for: the image, or its mask.
         mask: of an image that has one: the mask's bytes; None where its source was not found.
         mask_identical: whether these are the bytes that were written then.
+        written: the files that were asked for.
     """
 
     data: bytes
@@ -43,18 +45,48 @@ class Replayed:
     captions: tuple[str, ...]
     mask: bytes | None = None
     mask_identical: bool | None = None
+    written: tuple[Path, ...] = ()
 
 
-def replay(file: Path, registry: Registry, source: Path | None = None) -> Replayed:
-    """Make an augmented image, with its mask, again.
+def replay(
+    file: str | Path,
+    source: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    plugins: Sequence[str] = (),
+    disable: Sequence[str] = (),
+) -> Replayed:
+    """Make an augmented image, with its mask, again, and compare it bit for bit.
 
     Args:
         file: an image, or a mask, below a folder that ``pipekit augment`` wrote, or below ``runs/NAME/STAGE``.
         source: the image that it was made from, or the folder in which it is; where it is not there any more.
+        out: a file for the image; its mask is written beside it, as ``NAME.mask.png``. Neither may exist.
+        plugins: plugin files or modules to load too.
+        disable: plugins to leave out.
 
     Raises:
-        UserError: there is no row, no recipe or no source, or the source has changed since.
+        UserError: there is no row, no recipe or no source, the source has changed since, or ``out`` exists.
+
+    Example:
+        >>> import pipekit
+        >>> made = pipekit.replay("more/train/cat/1.aug2.jpg")  # doctest: +SKIP
+        >>> made.identical, made.captions  # doctest: +SKIP
+        (True, ('rotate angle_deg=-12.4', 'hflip'))
     """
+    registry = registry_with(plugins, disable)
+    place = None if out is None else Path(out).expanduser()
+    refuse_existing(place, place and place.with_suffix(".mask.png"))
+    made = _make_again(Path(file).expanduser(), registry, None if source is None else Path(source).expanduser())
+    if place is None:
+        return made
+    written = [(place, made.data)] + ([] if made.mask is None else [(place.with_suffix(".mask.png"), made.mask)])
+    for path, data in written:
+        images.write_bytes(path, data)
+    return replace(made, written=tuple(path for path, _ in written))
+
+
+def _make_again(file: Path, registry: Registry, source: Path | None) -> Replayed:
     if not file.is_file():
         raise UserError(f"no such file: {file}")
     made = history_of(file)

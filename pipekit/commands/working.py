@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipekit.errors import PlanError, UserError, did_you_mean
 
 if TYPE_CHECKING:
+    from pipekit.contract import Artifact
     from pipekit.engine.adhoc import AdhocPipeline
     from pipekit.engine.context import Listener
     from pipekit.engine.outcome import Outcome
@@ -120,3 +121,51 @@ def name_of_model(model: str | Path) -> str:
     """``runs/textures/model.keras`` -> ``textures``."""
     path = Path(str(model).partition(":")[0]).expanduser().absolute()
     return (path.parent if path.name in ("model.keras", "model.json") else path).name or "model"
+
+
+def add_images(pipeline: AdhocPipeline, source: str | Path) -> str:
+    """One image, a folder of images, or a dataset of a run, as a stage of the pipeline; returns its name."""
+    from pipekit.images import is_image
+
+    path = Path(source).expanduser()
+    if path.is_file() and is_image(path):
+        return pipeline.add("data", "import.image", path=str(path.absolute()))
+    return pipeline.dataset(source)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What one stage made for a person to look at.
+
+    Attributes:
+        path: the folder that was asked for, or the run's folder under ``runs/``.
+        picture: what sums the result up.
+        previews: ``previews/*.png`` where the stage draws single images, else empty.
+        artifact: the same files in the store, with what the stage says of them in ``meta``.
+        outcome: the run: stages, seconds, warnings.
+    """
+
+    path: Path
+    picture: Path
+    previews: tuple[Path, ...]
+    artifact: Artifact
+    outcome: Outcome
+
+
+def make(pipeline: AdhocPipeline, stage: str, picture: str, out: str | Path | None, listener: Listener | None) -> Made:
+    """Run a pipeline whose last stage writes pictures; they are put into ``out``, or shown under ``runs/NAME/``.
+
+    Raises:
+        UserError: ``out`` exists.
+        PlanError: a parameter is wrong.
+    """
+    from pipekit.engine.run_folder import take_out
+
+    place = None if out is None else Path(out).expanduser()
+    refuse_existing(place)
+    outcome = run_pipeline(pipeline, stage, listener, publish=place is None)
+    artifact = outcome.artifact(stage)
+    if place is not None:
+        take_out(artifact, place)
+    previews = tuple(sorted((artifact.path / "previews").rglob("*.png")))
+    return Made(place or outcome.run_dir, artifact.path / picture, previews, artifact, outcome)

@@ -18,6 +18,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pipekit.images.choices import FillMode as FillMode
+    from pipekit.images.choices import Interpolation as Interpolation
+    from pipekit.images.choices import SizeHw as SizeHw
     from pipekit.images.codec import SUFFIXES as SUFFIXES
     from pipekit.images.codec import Format as Format
     from pipekit.images.codec import decode as decode
@@ -40,11 +43,8 @@ if TYPE_CHECKING:
     from pipekit.images.pixels import Decoded as Decoded
     from pipekit.images.pixels import ImageInfo as ImageInfo
     from pipekit.images.video import video_frames as video_frames
-    from pipekit.images.warping import FillMode as FillMode
     from pipekit.images.warping import Image as Image
-    from pipekit.images.warping import Interpolation as Interpolation
     from pipekit.images.warping import Matrix as Matrix
-    from pipekit.images.warping import SizeHw as SizeHw
     from pipekit.images.warping import local_scale as local_scale
     from pipekit.images.warping import resize as resize
     from pipekit.images.warping import warp as warp
@@ -53,13 +53,13 @@ _HOME = {
     "MAX_PIXELS": "pixels",
     "SUFFIXES": "codec",
     "Decoded": "pixels",
-    "FillMode": "warping",
+    "FillMode": "choices",
     "Format": "codec",
     "Image": "warping",
     "ImageInfo": "pixels",
-    "Interpolation": "warping",
+    "Interpolation": "choices",
     "Matrix": "warping",
-    "SizeHw": "warping",
+    "SizeHw": "choices",
     "contact_sheet": "draw",
     "decode": "codec",
     "decode_reduced": "codec",

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipekit.images.choices import FillMode as FillMode
+from pipekit.images.choices import Interpolation as Interpolation
+from pipekit.images.choices import SizeHw as SizeHw
+
 Image: TypeAlias = NDArray[np.uint8]
 Matrix: TypeAlias = NDArray[np.float64]
-SizeHw: TypeAlias = tuple[int, int]
-Interpolation: TypeAlias = Literal["nearest", "linear", "cubic", "area", "lanczos"]
-FillMode: TypeAlias = Literal["nearest", "constant", "reflect", "wrap"]
 
 _INTERPOLATION = {
     "nearest": cv2.INTER_NEAREST,

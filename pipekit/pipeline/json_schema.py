@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from pydantic import AliasChoices
+
 from pipekit.errors import PipekitError
 from pipekit.params import Params
 from pipekit.pipeline.matrix_table import Matrix
@@ -84,6 +86,7 @@ class _Builder:
         for inner, definition in schema.pop("$defs", {}).items():
             self._definitions[f"{name}:{inner}"] = self._resolve(definition)
         schema.pop("title", None)
+        _add_other_names(schema, params_type)
         resolved: dict[str, Any] = self._resolve(schema)
         resolved.setdefault("properties", {})
         return resolved
@@ -139,6 +142,16 @@ class _Builder:
         table = {"type": "object", "required": [key], "properties": {key: names}, "allOf": tables}
         self._definitions[place] = {"anyOf": [names, table]}
         return place
+
+
+def _add_other_names(schema: dict[str, Any], params_type: type[Params]) -> None:
+    """Let a parameter that has several names (``AliasChoices``) be given by each; the first is the one to complete."""
+    for field in params_type.model_fields.values():
+        if isinstance(field.validation_alias, AliasChoices):
+            first, *others = (str(name) for name in field.validation_alias.choices)
+            for name in others:
+                told = {"description": f"Another name of {first}", "deprecated": True}
+                schema["properties"][name] = {**schema["properties"][first], **told}
 
 
 def _names(names: Iterable[str]) -> list[dict[str, Any]]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pipekit.rng import Rng, rng_for
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipekit.rng import Rng
 
 STAGE = "augment"
 FUNCTION = "make_copies"
@@ -11,4 +14,6 @@ FUNCTION = "make_copies"
 
 def copy_rng(seed: int, sample_id: str, copy: int) -> Rng:
     """The generator from which a recipe draws the ``copy``-th copy (from 1 on) of a sample."""
+    from pipekit.rng import rng_for
+
     return rng_for(seed, STAGE, FUNCTION, sample_id, copy)

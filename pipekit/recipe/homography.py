@@ -9,16 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.contract import Box, Keypoint
+from pipekit.images.choices import Fit as Fit
 from pipekit.images.polygons import Polygon, area, clipped, plain, polygons_of
 from pipekit.images.warping import Image, Matrix, SizeHw
-
-Fit: TypeAlias = Literal["stretch", "crop", "pad"]
 
 IDENTITY: Matrix = np.eye(3)
 IDENTITY.setflags(write=False)

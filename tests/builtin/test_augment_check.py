@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import pipekit
 from pipekit import images
 from pipekit.builtin.augment_check.measure import Measured
 from pipekit.builtin.augment_check.outputs import verdict
@@ -216,6 +217,17 @@ def test_the_command(
     assert "destroys the label" in said
     assert said.rstrip().endswith("augment_check.html")
     assert sorted(path.suffix for path in Path("out").iterdir()) == [".csv", ".html", ".png"]
+    found = pipekit.check_augmentation(
+        "model", "images", out="python", ops="greyscale|rotate", strengths=[0.5, 1.0], plugins=["by_colour.py"]
+    )
+    assert (Path("python") / "augment_check.csv").read_bytes() == (Path("out") / "augment_check.csv").read_bytes()
+    assert found.page.read_bytes() == (Path("out") / "augment_check.html").read_bytes()
+    assert {row["op"] for row in found.rows} >= {"greyscale", "rotate"}
+    with pytest.raises(PlanError) as caught:
+        pipekit.check_augmentation("model", "images", copies=0, plugins=["by_colour.py"])
+    assert [problem.path for problem in caught.value.problems] == ["copies"]
+    assert main([*words, "--size", "20"]) == 2
+    assert "--size" in capsys.readouterr().err
     assert main([*words, "images/out"]) == 2
     assert main([*words, "out"]) == 2
     assert main([*words, "--split", "a", "--split", "b"]) == 2

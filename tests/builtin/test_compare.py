@@ -118,11 +118,11 @@ def test_what_can_not_be_compared_is_said(
 
 
 def test_what_was_done_differently_and_no_results() -> None:
-    def answers(name: str, dropout: float, augment: list[Any], kept: int) -> Answers:
+    def answers(name: str, dropout: float, ops: list[Any], kept: int) -> Answers:
         model = {
             "template": "simple_cnn",
             "params": {"dropout": dropout},
-            "training": {"model": {"template": "simple_cnn", "dropout": dropout}, "augment": augment, "epochs": 4},
+            "training": {"model": {"template": "simple_cnn", "dropout": dropout}, "ops": ops, "epochs": 4},
             "kept_epoch": kept,
             "weights_sha256": name,
             "words": [name],
@@ -133,7 +133,7 @@ def test_what_was_done_differently_and_no_results() -> None:
 
     ops = [{"op": "rotate", "p": 1.0, "limit_deg": 10.0, "fill_mode": None}, {"op": "hflip", "p": 0.5}]
     both = [answers("A", 0.0, [], 4), answers("B", 0.3, ops, 2)]
-    assert differing(both) == [("model.dropout", "0.0", "0.3"), ("augment", "[]", "rotate limit_deg = 10.0, hflip p = 0.5")]
+    assert differing(both) == [("model.dropout", "0.0", "0.3"), ("ops", "[]", "rotate limit_deg = 10.0, hflip p = 0.5")]
     (table,) = _learning(both)
     assert [row[:5] for row in table.rows] == [("A", 4, 4, 0.25, 0.5), ("B", 4, 2, 0.5, 0.5)]
     assert differing([both[0], both[0]]) == []

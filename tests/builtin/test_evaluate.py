@@ -218,7 +218,7 @@ def test_the_parquet_file_says_what_the_csv_file_says(colour_project: Any) -> No
 
 
 def test_the_report_holds_the_pipeline_file_and_a_sheet_of_the_recipe(colour_project: Any) -> None:
-    colour_project.model(training={"augment": [{"op": "hflip", "p": 1.0}, {"op": "rotate", "limit_deg": 20.0}]})
+    colour_project.model(training={"ops": [{"op": "hflip", "p": 1.0}, {"op": "rotate", "limit_deg": 20.0}]})
     file = colour_project.path / "pipeline.toml"
     file.write_text(
         """# a <b>remark</b>

@@ -163,7 +163,7 @@ def history_of(model: Model) -> list[dict[str, str]]:
         return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
 
 
-FLIPPED: dict[str, Any] = {"augment": ["hflip", {"op": "rotate", "limit_deg": 20}]}
+FLIPPED: dict[str, Any] = {"ops": ["hflip", {"op": "rotate", "limit_deg": 20}]}
 
 
 @pytest.mark.usefixtures("curves")
@@ -289,7 +289,7 @@ UNFREEZING = {"template": "pretrained", "backbone": "MobileNet", "weights": "ran
         {"model": {"template": "row_lstm", "units": 8}},
         {"model": {"template": "autoencoder", "filters": [4], "code": 3}, "metrics": ["mse"]},
         {"model": UNFREEZING, "input_hw": [32, 32]},
-        {"detail": 2.0, "augment": [{"op": "rotate", "limit_deg": 5}], "keep": "last", "tensorboard": True, "epochs": 2},
+        {"detail": 2.0, "ops": [{"op": "rotate", "limit_deg": 5}], "keep": "last", "tensorboard": True, "epochs": 2},
     ],
     ids=lambda values: " ".join(str(v) for v in values)[:40],
 )

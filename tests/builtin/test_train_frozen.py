@@ -176,7 +176,7 @@ def test_the_model_is_whole_and_is_what_learning_from_the_images_gives(project: 
         ({"epochs": 7}, "dense"),
         ({"epochs": 8}, ""),
         ({"features": "off"}, ""),
-        ({"augment": [{"op": "hflip"}]}, ""),
+        ({"ops": [{"op": "hflip"}]}, ""),
         ({"mixup": 0.2}, ""),
         ({"mosaic": 0.5}, ""),
     ],

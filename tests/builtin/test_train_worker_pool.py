@@ -205,7 +205,7 @@ def test_the_stage_learns_the_same_from_both(tmp_path: Path) -> None:
     found = {}
     for way in ("threads", "processes"):
         params = REGISTRY.check_params(
-            TrainParams, {"model": DENSE, "epochs": 2, "input_hw": [12, 12], "augment": "keras_tutorial", "feed": way}
+            TrainParams, {"model": DENSE, "epochs": 2, "input_hw": [12, 12], "ops": "keras_tutorial", "feed": way}
         )
         ctx = Bench(tmp_path / way)
         model = train(ctx, dataset, params)  # type: ignore[arg-type]

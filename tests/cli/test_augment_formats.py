@@ -16,7 +16,6 @@ from pipekit import images
 from pipekit.builtin.importers import coco_masks
 from pipekit.commands.replay import replay
 from pipekit.contract import Sample
-from pipekit.registry.registry import load_registry
 from pipekit.testing.checks import write_tiny_dataset
 from tests.builtin.exporting import export, make_samples, read
 from tests.cli.conftest import Pipekit
@@ -205,9 +204,8 @@ def test_a_hundred_random_copies_are_made_again(pipekit: Pipekit, tmp_path: Path
     assert pipekit("augment", "images", "out", "--ops", ops, "--copies", "8", "--format", "jpg", "--seed", "9").code == 0
     copies = sorted(Path("out").rglob("*.aug*.jpg"))
     assert len(copies) == 8 * 18
-    registry = load_registry()
     for path in random.Random(0).sample(copies, 100):
-        made = replay(path, registry)
+        made = replay(path)
         assert made.identical
         assert made.data == path.read_bytes()
 
@@ -219,9 +217,8 @@ def test_copies_with_annotations_are_made_again(pipekit: Pipekit, tmp_path: Path
     masks = [path for path in copies if path.parts[1] in ("masks", "SegmentationClass")]
     assert len(copies) - len(masks) == 20
     assert len(masks) == (20 if name in ("masks", "voc") else 0)
-    registry = load_registry()
     for path in copies:
-        made = replay(path, registry)
+        made = replay(path)
         assert made.identical, path
         assert made.mask_identical is (True if masks and path not in masks else None)
 

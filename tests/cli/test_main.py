@@ -106,16 +106,14 @@ def test_our_errors_say_what_where_and_what_next(pipekit, monkeypatch, failure: 
 
 def test_all_problems_of_a_plan_are_printed_each_with_its_place(pipekit, monkeypatch) -> None:
     problems = [
-        Problem(
-            "stages.train.augment[2].op", "no op called 'hflp'", "Did you mean 'hflip'? List them: pipekit components op", 18
-        ),
+        Problem("stages.train.ops[2].op", "no op called 'hflp'", "Did you mean 'hflip'? List them: pipekit components op", 18),
         Problem("stages", "a pipeline needs at least one stage"),
     ]
     break_command(monkeypatch, PlanError(problems, "pipeline.toml"))
     result = pipekit("schema")
     assert result.code == 2
     assert result.err.splitlines() == [
-        "error: stages.train.augment[2].op: no op called 'hflp'. Did you mean 'hflip'?",
+        "error: stages.train.ops[2].op: no op called 'hflp'. Did you mean 'hflip'?",
         "  in pipeline.toml, line 18.  List them: pipekit components op",
         "error: stages: a pipeline needs at least one stage",
         "  in pipeline.toml",

@@ -116,6 +116,7 @@ LOADING = [
     ("run", "a.toml"),
     ("schema",),
     ("sniff", "."),
+    ("split", "."),
     ("stage",),
     ("stage", "split", "--help"),
     ("train", "."),

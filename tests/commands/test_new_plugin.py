@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipekit.commands.new_plugin import kinds, write_plugin
+from pipekit.commands.new_plugin import kinds, new_plugin
 from pipekit.errors import UserError
 from pipekit.registry.registry import KINDS
 
@@ -28,7 +28,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("scaffold")
     folders = [root / "plugins" / f"pipekit-my-{kind.replace('_', '-')}" for kind in kinds()]
     for kind, folder in zip(kinds(), folders, strict=True):
-        write_plugin(folder, kind)
+        new_plugin(folder, kind)
     install = [
         "-m",
         "pip",
@@ -86,22 +86,22 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep me")
     with pytest.raises(UserError, match="not empty"):
-        write_plugin(tmp_path / "mine")
+        new_plugin(tmp_path / "mine")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
 
 
 @pytest.mark.parametrize("name", ["9lives", "two words", "-x", "class", "a--b"])
 def test_a_name_that_can_not_be_one_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError):
-        write_plugin(tmp_path / "folder", name=name)
+        new_plugin(tmp_path / "folder", name=name)
     assert not (tmp_path / "folder").exists()
 
 
 def test_a_kind_that_is_misspelt_is_answered_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
-        write_plugin(tmp_path / "folder", kind="detecter")
+        new_plugin(tmp_path / "folder", kind="detecter")
     assert caught.value.hint == "Did you mean 'detector'?"
-    assert write_plugin(tmp_path / "folder", kind="section").kind == "report_section"
+    assert new_plugin(tmp_path / "folder", kind="section").kind == "report_section"
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -211,3 +211,27 @@ def test_images_without_a_class_are_told_of(tmp_path: Path) -> None:
     source = photos(tmp_path / "photos", ["a.jpg", "b.jpg"])
     with pytest.raises(UserError, match="have no class"):
         make(tmp_path / "pets", source, layout="flat")
+
+
+def test_the_verb_makes_what_the_command_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pipekit
+    from pipekit.cli import main
+    from tests.cli.pictures import class_folders
+
+    monkeypatch.chdir(tmp_path)
+    class_folders(tmp_path / "photos", {"cat": 6, "dog": 6}, size_px=32)
+    wanted: dict[str, Any] = {"source": "photos", "fractions": {"train": 0.5, "val": 0.25, "test": 0.25}, "rename": True}
+    would = pipekit.scaffold("python/pets", dry_run=True, **wanted)
+    assert not Path("python").exists()
+    made = pipekit.scaffold("python/pets", **wanted)
+    assert main(["scaffold", "shell/pets", "--from", "photos", "--fractions", "0.5,0.25,0.25", "--rename"]) == 0
+    files = {path.relative_to("python"): path.read_bytes() for path in Path("python").rglob("*") if path.is_file()}
+    assert files == {path.relative_to("shell"): path.read_bytes() for path in Path("shell").rglob("*") if path.is_file()}
+    assert made.counts == would.counts
+    for wrong, said in (
+        ({"layout": "vall"}, "layout: expected"),
+        ({"how": "cp"}, "how: "),
+        ({"fractions": {"train": 2}}, "fractions: "),
+    ):
+        with pytest.raises(UserError, match=said):
+            pipekit.scaffold("other", classes=["a"], **wrong)

@@ -151,7 +151,7 @@ def test_more_epochs_are_not_advised_to_a_model_that_overfits() -> None:
     def words(accuracy: float, val_accuracy: float) -> str:
         row = {"loss": 0.5, "val_loss": 0.6, "accuracy": accuracy, "val_accuracy": val_accuracy}
         worse = {**row, "loss": 0.9, "val_loss": 0.9}
-        params = SimpleNamespace(keep="best", augment=None, mixes=False, patience=None)
+        params = SimpleNamespace(keep="best", ops=None, mixes=False, patience=None)
         state = State(history=[worse, row], best_epoch=1)
         result: Any = SimpleNamespace(params=params, state=state, kept=1, counts={"train": 100, "val": 100}, monitor="val_loss")
         return " ".join(verdict(result))

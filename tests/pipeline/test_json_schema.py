@@ -93,7 +93,7 @@ GOOD: dict[str, Any] = {
         "train": {
             "use": "train",
             "model": {"template": "simple_cnn", "dropout": 0.3},
-            "augment": [{"op": "rotate", "limit_deg": 40, "p": 0.5}, {"op": "hflip"}],
+            "ops": [{"op": "rotate", "limit_deg": 40, "p": 0.5}, {"op": "hflip"}],
         },
         "mine": {"use": "mine", "parts": ["data", "split"], "size_px": 3},
     },
@@ -111,7 +111,12 @@ def changed(*place: Any, value: Any) -> dict[str, Any]:
 
 def test_what_is_right_is_accepted(validator: Any, registry: Registry, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
-    for table in (GOOD, changed("executor", value="serial"), changed("stages", "train", "model", value="simple_cnn")):
+    for table in (
+        GOOD,
+        changed("executor", value="serial"),
+        changed("stages", "train", "model", value="simple_cnn"),
+        changed("stages", "train", value={"use": "train", "augment": [{"op": "hflip"}]}),
+    ):
         validator.validate(table)
         load_plan(table=table, registry=registry, base_dir=tmp_path)
 
@@ -136,8 +141,9 @@ def test_what_is_right_is_accepted(validator: Any, registry: Registry, tmp_path:
         changed("stages", "train", "epochs", value=0),
         changed("stages", "train", "model", "template", value="simple_cnm"),
         changed("stages", "train", "model", "dropout", value=3),
-        changed("stages", "train", "augment", 0, "op", value="rotat"),
-        changed("stages", "train", "augment", 0, "limit_deg", value=400),
+        changed("stages", "train", "ops", 0, "op", value="rotat"),
+        changed("stages", "train", "ops", 0, "limit_deg", value=400),
+        changed("stages", "train", value={"use": "train", "augment": [{"op": "rotate", "limit_deg": 400}]}),
     ],
 )
 def test_what_is_wrong_is_refused_here_and_there(validator: Any, registry: Registry, tmp_path: Path, table: Any) -> None:

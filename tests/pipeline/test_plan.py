@@ -420,3 +420,22 @@ def test_a_plugin_named_in_the_file_and_on_the_command_line_is_loaded_once(
     monkeypatch.chdir(trial.path.parent)
     plan = load_plan(trial.path / "pipeline.toml", plugins=[f"{trial.path.name}{os.sep}trial_plugin.py"])
     assert [record.status for record in plan.registry.plugins if "trial" in record.name] == ["ok"]
+
+
+def test_the_recipe_of_train_may_still_be_called_augment(registry: Registry, tmp_path: Path) -> None:
+    """Files from before ``ops``: the same parameters, so the same key; a mistake is reported by the name in the file."""
+
+    def trained(**values: Any) -> Any:
+        table = {"stages": {"a": DATA, "m": {"use": "train", **values}}}
+        return load_plan(table=table, registry=registry, base_dir=tmp_path).stage("m").params
+
+    assert trained(augment="hflip|rotate(20)") == trained(ops=["hflip", {"op": "rotate", "limit_deg": 20}])
+    assert trained(augment=["hflip"]).ops == trained(ops="hflip").ops
+    for wrong, path in (
+        ({"augment": [{"op": "rotat"}]}, "stages.m.augment[0].op"),
+        ({"ops": "hflip", "augment": "hflip"}, "stages.m"),
+    ):
+        with pytest.raises(PlanError) as caught:
+            trained(**wrong)
+        assert [problem.path for problem in caught.value.problems] == [path]
+    assert "two names of the same recipe" in caught.value.problems[0].message

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from pipekit.contract import Context, Dataset, Files, Model, Params, param, stage
-from pipekit.images import FillMode
+from pipekit.images.choices import FillMode
 from pipekit.recipe.notation import Ops
 
 Strength = Annotated[float, Field(gt=0, le=1)]

@@ -142,6 +142,8 @@ def _made_with(model: Mapping[str, Any]) -> dict[str, Any]:
     """``model.json`` without results, with each parameter once: the training's parameters include the template's."""
     training = model.get("training")
     training = dict(training) if isinstance(training, Mapping) else {}
+    if "augment" in training:  # what older models call it
+        training = {"ops": training.pop("augment"), **training}
     twice = {"training", *(("params", "template") if "model" in training else ())}
     return {**training, **{name: value for name, value in model.items() if name not in RESULTS | twice}}
 

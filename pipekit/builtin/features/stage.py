@@ -1,4 +1,4 @@
-"""The stage ``features``: run a detector over a dataset; write points, descriptors, counts, and drawings."""
+"""The work of the stage ``features``: run a detector over a dataset; write points, descriptors, counts, and drawings."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import os
 import shutil
 from bisect import insort
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any
 
 import numpy as np
 
 from pipekit import images
+from pipekit.builtin.features import DetectParams, FeatureFiles, FeaturesParams
 from pipekit.builtin.features.draw import draw_features, draw_map, fitted
-from pipekit.contract import Call, Context, Dataset, Files, Params, Sample, SampleContext, Uses, param, stage
+from pipekit.contract import Call, Context, Dataset, Params, Sample, SampleContext, Uses, param
 from pipekit.errors import UserError
 from pipekit.images.draw import contact_sheet
 from pipekit.images.warping import Image
@@ -28,30 +28,8 @@ _POINTS = "/points.csv"
 _SHEET_PREVIEWS = 12
 
 
-class DetectParams(Params):
-    """The parameters that affect detection; others can change without detecting again."""
-
-    detector: Annotated[Call, Uses("detector")] = param("harris", "The detector: its name, or a table with its parameters")
-    arrays: bool = param(True, "Also write one NumPy file (.npz) per image: points, scales, angles, descriptors")
-
-
-class FeaturesParams(DetectParams):
-    table: Literal["csv", "parquet"] = param("csv", "Format of the table of all points")
-    previews_per_class: int = param(4, "Number of images of each class to draw with their features", unit="images", ge=0)
-    preview_px: int = param(640, "Longer side of a drawn image", unit="px", ge=64, le=4096)
-
-
-@dataclass(frozen=True)
-class FeatureFiles(Files):
-    """``points.csv``, ``counts.csv``, ``classes.csv``, ``arrays/<id>.npz``, ``previews/<id>.png`` and ``features.png``."""
-
-    kind: ClassVar[str] = "features"
-    headline: ClassVar[tuple[str, ...]] = ("features.png", "counts.csv", "classes.csv")
-
-
-@stage
-def features(ctx: Context, dataset: Dataset, params: FeaturesParams) -> FeatureFiles:
-    """Detect features in every image."""
+def find_features(ctx: Context, dataset: Dataset, params: FeaturesParams) -> FeatureFiles:
+    """The stage's work."""
     finder = DetectParams(detector=params.detector, arrays=params.arrays)
     counts = Counts(params.previews_per_class)
     # The folder's files depend on these files and rows alone, so their known hashes need not be computed again.

@@ -67,7 +67,7 @@ def _pipeline_text(file: Path | None) -> str:
 def _recipe_sheet(ctx: Context, evaluation: Evaluation) -> Iterator[Picture]:
     """A contact sheet of a few training images, each with augmented versions."""
     training = evaluation.model.get("training")
-    ops = training.get("augment") if isinstance(training, dict) else None
+    ops = training.get("ops", training.get("augment")) if isinstance(training, dict) else None  # augment: older models
     if not isinstance(ops, list) or not ops:
         return
     from pipekit import images

@@ -54,7 +54,7 @@ def embed(sample: Sample, params: EmbedParams, ctx: SampleContext) -> Iterator[d
 def first_to_learn(template: Any, params: TrainParams) -> str:
     """The first trainable layer if everything before it computes the same in every epoch; else ""."""
     ask: Callable[[Params, int], str] | None = getattr(template, "head", None)
-    if ask is None or params.features == "off" or params.augment or params.mixes:
+    if ask is None or params.features == "off" or params.ops or params.mixes:
         return ""
     return ask(params.model.params, params.epochs)
 

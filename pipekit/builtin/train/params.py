@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from pipekit.contract import Call, Params, Uses, param
 from pipekit.recipe.notation import Ops
@@ -19,7 +20,12 @@ class TrainParams(Params):
     """The model, the form of the images, and the training's hyperparameters."""
 
     model: Annotated[Call, Uses("model", key="template")] = param("simple_cnn", "Model template and its parameters")
-    augment: Ops = param((), "Data augmentation: ops, a recipe or both, applied to each training image in each epoch")
+    ops: Ops = param(
+        (),
+        "Data augmentation, applied to each training image in each epoch: a preset's name, a .toml file, text like "
+        "'rotate(40)|hflip', or a list of ops. Pipeline files may call it augment",
+        validation_alias=AliasChoices("ops", "augment"),
+    )
 
     input_hw: tuple[Side, Side] | None = param(
         None,
@@ -118,6 +124,13 @@ class TrainParams(Params):
     def mixes(self) -> bool:
         """Whether batches are mixed, so that an image may have several classes."""
         return bool(self.mixup or self.cutmix or self.mosaic)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_recipe(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and {"ops", "augment"} <= values.keys():
+            raise ValueError("ops and augment are two names of the same recipe; give one of them")
+        return values
 
     @model_validator(mode="after")
     def _fits(self) -> TrainParams:

@@ -115,7 +115,7 @@ def verdict(result: Result) -> list[str]:
                 score,
                 kept,
                 result.counts["val"],
-                bool(result.params.augment or result.params.mixes),
+                bool(result.params.ops or result.params.mixes),
             )
         )
     later = history[last]

@@ -36,7 +36,7 @@ def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
     template = params.model.load()
     if needs_classes(template, params):  # before TensorFlow is loaded, which takes seconds
         check_classes(ctx, dataset)
-    if params.augment and _worth_processes(ctx, params, sum(dataset.counts.get("train", {}).values())):
+    if params.ops and _worth_processes(ctx, params, sum(dataset.counts.get("train", {}).values())):
         processes.start_early()  # while TensorFlow is loaded
     seed = params.seed if params.seed is not None else ctx.seed
     devices.prepare(seed=int(_rng(ctx, params)("weights").integers(2**32)), deterministic=params.deterministic)
@@ -144,7 +144,7 @@ def _feed(
 ) -> Feed:
     training = split == "train"
     ids = [sample.id for sample in part.samples]
-    recipe = compile_recipe(params.augment, shape[:2]) if training and params.augment else None
+    recipe = compile_recipe(params.ops, shape[:2]) if training and params.ops else None
     worker_pool = recipe is not None and features is None and _in_processes(ctx, params, recipe, len(ids))
     decoded = (
         _decoded(ctx, params, part, shape, recipe, split, worker_pool) if features is None else features.decoded(part.samples)

@@ -70,7 +70,7 @@ def kinds() -> list[str]:
     return [kind for kind in KINDS if (TEMPLATES / "kinds" / f"{kind}.py").exists()]
 
 
-def write_plugin(folder: Path, kind: str = "op", name: str = "") -> PluginScaffold:
+def new_plugin(folder: str | Path, kind: str = "op", name: str = "") -> PluginScaffold:
     """Write a plugin distribution into a new folder.
 
     Args:
@@ -80,7 +80,14 @@ def write_plugin(folder: Path, kind: str = "op", name: str = "") -> PluginScaffo
 
     Raises:
         UserError: the name is invalid, the kind does not exist, or the folder is not empty.
+
+    Example:
+        >>> import pipekit
+        >>> made = pipekit.new_plugin("my-sharpen", "op")  # doctest: +SKIP
+        >>> made.package  # doctest: +SKIP
+        'my_sharpen'
     """
+    folder = Path(folder)
     name = name or folder.name
     kind = ALIASES.get(kind, kind)
     if kind not in kinds():

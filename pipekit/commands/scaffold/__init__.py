@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pipekit.commands.scaffold.archive import unpack
 from pipekit.commands.scaffold.texts import pipeline_text, readme_text
@@ -32,6 +32,75 @@ MEMORY = "scaffold.csv"
 """Which image went to which split; beside the pipeline file, so that a second scaffold moves none."""
 
 FRACTIONS: Mapping[str, float] = {"train": 0.7, "val": 0.15, "test": 0.15}
+
+
+def scaffold(
+    root: str | Path,
+    *,
+    classes: Sequence[str] = (),
+    source: str | Path | None = None,
+    layout: Layout = "val",
+    how: How = "copy",
+    rename: bool = False,
+    format: str = "",
+    pattern: str = "",
+    fractions: Mapping[str, float] | None = None,
+    seed: int = 7,
+    dry_run: bool = False,
+    listener: Callable[..., None] = lambda *_, **__: None,
+) -> Project:
+    """Make a project: folders for the images, a pipeline file that runs, a README; and fill it from images that you have.
+
+    Nothing is ever overwritten. Repeated with more photographs, it adds those and moves none.
+
+    Args:
+        root: the project's folder.
+        classes: their names; with a source, those to take (all where empty).
+        source: a folder, a table or an archive to fill it from.
+        layout: the name of the val folder: ``val``, ``valid`` or ``validation``; ``flat``: class folders only, divided when
+            the pipeline runs.
+        how: how images come in: ``copy``, ``hardlink``, ``symlink`` or ``move``.
+        rename: give images the names ``<class>_<number>``.
+        format: the importer to read the source with; recognised unless given.
+        pattern: for classes in file names: a regular expression whose first group is the class.
+        fractions: the shares of train, val and test, which sum to 1; unless given 0.7, 0.15 and 0.15.
+        seed: which images go where.
+        dry_run: plan only; nothing is written.
+        listener: gets the engine's events while the source is read.
+
+    Returns:
+        What was done (or would be): folders, transfers, counts {split: {class: images}}, what was left out, warnings.
+
+    Raises:
+        UserError: a class name that can't be a folder, a source that can't be read or has no image, fractions that do not sum
+            to 1, or a folder that can't be written.
+
+    Example:
+        >>> import pipekit
+        >>> project = pipekit.scaffold("pets", source="photos", dry_run=True)  # doctest: +SKIP
+        >>> project.counts["train"]["cat"]  # doctest: +SKIP
+        280
+    """
+    _check_choices(layout, how, fractions or FRACTIONS)
+    request = Request(
+        root=Path(root).expanduser(),
+        classes=tuple(classes),
+        source=None if source is None else Path(source),
+        layout=layout,
+        how=how,
+        rename=rename,
+        importer=format,
+        pattern=pattern,
+        fractions=dict(FRACTIONS if fractions is None else fractions),
+        seed=seed,
+    )
+    project = plan(request, listener)
+    try:
+        if not dry_run:
+            carry_out(project)
+    finally:
+        project.close()
+    return project
 
 
 @dataclass(frozen=True)
@@ -164,6 +233,14 @@ def carry_out(project: Project) -> None:
 
 
 # --- the source ----------------------------------------------------------------------------------------------------------
+
+
+def _check_choices(layout: str, how: str, fractions: Mapping[str, float]) -> None:
+    for name, chosen, known in (("layout", layout, get_args(Layout)), ("how", how, get_args(How))):
+        if chosen not in known:
+            raise UserError(f"{name}: expected {', '.join(known)}, got {chosen!r}")
+    if not set(fractions) <= set(FRACTIONS) or min(fractions.values()) < 0 or not 0.999 < sum(fractions.values()) < 1.001:
+        raise UserError(f"fractions: expected shares of train, val and test that sum to 1, got {dict(fractions)}")
 
 
 def _check(request: Request) -> None:

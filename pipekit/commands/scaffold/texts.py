@@ -20,7 +20,7 @@ path = "images"
 [stages.train]
 use = "train"
 model = {{ template = "simple_cnn", dropout = 0.3 }}
-augment = [{{ op = "rotate", limit_deg = 20 }}, {{ op = "hflip" }}]
+ops = [{{ op = "rotate", limit_deg = 20 }}, {{ op = "hflip" }}]
 epochs = 20
 
 [stages.report]

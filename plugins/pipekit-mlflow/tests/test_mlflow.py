@@ -26,7 +26,7 @@ STAGES = {
         "use": "train",
         "model": {"template": "simple_cnn", "dropout": 0.1},
         "input_hw": [32, 32],
-        "augment": [{"op": "hflip"}],
+        "ops": [{"op": "hflip"}],
         "epochs": 2,
     },
     "report": {"use": "evaluate"},
@@ -82,7 +82,7 @@ def test_a_run_from_images_to_report(client, pipekit_project):
     assert run.info.status == "FINISHED"
     assert (params["seed"], params["train.use"], params["train.model.template"]) == ("7", "train", "simple_cnn")
     assert (params["train.epochs"], params["train.model.dropout"]) == ("2", "0.1")
-    assert '"hflip"' in params["train.augment"]
+    assert '"hflip"' in params["train.ops"]
     assert (metrics["data.samples"], metrics["data.failed"]) == (18, 0)
     assert run.data.tags["mlflow.note.content"] == outcome.headline
 

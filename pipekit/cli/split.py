@@ -1,0 +1,73 @@
+"""``pipekit split``: divide a folder of images into train, val and test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import pipekit
+from pipekit.cli.loading import Disabled, Plugins
+from pipekit.cli.options import read_fractions, with_options_of
+
+if TYPE_CHECKING:
+    from pipekit.commands.split import Split
+
+
+@with_options_of("split", leave_out=("fractions",))
+def split(
+    source: Annotated[str, typer.Argument(help="A folder of images, a file in a dataset's format, or a run's dataset")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="Copy the images too, as FOLDER/train/CLASS/…; it must not exist",
+            show_default=False,
+        ),
+    ] = None,
+    fractions: Annotated[
+        str,
+        typer.Option(metavar="T,V,T", help="Shares of train, val and test  [default: 0.7,0.15,0.15]", show_default=False),
+    ] = "",
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="All randomness derives from it")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="How many shards run at once", show_default=False)
+    ] = None,
+    plugin: Plugins = None,
+    disable: Disabled = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line on stdout, and nothing else")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and the result")] = False,
+    **params: Any,
+) -> int:
+    """Divide images into train, val and test, with copies and groups on one side; say how many of each class went where.
+
+    The split is written to split.csv in the current folder, and 'train' there takes it from that file. Images in folders
+    train, val and test keep their split. The source is never changed.
+    """
+    from pipekit.cli.prestart import start_workers_for
+
+    start_workers_for(source, workers)
+    from pipekit.cli.showing import show_verb
+
+    if fractions:
+        params["fractions"] = read_fractions(fractions)
+    chosen: dict[str, Any] = {"plugins": plugin or (), "disable": disable or (), "seed": seed, "workers": workers}
+    code, made = show_verb(as_json, quiet, lambda display: pipekit.split(source, out=out, listener=display, **chosen, **params))
+    if made is not None and not as_json:
+        _show(made)
+    return code
+
+
+def _show(made: Split) -> None:
+    from pipekit import ui
+
+    classes = sorted({label for of in made.counts.values() for label in of})
+    rows = [(label or "(none)", *(f"{of.get(label, 0):,}" for of in made.counts.values())) for label in classes]
+    rows.append(("all", *(f"{sum(of.values()):,}" for of in made.counts.values())))
+    ui.table(("class", *made.counts), rows, right=range(1, len(made.counts) + 1))
+    for path in (made.file, made.path):
+        if path is not None:
+            ui.say(str(path))

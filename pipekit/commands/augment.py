@@ -1,0 +1,105 @@
+"""The verb ``augment``: augmented copies of images in a folder, with what is needed to make each again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipekit.commands.working import new_pipeline, refuse_existing, refuse_inside, run_pipeline
+from pipekit.files import write_text
+
+if TYPE_CHECKING:
+    from pipekit.contract import Dataset
+    from pipekit.engine.adhoc import AdhocPipeline
+    from pipekit.engine.context import Listener
+    from pipekit.engine.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """What was written.
+
+    Attributes:
+        path: the folder.
+        layout: how it is laid out: the exporter's name, or ``folders``.
+        dataset: the images and their copies in the store; a copy's ``extra["augmented"]`` says how it was made.
+        outcome: the run.
+    """
+
+    path: Path
+    layout: str
+    dataset: Dataset
+    outcome: Outcome
+
+
+def augment(
+    source: str | Path,
+    out: str | Path,
+    *,
+    layout: str = "same",
+    seed: int = 0,
+    workers: int | None = None,
+    plugins: Sequence[str] = (),
+    disable: Sequence[str] = (),
+    listener: Listener | None = None,
+    **params: Any,
+) -> Augmented:
+    """Write augmented copies of images; masks, boxes and keypoints move with the pixels.
+
+    The source is never changed, and the same seed gives the same files. :func:`pipekit.preview` shows a recipe first.
+
+    Args:
+        source: a folder of images, a file in a dataset's format, or a run's dataset (``runs/NAME:STAGE``).
+        out: the folder to write; it must not exist, and not lie in the source.
+        layout: how the folder is laid out: ``folders``, ``coco``, ``yolo`` …; ``same``: as the source came.
+        seed: all randomness derives from it.
+        workers: how many shards run at once; the result is the same.
+        plugins: plugin files or modules to load too.
+        disable: plugins to leave out.
+        listener: gets the engine's events.
+        params: parameters of the stage ``augment``: ``ops``, ``copies``, ``size_hw``, ``splits``, ``balance`` …
+
+    Raises:
+        PlanError: a parameter is wrong; its path is the parameter's name.
+        UserError: ``out`` exists or lies in the source, or ``source`` is nothing that an importer reads.
+
+    Example:
+        >>> import pipekit
+        >>> made = pipekit.augment("photos", "more", ops="rotate(40)|hflip", copies=2)  # doctest: +SKIP
+        >>> len(made.dataset)  # doctest: +SKIP
+        2400
+    """
+    from pipekit.commands.replay import RECIPE_FILE, ROWS_FILE, write_rows
+    from pipekit.engine.run_folder import take_out
+
+    place = Path(out).expanduser()
+    refuse_inside(place, source)
+    refuse_existing(place)
+    pipeline = new_pipeline(plugins, disable, name="augment", seed=seed, workers=workers)
+    data = pipeline.dataset(source)
+    pipeline.add("augment", "augment", dataset=data, **params)
+    chosen = _layout(pipeline, data, layout)
+    last = "augment" if chosen == "folders" else pipeline.add("export", f"export.{chosen}", dataset="augment")
+    outcome = run_pipeline(pipeline, "augment", listener)
+    dataset: Any = outcome.artifact("augment")
+    take_out(outcome.artifact(last), place)
+    if last != "augment":
+        write_rows(dataset, place / ROWS_FILE)
+    kept = {"params": dataset.meta["params"], "seed": seed, "source": str(Path(source).resolve())}
+    write_text(place / RECIPE_FILE, json.dumps(kept, indent=1) + "\n")
+    return Augmented(place, chosen, dataset, outcome)
+
+
+def _layout(pipeline: AdhocPipeline, data: str, layout: str) -> str:
+    """The exporter's name; images with annotations are written in the format that they came in, others as class folders."""
+    from pipekit.registry.sniffing import exporter_of
+
+    if layout != "same":
+        pipeline.registry.get("exporter", layout)  # a misspelt name is answered with the nearest one
+        return layout
+    if data not in pipeline.stages:  # of a run
+        return "folders"
+    return exporter_of(pipeline.registry, pipeline.stages[data]["use"].removeprefix("import.")) or "folders"

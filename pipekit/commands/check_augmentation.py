@@ -1,0 +1,81 @@
+"""The verb ``check_augmentation``: what each op of a recipe costs a trained model."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipekit.commands.working import new_pipeline, refuse_existing, refuse_inside, run_pipeline
+
+if TYPE_CHECKING:
+    from pipekit.engine.context import Listener
+    from pipekit.engine.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class AugmentationCheck:
+    """What was measured.
+
+    Attributes:
+        rows: of ``augment_check.csv``, one for each op and strength: ``op``, ``strength``, ``accuracy``, ``drop``,
+            ``confidence``, ``verdict`` … as text.
+        page: ``augment_check.html``.
+        outcome: the run.
+    """
+
+    rows: tuple[Mapping[str, str], ...]
+    page: Path
+    outcome: Outcome
+
+
+def check_augmentation(
+    model: str | Path,
+    source: str | Path,
+    *,
+    out: str | Path | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    plugins: Sequence[str] = (),
+    disable: Sequence[str] = (),
+    listener: Listener | None = None,
+    **params: Any,
+) -> AugmentationCheck:
+    """Apply each op of a recipe alone to held-out images, and measure how the model's accuracy falls.
+
+    Args:
+        model: a run, a folder with ``model.json``, or its ``model.keras``.
+        source: a folder of images, a file in a dataset's format, or a run's dataset.
+        out: a folder for the result, which must not exist; unless given, ``runs/augment-check/``.
+        seed: all randomness derives from it.
+        workers: how many shards run at once.
+        plugins: plugin files or modules to load too.
+        disable: plugins to leave out.
+        listener: gets the engine's events.
+        params: parameters of the stage ``augment_check``: ``ops``, ``strengths``, ``split``, ``copies`` …
+
+    Raises:
+        PlanError: a parameter is wrong; its path is the parameter's name.
+        UserError: ``out`` exists or lies in the source, or there is no such model or dataset.
+
+    Example:
+        >>> import pipekit
+        >>> found = pipekit.check_augmentation("runs/pets", "photos", ops="rotate(40)|hflip")  # doctest: +SKIP
+        >>> [(row["op"], row["verdict"]) for row in found.rows]  # doctest: +SKIP
+    """
+    from pipekit.engine.run_folder import take_out
+
+    place = None if out is None else Path(out).expanduser()
+    refuse_inside(place, source)
+    refuse_existing(place)
+    pipeline = new_pipeline(plugins, disable, name="augment-check", seed=seed, workers=workers)
+    pipeline.add("augment_check", "augment_check", model=pipeline.model(model), dataset=pipeline.dataset(source), **params)
+    outcome = run_pipeline(pipeline, "augment_check", listener, publish=place is None)
+    artifact = outcome.artifact("augment_check")
+    if place is not None:
+        take_out(artifact, place)
+    with (artifact.path / "augment_check.csv").open(newline="", encoding="utf-8") as file:
+        rows = tuple(csv.DictReader(file))
+    return AugmentationCheck(rows, (place or outcome.run_dir) / "augment_check.html", outcome)

@@ -1,0 +1,175 @@
+"""The verb ``inspect``: what is in a folder of images, and what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipekit.commands.working import new_pipeline, run_pipeline
+from pipekit.errors import UserError, did_you_mean
+from pipekit.files import write_text
+
+if TYPE_CHECKING:
+    from pipekit.engine.adhoc import AdhocPipeline
+    from pipekit.engine.context import Listener
+    from pipekit.engine.outcome import Outcome
+
+COLUMNS = ("id", "sha256", "match", "check", "reason")
+"""Of the quarantine file."""
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What was found.
+
+    Attributes:
+        found: the content of ``inspect.json``: ``num_images``, ``counts`` {split: {class: images}}, ``summary`` (a line for
+            each check that found something), ``findings``, ``remove`` (what a quarantine file lists) …
+        folder: where ``inspect.html`` and ``inspect.json`` are.
+        failing: the checks of ``fail_on`` that found something.
+        warnings: what the stages had to say.
+        outcome: the run.
+    """
+
+    found: Mapping[str, Any]
+    folder: Path
+    failing: tuple[str, ...]
+    warnings: tuple[str, ...]
+    outcome: Outcome
+
+
+def inspect(
+    source: str | Path,
+    *,
+    format: str = "",
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    fail_on: Sequence[str] = (),
+    out: str | Path | None = None,
+    quarantine: str | Path | None = None,
+    workers: int | None = None,
+    plugins: Sequence[str] = (),
+    disable: Sequence[str] = (),
+    listener: Listener | None = None,
+    **params: Any,
+) -> Inspected:
+    """Look at every image once: damaged files, copies, leaks between splits, contradicting labels, odd images.
+
+    Nothing is changed or deleted. A second look at an unchanged folder reads no image.
+
+    Args:
+        source: a folder, a file in a dataset's format, or a run.
+        format: the importer to read it with; recognised unless given.
+        only: names of checks to make, instead of all; not together with ``checks``.
+        skip: names of checks to leave out.
+        fail_on: names of checks, or ``"error"`` for all of that severity: those that found something are in ``failing``.
+        out: a folder for ``inspect.html`` and ``inspect.json``; files of these names there are replaced.
+        quarantine: a CSV file to write: the images to leave out, for ``exclude`` of import and split.
+        workers: how many shards run at once.
+        plugins: plugin files or modules to load too.
+        disable: plugins to leave out.
+        listener: gets the engine's events.
+        params: parameters of the stage ``inspect``: ``distance_bits``, ``max_shown`` …
+
+    Raises:
+        PlanError: a parameter is wrong; its path is the parameter's name.
+        UserError: there is no such check, ``source`` is nothing that an importer reads, or a file can't be written.
+
+    Example:
+        >>> import pipekit
+        >>> looked = pipekit.inspect("photos", fail_on=["leakage"])  # doctest: +SKIP
+        >>> looked.failing, looked.found["num_images"]  # doctest: +SKIP
+        (('leakage',), 800)
+    """
+    pipeline = new_pipeline(plugins, disable, workers=workers)
+    _refuse_unknown(pipeline, (*only, *skip, *(name for name in fail_on if name != "error")))
+    if only or skip:
+        if "checks" in params:
+            raise UserError("checks, and only or skip, are two ways to choose the checks", "Give one of them.")
+        params["checks"] = _chosen(pipeline, only, skip)
+    trusted: dict[str, Any] = {"verify": "none", "max_failed": 1.0}  # inspect looks at each file itself, once
+    if format:
+        data = pipeline.add("data", f"import.{format}", path=str(Path(source).expanduser().absolute()), **trusted)
+    else:
+        data = pipeline.dataset(source, **trusted)
+    params.setdefault("checks", _chosen(pipeline, (), ()))
+    pipeline.add("inspect", "inspect", dataset=data, **params)
+    outcome = run_pipeline(pipeline, "inspect", listener)
+    stored = outcome.artifact("inspect").path
+    found, warnings = _read(outcome)
+    if out is not None:
+        _copy(stored, Path(out).expanduser())
+    if quarantine is not None:
+        _write_quarantine(Path(quarantine).expanduser(), found)
+    folder = stored if out is None else Path(out).expanduser()
+    return Inspected(found, folder, _failing(found, fail_on), warnings, outcome)
+
+
+def _refuse_unknown(pipeline: AdhocPipeline, names: Sequence[str]) -> None:
+    known = [component.name for component in pipeline.registry.components("check")]
+    for name in names:
+        if name not in known:
+            raise UserError(f"no check called {name!r}", did_you_mean(name, known) or f"There are: {', '.join(known)}")
+
+
+def _chosen(pipeline: AdhocPipeline, only: Sequence[str], skip: Sequence[str]) -> list[str]:
+    """The checks in the stage's own order, then those of plugins."""
+    known = [component.name for component in pipeline.registry.components("check")]
+    usual = pipeline.registry.get("stage", "inspect").params_type().model_fields["checks"].default
+    ordered = [*(name for name in usual if name in known), *(name for name in known if name not in usual)]
+    return [name for name in ordered if (not only or name in only) and name not in skip]
+
+
+def _read(outcome: Outcome) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The content of ``inspect.json``, and the warnings. What the import passed over is told as it is now: a file that is no
+    image does not make the page anew."""
+    from pipekit.passed_over import META, sentence
+
+    found: dict[str, Any] = json.loads((outcome.artifact("inspect").path / "inspect.json").read_text("utf-8"))
+    warnings = [warning for stage in outcome.stages for warning in stage.warnings]
+    imported = [stage.artifact.meta.get(META, {}) for stage in outcome.stages if stage.use.startswith("import.")]
+    if imported:
+        found[META] = imported[0]
+    elif others := found.get(META):  # a run's dataset, whose import is not among the stages
+        warnings.append(sentence(others))
+    return found, tuple(warnings)
+
+
+def _failing(found: Mapping[str, Any], fail_on: Sequence[str]) -> tuple[str, ...]:
+    wanted = set(fail_on)
+    lines = found["summary"]
+    return tuple(
+        sorted(
+            {line["check"] for line in lines if line["check"] in wanted or ("error" in wanted and line["severity"] == "error")}
+        )
+    )
+
+
+def _copy(stored: Path, out: Path) -> None:
+    import shutil
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in ("inspect.html", "inspect.json"):
+            shutil.copyfile(stored / name, out / f".{name}.part")
+            (out / f".{name}.part").replace(out / name)
+    except OSError as error:
+        raise UserError(f"can't write to {out}: {error.strerror}") from error
+
+
+def _write_quarantine(path: Path, found: Mapping[str, Any]) -> None:
+    """Each image once, with the first reason to leave it out."""
+    import csv
+    import io
+
+    first: dict[str, Any] = {}
+    for entry in found["remove"]:
+        first.setdefault(entry["id"], entry)
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    table.writerows([entry[column] for column in COLUMNS] for entry in first.values())
+    write_text(path, text.getvalue())

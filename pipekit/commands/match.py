@@ -1,0 +1,53 @@
+"""The verb ``match``: the same features in two images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipekit.commands.working import Made, make, new_pipeline
+
+if TYPE_CHECKING:
+    from pipekit.engine.context import Listener
+
+
+def match(
+    first: str | Path,
+    second: str | Path,
+    *,
+    out: str | Path | None = None,
+    name: str = "features",
+    plugins: Sequence[str] = (),
+    disable: Sequence[str] = (),
+    listener: Listener | None = None,
+    **params: Any,
+) -> Made:
+    """Find the same features in two images, and lay the second on the first.
+
+    Args:
+        first: an image.
+        second: another image.
+        out: a folder for the result, which must not exist; unless given, ``runs/<name>/``.
+        name: the run's name.
+        plugins: plugin files or modules to load too.
+        disable: plugins to leave out.
+        listener: gets the engine's events.
+        params: parameters of the stage ``match``: ``detector``, ``ratio``, ``mutual``, ``ransac_px``, ``preview_px``.
+
+    Returns:
+        Where ``matches.png``, ``matches.csv``, ``match.json`` and, where the two fit together, ``aligned.png`` are;
+        ``picture`` is ``matches.png``.
+
+    Raises:
+        PlanError: a parameter is wrong; its path is the parameter's name.
+        UserError: ``out`` exists.
+
+    Example:
+        >>> import pipekit
+        >>> made = pipekit.match("left.jpg", "right.jpg", detector="sift", ratio=0.7)  # doctest: +SKIP
+    """
+    pipeline = new_pipeline(plugins, disable, name=name)
+    paths = {"first": str(Path(first).expanduser()), "second": str(Path(second).expanduser())}
+    pipeline.add("match", "match", **paths, **params)
+    return make(pipeline, "match", "matches.png", out, listener)

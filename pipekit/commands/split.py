@@ -1,0 +1,100 @@
+"""The verb ``split``: which images are for training, for choosing, and for the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipekit.commands.working import checked, new_pipeline, refuse_existing, refuse_inside
+
+if TYPE_CHECKING:
+    from pipekit.contract import Dataset
+    from pipekit.engine.context import Listener
+    from pipekit.engine.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class Split:
+    """Where each image went.
+
+    Attributes:
+        counts: {split: {class: images}}, train, val and test in this order; the class of an image without one is "".
+        dataset: the images with their splits, in the store.
+        file: the split file, or None where none was written: all images came with a split, or nothing is to be remembered.
+        path: the folder that was asked for, or None.
+        outcome: the run, with its warnings.
+    """
+
+    counts: Mapping[str, Mapping[str, int]]
+    dataset: Dataset
+    file: Path | None
+    path: Path | None
+    outcome: Outcome
+
+
+def split(
+    source: str | Path,
+    *,
+    out: str | Path | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    plugins: Sequence[str] = (),
+    disable: Sequence[str] = (),
+    listener: Listener | None = None,
+    **params: Any,
+) -> Split:
+    """Give every image a split, keep copies and groups on one side, and remember it in a split file.
+
+    ``train`` and pipelines in the same folder take the split from that file, so adding images moves none. Images that came with
+    a split keep it. The source is never changed.
+
+    Args:
+        source: a folder of images, a file in a dataset's format, or a run's dataset.
+        out: a folder to write, which must not exist: ``train/cat/1.jpg`` …, with a ``metadata.csv`` for each split.
+        seed: all randomness derives from it.
+        workers: how many shards run at once.
+        plugins: plugin files or modules to load too.
+        disable: plugins to leave out.
+        listener: gets the engine's events.
+        params: parameters of the stage ``split``: ``fractions``, ``mode``, ``group_pattern``, ``folds``, ``file`` (the split
+            file, ``split.csv`` in the current folder unless given) …
+
+    Raises:
+        PlanError: a parameter is wrong; its path is the parameter's name.
+        UserError: ``out`` exists, ``out`` or the split file lies in the source, or a split would be empty.
+
+    Example:
+        >>> import pipekit
+        >>> made = pipekit.split("photos", fractions={"train": 0.8, "val": 0.2})  # doctest: +SKIP
+        >>> made.counts["val"]  # doctest: +SKIP
+        {'cat': 80, 'dog': 80}
+    """
+    from pipekit.engine.run import run_plan, silent
+    from pipekit.engine.run_folder import take_out
+
+    place = None if out is None else Path(out).expanduser()
+    refuse_inside(place, source)
+    refuse_existing(place)
+    pipeline = new_pipeline(plugins, disable, name="split", seed=seed, workers=workers)
+    pipeline.add("split", "split", dataset=pipeline.dataset(source), **params)
+    plan = checked(pipeline, "split")
+    stage = plan.stage("split")
+    asked: Any = stage.params
+    if asked.remember:
+        refuse_inside(Path(asked.file), source)
+    outcome = run_plan(plan, listener or silent, publish=False)
+    dataset: Any = outcome.artifact("split")
+    if place is not None:
+        take_out(dataset, place)
+    remembered = stage.contract.fingerprint is not None and stage.contract.fingerprint(asked) != ""
+    return Split(_counted(dataset), dataset, Path(asked.file) if remembered else None, place, outcome)
+
+
+def _counted(dataset: Dataset) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = {name: {} for name in ("train", "val", "test")}
+    for sample in dataset:
+        of = counts.setdefault(sample.split, {})
+        of[sample.label or ""] = of.get(sample.label or "", 0) + 1
+    return {name: dict(sorted(of.items())) for name, of in counts.items() if of}
