@@ -1,8 +1,10 @@
-"""Whose a file or folder of the store is: names that tell the process and the machine, and whether that process still lives."""
+"""Whose a file or folder is: names that tell the process and the machine, and whether that process still lives."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import socket
 import time
 import uuid
@@ -18,14 +20,29 @@ def new_owner() -> str:
 
 
 def is_abandoned(path: Path, now: float | None = None) -> bool:
-    """Whether the process that a file or folder is named after is gone. A living one may train for days without touching it."""
-    pid, _, machine = path.name.partition("-")[0].partition("@")
+    """Whether the process that a file or folder is named after is gone. A living one may train for days without touching it.
+
+    The owner is the whole name, or what follows its last dot: ``.copies.<owner>``.
+    """
+    pid, _, machine = path.name.rpartition(".")[2].partition("-")[0].partition("@")
     if pid.isdigit() and machine == _machine() and Path("/proc/self").exists():
         return not _is_alive(pid)
     try:
         return (time.time() if now is None else now) - path.stat().st_mtime > TMP_KEPT_S
     except OSError:
         return False
+
+
+def remove_abandoned(folder: Path, pattern: str = "*") -> None:
+    """Remove the files and folders of a folder that processes were making when they were killed."""
+    now = time.time()
+    for path in list(folder.glob(pattern)):
+        if is_abandoned(path, now):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
 
 
 def _machine() -> str:
