@@ -19,6 +19,15 @@ def new_owner() -> str:
     return f"{os.getpid()}@{_machine()}-{uuid.uuid4().hex[:12]}"
 
 
+OWNED = "pipekit."
+"""How names begin in folders that are not pipekit's own."""
+
+
+def owned_prefix() -> str:
+    """The beginning of names in a folder for temporary files: what a killed process leaves there, the next run removes."""
+    return f"{OWNED}{os.getpid()}@{_machine()}-"
+
+
 def is_abandoned(path: Path, now: float | None = None) -> bool:
     """Whether the process that a file or folder is named after is gone. A living one may train for days without touching it.
 

@@ -114,6 +114,7 @@ class _Run:
         STOP.clear()
         guard.take_noted()
         self.store.clean()
+        processes.remove_leftovers()
         recover(self.store, lambda done, total: self._progress("checking after an unclean end", done, total))
         add_accepted(self.store.root, plan.registry.accepted)
         processes.preload(module for stage in plan.stages if stage.name in chosen for module in stage.component.preload)
