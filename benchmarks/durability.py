@@ -2,7 +2,7 @@
 
 Rerun: python benchmarks/durability.py [FOLDER OF PHOTOGRAPHS]
 
-1,000 photographs, three copies of each, 150 x 150: the command, with a store of its own that is thrown away, from the
+1,000 photographs, three copies of each, 150 x 150: the command, with a separate store that is thrown away, from the
 photographs to a folder of copies. `on` leaves a marker, syncs the disk about every ten seconds, at the end of the run, and
 before the folder of copies is in its place; `off` is PIPEKIT_SYNC=off. Times are by the clock, since waiting is measured:
 the medians of runs in turn, after one that is not counted. The disk must be a real one: a folder in memory has nothing to wait

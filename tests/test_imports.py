@@ -29,6 +29,7 @@ WORDS = [
     "contract",
     "hookspecs",
     "files",
+    "owners",
     "processes",
     "quarantine",
     "passed_over",

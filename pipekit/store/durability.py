@@ -1,4 +1,4 @@
-"""After a power cut nothing is false: what was not yet on the disk is noticed and made anew.
+"""After a power cut nothing is false: what was not yet on the disk is noticed and recomputed.
 
 Waiting for the disk after each shard would take longer than making it. Instead the process that runs a pipeline leaves a
 marker ``unsynced/<boot id>.<owner>.json``, itself synced, before it writes anything. A thread calls ``syncfs`` about every ten

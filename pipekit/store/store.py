@@ -7,14 +7,14 @@
       artifacts/ab/<key>/    manifest.json and the files (or rows.jsonl) of one stage run
       work/<key>/            a stage that was begun and is not done: its checkpoints
       tmp/                   what is being made; a folder moves to its place in one rename, whole or not at all
-      damaged/               what was found not to be whole, moved aside and made anew
+      damaged/               what was found not to be whole, moved aside and recomputed
       leases/                runs that live, whose folders ``gc`` leaves alone
       unsynced/              runs whose last work may not be on the disk yet
       hashes.sqlite          the hash of every file seen, by (path, size, mtime, inode)
 
 Nothing is locked. Two processes that make the same thing make the same bytes; the first rename wins and the other's work is
 dropped. A folder is done if it is whole: it states the sizes and hashes of its files
-(:mod:`pipekit.store.wholeness`). One that is not whole is moved aside, named in a warning, and made anew.
+(:mod:`pipekit.store.wholeness`). One that is not whole is moved aside, named in a warning, and recomputed.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class Store:
         return found if all(self._has(self.root / used) for used in found["uses"]) else None
 
     def _has(self, place: Path) -> bool:
-        """Whether a folder is there and whole by its own statement; looked at once in the life of this object."""
+        """Whether a folder is there and whole by its own statement; checked once in the life of this object."""
         if place in self._whole:
             return place.is_dir()
         if not place.is_dir():
@@ -154,7 +154,7 @@ class Store:
         return True
 
     def set_aside(self, place: Path, problem: str) -> None:
-        """Move a folder that is not whole to ``damaged/``, so that it is made anew, and say so."""
+        """Move a folder that is not whole to ``damaged/``, so that it is recomputed, and say so."""
         self._whole.discard(place)
         if self.read_only:
             return
