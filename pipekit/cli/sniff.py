@@ -25,13 +25,11 @@ def sniff(
     The answer is the one that 'inspect', 'train' and 'scaffold --from' go by. Where no importer fits, or more than one fits
     equally well, the exit code is 2.
     """
-    from dataclasses import asdict
-
     from pipekit import ui
 
     found = pipekit.sniff(path, plugins=plugin or (), disable=disable or ())
     if as_json:
-        listed = [asdict(verdict) for verdict in found.verdicts]
+        listed = [{name: getattr(verdict, name) for name in ("importer", "fits", "reason")} for verdict in found.verdicts]
         ui.say_json({"path": str(path), "importer": found.importer, "verdicts": listed})
     else:
         ui.table(("importer", "reads it", "why"), [_row(verdict, found.importer) for verdict in found.verdicts])

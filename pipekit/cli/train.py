@@ -22,7 +22,7 @@ SPLIT = {
 FLAGS = {"ops": "--ops", "input_hw": "--input", **{f"split.{name}": flag for name, flag in SPLIT.items()}}
 
 
-@with_options_of("train", leave_out=("augment",), flags=FLAGS)
+@with_options_of("train", flags=FLAGS)
 def train(
     data: Annotated[str, typer.Argument(help="A folder of images, a file in a dataset's format, or a run")],
     model: Annotated[

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipekit.commands.working import new_pipeline, stage_params_type, with_names
+from pipekit.commands.working import new_pipeline, with_names
 from pipekit.errors import PlanError
 
 if TYPE_CHECKING:
@@ -68,18 +68,13 @@ def train(
 
     pipeline = new_pipeline(plugins, disable, name=name or run_name(data), seed=seed, workers=workers)
     divided = pipeline.add("split", "split", dataset=pipeline.dataset(data), **(split or {}))
-    # The recipe is `ops` in every verb; the stage's parameter has been called `augment`.
-    recipe = "ops" if "ops" in stage_params_type(pipeline.registry, "train").model_fields else "augment"
-    if "ops" in params:
-        params[recipe] = params.pop("ops")
     trained = pipeline.add("train", "train", dataset=divided, **params)
     if report:
         pipeline.add("report", "evaluate", dataset=divided, model=trained)
     try:
         plan = pipeline.plan()
     except PlanError as error:
-        names = {f"stages.train.{recipe}": "ops", "stages.train.": "", "stages.split.": "split."}
-        raise with_names(error, names) from error
+        raise with_names(error, {"stages.train.": "", "stages.split.": "split."}) from error
     if resume:
         check_resumable(plan)
     return run_plan(plan, listener or silent)

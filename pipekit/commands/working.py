@@ -97,11 +97,6 @@ def refuse_inside(out: Path | None, source: str | Path) -> None:
         )
 
 
-def stage_params_type(registry: Registry, stage: str) -> type[Any]:
-    """The ``Params`` of a stage."""
-    return registry.get("stage", stage).contract().params_type
-
-
 def with_names(error: PlanError, names: Mapping[str, str]) -> PlanError:
     """The same problems under the names that the caller gave: ``{"stages.split.": "split.", "augment": "ops"}``.
 
