@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipekit import images
-from pipekit.builtin.inspect import looks
+from pipekit.builtin.inspect import image_statistics
 from pipekit.builtin.inspect.checks import balance, copies, files, outliers
 from pipekit.builtin.inspect.measure import MeasureParams, measure
 from pipekit.contract import PAUSE, Finding, Sample
@@ -318,11 +318,11 @@ def test_every_picture_is_blurred_as_much_before_its_sharpness_is_measured() -> 
     """Columns 28 levels above and below their mean: of a blur by 0.25 px2 (1/8, 3/4, 1/8) the half is left, 14. A Gaussian of
     1 px takes away 0.977 of that. In every other column there is nothing to see, so 0.01 is what the energy is divided by."""
     columns = np.tile(np.array([100, 156], np.uint8), (64, 32))
-    assert looks.measures(columns, 0.0)["sharpness"] == pytest.approx((14 * 0.977) ** 2 / 0.01, rel=0.01)
+    assert image_statistics.measures(columns, 0.0)["sharpness"] == pytest.approx((14 * 0.977) ** 2 / 0.01, rel=0.01)
 
 
 def test_a_linear_interpolation_blurs_by_a_sixth_of_a_pixel() -> None:
     """Between two pixels, at p, the variance is p * (1 - p), in larger pixels by the scale squared."""
     between = np.linspace(0, 1, 1001)
-    _, blurred_px2 = looks.reduced(np.zeros((192, 300), np.uint8), 128)
+    _, blurred_px2 = image_statistics.reduced(np.zeros((192, 300), np.uint8), 128)
     assert blurred_px2 == pytest.approx((between * (1 - between)).mean() / 1.5**2, rel=0.01)
