@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipekit.commands.working import add_images, checked, new_pipeline, refuse_inside
+from pipekit.commands.working import add_images, new_pipeline, refuse_inside
 from pipekit.errors import UserError
 from pipekit.files import write_text
 
@@ -90,7 +90,7 @@ def preview(
     pipeline = new_pipeline(plugins, disable, name="preview", seed=seed)
     data = add_images(pipeline, source)
     pipeline.add("augment", "augment", dataset=data, **params)
-    plan = checked(pipeline, "augment")
+    plan = pipeline.plan(of="augment")
     asked: Any = plan.stage("augment").params
     recipe = asked.compiled()
     subjects = [drawing.subject_of(sample, PREVIEW_PX) for sample in _chosen(pipeline, plan, data)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipekit.commands.working import checked, new_pipeline, refuse_existing, refuse_inside
+from pipekit.commands.working import new_pipeline, refuse_existing, refuse_inside
 
 if TYPE_CHECKING:
     from pipekit.contract import Dataset
@@ -79,7 +79,7 @@ def split(
     refuse_existing(place)
     pipeline = new_pipeline(plugins, disable, name="split", seed=seed, workers=workers)
     pipeline.add("split", "split", dataset=pipeline.dataset(source), **params)
-    plan = checked(pipeline, "split")
+    plan = pipeline.plan(of="split")
     stage = plan.stage("split")
     asked: Any = stage.params
     if asked.remember:

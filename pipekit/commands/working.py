@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from pipekit.engine.adhoc import AdhocPipeline
     from pipekit.engine.context import Listener
     from pipekit.engine.outcome import Outcome
-    from pipekit.pipeline.plan import Plan
     from pipekit.registry.registry import Registry
 
 
@@ -61,24 +60,11 @@ def new_pipeline(plugins: Sequence[str] | None = (), disable: Sequence[str] | No
     return AdhocPipeline(settings=given, registry=registry_with(plugins, disable))
 
 
-def checked(pipeline: AdhocPipeline, stage: str) -> Plan:
-    """The checked plan. Problems of ``stage`` have the names of its parameters: ``copies`` for ``stages.augment.copies``.
-
-    Raises:
-        PlanError: with all problems.
-    """
-    try:
-        return pipeline.plan()
-    except PlanError as error:
-        prefix = f"stages.{stage}."
-        raise PlanError([replace(problem, path=problem.path.removeprefix(prefix)) for problem in error.problems]) from error
-
-
 def run_pipeline(pipeline: AdhocPipeline, stage: str, listener: Listener | None = None, *, publish: bool = False) -> Outcome:
-    """Check a pipeline (see :func:`checked`) and run it; ``publish`` shows the results under ``runs/NAME/``."""
+    """Check a pipeline, with the problems of ``stage`` under its parameters' names, and run it; ``publish`` shows the results under ``runs/NAME/``."""
     from pipekit.engine.run import run_plan, silent
 
-    return run_plan(checked(pipeline, stage), listener or silent, publish=publish)
+    return run_plan(pipeline.plan(of=stage), listener or silent, publish=publish)
 
 
 def refuse_existing(*places: Path | None) -> None:

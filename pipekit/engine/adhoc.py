@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from pipekit.engine import run_folder
 from pipekit.engine.context import Listener, open_dataset
 from pipekit.engine.outcome import Outcome
 from pipekit.engine.run import run_plan, silent
-from pipekit.errors import UserError
+from pipekit.errors import PlanError, UserError
 from pipekit.pipeline.plan import Plan, load_plan
 from pipekit.registry.component import import_target
 from pipekit.registry.registry import Registry, load_registry
@@ -79,8 +79,25 @@ class AdhocPipeline:
             )
         return self.give(name, found)
 
-    def plan(self) -> Plan:
-        """The checked plan."""
+    def plan(self, of: str = "") -> Plan:
+        """The checked plan.
+
+        Args:
+            of: a stage whose problems get the names of its parameters: ``copies`` instead of ``stages.augment.copies``.
+
+        Raises:
+            PlanError: with all problems.
+        """
+        try:
+            return self._plan()
+        except PlanError as error:
+            if not of:
+                raise
+            prefix = f"stages.{of}."
+            problems = [replace(problem, path=problem.path.removeprefix(prefix)) for problem in error.problems]
+            raise PlanError(problems) from error
+
+    def _plan(self) -> Plan:
         table = {"name": "adhoc", **self.settings, "stages": self.stages}
         return load_plan(
             None, table, base_dir=self.base_dir, registry=self.registry, given=self.given, store=store_of(self.base_dir)
