@@ -61,7 +61,7 @@ def new_pipeline(plugins: Sequence[str] | None = (), disable: Sequence[str] | No
 
 
 def run_pipeline(pipeline: AdhocPipeline, stage: str, listener: Listener | None = None, *, publish: bool = False) -> Outcome:
-    """Check a pipeline, naming problems of ``stage`` by its parameters, and run it; ``publish`` shows it under ``runs/NAME/``."""
+    """Check a pipeline, naming problems of ``stage`` by its parameters, and run it; ``publish`` shows it under ``runs/``."""
     from pipekit.engine.run import run_plan, silent
 
     return run_plan(pipeline.plan(of=stage), listener or silent, publish=publish)
