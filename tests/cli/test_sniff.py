@@ -33,7 +33,7 @@ def test_what_could_read_it_too(pipekit, tmp_path: Path) -> None:
     lines = pipekit("sniff", ".").out.splitlines()
     assert lines[1].split(None, 2) == ["names", "yes", "files named after 2 classes: cat, dog"]
     assert lines[2].split(None, 3)[:3] == ["folders", "it", "could"]
-    assert lines[2].endswith("; names is more exact")
+    assert lines[2].endswith("; names is more specific")
 
 
 def test_as_json(pipekit, photos: Path) -> None:
