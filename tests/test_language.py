@@ -59,6 +59,7 @@ PEOPLE_LOOK = (
     "people look at",
     "look at the images",
     "look at the report",
+    "by looking at the image",
 )
 """The exact phrases that are allowed, since people (or a network, in the user's question) look there, not the code."""
 
