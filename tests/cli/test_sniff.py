@@ -39,7 +39,8 @@ def test_what_could_read_it_too(pipekit, tmp_path: Path) -> None:
 def test_as_json(pipekit, photos: Path) -> None:
     found = json.loads(pipekit("sniff", "photos", "--json").out)
     assert (found["path"], found["importer"]) == ("photos", "folders")
-    assert found["verdicts"][0] == {"importer": "folders", "fits": True, "reason": "3 class folders: discs, squares, stripes"}
+    reason = "3 class folders: discs, squares, stripes"
+    assert found["verdicts"][0] == {"importer": "folders", "fits": True, "reason": reason, "generality": 2}
     assert all(verdict["reason"] for verdict in found["verdicts"])
 
 
