@@ -1,4 +1,4 @@
-"""Worker processes: where they may be started, what they are copies of, and how they end."""
+"""Worker processes: when they may be started, which process they are forked from, and how they end."""
 
 from __future__ import annotations
 
@@ -58,16 +58,16 @@ def pool(workers: int, begin: Callable[..., None] | None = None, *values: Any) -
 
 
 def start_early() -> None:
-    """Start the process that workers are copied from: it loads what they need while this one goes on."""
+    """Start the process that workers are forked from: it loads what they need while this one continues."""
     if can_be_copied():
         _context()
 
 
 def _context() -> BaseContext:
-    """How processes are made: never as copies of this one, whose threads may hold locks.
+    """How processes are started: never forked from this one, whose threads may hold locks.
 
-    On Linux they are copies of one that has loaded the libraries and done nothing else: that takes a fiftieth of a second
-    for each, instead of half of one, and they share its memory.
+    On Linux they are forked from a process that has loaded the libraries and done nothing else: that takes a fiftieth of a
+    second for each, instead of half a second, and they share its memory.
     """
     import multiprocessing
 

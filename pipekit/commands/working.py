@@ -1,4 +1,4 @@
-"""What the verbs share: plugins, a checked pipeline whose problems have the parameters' own names, places to write."""
+"""Shared by the verbs: plugins, a checked pipeline whose problems have the parameters' own names, output folders."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def registry_with(plugins: Sequence[str] | None = (), disable: Sequence[str] | N
 
 
 def refuse_broken(registry: Registry, plugins: Iterable[str]) -> None:
-    """Raise for a plugin that was asked for by name and could not be loaded."""
+    """Raise for a plugin that was named and could not be loaded."""
     for asked in plugins:
         places = {asked, str(Path(asked).expanduser().absolute())}
         for record in registry.plugins:
@@ -68,25 +68,25 @@ def run_pipeline(pipeline: AdhocPipeline, stage: str, listener: Listener | None 
 
 
 def refuse_existing(*places: Path | None) -> None:
-    """Raise where something exists already at a place to write."""
+    """Raise if something exists already at an output path."""
     for place in places:
         if place is not None and place.exists():
             raise UserError(f"{place} exists already", "Choose another place, or remove that one first.")
 
 
 def refuse_inside(out: Path | None, source: str | Path) -> None:
-    """Raise where the place to write lies inside the source."""
+    """Raise if the output path is inside the source."""
     source = Path(source)
     if out is not None and source.exists() and out.resolve().is_relative_to(source.resolve()):
         raise UserError(
-            f"{out} lies inside the source {source}", "Source folders are never written to; choose a place beside it."
+            f"{out} lies inside the source {source}", "pipekit never writes to a source folder; choose a folder beside it."
         )
 
 
 def with_names(error: PlanError, names: Mapping[str, str]) -> PlanError:
     """The same problems under the names that the caller gave: ``{"stages.split.": "split.", "augment": "ops"}``.
 
-    A name that ends in a dot stands for all that begins with it.
+    A name that ends in a dot stands for every name that begins with it.
     """
 
     def named(path: str) -> str:
@@ -116,13 +116,13 @@ def add_images(pipeline: AdhocPipeline, source: str | Path) -> str:
 
 @dataclass(frozen=True)
 class Made:
-    """What one stage made for a person to look at.
+    """The pictures that one stage made.
 
     Attributes:
-        path: the folder that was asked for, or the run's folder under ``runs/``.
-        picture: what sums the result up.
-        previews: ``previews/*.png`` where the stage draws single images, else empty.
-        artifact: the same files in the store, with what the stage says of them in ``meta``.
+        path: the output folder, or the run's folder under ``runs/``.
+        picture: the picture that summarises the result.
+        previews: ``previews/*.png`` if the stage draws single images, else empty.
+        artifact: the same files in the store, with the stage's data about them in ``meta``.
         outcome: the run: stages, seconds, warnings.
     """
 
@@ -134,7 +134,7 @@ class Made:
 
 
 def make(pipeline: AdhocPipeline, stage: str, picture: str, out: str | Path | None, listener: Listener | None) -> Made:
-    """Run a pipeline whose last stage writes pictures; they are put into ``out``, or shown under ``runs/NAME/``.
+    """Run a pipeline whose last stage writes pictures, and put them into ``out``, or under ``runs/NAME/``.
 
     Raises:
         UserError: ``out`` exists.

@@ -1,4 +1,4 @@
-"""What people look at: ``runs/<name>/``, and the records of earlier runs.
+"""The folder ``runs/<name>/`` with the results for people, and the records of earlier runs.
 
 A run's folder is built aside and put in its place by renames, so nothing half-written is ever seen under ``runs/``. Files at
 its top are the headlines (report, model); each stage has a folder below, datasets as class folders with a ``metadata.csv``
@@ -202,7 +202,7 @@ def latest_parts(store: Store, plan: Plan) -> dict[str, Any]:
 
 
 KEPT_ELSEWHERE = 3
-"""Where folders share a store, at least so many of the newest runs of each name of each other folder are kept."""
+"""Minimum number of newest runs of each name that are kept for each other folder that shares the store."""
 
 
 def keys_in_use(base_dir: Path, keep: int = 3) -> set[str]:
@@ -332,7 +332,7 @@ NOT_SHOWN = ("manifest.json", CONTENTS)
 def take_out(artifact: Artifact, folder: Path) -> None:
     """Copy an artifact into a folder that does not exist yet, whole or not at all; a dataset as class folders.
 
-    What the person gets are files of their own: editing them changes neither a source image nor the store.
+    The copies are independent files: editing them changes neither a source image nor the store.
 
     Raises:
         UserError: the folder exists, or can't be written.
@@ -351,13 +351,15 @@ def take_out(artifact: Artifact, folder: Path) -> None:
                     _copy(source, scratch / source.relative_to(artifact.path))
         scratch.rename(folder)
     except OSError as error:
-        raise UserError(f"can't write {folder}: {error.strerror}", "Is there room, and may you write there?") from error
+        raise UserError(
+            f"can't write {folder}: {error.strerror}", "Is there free space, and do you have write access?"
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _copy(source: str | Path, place: Path) -> None:
-    """A file of its own, in a folder that is made where it is missing."""
+    """Copy a file, and create its folder if it is missing."""
     try:
         copy_file(source, place)
     except FileNotFoundError:
@@ -392,7 +394,7 @@ class Views:
 
     Attributes:
         how: ``copies``; ``links``: symbolic links to images that pipekit did not make; ``none``: tables only.
-        most_bytes: so much is copied of images that pipekit did not make, for each dataset; None: all of it.
+        most_bytes: maximum number of bytes copied per dataset, of images that pipekit did not make; None: no limit.
         store: where what pipekit made may be linked to, read-only; None: everything is copied.
     """
 

@@ -1,4 +1,4 @@
-"""Which importer reads a folder or file, and why the others don't."""
+"""Detects the importer that reads a folder or file, and why the others do not."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Verdict:
     """What an importer says of a folder or file: whether it reads it, and why, or why not.
 
     Attributes:
-        generality: the importer's ``GENERALITY``: above 0 for one that fits almost any folder of images. Of those that fit,
-            the one with the smallest is taken.
+        generality: the importer's ``GENERALITY``: above 0 for one that fits almost any folder of images. Among those that
+            fit, the one with the smallest value is used.
     """
 
     importer: str
@@ -46,7 +46,7 @@ def verdicts(registry: Registry, path: Path) -> list[Verdict]:
             found.append(Verdict(component.name, False, f"it could not look: {type(error).__name__}: {error}"))
             continue
         reason = str(answer if answer else getattr(answer, "reason", ""))
-        found.append(Verdict(component.name, bool(answer), reason or "it does not say why", generality))
+        found.append(Verdict(component.name, bool(answer), reason or "no reason given", generality))
     return sorted(found, key=lambda verdict: (not verdict.fits, verdict.fits and verdict.generality))
 
 

@@ -88,7 +88,7 @@ def test_copies_on_disk(pipekit: Pipekit, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["images"], "where to?"),
+        (["images"], "no output folder is given"),
         (["images", "images/out"], "lies inside the source"),
         (["images", "images"], "lies inside the source"),
         (["images", "there"], "there exists already"),
