@@ -193,3 +193,10 @@ def test_a_scaffold_says_it_of_its_source(mixed: Path) -> None:
     project = plan(Request(mixed.parent / "pets", source=mixed, layout="flat"))
     project.close()
     assert [text for text in project.warnings if text.startswith(SAID)] == project.warnings != []
+
+
+@pytest.mark.parametrize(("kinds", "said"), [(6, "1 .f"), (7, "1 .f, 1 of other suffixes"), (9, "1 .f, 3 of other suffixes")])
+def test_six_suffixes_are_named_and_the_rest_counted(kinds: int, said: str) -> None:
+    suffixes = [f".{letter}" for letter in "abcdefghi"[:kinds]]
+    found = {"counts": dict.fromkeys(suffixes, 1), "examples": {".a": ["x.a"]}, "folders": [], "num_folders": 0}
+    assert f"reads: 1 .a, 1 .b, 1 .c, 1 .d, 1 .e, {said} (e.g. x.a)" in sentence(found)
