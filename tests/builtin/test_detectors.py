@@ -156,6 +156,14 @@ def test_hog_is_scikit_images(photo: NDArray[np.uint8], cell: int, block: int, b
         np.testing.assert_allclose(blocks(found, block, norm), expected, atol=2e-6)
 
 
+@pytest.mark.parametrize(("norm", "name"), [("l2_hys", "L2-Hys"), ("l1_sqrt", "L1-sqrt")])
+def test_hog_of_a_nearly_plain_image_is_scikit_images(norm: Any, name: str) -> None:
+    """Gradients of about 1e-5, as large as the number that keeps plain blocks from a division by 0."""
+    gray = np.random.default_rng(0).uniform(0, 2e-5, (32, 32)).astype(np.float32)
+    expected = feature.hog(gray, 9, (8, 8), (2, 2), block_norm=name)
+    np.testing.assert_allclose(blocks(cells(gray, 8, 9), 2, norm), expected, rtol=1e-4)
+
+
 @pytest.mark.parametrize("signed", [False, True])
 def test_a_gradient_between_two_bins_counts_in_both(signed: bool) -> None:
     span, bins = (360 if signed else 180), 12
