@@ -16,13 +16,13 @@ from tests.conftest import DATA, Trial
 
 
 @pytest.mark.parametrize(("times", "heals"), [(5, True), (6, False)])
-def test_a_run_makes_five_damaged_folders_anew(trial: Trial, times: int, heals: bool) -> None:
+def test_a_run_rebuilds_five_damaged_folders(trial: Trial, times: int, heals: bool) -> None:
     trial.write("cat/1.png")
     trial.log_file.touch()
     left = times
 
     def damage(event: str, **values: Any) -> None:
-        """Change a file of the store each time that it was made, as a failing disk would."""
+        """Change a file of the store each time that a run has written it, as a failing disk would."""
         nonlocal left
         if event == "stage_finished" and values["stage"] == "stamp" and left:
             left -= 1
