@@ -234,8 +234,8 @@ def test_few_sure_mistakes_do_not_ask_for_more_certainty() -> None:
 
 def test_where_no_temperature_is_better_the_coldest_is_taken() -> None:
     y_true = np.array([0, 1, 0])
-    assert calibration.fit_temperature(np.eye(2)[y_true], y_true) == calibration.COLDEST
-    assert calibration.fit_temperature(np.full((3, 2), 0.5), y_true) == calibration.COLDEST
+    assert calibration.fit_temperature(np.eye(2)[y_true], y_true) == 0.05
+    assert calibration.fit_temperature(np.full((3, 2), 0.5), y_true) == 0.05
 
 
 @given(answers(), st.floats(0.1, 10))
@@ -324,3 +324,8 @@ def test_images_are_described_at_a_longer_side_of_256_px(tmp_path: Path, stripe_
     images.write(tmp_path / "stripes.png", np.tile(columns[None, :, None], (400, 1, 3)))
     (found,) = describe_image(Sample("stripes.png", str(tmp_path / "stripes.png")), None, ctx=None)  # type: ignore[arg-type]
     assert (found["sharpness"] > 1000) == is_sharp
+
+
+def test_a_model_that_is_surely_wrong_gets_the_hottest_temperature() -> None:
+    y_true = np.array([0, 1, 0])
+    assert calibration.fit_temperature(np.array([[0.1, 0.9], [0.9, 0.1]])[y_true], y_true) == pytest.approx(20, abs=0.01)
