@@ -326,3 +326,13 @@ def test_a_linear_interpolation_blurs_by_a_sixth_of_a_pixel() -> None:
     between = np.linspace(0, 1, 1001)
     _, blurred_px2 = image_statistics.reduced(np.zeros((192, 300), np.uint8), 128)
     assert blurred_px2 == pytest.approx((between * (1 - between)).mean() / 1.5**2, rel=0.01)
+
+
+@pytest.mark.parametrize(("stripe_px", "contrast"), [(1, 0), (2, 28)])
+def test_images_are_measured_at_a_shorter_side_of_128_px(tmp_path: Path, stripe_px: int, contrast: float) -> None:
+    """At 256 px, stripes of 1 px are averaged out, and stripes of 2 px stay, 28 levels above and below their mean."""
+    columns = np.where(np.arange(256) // stripe_px % 2, 156, 100).astype(np.uint8)
+    images.write(tmp_path / "stripes.png", np.tile(columns[None, :, None], (256, 1, 3)))
+    steps = measure(Sample("stripes.png", str(tmp_path / "stripes.png")), MeasureParams(), ctx=None)  # type: ignore[arg-type]
+    (found,) = (step for step in steps if step is not PAUSE)
+    assert found["contrast"] == pytest.approx(contrast, abs=1)

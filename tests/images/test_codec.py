@@ -259,6 +259,11 @@ def test_reduced_decode_never_goes_below_what_was_asked(at_least_hw: tuple[int, 
     assert decoded.image.shape == (480 * scale, 640 * scale, 3)
 
 
+@pytest.mark.parametrize(("side_px", "scale"), [(63, 1.0), (64, 0.125)])
+def test_images_of_less_than_64_px_are_decoded_whole(side_px: int, scale: float) -> None:
+    assert images.decode_reduced(jpeg(gradient(side_px, 200)), (8, 8)).scale == scale
+
+
 def test_reduced_decode_is_the_same_picture() -> None:
     data = jpeg(gradient(480, 640))
     whole = images.resize(images.decode(data), (120, 160), "area")
