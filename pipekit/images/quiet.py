@@ -1,4 +1,4 @@
-"""What image libraries print about a file: kept from the terminal, since an unusable file raises ``ImageError`` with its reason.
+"""What image libraries print about a file: kept from the terminal, for an unusable file raises ``ImageError`` with its reason.
 
 ``warnings.catch_warnings`` restores the filters of the whole process, so it is wrong in threads, and images are decoded in
 threads. Here one filter is in the list while anyone decodes; nothing else of the process's warnings changes.
