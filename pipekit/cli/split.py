@@ -44,8 +44,9 @@ def split(
 ) -> int:
     """Divide images into train, val and test, with copies and groups on one side; say how many of each class went where.
 
-    The split is written to split.csv in the current folder, and 'train' there takes it from that file. Images in folders
-    train, val and test keep their split. The source is never changed.
+    The split is written to split.csv in the current folder, or to --file, and 'train' in that folder takes it from split.csv.
+    Without one, 'train' keeps the split in runs/NAME/split.csv. Images in folders train, val and test keep their split. The
+    source is never changed.
     """
     from pipekit.cli.prestart import start_workers_for
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipekit.commands.working import new_pipeline, stage_params_type, with_names
+from pipekit.commands.working import new_pipeline, split_file, stage_params_type, with_names
 from pipekit.errors import PlanError
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def train(
     Args:
         data: a folder of images, a file in a dataset's format, or a dataset of a run (``runs/pets:split``). Folders train, val
             and test are taken as the split.
-        split: parameters of the ``split`` stage: ``{"fractions": {"train": 0.8, "val": 0.1, "test": 0.1}}``.
+        split: parameters of the ``split`` stage: ``{"fractions": {"train": 0.8, "val": 0.1, "test": 0.1}}``. Without
+            ``file``, it is kept in ``split.csv`` in the current folder if that exists, else in ``runs/NAME/split.csv``.
         report: measure the model on the test split and write the report.
         name: the run's name; the name of ``data`` where left out.
         seed: all randomness derives from it: split, weights, order, augmentation.
@@ -66,8 +67,9 @@ def train(
     from pipekit.engine.resume_check import check_resumable
     from pipekit.engine.run import run_plan, silent
 
-    pipeline = new_pipeline(plugins, disable, name=name or run_name(data), seed=seed, workers=workers)
-    divided = pipeline.add("split", "split", dataset=pipeline.dataset(data), **(split or {}))
+    name = name or run_name(data)
+    pipeline = new_pipeline(plugins, disable, name=name, seed=seed, workers=workers)
+    divided = pipeline.add("split", "split", dataset=pipeline.dataset(data), **{"file": str(split_file(name)), **(split or {})})
     # The recipe is `ops` in every verb; the stage's parameter has been called `augment`.
     recipe = "ops" if "ops" in stage_params_type(pipeline.registry, "train").model_fields else "augment"
     if "ops" in params:

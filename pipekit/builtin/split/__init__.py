@@ -125,8 +125,8 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
     for warning in found.warnings:
         ctx.warn(warning)
     dropped = _settle_leaks(ctx, found, params.leaks)
-    if _remembers(params):
-        memory.write(path, found.to_remember)
+    if _remembers(params) and memory.write(path, found.to_remember):
+        ctx.event("note", message=f"the split is kept in {_shown(path)}, so that adding images moves none")
 
     def rows() -> Iterator[Sample]:
         for number, sample in enumerate(samples()):
@@ -146,6 +146,11 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
         facts["left out"] = str(len(dropped))
     headline = ", ".join(f"{name} {count}" for name, count in counts.items())
     return ctx.dataset(rows(), facts=facts, headline=f"{sum(counts.values())} images: {headline}")
+
+
+def _shown(path: Path) -> str:
+    """The path as somebody in the current folder would write it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _list_left_out(path: Path, reasons: Mapping[str, str]) -> None:

@@ -70,11 +70,11 @@ class SplitFile:
             raise UserError(f"can't read the split file {path}: {error}", hint) from error
         return cls(lines)
 
-    def write(self, path: Path, news: Mapping[str, Remembered]) -> None:
-        """Add ``news`` to the known lines and write the file atomically. An unchanged file is not touched."""
+    def write(self, path: Path, news: Mapping[str, Remembered]) -> bool:
+        """Add ``news`` to the known lines and write the file atomically. An unchanged file is not touched: False."""
         lines = {**self.lines, **news}
         if lines == self.lines:
-            return
+            return False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=".split-", suffix=".csv")
@@ -86,6 +86,7 @@ class SplitFile:
             os.umask(umask)
             Path(name).chmod(0o666 & ~umask)
             Path(name).replace(path)
+            return True
         except OSError as error:
             raise UserError(
                 f"can't write the split file {path}: {error.strerror}",
