@@ -12,7 +12,6 @@ from pipekit.engine import run_folder
 from pipekit.engine.context import Listener, open_dataset
 from pipekit.engine.outcome import Outcome
 from pipekit.engine.run import run_plan, silent
-from pipekit.engine.run_place import holds_no_results
 from pipekit.errors import UserError
 from pipekit.pipeline.plan import Plan, load_plan
 from pipekit.registry.component import import_target
@@ -114,7 +113,7 @@ def find_artifact(source: str, kind: type[A], base_dir: Path) -> A | None:
     name, _, stage = source.partition(":")
     place = base_dir / Path(name).expanduser()
     is_folder = place.is_dir()
-    if is_folder and not (place / "run.json").is_file() and (place.parent.name != "runs" or not holds_no_results(place)):
+    if is_folder and not (place / "run.json").is_file():
         return None
     try:
         run = run_folder.locate_run(base_dir, name)

@@ -110,6 +110,6 @@ def test_a_run_that_was_stopped_after_its_split_leaves_a_place_for_the_next(pipe
     with pytest.raises(KeyboardInterrupt):
         package.train("photos", model="mlp", name="t", report=False, listener=stop)
     assert [path.name for path in (tmp_path / "runs/t").iterdir()] == ["split.csv"]
-    assert pipekit("inspect", "runs/t:split", "--quiet").code == 0
+    assert pipekit("inspect", "t:split").code == 0
     assert pipekit("train", "photos", *SMALL, "--name", "t").code == 0
     assert {"split.csv", "run.json"} <= {path.name for path in (tmp_path / "runs/t").iterdir()}
