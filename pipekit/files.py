@@ -234,6 +234,26 @@ def own_output_below(root: Path) -> list[str]:
     return sorted(found)
 
 
+def unreadable_below(root: Path) -> list[tuple[str, str]]:
+    """The folders that :func:`walk` skips because they can't be read: their paths and the reasons, sorted."""
+    seen: set[tuple[int, int]] = set()
+    stack, found = [str(root)], []
+    while stack:
+        folder = stack.pop()
+        folders: list[str] = []
+        try:
+            if not _is_new(folder, seen) or (folder != str(root) and _is_marked(folder)):
+                continue
+            for _ in _files_among(folder, folders):
+                pass
+        except FileNotFoundError:  # a link to nothing, or gone by now
+            continue
+        except OSError as error:
+            found.append((folder, error.strerror or str(error)))
+        stack.extend(os.path.join(folder, name) for name in folders)  # noqa: PTH118
+    return sorted(found)
+
+
 def files_in(folder: Path, suffixes: tuple[str, ...] = ("",)) -> Iterator[str]:
     """Yield the names of one folder's visible files with these suffixes (in lower case); not recursive, unsorted, streamed."""
     with contextlib.suppress(OSError):

@@ -26,7 +26,7 @@ from pipekit.engine.outcome import Outcome, StageOutcome
 from pipekit.engine.run_place import check_place, prepare
 from pipekit.engine.shards import PROGRESS_EVERY_S
 from pipekit.engine.worker import STOP, reason_of
-from pipekit.errors import DamagedError, PipekitError, StageError, UserError
+from pipekit.errors import DamagedError, PipekitError, StageError, UserError, of_the_machine
 from pipekit.pipeline.accepted import add_accepted
 from pipekit.pipeline.plan import Plan, PlannedStage
 from pipekit.registry.component import import_target
@@ -304,6 +304,8 @@ class _Run:
         self._observe("on_stage_error", run=self._info("failed"), stage=info, error=error)
         if isinstance(error, PipekitError):
             message, hint = error.message, error.hint
+        elif known := of_the_machine(error):
+            message, hint = known.message, known.hint
         else:
             message, hint = reason_of(error), "With --debug the whole traceback is shown."
         self.listener("stage_failed", stage=stage.name, use=stage.use, message=message, hint=hint)
