@@ -139,7 +139,7 @@ def _is_lack_of_memory(error: BaseException) -> bool:
     """Also where a library could not be loaded, or a thread could not be started."""
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
-    words = ("failed to map segment", "cannot allocate memory") if isinstance(error, ImportError) else ()
+    words: tuple[str, ...] = ("failed to map segment", "cannot allocate memory") if isinstance(error, ImportError) else ()
     words = ("can't start new thread",) if isinstance(error, RuntimeError) else words
     return any(word in str(error).lower() for word in words)
 

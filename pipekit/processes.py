@@ -74,7 +74,7 @@ class NotStartedError(UserError):
 class _Pool(ProcessPoolExecutor):
     """All processes start with the first task, so that is what fails where they can't."""
 
-    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:  # type: ignore[override]
+    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
         try:
             return super().submit(*args, **kwargs)
         except (EOFError, OSError) as error:

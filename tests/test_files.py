@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import hashlib
+import io
 import os
 import tarfile
 from pathlib import Path
@@ -17,15 +19,19 @@ from pipekit import files
 from pipekit.errors import PlanError, UserError
 from pipekit.files import (
     OUTPUT_MARK,
+    PlainTable,
     files_in,
     folders_in,
+    guarded,
     has_file,
     hash_file,
     on_disk,
     own_output_below,
     pack,
+    plain_rows,
     read_bytes,
     split_packed,
+    unguarded,
     unreadable_below,
     walk,
 )
@@ -233,3 +239,16 @@ def test_where_nothing_can_be_read_the_folder_is_the_reason(trial: Trial, monkey
     with pytest.raises(UserError, match=f"the folder {place} can't be read") as caught:
         find_importer(load_registry(installed=False), trial.path / "images")
     assert caught.value.hint == f"See who may read it: ls -ld {place}"
+
+
+@given(st.text(alphabet="'=+-@\t\r\n1.ae,\""))
+def test_a_cell_that_a_spreadsheet_would_run_comes_back_as_it_was(cell: str) -> None:
+    assert unguarded(guarded(cell)) == cell
+    if guarded(cell)[:1] in tuple("=+-@\t\r"):
+        float(guarded(cell))  # a number
+    out = io.StringIO(newline="")
+    table = PlainTable(out)
+    table.writerow(["id", "n"])
+    table.writerows([[cell, -0.5]])
+    out.seek(0)
+    assert list(plain_rows(csv.DictReader(out))) == [{"id": cell, "n": "-0.5"}]

@@ -24,7 +24,7 @@ from typing import Any
 from pipekit.contract import Artifact, Dataset, Sample
 from pipekit.engine.run_place import cannot_write, check_place, keep, prepare
 from pipekit.errors import UserError, did_you_mean
-from pipekit.files import OUTPUT_MARK, split_packed
+from pipekit.files import OUTPUT_MARK, PlainTable, split_packed
 from pipekit.pipeline.plan import Plan
 from pipekit.store.copying import can_share_blocks, copy_file
 from pipekit.store.rows import digest
@@ -392,7 +392,7 @@ class Views:
         folder.mkdir(parents=True)
         if dataset.meta["num_failed"]:
             with (folder / "failed.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-                writer = csv.writer(file)
+                writer = PlainTable(file)
                 writer.writerow(["id", "reason", "image"])
                 writer.writerows((f.id, f.reason, f.image) for f in dataset.failed())
         as_folders = not is_import and len(dataset) <= MAX_VIEW and self.how != "none" and self._is_room(folder, dataset)

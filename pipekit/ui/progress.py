@@ -203,7 +203,7 @@ class RunDisplay:
         if stage:
             self.view(stage).warnings += 1
 
-    def on_note(self, message: str = "", **_: Any) -> None:
+    def on_note(self, stage: str = "", message: str = "", **_: Any) -> None:
         """A sentence that is good to know; left out with ``--quiet``."""
 
     def on_failed_samples(self, stage: str, count: int = 0, **_: Any) -> None:

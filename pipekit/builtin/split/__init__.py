@@ -15,7 +15,6 @@ version of it from a colleague gets what that file says, never an older cached r
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -29,6 +28,7 @@ from pipekit.builtin.split.groups import items_of, roots_of
 from pipekit.builtin.split.split_file import SplitFile, file_state
 from pipekit.contract import Context, Dataset, InputPath, Params, Sample, param, stage
 from pipekit.errors import StageError, UserError
+from pipekit.files import PlainTable
 from pipekit.quarantine import Exclusions, read_exclusions
 
 
@@ -155,7 +155,7 @@ def _shown(path: Path) -> str:
 
 def _list_left_out(path: Path, reasons: Mapping[str, str]) -> None:
     with path.open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
+        table = PlainTable(file)
         table.writerow(("id", "reason"))
         table.writerows(sorted(reasons.items()))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipekit.contract import Sample
 from pipekit.errors import UserError
+from pipekit.files import PlainTable, plain_rows
 
 COLUMNS = ("id", "sha256", "label", "split", "fold")
 
@@ -58,7 +59,7 @@ class SplitFile:
                 if lacking:
                     raise UserError(f"{path} has no column {lacking[0]!r}; expected {', '.join(COLUMNS)}", hint)
                 lines = []
-                for row in table:
+                for row in plain_rows(table):
                     if row["split"] not in ("train", "val", "test"):
                         raise UserError(
                             f"{path}, line {table.line_num}: split {row['split']!r}, expected train, val or test", hint
@@ -79,7 +80,7 @@ class SplitFile:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=".split-", suffix=".csv")
             with os.fdopen(handle, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
-                table = csv.writer(file, lineterminator="\n")
+                table = PlainTable(file)
                 table.writerow(COLUMNS)
                 table.writerows((line.id, line.sha256, line.label, line.split, line.fold) for _, line in sorted(lines.items()))
             umask = os.umask(0)
