@@ -371,7 +371,11 @@ class PlainTable:
     """
 
     def __init__(self, file: Any) -> None:
-        self._writer = csv.writer(file, lineterminator="\n")
+        self._file = file
+        self._writer = csv.writer(self, lineterminator="\r\n")  # a carriage return is quoted only where lines end in one
+
+    def write(self, line: str) -> None:
+        self._file.write(line.removesuffix("\r\n") + "\n")
 
     def writerow(self, row: Iterable[Any]) -> None:
         self._writer.writerow([guarded(cell) if isinstance(cell, str) else cell for cell in row])

@@ -66,6 +66,7 @@ def train(
     """
     from pipekit.engine.resume_check import check_resumable
     from pipekit.engine.run import run_plan, silent
+    from pipekit.engine.run_place import prepare
 
     name = name or run_name(data)
     pipeline = new_pipeline(plugins, disable, name=name, seed=seed, workers=workers)
@@ -84,6 +85,8 @@ def train(
         raise with_names(error, names) from error
     if resume:
         check_resumable(plan)
+    if split_file(name).parent.name:
+        prepare(plan.base_dir / "runs" / plan.name)  # so that an import of this folder passes over the split file
     return run_plan(plan, listener or silent)
 
 

@@ -23,7 +23,7 @@ from pipekit.engine.forecast import Forecast
 from pipekit.engine.key_changes import describe_changes, new_format
 from pipekit.engine.keys import key_of
 from pipekit.engine.outcome import Outcome, StageOutcome
-from pipekit.engine.run_place import check_place, prepare
+from pipekit.engine.run_place import check_place, check_writable
 from pipekit.engine.shards import PROGRESS_EVERY_S
 from pipekit.engine.worker import STOP, reason_of
 from pipekit.errors import DamagedError, PipekitError, StageError, UserError, of_the_machine
@@ -255,7 +255,7 @@ class _Run:
             )
         else:
             if self.publishes:
-                prepare(self.run_dir)
+                check_writable(self.run_dir)
             self._tell_new_keys(stage, parts)
             self._observe("before_stage", run=self._info("running"), stage=info)
             self.listener("stage_started", stage=stage.name, use=stage.use)

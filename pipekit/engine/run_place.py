@@ -15,15 +15,27 @@ KEPT = ("split.csv",)
 
 
 def prepare(run_dir: Path) -> None:
-    """Make ``runs/``, and try whether a run's folder can be put there, before hours are spent on what goes into it.
+    """Make ``runs/``, marked as pipekit's own output.
 
     Raises:
         UserError: it can't be written.
     """
-    parent = run_dir.parent
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        (parent / OUTPUT_MARK).touch()
+        run_dir.parent.mkdir(parents=True, exist_ok=True)
+        (run_dir.parent / OUTPUT_MARK).touch()
+    except OSError as error:
+        raise cannot_write(run_dir.parent, error) from error
+
+
+def check_writable(run_dir: Path) -> None:
+    """Try whether a run's folder can be made, before hours are spent on what goes into it.
+
+    Raises:
+        UserError: it can't.
+    """
+    parent = run_dir.parent
+    parent = parent if parent.is_dir() else parent.parent
+    try:
         Path(tempfile.mkdtemp(dir=parent, prefix=".new-")).rmdir()
     except OSError as error:
         raise cannot_write(parent, error) from error
