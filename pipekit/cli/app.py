@@ -13,7 +13,7 @@ from typer.core import TyperCommand
 from pipekit import __version__
 from pipekit.cli import DESCRIPTION, OPTIONS, commands
 from pipekit.cli.complete import typed_so_far
-from pipekit.errors import EXIT_FAILED, EXIT_INTERRUPTED, PipekitError
+from pipekit.errors import EXIT_FAILED, EXIT_INTERRUPTED, PipekitError, of_the_machine
 
 Load = Callable[[str], "Callable[..., Any] | typer.Typer"]
 
@@ -118,6 +118,9 @@ def report(failure: Exception) -> int:
         ui.error(failure)
         return failure.exit_code
     if isinstance(failure, typer.Abort):
+        return EXIT_FAILED
+    if (known := of_the_machine(failure)) is not None:
+        ui.error(known)
         return EXIT_FAILED
     if isinstance(failure, OSError) and failure.strerror:
         place = f": {failure.filename}" if failure.filename else ""

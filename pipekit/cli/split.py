@@ -44,8 +44,9 @@ def split(
 ) -> int:
     """Split images into train, val and test, with duplicates and groups in one split; print the number of images per class.
 
-    The split is written to split.csv in the current folder, where 'train' reads it. Images in folders train, val and test keep
-    their split. The source is never changed.
+    The split is written to split.csv in the current folder, or to --file; 'train' in that folder reads it from split.csv.
+    Without one, 'train' keeps the split in runs/NAME/split.csv. Images in folders train, val and test keep their split. The
+    source is never changed.
     """
     from pipekit.cli.prestart import start_workers_for
 

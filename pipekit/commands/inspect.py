@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipekit.commands.working import new_pipeline, run_pipeline
 from pipekit.errors import UserError, did_you_mean
-from pipekit.files import write_text
+from pipekit.files import PlainTable, write_text
 
 if TYPE_CHECKING:
     from pipekit.engine.adhoc import AdhocPipeline
@@ -162,14 +162,13 @@ def _copy(stored: Path, out: Path) -> None:
 
 def _write_quarantine(path: Path, found: Mapping[str, Any]) -> None:
     """Each image once, with the first reason to exclude it."""
-    import csv
     import io
 
     first: dict[str, Any] = {}
     for entry in found["remove"]:
         first.setdefault(entry["id"], entry)
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
+    table = PlainTable(text)
     table.writerow(COLUMNS)
     table.writerows([entry[column] for column in COLUMNS] for entry in first.values())
     write_text(path, text.getvalue())

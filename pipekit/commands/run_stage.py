@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipekit.commands.working import new_pipeline, refuse_existing, run_pipeline
+from pipekit.commands.working import new_pipeline, refuse_existing, run_pipeline, split_file
 from pipekit.errors import PlanError, Problem, UserError
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ def run_stage(
     pipeline = new_pipeline(plugins, disable, **settings)
     component = pipeline.registry.get("stage", stage)
     given = {**(params or {}), **values}
+    if component.name == "split":
+        given.setdefault("file", str(split_file(str(settings["name"]))))
     inputs: dict[str, Any] = {}
     for slot in component.contract().slots:
         sources = listed(given.pop(slot.name, None))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipekit.commands.working import new_pipeline, with_names
+from pipekit.commands.working import new_pipeline, split_file, with_names
 from pipekit.errors import PlanError
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def train(
     Args:
         data: a folder of images, a file in a dataset's format, or a dataset of a run (``runs/pets:split``). Folders train, val
             and test are taken as the split.
-        split: parameters of the ``split`` stage: ``{"fractions": {"train": 0.8, "val": 0.1, "test": 0.1}}``.
+        split: parameters of the ``split`` stage: ``{"fractions": {"train": 0.8, "val": 0.1, "test": 0.1}}``. Without
+            ``file``, it is kept in ``split.csv`` in the current folder if that exists, else in ``runs/NAME/split.csv``.
         report: evaluate the model on the test split and write the report.
         name: the run's name; default: the name of ``data``.
         seed: random seed of the split, the weights, the order and the augmentation.
@@ -65,9 +66,11 @@ def train(
     """
     from pipekit.engine.resume_check import check_resumable
     from pipekit.engine.run import run_plan, silent
+    from pipekit.engine.run_place import prepare
 
-    pipeline = new_pipeline(plugins, disable, name=name or run_name(data), seed=seed, workers=workers)
-    divided = pipeline.add("split", "split", dataset=pipeline.dataset(data), **(split or {}))
+    name = name or run_name(data)
+    pipeline = new_pipeline(plugins, disable, name=name, seed=seed, workers=workers)
+    divided = pipeline.add("split", "split", dataset=pipeline.dataset(data), **{"file": str(split_file(name)), **(split or {})})
     trained = pipeline.add("train", "train", dataset=divided, **params)
     if report:
         pipeline.add("report", "evaluate", dataset=divided, model=trained)
@@ -77,6 +80,8 @@ def train(
         raise with_names(error, {"stages.train.": "", "stages.split.": "split."}) from error
     if resume:
         check_resumable(plan)
+    if split_file(name).parent.name:
+        prepare(plan.base_dir / "runs" / plan.name)  # so that an import of this folder passes over the split file
     return run_plan(plan, listener or silent)
 
 

@@ -67,6 +67,13 @@ def run_pipeline(pipeline: AdhocPipeline, stage: str, listener: Listener | None 
     return run_plan(pipeline.plan(of=stage), listener or silent, publish=publish)
 
 
+def split_file(name: str) -> Path:
+    """Where a run without a pipeline file remembers its split: ``split.csv`` in the current folder if there is one (``pipekit
+    split`` writes it), else in the run's folder, so that datasets which are trained in one folder don't share a file."""
+    here = Path("split.csv")
+    return here if here.is_file() else Path("runs", name, here)
+
+
 def refuse_existing(*places: Path | None) -> None:
     """Raise if something exists already at an output path."""
     for place in places:

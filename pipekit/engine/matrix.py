@@ -12,7 +12,6 @@ val split: choosing by the test split makes the test figure of the winner too go
 
 from __future__ import annotations
 
-import csv
 import itertools
 import json
 import math
@@ -26,6 +25,7 @@ from pipekit.engine.context import Listener
 from pipekit.engine.outcome import Outcome
 from pipekit.engine.run import run_plan, silent
 from pipekit.errors import PipekitError, UserError
+from pipekit.files import PlainTable
 from pipekit.pipeline.matrix_table import Matrix, Range
 from pipekit.pipeline.plan import Plan, load_plan
 from pipekit.registry.param_rows import toml_text
@@ -157,7 +157,7 @@ def _doubts(matrix: Matrix, found: Sequence[Combination]) -> Iterator[str]:
 
 def _write_csv(path: Path, matrix: Matrix, found: Sequence[Combination]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        writer = PlainTable(file)
         writer.writerow(["run", *matrix.values, matrix.select, "result", "seconds", "error"])
         for row in found:
             values = [toml_text(row.values[name]) for name in matrix.values]

@@ -23,9 +23,10 @@ from pipekit.engine.forecast import Forecast
 from pipekit.engine.key_changes import describe_changes, new_format
 from pipekit.engine.keys import key_of
 from pipekit.engine.outcome import Outcome, StageOutcome
+from pipekit.engine.run_place import check_place, check_writable
 from pipekit.engine.shards import PROGRESS_EVERY_S
 from pipekit.engine.worker import STOP, reason_of
-from pipekit.errors import DamagedError, PipekitError, StageError, UserError
+from pipekit.errors import DamagedError, PipekitError, StageError, UserError, of_the_machine
 from pipekit.pipeline.accepted import add_accepted
 from pipekit.pipeline.plan import Plan, PlannedStage
 from pipekit.registry.component import import_target
@@ -88,6 +89,7 @@ class _Run:
     store: Store
     done: dict[str, StageOutcome] = field(default_factory=dict)
     told_new_keys: bool = False
+    publishes: bool = False
 
     def __post_init__(self) -> None:
         self.locations = Locations(self.store.root, self.plan.base_dir)
@@ -109,8 +111,9 @@ class _Run:
         chosen = self._chosen(until, only)
         for name in again:
             plan.stage(name)
-        if publish and not only:
-            run_folder.check_place(self.run_dir)
+        self.publishes = publish and not only
+        if self.publishes:
+            check_place(self.run_dir)
         STOP.clear()
         self.store.clean()
         recover(self.store, lambda done, total: self._progress("checking after an unclean end", done, total))
@@ -137,7 +140,7 @@ class _Run:
             elif status != "finished":
                 with contextlib.suppress(PipekitError):  # the error that ended the run matters more
                     run_folder.remember(self.store, record)
-            if status == "finished" and publish and not only and (ran or not run_folder.shows(self.run_dir, record)):
+            if status == "finished" and self.publishes and (ran or not run_folder.shows(self.run_dir, record)):
                 self.syncing.begin()
                 made = [(f.name, f.use, f.artifact) for f in self.done.values()]
                 for note in run_folder.publish(self.store, self.run_dir, record, made, plan):
@@ -251,6 +254,8 @@ class _Run:
                 f"--only {only} needs stage {stage.name!r}, which is not in the store", f"Run it first: --until {stage.name}"
             )
         else:
+            if self.publishes:
+                check_writable(self.run_dir)
             self._tell_new_keys(stage, parts)
             self._observe("before_stage", run=self._info("running"), stage=info)
             self.listener("stage_started", stage=stage.name, use=stage.use)
@@ -299,6 +304,8 @@ class _Run:
         self._observe("on_stage_error", run=self._info("failed"), stage=info, error=error)
         if isinstance(error, PipekitError):
             message, hint = error.message, error.hint
+        elif known := of_the_machine(error):
+            message, hint = known.message, known.hint
         else:
             message, hint = reason_of(error), "For the traceback, add --debug."
         self.listener("stage_failed", stage=stage.name, use=stage.use, message=message, hint=hint)

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.contract import Artifact, Dataset, Sample
+from pipekit.engine.run_place import cannot_write, check_place, keep, prepare
 from pipekit.errors import UserError, did_you_mean
-from pipekit.files import OUTPUT_MARK, split_packed
+from pipekit.files import OUTPUT_MARK, PlainTable, split_packed
 from pipekit.pipeline.plan import Plan
 from pipekit.store.copying import can_share_blocks, copy_file
 from pipekit.store.rows import digest
@@ -247,29 +248,14 @@ def publish(
             aside = parent / f".new-{uuid.uuid4().hex[:12]}"
         try:
             notes = _build(aside, found, made, plan)
-            parent.mkdir(parents=True, exist_ok=True)
-            (parent / OUTPUT_MARK).touch()
+            prepare(run_dir)
+            keep(run_dir, aside)
             _swap(aside, run_dir)
+        except OSError as error:
+            raise cannot_write(run_dir, error) from error
         finally:
             shutil.rmtree(aside, ignore_errors=True)
     return notes
-
-
-def check_place(run_dir: Path) -> None:
-    """A run's folder is replaced as a whole; one that no run has made is left alone.
-
-    Raises:
-        UserError: something else is there.
-    """
-    if os.path.lexists(run_dir) and not (run_dir / "run.json").is_file() and not _is_empty(run_dir):
-        raise UserError(
-            f"{run_dir} exists and is not the folder of a run, so it is not replaced",
-            "Move it away, or give the pipeline another name: --set name=…",
-        )
-
-
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())
 
 
 def _other_disk(folder: Path, base_dir: Path) -> bool:
@@ -408,7 +394,7 @@ class Views:
         folder.mkdir(parents=True)
         if dataset.meta["num_failed"]:
             with (folder / "failed.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-                writer = csv.writer(file)
+                writer = PlainTable(file)
                 writer.writerow(["id", "reason", "image"])
                 writer.writerows((f.id, f.reason, f.image) for f in dataset.failed())
         as_folders = not is_import and len(dataset) <= MAX_VIEW and self.how != "none" and self._is_room(folder, dataset)

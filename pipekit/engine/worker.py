@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipekit.contract import PAUSE, Params, Sample, ShardResult, ShardTask
-from pipekit.errors import DamagedError, PipekitError, UserError
+from pipekit.errors import DamagedError, PipekitError, UserError, of_the_machine
 from pipekit.files import hash_file, pack, write_new
 from pipekit.registry.component import Component, import_target
 from pipekit.registry.registry import Registry, load_registry
@@ -110,6 +110,8 @@ def _in_full(error: BaseException) -> str:
         return f"{DAMAGED}{json.dumps([error.path, error.problem])}"
     if isinstance(error, PipekitError):
         return str(error)
+    if known := of_the_machine(error):
+        return str(known)
     if isinstance(error, OSError) and error.errno in FATAL:
         return f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
     return traceback.format_exc()

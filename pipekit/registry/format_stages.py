@@ -31,7 +31,7 @@ from pipekit.contract import (
     param,
 )
 from pipekit.errors import PluginError, UserError
-from pipekit.files import hash_file, own_output_below
+from pipekit.files import hash_file, own_output_below, unreadable_below
 from pipekit.passed_over import META, joined, passed_over, sentence
 from pipekit.quarantine import Exclusions, read_exclusions
 from pipekit.registry.component import Component
@@ -122,6 +122,8 @@ def import_stage(importer: Component) -> Any:
                 f"passed over below {params.path}, because pipekit wrote it: {', '.join(written[:MAX_SHOWN])}"
                 f"{' …' if len(written) > MAX_SHOWN else ''}. To read such a folder, give it as the path itself"
             )
+        for folder, reason in unreadable_below(Path(params.path))[:MAX_SHOWN]:
+            ctx.warn(f"the folder {folder} can't be read ({reason}), so its images are missing; see: ls -ld {folder}")
         if others:
             ctx.warn(sentence(others))
         labels = Counter[str]()

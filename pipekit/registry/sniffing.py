@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipekit.errors import UserError
-from pipekit.files import is_archive, own_output_below
+from pipekit.files import is_archive, own_output_below, unreadable_below
 from pipekit.passed_over import passed_over, sentence
 from pipekit.registry.registry import Registry
 
@@ -36,6 +36,8 @@ def verdicts(registry: Registry, path: Path) -> list[Verdict]:
     """
     if not path.exists():
         raise UserError(f"no such file or folder: {path}")
+    if path.is_dir() and (unread := unreadable_below(path)) and unread[0][0] == str(path):
+        raise UserError(f"the folder {path} can't be read: {unread[0][1]}", f"See who may read it: ls -ld {path}")
     found = []
     for component in registry.components("importer"):
         try:
@@ -68,6 +70,9 @@ def choose(path: Path, found: list[Verdict]) -> Verdict:
         raise UserError(message, f"An archive is unpacked by: pipekit scaffold NAME --from {path}")
     if path.is_dir() and not any(path.iterdir()):
         raise UserError(message, "It is an empty folder.")
+    if path.is_dir() and (unread := unreadable_below(path)):
+        folder, reason = unread[0]
+        raise UserError(f"{message}: the folder {folder} can't be read ({reason})", f"See who may read it: ls -ld {folder}")
     if path.is_dir() and (written := own_output_below(path)):
         raise UserError(message, f"It has folders that pipekit wrote; give one of them itself: {', '.join(written[:4])}")
     raise UserError(message)

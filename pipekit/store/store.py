@@ -10,7 +10,7 @@
       damaged/               damaged folders, moved aside and recomputed
       leases/                runs that live, whose folders ``gc`` leaves alone
       unsynced/              runs whose last work may not be on the disk yet
-      hashes.sqlite          the hash of every file seen, by (path, size, mtime, inode)
+      hashes.sqlite          the hash of every file seen, by (path, size, mtime, ctime, inode)
 
 Nothing is locked. Two processes that make the same thing make the same bytes; the first rename wins and the other's work is
 dropped. A folder is done if it is whole: it states the sizes and hashes of its files

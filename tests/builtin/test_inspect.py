@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +72,15 @@ def test_planted_faults_are_found_and_little_else(tmp_path: Path, monkeypatch: p
 
 def test_a_second_look_reads_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIPEKIT_STORE", str(tmp_path / "store"))
-    photos = crops(tmp_path / "photos", 6)
-    for photo in photos:
-        os.utime(photo, (1e9, 1e9))
+    monkeypatch.setattr("pipekit.files.SETTLED_S", 0.0)  # files of this moment are hashed again
+    crops(tmp_path / "photos", 6)
     first, _ = inspect(tmp_path / "photos", tmp_path)
-    for photo in photos:  # what is in the files is gone, and only who opens them can know
-        with photo.open("r+b") as file:
-            file.write(bytes(photo.stat().st_size))
-        os.utime(photo, (1e9, 1e9))
+
+    def refused(path: object) -> bytes:
+        raise AssertionError(f"{path} was read")
+
+    monkeypatch.setattr("pipekit.files.read_bytes", refused)
+    monkeypatch.setattr("pipekit.store.file_hashes.hash_file", refused)
     second, outcome = inspect(tmp_path / "photos", tmp_path)
     assert second == first
     assert all(stage.cached for stage in outcome.stages)

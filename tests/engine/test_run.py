@@ -206,7 +206,7 @@ def test_until_and_only(trial: Trial) -> None:
     assert states(outcome) == {"data": False, "stamp": False}
     outcome = trial.run(CHAIN, choice={"only": "measure"})
     assert states(outcome) == {"data": True, "stamp": True, "measure": False}
-    with pytest.raises(UserError, match="can.t be combined"):
+    with pytest.raises(UserError, match="can't be combined"):
         trial.run(CHAIN, choice={"only": "stamp", "until": "stamp"})
     for option in ("until", "only"):
         with pytest.raises(UserError, match="stamq") as caught:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipekit.contract import Sample
 from pipekit.errors import UserError
+from pipekit.files import PlainTable, plain_rows
 
 COLUMNS = ("id", "sha256", "label", "split", "fold")
 
@@ -58,7 +59,7 @@ class SplitFile:
                 if lacking:
                     raise UserError(f"{path} has no column {lacking[0]!r}; expected {', '.join(COLUMNS)}", hint)
                 lines = []
-                for row in table:
+                for row in plain_rows(table):
                     if row["split"] not in ("train", "val", "test"):
                         raise UserError(
                             f"{path}, line {table.line_num}: split {row['split']!r}, expected train, val or test", hint
@@ -70,22 +71,23 @@ class SplitFile:
             raise UserError(f"can't read the split file {path}: {error}", hint) from error
         return cls(lines)
 
-    def write(self, path: Path, news: Mapping[str, Remembered]) -> None:
-        """Add ``news`` to the known lines and write the file atomically. An unchanged file is not touched."""
+    def write(self, path: Path, news: Mapping[str, Remembered]) -> bool:
+        """Add ``news`` to the known lines and write the file atomically. An unchanged file is not touched: False."""
         lines = {**self.lines, **news}
         if lines == self.lines:
-            return
+            return False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=".split-", suffix=".csv")
             with os.fdopen(handle, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
-                table = csv.writer(file, lineterminator="\n")
+                table = PlainTable(file)
                 table.writerow(COLUMNS)
                 table.writerows((line.id, line.sha256, line.label, line.split, line.fold) for _, line in sorted(lines.items()))
             umask = os.umask(0)
             os.umask(umask)
             Path(name).chmod(0o666 & ~umask)
             Path(name).replace(path)
+            return True
         except OSError as error:
             raise UserError(
                 f"can't write the split file {path}: {error.strerror}",
