@@ -107,14 +107,17 @@ def write_new(path: str | os.PathLike[str], data: bytes, mode: int = 0o644) -> N
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically.
+    """Write a text file atomically: after a kill or a power cut it is the old one or the new one.
 
     Raises:
         UserError: it can't be written.
     """
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        scratch.write_text(text, encoding="utf-8")
+        with scratch.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         scratch.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -13,12 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipekit.errors import UserError
+from pipekit.owners import OWNED, owned_prefix, remove_abandoned
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
+LONGEST_SOCKET = 107
+"""Bytes of the path of a socket."""
 LONGEST_FOLDER = 70
-"""Bytes of the path of the folder for temporary files: that of a socket has at most 107, and ``multiprocessing`` adds 32."""
+"""Bytes of the path of the folder for temporary files: ``multiprocessing`` adds 32 for a socket."""
 
 PRELOADED = (
     "pipekit.engine.worker",
@@ -39,6 +44,27 @@ def preload(modules: Iterable[str]) -> None:
     _asked_for.update(dict.fromkeys(modules))
 
 
+def remove_leftovers() -> None:
+    """Remove the folders for temporary files and the semaphores of processes that were killed, and so could not do it."""
+    for folder, beginning in ((Path(tempfile.gettempdir()), ""), (Path("/dev/shm"), "sem.")):
+        with contextlib.suppress(OSError):
+            remove_abandoned(folder, f"{beginning}{glob.escape(OWNED)}*@*")
+
+
+def _name_after_owner() -> None:
+    """Have :mod:`multiprocessing` name its semaphores and its folder after this process, so that they are recognised as its
+    own when it has been killed. It has no public way to say so."""
+    from multiprocessing import process, util
+
+    config = getattr(process.current_process(), "_config", {})
+    if sys.platform != "linux" or str(config.get("semprefix", "")).startswith(f"/{OWNED}"):
+        return
+    config["semprefix"] = f"/{owned_prefix().rstrip('-')}"
+    if not config.get("tempdir") and len(os.fsencode(tempfile.gettempdir())) + len(owned_prefix()) + 27 <= LONGEST_SOCKET:
+        config["tempdir"] = made = tempfile.mkdtemp(prefix=owned_prefix())
+        util.Finalize(None, shutil.rmtree, args=(made, True), exitpriority=-100)
+
+
 def allowed() -> bool:
     """Whether processes do no harm: in pipekit's command, since new processes import the script that started them, and on a
     system that has what process pools need (some containers have no semaphores)."""
@@ -49,6 +75,7 @@ def allowed() -> bool:
     if (spec.name if spec else Path(getattr(main, "__file__", "") or "").stem) not in ("pipekit", "pipekit.__main__"):
         return False
     try:
+        _name_after_owner()
         multiprocessing.get_context("spawn").Lock()
     except (ImportError, OSError, NotImplementedError):
         return False
@@ -115,6 +142,7 @@ def _context() -> BaseContext:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([*PRELOADED, *_asked_for])  # of no effect where it runs already
         with contextlib.suppress(OSError):  # a folder for temporary files that takes no sockets
+            _name_after_owner()
             forkserver.ensure_running()
             return context
     return multiprocessing.get_context("spawn")

@@ -99,6 +99,8 @@ SLOW: tuple[str, ...] = (
     "engine/test_kill.py",
     "engine/test_kill_augment.py",
     "engine/test_memory.py",
+    "faults/test_power_cut.py",
+    "faults/test_kills.py",
     "engine/test_misbehaviour.py::test_a_sample_function_that_misbehaves",
     "pipeline/test_plan.py::test_no_table_and_no_option_brings_the_checker_down",
     "recipe/test_compiled.py::test_the_inverse_matrix_brings_points_back",

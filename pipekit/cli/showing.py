@@ -29,7 +29,7 @@ def show_verb(as_json: bool, quiet: bool, call: Callable[[Listener], T]) -> tupl
 
     display = CombinationsDisplay(lambda: ui.run_display(as_json, quiet), as_json)
     try:
-        with reporting(display, as_json), display:
+        with display, reporting(display, as_json):  # the display ends last: its stream is closed then
             return 0, call(display)
     except KeyboardInterrupt:
         ui.note(f"Stopped. {RESUME}")

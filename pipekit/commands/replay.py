@@ -6,6 +6,7 @@ import csv
 import glob
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -117,6 +118,8 @@ def write_rows(artifact: Dataset, file: Path) -> None:
         for sample in artifact:
             if "augmented" in sample.extra:
                 table.writerow([sample.sha256, json.dumps(sample.extra["augmented"])])
+        out.flush()
+        os.fsync(out.fileno())
 
 
 def history_of(file: Path) -> dict[str, Any]:

@@ -27,13 +27,13 @@ from pipekit.engine.run_place import check_place, check_writable
 from pipekit.engine.shards import PROGRESS_EVERY_S
 from pipekit.engine.worker import STOP, reason_of
 from pipekit.errors import DamagedError, PipekitError, StageError, UserError, of_the_machine
+from pipekit.owners import new_owner
 from pipekit.pipeline.accepted import add_accepted
 from pipekit.pipeline.plan import Plan, PlannedStage
 from pipekit.registry.component import import_target
 from pipekit.store.durability import Syncing
 from pipekit.store.leases import lease
 from pipekit.store.locations import Locations
-from pipekit.store.owners import new_owner
 from pipekit.store.store import Store
 from pipekit.store.verify import recover
 from pipekit.store.wholeness import guard
@@ -115,7 +115,9 @@ class _Run:
         if self.publishes:
             check_place(self.run_dir)
         STOP.clear()
+        guard.take_noted()
         self.store.clean()
+        processes.remove_leftovers()
         recover(self.store, lambda done, total: self._progress("checking after an unclean end", done, total))
         add_accepted(self.store.root, plan.registry.accepted)
         processes.preload(module for stage in plan.stages if stage.name in chosen for module in stage.component.preload)
@@ -134,18 +136,10 @@ class _Run:
             record = run_folder.record(
                 plan, status, began, time.perf_counter() - started, self._described(), headline, {"pipekit": __version__}
             )
-            ran = any(not found.cached for found in self.done.values())
-            if status == "finished" and (ran or not run_folder.is_listed(self.store, record)):
-                run_folder.remember(self.store, record)
-            elif status != "finished":
-                with contextlib.suppress(PipekitError):  # the error that ended the run matters more
-                    run_folder.remember(self.store, record)
-            if status == "finished" and self.publishes and (ran or not run_folder.shows(self.run_dir, record)):
-                self.syncing.begin()
-                made = [(f.name, f.use, f.artifact) for f in self.done.values()]
-                for note in run_folder.publish(self.store, self.run_dir, record, made, plan):
-                    self.listener("warning", stage="", message=note)
-            self.syncing.end()
+            try:
+                self._keep(record, show=self.publishes)
+            finally:
+                self.syncing.end()
             self._observe("after_run", run=self._info(status))
         seconds = time.perf_counter() - started
         self.listener(
@@ -157,6 +151,21 @@ class _Run:
             advice=self._advice(),
         )
         return Outcome(plan.name, status, self.run_dir, tuple(self.done.values()), seconds, headline)
+
+    def _keep(self, record: dict[str, Any], show: bool) -> None:
+        """Keep the record of a run, and show the results of one that has finished."""
+        if record["status"] != "finished":
+            with contextlib.suppress(PipekitError):  # the error that ended the run matters more
+                run_folder.remember(self.store, record)
+            return
+        ran = any(not found.cached for found in self.done.values())
+        if ran or not run_folder.is_listed(self.store, record):
+            run_folder.remember(self.store, record)
+        if show and (ran or not run_folder.shows(self.run_dir, record)):
+            self.syncing.begin()
+            made = [(f.name, f.use, f.artifact) for f in self.done.values()]
+            for note in run_folder.publish(self.store, self.run_dir, record, made, self.plan):
+                self.listener("warning", stage="", message=note)
 
     def _stages(self, chosen: Collection[str], only: str | None, again: Collection[str]) -> None:
         """Run the chosen stages. Damaged results are moved aside, and recomputed by starting over."""
@@ -244,6 +253,8 @@ class _Run:
         if manifest is not None:
             try:
                 outcome = self._take(stage, key, parts, manifest, cached=True)
+            except DamagedError:
+                raise
             except PipekitError as error:  # more failures than max_failed allows now
                 self._failed(stage, info, error)
             for warning in outcome.warnings:
@@ -264,6 +275,8 @@ class _Run:
             except DamagedError:
                 raise
             except (Exception, SystemExit) as error:
+                if damage := guard.take_noted():  # the cause, which a stage has put into words of its own
+                    raise damage from error
                 self._failed(stage, info, error)
             self.syncing.soon()
             self.listener(

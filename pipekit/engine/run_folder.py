@@ -8,38 +8,28 @@ that Keras, torchvision, fastai and Hugging Face ``datasets`` read as it is.
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import os
 import shutil
-import unicodedata
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+from glob import escape
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pipekit.contract import Artifact, Dataset, Sample
+from pipekit.contract import Artifact, Dataset
 from pipekit.engine.run_place import cannot_write, check_place, keep, prepare
+from pipekit.engine.views import Views, copy_out, damage_moved_aside, put_made
 from pipekit.errors import UserError, did_you_mean
-from pipekit.files import OUTPUT_MARK, PlainTable, split_packed
+from pipekit.files import OUTPUT_MARK
+from pipekit.owners import new_owner, remove_abandoned
 from pipekit.pipeline.plan import Plan
-from pipekit.store.copying import can_share_blocks, copy_file
-from pipekit.store.rows import digest
+from pipekit.store.durability import is_off, settle, sync_folder, syncs_whole_disks
 from pipekit.store.store import Store, shared_store, store_of
 from pipekit.store.wholeness import CONTENTS
-
-COPIED_BYTES = 8 * 2**20
-"""Files that pipekit made are copied up to this size; larger ones are hard links that can't be written to."""
-
-MAX_NAME_BYTES = 255
-"""The longest file name on most disks."""
-
-MAX_VIEW = 100_000
-"""Datasets with more samples are listed in ``metadata.csv`` and not shown as folders."""
-
 
 # --- records -------------------------------------------------------------------------------------------------------------
 
@@ -245,11 +235,15 @@ def publish(
         aside = scratch / "run"
         if _other_disk(scratch, plan.base_dir):
             parent.mkdir(parents=True, exist_ok=True)
-            aside = parent / f".new-{uuid.uuid4().hex[:12]}"
+            remove_abandoned(parent, ".new.*")
+            aside = parent / f".new.{new_owner()}"
         try:
-            notes = _build(aside, found, made, plan)
+            with damage_moved_aside():
+                notes = _build(aside, found, made, plan)
             prepare(run_dir)
             keep(run_dir, aside)
+            if not is_off() and not syncs_whole_disks():
+                sync_folder(aside)
             _swap(aside, run_dir)
         except OSError as error:
             raise cannot_write(run_dir, error) from error
@@ -279,7 +273,7 @@ def _swap(aside: Path, place: Path) -> None:
     """Put ``aside`` where ``place`` is. Another process may do the same; the last one wins, and each is whole."""
     for attempt in range(20):
         with contextlib.suppress(FileNotFoundError):
-            old = aside.parent / f".old-{uuid.uuid4().hex[:12]}"
+            old = aside.parent / f".new.{new_owner()}"
             place.rename(old)
             shutil.rmtree(old, ignore_errors=True)
         try:
@@ -307,7 +301,7 @@ def _build(folder: Path, found: Mapping[str, Any], made: Sequence[tuple[str, str
             if source.is_file() and source.name not in NOT_SHOWN:
                 below = source.relative_to(artifact.path)
                 top = below.as_posix() in artifact.headline and not (folder / below).exists()
-                _put_made(source, folder / below if top else place / below)
+                put_made(source, folder / below if top else place / below)
     return tuple(views.notes)
 
 
@@ -322,19 +316,17 @@ def take_out(artifact: Artifact, folder: Path) -> None:
 
     Raises:
         UserError: the folder exists, or can't be written.
+        StageError: the artifact is damaged.
     """
     if folder.exists():
         raise UserError(f"{folder} exists already", "Choose another folder, or remove that one first.")
-    scratch = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}")
+    scratch = folder.with_name(f".{folder.name}.{new_owner()}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(artifact, Dataset):
-            Views("copies", None, None).show(scratch, artifact, is_import=False)
-            (scratch / OUTPUT_MARK).touch()
-        else:
-            for source in sorted(artifact.path.rglob("*")):
-                if source.is_file() and source.name not in NOT_SHOWN:
-                    _copy(source, scratch / source.relative_to(artifact.path))
+        remove_abandoned(folder.parent, f".{escape(folder.name)}.*@*")
+        with damage_moved_aside():
+            _take_out(artifact, scratch)
+        settle(scratch)
         scratch.rename(folder)
     except OSError as error:
         raise UserError(
@@ -344,142 +336,11 @@ def take_out(artifact: Artifact, folder: Path) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _copy(source: str | Path, place: Path) -> None:
-    """Copy a file, and create its folder if it is missing."""
-    try:
-        copy_file(source, place)
-    except FileNotFoundError:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        copy_file(source, place)
-
-
-def _put_made(source: Path, place: Path) -> None:
-    """A file that pipekit made: a copy, or where it is large a hard link that can't be written to."""
-    if source.stat().st_size > COPIED_BYTES:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if _link(source, place):
-            return
-    _copy(source, place)
-
-
-def _link(source: str | Path, place: Path) -> bool:
-    """A hard link to a file of the store, which is made read-only; False where the disk has no links."""
-    try:
-        os.chmod(source, 0o444)
-        os.link(source, place)
-    except FileExistsError:
-        raise
-    except OSError:  # another disk, one without links, or a store that this person may only read
-        return False
-    return True
-
-
-@dataclass
-class Views:
-    """Shows datasets as class folders with a ``metadata.csv`` for each split.
-
-    Attributes:
-        how: ``copies``; ``links``: symbolic links to images that pipekit did not make; ``none``: tables only.
-        most_bytes: maximum number of bytes copied per dataset, of images that pipekit did not make; None: no limit.
-        store: where what pipekit made may be linked to, read-only; None: everything is copied.
-    """
-
-    how: str
-    most_bytes: int | None
-    store: Path | None
-    notes: list[str] = field(default_factory=list)
-
-    def show(self, folder: Path, dataset: Dataset, is_import: bool) -> None:
-        """Write the view. An import is a folder already: a table will do."""
-        folder.mkdir(parents=True)
-        if dataset.meta["num_failed"]:
-            with (folder / "failed.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-                writer = PlainTable(file)
-                writer.writerow(["id", "reason", "image"])
-                writer.writerows((f.id, f.reason, f.image) for f in dataset.failed())
-        as_folders = not is_import and len(dataset) <= MAX_VIEW and self.how != "none" and self._is_room(folder, dataset)
-        tars: dict[str, str] = {}
-        with contextlib.ExitStack() as stack:
-            writers: dict[str, Any] = {}
-            taken: set[str] = set()
-            extra = sorted({name for sample in dataset for name in sample.extra})
-            for sample in dataset:
-                packed = split_packed(sample.image)
-                below = sample.split if as_folders and not packed else ""
-                if below not in writers:
-                    (folder / below).mkdir(exist_ok=True)
-                    file = stack.enter_context(
-                        (folder / below / "metadata.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace")
-                    )
-                    writers[below] = csv.writer(file)
-                    writers[below].writerow(
-                        ["file_name", "label", "split", "id", "sha256", *(f"extra_{name}" for name in extra)]
-                    )
-                name = sample.image
-                if packed and not is_import:
-                    if packed[0] not in tars:
-                        tars[packed[0]] = f"{len(tars):05d}.tar"
-                        self._put(packed[0], folder / tars[packed[0]])
-                    name = tars[packed[0]] + sample.image[len(packed[0]) :]
-                elif as_folders:
-                    name = _view_name(sample, below, taken)
-                    self._put(sample.image, folder / below / name)
-                values = [sample.extra.get(key, "") for key in extra]
-                plain = [value if isinstance(value, (str, int, float)) else json.dumps(value) for value in values]
-                writers[below].writerow([name, sample.label or "", sample.split, sample.id, sample.sha256, *plain])
-
-    def _put(self, source: str, place: Path) -> None:
-        if self.store is not None and self._is_made(source):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if _link(source, place):
-                return
-        elif self.store is not None and self.how == "links":
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.symlink_to(source)
-            return
-        _copy(source, place)
-
-    def _is_made(self, path: str) -> bool:
-        return self.store is not None and path.startswith(f"{self.store}{os.sep}")
-
-    def _is_room(self, folder: Path, dataset: Dataset) -> bool:
-        """Whether the images that are to be copied are few enough, or copies take no room."""
-        if self.most_bytes is None or self.how == "links":
-            return True
-        num_images = size_bytes = 0
-        for sample in dataset:
-            if not self._is_made(sample.image) and split_packed(sample.image) is None:
-                num_images += 1
-                size_bytes += os.stat(sample.image).st_size  # noqa: PTH116 (done for every image)
-        if size_bytes <= self.most_bytes or can_share_blocks(folder):
-            return True
-        self.notes.append(
-            f"{folder.name}: its {num_images:,} images take {size_bytes / 1e6:,.0f} MB, so they are listed in metadata.csv "
-            f"and not copied. To see them in class folders: --set views=links (editing one edits your image), or "
-            f"--set views_mb={-(-size_bytes // 10**6)}"
-        )
-        return False
-
-
-def _view_name(sample: Sample, split: str, taken: set[str]) -> str:
-    """``cat/cat_1.jpg``; more of the id where two files of a class have one name.
-
-    Names that differ in case or in how letters are composed count as one: some disks keep them apart, others don't.
-    """
-    suffix = Path(sample.image).suffix
-    folder = _folder_name(sample.label) if sample.label is not None else "_unlabelled"
-    last = sample.id.rsplit("/", 1)[-1].removesuffix(suffix)
-    whole = sample.id.replace("/", "__").removesuffix(suffix)
-    for stem in (last, whole, f"{whole[:40]}-{digest(sample.id)[:16]}"):
-        name = f"{folder}/{stem}{suffix}"
-        mark = unicodedata.normalize("NFC", f"{split}/{name}").casefold()
-        if mark not in taken and len(os.fsencode(stem + suffix)) <= MAX_NAME_BYTES:
-            break
-    taken.add(mark)
-    return name
-
-
-def _folder_name(label: str) -> str:
-    """A class name as the name of one folder."""
-    name = "".join("_" if letter in "/\\\0" else letter for letter in label).strip(". ")
-    return os.fsdecode(os.fsencode(name)[:MAX_NAME_BYTES]) or "_"
+def _take_out(artifact: Artifact, folder: Path) -> None:
+    if isinstance(artifact, Dataset):
+        Views("copies", None, None).show(folder, artifact, is_import=False)
+        (folder / OUTPUT_MARK).touch()
+        return
+    for source in sorted(artifact.path.rglob("*")):
+        if source.is_file() and source.name not in NOT_SHOWN:
+            copy_out(source, folder / source.relative_to(artifact.path))

@@ -17,12 +17,13 @@ import json
 import os
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from pipekit.owners import is_abandoned, new_owner
 
 SYNC_EVERY_S = 10.0
 """Maximum number of seconds of work that a power cut can lose, plus the time that the disk needs."""
@@ -84,6 +85,12 @@ def sync_folder(folder: Path) -> None:
         _sync_file(place)
 
 
+def settle(folder: Path) -> None:
+    """Wait until the files of a finished folder are on the disk, before it moves to its place."""
+    if not is_off() and not sync_disk(folder):
+        sync_folder(folder)
+
+
 def _sync_file(path: str | Path) -> None:
     with contextlib.suppress(OSError):  # folders can't be opened on Windows
         handle = os.open(path, os.O_RDONLY)
@@ -96,13 +103,14 @@ def _sync_file(path: str | Path) -> None:
 def write_synced(path: Path, text: str) -> None:
     """Replace a file so that after a power cut it is the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    temporary = path.with_name(f".{path.name}.{new_owner()}")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
     _sync_file(path.parent)
+    _sync_file(path.parent.parent)  # where the folder is new
 
 
 @dataclass(frozen=True)
@@ -121,7 +129,8 @@ def markers_in(root: Path) -> Iterator[Marker]:
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
         try:
             plain: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            yield Marker(path, str(plain["boot"]), float(plain["since"]), str(plain["run_dir"]))
+            shown = str(root / plain["run_dir"]) if plain["run_dir"] else ""
+            yield Marker(path, str(plain["boot"]), float(plain["since"]), os.path.normpath(shown) if shown else "")
         except (OSError, ValueError, KeyError, TypeError):
             yield Marker(path, "", 0.0, "")
 
@@ -166,11 +175,25 @@ class Syncing:
         self._end.set()
         if self._thread is not None:
             self._thread.join()
+        finished = [marker for marker in self._of_the_dead() if self._is_on_disk_of_store(Path(marker.run_dir))]
         done = sync_disk(self.root)
-        if self.run_dir.is_dir() and self.run_dir.stat().st_dev != self.root.stat().st_dev:
+        if not self._is_on_disk_of_store(self.run_dir):
             done = sync_disk(self.run_dir) and done
         if done:
-            self._file.unlink(missing_ok=True)
+            for file in (self._file, *(marker.file for marker in finished)):
+                with contextlib.suppress(OSError):
+                    file.unlink(missing_ok=True)
+
+    def _of_the_dead(self) -> list[Marker]:
+        """Markers of this boot whose processes were killed: what these wrote is on the disk after the next sync."""
+        here = boot_id()
+        return [marker for marker in markers_in(self.root) if marker.boot == here and is_abandoned(marker.file.with_suffix(""))]
+
+    def _is_on_disk_of_store(self, run_dir: Path) -> bool:
+        try:
+            return run_dir.stat().st_dev == self.root.stat().st_dev
+        except OSError:
+            return True  # nothing is shown
 
     def _keep_on(self) -> None:
         while not self._end.wait(SYNC_EVERY_S):
@@ -184,5 +207,9 @@ class Syncing:
         self._last = time.monotonic()
 
     def _mark(self, since: float) -> None:
-        plain = {"boot": boot_id(), "since": since, "run_dir": str(self.run_dir)}
+        project = self.root.parent
+        # A project may be moved, and a drive mounted elsewhere, before it is used again.
+        is_inside = self.run_dir.is_relative_to(project)
+        shown = Path(os.pardir) / self.run_dir.relative_to(project) if is_inside else self.run_dir
+        plain = {"boot": boot_id(), "since": since, "run_dir": str(shown)}
         write_synced(self._file, json.dumps(plain) + "\n")

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipekit.store.owners import is_abandoned, new_owner
+from pipekit.owners import is_abandoned, new_owner
 
 LEASE_SLACK_S = 120.0
 """Folders older than the oldest lease by less than this are kept too: clocks of file systems are coarse."""

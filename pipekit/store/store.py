@@ -33,10 +33,10 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.errors import UserError
+from pipekit.owners import TMP_KEPT_S, is_abandoned, new_owner, remove_abandoned
 from pipekit.store.durability import is_off, sync_folder, syncs_whole_disks
 from pipekit.store.file_hashes import HashMemory
 from pipekit.store.leases import LEASE_SLACK_S, last_use, oldest_lease, use
-from pipekit.store.owners import TMP_KEPT_S, is_abandoned, new_owner
 from pipekit.store.wholeness import guard, problem_of, seal
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
@@ -236,16 +236,14 @@ class Store:
         shutil.rmtree(self.root / "work" / key, ignore_errors=True)
 
     def clean(self) -> None:
-        """Remove incomplete work of killed processes."""
-        now = time.time()
-        for path in list(_children(self.root / "tmp", 1)):
-            if is_abandoned(path, now):
-                shutil.rmtree(path, ignore_errors=True)
+        """Remove incomplete work and leases of killed processes."""
+        for folder in ("tmp", "leases"):
+            remove_abandoned(self.root / folder)
 
     def remove(self, place: Path) -> None:
         self._whole.discard(place)
         if place.exists():
-            aside = self._ensure(self.root / "tmp") / f"gone-{uuid.uuid4().hex[:12]}"
+            aside = self._ensure(self.root / "tmp") / new_owner()
             with contextlib.suppress(FileNotFoundError):
                 place.rename(aside)
             shutil.rmtree(aside, ignore_errors=True)

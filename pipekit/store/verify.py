@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipekit.owners import remove_abandoned
 from pipekit.store.durability import SLACK_S, Marker, boot_id, markers_in, sync_disk, write_synced
 from pipekit.store.leases import last_use
 from pipekit.store.store import Store
@@ -76,22 +77,28 @@ def recover(store: Store, progress: Callable[[int, int], None] | None = None) ->
             store.set_aside(place, problem)
         if progress is not None:
             progress(number, len(places))
+    if not any(marker.file.exists() for marker in markers):
+        return found  # another process has done the rest, and is at work by now
     store.forget_hashes()
-    _drop_unsynced_work(store.root / "work", since)
+    _drop_unsynced_work(store.root / "work")
     _drop_broken_records(store.root / "runs")
     for marker in markers:
         _show_anew(marker)
     if sync_disk(store.root):
         for marker in markers:
             marker.file.unlink(missing_ok=True)
+        remove_abandoned(store.root / "unsynced", ".*")
     return found
 
 
-def _drop_unsynced_work(work: Path, since: float) -> None:
-    """Caches of stages that were not finished; checkpoints stay, which are synced when they are written."""
+def _drop_unsynced_work(work: Path) -> None:
+    """Caches of stages that were not finished, whatever their age: they are written in place, which no folder's time shows.
+
+    Checkpoints stay, which are synced when they are written.
+    """
     for stage in _folders(work):
         for path in list(stage.iterdir()):
-            if path.name != CHECKPOINT and last_use(path) >= since:
+            if path.name != CHECKPOINT:
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 

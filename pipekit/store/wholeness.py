@@ -144,12 +144,22 @@ class Guard:
 
     def expected(self, path: str) -> str | None:
         """The hash that a file of a finished folder had when it was made."""
+        folder, below = self._split(path)
+        return self._of(folder).get(below.replace(os.sep, "/")) if folder else None
+
+    def place_of(self, path: str) -> Path | None:
+        """The folder of a shard or an artifact that a file lies in; None for a file of no store."""
+        folder, _ = self._split(path)
+        return Path(folder) if folder else None
+
+    def _split(self, path: str) -> tuple[str, str]:
+        """The folder of a shard or an artifact, and the path below it."""
         for root in self._roots:
             if path.startswith(root):
                 steps = path[len(root) :].split(os.sep, 3)
                 if len(steps) == 4 and steps[0] in KINDS:
-                    return self._of(f"{root}{steps[0]}{os.sep}{steps[1]}{os.sep}{steps[2]}").get(steps[3].replace(os.sep, "/"))
-        return None
+                    return f"{root}{steps[0]}{os.sep}{steps[1]}{os.sep}{steps[2]}", steps[3]
+        return "", ""
 
     def note(self, path: str, problem: str) -> NoReturn:
         """Note damage and raise it."""

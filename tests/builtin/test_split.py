@@ -393,3 +393,14 @@ def test_given_places_hold_whatever_the_groups(
         if s.split == "test" or (s.split == "train" and both):
             assert ctx.rows[s.id].split == s.split
     assert {row.split for row in ctx.rows.values()} == {"train", "test"}
+
+
+def test_the_file_is_on_the_disk_before_it_replaces_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipekit.builtin.split import split_file
+
+    synced: list[bool] = []
+    monkeypatch.setattr(split_file.os, "fsync", lambda handle: synced.append((tmp_path / "split.csv").exists()))
+    line = split_file.Remembered("a", "12", "cat", "train")
+    split_file.SplitFile().write(tmp_path / "split.csv", {"a": line})
+    assert synced == [False]
+    assert split_file.SplitFile.read(tmp_path / "split.csv").lines == {"a": line}

@@ -225,6 +225,32 @@ def test_a_killed_run_goes_on_to_the_same_history_and_weights(
     assert again.digest == whole.digest
 
 
+@pytest.mark.parametrize(("file", "damage"), [("state.npz", "emptied"), ("state.npz", "flipped"), ("best-*.npz", "deleted")])
+def test_a_damaged_checkpoint_is_said_and_training_starts_anew(
+    file: str, damage: str, whole: Model, colours: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(Killed):
+        train(Bench(tmp_path, kill_at=(2, 0)), colours, params(**INTERRUPTED))
+    (path,) = tmp_path.rglob(file)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(b"" if damage == "emptied" else bytes(data))
+    if damage == "deleted":
+        path.unlink()
+    ctx = Bench(tmp_path)
+    assert train(ctx, colours, params(**INTERRUPTED)).digest == whole.digest
+    assert any("the checkpoint is damaged" in warning for warning in ctx.warnings)
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_replaces_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipekit.builtin.train import loop
+
+    synced: list[bool] = []
+    monkeypatch.setattr(loop.os, "fsync", lambda handle: synced.append((tmp_path / "a.npz").exists()))
+    loop._write_npz(tmp_path / "a.npz", v0=np.zeros(3))
+    assert synced == [False]
+
+
 def test_kill_9_loses_at_most_the_epoch(tmp_path: Path) -> None:
     """A real kill of a real run; --resume completes it as if nothing had happened."""
     dataset = write_images(tmp_path, {"train": 4, "val": 2})

@@ -206,6 +206,15 @@ def test_json_is_one_event_a_line_and_nothing_else(project: Path) -> None:
     assert "a plugin that prints" in done.stderr
 
 
+def test_json_ends_with_the_error_of_a_stage(project: Path) -> None:
+    words = [sys.executable, "-m", "pipekit", "run", "--json", "--set", "stages.copy.refuse=cat"]
+    done = subprocess.run(words, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    names = [json.loads(line)["event"] for line in done.stdout.splitlines()]
+    assert names[-2:] == ["stage_failed", "error"]
+    assert "a bug in pipekit" not in done.stderr
+
+
 def test_json_tells_of_an_error_too(pipekit, project: Path) -> None:
     result = pipekit("run", "--json", "--set", "stages.copy.wait_s=-1", "--set", "stages.told.use=tall")
     assert result.code == 2

@@ -7,6 +7,8 @@ import csv
 import errno
 import json
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipekit import Sample
-from pipekit.engine import run_folder
-from pipekit.engine.run_folder import _view_name, find_run, keys_in_use, list_runs, take_out
-from pipekit.errors import UserError
+from pipekit import Sample, owners
+from pipekit.engine import run_folder, views
+from pipekit.engine.run_folder import find_run, keys_in_use, list_runs, take_out
+from pipekit.engine.views import _view_name
+from pipekit.errors import StageError, UserError
 from tests.conftest import DATA, Trial
 
 STAGES = {"data": DATA, "stamp": {"use": "stamp"}, "measure": {"use": "measure"}}
@@ -152,9 +155,9 @@ def test_nothing_is_ever_written_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "other.png").write_text("another")
     os.link(tmp_path / "photo.png", tmp_path / "view.png")
     with pytest.raises(FileExistsError):
-        run_folder._link(tmp_path / "other.png", tmp_path / "view.png")
+        views._link(tmp_path / "other.png", tmp_path / "view.png")
     with pytest.raises(FileExistsError):
-        run_folder._copy(tmp_path / "other.png", tmp_path / "view.png")
+        views.copy_out(tmp_path / "other.png", tmp_path / "view.png")
     assert (tmp_path / "photo.png").read_text() == "a photograph"
 
 
@@ -254,7 +257,7 @@ def test_results_are_taken_out_whole_or_not_at_all(trial: Trial, monkeypatch: py
     def full(*args: Any, **kwargs: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(run_folder, "copy_file", full)
+    monkeypatch.setattr(views, "copy_file", full)
     with pytest.raises(UserError, match="No space left on device"):
         take_out(outcome.artifact("stamp"), trial.path.parent / "third")
     assert not list(trial.path.parent.glob("*third*"))
@@ -296,7 +299,7 @@ def test_editing_every_file_that_is_shown_changes_no_source_and_no_result(trial:
 
 
 def test_many_images_are_listed_and_the_option_named(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_folder, "can_share_blocks", lambda folder: False)
+    monkeypatch.setattr(views, "can_share_blocks", lambda folder: False)
     for number in range(3):
         (trial.path / f"images/cat/{number}.png").parent.mkdir(parents=True, exist_ok=True)
         (trial.path / f"images/cat/{number}.png").write_bytes(bytes([number]) * 700_000)
@@ -315,3 +318,57 @@ def test_many_images_are_listed_and_the_option_named(trial: Trial, monkeypatch: 
     linked = trial.run(stages, views_mb=2, views="links").run_dir / "keep/cat"
     assert all(path.is_symlink() for path in linked.iterdir())
     assert below(trial.run(stages, views="none").run_dir / "keep") == ["metadata.csv"]
+
+
+# --- damage and kills ----------------------------------------------------------------------------------------------------
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[0] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(bytes(data))
+
+
+def test_a_damaged_picture_is_not_copied_out_and_the_next_run_heals_it(trial: Trial) -> None:
+    trial.write("cat/1.png", "cat/2.png")
+    stages = {"data": DATA, "stamp": {"use": "stamp"}}
+    first = trial.run(stages)
+    take_out(first.artifact("stamp"), trial.path / "right")
+    picture = next(iter(sorted(trial.store.glob("shards/**/*.png"))))
+    flip(picture)
+    with pytest.raises(StageError, match=r"was damaged .* and was moved aside"):
+        take_out(trial.run(stages).artifact("stamp"), trial.path / "wrong")
+    assert not (trial.path / "wrong").exists()
+    take_out(trial.run(stages).artifact("stamp"), trial.path / "again")
+    assert files_in(trial.path / "again") == files_in(trial.path / "right")
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*.png")}
+
+
+def test_what_a_killed_process_was_copying_out_is_removed_by_the_next(trial: Trial) -> None:
+    trial.write("cat/1.png")
+    outcome = trial.run({"data": DATA, "stamp": {"use": "stamp"}})
+    dead, living = f"{dead_pid()}@{owners._machine()}-0123", f"{os.getpid()}@{owners._machine()}-0123"
+    for name in (f".out.{dead}", f".out.{living}", f".other.{dead}", ".out.keep"):
+        (trial.path / name).mkdir()
+    take_out(outcome.artifact("stamp"), trial.path / "out")
+    assert sorted(path.name for path in trial.path.glob(".o*")) == sorted([f".out.{living}", f".other.{dead}", ".out.keep"])
+
+
+def dead_pid() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_what_is_copied_out_is_on_the_disk_before_it_is_in_its_place(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial.write("cat/1.png")
+    outcome = trial.run({"data": DATA, "stamp": {"use": "stamp"}})
+    settled: list[tuple[int, bool]] = []
+    out = trial.path / "out"
+    monkeypatch.setattr(run_folder, "settle", lambda folder: settled.append((len(files_in(folder)), out.exists())))
+    take_out(outcome.artifact("stamp"), out)
+    assert settled == [(1, False)]

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipekit.errors import UserError
+from pipekit.owners import new_owner
 from pipekit.store import durability
 from pipekit.store.durability import Syncing, markers_in
 from pipekit.store.store import Store
@@ -151,3 +156,73 @@ def test_without_syncfs_each_folder_is_synced_before_it_is_in_its_place(
         (folder / "rows.jsonl").write_text("{}\n")
         store.commit(folder, store.shard_dir("ab"))
     assert places == [("tmp", False)]
+
+
+def test_caches_that_are_written_in_place_go_whatever_their_age(tmp_path: Path, synced: list[str]) -> None:
+    """A table that is filled for hours leaves the time of its folder as it is."""
+    (tmp_path / "unsynced").mkdir(parents=True)
+    (tmp_path / "unsynced/x.json").write_text(json.dumps({"boot": "another", "since": 10**9, "run_dir": ""}))
+    (tmp_path / "work/abc/features").mkdir(parents=True)
+    os.utime(tmp_path / "work/abc/features", (1, 1))
+    recover(Store(tmp_path))
+    assert not list((tmp_path / "work/abc").iterdir())
+
+
+def test_a_project_that_has_moved_since_the_power_cut_is_shown_anew(tmp_path: Path, synced: list[str]) -> None:
+    """As is a drive that is mounted elsewhere after the start of the machine."""
+    Syncing(tmp_path / "old/.pipekit", tmp_path / "old/runs/a", "1@here-x").begin()
+    (tmp_path / "old").rename(tmp_path / "new")
+    (marker,) = markers_in(tmp_path / "new/.pipekit")
+    assert marker.run_dir == str(tmp_path / "new/runs/a")
+
+
+def test_the_marker_of_a_killed_run_goes_with_the_next_sync(
+    tmp_path: Path, synced: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boot(monkeypatch, tmp_path, "only")
+    store, ended = tmp_path / "store", subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    living = new_owner()
+    for owner in (new_owner().replace(str(os.getpid()), str(ended.pid), 1), living):
+        Syncing(store, tmp_path / "runs/a", owner).begin()
+    assert len(list(markers_in(store))) == 2
+    syncing = Syncing(store, tmp_path / "runs/b", new_owner())
+    syncing.begin()
+    syncing.end()
+    assert [marker.file.name for marker in markers_in(store)] == [f"only.{living}.json"], "a living run still needs its own"
+
+
+def test_of_two_processes_that_recover_the_second_leaves_the_first_alone(
+    tmp_path: Path, synced: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first has finished while the second compared, and is at work on a stage."""
+    (tmp_path / "unsynced").mkdir()
+    marker = tmp_path / "unsynced/x.json"
+    marker.write_bytes(b"")
+    store = Store(tmp_path)
+    with store.scratch() as folder:
+        (folder / "rows.jsonl").write_text("{}\n")
+        store.commit(folder, store.shard_dir("ab12"))
+
+    def first_was_quicker(place: Path, hashes: bool) -> str:
+        marker.unlink()
+        (tmp_path / "work/abc/decoded").mkdir(parents=True)
+        return ""
+
+    monkeypatch.setattr("pipekit.store.verify.problem_of", first_was_quicker)
+    recover(store)
+    assert (tmp_path / "work/abc/decoded").is_dir()
+
+
+def test_a_run_that_can_not_keep_its_record_ends_its_syncing(
+    trial: Trial, synced: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: Any) -> None:
+        raise UserError("the disk is full")
+
+    monkeypatch.setattr("pipekit.engine.run_folder.remember", full)
+    trial.write("cat/1.png")
+    before = set(threading.enumerate())
+    with pytest.raises(UserError, match="the disk is full"):
+        trial.run(STAGES)
+    assert not [thread for thread in set(threading.enumerate()) - before if thread.name == "sync"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipekit import files
-from pipekit.errors import DamagedError
+from pipekit.errors import DamagedError, StageError
 from pipekit.store.rows import read_lines
 from pipekit.store.store import Store
 from pipekit.store.verify import verify
@@ -156,3 +156,48 @@ def test_a_run_that_only_looks_moves_nothing(trial: Trial) -> None:
     states = {step.stage: step.state for step in forecast(trial.plan(STAGES))}
     assert states["data"] == "run"
     assert not (trial.store / "damaged").exists()
+
+
+def test_a_damaged_list_of_failures_heals(trial: Trial) -> None:
+    """It is read when a cached stage is taken, to hold its failures to the share that is allowed."""
+    trial.write(*(f"cat/{number}.png" for number in range(8)))
+    stages = {"data": DATA, "stamp": {"use": "stamp", "fail": "cat/3"}}
+    with pytest.raises(StageError, match="failed"):
+        trial.run(stages, max_failed=0.01)
+    digest = trial.run(stages, max_failed=0.5).artifact("stamp").digest
+    for path in trial.store.glob("artifacts/**/failed.jsonl"):
+        if path.stat().st_size:
+            flip(path)
+    with pytest.raises(StageError, match="failed"):  # for its failures, not for the damage
+        trial.run(stages, max_failed=0.01)
+    assert any("is damaged" in values["message"] for values in trial.told("warning"))
+    assert trial.run(stages, max_failed=0.5).artifact("stamp").digest == digest
+
+
+OWN_WORDS = '''
+@pipekit.stage
+def weigh(ctx: pipekit.Context, dataset: pipekit.Dataset) -> pipekit.Files:
+    """Puts every error into words of its own."""
+    from pipekit import images
+    try:
+        sizes = [len(images.read_bytes(sample.image)) for sample in dataset]
+    except Exception as error:
+        raise pipekit.StageError("a picture can not be weighed") from error
+    (ctx.out_dir / "sizes.txt").write_text(f"{sizes}")
+    return ctx.artifact(pipekit.Files)
+
+
+@pipekit.hookimpl(specname="register_stages")
+def register_weigh(register):
+    register("weigh", weigh)
+'''
+
+
+def test_damage_that_a_stage_puts_into_words_of_its_own_heals_all_the_same(trial: Trial) -> None:
+    plugin = trial.path / "trial_plugin.py"
+    plugin.write_text(plugin.read_text() + OWN_WORDS)
+    trial.write("cat/1.png")
+    stages = {"data": DATA, "stamp": {"use": "stamp"}, "weigh": {"use": "weigh", "dataset": "stamp"}}
+    digest = trial.run(stages).artifact("weigh").digest
+    flip(next(iter(trial.store.glob("shards/**/*.png"))))
+    assert trial.run(stages, choice={"again": ["weigh"]}).artifact("weigh").digest == digest

@@ -29,6 +29,7 @@ from pipekit.builtin.exporters.models import (
 )
 from pipekit.contract import Dataset, Model, Report, param
 from pipekit.errors import StageError, UserError
+from pipekit.owners import owned_prefix
 
 USAGE = """    interpreter = Interpreter("model.tflite")     # ai_edge_litert.interpreter, or tf.lite
     interpreter.allocate_tensors()
@@ -124,7 +125,7 @@ def _convert(trained: Trained, calibration: Pixels | None = None) -> bytes:
     import tensorflow as tf
 
     try:
-        with _quietly(), tempfile.TemporaryDirectory() as scratch:
+        with _quietly(), tempfile.TemporaryDirectory(prefix=owned_prefix()) as scratch:
             # A batch of one: devices predict single images, and recurrent layers can't be converted with an open size.
             save(trained, Path(scratch, "saved"), batch=1, label=False)
             converter = tf.lite.TFLiteConverter.from_saved_model(str(Path(scratch, "saved")))

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from typing import Literal
 
 from pipekit.errors import UserError
+from pipekit.owners import owned_prefix
 
 
 class Lookup:
@@ -30,7 +31,10 @@ class Lookup:
 @contextmanager
 def scratch_db() -> Iterator[sqlite3.Connection]:
     """An empty temporary database with a cache of 20 MB in memory."""
-    with tempfile.TemporaryDirectory(prefix="pipekit-") as folder, closing(sqlite3.connect(f"{folder}/scratch.sqlite")) as db:
+    with (
+        tempfile.TemporaryDirectory(prefix=owned_prefix()) as folder,
+        closing(sqlite3.connect(f"{folder}/scratch.sqlite")) as db,
+    ):
         for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -20000", "temp_store = FILE"):
             db.execute(f"PRAGMA {pragma}")
         yield db

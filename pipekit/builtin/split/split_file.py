@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 from pipekit.contract import Sample
 from pipekit.errors import UserError
 from pipekit.files import PlainTable, plain_rows
+from pipekit.owners import new_owner, remove_abandoned
 
 COLUMNS = ("id", "sha256", "label", "split", "fold")
 
@@ -78,15 +79,15 @@ class SplitFile:
             return False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".split-", suffix=".csv")
-            with os.fdopen(handle, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+            remove_abandoned(path.parent, f".{escape(path.name)}.*@*")
+            scratch = path.with_name(f".{path.name}.{new_owner()}")
+            with scratch.open("x", encoding="utf-8", errors="surrogatepass", newline="") as file:
                 table = PlainTable(file)
                 table.writerow(COLUMNS)
                 table.writerows((line.id, line.sha256, line.label, line.split, line.fold) for _, line in sorted(lines.items()))
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(name).chmod(0o666 & ~umask)
-            Path(name).replace(path)
+                file.flush()
+                os.fsync(file.fileno())  # a power cut leaves the old file or the new one, never an empty one
+            scratch.replace(path)
             return True
         except OSError as error:
             raise UserError(

@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import count, islice
@@ -27,6 +31,7 @@ from pipekit.contract import Context, Failure
 from pipekit.errors import StageError
 
 Row = dict[str, float]
+Arrays = dict[str, NDArray[Any]]
 
 FIND_FROM, FIND_TO, FIND_STEPS = 1e-6, 1.0, 100
 """The learning rate range test of ``find_learning_rate``."""
@@ -307,37 +312,52 @@ class Loop:
     def _start(self) -> None:
         """Compile, and restore the last checkpoint if there is one."""
         self._compiled()
-        file = self.folder / "state.npz"
-        if not (file.exists() if self.strategy is None else self._all_have(file)):
+        saved, best = self._read_checkpoint()
+        if self.strategy is not None and not self._all_have(saved):
+            saved = None
+        if saved is None:
             if self.params.find_learning_rate:
                 self.state.found_rate = self._find_rate()
                 self._save()
             return
-        with np.load(file) as saved:
-            self.state = State(**json.loads(str(saved["state"])))
-            for feed in self._feeds():
-                feed.decoded.recall(Failure(*one) for one in self.state.left_out)
-            for epoch in range(self.state.epoch + bool(self.state.step)):
-                self._unfreeze(epoch)
-            if self.state.step:
-                self._build_metrics()
-            for position, variable in enumerate(self._variables()):
-                if (name := f"v{position}") in saved:
-                    variable.assign(saved[name])
-        best = self._best_file(self.state.best_epoch)
-        if best.exists():
-            with np.load(best) as saved:
-                self.best = [saved[f"v{position}"] for position in range(len(saved.files))]
+        self.state = State(**json.loads(str(saved["state"])))
+        for feed in self._feeds():
+            feed.decoded.recall(Failure(*one) for one in self.state.left_out)
+        for epoch in range(self.state.epoch + bool(self.state.step)):
+            self._unfreeze(epoch)
+        if self.state.step:
+            self._build_metrics()
+        for position, variable in enumerate(self._variables()):
+            if (name := f"v{position}") in saved:
+                variable.assign(saved[name])
+        if best is not None:
+            self.best = [best[f"v{position}"] for position in range(len(best))]
         self.state.resumed += 1
         done = f"{self.state.epoch} of {self.params.epochs} epochs"
         self.ctx.event("resumed", epoch=self.state.epoch, step=self.state.step, message=f"resuming after {done}")
 
-    def _all_have(self, file: Path) -> bool:
+    def _read_checkpoint(self) -> tuple[Arrays | None, Arrays | None]:
+        """The last checkpoint and the best weights, read whole before anything is changed; None where there are none.
+
+        A checkpoint that is damaged is removed: training starts anew, and ends as it would have.
+        """
+        try:
+            saved = _read_npz(self.folder / "state.npz")
+            best = None
+            if saved is not None:
+                best_epoch = int(json.loads(str(saved["state"]))["best_epoch"])
+                best = _read_npz(self._best_file(best_epoch))
+                if best is None and best_epoch >= 0 and self.params.keep == "best" and self.strategy is None:
+                    raise FileNotFoundError(f"no {self._best_file(best_epoch)}")
+            return saved, best
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            self.ctx.warn(f"the checkpoint is damaged ({type(error).__name__}): training starts anew")
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return None, None
+
+    def _all_have(self, saved: Arrays | None) -> bool:
         """Whether all machines can resume from the same epoch; otherwise all start anew."""
-        epoch = -1.0
-        if file.exists():
-            with np.load(file) as saved:
-                epoch = float(json.loads(str(saved["state"]))["epoch"])
+        epoch = -1.0 if saved is None else float(json.loads(str(saved["state"]))["epoch"])
         if devices.is_several_machines(self.strategy):
             mean = devices.mean_of_machines(self.strategy, {"epoch": epoch})["epoch"]
             apart = devices.mean_of_machines(self.strategy, {"apart": abs(epoch - mean)})["apart"]
@@ -389,10 +409,20 @@ def choose_rate(tried: list[tuple[float, float]]) -> float:
     return float(min(rates[skip + reach + falls.argmin()], rates[skip + losses[skip:].argmin()] / 10))
 
 
+def _read_npz(file: Path) -> Arrays | None:
+    """All arrays of a file, whose checksums are compared; None where there is no file."""
+    if not file.exists():
+        return None
+    with np.load(file) as saved:
+        return {name: saved[name] for name in saved.files}
+
+
 def _write_npz(file: Path, **arrays: NDArray[Any]) -> None:
-    """Write through a temporary file, so that a kill leaves the old or the new file."""
+    """Write through a temporary file and sync it, so that a kill or a power cut leaves the old or the new file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}")
     with temporary.open("wb") as handle:
         np.savez(handle, allow_pickle=False, **arrays)
+        handle.flush()
+        os.fsync(handle.fileno())
     temporary.replace(file)

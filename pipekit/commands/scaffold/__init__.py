@@ -22,6 +22,7 @@ from pipekit.commands.scaffold.archive import unpack
 from pipekit.commands.scaffold.texts import pipeline_text, readme_text
 from pipekit.errors import UserError
 from pipekit.files import hash_file, is_archive, walk
+from pipekit.owners import owned_prefix
 from pipekit.registry.registry import load_registry
 from pipekit.registry.sniffing import Verdict, find_importer
 
@@ -270,7 +271,7 @@ def _rows(project: Project, request: Request, listener: Callable[..., None]) -> 
     from pipekit.pipeline.plan import load_plan
 
     registry = load_registry()
-    scratch = Path(project.stack.enter_context(tempfile.TemporaryDirectory(prefix="pipekit-scaffold-")))
+    scratch = Path(project.stack.enter_context(tempfile.TemporaryDirectory(prefix=owned_prefix())))
     assert request.source is not None
     source = Path(os.path.abspath(request.source.expanduser()))
     if is_archive(source):

@@ -1,0 +1,66 @@
+"""Whose a file or folder is: names that tell the process and the machine, and whether that process still lives."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import time
+import uuid
+from pathlib import Path
+
+TMP_KEPT_S = 7 * 24 * 3600
+"""What other machines that share the store have left is not touched for a week: whether it is in use is not known."""
+
+
+def new_owner() -> str:
+    """A name that nothing else has: ``<process>@<machine>-<random>``."""
+    return f"{os.getpid()}@{_machine()}-{uuid.uuid4().hex[:12]}"
+
+
+OWNED = "pipekit."
+"""How names begin in folders that are not pipekit's own."""
+
+
+def owned_prefix() -> str:
+    """The beginning of names in a folder for temporary files: what a killed process leaves there, the next run removes."""
+    return f"{OWNED}{os.getpid()}@{_machine()}-"
+
+
+def is_abandoned(path: Path, now: float | None = None) -> bool:
+    """Whether the process that a file or folder is named after is gone. A living one may train for days without touching it.
+
+    The owner is the whole name, or what follows its last dot: ``.copies.<owner>``.
+    """
+    pid, _, machine = path.name.rpartition(".")[2].partition("-")[0].partition("@")
+    if pid.isdigit() and machine == _machine() and Path("/proc/self").exists():
+        return not _is_alive(pid)
+    try:
+        return (time.time() if now is None else now) - path.stat().st_mtime > TMP_KEPT_S
+    except OSError:
+        return False
+
+
+def remove_abandoned(folder: Path, pattern: str = "*") -> None:
+    """Remove the files and folders of a folder that processes were making when they were killed."""
+    now = time.time()
+    for path in list(folder.glob(pattern)):
+        if is_abandoned(path, now):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+
+
+def _machine() -> str:
+    return socket.gethostname().replace("-", "_").replace(".", "_").replace(os.sep, "_")
+
+
+def _is_alive(pid: str) -> bool:
+    """Whether a process runs; one that has ended and that nobody has asked about (a zombie) does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    except (OSError, IndexError):
+        return False
