@@ -1,4 +1,4 @@
-"""What a component is. A component is a plain function; its signature is its contract.
+"""The contracts of components. A component is a plain function; its signature is its contract.
 
 A *stage* turns artifacts into an artifact::
 
@@ -6,7 +6,7 @@ A *stage* turns artifacts into an artifact::
     def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset: ...
 
 Arguments annotated with an :class:`Artifact` class are its input slots, ``params`` is its one :class:`Params`, the return
-annotation is what it makes. A *sample stage* turns one sample into any number of samples; the engine runs it over shards,
+annotation is its output. A *sample stage* turns one sample into any number of samples; the engine runs it over shards,
 on any executor, and keeps what is finished::
 
     @sample_stage
@@ -18,14 +18,14 @@ The other kinds, each ``function(..., params)`` with its own :class:`Params`:
 op (pixel)         ``op(image, params, rng) -> image``: ``(H, W, 3) uint8 RGB`` in, the same shape out, input unchanged
 op (geometric)     ``op(size_hw, params, rng) -> (3, 3) homography``, or ``(homography, new_size_hw)``; pixel coordinates,
                    source to target, pixel centres at whole numbers
-op (view)          ``op(view, params, rng) -> View``: image, mask, boxes and keypoints in its own hands (:mod:`pipekit.recipe`)
+op (view)          ``op(view, params, rng) -> View``: transforms image, mask, boxes and keypoints (:mod:`pipekit.recipe`)
 op (choosing)      ``op(ops, params, rng) -> Sequence[int]``: which of ``params.ops`` to do now, by position
 recipe             a list of op tables as in a pipeline file, or ``recipe() -> list``
 model              ``build(input_shape_hwc, num_classes, params) -> keras.Model`` on images in 0..255, with softmax outputs
 importer           an object with ``sniff(path)``, why it is this format, or :class:`Rejected` with why it is not, or ""; and
                    ``read(path, params) -> Iterator[Sample]``; a ``Failure`` among them is a row that can't be used; a third
                    argument ``out_dir`` is a folder to write pictures to that lie inside other files. It may have ``READS``,
-                   ``GENERALITY`` (above 0: taken when nothing more exact fits) and ``WRITTEN_AS`` (the exporter that writes
+                   ``GENERALITY`` (the fitting importer with the lowest is used) and ``WRITTEN_AS`` (the exporter that writes
                    back all that it reads)
 exporter           ``write(artifact, out_dir, params)``; further inputs as ``dataset: Dataset | None = None``; may return
                    ``{"facts": ..., "headline": ...}``
@@ -110,11 +110,11 @@ class _Pause(Enum):
 
 
 PAUSE: Final[Any] = _Pause.PAUSE
-"""What a sample function may yield between two kinds of work (reading, decoding, measuring): it goes on when a few other
+"""What a sample function may yield between two kinds of work (reading, decoding, measuring): it resumes when a few other
 samples of its shard have come as far.
 
 One kind of work on sixteen samples in turn, instead of all kinds on each, was measured to take a tenth less time in `inspect`
-with two workers, and a fifth less with one: a library's code and tables stay in the processor's cache. What comes out is the
+with two workers, and a fifth less with one: a library's code and tables stay in the processor's cache. The result is the
 same. A function that holds more than :data:`SMALL_BYTES` for its sample should not pause: sixteen wait at once.
 """
 
@@ -127,9 +127,9 @@ SMALL_BYTES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """What ``sniff`` returns for what is not of its format: false, as "" is, and with the reason.
+    """What ``sniff`` returns for a path that is not in its format: false, like "", but with a reason.
 
-    The reason says what was looked for and not found, in a few words: ``Rejected("no labels.txt in it")``.
+    The reason names in a few words what is missing: ``Rejected("no labels.txt in it")``.
 
     >>> bool(Rejected("no labels.txt in it"))
     False
@@ -158,7 +158,7 @@ class ComponentLike(Protocol):
 
 
 class Context(Protocol):
-    """A stage's hands: where to write, how to draw random numbers, how to spread work, how to speak."""
+    """A stage's access to the run: output folders, random numbers, parallel work, progress and warnings."""
 
     @property
     def stage(self) -> str:
@@ -169,7 +169,7 @@ class Context(Protocol):
 
     @property
     def workers(self) -> int:
-        """How many workers the person allows; never a reason for different output."""
+        """Number of workers that the user allows; the output must not depend on it."""
 
     @property
     def out_dir(self) -> Path:
@@ -185,7 +185,7 @@ class Context(Protocol):
 
     @property
     def pipeline_file(self) -> Path | None:
-        """The pipeline file, to be shown to people; None where there is none. What is made must not hang on it."""
+        """The pipeline file, to be shown to people; None where there is none. The output must not depend on it."""
 
     def rng(self, *parts: str | int) -> Rng:
         """A generator derived from the pipeline's seed, the stage and ``parts``."""
@@ -212,10 +212,10 @@ class Context(Protocol):
         """
 
     def tolerate(self, failures: Sequence[Failure], num_attempted: int) -> None:
-        """Hold samples that the stage found unusable by itself, not in :meth:`map`, against its ``max_failed``.
+        """Count samples that the stage itself, not :meth:`map`, found unusable against its ``max_failed``.
 
         Raises:
-            StageError: there are too many; it names the first few and says how to go on.
+            StageError: there are too many; it names the first few and says how to continue.
         """
 
     def component(self, kind: str, name: str) -> ComponentLike: ...
@@ -226,10 +226,10 @@ class Context(Protocol):
         """Pass items through and show progress."""
 
     def event(self, name: str, **values: Any) -> None:
-        """Tell listeners (the progress display, ``--json``, observers) something of the stage's own: an epoch's metrics."""
+        """Send a stage-specific event to listeners (the progress display, ``--json``, observers): an epoch's metrics."""
 
     def warn(self, message: str) -> None:
-        """Say something that the person must know; it is kept in ``run.json`` and repeated for a cached stage."""
+        """Warn the user; the warning is kept in ``run.json`` and repeated for a cached stage."""
 
     def dataset(self, samples: Iterable[Sample], failed: Iterable[Failure] = (), **meta: Any) -> Dataset:
         """Write an index. Rows may come in any order; ids must be unique. Failures of ``map`` are added by themselves."""
@@ -242,7 +242,7 @@ class Context(Protocol):
 
 
 class SampleContext(Protocol):
-    """What a sample function is given besides the sample and the parameters."""
+    """What a sample function receives besides the sample and the parameters."""
 
     @property
     def seed(self) -> int: ...
@@ -425,7 +425,7 @@ class ShardTask:
 
     ``target`` is ``@stage/<use>`` or a function's ``module:name``; ``rows`` are samples as JSON-like dicts; ``params`` is the
     JSON form; ``packed`` puts the files that are made into one tar; ``scope`` names what all shards of one job share;
-    ``plugins`` are the files given beside entry points; ``name`` is what :meth:`Context.map` was told to draw under.
+    ``plugins`` are the files given beside entry points; ``name`` is what :meth:`Context.map` draws under.
     """
 
     key: str
@@ -446,7 +446,7 @@ class ShardTask:
 
 @dataclass(frozen=True, slots=True)
 class ShardResult:
-    """What became of a task. ``error`` is a formatted traceback when the shard itself could not be done, else ""."""
+    """The result of a task. ``error`` is a formatted traceback when the shard itself could not be done, else ""."""
 
     key: str
     num_samples: int

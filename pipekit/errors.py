@@ -6,6 +6,8 @@ a traceback and exits with its ``exit_code``. Any other exception is a bug in pi
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -97,6 +99,49 @@ class PlanError(UserError):
 
     def __reduce__(self) -> tuple[type[PlanError], tuple[tuple[Problem, ...], str]]:  # type: ignore[override]
         return type(self), (self.problems, self.file)
+
+
+MEMORY_HINT = (
+    "Close other programs, raise the limit (`ulimit -v`, the memory of the container), or do less at once: fewer workers, a "
+    "smaller batch_size."
+)
+
+LONGEST_SHOWN = 60
+"""Letters at each end of a path that is too long to be shown."""
+
+
+def of_the_machine(error: BaseException) -> PipekitError | None:
+    """What a person should read of an error of the machine: no memory, no permission, an impossible path; None for any other.
+
+    >>> of_the_machine(PermissionError(13, "Permission denied", "photos/cat")).message
+    "permission denied: 'photos/cat'"
+    """
+    chain: BaseException | None = error
+    while chain is not None:
+        if _is_lack_of_memory(chain):
+            return PipekitError("this machine, or the limit that is set for this process, has too little memory", MEMORY_HINT)
+        chain = chain.__cause__ or chain.__context__
+    if not isinstance(error, OSError) or error.filename is None:
+        return None
+    path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else str(error.filename)
+    if error.errno == errno.ENAMETOOLONG:
+        shown = f"{path[:LONGEST_SHOWN]} … {path[-LONGEST_SHOWN:]}" if len(path) > 2 * LONGEST_SHOWN else path
+        return PipekitError(
+            f"a path of {len(path):,} letters is too long for this disk: {shown}",
+            "A name may usually have 255 bytes, a whole path 4,096. Is the argument a path at all?",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return PipekitError(f"permission denied: {path!r}", f"See who may read and write it: ls -ld {path!r}")
+    return None
+
+
+def _is_lack_of_memory(error: BaseException) -> bool:
+    """Also where a library could not be loaded, or a thread could not be started."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    words: tuple[str, ...] = ("failed to map segment", "cannot allocate memory") if isinstance(error, ImportError) else ()
+    words = ("can't start new thread",) if isinstance(error, RuntimeError) else words
+    return any(word in str(error).lower() for word in words)
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:

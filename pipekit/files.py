@@ -7,6 +7,7 @@ has the member's suffix, and works wherever an image is read with :func:`read_by
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import hashlib
 import heapq
@@ -18,7 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pipekit.errors import UserError
 
@@ -237,6 +238,26 @@ def own_output_below(root: Path) -> list[str]:
     return sorted(found)
 
 
+def unreadable_below(root: Path) -> list[tuple[str, str]]:
+    """The folders that :func:`walk` skips because they can't be read: their paths and the reasons, sorted."""
+    seen: set[tuple[int, int]] = set()
+    stack, found = [str(root)], []
+    while stack:
+        folder = stack.pop()
+        folders: list[str] = []
+        try:
+            if not _is_new(folder, seen) or (folder != str(root) and _is_marked(folder)):
+                continue
+            for _ in _files_among(folder, folders):
+                pass
+        except FileNotFoundError:  # a link to nothing, or gone by now
+            continue
+        except OSError as error:
+            found.append((folder, error.strerror or str(error)))
+        stack.extend(os.path.join(folder, name) for name in folders)  # noqa: PTH118
+    return sorted(found)
+
+
 def files_in(folder: Path, suffixes: tuple[str, ...] = ("",)) -> Iterator[str]:
     """Yield the names of one folder's visible files with these suffixes (in lower case); not recursive, unsorted, streamed."""
     with contextlib.suppress(OSError):
@@ -337,3 +358,57 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:
         return False
+
+
+# --- tables for people ---------------------------------------------------------------------------------------------------
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+"""Text that spreadsheets take for a formula, and such text behind apostrophes."""
+
+
+class PlainTable:
+    """Writes CSV that people open in spreadsheets: an apostrophe stands before a cell that would be a formula there.
+
+    Names of files and classes come from strangers, and ``=HYPERLINK(...)`` is a valid one. Numbers stay as they are.
+    :func:`plain_rows` takes the apostrophe away again.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._writer = csv.writer(self, lineterminator="\r\n")  # a carriage return is quoted only where lines end in one
+
+    def write(self, line: str) -> None:
+        self._file.write(line.removesuffix("\r\n") + "\n")
+
+    def writerow(self, row: Iterable[Any]) -> None:
+        self._writer.writerow([guarded(cell) if isinstance(cell, str) else cell for cell in row])
+
+    def writerows(self, rows: Iterable[Iterable[Any]]) -> None:
+        for row in rows:
+            self.writerow(row)
+
+
+def guarded(cell: str) -> str:
+    """The text for a cell of a spreadsheet.
+
+    >>> guarded("=1+1"), guarded("-0.5"), guarded("cat")
+    ("'=1+1", '-0.5', 'cat')
+    """
+    if not _FORMULA.match(cell):
+        return cell
+    with contextlib.suppress(ValueError):
+        float(cell)
+        if not cell[0].isspace():
+            return cell
+    return f"'{cell}"
+
+
+def unguarded(cell: str) -> str:
+    """What :func:`guarded` was given."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def plain_rows(table: csv.DictReader[str]) -> Iterator[dict[str, str]]:
+    """The rows of a table that :class:`PlainTable` wrote."""
+    for row in table:
+        yield {name: unguarded(cell) if isinstance(cell, str) else cell for name, cell in row.items()}

@@ -1,18 +1,20 @@
-"""Worker processes: where they may be started, what they are copies of, and how they end."""
+"""Worker processes: when they may be started, which process they are forked from, and how they end."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipekit.errors import UserError
 from pipekit.owners import OWNED, owned_prefix, remove_abandoned
 
 if TYPE_CHECKING:
@@ -80,22 +82,57 @@ def allowed() -> bool:
     return True
 
 
+class NotStartedError(UserError):
+    """Worker processes can't be started; ``is_full`` says that there is no shared memory left for them."""
+
+    def __init__(self, error: Exception) -> None:
+        self.is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.ENOMEM)
+        reason = "the process that they are copied from ended"
+        if isinstance(error, OSError) and not isinstance(error, ConnectionError):
+            reason = error.strerror or str(error)
+        if self.is_full:
+            reason = "/dev/shm, where they keep their locks, is full"
+        hint = 'Do without them: executor = "threads" (--set executor=threads).'
+        if self.is_full:
+            hint = f"Remove what others have left there (ls /dev/shm; in a container: docker run --shm-size=1g). {hint}"
+        super().__init__(f"worker processes can't be started: {reason}", hint)
+
+
+class _Pool(ProcessPoolExecutor):
+    """All processes start with the first task, so that is what fails where they can't."""
+
+    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
+        try:
+            return super().submit(*args, **kwargs)
+        except (EOFError, OSError) as error:
+            for process in (self._processes or {}).values():  # nobody would end them
+                process.terminate()
+            raise NotStartedError(error) from error
+
+
 def pool(workers: int, begin: Callable[..., None] | None = None, *values: Any) -> ProcessPoolExecutor:
-    """A pool of fresh processes, which end with this one; each calls ``begin(*values)`` first."""
-    return ProcessPoolExecutor(workers, _context(), _begin, (dict(os.environ), begin, values))
+    """A pool of fresh processes, which end with this one; each calls ``begin(*values)`` first.
+
+    Raises:
+        NotStartedError: there is no room for what they share. ``submit`` raises it where the processes can't be started.
+    """
+    try:
+        return _Pool(workers, _context(), _begin, (dict(os.environ), begin, values))
+    except OSError as error:
+        raise NotStartedError(error) from error
 
 
 def start_early() -> None:
-    """Start the process that workers are copied from: it loads what they need while this one goes on."""
+    """Start the process that workers are forked from: it loads what they need while this one continues."""
     if can_be_copied():
         _context()
 
 
 def _context() -> BaseContext:
-    """How processes are made: never as copies of this one, whose threads may hold locks.
+    """How processes are started: never forked from this one, whose threads may hold locks.
 
-    On Linux they are copies of one that has loaded the libraries and done nothing else: that takes a fiftieth of a second
-    for each, instead of half of one, and they share its memory.
+    On Linux they are forked from a process that has loaded the libraries and done nothing else: that takes a fiftieth of a
+    second for each, instead of half a second, and they share its memory.
     """
     import multiprocessing
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipekit.errors import UserError
+from pipekit.files import plain_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def read_exclusions(path: Path) -> Exclusions:
             table = csv.DictReader(file)
             if "id" not in (table.fieldnames or ()):
                 raise UserError(f"{path} has no column 'id'", "pipekit inspect PATH --quarantine FILE writes such a file.")
-            for row in table:
+            for row in plain_rows(table):
                 if row.get("sha256") and row.get("match") == "id":
                     pairs.add((row["id"], row["sha256"]))
                 elif row.get("sha256"):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from pipekit.engine.run import run_plan
 from pipekit.pipeline.plan import Plan, load_plan
@@ -33,9 +33,10 @@ __all__ = [
     "pytest_unconfigure",
 ]
 
-settings.register_profile("ci", derandomize=True)  # a red run must be the change's fault, and come again when run again
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+# No limits by the clock: a busy machine is no mistake in the code.
+settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("here"), derandomize=True)  # a red run comes again when it is run again
+settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 # A shell that puts the tests in the background has them ignore Ctrl-C, and so would every process that a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -5,6 +5,11 @@ measured: a second or more on two cores that nobody else uses.
 """
 
 TENSORFLOW: tuple[str, ...] = (
+    "builtin/test_explain_section.py::test_every_network_is_explained",
+    "builtin/test_explain_section.py::test_a_network_that_can_not_be_opened",
+    "builtin/test_export_models.py",
+    "cli/test_models.py::test_show",
+    "cli/test_models.py::test_what_cant_be_shown",
     "builtin/test_explain.py::test_a_map_changes_when_the_weights_are_shuffled",
     "builtin/test_explain.py::test_a_map_points_at_what_the_class_is_about",
     "builtin/test_explain.py::test_a_network_without_places_has_no_grad_cam",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import errno
 import hashlib
+import io
 import os
 import tarfile
 from pathlib import Path
@@ -13,20 +16,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipekit import files
-from pipekit.errors import PlanError
+from pipekit.errors import PlanError, UserError
 from pipekit.files import (
     OUTPUT_MARK,
+    PlainTable,
     files_in,
     folders_in,
+    guarded,
     has_file,
     hash_file,
     on_disk,
     own_output_below,
     pack,
+    plain_rows,
     read_bytes,
     split_packed,
+    unguarded,
+    unreadable_below,
     walk,
 )
+from pipekit.registry.registry import load_registry
+from pipekit.registry.sniffing import find_importer
 from tests.conftest import DATA, Trial
 
 
@@ -196,3 +206,49 @@ def test_our_own_output_is_read_where_it_is_named_and_passed_over_below(tmp_path
     found = [(os.path.relpath(folder, tmp_path), list(names)) for folder, names in walk(tmp_path / "out")]
     assert found == [("out", []), ("out/cat", ["1.png"])]
     assert own_output_below(tmp_path / "out") == ["copies"]
+
+
+def locked(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """As ``chmod 000`` does, for the superuser too."""
+    real = os.scandir
+
+    def scandir(path: Any = ".") -> Any:
+        if path == str(folder):
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+
+def test_a_folder_that_cannot_be_read_is_named(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial.write("cat/1.png", "dog/2.png")
+    dog = trial.path / "images/dog"
+    locked(monkeypatch, dog)
+    assert unreadable_below(trial.path / "images") == [(str(dog), "Permission denied")]
+    made = trial.run({"data": DATA}).artifact("data")
+    assert [sample.id for sample in made] == ["cat/1.png"]
+    told = [values["message"] for values in trial.told("warning")]
+    assert f"the folder {dog} can't be read (Permission denied), so its images are missing; see: ls -ld {dog}" in told
+
+
+@pytest.mark.parametrize("below", ["", "dog"])
+def test_where_nothing_can_be_read_the_folder_is_the_reason(trial: Trial, monkeypatch: pytest.MonkeyPatch, below: str) -> None:
+    trial.write("dog/2.png")
+    place = trial.path / "images" / below
+    locked(monkeypatch, place)
+    with pytest.raises(UserError, match=f"the folder {place} can't be read") as caught:
+        find_importer(load_registry(installed=False), trial.path / "images")
+    assert caught.value.hint == f"See who may read it: ls -ld {place}"
+
+
+@given(st.text(alphabet="'=+-@\t\r\n1.ae,\""))
+def test_a_cell_that_a_spreadsheet_would_run_comes_back_as_it_was(cell: str) -> None:
+    assert unguarded(guarded(cell)) == cell
+    if guarded(cell)[:1] in tuple("=+-@\t\r"):
+        float(guarded(cell))  # a number
+    out = io.StringIO(newline="")
+    table = PlainTable(out)
+    table.writerow(["id", "n"])
+    table.writerows([[cell, -0.5]])
+    out.seek(0)
+    assert list(plain_rows(csv.DictReader(out))) == [{"id": cell, "n": "-0.5"}]

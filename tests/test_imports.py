@@ -29,12 +29,11 @@ WORDS = [
     "contract",
     "hookspecs",
     "files",
-    "owners",
     "processes",
     "quarantine",
     "passed_over",
 ]
-"""The modules at the root: the words that everything is said in. No new one without a change of the law in docs/design.md."""
+"""The modules at the root: the vocabulary that all code shares. No new one without a change of the law in docs/design.md."""
 
 TOOLBOX = ["images", "keypoints", "page", "recipe", "learning"]
 MACHINERY = ["store", "registry", "pipeline", "engine"]

@@ -14,20 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-DONE = (
-    *(
-        f"pipekit/{name}.py"
-        for name in ("artifacts", "errors", "files", "findings", "params", "passed_over", "quarantine", "rng")
-    ),
-    *(f"pipekit/{name}/" for name in ("commands/new_plugin", "pipeline", "store", "testing", "ui")),
-    "plugins/",
-    "docs/plugins/",
-    "docs/reference/",
-    "docs/dependencies.md",
-    "CHANGELOG.md",
-    "sample_data/",
-    "benchmarks/",
-)
+DONE = ("",)
 """Prefixes of the paths that are scanned. To scan all files: ``DONE = ("",)``."""
 
 SCANNED = (
@@ -72,6 +59,7 @@ PEOPLE_LOOK = (
     "people look at",
     "look at the images",
     "look at the report",
+    "by looking at the image",
 )
 """The exact phrases that are allowed, since people (or a network, in the user's question) look there, not the code."""
 

@@ -16,7 +16,7 @@ from pipekit.commands.scaffold import Request, plan
 from pipekit.engine.outcome import Outcome
 from pipekit.engine.run import run_plan, silent
 from pipekit.errors import UserError
-from pipekit.passed_over import MAX_SUFFIXES, OTHER, joined, passed_over, sentence
+from pipekit.passed_over import OTHER, joined, passed_over, sentence
 from pipekit.pipeline.plan import load_plan
 from pipekit.registry.registry import load_registry
 from pipekit.registry.sniffing import find_importer
@@ -112,7 +112,7 @@ def test_names_without_end_stay_in_flat_memory(tmp_path: Path, monkeypatch: pyte
     tracemalloc.stop()
     assert peak_bytes < 1_000_000
     assert found["counts"]["without a suffix"] == 200_000
-    assert len(found["counts"]) == MAX_SUFFIXES + 1
+    assert len(found["counts"]) == 50 + 1, "the others count as one"
     assert sum(found["counts"].values()) == 400_000
     assert len(found["examples"][OTHER]) == 3
     assert "200,000 without a suffix" in sentence(found)
@@ -193,3 +193,10 @@ def test_a_scaffold_says_it_of_its_source(mixed: Path) -> None:
     project = plan(Request(mixed.parent / "pets", source=mixed, layout="flat"))
     project.close()
     assert [text for text in project.warnings if text.startswith(SAID)] == project.warnings != []
+
+
+@pytest.mark.parametrize(("kinds", "said"), [(6, "1 .f"), (7, "1 .f, 1 of other suffixes"), (9, "1 .f, 3 of other suffixes")])
+def test_six_suffixes_are_named_and_the_rest_counted(kinds: int, said: str) -> None:
+    suffixes = [f".{letter}" for letter in "abcdefghi"[:kinds]]
+    found = {"counts": dict.fromkeys(suffixes, 1), "examples": {".a": ["x.a"]}, "folders": [], "num_folders": 0}
+    assert f"reads: 1 .a, 1 .b, 1 .c, 1 .d, 1 .e, {said} (e.g. x.a)" in sentence(found)

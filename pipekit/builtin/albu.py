@@ -106,6 +106,10 @@ def __getattr__(name: str) -> Any:
 # --- parameters -----------------------------------------------------------------------------------------------------------
 
 
+NEED_VALUES = frozenset({"CropAndPad", "LongestMaxSize", "SmallestMaxSize"})
+"""Transforms that refuse their own defaults: one of two parameters must be given."""
+
+
 class AlbuParams(Params):
     """A transform's parameters, validated by the library itself when the recipe is checked."""
 
@@ -113,8 +117,8 @@ class AlbuParams(Params):
 
     @model_validator(mode="after")
     def _library_agrees(self, info: ValidationInfo) -> AlbuParams:
-        if not self.transform:
-            return self
+        if not self.transform or not (self.model_fields_set or self.transform in NEED_VALUES):
+            return self  # these are the library's own defaults
         accepted: set[str] = (info.context or {}).get("accepted", set())
         text = f"albumentations {version('albumentations')} {self.transform} {sorted(self.values().items())!r}"
         digest = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
 
 from pipekit.contract import Params, ShardResult, ShardTask, param
-from pipekit.processes import allowed, can_be_copied, start_early
+from pipekit.processes import NotStartedError, allowed, can_be_copied, start_early
 from pipekit.processes import pool as new_pool
 
 Run = Callable[[ShardTask], ShardResult]
@@ -17,6 +18,11 @@ Run = Callable[[ShardTask], ShardResult]
 MAX_DEATHS = 2
 """Maximum number of worker deaths per shard; after that the shard itself is at fault."""
 
+
+MAX_STARTS = 3
+"""Maximum number of tries to start processes."""
+START_AGAIN_S = 0.2
+"""Pause before the next try: the system needs a moment until a killed process is gone."""
 
 MANY = 500
 """Minimum number of images for which starting worker processes pays off, if they are forked."""
@@ -65,10 +71,18 @@ def threads(run: Run, tasks: Iterable[ShardTask], params: PoolParams) -> Iterato
 
 
 def processes(run: Run, tasks: Iterable[ShardTask], params: PoolParams) -> Iterator[ShardResult]:
-    """A pool of fresh processes, for ops written in Python. Shards that were running when a process died are retried once."""
+    """A pool of fresh processes, for ops written in Python. Shards that were running when a process died are retried once.
+
+    Where processes can't be started, because the one that they are copied from was killed, a new one is started; if that
+    fails too, threads continue.
+
+    Raises:
+        NotStartedError: there is no shared memory left.
+    """
     workers = params.workers or 1
     feed, deaths = iter(tasks), dict[str, int]()
     again: list[ShardTask] = []
+    starts = 0
     while True:
         pool = new_pool(workers)
         held: dict[str, ShardTask] = {}
@@ -76,6 +90,15 @@ def processes(run: Run, tasks: Iterable[ShardTask], params: PoolParams) -> Itera
             # chain instead of a generator: an abandoned generator closes the one that it reads from, which loses the rest
             yield from _bounded(pool, run, chain(_popped(again), feed), workers, held)
             return
+        except NotStartedError as error:
+            starts += 1
+            again = [*held.values(), *again]
+            if error.is_full:
+                raise
+            if starts == MAX_STARTS:
+                yield from threads(run, chain(again, feed), params)
+                return
+            time.sleep(START_AGAIN_S)
         except BrokenProcessPool:
             again = []
             for task in held.values():

@@ -1,13 +1,13 @@
-"""The command line. Names and summaries stand here; a command's code is imported only when that command is asked for.
+"""The command line. Names and summaries are here; the code of a command is imported only when it is called.
 
 A command is a module of this package, named after it (``-`` becomes ``_``), with one of
 
 - a function of that name: a typed Typer command that imports what it needs inside its body;
-- ``app``: a Typer app, for a command with commands of its own;
-- ``make_app(words)``: a function that makes one, for what depends on the words that follow.
+- ``app``: a Typer app, for a command with subcommands;
+- ``make_app(words)``: a function that returns a Typer app, for a command that depends on the words after it.
 
-It is registered by one line in :data:`COMMANDS`. ``pipekit --help`` prints that table and imports nothing further, not even
-Typer: a bare Python takes 15 ms here, importing Typer 70 ms more, a plugin could take seconds.
+It is registered by one line in :data:`COMMANDS`. ``pipekit --help`` prints that table and imports nothing else, not even
+Typer: starting Python takes 15 ms, importing Typer 70 ms more, and a plugin may take seconds.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ from pipekit import __version__
 
 COMMANDS: Mapping[str, Mapping[str, str]] = {
     "Datasets": {
-        "scaffold": "Make a project: folders, images in them, a pipeline",
-        "sniff": "Say which format a folder or file has, and why no other",
-        "inspect": "Look for copies, leaks, damaged and odd images",
-        "split": "Divide images into train, val and test without leaks",
-        "augment": "See what a recipe does, and write augmented copies",
-        "replay": "Make one augmented image again, bit for bit",
-        "features": "Show what a detector or a filter sees in images",
+        "scaffold": "Create a project: image folders, a pipeline file, a README",
+        "sniff": "Detect the dataset format of a folder or file",
+        "inspect": "Find duplicates, leaks, damaged files and outliers",
+        "split": "Split images into train, val and test without leaks",
+        "augment": "Preview an augmentation recipe, write augmented copies",
+        "replay": "Reproduce one augmented image, bit for bit",
+        "features": "Show the features a detector finds, or a filter's output",
     },
     "Pipelines": {
-        "run": "Run a pipeline file, or as much of it as is not done yet",
+        "run": "Run a pipeline file; finished stages come from the cache",
         "stage": "Run any single stage, with its parameters as options",
         "runs": "List runs, show one, compare the parameters of two",
-        "gc": "Free what no recent run uses",
-        "verify": "Compare all that is kept with its hashes",
+        "gc": "Delete stored results that no recent run uses",
+        "verify": "Check every stored file against its hash",
     },
     "Models": {
-        "train": "Split a folder of images, train on it, measure the model",
-        "models": "List model templates, show layers and parameters of one",
-        "evaluate": "Measure a trained model on a dataset, and write the report",
-        "predict": "Say what a trained model sees in images",
-        "compare": "Say which run has the better model, or whether it is chance",
-        "explain": "Show what in a picture a model looks at",
-        "export": "Write a model for other programs, checked on the spot",
+        "train": "Split a folder of images, train a model, evaluate it",
+        "models": "List model templates; show the layers of one",
+        "evaluate": "Evaluate a trained model on a dataset, write the report",
+        "predict": "Predict the classes of images with a trained model",
+        "compare": "Compare models, and test whether a difference is chance",
+        "explain": "Explain predictions with heat maps (Grad-CAM and others)",
+        "export": "Export a model (SavedModel, TFLite, ONNX), and check it",
     },
-    "What there is": {
-        "components": "List stages, ops, models and the rest, and their parameters",
-        "plugins": "List plugins, and why one is broken",
+    "Components and installation": {
+        "components": "List stages, ops, models …, and show their parameters",
+        "plugins": "List plugins, and say why one is broken",
         "schema": "Print the JSON Schema of the pipeline file, for editors",
-        "doctor": "Look for what is wrong with this installation",
+        "doctor": "Check this installation for problems",
     },
 }
-"""Section -> command -> what it does, in one line under 60 characters."""
+"""Section -> command -> summary, one line under 60 characters."""
 
 DESCRIPTION = "From a folder of images to a classifier that you can trust."
 
@@ -60,7 +60,7 @@ OPTIONS: Mapping[str, str] = {
     "--debug": "Show the traceback of an error (also PIPEKIT_DEBUG=1)",
     "--install-completion": "Install completion for the current shell",
     "--show-completion": "Print the completion script for the current shell",
-    "-h, --help": "Show help; pipekit COMMAND --help tells of one command",
+    "-h, --help": "Show help; for one command: pipekit COMMAND --help",
 }
 
 
@@ -70,7 +70,7 @@ def commands() -> dict[str, str]:
 
 
 def help_text() -> str:
-    """What ``pipekit --help`` prints."""
+    """The text that ``pipekit --help`` prints."""
     lines = ["Usage: pipekit [OPTIONS] COMMAND [ARGS]...", "", f"  {DESCRIPTION}"]
     for section, entries in {**COMMANDS, "Options": OPTIONS}.items():
         width = max(map(len, OPTIONS if entries is OPTIONS else commands())) + 2
@@ -81,7 +81,7 @@ def help_text() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command ``pipekit``; returns its exit code.
 
-    0: done. 1: it ran and failed. 2: the input was wrong and nothing ran. 130: Ctrl-C.
+    0: success. 1: the command ran and failed. 2: the input was wrong and nothing ran. 130: Ctrl-C.
     """
     try:
         code = _main(list(sys.argv[1:] if argv is None else argv))
@@ -89,15 +89,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except KeyboardInterrupt:  # while modules were being imported
         return 130
-    except OSError as error:  # whoever read stdout is gone (`pipekit --help | head -1`), or its disk is full
+    except OSError as error:  # the reader of stdout has closed it (`pipekit --help | head -1`), or its disk is full
         if not isinstance(error, BrokenPipeError):
             print(f"error: can't write to stdout: {error.strerror}", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nothing more is said when the interpreter ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so the interpreter prints no second error when it ends
         return 1
 
 
 def _main(words: list[str]) -> int:
-    for stream in (sys.stdout, sys.stderr):  # a name that is no UTF-8, or a terminal that is not, must not end a run
+    for stream in (sys.stdout, sys.stderr):  # a file name or a terminal that is not UTF-8 must not end a run
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     debug = os.environ.get("PIPEKIT_DEBUG", "") not in ("", "0")

@@ -1,4 +1,4 @@
-"""Puts the Typer app together, runs it, and turns what goes wrong into a message and an exit code."""
+"""Builds the Typer app, runs it, and turns exceptions into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typer.core import TyperCommand
 from pipekit import __version__
 from pipekit.cli import DESCRIPTION, OPTIONS, commands
 from pipekit.cli.complete import typed_so_far
-from pipekit.errors import EXIT_FAILED, EXIT_INTERRUPTED, PipekitError
+from pipekit.errors import EXIT_FAILED, EXIT_INTERRUPTED, PipekitError, of_the_machine
 
 Load = Callable[[str], "Callable[..., Any] | typer.Typer"]
 
@@ -29,10 +29,10 @@ def new_app(**settings: Any) -> typer.Typer:
 
 
 def attach(app: typer.Typer, summaries: Mapping[str, str], load: Load, wanted: str | None, every: bool = False) -> None:
-    """Add commands of which only ``wanted`` is imported; of the others the name and the summary are enough.
+    """Add commands, and import only ``wanted``; the others need just a name and a summary.
 
     Args:
-        every: import all of them, for documents.
+        every: import all commands, for the generated documentation.
     """
     for name, summary in summaries.items():
         if not every and name != wanted:
@@ -46,7 +46,7 @@ def attach(app: typer.Typer, summaries: Mapping[str, str], load: Load, wanted: s
 
 
 class _Command(TyperCommand):
-    """A command whose usage line leaves hidden arguments out, as the rest of its help does."""
+    """A command whose usage line omits hidden arguments, like the rest of its help."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         shown = [param for param in self.get_params(ctx) if not getattr(param, "hidden", False)]
@@ -54,7 +54,7 @@ class _Command(TyperCommand):
 
 
 def _unloaded() -> None:
-    raise AssertionError("a command that was not asked for can't run")
+    raise AssertionError("a command that was not imported can't run")
 
 
 def load_command(name: str, words: Sequence[str] = ()) -> Callable[..., Any] | typer.Typer:
@@ -68,7 +68,7 @@ def load_command(name: str, words: Sequence[str] = ()) -> Callable[..., Any] | t
 
 
 def build(words: Sequence[str], every: bool = False) -> typer.Typer:
-    """The whole command line, of which the command that ``words`` ask for is imported."""
+    """The complete command line; only the command that ``words`` name is imported."""
     app = new_app(help=DESCRIPTION, add_completion=True)
     app.callback()(_options)
     wanted = next((word for word in words if not word.startswith("-")), None)
@@ -89,11 +89,11 @@ def _options(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help=OPTIONS["--debug"])] = False,
 ) -> None:
-    """Options that stand before the command. ``--debug`` is taken out earlier, so that it may stand anywhere."""
+    """Options before the command. ``--debug`` is removed earlier, since it is allowed anywhere."""
 
 
 def execute(words: Sequence[str], debug: bool = False) -> int:
-    """Run a command line and return its exit code. Never shows a traceback, unless ``debug``."""
+    """Run a command line and return its exit code. Tracebacks are shown only with ``debug``."""
     completing = "_PIPEKIT_COMPLETE" in os.environ
     try:
         code = build(typed_so_far() if completing else words)(args=list(words), prog_name="pipekit", standalone_mode=False)
@@ -111,7 +111,7 @@ def execute(words: Sequence[str], debug: bool = False) -> int:
 
 
 def report(failure: Exception) -> int:
-    """Print an error and return the exit code that it stands for."""
+    """Print an error and return its exit code."""
     from pipekit import ui
 
     if isinstance(failure, PipekitError):
@@ -119,9 +119,12 @@ def report(failure: Exception) -> int:
         return failure.exit_code
     if isinstance(failure, typer.Abort):
         return EXIT_FAILED
+    if (known := of_the_machine(failure)) is not None:
+        ui.error(known)
+        return EXIT_FAILED
     if isinstance(failure, OSError) and failure.strerror:
         place = f": {failure.filename}" if failure.filename else ""
-        ui.error(PipekitError(f"{failure.strerror}{place}", "The same command with --debug shows where."))
+        ui.error(PipekitError(f"{failure.strerror}{place}", "Run the same command with --debug to see where."))
         return EXIT_FAILED
     message = getattr(failure, "format_message", None)
     if message is None:
@@ -131,7 +134,7 @@ def report(failure: Exception) -> int:
 
 
 def _report_usage(failure: Any, message: str) -> int:
-    """Typer's own errors (an unknown option, a missing argument), in the form of ours."""
+    """Report Typer's errors (an unknown option, a missing argument) in pipekit's form."""
     from pipekit import ui
 
     context = getattr(failure, "ctx", None)

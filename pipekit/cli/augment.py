@@ -1,4 +1,4 @@
-"""``pipekit augment``: see what a recipe does, and write augmented copies."""
+"""``pipekit augment``: preview an augmentation recipe, and write augmented copies."""
 
 from __future__ import annotations
 
@@ -30,58 +30,60 @@ def augment(
             "--out",
             "-o",
             metavar="PLACE",
-            help=f"The folder to write; it must not exist. Preview: the picture, {DEFAULT_SHEET} unless given. Check: a folder "
-            "instead of runs/augment-check/",
+            help=f"A new folder for the copies. With --preview: the picture (default: {DEFAULT_SHEET}). With --check: a new "
+            "folder (default: runs/augment-check/)",
             show_default=False,
         ),
     ] = None,
-    preview: Annotated[bool, typer.Option("--preview", help="Write a contact sheet of variants, and nothing else")] = False,
-    each: Annotated[bool, typer.Option("--each", help="Preview: a row for each op, applied alone")] = False,
-    steps: Annotated[bool, typer.Option("--steps", help="Preview: the image after each op")] = False,
-    html: Annotated[bool, typer.Option("--html", help="Preview: a page with sliders as well")] = False,
-    variants: Annotated[int, typer.Option(min=1, max=500, metavar="N", help="Preview: how many variants")] = 12,
+    preview: Annotated[bool, typer.Option("--preview", help="Only write a contact sheet of variants")] = False,
+    each: Annotated[bool, typer.Option("--each", help="Preview: one row per op, applied alone")] = False,
+    steps: Annotated[bool, typer.Option("--steps", help="Preview: show the image after each op")] = False,
+    html: Annotated[bool, typer.Option("--html", help="Preview: also write a page with sliders")] = False,
+    variants: Annotated[int, typer.Option(min=1, max=500, metavar="N", help="Preview: number of variants")] = 12,
     check: Annotated[
         str,
         typer.Option(
             metavar="MODEL",
-            help="Measure what each op costs this model on held-out images: a run, or a folder with model.json",
+            help="Measure how much each op lowers this model's accuracy on held-out images: a run, or a folder with model.json",
             show_default=False,
         ),
     ] = "",
     strength: Annotated[
         list[float] | None,
-        typer.Option(metavar="PART", help="Check: a part of each op's strength; default: 0.25, 0.5 and 1", show_default=False),
+        typer.Option(
+            metavar="PART", help="Check: fraction of each op's strength; default: 0.25, 0.5 and 1", show_default=False
+        ),
     ] = None,
     size: Annotated[
-        str, typer.Option(metavar="HxW", help="Height and width of what comes out: 150x150", show_default=False)
+        str, typer.Option(metavar="HxW", help="Height and width of the output images: 150x150", show_default=False)
     ] = "",
     split: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="A split to augment; default: train. Check: the split to measure on", show_default=False
+            metavar="NAME", help="The split to augment; default: train. Check: the split to evaluate on", show_default=False
         ),
     ] = None,
     layout: Annotated[
         str,
         typer.Option(
-            "--as", metavar="FORMAT", help="How the folder is laid out: folders, coco, yolo …; same: as the source came"
+            "--as", metavar="FORMAT", help="Format of the output: folders, coco, yolo …; same: the format of the source"
         ),
     ] = "same",
-    seed: Annotated[int, typer.Option(metavar="N", help="All randomness derives from it")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed; the same seed gives the same result")] = 0,
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="How many shards run at once", show_default=False)
+        int | None, typer.Option(min=1, metavar="N", help="Number of shards that run at once", show_default=False)
     ] = None,
     plugin: Plugins = None,
     disable: Disabled = None,
-    show: Annotated[bool, typer.Option("--show/--no-show", help="Show the preview in the terminal, where it can")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line on stdout, and nothing else")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and the result")] = False,
+    show: Annotated[bool, typer.Option("--show/--no-show", help="Show the preview in the terminal, if it can")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON events, one per line, on stdout")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and the result")] = False,
     **params: Any,
 ) -> int:
-    """See what a recipe does to your images, and write augmented copies.
+    """Preview an augmentation recipe on your images, and write augmented copies.
 
-    Begin with --preview. The ops: pipekit components op; the presets: pipekit components recipe. The source is never changed,
-    and the same seed gives the same files.
+    Start with --preview. List the ops with pipekit components op, the presets with pipekit components recipe. The source is
+    never changed, and the same seed gives the same files.
     """
     from pipekit.cli.prestart import preload_of, start_workers_for
 
@@ -93,14 +95,14 @@ def augment(
     from pipekit.errors import UserError
 
     if place is not None and out is not None:
-        raise UserError(f"two places to write: {place} and --out {out}", "Give one of them.")
+        raise UserError(f"two output folders: {place} and --out {out}", "Give one of them.")
     out = out or place
     size_hw = read_size(size)
     params |= {"size_hw": size_hw} if size_hw else {}
     common: dict[str, Any] = {"seed": seed, "plugins": plugin or (), "disable": disable or ()}
     if previewing:
         if check:
-            raise UserError("--check and --preview are two things", "Give one of them.")
+            raise UserError("--check and --preview can't be combined", "Give one of them.")
         params |= {"splits": split} if split else {}
         sheets = {"variants": variants, "each": each, "steps": steps, "html": html}
         _show_preview(pipekit.preview(source, out or DEFAULT_SHEET, **sheets, **common, **params), show and not quiet)
@@ -121,8 +123,10 @@ def augment(
         from pipekit.commands.working import registry_with
 
         if out is None:
-            registry_with(plugin, disable)  # a wrong plugin is the first thing to mend
-            raise UserError("where to?", f"pipekit augment {source} --out FOLDER, or pipekit augment {source} --preview")
+            registry_with(plugin, disable)  # report a wrong plugin first
+            raise UserError(
+                "no output folder is given", f"pipekit augment {source} --out FOLDER, or pipekit augment {source} --preview"
+            )
         given = {"splits": split} if split else {}
         return pipekit.augment(source, out, layout=layout, listener=display, **common, **given, **params)
 
@@ -136,7 +140,7 @@ def one_split(names: Sequence[str] | None) -> str | None:
     from pipekit.errors import UserError
 
     if names and len(names) > 1:
-        raise UserError("a check measures on one split", "Give --split once; --split all takes every image.")
+        raise UserError("--check evaluates on one split", "Give --split once; --split all uses every image.")
     return names[0] if names else None
 
 

@@ -1,4 +1,4 @@
-"""``pipekit compare``: which of several runs has the better model."""
+"""``pipekit compare``: paired tests between the models of several runs."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def compare(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE.html", help="Where the page goes; default: compare.html", show_default=False),
+        typer.Option("--out", "-o", metavar="FILE.html", help="File of the page; default: compare.html", show_default=False),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON, write no page")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON and write no page")] = False,
     plugin: Plugins = None,
     disable: Disabled = None,
     **params: Any,
 ) -> int:
-    """Say which model is better on the same images, and whether the difference may be chance.
+    """Compare models on the same images: which is better, and may the difference be chance?
 
-    Writes a page with the paired tests, all figures side by side, the images that changed sides, what was done differently
-    and the learning curves.
+    Writes a page with paired tests, all metrics side by side, the images that only one model gets right, the parameters that
+    differ, and the learning curves.
     """
     from pipekit import ui
     from pipekit.commands.compare import compare as compare_runs

@@ -1,6 +1,6 @@
-"""What shell completion offers for names that only the registry, the pipeline file or the folder of runs knows.
+"""Shell completion for names from the registry, the pipeline file and the folder of runs.
 
-Each is called by the shell while a person types, so each is quiet: where something can't be read, nothing is offered.
+The shell calls these functions while you type, so they print no errors: if something can't be read, they offer nothing.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def kinds(incomplete: str) -> Offers:
 
 
 def names_of_kind(ctx: typer.Context, incomplete: str) -> Offers:
-    """The components of the kind that stands before."""
+    """The components of the kind that was typed before."""
     return components_of(str(ctx.params.get("kind") or ""))
 
 
@@ -72,7 +72,7 @@ def stages_of_file(incomplete: str) -> Offers:
 
 
 def runs_here(incomplete: str) -> Offers:
-    """The names of the runs below this folder."""
+    """The names of the runs in ``runs/`` of the current folder."""
     return [(name, "") for name in _run_names()]
 
 

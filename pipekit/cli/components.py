@@ -1,4 +1,4 @@
-"""``pipekit components``: what there is, and what each thing takes."""
+"""``pipekit components``: list components, and show the parameters of one."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def components(
     disable: Disabled = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON")] = False,
 ) -> None:
-    """List stages, ops, models and the rest, and their parameters.
+    """List stages, ops, models and other components, and show their parameters.
 
-    Without a kind, everything by name; with a kind, also the members of families such as albu.*; with a kind and a name, the
+    Without KIND: every component by name. With KIND: also the members of families such as albu.*. With KIND and NAME: the
     component's parameters with types, bounds, defaults and units.
     """
     from pipekit import ui
@@ -54,7 +54,7 @@ def components(
 
 
 def warn(event: str, **values: Any) -> None:
-    """Print what the verb warns of."""
+    """Print a warning of the verb."""
     from pipekit import ui
 
     if event == "warning":
@@ -62,7 +62,7 @@ def warn(event: str, **values: Any) -> None:
 
 
 def show(described: Described) -> None:
-    """One component: what it does, what a stage takes and makes, its parameters."""
+    """Print one component: its summary, a stage's inputs and output, its parameters."""
     from pipekit import ui
 
     component, rows = described.component, described.params
@@ -89,7 +89,7 @@ def show(described: Described) -> None:
 
 def slot_text(slot: Any) -> str:
     """``dataset: dataset (several)``."""
-    notes = [*(["several"] if slot.many else []), *([] if slot.required else ["may be left out"])]
+    notes = [*(["several"] if slot.many else []), *([] if slot.required else ["optional"])]
     return f"{slot.name}: {slot.artifact.kind}" + (f" ({', '.join(notes)})" if notes else "")
 
 

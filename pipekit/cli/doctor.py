@@ -1,4 +1,4 @@
-"""``pipekit doctor``: what is wrong with this installation, and what to do."""
+"""``pipekit doctor``: problems of this installation, and how to fix them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import typer
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON")] = False,
-    timeout: Annotated[float, typer.Option(min=1, metavar="S", help="How long TensorFlow and OpenCV may take to load")] = 120,
+    timeout: Annotated[
+        float, typer.Option(min=1, metavar="S", help="Seconds that TensorFlow and OpenCV may take to load")
+    ] = 120,
 ) -> int:
-    """Look for what is wrong with this installation.
+    """Check this installation for problems.
 
-    Versions of the libraries, processor and memory, the GPU as TensorFlow sees it, disk, write access, plugins, the terminal.
-    Ends with exit code 1 where something is broken; each such line says what to do.
+    Checks library versions, processor and memory, the GPU as TensorFlow sees it, disk space, write access, plugins and the
+    terminal. Exit code 1 means that something is broken; each such line says how to fix it.
     """
     from dataclasses import asdict
 

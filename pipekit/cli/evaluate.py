@@ -1,4 +1,4 @@
-"""``pipekit evaluate``: how good a trained model is on a dataset."""
+"""``pipekit evaluate``: metrics and the report of a trained model on a dataset."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ def evaluate(
     model: Annotated[str, typer.Argument(help="A run (runs/NAME), a folder with model.keras and model.json, or the file")],
     data: Annotated[
         str | None,
-        typer.Argument(help="A folder of labelled images, or a dataset of a run; default: the run's own", show_default=False),
+        typer.Argument(
+            help="A folder of labelled images, or the dataset of a run; default: the run that trained the model",
+            show_default=False,
+        ),
     ] = None,
     baseline: Annotated[
         str | None,
-        typer.Option(metavar="RUN", help="The run of a simpler model on the same images, to compare with", show_default=False),
+        typer.Option(metavar="RUN", help="Compare with this run: a simpler model on the same images", show_default=False),
     ] = None,
     out: Annotated[
         Path | None,
@@ -28,19 +31,21 @@ def evaluate(
             "--out", "-o", metavar="FOLDER", help="A new folder for the report; default: runs/NAME/", show_default=False
         ),
     ] = None,
-    name: Annotated[str, typer.Option(metavar="NAME", help="The run's name; default: evaluate-MODEL", show_default=False)] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Draws the bootstrap resamples")] = 0,
-    workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Threads that read images")] = None,
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="Name of the run; default: evaluate-MODEL", show_default=False)
+    ] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the bootstrap resamples")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Number of threads that read images")] = None,
     plugin: Plugins = None,
     disable: Disabled = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line on stdout, and nothing else")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and the result")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON events, one per line, on stdout")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and the result")] = False,
     **params: Any,
 ) -> int:
-    """Measure a trained model on a dataset and write the report.
+    """Evaluate a trained model on a dataset and write the report.
 
-    Without DATA, on the test split of the run that trained the model. Of a folder without splits every image is measured; name
-    a split with --split. The result is the same as that of the `evaluate` stage of a pipeline file.
+    Without DATA, evaluates on the test split of the run that trained the model. In a folder without splits, every image is
+    used. Choose a split with --split. The result is the same as from the `evaluate` stage of a pipeline file.
     """
     from pipekit import ui
     from pipekit.cli.showing import show_verb

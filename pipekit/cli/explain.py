@@ -1,4 +1,4 @@
-"""``pipekit explain``: where a trained model looks."""
+"""``pipekit explain``: heat maps that explain predictions."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from pipekit.cli.options import with_options_of
 @with_options_of("explain")
 def explain(
     model: Annotated[str, typer.Argument(help="A run (runs/NAME), a folder with model.keras and model.json, or the file")],
-    images: Annotated[list[Path], typer.Argument(help="One image or several", exists=True, dir_okay=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.html", help="Where the page goes")] = Path("explain.html"),
+    images: Annotated[list[Path], typer.Argument(help="One or more images", exists=True, dir_okay=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.html", help="File of the page")] = Path("explain.html"),
     plugin: Plugins = None,
     disable: Disabled = None,
     **params: Any,
 ) -> int:
-    """Show what in a picture speaks for a class, and what the model's layers make of it.
+    """Explain predictions: heat maps of the pixels that raise a class's score, and the activations of the layers.
 
-    Grad-CAM, Grad-CAM++, integrated gradients and occlusion, each checked against the same model with shuffled weights.
+    Methods: Grad-CAM, Grad-CAM++, integrated gradients and occlusion, each checked against the same model with shuffled
+    weights.
     """
     from pipekit import ui
     from pipekit.commands.explain import explain as explain_images

@@ -1,4 +1,4 @@
-"""``pipekit export``: a trained model for other programs, checked on the spot."""
+"""``pipekit export``: a trained model in another format, compared with the original."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipekit.cli.loading import Disabled, Plugins
 def export(
     model: Annotated[str, typer.Argument(help="A run (runs/NAME), a folder with model.keras and model.json, or the file")],
     to: Annotated[
-        str, typer.Option("--to", metavar="FORMAT", help="savedmodel, tflite, tflite-int8, onnx, card, or a plugin's")
+        str, typer.Option("--to", metavar="FORMAT", help="savedmodel, tflite, tflite-int8, onnx, card, or a plugin's format")
     ] = "savedmodel",
     out: Annotated[
         Path | None,
@@ -22,20 +22,20 @@ def export(
     data: Annotated[
         str | None,
         typer.Option(
-            metavar="IMAGES", help="Images or a run to check the export with; default: the run's own", show_default=False
+            metavar="IMAGES", help="Images or a run to check the export with; default: the model's run", show_default=False
         ),
     ] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Another parameter of the exporter: check=200", show_default=False),
+        typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the exporter: check=200", show_default=False),
     ] = None,
     plugin: Plugins = None,
     disable: Disabled = None,
 ) -> int:
-    """Write a trained model for other programs, with its class names and a model card beside it.
+    """Export a trained model to another format, with its class names and a model card.
 
-    The exported model answers the same pictures as the original: those of --data, the run's test split, or random ones. The
-    largest difference is printed, and where it is too large nothing is written. --to card writes the model card alone.
+    The exported model and the original predict the same images: those of --data, the run's test split, or random ones. The
+    largest difference is printed; if it is too large, nothing is written. --to card writes only the model card.
     """
     from pipekit import ui
     from pipekit.cli.models import read_values

@@ -1,4 +1,4 @@
-"""``pipekit features``: what a detector, or a filter, sees in images."""
+"""``pipekit features``: features that a detector finds, or the output of a filter."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def features(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="The detector: harris, sift …; several with --stability. Default: harris, with --match sift",
+            help="Feature detector: harris, sift …; several with --stability. Default: harris; with --match: sift",
             autocompletion=complete.detectors,
             show_default=False,
         ),
@@ -35,41 +35,44 @@ def features(
             "--set", metavar="NAME=VALUE", help="A parameter of the detector (k=0.06) or of the filter", show_default=False
         ),
     ] = None,
-    match: Annotated[bool, typer.Option("--match", help="Find the same features in two images, lay one on the other")] = False,
+    match: Annotated[
+        bool, typer.Option("--match", help="Match the features of two images, and align one to the other")
+    ] = False,
     stability: Annotated[
-        bool, typer.Option("--stability", help="Measure which detector finds its points again after a change")
+        bool,
+        typer.Option(
+            "--stability", help="Measure the repeatability of detectors: the share of points found again after a change"
+        ),
     ] = False,
     filter_name: Annotated[
         str | None,
-        typer.Option("--filter", metavar="NAME", help="Show a filter instead: sobel_x, emboss …", show_default=False),
+        typer.Option("--filter", metavar="NAME", help="Apply a filter instead: sobel_x, emboss …", show_default=False),
     ] = None,
     kernel: Annotated[
         str | None,
-        typer.Option(metavar="ROWS", help="Show a filter of your own: '[[0,1,0],[1,-4,1],[0,1,0]]'", show_default=False),
+        typer.Option(metavar="ROWS", help="Apply your own filter kernel: '[[0,1,0],[1,-4,1],[0,1,0]]'", show_default=False),
     ] = None,
-    animate: Annotated[bool, typer.Option("--animate", help="With a filter: write a GIF of the sliding window too")] = False,
+    animate: Annotated[bool, typer.Option("--animate", help="With a filter: also write a GIF of the sliding window")] = False,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", "-o", metavar="FOLDER", help="Put the result here; the folder must not exist", show_default=False
-        ),
+        typer.Option("--out", "-o", metavar="FOLDER", help="A new folder for the result", show_default=False),
     ] = None,
-    name: Annotated[str, typer.Option(metavar="NAME", help="The run's name: its results are in runs/NAME/")] = "features",
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the run; results are in runs/NAME/")] = "features",
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="How many shards run at once", show_default=False)
+        int | None, typer.Option(min=1, metavar="N", help="Number of shards that run at once", show_default=False)
     ] = None,
     plugin: Plugins = None,
     disable: Disabled = None,
-    show: Annotated[bool, typer.Option("--show/--no-show", help="Show the picture in the terminal, where it can")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line on stdout, and nothing else")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and the result")] = False,
+    show: Annotated[bool, typer.Option("--show/--no-show", help="Show the picture in the terminal, if it can")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON events, one per line, on stdout")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and the result")] = False,
     **params: Any,
 ) -> int:
-    """Show what a classic detector, or a filter, sees in images.
+    """Find features in images with a classic detector, or apply a filter.
 
-    Writes a picture to look at, the points as CSV and NumPy arrays, and counts for each image and class. The detectors:
-    pipekit components detector. What else can be set for --filter, --match and --stability: pipekit stage filters --help, and
-    so for the stages match and stability.
+    Writes a picture, the points as CSV and NumPy arrays, and counts per image and class. List the detectors with pipekit
+    components detector. For the other parameters of --filter, --match and --stability, see the help of the stages: pipekit
+    stage filters --help, pipekit stage match --help, pipekit stage stability --help.
     """
     from pipekit.cli.prestart import start_workers_for
 
@@ -82,7 +85,7 @@ def features(
 
     def make(display: Any) -> Any:
         if len(asked) > 1:
-            raise UserError(f"{' and '.join(asked)} can't be had at once", "Run the command once for each.")
+            raise UserError(f"{' and '.join(asked)} can't be combined", "Run the command once for each.")
         if (second is not None) != match:
             raise UserError("--match compares two images", "For example: pipekit features first.jpg second.jpg --match")
         values = read_settings(changes or ())
@@ -104,7 +107,7 @@ def features(
             return pipekit.filters(path, **common, **{**options, **values, **params})
         if stability:
             if values and not detectors:
-                raise UserError("--set belongs to a detector", "Say which with --detector.")
+                raise UserError("--set sets a parameter of a detector", "Name the detector with --detector.")
             return pipekit.stability(path, detectors=detectors or None, **common, **params)
         return pipekit.features(path, detector=_one(detectors, values, "harris"), **common, **params)
 
@@ -118,7 +121,7 @@ def _one(detectors: list[Any], values: dict[str, Any], usual: str) -> Any:
     from pipekit.errors import UserError
 
     if len(detectors) > 1:
-        raise UserError("one detector at a time", "Several can be compared with --stability.")
+        raise UserError("only one detector at a time", "To compare several, add --stability.")
     return detectors[0] if detectors else {"use": usual, **values}
 
 
@@ -148,14 +151,14 @@ def read_kernel(text: str) -> Any:
 
 
 def _show(made: Made, out: Path | None, in_terminal: bool) -> None:
-    """Where the result is; and a picture, on a terminal that can show it."""
+    """Print where the result is, and show a picture in a terminal that can."""
     from pipekit import ui
     from pipekit.ui.picture import can_show, show_picture
 
     if in_terminal and can_show():
         from pipekit import images
 
-        if made.previews:  # of the first image, the half with the dots: a terminal has few pixels
+        if made.previews:  # only the half of the first image with the dots: a terminal has few pixels
             drawn = images.read(made.previews[0])
             show_picture(drawn[:, : drawn.shape[1] // 2])
         else:

@@ -1,4 +1,4 @@
-"""``pipekit gc``: free what no recent run uses."""
+"""``pipekit gc``: delete stored results that no recent run uses."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ if TYPE_CHECKING:
 
 
 def gc(
-    folder: Annotated[Path, typer.Argument(help="The project: the folder of its pipeline file")] = Path(),
+    folder: Annotated[Path, typer.Argument(help="Project folder: the folder of the pipeline file")] = Path(),
     min_age: Annotated[
-        float, typer.Option("--min-age", min=0, metavar="HOURS", help="Keep what was made or used within so many hours")
+        float,
+        typer.Option(
+            "--min-age", min=0, metavar="HOURS", help="Keep results that were made or used within this number of hours"
+        ),
     ] = 24,
-    keep: Annotated[int, typer.Option(min=0, metavar="N", help="Keep what the newest N runs of each name use")] = 3,
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be freed; free nothing")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Free it without asking")] = False,
+    keep: Annotated[int, typer.Option(min=0, metavar="N", help="Keep the results that the newest N runs of each name use")] = 3,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show what would be deleted; delete nothing")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking")] = False,
 ) -> int:
-    """Free what no recent run uses.
+    """Delete stored results that no recent run uses.
 
-    In a folder that is no project it frees from the store in your cache folder, which such folders share; what runs of the
-    others use is kept.
+    Shows what would be deleted and asks first. Results under runs/ and source images are never touched. A deleted result is
+    recomputed when a run needs it again.
 
-    Says what it would free and asks first. Results under runs/ and source images are never touched; what is freed is made anew
-    when a run needs it again.
+    Folders that are not projects share one store in your cache folder. Run there, the command deletes from that store and keeps
+    what runs of the other folders use.
     """
     from pipekit import ui
     from pipekit.commands.gc import gc as free

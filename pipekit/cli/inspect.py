@@ -1,4 +1,4 @@
-"""``pipekit inspect``: what is in a folder of images, and what is wrong with it."""
+"""``pipekit inspect``: the contents and the problems of a folder of images."""
 
 from __future__ import annotations
 
@@ -15,45 +15,48 @@ if TYPE_CHECKING:
     from pipekit.commands.inspect import Inspected
 
 FOUND = 1
-"""The exit code when a check of ``--fail-on`` found something."""
+"""Exit code if a check of ``--fail-on`` found something."""
 
 
 @with_options_of("inspect", leave_out=("checks",))
 def inspect(
     path: Annotated[str, typer.Argument(help="A folder, a file in a dataset's format, or a run")],
     importer: Annotated[
-        str, typer.Option("--format", metavar="IMPORTER", help="How to read it; found by looking", show_default=False)
+        str,
+        typer.Option("--format", metavar="IMPORTER", help="Importer to read it with; default: detected", show_default=False),
     ] = "",
-    only: Annotated[str, typer.Option(metavar="CHECKS", help="Make these checks only", show_default=False)] = "",
-    skip: Annotated[str, typer.Option(metavar="CHECKS", help="Leave these checks out", show_default=False)] = "",
+    only: Annotated[str, typer.Option(metavar="CHECKS", help="Run only these checks", show_default=False)] = "",
+    skip: Annotated[str, typer.Option(metavar="CHECKS", help="Skip these checks", show_default=False)] = "",
     fail_on: Annotated[
         str,
         typer.Option(
             metavar="CHECKS",
-            help="Exit with code 1 when one of these found something; 'error' for all errors",
+            help="Exit with code 1 if one of these checks finds something; 'error': any check of that severity",
             show_default=False,
         ),
     ] = "",
     quarantine: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write a CSV of images to leave out, for 'exclude' of import and split", show_default=False
+            metavar="FILE", help="Write a CSV of images to exclude, for 'exclude' of import and split", show_default=False
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FOLDER", help="Put inspect.html and inspect.json there", show_default=False),
+        typer.Option(
+            "--out", "-o", metavar="FOLDER", help="Write inspect.html and inspect.json to this folder", show_default=False
+        ),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="How many shards run at once")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print inspect.json and nothing else")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Number of shards that run at once")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only inspect.json")] = False,
     plugin: Plugins = None,
     disable: Disabled = None,
     **params: Any,
 ) -> int:
-    """Look at every image once: files that can't be read, copies, the same image in two splits or under two labels, images that
-    are dark, bright, blurred, empty or odd among the others. Nothing is changed or deleted.
+    """Check a folder of images: unreadable files, duplicates, the same image in two splits or under two labels, dark, bright,
+    blurred or empty images, and outliers. Nothing is changed or deleted.
 
-    A second look at an unchanged folder reads no image.
+    Each image is read once; inspecting an unchanged folder again reads none.
     """
     from pipekit.cli.prestart import preload_of, start_workers_for
 
@@ -88,7 +91,7 @@ def inspect(
 
 
 def _without_end(display: Any) -> Any:
-    """A listener that shows progress and leaves the last word to this command."""
+    """A listener that shows progress; this command prints the result itself."""
 
     def listen(event: str, **values: Any) -> None:
         if event not in ("run_finished", "failed_samples", "warning"):
@@ -122,8 +125,8 @@ def _show(made: Inspected, quarantine: Path | None) -> None:
     if rows:
         ui.table(("check", "severity", "images", "such as"), rows, right=(2,))
     else:
-        ui.say("Nothing wrong was found.")
+        ui.say("No problems found.")
     ui.say()
-    ui.say(f"With pictures: {made.folder / 'inspect.html'}")
+    ui.say(f"Report with pictures: {made.folder / 'inspect.html'}")
     if quarantine is not None:
-        ui.say(f"{quarantine}: {len({entry['id'] for entry in found['remove']}):,} images to leave out")
+        ui.say(f"{quarantine}: {len({entry['id'] for entry in found['remove']}):,} images to exclude")

@@ -1,4 +1,4 @@
-"""The two options that every command has which loads plugins."""
+"""The two options of every command that loads plugins."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import typer
 
 Plugins = Annotated[
     list[str] | None,
-    typer.Option("--plugin", metavar="FILE", help="Load this plugin too: a file or a module", show_default=False),
+    typer.Option("--plugin", metavar="FILE", help="Also load this plugin: a file or a module", show_default=False),
 ]
 Disabled = Annotated[
     list[str] | None,
-    typer.Option("--disable", metavar="NAME", help="Leave this plugin out, for this one command", show_default=False),
+    typer.Option("--disable", metavar="NAME", help="Do not load this plugin, in this command", show_default=False),
 ]

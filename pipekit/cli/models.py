@@ -1,4 +1,4 @@
-"""``pipekit models``: the templates, and what one of them is made of."""
+"""``pipekit models``: the model templates, and a summary of one."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ app = new_app()
 
 @app.callback(invoke_without_command=True)
 def models(ctx: typer.Context, plugin: Plugins = None, disable: Disabled = None) -> None:
-    """List the model templates, or show what one is made of."""
-    ctx.obj = (plugin or [], disable or [])  # `pipekit models --plugin a.py show b` is another order of the same words
+    """List the model templates, or show the layers of one."""
+    ctx.obj = (plugin or [], disable or [])  # `pipekit models --plugin a.py show b` is allowed too
     if ctx.invoked_subcommand is None:
         from pipekit import ui
         from pipekit.commands.models import models as list_models
 
         found = list_models(plugins=plugin, disable=disable)
         ui.table(("template", "plugin", "what it is"), [(one.name, one.plugin, one.summary) for one in found])
-        ui.say("\nLayers, parameters, memory, a drawing: pipekit models show NAME", ui.DIM)
+        ui.say("\nLayers, parameters, memory and a drawing: pipekit models show NAME", ui.DIM)
 
 
 @app.command()
@@ -37,20 +37,22 @@ def show(
     name: Annotated[str, typer.Argument(help="The template", autocompletion=complete.models)],
     size: Annotated[
         str | None,
-        typer.Option("--input", metavar="HxWxC", help="Size of the images; left out, what the template asks for, or 128x128x3"),
+        typer.Option("--input", metavar="HxWxC", help="Input size; default: the size that the template requires, or 128x128x3"),
     ] = None,
     classes: Annotated[int, typer.Option(min=2, max=1_000_000, help="Number of classes")] = 1000,
-    batch_size: Annotated[int, typer.Option(min=1, help="For the memory that training needs")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Batch size, for the estimate of the training memory")] = 32,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the template: groups=1", show_default=False),
     ] = None,
-    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a drawing of it there", show_default=False)] = None,
+    svg: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a drawing of the model to this file", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON")] = False,
     plugin: Plugins = None,
     disable: Disabled = None,
 ) -> None:
-    """Every layer with its shape, parameters and multiply-adds; memory; a drawing as SVG."""
+    """Show every layer with its output shape, parameters and multiply-adds; the memory; optionally a drawing as SVG."""
     from pipekit import ui
     from pipekit.commands.models import model_summary
 
@@ -121,7 +123,7 @@ def print_summary(found: ModelSummary, batch_size: int, classes: int) -> None:
     ui.table(("layer", "kind", "output", "parameters", "multiply-adds"), rows)
     ui.say()
     frozen = found.parameters - found.trainable
-    ui.say(f"Parameters     {found.parameters:,}" + (f", of which {frozen:,} do not learn" if frozen else ""))
+    ui.say(f"Parameters     {found.parameters:,}" + (f", {frozen:,} of them frozen" if frozen else ""))
     ui.say(f"Weights        {human(found.weights_bytes, 'B')} as float32")
     ui.say(f"Multiply-adds  {human(found.multiply_adds)} per image")
     ui.say(f"Training       at least {human(found.training_bytes(batch_size), 'B')} with Adam and batches of {batch_size}")

@@ -1,4 +1,4 @@
-"""A component's ``Params`` as Typer options, so that any stage has a ``--help`` of its own."""
+"""A component's ``Params`` as Typer options, so that each stage has its own ``--help``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipekit.params import Params
 from pipekit.registry.param_rows import ParamRow, param_rows
 
 PREFIX = "param_"
-"""Before the names of Python arguments that hold parameters, so that they can't meet the command's own."""
+"""Prefix of Python arguments that hold parameters, so that their names can't clash with the command's own."""
 
 
 def param_options(
@@ -28,8 +28,8 @@ def param_options(
     """One keyword argument for each parameter, annotated for Typer.
 
     Args:
-        taken: options that the command has already; a parameter of that name is given as ``--param-<name>``.
-        flags: flags that are written by hand: ``{"size_hw": "--size"}``.
+        taken: options that the command has already; a parameter of that name becomes ``--param-<name>``.
+        flags: custom flags: ``{"size_hw": "--size"}``.
     """
     rows = {row.name: row for row in param_rows(params_type)}
     return [
@@ -43,12 +43,11 @@ def with_options_of(
 ) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Give a command an option for each parameter of a stage that it has no argument for.
 
-    The command takes them as ``**params``; those that were not typed are left out. Problems of the pipeline are named by the
-    options that were typed.
+    The command receives the options that were typed as ``**params``. Problems of the pipeline name the options that were typed.
 
     Args:
         leave_out: parameters that the command sets itself.
-        flags: short or other flags by hand, as Typer takes them: ``{"size_hw": "--size"}``.
+        flags: custom flags, in Typer's form: ``{"size_hw": "--size"}``.
     """
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
@@ -128,7 +127,7 @@ def _option(name: str, row: ParamRow, annotation: Any, flag: str) -> inspect.Par
 
 
 def _limits(row: ParamRow, metavar: str, annotation: Any) -> str:
-    """What the name and the metavar do not say: ``0 to 15 px, default 10``."""
+    """The limits and the default, as far as the metavar does not show them: ``0 to 15 px, default: 10``."""
     kind = row.type if metavar in ("LIST", "TABLE", "VALUE") else ""
     bounds = f"{row.bounds} {row.unit}" if row.bounds else f"in {row.unit}" if row.unit else ""
     plain = row.default.strip('"') if _is_text(annotation) else row.default
@@ -143,7 +142,7 @@ def flag_of(name: str, taken: Collection[str]) -> str:
 
 
 def _metavar(row: ParamRow, annotation: Any) -> str:
-    """What stands after the option: ``INT``, ``TEXT``, ``TABLE``, ``a|b``."""
+    """The placeholder after the option: ``INT``, ``TEXT``, ``TABLE``, ``a|b``."""
     if typing.get_origin(annotation) is Literal:
         return "|".join(str(option) for option in typing.get_args(annotation))
     word = row.type.split(" ")[0]
@@ -197,7 +196,7 @@ def _toml(text: str) -> Any:
 
 
 def _is_text(annotation: Any) -> bool:
-    """Whether only text is meant, so that ``--title 5`` is ``"5"``."""
+    """Whether the annotation allows only text, so that ``--title 5`` is ``"5"``."""
     options = [option for option in typing.get_args(annotation) if option is not type(None)]
     if typing.get_origin(annotation) is Literal:
         return all(isinstance(option, str) for option in options)

@@ -1,4 +1,4 @@
-"""``pipekit plugins``: who brings what, and what is broken."""
+"""``pipekit plugins``: the plugins, their components, and why one is broken."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def plugins(
     disable: Disabled = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON")] = False,
 ) -> None:
-    """List plugins, and why one is broken.
+    """List plugins, and say why one is broken.
 
-    A plugin that can't be loaded stops nothing: it is listed here with the reason. Plugins are installed distributions with an
-    entry point in the group "pipekit", the files and modules of PIPEKIT_PLUGINS, and those that a pipeline file names.
-    --disable NAME, and PIPEKIT_DISABLE=NAME, leave one out.
+    A plugin that can't be loaded is listed with the reason and does not stop other commands. Plugins are installed
+    distributions with an entry point in the group "pipekit", the files and modules of PIPEKIT_PLUGINS, and those that a
+    pipeline file names. To leave one out, use --disable NAME or PIPEKIT_DISABLE=NAME.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -62,12 +62,12 @@ def plugins(
 @app.command()
 def check(
     what: Annotated[str, typer.Argument(metavar="PATH_OR_NAME", help="A plugin's file or module, or an installed one")],
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the promises that are kept, too")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also show the promises that are kept")] = False,
 ) -> None:
-    """Try everything that a plugin brings against what its kind promises.
+    """Test every component of a plugin against the contract of its kind.
 
-    The checks are those of pipekit.testing and of pipekit's own tests. A component whose parameters have no defaults is looked
-    at but not run.
+    The checks are those of pipekit.testing and of pipekit's own tests. A component with parameters that have no default is
+    checked without running it.
     """
     from itertools import groupby
 

@@ -1,4 +1,4 @@
-"""``pipekit predict``: what a trained model says about images."""
+"""``pipekit predict``: the predictions of a trained model for images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipekit.learning.predictions import Prediction
 
 SHOWN = 200
-"""Rows of the table; more are better read from a file."""
+"""Maximum number of rows in the printed table; for more, write a file."""
 
 
 def predict(
@@ -23,30 +23,37 @@ def predict(
     images: Annotated[
         list[str], typer.Argument(help="Images, videos, folders, patterns in quotes, or - for a list on standard input")
     ],
-    top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, metavar="K", help="How many classes are shown")] = 3,
-    form: Annotated[
-        Literal["table", "csv", "jsonl"], typer.Option("--format", "-f", help="What is printed, or written to --out")
-    ] = "table",
+    top_k: Annotated[
+        int, typer.Option("--top-k", "-k", min=1, metavar="K", help="Number of most probable classes to show")
+    ] = 3,
+    form: Annotated[Literal["table", "csv", "jsonl"], typer.Option("--format", "-f", help="Output format")] = "table",
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="Write here; .csv and .jsonl choose the format", show_default=False),
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="Write to this file; .csv and .jsonl set the format", show_default=False
+        ),
     ] = None,
     sort: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Copy the images into a folder for each class", show_default=False)
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Copy each image to FOLDER/CLASS/, by its predicted class", show_default=False),
     ] = None,
-    mirrored: Annotated[bool, typer.Option("--tta", help="Average the image and its mirror image")] = False,
-    every: Annotated[int, typer.Option(min=1, metavar="N", help="Of a video only each N-th frame")] = 1,
-    batch_size: Annotated[int, typer.Option(min=1, max=4096, metavar="N", help="Images that the model takes at a time")] = 32,
+    mirrored: Annotated[
+        bool, typer.Option("--tta", help="Test-time augmentation: average the predictions of the image and its mirror image")
+    ] = False,
+    every: Annotated[int, typer.Option(min=1, metavar="N", help="Predict only every N-th frame of a video")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, max=4096, metavar="N", help="Number of images per batch")] = 32,
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Threads that read images; default: one a core", show_default=False)
+        int | None,
+        typer.Option(min=1, metavar="N", help="Number of threads that read images; default: one per core", show_default=False),
     ] = None,
     plugin: Plugins = None,
     disable: Disabled = None,
 ) -> int:
-    """Say what a trained model sees in images.
+    """Predict the classes of images with a trained model.
 
-    Images are read while the model works, and answers are written as they come: a million images need no more memory than a
-    hundred. One that can't be read is listed with its reason. A video's frames are answered one by one, with number and time.
+    Images are read while the model works, and predictions are written as they come, so a million images need no more memory
+    than a hundred. An image that can't be read is listed with the reason. Each frame of a video gets its own prediction, with
+    number and time.
     """
     import sys
 
@@ -70,7 +77,7 @@ def predict(
     if out is not None:
         form = "jsonl" if out.suffix in (".jsonl", ".ndjson") else "csv"
     tally = _Tally()
-    # Without a table and without a file the answers on standard output are the progress.
+    # Without a table and without a file, the predictions on standard output show the progress.
     found = tally.count(counted(predictions, "image") if form == "table" or out else predictions)
     if form == "table":
         _print_table(found, top_k)
@@ -86,7 +93,7 @@ def predict(
 def _write(
     found: Iterator[Prediction], classes: Sequence[str], form: Literal["csv", "jsonl"], top_k: int, out: Path | None
 ) -> None:
-    """Write the predictions to standard output, or to a file that appears whole or not at all."""
+    """Write the predictions to standard output, or to a file that appears complete or not at all."""
     import sys
 
     from pipekit.learning import predictions as ways
@@ -104,19 +111,19 @@ def _write(
 
 
 class _Tally:
-    """Counts answers that pass through."""
+    """Counts predictions that pass through."""
 
     def __init__(self) -> None:
         self.total = self.failed = 0
         self.example = ""
 
     def count(self, found: Iterator[Prediction]) -> Iterator[Prediction]:
-        for answer in found:
+        for prediction in found:
             self.total += 1
-            if answer.error:
+            if prediction.error:
                 self.failed += 1
-                self.example = self.example or f"{answer.image}: {answer.error}"
-            yield answer
+                self.example = self.example or f"{prediction.image}: {prediction.error}"
+            yield prediction
 
 
 def _print_table(found: Iterator[Prediction], top_k: int) -> None:
@@ -124,11 +131,11 @@ def _print_table(found: Iterator[Prediction], top_k: int) -> None:
 
     rows: list[tuple[str, str, str]] = []
     total = 0
-    for answer in found:
+    for prediction in found:
         total += 1
         if len(rows) < SHOWN:
-            said = "  ".join(f"{name} {share:.3f}" for name, share in answer.probabilities[:top_k])
-            rows.append((answer.image, answer.predicted or "–", said or answer.error))
+            shares = "  ".join(f"{name} {share:.3f}" for name, share in prediction.probabilities[:top_k])
+            rows.append((prediction.image, prediction.predicted or "–", shares or prediction.error))
     if rows:
         ui.table(("image", "class", "probabilities"), rows)
     if total > len(rows):

@@ -1,4 +1,4 @@
-"""What takes long to start, begun while the rest of pipekit is still being loaded."""
+"""Starts worker processes early, while the rest of pipekit is still loading."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from contextlib import closing
 from pathlib import Path
 
 MANY = 500
-"""From so many files on, a folder is worth worker processes; the executor decides anew, by the images that it gets."""
+"""Minimum number of files for which worker processes pay off; the executor decides again, by its number of images."""
 
 
 def start_workers_for(source: str, workers: int | None, modules: Iterable[str] = ()) -> None:
-    """Start the process that workers are copied from where ``source`` is a folder of many files that are new here.
+    """Start the process that workers are forked from, if ``source`` is a folder of many files that no run has read yet.
 
     Args:
-        modules: what it loads besides what every worker needs: the ``preload`` of the stage that will run.
+        modules: modules to load besides those that every worker needs: the ``preload`` of the stage that will run.
 
-    It is a guess: a wrong one costs half a second of another core, or of the wait for the first shard.
+    This is a guess: a wrong one costs half a second on another core, or half a second of waiting for the first shard.
     """
     folder = Path(os.path.abspath(Path(source).expanduser()))
     if workers == 1 or (os.cpu_count() or 1) == 1 or not folder.is_dir():
@@ -33,14 +33,14 @@ def start_workers_for(source: str, workers: int | None, modules: Iterable[str] =
 
 
 def preload_of(stage: str) -> Iterable[str]:
-    """What a built-in stage has worker processes load; no plugin is imported to know it."""
+    """The modules that worker processes load for a built-in stage; no plugin is imported to find them."""
     from pipekit.registry.registry import load_registry
 
     return load_registry(installed=False).get("stage", stage).preload
 
 
 def _folder_of_many(folder: Path) -> Path | None:
-    """The first folder with files, where all below ``folder`` together have many; no more is looked at than says so."""
+    """The first folder with files, if there are at least ``MANY`` files below ``folder``; counting stops there."""
     waiting, first, count = [folder], None, 0
     while waiting:
         here = waiting.pop()
@@ -48,7 +48,7 @@ def _folder_of_many(folder: Path) -> Path | None:
             with os.scandir(here) as entries:
                 for entry in entries:
                     if entry.is_dir():
-                        if not entry.is_symlink():  # which may lead back
+                        if not entry.is_symlink():  # a link may form a loop
                             waiting.append(Path(entry.path))
                         continue
                     first = first or here

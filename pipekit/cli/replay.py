@@ -1,4 +1,4 @@
-"""``pipekit replay``: make one augmented image again."""
+"""``pipekit replay``: reproduce one augmented image."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pipekit.cli.loading import Disabled, Plugins
 
 
 def replay(
-    file: Annotated[Path, typer.Argument(help="An augmented image or mask, where pipekit augment or a run put it")],
+    file: Annotated[Path, typer.Argument(help="An augmented image or mask, in the folder that pipekit augment or a run wrote")],
     source: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="The image that it was made from, or the folder of them", show_default=False),
+        typer.Option(metavar="PATH", help="The original image, or the folder of originals", show_default=False),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write the image here", show_default=False)
@@ -23,11 +23,12 @@ def replay(
     plugin: Plugins = None,
     disable: Disabled = None,
 ) -> int:
-    """Make one augmented image again, from its row in metadata.csv and its source, and compare it bit for bit.
+    """Reproduce one augmented image from its row in metadata.csv and its original, and compare it bit for bit.
 
-    The mask of an image that has one is made and compared too; with --out it is written beside the image, as NAME.mask.png.
+    If the image has a mask, the mask is reproduced and compared too; with --out it is written beside the image, as
+    NAME.mask.png.
 
-    Exit code 0: it is the same. 1: it is not; another version of a library draws or encodes in another way.
+    Exit code 0: identical. 1: different; another version of a library may draw or encode differently.
     """
     from pipekit import ui
     from pipekit.errors import EXIT_FAILED

@@ -18,48 +18,51 @@ if TYPE_CHECKING:
 
 def run(
     file: Annotated[Path, typer.Argument(help="The pipeline file, or the folder of a pipeline.toml")] = Path("pipeline.toml"),
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show what would run, and why; run nothing")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show which stages would run, and why; run nothing")] = False,
     changes: Annotated[
         list[str] | None,
         typer.Option(
             "--set", metavar="NAME=VALUE", help="Override a value of the file: stages.train.epochs=2", show_default=False
         ),
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Only go on with a run that was stopped; an error where there is none")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Only resume a stopped run; an error if there is none")] = False,
     until: Annotated[
         str | None,
-        typer.Option(metavar="STAGE", help="Run this stage and all that it needs", autocompletion=complete.stages_of_file),
+        typer.Option(
+            metavar="STAGE", help="Run this stage and the stages that it needs", autocompletion=complete.stages_of_file
+        ),
     ] = None,
     only: Annotated[
         str | None,
         typer.Option(
-            metavar="STAGE", help="Run this stage alone; its inputs must be done", autocompletion=complete.stages_of_file
+            metavar="STAGE", help="Run only this stage; its inputs must be finished", autocompletion=complete.stages_of_file
         ),
     ] = None,
     again: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="STAGE", help="Run this stage though it is done", autocompletion=complete.stages_of_file, show_default=False
+            metavar="STAGE",
+            help="Run this stage again, even if it is finished",
+            autocompletion=complete.stages_of_file,
+            show_default=False,
         ),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="How many shards run at once; the result is the same")
     ] = None,
     executor: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Where shards run", autocompletion=complete.executors)
+        str | None, typer.Option(metavar="NAME", help="Executor that runs the shards", autocompletion=complete.executors)
     ] = None,
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="The run's name: its results are in runs/NAME/")] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run; results are in runs/NAME/")] = None,
     plugin: Plugins = None,
     disable: Disabled = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line on stdout, and nothing else")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and the result")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON events, one per line, on stdout")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and the result")] = False,
 ) -> int:
-    """Run a pipeline file, or as much of it as is not done yet.
+    """Run a pipeline file; finished stages come from the cache.
 
-    Each stage whose inputs and parameters are unchanged is taken from the cache. A run that was stopped, even by kill -9,
-    continues where it was; --resume makes sure that it does. Results are in runs/NAME/ beside the file.
+    A stage whose inputs and parameters are unchanged is taken from the cache. A stopped run, even one stopped by kill -9,
+    resumes where it was; with --resume it is an error if nothing can be resumed. Results are in runs/NAME/ beside the file.
     """
     from pipekit import ui
     from pipekit.cli.showing import show_verb
@@ -96,11 +99,11 @@ def run(
 
 
 def show_forecast(found: Forecasts, display: Callable[..., None] | None) -> None:
-    """``--dry-run``: each stage, whether it is cached or will run, and why; as events for other programs."""
+    """Print the result of ``--dry-run``: whether each stage is cached or will run, and why; as events for other programs."""
     from pipekit import ui
 
     if found.num_combinations:
-        ui.note(f"[matrix]: {found.num_combinations} combinations; shown is the pipeline without them.")
+        ui.note(f"[matrix]: {found.num_combinations} combinations; the table shows the pipeline without them.")
     if display is not None:
         for step in found.steps:
             display("forecast", stage=step.stage, use=step.use, state=step.state, reason=step.reason)

@@ -17,11 +17,11 @@ app = new_app()
 RunName = Annotated[
     str,
     typer.Argument(
-        metavar="RUN", help="A name (its newest finished run), an id, or a folder", autocompletion=complete.runs_here
+        metavar="RUN", help="Name (its newest finished run), id or folder of a run", autocompletion=complete.runs_here
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON")]
-Project = Annotated[Path, typer.Option("--in", metavar="FOLDER", help="The project: the folder of its pipeline file")]
+Project = Annotated[Path, typer.Option("--in", metavar="FOLDER", help="Project folder: the folder of the pipeline file")]
 
 Data = Mapping[str, Any]
 
@@ -30,7 +30,7 @@ Data = Mapping[str, Any]
 def runs(ctx: typer.Context, folder: Project = Path(), as_json: AsJson = False) -> None:
     """List runs, show one, compare the parameters of two.
 
-    Without a command: every run of the project in this folder, the newest first.
+    Without a command: lists every run of the project in this folder, newest first.
     """
     if ctx.invoked_subcommand is not None:
         ctx.obj = folder
@@ -59,14 +59,14 @@ def runs(ctx: typer.Context, folder: Project = Path(), as_json: AsJson = False) 
 
 
 def result_of(data: Data) -> Any:
-    """The headline; for a run that did not end well, how it ended."""
+    """The headline; for a run that did not finish, its status."""
     from pipekit import ui
 
     status = str(data.get("status", ""))
     return str(data.get("headline") or status) if status == "finished" else ui.coloured(status, ui.BAD)
 
 
-@app.command(help="Show one run: its stages, their results and what it was made with.")
+@app.command(help="Show one run: its stages, their results, the seed and the library versions.")
 def show(ctx: typer.Context, name: RunName, as_json: AsJson = False) -> None:
     from pipekit import ui
     from pipekit.commands.runs import show_run

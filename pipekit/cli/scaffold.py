@@ -1,4 +1,4 @@
-"""``pipekit scaffold``: make a project, and fill it."""
+"""``pipekit scaffold``: create a project, and fill it with images."""
 
 from __future__ import annotations
 
@@ -32,42 +32,40 @@ class How(StrEnum):
 
 
 def scaffold(
-    name: Annotated[Path | None, typer.Argument(help="The project's folder", show_default=False)] = None,
+    name: Annotated[Path | None, typer.Argument(help="Folder of the new project", show_default=False)] = None,
     classes: Annotated[
-        str, typer.Option(metavar="A,B,C", help="The classes; with --from, those to take", show_default=False)
+        str, typer.Option(metavar="A,B,C", help="Classes; with --from: the classes to import", show_default=False)
     ] = "",
     source: Annotated[
         Path | None,
-        typer.Option("--from", metavar="PATH", help="Fill it from a folder, a table, or an archive", show_default=False),
+        typer.Option("--from", metavar="PATH", help="Import images from a folder, a table or an archive", show_default=False),
     ] = None,
     layout: Annotated[
-        Layout, typer.Option(help="The name of the folder beside train and test; flat: classes only, divided by the pipeline")
+        Layout, typer.Option(help="Name of the validation folder; flat: class folders only, split by the pipeline")
     ] = Layout.val,
-    how: Annotated[How, typer.Option(help="How images come in")] = How.copy,
-    rename: Annotated[bool, typer.Option("--rename", help="Name the images dog_1.jpg, dog_2.jpg and so on")] = False,
+    how: Annotated[How, typer.Option(help="How images are transferred")] = How.copy,
+    rename: Annotated[bool, typer.Option("--rename", help="Rename the images to dog_1.jpg, dog_2.jpg …")] = False,
     importer: Annotated[
-        str, typer.Option("--format", metavar="IMPORTER", help="How to read the source; found by looking", show_default=False)
+        str, typer.Option("--format", metavar="IMPORTER", help="Importer for the source; default: detected", show_default=False)
     ] = "",
     pattern: Annotated[
         str,
-        typer.Option(
-            metavar="REGEX", help="Classes in file names: a regular expression, group 1 is the class", show_default=False
-        ),
+        typer.Option(metavar="REGEX", help="Regular expression for file names; its group 1 is the class", show_default=False),
     ] = "",
-    fractions: Annotated[str, typer.Option(metavar="T,V,T", help="Shares of train, val and test")] = "0.7,0.15,0.15",
-    seed: Annotated[int, typer.Option(help="Which images go where")] = 7,
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show what would be done; do nothing")] = False,
+    fractions: Annotated[str, typer.Option(metavar="T,V,T", help="Fractions of train, val and test")] = "0.7,0.15,0.15",
+    seed: Annotated[int, typer.Option(help="Random seed of the split")] = 7,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show what would be done; write nothing")] = False,
     plugin: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Make a plugin instead: a distribution with a test", show_default=False),
+        typer.Option(metavar="FOLDER", help="Create a plugin instead: a distribution with a test", show_default=False),
     ] = None,
     kind: Annotated[str, typer.Option(metavar="KIND", help="With --plugin: op, stage, model, detector, section …")] = "op",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and warnings")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and warnings")] = False,
 ) -> int:
-    """Make a project: folders for the images, a pipeline file that runs, a README; and fill it from images that you have.
+    """Create a project: image folders, a pipeline file that runs, a README; with --from, import your images.
 
-    Nothing is ever overwritten. Repeated with more photographs, the command adds those and moves none. On a terminal it asks
-    for what was not said.
+    Existing files are never overwritten. Run the command again with more images to add them; no image that is there is moved.
+    In a terminal it asks for what you leave out.
     """
     from pipekit import ui
     from pipekit.errors import UserError
@@ -75,14 +73,14 @@ def scaffold(
     if plugin is not None:
         return _plugin(plugin, kind, quiet)
     if name is None and not ui.can_ask():
-        raise UserError("which folder is the project's?", "For example: pipekit scaffold pets --classes cat,dog")
+        raise UserError("the project's folder is missing", "For example: pipekit scaffold pets --classes cat,dog")
     if name is None:
         name = Path(typer.prompt("The new project's folder", default="dataset").strip()).expanduser()
     wanted: dict[str, Any] = {"classes": names_in(classes), "source": source, "fractions": read_fractions(fractions)}
     if not classes and source is None and ui.can_ask():
         wanted |= _ask(name)
     if wanted["source"] is not None and ui.is_terminal():
-        ui.note(f"Looking at {wanted['source']} …")
+        ui.note(f"Reading {wanted['source']} …")
     project = pipekit.scaffold(
         name,
         layout=layout.value,
@@ -117,19 +115,19 @@ def _plugin(folder: Path, kind: str, quiet: bool) -> int:
 
 
 def _ask(root: Path) -> dict[str, Any]:
-    """Ask for what was left out. An empty answer takes what stands in brackets."""
+    """Ask for what was left out. An empty answer takes the default in brackets."""
     from pipekit import ui
 
-    ui.say(f"A new project in {root}. Press Enter for what stands in brackets.")
+    ui.say(f"A new project in {root}. Press Enter for the default in brackets.")
     found: dict[str, Any] = {}
     path = typer.prompt("Where are the images? A folder, table or archive", default="none yet").strip()
     if path != "none yet":
         found["source"] = Path(path).expanduser()
-        wanted = typer.prompt("Which classes, with commas between", default="all").strip()
+        wanted = typer.prompt("Which classes, separated by commas", default="all").strip()
         found["classes"] = () if wanted == "all" else names_in(wanted)
     else:
-        found["classes"] = names_in(typer.prompt("Which classes, with commas between", default="dog,cat"))
-    found["fractions"] = read_fractions(typer.prompt("Shares of train, val and test", default="0.7,0.15,0.15"))
+        found["classes"] = names_in(typer.prompt("Which classes, separated by commas", default="dog,cat"))
+    found["fractions"] = read_fractions(typer.prompt("Fractions of train, val and test", default="0.7,0.15,0.15"))
     return found
 
 
@@ -145,7 +143,7 @@ def _tell_left_out(project: Project) -> None:
 
 
 def _tell(project: Project, dry_run: bool) -> None:
-    """The tree, with a count for each class and split."""
+    """Print the folder tree, with the number of images per class and split."""
     from pipekit import ui
 
     request = project.request

@@ -12,15 +12,15 @@ from pipekit.cli.loading import Disabled, Plugins
 
 def schema(
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write it to a file", show_default=False)
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write the schema to this file", show_default=False)
     ] = None,
     plugin: Plugins = None,
     disable: Disabled = None,
 ) -> None:
     """Print the JSON Schema of the pipeline file, for editors.
 
-    It knows every stage, op, model and parameter of the plugins that are installed here. An editor with TOML support (Even
-    Better TOML for VS Code, for one) completes and checks a file that begins with "#:schema ./pipeline.schema.json".
+    The schema contains every stage, op, model and parameter of the installed plugins. An editor with TOML support (for example
+    VS Code with Even Better TOML) completes and checks a file that begins with "#:schema ./pipeline.schema.json".
     """
     from pipekit import ui
     from pipekit.commands.schema import schema as json_schema

@@ -1,4 +1,4 @@
-"""How commands show a verb that runs a pipeline: progress, errors as events, Ctrl-C in words."""
+"""Shows a verb that runs a pipeline: progress, errors as events, a message after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def show_verb(as_json: bool, quiet: bool, call: Callable[[Listener], T]) -> tupl
     """Call a verb with a display as its listener.
 
     Args:
-        as_json: events are printed as JSON lines, an error too, before it is printed on stderr.
-        quiet: nothing but errors and the result.
+        as_json: print events as JSON lines, errors too, before they are printed on stderr.
+        quiet: print only errors and the result.
 
     Returns:
         The exit code, and what the verb returned; None after Ctrl-C.
@@ -37,7 +37,7 @@ def show_verb(as_json: bool, quiet: bool, call: Callable[[Listener], T]) -> tupl
 
 
 class reporting:  # noqa: N801 (reads as a phrase: with reporting(display))
-    """Tells machines of an error too: with ``--json`` it becomes an event before it is printed on stderr."""
+    """Reports an error to other programs too: with ``--json`` it is an event before it is printed on stderr."""
 
     def __init__(self, display: Callable[..., None], as_json: bool) -> None:
         self.display, self.as_json = display, as_json

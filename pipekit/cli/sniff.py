@@ -1,4 +1,4 @@
-"""``pipekit sniff``: which importer reads a folder or file, and why the others don't."""
+"""``pipekit sniff``: the importer that reads a folder or file, and why the others do not."""
 
 from __future__ import annotations
 
@@ -20,18 +20,16 @@ def sniff(
     disable: Disabled = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON")] = False,
 ) -> int:
-    """Say which format a folder or file has, by what, and why the others were rejected.
+    """Detect the dataset format of a folder or file, with the reason, and why the other formats were rejected.
 
-    The answer is the one that 'inspect', 'train' and 'scaffold --from' go by. Where no importer fits, or more than one fits
-    equally well, the exit code is 2.
+    'inspect', 'train' and 'scaffold --from' use the same detection. The exit code is 2 if no importer fits, or if several fit
+    equally well.
     """
-    from dataclasses import asdict
-
     from pipekit import ui
 
     found = pipekit.sniff(path, plugins=plugin or (), disable=disable or ())
     if as_json:
-        listed = [asdict(verdict) for verdict in found.verdicts]
+        listed = [{name: getattr(verdict, name) for name in ("importer", "fits", "reason")} for verdict in found.verdicts]
         ui.say_json({"path": str(path), "importer": found.importer, "verdicts": listed})
     else:
         ui.table(("importer", "reads it", "why"), [_row(verdict, found.importer) for verdict in found.verdicts])
@@ -45,5 +43,5 @@ def _row(verdict: Verdict, taken: str) -> tuple[str, str, str]:
     if verdict.importer == taken:
         return verdict.importer, "yes", verdict.reason
     if verdict.fits:
-        return verdict.importer, "it could", f"{verdict.reason}; {taken} is more exact" if taken else verdict.reason
+        return verdict.importer, "it could", f"{verdict.reason}; {taken} is more specific" if taken else verdict.reason
     return verdict.importer, "no", verdict.reason

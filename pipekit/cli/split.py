@@ -1,4 +1,4 @@
-"""``pipekit split``: divide a folder of images into train, val and test."""
+"""``pipekit split``: split a folder of images into train, val and test."""
 
 from __future__ import annotations
 
@@ -24,28 +24,29 @@ def split(
             "--out",
             "-o",
             metavar="FOLDER",
-            help="Copy the images too, as FOLDER/train/CLASS/…; it must not exist",
+            help="Also copy the images to a new folder, as FOLDER/train/CLASS/…",
             show_default=False,
         ),
     ] = None,
     fractions: Annotated[
         str,
-        typer.Option(metavar="T,V,T", help="Shares of train, val and test  [default: 0.7,0.15,0.15]", show_default=False),
+        typer.Option(metavar="T,V,T", help="Fractions of train, val and test  [default: 0.7,0.15,0.15]", show_default=False),
     ] = "",
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="All randomness derives from it")] = 0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Random seed; the same seed gives the same result")] = 0,
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="How many shards run at once", show_default=False)
+        int | None, typer.Option(min=1, metavar="N", help="Number of shards that run at once", show_default=False)
     ] = None,
     plugin: Plugins = None,
     disable: Disabled = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line on stdout, and nothing else")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and the result")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON events, one per line, on stdout")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and the result")] = False,
     **params: Any,
 ) -> int:
-    """Divide images into train, val and test, with copies and groups on one side; say how many of each class went where.
+    """Split images into train, val and test, with duplicates and groups in one split; print the number of images per class.
 
-    The split is written to split.csv in the current folder, and 'train' there takes it from that file. Images in folders
-    train, val and test keep their split. The source is never changed.
+    The split is written to split.csv in the current folder, or to --file; 'train' in that folder reads it from split.csv.
+    Without one, 'train' keeps the split in runs/NAME/split.csv. Images in folders train, val and test keep their split. The
+    source is never changed.
     """
     from pipekit.cli.prestart import start_workers_for
 

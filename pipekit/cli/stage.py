@@ -1,4 +1,4 @@
-"""``pipekit stage``: run any single stage, a plugin's too, with its parameters as options."""
+"""``pipekit stage``: run any single stage, including a plugin's, with its parameters as options."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 
 INPUT = "input_"
-"""Before the names of Python arguments that hold inputs."""
+"""Prefix of Python arguments that hold inputs."""
 
 OWN = ("out", "name", "seed", "workers", "executor", "json", "quiet", "help", "plugin", "disable", "debug")
-"""The options of the command itself; a parameter of that name is given as --param-NAME."""
+"""The options of the command itself; a parameter of that name becomes --param-NAME."""
 
 
 def stage(ctx: typer.Context, plugin: Plugins = None, disable: Disabled = None) -> None:
     """Run any single stage, with its parameters as options.
 
-    Without a name: the stages that there are. An input is a folder of images (imported as what it is recognised as), a run
-    (runs/NAME), or a stage of a pipeline file (FILE.toml:STAGE).
+    Without a name: lists the stages. An input is a folder of images (its format is detected), a run (runs/NAME), or a stage of
+    a pipeline file (FILE.toml:STAGE).
     """
     if ctx.invoked_subcommand is None:
         from pipekit import ui
@@ -44,7 +44,7 @@ def stage(ctx: typer.Context, plugin: Plugins = None, disable: Disabled = None) 
 
 
 def make_app(words: Sequence[str]) -> typer.Typer:
-    """A command for each stage; the one that ``words`` name is imported and has its options."""
+    """A command for each stage; the stage that ``words`` name is imported, with its options."""
     import os
 
     from pipekit.commands.working import refuse_broken, refuse_unknown
@@ -56,7 +56,7 @@ def make_app(words: Sequence[str]) -> typer.Typer:
         refuse_broken(registry, plugins)
         refuse_unknown(registry, disabled)
     if wanted is not None and "_PIPEKIT_COMPLETE" not in os.environ:
-        registry.get("stage", wanted)  # a misspelt name is answered with the nearest one
+        registry.get("stage", wanted)  # the error of a misspelt name suggests the nearest one
     app = new_app()
     app.callback(invoke_without_command=True)(stage)
     summaries = {component.name: component.summary for component in registry.components("stage")}
@@ -65,7 +65,7 @@ def make_app(words: Sequence[str]) -> typer.Typer:
 
 
 def read_words(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...], str | None]:
-    """The plugins to load and to leave out, and the stage's name, in what was typed after ``pipekit stage``."""
+    """The plugins to load, the plugins to leave out and the stage's name, from the words after ``pipekit stage``."""
     found: dict[str, list[str]] = {"--plugin": [], "--disable": []}
     name = None
     rest = iter(words)
@@ -80,7 +80,7 @@ def read_words(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...], 
 
 
 def command(component: Component, plugins: Sequence[str] = (), disabled: Sequence[str] = ()) -> Callable[..., int]:
-    """A function for Typer whose signature is made from the stage's inputs and parameters."""
+    """A function for Typer, with a signature built from the stage's inputs and parameters."""
     from pipekit.cli.options import given, param_options
 
     contract = component.contract()
@@ -128,27 +128,30 @@ def _common(
     *,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Put the result here too; the folder must not exist", show_default=False),
+        typer.Option(metavar="FOLDER", help="Also write the result to this new folder", show_default=False),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The run's name: its results are in runs/NAME/", show_default=False)
+        str | None, typer.Option(metavar="NAME", help="Name of the run; results are in runs/NAME/", show_default=False)
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="All randomness derives from it", show_default=False)
+        int | None,
+        typer.Option(min=0, metavar="N", help="Random seed; the same seed gives the same result", show_default=False),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="How many shards run at once", show_default=False)
+        int | None, typer.Option(min=1, metavar="N", help="Number of shards that run at once", show_default=False)
     ] = None,
-    executor: Annotated[str | None, typer.Option(metavar="NAME", help="Where shards run", show_default=False)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line on stdout, and nothing else")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and the result")] = False,
+    executor: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Executor that runs the shards", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON events, one per line, on stdout")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and the result")] = False,
 ) -> int:
     """The options that every stage has; their annotations are read from here."""
     raise AssertionError("only its signature is used")
 
 
 def _input(slot: Slot) -> inspect.Parameter:
-    notes = [*(["several may be given"] if slot.many else []), *([] if slot.required else ["may be left out"])]
+    notes = [*(["can be repeated"] if slot.many else []), *([] if slot.required else ["optional"])]
     text = f"A {slot.artifact.kind}: " + ("a folder of images, " if slot.artifact.kind == "dataset" else "")
     text += "runs/NAME or FILE.toml:STAGE" + (f" ({', '.join(notes)})" if notes else "")
     kind: Any = list[str] if slot.many else str
@@ -169,12 +172,12 @@ def _help(component: Component) -> str:
 
 
 def taken_by(component: Component) -> set[str]:
-    """Options that are no parameters: the command's own, and the stage's inputs."""
+    """Options that are not parameters: the command's own, and the stage's inputs."""
     return {*OWN, *(slot.name.replace("_", "-") for slot in component.contract().slots)}
 
 
 def as_options(error: PlanError, component: Component) -> PlanError:
-    """The problems in the words that were typed: ``--radius-px`` for ``radius_px``."""
+    """The same problems under the options that were typed: ``--radius-px`` for ``radius_px``."""
     from dataclasses import replace
 
     from pipekit.cli.options import flag_of

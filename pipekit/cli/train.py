@@ -1,4 +1,4 @@
-"""``pipekit train``: from a folder of images to a trained and measured model, without a pipeline file."""
+"""``pipekit train``: split a folder of images, train a model and evaluate it, without a pipeline file."""
 
 from __future__ import annotations
 
@@ -17,67 +17,76 @@ SPLIT = {
     "group_pattern": "--group-pattern",
     "exclude": "--exclude",
 }
-"""Parameters of the split stage that have an option; the others are given with ``--set split.NAME=VALUE``."""
+"""Parameters of the split stage that have their own option; set the others with ``--set split.NAME=VALUE``."""
 
 FLAGS = {"ops": "--ops", "input_hw": "--input", **{f"split.{name}": flag for name, flag in SPLIT.items()}}
 
 
-@with_options_of("train", leave_out=("augment",), flags=FLAGS)
+@with_options_of("train", flags=FLAGS)
 def train(
     data: Annotated[str, typer.Argument(help="A folder of images, a file in a dataset's format, or a run")],
     model: Annotated[
-        str | None, typer.Option(metavar="TEMPLATE", help="See `pipekit models`", autocompletion=complete.models)
+        str | None,
+        typer.Option(
+            metavar="TEMPLATE", help="Model template; list them with `pipekit models`", autocompletion=complete.models
+        ),
     ] = None,
     ops: Annotated[
         str | None,
         typer.Option(
             metavar="RECIPE",
-            help="Applied to each training image: a recipe's name, a .toml file, or 'rotate(40)|hflip'",
+            help="Data augmentation of the training images: a recipe's name, a .toml file, or 'rotate(40)|hflip'",
             show_default=False,
         ),
     ] = None,
     input_hw: Annotated[
-        str | None, typer.Option("--input", metavar="HxW", help="Size that images are brought to; found out if left out")
+        str | None,
+        typer.Option(
+            "--input",
+            metavar="HxW",
+            help="Input size: images are resized to it; default: the template's, or chosen from the data",
+        ),
     ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="A parameter of the template, or of the split: model.dropout=0.3, split.duplicates=exact",
+            help="A parameter of the template or of the split: model.dropout=0.3, split.duplicates=exact",
             show_default=False,
         ),
     ] = None,
     fractions: Annotated[
         str | None,
-        typer.Option(metavar="TABLE", help="Share of each split: '{ train = 0.8, val = 0.1, test = 0.1 }'", show_default=False),
+        typer.Option(
+            metavar="TABLE", help="Fraction of each split: '{ train = 0.8, val = 0.1, test = 0.1 }'", show_default=False
+        ),
     ] = None,
     group_column: Annotated[
-        str, typer.Option(metavar="TEXT", help="Keep images together that have the same value in this column")
+        str, typer.Option(metavar="TEXT", help="Keep images with the same value in this column in one split")
     ] = "",
     group_pattern: Annotated[
-        str, typer.Option(metavar="REGEX", help="Keep images together for which it finds the same text in the id")
+        str, typer.Option(metavar="REGEX", help="Keep images in one split if this expression finds the same text in their ids")
     ] = "",
     exclude: Annotated[
-        str, typer.Option(metavar="FILE", help="Leave out the images that this CSV lists (inspect --quarantine)")
+        str, typer.Option(metavar="FILE", help="Exclude the images that this CSV lists (inspect --quarantine)")
     ] = "",
-    name: Annotated[str, typer.Option(metavar="NAME", help="The run's name: results are in runs/NAME/")] = "",
-    seed: Annotated[int, typer.Option(min=0, help="All randomness derives from it")] = 0,
-    report: Annotated[bool, typer.Option(help="Measure the model on the test split and write the report")] = True,
-    workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Threads that prepare images")] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Only go on with a run that was stopped; an error where there is none")
-    ] = False,
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the run; results are in runs/NAME/")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same result")] = 0,
+    report: Annotated[bool, typer.Option(help="Evaluate the model on the test split and write the report")] = True,
+    workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Number of threads that prepare images")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Only resume a stopped run; an error if there is none")] = False,
     plugin: Plugins = None,
     disable: Disabled = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line on stdout, and nothing else")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and the result")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON events, one per line, on stdout")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and the result")] = False,
     **params: Any,
 ) -> int:
-    """Split a folder of images, train a model on it, measure it on images that it has not seen.
+    """Split a folder of images, train a model on it, evaluate it on images that it has not seen.
 
-    Stopped, even by kill -9, it goes on where it was when the same command is given again; --resume makes sure that it does.
-    Folders train, val and test are taken as the split. The pipeline file that would do the same: `pipekit scaffold`.
+    If training is stopped, even by kill -9, run the same command again to resume it; with --resume it is an error if nothing
+    can be resumed. Folders train, val and test are used as the split. `pipekit scaffold` writes a pipeline file that does the
+    same.
     """
     from pipekit.cli.options import read_value
     from pipekit.cli.showing import show_verb
@@ -125,9 +134,7 @@ def stage_values(
         elif outer in ("model", "split") and inner:
             (template if outer == "model" else split)[inner] = value
         else:
-            raise UserError(
-                f"--set {key}: only 'model' and 'split' have parameters of their own", "For example --set model.dropout=0.3"
-            )
+            raise UserError(f"--set {key}: only 'model' and 'split' have parameters", "For example --set model.dropout=0.3")
     if template:
         values["model"] = {"template": "simple_cnn", **template}
     return values, split

@@ -1,1 +1,1 @@
-"""One function for each thing that a person can ask for, without Typer and Rich."""
+"""One function per command, without Typer and Rich."""

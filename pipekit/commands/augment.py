@@ -1,4 +1,4 @@
-"""The verb ``augment``: augmented copies of images in a folder, with what is needed to make each again."""
+"""The verb ``augment``: augmented copies of images in a folder, with the data to reproduce each."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Augmented:
 
     Attributes:
         path: the folder.
-        layout: how it is laid out: the exporter's name, or ``folders``.
-        dataset: the images and their copies in the store; a copy's ``extra["augmented"]`` says how it was made.
+        layout: the format of the folder: the exporter's name, or ``folders``.
+        dataset: the images and their copies in the store; a copy's ``extra["augmented"]`` records how it was made.
         outcome: the run.
     """
 
@@ -54,17 +54,17 @@ def augment(
     Args:
         source: a folder of images, a file in a dataset's format, or a run's dataset (``runs/NAME:STAGE``).
         out: the folder to write; it must not exist, and not lie in the source.
-        layout: how the folder is laid out: ``folders``, ``coco``, ``yolo`` …; ``same``: as the source came.
-        seed: all randomness derives from it.
-        workers: how many shards run at once; the result is the same.
-        plugins: plugin files or modules to load too.
+        layout: the format of the output: ``folders``, ``coco``, ``yolo`` …; ``same``: the format of the source.
+        seed: random seed; the same seed gives the same result.
+        workers: number of shards that run at once; the result is the same.
+        plugins: plugin files or modules to load in addition.
         disable: plugins to leave out.
-        listener: gets the engine's events.
+        listener: receives the engine's events.
         params: parameters of the stage ``augment``: ``ops``, ``copies``, ``size_hw``, ``splits``, ``balance`` …
 
     Raises:
         PlanError: a parameter is wrong; its path is the parameter's name.
-        UserError: ``out`` exists or lies in the source, or ``source`` is nothing that an importer reads.
+        UserError: ``out`` exists or lies in the source, or no importer reads ``source``.
 
     Example:
         >>> import pipekit
@@ -98,7 +98,7 @@ def _layout(pipeline: AdhocPipeline, data: str, layout: str) -> str:
     from pipekit.registry.sniffing import exporter_of
 
     if layout != "same":
-        pipeline.registry.get("exporter", layout)  # a misspelt name is answered with the nearest one
+        pipeline.registry.get("exporter", layout)  # the error of a misspelt name suggests the nearest one
         return layout
     if data not in pipeline.stages:  # of a run
         return "folders"

@@ -1,4 +1,4 @@
-"""The verb ``check_augmentation``: what each op of a recipe costs a trained model."""
+"""The verb ``check_augmentation``: how much each op of a recipe lowers a model's accuracy."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AugmentationCheck:
-    """What was measured.
+    """The result of the check.
 
     Attributes:
-        rows: of ``augment_check.csv``, one for each op and strength: ``op``, ``strength``, ``accuracy``, ``drop``,
+        rows: the rows of ``augment_check.csv``, one per op and strength: ``op``, ``strength``, ``accuracy``, ``drop``,
             ``confidence``, ``verdict`` … as text.
         page: ``augment_check.html``.
         outcome: the run.
@@ -43,17 +43,17 @@ def check_augmentation(
     listener: Listener | None = None,
     **params: Any,
 ) -> AugmentationCheck:
-    """Apply each op of a recipe alone to held-out images, and measure how the model's accuracy falls.
+    """Apply each op of a recipe alone to held-out images, and measure how much the model's accuracy drops.
 
     Args:
         model: a run, a folder with ``model.json``, or its ``model.keras``.
         source: a folder of images, a file in a dataset's format, or a run's dataset.
-        out: a folder for the result, which must not exist; unless given, ``runs/augment-check/``.
-        seed: all randomness derives from it.
-        workers: how many shards run at once.
-        plugins: plugin files or modules to load too.
+        out: a new folder for the result; default: ``runs/augment-check/``.
+        seed: random seed; the same seed gives the same result.
+        workers: number of shards that run at once.
+        plugins: plugin files or modules to load in addition.
         disable: plugins to leave out.
-        listener: gets the engine's events.
+        listener: receives the engine's events.
         params: parameters of the stage ``augment_check``: ``ops``, ``strengths``, ``split``, ``copies`` …
 
     Raises:

@@ -1,4 +1,4 @@
-"""Which of several runs has the better model, and whether the difference may be chance."""
+"""Compare the models of several runs with paired tests: which is better, and may the difference be chance?"""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Comparison:
     """Runs compared on the same images.
 
     Attributes:
-        names: what the runs are called, the first being the one that the others are compared with.
+        names: the names of the runs; the others are compared with the first.
         verdicts: one sentence for each of the others.
-        data: every figure, as in ``comparison.json``: ``pairs``, ``headline`` and more.
-        page: the page with tests, figures and images that changed sides, as HTML.
+        data: all metrics, as in ``comparison.json``: ``pairs``, ``headline`` and more.
+        page: the page with tests, metrics and the images that only one model gets right, as HTML.
     """
 
     names: tuple[str, ...]
@@ -46,14 +46,14 @@ def compare(
 
     Args:
         runs: two or more runs (``runs/pets``), or ``RUN:STAGE``, whose models were measured on the same images.
-        out: a file for the page; left out, it is only returned.
+        out: a file for the page; by default it is only returned.
         plugins: plugins to load: files or modules.
         disable: names of plugins to leave out.
-        listener: is called with each event of the run.
+        listener: receives each event of the run.
         **params: parameters of the ``compare`` stage: ``names``, ``resamples``, ``pictures``, ``thumbnail_px``.
 
     Returns:
-        A verdict for each pair, all figures, and the page.
+        A verdict for each pair, all metrics, and the page.
 
     Raises:
         PlanError: a parameter is unknown or has a wrong value; nothing was run.
@@ -88,6 +88,6 @@ def compare(
 
 
 def short_names(runs: Sequence[str]) -> list[str]:
-    """The last part of each, or the whole where that is not enough to tell them apart."""
+    """The last part of each path, or the whole path if the last parts are not unique."""
     short = [Path(run).name or run for run in runs]
     return short if len(set(short)) == len(short) else [f"{run} ({place})" for place, run in enumerate(runs, 1)]

@@ -1,4 +1,4 @@
-"""What there is, and what each thing takes."""
+"""List components, and describe the parameters of one."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Described:
     Attributes:
         component: its ``kind``, ``name``, ``summary``, ``version`` and ``plugin``.
         params: its parameters with types, bounds, defaults and units.
-        inputs: of a stage: what it takes.
-        output: of a stage: the kind of what it makes.
+        inputs: the inputs of a stage.
+        output: the artifact kind of a stage's output.
     """
 
     component: Component
@@ -40,14 +40,14 @@ def components(
     disable: Sequence[str] | None = (),
     listener: Listener | None = None,
 ) -> tuple[Component, ...]:
-    """List stages, ops, models and the rest.
+    """List stages, ops, models and other components.
 
     Args:
-        kind: ``stage``, ``op``, ``recipe``, ``model``, ``importer`` ...: that kind alone, with the members of families such as
-            ``albu.*``. Left out: everything, families as one.
+        kind: ``stage``, ``op``, ``recipe``, ``model``, ``importer`` ...: only that kind, with the members of families such as
+            ``albu.*``. By default: every component, each family as one.
         plugins: plugins to load: files or modules.
         disable: names of plugins to leave out.
-        listener: is told, as ``warning``, of a family whose members can't be listed.
+        listener: receives a ``warning`` for each family whose members can't be listed.
 
     Returns:
         Components with ``kind``, ``name``, ``summary``, ``version`` and ``plugin``.
@@ -76,7 +76,7 @@ def components(
 
 
 def component(kind: str, name: str, *, plugins: Sequence[str] | None = (), disable: Sequence[str] | None = ()) -> Described:
-    """One component: its parameters, and what a stage takes and makes.
+    """Describe one component: its parameters, and a stage's inputs and output.
 
     Args:
         kind: ``stage``, ``op``, ``recipe``, ``model``, ``importer`` ...

@@ -1,7 +1,7 @@
-"""A look at the installation, the machine and the working folder: what ``pipekit doctor`` prints.
+"""Checks of the installation, the machine and the working folder, for ``pipekit doctor``.
 
-Every look is on its own: one that fails is a line, and the next goes on. What may crash a process or hang (OpenCV, TensorFlow
-with its GPU driver) is looked at in a process of its own, with a time limit.
+The checks are independent: one that fails is a line, and the next one still runs. Libraries that may crash a process or hang
+(OpenCV, TensorFlow with its GPU driver) are checked in a separate process, with a time limit.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LITTLE_MEMORY_BYTES = 4_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """One line: ``state`` is ``ok``, ``warning`` or ``broken``; ``fix`` says what to do about it."""
+    """One line: ``state`` is ``ok``, ``warning`` or ``broken``; ``fix`` says how to fix it."""
 
     what: str
     state: str
@@ -41,11 +41,11 @@ class Diagnosis:
 
 
 def doctor(folder: Path | None = None, timeout_s: float = 120) -> Iterator[Diagnosis]:
-    """Every finding, in the order in which a person would look; each as soon as it is known.
+    """Yield every finding as soon as it is known, from the libraries to the terminal.
 
     Args:
-        folder: the project's folder; the working folder where left out.
-        timeout_s: how long TensorFlow, and OpenCV, may take.
+        folder: the project's folder; default: the working folder.
+        timeout_s: seconds that TensorFlow, and OpenCV, may take to load.
     """
     place = folder or Path.cwd()
     looks: list[Callable[[], Iterator[Diagnosis]]] = [
@@ -63,7 +63,7 @@ def doctor(folder: Path | None = None, timeout_s: float = 120) -> Iterator[Diagn
             yield from look()
         except Exception as error:
             name = getattr(look, "__name__", "check")
-            yield Diagnosis(name.strip("<>"), "broken", f"could not be looked at: {type(error).__name__}: {error}")
+            yield Diagnosis(name.strip("<>"), "broken", f"could not be checked: {type(error).__name__}: {error}")
 
 
 def python() -> Iterator[Diagnosis]:
@@ -81,7 +81,7 @@ def python() -> Iterator[Diagnosis]:
 
 
 def libraries() -> Iterator[Diagnosis]:
-    """Each dependency's version against what pyproject.toml asks for, in one line where all is well."""
+    """Compare each dependency's version with the requirement in pyproject.toml; one line if all are met."""
     try:
         own = metadata.distribution(DISTRIBUTION)
     except metadata.PackageNotFoundError:
@@ -101,7 +101,7 @@ def libraries() -> Iterator[Diagnosis]:
 
 
 def check_requirement(text: str) -> Diagnosis | str:
-    """``"numpy 2.4.6"`` where it is met, "" where it does not apply here (an extra, another system), else what is wrong."""
+    """``"numpy 2.4.6"`` if it is met, "" if it does not apply here (an extra, another system), else the problem."""
     from packaging.requirements import Requirement
 
     requirement = Requirement(text)
@@ -122,7 +122,7 @@ def bare(requirement: Any) -> str:
 
 
 def clashes() -> Iterator[Diagnosis]:
-    """Two distributions with one folder: whichever was installed last wins, and removing one breaks the other."""
+    """Two distributions own one folder: the one installed last wins, and removing one breaks the other."""
     present = [name for name in OPENCVS if _installed(name)]
     if len(present) > 1:
         text = f"{' and '.join(present)} are installed together, and both own the folder cv2"
@@ -150,7 +150,7 @@ def ask(code: str, timeout_s: float) -> tuple[dict[str, Any] | None, str]:
     """Run ``code`` in a fresh Python; it prints one JSON object as its last line.
 
     Returns:
-        The object and "", or None and what went wrong in one line.
+        The object and "", or None and the error in one line.
     """
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "NO_ALBUMENTATIONS_UPDATE": "1", "KERAS_BACKEND": "tensorflow"}
     try:
@@ -231,7 +231,7 @@ def machine() -> Iterator[Diagnosis]:
 
 
 def memory_bytes() -> tuple[int, int] | None:
-    """Memory that this process may use and what is free of it; a container's limit counts. None where it can't be told."""
+    """Memory that this process may use, and how much of it is free; a container's limit counts. None if it is unknown."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         lines = Path("/proc/meminfo").read_text("ascii").splitlines()
         table = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if ":" in line}
@@ -249,7 +249,7 @@ def memory_bytes() -> tuple[int, int] | None:
 
 
 def disk(folder: Path) -> Iterator[Diagnosis]:
-    """Where results and the store go: space, the right to write, hard links."""
+    """Check the disk of the results and the store: free space, write access, hard links."""
     from pipekit.store.store import store_of
 
     store = store_of(folder)
@@ -268,12 +268,12 @@ def disk(folder: Path) -> Iterator[Diagnosis]:
 
 
 def existing(path: Path) -> Path:
-    """The path, or the nearest folder above it that is there."""
+    """The path, or the nearest parent folder that exists."""
     return next(place for place in (path, *path.parents) if place.exists())
 
 
 def writing(folder: Path) -> Diagnosis:
-    """Whether files can be written, renamed and hard-linked in a folder; nothing is left behind."""
+    """Check whether files can be written, renamed and hard-linked in a folder; nothing is left behind."""
     try:
         with tempfile.TemporaryDirectory(prefix=".pipekit-doctor-", dir=folder) as scratch:
             first = Path(scratch) / "a"
@@ -284,7 +284,7 @@ def writing(folder: Path) -> Diagnosis:
             except OSError:
                 return Diagnosis("folder", "ok", f"{folder} can be written; no hard links here, so results are copies")
     except OSError as error:
-        fix = "Work in a folder of yours, or choose another place for the store with PIPEKIT_STORE."
+        fix = "Work in a folder that you can write to, or choose another place for the store with PIPEKIT_STORE."
         return Diagnosis("folder", "broken", f"{folder} can't be written: {error.strerror}", fix)
     return Diagnosis("folder", "ok", f"{folder} can be written")
 
@@ -300,7 +300,7 @@ def plugins(folder: Path) -> Iterator[Diagnosis]:
     yield Diagnosis("plugins", "ok", ", ".join(good) or "none")
     for record in records:
         if record.status == "broken":
-            fix = f"Mend or uninstall it; PIPEKIT_DISABLE={record.name} leaves it out meanwhile."
+            fix = f"Fix or uninstall it; until then, PIPEKIT_DISABLE={record.name} leaves it out."
             yield Diagnosis(f"plugin {record.name}", "broken", record.reason, fix)
         elif record.seconds > 1:
             text = f"takes {record.seconds:.1f} s to load, at every command"
@@ -320,7 +320,7 @@ def terminal() -> Iterator[Diagnosis]:
 
 
 def pictures() -> str:
-    """How pictures can be shown in this terminal."""
+    """How this terminal can show pictures."""
     if os.environ.get("NO_COLOR"):
         return "no colours (NO_COLOR is set), so no pictures"
     if os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit"):

@@ -1,4 +1,4 @@
-"""How good a trained model is on a dataset, and how sure that is."""
+"""Evaluate a trained model on a dataset: metrics with confidence intervals, and the report."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A measured model.
+    """The result of an evaluation.
 
     Attributes:
         headline: the result in one sentence.
         metrics: what ``metrics.json`` holds: ``accuracy`` with its interval, ``per_class``, ``confusion`` and more.
         folder: has ``report.html``, ``metrics.json``, ``predictions.csv`` and the figures.
-        warnings: what the stage had to say about it.
+        warnings: the warnings of the stage.
         outcome: the run.
     """
 
@@ -51,21 +51,21 @@ def evaluate(
     listener: Listener | None = None,
     **params: Any,
 ) -> Evaluated:
-    """Measure a trained model on a dataset and write the report.
+    """Evaluate a trained model on a dataset and write the report.
 
     Args:
         model: a run (``runs/pets``), a folder with ``model.keras`` and ``model.json``, or that file.
-        data: a folder of images with labels, a file in a dataset's format, or a dataset of a run (``runs/pets:split``). Left
-            out, the dataset of the run that trained the model. Of a dataset without splits every image is measured.
+        data: a folder of images with labels, a file in a dataset's format, or a dataset of a run (``runs/pets:split``).
+            Default: the dataset of the run that trained the model. In a dataset without splits, every image is used.
         baseline: a run with the report of a simpler model on the same images, which this one should beat.
-        out: a new folder for the report; left out, it is in ``runs/NAME/``.
-        name: the run's name; ``evaluate-MODEL`` where left out.
-        seed: draws the bootstrap resamples.
-        workers: threads that read images; the result is the same.
+        out: a new folder for the report; default: ``runs/NAME/``.
+        name: the run's name; default: ``evaluate-MODEL``.
+        seed: random seed of the bootstrap resamples.
+        workers: number of threads that read images; the result is the same.
         plugins: plugins to load: files or modules.
         disable: names of plugins to leave out.
-        listener: is called with each event of the run.
-        **params: parameters of the ``evaluate`` stage: ``split`` ("test" where left out), ``top_k``, ``resamples`` and more.
+        listener: receives each event of the run.
+        **params: parameters of the ``evaluate`` stage: ``split`` (default: "test"), ``top_k``, ``resamples`` and more.
 
     Returns:
         The metrics and the report's folder.
@@ -121,7 +121,7 @@ def add_data(
         return source
     if source in pipeline.given:
         dataset: Any = pipeline.given[source]
-    else:  # which splits it has is known once it is imported; the run proper finds that in the store
+    else:  # its splits are known only after the import; the actual run finds the import in the store
         alone = AdhocPipeline(settings=pipeline.settings, registry=pipeline.registry)
         alone.stages[source] = pipeline.stages[source]
         dataset = alone.run(silent if listener is None else _only_progress(listener)).artifact(source)
@@ -133,7 +133,7 @@ def add_data(
 
 
 def _only_progress(listener: Listener) -> Listener:
-    """Without the beginning and end of the run: the run proper tells those."""
+    """Drop the events of the run's begin and end: the actual run sends those."""
 
     def tell(event: str, **values: Any) -> None:
         if event in ("progress", "warning"):
@@ -143,10 +143,10 @@ def _only_progress(listener: Listener) -> Listener:
 
 
 def dataset_of(model: str | Path, base_dir: Path) -> Dataset:
-    """The dataset of the run that a model came from: the one that was measured, else the last that was made.
+    """The dataset of the run that trained a model: the evaluated one, else the last one that the run made.
 
     Raises:
-        UserError: the model is of no run, or that run has no dataset any more.
+        UserError: the model belongs to no run, or the run's dataset no longer exists.
     """
     from pipekit.contract import Dataset
     from pipekit.engine.adhoc import find_artifact
@@ -158,12 +158,12 @@ def dataset_of(model: str | Path, base_dir: Path) -> Dataset:
     try:
         stages = {stage["name"]: stage for stage in locate_run(base_dir, run).record["stages"]}
     except UserError:
-        raise UserError(f"{model} belongs to no run, so there is no dataset to measure it on", hint) from None
+        raise UserError(f"{model} belongs to no run, so there is no dataset to evaluate it on", hint) from None
     measured = [name for stage in stages.values() if stage["use"] == "evaluate" for name in _inputs(stage, "dataset")]
     wanted = next((name for name in reversed(measured) if name in stages), None)
     found = find_artifact(f"{run}:{wanted}" if wanted else run, Dataset, base_dir)
     if found is None:
-        raise UserError(f"{model} belongs to no run, so there is no dataset to measure it on", hint)
+        raise UserError(f"{model} belongs to no run, so there is no dataset to evaluate it on", hint)
     return found
 
 

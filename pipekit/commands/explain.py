@@ -1,4 +1,4 @@
-"""Where a trained model looks."""
+"""Explain predictions with attribution maps."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What speaks for a class in images.
+    """Explanations of predictions.
 
     Attributes:
         folder: the maps, as PNG files and NumPy arrays of float32.
         page: all of them on a page, as HTML.
-        warnings: what could not be drawn, and why.
+        warnings: maps that could not be drawn, with the reason.
     """
 
     folder: Path
@@ -40,19 +40,19 @@ def explain(
     listener: Listener | None = None,
     **params: Any,
 ) -> Explanation:
-    """Show what in images speaks for a class, and what the model's layers make of it.
+    """Explain predictions: attribution maps of the pixels that raise a class's score, and the activations of the layers.
 
-    Grad-CAM, Grad-CAM++, integrated gradients and occlusion, each checked against the same model with random weights
+    Methods: Grad-CAM, Grad-CAM++, integrated gradients and occlusion, each checked against the same model with random weights
     (Adebayo et al. 2018).
 
     Args:
         model: a run (``runs/pets``), a folder with ``model.keras`` and ``model.json``, or that file.
         images: one image or several, at most 64.
-        out: a file for the page; left out, it is only returned.
+        out: a file for the page; by default it is only returned.
         plugins: plugins to load: files or modules.
         disable: names of plugins to leave out.
-        listener: is called with each event of the run.
-        **params: parameters of the ``explain`` stage: ``about`` (a class; the predicted one where left out), ``methods`` and
+        listener: receives each event of the run.
+        **params: parameters of the ``explain`` stage: ``about`` (a class; default: the predicted one), ``methods`` and
             more.
 
     Returns:

@@ -1,4 +1,4 @@
-"""A trained model for other programs, checked on the spot."""
+"""Export a trained model to another format, and compare it with the original."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Exported:
-    """A model that was written for other programs.
+    """An exported model.
 
     Attributes:
         folder: has the model, its class names and a model card.
-        headline: the result of the check in one sentence; "" where the exporter compares nothing.
-        warnings: what could not be checked, and why.
+        headline: the result of the check in one sentence; "" if the exporter compares nothing.
+        warnings: parts that could not be checked, with the reason.
         outcome: the run.
     """
 
@@ -45,23 +45,23 @@ def export(
     listener: Listener | None = None,
     **params: Any,
 ) -> Exported:
-    """Write a trained model for other programs, with its class names and a model card beside it.
+    """Export a trained model to another format, with its class names and a model card.
 
-    The exported model must give the same probabilities as the original, within a tolerance, for ``data``, the run's test
-    split, or random images; where it does not, nothing is written.
+    The exported model must predict the same probabilities as the original, within a tolerance, for ``data``, the run's test
+    split, or random images; otherwise nothing is written.
 
     Args:
         model: a run (``runs/pets``), a folder with ``model.keras`` and ``model.json``, or that file.
         to: ``savedmodel``, ``tflite``, ``tflite-int8``, ``onnx``, ``card`` (the model card alone), or a plugin's exporter.
-        out: a new folder; ``NAME-FORMAT`` in the working folder where left out.
-        data: images, or a dataset of a run, to check the export with; the run's own where left out.
+        out: a new folder; default: ``NAME-FORMAT`` in the working folder.
+        data: images, or a dataset of a run, to check the export with; default: the dataset of the model's run.
         plugins: plugins to load: files or modules.
         disable: names of plugins to leave out.
-        listener: is called with each event of the run.
+        listener: receives each event of the run.
         **params: parameters of the exporter: ``check=200`` (images that are compared), ``tolerance`` and more.
 
     Returns:
-        The new folder and what the check found.
+        The new folder and the result of the check.
 
     Raises:
         PlanError: a parameter is unknown or has a wrong value; nothing was run.
@@ -103,7 +103,7 @@ def export(
 
 
 def of_run(source: str | Path, kind: str, warnings: list[str]) -> Artifact | None:
-    """The dataset or report of the run that the model came from; None where it is of no run, or that is gone."""
+    """The dataset or report of the run that trained the model; None if there is no run or it is gone."""
     from pipekit.contract import Dataset, Report
     from pipekit.engine.adhoc import find_artifact
 
@@ -118,7 +118,7 @@ def of_run(source: str | Path, kind: str, warnings: list[str]) -> Artifact | Non
 
 
 def checked_with(pipeline: AdhocPipeline, data: str | Path, slots: set[str], params: Mapping[str, Any]) -> dict[str, Any]:
-    """``data`` as a dataset of a run, where it is one, else as pictures."""
+    """``data`` as a dataset of a run if it is one, else as images."""
     from pipekit.contract import Dataset
     from pipekit.engine.adhoc import find_artifact
 

@@ -1,4 +1,4 @@
-"""The verb ``features``: what a detector finds in images."""
+"""The verb ``features``: features that a detector finds in images."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def features(
 
     Args:
         source: an image, a folder of images, or a dataset of a run (``runs/NAME:STAGE``).
-        out: a folder for the result, which must not exist; unless given, ``runs/<name>/``.
+        out: a new folder for the result; default: ``runs/<name>/``.
         name: the run's name.
-        workers: how many shards run at once.
-        plugins: plugin files or modules to load too.
+        workers: number of shards that run at once.
+        plugins: plugin files or modules to load in addition.
         disable: plugins to leave out.
-        listener: gets the engine's events.
+        listener: receives the engine's events.
         params: parameters of the stage ``features``; ``detector`` is a name or a table with its parameters.
 
     Returns:
-        Where ``features.png``, ``points.csv``, ``counts.csv`` and ``classes.csv`` are; ``picture`` is ``features.png``.
+        The folder with ``features.png``, ``points.csv``, ``counts.csv`` and ``classes.csv``; ``picture`` is ``features.png``.
 
     Raises:
         PlanError: a parameter is wrong; its path is the parameter's name.
-        UserError: ``out`` exists, or ``source`` is nothing that an importer reads.
+        UserError: ``out`` exists, or no importer reads ``source``.
 
     Example:
         >>> import pipekit

@@ -1,4 +1,4 @@
-"""The verb ``filters``: what a filter does to images, step by step."""
+"""The verb ``filters``: apply a filter to images, step by step."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ def filters(
     listener: Listener | None = None,
     **params: Any,
 ) -> Made:
-    """Show what a filter, one of the field's or your own, does to images.
+    """Apply a standard filter, or your own kernel, to images.
 
     Args:
         source: an image, a folder of images, or a dataset of a run.
-        out: a folder for the result, which must not exist; unless given, ``runs/<name>/``.
+        out: a new folder for the result; default: ``runs/<name>/``.
         name: the run's name.
-        workers: how many shards run at once.
-        plugins: plugin files or modules to load too.
+        workers: number of shards that run at once.
+        plugins: plugin files or modules to load in addition.
         disable: plugins to leave out.
-        listener: gets the engine's events.
+        listener: receives the engine's events.
         params: parameters of the stage ``filters``: ``filter``, ``kernel`` (rows of numbers), ``animate`` …
 
     Returns:
-        Where the pictures are; ``picture`` is ``filters.png``.
+        The folder with the pictures; ``picture`` is ``filters.png``.
 
     Raises:
         PlanError: a parameter is wrong; its path is the parameter's name.
-        UserError: ``out`` exists, or ``source`` is nothing that an importer reads.
+        UserError: ``out`` exists, or no importer reads ``source``.
 
     Example:
         >>> import pipekit

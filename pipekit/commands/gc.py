@@ -1,4 +1,4 @@
-"""Free what no recent run uses."""
+"""Delete stored results that no recent run uses."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pipekit.errors import UserError
 
 @dataclass(frozen=True)
 class Garbage:
-    """What no recent run uses.
+    """Stored results that no recent run uses.
 
     Attributes:
-        store: the store that has it.
-        shared: whether other folders use that store too: the folder is no project of its own.
-        freed: whether it was removed.
+        store: the store that holds them.
+        shared: whether other folders use that store too, because the folder is not a project.
+        freed: whether they were deleted.
     """
 
     store: Path
@@ -35,18 +35,19 @@ def gc(
     dry_run: bool = False,
     agree: Callable[[Garbage], bool] | None = None,
 ) -> Garbage:
-    """Remove from the store what no recent run uses. Results under ``runs/`` and source images are never touched.
+    """Delete stored results that no recent run uses. Results under ``runs/`` and source images are never touched.
 
     Args:
-        folder: the project: the folder of its pipeline file. Of a folder that is no project, the store in the cache folder,
-            which such folders share; what runs of the others use is kept.
-        keep: keep what the newest so many runs of each name use, from 0 on.
-        min_age_hours: leave what was made or used within so many hours. What a living run may use is left whatever this is.
-        dry_run: only say what would be removed.
-        agree: is asked before anything is removed, with what would be; False leaves everything.
+        folder: the project: the folder of its pipeline file. For a folder that is not a project, the store in the cache
+            folder, which such folders share; results that runs of the other folders use are kept.
+        keep: number of newest runs of each name whose results are kept, at least 0.
+        min_age_hours: keep results that were made or used within this number of hours. Results that a running run may use are
+            always kept.
+        dry_run: only report what would be deleted.
+        agree: called before anything is deleted, with what would be; False keeps everything.
 
     Returns:
-        What was, or would be, removed.
+        What was, or would be, deleted.
 
     Raises:
         UserError: there is no such folder.

@@ -1,4 +1,4 @@
-"""The verb ``inspect``: what is in a folder of images, and what is wrong with it."""
+"""The verb ``inspect``: the contents and the problems of a folder of images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipekit.commands.working import new_pipeline, run_pipeline
 from pipekit.errors import UserError, did_you_mean
-from pipekit.files import write_text
+from pipekit.files import PlainTable, write_text
 
 if TYPE_CHECKING:
     from pipekit.engine.adhoc import AdhocPipeline
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from pipekit.engine.outcome import Outcome
 
 COLUMNS = ("id", "sha256", "match", "check", "reason")
-"""Of the quarantine file."""
+"""The columns of the quarantine file."""
 
 
 @dataclass(frozen=True)
 class Inspected:
-    """What was found.
+    """The result of an inspection.
 
     Attributes:
         found: the content of ``inspect.json``: ``num_images``, ``counts`` {split: {class: images}}, ``summary`` (a line for
             each check that found something), ``findings``, ``remove`` (what a quarantine file lists) …
-        folder: where ``inspect.html`` and ``inspect.json`` are.
+        folder: the folder with ``inspect.html`` and ``inspect.json``.
         failing: the checks of ``fail_on`` that found something.
-        warnings: what the stages had to say.
+        warnings: the warnings of the stages.
         outcome: the run.
     """
 
@@ -56,27 +56,27 @@ def inspect(
     listener: Listener | None = None,
     **params: Any,
 ) -> Inspected:
-    """Look at every image once: damaged files, copies, leaks between splits, contradicting labels, odd images.
+    """Check every image of a folder: damaged files, duplicates, leaks between splits, contradicting labels, outliers.
 
-    Nothing is changed or deleted. A second look at an unchanged folder reads no image.
+    Nothing is changed or deleted. Each image is read once; inspecting an unchanged folder again reads none.
 
     Args:
         source: a folder, a file in a dataset's format, or a run.
-        format: the importer to read it with; recognised unless given.
-        only: names of checks to make, instead of all; not together with ``checks``.
-        skip: names of checks to leave out.
+        format: the importer to read it with; default: detected.
+        only: names of checks to run, instead of all; not together with ``checks``.
+        skip: names of checks to skip.
         fail_on: names of checks, or ``"error"`` for all of that severity: those that found something are in ``failing``.
         out: a folder for ``inspect.html`` and ``inspect.json``; files of these names there are replaced.
-        quarantine: a CSV file to write: the images to leave out, for ``exclude`` of import and split.
-        workers: how many shards run at once.
-        plugins: plugin files or modules to load too.
+        quarantine: a CSV file to write: the images to exclude, for ``exclude`` of import and split.
+        workers: number of shards that run at once.
+        plugins: plugin files or modules to load in addition.
         disable: plugins to leave out.
-        listener: gets the engine's events.
+        listener: receives the engine's events.
         params: parameters of the stage ``inspect``: ``distance_bits``, ``max_shown`` …
 
     Raises:
         PlanError: a parameter is wrong; its path is the parameter's name.
-        UserError: there is no such check, ``source`` is nothing that an importer reads, or a file can't be written.
+        UserError: there is no such check, no importer reads ``source``, or a file can't be written.
 
     Example:
         >>> import pipekit
@@ -88,9 +88,9 @@ def inspect(
     _refuse_unknown(pipeline, (*only, *skip, *(name for name in fail_on if name != "error")))
     if only or skip:
         if "checks" in params:
-            raise UserError("checks, and only or skip, are two ways to choose the checks", "Give one of them.")
+            raise UserError("checks can't be combined with only or skip", "Give one of them.")
         params["checks"] = _chosen(pipeline, only, skip)
-    trusted: dict[str, Any] = {"verify": "none", "max_failed": 1.0}  # inspect looks at each file itself, once
+    trusted: dict[str, Any] = {"verify": "none", "max_failed": 1.0}  # inspect reads each file itself, once
     if format:
         data = pipeline.add("data", f"import.{format}", path=str(Path(source).expanduser().absolute()), **trusted)
     else:
@@ -124,8 +124,8 @@ def _chosen(pipeline: AdhocPipeline, only: Sequence[str], skip: Sequence[str]) -
 
 
 def _read(outcome: Outcome) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The content of ``inspect.json``, and the warnings. What the import passed over is told as it is now: a file that is no
-    image does not make the page anew."""
+    """The content of ``inspect.json``, and the warnings. The files that the import passed over are listed as they are now,
+    since a file that is not an image does not cause the page to be recomputed."""
     from pipekit.passed_over import META, sentence
 
     found: dict[str, Any] = json.loads((outcome.artifact("inspect").path / "inspect.json").read_text("utf-8"))
@@ -161,15 +161,14 @@ def _copy(stored: Path, out: Path) -> None:
 
 
 def _write_quarantine(path: Path, found: Mapping[str, Any]) -> None:
-    """Each image once, with the first reason to leave it out."""
-    import csv
+    """Each image once, with the first reason to exclude it."""
     import io
 
     first: dict[str, Any] = {}
     for entry in found["remove"]:
         first.setdefault(entry["id"], entry)
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
+    table = PlainTable(text)
     table.writerow(COLUMNS)
     table.writerows([entry[column] for column in COLUMNS] for entry in first.values())
     write_text(path, text.getvalue())

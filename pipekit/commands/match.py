@@ -1,4 +1,4 @@
-"""The verb ``match``: the same features in two images."""
+"""The verb ``match``: match the features of two images."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def match(
     listener: Listener | None = None,
     **params: Any,
 ) -> Made:
-    """Find the same features in two images, and lay the second on the first.
+    """Match the features of two images, and align the second to the first.
 
     Args:
         first: an image.
         second: another image.
-        out: a folder for the result, which must not exist; unless given, ``runs/<name>/``.
+        out: a new folder for the result; default: ``runs/<name>/``.
         name: the run's name.
-        plugins: plugin files or modules to load too.
+        plugins: plugin files or modules to load in addition.
         disable: plugins to leave out.
-        listener: gets the engine's events.
+        listener: receives the engine's events.
         params: parameters of the stage ``match``: ``detector``, ``ratio``, ``mutual``, ``ransac_px``, ``preview_px``.
 
     Returns:
-        Where ``matches.png``, ``matches.csv``, ``match.json`` and, where the two fit together, ``aligned.png`` are;
+        The folder with ``matches.png``, ``matches.csv``, ``match.json`` and, if the two can be aligned, ``aligned.png``;
         ``picture`` is ``matches.png``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The model templates, and what one of them is made of."""
+"""The model templates, and a summary of one."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def model_summary(
 
     Args:
         template: the template's name.
-        input_shape: height and width in pixels, and channels (3 where left out). All left out: what the template asks for, or
+        input_shape: height and width in pixels, and channels (default: 3). By default the size that the template requires, or
             128 x 128 x 3.
         classes: number of classes.
-        svg: write a drawing of the model there.
+        svg: write a drawing of the model to this file.
         plugins: plugins to load: files or modules.
         disable: names of plugins to leave out.
         **params: parameters of the template.

@@ -1,4 +1,4 @@
-"""Who brings what, and what is broken."""
+"""The plugins, their components, and why one is broken."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PluginCheck:
-    """A plugin that is tried.
+    """The check of a plugin.
 
     Attributes:
         plugin: its record: ``name``, ``version``, ``components``.
-        verdicts: one for each promise, as soon as it was tried: an iterator. ``problem`` says what is broken, ``untried`` why
-            a promise could not be tried.
+        verdicts: an iterator with one verdict per promise, as soon as it was checked. ``problem`` says what is broken,
+            ``untried`` why a promise could not be checked.
     """
 
     plugin: PluginRecord
@@ -29,7 +29,7 @@ class PluginCheck:
 
 
 def plugins(*, plugins: Sequence[str] | None = (), disable: Sequence[str] | None = ()) -> tuple[PluginRecord, ...]:
-    """Every plugin, with what it brings, and why one is broken.
+    """List every plugin, with its components, and why one is broken.
 
     Args:
         plugins: plugins to load too: files or modules. One that can't be loaded is a record with the reason.
@@ -55,7 +55,7 @@ def plugins(*, plugins: Sequence[str] | None = (), disable: Sequence[str] | None
 
 
 def check_plugin(what: str | Path) -> PluginCheck:
-    """Try everything that a plugin brings against what its kind promises.
+    """Test every component of a plugin against the contract of its kind.
 
     Args:
         what: a plugin's file or module, or the name of an installed one.

@@ -1,4 +1,4 @@
-"""What a trained model says about images, one prediction after another."""
+"""Predict images with a trained model, one prediction after another."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Predictions:
-    """A stream of predictions: an iterator, which reads images as they are asked for.
+    """An iterator of predictions, which reads images on demand.
 
     Attributes:
         classes: the model's classes, in the order of its outputs.
@@ -46,19 +46,19 @@ def predict(
     plugins: Sequence[str] | None = (),
     disable: Sequence[str] | None = (),
 ) -> Predictions:
-    """Predict images with a trained model, one after another, in flat memory.
+    """Predict images with a trained model, one after another, in constant memory.
 
-    Images are read while the model works. One that can't be used is a prediction with its reason as ``error``.
+    Images are read while the model works. For an image that can't be used, the prediction has the reason as ``error``.
 
     Args:
         model: a run (``runs/pets``), a folder with ``model.keras`` and ``model.json``, or that file.
         images: images, videos, folders (searched to any depth), patterns (``photos/**/*.jpg``); one or several.
-        listed: paths that stand in the place of a source ``-``.
+        listed: paths that replace a source ``-``.
         sort: copy each image into ``sort/CLASS/``; originals stay, nothing is overwritten.
         mirrored: test-time augmentation: the mean of the probabilities of the image and its mirror image.
-        every: of a video only each N-th frame, from 1 on.
-        batch_size: images that the model takes at a time, 1 to 4096.
-        workers: threads that read images; one for each core where left out.
+        every: predict only every N-th frame of a video, at least 1.
+        batch_size: number of images per batch, 1 to 4096.
+        workers: number of threads that read images; default: one per core.
         plugins: plugins to load: files or modules.
         disable: names of plugins to leave out.
 
@@ -87,7 +87,7 @@ def predict(
     registry = registry_with(plugins, disable)
     paths = ways.find_images(sources, listed)
     if sort is not None and any(source.lower().endswith(ways.VIDEOS) for source in sources):
-        raise UserError("sort copies files, and a video's frames are none", "Leave the video out, or do not sort.")
+        raise UserError("sort copies files, and the frames of a video are not files", "Leave the video out, or do not sort.")
     trained = find_artifact(str(model), Model, Path.cwd())
     if trained is None:
         raise UserError(f"no trained model in {model}", "Give a run (runs/NAME), a folder with model.json, or model.keras.")

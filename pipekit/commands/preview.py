@@ -1,4 +1,4 @@
-"""The verb ``preview``: what a recipe does to images, as a contact sheet and as a page."""
+"""The verb ``preview``: preview a recipe on images, as a contact sheet and as a page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipekit.commands.working import add_images, checked, new_pipeline, refuse_inside
+from pipekit.commands.working import add_images, new_pipeline, refuse_inside
 from pipekit.errors import UserError
 from pipekit.files import write_text
 
@@ -30,8 +30,8 @@ class Previewed:
 
     Attributes:
         sheet: ``(H, W, 3) uint8`` RGB.
-        captions: what was drawn for each tile, row by row.
-        path: the picture's file, or None where none was asked for.
+        captions: the ops and values of each tile, row by row.
+        path: the picture's file, or None if none was requested.
         page: the page with sliders, or None.
     """
 
@@ -54,24 +54,24 @@ def preview(
     disable: Sequence[str] = (),
     **params: Any,
 ) -> Previewed:
-    """Show what a recipe does to an image, or to a few images from all over a folder.
+    """Preview a recipe on an image, or on a few images from all over a folder.
 
     Args:
         source: an image, a folder of images, or a run's dataset (``runs/NAME:STAGE``).
-        out: a PNG file to write; one that is there is replaced. Unless given, nothing is written.
-        variants: how many; divided among the images of a folder.
-        each: a row for each op, applied alone.
-        steps: the image after each op.
+        out: a PNG file to write; an existing one is replaced. By default nothing is written.
+        variants: number of variants, divided among the images of a folder.
+        each: one row per op, applied alone.
+        steps: show the image after each op.
         html: also write a page with sliders beside ``out``.
-        seed: all randomness derives from it.
-        plugins: plugin files or modules to load too.
+        seed: random seed; the same seed gives the same result.
+        plugins: plugin files or modules to load in addition.
         disable: plugins to leave out.
         params: parameters of the stage ``augment``. All are checked; those of the recipe count (``ops``, ``size_hw``,
             ``fill_mode`` …), so that the call that writes copies can be tried first.
 
     Raises:
         PlanError: a parameter is wrong; its path is the parameter's name.
-        UserError: ``out`` is no PNG file, lies in the source or is the source, or ``source`` is nothing that can be read.
+        UserError: ``out`` is no PNG file, lies in the source or is the source, or ``source`` can't be read.
 
     Example:
         >>> import pipekit
@@ -90,7 +90,7 @@ def preview(
     pipeline = new_pipeline(plugins, disable, name="preview", seed=seed)
     data = add_images(pipeline, source)
     pipeline.add("augment", "augment", dataset=data, **params)
-    plan = checked(pipeline, "augment")
+    plan = pipeline.plan(of="augment")
     asked: Any = plan.stage("augment").params
     recipe = asked.compiled()
     subjects = [drawing.subject_of(sample, PREVIEW_PX) for sample in _chosen(pipeline, plan, data)]

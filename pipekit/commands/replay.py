@@ -1,4 +1,4 @@
-"""Making one augmented image again from its row in ``metadata.csv``, the recipe and its source."""
+"""Reproduce one augmented image from its row in ``metadata.csv``, the recipe and its source."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from pipekit.recipe.copies import copy_rng
 from pipekit.registry.registry import Registry
 
 RECIPE_FILE = "recipe.json"
-"""Beside class folders that ``pipekit augment`` wrote: the parameters, the seed and the source."""
+"""File beside class folders that ``pipekit augment`` wrote: the parameters, the seed and the source."""
 
 
 ROWS_FILE = "augmented.csv"
-"""Beside images in another format than class folders: how each copy was made, by the hash of its file."""
+"""File beside images in a format other than class folders: how each copy was made, by the hash of its file."""
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """An image made again: its bytes, whether they are those of the file, and what was done.
+    """A reproduced image: its bytes, whether they equal those of the file, and the ops.
 
     Attributes:
-        data: of what was asked for: the image, or its mask.
-        mask: of an image that has one: the mask's bytes; None where its source was not found.
-        mask_identical: whether these are the bytes that were written then.
-        written: the files that were asked for.
+        data: the bytes of the requested file: the image, or its mask.
+        mask: the bytes of the image's mask, if it has one; None if the mask's source was not found.
+        mask_identical: whether the mask's bytes equal those that were written originally.
+        written: the files that were written.
     """
 
     data: bytes
@@ -57,13 +57,13 @@ def replay(
     plugins: Sequence[str] = (),
     disable: Sequence[str] = (),
 ) -> Replayed:
-    """Make an augmented image, with its mask, again, and compare it bit for bit.
+    """Reproduce an augmented image, with its mask, and compare it bit for bit.
 
     Args:
         file: an image, or a mask, below a folder that ``pipekit augment`` wrote, or below ``runs/NAME/STAGE``.
-        source: the image that it was made from, or the folder in which it is; where it is not there any more.
+        source: the original image, or its folder; needed if it is no longer where it was.
         out: a file for the image; its mask is written beside it, as ``NAME.mask.png``. Neither may exist.
-        plugins: plugin files or modules to load too.
+        plugins: plugin files or modules to load in addition.
         disable: plugins to leave out.
 
     Raises:
@@ -189,9 +189,9 @@ def settings_of(file: Path) -> dict[str, Any]:
 
 
 def find_source(made: Mapping[str, Any], roots: Sequence[Path]) -> Path:
-    """The file that a copy was made from, with the hash that it had then.
+    """The file that a copy was made from, if it has the recorded hash.
 
-    An id is a path below the source in most formats, and else the end of one: ``a.jpg`` in ``JPEGImages``.
+    In most formats an id is a path below the source; in others it is the end of one: ``a.jpg`` in ``JPEGImages``.
     """
     changed = None
     for root in roots:
@@ -204,13 +204,13 @@ def find_source(made: Mapping[str, Any], roots: Sequence[Path]) -> Path:
                 return path
         changed = changed or (exact[-1] if exact else None)
     if changed is not None:
-        raise UserError(f"{changed} has changed since the copy was made", "Give the old file with --source.")
+        raise UserError(f"{changed} has changed since the copy was made", "Give the original file with --source.")
     tried = ", ".join(str(root) for root in roots) or "nothing"
     raise UserError(f"the source {made['of']!r} was not found; looked in: {tried}", "Say where it is with --source.")
 
 
 def find_mask(made: Mapping[str, Any], image: Path, roots: Sequence[Path]) -> Path | None:
-    """The mask that moved with the image: a file whose name begins like the image's, with the hash that it had then."""
+    """The mask that moved with the image: a file whose name begins like the image's, with the recorded hash."""
     wanted = made.get("mask", {}).get("of_sha256")
     if wanted is None:
         return None

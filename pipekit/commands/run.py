@@ -1,4 +1,4 @@
-"""A pipeline file: run it, or say what a run would do."""
+"""Run a pipeline file, or forecast a run."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Changes = Mapping[str, Any] | Sequence[str]
 
 @dataclass(frozen=True)
 class Forecasts:
-    """What a run would do.
+    """The forecast of a run.
 
     Attributes:
         steps: each stage, whether it is cached or will run, and why.
-        num_combinations: how many combinations ``[matrix]`` has; 0 without one. ``steps`` are those of the pipeline without
-            them.
+        num_combinations: number of combinations in ``[matrix]``; 0 without one. ``steps`` are those of the pipeline without
+            a matrix.
     """
 
     steps: tuple[Forecast, ...]
@@ -49,29 +49,29 @@ def run(
     disable: Sequence[str] | None = (),
     listener: Listener | None = None,
 ) -> Outcome | MatrixOutcome:
-    """Run a pipeline file, or as much of it as is not done yet; with ``[matrix]``, every combination.
+    """Run a pipeline file; finished stages come from the cache. With ``[matrix]``, run every combination.
 
     Args:
         file: the pipeline file, or the folder of a ``pipeline.toml``.
         changes: values that override the file's: ``{"stages.train.epochs": 2}``, or as ``--set`` takes them.
-        until: run this stage and all that it needs; a matrix is not run.
-        only: run this stage alone; what it needs must be done.
-        again: stages to run though they are done.
-        resume: only continue a run that was stopped; an error where there is none.
-        workers: how many shards run at once; the result is the same.
-        executor: where shards run.
+        until: run this stage and the stages that it needs; a matrix is not run.
+        only: run only this stage; its inputs must be finished.
+        again: stages to run again, even if they are finished.
+        resume: only resume a stopped run; an error if there is none.
+        workers: number of shards that run at once; the result is the same.
+        executor: the executor that runs the shards.
         name: the run's name: its results are in ``runs/NAME/`` beside the file.
         plugins: plugins to load: files or modules.
         disable: names of plugins to leave out.
-        listener: is called with each event of the run.
+        listener: receives each event of the run.
 
     Returns:
-        The run; of a pipeline with ``[matrix]`` all its combinations and the best.
+        The run; for a pipeline with ``[matrix]``, all its combinations and the best.
 
     Raises:
         PlanError: the file has mistakes; nothing was run.
-        UserError: the selection makes no sense, or, with ``resume``, there is nothing to continue.
-        StageError: a stage failed; what is finished is kept.
+        UserError: the selection makes no sense, or, with ``resume``, there is nothing to resume.
+        StageError: a stage failed; finished work is kept.
 
     Example:
         >>> import pipekit
@@ -106,7 +106,7 @@ def forecast(
     plugins: Sequence[str] | None = (),
     disable: Sequence[str] | None = (),
 ) -> Forecasts:
-    """Say what :func:`run` would do with each stage, and why; nothing is run or written.
+    """Forecast what :func:`run` would do with each stage, and why; nothing is run or written.
 
     Args:
         file, changes, until, again, workers, executor, name, plugins, disable: as :func:`run` takes them.

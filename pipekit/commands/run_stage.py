@@ -1,4 +1,4 @@
-"""Any single stage, a plugin's too, run on its own."""
+"""Run any single stage, including a plugin's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipekit.commands.working import new_pipeline, refuse_existing, run_pipeline
+from pipekit.commands.working import new_pipeline, refuse_existing, run_pipeline, split_file
 from pipekit.errors import PlanError, Problem, UserError
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ class StageRun:
     """A stage that ran.
 
     Attributes:
-        artifact: what it made.
-        folder: where that is for people to look at: ``out``, or ``runs/NAME``.
+        artifact: the stage's output.
+        folder: the folder where you can view it: ``out``, or ``runs/NAME``.
         outcome: the run, with the stages that imported the inputs.
     """
 
@@ -50,26 +50,26 @@ def run_stage(
 
     Args:
         stage: the stage's name, as ``use`` in a pipeline file.
-        params: inputs and parameters, as in ``values``; for those that are called like an argument of this function.
-        out: put the result here too: a new folder. Left out, it is in ``runs/NAME/``.
-        name: the run's name; ``stage-NAME`` where left out.
-        seed: all randomness derives from it.
-        workers: how many shards run at once; the result is the same.
-        executor: where shards run.
+        params: inputs and parameters, as in ``values``; for names that this function uses for its own arguments.
+        out: a new folder to write the result to as well; by default it is only in ``runs/NAME/``.
+        name: the run's name; default: ``stage-NAME``.
+        seed: random seed; the same seed gives the same result.
+        workers: number of shards that run at once; the result is the same.
+        executor: the executor that runs the shards.
         plugins: plugins to load: files or modules.
         disable: names of plugins to leave out.
-        listener: is called with each event of the run.
-        **values: inputs and parameters of the stage. An input is a folder of images (imported as what it is recognised as), a
-            run (``runs/pets``, ``pets:split``), or a stage of a pipeline file (``pipeline.toml:split``), which runs first where
-            it has not; a list of them where the stage takes several.
+        listener: receives each event of the run.
+        **values: inputs and parameters of the stage. An input is a folder of images (its format is detected), a
+            run (``runs/pets``, ``pets:split``), or a stage of a pipeline file (``pipeline.toml:split``), which runs first if it
+            is not finished; a list of them if the stage takes several.
 
     Returns:
-        What the stage made.
+        The stage's output.
 
     Raises:
         PlanError: an input or parameter is missing, unknown or wrong; nothing was run.
         UserError: there is no such stage, or ``out`` exists already.
-        StageError: the stage failed; what is finished is kept.
+        StageError: the stage failed; finished work is kept.
 
     Example:
         >>> import pipekit
@@ -84,6 +84,8 @@ def run_stage(
     pipeline = new_pipeline(plugins, disable, **settings)
     component = pipeline.registry.get("stage", stage)
     given = {**(params or {}), **values}
+    if component.name == "split":
+        given.setdefault("file", str(split_file(str(settings["name"]))))
     inputs: dict[str, Any] = {}
     for slot in component.contract().slots:
         sources = listed(given.pop(slot.name, None))
@@ -111,7 +113,7 @@ def listed(value: Any) -> list[str]:
 
 
 def add_input(pipeline: AdhocPipeline, slot: Slot, text: str, name: str) -> str:
-    """What was given for an input, as a stage or artifact of the pipeline; returns its name there."""
+    """Add the value of an input to the pipeline, as a stage or artifact; returns its name there."""
     from pipekit.contract import Dataset
     from pipekit.engine.adhoc import find_artifact
 
@@ -129,7 +131,7 @@ def add_input(pipeline: AdhocPipeline, slot: Slot, text: str, name: str) -> str:
 
 
 def made_by(file: Path, stage: str, slot: Slot, disabled: Sequence[str] = ()) -> Artifact:
-    """What a stage of a pipeline file makes; it runs first where it has not."""
+    """The output of a stage of a pipeline file; the stage runs first if it is not finished."""
     from pipekit.engine.run import run_plan
     from pipekit.pipeline.plan import load_plan
 

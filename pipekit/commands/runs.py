@@ -1,4 +1,4 @@
-"""The runs of a project: a list, one of them, what differs between two."""
+"""The runs of a project: list them, show one, compare two."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Difference:
-    """A value that differs between two runs: ``stages.split.mode``; None where one of them lacks it."""
+    """A value that differs between two runs: ``stages.split.mode``; None if one of them lacks it."""
 
     what: str
     first: Any
@@ -21,7 +21,7 @@ class Difference:
 
 
 def runs(folder: str | Path = ".") -> tuple[Record, ...]:
-    """Every run of the project in a folder, the newest first.
+    """List every run of the project in a folder, newest first.
 
     Args:
         folder: the project: the folder of its pipeline file.

@@ -1,4 +1,4 @@
-"""The verb ``sniff``: which importer reads a folder or file, and why the others don't."""
+"""The verb ``sniff``: detect the importer that reads a folder or file, and why the others do not."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Sniffed:
 
 
 def sniff(path: str | Path, *, plugins: Sequence[str] = (), disable: Sequence[str] = ()) -> Sniffed:
-    """Say which format a folder or file has, by what, and why the others were rejected.
+    """Detect the dataset format of a folder or file, with the reason, and why the other formats were rejected.
 
     The answer is the one that ``inspect``, ``train`` and ``scaffold`` go by.
 
     Args:
         path: a folder or a file.
-        plugins: plugin files or modules to load too.
+        plugins: plugin files or modules to load in addition.
         disable: plugins to leave out.
 
     Raises:

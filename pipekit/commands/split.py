@@ -1,4 +1,4 @@
-"""The verb ``split``: which images are for training, for choosing, and for the verdict."""
+"""The verb ``split``: split images into train, val and test."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipekit.commands.working import checked, new_pipeline, refuse_existing, refuse_inside
+from pipekit.commands.working import new_pipeline, refuse_existing, refuse_inside
 
 if TYPE_CHECKING:
     from pipekit.contract import Dataset
@@ -45,7 +45,7 @@ def split(
     listener: Listener | None = None,
     **params: Any,
 ) -> Split:
-    """Give every image a split, keep copies and groups on one side, and remember it in a split file.
+    """Split images into train, val and test, keep duplicates and groups in one split, and record it in a split file.
 
     ``train`` and pipelines in the same folder take the split from that file, so adding images moves none. Images that came with
     a split keep it. The source is never changed.
@@ -53,11 +53,11 @@ def split(
     Args:
         source: a folder of images, a file in a dataset's format, or a run's dataset.
         out: a folder to write, which must not exist: ``train/cat/1.jpg`` …, with a ``metadata.csv`` for each split.
-        seed: all randomness derives from it.
-        workers: how many shards run at once.
-        plugins: plugin files or modules to load too.
+        seed: random seed; the same seed gives the same result.
+        workers: number of shards that run at once.
+        plugins: plugin files or modules to load in addition.
         disable: plugins to leave out.
-        listener: gets the engine's events.
+        listener: receives the engine's events.
         params: parameters of the stage ``split``: ``fractions``, ``mode``, ``group_pattern``, ``folds``, ``file`` (the split
             file, ``split.csv`` in the current folder unless given) …
 
@@ -79,7 +79,7 @@ def split(
     refuse_existing(place)
     pipeline = new_pipeline(plugins, disable, name="split", seed=seed, workers=workers)
     pipeline.add("split", "split", dataset=pipeline.dataset(source), **params)
-    plan = checked(pipeline, "split")
+    plan = pipeline.plan(of="split")
     stage = plan.stage("split")
     asked: Any = stage.params
     if asked.remember:

@@ -1,4 +1,4 @@
-"""The verb ``stability``: which detector finds its points again after a change."""
+"""The verb ``stability``: measure the repeatability of feature detectors."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def stability(
     listener: Listener | None = None,
     **params: Any,
 ) -> Made:
-    """Rotate, scale, blur and brighten images, and measure which detector finds its points again.
+    """Measure the repeatability of detectors: the points found again in rotated, scaled, blurred and brightened images.
 
     Args:
         source: an image, a folder of images, or a dataset of a run.
-        out: a folder for the result, which must not exist; unless given, ``runs/<name>/``.
+        out: a new folder for the result; default: ``runs/<name>/``.
         name: the run's name.
-        workers: how many shards run at once.
-        plugins: plugin files or modules to load too.
+        workers: number of shards that run at once.
+        plugins: plugin files or modules to load in addition.
         disable: plugins to leave out.
-        listener: gets the engine's events.
+        listener: receives the engine's events.
         params: parameters of the stage ``stability``: ``detectors``, ``changes``, ``recipe`` …
 
     Returns:
@@ -40,7 +40,7 @@ def stability(
 
     Raises:
         PlanError: a parameter is wrong; its path is the parameter's name.
-        UserError: ``out`` exists, or ``source`` is nothing that an importer reads.
+        UserError: ``out`` exists, or no importer reads ``source``.
 
     Example:
         >>> import pipekit

@@ -1,4 +1,4 @@
-"""From a folder of images to a trained and measured model, without a pipeline file."""
+"""Split a folder of images, train a model and evaluate it, without a pipeline file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipekit.commands.working import new_pipeline, stage_params_type, with_names
+from pipekit.commands.working import new_pipeline, split_file, with_names
 from pipekit.errors import PlanError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def train(
     listener: Listener | None = None,
     **params: Any,
 ) -> Outcome:
-    """Split a folder of images, train a model on it, and measure the model on images that it has not seen.
+    """Split a folder of images, train a model on it, and evaluate it on images that it has not seen.
 
     The results are in ``runs/NAME/``: ``model.keras`` with ``model.json``, ``report.html``, a folder for each stage. The same
     call again continues a training that was stopped, or returns what is finished.
@@ -37,15 +37,16 @@ def train(
     Args:
         data: a folder of images, a file in a dataset's format, or a dataset of a run (``runs/pets:split``). Folders train, val
             and test are taken as the split.
-        split: parameters of the ``split`` stage: ``{"fractions": {"train": 0.8, "val": 0.1, "test": 0.1}}``.
-        report: measure the model on the test split and write the report.
-        name: the run's name; the name of ``data`` where left out.
-        seed: all randomness derives from it: split, weights, order, augmentation.
-        workers: threads that prepare images; the result is the same.
-        resume: only continue a run that was stopped; an error where there is none.
+        split: parameters of the ``split`` stage: ``{"fractions": {"train": 0.8, "val": 0.1, "test": 0.1}}``. Without
+            ``file``, it is kept in ``split.csv`` in the current folder if that exists, else in ``runs/NAME/split.csv``.
+        report: evaluate the model on the test split and write the report.
+        name: the run's name; default: the name of ``data``.
+        seed: random seed of the split, the weights, the order and the augmentation.
+        workers: number of threads that prepare images; the result is the same.
+        resume: only resume a stopped run; an error if there is none.
         plugins: plugins to load: files or modules.
         disable: names of plugins to leave out.
-        listener: is called with each event of the run.
+        listener: receives each event of the run.
         **params: parameters of the ``train`` stage. ``model`` is a template's name or a table with its parameters
             (``{"template": "mlp", "units": [64]}``); ``ops`` is a recipe, applied to each training image in each epoch.
 
@@ -54,8 +55,8 @@ def train(
 
     Raises:
         PlanError: a parameter is unknown or has a wrong value; nothing was run.
-        UserError: there are no images, or, with ``resume``, nothing to continue.
-        StageError: a stage failed; what is finished is kept.
+        UserError: there are no images, or, with ``resume``, nothing to resume.
+        StageError: a stage failed; finished work is kept.
 
     Example:
         >>> import pipekit
@@ -65,23 +66,22 @@ def train(
     """
     from pipekit.engine.resume_check import check_resumable
     from pipekit.engine.run import run_plan, silent
+    from pipekit.engine.run_place import prepare
 
-    pipeline = new_pipeline(plugins, disable, name=name or run_name(data), seed=seed, workers=workers)
-    divided = pipeline.add("split", "split", dataset=pipeline.dataset(data), **(split or {}))
-    # The recipe is `ops` in every verb; the stage's parameter has been called `augment`.
-    recipe = "ops" if "ops" in stage_params_type(pipeline.registry, "train").model_fields else "augment"
-    if "ops" in params:
-        params[recipe] = params.pop("ops")
+    name = name or run_name(data)
+    pipeline = new_pipeline(plugins, disable, name=name, seed=seed, workers=workers)
+    divided = pipeline.add("split", "split", dataset=pipeline.dataset(data), **{"file": str(split_file(name)), **(split or {})})
     trained = pipeline.add("train", "train", dataset=divided, **params)
     if report:
         pipeline.add("report", "evaluate", dataset=divided, model=trained)
     try:
         plan = pipeline.plan()
     except PlanError as error:
-        names = {f"stages.train.{recipe}": "ops", "stages.train.": "", "stages.split.": "split."}
-        raise with_names(error, names) from error
+        raise with_names(error, {"stages.train.": "", "stages.split.": "split."}) from error
     if resume:
         check_resumable(plan)
+    if split_file(name).parent.name:
+        prepare(plan.base_dir / "runs" / plan.name)  # so that an import of this folder passes over the split file
     return run_plan(plan, listener or silent)
 
 

@@ -1,4 +1,4 @@
-"""``verify``: compare everything in a store with its hashes."""
+"""The verb ``verify``: check every file of a store against its hash."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Verified:
-    """What was found in a store.
+    """The result of the check.
 
     Attributes:
         store: the folder of the store.
-        num_folders: folders (shards and results of stages) that were compared.
-        damage: those that are not what was put there, with the reason.
-        repaired: whether these were moved to ``damaged/``, so that the next run makes them anew.
+        num_folders: number of folders (shards and results of stages) that were compared.
+        damage: the damaged folders, with the reason.
+        repaired: whether these were moved to ``damaged/``, so that the next run recomputes them.
     """
 
     store: Path
@@ -31,18 +31,18 @@ class Verified:
 
 
 def verify(folder: str | Path = ".", *, repair: bool = False, progress: Callable[[int, int], None] | None = None) -> Verified:
-    """Read every file that pipekit keeps for a project and compare it with the hash that it had when it was made.
+    """Read every file that pipekit keeps for a project and compare it with the hash that was recorded when it was written.
 
-    The next run notices by itself what a power cut left. This finds the rest: a drive that was pulled, a disk that fails,
-    a file that somebody edited.
+    The next run detects damage from a power cut by itself. This function also finds damage from a drive that was pulled, a
+    failing disk, or an edited file.
 
     Args:
         folder: the project: the folder of its pipeline file.
-        repair: move what is damaged to the store's ``damaged/``, so that the next run makes it anew.
-        progress: called with the number of folders that are done and their total.
+        repair: move damaged folders to the store's ``damaged/``, so that the next run recomputes them.
+        progress: called with the number of finished folders and their total.
 
     Raises:
-        UserError: there is no such folder, or nothing was ever run there.
+        UserError: there is no such folder, or nothing has been run there.
 
     Example:
         >>> pipekit.verify("photos-project").damage  # doctest: +SKIP
@@ -57,6 +57,6 @@ def verify(folder: str | Path = ".", *, repair: bool = False, progress: Callable
         raise UserError(f"no such folder: {folder}")
     root = store_of(base)
     if not root.is_dir():
-        raise UserError(f"nothing to verify: there is no {root}", "A store is made by the first run.")
+        raise UserError(f"nothing to verify: there is no {root}", "The first run creates the store.")
     store = Store(root, read_only=not repair)
     return Verified(root, len(places_in(store)), tuple(compare(store, repair=repair, progress=progress)), repair)

@@ -1,4 +1,4 @@
-"""What the verbs share: plugins, a checked pipeline whose problems have the parameters' own names, places to write."""
+"""Shared by the verbs: plugins, a checked pipeline whose problems have the parameters' own names, output folders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from pipekit.engine.adhoc import AdhocPipeline
     from pipekit.engine.context import Listener
     from pipekit.engine.outcome import Outcome
-    from pipekit.pipeline.plan import Plan
     from pipekit.registry.registry import Registry
 
 
@@ -34,7 +33,7 @@ def registry_with(plugins: Sequence[str] | None = (), disable: Sequence[str] | N
 
 
 def refuse_broken(registry: Registry, plugins: Iterable[str]) -> None:
-    """Raise for a plugin that was asked for by name and could not be loaded."""
+    """Raise for a plugin that was named and could not be loaded."""
     for asked in plugins:
         places = {asked, str(Path(asked).expanduser().absolute())}
         for record in registry.plugins:
@@ -61,51 +60,40 @@ def new_pipeline(plugins: Sequence[str] | None = (), disable: Sequence[str] | No
     return AdhocPipeline(settings=given, registry=registry_with(plugins, disable))
 
 
-def checked(pipeline: AdhocPipeline, stage: str) -> Plan:
-    """The checked plan. Problems of ``stage`` have the names of its parameters: ``copies`` for ``stages.augment.copies``.
-
-    Raises:
-        PlanError: with all problems.
-    """
-    try:
-        return pipeline.plan()
-    except PlanError as error:
-        prefix = f"stages.{stage}."
-        raise PlanError([replace(problem, path=problem.path.removeprefix(prefix)) for problem in error.problems]) from error
-
-
 def run_pipeline(pipeline: AdhocPipeline, stage: str, listener: Listener | None = None, *, publish: bool = False) -> Outcome:
-    """Check a pipeline (see :func:`checked`) and run it; ``publish`` shows the results under ``runs/NAME/``."""
+    """Check a pipeline, naming problems of ``stage`` by its parameters, and run it; ``publish`` shows it under ``runs/``."""
     from pipekit.engine.run import run_plan, silent
 
-    return run_plan(checked(pipeline, stage), listener or silent, publish=publish)
+    return run_plan(pipeline.plan(of=stage), listener or silent, publish=publish)
+
+
+def split_file(name: str) -> Path:
+    """Where a run without a pipeline file remembers its split: ``split.csv`` in the current folder if there is one (``pipekit
+    split`` writes it), else in the run's folder, so that datasets which are trained in one folder don't share a file."""
+    here = Path("split.csv")
+    return here if here.is_file() else Path("runs", name, here)
 
 
 def refuse_existing(*places: Path | None) -> None:
-    """Raise where something exists already at a place to write."""
+    """Raise if something exists already at an output path."""
     for place in places:
         if place is not None and place.exists():
             raise UserError(f"{place} exists already", "Choose another place, or remove that one first.")
 
 
 def refuse_inside(out: Path | None, source: str | Path) -> None:
-    """Raise where the place to write lies inside the source."""
+    """Raise if the output path is inside the source."""
     source = Path(source)
     if out is not None and source.exists() and out.resolve().is_relative_to(source.resolve()):
         raise UserError(
-            f"{out} lies inside the source {source}", "Source folders are never written to; choose a place beside it."
+            f"{out} lies inside the source {source}", "pipekit never writes to a source folder; choose a folder beside it."
         )
-
-
-def stage_params_type(registry: Registry, stage: str) -> type[Any]:
-    """The ``Params`` of a stage."""
-    return registry.get("stage", stage).contract().params_type
 
 
 def with_names(error: PlanError, names: Mapping[str, str]) -> PlanError:
     """The same problems under the names that the caller gave: ``{"stages.split.": "split.", "augment": "ops"}``.
 
-    A name that ends in a dot stands for all that begins with it.
+    A name that ends in a dot stands for every name that begins with it.
     """
 
     def named(path: str) -> str:
@@ -135,13 +123,13 @@ def add_images(pipeline: AdhocPipeline, source: str | Path) -> str:
 
 @dataclass(frozen=True)
 class Made:
-    """What one stage made for a person to look at.
+    """The pictures that one stage made.
 
     Attributes:
-        path: the folder that was asked for, or the run's folder under ``runs/``.
-        picture: what sums the result up.
-        previews: ``previews/*.png`` where the stage draws single images, else empty.
-        artifact: the same files in the store, with what the stage says of them in ``meta``.
+        path: the output folder, or the run's folder under ``runs/``.
+        picture: the picture that summarises the result.
+        previews: ``previews/*.png`` if the stage draws single images, else empty.
+        artifact: the same files in the store, with the stage's data about them in ``meta``.
         outcome: the run: stages, seconds, warnings.
     """
 
@@ -153,7 +141,7 @@ class Made:
 
 
 def make(pipeline: AdhocPipeline, stage: str, picture: str, out: str | Path | None, listener: Listener | None) -> Made:
-    """Run a pipeline whose last stage writes pictures; they are put into ``out``, or shown under ``runs/NAME/``.
+    """Run a pipeline whose last stage writes pictures, and put them into ``out``, or under ``runs/NAME/``.
 
     Raises:
         UserError: ``out`` exists.

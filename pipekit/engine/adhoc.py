@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from pipekit.engine import run_folder
 from pipekit.engine.context import Listener, open_dataset
 from pipekit.engine.outcome import Outcome
 from pipekit.engine.run import run_plan, silent
-from pipekit.errors import UserError
+from pipekit.errors import PlanError, UserError
 from pipekit.pipeline.plan import Plan, load_plan
 from pipekit.registry.component import import_target
 from pipekit.registry.registry import Registry, load_registry
@@ -25,7 +25,7 @@ A = TypeVar("A", bound=Artifact)
 
 @dataclass
 class AdhocPipeline:
-    """A pipeline that is put together in code.
+    """A pipeline that is built in code.
 
     ::
 
@@ -55,12 +55,12 @@ class AdhocPipeline:
         return name
 
     def give(self, name: str, artifact: Artifact) -> str:
-        """Add an artifact that is there already. Returns its name."""
+        """Add an existing artifact. Returns its name."""
         self.given[name] = artifact
         return name
 
     def dataset(self, source: str | Path, name: str = "data", **params: Any) -> str:
-        """Images from a folder or file (its format is found out), or a dataset of a run. Returns the name to use in slots."""
+        """Images from a folder or file (its format is detected), or a dataset of a run. Returns the name to use in slots."""
         found = find_artifact(str(source), Dataset, self.base_dir)
         if found is not None:
             return self.give(name, found)
@@ -79,8 +79,25 @@ class AdhocPipeline:
             )
         return self.give(name, found)
 
-    def plan(self) -> Plan:
-        """The checked plan."""
+    def plan(self, of: str = "") -> Plan:
+        """The checked plan.
+
+        Args:
+            of: a stage whose problems get the names of its parameters: ``copies`` instead of ``stages.augment.copies``.
+
+        Raises:
+            PlanError: with all problems.
+        """
+        try:
+            return self._plan()
+        except PlanError as error:
+            if not of:
+                raise
+            prefix = f"stages.{of}."
+            problems = [replace(problem, path=problem.path.removeprefix(prefix)) for problem in error.problems]
+            raise PlanError(problems) from error
+
+    def _plan(self) -> Plan:
         table = {"name": "adhoc", **self.settings, "stages": self.stages}
         return load_plan(
             None, table, base_dir=self.base_dir, registry=self.registry, given=self.given, store=store_of(self.base_dir)
@@ -98,7 +115,7 @@ def find_artifact(source: str, kind: type[A], base_dir: Path) -> A | None:
         None where ``source`` names none of these.
 
     Raises:
-        UserError: the run is known, and has no such artifact (any more).
+        UserError: the run is known, but has no such artifact or no longer has it.
     """
     if kind is Model:
         folder = base_dir / Path(source).expanduser()
@@ -140,7 +157,7 @@ def find_artifact(source: str, kind: type[A], base_dir: Path) -> A | None:
 
 
 def _locations(run: run_folder.KnownRun, store: Store) -> Locations:
-    """The places of a run's images. Folders with the same images share what was made of one; that one may be gone."""
+    """The locations of a run's images. Folders with the same images share results; the original one may be gone."""
     locations = Locations(store.root, run.base_dir)
     for entry in run.record["stages"]:
         for name, root in (store.manifest(entry["key"]) or {"roots": {}})["roots"].items():

@@ -1,4 +1,4 @@
-"""The engine's side of :class:`pipekit.contract.Context`: a stage's hands."""
+"""The engine's implementation of :class:`pipekit.contract.Context`."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class RunContext:
         return execute, options
 
     def prepare_executor(self) -> None:
-        """There will be much to do: what the executor needs for it can start now."""
+        """Many samples will follow: let the executor start what it needs."""
         getattr(self.executor()[0], "prepare", lambda: None)()
 
 
@@ -148,7 +148,7 @@ class StageContext:
 
     @property
     def work_dir(self) -> Path:
-        """Locked while this process lives; a second process with the same key gets a folder of its own."""
+        """Locked while this process lives; a second process with the same key gets a separate folder."""
         if self._work is None:
             self._work = self._run.store.work_dir(self._key)
             self._lock = _hold(self._work / ".lock")
@@ -158,7 +158,7 @@ class StageContext:
         return self._work
 
     def close(self, done: bool) -> None:
-        """Release the work folder; a finished stage needs it no more."""
+        """Release the work folder, which a finished stage no longer needs."""
         self._run.locations.becomes.pop(str(self._folder), None)
         if self._lock is not None:
             if done:
@@ -177,7 +177,7 @@ class StageContext:
     def components(self, kind: str) -> Sequence[Component]:
         return self._run.plan.registry.components(kind)
 
-    # --- speaking ---
+    # --- progress and warnings ---
 
     def event(self, name: str, **values: Any) -> None:
         self._run.listener(name, **{"stage": self.stage, **values})
@@ -234,7 +234,7 @@ class StageContext:
         return self.run_shards(function, target, samples, params if params is not None else Params(), label, name)
 
     def _check_name(self, name: str, target: str) -> None:
-        """One name stands for one function of a stage, or one would be given what the other made."""
+        """Each name belongs to one function of a stage; otherwise one function would get the results of another."""
         if not all(part.isidentifier() for part in name.split(".")):
             raise StageError(f"ctx.map can't use the name {name!r}", "A name is letters, digits and underscores: make_copies")
         other = self._named.setdefault(name, target)
@@ -372,7 +372,7 @@ class StageContext:
 
 
 def check_share(stage: PlannedStage, num_failed: int, num_attempted: int, examples: Sequence[Failure]) -> None:
-    """Hold the share of failures against the stage's ``max_failed``.
+    """Compare the share of failures with the stage's ``max_failed``.
 
     Raises:
         StageError: with the first few failures.
@@ -385,7 +385,7 @@ def check_share(stage: PlannedStage, num_failed: int, num_attempted: int, exampl
         allowed = f"max_failed allows {stage.max_failed:.1%}"
         raise StageError(
             f"{num_failed} of {num_attempted} samples can't be used ({share:.1%}), and {allowed}:{lines}{more}",
-            f"Mend or remove them, or allow it: --set stages.{stage.name}.max_failed={min(1.0, round(share + 0.01, 2))}",
+            f"Fix or remove them, or allow it: --set stages.{stage.name}.max_failed={min(1.0, round(share + 0.01, 2))}",
         )
 
 

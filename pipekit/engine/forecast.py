@@ -1,4 +1,4 @@
-"""What a run would do with each stage, and why."""
+"""The forecast of a run: what it would do with each stage, and why."""
 
 from __future__ import annotations
 

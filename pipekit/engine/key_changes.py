@@ -1,4 +1,4 @@
-"""Why a stage has to run: what its key was made from the last time, held against what it is made from now."""
+"""Why a stage has to run: compares the parts of its key now with those of the last time."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 
 def new_format(before: Mapping[str, Any] | None, parts: Mapping[str, Any]) -> str:
-    """Why all is made anew where an older or newer version of pipekit made it the last time; else ""."""
+    """Why everything is recomputed if an older or newer version of pipekit made it the last time; else ""."""
     if before is None or before.get("format") == parts["format"]:
         return ""
     change = f"format {parts['format']}, was {before.get('format')}"
-    return f"made anew: this version of pipekit keeps its results under new keys ({change})"
+    return f"recomputed: this version of pipekit keeps its results under new keys ({change})"
 
 
 def describe_changes(before: Mapping[str, Any] | None, parts: Mapping[str, Any]) -> str:
-    """Why a stage has to run: what differs from the last time."""
+    """Why a stage has to run: the parts of its key that differ from the last time."""
     if before is None:
         return "never run before"
     if anew := new_format(before, parts):

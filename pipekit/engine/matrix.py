@@ -1,4 +1,4 @@
-"""``[matrix]``: a pipeline for each combination of values, sharing all that is cached, and a table of what came out.
+"""``[matrix]``: a pipeline for each combination of values, sharing all cached results, and a table of the outcomes.
 
 ::
 
@@ -12,7 +12,6 @@ val split: choosing by the test split makes the test figure of the winner too go
 
 from __future__ import annotations
 
-import csv
 import itertools
 import json
 import math
@@ -26,6 +25,7 @@ from pipekit.engine.context import Listener
 from pipekit.engine.outcome import Outcome
 from pipekit.engine.run import run_plan, silent
 from pipekit.errors import PipekitError, UserError
+from pipekit.files import PlainTable
 from pipekit.pipeline.matrix_table import Matrix, Range
 from pipekit.pipeline.plan import Plan, load_plan
 from pipekit.registry.param_rows import toml_text
@@ -58,7 +58,7 @@ class MatrixOutcome:
 def run_matrix(plan: Plan, matrix: Matrix, listener: Listener = silent, **choice: Any) -> MatrixOutcome:
     """Run every combination, then show the best under the pipeline's own name, with ``matrix.csv`` beside its report.
 
-    A combination that fails is a row of the table; the others go on.
+    A combination that fails is a row of the table; the others still run.
 
     Raises:
         PlanError: a combination of a grid can't run; nothing was run.
@@ -94,7 +94,7 @@ def grid(matrix: Matrix) -> Iterator[dict[str, Any]]:
 
 
 def known_plans(plan: Plan, matrix: Matrix) -> Iterator[Plan]:
-    """The plans of all combinations; with Optuna of the first alone, for what follows hangs on what came out."""
+    """The plans of all combinations; with Optuna only of the first, since the next ones depend on its result."""
     if matrix.search == "optuna":
         yield plan_for(plan, next(_optuna(matrix, plan.seed).draw()), 1)
         return
@@ -144,10 +144,10 @@ def _spelling(fact: str) -> str:
 
 
 def _doubts(matrix: Matrix, found: Sequence[Combination]) -> Iterator[str]:
-    """What a person must know before believing the winner."""
+    """Warnings about the choice of the best combination."""
     if "val" not in matrix.select and "loss" not in matrix.select:
         yield (
-            f"the best was chosen by {matrix.select}. If that is a figure of the test split, it is now too good: "
+            f"the best was chosen by {matrix.select}. If that is a metric of the test split, it is now too optimistic: "
             "choose by val, and read test once."
         )
     missing = [row.number for row in found if row.score is None and not row.error]
@@ -157,7 +157,7 @@ def _doubts(matrix: Matrix, found: Sequence[Combination]) -> Iterator[str]:
 
 def _write_csv(path: Path, matrix: Matrix, found: Sequence[Combination]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        writer = PlainTable(file)
         writer.writerow(["run", *matrix.values, matrix.select, "result", "seconds", "error"])
         for row in found:
             values = [toml_text(row.values[name]) for name in matrix.values]
@@ -186,7 +186,7 @@ class _Listed:
             yield {name: _drawn(choices, rng) for name, choices in self.matrix.values.items()}
 
     def tell(self, score: float | None) -> None:
-        """A listed search does not learn."""
+        """A fixed list of combinations ignores results."""
 
 
 def _drawn(choices: list[Any] | Range, rng: Any) -> Any:
@@ -212,7 +212,7 @@ def _optuna(matrix: Matrix, seed: int) -> Any:
 
 @dataclass
 class _Optuna:
-    """Optuna's sampler, asked and told."""
+    """Optuna's sampler, through its ask-and-tell interface."""
 
     matrix: Matrix
     seed: int

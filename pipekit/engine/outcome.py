@@ -1,4 +1,4 @@
-"""What came of a run and of each of its stages."""
+"""The outcome of a run and of each of its stages."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class StageOutcome:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A run that has ended well."""
+    """A run that has finished."""
 
     name: str
     status: str
@@ -51,5 +51,5 @@ class Outcome:
     headline: str = ""
 
     def artifact(self, stage: str) -> Artifact:
-        """What a stage made."""
+        """The output of a stage."""
         return next(found.artifact for found in self.stages if found.name == stage)

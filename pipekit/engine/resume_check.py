@@ -1,7 +1,7 @@
-"""``--resume``: go on with what was stopped, or say that there is nothing to go on with.
+"""``--resume``: resume a stopped run, or report that there is nothing to resume.
 
-The same command without it goes on too. With it, nothing is begun anew by mistake: another number of epochs, another seed or a
-changed image make another training, which has no checkpoint.
+The same command without it resumes too. With it, nothing starts over by mistake: another number of epochs, another seed or a
+changed image is another training, which has no checkpoint.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pipekit.engine.run import forecast
 from pipekit.errors import UserError
 from pipekit.pipeline.plan import Plan
 
-DONE_HINT = "Without --resume the same command shows the results again; --again STAGE makes a stage anew."
+DONE_HINT = "Without --resume the same command shows the results again; --again STAGE runs a stage again."
 
 
 def check_resumable(plan: Plan, until: str | None = None) -> None:

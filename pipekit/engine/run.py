@@ -1,4 +1,4 @@
-"""Runs a plan: what is in the store is taken from there, the rest is made, and each artifact appears whole or not at all."""
+"""Runs a plan: stored results are reused, the rest is computed, and each artifact appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from pipekit.engine.forecast import Forecast
 from pipekit.engine.key_changes import describe_changes, new_format
 from pipekit.engine.keys import key_of
 from pipekit.engine.outcome import Outcome, StageOutcome
+from pipekit.engine.run_place import check_place, check_writable
 from pipekit.engine.shards import PROGRESS_EVERY_S
 from pipekit.engine.worker import STOP, reason_of
-from pipekit.errors import DamagedError, PipekitError, StageError, UserError
+from pipekit.errors import DamagedError, PipekitError, StageError, UserError, of_the_machine
 from pipekit.owners import new_owner
 from pipekit.pipeline.accepted import add_accepted
 from pipekit.pipeline.plan import Plan, PlannedStage
@@ -40,14 +41,14 @@ from pipekit.store.wholeness import guard
 CONTINUE = "Finished shards are kept; run the same command again to continue."
 
 MAX_HEALED = 5
-"""So many damaged folders are made anew in one run; more than that is a disk that fails."""
+"""Maximum number of damaged folders that one run recomputes; more than that means a failing disk."""
 
 MANY_NEW = 300
-"""After so many files that nobody has hashed before, the executor is told to get ready."""
+"""Number of files without a known hash after which the executor prepares its workers."""
 
 
 def silent(event: str, **values: Any) -> None:
-    """A listener that does not listen."""
+    """A listener that ignores every event."""
 
 
 def run_plan(
@@ -63,12 +64,12 @@ def run_plan(
 
     Args:
         until: stop after this stage; stages that it does not need are left out.
-        only: run this stage alone; what it needs must be in the store.
-        again: forget what these stages made before.
+        only: run only this stage; its inputs must be in the store.
+        again: forget the earlier results of these stages.
         publish: show the results under ``runs/<name>/``.
 
     Raises:
-        StageError: a stage failed; what is finished is kept.
+        StageError: a stage failed; finished work is kept.
         UserError: the selection makes no sense.
     """
     with closing(Store(plan.store_root)) as store, lease(store.root):
@@ -88,6 +89,7 @@ class _Run:
     store: Store
     done: dict[str, StageOutcome] = field(default_factory=dict)
     told_new_keys: bool = False
+    publishes: bool = False
 
     def __post_init__(self) -> None:
         self.locations = Locations(self.store.root, self.plan.base_dir)
@@ -109,8 +111,9 @@ class _Run:
         chosen = self._chosen(until, only)
         for name in again:
             plan.stage(name)
-        if publish and not only:
-            run_folder.check_place(self.run_dir)
+        self.publishes = publish and not only
+        if self.publishes:
+            check_place(self.run_dir)
         STOP.clear()
         guard.take_noted()
         self.store.clean()
@@ -134,7 +137,7 @@ class _Run:
                 plan, status, began, time.perf_counter() - started, self._described(), headline, {"pipekit": __version__}
             )
             try:
-                self._keep(record, show=publish and not only)
+                self._keep(record, show=self.publishes)
             finally:
                 self.syncing.end()
             self._observe("after_run", run=self._info(status))
@@ -165,7 +168,7 @@ class _Run:
                 self.listener("warning", stage="", message=note)
 
     def _stages(self, chosen: Collection[str], only: str | None, again: Collection[str]) -> None:
-        """Run the chosen stages. What is found damaged on the way is moved aside, and made anew by starting over."""
+        """Run the chosen stages. Damaged results are moved aside, and recomputed by starting over."""
         for attempt in range(MAX_HEALED + 1):
             try:
                 for stage in self.plan.stages:
@@ -185,18 +188,18 @@ class _Run:
 
     def _chosen(self, until: str | None, only: str | None) -> set[str]:
         if until and only:
-            raise UserError("--until and --only exclude one another")
+            raise UserError("--until and --only can't be combined")
         if only:
             return self.plan.upstream(only)
         return self.plan.upstream(until) if until else {stage.name for stage in self.plan.stages}
 
     def _headline(self) -> str:
-        """The last sentence that a stage has to say."""
+        """The headline of the last stage that has one."""
         found = [str(stage.artifact.meta["headline"]) for stage in self.done.values() if stage.artifact.meta.get("headline")]
         return found[-1] if found else ""
 
     def _advice(self) -> str:
-        """What to do next, by the last stage that gives advice; "" where it has none to give."""
+        """The advice of the last stage that gives advice; "" if it has none."""
         found = [str(stage.artifact.meta["advice"]) for stage in self.done.values() if "advice" in stage.artifact.meta]
         return found[-1] if found else ""
 
@@ -262,6 +265,8 @@ class _Run:
                 f"--only {only} needs stage {stage.name!r}, which is not in the store", f"Run it first: --until {stage.name}"
             )
         else:
+            if self.publishes:
+                check_writable(self.run_dir)
             self._tell_new_keys(stage, parts)
             self._observe("before_stage", run=self._info("running"), stage=info)
             self.listener("stage_started", stage=stage.name, use=stage.use)
@@ -286,14 +291,14 @@ class _Run:
         )
 
     def _tell_new_keys(self, stage: PlannedStage, parts: Mapping[str, Any]) -> None:
-        """Say once why finished work is made again, where another version of pipekit made it."""
+        """Report once why finished work is recomputed, if another version of pipekit made it."""
         reason = new_format(self.before.get(stage.name), parts)
         if reason and not self.told_new_keys:
             self.told_new_keys = True
             self.listener("warning", stage=stage.name, message=reason)
 
     def _watch_hashing(self, stage: PlannedStage) -> None:
-        """Tell listeners while many files are read for the first time."""
+        """Report progress to listeners while many files are read for the first time."""
         count, last = 0, time.monotonic()
 
         def on_hash() -> None:
@@ -312,15 +317,17 @@ class _Run:
         self._observe("on_stage_error", run=self._info("failed"), stage=info, error=error)
         if isinstance(error, PipekitError):
             message, hint = error.message, error.hint
+        elif known := of_the_machine(error):
+            message, hint = known.message, known.hint
         else:
-            message, hint = reason_of(error), "With --debug the whole traceback is shown."
+            message, hint = reason_of(error), "For the traceback, add --debug."
         self.listener("stage_failed", stage=stage.name, use=stage.use, message=message, hint=hint)
         if isinstance(error, UserError):
             raise UserError(message, hint, error.where or f"in stage {stage.name!r}") from error
         raise StageError(f"stage {stage.name!r} failed: {message}", f"{hint}\n  {CONTINUE}".strip()) from error
 
     def _make(self, stage: PlannedStage, key: str, parts: dict[str, Any], inputs: dict[str, Any], again: bool) -> StageOutcome:
-        """Run a stage and put what it makes into the store."""
+        """Run a stage and put its output into the store."""
         self.syncing.begin()
         started, begun = time.perf_counter(), self.store.work_dir(key)
         with self.store.scratch() as folder:
@@ -336,7 +343,7 @@ class _Run:
                     raise damage
                 ctx.check_failures()
                 if stage.contract.fingerprint is not None:
-                    # A stage may change the outside state that it looks at (split adds lines to its file). It is found again
+                    # A stage may change the outside state that it reads (split adds lines to its file). It is found again
                     # under the state that it left; under the one before, only if somebody brings that back and it runs anew.
                     parts = self.run_context.keys.of_stage(stage, inputs)
                     key = key_of(parts)
@@ -484,6 +491,6 @@ class _Run:
                         if stage.name in again
                         else describe_changes(self.before.get(stage.name), parts)
                     )
-                    reason = "stopped before its end; it goes on" if begun else reason
+                    reason = "stopped before its end; it resumes" if begun else reason
             found.append(Forecast(stage.name, stage.use, state, reason, begun))
         return found

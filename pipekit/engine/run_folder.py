@@ -1,4 +1,4 @@
-"""What people look at: ``runs/<name>/``, and the records of earlier runs.
+"""The folder ``runs/<name>/`` with the results for people, and the records of earlier runs.
 
 A run's folder is built aside and put in its place by renames, so nothing half-written is ever seen under ``runs/``. Files at
 its top are the headlines (report, model); each stage has a folder below, datasets as class folders with a ``metadata.csv``
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.contract import Artifact, Dataset
+from pipekit.engine.run_place import cannot_write, check_place, keep, prepare
 from pipekit.engine.views import Views, copy_out, damage_moved_aside, put_made
 from pipekit.errors import UserError, did_you_mean
 from pipekit.files import OUTPUT_MARK
@@ -192,7 +193,7 @@ def latest_parts(store: Store, plan: Plan) -> dict[str, Any]:
 
 
 KEPT_ELSEWHERE = 3
-"""Where folders share a store, at least so many of the newest runs of each name of each other folder are kept."""
+"""Minimum number of newest runs of each name that are kept for each other folder that shares the store."""
 
 
 def keys_in_use(base_dir: Path, keep: int = 3) -> set[str]:
@@ -239,31 +240,16 @@ def publish(
         try:
             with damage_moved_aside():
                 notes = _build(aside, found, made, plan)
+            prepare(run_dir)
+            keep(run_dir, aside)
             if not is_off() and not syncs_whole_disks():
                 sync_folder(aside)
-            parent.mkdir(parents=True, exist_ok=True)
-            (parent / OUTPUT_MARK).touch()
             _swap(aside, run_dir)
+        except OSError as error:
+            raise cannot_write(run_dir, error) from error
         finally:
             shutil.rmtree(aside, ignore_errors=True)
     return notes
-
-
-def check_place(run_dir: Path) -> None:
-    """A run's folder is replaced as a whole; one that no run has made is left alone.
-
-    Raises:
-        UserError: something else is there.
-    """
-    if os.path.lexists(run_dir) and not (run_dir / "run.json").is_file() and not _is_empty(run_dir):
-        raise UserError(
-            f"{run_dir} exists and is not the folder of a run, so it is not replaced",
-            "Move it away, or give the pipeline another name: --set name=…",
-        )
-
-
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())
 
 
 def _other_disk(folder: Path, base_dir: Path) -> bool:
@@ -326,7 +312,7 @@ NOT_SHOWN = ("manifest.json", CONTENTS)
 def take_out(artifact: Artifact, folder: Path) -> None:
     """Copy an artifact into a folder that does not exist yet, whole or not at all; a dataset as class folders.
 
-    What the person gets are files of their own: editing them changes neither a source image nor the store.
+    The copies are independent files: editing them changes neither a source image nor the store.
 
     Raises:
         UserError: the folder exists, or can't be written.
@@ -343,7 +329,9 @@ def take_out(artifact: Artifact, folder: Path) -> None:
         settle(scratch)
         scratch.rename(folder)
     except OSError as error:
-        raise UserError(f"can't write {folder}: {error.strerror}", "Is there room, and may you write there?") from error
+        raise UserError(
+            f"can't write {folder}: {error.strerror}", "Is there free space, and do you have write access?"
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

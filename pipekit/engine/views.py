@@ -17,7 +17,7 @@ from typing import Any
 
 from pipekit.contract import Dataset, Sample
 from pipekit.errors import DamagedError, StageError
-from pipekit.files import split_packed
+from pipekit.files import PlainTable, split_packed
 from pipekit.store.copying import can_share_blocks, copy_file
 from pipekit.store.rows import digest
 from pipekit.store.store import Store
@@ -108,7 +108,7 @@ class Views:
         folder.mkdir(parents=True)
         if dataset.meta["num_failed"]:
             with (folder / "failed.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-                writer = csv.writer(file)
+                writer = PlainTable(file)
                 writer.writerow(["id", "reason", "image"])
                 writer.writerows((f.id, f.reason, f.image) for f in dataset.failed())
         as_folders = not is_import and len(dataset) <= MAX_VIEW and self.how != "none" and self._is_room(folder, dataset)

@@ -1,4 +1,4 @@
-"""What happens to a shard, on any thread, process or machine: :func:`run_shard`. It never raises."""
+"""Processes a shard, on any thread, process or machine: :func:`run_shard`. It never raises."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipekit.contract import PAUSE, Params, Sample, ShardResult, ShardTask
-from pipekit.errors import DamagedError, PipekitError, UserError
+from pipekit.errors import DamagedError, PipekitError, UserError, of_the_machine
 from pipekit.files import hash_file, pack, write_new
 from pipekit.registry.component import Component, import_target
 from pipekit.registry.registry import Registry, load_registry
@@ -52,10 +52,10 @@ REFUSED = {errno.EACCES, errno.EPERM, errno.EIO}
 """Errors of the machine where it is the store that can't be written, and of the sample where its own file can't be read."""
 
 TOGETHER = 16
-"""So many samples of a shard are worked on side by side, where their function pauses."""
+"""Number of samples of a shard that are processed side by side if their function pauses."""
 
 STOP = threading.Event()
-"""Set on Ctrl-C: shards in the hands of threads end at the next sample."""
+"""Set on Ctrl-C: shards that threads are processing end at the next sample."""
 
 
 class StoppedError(Exception):
@@ -110,6 +110,8 @@ def _in_full(error: BaseException) -> str:
         return f"{DAMAGED}{json.dumps([error.path, error.problem])}"
     if isinstance(error, PipekitError):
         return str(error)
+    if known := of_the_machine(error):
+        return str(known)
     if isinstance(error, OSError) and error.errno in FATAL:
         return f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
     return traceback.format_exc()
@@ -176,7 +178,7 @@ class _Work:
         row, ctx = self._row, self._ctx
         try:
             if self._yielded is None:
-                guard.check_file(row["image"])  # a function may read it in a way of its own
+                guard.check_file(row["image"])  # a function may read it without pipekit's functions
                 self._yielded = iter(self._job.function(from_row(row), self._job.params, ctx))
             for found in self._yielded:
                 if found is PAUSE:

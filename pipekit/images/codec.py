@@ -23,6 +23,7 @@ from pipekit import files
 from pipekit.errors import ImageError, UserError
 from pipekit.images.jpeg import decode_jpeg, jpeg_header, jpeg_orientation
 from pipekit.images.pixels import MAX_PIXELS, Decoded, ImageInfo, limit, turn
+from pipekit.images.quiet import essential_png, quiet_pillow
 from pipekit.images.warping import Image, SizeHw
 
 Format: TypeAlias = Literal["jpg", "png", "webp", "bmp", "tif"]
@@ -116,7 +117,7 @@ def probe(data: bytes) -> ImageInfo:
         if orientation > 4:
             height, width = width, height
         return ImageInfo(width, height, "JPEG", mode, orientation)
-    with open_with_pillow(data) as picture:
+    with quiet_pillow(), open_with_pillow(data) as picture:
         try:
             orientation = int(picture.getexif().get(0x0112, 1))
             frames = int(getattr(picture, "n_frames", 1))
@@ -155,7 +156,8 @@ def open_with_pillow(data: bytes) -> Any:
     if not data:
         raise ImageError("empty file (0 bytes)")
     try:
-        picture = Pillow.open(io.BytesIO(data))
+        with quiet_pillow():
+            picture = Pillow.open(io.BytesIO(data))
     except UnidentifiedImageError:
         raise ImageError(_not_an_image(data)) from None
     except Pillow.DecompressionBombError:
@@ -190,7 +192,7 @@ def short_reason(error: Exception) -> str:
 
 
 def _decode_with_pillow(data: bytes) -> Image:
-    with open_with_pillow(data) as picture:
+    with quiet_pillow(), open_with_pillow(data) as picture:
         name = picture.format or "image"
         try:
             if name == "PNG" and data[24] == 16:
@@ -232,7 +234,7 @@ def _on_white(rgba: Image) -> Image:
 
 def _decode_deep_png(data: bytes, orientation: int) -> Image:
     """16-bit PNG through OpenCV: Pillow drops the low byte of colour samples."""
-    deep = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    deep = cv2.imdecode(np.frombuffer(essential_png(data), np.uint8), cv2.IMREAD_UNCHANGED)
     if deep is None:
         raise ImageError("damaged PNG")
     if deep.ndim == 2:

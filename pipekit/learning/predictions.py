@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import glob
 import json
 import os
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from pipekit.errors import ImageError, UserError
-from pipekit.files import IMAGE_SUFFIXES
+from pipekit.files import IMAGE_SUFFIXES, PlainTable
 from pipekit.learning.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -139,7 +138,7 @@ def _with_mirror(
 
 def write_csv(found: Iterable[Prediction], classes: Sequence[str], out: TextIO) -> Iterator[Prediction]:
     """Write a row for each prediction as it comes, and yield it: image, predicted, confidence, all probabilities, error."""
-    writer = csv.writer(out, lineterminator="\n")
+    writer = PlainTable(out)
     writer.writerow(["image", "predicted", "confidence", *(f"p:{name}" for name in classes), "error"])
     for prediction in found:
         by_class = dict(prediction.probabilities)

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from zipfile import is_zipfile
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 from pipekit.errors import ImageError, UserError
 
@@ -174,6 +174,12 @@ def load_keras_model(folder: Path) -> Any:
     try:
         model: Any = load_keras().saving.load_model(file, compile=False)
     except Exception as error:
+        if number := _num_lambdas(file):
+            raise UserError(
+                f"{file} has {number} Lambda layer{'s' if number > 1 else ''}: Python code in the model's file, which could do "
+                "anything on this machine, so it is not loaded",
+                "Replace each Lambda by a layer of Keras (Rescaling for x / 255), train the model again and save it.",
+            ) from error
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{file} can't be loaded: {reason}", _other_versions(info)) from error
     expected = (tuple(info["input_shape_hwc"]), len(info["classes"]))
@@ -185,6 +191,23 @@ def load_keras_model(folder: Path) -> Any:
             "The two files belong to different models; train again, or copy both from one run.",
         )
     return model
+
+
+def _num_lambdas(file: Path) -> int:
+    """The number of layers whose configuration holds code."""
+    try:
+        with ZipFile(file) as archive:
+            config = json.loads(archive.read("config.json"))
+    except (OSError, KeyError, ValueError, BadZipFile, RecursionError):
+        return 0
+    number, waiting = 0, [config]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, dict):
+            number += found.get("class_name") == "Lambda"
+        if isinstance(found, (dict, list)):
+            waiting += found.values() if isinstance(found, dict) else found
+    return number
 
 
 def _other_versions(info: Mapping[str, Any]) -> str:

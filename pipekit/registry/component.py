@@ -61,7 +61,7 @@ class Component:
             raise PluginError(
                 f"{self.kind} {self.name!r} of plugin {self.plugin!r} can't be loaded from {self.target!r}: "
                 f"{error_text(error)}",
-                "Is something that it needs not installed? `pipekit doctor` tells." if isinstance(error, ImportError) else "",
+                "A library that it needs may be missing: run `pipekit doctor`." if isinstance(error, ImportError) else "",
             ) from error
 
     def params_type(self) -> type[Params]:

@@ -31,7 +31,7 @@ from pipekit.contract import (
     param,
 )
 from pipekit.errors import PluginError, UserError
-from pipekit.files import hash_file, own_output_below
+from pipekit.files import hash_file, own_output_below, unreadable_below
 from pipekit.passed_over import META, joined, passed_over, sentence
 from pipekit.quarantine import Exclusions, read_exclusions
 from pipekit.registry.component import Component
@@ -43,7 +43,7 @@ MAX_SHOWN = 5
 class VerifyParams(Params):
     """Parameters of :func:`verify`."""
 
-    verify: Literal["decode", "header", "none"] = param("decode", "How closely to look")
+    verify: Literal["decode", "header", "none"] = param("decode", "How thoroughly to check")
 
 
 def verify(sample: Sample, params: VerifyParams, ctx: SampleContext) -> Iterator[Sample]:
@@ -72,11 +72,11 @@ def import_stage(importer: Component) -> Any:
         "path": (InputPath, param(..., "The folder, file or archive to read")),
         "verify": (
             Literal["decode", "header", "none"],
-            param("decode", "Look at each image: decode it whole, read its header, or trust it"),
+            param("decode", "Verify each image: decode it completely, read its header, or trust it"),
         ),
         "exclude": (
             InputPath | None,
-            param(None, "Leave out the images that this CSV lists by id or sha256 (inspect --quarantine)"),
+            param(None, "Exclude the images that this CSV lists by id or sha256 (inspect --quarantine)"),
         ),
     }
     params_type: type[Params] = create_model(
@@ -96,7 +96,7 @@ def import_stage(importer: Component) -> Any:
         samples = _sort_out(ctx.track(found, label="listing", unit="images"), failed, excluded.ids)
         first = next(samples, None)
         samples = itertools.chain([] if first is None else [first], samples)
-        # Pictures that an importer writes itself (all, or none of them) it has looked at.
+        # An importer that writes images itself must verify all of them, or none.
         own = first is not None and Path(first.image).is_relative_to(ctx.out_dir)
         if excluded.by_content:
             samples = _without(
@@ -122,6 +122,8 @@ def import_stage(importer: Component) -> Any:
                 f"passed over below {params.path}, because pipekit wrote it: {', '.join(written[:MAX_SHOWN])}"
                 f"{' …' if len(written) > MAX_SHOWN else ''}. To read such a folder, give it as the path itself"
             )
+        for folder, reason in unreadable_below(Path(params.path))[:MAX_SHOWN]:
+            ctx.warn(f"the folder {folder} can't be read ({reason}), so its images are missing; see: ls -ld {folder}")
         if others:
             ctx.warn(sentence(others))
         labels = Counter[str]()

@@ -1,4 +1,4 @@
-"""The registry: which components there are, who brings them, and what is broken.
+"""The registry: the components, the plugins that register them, and what is broken.
 
 Names are registered, code is imported on use. Every plugin, the built-in one too, is loaded on its own: one that fails is a
 line in ``pipekit plugins`` and nothing more. This module and :mod:`pipekit.hookspecs` are the only ones that know pluggy.
@@ -367,7 +367,7 @@ def load_registry(
 
 
 def _load_asked(registry: Registry, asked: str, base_dir: Path, off: set[str]) -> None:
-    """A plugin that was named: an installed one, which has been looked at already, a file or a module."""
+    """Load a plugin that was named: an installed one, which has been examined already, a file or a module."""
     if any(record.name == asked for record in registry.plugins):
         return
     if not (asked.endswith(".py") or "/" in asked or os.sep in asked):

@@ -1,4 +1,4 @@
-"""Which importer reads a folder or file, and why the others don't."""
+"""Detects the importer that reads a folder or file, and why the others do not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipekit.errors import UserError
-from pipekit.files import is_archive, own_output_below
+from pipekit.files import is_archive, own_output_below, unreadable_below
 from pipekit.passed_over import passed_over, sentence
 from pipekit.registry.registry import Registry
 
@@ -16,8 +16,8 @@ class Verdict:
     """What an importer says of a folder or file: whether it reads it, and why, or why not.
 
     Attributes:
-        generality: the importer's ``GENERALITY``: above 0 for one that fits almost any folder of images. Of those that fit,
-            the one with the smallest is taken.
+        generality: the importer's ``GENERALITY``: above 0 for one that fits almost any folder of images. Among those that
+            fit, the one with the smallest value is used.
     """
 
     importer: str
@@ -36,6 +36,8 @@ def verdicts(registry: Registry, path: Path) -> list[Verdict]:
     """
     if not path.exists():
         raise UserError(f"no such file or folder: {path}")
+    if path.is_dir() and (unread := unreadable_below(path)) and unread[0][0] == str(path):
+        raise UserError(f"the folder {path} can't be read: {unread[0][1]}", f"See who may read it: ls -ld {path}")
     found = []
     for component in registry.components("importer"):
         try:
@@ -46,7 +48,7 @@ def verdicts(registry: Registry, path: Path) -> list[Verdict]:
             found.append(Verdict(component.name, False, f"it could not look: {type(error).__name__}: {error}"))
             continue
         reason = str(answer if answer else getattr(answer, "reason", ""))
-        found.append(Verdict(component.name, bool(answer), reason or "it does not say why", generality))
+        found.append(Verdict(component.name, bool(answer), reason or "no reason given", generality))
     return sorted(found, key=lambda verdict: (not verdict.fits, verdict.fits and verdict.generality))
 
 
@@ -68,6 +70,9 @@ def choose(path: Path, found: list[Verdict]) -> Verdict:
         raise UserError(message, f"An archive is unpacked by: pipekit scaffold NAME --from {path}")
     if path.is_dir() and not any(path.iterdir()):
         raise UserError(message, "It is an empty folder.")
+    if path.is_dir() and (unread := unreadable_below(path)):
+        folder, reason = unread[0]
+        raise UserError(f"{message}: the folder {folder} can't be read ({reason})", f"See who may read it: ls -ld {folder}")
     if path.is_dir() and (written := own_output_below(path)):
         raise UserError(message, f"It has folders that pipekit wrote; give one of them itself: {', '.join(written[:4])}")
     raise UserError(message)

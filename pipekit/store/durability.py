@@ -1,4 +1,4 @@
-"""After a power cut nothing is false: what was not yet on the disk is noticed and recomputed.
+"""After a power cut no result is wrong: work that was not yet on the disk is detected and recomputed.
 
 Waiting for the disk after each shard would take longer than making it. Instead the process that runs a pipeline leaves a
 marker ``unsynced/<boot id>.<owner>.json``, itself synced, before it writes anything. A thread calls ``syncfs`` about every ten
@@ -26,7 +26,7 @@ from typing import Any
 from pipekit.owners import is_abandoned, new_owner
 
 SYNC_EVERY_S = 10.0
-"""Work of so many seconds is lost in a power cut at most, plus the time that the disk needs."""
+"""Maximum number of seconds of work that a power cut can lose, plus the time that the disk needs."""
 
 SLACK_S = 120.0
 """What is older than the marker by less than this is compared too: clocks of file systems are coarse."""
@@ -54,7 +54,7 @@ def boot_id() -> str:
 
 
 def is_off() -> bool:
-    """Whether the person gave durability up for speed (``PIPEKIT_SYNC=off``): for stores that are thrown away."""
+    """Whether the user gave up durability for speed (``PIPEKIT_SYNC=off``): for stores that are thrown away."""
     return os.environ.get("PIPEKIT_SYNC", "").lower() in ("off", "0", "no")
 
 

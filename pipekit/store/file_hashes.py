@@ -1,4 +1,4 @@
-"""Hashes of files, cached by path, size, mtime and inode."""
+"""Hashes of files, cached by path, size, mtime, ctime and inode."""
 
 from __future__ import annotations
 
@@ -26,11 +26,14 @@ class FileEntry:
     sha256: str
 
 
-State: TypeAlias = tuple[int, int, int]
-"""Size, time of the last change in ns, inode."""
+State: TypeAlias = tuple[int, int, int, int]
+"""Size, mtime and ctime in ns, inode. Only the ctime can't be set back by whoever edits a file."""
 
 
-Remembered: TypeAlias = tuple[int, int, int, str]
+Remembered: TypeAlias = tuple[int, int, int, int, str]
+
+
+COLUMNS = ("dir", "name", "size", "mtime_ns", "ctime_ns", "inode", "sha256")
 
 
 NEXT_FILES = 512
@@ -42,7 +45,7 @@ AT_ONCE = 16
 
 
 class HashMemory:
-    """A cache of SHA-256 hashes by (path, size, mtime, inode): an unchanged tree is only ``stat``-ed.
+    """A cache of SHA-256 hashes by (path, size, mtime, ctime, inode): an unchanged tree is only ``stat``-ed.
 
     One SQLite file, safe for several processes; ``threads`` read the files that are not cached. 60,000 unchanged files take
     under a second. If the file is damaged or can't be written, this process keeps its hashes in memory only: a lost
@@ -77,9 +80,11 @@ class HashMemory:
         try:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=OFF")
+            if _columns(db) not in ((), COLUMNS):  # an older version wrote it: everything is hashed once more
+                db.execute("DROP TABLE IF EXISTS files")
             db.execute(
-                "CREATE TABLE IF NOT EXISTS files (dir TEXT, name TEXT, size INT, mtime_ns INT, inode INT, sha256 TEXT, "
-                "PRIMARY KEY (dir, name)) WITHOUT ROWID"
+                "CREATE TABLE IF NOT EXISTS files (dir TEXT, name TEXT, size INT, mtime_ns INT, ctime_ns INT, inode INT, "
+                "sha256 TEXT, PRIMARY KEY (dir, name)) WITHOUT ROWID"
             )
         except sqlite3.Error:
             db.close()
@@ -93,10 +98,11 @@ class HashMemory:
             db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
             try:
                 db.execute("PRAGMA query_only=ON")
-                db.execute("SELECT 1 FROM files LIMIT 1")
-                return db
+                if _columns(db) == COLUMNS:
+                    return db
             except sqlite3.Error:
-                db.close()
+                pass
+            db.close()
         return cls._open(None)
 
     def close(self) -> None:
@@ -115,12 +121,12 @@ class HashMemory:
             self._near = folder, near, text
         path = os.path.join(folder, name)  # noqa: PTH118
         state, known = _state(path), near.get(text)
-        if known and known[:3] == state:
-            return known[3]
+        if known and known[:-1] == state:
+            return known[-1]
         if self.on_hash is not None:
             self.on_hash()
         found = hash_file(path)
-        if is_settled(state[1]):
+        if is_settled(max(state[1:3])):
             self._remember(folder, [(name, *state, found)])
             near[text] = (*state, found)
         return found
@@ -154,8 +160,8 @@ class HashMemory:
             was = known.get(texts[number])
             with contextlib.suppress(OSError):
                 state = _state(path)
-                if was and was[:3] == state:
-                    hashes[number] = was[3]
+                if was and was[:-1] == state:
+                    hashes[number] = was[-1]
                 else:
                     unknown.append((name, number, state))
         news = []
@@ -165,7 +171,7 @@ class HashMemory:
             if self.on_hash is not None:
                 self.on_hash()
             hashes[number] = found
-            if found and is_settled(state[1]):
+            if found and is_settled(max(state[1:3])):
                 news.append((name, *state, found))
         self._remember(folder, news)
         return hashes
@@ -190,7 +196,7 @@ class HashMemory:
 
     def _known(self, folder: str, first: str, last: str | None = None, count: int = -1) -> dict[str, Remembered]:
         """The cached hashes of a folder's files, starting at the name ``first``: up to ``last``, or a limited number."""
-        query = "SELECT name, size, mtime_ns, inode, sha256 FROM files WHERE dir = ? AND name >= ?"
+        query = "SELECT name, size, mtime_ns, ctime_ns, inode, sha256 FROM files WHERE dir = ? AND name >= ?"
         values: tuple[Any, ...] = (_text(folder), first)
         if last is not None:
             query, values = f"{query} AND name <= ?", (*values, last)
@@ -209,7 +215,7 @@ class HashMemory:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 self._db.executemany(
-                    "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)",
                     [(place, _text(row[0]), *row[1:]) for row in rows],
                 )
                 self._db.execute("COMMIT")
@@ -222,9 +228,13 @@ class HashMemory:
         self._db = self._open(None)
 
 
+def _columns(db: sqlite3.Connection) -> tuple[str, ...]:
+    return tuple(row[1] for row in db.execute("PRAGMA table_info(files)"))
+
+
 def _state(path: str) -> State:
     now = os.stat(path)  # noqa: PTH116
-    return now.st_size, now.st_mtime_ns, now.st_ino
+    return now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino
 
 
 def _hash_some(paths: list[str]) -> list[str]:

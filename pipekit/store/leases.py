@@ -57,7 +57,7 @@ def use(place: Path) -> None:
 
 
 def last_use(place: Path) -> float:
-    """When a folder was made or used, in seconds since 1970; now where that is unknown."""
+    """When a folder was made or used, in seconds since 1970; now if that is unknown."""
     try:
         return place.stat().st_mtime
     except OSError:

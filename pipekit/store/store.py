@@ -7,14 +7,14 @@
       artifacts/ab/<key>/    manifest.json and the files (or rows.jsonl) of one stage run
       work/<key>/            a stage that was begun and is not done: its checkpoints
       tmp/                   what is being made; a folder moves to its place in one rename, whole or not at all
-      damaged/               what was found not to be whole, moved aside and recomputed
+      damaged/               damaged folders, moved aside and recomputed
       leases/                runs that live, whose folders ``gc`` leaves alone
       unsynced/              runs whose last work may not be on the disk yet
-      hashes.sqlite          the hash of every file seen, by (path, size, mtime, inode)
+      hashes.sqlite          the hash of every file seen, by (path, size, mtime, ctime, inode)
 
 Nothing is locked. Two processes that make the same thing make the same bytes; the first rename wins and the other's work is
 dropped. A folder is done if it is whole: it states the sizes and hashes of its files
-(:mod:`pipekit.store.wholeness`). One that is not whole is moved aside, named in a warning, and recomputed.
+(:mod:`pipekit.store.wholeness`). A damaged one is moved aside, named in a warning, and recomputed.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ class Store:
         return True
 
     def set_aside(self, place: Path, problem: str) -> None:
-        """Move a folder that is not whole to ``damaged/``, so that it is recomputed, and say so."""
+        """Move a damaged folder to ``damaged/``, so that it is recomputed, and warn."""
         self._whole.discard(place)
         if self.read_only:
             return
@@ -168,7 +168,7 @@ class Store:
             raise translate_os_error(error, place) from error
         if self.on_damage is not None:
             below = place.relative_to(self.root).as_posix()
-            self.on_damage(f"{below} in the store is damaged ({problem}); it was moved to {aside} and is made anew")
+            self.on_damage(f"{below} in the store is damaged ({problem}); it was moved to {aside} and is recomputed")
 
     def forget_hashes(self) -> None:
         """Drop the memory of file hashes: every file is read again."""
@@ -286,15 +286,15 @@ class Garbage:
 
 
 MIN_AGE_S = 24 * 3600
-"""What was made or used within a day is not garbage, unless the person says so."""
+"""Results that were made or used within a day are not garbage by default."""
 
 
 def find_garbage(store: Store, keep: Iterable[str], min_age_s: float = MIN_AGE_S) -> Garbage:
     """Everything in the store that no key in ``keep`` (keys of stage runs) needs, and that no run uses.
 
     Args:
-        min_age_s: what was made or used within so many seconds is left alone. Whatever this is, what a living run may use is
-            left alone too.
+        min_age_s: keep results that were made or used within this number of seconds. Results that a running run may use are
+            always kept.
     """
     kept = set(keep)
     manifests = [manifest for key in sorted(kept) if (manifest := store.manifest(key))]

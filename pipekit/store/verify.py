@@ -41,8 +41,8 @@ def verify(store: Store, *, repair: bool = False, progress: Callable[[int, int],
     """Read every file of the store and compare it with its hash.
 
     Args:
-        repair: move what is damaged aside, so that the next run makes it anew.
-        progress: called with how many folders are done, of how many.
+        repair: move damaged folders aside, so that the next run recomputes them.
+        progress: called with the number of finished folders and their total.
     """
     places = places_in(store)
     for number, place in enumerate(places, 1):
@@ -58,11 +58,11 @@ def verify(store: Store, *, repair: bool = False, progress: Callable[[int, int],
 def recover(store: Store, progress: Callable[[int, int], None] | None = None) -> list[Damage]:
     """After a power cut, or a crash of the system, move aside what did not reach the disk.
 
-    What was made since the last sync is compared with its hashes, everything else with its sizes. What runs showed meanwhile
-    is shown anew, and the memory of hashes is dropped.
+    Results made since the last sync are compared with their hashes, all others with their sizes. The folders of runs since
+    then are rebuilt, and the memory of hashes is dropped.
 
     Returns:
-        what was damaged; empty where the machine did not go down while a run was writing.
+        the damaged folders; empty if the machine did not go down while a run was writing.
     """
     now = boot_id()
     markers = [marker for marker in markers_in(store.root) if marker.boot != now]

@@ -1,4 +1,4 @@
-"""Whole or not there: each folder of the store states the size and the hash of all its files, and is held to that.
+"""Complete or absent: each folder of the store states the size and the hash of all its files, and is checked against them.
 
 ``contents.json`` is written last, before the folder moves to its place. Its first line is JSON, ``{"files": {"rows.jsonl":
 [size, sha256], ...}}``; its second line is the SHA-256 of the first, so that a damaged statement is noticed too.
@@ -100,7 +100,7 @@ def _files(folder: Path) -> Iterator[tuple[str, str]]:
 # --- hashes of what is read ----------------------------------------------------------------------------------------------
 
 KNOWN_FOLDERS = 64
-"""The statements of so many folders are kept in memory: what a stage reads in turn lies in few of them."""
+"""Number of folders whose statements are kept in memory: the files that a stage reads in turn lie in few folders."""
 
 KINDS = ("shards", "artifacts")
 

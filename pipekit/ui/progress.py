@@ -203,6 +203,9 @@ class RunDisplay:
         if stage:
             self.view(stage).warnings += 1
 
+    def on_note(self, stage: str = "", message: str = "", **_: Any) -> None:
+        """A sentence that is good to know; left out with ``--quiet``."""
+
     def on_failed_samples(self, stage: str, count: int = 0, **_: Any) -> None:
         self.view(stage).failed = count
 
@@ -269,6 +272,9 @@ class PlainDisplay(RunDisplay):
     def on_warning(self, stage: str = "", message: str = "", **_: Any) -> None:
         super().on_warning(stage, message)
         self.line(f"{stage}: {message}" if stage else message, "warning: ", WARN)
+
+    def on_note(self, stage: str = "", message: str = "", **_: Any) -> None:
+        self.line(f"{stage}: {message}")
 
     def on_failed_samples(self, stage: str, count: int = 0, total: int = 0, examples: Sequence[Any] = (), **_: Any) -> None:
         super().on_failed_samples(stage, count)

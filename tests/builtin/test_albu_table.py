@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+from pydantic_core import PydanticCustomError
+
 from pipekit.builtin import albu
 
 
@@ -29,3 +31,15 @@ print("albumentations" in sys.modules, *registry.accepted)
     assert first[0] == "True"
     again = subprocess.run([sys.executable, "-c", code, " ".join(first[1:])], check=True, capture_output=True, text=True)
     assert again.stdout.split() == ["False", *first[1:]]
+
+
+def test_the_library_accepts_its_own_defaults_but_for_a_few() -> None:
+    """So nothing needs to be imported to check an op without parameters."""
+    refused = set()
+    for name, entry in albu.table().items():
+        if albu._REQUIRED not in entry["params"].values():
+            try:
+                albu._check(albu.params_type(name).model_construct(**entry["params"]))
+            except PydanticCustomError:
+                refused.add(name)
+    assert refused == albu.NEED_VALUES

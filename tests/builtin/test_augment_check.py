@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 import pipekit
 from pipekit import images
-from pipekit.builtin.augment_check.measure import Measured
+from pipekit.builtin.augment_check.measure import Measured, _interval
 from pipekit.builtin.augment_check.outputs import verdict
 from pipekit.builtin.augment_check.strengths import neutral_values, scaled, settings_of, single, variants
 from pipekit.cli import main
@@ -265,3 +266,13 @@ def test_the_verdict_goes_by_what_is_lost(drop: float, confidence_drop: float, s
         shown=(),
     )
     assert verdict(measured, 0) == said
+
+
+def test_an_interval_is_as_exact_as_two_thousand_resamples_are() -> None:
+    """A quantile q of R resamples of normal values has a standard error of sqrt(q (1 - q) / R) over the density there."""
+    falls = np.random.default_rng(0).normal(0, 1, (300, 200))
+    low, high = _interval(SimpleNamespace(rng=lambda *parts: rng_for(0, *parts)), falls)  # type: ignore[arg-type]
+    error = (falls.std(axis=0) / np.sqrt(300))[None]
+    away = (np.stack([low, high]) - falls.mean(axis=0)) / error - np.array([[-1.96], [1.96]])
+    expected = np.sqrt(0.025 * 0.975 / 2000) / 0.0584
+    assert np.sqrt((away**2).mean()) == pytest.approx(expected, rel=0.2)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from skimage import feature
 
 from pipekit import images
-from pipekit.builtin.detectors import blobs, common, corners, lbp
+from pipekit.builtin.detectors import akaze, blobs, common, corners, lbp
 from pipekit.errors import UserError
 from pipekit.keypoints.detection import Features, features_of, peaks
 from pipekit.keypoints.hog import blocks, cells
@@ -156,6 +156,14 @@ def test_hog_is_scikit_images(photo: NDArray[np.uint8], cell: int, block: int, b
         np.testing.assert_allclose(blocks(found, block, norm), expected, atol=2e-6)
 
 
+@pytest.mark.parametrize(("norm", "name"), [("l2_hys", "L2-Hys"), ("l1_sqrt", "L1-sqrt")])
+def test_hog_of_a_nearly_plain_image_is_scikit_images(norm: Any, name: str) -> None:
+    """Gradients of about 1e-5, as large as the number that keeps plain blocks from a division by 0."""
+    gray = np.random.default_rng(0).uniform(0, 2e-5, (32, 32)).astype(np.float32)
+    expected = feature.hog(gray, 9, (8, 8), (2, 2), block_norm=name)
+    np.testing.assert_allclose(blocks(cells(gray, 8, 9), 2, norm), expected, rtol=1e-4)
+
+
 @pytest.mark.parametrize("signed", [False, True])
 def test_a_gradient_between_two_bins_counts_in_both(signed: bool) -> None:
     span, bins = (360 if signed else 180), 12
@@ -239,6 +247,33 @@ def test_akaze_finds_what_opencv_4_finds(registry: Registry, name: str) -> None:
     if name != "chessboard.png":  # the angle at a crossing of four squares is as good as drawn by lot
         turned = np.abs((found.angle_deg[nearest] - expected[:, 3] + 180) % 360 - 180)
         assert (turned[again] < 15).mean() > 0.9
+
+
+@pytest.mark.parametrize(("low", "share_of_top"), [(0.65, 1), (0.75, 151 / 300)])
+def test_akazes_contrast_is_the_seventieth_percentile_in_300_bins(low: float, share_of_top: float) -> None:
+    """Alcantarilla et al. 2013, section 2.1. A share of the gradients is 0.5017 of the others: in bin 151 of 300."""
+    slopes = np.where(np.arange(2000) < low * 2000, 0.5017, 1) / 2000
+    unit = np.tile(np.cumsum(slopes), (7, 1)).astype(np.float32)
+    scharr = 32  # the sum of the kernel's weights times their distances
+    assert akaze._contrast(unit) == pytest.approx(scharr / 2000 * share_of_top, rel=3e-3)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_akazes_diffusion_takes_the_papers_time_steps(count: int) -> None:
+    """Grewenig et al. 2010, equation 9, with the longest stable step of 0.25 (Alcantarilla et al. 2013, section 2.2)."""
+    expected = [0.25 / (2 * np.cos(np.pi * (2 * n + 1) / (4 * count + 2)) ** 2) for n in range(count)]
+    steps = akaze._time_steps(0.25 * count * (count + 1) / 3)
+    assert sorted(steps) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("column", "seen"), [(40, True), (41, False)])
+def test_akazes_descriptor_reaches_ten_steps_to_each_side(column: int, seen: bool) -> None:
+    """OpenCV 4's pattern size; the middles of the outermost steps are 9.5 steps from the point. Here a step is a pixel."""
+    image = np.zeros((61, 61), np.float32)
+    image[:, column] = 1
+    flat = np.zeros_like(image)
+    level = akaze.Level(image, flat, flat, flat, sigma=0.7, step=1)
+    assert akaze._descriptors(level, np.array([[30.5, 30.5]]), np.zeros(1)).any() == seen
 
 
 # --- every detector ------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from pipekit import images
 from pipekit.builtin.evaluate import calibration, intervals, slices
+from pipekit.builtin.evaluate.describe import describe_image
 from pipekit.builtin.evaluate.label_errors import confident_class, suspects
 from pipekit.builtin.evaluate.metrics import measure
 from pipekit.contract import Sample
@@ -231,8 +234,8 @@ def test_few_sure_mistakes_do_not_ask_for_more_certainty() -> None:
 
 def test_where_no_temperature_is_better_the_coldest_is_taken() -> None:
     y_true = np.array([0, 1, 0])
-    assert calibration.fit_temperature(np.eye(2)[y_true], y_true) == calibration.COLDEST
-    assert calibration.fit_temperature(np.full((3, 2), 0.5), y_true) == calibration.COLDEST
+    assert calibration.fit_temperature(np.eye(2)[y_true], y_true) == 0.05
+    assert calibration.fit_temperature(np.full((3, 2), 0.5), y_true) == 0.05
 
 
 @given(answers(), st.floats(0.1, 10))
@@ -312,3 +315,17 @@ def test_a_third_is_a_slice_from_five_images_on(count: int, thirds: int) -> None
 def test_a_column_of_many_values_makes_no_slices(values: int, rows: int) -> None:
     samples = [Sample(str(i), "", extra={"camera": i % values}) for i in range(2 * values)]
     assert len(slices.by_slice(samples, {}, np.ones(2 * values, bool), ())) == rows
+
+
+@pytest.mark.parametrize(("stripe_px", "is_sharp"), [(1, False), (2, True)])
+def test_images_are_described_at_a_longer_side_of_256_px(tmp_path: Path, stripe_px: int, is_sharp: bool) -> None:
+    """At 512 px, stripes of 1 px are averaged out, and stripes of 2 px stay."""
+    columns = np.where(np.arange(512) // stripe_px % 2, 156, 100).astype(np.uint8)
+    images.write(tmp_path / "stripes.png", np.tile(columns[None, :, None], (400, 1, 3)))
+    (found,) = describe_image(Sample("stripes.png", str(tmp_path / "stripes.png")), None, ctx=None)  # type: ignore[arg-type]
+    assert (found["sharpness"] > 1000) == is_sharp
+
+
+def test_a_model_that_is_surely_wrong_gets_the_hottest_temperature() -> None:
+    y_true = np.array([0, 1, 0])
+    assert calibration.fit_temperature(np.array([[0.1, 0.9], [0.9, 0.1]])[y_true], y_true) == pytest.approx(20, abs=0.01)

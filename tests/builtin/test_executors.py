@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from itertools import islice
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from pipekit import images
 from pipekit.builtin import executors
 from pipekit.builtin.executors import PoolParams, auto, processes, serial, threads
 from pipekit.contract import Params, ShardResult, ShardTask
-from pipekit.errors import StageError
+from pipekit.errors import StageError, UserError
 from pipekit.store.store import Store, find_garbage
 from tests.conftest import DATA, Trial
 from tests.test_imports import HEAVY
@@ -135,6 +137,60 @@ def test_processes_work_where_none_can_be_copied(monkeypatch: pytest.MonkeyPatch
     assert os.getpid() not in {result.num_outputs for result in results}
 
 
+def cut_off(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:
+    """The process that workers are copied from is killed in the middle of a request, so often."""
+    forkserver.ensure_running()
+    real, killed = forkserver.connect_to_new_process, list[int]()
+
+    def cut(fds: Any) -> Any:
+        forkserver.ensure_running()
+        server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+        if len(killed) >= times:
+            return real(fds)
+        os.kill(server, signal.SIGSTOP)
+        found = real(fds)
+        os.kill(server, signal.SIGKILL)
+        killed.append(server)
+        return found
+
+    monkeypatch.setattr(forkserver, "connect_to_new_process", cut)
+    return killed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are copied on Linux only")
+@pytest.mark.parametrize(("times", "in_processes"), [(1, True), (2, True), (3, False)])
+def test_a_killed_fork_server_ends_no_run(monkeypatch: pytest.MonkeyPatch, times: int, in_processes: bool) -> None:
+    killed = cut_off(monkeypatch, times)
+    results = list(processes(count, tasks(9), TWO))
+    assert sorted(result.key for result in results) == sorted(f"key-{number}" for number in range(9))
+    assert (os.getpid() not in {result.num_outputs for result in results}) == in_processes
+    assert len(killed) == times
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are copied on Linux only")
+def test_a_fork_server_that_is_killed_between_shards_ends_no_run() -> None:
+    done = []
+    for result in processes(count, tasks(12), TWO):
+        if not done:
+            os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
+        done.append(result.key)
+    assert sorted(done) == sorted(f"key-{number}" for number in range(12))
+
+
+def test_full_shared_memory_is_named(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the disk of the store."""
+    trial.write("a/1.png")
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("multiprocessing.synchronize.SemLock.__init__", full)
+    with pytest.raises(UserError, match="worker processes can't be started: /dev/shm, where they keep") as caught:
+        trial.run({"data": DATA, "stamp": {"use": "stamp"}}, executor="processes", workers=2)
+    assert 'executor = "threads"' in caught.value.hint
+    assert "disk" not in caught.value.hint
+
+
 def test_what_workers_are_born_with_starts_no_thread_and_is_no_heavy_library() -> None:
     script = (
         "import importlib, sys, threading\n"
@@ -182,11 +238,10 @@ def test_many_new_files_start_the_workers_early(trial: Trial, monkeypatch: pytes
     calls: list[int] = []
     monkeypatch.setattr(auto, "prepare", lambda: calls.append(1))
     monkeypatch.setattr("pipekit.engine.run.MANY_NEW", 5)
+    monkeypatch.setattr("pipekit.files.SETTLED_S", 0.0)  # those of this moment are read again each time
 
     def run(folder: str, count: int, executor: str = "auto") -> None:
         trial.write(*(f"{folder}/{number}.png" for number in range(count)))
-        for file in trial.path.rglob("*.png"):
-            os.utime(file, (1e9, 1e9))  # those of this second are read again each time
         trial.run({"data": DATA}, executor=executor, workers=2)
 
     run("a", 4)

@@ -13,6 +13,7 @@ from pipekit import images
 from pipekit.builtin.explain import layers, maps
 from pipekit.builtin.explain.pages import overlay
 from pipekit.builtin.explain.saliency_location import where
+from pipekit.builtin.explain.section import Kind
 from pipekit.cli import main
 from pipekit.registry.registry import load_registry
 from pipekit.rng import rng_for
@@ -270,3 +271,24 @@ def test_a_few_loud_pixels_do_not_darken_a_map() -> None:
     found[:2, :2] = 100
     drawn = overlay(np.zeros((40, 40, 3), np.uint8), found)
     assert (drawn == drawn[0, 0]).all()
+
+
+def test_a_map_is_put_into_words_on_a_grid_of_16_cells_per_side() -> None:
+    """One pixel in each cell of the outermost of 16 columns: half of them are 8 of 256 cells."""
+    found = np.zeros((64, 64), np.float32)
+    found[::4, 0] = 1
+    assert where(found).startswith("half of it lies in 3 % of the image")
+
+
+@pytest.mark.parametrize(("likeness", "believable"), [(None, True), (0.69, True), (0.71, False)])
+def test_maps_that_resemble_those_of_shuffled_weights_say_little(likeness: float | None, believable: bool) -> None:
+    assert Kind("occlusion", lambda image, targets: [], likeness).believable == believable
+
+
+def test_occlusion_covers_an_eighth_of_each_side() -> None:
+    """A class that goes by a single pixel loses it under the squares of 4 px of 32 that cover it, half a square apart."""
+    image = np.full((32, 32, 3), 100, np.uint8)
+    image[17, 17] = 255
+    (found,) = maps.occluded(lambda batch: (batch[:, 17, 17, :1] == 255).astype(np.float32), image, (0,))
+    ys, xs = np.nonzero(found)
+    assert (ys.min(), ys.max(), xs.min(), xs.max()) == (14, 19, 14, 19)

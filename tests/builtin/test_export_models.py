@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pipekit import images
+from pipekit.builtin.exporters.models import Comparison, FloatParams, Trained, held_out, within
 from pipekit.cli import main
 from pipekit.contract import Model, Report
 from pipekit.engine.run import run_plan
@@ -216,3 +219,16 @@ def test_the_command_takes_the_test_split_and_the_report_of_the_run(
     ):
         assert main(["export", "runs/tiny", *words]) == 2
         assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("difference", "accepted"), [(0.9e-4, True), (1.1e-4, False)])
+def test_probabilities_of_an_export_may_differ_by_a_ten_thousandth(difference: float, accepted: bool) -> None:
+    found = Comparison("16 images", 16, difference, difference, same_class=16)
+    with contextlib.nullcontext() if accepted else pytest.raises(StageError, match=r"allowed is 0\.0001"):
+        assert within(found, FloatParams().tolerance) is found
+
+
+def test_without_images_an_export_is_compared_on_16_of_noise() -> None:
+    predictor: Any = SimpleNamespace(input_shape_hwc=(9, 7, 3))
+    found = held_out(Trained(Path(), None, {}, predictor), None, FloatParams())
+    assert found.pixels.shape == (16, 9, 7, 3)

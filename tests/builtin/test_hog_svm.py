@@ -60,6 +60,15 @@ def test_the_graph_computes_the_histograms(shape: tuple[int, int, int], params: 
     np.testing.assert_allclose(features_of(build(shape, 2, params), pixels), np.concatenate(expected, axis=1), atol=1e-4)
 
 
+@pytest.mark.parametrize("norm", ["l1_sqrt", "l2_hys"])
+def test_the_graph_normalises_nearly_plain_images_alike(norm: Any) -> None:
+    """Gradients of about 1e-5, as large as the number that keeps plain blocks from a division by 0."""
+    gray = np.random.default_rng(0).uniform(0, 2e-5, (2, 28, 28)).astype(np.float32)
+    params = HogSvmParams(cell_px=(7,), block_norm=norm)
+    expected = blocks(cells(gray, 7, params.orientations, signed=True, shared=True), params.block_cells, norm)
+    np.testing.assert_allclose(features_of(build((28, 28, 1), 2, params), gray[..., None]), expected, rtol=1e-2, atol=1e-4)
+
+
 @pytest.mark.parametrize("angles", [(0, 60, 120), (0, 90)])
 def test_the_layer_is_the_machine_of_scikit_learn(angles: tuple[float, ...]) -> None:
     from sklearn.svm import LinearSVC

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipekit import images
-from pipekit.builtin.inspect import looks
+from pipekit.builtin.inspect import image_statistics
 from pipekit.builtin.inspect.checks import balance, copies, files, outliers
 from pipekit.builtin.inspect.measure import MeasureParams, measure
 from pipekit.contract import PAUSE, Finding, Sample
@@ -73,14 +72,15 @@ def test_planted_faults_are_found_and_little_else(tmp_path: Path, monkeypatch: p
 
 def test_a_second_look_reads_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIPEKIT_STORE", str(tmp_path / "store"))
-    photos = crops(tmp_path / "photos", 6)
-    for photo in photos:
-        os.utime(photo, (1e9, 1e9))
+    monkeypatch.setattr("pipekit.files.SETTLED_S", 0.0)  # files of this moment are hashed again
+    crops(tmp_path / "photos", 6)
     first, _ = inspect(tmp_path / "photos", tmp_path)
-    for photo in photos:  # what is in the files is gone, and only who opens them can know
-        with photo.open("r+b") as file:
-            file.write(bytes(photo.stat().st_size))
-        os.utime(photo, (1e9, 1e9))
+
+    def refused(path: object) -> bytes:
+        raise AssertionError(f"{path} was read")
+
+    monkeypatch.setattr("pipekit.files.read_bytes", refused)
+    monkeypatch.setattr("pipekit.store.file_hashes.hash_file", refused)
     second, outcome = inspect(tmp_path / "photos", tmp_path)
     assert second == first
     assert all(stage.cached for stage in outcome.stages)
@@ -318,11 +318,21 @@ def test_every_picture_is_blurred_as_much_before_its_sharpness_is_measured() -> 
     """Columns 28 levels above and below their mean: of a blur by 0.25 px2 (1/8, 3/4, 1/8) the half is left, 14. A Gaussian of
     1 px takes away 0.977 of that. In every other column there is nothing to see, so 0.01 is what the energy is divided by."""
     columns = np.tile(np.array([100, 156], np.uint8), (64, 32))
-    assert looks.measures(columns, 0.0)["sharpness"] == pytest.approx((14 * 0.977) ** 2 / 0.01, rel=0.01)
+    assert image_statistics.measures(columns, 0.0)["sharpness"] == pytest.approx((14 * 0.977) ** 2 / 0.01, rel=0.01)
 
 
 def test_a_linear_interpolation_blurs_by_a_sixth_of_a_pixel() -> None:
     """Between two pixels, at p, the variance is p * (1 - p), in larger pixels by the scale squared."""
     between = np.linspace(0, 1, 1001)
-    _, blurred_px2 = looks.reduced(np.zeros((192, 300), np.uint8), 128)
+    _, blurred_px2 = image_statistics.reduced(np.zeros((192, 300), np.uint8), 128)
     assert blurred_px2 == pytest.approx((between * (1 - between)).mean() / 1.5**2, rel=0.01)
+
+
+@pytest.mark.parametrize(("stripe_px", "contrast"), [(1, 0), (2, 28)])
+def test_images_are_measured_at_a_shorter_side_of_128_px(tmp_path: Path, stripe_px: int, contrast: float) -> None:
+    """At 256 px, stripes of 1 px are averaged out, and stripes of 2 px stay, 28 levels above and below their mean."""
+    columns = np.where(np.arange(256) // stripe_px % 2, 156, 100).astype(np.uint8)
+    images.write(tmp_path / "stripes.png", np.tile(columns[None, :, None], (256, 1, 3)))
+    steps = measure(Sample("stripes.png", str(tmp_path / "stripes.png")), MeasureParams(), ctx=None)  # type: ignore[arg-type]
+    (found,) = (step for step in steps if step is not PAUSE)
+    assert found["contrast"] == pytest.approx(contrast, abs=1)

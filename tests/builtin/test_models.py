@@ -48,7 +48,12 @@ def test_local_response_normalisation_is_tensorflows() -> None:
 
 
 def test_alexnet_begins_as_published() -> None:
+    """ImageNet's mean pixel (R, G, B) is that of Simonyan and Zisserman's networks, which state it."""
+    assert alexnet.build.input_hw == (227, 227)  # type: ignore[attr-defined]
     model = build("alexnet", (67, 67, 3))
+    mean = np.asarray(model.get_layer("centre")(np.zeros((1, 1, 1, 3), np.float32))).ravel()
+    np.testing.assert_allclose(mean, (-123.68, -116.779, -103.939), rtol=1e-6)
+    assert alexnet.AlexnetParams().dropout == 0.5
     biases = {layer.name: float(np.mean(layer.bias.numpy())) for layer in model.layers if hasattr(layer, "bias")}
     assert {name for name, value in biases.items() if value == 1} == {
         *("conv2_a", "conv2_b", "conv4_a", "conv4_b", "conv5_a", "conv5_b"),

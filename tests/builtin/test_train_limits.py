@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from pipekit import images
 from pipekit.builtin.train import cache, compiling, data
+from pipekit.contract import Sample
+from pipekit.recipe.compiled import compile_recipe
+from pipekit.registry.registry import load_registry
 
 
 @pytest.mark.parametrize(("has", "sizes"), [(224, [100, 100]), (226, [113, 100]), (500, [250, 125])])
@@ -31,3 +36,20 @@ def test_the_cache_takes_a_quarter_of_the_memory_and_half_of_the_disk(
 )
 def test_each_optimizer_has_its_usual_learning_rate(optimizer: str, rate: float) -> None:
     assert compiling.usual_rate(optimizer) == rate
+
+
+def test_the_size_is_inferred_from_64_images_evenly_spaced(tmp_path: Path) -> None:
+    """Every second one of 129: 100 px, all others 60 px."""
+    for side in (60, 100):
+        images.write(tmp_path / f"{side}.png", np.zeros((side, side, 3), np.uint8))
+    samples = [Sample(str(n), str(tmp_path / f"{60 if n % 2 else 100}.png")) for n in range(129)]
+    assert data.infer_size(samples) == (100, 100)
+    fourths = [Sample(str(n), str(tmp_path / f"{100 if n % 4 else 60}.png")) for n in range(129)]
+    assert data.infer_size(fourths) == (80, 80)
+
+
+@pytest.mark.parametrize(("p", "moves"), [(0.5, False), (0.56, True)])
+def test_eight_draws_tell_whether_a_recipe_moves_first(p: float, moves: bool) -> None:
+    """Of the first 4 draws of these generators, more than half rotate, and so do those of 16; of 8, fewer at p = 0.5."""
+    recipe = compile_recipe(f"rotate(20, p={p})", (64, 64), registry=load_registry(installed=False))
+    assert data.moves_first(recipe) == moves

@@ -123,6 +123,21 @@ def test_when_a_process_dies_threads_go_on(monkeypatch: pytest.MonkeyPatch) -> N
     assert said == ["a worker process of the feed died (too little memory?); training continues with threads"]
 
 
+def test_where_no_process_can_be_started_threads_make_the_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after the end of the process that workers are copied from, or without room in /dev/shm."""
+
+    def refused(*_: Any) -> None:
+        raise EOFError
+
+    monkeypatch.setattr("multiprocessing.forkserver.connect_to_new_process", refused)
+    said: list[str] = []
+    with feed(list(range(20)), False) as threads, feed(list(range(20)), True, warn=said.append) as worker_pool:
+        assert content(worker_pool.epoch(0)) == content(threads.epoch(0))
+    assert said == [
+        "worker processes can't be started: the process that they are copied from ended; training continues with threads"
+    ]
+
+
 def test_images_of_a_shared_file_are_seen_by_whoever_opened_it() -> None:
     first = PixelFile(None, 3, 60, shared=True)
     second = PixelFile.opened(pickle.loads(pickle.dumps(first.address())))

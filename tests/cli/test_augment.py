@@ -88,7 +88,7 @@ def test_copies_on_disk(pipekit: Pipekit, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["images"], "where to?"),
+        (["images"], "no output folder is given"),
         (["images", "images/out"], "lies inside the source"),
         (["images", "images"], "lies inside the source"),
         (["images", "there"], "there exists already"),
@@ -144,7 +144,7 @@ def test_a_disk_that_takes_nothing(
         if place == "store":
             patch.setattr(worker, "write_new", refused)
         else:
-            patch.setattr(run_folder, "_put", refused)
+            patch.setattr(run_folder, "copy_file", refused)
         done = pipekit("augment", "images", "out", "--ops", "hflip", "--copies", "1", "--workers", "1")
     assert done.code in (1, 2)
     assert os.strerror(number) in done.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import os
 import re
@@ -209,3 +210,37 @@ def test_a_name_that_the_terminal_can_not_show_is_escaped(encoding: str, tmp_pat
     assert done.returncode in (1, 2)
     assert b"\\udcff.jpg" in done.stderr
     assert b"Error" not in done.stderr
+
+
+def _caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (MemoryError(), "has too little memory"),
+        (RuntimeError("can't start new thread"), "has too little memory"),
+        (_caused(ImportError("READ THIS"), ImportError("x.so: failed to map segment from shared object")), "too little memory"),
+        (
+            OSError(errno.ENAMETOOLONG, "File name too long", "a" * 5000),
+            "a path of 5,000 letters is too long for this disk: aaa",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "photos/cat"), "permission denied: 'photos/cat'"),
+    ],
+)
+def test_errors_of_the_machine_are_said_in_words(failure: Exception, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli_app.report(failure) == 1
+    printed = " ".join(capsys.readouterr().err.split())
+    assert said in printed
+    assert len(printed) < 500
+    assert "bug in pipekit" not in printed
+    assert "--debug" not in printed
+
+
+def test_a_path_of_5000_letters_is_one_sentence(pipekit) -> None:
+    result = pipekit("inspect", "a" * 5000)
+    assert result.code in (1, 2)
+    assert "is too long for this disk" in result.err
+    assert len(result.err) < 600

@@ -149,7 +149,7 @@ def test_resume_begins_nothing_anew(pipekit, project: Path) -> None:
     broken = ("run", "--set", "stages.told.broken=true")
     assert pipekit(*broken).code == 1
     assert "told" in pipekit(*broken, "--dry-run").out
-    assert "stopped before its end; it goes on" in pipekit(*broken, "--dry-run").out
+    assert "stopped before its end; it resumes" in pipekit(*broken, "--dry-run").out
     assert pipekit(*broken, "--resume").code == 1, "it went on, and failed again"
     result = pipekit("run", "--resume")
     assert result.code == 2

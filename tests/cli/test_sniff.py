@@ -33,13 +33,14 @@ def test_what_could_read_it_too(pipekit, tmp_path: Path) -> None:
     lines = pipekit("sniff", ".").out.splitlines()
     assert lines[1].split(None, 2) == ["names", "yes", "files named after 2 classes: cat, dog"]
     assert lines[2].split(None, 3)[:3] == ["folders", "it", "could"]
-    assert lines[2].endswith("; names is more exact")
+    assert lines[2].endswith("; names is more specific")
 
 
 def test_as_json(pipekit, photos: Path) -> None:
     found = json.loads(pipekit("sniff", "photos", "--json").out)
     assert (found["path"], found["importer"]) == ("photos", "folders")
-    assert found["verdicts"][0] == {"importer": "folders", "fits": True, "reason": "3 class folders: discs, squares, stripes"}
+    reason = "3 class folders: discs, squares, stripes"
+    assert found["verdicts"][0] == {"importer": "folders", "fits": True, "reason": reason, "generality": 2}
     assert all(verdict["reason"] for verdict in found["verdicts"])
 
 

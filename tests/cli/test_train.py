@@ -52,7 +52,7 @@ def test_mistakes_are_found_before_anything_runs(pipekit: Pipekit, tmp_path: Pat
     for words, said in (
         (("photos", "--model", "resnett"), "no model called 'resnett'"),
         (("photos", "--set", "epoch=3"), "Did you mean 'epochs'"),
-        (("photos", "--set", "modle.units=[3]"), "only 'model' and 'split' have parameters of their own"),
+        (("photos", "--set", "modle.units=[3]"), "only 'model' and 'split' have parameters"),
         (("photos", "--ops", "rotato(3)"), "--ops: no op called 'rotato'"),
         (("photos", "--epochs", "0"), "--epochs: input should be greater than or equal to 1"),
         (("photos", "--fractions", "{ train = 2 }"), "--fractions: train is 2, expected a share between 0 and 1"),

@@ -36,7 +36,7 @@ def test_damage_is_listed_repaired_and_made_anew(pipekit: Pipekit, tmp_path: Pat
     assert damage["problem"].endswith("has changed")
     assert package.verify(folder).damage[0].place == damage["place"]
     repaired = pipekit("verify", str(folder), "--repair")
-    assert (repaired.code, "the next run makes them anew" in repaired.out) == (0, True)
+    assert (repaired.code, "the next run recomputes them" in repaired.out) == (0, True)
     assert pipekit("verify", str(folder)).code == 0
     assert pipekit("run", str(folder / "pipeline.toml"), "-q").code == 0
 

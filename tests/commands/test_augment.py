@@ -58,7 +58,7 @@ def test_the_place_may_still_be_an_argument_and_the_help_hides_it(folder: Path, 
     assert content(Path("one")) == content(Path("two"))
     capsys.readouterr()
     assert main(["augment", "photos", "three", "--out", "four"]) == 2
-    assert "two places to write" in capsys.readouterr().err
+    assert "two output folders" in capsys.readouterr().err
     assert main(["augment", "--help"]) == 0
     assert "[OUT]" not in capsys.readouterr().out
 

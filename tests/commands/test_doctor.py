@@ -206,3 +206,18 @@ def test_a_look_that_fails_is_a_line_and_the_next_goes_on(monkeypatch: pytest.Mo
     assert "RuntimeError: it fell over" in found[0].text
     assert found[-1].what == "terminal"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("free_mb", "state"), [(190, "broken"), (210, "warning"), (4_900, "warning"), (5_100, "ok")])
+def test_less_than_5_gb_of_disk_is_little_and_less_than_200_mb_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free_mb: int, state: str
+) -> None:
+    usage = namedtuple("usage", ["total", "used", "free"])
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda place: usage(10**13, 0, free_mb * 10**6))
+    assert [finding.state for finding in doctor.disk(tmp_path) if finding.what == "disk"] == [state]
+
+
+@pytest.mark.parametrize(("whole_mb", "state"), [(3_900, "warning"), (4_100, "ok")])
+def test_less_than_4_gb_of_memory_is_little(monkeypatch: pytest.MonkeyPatch, whole_mb: int, state: str) -> None:
+    monkeypatch.setattr(doctor, "memory_bytes", lambda: (whole_mb * 10**6, 10**9))
+    assert [finding.state for finding in doctor.machine() if finding.what == "memory"] == [state]

@@ -82,3 +82,22 @@ def test_what_it_refuses(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert not (folder / "split.csv").exists()
     assert main(["split", ".", "--file", "../split.csv"]) == 0
     assert not any(path.suffix == ".csv" for path in folder.rglob("*") if ".pipekit" not in path.parts)
+
+
+def test_a_class_that_a_spreadsheet_would_run(folder: Path) -> None:
+    """In the file it is text, and pipekit reads its own name back."""
+    (folder / "cat").rename(folder / '=HYPERLINK("x")')
+    first = pipekit.split(folder)
+    assert first.file is not None
+    with first.file.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 30
+    assert not [cell for row in rows for cell in row.values() if cell[:1] in ("=", "+", "-", "@")]
+    assert sum(row["id"].startswith("'=HYPERLINK") for row in rows) == 10
+    before = first.file.read_bytes()
+    more = class_folders(folder.parent / "more", {"x": 1, "cat": 1}, size_px=40)
+    shutil.copy(next((more / "cat").iterdir()), folder / '=HYPERLINK("x")' / "new.png")
+    second = pipekit.split(folder)
+    where = {sample.id: sample.split for sample in first.dataset}
+    assert {sample.id: sample.split for sample in second.dataset}.items() >= where.items()
+    assert len(first.file.read_bytes().splitlines()) == len(before.splitlines()) + 1

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import pipekit as package
 from pipekit.errors import PlanError, UserError
@@ -58,3 +60,56 @@ def test_a_wrong_value_is_named_by_its_parameter(photos: Path, given: dict[str, 
     assert problem.path == path
     assert said in problem.message
     assert not Path("runs").exists()
+
+
+SMALL = ("--model", "mlp", "--set", "model.units=[4]", "--epochs", "1", "--input", "8x8", "--no-report")
+
+
+def _listed(file: Path) -> dict[str, str]:
+    with file.open(newline="") as lines:
+        return {row["id"]: row["split"] for row in csv.DictReader(lines)}
+
+
+def test_the_split_is_kept_in_the_folder_of_the_run(pipekit, photos: Path, tmp_path: Path) -> None:
+    """Two datasets don't share a file, the terminal says where it is, and it survives what is published later."""
+    class_folders(tmp_path / "birds", {"crow": 8, "owl": 8})
+    first = pipekit("train", "photos", *SMALL)
+    assert first.code == 0, first.err
+    assert "the split is kept in runs/photos/split.csv" in first.out + first.err
+    assert pipekit("train", "birds", *SMALL, "--quiet").code == 0
+    assert not (tmp_path / "split.csv").exists()
+    before = _listed(tmp_path / "runs/photos/split.csv")
+    assert (len(before), len(_listed(tmp_path / "runs/birds/split.csv"))) == (16, 16)
+    for number in range(3):
+        image = photos / "cat" / f"new-{number}.png"
+        Image.new("RGB", (24, 24), (90 * number, 200, 30)).save(image)
+    assert pipekit("train", "photos", *SMALL).code == 0
+    after = _listed(tmp_path / "runs/photos/split.csv")
+    assert len(after) == 19
+    assert {name: after[name] for name in before} == before
+    assert (tmp_path / "runs/photos/run.json").is_file()
+    assert pipekit("stage", "split", "--dataset", "photos").code == 0
+    assert not (tmp_path / "split.csv").exists()
+
+
+def test_a_split_file_that_is_there_or_is_named_is_used(pipekit, photos: Path, tmp_path: Path) -> None:
+    assert pipekit("split", "photos", "--fractions", "0.5,0.25,0.25").code == 0
+    before = (tmp_path / "split.csv").read_bytes()
+    assert pipekit("train", "photos", *SMALL).code == 0
+    assert (tmp_path / "split.csv").read_bytes() == before
+    assert not (tmp_path / "runs/photos/split.csv").exists()
+    assert pipekit("train", "photos", *SMALL, "--set", "split.file=mine.csv").code == 0
+    assert len(_listed(tmp_path / "mine.csv")) == 16
+
+
+def test_a_run_that_was_stopped_after_its_split_leaves_a_place_for_the_next(pipekit, photos: Path, tmp_path: Path) -> None:
+    def stop(event: str, **values: object) -> None:
+        if event == "stage_started" and values["stage"] == "train":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        package.train("photos", model="mlp", name="t", report=False, listener=stop)
+    assert [path.name for path in (tmp_path / "runs/t").iterdir()] == ["split.csv"]
+    assert pipekit("inspect", "t:split").code == 0
+    assert pipekit("train", "photos", *SMALL, "--name", "t").code == 0
+    assert {"split.csv", "run.json"} <= {path.name for path in (tmp_path / "runs/t").iterdir()}

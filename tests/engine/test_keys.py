@@ -421,7 +421,7 @@ def test_a_worker_draws_under_the_tasks_name() -> None:
 
 # --- a new format -----------------------------------------------------------------------------------------------------------
 
-ANEW = "made anew: this version of pipekit keeps its results under new keys (format 9, was 8)"
+ANEW = "recomputed: this version of pipekit keeps its results under new keys (format 9, was 8)"
 
 
 def test_a_run_says_once_why_an_older_store_is_of_no_use(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:

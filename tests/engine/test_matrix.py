@@ -106,7 +106,7 @@ def test_a_combination_that_fails_is_a_row_and_the_others_go_on(project: Path) -
 
 def test_choosing_by_another_split_than_val_is_doubted(project: Path) -> None:
     outcome = run(project, GRID.replace("train.val_score", "train.test score"))
-    assert any("too good" in warning for warning in outcome.warnings)
+    assert any("too optimistic" in warning for warning in outcome.warnings)
     outcome = run(project, GRID.replace("train.val_score", "train.val_nothing"))
     assert outcome.best is None
     assert any("has no number" in warning for warning in outcome.warnings)

@@ -206,7 +206,7 @@ def test_until_and_only(trial: Trial) -> None:
     assert states(outcome) == {"data": False, "stamp": False}
     outcome = trial.run(CHAIN, choice={"only": "measure"})
     assert states(outcome) == {"data": True, "stamp": True, "measure": False}
-    with pytest.raises(UserError, match="exclude"):
+    with pytest.raises(UserError, match="can't be combined"):
         trial.run(CHAIN, choice={"only": "stamp", "until": "stamp"})
     for option in ("until", "only"):
         with pytest.raises(UserError, match="stamq") as caught:
@@ -270,7 +270,7 @@ def test_failed_samples_are_listed_and_held_against_the_limit(trial: Trial) -> N
     with pytest.raises(StageError, match=r"1 of 20 samples can't be used \(5.0%\), and max_failed allows 2.0%") as caught:
         trial.run(stages, max_failed=0.02)
     assert "b/007.png: ValueError: asked to fail" in caught.value.message
-    assert caught.value.hint == "Mend or remove them, or allow it: --set stages.stamp.max_failed=0.06\n  " + CONTINUE
+    assert caught.value.hint == "Fix or remove them, or allow it: --set stages.stamp.max_failed=0.06\n  " + CONTINUE
     assert trial.done() == [], "the limit is held against what is in the store, too"
     assert trial.told("stage_failed")[0]["stage"] == "stamp"
     assert all(states(trial.run(stages)).values())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,34 @@ def test_a_folder_that_is_no_run_is_left_alone(trial: Trial) -> None:
     assert below(trial.path / "runs") == ["trial/my notes.txt"]
     mine.unlink()
     assert trial.run(STAGES).status == "finished", "an empty one is in nobody's way"
+
+
+def test_a_place_that_cannot_be_written_is_said_before_anything_runs(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial.write("cat/1.png")
+
+    def refused(*, dir: Path, prefix: str) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", str(dir / prefix))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tempfile, "mkdtemp", refused)
+        with pytest.raises(UserError, match=r"can't write the results into .*: Permission denied") as caught:
+            trial.run(STAGES)
+    assert "may you write there?" in caught.value.hint
+    assert trial.done() == []
+    assert trial.run(STAGES).status == "finished"
+
+
+def test_results_that_cannot_be_put_in_place_are_kept_in_the_store(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial.write("cat/1.png")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run_folder, "_swap", full)
+        with pytest.raises(UserError, match=r"can't write the results into .*/runs/trial: No space left on device"):
+            trial.run(STAGES)
+    assert all(stage.cached for stage in trial.run(STAGES).stages)
 
 
 def test_a_failed_run_shows_nothing_and_leaves_the_last_one(trial: Trial) -> None:

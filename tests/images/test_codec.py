@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -259,6 +262,11 @@ def test_reduced_decode_never_goes_below_what_was_asked(at_least_hw: tuple[int, 
     assert decoded.image.shape == (480 * scale, 640 * scale, 3)
 
 
+@pytest.mark.parametrize(("side_px", "scale"), [(63, 1.0), (64, 0.125)])
+def test_images_of_less_than_64_px_are_decoded_whole(side_px: int, scale: float) -> None:
+    assert images.decode_reduced(jpeg(gradient(side_px, 200)), (8, 8)).scale == scale
+
+
 def test_reduced_decode_is_the_same_picture() -> None:
     data = jpeg(gradient(480, 640))
     whole = images.resize(images.decode(data), (120, 160), "area")
@@ -478,3 +486,60 @@ def test_drawn_targets_do_not_touch_the_original() -> None:
     assert drawn[30, 30].any()
     assert not drawn[5, 50].any()
     assert not drawn[12, 12].any()
+
+
+# --- what libraries print --------------------------------------------------------------------------------------------------
+
+
+def _damaged_exif(format: str) -> bytes:
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01\x03\0\x01"
+    return saved(Pillow.fromarray(gradient()), format, exif=exif)
+
+
+def _deep_png() -> bytes:
+    """A PNG of 16 bits whose pixels have a wrong checksum, of which libpng prints a line."""
+    data = bytearray(cv2.imencode(".png", gradient().astype(np.uint16) * 257)[1].tobytes())
+    data[-14] ^= 0x55
+    return bytes(data)
+
+
+def _tiff() -> bytes:
+    """A TIFF whose directory ends with the file."""
+    data = bytearray(saved(Pillow.fromarray(gradient()), "TIFF"))
+    struct.pack_into("<I", data, 4, len(data))
+    return bytes(data) + bytes(data[8:108])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        saved(Pillow.new("1", (9_500, 9_500)), "PNG"),
+        _damaged_exif("PNG"),
+        _damaged_exif("WEBP"),
+        _tiff(),
+        _deep_png(),
+    ],
+    ids=["bomb", "exif-png", "exif-webp", "tiff", "deep-png"],
+)
+def test_libraries_print_nothing_about_a_file(data: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    filters = list(warnings.filters)
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always")
+        for function in (images.probe, images.decode, images.verify):
+            with contextlib.suppress(ImageError):
+                function(data)
+    assert not raised
+    assert capfd.readouterr().err == ""
+    assert list(warnings.filters) == filters
+
+
+def test_pillow_is_silent_in_several_threads_and_speaks_again_afterwards() -> None:
+    data = _damaged_exif("PNG")
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always")
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(images.decode, [data] * 200))
+        assert not raised
+        with Pillow.open(io.BytesIO(data)) as picture:
+            picture.getexif().get(0x0112)
+        assert raised, "a program that uses Pillow itself is not silenced"

@@ -36,6 +36,15 @@ def test_copies_are_near_and_others_are_not() -> None:
     assert roots == [*range(30)] * 3
 
 
+def test_a_fingerprint_is_64_bits_and_16_by_16_pixels() -> None:
+    """Each pixel of the miniature is the mean of 20 x 30 pixels of the image."""
+    shades = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    found = near_duplicates.fingerprint(shades.repeat(20, axis=0).repeat(30, axis=1)[..., None])
+    miniature = np.frombuffer(base64.b64decode(found[16:]), np.uint8)
+    np.testing.assert_allclose(miniature.astype(int), shades.ravel(), atol=2)
+    assert near_duplicates.distance_bits("0" * 16 + found[16:], "f" * 16 + found[16:]) == 64
+
+
 def test_the_cosine_transform_is_the_textbook_one() -> None:
     # A single vertical wave has one strong frequency; the hash has its bit set and follows the sign.
     x = np.cos(np.pi * (2 * np.arange(32) + 1) * 3 / 64)

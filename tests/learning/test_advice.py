@@ -158,3 +158,8 @@ def test_more_epochs_are_not_advised_to_a_model_that_overfits() -> None:
 
     assert "more epochs may" in words(0.55, 0.53)
     assert "more epochs may" not in words(0.83, 0.53)
+
+
+@pytest.mark.parametrize(("num_train", "few"), [(2999, True), (3000, False)])
+def test_fewer_than_a_thousand_training_images_per_class_are_few(num_train: int, few: bool) -> None:
+    assert advice.case_of({}, num_train, num_classes=3, weak=True).few == few

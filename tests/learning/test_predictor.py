@@ -96,6 +96,19 @@ def test_a_truncated_model_file_is_refused(keras_model: Path, tmp_path: Path) ->
     assert caught.value.hint == "The file is broken: copy it again, or train the model again."
 
 
+def test_a_model_with_lambda_layers_says_that_it_holds_code(keras_model: Path, tmp_path: Path) -> None:
+    from pipekit.learning.keras_backend import load_keras
+
+    keras = load_keras()
+    layers = keras.layers
+    made = [keras.Input((16, 16, 3)), layers.Lambda(lambda x: x / 255), layers.Flatten(), layers.Dense(3, activation="softmax")]
+    keras.Sequential(made).save(tmp_path / "model.keras")
+    (tmp_path / "model.json").write_bytes((keras_model / "model.json").read_bytes())
+    with pytest.raises(UserError, match=r"model\.keras has 1 Lambda layer: Python code in the model's file") as caught:
+        load_predictor(tmp_path, no_component)
+    assert "Replace each Lambda by a layer of Keras" in caught.value.hint
+
+
 def test_a_model_of_another_version_says_which(keras_model: Path, tmp_path: Path) -> None:
     """A layer of a Keras to come stands for all that this one can't load."""
     info = json.loads((keras_model / "model.json").read_text("utf-8"))

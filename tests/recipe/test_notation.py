@@ -6,13 +6,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipekit.errors import UserError
+from pipekit.recipe.compiled import compile_recipe
 from pipekit.recipe.notation import check_ops, parse_ops
 from pipekit.registry.registry import Registry, load_registry
+from pipekit.rng import rng_for
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +162,24 @@ def test_no_text_breaks_the_parser(registry: Registry, text: str) -> None:
 )
 def test_what_changes_some_pictures_is_a_recipe(registry: Registry, ops: str) -> None:
     assert check_ops(registry, ops)
+
+
+@pytest.mark.parametrize(("deep", "accepted"), [(8, True), (9, False)])
+def test_recipes_may_be_eight_deep_inside_one(registry: Registry, tmp_path: Path, deep: int, accepted: bool) -> None:
+    for number in range(deep):
+        (tmp_path / f"{number}.toml").write_text(f'ops = ["{number + 1}.toml"]')
+    (tmp_path / f"{deep}.toml").write_text('ops = [{ op = "hflip" }]')
+    if accepted:
+        assert [op.name for op in check_ops(registry, "0.toml", tmp_path)] == ["hflip"]
+    else:
+        with pytest.raises(UserError, match="recipes inside recipes, more than 8 deep"):
+            check_ops(registry, "0.toml", tmp_path)
+
+
+@pytest.mark.parametrize("preset", ["light", "medium", "heavy", "keras_tutorial"])
+def test_presets_mirror_half_of_the_images(registry: Registry, preset: str) -> None:
+    """As ``horizontal_flip`` of Keras does. A mirrored image is one whose homography has a negative determinant."""
+    recipe = compile_recipe(preset, (16, 16), registry=registry)
+    blank = np.zeros((16, 16, 3), np.uint8)
+    matrices = [recipe.apply(blank, rng_for(0, number)).matrix for number in range(300)]
+    assert np.mean([matrix is not None and np.linalg.det(matrix) < 0 for matrix in matrices]) == pytest.approx(0.5, abs=0.08)

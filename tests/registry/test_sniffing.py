@@ -156,4 +156,4 @@ def register_importers(register):
     found = {verdict.importer: verdict for verdict in verdicts(registry, tree(tmp_path / "photos", "dog/1.jpg"))}
     assert found["folders"].fits
     assert found["failing"].reason == "it could not look: KeyError: 'a'"
-    assert found["silent"].reason == "it does not say why"
+    assert found["silent"].reason == "no reason given"

@@ -10,14 +10,16 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipekit import files
 from pipekit.engine.run_folder import keys_in_use
 from pipekit.errors import UserError
-from pipekit.files import OUTPUT_MARK, hash_file, walk
+from pipekit.files import OUTPUT_MARK, hash_file, is_settled, walk
 from pipekit.store.file_hashes import HashMemory
 from pipekit.store.store import Store, find_garbage, free
 from tests.conftest import DATA, Trial
@@ -31,6 +33,12 @@ def settled(path: Path, text: str, when: float = LONG_AGO) -> Path:
     path.write_text(text)
     os.utime(path, (when, when))
     return path
+
+
+@pytest.fixture(autouse=True)
+def settles_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ctime of a file of a test is now, and nobody waits for it where the test does not change the file again."""
+    monkeypatch.setattr(files, "SETTLED_S", 0.0)
 
 
 @pytest.fixture
@@ -178,6 +186,36 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
     settled(tmp_path / "b.png", "eight", LONG_AGO + 1).replace(file)
     assert memory.reads(file) == 1, "another file of the same size and time"
     assert memory.reads(file) == 0
+
+
+def test_an_edit_of_the_same_size_whose_mtime_is_set_back_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Photo tools keep a file's time when they edit its metadata; the ctime they can't keep."""
+    monkeypatch.setattr(files, "SETTLED_S", 0.05)
+    file = settled(tmp_path / "tree/a.png", "seven")
+    while not is_settled(file.stat().st_ctime_ns):
+        time.sleep(0.01)
+    memory = Counted(tmp_path / "hashes.sqlite")
+    assert [memory.reads(file), memory.reads(file)] == [1, 0]
+    before = file.stat()
+    file.write_text("eight", "utf-8")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert memory.reads(file) == 1
+    assert memory.memory.content(file.parent) == HashMemory(tmp_path / "other.sqlite").content(file.parent)
+
+
+def test_hashes_of_an_older_version_are_made_anew(tmp_path: Path) -> None:
+    file = settled(tmp_path / "a.png", "one")
+    with closing(sqlite3.connect(tmp_path / "hashes.sqlite")) as db, db:
+        db.execute(
+            "CREATE TABLE files (dir TEXT, name TEXT, size INT, mtime_ns INT, inode INT, sha256 TEXT, PRIMARY KEY (dir, name))"
+        )
+        state = file.stat()
+        known = (str(tmp_path), "a.png", state.st_size, state.st_mtime_ns, state.st_ino, "0" * 64)
+        db.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)", known)
+    assert HashMemory(tmp_path / "hashes.sqlite", read_only=True).file(file) == hashlib.sha256(b"one").hexdigest()
+    memory = Counted(tmp_path / "hashes.sqlite")
+    assert [memory.reads(file), memory.reads(file)] == [1, 0]
 
 
 def test_a_file_that_may_still_be_written_is_not_remembered(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_damage_is_noticed_when_it_matters_named_and_healed(trial: Trial, kind: 
     trial.events.clear()
     assert trial.run(STAGES, choice={"again": ["measure"]}).artifact("measure").digest == expected
     told = [values["message"] for event, values in trial.events if event == "warning"]
-    assert any("is damaged" in message and "made anew" in message for message in told), told
+    assert any("is damaged" in message and "recomputed" in message for message in told), told
     assert list((trial.store / "damaged").iterdir())
     trial.events.clear()
     assert all(stage.cached for stage in trial.run(STAGES).stages)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipekit.errors import UserError
+from pipekit.files import plain_rows
 from pipekit.learning.significance import paired
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def read_answers(name: str, folder: Path) -> Answers:
     try:
         metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
         with (folder / "predictions.csv").open(encoding="utf-8", newline="", errors="surrogateescape") as file:
-            rows = {row["id"]: row for row in csv.DictReader(file)}
+            rows = {row["id"]: row for row in plain_rows(csv.DictReader(file))}
         about = json.loads((folder / "about.json").read_text("utf-8")) if (folder / "about.json").exists() else {}
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"the report {name!r} in {folder} can't be read: {error}", "Run its pipeline again.") from error

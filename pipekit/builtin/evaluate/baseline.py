@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipekit.contract import Context, Report, Sample
 from pipekit.errors import UserError
+from pipekit.files import plain_rows
 from pipekit.learning.significance import paired
 
 
@@ -45,7 +46,7 @@ def _measured(row: Mapping[str, str] | None, sample: Sample) -> bool:
 
 def _rows(report: Report) -> dict[str, dict[str, str]]:
     with (report.path / "predictions.csv").open(encoding="utf-8", newline="", errors="surrogateescape") as file:
-        return {row["id"]: row for row in csv.DictReader(file)}
+        return {row["id"]: row for row in plain_rows(csv.DictReader(file))}
 
 
 def _name(report: Report) -> str:

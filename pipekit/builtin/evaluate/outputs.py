@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import inspect
 import io
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipekit.contract import Context, Section
+from pipekit.files import PlainTable
 from pipekit.learning.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def write_parquet(folder: Path, evaluation: Evaluation) -> None:
 def predictions_csv(evaluation: Evaluation, paths: bool = True) -> str:
     """One row for each image: true class, predicted class, all probabilities, and the path of the file."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    writer = PlainTable(text)
     columns = [f"p:{name}" for name in evaluation.classes]
     writer.writerow(["id", "true", "predicted", "correct", "confidence", *columns, "sha256", *(["image"] if paths else [])])
     for i, sample in enumerate(evaluation.samples):

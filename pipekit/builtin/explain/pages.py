@@ -175,7 +175,7 @@ def _steps(opened: maps.Opened, image: NDArray[np.uint8], name: str, most: int) 
         for place, step in enumerate(layers.steps(opened, image, most), 1)
     ]
     words = (
-        f"What does each layer do? *{literal(name)}* on its way through the layers. Of several feature maps, you see the one "
+        f"What does each layer do? *{literal(name)}* on its way through the layers. If it has several maps, you see the one "
         f"with the highest variance, stretched to its own range; a vector is drawn as bars, at most {layers.MAX_BARS} of them."
     )
     return Section("Layer outputs", words, pictures=tuple(pictures))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CHECKED = 4
 """Number of images for the sanity check of an attribution method against the model with shuffled weights."""
 IG_STEPS, IG_STEPS_LARGE, LARGE_PX = 32, 16, 128 * 128
-"""Steps of integrated gradients: enough to look at, for half the cost of the stage ``explain``; a quarter for large images."""
+"""Steps of integrated gradients: enough for a picture, for half the cost of the stage ``explain``; a quarter for large ones."""
 TILE_PX = 168
 GAP_PX = 6
 

@@ -1,6 +1,6 @@
 """Image features by classic detectors: the stages ``features``, ``match`` and ``stability``.
 
-This module defines the stage ``features``. ``--help`` imports it, so the work is in a module of its own.
+This module defines the stage ``features``. ``--help`` imports it, so the work is in a separate module.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
@@ -16,6 +15,7 @@ from pipekit.builtin.features.draw import draw_matches
 from pipekit.builtin.features.stage import find
 from pipekit.contract import Call, Context, Files, InputPath, Params, Uses, param, stage
 from pipekit.errors import ImageError, UserError
+from pipekit.files import PlainTable
 from pipekit.images.draw import contact_sheet
 from pipekit.images.warping import Image, warp
 from pipekit.keypoints.detection import Features
@@ -170,7 +170,7 @@ def _read(path: InputPath) -> Image:
 
 def _write_table(ctx: Context, first: Features, second: Features, result: Matches) -> None:
     with (ctx.out_dir / "matches.csv").open("w", newline="", encoding="utf-8") as out:
-        rows = csv.writer(out, lineterminator="\n")
+        rows = PlainTable(out)
         rows.writerow(["first_x_px", "first_y_px", "second_x_px", "second_y_px", "ratio", "inlier"])
         for (a, b), ratio, inlier in zip(result.pairs, result.ratio, result.inlier, strict=True):
             places: list[Any] = [f"{value:.2f}" for value in (*first.points[a, :2], *second.points[b, :2])]

@@ -7,7 +7,6 @@ smaller number of points in the part that both images show.
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from pipekit import images
 from pipekit.builtin.features.stage import find
 from pipekit.contract import Call, Context, Dataset, Files, Params, Sample, Uses, param, stage
 from pipekit.errors import ImageError, UserError
+from pipekit.files import PlainTable
 from pipekit.images.draw import COLOURS, thumbnail
 from pipekit.images.warping import Image, Matrix, warp
 from pipekit.keypoints.detection import Features
@@ -97,7 +97,7 @@ def stability(ctx: Context, dataset: Dataset, params: StabilityParams) -> Stabil
         for key, found in rates.items()
     }
     with (ctx.out_dir / "stability.csv").open("w", newline="", encoding="utf-8") as out:
-        rows = csv.writer(out, lineterminator="\n")
+        rows = PlainTable(out)
         rows.writerow(["detector", "change", "amount", "repeatability", "mean_points", "images"])
         for (detector, change, amount), (rate, mean_points, count) in table.items():
             rows.writerow([detector, change, f"{amount:g}", f"{rate:.4f}", f"{mean_points:.1f}", count])

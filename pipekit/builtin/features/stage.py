@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import os
@@ -19,6 +18,7 @@ from pipekit.builtin.features import DetectParams, FeatureFiles, FeaturesParams
 from pipekit.builtin.features.draw import draw_features, draw_map, fitted
 from pipekit.contract import Call, Context, Dataset, Params, Sample, SampleContext, Uses, param
 from pipekit.errors import UserError
+from pipekit.files import PlainTable
 from pipekit.images.draw import contact_sheet
 from pipekit.images.warping import Image
 from pipekit.keypoints.detection import Features, features_of
@@ -39,7 +39,7 @@ def find_features(ctx: Context, dataset: Dataset, params: FeaturesParams) -> Fea
         (ctx.out_dir / "counts.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace") as out,
     ):
         points.write((",".join(POINT_COLUMNS) + "\n").encode())
-        rows = csv.writer(out, lineterminator="\n")
+        rows = PlainTable(out)
         rows.writerow(["id", "label", "split", "width_px", "height_px", "num_points", "note"])
         for made in ctx.map(find_in_sample, dataset, finder, label=params.detector.name, name="find_in_sample"):
             digest.update(f"{made.id}\0{made.label}\0{made.split}\0{made.sha256}\n".encode("utf-8", "surrogatepass"))
@@ -162,7 +162,7 @@ class Counts:
     def write(self, path: Path) -> None:
         """One row for each class: images, those without a feature, and the spread of the number of features."""
         with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as out:
-            rows = csv.writer(out, lineterminator="\n")
+            rows = PlainTable(out)
             rows.writerow(["label", "images", "without_features", "mean", "min", "p25", "median", "p75", "max"])
             for label in sorted(self.of):
                 counts = np.array(self.of[label])

@@ -15,7 +15,6 @@ version of it from a colleague gets what that file says, never an older cached r
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -29,6 +28,7 @@ from pipekit.builtin.split.groups import items_of, roots_of
 from pipekit.builtin.split.split_file import SplitFile, file_state
 from pipekit.contract import Context, Dataset, InputPath, Params, Sample, param, stage
 from pipekit.errors import StageError, UserError
+from pipekit.files import PlainTable
 from pipekit.quarantine import Exclusions, read_exclusions
 
 
@@ -125,8 +125,8 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
     for warning in found.warnings:
         ctx.warn(warning)
     dropped = _settle_leaks(ctx, found, params.leaks)
-    if _remembers(params):
-        memory.write(path, found.to_remember)
+    if _remembers(params) and memory.write(path, found.to_remember):
+        ctx.event("note", message=f"the split is kept in {_shown(path)}, so that adding images moves none")
 
     def rows() -> Iterator[Sample]:
         for number, sample in enumerate(samples()):
@@ -148,9 +148,14 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
     return ctx.dataset(rows(), facts=facts, headline=f"{sum(counts.values())} images: {headline}")
 
 
+def _shown(path: Path) -> str:
+    """The path as somebody in the current folder would write it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
 def _list_left_out(path: Path, reasons: Mapping[str, str]) -> None:
     with path.open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
+        table = PlainTable(file)
         table.writerow(("id", "reason"))
         table.writerows(sorted(reasons.items()))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipekit.contract import Sample
 from pipekit.errors import UserError
+from pipekit.files import PlainTable, plain_rows
 from pipekit.owners import new_owner, remove_abandoned
 
 COLUMNS = ("id", "sha256", "label", "split", "fold")
@@ -59,7 +60,7 @@ class SplitFile:
                 if lacking:
                     raise UserError(f"{path} has no column {lacking[0]!r}; expected {', '.join(COLUMNS)}", hint)
                 lines = []
-                for row in table:
+                for row in plain_rows(table):
                     if row["split"] not in ("train", "val", "test"):
                         raise UserError(
                             f"{path}, line {table.line_num}: split {row['split']!r}, expected train, val or test", hint
@@ -71,22 +72,23 @@ class SplitFile:
             raise UserError(f"can't read the split file {path}: {error}", hint) from error
         return cls(lines)
 
-    def write(self, path: Path, news: Mapping[str, Remembered]) -> None:
-        """Add ``news`` to the known lines and write the file atomically. An unchanged file is not touched."""
+    def write(self, path: Path, news: Mapping[str, Remembered]) -> bool:
+        """Add ``news`` to the known lines and write the file atomically. An unchanged file is not touched: False."""
         lines = {**self.lines, **news}
         if lines == self.lines:
-            return
+            return False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             remove_abandoned(path.parent, f".{escape(path.name)}.*@*")
             scratch = path.with_name(f".{path.name}.{new_owner()}")
             with scratch.open("x", encoding="utf-8", errors="surrogatepass", newline="") as file:
-                table = csv.writer(file, lineterminator="\n")
+                table = PlainTable(file)
                 table.writerow(COLUMNS)
                 table.writerows((line.id, line.sha256, line.label, line.split, line.fold) for _, line in sorted(lines.items()))
                 file.flush()
                 os.fsync(file.fileno())  # a power cut leaves the old file or the new one, never an empty one
             scratch.replace(path)
+            return True
         except OSError as error:
             raise UserError(
                 f"can't write the split file {path}: {error.strerror}",

@@ -30,6 +30,7 @@ from pipekit.builtin.train.worker_pool import Crew, Making, Task, fill
 from pipekit.errors import UserError
 from pipekit.images import Image
 from pipekit.learning.keras_backend import load_keras
+from pipekit.processes import NotStartedError
 from pipekit.rng import Rng
 
 Batch: TypeAlias = tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]
@@ -81,7 +82,10 @@ class Feed:
         cv2.setNumThreads(1)  # these threads use all cores; OpenCV's own would compete for them
         object.__setattr__(self, "_pool", ThreadPoolExecutor(max(1, self.workers), thread_name_prefix="feed"))
         if self.processes:
-            self._crew.append(Crew(self._making, self.batch_size, self.workers))
+            try:
+                self._crew.append(Crew(self._making, self.batch_size, self.workers))
+            except NotStartedError as error:
+                self.warn(f"{error.message}; training continues with threads")
 
     def __enter__(self) -> Feed:
         return self

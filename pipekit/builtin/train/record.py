@@ -18,6 +18,7 @@ from pipekit.builtin.train.curves import draw
 from pipekit.builtin.train.loop import Row, State
 from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Context, Dataset, Failure, Model
+from pipekit.files import PlainTable
 from pipekit.learning import advice
 
 LIBRARIES = ("tensorflow", "keras", "numpy", "opencv-python-headless", "pipekit-vision")
@@ -220,7 +221,7 @@ def _write_history(ctx: Context, result: Result) -> None:
 def _write_failures(ctx: Context, failures: tuple[Failure, ...]) -> None:
     failures = tuple(sorted(failures, key=lambda failure: failure.id))  # threads find them in any order
     with (ctx.out_dir / "left_out.csv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
+        table = PlainTable(file)
         table.writerow(["id", "reason", "image"])
         table.writerows((failure.id, failure.reason, failure.image) for failure in failures)
     shown = "; ".join(f"{failure.id}: {failure.reason}" for failure in failures[:3])

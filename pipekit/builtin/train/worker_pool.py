@@ -68,8 +68,12 @@ class Crew:
         self._bytes = batch_size * math.prod(making.shape_hwc) * np.dtype(making.dtype).itemsize
         self._free: deque[SharedMemory] = deque()
         self._pool = processes.pool(workers, _begin, making)
-        for _ in range(workers):
-            self._pool.submit(_nothing)  # start the processes now, while the model is built
+        try:
+            for _ in range(workers):
+                self._pool.submit(_nothing)  # start the processes now, while the model is built
+        except processes.NotStartedError:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
     def submit(self, epoch: int, positions: Sequence[int], files: Sequence[str], ids: Sequence[str]) -> Task:
         try:

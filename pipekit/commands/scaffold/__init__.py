@@ -1,8 +1,8 @@
-"""A new project: the folders, the images in them, a pipeline file that runs.
+"""Create a project: the folders, the images in them, a pipeline file that runs.
 
-:func:`plan` says what would be done and touches nothing outside a scratch folder; :func:`carry_out` does it. What exists is
-never overwritten, an image that is there already is not brought in again, and images that are added never move others, so
-the same command can be repeated whenever there are more photographs.
+:func:`plan` plans the work and touches nothing outside a scratch folder; :func:`carry_out` does it. Existing files are never
+overwritten, an image that is there already is not imported again, and added images never move others, so you can repeat the
+command whenever you have more images.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ How = Literal["copy", "hardlink", "symlink", "move"]
 Layout = Literal["val", "valid", "validation", "flat"]
 
 MEMORY = "scaffold.csv"
-"""Which image went to which split; beside the pipeline file, so that a second scaffold moves none."""
+"""The split of each image; the file is beside the pipeline file, so that a second scaffold moves none."""
 
 FRACTIONS: Mapping[str, float] = {"train": 0.7, "val": 0.15, "test": 0.15}
 
@@ -50,24 +50,24 @@ def scaffold(
     dry_run: bool = False,
     listener: Callable[..., None] = lambda *_, **__: None,
 ) -> Project:
-    """Make a project: folders for the images, a pipeline file that runs, a README; and fill it from images that you have.
+    """Create a project: image folders, a pipeline file that runs, a README; with a source, import its images.
 
-    Nothing is ever overwritten. Repeated with more photographs, it adds those and moves none.
+    Existing files are never overwritten. Call it again with more images to add them; no image that is there is moved.
 
     Args:
         root: the project's folder.
-        classes: their names; with a source, those to take (all where empty).
-        source: a folder, a table or an archive to fill it from.
-        layout: the name of the val folder: ``val``, ``valid`` or ``validation``; ``flat``: class folders only, divided when
+        classes: names of the classes; with a source, the classes to import (empty: all).
+        source: a folder, a table or an archive to import images from.
+        layout: the name of the val folder: ``val``, ``valid`` or ``validation``; ``flat``: class folders only, split when
             the pipeline runs.
-        how: how images come in: ``copy``, ``hardlink``, ``symlink`` or ``move``.
-        rename: give images the names ``<class>_<number>``.
-        format: the importer to read the source with; recognised unless given.
+        how: how images are transferred: ``copy``, ``hardlink``, ``symlink`` or ``move``.
+        rename: rename images to ``<class>_<number>``.
+        format: the importer to read the source with; default: detected.
         pattern: for classes in file names: a regular expression whose first group is the class.
-        fractions: the shares of train, val and test, which sum to 1; unless given 0.7, 0.15 and 0.15.
-        seed: which images go where.
+        fractions: the fractions of train, val and test, which sum to 1; default: 0.7, 0.15 and 0.15.
+        seed: random seed of the split.
         dry_run: plan only; nothing is written.
-        listener: gets the engine's events while the source is read.
+        listener: receives the engine's events while the source is read.
 
     Returns:
         What was done (or would be): folders, transfers, counts {split: {class: images}}, what was left out, warnings.
@@ -106,16 +106,16 @@ def scaffold(
 
 @dataclass(frozen=True)
 class Request:
-    """What is wanted.
+    """The requested project.
 
     Attributes:
         root: the project's folder.
-        classes: their names; with a source, those to take (all where empty).
-        source: a folder, a table or an archive to fill it from.
-        layout: the name of the val folder, or ``flat``: one folder per class, divided when the pipeline runs.
-        how: how images come in.
-        rename: give them the names ``<class>_<number>``.
-        importer: the importer for the source; found by looking where left out.
+        classes: names of the classes; with a source, the classes to import (empty: all).
+        source: a folder, a table or an archive to import images from.
+        layout: the name of the val folder, or ``flat``: one folder per class, split when the pipeline runs.
+        how: how images are transferred.
+        rename: rename them to ``<class>_<number>``.
+        importer: the importer for the source; default: detected.
         pattern: for classes in file names: a regular expression whose first group is the class.
     """
 
@@ -139,15 +139,15 @@ class Transfer:
 
 @dataclass
 class Project:
-    """What :func:`carry_out` does.
+    """The plan that :func:`carry_out` executes.
 
     Attributes:
-        folders: to be made.
-        transfers: images that come in.
-        texts: files with their content; one that exists is left as it is.
-        counts: {split: {class: images}} with what is there already; the split is "" for ``flat``.
-        present: how many of the source's images are there already.
-        left_out: (name, reason) of what can't be used.
+        folders: folders to create.
+        transfers: images to transfer.
+        texts: files with their content; existing files are left as they are.
+        counts: {split: {class: images}}, including images that are there already; the split is "" for ``flat``.
+        present: number of the source's images that are there already.
+        left_out: (name, reason) of each file that can't be used.
         memory: the content of :data:`MEMORY`, or None.
         found: how the source was read.
     """
@@ -171,7 +171,7 @@ class Project:
 
 
 def plan(request: Request, listener: Callable[..., None] = lambda *_, **__: None) -> Project:
-    """Look at the source and decide where each image goes. Nothing in the project's folder is touched.
+    """Read the source and decide where each image goes. Nothing in the project's folder is touched.
 
     Raises:
         UserError: a class name that can't be a folder, a source that can't be read or has no image.
@@ -210,10 +210,10 @@ def plan(request: Request, listener: Callable[..., None] = lambda *_, **__: None
 
 
 def carry_out(project: Project) -> None:
-    """Make the folders, bring the images in, write the files. Each file appears whole or not at all.
+    """Create the folders, transfer the images, write the files. Each file appears complete or not at all.
 
     Raises:
-        UserError: a folder can't be written, or a link can't be made. What is done stays; the same command continues.
+        UserError: a folder can't be written, or a link can't be made. Finished work stays; the same command resumes.
     """
     request = project.request
     with project.stack:
@@ -241,7 +241,7 @@ def _check_choices(layout: str, how: str, fractions: Mapping[str, float]) -> Non
         if chosen not in known:
             raise UserError(f"{name}: expected {', '.join(known)}, got {chosen!r}")
     if not set(fractions) <= set(FRACTIONS) or min(fractions.values()) < 0 or not 0.999 < sum(fractions.values()) < 1.001:
-        raise UserError(f"fractions: expected shares of train, val and test that sum to 1, got {dict(fractions)}")
+        raise UserError(f"fractions: expected fractions of train, val and test that sum to 1, got {dict(fractions)}")
 
 
 def _check(request: Request) -> None:
@@ -264,8 +264,8 @@ def _check(request: Request) -> None:
 def _rows(project: Project, request: Request, listener: Callable[..., None]) -> list[Any]:
     """The source's usable images with their classes and, unless the layout is flat, their splits.
 
-    The import and split stages do the work, in a scratch folder: every image is looked at, copies and near copies come to lie
-    on one side, and splits that the source has are kept.
+    The import and split stages do the work, in a scratch folder: every image is verified, duplicates and near duplicates go to
+    one split, and splits that the source has are kept.
     """
     from pipekit.engine.run import run_plan
     from pipekit.pipeline.plan import load_plan
@@ -275,7 +275,7 @@ def _rows(project: Project, request: Request, listener: Callable[..., None]) -> 
     assert request.source is not None
     source = Path(os.path.abspath(request.source.expanduser()))
     if is_archive(source):
-        project.how = "copy"  # what is unpacked goes away again
+        project.how = "copy"  # the unpacked files are removed again
         into = scratch / "archive"
         into.mkdir()
         project.left_out += unpack(source, into)
@@ -308,7 +308,7 @@ def _rows(project: Project, request: Request, listener: Callable[..., None]) -> 
 
 
 def _only_folder(folder: Path) -> Path:
-    """An archive often has one folder at its top that says nothing."""
+    """Skip the single top folder that many archives have."""
     inside = [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
@@ -317,7 +317,7 @@ def _only_folder(folder: Path) -> Path:
 
 
 class _Present:
-    """What the project's folder has already."""
+    """The present contents of the project's folder."""
 
     def __init__(self, images: Path, layout: str) -> None:
         self.names: set[Path] = set()

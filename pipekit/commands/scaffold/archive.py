@@ -1,4 +1,4 @@
-"""Unpacking an archive that somebody else made: nothing outside the target, nothing endless, nothing but files."""
+"""Unpack an untrusted archive safely: no file outside the target, a limit on the size, only regular files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import IO
 from pipekit.errors import UserError
 
 MAX_RATIO = 100
-"""Image files hardly shrink in an archive. One that grows a hundredfold (and past ``FREE_BYTES``) is made to fill the disk."""
+"""Images hardly compress. An archive that expands a hundredfold (and past ``FREE_BYTES``) was made to fill the disk."""
 
 FREE_BYTES = 1 << 30
 
@@ -60,7 +60,7 @@ def unpack(path: Path, into: Path) -> list[tuple[str, str]]:
 
 @contextmanager
 def _members(path: Path) -> Iterator[Iterator[tuple[_Member, IO[bytes] | None]]]:
-    """The members, folders left out, each with its bytes."""
+    """The members without folders, each with its bytes."""
     if path.name.lower().endswith(".zip"):
         with zipfile.ZipFile(path) as archive:
             yield _zip_members(archive)
@@ -89,7 +89,7 @@ def _tar_members(archive: tarfile.TarFile) -> Iterator[tuple[_Member, IO[bytes] 
 
 
 def _place(name: str, into: Path) -> Path | None:
-    """Where a member goes, or None where its name leads elsewhere."""
+    """The target of a member, or None if its name leads outside the folder."""
     clean = PurePosixPath(name.replace("\\", "/"))
     if clean.is_absolute() or ".." in clean.parts or ":" in clean.parts[0] or not clean.parts:
         return None
@@ -97,7 +97,7 @@ def _place(name: str, into: Path) -> Path | None:
 
 
 def _write(stream: IO[bytes] | None, place: Path, limit: int, archive: Path) -> int:
-    """Copy a member's bytes, counting them: what the archive says of their number may be a lie."""
+    """Copy a member's bytes and count them: the size that the archive states may be false."""
     assert stream is not None
     place.parent.mkdir(parents=True, exist_ok=True)
     done = 0

@@ -7,8 +7,8 @@ import json
 PIPELINE = """\
 # pipekit run {file}
 #
-# What can be used in a stage:  pipekit components
-# What a stage can be told:     pipekit components stage train
+# List stages, ops and models:  pipekit components
+# Parameters of a stage:        pipekit components stage train
 name = {name}
 seed = 7
 
@@ -28,15 +28,15 @@ use = "evaluate"
 """
 
 SPLIT_GIVEN = """\
-# The folders say which image is for training, for choosing and for the verdict; none is moved. What lies in two of them, or
-# nearly, is reported.
+# The folders train, val and test are the split; no image is moved. Duplicates and near duplicates in two of them are
+# reported.
 [stages.split]
 use = "split"
 """
 
 SPLIT_MADE = """\
-# Each class is divided by these fractions; copies and near copies stay on one side. What went where is kept in split.csv, so
-# that images added later move none. Keep that file with the project.
+# Each class is split by these fractions; duplicates and near duplicates stay in one split. split.csv records the split of each
+# image, so that images added later move none. Keep that file with the project.
 [stages.split]
 use = "split"
 fractions = {{ train = {train:g}, val = {val:g}, test = {test:g} }}
@@ -50,19 +50,19 @@ Images of {classes}.
     images/{layout}
     pipeline.toml           what is done with them
 
-    pipekit inspect images            look for copies, damaged files and leaks
+    pipekit inspect images            find duplicates, damaged files and leaks
     pipekit run pipeline.toml         split, train, and write the report into runs/
 
 {split}
 """
 
 README_GIVEN = """\
-`train` is what the model learns from, `{val}` what training is steered by, `test` what the report is about. An image, or
-another photograph of the same thing, belongs into one of the three only. For more images, run the same `pipekit scaffold`
-command again: what is there stays where it is."""
+The model is trained on `train`, `{val}` is used to choose the epoch and parameters, and the report is about `test`. Put an
+image, and other photographs of the same thing, into only one of the three. For more images, run the same `pipekit scaffold`
+command again: images that are there stay where they are."""
 
 README_MADE = """\
-There is one folder per class. The pipeline divides the images into train, val and test and remembers what went where in
+There is one folder per class. The pipeline splits the images into train, val and test and records the split of each image in
 `split.csv`; keep that file with the project."""
 
 
