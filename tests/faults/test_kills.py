@@ -77,8 +77,9 @@ def test_kills_of_the_group_change_nothing_and_leave_nothing(tmp_path: Path, env
     assert {name: data for name, data in shown(calm).items() if name not in tables} == {
         name: data for name, data in shown(project).items() if name not in tables
     }
-    for name in ("tmp", "leases", "unsynced", "work"):
+    for name in ("tmp", "leases", "unsynced"):
         assert not list((project / ".pipekit").glob(f"{name}/*")), name
+    assert not [path for path in (project / ".pipekit/work").rglob("*") if path.is_file()]
     assert not [found for pid in pids for found in processes_of(pid)]
     assert not list(Path(environ["TMPDIR"]).iterdir())
     assert left, "else the test looks at the wrong names"
