@@ -49,12 +49,12 @@ def damage_moved_aside() -> Iterator[None]:
             raise
         Store(place.parents[2]).set_aside(place, error.problem)
         raise StageError(
-            f"{error.path} was damaged ({error.problem}) and was moved aside", "Run the same command again: it is made anew."
+            f"{error.path} was damaged ({error.problem}) and was moved aside", "Run the same command again: it is recomputed."
         ) from error
 
 
 def copy_out(source: str | Path, place: Path) -> None:
-    """A file of its own, in a folder that is made where it is missing.
+    """Copy a file, and create its folder if it is missing.
 
     Raises:
         DamagedError: the source lies in a store and is not what was put there.
