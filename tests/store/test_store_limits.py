@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pipekit.owners import is_abandoned
 from pipekit.store.leases import lease
-from pipekit.store.owners import is_abandoned
 from pipekit.store.store import Store, find_garbage
 from pipekit.store.verify import recover
 
