@@ -32,6 +32,7 @@ WORDS = [
     "processes",
     "quarantine",
     "passed_over",
+    "owners",
 ]
 """The modules at the root: the vocabulary that all code shares. No new one without a change of the law in docs/design.md."""
 

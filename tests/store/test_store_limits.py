@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pipekit.store.owners import is_abandoned
 
+from pipekit.owners import is_abandoned
 from pipekit.store.leases import lease
 from pipekit.store.store import Store, find_garbage
 from pipekit.store.verify import recover
