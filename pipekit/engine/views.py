@@ -54,11 +54,7 @@ def damage_moved_aside() -> Iterator[None]:
 
 
 def copy_out(source: str | Path, place: Path) -> None:
-<<<<<<< HEAD
-    """A separate file, in a folder that is made where it is missing.
-=======
     """Copy a file, and create its folder if it is missing.
->>>>>>> main
 
     Raises:
         DamagedError: the source lies in a store and is not what was put there.

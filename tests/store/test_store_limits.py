@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-from pipekit.store.owners import is_abandoned
 
 from pipekit.owners import is_abandoned
 from pipekit.store.leases import lease
