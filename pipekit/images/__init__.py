@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from pipekit.images.warping import local_scale as local_scale
     from pipekit.images.warping import resize as resize
     from pipekit.images.warping import warp as warp
+    from pipekit.images.warping import warp_mask as warp_mask
 
 _HOME = {
     "MAX_PIXELS": "pixels",
@@ -78,6 +79,7 @@ _HOME = {
     "verify": "codec",
     "video_frames": "video",
     "warp": "warping",
+    "warp_mask": "warping",
     "write": "codec",
     "write_bytes": "codec",
 }

@@ -108,6 +108,20 @@ def warp(
     return _uint8(cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB) if four else moved, shape)
 
 
+def warp_mask(mask: Image, matrix: Matrix, size_hw: SizeHw, *, fill_mode: FillMode = "constant") -> Image:
+    """Warp a mask with the homography of its image.
+
+    Values are class numbers, so each pixel takes the value of the nearest one, and ``constant`` fills with 0.
+
+    Args:
+        mask: ``(H, W) uint8``.
+        matrix: ``(3, 3)``, from source to target pixels.
+        size_hw: of the result.
+        fill_mode: as in :func:`warp`.
+    """
+    return warp(mask, matrix, size_hw, interpolation="nearest", fill_mode=fill_mode, fill_value=0)
+
+
 def _needed(
     image: Image, matrix: Matrix, size_hw: SizeHw, fill_mode: FillMode
 ) -> tuple[Image, Matrix, tuple[int, int, int, int] | None]:

@@ -422,7 +422,7 @@ class _Pass:
         self.image = _warp(self.image, from_here, size_hw, recipe.interpolation, *self.fill)
         if self.mask is not None:
             mode, _ = self.fill
-            self.mask = images.warp(self.mask, todo, size_hw, interpolation="nearest", fill_mode=mode, fill_value=0)
+            self.mask = images.warp_mask(self.mask, todo, size_hw, fill_mode=mode)
         self.targets.apply(todo, self.base_hw, size_hw)
         if self.total is not None:
             self.total = todo @ self.total
