@@ -108,7 +108,7 @@ def test_the_steps_are_the_layers_own_values(opened: maps.Opened) -> None:
     image = spotted(6, 9)
     found = list(layers.steps(opened, image, 20))
     kinds = [step.words.partition(":")[0] for step in found]
-    expected = ["scaling", "convolution", "ReLU", "pooling", "convolution", "ReLU", "global pooling", "dense", "softmax"]
+    expected = ["rescaling", "convolution", "ReLU", "pooling", "convolution", "ReLU", "global pooling", "dense", "softmax"]
     assert kinds == expected
     before, after = found[1].values, found[2].values
     assert before.min() < 0
@@ -180,7 +180,7 @@ def test_branches_and_a_network_inside_a_network_are_explained(kind: str, tmp_pa
     found = list(layers.steps(opened, image, 40))
     assert found[-1].values.sum() == pytest.approx(1, abs=1e-4)
     words = " ".join(step.words for step in found)
-    assert ("a network of" in words) == (kind == "pretrained")
+    assert ("a nested network of" in words) == (kind == "pretrained")
 
 
 def test_the_command_writes_a_page(

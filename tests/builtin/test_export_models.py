@@ -176,7 +176,7 @@ def test_what_is_no_classifier_of_keras_is_refused(colour_project: Any, tmp_path
         export("tflite", colour_project.path / "model", tmp_path / "out")
     coder = colour_project.model("coder", task="reconstruction", classes=[])
     for to in (*FORMATS, "card"):
-        with pytest.raises(UserError, match="names no classes"):
+        with pytest.raises(UserError, match="predicts no classes"):
             export(to, coder, tmp_path / f"coder-{to}")
 
 
@@ -215,7 +215,7 @@ def test_the_command_takes_the_test_split_and_the_report_of_the_run(
         (["--to", "tflite-int8"], "tiny-tflite-int8 exists already"),
         (["--to", "tflit"], "Did you mean 'tflite'"),
         (["--to", "folders"], "takes a dataset, not a model"),
-        (["--to", "card", "--data", "images"], "takes no --data"),
+        (["--to", "card", "--data", "images"], "takes no data to check with"),
     ):
         assert main(["export", "runs/tiny", *words]) == 2
         assert said in capsys.readouterr().err

@@ -137,6 +137,9 @@ class FakeContext:
     def warn(self, message: str) -> None:
         self.warnings.append(message)
 
+    def event(self, name: str, **values: Any) -> None:
+        """What the terminal would say; nothing here depends on it."""
+
     def map(
         self, function: Any, samples: Iterable[Sample], params: Any = None, label: str = "", *, name: str = ""
     ) -> Iterator[Any]:

@@ -387,7 +387,7 @@ def test_images_that_cant_be_read_are_listed_and_left_out(tmp_path: Path) -> Non
     with (model.path / "left_out.csv").open() as file:
         assert [row["id"] for row in csv.DictReader(file)] == ["train-red-00", "val-blue-01"]
     (warning,) = ctx.warnings
-    assert warning.startswith("2 images could not be read")
+    assert warning.startswith("2 images can't be read")
     assert "train-red-00" in warning
     assert model.meta["facts"]["images left out"] == "2"
     with pytest.raises(StageError, match=r"samples can't be used .* max_failed allows 5.0%:\n    train-red-00") as caught:
@@ -427,7 +427,7 @@ def test_a_learning_rate_is_found_and_leaves_no_trace(colours: Dataset, tmp_path
     # the same rate given by hand: the search itself changed neither weights, optimizer nor order
     given = train(Bench(tmp_path / "given"), colours, params(**{**plain, "learning_rate": rate}))
     assert weights_of(given) == weights_of(found)
-    with pytest.raises(UserError, match="leave learning_rate out"):
+    with pytest.raises(UserError, match="omit learning_rate"):
         params(find_learning_rate=True)
 
 
@@ -461,7 +461,7 @@ def test_two_devices_learn_what_one_learns(tmp_path: Path) -> None:
 
         sys.path.insert(0, sys.argv[1])
         import test_train as helpers
-        from pipekit.backend import load_keras
+        from pipekit.learning.keras_backend import load_keras
 
         load_keras()
         import tensorflow as tf

@@ -24,7 +24,7 @@ from pipekit.testing.checks import write_tiny_dataset
 PLUGIN = '''
 """Two templates on the same frozen network, whose weights hang on nothing."""
 import pipekit
-from pipekit.backend import load_keras
+from pipekit.learning.keras_backend import load_keras
 
 
 class FrozenParams(pipekit.Params):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from pipekit import images
-from pipekit.engine import run_folder, worker
+from pipekit.engine import views, worker
 from pipekit.testing.checks import write_tiny_dataset
 from tests.cli.conftest import Pipekit
 
@@ -144,7 +144,7 @@ def test_a_disk_that_takes_nothing(
         if place == "store":
             patch.setattr(worker, "write_new", refused)
         else:
-            patch.setattr(run_folder, "copy_file", refused)
+            patch.setattr(views, "copy_file", refused)
         done = pipekit("augment", "images", "out", "--ops", "hflip", "--copies", "1", "--workers", "1")
     assert done.code in (1, 2)
     assert os.strerror(number) in done.err

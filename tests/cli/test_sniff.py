@@ -40,7 +40,7 @@ def test_as_json(pipekit, photos: Path) -> None:
     found = json.loads(pipekit("sniff", "photos", "--json").out)
     assert (found["path"], found["importer"]) == ("photos", "folders")
     reason = "3 class folders: discs, squares, stripes"
-    assert found["verdicts"][0] == {"importer": "folders", "fits": True, "reason": reason, "generality": 2}
+    assert found["verdicts"][0] == {"importer": "folders", "fits": True, "reason": reason}
     assert all(verdict["reason"] for verdict in found["verdicts"])
 
 

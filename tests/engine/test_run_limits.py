@@ -9,7 +9,8 @@ import pytest
 
 from pipekit import Sample
 from pipekit.engine.run import run_plan
-from pipekit.engine.run_folder import Views, _put_made, keys_in_use, remember
+from pipekit.engine.run_folder import keys_in_use, remember
+from pipekit.engine.views import Views, put_made
 from pipekit.errors import DamagedError
 from pipekit.store.store import Store
 from tests.conftest import DATA, Trial
@@ -44,7 +45,7 @@ def test_files_of_up_to_8_mib_are_copied_and_larger_ones_linked(tmp_path: Path, 
     source, place = tmp_path / "made.bin", tmp_path / "shown" / "made.bin"
     with source.open("wb") as file:
         file.truncate(int(mebibytes * 2**20))
-    _put_made(source, place)
+    put_made(source, place)
     assert place.samefile(source) != is_copy
 
 

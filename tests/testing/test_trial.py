@@ -126,7 +126,7 @@ def test_who_takes_care_passes(found: Any) -> None:
 @pytest.mark.parametrize(
     ("found", "problem"),
     [
-        (trusting, "does it take a half-written file for a whole one"),
+        (trusting, "does it mistake a half-written file for a complete one"),
         (remembering, "makes another result"),
         (littering, "leaves other files in the project's folder"),
         (refusing, "it fails: stage 'tried' failed: RuntimeError: it has begun already"),
