@@ -40,7 +40,7 @@ def test_grey_images_are_refused():
 
 def test_without_the_package_of_the_weights_it_is_named(monkeypatch):
     monkeypatch.setattr(network, "PACKAGE", "no_such_package")
-    with pytest.raises(UserError, match="no installed package has no_such_package") as caught:
+    with pytest.raises(UserError, match="no installed package contains no_such_package") as caught:
         efficientnet_lite0(SMALL, 3, EfficientNetLite0Params())
     assert caught.value.hint == "pip install no-such-package"
 
