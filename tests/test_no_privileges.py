@@ -52,7 +52,7 @@ WHERE = {
 
 def machinery() -> list[Path]:
     rooms = [path for room in MACHINERY for path in (PACKAGE / room).rglob("*.py")]
-    # ``__init__`` lists the verbs, of which some run the stage of their name: they lie in commands/, outside the machinery.
+    # ``__init__`` lists the verbs; some run the stage of the same name: they lie in commands/, outside the machinery.
     return sorted([*(path for path in PACKAGE.glob("*.py") if path.name != "__init__.py"), *rooms])
 
 

@@ -43,7 +43,7 @@ class RecipeOptions(Params):
     )
     fill_mode: FillMode = param("nearest", "How to fill pixels outside: nearest (the edge), constant, reflect or wrap")
     fill_value: int = param(0, "The grey level for fill_mode = constant", ge=0, le=255)
-    min_visible: float = param(0.1, "Drop boxes of which a smaller fraction stays in the image", ge=0, le=1)
+    min_visible: float = param(0.1, "Minimum fraction of a box inside the image; boxes with less are dropped", ge=0, le=1)
     min_area_px: float = param(1.0, "Drop boxes with a smaller area", unit="px²", ge=0)
     mirror_labels: dict[str, str] = param(
         {}, 'Labels to swap when left and right are swapped: { left = "right", right = "left" }'

@@ -98,7 +98,7 @@ class KnownRun:
 
 
 def is_listed(store: Store, found: Mapping[str, Any]) -> bool:
-    """Whether a run of which all was cached needs no record: its folder has one, or it is the only one to use the store."""
+    """Whether a fully cached run needs no record: its folder has one, or it is the only one to use the store."""
     if "folder" not in found:
         return True
     keys = [stage["key"] for stage in found["stages"]]

@@ -252,7 +252,7 @@ def compile_recipe(
         full_resolution: apply the ops to the full image and resize it last; otherwise they work at ``size_hw``.
         interpolation: of warps; ``area`` is linear, and averages where the image shrinks by two or more.
         fill_mode, fill_value: how to fill pixels outside the image, for ops without a ``fill_mode`` of their own.
-        min_visible: drop boxes of which a smaller fraction stays in the image; 0 to 1.
+        min_visible: minimum fraction of a box inside the image, 0 to 1; boxes with less are dropped.
         min_area_px: drop boxes with a smaller area.
         mirror_labels: names to swap when left and right are swapped (``{"left": "right", "right": "left"}``), for labels of
             classes, boxes and keypoints. Keypoints named left or right are swapped automatically.

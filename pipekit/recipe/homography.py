@@ -251,7 +251,7 @@ class TargetTracker:
     ) -> tuple[tuple[Box, ...], tuple[Keypoint, ...]]:
         """The targets of the finished image.
 
-        Boxes of which too little is left are dropped. Keypoints keep their number and order; one outside becomes invisible,
+        Boxes with too little area left are dropped. Keypoints keep their number and order; one outside becomes invisible,
         and one whose box is dropped belongs to none. If left and right are swapped, so are the names.
         """
         boxes, points = self.now()

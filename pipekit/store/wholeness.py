@@ -125,7 +125,7 @@ class Guard:
         reading.on_read = self.check
 
     def check(self, path: str, data: bytes) -> None:
-        """Compare the bytes of a file with its hash; one that is in no store, or of which no hash is known, passes."""
+        """Compare the bytes of a file with its hash; a file outside stores, or without a known hash, passes."""
         expected = self.expected(path)
         if expected is not None and hashlib.sha256(data).hexdigest() != expected:
             self.note(path, "its bytes have changed")

@@ -414,7 +414,7 @@ def dataset(*rows: tuple[str, str | None, str], tmp_path: Path) -> Dataset:
 
 
 class Ears:
-    """A context of which only warnings are used."""
+    """A context that only keeps warnings."""
 
     def __init__(self) -> None:
         self.warnings: list[str] = []

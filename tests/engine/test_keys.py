@@ -275,7 +275,7 @@ def network(weight: float = 1.0, layers: str = "{}") -> Any:
 
 @dataclass
 class Recorder:
-    """The context of a training, of which only the shards' key is looked at."""
+    """The context of a training, for the shards' key alone."""
 
     work_dir: Path
     version: int = 4

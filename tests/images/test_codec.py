@@ -497,7 +497,7 @@ def _damaged_exif(format: str) -> bytes:
 
 
 def _deep_png() -> bytes:
-    """A PNG of 16 bits whose pixels have a wrong checksum, of which libpng prints a line."""
+    """A 16-bit PNG with a wrong checksum of its pixels; libpng prints a line about it."""
     data = bytearray(cv2.imencode(".png", gradient().astype(np.uint16) * 257)[1].tobytes())
     data[-14] ^= 0x55
     return bytes(data)
