@@ -85,11 +85,15 @@ def augment(
     last = "augment" if chosen == "folders" else pipeline.add("export", f"export.{chosen}", dataset="augment")
     outcome = run_pipeline(pipeline, "augment", listener)
     dataset: Any = outcome.artifact("augment")
-    take_out(outcome.artifact(last), place)
-    if last != "augment":
-        write_rows(dataset, place / ROWS_FILE)
     kept = {"params": dataset.meta["params"], "seed": seed, "source": str(Path(source).resolve())}
-    write_text(place / RECIPE_FILE, json.dumps(kept, indent=1) + "\n")
+
+    def with_history(folder: Path) -> None:
+        """What replay needs belongs to the folder: it is there with the images, or nothing is."""
+        if last != "augment":
+            write_rows(dataset, folder / ROWS_FILE)
+        write_text(folder / RECIPE_FILE, json.dumps(kept, indent=1) + "\n")
+
+    take_out(outcome.artifact(last), place, with_history)
     return Augmented(place, chosen, dataset, outcome)
 
 

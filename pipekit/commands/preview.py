@@ -142,7 +142,8 @@ def _chosen(pipeline: AdhocPipeline, plan: Plan, data: str) -> list[Sample]:
     if stage.get("use") == "import.image":
         path = Path(stage["path"])
         return [Sample(path.name, str(path))]
-    dataset: Any = pipeline.given.get(data) or run_plan(plan, until=data, publish=False).artifact(data)
+    given = pipeline.given.get(data)
+    dataset: Any = run_plan(plan, until=data, publish=False).artifact(data) if given is None else given
     count = len(dataset)
     wanted = {round(i * (count - 1) / max(1, SHOWN_IMAGES - 1)) for i in range(min(SHOWN_IMAGES, count))}
     return [sample for number, sample in enumerate(dataset) if number in wanted]

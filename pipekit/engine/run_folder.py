@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from glob import escape
@@ -309,10 +309,13 @@ NOT_SHOWN = ("manifest.json", CONTENTS)
 """What the store keeps beside an artifact's files."""
 
 
-def take_out(artifact: Artifact, folder: Path) -> None:
+def take_out(artifact: Artifact, folder: Path, complete: Callable[[Path], None] = lambda scratch: None) -> None:
     """Copy an artifact into a folder that does not exist yet, whole or not at all; a dataset as class folders.
 
     The copies are independent files: editing them changes neither a source image nor the store.
+
+    Args:
+        complete: called with the folder before it appears in its place, to write what else belongs into it.
 
     Raises:
         UserError: the folder exists, or can't be written.
@@ -326,6 +329,7 @@ def take_out(artifact: Artifact, folder: Path) -> None:
         remove_abandoned(folder.parent, f".{escape(folder.name)}.*@*")
         with damage_moved_aside():
             _take_out(artifact, scratch)
+        complete(scratch)
         settle(scratch)
         scratch.rename(folder)
     except OSError as error:
