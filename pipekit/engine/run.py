@@ -20,6 +20,7 @@ from pipekit.contract import Artifact, Dataset, InputPath, RunInfo, StageInfo
 from pipekit.engine import run_folder
 from pipekit.engine.context import Listener, RunContext, StageContext, carried, check_share, open_dataset
 from pipekit.engine.forecast import Forecast
+from pipekit.engine.healing import MAX_HEALED, given_from
 from pipekit.engine.key_changes import describe_changes, new_format
 from pipekit.engine.keys import key_of
 from pipekit.engine.outcome import Outcome, StageOutcome
@@ -39,9 +40,6 @@ from pipekit.store.verify import recover
 from pipekit.store.wholeness import guard
 
 CONTINUE = "Finished shards are kept; run the same command again to continue."
-
-MAX_HEALED = 5
-"""Maximum number of damaged folders that one run recomputes; more than that means a failing disk."""
 
 MANY_NEW = 300
 """Number of files without a known hash after which the executor prepares its workers."""
@@ -179,6 +177,11 @@ class _Run:
                 place = self.store.place_of(error.path)
                 if place is None or attempt == MAX_HEALED:
                     raise
+                if name := given_from(self.plan, self.store, place):
+                    raise StageError(
+                        f"the input {name!r} is damaged: {error.path} ({error.problem})",
+                        "It comes from another run. Recompute it: pipekit verify --repair, then run its pipeline again.",
+                    ) from error
                 self.store.set_aside(place, f"{Path(error.path).name}: {error.problem}")
                 self.done.clear()
                 self.locations.moved.clear()

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from pipekit import files
+from pipekit.engine.run import run_plan
 from pipekit.errors import DamagedError, StageError
+from pipekit.pipeline.plan import load_plan
 from pipekit.store.rows import read_lines
 from pipekit.store.store import Store
 from pipekit.store.verify import verify
@@ -201,3 +203,23 @@ def test_damage_that_a_stage_puts_into_words_of_its_own_heals_all_the_same(trial
     digest = trial.run(stages).artifact("weigh").digest
     flip(next(iter(trial.store.glob("shards/**/*.png"))))
     assert trial.run(stages, choice={"again": ["weigh"]}).artifact("weigh").digest == digest
+
+
+@pytest.mark.parametrize("kind", ["artifacts/**/rows.jsonl", "shards/**/*.png"])
+def test_damage_in_what_another_run_made_names_the_way(trial: Trial, kind: str) -> None:
+    """No stage of this run could recompute it, so nothing is moved aside behind that run's back."""
+    trial.write(*(f"cat/{number}.png" for number in range(3)))
+    given = trial.run({"data": DATA, "stamp": {"use": "stamp"}}).artifact("stamp")
+    for path in trial.store.glob(kind):
+        if kind.startswith("shards") or path.parent == given.path:
+            flip(path)
+    plan = load_plan(
+        table={"name": "other", "stages": {"measure": {"use": "measure", "dataset": "other"}}, "plugins": ["trial_plugin.py"]},
+        base_dir=trial.path,
+        given={"other": given},
+        store=trial.store,
+    )
+    with pytest.raises(StageError, match="the input 'other' is damaged") as caught:
+        run_plan(plan, publish=False)
+    assert "run its pipeline again" in caught.value.hint
+    assert not (trial.store / "damaged").exists()
