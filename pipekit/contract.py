@@ -93,6 +93,7 @@ __all__ = [
     "depends_on",
     "param",
     "sample_stage",
+    "shared",
     "stage",
     "unseeded",
 ]
@@ -198,18 +199,33 @@ class Context(Protocol):
         label: str = "",
         *,
         name: str = "",
+        problems: bool = False,
     ) -> Iterator[Any]:
         """Run a module-level ``function(sample, params, ctx)`` over samples in cached, resumable, parallel shards.
 
         Yields what it yielded (samples or JSON-like dicts with an ``id``) in the order of ids. A sample for which it raises
         is listed as failed and left out; ``max_failed`` of the stage says how many may.
 
+        If ``samples`` is a :class:`Dataset` and the result goes to :meth:`dataset`, no row of an unchanged shard is read.
+
         Args:
             label: what the progress display calls the work.
+            problems: yield ``{"id": ..., "problem": reason}`` for a sample for which the function raises, and count no failure.
             name: the name under which the function's random numbers are drawn and its shards are kept. With it the function
                 may be renamed or moved and nothing changes; give each function of a stage its own. Left out, the function's
                 own name draws, and its module and name keep.
         """
+
+    def keep(
+        self,
+        function: Callable[[Sample, Any, SampleContext], Iterable[Any]],
+        samples: Iterable[Sample],
+        params: Params | None = None,
+        label: str = "",
+        *,
+        name: str = "",
+    ) -> Iterable[Sample]:
+        """The samples for which ``function`` does not raise, unchanged; the others are listed as failed."""
 
     def tolerate(self, failures: Sequence[Failure], num_attempted: int) -> None:
         """Count samples that the stage itself, not :meth:`map`, found unusable against its ``max_failed``.
@@ -338,6 +354,37 @@ def unseeded(function: F) -> F:
     """Mark a function for :meth:`Context.map` that draws no random numbers: what it made holds under any seed."""
     function.__pipekit_seeded__ = False  # type: ignore[attr-defined]
     return function
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the results of a :func:`shared` function depend on besides the image: its version and libraries."""
+
+    version: int
+    libraries: tuple[str, ...]
+
+
+def shared(*, version: int = 1, libraries: Iterable[str] = ()) -> Callable[[F], F]:
+    """Mark a function for :meth:`Context.map` whose results depend on the image file and the parameters alone.
+
+    They are computed once for an image, whichever stages ask for them, and hold when its label, split or annotations change.
+    The function receives a sample with an id, an image and a hash, and nothing else. It may draw no random numbers.
+
+    Args:
+        version: raise it when the function computes something else from the same image.
+        libraries: distributions whose versions the results depend on.
+
+    >>> from pipekit.contract import shared
+    >>> @shared(libraries=["numpy"])
+    ... def size(sample, params, ctx):
+    ...     yield {"id": sample.id, "bytes": 3}
+    """
+
+    def mark(function: F) -> F:
+        function.__pipekit_shared__ = Shared(version, tuple(sorted(libraries)))  # type: ignore[attr-defined]
+        return function
+
+    return mark
 
 
 def _hints(function: Callable[..., Any], *names: str) -> dict[str, Any]:

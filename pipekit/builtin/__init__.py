@@ -21,7 +21,7 @@ def register_stages(register: Register) -> None:
         "pipekit.builtin.inspect:inspect",
         summary="Find duplicates, leaks, damaged and odd images",
         version=4,
-        preload=("pipekit.builtin.inspect.image_statistics", "pipekit.builtin.inspect.measure"),
+        preload=("pipekit.images.statistics", "pipekit.images.measuring", "pipekit.images.near_duplicates"),
     )
     register(
         "augment",

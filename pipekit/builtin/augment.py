@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -104,34 +104,29 @@ def augment(ctx: Context, dataset: Dataset, params: AugmentParams) -> Dataset:
     The images of other splits pass through unchanged. ``extra.augmented`` of each copy records its source image, the applied
     ops, the values that they drew, and the matrix from the source's pixels to its own.
     """
-    if not any(_chosen(sample, params) for sample in dataset):
+    sizes = dataset.meta["splits"]
+    num_chosen = sum(number for split, number in sizes.items() if (split or "train") in params.splits)
+    if not num_chosen:
         there = ", ".join(repr(name) for name in dataset.counts) or "none"
         raise UserError(
             f"no image is in the splits {', '.join(params.splits)}",
             f"The dataset's splits: {there}. Set splits, or split it first.",
         )
-    wanted = _copies(dataset, params)
-    options = OutputOptions.model_construct(**{name: getattr(params, name) for name in OutputOptions.model_fields})
+    samples: Iterable[Sample] = dataset
+    if wanted := _copies(dataset, params):
+        samples = (_with_extra(s, {**s.extra, COPIES: wanted[s.id]}) if s.id in wanted else s for s in dataset)
+    copied = ctx.map(make_copies, samples, _without_balance(params), label="augmenting", name=FUNCTION)
     facts: dict[str, str] = {}
+    made = ctx.dataset(copied, params=params.model_dump(mode="json"), seed=ctx.seed, facts=facts)
+    num_new_failed = made.meta["num_failed"] - dataset.meta["num_failed"]
+    num_originals = len(dataset) - (num_new_failed if params.keep_originals else num_chosen)
+    facts.update(copies=str(len(made) - num_originals), originals=str(num_originals))
+    return made
 
-    def to_do() -> Iterator[Sample]:
-        for sample in dataset:
-            copies = wanted.get(sample.id, params.copies) if _chosen(sample, params) else 0
-            if copies:
-                yield _with_extra(sample, {**sample.extra, COPIES: copies})
 
-    def rows() -> Iterator[Sample]:
-        kept = made = 0
-        for sample in dataset:
-            if params.keep_originals or not _chosen(sample, params):
-                kept += 1
-                yield sample
-        for sample in ctx.map(make_copies, to_do(), options, label="augmenting", name=FUNCTION):
-            made += 1
-            yield sample
-        facts.update(copies=str(made), originals=str(kept))
-
-    return ctx.dataset(rows(), params=params.model_dump(mode="json"), seed=ctx.seed, facts=facts)
+def _without_balance(params: AugmentParams) -> AugmentParams:
+    """What the copies of one image depend on: how the classes are balanced is in the number of copies of each."""
+    return params.model_copy(update={"balance": False})
 
 
 def _chosen(sample: Sample, params: AugmentParams) -> bool:
@@ -166,13 +161,17 @@ def _copies(dataset: Dataset, params: AugmentParams) -> Mapping[str, int]:
 # --- one image ------------------------------------------------------------------------------------------------------------
 
 
-def make_copies(sample: Sample, params: OutputOptions, ctx: SampleContext) -> Iterator[Sample]:
-    """The augmented copies of one sample, written."""
+def make_copies(sample: Sample, params: AugmentParams, ctx: SampleContext) -> Iterator[Sample]:
+    """A sample, if it is kept, and its augmented copies, written."""
     from pipekit.recipe.compiled import Picture
 
     extra = dict(sample.extra)
-    copies = int(extra.pop(COPIES))
+    copies = int(extra.pop(COPIES, params.copies if _chosen(sample, params) else 0))
     source = _with_extra(sample, extra)
+    if params.keep_originals or not _chosen(sample, params):
+        yield source
+    if not copies:
+        return
     recipe = ctx.once("recipe", params.compiled)
     picture = Picture(sample.image)
     mask = images.read_mask(sample.targets.mask) if sample.targets.mask else None

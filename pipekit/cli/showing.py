@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from pipekit.engine.context import Listener
+    from pipekit.engine.outcome import Listener
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from pipekit.cli.loading import Disabled, Plugins
 if TYPE_CHECKING:
     from pipekit.commands.run_stage import StageRun
     from pipekit.contract import Slot
-    from pipekit.engine.context import Listener
+    from pipekit.engine.outcome import Listener
     from pipekit.errors import PlanError
     from pipekit.registry.component import Component
 

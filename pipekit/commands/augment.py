@@ -14,8 +14,7 @@ from pipekit.files import write_text
 if TYPE_CHECKING:
     from pipekit.contract import Dataset
     from pipekit.engine.adhoc import AdhocPipeline
-    from pipekit.engine.context import Listener
-    from pipekit.engine.outcome import Outcome
+    from pipekit.engine.outcome import Listener, Outcome
 
 
 @dataclass(frozen=True)

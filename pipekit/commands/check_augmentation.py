@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipekit.commands.working import new_pipeline, refuse_existing, refuse_inside, run_pipeline
 
 if TYPE_CHECKING:
-    from pipekit.engine.context import Listener
-    from pipekit.engine.outcome import Outcome
+    from pipekit.engine.outcome import Listener, Outcome
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pipekit.errors import UserError
 from pipekit.files import write_text
 
 if TYPE_CHECKING:
-    from pipekit.engine.context import Listener
+    from pipekit.engine.outcome import Listener
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pipekit.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from pipekit.contract import Slot
-    from pipekit.engine.context import Listener
+    from pipekit.engine.outcome import Listener
     from pipekit.registry.component import Component
     from pipekit.registry.param_rows import ParamRow
 

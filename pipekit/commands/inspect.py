@@ -14,8 +14,7 @@ from pipekit.files import PlainTable, write_text
 
 if TYPE_CHECKING:
     from pipekit.engine.adhoc import AdhocPipeline
-    from pipekit.engine.context import Listener
-    from pipekit.engine.outcome import Outcome
+    from pipekit.engine.outcome import Listener, Outcome
 
 COLUMNS = ("id", "sha256", "match", "check", "reason")
 """The columns of the quarantine file."""

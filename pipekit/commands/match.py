@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipekit.commands.working import Made, make, new_pipeline
 
 if TYPE_CHECKING:
-    from pipekit.engine.context import Listener
+    from pipekit.engine.outcome import Listener
 
 
 def match(

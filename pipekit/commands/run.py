@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 from pipekit.commands.working import refuse_broken, refuse_unknown
 
 if TYPE_CHECKING:
-    from pipekit.engine.context import Listener
     from pipekit.engine.forecast import Forecast
     from pipekit.engine.matrix import MatrixOutcome
-    from pipekit.engine.outcome import Outcome
+    from pipekit.engine.outcome import Listener, Outcome
     from pipekit.pipeline.plan import Plan
 
 Changes = Mapping[str, Any] | Sequence[str]

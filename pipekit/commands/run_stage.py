@@ -13,8 +13,7 @@ from pipekit.errors import PlanError, Problem, UserError
 if TYPE_CHECKING:
     from pipekit.contract import Artifact, Slot
     from pipekit.engine.adhoc import AdhocPipeline
-    from pipekit.engine.context import Listener
-    from pipekit.engine.outcome import Outcome
+    from pipekit.engine.outcome import Listener, Outcome
 
 
 @dataclass(frozen=True)

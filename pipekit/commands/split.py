@@ -11,8 +11,7 @@ from pipekit.commands.working import new_pipeline, refuse_existing, refuse_insid
 
 if TYPE_CHECKING:
     from pipekit.contract import Dataset
-    from pipekit.engine.context import Listener
-    from pipekit.engine.outcome import Outcome
+    from pipekit.engine.outcome import Listener, Outcome
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ from pipekit.commands.working import new_pipeline, split_file, with_names
 from pipekit.errors import PlanError
 
 if TYPE_CHECKING:
-    from pipekit.engine.context import Listener
-    from pipekit.engine.outcome import Outcome
+    from pipekit.engine.outcome import Listener, Outcome
 
 
 def train(

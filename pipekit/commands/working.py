@@ -13,8 +13,7 @@ from pipekit.errors import PlanError, UserError, did_you_mean
 if TYPE_CHECKING:
     from pipekit.contract import Artifact
     from pipekit.engine.adhoc import AdhocPipeline
-    from pipekit.engine.context import Listener
-    from pipekit.engine.outcome import Outcome
+    from pipekit.engine.outcome import Listener, Outcome
     from pipekit.registry.registry import Registry
 
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from pipekit.contract import Artifact, Dataset, Model
 from pipekit.engine import run_folder
-from pipekit.engine.context import Listener, open_dataset
-from pipekit.engine.outcome import Outcome
+from pipekit.engine.context import open_dataset
+from pipekit.engine.outcome import Listener, Outcome
 from pipekit.engine.run import run_plan, silent
 from pipekit.errors import PlanError, UserError
 from pipekit.pipeline.plan import Plan, load_plan

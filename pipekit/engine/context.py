@@ -9,21 +9,28 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipekit.contract import Artifact, Dataset, Failure, Params, Sample, ShardResult, ShardTask
-from pipekit.engine.keys import Keys
-from pipekit.engine.shards import PROGRESS_EVERY_S, ShardJob
-from pipekit.engine.worker import PLAIN, Job, prime, reason_of, release
+from pipekit.contract import Artifact, Dataset, Failure, Params, Sample
+from pipekit.engine.mapping import Counts, Kept, Mapped, Mapper, RunContext
+from pipekit.engine.shards import (
+    PROGRESS_EVERY_S,
+)
 from pipekit.errors import StageError
 from pipekit.files import hash_file
 from pipekit.passed_over import META, joined
-from pipekit.pipeline.plan import Plan, PlannedStage
+from pipekit.pipeline.plan import PlannedStage
 from pipekit.registry.component import Component
-from pipekit.store.locations import Locations, Row
-from pipekit.store.rows import digest, dumps, from_row, read_lines, to_row, write_index
+from pipekit.store.locations import Locations
+from pipekit.store.parts import (
+    FAILED,
+    check_ids,
+    read_index,
+    sorted_rows,
+    write_index,
+)
+from pipekit.store.rows import from_row, read_lines
 from pipekit.store.store import Store
 
 if TYPE_CHECKING:
@@ -32,47 +39,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 A = TypeVar("A", bound=Artifact)
 
-Listener = Callable[..., None]
-
 MAX_FAILURES_SHOWN = 5
-
-
-@dataclass
-class RunContext:
-    """What all stages of a run share."""
-
-    plan: Plan
-    store: Store
-    locations: Locations
-    listener: Listener
-    keys: Keys = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.keys = Keys(self.plan.seed, lambda path: self.store.hashes.content(path))  # opened where a path is looked up
-
-    def executor(self) -> tuple[Callable[..., Iterator[ShardResult]], Params]:
-        """Where shards run, with its parameters."""
-        plan, options = self.plan, self.plan.executor.params
-        execute = plan.executor.load()
-        if plan.workers == 1 and not options.model_fields_set:
-            execute = getattr(execute, "for_one_worker", execute)
-        if "workers" in type(options).model_fields and getattr(options, "workers", None) is None:
-            options = options.model_copy(update={"workers": plan.workers})
-        return execute, options
-
-    def prepare_executor(self) -> None:
-        """Many samples will follow: let the executor start what it needs."""
-        getattr(self.executor()[0], "prepare", lambda: None)()
 
 
 def open_dataset(kind: type[Dataset], path: Path, digest: str, meta: Mapping[str, Any], locations: Locations) -> Dataset:
     """An index in a folder, as a dataset."""
 
     def samples(folder: Path) -> Iterator[Sample]:
-        return (from_row(locations.unpack_row(row)) for row in read_lines(folder / "rows.jsonl"))
+        with Store(locations.store).scratch() as scratch:
+            for row in sorted_rows(locations.store, read_index(folder), scratch):
+                yield from_row(locations.unpack_row(row))
 
     def failures(folder: Path) -> Iterator[Failure]:
-        rows = read_lines(folder / "failed.jsonl")
+        rows = read_lines(folder / FAILED)
         return (Failure(row["id"], row["reason"], locations.unpack(row.get("image", ""))) for row in rows)
 
     return kind(path, digest, meta, samples, failures)
@@ -106,17 +85,13 @@ class StageContext:
         run_context.locations.becomes[str(folder)] = str(run_context.store.artifact_dir(key))
         self._inputs = inputs
         self._folder = folder
-        self._again = again
         self._work: Path | None = None
         self._lock: Any = None
         self._last_progress = 0.0
         self.warnings: list[str] = []
-        self._failed: dict[str, Failure] = {}
-        self._mapped: dict[str, int] = {}
+        self.counts = Counts()
+        self.mapper = Mapper(run_context, stage, self.counts, self._hash, self._mapping, again)
         self._named: dict[str, str] = {}
-        self._num_unmapped = 0
-        self.num_cached = 0
-        self.shards: set[str] = set()
         self.uses: list[str] = []
         self.made: list[Artifact] = []
 
@@ -190,6 +165,9 @@ class StageContext:
     def progress(self, done: int, total: int | None, label: str = "", unit: str = "") -> None:
         self.event("progress", label=label, done=done, total=total, unit=unit)
 
+    def _mapping(self, done: int, total: int, label: str) -> None:
+        self.progress(done, total, label, "images")
+
     def track(self, items: Iterable[T], total: int | None = None, label: str = "", unit: str = "") -> Iterator[T]:
         if total is None and isinstance(items, Sized):
             total = len(items)
@@ -206,16 +184,19 @@ class StageContext:
     @property
     def failures(self) -> list[Failure]:
         """Each failed sample once, whatever number of functions it failed in."""
-        return list(self._failed.values())
+        return list(self.counts.failed.values())
 
     @property
     def num_attempted(self) -> int:
-        """Samples that went in. Two functions are taken to see the same samples, one function other samples each time."""
-        return max(self._mapped.values(), default=0) + self._num_unmapped
+        return self.counts.num_attempted
 
-    def _fail(self, failures: Iterable[Failure]) -> None:
-        for failure in failures:
-            self._failed.setdefault(failure.id, failure)
+    @property
+    def shards(self) -> set[str]:
+        return self.mapper.shards
+
+    @property
+    def num_cached(self) -> int:
+        return self.mapper.num_cached
 
     # --- spreading work ---
 
@@ -227,11 +208,33 @@ class StageContext:
         label: str = "",
         *,
         name: str = "",
-    ) -> Iterator[Any]:
+        problems: bool = False,
+    ) -> Mapped:
+        target = self._target(function, name)
+        params = params if params is not None else Params()
+        return self.mapper.map(function, target, samples, params, label, name, problems)
+
+    def keep(
+        self,
+        function: Callable[..., Iterable[Any]],
+        samples: Iterable[Sample],
+        params: Params | None = None,
+        label: str = "",
+        *,
+        name: str = "",
+    ) -> Kept:
+        target = self._target(function, name)
+        return self.mapper.keep(function, target, samples, params if params is not None else Params(), label, name)
+
+    def map_own(self, function: Callable[..., Iterable[Any]], samples: Iterable[Sample]) -> Mapped:
+        """Map the stage's own function."""
+        return self.mapper.map(function, f"@stage/{self._stage.use}", samples, self._stage.params, self.stage)
+
+    def _target(self, function: Callable[..., Iterable[Any]], name: str) -> str:
         target = _target(function)
         if name:
             self._check_name(name, target)
-        return self.run_shards(function, target, samples, params if params is not None else Params(), label, name)
+        return target
 
     def _check_name(self, name: str, target: str) -> None:
         """Each name belongs to one function of a stage; otherwise one function would get the results of another."""
@@ -240,86 +243,6 @@ class StageContext:
         other = self._named.setdefault(name, target)
         if other != target:
             raise StageError(f"ctx.map was given two functions under the name {name!r}: {other} and {target}")
-
-    def run_shards(
-        self,
-        function: Callable[..., Iterable[Any]],
-        target: str,
-        samples: Iterable[Sample],
-        params: Params,
-        label: str,
-        name: str = "",
-    ) -> Iterator[Any]:
-        """Map ``function`` over samples in shards; the stage's own function too, as ``@stage/<use>``."""
-        run_context, plan, stage = self._run, self._run.plan, self._stage
-        base = dumps(run_context.keys.of_map(stage, function, name or target, params))
-        scope = digest(base, target, str(plan.seed))
-        params_type = type(params)
-        of_stage = target.startswith("@stage/") or params_type is stage.contract.params_type
-        plain = params.model_dump(mode="json")
-        path = "" if of_stage else f"{params_type.__module__}:{params_type.__qualname__}"
-
-        def task(key: str, rows: tuple[Row, ...]) -> ShardTask:
-            return ShardTask(
-                key=key,
-                scope=scope,
-                target=target,
-                stage=stage.use,
-                seed=plan.seed,
-                params_type=path,
-                params=plain,
-                rows=tuple(map(run_context.locations.plain, rows)),
-                store=str(run_context.store.root),
-                project=str(plan.base_dir),
-                packed=stage.packed,
-                plugins=plan.registry.asked,
-                disabled=plan.registry.disabled,
-                name=name,
-            )
-
-        execute, options = run_context.executor()
-        job = ShardJob(
-            base,
-            task,
-            lambda run, tasks: execute(run, tasks, options),
-            run_context.store,
-            run_context.locations,
-            plan.shard_size,
-            lambda done, total: self.progress(done, total, label, "images"),
-            self._again,
-        )
-        prime(scope, Job(function, params, plan.registry))
-        try:
-            for row in job.run(self._rows(samples, target)):
-                if row.pop(PLAIN, False):
-                    yield row
-                else:
-                    yield from_row(run_context.locations.unpack_row(row))
-        finally:
-            release(scope)
-            self.shards.update(job.keys)
-            self._fail(replace(f, image=run_context.locations.unpack(f.image)) for f in job.failures)
-            self.num_cached += job.num_cached
-
-    def _rows(self, samples: Iterable[Sample], target: str) -> Iterator[Row]:
-        """Samples as packed rows with hashes; one whose file can't be read is failed here."""
-        for sample in samples:
-            self._mapped[target] = self._mapped.get(target, 0) + 1
-            filled = self._with_hash(sample)
-            if filled is not None:
-                yield self._run.locations.pack_row(to_row(filled))
-
-    def _with_hash(self, sample: Sample) -> Sample | None:
-        try:
-            if not sample.sha256:
-                sample = replace(sample, sha256=self._hash(sample.image))
-            if sample.targets.mask and not sample.targets.mask_sha256:
-                mask_sha256 = self._hash(sample.targets.mask)
-                sample = replace(sample, targets=replace(sample.targets, mask_sha256=mask_sha256))
-        except OSError as error:
-            self._fail([Failure(sample.id, reason_of(error), sample.image)])
-            return None
-        return sample
 
     def _hash(self, path: str) -> str:
         """A file's hash; what lies in a folder that will not stay is not remembered."""
@@ -330,30 +253,26 @@ class StageContext:
     # --- making artifacts ---
 
     def dataset(self, samples: Iterable[Sample], failed: Iterable[Failure] = (), **meta: Any) -> Dataset:
-        locations = self._run.locations
-
-        def rows() -> Iterator[Row]:
-            for sample in samples:
-                self._num_unmapped += not self._mapped
-                filled = self._with_hash(sample)
-                if filled is not None:
-                    yield to_row(filled)
+        locations, root = self._run.locations, self._run.store.root
 
         def all_failed() -> Iterator[Failure]:
             for failure in failed:
-                self._num_unmapped += failure.id not in self._failed
-                self._fail([failure])
+                self.counts.num_unmapped += failure.id not in self.counts.failed
+                self.counts.fail([failure])
             yield from self.failures
             for found in self._inputs.values():
                 for source in found if isinstance(found, tuple) else (found,):
                     if isinstance(source, Dataset):
                         yield from source.failed()
 
+        try:
+            parts = [part for part in self.mapper.parts(samples) if len(part)]
+        finally:
+            getattr(samples, "close", lambda: None)()  # a generator that is left in the middle has folders to remove
         with self._run.store.scratch() as scratch:
-            try:
-                index, counted, self.uses = write_index(self._folder, rows(), all_failed(), locations, scratch)
-            finally:
-                getattr(samples, "close", lambda: None)()  # a generator that is left in the middle has folders to remove
+            check_ids(root, parts, scratch)
+        index, counted = write_index(self._folder, parts, all_failed(), locations)
+        self.uses = sorted({place for part in parts for place in part.places})
         made = open_dataset(Dataset, self._folder, index, {**carried(meta, self._inputs), **counted}, locations)
         self.made.append(made)
         return made

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from pipekit.contract import Params
+from pipekit.contract import Params, Shared
 from pipekit.params import canonical
 from pipekit.pipeline.plan import PlannedStage
 from pipekit.registry.component import Component
-from pipekit.store.rows import content, digest, dumps
+from pipekit.store.rows import digest, dumps
 
-KEY_FORMAT = 2
+KEY_FORMAT = 3
 """Part of every key. Raised when the engine's own way of making things, or keys, changes."""
 
 
@@ -74,21 +74,34 @@ class Keys:
         Args:
             name: what stands for ``function`` in the key.
         """
+        shared: Shared | None = getattr(function, "__pipekit_shared__", None)
+        if shared is not None:
+            found = self._common(params, shared.libraries) | {"function": _name_of(function), "version": shared.version}
+            return cast("dict[str, Any]", json.loads(dumps(found)))
         seeded = stage.contract.seeded and getattr(function, "__pipekit_seeded__", True)
         return self._parts(stage, params, seeded, function=name)
 
     def _parts(self, stage: PlannedStage, params: Params, seeded: bool, **others: Any) -> dict[str, Any]:
         """What every key has, as JSON: a run's record keeps it, to say later what has changed."""
         parts = {
-            "format": KEY_FORMAT,
+            **self._common(params, stage.component.libraries),
             "stage": stage.component.identity(),
-            "params": canonical(params, self.content_of, self.versions.of_component),
             "seed": self.seed if seeded else 0,
-            "libraries": self.versions.of(stage.component.libraries),
             **({"packed": True} if stage.packed else {}),
             **others,
         }
         return cast("dict[str, Any]", json.loads(dumps(parts)))
+
+    def _common(self, params: Params, libraries: Iterable[str]) -> dict[str, Any]:
+        return {
+            "format": KEY_FORMAT,
+            "params": canonical(params, self.content_of, self.versions.of_component),
+            "libraries": self.versions.of(libraries),
+        }
+
+
+def _name_of(function: Any) -> str:
+    return f"{function.__module__}:{function.__qualname__}"
 
 
 def key_of(parts: Mapping[str, Any]) -> str:
@@ -96,6 +109,6 @@ def key_of(parts: Mapping[str, Any]) -> str:
     return digest(dumps(parts))
 
 
-def shard_key(base: str, rows: Iterable[Mapping[str, Any]]) -> str:
-    """A shard's key. ``base`` is the text of :meth:`Keys.of_map`; of the samples counts their content, not their place."""
-    return digest(base, *(content(row) for row in rows))
+def shard_key(base: str, samples: str) -> str:
+    """A shard's key. ``base`` is the text of :meth:`Keys.of_map`, ``samples`` the digest of what its samples contain."""
+    return digest(base, samples)

@@ -21,8 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pipekit.engine.context import Listener
-from pipekit.engine.outcome import Outcome
+from pipekit.engine.outcome import Listener, Outcome
 from pipekit.engine.run import run_plan, silent
 from pipekit.errors import PipekitError, UserError
 from pipekit.files import PlainTable

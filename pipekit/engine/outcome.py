@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipekit.contract import Artifact, Dataset
+
+Listener = Callable[..., None]
+"""Receives events: ``listener("stage_started", stage="split", use="split")``."""
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,13 @@ from typing import Any, NoReturn
 from pipekit import __version__, processes
 from pipekit.contract import Artifact, Dataset, InputPath, RunInfo, StageInfo
 from pipekit.engine import run_folder
-from pipekit.engine.context import Listener, RunContext, StageContext, carried, check_share, open_dataset
+from pipekit.engine.context import StageContext, carried, check_share, open_dataset
 from pipekit.engine.forecast import Forecast
 from pipekit.engine.healing import MAX_HEALED, given_from
 from pipekit.engine.key_changes import describe_changes, new_format
 from pipekit.engine.keys import key_of
-from pipekit.engine.outcome import Outcome, StageOutcome
+from pipekit.engine.mapping import RunContext
+from pipekit.engine.outcome import Listener, Outcome, StageOutcome
 from pipekit.engine.run_place import check_place, check_writable
 from pipekit.engine.shards import PROGRESS_EVERY_S
 from pipekit.engine.worker import STOP, reason_of
@@ -385,7 +386,7 @@ class _Run:
         function = stage.component.load()
         if stage.contract.per_sample:
             dataset = inputs["dataset"]
-            return ctx.dataset(ctx.run_shards(function, f"@stage/{stage.use}", dataset, stage.params, stage.name))
+            return ctx.dataset(ctx.map_own(function, dataset))
         accepted = inspect.signature(function).parameters
         given = {name: value for name, value in (("ctx", ctx), ("params", stage.params)) if name in accepted}
         return function(**given, **inputs)

@@ -1,7 +1,8 @@
 """Samples in shards: grouping, looking up, running what is missing, and putting the results in order.
 
 A shard is the set of samples whose hashed ids begin with the same bits, with as few bits as keep it within the shard size.
-So adding a sample changes one shard (or splits one in two), and the order in which samples come changes nothing.
+So adding a sample changes one shard (or splits one in two), and the order in which samples come changes nothing. The shards of
+a dataset are the parts of its index (:mod:`pipekit.store.parts`): for those that are finished, no row is read.
 """
 
 from __future__ import annotations
@@ -10,17 +11,30 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 from pipekit.contract import Failure, ShardResult, ShardTask
 from pipekit.engine.keys import shard_key
-from pipekit.engine.worker import DAMAGED, INPUT, OF, PLAIN, SHARD, run_shard
-from pipekit.errors import DamagedError, StageError, UserError
-from pipekit.store.locations import Locations, Row
-from pipekit.store.rows import Sorter, read_lines
+from pipekit.engine.worker import DAMAGED, Job, run_shard
+from pipekit.errors import DamagedError, StageError
+from pipekit.store.locations import Row
+from pipekit.store.parts import (
+    FAILED,
+    OF,
+    PLAIN,
+    SUMMARY,
+    Part,
+    content_digest,
+    image_digest,
+    located,
+    rows_of,
+    twins,
+)
+from pipekit.store.rows import Sorter, decode, read_lines
 from pipekit.store.store import Store
 from pipekit.store.wholeness import guard
 
@@ -49,14 +63,75 @@ def grouped(pairs: Iterator[tuple[str, T]], shard_size: int) -> Iterator[list[T]
             del buffer[:count]
 
 
+def by_hash(rows: Iterable[Row], shard_size: int, scratch: Path) -> Iterator[list[Row]]:
+    """Rows in any order, in groups that each become a shard or a part, each in the order of ids.
+
+    Raises:
+        UserError: two rows have the same id.
+    """
+    sorter = Sorter(scratch / "in")
+    for row in rows:
+        sorter.add(hashlib.sha256(row["id"].encode("utf-8", "surrogatepass")).hexdigest(), row)
+    for group in grouped(_no_twins(iter(sorter)), shard_size):
+        group.sort(key=lambda row: str(row["id"]))
+        yield group
+
+
+def _no_twins(pairs: Iterator[tuple[str, Row]]) -> Iterator[tuple[str, Row]]:
+    previous = ""
+    for key, row in pairs:
+        if key == previous:
+            raise twins(row["id"])
+        previous = key
+        yield key, row
+
+
+@dataclass(frozen=True)
+class Group:
+    """Samples that become one shard.
+
+    Attributes:
+        count: the number of samples.
+        digest: what the shard's key depends on.
+        rows: reads the samples as packed rows.
+        part: the part of an index that they are; None for samples that are in no index.
+    """
+
+    count: int
+    digest: str
+    rows: Callable[[], list[Row]]
+    part: Part | None = None
+
+
+def group_of(rows: list[Row], sees_images_only: bool) -> Group:
+    """A group of rows that are in memory."""
+    rows = [seen(row) for row in rows] if sees_images_only else rows
+    return Group(len(rows), image_digest(rows) if sees_images_only else content_digest(rows), lambda: rows)
+
+
+def group_of_part(root: Path, part: Part, sees_images_only: bool) -> Group:
+    """A group of rows that are read from the store if they are needed."""
+
+    def rows() -> list[Row]:
+        return [seen(row) if sees_images_only else row for row in rows_of(root, part)]
+
+    return Group(len(part), part.images if sees_images_only else part.digest, rows, part)
+
+
+def seen(row: Row) -> Row:
+    """What a function is given that depends on the image alone."""
+    return {name: row[name] for name in ("id", "image", "sha256") if name in row}
+
+
 @dataclass
 class ShardJob:
     """One mapping of a function over samples.
 
     Attributes:
-        base: what every shard's key is made of besides its rows.
+        base: what every shard's key is made of besides its samples.
         task: makes the task from a key and packed rows.
         execute: the executor with its parameters: tasks in, results out.
+        job: what this process gives to its own threads, under the name ``scope``.
         again: do every shard anew, finished or not: a failure that a sample had once (a lost network drive) is kept with it.
     """
 
@@ -64,62 +139,52 @@ class ShardJob:
     task: Callable[[str, tuple[Row, ...]], ShardTask]
     execute: Callable[[Callable[[ShardTask], ShardResult], Iterable[ShardTask]], Iterator[ShardResult]]
     store: Store
-    locations: Locations
-    shard_size: int
     progress: Callable[[int, int], None]
+    scope: str
+    job: Job
     again: bool = False
     keys: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    num_samples: int = 0
+    failed_in: list[Group] = field(default_factory=list)
     num_cached: int = 0
 
-    def run(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """What the function yields for ``rows`` (with packed locations), in the order of ids.
+    def run(self, groups: Iterable[Group], total: int, absorb: Callable[[Group, Path], None]) -> None:
+        """Do what is missing, and call ``absorb`` with each group and the folder of its finished shard, in any order.
 
         Raises:
-            UserError: two samples have one id.
             StageError: a shard could not be done.
         """
-        with self.store.scratch() as scratch:
-            sorter = Sorter(scratch / "in")
-            for row in rows:
-                sorter.add(hashlib.sha256(row["id"].encode("utf-8", "surrogatepass")).hexdigest(), row)
-                self.num_samples += 1
-            results = Sorter(scratch / "out")
-            self._work(_no_twins(iter(sorter)), results)
-            for _, row in results:
-                yield row
-
-    def _work(self, pairs: Iterator[tuple[str, Row]], results: Sorter) -> None:
-        pending: dict[str, list[Row]] = {}
+        pending: dict[str, Group] = {}
         lock = threading.Lock()
         done, last = 0, 0.0
 
-        def absorb(key: str, rows: list[Row]) -> None:
+        def finish(key: str, group: Group) -> None:
             nonlocal done, last
             with lock:
-                self._absorb(key, rows, results)
-                done += len(rows)
-                if time.monotonic() - last > PROGRESS_EVERY_S or done == self.num_samples:
+                place = self.store.shard_dir(key)
+                self._note_failures(place, group)
+                absorb(group, place)
+                done += group.count
+                if time.monotonic() - last > PROGRESS_EVERY_S or done == total:
                     last = time.monotonic()
-                    self.progress(done, self.num_samples)
+                    self.progress(done, total)
 
         def tasks() -> Iterator[ShardTask]:
-            for rows in grouped(pairs, self.shard_size):
-                key = shard_key(self.base, rows)
+            for group in groups:
+                key = shard_key(self.base, group.digest)
                 self.keys.append(key)
                 if self.again:
                     self.store.remove(self.store.shard_dir(key))
                 if self.store.has_shard(key):
                     try:
-                        absorb(key, rows)
-                        self.num_cached += len(rows)
+                        finish(key, group)
+                        self.num_cached += group.count
                         continue
                     except DamagedError as error:
                         self.store.set_aside(self.store.shard_dir(key), error.problem)
                         guard.take_noted()
-                pending[key] = rows
-                yield self.task(key, tuple(rows))
+                pending[key] = group
+                yield self.task(key, tuple(group.rows()))
 
         results_of = self.execute(run_shard, tasks())
         try:
@@ -128,47 +193,45 @@ class ShardJob:
                     raise DamagedError(*json.loads(result.error.removeprefix(DAMAGED)))
                 if result.error:
                     raise StageError(result.error.strip())
-                absorb(result.key, pending.pop(result.key))
+                finish(result.key, pending.pop(result.key))
         finally:
             getattr(results_of, "close", lambda: None)()  # a pool must not work on for a stage that has failed
-        if done < self.num_samples:
-            lost = self.num_samples - done
+        if done < total:
+            lost = total - done
             raise StageError(f"the executor lost {lost} samples", "Run the same command again, or choose another executor.")
 
-    def _absorb(self, key: str, rows: list[Row], results: Sorter) -> None:
-        """Take a finished shard's rows, with their files where they are now."""
-        inputs = {row["id"]: row for row in rows}
-        place = self.locations.pack(str(self.store.shard_dir(key)))
-        made = list(read_lines(self.store.shard_dir(key) / "rows.jsonl"))  # whole, or nothing of it is taken
-        failed = list(read_lines(self.store.shard_dir(key) / "failed.jsonl"))
-        for row in made:
-            results.add(row["id"], _unshard(row, place, inputs))
-        self.failures += [
-            Failure(found["id"], found["reason"], inputs.get(found["id"], {}).get("image", "")) for found in failed
-        ]
+    def _note_failures(self, place: Path, group: Group) -> None:
+        failed = list(read_lines(place / FAILED))
+        if failed:
+            self.failed_in.append(group)
+            inputs = {row["id"]: row["image"] for row in group.rows()}
+            self.failures += [Failure(found["id"], found["reason"], inputs.get(found["id"], "")) for found in failed]
 
 
-def _no_twins(pairs: Iterator[tuple[str, Row]]) -> Iterator[tuple[str, Row]]:
-    previous = ""
-    for key, row in pairs:
-        if key == previous:
-            raise UserError(f"two samples have the id {row['id']!r}", "Ids must be unique within a dataset.")
-        previous = key
-        yield key, row
+def part_in(store: Store, place: Path, of: Part | None) -> Part | None:
+    """A finished shard as a part of an index; None if its rows are no samples, or lie elsewhere."""
+    try:
+        data = (place / SUMMARY).read_bytes()
+    except FileNotFoundError:
+        return None
+    guard.check(str(place / SUMMARY), data)
+    plain: dict[str, Any] = decode(data)
+    if plain.pop("has_inputs") and of is None:
+        return None
+    own = place.relative_to(store.root).as_posix()
+    uses = {*plain.pop("uses"), *([own] if plain.pop("has_files") else []), *(() if of is None else of.uses)}
+    return Part(place=own, uses=tuple(sorted(uses)), of=of, **plain)
 
 
-def _unshard(row: Row, place: str, inputs: Mapping[str, Row]) -> Row:
-    """A row of a shard with ``@shard/`` and ``@input`` replaced by packed locations."""
-    if PLAIN in row:
-        return row
-    source = inputs[row.pop(OF, row["id"])]
-
-    def locate(path: str, of_input: str) -> str:
-        if path == INPUT:
-            return of_input
-        return f"{place}/{path[len(SHARD) :]}" if path.startswith(SHARD) else path
-
-    row["image"] = locate(row["image"], source["image"])
-    if mask := row.get("targets", {}).get("mask"):
-        row["targets"]["mask"] = locate(mask, source.get("targets", {}).get("mask", ""))
-    return row
+def shard_rows(store: Store, place: Path, group: Group) -> Iterator[Row]:
+    """The rows of a finished shard that is no part of an index, with packed locations."""
+    own, inputs = place.relative_to(store.root).as_posix(), None
+    for row in read_lines(place / "rows.jsonl"):
+        if PLAIN not in row:
+            if inputs is None:
+                inputs = {source["id"]: source for source in group.rows()}
+            source = inputs[row.pop(OF, row["id"])]
+            row["image"] = located(row["image"], own, source["image"])
+            if mask := row.get("targets", {}).get("mask"):
+                row["targets"]["mask"] = located(mask, own, source.get("targets", {}).get("mask", ""))
+        yield row

@@ -12,7 +12,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from array import array
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,7 +24,8 @@ from pipekit.files import hash_file, pack, write_new
 from pipekit.registry.component import Component, import_target
 from pipekit.registry.registry import Registry, load_registry
 from pipekit.store.locations import Locations, Row
-from pipekit.store.rows import content, dumps, from_row, to_row
+from pipekit.store.parts import IDS, INPUT, OF, PLAIN, SHARD, SUMMARY, Summary, id_number
+from pipekit.store.rows import content, encode, from_row, to_row
 from pipekit.store.store import Store
 from pipekit.store.wholeness import guard
 
@@ -31,16 +33,6 @@ if TYPE_CHECKING:
     from pipekit.rng import Rng
 
 T = TypeVar("T")
-
-INPUT = "@input"
-"""In a shard's rows: the image (or mask) of the sample that went in."""
-SHARD = "@shard/"
-"""In a shard's rows: a file of the shard."""
-
-OF = "@of"
-"""In a shard's rows: the id of the sample that went in, where the one that came out has another."""
-PLAIN = "@plain"
-"""In a shard's rows: this one is a dict of the function's own, not a sample."""
 
 FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 """Errors of the machine, not of a sample: the shard is not done."""
@@ -127,8 +119,8 @@ def _run(task: ShardTask) -> tuple[int, int]:
         cv2.setNumThreads(1)  # one thread a worker, or they fight over the cores
     locations = Locations(store.root, Path(task.project))
     with store.scratch() as folder:
-        outputs: list[str] = []
-        failed: list[str] = []
+        outputs: list[Row] = []
+        failed: list[Row] = []
         hashes: dict[str, str] = {}
         handed_out: set[str] = set()
         for at in range(0, len(task.rows), TOGETHER):
@@ -146,10 +138,13 @@ def _run(task: ShardTask) -> tuple[int, int]:
                 hashes |= {path[len(str(folder)) + 1 :].replace(os.sep, "/"): sha for path, sha in work.hashes.items()}
         parts: dict[str, str] = {}
         if task.packed and (folder / "files").is_dir():
-            outputs, parts = _into_tar(folder, [json.loads(text) for text in outputs])
+            parts = _into_tar(folder, outputs)
             hashes = {}
+        outputs.sort(key=lambda row: str(row["id"]))
         hashes["failed.jsonl"] = _write_lines(folder / "failed.jsonl", failed)
         hashes["rows.jsonl"] = _write_lines(folder / "rows.jsonl", outputs)
+        if not any(PLAIN in row for row in outputs):
+            hashes |= _write_summary(folder, outputs, {row["id"] for row in task.rows})
         store.commit(folder, store.shard_dir(task.key), hashes, parts)
     return len(outputs), len(failed)
 
@@ -163,8 +158,8 @@ class _Work:
         self._packed, self._row, self._job, self._ctx = packed, row, job, ctx
         self._folder, self._locations = folder, locations
         self._yielded: Iterator[Any] | None = None
-        self.made: list[str] = []
-        self.failed: list[str] = []
+        self.made: list[Row] = []
+        self.failed: list[Row] = []
 
     @property
     def hashes(self) -> Mapping[str, str]:
@@ -183,13 +178,15 @@ class _Work:
             for found in self._yielded:
                 if found is PAUSE:
                     return True
-                self.made.append(dumps(_pack(found, row, self._folder, self._locations, ctx.hashes)))
+                made = _pack(found, row, self._folder, self._locations, ctx.hashes)
+                encode(made)  # what can't be kept is this sample's failure
+                self.made.append(made)
         except Exception as error:
             if _is_of_the_machine(error, self._locations.store):
                 raise
             ctx.drop_files()
             self.made = []
-            self.failed.append(dumps({"id": row["id"], "reason": reason_of(error), "image": self._packed["image"]}))
+            self.failed.append({"id": row["id"], "reason": reason_of(error), "image": self._packed["image"]})
         return False
 
 
@@ -201,17 +198,17 @@ def _is_of_the_machine(error: Exception, store: Path) -> bool:
     return refused or error.errno in FATAL
 
 
-def _into_tar(folder: Path, rows: list[Row]) -> tuple[list[str], dict[str, str]]:
-    """Move a shard's files into ``files.tar``; beside each image stand its class and its row.
+def _into_tar(folder: Path, rows: Sequence[Row]) -> dict[str, str]:
+    """Move a shard's files into ``files.tar``, and let its rows name them there; beside each image stand its class and its row.
 
     Returns:
-        the rows as text, and the hashes of the parts of the tar that they name.
+        the hashes of the parts of the tar that the rows name.
     """
     root = f"{SHARD}files/"
     beside = {
         row["image"].removeprefix(root): {
             ".cls": str(row.get("label", "")).encode("utf-8", "surrogatepass"),
-            ".json": content(row).encode("utf-8", "surrogatepass"),
+            ".json": content(row),
         }
         for row in rows
         if row.get("image", "").startswith(root)
@@ -226,14 +223,37 @@ def _into_tar(folder: Path, rows: list[Row]) -> tuple[list[str], dict[str, str]]
                 part = f"files.tar{places[holder[name].removeprefix(root)]}"
                 holder[name] = f"{SHARD}{part}"
                 parts[part] = holder[sha256]
-    return [dumps(row) for row in rows], parts
+    return parts
 
 
-def _write_lines(path: Path, lines: list[str]) -> str:
-    """Write lines; returns the SHA-256 of the file."""
-    data = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")
+def _write_lines(path: Path, rows: Iterable[Row]) -> str:
+    """Write rows; returns the SHA-256 of the file."""
+    return _write(path, b"".join(encode(row) + b"\n" for row in rows))
+
+
+def _write(path: Path, data: bytes) -> str:
     path.write_bytes(data)
     return hashlib.sha256(data).hexdigest()
+
+
+def _write_summary(folder: Path, rows: Sequence[Row], ids: Collection[str]) -> dict[str, str]:
+    """Write what the entry of this shard in an index says of its rows; returns the hashes of the files."""
+    summary = Summary()
+    for row in rows:
+        summary.add(row)
+    places = [place for row in rows for place in (row["image"], row.get("targets", {}).get("mask", ""))]
+    names = [row["id"] for row in rows]
+    same_ids = len(set(names)) == len(names) and all(name in ids for name in names)
+    plain = summary.plain() | {
+        "size_bytes": os.stat(folder / "rows.jsonl").st_size,  # noqa: PTH116
+        "same_ids": same_ids,
+        "has_files": any(place.startswith(SHARD) for place in places),
+        "has_inputs": INPUT in places,
+    }
+    hashes = {SUMMARY: _write(folder / SUMMARY, encode(plain))}
+    if not same_ids:
+        hashes[IDS] = _write(folder / IDS, array("Q", map(id_number, names)).tobytes())
+    return hashes
 
 
 def _job(task: ShardTask) -> Job:

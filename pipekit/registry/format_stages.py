@@ -32,30 +32,13 @@ from pipekit.contract import (
 )
 from pipekit.errors import PluginError, UserError
 from pipekit.files import hash_file, own_output_below, unreadable_below
+from pipekit.images import measuring
 from pipekit.passed_over import META, joined, passed_over, sentence
 from pipekit.quarantine import Exclusions, read_exclusions
 from pipekit.registry.component import Component
 
 MAX_SHOWN = 5
 """Failures that are listed in an error."""
-
-
-class VerifyParams(Params):
-    """Parameters of :func:`verify`."""
-
-    verify: Literal["decode", "header", "none"] = param("decode", "How thoroughly to check")
-
-
-def verify(sample: Sample, params: VerifyParams, ctx: SampleContext) -> Iterator[Sample]:
-    """Pass a sample on whose image can be used; raise :class:`ImageError` for one that can't."""
-    from pipekit import images
-
-    data = images.read_bytes(sample.image)
-    if params.verify == "decode":
-        images.verify(data)
-    else:
-        images.probe(data)
-    yield sample
 
 
 def import_stage(importer: Component) -> Any:
@@ -72,7 +55,7 @@ def import_stage(importer: Component) -> Any:
         "path": (InputPath, param(..., "The folder, file or archive to read")),
         "verify": (
             Literal["decode", "header", "none"],
-            param("decode", "Verify each image: decode it completely, read its header, or trust it"),
+            param("decode", "Verify each image: read and decode it, read its header, or trust it"),
         ),
         "exclude": (
             InputPath | None,
@@ -93,8 +76,8 @@ def import_stage(importer: Component) -> Any:
         excluded = read_exclusions(params.exclude) if params.exclude else Exclusions()
         failed: list[Failure] = []
         found = reader.read(Path(params.path), params, ctx.out_dir) if writes else reader.read(Path(params.path), params)
-        samples = _sort_out(ctx.track(found, label="listing", unit="images"), failed, excluded.ids)
-        first = next(samples, None)
+        samples: Iterable[Sample] = _sort_out(ctx.track(found, label="listing", unit="images"), failed, excluded.ids)
+        first = next(iter(samples), None)
         samples = itertools.chain([] if first is None else [first], samples)
         # An importer that writes images itself must verify all of them, or none.
         own = first is not None and Path(first.image).is_relative_to(ctx.out_dir)
@@ -103,7 +86,8 @@ def import_stage(importer: Component) -> Any:
                 _hashed(samples) if own else ctx.map(known, samples, label="hashing", name="known"), excluded, own
             )
         if params.verify != "none" and not own:
-            samples = ctx.map(verify, samples, VerifyParams(verify=params.verify), label="verifying", name="verify")
+            check = measuring.measure_image if params.verify == "decode" else measuring.check_header
+            samples = ctx.keep(check, samples, label="verifying")
         others = joined(
             passed_over(root, getattr(reader, "READS", None), [ctx.pipeline_file] if ctx.pipeline_file else [])
             for root in _folders_read(params)

@@ -81,8 +81,8 @@ def sync_folder(folder: Path) -> None:
     """Wait until all files of a folder are on the disk, one after the other."""
     for place, _, names in os.walk(folder):
         for name in names:
-            _sync_file(os.path.join(place, name))  # noqa: PTH118
-        _sync_file(place)
+            sync_file(os.path.join(place, name))  # noqa: PTH118
+        sync_file(place)
 
 
 def settle(folder: Path) -> None:
@@ -91,7 +91,8 @@ def settle(folder: Path) -> None:
         sync_folder(folder)
 
 
-def _sync_file(path: str | Path) -> None:
+def sync_file(path: str | Path) -> None:
+    """Wait until a file or a folder is on the disk."""
     with contextlib.suppress(OSError):  # folders can't be opened on Windows
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -109,8 +110,8 @@ def write_synced(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    _sync_file(path.parent)
-    _sync_file(path.parent.parent)  # where the folder is new
+    sync_file(path.parent)
+    sync_file(path.parent.parent)  # where the folder is new
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@
 
     .pipekit/
       shards/ab/<key>/       rows.jsonl and the files of one shard
-      artifacts/ab/<key>/    manifest.json and the files (or rows.jsonl) of one stage run
+      artifacts/ab/<key>/    manifest.json and the files of one stage run; of a dataset, the list of its parts
+      parts/ab/<hash>.jsonl  rows of datasets
       work/<key>/            a stage that was begun and is not done: its checkpoints
       tmp/                   what is being made; a folder moves to its place in one rename, whole or not at all
       damaged/               damaged folders, moved aside and recomputed
@@ -37,7 +38,7 @@ from pipekit.owners import TMP_KEPT_S, is_abandoned, new_owner, remove_abandoned
 from pipekit.store.durability import is_off, sync_folder, syncs_whole_disks
 from pipekit.store.file_hashes import HashMemory
 from pipekit.store.leases import LEASE_SLACK_S, last_use, oldest_lease, use
-from pipekit.store.wholeness import guard, problem_of, seal
+from pipekit.store.wholeness import PARTS, guard, problem_of, seal
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """Errors that concern the whole disk, whichever file raised them."""
@@ -141,10 +142,8 @@ class Store:
 
     def _has(self, place: Path) -> bool:
         """Whether a folder is there and whole by its own statement; checked once in the life of this object."""
-        if place in self._whole:
-            return place.is_dir()
-        if not place.is_dir():
-            return False
+        if place in self._whole or not place.exists():
+            return place.exists()
         if problem := problem_of(place):
             self.set_aside(place, problem)
             return False
@@ -182,6 +181,8 @@ class Store:
         if not path.is_relative_to(self.root):
             return None
         below = path.relative_to(self.root).parts
+        if len(below) == 3 and below[0] == PARTS:
+            return path
         return self.root.joinpath(*below[:3]) if len(below) > 3 and below[0] in ("shards", "artifacts") else None
 
     @contextlib.contextmanager
@@ -246,7 +247,7 @@ class Store:
             aside = self._ensure(self.root / "tmp") / new_owner()
             with contextlib.suppress(FileNotFoundError):
                 place.rename(aside)
-            shutil.rmtree(aside, ignore_errors=True)
+                _remove(aside)
 
     def _ensure(self, folder: Path) -> Path:
         try:
@@ -285,6 +286,8 @@ class Garbage:
     size_bytes: int
 
 
+KINDS = ("artifacts", "shards", PARTS)
+
 MIN_AGE_S = 24 * 3600
 """Results that were made or used within a day are not garbage by default."""
 
@@ -304,10 +307,7 @@ def find_garbage(store: Store, keep: Iterable[str], min_age_s: float = MIN_AGE_S
     now = time.time()
     before = limit_of_age(store, min_age_s)
     folders = [
-        path
-        for kind in ("artifacts", "shards")
-        for path in _children(store.root / kind, 2)
-        if path not in wanted and last_use(path) < before
+        path for kind in KINDS for path in _children(store.root / kind, 2) if path not in wanted and last_use(path) < before
     ]
     folders += [
         path for path in _children(store.root / "work", 1) if store.manifest(path.name) or not _is_young(path, now, WORK_KEPT_S)
@@ -316,7 +316,7 @@ def find_garbage(store: Store, keep: Iterable[str], min_age_s: float = MIN_AGE_S
     folders += [path for path in _children(store.root / "damaged", 1) if last_use(path) < before]
     num_files = size = 0
     for folder in folders:
-        for path in folder.rglob("*"):
+        for path in [folder, *folder.rglob("*")]:
             if path.is_file():
                 num_files += 1
                 size += path.stat().st_size
@@ -334,11 +334,19 @@ def free(store: Store, garbage: Garbage, min_age_s: float = MIN_AGE_S) -> int:
     """Remove garbage; what a run has begun to use since it was found is left. Returns the number of folders removed."""
     removed = 0
     for place in garbage.folders:
-        if place.parent.parent.name in ("artifacts", "shards") and last_use(place) >= limit_of_age(store, min_age_s):
+        if place.parent.parent.name in KINDS and last_use(place) >= limit_of_age(store, min_age_s):
             continue
         store.remove(place)
         removed += 1
     return removed
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, or a file."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _is_young(path: Path, now: float, seconds: float) -> bool:

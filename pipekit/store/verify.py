@@ -13,7 +13,7 @@ from pipekit.owners import remove_abandoned
 from pipekit.store.durability import SLACK_S, Marker, boot_id, markers_in, sync_disk, write_synced
 from pipekit.store.leases import last_use
 from pipekit.store.store import Store
-from pipekit.store.wholeness import problem_of
+from pipekit.store.wholeness import PARTS, problem_of
 
 CHECKPOINT = "checkpoint"
 """What a stage keeps in this folder of its ``work_dir`` it has synced itself."""
@@ -33,8 +33,9 @@ class Damage:
 
 
 def places_in(store: Store) -> list[Path]:
-    """The folders of all shards and artifacts."""
-    return [place for kind in ("shards", "artifacts") for group in _folders(store.root / kind) for place in _folders(group)]
+    """The folders of all shards and artifacts, and all parts of indexes."""
+    places = [place for kind in ("shards", "artifacts") for group in _folders(store.root / kind) for place in _folders(group)]
+    return places + [place for group in _folders(store.root / PARTS) for place in sorted(group.iterdir())]
 
 
 def verify(store: Store, *, repair: bool = False, progress: Callable[[int, int], None] | None = None) -> Iterator[Damage]:
@@ -47,7 +48,7 @@ def verify(store: Store, *, repair: bool = False, progress: Callable[[int, int],
     places = places_in(store)
     for number, place in enumerate(places, 1):
         problem = problem_of(place, hashes=True)
-        if problem and place.is_dir():  # else a run or `gc` has removed it meanwhile
+        if problem and place.exists():  # else a run or `gc` has removed it meanwhile
             yield Damage(place.relative_to(store.root).as_posix(), problem)
             if repair:
                 store.set_aside(place, problem)

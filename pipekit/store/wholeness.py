@@ -66,6 +66,8 @@ def problem_of(folder: Path, *, hashes: bool = False) -> str:
     Args:
         hashes: read all files, which finds every change; else only sizes are compared.
     """
+    if folder.parent.parent.name == PARTS:
+        return "" if not hashes or hash_file(folder) == folder.name.partition(".")[0] else "it has changed"
     contents = contents_of(folder)
     if contents is None:
         return f"{CONTENTS} is missing or damaged"
@@ -103,6 +105,9 @@ KNOWN_FOLDERS = 64
 """Number of folders whose statements are kept in memory: the files that a stage reads in turn lie in few folders."""
 
 KINDS = ("shards", "artifacts")
+
+PARTS = "parts"
+"""The folder of files that are named by the hash of their bytes; see :mod:`pipekit.store.parts`."""
 
 
 class Guard:
@@ -151,20 +156,24 @@ class Guard:
     def expected(self, path: str) -> str | None:
         """The hash that a file of a finished folder had when it was made."""
         folder, below = self._split(path)
+        if folder == path:
+            return os.path.basename(path).partition(".")[0]  # noqa: PTH119 (done for every file that is read)
         return self._of(folder).get(below.replace(os.sep, "/")) if folder else None
 
     def place_of(self, path: str) -> Path | None:
-        """The folder of a shard or an artifact that a file lies in; None for a file of no store."""
+        """The folder of a shard or an artifact that a file lies in, or the part that it is; None for a file of no store."""
         folder, _ = self._split(path)
         return Path(folder) if folder else None
 
     def _split(self, path: str) -> tuple[str, str]:
-        """The folder of a shard or an artifact, and the path below it."""
+        """The folder of a shard or an artifact, and the path below it; a part is a file by itself."""
         for root in self._roots:
             if path.startswith(root):
                 steps = path[len(root) :].split(os.sep, 3)
                 if len(steps) == 4 and steps[0] in KINDS:
                     return f"{root}{steps[0]}{os.sep}{steps[1]}{os.sep}{steps[2]}", steps[3]
+                if len(steps) == 3 and steps[0] == PARTS:
+                    return path, ""
         return "", ""
 
     def note(self, path: str, problem: str) -> NoReturn:

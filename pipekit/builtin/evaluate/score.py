@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +55,7 @@ def score(ctx: Context, model: Path, dataset: Dataset, params: EvaluateParams, b
     correct = probabilities.argmax(axis=1) == y_true
     metrics["slices"] = slices.by_slice(samples, traits, correct, params.slices)
     metrics["baseline_model"] = against(ctx, baseline, samples, correct, params.resamples) if baseline else None
-    metrics["near_copies"] = _near_copies(ctx, dataset, samples, described, correct, params)
+    metrics["near_copies"] = _near_copies(ctx, dataset, samples, correct, params)
     return Evaluation(
         classes=predictor.classes,
         split=params.split,
@@ -137,15 +137,14 @@ def _near_copies(
     ctx: Context,
     dataset: Dataset,
     samples: Sequence[Sample],
-    described: Mapping[str, Mapping[str, Any]],
     correct: NDArray[np.bool_],
     params: EvaluateParams,
 ) -> dict[str, Any] | None:
     if not params.near_copies or params.split == "train" or not dataset.counts.get("train"):
         return None
-    train = fingerprints(ctx, dataset.split("train"), "find near duplicates in train")
-    own = {name: row["print"] for name, row in described.items()}
-    found = near_copies.find([sample.id for sample in samples], own, train, correct)
+    every = fingerprints(ctx, dataset, "find near duplicates in train")
+    train = {sample.id: every[sample.id] for sample in dataset.split("train") if sample.id in every}
+    found = near_copies.find([sample.id for sample in samples], every, train, correct)
     if found["count"]:
         ctx.warn(
             f"{found['count']} of {len(samples)} images of the split {params.split!r} have a near duplicate in train, which "

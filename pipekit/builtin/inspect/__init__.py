@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -65,14 +66,13 @@ class InspectParams(Params):
 @stage
 def inspect(ctx: Context, dataset: Dataset, params: InspectParams) -> Inspection:
     """Measure every image once, run the checks, write ``inspect.json`` and ``inspect.html``."""
-    from pipekit.builtin.inspect.measure import MeasureParams, measure
     from pipekit.builtin.inspect.page import Pictures, write_page
+    from pipekit.images.measuring import measure_image
 
     threading.Thread(target=_load_ahead, name="load").start()
     paths: dict[str, str] = {}
-    rows = [
-        _compact(row) for row in ctx.map(measure, _noting(dataset, paths), MeasureParams(), label="measuring", name="measure")
-    ]
+    measured = ctx.map(measure_image, dataset, label="measuring", problems=True)
+    rows = [_compact(_known(sample, paths) | row) for sample, row in zip(dataset, measured, strict=True)]
     rows += _failed(dataset)
     _group(rows, params.distance_bits)
     findings: list[Finding] = []
@@ -92,11 +92,11 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams) -> Inspection
     return ctx.artifact(Inspection, facts=facts, headline=_sentence(found))
 
 
-def _noting(samples: Iterable[Sample], paths: dict[str, str]) -> Iterator[Sample]:
-    """The same samples; records each sample's path on the way."""
-    for sample in samples:
-        paths[sample.id] = sample.image
-        yield sample
+def _known(sample: Sample, paths: dict[str, str]) -> dict[str, Any]:
+    """What the dataset says of an image; records its path."""
+    paths[sample.id] = sample.image
+    suffix = os.path.splitext(sample.image)[1].lower()  # noqa: PTH122 (a name of any encoding)
+    return {"id": sample.id, "label": sample.label, "split": sample.split, "sha256": sample.sha256, "suffix": suffix}
 
 
 def _load_ahead() -> None:

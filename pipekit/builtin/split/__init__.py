@@ -16,7 +16,7 @@ version of it from a colleague gets what that file says, never an older cached r
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -112,7 +112,9 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
     memory = SplitFile.read(path) if _remembers(params) else SplitFile()
     excluded = read_exclusions(params.exclude) if params.exclude else Exclusions()
 
-    def samples() -> Iterator[Sample]:
+    def samples() -> Iterable[Sample]:
+        if not excluded:
+            return dataset
         return (sample for sample in dataset if not excluded.leaves_out(sample.id, sample.sha256))
 
     items = items_of(samples(), params.group_column, params.group_pattern)

@@ -3,32 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from pipekit.contract import PAUSE, SMALL_BYTES, Context, Params, Sample, SampleContext, param
-from pipekit.errors import ImageError, UserError
-
-
-class FingerprintParams(Params):
-    """No user parameters: a fingerprint depends only on the file's bytes."""
-
-    algorithm: int = param(1, "Version of the fingerprint's algorithm")
-
-
-def fingerprint_of(sample: Sample, params: FingerprintParams, ctx: SampleContext) -> Iterator[Any]:
-    """The fingerprint for :func:`pipekit.images.near_duplicates.near_pairs`; "" for an unreadable image."""
-    from pipekit import images
-    from pipekit.images import near_duplicates
-
-    try:
-        gray = images.read(sample.image, at_least_hw=near_duplicates.DECODE_HW, gray=True)
-        if gray.size <= SMALL_BYTES:
-            yield PAUSE
-        yield {"id": sample.id, "print": near_duplicates.fingerprint(gray)}
-    except ImageError:
-        yield {"id": sample.id, "print": ""}
+from pipekit.contract import Context, Sample
+from pipekit.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +57,7 @@ def items_of(samples: Iterable[Sample], column: str, pattern: str) -> list[Item]
 
 def roots_of(ctx: Context, items: Sequence[Item], samples: Iterable[Sample], duplicates: str, distance_bits: int) -> list[int]:
     """For each item, the index of the first item that it must stay with."""
+    from pipekit.images.measuring import measure_image
     from pipekit.images.near_duplicates import clusters, near_pairs
 
     pairs: list[tuple[int, int]] = []
@@ -88,8 +68,8 @@ def roots_of(ctx: Context, items: Sequence[Item], samples: Iterable[Sample], dup
     if duplicates == "near":
         known = {item.id: number for number, item in enumerate(items)}
         numbers, fingerprints = [], []
-        for row in ctx.map(fingerprint_of, samples, FingerprintParams(), label="near duplicates", name="fingerprint_of"):
-            if row["print"] and row["id"] in known:
+        for row in ctx.map(measure_image, samples, label="near duplicates", problems=True):
+            if "print" in row and row["id"] in known:
                 numbers.append(known[row["id"]])
                 fingerprints.append(row["print"])
         pairs += [(numbers[a], numbers[b]) for a, b in near_pairs(fingerprints, distance_bits).tolist()]

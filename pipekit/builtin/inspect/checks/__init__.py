@@ -1,5 +1,6 @@
 """The checks of ``inspect``, by subject. Each is ``check(rows, ctx, params) -> findings``.
 
-A row is the result of :func:`pipekit.builtin.inspect.measure.measure` for one image, with ``group`` added: images with the
-same number are near duplicates. ``values["remove"]`` of a finding lists the images that it proposes to leave out.
+A row is what :func:`pipekit.images.measuring.measure_image` yields for one image, with its label, split, sha256 and suffix, and
+``group``: images with the same number are near duplicates. ``values["remove"]`` of a finding lists the images that it
+proposes to leave out.
 """

@@ -39,7 +39,7 @@ _LEVELS = np.arange(256, dtype=np.float64)
 
 
 def measures(gray: NDArray[np.uint8], blurred_px2: float) -> dict[str, float]:
-    """The numeric measures of a grey image; :func:`measure.measure` explains them.
+    """The numeric measures of a grey image; :func:`pipekit.images.measuring.measure_image` explains them.
 
     Args:
         gray, blurred_px2: ``(H, W) uint8`` and its blur so far, from :func:`reduced`.

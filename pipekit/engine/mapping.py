@@ -1,0 +1,317 @@
+"""``ctx.map`` and ``ctx.keep``: a function over samples in shards, and its results as rows or as parts of an index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from pipekit.contract import Dataset, Failure, Params, Sample, ShardResult, ShardTask
+from pipekit.engine.keys import Keys
+from pipekit.engine.outcome import Listener
+from pipekit.engine.shards import Group, ShardJob, by_hash, group_of, group_of_part, part_in, shard_rows
+from pipekit.engine.worker import Job, prime, reason_of, release
+from pipekit.pipeline.plan import Plan, PlannedStage
+from pipekit.store.locations import Locations, Row
+from pipekit.store.parts import INDEX, PLAIN, Part, read_index, rows_of, sorted_rows, write_part
+from pipekit.store.rows import Sorter, digest, dumps, from_row, to_row
+from pipekit.store.store import Store
+
+
+@dataclass
+class RunContext:
+    """What all stages of a run share."""
+
+    plan: Plan
+    store: Store
+    locations: Locations
+    listener: Listener
+    keys: Keys = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.keys = Keys(self.plan.seed, lambda path: self.store.hashes.content(path))  # opened where a path is looked up
+
+    def executor(self) -> tuple[Callable[..., Iterator[ShardResult]], Params]:
+        """Where shards run, with its parameters."""
+        plan, options = self.plan, self.plan.executor.params
+        execute = plan.executor.load()
+        if plan.workers == 1 and not options.model_fields_set:
+            execute = getattr(execute, "for_one_worker", execute)
+        if "workers" in type(options).model_fields and getattr(options, "workers", None) is None:
+            options = options.model_copy(update={"workers": plan.workers})
+        return execute, options
+
+    def prepare_executor(self) -> None:
+        """Many samples will follow: let the executor start what it needs."""
+        getattr(self.executor()[0], "prepare", lambda: None)()
+
+
+@dataclass
+class Counts:
+    """What a stage has tried, and what failed."""
+
+    failed: dict[str, Failure] = field(default_factory=dict)
+    mapped: dict[str, int] = field(default_factory=dict)
+    num_unmapped: int = 0
+
+    def fail(self, failures: Iterable[Failure]) -> None:
+        for failure in failures:
+            self.failed.setdefault(failure.id, failure)
+
+    def count(self, target: str, number: int = 1) -> None:
+        """Samples went into a function; ``target`` is "" for those that went into none."""
+        if target:
+            self.mapped[target] = self.mapped.get(target, 0) + number
+        elif not self.mapped:
+            self.num_unmapped += number
+
+    @property
+    def num_attempted(self) -> int:
+        """Samples that went in. Two functions are taken to see the same samples, one function other samples each time."""
+        return max(self.mapped.values(), default=0) + self.num_unmapped
+
+
+def parts_of(samples: Any) -> list[Part] | None:
+    """The parts of what is in an index already; None for any other samples."""
+    if isinstance(samples, Mapped):
+        return samples.parts()
+    if isinstance(samples, Kept):
+        return samples.parts
+    if isinstance(samples, Dataset) and (samples.path / INDEX).is_file():
+        return read_index(samples.path)
+    return None
+
+
+Absorb = Callable[[Group, Path], None]
+
+
+class Mapped:
+    """What ``ctx.map`` returns: an iterator over rows in the order of ids. A dataset can be made of it without reading them.
+
+    Args:
+        work: does what is missing, and passes each group with the folder of its shard to a function.
+        rows: does the same, and yields the results.
+        of_parts: whether the samples that go in are parts of an index.
+    """
+
+    def __init__(self, store: Store, work: Callable[[Absorb], None], rows: Callable[[], Iterator[Any]], of_parts: bool) -> None:
+        self._store, self._work, self._rows, self._of_parts = store, work, rows, of_parts
+        self._iterator: Iterator[Any] | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        if self._iterator is None:
+            self._iterator = self._rows()
+        return next(self._iterator)
+
+    def close(self) -> None:
+        if self._iterator is not None:
+            getattr(self._iterator, "close", lambda: None)()
+
+    def parts(self) -> list[Part] | None:
+        """The shards as parts of an index; None if they can't be, or if rows have been taken already."""
+        if not self._of_parts or self._iterator is not None:
+            return None
+        found: dict[str, Part | None] = {}
+
+        def absorb(group: Group, place: Path) -> None:
+            found[group.digest] = part_in(self._store, place, group.part)
+
+        self._work(absorb)
+        made = [found[name] for name in sorted(found)]  # whichever was finished first
+        return None if any(part is None for part in made) else [part for part in made if part]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What ``ctx.keep`` returns: parts of an index, which a dataset is made of."""
+
+    parts: list[Part]
+    samples: Callable[[], Iterator[Sample]]
+
+    def __iter__(self) -> Iterator[Sample]:
+        return self.samples()
+
+
+@dataclass
+class Mapper:
+    """Maps functions over samples for one stage.
+
+    Attributes:
+        hash: a file's hash.
+        progress: called with the number of finished samples, their total, and the label.
+        again: do every shard anew.
+    """
+
+    run: RunContext
+    stage: PlannedStage
+    counts: Counts
+    hash: Callable[[str], str]
+    progress: Callable[[int, int, str], None]
+    again: bool
+    shards: set[str] = field(default_factory=set)
+    num_cached: int = 0
+
+    def map(
+        self,
+        function: Any,
+        target: str,
+        samples: Iterable[Sample],
+        params: Params,
+        label: str,
+        name: str = "",
+        problems: bool = False,
+    ) -> Mapped:
+        """Map ``function`` over samples in shards; the stage's own function too, as ``@stage/<use>``."""
+        store, images_only, parts = self.run.store, is_shared(function), parts_of(samples)
+        job = self._job(function, target, params, label, name)
+
+        def work(absorb: Absorb) -> None:
+            if parts is not None:
+                total = sum(map(len, parts))
+                self.counts.count(target, total)
+                groups: Iterable[Group] = (group_of_part(store.root, part, images_only) for part in parts)
+                self._work(job, groups, total, absorb, problems)
+                return
+            with store.scratch() as scratch:
+                before = self.counts.mapped.get(target, 0)
+                rows = by_hash(self._rows(samples, target), self.run.plan.shard_size, scratch)
+                groups = (group_of(some, images_only) for some in rows)
+                first = next(iter(groups), None)  # all samples have come by then
+                total = self.counts.mapped.get(target, 0) - before
+                self._work(job, chain([] if first is None else [first], groups), total, absorb, problems)
+
+        def rows() -> Iterator[Any]:
+            with store.scratch() as scratch:
+                sorter = Sorter(scratch / "out")
+
+                def absorb(group: Group, place: Path) -> None:
+                    part = None if group.part is None else part_in(store, place, group.part)
+                    found = list(shard_rows(store, place, group) if part is None else rows_of(store.root, part))
+                    for row in found:  # whole, or nothing of it is taken
+                        sorter.add(row["id"], row)
+
+                work(absorb)
+                if problems:
+                    for failure in job.failures:
+                        sorter.add(failure.id, {"id": failure.id, "problem": failure.reason, PLAIN: True})
+                for _, row in sorter:
+                    if row.pop(PLAIN, False):
+                        yield row
+                    else:
+                        yield from_row(self.run.locations.unpack_row(row))
+
+        return Mapped(store, work, rows, parts is not None)
+
+    def keep(self, function: Any, target: str, samples: Iterable[Sample], params: Params, label: str, name: str = "") -> Kept:
+        """The samples for which ``function`` does not raise, as parts of an index."""
+        root, parts = self.run.store.root, self.parts(samples, target)
+        if (known := parts_of(samples)) is not None:
+            self.counts.count(target, sum(map(len, known)))
+        job = self._job(function, target, params, label, name)
+        groups = (group_of_part(root, part, is_shared(function)) for part in parts)
+        self._work(job, groups, sum(map(len, parts)), lambda group, place: None, False)
+        if job.failures:
+            failed = {failure.id for failure in job.failures}
+            hurt = {group.part.place for group in job.failed_in if group.part is not None}
+            parts = [self._without(part, failed) if part.place in hurt else part for part in parts]
+        return Kept([part for part in parts if len(part)], lambda: self._samples(parts))
+
+    def _without(self, part: Part, failed: set[str]) -> Part:
+        root = self.run.store.root
+        return write_part(root, (row for row in rows_of(root, part) if row["id"] not in failed))
+
+    def _samples(self, parts: Sequence[Part]) -> Iterator[Sample]:
+        with self.run.store.scratch() as scratch:
+            for row in sorted_rows(self.run.store.root, parts, scratch):
+                yield from_row(self.run.locations.unpack_row(row))
+
+    def parts(self, samples: Iterable[Sample], target: str = "") -> list[Part]:
+        """Samples as parts of an index; those that are in none are written."""
+        known = parts_of(samples)
+        if known is not None:
+            return list(known)
+        store = self.run.store
+        with store.scratch() as scratch:
+            groups = by_hash(self._rows(samples, target), self.run.plan.shard_size, scratch)
+            return [write_part(store.root, rows) for rows in groups]
+
+    def _rows(self, samples: Iterable[Sample], target: str) -> Iterator[Row]:
+        """Samples as packed rows with hashes; one whose file can't be read is failed here."""
+        for sample in samples:
+            self.counts.count(target)
+            filled = self._with_hash(sample)
+            if filled is not None:
+                yield self.run.locations.pack_row(to_row(filled))
+
+    def _with_hash(self, sample: Sample) -> Sample | None:
+        try:
+            if not sample.sha256:
+                sample = replace(sample, sha256=self.hash(sample.image))
+            if sample.targets.mask and not sample.targets.mask_sha256:
+                mask_sha256 = self.hash(sample.targets.mask)
+                sample = replace(sample, targets=replace(sample.targets, mask_sha256=mask_sha256))
+        except OSError as error:
+            self.counts.fail([Failure(sample.id, reason_of(error), sample.image)])
+            return None
+        return sample
+
+    def _job(self, function: Any, target: str, params: Params, label: str, name: str) -> ShardJob:
+        run, plan, stage = self.run, self.run.plan, self.stage
+        base = dumps(run.keys.of_map(stage, function, name or target, params))
+        scope = digest(base, target, str(plan.seed))
+        params_type = type(params)
+        of_stage = target.startswith("@stage/") or params_type is stage.contract.params_type
+        plain = params.model_dump(mode="json")
+        path = "" if of_stage else f"{params_type.__module__}:{params_type.__qualname__}"
+
+        def task(key: str, rows: tuple[Row, ...]) -> ShardTask:
+            return ShardTask(
+                key=key,
+                scope=scope,
+                target=target,
+                stage=stage.use,
+                seed=plan.seed,
+                params_type=path,
+                params=plain,
+                rows=tuple(map(run.locations.plain, rows)),
+                store=str(run.store.root),
+                project=str(plan.base_dir),
+                packed=stage.packed and not is_shared(function),
+                plugins=plan.registry.asked,
+                disabled=plan.registry.disabled,
+                name=name,
+            )
+
+        execute, options = run.executor()
+        return ShardJob(
+            base,
+            task,
+            lambda run_shard, tasks: execute(run_shard, tasks, options),
+            run.store,
+            lambda done, total: self.progress(done, total, label),
+            scope,
+            Job(function, params, plan.registry),
+            self.again,
+        )
+
+    def _work(self, job: ShardJob, groups: Iterable[Group], total: int, absorb: Absorb, problems: bool) -> None:
+        prime(job.scope, job.job)
+        try:
+            job.run(groups, total, absorb)
+        finally:
+            release(job.scope)
+            self.shards.update(job.keys)
+            if not problems:
+                unpack = self.run.locations.unpack
+                self.counts.fail(replace(failure, image=unpack(failure.image)) for failure in job.failures)
+            self.num_cached += job.num_cached
+
+
+def is_shared(function: Any) -> bool:
+    """Whether a function's results depend on images alone, see :func:`pipekit.contract.shared`."""
+    return hasattr(function, "__pipekit_shared__")

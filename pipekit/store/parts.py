@@ -1,0 +1,330 @@
+"""Parts: the pieces of a dataset's index. A dataset is a list of parts, and a change to a sample makes one part new.
+
+A part is a file of rows in the order of their ids. Its name is the hash of its bytes, so that damage is noticed and datasets
+with the same rows share it. A shard of a stage that makes samples is a part too, in the place where it is.
+
+An index sums up what each part contains (:class:`Part`). So counts and digests of a dataset are sums over its parts, and the
+rows of a part that has not changed need not be read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipekit.contract import Failure
+from pipekit.errors import UserError
+from pipekit.files import write_new
+from pipekit.owners import new_owner
+from pipekit.store.durability import is_off, sync_file, syncs_whole_disks
+from pipekit.store.locations import Locations, Row
+from pipekit.store.rows import Sorter, Tally, content, decode, encode, read_lines
+from pipekit.store.wholeness import guard
+
+INDEX, FAILED, SUMMARY, IDS = "index.json", "failed.jsonl", "part.json", "ids.u64"
+
+INPUT = "@input"
+"""In a shard's rows: the image (or mask) of the sample that went in."""
+SHARD = "@shard/"
+"""In a shard's rows: a file of the shard."""
+OF = "@of"
+"""In a shard's rows: the id of the sample that went in, where the one that came out has another."""
+PLAIN = "@plain"
+"""In a shard's rows: this one is a dict of the function's own, not a sample."""
+
+SUM_BYTES = 256
+"""Size of a sum of hashes. The digest of a dataset depends neither on the order of its rows nor on how they are divided into
+parts, so it is a sum (Bellare and Micciancio 1997, "A new paradigm for collision-free hashing": AdHash). It has 2,048 bits,
+since a sum of 256 could be forged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of an index.
+
+    Attributes:
+        place: the file of its rows, or the folder of its shard, below the store: ``parts/ab/abcd….jsonl``, ``shards/ab/abcd…``.
+        digest: SHA-256 of its rows without their locations, in the order of ids.
+        images: SHA-256 of its ids and the hashes of its images: what a function depends on that sees only the image.
+        total: the sum of its rows' hashes, in hex.
+        size_bytes: the size of the file of its rows.
+        splits: the number of samples of each split.
+        counts: the number of samples of each split and class.
+        uses: the folders of the store that hold files of its rows.
+        of: the part that went in, if this is a shard: rows name its images as ``@input``.
+        same_ids: whether its ids are some of those that went in.
+    """
+
+    place: str
+    digest: str
+    images: str
+    total: str
+    size_bytes: int
+    splits: Mapping[str, int]
+    counts: Mapping[str, Mapping[str, int]]
+    uses: tuple[str, ...] = ()
+    of: Part | None = None
+    same_ids: bool = True
+
+    def __len__(self) -> int:
+        return sum(self.splits.values())
+
+    @property
+    def is_shard(self) -> bool:
+        return self.place.startswith("shards/")
+
+    @property
+    def places(self) -> Iterator[str]:
+        """All that must be in the store for its rows to be read."""
+        yield self.place
+        yield from self.uses
+        if self.of is not None:
+            yield from self.of.places
+
+    def to_plain(self) -> Row:
+        plain = {name: getattr(self, name) for name in _FIELDS}
+        return plain | ({} if self.of is None else {"of": self.of.to_plain()})
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Part:
+        of = plain.get("of")
+        values = {name: plain[name] for name in _FIELDS} | {"uses": tuple(plain["uses"])}
+        return cls(**values, of=None if of is None else cls.from_plain(of))
+
+
+_FIELDS = ("place", "digest", "images", "total", "size_bytes", "splits", "counts", "uses", "same_ids")
+
+
+class Summary:
+    """Collects what a part's entry says of its rows, which are added in the order of their ids."""
+
+    def __init__(self) -> None:
+        self.tally, self.uses = Tally(), set[str]()
+        self._digest, self._images, self._total = hashlib.sha256(), hashlib.sha256(), 0
+
+    def add(self, row: Row) -> None:
+        identified = content(row)
+        self.tally.add(row)
+        self._digest.update(identified + b"\n")
+        self._images.update(image_line(row))
+        self._total += int.from_bytes(hashlib.shake_128(identified).digest(SUM_BYTES), "big")
+        for path in (row["image"], row.get("targets", {}).get("mask", "")):
+            if path.startswith("@store/"):
+                self.uses.add("/".join(path.split("/", 4)[1:4]))
+
+    def plain(self) -> Row:
+        """The values of :class:`Part` that depend on the rows alone."""
+        return {
+            "digest": self._digest.hexdigest(),
+            "images": self._images.hexdigest(),
+            "total": f"{self._total % (1 << 8 * SUM_BYTES):x}",
+            "splits": self.tally.splits,
+            "counts": self.tally.counts,
+            "uses": sorted(self.uses),
+        }
+
+
+def content_digest(rows: Iterable[Row]) -> str:
+    """:attr:`Part.digest` of rows in the order of their ids."""
+    hashed = hashlib.sha256()
+    for row in rows:
+        hashed.update(content(row) + b"\n")
+    return hashed.hexdigest()
+
+
+def image_digest(rows: Iterable[Row]) -> str:
+    """:attr:`Part.images` of rows in the order of their ids."""
+    hashed = hashlib.sha256()
+    for row in rows:
+        hashed.update(image_line(row))
+    return hashed.hexdigest()
+
+
+def image_line(row: Mapping[str, Any]) -> bytes:
+    """What identifies a sample to a function that sees only its image."""
+    return encode([row["id"], row.get("sha256", "")]) + b"\n"
+
+
+def digest_of(parts: Iterable[Part], failed: Iterable[str]) -> str:
+    """The digest of a dataset: of its rows, however they are divided, and of the ids that failed."""
+    total = sum(int(part.total, 16) for part in parts) % (1 << 8 * SUM_BYTES)
+    hashed = hashlib.sha256(f"{total:x}\n".encode())
+    for name in failed:
+        hashed.update(encode(["failed", name]) + b"\n")
+    return hashed.hexdigest()
+
+
+# --- writing -------------------------------------------------------------------------------------------------------------
+
+
+def write_part(root: Path, rows: Iterable[Row]) -> Part:
+    """Put rows (with packed locations) into the store as a part.
+
+    Raises:
+        UserError: two rows have the same id.
+    """
+    summary, lines, last = Summary(), [], None
+    for row in sorted(rows, key=lambda row: str(row["id"])):
+        if row["id"] == last:
+            raise twins(row["id"])
+        last = row["id"]
+        summary.add(row)
+        lines.append(encode(row))
+    data = b"".join(b"%b\n" % line for line in lines)
+    name = hashlib.sha256(data).hexdigest()
+    place = f"parts/{name[:2]}/{name}.jsonl"
+    _put(root, place, data)
+    return Part(place=place, size_bytes=len(data), **summary.plain())
+
+
+def twins(name: str) -> UserError:
+    return UserError(f"two samples have the id {name!r}", "Ids must be unique within a dataset.")
+
+
+def _put(root: Path, place: str, data: bytes) -> None:
+    """Write a file that is named by its content; one that is there has that content, or is damaged."""
+    path = root / place
+    with contextlib.suppress(OSError):
+        if os.stat(path).st_size == len(data):  # noqa: PTH116
+            os.utime(path)
+            return
+    scratch = root / "tmp" / new_owner()
+    scratch.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        write_new(os.fspath(scratch), data, 0o444)
+        if not is_off() and not syncs_whole_disks():
+            sync_file(scratch)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def write_index(folder: Path, parts: Sequence[Part], failed: Iterable[Failure], locations: Locations) -> tuple[str, Row]:
+    """Write ``index.json`` and ``failed.jsonl`` into an artifact's folder.
+
+    Returns:
+        the digest of the dataset, and its ``meta``.
+    """
+    tally = Tally()
+    for part in parts:
+        tally.add_tally(part.splits, part.counts)
+    (folder / INDEX).write_bytes(encode({"parts": [part.to_plain() for part in parts]}) + b"\n")
+    listed = {failure.id: failure for failure in failed}
+    names = sorted(listed)
+    rows = ({"id": name, "reason": listed[name].reason, "image": locations.pack(listed[name].image)} for name in names)
+    (folder / FAILED).write_bytes(b"".join(encode(row) + b"\n" for row in rows))
+    return digest_of(parts, names), {**tally.meta(), "num_failed": len(names)}
+
+
+def check_ids(root: Path, parts: Sequence[Part], scratch: Path) -> None:
+    """Find ids that two parts share. Parts with the ids of samples that went in can't share any among themselves.
+
+    Raises:
+        UserError: two samples have one id.
+    """
+    if all(part.same_ids for part in parts):
+        return
+    seen: set[int] = set()
+    count = 0
+    for part in parts:
+        numbers = _id_numbers(root, part)
+        seen.update(numbers)
+        count += len(numbers)
+    if len(seen) < count:  # or two ids have the same 64 bits, which the ids themselves tell
+        last = None
+        for row in sorted_rows(root, parts, scratch):
+            if row["id"] == last:
+                raise twins(row["id"])
+            last = row["id"]
+
+
+def _id_numbers(root: Path, part: Part) -> array[int]:
+    numbers = array("Q")
+    file = root / part.place / IDS
+    if not part.same_ids and file.exists():
+        numbers.frombytes(file.read_bytes())
+        return numbers
+    numbers.extend(id_number(row["id"]) for row in rows_of(root, part))
+    return numbers
+
+
+def id_number(name: str) -> int:
+    """The first 64 bits of an id's hash."""
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8], "little")
+
+
+# --- reading -------------------------------------------------------------------------------------------------------------
+
+
+def read_index(folder: Path) -> list[Part]:
+    """The parts of an artifact's index.
+
+    Raises:
+        DamagedError: the index is not what was written.
+    """
+    path = folder / INDEX
+    data = path.read_bytes()
+    guard.check(os.fspath(path), data)
+    return [Part.from_plain(plain) for plain in decode(data)["parts"]]
+
+
+def rows_of(root: Path, part: Part) -> Iterator[Row]:
+    """The rows of a part, in the order of their ids, with packed locations."""
+    return _shard_rows(root, part) if part.is_shard else read_lines(root / part.place)
+
+
+def _shard_rows(root: Path, part: Part) -> Iterator[Row]:
+    inputs: dict[str, Row] | None = None
+    for row in read_lines(root / part.place / "rows.jsonl"):
+        of = row.pop(OF, row["id"])
+        mask = row.get("targets", {}).get("mask", "")
+        if INPUT in (row["image"], mask):
+            if inputs is None:
+                inputs = {row["id"]: row for row in rows_of(root, part.of)} if part.of is not None else {}
+            source = inputs[of]
+        else:
+            source = {}
+        row["image"] = located(row["image"], part.place, source.get("image", ""))
+        if mask:
+            row["targets"]["mask"] = located(mask, part.place, source.get("targets", {}).get("mask", ""))
+        yield row
+
+
+def located(path: str, place: str, of_input: str) -> str:
+    """``@shard/`` and ``@input`` of a row as a packed location."""
+    if path == INPUT:
+        return of_input
+    return f"@store/{place}/{path[len(SHARD) :]}" if path.startswith(SHARD) else path
+
+
+def sorted_rows(root: Path, parts: Sequence[Part], scratch: Path) -> Iterator[Row]:
+    """The rows of all parts in the order of their ids, with packed locations; ``scratch`` holds what memory can't."""
+    if len(parts) == 1:
+        yield from rows_of(root, parts[0])
+        return
+    sorter = Sorter(scratch / "sorted")
+    for part in parts:
+        for name, line in _lines_of(root, part):
+            sorter.add_line(name, line)
+    for _, row in sorter:
+        yield row
+
+
+def _lines_of(root: Path, part: Part) -> Iterator[tuple[str, bytes]]:
+    """The id and the line of each row."""
+    if part.is_shard:
+        for row in _shard_rows(root, part):
+            yield row["id"], encode(row)
+        return
+    path = root / part.place
+    data = path.read_bytes()
+    guard.check(os.fspath(path), data)
+    for line in data.splitlines():
+        yield decode(line)["id"], line
