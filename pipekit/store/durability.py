@@ -115,7 +115,7 @@ def write_synced(path: Path, text: str) -> None:
 
 @dataclass(frozen=True)
 class Marker:
-    """Since when (seconds since 1970) a process of a boot has written without a sync, and where it shows its results."""
+    """The time (in seconds since 1970) since which a process of a boot has written without a sync, and its run's folder."""
 
     file: Path
     boot: str
