@@ -43,7 +43,7 @@ MAX_FAILURES_SHOWN = 5
 
 
 def open_dataset(kind: type[Dataset], path: Path, digest: str, meta: Mapping[str, Any], locations: Locations) -> Dataset:
-    """An index in a folder, as a dataset."""
+    """Open the index in a folder as a dataset."""
 
     def samples(folder: Path) -> Iterator[Sample]:
         with Store(locations.store).scratch() as scratch:
@@ -58,7 +58,7 @@ def open_dataset(kind: type[Dataset], path: Path, digest: str, meta: Mapping[str
 
 
 def carried(meta: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """A dataset's ``meta`` with what the imports of its inputs passed over, so that a report of it says it too."""
+    """A dataset's ``meta`` with what the imports of its inputs passed over, so that its report says so too."""
     given = (one for found in inputs.values() for one in (found if isinstance(found, tuple) else (found,)))
     sources = [one for one in given if isinstance(one, Dataset)]
     if not sources:
@@ -179,7 +179,7 @@ class StageContext:
                 self.progress(done, total, label, unit)
         self.progress(done, total, label, unit)
 
-    # --- counting what can't be used ---
+    # --- failed samples ---
 
     @property
     def failures(self) -> list[Failure]:
@@ -198,7 +198,7 @@ class StageContext:
     def num_cached(self) -> int:
         return self.mapper.num_cached
 
-    # --- spreading work ---
+    # --- parallel work ---
 
     def map(
         self,
@@ -245,7 +245,7 @@ class StageContext:
             raise StageError(f"ctx.map was given two functions under the name {name!r}: {other} and {target}")
 
     def _hash(self, path: str) -> str:
-        """A file's hash; what lies in a folder that will not stay is not remembered."""
+        """A file's hash. The hash of a file in the scratch folder is not cached, since that folder does not stay."""
         if path.startswith(f"{self._folder}{os.sep}"):
             return hash_file(path)
         return self._run.store.hashes.file(path)
@@ -286,7 +286,7 @@ class StageContext:
         check_share(self._stage, len(failures), num_attempted, failures)
 
     def check_failures(self) -> None:
-        """Raise where more samples failed than ``max_failed`` allows."""
+        """Raise StageError if more samples failed than ``max_failed`` allows."""
         check_share(self._stage, len(self.failures), self.num_attempted, self.failures)
 
 
@@ -328,9 +328,9 @@ def _target(function: Any) -> str:
 
 
 def _hold(path: Path) -> Any:
-    """An open, locked file, or None where another process holds it. The system releases it when the process ends."""
+    """An open, locked file, or None if another process holds the lock. The system releases it when the process ends."""
     file = path.open("w")
-    with contextlib.suppress(ImportError):  # Windows: no lock, and no two runs of one training at once
+    with contextlib.suppress(ImportError):  # Windows: no lock; don't run one training twice at once
         import fcntl
 
         try:

@@ -1,4 +1,4 @@
-"""Samples in shards: grouping, looking up, running what is missing, and putting the results in order.
+"""Shards of samples: group samples, look up finished shards, run the missing ones, and sort the results.
 
 A shard is the set of samples whose hashed ids begin with the same bits, with as few bits as keep it within the shard size.
 So adding a sample changes one shard (or splits one in two), and the order in which samples come changes nothing. The shards of
@@ -45,9 +45,9 @@ PROGRESS_EVERY_S = 0.1
 
 
 def grouped(pairs: Iterator[tuple[str, T]], shard_size: int) -> Iterator[list[T]]:
-    """Shards of items from (hexadecimal hash, item) pairs in the order of their hashes; memory holds one shard.
+    """Group (hexadecimal hash, item) pairs, which are sorted by hash, into shards of items; memory holds one shard.
 
-    A shard is a prefix of the hash, in bits, with at most ``shard_size`` samples.
+    A shard has the items whose hashes share a prefix, in bits; at most ``shard_size`` of them.
     """
     buffer: list[tuple[int, T]] = []
     waiting = [(0, 0)]  # (prefix, its length in bits), the leftmost on top

@@ -27,7 +27,7 @@ class FileEntry:
 
 
 State: TypeAlias = tuple[int, int, int, int]
-"""Size, mtime and ctime in ns, inode. Only the ctime can't be set back by whoever edits a file."""
+"""Size, mtime and ctime in ns, inode. An editor of a file can set back all of these but the ctime."""
 
 
 Remembered: TypeAlias = tuple[int, int, int, int, str]
@@ -52,7 +52,7 @@ class HashMemory:
     cache costs a second hashing, nothing else.
 
     Args:
-        read_only: leave the file as it is, and make none.
+        read_only: don't change the file, and create none.
     """
 
     def __init__(self, path: Path, threads: int = 1, read_only: bool = False) -> None:
@@ -67,7 +67,7 @@ class HashMemory:
             return
         try:
             self._db = self._open(path)
-        except sqlite3.OperationalError:  # locked for a minute, or not writable: it may be whole
+        except sqlite3.OperationalError:  # locked for a minute, or not writable: it may be intact
             self._db = self._open(None)
         except sqlite3.DatabaseError:
             for part in ("", "-wal", "-shm"):
@@ -80,7 +80,7 @@ class HashMemory:
         try:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=OFF")
-            if _columns(db) not in ((), COLUMNS):  # an older version wrote it: everything is hashed once more
+            if _columns(db) not in ((), COLUMNS):  # an older version wrote it: every file is hashed again
                 db.execute("DROP TABLE IF EXISTS files")
             db.execute(
                 "CREATE TABLE IF NOT EXISTS files (dir TEXT, name TEXT, size INT, mtime_ns INT, ctime_ns INT, inode INT, "
@@ -93,7 +93,7 @@ class HashMemory:
 
     @classmethod
     def _open_to_read(cls, path: Path) -> sqlite3.Connection:
-        """The file where there is one that can be read. A connection that could write removes its lock files at the end."""
+        """Open the file if it can be read. A connection that could write would remove its lock files at the end."""
         if path.is_file():
             db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
             try:
@@ -109,7 +109,7 @@ class HashMemory:
         self._db.close()
 
     def file(self, path: str | os.PathLike[str]) -> str:
-        """The hash of one file. Raises OSError where it can't be read."""
+        """The hash of one file. Raises OSError if it can't be read."""
         if split_packed(path) is not None:
             return hash_file(path)
         folder, name = os.path.split(os.path.abspath(path))

@@ -4,7 +4,7 @@ A row is a compact JSON object with sorted keys; default values are omitted. It 
 
 * the *content*: id, sha256, label, split, targets, extra. Keys and digests are computed from it;
 * the *location*: the paths of the image and the mask. They are stored in a form that survives moving the project, see
-  :class:`Locations`, and enter no key and no digest.
+  :class:`Locations`, and are part of no key and no digest.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def read_lines(path: Path) -> Iterator[Row]:
     """The rows of a JSON-lines file. One that lies in a store is compared with its hash first: nobody gets a wrong row.
 
     Raises:
-        DamagedError: the file lies in a store and is not what was put there.
+        DamagedError: the file is in a store, and its bytes have changed.
     """
     data = path.read_bytes()
     guard.check(os.fspath(path), data)
