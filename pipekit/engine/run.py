@@ -162,9 +162,20 @@ class _Run:
             run_folder.remember(self.store, record)
         if show and (ran or not run_folder.shows(self.run_dir, record)):
             self.syncing.begin()
-            made = [(f.name, f.use, f.artifact) for f in self.done.values()]
-            for note in run_folder.publish(self.store, self.run_dir, record, made, self.plan):
+            for note in self._publish(record):
                 self.listener("warning", stage="", message=note)
+
+    def _publish(self, record: dict[str, Any]) -> tuple[str, ...]:
+        """Show the results under ``runs/``. Those that turn out to be damaged are recomputed."""
+        for attempt in itertools.count():
+            try:
+                made = [(f.name, f.use, f.artifact) for f in self.done.values()]
+                return run_folder.publish(self.store, self.run_dir, record, made, self.plan)
+            except DamagedError as error:
+                names = set(self.done)
+                self._set_aside(error, attempt)
+                self._stages(names, None, ())
+        raise AssertionError  # not reached: the last attempt raises
 
     def _stages(self, chosen: Collection[str], only: str | None, again: Collection[str]) -> None:
         """Run the chosen stages. Damaged results are moved aside, and recomputed by starting over."""
@@ -175,17 +186,27 @@ class _Run:
                         self._stage(stage, only, stage.name in again and not attempt)
                 return
             except DamagedError as error:
-                place = self.store.place_of(error.path)
-                if place is None or attempt == MAX_HEALED:
-                    raise
-                if name := given_from(self.plan, self.store, place):
-                    raise StageError(
-                        f"the input {name!r} is damaged: {error.path} ({error.problem})",
-                        "It comes from another run. Recompute it: pipekit verify --repair, then run its pipeline again.",
-                    ) from error
-                self.store.set_aside(place, f"{Path(error.path).name}: {error.problem}")
-                self.done.clear()
-                self.locations.moved.clear()
+                self._set_aside(error, attempt)
+
+    def _set_aside(self, error: DamagedError, attempt: int) -> None:
+        """Move what is damaged aside, so that the stages recompute it.
+
+        Raises:
+            DamagedError: it lies in no store, or this has been tried too often.
+            StageError: it is an input from another run.
+        """
+        guard.take_noted()
+        place = self.store.place_of(error.path)
+        if place is None or attempt == MAX_HEALED:
+            raise error
+        if name := given_from(self.plan, self.store, place):
+            raise StageError(
+                f"the input {name!r} is damaged: {error.path} ({error.problem})",
+                "It comes from another run. Recompute it: pipekit verify --repair, then run its pipeline again.",
+            ) from error
+        self.store.set_aside(place, f"{Path(error.path).name}: {error.problem}")
+        self.done.clear()
+        self.locations.moved.clear()
 
     def _progress(self, label: str, done: int, total: int) -> None:
         self.listener("progress", stage="", label=label, done=done, total=total, unit="parts")

@@ -238,8 +238,7 @@ def publish(
             remove_abandoned(parent, ".new.*")
             aside = parent / f".new.{new_owner()}"
         try:
-            with damage_moved_aside():
-                notes = _build(aside, found, made, plan)
+            notes = _build(aside, found, made, plan)
             prepare(run_dir)
             keep(run_dir, aside)
             if not is_off() and not syncs_whole_disks():

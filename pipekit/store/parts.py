@@ -126,7 +126,7 @@ class Summary:
             "total": f"{self._total % (1 << 8 * SUM_BYTES):x}",
             "splits": self.tally.splits,
             "counts": self.tally.counts,
-            "uses": sorted(self.uses),
+            "uses": tuple(sorted(self.uses)),
         }
 
 

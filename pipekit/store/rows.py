@@ -118,18 +118,19 @@ def encode(value: Any) -> bytes:
         try:
             return orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
         except TypeError:
-            return _ENCODER.encode(plain).encode("utf-8", "surrogatepass")
+            return BY_JSON + _ENCODER.encode(plain).encode("utf-8", "surrogatepass")
     if b"null" in data:
         _ENCODER.encode(value)  # orjson writes NaN as null
     return data
 
 
+BY_JSON = b" "
+"""How a line begins that orjson can't read back: it would make a float of a large integer."""
+
+
 def decode(line: bytes) -> Row:
     """A row from its line."""
-    try:
-        row: Row = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        row = json.loads(line.decode("utf-8", "surrogatepass"))
+    row: Row = json.loads(line.decode("utf-8", "surrogatepass")) if line[:1] == BY_JSON else orjson.loads(line)
     return row
 
 

@@ -138,7 +138,11 @@ class Store:
             self.set_aside(place, "manifest.json has changed")
             return None
         found: dict[str, Any] = json.loads(data)
-        return found if all(self._has(self.root / used) for used in found["uses"]) else None
+        for used in found["uses"]:
+            if not self._has(self.root / used):
+                self.set_aside(place, f"{used} is gone")
+                return None
+        return found
 
     def _has(self, place: Path) -> bool:
         """Whether a folder is there and whole by its own statement; checked once in the life of this object."""

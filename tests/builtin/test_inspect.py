@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pipekit.builtin.inspect.measure import MeasureParams, measure
 
 from pipekit import images
 from pipekit.builtin.inspect import image_statistics
 from pipekit.builtin.inspect.checks import balance, copies, files, outliers
-from pipekit.builtin.inspect.measure import MeasureParams, measure
 from pipekit.contract import PAUSE, Finding, Sample
 from pipekit.engine.adhoc import AdhocPipeline
 from tests.builtin.planted import plant

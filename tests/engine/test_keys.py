@@ -23,6 +23,7 @@ from pipekit.errors import StageError
 from pipekit.pipeline.plan import Plan, load_plan
 from pipekit.registry.registry import load_registry
 from pipekit.rng import rng_for
+from pipekit.store.parts import content_digest
 from pipekit.store.rows import dumps, to_row
 from tests.conftest import DATA, Trial, fill
 
@@ -130,7 +131,7 @@ class Case:
     def keys(self) -> tuple[str, str]:
         """The keys of the stage and of a shard of its map."""
         of_stage, of_map = self.parts()
-        return key_of(of_stage), shard_key(dumps(of_map), [to_row(sample) for sample in self.samples])
+        return key_of(of_stage), shard_key(dumps(of_map), content_digest(to_row(sample) for sample in self.samples))
 
 
 def replace_params(params: Any, changed: Mapping[str, Any]) -> Any:
@@ -290,7 +291,7 @@ class Recorder:
             return "".join(f"{file.name}{file.read_bytes().hex()}" for file in sorted(path.iterdir()))
 
         parts = Keys(7, content).of_map(stage, function, name, params)  # type: ignore[arg-type]
-        self.key = shard_key(dumps(parts), [to_row(sample) for sample in samples])
+        self.key = shard_key(dumps(parts), content_digest(to_row(sample) for sample in samples))
         return iter(())
 
 

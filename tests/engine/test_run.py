@@ -77,7 +77,9 @@ def test_an_unchanged_run_does_nothing_and_writes_nothing(trial: Trial) -> None:
 
     def snapshot() -> dict[str, int]:
         files = [path for folder in (trial.store, trial.path / "runs") for path in folder.rglob("*") if path.is_file()]
-        return {str(path): path.stat().st_mtime_ns for path in files if "hashes.sqlite" not in path.name}
+        kept = [path for path in files if "hashes.sqlite" not in path.name]
+        # The time of a part of an index is that of its last use.
+        return {str(path): 0 if "parts" in path.parts else path.stat().st_mtime_ns for path in kept}
 
     before = snapshot()
     outcome = trial.run(CHAIN)

@@ -79,7 +79,9 @@ def test_durability_can_be_given_up(trial: Trial, synced: list[str], monkeypatch
     assert not (trial.store / "unsynced").exists()
 
 
-@pytest.mark.parametrize("kind", ["shards/**/*.png", "shards/**/rows.jsonl", "artifacts/**/rows.jsonl", "runs/**/*.json"])
+@pytest.mark.parametrize(
+    "kind", ["shards/**/*.png", "shards/**/rows.jsonl", "parts/**/*.jsonl", "artifacts/**/index.json", "runs/**/*.json"]
+)
 @pytest.mark.parametrize("lost", ["emptied", "zeroed"])
 def test_what_a_power_cut_took_is_made_anew(
     trial: Trial, tmp_path: Path, synced: list[str], monkeypatch: pytest.MonkeyPatch, kind: str, lost: str

@@ -138,8 +138,14 @@ def test_a_manifest_counts_only_with_the_files_that_it_uses(store: Store) -> Non
     with store.scratch() as folder:
         (folder / "manifest.json").write_text(json.dumps({"uses": ["shards/ff/ff00"]}))
         store.commit(folder, store.artifact_dir("abc"))
+    said: list[str] = []
+    store.on_damage = said.append
     assert store.manifest("abc") is None
+    assert "shards/ff/ff00 is gone" in said[0]
     finished(store, "ff00")
+    with store.scratch() as folder:
+        (folder / "manifest.json").write_text(json.dumps({"uses": ["shards/ff/ff00"]}))
+        store.commit(folder, store.artifact_dir("abc"))
     assert store.manifest("abc") == {"uses": ["shards/ff/ff00"]}
     (store.artifact_dir("abc") / "manifest.json").write_text('{"uses":')
     assert Store(store.root).manifest("abc") is None

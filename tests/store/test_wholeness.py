@@ -104,7 +104,8 @@ KINDS = {
     "pictures": "shards/**/*.png",
     "rows of shards": "shards/**/rows.jsonl",
     "statements of shards": "shards/**/contents.json",
-    "rows of datasets": "artifacts/**/rows.jsonl",
+    "parts of datasets": "parts/**/*.jsonl",
+    "indexes of datasets": "artifacts/**/index.json",
     "manifests": "artifacts/**/manifest.json",
     "statements of artifacts": "artifacts/**/contents.json",
 }
@@ -205,7 +206,7 @@ def test_damage_that_a_stage_puts_into_words_of_its_own_heals_all_the_same(trial
     assert trial.run(stages, choice={"again": ["weigh"]}).artifact("weigh").digest == digest
 
 
-@pytest.mark.parametrize("kind", ["artifacts/**/rows.jsonl", "shards/**/*.png"])
+@pytest.mark.parametrize("kind", ["artifacts/**/index.json", "shards/**/*.png"])
 def test_damage_in_what_another_run_made_names_the_way(trial: Trial, kind: str) -> None:
     """No stage of this run could recompute it, so nothing is moved aside behind that run's back."""
     trial.write(*(f"cat/{number}.png" for number in range(3)))
