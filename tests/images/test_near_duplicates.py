@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipekit import images
 from pipekit.images import near_duplicates
+from pipekit.images.measuring import SIDE_PX
 
 
 def picture(seed: int, size_hw: tuple[int, int] = (120, 160)) -> images.Image:
@@ -20,7 +21,7 @@ def picture(seed: int, size_hw: tuple[int, int] = (120, 160)) -> images.Image:
 
 def fingerprint_of(image: images.Image, quality: int = 95) -> str:
     data = images.encode(image, quality=quality)
-    return near_duplicates.fingerprint(images.decode(data, at_least_hw=near_duplicates.DECODE_HW, gray=True))
+    return near_duplicates.fingerprint(images.decode(data, at_least_hw=(SIDE_PX, SIDE_PX), gray=True))
 
 
 def made_print(hashed: int, value: int = 128) -> str:
