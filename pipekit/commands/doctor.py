@@ -46,6 +46,14 @@ def doctor(folder: Path | None = None, timeout_s: float = 120) -> Iterator[Diagn
     Args:
         folder: the project's folder; default: the working folder.
         timeout_s: seconds that TensorFlow, and OpenCV, may take to load.
+
+    Raises:
+        Nothing: a check that fails is a finding with the state ``broken``.
+
+    Example:
+        >>> import pipekit
+        >>> [found.what for found in pipekit.doctor() if found.state == "broken"]  # doctest: +SKIP
+        []
     """
     place = folder or Path.cwd()
     looks: list[Callable[[], Iterator[Diagnosis]]] = [
