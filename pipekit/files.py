@@ -233,7 +233,8 @@ _stat: Callable[[os.DirEntry[str]], os.stat_result] = os.stat if os.name == "nt"
 
 def _listed(folder: str, folders: list[str]) -> Listing:
     """The files of a folder; names of visible folders are appended to ``folders``. Raises OSError."""
-    names, states, gone, settled_ns = [], bytearray(), [], settled_before()
+    names: list[str] = []
+    states, gone, settled_ns, pack = bytearray(), [], settled_before(), STATE.pack
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
@@ -243,10 +244,15 @@ def _listed(folder: str, folders: list[str]) -> Listing:
                 if entry.is_dir():
                     folders.append(name)
                     continue
-                states += state_of(_stat(entry))
-                names.append(name)
+                now = _stat(entry)
+                # Not by `state_of`: a call takes as long as everything else here but the `stat`.
+                states += pack(now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino)
             except OSError:
                 gone.append(name)
+                continue
+            except struct.error:
+                states += state_of(now)
+            names.append(name)
     return Listing(names, bytes(states), gone, settled_ns)
 
 
