@@ -28,7 +28,7 @@ from pipekit.owners import new_owner
 from pipekit.store.leases import last_use, use
 
 FORMAT = 1
-"""Part of every file but states. What another version wrote is made anew."""
+"""Part of every file but states. What another version wrote is recomputed."""
 
 HASH = 32
 """Bytes of a SHA-256."""
