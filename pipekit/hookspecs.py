@@ -9,8 +9,8 @@ calls it once per component::
 
 ``register(name, target, *, summary="", version=1, preload=())``: ``target`` is ``"module:attribute"`` (imported on first
 use, which keeps start-up fast) or the object itself. Raise ``version`` when the component's output changes for the same
-input: it is part of every cache key. ``preload`` names modules that worker processes load before they get work. What each
-kind of component looks like is written in :mod:`pipekit.contract`.
+input: it is part of every cache key. ``preload`` names modules that worker processes load before they get work. See
+:mod:`pipekit.contract` for the interface of each kind of component.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Register(Protocol):
 
 @hookspec
 def register_stages(register: Register) -> None:
-    """Steps of a pipeline: functions under ``@stage`` or ``@sample_stage``."""
+    """Stages of a pipeline: functions decorated with ``@stage`` or ``@sample_stage``."""
 
 
 @hookspec
@@ -77,12 +77,12 @@ def register_checks(register: Register) -> None:
 
 @hookspec
 def register_report_sections(register: Register) -> None:
-    """Parts of the report: ``section(ctx, inputs, params) -> Section``."""
+    """Sections of the report: ``section(ctx, inputs, params) -> Section``."""
 
 
 @hookspec
 def register_executors(register: Register) -> None:
-    """Places where shards run: ``execute(run, tasks, params) -> Iterator[ShardResult]``."""
+    """Executors, which run shards: ``execute(run, tasks, params) -> Iterator[ShardResult]``."""
 
 
 @hookspec

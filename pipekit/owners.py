@@ -1,4 +1,4 @@
-"""Whose a file or folder is: names that tell the process and the machine, and whether that process still lives."""
+"""Owners of files and folders: names that contain the process and the machine, and whether that process still lives."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import uuid
 from pathlib import Path
 
 TMP_KEPT_S = 7 * 24 * 3600
-"""What other machines that share the store have left is not touched for a week: whether it is in use is not known."""
+"""Files of other machines that share the store are not touched for a week: nothing says whether they are in use."""
 
 
 def new_owner() -> str:
-    """A name that nothing else has: ``<process>@<machine>-<random>``."""
+    """A unique name: ``<process>@<machine>-<random>``."""
     return f"{os.getpid()}@{_machine()}-{uuid.uuid4().hex[:12]}"
 
 
 OWNED = "pipekit."
-"""How names begin in folders that are not pipekit's own."""
+"""The prefix of pipekit's names in folders that are not its own."""
 
 
 def owned_prefix() -> str:
-    """The beginning of names in a folder for temporary files: what a killed process leaves there, the next run removes."""
+    """The prefix of this process's names in a folder for temporary files. The next run removes what a killed process left."""
     return f"{OWNED}{os.getpid()}@{_machine()}-"
 
 
 def is_abandoned(path: Path, now: float | None = None) -> bool:
-    """Whether the process that a file or folder is named after is gone. A living one may train for days without touching it.
+    """Whether the process that a file or folder is named after is gone. A live process may train for days without touching it.
 
     The owner is the whole name, or what follows its last dot: ``.copies.<owner>``.
     """
@@ -43,7 +43,7 @@ def is_abandoned(path: Path, now: float | None = None) -> bool:
 
 
 def remove_abandoned(folder: Path, pattern: str = "*") -> None:
-    """Remove the files and folders of a folder that processes were making when they were killed."""
+    """Remove the files and folders in a folder that killed processes left unfinished."""
     now = time.time()
     for path in list(folder.glob(pattern)):
         if is_abandoned(path, now):
@@ -59,7 +59,7 @@ def _machine() -> str:
 
 
 def _is_alive(pid: str) -> bool:
-    """Whether a process runs; one that has ended and that nobody has asked about (a zombie) does not."""
+    """Whether a process runs; a zombie, which has ended but whose parent has not waited for it, does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
     except (OSError, IndexError):

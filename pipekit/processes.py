@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
 LONGEST_SOCKET = 107
-"""Bytes of the path of a socket."""
+"""Maximum length of a socket's path, in bytes."""
 LONGEST_FOLDER = 70
-"""Bytes of the path of the folder for temporary files: ``multiprocessing`` adds 32 for a socket."""
+"""Maximum length of the path of the temporary folder, in bytes: ``multiprocessing`` adds 32 for a socket."""
 
 PRELOADED = (
     "pipekit.engine.worker",
@@ -33,27 +33,27 @@ PRELOADED = (
     "pipekit.images.near_duplicates",
     "pipekit.recipe.compiled",
 )
-"""What every worker process is born with, where processes can be copied; components add to it, see :func:`preload`. None of it
-starts a thread but OpenBLAS, which is made for that."""
+"""Modules that each worker process has from its start, if it can be forked; components add more, see :func:`preload`. None of
+them starts a thread except OpenBLAS, which is built to be forked."""
 
 _asked_for: dict[str, None] = {}
 
 
 def preload(modules: Iterable[str]) -> None:
-    """Have worker processes be born with these modules too. Of no effect once the process runs that they are copied from."""
+    """Let worker processes start with these modules too. It has no effect once the process that they are forked from runs."""
     _asked_for.update(dict.fromkeys(modules))
 
 
 def remove_leftovers() -> None:
-    """Remove the folders for temporary files and the semaphores of processes that were killed, and so could not do it."""
+    """Remove the temporary folders and the semaphores of killed processes, which could not remove them."""
     for folder, beginning in ((Path(tempfile.gettempdir()), ""), (Path("/dev/shm"), "sem.")):
         with contextlib.suppress(OSError):
             remove_abandoned(folder, f"{beginning}{glob.escape(OWNED)}*@*")
 
 
 def _name_after_owner() -> None:
-    """Have :mod:`multiprocessing` name its semaphores and its folder after this process, so that they are recognised as its
-    own when it has been killed. It has no public way to say so."""
+    """Let :mod:`multiprocessing` name its semaphores and its folder after this process, so that they are recognised as its
+    own after it was killed. The module has no public setting for these names."""
     from multiprocessing import process, util
 
     config = getattr(process.current_process(), "_config", {})
@@ -66,8 +66,8 @@ def _name_after_owner() -> None:
 
 
 def allowed() -> bool:
-    """Whether processes do no harm: in pipekit's command, since new processes import the script that started them, and on a
-    system that has what process pools need (some containers have no semaphores)."""
+    """Whether worker processes may be started: in pipekit's command, since new processes import the script that started them,
+    and on a system that has what process pools need (some containers have no semaphores)."""
     import multiprocessing
 
     main = sys.modules["__main__"]
@@ -87,25 +87,25 @@ class NotStartedError(UserError):
 
     def __init__(self, error: Exception) -> None:
         self.is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.ENOMEM)
-        reason = "the process that they are copied from ended"
+        reason = "the process that they are forked from ended"
         if isinstance(error, OSError) and not isinstance(error, ConnectionError):
             reason = error.strerror or str(error)
         if self.is_full:
             reason = "/dev/shm, where they keep their locks, is full"
-        hint = 'Do without them: executor = "threads" (--set executor=threads).'
+        hint = 'Run without them: executor = "threads" (--set executor=threads).'
         if self.is_full:
-            hint = f"Remove what others have left there (ls /dev/shm; in a container: docker run --shm-size=1g). {hint}"
+            hint = f"Remove leftovers of other programs there (ls /dev/shm; in a container: docker run --shm-size=1g). {hint}"
         super().__init__(f"worker processes can't be started: {reason}", hint)
 
 
 class _Pool(ProcessPoolExecutor):
-    """All processes start with the first task, so that is what fails where they can't."""
+    """Starts all processes with the first task, so that task fails if they can't start."""
 
     def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
         try:
             return super().submit(*args, **kwargs)
         except (EOFError, OSError) as error:
-            for process in (self._processes or {}).values():  # nobody would end them
+            for process in (self._processes or {}).values():  # nothing else would end them
                 process.terminate()
             raise NotStartedError(error) from error
 
@@ -114,7 +114,7 @@ def pool(workers: int, begin: Callable[..., None] | None = None, *values: Any) -
     """A pool of fresh processes, which end with this one; each calls ``begin(*values)`` first.
 
     Raises:
-        NotStartedError: there is no room for what they share. ``submit`` raises it where the processes can't be started.
+        NotStartedError: there is no space for what they share. ``submit`` raises it if the processes can't be started.
     """
     try:
         return _Pool(workers, _context(), _begin, (dict(os.environ), begin, values))
@@ -129,7 +129,7 @@ def start_early() -> None:
 
 
 def _context() -> BaseContext:
-    """How processes are started: never forked from this one, whose threads may hold locks.
+    """The context that starts processes: they are never forked from this one, whose threads may hold locks.
 
     On Linux they are forked from a process that has loaded the libraries and done nothing else: that takes a fiftieth of a
     second for each, instead of half a second, and they share its memory.
@@ -140,8 +140,8 @@ def _context() -> BaseContext:
         from multiprocessing import forkserver
 
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([*PRELOADED, *_asked_for])  # of no effect where it runs already
-        with contextlib.suppress(OSError):  # a folder for temporary files that takes no sockets
+        context.set_forkserver_preload([*PRELOADED, *_asked_for])  # has no effect if it runs already
+        with contextlib.suppress(OSError):  # the temporary folder may not take sockets
             _name_after_owner()
             forkserver.ensure_running()
             return context
@@ -149,7 +149,7 @@ def _context() -> BaseContext:
 
 
 def can_be_copied() -> bool:
-    """Whether workers are copies of a process that waits for that: on Linux, where the path of a socket in the folder for
+    """Whether workers are forked from a process that waits for that: on Linux, if the path of a socket in the folder for
     temporary files is not too long."""
     try:
         return sys.platform == "linux" and len(os.fsencode(tempfile.gettempdir())) <= LONGEST_FOLDER
@@ -158,8 +158,8 @@ def can_be_copied() -> bool:
 
 
 def _begin(environ: dict[str, str], begin: Callable[..., None] | None, values: tuple[Any, ...]) -> None:
-    """In a new process: take the environment, which may have changed since the process that this one is copied from began;
-    leave at once on Ctrl-C (the parent tells the person) and when the parent is gone."""
+    """Set up a new process: take the environment, which may have changed since the process that it was forked from began;
+    exit at once on Ctrl-C (the parent informs the user) and when the parent is gone."""
     import signal
     import threading
 

@@ -1,4 +1,4 @@
-"""Pipelines without a file: what commands like ``pipekit inspect FOLDER`` run, with the same cache as everything else."""
+"""Pipelines without a file, which commands like ``pipekit inspect FOLDER`` run; they use the same cache as all other runs."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class AdhocPipeline:
             return self.give(name, found)
         path = self.base_dir / Path(source).expanduser()
         if is_one_image(path):
-            raise UserError(f"{source} is one image; this takes a folder of images or a dataset")
+            raise UserError(f"{source} is one image; expected a folder of images or a dataset")
         return self.add(name, f"import.{find_importer(self.registry, path).importer}", path=str(path), **params)
 
     def model(self, source: str | Path, name: str = "model") -> str:
@@ -83,7 +83,7 @@ class AdhocPipeline:
         """The checked plan.
 
         Args:
-            of: a stage whose problems get the names of its parameters: ``copies`` instead of ``stages.augment.copies``.
+            of: the stage whose problems name only the parameter: ``copies`` instead of ``stages.augment.copies``.
 
         Raises:
             PlanError: with all problems.
@@ -104,15 +104,15 @@ class AdhocPipeline:
         )
 
     def run(self, listener: Listener = silent, **choice: Any) -> Outcome:
-        """Run it; nothing is shown under ``runs/``."""
+        """Run the pipeline; nothing is published under ``runs/``."""
         return run_plan(self.plan(), listener, publish=False, **choice)
 
 
 def find_artifact(source: str, kind: type[A], base_dir: Path) -> A | None:
-    """An artifact that ``source`` names: a run (``textures``, ``runs/textures``), ``run:stage``, or a model's folder or file.
+    """The artifact that ``source`` names: a run (``textures``, ``runs/textures``), ``run:stage``, a model's folder or file.
 
     Returns:
-        None where ``source`` names none of these.
+        None if ``source`` names none of these.
 
     Raises:
         UserError: the run is known, but has no such artifact or no longer has it.
@@ -124,7 +124,7 @@ def find_artifact(source: str, kind: type[A], base_dir: Path) -> A | None:
             return _model_in(folder)  # type: ignore[return-value]
         if (folder / "model.keras").is_file() and not (folder / "run.json").is_file():
             raise UserError(
-                f"{folder} has model.keras, but no model.json beside it, which says what its classes and its input size are",
+                f"{folder} has model.keras, but no model.json beside it, which states the model's classes and input size",
                 'Copy model.json from the run that trained it, or write one: {"classes": [...], "input_shape_hwc": [h, w, c]}.',
             )
     name, _, stage = source.partition(":")
@@ -157,7 +157,7 @@ def find_artifact(source: str, kind: type[A], base_dir: Path) -> A | None:
 
 
 def _locations(run: run_folder.KnownRun, store: Store) -> Locations:
-    """The locations of a run's images. Folders with the same images share results; the original one may be gone."""
+    """The locations of a run's images. Folders with the same images share results; the original folder may be gone."""
     locations = Locations(store.root, run.base_dir)
     for entry in run.record["stages"]:
         for name, root in (store.manifest(entry["key"]) or {"roots": {}})["roots"].items():
@@ -174,7 +174,7 @@ def _how_to_make_again(run: run_folder.KnownRun) -> str:
 
 
 def _model_in(folder: Path) -> Model:
-    """A model in a folder that somebody may have copied from elsewhere: only its own files count."""
+    """Open a model's folder, which may be a copy from elsewhere: only its own files, ``model.*``, enter the digest."""
     import hashlib
     import json
 
@@ -188,5 +188,5 @@ def _model_in(folder: Path) -> Model:
     except (OSError, json.JSONDecodeError) as error:
         raise UserError(f"{folder / 'model.json'} can't be read: {error}") from error
     if not isinstance(meta, dict):
-        raise UserError(f"{folder / 'model.json'} is not a model's description")
+        raise UserError(f"{folder / 'model.json'} does not describe a model: expected a JSON object")
     return Model(folder, hashed.hexdigest(), {"classes": meta.get("classes", [])})

@@ -48,10 +48,10 @@ class RunContext:
     keys: Keys = field(init=False)
 
     def __post_init__(self) -> None:
-        self.keys = Keys(self.plan.seed, lambda path: self.store.hashes.content(path))  # opened where a path is looked up
+        self.keys = Keys(self.plan.seed, lambda path: self.store.hashes.content(path))  # opened when a path is looked up
 
     def executor(self) -> tuple[Callable[..., Iterator[ShardResult]], Params]:
-        """Where shards run, with its parameters."""
+        """The function that runs shards, and its parameters."""
         plan, options = self.plan, self.plan.executor.params
         execute = plan.executor.load()
         if plan.workers == 1 and not options.model_fields_set:
@@ -61,12 +61,12 @@ class RunContext:
         return execute, options
 
     def prepare_executor(self) -> None:
-        """Many samples will follow: let the executor start what it needs."""
+        """Let the executor start what it needs, since many samples will follow."""
         getattr(self.executor()[0], "prepare", lambda: None)()
 
 
 def open_dataset(kind: type[Dataset], path: Path, digest: str, meta: Mapping[str, Any], locations: Locations) -> Dataset:
-    """An index in a folder, as a dataset."""
+    """Open the index in a folder as a dataset."""
 
     def samples(folder: Path) -> Iterator[Sample]:
         return (from_row(locations.unpack_row(row)) for row in read_lines(folder / "rows.jsonl"))
@@ -79,7 +79,7 @@ def open_dataset(kind: type[Dataset], path: Path, digest: str, meta: Mapping[str
 
 
 def carried(meta: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """A dataset's ``meta`` with what the imports of its inputs passed over, so that a report of it says it too."""
+    """A dataset's ``meta`` with what the imports of its inputs passed over, so that its report says so too."""
     given = (one for found in inputs.values() for one in (found if isinstance(found, tuple) else (found,)))
     sources = [one for one in given if isinstance(one, Dataset)]
     if not sources:
@@ -201,23 +201,23 @@ class StageContext:
                 self.progress(done, total, label, unit)
         self.progress(done, total, label, unit)
 
-    # --- counting what can't be used ---
+    # --- failed samples ---
 
     @property
     def failures(self) -> list[Failure]:
-        """Each failed sample once, whatever number of functions it failed in."""
+        """Each failed sample once, even if several functions failed on it."""
         return list(self._failed.values())
 
     @property
     def num_attempted(self) -> int:
-        """Samples that went in. Two functions are taken to see the same samples, one function other samples each time."""
+        """Number of input samples. Two functions are assumed to get the same samples; two calls of one function, others."""
         return max(self._mapped.values(), default=0) + self._num_unmapped
 
     def _fail(self, failures: Iterable[Failure]) -> None:
         for failure in failures:
             self._failed.setdefault(failure.id, failure)
 
-    # --- spreading work ---
+    # --- parallel work ---
 
     def map(
         self,
@@ -250,7 +250,7 @@ class StageContext:
         label: str,
         name: str = "",
     ) -> Iterator[Any]:
-        """Map ``function`` over samples in shards; the stage's own function too, as ``@stage/<use>``."""
+        """Map ``function`` over samples in shards. For the stage's own function, ``target`` is ``@stage/<use>``."""
         run_context, plan, stage = self._run, self._run.plan, self._stage
         base = dumps(run_context.keys.of_map(stage, function, name or target, params))
         scope = digest(base, target, str(plan.seed))
@@ -302,7 +302,7 @@ class StageContext:
             self.num_cached += job.num_cached
 
     def _rows(self, samples: Iterable[Sample], target: str) -> Iterator[Row]:
-        """Samples as packed rows with hashes; one whose file can't be read is failed here."""
+        """Yield samples as packed rows with hashes; a sample whose file can't be read becomes a failure."""
         for sample in samples:
             self._mapped[target] = self._mapped.get(target, 0) + 1
             filled = self._with_hash(sample)
@@ -322,7 +322,7 @@ class StageContext:
         return sample
 
     def _hash(self, path: str) -> str:
-        """A file's hash; what lies in a folder that will not stay is not remembered."""
+        """A file's hash. The hash of a file in the scratch folder is not cached, since that folder does not stay."""
         if path.startswith(f"{self._folder}{os.sep}"):
             return hash_file(path)
         return self._run.store.hashes.file(path)
@@ -353,7 +353,7 @@ class StageContext:
             try:
                 index, counted, self.uses = write_index(self._folder, rows(), all_failed(), locations, scratch)
             finally:
-                getattr(samples, "close", lambda: None)()  # a generator that is left in the middle has folders to remove
+                getattr(samples, "close", lambda: None)()  # an unfinished generator has folders to remove
         made = open_dataset(Dataset, self._folder, index, {**carried(meta, self._inputs), **counted}, locations)
         self.made.append(made)
         return made
@@ -367,7 +367,7 @@ class StageContext:
         check_share(self._stage, len(failures), num_attempted, failures)
 
     def check_failures(self) -> None:
-        """Raise where more samples failed than ``max_failed`` allows."""
+        """Raise StageError if more samples failed than ``max_failed`` allows."""
         check_share(self._stage, len(self.failures), self.num_attempted, self.failures)
 
 
@@ -409,9 +409,9 @@ def _target(function: Any) -> str:
 
 
 def _hold(path: Path) -> Any:
-    """An open, locked file, or None where another process holds it. The system releases it when the process ends."""
+    """An open, locked file, or None if another process holds the lock. The system releases it when the process ends."""
     file = path.open("w")
-    with contextlib.suppress(ImportError):  # Windows: no lock, and no two runs of one training at once
+    with contextlib.suppress(ImportError):  # Windows: no lock; don't run one training twice at once
         import fcntl
 
         try:

@@ -10,9 +10,9 @@ class Forecast:
     """What a run would do with a stage.
 
     Attributes:
-        state: ``cached``, ``run``, ``depends`` on what an input turns out to be, or ``fails``: it is in the store, with more
+        state: ``cached``, ``run``, ``depends`` on the result of an input, or ``fails``: the stored result has more
             failed samples than ``max_failed`` allows.
-        begun: it ran before with the same inputs and parameters, and was stopped before its end.
+        begun: whether it was started before with the same inputs and parameters, and stopped before its end.
     """
 
     stage: str

@@ -1,4 +1,4 @@
-"""Why a stage has to run: compares the parts of its key now with those of the last time."""
+"""Why a stage has to run: compares the parts of its key with those of its last run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def new_format(before: Mapping[str, Any] | None, parts: Mapping[str, Any]) -> str:
-    """Why everything is recomputed if an older or newer version of pipekit made it the last time; else ""."""
+    """Why everything is recomputed, if an older or newer version of pipekit made the last result; else ""."""
     if before is None or before.get("format") == parts["format"]:
         return ""
     change = f"format {parts['format']}, was {before.get('format')}"
@@ -16,7 +16,7 @@ def new_format(before: Mapping[str, Any] | None, parts: Mapping[str, Any]) -> st
 
 
 def describe_changes(before: Mapping[str, Any] | None, parts: Mapping[str, Any]) -> str:
-    """Why a stage has to run: the parts of its key that differ from the last time."""
+    """Why a stage has to run: the parts of its key that differ from its last run."""
     if before is None:
         return "never run before"
     if anew := new_format(before, parts):

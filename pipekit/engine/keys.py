@@ -1,7 +1,7 @@
-"""Keys: what a stage run, a shard or kept features are made from. Every key in the store is made here.
+"""Cache keys of stage runs, shards and kept features. Every key in the store is computed here.
 
-A key names a result before it exists: two runs with equal keys would make equal bytes, so one of them is enough. In it is all
-that can change the bytes, and nothing else: no path, time, machine, executor, number of workers or samples in a shard, no name
+A key identifies a result before it exists: two runs with equal keys would make equal bytes, so one of them is enough. It has
+all that can change the bytes, and nothing else: no path, time, machine, executor, number of workers, shard size, or name
 of a run or stage.
 """
 
@@ -20,7 +20,7 @@ from pipekit.registry.component import Component
 from pipekit.store.rows import content, digest, dumps
 
 KEY_FORMAT = 2
-"""Part of every key. Raised when the engine's own way of making things, or keys, changes."""
+"""Part of every key. Raise it when the way in which the engine makes results, or keys, changes."""
 
 
 class Versions:
@@ -49,7 +49,7 @@ class Keys:
     """The keys of one run.
 
     Attributes:
-        seed: the pipeline's.
+        seed: the pipeline's seed.
         content_of: the digest of the file or folder that an :class:`~pipekit.contract.InputPath` names.
     """
 
@@ -72,13 +72,13 @@ class Keys:
         """The parts that the keys of all shards of one ``ctx.map`` share; see :func:`shard_key`.
 
         Args:
-            name: what stands for ``function`` in the key.
+            name: identifies ``function`` in the key.
         """
         seeded = stage.contract.seeded and getattr(function, "__pipekit_seeded__", True)
         return self._parts(stage, params, seeded, function=name)
 
     def _parts(self, stage: PlannedStage, params: Params, seeded: bool, **others: Any) -> dict[str, Any]:
-        """What every key has, as JSON: a run's record keeps it, to say later what has changed."""
+        """The parts of every key, as JSON. A run's record keeps them, to report later what has changed."""
         parts = {
             "format": KEY_FORMAT,
             "stage": stage.component.identity(),
@@ -92,10 +92,10 @@ class Keys:
 
 
 def key_of(parts: Mapping[str, Any]) -> str:
-    """The key that is made from ``parts``."""
+    """The key computed from ``parts``."""
     return digest(dumps(parts))
 
 
 def shard_key(base: str, rows: Iterable[Mapping[str, Any]]) -> str:
-    """A shard's key. ``base`` is the text of :meth:`Keys.of_map`; of the samples counts their content, not their place."""
+    """A shard's key. ``base`` is the text of :meth:`Keys.of_map`; samples enter with their content, not their location."""
     return digest(base, *(content(row) for row in rows))

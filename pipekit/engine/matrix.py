@@ -6,8 +6,8 @@
     select = "train.val_accuracy"
     values = { "train.model.dropout" = [0.0, 0.5], "train.augment" = [[], "light"] }
 
-Each name is one that ``--set`` takes. ``select`` is a fact of a stage by which the best is chosen; it should be one of the
-val split: choosing by the test split makes the test figure of the winner too good to be true.
+Each name is one that ``--set`` takes. ``select`` names the fact of a stage that decides which combination is best. Use one of
+the val split: choosing by the test split makes the winner's test metric too optimistic.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ class MatrixOutcome:
 
 
 def run_matrix(plan: Plan, matrix: Matrix, listener: Listener = silent, **choice: Any) -> MatrixOutcome:
-    """Run every combination, then show the best under the pipeline's own name, with ``matrix.csv`` beside its report.
+    """Run every combination, then publish the best under the pipeline's own name, with ``matrix.csv`` beside its report.
 
-    A combination that fails is a row of the table; the others still run.
+    A combination that fails becomes a row of the table; the others still run.
 
     Raises:
-        PlanError: a combination of a grid can't run; nothing was run.
-        StageError: not one combination could be run to its end.
+        PlanError: a combination of a grid is not a valid plan; nothing was run.
+        UserError: every combination failed.
     """
     found: list[Combination] = []
     if matrix.search == "grid":
@@ -82,7 +82,7 @@ def run_matrix(plan: Plan, matrix: Matrix, listener: Listener = silent, **choice
         run_plan(_named(plan, best.values, plan.name), silent)
         _write_csv(plan.base_dir / "runs" / plan.name / "matrix.csv", matrix, found)
     elif all(row.error for row in found):
-        raise UserError("not one combination could be run to its end", found[-1].error)
+        raise UserError("every combination failed", found[-1].error)
     return MatrixOutcome(matrix.select, tuple(found), best, plan.base_dir / "runs" / plan.name, tuple(_doubts(matrix, found)))
 
 
@@ -125,7 +125,7 @@ def _run_one(
 
 
 def score_of(outcome: Outcome, select: str) -> float | None:
-    """The number that ``stage.fact`` has in a run: from the stage's metrics, or the first number in its facts."""
+    """The value of ``stage.fact`` in a run: from the stage's metrics, or the first number in the text of the fact."""
     name, _, fact = select.partition(".")
     stage = next((step for step in outcome.stages if step.name == name), None)
     if stage is None:
@@ -139,7 +139,7 @@ def score_of(outcome: Outcome, select: str) -> float | None:
 
 
 def _spelling(fact: str) -> str:
-    """``val_loss`` and ``val loss`` are one fact."""
+    """One spelling for ``val_loss`` and ``val loss``, which are the same fact."""
     return fact.replace("_", " ")
 
 

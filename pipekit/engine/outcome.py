@@ -12,7 +12,7 @@ from pipekit.contract import Artifact, Dataset
 
 @dataclass(frozen=True)
 class StageOutcome:
-    """A stage after a run. ``parts`` is what its key was made from."""
+    """A stage after a run. ``parts`` are the parts of its key."""
 
     name: str
     use: str

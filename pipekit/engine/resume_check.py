@@ -1,6 +1,6 @@
 """``--resume``: resume a stopped run, or report that there is nothing to resume.
 
-The same command without it resumes too. With it, nothing starts over by mistake: another number of epochs, another seed or a
+The same command resumes without it too. With it, no run starts over by mistake: another number of epochs, another seed or a
 changed image is another training, which has no checkpoint.
 """
 
@@ -17,7 +17,7 @@ DONE_HINT = "Without --resume the same command shows the results again; --again 
 
 
 def check_resumable(plan: Plan, until: str | None = None) -> None:
-    """Whether a run of this plan was stopped before its end.
+    """Check that a run of this plan was stopped before its end.
 
     Raises:
         UserError: it is finished, or its next stage was never begun with these inputs and parameters.
@@ -25,7 +25,7 @@ def check_resumable(plan: Plan, until: str | None = None) -> None:
     todo = _next(plan, until)
     if todo is None:
         raise UserError(f"there is nothing to resume: {plan.name!r} is finished", DONE_HINT)
-    if not todo.begun and todo.state != "fails":  # one that failed says so itself
+    if not todo.begun and todo.state != "fails":  # a failed stage reports its own error
         raise UserError(
             f"there is nothing to resume: stage {todo.stage!r} was never begun with these inputs and parameters: {todo.reason}",
             "Give the values of the run that was stopped, or leave --resume out to begin this one.",
@@ -33,7 +33,7 @@ def check_resumable(plan: Plan, until: str | None = None) -> None:
 
 
 def check_any_resumable(plans: Iterable[Plan], name: str) -> None:
-    """The same for the combinations of a matrix: some were begun or finished, and not all are finished."""
+    """Check the same for a matrix: some of its combinations were begun or finished, and not all are finished."""
     todo = [_next(plan, None) for plan in plans]
     if all(step is None for step in todo):
         raise UserError(f"there is nothing to resume: all combinations of {name!r} are finished", DONE_HINT)

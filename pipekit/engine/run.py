@@ -63,12 +63,12 @@ def run_plan(
     Args:
         until: stop after this stage; stages that it does not need are left out.
         only: run only this stage; its inputs must be in the store.
-        again: forget the earlier results of these stages.
-        publish: show the results under ``runs/<name>/``.
+        again: discard the earlier results of these stages.
+        publish: put the results under ``runs/<name>/``.
 
     Raises:
         StageError: a stage failed; finished work is kept.
-        UserError: the selection makes no sense.
+        UserError: the selection of stages is not valid.
     """
     with closing(Store(plan.store_root)) as store, lease(store.root):
         return _Run(plan, listener, store).run(until, only, again, publish)
@@ -98,7 +98,7 @@ class _Run:
 
     @cached_property
     def before(self) -> dict[str, Any]:
-        """For each stage: what its key was made from the last time."""
+        """For each stage: the parts of its key in its last run."""
         return run_folder.latest_parts(self.store, self.plan)
 
     # --- the run ---
@@ -116,7 +116,7 @@ class _Run:
         guard.take_noted()
         self.store.clean()
         processes.remove_leftovers()
-        recover(self.store, lambda done, total: self._progress("checking after an unclean end", done, total))
+        recover(self.store, lambda done, total: self._progress("checking after an unclean shutdown", done, total))
         add_accepted(self.store.root, plan.registry.accepted)
         processes.preload(module for stage in plan.stages if stage.name in chosen for module in stage.component.preload)
         names = [stage.name for stage in plan.stages if stage.name in chosen]
@@ -151,7 +151,7 @@ class _Run:
         return Outcome(plan.name, status, self.run_dir, tuple(self.done.values()), seconds, headline)
 
     def _keep(self, record: dict[str, Any], show: bool) -> None:
-        """Keep the record of a run, and show the results of one that has finished."""
+        """Keep the record of a run, and publish its results if it has finished."""
         if record["status"] != "finished":
             with contextlib.suppress(PipekitError):  # the error that ended the run matters more
                 run_folder.remember(self.store, record)
@@ -278,7 +278,7 @@ class _Run:
             except DamagedError:
                 raise
             except (Exception, SystemExit) as error:
-                if damage := guard.take_noted():  # the cause, which a stage has put into words of its own
+                if damage := guard.take_noted():  # the cause, which a stage has reported in its own words
                     raise damage from error
                 self._failed(stage, info, error)
             self.syncing.soon()
@@ -340,14 +340,14 @@ class _Run:
                 made = self._call(stage, ctx, inputs)
                 if not any(made is found for found in ctx.made):
                     raise StageError(
-                        f"{stage.use} must return what ctx.dataset() or ctx.artifact() made, not {type(made).__name__}"
+                        f"{stage.use} must return the result of ctx.dataset() or ctx.artifact(), not {type(made).__name__}"
                     )
-                if damage := guard.take_noted():  # whoever swallowed it: nothing that was made from it may stay
+                if damage := guard.take_noted():  # even if a stage swallowed it: no result made from it may stay
                     raise damage
                 ctx.check_failures()
                 if stage.contract.fingerprint is not None:
-                    # A stage may change the outside state that it reads (split adds lines to its file). It is found again
-                    # under the state that it left; under the one before, only if somebody brings that back and it runs anew.
+                    # A stage may change the outside state that it reads (split adds lines to its file). Its key has the state
+                    # that it left. If somebody restores the state from before, the stage runs again.
                     parts = self.run_context.keys.of_stage(stage, inputs)
                     key = key_of(parts)
                 manifest = {
@@ -377,7 +377,7 @@ class _Run:
         found = self.store.manifest(key)
         if found is None:
             raise StageError(
-                f"what {stage.name!r} made is gone from {self.store.root}", "Is another program cleaning that folder?"
+                f"the result of {stage.name!r} is gone from {self.store.root}", "Is another program cleaning that folder?"
             )
         return self._take(stage, key, parts, found, cached=False, seconds=time.perf_counter() - started)
 
@@ -406,7 +406,7 @@ class _Run:
         cached: bool,
         seconds: float = 0.0,
     ) -> StageOutcome:
-        """A finished stage run from the store."""
+        """Take a finished stage run from the store."""
         folder = self.store.artifact_dir(key)
         kind = import_target(manifest["class"])
         for name, root in manifest["roots"].items():
@@ -415,7 +415,7 @@ class _Run:
                 self.locations.moved[old] = now
         artifact: Artifact
         if issubclass(kind, Dataset):
-            # A cached stage may have been made from the same images with other files beside them.
+            # The cached result may come from the same images with other files beside them.
             meta = carried(manifest["meta"], self._inputs(stage))
             artifact = open_dataset(kind, folder, manifest["digest"], meta, self.locations)
             if cached and manifest["num_failed"]:
@@ -440,7 +440,7 @@ class _Run:
         )
 
     def _roots(self, stage: PlannedStage) -> dict[str, str]:
-        """Where the stage read from, so that the same content is found when it has moved."""
+        """The paths that the stage read, so that the same content is found after it has moved."""
         values = {name: getattr(stage.params, name) for name in type(stage.params).model_fields}
         return {name: self.locations.pack(str(value)) for name, value in values.items() if isinstance(value, InputPath)}
 
@@ -451,7 +451,7 @@ class _Run:
         return RunInfo(plan.name, str(plan.file or ""), plan.seed, self.run_dir, status)
 
     def _observe(self, hook: str, **values: Any) -> None:
-        """Call observers; one that fails is a warning."""
+        """Call observers; an observer that fails becomes a warning."""
         for plugin, call in self.plan.registry.observers(hook):
             try:
                 call(**values)
@@ -476,7 +476,7 @@ class _Run:
             ]
             begun = False
             if open_inputs:
-                state, reason = "depends", f"on what {' and '.join(dict.fromkeys(open_inputs))} will make"
+                state, reason = "depends", f"on the result of {' and '.join(dict.fromkeys(open_inputs))}"
             else:
                 parts = self.run_context.keys.of_stage(stage, self._inputs(stage))
                 key = key_of(parts)

@@ -1,7 +1,7 @@
 """The folder ``runs/<name>/`` with the results for people, and the records of earlier runs.
 
-A run's folder is built aside and put in its place by renames, so nothing half-written is ever seen under ``runs/``. Files at
-its top are the headlines (report, model); each stage has a folder below, datasets as class folders with a ``metadata.csv``
+A run's folder is built aside and put in its place by renames, so no half-written file ever appears under ``runs/``. Files at
+its top are the main results (report, model). Each stage has a folder below; datasets are class folders with a ``metadata.csv``
 that Keras, torchvision, fastai and Hugging Face ``datasets`` read as it is.
 """
 
@@ -66,10 +66,10 @@ def record(
 
 
 def _home(plan: Plan) -> dict[str, str]:
-    """Where the run's artifacts are, so that they are found also when the folder has become a project since.
+    """The location of the run's artifacts, so that they are found even after the folder has become a project.
 
-    The store is relative to the project where it lies inside, so that the project can be moved. A store that several folders
-    use must tell their runs apart: ``folder``.
+    A store inside the project is recorded relative to it, so that the project can be moved. A store that several folders
+    use tells their runs apart by ``folder``.
     """
     root, base = Path(os.path.abspath(plan.store_root)), Path(os.path.abspath(plan.base_dir))
     if root == base / ".pipekit":
@@ -79,7 +79,7 @@ def _home(plan: Plan) -> dict[str, str]:
 
 
 def remember(store: Store, found: Mapping[str, Any]) -> None:
-    """Keep a run's record."""
+    """Write a run's record into the store."""
     folder = store.root / "runs" / str(found["name"])
     with store.scratch() as scratch:
         folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ class KnownRun:
 
 
 def is_listed(store: Store, found: Mapping[str, Any]) -> bool:
-    """Whether a fully cached run needs no record: its folder has one, or it is the only one to use the store."""
+    """Whether a fully cached run needs no record: its folder has one, or no other folder uses the store."""
     if "folder" not in found:
         return True
     keys = [stage["key"] for stage in found["stages"]]
@@ -109,7 +109,7 @@ def is_listed(store: Store, found: Mapping[str, Any]) -> bool:
 
 
 def list_runs(base_dir: Path, name: str | None = None) -> list[dict[str, Any]]:
-    """Records of all runs of the folder, the newest first; also of those that it made before it became a project."""
+    """Records of all runs of the folder, newest first, including those from before it became a project."""
     return [run.record for run in _known_runs(base_dir, name)]
 
 
@@ -145,14 +145,14 @@ def locate_run(base_dir: Path, wanted: str) -> KnownRun:
 
 
 def _known_runs(base_dir: Path, name: str | None = None) -> list[KnownRun]:
-    """The runs of a folder, the newest first."""
+    """The runs of a folder, newest first."""
     here = os.path.realpath(base_dir)
     shown = list(_shown_in(base_dir))
     ids = {run.get("id") for run in shown}
     roots = [store_of(base_dir), *(_recorded_store(run, base_dir) for run in shown), shared_store()]
     found = []
     for root in dict.fromkeys(Path(os.path.abspath(root)) for root in roots):
-        # A record without a folder is of the only project that uses the store, or was written by an older version.
+        # A record without a folder belongs to the only project that uses the store, or an older version wrote it.
         unsaid = "" if root == shared_store() else here
         for run in _records_in(root, name):
             if run.get("folder", unsaid) == here or run.get("id") in ids:
@@ -161,27 +161,27 @@ def _known_runs(base_dir: Path, name: str | None = None) -> list[KnownRun]:
 
 
 def _recorded_store(run: Mapping[str, Any], base_dir: Path) -> Path:
-    """The store that a run names; where it names none, or that is gone, the one of its folder."""
+    """The store that a run names; if it names none, or that store is gone, the store of its folder."""
     recorded = base_dir / str(run["store"]) if run.get("store") else None
     return recorded if recorded is not None and recorded.is_dir() else store_of(base_dir)
 
 
 def _records_in(root: Path, name: str | None = None) -> Iterator[dict[str, Any]]:
-    """The records in a store, the newest first."""
+    """The records in a store, newest first."""
     for path in sorted((root / "runs").glob(f"{name or '*'}/*.json"), key=lambda path: path.name, reverse=True):
         with contextlib.suppress(OSError, json.JSONDecodeError):
             yield json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
 
 
 def _shown_in(base_dir: Path) -> Iterator[dict[str, Any]]:
-    """The records of what lies under ``runs/``."""
+    """The records of the runs published under ``runs/``."""
     for path in sorted((base_dir / "runs").glob("*/run.json")):
         with contextlib.suppress(OSError, json.JSONDecodeError):
             yield json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
 
 
 def latest_parts(store: Store, plan: Plan) -> dict[str, Any]:
-    """For each stage of the newest run of that name in that folder: what its key was made from."""
+    """For each stage: the parts of its key in the newest of the last ten runs of that name and folder that has the stage."""
     here = os.path.realpath(plan.base_dir)
     mine = (run for run in _records_in(store.root, plan.name) if run.get("folder", here) == here)
     found: dict[str, Any] = {}
@@ -197,10 +197,10 @@ KEPT_ELSEWHERE = 3
 
 
 def keys_in_use(base_dir: Path, keep: int = 3) -> set[str]:
-    """Keys of the stage runs that the ``keep`` newest runs of each name, and what lies under ``runs/``, are made of.
+    """Keys of the stage runs in the ``keep`` newest runs of each name, and in the runs published under ``runs/``.
 
-    Other folders that use the same store have their newest runs kept too, whatever ``keep`` is, what lies under their
-    ``runs/``, and what a run there may be making now.
+    For other folders that use the same store, three kinds are kept too: their newest runs, whatever ``keep`` is; the runs
+    published under their ``runs/``; and the stage runs that a run there may be making now.
     """
     here, root = os.path.realpath(base_dir), store_of(base_dir)
     newest: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -227,7 +227,7 @@ def publish(
     """Put a run's results under ``runs/``.
 
     Returns:
-        sentences about what is not shown as the person might expect.
+        sentences about results that are not shown as the user might expect.
     """
     check_place(run_dir)
     parent = run_dir.parent
@@ -270,7 +270,7 @@ def _keys(run: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _swap(aside: Path, place: Path) -> None:
-    """Put ``aside`` where ``place`` is. Another process may do the same; the last one wins, and each is whole."""
+    """Replace ``place`` with ``aside``. Another process may do the same; the last one wins, and each folder is complete."""
     for attempt in range(20):
         with contextlib.suppress(FileNotFoundError):
             old = aside.parent / f".new.{new_owner()}"
@@ -306,16 +306,16 @@ def _build(folder: Path, found: Mapping[str, Any], made: Sequence[tuple[str, str
 
 
 NOT_SHOWN = ("manifest.json", CONTENTS)
-"""What the store keeps beside an artifact's files."""
+"""Files that the store keeps beside an artifact's own."""
 
 
 def take_out(artifact: Artifact, folder: Path, complete: Callable[[Path], None] = lambda scratch: None) -> None:
-    """Copy an artifact into a folder that does not exist yet, whole or not at all; a dataset as class folders.
+    """Copy an artifact into a folder that does not exist yet, completely or not at all; a dataset becomes class folders.
 
     The copies are independent files: editing them changes neither a source image nor the store.
 
     Args:
-        complete: called with the folder before it appears in its place, to write what else belongs into it.
+        complete: called with the folder before it appears in its place, to write further files into it.
 
     Raises:
         UserError: the folder exists, or can't be written.

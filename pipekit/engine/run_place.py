@@ -1,4 +1,4 @@
-"""The place of a run's folder under ``runs/``: whether it may be written, and what stays there when the folder is replaced."""
+"""The place of a run's folder under ``runs/``: checks that it may be written, and keeps some files when it is replaced."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEPT = ("split.csv",)
 
 
 def prepare(run_dir: Path) -> None:
-    """Make ``runs/``, marked as pipekit's own output.
+    """Create ``runs/``, marked as pipekit's own output.
 
     Raises:
         UserError: it can't be written.
@@ -28,7 +28,7 @@ def prepare(run_dir: Path) -> None:
 
 
 def check_writable(run_dir: Path) -> None:
-    """Try whether a run's folder can be made, before hours are spent on what goes into it.
+    """Check that a run's folder can be created, before hours are spent on its contents.
 
     Raises:
         UserError: it can't.
@@ -44,15 +44,15 @@ def check_writable(run_dir: Path) -> None:
 def cannot_write(place: Path, error: OSError) -> UserError:
     return UserError(
         f"can't write the results into {place}: {error.strerror or error}",
-        "Is there room, and may you write there? What is finished is kept: run the same command again.",
+        "Is there free space, and do you have write access? Finished work is kept: run the same command again.",
     )
 
 
 def check_place(run_dir: Path) -> None:
-    """A run's folder is replaced as a whole; one that no run has made is left alone.
+    """Check that a folder may be replaced: a run's folder is replaced as a whole, any other is left alone.
 
     Raises:
-        UserError: something else is there.
+        UserError: the folder is not a run's.
     """
     if os.path.lexists(run_dir) and not (run_dir / "run.json").is_file() and not holds_no_results(run_dir):
         raise UserError(
@@ -62,12 +62,12 @@ def check_place(run_dir: Path) -> None:
 
 
 def holds_no_results(folder: Path) -> bool:
-    """Whether a folder is empty, or has only what a run that did not end has left for the next one of its name."""
+    """Whether a folder is empty, or has only files that an unfinished run left for the next run of its name."""
     return folder.is_dir() and all(path.name in KEPT or path.name.startswith(".split-") for path in folder.iterdir())
 
 
 def keep(run_dir: Path, aside: Path) -> None:
-    """Copy what stays from a run's folder into the one that replaces it."""
+    """Copy the files that stay from a run's folder into the one that replaces it."""
     for name in KEPT:
         if (run_dir / name).is_file():
             copy_file(run_dir / name, aside / name)

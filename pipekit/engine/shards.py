@@ -1,7 +1,7 @@
-"""Samples in shards: grouping, looking up, running what is missing, and putting the results in order.
+"""Shards of samples: group samples, look up finished shards, run the missing ones, and sort the results.
 
-A shard is the set of samples whose hashed ids begin with the same bits, with as few bits as keep it within the shard size.
-So adding a sample changes one shard (or splits one in two), and the order in which samples come changes nothing.
+A shard is the set of samples whose hashed ids begin with the same bits: as few bits as keep it within the shard size.
+So adding a sample changes one shard (or splits it in two), and the order of the samples does not matter.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ PROGRESS_EVERY_S = 0.1
 
 
 def grouped(pairs: Iterator[tuple[str, T]], shard_size: int) -> Iterator[list[T]]:
-    """Shards of items from (hexadecimal hash, item) pairs in the order of their hashes; memory holds one shard.
+    """Group (hexadecimal hash, item) pairs, which are sorted by hash, into shards of items; memory holds one shard.
 
-    A shard is a prefix of the hash, in bits, with at most ``shard_size`` samples.
+    A shard has the items whose hashes share a prefix, in bits; at most ``shard_size`` of them.
     """
     buffer: list[tuple[int, T]] = []
     waiting = [(0, 0)]  # (prefix, its length in bits), the leftmost on top
@@ -54,10 +54,10 @@ class ShardJob:
     """One mapping of a function over samples.
 
     Attributes:
-        base: what every shard's key is made of besides its rows.
+        base: the part of every shard's key besides its rows.
         task: makes the task from a key and packed rows.
         execute: the executor with its parameters: tasks in, results out.
-        again: do every shard anew, finished or not: a failure that a sample had once (a lost network drive) is kept with it.
+        again: run every shard again, finished or not: a finished shard keeps even a temporary failure (a lost network drive).
     """
 
     base: str
@@ -74,11 +74,11 @@ class ShardJob:
     num_cached: int = 0
 
     def run(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """What the function yields for ``rows`` (with packed locations), in the order of ids.
+        """Yield the function's output for ``rows`` (with packed locations), in the order of ids.
 
         Raises:
-            UserError: two samples have one id.
-            StageError: a shard could not be done.
+            UserError: two samples have the same id.
+            StageError: a shard failed.
         """
         with self.store.scratch() as scratch:
             sorter = Sorter(scratch / "in")
@@ -130,16 +130,16 @@ class ShardJob:
                     raise StageError(result.error.strip())
                 absorb(result.key, pending.pop(result.key))
         finally:
-            getattr(results_of, "close", lambda: None)()  # a pool must not work on for a stage that has failed
+            getattr(results_of, "close", lambda: None)()  # a pool must not keep working for a stage that has failed
         if done < self.num_samples:
             lost = self.num_samples - done
             raise StageError(f"the executor lost {lost} samples", "Run the same command again, or choose another executor.")
 
     def _absorb(self, key: str, rows: list[Row], results: Sorter) -> None:
-        """Take a finished shard's rows, with their files where they are now."""
+        """Take a finished shard's rows, with the present locations of their files."""
         inputs = {row["id"]: row for row in rows}
         place = self.locations.pack(str(self.store.shard_dir(key)))
-        made = list(read_lines(self.store.shard_dir(key) / "rows.jsonl"))  # whole, or nothing of it is taken
+        made = list(read_lines(self.store.shard_dir(key) / "rows.jsonl"))  # all rows, or none are taken
         failed = list(read_lines(self.store.shard_dir(key) / "failed.jsonl"))
         for row in made:
             results.add(row["id"], _unshard(row, place, inputs))

@@ -1,6 +1,6 @@
-"""How results become files that people open: datasets as class folders with tables, other files as copies.
+"""Views: results as files that people open. Datasets become class folders with tables, other files copies.
 
-Nothing here is ever a hard link to a file that pipekit did not make: whoever edits a view must not edit a photograph.
+No view has a hard link to a file that pipekit did not make: editing a view must not edit a photograph.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from pipekit.store.store import Store
 from pipekit.store.wholeness import guard
 
 COPIED_BYTES = 8 * 2**20
-"""Files that pipekit made are copied up to this size; larger ones are hard links that can't be written to."""
+"""Files that pipekit made are copied up to this size; larger ones are read-only hard links."""
 
 MAX_NAME_BYTES = 255
-"""The longest file name on most disks."""
+"""Maximum length of a file name on most file systems."""
 
 MAX_VIEW = 100_000
 """Datasets with more samples are listed in ``metadata.csv`` and not shown as folders."""
@@ -35,10 +35,10 @@ MAX_VIEW = 100_000
 
 @contextlib.contextmanager
 def damage_moved_aside() -> Iterator[None]:
-    """Move what turns out to be damaged aside, so that the next run makes it anew.
+    """Move a folder that turns out to be damaged aside, so that the next run recomputes it.
 
     Raises:
-        StageError: something was damaged.
+        StageError: a folder was damaged.
     """
     try:
         yield
@@ -57,7 +57,7 @@ def copy_out(source: str | Path, place: Path) -> None:
     """Copy a file, and create its folder if it is missing.
 
     Raises:
-        DamagedError: the source lies in a store and is not what was put there.
+        DamagedError: the source is a file of a store, and its bytes have changed.
     """
     guard.check_file(os.fspath(source))
     try:
@@ -68,7 +68,7 @@ def copy_out(source: str | Path, place: Path) -> None:
 
 
 def put_made(source: Path, place: Path) -> None:
-    """A file that pipekit made: a copy, or where it is large a hard link that can't be written to."""
+    """Show a file that pipekit made: as a copy or, if it is large, as a read-only hard link."""
     if source.stat().st_size > COPIED_BYTES:
         place.parent.mkdir(parents=True, exist_ok=True)
         if _link(source, place):
@@ -77,13 +77,13 @@ def put_made(source: Path, place: Path) -> None:
 
 
 def _link(source: str | Path, place: Path) -> bool:
-    """A hard link to a file of the store, which is made read-only; False where the disk has no links."""
+    """Hard-link a file of the store, which becomes read-only; False if that is not possible."""
     try:
         os.chmod(source, 0o444)
         os.link(source, place)
     except FileExistsError:
         raise
-    except OSError:  # another disk, one without links, or a store that this person may only read
+    except OSError:  # another disk, one without links, or a store that this user may only read
         return False
     return True
 
@@ -94,8 +94,8 @@ class Views:
 
     Attributes:
         how: ``copies``; ``links``: symbolic links to images that pipekit did not make; ``none``: tables only.
-        most_bytes: so much is copied of images that pipekit did not make, for each dataset; None: all of it.
-        store: where what pipekit made may be linked to, read-only; None: everything is copied.
+        most_bytes: maximum size of copies of images that pipekit did not make, for each dataset; None: no limit.
+        store: its files, which pipekit made, may become read-only hard links; None: everything is copied.
     """
 
     how: str
@@ -104,7 +104,7 @@ class Views:
     notes: list[str] = field(default_factory=list)
 
     def show(self, folder: Path, dataset: Dataset, is_import: bool) -> None:
-        """Write the view. An import is a folder already: a table will do."""
+        """Write the view. An import's images are in a folder already, so it gets only a table."""
         folder.mkdir(parents=True)
         if dataset.meta["num_failed"]:
             with (folder / "failed.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
@@ -157,7 +157,7 @@ class Views:
         return self.store is not None and path.startswith(f"{self.store}{os.sep}")
 
     def _is_room(self, folder: Path, dataset: Dataset) -> bool:
-        """Whether the images that are to be copied are few enough, or copies take no room."""
+        """Whether the images to copy fit into ``most_bytes``, or copies take no disk space."""
         if self.most_bytes is None or self.how == "links":
             return True
         num_images = size_bytes = 0
@@ -176,9 +176,9 @@ class Views:
 
 
 def _view_name(sample: Sample, split: str, taken: set[str]) -> str:
-    """``cat/cat_1.jpg``; more of the id where two files of a class have one name.
+    """``cat/cat_1.jpg``; more of the id if two files of a class have the same name.
 
-    Names that differ in case or in how letters are composed count as one: some disks keep them apart, others don't.
+    Names that differ only in case or Unicode composition count as equal: some file systems keep them apart, others don't.
     """
     suffix = Path(sample.image).suffix
     folder = _folder_name(sample.label) if sample.label is not None else "_unlabelled"

@@ -33,23 +33,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 INPUT = "@input"
-"""In a shard's rows: the image (or mask) of the sample that went in."""
+"""In a shard's rows: the image (or mask) of the input sample."""
 SHARD = "@shard/"
 """In a shard's rows: a file of the shard."""
 
 OF = "@of"
-"""In a shard's rows: the id of the sample that went in, where the one that came out has another."""
+"""In a shard's rows: the id of the input sample, if the output sample has another."""
 PLAIN = "@plain"
-"""In a shard's rows: this one is a dict of the function's own, not a sample."""
+"""In a shard's rows: marks a dict that the function yielded instead of a sample."""
 
 FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
-"""Errors of the machine, not of a sample: the shard is not done."""
+"""Errors of the machine, not of a sample: the whole shard fails."""
 
 DAMAGED = "@damaged "
-"""Before the path, in the error of a shard that met a damaged file of the store."""
+"""Prefix of the error of a shard that read a damaged file of the store; the path follows."""
 
 REFUSED = {errno.EACCES, errno.EPERM, errno.EIO}
-"""Errors of the machine where it is the store that can't be written, and of the sample where its own file can't be read."""
+"""Errors of the machine if the store can't be written, and of the sample if the sample's own file can't be read."""
 
 TOGETHER = 16
 """Number of samples of a shard that are processed side by side if their function pauses."""
@@ -64,7 +64,7 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """What all shards of a scope share: the function, its checked parameters and where names are looked up."""
+    """What all shards of a scope share: the function, its checked parameters and the registry for names."""
 
     function: Callable[[Sample, Any, Any], Iterable[Any]]
     params: Params
@@ -78,7 +78,7 @@ _local = threading.local()
 
 
 def prime(scope: str, job: Job) -> None:
-    """Give this process a job that it has already, so that its threads need not make it again."""
+    """Keep a job that this process already has, so that its threads need not build it again."""
     with _lock:
         _jobs[scope] = job
 
@@ -90,7 +90,7 @@ def release(scope: str) -> None:
 
 
 def run_shard(task: ShardTask) -> ShardResult:
-    """Do one shard and put its results in the store; where they are there already, nothing is done."""
+    """Process one shard and put its results in the store, unless they are there already."""
     started = time.perf_counter()
     try:
         num_outputs, num_failed = _run(task)
@@ -105,7 +105,7 @@ def run_shard(task: ShardTask) -> ShardResult:
 
 
 def _in_full(error: BaseException) -> str:
-    """Why a shard could not be done."""
+    """Why a shard failed; a traceback if the error is unknown."""
     if isinstance(error, DamagedError):
         return f"{DAMAGED}{json.dumps([error.path, error.problem])}"
     if isinstance(error, PipekitError):
@@ -155,7 +155,7 @@ def _run(task: ShardTask) -> tuple[int, int]:
 
 
 class _Work:
-    """What is done to one sample, from one pause to the next, and what came out: rows as text, or why it failed."""
+    """The processing of one sample, from one pause to the next, and its result: rows as text, or why it failed."""
 
     def __init__(
         self, packed: Mapping[str, Any], row: Row, job: Job, ctx: _SampleContext, folder: Path, locations: Locations
@@ -172,7 +172,7 @@ class _Work:
         return self._ctx.hashes
 
     def step(self) -> bool:
-        """Do the next part; whether there is more."""
+        """Process the sample up to the next pause; returns whether there is more to do."""
         if STOP.is_set():
             raise StoppedError
         row, ctx = self._row, self._ctx
@@ -194,7 +194,7 @@ class _Work:
 
 
 def _is_of_the_machine(error: Exception, store: Path) -> bool:
-    """Whether an error would meet any sample here: the next run may do this one."""
+    """Whether an error would hit any sample on this machine, so that this sample may succeed in the next run."""
     if not isinstance(error, OSError):
         return isinstance(error, (MemoryError, DamagedError))
     refused = error.errno in REFUSED and os.fspath(error.filename or "").startswith(f"{store}{os.sep}")
@@ -202,7 +202,7 @@ def _is_of_the_machine(error: Exception, store: Path) -> bool:
 
 
 def _into_tar(folder: Path, rows: list[Row]) -> tuple[list[str], dict[str, str]]:
-    """Move a shard's files into ``files.tar``; beside each image stand its class and its row.
+    """Move a shard's files into ``files.tar``; each image has its class and its row beside it.
 
     Returns:
         the rows as text, and the hashes of the parts of the tar that they name.
@@ -237,7 +237,7 @@ def _write_lines(path: Path, lines: list[str]) -> str:
 
 
 def _job(task: ShardTask) -> Job:
-    """The task's job: primed in this process, or made from the names in the task and kept."""
+    """The task's job: primed in this process, or built from the names in the task and kept."""
     with _lock:
         job = _jobs.get(task.scope)
         if job is None:
@@ -274,7 +274,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def _pack(found: Any, row: Row, folder: Path, locations: Locations, hashes: Mapping[str, str]) -> Row:
-    """A yielded sample or dict as a row for the shard's file. ``hashes`` are those of files that are known already."""
+    """A yielded sample or dict as a row for the shard's file. ``hashes`` are the known hashes of its files."""
     if not isinstance(found, Sample):
         if not isinstance(found, Mapping) or not isinstance(found.get("id"), str):
             raise UserError(f"yielded {type(found).__name__}; expected a Sample, or a dict with an 'id'")
@@ -337,7 +337,7 @@ class _SampleContext:
         return path
 
     def _claim(self, name: str) -> str:
-        """The place of an output file, in a folder that exists."""
+        """Reserve the path of an output file, and create its folder."""
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if name.startswith("/") or ".." in parts or not parts or "\0" in name:
             raise UserError(f"{name!r} can't be the name of an output file")
@@ -354,7 +354,7 @@ class _SampleContext:
         return path
 
     def drop_files(self) -> None:
-        """Remove what a sample that failed has written."""
+        """Remove the files that a failed sample has written."""
         self.hashes.clear()
         for path in map(Path, self._files):
             if path.is_dir():

@@ -31,7 +31,7 @@ class Settings(Params):
     seed: int = param(0, "Random seed; all randomness derives from it", ge=0, lt=2**63)
     plugins: tuple[str, ...] = param(
         (),
-        "Plugin files (./my_ops.py) or modules to load besides the installed ones; the name of an installed one is needed then",
+        "Plugin files (./my_ops.py) or modules to load besides the installed ones; an installed plugin named here is required",
     )
     executor: Annotated[Call, Uses("executor")] = param("auto", "Where shards run")
     workers: int | None = param(None, "Number of shards that run in parallel. Default: one per processor core", ge=1, le=4096)
@@ -44,7 +44,7 @@ class Settings(Params):
         "How runs/ shows images that pipekit did not make: as copies; as symbolic links (editing one edits your image); or not",
     )
     views_mb: int = param(
-        200, "Most that is copied of a dataset's own images into runs/; with more they are only listed", unit="MB", ge=0
+        200, "Maximum size of a dataset's own images to copy into runs/; larger datasets are only listed", unit="MB", ge=0
     )
 
 
@@ -113,7 +113,7 @@ class Plan:
         return self.store or store_of(self.base_dir, is_project=True)
 
     def stage(self, name: str) -> PlannedStage:
-        """Raise UserError for a name that is not one of the plan's stages."""
+        """The stage of that name; raises UserError if the plan has none."""
         for stage in self.stages:
             if stage.name == name:
                 return stage
@@ -270,7 +270,7 @@ class _Checker:
         tables = values.pop("stages", None)
         settings, problems = registry.problems(Settings, values, self._base_dir)
         for place, message, hint in problems:
-            self._problem(place, message.replace("no parameter called", "nothing here is called"), hint)
+            self._problem(place, message.replace("no parameter called", "no setting called"), hint)
         if not isinstance(tables, dict) or not tables:
             self._problem(
                 ("stages",), "a pipeline needs at least one stage", 'For example: [stages.data] with use = "import.folders"'
@@ -304,7 +304,7 @@ class _Checker:
             stem = Path(str(name)).stem if _is_path(str(name)) else str(name)
             for record in registry.plugins:
                 if record.status == "broken" and record.name in (stem, f"{stem}.py"):
-                    hint = "" if _is_path(str(name)) else "Is the distribution that brings it installed? "
+                    hint = "" if _is_path(str(name)) else "Is the distribution that provides it installed? "
                     hint += "See: pipekit plugins"
                     self._problem(("plugins", number), f"plugin {name!r} is broken: {record.reason}", hint)
 

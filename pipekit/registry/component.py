@@ -1,4 +1,4 @@
-"""A component: something with a name that is imported on first use."""
+"""Components: named objects, each imported on its first use."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ LOADING = RLock()
 
 @dataclass(eq=False)
 class Component:
-    """Something with a name: what ``register("alexnet", "my_plugin.alexnet:build")`` leaves behind.
+    """A named object of a plugin: ``register("alexnet", "my_plugin.alexnet:build")`` creates one.
 
     Attributes:
         target: ``"module:attribute"``, ``"module"`` or the object itself.
-        version: what its author raises when its output changes.
-        plugin: the name of the plugin that brings it.
-        source_digest: the hash of the plugin's one file, for a plugin that is a file: editing it counts as a new version.
+        version: its author raises it when its output changes.
+        plugin: the name of the plugin that provides it.
+        source_digest: the hash of the file, if the plugin is a single file: editing it counts as a new version.
         preload: modules that worker processes have loaded before they get work.
     """
 
@@ -71,7 +71,7 @@ class Component:
         """A stage's signature.
 
         Raises:
-            PluginError: the component is not under ``@stage`` or ``@sample_stage``.
+            PluginError: the component is not decorated with ``@stage`` or ``@sample_stage``.
         """
         found = getattr(self.load(), "__pipekit_stage__", None)
         if not isinstance(found, StageContract):
@@ -87,7 +87,7 @@ class Component:
         return (*(contract.libraries if contract else ()), *own)
 
     def identity(self) -> list[Any]:
-        """What stands for the component in a cache key."""
+        """The component's part of a cache key."""
         return [self.kind, self.name, self.version, *([self.source_digest] if self.source_digest else [])]
 
 

@@ -1,6 +1,6 @@
 """Importers and exporters as stages: ``import.folders``, ``export.tfrecord``.
 
-The author of a format writes ``read`` or ``write``; here it becomes a stage that hashes and verifies every file in shards.
+The author of a format writes ``read`` or ``write``; this module makes a stage of it. Importers hash and verify files in shards.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from pipekit.quarantine import Exclusions, read_exclusions
 from pipekit.registry.component import Component
 
 MAX_SHOWN = 5
-"""Failures that are listed in an error."""
+"""Maximum number of failures that an error lists."""
 
 
 class VerifyParams(Params):
@@ -47,7 +47,7 @@ class VerifyParams(Params):
 
 
 def verify(sample: Sample, params: VerifyParams, ctx: SampleContext) -> Iterator[Sample]:
-    """Pass a sample on whose image can be used; raise :class:`ImageError` for one that can't."""
+    """Yield the sample if its image can be used; raise :class:`ImageError` if it can't."""
     from pipekit import images
 
     data = images.read_bytes(sample.image)
@@ -131,8 +131,8 @@ def import_stage(importer: Component) -> Any:
             labels.update(of_split)
         if len(labels) == 1 and labels.total() == len(made) > 1:
             ctx.warn(
-                f"all {len(made):,} images have one class, {next(iter(labels))!r}, and there is nothing to tell it from. "
-                f"If that is not the name of a class: `pipekit sniff` says how else {params.path} may be read"
+                f"all {len(made):,} images have one class, {next(iter(labels))!r}, so there are no classes to distinguish. "
+                f"If that is not the name of a class, `pipekit sniff` lists other ways to read {params.path}"
             )
         return made
 
@@ -141,14 +141,14 @@ def import_stage(importer: Component) -> Any:
 
 
 def _folders_read(params: Params) -> list[Path]:
-    """The folders that an importer reads from, none of which lies in another one."""
+    """The folders that an importer reads, without those inside another one."""
     values = [getattr(params, name) for name in type(params).model_fields if name != "exclude"]
     found = dict.fromkeys(Path(value) for value in values if isinstance(value, InputPath) and value.is_dir())
     return [path for path in found if found.keys().isdisjoint(path.parents)]
 
 
 def known(sample: Sample, params: Params, ctx: SampleContext) -> Iterator[Sample]:
-    """Pass a sample on; the engine has hashed its file by then."""
+    """Yield the sample as it is; by then the engine has hashed its file."""
     yield sample
 
 
@@ -163,13 +163,13 @@ def _sort_out(found: Iterable[Sample | Failure], failed: list[Failure], excluded
 
 
 def _hashed(samples: Iterable[Sample]) -> Iterator[Sample]:
-    """Samples whose pictures the importer has written itself, with their hashes."""
+    """Add hashes to samples whose images the importer has written itself."""
     for sample in samples:
         yield sample if sample.sha256 else replace(sample, sha256=hash_file(sample.image))
 
 
 def _without(samples: Iterable[Sample], excluded: Exclusions, own: bool) -> Iterator[Sample]:
-    """Samples that are not left out; a picture that the importer wrote itself is not kept either."""
+    """Yield the samples that are not excluded; an excluded image that the importer wrote itself is removed."""
     for sample in samples:
         if not excluded.leaves_out(sample.id, sample.sha256):
             yield sample
@@ -178,15 +178,15 @@ def _without(samples: Iterable[Sample], excluded: Exclusions, own: bool) -> Iter
 
 
 def _drained(failed: list[Failure]) -> Iterator[Failure]:
-    """The list as it is when it is asked for: after the last sample."""
+    """Yield the list's items on request: it is complete only after the last sample."""
     yield from failed
 
 
 def export_stage(exporter: Component) -> Any:
-    """The stage ``export.<name>``: takes what ``write``'s ``artifact`` is annotated with, a dataset where it is not.
+    """The stage ``export.<name>``: its input has the type that annotates ``write``'s ``artifact``, by default a dataset.
 
-    Further arguments of ``write``, ``dataset: Dataset | None = None``, are inputs that may be left out. A mapping that it
-    returns, ``{"facts": ..., "headline": ...}``, is what the run shows as its result.
+    Further arguments of ``write``, ``dataset: Dataset | None = None``, are optional inputs. A mapping that it
+    returns, ``{"facts": ..., "headline": ...}``, is shown as the result of the run.
     """
     found = exporter.load()
     write: Any = getattr(found, "write", found)

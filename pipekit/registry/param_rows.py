@@ -27,7 +27,7 @@ class ParamRow:
         name: as written in the file; ``noise.sigma`` for a field of a table.
         type: ``int``, ``float or none``, ``"a" or "b"``, ``list of op``.
         default: as TOML writes it; ``required`` or ``none``.
-        bounds: ``0 to 180``, ``above 0``, ``1 to 3 items``; empty where there are none.
+        bounds: ``0 to 180``, ``above 0``, ``1 to 3 items``; empty if there are none.
         unit: ``px``, ``deg``, …, or empty.
         in_key: False for a parameter that never changes the output.
     """
@@ -49,7 +49,7 @@ class ParamRow:
 
 
 def param_rows(params_type: type[Params]) -> list[ParamRow]:
-    """The rows of all parameters, in the order in which they were written; fields of tables follow their table."""
+    """The rows of all parameters, in the order of their definition; fields of tables follow their table."""
     shown = params_type.described()
     return list(_rows(shown, "", (shown,)))
 
@@ -99,7 +99,7 @@ def type_text(annotation: Any, metadata: typing.Iterable[Any] = ()) -> str:
     if origin is Literal:
         return " or ".join(json.dumps(option) for option in options)
     if origin in (typing.Union, types.UnionType):
-        shown = [option for option in options if option is not type(None)]  # TOML has no word for it: it is left out
+        shown = [option for option in options if option is not type(None)]  # TOML has no null: it is omitted
         return " or ".join(dict.fromkeys(type_text(option, metadata) for option in shown))
     if origin in (list, tuple, set, frozenset):
         return _sequence_text(origin, options)

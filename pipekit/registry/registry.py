@@ -1,7 +1,7 @@
-"""The registry: the components, the plugins that register them, and what is broken.
+"""The registry: the components, and the plugins that register them, broken ones included.
 
-Names are registered, code is imported on use. Every plugin, the built-in one too, is loaded on its own: one that fails is a
-line in ``pipekit plugins`` and nothing more. This module and :mod:`pipekit.hookspecs` are the only ones that know pluggy.
+Plugins register names; code is imported on use. Every plugin, the built-in one too, is loaded separately: one that fails is a
+line in ``pipekit plugins`` and nothing more. This module and :mod:`pipekit.hookspecs` are the only ones that use pluggy.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ ADAPTED = {
     "importer": ("import.", "pipekit.registry.format_stages:import_stage"),
     "exporter": ("export.", "pipekit.registry.format_stages:export_stage"),
 }
-"""Kinds whose components are stages too, under a prefix, and what makes the stage."""
+"""Kinds whose components become stages too: the prefix of the stage's name, and the function that makes the stage."""
 
 P = TypeVar("P", bound=Params)
 
@@ -62,11 +62,11 @@ class PluginRecord:
 
     Attributes:
         source: ``built in``, ``my-plugin 1.2`` (a distribution) or the path of a file.
-        api: the API version that it asks for, or None.
+        api: the API version that it requires, or None.
         status: ``ok``, ``broken`` or ``disabled``.
         reason: why it is not ok.
-        seconds: what loading it took.
-        components: (kind, name) of all that it registered.
+        seconds: the time that loading it took.
+        components: (kind, name) of each component that it registered.
     """
 
     name: str
@@ -120,7 +120,7 @@ class Registry:
             yield impl.plugin_name, call
 
     def _trace(self, plugin: str, hook: str, text: str) -> None:
-        """Show a call of a hook, where ``PIPEKIT_TRACE`` asks for that."""
+        """Print a call of a hook to stderr, if ``PIPEKIT_TRACE`` is set."""
         if self._traces:
             print(f"[pipekit] {plugin}: {hook}({text})", file=sys.stderr, flush=True)
 
@@ -130,7 +130,7 @@ class Registry:
         """The component of that kind and name.
 
         Raises:
-            UserError: there is none; with the nearest name, and what is broken, in the hint.
+            UserError: there is none; the hint has the nearest name, or the broken plugins.
         """
         found = self._components.get((kind, name)) or self._from_wildcard(kind, name)
         if found is not None:
@@ -141,17 +141,17 @@ class Registry:
             )
         known = [component.name for component in self.components(kind)]
         prefix = next((prefix for prefix, _ in ADAPTED.values() if kind == "stage" and name.startswith(prefix)), "")
-        known = [other for other in known if other.startswith(prefix)]  # a format to read is no answer for one to write
+        known = [other for other in known if other.startswith(prefix)]  # suggest no importer for an exporter
         whole = [repr(other) for other in known if other.endswith(f".{name}")]  # "folders" of "import.folders"
         near = f"Did you mean {' or '.join(whole)}?" if whole else ""
         near = near or did_you_mean(name, known) or did_you_mean(name.rpartition(".")[2], known)
         if near and prefix and not get_close_matches(name, known, cutoff=0.9):
-            near += " Or is the plugin that brings it not installed?"
+            near += " Or is the plugin that provides it not installed?"
         broken = [record.name for record in self.plugins if record.status == "broken"]
         lost = f" Plugin {broken[0]!r} could not be loaded: `pipekit plugins`." if broken and not near else ""
         off = [repr(record.name) for record in self.plugins if record.status == "disabled"]
         lost += f" Disabled: {', '.join(off)}." if off and not near else ""
-        lost = lost or ("" if near else " Is the plugin that brings it installed? `pipekit plugins`.")
+        lost = lost or ("" if near else " Is the plugin that provides it installed? `pipekit plugins`.")
         raise UserError(
             f"no {kind.replace('_', ' ')} called {name!r}", f"{near}{lost} List them: pipekit components {kind}".strip()
         )
@@ -170,7 +170,7 @@ class Registry:
         """All components of a kind, by name.
 
         Args:
-            wildcards: list the members of families (``albu.*``) one by one; this imports what they come from.
+            wildcards: list the members of families (``albu.*``) one by one; this imports their libraries.
         """
         found = {name: component for (of, name), component in self._components.items() if of == kind}
         if wildcards:
@@ -214,7 +214,7 @@ class Registry:
     def add(
         self, plugin: Any, name: str, source: str, version: str = "", digest: str = "", started: float | None = None
     ) -> None:
-        """Take in a plugin: a module or object with hook implementations. It is taken whole or not at all."""
+        """Add a plugin: a module or object with hook implementations. All its components are added, or none."""
         if self._manager.is_registered(plugin):
             return  # named twice: in the pipeline file and on the command line, or by name and as a file
         started = time.perf_counter() if started is None else started
@@ -258,7 +258,7 @@ class Registry:
 
 
 class _Register:
-    """What a registering hook is given, for one plugin and kind."""
+    """The ``register`` that a hook receives, for one plugin and kind."""
 
     def __init__(
         self,
@@ -310,7 +310,7 @@ class _Register:
 
 
 def _check_hook_names(plugin: Any) -> None:
-    """A hook that is misspelt or not marked would be passed over in silence; here it is an error."""
+    """Raise PluginError for a hook that is misspelt or not marked: pluggy would skip it silently."""
     hooks = {name: spec for name, spec in vars(hookspecs).items() if hasattr(spec, "pipekit_spec")}
     known = list(hooks)
     for name in dir(plugin):
@@ -339,7 +339,7 @@ def load_registry(
     Args:
         plugins: files (``./my_ops.py``, relative to ``base_dir``) or module names.
         disabled: names of plugins to leave out, besides those in ``PIPEKIT_DISABLE``.
-        installed: False for the built-in plugin alone, besides ``plugins``.
+        installed: if False, skip installed plugins except the built-in one.
     """
     registry = Registry()
     off = {*disabled, *_words(os.environ.get("PIPEKIT_DISABLE", ""))}
@@ -367,7 +367,7 @@ def load_registry(
 
 
 def _load_asked(registry: Registry, asked: str, base_dir: Path, off: set[str]) -> None:
-    """Load a plugin that was named: an installed one, which has been examined already, a file or a module."""
+    """Load a plugin by name: an installed one, which was handled already, a file or a module."""
     if any(record.name == asked for record in registry.plugins):
         return
     if not (asked.endswith(".py") or "/" in asked or os.sep in asked):
@@ -377,10 +377,10 @@ def _load_asked(registry: Registry, asked: str, base_dir: Path, off: set[str]) -
         started = time.perf_counter()
         try:
             module = importlib.import_module(asked)
-            # Of functions only: a module may hold others that load when they are touched.
+            # Check functions only: a module may hold other objects that load something when they are touched.
             if not any(isinstance(value, FunctionType) and hasattr(value, "pipekit_impl") for value in vars(module).values()):
                 raise PluginError(
-                    "no installed plugin has that name; as to the module, nothing in it is marked with @pipekit.hookimpl"
+                    "no installed plugin has that name, and the module has no function marked with @pipekit.hookimpl"
                 )
         except PluginError as error:
             registry.note(asked, asked, "broken", error.message, started=started)
@@ -409,7 +409,7 @@ def _load_asked(registry: Registry, asked: str, base_dir: Path, off: set[str]) -
 
 
 def _load_file(path: Path, name: str) -> ModuleType:
-    """A module from a file, under a name made of its content, so that workers on any machine find the same one."""
+    """Import a file as a module named after its content, so that workers on any machine find the same one."""
     with LOADING:
         if name in sys.modules:
             return sys.modules[name]
@@ -418,7 +418,7 @@ def _load_file(path: Path, name: str) -> ModuleType:
             raise ImportError(f"{path} is not a Python file")
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
-        writes_nothing, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # checking leaves people's folders as they are
+        writes_nothing, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # users' folders stay as they are
         try:
             spec.loader.exec_module(module)
         except BaseException:

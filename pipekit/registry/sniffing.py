@@ -13,11 +13,11 @@ from pipekit.registry.registry import Registry
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an importer says of a folder or file: whether it reads it, and why, or why not.
+    """An importer's verdict on a folder or file: whether it can read it, and why or why not.
 
     Attributes:
-        generality: the importer's ``GENERALITY``: above 0 for one that fits almost any folder of images. Among those that
-            fit, the one with the smallest value is used.
+        generality: the importer's ``GENERALITY``: above 0 for one that fits almost any folder of images. If several
+            importers fit, the one with the smallest value is used.
     """
 
     importer: str
@@ -27,9 +27,9 @@ class Verdict:
 
 
 def verdicts(registry: Registry, path: Path) -> list[Verdict]:
-    """What every importer says of ``path``: those that read it first, the most exact of them before the others.
+    """The verdicts of all importers on ``path``: first those that can read it, the most specific before the others.
 
-    One whose ``sniff`` fails does not read it; a plugin's mistake must not hide what the others say.
+    An importer whose ``sniff`` fails can't read it; a plugin's mistake must not hide the other verdicts.
 
     Raises:
         UserError: there is no such path.
@@ -45,7 +45,7 @@ def verdicts(registry: Registry, path: Path) -> list[Verdict]:
             answer = importer.sniff(path)
             generality = int(getattr(importer, "GENERALITY", 0))
         except Exception as error:
-            found.append(Verdict(component.name, False, f"it could not look: {type(error).__name__}: {error}"))
+            found.append(Verdict(component.name, False, f"its sniff failed: {type(error).__name__}: {error}"))
             continue
         reason = str(answer if answer else getattr(answer, "reason", ""))
         found.append(Verdict(component.name, bool(answer), reason or "no reason given", generality))
@@ -53,28 +53,28 @@ def verdicts(registry: Registry, path: Path) -> list[Verdict]:
 
 
 def choose(path: Path, found: list[Verdict]) -> Verdict:
-    """The one of :func:`verdicts` to take.
+    """Choose one of :func:`verdicts`.
 
     Raises:
-        UserError: none fits, or several that are equally exact.
+        UserError: no importer fits, or several are equally specific.
     """
     fitting = [verdict for verdict in found if verdict.fits]
     exact = [verdict for verdict in fitting if verdict.generality == fitting[0].generality]
     if len(exact) > 1:
         said = "; ".join(f"{verdict.importer} ({verdict.reason})" for verdict in exact)
-        raise UserError(f"{path} can be read in more than one way: {said}", "Say which: --format NAME")
+        raise UserError(f"{path} can be read in more than one way: {said}", "Choose one: --format NAME")
     if fitting:
         return fitting[0]
     message = f"no importer recognises {path}"
     if is_archive(path):
-        raise UserError(message, f"An archive is unpacked by: pipekit scaffold NAME --from {path}")
+        raise UserError(message, f"Unpack the archive: pipekit scaffold NAME --from {path}")
     if path.is_dir() and not any(path.iterdir()):
         raise UserError(message, "It is an empty folder.")
     if path.is_dir() and (unread := unreadable_below(path)):
         folder, reason = unread[0]
         raise UserError(f"{message}: the folder {folder} can't be read ({reason})", f"See who may read it: ls -ld {folder}")
     if path.is_dir() and (written := own_output_below(path)):
-        raise UserError(message, f"It has folders that pipekit wrote; give one of them itself: {', '.join(written[:4])}")
+        raise UserError(message, f"It has folders that pipekit wrote; to read one, give its path: {', '.join(written[:4])}")
     raise UserError(message)
 
 
@@ -82,7 +82,7 @@ def find_importer(registry: Registry, path: Path) -> Verdict:
     """The importer for ``path``.
 
     Raises:
-        UserError: there is none, or several that are equally exact; the error says why.
+        UserError: no importer fits, or several are equally specific; the error says why.
     """
     found = verdicts(registry, path)
     try:
@@ -91,7 +91,7 @@ def find_importer(registry: Registry, path: Path) -> Verdict:
         reasons = "".join(f"\n    {verdict.importer}: {verdict.reason}" for verdict in found)
         there = "" if any(verdict.fits for verdict in found) or not path.is_dir() else sentence(passed_over(path, None))
         message = error.message + (f": {there}" if there else "")
-        raise UserError(message, error.hint or f"What each of them says:{reasons}") from None
+        raise UserError(message, error.hint or f"The reason of each importer:{reasons}") from None
 
 
 def is_one_image(path: Path) -> bool:
@@ -104,10 +104,10 @@ def is_one_image(path: Path) -> bool:
 
 
 def exporter_of(registry: Registry, importer: str) -> str:
-    """The exporter that writes back all that an importer reads (its ``WRITTEN_AS``); "" where a class for each image is all.
+    """The exporter that writes back all that an importer reads (its ``WRITTEN_AS``); "" if that is only a class for each image.
 
     Raises:
-        UserError: the importer names an exporter that is not there.
+        UserError: the importer names an exporter that is not registered.
     """
     name = str(getattr(registry.get("importer", importer).load(), "WRITTEN_AS", ""))
     return registry.get("exporter", name).name if name else ""

@@ -1,4 +1,4 @@
-"""Copies that share nothing with their source: by reflink where the file system can (btrfs, XFS, APFS), else byte by byte."""
+"""Independent copies of files: by reflink if the file system supports it (btrfs, XFS, APFS), else byte by byte."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ FICLONE = 0x40049409
 
 
 def copy_file(source: str | Path, place: str | Path) -> None:
-    """Copy a file to a place where nothing is yet; the copy can be written to, and changing it leaves the source as it is.
+    """Copy a file to a new path. The copy is writable, and changing it leaves the source as it is.
 
     Raises:
-        FileExistsError: something is there. It may be somebody's photograph, so nothing is ever written over.
+        FileExistsError: the path exists. It may be somebody's photograph, so no file is ever overwritten.
     """
     with open(source, "rb") as data, open(place, "xb") as copy:
         if not _share_blocks(data.fileno(), copy.fileno()):
@@ -23,7 +23,7 @@ def copy_file(source: str | Path, place: str | Path) -> None:
 
 
 def can_share_blocks(folder: Path) -> bool:
-    """Whether copies within a folder's file system cost no room."""
+    """Whether copies within a folder's file system take no disk space."""
     first, second = folder / f".clone-{os.getpid()}-a", folder / f".clone-{os.getpid()}-b"
     try:
         first.write_bytes(b"pipekit")

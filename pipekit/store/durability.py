@@ -3,10 +3,10 @@
 Waiting for the disk after each shard would take longer than making it. Instead the process that runs a pipeline leaves a
 marker ``unsynced/<boot id>.<owner>.json``, itself synced, before it writes anything. A thread calls ``syncfs`` about every ten
 seconds and at the end of the run, and the marker states since when nothing has been synced. A run that finds the marker of
-another boot knows that the machine went down: :func:`pipekit.store.verify.recover` compares what is younger with its hashes.
+another boot knows that the machine went down: :func:`pipekit.store.verify.recover` compares younger results with their hashes.
 
-Where there is no ``syncfs`` (macOS, Windows), each file is synced before its folder moves to its place, and no marker is
-needed. A drive that is pulled while the machine stays up is not noticed by itself: ``pipekit verify`` finds the damage.
+Without ``syncfs`` (macOS, Windows), each file is synced before its folder moves to its place, and no marker is
+needed. Nothing notices a drive that is pulled while the machine stays up: run ``pipekit verify`` to find the damage.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SYNC_EVERY_S = 10.0
 """Maximum number of seconds of work that a power cut can lose, plus the time that the disk needs."""
 
 SLACK_S = 120.0
-"""What is older than the marker by less than this is compared too: clocks of file systems are coarse."""
+"""Results older than the marker by less than this are compared too: clocks of file systems are coarse."""
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -46,7 +46,7 @@ def _syncfs() -> Callable[[int], int] | None:
 
 
 def boot_id() -> str:
-    """What differs between two starts of the machine; "" where the system does not say."""
+    """An id of this boot of the machine; "" if the system provides none."""
     try:
         return BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:
@@ -59,12 +59,12 @@ def is_off() -> bool:
 
 
 def syncs_whole_disks() -> bool:
-    """Whether one call syncs all that was written; else :func:`sync_folder` does, for each folder."""
+    """Whether one call syncs all that was written; otherwise :func:`sync_folder` syncs each folder."""
     return bool(_syncfs()) and bool(boot_id())
 
 
 def sync_disk(folder: Path) -> bool:
-    """Wait until all that was written to the disk that holds ``folder`` is on it; False where that is not possible."""
+    """Wait until the disk that holds ``folder`` has all that was written to it; False if that is not possible."""
     call = _syncfs()
     if call is None:
         return False
@@ -110,12 +110,12 @@ def write_synced(path: Path, text: str) -> None:
         os.fsync(file.fileno())
     temporary.replace(path)
     _sync_file(path.parent)
-    _sync_file(path.parent.parent)  # where the folder is new
+    _sync_file(path.parent.parent)  # if the folder is new
 
 
 @dataclass(frozen=True)
 class Marker:
-    """Since when (seconds since 1970) a process of a boot has written without a sync, and where it shows its results."""
+    """The time (in seconds since 1970) since which a process of a boot has written without a sync, and its run's folder."""
 
     file: Path
     boot: str
@@ -140,8 +140,8 @@ class Syncing:
 
     Args:
         root: the store.
-        run_dir: where the run shows its results; shown anew after a power cut.
-        owner: names the process, so that several have markers of their own.
+        run_dir: where the run publishes its results; rebuilt after a power cut.
+        owner: names the process, so that each process has its own marker.
     """
 
     def __init__(self, root: Path, run_dir: Path, owner: str) -> None:
@@ -154,7 +154,7 @@ class Syncing:
         self._last = time.monotonic()
 
     def begin(self) -> None:
-        """Before anything is written: leave the marker, and start to sync. Later calls do nothing."""
+        """Leave the marker, and start to sync. Call it before anything is written; later calls do nothing."""
         if self._begun or not self._active:
             return
         self._begun = True
@@ -163,12 +163,12 @@ class Syncing:
         self._thread.start()
 
     def soon(self) -> None:
-        """A stage has ended: sync, unless that was done a moment ago."""
+        """Sync after a stage, unless that was done a moment ago."""
         if self._begun and time.monotonic() - self._last > SYNC_EVERY_S / 2:
             self._sync()
 
     def end(self) -> None:
-        """Sync the last time and remove the marker, and those that dead processes of this boot left."""
+        """Sync one last time. Remove the marker, and the markers that dead processes of this boot left."""
         if not self._begun:
             return
         self._begun = False
@@ -185,7 +185,7 @@ class Syncing:
                     file.unlink(missing_ok=True)
 
     def _of_the_dead(self) -> list[Marker]:
-        """Markers of this boot whose processes were killed: what these wrote is on the disk after the next sync."""
+        """Markers of this boot whose processes were killed: their files are on the disk after the next sync."""
         here = boot_id()
         return [marker for marker in markers_in(self.root) if marker.boot == here and is_abandoned(marker.file.with_suffix(""))]
 
@@ -193,7 +193,7 @@ class Syncing:
         try:
             return run_dir.stat().st_dev == self.root.stat().st_dev
         except OSError:
-            return True  # nothing is shown
+            return True  # no results are published
 
     def _keep_on(self) -> None:
         while not self._end.wait(SYNC_EVERY_S):

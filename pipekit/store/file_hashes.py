@@ -86,7 +86,7 @@ class HashMemory:
 
     Args:
         path: the folder of the cache.
-        read_only: leave the folder as it is, and make none.
+        read_only: don't change the folder, and create none.
 
     Attributes:
         on_hash: called for each file that is hashed.
@@ -116,7 +116,7 @@ class HashMemory:
     # --- single files
 
     def file(self, path: str | os.PathLike[str]) -> str:
-        """The hash of one file. Raises OSError where it can't be read."""
+        """The hash of one file. Raises OSError if it can't be read."""
         if split_packed(path) is not None:
             return hash_file(path)
         folder, name = os.path.split(os.path.abspath(path))

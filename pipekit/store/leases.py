@@ -1,7 +1,7 @@
-"""Leases: what a running run uses is not garbage.
+"""Leases: garbage collection leaves what a live run uses.
 
-A run leaves a file in ``leases/`` while it lives, and sets the time of each folder of the store that it takes to now. So
-everything that a living run uses is younger than its lease, and ``gc`` takes nothing that is younger than the oldest lease.
+While a run lives, it has a file in ``leases/``, and it sets the time of each folder of the store that it uses to now. So
+everything that a live run uses is younger than its lease, and ``gc`` removes nothing that is younger than the oldest lease.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LEASE_SLACK_S = 120.0
 
 @contextlib.contextmanager
 def lease(root: Path) -> Iterator[None]:
-    """Hold what is used in a store from now on. A lease whose process was killed ends with it."""
+    """Protect everything in a store that is used from now on. If a process is killed, its lease ends too."""
     folder = root / "leases"
     file = folder / new_owner()
     try:
@@ -37,7 +37,7 @@ def lease(root: Path) -> Iterator[None]:
 
 
 def oldest_lease(root: Path) -> float | None:
-    """When the oldest run that still lives took its lease, in seconds since 1970; leases of dead processes are removed."""
+    """When the oldest live run took its lease, in seconds since 1970; leases of dead processes are removed."""
     folder, oldest, now = root / "leases", None, time.time()
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
         if is_abandoned(file, now):
@@ -51,7 +51,7 @@ def oldest_lease(root: Path) -> float | None:
 
 
 def use(place: Path) -> None:
-    """A folder of the store is used now."""
+    """Mark a folder of the store as used now."""
     with contextlib.suppress(OSError):
         os.utime(place)
 

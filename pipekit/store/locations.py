@@ -47,7 +47,7 @@ class Locations:
         return path
 
     def plain(self, row: Row) -> Row:
-        """A packed row with the present locations, for readers that know nothing of ``moved`` and ``becomes``."""
+        """A packed row with the present locations, for readers that don't know ``moved`` and ``becomes``."""
         if not self.moved and not self.becomes:
             return row
         simple = Locations(self.store, self.project)

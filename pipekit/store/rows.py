@@ -4,7 +4,7 @@ A row is a compact JSON object with sorted keys; default values are omitted. It 
 
 * the *content*: id, sha256, label, split, targets, extra. Keys and digests are computed from it;
 * the *location*: the paths of the image and the mask. They are stored in a form that survives moving the project, see
-  :class:`Locations`, and enter no key and no digest.
+  :class:`Locations`, and are part of no key and no digest.
 """
 
 from __future__ import annotations
@@ -125,10 +125,10 @@ def texts(row: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def read_lines(path: Path) -> Iterator[Row]:
-    """The rows of a JSON-lines file, one at a time. One that lies in a store is compared first: nobody gets a wrong row.
+    """The rows of a JSON-lines file, one at a time. A file of a store is compared with its hash first, so that no row is wrong.
 
     Raises:
-        DamagedError: the file lies in a store and is not what was put there.
+        DamagedError: the file is in a store, and its bytes have changed.
     """
     guard.check_file(os.fspath(path))  # a thirtieth of the time that decoding takes
     with path.open("rb") as lines:
@@ -237,7 +237,7 @@ class _Index:
         self._file = path.open("w", encoding="utf-8", errors="surrogatepass")
 
     def is_next(self, row: Row) -> bool:
-        """Append a row; returns False if it belongs before one that is written already."""
+        """Whether a row can be appended: False if it belongs before one that is written already."""
         return self._last is None or row["id"] >= self._last
 
     def add(self, row: Row) -> None:

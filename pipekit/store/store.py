@@ -6,9 +6,9 @@
       shards/ab/<key>/       rows.jsonl and the files of one shard
       artifacts/ab/<key>/    manifest.json and the files (or rows.jsonl) of one stage run
       work/<key>/            a stage that was begun and is not done: its checkpoints
-      tmp/                   what is being made; a folder moves to its place in one rename, whole or not at all
+      tmp/                   work in progress; a folder moves to its place in one rename, completely or not at all
       damaged/               damaged folders, moved aside and recomputed
-      leases/                runs that live, whose folders ``gc`` leaves alone
+      leases/                live runs, whose folders ``gc`` leaves alone
       unsynced/              runs whose last work may not be on the disk yet
       tree/                  the hash of every file seen, by (path, size, mtime, ctime, inode), and former states of trees
 
@@ -71,7 +71,7 @@ class Store:
     """The folder ``.pipekit`` of a project.
 
     Args:
-        root: the folder; made when something is first written.
+        root: the folder; created at the first write.
         read_only: write nothing: no hash of a file is added, nothing is moved aside.
 
     Attributes:
@@ -123,11 +123,11 @@ class Store:
         return (self.root / "work" / key).is_dir()
 
     def has_shard(self, key: str) -> bool:
-        """Whether a shard is there and whole; one that is damaged is moved aside."""
+        """Whether a shard is present and whole; a damaged one is moved aside."""
         return self._has(self.shard_dir(key))
 
     def manifest(self, key: str) -> dict[str, Any] | None:
-        """What a finished stage run says of itself, or None. One that is damaged, or whose files are gone, is not finished."""
+        """The manifest of a finished stage run, or None. A run that is damaged, or whose files are gone, is not finished."""
         place = self.artifact_dir(key)
         if not self._has(place):
             return None
@@ -142,7 +142,7 @@ class Store:
         return found if all(self._has(self.root / used) for used in found["uses"]) else None
 
     def _has(self, place: Path) -> bool:
-        """Whether a folder is there and whole by its own statement; checked once in the life of this object."""
+        """Whether a folder is present and whole by its own statement; checked once in the life of this object."""
         if place in self._whole:
             return place.is_dir()
         if not place.is_dir():
@@ -173,12 +173,12 @@ class Store:
             self.on_damage(f"{below} in the store is damaged ({problem}); it was moved to {aside} and is recomputed")
 
     def forget_hashes(self) -> None:
-        """Drop the memory of file hashes: every file is read again."""
+        """Remove the cache of file hashes: every file is read again."""
         self.close()
         forget_files(self.root / "tree")
 
     def place_of(self, path: str | Path) -> Path | None:
-        """The folder of a shard or an artifact that a file lies in; None for a file that is none of the store's."""
+        """The folder of the shard or artifact that a file belongs to; None for any other file."""
         path = Path(os.path.abspath(path))
         if not path.is_relative_to(self.root):
             return None
@@ -187,7 +187,7 @@ class Store:
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
-        """An empty folder for something in the making. What is still in it at the end is removed."""
+        """An empty folder for work in progress. Files that are still in it at the end are removed."""
         folder = self._ensure(self.root / "tmp" / new_owner())
         try:
             yield folder
@@ -208,7 +208,7 @@ class Store:
         """State what a finished folder contains, and move it to its place in one step.
 
         Args:
-            hashes: hashes of files that are known already, by the path below the folder.
+            hashes: known hashes of files, by the path below the folder.
             parts: hashes of parts of files (``files.tar#512+9000.jpg``).
 
         Returns:
@@ -332,14 +332,14 @@ def find_garbage(store: Store, keep: Iterable[str], min_age_s: float = MIN_AGE_S
 
 
 def limit_of_age(store: Store, min_age_s: float) -> float:
-    """When something must have been used last, in seconds since 1970, to be garbage."""
+    """The time, in seconds since 1970, before which a result must have been used last to be garbage."""
     oldest = oldest_lease(store.root)
     limit = time.time() - min_age_s
     return limit if oldest is None else min(limit, oldest - LEASE_SLACK_S)
 
 
 def free(store: Store, garbage: Garbage, min_age_s: float = MIN_AGE_S) -> int:
-    """Remove garbage; what a run has begun to use since it was found is left. Returns the number of folders removed."""
+    """Remove garbage, except what a run has begun to use since it was found. Returns the number of folders removed."""
     removed = 0
     for place in garbage.folders:
         if place.parent.parent.name in ("artifacts", "shards") and last_use(place) >= limit_of_age(store, min_age_s):

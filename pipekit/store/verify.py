@@ -1,4 +1,4 @@
-"""Compare what is in a store with its hashes: all of it (``pipekit verify``), or what a power cut may have hurt."""
+"""Compare a store's files with their hashes: all files (``pipekit verify``), or those that a power cut may have damaged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipekit.store.store import Store
 from pipekit.store.wholeness import problem_of
 
 CHECKPOINT = "checkpoint"
-"""What a stage keeps in this folder of its ``work_dir`` it has synced itself."""
+"""A folder in the ``work_dir`` of a stage; the stage itself syncs its files."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def verify(store: Store, *, repair: bool = False, progress: Callable[[int, int],
     places = places_in(store)
     for number, place in enumerate(places, 1):
         problem = problem_of(place, hashes=True)
-        if problem and place.is_dir():  # else a run or `gc` has removed it meanwhile
+        if problem and place.is_dir():  # otherwise a run or `gc` has removed it meanwhile
             yield Damage(place.relative_to(store.root).as_posix(), problem)
             if repair:
                 store.set_aside(place, problem)
@@ -56,10 +56,10 @@ def verify(store: Store, *, repair: bool = False, progress: Callable[[int, int],
 
 
 def recover(store: Store, progress: Callable[[int, int], None] | None = None) -> list[Damage]:
-    """After a power cut, or a crash of the system, move aside what did not reach the disk.
+    """After a power cut, or a crash of the system, move aside the results that did not reach the disk.
 
     Results made since the last sync are compared with their hashes, all others with their sizes. The folders of runs since
-    then are rebuilt, and the memory of hashes is dropped.
+    then are rebuilt, and the cache of file hashes is removed.
 
     Returns:
         the damaged folders; empty if the machine did not go down while a run was writing.
@@ -78,7 +78,7 @@ def recover(store: Store, progress: Callable[[int, int], None] | None = None) ->
         if progress is not None:
             progress(number, len(places))
     if not any(marker.file.exists() for marker in markers):
-        return found  # another process has done the rest, and is at work by now
+        return found  # another process has done the rest, and is running by now
     store.forget_hashes()
     _drop_unsynced_work(store.root / "work")
     _drop_broken_records(store.root / "runs")
@@ -92,9 +92,9 @@ def recover(store: Store, progress: Callable[[int, int], None] | None = None) ->
 
 
 def _drop_unsynced_work(work: Path) -> None:
-    """Caches of stages that were not finished, whatever their age: they are written in place, which no folder's time shows.
+    """Remove caches of unfinished stages, whatever their age: they are written in place, which no folder's time shows.
 
-    Checkpoints stay, which are synced when they are written.
+    Checkpoints stay: they are synced when they are written.
     """
     for stage in _folders(work):
         for path in list(stage.iterdir()):
@@ -111,7 +111,7 @@ def _drop_broken_records(runs: Path) -> None:
 
 
 def _show_anew(marker: Marker) -> None:
-    """Make a run's folder one that shows nothing, so that the next run builds it again."""
+    """Mark a run's folder as one without results, so that the next run builds it again."""
     file = Path(marker.run_dir) / "run.json"
     if not marker.run_dir or not file.is_file():
         return

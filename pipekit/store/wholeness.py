@@ -3,8 +3,8 @@
 ``contents.json`` is written last, before the folder moves to its place. Its first line is JSON, ``{"files": {"rows.jsonl":
 [size, sha256], ...}}``; its second line is the SHA-256 of the first, so that a damaged statement is noticed too.
 
-Opening a folder checks the statement and the sizes, which costs one ``stat`` a file. Hashes are checked where the bytes are
-read anyway, by ``pipekit verify``, and after an unclean end of the machine.
+Opening a folder checks the statement and the sizes, which costs one ``stat`` per file. Hashes are checked when the bytes are
+read anyway, by ``pipekit verify``, and after an unclean shutdown of the machine.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def seal(folder: Path, known: Mapping[str, str] | None = None, parts: Mapping[st
     """State what a finished folder contains.
 
     Args:
-        known: hashes that are known already, by the path below the folder; other files are read.
+        known: known hashes, by the path below the folder; other files are read.
         parts: hashes of parts of files: ``files.tar#512+9000.jpg``.
     """
     files = {}
@@ -44,7 +44,7 @@ def seal(folder: Path, known: Mapping[str, str] | None = None, parts: Mapping[st
 
 
 def contents_of(folder: Path) -> Contents | None:
-    """What a folder states that it contains; None where it states nothing, or the statement is damaged."""
+    """The contents that a folder states; None if it states none, or the statement is damaged."""
     statement = _statement(folder)
     return None if statement is None else {name: (size, sha256) for name, (size, sha256) in statement["files"].items()}
 
@@ -64,7 +64,7 @@ def problem_of(folder: Path, *, hashes: bool = False) -> str:
     """Why a folder is not whole, in a few words; "" if it is.
 
     Args:
-        hashes: read all files, which finds every change; else only sizes are compared.
+        hashes: read all files, which finds every change; otherwise only sizes are compared.
     """
     contents = contents_of(folder)
     if contents is None:
@@ -106,9 +106,9 @@ KINDS = ("shards", "artifacts")
 
 
 class Guard:
-    """Compares each file of a store that is read whole with its hash, wherever in the process it is read.
+    """Compares each file of a store that is read completely with its hash, wherever in the process it is read.
 
-    A mismatch raises :class:`~pipekit.errors.DamagedError`, and is noted: whoever swallows errors can't swallow this one.
+    A mismatch raises :class:`~pipekit.errors.DamagedError`, and is noted, so that code that swallows errors can't hide it.
     """
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ class Guard:
         self._lock = threading.Lock()
 
     def watch(self, root: Path) -> None:
-        """Compare what is read from this store too."""
+        """Compare the files that are read from this store too."""
         place = f"{root}{os.sep}"
         if place not in self._roots:
             self._roots = (*self._roots, place)
@@ -129,13 +129,13 @@ class Guard:
         """Compare the bytes of a file with its hash; a file outside stores, or without a known hash, passes."""
         if path == getattr(self._checked, "path", None):
             self._checked.path = None
-            return  # this thread has just done so
+            return  # this thread has just compared it
         expected = self.expected(path)
         if expected is not None and hashlib.sha256(data).hexdigest() != expected:
             self.note(path, "its bytes have changed")
 
     def check_file(self, path: str) -> None:
-        """Read a file of a store and compare it, so that its next reading need not; any other file passes unread."""
+        """Read a file of a store and compare it, so that the next read need not; any other file passes unread."""
         self._checked.path = None
         expected = self.expected(path)
         if expected is None:
@@ -154,7 +154,7 @@ class Guard:
         return self._of(folder).get(below.replace(os.sep, "/")) if folder else None
 
     def place_of(self, path: str) -> Path | None:
-        """The folder of a shard or an artifact that a file lies in; None for a file of no store."""
+        """The folder of the shard or artifact that a file belongs to; None for any other file."""
         folder, _ = self._split(path)
         return Path(folder) if folder else None
 
@@ -199,4 +199,4 @@ class Guard:
 
 
 guard = Guard()
-"""The one of this process."""
+"""The guard of this process."""

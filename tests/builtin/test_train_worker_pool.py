@@ -134,7 +134,7 @@ def test_where_no_process_can_be_started_threads_make_the_batches(monkeypatch: p
     with feed(list(range(20)), False) as threads, feed(list(range(20)), True, warn=said.append) as worker_pool:
         assert content(worker_pool.epoch(0)) == content(threads.epoch(0))
     assert said == [
-        "worker processes can't be started: the process that they are copied from ended; training continues with threads"
+        "worker processes can't be started: the process that they are forked from ended; training continues with threads"
     ]
 
 

@@ -78,7 +78,7 @@ def test_what_a_run_does_not_have_is_told(trial: Trial) -> None:
     [
         ("nowhere", "no such file or folder"),
         ("empty", "no importer recognises"),
-        ("one.png", "is one image; this takes a folder"),
+        ("one.png", "is one image; expected a folder"),
     ],
 )
 def test_what_is_no_dataset_is_told(tmp_path: Path, source: str, words: str) -> None:
@@ -105,7 +105,7 @@ def test_a_model_is_found_by_its_folder_or_file(tmp_path: Path) -> None:
     assert found("model").digest == first, "only its own files count"
     (folder / "model.keras").write_bytes(b"others")
     assert found("model").digest != first
-    for text, words in (("{", "can't be read"), ("[]", "is not a model's description")):
+    for text, words in (("{", "can't be read"), ("[]", "does not describe a model")):
         (folder / "model.json").write_text(text)
         with pytest.raises(UserError, match=words):
             found("model")

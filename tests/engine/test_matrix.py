@@ -100,7 +100,7 @@ def test_a_combination_that_fails_is_a_row_and_the_others_go_on(project: Path) -
     outcome = run(project, '[matrix]\nselect = "train.val_score"\nvalues = { "train.fail" = [true, false] }\n')
     assert "asked to fail" in outcome.combinations[0].error
     assert outcome.best is outcome.combinations[1]
-    with pytest.raises(UserError, match="not one combination"):
+    with pytest.raises(UserError, match="every combination failed"):
         run(project, '[matrix]\nvalues = { "train.fail" = [true] }\n')
 
 

@@ -89,8 +89,8 @@ def misbehave(trial: Trial, use: str, how: str, **settings: Any) -> PipekitError
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ("returns nothing", "must return what ctx.dataset() or ctx.artifact() made, not NoneType"),
-        ("returns its input", "must return what ctx.dataset() or ctx.artifact() made, not Dataset"),
+        ("returns nothing", "must return the result of ctx.dataset() or ctx.artifact(), not NoneType"),
+        ("returns its input", "must return the result of ctx.dataset() or ctx.artifact(), not Dataset"),
         ("exits", "SystemExit: I leave"),
         ("missing file", "No such file or directory"),
         ("twins", "two samples have the id 'a/000.png'"),

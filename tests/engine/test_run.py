@@ -234,8 +234,8 @@ def test_the_forecast_says_what_would_run_and_why(trial: Trial) -> None:
     fill(trial, 4)
     assert forecast(trial, CHAIN) == {
         "data": ("run", "never run before"),
-        "stamp": ("depends", "on what data will make"),
-        "measure": ("depends", "on what stamp will make"),
+        "stamp": ("depends", "on the result of data"),
+        "measure": ("depends", "on the result of stamp"),
     }
     assert not trial.shards()
     trial.run(CHAIN)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipekit import images
+from pipekit.builtin.evaluate.describe import fingerprint_image as evaluate_fingerprint
+from pipekit.builtin.split.groups import fingerprint_of as split_fingerprint
+from pipekit.contract import PAUSE, Sample
 from pipekit.images import near_duplicates
 
 
@@ -117,3 +122,16 @@ def test_miniatures_may_differ_by_seven_hundredths_of_their_contrast(contrast: i
     shades = np.where(np.arange(256) % 2, 100 + contrast, 100 - contrast)
     fingerprints = [f"{5:016x}" + base64.b64encode(bytes((shades + more).tolist())).decode() for more in (0, levels)]
     assert len(near_duplicates.near_pairs(fingerprints)) == near
+
+
+@pytest.mark.parametrize("described", [evaluate_fingerprint, split_fingerprint])
+@pytest.mark.parametrize(("side_px", "decoded_px"), [(512, 64), (504, 126)])
+def test_a_photograph_is_decoded_at_64_px_or_more_for_its_fingerprint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, described: Any, side_px: int, decoded_px: int
+) -> None:
+    """JPEG decodes at an eighth, a quarter or a half: an eighth of 504 px is too small, 63 px."""
+    shapes: list[tuple[int, ...]] = []
+    monkeypatch.setattr(near_duplicates, "fingerprint", lambda gray: shapes.append(gray.shape))
+    images.write(tmp_path / "a.jpg", picture(1, (side_px, side_px)))
+    assert [step for step in described(Sample("a.jpg", str(tmp_path / "a.jpg")), None, ctx=None) if step is not PAUSE]
+    assert shapes == [(decoded_px, decoded_px, 1)]

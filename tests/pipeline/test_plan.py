@@ -185,7 +185,7 @@ def test_a_mistake_at_the_top(registry: Registry, values: dict[str, Any], place:
 def test_the_top_guesses_what_was_meant(registry: Registry) -> None:
     with pytest.raises(PlanError) as caught:
         check({"stages": {"a": {"use": "import.folders", "path": "images"}}, "seeed": 3, "executor": "thread"}, registry)
-    assert problems(caught)["seeed"][1:] == ("nothing here is called 'seeed'", "Did you mean 'seed'?")
+    assert problems(caught)["seeed"][1:] == ("no setting called 'seeed'", "Did you mean 'seed'?")
     assert "Did you mean 'threads'?" in problems(caught)["executor.use"][2]
 
 
@@ -407,7 +407,7 @@ def test_a_plugin_that_the_file_names_must_be_installed(trial: Trial) -> None:
     with pytest.raises(PlanError) as caught:
         load_plan(file)
     ((place, (_, message, hint)),) = problems(caught).items()
-    assert (place, hint) == ("plugins[0]", "Is the distribution that brings it installed? See: pipekit plugins")
+    assert (place, hint) == ("plugins[0]", "Is the distribution that provides it installed? See: pipekit plugins")
     assert "No module named 'pipekit_not_here'" in message
 
 

@@ -141,8 +141,8 @@ def test_images_that_all_have_one_class_are_spoken_of(registry: Registry, tmp_pa
         return list(outcome.stages[0].warnings)
 
     (said,) = warnings(".")
-    assert said.startswith("all 3 images have one class, 'images', and there is nothing to tell it from.")
-    assert "`pipekit sniff` says" in said
+    assert said.startswith("all 3 images have one class, 'images', so there are no classes to distinguish.")
+    assert "`pipekit sniff` lists other ways" in said
     assert warnings("images") == warnings("images/discs") == warnings(".", labels="none") == warnings(".", labels="last") == []
 
 

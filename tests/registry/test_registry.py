@@ -253,7 +253,7 @@ def test_a_format_to_write_is_no_answer_for_one_to_read(registry: Registry) -> N
     with pytest.raises(UserError) as caught:
         registry.get("stage", "import.webdataset")
     assert "'export.webdataset'" not in caught.value.hint
-    assert "is the plugin that brings it not installed?" in caught.value.hint
+    assert "is the plugin that provides it not installed?" in caught.value.hint
     with pytest.raises(UserError, match="no stage called") as caught:
         registry.get("stage", "import.folder")
     assert caught.value.hint.startswith("Did you mean 'import.folders'?")
@@ -263,7 +263,7 @@ def test_a_module_without_hooks_is_none(tmp_path: Path, monkeypatch: pytest.Monk
     plugin(tmp_path, "def register_nothing(): ...", "without_hooks.py")
     monkeypatch.syspath_prepend(str(tmp_path))
     registry = load_registry(("without_hooks",), installed=False)
-    assert "nothing in it is marked with @pipekit.hookimpl" in record(registry, "without_hooks").reason
+    assert "the module has no function marked with @pipekit.hookimpl" in record(registry, "without_hooks").reason
     assert record(registry, "without_hooks").status == "broken"
 
 
@@ -337,7 +337,7 @@ def test_a_name_that_is_not_there_is_guessed(registry: Registry) -> None:
         ("op", "rotat", "Did you mean 'rotate'? List them: pipekit components op"),
         ("op", "HFLIP", "Did you mean 'hflip'? List them: pipekit components op"),
         ("stage", "folders", "Did you mean 'export.folders' or 'import.folders'? List them: pipekit components stage"),
-        ("op", "zzz", "Is the plugin that brings it installed? `pipekit plugins`. List them: pipekit components op"),
+        ("op", "zzz", "Is the plugin that provides it installed? `pipekit plugins`. List them: pipekit components op"),
         ("opp", "rotate", "Did you mean 'op'?"),
     ):
         with pytest.raises(UserError, match=f"called '{name if kind == 'op' or kind == 'stage' else kind}'") as caught:

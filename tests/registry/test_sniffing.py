@@ -155,5 +155,5 @@ def register_importers(register):
     registry = load_registry([str(tmp_path / "odd_plugin.py")], tmp_path)
     found = {verdict.importer: verdict for verdict in verdicts(registry, tree(tmp_path / "photos", "dog/1.jpg"))}
     assert found["folders"].fits
-    assert found["failing"].reason == "it could not look: KeyError: 'a'"
+    assert found["failing"].reason == "its sniff failed: KeyError: 'a'"
     assert found["silent"].reason == "no reason given"
