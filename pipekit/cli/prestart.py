@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from contextlib import closing
 from pathlib import Path
 
 MANY = 500
@@ -64,8 +63,4 @@ def _is_known(folder: Path) -> bool:
     from pipekit.store.file_hashes import HashMemory
     from pipekit.store.store import store_of
 
-    memory = store_of(Path.cwd()) / "hashes.sqlite"
-    if not memory.is_file():
-        return False
-    with closing(HashMemory(memory)) as hashes:
-        return hashes.knows(folder)
+    return HashMemory(store_of(Path.cwd()) / "tree", read_only=True).knows(folder)
