@@ -49,9 +49,23 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from pipekit.artifacts import NO_TARGETS, Artifact, Box, Dataset, Failure, Files, Keypoint, Model, Report, Sample, Targets
+from pipekit.artifacts import (
+    NO_TARGETS,
+    Adjusted,
+    Artifact,
+    Box,
+    Dataset,
+    Failure,
+    Files,
+    Keypoint,
+    Model,
+    Rejected,
+    Report,
+    Sample,
+    Targets,
+)
 from pipekit.errors import PluginError
 from pipekit.findings import Figure, Finding, Picture, RunInfo, Section, StageInfo, Table
 from pipekit.params import Call, InputPath, Params, Uses, param
@@ -63,6 +77,7 @@ __all__ = [
     "NO_TARGETS",
     "PAUSE",
     "SMALL_BYTES",
+    "Adjusted",
     "Artifact",
     "Box",
     "Call",
@@ -121,25 +136,6 @@ same. A function that holds more than :data:`SMALL_BYTES` for its sample should 
 
 SMALL_BYTES = 1_000_000
 """What a sample may hold in memory while it pauses."""
-
-
-# --- what an importer's sniff returns ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """What ``sniff`` returns for a path that is not in its format: false, like "", but with a reason.
-
-    The reason names in a few words what is missing: ``Rejected("no labels.txt in it")``.
-
-    >>> bool(Rejected("no labels.txt in it"))
-    False
-    """
-
-    reason: str
-
-    def __bool__(self) -> Literal[False]:
-        return False
 
 
 # --- what a stage is given -----------------------------------------------------------------------------------------------

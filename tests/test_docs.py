@@ -522,6 +522,7 @@ CONTRACTS = [
     contract.Box,
     contract.Keypoint,
     contract.Failure,
+    contract.Adjusted,
     contract.Rejected,
     contract.Artifact,
     contract.Dataset,

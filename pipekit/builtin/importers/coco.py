@@ -14,7 +14,8 @@ from pydantic import model_validator
 from pipekit.builtin.importers.boxes import BoxedParams, Finder, checked_box, label_of, outlined
 from pipekit.builtin.importers.coco_index import PARTS, CocoIndex, coco_index
 from pipekit.builtin.importers.files import first_of, split_of, subfolders
-from pipekit.contract import Box, Failure, Keypoint, Rejected, Sample, Targets
+from pipekit.builtin.importers.stated_size import Frame
+from pipekit.contract import Adjusted, Box, Failure, Keypoint, Rejected, Sample, Targets
 from pipekit.errors import UserError
 from pipekit.files import files_in
 from pipekit.params import ImagesPath, param
@@ -62,7 +63,7 @@ def sniff(path: Path) -> str | Rejected:
     return f"COCO annotations: {_names(taken, root)}{left_out}"
 
 
-def read(path: Path, params: CocoParams, out_dir: Path) -> Iterator[Sample | Failure]:
+def read(path: Path, params: CocoParams, out_dir: Path) -> Iterator[Sample | Failure | Adjusted]:
     """One sample per image of each annotation file; the id is the image's file name, prefixed with the JSON file's for several.
 
     With several kinds of annotations of the same images (:data:`KINDS`), the first kind is read unless ``files`` says
@@ -107,14 +108,14 @@ def _names(files: list[Path], root: Path, count: int = 4) -> str:
     return first_of((file.relative_to(root).as_posix() if file.name == BESIDE else file.name for file in files), count)
 
 
-def _read_file(file: Path, prefix: str, root: Path, params: CocoParams, out_dir: Path) -> Iterator[Sample | Failure]:
+def _read_file(file: Path, prefix: str, root: Path, params: CocoParams, out_dir: Path) -> Iterator[Sample | Failure | Adjusted]:
     with coco_index(file) as found:
         yield from _read_index(file, found, prefix, root, params, out_dir)
 
 
 def _read_index(
     file: Path, found: CocoIndex, prefix: str, root: Path, params: CocoParams, out_dir: Path
-) -> Iterator[Sample | Failure]:
+) -> Iterator[Sample | Failure | Adjusted]:
     classes = {_plain_id(entry["id"]): str(entry["name"]) for entry in found.categories}
     numbers = {name: place for place, name in enumerate(sorted(set(classes.values())), start=1)}
     names = {_plain_id(entry["id"]): [str(name) for name in entry.get("keypoints") or ()] for entry in found.categories}
@@ -160,15 +161,18 @@ def _sample(
     split: str,
     params: CocoParams,
     out_dir: Path,
-) -> Iterator[Sample | Failure]:
-    from pipekit.builtin.importers.boxes import size_of
+) -> Iterator[Sample | Failure | Adjusted]:
+    from pipekit.builtin.importers.stated_size import frame_of
     from pipekit.errors import ImageError
 
     try:
-        size_hw = size_of(place)
+        frame, adjusted = frame_of(place, _stated_hw(entry), identity)
     except ImageError as error:
         yield Failure(identity, error.message, str(place))
         return
+    size_hw = frame.size_hw
+    if adjusted is not None and annotations:
+        yield adjusted
     boxes: list[Box] = []
     points: list[Keypoint] = []
     kept = []
@@ -178,7 +182,7 @@ def _sample(
         if annotation.get("iscrowd") and not params.crowds:
             continue
         x, y, width, height = map(float, annotation["bbox"])
-        box = checked_box((x, y, x + width, y + height), label, size_hw)
+        box = checked_box(frame.box((x, y, x + width, y + height)), label, size_hw)
         if isinstance(box, str):
             yield Failure(f"{identity} annotation {annotation.get('id', number)}", box)
             continue
@@ -186,10 +190,11 @@ def _sample(
             from pipekit.builtin.importers.coco_masks import polygons_in
 
             try:
-                box = outlined(box, polygons_in(annotation["segmentation"], size_hw), size_hw)
+                polygons = polygons_in(annotation["segmentation"], frame.drawn_hw)
+                box = outlined(box, [frame.points(list(polygon.ravel())) for polygon in polygons], size_hw)
             except (ValueError, TypeError, KeyError, IndexError) as error:
                 yield Failure(f"{identity} annotation {annotation.get('id', number)}", f"its outline can't be read: {error}")
-        points += _keypoints(annotation, names.get(category, ()), len(boxes))
+        points += _keypoints(annotation, names.get(category, ()), len(boxes), frame)
         boxes.append(box)
         kept.append((numbers[label], annotation))
     mask = ""
@@ -198,7 +203,7 @@ def _sample(
 
         mask = str(out_dir / "masks" / f"{identity}.png")
         try:
-            write_mask(Path(mask), kept, size_hw)
+            write_mask(Path(mask), kept, frame.drawn_hw, frame.mask)
         except (ValueError, TypeError, KeyError, IndexError) as error:
             yield Failure(f"{identity} masks", f"a segmentation can't be read: {error}")
             mask = ""
@@ -216,14 +221,19 @@ def _problem(entry: Mapping[str, Any], classes: Mapping[Any, str]) -> str:
     return ""
 
 
-def _keypoints(annotation: Mapping[str, Any], names: Sequence[str], of: int) -> Iterator[Keypoint]:
+def _stated_hw(entry: Mapping[str, Any]) -> tuple[float, float] | None:
+    height, width = entry.get("height"), entry.get("width")
+    return (height, width) if isinstance(height, (int, float)) and isinstance(width, (int, float)) else None
+
+
+def _keypoints(annotation: Mapping[str, Any], names: Sequence[str], of: int, frame: Frame) -> Iterator[Keypoint]:
     """x, y, v triples; v = 0 is "not labelled", 1 "hidden", 2 "visible". In COCO too, whole x and y are pixel centres."""
     values = annotation.get("keypoints") or []
     for at in range(0, len(values) - 2, 3):
         x, y, visible = values[at : at + 3]
         if visible:
             name = names[at // 3] if at // 3 < len(names) else str(at // 3)
-            yield Keypoint(float(x), float(y), name, visible == 2, of)
+            yield Keypoint(*frame.keypoint(float(x), float(y)), name, visible == 2, of)
 
 
 def _files(path: Path) -> list[Path]:
