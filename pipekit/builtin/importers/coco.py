@@ -187,9 +187,12 @@ def _sample(
 
             try:
                 box = outlined(box, polygons_in(annotation["segmentation"], size_hw), size_hw)
-            except (ValueError, TypeError, KeyError, IndexError) as error:
+            except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
                 yield Failure(f"{identity} annotation {annotation.get('id', number)}", f"its outline can't be read: {error}")
-        points += _keypoints(annotation, names.get(category, ()), len(boxes))
+        try:
+            points += list(_keypoints(annotation, names.get(category, ()), len(boxes)))
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            yield Failure(f"{identity} annotation {annotation.get('id', number)}", f"its keypoints can't be read: {error}")
         boxes.append(box)
         kept.append((numbers[label], annotation))
     mask = ""
@@ -199,7 +202,7 @@ def _sample(
         mask = str(out_dir / "masks" / f"{identity}.png")
         try:
             write_mask(Path(mask), kept, size_hw)
-        except (ValueError, TypeError, KeyError, IndexError) as error:
+        except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
             yield Failure(f"{identity} masks", f"a segmentation can't be read: {error}")
             mask = ""
     extra = {key: value for key, value in entry.items() if key in ("license", "date_captured", "coco_url")}
@@ -211,9 +214,14 @@ def _problem(entry: Mapping[str, Any], classes: Mapping[Any, str]) -> str:
     if _plain_id(entry.get("category_id")) not in classes:
         return f"unknown class ({entry.get('category_id')!r})"
     box = entry.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(v, (int, float)) for v in box):
+    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
         return f"its bbox is not four numbers: {str(box)[:60]}"
     return ""
+
+
+def _is_number(value: Any) -> bool:
+    """JSON has whole numbers of any length; a float holds those up to 2**1024."""
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
 
 
 def _keypoints(annotation: Mapping[str, Any], names: Sequence[str], of: int) -> Iterator[Keypoint]:
