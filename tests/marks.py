@@ -22,6 +22,7 @@ TENSORFLOW: tuple[str, ...] = (
     "builtin/test_explain.py::test_the_logits_give_the_model_s_probabilities",
     "builtin/test_explain.py::test_the_steps_are_the_layers_own_values",
     "builtin/test_explain.py::test_what_can_not_be_explained_is_said",
+    "builtin/test_export_reproducible.py",
     "builtin/test_export_tensorflow.py",
     "builtin/test_hog_svm.py",
     "builtin/test_models.py",
