@@ -1,7 +1,7 @@
 """A model as a SavedModel in a version folder, the layout of TensorFlow Serving.
 
 The same model gives the same bytes, in any process. TensorFlow numbers functions by what the process has traced before, and
-adds ``fingerprint.pb`` with a random id; here functions are numbered from 0, and the fingerprint, which is optional, is left out.
+adds ``fingerprint.pb`` with a random id; here functions are numbered from 0, and the fingerprint, which is optional, is out.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ _CAPTURED = re.compile(r'(?P<attribute>key: "_user_specified_name"\s+value \{\s+
 
 def _make_reproducible(folder: Path) -> None:
     """Number the functions of a SavedModel from 0, sort them, and remove the fingerprint."""
-    from google.protobuf import text_format
+    from google.protobuf import text_format  # type: ignore[import-untyped]
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
     file = folder / "saved_model.pb"
