@@ -100,6 +100,8 @@ SLOW: tuple[str, ...] = (
     "engine/test_kill.py",
     "engine/test_kill_augment.py",
     "engine/test_memory.py",
+    "faults/test_fuzz.py::test_a_worker_that_hangs_or_dies",
+    "faults/test_fuzz.py::test_nothing_but_pipekit_s_own_errors",
     "faults/test_power_cut.py",
     "faults/test_kills.py",
     "engine/test_misbehaviour.py::test_a_sample_function_that_misbehaves",

@@ -390,7 +390,7 @@ def _load_asked(registry: Registry, asked: str, base_dir: Path, off: set[str]) -
             return
         registry.add(module, asked, asked, str(getattr(module, "__version__", "")), started=started)
         return
-    path = base_dir / Path(asked).expanduser()
+    path = base_dir / os.path.expanduser(asked)  # noqa: PTH111
     name = path.stem
     if name in off:
         registry.note(name, str(path), "disabled", "disabled by PIPEKIT_DISABLE or --disable")

@@ -43,7 +43,7 @@ class CocoParams(BoxedParams):
     def _images_beside_the_annotations(cls, values: Any) -> Any:
         """Also set the folder for a single annotation file, because the images' content belongs in the cache key."""
         if isinstance(values, Mapping) and str(values.get("path", "")).endswith(".json") and not values.get("images"):
-            folder = Path(os.fspath(values["path"])).expanduser().parent
+            folder = Path(os.path.expanduser(os.fspath(values["path"]))).parent  # noqa: PTH111
             return {**values, "images": folder.parent if folder.name == "annotations" else folder}
         return values
 

@@ -69,7 +69,7 @@ class RootedTableParams(TableParams):
     def _images_beside_the_table(cls, values: Any) -> Any:
         """Set the folder even if it is the table's own, because its content belongs in the cache key."""
         if isinstance(values, Mapping) and values.get("path") and not values.get("images"):
-            return {**values, "images": Path(os.fspath(values["path"])).expanduser().parent}
+            return {**values, "images": Path(os.path.expanduser(os.fspath(values["path"]))).parent}  # noqa: PTH111
         return values
 
 
