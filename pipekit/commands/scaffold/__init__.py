@@ -226,10 +226,14 @@ def carry_out(project: Project) -> None:
                 _bring(transfer, project.how)
             for path, text in project.texts.items():
                 _write(path, text.encode())
+        except NotImplementedError as error:
+            raise UserError(f"this system makes no links ({error})", "Copy instead: --how copy") from error
         except OSError as error:
             hint = ""
             if project.how == "hardlink":
                 hint = "Hard links work within one disk only. Copy instead (--how copy); the same command continues."
+            elif project.how == "symlink":
+                hint = "Not every disk has symbolic links. Copy instead (--how copy); the same command continues."
             raise UserError(f"can't write {error.filename or request.root}: {error.strerror or error}", hint) from error
 
 
