@@ -55,9 +55,6 @@ _TAR_TEXTS = (
     tarfile.GNUTYPE_LONGLINK,
 )
 
-MAX_DEPTH = 60
-"""Maximum depth of tables and lists in TOML: what reads them afterwards is recursive too."""
-
 _PACKED = re.compile(r"^(?P<tar>.*\.tar)#(?P<offset>\d+)\+(?P<size>\d+)(?:\.[^./\\]*)?$", re.DOTALL)
 
 
@@ -65,6 +62,15 @@ def split_packed(path: str | os.PathLike[str]) -> tuple[str, int, int] | None:
     """(tar, offset, size) in bytes for a path into a tar, else None."""
     found = _PACKED.match(os.fspath(path))
     return (found["tar"], int(found["offset"]), int(found["size"])) if found else None
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """The path with ``~`` replaced; of a user who does not exist it stays as it is, where ``Path.expanduser`` raises.
+
+    >>> str(expanded("~nobody-has-this-name/photos"))
+    '~nobody-has-this-name/photos'
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def on_disk(path: str | os.PathLike[str]) -> str:
@@ -139,32 +145,6 @@ def write_text(path: Path, text: str) -> None:
         raise UserError(
             f"can't write {path}: {error.strerror}", "Check that the folder exists and that you may write to it."
         ) from error
-
-
-def parse_toml(text: str) -> dict[str, Any]:
-    """The table of a TOML text.
-
-    Raises:
-        tomllib.TOMLDecodeError: it is not TOML; or it is nested more than :data:`MAX_DEPTH` deep or has a number of thousands
-            of digits, for which ``tomllib`` raises others.
-    """
-    import tomllib
-
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        raise
-    except RecursionError:
-        raise tomllib.TOMLDecodeError("nested too deeply") from None
-    except ValueError as error:
-        raise tomllib.TOMLDecodeError(str(error).partition(";")[0]) from None
-    level: list[Any] = [table]
-    for _ in range(MAX_DEPTH):
-        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
-        level = [one for one in level if isinstance(one, (dict, list))]
-        if not level:
-            return table
-    raise tomllib.TOMLDecodeError(f"nested more than {MAX_DEPTH} deep")
 
 
 def _check_regular(path: str | os.PathLike[str]) -> int:

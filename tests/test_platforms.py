@@ -212,3 +212,14 @@ def test_doctor_says_that_a_system_is_not_tested(monkeypatch: pytest.MonkeyPatch
     (line,) = [line for line in doctor.machine() if line.what == "system"]
     assert line.state == "warning"
     assert f"what differs on {system} is in docs/platforms.md" in line.text
+
+
+# --- homes ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [["inspect", "~nobody-has-this-name/photos"], ["sniff", "~nobody-has-this-name/photos"]])
+def test_the_home_of_nobody_is_a_sentence(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    from pipekit.cli import main
+
+    assert main(command) == 2
+    assert "~nobody-has-this-name/photos" in "".join(capsys.readouterr().err.split())

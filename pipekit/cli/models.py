@@ -91,7 +91,7 @@ def read_values(changes: Any) -> dict[str, Any]:
     import tomllib
 
     from pipekit.errors import UserError
-    from pipekit.files import parse_toml
+    from pipekit.params import parse_toml
 
     values: dict[str, Any] = {}
     for change in changes:

@@ -14,8 +14,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from pipekit.files import parse_toml
-from pipekit.params import Params
+from pipekit.params import Params, parse_toml
 from pipekit.registry.param_rows import ParamRow, param_rows
 
 PREFIX = "param_"

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.contract import Context, Dataset
-from pipekit.files import parse_toml
 from pipekit.learning.evaluation import Evaluation
+from pipekit.params import parse_toml
 
 PLUGIN = "pipekit-efficientnet-lite"
 TEMPLATE = "efficientnet_lite0_probe"

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pipekit.contract import Artifact, Call, Dataset, Params, Slot, StageContract, Uses, param
 from pipekit.errors import PipekitError, PlanError, Problem, UserError, did_you_mean, place_text
-from pipekit.files import parse_toml
+from pipekit.params import parse_toml
 from pipekit.pipeline.accepted import read_accepted
 from pipekit.pipeline.toml_lines import Place, line_numbers, nearest_line
 from pipekit.registry.component import Component

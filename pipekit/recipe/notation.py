@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,8 +16,8 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from pipekit.errors import UserError, did_you_mean
-from pipekit.files import parse_toml
-from pipekit.params import Call, Params, Uses, nested_problem, param
+from pipekit.files import expanded
+from pipekit.params import Call, Params, Uses, nested_problem, param, parse_toml
 
 MAX_DEPTH = 8
 """Maximum depth of presets in presets and combinators in combinators; more is taken for a cycle."""
@@ -186,7 +185,7 @@ def _open_text(text: str, context: Mapping[str, Any]) -> Sequence[Any]:
 
 
 def _read_file(path: Path, base_dir: Path | None) -> Sequence[Any]:
-    path = (base_dir or Path.cwd()) / os.path.expanduser(path)  # noqa: PTH111 - of an unknown user it stays as it is
+    path = (base_dir or Path.cwd()) / expanded(path)
     try:
         table = parse_toml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipekit.errors import PipekitError, PlanError, UserError
-from pipekit.files import MAX_DEPTH, parse_toml
+from pipekit.params import MAX_TOML_DEPTH, parse_toml
 from pipekit.pipeline.plan import load_plan
 from pipekit.recipe.notation import check_ops
 from pipekit.registry.registry import load_registry
@@ -83,9 +83,9 @@ def test_toml_beyond_the_limits_of_its_reader(tmp_path: Path, value: str) -> Non
 
 
 def test_toml_as_deep_as_it_may_be() -> None:
-    assert parse_toml(f"a = {nested(MAX_DEPTH - 1)}")["a"]
-    with pytest.raises(tomllib.TOMLDecodeError, match=f"nested more than {MAX_DEPTH} deep"):
-        parse_toml(f"a = {nested(MAX_DEPTH)}")
+    assert parse_toml(f"a = {nested(MAX_TOML_DEPTH - 1)}")["a"]
+    with pytest.raises(tomllib.TOMLDecodeError, match=f"nested more than {MAX_TOML_DEPTH} deep"):
+        parse_toml(f"a = {nested(MAX_TOML_DEPTH)}")
 
 
 @pytest.mark.parametrize("path", ["a" * 5000, "~nobody-has-this-name/photos", "a\0b"])

@@ -16,7 +16,7 @@ from pipekit.builtin.importers.coco_index import PARTS, CocoIndex, coco_index
 from pipekit.builtin.importers.files import first_of, split_of, subfolders
 from pipekit.contract import Box, Failure, Keypoint, Rejected, Sample, Targets
 from pipekit.errors import UserError
-from pipekit.files import files_in
+from pipekit.files import expanded, files_in
 from pipekit.params import ImagesPath, param
 
 BESIDE = "_annotations.coco.json"
@@ -43,7 +43,7 @@ class CocoParams(BoxedParams):
     def _images_beside_the_annotations(cls, values: Any) -> Any:
         """Also set the folder for a single annotation file, because the images' content belongs in the cache key."""
         if isinstance(values, Mapping) and str(values.get("path", "")).endswith(".json") and not values.get("images"):
-            folder = Path(os.path.expanduser(os.fspath(values["path"]))).parent  # noqa: PTH111
+            folder = expanded(os.fspath(values["path"])).parent
             return {**values, "images": folder.parent if folder.name == "annotations" else folder}
         return values
 
