@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, Literal, Self, TypeVar
 
 from pipekit.errors import UserError
 
@@ -46,6 +46,17 @@ SETTLED_S = 0.05
 AT_ONCE_BYTES = 1_000_000
 """Smaller files are hashed in one piece."""
 
+MAX_TAR_TEXT_BYTES = 1 << 20
+"""Maximum size of a header of a tar that holds a long name or attributes: ``tarfile`` reads it into memory."""
+
+_TAR_TEXTS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+
 _PACKED = re.compile(r"^(?P<tar>.*\.tar)#(?P<offset>\d+)\+(?P<size>\d+)(?:\.[^./\\]*)?$", re.DOTALL)
 
 
@@ -53,6 +64,15 @@ def split_packed(path: str | os.PathLike[str]) -> tuple[str, int, int] | None:
     """(tar, offset, size) in bytes for a path into a tar, else None."""
     found = _PACKED.match(os.fspath(path))
     return (found["tar"], int(found["offset"]), int(found["size"])) if found else None
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """The path with ``~`` replaced; of a user who does not exist it stays as it is, where ``Path.expanduser`` raises.
+
+    >>> str(expanded("~nobody-has-this-name/photos"))
+    '~nobody-has-this-name/photos'
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def on_disk(path: str | os.PathLike[str]) -> str:
@@ -170,6 +190,51 @@ def _add(out: BinaryIO, name: str, data: bytes) -> int:
     place = out.tell()
     out.write(data + b"\0" * (-len(data) % tarfile.BLOCKSIZE))
     return place
+
+
+class TarHeaderError(tarfile.TarError):
+    """A header of a tar claims a size that no honest archive has."""
+
+
+class _CheckedTarInfo(tarfile.TarInfo):
+    """A header whose claims are checked before ``tarfile`` reserves the memory that they ask for, or moves backwards."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        info = super().frombuf(buf, encoding, errors)
+        is_text = info.type in _TAR_TEXTS
+        if info.size < 0 or (is_text and info.size > MAX_TAR_TEXT_BYTES):
+            raise TarHeaderError(f"a header claims {info.size:,} bytes{' of names and attributes' if is_text else ''}")
+        return info
+
+
+def open_tar(path: Path, mode: Literal["r:*", "r:"] = "r:*") -> tarfile.TarFile:
+    """Open a tar that may be hostile; read its members with :func:`tar_members`.
+
+    Raises:
+        tarfile.TarError: it is no tar, or damaged.
+        OSError: it can't be read.
+    """
+    try:
+        return tarfile.open(path, mode, tarinfo=_CheckedTarInfo)
+    except RecursionError:
+        raise TarHeaderError("headers follow each other without a member") from None
+
+
+def tar_members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yield the members one at a time; none is kept in memory.
+
+    Raises:
+        tarfile.TarError: the tar is damaged, or a size is negative (``tarfile`` would read the same members for ever).
+    """
+    try:
+        while (member := tar.next()) is not None:
+            tar.members.clear()  # type: ignore[attr-defined]
+            if member.size < 0:
+                raise TarHeaderError(f"{member.name!r} claims {member.size:,} bytes")
+            yield member
+    except RecursionError:
+        raise TarHeaderError("headers follow each other without a member") from None
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -18,7 +18,7 @@ def start_workers_for(source: str, workers: int | None, modules: Iterable[str] =
 
     This is a guess: a wrong one costs half a second on another core, or half a second of waiting for the first shard.
     """
-    folder = Path(os.path.abspath(Path(source).expanduser()))
+    folder = Path(os.path.abspath(os.path.expanduser(source)))  # noqa: PTH111
     if workers == 1 or (os.cpu_count() or 1) == 1 or not folder.is_dir():
         return
     first = _folder_of_many(folder)

@@ -24,7 +24,7 @@ from pipekit.contract import Artifact, Dataset
 from pipekit.engine.run_place import cannot_write, check_place, keep, prepare
 from pipekit.engine.views import Views, copy_out, damage_moved_aside, put_made
 from pipekit.errors import UserError, did_you_mean
-from pipekit.files import OUTPUT_MARK
+from pipekit.files import OUTPUT_MARK, expanded
 from pipekit.owners import new_owner, remove_abandoned
 from pipekit.pipeline.plan import Plan
 from pipekit.store.durability import is_off, settle, sync_folder, syncs_whole_disks
@@ -128,7 +128,7 @@ def locate_run(base_dir: Path, wanted: str) -> KnownRun:
     Raises:
         UserError: there is none.
     """
-    folder = Path(os.path.abspath(base_dir / Path(wanted).expanduser()))
+    folder = Path(os.path.abspath(base_dir / expanded(wanted)))
     if (folder / "run.json").is_file():
         shown = json.loads((folder / "run.json").read_text(encoding="utf-8", errors="surrogatepass"))
         home = folder.parent.parent if folder.parent.name == "runs" else base_dir

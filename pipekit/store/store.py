@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.errors import UserError
+from pipekit.files import expanded
 from pipekit.owners import TMP_KEPT_S, is_abandoned, new_owner, remove_abandoned
 from pipekit.store.durability import is_off, sync_folder, syncs_whole_disks
 from pipekit.store.file_hashes import HashMemory
@@ -56,7 +57,7 @@ def store_of(base_dir: Path, is_project: bool = False) -> Path:
     """
     chosen = os.environ.get("PIPEKIT_STORE")
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        return expanded(chosen).absolute()
     if is_project or (base_dir / "pipeline.toml").exists() or (base_dir / ".pipekit").is_dir():
         return base_dir / ".pipekit"
     return shared_store()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from pydantic import model_validator
 
@@ -17,7 +17,7 @@ from pipekit.builtin.importers.files import first_of, split_of, subfolders
 from pipekit.builtin.importers.stated_size import Frame
 from pipekit.contract import Adjusted, Box, Failure, Keypoint, Rejected, Sample, Targets
 from pipekit.errors import UserError
-from pipekit.files import files_in
+from pipekit.files import expanded, files_in
 from pipekit.params import ImagesPath, param
 
 BESIDE = "_annotations.coco.json"
@@ -44,7 +44,7 @@ class CocoParams(BoxedParams):
     def _images_beside_the_annotations(cls, values: Any) -> Any:
         """Also set the folder for a single annotation file, because the images' content belongs in the cache key."""
         if isinstance(values, Mapping) and str(values.get("path", "")).endswith(".json") and not values.get("images"):
-            folder = Path(os.fspath(values["path"])).expanduser().parent
+            folder = expanded(os.fspath(values["path"])).parent
             return {**values, "images": folder.parent if folder.name == "annotations" else folder}
         return values
 
@@ -192,9 +192,12 @@ def _sample(
             try:
                 polygons = polygons_in(annotation["segmentation"], frame.drawn_hw)
                 box = outlined(box, [frame.points(list(polygon.ravel())) for polygon in polygons], size_hw)
-            except (ValueError, TypeError, KeyError, IndexError) as error:
+            except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
                 yield Failure(f"{identity} annotation {annotation.get('id', number)}", f"its outline can't be read: {error}")
-        points += _keypoints(annotation, names.get(category, ()), len(boxes), frame)
+        try:
+            points += list(_keypoints(annotation, names.get(category, ()), len(boxes), frame))
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            yield Failure(f"{identity} annotation {annotation.get('id', number)}", f"its keypoints can't be read: {error}")
         boxes.append(box)
         kept.append((numbers[label], annotation))
     mask = ""
@@ -204,7 +207,7 @@ def _sample(
         mask = str(out_dir / "masks" / f"{identity}.png")
         try:
             write_mask(Path(mask), kept, frame.drawn_hw, frame.mask)
-        except (ValueError, TypeError, KeyError, IndexError) as error:
+        except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
             yield Failure(f"{identity} masks", f"a segmentation can't be read: {error}")
             mask = ""
     extra = {key: value for key, value in entry.items() if key in ("license", "date_captured", "coco_url")}
@@ -216,14 +219,19 @@ def _problem(entry: Mapping[str, Any], classes: Mapping[Any, str]) -> str:
     if _plain_id(entry.get("category_id")) not in classes:
         return f"unknown class ({entry.get('category_id')!r})"
     box = entry.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(v, (int, float)) for v in box):
+    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
         return f"its bbox is not four numbers: {str(box)[:60]}"
     return ""
 
 
 def _stated_hw(entry: Mapping[str, Any]) -> tuple[float, float] | None:
     height, width = entry.get("height"), entry.get("width")
-    return (height, width) if isinstance(height, (int, float)) and isinstance(width, (int, float)) else None
+    return (height, width) if _is_number(height) and _is_number(width) else None
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    """JSON has whole numbers of any length; a float holds those up to 2**1024."""
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
 
 
 def _keypoints(annotation: Mapping[str, Any], names: Sequence[str], of: int, frame: Frame) -> Iterator[Keypoint]:

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from pipekit.images.polygons import Polygon, polygons_of, traced
 
+MAX_BITS = 60
+"""Maximum size of a run length. Each character more would double the time, up to hours for a text of megabytes."""
+
 Mask = NDArray[np.uint8]
 
 
@@ -81,6 +84,8 @@ def decompress(text: str | bytes) -> list[int]:
         while more:
             if at >= len(data):
                 raise ValueError("the run lengths end in the middle of a number")
+            if shift > MAX_BITS:
+                raise ValueError(f"a run length has more than {MAX_BITS} bits")
             bits = data[at] - 48
             value |= (bits & 0x1F) << shift
             more = bool(bits & 0x20)
