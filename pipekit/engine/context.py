@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipekit.contract import Artifact, Dataset, Failure, Params, Sample, ShardResult, ShardTask
+from pipekit.engine.healing import check_folder
 from pipekit.engine.keys import Keys
 from pipekit.engine.shards import PROGRESS_EVERY_S, ShardJob
 from pipekit.engine.worker import PLAIN, Job, prime, reason_of, release
@@ -117,6 +118,7 @@ class StageContext:
         self._num_unmapped = 0
         self.num_cached = 0
         self.shards: set[str] = set()
+        self._found: set[str] = set()
         self.uses: list[str] = []
         self.made: list[Artifact] = []
 
@@ -286,6 +288,7 @@ class StageContext:
             run_context.locations,
             plan.shard_size,
             lambda done, total: self.progress(done, total, label, "images"),
+            self._found.add,
             self._again,
         )
         prime(scope, Job(function, params, plan.registry))
@@ -359,9 +362,22 @@ class StageContext:
         return made
 
     def artifact(self, kind: type[A], *, digest: str | None = None, **meta: Any) -> A:
+        self.check_found()
         made = kind(self._folder, digest if digest is not None else tree_digest(self._folder), meta)
         self.made.append(made)
         return made
+
+    def check_found(self) -> None:
+        """Compare the shards that were taken from the store with their hashes.
+
+        An artifact may be made of their files, which a stage opens or links without pipekit's functions; the images of a
+        dataset are compared where they are read.
+
+        Raises:
+            DamagedError: one is not what was put there.
+        """
+        for key in sorted(self._found):
+            check_folder(self._run.store.shard_dir(key))
 
     def tolerate(self, failures: Sequence[Failure], num_attempted: int) -> None:
         check_share(self._stage, len(failures), num_attempted, failures)

@@ -38,6 +38,23 @@ class StageOutcome:
             return counted | ({"failed": f"{meta['num_failed']:,}"} if meta["num_failed"] else {})
         return {}
 
+    def described(self) -> dict[str, Any]:
+        """The stage as a part of the run's record."""
+        return {
+            "name": self.name,
+            "use": self.use,
+            "key": self.key,
+            "digest": self.artifact.digest,
+            "params": dict(self.params),
+            "inputs": {slot: list(names) for slot, names in self.inputs.items()},
+            "cached": self.cached,
+            "seconds": round(self.seconds, 3),
+            "facts": self.facts,
+            "headline": str(self.artifact.meta.get("headline", "")),
+            "warnings": list(self.warnings),
+            "parts": dict(self.parts),
+        }
+
 
 @dataclass(frozen=True)
 class Outcome:

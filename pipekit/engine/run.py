@@ -12,7 +12,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NoReturn
 
 from pipekit import __version__, processes
@@ -20,7 +19,7 @@ from pipekit.contract import Artifact, Dataset, InputPath, RunInfo, StageInfo
 from pipekit.engine import run_folder
 from pipekit.engine.context import Listener, RunContext, StageContext, carried, check_share, open_dataset
 from pipekit.engine.forecast import Forecast
-from pipekit.engine.healing import MAX_HEALED, given_from
+from pipekit.engine.healing import MAX_HEALED, check_inputs, move_aside
 from pipekit.engine.key_changes import describe_changes, new_format
 from pipekit.engine.keys import key_of
 from pipekit.engine.outcome import Outcome, StageOutcome
@@ -132,10 +131,16 @@ class _Run:
         finally:
             headline = self._headline()
             record = run_folder.record(
-                plan, status, began, time.perf_counter() - started, self._described(), headline, {"pipekit": __version__}
+                plan,
+                status,
+                began,
+                time.perf_counter() - started,
+                [found.described() for found in self.done.values()],
+                headline,
+                {"pipekit": __version__},
             )
             try:
-                self._keep(record, show=self.publishes)
+                self._keep(record, chosen)
             finally:
                 self.syncing.end()
             self._observe("after_run", run=self._info(status))
@@ -150,7 +155,7 @@ class _Run:
         )
         return Outcome(plan.name, status, self.run_dir, tuple(self.done.values()), seconds, headline)
 
-    def _keep(self, record: dict[str, Any], show: bool) -> None:
+    def _keep(self, record: dict[str, Any], chosen: Collection[str]) -> None:
         """Keep the record of a run, and show the results of one that has finished."""
         if record["status"] != "finished":
             with contextlib.suppress(PipekitError):  # the error that ended the run matters more
@@ -159,10 +164,9 @@ class _Run:
         ran = any(not found.cached for found in self.done.values())
         if ran or not run_folder.is_listed(self.store, record):
             run_folder.remember(self.store, record)
-        if show and (ran or not run_folder.shows(self.run_dir, record)):
+        if self.publishes and (ran or not run_folder.shows(self.run_dir, record)):
             self.syncing.begin()
-            made = [(f.name, f.use, f.artifact) for f in self.done.values()]
-            for note in run_folder.publish(self.store, self.run_dir, record, made, self.plan):
+            for note in self._publish(record, chosen):
                 self.listener("warning", stage="", message=note)
 
     def _stages(self, chosen: Collection[str], only: str | None, again: Collection[str]) -> None:
@@ -174,17 +178,26 @@ class _Run:
                         self._stage(stage, only, stage.name in again and not attempt)
                 return
             except DamagedError as error:
-                place = self.store.place_of(error.path)
-                if place is None or attempt == MAX_HEALED:
-                    raise
-                if name := given_from(self.plan, self.store, place):
-                    raise StageError(
-                        f"the input {name!r} is damaged: {error.path} ({error.problem})",
-                        "It comes from another run. Recompute it: pipekit verify --repair, then run its pipeline again.",
-                    ) from error
-                self.store.set_aside(place, f"{Path(error.path).name}: {error.problem}")
-                self.done.clear()
-                self.locations.moved.clear()
+                self._start_over(error, attempt)
+
+    def _publish(self, record: dict[str, Any], chosen: Collection[str]) -> tuple[str, ...]:
+        """Show the results; one that turns out to be damaged is recomputed first."""
+        for attempt in itertools.count():
+            made = [(f.name, f.use, f.artifact) for f in self.done.values()]
+            try:
+                return run_folder.publish(self.store, self.run_dir, record, made, self.plan)
+            except DamagedError as error:
+                self._start_over(error, attempt)
+                self._stages(chosen, None, ())
+        raise AssertionError
+
+    def _start_over(self, error: DamagedError, attempt: int) -> None:
+        if attempt == MAX_HEALED:
+            raise error
+        guard.take_noted()
+        move_aside(self.plan, self.store, error)
+        self.done.clear()
+        self.locations.moved.clear()
 
     def _progress(self, label: str, done: int, total: int) -> None:
         self.listener("progress", stage="", label=label, done=done, total=total, unit="parts")
@@ -205,25 +218,6 @@ class _Run:
         """The advice of the last stage that gives advice; "" if it has none."""
         found = [str(stage.artifact.meta["advice"]) for stage in self.done.values() if "advice" in stage.artifact.meta]
         return found[-1] if found else ""
-
-    def _described(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "name": found.name,
-                "use": found.use,
-                "key": found.key,
-                "digest": found.artifact.digest,
-                "params": dict(found.params),
-                "inputs": {slot: list(names) for slot, names in found.inputs.items()},
-                "cached": found.cached,
-                "seconds": round(found.seconds, 3),
-                "facts": found.facts,
-                "headline": str(found.artifact.meta.get("headline", "")),
-                "warnings": list(found.warnings),
-                "parts": dict(found.parts),
-            }
-            for found in self.done.values()
-        ]
 
     # --- one stage ---
 
@@ -337,7 +331,12 @@ class _Run:
             ctx = StageContext(self.run_context, stage, key, inputs, folder, again)
             done = False
             try:
-                made = self._call(stage, ctx, inputs)
+                check_inputs(inputs)
+                try:
+                    made = self._call(stage, ctx, inputs)
+                except Exception:
+                    ctx.check_found()  # damage may be what the stage has stumbled over
+                    raise
                 if not any(made is found for found in ctx.made):
                     raise StageError(
                         f"{stage.use} must return what ctx.dataset() or ctx.artifact() made, not {type(made).__name__}"

@@ -228,6 +228,9 @@ def publish(
 
     Returns:
         sentences about what is not shown as the person might expect.
+
+    Raises:
+        DamagedError: a result is not what was put into the store.
     """
     check_place(run_dir)
     parent = run_dir.parent
@@ -238,8 +241,7 @@ def publish(
             remove_abandoned(parent, ".new.*")
             aside = parent / f".new.{new_owner()}"
         try:
-            with damage_moved_aside():
-                notes = _build(aside, found, made, plan)
+            notes = _build(aside, found, made, plan)
             prepare(run_dir)
             keep(run_dir, aside)
             if not is_off() and not syncs_whole_disks():

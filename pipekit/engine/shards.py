@@ -57,6 +57,7 @@ class ShardJob:
         base: what every shard's key is made of besides its rows.
         task: makes the task from a key and packed rows.
         execute: the executor with its parameters: tasks in, results out.
+        found: called with the key of each shard that is taken from the store.
         again: do every shard anew, finished or not: a failure that a sample had once (a lost network drive) is kept with it.
     """
 
@@ -67,6 +68,7 @@ class ShardJob:
     locations: Locations
     shard_size: int
     progress: Callable[[int, int], None]
+    found: Callable[[str], None] = lambda key: None
     again: bool = False
     keys: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
@@ -114,6 +116,7 @@ class ShardJob:
                     try:
                         absorb(key, rows)
                         self.num_cached += len(rows)
+                        self.found(key)
                         continue
                     except DamagedError as error:
                         self.store.set_aside(self.store.shard_dir(key), error.problem)

@@ -178,7 +178,8 @@ class _Work:
         row, ctx = self._row, self._ctx
         try:
             if self._yielded is None:
-                guard.check_file(row["image"])  # a function may read it without pipekit's functions
+                for path in (row.get("targets", {}).get("mask", ""), row["image"]):
+                    guard.check_file(path)  # a function may read it without pipekit's functions
                 self._yielded = iter(self._job.function(from_row(row), self._job.params, ctx))
             for found in self._yielded:
                 if found is PAUSE:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ State: TypeAlias = tuple[int, int, int, int]
 Remembered: TypeAlias = tuple[int, int, int, int, str]
 
 
-COLUMNS = ("dir", "name", "size", "mtime_ns", "ctime_ns", "inode", "sha256")
+COLUMNS = ("dir", "name", "size", "mtime_ns", "ctime_ns", "inode", "sha256", "crc32")
 
 
 NEXT_FILES = 512
@@ -84,7 +85,7 @@ class HashMemory:
                 db.execute("DROP TABLE IF EXISTS files")
             db.execute(
                 "CREATE TABLE IF NOT EXISTS files (dir TEXT, name TEXT, size INT, mtime_ns INT, ctime_ns INT, inode INT, "
-                "sha256 TEXT, PRIMARY KEY (dir, name)) WITHOUT ROWID"
+                "sha256 TEXT, crc32 INT, PRIMARY KEY (dir, name)) WITHOUT ROWID"
             )
         except sqlite3.Error:
             db.close()
@@ -196,12 +197,14 @@ class HashMemory:
 
     def _known(self, folder: str, first: str, last: str | None = None, count: int = -1) -> dict[str, Remembered]:
         """The cached hashes of a folder's files, starting at the name ``first``: up to ``last``, or a limited number."""
-        query = "SELECT name, size, mtime_ns, ctime_ns, inode, sha256 FROM files WHERE dir = ? AND name >= ?"
+        query = "SELECT name, size, mtime_ns, ctime_ns, inode, sha256, crc32 FROM files WHERE dir = ? AND name >= ?"
         values: tuple[Any, ...] = (_text(folder), first)
         if last is not None:
             query, values = f"{query} AND name <= ?", (*values, last)
         try:
-            found = {row[0]: row[1:] for row in self._db.execute(f"{query} ORDER BY name LIMIT ?", (*values, count))}
+            rows = self._db.execute(f"{query} ORDER BY name LIMIT ?", (*values, count))
+            # SQLite notices damage to its structure, not to a value: with a hash that has changed, every key would be another.
+            found = {row[0]: row[1:-1] for row in rows if row[-1] == _crc32(row[1:-1])}
         except sqlite3.DatabaseError:
             self._forget()
             found = {}
@@ -215,8 +218,8 @@ class HashMemory:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 self._db.executemany(
-                    "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    [(place, _text(row[0]), *row[1:]) for row in rows],
+                    "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    [(place, _text(row[0]), *row[1:], _crc32(row[1:])) for row in rows],
                 )
                 self._db.execute("COMMIT")
             except sqlite3.DatabaseError:
@@ -230,6 +233,11 @@ class HashMemory:
 
 def _columns(db: sqlite3.Connection) -> tuple[str, ...]:
     return tuple(row[1] for row in db.execute("PRAGMA table_info(files)"))
+
+
+def _crc32(remembered: tuple[Any, ...]) -> int:
+    """A checksum of a file's state and hash."""
+    return zlib.crc32(repr(remembered).encode("utf-8", "surrogatepass"))
 
 
 def _state(path: str) -> State:

@@ -177,12 +177,12 @@ class Store:
             (self.root / f"hashes.sqlite{part}").unlink(missing_ok=True)
 
     def place_of(self, path: str | Path) -> Path | None:
-        """The folder of a shard or an artifact that a file lies in; None for a file that is none of the store's."""
+        """The folder of a shard or an artifact that a path leads to or into; None for a path outside of them."""
         path = Path(os.path.abspath(path))
         if not path.is_relative_to(self.root):
             return None
         below = path.relative_to(self.root).parts
-        return self.root.joinpath(*below[:3]) if len(below) > 3 and below[0] in ("shards", "artifacts") else None
+        return self.root.joinpath(*below[:3]) if len(below) >= 3 and below[0] in ("shards", "artifacts") else None
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:

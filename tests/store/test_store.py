@@ -204,6 +204,22 @@ def test_an_edit_of_the_same_size_whose_mtime_is_set_back_is_noticed(tmp_path: P
     assert memory.memory.content(file.parent) == HashMemory(tmp_path / "other.sqlite").content(file.parent)
 
 
+@pytest.mark.parametrize("column", ["sha256", "size", "crc32"])
+def test_a_remembered_hash_that_has_changed_is_made_anew(tmp_path: Path, column: str) -> None:
+    """SQLite notices damage to its structure, not to a value."""
+    file = settled(tmp_path / "a.png", "one")
+    memory = Counted(tmp_path / "hashes.sqlite")
+    assert memory.reads(file) == 1
+    memory.memory.close()
+    with closing(sqlite3.connect(tmp_path / "hashes.sqlite")) as db, db:
+        db.execute(
+            f"UPDATE files SET {column} = {'?' if column == 'sha256' else f'{column} + 1'}", ("0" * 64,) * (column == "sha256")
+        )
+    memory = Counted(tmp_path / "hashes.sqlite")
+    assert memory.memory.file(file) == hashlib.sha256(b"one").hexdigest()
+    assert memory.reads(file) == 0, "it is remembered again"
+
+
 def test_hashes_of_an_older_version_are_made_anew(tmp_path: Path) -> None:
     file = settled(tmp_path / "a.png", "one")
     with closing(sqlite3.connect(tmp_path / "hashes.sqlite")) as db, db:
