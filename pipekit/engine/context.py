@@ -46,6 +46,7 @@ class RunContext:
     store: Store
     locations: Locations
     listener: Listener
+    began_ns: int = field(default_factory=time.time_ns)
     keys: Keys = field(init=False)
 
     def __post_init__(self) -> None:
@@ -215,6 +216,12 @@ class StageContext:
         """Samples that went in. Two functions are taken to see the same samples, one function other samples each time."""
         return max(self._mapped.values(), default=0) + self._num_unmapped
 
+    def tell_failures(self) -> None:
+        """Report to listeners how many samples failed, with a few examples."""
+        if self._failed:
+            examples = [(f.id, f.reason) for f in sorted(self.failures, key=lambda f: f.id)[:5]]
+            self.event("failed_samples", count=len(self.failures), total=self.num_attempted, examples=examples)
+
     def _fail(self, failures: Iterable[Failure]) -> None:
         for failure in failures:
             self._failed.setdefault(failure.id, failure)
@@ -277,6 +284,7 @@ class StageContext:
                 plugins=plan.registry.asked,
                 disabled=plan.registry.disabled,
                 name=name,
+                began_ns=run_context.began_ns,
             )
 
         execute, options = run_context.executor()

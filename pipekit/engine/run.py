@@ -25,6 +25,7 @@ from pipekit.engine.keys import key_of
 from pipekit.engine.outcome import Outcome, StageOutcome
 from pipekit.engine.run_place import check_place, check_writable
 from pipekit.engine.shards import PROGRESS_EVERY_S
+from pipekit.engine.sources import check_sources
 from pipekit.engine.worker import STOP, reason_of
 from pipekit.errors import DamagedError, PipekitError, StageError, UserError, of_the_machine
 from pipekit.owners import new_owner
@@ -182,14 +183,15 @@ class _Run:
 
     def _publish(self, record: dict[str, Any], chosen: Collection[str]) -> tuple[str, ...]:
         """Show the results; one that turns out to be damaged is recomputed first."""
-        for attempt in itertools.count():
+        attempt = 0
+        while True:
             made = [(f.name, f.use, f.artifact) for f in self.done.values()]
             try:
                 return run_folder.publish(self.store, self.run_dir, record, made, self.plan)
             except DamagedError as error:
                 self._start_over(error, attempt)
                 self._stages(chosen, None, ())
-        raise AssertionError
+                attempt += 1
 
     def _start_over(self, error: DamagedError, attempt: int) -> None:
         if attempt == MAX_HEALED:
@@ -343,6 +345,8 @@ class _Run:
                     )
                 if damage := guard.take_noted():  # whoever swallowed it: nothing that was made from it may stay
                     raise damage
+                if not isinstance(made, Dataset):  # images of datasets are compared where workers read them
+                    check_sources(inputs, self.run_context.began_ns)
                 ctx.check_failures()
                 if stage.contract.fingerprint is not None:
                     # A stage may change the outside state that it reads (split adds lines to its file). It is found again
@@ -369,7 +373,7 @@ class _Run:
                 done = True
             finally:
                 ctx.close(done)
-            self._tell_failures(stage, ctx)
+            ctx.tell_failures()
             self.store.commit(folder, self.store.artifact_dir(key))
         with contextlib.suppress(OSError):
             begun.rmdir()  # not empty: another process is at the same stage
@@ -388,13 +392,6 @@ class _Run:
         accepted = inspect.signature(function).parameters
         given = {name: value for name, value in (("ctx", ctx), ("params", stage.params)) if name in accepted}
         return function(**given, **inputs)
-
-    def _tell_failures(self, stage: PlannedStage, ctx: StageContext) -> None:
-        if ctx.failures:
-            examples = [(f.id, f.reason) for f in sorted(ctx.failures, key=lambda f: f.id)[:5]]
-            self.listener(
-                "failed_samples", stage=stage.name, count=len(ctx.failures), total=ctx.num_attempted, examples=examples
-            )
 
     def _take(
         self,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipekit.contract import PAUSE, Params, Sample, ShardResult, ShardTask
+from pipekit.engine.sources import check_row
 from pipekit.errors import DamagedError, PipekitError, UserError, of_the_machine
 from pipekit.files import hash_file, pack, write_new
 from pipekit.registry.component import Component, import_target
@@ -141,6 +142,7 @@ def _run(task: ShardTask) -> tuple[int, int]:
             while going:
                 going = [work for work in going if work.step()]
             for work in works:
+                check_row(work.row, task.began_ns)
                 outputs += work.made
                 failed += work.failed
                 hashes |= {path[len(str(folder)) + 1 :].replace(os.sep, "/"): sha for path, sha in work.hashes.items()}
@@ -160,7 +162,7 @@ class _Work:
     def __init__(
         self, packed: Mapping[str, Any], row: Row, job: Job, ctx: _SampleContext, folder: Path, locations: Locations
     ) -> None:
-        self._packed, self._row, self._job, self._ctx = packed, row, job, ctx
+        self._packed, self.row, self._job, self._ctx = packed, row, job, ctx
         self._folder, self._locations = folder, locations
         self._yielded: Iterator[Any] | None = None
         self.made: list[str] = []
@@ -175,7 +177,7 @@ class _Work:
         """Do the next part; whether there is more."""
         if STOP.is_set():
             raise StoppedError
-        row, ctx = self._row, self._ctx
+        row, ctx = self.row, self._ctx
         try:
             if self._yielded is None:
                 for path in (row.get("targets", {}).get("mask", ""), row["image"]):
