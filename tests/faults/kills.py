@@ -205,13 +205,12 @@ def run_kills(count: int, seed: int, every: int = 5, minutes: float = 1e9) -> li
         for number in range(count):
             if time.monotonic() - begun > 60 * minutes:
                 break
-            killing = of_training if every and number % every == every - 1 else of_images
-            # Targets in turn in both pipelines.
-            results.append(
-                killing.try_kill(killing.next_kill(TARGETS[(number // every if killing is of_training else number) % 3]))
-            )
+            trains = bool(every) and number % every == every - 1
+            killing = of_training if trains else of_images
+            target = TARGETS[(number // every if trains else number) % len(TARGETS)]  # in turn in both pipelines
+            results.append(killing.try_kill(killing.next_kill(target)))
             print(f"{number + 1:>4} {results[-1].kill} {results[-1].outcome:<26} {'; '.join(results[-1].wrong)}", flush=True)
-        for killing in {of_images, of_training}:
+        for killing in dict.fromkeys((of_images, of_training)):
             verified = pipekit(killing.project, killing.environ, "verify")
             if verified.code:
                 print(f"verify: {verified.last}")
