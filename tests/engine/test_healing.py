@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,21 @@ def test_damage_that_is_found_when_results_are_shown_is_recomputed_in_the_same_r
     marked.run(STAGES)
     assert shown(marked) == expected
     assert told_damage(marked)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_an_earlier_run_made_is_compared_before_it_is_linked(trial: Trial, packed: bool) -> None:
+    trial.write("cat/1.png", "cat/2.png")
+    stages = {"data": DATA, "stamp": {"use": "stamp", "packed": packed}}
+    trial.run(stages)
+    expected = shown(trial)
+    made = next(iter(sorted(trial.store.glob("shards/**/*.tar" if packed else "shards/**/*.png"))))
+    spoil(made, 0)
+    os.utime(made, (1, 1))
+    shutil.rmtree(trial.path / "runs")
+    trial.run(stages)
+    assert shown(trial) == expected
+    assert told_damage(trial)
 
 
 MASKED = '''
