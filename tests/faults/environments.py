@@ -3,10 +3,10 @@
     python tests/faults/environments.py                        # all; needs root on Linux for those that mount
     python tests/faults/environments.py --only rename --seed 2
 
-The disk is full at 13 sizes; the store is on a read-only file system, or may not be written; files may not grow (the nearest to
-a quota that a process can be given); few files can be open; ``/dev/shm`` is tiny; there is no home folder; the clock was set
-back, so that all files are from the future; a rename fails once as network drives fail (EXDEV, ESTALE, EIO); a source changes or
-vanishes between the moment it is hashed and the moment it is read.
+The disk is full at 13 sizes; the store is on a read-only file system, or may not be written; files may not grow (the nearest
+to a quota that a process can be given); few files can be open; ``/dev/shm`` is tiny; there is no home folder; the clock was set
+back, so that all files are from the future; a rename fails once as network drives fail (EXDEV, ESTALE, EIO); a source changes
+or vanishes between the moment it is hashed and the moment it is read.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -60,6 +61,13 @@ class Result:
     kill: Kill
     outcome: str
     wrong: tuple[str, ...]
+
+
+def results(project: Path) -> dict[str, bytes]:
+    """Everything that a project shows, without what says when: the time in a model's zip file, and the seconds of epochs."""
+    found = {name: data for name, data in shown(project).items() if not name.endswith(".keras")}  # model.json has its hash
+    histories = {name: re.sub(rb",[^,\n]*\n", b"\n", data) for name, data in found.items() if name.endswith("history.csv")}
+    return found | histories
 
 
 # --- processes -----------------------------------------------------------------------------------------------------------
@@ -111,7 +119,7 @@ class Killing:
         if calm.returncode:
             raise SystemExit(f"the undisturbed run failed: {errors[-2000:]}")
         self.num_events = events.count("\n")
-        self.expected = shown(self.project)
+        self.expected = results(self.project)
 
     def next_kill(self, target: str) -> Kill:
         return Kill(target, self.chance.randrange(1, self.num_events), 0.1 * self.chance.random(), self.training)
@@ -132,7 +140,7 @@ class Killing:
         _, errors = again.communicate(timeout=LOST_S)
         if again.returncode:
             wrong.append(f"the next run ends with {again.returncode}: {errors.strip()[-300:]}")
-        wrong += differences(self.expected, shown(self.project))
+        wrong += differences(self.expected, results(self.project))
         wrong += self._left([process.pid, again.pid])
         return Result(kill, outcome, tuple(wrong))
 
@@ -195,9 +203,9 @@ def run_kills(count: int, seed: int, every: int = 5, minutes: float = 1e9) -> li
         every: each such one kills a pipeline that trains; 0: none does.
         minutes: begin none after that time.
     """
-    begun, results = time.monotonic(), list[Result]()
+    begun, found = time.monotonic(), list[Result]()
     with tempfile.TemporaryDirectory(prefix="kills-") as made:
-        of_images = Killing(Path(made) / "images", seed, training=False)
+        of_images = Killing(Path(made) / "images", seed, training=False, num_images=21)
         of_training = Killing(Path(made) / "training", seed, training=True, num_images=21) if every else of_images
         print(
             f"{len(of_images.expected):,} and {len(of_training.expected):,} files shown; {count} kills, seed {seed}", flush=True
@@ -208,14 +216,14 @@ def run_kills(count: int, seed: int, every: int = 5, minutes: float = 1e9) -> li
             trains = bool(every) and number % every == every - 1
             killing = of_training if trains else of_images
             target = TARGETS[(number // every if trains else number) % len(TARGETS)]  # in turn in both pipelines
-            results.append(killing.try_kill(killing.next_kill(target)))
-            print(f"{number + 1:>4} {results[-1].kill} {results[-1].outcome:<26} {'; '.join(results[-1].wrong)}", flush=True)
+            found.append(killing.try_kill(killing.next_kill(target)))
+            print(f"{number + 1:>4} {found[-1].kill} {found[-1].outcome:<26} {'; '.join(found[-1].wrong)}", flush=True)
         for killing in dict.fromkeys((of_images, of_training)):
             verified = pipekit(killing.project, killing.environ, "verify")
             if verified.code:
                 print(f"verify: {verified.last}")
                 raise SystemExit(1)
-    return results
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -225,11 +233,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--every", type=int, default=5, help="each such kill is of a pipeline that trains; 0: none")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no kill after that time")
     given = parser.parse_args(arguments)
-    results = run_kills(given.n, given.seed, given.every, given.minutes)
-    for outcome, number in Counter(f"{result.kill.target}: {result.outcome}" for result in results).most_common():
+    found = run_kills(given.n, given.seed, given.every, given.minutes)
+    for outcome, number in Counter(f"{result.kill.target}: {result.outcome}" for result in found).most_common():
         print(f"{number:5}  {outcome}")
-    num_wrong = sum(bool(result.wrong) for result in results)
-    print(f"{len(results)} kills, {num_wrong} wrong")
+    num_wrong = sum(bool(result.wrong) for result in found)
+    print(f"{len(found)} kills, {num_wrong} wrong")
     return 1 if num_wrong else 0
 
 
