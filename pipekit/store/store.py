@@ -239,6 +239,7 @@ class Store:
         """Remove incomplete work and leases of killed processes."""
         for folder in ("tmp", "leases"):
             remove_abandoned(self.root / folder)
+        remove_abandoned(self.root / "unsynced", ".*")  # markers that were being written
 
     def remove(self, place: Path) -> None:
         self._whole.discard(place)

@@ -3,8 +3,8 @@
     python tests/faults/edits.py --n 20 --seed 1               # so many commands, in turn; --training adds those with a model
 
 Each command writes into a folder that its defaults make, or that is named. Then each file that is new in the project, outside
-of the store, is made writable, written to in place or emptied, and has its mode changed; so have folders. The source images must
-have the bytes, the mode and the mtime that they had. The same command is then run again, into another folder.
+of the store, is made writable, written to in place or emptied, and has its mode changed; so have folders. The source images
+must have the bytes, the mode and the mtime that they had. The same command is then run again, into another folder.
 """
 
 from __future__ import annotations
