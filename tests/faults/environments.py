@@ -93,10 +93,8 @@ class Surroundings:
         if done.code:
             raise SystemExit(f"the undisturbed run failed: {done.last}")
         self.expected = shown(self.project)
-        self.size_bytes = sum(path.lstat().st_blocks * 512 for path in self.place.rglob("*"))
-        self.base_bytes = sum(
-            path.lstat().st_blocks * 512 for path in [*(self.project / "images").rglob("*"), *self.project.glob("*.*")]
-        )
+        self.size_bytes = _size(self.place)
+        self.base_bytes = _size(self.project / "images")
 
     def fresh(self) -> None:
         """A project without results."""
@@ -127,6 +125,12 @@ class Surroundings:
         wrong += differences(self.expected, found)
         said = sentences[0] if done.code and sentences else f"exit code {done.code}"
         return Result(name, said.replace(str(self.folder), "…")[:150], tuple(wrong))
+
+
+def _size(folder: Path) -> int:
+    """The room that the files of a folder take; files with several names are counted once."""
+    found = {(now.st_dev, now.st_ino): now.st_blocks * 512 for now in (path.lstat() for path in folder.rglob("*"))}
+    return sum(found.values())
 
 
 @contextlib.contextmanager
@@ -165,7 +169,7 @@ def full_disk(here: Surroundings) -> Iterator[Result]:
             here.fresh()
             done = here.run()
             remount(here.place, f"size={2 * here.size_bytes + 2**28}")
-            yield here.compare(f"full disk at {size / 2**20:.2f} MB", done, must_fail=True)
+            yield here.compare(f"full disk at {size / 2**20:.2f} MB", done)
 
 
 def read_only(here: Surroundings) -> Iterator[Result]:

@@ -235,7 +235,7 @@ class PixelFile:
         """Write the pixels first, then the index of the cached images, with checksums."""
         if self._index_file is None:
             return
-        index = np.array(self._index)  # other threads and processes go on adding images
+        index = np.array(self._index)  # other threads and processes continue to add images
         for position in np.flatnonzero((index[:, 2] != 0) & ~self._summed).tolist():
             self._crc32[position], self._summed[position] = self._sum(position), True
         first = np.array([[self.count, self.largest_bytes, 0, 0]], np.int32)
