@@ -461,7 +461,8 @@ class ShardTask:
 
     ``target`` is ``@stage/<use>`` or a function's ``module:name``; ``rows`` are samples as JSON-like dicts; ``params`` is the
     JSON form; ``packed`` puts the files that are made into one tar; ``scope`` names what all shards of one job share;
-    ``plugins`` are the files given beside entry points; ``name`` is what :meth:`Context.map` draws under.
+    ``plugins`` are the files given beside entry points; ``name`` is what :meth:`Context.map` draws under; ``began_ns`` is when
+    the run began, in ns since 1970: a source that has changed since then fails the shard.
     """
 
     key: str
@@ -478,6 +479,7 @@ class ShardTask:
     plugins: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
     name: str = ""
+    began_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipekit.contract import Artifact, Dataset, Failure, Params, Sample
+from pipekit.engine.healing import check_folder
 from pipekit.engine.mapping import Counts, Kept, Mapped, Mapper, RunContext
 from pipekit.engine.shards import (
     PROGRESS_EVERY_S,
@@ -194,6 +195,12 @@ class StageContext:
     def shards(self) -> set[str]:
         return self.mapper.shards
 
+    def tell_failures(self) -> None:
+        """Report to listeners how many samples failed, with a few examples."""
+        if self.failures:
+            examples = [(f.id, f.reason) for f in sorted(self.failures, key=lambda f: f.id)[:5]]
+            self.event("failed_samples", count=len(self.failures), total=self.num_attempted, examples=examples)
+
     @property
     def num_cached(self) -> int:
         return self.mapper.num_cached
@@ -281,9 +288,22 @@ class StageContext:
         return made
 
     def artifact(self, kind: type[A], *, digest: str | None = None, **meta: Any) -> A:
+        self.check_found()
         made = kind(self._folder, digest if digest is not None else tree_digest(self._folder), meta)
         self.made.append(made)
         return made
+
+    def check_found(self) -> None:
+        """Compare the shards that were taken from the store with their hashes.
+
+        An artifact may be made of their files, which a stage opens or links without pipekit's functions; the images of a
+        dataset are compared where they are read.
+
+        Raises:
+            DamagedError: one is not what was put there.
+        """
+        for key in sorted(self.mapper.found):
+            check_folder(self._run.store.shard_dir(key))
 
     def tolerate(self, failures: Sequence[Failure], num_attempted: int) -> None:
         check_share(self._stage, len(failures), num_attempted, failures)

@@ -32,6 +32,7 @@ class RunContext:
     store: Store
     locations: Locations
     listener: Listener
+    began_ns: int = field(default_factory=time.time_ns)
     keys: Keys = field(init=False)
 
     def __post_init__(self) -> None:
@@ -165,6 +166,7 @@ class Mapper:
         hash: a file's hash.
         progress: called with the number of finished samples, their total, and the label.
         again: do every shard anew.
+        found: the keys of the shards that were taken from the store.
     """
 
     run: RunContext
@@ -174,6 +176,7 @@ class Mapper:
     progress: Callable[[int, int, str], None]
     again: bool
     shards: set[str] = field(default_factory=set)
+    found: set[str] = field(default_factory=set)
     num_cached: int = 0
 
     def map(
@@ -319,6 +322,7 @@ class Mapper:
                 plugins=plan.registry.asked,
                 disabled=plan.registry.disabled,
                 name=name,
+                began_ns=run.began_ns,
             )
 
         execute, options = run.executor()
@@ -330,6 +334,7 @@ class Mapper:
             lambda done, total: self.progress(done, total, label),
             scope,
             Job(function, params, plan.registry),
+            self.found.add,
             self.again,
         )
 

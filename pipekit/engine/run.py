@@ -12,7 +12,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NoReturn
 
 from pipekit import __version__, processes
@@ -20,12 +19,13 @@ from pipekit.contract import Artifact, Dataset, InputPath, RunInfo, StageInfo
 from pipekit.engine import run_folder
 from pipekit.engine.context import StageContext, carried, check_share, open_dataset
 from pipekit.engine.forecast import Forecast
-from pipekit.engine.healing import MAX_HEALED, given_from
+from pipekit.engine.healing import MAX_HEALED, check_inputs, move_aside
 from pipekit.engine.key_changes import describe_changes, new_format
 from pipekit.engine.keys import key_of
 from pipekit.engine.mapping import RunContext
 from pipekit.engine.outcome import Listener, Outcome, StageOutcome, last_of
 from pipekit.engine.run_place import check_place, check_writable
+from pipekit.engine.sources import check_sources
 from pipekit.engine.worker import STOP, reason_of
 from pipekit.errors import DamagedError, PipekitError, StageError, UserError, of_the_machine
 from pipekit.owners import new_owner
@@ -143,7 +143,7 @@ class _Run:
                 {"pipekit": __version__},
             )
             try:
-                self._keep(record, show=self.publishes)
+                self._keep(record, chosen)
             finally:
                 self.syncing.end()
             self._observe("after_run", run=self._info(status))
@@ -158,7 +158,7 @@ class _Run:
         )
         return Outcome(plan.name, status, self.run_dir, tuple(self.done.values()), seconds, headline)
 
-    def _keep(self, record: dict[str, Any], show: bool) -> None:
+    def _keep(self, record: dict[str, Any], chosen: Collection[str]) -> None:
         """Keep the record of a run, and publish its results if it has finished."""
         if record["status"] != "finished":
             with contextlib.suppress(PipekitError):  # the error that ended the run matters more
@@ -167,22 +167,10 @@ class _Run:
         ran = any(not found.cached for found in self.done.values())
         if ran or not run_folder.is_listed(self.store, record):
             run_folder.remember(self.store, record)
-        if show and (ran or not run_folder.shows(self.run_dir, record)):
+        if self.publishes and (ran or not run_folder.shows(self.run_dir, record)):
             self.syncing.begin()
-            for note in self._publish(record):
+            for note in self._publish(record, chosen):
                 self.listener("warning", stage="", message=note)
-
-    def _publish(self, record: dict[str, Any]) -> tuple[str, ...]:
-        """Show the results under ``runs/``. Those that turn out to be damaged are recomputed."""
-        for attempt in itertools.count():
-            try:
-                made = [(f.name, f.use, f.artifact) for f in self.done.values()]
-                return run_folder.publish(self.store, self.run_dir, record, made, self.plan)
-            except DamagedError as error:
-                names = set(self.done)
-                self._set_aside(error, attempt)
-                self._stages(names, None, ())
-        raise AssertionError  # not reached: the last attempt raises
 
     def _stages(self, chosen: Collection[str], only: str | None, again: Collection[str]) -> None:
         """Run the chosen stages. Damaged results are moved aside, and recomputed by starting over."""
@@ -193,25 +181,25 @@ class _Run:
                         self._stage(stage, only, stage.name in again and not attempt)
                 return
             except DamagedError as error:
-                self._set_aside(error, attempt)
+                self._start_over(error, attempt)
 
-    def _set_aside(self, error: DamagedError, attempt: int) -> None:
-        """Move what is damaged aside, so that the stages recompute it.
+    def _publish(self, record: dict[str, Any], chosen: Collection[str]) -> tuple[str, ...]:
+        """Show the results under ``runs/``. A result that turns out to be damaged is recomputed first."""
+        attempt = 0
+        while True:
+            made = [(f.name, f.use, f.artifact) for f in self.done.values()]
+            try:
+                return run_folder.publish(self.store, self.run_dir, record, made, self.plan)
+            except DamagedError as error:
+                self._start_over(error, attempt)
+                self._stages(chosen, None, ())
+                attempt += 1
 
-        Raises:
-            DamagedError: it lies in no store, or this has been tried too often.
-            StageError: it is an input from another run.
-        """
-        guard.take_noted()
-        place = self.store.place_of(error.path)
-        if place is None or attempt == MAX_HEALED:
+    def _start_over(self, error: DamagedError, attempt: int) -> None:
+        if attempt == MAX_HEALED:
             raise error
-        if name := given_from(self.plan, self.store, place):
-            raise StageError(
-                f"the input {name!r} is damaged: {error.path} ({error.problem})",
-                "It comes from another run. Recompute it: pipekit verify --repair, then run its pipeline again.",
-            ) from error
-        self.store.set_aside(place, f"{Path(error.path).name}: {error.problem}")
+        guard.take_noted()
+        move_aside(self.plan, self.store, error)
         self.done.clear()
         self.locations.moved.clear()
 
@@ -224,6 +212,16 @@ class _Run:
         if only:
             return self.plan.upstream(only)
         return self.plan.upstream(until) if until else {stage.name for stage in self.plan.stages}
+
+    def _headline(self) -> str:
+        """The headline of the last stage that has one."""
+        found = [str(stage.artifact.meta["headline"]) for stage in self.done.values() if stage.artifact.meta.get("headline")]
+        return found[-1] if found else ""
+
+    def _advice(self) -> str:
+        """The advice of the last stage that gives advice; "" if it has none."""
+        found = [str(stage.artifact.meta["advice"]) for stage in self.done.values() if "advice" in stage.artifact.meta]
+        return found[-1] if found else ""
 
     # --- one stage ---
 
@@ -321,13 +319,20 @@ class _Run:
             ctx = StageContext(self.run_context, stage, key, inputs, folder, again)
             done = False
             try:
-                made = self._call(stage, ctx, inputs)
+                check_inputs(inputs)
+                try:
+                    made = self._call(stage, ctx, inputs)
+                except Exception:
+                    ctx.check_found()  # damage may be what the stage has stumbled over
+                    raise
                 if not any(made is found for found in ctx.made):
                     raise StageError(
                         f"{stage.use} must return the result of ctx.dataset() or ctx.artifact(), not {type(made).__name__}"
                     )
                 if damage := guard.take_noted():  # even if a stage swallowed it: no result made from it may stay
                     raise damage
+                if not isinstance(made, Dataset):  # images of datasets are compared where workers read them
+                    check_sources(inputs, self.run_context.began_ns)
                 ctx.check_failures()
                 if stage.contract.fingerprint is not None:
                     # A stage may change the outside state that it reads (split adds lines to its file). Its key has the state
@@ -354,7 +359,7 @@ class _Run:
                 done = True
             finally:
                 ctx.close(done)
-            self._tell_failures(stage, ctx)
+            ctx.tell_failures()
             self.store.commit(folder, self.store.artifact_dir(key))
         with contextlib.suppress(OSError):
             begun.rmdir()  # not empty: another process is at the same stage
@@ -373,13 +378,6 @@ class _Run:
         accepted = inspect.signature(function).parameters
         given = {name: value for name, value in (("ctx", ctx), ("params", stage.params)) if name in accepted}
         return function(**given, **inputs)
-
-    def _tell_failures(self, stage: PlannedStage, ctx: StageContext) -> None:
-        if ctx.failures:
-            examples = [(f.id, f.reason) for f in sorted(ctx.failures, key=lambda f: f.id)[:5]]
-            self.listener(
-                "failed_samples", stage=stage.name, count=len(ctx.failures), total=ctx.num_attempted, examples=examples
-            )
 
     def _take(
         self,

@@ -228,6 +228,9 @@ def publish(
 
     Returns:
         sentences about results that are not shown as the user might expect.
+
+    Raises:
+        DamagedError: a result is not what was put into the store.
     """
     check_place(run_dir)
     parent = run_dir.parent
@@ -290,7 +293,8 @@ def _build(folder: Path, found: Mapping[str, Any], made: Sequence[tuple[str, str
     if plan.text:
         changed = "".join(f"# run with --set {override}\n" for override in plan.overrides)
         (folder / "pipeline.toml").write_text(changed + plan.text, encoding="utf-8")
-    views = Views(plan.views, plan.views_mb * 10**6, plan.store_root)
+    began = datetime.fromisoformat(found["started"]).timestamp()
+    views = Views(plan.views, plan.views_mb * 10**6, plan.store_root, began)
     for name, use, artifact in reversed(made):  # with two reports, the later one is at the top
         place = folder / name
         if isinstance(artifact, Dataset):
@@ -300,7 +304,7 @@ def _build(folder: Path, found: Mapping[str, Any], made: Sequence[tuple[str, str
             if source.is_file() and source.name not in NOT_SHOWN:
                 below = source.relative_to(artifact.path)
                 top = below.as_posix() in artifact.headline and not (folder / below).exists()
-                put_made(source, folder / below if top else place / below)
+                put_made(source, folder / below if top else place / below, began)
     return tuple(views.notes)
 
 

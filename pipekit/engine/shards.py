@@ -132,6 +132,7 @@ class ShardJob:
         task: makes the task from a key and packed rows.
         execute: the executor with its parameters: tasks in, results out.
         job: what this process gives to its own threads, under the name ``scope``.
+        found: called with the key of each shard that is taken from the store.
         again: do every shard anew, finished or not: a failure that a sample had once (a lost network drive) is kept with it.
     """
 
@@ -142,6 +143,7 @@ class ShardJob:
     progress: Callable[[int, int], None]
     scope: str
     job: Job
+    found: Callable[[str], None] = lambda key: None
     again: bool = False
     keys: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
@@ -179,6 +181,7 @@ class ShardJob:
                     try:
                         finish(key, group)
                         self.num_cached += group.count
+                        self.found(key)
                         continue
                     except DamagedError as error:
                         self.store.set_aside(self.store.shard_dir(key), error.problem)

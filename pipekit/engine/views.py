@@ -67,17 +67,24 @@ def copy_out(source: str | Path, place: Path) -> None:
         copy_file(source, place)
 
 
-def put_made(source: Path, place: Path) -> None:
+def put_made(source: Path, place: Path, began: float = 0.0) -> None:
     """Show a file that pipekit made: as a copy or, if it is large, as a read-only hard link."""
     if source.stat().st_size > COPIED_BYTES:
         place.parent.mkdir(parents=True, exist_ok=True)
-        if _link(source, place):
+        if _link(source, place, began):
             return
     copy_out(source, place)
 
 
-def _link(source: str | Path, place: Path) -> bool:
-    """Hard-link a file of the store, which becomes read-only; False if that is not possible."""
+def _link(source: str | Path, place: Path, began: float = 0.0) -> bool:
+    """Hard-link a file of the store, which becomes read-only; False if that is not possible.
+
+    Raises:
+        DamagedError: the file is not what was put into the store. One that is younger than ``began`` (seconds since 1970) was
+            made in this run, and is not read again.
+    """
+    if os.stat(source).st_mtime < began:  # noqa: PTH116 (done for every image)
+        guard.check_file(os.fspath(source))
     try:
         os.chmod(source, 0o444)
         os.link(source, place)
@@ -107,11 +114,13 @@ class Views:
         how: ``copies``; ``links``: symbolic links to images that pipekit did not make; ``none``: tables only.
         most_bytes: maximum size of copies of images that pipekit did not make, for each dataset; None: no limit.
         store: its files, which pipekit made, may become read-only hard links; None: everything is copied.
+        began: when the run began, in seconds since 1970: older files are compared with their hashes before they are linked.
     """
 
     how: str
     most_bytes: int | None
     store: Path | None
+    began: float = 0.0
     notes: list[str] = field(default_factory=list)
 
     def show(self, folder: Path, dataset: Dataset, is_import: bool) -> None:
@@ -156,7 +165,7 @@ class Views:
     def _put(self, source: str, place: Path) -> None:
         if self.store is not None and self._is_made(source):
             place.parent.mkdir(parents=True, exist_ok=True)
-            if _link(source, place):
+            if _link(source, place, self.began):
                 return
         elif self.store is not None and self.how == "links":
             place.parent.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipekit.contract import PAUSE, Params, Sample, ShardResult, ShardTask
+from pipekit.engine.sources import check_row
 from pipekit.errors import DamagedError, PipekitError, PluginError, UserError, of_the_machine
 from pipekit.files import hash_file, pack, write_new
 from pipekit.registry.component import Component, import_target
@@ -133,6 +134,7 @@ def _run(task: ShardTask) -> tuple[int, int]:
             while going:
                 going = [work for work in going if work.step()]
             for work in works:
+                check_row(work.row, task.began_ns)
                 outputs += work.made
                 failed += work.failed
                 hashes |= {path[len(str(folder)) + 1 :].replace(os.sep, "/"): sha for path, sha in work.hashes.items()}
@@ -155,7 +157,7 @@ class _Work:
     def __init__(
         self, packed: Mapping[str, Any], row: Row, job: Job, ctx: _SampleContext, folder: Path, locations: Locations
     ) -> None:
-        self._packed, self._row, self._job, self._ctx = packed, row, job, ctx
+        self._packed, self.row, self._job, self._ctx = packed, row, job, ctx
         self._folder, self._locations = folder, locations
         self._yielded: Iterator[Any] | None = None
         self.made: list[Row] = []
@@ -170,10 +172,11 @@ class _Work:
         """Process the sample up to the next pause; returns whether there is more to do."""
         if STOP.is_set():
             raise StoppedError
-        row, ctx = self._row, self._ctx
+        row, ctx = self.row, self._ctx
         try:
             if self._yielded is None:
-                guard.check_file(row["image"])  # a function may read it without pipekit's functions
+                for path in (row.get("targets", {}).get("mask", ""), row["image"]):
+                    guard.check_file(path)  # a function may read it without pipekit's functions
                 self._yielded = iter(self._job.function(from_row(row), self._job.params, ctx))
             for found in self._yielded:
                 if found is PAUSE:

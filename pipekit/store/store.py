@@ -185,14 +185,14 @@ class Store:
         forget_files(self.root / "tree")
 
     def place_of(self, path: str | Path) -> Path | None:
-        """The folder of the shard or artifact that a file belongs to; None for any other file."""
+        """The folder of the shard or artifact that a path leads to or into, or the part that it is; None for any other path."""
         path = Path(os.path.abspath(path))
         if not path.is_relative_to(self.root):
             return None
         below = path.relative_to(self.root).parts
         if len(below) == 3 and below[0] == PARTS:
             return path
-        return self.root.joinpath(*below[:3]) if len(below) > 3 and below[0] in ("shards", "artifacts") else None
+        return self.root.joinpath(*below[:3]) if len(below) >= 3 and below[0] in ("shards", "artifacts") else None
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -249,6 +249,7 @@ class Store:
         """Remove incomplete work and leases of killed processes."""
         for folder in ("tmp", "leases", "tree/tmp"):
             remove_abandoned(self.root / folder)
+        remove_abandoned(self.root / "unsynced", ".*")  # markers that were being written
 
     def remove(self, place: Path) -> None:
         self._whole.discard(place)

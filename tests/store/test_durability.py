@@ -228,3 +228,18 @@ def test_a_run_that_can_not_keep_its_record_ends_its_syncing(
     with pytest.raises(UserError, match="the disk is full"):
         trial.run(STAGES)
     assert not [thread for thread in set(threading.enumerate()) - before if thread.name == "sync"]
+
+
+def test_a_marker_that_a_killed_process_was_writing_goes(tmp_path: Path) -> None:
+    """Its owner is at the end of its name; one that a living process is writing stays."""
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
+    folder = tmp_path / "unsynced"
+    folder.mkdir()
+    living = new_owner()
+    killed = living.replace(f"{os.getpid()}@", f"{ended.stdout.strip()}@")
+    for owner in (living, killed):
+        (folder / f".boot.{owner}.json.{owner}").touch()
+        (folder / f"boot.{owner}.json").touch()
+    Store(tmp_path).clean()
+    left = {path.name for path in folder.iterdir()}
+    assert left == {f".boot.{living}.json.{living}", f"boot.{living}.json", f"boot.{killed}.json"}

@@ -10,6 +10,7 @@ import os
 import shutil
 import threading
 import weakref
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,12 +142,14 @@ class PixelFile:
         """Extents of the file with reserved disk space."""
         index = np.zeros((count, 3), np.int32)
         """Height, width and channels of each image; 0 if it is not cached."""
+        self._crc32 = np.zeros(count, np.uint32)
+        self._summed = np.zeros(count, bool)
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             self._file, self._index_file = folder / "pixels.u8", folder / "index.npy"
             known = _load_index(self._index_file) if self._file.exists() and self._file.stat().st_size == size else None
-            if known is not None and known[0].tolist() == [count, largest_bytes, 0] and known.shape == (count + 1, 3):
-                index = known[1:]
+            if known is not None and known.shape == (count + 1, 4) and known[0].tolist() == [count, largest_bytes, 0, 0]:
+                index, self._crc32 = known[1:, :3], known[1:, 3].astype(np.uint32)
             else:
                 self._index_file.unlink(missing_ok=True)
                 self._file.write_bytes(b"")
@@ -157,6 +160,20 @@ class PixelFile:
             self._shared(max(1, index.nbytes))[: index.nbytes].view(np.int32).reshape(index.shape) if shared else index
         )
         self._index[:] = index
+        self._drop_damaged()
+
+    def _drop_damaged(self) -> None:
+        """Forget images that an earlier process cached and that are not what it wrote: they are decoded again."""
+        for position in np.flatnonzero(self._index[:, 2]).tolist():
+            height, width, channels = self._index[position].tolist()
+            fits = min(height, width, channels) > 0 and height * width * channels <= self.largest_bytes
+            self._summed[position] = fits and self._sum(position) == self._crc32[position]
+            if not self._summed[position]:
+                self._index[position] = 0
+
+    def _sum(self, position: int) -> int:
+        height, width, channels = self._index[position].tolist()
+        return zlib.crc32(self._view(position, (height, width, channels)).data)
 
     def _shared(self, size: int) -> Mapped:
         self._files.append(SharedMemory(size))
@@ -215,10 +232,14 @@ class PixelFile:
         return np.asarray(self._pixels[begin : begin + math.prod(shape)]).reshape(shape)
 
     def flush(self) -> None:
-        """Write the pixels first, then the index of the cached images."""
+        """Write the pixels first, then the index of the cached images, with checksums."""
         if self._index_file is None:
             return
-        index = np.concatenate([np.array([[self.count, self.largest_bytes, 0]], np.int32), self._index])
+        index = np.array(self._index)  # other threads and processes continue to add images
+        for position in np.flatnonzero((index[:, 2] != 0) & ~self._summed).tolist():
+            self._crc32[position], self._summed[position] = self._sum(position), True
+        first = np.array([[self.count, self.largest_bytes, 0, 0]], np.int32)
+        index = np.concatenate([first, np.column_stack([index, self._crc32.view(np.int32)])])
         self._pixels.flush()
         temporary = self._index_file.with_name(".index.npy")
         with temporary.open("wb") as file:
@@ -268,7 +289,7 @@ def can_share() -> bool:
 def _load_index(file: Path) -> NDArray[np.int32] | None:
     try:
         found = np.load(file)
-    except (OSError, ValueError):
+    except Exception:  # NumPy parses the header as Python: damage to it raises anything
         return None
     return found if isinstance(found, np.ndarray) and found.ndim == 2 and found.dtype == np.int32 else None
 

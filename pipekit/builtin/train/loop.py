@@ -7,6 +7,7 @@ metrics, best epoch), and the feed makes the same batches again from the epoch a
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,8 @@ from pipekit.errors import StageError
 
 Row = dict[str, float]
 Arrays = dict[str, NDArray[Any]]
+
+DIGEST_BYTES = hashlib.sha256().digest_size
 
 FIND_FROM, FIND_TO, FIND_STEPS = 1e-6, 1.0, 100
 """The learning rate range test of ``find_learning_rate``."""
@@ -410,19 +413,42 @@ def choose_rate(tried: list[tuple[float, float]]) -> float:
 
 
 def _read_npz(file: Path) -> Arrays | None:
-    """All arrays of a file, whose checksums are compared; None where there is no file."""
+    """All arrays of a file; None where there is no file.
+
+    Raises:
+        ValueError: the file is not what was written. The checksums of the zip format don't cover its directory: with a bit of
+            that changed, arrays are missing, or are taken to be encrypted.
+    """
     if not file.exists():
         return None
+    with file.open("rb") as handle:
+        if _digest(handle, file.stat().st_size - DIGEST_BYTES) != handle.read():
+            raise ValueError("its checksum differs")
     with np.load(file) as saved:
         return {name: saved[name] for name in saved.files}
 
 
 def _write_npz(file: Path, **arrays: NDArray[Any]) -> None:
-    """Write through a temporary file and sync it, so that a kill or a power cut leaves the old or the new file."""
+    """Write through a temporary file and sync it, so that a kill or a power cut leaves the old or the new file.
+
+    A SHA-256 follows the zip file; readers of zip files pass over it.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}")
-    with temporary.open("wb") as handle:
+    with temporary.open("w+b") as handle:
         np.savez(handle, allow_pickle=False, **arrays)
+        size_bytes = handle.seek(0, os.SEEK_END)
+        handle.seek(0)
+        handle.write(_digest(handle, size_bytes))
         handle.flush()
         os.fsync(handle.fileno())
     temporary.replace(file)
+
+
+def _digest(handle: BinaryIO, size_bytes: int) -> bytes:
+    """The SHA-256 of so many bytes from here on."""
+    found = hashlib.sha256()
+    while size_bytes > 0 and (part := handle.read(min(size_bytes, 2**20))):
+        found.update(part)
+        size_bytes -= len(part)
+    return found.digest()

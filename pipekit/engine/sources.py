@@ -1,0 +1,69 @@
+"""Sources that change while a run reads them: nothing that was made of their new bytes may be kept under their old hash.
+
+Files are hashed when a run begins and read later. A file whose ctime is younger than the run is hashed once more after it was
+read; all others cost one ``stat``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipekit.contract import Dataset
+from pipekit.errors import StageError
+from pipekit.files import hash_file, split_packed
+from pipekit.store.wholeness import guard
+
+SLACK_NS = 10**9
+"""Files that changed less than this before the run began are hashed too: clocks of file systems are coarse."""
+
+HINT = "Nothing that was made of it is kept. Run the same command again when it no longer changes."
+
+
+def check_source(path: str, sha256: str, began_ns: int) -> None:
+    """Whether a file still is what it was when the run began. A file in a store, or without a known hash, passes.
+
+    Raises:
+        StageError: it has changed, or is gone.
+    """
+    if not path or not sha256 or not began_ns or split_packed(path) is not None or guard.place_of(path) is not None:
+        return
+    since = began_ns - SLACK_NS
+    try:
+        if os.stat(path).st_ctime_ns >= since and hash_file(path) != sha256:  # noqa: PTH116 (done for every image)
+            raise StageError(f"{path} changed while this run was reading it", HINT)
+    except OSError as error:
+        if _changed_since(Path(path).parent, since):  # else it was not there before
+            raise StageError(f"{path} was there when this run began, and can't be read now: {error.strerror}", HINT) from error
+
+
+def check_row(row: Mapping[str, Any], began_ns: int) -> None:
+    """:func:`check_source` for the image and the mask of a row."""
+    check_source(row["image"], row.get("sha256", ""), began_ns)
+    targets = row.get("targets", {})
+    check_source(targets.get("mask", ""), targets.get("mask_sha256", ""), began_ns)
+
+
+def check_sources(inputs: Mapping[str, Any], began_ns: int) -> None:
+    """:func:`check_source` for all images and masks of the datasets among a stage's inputs."""
+    for found in inputs.values():
+        for dataset in _datasets(found):
+            for sample in dataset:
+                check_source(sample.image, sample.sha256, began_ns)
+                check_source(sample.targets.mask, sample.targets.mask_sha256, began_ns)
+
+
+def _datasets(found: Any) -> Iterable[Dataset]:
+    return (one for one in (found if isinstance(found, tuple) else (found,)) if isinstance(one, Dataset))
+
+
+def _changed_since(folder: Path, since_ns: int) -> bool:
+    """Whether a folder, or the nearest one above that is there, has changed."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        return folder.stat().st_ctime_ns >= since_ns
+    except OSError:
+        return False

@@ -1,0 +1,82 @@
+"""Sources that change or vanish while a run reads them: an error, and no result of the new bytes under the old hash."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipekit.errors import StageError
+from tests.conftest import DATA, Trial
+
+MEDDLING = '''
+
+
+@pipekit.stage
+def meddle(ctx: pipekit.Context, dataset: pipekit.Dataset) -> pipekit.Dataset:
+    """Does to a source what a file beside the plugin says, after it was hashed and before it is read."""
+    told = ctx.project_dir / "meddle"
+    if told.exists():
+        exec(told.read_text(), {"images": ctx.project_dir / "images"})
+    return ctx.dataset(dataset)
+
+
+@pipekit.stage
+def total(ctx: pipekit.Context, dataset: pipekit.Dataset) -> pipekit.Files:
+    """Reads the images itself."""
+    (ctx.out_dir / "total.txt").write_text(str([Path(s.image).read_bytes() for s in dataset if Path(s.image).exists()]))
+    return ctx.artifact(pipekit.Files)
+
+
+@pipekit.hookimpl(specname="register_stages")
+def register_meddle(register):
+    register("meddle", meddle)
+    register("total", total)
+'''
+STAGES: dict[str, Any] = {
+    "data": DATA,
+    "meddle": {"use": "meddle", "dataset": "data"},
+    "last": {"use": "stamp", "dataset": "meddle"},
+}
+
+
+@pytest.fixture
+def meddled(trial: Trial) -> Trial:
+    plugin = trial.path / "trial_plugin.py"
+    plugin.write_text(plugin.read_text() + MEDDLING)
+    trial.write(*(f"cat/{number}.png" for number in range(4)))
+    for path in trial.path.rglob("*.png"):
+        os.utime(path, (1, 1))
+    return trial
+
+
+@pytest.mark.parametrize("use", ["stamp", "measure", "total"])
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [('(images / "cat/2.png").write_text("a dog")', "changed while"), ('(images / "cat/2.png").unlink()', "was there when")],
+)
+def test_a_source_that_changes_during_a_run_leaves_no_wrong_result(meddled: Trial, use: str, what: str, said: str) -> None:
+    stages = {**STAGES, "last": {"use": use, "dataset": "meddle"}}
+    source = meddled.path / "images/cat/2.png"
+    before = source.read_bytes()
+    (meddled.path / "meddle").write_text(what)
+    with pytest.raises(StageError, match=rf"2\.png {said}"):
+        meddled.run(stages, max_failed=0.5)
+    (meddled.path / "meddle").unlink()
+    source.write_bytes(before)
+    after = meddled.run(stages).artifact("last").digest
+    assert meddled.run(stages, choice={"again": ["last"]}).artifact("last").digest == after
+
+
+def change_mode(path: Path) -> None:
+    path.chmod(0o600)
+
+
+@pytest.mark.parametrize("touch", [change_mode, Path.touch])
+def test_a_source_that_is_only_touched_ends_nothing(meddled: Trial, touch: Callable[[Path], None]) -> None:
+    (meddled.path / "meddle").write_text('(images / "cat/2.png").chmod(0o600)')
+    touch(meddled.path / "images/cat/1.png")
+    assert meddled.run(STAGES).artifact("last").meta["num_failed"] == 0

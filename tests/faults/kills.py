@@ -1,0 +1,246 @@
+"""``kill -9`` at random moments of a run: the next run ends as an undisturbed one, and leaves nothing behind.
+
+    python tests/faults/kills.py --n 100 --seed 1               # every fifth with a training, which loads TensorFlow
+
+Each run starts with an empty store. After a random number of events, and a random fraction of a tenth of a second, one of three
+is killed: the main process, its whole group, or one process that it has started. The same command is then run to its end. It
+must show what an undisturbed run shows, byte for byte, and afterwards there must be no process of either run, nothing in the
+store's scratch folders, leases and markers, no file beside those that are shown, and nothing of pipekit in the folder for
+temporary files and in ``/dev/shm``. A run that lost one process must end by itself: it succeeds, or fails in one sentence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.faults.power_cut import differences, shown
+from tests.faults.project import environment, make_project, pipekit
+
+TARGETS = ("main", "group", "child")
+SCRATCH = ("tmp", "leases", "unsynced", "work")
+GONE_AFTER_S = 30.0
+"""Processes whose parent was killed notice it and end; one that is there for longer stays."""
+
+LOST_S = 900.0
+"""A run that takes longer hangs."""
+
+
+@dataclass(frozen=True)
+class Kill:
+    """What is killed, after so many events and so many seconds."""
+
+    target: str
+    events: int
+    seconds: float
+    training: bool
+
+    def __str__(self) -> str:
+        return f"{'training' if self.training else 'images':<9} {self.target:<6} event {self.events:>3} + {self.seconds:.2f} s"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was found after a kill: what the killed run did, and what was not as it must be."""
+
+    kill: Kill
+    outcome: str
+    wrong: tuple[str, ...]
+
+
+def results(project: Path) -> dict[str, bytes]:
+    """Everything that a project shows, without what says when: the time in a model's zip file, and the seconds of epochs."""
+    found = {name: data for name, data in shown(project).items() if not name.endswith(".keras")}  # model.json has its hash
+    histories = {name: re.sub(rb",[^,\n]*\n", b"\n", data) for name, data in found.items() if name.endswith("history.csv")}
+    return found | histories
+
+
+# --- processes -----------------------------------------------------------------------------------------------------------
+
+
+def start(project: Path, environ: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
+    """A run in a session of its own, with an event for each shard, from worker processes."""
+    command = [sys.executable, "-m", "pipekit", "run", "--json", "--executor", "processes", *arguments]
+    return subprocess.Popen(
+        command, cwd=project, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def processes_of(session: int) -> Iterator[int]:
+    """The living processes of a session."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, _, of = (folder / "stat").read_bytes().rpartition(b")")[2].split()[:4]
+        except OSError:
+            continue
+        if int(of) == session and state not in (b"Z", b"X"):
+            yield int(folder.name)
+
+
+def semaphores_of(pids: Sequence[int]) -> list[str]:
+    return [path.name for path in Path("/dev/shm").glob("sem.*") for pid in pids if f".{pid}@" in path.name]
+
+
+def wait_until_gone(session: int) -> list[int]:
+    """Wait for the processes of a session to end; those that don't."""
+    end = time.monotonic() + GONE_AFTER_S
+    while (left := list(processes_of(session))) and time.monotonic() < end:
+        time.sleep(0.05)
+    return left
+
+
+# --- one kill ------------------------------------------------------------------------------------------------------------
+
+
+class Killing:
+    """A project whose runs are killed."""
+
+    def __init__(self, folder: Path, seed: int, training: bool, num_images: int = 42) -> None:
+        self.project, self.training, self.chance = folder / "project", training, random.Random(seed)
+        self.environ = environment(folder)
+        make_project(self.project, num_images, training=training)
+        calm = start(self.project, self.environ)
+        events, errors = calm.communicate(timeout=LOST_S)
+        if calm.returncode:
+            raise SystemExit(f"the undisturbed run failed: {errors[-2000:]}")
+        self.num_events = events.count("\n")
+        self.expected = results(self.project)
+
+    def next_kill(self, target: str) -> Kill:
+        return Kill(target, self.chance.randrange(1, self.num_events), 0.1 * self.chance.random(), self.training)
+
+    def try_kill(self, kill: Kill) -> Result:
+        for name in (".pipekit", "runs"):
+            shutil.rmtree(self.project / name)
+        (self.project / "split.csv").unlink(missing_ok=True)
+        process = start(self.project, self.environ)
+        assert process.stdout is not None
+        for _ in range(kill.events):
+            if not process.stdout.readline():
+                break
+        time.sleep(kill.seconds)
+        pid = self._strike(process, kill)
+        outcome, wrong = self._end(process, kill, pid)
+        again = start(self.project, self.environ)
+        _, errors = again.communicate(timeout=LOST_S)
+        if again.returncode:
+            wrong.append(f"the next run ends with {again.returncode}: {errors.strip()[-300:]}")
+        wrong += differences(self.expected, results(self.project))
+        wrong += self._left([process.pid, again.pid])
+        return Result(kill, outcome, tuple(wrong))
+
+    def _strike(self, process: subprocess.Popen[str], kill: Kill) -> int:
+        """Kill, and return which process was killed; 0 where there was none."""
+        if process.poll() is not None:
+            return 0
+        with contextlib.suppress(ProcessLookupError):
+            if kill.target == "group":
+                os.killpg(process.pid, signal.SIGKILL)
+                return process.pid
+            children = [pid for pid in processes_of(process.pid) if pid != process.pid]
+            if kill.target == "child" and not children:
+                return 0
+            pid = self.chance.choice(sorted(children)) if kill.target == "child" else process.pid
+            os.kill(pid, signal.SIGKILL)
+            return pid
+        return 0
+
+    def _end(self, process: subprocess.Popen[str], kill: Kill, pid: int) -> tuple[str, list[str]]:
+        """Wait for the end of a run that was killed, or has lost a process."""
+        wrong = []
+        try:
+            _, errors = process.communicate(timeout=LOST_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            return "hangs", ["the run hangs"]
+        if kill.target == "child" or not pid:
+            # Python's resource tracker prints a traceback when its successor is asked for what it had: then all is well.
+            if process.returncode not in (0, 1) or (process.returncode and "Traceback" in errors):
+                wrong.append(f"without one process it ends with {process.returncode}: {errors.strip()[-300:]}")
+            outcome = f"lost {'a process' if pid else 'nothing'}, {'finished' if process.returncode == 0 else 'failed'}"
+        else:
+            outcome = "killed"
+        if left := wait_until_gone(process.pid):
+            wrong.append(f"{len(left)} processes stay")
+            for stale in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(stale, signal.SIGKILL)
+        return outcome, wrong
+
+    def _left(self, pids: Sequence[int]) -> list[str]:
+        """What is left behind after the next run."""
+        store = self.project / ".pipekit"
+        found = [f"{name}/{path.name}" for name in SCRATCH for path in (store / name).glob("*")]
+        found += [f"TMPDIR/{path.name}" for path in Path(self.environ["TMPDIR"]).iterdir()]
+        found += [f"/dev/shm/{name}" for name in semaphores_of(pids)]
+        found += [path.name for path in self.project.iterdir() if path.name.startswith(".") and path != store]
+        found += [f"process {pid}" for session in pids for pid in wait_until_gone(session)]
+        return [f"left behind: {', '.join(found[:5])}"] if found else []
+
+
+# --- all kills -----------------------------------------------------------------------------------------------------------
+
+
+def run_kills(count: int, seed: int, every: int = 5, minutes: float = 1e9) -> list[Result]:
+    """Make so many kills, and print a line for each.
+
+    Args:
+        every: each such one kills a pipeline that trains; 0: none does.
+        minutes: begin none after that time.
+    """
+    begun, found = time.monotonic(), list[Result]()
+    with tempfile.TemporaryDirectory(prefix="kills-") as made:
+        of_images = Killing(Path(made) / "images", seed, training=False, num_images=21)
+        of_training = Killing(Path(made) / "training", seed, training=True, num_images=21) if every else of_images
+        print(
+            f"{len(of_images.expected):,} and {len(of_training.expected):,} files shown; {count} kills, seed {seed}", flush=True
+        )
+        for number in range(count):
+            if time.monotonic() - begun > 60 * minutes:
+                break
+            trains = bool(every) and number % every == every - 1
+            killing = of_training if trains else of_images
+            target = TARGETS[(number // every if trains else number) % len(TARGETS)]  # in turn in both pipelines
+            found.append(killing.try_kill(killing.next_kill(target)))
+            print(f"{number + 1:>4} {found[-1].kill} {found[-1].outcome:<26} {'; '.join(found[-1].wrong)}", flush=True)
+        for killing in dict.fromkeys((of_images, of_training)):
+            verified = pipekit(killing.project, killing.environ, "verify")
+            if verified.code:
+                print(f"verify: {verified.last}")
+                raise SystemExit(1)
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--n", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--every", type=int, default=5, help="each such kill is of a pipeline that trains; 0: none")
+    parser.add_argument("--minutes", type=float, default=1e9, help="begin no kill after that time")
+    given = parser.parse_args(arguments)
+    found = run_kills(given.n, given.seed, given.every, given.minutes)
+    for outcome, number in Counter(f"{result.kill.target}: {result.outcome}" for result in found).most_common():
+        print(f"{number:5}  {outcome}")
+    num_wrong = sum(bool(result.wrong) for result in found)
+    print(f"{len(found)} kills, {num_wrong} wrong")
+    return 1 if num_wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

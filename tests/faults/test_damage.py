@@ -1,0 +1,18 @@
+"""A few kinds of damage to a whole project; ``damage.py`` tries as many as wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.faults.damage import Case, Damaging
+
+
+def test_damage_is_healed_or_does_no_harm(tmp_path: Path) -> None:
+    damaging = Damaging(tmp_path, seed=1)
+    kinds = damaging.kinds()
+    stored = sorted(kind for kind in kinds if kind.startswith(("shards/", "artifacts/")))
+    assert {"hashes.sqlite", "split.csv", "shown/run.json", "shards/**.jpg"} <= kinds.keys()
+    assert len(stored) > 10
+    some = [damaging.chance.choice(stored) for _ in range(2)]
+    cases = [*(Case(kind, "flip", used=True) for kind in ("shards/**.png", *some)), Case("hashes.sqlite", "flip", used=False)]
+    assert [damaging.try_case(case).wrong for case in cases] == [(), (), (), ()]
