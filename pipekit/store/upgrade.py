@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipekit.owners import is_abandoned
 from pipekit.store.durability import write_synced
-from pipekit.store.store import Store
+from pipekit.store.store import Store, translate_os_error
 from pipekit.store.wholeness import FORMAT, PARTS
 
 RESULTS = ("artifacts", "shards", PARTS, "work", "damaged")
@@ -50,7 +50,10 @@ def replace_old(store: Store) -> Replaced | None:
                 with contextlib.suppress(OSError):
                     size_bytes += os.stat(os.path.join(place, name)).st_size  # noqa: PTH116, PTH118 (done for every file)
         store.remove(folder)
-    write_synced(mark, f"{FORMAT}\n")
+    try:
+        write_synced(mark, f"{FORMAT}\n")
+    except OSError as error:
+        raise translate_os_error(error, store.root) from error
     return Replaced(num_files, size_bytes) if num_files else None
 
 

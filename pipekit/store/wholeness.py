@@ -159,7 +159,7 @@ class Guard:
     def expected(self, path: str) -> str | None:
         """The hash that a file of a finished folder had when it was made."""
         folder, below = self._split(path)
-        if folder == path:
+        if folder and folder == path:
             return os.path.basename(path).partition(".")[0]  # noqa: PTH119 (done for every file that is read)
         return self._of(folder).get(below.replace(os.sep, "/")) if folder else None
 

@@ -412,7 +412,7 @@ def test_a_name_is_a_word(trial: Trial, name: str) -> None:
 def test_a_worker_draws_under_the_tasks_name() -> None:
     def words(target: str, name: str) -> bytes:
         task: Any = SimpleNamespace(seed=3, stage="s", target=target, name=name)
-        job: Job = SimpleNamespace()  # type: ignore[assignment]
+        job: Job = SimpleNamespace(function=None)  # type: ignore[assignment]
         return SampleContext(task, job, "id", Path(), set()).rng(2).bytes(8)
 
     assert words("module:function", "") == rng_for(3, "s", "function", "id", 2).bytes(8)

@@ -11,8 +11,8 @@ def test_damage_is_healed_or_does_no_harm(tmp_path: Path) -> None:
     damaging = Damaging(tmp_path, seed=1)
     kinds = damaging.kinds()
     stored = sorted(kind for kind in kinds if kind.startswith(("shards/", "artifacts/")))
-    assert {"hashes.sqlite", "split.csv", "shown/run.json", "shards/**.jpg"} <= kinds.keys()
+    assert {"tree/**", "parts/**.jsonl", "split.csv", "shown/run.json", "shards/**.jpg"} <= kinds.keys()
     assert len(stored) > 10
     some = [damaging.chance.choice(stored) for _ in range(2)]
-    cases = [*(Case(kind, "flip", used=True) for kind in ("shards/**.png", *some)), Case("hashes.sqlite", "flip", used=False)]
+    cases = [*(Case(kind, "flip", used=True) for kind in ("shards/**.png", *some)), Case("tree/**", "flip", used=False)]
     assert [damaging.try_case(case).wrong for case in cases] == [(), (), (), ()]
