@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from pipekit import __version__, processes
 from pipekit.contract import Artifact, Dataset, InputPath, RunInfo, StageInfo
 from pipekit.engine import run_folder
+from pipekit.engine.contact_sheets import DrawSheet
 from pipekit.engine.context import StageContext, carried, check_share, open_dataset
 from pipekit.engine.forecast import Forecast
 from pipekit.engine.healing import MAX_HEALED, given_from
@@ -58,6 +59,7 @@ def run_plan(
     only: str | None = None,
     again: Collection[str] = (),
     publish: bool = True,
+    draw: DrawSheet | None = None,
 ) -> Outcome:
     """Run a plan.
 
@@ -66,13 +68,14 @@ def run_plan(
         only: run only this stage; its inputs must be in the store.
         again: discard the earlier results of these stages.
         publish: put the results under ``runs/<name>/``.
+        draw: draws contact sheets of datasets that are too large to show as folders.
 
     Raises:
         StageError: a stage failed; finished work is kept.
         UserError: the selection of stages is not valid.
     """
     with closing(Store(plan.store_root)) as store, lease(store.root):
-        return _Run(plan, listener, store).run(until, only, again, publish)
+        return _Run(plan, listener, store, draw).run(until, only, again, publish)
 
 
 def forecast(plan: Plan, until: str | None = None, again: Collection[str] = ()) -> list[Forecast]:
@@ -86,6 +89,8 @@ class _Run:
     plan: Plan
     listener: Listener
     store: Store
+    draw: DrawSheet | None = None
+    showing_s: float = 0.0
     done: dict[str, StageOutcome] = field(default_factory=dict)
     told_new_keys: bool = False
     publishes: bool = False
@@ -146,6 +151,7 @@ class _Run:
             status=status,
             run_dir=str(self.run_dir),
             seconds=seconds,
+            showing_s=self.showing_s,
             headline=headline,
             advice=self._advice(),
         )
@@ -162,15 +168,19 @@ class _Run:
             run_folder.remember(self.store, record)
         if show and (ran or not run_folder.shows(self.run_dir, record)):
             self.syncing.begin()
+            started = time.perf_counter()
             for note in self._publish(record):
                 self.listener("warning", stage="", message=note)
+            self.showing_s = time.perf_counter() - started
 
     def _publish(self, record: dict[str, Any]) -> tuple[str, ...]:
         """Show the results under ``runs/``. Those that turn out to be damaged are recomputed."""
         for attempt in itertools.count():
             try:
                 made = [(f.name, f.use, f.artifact) for f in self.done.values()]
-                return run_folder.publish(self.store, self.run_dir, record, made, self.plan)
+                return run_folder.publish(
+                    self.store, self.run_dir, record, made, self.plan, self.locations, self.draw, self.listener
+                )
             except DamagedError as error:
                 names = set(self.done)
                 self._set_aside(error, attempt)
