@@ -36,7 +36,7 @@ NAMES_AT_ONCE = 50_000
 """Maximum number of names of one folder that are sorted in memory; larger folders are sorted on disk."""
 
 LISTED, FOLDERS_LISTED = 10_000, 8
-"""Limits of the cache of folder listings: folders, and names per folder. An entry is valid until its folder changes."""
+"""Limits of the cache of folder listings: names per folder, and folders. An entry is valid until its folder changes."""
 
 SETTLED_S = 0.05
 """A file younger than this could still change within one tick of the file system's clock."""

@@ -6,6 +6,7 @@ measured: a second or more on two cores that nobody else uses.
 
 TENSORFLOW: tuple[str, ...] = (
     "builtin/test_explain_section.py::test_every_network_is_explained",
+    "builtin/test_explain_section.py::test_a_method_is_checked_on_the_first_four_images",
     "builtin/test_explain_section.py::test_a_network_that_can_not_be_opened",
     "builtin/test_export_models.py",
     "cli/test_models.py::test_show",
@@ -18,6 +19,7 @@ TENSORFLOW: tuple[str, ...] = (
     "builtin/test_explain.py::test_feature_maps_come_from_the_layers_in_order",
     "builtin/test_explain.py::test_filters_are_the_first_convolution_s_weights",
     "builtin/test_explain.py::test_integrated_gradients_are_complete",
+    "builtin/test_explain.py::test_integrated_gradients_take_their_number_of_steps",
     "builtin/test_explain.py::test_the_command_writes_a_page",
     "builtin/test_explain.py::test_the_logits_give_the_model_s_probabilities",
     "builtin/test_explain.py::test_the_steps_are_the_layers_own_values",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
 import hashlib
@@ -9,6 +10,7 @@ import io
 import os
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -252,3 +254,28 @@ def test_a_cell_that_a_spreadsheet_would_run_comes_back_as_it_was(cell: str) -> 
     table.writerows([[cell, -0.5]])
     out.seek(0)
     assert list(plain_rows(csv.DictReader(out))) == [{"id": cell, "n": "-0.5"}]
+
+
+def scans(monkeypatch: pytest.MonkeyPatch, folders: list[Path], names: int) -> int:
+    """How often the system is asked for the names in these folders if each is listed, one after another, twice."""
+    asked: list[str] = []
+    entries = [SimpleNamespace(name=f"{number}.jpg", is_dir=lambda **_: False) for number in range(names)]
+    monkeypatch.setattr(files, "_looked", {})
+    monkeypatch.setattr(files.os, "scandir", lambda folder: asked.append(folder) or contextlib.nullcontext(entries))
+    for folder in folders * 2:
+        folder.mkdir(exist_ok=True)
+        os.utime(folder, (1e9, 1e9))
+        assert sum(1 for _ in files_in(folder)) == names
+    return len(asked)
+
+
+@pytest.mark.parametrize(("names", "asked"), [(9_999, 1), (10_000, 2)])
+def test_a_listing_of_fewer_than_ten_thousand_files_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: int, asked: int
+) -> None:
+    assert scans(monkeypatch, [tmp_path], names) == asked
+
+
+@pytest.mark.parametrize(("folders", "asked"), [(8, 8), (9, 18)])
+def test_listings_of_eight_folders_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folders: int, asked: int) -> None:
+    assert scans(monkeypatch, [tmp_path / str(number) for number in range(folders)], 3) == asked

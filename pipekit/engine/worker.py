@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipekit.contract import PAUSE, Params, Sample, ShardResult, ShardTask
-from pipekit.errors import DamagedError, PipekitError, UserError, of_the_machine
+from pipekit.errors import DamagedError, PipekitError, PluginError, UserError, of_the_machine
 from pipekit.files import hash_file, pack, write_new
 from pipekit.registry.component import Component, import_target
 from pipekit.registry.registry import Registry, load_registry
@@ -344,6 +344,8 @@ class _SampleContext:
         from pipekit.rng import rng_for
 
         task = self._task
+        if hasattr(self._job.function, "__pipekit_shared__"):
+            raise PluginError(f"{task.target} is shared between stages, so it draws no random numbers")
         name = () if task.target.startswith("@stage/") else (task.name or task.target.rpartition(":")[2],)
         return rng_for(task.seed, task.stage, *name, self._id, copy)
 

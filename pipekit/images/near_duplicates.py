@@ -34,9 +34,6 @@ MAX_DIFFERENCE = 0.07
 """Largest mean difference of two miniatures, as a fraction of their contrast (standard deviation, plus 16 levels so that one
 level more or less in a plain image makes no difference)."""
 
-DECODE_HW = (64, 64)
-"""The size to which an image may be decoded for its fingerprint."""
-
 MINIATURE_PX = 16
 _BLOCK = 300_000
 _CHUNKS = 4

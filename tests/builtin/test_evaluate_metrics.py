@@ -238,6 +238,18 @@ def test_where_no_temperature_is_better_the_coldest_is_taken() -> None:
     assert calibration.fit_temperature(np.full((3, 2), 0.5), y_true) == 0.05
 
 
+@pytest.mark.parametrize(("margin", "temperature"), [(1.37, 0.053), (1.41, 0.05)])
+def test_log_losses_that_differ_by_a_million_millionth_are_equal(margin: float, temperature: float) -> None:
+    """One correct prediction by a clear margin, and one mistake by so little that the loss is lowest at T = 1/19.
+
+    At T = 1/20 it is higher by ``exp(-19 m) (m - 1 + exp(-m)) / 2`` for a margin m: 1.5e-12 and 0.8e-12.
+    """
+    mistake = 2 * margin * math.exp(-19 * margin)
+    surest = 1 / (1 + np.exp(-np.array([margin, mistake])))
+    found = calibration.fit_temperature(np.stack([surest, 1 - surest], axis=1), np.array([0, 1]))
+    assert found == pytest.approx(temperature, abs=1e-4)
+
+
 @given(answers(), st.floats(0.1, 10))
 def test_a_temperature_keeps_the_answers(drawn: tuple[NDArray[np.int64], NDArray[np.float64]], temperature: float) -> None:
     _, probabilities = drawn

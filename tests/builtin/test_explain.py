@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from pipekit import images
 from pipekit.builtin.explain import layers, maps
 from pipekit.builtin.explain.pages import overlay
 from pipekit.builtin.explain.saliency_location import where
-from pipekit.builtin.explain.section import Kind
+from pipekit.builtin.explain.section import Kind, _mapper
 from pipekit.cli import main
 from pipekit.registry.registry import load_registry
 from pipekit.rng import rng_for
@@ -226,8 +227,6 @@ def test_a_model_without_layers_is_covered_up(
 
 
 def test_a_network_without_places_has_no_grad_cam(tmp_path: Path) -> None:
-    from types import SimpleNamespace
-
     from pipekit.builtin.explain import ExplainParams
     from pipekit.builtin.explain.pages import build_sections
     from pipekit.errors import UserError
@@ -292,3 +291,23 @@ def test_occlusion_covers_an_eighth_of_each_side() -> None:
     (found,) = maps.occluded(lambda batch: (batch[:, 17, 17, :1] == 255).astype(np.float32), image, (0,))
     ys, xs = np.nonzero(found)
     assert (ys.min(), ys.max(), xs.min(), xs.max()) == (14, 19, 14, 19)
+
+
+@pytest.mark.parametrize(
+    ("place", "side_px", "steps"), [("the stage", 4, 64), ("the report", 128, 32), ("the report", 129, 16)]
+)
+def test_integrated_gradients_take_their_number_of_steps(place: str, side_px: int, steps: int) -> None:
+    """The logit rises only above 1 - 0.6 / steps of the image, which the last step alone exceeds: it is at 1 - 0.5 / steps."""
+    import tensorflow as tf
+
+    image = np.full((128, side_px, 1), 200, np.uint8)
+    threshold = 200 * (1 - 0.6 / steps)
+    opened: Any = SimpleNamespace(
+        logits=lambda batch, training: tf.nn.relu(tf.reduce_mean(batch, axis=(1, 2, 3))[:, None] - threshold)
+    )
+    found = (
+        maps.integrated_gradients(opened, image, 0)
+        if place == "the stage"
+        else _mapper("integrated_gradients", opened)(image, [0])[0]
+    )
+    assert found.sum() / 200 == pytest.approx(1 / steps, rel=1e-3)

@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipekit import images
+from pipekit.builtin.explain import maps
 from pipekit.builtin.explain.saliency_location import where
-from pipekit.builtin.explain.section import MISTAKE, SURE, UNSURE, ExplainedParams, choose, section
+from pipekit.builtin.explain.section import MISTAKE, SURE, UNSURE, ExplainedParams, _kinds, choose, section
 from pipekit.contract import Dataset, Sample, Section
 from pipekit.learning.evaluation import Evaluation
 from pipekit.learning.predictor import load_predictor
@@ -127,6 +128,21 @@ def test_every_network_is_explained(kind: str, possible: str, pictures: list[Pat
         assert set(picture.tags) == {"prediction", "chosen as"}
     if kind == "simple_cnn":  # the same, each time
         assert explained(folder, pictures)[0] == found
+
+
+def test_a_method_is_checked_on_the_first_four_images(tmp_path: Path) -> None:
+    folder = build("mlp", tmp_path / "model")
+    asked = [(np.random.default_rng(seed).integers(0, 256, (12, 16, 3), dtype=np.uint8), seed % 3) for seed in range(5)]
+    ctx: Any = SimpleNamespace(rng=lambda *parts: rng_for(0, *parts), warn=pytest.fail)
+    kind, _ = _kinds(ctx, SimpleNamespace(folder=folder), asked)  # type: ignore[arg-type]
+    opened = maps.open_model(folder)
+    shuffled = maps.randomised(opened, rng_for(0, "randomise"))
+
+    def likeness(image: np.ndarray, target: int) -> float:
+        return maps.rank_correlation(*(maps.integrated_gradients(model, image, target, 32) for model in (opened, shuffled)))
+
+    assert kind.name == "integrated_gradients"
+    assert kind.likeness == pytest.approx(np.mean([likeness(image, target) for image, target in asked[:4]]))
 
 
 def test_a_network_that_can_not_be_opened_is_asked_for_its_answers(pictures: list[Path], tmp_path: Path) -> None:

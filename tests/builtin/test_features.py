@@ -267,6 +267,12 @@ def test_repeatability_is_counted_in_the_common_part() -> None:
     assert repeatability(first, second, shift, (100, 100), (100, 100), 1.0) == (pytest.approx(1 / 3), 3)
 
 
+@pytest.mark.parametrize(("x", "counted"), [(7.9, False), (8, True), (91.9, True), (92, False)])
+def test_points_within_8_px_of_the_border_do_not_count(x: float, counted: bool) -> None:
+    for found in (points((x, 50)), points((50, x))):
+        assert repeatability(found, found, np.eye(3), (100, 100), (100, 100)) == ((1.0, 1) if counted else None)
+
+
 def test_two_points_can_not_both_be_found_in_one() -> None:
     rate = repeatability(points((50, 50), (51, 50)), points((50, 50), (80, 80)), np.eye(3), (100, 100), (100, 100), 1.5)
     assert rate == (0.5, 2)

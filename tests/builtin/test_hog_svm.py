@@ -120,6 +120,16 @@ def test_a_class_without_images_is_never_named() -> None:
     assert (probabilities.argmax(axis=1) == numbers * 2).mean() > 0.95
 
 
+def test_a_class_without_images_has_a_score_of_minus_30() -> None:
+    """Beside two classes that validation images of random classes make equally likely: exp(-30) / 2."""
+    pixels, numbers = stripes(40, 1, (0, 90))
+    others, _ = stripes(40, 2, (0, 90))
+    model = build((28, 28, 1), 3, HogSvmParams())
+    fit(model, batches(pixels, numbers), batches(others, np.arange(40) // 2 % 2), HogSvmParams(), seed=0)  # classes 0 and 1
+    probabilities = np.asarray(model.predict(others.astype(np.float32), verbose=0), np.float64)
+    np.testing.assert_allclose(np.log(probabilities[:, 2]), -30 - np.log(2), atol=0.5)
+
+
 def test_one_hot_labels_are_as_good() -> None:
     pixels, numbers = stripes(40, 1)
     first, second = (build((28, 28, 1), 3, HogSvmParams()) for _ in range(2))

@@ -266,3 +266,12 @@ def test_folders_of_named_files_say_the_split(tmp_path: Path) -> None:
     assert brief(names.read(tmp_path, names.NamesParams()))[-1] == ("valid/cat.3.jpg", "cat", "val")
     write(tmp_path / "train/dog/dog.4.jpg", "")
     assert not names.sniff(tmp_path), "these are class folders"
+
+
+@pytest.mark.parametrize(("named_well", "recognised"), [(999, False), (1000, True)])
+def test_a_thousand_names_are_enough_to_recognise_classes(tmp_path: Path, named_well: int, recognised: bool) -> None:
+    for number in range(named_well):
+        (tmp_path / f"{'cat' if number % 2 else 'dog'}_{number:04}.jpg").touch()
+    (tmp_path / "zebra.jpg").touch()  # the last one in order, without a number
+    expected = "files named after 2 classes: cat, dog" if recognised else Rejected("no word and number in the name 'zebra.jpg'")
+    assert names.sniff(tmp_path) == expected

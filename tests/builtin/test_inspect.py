@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pipekit.builtin.inspect.measure import MeasureParams, measure
 
 from pipekit import images
-from pipekit.builtin.inspect import image_statistics
 from pipekit.builtin.inspect.checks import balance, copies, files, outliers
 from pipekit.contract import PAUSE, Finding, Sample
 from pipekit.engine.adhoc import AdhocPipeline
+from pipekit.images import statistics
+from pipekit.images.measuring import measure_image
 from tests.builtin.planted import plant
 
 PHOTOS = Path(__file__).resolve().parents[2] / "sample_data" / "photos"
@@ -108,7 +108,7 @@ def test_a_check_that_fails_does_not_stop_the_others(tmp_path: Path, monkeypatch
 
 
 def measured(path: Path) -> dict[str, Any]:
-    yielded = measure(Sample(path.name, str(path)), MeasureParams(), None)  # type: ignore[arg-type]
+    yielded = measure_image(Sample(path.name, str(path)), None, None)  # type: ignore[arg-type]
     (row,) = (found for found in yielded if found is not PAUSE)
     return row
 
@@ -118,7 +118,7 @@ def test_measures_of_a_known_picture(tmp_path: Path) -> None:
     half[:, 100:] = 200
     images.write(tmp_path / "half.png", half)
     row = measured(tmp_path / "half.png")
-    assert (row["width_px"], row["height_px"], row["format"], row["suffix"]) == (200, 100, "PNG", ".png")
+    assert (row["width_px"], row["height_px"], row["format"]) == (200, 100, "PNG")
     assert (row["dark_level"], row["bright_level"], row["contrast"], row["entropy_bits"]) == (0, 200, 100, 1)
 
 
@@ -318,13 +318,13 @@ def test_every_picture_is_blurred_as_much_before_its_sharpness_is_measured() -> 
     """Columns 28 levels above and below their mean: of a blur by 0.25 px2 (1/8, 3/4, 1/8) the half is left, 14. A Gaussian of
     1 px takes away 0.977 of that. In every other column there is nothing to see, so 0.01 is what the energy is divided by."""
     columns = np.tile(np.array([100, 156], np.uint8), (64, 32))
-    assert image_statistics.measures(columns, 0.0)["sharpness"] == pytest.approx((14 * 0.977) ** 2 / 0.01, rel=0.01)
+    assert statistics.measures(columns, 0.0)["sharpness"] == pytest.approx((14 * 0.977) ** 2 / 0.01, rel=0.01)
 
 
 def test_a_linear_interpolation_blurs_by_a_sixth_of_a_pixel() -> None:
     """Between two pixels, at p, the variance is p * (1 - p), in larger pixels by the scale squared."""
     between = np.linspace(0, 1, 1001)
-    _, blurred_px2 = image_statistics.reduced(np.zeros((192, 300), np.uint8), 128)
+    _, blurred_px2 = statistics.reduced(np.zeros((192, 300), np.uint8), 128)
     assert blurred_px2 == pytest.approx((between * (1 - between)).mean() / 1.5**2, rel=0.01)
 
 
@@ -333,6 +333,6 @@ def test_images_are_measured_at_a_shorter_side_of_128_px(tmp_path: Path, stripe_
     """At 256 px, stripes of 1 px are averaged out, and stripes of 2 px stay, 28 levels above and below their mean."""
     columns = np.where(np.arange(256) // stripe_px % 2, 156, 100).astype(np.uint8)
     images.write(tmp_path / "stripes.png", np.tile(columns[None, :, None], (256, 1, 3)))
-    steps = measure(Sample("stripes.png", str(tmp_path / "stripes.png")), MeasureParams(), ctx=None)  # type: ignore[arg-type]
+    steps = measure_image(Sample("stripes.png", str(tmp_path / "stripes.png")), None, ctx=None)  # type: ignore[arg-type]
     (found,) = (step for step in steps if step is not PAUSE)
     assert found["contrast"] == pytest.approx(contrast, abs=1)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pipekit import images
-from pipekit.builtin.train import cache, compiling, data
+from pipekit.builtin.train import cache, compiling, data, loop
 from pipekit.contract import Sample
 from pipekit.recipe.compiled import compile_recipe
 from pipekit.registry.registry import load_registry
@@ -53,3 +54,42 @@ def test_eight_draws_tell_whether_a_recipe_moves_first(p: float, moves: bool) ->
     """Of the first 4 draws of these generators, more than half rotate, and so do those of 16; of 8, fewer at p = 0.5."""
     recipe = compile_recipe(f"rotate(20, p={p})", (64, 64), registry=load_registry(installed=False))
     assert data.moves_first(recipe) == moves
+
+
+def test_the_range_test_tries_100_rates_from_a_millionth_to_one() -> None:
+    """Equally spaced on a logarithmic scale; the loss falls with each, so that none ends the search."""
+    tried: list[float] = []
+    optimizer = SimpleNamespace(learning_rate=0.0)
+
+    def train_function(batches: object) -> dict[str, float]:
+        tried.append(optimizer.learning_rate)
+        return {"loss": 2 - 0.01 * len(tried)}
+
+    training: Any = SimpleNamespace(
+        model=SimpleNamespace(optimizer=optimizer, reset_metrics=lambda: None, train_function=train_function),
+        feed=SimpleNamespace(epoch=lambda epoch: iter(range(7))),
+        ctx=SimpleNamespace(track=lambda batches, *words: batches, event=lambda *words, **values: None),
+        _variables=lambda: [],
+    )
+    loop.Loop._find_rate(training)
+    np.testing.assert_allclose(tried, 10 ** np.linspace(-6, 0, 100))
+    assert loop.choose_rate([]) == 1e-6
+
+
+@pytest.mark.parametrize(("noisy", "chosen"), [(10, 60 - 99 / 6), (11, 10 + 12)])
+def test_the_first_ten_rates_warm_up(noisy: int, chosen: float) -> None:
+    """A loss that is high over the first ten batches does not fall from there; a tenth of the rate at the real fall is chosen.
+
+    If it is high over eleven, the steepest fall is in the middle of the first window.
+    """
+    rates, losses = np.geomspace(1e-6, 1, 100), np.full(100, 2.0)
+    losses[60:] = 1
+    losses[:noisy] = 9
+    assert loop.choose_rate(list(zip(rates, losses, strict=True))) == pytest.approx(10 ** (6 * chosen / 99 - 6))
+
+
+def test_the_slope_of_the_loss_is_measured_over_24_batches() -> None:
+    """It falls steeply over 24 batches and a little from there on: the window of 24 fits the steep part, whose centre is 52."""
+    place = np.arange(100)
+    rates, losses = np.geomspace(1e-6, 1, 100), 100 - 2 * np.clip(place - 40, 0, 24) - 0.25 * np.maximum(place - 64, 0)
+    assert loop.choose_rate(list(zip(rates, losses, strict=True))) == rates[52]

@@ -6,6 +6,7 @@ import io
 import stat
 import tarfile
 import zipfile
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,31 @@ def test_a_bomb_is_refused_before_the_disk_is_full(tmp_path: Path, name: str, mo
     with pytest.raises(UserError, match="unpacks to far more"):
         archive.unpack(made, into)
     assert sum(map(len, files_below(into).values())) <= 4 << 20
+
+
+@pytest.mark.parametrize(("size_bytes", "fine"), [(1000, True), (1001, False)])
+def test_unpacking_leaves_256_mib_of_the_disk_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size_bytes: int, fine: bool
+) -> None:
+    usage = namedtuple("usage", ["total", "used", "free"])
+    monkeypatch.setattr(archive.shutil, "disk_usage", lambda place: usage(10**12, 0, 256 * 1024**2 + 1000))
+    (tmp_path / "into").mkdir()
+    made = make_zip(tmp_path / "a.zip", {"a.jpg": bytes(size_bytes)})
+    if fine:
+        assert archive.unpack(made, tmp_path / "into") == []
+    else:
+        with pytest.raises(UserError, match="or than the disk holds"):
+            archive.unpack(made, tmp_path / "into")
+
+
+def test_a_small_archive_may_unpack_to_1_gib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its ratio, if the disk has room."""
+    limits: list[int] = []
+    usage = namedtuple("usage", ["total", "used", "free"])
+    monkeypatch.setattr(archive.shutil, "disk_usage", lambda place: usage(10**12, 0, 10**12))
+    monkeypatch.setattr(archive, "_write", lambda stream, place, limit, path: limits.append(limit) or 0)
+    archive.unpack(make_zip(tmp_path / "a.zip", {"a.jpg": b"small"}), tmp_path)
+    assert limits == [1024**3]
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar.gz"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipekit import images
-from pipekit.images import near_duplicates
+from pipekit.contract import Sample
+from pipekit.images import near_duplicates, statistics
+from pipekit.images.measuring import SIDE_PX, measure_image
 
 
 def picture(seed: int, size_hw: tuple[int, int] = (120, 160)) -> images.Image:
@@ -20,7 +23,7 @@ def picture(seed: int, size_hw: tuple[int, int] = (120, 160)) -> images.Image:
 
 def fingerprint_of(image: images.Image, quality: int = 95) -> str:
     data = images.encode(image, quality=quality)
-    return near_duplicates.fingerprint(images.decode(data, at_least_hw=near_duplicates.DECODE_HW, gray=True))
+    return near_duplicates.fingerprint(images.decode(data, at_least_hw=(SIDE_PX, SIDE_PX), gray=True))
 
 
 def made_print(hashed: int, value: int = 128) -> str:
@@ -117,3 +120,16 @@ def test_miniatures_may_differ_by_seven_hundredths_of_their_contrast(contrast: i
     shades = np.where(np.arange(256) % 2, 100 + contrast, 100 - contrast)
     fingerprints = [f"{5:016x}" + base64.b64encode(bytes((shades + more).tolist())).decode() for more in (0, levels)]
     assert len(near_duplicates.near_pairs(fingerprints)) == near
+
+
+@pytest.mark.parametrize(("side_px", "decoded_px"), [(1024, 128), (1008, 252)])
+def test_a_photograph_is_decoded_at_128_px_or_more_to_be_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side_px: int, decoded_px: int
+) -> None:
+    """JPEG decodes at an eighth, a quarter or a half: an eighth of 1,008 px is too small, 126 px."""
+    shapes: list[tuple[int, ...]] = []
+    whole = statistics.reduced
+    monkeypatch.setattr(statistics, "reduced", lambda gray, side_px: (shapes.append(gray.shape), whole(gray, side_px))[1])
+    images.write(tmp_path / "a.jpg", picture(1, (side_px, side_px)))
+    assert list(measure_image(Sample("a.jpg", str(tmp_path / "a.jpg")), None, ctx=None))  # type: ignore[arg-type]
+    assert shapes == [(decoded_px, decoded_px)]

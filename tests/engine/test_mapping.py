@@ -1,0 +1,195 @@
+"""``ctx.map`` and ``ctx.keep`` over datasets: nothing that is unchanged is read, and what images alone decide is done once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipekit import images
+from pipekit.engine import mapping
+from pipekit.engine.adhoc import AdhocPipeline
+from pipekit.images import measuring
+from pipekit.store import parts
+from tests.conftest import Trial, fill
+
+STAGES: dict[str, Any] = {
+    "data": {"use": "import.folders", "path": "images", "verify": "none"},
+    "stamp": {"use": "stamp", "amount": 2},
+    "shout": {"use": "shout", "max_failed": 0.5},
+}
+
+SHARED = '''
+import os
+
+import pipekit
+from pipekit.contract import shared
+
+
+def note(word):
+    with open(os.environ["TRIAL_LOG"], "a") as log:
+        log.write(f"0 {{word}}\\n")
+
+
+@shared(version={version})
+def size_of(sample, params, ctx):
+    note(f"{{sample.id}} {{sample.label}} {{sample.split!r}} {{dict(sample.extra)}}")
+    if "bad" in sample.id:
+        raise ValueError("a bad one")
+    yield {{"id": sample.id, "size": len(sample.image)}}
+
+
+@shared()
+def draws(sample, params, ctx):
+    yield {{"id": sample.id, "number": float(ctx.rng().random())}}
+
+
+@pipekit.stage
+def first(ctx: pipekit.Context, dataset: pipekit.Dataset, params: pipekit.Params) -> pipekit.Files:
+    """Sizes."""
+    rows = list(ctx.map(size_of, dataset, problems=True))
+    (ctx.out_dir / "rows.txt").write_text(repr([sorted(row) for row in rows]))
+    return ctx.artifact(pipekit.Files)
+
+
+@pipekit.stage
+def second(ctx: pipekit.Context, dataset: pipekit.Dataset, params: pipekit.Params) -> pipekit.Dataset:
+    """Those that have a size."""
+    return ctx.dataset(ctx.keep(size_of, dataset))
+
+
+@pipekit.stage
+def third(ctx: pipekit.Context, dataset: pipekit.Dataset, params: pipekit.Params) -> pipekit.Files:
+    """Random numbers, which no shared function may draw."""
+    list(ctx.map(draws, dataset))
+    return ctx.artifact(pipekit.Files)
+
+
+@pipekit.hookimpl
+def register_stages(register):
+    for function in (first, second, third):
+        register(function.__name__, function)
+'''
+
+
+def with_shared(trial: Trial, version: int = 1) -> list[str]:
+    (trial.path / "shared_plugin.py").write_text(SHARED.format(version=version))
+    return ["trial_plugin.py", "shared_plugin.py"]
+
+
+def test_an_unchanged_shard_is_not_read_and_one_more_sample_is_one_shard(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(trial, 60)
+    trial.run(STAGES, shard_size=8, choice={"publish": False})
+    read: list[str] = []
+    whole = parts.rows_of
+
+    def counting(root: Path, part: parts.Part) -> Iterator[dict[str, Any]]:
+        read.append(part.place)
+        return whole(root, part)
+
+    for module in (parts, mapping):
+        monkeypatch.setattr(module, "rows_of", counting)
+    monkeypatch.setattr("pipekit.engine.shards.rows_of", counting)
+    trial.write("a/one-more.png")
+    outcome = trial.run(STAGES, shard_size=8, choice={"publish": False})
+    assert 1 <= len(trial.done()) <= 9
+    assert len(read) <= 12, "of some ten shards a stage, those are read that the sample is in"
+    assert len(outcome.artifact("stamp")) == 122
+
+
+@pytest.mark.parametrize("shard_size", [3, 8, 1000])
+def test_the_digest_is_that_of_the_rows_whatever_the_shards_and_the_history(
+    trial: Trial, tmp_path: Path, shard_size: int
+) -> None:
+    fill(trial, 40)
+    expected = trial.run(STAGES, shard_size=5).artifact("shout").digest
+    trial.write("a/one-more.png")
+    trial.run(STAGES, shard_size=5)
+    (trial.path / "images/a/one-more.png").unlink()
+    trial.run(STAGES, shard_size=shard_size, choice={"again": ["data", "stamp", "shout"]})
+    found = trial.run(STAGES, shard_size=shard_size).artifact("shout")
+    assert found.digest == expected
+    assert [sample.id for sample in found] == sorted(sample.id for sample in found)
+
+
+def test_a_shared_function_is_called_once_for_an_image_and_sees_nothing_else(trial: Trial) -> None:
+    plugins = with_shared(trial)
+    trial.write("a/good.png", "b/bad.png", "b/fine.png")
+    stages = {"data": STAGES["data"], "first": {"use": "first", "dataset": "data"}}
+    trial.run(stages, plugins=plugins)
+    assert trial.done() == ["a/good.png None '' {}", "b/bad.png None '' {}", "b/fine.png None '' {}"]
+    rows = (trial.path / "runs/trial/first/rows.txt").read_text()
+    assert rows == "[['id', 'size'], ['id', 'problem'], ['id', 'size']]"
+
+    more = {**stages, "second": {"use": "second", "dataset": "data", "max_failed": 0.5}}
+    outcome = trial.run(more, plugins=plugins)
+    assert trial.done() == [], "the first stage has called it"
+    assert [sample.id for sample in outcome.artifact("second")] == ["a/good.png", "b/fine.png"]
+    (failure,) = outcome.artifact("second").failed()
+    assert failure.reason.startswith("ValueError: a bad one")
+
+    trial.run(more, plugins=with_shared(trial, version=2))
+    assert len(trial.done()) == 3, "another version computes something else"
+
+
+def test_a_shared_function_draws_no_random_numbers(trial: Trial) -> None:
+    trial.write("a/good.png")
+    stages = {"data": STAGES["data"], "third": {"use": "third", "dataset": "data", "max_failed": 1.0}}
+    outcome = trial.run(stages, plugins=with_shared(trial))
+    (failure,) = trial.told("failed_samples")
+    assert "draws no random numbers" in failure["examples"][0][1]
+    assert outcome.status == "finished"
+
+
+def test_ids_that_two_shards_share_are_found(trial: Trial) -> None:
+    trial.write("a/1.png", "a/1.png-0")  # a copy of the first gets the name of the second
+    (trial.path / "images/a/1.png-0").rename(trial.path / "images/a/1.png-0.png")
+    twins = '''
+import pipekit
+from dataclasses import replace
+
+
+@pipekit.sample_stage
+def renamed(sample, params: pipekit.Params, ctx):
+    """Every sample under one name."""
+    yield replace(sample, id="twin")
+
+
+@pipekit.hookimpl
+def register_stages(register):
+    register("renamed", renamed)
+'''
+    (trial.path / "twins.py").write_text(twins)
+    stages = {"data": STAGES["data"], "renamed": {"use": "renamed"}}
+    with pytest.raises(Exception, match="two samples have the id 'twin'"):
+        trial.run(stages, plugins=["twins.py"], shard_size=1)
+
+
+def test_each_image_is_decoded_once_by_import_split_and_inspect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(24):
+        noise = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        folder = tmp_path / "photos" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        images.write(folder / f"{number}.png", images.resize(noise, (64, 64)))
+    calls: list[str] = []
+    whole = measuring.measure_image
+
+    def counting(sample: Any, params: Any, ctx: Any) -> Iterator[Any]:
+        calls.append(sample.id)
+        return whole(sample, params, ctx)
+
+    counting.__qualname__ = "measure_image"
+    counting.__module__ = measuring.__name__
+    counting.__pipekit_shared__ = whole.__pipekit_shared__  # type: ignore[attr-defined]
+    monkeypatch.setattr(measuring, "measure_image", counting)
+    adhoc = AdhocPipeline(base_dir=tmp_path, settings={"executor": "serial"})
+    data = adhoc.add("data", "import.folders", path="photos")
+    split = adhoc.add("split", "split", dataset=data, remember=False)
+    adhoc.add("inspect", "inspect", dataset=split)
+    adhoc.run()
+    assert sorted(calls) == sorted(set(calls))
+    assert len(calls) == 24
