@@ -102,7 +102,7 @@ def test_a_place_that_cannot_be_written_is_said_before_anything_runs(trial: Tria
         patched.setattr(tempfile, "mkdtemp", refused)
         with pytest.raises(UserError, match=r"can't write the results into .*: Permission denied") as caught:
             trial.run(STAGES)
-    assert "may you write there?" in caught.value.hint
+    assert "do you have write access?" in caught.value.hint
     assert trial.done() == []
     assert trial.run(STAGES).status == "finished"
 
