@@ -12,6 +12,8 @@ import os
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,7 +37,7 @@ class ViewRow(NamedTuple):
         table: the folder of its ``metadata.csv`` below the view: its split, or "".
         file: the file that shows it, below ``table``: its copy, or the tar that contains it; "" if none does.
         source: what the file is a copy of, with its hash; "" for a tar, and for a file that pipekit made: the view has a link
-            to it, which is made anew when the row's part changes.
+            to it, which is replaced when the row's part changes.
         line: its line in ``metadata.csv``.
     """
 
@@ -56,7 +58,11 @@ def packed_rows(rows: Iterable[ViewRow]) -> bytes:
 
 
 def unpacked_rows(data: bytes) -> list[ViewRow]:
-    return [ViewRow._make(record.split(FIELD)) for record in data.split(RECORD)] if data else []
+    return [_ROW(record.split(FIELD)) for record in data.split(RECORD)] if data else []
+
+
+_ROW = partial(tuple.__new__, ViewRow)
+"""Half the time of ``ViewRow._make``."""
 
 
 def utf8(value: str) -> bytes:
@@ -131,7 +137,7 @@ def _line(cells: list[object]) -> bytes:
 def write_tables(folder: Path, rows: Iterable[ViewRow], header: bytes) -> list[str]:
     """Write ``metadata.csv`` for each split, in the order of ids; returns their paths below the folder."""
     tables: dict[bytes, list[bytes]] = {}
-    for row in sorted(rows):
+    for row in sorted(rows, key=itemgetter(0)):
         tables.setdefault(row.table, []).append(row.line)
     written = []
     for table, lines in tables.items():
@@ -147,7 +153,11 @@ def write_tables(folder: Path, rows: Iterable[ViewRow], header: bytes) -> list[s
 
 def mark(table: str, name: str) -> str:
     """Equal for names that a file system may take for the same: some ignore case or Unicode composition, others don't."""
-    return unicodedata.normalize("NFC", f"{table}/{name}").casefold()
+    return folded(f"{table}/{name}")
+
+
+def folded(names: str) -> str:
+    return unicodedata.normalize("NFC", names).casefold()
 
 
 class Names:
@@ -159,7 +169,8 @@ class Names:
 
     def __init__(self, rows: Iterable[ViewRow] = ()) -> None:
         self.are_unique = True
-        self._marks = {mark(text(row.table), text(row.file)) for row in rows if row.file}
+        kept = b"\0".join(b"%b/%b" % (row.table, row.file) for row in rows if row.file)
+        self._marks = set(folded(text(kept)).split("\0"))  # at once: a tenth of the time; no file name holds a NUL
 
     def add(self, sample: Sample) -> None:
         if split_packed(sample.image):

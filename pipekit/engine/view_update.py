@@ -226,7 +226,7 @@ class _Change:
     dataset: Dataset
 
     def stage(self, staged: Path) -> tuple[Shown, set[str]] | None:
-        """Make the new files. Returns what the view will show, and the files to remove; None if all must be made anew."""
+        """Make the new files. Returns what the view will show, and the files to remove; None if the whole view must be rebuilt."""
         views, was, parts = self.views, self.record.shown, self.parts
         kept = [self.former[part.name] for part in parts if part.name in self.former]
         new = [part for part in parts if part.name not in self.former]

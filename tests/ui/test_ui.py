@@ -128,7 +128,7 @@ def test_a_view_remembers_what_a_stage_did() -> None:
 
 
 def test_the_time_that_showing_results_took_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    for showing_s, expected in ((9.0, "(12.5 s, 9.0 s to show them)"), (1.0, "(12.5 s)")):
+    for showing_s, expected in ((9.0, "(12 s, 9.0 s to show them)"), (1.0, "(12 s)")):
         display = progress.PlainDisplay()
         shown = {"stage": "", "label": "showing results", "done": 5, "total": 10, "unit": "images"}
         play(display, *EVENTS, ("progress", shown), (END[0], {**END[1], "run_dir": tmp_path, "showing_s": showing_s}))
