@@ -36,7 +36,7 @@ FORMAT = 1
 
 
 def settings_of(views: Views, is_import: bool, locations: Locations) -> dict[str, Any]:
-    """What a view depends on besides the parts of its dataset. Another value of any of it makes the whole view anew."""
+    """What a view depends on besides the parts of its dataset. A view with other settings is rebuilt."""
     return {
         "format": FORMAT,
         "version": __version__,
@@ -226,7 +226,11 @@ class _Change:
     dataset: Dataset
 
     def stage(self, staged: Path) -> tuple[Shown, set[str]] | None:
-        """Make the new files. Returns what the view will show, and the files to remove; None if the whole view must be rebuilt."""
+        """Make the new files.
+
+        Returns:
+            what the view will show, and the files to remove; None if the whole view must be rebuilt.
+        """
         views, was, parts = self.views, self.record.shown, self.parts
         kept = [self.former[part.name] for part in parts if part.name in self.former]
         new = [part for part in parts if part.name not in self.former]
