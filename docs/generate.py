@@ -136,7 +136,7 @@ def python_page() -> Iterator[str]:
             if same not in shown:
                 shown.add(same)
                 yield text
-    verbs = [verb for verb in pipekit.VERBS if hasattr(pipekit, verb)]
+    verbs = list(pipekit.VERBS)
     if verbs:
         yield "## Verbs\n\nWhat the commands do, as functions that return what they found and print nothing.\n"
     for verb in verbs:

@@ -6,7 +6,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 # --- one sample ----------------------------------------------------------------------------------------------------------
 
@@ -85,6 +85,33 @@ class Failure:
     id: str
     reason: str
     image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Adjusted:
+    """What an importer did to the annotations of a sample to fit them to its image, or could not be sure of.
+
+    ``how`` completes "the annotations of 3 images were ...". The import counts them and says so.
+    """
+
+    id: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """What ``sniff`` returns for a path that is not in its format: false, like "", but with a reason.
+
+    The reason names in a few words what is missing: ``Rejected("no labels.txt in it")``.
+
+    >>> bool(Rejected("no labels.txt in it"))
+    False
+    """
+
+    reason: str
+
+    def __bool__(self) -> Literal[False]:
+        return False
 
 
 # --- artifacts -----------------------------------------------------------------------------------------------------------

@@ -49,9 +49,23 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from pipekit.artifacts import NO_TARGETS, Artifact, Box, Dataset, Failure, Files, Keypoint, Model, Report, Sample, Targets
+from pipekit.artifacts import (
+    NO_TARGETS,
+    Adjusted,
+    Artifact,
+    Box,
+    Dataset,
+    Failure,
+    Files,
+    Keypoint,
+    Model,
+    Rejected,
+    Report,
+    Sample,
+    Targets,
+)
 from pipekit.errors import PluginError
 from pipekit.findings import Figure, Finding, Picture, RunInfo, Section, StageInfo, Table
 from pipekit.params import Call, InputPath, Params, Uses, param
@@ -63,6 +77,7 @@ __all__ = [
     "NO_TARGETS",
     "PAUSE",
     "SMALL_BYTES",
+    "Adjusted",
     "Artifact",
     "Box",
     "Call",
@@ -121,25 +136,6 @@ same. A function that holds more than :data:`SMALL_BYTES` for its sample should 
 
 SMALL_BYTES = 1_000_000
 """What a sample may hold in memory while it pauses."""
-
-
-# --- what an importer's sniff returns ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """What ``sniff`` returns for a path that is not in its format: false, like "", but with a reason.
-
-    The reason names in a few words what is missing: ``Rejected("no labels.txt in it")``.
-
-    >>> bool(Rejected("no labels.txt in it"))
-    False
-    """
-
-    reason: str
-
-    def __bool__(self) -> Literal[False]:
-        return False
 
 
 # --- what a stage is given -----------------------------------------------------------------------------------------------
@@ -204,9 +200,8 @@ class Context(Protocol):
         """Run a module-level ``function(sample, params, ctx)`` over samples in cached, resumable, parallel shards.
 
         Yields what it yielded (samples or JSON-like dicts with an ``id``) in the order of ids. A sample for which it raises
-        is listed as failed and left out; ``max_failed`` of the stage says how many may.
-
-        If ``samples`` is a :class:`Dataset` and the result goes to :meth:`dataset`, no row of an unchanged shard is read.
+        is listed as failed and left out; ``max_failed`` of the stage says how many may. If the result of mapping over a
+        :class:`Dataset` goes to :meth:`dataset`, no row of an unchanged shard is read.
 
         Args:
             label: what the progress display calls the work.
@@ -226,6 +221,9 @@ class Context(Protocol):
         name: str = "",
     ) -> Iterable[Sample]:
         """The samples for which ``function`` does not raise, unchanged; the others are listed as failed."""
+
+    def revise(self, dataset: Dataset, change: Callable[[str], Mapping[str, Any] | None]) -> Iterable[Sample]:
+        """The samples with new ``label``, ``split`` or ``extra``, by ``change(id)``; None leaves a sample out."""
 
     def tolerate(self, failures: Sequence[Failure], num_attempted: int) -> None:
         """Count samples that the stage itself, not :meth:`map`, found unusable against its ``max_failed``.
@@ -358,7 +356,7 @@ def unseeded(function: F) -> F:
 
 @dataclass(frozen=True)
 class Shared:
-    """What the results of a :func:`shared` function depend on besides the image: its version and libraries."""
+    """What the results of a :func:`shared` function depend on besides the image."""
 
     version: int
     libraries: tuple[str, ...]
@@ -367,17 +365,8 @@ class Shared:
 def shared(*, version: int = 1, libraries: Iterable[str] = ()) -> Callable[[F], F]:
     """Mark a function for :meth:`Context.map` whose results depend on the image file and the parameters alone.
 
-    They are computed once for an image, whichever stages ask for them, and hold when its label, split or annotations change.
-    The function receives a sample with an id, an image and a hash, and nothing else. It may draw no random numbers.
-
-    Args:
-        version: raise it when the function computes something else from the same image.
-        libraries: distributions whose versions the results depend on.
-
-    >>> from pipekit.contract import shared
-    >>> @shared(libraries=["numpy"])
-    ... def size(sample, params, ctx):
-    ...     yield {"id": sample.id, "bytes": 3}
+    They are computed once for an image, whichever stages ask for them. The function receives a sample with id, image and hash
+    alone, and draws no random numbers. Raise ``version`` when it computes something else.
     """
 
     def mark(function: F) -> F:

@@ -14,12 +14,14 @@ import heapq
 import os
 import re
 import stat
+import struct
 import tarfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal, Self, TypeVar
 
 from pipekit.errors import UserError
 
@@ -44,6 +46,17 @@ SETTLED_S = 0.05
 AT_ONCE_BYTES = 1_000_000
 """Smaller files are hashed in one piece."""
 
+MAX_TAR_TEXT_BYTES = 1 << 20
+"""Maximum size of a header of a tar that holds a long name or attributes: ``tarfile`` reads it into memory."""
+
+_TAR_TEXTS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+
 _PACKED = re.compile(r"^(?P<tar>.*\.tar)#(?P<offset>\d+)\+(?P<size>\d+)(?:\.[^./\\]*)?$", re.DOTALL)
 
 
@@ -51,6 +64,15 @@ def split_packed(path: str | os.PathLike[str]) -> tuple[str, int, int] | None:
     """(tar, offset, size) in bytes for a path into a tar, else None."""
     found = _PACKED.match(os.fspath(path))
     return (found["tar"], int(found["offset"]), int(found["size"])) if found else None
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """The path with ``~`` replaced; of a user who does not exist it stays as it is, where ``Path.expanduser`` raises.
+
+    >>> str(expanded("~nobody-has-this-name/photos"))
+    '~nobody-has-this-name/photos'
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def on_disk(path: str | os.PathLike[str]) -> str:
@@ -170,6 +192,51 @@ def _add(out: BinaryIO, name: str, data: bytes) -> int:
     return place
 
 
+class TarHeaderError(tarfile.TarError):
+    """A header of a tar claims a size that no honest archive has."""
+
+
+class _CheckedTarInfo(tarfile.TarInfo):
+    """A header whose claims are checked before ``tarfile`` reserves the memory that they ask for, or moves backwards."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        info = super().frombuf(buf, encoding, errors)
+        is_text = info.type in _TAR_TEXTS
+        if info.size < 0 or (is_text and info.size > MAX_TAR_TEXT_BYTES):
+            raise TarHeaderError(f"a header claims {info.size:,} bytes{' of names and attributes' if is_text else ''}")
+        return info
+
+
+def open_tar(path: Path, mode: Literal["r:*", "r:"] = "r:*") -> tarfile.TarFile:
+    """Open a tar that may be hostile; read its members with :func:`tar_members`.
+
+    Raises:
+        tarfile.TarError: it is no tar, or damaged.
+        OSError: it can't be read.
+    """
+    try:
+        return tarfile.open(path, mode, tarinfo=_CheckedTarInfo)
+    except RecursionError:
+        raise TarHeaderError("headers follow each other without a member") from None
+
+
+def tar_members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yield the members one at a time; none is kept in memory.
+
+    Raises:
+        tarfile.TarError: the tar is damaged, or a size is negative (``tarfile`` would read the same members for ever).
+    """
+    try:
+        while (member := tar.next()) is not None:
+            tar.members.clear()  # type: ignore[attr-defined]
+            if member.size < 0:
+                raise TarHeaderError(f"{member.name!r} claims {member.size:,} bytes")
+            yield member
+    except RecursionError:
+        raise TarHeaderError("headers follow each other without a member") from None
+
+
 def _files(folder: Path) -> Iterator[Path]:
     return iter(sorted(path for path in folder.rglob("*") if path.is_file()))
 
@@ -184,6 +251,81 @@ def walk(root: Path) -> Iterator[tuple[str, Iterable[str]]]:
     once, so a cycle of links ends. Hidden entries, macOS's archive metadata and pipekit's own output below ``root`` are
     skipped (:func:`own_output_below` lists the latter).
     """
+    return _walk(root, lambda folder, folders: _sorted(_files_among(folder, folders)))
+
+
+STATE = struct.Struct("=4q")
+"""A file's state: size, mtime and ctime in ns, inode. An editor of a file can set back all of these but the ctime."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The visible files of one folder in the order of the file system, which an unchanged folder keeps.
+
+    Attributes:
+        names: of the files that have a state.
+        states: their states (:data:`STATE`), one after the other.
+        gone: names of links to nowhere, and of files that disappeared meanwhile.
+        settled_ns: a file whose mtime and ctime are earlier has changed if, and only if, its state has.
+    """
+
+    names: list[str]
+    states: bytes
+    gone: list[str]
+    settled_ns: int
+
+
+def scan(root: Path) -> Iterator[tuple[str, Listing]]:
+    """Yield the folders that :func:`walk` yields, in the same order, each with the states of its files.
+
+    A file is ``stat``-ed once. Memory holds one folder.
+    """
+    return _walk(root, _listed)
+
+
+def state_of(found: os.stat_result) -> bytes:
+    """A file's state in 32 bytes."""
+    numbers = found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+    try:
+        return STATE.pack(*numbers)
+    except struct.error:  # inodes of some network file systems have 64 bits without a sign
+        return struct.pack("=4Q", *(number & 0xFFFF_FFFF_FFFF_FFFF for number in numbers))
+
+
+# Windows puts neither the inode nor a current size into the listing of a folder.
+_stat: Callable[[os.DirEntry[str]], os.stat_result] = os.stat if os.name == "nt" else os.DirEntry.stat
+
+
+def _listed(folder: str, folders: list[str]) -> Listing:
+    """The files of a folder; names of visible folders are appended to ``folders``. Raises OSError."""
+    names: list[str] = []
+    states, gone, settled_ns, pack = bytearray(), [], settled_before(), STATE.pack
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name
+            if name[0] == "." or name == "__MACOSX":
+                continue
+            try:
+                if entry.is_dir():
+                    folders.append(name)
+                    continue
+                now = _stat(entry)
+                # Not by `state_of`: a call takes as long as everything else here but the `stat`.
+                states += pack(now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino)
+            except OSError:
+                gone.append(name)
+                continue
+            except struct.error:
+                states += state_of(now)
+            names.append(name)
+    return Listing(names, bytes(states), gone, settled_ns)
+
+
+Read = TypeVar("Read")
+
+
+def _walk(root: Path, read: Callable[[str, list[str]], Read]) -> Iterator[tuple[str, Read]]:
+    """What ``read`` makes of each folder; it appends the names of the folders in it to its second argument."""
     seen: set[tuple[int, int]] = set()
     stack = [str(root)]
     while stack:
@@ -192,10 +334,10 @@ def walk(root: Path) -> Iterator[tuple[str, Iterable[str]]]:
         try:
             if not _is_new(folder, seen) or (folder != str(root) and _is_marked(folder)):
                 continue
-            names = _sorted(_files_among(folder, folders))
+            found = read(folder, folders)
         except OSError:
             continue
-        yield folder, names
+        yield folder, found
         stack.extend(os.path.join(folder, name) for name in sorted(folders, reverse=True))  # noqa: PTH118
 
 
@@ -345,7 +487,12 @@ def _written(names: list[str]) -> Iterator[str]:
 
 def is_settled(mtime_ns: int) -> bool:
     """Whether a file or folder with this mtime is unchanged for as long as its mtime stays the same."""
-    return time.time_ns() - mtime_ns > SETTLED_S * 1e9
+    return mtime_ns < settled_before()
+
+
+def settled_before() -> int:
+    """The latest time, in ns since 1970, at which a file that is settled now was changed."""
+    return time.time_ns() - int(SETTLED_S * 1e9)
 
 
 def is_archive(path: Path) -> bool:

@@ -19,6 +19,11 @@ def new_owner() -> str:
     return f"{os.getpid()}@{_machine()}-{uuid.uuid4().hex[:12]}"
 
 
+PROC = Path("/proc")
+
+CAN_ASK = os.name == "posix"
+"""Whether a signal 0 asks if a process lives. On Windows it would end the process."""
+
 OWNED = "pipekit."
 """The prefix of pipekit's names in folders that are not its own."""
 
@@ -34,7 +39,7 @@ def is_abandoned(path: Path, now: float | None = None) -> bool:
     The owner is the whole name, or what follows its last dot: ``.copies.<owner>``.
     """
     pid, _, machine = path.name.rpartition(".")[2].partition("-")[0].partition("@")
-    if pid.isdigit() and machine == _machine() and Path("/proc/self").exists():
+    if pid.isdigit() and machine == _machine() and (CAN_ASK or (PROC / "self").exists()):
         return not _is_alive(pid)
     try:
         return (time.time() if now is None else now) - path.stat().st_mtime > TMP_KEPT_S
@@ -60,7 +65,20 @@ def _machine() -> str:
 
 def _is_alive(pid: str) -> bool:
     """Whether a process runs; a zombie, which has ended but whose parent has not waited for it, does not."""
+    if not (PROC / "self").exists():
+        return _answers(int(pid))
     try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+        return (PROC / pid / "stat").read_bytes().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
     except (OSError, IndexError):
         return False
+
+
+def _answers(pid: int) -> bool:
+    """Whether a process can be sent a signal (macOS)."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True

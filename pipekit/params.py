@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJson
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from pipekit.errors import PipekitError
+from pipekit.files import expanded
 
 P = TypeVar("P", bound=BaseModel)
 
@@ -104,8 +105,8 @@ class InputPath(type(Path())):  # type: ignore[misc]
         if not isinstance(value, (str, os.PathLike)) or not str(value):
             raise PydanticCustomError("input_path", "expected the path of a file or folder, got {got}", {"got": repr(value)})
         base = Path((info.context or {}).get("base_dir") or Path.cwd())
-        path = base / Path(value).expanduser()
-        if not path.exists():
+        path = base / expanded(value)
+        if not os.path.exists(path):  # noqa: PTH110 - False for a name that is too long, where Path.exists raises
             raise PydanticCustomError("input_path", "no such file or folder: {path}", {"path": str(path)})
         return cls(os.path.abspath(path))
 
@@ -352,3 +353,35 @@ def canonical(value: Any, digest_of: Callable[[Path], str], versions: Callable[[
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     return value
+
+
+# --- TOML ----------------------------------------------------------------------------------------------------------------
+
+MAX_TOML_DEPTH = 60
+"""Maximum depth of tables and lists in TOML: what reads them afterwards is recursive too."""
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The table of a TOML text.
+
+    Raises:
+        tomllib.TOMLDecodeError: it is not TOML; or it is nested more than :data:`MAX_TOML_DEPTH` deep or has a number of
+            thousands of digits, for which ``tomllib`` raises others.
+    """
+    import tomllib
+
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError:
+        raise tomllib.TOMLDecodeError("nested too deeply") from None
+    except ValueError as error:
+        raise tomllib.TOMLDecodeError(str(error).partition(";")[0]) from None
+    level: list[Any] = [table]
+    for _ in range(MAX_TOML_DEPTH):
+        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
+        level = [one for one in level if isinstance(one, (dict, list))]
+        if not level:
+            return table
+    raise tomllib.TOMLDecodeError(f"nested more than {MAX_TOML_DEPTH} deep")

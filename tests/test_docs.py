@@ -522,6 +522,7 @@ CONTRACTS = [
     contract.Box,
     contract.Keypoint,
     contract.Failure,
+    contract.Adjusted,
     contract.Rejected,
     contract.Artifact,
     contract.Dataset,
@@ -544,7 +545,7 @@ def test_every_field_of_a_contract_is_in_the_reference(kind: type) -> None:
     assert table_of(kind.__name__) - members_of(kind) - OF_CTX == set()
 
 
-OF_CTX = {"yield pipekit.contract.PAUSE", "@pipekit.contract.unseeded"}
+OF_CTX = {"yield pipekit.contract.PAUSE", "@pipekit.contract.unseeded", "@pipekit.contract.shared"}
 """In the table of ``Context`` too: they are of use only with ``ctx.map``."""
 
 

@@ -42,18 +42,19 @@ def gc(
         return yes or ui.confirm(f"Free {what(found)}?")
 
     found = free(folder, keep=keep, min_age_hours=min_age, dry_run=dry_run or unasked, agree=agree)
-    if not found.num_folders or dry_run or unasked:
+    is_empty = not (found.num_folders or found.num_files)
+    if is_empty or dry_run or unasked:
         say_where(found, folder)
     if not found.store.is_dir():
         ui.say(f"Nothing to free: there is no {found.store}.")
-    elif not found.num_folders:
+    elif is_empty:
         young = f", or was used within {min_age:g} hours (--min-age 0 frees that too)" if min_age else ""
         ui.say(f"Nothing to free: all that is in {found.store} is in use{young}.")
     elif dry_run or unasked:
         ui.say(f"Would free {what(found)}.")
     else:
         ui.say(f"Freed {what(found)}." if found.freed else "Nothing was freed.")
-    if unasked and found.num_folders:
+    if unasked and not is_empty:
         ui.note("Nothing was freed. With --yes it is.")
         return EXIT_USAGE
     return 0
@@ -71,5 +72,5 @@ def what(found: Garbage) -> str:
     """``12 files in 3 folders, 4.1 MB``."""
     from pipekit import ui
 
-    files, folders = ui.plural(found.num_files, "file"), ui.plural(found.num_folders, "folder")
-    return f"{files} in {folders}, {ui.size(found.size_bytes)}"
+    folders = f" in {ui.plural(found.num_folders, 'folder')}" if found.num_folders else ""
+    return f"{ui.plural(found.num_files, 'file')}{folders}, {ui.size(found.size_bytes)}"

@@ -91,6 +91,7 @@ def read_values(changes: Any) -> dict[str, Any]:
     import tomllib
 
     from pipekit.errors import UserError
+    from pipekit.params import parse_toml
 
     values: dict[str, Any] = {}
     for change in changes:
@@ -98,7 +99,7 @@ def read_values(changes: Any) -> dict[str, Any]:
         if not sign or not key.strip():
             raise UserError(f"--set needs NAME=VALUE, got {change!r}", "For example --set dropout=0.3")
         try:
-            values[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+            values[key.strip()] = parse_toml(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             values[key.strip()] = text.strip()
     return values

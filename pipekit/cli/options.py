@@ -6,7 +6,6 @@ import contextlib
 import functools
 import inspect
 import json
-import tomllib
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
@@ -15,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from pipekit.params import Params
+from pipekit.params import Params, parse_toml
 from pipekit.registry.param_rows import ParamRow, param_rows
 
 PREFIX = "param_"
@@ -192,7 +191,7 @@ def read_value(text: Any, annotation: Any = None) -> Any:
 
 
 def _toml(text: str) -> Any:
-    return tomllib.loads(f"value = {text}")["value"]
+    return parse_toml(f"value = {text}")["value"]
 
 
 def _is_text(annotation: Any) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from contextlib import closing
 from pathlib import Path
 
 MANY = 500
@@ -19,7 +18,7 @@ def start_workers_for(source: str, workers: int | None, modules: Iterable[str] =
 
     This is a guess: a wrong one costs half a second on another core, or half a second of waiting for the first shard.
     """
-    folder = Path(os.path.abspath(Path(source).expanduser()))
+    folder = Path(os.path.abspath(os.path.expanduser(source)))  # noqa: PTH111
     if workers == 1 or (os.cpu_count() or 1) == 1 or not folder.is_dir():
         return
     first = _folder_of_many(folder)
@@ -64,8 +63,4 @@ def _is_known(folder: Path) -> bool:
     from pipekit.store.file_hashes import HashMemory
     from pipekit.store.store import store_of
 
-    memory = store_of(Path.cwd()) / "hashes.sqlite"
-    if not memory.is_file():
-        return False
-    with closing(HashMemory(memory)) as hashes:
-        return hashes.knows(folder)
+    return HashMemory(store_of(Path.cwd()) / "tree", read_only=True).knows(folder)

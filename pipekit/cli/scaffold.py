@@ -10,6 +10,7 @@ import typer
 
 import pipekit
 from pipekit.cli.options import names_in, read_fractions
+from pipekit.files import expanded
 
 if TYPE_CHECKING:
     from pipekit.commands.scaffold import Project
@@ -75,7 +76,7 @@ def scaffold(
     if name is None and not ui.can_ask():
         raise UserError("the project's folder is missing", "For example: pipekit scaffold pets --classes cat,dog")
     if name is None:
-        name = Path(typer.prompt("The new project's folder", default="dataset").strip()).expanduser()
+        name = expanded(typer.prompt("The new project's folder", default="dataset").strip())
     wanted: dict[str, Any] = {"classes": names_in(classes), "source": source, "fractions": read_fractions(fractions)}
     if not classes and source is None and ui.can_ask():
         wanted |= _ask(name)
@@ -122,7 +123,7 @@ def _ask(root: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     path = typer.prompt("Where are the images? A folder, table or archive", default="none yet").strip()
     if path != "none yet":
-        found["source"] = Path(path).expanduser()
+        found["source"] = expanded(path)
         wanted = typer.prompt("Which classes, separated by commas", default="all").strip()
         found["classes"] = () if wanted == "all" else names_in(wanted)
     else:

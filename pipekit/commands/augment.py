@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipekit.commands.working import new_pipeline, refuse_existing, refuse_inside, run_pipeline
-from pipekit.files import write_text
+from pipekit.files import expanded, write_text
 
 if TYPE_CHECKING:
     from pipekit.contract import Dataset
@@ -74,7 +74,7 @@ def augment(
     from pipekit.commands.replay import RECIPE_FILE, ROWS_FILE, write_rows
     from pipekit.engine.run_folder import take_out
 
-    place = Path(out).expanduser()
+    place = expanded(out)
     refuse_inside(place, source)
     refuse_existing(place)
     pipeline = new_pipeline(plugins, disable, name="augment", seed=seed, workers=workers)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipekit.commands.working import new_pipeline, refuse_existing, refuse_inside, run_pipeline
+from pipekit.files import expanded
 
 if TYPE_CHECKING:
     from pipekit.engine.outcome import Listener, Outcome
@@ -66,7 +67,7 @@ def check_augmentation(
     """
     from pipekit.engine.run_folder import take_out
 
-    place = None if out is None else Path(out).expanduser()
+    place = None if out is None else expanded(out)
     refuse_inside(place, source)
     refuse_existing(place)
     pipeline = new_pipeline(plugins, disable, name="augment-check", seed=seed, workers=workers)

@@ -46,6 +46,14 @@ def doctor(folder: Path | None = None, timeout_s: float = 120) -> Iterator[Diagn
     Args:
         folder: the project's folder; default: the working folder.
         timeout_s: seconds that TensorFlow, and OpenCV, may take to load.
+
+    Raises:
+        Nothing: a check that fails is a finding with the state ``broken``.
+
+    Example:
+        >>> import pipekit
+        >>> [found.what for found in pipekit.doctor() if found.state == "broken"]  # doctest: +SKIP
+        []
     """
     place = folder or Path.cwd()
     looks: list[Callable[[], Iterator[Diagnosis]]] = [
@@ -219,6 +227,9 @@ def machine() -> Iterator[Diagnosis]:
     total = os.cpu_count() or usable
     cores = f"{usable} cores" if usable == total else f"{usable} of {total} cores usable"
     yield Diagnosis("processor", "ok", f"{cores}, {platform.machine()}, {platform.system()} {platform.release()}")
+    if platform.system() != "Linux":
+        text = f"pipekit is tested on Linux; what differs on {platform.system()} is in docs/platforms.md"
+        yield Diagnosis("system", "warning", text, "On Windows, use WSL 2, which is Linux." if os.name == "nt" else "")
     memory = memory_bytes()
     if memory is None:
         return
@@ -232,7 +243,7 @@ def machine() -> Iterator[Diagnosis]:
 
 def memory_bytes() -> tuple[int, int] | None:
     """Memory that this process may use, and how much of it is free; a container's limit counts. None if it is unknown."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
+    with contextlib.suppress(OSError, ValueError, LookupError):
         lines = Path("/proc/meminfo").read_text("ascii").splitlines()
         table = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if ":" in line}
         whole, free = table["MemTotal"], table["MemAvailable"]

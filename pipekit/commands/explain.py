@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipekit.commands.working import new_pipeline, run_pipeline
 from pipekit.errors import UserError
-from pipekit.files import write_text
+from pipekit.files import expanded, write_text
 
 if TYPE_CHECKING:
     from pipekit.engine.outcome import Listener
@@ -69,10 +69,10 @@ def explain(
     """
     paths = [Path(images)] if isinstance(images, (str, Path)) else [Path(image) for image in images]
     for path in paths:
-        if not path.expanduser().is_file():
+        if not expanded(path).is_file():
             raise UserError(f"no such image: {path}")
     pipeline = new_pipeline(plugins, disable)
-    files = [str(path.expanduser().absolute()) for path in paths]
+    files = [str(expanded(path).absolute()) for path in paths]
     pipeline.add("explain", "explain", model=pipeline.model(model), images=files, **params)
     outcome = run_pipeline(pipeline, "explain", listener)
     folder = outcome.artifact("explain").path

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipekit.commands.working import name_of_model, new_pipeline, refuse_existing, run_pipeline
 from pipekit.errors import UserError
+from pipekit.files import expanded
 
 if TYPE_CHECKING:
     from pipekit.contract import Artifact
@@ -126,4 +127,4 @@ def checked_with(pipeline: AdhocPipeline, data: str | Path, slots: set[str], par
         return {"dataset": pipeline.give("dataset", found)}
     if "images" not in params:
         raise UserError("this exporter compares nothing, so it takes no data to check with")
-    return {"images": str(Path(data).expanduser().absolute())}
+    return {"images": str(expanded(data).absolute())}

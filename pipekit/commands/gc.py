@@ -72,7 +72,7 @@ def gc(
     store = Store(root)
     garbage = find_garbage(store, keys_in_use(place.absolute(), keep=keep), min_age_hours * 3600)
     found = replace(found, num_folders=len(garbage.folders), num_files=garbage.num_files, size_bytes=garbage.size_bytes)
-    if dry_run or not garbage.folders or (agree is not None and not agree(found)):
+    if dry_run or not (garbage.folders or garbage.states) or (agree is not None and not agree(found)):
         return found
     free(store, garbage, min_age_hours * 3600)
     return replace(found, freed=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipekit.commands.working import new_pipeline, run_pipeline
 from pipekit.errors import UserError, did_you_mean
-from pipekit.files import PlainTable, write_text
+from pipekit.files import PlainTable, expanded, write_text
 
 if TYPE_CHECKING:
     from pipekit.engine.adhoc import AdhocPipeline
@@ -91,7 +91,7 @@ def inspect(
         params["checks"] = _chosen(pipeline, only, skip)
     trusted: dict[str, Any] = {"verify": "none", "max_failed": 1.0}  # inspect reads each file itself, once
     if format:
-        data = pipeline.add("data", f"import.{format}", path=str(Path(source).expanduser().absolute()), **trusted)
+        data = pipeline.add("data", f"import.{format}", path=str(expanded(source).absolute()), **trusted)
     else:
         data = pipeline.dataset(source, **trusted)
     params.setdefault("checks", _chosen(pipeline, (), ()))
@@ -100,10 +100,10 @@ def inspect(
     stored = outcome.artifact("inspect").path
     found, warnings = _read(outcome)
     if out is not None:
-        _copy(stored, Path(out).expanduser())
+        _copy(stored, expanded(out))
     if quarantine is not None:
-        _write_quarantine(Path(quarantine).expanduser(), found)
-    folder = stored if out is None else Path(out).expanduser()
+        _write_quarantine(expanded(quarantine), found)
+    folder = stored if out is None else expanded(out)
     return Inspected(found, folder, _failing(found, fail_on), warnings, outcome)
 
 

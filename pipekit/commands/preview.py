@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipekit.commands.working import add_images, new_pipeline, refuse_inside
 from pipekit.errors import UserError
-from pipekit.files import write_text
+from pipekit.files import expanded, write_text
 
 if TYPE_CHECKING:
     from pipekit.contract import Sample
@@ -82,7 +82,7 @@ def preview(
     from pipekit import images
     from pipekit.recipe import preview as drawing
 
-    place = None if out is None else Path(out).expanduser()
+    place = None if out is None else expanded(out)
     if place is not None:
         _refuse_overwriting(place, source)
     elif html:

@@ -17,7 +17,7 @@ from pipekit import images
 from pipekit.commands.working import refuse_existing, registry_with
 from pipekit.contract import Dataset
 from pipekit.errors import UserError
-from pipekit.files import hash_file
+from pipekit.files import expanded, hash_file
 from pipekit.recipe.copies import copy_rng
 from pipekit.registry.registry import Registry
 
@@ -76,9 +76,9 @@ def replay(
         (True, ('rotate angle_deg=-12.4', 'hflip'))
     """
     registry = registry_with(plugins, disable)
-    place = None if out is None else Path(out).expanduser()
+    place = None if out is None else expanded(out)
     refuse_existing(place, place and place.with_suffix(".mask.png"))
-    made = _make_again(Path(file).expanduser(), registry, None if source is None else Path(source).expanduser())
+    made = _make_again(expanded(file), registry, None if source is None else expanded(source))
     if place is None:
         return made
     written = [(place, made.data)] + ([] if made.mask is None else [(place.with_suffix(".mask.png"), made.mask)])

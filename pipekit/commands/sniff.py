@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipekit.commands.working import registry_with
 from pipekit.errors import UserError
+from pipekit.files import expanded
 from pipekit.registry.sniffing import Verdict, choose, verdicts
 
 
@@ -44,7 +45,7 @@ def sniff(path: str | Path, *, plugins: Sequence[str] = (), disable: Sequence[st
         >>> pipekit.sniff("photos").importer  # doctest: +SKIP
         'folders'
     """
-    place = Path(path).expanduser()
+    place = expanded(path)
     found = verdicts(registry_with(plugins, disable), place)
     try:
         return Sniffed(choose(Path(path), found).importer, tuple(found))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipekit.commands.working import new_pipeline, refuse_existing, refuse_inside
+from pipekit.files import expanded
 
 if TYPE_CHECKING:
     from pipekit.contract import Dataset
@@ -73,7 +74,7 @@ def split(
     from pipekit.engine.run import run_plan, silent
     from pipekit.engine.run_folder import take_out
 
-    place = None if out is None else Path(out).expanduser()
+    place = None if out is None else expanded(out)
     refuse_inside(place, source)
     refuse_existing(place)
     pipeline = new_pipeline(plugins, disable, name="split", seed=seed, workers=workers)

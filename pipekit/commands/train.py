@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipekit.commands.contact_sheet import draw_sheet
 from pipekit.commands.working import new_pipeline, split_file, with_names
 from pipekit.errors import PlanError
+from pipekit.files import expanded
 
 if TYPE_CHECKING:
     from pipekit.engine.outcome import Listener, Outcome
@@ -87,5 +88,5 @@ def train(
 
 def run_name(data: str | Path) -> str:
     """``photos/cats_dogs`` -> ``cats_dogs``: letters that a run's name may have."""
-    stem = Path(str(data).partition(":")[0]).expanduser().absolute().name
+    stem = expanded(str(data).partition(":")[0]).absolute().name
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "train"

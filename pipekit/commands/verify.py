@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipekit.errors import UserError
+from pipekit.files import expanded
 
 if TYPE_CHECKING:
     from pipekit.store.verify import Damage
@@ -52,7 +53,7 @@ def verify(folder: str | Path = ".", *, repair: bool = False, progress: Callable
     from pipekit.store.verify import places_in
     from pipekit.store.verify import verify as compare
 
-    base = Path(folder).expanduser().absolute()
+    base = expanded(folder).absolute()
     if not base.is_dir():
         raise UserError(f"no such folder: {folder}")
     root = store_of(base)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipekit.commands.contact_sheet import draw_sheet
 from pipekit.errors import PlanError, UserError, did_you_mean
+from pipekit.files import expanded
 
 if TYPE_CHECKING:
     from pipekit.contract import Artifact
@@ -35,10 +36,10 @@ def registry_with(plugins: Sequence[str] | None = (), disable: Sequence[str] | N
 def refuse_broken(registry: Registry, plugins: Iterable[str]) -> None:
     """Raise for a plugin that was named and could not be loaded."""
     for asked in plugins:
-        places = {asked, str(Path(asked).expanduser().absolute())}
+        places = {asked, str(expanded(asked).absolute())}
         for record in registry.plugins:
             if record.status == "broken" and record.source in places:
-                missing = asked.endswith(".py") and not Path(asked).expanduser().exists()
+                missing = asked.endswith(".py") and not expanded(asked).exists()
                 reason = "no such file" if missing else record.reason
                 raise UserError(f"--plugin {asked}: {reason}", "A plugin is a Python file or an installed module.")
 
@@ -107,7 +108,7 @@ def with_names(error: PlanError, names: Mapping[str, str]) -> PlanError:
 
 def name_of_model(model: str | Path) -> str:
     """``runs/textures/model.keras`` -> ``textures``."""
-    path = Path(str(model).partition(":")[0]).expanduser().absolute()
+    path = expanded(str(model).partition(":")[0]).absolute()
     return (path.parent if path.name in ("model.keras", "model.json") else path).name or "model"
 
 
@@ -115,7 +116,7 @@ def add_images(pipeline: AdhocPipeline, source: str | Path) -> str:
     """One image, a folder of images, or a dataset of a run, as a stage of the pipeline; returns its name."""
     from pipekit.images import is_image
 
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.is_file() and is_image(path):
         return pipeline.add("data", "import.image", path=str(path.absolute()))
     return pipeline.dataset(source)
@@ -149,7 +150,7 @@ def make(pipeline: AdhocPipeline, stage: str, picture: str, out: str | Path | No
     """
     from pipekit.engine.run_folder import take_out
 
-    place = None if out is None else Path(out).expanduser()
+    place = None if out is None else expanded(out)
     refuse_existing(place)
     outcome = run_pipeline(pipeline, stage, listener, publish=place is None)
     artifact = outcome.artifact(stage)

@@ -13,6 +13,7 @@ from pipekit.engine.context import open_dataset
 from pipekit.engine.outcome import Listener, Outcome
 from pipekit.engine.run import run_plan, silent
 from pipekit.errors import PlanError, UserError
+from pipekit.files import expanded
 from pipekit.pipeline.plan import Plan, load_plan
 from pipekit.registry.component import import_target
 from pipekit.registry.registry import Registry, load_registry
@@ -64,7 +65,7 @@ class AdhocPipeline:
         found = find_artifact(str(source), Dataset, self.base_dir)
         if found is not None:
             return self.give(name, found)
-        path = self.base_dir / Path(source).expanduser()
+        path = self.base_dir / expanded(source)
         if is_one_image(path):
             raise UserError(f"{source} is one image; expected a folder of images or a dataset")
         return self.add(name, f"import.{find_importer(self.registry, path).importer}", path=str(path), **params)
@@ -118,7 +119,7 @@ def find_artifact(source: str, kind: type[A], base_dir: Path) -> A | None:
         UserError: the run is known, but has no such artifact or no longer has it.
     """
     if kind is Model:
-        folder = base_dir / Path(source).expanduser()
+        folder = base_dir / expanded(source)
         folder = folder.parent if folder.suffix == ".keras" or folder.name == "model.json" else folder
         if (folder / "model.json").is_file():
             return _model_in(folder)  # type: ignore[return-value]
@@ -128,7 +129,7 @@ def find_artifact(source: str, kind: type[A], base_dir: Path) -> A | None:
                 'Copy model.json from the run that trained it, or write one: {"classes": [...], "input_shape_hwc": [h, w, c]}.',
             )
     name, _, stage = source.partition(":")
-    place = base_dir / Path(name).expanduser()
+    place = base_dir / expanded(name)
     is_folder = place.is_dir()
     if is_folder and not (place / "run.json").is_file():
         return None

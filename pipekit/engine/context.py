@@ -226,6 +226,9 @@ class StageContext:
         target = self._target(function, name)
         return self.mapper.keep(function, target, samples, params if params is not None else Params(), label, name)
 
+    def revise(self, dataset: Dataset, change: Callable[[str], Mapping[str, Any] | None]) -> Kept:
+        return self.mapper.revise(dataset, change)
+
     def map_own(self, function: Callable[..., Iterable[Any]], samples: Iterable[Sample]) -> Mapped:
         """Map the stage's own function."""
         return self.mapper.map(function, f"@stage/{self._stage.use}", samples, self._stage.params, self.stage)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -221,6 +221,20 @@ class Mapper:
             parts = [self._without(part, failed) if part.place in hurt else part for part in parts]
         return Kept([part for part in parts if len(part)], lambda: self._samples(parts))
 
+    def revise(self, dataset: Dataset, change: Callable[[str], Mapping[str, Any] | None]) -> Kept:
+        """The samples of a dataset with some fields changed, as parts of an index, one for each of its parts."""
+        root, changed = self.run.store.root, []
+        for part in self.parts(dataset):
+            rows = []
+            for row in rows_of(root, part):
+                fields = change(row["id"])
+                if fields is not None:
+                    rows.append(_revised(row, fields))
+            changed.append(write_part(root, rows))
+        self.counts.count("", len(dataset))
+        parts = [part for part in changed if len(part)]
+        return Kept(parts, lambda: self._samples(parts))
+
     def _without(self, part: Part, failed: set[str]) -> Part:
         root = self.run.store.root
         return write_part(root, (row for row in rows_of(root, part) if row["id"] not in failed))
@@ -310,6 +324,19 @@ class Mapper:
                 unpack = self.run.locations.unpack
                 self.counts.fail(replace(failure, image=unpack(failure.image)) for failure in job.failures)
             self.num_cached += job.num_cached
+
+
+def _revised(row: Row, fields: Mapping[str, Any]) -> Row:
+    """A row with fields of its sample replaced; ``extra`` is added to what is there."""
+    row = dict(row)
+    for name, value in fields.items():
+        if name == "extra":
+            value = {**row.get("extra", {}), **value}
+        if value is None or (not value and name != "label"):
+            row.pop(name, None)
+        else:
+            row[name] = value
+    return row
 
 
 def is_shared(function: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,30 @@ class StageOutcome:
             counted = {"images": f"{meta['num_samples']:,}", "classes": str(len(meta["classes"]))}
             return counted | ({"failed": f"{meta['num_failed']:,}"} if meta["num_failed"] else {})
         return {}
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The stage in the record of its run."""
+        return {
+            "name": self.name,
+            "use": self.use,
+            "key": self.key,
+            "digest": self.artifact.digest,
+            "params": dict(self.params),
+            "inputs": {slot: list(names) for slot, names in self.inputs.items()},
+            "cached": self.cached,
+            "seconds": round(self.seconds, 3),
+            "facts": self.facts,
+            "headline": str(self.artifact.meta.get("headline", "")),
+            "warnings": list(self.warnings),
+            "parts": dict(self.parts),
+        }
+
+
+def last_of(stages: Iterable[StageOutcome], name: str) -> str:
+    """A text in the ``meta`` of the last stage that has one: its headline, its advice; "" if none has it."""
+    found = [str(stage.artifact.meta[name]) for stage in stages if stage.artifact.meta.get(name)]
+    return found[-1] if found else ""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from pipekit.engine.healing import MAX_HEALED, given_from
 from pipekit.engine.key_changes import describe_changes, new_format
 from pipekit.engine.keys import key_of
 from pipekit.engine.mapping import RunContext
-from pipekit.engine.outcome import Listener, Outcome, StageOutcome
+from pipekit.engine.outcome import Listener, Outcome, StageOutcome, last_of
 from pipekit.engine.run_place import check_place, check_writable
 from pipekit.engine.shards import PROGRESS_EVERY_S
 from pipekit.engine.worker import STOP, reason_of
@@ -136,9 +136,15 @@ class _Run:
             status = "interrupted"
             raise
         finally:
-            headline = self._headline()
+            headline = last_of(self.done.values(), "headline")
             record = run_folder.record(
-                plan, status, began, time.perf_counter() - started, self._described(), headline, {"pipekit": __version__}
+                plan,
+                status,
+                began,
+                time.perf_counter() - started,
+                [found.described for found in self.done.values()],
+                headline,
+                {"pipekit": __version__},
             )
             try:
                 self._keep(record, show=self.publishes)
@@ -153,7 +159,7 @@ class _Run:
             seconds=seconds,
             showing_s=self.showing_s,
             headline=headline,
-            advice=self._advice(),
+            advice=last_of(self.done.values(), "advice"),
         )
         return Outcome(plan.name, status, self.run_dir, tuple(self.done.values()), seconds, headline)
 
@@ -227,35 +233,6 @@ class _Run:
         if only:
             return self.plan.upstream(only)
         return self.plan.upstream(until) if until else {stage.name for stage in self.plan.stages}
-
-    def _headline(self) -> str:
-        """The headline of the last stage that has one."""
-        found = [str(stage.artifact.meta["headline"]) for stage in self.done.values() if stage.artifact.meta.get("headline")]
-        return found[-1] if found else ""
-
-    def _advice(self) -> str:
-        """The advice of the last stage that gives advice; "" if it has none."""
-        found = [str(stage.artifact.meta["advice"]) for stage in self.done.values() if "advice" in stage.artifact.meta]
-        return found[-1] if found else ""
-
-    def _described(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "name": found.name,
-                "use": found.use,
-                "key": found.key,
-                "digest": found.artifact.digest,
-                "params": dict(found.params),
-                "inputs": {slot: list(names) for slot, names in found.inputs.items()},
-                "cached": found.cached,
-                "seconds": round(found.seconds, 3),
-                "facts": found.facts,
-                "headline": str(found.artifact.meta.get("headline", "")),
-                "warnings": list(found.warnings),
-                "parts": dict(found.parts),
-            }
-            for found in self.done.values()
-        ]
 
     # --- one stage ---
 

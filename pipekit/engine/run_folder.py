@@ -31,7 +31,7 @@ from pipekit.engine.view_parts import PartToShow, parts_to_show
 from pipekit.engine.view_update import Update, plan_update, settings_of, write_record
 from pipekit.engine.views import Views, copy_out, damage_moved_aside, put_made
 from pipekit.errors import UserError, did_you_mean
-from pipekit.files import OUTPUT_MARK
+from pipekit.files import OUTPUT_MARK, expanded
 from pipekit.owners import new_owner, remove_abandoned
 from pipekit.pipeline.plan import Plan
 from pipekit.store.durability import is_off, settle, sync_folder, syncs_whole_disks
@@ -136,7 +136,7 @@ def locate_run(base_dir: Path, wanted: str) -> KnownRun:
     Raises:
         UserError: there is none.
     """
-    folder = Path(os.path.abspath(base_dir / Path(wanted).expanduser()))
+    folder = Path(os.path.abspath(base_dir / expanded(wanted)))
     if (folder / "run.json").is_file():
         shown = json.loads((folder / "run.json").read_text(encoding="utf-8", errors="surrogatepass"))
         home = folder.parent.parent if folder.parent.name == "runs" else base_dir

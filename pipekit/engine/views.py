@@ -16,7 +16,7 @@ from pipekit.contract import Dataset, Sample
 from pipekit.engine.contact_sheets import SHEET, DrawSheet, SheetImage, images_for_sheet
 from pipekit.engine.view_parts import PartToShow, Survey, ViewPart
 from pipekit.engine.view_rows import Layout, Names, ViewRow, names_in_order, write_tables
-from pipekit.errors import DamagedError, StageError
+from pipekit.errors import DamagedError, StageError, UserError
 from pipekit.files import PlainTable, split_packed
 from pipekit.store.copying import can_share_blocks, copy_file
 from pipekit.store.rows import digest
@@ -88,6 +88,17 @@ def _link(source: str | Path, place: Path) -> bool:
     except OSError:  # another disk, one without links, or a store that this user may only read
         return False
     return True
+
+
+def _symlink(source: str, place: Path) -> None:
+    try:
+        place.symlink_to(source)
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or error
+        hint = "Show copies: --set views=copies, or tables only: --set views=none. (Windows makes links in its developer mode.)"
+        raise UserError(f"no symbolic link can be made in {place.parent}: {reason}", hint) from error
 
 
 @dataclass(frozen=True)
@@ -208,7 +219,7 @@ class Views:
                 return
         elif self.store is not None and self.how == "links":
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.symlink_to(source)
+            _symlink(source, place)
             return
         copy_out(source, place)
 

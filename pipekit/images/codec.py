@@ -112,6 +112,7 @@ def probe(data: bytes) -> ImageInfo:
     """
     if data[:3] == b"\xff\xd8\xff":
         height, width, colorspace, _ = jpeg_header(data)
+        limit(width, height)
         orientation = jpeg_orientation(data)
         mode = {"Gray": "L", "CMYK": "CMYK", "YCCK": "CMYK"}.get(colorspace, "RGB")
         if orientation > 4:

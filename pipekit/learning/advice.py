@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,6 +12,7 @@ from typing import Any
 
 from pipekit.contract import Context, Dataset
 from pipekit.learning.evaluation import Evaluation
+from pipekit.params import parse_toml
 
 PLUGIN = "pipekit-efficientnet-lite"
 TEMPLATE = "efficientnet_lite0_probe"
@@ -151,7 +151,7 @@ def first_of_evaluation(ctx: Context, evaluation: Evaluation) -> str:
 def _train_stage(file: Path) -> str:
     """The name of a pipeline file's train stage; "" if there is none or several."""
     try:
-        stages = tomllib.loads(file.read_text("utf-8")).get("stages", {})
+        stages = parse_toml(file.read_text("utf-8")).get("stages", {})
     except (OSError, ValueError):
         return ""
     names = [name for name, table in stages.items() if isinstance(table, dict) and table.get("use", name) == "train"]

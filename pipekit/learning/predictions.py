@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from pipekit.errors import ImageError, UserError
-from pipekit.files import IMAGE_SUFFIXES, PlainTable
+from pipekit.files import IMAGE_SUFFIXES, PlainTable, expanded
 from pipekit.learning.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def find_images(sources: Iterable[str], listed: Iterable[str] = ()) -> Iterator[
     """
     named = list(sources)
     for source in named:
-        if source != "-" and not Path(source).expanduser().exists() and not glob.has_magic(source):
+        if source != "-" and not expanded(source).exists() and not glob.has_magic(source):
             raise UserError(f"no such file or folder: {source}", 'Give images, folders, a pattern in quotes ("**/*.jpg") or -.')
     return _found(named, listed)
 
@@ -89,7 +89,7 @@ def with_frames(paths: Iterable[str], every: int = 1) -> Iterator[str | Frame]:
 
 def _found(sources: Sequence[str], listed: Iterable[str]) -> Iterator[str]:
     for source in sources:
-        path = Path(source).expanduser()
+        path = expanded(source)
         if source == "-":
             yield from (line.rstrip("\r\n") for line in listed if line.strip())
         elif path.is_dir():

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Format version of ``model.json``; a change that an older pipekit would misread increments it."""
+
+MAX_RATIO, FREE_BYTES = 20, 1 << 28
+"""An archive of weights is refused if it expands by more than this factor, and past this size."""
 
 T = TypeVar("T")
 Probabilities = Callable[["NDArray[np.uint8]"], "NDArray[np.float32]"]
@@ -171,6 +175,7 @@ def load_keras_model(folder: Path) -> Any:
             f"{file} is not a complete Keras file ({file.stat().st_size:,} bytes without the end of a zip archive)",
             "It may have been truncated while it was copied: copy it again, or train the model again.",
         )
+    _check_claims(file)
     try:
         model: Any = load_keras().saving.load_model(file, compile=False)
     except Exception as error:
@@ -191,6 +196,24 @@ def load_keras_model(folder: Path) -> Any:
             "The two files belong to different models; train again, or copy both from one run.",
         )
     return model
+
+
+def _check_claims(file: Path) -> None:
+    """Refuse an archive that expands to far more than its size: weights hardly compress.
+
+    Raises:
+        UserError: it does, or its list of members is damaged.
+    """
+    try:
+        with ZipFile(file) as archive:
+            claimed = sum(member.file_size for member in archive.infolist())
+    except (OSError, ValueError, BadZipFile, NotImplementedError, struct.error) as error:
+        raise UserError(f"{file} is damaged: {error}", "Copy it again, or train the model again.") from error
+    if claimed > max(FREE_BYTES, MAX_RATIO * file.stat().st_size):
+        raise UserError(
+            f"{file} claims to hold {claimed:,} bytes in an archive of {file.stat().st_size:,}: weights hardly compress",
+            "It was not written by Keras: use a model that you trust.",
+        )
 
 
 def _num_lambdas(file: Path) -> int:

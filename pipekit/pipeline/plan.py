@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pipekit.contract import Artifact, Call, Dataset, Params, Slot, StageContract, Uses, param
 from pipekit.errors import PipekitError, PlanError, Problem, UserError, did_you_mean, place_text
+from pipekit.params import parse_toml
 from pipekit.pipeline.accepted import read_accepted
 from pipekit.pipeline.toml_lines import Place, line_numbers, nearest_line
 from pipekit.registry.component import Component
@@ -211,7 +212,7 @@ def _read(file: Path) -> tuple[str, dict[str, Any]]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"can't read {_shown(file)}: {getattr(error, 'strerror', None) or error}") from error
     try:
-        return text, tomllib.loads(text)
+        return text, parse_toml(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"not valid TOML: {error}", where=f"in {_shown(file)}") from error
 
@@ -250,7 +251,7 @@ class _Checker:
             self._problem(("--set",), f"{text}: no stage called {steps[1]!r}", did_you_mean(str(steps[1]), list(stages)))
             return
         try:
-            value = tomllib.loads(f"value = {raw}")["value"]
+            value = parse_toml(f"value = {raw}")["value"]
         except tomllib.TOMLDecodeError:
             value = raw
         target: Any = values

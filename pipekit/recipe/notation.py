@@ -16,7 +16,8 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from pipekit.errors import UserError, did_you_mean
-from pipekit.params import Call, Params, Uses, nested_problem, param
+from pipekit.files import expanded
+from pipekit.params import Call, Params, Uses, nested_problem, param, parse_toml
 
 MAX_DEPTH = 8
 """Maximum depth of presets in presets and combinators in combinators; more is taken for a cycle."""
@@ -184,9 +185,9 @@ def _open_text(text: str, context: Mapping[str, Any]) -> Sequence[Any]:
 
 
 def _read_file(path: Path, base_dir: Path | None) -> Sequence[Any]:
-    path = (base_dir or Path.cwd()) / path.expanduser()
+    path = (base_dir or Path.cwd()) / expanded(path)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = parse_toml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"no such recipe file: {path}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -223,9 +224,16 @@ def parse_ops(text: str, registry: Any, presets: Sequence[str] = ()) -> list[dic
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         place = f" at {text.strip()[error.offset - 1 :][:20]!r}" if isinstance(error, SyntaxError) and error.offset else ""
         raise UserError(
-            f"can't read the ops {text.strip()!r}{place}", "Write them like: rotate(40)|hflip|albu.GaussNoise(p=0.3)"
+            f"can't read the ops {_short(text)}{place}", "Write them like: rotate(40)|hflip|albu.GaussNoise(p=0.3)"
         ) from None
-    return [_table(node, text, registry, presets) for node in _branches(tree)]
+    try:
+        return [_table(node, text, registry, presets) for node in _branches(tree)]
+    except RecursionError:
+        raise UserError(f"the ops {_short(text)} are nested too deeply") from None
+
+
+def _short(text: str) -> str:
+    return repr(text.strip() if len(text) < 300 else f"{text.strip()[:200]}…")
 
 
 def _branches(node: ast.expr) -> list[ast.expr]:
@@ -315,4 +323,4 @@ def _value(node: ast.expr, text: str) -> Any:
 
 
 def _refuse(node: ast.expr, text: str, expected: str) -> NoReturn:
-    raise UserError(f"expected {expected}, got {ast.unparse(node)!r}, in the ops {text.strip()!r}")
+    raise UserError(f"expected {expected}, got {ast.unparse(node)!r}, in the ops {_short(text)}")

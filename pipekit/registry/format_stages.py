@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args, get_type_hints
 from pydantic import create_model
 
 from pipekit.contract import (
+    Adjusted,
     Artifact,
     Context,
     Dataset,
@@ -75,8 +76,9 @@ def import_stage(importer: Component) -> Any:
     def run(ctx: Context, params: Any) -> Dataset:
         excluded = read_exclusions(params.exclude) if params.exclude else Exclusions()
         failed: list[Failure] = []
+        adjusted: dict[str, list[str]] = {}
         found = reader.read(Path(params.path), params, ctx.out_dir) if writes else reader.read(Path(params.path), params)
-        samples: Iterable[Sample] = _sort_out(ctx.track(found, label="listing", unit="images"), failed, excluded.ids)
+        samples: Iterable[Sample] = _sort_out(ctx.track(found, label="listing", unit="images"), failed, adjusted, excluded.ids)
         first = next(iter(samples), None)
         samples = itertools.chain([] if first is None else [first], samples)
         # An importer that writes images itself must verify all of them, or none.
@@ -110,6 +112,9 @@ def import_stage(importer: Component) -> Any:
             ctx.warn(f"the folder {folder} can't be read ({reason}), so its images are missing; see: ls -ld {folder}")
         if others:
             ctx.warn(sentence(others))
+        for how, names in adjusted.items():
+            images = "1 image" if len(names) == 1 else f"{len(names):,} images"
+            ctx.warn(f"the annotations of {images} were {how}. For example: {min(names)}")
         labels = Counter[str]()
         for of_split in made.meta["counts"].values():
             labels.update(of_split)
@@ -136,12 +141,19 @@ def known(sample: Sample, params: Params, ctx: SampleContext) -> Iterator[Sample
     yield sample
 
 
-def _sort_out(found: Iterable[Sample | Failure], failed: list[Failure], excluded: Collection[str]) -> Iterator[Sample]:
+def _sort_out(
+    found: Iterable[Sample | Failure | Adjusted],
+    failed: list[Failure],
+    adjusted: dict[str, list[str]],
+    excluded: Collection[str],
+) -> Iterator[Sample]:
     for item in found:
         if item.id in excluded:
             continue
         if isinstance(item, Failure):
             failed.append(item)
+        elif isinstance(item, Adjusted):
+            adjusted.setdefault(item.how, []).append(item.id)
         else:
             yield item
 

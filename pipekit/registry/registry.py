@@ -25,6 +25,7 @@ import pluggy
 from pipekit import hookspecs
 from pipekit.contract import Params
 from pipekit.errors import PluginError, UserError, did_you_mean, place_text
+from pipekit.files import expanded
 from pipekit.params import problems_of
 from pipekit.registry.component import LOADING, AdaptedComponent, Component, error_text, first_line, import_target
 
@@ -390,7 +391,7 @@ def _load_asked(registry: Registry, asked: str, base_dir: Path, off: set[str]) -
             return
         registry.add(module, asked, asked, str(getattr(module, "__version__", "")), started=started)
         return
-    path = base_dir / Path(asked).expanduser()
+    path = base_dir / expanded(asked)
     name = path.stem
     if name in off:
         registry.note(name, str(path), "disabled", "disabled by PIPEKIT_DISABLE or --disable")

@@ -1,10 +1,11 @@
-"""Independent copies of files: by reflink if the file system supports it (btrfs, XFS, APFS), else byte by byte."""
+"""Copies that share nothing with their source: by reflink where Linux' file system can (btrfs, XFS), else byte by byte."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import shutil
+import sys
 from pathlib import Path
 
 FICLONE = 0x40049409
@@ -38,6 +39,8 @@ def can_share_blocks(folder: Path) -> bool:
 
 
 def _share_blocks(source: int, place: int) -> bool:
+    if sys.platform != "linux":  # elsewhere the number is another request, or none; APFS clones by a call that Python lacks
+        return False
     try:
         import fcntl
 

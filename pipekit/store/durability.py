@@ -93,12 +93,28 @@ def settle(folder: Path) -> None:
 
 def sync_file(path: str | Path) -> None:
     """Wait until a file or a folder is on the disk."""
-    with contextlib.suppress(OSError):  # folders can't be opened on Windows
-        handle = os.open(path, os.O_RDONLY)
+    # Windows flushes only what is open for writing, and opens no folder and no read-only file so: these are not synced there.
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
         try:
-            os.fsync(handle)
+            _flush(handle)
         finally:
             os.close(handle)
+
+
+def _flush(handle: int) -> None:
+    """``fsync``; on macOS the stronger call, without which the drive may keep the data in its own memory."""
+    try:
+        import fcntl
+
+        request: int = fcntl.F_FULLFSYNC  # type: ignore[attr-defined, unused-ignore]
+    except (ImportError, AttributeError):
+        os.fsync(handle)
+        return
+    try:
+        fcntl.fcntl(handle, request)
+    except OSError:  # a network drive has only the weaker one
+        os.fsync(handle)
 
 
 def write_synced(path: Path, text: str) -> None:
@@ -108,7 +124,7 @@ def write_synced(path: Path, text: str) -> None:
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
-        os.fsync(file.fileno())
+        _flush(file.fileno())
     temporary.replace(path)
     sync_file(path.parent)
     sync_file(path.parent.parent)  # where the folder is new

@@ -1,20 +1,19 @@
-"""Hashes of files, cached by path, size, mtime, ctime and inode."""
+"""Hashes of files, cached by path, size, mtime, ctime and inode; digests of trees, and what has changed between two of them."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import sqlite3
+import threading
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias
 
 from pipekit.errors import UserError
-from pipekit.files import hash_file, is_settled, split_packed, walk
+from pipekit.files import STATE, Listing, hash_file, scan, settled_before, split_packed, state_of
+from pipekit.store.folder_states import FOLDER, HASH, TREE, UNREADABLE, Files, TreeFolder, place_of, stats_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,215 +25,295 @@ class FileEntry:
     sha256: str
 
 
-State: TypeAlias = tuple[int, int, int, int]
-"""Size, mtime and ctime in ns, inode. An editor of a file can set back all of these but the ctime."""
-
-
-Remembered: TypeAlias = tuple[int, int, int, int, str]
-
-
-COLUMNS = ("dir", "name", "size", "mtime_ns", "ctime_ns", "inode", "sha256")
-
+TOP = "."
+"""A tree's own folder, among the paths below it."""
 
 NEXT_FILES = 512
-"""Number of files of a folder that are looked up at once."""
-
+"""Number of files that are hashed between two opportunities to save."""
 
 AT_ONCE = 16
 """Number of files per thread task: for a single photograph, the handover takes as long as the hashing."""
+
+NAMES_NEAR = 100_000
+"""Maximum number of names in memory of folders whose files are requested one by one."""
+
+SAVING_SHARE = 0.05
+"""Maximum share of the time that saving may take while a folder's files are hashed; at its end everything is saved."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Near:
+    """A folder whose files are requested one by one.
+
+    Attributes:
+        numbers: the places of names among the files.
+        news: states and hashes made since, by name; not saved yet.
+    """
+
+    files: Files
+    numbers: dict[str, int]
+    news: dict[str, tuple[bytes, bytes]]
+
+    def known(self, name: str, state: bytes) -> str | None:
+        """The hash of a file if it is known in this state."""
+        if new := self.news.get(name):
+            return new[1].hex() if new[0] == state else None
+        number = self.numbers.get(name)
+        return None if number is None or self.files.state(number) != state else self.files.hash(number).hex()
+
+
+@dataclass(frozen=True, slots=True)
+class _Hashed:
+    """The files of a folder with their hashes.
+
+    Attributes:
+        files: all of them; unreadable ones have no true state and hash.
+        settled: those whose hashes hold as long as their states do.
+        is_saved: whether the latter are what is saved.
+    """
+
+    files: Files
+    settled: Files
+    is_saved: bool
 
 
 class HashMemory:
     """A cache of SHA-256 hashes by (path, size, mtime, ctime, inode): an unchanged tree is only ``stat``-ed.
 
-    One SQLite file, safe for several processes; ``threads`` read the files that are not cached. 60,000 unchanged files take
-    under a second. If the file is damaged or can't be written, this process keeps its hashes in memory only: a lost
-    cache costs a second hashing, nothing else.
+    A small file per folder, safe for several processes (:mod:`pipekit.store.folder_states`); ``threads`` read the files that
+    are not cached. 60,000 unchanged files take hardly longer than asking for their sizes. If the cache is damaged or can't be
+    written, this process keeps its hashes in memory only: a lost cache costs a second hashing, nothing else.
 
     Args:
-        read_only: don't change the file, and create none.
+        path: the folder of the cache.
+        read_only: don't change the folder, and create none.
+
+    Attributes:
+        on_hash: called for each file that is hashed.
     """
 
     def __init__(self, path: Path, threads: int = 1, read_only: bool = False) -> None:
         self.on_hash: Callable[[], None] | None = None
         self.threads = threads
-        self._read_only = read_only
-        self._unsaved: dict[str, dict[str, Remembered]] = {}
-        # A folder, the rows fetched last for it, and the first name among them.
-        self._near: tuple[str, dict[str, Remembered], str] = "", {}, ""
-        if read_only:
-            self._db = self._open_to_read(path)
-            return
-        try:
-            self._db = self._open(path)
-        except sqlite3.OperationalError:  # locked for a minute, or not writable: it may be intact
-            self._db = self._open(None)
-        except sqlite3.DatabaseError:
-            for part in ("", "-wal", "-shm"):
-                path.with_name(path.name + part).unlink(missing_ok=True)
-            self._db = self._open(path)
-
-    @staticmethod
-    def _open(path: Path | None) -> sqlite3.Connection:
-        db = sqlite3.connect(path or ":memory:", timeout=60, check_same_thread=False, isolation_level=None)
-        try:
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=OFF")
-            if _columns(db) not in ((), COLUMNS):  # an older version wrote it: every file is hashed again
-                db.execute("DROP TABLE IF EXISTS files")
-            db.execute(
-                "CREATE TABLE IF NOT EXISTS files (dir TEXT, name TEXT, size INT, mtime_ns INT, ctime_ns INT, inode INT, "
-                "sha256 TEXT, PRIMARY KEY (dir, name)) WITHOUT ROWID"
-            )
-        except sqlite3.Error:
-            db.close()
-            raise
-        return db
-
-    @classmethod
-    def _open_to_read(cls, path: Path) -> sqlite3.Connection:
-        """Open the file if it can be read. A connection that could write would remove its lock files at the end."""
-        if path.is_file():
-            db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
-            try:
-                db.execute("PRAGMA query_only=ON")
-                if _columns(db) == COLUMNS:
-                    return db
-            except sqlite3.Error:
-                pass
-            db.close()
-        return cls._open(None)
+        self._tree = TreeFolder(path, read_only)
+        self._near: dict[str, _Near] = {}  # the folder used last is at the end
+        self._lock = threading.Lock()  # of `_near`: several threads ask for single files
+        self._may_save = 0.0
 
     def close(self) -> None:
-        self._db.close()
+        """Save what is not saved yet."""
+        with self._lock:
+            while self._near:
+                self._leave(next(iter(self._near)))
+
+    def knows(self, folder: Path) -> bool:
+        """Whether any file of this folder was ever hashed."""
+        place = os.path.abspath(folder)
+        with self._lock:
+            near = self._near.get(place)
+        return bool(near and near.news) or self._tree.head(place_of(place)) is not None
+
+    # --- single files
 
     def file(self, path: str | os.PathLike[str]) -> str:
         """The hash of one file. Raises OSError if it can't be read."""
         if split_packed(path) is not None:
             return hash_file(path)
         folder, name = os.path.split(os.path.abspath(path))
-        text = _text(name)
-        last_folder, near, last = self._near  # read and replaced together: other threads use it too
-        if folder != last_folder or text not in near:
-            # Files are requested in the order of their names: if this one follows the last, prefetch the next ones.
-            near = self._known(folder, text, count=NEXT_FILES if folder == last_folder and last < text else 1)
-            self._near = folder, near, text
         path = os.path.join(folder, name)  # noqa: PTH118
-        state, known = _state(path), near.get(text)
-        if known and known[:-1] == state:
-            return known[-1]
+        settled_ns = settled_before()
+        now = os.stat(path)  # noqa: PTH116
+        state = state_of(now)
+        with self._lock:
+            known = self._folder(folder).known(name, state)
+        if known is not None:
+            return known
         if self.on_hash is not None:
             self.on_hash()
         found = hash_file(path)
-        if is_settled(max(state[1:3])):
-            self._remember(folder, [(name, *state, found)])
-            near[text] = (*state, found)
+        if max(now.st_mtime_ns, now.st_ctime_ns) < settled_ns:
+            with self._lock:
+                self._folder(folder).news[name] = state, bytes.fromhex(found)
+                if time.monotonic() >= self._may_save:
+                    self._leave(folder)
         return found
 
-    def knows(self, folder: Path) -> bool:
-        """Whether any file of this folder was ever hashed."""
-        return bool(self._known(str(folder), "", count=1))
+    def _folder(self, folder: str) -> _Near:
+        near = self._near.pop(folder, None)
+        if near is None:
+            files = self._tree.files(place_of(folder))
+            near = _Near(files, files.numbers(), {})
+            num_names = len(near.numbers) + sum(len(other.numbers) + len(other.news) for other in self._near.values())
+            while self._near and num_names > NAMES_NEAR:
+                oldest = next(iter(self._near))
+                num_names -= len(self._near[oldest].numbers) + len(self._near[oldest].news)
+                self._leave(oldest)
+        self._near[folder] = near
+        return near
+
+    def _leave(self, folder: str) -> None:
+        """Add what is new of a folder to what any process has saved of it by now."""
+        near = self._near.pop(folder, None)
+        if near and near.news:
+            self._save(folder, self._tree.files(place_of(folder)).with_news(near.news))
+
+    def _save(self, folder: str, files: Files, digests: dict[str, str] | None = None) -> None:
+        started = time.monotonic()
+        self._tree.put_files(place_of(folder), folder, files, digests or {})
+        ended = time.monotonic()
+        self._may_save = ended + (ended - started) / SAVING_SHARE
+
+    # --- trees
 
     def tree(self, root: Path) -> Iterator[FileEntry]:
         """Yield every file below ``root`` in a fixed order, folder by folder, without hidden files and pipekit's own output."""
-        with contextlib.ExitStack() as stack:
-            read: Callable[..., Iterator[list[str]]] = map
-            if self.threads > 1:
-                read = stack.enter_context(ThreadPoolExecutor(self.threads, thread_name_prefix="hash")).map
-            for folder, names in walk(root):
-                below = os.path.relpath(folder, root)
-                prefix = "" if below == "." else below.replace(os.sep, "/") + "/"
-                rest = iter(names)
-                while some := list(islice(rest, NEXT_FILES)):
-                    paths = [os.path.join(folder, name) for name in some]  # noqa: PTH118
-                    for name, path, found in zip(some, paths, self._hashes(read, folder, some, paths), strict=True):
-                        yield FileEntry(prefix + name, path, found)
-
-    def _hashes(self, read: Callable[..., Iterator[list[str]]], folder: str, names: list[str], paths: list[str]) -> list[str]:
-        """The hashes of files of one folder, given by sorted names; "" for one that can't be read."""
-        texts = [_text(name) for name in names]
-        known = self._known(folder, min(texts), max(texts))
-        hashes = [""] * len(names)
-        unknown: list[tuple[str, int, State]] = []
-        for number, (name, path) in enumerate(zip(names, paths, strict=True)):
-            was = known.get(texts[number])
-            with contextlib.suppress(OSError):
-                state = _state(path)
-                if was and was[:-1] == state:
-                    hashes[number] = was[-1]
-                else:
-                    unknown.append((name, number, state))
-        news = []
-        asked = [paths[number] for _, number, _ in unknown]
-        made = chain.from_iterable(read(_hash_some, [asked[at : at + AT_ONCE] for at in range(0, len(asked), AT_ONCE)]))
-        for (name, number, state), found in zip(unknown, made, strict=True):
-            if self.on_hash is not None:
-                self.on_hash()
-            hashes[number] = found
-            if found and is_settled(max(state[1:3])):
-                news.append((name, *state, found))
-        self._remember(folder, news)
-        return hashes
+        for folder, below, listing in _scanned(root):
+            place = os.path.abspath(folder)
+            hashed = self._hashed(place, listing)
+            if not hashed.is_saved:
+                self._save(place, hashed.settled)
+            prefix = "" if below == TOP else f"{below}/"
+            names, hashes = hashed.files.names, hashed.files.hashes
+            for number in sorted(range(len(names)), key=names.__getitem__):
+                found = hashes[HASH * number : HASH * (number + 1)]
+                path = os.path.join(folder, names[number])  # noqa: PTH118
+                yield FileEntry(prefix + names[number], path, "" if found == UNREADABLE else found.hex())
 
     def content(self, path: Path) -> str:
         """The digest of a file, or of a folder: the names below it and the hash of each file.
 
         If ``path`` has ``passed_over``, files with one of these suffixes are excluded from a folder's digest.
+        The digest of a folder is also the token of its state for :meth:`changes`.
         """
         if not path.is_dir():
             try:
                 return self.file(path)
             except OSError as error:
                 raise UserError(f"can't read {path}: {error.strerror}", "Check its permissions.") from error
-        hashed = hashlib.sha256()
         passed_over = tuple(getattr(path, "passed_over", ()))
-        for entry in self.tree(path):
-            if entry.name.lower().endswith(passed_over):
+        names, digests = [], bytearray()
+        for folder, below, listing in _scanned(path):
+            if digest := self._digest(os.path.abspath(folder), listing, passed_over):
+                names.append(below)
+                digests += bytes.fromhex(digest)
+        found = self._tree.put_state(TREE, names, bytes(digests))
+        self._tree.put_root(os.path.abspath(path), " ".join(passed_over), found)
+        return found
+
+    def changes(self, root: Path, since: str, until: str | None = None) -> list[tuple[str, str | None]] | None:
+        """What was added, changed or removed below ``root``, by name (with ``/``).
+
+        Args:
+            since: what :meth:`content` of ``root`` was.
+            until: what it was later; by default the tree is scanned now.
+
+        Returns:
+            each name with the SHA-256 of the file ("" if unreadable), or with None if it was removed, sorted; None if one of
+            the states is no longer known.
+        """
+        until = self.content(root) if until is None else until
+        if since == until:
+            return []
+        before, after = self._tree.state(TREE, since), self._tree.state(TREE, until)
+        if before is None or after is None:
+            return None
+        found: list[tuple[str, str | None]] = []
+        for below in before.keys() | after.keys():
+            if before.get(below) == after.get(below):
                 continue
-            hashed.update(f"{entry.name}\0{entry.sha256}\n".encode("utf-8", "surrogatepass"))
-        return hashed.hexdigest()
+            old, new = self._files_of(before.get(below)), self._files_of(after.get(below))
+            if old is None or new is None:
+                return None
+            prefix = "" if below == TOP else f"{below}/"
+            found += [(prefix + name, new.get(name)) for name in old.keys() | new.keys() if old.get(name) != new.get(name)]
+        return sorted(found)
 
-    def _known(self, folder: str, first: str, last: str | None = None, count: int = -1) -> dict[str, Remembered]:
-        """The cached hashes of a folder's files, starting at the name ``first``: up to ``last``, or a limited number."""
-        query = "SELECT name, size, mtime_ns, ctime_ns, inode, sha256 FROM files WHERE dir = ? AND name >= ?"
-        values: tuple[Any, ...] = (_text(folder), first)
-        if last is not None:
-            query, values = f"{query} AND name <= ?", (*values, last)
-        try:
-            found = {row[0]: row[1:] for row in self._db.execute(f"{query} ORDER BY name LIMIT ?", (*values, count))}
-        except sqlite3.DatabaseError:
-            self._forget()
-            found = {}
-        return found | self._unsaved.get(_text(folder), {})
+    def _files_of(self, digest: str | None) -> dict[str, str] | None:
+        """The hashes in a folder's state, by name."""
+        found = {} if digest is None else self._tree.state(FOLDER, digest)
+        return found and {name: "" if made == UNREADABLE.hex() else made for name, made in found.items()}
 
-    def _remember(self, folder: str, rows: list[tuple[Any, ...]]) -> None:
-        place = _text(folder)
-        if self._read_only:
-            self._unsaved.setdefault(place, {}).update((_text(row[0]), row[1:]) for row in rows)
-        elif rows:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                self._db.executemany(
-                    "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    [(place, _text(row[0]), *row[1:]) for row in rows],
-                )
-                self._db.execute("COMMIT")
-            except sqlite3.DatabaseError:
-                self._forget()
+    # --- folders of a tree
 
-    def _forget(self) -> None:
-        """Continue without the file: it is damaged, or the disk is full."""
-        self._db.close()
-        self._db = self._open(None)
+    def _digest(self, folder: str, listing: Listing, passed_over: tuple[str, ...]) -> str:
+        """The digest of a folder's state, which is kept; "" if it has no files."""
+        if not listing.names and not listing.gone:
+            return ""
+        left_out = " ".join(passed_over)
+        head, stats = self._tree.head(place_of(folder)), stats_of(listing.names, listing.states)
+        digests = dict(head.digests) if head and head.stats == stats else {}
+        if not listing.gone:
+            found = digests.get(left_out)
+            if found is not None and (not found or self._tree.has_state(found)):
+                return found
+        hashed = self._hashed(folder, listing)
+        files = hashed.files
+        chosen = [number for number, name in enumerate(files.names) if not name.lower().endswith(passed_over)]
+        chosen.sort(key=files.names.__getitem__)
+        names, hashes = [files.names[number] for number in chosen], b"".join(map(files.hash, chosen))
+        found = self._tree.put_state(FOLDER, names, hashes) if names else ""
+        is_whole = len(hashed.settled.names) == len(files.names)
+        if is_whole or not hashed.is_saved:
+            self._save(folder, hashed.settled, {**digests, left_out: found} if is_whole else {})
+        return found
+
+    def _hashed(self, folder: str, listing: Listing) -> _Hashed:
+        """Hash the files of a folder whose states are not those that are saved."""
+        with self._lock:
+            self._leave(folder)
+        saved = self._tree.files(place_of(folder))
+        names, states = listing.names, listing.states
+        if saved.names == names and saved.states == states and not listing.gone:
+            return _Hashed(saved, saved, is_saved=True)
+        numbers, hashes, unknown = saved.numbers(), bytearray(HASH * len(names)), []
+        for number, name in enumerate(names):
+            was = numbers.get(name)
+            if was is not None and saved.state(was) == states[STATE.size * number : STATE.size * (number + 1)]:
+                hashes[HASH * number : HASH * (number + 1)] = saved.hash(was)
+            else:
+                unknown.append(number)
+        for at in range(0, len(unknown), NEXT_FILES):
+            if at and time.monotonic() >= self._may_save:
+                self._save(folder, _settled(listing, hashes, unknown))
+            some = unknown[at : at + NEXT_FILES]
+            paths = [os.path.join(folder, names[number]) for number in some]  # noqa: PTH118
+            for number, found in zip(some, self._hash(paths), strict=True):
+                hashes[HASH * number : HASH * (number + 1)] = bytes.fromhex(found) or UNREADABLE
+        settled, num_gone = _settled(listing, hashes, unknown), len(listing.gone)
+        files = Files(names + listing.gone, states + bytes(STATE.size * num_gone), bytes(hashes) + UNREADABLE * num_gone)
+        return _Hashed(files, settled, is_saved=settled == saved)
+
+    def _hash(self, paths: list[str]) -> Iterator[str]:
+        """The hashes of files; "" for one that can't be read."""
+        tasks = [paths[at : at + AT_ONCE] for at in range(0, len(paths), AT_ONCE)]
+        with contextlib.ExitStack() as stack:
+            read: Callable[..., Iterator[list[str]]] = map
+            if self.threads > 1 and len(tasks) > 1:
+                from concurrent.futures import ThreadPoolExecutor  # an unchanged tree needs no threads
+
+                read = stack.enter_context(ThreadPoolExecutor(self.threads, thread_name_prefix="hash")).map
+            for found in chain.from_iterable(read(_hash_some, tasks)):
+                if self.on_hash is not None:
+                    self.on_hash()
+                yield found
 
 
-def _columns(db: sqlite3.Connection) -> tuple[str, ...]:
-    return tuple(row[1] for row in db.execute("PRAGMA table_info(files)"))
+def _scanned(root: Path) -> Iterator[tuple[str, str, Listing]]:
+    """The folders of a tree: each one's path, its path below the root (with ``/``), and its files."""
+    start = len(str(root))
+    for folder, listing in scan(root):
+        yield folder, folder[start:].replace(os.sep, "/").lstrip("/") or TOP, listing
 
 
-def _state(path: str) -> State:
-    now = os.stat(path)  # noqa: PTH116
-    return now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino
+def _settled(listing: Listing, hashes: bytearray, unknown: list[int]) -> Files:
+    """The files of a folder that have a hash which holds as long as their states do."""
+    files = Files(listing.names, listing.states, bytes(hashes))
+    left_out = {
+        number
+        for number in unknown
+        if files.hash(number) == UNREADABLE or max(STATE.unpack(files.state(number))[1:3]) >= listing.settled_ns
+    }
+    return files.only(number for number in range(len(files.names)) if number not in left_out) if left_out else files
 
 
 def _hash_some(paths: list[str]) -> list[str]:
@@ -244,8 +323,3 @@ def _hash_some(paths: list[str]) -> list[str]:
         with contextlib.suppress(OSError):
             hashes[number] = hash_file(path)
     return hashes
-
-
-def _text(name: str) -> str:
-    """A file name as valid text; bytes that are not UTF-8 are escaped."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -11,7 +11,7 @@
       damaged/               damaged folders, moved aside and recomputed
       leases/                live runs, whose folders ``gc`` leaves alone
       unsynced/              runs whose last work may not be on the disk yet
-      hashes.sqlite          the hash of every file seen, by (path, size, mtime, ctime, inode)
+      tree/                  the hash of every file seen, by (path, size, mtime, ctime, inode), and former states of trees
 
 Nothing is locked. Two processes that make the same thing make the same bytes; the first rename wins and the other's work is
 dropped. A folder is done if it is whole: it states the sizes and hashes of its files
@@ -34,9 +34,11 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.errors import UserError
+from pipekit.files import expanded
 from pipekit.owners import TMP_KEPT_S, is_abandoned, new_owner, remove_abandoned
 from pipekit.store.durability import is_off, sync_folder, syncs_whole_disks
 from pipekit.store.file_hashes import HashMemory
+from pipekit.store.folder_states import drop_older_formats, forget_files, stale_files
 from pipekit.store.leases import LEASE_SLACK_S, last_use, oldest_lease, use
 from pipekit.store.wholeness import PARTS, guard, problem_of, seal
 
@@ -55,7 +57,7 @@ def store_of(base_dir: Path, is_project: bool = False) -> Path:
     """
     chosen = os.environ.get("PIPEKIT_STORE")
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        return expanded(chosen).absolute()
     if is_project or (base_dir / "pipeline.toml").exists() or (base_dir / ".pipekit").is_dir():
         return base_dir / ".pipekit"
     return shared_store()
@@ -94,7 +96,8 @@ class Store:
         if self._hashes is None:
             if not self.read_only:
                 self._ensure(self.root)
-            self._hashes = HashMemory(self.root / "hashes.sqlite", read_only=self.read_only)
+                drop_older_formats(self.root)
+            self._hashes = HashMemory(self.root / "tree", read_only=self.read_only)
         return self._hashes
 
     def close(self) -> None:
@@ -176,8 +179,7 @@ class Store:
     def forget_hashes(self) -> None:
         """Remove the cache of file hashes: every file is read again."""
         self.close()
-        for part in ("", "-wal", "-shm"):
-            (self.root / f"hashes.sqlite{part}").unlink(missing_ok=True)
+        forget_files(self.root / "tree")
 
     def place_of(self, path: str | Path) -> Path | None:
         """The folder of the shard or artifact that a file belongs to; None for any other file."""
@@ -242,7 +244,7 @@ class Store:
 
     def clean(self) -> None:
         """Remove incomplete work and leases of killed processes."""
-        for folder in ("tmp", "leases"):
+        for folder in ("tmp", "leases", "tree/tmp"):
             remove_abandoned(self.root / folder)
 
     def remove(self, place: Path) -> None:
@@ -283,11 +285,16 @@ WORK_KEPT_S = 30 * 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """What ``gc`` would free: folders and their size (including hard links to files that ``runs/`` still shows)."""
+    """What ``gc`` would free: folders and their size (including hard links to files that ``runs/`` still shows).
+
+    Attributes:
+        states: files about folders outside the store that nothing needs; they are among the ``num_files`` too.
+    """
 
     folders: tuple[Path, ...]
     num_files: int
     size_bytes: int
+    states: tuple[Path, ...] = ()
 
 
 KINDS = ("artifacts", "shards", PARTS)
@@ -324,7 +331,9 @@ def find_garbage(store: Store, keep: Iterable[str], min_age_s: float = MIN_AGE_S
             if path.is_file():
                 num_files += 1
                 size += path.stat().st_size
-    return Garbage(tuple(folders), num_files, size)
+    states = tuple(stale_files(store.root / "tree", before))
+    size += sum(path.stat().st_size for path in states)
+    return Garbage(tuple(folders), num_files + len(states), size, states)
 
 
 def limit_of_age(store: Store, min_age_s: float) -> float:
@@ -342,6 +351,8 @@ def free(store: Store, garbage: Garbage, min_age_s: float = MIN_AGE_S) -> int:
             continue
         store.remove(place)
         removed += 1
+    for path in garbage.states:  # one that is needed again meanwhile is written again
+        path.unlink(missing_ok=True)
     return removed
 
 

@@ -74,6 +74,39 @@ def test_damaged_files_are_errors(tmp_path: Path) -> None:
         list(read(tmp_path, IdxParams(), tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("shape", "packed", "reason"),
+    [
+        ((1, 2**31, 2**31), False, r"train-images-idx3-ubyte claims images of [\d,]+ x [\d,]+ pixels; at most 178,000,000"),
+        ((1, 2**31, 2**31), True, r"train-images-idx3-ubyte.gz claims images of"),
+        ((2, 0, 5), False, "claims images of 0 x 5 pixels"),
+        ((1000, 10_000, 10_000), False, "is truncated: it claims 1,000 images of 10000 x 10000, and holds 12 bytes"),
+        ((1, 10_000, 10_000), True, "is truncated"),
+    ],
+)
+def test_a_header_that_claims_more_than_the_file_holds(
+    tmp_path: Path, shape: tuple[int, int, int], packed: bool, reason: str
+) -> None:
+    compress = gzip.compress if packed else bytes
+    end = ".gz" if packed else ""
+    pictures = struct.pack(">BBBBIII", 0, 0, 8, 3, *shape) + b"x" * 12
+    (tmp_path / f"train-images-idx3-ubyte{end}").write_bytes(compress(pictures))
+    labels = struct.pack(">BBBBI", 0, 0, 8, 1, shape[0]) + bytes(shape[0])
+    (tmp_path / f"train-labels-idx1-ubyte{end}").write_bytes(compress(labels))
+    with pytest.raises(UserError, match=reason):
+        list(read(tmp_path, IdxParams(), tmp_path / "out"))
+
+
+def test_gzip_data_with_a_changed_byte_is_an_error(tmp_path: Path) -> None:
+    write(tmp_path, "train", np.random.default_rng(0).integers(0, 256, (3, 30, 30), np.uint8), [1, 2, 3], packed=True)
+    file = tmp_path / "train-images-idx3-ubyte.gz"
+    data = bytearray(file.read_bytes())
+    data[10] = 0x07  # a block of a kind that does not exist: zlib's own error, which is no OSError
+    file.write_bytes(data)
+    with pytest.raises(UserError, match="is damaged"):
+        list(read(tmp_path, IdxParams(), tmp_path / "out"))
+
+
 def test_a_damaged_gzip_file_is_an_error(tmp_path: Path) -> None:
     write(tmp_path, "train", np.zeros((200, 30, 30), np.uint8), [0] * 200, packed=True)
     file = tmp_path / "train-images-idx3-ubyte.gz"

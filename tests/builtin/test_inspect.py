@@ -146,10 +146,15 @@ def test_sharpness_does_not_hang_on_contrast_or_size(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"text", b"\xff\xd8\xff\xe0" + bytes(50)])
 def test_what_can_not_be_read_is_a_row_with_a_problem(tmp_path: Path, data: bytes) -> None:
-    (tmp_path / "x.jpg").write_bytes(data)
-    row = measured(tmp_path / "x.jpg")
-    assert row["problem"]
-    assert "print" not in row
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/x.jpg").write_bytes(data)
+    images.write(tmp_path / "a/good.png", np.zeros((8, 8, 3), np.uint8))
+    adhoc = AdhocPipeline(base_dir=tmp_path, settings={"executor": "serial"})
+    loaded = adhoc.add("data", "import.folders", path="a", verify="none")
+    adhoc.add("inspect", "inspect", dataset=loaded)
+    found = json.loads((adhoc.run().stages[-1].artifact.path / "inspect.json").read_text())
+    assert (found["num_images"], found["num_unusable"]) == (2, 1)
+    assert [finding["samples"] for finding in found["findings"] if finding["check"] == "corrupt"] == [["x.jpg"]]
 
 
 # --- the checks, on rows -------------------------------------------------------------------------------------------------

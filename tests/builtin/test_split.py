@@ -19,7 +19,7 @@ from pipekit import images
 from pipekit.builtin.split import SplitParams, outside_state, split
 from pipekit.builtin.split.allocate import Unit, by_hash, position, stratified
 from pipekit.contract import PAUSE, Dataset, Sample
-from pipekit.errors import StageError, UserError
+from pipekit.errors import ImageError, StageError, UserError
 
 THREE = {"train": 0.7, "val": 0.15, "test": 0.15}
 
@@ -141,10 +141,20 @@ class FakeContext:
         """What the terminal would say; nothing here depends on it."""
 
     def map(
-        self, function: Any, samples: Iterable[Sample], params: Any = None, label: str = "", *, name: str = ""
+        self, function: Any, samples: Iterable[Sample], params: Any = None, label: str = "", *, problems: bool = False
     ) -> Iterator[Any]:
         for sample in samples:
-            yield from (found for found in function(sample, params, None) if found is not PAUSE)
+            try:
+                yield from [found for found in function(sample, params, None) if found is not PAUSE]
+            except ImageError as error:
+                assert problems
+                yield {"id": sample.id, "problem": error.message}
+
+    def revise(self, dataset: Dataset, change: Any) -> Iterator[Sample]:
+        for sample in dataset:
+            fields = change(sample.id)
+            if fields is not None:
+                yield replace(sample, **{**fields, "extra": {**sample.extra, **fields.get("extra", {})}})
 
     def dataset(self, samples: Iterable[Sample], **meta: Any) -> Dataset:
         self.rows = {sample.id: sample for sample in samples}

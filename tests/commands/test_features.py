@@ -57,6 +57,16 @@ def test_two_images_are_matched_and_shown_as_a_run(folder: Path) -> None:
     assert "run_finished" in events
 
 
+def test_a_match_is_that_of_the_command(folder: Path) -> None:
+    from pipekit.cli import main
+
+    first, second, *_ = sorted(str(path) for path in Path("pets/cat").iterdir())
+    pipekit.match(first, second, detector={"use": "orb", "max_points": 50}, out="python")
+    words = ["features", first, second, "--match", "--detector", "orb", "--set", "max_points=50", "-o", "shell"]
+    assert main(words) == 0
+    assert content(Path("python")) == content(Path("shell"))
+
+
 @pytest.mark.parametrize(
     ("verb", "params", "path"),
     [

@@ -44,6 +44,23 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.parametrize("kind", ["op", "importer"])
+def test_a_plugin_is_that_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    import pipekit
+    from pipekit.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+    pipekit.new_plugin(tmp_path / "one/pipekit-mine", kind)
+    assert main(["scaffold", "--plugin", "two/pipekit-mine", "--kind", kind]) == 0
+    one, two = (
+        {file.relative_to(tmp_path / place): file.read_bytes() for file in (tmp_path / place).rglob("*") if file.is_file()}
+        for place in ("one", "two")
+    )
+    assert one == two != {}
+
+
 def test_there_is_a_template_for_every_kind() -> None:
     assert kinds() == list(KINDS)
 

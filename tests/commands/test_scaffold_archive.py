@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import stat
+import struct
 import tarfile
 import zipfile
 from collections import namedtuple
@@ -151,3 +153,89 @@ def test_an_archive_may_grow_a_hundredfold(tmp_path: Path, monkeypatch: pytest.M
     else:
         with pytest.raises(UserError, match="unpacks to far more"):
             archive.unpack(file, into)
+
+
+# --- hostile archives ----------------------------------------------------------------------------------------------------
+
+
+def refused(made: Path, into: Path) -> str:
+    into.mkdir(exist_ok=True)
+    with pytest.raises(UserError) as caught:
+        archive.unpack(made, into)
+    assert made.name in caught.value.message
+    return caught.value.message
+
+
+def test_a_member_that_claims_a_huge_size_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    made = make_zip(tmp_path / "a.zip", {"a.jpg": b"x"})
+    data = bytearray(made.read_bytes())
+    place = data.index(b"PK\1\2") + 24
+    data[place : place + 4] = struct.pack("<I", 0xFFFFFFF0)  # the size, in the list of members
+    made.write_bytes(data)
+    assert "unpacks to far more than its size" in refused(made, tmp_path / "into")
+    huge = tarfile.TarInfo("a.jpg")
+    huge.size = 2**50
+    (tmp_path / "b.tar").write_bytes(huge.tobuf(tarfile.GNU_FORMAT) + b"\0" * 1024)
+    assert "unpacks to far more than its size" in refused(tmp_path / "b.tar", tmp_path / "into")
+    assert files_below(tmp_path / "into") == {}
+
+
+def header(kind: bytes, size: int, name: str = "x") -> bytes:
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def padded(text: bytes) -> bytes:
+    return text + b"\0" * (-len(text) % 512)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+@pytest.mark.parametrize("size", [2**21, 2**45, -512])
+def test_a_header_of_a_tar_that_claims_a_huge_size(tmp_path: Path, kind: bytes, size: int) -> None:
+    (tmp_path / "a.tar").write_bytes(header(kind, size) + b"x" * 1024)
+    assert f"a header claims {size:,} bytes" in refused(tmp_path / "a.tar", tmp_path / "into")
+
+
+def test_a_negative_size_among_the_attributes_does_not_go_round_for_ever(tmp_path: Path) -> None:
+    text = b"19 size=-0000001024\n"
+    text = f"{len(text)} ".encode() + text[3:]
+    member = header(tarfile.XHDTYPE, len(text)) + padded(text) + header(tarfile.REGTYPE, 0, "a.jpg")
+    (tmp_path / "a.tar").write_bytes(member + b"\0" * 1024)
+    assert "claims -1,024 bytes" in refused(tmp_path / "a.tar", tmp_path / "into")
+
+
+def test_headers_upon_headers_do_not_overflow_the_stack(tmp_path: Path) -> None:
+    one = header(tarfile.GNUTYPE_LONGNAME, 4) + padded(b"abc\0")
+    (tmp_path / "a.tar").write_bytes(one * 5000 + b"\0" * 1024)
+    assert "headers follow each other without a member" in refused(tmp_path / "a.tar", tmp_path / "into")
+
+
+def test_names_that_no_file_can_have(tmp_path: Path) -> None:
+    into = tmp_path / "into"
+    into.mkdir()
+    made = make_tar(tmp_path / "a.tar", {".": b"x", "./": b"x", "good.jpg": b"y"})
+    assert [name for name, _ in archive.unpack(made, into)] == [".", "./"]
+    text = b"16 path=a\0b.jpg\n"
+    member = header(tarfile.XHDTYPE, len(text)) + padded(text) + header(tarfile.REGTYPE, 0)
+    (tmp_path / "b.tar").write_bytes(member + b"\0" * 1024)
+    refused(tmp_path / "b.tar", into)
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar.gz", "a.tar.xz", "a.tar.bz2", "a.tar"])
+def test_any_changed_byte_is_a_sentence(tmp_path: Path, name: str) -> None:
+    random = np.random.default_rng(3)
+    members = {f"{label}/{number}.jpg": random.bytes(300) + b"x" * 900 for label in "ab" for number in range(3)}
+    whole = (make_zip if name.endswith("zip") else make_tar)(tmp_path / name, members).read_bytes()
+    said = []
+    for number, place in enumerate(random.choice(len(whole), min(200, len(whole)), replace=False)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(random.integers(8))
+        (tmp_path / name).write_bytes(damaged)
+        into = tmp_path / f"into{number}"
+        into.mkdir()
+        with contextlib.suppress(UserError):
+            archive.unpack(tmp_path / name, into)
+            continue
+        said.append(number)
+    assert said  # any other exception has ended the test

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +194,43 @@ def test_each_image_is_decoded_once_by_import_split_and_inspect(tmp_path: Path, 
     adhoc.run()
     assert sorted(calls) == sorted(set(calls))
     assert len(calls) == 24
+
+
+REVISING = '''
+import pipekit
+
+CHANGES = {
+    "a/1.png": {"split": "val", "extra": {"fold": 2}},
+    "a/2.png": {"label": None},
+    "b/3.png": {"label": "", "split": ""},
+    "b/4.png": {},
+}
+
+
+@pipekit.stage
+def revised(ctx: pipekit.Context, dataset: pipekit.Dataset, params: pipekit.Params) -> pipekit.Dataset:
+    """Some fields of some samples."""
+    return ctx.dataset(ctx.revise(dataset, CHANGES.get))
+
+
+@pipekit.hookimpl
+def register_stages(register):
+    register("revised", revised)
+'''
+
+
+def test_fields_are_replaced_and_the_rest_of_a_sample_stays(trial: Trial) -> None:
+    (trial.path / "revising.py").write_text(REVISING)
+    trial.write("a/1.png", "a/2.png", "b/3.png", "b/4.png", "b/gone.png")
+    outcome = trial.run(
+        {"data": STAGES["data"], "revised": {"use": "revised"}}, plugins=["trial_plugin.py", "revising.py"], shard_size=2
+    )
+    before = {sample.id: sample for sample in outcome.artifact("data")}
+    after = {sample.id: sample for sample in outcome.artifact("revised")}
+    assert after == {
+        "a/1.png": replace(before["a/1.png"], split="val", extra={"fold": 2}),
+        "a/2.png": replace(before["a/2.png"], label=None),
+        "b/3.png": replace(before["b/3.png"], label=""),
+        "b/4.png": before["b/4.png"],
+    }
+    assert outcome.artifact("revised").meta["splits"] == {"": 3, "val": 1}

@@ -166,7 +166,7 @@ def cut(base: Path, place: Path, moment: Moment, expected: dict[str, bytes], env
 
 def _examine(project: Path, moment: Moment, expected: dict[str, bytes], environ: dict[str, str], place: Path) -> Result:
     files = [path for path in project.rglob("*") if path.is_file() and "images" not in path.relative_to(project).parts[:1]]
-    empty = sum(path.stat().st_size == 0 and not ({path.name, path.parent.name} & MAY_BE_EMPTY) for path in files)
+    empty = sum(path.stat().st_size == 0 and MAY_BE_EMPTY.isdisjoint(path.relative_to(project).parts) for path in files)
     boot = place / "boot_id"
     boot.write_text(f"{uuid.uuid4()}\n")
     wrong = []
@@ -188,8 +188,8 @@ def _examine(project: Path, moment: Moment, expected: dict[str, bytes], environ:
     return Result(moment, (empty, len(files)), damaged, tuple(wrong))
 
 
-MAY_BE_EMPTY = {"failed.jsonl", ".pipekit-output", "hashes.sqlite-wal", "leases"}
-"""Names of files, or of their folders."""
+MAY_BE_EMPTY = {"failed.jsonl", ".pipekit-output", "tree", "leases"}
+"""Names of files, or of folders that they are in. What is in ``tree`` holds its own hash."""
 
 
 def shown(project: Path) -> dict[str, bytes]:

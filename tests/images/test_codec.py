@@ -208,6 +208,8 @@ def test_a_jpeg_claiming_to_be_huge_is_refused_before_memory_is_taken() -> None:
     data[place + 5 : place + 9] = struct.pack(">HH", 60_000, 60_000)
     with pytest.raises(ImageError, match="megapixels"):
         images.decode(bytes(data))
+    with pytest.raises(ImageError, match="megapixels"):  # an importer makes masks of the size that it says
+        images.probe(bytes(data))
 
 
 def test_missing_files_folders_and_forbidden_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,6 +96,24 @@ def test_a_truncated_model_file_is_refused(keras_model: Path, tmp_path: Path) ->
     assert caught.value.hint == "The file is broken: copy it again, or train the model again."
 
 
+def test_an_archive_that_expands_beyond_measure_is_not_opened(tmp_path: Path) -> None:
+    info = {"classes": ["a", "b"], "input_shape_hwc": [16, 16, 3]}
+    (tmp_path / "model.json").write_text(json.dumps(info), "utf-8")
+    with ZipFile(tmp_path / "model.keras", "w") as archive:
+        archive.writestr("config.json", "{}")
+    data = bytearray((tmp_path / "model.keras").read_bytes())
+    place = data.index(b"PK\1\2") + 24
+    data[place : place + 4] = (3 * 10**9).to_bytes(4, "little")  # the size, in the list of members
+    (tmp_path / "model.keras").write_bytes(data)
+    with pytest.raises(UserError, match=r"model\.keras claims to hold 3,000,000,000 bytes in an archive of \d+"):
+        load_predictor(tmp_path, no_component)
+    data[place - 24 + 42 : place - 24 + 46] = b"\xff\xff\xff\xfe"  # the member's place: outside the file
+    data[place : place + 4] = bytes(4)
+    (tmp_path / "model.keras").write_bytes(data)
+    with pytest.raises(UserError, match=r"model\.keras (is damaged|can't be loaded)"):
+        load_predictor(tmp_path, no_component)
+
+
 def test_a_model_with_lambda_layers_says_that_it_holds_code(keras_model: Path, tmp_path: Path) -> None:
     from pipekit.learning.keras_backend import load_keras
 

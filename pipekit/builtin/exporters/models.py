@@ -141,10 +141,32 @@ def save(trained: Trained, folder: Path, batch: int | None = None, *, label: boo
         return {"probabilities": probabilities, **more}
 
     archive = keras.export.ExportArchive()
+    _keep_in_order(archive, trained.keras_model)
     archive.track(trained.keras_model)
+    # Keras would write each weight twice, once through its own object, and the states of random generators (of dropout), which
+    # nothing in the signature uses and which differ after each load.
+    model = trained.keras_model
+    parts = {"": model.weights, "trainable_": model.trainable_weights, "non_trainable_": model.non_trainable_weights}
+    for kind, weights in parts.items():
+        archive.add_variable_collection(f"{kind}variables", [weight.value for weight in weights])
     signature = [tf.TensorSpec((batch, *trained.shape_hwc), tf.float32, name="image")]
     archive.add_endpoint("serve", serve, input_signature=signature)
     archive.write_out(str(folder), verbose=False)
+
+
+def _keep_in_order(archive: Any, model: Any) -> None:
+    """Have variables be saved in the model's order: Keras takes them from a set, whose order is that of their addresses."""
+    collect = getattr(archive, "_filter_and_track_resources", None)
+    if collect is None:  # a Keras without this private method
+        return
+
+    def collect_in_order() -> None:
+        collect()
+        places = {id(variable.value): place for place, variable in enumerate(model.variables)}
+        found = list(archive._tf_trackable._all_variables)
+        archive._tf_trackable._all_variables = sorted(found, key=lambda variable: places.get(id(variable), len(places)))
+
+    archive._filter_and_track_resources = collect_in_order
 
 
 # --- images for the check ------------------------------------------------------------------------------------------------

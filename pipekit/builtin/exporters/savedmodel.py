@@ -1,7 +1,12 @@
-"""A model as a SavedModel in a version folder, the layout of TensorFlow Serving."""
+"""A model as a SavedModel in a version folder, the layout of TensorFlow Serving.
+
+The same model gives the same bytes, in any process. TensorFlow numbers functions by what the process has traced before, and
+adds ``fingerprint.pb`` with a random id; here functions are numbered from 0, and the fingerprint, which is optional, is out.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,6 +50,7 @@ def write(
         save(trained, folder)
     except Exception as error:
         raise translated(error, "a SavedModel") from error
+    _make_reproducible(folder)
     (folder / "assets.extra").mkdir(exist_ok=True)
     (folder / "assets.extra" / "labels.txt").write_text(labels_text(trained.classes), "utf-8")
     served = tf.saved_model.load(str(folder)).signatures["serving_default"]
@@ -56,3 +62,40 @@ def write(
     height, width, channels = trained.shape_hwc
     usage = USAGE.format(height=height, width=width, channels=channels)
     return write_beside(trained, out_dir, found, usage, report)
+
+
+_NUMBERED = re.compile(r"(?P<stem>.+)_(?P<number>\d+)")
+_GRADIENT = re.compile(r"(?P<stem>PartitionedCall|CustomGradient)-(?P<number>\d+)")
+_QUOTED = re.compile(r'(?<!string_val: )"([^"\\\n]+)"')
+"""Texts except those in tensors: the names of classes stay as they are."""
+_CAPTURED = re.compile(r'(?P<attribute>key: "_user_specified_name"\s+value \{\s+s: )"\d+"')
+"""An input that nobody has named bears the number of a tensor of the process."""
+
+
+def _make_reproducible(folder: Path) -> None:
+    """Number the functions of a SavedModel from 0, sort them, and remove the fingerprint."""
+    from google.protobuf import text_format  # type: ignore[import-untyped]
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    file = folder / "saved_model.pb"
+    written = SavedModel.FromString(file.read_bytes())
+    text = text_format.MessageToString(written)
+    functions = [function.signature.name for graph in written.meta_graphs for function in graph.graph_def.library.function]
+    names = _renumbered(functions, _NUMBERED, "_") | _renumbered(_QUOTED.findall(text), _GRADIENT, "-")
+    text = _QUOTED.sub(lambda found: f'"{names.get(found[1], found[1])}"', _CAPTURED.sub(r'\g<attribute>"captured"', text))
+    renamed = text_format.Parse(text, SavedModel())
+    for graph in renamed.meta_graphs:
+        graph.graph_def.library.function.sort(key=lambda function: function.signature.name)
+    file.write_bytes(renamed.SerializeToString(deterministic=True))
+    (folder / "fingerprint.pb").unlink(missing_ok=True)
+
+
+def _renumbered(names: list[str], pattern: re.Pattern[str], mark: str) -> dict[str, str]:
+    """New names for those that end in a number of the process; the order of the numbers is kept.
+
+    >>> _renumbered(["save_718", "serve_63", "table"], _NUMBERED, "_")
+    {'serve_63': 'serve_0', 'save_718': 'save_1'}
+    """
+    found = [match for name in dict.fromkeys(names) if (match := pattern.fullmatch(name))]
+    found.sort(key=lambda match: (int(match["number"]), match["stem"]))
+    return {match[0]: f"{match['stem']}{mark}{place}" for place, match in enumerate(found)}

@@ -7,16 +7,17 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from pydantic import model_validator
 
 from pipekit.builtin.importers.boxes import BoxedParams, Finder, checked_box, label_of, outlined
 from pipekit.builtin.importers.coco_index import PARTS, CocoIndex, coco_index
 from pipekit.builtin.importers.files import first_of, split_of, subfolders
-from pipekit.contract import Box, Failure, Keypoint, Rejected, Sample, Targets
+from pipekit.builtin.importers.stated_size import Frame
+from pipekit.contract import Adjusted, Box, Failure, Keypoint, Rejected, Sample, Targets
 from pipekit.errors import UserError
-from pipekit.files import files_in
+from pipekit.files import expanded, files_in
 from pipekit.params import ImagesPath, param
 
 BESIDE = "_annotations.coco.json"
@@ -43,7 +44,7 @@ class CocoParams(BoxedParams):
     def _images_beside_the_annotations(cls, values: Any) -> Any:
         """Also set the folder for a single annotation file, because the images' content belongs in the cache key."""
         if isinstance(values, Mapping) and str(values.get("path", "")).endswith(".json") and not values.get("images"):
-            folder = Path(os.fspath(values["path"])).expanduser().parent
+            folder = expanded(os.fspath(values["path"])).parent
             return {**values, "images": folder.parent if folder.name == "annotations" else folder}
         return values
 
@@ -62,7 +63,7 @@ def sniff(path: Path) -> str | Rejected:
     return f"COCO annotations: {_names(taken, root)}{left_out}"
 
 
-def read(path: Path, params: CocoParams, out_dir: Path) -> Iterator[Sample | Failure]:
+def read(path: Path, params: CocoParams, out_dir: Path) -> Iterator[Sample | Failure | Adjusted]:
     """One sample per image of each annotation file; the id is the image's file name, prefixed with the JSON file's for several.
 
     With several kinds of annotations of the same images (:data:`KINDS`), the first kind is read unless ``files`` says
@@ -107,14 +108,14 @@ def _names(files: list[Path], root: Path, count: int = 4) -> str:
     return first_of((file.relative_to(root).as_posix() if file.name == BESIDE else file.name for file in files), count)
 
 
-def _read_file(file: Path, prefix: str, root: Path, params: CocoParams, out_dir: Path) -> Iterator[Sample | Failure]:
+def _read_file(file: Path, prefix: str, root: Path, params: CocoParams, out_dir: Path) -> Iterator[Sample | Failure | Adjusted]:
     with coco_index(file) as found:
         yield from _read_index(file, found, prefix, root, params, out_dir)
 
 
 def _read_index(
     file: Path, found: CocoIndex, prefix: str, root: Path, params: CocoParams, out_dir: Path
-) -> Iterator[Sample | Failure]:
+) -> Iterator[Sample | Failure | Adjusted]:
     classes = {_plain_id(entry["id"]): str(entry["name"]) for entry in found.categories}
     numbers = {name: place for place, name in enumerate(sorted(set(classes.values())), start=1)}
     names = {_plain_id(entry["id"]): [str(name) for name in entry.get("keypoints") or ()] for entry in found.categories}
@@ -160,15 +161,18 @@ def _sample(
     split: str,
     params: CocoParams,
     out_dir: Path,
-) -> Iterator[Sample | Failure]:
-    from pipekit.builtin.importers.boxes import size_of
+) -> Iterator[Sample | Failure | Adjusted]:
+    from pipekit.builtin.importers.stated_size import frame_of
     from pipekit.errors import ImageError
 
     try:
-        size_hw = size_of(place)
+        frame, adjusted = frame_of(place, _stated_hw(entry), identity)
     except ImageError as error:
         yield Failure(identity, error.message, str(place))
         return
+    size_hw = frame.size_hw
+    if adjusted is not None and annotations:
+        yield adjusted
     boxes: list[Box] = []
     points: list[Keypoint] = []
     kept = []
@@ -178,7 +182,7 @@ def _sample(
         if annotation.get("iscrowd") and not params.crowds:
             continue
         x, y, width, height = map(float, annotation["bbox"])
-        box = checked_box((x, y, x + width, y + height), label, size_hw)
+        box = checked_box(frame.box((x, y, x + width, y + height)), label, size_hw)
         if isinstance(box, str):
             yield Failure(f"{identity} annotation {annotation.get('id', number)}", box)
             continue
@@ -186,10 +190,14 @@ def _sample(
             from pipekit.builtin.importers.coco_masks import polygons_in
 
             try:
-                box = outlined(box, polygons_in(annotation["segmentation"], size_hw), size_hw)
-            except (ValueError, TypeError, KeyError, IndexError) as error:
+                polygons = polygons_in(annotation["segmentation"], frame.drawn_hw)
+                box = outlined(box, [frame.points(list(polygon.ravel())) for polygon in polygons], size_hw)
+            except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
                 yield Failure(f"{identity} annotation {annotation.get('id', number)}", f"its outline can't be read: {error}")
-        points += _keypoints(annotation, names.get(category, ()), len(boxes))
+        try:
+            points += list(_keypoints(annotation, names.get(category, ()), len(boxes), frame))
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            yield Failure(f"{identity} annotation {annotation.get('id', number)}", f"its keypoints can't be read: {error}")
         boxes.append(box)
         kept.append((numbers[label], annotation))
     mask = ""
@@ -198,8 +206,8 @@ def _sample(
 
         mask = str(out_dir / "masks" / f"{identity}.png")
         try:
-            write_mask(Path(mask), kept, size_hw)
-        except (ValueError, TypeError, KeyError, IndexError) as error:
+            write_mask(Path(mask), kept, frame.drawn_hw, frame.mask)
+        except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
             yield Failure(f"{identity} masks", f"a segmentation can't be read: {error}")
             mask = ""
     extra = {key: value for key, value in entry.items() if key in ("license", "date_captured", "coco_url")}
@@ -211,19 +219,29 @@ def _problem(entry: Mapping[str, Any], classes: Mapping[Any, str]) -> str:
     if _plain_id(entry.get("category_id")) not in classes:
         return f"unknown class ({entry.get('category_id')!r})"
     box = entry.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(v, (int, float)) for v in box):
+    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
         return f"its bbox is not four numbers: {str(box)[:60]}"
     return ""
 
 
-def _keypoints(annotation: Mapping[str, Any], names: Sequence[str], of: int) -> Iterator[Keypoint]:
+def _stated_hw(entry: Mapping[str, Any]) -> tuple[float, float] | None:
+    height, width = entry.get("height"), entry.get("width")
+    return (height, width) if _is_number(height) and _is_number(width) else None
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    """JSON has whole numbers of any length; a float holds those up to 2**1024."""
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
+
+
+def _keypoints(annotation: Mapping[str, Any], names: Sequence[str], of: int, frame: Frame) -> Iterator[Keypoint]:
     """x, y, v triples; v = 0 is "not labelled", 1 "hidden", 2 "visible". In COCO too, whole x and y are pixel centres."""
     values = annotation.get("keypoints") or []
     for at in range(0, len(values) - 2, 3):
         x, y, visible = values[at : at + 3]
         if visible:
             name = names[at // 3] if at // 3 < len(names) else str(at // 3)
-            yield Keypoint(float(x), float(y), name, visible == 2, of)
+            yield Keypoint(*frame.keypoint(float(x), float(y)), name, visible == 2, of)
 
 
 def _files(path: Path) -> list[Path]:

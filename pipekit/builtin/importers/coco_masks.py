@@ -6,7 +6,7 @@ zeros first. The compressed form has 5 bits per character; from the fourth on, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,23 @@ from numpy.typing import NDArray
 
 from pipekit.images.polygons import Polygon, polygons_of, traced
 
+MAX_BITS = 60
+"""Maximum size of a run length. Each character more would double the time, up to hours for a text of megabytes."""
+
 Mask = NDArray[np.uint8]
 
 
-def write_mask(path: Path, annotations: Iterable[tuple[int, Mapping[str, Any]]], size_hw: tuple[int, int]) -> None:
+def write_mask(
+    path: Path,
+    annotations: Iterable[tuple[int, Mapping[str, Any]]],
+    size_hw: tuple[int, int],
+    fit: Callable[[Mask], Mask] = lambda mask: mask,
+) -> None:
     """Write ``(H, W) uint8`` as PNG: 0 for background, else the number given with the annotation; small objects on top.
+
+    Args:
+        size_hw: the size that the annotations were drawn on.
+        fit: makes a mask of the image's size of one of that size.
 
     Raises:
         ValueError: a segmentation can't be read.
@@ -32,7 +44,7 @@ def write_mask(path: Path, annotations: Iterable[tuple[int, Mapping[str, Any]]],
     for number, part in sorted(parts, key=lambda item: -int(item[1].sum())):
         mask[part > 0] = number
     path.parent.mkdir(parents=True, exist_ok=True)
-    images.write_bytes(path, images.encode(mask[..., None], "png"))
+    images.write_bytes(path, images.encode(fit(mask)[..., None], "png"))
 
 
 def polygons_in(segmentation: Any, size_hw: tuple[int, int]) -> list[Polygon]:
@@ -72,6 +84,8 @@ def decompress(text: str | bytes) -> list[int]:
         while more:
             if at >= len(data):
                 raise ValueError("the run lengths end in the middle of a number")
+            if shift > MAX_BITS:
+                raise ValueError(f"a run length has more than {MAX_BITS} bits")
             bits = data[at] - 48
             value |= (bits & 0x1F) << shift
             more = bool(bits & 0x20)

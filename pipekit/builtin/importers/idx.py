@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import os
 import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
@@ -63,6 +64,7 @@ def read(path: Path, params: IdxParams, out_dir: Path) -> Iterator[Sample | Fail
             (num_labels,) = _header(labels, label_file, 1)
             if count != num_labels:
                 raise UserError(f"{image_file} has {count} images, {label_file.name} has {num_labels} labels")
+            _check_size(pictures, image_file, count, height, width)
             folder = ""
             for number in range(count):
                 pixels = _take(pictures, height * width, image_file)
@@ -125,10 +127,24 @@ def _header(file: BinaryIO, path: Path, dimensions: int) -> tuple[int, ...]:
     return struct.unpack(f">{dimensions}I", _take(file, 4 * dimensions, path))
 
 
+def _check_size(file: BinaryIO, path: Path, count: int, height: int, width: int) -> None:
+    """Refuse what a header claims before memory is reserved for it."""
+    from pipekit import images
+
+    if count and not 0 < height * width <= images.MAX_PIXELS:
+        raise UserError(f"{path} claims images of {height:,} x {width:,} pixels; at most {images.MAX_PIXELS:,} pixels are read")
+    found = None if path.suffix == ".gz" else os.fstat(file.fileno()).st_size - file.tell()
+    if found is not None and count * height * width > found:
+        raise UserError(
+            f"{path} is truncated: it claims {count:,} images of {height} x {width}, and holds {found:,} bytes",
+            "Download it again.",
+        )
+
+
 def _take(file: BinaryIO, count: int, path: Path) -> bytes:
     try:
         data = file.read(count)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path} is damaged: {error}") from error
     if len(data) != count:
         raise UserError(f"{path} is truncated", "Download it again.")

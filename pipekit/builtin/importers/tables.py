@@ -13,7 +13,7 @@ from pydantic import model_validator
 from pipekit.builtin.importers.files import SPLIT_NAMES, is_file, is_image_name, split_of, subfolders
 from pipekit.contract import Failure, Sample
 from pipekit.errors import UserError, did_you_mean
-from pipekit.files import IMAGE_SUFFIXES
+from pipekit.files import IMAGE_SUFFIXES, expanded
 from pipekit.params import ImagesPath, Params, param
 
 IMAGE_NAMES = (
@@ -69,7 +69,7 @@ class RootedTableParams(TableParams):
     def _images_beside_the_table(cls, values: Any) -> Any:
         """Set the folder even if it is the table's own, because its content belongs in the cache key."""
         if isinstance(values, Mapping) and values.get("path") and not values.get("images"):
-            return {**values, "images": Path(os.fspath(values["path"])).expanduser().parent}
+            return {**values, "images": expanded(os.fspath(values["path"])).parent}
         return values
 
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipekit.builtin.importers.boxes import BoxedParams, Finder, checked_box, label_of, size_of
+from pipekit.builtin.importers.boxes import BoxedParams, Finder, checked_box, label_of
 from pipekit.builtin.importers.files import NO_FOLDER, first_of, split_of, subfolders
 from pipekit.builtin.importers.lookup import Lookup, lookup
-from pipekit.contract import Box, Failure, Rejected, Sample, Targets
+from pipekit.builtin.importers.stated_size import Frame, frame_of
+from pipekit.contract import Adjusted, Box, Failure, Rejected, Sample, Targets
 from pipekit.errors import ImageError, UserError
 from pipekit.files import IMAGE_SUFFIXES, files_in, walk
 from pipekit.params import param
@@ -53,7 +54,7 @@ def sniff(path: Path) -> str | Rejected:
     return f"{first.xml.name} with {count} XML file{'s' if count != 1 else ''}"
 
 
-def read(path: Path, params: VocParams) -> Iterator[Sample | Failure]:
+def read(path: Path, params: VocParams) -> Iterator[Sample | Failure | Adjusted]:
     """One sample per XML file, and one per image beside them without an XML file; the id is the image's name, prefixed with
     the split's folder if there is one. In VOC, corners count from 1 and both belong to the box.
 
@@ -112,7 +113,9 @@ def _is_voc(file: Path) -> bool:
     return bool(root.tag == "annotation")
 
 
-def _samples(place: _Place, prefix: str, splits: Lookup, others: Lookup, params: VocParams) -> Iterator[Sample | Failure]:
+def _samples(
+    place: _Place, prefix: str, splits: Lookup, others: Lookup, params: VocParams
+) -> Iterator[Sample | Failure | Adjusted]:
     """``others`` maps an XML file's name to its image's, and back, where the two differ."""
     finder = Finder(place.images)
     for name in _sorted_names(place.xml, XML):
@@ -132,14 +135,17 @@ def _samples(place: _Place, prefix: str, splits: Lookup, others: Lookup, params:
             others.add(file.name, image.name)
         boxes: list[Box] = []
         try:
-            size_hw = size_of(image)
+            frame, adjusted = frame_of(image, _stated_hw(root), prefix + image.name)
         except ImageError as error:
             yield Failure(prefix + image.name, error.message, str(image))
             continue
-        for number, item in enumerate(root.iter("object"), start=1):
+        objects = list(root.iter("object"))
+        if adjusted is not None and objects:
+            yield adjusted
+        for number, item in enumerate(objects, start=1):
             if not params.difficult and (item.findtext("difficult") or "0").strip() == "1":
                 continue
-            box = _box(item, size_hw)
+            box = _box(item, frame)
             if isinstance(box, str):
                 yield Failure(f"{prefix}{image.name} object {number}", box)
             else:
@@ -168,7 +174,14 @@ def _sorted_names(folder: Path, suffixes: tuple[str, ...]) -> Iterator[str]:
     return (name for name in names if name.lower().endswith(suffixes))
 
 
-def _box(item: ET.Element, size_hw: tuple[int, int]) -> Box | str:
+def _stated_hw(root: ET.Element) -> tuple[float, float] | None:
+    try:
+        return float(root.findtext("size/height") or ""), float(root.findtext("size/width") or "")
+    except ValueError:
+        return None
+
+
+def _box(item: ET.Element, frame: Frame) -> Box | str:
     label = (item.findtext("name") or "").strip()
     if not label:
         return "an object without a name"
@@ -176,7 +189,7 @@ def _box(item: ET.Element, size_hw: tuple[int, int]) -> Box | str:
         x_min, y_min, x_max, y_max = (float(item.findtext(f"bndbox/{edge}") or "") for edge in ("xmin", "ymin", "xmax", "ymax"))
     except ValueError:
         return f"the box of {label!r} is not four numbers"
-    return checked_box((x_min - 1, y_min - 1, x_max, y_max), label, size_hw)
+    return checked_box(frame.box((x_min - 1, y_min - 1, x_max, y_max)), label, frame.size_hw)
 
 
 def _splits(path: Path) -> Iterator[tuple[str, str]]:

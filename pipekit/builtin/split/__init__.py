@@ -16,10 +16,9 @@ version of it from a colleague gets what that file says, never an older cached r
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
@@ -121,7 +120,7 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
     if not items:
         raise UserError("there is no image to split", "Is the dataset empty, or does 'exclude' name every image?")
     roots = roots_of(ctx, items, samples(), params.duplicates, params.distance_bits)
-    known = {sample.id: line for sample in samples() if (line := memory.find(sample))} if memory.lines else {}
+    known = {item.id: line for item in items if (line := memory.find(item.id, item.sha256))} if memory.lines else {}
     request = Request(params.fractions, params.mode, ctx.seed, params.folds, params.fold)
     found = assign(items, roots, known, request)
     for warning in found.warnings:
@@ -130,11 +129,14 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
     if _remembers(params) and memory.write(path, found.to_remember):
         ctx.event("note", message=f"the split is kept in {_shown(path)}, so that adding images moves none")
 
-    def rows() -> Iterator[Sample]:
-        for number, sample in enumerate(samples()):
-            if number not in dropped:
-                extra = {**sample.extra, "fold": found.folds[number]} if found.folds[number] else sample.extra
-                yield replace(sample, split=found.places[number], extra=extra)
+    numbers = {item.id: number for number, item in enumerate(items)}
+
+    def change(identity: str) -> dict[str, Any] | None:
+        number = numbers.get(identity)
+        if number is None or number in dropped:
+            return None
+        fold = {"extra": {"fold": found.folds[number]}} if found.folds[number] else {}
+        return {"split": found.places[number], **fold}
 
     if dropped:
         _list_left_out(ctx.out_dir / "left_out.csv", {items[number].id: reason for number, reason in dropped.items()})
@@ -147,7 +149,7 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
     if dropped:
         facts["left out"] = str(len(dropped))
     headline = ", ".join(f"{name} {count}" for name, count in counts.items())
-    return ctx.dataset(rows(), facts=facts, headline=f"{sum(counts.values())} images: {headline}")
+    return ctx.dataset(ctx.revise(dataset, change), facts=facts, headline=f"{sum(counts.values())} images: {headline}")
 
 
 def _shown(path: Path) -> str:

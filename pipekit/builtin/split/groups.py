@@ -27,6 +27,10 @@ class Item:
     group: str
     hashed: bool = True
 
+    @property
+    def sha256(self) -> str:
+        return self.key if self.hashed else ""
+
 
 def items_of(samples: Iterable[Sample], column: str, pattern: str) -> list[Item]:
     """One item per sample, in the order of ids.

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 
-from pipekit.contract import Sample
 from pipekit.errors import UserError
 from pipekit.files import PlainTable, plain_rows
 from pipekit.owners import new_owner, remove_abandoned
@@ -39,11 +38,11 @@ class SplitFile:
         self.lines = {line.id: line for line in lines}
         self._by_content = {line.sha256: line for line in self.lines.values() if line.sha256}
 
-    def find(self, sample: Sample) -> Remembered | None:
-        own = self.lines.get(sample.id)
-        if own is not None and own.sha256 == sample.sha256:
+    def find(self, identity: str, sha256: str) -> Remembered | None:
+        own = self.lines.get(identity)
+        if own is not None and own.sha256 == sha256:
             return own
-        return self._by_content.get(sample.sha256) or own
+        return self._by_content.get(sha256) or own
 
     @classmethod
     def read(cls, path: Path) -> SplitFile:

@@ -21,7 +21,7 @@ from typing import Any, Literal, get_args
 from pipekit.commands.scaffold.archive import unpack
 from pipekit.commands.scaffold.texts import pipeline_text, readme_text
 from pipekit.errors import UserError
-from pipekit.files import hash_file, is_archive, walk
+from pipekit.files import expanded, hash_file, is_archive, walk
 from pipekit.owners import owned_prefix
 from pipekit.registry.registry import load_registry
 from pipekit.registry.sniffing import Verdict, find_importer
@@ -84,7 +84,7 @@ def scaffold(
     """
     _check_choices(layout, how, fractions or FRACTIONS)
     request = Request(
-        root=Path(root).expanduser(),
+        root=expanded(root),
         classes=tuple(classes),
         source=None if source is None else Path(source),
         layout=layout,
@@ -226,10 +226,14 @@ def carry_out(project: Project) -> None:
                 _bring(transfer, project.how)
             for path, text in project.texts.items():
                 _write(path, text.encode())
+        except NotImplementedError as error:
+            raise UserError(f"this system makes no links ({error})", "Copy instead: --how copy") from error
         except OSError as error:
             hint = ""
             if project.how == "hardlink":
                 hint = "Hard links work within one disk only. Copy instead (--how copy); the same command continues."
+            elif project.how == "symlink":
+                hint = "Not every disk has symbolic links. Copy instead (--how copy); the same command continues."
             raise UserError(f"can't write {error.filename or request.root}: {error.strerror or error}", hint) from error
 
 
@@ -273,7 +277,7 @@ def _rows(project: Project, request: Request, listener: Callable[..., None]) -> 
     registry = load_registry()
     scratch = Path(project.stack.enter_context(tempfile.TemporaryDirectory(prefix=owned_prefix())))
     assert request.source is not None
-    source = Path(os.path.abspath(request.source.expanduser()))
+    source = Path(os.path.abspath(expanded(request.source)))
     if is_archive(source):
         project.how = "copy"  # the unpacked files are removed again
         into = scratch / "archive"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from pipekit.errors import UserError
+from pipekit.files import open_tar, tar_members
 
 MAX_RATIO = 100
 """Images hardly compress. An archive that expands a hundredfold (and past ``FREE_BYTES``) was made to fill the disk."""
@@ -19,6 +23,20 @@ MAX_RATIO = 100
 FREE_BYTES = 1 << 30
 
 _BLOCK = 1 << 20
+
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    tarfile.TarError,
+    struct.error,
+    EOFError,
+    OSError,
+    RuntimeError,  # encrypted, or nested too deeply
+    NotImplementedError,
+    ValueError,  # a name with a zero byte
+)
+"""What the libraries raise for an archive that is damaged, encrypted or hostile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +68,10 @@ def unpack(path: Path, into: Path) -> list[tuple[str, str]]:
                 elif not member.is_file:
                     refused.append((member.name, "a link or device"))
                 else:
+                    if member.size > limit - total:
+                        raise _too_large(path)
                     total += _write(stream, place, limit - total, path)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+    except _UNREADABLE as error:
         raise UserError(
             f"can't unpack {path}: {error}", "Is it damaged or encrypted? Fetch it again, or unpack it yourself."
         ) from error
@@ -65,7 +85,7 @@ def _members(path: Path) -> Iterator[Iterator[tuple[_Member, IO[bytes] | None]]]
         with zipfile.ZipFile(path) as archive:
             yield _zip_members(archive)
     else:
-        with tarfile.open(path) as tar:
+        with open_tar(path) as tar:
             yield _tar_members(tar)
 
 
@@ -82,7 +102,7 @@ def _zip_members(archive: zipfile.ZipFile) -> Iterator[tuple[_Member, IO[bytes] 
 
 
 def _tar_members(archive: tarfile.TarFile) -> Iterator[tuple[_Member, IO[bytes] | None]]:
-    for info in archive:
+    for info in tar_members(archive):
         if not info.isdir():
             stream = archive.extractfile(info) if info.isreg() else None
             yield _Member(info.name, stream is not None, info.size), stream
@@ -91,7 +111,7 @@ def _tar_members(archive: tarfile.TarFile) -> Iterator[tuple[_Member, IO[bytes] 
 def _place(name: str, into: Path) -> Path | None:
     """The target of a member, or None if its name leads outside the folder."""
     clean = PurePosixPath(name.replace("\\", "/"))
-    if clean.is_absolute() or ".." in clean.parts or ":" in clean.parts[0] or not clean.parts:
+    if not clean.parts or clean.is_absolute() or ".." in clean.parts or ":" in clean.parts[0]:
         return None
     return into.joinpath(*clean.parts)
 
@@ -105,9 +125,13 @@ def _write(stream: IO[bytes] | None, place: Path, limit: int, archive: Path) -> 
         while block := stream.read(_BLOCK):
             done += len(block)
             if done > limit:
-                raise UserError(
-                    f"{archive} unpacks to far more than its size ({archive.stat().st_size:,} bytes), or than the disk holds",
-                    "If it is what you want, unpack it yourself and give the folder.",
-                )
+                raise _too_large(archive)
             file.write(block)
     return done
+
+
+def _too_large(archive: Path) -> UserError:
+    return UserError(
+        f"{archive} unpacks to far more than its size ({archive.stat().st_size:,} bytes), or than the disk holds",
+        "If it is what you want, unpack it yourself and give the folder.",
+    )

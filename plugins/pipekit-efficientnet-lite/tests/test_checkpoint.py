@@ -99,10 +99,92 @@ def test_only_four_names_are_known(tmp_path, full):
         read_checkpoint(write(tmp_path / "some.pth", OrderedDict(a=Global(module, name)), {}))
 
 
-@pytest.mark.parametrize("bad", [tensor(1), tensor(-1, (2,), (1,)), tensor(0, (2,), (12,)), tensor(3, (2, 2), (-1, 1))])
+@pytest.mark.parametrize("bad", [tensor(1), tensor(-1, (2,), (1,)), tensor(0, (2,), (12,)), tensor(3, (2, 2), (4, 8))])
 def test_a_tensor_beyond_its_storage_is_refused(tmp_path, bad):
     with pytest.raises(UserError, match="reaches beyond its storage"):
         read_checkpoint(write(tmp_path / "some.pth", OrderedDict(bad=bad), {"0": VALUES}))
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (tensor(0, (10**6, 10**6), (0, 0)), r"repeats the same values 1,000,000,000,000 times over \(a stride of 0\)"),
+        (tensor(0, (3, 4), (4, -1)), r"has a negative stride \(4, -1\)"),
+        (tensor(0, (2,), (2**62,)), "reaches beyond its storage of 12 values"),
+        (tensor(0, (0, 4), (4, 1)), "reaches beyond its storage"),
+        (tensor(12, (), ()), "reaches beyond its storage"),
+        (tensor(0, (6, 6), (1, 1)), "claims 36 values, and its storage holds 12"),
+        (tensor(0, (2, 2), (1,)), "damaged, at REDUCE|has 2 sizes and 1 strides"),
+        (tensor(0, (1,) * 40, (1,) * 40), "has 40 sizes"),
+        (tensor(0.5, (1,), (1,)), "damaged, at REDUCE"),
+        (tensor(0, (2**70,), (1,)), "damaged, at REDUCE"),
+    ],
+)
+def test_a_tensor_that_claims_what_the_file_does_not_hold_is_refused(tmp_path, bad, reason):
+    with pytest.raises(UserError, match=rf"some\.pth can't be read as a PyTorch checkpoint: .*({reason})"):
+        read_checkpoint(write(tmp_path / "some.pth", OrderedDict(bad=bad), {"0": VALUES}))
+
+
+def test_many_tensors_on_one_storage_do_not_multiply_it(tmp_path):
+    state = OrderedDict((f"t{number}", tensor(0, (1000,), (1,))) for number in range(400))
+    with pytest.raises(UserError, match=r"claim 1,600,000 bytes together, and the file holds [\d,]+"):
+        read_checkpoint(write(tmp_path / "some.pth", state, {"0": np.zeros(1000, "<f4")}))
+
+
+@pytest.mark.parametrize("count", [-1, 13, 2**31, 2**61, 2**63 - 1])
+def test_a_storage_that_claims_more_than_the_file_holds_is_refused(tmp_path, count):
+    path = write(tmp_path / "some.pth", OrderedDict(a=tensor()), {"0": VALUES})
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-56] + struct.pack("<q", count) + whole[-48:])
+    with pytest.raises(UserError, match=r"in the middle of a storage, which claims -?[\d,]+ bytes where 48 are left"):
+        read_checkpoint(path)
+
+
+PREFIX = pickle.dumps(MAGIC_NUMBER, 2) + pickle.dumps(PROTOCOL_VERSION, 2) + pickle.dumps({"little_endian": True}, 2)
+
+
+@pytest.mark.parametrize(
+    ("hostile", "reason"),
+    [
+        (b"\x80\x02}r\xff\xff\xff\xff.", "something other|ends|damaged"),  # a memo index that would reserve 64 GiB
+        (b"\x80\x02}N" + b"\x85" * 1_000_000 + b"Ns.", "more than 1,000,000 operations"),
+        (b"\x80\x02}N" + b"\x85" * 900_000 + b"Ns.", "a key that is not a text"),  # its hash overflows the stack of C
+        (
+            b"\x80\x02}" + b"N\x85" + b"q\x00h\x00\x86" * 60 + b"Ns.",
+            "a key that is not a text",
+        ),  # a hash that takes 2**60 steps
+        (b"\x80\x02X\xff\xff\xff\x7fabc.", "damaged or cut off"),
+        (b"\x80\x04\x8e" + struct.pack("<Q", 2**40) + b"abc.", "damaged or cut off|BINBYTES8"),
+        (b"\x80\x05\x96" + struct.pack("<Q", 2**40) + b"abc.", "damaged or cut off|BYTEARRAY8"),
+        (b"\x80\x04\x95" + struct.pack("<Q", 2**40) + b"N.", "FRAME"),
+        (b"\x8b\xff\xff\xff\x7f.", "damaged or cut off|LONG4"),
+        (b"I" + b"9" * 100_000 + b"\n.", "damaged"),
+        (b"h\x07.", "damaged, at BINGET"),
+        (b"\x85.", "damaged, at TUPLE1"),
+        (b"u.", "damaged, at SETITEMS"),
+        (b".", "damaged, at STOP"),
+        (b"\x80\x02]q\x00h\x00a.", "something other than a table of tensors"),  # a list that holds itself
+    ],
+)
+def test_a_hostile_pickle_is_refused_before_it_takes_memory(tmp_path, hostile, reason):
+    path = tmp_path / "some.pth"
+    path.write_bytes(PREFIX + hostile)
+    with pytest.raises(UserError, match=rf"some\.pth can't be read as a PyTorch checkpoint: .*({reason})"):
+        read_checkpoint(path)
+
+
+def test_storages_that_do_not_fit_the_tensors_are_refused(tmp_path):
+    other = Tensor(Storage("FloatStorage", "1", 12), 0, (12,), (1,), False, OrderedDict())
+    with pytest.raises(UserError, match="is in the storage '1', which is not in the file"):
+        read_checkpoint(write(tmp_path / "some.pth", OrderedDict(a=tensor(), b=other), {"0": VALUES}))
+    with pytest.raises(UserError, match="no tensor of a known type uses its storage '7'"):
+        read_checkpoint(write(tmp_path / "some.pth", OrderedDict(a=tensor()), {"0": VALUES, "7": VALUES}))
+
+
+def test_attributes_of_the_table_are_passed_over(tmp_path):
+    state = OrderedDict(a=tensor())
+    state._metadata = OrderedDict({"": {"version": 1}})
+    assert list(read_checkpoint(write(tmp_path / "some.pth", state, {"0": VALUES}))) == ["a"]
 
 
 @pytest.mark.parametrize("keep", [0, 10, 200, -1])

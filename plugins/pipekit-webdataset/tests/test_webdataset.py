@@ -202,6 +202,21 @@ def test_other_files_under_the_name_of_a_shard(tmp_path: Path) -> None:
     assert sniff(tmp_path) == Rejected("a.tar: compressed with gzip: decompress it first")
 
 
+def test_hostile_headers_are_a_reason(tmp_path: Path) -> None:
+    huge, negative, name = (tarfile.TarInfo("x") for _ in range(3))
+    huge.type, huge.size = tarfile.XHDTYPE, 2**40
+    negative.type, negative.size = tarfile.GNUTYPE_LONGNAME, -512
+    name.type, name.size = tarfile.GNUTYPE_LONGNAME, 4
+    write_tar(tmp_path / "good.tar", [("a.png", RED), ("a.cls", b"0")])
+    for stem, info, times in (("huge", huge, 1), ("negative", negative, 1), ("nested", name, 5000)):
+        one = info.tobuf(tarfile.GNU_FORMAT) + b"abc".ljust(512, b"\0")
+        (tmp_path / f"{stem}.tar").write_bytes(one * times + bytes(1024))
+    found = failures(tmp_path)
+    assert "claims 1,099,511,627,776 bytes" in found["huge.tar"]
+    assert "claims -512 bytes" in found["negative.tar"]
+    assert "headers follow each other without a member" in found["nested.tar"]
+
+
 def test_samples_that_can_not_be_used_are_listed(tmp_path: Path) -> None:
     parts = [
         ("a.txt", b"words alone"),

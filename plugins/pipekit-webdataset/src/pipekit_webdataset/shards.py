@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipekit.files import open_tar, tar_members
+
 MAX_TEXT_BYTES = 16 * 2**20
 """Maximum size of a text part: a class or a description is never longer, an image under a wrong name may be."""
 
@@ -46,9 +48,9 @@ def groups(shard: Path, texts: tuple[str, ...] = ()) -> Iterator[Group]:
         ShardError: it is not a tar, is compressed, or is truncated. The samples before the damage have been yielded.
     """
     try:
-        with tarfile.open(shard, "r:") as tar:
+        with open_tar(shard, "r:") as tar:
             yield from _grouped(tar, {*_TEXTS, *texts})
-    except tarfile.TarError as error:
+    except (tarfile.TarError, ValueError) as error:  # ValueError: a number in a header that is none
         kind = compression(shard)
         raise ShardError(f"compressed with {kind}: decompress it first" if kind else f"damaged tar: {error}") from error
     except OSError as error:
@@ -63,8 +65,7 @@ def compression(shard: Path) -> str:
 
 def _grouped(tar: tarfile.TarFile, texts: set[str]) -> Iterator[Group]:
     group: Group | None = None
-    while (member := tar.next()) is not None:
-        tar.members.clear()  # type: ignore[attr-defined]  # or every member is kept in memory
+    for member in tar_members(tar):
         found = _KEY.match(member.name)
         if not member.isreg() or member.issparse() or found is None or _META.match(member.name):
             continue
