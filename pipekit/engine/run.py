@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import itertools
 import json
 import time
@@ -19,7 +18,7 @@ from pipekit import __version__, processes
 from pipekit.contract import Artifact, Dataset, InputPath, RunInfo, StageInfo
 from pipekit.engine import run_folder
 from pipekit.engine.contact_sheets import DrawSheet
-from pipekit.engine.context import StageContext, carried, check_share, open_dataset
+from pipekit.engine.context import StageContext, call_stage, carried, check_share, open_dataset
 from pipekit.engine.forecast import Forecast
 from pipekit.engine.healing import MAX_HEALED, given_from
 from pipekit.engine.key_changes import describe_changes, new_format
@@ -346,7 +345,7 @@ class _Run:
             ctx = StageContext(self.run_context, stage, key, inputs, folder, again)
             done = False
             try:
-                made = self._call(stage, ctx, inputs)
+                made = call_stage(stage, ctx, inputs)
                 if not any(made is found for found in ctx.made):
                     raise StageError(
                         f"{stage.use} must return the result of ctx.dataset() or ctx.artifact(), not {type(made).__name__}"
@@ -389,15 +388,6 @@ class _Run:
                 f"the result of {stage.name!r} is gone from {self.store.root}", "Is another program cleaning that folder?"
             )
         return self._take(stage, key, parts, found, cached=False, seconds=time.perf_counter() - started)
-
-    def _call(self, stage: PlannedStage, ctx: StageContext, inputs: dict[str, Any]) -> Any:
-        function = stage.component.load()
-        if stage.contract.per_sample:
-            dataset = inputs["dataset"]
-            return ctx.dataset(ctx.map_own(function, dataset))
-        accepted = inspect.signature(function).parameters
-        given = {name: value for name, value in (("ctx", ctx), ("params", stage.params)) if name in accepted}
-        return function(**given, **inputs)
 
     def _tell_failures(self, stage: PlannedStage, ctx: StageContext) -> None:
         if ctx.failures:
