@@ -138,14 +138,14 @@ ODD = [
 def test_names_come_in_order_however_few_are_sorted_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(files, "NAMES_AT_ONCE", at_once)
+    monkeypatch.setattr(files.trees, "NAMES_AT_ONCE", at_once)
     fill(tmp_path, dict.fromkeys(ODD, b"") | {f"{folder}/x": b"" for folder in ("z", "c/d")} | {".hidden": b""})
     found = [(os.path.relpath(folder, tmp_path), list(names)) for folder, names in walk(tmp_path)]
     assert found == [(".", sorted(ODD)), ("c", []), ("c/d", ["x"]), ("z", ["x"])]
 
 
 def test_names_can_be_read_after_the_walk_has_gone_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "NAMES_AT_ONCE", 2)
+    monkeypatch.setattr(files.trees, "NAMES_AT_ONCE", 2)
     fill(tmp_path, {f"{folder}/{number}": b"" for folder in "ab" for number in range(5)})
     assert [list(names) for _, names in list(walk(tmp_path))] == [[], list("01234"), list("01234")]
 
@@ -260,7 +260,7 @@ def scans(monkeypatch: pytest.MonkeyPatch, folders: list[Path], names: int) -> i
     """How often the system is asked for the names in these folders if each is listed, one after another, twice."""
     asked: list[str] = []
     entries = [SimpleNamespace(name=f"{number}.jpg", is_dir=lambda **_: False) for number in range(names)]
-    monkeypatch.setattr(files, "_looked", {})
+    monkeypatch.setattr(files.trees, "_looked", {})
     monkeypatch.setattr(files.os, "scandir", lambda folder: asked.append(folder) or contextlib.nullcontext(entries))
     for folder in folders * 2:
         folder.mkdir(exist_ok=True)

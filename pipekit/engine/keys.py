@@ -18,9 +18,10 @@ from pipekit.params import canonical
 from pipekit.pipeline.plan import PlannedStage
 from pipekit.registry.component import Component
 from pipekit.store.rows import digest, dumps
+from pipekit.store.wholeness import FORMAT
 
-KEY_FORMAT = 3
-"""Part of every key. Raised when the engine's own way of making things, or keys, changes."""
+KEY_FORMAT = FORMAT
+"""Part of every key: the version of the store."""
 
 
 class Versions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -11,13 +12,16 @@ from typing import Any
 from pipekit.contract import Dataset, Failure, Params, Sample, ShardResult, ShardTask
 from pipekit.engine.keys import Keys
 from pipekit.engine.outcome import Listener
-from pipekit.engine.shards import Group, ShardJob, by_hash, group_of, group_of_part, part_in, shard_rows
+from pipekit.engine.shards import PROGRESS_EVERY_S, Group, ShardJob, by_hash, group_of, group_of_part, part_in, shard_rows
 from pipekit.engine.worker import Job, prime, reason_of, release
 from pipekit.pipeline.plan import Plan, PlannedStage
 from pipekit.store.locations import Locations, Row
 from pipekit.store.parts import INDEX, PLAIN, Part, read_index, rows_of, sorted_rows, write_part
 from pipekit.store.rows import Sorter, digest, dumps, from_row, to_row
 from pipekit.store.store import Store
+
+MANY_NEW = 300
+"""Number of files without a known hash after which the executor prepares its workers."""
 
 
 @dataclass
@@ -46,6 +50,22 @@ class RunContext:
     def prepare_executor(self) -> None:
         """Many samples will follow: let the executor start what it needs."""
         getattr(self.executor()[0], "prepare", lambda: None)()
+
+    def watch_hashing(self, stage: PlannedStage) -> None:
+        """Report progress to listeners while many files are read for the first time."""
+        count, last = 0, time.monotonic()
+
+        def on_hash() -> None:
+            nonlocal count, last
+            count += 1
+            if count == MANY_NEW:
+                self.prepare_executor()
+            if time.monotonic() - last > PROGRESS_EVERY_S:
+                last = time.monotonic()
+                self.listener("progress", stage=stage.name, label="reading", done=count, total=None, unit="files")
+
+        self.store.hashes.on_hash = on_hash
+        self.store.hashes.threads = self.plan.workers
 
 
 @dataclass

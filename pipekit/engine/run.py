@@ -26,7 +26,6 @@ from pipekit.engine.keys import key_of
 from pipekit.engine.mapping import RunContext
 from pipekit.engine.outcome import Listener, Outcome, StageOutcome, last_of
 from pipekit.engine.run_place import check_place, check_writable
-from pipekit.engine.shards import PROGRESS_EVERY_S
 from pipekit.engine.worker import STOP, reason_of
 from pipekit.errors import DamagedError, PipekitError, StageError, UserError, of_the_machine
 from pipekit.owners import new_owner
@@ -37,13 +36,11 @@ from pipekit.store.durability import Syncing
 from pipekit.store.leases import lease
 from pipekit.store.locations import Locations
 from pipekit.store.store import Store
+from pipekit.store.upgrade import replace_old
 from pipekit.store.verify import recover
 from pipekit.store.wholeness import guard
 
 CONTINUE = "Finished shards are kept; run the same command again to continue."
-
-MANY_NEW = 300
-"""Number of files without a known hash after which the executor prepares its workers."""
 
 
 def silent(event: str, **values: Any) -> None:
@@ -122,10 +119,14 @@ class _Run:
         self.store.clean()
         processes.remove_leftovers()
         recover(self.store, lambda done, total: self._progress("checking after an unclean shutdown", done, total))
+        old = replace_old(self.store)
         add_accepted(self.store.root, plan.registry.accepted)
         processes.preload(module for stage in plan.stages if stage.name in chosen for module in stage.component.preload)
         names = [stage.name for stage in plan.stages if stage.name in chosen]
         self.listener("run_started", name=plan.name, file=str(plan.file or ""), stages=names)
+        if old is not None:
+            self.told_new_keys = True
+            self.listener("warning", stage="", message=str(old))
         status = "failed"
         try:
             self._stages(chosen, only, again)
@@ -254,7 +255,7 @@ class _Run:
 
     def _stage(self, stage: PlannedStage, only: str | None, again: bool) -> None:
         inputs = self._inputs(stage)
-        self._watch_hashing(stage)
+        self.run_context.watch_hashing(stage)
         parts = self.run_context.keys.of_stage(stage, inputs)
         key = key_of(parts)
         if again:
@@ -307,22 +308,6 @@ class _Run:
         if reason and not self.told_new_keys:
             self.told_new_keys = True
             self.listener("warning", stage=stage.name, message=reason)
-
-    def _watch_hashing(self, stage: PlannedStage) -> None:
-        """Report progress to listeners while many files are read for the first time."""
-        count, last = 0, time.monotonic()
-
-        def on_hash() -> None:
-            nonlocal count, last
-            count += 1
-            if count == MANY_NEW:
-                self.run_context.prepare_executor()
-            if time.monotonic() - last > PROGRESS_EVERY_S:
-                last = time.monotonic()
-                self.listener("progress", stage=stage.name, label="reading", done=count, total=None, unit="files")
-
-        self.store.hashes.on_hash = on_hash
-        self.store.hashes.threads = self.plan.workers
 
     def _failed(self, stage: PlannedStage, info: StageInfo, error: BaseException) -> NoReturn:
         self._observe("on_stage_error", run=self._info("failed"), stage=info, error=error)

@@ -10,6 +10,7 @@
       tmp/                   work in progress; a folder moves to its place in one rename, completely or not at all
       damaged/               damaged folders, moved aside and recomputed
       leases/                live runs, whose folders ``gc`` leaves alone
+      format                 the version of the store; results of an older one are removed
       unsynced/              runs whose last work may not be on the disk yet
       tree/                  the hash of every file seen, by (path, size, mtime, ctime, inode), and former states of trees
 
@@ -40,7 +41,7 @@ from pipekit.store.durability import is_off, sync_folder, syncs_whole_disks
 from pipekit.store.file_hashes import HashMemory
 from pipekit.store.folder_states import drop_older_formats, forget_files, stale_files
 from pipekit.store.leases import LEASE_SLACK_S, last_use, oldest_lease, use
-from pipekit.store.wholeness import PARTS, guard, problem_of, seal
+from pipekit.store.wholeness import FORMAT, PARTS, guard, problem_of, seal
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """Errors that concern the whole disk, whichever file raised them."""
@@ -141,6 +142,8 @@ class Store:
             self.set_aside(place, "manifest.json has changed")
             return None
         found: dict[str, Any] = json.loads(data)
+        if found.get("parts", {}).get("format", FORMAT) < FORMAT:
+            return None  # an older version made it, which the next run removes
         for used in found["uses"]:
             if not self._has(self.root / used):
                 self.set_aside(place, f"{used} is gone")

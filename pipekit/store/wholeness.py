@@ -23,6 +23,9 @@ from pipekit.files import hash_file
 
 CONTENTS = "contents.json"
 
+FORMAT = 3
+"""Version of the store. Raise it when results or keys are made in another way: older results are removed and recomputed."""
+
 Contents: TypeAlias = dict[str, tuple[int, str]]
 """Path below the folder (with ``/``) -> size in bytes and SHA-256."""
 

@@ -238,7 +238,7 @@ def test_many_new_files_start_the_workers_early(trial: Trial, monkeypatch: pytes
     calls: list[int] = []
     monkeypatch.setattr(auto, "prepare", lambda: calls.append(1))
     monkeypatch.setattr("pipekit.engine.run.MANY_NEW", 5)
-    monkeypatch.setattr("pipekit.files.SETTLED_S", 0.0)  # those of this moment are read again each time
+    monkeypatch.setattr("pipekit.files.trees.SETTLED_S", 0.0)  # those of this moment are read again each time
 
     def run(folder: str, count: int, executor: str = "auto") -> None:
         trial.write(*(f"{folder}/{number}.png" for number in range(count)))

@@ -66,8 +66,8 @@ def most_objects(read: Iterator[Any]) -> tuple[int, int]:
 
 @pytest.mark.parametrize("importer", sorted(TREES))
 def test_objects_in_memory_do_not_grow_with_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, importer: str) -> None:
-    monkeypatch.setattr(files, "NAMES_AT_ONCE", 250)
-    monkeypatch.setattr(files, "LISTED", 250)
+    monkeypatch.setattr(files.trees, "NAMES_AT_ONCE", 250)
+    monkeypatch.setattr(files.trees, "LISTED", 250)
     module, params, plant = TREES[importer]
     images.write(tmp_path / "one.png", np.zeros((4, 4, 3), np.uint8))
     most = {}

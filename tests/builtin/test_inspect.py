@@ -72,7 +72,7 @@ def test_planted_faults_are_found_and_little_else(tmp_path: Path, monkeypatch: p
 
 def test_a_second_look_reads_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIPEKIT_STORE", str(tmp_path / "store"))
-    monkeypatch.setattr("pipekit.files.SETTLED_S", 0.0)  # files of this moment are hashed again
+    monkeypatch.setattr("pipekit.files.trees.SETTLED_S", 0.0)  # files of this moment are hashed again
     crops(tmp_path / "photos", 6)
     first, _ = inspect(tmp_path / "photos", tmp_path)
 

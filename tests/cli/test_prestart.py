@@ -66,7 +66,7 @@ def test_no_process_is_started_that_would_not_be_used(
 def test_a_folder_that_was_read_before_starts_nothing(
     tmp_path: Path, started: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipekit.files.SETTLED_S", 0.0)  # the hash of a file of this moment is not kept
+    monkeypatch.setattr("pipekit.files.trees.SETTLED_S", 0.0)  # the hash of a file of this moment is not kept
     photos = files(tmp_path / "photos", 10)
     other = files(tmp_path / "other", 10)
     store = Store(store_of(Path.cwd()))

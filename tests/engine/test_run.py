@@ -72,7 +72,7 @@ def test_one_file_more_redoes_one_shard_and_back_again_none(trial: Trial) -> Non
 
 
 def test_an_unchanged_run_does_nothing_and_writes_nothing(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipekit.files.SETTLED_S", 0.0)  # the hash of a file of this moment is kept
+    monkeypatch.setattr("pipekit.files.trees.SETTLED_S", 0.0)  # the hash of a file of this moment is kept
     fill(trial, 5)
     trial.run(CHAIN)
 

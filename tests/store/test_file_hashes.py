@@ -39,7 +39,7 @@ def sha256(text: str) -> str:
 @pytest.fixture(autouse=True)
 def settles_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ctime of a file of a test is now, and nobody waits for it where the test does not change the file again."""
-    monkeypatch.setattr(files, "SETTLED_S", 0.0)
+    monkeypatch.setattr(files.trees, "SETTLED_S", 0.0)
 
 
 class Counted:
@@ -84,7 +84,7 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
 
 def test_an_edit_of_the_same_size_whose_mtime_is_set_back_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Photo tools keep a file's time when they edit its metadata; the ctime they can't keep."""
-    monkeypatch.setattr(files, "SETTLED_S", 0.05)
+    monkeypatch.setattr(files.trees, "SETTLED_S", 0.05)
     file = settled(tmp_path / "tree/a.png", "seven")
     while not is_settled(file.stat().st_ctime_ns):
         time.sleep(0.01)
@@ -132,7 +132,7 @@ def test_a_file_that_may_still_be_written_is_not_remembered(tmp_path: Path) -> N
 
 def test_a_long_hashing_makes_no_file_older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that changes right after it was looked at may keep its ctime, and is read before it changes."""
-    monkeypatch.setattr(files, "SETTLED_S", 30)
+    monkeypatch.setattr(files.trees, "SETTLED_S", 30)
     hashing_s, clock = [0], time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: clock() + hashing_s[0] * 10**9)
 

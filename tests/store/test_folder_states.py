@@ -79,7 +79,7 @@ def edit(root: Path, chance: random.Random) -> None:
 def test_after_any_edits_the_digest_and_the_changes_are_the_true_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    monkeypatch.setattr(files, "SETTLED_S", SETTLED_S)
+    monkeypatch.setattr(files.trees, "SETTLED_S", SETTLED_S)
     chance, root = random.Random(seed), tmp_path / "tree"
     root.mkdir()
     memory = HashMemory(tmp_path / "memory")
@@ -190,7 +190,7 @@ def test_numbers_of_any_size_make_a_state() -> None:
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Store, Path, list[str]]:
     """A store that knows three states of a tree, of which one folder stays the same."""
-    monkeypatch.setattr(files, "SETTLED_S", 0.0)  # the hash of a file of this moment is kept
+    monkeypatch.setattr(files.trees, "SETTLED_S", 0.0)  # the hash of a file of this moment is kept
     root = tmp_path / "tree"
     for name in ("a", "b"):
         (root / name).mkdir(parents=True)

@@ -1,0 +1,62 @@
+"""Stores of older versions: their results can't be used any longer, so they are removed, and their size is reported.
+
+What people keep stays: ``runs/`` with its models and reports, split files, and the records of runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipekit.owners import is_abandoned
+from pipekit.store.durability import write_synced
+from pipekit.store.store import Store
+from pipekit.store.wholeness import FORMAT, PARTS
+
+RESULTS = ("artifacts", "shards", PARTS, "work", "damaged")
+"""The folders of a store that hold what can be recomputed."""
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """What was removed from a store of an older version."""
+
+    num_files: int
+    size_bytes: int
+
+    def __str__(self) -> str:
+        return (
+            f"the store held results of an older version of pipekit, which this one can't use: {self.num_files:,} files with "
+            f"{self.size_bytes / 1e6:,.1f} MB were removed. Everything is recomputed; splits, models and runs/ stay"
+        )
+
+
+def replace_old(store: Store) -> Replaced | None:
+    """Remove the results of an older version, unless a run that is under way uses them; None if there are none."""
+    mark = store.root / "format"
+    with contextlib.suppress(OSError, ValueError):
+        if int(mark.read_text(encoding="ascii")) >= FORMAT:
+            return None
+    folders = [store.root / name for name in RESULTS if (store.root / name).is_dir()]
+    if _others_run(store.root):
+        return None
+    num_files = size_bytes = 0
+    for folder in folders:
+        for place, _, names in os.walk(folder):
+            num_files += len(names)
+            for name in names:
+                with contextlib.suppress(OSError):
+                    size_bytes += os.stat(os.path.join(place, name)).st_size  # noqa: PTH116, PTH118 (done for every file)
+        store.remove(folder)
+    write_synced(mark, f"{FORMAT}\n")
+    return Replaced(num_files, size_bytes) if num_files else None
+
+
+def _others_run(root: Path) -> bool:
+    """Whether another process holds the store."""
+    folder = root / "leases"
+    own = f"{os.getpid()}@"
+    leases = list(folder.iterdir()) if folder.is_dir() else []
+    return any(not lease.name.startswith(own) and not is_abandoned(lease) for lease in leases)
