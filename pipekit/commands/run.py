@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipekit.commands.contact_sheet import draw_sheet
 from pipekit.commands.working import refuse_broken, refuse_unknown
 
 if TYPE_CHECKING:
@@ -89,8 +90,8 @@ def run(
     elif resume and matrix is not None:
         check_any_resumable(known_plans(plan, matrix), plan.name)
     if matrix is not None:
-        return run_matrix(plan, matrix, listener or silent, again=tuple(again))
-    return run_plan(plan, listener or silent, until=until, only=only, again=tuple(again))
+        return run_matrix(plan, matrix, listener or silent, again=tuple(again), draw=draw_sheet)
+    return run_plan(plan, listener or silent, until=until, only=only, again=tuple(again), draw=draw_sheet)
 
 
 def forecast(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipekit.commands.contact_sheet import draw_sheet
 from pipekit.commands.working import new_pipeline, split_file, with_names
 from pipekit.errors import PlanError
 from pipekit.files import expanded
@@ -82,7 +83,7 @@ def train(
         check_resumable(plan)
     if split_file(name).parent.name:
         prepare(plan.base_dir / "runs" / plan.name)  # so that an import of this folder passes over the split file
-    return run_plan(plan, listener or silent)
+    return run_plan(plan, listener or silent, draw=draw_sheet)
 
 
 def run_name(data: str | Path) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipekit.commands.contact_sheet import draw_sheet
 from pipekit.errors import PlanError, UserError, did_you_mean
 from pipekit.files import expanded
 
@@ -64,7 +65,7 @@ def run_pipeline(pipeline: AdhocPipeline, stage: str, listener: Listener | None 
     """Check a pipeline, naming problems of ``stage`` by its parameters, and run it; ``publish`` shows it under ``runs/``."""
     from pipekit.engine.run import run_plan, silent
 
-    return run_plan(pipeline.plan(of=stage), listener or silent, publish=publish)
+    return run_plan(pipeline.plan(of=stage), listener or silent, publish=publish, draw=draw_sheet)
 
 
 def split_file(name: str) -> Path:

@@ -313,6 +313,17 @@ class StageContext:
         check_share(self._stage, len(self.failures), self.num_attempted, self.failures)
 
 
+def call_stage(stage: PlannedStage, ctx: StageContext, inputs: dict[str, Any]) -> Any:
+    """Run a stage's function; returns what it returns."""
+    function = stage.component.load()
+    if stage.contract.per_sample:
+        dataset = inputs["dataset"]
+        return ctx.dataset(ctx.map_own(function, dataset))
+    accepted = inspect.signature(function).parameters
+    given = {name: value for name, value in (("ctx", ctx), ("params", stage.params)) if name in accepted}
+    return function(**given, **inputs)
+
+
 def check_share(stage: PlannedStage, num_failed: int, num_attempted: int, examples: Sequence[Failure]) -> None:
     """Compare the share of failures with the stage's ``max_failed``.
 

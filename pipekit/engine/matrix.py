@@ -78,7 +78,7 @@ def run_matrix(plan: Plan, matrix: Matrix, listener: Listener = silent, **choice
     best = None
     if scored:
         best = (max if matrix.goal == "max" else min)(scored, key=lambda row: row.score or 0.0)
-        run_plan(_named(plan, best.values, plan.name), silent)
+        run_plan(_named(plan, best.values, plan.name), silent, draw=choice.get("draw"))
         _write_csv(plan.base_dir / "runs" / plan.name / "matrix.csv", matrix, found)
     elif all(row.error for row in found):
         raise UserError("every combination failed", found[-1].error)

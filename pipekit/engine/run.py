@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import itertools
 import json
 import time
@@ -17,7 +16,8 @@ from typing import Any, NoReturn
 from pipekit import __version__, processes
 from pipekit.contract import Artifact, Dataset, InputPath, RunInfo, StageInfo
 from pipekit.engine import run_folder
-from pipekit.engine.context import StageContext, carried, check_share, open_dataset
+from pipekit.engine.contact_sheets import DrawSheet
+from pipekit.engine.context import StageContext, call_stage, carried, check_share, open_dataset
 from pipekit.engine.forecast import Forecast
 from pipekit.engine.healing import MAX_HEALED, check_inputs, move_aside
 from pipekit.engine.key_changes import describe_changes, new_format
@@ -55,6 +55,7 @@ def run_plan(
     only: str | None = None,
     again: Collection[str] = (),
     publish: bool = True,
+    draw: DrawSheet | None = None,
 ) -> Outcome:
     """Run a plan.
 
@@ -63,13 +64,14 @@ def run_plan(
         only: run only this stage; its inputs must be in the store.
         again: discard the earlier results of these stages.
         publish: put the results under ``runs/<name>/``.
+        draw: draws contact sheets of datasets that are too large to show as folders.
 
     Raises:
         StageError: a stage failed; finished work is kept.
         UserError: the selection of stages is not valid.
     """
     with closing(Store(plan.store_root)) as store, lease(store.root):
-        return _Run(plan, listener, store).run(until, only, again, publish)
+        return _Run(plan, listener, store, draw).run(until, only, again, publish)
 
 
 def forecast(plan: Plan, until: str | None = None, again: Collection[str] = ()) -> list[Forecast]:
@@ -83,6 +85,8 @@ class _Run:
     plan: Plan
     listener: Listener
     store: Store
+    draw: DrawSheet | None = None
+    showing_s: float = 0.0
     done: dict[str, StageOutcome] = field(default_factory=dict)
     told_new_keys: bool = False
     publishes: bool = False
@@ -153,6 +157,7 @@ class _Run:
             status=status,
             run_dir=str(self.run_dir),
             seconds=seconds,
+            showing_s=self.showing_s,
             headline=headline,
             advice=last_of(self.done.values(), "advice"),
         )
@@ -169,8 +174,10 @@ class _Run:
             run_folder.remember(self.store, record)
         if self.publishes and (ran or not run_folder.shows(self.run_dir, record)):
             self.syncing.begin()
+            started = time.perf_counter()
             for note in self._publish(record, chosen):
                 self.listener("warning", stage="", message=note)
+            self.showing_s = time.perf_counter() - started
 
     def _stages(self, chosen: Collection[str], only: str | None, again: Collection[str]) -> None:
         """Run the chosen stages. Damaged results are moved aside, and recomputed by starting over."""
@@ -189,7 +196,9 @@ class _Run:
         while True:
             made = [(f.name, f.use, f.artifact) for f in self.done.values()]
             try:
-                return run_folder.publish(self.store, self.run_dir, record, made, self.plan)
+                return run_folder.publish(
+                    self.store, self.run_dir, record, made, self.plan, self.locations, self.draw, self.listener
+                )
             except DamagedError as error:
                 self._start_over(error, attempt)
                 self._stages(chosen, None, ())
@@ -321,7 +330,7 @@ class _Run:
             try:
                 check_inputs(inputs)
                 try:
-                    made = self._call(stage, ctx, inputs)
+                    made = call_stage(stage, ctx, inputs)
                 except Exception:
                     ctx.check_found()  # damage may be what the stage has stumbled over
                     raise
@@ -369,15 +378,6 @@ class _Run:
                 f"the result of {stage.name!r} is gone from {self.store.root}", "Is another program cleaning that folder?"
             )
         return self._take(stage, key, parts, found, cached=False, seconds=time.perf_counter() - started)
-
-    def _call(self, stage: PlannedStage, ctx: StageContext, inputs: dict[str, Any]) -> Any:
-        function = stage.component.load()
-        if stage.contract.per_sample:
-            dataset = inputs["dataset"]
-            return ctx.dataset(ctx.map_own(function, dataset))
-        accepted = inspect.signature(function).parameters
-        given = {name: value for name, value in (("ctx", ctx), ("params", stage.params)) if name in accepted}
-        return function(**given, **inputs)
 
     def _take(
         self,

@@ -11,23 +11,31 @@ import contextlib
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from glob import escape
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pipekit.contract import Artifact, Dataset
+from pipekit.engine.contact_sheets import DrawSheet
+from pipekit.engine.outcome import Listener
 from pipekit.engine.run_place import cannot_write, check_place, keep, prepare
+from pipekit.engine.shards import PROGRESS_EVERY_S
+from pipekit.engine.view_parts import PartToShow, parts_to_show
+from pipekit.engine.view_update import Update, plan_update, settings_of, write_record
 from pipekit.engine.views import Views, copy_out, damage_moved_aside, put_made
 from pipekit.errors import UserError, did_you_mean
 from pipekit.files import OUTPUT_MARK, expanded
 from pipekit.owners import new_owner, remove_abandoned
 from pipekit.pipeline.plan import Plan
 from pipekit.store.durability import is_off, settle, sync_folder, syncs_whole_disks
+from pipekit.store.locations import Locations
 from pipekit.store.store import Store, shared_store, store_of
 from pipekit.store.wholeness import CONTENTS
 
@@ -222,9 +230,20 @@ def keys_in_use(base_dir: Path, keep: int = 3) -> set[str]:
 
 
 def publish(
-    store: Store, run_dir: Path, found: Mapping[str, Any], made: Sequence[tuple[str, str, Artifact]], plan: Plan
+    store: Store,
+    run_dir: Path,
+    found: Mapping[str, Any],
+    made: Sequence[tuple[str, str, Artifact]],
+    plan: Plan,
+    locations: Locations,
+    draw: DrawSheet | None = None,
+    listener: Listener = lambda event, **values: None,
 ) -> tuple[str, ...]:
-    """Put a run's results under ``runs/``.
+    """Put a run's results under ``runs/``. Views of datasets are taken over from the last run, and brought up to date.
+
+    Args:
+        draw: draws contact sheets of datasets that are too large for folders.
+        listener: receives progress, if this takes a while.
 
     Returns:
         sentences about results that are not shown as the user might expect.
@@ -234,6 +253,10 @@ def publish(
     """
     check_place(run_dir)
     parent = run_dir.parent
+    datasets = [artifact for _, _, artifact in made if isinstance(artifact, Dataset)]
+    progress = _Progress(listener, sum(map(len, datasets)))
+    began = datetime.fromisoformat(found["started"]).timestamp()
+    views = Views(plan.views, plan.views_mb * 10**6, plan.store_root, began, draw, progress)
     with store.scratch() as scratch:
         aside = scratch / "run"
         if _other_disk(scratch, plan.base_dir):
@@ -241,17 +264,41 @@ def publish(
             remove_abandoned(parent, ".new.*")
             aside = parent / f".new.{new_owner()}"
         try:
-            notes = _build(aside, found, made, plan)
+            updates = _build(aside, run_dir, found, made, plan, views, locations)
             prepare(run_dir)
             keep(run_dir, aside)
             if not is_off() and not syncs_whole_disks():
                 sync_folder(aside)
+            _take_over(aside, run_dir, updates)
             _swap(aside, run_dir)
         except OSError as error:
             raise cannot_write(run_dir, error) from error
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-    return notes
+    progress.end()
+    return tuple(views.notes)
+
+
+class _Progress:
+    """Reports how many images are shown, once that has taken :data:`SHOWN_AFTER_S`."""
+
+    def __init__(self, listener: Listener, total: int) -> None:
+        self._listener, self._total, self._done = listener, total, 0
+        self._due = time.monotonic() + SHOWN_AFTER_S
+        self._told = False
+
+    def __call__(self, number: int) -> None:
+        self._done += number
+        if time.monotonic() >= self._due:
+            self._tell(min(self._done, self._total))
+
+    def end(self) -> None:
+        if self._told:
+            self._tell(self._total)
+
+    def _tell(self, done: int) -> None:
+        self._told, self._due = True, time.monotonic() + PROGRESS_EVERY_S
+        self._listener("progress", stage="", label="showing results", done=done, total=self._total, unit="images")
 
 
 def _other_disk(folder: Path, base_dir: Path) -> bool:
@@ -260,11 +307,20 @@ def _other_disk(folder: Path, base_dir: Path) -> bool:
 
 def shows(run_dir: Path, found: Mapping[str, Any]) -> bool:
     """Whether the folder holds these results."""
-    try:
-        shown = json.loads((run_dir / "run.json").read_text(encoding="utf-8", errors="surrogatepass"))
-    except (OSError, json.JSONDecodeError):
-        return False
+    shown = _shown(run_dir)
     return shown.get("views") == found["views"] and _keys(shown) == _keys(found)
+
+
+def _shown(run_dir: Path) -> dict[str, Any]:
+    """The record of the run that a folder shows; without stages if the folder is not complete."""
+    nothing: dict[str, Any] = {"stages": []}
+    if (run_dir / TAKEN).exists():
+        return nothing
+    try:
+        found = json.loads((run_dir / "run.json").read_text(encoding="utf-8", errors="surrogatepass"))
+    except (OSError, json.JSONDecodeError):
+        return nothing
+    return found if isinstance(found, dict) and "stages" in found else nothing
 
 
 def _keys(run: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -286,27 +342,96 @@ def _swap(aside: Path, place: Path) -> None:
                 raise
 
 
-def _build(folder: Path, found: Mapping[str, Any], made: Sequence[tuple[str, str, Artifact]], plan: Plan) -> tuple[str, ...]:
+def _build(
+    folder: Path,
+    run_dir: Path,
+    found: Mapping[str, Any],
+    made: Sequence[tuple[str, str, Artifact]],
+    plan: Plan,
+    views: Views,
+    locations: Locations,
+) -> list[_TakenView]:
+    """Write a run's folder, without the views that are taken over from the last run; returns those."""
     folder.mkdir(parents=True)
     text = json.dumps(found, indent=1, ensure_ascii=False)
     (folder / "run.json").write_text(text + "\n", encoding="utf-8", errors="surrogatepass")
     if plan.text:
         changed = "".join(f"# run with --set {override}\n" for override in plan.overrides)
         (folder / "pipeline.toml").write_text(changed + plan.text, encoding="utf-8")
-    began = datetime.fromisoformat(found["started"]).timestamp()
-    views = Views(plan.views, plan.views_mb * 10**6, plan.store_root, began)
+    former = {name for name, _ in _keys(_shown(run_dir))}
+    taken = []
     for name, use, artifact in reversed(made):  # with two reports, the later one is at the top
         place = folder / name
         if isinstance(artifact, Dataset):
-            views.show(place, artifact, is_import=use.startswith("import."))
+            dataset = _DatasetView(name, artifact, use.startswith("import."), views, locations)
+            update = dataset.plan(run_dir / name, folder / STAGED / name) if name in former else None
+            if update is None:
+                dataset.build(place)
+            else:
+                taken.append((dataset, update))
             continue
         for source in sorted(artifact.path.rglob("*")):
             if source.is_file() and source.name not in NOT_SHOWN:
                 below = source.relative_to(artifact.path)
                 top = below.as_posix() in artifact.headline and not (folder / below).exists()
-                put_made(source, folder / below if top else place / below, began)
-    return tuple(views.notes)
+                put_made(source, folder / below if top else place / below, views.began)
+    return taken
 
+
+@dataclass(frozen=True)
+class _DatasetView:
+    """The view of a stage's dataset."""
+
+    name: str
+    dataset: Dataset
+    is_import: bool
+    views: Views
+    locations: Locations
+
+    @cached_property
+    def parts(self) -> list[PartToShow]:
+        return parts_to_show(self.locations.store, self.dataset, self.locations)
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        return settings_of(self.views, self.is_import, self.locations)
+
+    def plan(self, now: Path, staged: Path) -> Update | None:
+        update = plan_update(self.views, now, staged, self.dataset, self.parts, self.settings)
+        if update is None:
+            shutil.rmtree(staged, ignore_errors=True)
+        return update
+
+    def build(self, place: Path) -> None:
+        shown = self.views.show(place, self.dataset, self.is_import, self.parts)
+        write_record(place, shown, self.settings, self.dataset)
+
+
+_TakenView: TypeAlias = tuple[_DatasetView, Update]
+
+
+def _take_over(aside: Path, run_dir: Path, taken: Sequence[_TakenView]) -> None:
+    """Move views from the last run's folder into the new one, and bring them up to date.
+
+    From here on the last run's folder is not complete. It bears a mark, so that a run that finds it builds it again.
+    """
+    if taken:
+        with contextlib.suppress(FileNotFoundError):  # another process is replacing it
+            (run_dir / TAKEN).touch()
+    for dataset, update in taken:
+        if not update.apply(aside / dataset.name):
+            dataset.build(aside / dataset.name)
+    shutil.rmtree(aside / STAGED, ignore_errors=True)
+
+
+TAKEN = ".taken"
+"""A file in a run's folder whose views have been moved to the folder that replaces it."""
+
+STAGED = ".staged"
+"""The folder of new files for views that are brought up to date."""
+
+SHOWN_AFTER_S = 2.0
+"""Progress is reported if showing results takes longer."""
 
 NOT_SHOWN = ("manifest.json", CONTENTS)
 """Files that the store keeps beside an artifact's own."""

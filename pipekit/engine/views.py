@@ -6,16 +6,16 @@ No view has a hard link to a file that pipekit did not make: editing a view must
 from __future__ import annotations
 
 import contextlib
-import csv
-import json
 import os
-import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from pipekit.contract import Dataset, Sample
+from pipekit.engine.contact_sheets import SHEET, DrawSheet, SheetImage, images_for_sheet
+from pipekit.engine.view_parts import PartToShow, Survey, ViewPart
+from pipekit.engine.view_rows import Layout, Names, ViewRow, names_in_order, write_tables
 from pipekit.errors import DamagedError, StageError, UserError
 from pipekit.files import PlainTable, split_packed
 from pipekit.store.copying import can_share_blocks, copy_file
@@ -26,11 +26,13 @@ from pipekit.store.wholeness import guard
 COPIED_BYTES = 8 * 2**20
 """Files that pipekit made are copied up to this size; larger ones are read-only hard links."""
 
-MAX_NAME_BYTES = 255
-"""Maximum length of a file name on most file systems."""
-
 MAX_VIEW = 100_000
 """Datasets with more samples are listed in ``metadata.csv`` and not shown as folders."""
+
+FAILED_TABLE = "failed.csv"
+
+SHARDS = "shards"
+"""The folder of a store whose folders are shards."""
 
 
 @contextlib.contextmanager
@@ -106,6 +108,22 @@ def _symlink(source: str, place: Path) -> None:
         raise UserError(f"no symbolic link can be made in {place.parent}: {reason}", hint) from error
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What a view shows: all that the next run needs to bring it up to date.
+
+    Attributes:
+        is_unique: whether the preferred names of all files are unique.
+        parts: with their rows; without rows for a dataset that is too large for folders.
+        sheet: the images of its contact sheet; empty if it has none.
+    """
+
+    layout: Layout
+    is_unique: bool
+    parts: tuple[ViewPart, ...]
+    sheet: tuple[SheetImage, ...] = ()
+
+
 @dataclass
 class Views:
     """Shows datasets as class folders with a ``metadata.csv`` for each split.
@@ -115,52 +133,93 @@ class Views:
         most_bytes: maximum size of copies of images that pipekit did not make, for each dataset; None: no limit.
         store: its files, which pipekit made, may become read-only hard links; None: everything is copied.
         began: when the run began, in seconds since 1970: older files are compared with their hashes before they are linked.
+        draw: draws contact sheets; None: there are none.
+        on_shown: called with the number of further images that are shown.
     """
 
     how: str
     most_bytes: int | None
     store: Path | None
     began: float = 0.0
+    draw: DrawSheet | None = None
+    on_shown: Callable[[int], None] = lambda number: None
     notes: list[str] = field(default_factory=list)
 
-    def show(self, folder: Path, dataset: Dataset, is_import: bool) -> None:
-        """Write the view. An import's images are in a folder already, so it gets only a table."""
+    def show(self, folder: Path, dataset: Dataset, is_import: bool, parts: Sequence[PartToShow] = ()) -> Shown:
+        """Write the view. An import's images are in a folder already, so it gets only a table.
+
+        Args:
+            parts: the parts of the dataset; none: it is shown as one part.
+        """
         folder.mkdir(parents=True)
-        if dataset.meta["num_failed"]:
-            with (folder / "failed.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-                writer = PlainTable(file)
-                writer.writerow(["id", "reason", "image"])
-                writer.writerows((f.id, f.reason, f.image) for f in dataset.failed())
-        as_folders = not is_import and len(dataset) <= MAX_VIEW and self.how != "none" and self._is_room(folder, dataset)
-        tars: dict[str, str] = {}
-        with contextlib.ExitStack() as stack:
-            writers: dict[str, Any] = {}
-            taken: set[str] = set()
-            extra = sorted({name for sample in dataset for name in sample.extra})
+        write_failed(folder, dataset)
+        groups = parts or [PartToShow("", len(dataset), lambda: iter(dataset))]
+        names = None if is_import or self.how == "none" or len(dataset) > MAX_VIEW else Names()
+        surveys = [self.survey(group.samples(), is_import, names) for group in groups]
+        layout = self.layout(folder, dataset, surveys, is_import)
+        is_unique = names is None or names.are_unique
+        if layout.as_folders and not is_unique:
+            layout = replace(layout, names=names_in_order(iter(dataset), layout))
+        made, there = [], dict[str, bytes]()
+        if len(dataset) > MAX_VIEW:
+            self._stream(folder, dataset, layout)
+        for group, survey in zip(groups, surveys, strict=True):
+            rows = [] if len(dataset) > MAX_VIEW else list(self.put_all(folder, group, layout, there))
+            made.append(ViewPart(group.name, group.count, survey, rows))
+        if len(dataset) <= MAX_VIEW:
+            write_tables(folder, chain.from_iterable(part.rows for part in made), layout.header())
+        shown = Shown(layout, is_unique, tuple(made))
+        shown = replace(shown, sheet=self.sheet(folder, shown, parts))
+        self.note(folder.name, dataset, shown)
+        return shown
+
+    def put_all(self, folder: Path, group: PartToShow, layout: Layout, there: dict[str, bytes]) -> Iterator[ViewRow]:
+        """Show the images of a part, and yield their rows.
+
+        Args:
+            there: files that are in the view already, and what they are copies of, see :class:`ViewRow`.
+        """
+        for sample in group.samples():
+            yield self._put_row(folder, sample, layout, there)
+            self.on_shown(1)
+
+    def _put_row(self, folder: Path, sample: Sample, layout: Layout, there: dict[str, bytes]) -> ViewRow:
+        packed = split_packed(sample.image)
+        tar = _tar_name(packed[0]) if packed and not layout.is_import else ""
+        row = layout.row(sample, self._is_made(sample.image), tar)
+        if row.file and there.get(path := row.path) != row.source:
+            if tar:
+                there[path] = row.source
+            self._put(packed[0] if packed else sample.image, folder / path)
+        return row
+
+    def _stream(self, folder: Path, dataset: Dataset, layout: Layout) -> None:
+        """Write the table of a dataset that is too large for folders, in constant memory."""
+        there: dict[str, bytes] = {}
+        with (folder / "metadata.csv").open("wb") as file:
+            file.write(layout.header())
             for sample in dataset:
-                packed = split_packed(sample.image)
-                below = sample.split if as_folders and not packed else ""
-                if below not in writers:
-                    (folder / below).mkdir(exist_ok=True)
-                    file = stack.enter_context(
-                        (folder / below / "metadata.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace")
-                    )
-                    writers[below] = csv.writer(file)
-                    writers[below].writerow(
-                        ["file_name", "label", "split", "id", "sha256", *(f"extra_{name}" for name in extra)]
-                    )
-                name = sample.image
-                if packed and not is_import:
-                    if packed[0] not in tars:
-                        tars[packed[0]] = f"{len(tars):05d}.tar"
-                        self._put(packed[0], folder / tars[packed[0]])
-                    name = tars[packed[0]] + sample.image[len(packed[0]) :]
-                elif as_folders:
-                    name = _view_name(sample, below, taken)
-                    self._put(sample.image, folder / below / name)
-                values = [sample.extra.get(key, "") for key in extra]
-                plain = [value if isinstance(value, (str, int, float)) else json.dumps(value) for value in values]
-                writers[below].writerow([name, sample.label or "", sample.split, sample.id, sample.sha256, *plain])
+                file.write(self._put_row(folder, sample, layout, there).line)
+                self.on_shown(1)
+
+    def survey(self, samples: Iterable[Sample], is_import: bool, names: Names | None) -> Survey:
+        """What the layout depends on. The preferred names of the samples' files are added to ``names``."""
+        extra, num_images, size_bytes = set[str](), 0, 0
+        counts = not is_import and self.how == "copies" and self.most_bytes is not None
+        for sample in samples:
+            extra.update(sample.extra)
+            if names is not None:
+                names.add(sample)
+            if counts and not self._is_made(sample.image) and split_packed(sample.image) is None:
+                num_images += 1
+                size_bytes += os.stat(sample.image).st_size  # noqa: PTH116 (done for every image)
+        return Survey(tuple(sorted(extra)), num_images, size_bytes)
+
+    def layout(self, folder: Path, dataset: Dataset, surveys: Iterable[Survey], is_import: bool) -> Layout:
+        """How a dataset is shown, as far as all its parts decide it; ``folder`` is any on the disk of the view."""
+        total = Survey.total(surveys)
+        as_folders = not is_import and len(dataset) <= MAX_VIEW and self.how != "none" and self._is_room(folder, total)
+        return Layout(is_import, as_folders, total.extra)
 
     def _put(self, source: str, place: Path) -> None:
         if self.store is not None and self._is_made(source):
@@ -176,44 +235,50 @@ class Views:
     def _is_made(self, path: str) -> bool:
         return self.store is not None and path.startswith(f"{self.store}{os.sep}")
 
-    def _is_room(self, folder: Path, dataset: Dataset) -> bool:
+    def _is_room(self, folder: Path, total: Survey) -> bool:
         """Whether the images to copy fit into ``most_bytes``, or copies take no disk space."""
-        if self.most_bytes is None or self.how == "links":
-            return True
-        num_images = size_bytes = 0
-        for sample in dataset:
-            if not self._is_made(sample.image) and split_packed(sample.image) is None:
-                num_images += 1
-                size_bytes += os.stat(sample.image).st_size  # noqa: PTH116 (done for every image)
-        if size_bytes <= self.most_bytes or can_share_blocks(folder):
-            return True
+        return self.most_bytes is None or total.size_bytes <= self.most_bytes or can_share_blocks(folder)
+
+    # --- datasets that are not shown as folders ---
+
+    def sheet(
+        self, folder: Path, shown: Shown, parts: Sequence[PartToShow], before: tuple[SheetImage, ...] = ()
+    ) -> tuple[SheetImage, ...]:
+        """Draw the contact sheet of a dataset that is too large for folders; returns the images on it.
+
+        Args:
+            before: the images on the sheet that is there already.
+        """
+        if self.draw is None or shown.layout.as_folders or shown.layout.is_import or self.how == "none":
+            return ()
+        images = images_for_sheet(parts)
+        return images if images and (images == before or self.draw(folder / SHEET, images)) else ()
+
+    def note(self, name: str, dataset: Dataset, shown: Shown) -> None:
+        """Note why a dataset is not shown as folders, and how to see it."""
+        if shown.layout.as_folders or shown.layout.is_import or self.how == "none" or len(dataset) > MAX_VIEW:
+            return
+        total = Survey.total(part.survey for part in shown.parts)
+        sheet = f"; {SHEET} shows {len(shown.sheet)} of them" if shown.sheet else ""
         self.notes.append(
-            f"{folder.name}: its {num_images:,} images take {size_bytes / 1e6:,.0f} MB, so they are listed in metadata.csv "
-            f"and not copied. To see them in class folders: --set views=links (editing one edits your image), or "
-            f"--set views_mb={-(-size_bytes // 10**6)}"
+            f"{name}: its {total.num_images:,} images take {total.size_bytes / 1e6:,.0f} MB, so they are listed in "
+            f"metadata.csv and not copied{sheet}. To see them in class folders: --set views=links (editing one edits your "
+            f"image), or --set views_mb={-(-total.size_bytes // 10**6)}"
         )
+
+
+def write_failed(folder: Path, dataset: Dataset) -> bool:
+    """Write ``failed.csv``; returns False if no sample failed."""
+    if not dataset.meta["num_failed"]:
         return False
+    with (folder / FAILED_TABLE).open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        writer = PlainTable(file)
+        writer.writerow(["id", "reason", "image"])
+        writer.writerows((f.id, f.reason, f.image) for f in dataset.failed())
+    return True
 
 
-def _view_name(sample: Sample, split: str, taken: set[str]) -> str:
-    """``cat/cat_1.jpg``; more of the id if two files of a class have the same name.
-
-    Names that differ only in case or Unicode composition count as equal: some file systems keep them apart, others don't.
-    """
-    suffix = Path(sample.image).suffix
-    folder = _folder_name(sample.label) if sample.label is not None else "_unlabelled"
-    last = sample.id.rsplit("/", 1)[-1].removesuffix(suffix)
-    whole = sample.id.replace("/", "__").removesuffix(suffix)
-    for stem in (last, whole, f"{whole[:40]}-{digest(sample.id)[:16]}"):
-        name = f"{folder}/{stem}{suffix}"
-        mark = unicodedata.normalize("NFC", f"{split}/{name}").casefold()
-        if mark not in taken and len(os.fsencode(stem + suffix)) <= MAX_NAME_BYTES:
-            break
-    taken.add(mark)
-    return name
-
-
-def _folder_name(label: str) -> str:
-    """A class name as the name of one folder."""
-    name = "".join("_" if letter in "/\\\0" else letter for letter in label).strip(". ")
-    return os.fsdecode(os.fsencode(name)[:MAX_NAME_BYTES]) or "_"
+def _tar_name(tar: str) -> str:
+    """A tar is named by its shard, so that its name does not depend on the other shards."""
+    steps = Path(tar).parts
+    return f"{(steps[-2] if len(steps) > 3 and steps[-4] == SHARDS else digest(tar))[:16]}.tar"

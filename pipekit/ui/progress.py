@@ -7,9 +7,7 @@ import json
 import os
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -21,124 +19,14 @@ from rich.table import Table
 from rich.text import Text
 
 from pipekit.ui import BAD, DIM, GOOD, NAME, WARN, console, duration, make_table, plural, say, show
+from pipekit.ui.stage_view import StageView
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 
-LAST_EPOCHS = 3
-"""Number of recent epochs whose mean duration estimates the coming ones: the first is slow, and unfrozen layers slow later
-ones."""
-
-
-@dataclass
-class Epochs:
-    """Progress of a training, for estimating the time of all its epochs.
-
-    Attributes:
-        epoch, epochs: the current epoch, from 1, and the number of epochs.
-        steps: batches per epoch.
-        at_most: early stopping may end the training sooner.
-        started: time at which the current epoch started.
-        whole: the epoch started at its first batch, not in the middle by a resumed run.
-        lasted: durations in seconds of the last finished epochs, including validation.
-    """
-
-    epoch: int
-    epochs: int
-    steps: int
-    at_most: bool
-    started: float
-    whole: bool
-    lasted: deque[float] = field(default_factory=lambda: deque(maxlen=LAST_EPOCHS))
-
-    def left(self, now: float, rest: float | None, rate: float | None) -> float | None:
-        """Seconds until the last epoch ends.
-
-        Args:
-            rest: seconds that the current epoch's remaining batches take, if known.
-            rate: batches per second, if known: the only estimate in the first epoch.
-        """
-        if self.lasted:
-            one = sum(self.lasted) / len(self.lasted)
-            rest = max(one - (now - self.started), rest or 0.0, 0.0)
-        elif rate and rest is not None:
-            one = self.steps / rate
-        else:
-            return None
-        return rest + (self.epochs - self.epoch) * one
-
-
-@dataclass
-class StageView:
-    """The state of one stage during a run."""
-
-    name: str
-    use: str = ""
-    state: str = "waiting"
-    label: str = ""
-    done: int = 0
-    total: int | None = None
-    unit: str = ""
-    note: str = ""
-    failed: int = 0
-    warnings: int = 0
-    seconds: float | None = None
-    facts: Mapping[str, str] = field(default_factory=dict)
-    started: float = 0.0
-    marks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=60))
-    epochs: Epochs | None = None
-
-    def start_epoch(self, epoch: int, epochs: int, steps: int, step: int, at_most: bool, now: float) -> None:
-        before = self.epochs
-        self.epochs = Epochs(epoch, epochs, steps, at_most, now, step == 0)
-        self.marks.clear()  # batches of an earlier epoch
-        if before is not None and epoch == before.epoch + 1:
-            self.epochs.lasted.extend(before.lasted)
-            if before.whole:
-                self.epochs.lasted.append(now - before.started)
-
-    def advance(self, label: str, done: int, total: int | None, unit: str, now: float) -> None:
-        if label != self.label or done < self.done:
-            self.marks.clear()
-        self.label, self.done, self.total, self.unit = label, done, total, unit
-        if not self.marks or now - self.marks[-1][0] >= 0.5:
-            self.marks.append((now, done))
-
-    def rate(self, now: float) -> float | None:
-        """Items per second over the last half minute; None during the first two seconds."""
-        if not self.marks or now - self.marks[0][0] < 2 or self.done <= self.marks[0][1]:
-            return None
-        return (self.done - self.marks[0][1]) / (now - self.marks[0][0])
-
-    def pace(self, now: float) -> str:
-        """``"120 images/s, 5 s left"``, or "" if it ends in a moment; for a training, the time left of all epochs."""
-        rate = self.rate(now)
-        left = self.left(now)
-        parts = []
-        if rate is not None:
-            parts.append(f"{f'{rate:,.0f}' if rate >= 10 else f'{rate:.1f}'} {self.unit or 'items'}/s")
-        if left is not None:
-            parts.append(f"{'at most ' if self.epochs and self.epochs.at_most else ''}{duration(left)} left")
-        return ", ".join(parts)
-
-    def left(self, now: float) -> float | None:
-        """Seconds until the stage's items, or a training's epochs, are done; None if unknown or nothing is left."""
-        rate = self.rate(now)
-        rest = (self.total - self.done) / rate if rate and self.total else None
-        if self.epochs is not None:
-            return self.epochs.left(now, rest, rate) or None
-        return rest or None
-
-    def count(self) -> str:
-        unit = f" {self.unit}" if self.unit else ""
-        return f"{self.done:,}{unit}" if self.total is None else f"{self.done:,}/{self.total:,}{unit}"
-
-    def result(self) -> str:
-        parts = [f"{name} {value}" for name, value in self.facts.items()]
-        if self.failed and "failed" not in self.facts:
-            parts.append(f"failed {self.failed:,}")
-        return ", ".join(parts)
+SHOWING_S = 2.0
+"""The summary states how long it took to show the results if it took longer."""
 
 
 class RunDisplay:
@@ -168,6 +56,15 @@ class RunDisplay:
     def view(self, stage: str) -> StageView:
         return self.stages.setdefault(stage, StageView(stage))
 
+    def working(self, stage: str, label: str) -> StageView:
+        """The view of a stage; a step of the run that belongs to no stage is named by its label."""
+        if stage:
+            return self.view(stage)
+        view = self.view(label)
+        if view.is_stage:
+            view.is_stage, view.state, view.started = False, "running", self.clock()
+        return view
+
     # bookkeeping; displays that print something extend these
 
     def on_run_started(self, name: str = "", file: str | Path = "", stages: Sequence[Any] = (), **_: Any) -> None:
@@ -185,7 +82,7 @@ class RunDisplay:
     def on_progress(
         self, stage: str, label: str = "", done: int = 0, total: int | None = None, unit: str = "", **_: Any
     ) -> None:
-        self.view(stage).advance(label, done, total, unit, self.clock())
+        self.working(stage, label).advance(label, done, total, unit, self.clock())
 
     def on_epoch_started(
         self, stage: str, epoch: int = 0, epochs: int = 0, steps: int = 0, step: int = 0, at_most: bool = False, **_: Any
@@ -255,7 +152,7 @@ class PlainDisplay(RunDisplay):
         self, stage: str, label: str = "", done: int = 0, total: int | None = None, unit: str = "", **_: Any
     ) -> None:
         super().on_progress(stage, label, done, total, unit)
-        self._say_where(self.view(stage))
+        self._say_where(self.working(stage, label))
 
     def on_other(self, event: str, /, stage: str = "", **values: Any) -> None:
         super().on_other(event, stage, **values)
@@ -290,6 +187,7 @@ class PlainDisplay(RunDisplay):
         seconds: float = 0.0,
         headline: str = "",
         advice: str = "",
+        showing_s: float = 0.0,
         **_: Any,
     ) -> None:
         say()
@@ -298,7 +196,8 @@ class PlainDisplay(RunDisplay):
         if headline:
             say(headline, NAME)
         found = result_path(Path(run_dir)) if run_dir else ""
-        say(f"Results: {found}  ({duration(seconds)})" if found else f"Done in {duration(seconds)}.")
+        took = duration(seconds) + (f", {duration(showing_s)} to show them" if showing_s >= SHOWING_S else "")
+        say(f"Results: {found}  ({took})" if found else f"Done in {duration(seconds)}.")
         if advice:
             say(f"What to do next: {advice}")
 
@@ -345,10 +244,11 @@ class LiveDisplay(PlainDisplay):
         seconds: float = 0.0,
         headline: str = "",
         advice: str = "",
+        showing_s: float = 0.0,
         **_: Any,
     ) -> None:
         self._live.stop()
-        super().on_run_finished(status, run_dir, seconds, headline, advice)
+        super().on_run_finished(status, run_dir, seconds, headline, advice, showing_s)
 
     def line(self, text: str, lead: str = "", style: str = "") -> None:
         self.console.print(Text.assemble((lead, style), text), soft_wrap=True)
@@ -435,7 +335,7 @@ def stage_table(stages: Sequence[StageView]) -> RenderableType:
     """The table at the end of a run: the outcome of each stage."""
     out = console()
     rows = []
-    for view in stages:
+    for view in (view for view in stages if view.is_stage):
         took = duration(view.seconds) if view.seconds is not None and view.state in ("ran", "failed") else ""
         mark = Text.assemble(state_mark(view.state, out), " ", view.name)
         rows.append((mark, view.use, view.state if view.state != "waiting" else "not run", took, view.result()))

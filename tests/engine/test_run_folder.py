@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from pipekit import Sample, owners
 from pipekit.engine import run_folder, views
 from pipekit.engine.run_folder import find_run, keys_in_use, list_runs, take_out
-from pipekit.engine.views import _view_name
+from pipekit.engine.view_rows import view_name
+from pipekit.engine.view_update import RECORD, ROWS
 from pipekit.errors import StageError, UserError
 from tests.conftest import DATA, Trial
 
@@ -28,7 +29,10 @@ STAGES = {"data": DATA, "stamp": {"use": "stamp"}, "measure": {"use": "measure"}
 
 
 def below(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    """The files of a folder, without the records of views."""
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.name not in (RECORD, ROWS)
+    )
 
 
 def table(file: Path) -> list[dict[str, str]]:
@@ -193,7 +197,7 @@ labels = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=
 def test_any_id_and_label_make_names_of_their_own_inside_the_folder(tmp_path_factory: Any, pairs: Any) -> None:
     folder, taken = tmp_path_factory.mktemp("view"), set[str]()
     for number, (name, label) in enumerate(pairs):
-        place = folder / _view_name(Sample(name, "/data/x.png", label=label), "", taken)
+        place = folder / view_name(Sample(name, "/data/x.png", label=label), "", taken)
         place.parent.mkdir(parents=True, exist_ok=True)
         assert place.parent.resolve().parent == folder.resolve()
         with place.open("x") as file:

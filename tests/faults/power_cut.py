@@ -193,11 +193,14 @@ MAY_BE_EMPTY = {"failed.jsonl", ".pipekit-output", "tree", "leases"}
 
 
 def shown(project: Path) -> dict[str, bytes]:
-    """Everything that the project shows, by its path; of the record of the run only the digests of its stages."""
+    """Everything that the project shows, by its path; of the record of the run only the digests of its stages.
+
+    The records of views name files by their inodes, which are others after every run.
+    """
     found = {}
     for path in sorted(project.rglob("*")):
         below = path.relative_to(project)
-        if path.is_file() and below.parts[0] not in (".pipekit", "images"):
+        if path.is_file() and below.parts[0] not in (".pipekit", "images") and not below.name.startswith(".view."):
             found[below.as_posix()] = _digests(path) if path.name == "run.json" else path.read_bytes()
     return found
 

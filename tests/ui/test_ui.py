@@ -127,6 +127,17 @@ def test_a_view_remembers_what_a_stage_did() -> None:
     assert display.stages["data"].state == "cached"
 
 
+def test_the_time_that_showing_results_took_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for showing_s, expected in ((9.0, "(12 s, 9.0 s to show them)"), (1.0, "(12 s)")):
+        display = progress.PlainDisplay()
+        shown = {"stage": "", "label": "showing results", "done": 5, "total": 10, "unit": "images"}
+        play(display, *EVENTS, ("progress", shown), (END[0], {**END[1], "run_dir": tmp_path, "showing_s": showing_s}))
+        assert (display.stages["showing results"].state, display.stages["showing results"].done) == ("running", 5)
+        said = capsys.readouterr().out
+        assert expected in said
+        assert "showing results" not in said, "it is no row of the table"
+
+
 def test_a_stage_that_fails_before_it_starts_has_no_time() -> None:
     clock = Clock()
     display = progress.RunDisplay(clock)

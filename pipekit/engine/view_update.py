@@ -1,0 +1,266 @@
+"""Bring a view up to date: only what changed parts of the dataset show is removed and added.
+
+The view's record ``.view.json`` says what the view shows, and ``.view.rows`` has its rows. New files are made beside the view
+first. Then the view moves out of the folder of the last run, loses its record, and gets the changes by renames; the new record
+is the last of them. So a view with a record is complete, and one without is built again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from pipekit import __version__
+from pipekit.contract import Dataset
+from pipekit.engine.contact_sheets import SHEET, SheetImage
+from pipekit.engine.view_parts import PartToShow, Survey, ViewPart
+from pipekit.engine.view_rows import TABLE, Layout, Names, ViewRow, below, packed_rows, text, unpacked_rows, write_tables
+from pipekit.engine.views import FAILED_TABLE, MAX_VIEW, Shown, Views, write_failed
+from pipekit.files import hash_file
+from pipekit.store.durability import is_off, sync_file, syncs_whole_disks
+from pipekit.store.locations import Locations
+from pipekit.store.parts import FAILED
+from pipekit.store.rows import dumps
+
+RECORD, ROWS = ".view.json", ".view.rows"
+
+FORMAT = 1
+
+
+def settings_of(views: Views, is_import: bool, locations: Locations) -> dict[str, Any]:
+    """What a view depends on besides the parts of its dataset. A view with other settings is rebuilt."""
+    return {
+        "format": FORMAT,
+        "version": __version__,
+        "how": views.how,
+        "most_bytes": views.most_bytes,
+        "draws": views.draw is not None,
+        "is_import": is_import,
+        "places": [str(locations.store), str(locations.project), dict(locations.moved)],
+    }
+
+
+# --- the record ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a view shows, as its record says.
+
+    Attributes:
+        data: the record's bytes.
+        failed: the hash of the dataset's list of failed samples.
+        shown: without rows, see :meth:`with_rows`.
+        sizes: the size of each part's rows in the file of rows.
+        rows: the hash of that file.
+    """
+
+    folder: Path
+    data: bytes
+    settings: dict[str, Any]
+    failed: str
+    shown: Shown
+    sizes: tuple[int, ...]
+    rows: str
+
+    def with_rows(self) -> list[ViewPart] | None:
+        """The parts with their rows; None if the file of rows is not what was written."""
+        try:
+            data = (self.folder / ROWS).read_bytes()
+        except OSError:
+            return None
+        if hashlib.sha256(data).hexdigest() != self.rows:
+            return None
+        ends = list(accumulate(self.sizes))
+        chunks = (data[end - size : end] for end, size in zip(ends, self.sizes, strict=True))
+        return [replace(part, rows=unpacked_rows(chunk)) for part, chunk in zip(self.shown.parts, chunks, strict=True)]
+
+
+def write_record(folder: Path, shown: Shown, settings: dict[str, Any], dataset: Dataset) -> None:
+    """State what a finished view shows."""
+    chunks = [packed_rows(part.rows) for part in shown.parts]
+    data = b"".join(chunks)
+    (folder / ROWS).write_bytes(data)
+    plain = {
+        "settings": settings,
+        "failed": hash_file(dataset.path / FAILED),
+        "as_folders": shown.layout.as_folders,
+        "is_unique": shown.is_unique,
+        "rows": hashlib.sha256(data).hexdigest(),
+        "sheet": shown.sheet,
+        "parts": [part.to_plain(len(chunk)) for part, chunk in zip(shown.parts, chunks, strict=True)],
+    }
+    (folder / RECORD).write_bytes(dumps(plain).encode("utf-8", "surrogatepass"))
+
+
+def read_record(folder: Path) -> Record | None:
+    """The record of a view; None if it has none, or not a whole one."""
+    try:
+        data = (folder / RECORD).read_bytes()
+        plain = json.loads(data.decode("utf-8", "surrogatepass"))
+        parts = tuple(ViewPart.from_plain(part) for part in plain["parts"])
+        extra = Survey.total(part.survey for part in parts).extra
+        layout = Layout(plain["settings"]["is_import"], plain["as_folders"], extra)
+        shown = Shown(layout, plain["is_unique"], parts, tuple(SheetImage(*image) for image in plain["sheet"]))
+        sizes = tuple(part["bytes"] for part in plain["parts"])
+        return Record(folder, data, plain["settings"], plain["failed"], shown, sizes, plain["rows"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+# --- updates -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Update:
+    """A view that takes over the one of the last run.
+
+    Attributes:
+        now: the view of the last run.
+        record: its record when the update was planned.
+        staged: the new files; None if nothing has changed.
+        gone: files to remove, as paths below the view.
+    """
+
+    now: Path
+    record: bytes
+    staged: Path | None = None
+    gone: tuple[str, ...] = ()
+
+    def apply(self, place: Path) -> bool:
+        """Move the view to ``place``, and change it; returns False if another process has replaced it meanwhile."""
+        try:
+            self.now.rename(place)
+            if (place / RECORD).read_bytes() != self.record:
+                raise FileNotFoundError
+        except OSError:
+            shutil.rmtree(place, ignore_errors=True)
+            return False
+        if self.staged is not None:
+            (place / RECORD).unlink()
+            self._change(place, self.staged)
+        return True
+
+    def _change(self, place: Path, staged: Path) -> None:
+        folders = set[Path]()
+        for name in self.gone:
+            with contextlib.suppress(FileNotFoundError):  # somebody has removed it
+                (place / name).unlink()
+            folders.update(_folders_of(place, name))
+        for name in sorted(_files(staged), key=lambda name: name == RECORD):
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            move(staged / name, place / name)
+            folders.update(_folders_of(place, name))
+        for folder in sorted(folders, reverse=True):  # those inside others first
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        if not is_off() and not syncs_whole_disks():
+            for folder in folders | {place}:
+                sync_file(folder)
+
+
+def move(source: Path, place: Path) -> None:
+    source.replace(place)
+
+
+def _folders_of(place: Path, name: str) -> Iterator[Path]:
+    """The folders of a file, below the view."""
+    yield from (place / folder for folder in list(Path(name).parents)[:-1])
+
+
+def _files(folder: Path) -> list[str]:
+    return [os.path.relpath(os.path.join(at, name), folder) for at, _, names in os.walk(folder) for name in names]  # noqa: PTH118
+
+
+def plan_update(
+    views: Views, now: Path, staged: Path, dataset: Dataset, parts: Sequence[PartToShow], settings: dict[str, Any]
+) -> Update | None:
+    """Plan how the view of the last run becomes that of the dataset, and make the new files; the view stays as it is.
+
+    Args:
+        now: the view of the last run.
+        staged: a folder for the new files, which does not exist yet.
+
+    Returns:
+        None if the whole view must be built.
+    """
+    record = read_record(now)
+    if record is None or record.settings != settings:
+        return None
+    was, failed = record.shown, hash_file(dataset.path / FAILED)
+    if {part.name for part in parts} == {part.name for part in was.parts} and failed == record.failed:
+        views.note(now.name, dataset, was)
+        views.on_shown(len(dataset))
+        return Update(now, record.data)
+    former = record.with_rows()
+    if former is None or not was.is_unique or max(len(dataset), sum(part.count for part in former)) > MAX_VIEW:
+        return None
+    staged.mkdir(parents=True)
+    made = _Change(views, record, {part.name: part for part in former}, parts, dataset).stage(staged)
+    if made is None:
+        return None
+    shown, gone = made
+    if any(folder.is_symlink() for name in (*gone, *_files(staged)) for folder in {now, *_folders_of(now, name)}):
+        return None  # somebody has put a link there: what it leads to is not the view's
+    write_record(staged, shown, settings, dataset)
+    views.note(now.name, dataset, shown)
+    return Update(now, record.data, staged, tuple(sorted(gone)))
+
+
+@dataclass(frozen=True)
+class _Change:
+    """The difference between what a view shows and what it is to show. ``former`` are the parts that it shows, by name."""
+
+    views: Views
+    record: Record
+    former: dict[str, ViewPart]
+    parts: Sequence[PartToShow]
+    dataset: Dataset
+
+    def stage(self, staged: Path) -> tuple[Shown, set[str]] | None:
+        """Make the new files.
+
+        Returns:
+            what the view will show, and the files to remove; None if the whole view must be rebuilt.
+        """
+        views, was, parts = self.views, self.record.shown, self.parts
+        kept = [self.former[part.name] for part in parts if part.name in self.former]
+        new = [part for part in parts if part.name not in self.former]
+        kept_rows = [row for part in kept for row in part.rows]
+        names = Names(kept_rows) if was.layout.as_folders else None
+        surveys = {part.name: views.survey(part.samples(), was.layout.is_import, names) for part in new}
+        layout = views.layout(staged, self.dataset, [*(part.survey for part in kept), *surveys.values()], was.layout.is_import)
+        if layout != was.layout or not (names is None or names.are_unique):
+            return None
+        views.on_shown(len(kept_rows))
+        gone, there = self._gone({part.name for part in kept}, kept_rows)
+        found = {part.name: part for part in kept}
+        for part in new:
+            rows = list(views.put_all(staged, part, layout, there))
+            gone.difference_update(row.path for row in rows if row.source and there.get(row.path) == row.source)
+            found[part.name] = ViewPart(part.name, part.count, surveys[part.name], rows)
+        shown = Shown(layout, True, tuple(found[part.name] for part in parts))
+        rows = [row for part in shown.parts for row in part.rows]
+        tables = set(write_tables(staged, rows, layout.header()))
+        gone |= {below(text(table), TABLE) for table in {row.table for p in self.former.values() for row in p.rows}} - tables
+        if not write_failed(staged, self.dataset):
+            gone.add(FAILED_TABLE)
+        shown = replace(shown, sheet=views.sheet(staged, shown, parts, was.sheet))
+        if not shown.sheet:
+            gone.add(SHEET)
+        return shown, gone
+
+    def _gone(self, kept: set[str], kept_rows: Sequence[ViewRow]) -> tuple[set[str], dict[str, bytes]]:
+        """The files that no kept part shows, and the files that new parts can take over, see :meth:`Views.put_all`."""
+        others = [row for name, part in self.former.items() if name not in kept for row in part.rows if row.file]
+        tars = {row.path: row.source for row in kept_rows if row.file and not row.source}
+        copies = {row.path: row.source for row in others if row.source and os.path.lexists(self.record.folder / row.path)}
+        return {row.path for row in others} - tars.keys(), copies | tars
