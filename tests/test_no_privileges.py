@@ -37,7 +37,7 @@ ALLOWED = {
 """Words in the machinery that are a built-in's name too, and what they mean there."""
 
 WHERE = {
-    "image": {"engine/context.py", "engine/shards.py", "engine/views.py", "engine/worker.py"}
+    "image": {"engine/context.py", "engine/shards.py", "engine/sources.py", "engine/views.py", "engine/worker.py"}
     | {"store/locations.py", "store/parts.py", "store/rows.py"},
     "split": {"engine/view_rows.py", "store/rows.py"},
     "classes": {"artifacts.py", "engine/adhoc.py", "engine/outcome.py", "store/rows.py"},

@@ -1,4 +1,4 @@
-"""One reading of an image for all who look at it: verified, fingerprinted and measured from one reduced grey decode."""
+"""One reading of an image for all stages: verified, fingerprinted and measured from one reduced grey decode."""
 
 from __future__ import annotations
 
