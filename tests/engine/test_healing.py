@@ -69,7 +69,9 @@ def spoil(path: Path, at: int) -> None:
 
 def shown(trial: Trial) -> dict[str, bytes]:
     run_dir = trial.path / "runs/trial"
-    files = (path for path in run_dir.rglob("*") if path.is_file() and path.name not in ("run.json", "pipeline.toml", ".view.json"))
+    files = (
+        path for path in run_dir.rglob("*") if path.is_file() and path.name not in ("run.json", "pipeline.toml", ".view.json")
+    )
     return {path.relative_to(run_dir).as_posix(): path.read_bytes() for path in files}
 
 
