@@ -52,6 +52,51 @@ class UserError(PipekitError):
     exit_code = EXIT_USAGE
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One of several ways to read a folder or file.
+
+    Attributes:
+        what: what it reads, in a few words.
+        path, format, splits: the values that choose it; "" for those that stay.
+    """
+
+    what: str
+    path: str = ""
+    format: str = ""
+    splits: str = ""
+
+    @property
+    def choice(self) -> str:
+        """``--format folders --splits no``, or another path."""
+        options = [f"--{name} {getattr(self, name)}" for name in ("format", "splits") if getattr(self, name)]
+        return " ".join([*([f"give {self.path}"] if self.path else []), *options])
+
+
+ELSEWHERE = (
+    "for a command without these options, import first: pipekit stage import.FORMAT --path FOLDER --name NAME, then runs/NAME."
+)
+
+
+class ReadingsError(UserError):
+    """A folder or file can be read in several ways, and only the user knows which one is right.
+
+    Args:
+        readings: the ways, the likeliest first; the command line asks for one of them in a terminal.
+        more: a further sentence of the hint.
+    """
+
+    def __init__(self, message: str, readings: Sequence[Reading], more: str = "") -> None:
+        listed = "".join(f"\n    {reading.what}: {reading.choice}" for reading in readings)
+        where = 'In a pipeline file these are `path`, `use = "import.FORMAT"` and `splits`;'
+        super().__init__(message, f"Choose a reading:{listed}\n  {where} {ELSEWHERE} {more}".strip())
+        self.readings = tuple(readings)
+        self.more = more
+
+    def __reduce__(self) -> tuple[type[ReadingsError], tuple[str, tuple[Reading, ...], str]]:  # type: ignore[override]
+        return type(self), (self.message, self.readings, self.more)
+
+
 class ImageError(UserError):
     """One image can't be used. ``message`` is the short reason that lists and tables show ("truncated JPEG")."""
 

@@ -279,3 +279,8 @@ def test_a_listing_of_fewer_than_ten_thousand_files_is_kept(
 @pytest.mark.parametrize(("folders", "asked"), [(8, 8), (9, 18)])
 def test_listings_of_eight_folders_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folders: int, asked: int) -> None:
     assert scans(monkeypatch, [tmp_path / str(number) for number in range(folders)], 3) == asked
+
+
+def test_a_file_is_no_folder_that_can_not_be_read(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("file,label\n")
+    assert unreadable_below(tmp_path / "labels.csv") == []

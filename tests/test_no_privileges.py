@@ -183,9 +183,10 @@ def test_an_importer_says_how_general_it_is(tmp_path: Path, generality: int, cho
 def test_importers_that_are_equally_general_are_ambiguous(tmp_path: Path, built_in: Registry) -> None:
     photos = class_folders(tmp_path / "photos")
     general = built_in.get("importer", "folders").load().GENERALITY
-    found = verdicts(with_plugin(tmp_path, general), photos)
+    registry = with_plugin(tmp_path, general)
+    found = verdicts(registry, photos)
     with pytest.raises(UserError, match="more than one way"):
-        choose(photos, found)
+        choose(registry, photos, found)
 
 
 def test_an_importer_names_the_exporter_that_keeps_all_of_it(tmp_path: Path) -> None:

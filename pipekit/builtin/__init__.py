@@ -77,23 +77,30 @@ def register_stages(register: Register) -> None:
 
 @hookimpl
 def register_importers(register: Register) -> None:
-    register("folders", "pipekit.builtin.importers.folders", summary="A folder per class, or train/val/test folders of them")
+    register(
+        "folders",
+        "pipekit.builtin.importers.folders",
+        summary="A folder per class, or train/val/test folders of them",
+        version=2,
+    )
     register("image", "pipekit.builtin.importers.image", summary="One image file, without a class")
     register(
-        "names", "pipekit.builtin.importers.names", summary="Image files with the class in their name: dog_1.jpg", version=2
+        "names", "pipekit.builtin.importers.names", summary="Image files with the class in their name: dog_1.jpg", version=3
     )
-    register("csv", "pipekit.builtin.importers.csv", summary="A CSV or TSV file with one row per image", version=2)
+    register("csv", "pipekit.builtin.importers.csv", summary="A CSV or TSV file with one row per image", version=3)
     register(
-        "metadata", "pipekit.builtin.importers.metadata", summary="Hugging Face imagefolder: metadata.csv or .jsonl", version=2
+        "metadata", "pipekit.builtin.importers.metadata", summary="Hugging Face imagefolder: metadata.csv or .jsonl", version=3
     )
     register(
         "parquet", "pipekit.builtin.importers.parquet", summary="Parquet with one row per image, as bytes or path", version=2
     )
     register("idx", "pipekit.builtin.importers.idx", summary="IDX files of the MNIST family, gzipped or not")
     register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, outlines, keypoints, masks", version=3)
-    register("yolo", "pipekit.builtin.importers.yolo", summary="YOLO detection: labels beside images, Darknet too", version=3)
-    register("voc", "pipekit.builtin.importers.voc", summary="Pascal VOC: XML annotations, masks, image sets", version=2)
-    register("masks", "pipekit.builtin.importers.masks", summary="Images and masks in two folders, under the same names")
+    register("yolo", "pipekit.builtin.importers.yolo", summary="YOLO detection: labels beside images, Darknet too", version=4)
+    register("voc", "pipekit.builtin.importers.voc", summary="Pascal VOC: XML annotations, masks, image sets", version=3)
+    register(
+        "masks", "pipekit.builtin.importers.masks", summary="Images and masks in two folders, under the same names", version=2
+    )
 
 
 @hookimpl

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import pipekit
-from pipekit.cli.loading import Disabled, Plugins
+from pipekit.cli.loading import Disabled, Format, Plugins, Splits
 from pipekit.cli.options import names_in, with_options_of
 
 if TYPE_CHECKING:
@@ -21,10 +21,8 @@ FOUND = 1
 @with_options_of("inspect", leave_out=("checks",))
 def inspect(
     path: Annotated[str, typer.Argument(help="A folder, a file in a dataset's format, or a run")],
-    importer: Annotated[
-        str,
-        typer.Option("--format", metavar="IMPORTER", help="Importer to read it with; default: detected", show_default=False),
-    ] = "",
+    importer: Format = "",
+    splits: Splits = "",
     only: Annotated[str, typer.Option(metavar="CHECKS", help="Run only these checks", show_default=False)] = "",
     skip: Annotated[str, typer.Option(metavar="CHECKS", help="Skip these checks", show_default=False)] = "",
     fail_on: Annotated[
@@ -62,12 +60,15 @@ def inspect(
 
     start_workers_for(path, workers, preload_of("inspect"))
     from pipekit import ui
+    from pipekit.cli.readings import with_reading
 
     display = ui.run_display(quiet=True)
-    with display:
-        made = pipekit.inspect(
-            path,
-            format=importer,
+
+    def look(source: str, format: str, splits: str) -> Inspected:
+        made: Inspected = pipekit.inspect(
+            source,
+            format=format,
+            splits=splits,
             only=names_in(only),
             skip=names_in(skip),
             fail_on=names_in(fail_on),
@@ -79,6 +80,10 @@ def inspect(
             listener=_without_end(display),
             **params,
         )
+        return made
+
+    with display:
+        made = with_reading(look, path, importer, splits, ask=not as_json)
     if as_json:
         ui.say_json(made.found)
     else:

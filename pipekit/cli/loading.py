@@ -1,4 +1,4 @@
-"""The two options of every command that loads plugins."""
+"""Options that several commands share: plugins to load, and how to read a source of images."""
 
 from __future__ import annotations
 
@@ -13,4 +13,16 @@ Plugins = Annotated[
 Disabled = Annotated[
     list[str] | None,
     typer.Option("--disable", metavar="NAME", help="Do not load this plugin, in this command", show_default=False),
+]
+Format = Annotated[
+    str, typer.Option("--format", metavar="IMPORTER", help="Importer to read it with; default: detected", show_default=False)
+]
+Splits = Annotated[
+    str,
+    typer.Option(
+        "--splits",
+        metavar="yes|no",
+        help="Whether the top folders are train, val and test (yes) or classes (no); default: by their names",
+        show_default=False,
+    ),
 ]

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import pipekit
+from pipekit.cli.loading import Format, Splits
 from pipekit.cli.options import names_in, read_fractions
+from pipekit.cli.readings import with_reading
 from pipekit.files import expanded
 
 if TYPE_CHECKING:
@@ -46,9 +48,8 @@ def scaffold(
     ] = Layout.val,
     how: Annotated[How, typer.Option(help="How images are transferred")] = How.copy,
     rename: Annotated[bool, typer.Option("--rename", help="Rename the images to dog_1.jpg, dog_2.jpg …")] = False,
-    importer: Annotated[
-        str, typer.Option("--format", metavar="IMPORTER", help="Importer for the source; default: detected", show_default=False)
-    ] = "",
+    importer: Format = "",
+    splits: Splits = "",
     pattern: Annotated[
         str,
         typer.Option(metavar="REGEX", help="Regular expression for file names; its group 1 is the class", show_default=False),
@@ -82,17 +83,15 @@ def scaffold(
         wanted |= _ask(name)
     if wanted["source"] is not None and ui.is_terminal():
         ui.note(f"Reading {wanted['source']} …")
-    project = pipekit.scaffold(
-        name,
-        layout=layout.value,
-        how=how.value,
-        rename=rename,
-        format=importer,
-        pattern=pattern,
-        seed=seed,
-        dry_run=dry_run,
-        **wanted,
-    )
+    given = {"rename": rename, "pattern": pattern, "seed": seed, "dry_run": dry_run, **wanted}
+    root = name
+
+    def create(source: str, format: str, splits: str) -> Project:
+        how_read = {"source": Path(source) if source else None, "format": format, "splits": splits}
+        made: Project = pipekit.scaffold(root, layout=layout.value, how=how.value, **{**given, **how_read})
+        return made
+
+    project = with_reading(create, str(wanted["source"] or ""), importer, splits)
     for warning in project.warnings:
         ui.warn(warning)
     _tell_left_out(project)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import pipekit
-from pipekit.cli.loading import Disabled, Plugins
+from pipekit.cli.loading import Disabled, Format, Plugins, Splits
 from pipekit.cli.options import read_fractions, with_options_of
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ def split(
         str,
         typer.Option(metavar="T,V,T", help="Fractions of train, val and test  [default: 0.7,0.15,0.15]", show_default=False),
     ] = "",
+    importer: Format = "",
+    splits: Splits = "",
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Random seed; the same seed gives the same result")] = 0,
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Number of shards that run at once", show_default=False)
@@ -51,12 +53,18 @@ def split(
     from pipekit.cli.prestart import start_workers_for
 
     start_workers_for(source, workers)
+    from pipekit.cli.readings import with_reading
     from pipekit.cli.showing import show_verb
 
     if fractions:
         params["fractions"] = read_fractions(fractions)
     chosen: dict[str, Any] = {"plugins": plugin or (), "disable": disable or (), "seed": seed, "workers": workers}
-    code, made = show_verb(as_json, quiet, lambda display: pipekit.split(source, out=out, listener=display, **chosen, **params))
+
+    def divide(source: str, format: str, splits: str) -> tuple[int, Split | None]:
+        how = {"format": format, "splits": splits, **chosen, **params}
+        return show_verb(as_json, quiet, lambda display: pipekit.split(source, out=out, listener=display, **how))
+
+    code, made = with_reading(divide, source, importer, splits, ask=not as_json)
     if made is not None and not as_json:
         _show(made)
     return code

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pipekit.cli import complete
-from pipekit.cli.loading import Disabled, Plugins
+from pipekit.cli.loading import Disabled, Format, Plugins, Splits
 from pipekit.cli.options import with_options_of
 
 SPLIT = {
@@ -71,6 +71,8 @@ def train(
     exclude: Annotated[
         str, typer.Option(metavar="FILE", help="Exclude the images that this CSV lists (inspect --quarantine)")
     ] = "",
+    importer: Format = "",
+    splits: Splits = "",
     name: Annotated[str, typer.Option(metavar="NAME", help="Name of the run; results are in runs/NAME/")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same result")] = 0,
     report: Annotated[bool, typer.Option(help="Evaluate the model on the test split and write the report")] = True,
@@ -89,6 +91,7 @@ def train(
     same.
     """
     from pipekit.cli.options import read_value
+    from pipekit.cli.readings import with_reading
     from pipekit.cli.showing import show_verb
     from pipekit.commands.train import train as train_model
 
@@ -110,7 +113,12 @@ def train(
         "plugins": plugin,
         "disable": disable,
     }
-    return show_verb(as_json, quiet, lambda display: train_model(data, listener=display, **{**options, **values}))[0]
+
+    def learn(source: str, format: str, splits: str) -> int:
+        how = {**options, "format": format, "splits": splits, **values}
+        return show_verb(as_json, quiet, lambda display: train_model(source, listener=display, **how))[0]
+
+    return with_reading(learn, data, importer, splits, ask=not as_json)
 
 
 def stage_values(

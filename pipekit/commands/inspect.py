@@ -44,6 +44,7 @@ def inspect(
     source: str | Path,
     *,
     format: str = "",
+    splits: str = "",
     only: Sequence[str] = (),
     skip: Sequence[str] = (),
     fail_on: Sequence[str] = (),
@@ -62,6 +63,8 @@ def inspect(
     Args:
         source: a folder, a file in a dataset's format, or a run.
         format: the importer to read it with; default: detected.
+        splits: whether the top folders are splits ("yes") or classes ("no"), for the importer ``folders``; default: by their
+            names.
         only: names of checks to run, instead of all; not together with ``checks``.
         skip: names of checks to skip.
         fail_on: names of checks, or ``"error"`` for all of that severity: those that found something are in ``failing``.
@@ -75,6 +78,7 @@ def inspect(
 
     Raises:
         PlanError: a parameter is wrong; its path is the parameter's name.
+        ReadingsError: ``source`` can be read in several ways; the error has the values that choose each.
         UserError: there is no such check, no importer reads ``source``, or a file can't be written.
 
     Example:
@@ -90,10 +94,7 @@ def inspect(
             raise UserError("checks can't be combined with only or skip", "Give one of them.")
         params["checks"] = _chosen(pipeline, only, skip)
     trusted: dict[str, Any] = {"verify": "none", "max_failed": 1.0}  # inspect reads each file itself, once
-    if format:
-        data = pipeline.add("data", f"import.{format}", path=str(expanded(source).absolute()), **trusted)
-    else:
-        data = pipeline.dataset(source, **trusted)
+    data = pipeline.dataset(source, format=format, splits=splits, **trusted)
     params.setdefault("checks", _chosen(pipeline, (), ()))
     pipeline.add("inspect", "inspect", dataset=data, **params)
     outcome = run_pipeline(pipeline, "inspect", listener)

@@ -46,8 +46,9 @@ def sniff(path: str | Path, *, plugins: Sequence[str] = (), disable: Sequence[st
         'folders'
     """
     place = expanded(path)
-    found = verdicts(registry_with(plugins, disable), place)
+    registry = registry_with(plugins, disable)
+    found = verdicts(registry, place)
     try:
-        return Sniffed(choose(Path(path), found).importer, tuple(found))
+        return Sniffed(choose(registry, place, found).importer, tuple(found))
     except UserError as error:
         return Sniffed("", tuple(found), error)

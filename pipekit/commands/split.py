@@ -38,6 +38,8 @@ def split(
     source: str | Path,
     *,
     out: str | Path | None = None,
+    format: str = "",
+    splits: str = "",
     seed: int = 0,
     workers: int | None = None,
     plugins: Sequence[str] = (),
@@ -53,6 +55,9 @@ def split(
     Args:
         source: a folder of images, a file in a dataset's format, or a run's dataset.
         out: a folder to write, which must not exist: ``train/cat/1.jpg`` …, with a ``metadata.csv`` for each split.
+        format: the importer to read ``source`` with; default: detected.
+        splits: whether the top folders are splits ("yes") or classes ("no"), for the importer ``folders``; default: by their
+            names.
         seed: random seed; the same seed gives the same result.
         workers: number of shards that run at once.
         plugins: plugin files or modules to load in addition.
@@ -63,6 +68,7 @@ def split(
 
     Raises:
         PlanError: a parameter is wrong; its path is the parameter's name.
+        ReadingsError: ``source`` can be read in several ways; the error has the values that choose each.
         UserError: ``out`` exists, ``out`` or the split file lies in the source, or a split would be empty.
 
     Example:
@@ -78,7 +84,7 @@ def split(
     refuse_inside(place, source)
     refuse_existing(place)
     pipeline = new_pipeline(plugins, disable, name="split", seed=seed, workers=workers)
-    pipeline.add("split", "split", dataset=pipeline.dataset(source), **params)
+    pipeline.add("split", "split", dataset=pipeline.dataset(source, format=format, splits=splits), **params)
     plan = pipeline.plan(of="split")
     stage = plan.stage("split")
     asked: Any = stage.params

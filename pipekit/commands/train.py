@@ -21,6 +21,8 @@ def train(
     *,
     split: Mapping[str, Any] | None = None,
     report: bool = True,
+    format: str = "",
+    splits: str = "",
     name: str = "",
     seed: int = 0,
     workers: int | None = None,
@@ -41,6 +43,9 @@ def train(
         split: parameters of the ``split`` stage: ``{"fractions": {"train": 0.8, "val": 0.1, "test": 0.1}}``. Without
             ``file``, it is kept in ``split.csv`` in the current folder if that exists, else in ``runs/NAME/split.csv``.
         report: evaluate the model on the test split and write the report.
+        format: the importer to read ``data`` with; default: detected.
+        splits: whether the top folders are splits ("yes") or classes ("no"), for the importer ``folders``; default: by their
+            names.
         name: the run's name; default: the name of ``data``.
         seed: random seed of the split, the weights, the order and the augmentation.
         workers: number of threads that prepare images; the result is the same.
@@ -56,6 +61,7 @@ def train(
 
     Raises:
         PlanError: a parameter is unknown or has a wrong value; nothing was run.
+        ReadingsError: ``data`` can be read in several ways; the error has the values that choose each.
         UserError: there are no images, or, with ``resume``, nothing to resume.
         StageError: a stage failed; finished work is kept.
 
@@ -71,7 +77,12 @@ def train(
 
     name = name or run_name(data)
     pipeline = new_pipeline(plugins, disable, name=name, seed=seed, workers=workers)
-    divided = pipeline.add("split", "split", dataset=pipeline.dataset(data), **{"file": str(split_file(name)), **(split or {})})
+    divided = pipeline.add(
+        "split",
+        "split",
+        dataset=pipeline.dataset(data, format=format, splits=splits),
+        **{"file": str(split_file(name)), **(split or {})},
+    )
     trained = pipeline.add("train", "train", dataset=divided, **params)
     if report:
         pipeline.add("report", "evaluate", dataset=divided, model=trained)

@@ -60,15 +60,24 @@ class AdhocPipeline:
         self.given[name] = artifact
         return name
 
-    def dataset(self, source: str | Path, name: str = "data", **params: Any) -> str:
-        """Images from a folder or file (its format is detected), or a dataset of a run. Returns the name to use in slots."""
+    def dataset(self, source: str | Path, name: str = "data", *, format: str = "", splits: str = "", **params: Any) -> str:
+        """Images from a folder or file, or a dataset of a run. Returns the name to use in slots.
+
+        Args:
+            format: the importer; default: detected.
+            splits: the importer's parameter of that name, where there are several readings of the folders' names.
+
+        Raises:
+            ReadingsError: the source can be read in several ways.
+        """
         found = find_artifact(str(source), Dataset, self.base_dir)
         if found is not None:
             return self.give(name, found)
         path = self.base_dir / expanded(source)
         if is_one_image(path):
             raise UserError(f"{source} is one image; expected a folder of images or a dataset")
-        return self.add(name, f"import.{find_importer(self.registry, path).importer}", path=str(path), **params)
+        importer = format or find_importer(self.registry, path, settled=bool(splits)).importer
+        return self.add(name, f"import.{importer}", path=str(path), splits=splits or None, **params)
 
     def model(self, source: str | Path, name: str = "model") -> str:
         """A trained model: a run, a folder with model.json, or its model.keras. Returns the name to use in slots."""

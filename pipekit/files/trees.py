@@ -182,7 +182,7 @@ def unreadable_below(root: Path) -> list[tuple[str, str]]:
                 continue
             for _ in _files_among(folder, folders):
                 pass
-        except FileNotFoundError:  # a link to nothing, or gone by now
+        except (FileNotFoundError, NotADirectoryError):  # a link to nothing, or gone by now; a file
             continue
         except OSError as error:
             found.append((folder, error.strerror or str(error)))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipekit.errors import UserError
+from pipekit.errors import Reading, ReadingsError, UserError
 from pipekit.files import is_archive, own_output_below, unreadable_below
 from pipekit.passed_over import passed_over, sentence
+from pipekit.registry.annotations import refuse_unread
 from pipekit.registry.registry import Registry
 
 
@@ -18,12 +19,14 @@ class Verdict:
     Attributes:
         generality: the importer's ``GENERALITY``: above 0 for one that fits almost any folder of images. If several
             importers fit, the one with the smallest value is used.
+        problem: set if its own format allows several readings.
     """
 
     importer: str
     fits: bool
     reason: str
     generality: int = 0
+    problem: ReadingsError | None = None
 
 
 def verdicts(registry: Registry, path: Path) -> list[Verdict]:
@@ -40,10 +43,14 @@ def verdicts(registry: Registry, path: Path) -> list[Verdict]:
         raise UserError(f"the folder {path} can't be read: {unread[0][1]}", f"See who may read it: ls -ld {path}")
     found = []
     for component in registry.components("importer"):
+        generality = 0
         try:
             importer = component.load()
-            answer = importer.sniff(path)
             generality = int(getattr(importer, "GENERALITY", 0))
+            answer = importer.sniff(path)
+        except ReadingsError as error:
+            found.append(Verdict(component.name, True, error.message, generality, error))
+            continue
         except Exception as error:
             found.append(Verdict(component.name, False, f"its sniff failed: {type(error).__name__}: {error}"))
             continue
@@ -52,19 +59,27 @@ def verdicts(registry: Registry, path: Path) -> list[Verdict]:
     return sorted(found, key=lambda verdict: (not verdict.fits, verdict.fits and verdict.generality))
 
 
-def choose(path: Path, found: list[Verdict]) -> Verdict:
+def choose(registry: Registry, path: Path, found: list[Verdict]) -> Verdict:
     """Choose one of :func:`verdicts`.
 
     Raises:
-        UserError: no importer fits, or several are equally specific.
+        ReadingsError: several importers are equally specific, the format allows several readings, or a file beside the images
+            says what they show and would not be read.
+        UserError: no importer fits.
     """
     fitting = [verdict for verdict in found if verdict.fits]
     exact = [verdict for verdict in fitting if verdict.generality == fitting[0].generality]
     if len(exact) > 1:
         said = "; ".join(f"{verdict.importer} ({verdict.reason})" for verdict in exact)
-        raise UserError(f"{path} can be read in more than one way: {said}", "Choose one: --format NAME")
+        readings = [Reading(verdict.reason, format=verdict.importer) for verdict in exact]
+        raise ReadingsError(f"{path} can be read in more than one way: {said}", readings)
     if fitting:
-        return fitting[0]
+        chosen = fitting[0]
+        if chosen.problem:
+            raise chosen.problem
+        if chosen.generality and path.is_dir():
+            refuse_unread(registry, path, chosen.importer, chosen.reason)
+        return chosen
     message = f"no importer recognises {path}"
     if is_archive(path):
         raise UserError(message, f"Unpack the archive: pipekit scaffold NAME --from {path}")
@@ -78,15 +93,23 @@ def choose(path: Path, found: list[Verdict]) -> Verdict:
     raise UserError(message)
 
 
-def find_importer(registry: Registry, path: Path) -> Verdict:
+def find_importer(registry: Registry, path: Path, *, settled: bool = False) -> Verdict:
     """The importer for ``path``.
 
+    Args:
+        settled: the user has chosen among the readings of the format itself.
+
     Raises:
-        UserError: no importer fits, or several are equally specific; the error says why.
+        ReadingsError: it can be read in several ways; see :func:`choose`.
+        UserError: no importer fits; the error says why.
     """
     found = verdicts(registry, path)
+    if settled:
+        found = [replace(verdict, problem=None) for verdict in found]
     try:
-        return choose(path, found)
+        return choose(registry, path, found)
+    except ReadingsError:
+        raise
     except UserError as error:
         reasons = "".join(f"\n    {verdict.importer}: {verdict.reason}" for verdict in found)
         there = "" if any(verdict.fits for verdict in found) or not path.is_dir() else sentence(passed_over(path, None))

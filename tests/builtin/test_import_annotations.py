@@ -472,7 +472,7 @@ def test_masks_go_with_their_images(tmp_path: Path) -> None:
     ]
     assert failed == {"test/c.jpg": "no mask in masks"}
     assert masks.sniff(tmp_path) == "images in images, masks in masks"
-    assert masks.sniff(tmp_path / "images") == Rejected("no folder of images in it: images, image, imgs, img")
+    assert masks.sniff(tmp_path / "images") == Rejected("no folder of images in it: images, image, imgs, img, jpegimages")
 
 
 def test_every_annotated_format_runs_as_a_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

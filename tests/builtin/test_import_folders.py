@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipekit.builtin.importers.folders import FoldersParams, read, sniff
-from pipekit.errors import UserError
+from pipekit.errors import ReadingsError, UserError
+from pipekit.registry.registry import load_registry
+from pipekit.registry.sniffing import find_importer
 
 
 def tree(root: Path, *names: str) -> Path:
@@ -63,9 +65,9 @@ def test_splits_beside_something_else_are_asked_about(tmp_path: Path) -> None:
 def test_a_split_of_named_files_is_not_taken_for_a_class(tmp_path: Path) -> None:
     """As in the archive of Dogs vs. Cats: train/cat.0.jpg, and test1/1.jpg without a class."""
     root = tree(tmp_path, "train/cat.0.jpg", "train/cat.1.jpg", "train/dog.0.jpg", "train/dog.1.jpg", "test1/1.jpg")
-    assert sniff(root)
-    with pytest.raises(UserError, match="'train' with files named after 2 classes: cat, dog: it seems to be a split"):
-        rows(root)
+    for look in (sniff, rows):
+        with pytest.raises(ReadingsError, match="'train' with files named after 2 classes: cat, dog: it seems to be a split"):
+            look(root)
     assert {row[1] for row in rows(root, splits="no")} == {"train", "test1"}
 
 
@@ -115,3 +117,80 @@ def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
     assert not sniff(file)
     with pytest.raises(UserError, match="is not a folder"):
         rows(file)
+
+
+# --- words of structure ------------------------------------------------------------------------------------------------------
+
+SPLITS = [
+    ("training_set test_set", "train test"),
+    ("TrainImages TestImages", "train test"),
+    ("train2017 val2017", "train val"),
+    ("seg_train seg_test", "train test"),
+    ("train dev eval", "train val test"),
+    ("train test eval", "train test val"),
+    ("Training Validation", "train val"),
+    ("asl_alphabet_train asl_alphabet_test", "train test"),
+    ("valid_jpg train_jpg", "val train"),
+]
+
+
+@pytest.mark.parametrize(("folders", "splits"), SPLITS)
+def test_splits_by_prefixes_and_suffixes(tmp_path: Path, folders: str, splits: str) -> None:
+    wanted = dict(zip(folders.split(), splits.split(), strict=True))
+    root = tree(tmp_path, *(f"{name}/{label}/1.jpg" for name in wanted for label in ("cat", "dog")))
+    assert {(row[0].split("/")[0], row[1], row[2]) for row in rows(root)} == {
+        (name, label, split) for name, split in wanted.items() for label in ("cat", "dog")
+    }
+
+
+@pytest.mark.parametrize(
+    "names", ["test control", "bullet_train express", "test_tube beaker", "images_of_cats dogs", "mask no_mask"]
+)
+def test_classes_whose_names_have_such_a_word(tmp_path: Path, names: str) -> None:
+    root = tree(tmp_path, *(f"{name}/1.jpg" for name in names.split()))
+    assert {row[1:] for row in rows(root)} == {(name, "") for name in names.split()}
+
+
+@pytest.mark.parametrize(
+    ("file", "label", "split"),
+    [
+        ("images/dog/1.jpg", "dog", ""),
+        ("dataset/images/dog/1.jpg", "dog", ""),
+        ("data/train/dog/1.jpg", "dog", "train"),
+        ("train/images/dog/1.jpg", "dog", "train"),
+        ("seg_train/seg_train/dog/1.jpg", "dog", "train"),
+        ("images/1.jpg", None, ""),
+        ("JPEGImages/1.jpg", None, ""),
+        ("train_images/1.jpg", None, "train"),
+    ],
+)
+def test_folders_of_structure_are_no_classes(tmp_path: Path, file: str, label: str | None, split: str) -> None:
+    assert rows(tree(tmp_path, file)) == [(file, label, split)]
+    assert rows(tmp_path, splits="no") == [(file, file.split("/")[0], "")]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "JPEGImages SegmentationObject",
+        "leftImg8bit gtFine",
+        "images dog cat",
+        "train train_masks",
+        "annotations dog",
+        "data label",
+    ],
+)
+def test_folders_of_structure_beside_others_have_several_readings(tmp_path: Path, names: str) -> None:
+    root = tree(tmp_path, *(f"{name}/1.png" for name in names.split()))
+    for look in (sniff, rows):
+        with pytest.raises(ReadingsError, match="how a dataset is arranged and not a class") as caught:
+            look(root)
+    assert "--format folders --splits no" in caught.value.hint
+    assert {row[1] for row in rows(root, splits="no")} == set(names.split())
+    for reading in caught.value.readings:
+        assert not reading.path or Path(reading.path).is_dir()
+
+
+def test_images_beside_masks_are_read_as_such(tmp_path: Path) -> None:
+    root = tree(tmp_path, "JPEGImages/1.jpg", "SegmentationClass/1.png")
+    assert find_importer(load_registry(), root).importer == "masks"

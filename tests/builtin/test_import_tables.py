@@ -97,7 +97,7 @@ def test_csv_rows_that_can_not_be_used_are_listed(tmp_path: Path) -> None:
     file = write(tmp_path / "t.csv", "path,label,split\n,dog,\nb.jpg,dog,holdout\nc.jpg,dog,test,too,many\nd.jpg\n")
     assert brief(csv.read(file, csv.CsvParams())) == [
         "no image in column 'path'",
-        "split 'holdout', expected one of train, training, val, valid, validation, test, testing",
+        "split 'holdout', expected one of train, training, val, valid, validation, dev, test, testing",
         ("c.jpg", "dog", "test"),
         ("d.jpg", None, ""),
     ]

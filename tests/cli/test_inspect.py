@@ -14,8 +14,10 @@ import pytest
 
 from pipekit import images
 from pipekit.artifacts import Dataset
+from pipekit.cli import main
 from pipekit.engine.adhoc import find_artifact
 from tests.cli.conftest import Pipekit
+from tests.cli.pictures import class_folders
 
 
 @pytest.fixture(autouse=True)
@@ -135,3 +137,33 @@ def test_a_folder_without_images(pipekit: Pipekit, tmp_path: Path) -> None:
     found = pipekit("inspect", "empty")
     assert found.code == 2
     assert "no importer recognises" in found.err
+
+
+def test_several_readings_are_asked_about_in_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    class_folders(tmp_path / "set/images", {"cat": 1, "dog": 1})
+    class_folders(tmp_path / "set", {"labels": 1})
+    command = ["inspect", "set", "--json"]
+    assert main(command) == 2
+    assert "how a dataset is arranged" in capsys.readouterr().err
+    answers = iter(["x", "3", "1"])
+    monkeypatch.setattr("pipekit.ui.can_ask", lambda: True)
+    monkeypatch.setattr("typer.prompt", lambda *_, **__: next(answers))
+    assert main(command[:-1]) == 0
+    out = capsys.readouterr().out
+    assert "the images in images alone (give" in out
+    assert "every top folder is a class (--format folders --splits no)" in out
+    assert next(answers, None) is None, "an answer that is no number of a reading is asked for again"
+    assert "2 images" in out
+    assert main([*command, "--splits", "no"]) == 0, "with --json nothing is asked"
+    assert json.loads(capsys.readouterr().out)["counts"] == {"": {"images": 2, "labels": 1}}
+
+
+def test_stopping_at_the_question_reads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    class_folders(tmp_path / "set", {"images": 1, "labels": 1})
+    monkeypatch.setattr("pipekit.ui.can_ask", lambda: True)
+    monkeypatch.setattr("typer.prompt", lambda *_, **__: "q")
+    assert main(["inspect", "set"]) == 1

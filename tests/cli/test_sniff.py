@@ -58,7 +58,7 @@ def test_where_none_or_several_fit_the_table_still_says_why(pipekit, tmp_path: P
         [n, "it", "could"] for n in ("coco", "metadata")
     ]
     assert "more than one way: coco (COCO annotations: a.json); metadata (metadata.csv)" in done.err
-    assert "--format NAME" in done.err
+    assert "--format coco" in done.err
     found = json.loads(pipekit("sniff", ".", "--json").out)
     assert found["importer"] == ""
 

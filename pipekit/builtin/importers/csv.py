@@ -9,7 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from pipekit.builtin.importers.files import first_of
+from pipekit.builtin.importers.files import first_of, is_image_name
 from pipekit.builtin.importers.tables import (
     IMAGE_NAMES,
     RootedTableParams,
@@ -48,7 +48,7 @@ def sniff(path: Path) -> str | Rejected:
         return Rejected(f"the file does not end in {' or '.join(SUFFIXES)}")
     try:
         with _table(path, "") as table:
-            names = [name for name in table.fieldnames or () if name]
+            names = _columns(table, path)
             rows = list(islice(table, LOOKED_AT))
     except UserError as error:
         return Rejected(error.message)
@@ -76,7 +76,7 @@ def read(path: Path, params: CsvParams) -> Iterator[Sample | Failure]:
         raise UserError(f"{path} is not a file", "The importer 'csv' reads one CSV file.")
     root = Path(params.images) if params.images else path.parent
     with _table(path, params.delimiter) as table:
-        names = [name for name in table.fieldnames or () if name]
+        names = _columns(table, path)
         first = [(table.line_num, row) for row in islice(table, LOOKED_AT)]
         rows = [row for _, row in first]
         columns = find_columns(names, params, path, looks_like_images(names, rows))
@@ -84,6 +84,20 @@ def read(path: Path, params: CsvParams) -> Iterator[Sample | Failure]:
         root, suffix = (name and located(name, root, params.suffix)) or (root, params.suffix)
         for number, row in chain(first, ((table.line_num, row) for row in table)):
             yield columns.sample(row, number, root, suffix)
+
+
+def _columns(table: csv.DictReader[str], path: Path) -> list[str]:
+    """The names of the columns.
+
+    Raises:
+        UserError: the first row is an image, which would be lost.
+    """
+    names = [name for name in table.fieldnames or () if name]
+    if image := next((name for name in names if is_image_name(name.strip())), ""):
+        raise UserError(
+            f"{path} has no header: its first row names the image {image!r}", "Add a first line with names: image,label"
+        )
+    return names
 
 
 @contextmanager

@@ -16,10 +16,11 @@ SPLIT_NAMES = {
     "val": "val",
     "valid": "val",
     "validation": "val",
+    "dev": "val",
     "test": "test",
     "testing": "test",
 }
-"""Usual names of the folders, files and columns of a split, in lower case."""
+"""Usual names of the files and columns of a split, in lower case; :mod:`~pipekit.builtin.importers.words` has the folders."""
 
 
 NO_FOLDER = Rejected("it reads a folder, and this is a file")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
 from pipekit.builtin.importers import names as names_importer
-from pipekit.builtin.importers.files import NO_FOLDER, NO_IMAGE, first_of, images_below, split_of, subfolders
+from pipekit.builtin.importers.files import NO_FOLDER, NO_IMAGE, first_of, images_below, subfolders
+from pipekit.builtin.importers.layout import NO_SPLITS, Trunk, image_folders, trunks_of
+from pipekit.builtin.importers.words import splits_among
 from pipekit.contract import Rejected, Sample
-from pipekit.errors import UserError
-from pipekit.files import IMAGE_SUFFIXES, files_in, has_file, own_output_below
+from pipekit.errors import Reading, ReadingsError, UserError
+from pipekit.files import IMAGE_SUFFIXES, files_in, own_output_below
 from pipekit.params import Params, param
 from pipekit.passed_over import passed_over, sentence
 
@@ -25,7 +26,8 @@ GENERALITY = 2
 class FoldersParams(Params):
     splits: Literal["auto", "yes", "no"] = param(
         "auto",
-        "Whether the top folders are train, val (valid, validation) and test; auto: yes if there are no other folders",
+        "Whether the top folders are train, val (valid, dev, validation) and test; auto: yes if there are no other folders; "
+        "no: every top folder is a class, also one called images, labels or test",
     )
     labels: Literal["first", "last", "path", "none"] = param(
         "first",
@@ -34,17 +36,24 @@ class FoldersParams(Params):
 
 
 def sniff(path: Path) -> str | Rejected:
-    """Why ``path`` is a tree of class folders, or why it is not."""
+    """Why ``path`` is a tree of class folders, or why it is not.
+
+    Raises:
+        ReadingsError: its folders can be read in more than one way.
+    """
     if not path.is_dir():
         return NO_FOLDER
-    names = _image_folders(path)
+    names = image_folders(path)
     if not names:
         return "images in one folder, without classes" if any(files_in(path, IMAGE_SUFFIXES)) else NO_IMAGE
-    with contextlib.suppress(UserError):  # `read` reports it
-        if _layout(path, names) == "split/class":
-            classes = any(subfolders(path / name) for name in names)
-            return f"folders {first_of(names)} with {'classes below' if classes else 'images, without classes'}"
-    return f"{len(names)} class folder{'s' if len(names) != 1 else ''}: {first_of(names)}"
+    trunks = trunks_of(path)
+    _refuse_named_splits(path)
+    places = ["/".join(trunk.folders) for trunk in trunks if trunk.folders]
+    if not places:
+        return f"{len(names)} class folder{'s' if len(names) != 1 else ''}: {first_of(names)}"
+    classes = any(subfolders(path / place) for place in places)
+    what = "folders" if len(places) > 1 or trunks[0].split else "folder"
+    return f"{what} {first_of(places)} with {'classes below' if classes else 'images, without classes'}"
 
 
 def read(path: Path, params: FoldersParams) -> Iterator[Sample]:
@@ -54,21 +63,24 @@ def read(path: Path, params: FoldersParams) -> Iterator[Sample]:
     files, links back to a folder already read, and folders below ``path`` that pipekit wrote.
 
     Raises:
-        UserError: there is no image, or the top folders mix splits with other folders.
+        UserError: there is no image.
+        ReadingsError: the folders can be read in more than one way.
     """
     if not path.is_dir():
         raise UserError(f"{path} is not a folder", "The importer 'folders' reads a folder with a subfolder per class.")
-    layout = _layout(path, _image_folders(path), params.splits)
+    trunks = trunks_of(path, params.splits)
+    if params.splits == "auto":
+        _refuse_named_splits(path)
+    by_folders = {trunk.folders: trunk for trunk in trunks}
     count = 0
     for below, full in images_below(path):
-        folders = below.split("/")[:-1]
-        split, parts = "", folders
-        if layout == "split/class" and folders:
-            split, parts = split_of(folders[0]), folders[1:]
-            if not split:
-                continue
-        elif layout == "class/split" and len(folders) > 1:
-            split, parts = split_of(folders[1]), [folders[0], *folders[2:]]
+        folders = tuple(below.split("/")[:-1])
+        trunk = _trunk_of(folders, by_folders)
+        if trunk is None:
+            continue
+        parts, split = folders[len(trunk.folders) :], trunk.split
+        if trunk.splits_below and len(parts) > 1:
+            split, parts = trunk.splits_below.get(parts[1], ""), (parts[0], *parts[2:])
         count += 1
         yield Sample(id=below, image=full, label=_label(parts, params.labels), split=split)
     if not count:
@@ -79,42 +91,26 @@ def read(path: Path, params: FoldersParams) -> Iterator[Sample]:
         raise UserError(f"no image below {path}" + (f": {there}" if there else ""), hint)
 
 
-def _label(folders: list[str], rule: str) -> str | None:
+def _trunk_of(folders: tuple[str, ...], trunks: Mapping[tuple[str, ...], Trunk]) -> Trunk | None:
+    """The innermost trunk that holds an image. Images beside the split folders have none."""
+    found = next((trunks[head] for n in range(len(folders), -1, -1) if (head := folders[:n]) in trunks), None)
+    return found or (Trunk(()) if not folders else None)
+
+
+def _label(folders: tuple[str, ...], rule: str) -> str | None:
     if not folders or rule == "none":
         return None
     return {"first": folders[0], "last": folders[-1], "path": "/".join(folders)}[rule]
 
 
-def _layout(path: Path, names: list[str], rule: str = "auto") -> Literal["class", "split/class", "class/split"]:
-    """The level of the split folders in the tree. ``names``: the top folders that hold images."""
-    if rule == "no":
-        return "class"
-    splits = [name for name in names if split_of(name)]
-    others = [name for name in names if not split_of(name)]
-    if rule == "yes" and not splits:
-        raise UserError(
-            f"no folder called train, val or test with images below {path}; there are: {', '.join(names[:8]) or 'none'}",
-            'Leave out splits = "yes", or rename the folders.',
-        )
-    if splits and (rule == "yes" or not others):
-        return "split/class"
-    if others and len({split_of(name) for name in splits}) > 1:
-        raise UserError(
-            f"{path} has the splits {', '.join(splits)} and beside them {', '.join(others[:4])}",
-            'splits = "yes" reads the splits and skips the rest; splits = "no" reads every folder as a class.',
-        )
-    for name in splits:
-        if named := names_importer.sniff(path / name):
-            raise UserError(
-                f"{path} has the folder {name!r} with {named}: it seems to be a split, not a class like {others[0]!r}",
-                f'Give {path / name} alone; splits = "no" reads every folder as a class.',
+def _refuse_named_splits(path: Path) -> None:
+    """Raise for a split without class folders whose file names have classes, where the importer 'names' can't read them all.
+
+    As in the archive of Dogs vs. Cats: ``train/cat.0.jpg``, and ``test1/1.jpg`` without a class.
+    """
+    for name in splits_among(image_folders(path)):
+        if (named := names_importer.sniff(path / name)) and not names_importer.sniff(path):
+            raise ReadingsError(
+                f"{path} has the folder {name!r} with {named}: it seems to be a split, not a class",
+                [Reading(f"the images in {name} alone, with the classes in their names", path=str(path / name)), NO_SPLITS],
             )
-    inner = [subfolders(path / name) for name in others]
-    if not splits and inner and all(found and all(map(split_of, found)) for found in inner):
-        return "class/split"
-    return "class"
-
-
-def _image_folders(path: Path) -> list[str]:
-    """The top folders that hold images."""
-    return [name for name in subfolders(path) if has_file(path / name, IMAGE_SUFFIXES)]

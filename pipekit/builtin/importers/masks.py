@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
-from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, split_of, subfolders
+from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, subfolders
 from pipekit.builtin.importers.lookup import lookup
+from pipekit.builtin.importers.words import split_folder
 from pipekit.contract import Failure, Rejected, Sample, Targets
 from pipekit.errors import UserError
 from pipekit.files import files_in
 from pipekit.params import Params, param
 
-IMAGE_FOLDERS = ("images", "image", "imgs", "img")
-MASK_FOLDERS = ("masks", "mask", "annotations", "segmentations", "gt")
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages")
+MASK_FOLDERS = ("masks", "mask", "annotations", "segmentations", "gt", "labels", "segmentationclass")
 OTHER_ANNOTATIONS = (".json", ".xml", ".txt")
 """Files that show that the images belong to another format (COCO's panoptic masks, VOC)."""
 
@@ -21,6 +23,9 @@ READS: tuple[str, ...] = ()
 
 WRITTEN_AS = "masks"
 """The exporter that writes back all that is read here, and not a class for each image alone."""
+
+LOOKED_AT = 1000
+"""Images and masks that :func:`sniff` compares."""
 
 ENDS = ("", "_mask", "-mask", "_gt", "_segmentation")
 
@@ -39,6 +44,8 @@ def sniff(path: Path) -> str | Rejected:
         return Rejected(_missing(path))
     if others := sorted(files_in(found[1], OTHER_ANNOTATIONS)):
         return Rejected(f"{found[1].name} holds other annotations: {first_of(others)}")
+    if not _belong_together(*found):
+        return Rejected(f"no file in {found[1].name} has the name of an image in {found[0].name}")
     return f"images in {found[0].name}, masks in {found[1].name}"
 
 
@@ -60,10 +67,17 @@ def read(path: Path, params: MasksParams) -> Iterator[Sample | Failure]:
             stem = identity.rpartition(".")[0]
             mask = next(filter(None, (masks.get(stem + end) for end in ENDS)), "")
             if mask:
-                split = split_of(identity.split("/")[0]) if "/" in identity else ""
+                split = split_folder(identity.split("/")[0]) if "/" in identity else ""
                 yield Sample(identity, full, split=split, targets=Targets(mask))
             else:
                 yield Failure(identity, f"no mask in {found[1].name}", full)
+
+
+def _belong_together(folder: Path, masks: Path) -> bool:
+    """Whether one of the first images has a mask."""
+    images = [identity.rpartition(".")[0] for identity, _ in islice(images_below(folder), LOOKED_AT)]
+    there = {identity.rpartition(".")[0] for identity, _ in islice(images_below(masks), LOOKED_AT * len(ENDS))}
+    return any(stem + end in there for stem in images for end in ENDS)
 
 
 def _missing(path: Path) -> str:

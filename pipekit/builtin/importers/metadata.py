@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.builtin.importers import csv
-from pipekit.builtin.importers.files import NO_FOLDER, first_of, split_of, subfolders
+from pipekit.builtin.importers.files import NO_FOLDER, first_of, subfolders
 from pipekit.builtin.importers.tables import TableParams, find_columns
+from pipekit.builtin.importers.words import split_folder
 from pipekit.contract import Failure, Rejected, Sample
 from pipekit.errors import UserError
 
@@ -48,8 +49,8 @@ def read(path: Path, params: TableParams) -> Iterator[Sample | Failure]:
             below = table.parent.relative_to(path).as_posix()
             identity = sample.id if below == "." else f"{below}/{sample.id}"
             folders = identity.split("/")[:-1]
-            split = sample.split or (split_of(folders[0]) if folders else "")
-            inner = folders[1:] if folders and split_of(folders[0]) else folders
+            split = sample.split or (split_folder(folders[0]) if folders else "")
+            inner = folders[1:] if folders and split_folder(folders[0]) else folders
             label = sample.label or (inner[-1] if inner and params.labels and not params.label else None)
             yield replace(sample, id=identity, split=split, label=label)
 

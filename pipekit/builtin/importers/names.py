@@ -9,8 +9,9 @@ from pathlib import Path
 
 from pydantic import field_validator
 
-from pipekit.builtin.importers.files import NO_FOLDER, NO_IMAGE, first_of, images_below, split_of, subfolders
+from pipekit.builtin.importers.files import NO_FOLDER, NO_IMAGE, first_of, images_below, subfolders
 from pipekit.builtin.importers.files import is_image_name as is_image
+from pipekit.builtin.importers.words import splits_among
 from pipekit.contract import Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.files import IMAGE_SUFFIXES, files_in, walk
@@ -76,12 +77,12 @@ def read(path: Path, params: NamesParams) -> Iterator[Sample | Failure]:
     if not path.is_dir():
         raise UserError(f"{path} is not a folder", "The importer 'names' reads a folder of image files.")
     pattern = re.compile(params.pattern)
-    has_splits = len(_split_folders(path)) > 1
+    folders = _split_folders(path)
+    splits = splits_among(folders) if len(folders) > 1 else {}
     for below, full in images_below(path):
         match = pattern.search(below.rpartition("/")[2])
         if match and match.group(1):
-            split = split_of(below.partition("/")[0]) if has_splits else ""
-            yield Sample(id=below, image=full, label=match.group(1), split=split)
+            yield Sample(id=below, image=full, label=match.group(1), split=splits.get(below.partition("/")[0], ""))
         else:
             yield Failure(below, "no class in the name", full)
 
@@ -89,7 +90,8 @@ def read(path: Path, params: NamesParams) -> Iterator[Sample | Failure]:
 def _split_folders(path: Path) -> list[str]:
     """The folders below ``path`` if all are named after splits, none has subfolders, and no image lies beside them."""
     found = subfolders(path)
-    flat = all(split_of(name) and not subfolders(path / name) for name in found)
+    splits = splits_among(found)
+    flat = all(name in splits and not subfolders(path / name) for name in found)
     return found if flat and not any(files_in(path, IMAGE_SUFFIXES)) else []
 
 

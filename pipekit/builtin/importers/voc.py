@@ -13,6 +13,7 @@ from pipekit.builtin.importers.boxes import BoxedParams, Finder, checked_box, la
 from pipekit.builtin.importers.files import NO_FOLDER, first_of, split_of, subfolders
 from pipekit.builtin.importers.lookup import Lookup, lookup
 from pipekit.builtin.importers.stated_size import Frame, frame_of
+from pipekit.builtin.importers.words import split_folder
 from pipekit.contract import Adjusted, Box, Failure, Rejected, Sample, Targets
 from pipekit.errors import ImageError, UserError
 from pipekit.files import IMAGE_SUFFIXES, files_in, walk
@@ -85,7 +86,7 @@ class _Place:
 
 def _places(path: Path) -> list[_Place]:
     """The tree itself, or those in its folders named train, val and test."""
-    for bases in ([path], [path / name for name in subfolders(path) if split_of(name)]):
+    for bases in ([path], [path / name for name in subfolders(path) if split_folder(name)]):
         found = [place for base in bases if (place := _place(base))]
         if found:
             return found
@@ -165,7 +166,7 @@ def _samples(
 def _sample(image: Path, prefix: str, boxes: list[Box], base: Path, splits: Lookup, params: VocParams) -> Sample:
     mask = base / "SegmentationClass" / f"{image.stem}.png"
     targets = Targets(str(mask) if params.masks and mask.is_file() else "", boxes=tuple(boxes))
-    split = splits.get(image.stem) or split_of(base.name)
+    split = splits.get(image.stem) or split_folder(base.name)
     return Sample(prefix + image.name, str(image), label=label_of(boxes, params.label), split=split, targets=targets)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from pipekit.builtin.importers.boxes import BoxedParams, checked_box, label_of, outlined, size_of
 from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, split_of, subfolders
 from pipekit.builtin.importers.lookup import lookup
+from pipekit.builtin.importers.words import split_folder
 from pipekit.contract import Box, Failure, Rejected, Sample, Targets
 from pipekit.errors import ImageError, UserError
 from pipekit.files import IMAGE_SUFFIXES, files_in, walk
@@ -78,7 +79,7 @@ def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure]:
                 labels = path.joinpath(*parts[:at], "labels", *parts[at + 1 : -1], Path(parts[-1]).stem + ".txt")
             else:
                 continue
-            split = next((found for part in parts[:-1] if (found := split_of(part))), "") or splits.get(identity)
+            split = next((found for part in parts[:-1] if (found := split_folder(part))), "") or splits.get(identity)
             yield from _sample(identity, Path(full), labels, split, names, params)
 
 

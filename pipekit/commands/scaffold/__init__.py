@@ -20,10 +20,10 @@ from typing import Any, Literal, get_args
 
 from pipekit.commands.scaffold.archive import unpack
 from pipekit.commands.scaffold.texts import pipeline_text, readme_text
-from pipekit.errors import UserError
+from pipekit.errors import ReadingsError, UserError
 from pipekit.files import expanded, hash_file, is_archive, walk
 from pipekit.owners import owned_prefix
-from pipekit.registry.registry import load_registry
+from pipekit.registry.registry import Registry, load_registry
 from pipekit.registry.sniffing import Verdict, find_importer
 
 How = Literal["copy", "hardlink", "symlink", "move"]
@@ -44,6 +44,7 @@ def scaffold(
     how: How = "copy",
     rename: bool = False,
     format: str = "",
+    splits: str = "",
     pattern: str = "",
     fractions: Mapping[str, float] | None = None,
     seed: int = 7,
@@ -63,6 +64,8 @@ def scaffold(
         how: how images are transferred: ``copy``, ``hardlink``, ``symlink`` or ``move``.
         rename: rename images to ``<class>_<number>``.
         format: the importer to read the source with; default: detected.
+        splits: whether the top folders are splits ("yes") or classes ("no"), for the importer ``folders``; default: by their
+            names.
         pattern: for classes in file names: a regular expression whose first group is the class.
         fractions: the fractions of train, val and test, which sum to 1; default: 0.7, 0.15 and 0.15.
         seed: random seed of the split.
@@ -91,6 +94,7 @@ def scaffold(
         how=how,
         rename=rename,
         importer=format,
+        splits=splits,
         pattern=pattern,
         fractions=dict(FRACTIONS if fractions is None else fractions),
         seed=seed,
@@ -116,6 +120,7 @@ class Request:
         how: how images are transferred.
         rename: rename them to ``<class>_<number>``.
         importer: the importer for the source; default: detected.
+        splits: its parameter of that name.
         pattern: for classes in file names: a regular expression whose first group is the class.
     """
 
@@ -126,6 +131,7 @@ class Request:
     how: How = "copy"
     rename: bool = False
     importer: str = ""
+    splits: str = ""
     pattern: str = ""
     fractions: Mapping[str, float] = field(default_factory=lambda: dict(FRACTIONS))
     seed: int = 7
@@ -285,8 +291,10 @@ def _rows(project: Project, request: Request, listener: Callable[..., None]) -> 
         project.left_out += unpack(source, into)
         source = _only_folder(into)
     importer = request.importer or ("names" if request.pattern else "")
-    project.found = Verdict(importer, True, "as asked for") if importer else find_importer(registry, source)
+    project.found = _importer_of(request, registry, importer, source)
     stage = {"use": f"import.{project.found.importer}", "path": str(source), "max_failed": 1.0}
+    if request.splits:
+        stage["splits"] = request.splits
     if request.pattern:
         stage["pattern"] = request.pattern
     stages: dict[str, Any] = {"data": stage}
@@ -309,6 +317,20 @@ def _rows(project: Project, request: Request, listener: Callable[..., None]) -> 
     if (scratch / MEMORY).is_file():
         project.memory = (scratch / MEMORY).read_bytes()
     return list(dataset)
+
+
+def _importer_of(request: Request, registry: Registry, importer: str, source: Path) -> Verdict:
+    """The importer that was asked for, else the detected one. ``source`` is the source, or where its archive was unpacked."""
+    if importer:
+        return Verdict(importer, True, "as asked for")
+    try:
+        return find_importer(registry, source, settled=bool(request.splits))
+    except ReadingsError as error:
+        if request.source is None or not is_archive(request.source):
+            raise
+        more = "Unpack the archive to choose a folder or a file in it."
+        readings = [reading for reading in error.readings if not reading.path]
+        raise ReadingsError(error.message.replace(str(source), str(request.source)), readings, more) from None
 
 
 def _only_folder(folder: Path) -> Path:
