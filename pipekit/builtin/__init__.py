@@ -15,12 +15,12 @@ def register_executors(register: Register) -> None:
 
 @hookimpl
 def register_stages(register: Register) -> None:
-    register("split", "pipekit.builtin.split:split", summary="Give every sample a split: train, val or test", version=3)
+    register("split", "pipekit.builtin.split:split", summary="Give every sample a split: train, val or test", version=4)
     register(
         "inspect",
         "pipekit.builtin.inspect:inspect",
         summary="Find duplicates, leaks, damaged and odd images",
-        version=4,
+        version=5,
         preload=("pipekit.images.statistics", "pipekit.images.measuring", "pipekit.images.near_duplicates"),
     )
     register(
@@ -57,7 +57,7 @@ def register_stages(register: Register) -> None:
         "evaluate",
         "pipekit.builtin.evaluate:evaluate",
         summary="Evaluate a model on the test split and write the report",
-        version=3,
+        version=4,
     )
     register("explain", "pipekit.builtin.explain:explain", summary="Explain predictions with attribution maps", version=2)
     register(

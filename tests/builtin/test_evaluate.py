@@ -101,6 +101,14 @@ def test_a_copy_in_train_is_found_and_scored_without(colour_project: Any) -> Non
     assert found["accuracy_without"]["value"] == 22 / 23
 
 
+def test_a_copy_of_the_same_original_in_train_counts_like_a_near_duplicate(colour_project: Any) -> None:
+    images = colour_project.path / "images"
+    (images / "train" / "red" / "red_1.png").rename(images / "train" / "red" / "red_0.aug1.png")
+    found = metrics_of(colour_project.report())["near_copies"]
+    assert found["pairs"] == [{"id": "test/red/red_0.png", "train_id": "train/red/red_0.aug1.png"}]
+    assert found["accuracy_without"]["value"] == 22 / 23
+
+
 def test_without_copies_there_are_none(colour_project: Any) -> None:
     assert metrics_of(colour_project.report())["near_copies"]["count"] == 0
 

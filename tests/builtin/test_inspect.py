@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import pipekit
 from pipekit import images
 from pipekit.builtin.inspect.checks import balance, copies, files, outliers
 from pipekit.contract import PAUSE, Finding, Sample
@@ -200,6 +201,29 @@ def test_leakage_keeps_the_test_image() -> None:
     (finding,) = run(copies.leakage, rows)
     assert (finding.severity, finding.samples, finding.values["remove"]) == ("error", ("a", "b", "c"), ["a", "c"])
     assert finding.message == "nearly the same image in train and test"
+
+
+def test_copies_of_one_original_in_two_splits_are_leakage() -> None:
+    rows = [
+        row("a", split="train", origin=0, group=1),
+        row("a.aug1", split="test", origin=0, group=2),
+        row("b", split="train", origin=3, group=3),
+        row("b.aug1", split="train", origin=3, group=4),
+    ]
+    (finding,) = run(copies.leakage, rows)
+    assert finding.message == "copies of one original in train and test"
+    assert (finding.samples, finding.values["remove"]) == (("a", "a.aug1"), ["a"])
+    near = [{**one, "group": 1} for one in rows[:2]]
+    assert [one.message for one in run(copies.leakage, near)] == ["nearly the same image in train and test"], "said once"
+
+
+def test_the_stage_finds_copies_of_one_original_by_name(tmp_path: Path) -> None:
+    chance = np.random.default_rng(1)
+    for name in ("train/a/x.png", "test/a/x.aug1.png", "train/a/y.png"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        images.write(tmp_path / "set" / name, chance.integers(0, 255, (32, 32, 3), np.uint8))
+    found = pipekit.inspect(tmp_path / "set", only=["leakage"], workers=1).found
+    assert [one["samples"] for one in found["findings"]] == [["test/a/x.aug1.png", "train/a/x.png"]]
 
 
 def test_two_labels_on_one_image_are_a_conflict() -> None:

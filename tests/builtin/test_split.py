@@ -306,6 +306,24 @@ def test_near_copies_stay_together_and_are_found_by_their_pixels(tmp_path: Path)
     assert ctx.meta["facts"]["kept together"] == "48 images"
 
 
+@pytest.mark.parametrize("duplicates", ["exact", "off"])
+@pytest.mark.parametrize("mode", ["stratified", "hash"])
+def test_copies_of_one_original_stay_together(tmp_path: Path, mode: str, duplicates: str) -> None:
+    """By the rows of ``augment``, and by names alone."""
+    originals = many(40)
+    by_row = [
+        replace(sample(f"{one.id}.copy{n}"), label=one.label, extra={"augmented": {"of": one.id, "sha256": one.sha256}})
+        for one in originals[:20]
+        for n in range(3)
+    ]
+    by_name = [replace(sample(f"{one.id[:-4]}.aug{n}.jpg"), label=one.label) for one in originals[20:] for n in range(3)]
+    found = places(run(tmp_path, [*originals, *by_row, *by_name], duplicates=duplicates, mode=mode))
+    assert set(found.values()) == {"train", "val", "test"}
+    for one in originals:
+        stem = one.id[:-4]
+        assert len({place for name, place in found.items() if name == one.id or name.startswith(f"{stem}.")}) == 1, stem
+
+
 def test_a_new_copy_of_a_known_image_follows_it(tmp_path: Path) -> None:
     before = places(run(tmp_path, many(40)))
     known = next(name for name, place in before.items() if place == "test")

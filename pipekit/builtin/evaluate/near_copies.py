@@ -12,18 +12,25 @@ from pipekit.builtin.evaluate.intervals import share
 from pipekit.images import near_duplicates
 
 
-def find(ids: Sequence[str], own: Mapping[str, str], train: Mapping[str, str], correct: NDArray[np.bool_]) -> dict[str, Any]:
-    """Near duplicates of the evaluated images in the train split, and the accuracy without them.
+def find(
+    ids: Sequence[str],
+    own: Mapping[str, str],
+    train: Mapping[str, str],
+    correct: NDArray[np.bool_],
+    same_origin: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Near duplicates of the evaluated images in the train split, other copies of their originals, and the accuracy without.
 
     Args:
         ids: ids of the evaluated images.
         own: their fingerprints (:func:`pipekit.images.near_duplicates.fingerprint`), by id.
         train: fingerprints of the train split, by id.
         correct: ``(N,)``, True for a correct prediction, in the order of ``ids``.
+        same_origin: evaluated image -> an image of the train split that was made from the same original.
 
     Returns:
         ``{"count", "accuracy_without": {value, low, high}, "pairs": [{"id", "train_id"}]}``: one pair for each image with a
-        near duplicate.
+        near duplicate or another copy.
     """
     measured, known = [name for name in ids if name in own], sorted(train)
     fingerprints = [own[name] for name in measured] + [train[name] for name in known]
@@ -38,6 +45,7 @@ def find(ids: Sequence[str], own: Mapping[str, str], train: Mapping[str, str], c
         for place, name in enumerate(measured)
         if groups[place] in first_in_group
     }
+    copies = {name: same_origin[name] for name in ids if name in same_origin} | copies if same_origin else copies
     keep = np.array([name not in copies for name in ids], np.bool_)
     return {
         "count": len(copies),

@@ -16,6 +16,7 @@ from pipekit.builtin.evaluate.describe import describe, fingerprints
 from pipekit.builtin.evaluate.metrics import measure
 from pipekit.contract import Context, Dataset, Failure, Report, Sample
 from pipekit.errors import ImageError, UserError
+from pipekit.images.origins import origins_of
 from pipekit.learning.evaluation import Evaluation
 from pipekit.learning.predictor import Predictor, load_predictor
 
@@ -144,13 +145,25 @@ def _near_copies(
         return None
     every = fingerprints(ctx, dataset, "find near duplicates in train")
     train = {sample.id: every[sample.id] for sample in dataset.split("train") if sample.id in every}
-    found = near_copies.find([sample.id for sample in samples], every, train, correct)
+    ids = [sample.id for sample in samples]
+    found = near_copies.find(ids, every, train, correct, _same_origin(dataset, params.split))
     if found["count"]:
         ctx.warn(
-            f"{found['count']} of {len(samples)} images of the split {params.split!r} have a near duplicate in train, which "
-            "flatters the accuracy; the report also gives the accuracy without them"
+            f"{found['count']} of {len(samples)} images of the split {params.split!r} have a near duplicate in train, or "
+            "another copy of the same original, which flatters the accuracy; the report also gives the accuracy without them"
         )
     return found
+
+
+def _same_origin(dataset: Dataset, split: str) -> dict[str, str]:
+    """Image of the split -> an image of train that was made from the same original."""
+    origins, of_train, evaluated = origins_of(dataset), {}, []
+    for sample, origin in zip(dataset, origins, strict=True):
+        if sample.split == "train":
+            of_train.setdefault(origin, sample.id)
+        elif sample.split == split:
+            evaluated.append((sample.id, origin))
+    return {name: of_train[origin] for name, origin in evaluated if origin in of_train}
 
 
 def _commonest_in_training(dataset: Dataset, place: dict[str, int]) -> int | None:

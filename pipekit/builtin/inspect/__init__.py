@@ -68,11 +68,14 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams) -> Inspection
     """Measure every image once, run the checks, write ``inspect.json`` and ``inspect.html``."""
     from pipekit.builtin.inspect.page import Pictures, write_page
     from pipekit.images.measuring import measure_image
+    from pipekit.images.origins import Origins
 
     threading.Thread(target=_load_ahead, name="load").start()
     paths: dict[str, str] = {}
+    origins = Origins()
     measured = ctx.map(measure_image, dataset, label="measuring", problems=True)
-    rows = [_compact(_known(sample, paths) | row) for sample, row in zip(dataset, measured, strict=True)]
+    rows = [_compact(_known(sample, paths) | row) for sample, row in zip(origins.watched(dataset), measured, strict=True)]
+    _mark_copies(rows, origins.found())
     rows += _failed(dataset)
     _group(rows, params.distance_bits)
     findings: list[Finding] = []
@@ -140,6 +143,14 @@ def _group(rows: list[dict[str, Any]], distance_bits: int) -> None:
     pairs += [(a, b) for a, b in near_pairs([row["print"] for row in good], distance_bits).tolist()]
     for row, group in zip(good, clusters(len(good), pairs), strict=True):
         row["group"] = group
+
+
+def _mark_copies(rows: list[dict[str, Any]], origins: Sequence[int]) -> None:
+    """Give rows of copies of one original the same ``origin``."""
+    counts = Counter(origins)
+    for row, origin in zip(rows, origins, strict=True):
+        if counts[origin] > 1:
+            row["origin"] = origin
 
 
 def _findings(ctx: Context, rows: Rows, params: InspectParams) -> Iterator[list[Finding]]:

@@ -20,7 +20,7 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
         return Section(
             title,
             f"None found: no {evaluation.split} image has a near duplicate in the train split (by perceptual hash and "
-            "miniature).",
+            "miniature), or another copy of its original.",
         )
     pairs = found["pairs"]
     by_id = {sample.id: sample for sample in evaluation.samples}
@@ -32,16 +32,17 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
         data = side_by_side([one.image, other.image]) if other else None
         if data is not None:
             caption = f"{one.id}\n{pair['train_id']}"
-            pictures.append(Picture(data, alt=f"{one.id} beside its near duplicate {pair['train_id']}", caption=caption))
+            pictures.append(Picture(data, alt=f"{one.id} beside its duplicate {pair['train_id']}", caption=caption))
     return Section(
         title,
-        f"Has the model seen these images in training? {count(found['count'], 'image has', 'images have')} a near duplicate "
-        f"in the train split. Accuracy on all images: {estimate(evaluation.metrics['accuracy'])}; without these: "
-        f"{estimate(found['accuracy_without'])}. Left: the {literal(evaluation.split)} image. Right: the training image.",
+        f"Has the model seen these images in training? {count(found['count'], 'image has', 'images have')} a near duplicate or "
+        "another copy of the same original in the train split. Accuracy on all images: "
+        f"{estimate(evaluation.metrics['accuracy'])}; without these: {estimate(found['accuracy_without'])}. "
+        f"Left: the {literal(evaluation.split)} image. Right: the training image.",
         pictures=tuple(pictures),
         tables=(
             Table(
-                ("image", "near duplicate in train"),
+                ("image", "near duplicate or copy in train"),
                 tuple((pair["id"], pair["train_id"]) for pair in pairs[:100]),
                 "All pairs" if len(pairs) <= 100 else f"The first 100 of {len(pairs)} pairs; the rest are in metrics.json",
             ),

@@ -3,7 +3,7 @@
 In every mode:
 
 * images that came with a split keep it; if val or test is missing altogether, it is taken from train;
-* duplicates, near duplicates and groups stay in one split, unless they came in two: that is reported;
+* duplicates, near duplicates, copies of one original and groups stay in one split, unless they came in two: that is reported;
 * the same images with the same parameters give the same split, in any order.
 
 The split file. In mode ``stratified``, a file beside the pipeline remembers the assignment, so that adding images moves none.
@@ -28,6 +28,7 @@ from pipekit.builtin.split.split_file import SplitFile, file_state
 from pipekit.contract import Context, Dataset, InputPath, Params, Sample, param, stage
 from pipekit.errors import StageError, UserError
 from pipekit.files import PlainTable
+from pipekit.images.origins import Origins
 from pipekit.quarantine import Exclusions, read_exclusions
 
 
@@ -116,10 +117,11 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
             return dataset
         return (sample for sample in dataset if not excluded.leaves_out(sample.id, sample.sha256))
 
-    items = items_of(samples(), params.group_column, params.group_pattern)
+    origins = Origins()
+    items = items_of(origins.watched(samples()), params.group_column, params.group_pattern)
     if not items:
         raise UserError("there is no image to split", "Is the dataset empty, or does 'exclude' name every image?")
-    roots = roots_of(ctx, items, samples(), params.duplicates, params.distance_bits)
+    roots = roots_of(ctx, items, samples(), params.duplicates, params.distance_bits, origins.found())
     known = {item.id: line for item in items if (line := memory.find(item.id, item.sha256))} if memory.lines else {}
     request = Request(params.fractions, params.mode, ctx.seed, params.folds, params.fold)
     found = assign(items, roots, known, request)

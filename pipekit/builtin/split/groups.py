@@ -1,4 +1,4 @@
-"""Groups that must stay in one split: duplicates, near duplicates, and images of one patient, video or product."""
+"""Groups that must stay in one split: copies of one original, near duplicates, images of one patient, video or product."""
 
 from __future__ import annotations
 
@@ -59,12 +59,18 @@ def items_of(samples: Iterable[Sample], column: str, pattern: str) -> list[Item]
     return items
 
 
-def roots_of(ctx: Context, items: Sequence[Item], samples: Iterable[Sample], duplicates: str, distance_bits: int) -> list[int]:
-    """For each item, the index of the first item that it must stay with."""
+def roots_of(
+    ctx: Context, items: Sequence[Item], samples: Iterable[Sample], duplicates: str, distance_bits: int, origins: Sequence[int]
+) -> list[int]:
+    """For each item, the index of the first item that it must stay with.
+
+    Args:
+        origins: for each item, the index of the first copy of the same original.
+    """
     from pipekit.images.measuring import measure_image
     from pipekit.images.near_duplicates import clusters, near_pairs
 
-    pairs: list[tuple[int, int]] = []
+    pairs = [(origin, number) for number, origin in enumerate(origins) if origin != number]
     first: dict[str, int] = {}
     for number, item in enumerate(items):
         names = [item.group] if duplicates == "off" else [item.group, f"content:{item.key}"]

@@ -36,13 +36,18 @@ def near_duplicates(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> 
 
 
 def leakage(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator[Finding]:
-    """The same or nearly the same image in two splits: metrics measured on it are too high."""
+    """The same or nearly the same image, or copies of one original, in two splits: metrics measured on it are too high."""
     for group in _either(rows):
         splits = sorted({row["split"] for row in group if row["split"]}, key=SPLITS.index)
         if len(splits) > 1:
             remove = [row["id"] for row in group if row["split"] != splits[-1]]
             how = "the same file" if len({row["sha256"] for row in group}) == 1 else "nearly the same image"
             yield _finding("leakage", "error", f"{how} in {' and '.join(splits)}", group, remove)
+    for group in _groups(rows, "origin"):
+        splits = sorted({row["split"] for row in group if row["split"]}, key=SPLITS.index)
+        if len(splits) > 1 and len({row["group"] for row in group}) > 1:
+            remove = [row["id"] for row in group if row["split"] != splits[-1]]
+            yield _finding("leakage", "error", f"copies of one original in {' and '.join(splits)}", group, remove)
 
 
 def label_conflicts(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator[Finding]:
