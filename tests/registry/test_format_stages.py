@@ -134,16 +134,16 @@ def test_files_are_hashed_and_verified(registry: Registry, tmp_path: Path) -> No
 
 
 def test_images_that_all_have_one_class_are_spoken_of(registry: Registry, tmp_path: Path) -> None:
-    write_tiny_dataset(tmp_path / "images", 1)
+    write_tiny_dataset(tmp_path / "photos", 1)
 
     def warnings(path: str, **params: Any) -> list[str]:
         outcome = run(registry, tmp_path, {"data": {"use": "import.folders", "path": path, **params}})
         return list(outcome.stages[0].warnings)
 
     (said,) = warnings(".")
-    assert said.startswith("all 3 images have one class, 'images', so there are no classes to distinguish.")
+    assert said.startswith("all 3 images have one class, 'photos', so there are no classes to distinguish.")
     assert "`pipekit sniff` lists other ways" in said
-    assert warnings("images") == warnings("images/discs") == warnings(".", labels="none") == warnings(".", labels="last") == []
+    assert warnings("photos") == warnings("photos/discs") == warnings(".", labels="none") == warnings(".", labels="last") == []
 
 
 @pytest.mark.parametrize(("verify", "failed"), [("decode", {"cut.png", "text.png"}), ("header", {"text.png"}), ("none", set())])

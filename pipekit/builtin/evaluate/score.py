@@ -157,7 +157,8 @@ def _near_copies(
 
 def _same_origin(dataset: Dataset, split: str) -> dict[str, str]:
     """Image of the split -> an image of train that was made from the same original."""
-    origins, of_train, evaluated = origins_of(dataset), {}, []
+    of_train: dict[int, str] = {}
+    origins, evaluated = origins_of(dataset), []
     for sample, origin in zip(dataset, origins, strict=True):
         if sample.split == "train":
             of_train.setdefault(origin, sample.id)
