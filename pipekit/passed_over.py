@@ -13,24 +13,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipekit.files import IMAGE_SUFFIXES, OUTPUT_MARK, walk
+from pipekit.files import OUTPUT_MARK, image_suffixes, walk
 
 META = "passed_over"
 """The entry in a dataset's ``meta``, if any file was skipped: ``counts`` and ``examples`` by suffix, ``folders`` without an
 image (a few of ``num_folders``). It enters neither digests nor keys."""
 
 HEIC = (".heic", ".heif", ".hif")
-CONVERTED = (".avif", ".jxl", ".jp2", ".psd")
+CONVERTED = (".avif", ".jxl", ".jp2", ".j2k", ".jpx", ".psd")
 RAW = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf")
 VIDEO = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
-JFIF = (".jfif", ".jpe")
-PICTURES = (*HEIC, *CONVERTED, *RAW, *VIDEO, *JFIF)
+PICTURES = (*HEIC, *CONVERTED, *RAW, *VIDEO)
 """Certainly images or videos. If an importer does not declare what else it reads (``READS``), only these are counted."""
 
 HINTS = (
     (HEIC, "convert HEIC to JPEG: `heif-convert IMG.heic IMG.jpg`, or export the photographs as JPEG"),
     (CONVERTED, "convert {found} to JPEG or PNG"),
-    (JFIF, "rename {found} to .jpg: it is JPEG"),
     (RAW, "export raw photographs ({found}) as JPEG or TIFF"),
     (VIDEO, "export single frames of videos: `ffmpeg -i CLIP.mp4 frame_%05d.jpg`"),
 )
@@ -86,7 +84,8 @@ def passed_over(root: Path, reads: Iterable[str] | None = (), not_counted: Colle
         reads: suffixes of files (in lower case) that are read besides images; None: count only :data:`PICTURES`.
         not_counted: files that are known to be something else, such as the pipeline file.
     """
-    known = (*IMAGE_SUFFIXES, *(reads or ()))
+    images = image_suffixes()
+    known = (*images, *(reads or ()))
     others = {os.fspath(path) for path in not_counted}
     counts = Counter[str]()
     examples: dict[str, list[str]] = {}
@@ -103,7 +102,7 @@ def passed_over(root: Path, reads: Iterable[str] | None = (), not_counted: Colle
             stack.append(here)
         for name in names:
             lower = name.lower()
-            here.images |= lower.endswith(IMAGE_SUFFIXES)
+            here.images |= lower.endswith(images)
             if (
                 lower.endswith(known)
                 or (reads is None and not lower.endswith(PICTURES))

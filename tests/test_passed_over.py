@@ -91,9 +91,9 @@ def test_the_sentence_says_what_to_do(mixed: Path) -> None:
     assert sentence({}) == ""
     assert sentence(passed_over(mixed)).startswith(f"{SAID}. To use them: convert HEIC to JPEG: `heif-convert")
     assert "ffmpeg" in sentence(passed_over(mixed))
-    beside(mixed, "a.avif", "b.jxl", "c.jfif", "d.CR2")
+    beside(mixed, "a.psd", "b.jxl", "d.CR2")
     said = sentence(passed_over(mixed))
-    for part in ("convert .avif and .jxl to JPEG or PNG", "rename .jfif to .jpg", "export raw photographs (.cr2) as JPEG"):
+    for part in ("convert .jxl and .psd to JPEG or PNG", "export raw photographs (.cr2) as JPEG"):
         assert part in said
     assert sentence(passed_over(beside(mixed.parent / "one", "readme.txt"))) == (
         "passed over 1 file that is not an image pipekit reads: 1 .txt (e.g. readme.txt)"

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, Self
 
 from pipekit.errors import UserError
+from pipekit.files.suffixes import IMAGE_SUFFIXES, image_suffixes
 from pipekit.files.trees import (
     ARCHIVE_SUFFIXES,
     FOLDERS_LISTED,
-    IMAGE_SUFFIXES,
     LISTED,
     NAMES_AT_ONCE,
     OUTPUT_MARK,
@@ -63,6 +63,7 @@ __all__ = [
     "guarded",
     "has_file",
     "hash_file",
+    "image_suffixes",
     "is_archive",
     "is_folder",
     "is_settled",

@@ -18,9 +18,6 @@ OUTPUT_MARK = ".pipekit-output"
 """A folder with this file is pipekit's own output. It is read only if it is named itself, and skipped inside a folder above it
 (a pipeline may lie inside its image folder)."""
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
-"""Suffixes by which importers recognise images."""
-
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
 NAMES_AT_ONCE = 50_000

@@ -30,7 +30,7 @@ Format: TypeAlias = Literal["jpg", "png", "webp", "bmp", "tif"]
 
 
 SUFFIXES = files.IMAGE_SUFFIXES
-"""File suffixes that importers treat as images."""
+"""File suffixes of images that are always decoded; ``pipekit.files.image_suffixes`` has those of this installation."""
 
 
 # --- reading -------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from pipekit.errors import ImageError, UserError
-from pipekit.files import IMAGE_SUFFIXES, PlainTable, expanded
+from pipekit.files import PlainTable, expanded, image_suffixes
 from pipekit.learning.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _found(sources: Sequence[str], listed: Iterable[str]) -> Iterator[str]:
         elif path.is_dir():
             for folder, folders, files in os.walk(path):
                 folders.sort()
-                yield from (str(Path(folder, name)) for name in sorted(files) if name.lower().endswith(IMAGE_SUFFIXES))
+                yield from (str(Path(folder, name)) for name in sorted(files) if name.lower().endswith(image_suffixes()))
         elif path.exists():
             yield str(path)
         else:

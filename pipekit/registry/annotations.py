@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from pipekit.contract import Sample
 from pipekit.errors import Reading, ReadingsError
-from pipekit.files import IMAGE_SUFFIXES, files_in, folders_in, walk
+from pipekit.files import files_in, folders_in, image_suffixes, walk
 from pipekit.passed_over import OUTPUT_FILES
 from pipekit.registry.registry import Registry
 
@@ -180,7 +180,7 @@ class _Names:
             for name in names:
                 if self._count >= MAX_IMAGES:
                     return
-                if not name.lower().endswith(IMAGE_SUFFIXES):
+                if not name.lower().endswith(image_suffixes()):
                     continue
                 self._count += 1
                 stem = name.rpartition(".")[0]

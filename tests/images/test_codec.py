@@ -545,3 +545,50 @@ def test_pillow_is_silent_in_several_threads_and_speaks_again_afterwards() -> No
         with Pillow.open(io.BytesIO(data)) as picture:
             picture.getexif().get(0x0112)
         assert raised, "a program that uses Pillow itself is not silenced"
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".avif", ".jp2", ".j2k", ".jpx"])
+def test_every_suffix_of_images_is_decoded(suffix: str, tmp_path: Path) -> None:
+    """Also through the importers, which find images by their suffixes."""
+    from pipekit.builtin.importers.folders import FoldersParams, read, sniff
+    from pipekit.files import image_suffixes
+
+    if suffix not in image_suffixes():
+        pytest.skip("this Pillow does not decode it")
+    path = tmp_path / "dog" / f"a{suffix.upper()}"
+    path.parent.mkdir()
+    kind = {".avif": "AVIF", ".jfif": "JPEG", ".jpe": "JPEG"}.get(suffix, "JPEG2000")
+    Pillow.new("RGB", (40, 30), (200, 40, 40)).save(path, kind)
+    assert sniff(tmp_path)
+    (sample,) = read(tmp_path, FoldersParams())
+    found = images.read(sample.image)
+    assert found.shape == (30, 40, 3)
+    assert abs(found.astype(int) - (200, 40, 40)).max() < 12
+    info = images.verify(images.read_bytes(path))
+    assert (info.width_px, info.height_px, info.format) == (40, 30, kind)
+
+
+def test_an_avif_is_turned_as_it_is_displayed(tmp_path: Path) -> None:
+    from pipekit.files import image_suffixes
+
+    if ".avif" not in image_suffixes():
+        pytest.skip("this Pillow does not decode it")
+    exif = Pillow.Exif()
+    exif[0x0112] = 6
+    picture = Pillow.new("RGB", (40, 30), (255, 255, 255))
+    picture.paste((200, 0, 0), (0, 0, 20, 30))
+    picture.save(tmp_path / "a.avif", exif=exif)
+    found = images.read(tmp_path / "a.avif")
+    assert found.shape == (40, 30, 3)
+    assert found[5, 15, 1] < 40 < 200 < found[35, 15, 1], "the left half is at the top"
+
+
+def test_suffixes_follow_what_pillow_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipekit.files.suffixes import IMAGE_SUFFIXES, image_suffixes
+
+    monkeypatch.setattr("PIL.features.check", lambda name: name == "avif")
+    image_suffixes.cache_clear()
+    try:
+        assert image_suffixes() == (*IMAGE_SUFFIXES, ".avif")
+    finally:
+        image_suffixes.cache_clear()

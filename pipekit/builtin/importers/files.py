@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from pipekit.contract import Rejected
-from pipekit.files import IMAGE_SUFFIXES, OUTPUT_MARK, folders_in, walk
+from pipekit.files import OUTPUT_MARK, folders_in, image_suffixes, walk
 
 SPLIT_NAMES = {
     "train": "train",
@@ -25,7 +25,9 @@ SPLIT_NAMES = {
 
 NO_FOLDER = Rejected("it reads a folder, and this is a file")
 
-NO_IMAGE = Rejected(f"no file below it ends in {' '.join(IMAGE_SUFFIXES)}")
+
+def no_image() -> Rejected:
+    return Rejected(f"no file below it ends in {' '.join(image_suffixes())}")
 
 
 def first_of(names: Iterable[str], count: int = 4) -> str:
@@ -48,7 +50,7 @@ def split_of(name: str) -> str:
 
 
 def is_image_name(name: str) -> bool:
-    return name.lower().endswith(IMAGE_SUFFIXES)
+    return name.lower().endswith(image_suffixes())
 
 
 def images_below(root: Path) -> Iterator[tuple[str, str]]:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 from pipekit.builtin.importers import names as names_importer
-from pipekit.builtin.importers.files import NO_FOLDER, NO_IMAGE, first_of, images_below, subfolders
+from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, no_image, subfolders
 from pipekit.builtin.importers.layout import NO_SPLITS, Trunk, image_folders, trunks_of
 from pipekit.builtin.importers.words import splits_among
 from pipekit.contract import Rejected, Sample
 from pipekit.errors import Reading, ReadingsError, UserError
-from pipekit.files import IMAGE_SUFFIXES, files_in, own_output_below
+from pipekit.files import files_in, image_suffixes, own_output_below
 from pipekit.params import Params, param
 from pipekit.passed_over import passed_over, sentence
 
@@ -45,7 +45,7 @@ def sniff(path: Path) -> str | Rejected:
         return NO_FOLDER
     names = image_folders(path)
     if not names:
-        return "images in one folder, without classes" if any(files_in(path, IMAGE_SUFFIXES)) else NO_IMAGE
+        return "images in one folder, without classes" if any(files_in(path, image_suffixes())) else no_image()
     trunks = trunks_of(path)
     _refuse_named_splits(path)
     places = ["/".join(trunk.folders) for trunk in trunks if trunk.folders]
@@ -84,7 +84,7 @@ def read(path: Path, params: FoldersParams) -> Iterator[Sample]:
         count += 1
         yield Sample(id=below, image=full, label=_label(parts, params.labels), split=split)
     if not count:
-        hint = f"Image files are recognised by their suffix: {' '.join(IMAGE_SUFFIXES)}."
+        hint = f"Image files are recognised by their suffix: {' '.join(image_suffixes())}."
         if written := own_output_below(path):
             hint += f" Skipped, because pipekit wrote it: {first_of(written)}. Give that folder itself."
         there = sentence(passed_over(path))

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipekit.builtin.importers.files import is_image_name
 from pipekit.contract import Rejected, Sample
 from pipekit.errors import UserError
-from pipekit.files import IMAGE_SUFFIXES
+from pipekit.files import image_suffixes
 from pipekit.params import Params
 
 
@@ -20,7 +20,7 @@ def sniff(path: Path) -> str | Rejected:
     """Why ``path`` is an image, or why it is not."""
     if not path.is_file():
         return Rejected("it reads one image, and this is a folder")
-    return "one image" if is_image_name(path.name) else Rejected(f"the file does not end in {' '.join(IMAGE_SUFFIXES)}")
+    return "one image" if is_image_name(path.name) else Rejected(f"the file does not end in {' '.join(image_suffixes())}")
 
 
 def read(path: Path, params: ImageParams) -> Iterator[Sample]:

@@ -10,7 +10,7 @@ from typing import Literal
 from pipekit.builtin.importers.files import first_of, subfolders
 from pipekit.builtin.importers.words import is_surely_structure, role_of, split_folder, splits_among
 from pipekit.errors import Reading, ReadingsError, UserError
-from pipekit.files import IMAGE_SUFFIXES, files_in, has_file
+from pipekit.files import files_in, has_file, image_suffixes
 
 Rule = Literal["auto", "yes", "no"]
 
@@ -38,7 +38,7 @@ class Trunk:
 
 def image_folders(path: Path) -> list[str]:
     """The top folders that hold images."""
-    return [name for name in subfolders(path) if has_file(path / name, IMAGE_SUFFIXES)]
+    return [name for name in subfolders(path) if has_file(path / name, image_suffixes())]
 
 
 def trunks_of(path: Path, rule: Rule = "auto") -> list[Trunk]:
@@ -66,7 +66,7 @@ def _trunks(path: Path, folders: tuple[str, ...], split: str, rule: Rule) -> lis
     names = image_folders(here)
     splits = splits_among(names)
     others = [name for name in names if name not in splits]
-    direct = any(files_in(here, IMAGE_SUFFIXES))
+    direct = any(files_in(here, image_suffixes()))
     if splits and not split and (rule == "yes" or not others):
         return [trunk for name, of in splits.items() for trunk in _trunks(path, (*folders, name), of, "auto")]
     if (

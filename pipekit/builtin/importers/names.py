@@ -9,12 +9,12 @@ from pathlib import Path
 
 from pydantic import field_validator
 
-from pipekit.builtin.importers.files import NO_FOLDER, NO_IMAGE, first_of, images_below, subfolders
+from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, no_image, subfolders
 from pipekit.builtin.importers.files import is_image_name as is_image
 from pipekit.builtin.importers.words import splits_among
 from pipekit.contract import Failure, Rejected, Sample
 from pipekit.errors import UserError
-from pipekit.files import IMAGE_SUFFIXES, files_in, walk
+from pipekit.files import files_in, image_suffixes, walk
 from pipekit.params import Params, param
 
 PATTERN = r"^([^\W\d_]+(?:[ _-][^\W\d_]+)*)[ _.()-]*\d"
@@ -58,7 +58,7 @@ def sniff(path: Path) -> str | Rejected:
     classes = {name: match.group(1) if (match := re.search(PATTERN, name)) else "" for name in names}
     labels = sorted(set(classes.values()))
     if not names:
-        return NO_IMAGE
+        return no_image()
     if "" in labels:
         return Rejected(f"no word and number in the name {next(name for name in names if not classes[name])!r}")
     if len(labels) == 1:
@@ -92,7 +92,7 @@ def _split_folders(path: Path) -> list[str]:
     found = subfolders(path)
     splits = splits_among(found)
     flat = all(name in splits and not subfolders(path / name) for name in found)
-    return found if flat and not any(files_in(path, IMAGE_SUFFIXES)) else []
+    return found if flat and not any(files_in(path, image_suffixes())) else []
 
 
 def _images_in(folder: Path) -> Iterator[str]:

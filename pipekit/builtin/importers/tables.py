@@ -13,7 +13,7 @@ from pydantic import model_validator
 from pipekit.builtin.importers.files import SPLIT_NAMES, is_file, is_image_name, split_of, subfolders
 from pipekit.contract import Failure, Sample
 from pipekit.errors import UserError, did_you_mean
-from pipekit.files import IMAGE_SUFFIXES, expanded
+from pipekit.files import expanded, image_suffixes
 from pipekit.params import ImagesPath, Params, param
 
 IMAGE_NAMES = (
@@ -135,7 +135,7 @@ def located(name: str, root: Path, suffix: str = "") -> tuple[Path, str] | None:
     The image lies in ``root`` or in a folder in it (``images``); a bare name gets the suffix of the existing file.
     """
     for folder in (root, *(root / below for below in subfolders(root))):
-        for end in (suffix,) if suffix or is_image_name(name) else ("", *IMAGE_SUFFIXES):
+        for end in (suffix,) if suffix or is_image_name(name) else ("", *image_suffixes()):
             if is_file(folder / f"{name}{end}"):
                 return folder, end
     return None

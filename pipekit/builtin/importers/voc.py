@@ -16,7 +16,7 @@ from pipekit.builtin.importers.stated_size import Frame, frame_of
 from pipekit.builtin.importers.words import split_folder
 from pipekit.contract import Adjusted, Box, Failure, Rejected, Sample, Targets
 from pipekit.errors import ImageError, UserError
-from pipekit.files import IMAGE_SUFFIXES, files_in, walk
+from pipekit.files import files_in, image_suffixes, walk
 from pipekit.params import param
 
 XML = (".xml",)
@@ -99,7 +99,7 @@ def _place(base: Path) -> _Place | None:
         usual = [base / name for name in subfolders(base) if name.lower() in IMAGE_FOLDERS]
         return _Place(base, folder, [*usual, base, folder])
     first = next(files_in(base, XML), "")
-    return _Place(base, base, [base]) if first and _is_voc(base / first) and any(files_in(base, IMAGE_SUFFIXES)) else None
+    return _Place(base, base, [base]) if first and _is_voc(base / first) and any(files_in(base, image_suffixes())) else None
 
 
 def _annotations_in(base: Path) -> Path | None:
@@ -152,7 +152,7 @@ def _samples(
             else:
                 boxes.append(box)
         yield _sample(image, prefix, boxes, place.base, splits, params)
-    for name in _sorted_names(place.images[0], IMAGE_SUFFIXES):
+    for name in _sorted_names(place.images[0], image_suffixes()):
         image = place.images[0] / name
         own = f"{image.stem}.xml"
         if others.get(name):

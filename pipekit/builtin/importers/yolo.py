@@ -15,7 +15,7 @@ from pipekit.builtin.importers.lookup import lookup
 from pipekit.builtin.importers.words import split_folder
 from pipekit.contract import Box, Failure, Rejected, Sample, Targets
 from pipekit.errors import ImageError, UserError
-from pipekit.files import IMAGE_SUFFIXES, files_in, walk
+from pipekit.files import files_in, image_suffixes, walk
 from pipekit.params import param
 
 LISTS = ("data.yaml", "dataset.yaml", "data.yml", "classes.txt", "obj.names", "_darknet.labels")
@@ -179,7 +179,7 @@ def _beside(path: Path) -> list[str]:
 
 def _has_boxes_beside(folder: Path) -> bool:
     """Whether the first text file beside one of the first images holds a line of boxes, not captions or notes."""
-    images = (folder / name for name in files_in(folder, IMAGE_SUFFIXES))
+    images = (folder / name for name in files_in(folder, image_suffixes()))
     for image in islice(images, LOOKED_AT):
         line = next((line for _, line in _lines(image.with_suffix(".txt"))), "")
         if line:

@@ -28,7 +28,6 @@ from pipekit.builtin.split.split_file import SplitFile, file_state
 from pipekit.contract import Context, Dataset, InputPath, Params, Sample, param, stage
 from pipekit.errors import StageError, UserError
 from pipekit.files import PlainTable
-from pipekit.images.origins import Origins
 from pipekit.quarantine import Exclusions, read_exclusions
 
 
@@ -108,6 +107,8 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
         UserError: a split would be empty, or no image has the group column or matches the pattern.
         StageError: duplicates lie in two splits and ``leaks`` is "fail".
     """
+    from pipekit.images.origins import Origins
+
     path = ctx.project_dir / params.file
     memory = SplitFile.read(path) if _remembers(params) else SplitFile()
     excluded = read_exclusions(params.exclude) if params.exclude else Exclusions()

@@ -8,7 +8,7 @@ from typing import Any
 from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Context, Dataset
 from pipekit.errors import UserError
-from pipekit.files import IMAGE_SUFFIXES, folders_in, has_file
+from pipekit.files import folders_in, has_file, image_suffixes
 from pipekit.learning.advice import source_folder
 
 SPLITS = ("train", "val", "valid", "validation", "test")
@@ -89,7 +89,7 @@ def _folder_above(ctx: Context, dataset: Dataset) -> str:
     folder = source_folder(ctx, dataset)
     if folder is None:
         return ""
-    names = [name for name in folders_in(folder.parent) if has_file(folder.parent / name, IMAGE_SUFFIXES)]
+    names = [name for name in folders_in(folder.parent) if has_file(folder.parent / name, image_suffixes())]
     if folder.name not in names or len(names) < 2:
         return ""
     return f"Did you mean the folder above, {folder.parent}, which holds {_names(names)}?"
