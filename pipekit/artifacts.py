@@ -80,11 +80,17 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A sample that could not be used, with the reason. ``image`` is its location, if any."""
+    """A sample that could not be used, with the reason; or one of its annotations.
+
+    Attributes:
+        image: its location, if any.
+        part_of: for an annotation: its image's id, or its file. The sample is kept, so ``max_failed`` does not count it.
+    """
 
     id: str
     reason: str
     image: str = ""
+    part_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,8 +95,8 @@ def register_importers(register: Register) -> None:
         "parquet", "pipekit.builtin.importers.parquet", summary="Parquet with one row per image, as bytes or path", version=2
     )
     register("idx", "pipekit.builtin.importers.idx", summary="IDX files of the MNIST family, gzipped or not")
-    register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, outlines, keypoints, masks", version=3)
-    register("yolo", "pipekit.builtin.importers.yolo", summary="YOLO detection: labels beside images, Darknet too", version=4)
+    register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, outlines, keypoints, masks", version=4)
+    register("yolo", "pipekit.builtin.importers.yolo", summary="YOLO detection: labels beside images, Darknet too", version=5)
     register("voc", "pipekit.builtin.importers.voc", summary="Pascal VOC: XML annotations, masks, image sets", version=3)
     register(
         "masks", "pipekit.builtin.importers.masks", summary="Images and masks in two folders, under the same names", version=2

@@ -53,7 +53,9 @@ def open_dataset(kind: type[Dataset], path: Path, digest: str, meta: Mapping[str
 
     def failures(folder: Path) -> Iterator[Failure]:
         rows = read_lines(folder / FAILED)
-        return (Failure(row["id"], row["reason"], locations.unpack(row.get("image", ""))) for row in rows)
+        return (
+            Failure(row["id"], row["reason"], locations.unpack(row.get("image", "")), row.get("part_of", "")) for row in rows
+        )
 
     return kind(path, digest, meta, samples, failures)
 
@@ -267,6 +269,9 @@ class StageContext:
 
         def all_failed() -> Iterator[Failure]:
             for failure in failed:
+                if failure.part_of:
+                    yield failure
+                    continue
                 self.counts.num_unmapped += failure.id not in self.counts.failed
                 self.counts.fail([failure])
             yield from self.failures

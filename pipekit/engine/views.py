@@ -269,7 +269,7 @@ class Views:
 
 def write_failed(folder: Path, dataset: Dataset) -> bool:
     """Write ``failed.csv``; returns False if no sample failed."""
-    if not dataset.meta["num_failed"]:
+    if not (dataset.meta["num_failed"] or dataset.meta.get("num_failed_annotations")):
         return False
     with (folder / FAILED_TABLE).open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = PlainTable(file)

@@ -115,6 +115,8 @@ def import_stage(importer: Component) -> Any:
         for how, names in adjusted.items():
             images = "1 image" if len(names) == 1 else f"{len(names):,} images"
             ctx.warn(f"the annotations of {images} were {how}. For example: {min(names)}")
+        if annotations := [failure for failure in failed if failure.part_of]:
+            ctx.warn(_unusable(annotations))
         labels = Counter[str]()
         for of_split in made.meta["counts"].values():
             labels.update(of_split)
@@ -127,6 +129,16 @@ def import_stage(importer: Component) -> Any:
 
     run.__doc__ = importer.summary
     return _stage(run, StageContract((), params_type, Dataset, False, importer.libraries, seeded=False))
+
+
+def _unusable(annotations: list[Failure]) -> str:
+    """What is said of annotations that can't be used; their images are kept."""
+    first = min(annotations, key=lambda failure: failure.id)
+    several = f"{len(annotations):,} annotations" if len(annotations) > 1 else "1 annotation"
+    return (
+        f"{several} can't be used and left out, but not the images; failed.csv lists what was left out. "
+        f"For example: {first.id}: {first.reason}"
+    )
 
 
 def _folders_read(params: Params) -> list[Path]:

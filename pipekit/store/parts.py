@@ -218,9 +218,17 @@ def write_index(folder: Path, parts: Sequence[Part], failed: Iterable[Failure], 
     (folder / INDEX).write_bytes(encode({"parts": [part.to_plain() for part in parts]}) + b"\n")
     listed = {failure.id: failure for failure in failed}
     names = sorted(listed)
-    rows = ({"id": name, "reason": listed[name].reason, "image": locations.pack(listed[name].image)} for name in names)
-    (folder / FAILED).write_bytes(b"".join(encode(row) + b"\n" for row in rows))
-    return digest_of(parts, names), {**tally.meta(), "num_failed": len(names)}
+    (folder / FAILED).write_bytes(b"".join(encode(_failed_row(listed[name], locations)) + b"\n" for name in names))
+    num_annotations = sum(bool(failure.part_of) for failure in listed.values())
+    counted = {"num_failed": len(names) - num_annotations}
+    if num_annotations:
+        counted["num_failed_annotations"] = num_annotations
+    return digest_of(parts, names), {**tally.meta(), **counted}
+
+
+def _failed_row(failure: Failure, locations: Locations) -> Row:
+    row = {"id": failure.id, "reason": failure.reason, "image": locations.pack(failure.image)}
+    return row | ({"part_of": failure.part_of} if failure.part_of else {})
 
 
 def check_ids(root: Path, parts: Sequence[Part], scratch: Path) -> None:

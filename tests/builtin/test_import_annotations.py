@@ -17,7 +17,7 @@ from pipekit import images
 from pipekit.builtin.importers import coco, coco_masks, json_items, masks, voc, yolo
 from pipekit.builtin.importers.boxes import checked_box
 from pipekit.contract import Box, Failure, Rejected, Sample
-from pipekit.errors import UserError
+from pipekit.errors import StageError, UserError
 
 
 def picture(path: Path, size_hw: tuple[int, int] = (40, 60)) -> Path:
@@ -497,3 +497,33 @@ def test_pictures_among_other_annotations_are_no_masks(tmp_path: Path, name: str
     assert masks.sniff(tmp_path) == "images in images, masks in annotations"
     write(tmp_path / "annotations" / name, "")
     assert masks.sniff(tmp_path) == Rejected(f"annotations holds other annotations: {name}")
+
+
+def test_bad_annotations_are_no_bad_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four of five lines are bad, and both images are kept: ``max_failed`` counts images."""
+    import pipekit
+
+    monkeypatch.setenv("PIPEKIT_STORE", str(tmp_path / "store"))
+    for name in ("a", "b"):
+        picture(tmp_path / f"data/images/{name}.png")
+    write(tmp_path / "data/labels/a.txt", "0 0.5 0.5 0.5 0.5\n0 9 9 0.1 0.1\n0 x\n")
+    write(tmp_path / "data/labels/b.txt", "0 9 9 0.1 0.1\n0 1 2\n")
+    monkeypatch.chdir(tmp_path)
+    made = pipekit.run_stage("import.yolo", path="data", max_failed=0.0, name="boxes")
+    dataset: Any = made.artifact
+    assert len(dataset) == 2
+    assert (dataset.meta["num_failed"], dataset.meta["num_failed_annotations"]) == (0, 4)
+    parts = [("images/a.png", 2), ("images/a.png", 3), ("images/b.png", 1), ("images/b.png", 2)]
+    assert [(one.part_of, one.id) for one in dataset.failed()] == [(name, f"{name} line {line}") for name, line in parts]
+    (said,) = made.outcome.stages[0].warnings
+    assert said.startswith("4 annotations can't be used and left out, but not the images")
+    (listed,) = made.folder.rglob("failed.csv")
+    assert listed.read_text().count(" line ") == 4
+    again = pipekit.run_stage("import.yolo", path="data", max_failed=0.0, name="boxes").outcome.stages[0]
+    assert again.cached
+    assert again.warnings == (said,)
+    found = pipekit.inspect("boxes", only=["corrupt"]).found
+    assert (found["num_images"], found["num_unusable"]) == (2, 0)
+    (tmp_path / "data/images/b.png").write_bytes(b"no image")
+    with pytest.raises(StageError, match="1 of 2 samples can't be used"):
+        pipekit.run_stage("import.yolo", path="data", max_failed=0.0, name="boxes")

@@ -324,6 +324,15 @@ def test_copies_of_one_original_stay_together(tmp_path: Path, mode: str, duplica
         assert len({place for name, place in found.items() if name == one.id or name.startswith(f"{stem}.")}) == 1, stem
 
 
+def test_the_same_file_under_two_labels_is_said(tmp_path: Path) -> None:
+    twice = [replace(sample(f"b/{n}.jpg", "b"), sha256=f"hash of a/000{n}.jpg") for n in (3, 4)]
+    again = replace(sample("a/again.jpg"), sha256="hash of a/0005.jpg")
+    ctx = run(tmp_path, [*many(40), *twice, again])
+    (said,) = [warning for warning in ctx.warnings if "label" in warning]
+    assert said.startswith("2 images are there again under another label: b/3.jpg (b) is the same file as a/0003.jpg (a).")
+    assert not any("label" in warning for warning in run(tmp_path, [*many(40), again]).warnings)
+
+
 def test_a_new_copy_of_a_known_image_follows_it(tmp_path: Path) -> None:
     before = places(run(tmp_path, many(40)))
     known = next(name for name, place in before.items() if place == "test")

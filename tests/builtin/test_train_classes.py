@@ -49,11 +49,12 @@ def test_the_folder_of_one_class_points_to_the_folder_above(tmp_path: Path, temp
     assert f"Did you mean the folder above, {tmp_path / 'photos'}, which holds 'cat', 'dog'?" in said
 
 
-def test_a_folder_around_the_class_folders_points_below(tmp_path: Path) -> None:
-    paint(tmp_path / "data", *(f"images/{label}/{n}.png" for label in ("cat", "dog") for n in range(10)))
-    said = refused(tmp_path, "train", "data", "--quiet")
-    assert "training images are of one class, 'images'" in said
-    assert "Did you mean the folder 'images' inside, which holds 'cat', 'dog'?" in said
+@pytest.mark.parametrize("inner", ["", "data/"])
+def test_a_folder_around_the_class_folders_points_below(tmp_path: Path, inner: str) -> None:
+    paint(tmp_path / "photos", *(f"photos-main/{inner}{label}/{n}.png" for label in ("cat", "dog") for n in range(10)))
+    said = refused(tmp_path, "train", "photos", "--quiet")
+    assert "training images are of one class, 'photos-main'" in said
+    assert f"Did you mean the folder 'photos-main{inner and '/data'}' inside, which holds 'cat', 'dog'?" in said
 
 
 def test_a_train_stage_says_that_all_images_lie_in_one_folder(tmp_path: Path) -> None:

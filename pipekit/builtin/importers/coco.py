@@ -123,14 +123,15 @@ def _read_index(
         raise UserError(f"{file} has {len(numbers)} classes; a mask can hold at most 255", "Import without masks.")
     for number, stray in found.strays():
         problem = f"unknown image ({stray.get('image_id')!r})" if isinstance(stray, dict) else "not an object"
-        yield Failure(f"{prefix}annotation {_name_of(stray, number)}", problem)
+        yield Failure(f"{prefix}annotation {_name_of(stray, number)}", problem, part_of=file.name)
     split = _split_in(file.parent.name if file.name == BESIDE else file.stem)
     finder = Finder(_image_folders(root, split))
     for entry, listed in found.images():
         good = []
         for number, annotation in listed:
             if problem := _problem(annotation, classes):
-                yield Failure(f"{prefix}annotation {_name_of(annotation, number)}", problem)
+                of = prefix + str(entry.get("file_name", ""))
+                yield Failure(f"{prefix}annotation {_name_of(annotation, number)}", problem, part_of=of)
             else:
                 good.append(annotation)
         name = str(entry.get("file_name", ""))
@@ -184,7 +185,7 @@ def _sample(
         x, y, width, height = map(float, annotation["bbox"])
         box = checked_box(frame.box((x, y, x + width, y + height)), label, size_hw)
         if isinstance(box, str):
-            yield Failure(f"{identity} annotation {annotation.get('id', number)}", box)
+            yield Failure(f"{identity} annotation {annotation.get('id', number)}", box, part_of=identity)
             continue
         if params.outlines and annotation.get("segmentation"):
             from pipekit.builtin.importers.coco_masks import polygons_in
@@ -193,11 +194,13 @@ def _sample(
                 polygons = polygons_in(annotation["segmentation"], frame.drawn_hw)
                 box = outlined(box, [frame.points(list(polygon.ravel())) for polygon in polygons], size_hw)
             except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
-                yield Failure(f"{identity} annotation {annotation.get('id', number)}", f"its outline can't be read: {error}")
+                why = f"its outline can't be read: {error}"
+                yield Failure(f"{identity} annotation {annotation.get('id', number)}", why, part_of=identity)
         try:
             points += list(_keypoints(annotation, names.get(category, ()), len(boxes), frame))
         except (ValueError, TypeError, KeyError, OverflowError) as error:
-            yield Failure(f"{identity} annotation {annotation.get('id', number)}", f"its keypoints can't be read: {error}")
+            why = f"its keypoints can't be read: {error}"
+            yield Failure(f"{identity} annotation {annotation.get('id', number)}", why, part_of=identity)
         boxes.append(box)
         kept.append((numbers[label], annotation))
     mask = ""
@@ -208,7 +211,7 @@ def _sample(
         try:
             write_mask(Path(mask), kept, frame.drawn_hw, frame.mask)
         except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
-            yield Failure(f"{identity} masks", f"a segmentation can't be read: {error}")
+            yield Failure(f"{identity} masks", f"a segmentation can't be read: {error}", part_of=identity)
             mask = ""
     extra = {key: value for key, value in entry.items() if key in ("license", "date_captured", "coco_url")}
     targets = Targets(mask, boxes=tuple(boxes), keypoints=tuple(points))

@@ -148,7 +148,7 @@ def _samples(
                 continue
             box = _box(item, frame)
             if isinstance(box, str):
-                yield Failure(f"{prefix}{image.name} object {number}", box)
+                yield Failure(f"{prefix}{image.name} object {number}", box, part_of=prefix + image.name)
             else:
                 boxes.append(box)
         yield _sample(image, prefix, boxes, place.base, splits, params)

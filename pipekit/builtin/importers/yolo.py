@@ -97,7 +97,7 @@ def _sample(
         for number, line in lines:
             box = _box(line, size_hw, names)
             if isinstance(box, str):
-                yield Failure(f"{identity} line {number}", box)
+                yield Failure(f"{identity} line {number}", box, part_of=identity)
             else:
                 boxes.append(box)
     yield Sample(identity, str(image), label=label_of(boxes, params.label), split=split, targets=Targets(boxes=tuple(boxes)))

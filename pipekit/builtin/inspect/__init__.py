@@ -130,6 +130,8 @@ _names: dict[tuple[str, ...], tuple[str, ...]] = {}
 def _failed(dataset: Dataset) -> Iterator[dict[str, Any]]:
     """The images that failed in earlier stages, as rows."""
     for failure in dataset.failed():
+        if failure.part_of:
+            continue  # an annotation; the import's warning and failed.csv have it
         yield {"id": failure.id, "label": None, "split": "", "sha256": "", "suffix": "", "problem": failure.reason}
 
 

@@ -23,7 +23,7 @@ from typing import Any, Literal
 from pydantic import ValidationInfo, field_validator, model_validator
 
 from pipekit.builtin.split.fixed_splits import SPLITS, Assignment, Request, assign
-from pipekit.builtin.split.groups import items_of, roots_of
+from pipekit.builtin.split.groups import items_of, label_conflicts, roots_of
 from pipekit.builtin.split.split_file import SplitFile, file_state
 from pipekit.contract import Context, Dataset, InputPath, Params, Sample, param, stage
 from pipekit.errors import StageError, UserError
@@ -122,6 +122,13 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
     items = items_of(origins.watched(samples()), params.group_column, params.group_pattern)
     if not items:
         raise UserError("there is no image to split", "Is the dataset empty, or does 'exclude' name every image?")
+    if conflicts := label_conflicts(items):
+        one, other = conflicts[0]
+        ctx.warn(
+            f"{len(conflicts):,} image{'s are' if len(conflicts) > 1 else ' is'} there again under another label: "
+            f"{other.id} ({other.label}) is the same file as {one.id} ({one.label}). "
+            "One label is wrong; `pipekit inspect` lists all"
+        )
     roots = roots_of(ctx, items, samples(), params.duplicates, params.distance_bits, origins.found())
     known = {item.id: line for item in items if (line := memory.find(item.id, item.sha256))} if memory.lines else {}
     request = Request(params.fractions, params.mode, ctx.seed, params.folds, params.fold)

@@ -59,6 +59,13 @@ def items_of(samples: Iterable[Sample], column: str, pattern: str) -> list[Item]
     return items
 
 
+def label_conflicts(items: Iterable[Item]) -> list[tuple[Item, Item]]:
+    """(the first image of a content, another one with the same content and another label)."""
+    first: dict[str, Item] = {}
+    pairs = ((first.setdefault(item.key, item), item) for item in items if item.hashed and item.label)
+    return [(one, other) for one, other in pairs if one.label != other.label]
+
+
 def roots_of(
     ctx: Context, items: Sequence[Item], samples: Iterable[Sample], duplicates: str, distance_bits: int, origins: Sequence[int]
 ) -> list[int]:

@@ -70,12 +70,17 @@ def check_classes(ctx: Context, dataset: Dataset) -> None:
 
 def _folder_below(dataset: Dataset, label: str) -> str:
     """ "Did you mean the folder inside?" if the only class is a folder of folders; else ""."""
-    inner = set()
+    places = set()
     for sample in dataset:
         folders = sample.id.split("/")[:-1]
         if label in folders[:-1]:
-            inner.add(folders[folders.index(label) + 1])
-    names = sorted(name for name in inner if name.lower() not in SPLITS)
+            places.add(tuple(folders[folders.index(label) + 1 :]))
+    inside: list[str] = []  # folders that hold one folder each: photos-main/data/dog
+    while len(inner := {place[0] if place else "" for place in places}) == 1 and "" not in inner:
+        inside += inner
+        places = {place[1:] for place in places}
+    label = "/".join([label, *inside])
+    names = sorted(name for name in inner if name and name.lower() not in SPLITS)
     if len(names) < 2:
         return ""
     return (
