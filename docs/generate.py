@@ -36,6 +36,7 @@ TITLES = {
     "detector": "Detectors",
     "check": "Dataset checks",
     "report_section": "Report sections",
+    "codec": "Codecs",
     "executor": "Executors",
 }
 

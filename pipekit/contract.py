@@ -33,6 +33,8 @@ detector           ``detect(image, params) -> (N, 3) float32`` x_px, y_px, respo
                    or :class:`pipekit.keypoints.detection.Features`, with scales, angles, descriptors
 check              ``check(rows, ctx, params) -> Iterable[Finding]``
 report_section     ``section(ctx, inputs, params) -> Section``
+codec              an object with ``suffixes()``; unless :mod:`pipekit.images` decodes the files itself, ``reads(data)`` and
+                   ``decode(data) -> (H, W, 3) uint8 RGB`` as displayed
 executor           ``execute(run, tasks, params) -> Iterator[ShardResult]``; ``run(task)`` in any order, tasks taken from
                    the iterator in the calling thread; a parameter ``workers`` left at None is set to the run's. Its
                    attribute ``prepare()``, where it has one, is called as soon as a run meets many new files; its

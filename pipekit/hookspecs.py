@@ -81,6 +81,11 @@ def register_report_sections(register: Register) -> None:
 
 
 @hookspec
+def register_codecs(register: Register) -> None:
+    """Image formats to decode: a module or object with ``suffixes()``, ``reads(data)`` and ``decode(data)``."""
+
+
+@hookspec
 def register_executors(register: Register) -> None:
     """Executors, which run shards: ``execute(run, tasks, params) -> Iterator[ShardResult]``."""
 

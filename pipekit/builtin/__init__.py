@@ -14,6 +14,13 @@ def register_executors(register: Register) -> None:
 
 
 @hookimpl
+def register_codecs(register: Register) -> None:
+    register(
+        "pillow", "pipekit.builtin.codecs:Pillow", summary="JPEG, PNG, TIFF, WebP, AVIF: what the installed Pillow decodes"
+    )
+
+
+@hookimpl
 def register_stages(register: Register) -> None:
     register("split", "pipekit.builtin.split:split", summary="Give every sample a split: train, val or test", version=4)
     register(

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, Self
 
 from pipekit.errors import UserError
-from pipekit.files.suffixes import IMAGE_SUFFIXES, image_suffixes
+from pipekit.files.suffixes import IMAGE_SUFFIXES, codec_for, image_suffixes, suffixes_of_pillow, use_codecs
 from pipekit.files.trees import (
     ARCHIVE_SUFFIXES,
     FOLDERS_LISTED,
@@ -57,6 +57,7 @@ __all__ = [
     "Listing",
     "PlainTable",
     "TarHeaderError",
+    "codec_for",
     "expanded",
     "files_in",
     "folders_in",
@@ -78,9 +79,11 @@ __all__ = [
     "settled_before",
     "split_packed",
     "state_of",
+    "suffixes_of_pillow",
     "tar_members",
     "unguarded",
     "unreadable_below",
+    "use_codecs",
     "walk",
     "write_new",
     "write_text",

@@ -1,8 +1,10 @@
-"""Which files are images, by their suffix: those that the installed Pillow decodes."""
+"""Which files are images, by their suffix: asked of the codecs, those of the installed Pillow and those of plugins."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import cache
+from typing import Any
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 """Suffixes of images that every Pillow decodes."""
@@ -10,10 +12,41 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".we
 OPTIONAL = {"avif": (".avif",), "jpg_2000": (".jp2", ".j2k", ".jpx")}
 """A feature of Pillow -> the suffixes of images that it decodes only if it was built with it."""
 
+_loaders: list[Callable[[], Any]] = []
+
+
+def use_codecs(loaders: Iterable[Callable[[], Any]]) -> None:
+    """Set the codecs of this process; each is loaded on first use. Loading a registry does this."""
+    _loaders[:] = loaders
+    image_suffixes.cache_clear()
+
+
+def codec_for(data: bytes) -> Any:
+    """The plugin's codec that reads a file of this content, or None.
+
+    Raises:
+        PluginError: a codec can't be loaded.
+    """
+    for load in _loaders:
+        codec = load()
+        if hasattr(codec, "decode") and codec.reads(data):
+            return codec
+    return None
+
 
 @cache
 def image_suffixes() -> tuple[str, ...]:
-    """The suffixes (in lower case) by which importers recognise images; those of :data:`OPTIONAL` where Pillow decodes them."""
+    """The suffixes (in lower case) by which importers recognise images.
+
+    Raises:
+        PluginError: a codec can't be loaded.
+    """
+    of_codecs = [suffix.lower() for load in _loaders for suffix in load().suffixes()]
+    return tuple(dict.fromkeys([*suffixes_of_pillow(), *of_codecs]))
+
+
+def suffixes_of_pillow() -> tuple[str, ...]:
+    """The suffixes of images that the installed Pillow decodes."""
     from PIL import features
 
     return (*IMAGE_SUFFIXES, *(suffix for name, suffixes in OPTIONAL.items() if features.check(name) for suffix in suffixes))

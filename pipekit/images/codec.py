@@ -93,7 +93,8 @@ def decode_reduced(data: bytes, at_least_hw: SizeHw | None, *, gray: bool = Fals
         decoded = decode_jpeg(data, at_least_hw, gray)
         if decoded is not None:
             return decoded
-    image = _decode_with_pillow(data)
+    codec = files.codec_for(data)
+    image = _decode_with_pillow(data) if codec is None else _decode_with(codec, data)
     if gray:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., np.newaxis].astype(np.uint8, copy=False)
     return Decoded(image, (image.shape[0], image.shape[1]))
@@ -118,6 +119,9 @@ def probe(data: bytes) -> ImageInfo:
         if orientation > 4:
             height, width = width, height
         return ImageInfo(width, height, "JPEG", mode, orientation)
+    if (codec := files.codec_for(data)) is not None:
+        height, width = _decode_with(codec, data).shape[:2]
+        return ImageInfo(width, height, str(getattr(codec, "__name__", "")).rpartition(".")[2], "RGB", 1)
     with quiet_pillow(), open_with_pillow(data) as picture:
         try:
             orientation = int(picture.getexif().get(0x0112, 1))
@@ -208,6 +212,20 @@ def _decode_with_pillow(data: bytes) -> Image:
                 raise ImageError(f"truncated {name}") from error
             raise ImageError(f"damaged {name}: {short_reason(error)}") from error
     return turn(image, orientation)
+
+
+def _decode_with(codec: Any, data: bytes) -> Image:
+    """An image by the codec of a plugin."""
+    try:
+        image = np.asarray(codec.decode(data))
+    except ImageError:
+        raise
+    except Exception as error:
+        raise ImageError(f"damaged file: {short_reason(error)}") from error
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise ImageError(f"its codec returned {image.shape} {image.dtype}, expected (H, W, 3) uint8")
+    limit(image.shape[1], image.shape[0])
+    return image
 
 
 def _to_rgb(picture: Any) -> Image:

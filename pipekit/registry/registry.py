@@ -25,7 +25,7 @@ import pluggy
 from pipekit import hookspecs
 from pipekit.contract import Params
 from pipekit.errors import PluginError, UserError, did_you_mean, place_text
-from pipekit.files import expanded
+from pipekit.files import expanded, use_codecs
 from pipekit.params import problems_of
 from pipekit.registry.component import LOADING, AdaptedComponent, Component, error_text, first_line, import_target
 
@@ -42,6 +42,7 @@ KINDS: Mapping[str, str] = {
     "detector": "register_detectors",
     "check": "register_checks",
     "report_section": "register_report_sections",
+    "codec": "register_codecs",
     "executor": "register_executors",
 }
 """The kinds of components, and the hook that registers each."""
@@ -364,6 +365,7 @@ def load_registry(
         registry.add(plugin, point.name, source, version, started=started)
     for name in dict.fromkeys(asked):
         _load_asked(registry, name, base_dir or Path.cwd(), off)
+    use_codecs(component.load for component in registry.components("codec"))
     return registry
 
 

@@ -16,6 +16,7 @@ kind, and fails with the list of broken promises. The fixtures are ``pipekit_reg
 from pipekit.testing.kit import (
     Project,
     check_check,
+    check_codec,
     check_component,
     check_detector,
     check_executor,
@@ -36,6 +37,7 @@ from pipekit.testing.kit import (
 __all__ = [
     "Project",
     "check_check",
+    "check_codec",
     "check_component",
     "check_detector",
     "check_executor",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Project",
     "check_check",
+    "check_codec",
     "check_component",
     "check_detector",
     "check_executor",
@@ -187,6 +188,12 @@ def check_check(check: Any, *, registry: Registry | None = None, **params: Any) 
     if not isinstance(check, str):
         registry, check = _registry_with("check", check)
     check_component("check", check, params, registry)
+
+
+def check_codec(codec: Any, *, data: bytes = b"", registry: Registry | None = None) -> None:
+    """A codec: suffixes in lower case; a file of its format, given as ``data``, decodes to RGB, the same every time."""
+    __tracebackhide__ = True
+    check_component("codec", codec, None, registry, data=data)
 
 
 def check_executor(executor: Any, *, registry: Registry | None = None, **params: Any) -> None:

@@ -592,3 +592,39 @@ def test_suffixes_follow_what_pillow_decodes(monkeypatch: pytest.MonkeyPatch) ->
         assert image_suffixes() == (*IMAGE_SUFFIXES, ".avif")
     finally:
         image_suffixes.cache_clear()
+
+
+class Raw:
+    """A codec of a plugin."""
+
+    @staticmethod
+    def suffixes() -> tuple[str, ...]:
+        return (".raw8",)
+
+    @staticmethod
+    def reads(data: bytes) -> bool:
+        return data.startswith(b"RAW8")
+
+    @staticmethod
+    def decode(data: bytes) -> object:
+        return np.frombuffer(data, np.uint8, offset=4).reshape(2, -1, int(data[3:4]) - 5)
+
+
+def test_a_plugins_codec_is_asked(tmp_path: Path) -> None:
+    from pipekit.files import image_suffixes, use_codecs
+
+    good = b"RAW8" + bytes(range(18))
+    try:
+        use_codecs([lambda: Raw])
+        assert ".raw8" in image_suffixes()
+        assert images.decode(good).shape == (2, 3, 3)
+        assert images.decode(good, gray=True).shape == (2, 3, 1)
+        assert (images.probe(good).width_px, images.probe(good).height_px) == (3, 2)
+        with pytest.raises(ImageError, match="damaged file: cannot reshape"):
+            images.decode(good[:-1])
+        assert images.decode(images.encode(np.zeros((5, 6, 3), np.uint8), "png")).shape == (5, 6, 3)
+    finally:
+        use_codecs([])
+    assert ".raw8" not in image_suffixes()
+    with pytest.raises(ImageError):
+        images.decode(good)

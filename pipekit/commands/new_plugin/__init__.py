@@ -26,6 +26,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "detector": ("a feature detector", "The pixels with the strongest brightness gradient"),
     "check": ("a dataset check", "Images that are too small"),
     "report_section": ("a report section", "The predictions with the lowest confidence"),
+    "codec": ("an image format to decode", "Raw pixels behind eight bytes"),
     "executor": ("an executor", "A thread pool"),
 }
 """Kind -> what it is, and the summary of the template's component."""
@@ -50,6 +51,7 @@ USAGE: Mapping[str, str] = {
     "report_section": PIPELINE.format(
         '[stages.train]\nuse = "train"\n\n[stages.report]\nuse = "evaluate"\nsections = ["{component}"]'
     ),
+    "codec": "Installed, it is used for its files wherever images are read: `pipekit inspect` of a folder with `.rgb8` files.",
     "executor": 'Name it in the pipeline file, `executor = "{component}"`, or with `pipekit run --executor {component}`.',
 }
 
@@ -124,7 +126,7 @@ def _values(name: str, package: str, component: str, kind: str) -> dict[str, str
         "kind": kind,
         "hook": KINDS[kind],
         # An importer is a whole module, with sniff() and read().
-        "attribute": {"importer": "", "exporter": ":write"}.get(kind, f":{component}"),
+        "attribute": {"importer": "", "codec": "", "exporter": ":write"}.get(kind, f":{component}"),
         "words": words,
         "summary": summary,
         "usage": USAGE[kind].format(component=component),

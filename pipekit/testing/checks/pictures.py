@@ -28,6 +28,35 @@ def given_to(subject: Subject, image: Any) -> Any:
     return View(image) if kind == "view" else image
 
 
+@promise("codec")
+def _names_suffixes(subject: Subject) -> str:
+    """suffixes() gives suffixes in lower case that begin with a dot"""
+    suffixes = list(subject.found.suffixes())
+    bad = [suffix for suffix in suffixes if not str(suffix).startswith(".") or str(suffix) != str(suffix).lower()]
+    return f"not suffixes in lower case: {bad}" if bad else "" if suffixes else "it names no suffix"
+
+
+@promise("codec")
+def _decodes(subject: Subject) -> str:
+    """reads() refuses other files, and decode() gives (H, W, 3) uint8, the same every time"""
+    import numpy as np
+
+    codec, data = subject.found, subject.samples.get("data", b"")
+    if not hasattr(codec, "decode"):
+        return ""
+    others = (b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"text")
+    if any(codec.reads(other) for other in others):
+        return "reads() accepts a file of another format"
+    if not data:
+        return ""
+    if not codec.reads(data):
+        return "reads() refuses the file that it was given"
+    one, two = (codec.decode(data) for _ in range(2))
+    if not isinstance(one, np.ndarray) or one.ndim != 3 or one.shape[2] != 3 or one.dtype != np.uint8:
+        return f"expected (H, W, 3) uint8, got {form_of(one)}"
+    return "" if (one == two).all() else "the same file gave two images"
+
+
 @promise("op")
 def _op_keeps_its_form(subject: Subject) -> str:
     """pixel ops keep shape and uint8, geometric ones give an invertible 3 x 3 matrix, choosing ones positions of ops"""
