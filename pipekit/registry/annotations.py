@@ -102,7 +102,7 @@ def _unread(registry: Registry, path: Path, importer: str) -> Iterator[Annotatio
         rows = _samples(registry, reader, file, MAX_ROWS) if reader else []
         there = [sample for sample in rows if os.path.isfile(sample.image)]  # noqa: PTH113 (False for an impossible name)
         if there:
-            if any(sample.split or _says_more(sample, path, has_classes) for sample in there):
+            if any(_says_more(sample, path, has_classes) for sample in there):
                 yield Annotations(file, reader)
         elif images.named_in(file):
             yield Annotations(file, "")
@@ -152,15 +152,16 @@ def _samples(registry: Registry, importer: str, path: Path, count: int) -> list[
 
 
 def _says_more(sample: Sample, path: Path, has_classes: bool) -> bool:
-    """Whether a row of a table says another class than the folders and the name of its image.
+    """Whether a row of a table says a split, or another class than the folders and the name of its image.
 
     Args:
         has_classes: the folders say a class. If they don't, every further column says more.
     """
-    if "sha256" in sample.extra:  # a table that pipekit wrote about images, such as a quarantine file
-        return False
+    ours = "sha256" in sample.extra  # a table that pipekit wrote about images, such as a quarantine file
+    if sample.split and not ours:
+        return True
     if sample.label is None:
-        return bool(sample.extra) and not has_classes
+        return bool(sample.extra) and not has_classes and not ours
     parts = _parts(sample, path)
     return sample.label not in parts[:-1] and not parts[-1].lower().startswith(sample.label.lower())
 
@@ -198,6 +199,8 @@ class _Names:
         except OSError:
             return False
         text = head.decode("utf-16" if head.startswith(UTF16) else "utf-8", "replace")
+        if "sha256" in text.partition("\n")[0]:  # a table that pipekit wrote about images
+            return False
         found: set[str] = set()
         for word in _SEPARATORS.split(text.replace("\\\\", "/").replace("\\", "/")):
             parts = word.rpartition("/")

@@ -93,6 +93,10 @@ def test_utf_16_is_text_too(tmp_path: Path) -> None:
         ("labels__csv", "file,label\ndog/1.jpg,dog\ncat/1.jpg,cat\n"),  # says the same as the folders
         ("patients__csv", "file,patient\ndog/1.jpg,7\ncat/1.jpg,8\n"),  # says no class
         ("bad__csv", "id,sha256,match,check,reason\ndog/1.jpg,ab,id,dark,dark\n"),  # a quarantine file
+        (
+            "scaffold__csv",
+            "id,sha256,label,split,fold\ndog/1.jpg,ab,dog,train,\ndog/2.jpg,cd,dog,val,\ncat/1.jpg,ef,cat,val,\n",
+        ),
         ("LICENSE__txt", "dog/1.jpg by A\ndog/2.jpg by B\ncat/1.jpg by C\ncat/2.jpg by D\n"),
         ("notes__txt", "These are dogs and cats.\n"),
         ("classes__txt", "cat\ndog\n"),
