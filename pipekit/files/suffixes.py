@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
-"""Suffixes of images that every Pillow decodes."""
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"),
+    *(".jp2", ".j2k", ".jpx"),
+)
+"""Suffixes of images that Pillow decodes. One that was built without a decoder says so of each file."""
 
-OPTIONAL = {"avif": (".avif",), "jpg_2000": (".jp2", ".j2k", ".jpx")}
-"""A feature of Pillow -> the suffixes of images that it decodes only if it was built with it."""
+OPTIONAL = {"_avif": (".avif",)}
+"""A module that not every Pillow has -> the suffixes of images that it decodes."""
 
 _loaders: list[Callable[[], Any]] = []
 
@@ -46,7 +51,8 @@ def image_suffixes() -> tuple[str, ...]:
 
 
 def suffixes_of_pillow() -> tuple[str, ...]:
-    """The suffixes of images that the installed Pillow decodes."""
-    from PIL import features
-
-    return (*IMAGE_SUFFIXES, *(suffix for name, suffixes in OPTIONAL.items() if features.check(name) for suffix in suffixes))
+    """The suffixes of images that the installed Pillow decodes. Pillow is not imported, which would take long."""
+    spec = importlib.util.find_spec("PIL")
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    modules = {path.name.partition(".")[0] for folder in folders for path in Path(folder).iterdir()}
+    return (*IMAGE_SUFFIXES, *(suffix for name, suffixes in OPTIONAL.items() if name in modules for suffix in suffixes))

@@ -6,9 +6,11 @@ import json
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import pipekit
+from pipekit import images
 from pipekit.errors import ReadingsError
 from pipekit.registry.registry import load_registry
 from pipekit.registry.sniffing import find_importer
@@ -109,11 +111,10 @@ def test_files_that_contradict_nothing(tmp_path: Path, name: str, text: str) -> 
 
 
 def test_sniff_gives_the_readings_and_options_choose_one(tmp_path: Path) -> None:
-    images = ["a/1.jpg", "b/2.jpg"]
     tree(tmp_path, labels__csv="file,label\na/1.jpg,x\nb/2.jpg,y\n")
-    for name in images:
+    for name in ("a/1.jpg", "b/2.jpg"):
         (tmp_path / name).parent.mkdir()
-        (tmp_path / name).write_bytes(pipekit.images.encode(__import__("numpy").full((8, 8, 3), 99, "uint8")))
+        images.write(tmp_path / name, np.full((8, 8, 3), 99, np.uint8))
     problem = pipekit.sniff(tmp_path).problem
     assert isinstance(problem, ReadingsError)
     assert pickle.loads(pickle.dumps(problem)).readings == problem.readings
