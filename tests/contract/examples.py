@@ -111,9 +111,20 @@ def yolo(folder: Path) -> Path:
     return folder
 
 
+def cvat(folder: Path) -> Path:
+    image = '<image id="0" name="{0}/{1}" width="32" height="32">{2}</image>'
+    box = '<box label="{}" xtl="4" ytl="5" xbr="24" ybr="15" occluded="1" z_order="2"/>'
+    found = [(file.parent.name, file.name) for file in files(folder / "images")]
+    entries = [image.format(label, name, box.format(label)) for label, name in found]
+    text = f"<annotations><version>1.1</version>{''.join(entries)}</annotations>"
+    (folder / "annotations.xml").write_text(text, encoding="utf-8")
+    return folder
+
+
 EXAMPLES: dict[str, Callable[[Path], Path]] = {
     "coco": coco,
     "csv": csv,
+    "cvat": cvat,
     "folders": write_tiny_dataset,
     "idx": idx,
     "image": image,
