@@ -95,6 +95,7 @@ def register_importers(register: Register) -> None:
     register("voc", "pipekit.builtin.importers.voc", summary="Pascal VOC: XML annotations, masks, image sets", version=2)
     register("masks", "pipekit.builtin.importers.masks", summary="Images and masks in two folders, under the same names")
     register("cvat", "pipekit.builtin.importers.cvat", summary="CVAT for images 1.1: boxes, polygons, points, tags")
+    register("labelme", "pipekit.builtin.importers.labelme", summary="LabelMe: a JSON file of shapes for each image")
 
 
 @hookimpl

@@ -121,6 +121,14 @@ def cvat(folder: Path) -> Path:
     return folder
 
 
+def labelme(folder: Path) -> Path:
+    for file in files(folder):
+        shape = {"label": file.parent.name, "points": [[4, 5], [24, 15]], "shape_type": "rectangle"}
+        content = {"shapes": [shape], "imagePath": file.name, "imageHeight": 32, "imageWidth": 32}
+        file.with_suffix(".json").write_text(json.dumps(content), encoding="utf-8")
+    return folder / sorted(one.name for one in folder.iterdir())[0]
+
+
 EXAMPLES: dict[str, Callable[[Path], Path]] = {
     "coco": coco,
     "csv": csv,
@@ -128,6 +136,7 @@ EXAMPLES: dict[str, Callable[[Path], Path]] = {
     "folders": write_tiny_dataset,
     "idx": idx,
     "image": image,
+    "labelme": labelme,
     "masks": masks,
     "metadata": metadata,
     "names": names,

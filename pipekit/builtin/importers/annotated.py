@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from pydantic import model_validator
 
 from pipekit.builtin.importers.boxes import BoxedParams, Finder, checked_box, label_of, outlined
 from pipekit.builtin.importers.files import split_of, subfolders
+from pipekit.builtin.importers.json_items import Entry, entries
 from pipekit.builtin.importers.lookup import Lookup
 from pipekit.contract import Box, Failure, Keypoint, Sample, Targets
 from pipekit.errors import UserError
@@ -250,6 +251,10 @@ class Source:
         """The split that the folder or the file is named after, or ""."""
         return split_of(self.base.name) if self.prefix else split_in(self.file.stem)
 
+    def images(self, params: FileParams, seen: Lookup) -> Images:
+        root = Path(params.images) if params.images else self.base
+        return Images(root, image_folders(root, self.split), seen)
+
 
 def sources(path: Path, suffixes: tuple[str, ...], fits: Callable[[Path], bool]) -> list[Source]:
     """The annotation files: ``path`` itself, or those in it, in its folder of annotations, or in its split folders."""
@@ -282,23 +287,18 @@ def split_in(name: str) -> str:
 class Images:
     """Finds images by the names that an annotation tool gives them, and knows which one came before."""
 
-    def __init__(self, root: Path, seen: Lookup, split: str = "") -> None:
-        """``seen``: the ids of all images so far. ``split``: the folder of this name is searched first, other splits' never."""
-        names = subfolders(root)
-        own = [name for name in names if split and split_of(name) == split]
-        others = [name for name in names if name not in own and not (own and split_of(name))]
-        below = [root / "images" / name for name in subfolders(root / "images")]
+    def __init__(self, root: Path, folders: Sequence[Path], seen: Lookup) -> None:
+        """``root``: ids are paths below it. ``folders``: where images are searched for. ``seen``: the ids so far."""
         self._root = root
-        self._finder = Finder([*(root / name for name in own), root, *(root / name for name in others), *below])
+        self._finder = Finder(folders)
         self._seen = seen
 
-    def place(self, name: str, source: Source) -> tuple[str, Path] | Failure:
-        """(id, file) of an image; a failure if there is none, or if it came before."""
-        if name.startswith(("http://", "https://")) or "?" in name:
-            name = _from_url(name)
-        found = next(filter(None, map(self._finder.find, last_parts(name))), None)
+    def place(self, names: Sequence[str], source: Source) -> tuple[str, Path] | Failure:
+        """(id, file) of the first name for which there is an image; a failure if there is none, or if it came before."""
+        paths = [_from_url(name) if "://" in name or "?" in name else name for name in names]
+        found = next(filter(None, (self._finder.find(part) for path in paths for part in last_parts(path))), None)
         if found is None:
-            return Failure(f"{source.prefix}{name}", f"no such image; {source.file.name} names it")
+            return Failure(f"{source.prefix}{paths[0] if paths else '?'}", f"no such image; {source.file.name} names it")
         identity = source.prefix + found.relative_to(self._root).as_posix()
         if before := self._seen.get(identity):
             return Failure(f"{identity} again", f"{source.file.name} names it again, after {before}", str(found))
@@ -306,8 +306,17 @@ class Images:
         return identity, found
 
 
+def image_folders(base: Path, split: str = "") -> list[Path]:
+    """Where the images of an annotation file may lie: first a folder with the split's name, never another split's."""
+    names = subfolders(base)
+    own = [name for name in names if split and split_of(name) == split]
+    others = [name for name in names if name not in own and not (own and split_of(name))]
+    below = [base / "images" / name for name in subfolders(base / "images")]
+    return [*(base / name for name in own), base, *(base / name for name in others), *below]
+
+
 def last_parts(name: str) -> Iterator[str]:
-    """A path as an annotation file has it, then its last parts, the longest first: ``C:/data/a.jpg``, ``data/a.jpg``, ``a.jpg``."""
+    """A path as an annotation file has it, then its last parts, the longest first: ``C:/data/a.jpg``, ``data/a.jpg`` …"""
     parts = [part for part in re.split(r"[/\\]+", name) if part not in ("", ".", "..")]
     yield from dict.fromkeys(filter(None, ("/".join(parts[at:]) for at in range(len(parts)))))
 
@@ -321,13 +330,13 @@ def _from_url(name: str) -> str:
 
 
 def begin(
-    name: str, source: Source, images: Images, declared_wh: tuple[Any, Any] = (None, None), where: str = ""
+    names: Sequence[str], source: Source, images: Images, declared_wh: tuple[Any, Any] = (None, None), where: str = ""
 ) -> Drawing | Failure:
     """Begin the annotations of an image: find it, and hold the size that the annotations state against the file's."""
     from pipekit.builtin.importers.boxes import size_of
     from pipekit.errors import ImageError
 
-    found = images.place(name, source)
+    found = images.place(names, source)
     if isinstance(found, Failure):
         return found
     identity, place = found
@@ -343,12 +352,22 @@ def begin(
 
 
 def check_size(declared_wh: tuple[Any, Any], size_hw: tuple[int, int]) -> None:
-    """Raises UnusableError if a stated width and height are not those of the image. A size that is left out, or 0, is not held."""
+    """Raises UnusableError if a stated width and height are not those of the image. A missing size, or 0, is not compared."""
     if not any(declared_wh):
         return
     width, height = number(declared_wh[0], "width"), number(declared_wh[1], "height")
     if (height, width) != size_hw:
         raise UnusableError(f"the annotations are for {width:g} x {height:g} px, the image has {size_hw[1]} x {size_hw[0]} px")
+
+
+def json_entries(file: Path, inside: Collection[str], expected: str) -> Iterator[Entry]:
+    """The entries of a JSON file (:func:`entries`). Raises UserError."""
+    try:
+        yield from entries(file, inside)
+    except OSError as error:
+        raise UserError(f"can't read {file}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise UserError(f"{file} is damaged: {error}", f"Expected {expected}.") from error
 
 
 def missing_files(what: str, path: Path, expected: str) -> UserError:
@@ -372,8 +391,6 @@ def has_words(file: Path, words: Iterable[str], chars: int = 1 << 22) -> bool:
 
 def first_entry(file: Path) -> Any:
     """The first item of a JSON file that holds a list; None where it is no list, or empty, or damaged."""
-    from pipekit.builtin.importers.json_items import entries
-
     try:
         with file.open(encoding="utf-8-sig") as stream:
             if stream.read(1 << 12).lstrip()[:1] != "[":

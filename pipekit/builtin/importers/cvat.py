@@ -69,7 +69,7 @@ def read(path: Path, params: FileParams) -> Iterator[Sample | Failure]:
         )
     with lookup(()) as seen:
         for source in found:
-            images = Images(Path(params.images) if params.images else source.base, seen, source.split)
+            images = source.images(params, seen)
             try:
                 for element in elements(source.file, ("image",)):
                     yield from _image(element, source, images, params)
@@ -82,7 +82,7 @@ def _image(image: Element, source: Source, images: Images, params: FileParams) -
     if not name:
         yield Failure(f"{source.prefix}{source.file.name} line {image.line}", "an image without a name")
         return
-    drawing = begin(name, source, images, (image.attributes.get("width"), image.attributes.get("height")))
+    drawing = begin([name], source, images, (image.attributes.get("width"), image.attributes.get("height")))
     if isinstance(drawing, Failure):
         yield drawing
         return
