@@ -96,6 +96,9 @@ def register_importers(register: Register) -> None:
     register("masks", "pipekit.builtin.importers.masks", summary="Images and masks in two folders, under the same names")
     register("cvat", "pipekit.builtin.importers.cvat", summary="CVAT for images 1.1: boxes, polygons, points, tags")
     register("labelme", "pipekit.builtin.importers.labelme", summary="LabelMe: a JSON file of shapes for each image")
+    register("via", "pipekit.builtin.importers.via", summary="VGG Image Annotator: JSON or CSV with the regions of images")
+    register("label_studio", "pipekit.builtin.importers.label_studio", summary="Label Studio: tasks as JSON")
+    register("createml", "pipekit.builtin.importers.createml", summary="Create ML: JSON with the boxes of images")
 
 
 @hookimpl

@@ -129,18 +129,53 @@ def labelme(folder: Path) -> Path:
     return folder / sorted(one.name for one in folder.iterdir())[0]
 
 
+def via(folder: Path) -> Path:
+    shape = {"name": "rect", "x": 4, "y": 5, "width": 20, "height": 10}
+    entries = {}
+    for file in files(folder / "images"):
+        regions = [{"shape_attributes": shape, "region_attributes": {"class": file.parent.name}}]
+        name = f"{file.parent.name}/{file.name}"
+        entries[f"{name}{file.stat().st_size}"] = {"filename": name, "regions": regions, "file_attributes": {}}
+    (folder / "via.json").write_text(json.dumps({"_via_settings": {}, "_via_img_metadata": entries}), encoding="utf-8")
+    return folder
+
+
+def label_studio(folder: Path) -> Path:
+    tasks = []
+    for file in files(folder / "images"):
+        value = {"x": 10, "y": 20, "width": 50, "height": 40, "rotation": 0, "rectanglelabels": [file.parent.name]}
+        result = {"type": "rectanglelabels", "original_width": 32, "original_height": 32, "value": value}
+        data = {"image": f"/data/local-files/?d={file.parent.name}/{file.name}"}
+        tasks.append({"id": len(tasks), "data": data, "annotations": [{"result": [result]}]})
+    (folder / "tasks.json").write_text(json.dumps(tasks), encoding="utf-8")
+    return folder
+
+
+def createml(folder: Path) -> Path:
+    entries = []
+    for file in files(folder / "images"):
+        place = {"x": 14, "y": 10, "width": 20, "height": 10}
+        objects = [{"label": file.parent.name, "coordinates": place}]
+        entries.append({"image": f"{file.parent.name}/{file.name}", "annotations": objects})
+    (folder / "_annotations.createml.json").write_text(json.dumps(entries), encoding="utf-8")
+    return folder
+
+
 EXAMPLES: dict[str, Callable[[Path], Path]] = {
     "coco": coco,
+    "createml": createml,
     "csv": csv,
     "cvat": cvat,
     "folders": write_tiny_dataset,
     "idx": idx,
     "image": image,
+    "label_studio": label_studio,
     "labelme": labelme,
     "masks": masks,
     "metadata": metadata,
     "names": names,
     "parquet": parquet,
+    "via": via,
     "voc": voc,
     "yolo": yolo,
 }

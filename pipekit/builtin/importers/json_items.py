@@ -189,4 +189,4 @@ class _Reader:
                 return text, value
 
     def _wrong(self, what: str) -> ValueError:
-        return ValueError(f"{what} (character {self._used + self._at})")
+        return ValueError(f"{what} (line {self._line()}, character {self._used + self._at})")

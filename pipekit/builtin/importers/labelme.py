@@ -118,7 +118,9 @@ def _draw(drawing: Drawing, shape: Mapping[str, Any]) -> None:
     label = text(shape.get("label"), "label")
     kind = shape.get("shape_type") or "polygon"  # the first versions drew polygons only, and had no type
     found = points(shape.get("points"), least=NUM_POINTS.get(str(kind), 1))
-    facts = {name: shape.get(name) for name in ("group_id", "description", "attributes", "difficult") if shape.get(name)}
+    facts: dict[str, Any] = {
+        name: shape.get(name) for name in ("group_id", "description", "attributes", "difficult") if shape.get(name)
+    }
     if isinstance(flags := shape.get("flags"), dict):
         facts["flags"] = [name for name, is_set in flags.items() if is_set]
     if kind == "polygon":
