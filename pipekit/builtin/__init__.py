@@ -99,6 +99,12 @@ def register_importers(register: Register) -> None:
     register("via", "pipekit.builtin.importers.via", summary="VGG Image Annotator: JSON or CSV with the regions of images")
     register("label_studio", "pipekit.builtin.importers.label_studio", summary="Label Studio: tasks as JSON")
     register("createml", "pipekit.builtin.importers.createml", summary="Create ML: JSON with the boxes of images")
+    register("box_csv", "pipekit.builtin.importers.box_csv", summary="CSV files with one row per box")
+    register(
+        "roboflow_masks",
+        "pipekit.builtin.importers.roboflow_masks",
+        summary="Roboflow's masks: a.jpg, a_mask.png, _classes.csv",
+    )
 
 
 @hookimpl

@@ -161,7 +161,22 @@ def createml(folder: Path) -> Path:
     return folder
 
 
+def box_csv(folder: Path) -> Path:
+    found = [f"{file.parent.name}/{file.name},32,32,{file.parent.name},4,5,24,15" for file in files(folder / "images")]
+    text = "\n".join(["filename,width,height,class,xmin,ymin,xmax,ymax", *found])
+    (folder / "_annotations.csv").write_text(text, encoding="utf-8")
+    return folder
+
+
+def roboflow_masks(folder: Path) -> Path:
+    for file in files(folder / "train"):
+        images.write(file.with_name(f"{file.stem}_mask.png"), (images.read(file, gray=True) > 128).astype(np.uint8))
+    (folder / "train/_classes.csv").write_text("Pixel Value, Class\n0, background\n1, thing\n", encoding="utf-8")
+    return folder
+
+
 EXAMPLES: dict[str, Callable[[Path], Path]] = {
+    "box_csv": box_csv,
     "coco": coco,
     "createml": createml,
     "csv": csv,
@@ -175,6 +190,7 @@ EXAMPLES: dict[str, Callable[[Path], Path]] = {
     "metadata": metadata,
     "names": names,
     "parquet": parquet,
+    "roboflow_masks": roboflow_masks,
     "via": via,
     "voc": voc,
     "yolo": yolo,
