@@ -175,6 +175,58 @@ def roboflow_masks(folder: Path) -> Path:
     return folder
 
 
+def image_list(folder: Path) -> Path:
+    found = [f"images/{file.parent.name}/{file.name} {file.parent.name}" for file in files(folder / "images")]
+    (folder / "train.txt").write_text("\n".join(found), encoding="utf-8")
+    return folder
+
+
+def cub(folder: Path) -> Path:
+    found = files(folder / "images")
+    classes = sorted({file.parent.name for file in found})
+    lists = {
+        "images.txt": [f"{file.parent.name}/{file.name}" for file in found],
+        "image_class_labels.txt": [str(classes.index(file.parent.name) + 1) for file in found],
+        "train_test_split.txt": ["1" for _ in found],
+        "bounding_boxes.txt": ["4.0 5.0 20.0 10.0" for _ in found],
+        "classes.txt": classes,
+    }
+    for name, rows in lists.items():
+        (folder / name).write_text("".join(f"{at} {row}\n" for at, row in enumerate(rows, 1)), encoding="utf-8")
+    return folder
+
+
+def pets(folder: Path) -> Path:
+    rows = []
+    for number, file in enumerate(files(folder / "sorted")):
+        name = f"{file.parent.name}_{number}"
+        (folder / "images").mkdir(exist_ok=True)
+        images.write(folder / f"images/{name}.jpg", images.read(file))
+        rows.append(f"{name} 1 1 1\n")
+    (folder / "annotations").mkdir()
+    for name, part in (("list", rows), ("trainval", rows[::2]), ("test", rows[1::2])):
+        (folder / f"annotations/{name}.txt").write_text("".join(part), encoding="utf-8")
+    return folder
+
+
+def food101(folder: Path) -> Path:
+    names = []
+    for file in files(folder / "images"):
+        images.write(file.with_suffix(".jpg"), images.read(file))
+        names.append(f"{file.parent.name}/{file.stem}\n")
+    (folder / "meta").mkdir()
+    for name, part in (("train", names[::2]), ("test", names[1::2])):
+        (folder / f"meta/{name}.txt").write_text("".join(part), encoding="utf-8")
+    return folder
+
+
+def imagenet(folder: Path) -> Path:
+    found = files(folder / "ILSVRC/Data/CLS-LOC/train")
+    names = "".join(f"{name} {name} one, two\n" for name in sorted({file.parent.name for file in found}))
+    (folder / "LOC_synset_mapping.txt").write_text(names, encoding="utf-8")
+    return folder
+
+
 EXAMPLES: dict[str, Callable[[Path], Path]] = {
     "box_csv": box_csv,
     "coco": coco,
@@ -192,6 +244,11 @@ EXAMPLES: dict[str, Callable[[Path], Path]] = {
     "parquet": parquet,
     "roboflow_masks": roboflow_masks,
     "via": via,
+    "image_list": image_list,
+    "cub": cub,
+    "pets": pets,
+    "food101": food101,
+    "imagenet": imagenet,
     "voc": voc,
     "yolo": yolo,
 }

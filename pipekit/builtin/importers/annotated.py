@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -21,7 +22,7 @@ from pipekit.builtin.importers.lookup import Lookup
 from pipekit.contract import Box, Failure, Keypoint, Sample, Targets
 from pipekit.errors import UserError
 from pipekit.files import files_in
-from pipekit.params import ImagesPath, param
+from pipekit.params import ImagesPath, Params, param
 
 ROUND = 64
 """Corners of the polygon that stands for a circle or an ellipse."""
@@ -29,15 +30,18 @@ ROUND = 64
 ANNOTATION_FOLDERS = ("annotations", "labels", "json", "xml")
 """Folders of annotation files, in lower case; the images lie beside such a folder."""
 
-SUFFIXES = (".json", ".xml", ".csv", ".txt")
+MOST_FILES = 50
+"""Maximum number of files in one folder that may each be about many images."""
+
+SUFFIXES = (".json", ".xml", ".csv", ".tsv", ".txt", ".lst")
 
 
 class UnusableError(ValueError):
     """A part of an annotation that can't be used; the message says what is there and what is expected."""
 
 
-class FileParams(BoxedParams):
-    """Parameters of an importer of one annotation file, or of a folder with such files."""
+class BesideParams(Params):
+    """Parameters of an importer of one file that names images, or of a folder with such files."""
 
     images: ImagesPath | None = param(None, "The folder of the images; by default searched for beside the annotations")
 
@@ -48,6 +52,10 @@ class FileParams(BoxedParams):
         if isinstance(values, Mapping) and str(values.get("path", "")).lower().endswith(SUFFIXES) and not values.get("images"):
             return {**values, "images": base_of(Path(os.fspath(values["path"])).expanduser())}
         return values
+
+
+class FileParams(BoxedParams, BesideParams):
+    """Parameters of an importer of one annotation file, or of a folder with such files."""
 
 
 # --- values --------------------------------------------------------------------------------------------------------------
@@ -267,11 +275,17 @@ def sources(path: Path, suffixes: tuple[str, ...], fits: Callable[[Path], bool])
         found = []
         for base in bases:
             folders = [base, *(base / name for name in subfolders(base) if name.lower() in ANNOTATION_FOLDERS)]
-            files = [folder / name for folder in folders for name in sorted(files_in(folder, suffixes))]
+            files = [folder / name for folder in folders for name in _few(folder, suffixes)]
             found += [Source(file, base, "" if base == path else f"{base.name}/") for file in files if fits(file)]
         if found:
             return found
     return []
+
+
+def _few(folder: Path, suffixes: tuple[str, ...]) -> list[str]:
+    """The names of a folder's files with these suffixes, sorted; none if there are so many that each is about one image."""
+    names = sorted(islice(files_in(folder, suffixes), MOST_FILES + 1))
+    return names if len(names) <= MOST_FILES else []
 
 
 def base_of(file: Path) -> Path:
