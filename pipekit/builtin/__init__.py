@@ -105,6 +105,11 @@ def register_importers(register: Register) -> None:
         "pipekit.builtin.importers.roboflow_masks",
         summary="Roboflow's masks: a.jpg, a_mask.png, _classes.csv",
     )
+    register("image_list", "pipekit.builtin.importers.image_list", summary="Text lists with a line 'path label' per image")
+    register("cub", "pipekit.builtin.importers.cub", summary="CUB-200-2011: classes, splits and boxes in lists")
+    register("pets", "pipekit.builtin.importers.pets", summary="Oxford-IIIT Pets: breeds, splits, trimaps as masks")
+    register("food101", "pipekit.builtin.importers.food101", summary="Food-101: class folders, and lists of the splits")
+    register("imagenet", "pipekit.builtin.importers.imagenet", summary="ImageNet (ILSVRC): synsets, their names, boxes")
 
 
 @hookimpl
