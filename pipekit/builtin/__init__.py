@@ -91,7 +91,9 @@ def register_importers(register: Register) -> None:
     )
     register("idx", "pipekit.builtin.importers.idx", summary="IDX files of the MNIST family, gzipped or not")
     register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, outlines, keypoints, masks", version=3)
-    register("yolo", "pipekit.builtin.importers.yolo", summary="YOLO detection: labels beside images, Darknet too", version=3)
+    register(
+        "yolo", "pipekit.builtin.importers.yolo", summary="YOLO: boxes, outlines, oriented boxes, poses; Darknet", version=4
+    )
     register("voc", "pipekit.builtin.importers.voc", summary="Pascal VOC: XML annotations, masks, image sets", version=2)
     register("masks", "pipekit.builtin.importers.masks", summary="Images and masks in two folders, under the same names")
     register("cvat", "pipekit.builtin.importers.cvat", summary="CVAT for images 1.1: boxes, polygons, points, tags")
