@@ -107,6 +107,9 @@ def register_importers(register: Register) -> None:
         "pipekit.builtin.importers.roboflow_masks",
         summary="Roboflow's masks: a.jpg, a_mask.png, _classes.csv",
     )
+    register("cifar", "pipekit.builtin.importers.cifar", summary="CIFAR-10 and CIFAR-100, as pickles or binary files")
+    register("npz", "pipekit.builtin.importers.npz", summary="NumPy archives: x_train, y_train; train_images, train_labels")
+    register("hdf5", "pipekit.builtin.importers.hdf5", summary="HDF5 files with images and labels; needs h5py")
     register("image_list", "pipekit.builtin.importers.image_list", summary="Text lists with a line 'path label' per image")
     register("cub", "pipekit.builtin.importers.cub", summary="CUB-200-2011: classes, splits and boxes in lists")
     register("pets", "pipekit.builtin.importers.pets", summary="Oxford-IIIT Pets: breeds, splits, trimaps as masks")

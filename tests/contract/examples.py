@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -227,6 +228,37 @@ def imagenet(folder: Path) -> Path:
     return folder
 
 
+def cifar(folder: Path) -> Path:
+    chance = np.random.default_rng(0)
+    folder.mkdir()
+    for name in ("data_batch_1", "test_batch"):
+        data = chance.integers(0, 256, (4, 3072), np.uint8)
+        (folder / name).write_bytes(pickle.dumps({b"data": data, b"labels": [0, 1, 0, 1]}, 2))
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": ["cat", "dog"]}, 2))
+    return folder
+
+
+def arrays() -> dict[str, np.ndarray]:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
+    return {"x_train": pixels, "y_train": np.arange(4) % 2, "x_test": pixels, "y_test": np.arange(4) % 2}
+
+
+def npz(folder: Path) -> Path:
+    folder.mkdir()
+    np.savez(folder / "data.npz", **arrays())
+    return folder / "data.npz"
+
+
+def hdf5(folder: Path) -> Path:
+    import h5py
+
+    folder.mkdir()
+    with h5py.File(folder / "data.h5", "w") as file:
+        for name, values in arrays().items():
+            file[name] = values
+    return folder / "data.h5"
+
+
 EXAMPLES: dict[str, Callable[[Path], Path]] = {
     "box_csv": box_csv,
     "coco": coco,
@@ -249,6 +281,9 @@ EXAMPLES: dict[str, Callable[[Path], Path]] = {
     "pets": pets,
     "food101": food101,
     "imagenet": imagenet,
+    "cifar": cifar,
+    "npz": npz,
+    "hdf5": hdf5,
     "voc": voc,
     "yolo": yolo,
 }
