@@ -107,6 +107,7 @@ def register_importers(register: Register) -> None:
         "pipekit.builtin.importers.roboflow_masks",
         summary="Roboflow's masks: a.jpg, a_mask.png, _classes.csv",
     )
+    register("arrow", "pipekit.builtin.importers.arrow", summary="Hugging Face datasets saved with save_to_disk; needs pyarrow")
     register("cifar", "pipekit.builtin.importers.cifar", summary="CIFAR-10 and CIFAR-100, as pickles or binary files")
     register("npz", "pipekit.builtin.importers.npz", summary="NumPy archives: x_train, y_train; train_images, train_labels")
     register("hdf5", "pipekit.builtin.importers.hdf5", summary="HDF5 files with images and labels; needs h5py")

@@ -53,6 +53,21 @@ def parquet(folder: Path) -> Path:
     return folder / "train.parquet"
 
 
+def arrow(folder: Path) -> Path:
+    import pyarrow as pa
+
+    found = files(folder / "sorted")
+    pictures = [{"bytes": file.read_bytes(), "path": file.name} for file in found]
+    table = pa.table({"image": pictures, "label": [file.parent.name for file in found]})
+    saved = folder / "saved/train"
+    saved.mkdir(parents=True)
+    with pa.OSFile(str(saved / "data-00000-of-00001.arrow"), "wb") as stream, pa.ipc.new_stream(stream, table.schema) as writer:
+        writer.write_table(table)
+    (saved / "state.json").write_text(json.dumps({"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}))
+    (saved.parent / "dataset_dict.json").write_text('{"splits": ["train"]}')
+    return saved.parent
+
+
 def idx(folder: Path) -> Path:
     found = files(folder / "sorted")
     pixels = np.stack([images.read(file, gray=True)[..., 0] for file in found])
@@ -260,6 +275,7 @@ def hdf5(folder: Path) -> Path:
 
 
 EXAMPLES: dict[str, Callable[[Path], Path]] = {
+    "arrow": arrow,
     "box_csv": box_csv,
     "coco": coco,
     "createml": createml,
