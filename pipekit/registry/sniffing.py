@@ -8,6 +8,7 @@ from pathlib import Path
 from pipekit.errors import UserError
 from pipekit.files import is_archive, own_output_below, unreadable_below
 from pipekit.passed_over import passed_over, sentence
+from pipekit.registry.known_formats import refuse_known
 from pipekit.registry.registry import Registry
 
 
@@ -56,13 +57,16 @@ def choose(path: Path, found: list[Verdict]) -> Verdict:
     """Choose one of :func:`verdicts`.
 
     Raises:
-        UserError: no importer fits, or several are equally specific.
+        UserError: no importer fits, or several are equally specific, or only importers that fit almost any folder, and it is
+            in a format that none reads (:mod:`~pipekit.registry.known_formats`).
     """
     fitting = [verdict for verdict in found if verdict.fits]
     exact = [verdict for verdict in fitting if verdict.generality == fitting[0].generality]
     if len(exact) > 1:
         said = "; ".join(f"{verdict.importer} ({verdict.reason})" for verdict in exact)
         raise UserError(f"{path} can be read in more than one way: {said}", "Choose one: --format NAME")
+    if not fitting or fitting[0].generality:
+        refuse_known(path, only_beside_images=bool(fitting))
     if fitting:
         return fitting[0]
     message = f"no importer recognises {path}"
