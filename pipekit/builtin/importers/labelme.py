@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.builtin.importers.annotated import (
-    ANNOTATION_FOLDERS,
     Drawing,
     Images,
     Source,
@@ -36,8 +35,8 @@ JSON = (".json",)
 
 READS = (".json", ".txt")
 
-SNIFFED = 10
-"""Number of JSON files in a folder that are searched for one of LabelMe."""
+FOLDERS_SNIFFED, FILES_SNIFFED = 30, 3
+"""Numbers of folders, and of JSON files in each, that are searched for a file of LabelMe."""
 
 NUM_POINTS = {"circle": 2, "line": 2, "point": 1, "rectangle": 2, "mask": 2}
 """The least number of points of a shape; 3 for the others."""
@@ -47,14 +46,13 @@ def sniff(path: Path) -> str | Rejected:
     """Name the folder of LabelMe's JSON files, or say what is missing."""
     if not path.is_dir():
         return NO_FOLDER
-    folders = [path, *(path / name for name in subfolders(path) if name.lower() in ANNOTATION_FOLDERS or split_of(name))]
-    for folder in folders:
-        files = sorted(islice(files_in(folder, JSON), SNIFFED))
+    for folder in (Path(folder) for folder, _ in islice(walk(path), FOLDERS_SNIFFED)):
+        files = sorted(islice(files_in(folder, JSON), FILES_SNIFFED))
         if name := next((name for name in files if _is_labelme(folder / name)), ""):
             return f"JSON files of LabelMe, such as {(folder / name).relative_to(path).as_posix()}"
     if name := next(files_in(path, JSON), ""):
         return Rejected(f"{name} lacks 'shapes' or 'imagePath'")
-    return Rejected("no .json file in it, in annotations/ or in a split's folder")
+    return Rejected(f"no JSON file with 'shapes' and 'imagePath' in its first {FOLDERS_SNIFFED} folders")
 
 
 def read(path: Path, params: BoxedParams) -> Iterator[Sample | Failure]:
