@@ -253,3 +253,13 @@ def test_another_folder_is_refused(tmp_path: Path, importer: object, params: Par
     with pytest.raises(UserError, match=r" is not .*Expected ") as caught:
         list(importer.read(tmp_path, params))  # type: ignore[attr-defined]
     assert str(tmp_path) in str(caught.value)
+
+
+def test_names_that_no_file_can_have_are_listed(tmp_path: Path) -> None:
+    odd = "x" * 300
+    pets_tree(tmp_path / "pets", test=f"{odd}_1 1 1 1\n")
+    assert list(sort_out(pets.read(tmp_path / "pets", PetsParams()))[1]) == [f"{odd}_1.jpg"]
+    (tmp_path / "food/images").mkdir(parents=True)
+    for split in ("train", "test"):
+        write(tmp_path / f"food/meta/{split}.txt", f"pie/{odd}{split}\n")
+    assert len(sort_out(food101.read(tmp_path / "food", Params()))[1]) == 2

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.builtin.importers.annotated import split_in
-from pipekit.builtin.importers.files import NO_FOLDER, first_of, split_of, subfolders
+from pipekit.builtin.importers.files import NO_FOLDER, first_of, is_file, split_of, subfolders
 from pipekit.builtin.importers.parquet import class_names, stored_sample
 from pipekit.builtin.importers.tables import TableParams, find_columns
 from pipekit.contract import Failure, Rejected, Sample
@@ -76,7 +76,7 @@ def read(path: Path, params: TableParams, out_dir: Path) -> Iterator[Sample | Fa
                             number += 1
                             identity = f"{file.prefix}{file.path.stem}/{number:07}"
                             yield stored_sample(row, identity, file.split, file.path.parent, columns, names, out_dir)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:  # a damaged text is a ValueError
             raise UserError(f"can't read {file.path}: {error}") from error
 
 
@@ -106,7 +106,7 @@ def _saved(folder: Path, prefix: str, split: str) -> list[_File]:
     names: list[Any] = [one.get("filename") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
     if not names or not all(isinstance(name, str) and name == Path(name).name for name in names):
         raise UserError(f"{folder / STATE}: '_data_files' is {str(listed)[:80]}, not a list of files in the folder")
-    if missing := next((name for name in names if not (folder / name).is_file()), ""):
+    if missing := next((name for name in names if not is_file(folder / name)), ""):
         raise UserError(f"{folder} lacks {missing}, which {STATE} lists", "Save the dataset again.")
     return [_File(folder / name, prefix, split or split_of(str(state.get("_split") or ""))) for name in names]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipekit.builtin.importers.annotated import json_entries
-from pipekit.builtin.importers.files import NO_FOLDER, subfolders
+from pipekit.builtin.importers.files import NO_FOLDER, is_file, subfolders
 from pipekit.builtin.importers.lists import lines
 from pipekit.builtin.importers.lookup import lookup
 from pipekit.contract import Failure, Rejected, Sample
@@ -50,7 +50,7 @@ def read(path: Path, params: Params) -> Iterator[Sample | Failure]:
                     yield Failure(where, f"expected 'class/number', got {name[:80]!r}")
                 elif before := seen.get(name):
                     yield Failure(f"{name}.jpg again", f"{where}: listed before, in {before}")
-                elif not stem or not image.is_file():
+                elif not stem or not is_file(image):
                     yield Failure(f"{name}.jpg", f"{where}: no such image in 'images'")
                 else:
                     seen.add(name, where)

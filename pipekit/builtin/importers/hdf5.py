@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ SUFFIXES = (".h5", ".hdf5", ".hdf")
 
 READS = SUFFIXES
 
+DAMAGED = (OSError, RuntimeError, ValueError, KeyError, TypeError)
+"""What h5py raises for a damaged file."""
+
 CLASS_NAMES = ("list_classes", "class_names", "classes")
 """Datasets with the class names in the order of their numbers."""
 
@@ -26,7 +30,7 @@ def sniff(path: Path) -> str | Rejected:
     if not found:
         return Rejected("no .h5 file in it" if path.is_dir() else f"the file does not end in {' or '.join(SUFFIXES)}")
     try:
-        with _open(found[0]) as file:
+        with _opened(found[0]) as file:
             names = _names(file)
     except UserError as error:
         return Rejected(f"{error.message}. {error.hint}" if error.hint else error.message)
@@ -44,7 +48,7 @@ def read(path: Path, params: ArraysParams, out_dir: Path) -> Iterator[Sample | F
     """
     found = False
     for place in _files(path):
-        with _open(place) as file:
+        with _opened(place) as file:
             for pair in pairs_among(_names(file)):
                 found = True
                 names = params.classes or _class_names(file)
@@ -73,22 +77,24 @@ class _Rows:
         for number in range(self.shape[0]):
             try:
                 row = self._dataset[number]
-            except (OSError, ValueError, RuntimeError) as error:
+            except DAMAGED as error:
                 raise UserError(f"{self._what}[{number}] can't be read: {error}") from error
             value = np.asarray(row)
             # `reshape(-1)` of one label: a row of shape ().
             yield value if value.shape else value.reshape(1)
 
 
-def _open(place: Path) -> Any:
-    """The open file. Raises UserError."""
+@contextmanager
+def _opened(place: Path) -> Iterator[Any]:
+    """The open file. Raises UserError, also for what turns out to be damaged in the block."""
     try:
         import h5py
     except ImportError as error:
         raise UserError(f"reading {place.name} needs h5py", 'Install it: pip install "pipekit-vision[hdf5]"') from error
     try:
-        return h5py.File(place, "r")
-    except OSError as error:
+        with h5py.File(place, "r") as file:
+            yield file
+    except DAMAGED as error:
         raise UserError(f"can't read {place}: {error}") from error
 
 

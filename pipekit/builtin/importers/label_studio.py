@@ -132,14 +132,14 @@ def _draw_all(drawing: Drawing, results: Sequence[Any], params: LabelStudioParam
         with drawing.shape(f"result {at}"):
             result = members(one, "a result")
             before = len(drawing.boxes)
-            if not (result.get("type") in BARE and _is_plain(result.get("id")) and result.get("id") in named):
+            if not (str(result.get("type")) in BARE and _is_plain(result.get("id")) and result.get("id") in named):
                 _draw(drawing, result, boxes, params)
             if len(drawing.boxes) > before and _is_plain(result.get("id")):
                 boxes[result.get("id")] = before
 
 
 def _draw(drawing: Drawing, result: Mapping[str, Any], boxes: Mapping[Any, int], params: LabelStudioParams) -> None:
-    kind = result.get("type")
+    kind = str(result.get("type"))
     if kind == "relation":
         return
     if kind == "choices":
@@ -148,13 +148,13 @@ def _draw(drawing: Drawing, result: Mapping[str, Any], boxes: Mapping[Any, int],
             drawing.tags += [text(choice, "a choice") for choice in chosen]
         return
     if kind != "labels" and kind not in SHAPES:
-        hint = "; export it as masks (brush to PNG)" if str(kind).startswith("brush") else ""
+        hint = "; export it as masks (brush to PNG)" if kind.startswith("brush") else ""
         raise UnusableError(f"a result of type {shown(kind)} is not read{hint}")
     if result.get("image_rotation"):
         raise UnusableError(f"the image was turned by {shown(result['image_rotation'])} degrees in Label Studio; turn the file")
     check_size((result.get("original_width"), result.get("original_height")), drawing.size_hw)
     value = members(result.get("value"), "value")
-    _draw_shape(drawing, SHAPES.get(str(kind)) or _shape_of(value), value, _label(value, str(kind)), _parent(result, boxes))
+    _draw_shape(drawing, SHAPES.get(kind) or _shape_of(value), value, _label(value, kind), _parent(result, boxes))
 
 
 def _draw_shape(drawing: Drawing, shape: str, value: Mapping[str, Any], label: str, of: int | None) -> None:

@@ -57,7 +57,7 @@ def read(path: Path, params: TableParams, out_dir: Path) -> Iterator[Sample | Fa
                         identity = f"{file.stem}/{number:07}"
                         split = split_of(re.split(r"[-_.]", file.stem)[0])
                         yield stored_sample(row, identity, split, file.parent, columns, names, out_dir)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:  # a damaged text is a ValueError
             raise UserError(f"can't read {file}: {error}") from error
 
 

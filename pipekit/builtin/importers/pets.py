@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-from pipekit.builtin.importers.files import NO_FOLDER
+from pipekit.builtin.importers.files import NO_FOLDER, is_file
 from pipekit.builtin.importers.lists import base_with, lines, pairs
 from pipekit.builtin.importers.lookup import lookup
 from pipekit.contract import Failure, Rejected, Sample, Targets
@@ -60,14 +60,14 @@ def read(path: Path, params: PetsParams) -> Iterator[Sample | Failure]:
                 yield Failure(f"{file} line {number}", f"expected 'Breed_100 1 1 1', got {line[:80]!r}")
             elif params.label == "species" and values[1] not in SPECIES:
                 yield Failure(f"{name}.jpg", f"{file} line {number}: species {values[1]!r}, expected 1 (cat) or 2 (dog)")
-            elif not image.is_file():
+            elif not is_file(image):
                 yield Failure(f"{name}.jpg", f"{file} line {number}: no such image in 'images'")
             elif before := seen.get(name):
                 yield Failure(f"{name}.jpg again", f"{file} line {number}: listed before, in {before}")
             else:
                 seen.add(name, f"{file} line {number}")
                 trimap = base / "annotations/trimaps" / f"{name}.png"
-                targets = Targets(str(trimap) if params.masks and trimap.is_file() else "")
+                targets = Targets(str(trimap) if params.masks and is_file(trimap) else "")
                 label = breed if params.label == "breed" else SPECIES[values[1]]
                 yield Sample(f"{name}.jpg", str(image), label=label, split=splits.get(name), targets=targets)
 
