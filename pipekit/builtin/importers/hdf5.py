@@ -101,12 +101,12 @@ def _opened(place: Path) -> Iterator[Any]:
 def _names(file: Any) -> list[str]:
     """The names of the datasets, also of those in groups."""
     found: list[str] = []
-    file.visititems(lambda name, item: found.append(name) if hasattr(item, "dtype") else None)
+    file.visititems(lambda name, item: found.append(name) if hasattr(item, "shape") else None)
     return found
 
 
 def _class_names(file: Any) -> list[str]:
-    dataset = next((file[name] for name in CLASS_NAMES if name in file and hasattr(file[name], "dtype")), None)
+    dataset = next((file[name] for name in CLASS_NAMES if name in file and hasattr(file[name], "shape")), None)
     if dataset is None or dataset.dtype.kind not in "SO" or len(dataset.shape) != 1:
         return []
     return [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in dataset[:]]
