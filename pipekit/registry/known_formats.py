@@ -151,7 +151,7 @@ KNOWN = (
     Known(
         "FiftyOne",
         "Load it in FiftyOne and export it: dataset.export(OUT, fo.types.COCODetectionDataset).",
-        _folder("samples.json", "data"),
+        _folder("samples.json", "metadata.json"),
     ),
     Known("VoTT", "Export it in VoTT as CSV or Pascal VOC.", _words(JSON, '"assetMetadataVersion"')),
     Known("VoTT", "Export it in VoTT as CSV or Pascal VOC.", _words(JSON, '"securityToken"', '"assets"')),

@@ -23,7 +23,7 @@ CASES = {
     "CelebA": ["img_align_celeba/a.jpg", "list_attr_celeba.txt=1"],
     "Open Images": ["train/a.jpg", "train.csv=ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded"],
     "Datumaro": ["images/a.jpg", 'annotations/train.json={"dm_format_version": "1.0", "items": []}'],
-    "FiftyOne": ["data/a.jpg", 'samples.json={"samples": []}'],
+    "FiftyOne": ["data/a.jpg", "metadata.json={}", 'samples.json={"samples": []}'],
     "VoTT": ["a.jpg", 'x.json={"securityToken": "t", "assets": {}}'],
     "BDD100K": ["train/a.jpg", 'train.json=[{"name": "a.jpg", "attributes": {}, "labels": [{"box2d": {}}]}]'],
     "Labelbox": ["a.jpg", 'x.ndjson={"data_row": {}, "projects": {}}'],

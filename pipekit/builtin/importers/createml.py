@@ -34,6 +34,9 @@ JSON = (".json",)
 
 READS = JSON
 
+WRITTEN_AS = "coco"
+"""The exporter for boxes, outlines, and keypoints of boxes; it writes no class of a whole image and no keypoint without a box."""
+
 IMAGE, OBJECTS = ("image", "imagefilename"), ("annotations", "annotation")
 
 EXPECTED = "a list of objects with 'image' and 'annotations'"

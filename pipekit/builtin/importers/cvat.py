@@ -34,6 +34,9 @@ XML = (".xml",)
 
 READS = (".xml",)
 
+WRITTEN_AS = "coco"
+"""The exporter for boxes, outlines, and keypoints of boxes; it writes no class of a whole image and no keypoint without a box."""
+
 NOT_READ = {"polyline": "it encloses no area", "cuboid": "it is not flat"}
 
 SNIFFED_BYTES = 1 << 22
