@@ -39,7 +39,7 @@ SUFFIXES = (".csv", ".tsv")
 READS = (*SUFFIXES, ".txt", ".json")
 
 WRITTEN_AS = "coco"
-"""The exporter for boxes, outlines, and keypoints of boxes; it writes no class of a whole image and no keypoint without a box."""
+"""The exporter for boxes, outlines and keypoints of boxes. It writes no class of a whole image, no keypoint without a box."""
 
 CORNERS = (("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom"))
 SIZES = (("x", "y", "w", "h"), ("bboxx", "bboxy", "bboxwidth", "bboxheight"), ("bboxx", "bboxy", "bboxw", "bboxh"))

@@ -35,7 +35,7 @@ JSON = (".json",)
 READS = JSON
 
 WRITTEN_AS = "coco"
-"""The exporter for boxes, outlines, and keypoints of boxes; it writes no class of a whole image and no keypoint without a box."""
+"""The exporter for boxes, outlines and keypoints of boxes. It writes no class of a whole image, no keypoint without a box."""
 
 IMAGE, OBJECTS = ("image", "imagefilename"), ("annotations", "annotation")
 

@@ -42,7 +42,7 @@ JSON = (".json",)
 READS = JSON
 
 WRITTEN_AS = "coco"
-"""The exporter for boxes, outlines, and keypoints of boxes; it writes no class of a whole image and no keypoint without a box."""
+"""The exporter for boxes, outlines and keypoints of boxes. It writes no class of a whole image, no keypoint without a box."""
 
 EXPECTED = "Label Studio's export as JSON: a list of tasks with 'data' and 'annotations'"
 

@@ -36,7 +36,7 @@ JSON = (".json",)
 READS = (".json", ".txt")
 
 WRITTEN_AS = "coco"
-"""The exporter for boxes, outlines, and keypoints of boxes; it writes no class of a whole image and no keypoint without a box."""
+"""The exporter for boxes, outlines and keypoints of boxes. It writes no class of a whole image, no keypoint without a box."""
 
 FOLDERS_SNIFFED, FILES_SNIFFED = 30, 3
 """Numbers of folders, and of JSON files in each, that are searched for a file of LabelMe."""

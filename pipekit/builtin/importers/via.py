@@ -40,7 +40,7 @@ SUFFIXES = (".json", ".csv")
 READS = (*SUFFIXES, ".html")
 
 WRITTEN_AS = "coco"
-"""The exporter for boxes, outlines, and keypoints of boxes; it writes no class of a whole image and no keypoint without a box."""
+"""The exporter for boxes, outlines and keypoints of boxes. It writes no class of a whole image, no keypoint without a box."""
 
 PROJECT = "_via_img_metadata"
 """The member of a project that holds what an export has at its top level."""
