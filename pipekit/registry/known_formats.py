@@ -145,7 +145,12 @@ KNOWN = (
     Known(
         "Open Images",
         DATUMARO.format("open_images") + ", or load it with FiftyOne and export it as COCO.",
-        _words(CSV, "ImageID", "LabelName", "XMin"),
+        _words(CSV, "ImageID", "LabelName", "Confidence"),
+    ),
+    Known("CVAT for video", "Export the task as 'CVAT for images 1.1'.", _words((".xml",), "<annotations", "<track ")),
+    Known("VIA 3", "Export the project as COCO.", _words(JSON, '"project"', '"config"', '"attribute"', '"metadata"', '"view"')),
+    Known(
+        "Label Studio's JSON-MIN", "Export the project as JSON.", _words(JSON, '"annotation_id"', '"annotator"', '"lead_time"')
     ),
     Known("Datumaro", DATUMARO.format("datumaro"), _words(JSON, '"dm_format_version"')),
     Known(

@@ -119,6 +119,21 @@ def test_an_image_of_another_size_than_stated_is_listed(tmp_path: Path, size: st
     assert "the image has 60 x 40 px" in failed["a.png"] or "width is 'sixty'" in failed["a.png"]
 
 
+def test_the_subsets_of_a_project_may_have_images_of_the_same_name(tmp_path: Path) -> None:
+    for subset in ("Test", "Train"):
+        picture(tmp_path / "images" / subset / "a.png")
+    images = [image("a.png", more=f'subset="{subset}"') for subset in ("Train", "Test")]
+    cvat_file(tmp_path / "annotations.xml", *images, image("a.png"))
+    found, failed = sort_out(cvat.read(tmp_path, FileParams()))
+    assert [(row.id, row.split) for row in found] == [("images/Train/a.png", "train"), ("images/Test/a.png", "test")]
+    reason = "annotations.xml: a.png: there are 2 images 'a.png', in Test, Train; write the folder before the name"
+    assert failed == {"a.png": reason}
+    cvat_file(tmp_path / "annotations.xml", image("b.png", more='subset="Train"'))
+    picture(tmp_path / "images/Test/b.png")
+    found, failed = sort_out(cvat.read(tmp_path, FileParams()))
+    assert (found, list(failed.values())) == ([], ["annotations.xml line 5: subset Train, but the image lies in Test"])
+
+
 def test_images_are_found_by_the_last_parts_of_their_names_and_by_split(tmp_path: Path) -> None:
     for folder in ("train", "valid"):
         picture(tmp_path / folder / "a.png")

@@ -15,8 +15,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import model_validator
 
-from pipekit.builtin.importers.boxes import BoxedParams, Finder, checked_box, label_of, outlined
-from pipekit.builtin.importers.files import split_of, subfolders
+from pipekit.builtin.importers.boxes import BoxedParams, checked_box, label_of, outlined
+from pipekit.builtin.importers.files import first_of, is_file, split_of, subfolders
 from pipekit.builtin.importers.json_items import Entry, entries
 from pipekit.builtin.importers.lookup import Lookup
 from pipekit.contract import Box, Failure, Keypoint, Sample, Targets
@@ -301,18 +301,22 @@ def split_in(name: str) -> str:
 class Images:
     """Finds images by the names that an annotation tool gives them, and knows which one came before."""
 
-    def __init__(self, root: Path, folders: Sequence[Path], seen: Lookup) -> None:
+    def __init__(self, root: Path, folders: Folders, seen: Lookup) -> None:
         """``root``: ids are paths below it. ``folders``: where images are searched for. ``seen``: the ids so far."""
         self._root = root
-        self._finder = Finder(folders)
+        self._folders = folders
         self._seen = seen
 
     def place(self, names: Sequence[str], source: Source) -> tuple[str, Path] | Failure:
         """(id, file) of the first name for which there is an image; a failure if there is none, or if it came before."""
         paths = [_from_url(name) if "://" in name or "?" in name else name for name in names]
-        found = next(filter(None, (self._finder.find(part) for path in paths for part in last_parts(path))), None)
+        identity = source.prefix + (paths[0] if paths else "?")
+        try:
+            found = next(filter(None, map(self._folders.find, paths)), None)
+        except UnusableError as error:
+            return Failure(identity, f"{source.file.name}: {error}")
         if found is None:
-            return Failure(f"{source.prefix}{paths[0] if paths else '?'}", f"no such image; {source.file.name} names it")
+            return Failure(identity, f"no such image; {source.file.name} names it")
         identity = source.prefix + found.relative_to(self._root).as_posix()
         if before := self._seen.get(identity):
             return Failure(f"{identity} again", f"{source.file.name} names it again, after {before}", str(found))
@@ -320,13 +324,50 @@ class Images:
         return identity, found
 
 
-def image_folders(base: Path, split: str = "") -> list[Path]:
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where images may lie.
+
+    Attributes:
+        first: searched in this order; the first image counts.
+        others: searched if there is none; two of the same name can't be told apart.
+    """
+
+    first: Sequence[Path]
+    others: Sequence[Path] = ()
+
+    def find(self, name: str) -> Path | None:
+        """The image of a name, also by the last parts of its path; None if there is none.
+
+        Raises:
+            UnusableError: several images fit.
+        """
+        for part in last_parts(name):
+            if found := next((folder / part for folder in self.first if is_file(folder / part)), None):
+                return found
+            there = [folder / part for folder in self.others if is_file(folder / part)]
+            if len(there) > 1:
+                places = first_of(file.parent.name for file in there)
+                raise UnusableError(
+                    f"{name}: there are {len(there)} images {part!r}, in {places}; write the folder before the name"
+                )
+            if there:
+                return there[0]
+        return None
+
+
+def image_folders(base: Path, split: str = "") -> Folders:
     """Where the images of an annotation file may lie: first a folder with the split's name, never another split's."""
     names = subfolders(base)
     own = [name for name in names if split and split_of(name) == split]
     others = [name for name in names if name not in own and not (own and split_of(name))]
-    below = [base / "images" / name for name in subfolders(base / "images")]
-    return [*(base / name for name in own), base, *(base / name for name in others), *below]
+    inside = subfolders(base / "images")
+    own_inside = [name for name in inside if split and split_of(name) == split]
+    others_inside = [name for name in inside if name not in own_inside and not (own_inside and split_of(name))]
+    return Folders(
+        [*(base / name for name in own), *(base / "images" / name for name in own_inside), base],
+        [*(base / name for name in others), *(base / "images" / name for name in others_inside)],
+    )
 
 
 def last_parts(name: str) -> Iterator[str]:

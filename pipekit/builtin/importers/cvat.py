@@ -85,14 +85,26 @@ def _image(image: Element, source: Source, images: Images, params: FileParams) -
     if not name:
         yield Failure(f"{source.prefix}{source.file.name} line {image.line}", "an image without a name")
         return
-    drawing = begin([name], source, images, (image.attributes.get("width"), image.attributes.get("height")))
+    subset = image.attributes.get("subset", "").strip()
+    drawing = begin(
+        [*([f"{subset}/{name}"] if subset else []), name],
+        source,
+        images,
+        (image.attributes.get("width"), image.attributes.get("height")),
+    )
     if isinstance(drawing, Failure):
         yield drawing
+        return
+    folder = drawing.place.parent.name
+    if subset and split_of(folder) not in ("", split_of(subset)):
+        yield Failure(
+            drawing.identity, f"{source.file.name} line {image.line}: subset {subset}, but the image lies in {folder}"
+        )
         return
     for at, shape in enumerate(image.children, start=1):
         with drawing.shape(f"object {at}", shape.line):
             _draw(drawing, shape)
-    yield from drawing.rows(params.label, split_of(image.attributes.get("subset", "")) or source.split)
+    yield from drawing.rows(params.label, split_of(subset) or source.split)
 
 
 def _draw(drawing: Drawing, shape: Element) -> None:

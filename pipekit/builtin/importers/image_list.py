@@ -6,8 +6,15 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from pipekit.builtin.importers.annotated import BesideParams, Source, image_folders, last_parts, missing_files, sources
-from pipekit.builtin.importers.boxes import Finder
+from pipekit.builtin.importers.annotated import (
+    BesideParams,
+    Folders,
+    Source,
+    UnusableError,
+    image_folders,
+    missing_files,
+    sources,
+)
 from pipekit.builtin.importers.files import first_of, is_image_name
 from pipekit.builtin.importers.lists import lines
 from pipekit.builtin.importers.lookup import lookup
@@ -53,9 +60,9 @@ def read(path: Path, params: ImageListParams) -> Iterator[Sample | Failure]:
         for source in found:
             root = Path(params.images) if params.images else source.base
             names = params.classes or class_names(source.base)
-            finder = Finder(image_folders(root, source.split))
+            folders = image_folders(root, source.split)
             for number, line in lines(source.file):
-                row = _row(f"{source.file.name} line {number}", line, finder, names)
+                row = _row(f"{source.file.name} line {number}", line, folders, names)
                 if isinstance(row, str):
                     yield Failure(f"{source.prefix}{source.file.name} line {number}", row)
                     continue
@@ -70,13 +77,16 @@ def read(path: Path, params: ImageListParams) -> Iterator[Sample | Failure]:
                 yield Sample(identity, str(image), label=label, split=source.split)
 
 
-def _row(where: str, line: str, finder: Finder, names: list[str]) -> tuple[Path, str] | str:
+def _row(where: str, line: str, folders: Folders, names: list[str]) -> tuple[Path, str] | str:
     """(image, label) of a line, or what is wrong with it."""
     path, *rest = line.rsplit(None, 1)
     if not rest or not is_image_name(path):
         return f"expected 'path label', got {line[:80]!r}"
     label = rest[0]
-    image = next(filter(None, map(finder.find, last_parts(path))), None)
+    try:
+        image = folders.find(path)
+    except UnusableError as error:
+        return str(error)
     if image is None:
         return f"no such image: {path}"
     if names and label.isdecimal():
@@ -107,5 +117,5 @@ def _is_list(file: Path) -> bool:
     if not first or not all(len(parts) == 2 and is_image_name(parts[0]) and not is_image_name(parts[1]) for parts in first):
         return False
     base = Source(file, file.parent, "").base
-    folders = [*image_folders(base), *image_folders(base.parent)]
-    return any(Finder(folders).find(part) for part in last_parts(first[0][0]))
+    here, above = image_folders(base), image_folders(base.parent)
+    return Folders([*here.first, *here.others, *above.first, *above.others]).find(first[0][0]) is not None

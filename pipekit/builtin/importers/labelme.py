@@ -14,6 +14,7 @@ from typing import Any
 
 from pipekit.builtin.importers.annotated import (
     Drawing,
+    Folders,
     Images,
     Source,
     UnusableError,
@@ -82,11 +83,11 @@ def read(path: Path, params: BoxedParams) -> Iterator[Sample | Failure]:
                 yield Sample(identity, full, split=_split(identity))
 
 
-def _image_folders(folder: Path, root: Path) -> list[Path]:
+def _image_folders(folder: Path, root: Path) -> Folders:
     """Where the images of a folder's JSON files may lie: in it, in its subfolders, beside it."""
-    inside = [folder, *(folder / name for name in subfolders(folder))]
+    inside = [folder / name for name in subfolders(folder)]
     above = [folder.parent, *(folder.parent / name for name in subfolders(folder.parent))] if folder != root else []
-    return [*inside, *above]
+    return Folders([folder], [*inside, *(place for place in above if place != folder)])
 
 
 def _read_file(file: Path, root: Path, images: Images, params: BoxedParams) -> Iterator[Sample | Failure]:
