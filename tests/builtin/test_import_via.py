@@ -40,15 +40,17 @@ def test_the_regions_of_a_project_and_of_an_export(tmp_path: Path, project: bool
         region("circle", {"class": "ball"}, cx=30, cy=20, r=5),
         region("ellipse", {"class": "ball"}, cx=30, cy=20, rx=10, ry=5, theta=0),
         region("point", {"class": "nose"}, cx=7.5, cy=8),
+        region("polyline", {"class": "line"}, all_points_x=[10, 30, 30, 10], all_points_y=[10, 10, 20, 10]),
     )
     via_file(tmp_path / "x.json", entry("a.png", *regions, file_attributes={"place": "park", "note": ""}), project=project)
     assert via.sniff(tmp_path) == "VIA annotations: x.json"
     (sample,), failed = sort_out(via.read(tmp_path, via.ViaParams()))
     assert failed == {}
-    dog, cat, ball, flat = sample.targets.boxes
+    dog, cat, ball, flat, line = sample.targets.boxes
     assert (dog, cat) == (Box(5, 6, 15, 26, "dog"), Box(10, 10, 30, 20, "cat", outline=((10, 10, 30, 10, 30, 20),)))
     assert (ball.x_min, ball.y_min, ball.x_max, ball.y_max) == (25, 15, 35, 25)
     assert (flat.x_min, flat.y_min, flat.x_max, flat.y_max) == (20, 15, 40, 25)
+    assert (line.x_min, line.y_min, line.x_max, line.y_max, len(line.outline)) == (10, 10, 30, 20, 1)
     assert sample.targets.keypoints == (Keypoint(7.5, 8, "nose"),)
     assert sample.extra["file_attributes"] == {"place": "park"}
     assert sample.extra["objects"][:2] == [{"label": "dog", "attributes": {"wet": "yes"}}, {"label": "cat"}]
@@ -94,7 +96,7 @@ def test_what_can_not_be_used_is_listed_with_file_line_and_value(tmp_path: Path)
         region("rect", {"class": ""}, **RECT),
         region("rect", {"class": {"cat": True, "dog": True}}, **RECT),
         region("rect", {"colour": "red", "size": "big"}, **RECT),
-        region("polyline", {"class": "dog"}),
+        region("polyline", {"class": "dog"}, all_points_x=[10, 30, 30], all_points_y=[10, 10, 20]),
         region("polygon", {"class": "dog"}, all_points_x=[1, 2, 3], all_points_y=[1]),
         region("circle", {"class": "dog"}, cx=1, cy=1),
         "nonsense",
@@ -109,7 +111,7 @@ def test_what_can_not_be_used_is_listed_with_file_line_and_value(tmp_path: Path)
         "a.png region 2": "x.json line 2: class is empty: ''",
         "a.png region 3": "x.json line 2: class has several values (cat, dog); an object has one class here",
         "a.png region 4": 'x.json line 2: several attributes: colour, size; choose the class: attribute = "…"',
-        "a.png region 5": "x.json line 2: a region of kind 'polyline' is not read",
+        "a.png region 5": "x.json line 2: a polyline of 'dog' is not closed, so it encloses no area",
         "a.png region 6": "x.json line 2: all_points_x and all_points_y are not two lists of one length: [1, 2, 3], [1]",
         "a.png region 7": "x.json line 2: r is missing",
         "a.png region 8": "x.json line 2: a region is 'nonsense', not an object",

@@ -72,9 +72,10 @@ def sniff(path: Path) -> str | Rejected:
 def read(path: Path, params: ViaParams) -> Iterator[Sample | Failure]:
     """One sample per annotated file; the id is its path below the folder of the images.
 
-    Rectangles, circles, ellipses and polygons become boxes, the last three with outlines; points become keypoints. A region's
-    class is one of its attributes; the others are kept in ``extra["objects"]``. Attributes of the file are kept in ``extra``.
-    The split comes from the folder's or the file's name. A region that can't be used is listed as failed.
+    Rectangles, circles, ellipses, polygons and closed polylines become boxes, with outlines except for rectangles; points
+    become keypoints. A region's class is one of its attributes; the others are kept in ``extra["objects"]``, and those of the
+    file in ``extra["file_attributes"]``. The split comes from the folder's or the file's name. A region that can't be used is
+    listed as failed.
 
     Raises:
         UserError: there is no such file, or one is damaged.
@@ -165,8 +166,11 @@ def _draw(drawing: Drawing, region: Mapping[str, Any], params: ViaParams) -> Non
     elif kind == "ellipse":
         turn = number(shape.get("theta", 0), "theta")
         drawing.ellipse((value("cx"), value("cy")), (value("rx"), value("ry")), label, math.degrees(turn), **facts)
-    elif kind == "polygon":
-        drawing.polygon(_corners(shape), label, **facts)
+    elif kind in ("polygon", "polyline"):
+        corners = _corners(shape)
+        if kind == "polyline" and (len(corners) < 4 or corners[0] != corners[-1]):
+            raise UnusableError(f"a polyline of {label!r} is not closed, so it encloses no area")
+        drawing.polygon(corners, label, **facts)
     elif kind == "point":
         drawing.points([(value("cx"), value("cy"))], label)
     else:
