@@ -74,6 +74,7 @@ ONLY = {
 
 HEAVY = {
     "albumentations",
+    "h5py",
     "joblib",
     "keras",
     "markdown_it",

@@ -102,12 +102,34 @@ def register_importers(register: Register) -> None:
         "parquet", "pipekit.builtin.importers.parquet", summary="Parquet with one row per image, as bytes or path", version=2
     )
     register("idx", "pipekit.builtin.importers.idx", summary="IDX files of the MNIST family, gzipped or not")
-    register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, outlines, keypoints, masks", version=4)
-    register("yolo", "pipekit.builtin.importers.yolo", summary="YOLO detection: labels beside images, Darknet too", version=5)
-    register("voc", "pipekit.builtin.importers.voc", summary="Pascal VOC: XML annotations, masks, image sets", version=3)
+    register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, outlines, keypoints, masks", version=5)
+    register(
+        "yolo", "pipekit.builtin.importers.yolo", summary="YOLO: boxes, outlines, oriented boxes, poses; Darknet", version=6
+    )
+    register("voc", "pipekit.builtin.importers.voc", summary="Pascal VOC: XML annotations, masks, image sets", version=4)
     register(
         "masks", "pipekit.builtin.importers.masks", summary="Images and masks in two folders, under the same names", version=2
     )
+    register("cvat", "pipekit.builtin.importers.cvat", summary="CVAT for images 1.1: boxes, polygons, points, tags")
+    register("labelme", "pipekit.builtin.importers.labelme", summary="LabelMe: a JSON file of shapes for each image")
+    register("via", "pipekit.builtin.importers.via", summary="VGG Image Annotator: JSON or CSV with the regions of images")
+    register("label_studio", "pipekit.builtin.importers.label_studio", summary="Label Studio: tasks as JSON")
+    register("createml", "pipekit.builtin.importers.createml", summary="Create ML: JSON with the boxes of images")
+    register("box_csv", "pipekit.builtin.importers.box_csv", summary="CSV files with one row per box")
+    register(
+        "roboflow_masks",
+        "pipekit.builtin.importers.roboflow_masks",
+        summary="Roboflow's masks: a.jpg, a_mask.png, _classes.csv",
+    )
+    register("arrow", "pipekit.builtin.importers.arrow", summary="Hugging Face datasets saved with save_to_disk; needs pyarrow")
+    register("cifar", "pipekit.builtin.importers.cifar", summary="CIFAR-10 and CIFAR-100, as pickles or binary files")
+    register("npz", "pipekit.builtin.importers.npz", summary="NumPy archives: x_train, y_train; train_images, train_labels")
+    register("hdf5", "pipekit.builtin.importers.hdf5", summary="HDF5 files with images and labels; needs h5py")
+    register("image_list", "pipekit.builtin.importers.image_list", summary="Text lists with a line 'path label' per image")
+    register("cub", "pipekit.builtin.importers.cub", summary="CUB-200-2011: classes, splits and boxes in lists")
+    register("pets", "pipekit.builtin.importers.pets", summary="Oxford-IIIT Pets: breeds, splits, trimaps as masks")
+    register("food101", "pipekit.builtin.importers.food101", summary="Food-101: class folders, and lists of the splits")
+    register("imagenet", "pipekit.builtin.importers.imagenet", summary="ImageNet (ILSVRC): synsets, their names, boxes")
 
 
 @hookimpl

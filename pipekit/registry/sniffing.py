@@ -9,6 +9,7 @@ from pipekit.errors import Reading, ReadingsError, UserError
 from pipekit.files import is_archive, own_output_below, unreadable_below
 from pipekit.passed_over import passed_over, sentence
 from pipekit.registry.annotations import refuse_unread
+from pipekit.registry.known_formats import refuse_known
 from pipekit.registry.registry import Registry
 
 
@@ -65,7 +66,8 @@ def choose(registry: Registry, path: Path, found: list[Verdict]) -> Verdict:
     Raises:
         ReadingsError: several importers are equally specific, the format allows several readings, or a file beside the images
             says what they show and would not be read.
-        UserError: no importer fits.
+        UserError: no importer fits, or only importers that fit almost any folder, and it is in a format that none reads
+            (:mod:`~pipekit.registry.known_formats`).
     """
     fitting = [verdict for verdict in found if verdict.fits]
     exact = [verdict for verdict in fitting if verdict.generality == fitting[0].generality]
@@ -73,6 +75,8 @@ def choose(registry: Registry, path: Path, found: list[Verdict]) -> Verdict:
         said = "; ".join(f"{verdict.importer} ({verdict.reason})" for verdict in exact)
         readings = [Reading(verdict.reason, format=verdict.importer) for verdict in exact]
         raise ReadingsError(f"{path} can be read in more than one way: {said}", readings)
+    if not fitting or fitting[0].generality:
+        refuse_known(path, only_beside_images=bool(fitting))
     if fitting:
         chosen = fitting[0]
         if chosen.problem:

@@ -97,7 +97,7 @@ def test_every_importer_says_why(tmp_path: Path) -> None:
 
 def test_the_more_exact_one_is_taken_and_comes_first(tmp_path: Path) -> None:
     found = verdicts(load_registry(), tree(tmp_path, "dog1.jpg", "dog2.jpg", "cat1.jpg", "cat2.jpg"))
-    assert [(verdict.importer, verdict.fits) for verdict in found[:3]] == [("names", True), ("folders", True), ("coco", False)]
+    assert [(verdict.importer, verdict.fits) for verdict in found[:3]] == [("names", True), ("folders", True), ("arrow", False)]
     assert choose(load_registry(), tmp_path, found).importer == "names"
     tree(tmp_path, f"a.json={COCO}")
     assert find_importer(load_registry(), tmp_path).importer == "coco"

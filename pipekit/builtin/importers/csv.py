@@ -9,6 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from pipekit.builtin.importers.box_csv import other_table
 from pipekit.builtin.importers.files import first_of, is_image_name
 from pipekit.builtin.importers.tables import (
     IMAGE_NAMES,
@@ -52,6 +53,8 @@ def sniff(path: Path) -> str | Rejected:
             rows = list(islice(table, LOOKED_AT))
     except UserError as error:
         return Rejected(error.message)
+    if other := other_table(path):
+        return Rejected(other)
     column = looks_like_images(names, rows)
     if not column:
         usual = by_name(names, IMAGE_NAMES)

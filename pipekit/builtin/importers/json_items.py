@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -30,6 +31,36 @@ def items(file: Path, names: Collection[str]) -> Iterator[tuple[str, str, Any]]:
         yield from _Reader(text).parts(names)
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An item of a list, or a member of an object.
+
+    Attributes:
+        inside: the top-level member that holds it; "" at the top level itself.
+        key: its position in the list from 0, or its name.
+        line: the line of the file on which its value begins, from 1.
+    """
+
+    inside: str
+    key: int | str
+    line: int
+    value: Any
+
+
+def entries(file: Path, inside: Collection[str] = ()) -> Iterator[Entry]:
+    """The items of a top-level list, or the members of a top-level object, in file order.
+
+    Memory holds one entry and a block of text. A member named in ``inside`` that is a list or an object is not yielded as a
+    whole: its own entries are.
+
+    Raises:
+        ValueError: it is not JSON, or the top level is neither a list nor an object.
+        OSError: the file can't be read.
+    """
+    with file.open(encoding="utf-8") as text:
+        yield from _Reader(text).entries(inside)
+
+
 class _Reader:
     """A window on the text: read but not yet consumed."""
 
@@ -38,6 +69,8 @@ class _Reader:
         self._text = ""
         self._at = 0
         self._used = 0  # characters before the window
+        self._lines = 0  # line breaks up to the character _counted of the window
+        self._counted = 0
         self._ended = False
 
     def parts(self, names: Collection[str]) -> Iterator[tuple[str, str, Any]]:
@@ -69,11 +102,52 @@ class _Reader:
         if self._next():
             raise self._wrong("unexpected text after the object")
 
+    def entries(self, inside: Collection[str]) -> Iterator[Entry]:
+        self._take("\ufeff", optional=True)
+        yield from self._entries("", inside)
+        if self._next():
+            raise self._wrong("unexpected text at the end")
+
+    def _entries(self, name: str, inside: Collection[str]) -> Iterator[Entry]:
+        in_list = self._take("[", optional=True)
+        if not in_list:
+            self._take("{")
+        end = "]" if in_list else "}"
+        number = 0
+        more = not self._take(end, optional=True)
+        while more:
+            key: int | str = number
+            if not in_list:
+                _, found = self._value()
+                if not isinstance(found, str):
+                    raise self._wrong("expected a name in quotes")
+                key = found
+                self._take(":")
+            if key in inside and self._next() in ("[", "{"):
+                yield from self._entries(str(key), ())
+            else:
+                self._next()
+                line = self._line()
+                _, value = self._value()
+                yield Entry(name, key, line, value)
+            number += 1
+            more = self._take(",", optional=True)
+            if not more:
+                self._take(end)
+
+    def _line(self) -> int:
+        """The line of the next character."""
+        self._lines += self._text.count("\n", self._counted, self._at)
+        self._counted = self._at
+        return self._lines + 1
+
     def _read(self) -> bool:
         """Read more text into the window, doubling it, so that a long item is not parsed over and over."""
         block = "" if self._ended else self._file.read(max(BLOCK_CHARS, len(self._text) - self._at))
         self._ended = self._ended or not block
         if block:
+            self._line()
+            self._counted = 0
             self._used += self._at
             self._text = self._text[self._at :] + block
             self._at = 0
@@ -115,4 +189,4 @@ class _Reader:
                 return text, value
 
     def _wrong(self, what: str) -> ValueError:
-        return ValueError(f"{what} (character {self._used + self._at})")
+        return ValueError(f"{what} (line {self._line()}, character {self._used + self._at})")

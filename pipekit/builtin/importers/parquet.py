@@ -49,31 +49,40 @@ def read(path: Path, params: TableParams, out_dir: Path) -> Iterator[Sample | Fa
         try:
             with pq.ParquetFile(file) as table:
                 columns = find_columns(table.schema_arrow.names, params, file)
-                names = _class_names(table.schema_arrow.metadata or {}, columns.label)
+                names = class_names(table.schema_arrow.metadata or {}, columns.label)
                 number = 0
                 for batch in table.iter_batches(batch_size=BATCH_ROWS):
                     for row in batch.to_pylist():
                         number += 1
-                        yield _sample(row, number, file, columns, names, out_dir)
-        except (pa.ArrowException, OSError) as error:
+                        identity = f"{file.stem}/{number:07}"
+                        split = split_of(re.split(r"[-_.]", file.stem)[0])
+                        yield stored_sample(row, identity, split, file.parent, columns, names, out_dir)
+        except (pa.ArrowException, OSError, ValueError) as error:  # a damaged text is a ValueError
             raise UserError(f"can't read {file}: {error}") from error
 
 
-def _sample(
-    row: dict[str, Any], number: int, file: Path, columns: Columns, names: list[str], out_dir: Path
+def stored_sample(
+    row: dict[str, Any], identity: str, split: str, folder: Path, columns: Columns, names: list[str], out_dir: Path
 ) -> Sample | Failure:
-    identity = f"{file.stem}/{number:07}"
+    """A row as a sample; bytes of an image are written to ``out_dir``.
+
+    Args:
+        split: if no column says it.
+        folder: paths of images are relative to it.
+    """
     value = row[columns.image]
     data = value.get("bytes") if isinstance(value, Mapping) else value if isinstance(value, bytes) else None
     label = row.get(columns.label) if columns.label else None
     if isinstance(label, int) and 0 <= label < len(names):
         row = {**row, columns.label: names[label]}
     if not columns.split:
-        row = {**row, "split": split_of(re.split(r"[-_.]", file.stem)[0])}
+        row = {**row, "split": split}
         columns = Columns(columns.image, columns.label, "split")
     if data is None:
         path = value.get("path") if isinstance(value, Mapping) else value
-        found = columns.sample({**row, columns.image: path}, number, file.parent)
+        if not path:
+            return Failure(identity, f"no image in column {columns.image!r}")
+        found = columns.sample({**row, columns.image: path}, 0, folder)
         return found if isinstance(found, Failure) or Path(found.image).is_file() else Failure(found.id, "no such file")
     from pipekit import images
 
@@ -84,13 +93,13 @@ def _sample(
     place = out_dir / "images" / f"{identity}.{ {'jpeg': 'jpg'}.get(kind, kind) }"
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_bytes(data)
-    found = columns.sample({**row, columns.image: identity}, number, out_dir)
+    found = columns.sample({**row, columns.image: identity}, 0, out_dir)
     if isinstance(found, Failure):
         return found
     return Sample(identity, str(place), hashlib.sha256(data).hexdigest(), found.label, found.split, extra=found.extra)
 
 
-def _class_names(metadata: Mapping[bytes, bytes], label: str) -> list[str]:
+def class_names(metadata: Mapping[bytes, bytes], label: str) -> list[str]:
     """The class names that Hugging Face's ``datasets`` stores in the file's schema."""
     import json
 

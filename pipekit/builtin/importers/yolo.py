@@ -1,10 +1,13 @@
-"""YOLO detection trees: a line ``class x y width height`` per box, as fractions of the image size; in ``labels/…`` beside
-``images/…`` (https://docs.ultralytics.com/datasets/detect/), or in a .txt file beside each image, as Darknet and LabelImg do.
+"""YOLO trees: a line ``class x y width height`` per box, as fractions of the image size; in ``labels/…`` beside ``images/…``
+(https://docs.ultralytics.com/datasets/detect/), or in a .txt file beside each image, as Darknet and LabelImg do. Polygons
+(``segment``), oriented boxes (``obb``: four corners) and poses (``kpt_shape`` in ``data.yaml``: keypoints after the box) too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from pipekit.builtin.importers.boxes import BoxedParams, checked_box, label_of, 
 from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, split_of, subfolders
 from pipekit.builtin.importers.lookup import lookup
 from pipekit.builtin.importers.words import split_folder
-from pipekit.contract import Box, Failure, Rejected, Sample, Targets
+from pipekit.contract import Box, Failure, Keypoint, Rejected, Sample, Targets
 from pipekit.errors import ImageError, UserError
 from pipekit.files import files_in, image_suffixes, walk
 from pipekit.params import param
@@ -34,6 +37,26 @@ class YoloParams(BoxedParams):
     classes: list[str] = param(
         [], "The class names in the order of their numbers; by default from data.yaml, classes.txt or obj.names"
     )
+    kpt_shape: list[int] = param(
+        [],
+        "The number of keypoints of a pose, and of numbers for each (2 or 3): [17, 3]; by default from data.yaml",
+        max_length=2,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Classes:
+    """What the numbers of a line mean.
+
+    Attributes:
+        names: number -> class name; empty if no file lists them.
+        kpt_shape: number of keypoints, and of numbers for each; (0, 0) for a tree without poses.
+        points: class name -> names of its keypoints.
+    """
+
+    names: Mapping[int, str] = field(default_factory=dict)
+    kpt_shape: tuple[int, int] = (0, 0)
+    points: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def sniff(path: Path) -> str | Rejected:
@@ -50,14 +73,20 @@ def sniff(path: Path) -> str | Rejected:
             return Rejected("no folders 'images' and 'labels' side by side, and no .txt files with boxes beside images")
         where = "labels beside the images" + (f" in {first_of(beside)}" if beside != ["."] else "")
     lists = [file.name for file in _lists(path)]
-    return f"{where}{f', {lists[0]}' if lists else ''}"
+    try:
+        count, _ = _classes(path, YoloParams()).kpt_shape
+    except UserError as error:
+        return Rejected(error.message)
+    return f"{where}{f', {lists[0]}' if lists else ''}{f', poses of {count} points' if count else ''}"
 
 
 def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure]:
     """One sample per image below each folder ``images``, or beside labels; the id is the path below ``path``.
 
     An image without a label file, or with an empty one, has no boxes. A line with a polygon gives an outline and its bounding
-    box. An unusable line is listed as failed; its image is kept. The split comes from the folder's name, or from Darknet's
+    box, as does one with the four corners of an oriented box. Where ``data.yaml`` has ``kpt_shape``, every line is a box with
+    keypoints; those with visibility 0, or at 0 0 without visibility, are not labelled. An unusable line is listed as failed;
+    its image is kept. The split comes from the folder's name, or from Darknet's
     lists ``train.txt``, ``valid.txt`` and ``test.txt``.
 
     Raises:
@@ -68,7 +97,7 @@ def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure]:
         raise UserError(
             f"{path} is not a YOLO tree", "Expected folders 'images' and 'labels' side by side, or labels beside images."
         )
-    names = dict(enumerate(params.classes)) or _names(path)
+    classes = _classes(path, params)
     with lookup(_listed_splits(path)) as splits:
         for identity, full in images_below(path):
             parts = identity.split("/")
@@ -80,13 +109,14 @@ def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure]:
             else:
                 continue
             split = next((found for part in parts[:-1] if (found := split_folder(part))), "") or splits.get(identity)
-            yield from _sample(identity, Path(full), labels, split, names, params)
+            yield from _sample(identity, Path(full), labels, split, classes, params)
 
 
 def _sample(
-    identity: str, image: Path, labels: Path, split: str, names: Mapping[int, str], params: YoloParams
+    identity: str, image: Path, labels: Path, split: str, classes: _Classes, params: YoloParams
 ) -> Iterator[Sample | Failure]:
     boxes: list[Box] = []
+    points: list[Keypoint] = []
     lines = _lines(labels)
     if lines:
         try:
@@ -95,34 +125,53 @@ def _sample(
             yield Failure(identity, error.message, str(image))
             return
         for number, line in lines:
-            box = _box(line, size_hw, names)
+            box = _box(line, size_hw, classes)
             if isinstance(box, str):
-                yield Failure(f"{identity} line {number}", box, part_of=identity)
+                yield Failure(f"{identity} line {number}", f"{labels.name}: {box}", part_of=identity)
             else:
+                points += _keypoints(line, size_hw, classes, box.label, len(boxes))
                 boxes.append(box)
-    yield Sample(identity, str(image), label=label_of(boxes, params.label), split=split, targets=Targets(boxes=tuple(boxes)))
+    targets = Targets(boxes=tuple(boxes), keypoints=tuple(points))
+    yield Sample(identity, str(image), label=label_of(boxes, params.label), split=split, targets=targets)
 
 
-def _box(line: str, size_hw: tuple[int, int], names: Mapping[int, str]) -> Box | str:
+def _box(line: str, size_hw: tuple[int, int], classes: _Classes) -> Box | str:
     try:
         number, *values = (float(word) for word in line.split())
     except ValueError:
         return f"not numbers: {line[:60]!r}"
-    if number != int(number) or (names and int(number) not in names):
+    if not math.isfinite(number) or number != int(number) or (classes.names and int(number) not in classes.names):
         return f"unknown class ({number:g})"
-    label = names.get(int(number), str(int(number)))
+    label = classes.names.get(int(number), str(int(number)))
     height, width = size_hw
     polygon: list[float] = []
-    if len(values) == 4:
-        x, y, box_width, box_height = values
+    count, per_point = classes.kpt_shape
+    if count and len(values) != 4 + count * per_point:
+        return f"expected a class and 4 + {count} x {per_point} numbers (kpt_shape), got {len(values)} numbers"
+    if count or len(values) == 4:
+        x, y, box_width, box_height = values[:4]
         edges = (x - box_width / 2, y - box_height / 2, x + box_width / 2, y + box_height / 2)
     elif len(values) >= 6 and len(values) % 2 == 0:
         edges = (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
         polygon = [value * (height if number % 2 else width) for number, value in enumerate(values)]
     else:
-        return f"expected a class and 4 numbers, or a polygon, got {len(values)} numbers"
+        pose = "; a pose needs kpt_shape, in data.yaml or as a parameter" if len(values) > 6 else ""
+        return f"expected a class and 4 numbers, or a polygon, got {len(values)} numbers{pose}"
     box = checked_box((edges[0] * width, edges[1] * height, edges[2] * width, edges[3] * height), label, size_hw)
     return outlined(box, [polygon], size_hw) if polygon and isinstance(box, Box) else box
+
+
+def _keypoints(line: str, size_hw: tuple[int, int], classes: _Classes, label: str, of: int) -> Iterator[Keypoint]:
+    """The labelled keypoints of a line that is a pose; visibility 1 is "hidden", 2 "visible"."""
+    count, per_point = classes.kpt_shape
+    values = [float(word) for word in line.split()[5:]] if count else []
+    names = classes.points.get(label, ())
+    for at in range(count):
+        x, y, visible = (*values[at * per_point : (at + 1) * per_point], 2.0)[:3]
+        labelled = visible != 0 if per_point == 3 else bool(x or y)
+        if labelled and math.isfinite(x) and math.isfinite(y):
+            name = names[at] if at < len(names) else str(at)
+            yield Keypoint(x * size_hw[1], y * size_hw[0], name, visible != 1, of)
 
 
 def _lines(labels: Path) -> list[tuple[int, str]]:
@@ -138,18 +187,58 @@ def _lists(path: Path) -> list[Path]:
     return [file for folder in folders for name in LISTS if (file := folder / name).is_file()]
 
 
-def _names(path: Path) -> dict[int, str]:
-    """Number -> class name; empty if no file lists them."""
+def _classes(path: Path, params: YoloParams) -> _Classes:
+    """What the first file of each kind in :data:`LISTS` says; the parameters come before. Raises UserError."""
+    names: dict[int, str] = {}
+    described: tuple[Path, dict[str, Any]] | None = None
     for file in _lists(path):
-        if file.suffix not in (".yaml", ".yml"):
+        if file.suffix in (".yaml", ".yml"):
+            content = _load_yaml(file)
+            described = described or (file, content)
+            names = names or _numbered(content.get("names"), file)
+        elif not names:
             words = file.read_text("utf-8", errors="replace").splitlines()
-            return {number: word.strip() for number, word in enumerate(words) if word.strip()}
-        found = _load_yaml(file).get("names")
-        if isinstance(found, list):
-            return {number: str(name) for number, name in enumerate(found)}
-        if isinstance(found, Mapping):
-            return {int(number): str(name) for number, name in found.items()}
-    return {}
+            names = {number: word.strip() for number, word in enumerate(words) if word.strip()}
+    names = dict(enumerate(params.classes)) or names
+    where, content = described or (path, {})
+    if params.kpt_shape:
+        return _Classes(names, _kpt_shape(params.kpt_shape, "the parameter"), _point_names(content.get("kpt_names"), names))
+    shape = content.get("kpt_shape")
+    return _Classes(names, _kpt_shape(shape, f"{where}:") if shape else (0, 0), _point_names(content.get("kpt_names"), names))
+
+
+def _numbered(found: Any, file: Path) -> dict[int, str]:
+    if isinstance(found, list):
+        return {number: str(name) for number, name in enumerate(found)}
+    if not isinstance(found, Mapping):
+        return {}
+    for number in found:
+        if not str(number).isdecimal():
+            raise UserError(f"{file}: names has {number!r}, not the number of a class", "Expected names: {0: cat, 1: dog}")
+    return {int(number): str(name) for number, name in found.items()}
+
+
+def _kpt_shape(found: Any, where: str) -> tuple[int, int]:
+    if (
+        isinstance(found, list)
+        and len(found) == 2
+        and all(type(one) is int for one in found)
+        and found[0] > 0
+        and found[1] in (2, 3)
+    ):
+        return found[0], found[1]
+    raise UserError(f"{where} kpt_shape is {found!r}", "Expected the number of keypoints, and 2 or 3 numbers for each: [17, 3]")
+
+
+def _point_names(found: Any, names: Mapping[int, str]) -> dict[str, list[str]]:
+    """Class name -> names of its keypoints, from ``kpt_names``: ``{0: [nose, left_eye]}``."""
+    if not isinstance(found, Mapping):
+        return {}
+    return {
+        names.get(number, str(number)): [str(point) for point in points]
+        for number, points in found.items()
+        if isinstance(points, list)
+    }
 
 
 def _load_yaml(file: Path) -> dict[str, Any]:
@@ -183,7 +272,7 @@ def _has_boxes_beside(folder: Path) -> bool:
     for image in islice(images, LOOKED_AT):
         line = next((line for _, line in _lines(image.with_suffix(".txt"))), "")
         if line:
-            return isinstance(_box(line, (1000, 1000), {}), Box)
+            return isinstance(_box(line, (1000, 1000), _Classes()), Box)
     return False
 
 

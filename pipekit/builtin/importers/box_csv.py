@@ -1,0 +1,277 @@
+"""Tables with one row per box: ``filename,width,height,class,xmin,ymin,xmax,ymax`` as TensorFlow and Roboflow have them,
+``path,x1,y1,x2,y2,class`` without a header as keras-retinanet does, and others with corners, or a corner and a size, of a box.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pipekit.builtin.importers.annotated import (
+    Drawing,
+    FileParams,
+    Images,
+    Source,
+    UnusableError,
+    begin,
+    has_words,
+    missing_files,
+    number,
+    shown,
+    sources,
+)
+from pipekit.builtin.importers.files import SPLIT_NAMES, first_of, is_image_name, split_of
+from pipekit.builtin.importers.grouped import grouped
+from pipekit.builtin.importers.lookup import lookup
+from pipekit.builtin.importers.tables import IMAGE_NAMES, LABEL_NAMES, SPLIT_COLUMNS, by_name
+from pipekit.contract import Failure, Rejected, Sample
+from pipekit.errors import UserError
+from pipekit.files import IMAGE_SUFFIXES
+from pipekit.params import param
+
+SUFFIXES = (".csv", ".tsv")
+
+READS = (*SUFFIXES, ".txt", ".json")
+
+WRITTEN_AS = "coco"
+"""The exporter for boxes, outlines and keypoints of boxes. It writes no class of a whole image, no keypoint without a box."""
+
+CORNERS = (("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom"))
+SIZES = (("x", "y", "w", "h"), ("bboxx", "bboxy", "bboxwidth", "bboxheight"), ("bboxx", "bboxy", "bboxw", "bboxh"))
+SIZE_NAMES = ("x", "y", "width", "height")
+"""Columns of a box: its corners, or its left upper corner and its size; in lower case, letters and digits only."""
+
+ONE_CELL = ("bbox", "boundingbox", "box")
+"""Columns with ``[left, top, width, height]``."""
+
+CLASS_NAMES = (*LABEL_NAMES, "name", "classid", "objectclass")
+
+LOOKED_AT = 5
+"""Rows that :func:`sniff` reads."""
+
+
+class BoxCsvParams(FileParams):
+    unnamed: str = param("object", "The class of boxes in tables without a column of classes", min_length=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where in a row each part is; None for a column that the table lacks.
+
+    Attributes:
+        edges: the columns of the box: four, or one.
+        sized: whether the last two numbers of a box are its width and height, not its right and lower edge.
+    """
+
+    delimiter: str
+    header: bool
+    image: int
+    edges: tuple[int, ...]
+    sized: bool
+    label: int | None
+    split: int | None
+    width: int | None
+    height: int | None
+
+
+def sniff(path: Path) -> str | Rejected:
+    """List the tables, or say what they lack."""
+    if found := sources(path, SUFFIXES, _is_table):
+        return f"one row per box: {first_of(source.prefix + source.file.name for source in found)}"
+    return Rejected("no table with columns of a box, such as xmin, ymin, xmax, ymax")
+
+
+def read(path: Path, params: BoxCsvParams) -> Iterator[Sample | Failure]:
+    """One sample per image; the id is its path below the folder of the images. The rows of an image may be apart.
+
+    A row without a box says that its image has none. The class of a box is a column, else ``unnamed``. The split is a column,
+    else that of the folder or of the file's name. A row that can't be used is listed as failed; so is an image whose size is
+    not the stated one.
+
+    Raises:
+        UserError: there is no such table, or one can't be read.
+    """
+    found = sources(path, SUFFIXES, _is_table)
+    if not found:
+        raise missing_files(
+            "table of boxes", path, "Expected a CSV file with columns such as filename, class, xmin, ymin, xmax, ymax."
+        )
+    with lookup(()) as seen:
+        for source in found:
+            images = source.images(params, seen)
+            layout = _layout(source.file)
+            assert layout is not None  # `sources` has found it
+            with grouped(_rows(source.file, layout)) as groups:
+                for name, rows in groups:
+                    yield from _image(name, rows, source, layout, images, params)
+
+
+def _rows(file: Path, layout: Layout) -> Iterator[tuple[str, Sequence[Any]]]:
+    """(image, (line, cells)) of every row."""
+    for line, row in islice(_cells(file, layout.delimiter), int(layout.header), None):
+        yield _cell(row, layout.image), (line, row)
+
+
+def _image(
+    name: str, rows: Sequence[Any], source: Source, layout: Layout, images: Images, params: BoxCsvParams
+) -> Iterator[Sample | Failure]:
+    first_line, first = rows[0]
+    where = f"{source.file.name} line {first_line}"
+    if not name:
+        for line, row in rows:
+            yield Failure(
+                f"{source.prefix}{source.file.name} line {line}", f"no image in column {layout.image + 1}: {shown(row)}"
+            )
+        return
+    names = [name] if is_image_name(name) else [name, *(name + suffix for suffix in IMAGE_SUFFIXES)]
+    drawing = begin(names, source, images, (_cell(first, layout.width), _cell(first, layout.height)), where)
+    if isinstance(drawing, Failure):
+        yield drawing
+        return
+    drawing.source = source.file.name
+    split_text = _cell(first, layout.split)
+    if split_text and not split_of(split_text):
+        yield Failure(drawing.identity, f"{where}: split {split_text!r}, expected one of {', '.join(SPLIT_NAMES)}")
+        return
+    for line, row in rows:
+        with drawing.shape(f"line {line}", line):
+            _draw(drawing, row, layout, params)
+    yield from drawing.rows(params.label, split_of(split_text) or source.split)
+
+
+def _draw(drawing: Drawing, row: Sequence[str], layout: Layout, params: BoxCsvParams) -> None:
+    cells = [_cell(row, column) for column in layout.edges]
+    if not any(cells):
+        return
+    values = _numbers(cells)
+    label = params.unnamed if layout.label is None else _cell(row, layout.label)
+    if not label:
+        raise UnusableError("a box without a class")
+    left, top, right, bottom = values
+    if layout.sized:
+        right, bottom = left + right, top + bottom
+    if 0 < max(values) <= 1 and any(value != int(value) for value in values):
+        raise UnusableError(f"the box is given in fractions of the image ({', '.join(cells)}); pixels are expected")
+    drawing.box((left, top, right, bottom), label)
+
+
+def _numbers(cells: Sequence[str]) -> list[float]:
+    if len(cells) > 1:
+        return [number(cell, f"number {at} of the box") for at, cell in enumerate(cells, start=1)]
+    try:
+        values = json.loads(cells[0])
+    except ValueError:
+        values = None
+    if not isinstance(values, list) or len(values) != 4:
+        raise UnusableError(f"the box is {shown(cells[0])}, not [left, top, width, height]")
+    return [number(value, f"number {at} of the box") for at, value in enumerate(values, start=1)]
+
+
+# --- finding the columns -------------------------------------------------------------------------------------------------
+
+
+def _is_table(file: Path) -> bool:
+    return _layout(file) is not None
+
+
+def _layout(file: Path) -> Layout | None:
+    """The columns of a table of boxes; None if it is another table."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            head = stream.readline(1 << 16)
+        delimiter = max(",;\t|", key=head.count)
+        rows = [row for _, row in islice(_cells(file, delimiter), LOOKED_AT + 1)]
+    except (OSError, UnicodeDecodeError, UserError):
+        return None
+    if not rows:
+        return None
+    if is_image_name(rows[0][0]):
+        plain = len(rows[0]) == 6 and all(len(row) == 6 and _is_box_or_empty(row[1:5]) for row in rows)
+        return Layout(delimiter, False, 0, (1, 2, 3, 4), False, 5, None, None, None) if plain else None
+    return _by_header(rows[0], rows[1:], delimiter)
+
+
+def _by_header(header: Sequence[str], rows: Sequence[Sequence[str]], delimiter: str) -> Layout | None:
+    at = {"".join(filter(str.isalnum, name.lower())): column for column, name in reversed(list(enumerate(header)))}
+    corners = next((names for names in CORNERS if all(name in at for name in names)), ())
+    sizes = next((names for names in (*SIZES, SIZE_NAMES) if all(name in at for name in names)), ())
+    cell = next((name for name in ONE_CELL if name in at and any(_is_four(_cell(row, at[name])) for row in rows)), "")
+    names = corners or sizes or ((cell,) if cell else ())
+    if not names or {"confidence", "isoccluded"} <= at.keys():  # the latter: Open Images, in fractions
+        return None
+
+    def find(usual: Sequence[str]) -> int | None:
+        name = by_name([one for one in header if one.strip()], [one for one in usual if one not in names])
+        return list(header).index(name) if name else None
+
+    image = find(IMAGE_NAMES)
+    if image is None:
+        image = next(
+            (column for column in range(len(header)) if rows and all(is_image_name(_cell(row, column)) for row in rows)), None
+        )
+    if image is None:
+        return None
+    size = (None, None) if names == SIZE_NAMES else (at.get("width"), at.get("height"))
+    if None in size:
+        size = (None, None)
+    columns = tuple(at[name] for name in names)
+    return Layout(delimiter, True, image, columns, not corners, find(CLASS_NAMES), find(SPLIT_COLUMNS), *size)
+
+
+def _is_four(text: str) -> bool:
+    return text.startswith("[") and text.count(",") == 3
+
+
+def _is_box_or_empty(cells: Sequence[str]) -> bool:
+    try:
+        return not any(cell.strip() for cell in cells) or all(float(cell) == float(cell) for cell in cells)
+    except ValueError:
+        return False
+
+
+def _cell(row: Sequence[str], column: int | None) -> str:
+    return row[column].strip() if column is not None and column < len(row) else ""
+
+
+def _cells(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """(line, cells) of the rows that are not empty. Raises UserError."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            table = csv.reader(stream, delimiter=delimiter)
+            for row in table:
+                if any(row):
+                    yield table.line_num, row
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} is not UTF-8: {error.reason} at byte {error.start}", "Save it as CSV in UTF-8.") from error
+    except (OSError, csv.Error) as error:
+        raise UserError(f"can't read {file}: {error}") from error
+
+
+def other_table(file: Path) -> str:
+    """What a table is that does not hold one row per image, as the reason of the importer ``csv``; "" if it may."""
+    if _is_table(file):
+        return "a table with one row per box; read it with import.box_csv"
+    if has_words(file, ("region_shape_attributes",), 1 << 16):
+        return "an export of VGG Image Annotator; read it with import.via"
+    try:
+        rows = [row for _, row in islice(_cells(file, ","), LOOKED_AT + 1)]
+    except UserError:
+        return ""
+    header, rows = (rows[0], rows[1:]) if rows else ([], [])
+    if [name.strip().lower() for name in header[:2]] == ["pixel value", "class"]:
+        return "the classes of masks beside it; read its folder with import.roboflow_masks"
+    return several_labels(header, rows)
+
+
+def several_labels(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Why a table with a column of 0 and 1 for each class has no one class for each image; "" if it is another table."""
+    flags = [[cell.strip() for cell in row[1:]] for row in rows]
+    if len(header) < 3 or not flags or not all(row and set(row) <= {"0", "1"} for row in flags) or by_name(header, LABEL_NAMES):
+        return ""
+    columns = first_of(name.strip() for name in header[1:])
+    return f"a column of 0 and 1 for each class ({columns}): an image may have several; a dataset here has one class an image"

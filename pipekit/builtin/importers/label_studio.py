@@ -1,0 +1,232 @@
+"""Label Studio's export as JSON: a list of tasks with boxes, polygons, keypoints and choices.
+https://labelstud.io/guide/export.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipekit.builtin.importers.annotated import (
+    Drawing,
+    FileParams,
+    Images,
+    Source,
+    UnusableError,
+    begin,
+    check_size,
+    corners_of,
+    first_entry,
+    json_entries,
+    listed,
+    members,
+    missing_files,
+    number,
+    points,
+    shown,
+    sources,
+    text,
+    turned,
+)
+from pipekit.builtin.importers.files import first_of, is_image_name
+from pipekit.builtin.importers.json_items import Entry
+from pipekit.builtin.importers.lookup import lookup
+from pipekit.contract import Failure, Rejected, Sample
+from pipekit.files import files_in
+from pipekit.params import param
+
+JSON = (".json",)
+
+READS = JSON
+
+WRITTEN_AS = "coco"
+"""The exporter for boxes, outlines and keypoints of boxes. It writes no class of a whole image, no keypoint without a box."""
+
+EXPECTED = "Label Studio's export as JSON: a list of tasks with 'data' and 'annotations'"
+
+ANNOTATIONS = ("annotations", "completions")
+"""The name of a task's annotations, now and in the first versions."""
+
+SHAPES = {
+    "rectanglelabels": "rectangle",
+    "polygonlabels": "polygon",
+    "keypointlabels": "keypoint",
+    "ellipselabels": "ellipse",
+}
+
+BARE = frozenset(SHAPES.values())
+"""Types of results without a class: a result of type ``labels`` with the same id has it."""
+
+UPLOADED = re.compile(r"^[0-9a-f]{8}-")
+"""Label Studio puts this before the name of an uploaded file."""
+
+
+class LabelStudioParams(FileParams):
+    choices: str = param("", "Which choices are the image's class: the name of their control (from_name); by default all")
+
+
+def sniff(path: Path) -> str | Rejected:
+    """List the files of tasks, or say what is missing."""
+    if found := sources(path, JSON, _is_tasks):
+        return f"Label Studio tasks: {first_of(source.prefix + source.file.name for source in found)}"
+    files = [path] if path.is_file() else [path / name for name in sorted(files_in(path, JSON))[:10]]
+    if short := next((file.name for file in files if _is_json_min(first_entry(file))), ""):
+        return Rejected(f"{short} is Label Studio's JSON-MIN, which is not read; export the project as JSON")
+    return Rejected("no JSON file that is a list of tasks with 'data' and 'annotations'")
+
+
+def read(path: Path, params: LabelStudioParams) -> Iterator[Sample | Failure]:
+    """One sample per task; the id is the path of its image below the folder of the images.
+
+    Rectangles, polygons and ellipses become boxes, with outlines except for upright rectangles; keypoints belong to the box
+    that they have as parent. A choice is the image's class. With several annotations of a task, the first one counts that is
+    not cancelled; the others are listed as failed, as are brush strokes, other results, and what can't be used.
+
+    Raises:
+        UserError: there is no such file, or one is damaged.
+    """
+    found = sources(path, JSON, _is_tasks)
+    if not found:
+        raise missing_files("Label Studio tasks", path, f"Expected {EXPECTED}.")
+    with lookup(()) as seen:
+        for source in found:
+            images = source.images(params, seen)
+            for entry in json_entries(source.file, (), EXPECTED):
+                yield from _task(entry, source, images, params)
+
+
+def _task(entry: Entry, source: Source, images: Images, params: LabelStudioParams) -> Iterator[Sample | Failure]:
+    task = entry.value
+    name = _image_name(task.get("data")) if isinstance(task, dict) else ""
+    if not name:
+        about = f"line {entry.line}: no image among its 'data': {shown(task)}"
+        yield Failure(f"{source.prefix}{source.file.name} task {int(entry.key) + 1}", about)
+        return
+    drawing = begin([name, *_without_prefix(name)], source, images, where=f"{source.file.name} line {entry.line}")
+    if isinstance(drawing, Failure):
+        yield drawing
+        return
+    with drawing.shape("annotations"):
+        results = _results(drawing, task)
+        _draw_all(drawing, results, params)
+    yield from drawing.rows(params.label, source.split)
+
+
+def _results(drawing: Drawing, task: Mapping[str, Any]) -> Sequence[Any]:
+    """The results of the annotation that counts."""
+    found: Any = next((task[name] for name in ANNOTATIONS if name in task), [])
+    there = [one for one in listed(found, "annotations") if not (isinstance(one, dict) and one.get("was_cancelled"))]
+    for at, _ in enumerate(there[1:], start=2):
+        with drawing.shape(f"annotation {at}"):
+            raise UnusableError(f"the task has {len(there)} annotations; the first one is read")
+    return listed(members(there[0], "an annotation").get("result"), "result") if there else []
+
+
+def _draw_all(drawing: Drawing, results: Sequence[Any], params: LabelStudioParams) -> None:
+    named = {
+        one.get("id") for one in results if isinstance(one, dict) and one.get("type") == "labels" and _is_plain(one.get("id"))
+    }
+    boxes: dict[Any, int] = {}
+    rows = list(enumerate(results, start=1))
+    # Boxes first: a keypoint may come before the box that it belongs to.
+    for at, one in sorted(rows, key=lambda row: isinstance(row[1], dict) and row[1].get("type") == "keypointlabels"):
+        with drawing.shape(f"result {at}"):
+            result = members(one, "a result")
+            before = len(drawing.boxes)
+            if not (str(result.get("type")) in BARE and _is_plain(result.get("id")) and result.get("id") in named):
+                _draw(drawing, result, boxes, params)
+            if len(drawing.boxes) > before and _is_plain(result.get("id")):
+                boxes[result.get("id")] = before
+
+
+def _draw(drawing: Drawing, result: Mapping[str, Any], boxes: Mapping[Any, int], params: LabelStudioParams) -> None:
+    kind = str(result.get("type"))
+    if kind == "relation":
+        return
+    if kind == "choices":
+        if params.choices in ("", result.get("from_name")):
+            chosen = listed(members(result.get("value"), "value").get("choices"), "choices")
+            drawing.tags += [text(choice, "a choice") for choice in chosen]
+        return
+    if kind != "labels" and kind not in SHAPES:
+        hint = "; export it as masks (brush to PNG)" if kind.startswith("brush") else ""
+        raise UnusableError(f"a result of type {shown(kind)} is not read{hint}")
+    if result.get("image_rotation"):
+        raise UnusableError(f"the image was turned by {shown(result['image_rotation'])} degrees in Label Studio; turn the file")
+    check_size((result.get("original_width"), result.get("original_height")), drawing.size_hw)
+    value = members(result.get("value"), "value")
+    _draw_shape(drawing, SHAPES.get(kind) or _shape_of(value), value, _label(value, kind), _parent(result, boxes))
+
+
+def _draw_shape(drawing: Drawing, shape: str, value: Mapping[str, Any], label: str, of: int | None) -> None:
+    """Coordinates are percentages of the image's width and height; a rectangle turns about its upper left corner."""
+    height, width = drawing.size_hw
+
+    def at(name: str, side: int) -> float:
+        return number(value.get(name), name) * side / 100
+
+    turn = number(value.get("rotation") or 0, "rotation")
+    if shape == "polygon":
+        corners = [(x * width / 100, y * height / 100) for x, y in points(value.get("points"))]
+        drawing.polygon(corners, label)
+        return
+    x, y = at("x", width), at("y", height)
+    if shape == "keypoint":
+        drawing.points([(x, y)], label, of)
+    elif shape == "ellipse":
+        drawing.ellipse((x, y), (at("radiusX", width), at("radiusY", height)), label, turn)
+    else:
+        edges = x, y, x + at("width", width), y + at("height", height)
+        if turn:
+            drawing.polygon([turned(corner, (x, y), turn) for corner in corners_of(*edges)], label)
+        else:
+            drawing.box(edges, label)
+
+
+def _shape_of(value: Mapping[str, Any]) -> str:
+    """The shape of a result of type ``labels``, from what it states."""
+    if "points" in value:
+        return "polygon"
+    return "ellipse" if "radiusX" in value else "rectangle" if "height" in value else "keypoint"
+
+
+def _label(value: Mapping[str, Any], kind: str) -> str:
+    labels = listed(value.get(kind), kind)
+    if len(labels) != 1:
+        raise UnusableError(f"{kind} has {len(labels)} classes ({first_of(map(str, labels))}); an object has one class here")
+    return text(labels[0], kind)
+
+
+def _parent(result: Mapping[str, Any], boxes: Mapping[Any, int]) -> int | None:
+    parent = result.get("parentID")
+    return boxes.get(parent) if _is_plain(parent) else None
+
+
+def _is_plain(identity: Any) -> bool:
+    return isinstance(identity, (str, int))
+
+
+def _image_name(data: Any) -> str:
+    """The image among a task's data: ``{"image": "/data/upload/1/3b0cd5c9-a.jpg"}``."""
+    if not isinstance(data, dict):
+        return data if isinstance(data, str) and is_image_name(data) else ""
+    texts = [value.strip() for value in data.values() if isinstance(value, str)]
+    likely = next((value for value in texts if is_image_name(value) or is_image_name(value.partition("?")[0])), "")
+    usual = next((data[name] for name in ("image", "img", "picture", "url") if isinstance(data.get(name), str)), "")
+    return likely or usual
+
+
+def _without_prefix(name: str) -> list[str]:
+    folder, mark, last = name.rpartition("/")
+    return [folder + mark + UPLOADED.sub("", last)] if UPLOADED.match(last) else []
+
+
+def _is_tasks(file: Path) -> bool:
+    entry = first_entry(file)
+    return isinstance(entry, dict) and isinstance(entry.get("data"), dict) and any(name in entry for name in ANNOTATIONS)
+
+
+def _is_json_min(entry: Any) -> bool:
+    return isinstance(entry, dict) and "annotation_id" in entry and "data" not in entry

@@ -1,0 +1,218 @@
+"""Formats that pipekit knows and does not read: what shows each of them, and one way to bring it in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from pipekit.errors import UserError
+from pipekit.files import files_in, folders_in, is_archive
+
+HEAD_CHARS = 1 << 16
+
+FILES_READ = 20
+"""Maximum number of files of one folder that are opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A format that no importer reads.
+
+    Attributes:
+        way: how to bring it into a format that can be read.
+        seen: what shows it in a folder or file, "" if nothing does.
+        beside_images: whether it lies beside images that ``folders`` would read as classes, so that the format must be named.
+            The others are named where no importer reads the path.
+    """
+
+    name: str
+    way: str
+    seen: Callable[[Path], str]
+    beside_images: bool = True
+
+
+def refuse_known(path: Path, only_beside_images: bool = False) -> None:
+    """Raise a UserError that names the format of ``path`` and a way in, if it is one of :data:`KNOWN`.
+
+    Args:
+        only_beside_images: only those that an importer of any folder of images would read wrongly.
+    """
+    for known in KNOWN:
+        if (known.beside_images or not only_beside_images) and (what := known.seen(path)):
+            raise UserError(f"{path} seems to be {known.name} ({what}), which pipekit does not read", known.way)
+
+
+# --- what shows a format -------------------------------------------------------------------------------------------------
+
+
+def _folder(*names: str) -> Callable[[Path], str]:
+    """These files or folders lie in it, or in a folder in it."""
+
+    def seen(path: Path) -> str:
+        for base in _bases(path):
+            if all((base / name).exists() for name in names):
+                return f"{', '.join(names)}{f' in {base.name}' if base != path else ''}"
+        return ""
+
+    return seen
+
+
+def _ends(*suffixes: str) -> Callable[[Path], str]:
+    """It is a file with this suffix, or such files lie in it, or in a folder in it."""
+
+    def seen(path: Path) -> str:
+        if path.is_file():
+            return path.name if path.name.lower().endswith(suffixes) else ""
+        return next((name for base in _bases(path) for name in islice(files_in(base, suffixes), 1)), "")
+
+    return seen
+
+
+def _words(suffixes: tuple[str, ...], *words: str) -> Callable[[Path], str]:
+    """It is a text file that begins with something that has all these words, or such a file lies in it."""
+
+    def seen(path: Path) -> str:
+        return next((file.name for file in _texts(path, suffixes) if all(word in _head(file) for word in words)), "")
+
+    return seen
+
+
+def _flags(path: Path) -> str:
+    """A table with a column of 0 and 1 for each class."""
+    for file in _texts(path, ("_classes.csv",)):
+        rows = [[cell.strip() for cell in line.split(",")] for line in _head(file).splitlines()[:6]]
+        if len(rows) > 1 and len(rows[0]) > 2 and all(set(row[1:]) <= {"0", "1"} for row in rows[1:]):
+            return f"{file.name}, a column of 0 and 1 for each class"
+    return ""
+
+
+def _supervisely(path: Path) -> str:
+    if not path.is_dir() or '"classes"' not in _head(path / "meta.json"):
+        return ""
+    there = next((name for name in folders_in(path) if (path / name / "ann").is_dir() and (path / name / "img").is_dir()), "")
+    return f"meta.json, {there}/ann" if there else ""
+
+
+def _tars(path: Path) -> str:
+    """Several tar files in a folder; a single archive has its own message."""
+    return "" if is_archive(path) or not path.is_dir() else next(islice(sorted(files_in(path, (".tar",))), 1, None), "")
+
+
+def _bases(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        yield path
+        yield from (path / name for name in folders_in(path)[:FILES_READ])
+
+
+def _texts(path: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
+    if path.is_file():
+        yield from [path] * path.name.lower().endswith(suffixes)
+        return
+    for base in _bases(path):
+        yield from (base / name for name in islice(files_in(base, suffixes), FILES_READ))
+
+
+def _head(file: Path) -> str:
+    try:
+        with file.open(encoding="utf-8", errors="replace") as stream:
+            return stream.read(HEAD_CHARS)
+    except OSError:
+        return ""
+
+
+# --- the table -----------------------------------------------------------------------------------------------------------
+
+DATUMARO = "Convert it with datumaro: datum convert -if {} -i FOLDER -f coco -o OUT -- --save-media"
+
+TO_CLASSES = "Write each image into a folder named after its class with {}, and give that folder."
+
+JSON, CSV = (".json",), (".csv",)
+
+KNOWN = (
+    Known("Supervisely", "Export the project in Supervisely as COCO.", _supervisely),
+    Known("KITTI", DATUMARO.format("kitti"), _folder("image_2", "label_2")),
+    Known("Cityscapes", DATUMARO.format("cityscapes"), _folder("leftImg8bit", "gtFine")),
+    Known("MOT Challenge", DATUMARO.format("mot_seq"), _folder("img1", "gt/gt.txt")),
+    Known("WIDER FACE", DATUMARO.format("wider_face"), _folder("wider_face_split")),
+    Known(
+        "DOTA", "Convert it with Ultralytics: ultralytics.data.converter.convert_dota_to_yolo_obb(FOLDER).", _folder("labelTxt")
+    ),
+    Known(
+        "CelebA", "Write a CSV file with the columns image and label from list_attr_celeba.", _folder("list_attr_celeba.txt")
+    ),
+    Known(
+        "Open Images",
+        DATUMARO.format("open_images") + ", or load it with FiftyOne and export it as COCO.",
+        _words(CSV, "ImageID", "LabelName", "Confidence"),
+    ),
+    Known("CVAT for video", "Export the task as 'CVAT for images 1.1'.", _words((".xml",), "<annotations", "<track ")),
+    Known("VIA 3", "Export the project as COCO.", _words(JSON, '"project"', '"config"', '"attribute"', '"metadata"', '"view"')),
+    Known(
+        "Label Studio's JSON-MIN", "Export the project as JSON.", _words(JSON, '"annotation_id"', '"annotator"', '"lead_time"')
+    ),
+    Known("Datumaro", DATUMARO.format("datumaro"), _words(JSON, '"dm_format_version"')),
+    Known(
+        "FiftyOne",
+        "Load it in FiftyOne and export it: dataset.export(OUT, fo.types.COCODetectionDataset).",
+        _folder("samples.json", "metadata.json"),
+    ),
+    Known("VoTT", "Export it in VoTT as CSV or Pascal VOC.", _words(JSON, '"assetMetadataVersion"')),
+    Known("VoTT", "Export it in VoTT as CSV or Pascal VOC.", _words(JSON, '"securityToken"', '"assets"')),
+    Known(
+        "BDD100K",
+        "Convert it with bdd100k's toolkit: python -m bdd100k.label.to_coco.",
+        _words(JSON, '"box2d"', '"attributes"'),
+    ),
+    Known(
+        "Labelbox", "Convert the export to COCO with Labelbox's SDK.", _words((".ndjson", ".json"), '"data_row"', '"projects"')
+    ),
+    Known(
+        "SageMaker Ground Truth",
+        "Download the images, and write a CSV file with the columns image and label from the manifest.",
+        _words((".manifest", ".jsonl"), '"source-ref"'),
+    ),
+    Known(
+        "Google's AutoML",
+        "Download the images, and write a CSV file with the columns image and label.",
+        _words(CSV, "gs://"),
+    ),
+    Known(
+        "a table of several labels an image",
+        "A dataset here has one class an image: write a CSV file with the columns filename and label, for one of the classes.",
+        _flags,
+    ),
+    Known("LMDB", TO_CLASSES.format("the package lmdb"), _folder("data.mdb"), False),
+    Known("LMDB", TO_CLASSES.format("the package lmdb"), _ends(".mdb", ".lmdb"), False),
+    Known(
+        "TFRecord", TO_CLASSES.format("tf.data.TFRecordDataset"), _ends(".tfrecord", ".tfrecords", ".tfrec", ".record"), False
+    ),
+    Known("MXNet's RecordIO", TO_CLASSES.format("mxnet.recordio.MXIndexedRecordIO"), _ends(".rec"), False),
+    Known("WebDataset", "Install the plugin that reads it: pip install pipekit-webdataset", _tars, False),
+    Known(
+        "a MATLAB file, as of SVHN, Stanford Cars, Oxford Flowers or Pascal Context",
+        "Load it with scipy.io.loadmat (or h5py) and write a CSV file with the columns image and label.",
+        _ends(".mat"),
+        False,
+    ),
+    Known(
+        "NumPy arrays",
+        'Put images and labels into one archive: np.savez("data.npz", x_train=np.load(…), y_train=np.load(…)).',
+        _ends(".npy"),
+        False,
+    ),
+    Known(
+        "a pickle, which can run any code",
+        'Load it where you trust it and store its arrays: np.savez("data.npz", x_train=…, y_train=…).',
+        _ends(".pkl", ".pickle", ".p"),
+        False,
+    ),
+    Known(
+        "PyTorch tensors",
+        'Store them as arrays: np.savez("data.npz", x_train=x.numpy(), y_train=y.numpy()).',
+        _ends(".pt", ".pth"),
+        False,
+    ),
+)
+"""The first one that is seen is named."""
