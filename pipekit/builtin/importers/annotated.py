@@ -19,7 +19,8 @@ from pipekit.builtin.importers.boxes import BoxedParams, checked_box, label_of, 
 from pipekit.builtin.importers.files import first_of, is_file, split_of, subfolders
 from pipekit.builtin.importers.json_items import Entry, entries
 from pipekit.builtin.importers.lookup import Lookup
-from pipekit.contract import Box, Failure, Keypoint, Sample, Targets
+from pipekit.builtin.importers.stated_size import Frame, frame_of
+from pipekit.contract import Adjusted, Box, Failure, Keypoint, Sample, Targets
 from pipekit.errors import UserError
 from pipekit.files import files_in
 from pipekit.params import ImagesPath, Params, param
@@ -130,6 +131,8 @@ class Drawing:
         identity: the sample's id.
         place: the image file.
         source: where the annotations stand, such as ``annotations.xml``, for messages.
+        frame: brings coordinates onto the displayed image.
+        adjusted: what is to be said of that.
         objects: further facts about objects, by their boxes; becomes ``extra["objects"]``.
         tags: classes of the image as a whole.
     """
@@ -137,12 +140,17 @@ class Drawing:
     identity: str
     place: Path
     source: str
-    size_hw: tuple[int, int]
+    frame: Frame
+    adjusted: Adjusted | None = None
     boxes: list[Box] = field(default_factory=list)
     keypoints: list[Keypoint] = field(default_factory=list)
     objects: list[dict[str, Any]] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        return self.frame.size_hw
 
     @contextmanager
     def shape(self, name: str, line: int = 0) -> Iterator[None]:
@@ -151,11 +159,11 @@ class Drawing:
             yield
         except UnusableError as error:
             where = f"{self.source} line {line}" if line else self.source
-            self.failures.append(Failure(f"{self.identity} {name}", f"{where}: {error}"))
+            self.failures.append(Failure(f"{self.identity} {name}", f"{where}: {error}", part_of=self.identity))
 
     def box(self, edges: Sequence[float], label: str, **facts: Any) -> None:
         """Add a box: left, top, right, bottom. Raises UnusableError."""
-        self._add(checked_box(edges, label, self.size_hw), facts)
+        self._add(checked_box(self.frame.box(edges), label, self.size_hw), facts)
 
     def polygon(self, corners: Sequence[tuple[float, float]], label: str, **facts: Any) -> None:
         """Add a polygon and its bounding box. Raises UnusableError."""
@@ -165,9 +173,9 @@ class Drawing:
         """Add an object of several polygons. Raises UnusableError."""
         if any(len(corners) < 3 for corners in parts) or not parts:
             raise UnusableError(f"a polygon of {label!r} has {min(map(len, parts), default=0)} corners; expected three or more")
-        xs, ys = ([corner[axis] for corners in parts for corner in corners] for axis in (0, 1))
+        flat = [self.frame.points([value for corner in corners for value in corner]) for corners in parts]
+        xs, ys = ([value for part in flat for value in part[axis::2]] for axis in (0, 1))
         box = checked_box((min(xs), min(ys), max(xs), max(ys)), label, self.size_hw)
-        flat = [[value for corner in corners for value in corner] for corners in parts]
         self._add(outlined(box, flat, self.size_hw) if isinstance(box, Box) else box, facts)
 
     def ellipse(
@@ -186,12 +194,11 @@ class Drawing:
 
         from pipekit.images.polygons import traced
 
-        whole = np.zeros(self.size_hw, np.uint8)
-        height, width = (
-            min(side, limit - start) for side, limit, start in zip(mask.shape, self.size_hw, (top, left), strict=True)
-        )
+        drawn_hw = self.frame.drawn_hw
+        whole = np.zeros(drawn_hw, np.uint8)
+        height, width = (min(side, limit - start) for side, limit, start in zip(mask.shape, drawn_hw, (top, left), strict=True))
         if left < 0 or top < 0 or height <= 0 or width <= 0:
-            raise UnusableError(f"a mask of {label!r} lies outside the image ({self.size_hw[1]} x {self.size_hw[0]} px)")
+            raise UnusableError(f"a mask of {label!r} lies outside the image ({drawn_hw[1]} x {drawn_hw[0]} px)")
         whole[top : top + height, left : left + width] = mask[:height, :width] > 0
         if not whole.any():
             raise UnusableError(f"a mask of {label!r} is empty")
@@ -200,7 +207,9 @@ class Drawing:
     def points(self, found: Sequence[tuple[float, float]], label: str, of: int | None = None) -> None:
         """Add keypoints of one name; several get numbers from 1."""
         names = [label] if len(found) == 1 else [f"{label} {at}" for at in range(1, len(found) + 1)]
-        self.keypoints += [Keypoint(x, y, name, True, of) for (x, y), name in zip(found, names, strict=True)]
+        self.keypoints += [
+            Keypoint(*self.frame.keypoint(x, y), name, True, of) for (x, y), name in zip(found, names, strict=True)
+        ]
 
     def _add(self, box: Box | str, facts: dict[str, Any]) -> None:
         if isinstance(box, str):
@@ -210,14 +219,17 @@ class Drawing:
             {"label": box.label, **{name: value for name, value in facts.items() if value not in (None, "", {}, [])}}
         )
 
-    def rows(self, rule: str, split: str, **extra: Any) -> Iterator[Sample | Failure]:
+    def rows(self, rule: str, split: str, **extra: Any) -> Iterator[Sample | Failure | Adjusted]:
         """The failures, then the sample. The class is the image's tag if there is one, else by ``rule`` from the boxes."""
         yield from self.failures
+        if self.adjusted is not None and (self.boxes or self.keypoints):
+            yield self.adjusted
         tags = list(dict.fromkeys(self.tags))
         if len(tags) > 1:
             yield Failure(
                 f"{self.identity} classes",
                 f"{self.source}: {len(tags)} classes ({', '.join(tags[:5])}); an image has one class here",
+                part_of=self.identity,
             )
             extra["tags"] = tags
         if any(len(facts) > 1 for facts in self.objects):
@@ -388,7 +400,6 @@ def begin(
     names: Sequence[str], source: Source, images: Images, declared_wh: tuple[Any, Any] = (None, None), where: str = ""
 ) -> Drawing | Failure:
     """Begin the annotations of an image: find it, and hold the size that the annotations state against the file's."""
-    from pipekit.builtin.importers.boxes import size_of
     from pipekit.errors import ImageError
 
     found = images.place(names, source)
@@ -397,13 +408,18 @@ def begin(
     identity, place = found
     where = where or source.file.name
     try:
-        drawing = Drawing(identity, place, where, size_of(place))
-        check_size(declared_wh, drawing.size_hw)
-    except ImageError as error:
-        return Failure(identity, error.message, str(place))
-    except UnusableError as error:
-        return Failure(identity, f"{where}: {error}", str(place))
-    return drawing
+        return Drawing(identity, place, where, *frame_of(place, _stated_hw(declared_wh), identity))
+    except (ImageError, UnusableError) as error:
+        said = error.message if isinstance(error, ImageError) else error
+        return Failure(identity, f"{where}: {said}", str(place))
+
+
+def _stated_hw(declared_wh: tuple[Any, Any]) -> tuple[float, float] | None:
+    """A height and width that are numbers; None where they are missing, or 0. Raises UnusableError."""
+    if not any(declared_wh):
+        return None
+    width, height = number(declared_wh[0], "width"), number(declared_wh[1], "height")
+    return height, width
 
 
 def check_size(declared_wh: tuple[Any, Any], size_hw: tuple[int, int]) -> None:

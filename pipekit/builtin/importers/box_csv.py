@@ -29,7 +29,7 @@ from pipekit.builtin.importers.files import SPLIT_NAMES, first_of, is_image_name
 from pipekit.builtin.importers.grouped import grouped
 from pipekit.builtin.importers.lookup import lookup
 from pipekit.builtin.importers.tables import IMAGE_NAMES, LABEL_NAMES, SPLIT_COLUMNS, by_name
-from pipekit.contract import Failure, Rejected, Sample
+from pipekit.contract import Adjusted, Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.files import IMAGE_SUFFIXES
 from pipekit.params import param
@@ -86,7 +86,7 @@ def sniff(path: Path) -> str | Rejected:
     return Rejected("no table with columns of a box, such as xmin, ymin, xmax, ymax")
 
 
-def read(path: Path, params: BoxCsvParams) -> Iterator[Sample | Failure]:
+def read(path: Path, params: BoxCsvParams) -> Iterator[Sample | Failure | Adjusted]:
     """One sample per image; the id is its path below the folder of the images. The rows of an image may be apart.
 
     A row without a box says that its image has none. The class of a box is a column, else ``unnamed``. The split is a column,
@@ -119,7 +119,7 @@ def _rows(file: Path, layout: Layout) -> Iterator[tuple[str, Sequence[Any]]]:
 
 def _image(
     name: str, rows: Sequence[Any], source: Source, layout: Layout, images: Images, params: BoxCsvParams
-) -> Iterator[Sample | Failure]:
+) -> Iterator[Sample | Failure | Adjusted]:
     first_line, first = rows[0]
     where = f"{source.file.name} line {first_line}"
     if not name:

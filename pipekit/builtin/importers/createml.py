@@ -28,7 +28,7 @@ from pipekit.builtin.importers.annotated import (
 from pipekit.builtin.importers.files import first_of
 from pipekit.builtin.importers.json_items import Entry
 from pipekit.builtin.importers.lookup import lookup
-from pipekit.contract import Failure, Rejected, Sample
+from pipekit.contract import Adjusted, Failure, Rejected, Sample
 
 JSON = (".json",)
 
@@ -49,7 +49,7 @@ def sniff(path: Path) -> str | Rejected:
     return Rejected("no JSON file that is a list of objects with 'image' and 'annotations'")
 
 
-def read(path: Path, params: FileParams) -> Iterator[Sample | Failure]:
+def read(path: Path, params: FileParams) -> Iterator[Sample | Failure | Adjusted]:
     """One sample per entry; the id is the path of its image below the folder of the images.
 
     A box is given by its centre and size in pixels. An annotation without coordinates, or a text in place of the list, is the
@@ -68,7 +68,7 @@ def read(path: Path, params: FileParams) -> Iterator[Sample | Failure]:
                 yield from _image(entry, source, images, params)
 
 
-def _image(entry: Entry, source: Source, images: Images, params: FileParams) -> Iterator[Sample | Failure]:
+def _image(entry: Entry, source: Source, images: Images, params: FileParams) -> Iterator[Sample | Failure | Adjusted]:
     name = _first(entry.value, IMAGE) if isinstance(entry.value, dict) else None
     if not isinstance(name, str) or not name.strip():
         yield Failure(

@@ -74,7 +74,7 @@ def read(path: Path, params: CubParams) -> Iterator[Sample | Failure]:
             if params.boxes and (text := boxes.get(identity)):
                 box = _box(text, classes[label], image)
                 if isinstance(box, str):
-                    yield Failure(f"{name} box", f"{BOXES}: image {identity}: {box}")
+                    yield Failure(f"{name} box", f"{BOXES}: image {identity}: {box}", part_of=name)
             found = (box,) if isinstance(box, Box) else ()
             yield Sample(
                 name,

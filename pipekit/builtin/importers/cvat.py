@@ -26,7 +26,7 @@ from pipekit.builtin.importers.annotated import (
 from pipekit.builtin.importers.files import first_of, split_of
 from pipekit.builtin.importers.lookup import lookup
 from pipekit.builtin.importers.xml_items import Element, elements, root_tag
-from pipekit.contract import Failure, Keypoint, Rejected, Sample
+from pipekit.contract import Adjusted, Failure, Keypoint, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.files import files_in
 
@@ -54,7 +54,7 @@ def sniff(path: Path) -> str | Rejected:
     return Rejected(_not_images(root_tag(path / name), name) if name else "no .xml file in it or in annotations/")
 
 
-def read(path: Path, params: FileParams) -> Iterator[Sample | Failure]:
+def read(path: Path, params: FileParams) -> Iterator[Sample | Failure | Adjusted]:
     """One sample per ``image`` element; the id is the path of its file below the folder of the images.
 
     Boxes, polygons, ellipses and masks become boxes, with outlines except for upright boxes. Points become keypoints; those of
@@ -80,7 +80,7 @@ def read(path: Path, params: FileParams) -> Iterator[Sample | Failure]:
                 raise UserError(f"can't read {source.file}: {error}", "Export it again as 'CVAT for images 1.1'.") from error
 
 
-def _image(image: Element, source: Source, images: Images, params: FileParams) -> Iterator[Sample | Failure]:
+def _image(image: Element, source: Source, images: Images, params: FileParams) -> Iterator[Sample | Failure | Adjusted]:
     name = image.attributes.get("name", "").strip()
     if not name:
         yield Failure(f"{source.prefix}{source.file.name} line {image.line}", "an image without a name")

@@ -91,7 +91,7 @@ def _image(
         for at in range(0, len(words), 5):
             box = _box(words[at : at + 5], names, size_hw, params)
             if isinstance(box, str):
-                yield Failure(f"{identity} box {at // 5 + 1}", f"{SOLUTIONS[split]}: {box}")
+                yield Failure(f"{identity} box {at // 5 + 1}", f"{SOLUTIONS[split]}: {box}", part_of=identity)
             else:
                 boxes.append(box)
     label = _label(synset, names, params) if split != "test" else None

@@ -33,7 +33,7 @@ from pipekit.builtin.importers.annotated import (
 from pipekit.builtin.importers.files import first_of, is_image_name
 from pipekit.builtin.importers.json_items import Entry
 from pipekit.builtin.importers.lookup import lookup
-from pipekit.contract import Failure, Rejected, Sample
+from pipekit.contract import Adjusted, Failure, Rejected, Sample
 from pipekit.files import files_in
 from pipekit.params import param
 
@@ -77,7 +77,7 @@ def sniff(path: Path) -> str | Rejected:
     return Rejected("no JSON file that is a list of tasks with 'data' and 'annotations'")
 
 
-def read(path: Path, params: LabelStudioParams) -> Iterator[Sample | Failure]:
+def read(path: Path, params: LabelStudioParams) -> Iterator[Sample | Failure | Adjusted]:
     """One sample per task; the id is the path of its image below the folder of the images.
 
     Rectangles, polygons and ellipses become boxes, with outlines except for upright rectangles; keypoints belong to the box
@@ -97,7 +97,7 @@ def read(path: Path, params: LabelStudioParams) -> Iterator[Sample | Failure]:
                 yield from _task(entry, source, images, params)
 
 
-def _task(entry: Entry, source: Source, images: Images, params: LabelStudioParams) -> Iterator[Sample | Failure]:
+def _task(entry: Entry, source: Source, images: Images, params: LabelStudioParams) -> Iterator[Sample | Failure | Adjusted]:
     task = entry.value
     name = _image_name(task.get("data")) if isinstance(task, dict) else ""
     if not name:

@@ -28,7 +28,7 @@ from pipekit.builtin.importers.annotated import (
 from pipekit.builtin.importers.boxes import BoxedParams
 from pipekit.builtin.importers.files import NO_FOLDER, images_below, split_of, subfolders
 from pipekit.builtin.importers.lookup import lookup
-from pipekit.contract import Failure, Rejected, Sample
+from pipekit.contract import Adjusted, Failure, Rejected, Sample
 from pipekit.errors import ImageError, UserError
 from pipekit.files import IMAGE_SUFFIXES, files_in, walk
 
@@ -59,7 +59,7 @@ def sniff(path: Path) -> str | Rejected:
     return Rejected(f"no JSON file with 'shapes' and 'imagePath' in its first {FOLDERS_SNIFFED} folders")
 
 
-def read(path: Path, params: BoxedParams) -> Iterator[Sample | Failure]:
+def read(path: Path, params: BoxedParams) -> Iterator[Sample | Failure | Adjusted]:
     """One sample per JSON file, and one per image that no JSON file names; the id is the image's path below ``path``.
 
     Rectangles, polygons, circles and masks become boxes, the last three with outlines. Points become keypoints, as do the
@@ -90,7 +90,7 @@ def _image_folders(folder: Path, root: Path) -> Folders:
     return Folders([folder], [*inside, *(place for place in above if place != folder)])
 
 
-def _read_file(file: Path, root: Path, images: Images, params: BoxedParams) -> Iterator[Sample | Failure]:
+def _read_file(file: Path, root: Path, images: Images, params: BoxedParams) -> Iterator[Sample | Failure | Adjusted]:
     below = file.relative_to(root).as_posix()
     try:
         content = json.loads(file.read_text("utf-8-sig"))

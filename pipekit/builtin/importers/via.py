@@ -30,7 +30,7 @@ from pipekit.builtin.importers.files import first_of
 from pipekit.builtin.importers.grouped import grouped
 from pipekit.builtin.importers.lookup import lookup
 from pipekit.builtin.importers.tables import LABEL_NAMES, by_name
-from pipekit.contract import Failure, Rejected, Sample
+from pipekit.contract import Adjusted, Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.files import files_in
 from pipekit.params import param
@@ -69,7 +69,7 @@ def sniff(path: Path) -> str | Rejected:
     return Rejected("no JSON file with 'regions' and 'shape_attributes', and no CSV file with 'region_shape_attributes'")
 
 
-def read(path: Path, params: ViaParams) -> Iterator[Sample | Failure]:
+def read(path: Path, params: ViaParams) -> Iterator[Sample | Failure | Adjusted]:
     """One sample per annotated file; the id is its path below the folder of the images.
 
     Rectangles, circles, ellipses, polygons and closed polylines become boxes, with outlines except for rectangles; points
@@ -122,7 +122,7 @@ def _csv_rows(file: Path) -> Iterator[tuple[str, Sequence[Any]]]:
         raise UserError(f"can't read {file}: {error}", f"Expected the columns {', '.join(COLUMNS)}, in UTF-8.") from error
 
 
-def _image(line: int, entry: Any, source: Source, images: Images, params: ViaParams) -> Iterator[Sample | Failure]:
+def _image(line: int, entry: Any, source: Source, images: Images, params: ViaParams) -> Iterator[Sample | Failure | Adjusted]:
     name = entry.get("filename") if isinstance(entry, dict) else None
     if not isinstance(name, str) or not name.strip():
         yield Failure(f"{source.prefix}{source.file.name} line {line}", f"an entry without 'filename': {shown(entry)}")
