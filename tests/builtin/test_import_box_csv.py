@@ -62,7 +62,7 @@ def test_splits_are_folders_names_of_files_or_a_column(tmp_path: Path) -> None:
     found, failed = sort_out(box_csv.read(write(tmp_path / "other/x.csv", column), BoxCsvParams()))
     assert [(row.id, row.split) for row in found] == [("images/a.png", "val")]
     assert failed == {
-        "images/b.png": "x.csv line 3: split 'odd', expected one of train, training, val, valid, validation, test, testing"
+        "images/b.png": "x.csv line 3: split 'odd', expected one of train, training, val, valid, validation, dev, test, testing"
     }
 
 
@@ -91,7 +91,7 @@ def test_what_can_not_be_used_is_listed_with_file_line_and_value(tmp_path: Path)
         "a.png line 5": "x.csv line 5: the box is given in fractions of the image (0.1, 0.2, 0.9, 0.9); pixels are expected",
         "a.png line 6": "x.csv line 6: number 3 of the box is '', not a number",
         "a.png line 7": "x.csv line 7: a box of 'dog' lies outside the image (60 x 40 px)",
-        "b.png": "x.csv line 8: the annotations are for 40 x 60 px, the image has 60 x 40 px",
+        "b.png": "x.csv line 8: its annotations are for 40 x 60 px, and the image has 60 x 40 px",
         "gone.png": "no such image; x.csv names it",
         "x.csv line 10": "no image in column 1: ['', '60', '40', 'dog', '5', '6', '15', '26']",
         "c.png": "x.csv line 11: width is 'wide', not a number",

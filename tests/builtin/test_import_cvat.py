@@ -8,7 +8,8 @@ import pytest
 
 from pipekit.builtin.importers import cvat, xml_items
 from pipekit.builtin.importers.annotated import FileParams
-from pipekit.contract import Box, Keypoint
+from pipekit.builtin.importers.stated_size import SCALED
+from pipekit.contract import Adjusted, Box, Keypoint, Sample
 from pipekit.errors import UserError
 from tests.builtin.annotated import picture, sort_out, write
 
@@ -109,7 +110,17 @@ def test_what_can_not_be_used_is_listed_with_file_line_and_value(tmp_path: Path)
     }
 
 
-@pytest.mark.parametrize("size", ['width="40" height="60"', 'width="120" height="80"', 'width="sixty" height="40"'])
+def test_boxes_of_an_image_of_another_scale_are_scaled(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    box = '<box label="car" xtl="20" ytl="10" xbr="60" ybr="40"></box>'
+    cvat_file(tmp_path / "x.xml", image("a.png", box, size='width="120" height="80"'))
+    found = list(cvat.read(tmp_path, FileParams()))
+    (sample,) = (item for item in found if isinstance(item, Sample))
+    assert sample.targets.boxes == (Box(10, 5, 30, 20, "car"),)
+    assert [item.how for item in found if isinstance(item, Adjusted)] == [SCALED]
+
+
+@pytest.mark.parametrize("size", ['width="40" height="60"', 'width="sixty" height="40"'])
 def test_an_image_of_another_size_than_stated_is_listed(tmp_path: Path, size: str) -> None:
     picture(tmp_path / "a.png")
     cvat_file(tmp_path / "x.xml", image("a.png", size=size))

@@ -115,7 +115,7 @@ def test_what_can_not_be_used_is_listed_with_file_and_value(tmp_path: Path) -> N
     assert failed.pop("d.json").startswith("not JSON: Expecting property name")
     assert failed == {
         "b.png shapes": "b.json: shapes is 3, not a list",
-        "c.png": "c.json: the annotations are for 40 x 60 px, the image has 60 x 40 px",
+        "c.png": "c.json: its annotations are for 40 x 60 px, and the image has 60 x 40 px",
         "e.png": "no such image; e.json names it",
         "a.png again": "f.json names it again, after a.json",
     }

@@ -140,8 +140,8 @@ FORMATS: dict[str, tuple[Any, Params, Write]] = {
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_objects_in_memory_do_not_grow_with_the_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(files, "NAMES_AT_ONCE", 250)
-    monkeypatch.setattr(files, "LISTED", 250)
+    monkeypatch.setattr(files.trees, "NAMES_AT_ONCE", 250)
+    monkeypatch.setattr(files.trees, "LISTED", 250)
     monkeypatch.setattr(json_items, "BLOCK_CHARS", 1 << 12)
     monkeypatch.setattr(xml_items, "BLOCK_BYTES", 1 << 12)
     module, params, write = FORMATS[name]

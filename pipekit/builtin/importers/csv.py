@@ -48,13 +48,13 @@ def sniff(path: Path) -> str | Rejected:
     if path.suffix.lower() not in SUFFIXES:
         return Rejected(f"the file does not end in {' or '.join(SUFFIXES)}")
     try:
+        if other := other_table(path):
+            return Rejected(other)
         with _table(path, "") as table:
             names = _columns(table, path)
             rows = list(islice(table, LOOKED_AT))
     except UserError as error:
         return Rejected(error.message)
-    if other := other_table(path):
-        return Rejected(other)
     column = looks_like_images(names, rows)
     if not column:
         usual = by_name(names, IMAGE_NAMES)
