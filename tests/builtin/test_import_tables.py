@@ -12,7 +12,7 @@ import pytest
 from pipekit import images
 from pipekit.builtin.importers import csv, metadata, names, parquet
 from pipekit.builtin.importers.tables import TableParams
-from pipekit.contract import Failure, Rejected, Sample
+from pipekit.contract import Adjusted, Failure, Rejected, Sample
 from pipekit.engine.adhoc import AdhocPipeline
 from pipekit.errors import UserError
 
@@ -275,3 +275,26 @@ def test_a_thousand_names_are_enough_to_recognise_classes(tmp_path: Path, named_
     (tmp_path / "zebra.jpg").touch()  # the last one in order, without a number
     expected = "files named after 2 classes: cat, dog" if recognised else Rejected("no word and number in the name 'zebra.jpg'")
     assert names.sniff(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/kaggle/input/comp/train/{}.jpg", "train/{}.jpg"),
+        ("C:\\data\\train\\{}.jpg", "train/{}.jpg"),
+        ("elsewhere/{}.jpg", "{}.jpg"),
+    ],
+)
+def test_paths_of_another_machine_are_matched_by_their_last_parts_and_said(tmp_path: Path, path: str, found: str) -> None:
+    names = [found.format(number) for number in range(3)]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        images.write(tmp_path / name, np.full((4, 4, 3), 9, np.uint8))
+    rows = "".join(f"{path.format(number)},{number % 2}\n" for number in range(3))
+    (tmp_path / "t.csv").write_text(f"path,label\n{rows},1\n")
+    read = list(csv.read(tmp_path / "t.csv", csv.CsvParams()))
+    samples = [item for item in read if isinstance(item, Sample)]
+    assert [sample.id for sample in samples] == names
+    assert all(Path(sample.image).is_file() for sample in samples)
+    assert [item.id for item in read if isinstance(item, Adjusted)] == names
+    assert [item.reason for item in read if isinstance(item, Failure)] == ["no image in column 'path'"]

@@ -12,6 +12,7 @@ from PIL import Image as Pillow
 
 from pipekit import images
 from pipekit.builtin.importers import coco, voc
+from pipekit.builtin.importers.files import BY_LAST_PARTS
 from pipekit.builtin.importers.stated_size import SCALED, TURNED, UNSURE, Frame, frame_of
 from pipekit.contract import Adjusted, Failure, Sample
 from pipekit.engine.adhoc import AdhocPipeline
@@ -39,10 +40,10 @@ def seen(path: Path) -> tuple[int, int, int, int]:
     return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
 
 
-def coco_file(path: Path, stated_hw: tuple[int, int] | None, segmentation: Any = None) -> None:
+def coco_file(path: Path, stated_hw: tuple[int, int] | None, segmentation: Any = None, name: str = "a.png") -> None:
     x, y, width, height = BOX
     corners = [x, y, x + width, y, x + width, y + height, x, y + height]
-    entry = {"id": 1, "file_name": "a.png"}
+    entry = {"id": 1, "file_name": name}
     if stated_hw is not None:
         entry |= {"height": stated_hw[0], "width": stated_hw[1]}
     annotation = {
@@ -169,3 +170,18 @@ def test_an_image_that_can_not_be_read_is_an_image_error(tmp_path: Path) -> None
     (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(ImageError):
         frame_of(tmp_path / "a.png", (1, 1), "a.png")
+
+
+@pytest.mark.parametrize("name", ["images\\a.png", "/home/someone/a.png", "val2017/a.png"])
+def test_paths_of_another_machine_are_matched_by_their_last_parts(tmp_path: Path, name: str) -> None:
+    photograph(tmp_path / "images/a.png", 1)
+    coco_file(tmp_path / "boxes.json", STORED_HW, name=name)
+    (sample,), failed, adjusted = read(tmp_path)
+    assert (Path(sample.image).name, failed) == ("a.png", [])
+    assert [item.how for item in adjusted] == [BY_LAST_PARTS]
+
+
+def test_a_path_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
+    photograph(tmp_path / "a.png", 1)
+    coco_file(tmp_path / "boxes.json", STORED_HW, name="../a.png")
+    assert [failure.reason for failure in read(tmp_path)[1]] == ["no such file"]

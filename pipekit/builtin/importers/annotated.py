@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pydantic import model_validator
 
 from pipekit.builtin.importers.boxes import BoxedParams, checked_box, label_of, outlined
-from pipekit.builtin.importers.files import first_of, is_file, split_of, subfolders
+from pipekit.builtin.importers.files import first_of, is_file, last_parts, split_of, subfolders
 from pipekit.builtin.importers.json_items import Entry, entries
 from pipekit.builtin.importers.lookup import Lookup
 from pipekit.builtin.importers.stated_size import Frame, frame_of
@@ -380,12 +380,6 @@ def image_folders(base: Path, split: str = "") -> Folders:
         [*(base / name for name in own), *(base / "images" / name for name in own_inside), base],
         [*(base / name for name in others), *(base / "images" / name for name in others_inside)],
     )
-
-
-def last_parts(name: str) -> Iterator[str]:
-    """A path as an annotation file has it, then its last parts, the longest first: ``C:/data/a.jpg``, ``data/a.jpg`` …"""
-    parts = [part for part in re.split(r"[/\\]+", name) if part not in ("", ".", "..")]
-    yield from dict.fromkeys(filter(None, ("/".join(parts[at:]) for at in range(len(parts)))))
 
 
 def _from_url(name: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pipekit.builtin.importers.files import is_file
+from pipekit.builtin.importers.files import is_file, last_parts
 from pipekit.contract import Box
 from pipekit.params import Params, param
 
@@ -72,6 +73,12 @@ class Finder:
                 self._folders.insert(0, self._folders.pop(number))
                 return path
         return None
+
+    def part_of(self, name: str) -> str:
+        """The last parts of another machine's path (``C:\\data\\train\\a.jpg``) that are an image here; "" if none are."""
+        if ".." in re.split(r"[/\\\\]", name):
+            return ""
+        return next((part for part in last_parts(name) if part != name and self.find(part)), "")
 
 
 def size_of(path: Path) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from pydantic import model_validator
 
 from pipekit.builtin.importers.boxes import BoxedParams, Finder, checked_box, label_of, outlined
 from pipekit.builtin.importers.coco_index import PARTS, CocoIndex, coco_index
-from pipekit.builtin.importers.files import first_of, split_of, subfolders
+from pipekit.builtin.importers.files import BY_LAST_PARTS, first_of, split_of, subfolders
 from pipekit.builtin.importers.stated_size import Frame
 from pipekit.contract import Adjusted, Box, Failure, Keypoint, Rejected, Sample, Targets
 from pipekit.errors import UserError
@@ -136,6 +136,9 @@ def _read_index(
                 good.append(annotation)
         name = str(entry.get("file_name", ""))
         place = finder.find(name) if name else None
+        if place is None and (part := finder.part_of(name)):
+            name, place = part, finder.find(part)
+            yield Adjusted(prefix + name, BY_LAST_PARTS)
         if place is None:
             yield Failure(prefix + (name or f"image {entry.get('id')}"), "no such file")
             continue

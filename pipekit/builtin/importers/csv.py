@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.builtin.importers.box_csv import other_table
-from pipekit.builtin.importers.files import first_of, is_image_name
+from pipekit.builtin.importers.files import BY_LAST_PARTS, first_of, is_image_name, last_parts
 from pipekit.builtin.importers.tables import (
     IMAGE_NAMES,
     RootedTableParams,
@@ -20,7 +20,7 @@ from pipekit.builtin.importers.tables import (
     looks_like_images,
     text_of,
 )
-from pipekit.contract import Failure, Rejected, Sample
+from pipekit.contract import Adjusted, Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.files import files_in
 from pipekit.params import ImagesPath, param
@@ -65,7 +65,7 @@ def sniff(path: Path) -> str | Rejected:
     return f"a table with image names in column {column!r}"
 
 
-def read(path: Path, params: CsvParams) -> Iterator[Sample | Failure]:
+def read(path: Path, params: CsvParams) -> Iterator[Sample | Failure | Adjusted]:
     """One sample per row; the id is the image's path as written in the table. A row without an image is listed as failed.
 
     The image column is found by its name, or by image file names in the first rows. If the first image is not at its stated
@@ -84,9 +84,25 @@ def read(path: Path, params: CsvParams) -> Iterator[Sample | Failure]:
         rows = [row for _, row in first]
         columns = find_columns(names, params, path, looks_like_images(names, rows))
         name = next(filter(None, (text_of(row.get(columns.image)) for row in rows)), "")
-        root, suffix = (name and located(name, root, params.suffix)) or (root, params.suffix)
+        num_dropped, place = _found(name, root, params.suffix)
+        root, suffix = place or (root, params.suffix)
         for number, row in chain(first, ((table.line_num, row) for row in table)):
-            yield columns.sample(row, number, root, suffix)
+            if not num_dropped:
+                yield columns.sample(row, number, root, suffix)
+                continue
+            parts = list(last_parts(text_of(row.get(columns.image))))
+            found = columns.sample({**row, columns.image: next(iter(parts[num_dropped:]), "")}, number, root, suffix)
+            yield found
+            if isinstance(found, Sample):
+                yield Adjusted(found.id, BY_LAST_PARTS)
+
+
+def _found(name: str, root: Path, suffix: str) -> tuple[int, tuple[Path, str] | None]:
+    """How many leading parts of the paths belong to another machine, and where the image of the rest is."""
+    for num_dropped, part in enumerate(last_parts(name)):
+        if place := located(name if not num_dropped else part, root, suffix):
+            return num_dropped, place
+    return 0, None
 
 
 def _columns(table: csv.DictReader[str], path: Path) -> list[str]:

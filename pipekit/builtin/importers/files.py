@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -66,3 +67,13 @@ def images_below(root: Path) -> Iterator[tuple[str, str]]:
 def subfolders(root: Path) -> list[str]:
     """The names of the visible folders directly below ``root``, sorted."""
     return [name for name in folders_in(root) if not (root / name / OUTPUT_MARK).exists()]
+
+
+def last_parts(name: str) -> Iterator[str]:
+    """A path as an annotation file has it, then its last parts, the longest first: ``C:/data/a.jpg``, ``data/a.jpg`` …"""
+    parts = [part for part in re.split(r"[/\\]+", name) if part not in ("", ".", "..")]
+    yield from dict.fromkeys(filter(None, ("/".join(parts[at:]) for at in range(len(parts)))))
+
+
+BY_LAST_PARTS = "matched to images by the last parts of the paths that the file states: there are no images at the whole paths"
+"""What :class:`~pipekit.contract.Adjusted` says of an image that was found so."""

@@ -16,7 +16,7 @@ from pipekit.builtin.importers import csv
 from pipekit.builtin.importers.files import NO_FOLDER, first_of, subfolders
 from pipekit.builtin.importers.tables import TableParams, find_columns
 from pipekit.builtin.importers.words import split_folder
-from pipekit.contract import Failure, Rejected, Sample
+from pipekit.contract import Adjusted, Failure, Rejected, Sample
 from pipekit.errors import UserError
 
 NAMES = READS = ("metadata.csv", "metadata.jsonl")
@@ -31,7 +31,7 @@ def sniff(path: Path) -> str | Rejected:
     return first_of(table.relative_to(path).as_posix() for table in found) or Rejected(_NONE)
 
 
-def read(path: Path, params: TableParams) -> Iterator[Sample | Failure]:
+def read(path: Path, params: TableParams) -> Iterator[Sample | Failure | Adjusted]:
     """One sample per row; the id is the image's path below ``path``. Without a class column, the class is the name of the
     image's folder; without a split column, a top folder named train, val or test is the split.
 
@@ -43,7 +43,7 @@ def read(path: Path, params: TableParams) -> Iterator[Sample | Failure]:
         raise UserError(f"{_NONE}: {path}")
     for table in tables:
         for sample in _rows(table, params):
-            if isinstance(sample, Failure):
+            if not isinstance(sample, Sample):
                 yield sample
                 continue
             below = table.parent.relative_to(path).as_posix()
@@ -62,7 +62,7 @@ def _tables(path: Path) -> list[Path]:
     return [folder / name for folder in folders for name in NAMES if (folder / name).is_file()]
 
 
-def _rows(table: Path, params: TableParams) -> Iterator[Sample | Failure]:
+def _rows(table: Path, params: TableParams) -> Iterator[Sample | Failure | Adjusted]:
     if table.suffix == ".csv":
         yield from csv.read(
             table, csv.CsvParams(image=params.image, label=params.label, split=params.split, labels=params.labels)
