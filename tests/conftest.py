@@ -160,7 +160,7 @@ def same_one(sample, params, ctx):
 
 
 class Listed:
-    """An importer: as many samples as a text file says, all of them of that one file."""
+    """An importer: as many samples as a text file says, all of them of the file x beside it."""
 
     @staticmethod
     def sniff(path):
@@ -170,7 +170,7 @@ class Listed:
     def read(path, params: pipekit.Params):
         count, sha256 = path.read_text().split()
         for number in range(int(count)):
-            yield pipekit.Sample(f"{number:08d}", str(path), sha256=sha256, label=f"class-{number % 10}")
+            yield pipekit.Sample(f"{number:08d}", str(path.with_name("x")), sha256=sha256, label=f"class-{number % 10}")
 
 
 @pipekit.hookimpl

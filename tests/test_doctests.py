@@ -8,7 +8,7 @@ import importlib
 import pytest
 
 MODULES = [
-    "pipekit.contract",
+    "pipekit.artifacts",
     "pipekit.errors",
     "pipekit.images",
     "pipekit.images.codec",

@@ -60,9 +60,15 @@ class StageOutcome:
         }
 
 
-def last_of(stages: Iterable[StageOutcome], name: str) -> str:
-    """A text in the ``meta`` of the last stage that has one: its headline, its advice; "" if none has it."""
-    found = [str(stage.artifact.meta[name]) for stage in stages if stage.artifact.meta.get(name)]
+def headline_of(stages: Iterable[StageOutcome]) -> str:
+    """The headline of the last stage that has one; "" if none has."""
+    found = [str(stage.artifact.meta["headline"]) for stage in stages if stage.artifact.meta.get("headline")]
+    return found[-1] if found else ""
+
+
+def advice_of(stages: Iterable[StageOutcome]) -> str:
+    """The advice of the last stage that gives advice, which may be that there is none."""
+    found = [str(stage.artifact.meta["advice"]) for stage in stages if "advice" in stage.artifact.meta]
     return found[-1] if found else ""
 
 

@@ -23,7 +23,7 @@ from pipekit.engine.healing import MAX_HEALED, check_inputs, move_aside
 from pipekit.engine.key_changes import describe_changes, new_format
 from pipekit.engine.keys import key_of
 from pipekit.engine.mapping import RunContext
-from pipekit.engine.outcome import Listener, Outcome, StageOutcome, last_of
+from pipekit.engine.outcome import Listener, Outcome, StageOutcome, advice_of, headline_of
 from pipekit.engine.run_place import check_place, check_writable
 from pipekit.engine.sources import check_sources
 from pipekit.engine.worker import STOP, reason_of
@@ -136,7 +136,7 @@ class _Run:
             status = "interrupted"
             raise
         finally:
-            headline = last_of(self.done.values(), "headline")
+            headline = headline_of(self.done.values())
             record = run_folder.record(
                 plan,
                 status,
@@ -159,7 +159,7 @@ class _Run:
             seconds=seconds,
             showing_s=self.showing_s,
             headline=headline,
-            advice=last_of(self.done.values(), "advice"),
+            advice=advice_of(self.done.values()),
         )
         return Outcome(plan.name, status, self.run_dir, tuple(self.done.values()), seconds, headline)
 

@@ -121,7 +121,7 @@ def encode(value: Any) -> bytes:
             return BY_JSON + _ENCODER.encode(plain).encode("utf-8", "surrogatepass")
     if b"null" in data:
         _ENCODER.encode(value)  # orjson writes NaN as null
-    return data
+    return bytes(memoryview(data))  # orjson's own result keeps its buffer of 4 kB
 
 
 BY_JSON = b" "
