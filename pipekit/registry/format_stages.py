@@ -76,7 +76,7 @@ def import_stage(importer: Component) -> Any:
     def run(ctx: Context, params: Any) -> Dataset:
         excluded = read_exclusions(params.exclude) if params.exclude else Exclusions()
         failed: list[Failure] = []
-        adjusted: dict[str, list[str]] = {}
+        adjusted: dict[str, tuple[int, str]] = {}
         found = reader.read(Path(params.path), params, ctx.out_dir) if writes else reader.read(Path(params.path), params)
         samples: Iterable[Sample] = _sort_out(ctx.track(found, label="listing", unit="images"), failed, adjusted, excluded.ids)
         first = next(iter(samples), None)
@@ -112,9 +112,9 @@ def import_stage(importer: Component) -> Any:
             ctx.warn(f"the folder {folder} can't be read ({reason}), so its images are missing; see: ls -ld {folder}")
         if others:
             ctx.warn(sentence(others))
-        for how, names in adjusted.items():
-            images = "1 image" if len(names) == 1 else f"{len(names):,} images"
-            ctx.warn(f"the annotations of {images} were {how}. For example: {min(names)}")
+        for how, (count, example) in adjusted.items():
+            images = "1 image" if count == 1 else f"{count:,} images"
+            ctx.warn(f"the annotations of {images} were {how}. For example: {example}")
         if annotations := [failure for failure in failed if failure.part_of]:
             ctx.warn(_unusable(annotations))
         labels = Counter[str]()
@@ -156,7 +156,7 @@ def known(sample: Sample, params: Params, ctx: SampleContext) -> Iterator[Sample
 def _sort_out(
     found: Iterable[Sample | Failure | Adjusted],
     failed: list[Failure],
-    adjusted: dict[str, list[str]],
+    adjusted: dict[str, tuple[int, str]],
     excluded: Collection[str],
 ) -> Iterator[Sample]:
     for item in found:
@@ -165,7 +165,8 @@ def _sort_out(
         if isinstance(item, Failure):
             failed.append(item)
         elif isinstance(item, Adjusted):
-            adjusted.setdefault(item.how, []).append(item.id)
+            count, first = adjusted.get(item.how, (0, item.id))
+            adjusted[item.how] = count + 1, min(first, item.id)
         else:
             yield item
 

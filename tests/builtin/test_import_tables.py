@@ -11,7 +11,7 @@ import pytest
 
 from pipekit import images
 from pipekit.builtin.importers import csv, metadata, names, parquet
-from pipekit.builtin.importers.tables import TableParams
+from pipekit.builtin.importers.tables import GUESSED, TableParams
 from pipekit.contract import Adjusted, Failure, Rejected, Sample
 from pipekit.engine.adhoc import AdhocPipeline
 from pipekit.errors import UserError
@@ -117,8 +117,8 @@ def test_a_csv_that_is_none_is_refused(tmp_path: Path, text: str, params: dict[s
         list(csv.read(write(tmp_path / "t.csv", text), csv.CsvParams.model_validate(params)))
 
 
-def test_csv_in_another_encoding_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_bytes("path,label\ngröße.jpg,x\n".encode("latin-1"))
+def test_csv_in_no_known_encoding_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b"path,label\n\x81\xff.jpg,x\n")  # Windows-1252 has no 0x81
     with pytest.raises(UserError, match="not UTF-8"):
         list(csv.read(tmp_path / "t.csv", csv.CsvParams()))
 
@@ -298,3 +298,24 @@ def test_paths_of_another_machine_are_matched_by_their_last_parts_and_said(tmp_p
     assert all(Path(sample.image).is_file() for sample in samples)
     assert [item.id for item in read if isinstance(item, Adjusted)] == names
     assert [item.reason for item in read if isinstance(item, Failure)] == ["no image in column 'path'"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "head", "guessed"),
+    [
+        ("cp1252", "file;label\n", True),
+        ("utf-8", "sep=;\nfile;label\n", False),
+        ("utf-8-sig", "sep=;\nfile;label\n", False),
+        ("utf-16", "file;label\n", False),
+        ("utf-16", "SEP=;\nfile;label\n", False),
+    ],
+)
+def test_tables_of_excel_are_read_and_a_guess_is_said(tmp_path: Path, encoding: str, head: str, guessed: bool) -> None:
+    for number in range(3):
+        images.write(tmp_path / f"{number}.jpg", np.full((4, 4, 3), 9, np.uint8))
+    text = head + "".join(f"{number}.jpg;Bär\n" for number in range(3))
+    (tmp_path / "t.csv").write_bytes(text.encode(encoding))
+    assert csv.sniff(tmp_path / "t.csv") == "a table with image names in column 'file'"
+    read = list(csv.read(tmp_path / "t.csv", csv.CsvParams()))
+    assert [item.label for item in read if isinstance(item, Sample)] == ["Bär"] * 3
+    assert [item.how for item in read if isinstance(item, Adjusted)] == [GUESSED] * 3 * guessed

@@ -89,7 +89,7 @@ def test_lists_that_no_importer_reads(tmp_path: Path, files: dict[str, str]) -> 
 def test_utf_16_is_text_too(tmp_path: Path) -> None:
     tree(tmp_path, "im0.jpg", "im1.jpg", "im2.jpg")
     (tmp_path / "t.csv").write_text("file,label\nim0.jpg,a\nim1.jpg,b\nim2.jpg,a\n", "utf-16")
-    assert readings(tmp_path) == [("", "folders")]
+    assert readings(tmp_path) == [("t.csv", "csv"), ("", "folders")]
 
 
 @pytest.mark.parametrize(

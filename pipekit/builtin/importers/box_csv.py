@@ -28,7 +28,7 @@ from pipekit.builtin.importers.annotated import (
 from pipekit.builtin.importers.files import SPLIT_NAMES, first_of, is_image_name, split_of
 from pipekit.builtin.importers.grouped import grouped
 from pipekit.builtin.importers.lookup import lookup
-from pipekit.builtin.importers.tables import IMAGE_NAMES, LABEL_NAMES, SPLIT_COLUMNS, by_name
+from pipekit.builtin.importers.tables import IMAGE_NAMES, LABEL_NAMES, SPLIT_COLUMNS, by_name, opened_table
 from pipekit.contract import Adjusted, Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.files import IMAGE_SUFFIXES
@@ -241,8 +241,8 @@ def _cell(row: Sequence[str], column: int | None) -> str:
 def _cells(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """(line, cells) of the rows that are not empty. Raises UserError."""
     try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            table = csv.reader(stream, delimiter=delimiter)
+        with opened_table(file) as (stream, said, _):
+            table = csv.reader(stream, delimiter=said or delimiter)
             for row in table:
                 if any(row):
                     yield table.line_num, row

@@ -12,12 +12,15 @@ from typing import Any
 from pipekit.builtin.importers.box_csv import other_table
 from pipekit.builtin.importers.files import BY_LAST_PARTS, first_of, is_image_name, last_parts
 from pipekit.builtin.importers.tables import (
+    AS_WINDOWS,
+    GUESSED,
     IMAGE_NAMES,
     RootedTableParams,
     by_name,
     find_columns,
     located,
     looks_like_images,
+    opened_table,
     text_of,
 )
 from pipekit.contract import Adjusted, Failure, Rejected, Sample
@@ -50,7 +53,7 @@ def sniff(path: Path) -> str | Rejected:
     try:
         if other := other_table(path):
             return Rejected(other)
-        with _table(path, "") as table:
+        with _table(path, "") as (table, _):
             names = _columns(table, path)
             rows = list(islice(table, LOOKED_AT))
     except UserError as error:
@@ -78,7 +81,7 @@ def read(path: Path, params: CsvParams) -> Iterator[Sample | Failure | Adjusted]
     if not path.is_file():
         raise UserError(f"{path} is not a file", "The importer 'csv' reads one CSV file.")
     root = Path(params.images) if params.images else path.parent
-    with _table(path, params.delimiter) as table:
+    with _table(path, params.delimiter) as (table, encoding):
         names = _columns(table, path)
         first = [(table.line_num, row) for row in islice(table, LOOKED_AT)]
         rows = [row for _, row in first]
@@ -87,14 +90,15 @@ def read(path: Path, params: CsvParams) -> Iterator[Sample | Failure | Adjusted]
         num_dropped, place = _found(name, root, params.suffix)
         root, suffix = place or (root, params.suffix)
         for number, row in chain(first, ((table.line_num, row) for row in table)):
-            if not num_dropped:
-                yield columns.sample(row, number, root, suffix)
-                continue
-            parts = list(last_parts(text_of(row.get(columns.image))))
-            found = columns.sample({**row, columns.image: next(iter(parts[num_dropped:]), "")}, number, root, suffix)
+            if num_dropped:
+                parts = list(last_parts(text_of(row.get(columns.image))))
+                row = {**row, columns.image: next(iter(parts[num_dropped:]), "")}
+            found = columns.sample(row, number, root, suffix)
             yield found
-            if isinstance(found, Sample):
+            if isinstance(found, Sample) and num_dropped:
                 yield Adjusted(found.id, BY_LAST_PARTS)
+            if isinstance(found, Sample) and encoding == AS_WINDOWS:
+                yield Adjusted(found.id, GUESSED)
 
 
 def _found(name: str, root: Path, suffix: str) -> tuple[int, tuple[Path, str] | None]:
@@ -120,17 +124,18 @@ def _columns(table: csv.DictReader[str], path: Path) -> list[str]:
 
 
 @contextmanager
-def _table(path: Path, delimiter: str) -> Iterator[csv.DictReader[str]]:
-    """The rows as dicts; surplus cells come under the key None and are dropped."""
+def _table(path: Path, delimiter: str) -> Iterator[tuple[csv.DictReader[str], str]]:
+    """The rows as dicts, and the encoding; surplus cells come under the key None and are dropped."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with opened_table(path) as (file, said, encoding):
+            begin = file.tell()
             head = file.readline()
-            file.seek(0)
+            file.seek(begin)
             if "\0" in head:
                 raise UserError(f"{path} is not a text file", "Expected a CSV file in UTF-8.")
-            chosen = delimiter or max(",;\t|", key=head.count)
+            chosen = delimiter or said or max(",;\t|", key=head.count)
             table: csv.DictReader[Any] = csv.DictReader(file, delimiter=chosen)
-            yield table
+            yield table, encoding
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8: {error.reason} at byte {error.start}", "Save it as CSV in UTF-8.") from error
     except csv.Error as error:

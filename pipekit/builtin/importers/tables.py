@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from pydantic import model_validator
 
@@ -15,6 +18,45 @@ from pipekit.contract import Failure, Sample
 from pipekit.errors import UserError, did_you_mean
 from pipekit.files import expanded, image_suffixes
 from pipekit.params import ImagesPath, Params, param
+
+AS_WINDOWS = "cp1252"
+"""How a table is read that is neither UTF-8 nor UTF-16: as Excel on Windows writes it in Western Europe."""
+
+GUESSED = "read from a table that is not in UTF-8, as Windows-1252; save the table in UTF-8 to be sure of its letters"
+"""What :class:`~pipekit.contract.Adjusted` says of its rows."""
+
+
+@contextmanager
+def opened_table(path: Path) -> Iterator[tuple[TextIO, str, str]]:
+    """Open a table as text.
+
+    Yields:
+        the file, behind a first line ``sep=;`` as Excel writes it; that separator, "" if there is no such line; the encoding.
+    """
+    encoding = encoding_of(path)
+    with path.open(encoding=encoding, newline="") as file:
+        said = re.fullmatch(r"\s*sep=(.)\s*", file.readline(), re.IGNORECASE)
+        if said is None:
+            file.seek(0)
+        yield file, said[1] if said else "", encoding
+
+
+def encoding_of(path: Path) -> str:
+    """UTF-8, UTF-16 if the file begins with its mark, else :data:`AS_WINDOWS`."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as file:
+        block = file.read(1 << 16)
+        if block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return "utf-16"
+        try:
+            while block:
+                decoder.decode(block)
+                block = file.read(1 << 20)
+            decoder.decode(b"", True)
+        except UnicodeDecodeError:
+            return AS_WINDOWS
+    return "utf-8-sig"
+
 
 IMAGE_NAMES = (
     *(
