@@ -37,6 +37,7 @@ from pipekit.images import measuring
 from pipekit.passed_over import META, joined, passed_over, sentence
 from pipekit.quarantine import Exclusions, read_exclusions
 from pipekit.registry.component import Component
+from pipekit.registry.losses import losses
 
 MAX_SHOWN = 5
 """Maximum number of failures that an error lists."""
@@ -215,6 +216,9 @@ def export_stage(exporter: Component) -> Any:
 
     def run(ctx: Context, params: Any, **inputs: Any) -> Files:
         main = inputs.pop(kind.kind)
+        carries = getattr(found, "CARRIES", None)
+        if carries is not None and (lost := losses(main, carries)):
+            ctx.warn(f"{exporter.name}: {lost}")
         made = write(main, ctx.out_dir, params, **inputs)
         return ctx.artifact(Files, **(made or {}))
 

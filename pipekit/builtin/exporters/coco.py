@@ -12,6 +12,9 @@ from typing import Any
 from pipekit.builtin.exporters.common import NO_SPLIT, ImagesParams, Names, box_classes, place, size_of
 from pipekit.contract import Box, Dataset, Keypoint
 
+CARRIES = {"boxes", "outlines", "keypoints"}
+"""What the format holds of a sample besides its image and its split."""
+
 PERSON = (
     *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow"),
     *("left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle"),

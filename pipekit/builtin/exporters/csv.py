@@ -11,6 +11,9 @@ from pipekit.builtin.exporters.common import Names, place
 from pipekit.contract import Dataset
 from pipekit.params import Params, param
 
+CARRIES = {"labels", "extra"}
+"""What the format holds of a sample besides its image and its split."""
+
 
 class CsvParams(Params):
     images: Literal["copy", "hardlink", "leave"] = param(

@@ -13,6 +13,9 @@ from pipekit.builtin.exporters.common import ImagesParams, Names, place, safe
 from pipekit.contract import Dataset
 from pipekit.params import param
 
+CARRIES = {"labels", "extra"}
+"""What the format holds of a sample besides its image and its split."""
+
 
 class FoldersParams(ImagesParams):
     metadata: bool = param(True, "Write a metadata.csv with class, id, hash and further values into each split's folder")

@@ -12,6 +12,9 @@ from pipekit.errors import UserError
 from pipekit.files import read_bytes
 from pipekit.params import Params, param
 
+CARRIES = {"labels"}
+"""What the format holds of a sample besides its image and its split."""
+
 STEMS = {"train": "train", "test": "t10k", "val": "val", "": "train"}
 
 

@@ -8,6 +8,9 @@ from pipekit.builtin.exporters.common import ImagesParams, Names, place
 from pipekit.contract import Dataset
 from pipekit.files import read_bytes
 
+CARRIES = {"mask"}
+"""What the format holds of a sample besides its image and its split."""
+
 
 def write(artifact: Dataset, out_dir: Path, params: ImagesParams) -> None:
     """Masks are copied unchanged. Images without a mask are in ``images`` too and listed in ``without_mask.txt``."""

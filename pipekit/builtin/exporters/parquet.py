@@ -14,6 +14,9 @@ from pipekit.errors import UserError
 from pipekit.files import read_bytes
 from pipekit.params import Params, param
 
+CARRIES = {"labels"}
+"""What the format holds of a sample besides its image and its split."""
+
 
 class ParquetParams(Params):
     rows_per_file: int = param(2000, "Maximum number of images per file", unit="images", ge=1)

@@ -10,6 +10,9 @@ from pipekit.builtin.exporters.common import NO_SPLIT, ImagesParams, Names, plac
 from pipekit.contract import Box, Dataset
 from pipekit.files import read_bytes
 
+CARRIES = {"boxes", "mask"}
+"""What the format holds of a sample besides its image and its split."""
+
 
 def write(artifact: Dataset, out_dir: Path, params: ImagesParams) -> None:
     """One XML file per image. Corners count from 1 and both belong to the box, so they are rounded to whole pixels."""

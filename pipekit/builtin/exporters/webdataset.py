@@ -14,6 +14,9 @@ from pipekit.contract import Dataset, Sample
 from pipekit.files import read_bytes
 from pipekit.params import Params, param
 
+CARRIES = {"labels", "boxes", "mask", "extra"}
+"""What the format holds of a sample besides its image and its split."""
+
 
 class WebdatasetParams(Params):
     shard_size: int = param(1000, "Maximum number of images per shard", unit="images", ge=1)

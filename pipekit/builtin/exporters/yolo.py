@@ -7,6 +7,9 @@ from pathlib import Path
 from pipekit.builtin.exporters.common import NO_SPLIT, ImagesParams, Names, box_classes, place, size_of
 from pipekit.contract import Box, Dataset
 
+CARRIES = {"boxes", "outlines"}
+"""What the format holds of a sample besides its image and its split."""
+
 
 def write(artifact: Dataset, out_dir: Path, params: ImagesParams) -> None:
     """One text file per image, with a line ``class x y width height`` per box, as fractions of the image's size.

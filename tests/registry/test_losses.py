@@ -1,0 +1,56 @@
+"""What a format does not hold is counted and said before it is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipekit import images
+from pipekit.contract import Box, Keypoint, Sample, Targets
+from pipekit.engine.adhoc import AdhocPipeline
+from pipekit.registry.losses import KINDS, losses
+from pipekit.registry.registry import load_registry
+
+OUTLINE = ((0.0, 0.0, 4.0, 0.0, 4.0, 4.0),)
+FULL = Sample(
+    "a.png",
+    "a.png",
+    label="cat",
+    targets=Targets("m.png", "1", (Box(0, 0, 4, 4, "eye", OUTLINE), Box(1, 1, 2, 2, "eye")), (Keypoint(1, 1),)),
+    extra={"camera": 3},
+)
+
+
+def test_everything_that_is_not_carried_is_counted() -> None:
+    assert losses([FULL, FULL], ()) == (
+        "this format does not hold 2 classes of whole images, 4 boxes, 2 outlines, 2 keypoints, 2 masks, "
+        "2 rows with further columns: they are left out"
+    )
+    assert losses([FULL], set(KINDS)) == ""
+    assert losses([FULL, FULL], set(KINDS) - {"keypoints"}) == "this format does not hold 2 keypoints: they are left out"
+
+
+def test_what_is_not_there_is_not_lost() -> None:
+    assert losses([Sample("a.png", "a.png", split="train", extra={"augmented": {}})], ()) == ""
+
+
+def test_every_exporter_of_datasets_says_what_it_carries() -> None:
+    of_models = {"savedmodel", "tflite", "tflite-int8", "onnx", "card"}
+    for exporter in load_registry(installed=False).components("exporter"):
+        if exporter.name not in of_models:
+            assert set(KINDS) >= exporter.load().CARRIES, exporter.name
+
+
+@pytest.mark.parametrize(("format", "lost"), [("csv", ""), ("yolo", "3 classes of whole images")])
+def test_the_stage_warns_before_it_writes(tmp_path: Path, format: str, lost: str) -> None:
+    for number in range(3):
+        (tmp_path / "photos/cat").mkdir(parents=True, exist_ok=True)
+        images.write(tmp_path / f"photos/cat/{number}.png", np.full((8, 8, 3), number, np.uint8))
+    adhoc = AdhocPipeline(base_dir=tmp_path, settings={"executor": "serial"})
+    data = adhoc.add("data", "import.folders", path="photos")
+    adhoc.add("out", f"export.{format}", dataset=data)
+    warnings = adhoc.run().stages[-1].warnings
+    expected = [f"{format}: this format does not hold {lost}: they are left out"] if lost else []
+    assert [text for text in warnings if "does not hold" in text] == expected
