@@ -48,6 +48,7 @@ TENSORFLOW: tuple[str, ...] = (
     "learning/test_predictor.py::test_a_keras_model_gives_the_same_whatever_the_batches",
     "learning/test_predictor.py::test_metadata_that_does_not_fit_is_refused",
     "learning/test_predictor.py::test_a_truncated_model_file_is_refused",
+    "learning/test_predictor.py::test_an_archive_that_expands_beyond_measure_is_not_opened",
     "learning/test_predictor.py::test_a_model_of_another_version_says_which",
     "learning/test_predictor.py::test_a_model_with_lambda_layers",
     "commands/test_train.py::test_the_split_is_kept_in_the_folder_of_the_run",
