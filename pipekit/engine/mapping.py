@@ -233,8 +233,6 @@ class Mapper:
     def keep(self, function: Any, target: str, samples: Iterable[Sample], params: Params, label: str, name: str = "") -> Kept:
         """The samples for which ``function`` does not raise, as parts of an index."""
         root, parts = self.run.store.root, self.parts(samples, target)
-        if (known := parts_of(samples)) is not None:
-            self.counts.count(target, sum(map(len, known)))
         job = self._job(function, target, params, label, name)
         groups = (group_of_part(root, part, is_shared(function)) for part in parts)
         self._work(job, groups, sum(map(len, parts)), lambda group, place: None, False)
@@ -271,6 +269,8 @@ class Mapper:
         """Samples as parts of an index; those that are in none are written."""
         known = parts_of(samples)
         if known is not None:
+            if target:  # what goes into no function has been counted where it was made
+                self.counts.count(target, sum(map(len, known)))
             return list(known)
         store = self.run.store
         with store.scratch() as scratch:

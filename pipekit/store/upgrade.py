@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipekit.owners import is_abandoned
+from pipekit.owners import is_abandoned, new_owner
 from pipekit.store.durability import write_synced
 from pipekit.store.store import Store, translate_os_error
 from pipekit.store.wholeness import FORMAT, PARTS
@@ -39,22 +39,31 @@ def replace_old(store: Store) -> Replaced | None:
     with contextlib.suppress(OSError, ValueError):
         if int(mark.read_text(encoding="ascii")) >= FORMAT:
             return None
-    folders = [store.root / name for name in RESULTS if (store.root / name).is_dir()]
     if _others_run(store.root):
         return None
-    num_files = size_bytes = 0
-    for folder in folders:
-        for place, _, names in os.walk(folder):
-            num_files += len(names)
-            for name in names:
-                with contextlib.suppress(OSError):
-                    size_bytes += os.stat(os.path.join(place, name)).st_size  # noqa: PTH116, PTH118 (done for every file)
-        store.remove(folder)
     try:
+        replaced = _remove_results(store)
         write_synced(mark, f"{FORMAT}\n")
     except OSError as error:
         raise translate_os_error(error, store.root) from error
-    return Replaced(num_files, size_bytes) if num_files else None
+    return replaced if replaced.num_files else None
+
+
+def _remove_results(store: Store) -> Replaced:
+    """Remove what can be recomputed. It is moved away at once: a run that begins meanwhile makes folders of its own."""
+    aside = store.root / "tmp" / new_owner()
+    for name in RESULTS:
+        if (store.root / name).is_dir():
+            aside.mkdir(parents=True, exist_ok=True)
+            (store.root / name).rename(aside / name)
+    num_files = size_bytes = 0
+    for place, _, names in os.walk(aside):
+        num_files += len(names)
+        for name in names:
+            with contextlib.suppress(OSError):
+                size_bytes += os.stat(os.path.join(place, name)).st_size  # noqa: PTH116, PTH118 (done for every file)
+    store.remove(aside)
+    return Replaced(num_files, size_bytes)
 
 
 def _others_run(root: Path) -> bool:

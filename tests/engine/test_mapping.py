@@ -62,6 +62,16 @@ def second(ctx: pipekit.Context, dataset: pipekit.Dataset, params: pipekit.Param
     return ctx.dataset(ctx.keep(size_of, dataset))
 
 
+def same(sample, params, ctx):
+    yield sample
+
+
+@pipekit.stage
+def chained(ctx: pipekit.Context, dataset: pipekit.Dataset, params: pipekit.Params) -> pipekit.Dataset:
+    """Those that have a size, of what another function made."""
+    return ctx.dataset(ctx.keep(size_of, ctx.map(same, dataset)))
+
+
 @pipekit.stage
 def third(ctx: pipekit.Context, dataset: pipekit.Dataset, params: pipekit.Params) -> pipekit.Files:
     """Random numbers, which no shared function may draw."""
@@ -71,7 +81,7 @@ def third(ctx: pipekit.Context, dataset: pipekit.Dataset, params: pipekit.Params
 
 @pipekit.hookimpl
 def register_stages(register):
-    for function in (first, second, third):
+    for function in (first, second, third, chained):
         register(function.__name__, function)
 '''
 
@@ -134,6 +144,14 @@ def test_a_shared_function_is_called_once_for_an_image_and_sees_nothing_else(tri
 
     trial.run(more, plugins=with_shared(trial, version=2))
     assert len(trial.done()) == 3, "another version computes something else"
+
+
+def test_a_sample_that_goes_through_two_functions_is_counted_once(trial: Trial) -> None:
+    trial.write("a/good.png", "b/bad.png", "b/fine.png", "b/other.png")
+    stages = {"data": STAGES["data"], "chained": {"use": "chained", "dataset": "data", "max_failed": 0.25}}
+    trial.run(stages, plugins=with_shared(trial))
+    (said,) = trial.told("failed_samples")
+    assert (said["count"], said["total"]) == (1, 4)
 
 
 def test_a_shared_function_draws_no_random_numbers(trial: Trial) -> None:

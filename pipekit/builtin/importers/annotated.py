@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,9 +15,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pydantic import model_validator
 
 from pipekit.builtin.importers.boxes import BoxedParams, checked_box, label_of, outlined
-from pipekit.builtin.importers.files import first_of, is_file, last_parts, split_of, subfolders
+from pipekit.builtin.importers.files import first_of, is_file, last_parts, split_in, split_of, subfolders
 from pipekit.builtin.importers.json_items import Entry, entries
-from pipekit.builtin.importers.lookup import Lookup
+from pipekit.builtin.importers.lookup import Lookup, lookup
 from pipekit.builtin.importers.stated_size import Frame, frame_of
 from pipekit.contract import Adjusted, Box, Failure, Keypoint, Sample, Targets
 from pipekit.errors import UserError
@@ -294,6 +293,22 @@ def sources(path: Path, suffixes: tuple[str, ...], fits: Callable[[Path], bool])
     return []
 
 
+def sources_with_images(
+    path: Path, suffixes: tuple[str, ...], fits: Callable[[Path], bool], params: FileParams, what: str, expected: str
+) -> Iterator[tuple[Source, Images]]:
+    """Each annotation file, with what finds its images; an image that two files name is found once.
+
+    Raises:
+        UserError: there is no file of this kind.
+    """
+    found = sources(path, suffixes, fits)
+    if not found:
+        raise missing_files(what, path, expected)
+    with lookup(()) as seen:
+        for source in found:
+            yield source, source.images(params, seen)
+
+
 def _few(folder: Path, suffixes: tuple[str, ...]) -> list[str]:
     """The names of a folder's files with these suffixes, sorted; none if there are so many that each is about one image."""
     names = sorted(islice(files_in(folder, suffixes), MOST_FILES + 1))
@@ -303,11 +318,6 @@ def _few(folder: Path, suffixes: tuple[str, ...]) -> list[str]:
 def base_of(file: Path) -> Path:
     """The folder above an annotation file that holds the images, or a folder of them."""
     return file.parent.parent if file.parent.name.lower() in ANNOTATION_FOLDERS else file.parent
-
-
-def split_in(name: str) -> str:
-    """``instances_val2017`` -> ``val``; "" where no word is the name of a split."""
-    return next((named for word in re.split(r"[^A-Za-z]+", name) if (named := split_of(word))), "")
 
 
 class Images:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipekit.builtin.importers.annotated import split_in
-from pipekit.builtin.importers.files import NO_FOLDER, first_of, is_file, split_of, subfolders
+from pipekit.builtin.importers.files import NO_FOLDER, first_of, is_file, split_in, split_of, subfolders
 from pipekit.builtin.importers.parquet import class_names, stored_sample
 from pipekit.builtin.importers.tables import TableParams, find_columns
 from pipekit.contract import Failure, Rejected, Sample

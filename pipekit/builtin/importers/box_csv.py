@@ -20,14 +20,13 @@ from pipekit.builtin.importers.annotated import (
     UnusableError,
     begin,
     has_words,
-    missing_files,
     number,
     shown,
     sources,
+    sources_with_images,
 )
 from pipekit.builtin.importers.files import SPLIT_NAMES, first_of, is_image_name, split_of
 from pipekit.builtin.importers.grouped import grouped
-from pipekit.builtin.importers.lookup import lookup
 from pipekit.builtin.importers.tables import IMAGE_NAMES, LABEL_NAMES, SPLIT_COLUMNS, by_name, opened_table
 from pipekit.contract import Adjusted, Failure, Rejected, Sample
 from pipekit.errors import UserError
@@ -96,19 +95,13 @@ def read(path: Path, params: BoxCsvParams) -> Iterator[Sample | Failure | Adjust
     Raises:
         UserError: there is no such table, or one can't be read.
     """
-    found = sources(path, SUFFIXES, _is_table)
-    if not found:
-        raise missing_files(
-            "table of boxes", path, "Expected a CSV file with columns such as filename, class, xmin, ymin, xmax, ymax."
-        )
-    with lookup(()) as seen:
-        for source in found:
-            images = source.images(params, seen)
-            layout = _layout(source.file)
-            assert layout is not None  # `sources` has found it
-            with grouped(_rows(source.file, layout)) as groups:
-                for name, rows in groups:
-                    yield from _image(name, rows, source, layout, images, params)
+    expected = "Expected a CSV file with columns such as filename, class, xmin, ymin, xmax, ymax."
+    for source, images in sources_with_images(path, SUFFIXES, _is_table, params, "table of boxes", expected):
+        layout = _layout(source.file)
+        assert layout is not None  # `sources` has found it
+        with grouped(_rows(source.file, layout)) as groups:
+            for name, rows in groups:
+                yield from _image(name, rows, source, layout, images, params)
 
 
 def _rows(file: Path, layout: Layout) -> Iterator[tuple[str, Sequence[Any]]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -13,7 +12,7 @@ from pydantic import model_validator
 
 from pipekit.builtin.importers.boxes import BoxedParams, Finder, checked_box, label_of, outlined
 from pipekit.builtin.importers.coco_index import PARTS, CocoIndex, coco_index
-from pipekit.builtin.importers.files import BY_LAST_PARTS, first_of, split_of, subfolders
+from pipekit.builtin.importers.files import BY_LAST_PARTS, first_of, split_in, subfolders
 from pipekit.builtin.importers.stated_size import Frame
 from pipekit.contract import Adjusted, Box, Failure, Keypoint, Rejected, Sample, Targets
 from pipekit.errors import UserError
@@ -124,7 +123,7 @@ def _read_index(
     for number, stray in found.strays():
         problem = f"unknown image ({stray.get('image_id')!r})" if isinstance(stray, dict) else "not an object"
         yield Failure(f"{prefix}annotation {_name_of(stray, number)}", problem, part_of=file.name)
-    split = _split_in(file.parent.name if file.name == BESIDE else file.stem)
+    split = split_in(file.parent.name if file.name == BESIDE else file.stem)
     finder = Finder(_image_folders(root, split))
     for entry, listed in found.images():
         good = []
@@ -271,14 +270,9 @@ def _missing(file: Path) -> list[str]:
     return missing
 
 
-def _split_in(name: str) -> str:
-    """``instances_val2017`` -> ``val``; "" where no word is the name of a split."""
-    return next((named for word in re.split(r"[^A-Za-z]+", name) if (named := split_of(word))), "")
-
-
 def _image_folders(root: Path, split: str) -> list[Path]:
     """Candidate folders for a split's images: the folder with the split's name first, never one named after another split."""
     below = [root / name for name in subfolders(root)] + [root / "images" / name for name in subfolders(root / "images")]
-    own = [folder for folder in below if split and _split_in(folder.name) == split]
-    others = [folder for folder in below if folder not in own and not (own and _split_in(folder.name))]
+    own = [folder for folder in below if split and split_in(folder.name) == split]
+    others = [folder for folder in below if folder not in own and not (own and split_in(folder.name))]
     return [*own, root / "images", root, *others]

@@ -19,15 +19,14 @@ from pipekit.builtin.importers.annotated import (
     json_entries,
     listed,
     members,
-    missing_files,
     number,
     shown,
     sources,
+    sources_with_images,
     text,
 )
 from pipekit.builtin.importers.files import first_of
 from pipekit.builtin.importers.json_items import Entry
-from pipekit.builtin.importers.lookup import lookup
 from pipekit.contract import Adjusted, Failure, Rejected, Sample
 
 JSON = (".json",)
@@ -58,14 +57,10 @@ def read(path: Path, params: FileParams) -> Iterator[Sample | Failure | Adjusted
     Raises:
         UserError: there is no such file, or one is damaged.
     """
-    found = sources(path, JSON, _is_createml)
-    if not found:
-        raise missing_files("Create ML annotations", path, f"Expected a JSON file with {EXPECTED}.")
-    with lookup(()) as seen:
-        for source in found:
-            images = source.images(params, seen)
-            for entry in json_entries(source.file, (), EXPECTED):
-                yield from _image(entry, source, images, params)
+    expected = f"Expected a JSON file with {EXPECTED}."
+    for source, images in sources_with_images(path, JSON, _is_createml, params, "Create ML annotations", expected):
+        for entry in json_entries(source.file, (), EXPECTED):
+            yield from _image(entry, source, images, params)
 
 
 def _image(entry: Entry, source: Source, images: Images, params: FileParams) -> Iterator[Sample | Failure | Adjusted]:

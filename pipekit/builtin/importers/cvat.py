@@ -16,15 +16,14 @@ from pipekit.builtin.importers.annotated import (
     UnusableError,
     begin,
     corners_of,
-    missing_files,
     number,
     shown,
     sources,
+    sources_with_images,
     text,
     turned,
 )
 from pipekit.builtin.importers.files import first_of, split_of
-from pipekit.builtin.importers.lookup import lookup
 from pipekit.builtin.importers.xml_items import Element, elements, root_tag
 from pipekit.contract import Adjusted, Failure, Keypoint, Rejected, Sample
 from pipekit.errors import UserError
@@ -65,19 +64,13 @@ def read(path: Path, params: FileParams) -> Iterator[Sample | Failure | Adjusted
     Raises:
         UserError: there is no such file, or one is not XML.
     """
-    found = sources(path, XML, _is_cvat)
-    if not found:
-        raise missing_files(
-            "CVAT annotations", path, "Expected an XML file with 'annotations' and 'image' elements: CVAT for images 1.1."
-        )
-    with lookup(()) as seen:
-        for source in found:
-            images = source.images(params, seen)
-            try:
-                for element in elements(source.file, ("image",)):
-                    yield from _image(element, source, images, params)
-            except (ValueError, OSError) as error:
-                raise UserError(f"can't read {source.file}: {error}", "Export it again as 'CVAT for images 1.1'.") from error
+    expected = "Expected an XML file with 'annotations' and 'image' elements: CVAT for images 1.1."
+    for source, images in sources_with_images(path, XML, _is_cvat, params, "CVAT annotations", expected):
+        try:
+            for element in elements(source.file, ("image",)):
+                yield from _image(element, source, images, params)
+        except (ValueError, OSError) as error:
+            raise UserError(f"can't read {source.file}: {error}", "Export it again as 'CVAT for images 1.1'.") from error
 
 
 def _image(image: Element, source: Source, images: Images, params: FileParams) -> Iterator[Sample | Failure | Adjusted]:

@@ -77,3 +77,8 @@ def last_parts(name: str) -> Iterator[str]:
 
 BY_LAST_PARTS = "matched to images by the last parts of the paths that the file states: there are no images at the whole paths"
 """What :class:`~pipekit.contract.Adjusted` says of an image that was found so."""
+
+
+def split_in(name: str) -> str:
+    """``instances_val2017`` -> ``val``; "" where no word is the name of a split."""
+    return next((named for word in re.split(r"[^A-Za-z]+", name) if (named := split_of(word))), "")

@@ -22,17 +22,16 @@ from pipekit.builtin.importers.annotated import (
     json_entries,
     listed,
     members,
-    missing_files,
     number,
     points,
     shown,
     sources,
+    sources_with_images,
     text,
     turned,
 )
 from pipekit.builtin.importers.files import first_of, is_image_name
 from pipekit.builtin.importers.json_items import Entry
-from pipekit.builtin.importers.lookup import lookup
 from pipekit.contract import Adjusted, Failure, Rejected, Sample
 from pipekit.files import files_in
 from pipekit.params import param
@@ -87,14 +86,10 @@ def read(path: Path, params: LabelStudioParams) -> Iterator[Sample | Failure | A
     Raises:
         UserError: there is no such file, or one is damaged.
     """
-    found = sources(path, JSON, _is_tasks)
-    if not found:
-        raise missing_files("Label Studio tasks", path, f"Expected {EXPECTED}.")
-    with lookup(()) as seen:
-        for source in found:
-            images = source.images(params, seen)
-            for entry in json_entries(source.file, (), EXPECTED):
-                yield from _task(entry, source, images, params)
+    expected = f"Expected {EXPECTED}."
+    for source, images in sources_with_images(path, JSON, _is_tasks, params, "Label Studio tasks", expected):
+        for entry in json_entries(source.file, (), EXPECTED):
+            yield from _task(entry, source, images, params)
 
 
 def _task(entry: Entry, source: Source, images: Images, params: LabelStudioParams) -> Iterator[Sample | Failure | Adjusted]:

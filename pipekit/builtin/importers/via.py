@@ -21,14 +21,13 @@ from pipekit.builtin.importers.annotated import (
     has_words,
     json_entries,
     members,
-    missing_files,
     number,
     shown,
     sources,
+    sources_with_images,
 )
 from pipekit.builtin.importers.files import first_of
 from pipekit.builtin.importers.grouped import grouped
-from pipekit.builtin.importers.lookup import lookup
 from pipekit.builtin.importers.tables import LABEL_NAMES, by_name
 from pipekit.contract import Adjusted, Failure, Rejected, Sample
 from pipekit.errors import UserError
@@ -80,15 +79,11 @@ def read(path: Path, params: ViaParams) -> Iterator[Sample | Failure | Adjusted]
     Raises:
         UserError: there is no such file, or one is damaged.
     """
-    found = sources(path, SUFFIXES, _is_via)
-    if not found:
-        raise missing_files("VIA annotations", path, f"Expected {EXPECTED}, or an export as CSV.")
-    with lookup(()) as seen:
-        for source in found:
-            images = source.images(params, seen)
-            entries = _csv_entries(source) if source.file.suffix.lower() == ".csv" else _json_entries(source)
-            for where, entry in entries:
-                yield from _image(where, entry, source, images, params)
+    expected = f"Expected {EXPECTED}, or an export as CSV."
+    for source, images in sources_with_images(path, SUFFIXES, _is_via, params, "VIA annotations", expected):
+        entries = _csv_entries(source) if source.file.suffix.lower() == ".csv" else _json_entries(source)
+        for where, entry in entries:
+            yield from _image(where, entry, source, images, params)
 
 
 def _json_entries(source: Source) -> Iterator[tuple[int, Any]]:
