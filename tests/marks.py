@@ -27,6 +27,7 @@ TENSORFLOW: tuple[str, ...] = (
     "builtin/test_export_reproducible.py",
     "builtin/test_export_tensorflow.py",
     "builtin/test_hog_svm.py",
+    "builtin/test_mixed_precision.py",
     "builtin/test_models.py",
     "builtin/test_ops_keras.py::test_brightness",
     "builtin/test_ops_keras.py::test_channel_shift",

@@ -165,6 +165,7 @@ def load_keras_model(folder: Path) -> Any:
         UserError: the model is missing, broken, no classifier, or does not fit ``model.json``.
     """
     from pipekit.learning.keras_backend import load_keras
+    from pipekit.learning.plain_models import has_mixed_precision, plain_model
 
     info = read_model_info(folder)
     file = folder / "model.keras"
@@ -195,7 +196,7 @@ def load_keras_model(folder: Path) -> Any:
             f"but model.json beside it says {expected[0]} and {expected[1]}",
             "The two files belong to different models; train again, or copy both from one run.",
         )
-    return model
+    return plain_model(model) if has_mixed_precision(model) else model  # files of older versions
 
 
 def _check_claims(file: Path) -> None:
