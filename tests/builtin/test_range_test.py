@@ -64,3 +64,14 @@ def test_the_moving_average_has_no_start_at_zero() -> None:
 def test_the_sentence_says_which_rate_was_taken() -> None:
     assert found_words(True, 0.001) == "The range test chose a learning rate of 0.001."
     assert "too noisy" in found_words(False, 0.001)
+
+
+def test_a_fall_from_a_peak_is_no_fall() -> None:
+    """The loss rises where the rate is too high, and comes back when the network's units are dead."""
+    peak = 1.1 + 2.5 * np.exp(-(((np.log10(RATES) + 2) / 0.6) ** 2))
+    noisy = [run(peak + rng_for(seed).normal(0, 0.1, STEPS)) for seed in range(40)]
+    assert not any(test.is_clear for test in noisy)
+    small = peak - 0.5 / (1 + np.exp(-6 * (np.log10(RATES) + 4)))  # a real fall before it, at 1e-4
+    found = run(small)
+    assert found.is_clear
+    assert 1e-5 < choose_rate(found.tried) < 3e-4

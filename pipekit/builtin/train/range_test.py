@@ -17,7 +17,7 @@ SMOOTHING = 0.9
 DIVERGED = 4.0
 """The test ends when the mean loss exceeds so many times its minimum."""
 CLEAR = 4.0
-"""Number of standard deviations that the largest fall must exceed: it is the largest of about 65 falls, which overlap."""
+"""Number of standard deviations by which the lowest mean must lie below the first: it is the lowest of about 90."""
 NOISE_OF_FALL = math.sqrt(2 * (1 - SMOOTHING) / (1 + SMOOTHING))
 """Standard deviation of the difference of two moving averages, for losses that vary by 1 from batch to batch."""
 FEWEST = 3
@@ -53,13 +53,14 @@ class RangeTest:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the loss falls by more than the noise of single batches explains."""
+        """Whether the loss falls below its start by more than the noise of single batches explains.
+
+        A fall from a peak that a rate was too high for does not count: no model is better for it.
+        """
         if len(self.losses) < FEWEST + SKIP:
             return False
-        reach, skip = _window(len(self.losses))
-        means = smoothed(self.losses)
-        largest = max(means[place] - means[place + 2 * reach] for place in range(skip, len(means) - 2 * reach))
-        return largest > CLEAR * NOISE_OF_FALL * noise(self.losses)
+        means = smoothed(self.losses)[_window(len(self.losses))[1] :]
+        return means[0] - min(means) > CLEAR * NOISE_OF_FALL * noise(self.losses)
 
 
 def smoothed(losses: Sequence[float]) -> list[float]:
@@ -91,8 +92,10 @@ def choose_rate(tried: Sequence[tuple[float, float]]) -> float:
         return FROM
     rates, losses = np.array(tried).T
     reach, skip = _window(len(tried))
-    falls = losses[skip + 2 * reach :] - losses[skip : -2 * reach]
-    return float(min(rates[skip + reach + falls.argmin()], rates[skip + losses[skip:].argmin()] / 10))
+    lowest = skip + int(losses[skip:].argmin())
+    last = max(1, min(len(losses), lowest + reach + 1) - 2 * reach - skip)  # what falls later, falls from a peak
+    falls = (losses[skip + 2 * reach :] - losses[skip : -2 * reach])[:last]
+    return float(min(rates[skip + reach + falls.argmin()], rates[lowest] / 10))
 
 
 def found_words(clear: bool, rate: float) -> str:
