@@ -36,6 +36,7 @@ TENSORFLOW: tuple[str, ...] = (
     "builtin/test_ops_keras.py::test_rotation_shift_shear_and_zoom_together",
     "builtin/test_ops_keras.py::test_shifts_of_one_and_more_are_pixels",
     "builtin/test_ops_keras.py::test_the_ranges_are_keras_ranges",
+    "builtin/test_reconstruction.py::test_an_autoencoder_is_trained_and_evaluated",
     "builtin/test_train.py",
     "builtin/test_train_worker_pool.py",
     "builtin/test_train_frozen.py",

@@ -39,9 +39,7 @@ def _in_float32(config: Any) -> Any:
     if isinstance(config, dict):
         if config.get("class_name") == "DTypePolicy" and _is_mixed(config["config"]["name"]):
             return {**config, "config": {**config["config"], "name": "float32"}}
-        return {
-            key: "float32" if key == "dtype" and _is_mixed(value) else _in_float32(value) for key, value in config.items()
-        }
+        return {key: "float32" if key == "dtype" and _is_mixed(value) else _in_float32(value) for key, value in config.items()}
     if isinstance(config, (list, tuple)):
         return type(config)(_in_float32(value) for value in config)
     return config

@@ -91,5 +91,6 @@ def _range_test(model: Mapping[str, Any]) -> tuple[Figure, ...]:
         axes.set(xscale="log", xlabel="learning rate", ylabel="training loss")
         axes.legend()
 
-    words = f"Learning rate range test: {'' if test.get('clear') else 'too noisy to choose a rate; the usual '}{taken:.2g} was taken."
+    why = "" if test.get("clear") else "too noisy to choose a rate; the usual "
+    words = f"Learning rate range test: {why}{taken:.2g} was taken."
     return plot("learning_rate", draw, alt=words, caption=words, size_in=(4.8, 3.4))

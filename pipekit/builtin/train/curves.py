@@ -56,7 +56,9 @@ def draw(folder: Path, history: Sequence[Row], kept: int, words: str) -> None:
         figure.savefig(folder / "curves.svg", metadata={"Date": None, "Creator": None})
 
 
-def draw_range_test(folder: Path, tried: Sequence[tuple[float, float]], losses: Sequence[float], rate: float, words: str) -> None:
+def draw_range_test(
+    folder: Path, tried: Sequence[tuple[float, float]], losses: Sequence[float], rate: float, words: str
+) -> None:
     """Draw ``learning_rate.png`` and ``.svg``: the loss at each rate of the range test, and the rate that was taken."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -303,7 +303,7 @@ class Loop:
         if not test.is_clear:
             usual = usual_rate(self.params.optimizer)
             self.ctx.warn(
-                f"the range test finds no learning rate: over {len(test.losses)} batches, the loss does not fall by more than it "
+                f"the range test finds no learning rate: over {len(test.losses)} batches, the loss falls no further than it "
                 f"varies from batch to batch; the usual {usual:g} of {self.params.optimizer} is taken. "
                 "A larger batch_size makes the test less noisy; learning_rate sets a rate"
             )

@@ -1,4 +1,4 @@
-"""The learning rate range test of ``find_learning_rate``: the rate where the loss falls fastest, if it falls beyond the noise."""
+"""The learning rate range test of ``find_learning_rate``: where the loss falls fastest, if beyond the noise."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FEWEST = 3
 class RangeTest:
     """The losses of a range test, batch by batch; the rate rises by the same factor from each to the next.
 
-    L. Smith, "Cyclical learning rates for training neural networks", WACV 2017: the smoothed loss falls until the rate is too high.
+    L. Smith, "Cyclical learning rates for training neural networks", WACV 2017: the loss falls until the rate is too high.
 
     Attributes:
         losses: the loss of each batch, before the step with its rate.

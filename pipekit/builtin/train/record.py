@@ -238,7 +238,9 @@ def _write_range_test(ctx: Context, result: Result) -> None:
     with (ctx.out_dir / "learning_rate.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["learning_rate", "loss", "moving_average"])
-        table.writerows((repr(tried), repr(loss), repr(mean)) for (tried, mean), loss in zip(test.tried, test.losses, strict=True))
+        table.writerows(
+            (repr(tried), repr(loss), repr(mean)) for (tried, mean), loss in zip(test.tried, test.losses, strict=True)
+        )
     draw_range_test(ctx.out_dir, test.tried, test.losses, rate, found_words(test.is_clear, rate))
 
 
