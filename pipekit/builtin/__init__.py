@@ -50,6 +50,7 @@ def register_stages(register: Register) -> None:
         summary="Detect features in every image, count and draw them",
         version=2,
     )
+    register("filter", "pipekit.builtin.filter:filter", summary="Keep the samples that fulfil an expression over their columns")
     register("filters", "pipekit.builtin.filters:filters", summary="Show what a filter does to images, step by step")
     register(
         "match", "pipekit.builtin.features.matching:match", summary="Match features of two images, align one with the other"

@@ -26,6 +26,7 @@ VALUES: dict[tuple[str, str], dict[str, Any]] = {
     ("op", "some_of"): {"ops": ["blur", "hflip", "noise"], "n": 2},
     ("stage", "explain"): {"images": [str(PHOTOS / "cat.jpg")]},
     ("stage", "features"): {"previews_per_class": 1, "preview_px": 64},
+    ("stage", "filter"): {"where": "label != 'discs' and width == 32"},
     ("stage", "filters"): {"max_images": 1, "preview_px": 240},
     ("stage", "match"): {"first": str(PHOTOS / "cat.jpg"), "second": str(PHOTOS / "coffee.jpg")},
 }
