@@ -27,6 +27,7 @@ VALUES: dict[tuple[str, str], dict[str, Any]] = {
     ("stage", "explain"): {"images": [str(PHOTOS / "cat.jpg")]},
     ("stage", "features"): {"previews_per_class": 1, "preview_px": 64},
     ("stage", "filter"): {"where": "label != 'discs' and width == 32"},
+    ("stage", "rename_classes"): {"classes": {"discs": "round"}, "drop": ["stripes"]},
     ("stage", "filters"): {"max_images": 1, "preview_px": 240},
     ("stage", "match"): {"first": str(PHOTOS / "cat.jpg"), "second": str(PHOTOS / "coffee.jpg")},
 }
