@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipekit import images
-from pipekit.builtin.rename_classes import RenameClassesParams, rename
+from pipekit.builtin.rename_classes import RenameClassesParams, RenameParams, mask_values, rename, renamed_list
 from pipekit.contract import Box, Keypoint, Sample, Targets
 from pipekit.errors import UserError
 from pipekit.testing import check_stage
@@ -18,7 +18,7 @@ from tests.conftest import DATA, Trial
 
 
 def renamed(sample: Sample, **values: Any) -> list[Sample]:
-    return list(rename(sample, RenameClassesParams(**values), None))  # type: ignore[arg-type]
+    return list(rename(sample, RenameParams(**values), None))  # type: ignore[arg-type]
 
 
 BOXES = (Box(0, 0, 5, 5, "cat"), Box(1, 1, 9, 9, "dog", ((1, 1, 9, 1, 9, 9),)), Box(2, 2, 4, 4, "cow"))
@@ -89,7 +89,7 @@ def test_folders_are_merged_and_dropped(trial: Trial) -> None:
 
 def test_a_name_that_is_not_there_is_an_error(trial: Trial) -> None:
     draw(trial, "cat/1.png", "dog/1.png")
-    with pytest.raises(UserError, match="no image and no box has the class 'cta'") as caught:
+    with pytest.raises(UserError, match="no image, box or mask has the class 'cta'") as caught:
         trial.run({"data": DATA, "some": {"use": "rename_classes", "classes": {"cta": "pet"}}})
     assert "Did you mean 'cat'? The classes are: cat, dog." in caught.value.hint
     with pytest.raises(UserError, match="no image is left"):
@@ -112,6 +112,52 @@ def test_boxes_of_coco_are_dropped_and_counted(trial: Trial) -> None:
     made = trial.run({"data": data, "some": {"use": "rename_classes", "drop": ["dog"]}}).artifact("some")
     assert {one.id: [box.label for box in one.targets.boxes] for one in made} == {"1.png": ["cat"], "2.png": []}
     assert made.meta["facts"]["boxes dropped"] == "2"
+
+
+LISTED = [
+    {"name": "background", "number": 0},
+    {"name": "van", "number": 7},
+    {"name": "car", "number": 2},
+    {"name": "sky", "number": 5},
+]
+
+
+def test_a_list_of_classes_keeps_its_order_and_the_number_of_the_name_that_stays() -> None:
+    params = RenameClassesParams(classes={"van": "car", "background": "other"}, drop=("sky",))
+    assert renamed_list(LISTED, params) == [{"name": "other", "number": 0}, {"name": "car", "number": 2}]
+    assert mask_values(LISTED, params) == {7: 2, 5: 0}
+    assert mask_values(LISTED, RenameClassesParams(classes={"van": "bus"})) == {}, "a new name changes no pixel"
+
+
+PLUGIN = """
+import pipekit
+
+@pipekit.stage
+def listed(ctx: pipekit.Context, dataset: pipekit.Dataset) -> pipekit.Dataset:
+    \"\"\"The same samples, with a list of what the values of masks mean.\"\"\"
+    return ctx.dataset(dataset, categories={"masks": LISTED})
+
+@pipekit.hookimpl
+def register_stages(register):
+    register("listed", listed)
+"""
+
+
+def test_merged_and_dropped_classes_change_the_pixels_of_masks(trial: Trial) -> None:
+    (trial.path / "listing.py").write_text(f"LISTED = {LISTED!r}\n{PLUGIN}")
+    for folder in ("images", "masks"):
+        (trial.path / "images" / folder).mkdir()
+    images.write(trial.path / "images/images/a.png", np.zeros((2, 3, 3), np.uint8))
+    images.write(trial.path / "images/masks/a.png", np.array([[0, 7, 2], [5, 9, 255]], np.uint8))
+    stages: dict[str, dict[str, Any]] = {
+        "data": {"use": "import.masks", "path": "images"},
+        "named": {"use": "listed"},
+        "some": {"use": "rename_classes", "classes": {"van": "car"}, "drop": ["sky"]},
+    }
+    made = trial.run(stages, plugins=["listing.py"]).artifact("some")
+    (sample,) = made
+    assert images.read_mask(sample.targets.mask).tolist() == [[0, 2, 2], [0, 9, 255]]
+    assert [entry["name"] for entry in made.meta["categories"]["masks"]] == ["background", "car"]
 
 
 def test_it_keeps_the_promises_of_a_stage() -> None:
