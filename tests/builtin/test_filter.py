@@ -29,7 +29,6 @@ from pipekit.builtin.filter.grammar import (
 )
 from pipekit.contract import Box, Sample, Targets
 from pipekit.errors import StageError, UserError
-from pipekit.testing import check_stage
 from tests.conftest import DATA, Trial
 
 
@@ -326,7 +325,3 @@ def test_a_mistake_is_found_before_anything_runs(trial: Trial) -> None:
     with pytest.raises(UserError) as caught:
         trial.plan({"data": DATA, "some": {"use": "filter", "where": "label = 'cat'"}})
     assert "write '==' instead of '='" in str(caught.value)
-
-
-def test_it_keeps_the_promises_of_a_stage() -> None:
-    check_stage("filter", where="label != 'discs' and width == 32")

@@ -13,7 +13,6 @@ from pipekit import images
 from pipekit.builtin.rename_classes import RenameClassesParams, RenameParams, mask_values, rename, renamed_list
 from pipekit.contract import Box, Keypoint, Sample, Targets
 from pipekit.errors import UserError
-from pipekit.testing import check_stage
 from tests.conftest import DATA, Trial
 
 
@@ -158,7 +157,3 @@ def test_merged_and_dropped_classes_change_the_pixels_of_masks(trial: Trial) -> 
     (sample,) = made
     assert images.read_mask(sample.targets.mask).tolist() == [[0, 2, 2], [0, 9, 255]]
     assert [entry["name"] for entry in made.meta["categories"]["masks"]] == ["background", "car"]
-
-
-def test_it_keeps_the_promises_of_a_stage() -> None:
-    check_stage("rename_classes", classes={"discs": "squares"})

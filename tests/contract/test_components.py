@@ -34,6 +34,13 @@ VALUES: dict[tuple[str, str], dict[str, Any]] = {
 """Parameters for the components that can't do without any, or take their time without."""
 
 SAMPLES: dict[tuple[str, str], dict[str, Any]] = {
+    ("stage", "merge"): {
+        "before": {
+            "one": {"use": "import.folders", "path": "images"},
+            "other": {"use": "filter", "dataset": "one", "where": "label == 'discs'"},
+        },
+        "inputs": {"datasets": ["one", "other"]},
+    },
     ("stage", "train"): {"before": None},  # it is run, and held to the same, in tests/builtin/test_train.py
 }
 """What a component is tried on, where it is not the tiny dataset alone."""
