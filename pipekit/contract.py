@@ -224,8 +224,12 @@ class Context(Protocol):
     ) -> Iterable[Sample]:
         """The samples for which ``function`` does not raise, unchanged; the others are listed as failed."""
 
-    def revise(self, dataset: Dataset, change: Callable[[str], Mapping[str, Any] | None]) -> Iterable[Sample]:
-        """The samples with new ``label``, ``split`` or ``extra``, by ``change(id)``; None leaves a sample out."""
+    def revise(self, dataset: Iterable[Sample], change: Callable[[str], Mapping[str, Any] | None]) -> Iterable[Sample]:
+        """The samples with new ``id``, ``label``, ``split`` or ``extra``, by ``change(id)``; None leaves a sample out.
+
+        Args:
+            dataset: a dataset, or what :meth:`map` over one returned.
+        """
 
     def tolerate(self, failures: Sequence[Failure], num_attempted: int) -> None:
         """Count samples that the stage itself, not :meth:`map`, found unusable against its ``max_failed``.
@@ -247,8 +251,14 @@ class Context(Protocol):
     def warn(self, message: str) -> None:
         """Warn the user; the warning is kept in ``run.json`` and repeated for a cached stage."""
 
-    def dataset(self, samples: Iterable[Sample], failed: Iterable[Failure] = (), **meta: Any) -> Dataset:
-        """Write an index. Rows may come in any order; ids must be unique. Failures of ``map`` are added by themselves."""
+    def dataset(
+        self, samples: Iterable[Sample] | Sequence[Iterable[Sample]], failed: Iterable[Failure] = (), **meta: Any
+    ) -> Dataset:
+        """Write an index. Rows may come in any order; ids must be unique. Failures of ``map`` are added by themselves.
+
+        A list of datasets, and of what :meth:`map`, :meth:`keep` and :meth:`revise` returned, is joined: the parts of each stay
+        as they are.
+        """
 
     def artifact(self, kind: type[A], *, digest: str | None = None, **meta: Any) -> A:
         """What lies in ``out_dir``, as an artifact.

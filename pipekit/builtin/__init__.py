@@ -50,6 +50,9 @@ def register_stages(register: Register) -> None:
         summary="Detect features in every image, count and draw them",
         version=2,
     )
+    register("filter", "pipekit.builtin.filter:filter", summary="Keep the samples that fulfil an expression over their columns")
+    register("rename_classes", "pipekit.builtin.rename_classes:rename_classes", summary="Rename, merge and drop classes")
+    register("merge", "pipekit.builtin.merge:merge", summary="Join datasets; a picture in several of them is counted once")
     register("filters", "pipekit.builtin.filters:filters", summary="Show what a filter does to images, step by step")
     register(
         "match", "pipekit.builtin.features.matching:match", summary="Match features of two images, align one with the other"
