@@ -108,13 +108,15 @@ class Adjusted:
 class Rejected:
     """What ``sniff`` returns for a path that is not in its format: false, like "", but with a reason.
 
-    The reason names in a few words what is missing: ``Rejected("no labels.txt in it")``.
+    The reason names in a few words what is missing: ``Rejected("no labels.txt in it")``. ``near`` marks a path that seems to
+    be meant for this importer: if no other reads it, the reason stands in the error.
 
     >>> bool(Rejected("no labels.txt in it"))
     False
     """
 
     reason: str
+    near: bool = field(default=False, compare=False)
 
     def __bool__(self) -> Literal[False]:
         return False

@@ -262,9 +262,11 @@ def other_table(file: Path) -> str:
 
 
 def several_labels(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Why a table with a column of 0 and 1 for each class has no one class for each image; "" if it is another table."""
+    """Why a table with a column of 0 and 1 for each class has not one class an image; "" if it has, or is another table."""
     flags = [[cell.strip() for cell in row[1:]] for row in rows]
     if len(header) < 3 or not flags or not all(row and set(row) <= {"0", "1"} for row in flags) or by_name(header, LABEL_NAMES):
+        return ""
+    if all(row.count("1") == 1 for row in flags):  # one-hot: one class an image
         return ""
     columns = first_of(name.strip() for name in header[1:])
     return f"a column of 0 and 1 for each class ({columns}): an image may have several; a dataset here has one class an image"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def stored_sample(
         row = {**row, columns.label: names[label]}
     if not columns.split:
         row = {**row, "split": split}
-        columns = Columns(columns.image, columns.label, "split")
+        columns = replace(columns, split="split")
     if data is None:
         path = value.get("path") if isinstance(value, Mapping) else value
         if not path:
