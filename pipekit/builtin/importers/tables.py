@@ -132,7 +132,7 @@ class Columns:
         split_text = text_of(row.get(self.split)) if self.split else ""
         split = split_of(split_text)
         if split_text and not split:
-            return Failure(name, f"split {split_text!r}, expected one of {', '.join(SPLIT_NAMES)}")
+            return Failure(name, f"split {split_text[:60]!r}, expected one of {', '.join(SPLIT_NAMES)}")
         label = text_of(row.get(self.label)) if self.label else ""
         extra = {
             column: _plain(value)
@@ -163,7 +163,7 @@ def find_columns(names: Sequence[str], params: TableParams, where: Path, image: 
     found["image"] = found["image"] or image
     if not found["image"]:
         raise UserError(
-            f"{where}: no column looks like image paths; it has: {', '.join(map(repr, names)) or 'none'}",
+            f"{where}: no column looks like image paths; it has: {', '.join(repr(name[:60]) for name in names[:20]) or 'none'}",
             'Name it: image = "…"',
         )
     if not params.labels:
@@ -199,7 +199,7 @@ def by_name(names: Sequence[str], usual: Sequence[str]) -> str:
 
 
 def text_of(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+    return "" if value is None else str(value).strip().encode("utf-8", "replace").decode("utf-8")
 
 
 def _plain(value: Any) -> Any:
