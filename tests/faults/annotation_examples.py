@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.builtin import tfrecords
 from tests.contract import examples
 
 SQUARE = [[4, 5], [24, 5], [24, 15], [4, 15]]
@@ -288,15 +289,13 @@ def imagenet(folder: Path) -> Path:
     return path
 
 
-def parquet(folder: Path) -> Path:
-    return _table(folder, "train.parquet", "parquet")
-
-
-def _table(folder: Path, name: str, exporter: str) -> Path:
-    """What our own exporter writes, with boxes, keypoints and masks."""
-    from tests.builtin.exporting import export, make_samples
-
-    return export(exporter, make_samples(folder / "photos", 4), folder / "out")
+def tfrecord(folder: Path) -> Path:
+    """The example, and one without texts, whose class has a number."""
+    path = examples.tfrecord(folder)
+    picture = next((folder / "sorted").rglob("*.png")).read_bytes()
+    tfrecords.write(path / "test.tfrecord", [{"image/encoded": [picture], "image/class/label": [1], "image/height": [32]}] * 2)
+    written(path / "classes.txt", "cat\ndog\n")
+    return path
 
 
 EXAMPLES: dict[str, Example] = {
@@ -331,6 +330,7 @@ EXAMPLES: dict[str, Example] = {
     "cifar": Example("cifar", examples.cifar, ("", ".meta")),
     "cifar (100)": Example("cifar", cifar_100, ("",)),
     "cifar (binary)": Example("cifar", cifar_binary, (".bin", ".txt")),
+    "tfrecord": Example("tfrecord", tfrecord, (".tfrecord", ".pbtxt", ".txt")),
     "npz": Example("npz", examples.npz, (".npz",)),
     "hdf5": Example("hdf5", examples.hdf5, (".h5",)),
 }

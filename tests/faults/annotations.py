@@ -17,6 +17,7 @@ import random
 import re
 import shutil
 import signal
+import struct
 import sys
 import tempfile
 import time
@@ -29,6 +30,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from tests.builtin import tfrecords  # noqa: E402
 from tests.faults import fuzz  # noqa: E402
 from tests.faults.annotation_examples import EXAMPLES  # noqa: E402
 
@@ -118,6 +120,9 @@ def reworded(data: bytes, chance: random.Random) -> bytes:
 
 
 def mutate(name: str, data: bytes, chance: random.Random) -> bytes:
+    if name.endswith(".tfrecord") and chance.random() < 0.7:
+        (length,) = struct.unpack("<Q", data[:8])
+        return tfrecords.record(mutated(data[12 : 12 + length], chance)) + data[16 + length :]
     if name.endswith(".json") and chance.random() < 0.7:
         return json.dumps(revalued(json.loads(data), chance)).encode("utf-8", "surrogatepass")
     if name.endswith(".jsonl") and chance.random() < 0.7:

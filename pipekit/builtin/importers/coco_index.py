@@ -93,6 +93,8 @@ def _fill(db: sqlite3.Connection, file: Path) -> list[Entry]:
             if not isinstance(entry, dict) or needed not in entry:
                 raise ValueError(f"{part}[{number}] has no {needed!r} (line {line}): {text[:60]}")
         if part == "categories":
+            if not isinstance(points := entry.get("keypoints") or [], list):
+                raise ValueError(f"categories[{number}]: its keypoints are {str(points)[:60]}, not a list (line {line})")
             categories.append(entry)
         else:
             # If two images share an id, the first one gets the annotations.
