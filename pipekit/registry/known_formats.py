@@ -191,7 +191,10 @@ KNOWN = (
     Known("LMDB", TO_CLASSES.format("the package lmdb"), _folder("data.mdb"), False),
     Known("LMDB", TO_CLASSES.format("the package lmdb"), _ends(".mdb", ".lmdb"), False),
     Known(
-        "TFRecord", TO_CLASSES.format("tf.data.TFRecordDataset"), _ends(".tfrecord", ".tfrecords", ".tfrec", ".record"), False
+        "TFRecord without images",
+        TO_CLASSES.format("tf.data.TFRecordDataset"),
+        _ends(".tfrecord", ".tfrecords", ".tfrec", ".record"),
+        False,
     ),
     Known("MXNet's RecordIO", TO_CLASSES.format("mxnet.recordio.MXIndexedRecordIO"), _ends(".rec"), False),
     Known("WebDataset", "Install the plugin that reads it: pip install pipekit-webdataset", _tars, False),

@@ -34,7 +34,7 @@ CASES = {
     "Google's AutoML": ["a.jpg", "x.csv=TRAIN,gs://b/a.jpg,cat,0.1,0.1,,,0.2,0.2,,"],
     "a table of several labels an image": ["train/a.jpg", "train/_classes.csv=filename, cat, dog\na.jpg, 1, 1\n"],
     "LMDB": ["data.mdb", "lock.mdb"],
-    "TFRecord": ["train.tfrecord"],
+    "TFRecord without images": ["train.tfrecord"],
     "MXNet's RecordIO": ["train.rec"],
     "WebDataset": ["0000.tar", "0001.tar"],
     "a MATLAB file, as of SVHN, Stanford Cars, Oxford Flowers or Pascal Context": ["digitStruct.mat"],
@@ -82,5 +82,5 @@ def test_files_beside_a_format_that_is_read_do_not_stop_it(tmp_path: Path, files
 
 def test_a_file_of_its_own_is_named_too(tmp_path: Path) -> None:
     refuse_known(tree(tmp_path, ["dog/a.jpg"]))
-    with pytest.raises(UserError, match=r"seems to be TFRecord \(x\.tfrecord\)"):
+    with pytest.raises(UserError, match=r"seems to be TFRecord without images \(x\.tfrecord\)"):
         find_importer(load_registry(installed=False), write(tmp_path / "x.tfrecord", ""))

@@ -25,7 +25,7 @@ from pipekit.builtin.importers.annotated import (
     sources,
     sources_with_images,
 )
-from pipekit.builtin.importers.files import SPLIT_NAMES, first_of, is_image_name, split_of
+from pipekit.builtin.importers.files import SPLIT_NAMES, first_of, is_image_name, not_utf8, split_of
 from pipekit.builtin.importers.grouped import grouped
 from pipekit.builtin.importers.tables import IMAGE_NAMES, LABEL_NAMES, SPLIT_COLUMNS, by_name, opened_table
 from pipekit.contract import Adjusted, Failure, Rejected, Sample
@@ -239,8 +239,8 @@ def _cells(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             for row in table:
                 if any(row):
                     yield table.line_num, row
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file} is not UTF-8: {error.reason} at byte {error.start}", "Save it as CSV in UTF-8.") from error
+    except UnicodeDecodeError:
+        raise UserError(f"can't read {file}: {not_utf8(file)}", "Save it as CSV in UTF-8.") from None
     except (OSError, csv.Error) as error:
         raise UserError(f"can't read {file}: {error}") from error
 

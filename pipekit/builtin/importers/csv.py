@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from pipekit.builtin.importers.box_csv import other_table
-from pipekit.builtin.importers.files import BY_LAST_PARTS, first_of, is_image_name, last_parts
+from pipekit.builtin.importers.files import BY_LAST_PARTS, first_of, is_image_name, last_parts, not_utf8
 from pipekit.builtin.importers.label_columns import FIRST_ROWS, Table, with_labels
 from pipekit.builtin.importers.tables import (
     AS_WINDOWS,
@@ -108,6 +109,8 @@ def rows_of(path: Path, params: CsvParams, format: str = "csv") -> Iterator[Samp
                 parts = list(last_parts(text_of(row.get(columns.image))))
                 row = {**row, columns.image: next(iter(parts[num_dropped:]), "")}
             found = columns.sample(row, number, root, suffix)
+            if isinstance(found, Failure):
+                found = replace(found, reason=f"{path.name} line {number}: {found.reason}")
             yield found
             if isinstance(found, Sample) and num_dropped:
                 yield Adjusted(found.id, BY_LAST_PARTS)
@@ -156,8 +159,8 @@ def _table(path: Path, delimiter: str) -> Iterator[tuple[csv.DictReader[str], st
             chosen = delimiter or said or max(",;\t|", key=head.count)
             table: csv.DictReader[Any] = csv.DictReader(file, delimiter=chosen)
             yield table, encoding
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8: {error.reason} at byte {error.start}", "Save it as CSV in UTF-8.") from error
+    except UnicodeDecodeError:
+        raise UserError(f"can't read {path}: {not_utf8(path)}", "Save it as CSV in UTF-8.") from None
     except csv.Error as error:
         raise UserError(f"{path} can't be read as CSV: {error}") from error
     except OSError as error:

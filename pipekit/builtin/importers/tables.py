@@ -154,7 +154,7 @@ class Columns:
         split_text = text_of(row.get(self.split)) if self.split else ""
         split = split_of(split_text)
         if split_text and not split:
-            return Failure(name, f"split {split_text!r}, expected one of {', '.join(SPLIT_NAMES)}")
+            return Failure(name, f"split {split_text[:60]!r}, expected one of {', '.join(SPLIT_NAMES)}")
         try:
             label = self._label(row)
         except ValueError as error:
@@ -211,7 +211,7 @@ def find_columns(names: Sequence[str], params: TableParams, where: Path, image: 
     found["image"] = found["image"] or image
     if not found["image"]:
         raise UserError(
-            f"{where}: no column looks like image paths; it has: {', '.join(map(repr, names)) or 'none'}",
+            f"{where}: no column looks like image paths; it has: {', '.join(repr(name[:60]) for name in names[:20]) or 'none'}",
             'Name it: image = "…"',
         )
     if not params.labels:
@@ -247,7 +247,7 @@ def by_name(names: Sequence[str], usual: Sequence[str]) -> str:
 
 
 def text_of(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+    return "" if value is None else str(value).strip().encode("utf-8", "replace").decode("utf-8")
 
 
 def is_missing(text: str) -> bool:
