@@ -1,0 +1,141 @@
+"""Layouts that public repositories have: each is read as it is meant, or asked about; none is taken for classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipekit.builtin.importers.folders import FoldersParams, read, sniff
+from pipekit.contract import Box
+from pipekit.errors import ReadingsError
+from pipekit.registry.registry import load_registry
+from pipekit.registry.sniffing import find_importer
+from tests.builtin.annotated import picture, sort_out, write
+
+REGISTRY = load_registry()
+
+
+def tree(root: Path, *names: str) -> Path:
+    for name in names:
+        write(root / name, "not opened here")
+    return root
+
+
+def readings(root: Path) -> list[str]:
+    """The choices that are offered, with paths below ``root``."""
+    with pytest.raises(ReadingsError) as caught:
+        find_importer(REGISTRY, root)
+    return [one.choice.replace(f"{root}/", "") for one in caught.value.readings]
+
+
+@pytest.mark.parametrize(
+    ("names", "said", "first"),
+    [
+        ("train/image/1.png train/label/1.png train/aug/2.png test/3.png", "the folders image, label", "image"),
+        ("RGB/1.png Depth/1.png SemSeg/1.png", "the folders Depth, RGB, SemSeg", "RGB"),
+        ("RGBLeft/1.png DepthLeft/1.png GTLeft/1.png", "the folders DepthLeft, GTLeft, RGBLeft", "RGBLeft"),
+        ("training/image_2/1.png training/instance/1.png", "the folders image_2, instance", "image_2"),
+        ("my_images_a/1.jpg my_masks_a/1.png", "the folders my_images_a, my_masks_a", "my_images_a"),
+        ("shots2018/1.jpg annotations/1.png", "the folder annotations", "shots2018"),
+        ("1.jpg groundtruths/1.jpg detections/1.jpg", "the folders detections, groundtruths", ""),
+    ],
+)
+def test_pictures_and_their_annotations_are_no_classes(tmp_path: Path, names: str, said: str, first: str) -> None:
+    root = tree(tmp_path, *names.split())
+    with pytest.raises(ReadingsError, match=said) as caught:
+        sniff(root)
+    found = [one for one in caught.value.readings if one.path]
+    assert Path(found[0].path).name == first if first else not found
+    assert caught.value.readings[-1].splits == "no"
+
+
+@pytest.mark.parametrize("names", ["mask/1.jpg no_mask/2.jpg", "frames/1.jpg mirrors/2.jpg", "depth/1.jpg width/2.jpg"])
+def test_a_word_of_structure_beside_other_classes_is_a_class(tmp_path: Path, names: str) -> None:
+    root = tree(tmp_path, *names.split())
+    labels = [row.label for row in read(root, FoldersParams())]
+    assert labels == sorted(name.partition("/")[0] for name in names.split())
+
+
+def test_splits_that_share_their_other_words_are_splits_beside_another_folder(tmp_path: Path) -> None:
+    root = tree(tmp_path, "bounding_box_train/1.jpg", "bounding_box_test/2.jpg", "query/3.jpg")
+    with pytest.raises(ReadingsError, match="the splits bounding_box_test, bounding_box_train and beside them query"):
+        sniff(root)
+
+
+def test_masks_below_each_class_are_asked_about(tmp_path: Path) -> None:
+    """As in MVTec: bottle/train/good, bottle/test/broken and bottle/ground_truth/broken."""
+    names = ("train/good/1.png", "test/broken/1.png", "ground_truth/broken/1_mask.png")
+    root = tree(tmp_path, *(f"{of}/{name}" for of in ("bottle", "cable") for name in names))
+    with pytest.raises(ReadingsError, match="images of annotations in bottle/ground_truth, cable/ground_truth"):
+        sniff(root)
+    assert len(list(read(root, FoldersParams(splits="no")))) == 6
+
+
+def test_frames_alone_are_no_class(tmp_path: Path) -> None:
+    assert [row.label for row in read(tree(tmp_path, "frames/1.jpg", "frames/2.jpg"), FoldersParams())] == [None, None]
+
+
+# --- annotation files beside images --------------------------------------------------------------------------------------
+
+VOC = """<annotation><filename>{name}</filename><size><width>60</width><height>40</height><depth>3</depth></size>
+<object><name>roo</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>20</xmax><ymax>30</ymax></bndbox></object></annotation>"""
+
+
+@pytest.mark.parametrize("folder", ["annots", "xmls", "annotations/xmls", "labels"])
+def test_voc_in_a_folder_of_any_name(tmp_path: Path, folder: str) -> None:
+    from pipekit.builtin.importers import voc
+
+    for number in (1, 2):
+        picture(tmp_path / f"images/0000{number}.jpg")
+        write(tmp_path / folder / f"0000{number}.xml", VOC.format(name=f"0000{number}.jpg"))
+    assert find_importer(REGISTRY, tmp_path).importer == "voc"
+    samples, failures = sort_out(voc.read(tmp_path, voc.VocParams()))  # type: ignore[arg-type]
+    assert not failures
+    assert [one.targets.boxes for one in samples] == [(Box(0.0, 0.0, 20.0, 30.0, "roo"),)] * 2
+
+
+def test_xml_files_without_boxes_are_not_taken_for_voc(tmp_path: Path) -> None:
+    """As LabelMe's web tool writes them: polygons below <annotation>."""
+    picture(tmp_path / "Images/1.jpg")
+    write(
+        tmp_path / "Other/1.xml", "<annotation><object><name>a</name><polygon><pt><x>1</x></pt></polygon></object></annotation>"
+    )
+    from pipekit.builtin.importers import voc
+
+    assert not voc.sniff(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("image", "annotation"),
+    [
+        ("a.jpg", "a.json"),
+        ("images/1.jpg", "annots/1.xml"),
+        ("images/7.jpg", "ground-truth/7.txt"),
+        ("train/images/img_1.png", "train/gt_img_1.txt"),
+        ("Images/1.jpg", "Annotations/1.txt"),
+    ],
+)
+def test_an_annotation_with_a_short_name_or_number_is_asked_about(tmp_path: Path, image: str, annotation: str) -> None:
+    root = tree(tmp_path, image, annotation)
+    with pytest.raises(ReadingsError, match=f"has {annotation}, which names its images"):
+        find_importer(REGISTRY, root)
+
+
+def test_a_caption_by_the_name_of_an_image_is_no_annotation(tmp_path: Path) -> None:
+    assert find_importer(REGISTRY, tree(tmp_path, "cat/1.jpg", "cat/1.txt", "dog/2.jpg", "dog/2.txt")).importer == "folders"
+
+
+def test_a_dataset_in_a_folder_of_its_own_is_asked_about(tmp_path: Path) -> None:
+    picture(tmp_path / "fridge/images/1.jpg")
+    write(tmp_path / "fridge/annotations/1.xml", VOC.format(name="1.jpg"))
+    assert readings(tmp_path) == ["give fridge --format voc", "--format folders"]
+
+
+def test_tables_beside_folders_of_structure_are_named(tmp_path: Path) -> None:
+    root = tree(tmp_path, *(f"images/face_{at}a.jpg" for at in range(4)), "test/other_1.jpg")
+    write(root / "data/legend.csv", "user,image,emotion\n" + "".join(f"1,face_{at}a.jpg,happy\n" for at in range(4)))
+    with pytest.raises(ReadingsError, match=r"folder images, whose .*; data/legend.csv beside them names images"):
+        find_importer(REGISTRY, root)
+    write(root / "legend.csv", "image,emotion\n" + "".join(f"images/face_{at}a.jpg,happy\n" for at in range(4)))
+    assert readings(root)[0] == "give legend.csv --format csv"
