@@ -108,12 +108,15 @@ def refuse_wrapped(registry: Registry, path: Path, chosen: Verdict) -> None:
 
     Raises:
         ReadingsError: with the reading of that folder, and ``chosen`` for the whole.
+        UserError: the only folder is in a format that is known and not read.
     """
     folders = folders_in(path)
     if len(folders) > MAX_WRAPPED or any(files_in(path, image_suffixes())):
         return
     for name in folders:
         inner = path / name
+        if len(folders) == 1:
+            refuse_known(inner, only_beside_images=True)
         exact = [verdict for verdict in verdicts(registry, inner) if verdict.fits and not verdict.generality]
         if exact:
             reason = " or ".join(verdict.reason for verdict in exact)

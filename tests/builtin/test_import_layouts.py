@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from pipekit import images
 from pipekit.builtin.importers.folders import FoldersParams, read, sniff
-from pipekit.contract import Box
+from pipekit.contract import Adjusted, Box, Sample
 from pipekit.errors import ReadingsError
 from pipekit.registry.registry import load_registry
 from pipekit.registry.sniffing import find_importer
@@ -139,3 +142,78 @@ def test_tables_beside_folders_of_structure_are_named(tmp_path: Path) -> None:
         find_importer(REGISTRY, root)
     write(root / "legend.csv", "image,emotion\n" + "".join(f"images/face_{at}a.jpg,happy\n" for at in range(4)))
     assert readings(root)[0] == "give legend.csv --format csv"
+
+
+# --- masks beside images -------------------------------------------------------------------------------------------------
+
+
+def painted(path: Path, pixels: NDArray[np.uint8]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images.write(path, pixels)
+
+
+def test_masks_beside_their_images_are_no_images_of_a_class(tmp_path: Path) -> None:
+    for name in ("benign (1).png", "benign (1)_mask.png", "benign (1)_mask_1.png", "2.jpg", "2_seg.png", "3_mask.png"):
+        picture(tmp_path / "benign" / name)
+    rows = list(read(tmp_path, FoldersParams()))
+    assert [row.id for row in rows if isinstance(row, Sample)] == ["benign/2.jpg", "benign/3_mask.png", "benign/benign (1).png"]
+    assert [row.id for row in rows if isinstance(row, Adjusted)] == ["benign/2.jpg"] + ["benign/benign (1).png"] * 2
+    assert len(list(read(tmp_path, FoldersParams(masks_beside=True)))) == 6
+
+
+def test_a_mask_by_its_images_name_is_told_from_a_copy_of_the_picture(tmp_path: Path) -> None:
+    scene = np.random.default_rng(0).integers(0, 90, (6, 8, 3), np.uint8).repeat(16, 0).repeat(16, 1)
+    few = np.zeros((96, 128, 1), np.uint8)
+    smooth = np.tile(np.linspace(0, 255, 128).astype(np.uint8)[None, :, None], (96, 1, 1))
+    for name, other in (("few", few), ("smooth", smooth), ("copy", scene)):
+        painted(tmp_path / "crack" / f"{name}.jpg", scene)
+        painted(tmp_path / "crack" / f"{name}.png", other)
+    rows = list(read(tmp_path, FoldersParams()))
+    assert [row.id for row in rows if isinstance(row, Adjusted)] == ["crack/few.jpg", "crack/smooth.jpg"]
+    assert [row.id for row in rows if isinstance(row, Sample)] == [
+        f"crack/{n}" for n in ("copy.jpg", "copy.png", "few.jpg", "smooth.jpg")
+    ]
+
+
+# --- LabelMe -------------------------------------------------------------------------------------------------------------
+
+LABELME = '{"shapes": [{"label": "a", "points": [[1, 1], [9, 1], [9, 9]], "shape_type": "polygon"}], "imagePath": "%s"}'
+
+
+def labelme_rows(root: Path) -> tuple[list[Sample], dict[str, str]]:
+    from pipekit.builtin.importers import labelme
+    from pipekit.builtin.importers.boxes import BoxedParams
+
+    return sort_out(labelme.read(root, BoxedParams()))  # type: ignore[arg-type]
+
+
+def test_a_labelme_file_that_names_itself_is_about_the_image_beside_it(tmp_path: Path) -> None:
+    picture(tmp_path / "desk.jpg")
+    write(tmp_path / "desk.json", LABELME % "desk.json")
+    samples, failures = labelme_rows(tmp_path)
+    assert not failures
+    assert [(one.id, len(one.targets.boxes)) for one in samples] == [("desk.jpg", 1)]
+
+
+def test_pictures_elsewhere_are_not_images_of_labelme(tmp_path: Path) -> None:
+    """As where the converted masks lie beside the folder of annotated images."""
+    for name in ("data/1.jpg", "data/2.jpg", "voc/SegmentationClass/1.png", "voc/JPEGImages/1.jpg"):
+        picture(tmp_path / name)
+    write(tmp_path / "data/1.json", LABELME % "1.jpg")
+    samples, failures = labelme_rows(tmp_path)
+    assert [one.id for one in samples] == ["data/1.jpg", "data/2.jpg"]
+    why = "1 image, of which no JSON file names one: not read"
+    assert failures == {"voc/JPEGImages": why, "voc/SegmentationClass": why}
+
+
+def test_a_list_of_transcriptions_is_no_list_of_classes(tmp_path: Path) -> None:
+    from pipekit.builtin.importers import image_list
+
+    root = tree(tmp_path, *(f"imgs/word_{at}.jpg" for at in range(10)))
+    words = ["EXIT", "HOTEL", "HOTEL", "Main", "Street", "Open", "24h", "No", "Parking", "Cafe"]
+    write(root / "label.txt", "".join(f"imgs/word_{at}.jpg {word}\n" for at, word in enumerate(words)))
+    assert "9 different words in 10 lines are too many to be classes" in str(image_list.sniff(root).reason)  # type: ignore[union-attr]
+    with pytest.raises(ReadingsError, match=r"label\.txt, which names its images"):
+        find_importer(REGISTRY, root)
+    write(root / "label.txt", "".join(f"imgs/word_{at}.jpg {at}\n" for at in range(10)))  # numbers of classes, one image each
+    assert find_importer(REGISTRY, root).importer == "image_list"

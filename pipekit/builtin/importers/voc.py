@@ -103,7 +103,7 @@ def _place(base: Path) -> _Place | None:
 
 
 def _annotations_in(base: Path) -> Path | None:
-    """The folder of XML files: ``Annotations``, one in it (``annotations/xmls``), or any other whose first XML file has boxes."""
+    """The folder of XML files: ``Annotations``, one in it (``annotations/xmls``), or any whose first XML file has boxes."""
     names = subfolders(base)
     usual = next((base / name for name in names if name.lower() == "annotations"), None)
     if usual and any(files_in(usual, XML)):
