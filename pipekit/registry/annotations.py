@@ -43,8 +43,8 @@ MAX_ROWS = 500
 FIRST = 50
 """Images that are asked for a class."""
 
-LEAST_NAMED = 3
-"""A file names the images if it has the names of so many of them, or of all."""
+LEAST_NAMED, LEAST_SHARE = 3, 4
+"""A file names the images if it has the names of so many of them, or of one in four."""
 
 MAX_SAID = 3
 
@@ -197,6 +197,7 @@ class _Names:
     """The names of the images below a folder, as annotation files may write them: with or without folder and suffix."""
 
     def __init__(self, path: Path) -> None:
+        self._root = path
         self._known: set[str] = set()
         self._stems: set[str] = set()
         self._count = 0
@@ -217,7 +218,7 @@ class _Names:
     def _is_of_one_image(self, file: Path) -> bool:
         """Whether it is called like an image: in the image's folder (but no text, a caption), or in one of annotations."""
         stems = [file.stem.removeprefix(before) for before in _BEFORE if file.stem.startswith(before)]
-        if _ANNOTATION_FOLDER.search(file.parent.name) or stems[1:]:
+        if any(map(_ANNOTATION_FOLDER.search, file.relative_to(self._root).parts[:-1])) or stems[1:]:
             return any(stem in self._stems for stem in stems)
         if file.suffix.lower() == ".txt":
             return False
@@ -242,6 +243,6 @@ class _Names:
             parts = word.rpartition("/")
             if parts[2] in self._known or word in self._known or "/".join(word.split("/")[-2:]) in self._known:
                 found.add(word)
-                if len(found) >= min(LEAST_NAMED, self._count):
+                if len(found) >= min(LEAST_NAMED, -(-self._count // LEAST_SHARE)):
                     return True
         return False

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipekit import images
 from pipekit.builtin.importers.folders import FoldersParams, read, sniff
 from pipekit.contract import Adjusted, Box, Sample
-from pipekit.errors import ReadingsError
+from pipekit.errors import ReadingsError, UserError
 from pipekit.registry.registry import load_registry
 from pipekit.registry.sniffing import find_importer
 from tests.builtin.annotated import picture, sort_out, write
@@ -217,3 +217,59 @@ def test_a_list_of_transcriptions_is_no_list_of_classes(tmp_path: Path) -> None:
         find_importer(REGISTRY, root)
     write(root / "label.txt", "".join(f"imgs/word_{at}.jpg {at}\n" for at in range(10)))  # numbers of classes, one image each
     assert find_importer(REGISTRY, root).importer == "image_list"
+
+
+# --- YOLO, tables --------------------------------------------------------------------------------------------------------
+
+
+def yolo_tree(root: Path, label: str, line: str) -> Path:
+    picture(root / "images/train/a.jpg")
+    write(root / label, line)
+    return root
+
+
+def test_yolo_takes_the_names_of_classes_from_a_yaml_file_of_any_name(tmp_path: Path) -> None:
+    from pipekit.builtin.importers import yolo
+
+    root = yolo_tree(tmp_path, "labels/train/a.txt", "1 0.5 0.5 0.5 0.5")
+    write(root / "example.yaml", "names:\n  0: person\n  1: bench\n")
+    write(root / "args.yaml", "epochs: 3\n")
+    (sample,) = yolo.read(root, yolo.YoloParams())
+    assert isinstance(sample, Sample)
+    assert [box.label for box in sample.targets.boxes] == ["bench"]
+
+
+def test_labels_of_another_format_are_not_read_as_yolo(tmp_path: Path) -> None:
+    """KITTI's lines begin with the class's name; read as YOLO's, each of them failed or, without files, nothing was said."""
+    root = yolo_tree(tmp_path, "labels/train/a.txt", "Car 0.00 0 -1.57 1 2 30 20 1.5 1.6 3.7 1 1.8 9 -1.6")
+    with pytest.raises(ReadingsError, match=r"labels/train/a\.txt, which names its images"):
+        find_importer(REGISTRY, root)
+
+
+def test_label_files_that_belong_to_no_image_are_an_error(tmp_path: Path) -> None:
+    from pipekit.builtin.importers import yolo
+
+    root = yolo_tree(tmp_path, "labels/a.txt", "0 0.5 0.5 0.5 0.5")
+    with pytest.raises(UserError, match=r"no label file below .* has the name of an image"):
+        list(yolo.read(root, yolo.YoloParams()))
+
+
+def test_tables_of_boxes_with_corners_of_other_names(tmp_path: Path) -> None:
+    from pipekit.builtin.importers import box_csv
+
+    picture(tmp_path / "a.jpg")
+    table = "img_fName,img_w,img_h,class_label,bbx_xtl,bbx_ytl,bbx_xbr,bbx_ybr\na.jpg,60,40,culex,1,2,30,20\n"
+    write(tmp_path / "boxes.csv", table)
+    assert find_importer(REGISTRY, tmp_path).importer == "box_csv"
+    (sample,) = box_csv.read(tmp_path, box_csv.BoxCsvParams())
+    assert isinstance(sample, Sample)
+    assert sample.targets.boxes == (Box(1, 2, 30, 20, "culex"),)
+
+
+def test_a_file_that_names_a_quarter_of_the_images_is_asked_about(tmp_path: Path) -> None:
+    root = tree(tmp_path, *(f"dataset/picture_{at}.jpg" for at in range(8)))
+    write(root / "dataset/_annotations.test.jsonl", '{"image": "picture_1.jpg", "prefix": "?", "suffix": "3"}\n' * 2)
+    assert find_importer(REGISTRY, root).importer == "folders"  # one in eight
+    write(root / "dataset/_annotations.train.jsonl", "".join(f'{{"image": "picture_{at}.jpg"}}\n' for at in (2, 3)))
+    with pytest.raises(ReadingsError, match=r"_annotations\.train\.jsonl, which names its images"):
+        find_importer(REGISTRY, root)

@@ -104,7 +104,7 @@ def _row(where: str, line: str, folders: Folders, names: list[str]) -> tuple[Pat
 def _texts_of(file: Path) -> str:
     """Why the words of a list are no classes: most lines have one of their own, as transcriptions of text do."""
     words = [line.rsplit(None, 1)[-1] for _, line in islice(lines(file), WORDS_SNIFFED)]
-    several = len(words) >= LEAST_WORDS and len(set(words)) > len(words) / 2 and not any(map(str.isdecimal, words))
+    several = len(words) >= LEAST_WORDS and len(set(words)) > len(words) / 2 and not all(map(str.isdecimal, words))
     return f"{file.name}: {len(set(words))} different words in {len(words)} lines are too many to be classes" if several else ""
 
 
