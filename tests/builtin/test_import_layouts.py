@@ -273,3 +273,14 @@ def test_a_file_that_names_a_quarter_of_the_images_is_asked_about(tmp_path: Path
     write(root / "dataset/_annotations.train.jsonl", "".join(f'{{"image": "picture_{at}.jpg"}}\n' for at in (2, 3)))
     with pytest.raises(ReadingsError, match=r"_annotations\.train\.jsonl, which names its images"):
         find_importer(REGISTRY, root)
+
+
+def test_a_table_in_a_folder_of_tables_names_images_beside_that_folder(tmp_path: Path) -> None:
+    from pipekit.builtin.importers import csv
+
+    root = tree(tmp_path, *(f"images/scan_{at}.jpg" for at in range(4)))
+    table = write(root / "labels/train.csv", "Filename,Label\n" + "".join(f"scan_{at}.jpg,weed{at % 2}\n" for at in range(4)))
+    assert readings(root) == ["give labels/train.csv --format csv", "--format folders"]
+    params = REGISTRY.check_params(REGISTRY.get("importer", "csv").params_type(), {})
+    rows = [row for row in csv.read(table, params) if isinstance(row, Sample)]  # type: ignore[arg-type]
+    assert [row.image for row in rows] == [str(root / f"images/scan_{at}.jpg") for at in range(4)]

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from pydantic import model_validator
+from pydantic import ValidationInfo, model_validator
 
 from pipekit.builtin.importers.files import SPLIT_NAMES, is_file, is_image_name, split_of, subfolders
 from pipekit.contract import Failure, Sample
 from pipekit.errors import UserError, did_you_mean
-from pipekit.files import expanded, image_suffixes
+from pipekit.files import expanded, has_file, image_suffixes
 from pipekit.params import ImagesPath, Params, param
 
 AS_WINDOWS = "cp1252"
@@ -95,6 +95,12 @@ SPLIT_COLUMNS = ("split", "subset", "partition", "set", "foldname")
 """Usual column names in lower case, letters only: ``Image_Name`` matches too."""
 
 
+TABLE_FOLDERS = frozenset(
+    {"labels", "label", "annotations", "annotation", "anno", "data", "csv", "csvs", "meta", "metadata", "splits", "lists"}
+)
+"""Names of folders that hold tables beside the folders of images, in lower case."""
+
+
 class TableParams(Params):
     image: str = param("", "The column of image paths; by default found by its name (file_name, image, path …)")
     label: str = param("", "The column of classes; by default found by its name (label, class, category …)")
@@ -103,16 +109,30 @@ class TableParams(Params):
 
 
 class RootedTableParams(TableParams):
-    images: ImagesPath | None = param(None, "The folder that image paths are relative to; by default the table's own")
+    images: ImagesPath | None = param(
+        None, "The folder that image paths are relative to; by default the table's own, or the one above labels/"
+    )
     suffix: str = param("", "Suffix to append to each image path: .jpg where the table has bare names")
 
     @model_validator(mode="before")
     @classmethod
-    def _images_beside_the_table(cls, values: Any) -> Any:
+    def _images_beside_the_table(cls, values: Any, info: ValidationInfo) -> Any:
         """Set the folder even if it is the table's own, because its content belongs in the cache key."""
         if isinstance(values, Mapping) and values.get("path") and not values.get("images"):
-            return {**values, "images": expanded(os.fspath(values["path"])).parent}
+            file = expanded(os.fspath(values["path"]))
+            whole = Path((info.context or {}).get("base_dir") or "") / file
+            above = len(whole.parent.parts) - len(base_of_table(whole).parts)
+            return {**values, "images": file.parent / ".." if above else file.parent}
         return values
+
+
+def base_of_table(file: Path) -> Path:
+    """The folder that image paths are relative to: the table's own, or the one above if that is for tables only.
+
+    As in ``labels/train.csv`` beside ``images/1.jpg``.
+    """
+    own = file.parent
+    return own.parent if own.name.lower() in TABLE_FOLDERS and not has_file(own, image_suffixes()) else own
 
 
 @dataclass(frozen=True, slots=True)
