@@ -19,6 +19,7 @@ from pipekit.builtin.importers.tables import (
     IMAGE_NAMES,
     NAN,
     RootedTableParams,
+    base_of_table,
     by_name,
     find_columns,
     located,
@@ -64,7 +65,7 @@ def sniff(path: Path) -> str | Rejected:
     column = looks_like_images(names, rows)
     if not column:
         usual = by_name(names, IMAGE_NAMES)
-        if usual and rows and located(text_of(rows[0].get(usual)), path.parent):
+        if usual and rows and located(text_of(rows[0].get(usual)), base_of_table(path)):
             return f"a table with names of images, without suffixes, in column {usual!r}"
         columns = first_of(names, 8) or "none"
         return Rejected(f"no column has names of image files in its first {LOOKED_AT} rows; columns: {columns}")
@@ -93,7 +94,7 @@ def rows_of(path: Path, params: CsvParams, format: str = "csv") -> Iterator[Samp
     """
     if not path.is_file():
         raise UserError(f"{path} is not a file", "The importer 'csv' reads one CSV file.")
-    root = Path(params.images) if params.images else path.parent
+    root = Path(params.images) if params.images else base_of_table(path)
     with _table(path, params.delimiter) as (table, encoding):
         names = _columns(table, path)
         first = [(table.line_num, row) for row in islice(table, FIRST_ROWS)]
