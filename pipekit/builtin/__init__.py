@@ -288,6 +288,15 @@ def register_detectors(register: Register) -> None:
 
 
 @hookimpl
+def register_embedders(register: Register) -> None:
+    register(
+        "efficientnet_lite0",
+        "pipekit.builtin.embedders:efficientnet_lite0",
+        summary="EfficientNet-Lite0, trained on ImageNet: 1,280 features",
+    )
+
+
+@hookimpl
 def register_report_sections(register: Register) -> None:
     register("summary", "pipekit.builtin.report.summary:section", summary="The main metrics in words, with a baseline")
     register("next_steps", "pipekit.builtin.report.next_steps:section", summary="The few changes that would help most")
