@@ -188,4 +188,5 @@ SLOW: tuple[str, ...] = (
     "store/test_folder_states.py::test_after_any_edits_the_digest_and_the_changes_are_the_true_ones",
     "test_startup.py::test_lists_load_no_numbers_and_no_heavy_library",
     "learning/test_efficientnet_lite.py::test_features_need_no_tensorflow",
+    "builtin/test_embed.py",
 )

@@ -60,6 +60,7 @@ def register_stages(register: Register) -> None:
         summary="Measure the repeatability of feature detectors",
         version=2,
     )
+    register("embed", "pipekit.builtin.embed:embed", summary="Compute a vector of features for every image")
     register(
         "evaluate",
         "pipekit.builtin.evaluate:evaluate",

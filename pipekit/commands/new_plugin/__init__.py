@@ -48,7 +48,7 @@ USAGE: Mapping[str, str] = {
     "importer": '```toml\n[stages.data]\nuse = "import.{component}"\npath = "images"\n```',
     "exporter": PIPELINE.format('[stages.out]\nuse = "export.{component}"'),
     "detector": PIPELINE.format('[stages.features]\nuse = "features"\ndetector = "{component}"'),
-    "embedder": "Installed, its name is listed by `pipekit components embedder`.",
+    "embedder": PIPELINE.format('[stages.embed]\nuse = "embed"\nembedder = "{component}"'),
     "check": PIPELINE.format('[stages.inspect]\nuse = "inspect"\nchecks = ["corrupt", "{component}"]'),
     "report_section": PIPELINE.format(
         '[stages.train]\nuse = "train"\n\n[stages.report]\nuse = "evaluate"\nsections = ["{component}"]'
