@@ -31,6 +31,7 @@ exporter           ``write(artifact, out_dir, params)``; further inputs as ``dat
                    ``{"facts": ..., "headline": ...}``
 detector           ``detect(image, params) -> (N, 3) float32`` x_px, y_px, response; or an ``(H, W) float32`` response map;
                    or :class:`pipekit.keypoints.detection.Features`, with scales, angles, descriptors
+embedder           ``embedder(params) -> embed``, with ``embed(images) -> (N, D) float32``, :mod:`pipekit.learning.embedders`
 check              ``check(rows, ctx, params) -> Iterable[Finding]``
 report_section     ``section(ctx, inputs, params) -> Section``
 codec              an object with ``suffixes()``; unless :mod:`pipekit.images` decodes the files itself, ``reads(data)`` and
@@ -48,17 +49,19 @@ import inspect
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pipekit.artifacts import (
     NO_TARGETS,
+    PAUSE,
+    SMALL_BYTES,
     Adjusted,
     Artifact,
     Box,
     Dataset,
+    Embeddings,
     Failure,
     Files,
     Keypoint,
@@ -85,6 +88,7 @@ __all__ = [
     "Call",
     "Context",
     "Dataset",
+    "Embeddings",
     "Failure",
     "Figure",
     "Files",
@@ -118,26 +122,6 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 A = TypeVar("A", bound="Artifact")
 T = TypeVar("T")
-
-
-# --- what a sample function yields ---------------------------------------------------------------------------------------
-
-
-class _Pause(Enum):
-    PAUSE = "pause"
-
-
-PAUSE: Final[Any] = _Pause.PAUSE
-"""What a sample function may yield between two kinds of work (reading, decoding, measuring): it resumes when a few other
-samples of its shard have come as far.
-
-One kind of work on sixteen samples in turn, instead of all kinds on each, was measured to take a tenth less time in `inspect`
-with two workers, and a fifth less with one: a library's code and tables stay in the processor's cache. The result is the
-same. A function that holds more than :data:`SMALL_BYTES` for its sample should not pause: sixteen wait at once.
-"""
-
-SMALL_BYTES = 1_000_000
-"""What a sample may hold in memory while it pauses."""
 
 
 # --- what a stage is given -----------------------------------------------------------------------------------------------
@@ -211,6 +195,21 @@ class Context(Protocol):
             name: the name under which the function's random numbers are drawn and its shards are kept. With it the function
                 may be renamed or moved and nothing changes; give each function of a stage its own. Left out, the function's
                 own name draws, and its module and name keep.
+        """
+
+    def map_parts(
+        self,
+        function: Callable[[Sample, Any, SampleContext], Iterable[Mapping[str, Any]]],
+        samples: Iterable[Sample],
+        params: Params | None = None,
+        label: str = "",
+        *,
+        name: str = "",
+    ) -> Iterator[tuple[str, Sequence[dict[str, Any]]]]:
+        """As :meth:`map` for a function that yields dicts, but a shard at a time: ``(digest of its samples, rows)``.
+
+        Rows are in the order of ids within a shard, shards in any fixed order; memory holds one shard. A sample for which the
+        function raises is ``{"id": ..., "problem": reason}``, and counts as no failure.
         """
 
     def keep(

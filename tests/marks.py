@@ -53,6 +53,7 @@ TENSORFLOW: tuple[str, ...] = (
     "learning/test_predictor.py::test_an_archive_that_expands_beyond_measure_is_not_opened",
     "learning/test_predictor.py::test_a_model_of_another_version_says_which",
     "learning/test_predictor.py::test_a_model_with_lambda_layers",
+    "learning/test_efficientnet_lite.py::test_keras_",
     "commands/test_train.py::test_the_split_is_kept_in_the_folder_of_the_run",
     "commands/test_train.py::test_a_split_file_that_is_there_or_is_named_is_used",
     "commands/test_train.py::test_a_run_that_was_stopped_after_its_split_leaves_a_place_for_the_next",
@@ -191,4 +192,6 @@ SLOW: tuple[str, ...] = (
     "page/test_page.py::test_markdown_never_makes_a_tag_of_its_own",
     "store/test_folder_states.py::test_after_any_edits_the_digest_and_the_changes_are_the_true_ones",
     "test_startup.py::test_lists_load_no_numbers_and_no_heavy_library",
+    "learning/test_efficientnet_lite.py::test_features_need_no_tensorflow",
+    "builtin/test_embed.py",
 )

@@ -63,6 +63,7 @@ def register_stages(register: Register) -> None:
         summary="Measure the repeatability of feature detectors",
         version=2,
     )
+    register("embed", "pipekit.builtin.embed:embed", summary="Compute a vector of features for every image")
     register(
         "evaluate",
         "pipekit.builtin.evaluate:evaluate",
@@ -289,6 +290,15 @@ def register_detectors(register: Register) -> None:
     register("contours", "pipekit.builtin.detectors.contours:contours", summary="Outlines of regions, or along Canny edges")
     register("hog", "pipekit.builtin.detectors.hog:hog", summary="Histograms of gradient directions on a grid")
     register("lbp", "pipekit.builtin.detectors.lbp:lbp", summary="Local binary patterns on a grid: texture")
+
+
+@hookimpl
+def register_embedders(register: Register) -> None:
+    register(
+        "efficientnet_lite0",
+        "pipekit.builtin.embedders:efficientnet_lite0",
+        summary="EfficientNet-Lite0, trained on ImageNet: 1,280 features",
+    )
 
 
 @hookimpl

@@ -223,6 +223,19 @@ class StageContext:
         params = params if params is not None else Params()
         return self.mapper.map(function, target, samples, params, label, name, problems)
 
+    def map_parts(
+        self,
+        function: Callable[..., Iterable[Any]],
+        samples: Iterable[Sample],
+        params: Params | None = None,
+        label: str = "",
+        *,
+        name: str = "",
+    ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        target = self._target(function, name)
+        params = params if params is not None else Params()
+        return self.mapper.map(function, target, samples, params, label, name, problems=True).by_part()
+
     def keep(
         self,
         function: Callable[..., Iterable[Any]],

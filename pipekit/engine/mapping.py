@@ -17,7 +17,7 @@ from pipekit.engine.worker import Job, prime, reason_of, release
 from pipekit.pipeline.plan import Plan, PlannedStage
 from pipekit.store.locations import Locations, Row
 from pipekit.store.parts import INDEX, PLAIN, Part, read_index, rows_of, sorted_rows, write_part
-from pipekit.store.rows import Sorter, digest, dumps, from_row, to_row
+from pipekit.store.rows import Sorter, digest, dumps, from_row, read_lines, to_row
 from pipekit.store.store import Store
 
 MANY_NEW = 300
@@ -157,6 +157,18 @@ class Mapped:
         self._work(absorb)
         made = [found[name] for name in sorted(found)]  # whichever was finished first
         return None if any(part is None for part in made) else [part for part in made if part]
+
+    def by_part(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        """The digest and the rows of each shard, with the samples that failed; for a function that yields dicts."""
+        places: dict[str, Path] = {}
+        self._work(lambda group, place: places.__setitem__(group.digest, place))
+        for digest_of_samples in sorted(places):
+            place = places[digest_of_samples]
+            rows = [dict(row) for row in read_lines(place / "rows.jsonl")]
+            rows += [{"id": row["id"], "problem": row["reason"]} for row in read_lines(place / "failed.jsonl")]
+            for row in rows:
+                row.pop(PLAIN, None)
+            yield digest_of_samples, sorted(rows, key=lambda row: str(row["id"]))
 
 
 @dataclass(frozen=True)
