@@ -1,4 +1,4 @@
-"""Samples and artifacts: the data that stages exchange."""
+"""Samples and artifacts, the data that stages exchange; and shards of work, which executors exchange."""
 
 from __future__ import annotations
 
@@ -196,3 +196,45 @@ class Files(Artifact):
     """A folder of files for people or other tools; nothing downstream reads it."""
 
     kind: ClassVar[str] = "files"
+
+
+# --- shards, for executors -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """A piece of work as plain data, so that any machine with the same plugins can do it.
+
+    ``target`` is ``@stage/<use>`` or a function's ``module:name``; ``rows`` are samples as JSON-like dicts; ``params`` is the
+    JSON form; ``packed`` puts the files that are made into one tar; ``scope`` names what all shards of one job share;
+    ``plugins`` are the files given beside entry points; ``name`` is what :meth:`Context.map` draws under; ``began_ns`` is when
+    the run began, in ns since 1970: a source that has changed since then fails the shard.
+    """
+
+    key: str
+    scope: str
+    target: str
+    stage: str
+    seed: int
+    params_type: str
+    params: Mapping[str, Any] | None
+    rows: tuple[Mapping[str, Any], ...]
+    store: str
+    project: str
+    packed: bool = False
+    plugins: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = ()
+    name: str = ""
+    began_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ShardResult:
+    """The result of a task. ``error`` is a formatted traceback when the shard itself could not be done, else ""."""
+
+    key: str
+    num_samples: int
+    num_outputs: int
+    num_failed: int
+    seconds: float
+    error: str = ""

@@ -25,8 +25,10 @@ model              ``build(input_shape_hwc, num_classes, params) -> keras.Model`
 importer           an object with ``sniff(path)``, why it is this format, or :class:`Rejected` with why it is not, or ""; and
                    ``read(path, params) -> Iterator[Sample]``; a ``Failure`` among them is a row that can't be used; a third
                    argument ``out_dir`` is a folder to write pictures to that lie inside other files. It may have ``READS``,
-                   ``GENERALITY`` (the fitting importer with the lowest is used) and ``WRITTEN_AS`` (the exporter that writes
-                   back all that it reads)
+                   ``GENERALITY`` (the fitting importer with the lowest is used), ``WRITTEN_AS`` (the exporter that writes
+                   back all that it reads) and ``PER_FILE = True``: then a change to a file costs one file, by
+                   ``layout_of(path, params)``, whose ``repr`` has all that samples depend on besides the paths of their
+                   files, and ``sample_of(below, path, layout) -> Sample | None``, with the path below as its id
 exporter           ``write(artifact, out_dir, params)``; further inputs as ``dataset: Dataset | None = None``; may return
                    ``{"facts": ..., "headline": ...}``
 detector           ``detect(image, params) -> (N, 3) float32`` x_px, y_px, response; or an ``(H, W) float32`` response map;
@@ -66,6 +68,8 @@ from pipekit.artifacts import (
     Rejected,
     Report,
     Sample,
+    ShardResult,
+    ShardTask,
     Targets,
 )
 from pipekit.errors import PluginError
@@ -226,6 +230,19 @@ class Context(Protocol):
 
     def revise(self, dataset: Dataset, change: Callable[[str], Mapping[str, Any] | None]) -> Iterable[Sample]:
         """The samples with new ``label``, ``split`` or ``extra``, by ``change(id)``; None leaves a sample out."""
+
+    def amended(self, name: str, note: str, sample_of: Callable[[str], Sample | None]) -> Iterable[Sample] | None:
+        """The samples of this stage's last run with what has changed since in a folder: only changed files are looked at.
+
+        Args:
+            name: the parameter that names the folder.
+            note: what the samples depend on besides the other parameters and the paths and bytes of files.
+            sample_of: the sample of a file by its path below the folder (with ``/``), which is its id; None if it is none.
+
+        Returns:
+            None if there is no such run, it had another ``note``, or most files have changed: then give :meth:`keep` or
+            :meth:`dataset` all samples. The next run can amend them.
+        """
 
     def tolerate(self, failures: Sequence[Failure], num_attempted: int) -> None:
         """Count samples that the stage itself, not :meth:`map`, found unusable against its ``max_failed``.
@@ -452,45 +469,3 @@ def _read_sample_stage(function: Callable[..., Any], libraries: tuple[str, ...])
     return StageContract(
         (Slot("dataset", Dataset),), _params_of(function, _hints(function, "params")), Dataset, True, libraries
     )
-
-
-# --- shards, for executors -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ShardTask:
-    """A piece of work as plain data, so that any machine with the same plugins can do it.
-
-    ``target`` is ``@stage/<use>`` or a function's ``module:name``; ``rows`` are samples as JSON-like dicts; ``params`` is the
-    JSON form; ``packed`` puts the files that are made into one tar; ``scope`` names what all shards of one job share;
-    ``plugins`` are the files given beside entry points; ``name`` is what :meth:`Context.map` draws under; ``began_ns`` is when
-    the run began, in ns since 1970: a source that has changed since then fails the shard.
-    """
-
-    key: str
-    scope: str
-    target: str
-    stage: str
-    seed: int
-    params_type: str
-    params: Mapping[str, Any] | None
-    rows: tuple[Mapping[str, Any], ...]
-    store: str
-    project: str
-    packed: bool = False
-    plugins: tuple[str, ...] = ()
-    disabled: tuple[str, ...] = ()
-    name: str = ""
-    began_ns: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ShardResult:
-    """The result of a task. ``error`` is a formatted traceback when the shard itself could not be done, else ""."""
-
-    key: str
-    num_samples: int
-    num_outputs: int
-    num_failed: int
-    seconds: float
-    error: str = ""

@@ -325,7 +325,7 @@ class _Run:
         self.syncing.begin()
         started, begun = time.perf_counter(), self.store.work_dir(key)
         with self.store.scratch() as folder:
-            ctx = StageContext(self.run_context, stage, key, inputs, folder, again)
+            ctx = StageContext(self.run_context, stage, key, inputs, folder, again, parts, self.before.get(stage.name))
             done = False
             try:
                 check_inputs(inputs)

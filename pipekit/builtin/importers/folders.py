@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +20,8 @@ from pipekit.passed_over import passed_over, sentence
 
 READS: tuple[str, ...] = ()
 """Suffixes of non-image files that importers read; other files are reported as skipped. The same for every importer."""
+
+PER_FILE = True
 
 GENERALITY = 2
 """It fits almost any folder of images: taken when nothing more exact fits, the smallest number first."""
@@ -68,27 +72,60 @@ def read(path: Path, params: FoldersParams) -> Iterator[Sample]:
     """
     if not path.is_dir():
         raise UserError(f"{path} is not a folder", "The importer 'folders' reads a folder with a subfolder per class.")
-    trunks = trunks_of(path, params.splits)
-    if params.splits == "auto":
-        _refuse_named_splits(path)
-    by_folders = {trunk.folders: trunk for trunk in trunks}
+    layout = layout_of(path, params)
     count = 0
     for below, full in images_below(path):
-        folders = tuple(below.split("/")[:-1])
-        trunk = _trunk_of(folders, by_folders)
-        if trunk is None:
-            continue
-        parts, split = folders[len(trunk.folders) :], trunk.split
-        if trunk.splits_below and len(parts) > 1:
-            split, parts = trunk.splits_below.get(parts[1], ""), (parts[0], *parts[2:])
-        count += 1
-        yield Sample(id=below, image=full, label=_label(parts, params.labels), split=split)
+        sample = _sample(below, full, layout)
+        if sample is not None:
+            count += 1
+            yield sample
     if not count:
         hint = f"Image files are recognised by their suffix: {' '.join(image_suffixes())}."
         if written := own_output_below(path):
             hint += f" Skipped, because pipekit wrote it: {first_of(written)}. Give that folder itself."
         there = sentence(passed_over(path))
         raise UserError(f"no image below {path}" + (f": {there}" if there else ""), hint)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the samples of a tree depend on besides the paths of their files.
+
+    Attributes:
+        trunks: by their folders.
+        labels: see :class:`FoldersParams`.
+        suffixes: of images.
+    """
+
+    trunks: Mapping[tuple[str, ...], Trunk]
+    labels: str
+    suffixes: tuple[str, ...]
+
+
+def layout_of(path: Path, params: FoldersParams) -> Layout:
+    """Where the class folders begin; all folders are listed, and no file is opened. Raises like :func:`read`."""
+    trunks = trunks_of(path, params.splits)
+    if params.splits == "auto":
+        _refuse_named_splits(path)
+    return Layout({trunk.folders: trunk for trunk in trunks}, params.labels, image_suffixes())
+
+
+def sample_of(below: str, path: Path, layout: Layout) -> Sample | None:
+    """The sample of one file; None if it is no image, or lies beside the folders that are read."""
+    if not below.lower().endswith(layout.suffixes):
+        return None
+    return _sample(below, os.path.join(path, *below.split("/")), layout)  # noqa: PTH118 (as `images_below` names it)
+
+
+def _sample(below: str, full: str, layout: Layout) -> Sample | None:
+    folders = tuple(below.split("/")[:-1])
+    trunk = _trunk_of(folders, layout.trunks)
+    if trunk is None:
+        return None
+    parts, split = folders[len(trunk.folders) :], trunk.split
+    if trunk.splits_below and len(parts) > 1:
+        split, parts = trunk.splits_below.get(parts[1], ""), (parts[0], *parts[2:])
+    return Sample(id=below, image=full, label=_label(parts, layout.labels), split=split)
 
 
 def _trunk_of(folders: tuple[str, ...], trunks: Mapping[tuple[str, ...], Trunk]) -> Trunk | None:
