@@ -341,7 +341,7 @@ class _Run:
                 if damage := guard.take_noted():  # even if a stage swallowed it: no result made from it may stay
                     raise damage
                 if not isinstance(made, Dataset):  # images of datasets are compared where workers read them
-                    check_sources(inputs, self.run_context.began_ns)
+                    check_sources(inputs, self.run_context.began_ns, self.locations)
                 ctx.check_failures()
                 if stage.contract.fingerprint is not None:
                     # A stage may change the outside state that it reads (split adds lines to its file). Its key has the state
