@@ -60,6 +60,8 @@ TENSORFLOW: tuple[str, ...] = (
 )
 SLOW: tuple[str, ...] = (
     "builtin/test_albu.py::test_a_rotation_agrees_with_ours",
+    "engine/test_amending.py::test_a_whole_pipeline_after_changes_is_one_from_nothing",
+    "engine/test_amending.py::test_an_amended_import_is_one_from_nothing",
     "builtin/test_albu.py::test_every_transform_draws_from_our_generator_alone",
     "builtin/test_augment_check.py::test_an_op_that_destroys_the_label_shows",
     "builtin/test_augment_check.py::test_the_command",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -78,10 +78,19 @@ def import_stage(importer: Component) -> Any:
         excluded = read_exclusions(params.exclude) if params.exclude else Exclusions()
         failed: list[Failure] = []
         adjusted: dict[str, tuple[int, str]] = {}
-        found = reader.read(Path(params.path), params, ctx.out_dir) if writes else reader.read(Path(params.path), params)
-        samples: Iterable[Sample] = _sort_out(ctx.track(found, label="listing", unit="images"), failed, adjusted, excluded.ids)
-        first = next(iter(samples), None)
-        samples = itertools.chain([] if first is None else [first], samples)
+        amended = None if excluded or not getattr(reader, "PER_FILE", False) else _amended(ctx, reader, params)
+        first: Sample | None = None
+        samples: Iterable[Sample]
+        if amended is not None:
+            samples = amended
+        else:
+            path = Path(params.path)
+            found = reader.read(path, params, ctx.out_dir) if writes else reader.read(path, params)
+            samples = _sort_out(ctx.track(found, label="listing", unit="images"), failed, adjusted, excluded.ids)
+            if getattr(reader, "PER_FILE", False):
+                samples = _noticing(ctx, samples, failed, adjusted)
+            first = next(iter(samples), None)
+            samples = itertools.chain([] if first is None else [first], samples)
         # An importer that writes images itself must verify all of them, or none.
         own = first is not None and Path(first.image).is_relative_to(ctx.out_dir)
         if excluded.by_content:
@@ -130,6 +139,22 @@ def import_stage(importer: Component) -> Any:
 
     run.__doc__ = importer.summary
     return _stage(run, StageContract((), params_type, Dataset, False, importer.libraries, seeded=False))
+
+
+def _amended(ctx: Context, reader: Any, params: Any) -> Iterable[Sample] | None:
+    """The samples of the last run with what has changed since, by an importer that reads each file by itself."""
+    path = Path(params.path)
+    if not path.is_dir():
+        return None
+    layout = reader.layout_of(path, params)
+    return ctx.amended("path", repr(layout), lambda below: reader.sample_of(below, path, layout))
+
+
+def _noticing(ctx: Context, samples: Iterable[Sample], failed: list[Failure], adjusted: Mapping[str, Any]) -> Iterator[Sample]:
+    """The samples; where some rows failed or were adjusted, the next run must find that anew, to report it again."""
+    yield from samples
+    if failed or adjusted:
+        ctx.amended("path", None, lambda below: None)
 
 
 def _unusable(annotations: list[Failure]) -> str:
