@@ -15,6 +15,7 @@ from pipekit.engine.outcome import Listener
 from pipekit.engine.shards import PROGRESS_EVERY_S, Group, ShardJob, by_hash, group_of, group_of_part, part_in, shard_rows
 from pipekit.engine.worker import Job, prime, reason_of, release
 from pipekit.pipeline.plan import Plan, PlannedStage
+from pipekit.registry.component import Component
 from pipekit.store.locations import Locations, Row
 from pipekit.store.parts import INDEX, PLAIN, Part, read_index, rows_of, sorted_rows, write_part
 from pipekit.store.rows import Sorter, digest, dumps, from_row, to_row
@@ -36,7 +37,12 @@ class RunContext:
     keys: Keys = field(init=False)
 
     def __post_init__(self) -> None:
-        self.keys = Keys(self.plan.seed, lambda path: self.store.hashes.content(path))  # opened where a path is looked up
+        def codecs() -> Iterable[Component]:
+            return self.plan.registry.components("codec")
+
+        self.keys = Keys(
+            self.plan.seed, lambda path: self.store.hashes.content(path), codecs
+        )  # opened where a path is looked up
 
     def executor(self) -> tuple[Callable[..., Iterator[ShardResult]], Params]:
         """Where shards run, with its parameters."""
@@ -166,6 +172,7 @@ class Mapper:
         hash: a file's hash.
         progress: called with the number of finished samples, their total, and the label.
         again: do every shard anew.
+        decoded_by: see :func:`pipekit.engine.keys.decoded_by`.
         found: the keys of the shards that were taken from the store.
     """
 
@@ -175,6 +182,7 @@ class Mapper:
     hash: Callable[[str], str]
     progress: Callable[[int, int, str], None]
     again: bool
+    decoded_by: Iterable[str] | None = ()
     shards: set[str] = field(default_factory=set)
     found: set[str] = field(default_factory=set)
     num_cached: int = 0
@@ -299,7 +307,7 @@ class Mapper:
 
     def _job(self, function: Any, target: str, params: Params, label: str, name: str) -> ShardJob:
         run, plan, stage = self.run, self.run.plan, self.stage
-        base = dumps(run.keys.of_map(stage, function, name or target, params))
+        base = dumps(run.keys.of_map(stage, function, name or target, params, self.decoded_by))
         scope = digest(base, target, str(plan.seed))
         params_type = type(params)
         of_stage = target.startswith("@stage/") or params_type is stage.contract.params_type

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections import Counter
+import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -16,9 +16,11 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from pydantic import create_model
 
+from pipekit.artifacts import CODECS
 from pipekit.contract import (
     Adjusted,
     Artifact,
+    ComponentLike,
     Context,
     Dataset,
     Failure,
@@ -36,6 +38,7 @@ from pipekit.files import hash_file, own_output_below, unreadable_below
 from pipekit.images import measuring
 from pipekit.passed_over import META, joined, passed_over, sentence
 from pipekit.quarantine import Exclusions, read_exclusions
+from pipekit.registry.cheap_checks import warnings_of
 from pipekit.registry.component import Component
 from pipekit.registry.losses import losses
 
@@ -80,6 +83,8 @@ def import_stage(importer: Component) -> Any:
         adjusted: dict[str, tuple[int, str]] = {}
         found = reader.read(Path(params.path), params, ctx.out_dir) if writes else reader.read(Path(params.path), params)
         samples: Iterable[Sample] = _sort_out(ctx.track(found, label="listing", unit="images"), failed, adjusted, excluded.ids)
+        codecs: list[str] = []
+        samples = _watched(samples, ctx.components("codec"), codecs)
         first = next(iter(samples), None)
         samples = itertools.chain([] if first is None else [first], samples)
         # An importer that writes images itself must verify all of them, or none.
@@ -95,7 +100,7 @@ def import_stage(importer: Component) -> Any:
             passed_over(root, getattr(reader, "READS", None), [ctx.pipeline_file] if ctx.pipeline_file else [])
             for root in _folders_read(params)
         )
-        made = ctx.dataset(samples, _drained(failed), **({META: others} if others else {}))
+        made = ctx.dataset(samples, _drained(failed), **({META: others} if others else {}), **{CODECS: codecs})
         if not len(made):
             count = made.meta["num_failed"]
             reasons = "".join(f"\n    {failure.id}: {failure.reason}" for failure in islice(made.failed(), MAX_SHOWN))
@@ -118,14 +123,8 @@ def import_stage(importer: Component) -> Any:
             ctx.warn(f"the annotations of {images} were {how}. For example: {example}")
         if annotations := [failure for failure in failed if failure.part_of]:
             ctx.warn(_unusable(annotations))
-        labels = Counter[str]()
-        for of_split in made.meta["counts"].values():
-            labels.update(of_split)
-        if len(labels) == 1 and labels.total() == len(made) > 1:
-            ctx.warn(
-                f"all {len(made):,} images have one class, {next(iter(labels))!r}, so there are no classes to distinguish. "
-                f"If that is not the name of a class, `pipekit sniff` lists other ways to read {params.path}"
-            )
+        for warning in warnings_of(made, Path(params.path)):
+            ctx.warn(warning)
         return made
 
     run.__doc__ = importer.summary
@@ -185,6 +184,18 @@ def _without(samples: Iterable[Sample], excluded: Exclusions, own: bool) -> Iter
             yield sample
         elif own:
             Path(sample.image).unlink(missing_ok=True)
+
+
+def _watched(samples: Iterable[Sample], codecs: Iterable[ComponentLike], found: list[str]) -> Iterator[Sample]:
+    """Pass samples through, and add the names of the plugins' codecs that decode them to ``found``."""
+    by_suffix = {
+        suffix.lower(): codec.name for codec in codecs if hasattr(codec.load(), "decode") for suffix in codec.load().suffixes()
+    }
+    for sample in samples:
+        name = by_suffix.get(os.path.splitext(sample.image)[1].lower()) if by_suffix else None  # noqa: PTH122
+        if name is not None and name not in found:
+            found.append(name)
+        yield sample
 
 
 def _drained(failed: list[Failure]) -> Iterator[Failure]:
