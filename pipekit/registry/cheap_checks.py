@@ -7,9 +7,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from pipekit.contract import Dataset
+from pipekit.errors import DamagedError
+from pipekit.files import read_bytes
+from pipekit.images.value_range import DEEP_SUFFIXES, NARROW, read_deep
+
+LOOKED_AT = 20
+"""Images whose range of values is looked at."""
 
 MAX_COMPARED = 20_000
 """Maximum number of images whose hashes are compared; reading more rows would take longer than the rest of a cached import."""
@@ -21,6 +28,7 @@ def warnings_of(dataset: Dataset, path: Path) -> Iterator[str]:
     Args:
         path: where it was read from.
     """
+    yield from _narrow(dataset)
     labels = Counter[str]()
     for of_split in dataset.counts.values():
         labels.update(of_split)
@@ -31,6 +39,27 @@ def warnings_of(dataset: Dataset, path: Path) -> Iterator[str]:
         )
     if len(labels) > 1 and len(dataset) <= MAX_COMPARED:
         yield from _conflicts(dataset)
+
+
+def _narrow(dataset: Dataset) -> Iterator[str]:
+    """Whether the first 16-bit images hold fewer bits than 16."""
+    largest = 0
+    for sample in islice(dataset, LOOKED_AT):
+        if not sample.image.lower().endswith(DEEP_SUFFIXES):
+            continue
+        try:
+            samples = read_deep(read_bytes(sample.image))
+        except (OSError, DamagedError):
+            continue
+        if samples is not None and samples.dtype.kind == "u":
+            largest = max(largest, int(samples.max(initial=0)))
+            if largest >= NARROW:
+                return
+    if largest:
+        yield (
+            f"the values of the first 16-bit images end at {largest:,} of 65,535, so they are read as nearly black. State "
+            f"their range in the import: value_range = [0, {(1 << max(8, largest.bit_length())) - 1}]"
+        )
 
 
 def _conflicts(dataset: Dataset) -> Iterator[str]:

@@ -36,6 +36,7 @@ from pipekit.contract import (
 from pipekit.errors import PluginError, UserError
 from pipekit.files import hash_file, own_output_below, unreadable_below
 from pipekit.images import measuring
+from pipekit.images.value_range import RangeParams, rescale
 from pipekit.passed_over import META, joined, passed_over, sentence
 from pipekit.quarantine import Exclusions, read_exclusions
 from pipekit.registry.cheap_checks import warnings_of
@@ -47,11 +48,11 @@ MAX_SHOWN = 5
 
 
 def import_stage(importer: Component) -> Any:
-    """The stage ``import.<name>``: the importer's own parameters, ``path``, ``verify`` and ``exclude``."""
+    """The stage ``import.<name>``: the importer's own parameters, ``path``, ``verify``, ``exclude`` and ``value_range``."""
     reader: Any = importer.load()
     own = importer.params_type()
     name = "".join(word.title() for word in importer.name.replace("-", "_").split("_"))
-    clash = [field for field in ("path", "verify", "exclude") if field in own.model_fields]
+    clash = [field for field in ("path", "verify", "exclude", "value_range") if field in own.model_fields]
     if clash:
         raise PluginError(
             f"importer {importer.name!r} of plugin {importer.plugin!r} may not have a parameter called {clash[0]!r}"
@@ -65,6 +66,14 @@ def import_stage(importer: Component) -> Any:
         "exclude": (
             InputPath | None,
             param(None, "Exclude the images that this CSV lists by id or sha256 (inspect --quarantine)"),
+        ),
+        "value_range": (
+            tuple[float, float] | None,
+            param(
+                None,
+                "Values of black and white in PNG and TIFF files of more than 8 bits: [0, 4095]; default: all 16 bits. "
+                "Such images are written as 8-bit PNG",
+            ),
         ),
     }
     params_type: type[Params] = create_model(
@@ -93,6 +102,11 @@ def import_stage(importer: Component) -> Any:
             samples = _without(
                 _hashed(samples) if own else ctx.map(known, samples, label="hashing", name="known"), excluded, own
             )
+        if params.value_range:
+            if params.value_range[0] >= params.value_range[1]:
+                raise UserError(f"value_range = {list(params.value_range)}: black must be below white")
+            given = RangeParams(value_range=params.value_range)
+            samples = ctx.map(rescale, _hashed(samples) if own else samples, given, label="scaling", name="value_range")
         if params.verify != "none" and not own:
             check = measuring.measure_image if params.verify == "decode" else measuring.check_header
             samples = ctx.keep(check, samples, label="verifying")

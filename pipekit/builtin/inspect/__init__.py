@@ -21,6 +21,7 @@ CHECKS = (
     "label_conflicts",
     "passed_over",
     "one_class",
+    "narrow_range",
     "exact_duplicates",
     "near_duplicates",
     "wrong_extension",
