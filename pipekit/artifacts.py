@@ -162,6 +162,10 @@ class Artifact:
     meta: Mapping[str, Any]
 
 
+CODECS = "codecs"
+"""The entry in a dataset's ``meta`` that names the codecs of plugins that decode some of its images. It is in no digest."""
+
+
 @dataclass(frozen=True)
 class Dataset(Artifact):
     """An index of samples: one row per sample, sorted by id, streamed from disk. It copies no images.

@@ -45,6 +45,7 @@ WHERE = {
     "masks": {"registry/losses.py"},
     "match": {"quarantine.py"},
     "folders": {"passed_over.py"},
+    "passed_over": {"engine/keys.py", "passed_over.py", "store/file_hashes.py"},
     "data": {"engine/adhoc.py"},
     "auto": {"pipeline/plan.py"},
     "pipekit.builtin": {"registry/registry.py"},

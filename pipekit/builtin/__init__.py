@@ -163,6 +163,8 @@ def register_checks(register: Register) -> None:
     register("corrupt", f"{at}.files:corrupt", summary="Files that can't be decoded completely")
     register("leakage", f"{at}.copies:leakage", summary="The same or nearly the same image in two splits")
     register("label_conflicts", f"{at}.copies:label_conflicts", summary="The same or nearly the same image under two labels")
+    register("passed_over", f"{at}.imported:passed_over", summary="Files that the import did not read")
+    register("one_class", f"{at}.imported:one_class", summary="No class, or only one, where a classifier needs two")
     register("exact_duplicates", f"{at}.copies:exact_duplicates", summary="The same file under several names")
     register("near_duplicates", f"{at}.copies:near_duplicates", summary="The same image, resized or saved again")
     register("wrong_extension", f"{at}.files:wrong_extension", summary="The suffix names another format than the content")
@@ -178,6 +180,7 @@ def register_checks(register: Register) -> None:
     register("unlabelled", f"{at}.balance:unlabelled", summary="Images without a class in a dataset with classes")
     register("orientation", f"{at}.files:orientation", summary="Images that only their EXIF data rotates")
     register("mixed_modes", f"{at}.files:mixed_modes", summary="Grey, transparent or 16-bit images among others")
+    register("narrow_range", f"{at}.narrow_range:narrow_range", summary="16-bit files that use a small part of their range")
     register("animated", f"{at}.files:animated", summary="Files with several frames; only the first is used")
 
 

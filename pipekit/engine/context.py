@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Siz
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pipekit.artifacts import CODECS
 from pipekit.contract import Artifact, Dataset, Failure, Params, Sample
 from pipekit.engine.amending import Cuts, content_before, read_cuts
 from pipekit.engine.healing import check_folder
-from pipekit.engine.keys import key_of
+from pipekit.engine.keys import decoded_by, key_of
 from pipekit.engine.mapping import Counts, Kept, Mapped, Mapper, RunContext
 from pipekit.engine.shards import (
     PROGRESS_EVERY_S,
@@ -63,13 +64,16 @@ def open_dataset(kind: type[Dataset], path: Path, digest: str, meta: Mapping[str
 
 
 def carried(meta: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """A dataset's ``meta`` with what the imports of its inputs passed over, so that its report says so too."""
+    """A dataset's ``meta`` with what the imports of its inputs passed over, so that its report says so too, and with the
+    codecs of plugins that decode its images."""
     given = (one for found in inputs.values() for one in (found if isinstance(found, tuple) else (found,)))
     sources = [one for one in given if isinstance(one, Dataset)]
     if not sources:
         return dict(meta)
     others = joined(one.meta.get(META, {}) for one in sources)
-    return {name: value for name, value in meta.items() if name != META} | ({META: others} if others else {})
+    codecs = sorted({name for one in sources for name in one.meta.get(CODECS, ())})
+    kept = {name: value for name, value in meta.items() if name not in (META, CODECS)}
+    return kept | ({META: others} if others else {}) | ({CODECS: codecs} if codecs else {})
 
 
 class StageContext:
@@ -98,7 +102,7 @@ class StageContext:
         self._last_progress = 0.0
         self.warnings: list[str] = []
         self.counts = Counts()
-        self.mapper = Mapper(run_context, stage, self.counts, self._hash, self._mapping, again)
+        self.mapper = Mapper(run_context, stage, self.counts, self._hash, self._mapping, again, decoded_by(stage, inputs))
         self._named: dict[str, str] = {}
         self.uses: list[str] = []
         self.made: list[Artifact] = []

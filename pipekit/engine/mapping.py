@@ -26,6 +26,7 @@ from pipekit.engine.shards import (
 )
 from pipekit.engine.worker import Job, prime, reason_of, release
 from pipekit.pipeline.plan import Plan, PlannedStage
+from pipekit.registry.component import Component
 from pipekit.store.locations import Locations, Row
 from pipekit.store.parts import INDEX, PLAIN, Part, read_index, rows_of, sorted_rows, write_part
 from pipekit.store.rows import Sorter, digest, dumps, from_row, read_lines, to_row
@@ -47,7 +48,12 @@ class RunContext:
     keys: Keys = field(init=False)
 
     def __post_init__(self) -> None:
-        self.keys = Keys(self.plan.seed, lambda path: self.store.hashes.content(path))  # opened where a path is looked up
+        def codecs() -> Iterable[Component]:
+            return self.plan.registry.components("codec")
+
+        self.keys = Keys(
+            self.plan.seed, lambda path: self.store.hashes.content(path), codecs
+        )  # opened where a path is looked up
 
     def executor(self) -> tuple[Callable[..., Iterator[ShardResult]], Params]:
         """Where shards run, with its parameters."""
@@ -204,6 +210,7 @@ class Mapper:
         hash: a file's hash.
         progress: called with the number of finished samples, their total, and the label.
         again: do every shard anew.
+        decoded_by: see :func:`pipekit.engine.keys.decoded_by`.
         found: the keys of the shards that were taken from the store.
         cuts: how the samples of an import are divided into parts, if it can be amended; see :mod:`pipekit.engine.amending`.
     """
@@ -214,6 +221,7 @@ class Mapper:
     hash: Callable[[str], str]
     progress: Callable[[int, int, str], None]
     again: bool
+    decoded_by: Iterable[str] | None = ()
     shards: set[str] = field(default_factory=set)
     found: set[str] = field(default_factory=set)
     num_cached: int = 0
@@ -379,7 +387,7 @@ class Mapper:
 
     def _job(self, function: Any, target: str, params: Params, label: str, name: str) -> ShardJob:
         run, plan, stage = self.run, self.run.plan, self.stage
-        base = dumps(run.keys.of_map(stage, function, name or target, params))
+        base = dumps(run.keys.of_map(stage, function, name or target, params, self.decoded_by))
         scope = digest(base, target, str(plan.seed))
         params_type = type(params)
         of_stage = target.startswith("@stage/") or params_type is stage.contract.params_type

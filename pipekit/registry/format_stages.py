@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -16,9 +17,11 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from pydantic import create_model
 
+from pipekit.artifacts import CODECS
 from pipekit.contract import (
     Adjusted,
     Artifact,
+    ComponentLike,
     Context,
     Dataset,
     Failure,
@@ -34,8 +37,10 @@ from pipekit.contract import (
 from pipekit.errors import PluginError, UserError
 from pipekit.files import hash_file, own_output_below, unreadable_below
 from pipekit.images import measuring
+from pipekit.images.value_range import RangeParams, rescale
 from pipekit.passed_over import META, joined, passed_over, sentence
 from pipekit.quarantine import Exclusions, read_exclusions
+from pipekit.registry.cheap_checks import warnings_of
 from pipekit.registry.component import Component
 from pipekit.registry.losses import losses
 
@@ -44,11 +49,11 @@ MAX_SHOWN = 5
 
 
 def import_stage(importer: Component) -> Any:
-    """The stage ``import.<name>``: the importer's own parameters, ``path``, ``verify`` and ``exclude``."""
+    """The stage ``import.<name>``: the importer's own parameters, ``path``, ``verify``, ``exclude`` and ``value_range``."""
     reader: Any = importer.load()
     own = importer.params_type()
     name = "".join(word.title() for word in importer.name.replace("-", "_").split("_"))
-    clash = [field for field in ("path", "verify", "exclude") if field in own.model_fields]
+    clash = [field for field in ("path", "verify", "exclude", "value_range") if field in own.model_fields]
     if clash:
         raise PluginError(
             f"importer {importer.name!r} of plugin {importer.plugin!r} may not have a parameter called {clash[0]!r}"
@@ -62,6 +67,14 @@ def import_stage(importer: Component) -> Any:
         "exclude": (
             InputPath | None,
             param(None, "Exclude the images that this CSV lists by id or sha256 (inspect --quarantine)"),
+        ),
+        "value_range": (
+            tuple[float, float] | None,
+            param(
+                None,
+                "Values of black and white in PNG and TIFF files of more than 8 bits: [0, 4095]; default: all 16 bits. "
+                "Such images are written as 8-bit PNG",
+            ),
         ),
     }
     params_type: type[Params] = create_model(
@@ -78,7 +91,11 @@ def import_stage(importer: Component) -> Any:
         excluded = read_exclusions(params.exclude) if params.exclude else Exclusions()
         failed: list[Failure] = []
         adjusted: dict[str, tuple[int, str]] = {}
-        amended = None if excluded or not getattr(reader, "PER_FILE", False) else _amended(ctx, reader, params)
+        codecs: list[str] = []
+        by_suffix = _plugins_codecs(ctx.components("codec"))
+        amended = (
+            None if excluded or not getattr(reader, "PER_FILE", False) else _amended(ctx, reader, params, tuple(by_suffix))
+        )
         first: Sample | None = None
         samples: Iterable[Sample]
         if amended is not None:
@@ -87,8 +104,9 @@ def import_stage(importer: Component) -> Any:
             path = Path(params.path)
             found = reader.read(path, params, ctx.out_dir) if writes else reader.read(path, params)
             samples = _sort_out(ctx.track(found, label="listing", unit="images"), failed, adjusted, excluded.ids)
+            samples = _watched(samples, by_suffix, codecs)
             if getattr(reader, "PER_FILE", False):
-                samples = _noticing(ctx, samples, failed, adjusted)
+                samples = _noticing(ctx, samples, failed, adjusted, codecs)
             first = next(iter(samples), None)
             samples = itertools.chain([] if first is None else [first], samples)
         # An importer that writes images itself must verify all of them, or none.
@@ -97,6 +115,11 @@ def import_stage(importer: Component) -> Any:
             samples = _without(
                 _hashed(samples) if own else ctx.map(known, samples, label="hashing", name="known"), excluded, own
             )
+        if params.value_range:
+            if params.value_range[0] >= params.value_range[1]:
+                raise UserError(f"value_range = {list(params.value_range)}: black must be below white")
+            given = RangeParams(value_range=params.value_range)
+            samples = ctx.map(rescale, _hashed(samples) if own else samples, given, label="scaling", name="value_range")
         if params.verify != "none" and not own:
             check = measuring.measure_image if params.verify == "decode" else measuring.check_header
             samples = ctx.keep(check, samples, label="verifying")
@@ -104,7 +127,7 @@ def import_stage(importer: Component) -> Any:
             passed_over(root, getattr(reader, "READS", None), [ctx.pipeline_file] if ctx.pipeline_file else [])
             for root in _folders_read(params)
         )
-        made = ctx.dataset(samples, _drained(failed), **({META: others} if others else {}))
+        made = ctx.dataset(samples, _drained(failed), **({META: others} if others else {}), **{CODECS: codecs})
         if not len(made):
             count = made.meta["num_failed"]
             reasons = "".join(f"\n    {failure.id}: {failure.reason}" for failure in islice(made.failed(), MAX_SHOWN))
@@ -127,33 +150,36 @@ def import_stage(importer: Component) -> Any:
             ctx.warn(f"the annotations of {images} were {how}. For example: {example}")
         if annotations := [failure for failure in failed if failure.part_of]:
             ctx.warn(_unusable(annotations))
-        labels = Counter[str]()
-        for of_split in made.meta["counts"].values():
-            labels.update(of_split)
-        if len(labels) == 1 and labels.total() == len(made) > 1:
-            ctx.warn(
-                f"all {len(made):,} images have one class, {next(iter(labels))!r}, so there are no classes to distinguish. "
-                f"If that is not the name of a class, `pipekit sniff` lists other ways to read {params.path}"
-            )
+        for warning in warnings_of(made, Path(params.path)):
+            ctx.warn(warning)
         return made
 
     run.__doc__ = importer.summary
     return _stage(run, StageContract((), params_type, Dataset, False, importer.libraries, seeded=False))
 
 
-def _amended(ctx: Context, reader: Any, params: Any) -> Iterable[Sample] | None:
-    """The samples of the last run with what has changed since, by an importer that reads each file by itself."""
+def _amended(ctx: Context, reader: Any, params: Any, of_plugins: tuple[str, ...]) -> Iterable[Sample] | None:
+    """The samples of the last run with what has changed since, by an importer that reads each file by itself.
+
+    None too if a plugin's codec decodes a changed file: then the dataset has to name the codec.
+    """
     path = Path(params.path)
     if not path.is_dir():
         return None
     layout = reader.layout_of(path, params)
-    return ctx.amended("path", repr(layout), lambda below: reader.sample_of(below, path, layout))
+
+    def sample_of(below: str) -> Any:
+        return NotImplemented if below.lower().endswith(of_plugins) else reader.sample_of(below, path, layout)
+
+    return ctx.amended("path", repr(layout), sample_of)
 
 
-def _noticing(ctx: Context, samples: Iterable[Sample], failed: list[Failure], adjusted: Mapping[str, Any]) -> Iterator[Sample]:
-    """The samples; where some rows failed or were adjusted, the next run must find that anew, to report it again."""
+def _noticing(
+    ctx: Context, samples: Iterable[Sample], failed: list[Failure], adjusted: Mapping[str, Any], codecs: list[str]
+) -> Iterator[Sample]:
+    """The samples; where some rows failed, were adjusted, or need a plugin's codec, the next run must find that anew."""
     yield from samples
-    if failed or adjusted:
+    if failed or adjusted or codecs:
         ctx.amended("path", None, lambda below: None)
 
 
@@ -210,6 +236,22 @@ def _without(samples: Iterable[Sample], excluded: Exclusions, own: bool) -> Iter
             yield sample
         elif own:
             Path(sample.image).unlink(missing_ok=True)
+
+
+def _plugins_codecs(codecs: Iterable[ComponentLike]) -> dict[str, str]:
+    """The suffixes that plugins' codecs decode, with the codec's name."""
+    return {
+        suffix.lower(): codec.name for codec in codecs if hasattr(codec.load(), "decode") for suffix in codec.load().suffixes()
+    }
+
+
+def _watched(samples: Iterable[Sample], by_suffix: Mapping[str, str], found: list[str]) -> Iterator[Sample]:
+    """Pass samples through, and add the names of the plugins' codecs that decode them to ``found``."""
+    for sample in samples:
+        name = by_suffix.get(os.path.splitext(sample.image)[1].lower()) if by_suffix else None  # noqa: PTH122
+        if name is not None and name not in found:
+            found.append(name)
+        yield sample
 
 
 def _drained(failed: list[Failure]) -> Iterator[Failure]:
