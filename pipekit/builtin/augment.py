@@ -94,6 +94,9 @@ class AugmentParams(OutputOptions):
     copies: int = param(3, "Number of augmented copies of each image", ge=1, le=10_000)
     splits: tuple[str, ...] = param(("train",), "The splits to augment; images without a split count as train", min_length=1)
     keep_originals: bool = param(True, "Keep the original images in the dataset, beside their copies")
+    strip_metadata: bool = param(
+        False, "Remove position, serial numbers and other metadata from the kept originals; copies never have any"
+    )
     balance: bool = param(False, "Balance the classes: make as many images of each as the largest class has with its copies")
 
 
@@ -169,7 +172,7 @@ def make_copies(sample: Sample, params: AugmentParams, ctx: SampleContext) -> It
     copies = int(extra.pop(COPIES, params.copies if _chosen(sample, params) else 0))
     source = _with_extra(sample, extra)
     if params.keep_originals or not _chosen(sample, params):
-        yield source
+        yield _without_metadata(source, ctx) if params.strip_metadata else source
     if not copies:
         return
     recipe = ctx.once("recipe", params.compiled)
@@ -179,6 +182,19 @@ def make_copies(sample: Sample, params: AugmentParams, ctx: SampleContext) -> It
     for copy in range(1, copies + 1):
         applied = recipe.load(picture, ctx.rng(copy), sample.targets, mask)
         yield _write(source, mask_sha256, copy, applied, params, ctx)
+
+
+def _without_metadata(sample: Sample, ctx: SampleContext) -> Sample:
+    """The sample, with its file written again if that has metadata; no pixel changes."""
+    from pipekit.images.metadata import without_metadata
+
+    data = images.read_bytes(sample.image)
+    stripped = without_metadata(data)
+    if stripped == data:
+        return sample
+    suffix = posixpath.splitext(sample.image)[1]
+    path = ctx.write(f"originals/{sample.id.removesuffix(suffix)}{suffix}", stripped)
+    return Sample(sample.id, path, "", sample.label, sample.split, sample.targets, sample.extra)
 
 
 def _write(sample: Sample, mask_sha256: str, copy: int, applied: Applied, params: OutputOptions, ctx: SampleContext) -> Sample:

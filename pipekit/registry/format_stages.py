@@ -43,6 +43,7 @@ from pipekit.quarantine import Exclusions, read_exclusions
 from pipekit.registry.cheap_checks import warnings_of
 from pipekit.registry.component import Component
 from pipekit.registry.losses import losses
+from pipekit.registry.privacy import prepared, with_field
 
 MAX_SHOWN = 5
 """Maximum number of failures that an error lists."""
@@ -281,8 +282,12 @@ def export_stage(exporter: Component) -> Any:
             )
         slots.append(Slot(parameter.name, options[0], required=False))
 
+    of_images = issubclass(kind, Dataset)
+
     def run(ctx: Context, params: Any, **inputs: Any) -> Files:
         main = inputs.pop(kind.kind)
+        if of_images:
+            main = prepared(ctx, main, params, found)
         carries = getattr(found, "CARRIES", None)
         if carries is not None and (lost := losses(main, carries)):
             ctx.warn(f"{exporter.name}: {lost}")
@@ -290,7 +295,8 @@ def export_stage(exporter: Component) -> Any:
         return ctx.artifact(Files, **(made or {}))
 
     run.__doc__ = exporter.summary
-    contract = StageContract(tuple(slots), exporter.params_type(), Files, False, exporter.libraries, seeded=False)
+    params_type = with_field(exporter) if of_images else exporter.params_type()
+    contract = StageContract(tuple(slots), params_type, Files, False, exporter.libraries, seeded=False)
     return _stage(run, contract)
 
 
