@@ -289,6 +289,30 @@ def imagenet(folder: Path) -> Path:
     return path
 
 
+def parquet(folder: Path) -> Path:
+    """Rows with boxes, outlines, keypoints and masks, as the exporter writes them."""
+    import pyarrow as pa
+    from pyarrow.parquet import write_table
+
+    names = {"names": ["cat", "dog"], "_type": "ClassLabel"}
+    features = {"label": names, "objects": {"bbox": {}, "category": {"feature": names, "_type": "Sequence"}}}
+    pictured = [{"bytes": (folder / name).read_bytes(), "path": name} for name in pictures(folder)]
+    outline = [[float(value) for corner in SQUARE for value in corner]]
+    rows = [
+        {
+            "image": picture,
+            "label": 1,
+            "objects": {"bbox": [[4.0, 5.0, 20.0, 10.0]] * 2, "category": [0, 1], "segmentation": [outline, []]},
+            "keypoints": {"x": [1.5], "y": [2.5], "label": ["eye"], "visible": [True], "object": [1]},
+            "mask": picture,
+        }
+        for picture in pictured
+    ]
+    table = pa.Table.from_pylist(rows).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    write_table(table, folder / "train.parquet")
+    return folder
+
+
 def tfrecord(folder: Path) -> Path:
     """The example, and one without texts, whose class has a number."""
     path = examples.tfrecord(folder)
@@ -309,7 +333,7 @@ EXAMPLES: dict[str, Example] = {
     "tsv": Example("csv", tsv, (".tsv",)),
     "metadata.csv": Example("metadata", examples.metadata, (".csv",)),
     "metadata.jsonl": Example("metadata", metadata_jsonl, (".jsonl",)),
-    "parquet": Example("parquet", examples.parquet, (".parquet",)),
+    "parquet": Example("parquet", parquet, (".parquet",)),
     "arrow": Example("arrow", examples.arrow, (".arrow", ".json")),
     "cvat": Example("cvat", cvat, (".xml",)),
     "labelme": Example("labelme", labelme, (".json",)),
