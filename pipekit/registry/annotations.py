@@ -122,7 +122,11 @@ def _unread(registry: Registry, path: Path, importer: str) -> Iterator[Annotatio
     has_classes = any(sample.label in _parts(sample, path)[:-1] for sample in _samples(registry, importer, path, FIRST))
     for file in files:
         reader = _reader(registry, file)
-        rows = _samples(registry, reader, file, MAX_ROWS) if reader else []
+        try:
+            rows = _samples(registry, reader, file, MAX_ROWS) if reader else []
+        except ReadingsError:  # it names images, and asks which of its columns has the classes
+            yield Annotations(file, reader)
+            continue
         there = [sample for sample in rows if os.path.isfile(sample.image)]  # noqa: PTH113 (False for an impossible name)
         if there:
             if any(_says_more(sample, path, has_classes) for sample in there):
@@ -160,7 +164,7 @@ def _reader(registry: Registry, file: Path) -> str:
 
 
 def _samples(registry: Registry, importer: str, path: Path, count: int) -> list[Sample]:
-    """The first samples; those before the mistake if it can't be read to there."""
+    """The first samples; those before the mistake if it can't be read to there. Raises ReadingsError."""
     component, found = registry.get("importer", importer), []
     try:
         reader = component.load()
@@ -169,6 +173,8 @@ def _samples(registry: Registry, importer: str, path: Path, count: int) -> list[
         for sample in islice(reader.read(path, registry.check_params(component.params_type(), {})), count):
             if isinstance(sample, Sample):
                 found.append(sample)
+    except ReadingsError:
+        raise
     except Exception:  # the import reports it
         return found
     return found

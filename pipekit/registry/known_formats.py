@@ -87,7 +87,12 @@ def _flags(path: Path) -> str:
     """A table with a column of 0 and 1 for each class."""
     for file in _texts(path, ("_classes.csv",)):
         rows = [[cell.strip() for cell in line.split(",")] for line in _head(file).splitlines()[:6]]
-        if len(rows) > 1 and len(rows[0]) > 2 and all(set(row[1:]) <= {"0", "1"} for row in rows[1:]):
+        if (
+            len(rows) > 1
+            and len(rows[0]) > 2
+            and all(set(row[1:]) <= {"0", "1"} for row in rows[1:])
+            and any(row[1:].count("1") != 1 for row in rows[1:])
+        ):
             return f"{file.name}, a column of 0 and 1 for each class"
     return ""
 
@@ -222,7 +227,10 @@ KNOWN = (
     Known("LMDB", TO_CLASSES.format("the package lmdb"), _folder("data.mdb"), False),
     Known("LMDB", TO_CLASSES.format("the package lmdb"), _ends(".mdb", ".lmdb"), False),
     Known(
-        "TFRecord", TO_CLASSES.format("tf.data.TFRecordDataset"), _ends(".tfrecord", ".tfrecords", ".tfrec", ".record"), False
+        "TFRecord without images",
+        TO_CLASSES.format("tf.data.TFRecordDataset"),
+        _ends(".tfrecord", ".tfrecords", ".tfrec", ".record"),
+        False,
     ),
     Known("MXNet's RecordIO", TO_CLASSES.format("mxnet.recordio.MXIndexedRecordIO"), _ends(".rec"), False),
     Known("WebDataset", "Install the plugin that reads it: pip install pipekit-webdataset", _tars, False),

@@ -24,6 +24,7 @@ class Verdict:
         generality: the importer's ``GENERALITY``: above 0 for one that fits almost any folder of images. If several
             importers fit, the one with the smallest value is used.
         problem: set if its own format allows several readings.
+        near: it can't read the path, which seems to be meant for it (:class:`~pipekit.contract.Rejected`).
     """
 
     importer: str
@@ -31,6 +32,7 @@ class Verdict:
     reason: str
     generality: int = 0
     problem: ReadingsError | None = None
+    near: bool = False
 
 
 def verdicts(registry: Registry, path: Path) -> list[Verdict]:
@@ -59,7 +61,8 @@ def verdicts(registry: Registry, path: Path) -> list[Verdict]:
             found.append(Verdict(component.name, False, f"its sniff failed: {type(error).__name__}: {error}"))
             continue
         reason = str(answer if answer else getattr(answer, "reason", ""))
-        found.append(Verdict(component.name, bool(answer), reason or "no reason given", generality))
+        near = bool(getattr(answer, "near", False))
+        found.append(Verdict(component.name, bool(answer), reason or "no reason given", generality, near=near))
     return sorted(found, key=lambda verdict: (not verdict.fits, verdict.fits and verdict.generality))
 
 
@@ -145,7 +148,8 @@ def find_importer(registry: Registry, path: Path, *, settled: bool = False) -> V
     except UserError as error:
         reasons = "".join(f"\n    {verdict.importer}: {verdict.reason}" for verdict in found)
         there = "" if any(verdict.fits for verdict in found) or not path.is_dir() else sentence(passed_over(path, None))
-        message = error.message + (f": {there}" if there else "")
+        near = "".join(f": {verdict.reason}" for verdict in found if verdict.near and not there)
+        message = error.message + (f": {there}" if there else near)
         raise UserError(message, error.hint or f"The reason of each importer:{reasons}") from None
 
 

@@ -40,7 +40,7 @@ CASES = {
     "a table of several labels an image": ["train/a.jpg", "train/_classes.csv=filename, cat, dog\na.jpg, 1, 1\n"],
     "a table of pixels, as of MNIST or FER-2013": ["train.csv=label," + ",".join(f"pixel{at}" for at in range(784))],
     "LMDB": ["data.mdb", "lock.mdb"],
-    "TFRecord": ["train.tfrecord"],
+    "TFRecord without images": ["train.tfrecord"],
     "MXNet's RecordIO": ["train.rec"],
     "WebDataset": ["0000.tar", "0001.tar"],
     "a MATLAB file, as of SVHN, Stanford Cars, Oxford Flowers or Pascal Context": ["digitStruct.mat"],
@@ -108,5 +108,5 @@ def test_files_beside_a_format_that_is_read_do_not_stop_it(tmp_path: Path, files
 
 def test_a_file_of_its_own_is_named_too(tmp_path: Path) -> None:
     refuse_known(tree(tmp_path, ["dog/a.jpg"]))
-    with pytest.raises(UserError, match=r"seems to be TFRecord \(x\.tfrecord\)"):
+    with pytest.raises(UserError, match=r"seems to be TFRecord without images \(x\.tfrecord\)"):
         find_importer(load_registry(installed=False), write(tmp_path / "x.tfrecord", ""))

@@ -25,7 +25,7 @@ from pipekit.builtin.importers.annotated import (
     sources,
     sources_with_images,
 )
-from pipekit.builtin.importers.files import SPLIT_NAMES, first_of, is_image_name, split_of
+from pipekit.builtin.importers.files import SPLIT_NAMES, first_of, is_image_name, not_utf8, split_of
 from pipekit.builtin.importers.grouped import grouped
 from pipekit.builtin.importers.tables import IMAGE_NAMES, LABEL_NAMES, SPLIT_COLUMNS, by_name, opened_table
 from pipekit.contract import Adjusted, Failure, Rejected, Sample
@@ -243,8 +243,8 @@ def _cells(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             for row in table:
                 if any(row):
                     yield table.line_num, row
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file} is not UTF-8: {error.reason} at byte {error.start}", "Save it as CSV in UTF-8.") from error
+    except UnicodeDecodeError:
+        raise UserError(f"can't read {file}: {not_utf8(file)}", "Save it as CSV in UTF-8.") from None
     except (OSError, csv.Error) as error:
         raise UserError(f"can't read {file}: {error}") from error
 
@@ -266,9 +266,11 @@ def other_table(file: Path) -> str:
 
 
 def several_labels(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Why a table with a column of 0 and 1 for each class has no one class for each image; "" if it is another table."""
+    """Why a table with a column of 0 and 1 for each class has not one class an image; "" if it has, or is another table."""
     flags = [[cell.strip() for cell in row[1:]] for row in rows]
     if len(header) < 3 or not flags or not all(row and set(row) <= {"0", "1"} for row in flags) or by_name(header, LABEL_NAMES):
+        return ""
+    if all(row.count("1") == 1 for row in flags):  # one-hot: one class an image
         return ""
     columns = first_of(name.strip() for name in header[1:])
     return f"a column of 0 and 1 for each class ({columns}): an image may have several; a dataset here has one class an image"

@@ -93,10 +93,10 @@ def _row(where: str, line: str, folders: Folders, names: list[str]) -> tuple[Pat
     except UnusableError as error:
         return str(error)
     if image is None:
-        return f"no such image: {path}"
+        return f"no such image: {path[:80]}"
     if names and label.isdecimal():
-        if int(label) >= len(names):
-            return f"label {label}, but there are {len(names)} class names, from 0"
+        if len(label) > 9 or int(label) >= len(names):
+            return f"label {label[:20]}, but there are {len(names)} class names, from 0"
         label = names[int(label)]
     return image, label
 

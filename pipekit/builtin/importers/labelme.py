@@ -27,7 +27,7 @@ from pipekit.builtin.importers.annotated import (
     text,
 )
 from pipekit.builtin.importers.boxes import BoxedParams
-from pipekit.builtin.importers.files import NO_FOLDER, images_below, split_of, subfolders
+from pipekit.builtin.importers.files import NO_FOLDER, images_below, not_utf8, split_of, subfolders
 from pipekit.builtin.importers.lookup import Lookup, lookup
 from pipekit.contract import Adjusted, Failure, Rejected, Sample
 from pipekit.errors import ImageError, UserError
@@ -111,7 +111,7 @@ def _read_file(
     try:
         content = json.loads(file.read_text("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        yield Failure(below, f"not JSON: {error}")
+        yield Failure(below, not_utf8(file) if isinstance(error, UnicodeDecodeError) else f"not JSON: {error}")
         return
     if not isinstance(content, dict) or "shapes" not in content:
         return

@@ -73,7 +73,7 @@ def _trunks(path: Path, folders: tuple[str, ...], split: str, rule: Rule) -> lis
         len(names) == 1
         and not direct
         and len(folders) < DEEPEST
-        and (_holds_all(names[0]) or splits.get(names[0]) == split != "")
+        and (_holds_all(names[0]) or splits.get(names[0]) == split != "" or (not splits and _wraps(here / names[0])))
     ):
         return _trunks(path, (*folders, names[0]), split, "auto")  # images/dog/, train/images/dog/, seg_train/seg_train/dog/
     _refuse_unclear(here, names, splits, others)
@@ -88,6 +88,14 @@ def _trunks(path: Path, folders: tuple[str, ...], split: str, rule: Rule) -> lis
     ):
         return [Trunk(folders, "", {name: of for found in inner for name, of in found.items()})]
     return [Trunk(folders, split)]
+
+
+def _wraps(folder: Path, depth: int = DEEPEST) -> bool:
+    """Whether a folder that lies alone holds class folders: as a class, it would be the only one."""
+    names = image_folders(folder)
+    if any(files_in(folder, image_suffixes())) or not depth:
+        return False
+    return len(names) > 1 or (len(names) == 1 and _wraps(folder / names[0], depth - 1))
 
 
 def _holds_all(name: str) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.builtin.importers.boxes import BoxedParams, checked_box, label_of, outlined, size_of
-from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, split_of, subfolders
+from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, not_utf8, split_of, subfolders
 from pipekit.builtin.importers.lookup import lookup
 from pipekit.builtin.importers.words import split_folder
 from pipekit.contract import Box, Failure, Keypoint, Rejected, Sample, Targets
@@ -257,8 +257,15 @@ def _load_yaml(file: Path) -> dict[str, Any]:
 
     try:
         found = yaml.safe_load(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"can't read {file}: {error}") from error
+    except UnicodeDecodeError:
+        raise UserError(f"can't read {file}: {not_utf8(file)}") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UserError(f"can't read {file}: line {line}: {error.problem}") from error
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"can't read {file}: {' '.join(str(error).split())[:200]}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"can't read {file}: a number of thousands of digits, or nested too deeply") from error
     return found if isinstance(found, dict) else {}
 
 
