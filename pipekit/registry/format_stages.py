@@ -8,7 +8,6 @@ from __future__ import annotations
 import inspect
 import itertools
 import os
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
