@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipekit.errors import Reading, ReadingsError, UserError
-from pipekit.files import is_archive, own_output_below, unreadable_below
+from pipekit.files import files_in, folders_in, image_suffixes, is_archive, own_output_below, unreadable_below
 from pipekit.passed_over import passed_over, sentence
-from pipekit.registry.annotations import refuse_unread
+from pipekit.registry.annotations import refuse_unread, with_readings_beside
 from pipekit.registry.known_formats import refuse_known
 from pipekit.registry.registry import Registry
+
+MAX_WRAPPED = 3
+"""The number of folders that are searched for a dataset of a certain format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +85,12 @@ def choose(registry: Registry, path: Path, found: list[Verdict]) -> Verdict:
         refuse_known(path, only_beside_images=bool(fitting))
     if fitting:
         chosen = fitting[0]
-        if chosen.problem:
+        if chosen.problem and not chosen.generality:
             raise chosen.problem
         if chosen.generality and path.is_dir():
+            refuse_wrapped(registry, path, chosen)
+            if chosen.problem:
+                raise with_readings_beside(registry, path, chosen.importer, chosen.problem)
             refuse_unread(registry, path, chosen.importer, chosen.reason)
         return chosen
     message = f"no importer recognises {path}"
@@ -98,6 +104,28 @@ def choose(registry: Registry, path: Path, found: list[Verdict]) -> Verdict:
     if path.is_dir() and (written := own_output_below(path)):
         raise UserError(message, f"It has folders that pipekit wrote; to read one, give its path: {', '.join(written[:4])}")
     raise UserError(message)
+
+
+def refuse_wrapped(registry: Registry, path: Path, chosen: Verdict) -> None:
+    """Raise if a folder in ``path``, which has only a few, is a dataset of a certain format: ``fridge/objects/annotations``.
+
+    Raises:
+        ReadingsError: with the reading of that folder, and ``chosen`` for the whole.
+        UserError: the only folder is in a format that is known and not read.
+    """
+    folders = folders_in(path)
+    if len(folders) > MAX_WRAPPED or any(files_in(path, image_suffixes())):
+        return
+    for name in folders:
+        inner = path / name
+        if len(folders) == 1:
+            refuse_known(inner, only_beside_images=True)
+        exact = [verdict for verdict in verdicts(registry, inner) if verdict.fits and not verdict.generality]
+        if exact:
+            reason = " or ".join(verdict.reason for verdict in exact)
+            readings = [Reading(f"{name} alone: {verdict.reason}", str(inner), verdict.importer) for verdict in exact]
+            readings += chosen.problem.readings if chosen.problem else [Reading(chosen.reason, format=chosen.importer)]
+            raise ReadingsError(f"{path} has the folder {name}, a dataset by itself: {reason}", readings)
 
 
 def find_importer(registry: Registry, path: Path, *, settled: bool = False) -> Verdict:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from pipekit.builtin.importers.box_csv import other_table
-from pipekit.builtin.importers.files import BY_LAST_PARTS, first_of, is_image_name, last_parts
+from pipekit.builtin.importers.files import BY_LAST_PARTS, first_of, is_image_name, last_parts, not_utf8
 from pipekit.builtin.importers.label_columns import FIRST_ROWS, Table, with_labels
 from pipekit.builtin.importers.tables import (
     AS_WINDOWS,
@@ -18,6 +19,7 @@ from pipekit.builtin.importers.tables import (
     IMAGE_NAMES,
     NAN,
     RootedTableParams,
+    base_of_table,
     by_name,
     find_columns,
     located,
@@ -63,7 +65,7 @@ def sniff(path: Path) -> str | Rejected:
     column = looks_like_images(names, rows)
     if not column:
         usual = by_name(names, IMAGE_NAMES)
-        if usual and rows and located(text_of(rows[0].get(usual)), path.parent):
+        if usual and rows and located(text_of(rows[0].get(usual)), base_of_table(path)):
             return f"a table with names of images, without suffixes, in column {usual!r}"
         columns = first_of(names, 8) or "none"
         return Rejected(f"no column has names of image files in its first {LOOKED_AT} rows; columns: {columns}")
@@ -92,7 +94,7 @@ def rows_of(path: Path, params: CsvParams, format: str = "csv") -> Iterator[Samp
     """
     if not path.is_file():
         raise UserError(f"{path} is not a file", "The importer 'csv' reads one CSV file.")
-    root = Path(params.images) if params.images else path.parent
+    root = Path(params.images) if params.images else base_of_table(path)
     with _table(path, params.delimiter) as (table, encoding):
         names = _columns(table, path)
         first = [(table.line_num, row) for row in islice(table, FIRST_ROWS)]
@@ -108,6 +110,8 @@ def rows_of(path: Path, params: CsvParams, format: str = "csv") -> Iterator[Samp
                 parts = list(last_parts(text_of(row.get(columns.image))))
                 row = {**row, columns.image: next(iter(parts[num_dropped:]), "")}
             found = columns.sample(row, number, root, suffix)
+            if isinstance(found, Failure):
+                found = replace(found, reason=f"{path.name} line {number}: {found.reason}")
             yield found
             if isinstance(found, Sample) and num_dropped:
                 yield Adjusted(found.id, BY_LAST_PARTS)
@@ -156,8 +160,8 @@ def _table(path: Path, delimiter: str) -> Iterator[tuple[csv.DictReader[str], st
             chosen = delimiter or said or max(",;\t|", key=head.count)
             table: csv.DictReader[Any] = csv.DictReader(file, delimiter=chosen)
             yield table, encoding
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8: {error.reason} at byte {error.start}", "Save it as CSV in UTF-8.") from error
+    except UnicodeDecodeError:
+        raise UserError(f"can't read {path}: {not_utf8(path)}", "Save it as CSV in UTF-8.") from None
     except csv.Error as error:
         raise UserError(f"{path} can't be read as CSV: {error}") from error
     except OSError as error:

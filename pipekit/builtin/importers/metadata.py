@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.builtin.importers import csv
-from pipekit.builtin.importers.files import NO_FOLDER, first_of, subfolders
+from pipekit.builtin.importers.files import NO_FOLDER, first_of, not_utf8, subfolders
 from pipekit.builtin.importers.label_columns import FIRST_ROWS, Table, with_labels
 from pipekit.builtin.importers.tables import NAN, TableParams, find_columns
 from pipekit.builtin.importers.words import split_folder
@@ -70,7 +70,7 @@ def _rows(table: Path, params: TableParams) -> Iterator[Sample | Failure | Adjus
             table, csv.CsvParams(**{name: getattr(params, name) for name in TableParams.model_fields}), "metadata"
         )
         return
-    lines = enumerate(_lines(table), start=1)
+    lines = _lines(table)
     first = list(islice(lines, FIRST_ROWS))
     rows = [row for _, row in first if isinstance(row, dict)]
     if not rows:
@@ -83,22 +83,26 @@ def _rows(table: Path, params: TableParams) -> Iterator[Sample | Failure | Adjus
             yield Failure(f"{table.name} line {number}", row)
             continue
         found = columns.sample(row, number, table.parent)
-        yield found
+        yield replace(found, reason=f"{table.name} line {number}: {found.reason}") if isinstance(found, Failure) else found
         if isinstance(found, Sample) and columns.has_nan(row):
             yield Adjusted(found.id, NAN)
 
 
-def _lines(table: Path) -> Iterator[dict[str, Any] | str]:
-    """The objects of a JSON Lines file; for a bad line, what is wrong with it."""
+def _lines(table: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """(number, object) of the lines of a JSON Lines file; for a bad line, what is wrong with it."""
     try:
         with table.open(encoding="utf-8-sig") as file:
-            for line in file:
+            for number, line in enumerate(file, start=1):
                 if not line.strip():
                     continue
                 try:
                     row = json.loads(line)
-                    yield row if isinstance(row, dict) else "expected a JSON object"
+                    yield number, row if isinstance(row, dict) else f"expected a JSON object, got {line.strip()[:60]!r}"
                 except json.JSONDecodeError as error:
-                    yield f"not JSON: {error.msg}"
-    except (OSError, UnicodeDecodeError) as error:
+                    yield number, f"not JSON: {error.msg} (character {error.pos + 1})"
+                except (ValueError, RecursionError):
+                    yield number, "not JSON: a number of thousands of digits, or nested too deeply"
+    except UnicodeDecodeError:
+        raise UserError(f"can't read {table}: {not_utf8(table)}", "Save it as text in UTF-8.") from None
+    except OSError as error:
         raise UserError(f"can't read {table}: {error}") from error

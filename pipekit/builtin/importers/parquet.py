@@ -57,9 +57,15 @@ def read(path: Path, params: TableParams, out_dir: Path) -> Iterator[Sample | Fa
                         number += 1
                         identity = f"{file.stem}/{number:07}"
                         split = split_of(re.split(r"[-_.]", file.stem)[0])
-                        yield stored_sample(row, identity, split, file.parent, columns, names, out_dir)
+                        found = stored_sample(row, identity, split, file.parent, columns, names, out_dir)
+                        yield in_row(found, file, number)
         except (pa.ArrowException, OSError, ValueError) as error:  # a damaged text is a ValueError
             raise UserError(f"can't read {file}: {error}") from error
+
+
+def in_row(found: Sample | Failure, file: Path, number: int) -> Sample | Failure:
+    """The same; a failure says the file and the row."""
+    return replace(found, reason=f"{file.name} row {number}: {found.reason}") if isinstance(found, Failure) else found
 
 
 def stored_sample(

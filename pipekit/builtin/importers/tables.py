@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from pydantic import model_validator
+from pydantic import ValidationInfo, model_validator
 
 from pipekit.builtin.importers.files import SPLIT_NAMES, is_file, is_image_name, split_of, subfolders
 from pipekit.contract import Failure, Sample
 from pipekit.errors import UserError, did_you_mean
-from pipekit.files import expanded, image_suffixes
+from pipekit.files import expanded, has_file, image_suffixes
 from pipekit.params import ImagesPath, Params, param
 
 AS_WINDOWS = "cp1252"
@@ -105,6 +105,11 @@ NAN = "read as images without a class, because the table has nan, null or the li
 WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 """A whole number; with ``.0`` as programs write it whose column of numbers has a gap."""
 
+TABLE_FOLDERS = frozenset(
+    {"labels", "label", "annotations", "annotation", "anno", "data", "csv", "csvs", "meta", "metadata", "splits", "lists"}
+)
+"""Names of folders that hold tables beside the folders of images, in lower case."""
+
 
 class TableParams(Params):
     image: str = param("", "The column of image paths; by default found by its name (file_name, image, path …)")
@@ -118,16 +123,30 @@ class TableParams(Params):
 
 
 class RootedTableParams(TableParams):
-    images: ImagesPath | None = param(None, "The folder that image paths are relative to; by default the table's own")
+    images: ImagesPath | None = param(
+        None, "The folder that image paths are relative to; by default the table's own, or the one above labels/"
+    )
     suffix: str = param("", "Suffix to append to each image path: .jpg where the table has bare names")
 
     @model_validator(mode="before")
     @classmethod
-    def _images_beside_the_table(cls, values: Any) -> Any:
+    def _images_beside_the_table(cls, values: Any, info: ValidationInfo) -> Any:
         """Set the folder even if it is the table's own, because its content belongs in the cache key."""
         if isinstance(values, Mapping) and values.get("path") and not values.get("images"):
-            return {**values, "images": expanded(os.fspath(values["path"])).parent}
+            file = expanded(os.fspath(values["path"]))
+            whole = Path((info.context or {}).get("base_dir") or "") / file
+            above = len(whole.parent.parts) - len(base_of_table(whole).parts)
+            return {**values, "images": file.parent / ".." if above else file.parent}
         return values
+
+
+def base_of_table(file: Path) -> Path:
+    """The folder that image paths are relative to: the table's own, or the one above if that is for tables only.
+
+    As in ``labels/train.csv`` beside ``images/1.jpg``.
+    """
+    own = file.parent
+    return own.parent if own.name.lower() in TABLE_FOLDERS and not has_file(own, image_suffixes()) else own
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +173,7 @@ class Columns:
         split_text = text_of(row.get(self.split)) if self.split else ""
         split = split_of(split_text)
         if split_text and not split:
-            return Failure(name, f"split {split_text!r}, expected one of {', '.join(SPLIT_NAMES)}")
+            return Failure(name, f"split {split_text[:60]!r}, expected one of {', '.join(SPLIT_NAMES)}")
         try:
             label = self._label(row)
         except ValueError as error:
@@ -211,7 +230,7 @@ def find_columns(names: Sequence[str], params: TableParams, where: Path, image: 
     found["image"] = found["image"] or image
     if not found["image"]:
         raise UserError(
-            f"{where}: no column looks like image paths; it has: {', '.join(map(repr, names)) or 'none'}",
+            f"{where}: no column looks like image paths; it has: {', '.join(repr(name[:60]) for name in names[:20]) or 'none'}",
             'Name it: image = "…"',
         )
     if not params.labels:
@@ -247,7 +266,7 @@ def by_name(names: Sequence[str], usual: Sequence[str]) -> str:
 
 
 def text_of(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+    return "" if value is None else str(value).strip().encode("utf-8", "replace").decode("utf-8")
 
 
 def is_missing(text: str) -> bool:
