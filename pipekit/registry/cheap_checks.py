@@ -16,7 +16,7 @@ from pipekit.files import read_bytes
 from pipekit.images.value_range import DEEP_SUFFIXES, NARROW, read_deep
 
 LOOKED_AT = 20
-"""Images whose range of values is looked at."""
+"""Images whose range of values is compared."""
 
 MAX_COMPARED = 20_000
 """Maximum number of images whose hashes are compared; reading more rows would take longer than the rest of a cached import."""

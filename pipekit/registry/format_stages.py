@@ -36,6 +36,7 @@ from pipekit.contract import (
 from pipekit.errors import PluginError, UserError
 from pipekit.files import hash_file, own_output_below, unreadable_below
 from pipekit.images import measuring
+from pipekit.images.mask_checks import MaskParams, prepare
 from pipekit.images.value_range import RangeParams, rescale
 from pipekit.passed_over import META, joined, passed_over, sentence
 from pipekit.quarantine import Exclusions, read_exclusions
@@ -43,6 +44,9 @@ from pipekit.registry.cheap_checks import warnings_of
 from pipekit.registry.component import Component
 from pipekit.registry.losses import losses
 from pipekit.registry.privacy import prepared, with_field
+
+FIRST = 200
+"""Samples that show whether a dataset has masks."""
 
 MAX_SHOWN = 5
 """Maximum number of failures that an error lists."""
@@ -93,10 +97,9 @@ def import_stage(importer: Component) -> Any:
         adjusted: dict[str, tuple[int, str]] = {}
         codecs: list[str] = []
         by_suffix = _plugins_codecs(ctx.components("codec"))
-        amended = (
-            None if excluded or not getattr(reader, "PER_FILE", False) else _amended(ctx, reader, params, tuple(by_suffix))
-        )
-        first: Sample | None = None
+        per_file = getattr(reader, "PER_FILE", False) and not excluded and not params.value_range
+        amended = _amended(ctx, reader, params, tuple(by_suffix)) if per_file else None
+        firsts: list[Sample] = []
         samples: Iterable[Sample]
         if amended is not None:
             samples = amended
@@ -105,10 +108,11 @@ def import_stage(importer: Component) -> Any:
             found = reader.read(path, params, ctx.out_dir) if writes else reader.read(path, params)
             samples = _sort_out(ctx.track(found, label="listing", unit="images"), failed, adjusted, excluded.ids)
             samples = _watched(samples, by_suffix, codecs)
-            if getattr(reader, "PER_FILE", False):
+            if per_file:
                 samples = _noticing(ctx, samples, failed, adjusted, codecs)
-            first = next(iter(samples), None)
-            samples = itertools.chain([] if first is None else [first], samples)
+            firsts = list(islice(samples, FIRST))
+            samples = itertools.chain(firsts, samples)
+        first = firsts[0] if firsts else None
         # An importer that writes images itself must verify all of them, or none.
         own = first is not None and Path(first.image).is_relative_to(ctx.out_dir)
         if excluded.by_content:
@@ -120,6 +124,9 @@ def import_stage(importer: Component) -> Any:
                 raise UserError(f"value_range = {list(params.value_range)}: black must be below white")
             given = RangeParams(value_range=params.value_range)
             samples = ctx.map(rescale, _hashed(samples) if own else samples, given, label="scaling", name="value_range")
+        if params.verify != "none" and not own and _have_masks(firsts, ctx.out_dir):
+            colours = MaskParams(colours=tuple(getattr(params, "colours", ())))
+            samples = ctx.map(prepare, samples, colours, label="verifying masks", name="masks")
         if params.verify != "none" and not own:
             check = measuring.measure_image if params.verify == "decode" else measuring.check_header
             samples = ctx.keep(check, samples, label="verifying")
@@ -236,6 +243,11 @@ def _without(samples: Iterable[Sample], excluded: Exclusions, own: bool) -> Iter
             yield sample
         elif own:
             Path(sample.image).unlink(missing_ok=True)
+
+
+def _have_masks(samples: Iterable[Sample], out_dir: Path) -> bool:
+    """Whether there are masks that the importer has not written itself."""
+    return any(sample.targets.mask and not Path(sample.targets.mask).is_relative_to(out_dir) for sample in samples)
 
 
 def _plugins_codecs(codecs: Iterable[ComponentLike]) -> dict[str, str]:

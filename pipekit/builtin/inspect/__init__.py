@@ -22,6 +22,7 @@ CHECKS = (
     "passed_over",
     "one_class",
     "narrow_range",
+    "masks",
     "exact_duplicates",
     "near_duplicates",
     "wrong_extension",
