@@ -84,6 +84,8 @@ SLOW: tuple[str, ...] = (
     "registry/test_privacy.py::test_originals_beside_augmented_copies",
     "registry/test_privacy.py::test_every_way_out_is_covered",
     "images/test_metadata.py::test_damaged_files_are_an_image_error_at_most",
+    "builtin/test_tile.py::test_boxes_outlines_and_keypoints_are_clipped_and_counted",
+    "builtin/test_tile.py::test_the_pieces_of_a_box_sum_up_to_it",
     "builtin/test_merge.py::test_copies_follow_their_originals",
     "builtin/test_merge.py::test_parts_that_do_not_change_keep_their_shards",
     "builtin/test_filters.py::test_every_filter_has_a_picture",

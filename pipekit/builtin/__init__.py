@@ -53,6 +53,7 @@ def register_stages(register: Register) -> None:
     register("filter", "pipekit.builtin.filter:filter", summary="Keep the samples that fulfil an expression over their columns")
     register("rename_classes", "pipekit.builtin.rename_classes:rename_classes", summary="Rename, merge and drop classes")
     register("merge", "pipekit.builtin.merge:merge", summary="Join datasets; a picture in several of them is counted once")
+    register("tile", "pipekit.builtin.tile:tile", summary="Cut images into tiles, with their boxes, outlines and masks")
     register("filters", "pipekit.builtin.filters:filters", summary="Show what a filter does to images, step by step")
     register(
         "match", "pipekit.builtin.features.matching:match", summary="Match features of two images, align one with the other"
