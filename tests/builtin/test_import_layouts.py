@@ -142,7 +142,7 @@ def test_a_dataset_in_a_folder_of_its_own_is_asked_about(tmp_path: Path) -> None
 def test_tables_beside_folders_of_structure_are_named(tmp_path: Path) -> None:
     root = tree(tmp_path, *(f"images/face_{at}a.jpg" for at in range(4)), "test/other_1.jpg")
     write(root / "data/legend.csv", "user,image,emotion\n" + "".join(f"1,face_{at}a.jpg,happy\n" for at in range(4)))
-    with pytest.raises(ReadingsError, match=r"folder images, whose .*; data/legend.csv beside them names images"):
+    with pytest.raises(ReadingsError, match=r"folder images, whose .*; data/legend\.csv beside them names images"):
         find_importer(REGISTRY, root)
     write(root / "legend.csv", "image,emotion\n" + "".join(f"images/face_{at}a.jpg,happy\n" for at in range(4)))
     assert readings(root)[0] == "give legend.csv --format csv"
