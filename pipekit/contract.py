@@ -232,7 +232,7 @@ class Context(Protocol):
         """The samples with new ``label``, ``split`` or ``extra``, by ``change(id)``; None leaves a sample out."""
 
     def amended(self, name: str, note: str, sample_of: Callable[[str], Sample | None]) -> Iterable[Sample] | None:
-        """The samples of this stage's last run with what has changed since in a folder: only changed files are looked at.
+        """The samples of this stage's last run with what has changed since in a folder: only files that changed are read.
 
         Args:
             name: the parameter that names the folder.
