@@ -53,7 +53,7 @@ def read_deep(data: bytes) -> NDArray[Any] | None:
         return None
     if found.ndim == 3:
         found = cv2.cvtColor(found[..., :3], cv2.COLOR_BGR2RGB)
-    return turn(found, orientation)
+    return turn(cast(Any, found), orientation)
 
 
 def scaled(samples: NDArray[Any], value_range: tuple[float, float]) -> NDArray[np.uint8]:
