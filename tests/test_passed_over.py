@@ -90,7 +90,7 @@ def test_topmost_folders_without_an_image_are_named(tmp_path: Path) -> None:
 def test_the_sentence_says_what_to_do(mixed: Path) -> None:
     assert sentence({}) == ""
     assert sentence(passed_over(mixed)).startswith(f"{SAID}. To use them: convert HEIC to JPEG: `heif-convert")
-    assert "ffmpeg" in sentence(passed_over(mixed))
+    assert "import.videos" in sentence(passed_over(mixed))
     beside(mixed, "a.psd", "b.jxl", "d.CR2")
     said = sentence(passed_over(mixed))
     for part in ("convert .jxl and .psd to JPEG or PNG", "export raw photographs (.cr2) as JPEG"):

@@ -127,6 +127,7 @@ def register_importers(register: Register) -> None:
     )
     register("arrow", "pipekit.builtin.importers.arrow", summary="Hugging Face datasets saved with save_to_disk; needs pyarrow")
     register("cifar", "pipekit.builtin.importers.cifar", summary="CIFAR-10 and CIFAR-100, as pickles or binary files")
+    register("videos", "pipekit.builtin.importers.videos", summary="Videos: frames at a stated rate, a class per folder")
     register("npz", "pipekit.builtin.importers.npz", summary="NumPy archives: x_train, y_train; train_images, train_labels")
     register("hdf5", "pipekit.builtin.importers.hdf5", summary="HDF5 files with images and labels; needs h5py")
     register("image_list", "pipekit.builtin.importers.image_list", summary="Text lists with a line 'path label' per image")
