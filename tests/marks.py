@@ -27,6 +27,7 @@ TENSORFLOW: tuple[str, ...] = (
     "builtin/test_export_reproducible.py",
     "builtin/test_export_tensorflow.py",
     "builtin/test_hog_svm.py",
+    "builtin/test_mixed_precision.py",
     "builtin/test_models.py",
     "builtin/test_ops_keras.py::test_brightness",
     "builtin/test_ops_keras.py::test_channel_shift",
@@ -35,6 +36,7 @@ TENSORFLOW: tuple[str, ...] = (
     "builtin/test_ops_keras.py::test_rotation_shift_shear_and_zoom_together",
     "builtin/test_ops_keras.py::test_shifts_of_one_and_more_are_pixels",
     "builtin/test_ops_keras.py::test_the_ranges_are_keras_ranges",
+    "builtin/test_reconstruction.py::test_an_autoencoder_is_trained_and_evaluated",
     "builtin/test_train.py",
     "builtin/test_train_worker_pool.py",
     "builtin/test_train_frozen.py",
@@ -51,12 +53,15 @@ TENSORFLOW: tuple[str, ...] = (
     "learning/test_predictor.py::test_an_archive_that_expands_beyond_measure_is_not_opened",
     "learning/test_predictor.py::test_a_model_of_another_version_says_which",
     "learning/test_predictor.py::test_a_model_with_lambda_layers",
+    "learning/test_efficientnet_lite.py::test_keras_",
     "commands/test_train.py::test_the_split_is_kept_in_the_folder_of_the_run",
     "commands/test_train.py::test_a_split_file_that_is_there_or_is_named_is_used",
     "commands/test_train.py::test_a_run_that_was_stopped_after_its_split_leaves_a_place_for_the_next",
 )
 SLOW: tuple[str, ...] = (
     "builtin/test_albu.py::test_a_rotation_agrees_with_ours",
+    "engine/test_amending.py::test_a_whole_pipeline_after_changes_is_one_from_nothing",
+    "engine/test_amending.py::test_an_amended_import_is_one_from_nothing",
     "builtin/test_albu.py::test_every_transform_draws_from_our_generator_alone",
     "builtin/test_augment_check.py::test_an_op_that_destroys_the_label_shows",
     "builtin/test_augment_check.py::test_the_command",
@@ -194,4 +199,6 @@ SLOW: tuple[str, ...] = (
     "page/test_page.py::test_markdown_never_makes_a_tag_of_its_own",
     "store/test_folder_states.py::test_after_any_edits_the_digest_and_the_changes_are_the_true_ones",
     "test_startup.py::test_lists_load_no_numbers_and_no_heavy_library",
+    "learning/test_efficientnet_lite.py::test_features_need_no_tensorflow",
+    "builtin/test_embed.py",
 )

@@ -43,6 +43,12 @@ class RecipeOptions(Params):
     )
     fill_mode: FillMode = param("nearest", "How to fill pixels outside: nearest (the edge), constant, reflect or wrap")
     fill_value: int = param(0, "The grey level for fill_mode = constant", ge=0, le=255)
+    mask_fill: int | None = param(
+        None,
+        "The class number for fill_mode = constant in masks; default: 255 if the mask has it besides classes, else 0",
+        ge=0,
+        le=255,
+    )
     min_visible: float = param(0.1, "Minimum fraction of a box inside the image; boxes with less are dropped", ge=0, le=1)
     min_area_px: float = param(1.0, "Drop boxes with a smaller area", unit="px²", ge=0)
     mirror_labels: dict[str, str] = param(
@@ -79,6 +85,7 @@ class RecipeOptions(Params):
             min_visible=self.min_visible,
             min_area_px=self.min_area_px,
             mirror_labels=self.mirror_labels,
+            mask_fill=self.mask_fill,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from pipekit.engine.adhoc import AdhocPipeline
 from pipekit.errors import UserError
 from pipekit.images import measuring
 from pipekit.store import parts
-from tests.conftest import Trial, fill
+from tests.conftest import DATA, Trial, fill
 
 STAGES: dict[str, Any] = {
     "data": {"use": "import.folders", "path": "images", "verify": "none"},
@@ -286,3 +287,52 @@ def test_collections_are_joined_and_their_ids_may_change(trial: Trial) -> None:
     (trial.path / "joining.py").write_text(JOINING.replace('"c/"', '"b/"'))
     with pytest.raises(UserError, match=r"two samples have the id 'b/0.png'"):
         trial.run(stages, plugins=["trial_plugin.py", "joining.py"], shard_size=2)
+
+
+PARTED = '''
+import json
+
+import pipekit
+from pipekit.contract import shared
+
+
+@shared()
+def size_of(sample, params, ctx):
+    if "7" in sample.id:
+        raise ValueError("a seven")
+    yield {"id": sample.id, "size": len(sample.image)}
+
+
+@pipekit.stage
+def parted(ctx: pipekit.Context, dataset: pipekit.Dataset, params: pipekit.Params) -> pipekit.Files:
+    """Sizes, a shard at a time."""
+    (ctx.out_dir / "parts.json").write_text(json.dumps(list(ctx.map_parts(size_of, dataset))))
+    return ctx.artifact(pipekit.Files)
+
+
+@pipekit.hookimpl
+def register_stages(register):
+    register("parted", parted)
+'''
+
+
+def test_results_come_a_shard_at_a_time_and_one_more_sample_changes_one(trial: Trial) -> None:
+    (trial.path / "parted_plugin.py").write_text(PARTED)
+    fill(trial, 30)
+    stages = {"data": DATA, "parted": {"use": "parted"}}
+
+    def run() -> dict[str, Any]:
+        outcome = trial.run(stages, plugins=["parted_plugin.py"], shard_size=8)
+        return dict(json.loads((outcome.artifact("parted").path / "parts.json").read_text()))
+
+    before = run()
+    assert len(before) > 3
+    rows = [row for part in before.values() for row in part]
+    assert sorted(row["id"] for row in rows) == sorted(f"{'ab'[n % 2]}/{n:03d}.png" for n in range(30))
+    assert all([row["id"] for row in part] == sorted(row["id"] for row in part) for part in before.values())
+    assert {row["id"] for row in rows if "problem" in row} == {"b/007.png", "b/017.png", "b/027.png"}
+    assert trial.told("failed_samples") == []
+    trial.write("a/one-more.png")
+    after = run()
+    assert 1 <= len(after.keys() - before.keys()) <= 2
+    assert all(after[digest] == before[digest] for digest in after.keys() & before.keys())
