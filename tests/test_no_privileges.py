@@ -33,6 +33,7 @@ ALLOWED = {
     "folders": "what passed_over counts beside suffixes: folders of classes without an image",
     "data": "what AdhocPipeline.dataset calls a stage unless told otherwise",
     "auto": "the default of a setting that people can change: Settings.executor",
+    "pillow": "a library: its version is part of a key",
     "pipekit.builtin": "the entry point of the built-in plugin, which is loaded first",
 }
 """Words in the machinery that are a built-in's name too, and what they mean there."""
@@ -48,6 +49,7 @@ WHERE = {
     "passed_over": {"engine/keys.py", "passed_over.py", "store/file_hashes.py"},
     "data": {"engine/adhoc.py"},
     "auto": {"pipeline/plan.py"},
+    "pillow": {"registry/privacy.py"},
     "pipekit.builtin": {"registry/registry.py"},
 }
 """The modules that may hold them."""

@@ -133,6 +133,7 @@ def register_importers(register: Register) -> None:
         version=2,
     )
     register("cifar", "pipekit.builtin.importers.cifar", summary="CIFAR-10 and CIFAR-100, as pickles or binary files")
+    register("videos", "pipekit.builtin.importers.videos", summary="Videos: frames at a stated rate, a class per folder")
     register("tfrecord", "pipekit.builtin.importers.tfrecord", summary="TFRecord files of tf.train.Example with images")
     register("npz", "pipekit.builtin.importers.npz", summary="NumPy archives: x_train, y_train; train_images, train_labels")
     register("hdf5", "pipekit.builtin.importers.hdf5", summary="HDF5 files with images and labels; needs h5py")
