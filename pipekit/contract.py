@@ -23,10 +23,10 @@ op (choosing)      ``op(ops, params, rng) -> Sequence[int]``: which of ``params.
 recipe             a list of op tables as in a pipeline file, or ``recipe() -> list``
 model              ``build(input_shape_hwc, num_classes, params) -> keras.Model`` on images in 0..255, with softmax outputs
 importer           an object with ``sniff(path)``, why it is this format, or :class:`Rejected` with why it is not, or ""; and
-                   ``read(path, params) -> Iterator[Sample]``; a ``Failure`` among them is a row that can't be used; a third
-                   argument ``out_dir`` is a folder to write pictures to that lie inside other files. It may have ``READS``,
-                   ``GENERALITY`` (the fitting importer with the lowest is used) and ``WRITTEN_AS`` (the exporter that writes
-                   back all that it reads)
+                   ``read(path, params) -> Iterator[Sample]``; a ``Failure`` among them is a row that can't be used, a
+                   ``Categories`` the list of classes; a third argument ``out_dir`` is a folder to write pictures to that
+                   lie inside other files. It may have ``READS``, ``GENERALITY`` (the fitting importer with the lowest is
+                   used) and ``WRITTEN_AS`` (the exporter that writes back all that it reads)
 exporter           ``write(artifact, out_dir, params)``; further inputs as ``dataset: Dataset | None = None``; may return
                    ``{"facts": ..., "headline": ...}``
 detector           ``detect(image, params) -> (N, 3) float32`` x_px, y_px, response; or an ``(H, W) float32`` response map;
@@ -58,6 +58,8 @@ from pipekit.artifacts import (
     Adjusted,
     Artifact,
     Box,
+    Categories,
+    Category,
     Dataset,
     Failure,
     Files,
@@ -83,6 +85,8 @@ __all__ = [
     "Artifact",
     "Box",
     "Call",
+    "Categories",
+    "Category",
     "Context",
     "Dataset",
     "Failure",

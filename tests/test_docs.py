@@ -523,6 +523,8 @@ CONTRACTS = [
     contract.Keypoint,
     contract.Failure,
     contract.Adjusted,
+    contract.Categories,
+    contract.Category,
     contract.Rejected,
     contract.Artifact,
     contract.Dataset,
