@@ -99,6 +99,8 @@ def limits(artifact: Dataset, params: YoloParams) -> Iterator[str]:
     for wanted, other in (("train", plan.splits[0]), ("val", _other_split(plan.splits))):
         if wanted not in plan.splits:
             yield f"there is no split {wanted!r}, which Ultralytics needs: data.yaml names the images of {other!r} there too"
+    if NO_SPLIT in plan.splits and len(plan.splits) > 1:
+        yield f"images without a split lie in images/{NO_SPLIT}, which Ultralytics does not read"
 
 
 def _name(names: Names, sample: Sample) -> str:
@@ -116,6 +118,8 @@ def _folders(splits: Sequence[str]) -> dict[str, str]:
     """Ultralytics refuses a file without ``train`` and ``val``."""
     folders = {split: f"images/{split}" for split in splits}
     train = folders.pop("train", f"images/{splits[0]}")
+    if splits == [NO_SPLIT]:
+        folders = {}
     return {"train": train, "val": folders.pop("val", f"images/{_other_split(splits)}"), **folders}
 
 
