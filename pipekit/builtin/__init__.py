@@ -101,7 +101,7 @@ def register_importers(register: Register) -> None:
     register(
         "parquet", "pipekit.builtin.importers.parquet", summary="Parquet with one row per image, as bytes or path", version=2
     )
-    register("idx", "pipekit.builtin.importers.idx", summary="IDX files of the MNIST family, gzipped or not")
+    register("idx", "pipekit.builtin.importers.idx", summary="IDX files of the MNIST family, gzipped or not", version=2)
     register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, outlines, keypoints, masks", version=6)
     register(
         "yolo", "pipekit.builtin.importers.yolo", summary="YOLO: boxes, outlines, oriented boxes, poses; Darknet", version=7
@@ -125,11 +125,15 @@ def register_importers(register: Register) -> None:
         version=2,
     )
     register("arrow", "pipekit.builtin.importers.arrow", summary="Hugging Face datasets saved with save_to_disk; needs pyarrow")
-    register("cifar", "pipekit.builtin.importers.cifar", summary="CIFAR-10 and CIFAR-100, as pickles or binary files")
+    register(
+        "cifar", "pipekit.builtin.importers.cifar", summary="CIFAR-10 and CIFAR-100, as pickles or binary files", version=2
+    )
     register("npz", "pipekit.builtin.importers.npz", summary="NumPy archives: x_train, y_train; train_images, train_labels")
     register("hdf5", "pipekit.builtin.importers.hdf5", summary="HDF5 files with images and labels; needs h5py")
-    register("image_list", "pipekit.builtin.importers.image_list", summary="Text lists with a line 'path label' per image")
-    register("cub", "pipekit.builtin.importers.cub", summary="CUB-200-2011: classes, splits and boxes in lists")
+    register(
+        "image_list", "pipekit.builtin.importers.image_list", summary="Text lists with a line 'path label' per image", version=2
+    )
+    register("cub", "pipekit.builtin.importers.cub", summary="CUB-200-2011: classes, splits and boxes in lists", version=2)
     register("pets", "pipekit.builtin.importers.pets", summary="Oxford-IIIT Pets: breeds, splits, trimaps as masks")
     register("food101", "pipekit.builtin.importers.food101", summary="Food-101: class folders, and lists of the splits")
     register("imagenet", "pipekit.builtin.importers.imagenet", summary="ImageNet (ILSVRC): synsets, their names, boxes")

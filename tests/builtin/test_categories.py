@@ -188,3 +188,16 @@ def test_facts_of_boxes_survive_rows() -> None:
     sample = Sample("a", "a.png", targets=Targets(boxes=boxes))
     assert from_row(json.loads(json.dumps(to_row(sample)))) == sample
     assert len(to_row(sample)["targets"]["boxes"][1]) == 5, "rows without facts are as they were"
+
+
+def test_lists_of_labels_keep_their_order_and_numbers(tmp_path: Path) -> None:
+    for at in range(3):
+        picture(tmp_path / f"d/images/{at}.png", (20 + at, 30))
+    write(tmp_path / "d/classes.txt", "zebra\nunused\napple\n")
+    write(tmp_path / "d/train.txt", "images/0.png 2\nimages/1.png 0\nimages/2.png 2\n")
+    outcome = run(tmp_path, ("import.image_list", {"path": str(tmp_path / "d")}), ("export.webdataset", {}))
+    dataset = outcome.stages[0].artifact
+    assert isinstance(dataset, Dataset)
+    assert dataset.classes == ("zebra", "apple"), "a model has an output for each class that occurs"
+    assert [entry.name for entry in dataset.categories("labels")] == ["zebra", "unused", "apple"]
+    assert (outcome.stages[1].artifact.path / "classes.txt").read_text() == "zebra\nunused\napple\n"

@@ -94,6 +94,13 @@ def test_the_lines_of_a_dataset_are_of_one_kind(tmp_path: Path, boxes: tuple[Box
     assert said == ([warned] if task == "segment" and plain else [])
 
 
+def test_a_rectangle_among_boxes_makes_no_oriented_boxes(tmp_path: Path) -> None:
+    """A polygon of four corners is a rectangle by chance: the boxes are said to become polygons."""
+    one = Targets(boxes=(Box(10, 10, 30, 30, "a", TURNED, {"oriented": True}), Box(1, 1, 9, 9, "a")))
+    _, said = write(dataset(tmp_path, one, one), tmp_path / "out")
+    assert said == ["2 boxes without an outline become polygons of their corners: all lines are of one kind"]
+
+
 def test_oriented_boxes_are_four_corners_also_of_polygons_that_were_cut(tmp_path: Path) -> None:
     cut = Box(10, 10, 30, 30, "a", ((20.0, 10.0, 30.0, 20.0, 20.0, 30.0, 12.0, 22.0, 12.0, 18.0),), {"oriented": True})
     out, said = write(dataset(tmp_path, Targets(boxes=(cut, Box(1, 1, 9, 9, "a")))), tmp_path / "out", task="obb")

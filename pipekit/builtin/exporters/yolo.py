@@ -38,7 +38,7 @@ class YoloParams(ImagesParams):
     task: Literal["auto", "detect", "segment", "obb", "pose"] = param(
         "auto",
         "What the lines hold: boxes, polygons, oriented boxes or poses; auto: poses if boxes have keypoints, else oriented "
-        "boxes if all outlines are turned rectangles, else polygons if there are outlines",
+        "boxes if every object is a turned rectangle, else polygons if there are outlines",
     )
 
 
@@ -133,7 +133,8 @@ def _described(plan: _Plan) -> dict[str, Any]:
     mirrors = {_mirror(entry) for entry in plan.entries if entry.keypoints}
     if len(mirrors) == 1 and (mirror := mirrors.pop()) and len(mirror) == size:
         found["flip_idx"] = list(mirror)
-    return {**found, "kpt_names": lists}
+    named = any(names != [str(at) for at in range(len(names))] for names in lists.values())
+    return found | ({"kpt_names": lists} if named else {})
 
 
 def _mirror(entry: Category) -> tuple[int, ...]:
@@ -167,7 +168,7 @@ def _plan(artifact: Dataset, params: YoloParams) -> _Plan:
             oriented += bool(box.outline) and bool(box.facts.get("oriented"))
     task: str = params.task
     if task == "auto":
-        task = "pose" if poses else "detect" if not turned else "obb" if oriented == turned else "segment"
+        task = "pose" if poses else "detect" if not turned else "obb" if oriented == turned and not plain else "segment"
     listed = artifact.categories("boxes")
     entries, kept = counted_from_zero(numbered(listed or _by_number(labels), labels))
     counts = {
