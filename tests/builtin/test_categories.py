@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import yaml
 
 from pipekit import images
 from pipekit.artifacts import class_order, in_order, joined_categories
+from pipekit.builtin.exporters import tfrecord
 from pipekit.contract import Box, Categories, Category, Dataset, Sample, Targets
 from pipekit.engine.adhoc import AdhocPipeline
 from pipekit.store.rows import from_row, to_row
 from tests.builtin.annotated import picture, write
+from tests.builtin.exporting import as_dataset
 
 DOORS = ["closed_door", "opened_door", "bus", "number"]
 
@@ -201,3 +204,25 @@ def test_lists_of_labels_keep_their_order_and_numbers(tmp_path: Path) -> None:
     assert dataset.classes == ("zebra", "apple"), "a model has an output for each class that occurs"
     assert [entry.name for entry in dataset.categories("labels")] == ["zebra", "unused", "apple"]
     assert (outcome.stages[1].artifact.path / "classes.txt").read_text() == "zebra\nunused\napple\n"
+
+
+@pytest.mark.parametrize(
+    ("listed", "numbers", "said"),
+    [
+        ([], {"a": 1, "b": 2}, []),
+        ([Category("b", 90), Category("unused", 3)], {"b": 90, "unused": 3, "a": 91}, []),
+        (
+            [Category("b", 0), Category("a", 1)],
+            {"b": 1, "a": 2},
+            ["1 is added to the class numbers of boxes, since 0 stands for the background"],
+        ),
+    ],
+)
+def test_the_label_map_of_tfrecord_has_the_source_s_numbers(
+    tmp_path: Path, listed: list[Category], numbers: dict[str, int], said: list[str]
+) -> None:
+    boxes = (Box(0, 0, 4, 4, "a"), Box(0, 0, 4, 4, "b"))
+    made = as_dataset([Sample("a.png", "a.png", targets=Targets(boxes=boxes))])
+    made = replace(made, meta={**made.meta, "categories": {"boxes": [entry.to_plain() for entry in listed]}})
+    assert tfrecord._box_numbers(made) == numbers
+    assert list(tfrecord.limits(made, tfrecord.TfrecordParams())) == said

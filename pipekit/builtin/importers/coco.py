@@ -13,9 +13,10 @@ from typing import Any, TypeGuard
 from pydantic import model_validator
 
 from pipekit.artifacts import joined_categories
+from pipekit.builtin.importers.annotated import UnusableError
 from pipekit.builtin.importers.boxes import BoxedParams, Finder, checked_box, label_of, outlined
 from pipekit.builtin.importers.coco_files import BESIDE, annotation_files, names_of, of_one_kind, why_not
-from pipekit.builtin.importers.coco_index import CocoIndex, Image, coco_index
+from pipekit.builtin.importers.coco_index import Annotation, CocoIndex, Image, coco_index
 from pipekit.builtin.importers.files import BY_LAST_PARTS, split_in, subfolders
 from pipekit.builtin.importers.stated_size import Frame, frame_of
 from pipekit.contract import Adjusted, Box, Categories, Category, Failure, Keypoint, Rejected, Sample, Targets
@@ -154,10 +155,11 @@ class _Reading:
             {_plain_id(entry["id"]): _category(entry) for entry in categories} for categories in self.found.categories
         ]
         yield from self._lists()
-        for file, number, stray in self.found.strays():
-            problem = f"unknown image ({stray.get('image_id')!r})" if isinstance(stray, dict) else "not an object"
+        for file, number, line, stray in self.found.strays():
+            is_object = isinstance(stray, dict)
+            problem = f"unknown image ({_shown(stray.get('image_id'))})" if is_object else f"{_shown(stray)} is no object"
             name = f"{self.prefixes[file]}annotation {_name_of(stray, number)}"
-            yield Failure(name, problem, part_of=self.files[file].name)
+            yield Failure(name, f"{self.files[file].name} line {line}: {problem}", part_of=self.files[file].name)
         finders = [Finder(_image_folders(root, split)) for root, split in zip(self.roots, self.splits, strict=True)]
         self.found.locate(lambda file, entry: _located(finders[file], entry))
         for images in self.found.images():
@@ -173,7 +175,8 @@ class _Reading:
                     why = (
                         f"it has the name of category {first[category.name]}, {category.name!r}: their objects are of one class"
                     )
-                    yield Failure(f"{self.prefixes[file]}category {identity}", why, part_of=self.files[file].name)
+                    name = self.files[file].name
+                    yield Failure(f"{self.prefixes[file]}category {identity}", f"{name}: {why}", part_of=name)
             listed = tuple(classes[identity] for identity in first.values())
             if listed:
                 yield Categories("boxes", listed)
@@ -191,20 +194,21 @@ class _Reading:
     def _image(self, images: Sequence[Image]) -> Iterator[Sample | Failure | Adjusted]:
         """One image: what each file that has it says about it."""
         first = images[0]
-        identity = self.prefixes[first.file] + (first.name or f"image {first.entry.get('id')}")
+        identity = self.prefixes[first.file] + (first.name or f"image {_shown(first.entry.get('id'))}")
         good = []
         for image in images:
             prefix = self.prefixes[image.file]
             for number, annotation in image.annotations:
                 if problem := _problem(annotation, self.classes[image.file]):
                     of = prefix + str(image.entry.get("file_name", ""))
-                    yield Failure(f"{prefix}annotation {_name_of(annotation, number)}", problem, part_of=of)
+                    where = f"{self.files[image.file].name} line {annotation.line}"
+                    yield Failure(f"{prefix}annotation {_name_of(annotation, number)}", f"{where}: {problem}", part_of=of)
                 else:
                     good.append((image, annotation))
         if first.place and first.name != str(first.entry.get("file_name", "")):
             yield Adjusted(identity, BY_LAST_PARTS)
         if not first.place:
-            yield Failure(identity, "no such file")
+            yield Failure(identity, f"{self.files[first.file].name}: no such file")
             return
         objects: list[_Object] = []
         without_crowds = False
@@ -212,7 +216,7 @@ class _Reading:
             try:
                 frame, adjusted = frame_of(Path(image.place), _stated_hw(image.entry), identity)
             except ImageError as error:
-                yield Failure(identity, error.message, image.place)
+                yield Failure(identity, f"{self.files[image.file].name}: {error.message}", image.place)
                 return
             own = [annotation for of, annotation in good if of is image]
             if adjusted is not None and own:
@@ -230,14 +234,15 @@ class _Reading:
         yield from self._sample(identity, images, objects)
 
     def _object(
-        self, annotation: dict[str, Any], number: int, image: Image, frame: Frame, identity: str
+        self, annotation: Annotation, number: int, image: Image, frame: Frame, identity: str
     ) -> Generator[Failure, None, _Object | None]:
         category = self.classes[image.file][_plain_id(annotation["category_id"])]
-        named = f"{identity} annotation {annotation.get('id', number)}"
+        named = f"{identity} annotation {_name_of(annotation, number)}"
+        where = f"{self.files[image.file].name} line {annotation.line}"
         x, y, width, height = map(float, annotation["bbox"])
         box = checked_box(frame.box((x, y, x + width, y + height)), category.name, frame.size_hw)
         if isinstance(box, str):
-            yield Failure(named, box, part_of=identity)
+            yield Failure(named, f"{where}: {box}", part_of=identity)
             return None
         if self.params.outlines and annotation.get("segmentation"):
             from pipekit.builtin.importers.coco_masks import polygons_in
@@ -246,12 +251,13 @@ class _Reading:
                 polygons = polygons_in(annotation["segmentation"], frame.drawn_hw)
                 box = outlined(box, [frame.points(list(polygon.ravel())) for polygon in polygons], frame.size_hw)
             except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
-                yield Failure(named, f"its outline can't be read: {error}", part_of=identity)
+                why = _why(error, annotation["segmentation"])
+                yield Failure(named, f"{where}: its outline can't be read: {why}", part_of=identity)
         points: list[Keypoint] = []
         try:
             points = list(_keypoints(annotation, category.keypoints, frame))
-        except (ValueError, TypeError, KeyError, OverflowError) as error:
-            yield Failure(named, f"its keypoints can't be read: {error}", part_of=identity)
+        except (ValueError, TypeError, KeyError, OverflowError):
+            yield Failure(named, f"{where}: its keypoints can't be read: {_shown(annotation['keypoints'])}", part_of=identity)
         box = replace(box, facts=_facts(annotation, box, frame))
         return _Object(box, points, self.mask_values[category.name], annotation, frame)
 
@@ -267,7 +273,9 @@ class _Reading:
             try:
                 write_mask(Path(mask), drawn, frame.drawn_hw, frame.mask)
             except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
-                yield Failure(f"{identity} masks", f"a segmentation can't be read: {error}", part_of=identity)
+                why = _why(error, [entry.get("segmentation") for _, entry in drawn])
+                name = self.files[first.file].name
+                yield Failure(f"{identity} masks", f"{name}: a segmentation can't be read: {why}", part_of=identity)
                 mask = ""
         boxes = tuple(one.box for one in objects)
         points = tuple(replace(point, of=at) for at, one in enumerate(objects) for point in one.points)
@@ -378,8 +386,17 @@ def _extra(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return extra | ({"image_id": identity} if type(identity) is int and abs(identity) < 2**53 else {})
 
 
-def _name_of(annotation: Any, number: int) -> Any:
-    return annotation.get("id", number) if isinstance(annotation, dict) else f"number {number}"
+def _name_of(annotation: Any, number: int) -> str:
+    return str(annotation.get("id", number))[:60] if isinstance(annotation, dict) else f"number {number}"
+
+
+def _shown(value: Any) -> str:
+    return text if len(text := repr(value)) <= 60 else f"{text[:57]}…"
+
+
+def _why(error: Exception, value: Any) -> str:
+    """What is wrong with a segmentation; where that is not known, its value."""
+    return str(error) if isinstance(error, UnusableError) else _shown(value)
 
 
 def _plain_id(value: Any) -> Any:
@@ -389,7 +406,7 @@ def _plain_id(value: Any) -> Any:
 
 def _problem(entry: Any, classes: Mapping[Any, Category]) -> str:
     if _plain_id(entry.get("category_id")) not in classes:
-        return f"unknown class ({entry.get('category_id')!r})"
+        return f"unknown class ({_shown(entry.get('category_id'))})"
     box = entry.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
         return f"its bbox is not four numbers: {str(box)[:60]}"

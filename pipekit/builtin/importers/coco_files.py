@@ -65,7 +65,7 @@ def kind_of(file: Path) -> str:
     """``instances``, ``keypoints``, ``panoptic`` or ``captions``, by the first annotation; or ``stuff``, by the file's name."""
     first: object = None
     with contextlib.suppress(OSError, ValueError):  # `read` says what is wrong
-        first = next((entry for _, text, entry in items(file, ("annotations",)) if text), None)
+        first = next((entry for _, _, text, entry in items(file, ("annotations",)) if text), None)
     keys = first if isinstance(first, dict) else {}
     if "segments_info" in keys:
         return "panoptic"

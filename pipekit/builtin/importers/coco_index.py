@@ -22,6 +22,12 @@ BLOCK = 10_000
 Entry = dict[str, Any]
 
 
+class Annotation(dict[str, Any]):
+    """An entry of ``annotations``, with the line of the file on which it begins."""
+
+    line = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
     """What one file says about an image.
@@ -38,7 +44,7 @@ class Image:
     entry: Entry
     name: str
     place: str
-    annotations: list[tuple[int, Entry]]
+    annotations: list[tuple[int, Annotation]]
 
 
 class CocoIndex:
@@ -52,14 +58,14 @@ class CocoIndex:
         self._db = db
         self.categories = categories
 
-    def strays(self) -> Iterator[tuple[int, int, Any]]:
-        """Annotations whose image is not in their file: the file, the position in the list, the annotation."""
+    def strays(self) -> Iterator[tuple[int, int, int, Any]]:
+        """Annotations whose image is not in their file: the file, the position in the list, the line, the annotation."""
         query = (
-            "SELECT file, number, entry FROM annotations AS a WHERE NOT EXISTS "
+            "SELECT file, number, line, entry FROM annotations AS a WHERE NOT EXISTS "
             "(SELECT 1 FROM images AS i WHERE i.file = a.file AND i.key = a.image) ORDER BY file, number"
         )
-        for file, number, text in self._db.execute(query):
-            yield file, number, json.loads(text)
+        for file, number, line, text in self._db.execute(query):
+            yield file, number, line, json.loads(text)
 
     def locate(self, find: Callable[[int, Entry], tuple[str, str]]) -> None:
         """Find the file of each image: ``find(file, entry)`` gives its name and its place, or "" if there is none."""
@@ -83,11 +89,17 @@ class CocoIndex:
                 where = "" if place is None else place.decode("utf-8", "surrogateescape")
                 yield [Image(file, json.loads(text), name, where, self._of(file, key)) for _, file, key, text, name in rows]
 
-    def _of(self, file: int, key: str | None) -> list[tuple[int, Entry]]:
+    def _of(self, file: int, key: str | None) -> list[tuple[int, Annotation]]:
         if key is None:
             return []
-        query = "SELECT number, entry FROM annotations WHERE file = ? AND image = ? ORDER BY number"
-        return [(number, json.loads(text)) for number, text in self._db.execute(query, (file, key))]
+        query = "SELECT number, line, entry FROM annotations WHERE file = ? AND image = ? ORDER BY number"
+        return [(number, _annotation(text, line)) for number, line, text in self._db.execute(query, (file, key))]
+
+
+def _annotation(text: str, line: int) -> Annotation:
+    found = Annotation(json.loads(text))
+    found.line = line
+    return found
 
 
 @contextmanager
@@ -99,7 +111,7 @@ def coco_index(files: Sequence[Path]) -> Iterator[CocoIndex]:
     """
     with scratch_db() as db:
         db.execute("CREATE TABLE images (file INTEGER, key TEXT, entry TEXT, name TEXT, place BLOB, UNIQUE (file, key))")
-        db.execute("CREATE TABLE annotations (file INTEGER, number INTEGER, image TEXT, entry TEXT)")
+        db.execute("CREATE TABLE annotations (file INTEGER, number INTEGER, line INTEGER, image TEXT, entry TEXT)")
         categories = []
         for number, file in enumerate(files):
             try:
@@ -116,7 +128,7 @@ def coco_index(files: Sequence[Path]) -> Iterator[CocoIndex]:
 def _fill(db: sqlite3.Connection, path: Path, file: int) -> list[Entry]:
     categories: list[Entry] = []
     counts: dict[str, int] = {}
-    for part, text, entry in items(path, PARTS):
+    for part, line, text, entry in items(path, PARTS):
         if not text:
             counts.setdefault(part, 0)
             continue
@@ -124,12 +136,14 @@ def _fill(db: sqlite3.Connection, path: Path, file: int) -> list[Entry]:
         counts[part] += 1
         if part == "annotations":
             image = entry.get("image_id") if isinstance(entry, dict) else None
-            db.execute("INSERT INTO annotations VALUES (?, ?, ?, ?)", (file, number, _key(image), _clean(text)))
+            db.execute("INSERT INTO annotations VALUES (?, ?, ?, ?, ?)", (file, number, line, _key(image), _clean(text)))
             continue
         for needed in ("id", "name") if part == "categories" else ("id",):
             if not isinstance(entry, dict) or needed not in entry:
-                raise ValueError(f"{part}[{number}] has no {needed!r}")
+                raise ValueError(f"{part}[{number}] has no {needed!r} (line {line}): {text[:60]}")
         if part == "categories":
+            if not isinstance(points := entry.get("keypoints") or [], list):
+                raise ValueError(f"categories[{number}]: its keypoints are {str(points)[:60]}, not a list (line {line})")
             categories.append(entry)
         else:
             # If two images share an id, the first one gets the annotations.
