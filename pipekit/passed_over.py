@@ -42,7 +42,7 @@ HINTS = (
 SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 """Files that file managers leave behind, in lower case; hidden files are skipped anyway."""
 
-OUTPUT_FILES = frozenset({"metadata.csv", "augmented.csv", "recipe.json", "failed.csv"})
+OUTPUT_FILES = frozenset({"metadata.csv", "augmented.csv", "recipe.json", "failed.csv", "classes.csv"})
 """Files that pipekit writes beside the images of a folder with its own mark."""
 
 MAX_EXAMPLES, MAX_FOLDERS = 3, 3
