@@ -77,7 +77,7 @@ def parse_colour(text: str) -> int:
 
 def _packed(rgb: Image) -> NDArray[np.uint32]:
     red, green, blue = (rgb[..., channel].astype(np.uint32) for channel in range(3))
-    return (red << 16) | (green << 8) | blue
+    return np.asarray((red << 16) | (green << 8) | blue, np.uint32)
 
 
 def _numbers(rgb: Image, colours: Sequence[str]) -> Image:
