@@ -1,4 +1,4 @@
-"""Samples and artifacts: the data that stages exchange."""
+"""Samples and artifacts, the data that stages exchange; and shards of work, which executors exchange."""
 
 from __future__ import annotations
 

@@ -53,6 +53,7 @@ def register_stages(register: Register) -> None:
     register("filter", "pipekit.builtin.filter:filter", summary="Keep the samples that fulfil an expression over their columns")
     register("rename_classes", "pipekit.builtin.rename_classes:rename_classes", summary="Rename, merge and drop classes")
     register("merge", "pipekit.builtin.merge:merge", summary="Join datasets; a picture in several of them is counted once")
+    register("tile", "pipekit.builtin.tile:tile", summary="Cut images into tiles, with their boxes, outlines and masks")
     register("filters", "pipekit.builtin.filters:filters", summary="Show what a filter does to images, step by step")
     register(
         "match", "pipekit.builtin.features.matching:match", summary="Match features of two images, align one with the other"
@@ -103,7 +104,7 @@ def register_importers(register: Register) -> None:
         "metadata", "pipekit.builtin.importers.metadata", summary="Hugging Face imagefolder: metadata.csv or .jsonl", version=3
     )
     register(
-        "parquet", "pipekit.builtin.importers.parquet", summary="Parquet with one row per image, as bytes or path", version=2
+        "parquet", "pipekit.builtin.importers.parquet", summary="Parquet with one row per image, as bytes or path", version=3
     )
     register("idx", "pipekit.builtin.importers.idx", summary="IDX files of the MNIST family, gzipped or not")
     register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, outlines, keypoints, masks", version=5)
@@ -125,7 +126,12 @@ def register_importers(register: Register) -> None:
         "pipekit.builtin.importers.roboflow_masks",
         summary="Roboflow's masks: a.jpg, a_mask.png, _classes.csv",
     )
-    register("arrow", "pipekit.builtin.importers.arrow", summary="Hugging Face datasets saved with save_to_disk; needs pyarrow")
+    register(
+        "arrow",
+        "pipekit.builtin.importers.arrow",
+        summary="Hugging Face datasets saved with save_to_disk; needs pyarrow",
+        version=2,
+    )
     register("cifar", "pipekit.builtin.importers.cifar", summary="CIFAR-10 and CIFAR-100, as pickles or binary files")
     register("tfrecord", "pipekit.builtin.importers.tfrecord", summary="TFRecord files of tf.train.Example with images")
     register("npz", "pipekit.builtin.importers.npz", summary="NumPy archives: x_train, y_train; train_images, train_labels")
@@ -142,7 +148,9 @@ def register_exporters(register: Register) -> None:
     at = "pipekit.builtin.exporters"
     register("folders", f"{at}.folders", summary="Class folders with metadata.csv: Keras, torchvision, fastai, datasets")
     register("csv", f"{at}.csv", summary="One CSV file with one row per image, and the images")
-    register("parquet", f"{at}.parquet", summary="Parquet with the images' bytes, as Hugging Face's datasets stores them")
+    register(
+        "parquet", f"{at}.parquet", summary="Parquet with the images' bytes, as Hugging Face's datasets stores them", version=2
+    )
     register("coco", f"{at}.coco", summary="COCO: images, and one JSON file of objects per split", version=3)
     register("yolo", f"{at}.yolo", summary="YOLO detection: images, labels, data.yaml", version=2)
     register("voc", f"{at}.voc", summary="Pascal VOC: one XML file per image, image sets, masks", version=2)

@@ -110,6 +110,9 @@ class AugmentParams(OutputOptions):
         "What to do with columns that may be coordinates in the image (x, y, bbox) if ops move its pixels: refuse, drop them "
         "from the copies, or keep them as they are",
     )
+    strip_metadata: bool = param(
+        False, "Remove position, serial numbers and other metadata from the kept originals; copies never have any"
+    )
     balance: bool = param(False, "Balance the classes: make as many images of each as the largest class has with its copies")
 
 
@@ -211,7 +214,7 @@ def make_copies(sample: Sample, params: AugmentParams, ctx: SampleContext) -> It
         dropped = coordinate_columns(extra)
         moved = _with_extra(sample, {name: value for name, value in extra.items() if name not in dropped})
     if params.keep_originals or not _chosen(sample, params):
-        yield source
+        yield _without_metadata(source, ctx) if params.strip_metadata else source
     if not copies:
         return
     recipe = ctx.once("recipe", params.compiled)
@@ -221,6 +224,19 @@ def make_copies(sample: Sample, params: AugmentParams, ctx: SampleContext) -> It
     for copy in range(1, copies + 1):
         applied = recipe.load(picture, ctx.rng(copy), sample.targets, mask)
         yield _write(moved, mask_sha256, copy, applied, params, ctx)
+
+
+def _without_metadata(sample: Sample, ctx: SampleContext) -> Sample:
+    """The sample, with its file written again if that has metadata; no pixel changes."""
+    from pipekit.images.metadata import without_metadata
+
+    data = images.read_bytes(sample.image)
+    stripped = without_metadata(data)
+    if stripped == data:
+        return sample
+    suffix = posixpath.splitext(sample.image)[1]
+    path = ctx.write(f"originals/{sample.id.removesuffix(suffix)}{suffix}", stripped)
+    return Sample(sample.id, path, "", sample.label, sample.split, sample.targets, sample.extra)
 
 
 def _write(sample: Sample, mask_sha256: str, copy: int, applied: Applied, params: OutputOptions, ctx: SampleContext) -> Sample:

@@ -331,7 +331,7 @@ class _Run:
         self.syncing.begin()
         started, begun = time.perf_counter(), self.store.work_dir(key)
         with self.store.scratch() as folder:
-            ctx = StageContext(self.run_context, stage, key, inputs, folder, again)
+            ctx = StageContext(self.run_context, stage, key, inputs, folder, again, parts, self.before.get(stage.name))
             done = False
             try:
                 check_inputs(inputs)
@@ -347,7 +347,7 @@ class _Run:
                 if damage := guard.take_noted():  # even if a stage swallowed it: no result made from it may stay
                     raise damage
                 if not isinstance(made, Dataset):  # images of datasets are compared where workers read them
-                    check_sources(inputs, self.run_context.began_ns)
+                    check_sources(inputs, self.run_context.began_ns, self.locations)
                 ctx.check_failures()
                 if stage.contract.fingerprint is not None:
                     # A stage may change the outside state that it reads (split adds lines to its file). Its key has the state

@@ -22,7 +22,7 @@ import simplejpeg
 from pipekit import files
 from pipekit.errors import ImageError, UserError
 from pipekit.images.jpeg import decode_jpeg, jpeg_header, jpeg_orientation
-from pipekit.images.pixels import MAX_PIXELS, Decoded, ImageInfo, limit, turn
+from pipekit.images.pixels import Decoded, ImageInfo, limit, too_large, turn
 from pipekit.images.quiet import essential_png, quiet_pillow
 from pipekit.images.value_range import why_not
 from pipekit.images.warping import Image, SizeHw
@@ -167,7 +167,7 @@ def open_with_pillow(data: bytes) -> Any:
     except UnidentifiedImageError:
         raise ImageError(_not_an_image(data)) from None
     except Pillow.DecompressionBombError:
-        raise ImageError(f"more than {MAX_PIXELS // 1_000_000} megapixels") from None
+        raise ImageError(too_large()) from None
     except Exception as error:
         raise ImageError(f"damaged file: {short_reason(error)}") from error
     limit(*picture.size)

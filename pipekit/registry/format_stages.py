@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -43,6 +43,7 @@ from pipekit.quarantine import Exclusions, read_exclusions
 from pipekit.registry.cheap_checks import warnings_of
 from pipekit.registry.component import Component
 from pipekit.registry.losses import losses
+from pipekit.registry.privacy import prepared, with_field
 
 FIRST = 200
 """Samples that show whether a dataset has masks."""
@@ -94,13 +95,24 @@ def import_stage(importer: Component) -> Any:
         excluded = read_exclusions(params.exclude) if params.exclude else Exclusions()
         failed: list[Failure] = []
         adjusted: dict[str, tuple[int, str]] = {}
-        found = reader.read(Path(params.path), params, ctx.out_dir) if writes else reader.read(Path(params.path), params)
-        samples: Iterable[Sample] = _sort_out(ctx.track(found, label="listing", unit="images"), failed, adjusted, excluded.ids)
         codecs: list[str] = []
-        samples = _watched(samples, ctx.components("codec"), codecs)
-        firsts = list(islice(samples, FIRST))
+        by_suffix = _plugins_codecs(ctx.components("codec"))
+        per_file = getattr(reader, "PER_FILE", False) and not excluded and not params.value_range
+        amended = _amended(ctx, reader, params, tuple(by_suffix)) if per_file else None
+        firsts: list[Sample] = []
+        samples: Iterable[Sample]
+        if amended is not None:
+            samples = amended
+        else:
+            path = Path(params.path)
+            found = reader.read(path, params, ctx.out_dir) if writes else reader.read(path, params)
+            samples = _sort_out(ctx.track(found, label="listing", unit="images"), failed, adjusted, excluded.ids)
+            samples = _watched(samples, by_suffix, codecs)
+            if per_file:
+                samples = _noticing(ctx, samples, failed, adjusted, codecs)
+            firsts = list(islice(samples, FIRST))
+            samples = itertools.chain(firsts, samples)
         first = firsts[0] if firsts else None
-        samples = itertools.chain(firsts, samples)
         # An importer that writes images itself must verify all of them, or none.
         own = first is not None and Path(first.image).is_relative_to(ctx.out_dir)
         if excluded.by_content:
@@ -151,6 +163,31 @@ def import_stage(importer: Component) -> Any:
 
     run.__doc__ = importer.summary
     return _stage(run, StageContract((), params_type, Dataset, False, importer.libraries, seeded=False))
+
+
+def _amended(ctx: Context, reader: Any, params: Any, of_plugins: tuple[str, ...]) -> Iterable[Sample] | None:
+    """The samples of the last run with what has changed since, by an importer that reads each file by itself.
+
+    None too if a plugin's codec decodes a changed file: then the dataset has to name the codec.
+    """
+    path = Path(params.path)
+    if not path.is_dir():
+        return None
+    layout = reader.layout_of(path, params)
+
+    def sample_of(below: str) -> Any:
+        return NotImplemented if below.lower().endswith(of_plugins) else reader.sample_of(below, path, layout)
+
+    return ctx.amended("path", repr(layout), sample_of)
+
+
+def _noticing(
+    ctx: Context, samples: Iterable[Sample], failed: list[Failure], adjusted: Mapping[str, Any], codecs: list[str]
+) -> Iterator[Sample]:
+    """The samples; where some rows failed, were adjusted, or need a plugin's codec, the next run must find that anew."""
+    yield from samples
+    if failed or adjusted or codecs:
+        ctx.amended("path", None, lambda below: None)
 
 
 def _unusable(annotations: list[Failure]) -> str:
@@ -213,11 +250,15 @@ def _have_masks(samples: Iterable[Sample], out_dir: Path) -> bool:
     return any(sample.targets.mask and not Path(sample.targets.mask).is_relative_to(out_dir) for sample in samples)
 
 
-def _watched(samples: Iterable[Sample], codecs: Iterable[ComponentLike], found: list[str]) -> Iterator[Sample]:
-    """Pass samples through, and add the names of the plugins' codecs that decode them to ``found``."""
-    by_suffix = {
+def _plugins_codecs(codecs: Iterable[ComponentLike]) -> dict[str, str]:
+    """The suffixes that plugins' codecs decode, with the codec's name."""
+    return {
         suffix.lower(): codec.name for codec in codecs if hasattr(codec.load(), "decode") for suffix in codec.load().suffixes()
     }
+
+
+def _watched(samples: Iterable[Sample], by_suffix: Mapping[str, str], found: list[str]) -> Iterator[Sample]:
+    """Pass samples through, and add the names of the plugins' codecs that decode them to ``found``."""
     for sample in samples:
         name = by_suffix.get(os.path.splitext(sample.image)[1].lower()) if by_suffix else None  # noqa: PTH122
         if name is not None and name not in found:
@@ -252,8 +293,12 @@ def export_stage(exporter: Component) -> Any:
             )
         slots.append(Slot(parameter.name, options[0], required=False))
 
+    of_images = issubclass(kind, Dataset)
+
     def run(ctx: Context, params: Any, **inputs: Any) -> Files:
         main = inputs.pop(kind.kind)
+        if of_images:
+            main = prepared(ctx, main, params, found)
         carries = getattr(found, "CARRIES", None)
         if carries is not None and (lost := losses(main, carries)):
             ctx.warn(f"{exporter.name}: {lost}")
@@ -261,7 +306,8 @@ def export_stage(exporter: Component) -> Any:
         return ctx.artifact(Files, **(made or {}))
 
     run.__doc__ = exporter.summary
-    contract = StageContract(tuple(slots), exporter.params_type(), Files, False, exporter.libraries, seeded=False)
+    params_type = with_field(exporter) if of_images else exporter.params_type()
+    contract = StageContract(tuple(slots), params_type, Files, False, exporter.libraries, seeded=False)
     return _stage(run, contract)
 
 
