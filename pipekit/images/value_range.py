@@ -48,7 +48,8 @@ def read_deep(data: bytes) -> NDArray[Any] | None:
                 return None
     except (ImageError, OSError, ValueError, SyntaxError):
         return None
-    found = cv2.imdecode(np.frombuffer(essential_png(data) if is_png else data, np.uint8), cv2.IMREAD_UNCHANGED)
+    encoded = np.frombuffer(essential_png(data) if is_png else data, np.uint8)
+    found: Any = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
     if found is None or found.dtype == np.uint8:
         return None
     if found.ndim == 3:

@@ -128,9 +128,9 @@ def import_stage(importer: Component) -> Any:
                 raise UserError(f"value_range = {list(params.value_range)}: black must be below white")
             given = RangeParams(value_range=params.value_range)
             samples = ctx.map(rescale, _hashed(samples) if own else samples, given, label="scaling", name="value_range")
-        if params.verify != "none" and not own and _have_masks(firsts, ctx.out_dir):
-            colours = MaskParams(colours=tuple(getattr(params, "colours", ())))
-            samples = ctx.map(prepare, samples, colours, label="verifying masks", name="masks")
+        if not own and _have_masks(firsts, ctx.out_dir):
+            given_masks = MaskParams(colours=tuple(getattr(params, "colours", ())), strict=params.verify != "none")
+            samples = ctx.map(prepare, samples, given_masks, label="verifying masks", name="prepared")
         if params.verify != "none" and not own:
             check = measuring.measure_image if params.verify == "decode" else measuring.check_header
             samples = ctx.keep(check, samples, label="verifying")
