@@ -16,6 +16,9 @@ from pipekit.passed_over import VIDEO
 
 READS = VIDEO
 
+GENERALITY = 3
+"""Above the importers of images: a folder of videos inside a dataset of images is no dataset by itself."""
+
 MOST_TRIED = 1000
 """Maximum number of files that ``sniff`` counts."""
 
