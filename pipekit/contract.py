@@ -25,13 +25,17 @@ model              ``build(input_shape_hwc, num_classes, params) -> keras.Model`
 importer           an object with ``sniff(path)``, why it is this format, or :class:`Rejected` with why it is not, or ""; and
                    ``read(path, params) -> Iterator[Sample]``; a ``Failure`` among them is a row that can't be used; a third
                    argument ``out_dir`` is a folder to write pictures to that lie inside other files. It may have ``READS``,
-                   ``GENERALITY`` (the fitting importer with the lowest is used) and ``WRITTEN_AS`` (the exporter that writes
-                   back all that it reads)
+                   ``GENERALITY`` (the fitting importer with the lowest is used), ``WRITTEN_AS`` (the exporter that writes
+                   back all that it reads) and ``PER_FILE = True``: then a change to a file costs one file, by
+                   ``layout_of(path, params)``, whose ``repr`` has all that samples depend on besides the paths of their
+                   files, and ``sample_of(below, path, layout) -> Sample | None``, with the path below as its id;
+                   NotImplemented if that depends on other files
 exporter           ``write(artifact, out_dir, params)``; further inputs as ``dataset: Dataset | None = None``; may return
                    ``{"facts": ..., "headline": ...}``
 detector           ``detect(image, params) -> (N, 3) float32`` x_px, y_px, response; or an ``(H, W) float32`` response map;
                    or :class:`pipekit.keypoints.detection.Features`, with scales, angles, descriptors
-check              ``check(rows, ctx, params) -> Iterable[Finding]``
+embedder           ``embedder(params) -> embed``, with ``embed(images) -> (N, D) float32``, :mod:`pipekit.learning.embedders`
+check              ``check(rows, ctx, params) -> Iterable[Finding]``; a fourth argument ``dataset`` is the inspected dataset
 report_section     ``section(ctx, inputs, params) -> Section``
 codec              an object with ``suffixes()``; unless :mod:`pipekit.images` decodes the files itself, ``reads(data)`` and
                    ``decode(data) -> (H, W, 3) uint8 RGB`` as displayed
@@ -48,17 +52,19 @@ import inspect
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pipekit.artifacts import (
     NO_TARGETS,
+    PAUSE,
+    SMALL_BYTES,
     Adjusted,
     Artifact,
     Box,
     Dataset,
+    Embeddings,
     Failure,
     Files,
     Keypoint,
@@ -66,6 +72,8 @@ from pipekit.artifacts import (
     Rejected,
     Report,
     Sample,
+    ShardResult,
+    ShardTask,
     Targets,
 )
 from pipekit.errors import PluginError
@@ -85,6 +93,7 @@ __all__ = [
     "Call",
     "Context",
     "Dataset",
+    "Embeddings",
     "Failure",
     "Figure",
     "Files",
@@ -118,26 +127,6 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 A = TypeVar("A", bound="Artifact")
 T = TypeVar("T")
-
-
-# --- what a sample function yields ---------------------------------------------------------------------------------------
-
-
-class _Pause(Enum):
-    PAUSE = "pause"
-
-
-PAUSE: Final[Any] = _Pause.PAUSE
-"""What a sample function may yield between two kinds of work (reading, decoding, measuring): it resumes when a few other
-samples of its shard have come as far.
-
-One kind of work on sixteen samples in turn, instead of all kinds on each, was measured to take a tenth less time in `inspect`
-with two workers, and a fifth less with one: a library's code and tables stay in the processor's cache. The result is the
-same. A function that holds more than :data:`SMALL_BYTES` for its sample should not pause: sixteen wait at once.
-"""
-
-SMALL_BYTES = 1_000_000
-"""What a sample may hold in memory while it pauses."""
 
 
 # --- what a stage is given -----------------------------------------------------------------------------------------------
@@ -213,6 +202,21 @@ class Context(Protocol):
                 own name draws, and its module and name keep.
         """
 
+    def map_parts(
+        self,
+        function: Callable[[Sample, Any, SampleContext], Iterable[Mapping[str, Any]]],
+        samples: Iterable[Sample],
+        params: Params | None = None,
+        label: str = "",
+        *,
+        name: str = "",
+    ) -> Iterator[tuple[str, Sequence[dict[str, Any]]]]:
+        """As :meth:`map` for a function that yields dicts, but a shard at a time: ``(digest of its samples, rows)``.
+
+        Rows are in the order of ids within a shard, shards in any fixed order; memory holds one shard. A sample for which the
+        function raises is ``{"id": ..., "problem": reason}``, and counts as no failure.
+        """
+
     def keep(
         self,
         function: Callable[[Sample, Any, SampleContext], Iterable[Any]],
@@ -224,8 +228,27 @@ class Context(Protocol):
     ) -> Iterable[Sample]:
         """The samples for which ``function`` does not raise, unchanged; the others are listed as failed."""
 
-    def revise(self, dataset: Dataset, change: Callable[[str], Mapping[str, Any] | None]) -> Iterable[Sample]:
-        """The samples with new ``label``, ``split`` or ``extra``, by ``change(id)``; None leaves a sample out."""
+    def revise(self, dataset: Iterable[Sample], change: Callable[[str], Mapping[str, Any] | None]) -> Iterable[Sample]:
+        """The samples with new ``id``, ``label``, ``split`` or ``extra``, by ``change(id)``; None leaves a sample out.
+
+        Args:
+            dataset: a dataset, or what :meth:`map` over one returned.
+        """
+
+    def amended(self, name: str, note: str | None, sample_of: Callable[[str], Any]) -> Iterable[Sample] | None:
+        """The samples of this stage's last run with what has changed since in a folder: only changed files are looked at.
+
+        Args:
+            name: the parameter that names the folder.
+            note: what the samples depend on besides the other parameters and the paths and bytes of files. None: the next
+                run can't amend them after all.
+            sample_of: the sample of a file by its path below the folder (with ``/``), which is its id; None if it is none,
+                NotImplemented if it depends on other files.
+
+        Returns:
+            None if there is no such run, it had another ``note``, or most files have changed: then give :meth:`keep` or
+            :meth:`dataset` all samples. The next run can amend them.
+        """
 
     def tolerate(self, failures: Sequence[Failure], num_attempted: int) -> None:
         """Count samples that the stage itself, not :meth:`map`, found unusable against its ``max_failed``.
@@ -247,8 +270,14 @@ class Context(Protocol):
     def warn(self, message: str) -> None:
         """Warn the user; the warning is kept in ``run.json`` and repeated for a cached stage."""
 
-    def dataset(self, samples: Iterable[Sample], failed: Iterable[Failure] = (), **meta: Any) -> Dataset:
-        """Write an index. Rows may come in any order; ids must be unique. Failures of ``map`` are added by themselves."""
+    def dataset(
+        self, samples: Iterable[Sample] | Sequence[Iterable[Sample]], failed: Iterable[Failure] = (), **meta: Any
+    ) -> Dataset:
+        """Write an index. Rows may come in any order; ids must be unique. Failures of ``map`` are added by themselves.
+
+        A list of datasets, and of what :meth:`map`, :meth:`keep` and :meth:`revise` returned, is joined: the parts of each stay
+        as they are.
+        """
 
     def artifact(self, kind: type[A], *, digest: str | None = None, **meta: Any) -> A:
         """What lies in ``out_dir``, as an artifact.
@@ -452,45 +481,3 @@ def _read_sample_stage(function: Callable[..., Any], libraries: tuple[str, ...])
     return StageContract(
         (Slot("dataset", Dataset),), _params_of(function, _hints(function, "params")), Dataset, True, libraries
     )
-
-
-# --- shards, for executors -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ShardTask:
-    """A piece of work as plain data, so that any machine with the same plugins can do it.
-
-    ``target`` is ``@stage/<use>`` or a function's ``module:name``; ``rows`` are samples as JSON-like dicts; ``params`` is the
-    JSON form; ``packed`` puts the files that are made into one tar; ``scope`` names what all shards of one job share;
-    ``plugins`` are the files given beside entry points; ``name`` is what :meth:`Context.map` draws under; ``began_ns`` is when
-    the run began, in ns since 1970: a source that has changed since then fails the shard.
-    """
-
-    key: str
-    scope: str
-    target: str
-    stage: str
-    seed: int
-    params_type: str
-    params: Mapping[str, Any] | None
-    rows: tuple[Mapping[str, Any], ...]
-    store: str
-    project: str
-    packed: bool = False
-    plugins: tuple[str, ...] = ()
-    disabled: tuple[str, ...] = ()
-    name: str = ""
-    began_ns: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ShardResult:
-    """The result of a task. ``error`` is a formatted traceback when the shard itself could not be done, else ""."""
-
-    key: str
-    num_samples: int
-    num_outputs: int
-    num_failed: int
-    seconds: float
-    error: str = ""

@@ -79,6 +79,8 @@ HEAVY = {
     "keras",
     "markdown_it",
     "matplotlib",
+    "onnx",
+    "onnxruntime",
     "pandas",
     "polars",
     "pyarrow",

@@ -45,6 +45,7 @@ WHERE = {
     "masks": {"registry/losses.py"},
     "match": {"quarantine.py"},
     "folders": {"passed_over.py"},
+    "passed_over": {"engine/keys.py", "passed_over.py", "store/file_hashes.py"},
     "data": {"engine/adhoc.py"},
     "auto": {"pipeline/plan.py"},
     "pipekit.builtin": {"registry/registry.py"},
@@ -204,7 +205,7 @@ def test_what_an_importer_of_annotations_reads_can_be_written_back(built_in: Reg
     named = {found.name: exporter_of(built_in, found.name) for found in built_in.components("importer")}
     kept = {name for name, exporter in named.items() if exporter}
     tools = {"cvat", "labelme", "via", "label_studio", "createml", "box_csv"}
-    assert kept == {"coco", "yolo", "voc", "masks", "roboflow_masks", "csv", "parquet", *tools}
+    assert kept == {"coco", "yolo", "voc", "masks", "roboflow_masks", "csv", "parquet", "tfrecord", *tools}
 
 
 @pytest.mark.parametrize("executor", ["auto", "threads", "processes"])

@@ -50,6 +50,10 @@ def register_stages(register: Register) -> None:
         summary="Detect features in every image, count and draw them",
         version=2,
     )
+    register("filter", "pipekit.builtin.filter:filter", summary="Keep the samples that fulfil an expression over their columns")
+    register("rename_classes", "pipekit.builtin.rename_classes:rename_classes", summary="Rename, merge and drop classes")
+    register("merge", "pipekit.builtin.merge:merge", summary="Join datasets; a picture in several of them is counted once")
+    register("tile", "pipekit.builtin.tile:tile", summary="Cut images into tiles, with their boxes, outlines and masks")
     register("filters", "pipekit.builtin.filters:filters", summary="Show what a filter does to images, step by step")
     register(
         "match", "pipekit.builtin.features.matching:match", summary="Match features of two images, align one with the other"
@@ -60,6 +64,7 @@ def register_stages(register: Register) -> None:
         summary="Measure the repeatability of feature detectors",
         version=2,
     )
+    register("embed", "pipekit.builtin.embed:embed", summary="Compute a vector of features for every image")
     register(
         "evaluate",
         "pipekit.builtin.evaluate:evaluate",
@@ -166,6 +171,8 @@ def register_checks(register: Register) -> None:
     register("corrupt", f"{at}.files:corrupt", summary="Files that can't be decoded completely")
     register("leakage", f"{at}.copies:leakage", summary="The same or nearly the same image in two splits")
     register("label_conflicts", f"{at}.copies:label_conflicts", summary="The same or nearly the same image under two labels")
+    register("passed_over", f"{at}.imported:passed_over", summary="Files that the import did not read")
+    register("one_class", f"{at}.imported:one_class", summary="No class, or only one, where a classifier needs two")
     register("exact_duplicates", f"{at}.copies:exact_duplicates", summary="The same file under several names")
     register("near_duplicates", f"{at}.copies:near_duplicates", summary="The same image, resized or saved again")
     register("wrong_extension", f"{at}.files:wrong_extension", summary="The suffix names another format than the content")
@@ -181,6 +188,8 @@ def register_checks(register: Register) -> None:
     register("unlabelled", f"{at}.balance:unlabelled", summary="Images without a class in a dataset with classes")
     register("orientation", f"{at}.files:orientation", summary="Images that only their EXIF data rotates")
     register("mixed_modes", f"{at}.files:mixed_modes", summary="Grey, transparent or 16-bit images among others")
+    register("narrow_range", f"{at}.narrow_range:narrow_range", summary="16-bit files that use a small part of their range")
+    register("masks", f"{at}.masks:masks", summary="Masks: their size, their values, JPEG artefacts")
     register("animated", f"{at}.files:animated", summary="Files with several frames; only the first is used")
 
 
@@ -293,6 +302,15 @@ def register_detectors(register: Register) -> None:
     register("contours", "pipekit.builtin.detectors.contours:contours", summary="Outlines of regions, or along Canny edges")
     register("hog", "pipekit.builtin.detectors.hog:hog", summary="Histograms of gradient directions on a grid")
     register("lbp", "pipekit.builtin.detectors.lbp:lbp", summary="Local binary patterns on a grid: texture")
+
+
+@hookimpl
+def register_embedders(register: Register) -> None:
+    register(
+        "efficientnet_lite0",
+        "pipekit.builtin.embedders:efficientnet_lite0",
+        summary="EfficientNet-Lite0, trained on ImageNet: 1,280 features",
+    )
 
 
 @hookimpl

@@ -127,10 +127,11 @@ def test_the_folder_of_the_images_is_part_of_the_key(tmp_path: Path) -> None:
     class WithPath(csv.CsvParams):
         path: Path
 
-    params = WithPath.model_validate(
-        {"path": "data/t.csv"}, context={"base_dir": write(tmp_path / "data/t.csv", "").parents[1]}
-    )
-    assert params.images == tmp_path / "data"
+    params = WithPath.model_validate({"path": "set/t.csv"}, context={"base_dir": write(tmp_path / "set/t.csv", "").parents[1]})
+    assert params.images == tmp_path / "set"
+    write(tmp_path / "labels/t.csv", "")
+    params = WithPath.model_validate({"path": "labels/t.csv"}, context={"base_dir": tmp_path})
+    assert params.images == tmp_path  # a folder for tables: the images lie beside it
 
 
 def test_a_table_written_beside_the_images_is_no_reason_to_read_them_again(

@@ -119,7 +119,7 @@ def test_a_picture_of_200_megapixels_is_told_of_and_the_rest_is_answered(in_proj
     assert predict("huge.png", "images/val/red/red_0.png", "--out", "found.csv") == 0
     huge, red = rows_of(Path("found.csv"))
     assert (huge["predicted"], red["predicted"]) == ("", "red")
-    assert huge["error"] == "more than 178 megapixels"
+    assert huge["error"].startswith("more than 178 megapixels")
 
 
 @pytest.mark.parametrize("command", ["predict", "evaluate"])

@@ -108,7 +108,7 @@ def _stored(
         row = {**row, columns.label: names[label]}
     if not columns.split:
         row = {**row, "split": split}
-        columns = Columns(columns.image, columns.label, "split")
+        columns = replace(columns, split="split")
     if data is None:
         path = value.get("path") if isinstance(value, Mapping) else value
         if not path:

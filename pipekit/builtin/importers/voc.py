@@ -104,7 +104,27 @@ def _place(base: Path) -> _Place | None:
 
 
 def _annotations_in(base: Path) -> Path | None:
-    return next((base / name for name in subfolders(base) if name.lower() == "annotations"), None)
+    """The folder of XML files: ``Annotations``, one in it (``annotations/xmls``), or any whose first XML file has boxes."""
+    names = subfolders(base)
+    usual = next((base / name for name in names if name.lower() == "annotations"), None)
+    if usual and any(files_in(usual, XML)):
+        return usual
+    inside = [usual / name for name in subfolders(usual)] if usual else []
+    others = (folder for folder in [*inside, *(base / name for name in names)] if folder != usual)
+    return next((folder for folder in others if _has_boxes(folder)), usual)
+
+
+def _has_boxes(folder: Path) -> bool:
+    """Whether a folder without images begins with an XML file of VOC that has a box, or no object."""
+    first = next(files_in(folder, XML), "")
+    if not first or any(files_in(folder, image_suffixes())) or not _is_voc(folder / first):
+        return False
+    try:
+        root = ET.parse(folder / first).getroot()
+    except (ET.ParseError, OSError):
+        return False
+    found = root.find("object")
+    return found is None or found.find("bndbox") is not None
 
 
 def _is_voc(file: Path) -> bool:
