@@ -56,10 +56,11 @@ def write(artifact: Dataset, out_dir: Path, params: ParquetParams) -> None:
 
 def limits(artifact: Dataset, params: ParquetParams) -> Iterator[str]:
     """What is said of class numbers that are others here: those of Hugging Face's features are positions in a list."""
-    for kind, names in (("labels", list(artifact.classes)), ("boxes", box_labels(artifact))):
-        _, kept = counted_from_zero(numbered(artifact.categories(kind), names))
-        if not kept:
-            yield f"the classes of {kind} are numbered anew from 0, in the order of their numbers"
+    of_labels = numbered(artifact.categories("labels"), artifact.classes)
+    of_boxes = numbered(artifact.categories("boxes"), box_labels(artifact))
+    for what, entries in (("images", of_labels), ("boxes", of_boxes)):
+        if not counted_from_zero(entries)[1]:
+            yield f"the classes of {what} are numbered anew from 0, in the order of their numbers"
 
 
 @dataclass(frozen=True)
