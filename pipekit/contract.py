@@ -236,7 +236,7 @@ class Context(Protocol):
         """
 
     def amended(self, name: str, note: str | None, sample_of: Callable[[str], Any]) -> Iterable[Sample] | None:
-        """The samples of this stage's last run with what has changed since in a folder: only changed files are looked at.
+        """The samples of this stage's last run with what has changed since in a folder: only changed files are read.
 
         Args:
             name: the parameter that names the folder.

@@ -1,4 +1,4 @@
-"""Masks as an import and ``inspect`` look at them: the size of the image, class numbers and not colours, no JPEG artefacts."""
+"""Checks of masks, on import and in ``inspect``: the size of the image, class numbers and not colours, no JPEG artefacts."""
 
 from __future__ import annotations
 
