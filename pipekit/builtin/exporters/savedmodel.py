@@ -123,6 +123,8 @@ _NUMBERED = re.compile(r"(?P<stem>.+)_(?P<number>\d+)")
 _GRADIENT = re.compile(r"(?P<stem>PartitionedCall|CustomGradient)-(?P<number>\d+)")
 _QUOTED = re.compile(r'(?<!string_val: )"([^"\\\n]+)"')
 """Texts except those in tensors: the names of classes stay as they are."""
+_PLACEHOLDER = re.compile(r"_\d+(?=___redundant_placeholder\d+$)")
+"""An argument of a loop's condition that is not used bears the number of the condition."""
 _CAPTURED = re.compile(r'(?P<attribute>key: "_user_specified_name"\s+value \{\s+s: )"\d+"')
 """An input that nobody has named bears the number of a tensor of the process."""
 
@@ -137,7 +139,10 @@ def _make_reproducible(folder: Path) -> None:
     text = text_format.MessageToString(written)
     functions = [function.signature.name for graph in written.meta_graphs for function in graph.graph_def.library.function]
     names = _renumbered(functions, _NUMBERED, "_") | _renumbered(_QUOTED.findall(text), _GRADIENT, "-")
-    text = _QUOTED.sub(lambda found: f'"{names.get(found[1], found[1])}"', _CAPTURED.sub(r'\g<attribute>"captured"', text))
+    text = _QUOTED.sub(
+        lambda found: f'"{_PLACEHOLDER.sub("_0", names.get(found[1], found[1]))}"',
+        _CAPTURED.sub(r'\g<attribute>"captured"', text),
+    )
     renamed = text_format.Parse(text, SavedModel())
     for graph in renamed.meta_graphs:
         graph.graph_def.library.function.sort(key=lambda function: function.signature.name)
