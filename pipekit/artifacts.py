@@ -1,4 +1,4 @@
-"""Samples and artifacts: the data that stages exchange."""
+"""Samples and artifacts, the data that stages exchange; and shards of work, which executors exchange."""
 
 from __future__ import annotations
 
@@ -244,6 +244,10 @@ class Artifact:
     path: Path
     digest: str
     meta: Mapping[str, Any]
+
+
+CODECS = "codecs"
+"""The entry in a dataset's ``meta`` that names the codecs of plugins that decode some of its images. It is in no digest."""
 
 
 @dataclass(frozen=True)

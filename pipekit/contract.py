@@ -26,13 +26,16 @@ importer           an object with ``sniff(path)``, why it is this format, or :cl
                    ``read(path, params) -> Iterator[Sample]``; a ``Failure`` among them is a row that can't be used, a
                    ``Categories`` the list of classes; a third argument ``out_dir`` is a folder to write pictures to that
                    lie inside other files. It may have ``READS``, ``GENERALITY`` (the fitting importer with the lowest is
-                   used) and ``WRITTEN_AS`` (the exporter that writes back all that it reads)
+                   used), ``WRITTEN_AS`` (the exporter that writes back all that it reads) and ``PER_FILE = True``: then a
+                   change to a file costs one file, by ``layout_of(path, params)``, whose ``repr`` has all that samples
+                   depend on besides the paths of their files, and ``sample_of(below, path, layout) -> Sample | None``,
+                   with the path below as its id; NotImplemented if that depends on other files
 exporter           ``write(artifact, out_dir, params)``; further inputs as ``dataset: Dataset | None = None``; may return
                    ``{"facts": ..., "headline": ...}``
 detector           ``detect(image, params) -> (N, 3) float32`` x_px, y_px, response; or an ``(H, W) float32`` response map;
                    or :class:`pipekit.keypoints.detection.Features`, with scales, angles, descriptors
 embedder           ``embedder(params) -> embed``, with ``embed(images) -> (N, D) float32``, :mod:`pipekit.learning.embedders`
-check              ``check(rows, ctx, params) -> Iterable[Finding]``
+check              ``check(rows, ctx, params) -> Iterable[Finding]``; a fourth argument ``dataset`` is the inspected dataset
 report_section     ``section(ctx, inputs, params) -> Section``
 codec              an object with ``suffixes()``; unless :mod:`pipekit.images` decodes the files itself, ``reads(data)`` and
                    ``decode(data) -> (H, W, 3) uint8 RGB`` as displayed
@@ -234,6 +237,21 @@ class Context(Protocol):
 
         Args:
             dataset: a dataset, or what :meth:`map` over one returned.
+        """
+
+    def amended(self, name: str, note: str | None, sample_of: Callable[[str], Any]) -> Iterable[Sample] | None:
+        """The samples of this stage's last run with what has changed since in a folder: only changed files are read.
+
+        Args:
+            name: the parameter that names the folder.
+            note: what the samples depend on besides the other parameters and the paths and bytes of files. None: the next
+                run can't amend them after all.
+            sample_of: the sample of a file by its path below the folder (with ``/``), which is its id; None if it is none,
+                NotImplemented if it depends on other files.
+
+        Returns:
+            None if there is no such run, it had another ``note``, or most files have changed: then give :meth:`keep` or
+            :meth:`dataset` all samples. The next run can amend them.
         """
 
     def tolerate(self, failures: Sequence[Failure], num_attempted: int) -> None:

@@ -60,6 +60,8 @@ TENSORFLOW: tuple[str, ...] = (
 )
 SLOW: tuple[str, ...] = (
     "builtin/test_albu.py::test_a_rotation_agrees_with_ours",
+    "engine/test_amending.py::test_a_whole_pipeline_after_changes_is_one_from_nothing",
+    "engine/test_amending.py::test_an_amended_import_is_one_from_nothing",
     "builtin/test_albu.py::test_every_transform_draws_from_our_generator_alone",
     "builtin/test_augment_check.py::test_an_op_that_destroys_the_label_shows",
     "builtin/test_augment_check.py::test_the_command",
@@ -79,6 +81,11 @@ SLOW: tuple[str, ...] = (
     "builtin/test_export.py::test_what_goes_out_comes_back",
     "builtin/test_features.py::test_the_stage_compares_detectors",
     "builtin/test_filter.py::test_what_is_written_is_read",
+    "registry/test_privacy.py::test_originals_beside_augmented_copies",
+    "registry/test_privacy.py::test_every_way_out_is_covered",
+    "images/test_metadata.py::test_damaged_files_are_an_image_error_at_most",
+    "builtin/test_tile.py::test_boxes_outlines_and_keypoints_are_clipped_and_counted",
+    "builtin/test_tile.py::test_the_pieces_of_a_box_sum_up_to_it",
     "builtin/test_merge.py::test_copies_follow_their_originals",
     "builtin/test_merge.py::test_parts_that_do_not_change_keep_their_shards",
     "builtin/test_filters.py::test_every_filter_has_a_picture",
@@ -184,6 +191,7 @@ SLOW: tuple[str, ...] = (
     "contract/test_components.py::test_it_keeps_its_promises",
     "contract/test_components.py::test_the_built_in_plugin_is_whole",
     "engine/test_view_update.py::test_after_a_crash_in_the_middle_the_next_view_is_that_of_a_full_build",
+    "engine/test_view_update.py::test_the_table_of_a_large_dataset_is_spliced",
     "engine/test_view_update.py::test_after_any_changes_the_view_is_that_of_a_full_build",
     "faults/test_damage.py",
     "faults/test_edits.py",

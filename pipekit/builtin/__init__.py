@@ -53,6 +53,7 @@ def register_stages(register: Register) -> None:
     register("filter", "pipekit.builtin.filter:filter", summary="Keep the samples that fulfil an expression over their columns")
     register("rename_classes", "pipekit.builtin.rename_classes:rename_classes", summary="Rename, merge and drop classes")
     register("merge", "pipekit.builtin.merge:merge", summary="Join datasets; a picture in several of them is counted once")
+    register("tile", "pipekit.builtin.tile:tile", summary="Cut images into tiles, with their boxes, outlines and masks")
     register("filters", "pipekit.builtin.filters:filters", summary="Show what a filter does to images, step by step")
     register(
         "match", "pipekit.builtin.features.matching:match", summary="Match features of two images, align one with the other"
@@ -103,7 +104,7 @@ def register_importers(register: Register) -> None:
         "metadata", "pipekit.builtin.importers.metadata", summary="Hugging Face imagefolder: metadata.csv or .jsonl", version=3
     )
     register(
-        "parquet", "pipekit.builtin.importers.parquet", summary="Parquet with one row per image, as bytes or path", version=2
+        "parquet", "pipekit.builtin.importers.parquet", summary="Parquet with one row per image, as bytes or path", version=3
     )
     register("idx", "pipekit.builtin.importers.idx", summary="IDX files of the MNIST family, gzipped or not", version=2)
     register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, outlines, keypoints, masks", version=6)
@@ -128,10 +129,16 @@ def register_importers(register: Register) -> None:
         summary="Roboflow's masks: a.jpg, a_mask.png, _classes.csv",
         version=2,
     )
-    register("arrow", "pipekit.builtin.importers.arrow", summary="Hugging Face datasets saved with save_to_disk; needs pyarrow")
+    register(
+        "arrow",
+        "pipekit.builtin.importers.arrow",
+        summary="Hugging Face datasets saved with save_to_disk; needs pyarrow",
+        version=2,
+    )
     register(
         "cifar", "pipekit.builtin.importers.cifar", summary="CIFAR-10 and CIFAR-100, as pickles or binary files", version=2
     )
+    register("videos", "pipekit.builtin.importers.videos", summary="Videos: frames at a stated rate, a class per folder")
     register("tfrecord", "pipekit.builtin.importers.tfrecord", summary="TFRecord files of tf.train.Example with images")
     register("npz", "pipekit.builtin.importers.npz", summary="NumPy archives: x_train, y_train; train_images, train_labels")
     register("hdf5", "pipekit.builtin.importers.hdf5", summary="HDF5 files with images and labels; needs h5py")
@@ -149,7 +156,9 @@ def register_exporters(register: Register) -> None:
     at = "pipekit.builtin.exporters"
     register("folders", f"{at}.folders", summary="Class folders with metadata.csv: Keras, torchvision, fastai, datasets")
     register("csv", f"{at}.csv", summary="One CSV file with one row per image, and the images")
-    register("parquet", f"{at}.parquet", summary="Parquet with the images' bytes, as Hugging Face's datasets stores them")
+    register(
+        "parquet", f"{at}.parquet", summary="Parquet with the images' bytes, as Hugging Face's datasets stores them", version=3
+    )
     register("coco", f"{at}.coco", summary="COCO: images, and one JSON file of objects per split", version=4)
     register("yolo", f"{at}.yolo", summary="YOLO: images, labels, data.yaml; boxes, polygons, oriented boxes, poses", version=3)
     register("voc", f"{at}.voc", summary="Pascal VOC: one XML file per image, image sets, masks", version=3)
@@ -170,6 +179,8 @@ def register_checks(register: Register) -> None:
     register("corrupt", f"{at}.files:corrupt", summary="Files that can't be decoded completely")
     register("leakage", f"{at}.copies:leakage", summary="The same or nearly the same image in two splits")
     register("label_conflicts", f"{at}.copies:label_conflicts", summary="The same or nearly the same image under two labels")
+    register("passed_over", f"{at}.imported:passed_over", summary="Files that the import did not read")
+    register("one_class", f"{at}.imported:one_class", summary="No class, or only one, where a classifier needs two")
     register("exact_duplicates", f"{at}.copies:exact_duplicates", summary="The same file under several names")
     register("near_duplicates", f"{at}.copies:near_duplicates", summary="The same image, resized or saved again")
     register("wrong_extension", f"{at}.files:wrong_extension", summary="The suffix names another format than the content")
@@ -185,6 +196,8 @@ def register_checks(register: Register) -> None:
     register("unlabelled", f"{at}.balance:unlabelled", summary="Images without a class in a dataset with classes")
     register("orientation", f"{at}.files:orientation", summary="Images that only their EXIF data rotates")
     register("mixed_modes", f"{at}.files:mixed_modes", summary="Grey, transparent or 16-bit images among others")
+    register("narrow_range", f"{at}.narrow_range:narrow_range", summary="16-bit files that use a small part of their range")
+    register("masks", f"{at}.masks:masks", summary="Masks: their size, their values, JPEG artefacts")
     register("animated", f"{at}.files:animated", summary="Files with several frames; only the first is used")
 
 

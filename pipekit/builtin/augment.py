@@ -43,6 +43,12 @@ class RecipeOptions(Params):
     )
     fill_mode: FillMode = param("nearest", "How to fill pixels outside: nearest (the edge), constant, reflect or wrap")
     fill_value: int = param(0, "The grey level for fill_mode = constant", ge=0, le=255)
+    mask_fill: int | None = param(
+        None,
+        "The class number for fill_mode = constant in masks; default: 255 if the mask has it besides classes, else 0",
+        ge=0,
+        le=255,
+    )
     min_visible: float = param(0.1, "Minimum fraction of a box inside the image; boxes with less are dropped", ge=0, le=1)
     min_area_px: float = param(1.0, "Drop boxes with a smaller area", unit="px²", ge=0)
     mirror_labels: dict[str, str] = param(
@@ -79,6 +85,7 @@ class RecipeOptions(Params):
             min_visible=self.min_visible,
             min_area_px=self.min_area_px,
             mirror_labels=self.mirror_labels,
+            mask_fill=self.mask_fill,
         )
 
 
@@ -94,6 +101,9 @@ class AugmentParams(OutputOptions):
     copies: int = param(3, "Number of augmented copies of each image", ge=1, le=10_000)
     splits: tuple[str, ...] = param(("train",), "The splits to augment; images without a split count as train", min_length=1)
     keep_originals: bool = param(True, "Keep the original images in the dataset, beside their copies")
+    strip_metadata: bool = param(
+        False, "Remove position, serial numbers and other metadata from the kept originals; copies never have any"
+    )
     balance: bool = param(False, "Balance the classes: make as many images of each as the largest class has with its copies")
 
 
@@ -169,7 +179,7 @@ def make_copies(sample: Sample, params: AugmentParams, ctx: SampleContext) -> It
     copies = int(extra.pop(COPIES, params.copies if _chosen(sample, params) else 0))
     source = _with_extra(sample, extra)
     if params.keep_originals or not _chosen(sample, params):
-        yield source
+        yield _without_metadata(source, ctx) if params.strip_metadata else source
     if not copies:
         return
     recipe = ctx.once("recipe", params.compiled)
@@ -179,6 +189,19 @@ def make_copies(sample: Sample, params: AugmentParams, ctx: SampleContext) -> It
     for copy in range(1, copies + 1):
         applied = recipe.load(picture, ctx.rng(copy), sample.targets, mask)
         yield _write(source, mask_sha256, copy, applied, params, ctx)
+
+
+def _without_metadata(sample: Sample, ctx: SampleContext) -> Sample:
+    """The sample, with its file written again if that has metadata; no pixel changes."""
+    from pipekit.images.metadata import without_metadata
+
+    data = images.read_bytes(sample.image)
+    stripped = without_metadata(data)
+    if stripped == data:
+        return sample
+    suffix = posixpath.splitext(sample.image)[1]
+    path = ctx.write(f"originals/{sample.id.removesuffix(suffix)}{suffix}", stripped)
+    return Sample(sample.id, path, "", sample.label, sample.split, sample.targets, sample.extra)
 
 
 def _write(sample: Sample, mask_sha256: str, copy: int, applied: Applied, params: OutputOptions, ctx: SampleContext) -> Sample:

@@ -27,7 +27,7 @@ from pipekit.engine.outcome import Listener, Outcome, StageOutcome, advice_of, h
 from pipekit.engine.run_place import check_place, check_writable
 from pipekit.engine.sources import check_sources
 from pipekit.engine.worker import STOP, reason_of
-from pipekit.errors import DamagedError, PipekitError, StageError, UserError, of_the_machine
+from pipekit.errors import DamagedError, PipekitError, ReadingsError, StageError, UserError, of_the_machine
 from pipekit.owners import new_owner
 from pipekit.pipeline.accepted import add_accepted
 from pipekit.pipeline.plan import Plan, PlannedStage
@@ -319,6 +319,9 @@ class _Run:
             message, hint = reason_of(error), "For the traceback, add --debug."
             kept = CONTINUE if isinstance(error, OSError) else KEPT
         self.listener("stage_failed", stage=stage.name, use=stage.use, message=message, hint=hint)
+        if isinstance(error, ReadingsError):  # the command line asks which one is meant
+            error.where = error.where or f"in stage {stage.name!r}"
+            raise error
         if isinstance(error, UserError):
             raise UserError(message, hint, error.where or f"in stage {stage.name!r}") from error
         raise StageError(f"stage {stage.name!r} failed: {message}", f"{hint}\n  {kept}".strip()) from error
@@ -328,7 +331,7 @@ class _Run:
         self.syncing.begin()
         started, begun = time.perf_counter(), self.store.work_dir(key)
         with self.store.scratch() as folder:
-            ctx = StageContext(self.run_context, stage, key, inputs, folder, again)
+            ctx = StageContext(self.run_context, stage, key, inputs, folder, again, parts, self.before.get(stage.name))
             done = False
             try:
                 check_inputs(inputs)
@@ -344,7 +347,7 @@ class _Run:
                 if damage := guard.take_noted():  # even if a stage swallowed it: no result made from it may stay
                     raise damage
                 if not isinstance(made, Dataset):  # images of datasets are compared where workers read them
-                    check_sources(inputs, self.run_context.began_ns)
+                    check_sources(inputs, self.run_context.began_ns, self.locations)
                 ctx.check_failures()
                 if stage.contract.fingerprint is not None:
                     # A stage may change the outside state that it reads (split adds lines to its file). Its key has the state

@@ -32,6 +32,9 @@ INFO_HINT = "Give the folder of a trained model: runs/<name>, or the folder with
 MAX_RATIO, FREE_BYTES = 20, 1 << 28
 """An archive of weights is refused if it expands by more than this factor, and past this size."""
 
+RESIZE_METHOD = {"smaller": "area", "otherwise": "bilinear"}
+"""How :meth:`Predictor.prepare` resizes, by name, for ``model.json``: by the mean of areas where both sides become smaller."""
+
 T = TypeVar("T")
 Probabilities = Callable[["NDArray[np.uint8]"], "NDArray[np.float32]"]
 

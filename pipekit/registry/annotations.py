@@ -119,7 +119,10 @@ def _unread(registry: Registry, path: Path, importer: str) -> Iterator[Annotatio
     if not files:
         return
     images = _Names(path)
-    has_classes = any(sample.label in _parts(sample, path)[:-1] for sample in _samples(registry, importer, path, FIRST))
+    try:
+        has_classes = any(sample.label in _parts(sample, path)[:-1] for sample in _samples(registry, importer, path, FIRST))
+    except ReadingsError:  # the folders themselves can be read in several ways
+        has_classes = False
     for file in files:
         reader = _reader(registry, file)
         try:

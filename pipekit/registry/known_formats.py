@@ -166,7 +166,7 @@ KNOWN = (
     Known("Supervisely", "Export the project in Supervisely as COCO.", _supervisely),
     Known("KITTI", DATUMARO.format("kitti"), _folder("image_2", "label_2")),
     Known("Cityscapes", DATUMARO.format("cityscapes"), _folder("leftImg8bit", "gtFine")),
-    Known("AVA, or a set with a label map of TensorFlow", DATUMARO.format("ava"), _ends(".pbtxt")),
+    Known("AVA", DATUMARO.format("ava"), _ends("ava_action_list_v2.1.pbtxt", "ava_action_list_v2.2.pbtxt")),
     Known("MOT Challenge", DATUMARO.format("mot_seq"), _folder("img1", "gt/gt.txt")),
     Known("WIDER FACE", DATUMARO.format("wider_face"), _folder("wider_face_split")),
     Known(

@@ -52,6 +52,6 @@ def read(name: str, path: Path, **params: Any) -> list[Any]:
     importer = load_registry().get("importer", name).load()
     kind = params_type_of(importer)
     values = [path, kind(**params)]
-    if name in ("coco", "idx", "parquet", "tfrecord"):
+    if name in ("coco", "idx", "parquet", "tfrecord", "arrow"):
         values.append(path.parent / f"{name} out")
     return [item for item in importer.read(*values) if not isinstance(item, Categories)]

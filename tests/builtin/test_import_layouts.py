@@ -39,6 +39,8 @@ def readings(root: Path) -> list[str]:
         ("RGB/1.png Depth/1.png SemSeg/1.png", "the folders Depth, RGB, SemSeg", "RGB"),
         ("RGBLeft/1.png DepthLeft/1.png GTLeft/1.png", "the folders DepthLeft, GTLeft, RGBLeft", "RGBLeft"),
         ("training/image_2/1.png training/instance/1.png", "the folders image_2, instance", "image_2"),
+        ("HR/1.png LR/1.png upsampled/1.png", "the folders HR, LR", "LR"),
+        ("input/1.png target/1.png", "the folders input, target", "input"),
         ("my_images_a/1.jpg my_masks_a/1.png", "the folders my_images_a, my_masks_a", "my_images_a"),
         ("shots2018/1.jpg annotations/1.png", "the folder annotations", "shots2018"),
         ("1.jpg groundtruths/1.jpg detections/1.jpg", "the folders detections, groundtruths", ""),
@@ -53,7 +55,9 @@ def test_pictures_and_their_annotations_are_no_classes(tmp_path: Path, names: st
     assert caught.value.readings[-1].splits == "no"
 
 
-@pytest.mark.parametrize("names", ["mask/1.jpg no_mask/2.jpg", "frames/1.jpg mirrors/2.jpg", "depth/1.jpg width/2.jpg"])
+@pytest.mark.parametrize(
+    "names", ["mask/1.jpg no_mask/2.jpg", "frames/1.jpg mirrors/2.jpg", "depth/1.jpg width/2.jpg", "hr/1.jpg fr/2.jpg"]
+)
 def test_a_word_of_structure_beside_other_classes_is_a_class(tmp_path: Path, names: str) -> None:
     root = tree(tmp_path, *names.split())
     labels = [row.label for row in read(root, FoldersParams())]
@@ -138,7 +142,7 @@ def test_a_dataset_in_a_folder_of_its_own_is_asked_about(tmp_path: Path) -> None
 def test_tables_beside_folders_of_structure_are_named(tmp_path: Path) -> None:
     root = tree(tmp_path, *(f"images/face_{at}a.jpg" for at in range(4)), "test/other_1.jpg")
     write(root / "data/legend.csv", "user,image,emotion\n" + "".join(f"1,face_{at}a.jpg,happy\n" for at in range(4)))
-    with pytest.raises(ReadingsError, match=r"folder images, whose .*; data/legend.csv beside them names images"):
+    with pytest.raises(ReadingsError, match=r"folder images, whose .*; data/legend\.csv beside them names images"):
         find_importer(REGISTRY, root)
     write(root / "legend.csv", "image,emotion\n" + "".join(f"images/face_{at}a.jpg,happy\n" for at in range(4)))
     assert readings(root)[0] == "give legend.csv --format csv"

@@ -6,8 +6,10 @@ import json
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -42,6 +44,16 @@ def pictures(folder: Path, count: int = 3) -> list[str]:
     for name in names:
         images.write(folder / name, chance.integers(0, 256, (32, 32, 3), np.uint8))
     return names
+
+
+def few(make: Callable[[Path], Path]) -> Callable[[Path], Path]:
+    """An example of three images: thousands of mutations read each of them."""
+
+    def made(folder: Path) -> Path:
+        with mock.patch.object(examples, "write_tiny_dataset", partial(examples.write_tiny_dataset, per_class=1)):
+            return make(folder)
+
+    return made
 
 
 def written(path: Path, content: Any) -> Path:
@@ -272,7 +284,7 @@ def cifar_100(folder: Path) -> Path:
 
 
 def pets(folder: Path) -> Path:
-    path = examples.pets(folder)
+    path = few(examples.pets)(folder)
     box = "<bndbox><xmin>4</xmin><ymin>5</ymin><xmax>24</xmax><ymax>15</ymax></bndbox>"
     for file in (path / "images").iterdir():
         text = f"<annotation><filename>{file.name}</filename><object><name>cat</name>{box}</object></annotation>"
@@ -281,7 +293,7 @@ def pets(folder: Path) -> Path:
 
 
 def imagenet(folder: Path) -> Path:
-    path = examples.imagenet(folder)
+    path = few(examples.imagenet)(folder)
     names = pictures(path / "ILSVRC/Data/CLS-LOC/val")
     words = (path / "LOC_synset_mapping.txt").read_text("utf-8").split()[0]
     rows = "".join(f"{name[:-4]},{words} 1 1 9 9 {words} 2 2 8 8\n" for name in names)
@@ -289,9 +301,33 @@ def imagenet(folder: Path) -> Path:
     return path
 
 
+def parquet(folder: Path) -> Path:
+    """Rows with boxes, outlines, keypoints and masks, as the exporter writes them."""
+    import pyarrow as pa
+    from pyarrow.parquet import write_table
+
+    names = {"names": ["cat", "dog"], "_type": "ClassLabel"}
+    features = {"label": names, "objects": {"bbox": {}, "category": {"feature": names, "_type": "Sequence"}}}
+    pictured = [{"bytes": (folder / name).read_bytes(), "path": name} for name in pictures(folder)]
+    outline = [[float(value) for corner in SQUARE for value in corner]]
+    rows = [
+        {
+            "image": picture,
+            "label": 1,
+            "objects": {"bbox": [[4.0, 5.0, 20.0, 10.0]] * 2, "category": [0, 1], "segmentation": [outline, []]},
+            "keypoints": {"x": [1.5], "y": [2.5], "label": ["eye"], "visible": [True], "object": [1]},
+            "mask": picture,
+        }
+        for picture in pictured
+    ]
+    table = pa.Table.from_pylist(rows).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    write_table(table, folder / "train.parquet")
+    return folder
+
+
 def tfrecord(folder: Path) -> Path:
     """The example, and one without texts, whose class has a number."""
-    path = examples.tfrecord(folder)
+    path = few(examples.tfrecord)(folder)
     picture = next((folder / "sorted").rglob("*.png")).read_bytes()
     tfrecords.write(path / "test.tfrecord", [{"image/encoded": [picture], "image/class/label": [1], "image/height": [32]}] * 2)
     written(path / "classes.txt", "cat\ndog\n")
@@ -301,16 +337,16 @@ def tfrecord(folder: Path) -> Path:
 EXAMPLES: dict[str, Example] = {
     "coco": Example("coco", coco, (".json",), {"masks": True, "crowds": True}),
     "coco (boxes)": Example("coco", coco, (".json",), {"label": "largest"}),
-    "yolo": Example("yolo", examples.yolo, (".txt",)),
+    "yolo": Example("yolo", few(examples.yolo), (".txt",)),
     "yolo (polygons)": Example("yolo", yolo_polygons, (".txt",)),
     "yolo (pose)": Example("yolo", yolo_pose, (".txt", ".yaml")),
     "voc": Example("voc", voc, (".xml", ".txt")),
     "csv": Example("csv", csv, (".csv",)),
     "tsv": Example("csv", tsv, (".tsv",)),
-    "metadata.csv": Example("metadata", examples.metadata, (".csv",)),
+    "metadata.csv": Example("metadata", few(examples.metadata), (".csv",)),
     "metadata.jsonl": Example("metadata", metadata_jsonl, (".jsonl",)),
-    "parquet": Example("parquet", examples.parquet, (".parquet",)),
-    "arrow": Example("arrow", examples.arrow, (".arrow", ".json")),
+    "parquet": Example("parquet", parquet, (".parquet",)),
+    "arrow": Example("arrow", few(examples.arrow), (".arrow", ".json")),
     "cvat": Example("cvat", cvat, (".xml",)),
     "labelme": Example("labelme", labelme, (".json",)),
     "via": Example("via", via, (".json",)),
@@ -320,17 +356,17 @@ EXAMPLES: dict[str, Example] = {
     "box_csv": Example("box_csv", box_csv, (".csv",)),
     "box_csv (retinanet)": Example("box_csv", retinanet, (".csv",)),
     "box_csv (bbox)": Example("box_csv", one_cell, (".csv",)),
-    "image_list": Example("image_list", examples.image_list, (".txt",)),
-    "cub": Example("cub", examples.cub, (".txt",)),
+    "image_list": Example("image_list", few(examples.image_list), (".txt",)),
+    "cub": Example("cub", few(examples.cub), (".txt",)),
     "pets": Example("pets", pets, (".txt", ".xml")),
-    "food101": Example("food101", examples.food101, (".txt",)),
+    "food101": Example("food101", few(examples.food101), (".txt",)),
     "imagenet": Example("imagenet", imagenet, (".txt", ".csv")),
-    "roboflow_masks": Example("roboflow_masks", examples.roboflow_masks, (".csv",)),
-    "idx": Example("idx", examples.idx, ("",)),
-    "cifar": Example("cifar", examples.cifar, ("", ".meta")),
+    "roboflow_masks": Example("roboflow_masks", few(examples.roboflow_masks), (".csv",)),
+    "idx": Example("idx", few(examples.idx), ("",)),
+    "cifar": Example("cifar", few(examples.cifar), ("", ".meta")),
     "cifar (100)": Example("cifar", cifar_100, ("",)),
     "cifar (binary)": Example("cifar", cifar_binary, (".bin", ".txt")),
     "tfrecord": Example("tfrecord", tfrecord, (".tfrecord", ".pbtxt", ".txt")),
-    "npz": Example("npz", examples.npz, (".npz",)),
-    "hdf5": Example("hdf5", examples.hdf5, (".h5",)),
+    "npz": Example("npz", few(examples.npz), (".npz",)),
+    "hdf5": Example("hdf5", few(examples.hdf5), (".h5",)),
 }

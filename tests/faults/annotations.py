@@ -119,7 +119,47 @@ def reworded(data: bytes, chance: random.Random) -> bytes:
     return (text[: word.start()] + chance.choice(WORDS) + text[word.end() :]).encode("utf-8", "surrogateescape")
 
 
+ODD_OF_A_TYPE: dict[type, tuple[Any, ...]] = {
+    bool: (True, False, None),
+    int: (-1, 0, 7, 2**62, -(2**62), None),
+    float: (-1.0, 0.0, 1e300, float("nan"), float("inf"), None),
+    str: ("", "x", "../../x", "a\0b", "9" * 400, None),
+    bytes: (b"", b"x", b"\x89PNG\r\n\x1a\n", None),
+}
+
+
+def retyped(value: Any, chance: random.Random) -> Any:
+    """A value of a table with one part replaced by an odd one of its type."""
+    if isinstance(value, (list, dict)) and value and chance.random() < 0.9:
+        key = chance.choice(list(value) if isinstance(value, dict) else range(len(value)))
+        changed = value.copy()
+        changed[key] = retyped(value[key], chance)
+        return changed
+    if isinstance(value, list):
+        return chance.choice([[], value * 2, None])
+    return chance.choice(ODD_OF_A_TYPE.get(type(value), (None,)))
+
+
+def table_with_odd_values(data: bytes, chance: random.Random) -> bytes:
+    """A Parquet file with one value replaced."""
+    import io
+
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = parquet.read_table(io.BytesIO(data))
+    rows = table.to_pylist()
+    row = chance.choice(rows)
+    column = chance.choice(list(row))
+    row[column] = retyped(row[column], chance)
+    out = io.BytesIO()
+    parquet.write_table(pa.Table.from_pylist(rows, schema=table.schema), out)
+    return out.getvalue()
+
+
 def mutate(name: str, data: bytes, chance: random.Random) -> bytes:
+    if name.endswith(".parquet") and chance.random() < 0.7:
+        return table_with_odd_values(data, chance)
     if name.endswith(".tfrecord") and chance.random() < 0.7:
         (length,) = struct.unpack("<Q", data[:8])
         return tfrecords.record(mutated(data[12 : 12 + length], chance)) + data[16 + length :]

@@ -107,7 +107,8 @@ def test_each_format_is_a_stage_with_its_own_parameters(registry: Registry) -> N
     assert (importer.summary, importer.contract().output, importer.contract().slots) == ("A list", Dataset, ())
     exporter = registry.get("stage", "export.count")
     assert exporter.version == 3
-    assert exporter.params_type() is CountParams
+    assert list(exporter.params_type().model_fields) == [*CountParams.model_fields, "strip_metadata"]
+    assert issubclass(exporter.params_type(), CountParams)
     assert [slot.artifact for slot in exporter.contract().slots] == [Dataset]
     assert exporter.contract().output is Files
     assert [slot.name for slot in registry.get("stage", "export.model-name").contract().slots] == ["model"]

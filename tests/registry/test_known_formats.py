@@ -17,11 +17,7 @@ CASES = {
     "Supervisely": ["ds0/img/a.jpg", "ds0/ann/a.jpg.json", 'meta.json={"classes": [], "tags": []}'],
     "KITTI": ["training/image_2/a.png", "training/label_2/a.txt=Car 0 0 0 1 2 3 4"],
     "Cityscapes": ["leftImg8bit/train/x/a.png", "gtFine/train/x/a.png"],
-    "AVA, or a set with a label map of TensorFlow": [
-        "frames/v/1.jpg",
-        "annotations/list.pbtxt=item {}",
-        "annotations/a.csv=v,0",
-    ],
+    "AVA": ["frames/v/1.jpg", "annotations/ava_action_list_v2.2.pbtxt=item {}", "annotations/a.csv=v,0"],
     "MOT Challenge": ["MOT17-02/img1/000001.jpg", "MOT17-02/gt/gt.txt=1,1,9,4,3,3,1,1,1"],
     "WIDER FACE": ["WIDER_train/images/0--Parade/a.jpg", "wider_face_split/wider_face_train_bbx_gt.txt=a.jpg"],
     "DOTA": ["images/a.png", "labelTxt/a.txt=1 2 3 4 5 6 7 8 plane 0"],

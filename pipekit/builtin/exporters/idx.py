@@ -15,6 +15,9 @@ from pipekit.params import Params, param
 CARRIES = {"labels"}
 """What the format holds of a sample besides its image and its split."""
 
+COPIES_FILES = False
+"""It writes pixels, so that no metadata go with them."""
+
 STEMS = {"train": "train", "test": "t10k", "val": "val", "": "train"}
 
 

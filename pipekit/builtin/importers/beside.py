@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from pipekit.builtin.importers.files import is_file
@@ -40,9 +43,30 @@ def with_owners(images: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str, s
         before = identity
 
 
+def has_namesake(root: Path, identity: str) -> bool:
+    """Whether a file may be a mask of another one in its folder, or another one its mask, by their names alone."""
+    folder, _, name = identity.rpartition("/")
+    stem = _stem(name)
+    if _MASK.match(stem):
+        return True
+    place = root / folder
+    return stem in _related(place, place.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _related(folder: Path, mtime_ns: int) -> frozenset[str]:
+    """The stems that two files of a folder have, or a file and what is called like its mask."""
+    stems = [_stem(entry.name) for entry in os.scandir(folder)]
+    twice = {stem for stem, number in Counter(stems).items() if number > 1}
+    return frozenset(twice | {mask[1] for stem in stems if (mask := _MASK.match(stem))})
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
 def _owner_by_name(identity: str, full: str) -> str:
-    stem, _, _ = identity.rpartition("/")[2].rpartition(".")
-    found = _MASK.match(stem)
+    found = _MASK.match(_stem(identity.rpartition("/")[2]))
     if not found:
         return ""
     folder = Path(full).parent

@@ -56,6 +56,12 @@ def not_utf8(file: Path) -> str:
     return "not UTF-8"
 
 
+def on_one_line(error: Exception) -> str:
+    """What a library says of a damaged file, at most 200 characters."""
+    said = error.args[0] if isinstance(error, KeyError) and error.args else error  # as text, a KeyError is in quotes
+    return " ".join(str(said).split())[:200]
+
+
 def split_of(name: str) -> str:
     """``Validation`` -> ``val``; "" where it is not the name of a split."""
     return SPLIT_NAMES.get(name.strip().lower(), "")

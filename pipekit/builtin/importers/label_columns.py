@@ -40,7 +40,7 @@ NO_CLASS_WORDS = frozenset(
 """Words in the name of a column that describes an image and is no class."""
 
 FEW = 20
-"""So many different values may be classes, however few rows there are."""
+"""Minimum number of different whole numbers that are taken for a quantity, not for classes."""
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+\d*")
 
@@ -216,7 +216,7 @@ def _as_column(name: str) -> Reading:
 
 def _as_names(label: str, what: str) -> Reading:
     return Reading(
-        f"every different {what} in column {label!r} as a class of its own", format=f"label={label}:label_values=names"
+        f"every different {what} in column {label!r} as a separate class", format=f"label={label}:label_values=names"
     )
 
 

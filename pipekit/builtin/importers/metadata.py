@@ -66,7 +66,9 @@ def _tables(path: Path) -> list[Path]:
 
 def _rows(table: Path, params: TableParams) -> Iterator[Sample | Failure | Adjusted]:
     if table.suffix == ".csv":
-        yield from csv.rows_of(table, csv.CsvParams(**params.model_dump()), "metadata")
+        yield from csv.rows_of(
+            table, csv.CsvParams(**{name: getattr(params, name) for name in TableParams.model_fields}), "metadata"
+        )
         return
     lines = _lines(table)
     first = list(islice(lines, FIRST_ROWS))

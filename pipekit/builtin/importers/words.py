@@ -28,7 +28,10 @@ EVALUATED = ("eval", "evaluation")
 """Words of a split that is test, or val if another folder is test."""
 
 IMAGE_WORDS = frozenset(
-    {"images", "image", "imgs", "img", "pictures", "jpegimages", "leftimg8bit", "rgb", "frames", "data", "dataset", "datasets"}
+    {
+        *("images", "image", "imgs", "img", "pictures", "jpegimages", "leftimg8bit", "rgb", "frames", "input", "inputs", "lr"),
+        *("data", "dataset", "datasets"),
+    }
 )
 """Words in the name of a folder that holds all images, in lower case."""
 
@@ -37,7 +40,7 @@ ANNOTATION_WORDS = frozenset(
         *("annotations", "annotation", "annots", "annot", "anno", "annos", "xmls", "labels", "label", "masks", "mask"),
         *("gt", "gtfine", "gtcoarse", "groundtruth", "groundtruths", "segmentationclass", "segmentationobject"),
         *("segmentation", "segmentations", "semseg", "semantic", "instance", "instances", "panoptic", "trimaps"),
-        *("depth", "disparity", "detections"),
+        *("depth", "disparity", "detections", "target", "targets", "hr"),
     }
 )
 """Words in the name of a folder of annotations, among them masks, which are image files too."""
@@ -45,7 +48,8 @@ ANNOTATION_WORDS = frozenset(
 AMBIGUOUS = frozenset(
     {
         *("image", "img", "frames", "data", "mask", "label", "gt", "rgb", "segmentation", "annotation", "anno", "annot"),
-        *("semantic", "instance", "instances", "panoptic", "depth", "disparity", "detections"),
+        *("semantic", "instance", "instances", "panoptic", "depth", "disparity", "detections", "input", "inputs", "lr"),
+        *("target", "targets", "hr"),
     }
 )
 """Words that are also good names for a class. Beside the folders of other classes, they are one, unless images and their

@@ -22,6 +22,7 @@ from pipekit.contract import Context, Dataset, Failure, Model
 from pipekit.files import PlainTable
 from pipekit.learning import advice
 from pipekit.learning.plain_models import plain_model
+from pipekit.learning.predictor import RESIZE_METHOD
 
 LIBRARIES = ("tensorflow", "keras", "numpy", "opencv-python-headless", "pipekit-vision")
 
@@ -85,6 +86,7 @@ def describe(model: Any, result: Result, words: list[str], weights: str) -> dict
         "preprocessing": {
             "colours": "RGB" if result.shape_hwc[2] == 3 else "grey (ITU-R 601 luma)",
             "resize": "to the input size, proportions not kept",
+            "resize_method": RESIZE_METHOD,
             "values": "0..255 as they are; the model scales them itself",
         },
         "outputs": "pixels 0..255" if reconstructs else "softmax probabilities, in the order of classes",
