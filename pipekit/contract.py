@@ -24,13 +24,12 @@ recipe             a list of op tables as in a pipeline file, or ``recipe() -> l
 model              ``build(input_shape_hwc, num_classes, params) -> keras.Model`` on images in 0..255, with softmax outputs
 importer           an object with ``sniff(path)``, why it is this format, or :class:`Rejected` with why it is not, or ""; and
                    ``read(path, params) -> Iterator[Sample]``; a ``Failure`` among them is a row that can't be used, a
-                   ``Categories`` the list of classes; a third argument ``out_dir`` is a folder to write pictures to
-                   that lie inside other files. It may have ``READS``,
-                   ``GENERALITY`` (the fitting importer with the lowest is used), ``WRITTEN_AS`` (the exporter that writes
-                   back all that it reads) and ``PER_FILE = True``: then a change to a file costs one file, by
-                   ``layout_of(path, params)``, whose ``repr`` has all that samples depend on besides the paths of their
-                   files, and ``sample_of(below, path, layout) -> Sample | None``, with the path below as its id;
-                   NotImplemented if that depends on other files
+                   ``Categories`` the list of classes; a third argument ``out_dir`` is a folder to write pictures to that
+                   lie inside other files. It may have ``READS``, ``GENERALITY`` (the fitting importer with the lowest is
+                   used), ``WRITTEN_AS`` (the exporter that writes back all that it reads) and ``PER_FILE = True``: then a
+                   change to a file costs one file, by ``layout_of(path, params)``, whose ``repr`` has all that samples
+                   depend on besides the paths of their files, and ``sample_of(below, path, layout) -> Sample | None``,
+                   with the path below as its id; NotImplemented if that depends on other files
 exporter           ``write(artifact, out_dir, params)``; further inputs as ``dataset: Dataset | None = None``; may return
                    ``{"facts": ..., "headline": ...}``
 detector           ``detect(image, params) -> (N, 3) float32`` x_px, y_px, response; or an ``(H, W) float32`` response map;
