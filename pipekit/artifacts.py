@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from pipekit.columnar import Columns, MakeColumns, columns_of_rows
+
 # --- one sample ----------------------------------------------------------------------------------------------------------
 
 
@@ -150,6 +152,7 @@ class Dataset(Artifact):
 
     reader: Callable[[Path], Iterator[Sample]] = field(repr=False, compare=False)
     failures: Callable[[Path], Iterator[Failure]] = field(repr=False, compare=False)
+    kept_columns: Callable[[Path, MakeColumns, Any], Columns] | None = field(default=None, repr=False, compare=False)
 
     def __iter__(self) -> Iterator[Sample]:
         """Yield samples in the order of their ids, one at a time; memory use does not grow with the dataset."""
@@ -157,6 +160,20 @@ class Dataset(Artifact):
 
     def __len__(self) -> int:
         return int(self.meta["num_samples"])
+
+    def columns(self, make: MakeColumns, params: Any = None) -> Columns:
+        """Columns of the samples, in the order of the dataset's parts (:class:`Columns`).
+
+        ``make`` is called with the samples of each part that it has not seen before; what it makes is kept. So for one added
+        sample, one part of the dataset is read.
+
+        Args:
+            make: a function at the top of a module, marked with :func:`pipekit.columnar.makes_columns`. Of an image's path,
+                it may use the suffix alone: images may move.
+        """
+        if self.kept_columns is not None:
+            return self.kept_columns(self.path, make, params)
+        return columns_of_rows(list(self), make, params)
 
     def split(self, *names: str) -> Iterator[Sample]:
         """Yield the samples of the named splits, in the order of their ids."""

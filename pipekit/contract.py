@@ -130,10 +130,8 @@ class _Pause(Enum):
 PAUSE: Final[Any] = _Pause.PAUSE
 """What a sample function may yield between two kinds of work (reading, decoding, measuring): it resumes when a few other
 samples of its shard have come as far.
-
-One kind of work on sixteen samples in turn, instead of all kinds on each, was measured to take a tenth less time in `inspect`
-with two workers, and a fifth less with one: a library's code and tables stay in the processor's cache. The result is the
-same. A function that holds more than :data:`SMALL_BYTES` for its sample should not pause: sixteen wait at once.
+One kind of work on sixteen samples in turn took a tenth less time in `inspect` with two workers, a fifth less with one: a
+library's code and tables stay in the processor's cache. A function that holds more than :data:`SMALL_BYTES` should not pause.
 """
 
 SMALL_BYTES = 1_000_000
@@ -225,7 +223,13 @@ class Context(Protocol):
         """The samples for which ``function`` does not raise, unchanged; the others are listed as failed."""
 
     def revise(self, dataset: Dataset, change: Callable[[str], Mapping[str, Any] | None]) -> Iterable[Sample]:
-        """The samples with new ``label``, ``split`` or ``extra``, by ``change(id)``; None leaves a sample out."""
+        """The samples with new ``label``, ``split`` or ``extra``, by ``change(id)`` (best: a Revision); None leaves one out."""
+
+    def recall(self, name: str) -> bytes | None:
+        """What :meth:`remember` kept in an earlier run of this stage, or None; the output must not depend on it."""
+
+    def remember(self, name: str, data: bytes) -> None:
+        """Keep notes for the next run of this stage."""
 
     def tolerate(self, failures: Sequence[Failure], num_attempted: int) -> None:
         """Count samples that the stage itself, not :meth:`map`, found unusable against its ``max_failed``.
@@ -367,8 +371,8 @@ class Shared:
 def shared(*, version: int = 1, libraries: Iterable[str] = ()) -> Callable[[F], F]:
     """Mark a function for :meth:`Context.map` whose results depend on the image file and the parameters alone.
 
-    They are computed once for an image, whichever stages ask for them. The function receives a sample with id, image and hash
-    alone, and draws no random numbers. Raise ``version`` when it computes something else.
+    They are computed once for an image. The function receives a sample with id, image and hash alone, and draws no random
+    numbers. Raise ``version`` when it computes something else.
     """
 
     def mark(function: F) -> F:

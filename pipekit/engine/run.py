@@ -399,7 +399,7 @@ class _Run:
         if issubclass(kind, Dataset):
             # The cached result may come from the same images with other files beside them.
             meta = carried(manifest["meta"], self._inputs(stage))
-            artifact = open_dataset(kind, folder, manifest["digest"], meta, self.locations)
+            artifact = open_dataset(kind, folder, manifest["digest"], meta, self.locations, self.store)
             if cached and manifest["num_failed"]:
                 check_share(
                     stage, manifest["num_failed"], manifest["num_attempted"], list(itertools.islice(artifact.failed(), 50))
