@@ -187,20 +187,3 @@ def _pairs_by_name(
         drawn = sorted(group)
         if len(drawn) > 1 and drawn[-1][0] - drawn[0][0] >= LEAST_SPREAD * (len(drawn) - 1):
             yield from ((drawn[0][1], other) for _, other in drawn[1:])
-
-
-class Origins:
-    """Finds the originals of samples that pass by, so that nobody reads the rows once more."""
-
-    def __init__(self) -> None:
-        self._seen: list[Any] = []
-
-    def watched(self, samples: Iterable[Any]) -> Iterator[Any]:
-        """Yield the samples as they are."""
-        for sample in samples:
-            self._seen.append(sample)
-            yield sample
-
-    def found(self) -> list[int]:
-        """As :func:`origins_of`, for the samples that passed by."""
-        return origins_of(self._seen)
