@@ -34,6 +34,7 @@ TITLES = {
     "importer": "Importers",
     "exporter": "Exporters",
     "detector": "Detectors",
+    "embedder": "Embedders",
     "check": "Dataset checks",
     "report_section": "Report sections",
     "codec": "Codecs",

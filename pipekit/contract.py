@@ -31,6 +31,7 @@ exporter           ``write(artifact, out_dir, params)``; further inputs as ``dat
                    ``{"facts": ..., "headline": ...}``
 detector           ``detect(image, params) -> (N, 3) float32`` x_px, y_px, response; or an ``(H, W) float32`` response map;
                    or :class:`pipekit.keypoints.detection.Features`, with scales, angles, descriptors
+embedder           ``embedder(params) -> embed``, with ``embed(images) -> (N, D) float32``, :mod:`pipekit.learning.embedders`
 check              ``check(rows, ctx, params) -> Iterable[Finding]``
 report_section     ``section(ctx, inputs, params) -> Section``
 codec              an object with ``suffixes()``; unless :mod:`pipekit.images` decodes the files itself, ``reads(data)`` and
@@ -48,17 +49,19 @@ import inspect
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pipekit.artifacts import (
     NO_TARGETS,
+    PAUSE,
+    SMALL_BYTES,
     Adjusted,
     Artifact,
     Box,
     Dataset,
+    Embeddings,
     Failure,
     Files,
     Keypoint,
@@ -66,6 +69,8 @@ from pipekit.artifacts import (
     Rejected,
     Report,
     Sample,
+    ShardResult,
+    ShardTask,
     Targets,
 )
 from pipekit.errors import PluginError
@@ -85,6 +90,7 @@ __all__ = [
     "Call",
     "Context",
     "Dataset",
+    "Embeddings",
     "Failure",
     "Figure",
     "Files",
@@ -118,24 +124,6 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 A = TypeVar("A", bound="Artifact")
 T = TypeVar("T")
-
-
-# --- what a sample function yields ---------------------------------------------------------------------------------------
-
-
-class _Pause(Enum):
-    PAUSE = "pause"
-
-
-PAUSE: Final[Any] = _Pause.PAUSE
-"""What a sample function may yield between two kinds of work (reading, decoding, measuring): it resumes when a few other
-samples of its shard have come as far.
-One kind of work on sixteen samples in turn took a tenth less time in `inspect` with two workers, a fifth less with one: a
-library's code and tables stay in the processor's cache. A function that holds more than :data:`SMALL_BYTES` should not pause.
-"""
-
-SMALL_BYTES = 1_000_000
-"""What a sample may hold in memory while it pauses."""
 
 
 # --- what a stage is given -----------------------------------------------------------------------------------------------
@@ -211,6 +199,21 @@ class Context(Protocol):
                 own name draws, and its module and name keep.
         """
 
+    def map_parts(
+        self,
+        function: Callable[[Sample, Any, SampleContext], Iterable[Mapping[str, Any]]],
+        samples: Iterable[Sample],
+        params: Params | None = None,
+        label: str = "",
+        *,
+        name: str = "",
+    ) -> Iterator[tuple[str, Sequence[dict[str, Any]]]]:
+        """As :meth:`map` for a function that yields dicts, but a shard at a time: ``(digest of its samples, rows)``.
+
+        Rows are in the order of ids within a shard, shards in any fixed order; memory holds one shard. A sample for which the
+        function raises is ``{"id": ..., "problem": reason}``, and counts as no failure.
+        """
+
     def keep(
         self,
         function: Callable[[Sample, Any, SampleContext], Iterable[Any]],
@@ -222,8 +225,12 @@ class Context(Protocol):
     ) -> Iterable[Sample]:
         """The samples for which ``function`` does not raise, unchanged; the others are listed as failed."""
 
-    def revise(self, dataset: Dataset, change: Callable[[str], Mapping[str, Any] | None]) -> Iterable[Sample]:
-        """The samples with new ``label``, ``split`` or ``extra``, by ``change(id)`` (best: a Revision); None leaves one out."""
+    def revise(self, dataset: Iterable[Sample], change: Callable[[str], Mapping[str, Any] | None]) -> Iterable[Sample]:
+        """The samples with new ``id``, ``label``, ``split`` or ``extra``, by ``change(id)``; None leaves a sample out.
+
+        Args:
+            dataset: a dataset, or what :meth:`map` over one returned.
+        """
 
     def recall(self, name: str) -> bytes | None:
         """What :meth:`remember` kept in an earlier run of this stage, or None; the output must not depend on it."""
@@ -251,8 +258,14 @@ class Context(Protocol):
     def warn(self, message: str) -> None:
         """Warn the user; the warning is kept in ``run.json`` and repeated for a cached stage."""
 
-    def dataset(self, samples: Iterable[Sample], failed: Iterable[Failure] = (), **meta: Any) -> Dataset:
-        """Write an index. Rows may come in any order; ids must be unique. Failures of ``map`` are added by themselves."""
+    def dataset(
+        self, samples: Iterable[Sample] | Sequence[Iterable[Sample]], failed: Iterable[Failure] = (), **meta: Any
+    ) -> Dataset:
+        """Write an index. Rows may come in any order; ids must be unique. Failures of ``map`` are added by themselves.
+
+        A list of datasets, and of what :meth:`map`, :meth:`keep` and :meth:`revise` returned, is joined: the parts of each stay
+        as they are.
+        """
 
     def artifact(self, kind: type[A], *, digest: str | None = None, **meta: Any) -> A:
         """What lies in ``out_dir``, as an artifact.
@@ -456,45 +469,3 @@ def _read_sample_stage(function: Callable[..., Any], libraries: tuple[str, ...])
     return StageContract(
         (Slot("dataset", Dataset),), _params_of(function, _hints(function, "params")), Dataset, True, libraries
     )
-
-
-# --- shards, for executors -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ShardTask:
-    """A piece of work as plain data, so that any machine with the same plugins can do it.
-
-    ``target`` is ``@stage/<use>`` or a function's ``module:name``; ``rows`` are samples as JSON-like dicts; ``params`` is the
-    JSON form; ``packed`` puts the files that are made into one tar; ``scope`` names what all shards of one job share;
-    ``plugins`` are the files given beside entry points; ``name`` is what :meth:`Context.map` draws under; ``began_ns`` is when
-    the run began, in ns since 1970: a source that has changed since then fails the shard.
-    """
-
-    key: str
-    scope: str
-    target: str
-    stage: str
-    seed: int
-    params_type: str
-    params: Mapping[str, Any] | None
-    rows: tuple[Mapping[str, Any], ...]
-    store: str
-    project: str
-    packed: bool = False
-    plugins: tuple[str, ...] = ()
-    disabled: tuple[str, ...] = ()
-    name: str = ""
-    began_ns: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ShardResult:
-    """The result of a task. ``error`` is a formatted traceback when the shard itself could not be done, else ""."""
-
-    key: str
-    num_samples: int
-    num_outputs: int
-    num_failed: int
-    seconds: float
-    error: str = ""

@@ -71,6 +71,11 @@ def register_detectors(register: Register) -> None:
 
 
 @hookspec
+def register_embedders(register: Register) -> None:
+    """Networks that turn an image into a vector of features: ``embedder(params) -> embed(images)``."""
+
+
+@hookspec
 def register_checks(register: Register) -> None:
     """Dataset checks for ``inspect``: ``check(rows, ctx, params)`` -> findings."""
 

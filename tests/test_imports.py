@@ -80,6 +80,8 @@ HEAVY = {
     "keras",
     "markdown_it",
     "matplotlib",
+    "onnx",
+    "onnxruntime",
     "pandas",
     "polars",
     "pyarrow",

@@ -50,6 +50,9 @@ def register_stages(register: Register) -> None:
         summary="Detect features in every image, count and draw them",
         version=2,
     )
+    register("filter", "pipekit.builtin.filter:filter", summary="Keep the samples that fulfil an expression over their columns")
+    register("rename_classes", "pipekit.builtin.rename_classes:rename_classes", summary="Rename, merge and drop classes")
+    register("merge", "pipekit.builtin.merge:merge", summary="Join datasets; a picture in several of them is counted once")
     register("filters", "pipekit.builtin.filters:filters", summary="Show what a filter does to images, step by step")
     register(
         "match", "pipekit.builtin.features.matching:match", summary="Match features of two images, align one with the other"
@@ -60,6 +63,7 @@ def register_stages(register: Register) -> None:
         summary="Measure the repeatability of feature detectors",
         version=2,
     )
+    register("embed", "pipekit.builtin.embed:embed", summary="Compute a vector of features for every image")
     register(
         "evaluate",
         "pipekit.builtin.evaluate:evaluate",
@@ -123,6 +127,7 @@ def register_importers(register: Register) -> None:
     )
     register("arrow", "pipekit.builtin.importers.arrow", summary="Hugging Face datasets saved with save_to_disk; needs pyarrow")
     register("cifar", "pipekit.builtin.importers.cifar", summary="CIFAR-10 and CIFAR-100, as pickles or binary files")
+    register("tfrecord", "pipekit.builtin.importers.tfrecord", summary="TFRecord files of tf.train.Example with images")
     register("npz", "pipekit.builtin.importers.npz", summary="NumPy archives: x_train, y_train; train_images, train_labels")
     register("hdf5", "pipekit.builtin.importers.hdf5", summary="HDF5 files with images and labels; needs h5py")
     register("image_list", "pipekit.builtin.importers.image_list", summary="Text lists with a line 'path label' per image")
@@ -143,7 +148,7 @@ def register_exporters(register: Register) -> None:
     register("voc", f"{at}.voc", summary="Pascal VOC: one XML file per image, image sets, masks", version=2)
     register("masks", f"{at}.masks", summary="Images and masks in two folders, under the same names")
     register("idx", f"{at}.idx", summary="IDX files of the MNIST family, greyscale and of one size")
-    register("tfrecord", f"{at}.tfrecord", summary="TFRecord shards of tf.train.Example")
+    register("tfrecord", f"{at}.tfrecord", summary="TFRecord shards of tf.train.Example, with a label map", version=2)
     register("webdataset", f"{at}.webdataset", summary="WebDataset tar shards")
     register("savedmodel", f"{at}.savedmodel", summary="A SavedModel for TensorFlow Serving, checked against the original")
     register("tflite", f"{at}.tflite", summary="A model for TensorFlow Lite, checked against the original")
@@ -285,6 +290,15 @@ def register_detectors(register: Register) -> None:
     register("contours", "pipekit.builtin.detectors.contours:contours", summary="Outlines of regions, or along Canny edges")
     register("hog", "pipekit.builtin.detectors.hog:hog", summary="Histograms of gradient directions on a grid")
     register("lbp", "pipekit.builtin.detectors.lbp:lbp", summary="Local binary patterns on a grid: texture")
+
+
+@hookimpl
+def register_embedders(register: Register) -> None:
+    register(
+        "efficientnet_lite0",
+        "pipekit.builtin.embedders:efficientnet_lite0",
+        summary="EfficientNet-Lite0, trained on ImageNet: 1,280 features",
+    )
 
 
 @hookimpl

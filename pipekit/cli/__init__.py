@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "split": "Split images into train, val and test without leaks",
         "augment": "Preview an augmentation recipe, write augmented copies",
         "replay": "Reproduce one augmented image, bit for bit",
+        "embed": "Compute a vector of features for every image",
         "features": "Show the features a detector finds, or a filter's output",
     },
     "Pipelines": {

@@ -38,6 +38,10 @@ def executors(incomplete: str) -> Offers:
     return components_of("executor")
 
 
+def embedders(incomplete: str) -> Offers:
+    return components_of("embedder")
+
+
 def detectors(incomplete: str) -> Offers:
     return components_of("detector")
 

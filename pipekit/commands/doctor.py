@@ -61,6 +61,8 @@ def doctor(folder: Path | None = None, timeout_s: float = 120) -> Iterator[Diagn
         libraries,
         lambda: opencv(timeout_s),
         lambda: tensorflow(timeout_s),
+        lambda: onnxruntime(timeout_s),
+        lambda: embedders(place),
         machine,
         lambda: disk(place),
         lambda: plugins(place),
@@ -195,6 +197,12 @@ print(json.dumps({"version": tf.__version__, "keras": keras.__version__, "gpus":
 """
 
 
+ONNX_CODE = """
+import json, onnxruntime
+print(json.dumps({"version": onnxruntime.__version__, "providers": onnxruntime.get_available_providers()}))
+"""
+
+
 def opencv(timeout_s: float) -> Iterator[Diagnosis]:
     found, wrong = ask(OPENCV_CODE, timeout_s)
     if found is None:
@@ -217,6 +225,38 @@ def tensorflow(timeout_s: float) -> Iterator[Diagnosis]:
         yield Diagnosis("GPU", "warning", text, f"{pip()} install 'tensorflow[and-cuda]'")
     else:
         yield Diagnosis("GPU", "ok", "none; training runs on the processor")
+
+
+def onnxruntime(timeout_s: float) -> Iterator[Diagnosis]:
+    found, wrong = ask(ONNX_CODE, timeout_s)
+    if found is None:
+        yield Diagnosis("ONNX Runtime", "broken", wrong, f"{pip()} install --force-reinstall onnxruntime")
+    else:
+        yield Diagnosis("ONNX Runtime", "ok", f"{found['version']}, runs pretrained networks on the processor")
+
+
+def embedders(folder: Path) -> Iterator[Diagnosis]:
+    """For each embedder: whether its weights are installed and are those that are known, their licence and training data."""
+    from pipekit.registry.registry import load_registry
+
+    for component in load_registry(base_dir=folder).components("embedder"):
+        yield _embedder(component)
+
+
+def _embedder(component: Any) -> Diagnosis:
+    from pipekit.errors import PipekitError
+    from pipekit.files import hash_file
+    from pipekit.learning.embedders import facts_of
+
+    what = f"embedder {component.name}"
+    try:
+        facts = facts_of(component.load())
+        if facts.weights is not None and hash_file(facts.weights()) != facts.sha256:
+            fix = f"Install the package again that {facts.weights()} belongs to."
+            return Diagnosis(what, "broken", f"{facts.weights()} does not have the SHA-256 {facts.sha256}", fix)
+    except PipekitError as error:
+        return Diagnosis(what, "broken", error.message, error.hint)
+    return Diagnosis(what, "ok", f"licence: {facts.licence}; from {facts.source}; trained on {facts.trained_on}")
 
 
 # --- the machine ---------------------------------------------------------------------------------------------------------

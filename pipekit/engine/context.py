@@ -238,6 +238,19 @@ class StageContext:
         params = params if params is not None else Params()
         return self.mapper.map(function, target, samples, params, label, name, problems)
 
+    def map_parts(
+        self,
+        function: Callable[..., Iterable[Any]],
+        samples: Iterable[Sample],
+        params: Params | None = None,
+        label: str = "",
+        *,
+        name: str = "",
+    ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        target = self._target(function, name)
+        params = params if params is not None else Params()
+        return self.mapper.map(function, target, samples, params, label, name, problems=True).by_part()
+
     def keep(
         self,
         function: Callable[..., Iterable[Any]],
@@ -256,7 +269,7 @@ class StageContext:
     def remember(self, name: str, data: bytes) -> None:
         self.mapper.remember(name, data)
 
-    def revise(self, dataset: Dataset, change: Callable[[str], Mapping[str, Any] | None]) -> Kept:
+    def revise(self, dataset: Iterable[Sample], change: Callable[[str], Mapping[str, Any] | None]) -> Kept:
         return self.mapper.revise(dataset, change)
 
     def map_own(self, function: Callable[..., Iterable[Any]], samples: Iterable[Sample]) -> Mapped:
@@ -285,7 +298,9 @@ class StageContext:
 
     # --- making artifacts ---
 
-    def dataset(self, samples: Iterable[Sample], failed: Iterable[Failure] = (), **meta: Any) -> Dataset:
+    def dataset(
+        self, samples: Iterable[Sample] | Sequence[Iterable[Sample]], failed: Iterable[Failure] = (), **meta: Any
+    ) -> Dataset:
         locations, root = self._run.locations, self._run.store.root
 
         def all_failed() -> Iterator[Failure]:

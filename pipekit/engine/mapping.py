@@ -105,7 +105,14 @@ class Counts:
 
 
 def parts_of(samples: Any) -> list[Part] | None:
-    """The parts of what is in an index already; None for any other samples."""
+    """The parts of what is in an index already; None for any other samples. Those of several may share ids."""
+    if several(samples):
+        found = [parts_of(one) for one in samples]
+        return (
+            None
+            if any(one is None for one in found)
+            else [replace(part, same_ids=False) for one in found for part in one or ()]
+        )
     if isinstance(samples, Mapped):
         return samples.parts()
     if isinstance(samples, Kept):
@@ -113,6 +120,11 @@ def parts_of(samples: Any) -> list[Part] | None:
     if isinstance(samples, Dataset) and (samples.path / INDEX).is_file():
         return read_index(samples.path)
     return None
+
+
+def several(samples: Any) -> bool:
+    """Whether these are several collections of samples, to be joined, and not samples."""
+    return isinstance(samples, (list, tuple)) and bool(samples) and all(isinstance(one, _COLLECTIONS) for one in samples)
 
 
 Absorb = Callable[[Group, Path], None]
@@ -177,6 +189,18 @@ class Mapped:
         made = [found[name] for name in sorted(found)]  # whichever was finished first
         return None if any(part is None for part in made) else [part for part in made if part]
 
+    def by_part(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        """The digest and the rows of each shard, with the samples that failed; for a function that yields dicts."""
+        places: dict[str, Path] = {}
+        self._work(lambda group, place: places.__setitem__(group.digest, place))
+        for digest_of_samples in sorted(places):
+            place = places[digest_of_samples]
+            rows = [dict(row) for row in read_lines(place / "rows.jsonl")]
+            rows += [{"id": row["id"], "problem": row["reason"]} for row in read_lines(place / "failed.jsonl")]
+            for row in rows:
+                row.pop(PLAIN, None)
+            yield digest_of_samples, sorted(rows, key=lambda row: str(row["id"]))
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -187,6 +211,9 @@ class Kept:
 
     def __iter__(self) -> Iterator[Sample]:
         return self.samples()
+
+
+_COLLECTIONS = (Dataset, Mapped, Kept)
 
 
 @dataclass
@@ -286,24 +313,26 @@ class Mapper:
             parts = [self._without(part, failed) if part.place in hurt else part for part in parts]
         return Kept([part for part in parts if len(part)], lambda: self._samples(parts))
 
-    def revise(self, dataset: Dataset, change: Callable[[str], Mapping[str, Any] | None]) -> Kept:
+    def revise(self, dataset: Iterable[Sample], change: Callable[[str], Mapping[str, Any] | None]) -> Kept:
         """The samples of a dataset with some fields changed, as parts of an index, one for each of its parts."""
         sources = self.parts(dataset)
         if isinstance(change, Revision) and list(change.counts) == list(map(len, sources)):
             changed = self._revised_parts(sources, change)
         else:
             changed = [self._revised_part(part, change) for part in sources]
-        self.counts.count("", len(dataset))
+        if isinstance(dataset, Dataset):  # the samples of others have been counted where they were made
+            self.counts.count("", len(dataset))
         parts = [part for part in changed if len(part)]
         return Kept(parts, lambda: self._samples(parts))
 
     def _revised_part(self, part: Part, change: Callable[[str], Mapping[str, Any] | None]) -> Part:
-        rows = []
+        rows, same_ids = [], True
         for row in rows_of(self.run.store.root, part):
             fields = change(row["id"])
             if fields is not None:
                 rows.append(_revised(row, fields))
-        return write_part(self.run.store.root, rows)
+                same_ids = same_ids and rows[-1]["id"] == row["id"]
+        return replace(write_part(self.run.store.root, rows), same_ids=same_ids)
 
     def _revised_parts(self, sources: Sequence[Part], revision: Revision) -> list[Part]:
         """Parts with their changes; those that the last run has made of the same part and changes are taken from the store."""
@@ -347,7 +376,7 @@ class Mapper:
             for row in sorted_rows(self.run.store.root, parts, scratch):
                 yield from_row(self.run.locations.unpack_row(row))
 
-    def parts(self, samples: Iterable[Sample], target: str = "") -> list[Part]:
+    def parts(self, samples: Iterable[Any], target: str = "") -> list[Part]:
         """Samples as parts of an index; those that are in none are written."""
         known = parts_of(samples)
         if known is not None:
@@ -355,6 +384,8 @@ class Mapper:
                 self.counts.count(target, sum(map(len, known)))
             return list(known)
         store = self.run.store
+        if several(samples):
+            samples = chain.from_iterable(samples)
         with store.scratch() as scratch:
             groups = by_hash(self._rows(samples, target), self.run.plan.shard_size, scratch)
             return [write_part(store.root, rows) for rows in groups]

@@ -40,7 +40,9 @@ from pipekit.store.upgrade import replace_old
 from pipekit.store.verify import recover
 from pipekit.store.wholeness import guard
 
+KEPT = "Finished shards are kept."
 CONTINUE = "Finished shards are kept; run the same command again to continue."
+"""Only for what may pass, such as a full disk: any other failure would come again."""
 
 
 def silent(event: str, **values: Any) -> None:
@@ -310,15 +312,16 @@ class _Run:
     def _failed(self, stage: PlannedStage, info: StageInfo, error: BaseException) -> NoReturn:
         self._observe("on_stage_error", run=self._info("failed"), stage=info, error=error)
         if isinstance(error, PipekitError):
-            message, hint = error.message, error.hint
+            message, hint, kept = error.message, error.hint, KEPT
         elif known := of_the_machine(error):
-            message, hint = known.message, known.hint
+            message, hint, kept = known.message, known.hint, CONTINUE
         else:
             message, hint = reason_of(error), "For the traceback, add --debug."
+            kept = CONTINUE if isinstance(error, OSError) else KEPT
         self.listener("stage_failed", stage=stage.name, use=stage.use, message=message, hint=hint)
         if isinstance(error, UserError):
             raise UserError(message, hint, error.where or f"in stage {stage.name!r}") from error
-        raise StageError(f"stage {stage.name!r} failed: {message}", f"{hint}\n  {CONTINUE}".strip()) from error
+        raise StageError(f"stage {stage.name!r} failed: {message}", f"{hint}\n  {kept}".strip()) from error
 
     def _make(self, stage: PlannedStage, key: str, parts: dict[str, Any], inputs: dict[str, Any], again: bool) -> StageOutcome:
         """Run a stage and put its output into the store."""

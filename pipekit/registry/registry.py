@@ -40,6 +40,7 @@ KINDS: Mapping[str, str] = {
     "importer": "register_importers",
     "exporter": "register_exporters",
     "detector": "register_detectors",
+    "embedder": "register_embedders",
     "check": "register_checks",
     "report_section": "register_report_sections",
     "codec": "register_codecs",

@@ -22,6 +22,7 @@ __all__ = [
     "check_codec",
     "check_component",
     "check_detector",
+    "check_embedder",
     "check_executor",
     "check_exporter",
     "check_importer",
@@ -168,6 +169,12 @@ def check_exporter(
         registry, exporter = _registry_with("exporter", exporter)
     check_component("exporter", exporter, params, registry)
     check_stage(f"export.{exporter}", before=before, inputs=inputs, registry=registry, **params)
+
+
+def check_embedder(embedder: Any, *, registry: Registry | None = None, **params: Any) -> None:
+    """An embedder: its facts are stated; finite features that do not depend on the other images, within float16."""
+    __tracebackhide__ = True
+    check_component("embedder", embedder, params, registry)
 
 
 def check_detector(detector: Any, *, registry: Registry | None = None, **params: Any) -> None:

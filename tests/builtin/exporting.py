@@ -52,6 +52,6 @@ def read(name: str, path: Path, **params: Any) -> list[Any]:
     importer = load_registry().get("importer", name).load()
     kind = params_type_of(importer)
     values = [path, kind(**params)]
-    if name in ("coco", "idx", "parquet"):
+    if name in ("coco", "idx", "parquet", "tfrecord"):
         values.append(path.parent / f"{name} out")
     return list(importer.read(*values))

@@ -106,12 +106,12 @@ def test_coco_lists_every_bad_annotation_and_keeps_the_image(tmp_path: Path) -> 
     )  # type: ignore[list-item]
     (sample,), failed = sort_out(coco.read(tmp_path / "x.json", coco.CocoParams(), tmp_path / "out"))
     assert sample.targets.boxes == (Box(1, 1, 6, 6, "dog"),)
-    assert failed["a.png annotation 1"] == "a box of 'dog' lies outside the image (60 x 40 px)"
-    assert failed["a.png annotation 2"] == "a box of 'dog' has no size: -3 x 4 px"
-    assert failed["annotation 3"] == "unknown image (99)"
-    assert failed["annotation 4"] == "unknown class (99)"
-    assert failed["annotation 5"].startswith("its bbox is not four numbers")
-    assert failed["gone.png"] == failed["../../etc/passwd"] == failed["a\0b"] == failed["n" * 300] == "no such file"
+    assert failed["a.png annotation 1"] == "x.json line 1: a box of 'dog' lies outside the image (60 x 40 px): 70, 5, 80, 15"
+    assert failed["a.png annotation 2"] == "x.json line 1: a box of 'dog' has no size: -3 x 4 px"
+    assert failed["annotation 3"] == "x.json line 1: unknown image (99)"
+    assert failed["annotation 4"] == "x.json line 1: unknown class (99)"
+    assert failed["annotation 5"].startswith("x.json line 1: its bbox is not four numbers")
+    assert failed["gone.png"] == failed["../../etc/passwd"] == failed["a\0b"] == failed["n" * 300] == "x.json: no such file"
     assert len(failed) == 11
 
 
@@ -139,7 +139,7 @@ def test_lists_in_a_json_file_are_read_item_by_item(made: dict[str, Any], indent
     text = json.dumps(made, indent=indent)
     with mock.patch.object(json_items, "BLOCK_CHARS", block):
         found: dict[str, list[Any]] = {}
-        for name, item, value in json_items._Reader(io.StringIO(text)).parts(made):
+        for name, _, item, value in json_items._Reader(io.StringIO(text)).parts(made):
             found.setdefault(name, [])
             if item:
                 assert json.loads(item) == value
@@ -184,7 +184,7 @@ def test_a_coco_file_with_odd_ids_and_the_lists_in_any_order(tmp_path: Path) -> 
     (tmp_path / "x.json").write_text(json.dumps(content), "utf-8")
     samples, failed = sort_out(coco.read(tmp_path / "x.json", coco.CocoParams(), tmp_path / "out"))
     assert {sample.id: len(sample.targets.boxes) for sample in samples} == {"a.png": 1, "b.png": 1, "c.png": 0}
-    assert failed == {"annotation 3": "unknown image ([1])"}
+    assert failed == {"annotation 3": "x.json line 1: unknown image ([1])"}
 
 
 def test_coco_masks_are_classes_with_small_objects_on_top(tmp_path: Path) -> None:
@@ -274,7 +274,9 @@ def test_coco_takes_the_picture_of_its_own_split(tmp_path: Path, folder: str) ->
     assert {row.split: row.image for row in found} == {
         split: str(tmp_path / folder.format(split) / "a.png") for split in ("train", "val")
     }
-    assert failed == {"instances_val2017/b.png": "no such file"}, "what lies in train is no picture of val"
+    assert failed == {"instances_val2017/b.png": "instances_val2017.json: no such file"}, (
+        "what lies in train is no picture of val"
+    )
 
 
 def test_coco_beside_the_images_of_each_split(tmp_path: Path) -> None:
@@ -400,9 +402,9 @@ def test_voc_corners_count_from_one(tmp_path: Path) -> None:
     (sample,), failed = sort_out(voc.read(tmp_path, voc.VocParams(difficult=False)))
     assert sample.targets.boxes == (Box(0, 0, 60, 40, "dog"),)
     assert (sample.id, sample.split, Path(sample.targets.mask).name) == ("a.jpg", "val", "a.png")
-    assert failed["a.jpg object 3"].startswith("a box of 'cat' has no size")
+    assert failed["a.jpg object 3"].startswith("a.xml line 1: a box of 'cat' has no size")
     assert failed["b.xml"].startswith("not XML")
-    assert failed["../../x.jpg"] == "no such file"
+    assert failed["../../x.jpg"] == "no such file; c.xml names it"
     assert voc.sniff(tmp_path) == "Annotations with 3 XML files"
 
 

@@ -109,7 +109,7 @@ def test_what_can_not_be_used_is_listed_with_file_and_value(tmp_path: Path) -> N
         "a.png shape 6": "a.json: its mask can't be read: Only base64 data is allowed",
         "a.png shape 7": "a.json: label is missing",
         "a.png shape 8": "a.json: a shape is 'nonsense', not an object",
-        "a.png shape 9": "a.json: a box of 'dog' lies outside the image (60 x 40 px)",
+        "a.png shape 9": "a.json: a box of 'dog' lies outside the image (60 x 40 px): 70, 2, 80, 4",
         "a.png shape 10": "a.json: points: expected at least 1 of them, got None",
     }
     assert failed.pop("d.json").startswith("not JSON: Expecting property name")

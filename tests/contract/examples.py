@@ -12,6 +12,7 @@ import numpy as np
 
 from pipekit import images
 from pipekit.testing.checks import write_tiny_dataset
+from tests.builtin import tfrecords
 
 
 def files(folder: Path) -> list[Path]:
@@ -253,6 +254,19 @@ def cifar(folder: Path) -> Path:
     return folder
 
 
+def tfrecord(folder: Path) -> Path:
+    found = files(folder / "sorted")
+    edges = {
+        f"image/object/bbox/{edge}": [value] for edge, value in {"xmin": 0.1, "ymin": 0.2, "xmax": 0.5, "ymax": 0.6}.items()
+    }
+    rows = [
+        {"image/encoded": [file.read_bytes()], "image/class/text": [file.parent.name], "image/object/class/label": [1], **edges}
+        for file in found
+    ]
+    (folder / "label_map.pbtxt").write_text("item {\n  id: 1\n  name: 'thing'\n}\n", encoding="utf-8")
+    return tfrecords.write(folder / "train-00000-of-00001.tfrecord", rows).parent
+
+
 def arrays() -> dict[str, np.ndarray]:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
     return {"x_train": pixels, "y_train": np.arange(4) % 2, "x_test": pixels, "y_test": np.arange(4) % 2}
@@ -298,6 +312,7 @@ EXAMPLES: dict[str, Callable[[Path], Path]] = {
     "food101": food101,
     "imagenet": imagenet,
     "cifar": cifar,
+    "tfrecord": tfrecord,
     "npz": npz,
     "hdf5": hdf5,
     "voc": voc,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,10 @@ import pytest
 from pipekit import images
 from pipekit.engine import mapping
 from pipekit.engine.adhoc import AdhocPipeline
+from pipekit.errors import UserError
 from pipekit.images import measuring
 from pipekit.store import parts
-from tests.conftest import Trial, fill
+from tests.conftest import DATA, Trial, fill
 
 STAGES: dict[str, Any] = {
     "data": {"use": "import.folders", "path": "images", "verify": "none"},
@@ -252,3 +254,85 @@ def test_fields_are_replaced_and_the_rest_of_a_sample_stays(trial: Trial) -> Non
         "b/4.png": before["b/4.png"],
     }
     assert outcome.artifact("revised").meta["splits"] == {"": 3, "val": 1}
+
+
+JOINING = '''
+import pipekit
+
+
+def new_id(name):
+    return {"id": name.replace("b/", "c/")}
+
+
+@pipekit.stage
+def joined(ctx: pipekit.Context, datasets: tuple[pipekit.Dataset, ...], params: pipekit.Params) -> pipekit.Dataset:
+    """The first dataset, and the others with new ids."""
+    first, *others = datasets
+    return ctx.dataset([first, *(ctx.revise(one, new_id) for one in others)])
+
+
+@pipekit.hookimpl
+def register_stages(register):
+    register("joined", joined)
+'''
+
+
+def test_collections_are_joined_and_their_ids_may_change(trial: Trial) -> None:
+    (trial.path / "joining.py").write_text(JOINING)
+    trial.write(*(f"b/{number}.png" for number in range(6)))
+    stages = {"data": STAGES["data"], "joined": {"use": "joined", "datasets": ["data", "data"]}}
+    made = trial.run(stages, plugins=["trial_plugin.py", "joining.py"], shard_size=2).artifact("joined")
+    assert [one.id for one in made] == [f"{folder}/{number}.png" for folder in "bc" for number in range(6)]
+    assert len({one.image for one in made}) == 6
+    (trial.path / "joining.py").write_text(JOINING.replace('"c/"', '"b/"'))
+    with pytest.raises(UserError, match=r"two samples have the id 'b/0.png'"):
+        trial.run(stages, plugins=["trial_plugin.py", "joining.py"], shard_size=2)
+
+
+PARTED = '''
+import json
+
+import pipekit
+from pipekit.contract import shared
+
+
+@shared()
+def size_of(sample, params, ctx):
+    if "7" in sample.id:
+        raise ValueError("a seven")
+    yield {"id": sample.id, "size": len(sample.image)}
+
+
+@pipekit.stage
+def parted(ctx: pipekit.Context, dataset: pipekit.Dataset, params: pipekit.Params) -> pipekit.Files:
+    """Sizes, a shard at a time."""
+    (ctx.out_dir / "parts.json").write_text(json.dumps(list(ctx.map_parts(size_of, dataset))))
+    return ctx.artifact(pipekit.Files)
+
+
+@pipekit.hookimpl
+def register_stages(register):
+    register("parted", parted)
+'''
+
+
+def test_results_come_a_shard_at_a_time_and_one_more_sample_changes_one(trial: Trial) -> None:
+    (trial.path / "parted_plugin.py").write_text(PARTED)
+    fill(trial, 30)
+    stages = {"data": DATA, "parted": {"use": "parted"}}
+
+    def run() -> dict[str, Any]:
+        outcome = trial.run(stages, plugins=["parted_plugin.py"], shard_size=8)
+        return dict(json.loads((outcome.artifact("parted").path / "parts.json").read_text()))
+
+    before = run()
+    assert len(before) > 3
+    rows = [row for part in before.values() for row in part]
+    assert sorted(row["id"] for row in rows) == sorted(f"{'ab'[n % 2]}/{n:03d}.png" for n in range(30))
+    assert all([row["id"] for row in part] == sorted(row["id"] for row in part) for part in before.values())
+    assert {row["id"] for row in rows if "problem" in row} == {"b/007.png", "b/017.png", "b/027.png"}
+    assert trial.told("failed_samples") == []
+    trial.write("a/one-more.png")
+    after = run()
+    assert 1 <= len(after.keys() - before.keys()) <= 2
+    assert all(after[digest] == before[digest] for digest in after.keys() & before.keys())

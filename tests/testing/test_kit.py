@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from pipekit import (
     stage,
 )
 from pipekit import testing as kit
+from pipekit.learning.embedders import Facts, embedder
 from pipekit.registry.registry import Registry
 
 
@@ -259,3 +261,32 @@ def test_annotations_for_type_checkers_alone_are_no_obstacle() -> None:
 
     build.__annotations__["return"] = "not_imported_here.Model"
     kit.check_op(build)
+
+
+def test_embedders() -> None:
+    facts = Facts(input_hw=(8, 8), dimensions=3, licence="none", source="computed", trained_on="nothing")
+
+    def means(images: Any) -> Any:
+        return images.mean(axis=(1, 2)).astype(np.float32)
+
+    def mean_colour(params: Params) -> Any:
+        """The mean colour."""
+        return means
+
+    def of_the_company(params: Params) -> Any:
+        """It depends on the other images."""
+        return lambda images: means(images) - means(images).mean()
+
+    def huge(params: Params) -> Any:
+        """Too large for float16."""
+        return lambda images: 1e6 + means(images)
+
+    kit.check_embedder(embedder(facts)(mean_colour))
+    for found, problem in ((of_the_company, "depend on the images beside it"), (huge, "kept as float16")):
+        with pytest.raises(AssertionError, match=problem):
+            kit.check_embedder(embedder(facts)(found))
+    with pytest.raises(AssertionError, match="empty: licence"):
+        kit.check_embedder(embedder(replace(facts, licence=""))(mean_colour))
+    del mean_colour.__pipekit_embedder__  # type: ignore[attr-defined]
+    with pytest.raises(AssertionError, match="lacks @pipekit"):
+        kit.check_embedder(mean_colour)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipekit.builtin.importers.files import NO_FOLDER, first_of, is_file, split_in, split_of, subfolders
-from pipekit.builtin.importers.parquet import class_names, stored_sample
+from pipekit.builtin.importers.files import NO_FOLDER, first_of, is_file, not_utf8, split_in, split_of, subfolders
+from pipekit.builtin.importers.parquet import class_names, in_row, stored_sample
 from pipekit.builtin.importers.tables import TableParams, find_columns
 from pipekit.contract import Failure, Rejected, Sample
 from pipekit.errors import UserError
@@ -76,7 +76,8 @@ def read(path: Path, params: TableParams, out_dir: Path) -> Iterator[Sample | Fa
                         for row in batch.slice(start, BATCH_ROWS).to_pylist():
                             number += 1
                             identity = f"{file.prefix}{file.path.stem}/{number:07}"
-                            yield stored_sample(row, identity, file.split, file.path.parent, columns, names, out_dir)
+                            found = stored_sample(row, identity, file.split, file.path.parent, columns, names, out_dir)
+                            yield in_row(found, file.path, number)
         except (pa.ArrowException, OSError, ValueError) as error:  # a damaged text is a ValueError
             raise UserError(f"can't read {file.path}: {error}") from error
 
@@ -124,6 +125,8 @@ def _listed_names(file: Path, label: str) -> list[str]:
 def _load(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_text("utf-8"))
+    except UnicodeDecodeError:
+        raise UserError(f"can't read {file}: {not_utf8(file)}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"can't read {file}: {error}") from error
     if not isinstance(found, dict):

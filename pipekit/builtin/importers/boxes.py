@@ -27,15 +27,19 @@ class BoxedParams(Params):
 def checked_box(edges: Sequence[float], label: str, size_hw: tuple[int, int]) -> Box | str:
     """Clip a box (left, top, right, bottom in pixels) to its image, or return what is wrong with it."""
     if not all(math.isfinite(edge) for edge in edges):
-        return f"a box of {label!r} is not made of numbers"
+        return f"a box of {label!r} is not made of numbers: {_shown(edges)}"
     left, top, right, bottom = edges
     if right <= left or bottom <= top:
         return f"a box of {label!r} has no size: {right - left:g} x {bottom - top:g} px"
     height, width = size_hw
     cut = max(0.0, left), max(0.0, top), min(float(width), right), min(float(height), bottom)
     if cut[2] - cut[0] < LEAST_PX or cut[3] - cut[1] < LEAST_PX:
-        return f"a box of {label!r} lies outside the image ({width} x {height} px)"
+        return f"a box of {label!r} lies outside the image ({width} x {height} px): {_shown(edges)}"
     return Box(*cut, label)
+
+
+def _shown(edges: Sequence[float]) -> str:
+    return ", ".join(f"{edge:g}" for edge in edges)
 
 
 def outlined(box: Box, polygons: Sequence[Any], size_hw: tuple[int, int]) -> Box:

@@ -156,7 +156,8 @@ def _load(file: Path) -> Mapping[str, Any]:
         with file.open("rb") as stream:
             found = _Plain(stream, encoding="bytes").load()
     except Exception as error:  # a damaged pickle may raise anything
-        raise UserError(f"can't read {file}: {error}", "Expected a file of CIFAR's Python version.") from error
+        why = str(error) if isinstance(error, pickle.UnpicklingError) else "it is no pickle, or a damaged one"
+        raise UserError(f"can't read {file}: {why}", "Expected a file of CIFAR's Python version.") from error
     if not isinstance(found, dict):
         raise UserError(f"{file} holds {type(found).__name__}, not a dictionary")
     return {_text(key): value for key, value in found.items()}

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from pydantic import model_validator
 
+from pipekit.builtin.importers.annotated import UnusableError
 from pipekit.builtin.importers.boxes import BoxedParams, Finder, checked_box, label_of, outlined
-from pipekit.builtin.importers.coco_index import PARTS, CocoIndex, coco_index
+from pipekit.builtin.importers.coco_index import PARTS, Annotation, CocoIndex, coco_index
 from pipekit.builtin.importers.files import BY_LAST_PARTS, first_of, split_in, subfolders
 from pipekit.builtin.importers.stated_size import Frame
 from pipekit.contract import Adjusted, Box, Failure, Keypoint, Rejected, Sample, Targets
@@ -109,7 +111,8 @@ def _names(files: list[Path], root: Path, count: int = 4) -> str:
 
 def _read_file(file: Path, prefix: str, root: Path, params: CocoParams, out_dir: Path) -> Iterator[Sample | Failure | Adjusted]:
     with coco_index(file) as found:
-        yield from _read_index(file, found, prefix, root, params, out_dir)
+        for row in _read_index(file, found, prefix, root, params, out_dir):
+            yield replace(row, reason=f"{file.name}{row.reason}") if isinstance(row, Failure) else row
 
 
 def _read_index(
@@ -120,9 +123,11 @@ def _read_index(
     names = {_plain_id(entry["id"]): [str(name) for name in entry.get("keypoints") or ()] for entry in found.categories}
     if params.masks and len(numbers) > 255:
         raise UserError(f"{file} has {len(numbers)} classes; a mask can hold at most 255", "Import without masks.")
-    for number, stray in found.strays():
-        problem = f"unknown image ({stray.get('image_id')!r})" if isinstance(stray, dict) else "not an object"
-        yield Failure(f"{prefix}annotation {_name_of(stray, number)}", problem, part_of=file.name)
+    for number, line, stray in found.strays():
+        problem = (
+            f"unknown image ({_shown(stray.get('image_id'))})" if isinstance(stray, dict) else f"{_shown(stray)} is no object"
+        )
+        yield Failure(f"{prefix}annotation {_name_of(stray, number)}", f" line {line}: {problem}", part_of=file.name)
     split = split_in(file.parent.name if file.name == BESIDE else file.stem)
     finder = Finder(_image_folders(root, split))
     for entry, listed in found.images():
@@ -130,7 +135,8 @@ def _read_index(
         for number, annotation in listed:
             if problem := _problem(annotation, classes):
                 of = prefix + str(entry.get("file_name", ""))
-                yield Failure(f"{prefix}annotation {_name_of(annotation, number)}", problem, part_of=of)
+                where = f" line {annotation.line}"
+                yield Failure(f"{prefix}annotation {_name_of(annotation, number)}", f"{where}: {problem}", part_of=of)
             else:
                 good.append(annotation)
         name = str(entry.get("file_name", ""))
@@ -139,13 +145,17 @@ def _read_index(
             name, place = part, finder.find(part)
             yield Adjusted(prefix + name, BY_LAST_PARTS)
         if place is None:
-            yield Failure(prefix + (name or f"image {entry.get('id')}"), "no such file")
+            yield Failure(prefix + (name or f"image {_shown(entry.get('id'))}"), ": no such file")
             continue
         yield from _sample(prefix + name, place, entry, good, classes, numbers, names, split, params, out_dir)
 
 
-def _name_of(annotation: Any, number: int) -> Any:
-    return annotation.get("id", number) if isinstance(annotation, dict) else f"number {number}"
+def _name_of(annotation: Any, number: int) -> str:
+    return str(annotation.get("id", number))[:60] if isinstance(annotation, dict) else f"number {number}"
+
+
+def _shown(value: Any) -> str:
+    return text if len(text := repr(value)) <= 60 else f"{text[:57]}…"
 
 
 def _plain_id(value: Any) -> Any:
@@ -157,7 +167,7 @@ def _sample(
     identity: str,
     place: Path,
     entry: Mapping[str, Any],
-    annotations: list[dict[str, Any]],
+    annotations: list[Annotation],
     classes: Mapping[Any, str],
     numbers: Mapping[str, int],
     names: Mapping[Any, Sequence[str]],
@@ -171,7 +181,7 @@ def _sample(
     try:
         frame, adjusted = frame_of(place, _stated_hw(entry), identity)
     except ImageError as error:
-        yield Failure(identity, error.message, str(place))
+        yield Failure(identity, f": {error.message}", str(place))
         return
     size_hw = frame.size_hw
     if adjusted is not None and annotations:
@@ -187,7 +197,9 @@ def _sample(
         x, y, width, height = map(float, annotation["bbox"])
         box = checked_box(frame.box((x, y, x + width, y + height)), label, size_hw)
         if isinstance(box, str):
-            yield Failure(f"{identity} annotation {annotation.get('id', number)}", box, part_of=identity)
+            yield Failure(
+                f"{identity} annotation {_name_of(annotation, number)}", f" line {annotation.line}: {box}", part_of=identity
+            )
             continue
         if params.outlines and annotation.get("segmentation"):
             from pipekit.builtin.importers.coco_masks import polygons_in
@@ -196,13 +208,13 @@ def _sample(
                 polygons = polygons_in(annotation["segmentation"], frame.drawn_hw)
                 box = outlined(box, [frame.points(list(polygon.ravel())) for polygon in polygons], size_hw)
             except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
-                why = f"its outline can't be read: {error}"
-                yield Failure(f"{identity} annotation {annotation.get('id', number)}", why, part_of=identity)
+                why = f" line {annotation.line}: its outline can't be read: {_why(error, annotation['segmentation'])}"
+                yield Failure(f"{identity} annotation {_name_of(annotation, number)}", why, part_of=identity)
         try:
             points += list(_keypoints(annotation, names.get(category, ()), len(boxes), frame))
-        except (ValueError, TypeError, KeyError, OverflowError) as error:
-            why = f"its keypoints can't be read: {error}"
-            yield Failure(f"{identity} annotation {annotation.get('id', number)}", why, part_of=identity)
+        except (ValueError, TypeError, KeyError, OverflowError):
+            why = f" line {annotation.line}: its keypoints can't be read: {_shown(annotation['keypoints'])}"
+            yield Failure(f"{identity} annotation {_name_of(annotation, number)}", why, part_of=identity)
         boxes.append(box)
         kept.append((numbers[label], annotation))
     mask = ""
@@ -213,16 +225,22 @@ def _sample(
         try:
             write_mask(Path(mask), kept, frame.drawn_hw, frame.mask)
         except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
-            yield Failure(f"{identity} masks", f"a segmentation can't be read: {error}", part_of=identity)
+            why = f": a segmentation can't be read: {_why(error, [entry.get('segmentation') for _, entry in kept])}"
+            yield Failure(f"{identity} masks", why, part_of=identity)
             mask = ""
     extra = {key: value for key, value in entry.items() if key in ("license", "date_captured", "coco_url")}
     targets = Targets(mask, boxes=tuple(boxes), keypoints=tuple(points))
     yield Sample(identity, str(place), label=label_of(boxes, params.label), split=split, targets=targets, extra=extra)
 
 
+def _why(error: Exception, value: Any) -> str:
+    """What is wrong with a segmentation; where that is not known, its value."""
+    return str(error) if isinstance(error, UnusableError) else _shown(value)
+
+
 def _problem(entry: Mapping[str, Any], classes: Mapping[Any, str]) -> str:
     if _plain_id(entry.get("category_id")) not in classes:
-        return f"unknown class ({entry.get('category_id')!r})"
+        return f"unknown class ({_shown(entry.get('category_id'))})"
     box = entry.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
         return f"its bbox is not four numbers: {str(box)[:60]}"

@@ -18,6 +18,12 @@ PARTS = ("images", "annotations", "categories")
 Entry = dict[str, Any]
 
 
+class Annotation(dict[str, Any]):
+    """An entry of ``annotations``, with the line of the file on which it begins."""
+
+    line = 0
+
+
 class CocoIndex:
     """The content of a COCO file, readable image by image.
 
@@ -29,18 +35,24 @@ class CocoIndex:
         self._db = db
         self.categories = categories
 
-    def strays(self) -> Iterator[tuple[int, Any]]:
-        """Annotations whose image is not in the file, with their positions in the list."""
-        query = "SELECT number, entry FROM annotations WHERE image NOT IN (SELECT key FROM images WHERE key IS NOT NULL)"
-        for number, text in self._db.execute(f"{query} ORDER BY number"):
-            yield number, json.loads(text)
+    def strays(self) -> Iterator[tuple[int, int, Any]]:
+        """(position in the list, line, entry) of the annotations whose image is not in the file."""
+        query = "SELECT number, line, entry FROM annotations WHERE image NOT IN (SELECT key FROM images WHERE key IS NOT NULL)"
+        for number, line, text in self._db.execute(f"{query} ORDER BY number"):
+            yield number, line, json.loads(text)
 
-    def images(self) -> Iterator[tuple[Entry, list[tuple[int, Entry]]]]:
+    def images(self) -> Iterator[tuple[Entry, list[tuple[int, Annotation]]]]:
         """Each image in file order, with its annotations and their positions in the list."""
-        query = "SELECT number, entry FROM annotations WHERE image = ? ORDER BY number"
+        query = "SELECT number, line, entry FROM annotations WHERE image = ? ORDER BY number"
         for key, text in self._db.execute("SELECT key, entry FROM images ORDER BY number"):
             found = self._db.execute(query, (key,)) if key is not None else ()
-            yield json.loads(text), [(number, json.loads(entry)) for number, entry in found]
+            yield json.loads(text), [(number, _annotation(entry, line)) for number, line, entry in found]
+
+
+def _annotation(text: str, line: int) -> Annotation:
+    found = Annotation(json.loads(text))
+    found.line = line
+    return found
 
 
 @contextmanager
@@ -52,7 +64,7 @@ def coco_index(file: Path) -> Iterator[CocoIndex]:
     """
     with scratch_db() as db:
         db.execute("CREATE TABLE images (number INTEGER PRIMARY KEY, key TEXT UNIQUE, entry TEXT)")
-        db.execute("CREATE TABLE annotations (number INTEGER PRIMARY KEY, image TEXT, entry TEXT)")
+        db.execute("CREATE TABLE annotations (number INTEGER PRIMARY KEY, line INTEGER, image TEXT, entry TEXT)")
         try:
             categories = _fill(db, file)
         except OSError as error:
@@ -67,7 +79,7 @@ def coco_index(file: Path) -> Iterator[CocoIndex]:
 def _fill(db: sqlite3.Connection, file: Path) -> list[Entry]:
     categories: list[Entry] = []
     counts: dict[str, int] = {}
-    for part, text, entry in items(file, PARTS):
+    for part, line, text, entry in items(file, PARTS):
         if not text:
             counts.setdefault(part, 0)
             continue
@@ -75,12 +87,14 @@ def _fill(db: sqlite3.Connection, file: Path) -> list[Entry]:
         counts[part] += 1
         if part == "annotations":
             image = entry.get("image_id") if isinstance(entry, dict) else None
-            db.execute("INSERT INTO annotations VALUES (?, ?, ?)", (number, _key(image), _clean(text)))
+            db.execute("INSERT INTO annotations VALUES (?, ?, ?, ?)", (number, line, _key(image), _clean(text)))
             continue
         for needed in ("id", "name") if part == "categories" else ("id",):
             if not isinstance(entry, dict) or needed not in entry:
-                raise ValueError(f"{part}[{number}] has no {needed!r}")
+                raise ValueError(f"{part}[{number}] has no {needed!r} (line {line}): {text[:60]}")
         if part == "categories":
+            if not isinstance(points := entry.get("keypoints") or [], list):
+                raise ValueError(f"categories[{number}]: its keypoints are {str(points)[:60]}, not a list (line {line})")
             categories.append(entry)
         else:
             # If two images share an id, the first one gets the annotations.

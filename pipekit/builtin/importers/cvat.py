@@ -84,6 +84,7 @@ def _image(image: Element, source: Source, images: Images, params: FileParams) -
         source,
         images,
         (image.attributes.get("width"), image.attributes.get("height")),
+        line=image.line,
     )
     if isinstance(drawing, Failure):
         yield drawing

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from pipekit.builtin.importers import names as names_importer
+from pipekit.builtin.importers.beside import FOUND_BESIDE, with_owners
 from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, no_image, subfolders
 from pipekit.builtin.importers.layout import NO_SPLITS, Trunk, image_folders, trunks_of
 from pipekit.builtin.importers.words import splits_among
-from pipekit.contract import Rejected, Sample
+from pipekit.contract import Adjusted, Rejected, Sample
 from pipekit.errors import Reading, ReadingsError, UserError
 from pipekit.files import files_in, image_suffixes, own_output_below
 from pipekit.params import Params, param
@@ -32,6 +33,9 @@ class FoldersParams(Params):
     labels: Literal["first", "last", "path", "none"] = param(
         "first",
         "The class of nested folders 'animal/dog/': first = animal, last = dog, path = animal/dog, none = no class",
+    )
+    masks_beside: bool = param(
+        False, "Read a mask beside its image (a_mask.png, or a.png that is not the picture of a.jpg) as an image of its own"
     )
 
 
@@ -56,11 +60,11 @@ def sniff(path: Path) -> str | Rejected:
     return f"{what} {first_of(places)} with {'classes below' if classes else 'images, without classes'}"
 
 
-def read(path: Path, params: FoldersParams) -> Iterator[Sample]:
+def read(path: Path, params: FoldersParams) -> Iterator[Sample | Adjusted]:
     """One sample per image file, ordered by folder and name. The id is the path below ``path``, with ``/``.
 
     A file counts as an image by its suffix; it is validated when it is opened. Other files are skipped, and so are hidden
-    files, links back to a folder already read, and folders below ``path`` that pipekit wrote.
+    files, links back to a folder already read, folders below ``path`` that pipekit wrote, and masks beside their images.
 
     Raises:
         UserError: there is no image.
@@ -73,10 +77,13 @@ def read(path: Path, params: FoldersParams) -> Iterator[Sample]:
         _refuse_named_splits(path)
     by_folders = {trunk.folders: trunk for trunk in trunks}
     count = 0
-    for below, full in images_below(path):
+    for below, full, owner in with_owners(images_below(path)):
         folders = tuple(below.split("/")[:-1])
         trunk = _trunk_of(folders, by_folders)
         if trunk is None:
+            continue
+        if owner and not params.masks_beside:
+            yield Adjusted(owner, FOUND_BESIDE)
             continue
         parts, split = folders[len(trunk.folders) :], trunk.split
         if trunk.splits_below and len(parts) > 1:

@@ -30,7 +30,10 @@ CLASS_LISTS = ("classes.txt", "class_names.txt", "labels.txt", "names.txt", "syn
 """Files with a class name per line, in the order of their numbers from 0."""
 
 LOOKED_AT = 5
-"""Lines that :func:`sniff` reads."""
+"""Lines that :func:`sniff` reads to recognise a list."""
+
+LEAST_WORDS, WORDS_SNIFFED = 8, 1000
+"""Labels that are compared to tell classes from texts, as of lists for text recognition."""
 
 
 class ImageListParams(BesideParams):
@@ -40,6 +43,8 @@ class ImageListParams(BesideParams):
 def sniff(path: Path) -> str | Rejected:
     """List the files, or say what is missing."""
     if found := sources(path, SUFFIXES, _is_list):
+        if texts := next(filter(None, (_texts_of(source.file) for source in found)), ""):
+            return Rejected(texts)
         return f"lists with a line 'path label' per image: {first_of(source.prefix + source.file.name for source in found)}"
     return Rejected("no .txt file with a line 'path label' per image")
 
@@ -88,12 +93,19 @@ def _row(where: str, line: str, folders: Folders, names: list[str]) -> tuple[Pat
     except UnusableError as error:
         return str(error)
     if image is None:
-        return f"no such image: {path}"
+        return f"no such image: {path[:80]}"
     if names and label.isdecimal():
-        if int(label) >= len(names):
-            return f"label {label}, but there are {len(names)} class names, from 0"
+        if len(label) > 9 or int(label) >= len(names):
+            return f"label {label[:20]}, but there are {len(names)} class names, from 0"
         label = names[int(label)]
     return image, label
+
+
+def _texts_of(file: Path) -> str:
+    """Why the words of a list are no classes: most lines have one of their own, as transcriptions of text do."""
+    words = [line.rsplit(None, 1)[-1] for _, line in islice(lines(file), WORDS_SNIFFED)]
+    several = len(words) >= LEAST_WORDS and len(set(words)) > len(words) / 2 and not all(map(str.isdecimal, words))
+    return f"{file.name}: {len(set(words))} different words in {len(words)} lines are too many to be classes" if several else ""
 
 
 def class_names(base: Path) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -26,8 +27,8 @@ from pipekit.builtin.importers.annotated import (
     text,
 )
 from pipekit.builtin.importers.boxes import BoxedParams
-from pipekit.builtin.importers.files import NO_FOLDER, images_below, split_of, subfolders
-from pipekit.builtin.importers.lookup import lookup
+from pipekit.builtin.importers.files import NO_FOLDER, images_below, not_utf8, split_of, subfolders
+from pipekit.builtin.importers.lookup import Lookup, lookup
 from pipekit.contract import Adjusted, Failure, Rejected, Sample
 from pipekit.errors import ImageError, UserError
 from pipekit.files import IMAGE_SUFFIXES, files_in, walk
@@ -60,7 +61,7 @@ def sniff(path: Path) -> str | Rejected:
 
 
 def read(path: Path, params: BoxedParams) -> Iterator[Sample | Failure | Adjusted]:
-    """One sample per JSON file, and one per image that no JSON file names; the id is the image's path below ``path``.
+    """One sample per JSON file, and one per image beside those that no JSON file names; the id is the path below ``path``.
 
     Rectangles, polygons, circles and masks become boxes, the last three with outlines. Points become keypoints, as do the
     corners of lines. A flag that is set is the image's class. The image is the file that ``imagePath`` names, else the one
@@ -77,10 +78,23 @@ def read(path: Path, params: BoxedParams) -> Iterator[Sample | Failure | Adjuste
             images = Images(path, _image_folders(Path(folder), path), seen)
             for name in names:
                 if name.lower().endswith(JSON):
-                    yield from _read_file(Path(folder) / name, path, images, params)
+                    yield from _read_file(Path(folder) / name, path, images, seen, params)
+        elsewhere = Counter[str]()
         for identity, full in images_below(path):
-            if not seen.get(identity):
+            if seen.get(identity):
+                continue
+            if seen.get(_in_folder(identity)):
                 yield Sample(identity, full, split=_split(identity))
+            else:
+                elsewhere[identity.rpartition("/")[0]] += 1
+        for folder, count in elsewhere.items():
+            why = f"{count} image{'s' if count > 1 else ''}, of which no JSON file names one: not read"
+            yield Failure(folder or str(path), why, part_of=folder or str(path))
+
+
+def _in_folder(identity: str) -> str:
+    """What stands for the folder of an image among the ids; no image has this name."""
+    return f"{identity.rpartition('/')[0]}/"
 
 
 def _image_folders(folder: Path, root: Path) -> Folders:
@@ -90,23 +104,27 @@ def _image_folders(folder: Path, root: Path) -> Folders:
     return Folders([folder], [*inside, *(place for place in above if place != folder)])
 
 
-def _read_file(file: Path, root: Path, images: Images, params: BoxedParams) -> Iterator[Sample | Failure | Adjusted]:
+def _read_file(
+    file: Path, root: Path, images: Images, seen: Lookup, params: BoxedParams
+) -> Iterator[Sample | Failure | Adjusted]:
     below = file.relative_to(root).as_posix()
     try:
         content = json.loads(file.read_text("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        yield Failure(below, f"not JSON: {error}")
+        yield Failure(below, not_utf8(file) if isinstance(error, UnicodeDecodeError) else f"not JSON: {error}")
         return
     if not isinstance(content, dict) or "shapes" not in content:
         return
     named = content.get("imagePath")
-    names = [named] if isinstance(named, str) and named else []
+    # Some files name themselves; the image is then the one beside them.
+    names = [named] if isinstance(named, str) and named and not named.lower().endswith(JSON) else []
     declared = content.get("imageWidth"), content.get("imageHeight")
     same_stem = [file.stem + suffix for suffix in IMAGE_SUFFIXES]
     drawing = begin([*names, *same_stem], Source(file, root, ""), images, declared, below)
     if isinstance(drawing, Failure):
         yield drawing
         return
+    seen.add(_in_folder(drawing.identity), below)
     flags = content.get("flags")
     drawing.tags += [name for name, is_set in flags.items() if is_set is True] if isinstance(flags, dict) else []
     with drawing.shape("shapes"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from pipekit.builtin.importers.files import subfolders
+from pipekit.builtin.importers.files import not_utf8, subfolders
 from pipekit.errors import UserError
 
 
@@ -16,8 +16,8 @@ def lines(file: Path) -> Iterator[tuple[int, str]]:
             for number, line in enumerate(stream, start=1):
                 if (text := line.strip()) and not text.startswith("#"):
                     yield number, text
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file} is not UTF-8: {error.reason} at byte {error.start}", "Save it as text in UTF-8.") from error
+    except UnicodeDecodeError:
+        raise UserError(f"can't read {file}: {not_utf8(file)}", "Save it as text in UTF-8.") from None
     except OSError as error:
         raise UserError(f"can't read {file}: {error.strerror}") from error
 

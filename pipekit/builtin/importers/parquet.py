@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,15 @@ def read(path: Path, params: TableParams, out_dir: Path) -> Iterator[Sample | Fa
                         number += 1
                         identity = f"{file.stem}/{number:07}"
                         split = split_of(re.split(r"[-_.]", file.stem)[0])
-                        yield stored_sample(row, identity, split, file.parent, columns, names, out_dir)
+                        found = stored_sample(row, identity, split, file.parent, columns, names, out_dir)
+                        yield in_row(found, file, number)
         except (pa.ArrowException, OSError, ValueError) as error:  # a damaged text is a ValueError
             raise UserError(f"can't read {file}: {error}") from error
+
+
+def in_row(found: Sample | Failure, file: Path, number: int) -> Sample | Failure:
+    """The same; a failure says the file and the row."""
+    return replace(found, reason=f"{file.name} row {number}: {found.reason}") if isinstance(found, Failure) else found
 
 
 def stored_sample(
@@ -77,7 +84,7 @@ def stored_sample(
         row = {**row, columns.label: names[label]}
     if not columns.split:
         row = {**row, "split": split}
-        columns = Columns(columns.image, columns.label, "split")
+        columns = replace(columns, split="split")
     if data is None:
         path = value.get("path") if isinstance(value, Mapping) else value
         if not path:

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, is_file, split_of, subfolders
+from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, is_file, not_utf8, split_of, subfolders
 from pipekit.contract import Failure, Rejected, Sample, Targets
 from pipekit.errors import UserError
 from pipekit.params import Params
@@ -78,7 +78,9 @@ def class_names(file: Path) -> dict[int, str]:
                 if not value.isascii() or not value.isdigit() or int(value) > 255 or not name:
                     raise UserError(f"{file} line {table.line_num}: {row!r}; expected a value from 0 to 255 and a class")
                 found[int(value)] = name
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError:
+        raise UserError(f"can't read {file}: {not_utf8(file)}", "Save it as CSV in UTF-8.") from None
+    except (OSError, csv.Error) as error:
         raise UserError(f"can't read {file}: {error}") from error
     return found
 

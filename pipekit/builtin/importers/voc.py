@@ -4,6 +4,7 @@ their images, as LabelImg and Roboflow write them. http://host.robots.ox.ac.uk/p
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -103,7 +104,27 @@ def _place(base: Path) -> _Place | None:
 
 
 def _annotations_in(base: Path) -> Path | None:
-    return next((base / name for name in subfolders(base) if name.lower() == "annotations"), None)
+    """The folder of XML files: ``Annotations``, one in it (``annotations/xmls``), or any whose first XML file has boxes."""
+    names = subfolders(base)
+    usual = next((base / name for name in names if name.lower() == "annotations"), None)
+    if usual and any(files_in(usual, XML)):
+        return usual
+    inside = [usual / name for name in subfolders(usual)] if usual else []
+    others = (folder for folder in [*inside, *(base / name for name in names)] if folder != usual)
+    return next((folder for folder in others if _has_boxes(folder)), usual)
+
+
+def _has_boxes(folder: Path) -> bool:
+    """Whether a folder without images begins with an XML file of VOC that has a box, or no object."""
+    first = next(files_in(folder, XML), "")
+    if not first or any(files_in(folder, image_suffixes())) or not _is_voc(folder / first):
+        return False
+    try:
+        root = ET.parse(folder / first).getroot()
+    except (ET.ParseError, OSError):
+        return False
+    found = root.find("object")
+    return found is None or found.find("bndbox") is not None
 
 
 def _is_voc(file: Path) -> bool:
@@ -129,7 +150,7 @@ def _samples(
         wanted = (root.findtext("filename") or "").strip() or f"{file.stem}.jpg"
         image = finder.find(wanted) or next(filter(None, (finder.find(file.stem + end) for end in SAME_STEM)), None)
         if image is None:
-            yield Failure(prefix + wanted, "no such file")
+            yield Failure(prefix + wanted, f"no such file; {file.name} names it")
             continue
         if image.stem != file.stem:
             others.add(image.name, file.name)
@@ -138,7 +159,7 @@ def _samples(
         try:
             frame, adjusted = frame_of(image, _stated_hw(root), prefix + image.name)
         except ImageError as error:
-            yield Failure(prefix + image.name, error.message, str(image))
+            yield Failure(prefix + image.name, f"{file.name}: {error.message}", str(image))
             continue
         objects = list(root.iter("object"))
         if adjusted is not None and objects:
@@ -148,7 +169,9 @@ def _samples(
                 continue
             box = _box(item, frame)
             if isinstance(box, str):
-                yield Failure(f"{prefix}{image.name} object {number}", box, part_of=prefix + image.name)
+                yield Failure(
+                    f"{prefix}{image.name} object {number}", f"{_where(file, number)}: {box}", part_of=prefix + image.name
+                )
             else:
                 boxes.append(box)
         yield _sample(image, prefix, boxes, place.base, splits, params)
@@ -186,11 +209,19 @@ def _box(item: ET.Element, frame: Frame) -> Box | str:
     label = (item.findtext("name") or "").strip()
     if not label:
         return "an object without a name"
+    texts = {edge: item.findtext(f"bndbox/{edge}") for edge in ("xmin", "ymin", "xmax", "ymax")}
     try:
-        x_min, y_min, x_max, y_max = (float(item.findtext(f"bndbox/{edge}") or "") for edge in ("xmin", "ymin", "xmax", "ymax"))
+        x_min, y_min, x_max, y_max = (float(text or "") for text in texts.values())
     except ValueError:
-        return f"the box of {label!r} is not four numbers"
+        said = ", ".join(f"{edge} {str(text)[:40]!r}" for edge, text in texts.items())
+        return f"the box of {label!r} is not four numbers: {said}"
     return checked_box(frame.box((x_min - 1, y_min - 1, x_max, y_max)), label, frame.size_hw)
+
+
+def _where(file: Path, number: int) -> str:
+    """``a.xml line 12``: where the n-th object begins."""
+    before = re.split(r"<object\b", file.read_text("utf-8", errors="replace"))[:number]
+    return f"{file.name} line {1 + sum(part.count(chr(10)) for part in before)}"
 
 
 def _splits(path: Path) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.builtin.importers.boxes import BoxedParams, checked_box, label_of, outlined, size_of
-from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, split_of, subfolders
+from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, not_utf8, split_of, subfolders
 from pipekit.builtin.importers.lookup import lookup
 from pipekit.builtin.importers.words import split_folder
 from pipekit.contract import Box, Failure, Keypoint, Rejected, Sample, Targets
@@ -72,6 +72,8 @@ def sniff(path: Path) -> str | Rejected:
                 return Rejected(f"no .txt file in {first_of(folder.relative_to(path).as_posix() for folder in folders)}")
             return Rejected("no folders 'images' and 'labels' side by side, and no .txt files with boxes beside images")
         where = "labels beside the images" + (f" in {first_of(beside)}" if beside != ["."] else "")
+    elif other := _other_labels(folders):
+        return Rejected(other)
     lists = [file.name for file in _lists(path)]
     try:
         count, _ = _classes(path, YoloParams()).kpt_shape
@@ -98,6 +100,7 @@ def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure]:
             f"{path} is not a YOLO tree", "Expected folders 'images' and 'labels' side by side, or labels beside images."
         )
     classes = _classes(path, params)
+    labelled = False
     with lookup(_listed_splits(path)) as splits:
         for identity, full in images_below(path):
             parts = identity.split("/")
@@ -108,8 +111,14 @@ def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure]:
                 labels = path.joinpath(*parts[:at], "labels", *parts[at + 1 : -1], Path(parts[-1]).stem + ".txt")
             else:
                 continue
+            labelled = labelled or labels.is_file()
             split = next((found for part in parts[:-1] if (found := split_folder(part))), "") or splits.get(identity)
             yield from _sample(identity, Path(full), labels, split, classes, params)
+    if side_by_side and not labelled:
+        raise UserError(
+            f"no label file below {path} has the name of an image",
+            "Expected labels/train/a.txt for images/train/a.jpg: the same folders below both.",
+        )
 
 
 def _sample(
@@ -183,8 +192,10 @@ def _lines(labels: Path) -> list[tuple[int, str]]:
 
 
 def _lists(path: Path) -> list[Path]:
+    """The files in :data:`LISTS`; if there are none, YAML files of another name that list class names."""
     folders = (path, *(path / name for name in subfolders(path)))
-    return [file for folder in folders for name in LISTS if (file := folder / name).is_file()]
+    found = [file for folder in folders for name in LISTS if (file := folder / name).is_file()]
+    return found or [path / name for name in sorted(files_in(path, (".yaml", ".yml"))) if "names" in _load_yaml(path / name)]
 
 
 def _classes(path: Path, params: YoloParams) -> _Classes:
@@ -246,8 +257,15 @@ def _load_yaml(file: Path) -> dict[str, Any]:
 
     try:
         found = yaml.safe_load(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"can't read {file}: {error}") from error
+    except UnicodeDecodeError:
+        raise UserError(f"can't read {file}: {not_utf8(file)}") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UserError(f"can't read {file}: line {line}: {error.problem}") from error
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"can't read {file}: {' '.join(str(error).split())[:200]}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"can't read {file}: a number of thousands of digits, or nested too deeply") from error
     return found if isinstance(found, dict) else {}
 
 
@@ -259,6 +277,24 @@ def _label_folders(path: Path) -> list[Path]:
 
 def _has_labels(folder: Path) -> bool:
     return any(name.endswith(".txt") and name != "classes.txt" for _, names in walk(folder) for name in names)
+
+
+def _other_labels(folders: Sequence[Path]) -> str:
+    """Why the first label files are those of another format, such as KITTI's ``Car 0.00 0 …``; "" if one may be YOLO's."""
+    files = (Path(folder) / name for top in folders for folder, names in walk(top) for name in names)
+    firsts = ((file, lines[0][1]) for file in files if file.suffix == ".txt" and (lines := _lines(file)))
+    found = list(islice(((file, line) for file, line in firsts if file.name != "classes.txt"), LOOKED_AT))
+    if not found or any(_is_of_numbers(line) for _, line in found):
+        return ""
+    file, line = found[0]
+    return f"no line of numbers in {file.parent.name}/{file.name}: {line[:40]!r}"
+
+
+def _is_of_numbers(line: str) -> bool:
+    try:
+        return len([float(word) for word in line.split()]) >= 5
+    except ValueError:
+        return False
 
 
 def _beside(path: Path) -> list[str]:

@@ -24,6 +24,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "importer": ("a dataset format to read", "A labels.txt with a path and a label in every line"),
     "exporter": ("a dataset format to write", "A labels.txt with a path and a label in every line"),
     "detector": ("a feature detector", "The pixels with the strongest brightness gradient"),
+    "embedder": ("an embedder", "Mean colours of an 8 x 8 grid"),
     "check": ("a dataset check", "Images that are too small"),
     "report_section": ("a report section", "The predictions with the lowest confidence"),
     "codec": ("an image format to decode", "Raw pixels behind eight bytes"),
@@ -47,6 +48,7 @@ USAGE: Mapping[str, str] = {
     "importer": '```toml\n[stages.data]\nuse = "import.{component}"\npath = "images"\n```',
     "exporter": PIPELINE.format('[stages.out]\nuse = "export.{component}"'),
     "detector": PIPELINE.format('[stages.features]\nuse = "features"\ndetector = "{component}"'),
+    "embedder": PIPELINE.format('[stages.embed]\nuse = "embed"\nembedder = "{component}"'),
     "check": PIPELINE.format('[stages.inspect]\nuse = "inspect"\nchecks = ["corrupt", "{component}"]'),
     "report_section": PIPELINE.format(
         '[stages.train]\nuse = "train"\n\n[stages.report]\nuse = "evaluate"\nsections = ["{component}"]'

@@ -5,7 +5,16 @@ promises are used by :mod:`pipekit.testing` (in a plugin's tests), by ``pipekit 
 that built-ins and plugins meet the same requirements.
 """
 
-from pipekit.testing.checks import formats, general, killing, models, pictures, running, stages  # each adds its promises
+from pipekit.testing.checks import (
+    embedders,
+    formats,
+    general,
+    killing,
+    models,
+    pictures,
+    running,
+    stages,
+)  # each adds its promises
 from pipekit.testing.checks.core import Subject, Verdict, check_plugin, required_parameters, run_checks
 from pipekit.testing.checks.examples import make_tiny_evaluation, write_tiny_dataset
 from pipekit.testing.checks.general import HEAVY, heavy_imports
@@ -15,6 +24,7 @@ __all__ = [
     "Subject",
     "Verdict",
     "check_plugin",
+    "embedders",
     "formats",
     "general",
     "heavy_imports",

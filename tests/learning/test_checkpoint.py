@@ -4,15 +4,16 @@ import io
 import os
 import pickle
 import struct
+import tracemalloc
 from collections import OrderedDict
 from typing import ClassVar
 
 import numpy as np
 import pytest
-from pipekit_efficientnet_lite.checkpoint import MAGIC_NUMBER, PROTOCOL_VERSION, read_checkpoint
-from pipekit_efficientnet_lite.network import weights_file
 
 from pipekit import UserError
+from pipekit.learning.checkpoint import MAGIC_NUMBER, PROTOCOL_VERSION, read_checkpoint
+from pipekit.learning.efficientnet_lite import LITE0
 
 
 class Global:
@@ -197,9 +198,25 @@ def test_a_file_cut_off_is_refused(tmp_path, keep):
 
 
 def test_a_changed_byte_is_seen(tmp_path):
-    data = bytearray(weights_file().read_bytes())
+    data = bytearray(LITE0.weights_file().read_bytes())
     data[-1] ^= 1
-    changed = tmp_path / weights_file().name
+    changed = tmp_path / LITE0.weights_file().name
     changed.write_bytes(data)
     with pytest.raises(UserError, match="SHA-256 does not begin with 57934424"):
         read_checkpoint(changed)
+    named_otherwise = tmp_path / "weights.pth"
+    named_otherwise.write_bytes(data)
+    with pytest.raises(UserError, match="SHA-256 does not begin with 57934424"):
+        LITE0.tensors(named_otherwise)
+
+
+def test_a_small_file_takes_little_memory(tmp_path):
+    """A tensor of 16 GiB by a stride of 0, of a storage of 12 values."""
+    path = write(tmp_path / "some.pth", OrderedDict(bad=tensor(0, (2**32,), (0,))), {"0": VALUES})
+    assert path.stat().st_size < 500
+    tracemalloc.start()
+    with pytest.raises(UserError, match="a stride of 0"):
+        read_checkpoint(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000

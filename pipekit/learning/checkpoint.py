@@ -4,7 +4,7 @@ A checkpoint of the format before 1.6 is five pickles (a magic number, the proto
 storages' keys) followed by the storages: for each key the number of its values as int64, and the values. See
 ``_legacy_load`` in ``torch/serialization.py``.
 
-The pickles are read by :mod:`pipekit_efficientnet_lite.plain_pickle`, which calls nothing. What the file claims is compared
+The pickles are read by :mod:`pipekit.learning.plain_pickle`, which calls nothing. What the file claims is compared
 with what it holds before memory is reserved: a file of a few bytes may describe a tensor of terabytes, by a stride of 0.
 """
 
@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import pipekit
-from pipekit_efficientnet_lite.plain_pickle import RefusedError, Tensor, load
+from pipekit.errors import UserError
+from pipekit.learning.plain_pickle import RefusedError, Tensor, load
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 PROTOCOL_VERSION = 1001
@@ -30,10 +30,12 @@ MAX_SHARED = 4
 """All tensors together may be this many times as large as the file: several tensors may share a storage."""
 
 
-def read_checkpoint(path: Path) -> dict[str, NDArray[Any]]:
+def read_checkpoint(path: Path, sha256: str = "") -> dict[str, NDArray[Any]]:
     """Read the tensors of a state dict by their names, as float32 or int64 arrays.
 
-    If the file's name ends with the first eight digits of its SHA-256, as is PyTorch's custom, they are verified.
+    Args:
+        sha256: the SHA-256 that the file must have, compared before anything in it is interpreted; default: the first eight
+            digits, where the file's name ends with them, as is PyTorch's custom.
 
     Raises:
         UserError: the file is damaged, of another format, contains anything but tensors, or claims more than it holds.
@@ -41,14 +43,14 @@ def read_checkpoint(path: Path) -> dict[str, NDArray[Any]]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise pipekit.UserError(f"can't read {path}: {error.strerror or error}") from error
-    claimed = path.stem.rpartition("-")[2]
-    if len(claimed) == 8 and not hashlib.sha256(data).hexdigest().startswith(claimed):
-        raise pipekit.UserError(f"{path} is damaged: its SHA-256 does not begin with {claimed}", "Install its package again.")
+        raise UserError(f"can't read {path}: {error.strerror or error}") from error
+    claimed = sha256 or path.stem.rpartition("-")[2]
+    if len(claimed) in (8, 64) and not hashlib.sha256(data).hexdigest().startswith(claimed):
+        raise UserError(f"{path} is damaged: its SHA-256 does not begin with {claimed[:8]}", "Install its package again.")
     try:
         return _read(io.BytesIO(data), len(data))
     except RefusedError as error:
-        raise pipekit.UserError(
+        raise UserError(
             f"{path} can't be read as a PyTorch checkpoint: {error}", "Install the package that it comes from again."
         ) from error
 

@@ -1,0 +1,208 @@
+"""Embeddings of a dataset: computed once for an image and an embedder, and shared by every stage and run.
+
+A stage asks with :func:`embed_parts`, a shard at a time, or with :func:`embed_dataset`, as one memory-mapped array. Pass the
+whole dataset, whatever part of it you need: the shards of a dataset are the same before and after ``split``, while those of a
+selection are others.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipekit.contract import (
+    Call,
+    Context,
+    Dataset,
+    Embeddings,
+    InputPath,
+    Params,
+    Sample,
+    SampleContext,
+    Uses,
+    param,
+    shared,
+)
+from pipekit.errors import UserError
+from pipekit.files import plain_rows
+from pipekit.learning.embedders import facts_of, open_embedder
+
+ARRAY, ROWS, EMBEDDER = "embeddings.npy", "images.csv", "embedder.json"
+_WEIGHTS = "weights"
+
+
+class ConvertParams(Params):
+    """Parameters of :func:`convert_weights`."""
+
+    embedder: Annotated[Call, Uses("embedder")] = param(..., "The embedder")
+
+
+class EmbedParams(ConvertParams):
+    """Parameters of :func:`embed_image`."""
+
+    network: InputPath | None = param(None, "The network that `convert_weights` made, where the embedder has one")
+
+
+@shared(version=1, libraries=("numpy",))
+def convert_weights(sample: Sample, params: ConvertParams, ctx: SampleContext) -> Iterator[Sample]:
+    """The network of an embedder, converted from its file of weights, which stands in for an image; kept in the store."""
+    convert = facts_of(params.embedder.load()).convert
+    assert convert is not None
+    yield Sample(sample.id, ctx.write("network", convert(Path(sample.image))))
+
+
+@shared(version=1, libraries=("numpy", "opencv-python-headless", "pillow", "simplejpeg"))
+def embed_image(sample: Sample, params: EmbedParams, ctx: SampleContext) -> Iterator[dict[str, Any]]:
+    """The features of one image: float16 as base64.
+
+    The image is resized to the embedder's size, proportions not kept, as models resize theirs.
+
+    Raises:
+        ImageError: the image can't be used.
+    """
+    from pipekit import images
+
+    embedder = params.embedder.load()
+    size_hw = facts_of(embedder).input_hw
+    embed = ctx.once("embed", lambda: open_embedder(embedder, params.embedder.params, params.network))
+    pixels = images.resize(images.read(sample.image, at_least_hw=size_hw), size_hw)
+    row = np.asarray(embed(pixels[None])[0], "<f2")
+    yield {"id": sample.id, "features": base64.b64encode(row.tobytes()).decode("ascii")}
+
+
+@dataclass(frozen=True)
+class EmbeddedPart:
+    """The embeddings of one shard of a dataset.
+
+    Attributes:
+        digest: of the ids and the bytes of its images: equal digests, equal rows.
+        ids: of the images with features, in their order.
+        table: ``(N, D) float16``, a row for each of ``ids``.
+        problems: why an image has no features, by id.
+    """
+
+    digest: str
+    ids: tuple[str, ...]
+    table: NDArray[np.float16]
+    problems: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The embeddings of a dataset.
+
+    Attributes:
+        ids: of the images with features, sorted.
+        table: ``(N, D) float16``, memory-mapped, a row for each of ``ids``.
+        problems: why an image has no features, by id.
+    """
+
+    ids: tuple[str, ...]
+    table: NDArray[np.float16]
+    problems: Mapping[str, str]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows_of(self, ids: Iterable[str]) -> NDArray[np.int64]:
+        """The numbers of the rows of these images.
+
+        Raises:
+            KeyError: an image has no features.
+        """
+        number = {name: row for row, name in enumerate(self.ids)}
+        return np.array([number[name] for name in ids], np.int64)
+
+
+def embed_parts(ctx: Context, dataset: Dataset, embedder: Call, label: str = "features") -> Iterator[EmbeddedPart]:
+    """The embeddings of a dataset, a shard at a time, in any fixed order; memory holds one shard.
+
+    Raises:
+        UserError: the embedder's weights are not installed, or are not those that are known.
+    """
+    dimensions = facts_of(embedder.load()).dimensions
+    params = EmbedParams(embedder=embedder, network=_network(ctx, embedder))
+    for digest, rows in ctx.map_parts(embed_image, dataset, params, label):
+        good = [row for row in rows if "features" in row]
+        data = b"".join(base64.b64decode(row["features"]) for row in good)
+        yield EmbeddedPart(
+            digest,
+            tuple(row["id"] for row in good),
+            np.frombuffer(data, "<f2").reshape(len(good), dimensions),
+            {row["id"]: row["problem"] for row in rows if "problem" in row},
+        )
+
+
+def embed_dataset(ctx: Context, dataset: Dataset, embedder: Call, folder: Path, label: str = "features") -> Embedded:
+    """The embeddings of a whole dataset, written to ``folder`` as a file that is memory-mapped.
+
+    Args:
+        folder: ``ctx.out_dir``, or a folder in ``ctx.work_dir``.
+    """
+    number = {sample.id: row for row, sample in enumerate(dataset)}
+    found = np.zeros(len(number), bool)
+    problems: dict[str, str] = {}
+    folder.mkdir(parents=True, exist_ok=True)
+    shape = (len(number), facts_of(embedder.load()).dimensions)
+    table = np.lib.format.open_memmap(folder / ARRAY, "w+", np.float16, (max(1, shape[0]), shape[1]))
+    for part in embed_parts(ctx, dataset, embedder, label):
+        places = [number[name] for name in part.ids]
+        table[places] = part.table
+        found[places] = True
+        problems |= part.problems
+    ids = [name for name, row in number.items() if found[row]]
+    if len(ids) < len(table):
+        table = _without_gaps(table, found, folder)
+    table.flush()
+    return Embedded(tuple(ids), table, dict(sorted(problems.items())))
+
+
+def _without_gaps(table: NDArray[np.float16], found: NDArray[np.bool_], folder: Path) -> Any:
+    """The table without the rows of images that can't be used."""
+    rows = np.flatnonzero(found)
+    kept = np.lib.format.open_memmap(folder / "kept.npy", "w+", np.float16, (len(rows), table.shape[1]))
+    for start in range(0, len(rows), 4096):
+        kept[start : start + 4096] = table[rows[start : start + 4096]]
+    kept.flush()
+    (folder / "kept.npy").replace(folder / ARRAY)
+    return kept
+
+
+def _network(ctx: Context, embedder: Call) -> InputPath | None:
+    """The path of the embedder's converted network in the store, made on its first use."""
+    facts = facts_of(embedder.load())
+    if facts.weights is None or facts.convert is None:
+        return None
+    weights = Sample(_WEIGHTS, str(facts.weights()))
+    (made,) = ctx.map(convert_weights, [weights], ConvertParams(embedder=embedder), "network", problems=True)
+    if not isinstance(made, Sample):
+        raise UserError(
+            f"the embedder {embedder.name} can't be used: {made['problem']}", "`pipekit doctor` compares its weights."
+        )
+    return InputPath(made.image)
+
+
+# --- the artifact --------------------------------------------------------------------------------------------------------
+
+
+def read_embeddings(artifact: Embeddings) -> Embedded:
+    """The content of an artifact; the array is memory-mapped."""
+    with (artifact.path / ROWS).open(encoding="utf-8", newline="", errors="surrogateescape") as file:
+        rows = list(plain_rows(csv.DictReader(file)))
+    table = np.load(artifact.path / ARRAY, mmap_mode="r")
+    problems = {row["id"]: row["problem"] for row in rows if row["problem"]}
+    return Embedded(tuple(row["id"] for row in rows if not row["problem"]), table, problems)
+
+
+def embedder_of(artifact: Embeddings) -> Mapping[str, Any]:
+    """What made an artifact: name, version, licence, source, training data, runtime."""
+    found: dict[str, Any] = json.loads((artifact.path / EMBEDDER).read_text("utf-8"))
+    return found

@@ -1,0 +1,75 @@
+"""Promises of embedders."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pipekit.testing.checks.core import Skipped, Subject, form_of, promise
+from pipekit.testing.checks.examples import pictures
+
+LARGEST = 65504.0
+"""Vectors are kept as float16."""
+
+
+@promise("embedder")
+def _states_its_facts(subject: Subject) -> str:
+    """it states its input size, its dimensions, its licence, its source and what it was trained on"""
+    from pipekit.learning.embedders import facts_of
+
+    facts = facts_of(subject.found)
+    if len(facts.input_hw) != 2 or min(facts.input_hw) < 1 or facts.dimensions < 1:
+        return f"input_hw and dimensions must be positive, got {facts.input_hw} and {facts.dimensions}"
+    missing = [name for name in ("licence", "source", "trained_on") if not getattr(facts, name).strip()]
+    if facts.weights is not None and len(facts.sha256) != 64:
+        missing.append("sha256")
+    if (facts.weights is None) != (facts.convert is None):
+        return "weights and convert belong together: the file, and what turns it into the network"
+    return f"empty: {', '.join(missing)}" if missing else ""
+
+
+@promise("embedder")
+def _embeds(subject: Subject) -> str:
+    """embed gives (N, dimensions) finite float32, the same for an image alone and in any company, and changes no image"""
+    import numpy as np
+
+    from pipekit.learning.embedders import facts_of
+
+    facts, embed = facts_of(subject.found), _opened(subject)
+    images = np.stack([_resized(image, facts.input_hw) for image in list(pictures().values())[:4]])
+    given = images.copy()
+    rows = embed(given)
+    if not isinstance(rows, np.ndarray) or rows.shape != (len(images), facts.dimensions) or rows.dtype != np.float32:
+        return f"expected ({len(images)}, {facts.dimensions}) float32, got {form_of(rows)}"
+    if not np.array_equal(given, images):
+        return "it modifies its input array; work on a copy"
+    if not np.isfinite(rows).all() or np.abs(rows).max() > LARGEST:
+        return f"features must be finite and below {LARGEST:g}: they are kept as float16"
+    for company in ([0], [3, 2, 1, 0], [1, 1]):
+        if not np.array_equal(embed(images[company]), rows[company]):
+            return f"the features of an image depend on the images beside it (images {company})"
+    return ""
+
+
+def _opened(subject: Subject) -> Any:
+    from pipekit.errors import UserError
+    from pipekit.learning.embedders import facts_of, open_embedder
+
+    facts = facts_of(subject.found)
+    if facts.weights is None or facts.convert is None:
+        return open_embedder(subject.found, subject.params)
+    try:
+        file = facts.weights()
+    except UserError as error:
+        raise Skipped(f"its weights are not installed: {error.message}") from error
+    with tempfile.TemporaryDirectory() as folder:
+        network = Path(folder, "network")
+        network.write_bytes(facts.convert(file))
+        return open_embedder(subject.found, subject.params, network)
+
+
+def _resized(image: Any, size_hw: tuple[int, int]) -> Any:
+    from pipekit import images
+
+    return images.resize(image, size_hw)
