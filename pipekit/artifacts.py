@@ -191,8 +191,8 @@ class Dataset(Artifact):
         sample, one part of the dataset is read.
 
         Args:
-            make: a function at the top of a module, marked with :func:`pipekit.columnar.makes_columns`. Of an image's path,
-                it may use the suffix alone: images may move.
+            make: a function at the top of a module, marked with :func:`pipekit.columnar.makes_columns`. It may use
+                only the suffix of an image's path: images may move.
         """
         if self.kept_columns is not None:
             return self.kept_columns(self.path, make, params)
