@@ -254,6 +254,12 @@ class Context(Protocol):
             :meth:`dataset` all samples. The next run can amend them.
         """
 
+    def recall(self, name: str) -> bytes | None:
+        """What :meth:`remember` kept in an earlier run of this stage, or None; the output must not depend on it."""
+
+    def remember(self, name: str, data: bytes) -> None:
+        """Keep notes for the next run of this stage."""
+
     def tolerate(self, failures: Sequence[Failure], num_attempted: int) -> None:
         """Count samples that the stage itself, not :meth:`map`, found unusable against its ``max_failed``.
 
@@ -400,8 +406,8 @@ class Shared:
 def shared(*, version: int = 1, libraries: Iterable[str] = ()) -> Callable[[F], F]:
     """Mark a function for :meth:`Context.map` whose results depend on the image file and the parameters alone.
 
-    They are computed once for an image, whichever stages ask for them. The function receives a sample with id, image and hash
-    alone, and draws no random numbers. Raise ``version`` when it computes something else.
+    They are computed once for an image. The function receives a sample with id, image and hash alone, and draws no random
+    numbers. Raise ``version`` when it computes something else.
     """
 
     def mark(function: F) -> F:
