@@ -23,8 +23,9 @@ op (choosing)      ``op(ops, params, rng) -> Sequence[int]``: which of ``params.
 recipe             a list of op tables as in a pipeline file, or ``recipe() -> list``
 model              ``build(input_shape_hwc, num_classes, params) -> keras.Model`` on images in 0..255, with softmax outputs
 importer           an object with ``sniff(path)``, why it is this format, or :class:`Rejected` with why it is not, or ""; and
-                   ``read(path, params) -> Iterator[Sample]``; a ``Failure`` among them is a row that can't be used; a third
-                   argument ``out_dir`` is a folder to write pictures to that lie inside other files. It may have ``READS``,
+                   ``read(path, params) -> Iterator[Sample]``; a ``Failure`` among them is a row that can't be used, a
+                   ``Categories`` the list of classes; a third argument ``out_dir`` is a folder to write pictures to
+                   that lie inside other files. It may have ``READS``,
                    ``GENERALITY`` (the fitting importer with the lowest is used), ``WRITTEN_AS`` (the exporter that writes
                    back all that it reads) and ``PER_FILE = True``: then a change to a file costs one file, by
                    ``layout_of(path, params)``, whose ``repr`` has all that samples depend on besides the paths of their
@@ -63,6 +64,8 @@ from pipekit.artifacts import (
     Adjusted,
     Artifact,
     Box,
+    Categories,
+    Category,
     Dataset,
     Embeddings,
     Failure,
@@ -91,6 +94,8 @@ __all__ = [
     "Artifact",
     "Box",
     "Call",
+    "Categories",
+    "Category",
     "Context",
     "Dataset",
     "Embeddings",
@@ -236,7 +241,7 @@ class Context(Protocol):
         """
 
     def amended(self, name: str, note: str | None, sample_of: Callable[[str], Any]) -> Iterable[Sample] | None:
-        """The samples of this stage's last run with what has changed since in a folder: only changed files are looked at.
+        """The samples of this stage's last run with what has changed since in a folder: only changed files are read.
 
         Args:
             name: the parameter that names the folder.

@@ -24,7 +24,7 @@ image (a few of ``num_folders``). It enters no digest, and only the keys of stag
 HEIC = (".heic", ".heif", ".hif")
 CONVERTED = (".avif", ".jxl", ".jp2", ".j2k", ".jpx", ".psd")
 RAW = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf")
-VIDEO = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
+VIDEO = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 PICTURES = (*HEIC, *CONVERTED, *RAW, *VIDEO)
 """Certainly images or videos. If an importer does not declare what else it reads (``READS``), only these are counted."""
 
@@ -36,13 +36,13 @@ HINTS = (
     ),
     (CONVERTED, "convert {found} to JPEG or PNG"),
     (RAW, "export raw photographs ({found}) as JPEG or TIFF"),
-    (VIDEO, "export single frames of videos: `ffmpeg -i CLIP.mp4 frame_%05d.jpg`"),
+    (VIDEO, 'read the videos as a dataset of frames: use = "import.videos" with rate_hz, or `--format videos`'),
 )
 
 SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 """Files that file managers leave behind, in lower case; hidden files are skipped anyway."""
 
-OUTPUT_FILES = frozenset({"metadata.csv", "augmented.csv", "recipe.json", "failed.csv"})
+OUTPUT_FILES = frozenset({"metadata.csv", "augmented.csv", "recipe.json", "failed.csv", "classes.csv"})
 """Files that pipekit writes beside the images of a folder with its own mark."""
 
 MAX_EXAMPLES, MAX_FOLDERS = 3, 3

@@ -191,6 +191,7 @@ SLOW: tuple[str, ...] = (
     "contract/test_components.py::test_it_keeps_its_promises",
     "contract/test_components.py::test_the_built_in_plugin_is_whole",
     "engine/test_view_update.py::test_after_a_crash_in_the_middle_the_next_view_is_that_of_a_full_build",
+    "engine/test_view_update.py::test_the_table_of_a_large_dataset_is_spliced",
     "engine/test_view_update.py::test_after_any_changes_the_view_is_that_of_a_full_build",
     "faults/test_damage.py",
     "faults/test_edits.py",

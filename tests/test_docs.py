@@ -524,6 +524,8 @@ CONTRACTS = [
     contract.Keypoint,
     contract.Failure,
     contract.Adjusted,
+    contract.Categories,
+    contract.Category,
     contract.Rejected,
     contract.Artifact,
     contract.Dataset,

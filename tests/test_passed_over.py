@@ -93,7 +93,7 @@ def test_the_sentence_says_what_to_do(mixed: Path) -> None:
     assert sentence({}) == ""
     assert sentence(passed_over(mixed)).startswith(f"{SAID}. To use them: install the plugin that reads HEIC, in a checkout")
     assert "`pip install ./plugins/pipekit-heif`, or convert HEIC to JPEG: `heif-convert" in sentence(passed_over(mixed))
-    assert "ffmpeg" in sentence(passed_over(mixed))
+    assert "import.videos" in sentence(passed_over(mixed))
     beside(mixed, "a.psd", "b.jxl", "d.CR2")
     said = sentence(passed_over(mixed))
     for part in ("convert .jxl and .psd to JPEG or PNG", "export raw photographs (.cr2) as JPEG"):

@@ -3,8 +3,8 @@
     python benchmarks/readers/million.py                           # a table; or: --rows 100000 --readers via createml
 
 Every row is an entry of its own that names an image which is not there (or a label without a name), so it is read, looked up
-and listed as failed: what is measured is the reader, not the writing of a million images. Each reader runs in a process of its
-own, on a file of two rows first; the table has the peak of that process before and after.
+and listed as failed: what is measured is the reader, not the writing of a million images. Each reader runs in a separate
+process, on a file of two rows first; the table has the peak of that process before and after.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ def rows_of(name: str, path: Path, out_dir: Path) -> Iterator[Any]:
 
 
 def work(name: str, folder: Path) -> None:
-    """In a process of its own: read a small file, then the large one."""
+    """In a separate process: read a small file, then the large one."""
     small, large = (Path((folder / which / "path").read_text("utf-8")) for which in ("small", "large"))
     before = _read(name, small, folder)
     start = time.process_time()

@@ -106,25 +106,28 @@ def register_importers(register: Register) -> None:
     register(
         "parquet", "pipekit.builtin.importers.parquet", summary="Parquet with one row per image, as bytes or path", version=3
     )
-    register("idx", "pipekit.builtin.importers.idx", summary="IDX files of the MNIST family, gzipped or not")
-    register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, outlines, keypoints, masks", version=5)
+    register("idx", "pipekit.builtin.importers.idx", summary="IDX files of the MNIST family, gzipped or not", version=2)
+    register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, outlines, keypoints, masks", version=6)
     register(
-        "yolo", "pipekit.builtin.importers.yolo", summary="YOLO: boxes, outlines, oriented boxes, poses; Darknet", version=6
+        "yolo", "pipekit.builtin.importers.yolo", summary="YOLO: boxes, outlines, oriented boxes, poses; Darknet", version=7
     )
-    register("voc", "pipekit.builtin.importers.voc", summary="Pascal VOC: XML annotations, masks, image sets", version=4)
+    register("voc", "pipekit.builtin.importers.voc", summary="Pascal VOC: XML annotations, masks, image sets", version=5)
     register(
         "masks", "pipekit.builtin.importers.masks", summary="Images and masks in two folders, under the same names", version=2
     )
-    register("cvat", "pipekit.builtin.importers.cvat", summary="CVAT for images 1.1: boxes, polygons, points, tags")
-    register("labelme", "pipekit.builtin.importers.labelme", summary="LabelMe: a JSON file of shapes for each image")
-    register("via", "pipekit.builtin.importers.via", summary="VGG Image Annotator: JSON or CSV with the regions of images")
-    register("label_studio", "pipekit.builtin.importers.label_studio", summary="Label Studio: tasks as JSON")
+    register("cvat", "pipekit.builtin.importers.cvat", summary="CVAT for images 1.1: boxes, polygons, points, tags", version=2)
+    register("labelme", "pipekit.builtin.importers.labelme", summary="LabelMe: a JSON file of shapes for each image", version=2)
+    register(
+        "via", "pipekit.builtin.importers.via", summary="VGG Image Annotator: JSON or CSV with the regions of images", version=2
+    )
+    register("label_studio", "pipekit.builtin.importers.label_studio", summary="Label Studio: tasks as JSON", version=2)
     register("createml", "pipekit.builtin.importers.createml", summary="Create ML: JSON with the boxes of images")
     register("box_csv", "pipekit.builtin.importers.box_csv", summary="CSV files with one row per box")
     register(
         "roboflow_masks",
         "pipekit.builtin.importers.roboflow_masks",
         summary="Roboflow's masks: a.jpg, a_mask.png, _classes.csv",
+        version=2,
     )
     register(
         "arrow",
@@ -132,12 +135,17 @@ def register_importers(register: Register) -> None:
         summary="Hugging Face datasets saved with save_to_disk; needs pyarrow",
         version=2,
     )
-    register("cifar", "pipekit.builtin.importers.cifar", summary="CIFAR-10 and CIFAR-100, as pickles or binary files")
+    register(
+        "cifar", "pipekit.builtin.importers.cifar", summary="CIFAR-10 and CIFAR-100, as pickles or binary files", version=2
+    )
+    register("videos", "pipekit.builtin.importers.videos", summary="Videos: frames at a stated rate, a class per folder")
     register("tfrecord", "pipekit.builtin.importers.tfrecord", summary="TFRecord files of tf.train.Example with images")
     register("npz", "pipekit.builtin.importers.npz", summary="NumPy archives: x_train, y_train; train_images, train_labels")
     register("hdf5", "pipekit.builtin.importers.hdf5", summary="HDF5 files with images and labels; needs h5py")
-    register("image_list", "pipekit.builtin.importers.image_list", summary="Text lists with a line 'path label' per image")
-    register("cub", "pipekit.builtin.importers.cub", summary="CUB-200-2011: classes, splits and boxes in lists")
+    register(
+        "image_list", "pipekit.builtin.importers.image_list", summary="Text lists with a line 'path label' per image", version=2
+    )
+    register("cub", "pipekit.builtin.importers.cub", summary="CUB-200-2011: classes, splits and boxes in lists", version=2)
     register("pets", "pipekit.builtin.importers.pets", summary="Oxford-IIIT Pets: breeds, splits, trimaps as masks")
     register("food101", "pipekit.builtin.importers.food101", summary="Food-101: class folders, and lists of the splits")
     register("imagenet", "pipekit.builtin.importers.imagenet", summary="ImageNet (ILSVRC): synsets, their names, boxes")
@@ -151,13 +159,13 @@ def register_exporters(register: Register) -> None:
     register(
         "parquet", f"{at}.parquet", summary="Parquet with the images' bytes, as Hugging Face's datasets stores them", version=2
     )
-    register("coco", f"{at}.coco", summary="COCO: images, and one JSON file of objects per split", version=3)
-    register("yolo", f"{at}.yolo", summary="YOLO detection: images, labels, data.yaml", version=2)
-    register("voc", f"{at}.voc", summary="Pascal VOC: one XML file per image, image sets, masks", version=2)
-    register("masks", f"{at}.masks", summary="Images and masks in two folders, under the same names")
-    register("idx", f"{at}.idx", summary="IDX files of the MNIST family, greyscale and of one size")
-    register("tfrecord", f"{at}.tfrecord", summary="TFRecord shards of tf.train.Example, with a label map", version=2)
-    register("webdataset", f"{at}.webdataset", summary="WebDataset tar shards")
+    register("coco", f"{at}.coco", summary="COCO: images, and one JSON file of objects per split", version=4)
+    register("yolo", f"{at}.yolo", summary="YOLO: images, labels, data.yaml; boxes, polygons, oriented boxes, poses", version=3)
+    register("voc", f"{at}.voc", summary="Pascal VOC: one XML file per image, image sets, masks", version=3)
+    register("masks", f"{at}.masks", summary="Images and masks in two folders, under the same names", version=2)
+    register("idx", f"{at}.idx", summary="IDX files of the MNIST family, greyscale and of one size", version=2)
+    register("tfrecord", f"{at}.tfrecord", summary="TFRecord shards of tf.train.Example, with a label map", version=3)
+    register("webdataset", f"{at}.webdataset", summary="WebDataset tar shards", version=2)
     register("savedmodel", f"{at}.savedmodel", summary="A SavedModel for TensorFlow Serving, checked against the original")
     register("tflite", f"{at}.tflite", summary="A model for TensorFlow Lite, checked against the original")
     register("tflite-int8", f"{at}.tflite:write_int8", summary="TensorFlow Lite in 8-bit integers; the loss is measured")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Siz
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipekit.artifacts import CODECS
+from pipekit.artifacts import CATEGORIES, CODECS, joined_categories
 from pipekit.contract import Artifact, Dataset, Failure, Params, Sample
 from pipekit.engine.amending import Cuts, content_before, read_cuts
 from pipekit.engine.healing import check_folder
@@ -66,14 +66,18 @@ def open_dataset(kind: type[Dataset], path: Path, digest: str, meta: Mapping[str
 def carried(meta: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
     """A dataset's ``meta`` with what the imports of its inputs passed over, so that its report says so too, and with the
     codecs of plugins that decode its images."""
-    given = (one for found in inputs.values() for one in (found if isinstance(found, tuple) else (found,)))
-    sources = [one for one in given if isinstance(one, Dataset)]
+    sources = _datasets(inputs)
     if not sources:
         return dict(meta)
     others = joined(one.meta.get(META, {}) for one in sources)
     codecs = sorted({name for one in sources for name in one.meta.get(CODECS, ())})
     kept = {name: value for name, value in meta.items() if name not in (META, CODECS)}
     return kept | ({META: others} if others else {}) | ({CODECS: codecs} if codecs else {})
+
+
+def _datasets(inputs: Mapping[str, Any]) -> list[Dataset]:
+    given = (one for found in inputs.values() for one in (found if isinstance(found, tuple) else (found,)))
+    return [one for one in given if isinstance(one, Dataset)]
 
 
 class StageContext:
@@ -337,7 +341,10 @@ class StageContext:
             getattr(samples, "close", lambda: None)()  # a generator that is left in the middle has folders to remove
         with self._run.store.scratch() as scratch:
             check_ids(root, parts, scratch)
-        index, counted = write_index(self._folder, parts, all_failed(), locations)
+        listed = meta.pop(CATEGORIES, None)
+        if listed is None:
+            listed = joined_categories(one.meta.get(CATEGORIES, {}) for one in _datasets(self._inputs))
+        index, counted = write_index(self._folder, parts, all_failed(), locations, listed)
         if self.mapper.cuts is not None:
             self.mapper.cuts.write(self._folder)
         self.uses = sorted({place for part in parts for place in part.places})

@@ -1,4 +1,4 @@
-"""Masks as an import and ``inspect`` look at them: the size of the image, class numbers and not colours, no JPEG artefacts."""
+"""Masks as an import and ``inspect`` verify them: the size of the image, class numbers and not colours, no JPEG artefacts."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ MAIN_VALUES, MAIN_SHARE = 8, 0.9
 
 class MaskParams(Params):
     colours: tuple[str, ...] = param((), "The colours of a colour-coded mask, in the order of the class numbers")
+    strict: bool = param(True, "Raise for a mask that can't be used; otherwise leave it to `inspect`")
 
 
 @unseeded
@@ -28,14 +29,20 @@ def prepare(sample: Sample, params: MaskParams, ctx: SampleContext) -> Iterator[
     """The sample with a mask that fits its image: colours replaced by class numbers, and turned as EXIF turns the image.
 
     Raises:
-        ImageError: the mask can't be used, or has another size than its image.
+        ImageError: the mask can't be used, or has another size than its image; if ``strict``.
     """
+    try:
+        yield _prepared(sample, params, ctx) if sample.targets.mask else sample
+    except ImageError:
+        if params.strict:
+            raise
+        yield sample
+
+
+def _prepared(sample: Sample, params: MaskParams, ctx: SampleContext) -> Sample:
     from pipekit import images
     from pipekit.images.pixels import turn
 
-    if not sample.targets.mask:
-        yield sample
-        return
     mask = images.read_mask(sample.targets.mask, params.colours)
     info = images.probe(images.read_bytes(sample.image))
     size_hw = (info.height_px, info.width_px)
@@ -46,8 +53,8 @@ def prepare(sample: Sample, params: MaskParams, ctx: SampleContext) -> Iterator[
         raise ImageError(reason)
     if turned or params.colours:
         path = ctx.write(f"masks/{sample.id}.png", images.encode(mask, "png"))
-        sample = replace(sample, targets=replace(sample.targets, mask=path, mask_sha256=""))
-    yield sample
+        return replace(sample, targets=replace(sample.targets, mask=path, mask_sha256=""))
+    return sample
 
 
 @unseeded

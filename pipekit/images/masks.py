@@ -76,8 +76,8 @@ def parse_colour(text: str) -> int:
 
 
 def _packed(rgb: Image) -> NDArray[np.uint32]:
-    red, green, blue = (rgb[..., channel].astype(np.uint32) for channel in range(3))
-    return (red << 16) | (green << 8) | blue
+    wide = rgb.astype(np.uint32)
+    return ((wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]).astype(np.uint32)
 
 
 def _numbers(rgb: Image, colours: Sequence[str]) -> Image:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -43,17 +43,18 @@ def read_deep(data: bytes) -> NDArray[Any] | None:
         with quiet_pillow(), open_with_pillow(data) as picture:
             orientation = int(picture.getexif().get(0x0112, 1))
             if not is_png and (picture.mode in ("F", "I") or picture.mode.startswith("I;16")):
-                return turn(np.asarray(picture), orientation)
+                return turn(cast(Any, np.asarray(picture)), orientation)
             if not is_png and (picture.mode != "RGB" or tiff_tags(data).get(_BITS, (8,))[0] <= 8):
                 return None
     except (ImageError, OSError, ValueError, SyntaxError):
         return None
-    found = cv2.imdecode(np.frombuffer(essential_png(data) if is_png else data, np.uint8), cv2.IMREAD_UNCHANGED)
+    encoded = np.frombuffer(essential_png(data) if is_png else data, np.uint8)
+    found: Any = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
     if found is None or found.dtype == np.uint8:
         return None
     if found.ndim == 3:
         found = cv2.cvtColor(found[..., :3], cv2.COLOR_BGR2RGB)
-    return turn(found, orientation)
+    return turn(cast(Any, found), orientation)
 
 
 def scaled(samples: NDArray[Any], value_range: tuple[float, float]) -> NDArray[np.uint8]:

@@ -16,10 +16,11 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from pydantic import create_model
 
-from pipekit.artifacts import CODECS
+from pipekit.artifacts import CATEGORIES, CODECS, joined_categories
 from pipekit.contract import (
     Adjusted,
     Artifact,
+    Categories,
     ComponentLike,
     Context,
     Dataset,
@@ -95,6 +96,8 @@ def import_stage(importer: Component) -> Any:
         excluded = read_exclusions(params.exclude) if params.exclude else Exclusions()
         failed: list[Failure] = []
         adjusted: dict[str, tuple[int, str]] = {}
+        lists: list[dict[str, Any]] = []
+        listed: dict[str, Any] = {}  # complete only after the last sample
         codecs: list[str] = []
         by_suffix = _plugins_codecs(ctx.components("codec"))
         per_file = getattr(reader, "PER_FILE", False) and not excluded and not params.value_range
@@ -106,7 +109,8 @@ def import_stage(importer: Component) -> Any:
         else:
             path = Path(params.path)
             found = reader.read(path, params, ctx.out_dir) if writes else reader.read(path, params)
-            samples = _sort_out(ctx.track(found, label="listing", unit="images"), failed, adjusted, excluded.ids)
+            tracked = ctx.track(found, label="listing", unit="images")
+            samples = _sort_out(tracked, failed, adjusted, lists, listed, excluded.ids)
             samples = _watched(samples, by_suffix, codecs)
             if per_file:
                 samples = _noticing(ctx, samples, failed, adjusted, codecs)
@@ -124,9 +128,9 @@ def import_stage(importer: Component) -> Any:
                 raise UserError(f"value_range = {list(params.value_range)}: black must be below white")
             given = RangeParams(value_range=params.value_range)
             samples = ctx.map(rescale, _hashed(samples) if own else samples, given, label="scaling", name="value_range")
-        if params.verify != "none" and not own and _have_masks(firsts, ctx.out_dir):
-            colours = MaskParams(colours=tuple(getattr(params, "colours", ())))
-            samples = ctx.map(prepare, samples, colours, label="verifying masks", name="masks")
+        if not own and _have_masks(firsts, ctx.out_dir):
+            given_masks = MaskParams(colours=tuple(getattr(params, "colours", ())), strict=params.verify != "none")
+            samples = ctx.map(prepare, samples, given_masks, label="verifying masks", name="prepared")
         if params.verify != "none" and not own:
             check = measuring.measure_image if params.verify == "decode" else measuring.check_header
             samples = ctx.keep(check, samples, label="verifying")
@@ -134,7 +138,8 @@ def import_stage(importer: Component) -> Any:
             passed_over(root, getattr(reader, "READS", None), [ctx.pipeline_file] if ctx.pipeline_file else [])
             for root in _folders_read(params)
         )
-        made = ctx.dataset(samples, _drained(failed), **({META: others} if others else {}), **{CODECS: codecs})
+        others_meta = {META: others} if others else {}
+        made = ctx.dataset(samples, _drained(failed), **{CATEGORIES: listed, CODECS: codecs}, **others_meta)
         if not len(made):
             count = made.meta["num_failed"]
             reasons = "".join(f"\n    {failure.id}: {failure.reason}" for failure in islice(made.failed(), MAX_SHOWN))
@@ -152,6 +157,8 @@ def import_stage(importer: Component) -> Any:
             ctx.warn(f"the folder {folder} can't be read ({reason}), so its images are missing; see: ls -ld {folder}")
         if others:
             ctx.warn(sentence(others))
+        if clash := _renumbered(lists, listed):
+            ctx.warn(clash)
         for how, (count, example) in adjusted.items():
             images = "1 image" if count == 1 else f"{count:,} images"
             ctx.warn(f"the annotations of {images} were {how}. For example: {example}")
@@ -213,12 +220,17 @@ def known(sample: Sample, params: Params, ctx: SampleContext) -> Iterator[Sample
 
 
 def _sort_out(
-    found: Iterable[Sample | Failure | Adjusted],
+    found: Iterable[Sample | Failure | Adjusted | Categories],
     failed: list[Failure],
     adjusted: dict[str, tuple[int, str]],
+    lists: list[dict[str, Any]],
+    listed: dict[str, Any],
     excluded: Collection[str],
 ) -> Iterator[Sample]:
     for item in found:
+        if isinstance(item, Categories):
+            lists.append({item.of: [entry.to_plain() for entry in item.entries]})
+            continue
         if item.id in excluded:
             continue
         if isinstance(item, Failure):
@@ -228,6 +240,7 @@ def _sort_out(
             adjusted[item.how] = count + 1, min(first, item.id)
         else:
             yield item
+    listed.update(joined_categories(lists))
 
 
 def _hashed(samples: Iterable[Sample]) -> Iterator[Sample]:
@@ -271,6 +284,20 @@ def _drained(failed: list[Failure]) -> Iterator[Failure]:
     yield from failed
 
 
+def _renumbered(lists: list[dict[str, Any]], listed: dict[str, Any]) -> str:
+    """What is said where two files of a source give a class different numbers; "" where they agree."""
+    for of, entries in listed.items():
+        numbers = {entry["name"]: entry.get("number") for entry in entries}
+        for entry in (entry for one in lists for entry in one.get(of, ())):
+            if (given := entry.get("number")) is not None and given != numbers[entry["name"]]:
+                kept = numbers[entry["name"]]
+                return (
+                    f"the files of the source number their classes differently: {entry['name']!r} is {given} in one and "
+                    f"{'taken by another class' if kept is None else kept} in another; the first file's numbers are kept"
+                )
+    return ""
+
+
 def export_stage(exporter: Component) -> Any:
     """The stage ``export.<name>``: its input has the type that annotates ``write``'s ``artifact``, by default a dataset.
 
@@ -302,6 +329,8 @@ def export_stage(exporter: Component) -> Any:
         carries = getattr(found, "CARRIES", None)
         if carries is not None and (lost := losses(main, carries)):
             ctx.warn(f"{exporter.name}: {lost}")
+        for said in getattr(found, "limits", lambda *_: ())(main, params):
+            ctx.warn(f"{exporter.name}: {said}")
         made = write(main, ctx.out_dir, params, **inputs)
         return ctx.artifact(Files, **(made or {}))
 

@@ -44,7 +44,7 @@ def find_private(sample: Sample, params: Any, ctx: SampleContext) -> Iterator[di
     from pipekit.images import metadata
 
     found = metadata.private_metadata(read_bytes(sample.image))
-    yield {"id": sample.id, "position": found.position, "serial": found.serial}
+    yield {"id": sample.id, "position": found.position, "camera": found.serial}
 
 
 @unseeded
@@ -72,11 +72,11 @@ def prepared(ctx: Context, dataset: Dataset, params: Any, exporter: Any) -> Data
         return dataset
     if getattr(params, FIELD, False):
         return _stripped(ctx, dataset)
-    counts = {"position": 0, "serial": 0}
-    for row in ctx.map(find_private, dataset, label="metadata", name="find_private", problems=True):
+    counts = {"position": 0, "camera": 0}
+    for row in ctx.map(find_private, dataset, label="reading metadata", name="find_private", problems=True):
         for name in counts:
             counts[name] += row.get(name, False)
-    if said := sentence(counts["position"], counts["serial"]):
+    if said := sentence(counts["position"], counts["camera"]):
         ctx.warn(f"{said} {FIELD} = true removes them")
     return dataset
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipekit import images
-from pipekit.contract import Box, Dataset, Sample, Targets, params_type_of
+from pipekit.contract import Box, Categories, Dataset, Sample, Targets, params_type_of
 from pipekit.registry.registry import load_registry
 
 
@@ -54,4 +54,4 @@ def read(name: str, path: Path, **params: Any) -> list[Any]:
     values = [path, kind(**params)]
     if name in ("coco", "idx", "parquet", "tfrecord", "arrow"):
         values.append(path.parent / f"{name} out")
-    return list(importer.read(*values))
+    return [item for item in importer.read(*values) if not isinstance(item, Categories)]

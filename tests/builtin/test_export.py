@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pipekit import images
-from pipekit.contract import NO_TARGETS, Keypoint, Sample
+from pipekit.contract import NO_TARGETS, Box, Keypoint, Sample
 from pipekit.errors import UserError
 from tests.builtin.exporting import export, make_samples, read
 
@@ -101,9 +101,18 @@ def test_hard_links_take_no_space(samples: list[Sample], tmp_path: Path) -> None
     assert all(path.stat().st_nlink == 2 for path in out.rglob("*.??g"))
 
 
+def drawn(box: Box) -> Box:
+    """The box with its corners as an outline."""
+    corners = (box.x_min, box.y_min, box.x_max, box.y_min, box.x_max, box.y_max, box.x_min, box.y_max)
+    return replace(box, outline=(corners,))
+
+
 def test_coco_is_read_by_pycocotools(samples: list[Sample], tmp_path: Path) -> None:
     from pycocotools.coco import COCO
 
+    samples = [
+        replace(sample, targets=replace(sample.targets, boxes=tuple(map(drawn, sample.targets.boxes)))) for sample in samples
+    ]
     out = export("coco", samples, tmp_path / "out")
     train = [sample for sample in samples if sample.split == "train"]
     found = COCO(out / "annotations" / "instances_train.json")

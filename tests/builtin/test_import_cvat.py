@@ -45,10 +45,10 @@ def test_boxes_polygons_points_and_tags(tmp_path: Path) -> None:
     assert failed == {}
     assert (first.id, first.label, first.split) == ("images/a.png", "street", "val")
     corners = (10, 10, 30, 10, 30, 20)
-    assert first.targets.boxes == (Box(5, 6, 15, 26, "car"), Box(10, 10, 30, 20, "tree", outline=(corners,)))
+    about = {"occluded": True, "z_order": 3, "attributes": {"colour": "red"}}
+    assert first.targets.boxes == (Box(5, 6, 15, 26, "car", facts=about), Box(10, 10, 30, 20, "tree", outline=(corners,)))
     assert first.targets.keypoints == (Keypoint(7.5, 8, "wheel"), Keypoint(1, 2, "light 1"), Keypoint(3, 4, "light 2"))
-    about = {"label": "car", "occluded": True, "z_order": 3, "attributes": {"colour": "red"}}
-    assert first.extra == {"objects": [about, {"label": "tree"}]}
+    assert first.extra == {}
     assert (second.id, second.label, second.targets.boxes, second.extra) == ("images/sub/b.png", None, (), {})
 
 

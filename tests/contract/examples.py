@@ -288,6 +288,19 @@ def hdf5(folder: Path) -> Path:
     return folder / "data.h5"
 
 
+def videos(folder: Path) -> Path:
+    import cv2
+
+    for file in files(folder / "sorted")[::6]:
+        film = file.parents[2] / f"films/{file.parent.name}/{file.stem}.avi"
+        film.parent.mkdir(parents=True)
+        writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 2, (32, 32))
+        for _ in range(4):
+            writer.write(np.ascontiguousarray(images.read(file)))
+        writer.release()
+    return folder / "films"
+
+
 EXAMPLES: dict[str, Callable[[Path], Path]] = {
     "arrow": arrow,
     "box_csv": box_csv,
@@ -312,6 +325,7 @@ EXAMPLES: dict[str, Callable[[Path], Path]] = {
     "food101": food101,
     "imagenet": imagenet,
     "cifar": cifar,
+    "videos": videos,
     "tfrecord": tfrecord,
     "npz": npz,
     "hdf5": hdf5,

@@ -91,8 +91,20 @@ def test_a_mask_drawn_on_the_stored_pixels_is_turned_with_its_photograph(tmp_pat
     exif = Pillow.Exif()
     exif[0x0112] = 6
     Pillow.fromarray(np.full((40, 60, 3), 90, np.uint8)).save(tmp_path / "data/images/a.png", exif=exif)
-    (sample,) = run(tmp_path).artifact("data")
-    assert (images.read_mask(sample.targets.mask) == np.rot90(CLASSES, -1)).all()
+    for verify in ("decode", "none"):  # as `inspect` imports
+        (sample,) = run(tmp_path, verify=verify).artifact("data")
+        assert (images.read_mask(sample.targets.mask) == np.rot90(CLASSES, -1)).all()
+
+
+def test_masks_that_can_not_be_used_are_findings_of_the_command(tmp_path: Path) -> None:
+    dataset(tmp_path, {"a": CODED, "b": CLASSES[:20], "c": CLASSES})
+    made = run(tmp_path, {"use": "inspect", "dataset": "data"}, verify="none").artifact("s0")
+    found = [f for f in json.loads((made.path / "inspect.json").read_text("utf-8"))["findings"] if f["check"] == "masks"]
+    assert [(finding["severity"], finding["samples"]) for finding in found] == [
+        ("error", ["a.png"]),
+        ("error", ["b.png"]),
+        ("info", []),
+    ]
 
 
 # --- in inspect ----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipekit.builtin.exporters.common import NO_SPLIT, box_classes
+from pipekit.builtin.exporters.common import NO_SPLIT, box_labels, counted_from_zero, label_names, numbered
 from pipekit.contract import Dataset, Sample
 from pipekit.errors import UserError
 from pipekit.files import read_bytes
@@ -35,7 +35,7 @@ def write(artifact: Dataset, out_dir: Path, params: ParquetParams) -> None:
         import pyarrow.parquet as pq
     except ImportError as error:
         raise UserError("writing Parquet needs pyarrow", 'Install it: pip install "pipekit-vision[parquet]"') from error
-    classes = list(artifact.classes)
+    classes = label_names(artifact)
     numbers = {name: number for number, name in enumerate(classes)}
     there = _there(artifact)
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -52,6 +52,15 @@ def write(artifact: Dataset, out_dir: Path, params: ParquetParams) -> None:
                 for block in _blocks(islice(rows, params.rows_per_file)):
                     rows_of_block = [_row(sample, numbers, there) for sample in block]
                     writer.write_table(pa.Table.from_pylist(rows_of_block, schema=schema))
+
+
+def limits(artifact: Dataset, params: ParquetParams) -> Iterator[str]:
+    """What is said of class numbers that are others here: those of Hugging Face's features are positions in a list."""
+    of_labels = numbered(artifact.categories("labels"), artifact.classes)
+    of_boxes = numbered(artifact.categories("boxes"), box_labels(artifact))
+    for what, entries in (("images", of_labels), ("boxes", of_boxes)):
+        if not counted_from_zero(entries)[1]:
+            yield f"the classes of {what} are numbered anew from 0, in the order of their numbers"
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,8 @@ def _there(dataset: Dataset) -> _There:
         points.update(point.label for point in sample.targets.keypoints)
         outlines = outlines or any(box.outline for box in sample.targets.boxes)
         masks = masks or bool(sample.targets.mask)
-    return _There(box_classes(dataset), outlines, sorted(points), masks)
+    entries, _ = counted_from_zero(numbered(dataset.categories("boxes"), box_labels(dataset)))
+    return _There([entry.name for entry in entries], outlines, sorted(points), masks)
 
 
 def _target_fields(pa: Any, there: _There, image: Any) -> list[Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pipekit.builtin.exporters.common import NO_SPLIT, box_classes
+from pipekit.builtin.exporters.common import NO_SPLIT, box_labels, label_names, numbered
 from pipekit.contract import Dataset, Sample
 from pipekit.files import read_bytes
 from pipekit.params import Params, param
@@ -29,8 +30,9 @@ def write(artifact: Dataset, out_dir: Path, params: TfrecordParams) -> None:
     """
     import tensorflow as tf
 
-    numbers = {name: number for number, name in enumerate(artifact.classes)}
-    of_boxes = {name: number for number, name in enumerate(box_classes(artifact), start=1)}
+    names = label_names(artifact)
+    numbers = {name: number for number, name in enumerate(names)}
+    of_boxes = _box_numbers(artifact)
     counts: dict[str, int] = {}
     for sample in artifact:
         counts[sample.split] = counts.get(sample.split, 0) + 1
@@ -42,7 +44,7 @@ def write(artifact: Dataset, out_dir: Path, params: TfrecordParams) -> None:
             with tf.io.TFRecordWriter(str(path)) as writer:
                 for sample in islice(rows, params.shard_size):
                     writer.write(_example(tf, sample, numbers, of_boxes).SerializeToString(deterministic=True))
-    (out_dir / "classes.txt").write_text("".join(f"{name}\n" for name in artifact.classes), "utf-8")
+    (out_dir / "classes.txt").write_text("".join(f"{name}\n" for name in names), "utf-8")
     if of_boxes:
         items = "".join(f"item {{\n  id: {number}\n  name: {_quoted(name)}\n}}\n" for name, number in of_boxes.items())
         (out_dir / "label_map.pbtxt").write_text(items, "utf-8")
@@ -51,6 +53,19 @@ def write(artifact: Dataset, out_dir: Path, params: TfrecordParams) -> None:
 def _quoted(name: str) -> str:
     """A text of a protocol buffer's text format."""
     return '"' + name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def _box_numbers(artifact: Dataset) -> dict[str, int]:
+    """The numbers of the source, unused names too; 1 is added to all if one of them is 0, which stands for the background."""
+    entries = numbered(artifact.categories("boxes"), box_labels(artifact), start=1)
+    lowest = min((entry.number or 0 for entry in entries), default=1)
+    return {entry.name: (entry.number or 0) + (1 - lowest if lowest < 1 else 0) for entry in entries}
+
+
+def limits(artifact: Dataset, params: TfrecordParams) -> Iterator[str]:
+    """What is said of class numbers that are others here."""
+    if any(entry.number is not None and entry.number < 1 for entry in artifact.categories("boxes")):
+        yield "1 is added to the class numbers of boxes, since 0 stands for the background"
 
 
 def _example(tf: Any, sample: Sample, numbers: dict[str, int], of_boxes: dict[str, int]) -> Any:

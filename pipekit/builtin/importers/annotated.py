@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,6 @@ class Drawing:
         source: where the annotations stand, such as ``annotations.xml``, for messages.
         frame: brings coordinates onto the displayed image.
         adjusted: what is to be said of that.
-        objects: further facts about objects, by their boxes; becomes ``extra["objects"]``.
         tags: classes of the image as a whole.
     """
 
@@ -143,7 +142,6 @@ class Drawing:
     adjusted: Adjusted | None = None
     boxes: list[Box] = field(default_factory=list)
     keypoints: list[Keypoint] = field(default_factory=list)
-    objects: list[dict[str, Any]] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
@@ -213,10 +211,8 @@ class Drawing:
     def _add(self, box: Box | str, facts: dict[str, Any]) -> None:
         if isinstance(box, str):
             raise UnusableError(box)
-        self.boxes.append(box)
-        self.objects.append(
-            {"label": box.label, **{name: value for name, value in facts.items() if value not in (None, "", {}, [])}}
-        )
+        stated = {name: value for name, value in facts.items() if value not in (None, "", {}, [])}
+        self.boxes.append(replace(box, facts=stated) if stated else box)
 
     def rows(self, rule: str, split: str, **extra: Any) -> Iterator[Sample | Failure | Adjusted]:
         """The failures, then the sample. The class is the image's tag if there is one, else by ``rule`` from the boxes."""
@@ -231,8 +227,6 @@ class Drawing:
                 part_of=self.identity,
             )
             extra["tags"] = tags
-        if any(len(facts) > 1 for facts in self.objects):
-            extra["objects"] = self.objects
         yield Sample(
             self.identity,
             str(self.place),

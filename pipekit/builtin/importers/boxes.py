@@ -51,8 +51,24 @@ def outlined(box: Box, polygons: Sequence[Any], size_hw: tuple[int, int]) -> Box
     return replace(box, outline=plain(inside))
 
 
+def is_rectangle(corners: Sequence[float]) -> bool:
+    """Whether four corners (x, y, x, y …, in order) are those of a rectangle, turned or not, up to :data:`CROOKED`."""
+    if len(corners) != 8:
+        return False
+    (ax, ay), (bx, by), (cx, cy), (dx, dy) = zip(corners[::2], corners[1::2], strict=True)
+    diagonals = math.hypot(cx - ax, cy - ay), math.hypot(dx - bx, dy - by)
+    limit = CROOKED * max(diagonals)
+    apart = math.hypot(ax + cx - bx - dx, ay + cy - by - dy) / 2
+    return limit > 0 and apart <= limit and abs(diagonals[0] - diagonals[1]) <= limit
+
+
+CROOKED = 0.02
+"""Largest difference of the diagonals of a rectangle, in length and in their middles, as a share of their length."""
+
+
 def label_of(boxes: Iterable[Box], rule: str) -> str | None:
-    boxes = tuple(boxes)
+    """The image's class from its boxes by the parameter ``label``; crowds do not count."""
+    boxes = [box for box in boxes if not box.facts.get("iscrowd")]
     if not boxes or rule == "none":
         return None
     if rule == "largest":

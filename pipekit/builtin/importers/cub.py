@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pipekit.builtin.importers.boxes import Finder, checked_box, size_of
 from pipekit.builtin.importers.files import NO_FOLDER
-from pipekit.builtin.importers.lists import base_with, lines, pairs
+from pipekit.builtin.importers.lists import base_with, lines, listed_labels, pairs
 from pipekit.builtin.importers.lookup import lookup
-from pipekit.contract import Box, Failure, Rejected, Sample, Targets
+from pipekit.contract import Box, Categories, Failure, Rejected, Sample, Targets
 from pipekit.errors import ImageError, UserError
 from pipekit.params import Params, param
 
@@ -39,7 +39,7 @@ def sniff(path: Path) -> str | Rejected:
     return f"lists of CUB-200-2011: {', '.join(NEEDED)}" if base else Rejected(f"it lacks one of {', '.join(NEEDED)}")
 
 
-def read(path: Path, params: CubParams) -> Iterator[Sample | Failure]:
+def read(path: Path, params: CubParams) -> Iterator[Sample | Failure | Categories]:
     """One sample per line of ``images.txt``; the id is the image's path below ``images``. The class is one of ``classes.txt``.
 
     The splits are train (1) and test (0). Locations of parts are not read.
@@ -51,6 +51,7 @@ def read(path: Path, params: CubParams) -> Iterator[Sample | Failure]:
     if base is None:
         raise UserError(f"{path} is not CUB-200-2011", f"Expected {', '.join(NEEDED)} and a folder 'images'.")
     classes = dict(pairs(base / CLASSES))
+    yield from listed_labels({int(number): name for number, name in classes.items() if number.isdecimal()})
     finder = Finder([base / "images"])
     with ExitStack() as stack:
         labels, splits, boxes = (stack.enter_context(lookup(pairs(base / name))) for name in (LABELS, SPLITS, BOXES))

@@ -122,7 +122,7 @@ def layout_of(path: Path, params: FoldersParams) -> Layout:
 def sample_of(below: str, path: Path, layout: Layout) -> Any:
     """The sample of one file; None if it is no image, or lies beside the folders that are read.
 
-    NotImplemented if it may be a mask of another file, or another file its mask: then all files must be looked at.
+    NotImplemented if it may be a mask of another file, or another file its mask: then all files are read anew.
     """
     if not below.lower().endswith(layout.suffixes):
         return None

@@ -16,9 +16,9 @@ from pipekit.builtin.importers.annotated import (
     sources,
 )
 from pipekit.builtin.importers.files import first_of, is_image_name
-from pipekit.builtin.importers.lists import lines
+from pipekit.builtin.importers.lists import lines, listed_labels
 from pipekit.builtin.importers.lookup import lookup
-from pipekit.contract import Failure, Rejected, Sample
+from pipekit.contract import Categories, Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.params import param
 
@@ -49,7 +49,7 @@ def sniff(path: Path) -> str | Rejected:
     return Rejected("no .txt file with a line 'path label' per image")
 
 
-def read(path: Path, params: ImageListParams) -> Iterator[Sample | Failure]:
+def read(path: Path, params: ImageListParams) -> Iterator[Sample | Failure | Categories]:
     """One sample per line; the id is the image's path below the folder of the list. A path may have spaces, a label has none.
 
     Numbers become names if there is a list of class names. The split comes from the list's name (``train_list.txt``). A line
@@ -65,6 +65,7 @@ def read(path: Path, params: ImageListParams) -> Iterator[Sample | Failure]:
         for source in found:
             root = Path(params.images) if params.images else source.base
             names = params.classes or class_names(source.base)
+            yield from listed_labels(dict(enumerate(names)))
             folders = image_folders(root, source.split)
             for number, line in lines(source.file):
                 row = _row(f"{source.file.name} line {number}", line, folders, names)

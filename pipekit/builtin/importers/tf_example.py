@@ -180,7 +180,7 @@ def _values(feature: bytes) -> Values:
 
 
 def _numbers(packed: bytes, *, is_float: bool) -> list[float] | list[int]:
-    """A list of floats or whole numbers, each a field of its own or all in one."""
+    """A list of floats or whole numbers, each in a separate field or all in one."""
     floats: list[float] = []
     whole: list[int] = []
     for _, kind, value in _fields(packed):

@@ -87,7 +87,7 @@ def sniff(path: Path) -> str | Rejected:
 def read(path: Path, params: TfrecordParams, out_dir: Path) -> Iterator[Sample | Failure | Adjusted]:
     """One sample per example, its file written unchanged to ``out_dir``; memory holds one record. TensorFlow is not needed.
 
-    The id is ``image/filename`` where that is a name of its own, else the file's name and the number of the record. Numbers
+    The id is ``image/filename`` where that is a unique name, else the file's name and the number of the record. Numbers
     of classes become names by ``image/class/text``, else by ``classes.txt`` (images, from 0) and a label map (``.pbtxt``,
     boxes) beside the files. Boxes are ``image/object/bbox/xmin`` and so on. The split comes from the file's name. A record
     whose checksum is wrong is listed as failed.

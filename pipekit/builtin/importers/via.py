@@ -72,9 +72,9 @@ def read(path: Path, params: ViaParams) -> Iterator[Sample | Failure | Adjusted]
     """One sample per annotated file; the id is its path below the folder of the images.
 
     Rectangles, circles, ellipses, polygons and closed polylines become boxes, with outlines except for rectangles; points
-    become keypoints. A region's class is one of its attributes; the others are kept in ``extra["objects"]``, and those of the
-    file in ``extra["file_attributes"]``. The split comes from the folder's or the file's name. A region that can't be used is
-    listed as failed.
+    become keypoints. A region's class is one of its attributes; the others are kept in the ``attributes`` of the box's facts,
+    and those of the file in ``extra["file_attributes"]``. The split comes from the folder's or the file's name. A region that
+    can't be used is listed as failed.
 
     Raises:
         UserError: there is no such file, or one is damaged.

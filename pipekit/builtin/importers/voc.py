@@ -7,15 +7,16 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pipekit.builtin.importers.boxes import BoxedParams, Finder, checked_box, label_of
 from pipekit.builtin.importers.files import NO_FOLDER, first_of, split_of, subfolders
 from pipekit.builtin.importers.lookup import Lookup, lookup
 from pipekit.builtin.importers.stated_size import Frame, frame_of
 from pipekit.builtin.importers.words import split_folder
-from pipekit.contract import Adjusted, Box, Failure, Rejected, Sample, Targets
+from pipekit.contract import Adjusted, Box, Categories, Category, Failure, Rejected, Sample, Targets
 from pipekit.errors import ImageError, UserError
 from pipekit.files import files_in, image_suffixes, walk
 from pipekit.params import param
@@ -23,6 +24,13 @@ from pipekit.params import param
 XML = (".xml",)
 
 READS = (".xml", ".txt")
+
+LABELMAP = "labelmap.txt"
+"""CVAT's list of classes, ``name:r,g,b:parts:actions``; the position of a line is the value in masks."""
+
+BACKGROUND = "background"
+
+FLAGS = ("truncated", "difficult", "occluded")
 
 WRITTEN_AS = "voc"
 """The exporter that writes back all that is read here, and not a class for each image alone."""
@@ -56,10 +64,11 @@ def sniff(path: Path) -> str | Rejected:
     return f"{first.xml.name} with {count} XML file{'s' if count != 1 else ''}"
 
 
-def read(path: Path, params: VocParams) -> Iterator[Sample | Failure | Adjusted]:
+def read(path: Path, params: VocParams) -> Iterator[Sample | Failure | Adjusted | Categories]:
     """One sample per XML file, and one per image beside them without an XML file; the id is the image's name, prefixed with
     the split's folder if there is one. In VOC, corners count from 1 and both belong to the box.
 
+    Flags of objects (truncated, difficult, occluded) and their pose are kept. CVAT's ``labelmap.txt`` is the list of classes.
     The split comes from ``ImageSets``, or from the folder. An unusable object is listed as failed; its image is kept.
 
     Raises:
@@ -71,6 +80,7 @@ def read(path: Path, params: VocParams) -> Iterator[Sample | Failure | Adjusted]
             f"{path} is not a VOC tree", "Expected a folder 'Annotations' with XML files and 'JPEGImages', or both in one."
         )
     for place in places:
+        yield from _listed(place.base)
         with lookup(_splits(place.base)) as splits, lookup(()) as others:
             prefix = "" if place.base == path else f"{place.base.name}/"
             yield from _samples(place, prefix, splits, others, params)
@@ -168,6 +178,8 @@ def _samples(
             if not params.difficult and (item.findtext("difficult") or "0").strip() == "1":
                 continue
             box = _box(item, frame)
+            if isinstance(box, Box) and (facts := _facts(item)):
+                box = replace(box, facts=facts)
             if isinstance(box, str):
                 yield Failure(
                     f"{prefix}{image.name} object {number}", f"{_where(file, number)}: {box}", part_of=prefix + image.name
@@ -216,6 +228,23 @@ def _box(item: ET.Element, frame: Frame) -> Box | str:
         said = ", ".join(f"{edge} {str(text)[:40]!r}" for edge, text in texts.items())
         return f"the box of {label!r} is not four numbers: {said}"
     return checked_box(frame.box((x_min - 1, y_min - 1, x_max, y_max)), label, frame.size_hw)
+
+
+def _facts(item: ET.Element) -> dict[str, Any]:
+    """The flags that are set, and the pose if it is stated."""
+    facts: dict[str, Any] = {tag: True for tag in FLAGS if (item.findtext(tag) or "").strip() == "1"}
+    pose = (item.findtext("pose") or "").strip()
+    return facts | ({"pose": pose} if pose and pose.lower() != "unspecified" else {})
+
+
+def _listed(base: Path) -> Iterator[Categories]:
+    try:
+        lines = (base / LABELMAP).read_text("utf-8", errors="replace").splitlines()
+    except OSError:
+        return
+    names = [line.partition(":")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
+    yield Categories("boxes", tuple(Category(name) for name in dict.fromkeys(names) if name != BACKGROUND))
+    yield Categories("masks", tuple(Category(name, value) for value, name in enumerate(names) if name not in names[:value]))
 
 
 def _where(file: Path, number: int) -> str:

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pipekit.builtin.importers.boxes import BoxedParams, checked_box, label_of, outlined, size_of
+from pipekit.builtin.importers.boxes import BoxedParams, checked_box, is_rectangle, label_of, outlined, size_of
 from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, not_utf8, split_of, subfolders
 from pipekit.builtin.importers.lookup import lookup
 from pipekit.builtin.importers.words import split_folder
-from pipekit.contract import Box, Failure, Keypoint, Rejected, Sample, Targets
+from pipekit.contract import Box, Categories, Category, Failure, Keypoint, Rejected, Sample, Targets
 from pipekit.errors import ImageError, UserError
 from pipekit.files import files_in, image_suffixes, walk
 from pipekit.params import param
@@ -52,11 +52,22 @@ class _Classes:
         names: number -> class name; empty if no file lists them.
         kpt_shape: number of keypoints, and of numbers for each; (0, 0) for a tree without poses.
         points: class name -> names of its keypoints.
+        mirror: the position of each keypoint's counterpart in a mirrored image (``flip_idx``); empty if unknown.
     """
 
     names: Mapping[int, str] = field(default_factory=dict)
     kpt_shape: tuple[int, int] = (0, 0)
     points: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    mirror: tuple[int, ...] = ()
+
+    def listed(self) -> Categories:
+        """The classes by their numbers, each with its keypoints."""
+        return Categories("boxes", tuple(self._entry(name, number) for number, name in sorted(self.names.items())))
+
+    def _entry(self, name: str, number: int) -> Category:
+        count, own = self.kpt_shape[0], self.points.get(name, ())
+        points = tuple(own[at] if at < len(own) else str(at) for at in range(count))
+        return Category(name, number, points, mirror=self.mirror if sorted(self.mirror) == list(range(count)) else ())
 
 
 def sniff(path: Path) -> str | Rejected:
@@ -82,8 +93,9 @@ def sniff(path: Path) -> str | Rejected:
     return f"{where}{f', {lists[0]}' if lists else ''}{f', poses of {count} points' if count else ''}"
 
 
-def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure]:
-    """One sample per image below each folder ``images``, or beside labels; the id is the path below ``path``.
+def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure | Categories]:
+    """The list of classes, if any, and one sample per image below each folder ``images``, or beside labels; the
+    id is the path below ``path``.
 
     An image without a label file, or with an empty one, has no boxes. A line with a polygon gives an outline and its bounding
     box, as does one with the four corners of an oriented box. Where ``data.yaml`` has ``kpt_shape``, every line is a box with
@@ -100,6 +112,8 @@ def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure]:
             f"{path} is not a YOLO tree", "Expected folders 'images' and 'labels' side by side, or labels beside images."
         )
     classes = _classes(path, params)
+    if classes.names:
+        yield classes.listed()
     labelled = False
     with lookup(_listed_splits(path)) as splits:
         for identity, full in images_below(path):
@@ -167,7 +181,10 @@ def _box(line: str, size_hw: tuple[int, int], classes: _Classes) -> Box | str:
         pose = "; a pose needs kpt_shape, in data.yaml or as a parameter" if len(values) > 6 else ""
         return f"expected a class and 4 numbers, or a polygon, got {len(values)} numbers{pose}"
     box = checked_box((edges[0] * width, edges[1] * height, edges[2] * width, edges[3] * height), label, size_hw)
-    return outlined(box, [polygon], size_hw) if polygon and isinstance(box, Box) else box
+    if not polygon or isinstance(box, str):
+        return box
+    box = outlined(box, [polygon], size_hw)
+    return replace(box, facts={"oriented": True}) if box.outline and is_rectangle(polygon) else box
 
 
 def _keypoints(line: str, size_hw: tuple[int, int], classes: _Classes, label: str, of: int) -> Iterator[Keypoint]:
@@ -215,7 +232,10 @@ def _classes(path: Path, params: YoloParams) -> _Classes:
     if params.kpt_shape:
         return _Classes(names, _kpt_shape(params.kpt_shape, "the parameter"), _point_names(content.get("kpt_names"), names))
     shape = content.get("kpt_shape")
-    return _Classes(names, _kpt_shape(shape, f"{where}:") if shape else (0, 0), _point_names(content.get("kpt_names"), names))
+    flip_idx = content.get("flip_idx")
+    mirror = tuple(flip_idx) if isinstance(flip_idx, list) and all(type(one) is int for one in flip_idx) else ()
+    points = _point_names(content.get("kpt_names"), names)
+    return _Classes(names, _kpt_shape(shape, f"{where}:") if shape else (0, 0), points, mirror)
 
 
 def _numbered(found: Any, file: Path) -> dict[int, str]:

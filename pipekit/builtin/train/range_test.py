@@ -39,7 +39,7 @@ class RangeTest:
         return float(FROM * (TO / FROM) ** (step / (STEPS - 1)))
 
     def add(self, loss: float) -> bool:
-        """Add the next loss; returns whether the test goes on. A loss that diverges or is not finite is not kept."""
+        """Add the next loss; returns whether the test continues. A loss that diverges or is not finite is not kept."""
         means = smoothed([*self.losses, loss])
         if not math.isfinite(means[-1]) or (self.losses and means[-1] > DIVERGED * min(means[:-1])):
             return False
