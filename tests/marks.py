@@ -188,7 +188,7 @@ SLOW: tuple[str, ...] = (
     "builtin/test_augment_check.py::test_mirrored_classes_are_counted_by_their_new_name",
     "builtin/test_filters.py::test_tiny_images_have_a_picture",
     "builtin/test_import_streaming_formats.py::test_objects_in_memory_do_not_grow_with_the_entries",
-    "builtin/test_train_classes.py::test_a_folder_around_the_class_folders_points_below",
+    "builtin/test_train_classes.py::test_a_folder_around_the_class_folders_that_was_chosen",
     "cli/test_run.py::test_json_ends_with_the_error_of_a_stage",
     "commands/test_schema.py::test_the_schema_is_that_of_the_command",
     "contract/test_components.py::test_it_keeps_its_promises",
