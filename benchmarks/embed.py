@@ -2,11 +2,11 @@
 
 Rerun: python benchmarks/embed.py
 
-Decoded images of 224 x 224 are in memory; decoding is not measured. Each method runs in a fresh process, in turn with the others,
-and takes the images twice: the second pass is measured. ONNX Runtime computes one image at a time on one thread; two threads
-share the images, as two workers of the stage do. CPU milliseconds are the sum over all threads: on a machine with other work they
-are more reliable than the clock. "first" is the time from the start of the process to the features of the first image, imports
-included; for ONNX Runtime with the conversion of the weights.
+Decoded images of 224 x 224 are in memory; decoding is not measured. Each method runs in a fresh process, in turn with the
+others, and takes the images twice: the second pass is measured. ONNX Runtime computes one image at a time on one thread; two
+threads share the images, as two workers of the stage do. CPU milliseconds are the sum over all threads: on a machine with
+other work they are more reliable than the clock. "first" is the time from the start of the process to the features of the
+first image, imports included; for ONNX Runtime with the conversion of the weights.
 """
 
 from __future__ import annotations

@@ -24,6 +24,8 @@ _HOME = {
     "param": "params",
     "Artifact": "contract",
     "Box": "contract",
+    "Categories": "contract",
+    "Category": "contract",
     "Context": "contract",
     "Dataset": "contract",
     "Embeddings": "contract",

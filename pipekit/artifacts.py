@@ -1,9 +1,9 @@
-"""Samples and artifacts: the data that stages exchange."""
+"""Samples and artifacts, the data that stages exchange; and shards of work, which executors exchange."""
 
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -11,12 +11,17 @@ from typing import Any, ClassVar, Final, Literal
 
 # --- one sample ----------------------------------------------------------------------------------------------------------
 
+_NO_FACTS: Mapping[str, Any] = {}
+"""Shared by all boxes without facts: a dictionary for each would cost memory. A ``Mapping`` is not changed in place."""
+
 
 @dataclass(frozen=True, slots=True)
 class Box:
     """An object's bounding box, ``xyxy`` in pixels: left, top, right, bottom edges (right > left, bottom > top).
 
-    ``outline`` holds the object's polygons, if known, each as ``x, y, x, y, …``.
+    ``outline`` holds the object's polygons, if known, each as ``x, y, x, y, …``. ``facts`` holds JSON values that the source
+    states about the object besides: the flags ``difficult``, ``truncated``, ``occluded`` and ``iscrowd``, where set, as true;
+    ``oriented`` for an outline that is a turned rectangle; its ``id``; its ``attributes``.
     """
 
     x_min: float
@@ -25,6 +30,7 @@ class Box:
     y_max: float
     label: str = ""
     outline: tuple[tuple[float, ...], ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=lambda: _NO_FACTS, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +112,96 @@ class Adjusted:
 
 
 @dataclass(frozen=True, slots=True)
+class Category:
+    """A class as its source lists it, whether or not a sample has it.
+
+    Attributes:
+        number: its number in the source: a COCO id, the first number of a YOLO line, a value of masks; None without one.
+        keypoints: the names of its objects' keypoints, in their order.
+        skeleton: pairs of positions in ``keypoints``, from 0, that a line joins.
+        mirror: the position of each keypoint's counterpart when left and right are swapped; empty if unknown.
+        group: the name of a class above it: COCO's ``supercategory``.
+    """
+
+    name: str
+    number: int | None = None
+    keypoints: tuple[str, ...] = ()
+    skeleton: tuple[tuple[int, int], ...] = ()
+    mirror: tuple[int, ...] = ()
+    group: str = ""
+
+    def to_plain(self) -> dict[str, Any]:
+        """Its JSON form, without default values."""
+        values = {name: getattr(self, name) for name in ("name", "number", "keypoints", "skeleton", "mirror", "group")}
+        return {name: _as_lists(value) for name, value in values.items() if value is not None and value not in ((), "")}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Category:
+        lists = {name: tuple(plain.get(name, ())) for name in ("keypoints", "mirror")}
+        skeleton = tuple((int(one), int(other)) for one, other in plain.get("skeleton", ()))
+        return cls(str(plain.get("name", "")), plain.get("number"), **lists, skeleton=skeleton, group=plain.get("group", ""))
+
+
+def _as_lists(value: Any) -> Any:
+    return [_as_lists(one) for one in value] if isinstance(value, tuple) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Categories:
+    """The list of classes that a source has, in its order: an importer yields it beside its samples, at any point.
+
+    ``of`` says what is named: the samples' labels, their boxes, or the values of their masks.
+    """
+
+    of: Literal["labels", "boxes", "masks"]
+    entries: tuple[Category, ...]
+
+
+CATEGORIES = "categories"
+"""The entry in a dataset's ``meta`` with the lists of its classes, if it has one: ``{"boxes": [{"name": …, "number": …}]}``."""
+
+
+def joined_categories(lists: Iterable[Mapping[str, Sequence[Mapping[str, Any]]]]) -> dict[str, list[dict[str, Any]]]:
+    """Several sources' entries of :data:`CATEGORIES` as one. A class is known by its name; the first source decides.
+
+    A number that two classes would share stays with the first.
+    """
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for one in lists:
+        for of, entries in one.items():
+            known = found.setdefault(of, {})
+            taken = {entry.get("number") for entry in known.values()} - {None}
+            for entry in entries:
+                values = dict(entry)
+                if values.get("number") in taken:
+                    del values["number"]
+                known[values["name"]] = values | known.get(values["name"], {})
+    return {of: list(known.values()) for of, known in found.items() if known}
+
+
+def class_order(name: str) -> tuple[bool, int, str]:
+    """Sort key of class names that no source lists: numbers by their value, before all other names."""
+    is_number = name.isdecimal() and len(name) <= LONGEST_NUMBER
+    return (not is_number, int(name) if is_number else 0, name)
+
+
+LONGEST_NUMBER = 18
+"""Maximum number of digits of a class name that is sorted as a number."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """What ``sniff`` returns for a path that is not in its format: false, like "", but with a reason.
 
-    The reason names in a few words what is missing: ``Rejected("no labels.txt in it")``.
+    The reason names in a few words what is missing: ``Rejected("no labels.txt in it")``. ``near`` marks a path that seems to
+    be meant for this importer: if no other reads it, the reason stands in the error.
 
     >>> bool(Rejected("no labels.txt in it"))
     False
     """
 
     reason: str
+    near: bool = field(default=False, compare=False)
 
     def __bool__(self) -> Literal[False]:
         return False
@@ -160,11 +246,16 @@ class Artifact:
     meta: Mapping[str, Any]
 
 
+CODECS = "codecs"
+"""The entry in a dataset's ``meta`` that names the codecs of plugins that decode some of its images. It is in no digest."""
+
+
 @dataclass(frozen=True)
 class Dataset(Artifact):
     """An index of samples: one row per sample, sorted by id, streamed from disk. It copies no images.
 
-    ``meta`` holds ``num_samples``, ``num_failed``, ``classes`` (sorted names) and ``counts`` ({split: {class: n}}).
+    ``meta`` holds ``num_samples``, ``num_failed``, ``classes`` (the names of labels that occur), ``counts``
+    ({split: {class: n}}) and, where the source lists its classes, ``categories``.
     """
 
     kind: ClassVar[str] = "dataset"
@@ -189,11 +280,25 @@ class Dataset(Artifact):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return tuple(self.meta["classes"])
+        """The labels that occur, in the order of the source's list; others follow, sorted."""
+        return in_order(self.meta["classes"], self.categories("labels"))
+
+    def categories(self, of: Literal["labels", "boxes", "masks"]) -> tuple[Category, ...]:
+        """The classes that the source lists, in its order, unused ones included; empty if it has no list.
+
+        A sample may have a class that is not among them.
+        """
+        return tuple(map(Category.from_plain, self.meta.get(CATEGORIES, {}).get(of, ())))
 
     @property
     def counts(self) -> Mapping[str, Mapping[str, int]]:
         return typing.cast("Mapping[str, Mapping[str, int]]", self.meta["counts"])
+
+
+def in_order(names: Iterable[str], listed: Iterable[Category]) -> tuple[str, ...]:
+    """Class names in the order of a list; those that are not in it come last, sorted by :func:`class_order`."""
+    place = {entry.name: at for at, entry in enumerate(listed)}
+    return tuple(sorted(set(names), key=lambda name: (place.get(name, len(place)), class_order(name))))
 
 
 @dataclass(frozen=True)
@@ -234,3 +339,45 @@ class Files(Artifact):
     """A folder of files for people or other tools; nothing downstream reads it."""
 
     kind: ClassVar[str] = "files"
+
+
+# --- shards, for executors -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """A piece of work as plain data, so that any machine with the same plugins can do it.
+
+    ``target`` is ``@stage/<use>`` or a function's ``module:name``; ``rows`` are samples as JSON-like dicts; ``params`` is the
+    JSON form; ``packed`` puts the files that are made into one tar; ``scope`` names what all shards of one job share;
+    ``plugins`` are the files given beside entry points; ``name`` is what :meth:`Context.map` draws under; ``began_ns`` is when
+    the run began, in ns since 1970: a source that has changed since then fails the shard.
+    """
+
+    key: str
+    scope: str
+    target: str
+    stage: str
+    seed: int
+    params_type: str
+    params: Mapping[str, Any] | None
+    rows: tuple[Mapping[str, Any], ...]
+    store: str
+    project: str
+    packed: bool = False
+    plugins: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = ()
+    name: str = ""
+    began_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ShardResult:
+    """The result of a task. ``error`` is a formatted traceback when the shard itself could not be done, else ""."""
+
+    key: str
+    num_samples: int
+    num_outputs: int
+    num_failed: int
+    seconds: float
+    error: str = ""

@@ -23,16 +23,20 @@ op (choosing)      ``op(ops, params, rng) -> Sequence[int]``: which of ``params.
 recipe             a list of op tables as in a pipeline file, or ``recipe() -> list``
 model              ``build(input_shape_hwc, num_classes, params) -> keras.Model`` on images in 0..255, with softmax outputs
 importer           an object with ``sniff(path)``, why it is this format, or :class:`Rejected` with why it is not, or ""; and
-                   ``read(path, params) -> Iterator[Sample]``; a ``Failure`` among them is a row that can't be used; a third
-                   argument ``out_dir`` is a folder to write pictures to that lie inside other files. It may have ``READS``,
-                   ``GENERALITY`` (the fitting importer with the lowest is used) and ``WRITTEN_AS`` (the exporter that writes
-                   back all that it reads)
+                   ``read(path, params) -> Iterator[Sample]``; a ``Failure`` among them is a row that can't be used, a
+                   ``Categories`` the list of classes; a third argument ``out_dir`` is a folder to write pictures to
+                   that lie inside other files. It may have ``READS``,
+                   ``GENERALITY`` (the fitting importer with the lowest is used), ``WRITTEN_AS`` (the exporter that writes
+                   back all that it reads) and ``PER_FILE = True``: then a change to a file costs one file, by
+                   ``layout_of(path, params)``, whose ``repr`` has all that samples depend on besides the paths of their
+                   files, and ``sample_of(below, path, layout) -> Sample | None``, with the path below as its id;
+                   NotImplemented if that depends on other files
 exporter           ``write(artifact, out_dir, params)``; further inputs as ``dataset: Dataset | None = None``; may return
                    ``{"facts": ..., "headline": ...}``
 detector           ``detect(image, params) -> (N, 3) float32`` x_px, y_px, response; or an ``(H, W) float32`` response map;
                    or :class:`pipekit.keypoints.detection.Features`, with scales, angles, descriptors
 embedder           ``embedder(params) -> embed``, with ``embed(images) -> (N, D) float32``, :mod:`pipekit.learning.embedders`
-check              ``check(rows, ctx, params) -> Iterable[Finding]``
+check              ``check(rows, ctx, params) -> Iterable[Finding]``; a fourth argument ``dataset`` is the inspected dataset
 report_section     ``section(ctx, inputs, params) -> Section``
 codec              an object with ``suffixes()``; unless :mod:`pipekit.images` decodes the files itself, ``reads(data)`` and
                    ``decode(data) -> (H, W, 3) uint8 RGB`` as displayed
@@ -60,6 +64,8 @@ from pipekit.artifacts import (
     Adjusted,
     Artifact,
     Box,
+    Categories,
+    Category,
     Dataset,
     Embeddings,
     Failure,
@@ -69,6 +75,8 @@ from pipekit.artifacts import (
     Rejected,
     Report,
     Sample,
+    ShardResult,
+    ShardTask,
     Targets,
 )
 from pipekit.errors import PluginError
@@ -86,6 +94,8 @@ __all__ = [
     "Artifact",
     "Box",
     "Call",
+    "Categories",
+    "Category",
     "Context",
     "Dataset",
     "Embeddings",
@@ -223,8 +233,27 @@ class Context(Protocol):
     ) -> Iterable[Sample]:
         """The samples for which ``function`` does not raise, unchanged; the others are listed as failed."""
 
-    def revise(self, dataset: Dataset, change: Callable[[str], Mapping[str, Any] | None]) -> Iterable[Sample]:
-        """The samples with new ``label``, ``split`` or ``extra``, by ``change(id)``; None leaves a sample out."""
+    def revise(self, dataset: Iterable[Sample], change: Callable[[str], Mapping[str, Any] | None]) -> Iterable[Sample]:
+        """The samples with new ``id``, ``label``, ``split`` or ``extra``, by ``change(id)``; None leaves a sample out.
+
+        Args:
+            dataset: a dataset, or what :meth:`map` over one returned.
+        """
+
+    def amended(self, name: str, note: str | None, sample_of: Callable[[str], Any]) -> Iterable[Sample] | None:
+        """The samples of this stage's last run with what has changed since in a folder: only changed files are read.
+
+        Args:
+            name: the parameter that names the folder.
+            note: what the samples depend on besides the other parameters and the paths and bytes of files. None: the next
+                run can't amend them after all.
+            sample_of: the sample of a file by its path below the folder (with ``/``), which is its id; None if it is none,
+                NotImplemented if it depends on other files.
+
+        Returns:
+            None if there is no such run, it had another ``note``, or most files have changed: then give :meth:`keep` or
+            :meth:`dataset` all samples. The next run can amend them.
+        """
 
     def tolerate(self, failures: Sequence[Failure], num_attempted: int) -> None:
         """Count samples that the stage itself, not :meth:`map`, found unusable against its ``max_failed``.
@@ -246,8 +275,14 @@ class Context(Protocol):
     def warn(self, message: str) -> None:
         """Warn the user; the warning is kept in ``run.json`` and repeated for a cached stage."""
 
-    def dataset(self, samples: Iterable[Sample], failed: Iterable[Failure] = (), **meta: Any) -> Dataset:
-        """Write an index. Rows may come in any order; ids must be unique. Failures of ``map`` are added by themselves."""
+    def dataset(
+        self, samples: Iterable[Sample] | Sequence[Iterable[Sample]], failed: Iterable[Failure] = (), **meta: Any
+    ) -> Dataset:
+        """Write an index. Rows may come in any order; ids must be unique. Failures of ``map`` are added by themselves.
+
+        A list of datasets, and of what :meth:`map`, :meth:`keep` and :meth:`revise` returned, is joined: the parts of each stay
+        as they are.
+        """
 
     def artifact(self, kind: type[A], *, digest: str | None = None, **meta: Any) -> A:
         """What lies in ``out_dir``, as an artifact.
@@ -451,45 +486,3 @@ def _read_sample_stage(function: Callable[..., Any], libraries: tuple[str, ...])
     return StageContract(
         (Slot("dataset", Dataset),), _params_of(function, _hints(function, "params")), Dataset, True, libraries
     )
-
-
-# --- shards, for executors -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ShardTask:
-    """A piece of work as plain data, so that any machine with the same plugins can do it.
-
-    ``target`` is ``@stage/<use>`` or a function's ``module:name``; ``rows`` are samples as JSON-like dicts; ``params`` is the
-    JSON form; ``packed`` puts the files that are made into one tar; ``scope`` names what all shards of one job share;
-    ``plugins`` are the files given beside entry points; ``name`` is what :meth:`Context.map` draws under; ``began_ns`` is when
-    the run began, in ns since 1970: a source that has changed since then fails the shard.
-    """
-
-    key: str
-    scope: str
-    target: str
-    stage: str
-    seed: int
-    params_type: str
-    params: Mapping[str, Any] | None
-    rows: tuple[Mapping[str, Any], ...]
-    store: str
-    project: str
-    packed: bool = False
-    plugins: tuple[str, ...] = ()
-    disabled: tuple[str, ...] = ()
-    name: str = ""
-    began_ns: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ShardResult:
-    """The result of a task. ``error`` is a formatted traceback when the shard itself could not be done, else ""."""
-
-    key: str
-    num_samples: int
-    num_outputs: int
-    num_failed: int
-    seconds: float
-    error: str = ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -58,7 +59,8 @@ class Reading:
 
     Attributes:
         what: what it reads, in a few words.
-        path, format, splits: the values that choose it; "" for those that stay.
+        path, format, splits: the values that choose it; "" for those that stay. ``format`` may have the importer's parameters
+            behind its name: ``csv:label=kind``.
     """
 
     what: str
@@ -69,7 +71,7 @@ class Reading:
     @property
     def choice(self) -> str:
         """``--format folders --splits no``, or another path."""
-        options = [f"--{name} {getattr(self, name)}" for name in ("format", "splits") if getattr(self, name)]
+        options = [f"--{name} {shlex.quote(getattr(self, name))}" for name in ("format", "splits") if getattr(self, name)]
         return " ".join([*([f"give {self.path}"] if self.path else []), *options])
 
 

@@ -8,35 +8,41 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pipekit.files import OUTPUT_MARK, image_suffixes, walk
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 META = "passed_over"
 """The entry in a dataset's ``meta``, if any file was skipped: ``counts`` and ``examples`` by suffix, ``folders`` without an
-image (a few of ``num_folders``). It enters neither digests nor keys."""
+image (a few of ``num_folders``). It enters no digest, and only the keys of stages marked with :func:`in_key`."""
 
 HEIC = (".heic", ".heif", ".hif")
 CONVERTED = (".avif", ".jxl", ".jp2", ".j2k", ".jpx", ".psd")
 RAW = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf")
-VIDEO = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
+VIDEO = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 PICTURES = (*HEIC, *CONVERTED, *RAW, *VIDEO)
 """Certainly images or videos. If an importer does not declare what else it reads (``READS``), only these are counted."""
 
 HINTS = (
-    (HEIC, "convert HEIC to JPEG: `heif-convert IMG.heic IMG.jpg`, or export the photographs as JPEG"),
+    (
+        HEIC,
+        "install the plugin that reads HEIC, in a checkout of pipekit: `pip install ./plugins/pipekit-heif`, "
+        "or convert HEIC to JPEG: `heif-convert IMG.heic IMG.jpg`",
+    ),
     (CONVERTED, "convert {found} to JPEG or PNG"),
     (RAW, "export raw photographs ({found}) as JPEG or TIFF"),
-    (VIDEO, "export single frames of videos: `ffmpeg -i CLIP.mp4 frame_%05d.jpg`"),
+    (VIDEO, 'read the videos as a dataset of frames: use = "import.videos" with rate_hz, or `--format videos`'),
 )
 
 SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 """Files that file managers leave behind, in lower case; hidden files are skipped anyway."""
 
-OUTPUT_FILES = frozenset({"metadata.csv", "augmented.csv", "recipe.json", "failed.csv"})
+OUTPUT_FILES = frozenset({"metadata.csv", "augmented.csv", "recipe.json", "failed.csv", "classes.csv"})
 """Files that pipekit writes beside the images of a folder with its own mark."""
 
 MAX_EXAMPLES, MAX_FOLDERS = 3, 3
@@ -75,6 +81,12 @@ class _Folder:
         elif inner.others:
             self.num_barren += 1
             self.barren = [*self.barren, inner.path][:MAX_FOLDERS]
+
+
+def in_key(stage: F) -> F:
+    """Mark a stage whose output lists what the imports of its inputs passed over: it becomes part of the stage's key."""
+    stage.__pipekit_passed_over__ = True  # type: ignore[attr-defined]
+    return stage
 
 
 def passed_over(root: Path, reads: Iterable[str] | None = (), not_counted: Collection[Path] = ()) -> dict[str, Any]:

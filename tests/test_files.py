@@ -276,8 +276,12 @@ def test_a_listing_of_fewer_than_ten_thousand_files_is_kept(
     assert scans(monkeypatch, [tmp_path], names) == asked
 
 
-@pytest.mark.parametrize(("folders", "asked"), [(8, 8), (9, 18)])
-def test_listings_of_eight_folders_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folders: int, asked: int) -> None:
+@pytest.mark.parametrize(("folders", "asked"), [(25, 25), (26, 52)])
+def test_listings_of_a_limited_number_of_names_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folders: int, asked: int
+) -> None:
+    monkeypatch.setattr(files.trees, "ALL_LISTED", 100)
+    monkeypatch.setattr(files.trees, "_room", [100])
     assert scans(monkeypatch, [tmp_path / str(number) for number in range(folders)], 3) == asked
 
 

@@ -28,11 +28,12 @@ ALLOWED = {
     "image": "a sample's field, in rows: artifacts.Sample.image",
     "split": "a sample's field, in rows",
     "classes": "a dataset's and a model's meta",
-    "masks": "what a sample may hold, in the words of a warning",
+    "masks": "what a sample may hold, in the words of a warning; what a list of classes names",
     "match": "a column of a quarantine file",
     "folders": "what passed_over counts beside suffixes: folders of classes without an image",
     "data": "what AdhocPipeline.dataset calls a stage unless told otherwise",
     "auto": "the default of a setting that people can change: Settings.executor",
+    "pillow": "a library: its version is part of a key",
     "pipekit.builtin": "the entry point of the built-in plugin, which is loaded first",
 }
 """Words in the machinery that are a built-in's name too, and what they mean there."""
@@ -42,11 +43,13 @@ WHERE = {
     | {"store/locations.py", "store/parts.py", "store/rows.py"},
     "split": {"engine/view_rows.py", "store/rows.py"},
     "classes": {"artifacts.py", "engine/adhoc.py", "engine/outcome.py", "store/rows.py"},
-    "masks": {"registry/losses.py"},
+    "masks": {"artifacts.py", "registry/losses.py"},
     "match": {"quarantine.py"},
     "folders": {"passed_over.py"},
+    "passed_over": {"engine/keys.py", "passed_over.py", "store/file_hashes.py"},
     "data": {"engine/adhoc.py"},
     "auto": {"pipeline/plan.py"},
+    "pillow": {"registry/privacy.py"},
     "pipekit.builtin": {"registry/registry.py"},
 }
 """The modules that may hold them."""
@@ -204,7 +207,7 @@ def test_what_an_importer_of_annotations_reads_can_be_written_back(built_in: Reg
     named = {found.name: exporter_of(built_in, found.name) for found in built_in.components("importer")}
     kept = {name for name, exporter in named.items() if exporter}
     tools = {"cvat", "labelme", "via", "label_studio", "createml", "box_csv"}
-    assert kept == {"coco", "yolo", "voc", "masks", "roboflow_masks", "csv", "parquet", *tools}
+    assert kept == {"coco", "yolo", "voc", "masks", "roboflow_masks", "csv", "parquet", "tfrecord", *tools}
 
 
 @pytest.mark.parametrize("executor", ["auto", "threads", "processes"])

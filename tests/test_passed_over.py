@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tracemalloc
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from pipekit import images
 from pipekit.artifacts import Dataset
+from pipekit.builtin.report.data import _passed_over
 from pipekit.commands.scaffold import Request, plan
 from pipekit.engine.outcome import Outcome
 from pipekit.engine.run import run_plan, silent
@@ -89,8 +91,9 @@ def test_topmost_folders_without_an_image_are_named(tmp_path: Path) -> None:
 
 def test_the_sentence_says_what_to_do(mixed: Path) -> None:
     assert sentence({}) == ""
-    assert sentence(passed_over(mixed)).startswith(f"{SAID}. To use them: convert HEIC to JPEG: `heif-convert")
-    assert "ffmpeg" in sentence(passed_over(mixed))
+    assert sentence(passed_over(mixed)).startswith(f"{SAID}. To use them: install the plugin that reads HEIC, in a checkout")
+    assert "`pip install ./plugins/pipekit-heif`, or convert HEIC to JPEG: `heif-convert" in sentence(passed_over(mixed))
+    assert "import.videos" in sentence(passed_over(mixed))
     beside(mixed, "a.psd", "b.jxl", "d.CR2")
     said = sentence(passed_over(mixed))
     for part in ("convert .jxl and .psd to JPEG or PNG", "export raw photographs (.cr2) as JPEG"):
@@ -148,7 +151,9 @@ def test_the_digest_stays_and_the_count_goes_with_the_dataset(mixed: Path) -> No
 def test_a_class_folder_with_nothing_but_heic_is_named(tmp_path: Path) -> None:
     folder = beside(photos(tmp_path / "photos"), "birds/1.heic", "birds/2.heic")
     (stage,) = imported(folder).stages
-    assert any("no image can be read in birds/. To use them: convert HEIC to JPEG" in text for text in stage.warnings)
+    assert any(
+        "no image can be read in birds/. To use them: install the plugin that reads HEIC" in text for text in stage.warnings
+    )
 
 
 def test_a_tree_with_nothing_but_heic_says_what_is_there(tmp_path: Path) -> None:
@@ -200,3 +205,59 @@ def test_six_suffixes_are_named_and_the_rest_counted(kinds: int, said: str) -> N
     suffixes = [f".{letter}" for letter in "abcdefghi"[:kinds]]
     found = {"counts": dict.fromkeys(suffixes, 1), "examples": {".a": ["x.a"]}, "folders": [], "num_folders": 0}
     assert f"reads: 1 .a, 1 .b, 1 .c, 1 .d, 1 .e, {said} (e.g. x.a)" in sentence(found)
+
+
+def test_the_run_s_table_counts_them(mixed: Path) -> None:
+    found, split = imported(mixed, "import.folders", {"use": "split", "dataset": "data"}).stages
+    assert found.facts == {"images": "6", "classes": "2", "passed over": "7"}
+    assert "passed over" not in split.facts
+
+
+def test_an_inspection_has_a_finding_and_a_new_file_is_in_it(mixed: Path) -> None:
+    def findings() -> list[dict[str, Any]]:
+        made = imported(mixed, "import.folders", {"use": "inspect", "dataset": "data"}).artifact("more0")
+        found = json.loads((made.path / "inspect.json").read_text("utf-8"))["findings"]
+        assert SAID[:11] in (made.path / "inspect.html").read_text("utf-8")
+        return [finding for finding in found if finding["check"] == "passed_over"]
+
+    (first,) = findings()
+    assert first["severity"] == "warning"
+    assert first["message"].startswith("the import " + SAID)
+    assert first["values"]["examples"][".mp4"] == ["dogs/clip.mp4"]
+    beside(mixed, "dogs/IMG_6.heic")
+    (second,) = findings()
+    assert second["values"]["counts"][".heic"] == 6
+
+
+def test_a_text_file_is_no_warning(tmp_path: Path) -> None:
+    folder = beside(photos(tmp_path / "photos"), "cats/notes.txt")
+    made = imported(folder, "import.folders", {"use": "inspect", "dataset": "data"}).artifact("more0")
+    found = json.loads((made.path / "inspect.json").read_text("utf-8"))["findings"]
+    assert [finding["severity"] for finding in found if finding["check"] == "passed_over"] == ["info"]
+
+
+def test_the_report_has_a_table_of_them(mixed: Path) -> None:
+    table = _passed_over(passed_over(mixed))
+    assert table.rows[0] == (".heic", 5, "cats/IMG_1.HEIC, cats/IMG_2.HEIC, cats/IMG_3.HEIC")
+    assert table.caption == "Files that the import passed over"
+
+
+# --- what an import checks of the classes --------------------------------------------------------------------------------
+
+
+def test_the_same_file_under_two_classes_is_said_on_import(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos")
+    shutil.copy(folder / "cats/1.jpg", folder / "dogs/copy.jpg")
+    (stage,) = imported(folder).stages
+    (said,) = stage.warnings
+    assert said.startswith("1 image has several classes: the same file lies under two labels. For example: ")
+    assert "cats/1.jpg is 'cats'" in said
+    assert "dogs/copy.jpg is 'dogs'" in said
+
+
+def test_one_class_is_a_finding(tmp_path: Path) -> None:
+    photos(tmp_path / "photos")
+    for path, said in (("photos", []), ("photos/cats", ["info"])):
+        made = imported(tmp_path / path, "import.folders", {"use": "inspect", "dataset": "data"}).artifact("more0")
+        found = json.loads((made.path / "inspect.json").read_text("utf-8"))["findings"]
+        assert [finding["severity"] for finding in found if finding["check"] == "one_class"] == said

@@ -50,6 +50,10 @@ def register_stages(register: Register) -> None:
         summary="Detect features in every image, count and draw them",
         version=2,
     )
+    register("filter", "pipekit.builtin.filter:filter", summary="Keep the samples that fulfil an expression over their columns")
+    register("rename_classes", "pipekit.builtin.rename_classes:rename_classes", summary="Rename, merge and drop classes")
+    register("merge", "pipekit.builtin.merge:merge", summary="Join datasets; a picture in several of them is counted once")
+    register("tile", "pipekit.builtin.tile:tile", summary="Cut images into tiles, with their boxes, outlines and masks")
     register("filters", "pipekit.builtin.filters:filters", summary="Show what a filter does to images, step by step")
     register(
         "match", "pipekit.builtin.features.matching:match", summary="Match features of two images, align one with the other"
@@ -100,34 +104,48 @@ def register_importers(register: Register) -> None:
         "metadata", "pipekit.builtin.importers.metadata", summary="Hugging Face imagefolder: metadata.csv or .jsonl", version=3
     )
     register(
-        "parquet", "pipekit.builtin.importers.parquet", summary="Parquet with one row per image, as bytes or path", version=2
+        "parquet", "pipekit.builtin.importers.parquet", summary="Parquet with one row per image, as bytes or path", version=3
     )
-    register("idx", "pipekit.builtin.importers.idx", summary="IDX files of the MNIST family, gzipped or not")
-    register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, outlines, keypoints, masks", version=5)
+    register("idx", "pipekit.builtin.importers.idx", summary="IDX files of the MNIST family, gzipped or not", version=2)
+    register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, outlines, keypoints, masks", version=6)
     register(
-        "yolo", "pipekit.builtin.importers.yolo", summary="YOLO: boxes, outlines, oriented boxes, poses; Darknet", version=6
+        "yolo", "pipekit.builtin.importers.yolo", summary="YOLO: boxes, outlines, oriented boxes, poses; Darknet", version=7
     )
-    register("voc", "pipekit.builtin.importers.voc", summary="Pascal VOC: XML annotations, masks, image sets", version=4)
+    register("voc", "pipekit.builtin.importers.voc", summary="Pascal VOC: XML annotations, masks, image sets", version=5)
     register(
         "masks", "pipekit.builtin.importers.masks", summary="Images and masks in two folders, under the same names", version=2
     )
-    register("cvat", "pipekit.builtin.importers.cvat", summary="CVAT for images 1.1: boxes, polygons, points, tags")
-    register("labelme", "pipekit.builtin.importers.labelme", summary="LabelMe: a JSON file of shapes for each image")
-    register("via", "pipekit.builtin.importers.via", summary="VGG Image Annotator: JSON or CSV with the regions of images")
-    register("label_studio", "pipekit.builtin.importers.label_studio", summary="Label Studio: tasks as JSON")
+    register("cvat", "pipekit.builtin.importers.cvat", summary="CVAT for images 1.1: boxes, polygons, points, tags", version=2)
+    register("labelme", "pipekit.builtin.importers.labelme", summary="LabelMe: a JSON file of shapes for each image", version=2)
+    register(
+        "via", "pipekit.builtin.importers.via", summary="VGG Image Annotator: JSON or CSV with the regions of images", version=2
+    )
+    register("label_studio", "pipekit.builtin.importers.label_studio", summary="Label Studio: tasks as JSON", version=2)
     register("createml", "pipekit.builtin.importers.createml", summary="Create ML: JSON with the boxes of images")
     register("box_csv", "pipekit.builtin.importers.box_csv", summary="CSV files with one row per box")
     register(
         "roboflow_masks",
         "pipekit.builtin.importers.roboflow_masks",
         summary="Roboflow's masks: a.jpg, a_mask.png, _classes.csv",
+        version=2,
     )
-    register("arrow", "pipekit.builtin.importers.arrow", summary="Hugging Face datasets saved with save_to_disk; needs pyarrow")
-    register("cifar", "pipekit.builtin.importers.cifar", summary="CIFAR-10 and CIFAR-100, as pickles or binary files")
+    register(
+        "arrow",
+        "pipekit.builtin.importers.arrow",
+        summary="Hugging Face datasets saved with save_to_disk; needs pyarrow",
+        version=2,
+    )
+    register(
+        "cifar", "pipekit.builtin.importers.cifar", summary="CIFAR-10 and CIFAR-100, as pickles or binary files", version=2
+    )
+    register("videos", "pipekit.builtin.importers.videos", summary="Videos: frames at a stated rate, a class per folder")
+    register("tfrecord", "pipekit.builtin.importers.tfrecord", summary="TFRecord files of tf.train.Example with images")
     register("npz", "pipekit.builtin.importers.npz", summary="NumPy archives: x_train, y_train; train_images, train_labels")
     register("hdf5", "pipekit.builtin.importers.hdf5", summary="HDF5 files with images and labels; needs h5py")
-    register("image_list", "pipekit.builtin.importers.image_list", summary="Text lists with a line 'path label' per image")
-    register("cub", "pipekit.builtin.importers.cub", summary="CUB-200-2011: classes, splits and boxes in lists")
+    register(
+        "image_list", "pipekit.builtin.importers.image_list", summary="Text lists with a line 'path label' per image", version=2
+    )
+    register("cub", "pipekit.builtin.importers.cub", summary="CUB-200-2011: classes, splits and boxes in lists", version=2)
     register("pets", "pipekit.builtin.importers.pets", summary="Oxford-IIIT Pets: breeds, splits, trimaps as masks")
     register("food101", "pipekit.builtin.importers.food101", summary="Food-101: class folders, and lists of the splits")
     register("imagenet", "pipekit.builtin.importers.imagenet", summary="ImageNet (ILSVRC): synsets, their names, boxes")
@@ -138,14 +156,16 @@ def register_exporters(register: Register) -> None:
     at = "pipekit.builtin.exporters"
     register("folders", f"{at}.folders", summary="Class folders with metadata.csv: Keras, torchvision, fastai, datasets")
     register("csv", f"{at}.csv", summary="One CSV file with one row per image, and the images")
-    register("parquet", f"{at}.parquet", summary="Parquet with the images' bytes, as Hugging Face's datasets stores them")
-    register("coco", f"{at}.coco", summary="COCO: images, and one JSON file of objects per split", version=3)
-    register("yolo", f"{at}.yolo", summary="YOLO detection: images, labels, data.yaml", version=2)
-    register("voc", f"{at}.voc", summary="Pascal VOC: one XML file per image, image sets, masks", version=2)
-    register("masks", f"{at}.masks", summary="Images and masks in two folders, under the same names")
-    register("idx", f"{at}.idx", summary="IDX files of the MNIST family, greyscale and of one size")
-    register("tfrecord", f"{at}.tfrecord", summary="TFRecord shards of tf.train.Example")
-    register("webdataset", f"{at}.webdataset", summary="WebDataset tar shards")
+    register(
+        "parquet", f"{at}.parquet", summary="Parquet with the images' bytes, as Hugging Face's datasets stores them", version=2
+    )
+    register("coco", f"{at}.coco", summary="COCO: images, and one JSON file of objects per split", version=4)
+    register("yolo", f"{at}.yolo", summary="YOLO: images, labels, data.yaml; boxes, polygons, oriented boxes, poses", version=3)
+    register("voc", f"{at}.voc", summary="Pascal VOC: one XML file per image, image sets, masks", version=3)
+    register("masks", f"{at}.masks", summary="Images and masks in two folders, under the same names", version=2)
+    register("idx", f"{at}.idx", summary="IDX files of the MNIST family, greyscale and of one size", version=2)
+    register("tfrecord", f"{at}.tfrecord", summary="TFRecord shards of tf.train.Example, with a label map", version=3)
+    register("webdataset", f"{at}.webdataset", summary="WebDataset tar shards", version=2)
     register("savedmodel", f"{at}.savedmodel", summary="A SavedModel for TensorFlow Serving, checked against the original")
     register("tflite", f"{at}.tflite", summary="A model for TensorFlow Lite, checked against the original")
     register("tflite-int8", f"{at}.tflite:write_int8", summary="TensorFlow Lite in 8-bit integers; the loss is measured")
@@ -159,6 +179,8 @@ def register_checks(register: Register) -> None:
     register("corrupt", f"{at}.files:corrupt", summary="Files that can't be decoded completely")
     register("leakage", f"{at}.copies:leakage", summary="The same or nearly the same image in two splits")
     register("label_conflicts", f"{at}.copies:label_conflicts", summary="The same or nearly the same image under two labels")
+    register("passed_over", f"{at}.imported:passed_over", summary="Files that the import did not read")
+    register("one_class", f"{at}.imported:one_class", summary="No class, or only one, where a classifier needs two")
     register("exact_duplicates", f"{at}.copies:exact_duplicates", summary="The same file under several names")
     register("near_duplicates", f"{at}.copies:near_duplicates", summary="The same image, resized or saved again")
     register("wrong_extension", f"{at}.files:wrong_extension", summary="The suffix names another format than the content")
@@ -174,6 +196,8 @@ def register_checks(register: Register) -> None:
     register("unlabelled", f"{at}.balance:unlabelled", summary="Images without a class in a dataset with classes")
     register("orientation", f"{at}.files:orientation", summary="Images that only their EXIF data rotates")
     register("mixed_modes", f"{at}.files:mixed_modes", summary="Grey, transparent or 16-bit images among others")
+    register("narrow_range", f"{at}.narrow_range:narrow_range", summary="16-bit files that use a small part of their range")
+    register("masks", f"{at}.masks:masks", summary="Masks: their size, their values, JPEG artefacts")
     register("animated", f"{at}.files:animated", summary="Files with several frames; only the first is used")
 
 

@@ -29,7 +29,7 @@ from pipekit.errors import PipekitError, UserError, did_you_mean
 from pipekit.images import Image
 from pipekit.images.polygons import plain, polygons_of
 from pipekit.params import nested_problem, problems_of
-from pipekit.recipe.homography import View
+from pipekit.recipe.homography import View, kept_facts
 from pipekit.rng import Rng
 
 REFUSED = {
@@ -370,7 +370,8 @@ def _boxes_back(view: View, out: Mapping[str, Any], places: Places) -> tuple[tup
             polygons.append(np.array(there, np.float64).reshape(-1, 2) + 0.5)
             corner += len(polygon)
         kept[old] = len(moved)
-        moved.append(Box(x_min, y_min, x_max, y_max, view.boxes[old].label, plain([p for p in polygons if len(p) >= 3])))
+        outline, facts = plain([p for p in polygons if len(p) >= 3]), kept_facts(view.boxes[old].facts)
+        moved.append(Box(x_min, y_min, x_max, y_max, view.boxes[old].label, outline, facts))
     return tuple(moved), kept
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 COPIES = "copies of augment"
 """In a sample's ``extra``, only between the stage and its workers: the number of copies to make of it."""
+
+LOOKED_AT = 200
+"""Samples whose columns are searched for coordinates."""
 
 LOSSLESS = (".png", ".bmp", ".gif", ".tif", ".tiff")
 
@@ -43,6 +47,12 @@ class RecipeOptions(Params):
     )
     fill_mode: FillMode = param("nearest", "How to fill pixels outside: nearest (the edge), constant, reflect or wrap")
     fill_value: int = param(0, "The grey level for fill_mode = constant", ge=0, le=255)
+    mask_fill: int | None = param(
+        None,
+        "The class number for fill_mode = constant in masks; default: 255 if the mask has it besides classes, else 0",
+        ge=0,
+        le=255,
+    )
     min_visible: float = param(0.1, "Minimum fraction of a box inside the image; boxes with less are dropped", ge=0, le=1)
     min_area_px: float = param(1.0, "Drop boxes with a smaller area", unit="px²", ge=0)
     mirror_labels: dict[str, str] = param(
@@ -79,6 +89,7 @@ class RecipeOptions(Params):
             min_visible=self.min_visible,
             min_area_px=self.min_area_px,
             mirror_labels=self.mirror_labels,
+            mask_fill=self.mask_fill,
         )
 
 
@@ -94,6 +105,14 @@ class AugmentParams(OutputOptions):
     copies: int = param(3, "Number of augmented copies of each image", ge=1, le=10_000)
     splits: tuple[str, ...] = param(("train",), "The splits to augment; images without a split count as train", min_length=1)
     keep_originals: bool = param(True, "Keep the original images in the dataset, beside their copies")
+    coordinates: Literal["refuse", "drop", "keep"] = param(
+        "refuse",
+        "What to do with columns that may be coordinates in the image (x, y, bbox) if ops move its pixels: refuse, drop them "
+        "from the copies, or keep them as they are",
+    )
+    strip_metadata: bool = param(
+        False, "Remove position, serial numbers and other metadata from the kept originals; copies never have any"
+    )
     balance: bool = param(False, "Balance the classes: make as many images of each as the largest class has with its copies")
 
 
@@ -112,6 +131,8 @@ def augment(ctx: Context, dataset: Dataset, params: AugmentParams) -> Dataset:
             f"no image is in the splits {', '.join(params.splits)}",
             f"The dataset's splits: {there}. Set splits, or split it first.",
         )
+    if params.coordinates == "refuse":
+        _refuse_coordinates(dataset, params)
     samples: Iterable[Sample] = dataset
     if wanted := _copies(dataset, params):
         samples = (_with_extra(s, {**s.extra, COPIES: wanted[s.id]}) if s.id in wanted else s for s in dataset)
@@ -122,6 +143,24 @@ def augment(ctx: Context, dataset: Dataset, params: AugmentParams) -> Dataset:
     num_originals = len(dataset) - (num_new_failed if params.keep_originals else num_chosen)
     facts.update(copies=str(len(made) - num_originals), originals=str(num_originals))
     return made
+
+
+def _refuse_coordinates(dataset: Dataset, params: AugmentParams) -> None:
+    """Raise if the samples have columns that may be coordinates, which would be wrong for the copies."""
+    from pipekit.recipe.compiled import walk
+    from pipekit.recipe.coordinates import coordinate_columns
+
+    recipe = params.compiled()
+    if recipe.size_hw is None and not any(op.kind in ("geometric", "view") for op in walk(recipe.ops)):
+        return
+    for sample in islice(dataset, LOOKED_AT):
+        if found := coordinate_columns(sample.extra):
+            raise UserError(
+                f"the columns {', '.join(found)} may be coordinates in the image (in {sample.id}), and the recipe moves its "
+                "pixels without them",
+                "Read them as boxes or keypoints (`pipekit components importer` lists the formats), drop them from the copies: "
+                'coordinates = "drop", or keep them as they are: coordinates = "keep".',
+            )
 
 
 def _without_balance(params: AugmentParams) -> AugmentParams:
@@ -168,8 +207,14 @@ def make_copies(sample: Sample, params: AugmentParams, ctx: SampleContext) -> It
     extra = dict(sample.extra)
     copies = int(extra.pop(COPIES, params.copies if _chosen(sample, params) else 0))
     source = _with_extra(sample, extra)
+    moved = source
+    if params.coordinates == "drop":
+        from pipekit.recipe.coordinates import coordinate_columns
+
+        dropped = coordinate_columns(extra)
+        moved = _with_extra(sample, {name: value for name, value in extra.items() if name not in dropped})
     if params.keep_originals or not _chosen(sample, params):
-        yield source
+        yield _without_metadata(source, ctx) if params.strip_metadata else source
     if not copies:
         return
     recipe = ctx.once("recipe", params.compiled)
@@ -178,7 +223,20 @@ def make_copies(sample: Sample, params: AugmentParams, ctx: SampleContext) -> It
     mask_sha256 = hash_file(sample.targets.mask) if sample.targets.mask else ""
     for copy in range(1, copies + 1):
         applied = recipe.load(picture, ctx.rng(copy), sample.targets, mask)
-        yield _write(source, mask_sha256, copy, applied, params, ctx)
+        yield _write(moved, mask_sha256, copy, applied, params, ctx)
+
+
+def _without_metadata(sample: Sample, ctx: SampleContext) -> Sample:
+    """The sample, with its file written again if that has metadata; no pixel changes."""
+    from pipekit.images.metadata import without_metadata
+
+    data = images.read_bytes(sample.image)
+    stripped = without_metadata(data)
+    if stripped == data:
+        return sample
+    suffix = posixpath.splitext(sample.image)[1]
+    path = ctx.write(f"originals/{sample.id.removesuffix(suffix)}{suffix}", stripped)
+    return Sample(sample.id, path, "", sample.label, sample.split, sample.targets, sample.extra)
 
 
 def _write(sample: Sample, mask_sha256: str, copy: int, applied: Applied, params: OutputOptions, ctx: SampleContext) -> Sample:

@@ -16,23 +16,30 @@ class PredictParams(Params):
 
 @stage(libraries=("tensorflow", "keras"))
 def predict(ctx: Context, model: Model, dataset: Dataset, params: PredictParams) -> Files:
-    """Write ``predictions.csv``: id, predicted class, confidence, all probabilities, and the reason if an image is unusable."""
+    """Write ``predictions.csv``: id, predicted class, confidence, all probabilities, and the reason if an image is unusable.
+
+    Frames of videos have the columns clip, frame and time_s too.
+    """
     from pipekit.learning.predictions import answers, write_csv
     from pipekit.learning.predictor import load_predictor
 
     predictor = load_predictor(model.path, ctx.component)
     ids: dict[str, str] = {}
+    frames: dict[str, tuple[str, int, float]] = {}
     for sample in dataset:
         if not params.split or sample.split == params.split:
             ids[sample.image] = sample.id
+            if "clip" in sample.extra and "frame" in sample.extra:
+                place = sample.extra
+                frames[sample.image] = str(place["clip"]), int(place["frame"]), float(place.get("time_s") or 0)
     if not ids:
         raise UserError(f"there are no images in the split {params.split!r}", "Omit split to predict all images.")
     found = answers(predictor, ids, workers=ctx.workers, batch_size=params.batch_size, mirrored=params.mirrored)
-    named = (type(one)(ids[one.image], one.probabilities, one.error) for one in found)
+    named = (type(one)(ids[one.image], one.probabilities, one.error, frames.get(one.image)) for one in found)
     counts: Counter[str] = Counter()
     failed = 0
     with (ctx.out_dir / "predictions.csv").open("w", encoding="utf-8", newline="", errors="surrogateescape") as file:
-        predictions = write_csv(named, predictor.classes, file)
+        predictions = write_csv(named, predictor.classes, file, frames=bool(frames))
         for prediction in ctx.track(predictions, total=len(ids), label="predict", unit="images"):
             counts[prediction.predicted] += not prediction.error
             failed += bool(prediction.error)

@@ -131,6 +131,8 @@ def augment(
         return pipekit.augment(source, out, layout=layout, listener=display, **common, **given, **params)
 
     code, made = show_verb(as_json, quiet, write)
+    for warning in made.warnings if made is not None else ():
+        ui.warn(warning)
     if made is not None and not as_json:
         ui.say(str(made.path))
     return code

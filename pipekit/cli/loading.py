@@ -15,7 +15,13 @@ Disabled = Annotated[
     typer.Option("--disable", metavar="NAME", help="Do not load this plugin, in this command", show_default=False),
 ]
 Format = Annotated[
-    str, typer.Option("--format", metavar="IMPORTER", help="Importer to read it with; default: detected", show_default=False)
+    str,
+    typer.Option(
+        "--format",
+        metavar="IMPORTER",
+        help="Importer to read it with, and its parameters: csv:label=kind; default: detected",
+        show_default=False,
+    ),
 ]
 Splits = Annotated[
     str,

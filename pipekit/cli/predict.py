@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pipekit.cli.loading import Disabled, Plugins
+from pipekit.passed_over import VIDEO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,7 +83,7 @@ def predict(
     if form == "table":
         _print_table(found, top_k)
     else:
-        _write(found, predictions.classes, form, top_k, out)
+        _write(found, predictions.classes, form, top_k, out, frames=any(image.lower().endswith(VIDEO) for image in images))
     if tally.failed:
         ui.warn(f"{tally.failed} of {tally.total} images can't be used, for example {tally.example}")
     if out or sort:
@@ -91,9 +92,18 @@ def predict(
 
 
 def _write(
-    found: Iterator[Prediction], classes: Sequence[str], form: Literal["csv", "jsonl"], top_k: int, out: Path | None
+    found: Iterator[Prediction],
+    classes: Sequence[str],
+    form: Literal["csv", "jsonl"],
+    top_k: int,
+    out: Path | None,
+    frames: bool,
 ) -> None:
-    """Write the predictions to standard output, or to a file that appears complete or not at all."""
+    """Write the predictions to standard output, or to a file that appears complete or not at all.
+
+    Args:
+        frames: a video is among the sources: the table gets columns for the clip, the frame and its time.
+    """
     import sys
 
     from pipekit.learning import predictions as ways
@@ -101,7 +111,10 @@ def _write(
     temporary = out.with_name(out.name + ".part") if out else None
     file = temporary.open("w", encoding="utf-8", newline="", errors="surrogateescape") if temporary else sys.stdout
     try:
-        for _ in ways.write_csv(found, classes, file) if form == "csv" else ways.write_jsonl(found, top_k, file):
+        written = ways.write_jsonl(found, top_k, file)
+        if form == "csv":
+            written = ways.write_csv(found, classes, file, frames=frames)
+        for _ in written:
             pass
     finally:
         if temporary:

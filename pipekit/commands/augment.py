@@ -26,12 +26,14 @@ class Augmented:
         layout: the format of the folder: the exporter's name, or ``folders``.
         dataset: the images and their copies in the store; a copy's ``extra["augmented"]`` records how it was made.
         outcome: the run.
+        warnings: what people should know before they share the folder.
     """
 
     path: Path
     layout: str
     dataset: Dataset
     outcome: Outcome
+    warnings: tuple[str, ...] = ()
 
 
 def augment(
@@ -93,7 +95,26 @@ def augment(
         write_text(folder / RECIPE_FILE, json.dumps(kept, indent=1) + "\n")
 
     take_out(outcome.artifact(last), place, with_history)
-    return Augmented(place, chosen, dataset, outcome)
+    said = _private(dataset) if last == "augment" else ""  # an exporter warns by itself
+    return Augmented(place, chosen, dataset, outcome, (said,) if said else ())
+
+
+def _private(dataset: Dataset) -> str:
+    """What is said of originals whose copies in the folder tell where they were taken; "" if none does."""
+    from pipekit import images
+    from pipekit.errors import ImageError
+    from pipekit.images.metadata import Private, private_metadata
+    from pipekit.registry.privacy import FIELD, sentence
+
+    def of(path: str) -> Private:
+        try:
+            return private_metadata(images.read_bytes(path))
+        except ImageError:
+            return Private()
+
+    found = [of(sample.image) for sample in dataset if "augmented" not in sample.extra]
+    said = sentence(sum(one.position for one in found), sum(one.serial for one in found))
+    return f"{said} --{FIELD.replace('_', '-')} removes them" if said else ""
 
 
 def _layout(pipeline: AdhocPipeline, data: str, layout: str) -> str:

@@ -16,6 +16,7 @@ from pipekit.errors import PlanError, UserError
 from pipekit.files import expanded
 from pipekit.pipeline.plan import Plan, load_plan
 from pipekit.registry.component import import_target
+from pipekit.registry.format_choice import parse_format
 from pipekit.registry.registry import Registry, load_registry
 from pipekit.registry.sniffing import find_importer, is_one_image
 from pipekit.store.locations import Locations
@@ -64,7 +65,7 @@ class AdhocPipeline:
         """Images from a folder or file, or a dataset of a run. Returns the name to use in slots.
 
         Args:
-            format: the importer; default: detected.
+            format: the importer, with parameters if there are any: ``csv:label=kind``; default: detected.
             splits: the importer's parameter of that name, where there are several readings of the folders' names.
 
         Raises:
@@ -76,8 +77,9 @@ class AdhocPipeline:
         path = self.base_dir / expanded(source)
         if is_one_image(path):
             raise UserError(f"{source} is one image; expected a folder of images or a dataset")
-        importer = format or find_importer(self.registry, path, settled=bool(splits)).importer
-        return self.add(name, f"import.{importer}", path=str(path), splits=splits or None, **params)
+        name_of, chosen = parse_format(format)
+        importer = name_of or find_importer(self.registry, path, settled=bool(splits)).importer
+        return self.add(name, f"import.{importer}", path=str(path), splits=splits or None, **chosen, **params)
 
     def model(self, source: str | Path, name: str = "model") -> str:
         """A trained model: a run, a folder with model.json, or its model.keras. Returns the name to use in slots."""

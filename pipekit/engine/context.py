@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Siz
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pipekit.artifacts import CATEGORIES, CODECS, joined_categories
 from pipekit.contract import Artifact, Dataset, Failure, Params, Sample
+from pipekit.engine.amending import Cuts, content_before, read_cuts
 from pipekit.engine.healing import check_folder
+from pipekit.engine.keys import decoded_by, key_of
 from pipekit.engine.mapping import Counts, Kept, Mapped, Mapper, RunContext
 from pipekit.engine.shards import (
     PROGRESS_EVERY_S,
@@ -61,13 +64,20 @@ def open_dataset(kind: type[Dataset], path: Path, digest: str, meta: Mapping[str
 
 
 def carried(meta: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """A dataset's ``meta`` with what the imports of its inputs passed over, so that its report says so too."""
-    given = (one for found in inputs.values() for one in (found if isinstance(found, tuple) else (found,)))
-    sources = [one for one in given if isinstance(one, Dataset)]
+    """A dataset's ``meta`` with what the imports of its inputs passed over, so that its report says so too, and with the
+    codecs of plugins that decode its images."""
+    sources = _datasets(inputs)
     if not sources:
         return dict(meta)
     others = joined(one.meta.get(META, {}) for one in sources)
-    return {name: value for name, value in meta.items() if name != META} | ({META: others} if others else {})
+    codecs = sorted({name for one in sources for name in one.meta.get(CODECS, ())})
+    kept = {name: value for name, value in meta.items() if name not in (META, CODECS)}
+    return kept | ({META: others} if others else {}) | ({CODECS: codecs} if codecs else {})
+
+
+def _datasets(inputs: Mapping[str, Any]) -> list[Dataset]:
+    given = (one for found in inputs.values() for one in (found if isinstance(found, tuple) else (found,)))
+    return [one for one in given if isinstance(one, Dataset)]
 
 
 class StageContext:
@@ -81,6 +91,8 @@ class StageContext:
         inputs: Mapping[str, Any],
         folder: Path,
         again: bool = False,
+        parts: Mapping[str, Any] | None = None,
+        before: Mapping[str, Any] | None = None,
     ) -> None:
         self._run = run_context
         self._stage = stage
@@ -88,12 +100,13 @@ class StageContext:
         run_context.locations.becomes[str(folder)] = str(run_context.store.artifact_dir(key))
         self._inputs = inputs
         self._folder = folder
+        self._parts, self._before = parts or {}, None if again else before  # of the keys of this run and of the last one
         self._work: Path | None = None
         self._lock: Any = None
         self._last_progress = 0.0
         self.warnings: list[str] = []
         self.counts = Counts()
-        self.mapper = Mapper(run_context, stage, self.counts, self._hash, self._mapping, again)
+        self.mapper = Mapper(run_context, stage, self.counts, self._hash, self._mapping, again, decoded_by(stage, inputs))
         self._named: dict[str, str] = {}
         self.uses: list[str] = []
         self.made: list[Artifact] = []
@@ -248,8 +261,35 @@ class StageContext:
         target = self._target(function, name)
         return self.mapper.keep(function, target, samples, params if params is not None else Params(), label, name)
 
-    def revise(self, dataset: Dataset, change: Callable[[str], Mapping[str, Any] | None]) -> Kept:
+    def revise(self, dataset: Iterable[Sample], change: Callable[[str], Mapping[str, Any] | None]) -> Kept:
         return self.mapper.revise(dataset, change)
+
+    def amended(self, name: str, note: str | None, sample_of: Callable[[str], Any]) -> Iterable[Sample] | None:
+        self.mapper.cuts = None if note is None else Cuts(note)
+        if note is None:
+            return None
+        found = content_before(self._before, self._parts, name)
+        before = None if found is None else self._cuts_before(name)
+        if found is None or before is None or before.note != note:
+            return None
+        changes = self._run.store.hashes.changes(Path(getattr(self._stage.params, name)), *found)
+        if changes is None:
+            return None
+        changed = {below: None if sha256 is None else sample_of(below) for below, sha256 in changes}
+        if NotImplemented in changed.values():
+            return None
+        for below, sample in changed.items():
+            if sample is not None and sample.id != below:
+                raise StageError(f"a sample that is amended must have its file's path as its id: {below!r}, not {sample.id!r}")
+        return self.mapper.amend(before, changed)
+
+    def _cuts_before(self, name: str) -> Cuts | None:
+        """The cuts of this stage's last run, if it read the same path and is still in the store."""
+        key, locations = key_of(self._before or {}), self._run.locations
+        manifest = self._run.store.manifest(key)
+        if manifest is None or manifest["roots"].get(name) != locations.pack(str(getattr(self._stage.params, name))):
+            return None
+        return read_cuts(self._run.store.artifact_dir(key))
 
     def map_own(self, function: Callable[..., Iterable[Any]], samples: Iterable[Sample]) -> Mapped:
         """Map the stage's own function."""
@@ -277,7 +317,9 @@ class StageContext:
 
     # --- making artifacts ---
 
-    def dataset(self, samples: Iterable[Sample], failed: Iterable[Failure] = (), **meta: Any) -> Dataset:
+    def dataset(
+        self, samples: Iterable[Sample] | Sequence[Iterable[Sample]], failed: Iterable[Failure] = (), **meta: Any
+    ) -> Dataset:
         locations, root = self._run.locations, self._run.store.root
 
         def all_failed() -> Iterator[Failure]:
@@ -299,7 +341,12 @@ class StageContext:
             getattr(samples, "close", lambda: None)()  # a generator that is left in the middle has folders to remove
         with self._run.store.scratch() as scratch:
             check_ids(root, parts, scratch)
-        index, counted = write_index(self._folder, parts, all_failed(), locations)
+        listed = meta.pop(CATEGORIES, None)
+        if listed is None:
+            listed = joined_categories(one.meta.get(CATEGORIES, {}) for one in _datasets(self._inputs))
+        index, counted = write_index(self._folder, parts, all_failed(), locations, listed)
+        if self.mapper.cuts is not None:
+            self.mapper.cuts.write(self._folder)
         self.uses = sorted({place for part in parts for place in part.places})
         made = open_dataset(Dataset, self._folder, index, {**carried(meta, self._inputs), **counted}, locations)
         self.made.append(made)

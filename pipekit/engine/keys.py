@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from pipekit.artifacts import CODECS
 from pipekit.contract import Params, Shared
 from pipekit.params import canonical
+from pipekit.passed_over import META, joined
 from pipekit.pipeline.plan import PlannedStage
 from pipekit.registry.component import Component
 from pipekit.store.rows import digest, dumps
@@ -52,10 +54,13 @@ class Keys:
     Attributes:
         seed: the pipeline's seed.
         content_of: the digest of the file or folder that an :class:`~pipekit.contract.InputPath` names.
+        codecs: the codecs of plugins. Their versions are in the keys of imports, of functions that depend on images alone, and
+            of stages whose datasets have images of their formats.
     """
 
     seed: int
     content_of: Callable[[Path], str]
+    codecs: Callable[[], Iterable[Component]] = tuple
     versions: Versions = field(default_factory=Versions)
 
     def of_stage(self, stage: PlannedStage, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,21 +71,43 @@ class Keys:
             if found is not None
         }
         fingerprint = stage.contract.fingerprint
-        outside = {} if fingerprint is None else {"fingerprint": fingerprint(stage.params)}
+        outside: dict[str, Any] = {} if fingerprint is None else {"fingerprint": fingerprint(stage.params)}
+        if getattr(stage.component.load(), "__pipekit_passed_over__", False):
+            given = (one for found in inputs.values() for one in (found if isinstance(found, tuple) else (found,)))
+            outside["passed_over"] = joined(one.meta.get(META, {}) for one in given if one is not None)
+        outside |= self._codecs(decoded_by(stage, inputs))
         return self._parts(stage, stage.params, stage.contract.seeded, inputs=digests, **outside)
 
-    def of_map(self, stage: PlannedStage, function: Any, name: str, params: Params) -> dict[str, Any]:
+    def of_map(
+        self, stage: PlannedStage, function: Any, name: str, params: Params, decoded_by: Iterable[str] | None = ()
+    ) -> dict[str, Any]:
         """The parts that the keys of all shards of one ``ctx.map`` share; see :func:`shard_key`.
 
         Args:
             name: identifies ``function`` in the key.
+            decoded_by: what :func:`decoded_by` returns for the stage.
         """
         shared: Shared | None = getattr(function, "__pipekit_shared__", None)
         if shared is not None:
             found = self._common(params, shared.libraries) | {"function": _name_of(function), "version": shared.version}
+            found |= self._codecs(None)
             return cast("dict[str, Any]", json.loads(dumps(found)))
         seeded = stage.contract.seeded and getattr(function, "__pipekit_seeded__", True)
-        return self._parts(stage, params, seeded, function=name)
+        return self._parts(stage, params, seeded, function=name, **self._codecs(decoded_by))
+
+    def _codecs(self, names: Iterable[str] | None) -> dict[str, Any]:
+        """The versions of plugins' codecs, as a part of a key; nothing where none decodes.
+
+        Args:
+            names: those that decode; None: all.
+        """
+        chosen = None if names is None else {*names}
+        found = [
+            [*codec.identity(), self.versions.of_component(codec)]
+            for codec in self.codecs()
+            if (chosen is None or codec.name in chosen) and hasattr(codec.load(), "decode")
+        ]
+        return {"codecs": sorted(found, key=dumps)} if found else {}
 
     def _parts(self, stage: PlannedStage, params: Params, seeded: bool, **others: Any) -> dict[str, Any]:
         """The parts of every key, as JSON. A run's record keeps them, to report later what has changed."""
@@ -99,6 +126,14 @@ class Keys:
             "params": canonical(params, self.content_of, self.versions.of_component),
             "libraries": self.versions.of(libraries),
         }
+
+
+def decoded_by(stage: PlannedStage, inputs: Mapping[str, Any]) -> Iterable[str] | None:
+    """The codecs of plugins that decode images of a stage's datasets; None for an import, which does not know yet."""
+    if stage.use.startswith("import."):
+        return None
+    given = (one for found in inputs.values() for one in (found if isinstance(found, tuple) else (found,)))
+    return {name for one in given if one is not None for name in one.meta.get(CODECS, ())}
 
 
 def _name_of(function: Any) -> str:

@@ -10,11 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.contract import Dataset, Failure, Params, Sample, ShardResult, ShardTask
-from pipekit.engine.keys import Keys
+from pipekit.engine.amending import Amended, Cut, Cuts, amend
+from pipekit.engine.keys import Keys, shard_key
 from pipekit.engine.outcome import Listener
-from pipekit.engine.shards import PROGRESS_EVERY_S, Group, ShardJob, by_hash, group_of, group_of_part, part_in, shard_rows
+from pipekit.engine.shards import (
+    PROGRESS_EVERY_S,
+    Group,
+    ShardJob,
+    by_hash,
+    cut_by_hash,
+    group_of,
+    group_of_part,
+    part_in,
+    shard_rows,
+)
 from pipekit.engine.worker import Job, prime, reason_of, release
 from pipekit.pipeline.plan import Plan, PlannedStage
+from pipekit.registry.component import Component
 from pipekit.store.locations import Locations, Row
 from pipekit.store.parts import INDEX, PLAIN, Part, read_index, rows_of, sorted_rows, write_part
 from pipekit.store.rows import Sorter, digest, dumps, from_row, read_lines, to_row
@@ -36,7 +48,12 @@ class RunContext:
     keys: Keys = field(init=False)
 
     def __post_init__(self) -> None:
-        self.keys = Keys(self.plan.seed, lambda path: self.store.hashes.content(path))  # opened where a path is looked up
+        def codecs() -> Iterable[Component]:
+            return self.plan.registry.components("codec")
+
+        self.keys = Keys(
+            self.plan.seed, lambda path: self.store.hashes.content(path), codecs
+        )  # opened where a path is looked up
 
     def executor(self) -> tuple[Callable[..., Iterator[ShardResult]], Params]:
         """Where shards run, with its parameters."""
@@ -95,14 +112,26 @@ class Counts:
 
 
 def parts_of(samples: Any) -> list[Part] | None:
-    """The parts of what is in an index already; None for any other samples."""
+    """The parts of what is in an index already; None for any other samples. Those of several may share ids."""
+    if several(samples):
+        found = [parts_of(one) for one in samples]
+        return (
+            None
+            if any(one is None for one in found)
+            else [replace(part, same_ids=False) for one in found for part in one or ()]
+        )
     if isinstance(samples, Mapped):
         return samples.parts()
-    if isinstance(samples, Kept):
+    if isinstance(samples, (Kept, Amended)):
         return samples.parts
     if isinstance(samples, Dataset) and (samples.path / INDEX).is_file():
         return read_index(samples.path)
     return None
+
+
+def several(samples: Any) -> bool:
+    """Whether these are several collections of samples, to be joined, and not samples."""
+    return isinstance(samples, (list, tuple)) and bool(samples) and all(isinstance(one, _COLLECTIONS) for one in samples)
 
 
 Absorb = Callable[[Group, Path], None]
@@ -170,6 +199,9 @@ class Kept:
         return self.samples()
 
 
+_COLLECTIONS = (Dataset, Mapped, Kept)
+
+
 @dataclass
 class Mapper:
     """Maps functions over samples for one stage.
@@ -178,7 +210,9 @@ class Mapper:
         hash: a file's hash.
         progress: called with the number of finished samples, their total, and the label.
         again: do every shard anew.
+        decoded_by: see :func:`pipekit.engine.keys.decoded_by`.
         found: the keys of the shards that were taken from the store.
+        cuts: how the samples of an import are divided into parts, if it can be amended; see :mod:`pipekit.engine.amending`.
     """
 
     run: RunContext
@@ -187,9 +221,11 @@ class Mapper:
     hash: Callable[[str], str]
     progress: Callable[[int, int, str], None]
     again: bool
+    decoded_by: Iterable[str] | None = ()
     shards: set[str] = field(default_factory=set)
     found: set[str] = field(default_factory=set)
     num_cached: int = 0
+    cuts: Cuts | None = None
 
     def map(
         self,
@@ -244,27 +280,57 @@ class Mapper:
 
     def keep(self, function: Any, target: str, samples: Iterable[Sample], params: Params, label: str, name: str = "") -> Kept:
         """The samples for which ``function`` does not raise, as parts of an index."""
-        root, parts = self.run.store.root, self.parts(samples, target)
+        root, parts, sees_images = self.run.store.root, self.parts(samples, target), is_shared(function)
         job = self._job(function, target, params, label, name)
-        groups = (group_of_part(root, part, is_shared(function)) for part in parts)
-        self._work(job, groups, sum(map(len, parts)), lambda group, place: None, False)
+        checked_by, good = digest(job.base), frozenset[str]()
+        if isinstance(samples, Amended) and samples.cuts.checked_by == checked_by:
+            good = samples.good
+            images = (group_of_part(root, part, sees_images).digest for part in parts if part.place in good)
+            self.shards.update(shard_key(job.base, one) for one in images)
+        new = [part for part in parts if part.place not in good]
+        groups = (group_of_part(root, part, sees_images) for part in new)
+        self._work(job, groups, sum(map(len, new)), lambda group, place: None, False)
+        if self.cuts is not None:
+            self.cuts.checked_by = checked_by
         if job.failures:
             failed = {failure.id for failure in job.failures}
-            hurt = {group.part.place for group in job.failed_in if group.part is not None}
-            parts = [self._without(part, failed) if part.place in hurt else part for part in parts]
+            hurt = {group.part.place: group.part for group in job.failed_in if group.part is not None}
+            whole = {place: self._without(part, failed) for place, part in hurt.items()}
+            if self.cuts is not None:
+                rows = (row for part in hurt.values() for row in rows_of(root, part))
+                self.cuts.without({row["id"]: row for row in rows if row["id"] in failed}, whole)
+            parts = [whole.get(part.place, part) for part in parts]
         return Kept([part for part in parts if len(part)], lambda: self._samples(parts))
 
-    def revise(self, dataset: Dataset, change: Callable[[str], Mapping[str, Any] | None]) -> Kept:
+    def amend(self, before: Cuts, changed: Mapping[str, Sample | None]) -> Amended | None:
+        """The samples of an import's last run with what has changed since, by id; None if it must be done anew."""
+        cuts, pack = Cuts(before.note), self.run.locations.pack_row
+        self.cuts, news = cuts, dict[str, Row | None]()
+        again = (from_row(self.run.locations.unpack_row(row)) for row in before.unread if row["id"] not in changed)
+        for name, sample in chain(changed.items(), ((sample.id, sample) for sample in again)):
+            filled = None if sample is None else self._with_hash(sample)
+            news[name] = None if filled is None else pack(to_row(filled))
+        made = amend(self.run.store.root, before, self.run.plan.shard_size, news, cuts.unread)
+        if made is None:
+            self.counts.failed.clear()
+            self.cuts = Cuts(before.note)
+            return None
+        self.cuts = made[0]
+        return Amended(*made, self._samples)
+
+    def revise(self, dataset: Iterable[Sample], change: Callable[[str], Mapping[str, Any] | None]) -> Kept:
         """The samples of a dataset with some fields changed, as parts of an index, one for each of its parts."""
         root, changed = self.run.store.root, []
         for part in self.parts(dataset):
-            rows = []
+            rows, same_ids = [], True
             for row in rows_of(root, part):
                 fields = change(row["id"])
                 if fields is not None:
                     rows.append(_revised(row, fields))
-            changed.append(write_part(root, rows))
-        self.counts.count("", len(dataset))
+                    same_ids = same_ids and rows[-1]["id"] == row["id"]
+            changed.append(replace(write_part(root, rows), same_ids=same_ids))
+        if isinstance(dataset, Dataset):  # the samples of others have been counted where they were made
+            self.counts.count("", len(dataset))
         parts = [part for part in changed if len(part)]
         return Kept(parts, lambda: self._samples(parts))
 
@@ -277,17 +343,25 @@ class Mapper:
             for row in sorted_rows(self.run.store.root, parts, scratch):
                 yield from_row(self.run.locations.unpack_row(row))
 
-    def parts(self, samples: Iterable[Sample], target: str = "") -> list[Part]:
+    def parts(self, samples: Iterable[Any], target: str = "") -> list[Part]:
         """Samples as parts of an index; those that are in none are written."""
         known = parts_of(samples)
         if known is not None:
-            if target:  # what goes into no function has been counted where it was made
+            if isinstance(samples, Amended):
+                self.counts.count(target, samples.num_samples)
+            elif target:  # what goes into no function has been counted where it was made
                 self.counts.count(target, sum(map(len, known)))
             return list(known)
-        store = self.run.store
+        store, cuts = self.run.store, self.cuts
+        if several(samples):
+            samples = chain.from_iterable(samples)
         with store.scratch() as scratch:
-            groups = by_hash(self._rows(samples, target), self.run.plan.shard_size, scratch)
-            return [write_part(store.root, rows) for rows in groups]
+            rows = self._rows(samples, target)
+            found = cut_by_hash(rows, self.run.plan.shard_size, scratch)
+            made = [Cut(prefix, bits, write_part(store.root, group)) for prefix, bits, group in found]
+        if cuts is not None:
+            cuts.all = made
+        return [one.part for one in made if one.part is not None]
 
     def _rows(self, samples: Iterable[Sample], target: str) -> Iterator[Row]:
         """Samples as packed rows with hashes; one whose file can't be read is failed here."""
@@ -306,12 +380,14 @@ class Mapper:
                 sample = replace(sample, targets=replace(sample.targets, mask_sha256=mask_sha256))
         except OSError as error:
             self.counts.fail([Failure(sample.id, reason_of(error), sample.image)])
+            if self.cuts is not None:
+                self.cuts.unread.append(self.run.locations.pack_row(to_row(sample)))
             return None
         return sample
 
     def _job(self, function: Any, target: str, params: Params, label: str, name: str) -> ShardJob:
         run, plan, stage = self.run, self.run.plan, self.stage
-        base = dumps(run.keys.of_map(stage, function, name or target, params))
+        base = dumps(run.keys.of_map(stage, function, name or target, params, self.decoded_by))
         scope = digest(base, target, str(plan.seed))
         params_type = type(params)
         of_stage = target.startswith("@stage/") or params_type is stage.contract.params_type

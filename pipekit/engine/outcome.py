@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.contract import Artifact, Dataset
+from pipekit.passed_over import META
 
 Listener = Callable[..., None]
 """Receives events: ``listener("stage_started", stage="split", use="split")``."""
@@ -38,7 +39,9 @@ class StageOutcome:
         if isinstance(self.artifact, Dataset):
             meta = self.artifact.meta
             counted = {"images": f"{meta['num_samples']:,}", "classes": str(len(meta["classes"]))}
-            return counted | ({"failed": f"{meta['num_failed']:,}"} if meta["num_failed"] else {})
+            counted |= {"failed": f"{meta['num_failed']:,}"} if meta["num_failed"] else {}
+            others = meta.get(META, {}) if self.use.startswith("import.") else {}
+            return counted | ({"passed over": f"{sum(others['counts'].values()):,}"} if others else {})
         return {}
 
     @property

@@ -27,7 +27,7 @@ from pipekit.engine.outcome import Listener, Outcome, StageOutcome, advice_of, h
 from pipekit.engine.run_place import check_place, check_writable
 from pipekit.engine.sources import check_sources
 from pipekit.engine.worker import STOP, reason_of
-from pipekit.errors import DamagedError, PipekitError, StageError, UserError, of_the_machine
+from pipekit.errors import DamagedError, PipekitError, ReadingsError, StageError, UserError, of_the_machine
 from pipekit.owners import new_owner
 from pipekit.pipeline.accepted import add_accepted
 from pipekit.pipeline.plan import Plan, PlannedStage
@@ -40,7 +40,9 @@ from pipekit.store.upgrade import replace_old
 from pipekit.store.verify import recover
 from pipekit.store.wholeness import guard
 
+KEPT = "Finished shards are kept."
 CONTINUE = "Finished shards are kept; run the same command again to continue."
+"""Only for what may pass, such as a full disk: any other failure would come again."""
 
 
 def silent(event: str, **values: Any) -> None:
@@ -310,22 +312,26 @@ class _Run:
     def _failed(self, stage: PlannedStage, info: StageInfo, error: BaseException) -> NoReturn:
         self._observe("on_stage_error", run=self._info("failed"), stage=info, error=error)
         if isinstance(error, PipekitError):
-            message, hint = error.message, error.hint
+            message, hint, kept = error.message, error.hint, KEPT
         elif known := of_the_machine(error):
-            message, hint = known.message, known.hint
+            message, hint, kept = known.message, known.hint, CONTINUE
         else:
             message, hint = reason_of(error), "For the traceback, add --debug."
+            kept = CONTINUE if isinstance(error, OSError) else KEPT
         self.listener("stage_failed", stage=stage.name, use=stage.use, message=message, hint=hint)
+        if isinstance(error, ReadingsError):  # the command line asks which one is meant
+            error.where = error.where or f"in stage {stage.name!r}"
+            raise error
         if isinstance(error, UserError):
             raise UserError(message, hint, error.where or f"in stage {stage.name!r}") from error
-        raise StageError(f"stage {stage.name!r} failed: {message}", f"{hint}\n  {CONTINUE}".strip()) from error
+        raise StageError(f"stage {stage.name!r} failed: {message}", f"{hint}\n  {kept}".strip()) from error
 
     def _make(self, stage: PlannedStage, key: str, parts: dict[str, Any], inputs: dict[str, Any], again: bool) -> StageOutcome:
         """Run a stage and put its output into the store."""
         self.syncing.begin()
         started, begun = time.perf_counter(), self.store.work_dir(key)
         with self.store.scratch() as folder:
-            ctx = StageContext(self.run_context, stage, key, inputs, folder, again)
+            ctx = StageContext(self.run_context, stage, key, inputs, folder, again, parts, self.before.get(stage.name))
             done = False
             try:
                 check_inputs(inputs)
@@ -341,7 +347,7 @@ class _Run:
                 if damage := guard.take_noted():  # even if a stage swallowed it: no result made from it may stay
                     raise damage
                 if not isinstance(made, Dataset):  # images of datasets are compared where workers read them
-                    check_sources(inputs, self.run_context.began_ns)
+                    check_sources(inputs, self.run_context.began_ns, self.locations)
                 ctx.check_failures()
                 if stage.contract.fingerprint is not None:
                     # A stage may change the outside state that it reads (split adds lines to its file). Its key has the state

@@ -49,8 +49,13 @@ def grouped(pairs: Iterator[tuple[str, T]], shard_size: int) -> Iterator[list[T]
 
     A shard has the items whose hashes share a prefix, in bits; at most ``shard_size`` of them.
     """
+    return (items for _, _, items in cut(pairs, shard_size))
+
+
+def cut(pairs: Iterator[tuple[str, T]], shard_size: int, top: tuple[int, int] = (0, 0)) -> Iterator[tuple[int, int, list[T]]]:
+    """Like :func:`grouped`, each with its prefix and the length of that in bits; all below the prefix ``top``."""
     buffer: list[tuple[int, T]] = []
-    waiting = [(0, 0)]  # (prefix, its length in bits), the leftmost on top
+    waiting = [top]  # the leftmost is last
     while waiting:
         prefix, bits = waiting.pop()
         buffer += [(int(key[:16], 16), item) for key, item in islice(pairs, shard_size + 1 - len(buffer))]
@@ -59,7 +64,7 @@ def grouped(pairs: Iterator[tuple[str, T]], shard_size: int) -> Iterator[list[T]
             waiting += [(2 * prefix + 1, bits + 1), (2 * prefix, bits + 1)]
             continue
         if count:
-            yield [item for _, item in buffer[:count]]
+            yield prefix, bits, [item for _, item in buffer[:count]]
             del buffer[:count]
 
 
@@ -69,12 +74,17 @@ def by_hash(rows: Iterable[Row], shard_size: int, scratch: Path) -> Iterator[lis
     Raises:
         UserError: two rows have the same id.
     """
+    return (group for _, _, group in cut_by_hash(rows, shard_size, scratch))
+
+
+def cut_by_hash(rows: Iterable[Row], shard_size: int, scratch: Path) -> Iterator[tuple[int, int, list[Row]]]:
+    """Like :func:`by_hash`, each group as :func:`cut` yields it."""
     sorter = Sorter(scratch / "in")
     for row in rows:
         sorter.add(hashlib.sha256(row["id"].encode("utf-8", "surrogatepass")).hexdigest(), row)
-    for group in grouped(_no_twins(iter(sorter)), shard_size):
+    for prefix, bits, group in cut(_no_twins(iter(sorter)), shard_size):
         group.sort(key=lambda row: str(row["id"]))
-        yield group
+        yield prefix, bits, group
 
 
 def _no_twins(pairs: Iterator[tuple[str, Row]]) -> Iterator[tuple[str, Row]]:

@@ -90,20 +90,31 @@ class Survey:
 
 @dataclass(frozen=True)
 class ViewPart:
-    """What a view shows of a part."""
+    """What a view shows of a part.
+
+    Attributes:
+        size_bytes, sha256: of its rows in the file of rows, for a dataset that is too large for folders: they are not in
+            memory then.
+        tars: the tars that the rows name, for such a dataset.
+    """
 
     name: str
     count: int
     survey: Survey
     rows: list[ViewRow]
+    size_bytes: int = 0
+    sha256: str = ""
+    tars: tuple[str, ...] = ()
 
     def to_plain(self, size_bytes: int) -> dict[str, Any]:
         """The part without its rows, which take ``size_bytes`` in the file of rows."""
         survey = self.survey
         sizes = {"count": self.count, "bytes": size_bytes}
-        return {"name": self.name, **sizes, "extra": survey.extra, "copies": [survey.num_images, survey.size_bytes]}
+        large = {"sha256": self.sha256, "tars": self.tars} if self.sha256 else {}
+        return {"name": self.name, **sizes, "extra": survey.extra, "copies": [survey.num_images, survey.size_bytes], **large}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> ViewPart:
         """The part, without its rows."""
-        return cls(plain["name"], plain["count"], Survey(tuple(plain["extra"]), *plain["copies"]), [])
+        survey, sha256 = Survey(tuple(plain["extra"]), *plain["copies"]), plain.get("sha256", "")
+        return cls(plain["name"], plain["count"], survey, [], plain["bytes"], sha256, tuple(plain.get("tars", ())))

@@ -23,6 +23,9 @@ from pipekit.store.rows import digest
 
 TABLE = "metadata.csv"
 
+ROWS = ".view.rows"
+"""The file of a view's rows, part after part."""
+
 MAX_NAME_BYTES = 255
 """Maximum length of a file name on most file systems."""
 

@@ -20,9 +20,10 @@ from typing import Any
 
 from pipekit import __version__
 from pipekit.contract import Dataset
+from pipekit.engine import view_large
 from pipekit.engine.contact_sheets import SHEET, SheetImage
 from pipekit.engine.view_parts import PartToShow, Survey, ViewPart
-from pipekit.engine.view_rows import TABLE, Layout, Names, ViewRow, below, packed_rows, text, unpacked_rows, write_tables
+from pipekit.engine.view_rows import ROWS, TABLE, Layout, Names, ViewRow, below, packed_rows, text, unpacked_rows, write_tables
 from pipekit.engine.views import FAILED_TABLE, MAX_VIEW, Shown, Views, write_failed
 from pipekit.files import hash_file
 from pipekit.store.durability import is_off, sync_file, syncs_whole_disks
@@ -30,9 +31,13 @@ from pipekit.store.locations import Locations
 from pipekit.store.parts import FAILED
 from pipekit.store.rows import dumps
 
-RECORD, ROWS = ".view.json", ".view.rows"
+RECORD = ".view.json"
 
-FORMAT = 1
+FORMAT = 2
+
+
+MAX_CHANGED = 100_000
+"""Maximum number of rows of changed parts of a large dataset: they are in memory. With more its view is built again."""
 
 
 def settings_of(views: Views, is_import: bool, locations: Locations) -> dict[str, Any]:
@@ -88,7 +93,8 @@ def write_record(folder: Path, shown: Shown, settings: dict[str, Any], dataset: 
     """State what a finished view shows."""
     chunks = [packed_rows(part.rows) for part in shown.parts]
     data = b"".join(chunks)
-    (folder / ROWS).write_bytes(data)
+    if not any(part.sha256 for part in shown.parts):  # else they have been written
+        (folder / ROWS).write_bytes(data)
     plain = {
         "settings": settings,
         "failed": hash_file(dataset.path / FAILED),
@@ -96,7 +102,8 @@ def write_record(folder: Path, shown: Shown, settings: dict[str, Any], dataset: 
         "is_unique": shown.is_unique,
         "rows": hashlib.sha256(data).hexdigest(),
         "sheet": shown.sheet,
-        "parts": [part.to_plain(len(chunk)) for part, chunk in zip(shown.parts, chunks, strict=True)],
+        "table": shown.table,
+        "parts": [part.to_plain(part.size_bytes or len(chunk)) for part, chunk in zip(shown.parts, chunks, strict=True)],
     }
     (folder / RECORD).write_bytes(dumps(plain).encode("utf-8", "surrogatepass"))
 
@@ -109,7 +116,7 @@ def read_record(folder: Path) -> Record | None:
         parts = tuple(ViewPart.from_plain(part) for part in plain["parts"])
         extra = Survey.total(part.survey for part in parts).extra
         layout = Layout(plain["settings"]["is_import"], plain["as_folders"], extra)
-        shown = Shown(layout, plain["is_unique"], parts, tuple(SheetImage(*image) for image in plain["sheet"]))
+        shown = Shown(layout, plain["is_unique"], parts, tuple(SheetImage(*image) for image in plain["sheet"]), plain["table"])
         sizes = tuple(part["bytes"] for part in plain["parts"])
         return Record(folder, data, plain["settings"], plain["failed"], shown, sizes, plain["rows"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -200,11 +207,15 @@ def plan_update(
         views.note(now.name, dataset, was)
         views.on_shown(len(dataset))
         return Update(now, record.data)
-    former = record.with_rows()
-    if former is None or not was.is_unique or max(len(dataset), sum(part.count for part in former)) > MAX_VIEW:
-        return None
+    is_large = bool(was.table) and len(dataset) > MAX_VIEW
+    change: _Change | _LargeChange | None = _LargeChange(views, record, parts, dataset) if is_large else None
+    if change is None:
+        former = record.with_rows()
+        if former is None or not was.is_unique or max(len(dataset), sum(part.count for part in former)) > MAX_VIEW:
+            return None
+        change = _Change(views, record, {part.name: part for part in former}, parts, dataset)
     staged.mkdir(parents=True)
-    made = _Change(views, record, {part.name: part for part in former}, parts, dataset).stage(staged)
+    made = change.stage(staged)
     if made is None:
         return None
     shown, gone = made
@@ -264,3 +275,55 @@ class _Change:
         tars = {row.path: row.source for row in kept_rows if row.file and not row.source}
         copies = {row.path: row.source for row in others if row.source and os.path.lexists(self.record.folder / row.path)}
         return {row.path for row in others} - tars.keys(), copies | tars
+
+
+@dataclass(frozen=True)
+class _LargeChange:
+    """Like :class:`_Change`, of a dataset that is too large for folders: its table is spliced."""
+
+    views: Views
+    record: Record
+    parts: Sequence[PartToShow]
+    dataset: Dataset
+
+    def stage(self, staged: Path) -> tuple[Shown, set[str]] | None:
+        """Make the new files, as :meth:`_Change.stage` does."""
+        views, was, now = self.views, self.record.shown, self.record.folder
+        names = {part.name for part in self.parts}
+        kept = {part.name: part for part in was.parts if part.name in names}
+        new = [part for part in self.parts if part.name not in kept]
+        others = [part for part in was.parts if part.name not in kept]
+        if sum(part.count for part in new) + sum(part.count for part in others) > MAX_CHANGED:
+            return None
+        surveys = {part.name: views.survey(part.samples(), was.layout.is_import, None) for part in new}
+        layout = views.layout(
+            staged, self.dataset, [*(p.survey for p in kept.values()), *surveys.values()], was.layout.is_import
+        )
+        if layout != was.layout:
+            return None
+        views.on_shown(sum(part.count for part in kept.values()))
+        tars = {tar for part in kept.values() for tar in part.tars}
+        there = dict.fromkeys(tars, b"")
+        made = dict(kept)
+        for part in new:
+            made[part.name] = ViewPart(
+                part.name, part.count, surveys[part.name], list(views.put_all(staged, part, layout, there))
+            )
+        rows = [row for part in new for row in made[part.name].rows]
+        try:
+            former = list(view_large.rows_of_parts(now, was.parts, {part.name for part in others}))
+            if not view_large.are_plain(rows) or hash_file(now / TABLE) != was.table:
+                return None
+            lines = ({row.id: row.line for row in some} for some in (former, rows))
+            view_large.splice(now / TABLE, staged / TABLE, *lines)
+            found = view_large.write_rows(now, staged, was.parts, [made[part.name] for part in self.parts])
+        except (view_large.SpliceError, OSError):
+            return None
+        gone = {tar for part in others for tar in part.tars} - tars
+        if not write_failed(staged, self.dataset):
+            gone.add(FAILED_TABLE)
+        shown = Shown(layout, True, found, (), hash_file(staged / TABLE))
+        shown = replace(shown, sheet=views.sheet(staged, shown, self.parts, was.sheet))
+        if not shown.sheet:
+            gone.add(SHEET)
+        return shown, gone

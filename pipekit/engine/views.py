@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 from pipekit.contract import Dataset, Sample
+from pipekit.engine import view_large
 from pipekit.engine.contact_sheets import SHEET, DrawSheet, SheetImage, images_for_sheet
 from pipekit.engine.view_parts import PartToShow, Survey, ViewPart
 from pipekit.engine.view_rows import Layout, Names, ViewRow, names_in_order, write_tables
@@ -116,12 +117,14 @@ class Shown:
         is_unique: whether the preferred names of all files are unique.
         parts: with their rows; without rows for a dataset that is too large for folders.
         sheet: the images of its contact sheet; empty if it has none.
+        table: the hash of the table of a dataset that is too large for folders; "" if it can't be spliced.
     """
 
     layout: Layout
     is_unique: bool
     parts: tuple[ViewPart, ...]
     sheet: tuple[SheetImage, ...] = ()
+    table: str = ""
 
 
 @dataclass
@@ -160,15 +163,15 @@ class Views:
         is_unique = names is None or names.are_unique
         if layout.as_folders and not is_unique:
             layout = replace(layout, names=names_in_order(iter(dataset), layout))
-        made, there = [], dict[str, bytes]()
         if len(dataset) > MAX_VIEW:
-            self._stream(folder, dataset, layout)
-        for group, survey in zip(groups, surveys, strict=True):
-            rows = [] if len(dataset) > MAX_VIEW else list(self.put_all(folder, group, layout, there))
-            made.append(ViewPart(group.name, group.count, survey, rows))
-        if len(dataset) <= MAX_VIEW:
+            large, table = view_large.build(self, folder, groups, surveys, layout)
+            shown = Shown(layout, is_unique, large, table=table)
+        else:
+            there: dict[str, bytes] = {}
+            pairs = zip(groups, surveys, strict=True)
+            made = [ViewPart(g.name, g.count, found, list(self.put_all(folder, g, layout, there))) for g, found in pairs]
             write_tables(folder, chain.from_iterable(part.rows for part in made), layout.header())
-        shown = Shown(layout, is_unique, tuple(made))
+            shown = Shown(layout, is_unique, tuple(made))
         shown = replace(shown, sheet=self.sheet(folder, shown, parts))
         self.note(folder.name, dataset, shown)
         return shown
@@ -192,15 +195,6 @@ class Views:
                 there[path] = row.source
             self._put(packed[0] if packed else sample.image, folder / path)
         return row
-
-    def _stream(self, folder: Path, dataset: Dataset, layout: Layout) -> None:
-        """Write the table of a dataset that is too large for folders, in constant memory."""
-        there: dict[str, bytes] = {}
-        with (folder / "metadata.csv").open("wb") as file:
-            file.write(layout.header())
-            for sample in dataset:
-                file.write(self._put_row(folder, sample, layout, there).line)
-                self.on_shown(1)
 
     def survey(self, samples: Iterable[Sample], is_import: bool, names: Names | None) -> Survey:
         """What the layout depends on. The preferred names of the samples' files are added to ``names``."""

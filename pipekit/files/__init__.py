@@ -21,8 +21,8 @@ from typing import Any, BinaryIO, Literal, Self
 from pipekit.errors import UserError
 from pipekit.files.suffixes import IMAGE_SUFFIXES, codec_for, image_suffixes, suffixes_of_pillow, use_codecs
 from pipekit.files.trees import (
+    ALL_LISTED,
     ARCHIVE_SUFFIXES,
-    FOLDERS_LISTED,
     LISTED,
     NAMES_AT_ONCE,
     OUTPUT_MARK,
@@ -44,9 +44,9 @@ from pipekit.files.trees import (
 )
 
 __all__ = [
+    "ALL_LISTED",
     "ARCHIVE_SUFFIXES",
     "AT_ONCE_BYTES",
-    "FOLDERS_LISTED",
     "IMAGE_SUFFIXES",
     "LISTED",
     "MAX_TAR_TEXT_BYTES",

@@ -27,8 +27,8 @@ SETTLED_S = 0.05
 """A file younger than this could still change within one tick of the file system's clock."""
 
 
-LISTED, FOLDERS_LISTED = 10_000, 8
-"""Limits of the cache of folder listings: names per folder, and folders. An entry is valid until its folder changes."""
+LISTED, ALL_LISTED = 10_000, 100_000
+"""Limits of the cache of folder listings: names per folder, and of all folders. An entry is valid until its folder changes."""
 
 
 def walk(root: Path) -> Iterator[tuple[str, Iterable[str]]]:
@@ -217,6 +217,9 @@ def _is_marked(folder: str) -> bool:
 _looked: dict[str, tuple[tuple[int, int], list[str], list[str]]] = {}
 """Folder -> its mtime and inode, and the names of its files and folders: importers list the same folder twenty times."""
 
+_room = [ALL_LISTED]
+"""The number of further names that fit into the cache."""
+
 
 def _files_among(folder: str, folders: list[str]) -> Iterator[str]:
     """Yield the names of a folder's visible files; names of visible folders are appended to ``folders``. Raises OSError."""
@@ -241,8 +244,10 @@ def _files_among(folder: str, folders: list[str]) -> Iterator[str]:
                     names.append(name)
                 yield name
     if len(names) < LISTED and is_settled(state[0]):
-        if len(_looked) >= FOLDERS_LISTED:
+        if len(names) + 1 > _room[0]:
             _looked.clear()
+            _room[0] = ALL_LISTED
+        _room[0] -= len(names) + 1
         _looked[folder] = state, names, folders[before:]
 
 

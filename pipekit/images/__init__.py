@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pipekit.images.pixels import MAX_PIXELS as MAX_PIXELS
     from pipekit.images.pixels import Decoded as Decoded
     from pipekit.images.pixels import ImageInfo as ImageInfo
+    from pipekit.images.video import frame_rate as frame_rate
     from pipekit.images.video import video_frames as video_frames
     from pipekit.images.warping import Image as Image
     from pipekit.images.warping import Matrix as Matrix
@@ -77,6 +78,7 @@ _HOME = {
     "thumbnail": "draw",
     "to_gray": "codec",
     "verify": "codec",
+    "frame_rate": "video",
     "video_frames": "video",
     "warp": "warping",
     "warp_mask": "warping",

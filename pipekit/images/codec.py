@@ -22,8 +22,9 @@ import simplejpeg
 from pipekit import files
 from pipekit.errors import ImageError, UserError
 from pipekit.images.jpeg import decode_jpeg, jpeg_header, jpeg_orientation
-from pipekit.images.pixels import MAX_PIXELS, Decoded, ImageInfo, limit, turn
+from pipekit.images.pixels import Decoded, ImageInfo, limit, too_large, turn
 from pipekit.images.quiet import essential_png, quiet_pillow
+from pipekit.images.value_range import why_not
 from pipekit.images.warping import Image, SizeHw
 
 Format: TypeAlias = Literal["jpg", "png", "webp", "bmp", "tif"]
@@ -166,7 +167,7 @@ def open_with_pillow(data: bytes) -> Any:
     except UnidentifiedImageError:
         raise ImageError(_not_an_image(data)) from None
     except Pillow.DecompressionBombError:
-        raise ImageError(f"more than {MAX_PIXELS // 1_000_000} megapixels") from None
+        raise ImageError(too_large()) from None
     except Exception as error:
         raise ImageError(f"damaged file: {short_reason(error)}") from error
     limit(*picture.size)
@@ -180,6 +181,8 @@ def _not_an_image(data: bytes) -> str:
     head = data[:512]
     for magic, name in _MAGIC.items():
         if head.startswith(magic):
+            if name == "TIFF" and (reason := why_not(data)):
+                return reason
             return f"truncated or damaged {name}"
     if head[4:8] == b"ftyp":
         return f"a video or an unsupported image ({head[8:12].decode('latin-1').strip()}); convert it to JPEG or PNG"
@@ -202,6 +205,8 @@ def _decode_with_pillow(data: bytes) -> Image:
         try:
             if name == "PNG" and data[24] == 16:
                 return _decode_deep_png(data, int(picture.getexif().get(0x0112, 1)))
+            if name == "TIFF" and (reason := why_not(data)):
+                raise ImageError(reason)
             picture.load()
             orientation = int(picture.getexif().get(0x0112, 1))
             image = _to_rgb(picture)
@@ -231,7 +236,7 @@ def _decode_with(codec: Any, data: bytes) -> Image:
 def _to_rgb(picture: Any) -> Image:
     mode = picture.mode
     if mode in ("F", "I"):
-        raise ImageError("32-bit samples have no agreed range; convert it to 8 or 16 bits")
+        raise ImageError("32-bit samples have no agreed range; state it in the import: value_range = [black, white]")
     if mode.startswith("I;16"):
         return np.repeat(_to_8_bits(np.asarray(picture))[..., np.newaxis], 3, axis=2)
     if "transparency" in picture.info or mode in ("RGBA", "LA", "PA", "RGBa", "La"):

@@ -11,7 +11,7 @@ SIDE_PX = 128
 """Images are measured at this shorter side, so that sharpness means the same for small and large ones."""
 
 
-@shared(version=1, libraries=("numpy", "opencv-python-headless", "pillow", "simplejpeg"))
+@shared(version=2, libraries=("numpy", "opencv-python-headless", "pillow", "simplejpeg"))
 def measure_image(sample: Sample, params: Any, ctx: SampleContext) -> Iterator[dict[str, Any]]:
     """Read an image, decode it in grey at a reduced size, and yield what stages need to know of it.
 

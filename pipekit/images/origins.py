@@ -1,7 +1,7 @@
 """Which images were made from one original: augmented copies must not lie in train and in test.
 
-A copy is recognised by its row (``extra.augmented``, which the stage ``augment`` writes and ``metadata.csv`` keeps), or by what
-programs leave in file names:
+A copy is recognised by its row (``extra.augmented`` of the stage ``augment``, ``extra.tile`` of ``tile``, ``extra.clip`` of a
+video's frame; ``metadata.csv`` keeps them), or by what programs leave in file names:
 
 * ours: ``cat.aug2.jpg`` of ``cat.jpg``;
 * Roboflow: ``cat_jpg.rf.8d3a….jpg``, several of them with different hashes;
@@ -80,10 +80,10 @@ class Origins:
             number, extra = len(self._names), sample.extra
             self._names.append(_folder_and_stem(sample))
             self._own.append((sample.id, str(extra.get("id", "")), sample.sha256, str(extra.get("sha256", ""))))
-            made = _made(extra)
-            for kind in ("of", "sha256"):
-                if made.get(kind):
-                    self._by_row[kind, str(made[kind])].append(number)
+            for made in _records(extra):
+                for kind in ("of", "sha256"):
+                    if made.get(kind):
+                        self._by_row[kind, str(made[kind])].append(number)
             yield sample
 
     def found(self) -> list[int]:
@@ -92,15 +92,23 @@ class Origins:
         return clusters(len(self._names), [*pairs, *_pairs_by_name(self._names)])
 
 
-def _made(extra: Mapping[str, Any]) -> Mapping[str, Any]:
-    """How a copy was made; from ``metadata.csv`` it comes as text."""
-    made = extra.get("augmented", extra.get("extra_augmented"))
-    if isinstance(made, str) and made.startswith("{"):
-        try:
-            made = json.loads(made)
-        except ValueError:
-            return {}
-    return made if isinstance(made, Mapping) else {}
+RECORDS = ("augmented", "tile")
+"""Columns that say which image a sample was made from: those of ``augment`` and ``tile``."""
+
+
+def _records(extra: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """What a sample was made from; from ``metadata.csv`` records come as text. The origin of a video's frames is the clip."""
+    for name in RECORDS:
+        made = extra.get(name, extra.get(f"extra_{name}"))
+        if isinstance(made, str) and made.startswith("{"):
+            try:
+                made = json.loads(made)
+            except ValueError:
+                continue
+        if isinstance(made, Mapping):
+            yield made
+    if extra.get("clip") and "frame" in extra:
+        yield {"of": f"clip:{extra['clip']}"}
 
 
 def _pairs_by_row(by_row: Mapping[Key, Sequence[int]], own: Sequence[tuple[str, ...]]) -> Iterator[tuple[int, int]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +48,36 @@ def turn(image: Image, orientation: int) -> Image:
     return np.ascontiguousarray(image)
 
 
+_raised = threading.local()
+
+
+@contextmanager
+def raised_limit(max_pixels: int) -> Iterator[None]:
+    """Decode images of up to ``max_pixels`` in this thread: for a stage that was asked to read large ones."""
+    import PIL.Image
+
+    PIL.Image.MAX_IMAGE_PIXELS = None  # every image that is opened here comes by :func:`limit`, which knows the raised one
+    before = getattr(_raised, "pixels", None)
+    _raised.pixels = max_pixels
+    try:
+        yield
+    finally:
+        _raised.pixels = before
+
+
 def limit(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise ImageError(f"more than {MAX_PIXELS // 1_000_000} megapixels")
+    """Refuse an image that is too large.
+
+    Raises:
+        ImageError: with a way to read it nevertheless.
+    """
+    most = getattr(_raised, "pixels", None) or MAX_PIXELS
+    if width * height > most:
+        raise ImageError(too_large(most))
+
+
+def too_large(most: int = MAX_PIXELS) -> str:
+    """What is said of an image with more pixels than that."""
+    if most > MAX_PIXELS:
+        return f"more than {most // 1_000_000} megapixels, the limit of tile (max_megapixels)"
+    return f'more than {most // 1_000_000} megapixels; import it with verify = "none" and cut it with the stage tile'

@@ -108,10 +108,10 @@ def warp(
     return _uint8(cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB) if four else moved, shape)
 
 
-def warp_mask(mask: Image, matrix: Matrix, size_hw: SizeHw, *, fill_mode: FillMode = "constant") -> Image:
+def warp_mask(mask: Image, matrix: Matrix, size_hw: SizeHw, *, fill_mode: FillMode = "constant", fill_value: int = 0) -> Image:
     """Warp a mask with the homography of its image.
 
-    Values are class numbers, so each pixel takes the value of the nearest one, and ``constant`` fills with 0.
+    Values are class numbers, so each pixel takes the value of the nearest one, and ``constant`` fills with ``fill_value``.
 
     Args:
         mask: ``(H, W) uint8``.
@@ -119,7 +119,7 @@ def warp_mask(mask: Image, matrix: Matrix, size_hw: SizeHw, *, fill_mode: FillMo
         size_hw: of the result.
         fill_mode: as in :func:`warp`.
     """
-    return warp(mask, matrix, size_hw, interpolation="nearest", fill_mode=fill_mode, fill_value=0)
+    return warp(mask, matrix, size_hw, interpolation="nearest", fill_mode=fill_mode, fill_value=fill_value)
 
 
 def _needed(

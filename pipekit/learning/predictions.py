@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, TextIO
 from pipekit.errors import ImageError, UserError
 from pipekit.files import PlainTable, expanded, image_suffixes
 from pipekit.learning.predictor import Predictor
+from pipekit.passed_over import VIDEO
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 DECIMALS = 6
-VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+VIDEOS = VIDEO
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,13 @@ class Prediction:
         image: the path, as given or found; for a video's frame also its number and time.
         probabilities: (class, probability), most probable first; empty if the image can't be used.
         error: why the image can't be used, else "".
+        frame: a video's frame: its file, its number from 0, its time in seconds; None for an image.
     """
 
     image: str
     probabilities: tuple[tuple[str, float], ...] = ()
     error: str = ""
+    frame: tuple[str, int, float] | None = None
 
     @property
     def predicted(self) -> str:
@@ -116,12 +119,13 @@ def answers(
         predictor = replace(predictor, probabilities=_with_mirror(predictor.probabilities))
     for item, row in predictor.stream(paths, _image_of, workers=workers, batch_size=batch_size):
         path = str(item)
+        frame = (item.video, item.number, item.time_s) if isinstance(item, Frame) else None
         if isinstance(row, ImageError):
-            yield Prediction(path, error=row.message)
+            yield Prediction(path, error=row.message, frame=frame)
             continue
         rounded = np.round(row.astype(np.float64), DECIMALS)
         order = np.argsort(-rounded, kind="stable")
-        yield Prediction(path, tuple((predictor.classes[i], float(rounded[i])) for i in order.tolist()))
+        yield Prediction(path, tuple((predictor.classes[i], float(rounded[i])) for i in order.tolist()), frame=frame)
 
 
 def _image_of(item: str | Frame) -> str | NDArray[np.uint8]:
@@ -136,23 +140,45 @@ def _with_mirror(
     return lambda batch: ((probabilities(batch) + probabilities(batch[:, :, ::-1])) / 2).astype(np.float32)
 
 
-def write_csv(found: Iterable[Prediction], classes: Sequence[str], out: TextIO) -> Iterator[Prediction]:
-    """Write a row for each prediction as it comes, and yield it: image, predicted, confidence, all probabilities, error."""
+def write_csv(
+    found: Iterable[Prediction], classes: Sequence[str], out: TextIO, *, frames: bool = False
+) -> Iterator[Prediction]:
+    """Write a row for each prediction as it comes, and yield it: image, predicted, confidence, all probabilities, error.
+
+    Args:
+        frames: add the columns clip, frame and time_s, which are empty for images.
+    """
     writer = PlainTable(out)
-    writer.writerow(["image", "predicted", "confidence", *(f"p:{name}" for name in classes), "error"])
+    more = FRAME_COLUMNS if frames else ()
+    writer.writerow(["image", *more, "predicted", "confidence", *(f"p:{name}" for name in classes), "error"])
     for prediction in found:
         by_class = dict(prediction.probabilities)
         numbers = [f"{by_class[name]:.{DECIMALS}f}" if by_class else "" for name in (prediction.predicted, *classes)]
-        writer.writerow([prediction.image, prediction.predicted, *numbers, prediction.error])
+        place = _frame_values(prediction) if frames else ()
+        writer.writerow([prediction.image, *place, prediction.predicted, *numbers, prediction.error])
         yield prediction
+
+
+FRAME_COLUMNS = ("clip", "frame", "time_s")
+
+
+def _frame_values(prediction: Prediction) -> tuple[str, ...]:
+    if prediction.frame is None:
+        return "", "", ""
+    clip, number, time_s = prediction.frame
+    return clip, str(number), f"{time_s:.3f}"
 
 
 def to_plain(prediction: Prediction, top_k: int) -> dict[str, Any]:
     """A prediction as JSON: ``image``, ``predicted``, ``confidence`` and the ``top`` classes; or ``image`` and ``error``."""
+    image: dict[str, Any] = {"image": prediction.image}
+    if prediction.frame is not None:
+        clip, number, time_s = prediction.frame
+        image |= {"clip": clip, "frame": number, "time_s": round(time_s, 3)}
     if prediction.error:
-        return {"image": prediction.image, "error": prediction.error}
+        return {**image, "error": prediction.error}
     top = [{"class": name, "probability": share} for name, share in prediction.probabilities[:top_k]]
-    return {"image": prediction.image, "predicted": prediction.predicted, "confidence": prediction.confidence, "top": top}
+    return {**image, "predicted": prediction.predicted, "confidence": prediction.confidence, "top": top}
 
 
 def write_jsonl(found: Iterable[Prediction], top_k: int, out: TextIO) -> Iterator[Prediction]:

@@ -27,8 +27,13 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Format version of ``model.json``; a change that an older pipekit would misread increments it."""
 
+INFO_HINT = "Give the folder of a trained model: runs/<name>, or the folder with model.keras and model.json."
+
 MAX_RATIO, FREE_BYTES = 20, 1 << 28
 """An archive of weights is refused if it expands by more than this factor, and past this size."""
+
+RESIZE_METHOD = {"smaller": "area", "otherwise": "bilinear"}
+"""How :meth:`Predictor.prepare` resizes, by name, for ``model.json``: by the mean of areas where both sides become smaller."""
 
 T = TypeVar("T")
 Probabilities = Callable[["NDArray[np.uint8]"], "NDArray[np.float32]"]
@@ -81,6 +86,20 @@ class Predictor:
             for item, image in batch:
                 yield item, image if isinstance(image, ImageError) else next(rows)
 
+    def compare(
+        self, items: Iterable[T], image_of: Callable[[T], str | Path | NDArray[np.uint8]], *, workers: int, batch_size: int
+    ) -> Iterator[tuple[T, float | ImageError]]:
+        """Each item with the RMSE, 0..255, between its image and the autoencoder's reconstruction, or why it can't be used."""
+        import numpy as np
+
+        for batch in _batches(self._decoded(items, image_of, workers, 2 * batch_size), batch_size):
+            pixels = [image for _, image in batch if not isinstance(image, ImageError)]
+            again = self._padded(pixels, batch_size) if pixels else ()
+            pairs = zip(pixels, again, strict=True)
+            rows = iter([float(np.sqrt(np.square(one - two, dtype=np.float64).mean())) for one, two in pairs])
+            for item, image in batch:
+                yield item, image if isinstance(image, ImageError) else next(rows)
+
     def _padded(self, pixels: list[NDArray[np.uint8]], batch_size: int) -> NDArray[np.float32]:
         """Pad to a fixed shape: the graph is traced once, and an image's result does not depend on its batch."""
         import numpy as np
@@ -130,32 +149,60 @@ def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike])
     return Predictor(classes, (height, width, channels), info, load(folder), folder)
 
 
+def is_reconstruction(folder: Path) -> bool:
+    """Whether ``folder`` has an autoencoder, by ``model.json``."""
+    return _read_info(folder).get("task") == "reconstruction"
+
+
+def load_reconstructor(folder: Path) -> Predictor:
+    """Load the autoencoder in ``folder``: ``probabilities`` returns ``(N, H, W, C) float32`` reconstructions in 0..255.
+
+    Raises:
+        UserError: a file is missing, broken, or does not fit ``model.json``.
+    """
+    info = _read_info(folder)
+    height, width, channels = _input_shape(folder, info)
+    return Predictor((), (height, width, channels), info, _call(_open_keras(folder, info)), folder)
+
+
 def read_model_info(folder: Path) -> dict[str, Any]:
     """Read ``model.json``, and check what every classifier needs: ``classes`` and ``input_shape_hwc``."""
+    info = _read_info(folder)
+    if info.get("task") == "reconstruction":
+        raise UserError(
+            f"the model in {folder} is an autoencoder (task 'reconstruction' in model.json); it predicts no classes",
+            "`pipekit evaluate` measures its reconstructions. For classes, train a classifier such as simple_cnn.",
+        )
+    classes = info.get("classes")
+    if not (isinstance(classes, list) and classes and all(isinstance(name, str) for name in classes)):
+        raise UserError(f"{folder / 'model.json'}: 'classes' must be a list of names, got {classes!r}", INFO_HINT)
+    _input_shape(folder, info)
+    return info
+
+
+def _input_shape(folder: Path, info: Mapping[str, Any]) -> tuple[int, int, int]:
+    shape = info.get("input_shape_hwc")
+    if not (isinstance(shape, list) and len(shape) == 3 and all(isinstance(n, int) and n > 0 for n in shape)):
+        file = folder / "model.json"
+        raise UserError(f"{file}: 'input_shape_hwc' must be three whole numbers, got {shape!r}", INFO_HINT)
+    return shape[0], shape[1], shape[2]
+
+
+def _read_info(folder: Path) -> dict[str, Any]:
+    """Read ``model.json``; {} if it is no table."""
     file = folder / "model.json"
-    hint = "Give the folder of a trained model: runs/<name>, or the folder with model.keras and model.json."
     try:
         info = json.loads(file.read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{folder} has no model.json, which holds the model's classes and input size", hint) from None
+        raise UserError(f"{folder} has no model.json, which holds the model's classes and input size", INFO_HINT) from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{file} can't be read: {error}", hint) from error
+        raise UserError(f"{file} can't be read: {error}", INFO_HINT) from error
     if isinstance(info, dict) and isinstance(info.get("format"), int) and info["format"] > FORMAT:
         raise UserError(
             f"{file} is in format {info['format']}, written by a newer pipekit; this one reads formats up to {FORMAT}",
             "Install the newer pipekit, or train the model again with this one.",
         )
-    if isinstance(info, dict) and info.get("task") == "reconstruction":
-        raise UserError(
-            f"the model in {folder} is an autoencoder (task 'reconstruction' in model.json); it predicts no classes",
-            "Train a classifier, for example with the template simple_cnn.",
-        )
-    classes, shape = (info.get("classes"), info.get("input_shape_hwc")) if isinstance(info, dict) else (None, None)
-    if not (isinstance(classes, list) and classes and all(isinstance(name, str) for name in classes)):
-        raise UserError(f"{file}: 'classes' must be a list of names, got {classes!r}", hint)
-    if not (isinstance(shape, list) and len(shape) == 3 and all(isinstance(n, int) and n > 0 for n in shape)):
-        raise UserError(f"{file}: 'input_shape_hwc' must be three whole numbers, got {shape!r}", hint)
-    return dict(info)
+    return info if isinstance(info, dict) else {}
 
 
 def load_keras_model(folder: Path) -> Any:
@@ -164,9 +211,14 @@ def load_keras_model(folder: Path) -> Any:
     Raises:
         UserError: the model is missing, broken, no classifier, or does not fit ``model.json``.
     """
-    from pipekit.learning.keras_backend import load_keras
+    return _open_keras(folder, read_model_info(folder))
 
-    info = read_model_info(folder)
+
+def _open_keras(folder: Path, info: Mapping[str, Any]) -> Any:
+    """Load the Keras model of a classifier or an autoencoder, and check its shapes against its description."""
+    from pipekit.learning.keras_backend import load_keras
+    from pipekit.learning.plain_models import has_mixed_precision, plain_model
+
     file = folder / "model.keras"
     if not file.exists():
         raise UserError(f"{folder} has no model.keras", "This works only with Keras models.")
@@ -187,15 +239,16 @@ def load_keras_model(folder: Path) -> Any:
             ) from error
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{file} can't be loaded: {reason}", _other_versions(info)) from error
-    expected = (tuple(info["input_shape_hwc"]), len(info["classes"]))
+    reconstructs = info.get("task") == "reconstruction"
+    expected = (tuple(info["input_shape_hwc"]), info["input_shape_hwc"][-1] if reconstructs else len(info["classes"]))
     found = (tuple(model.input_shape[1:]), int(model.output_shape[-1]))
     if found != expected:
         raise UserError(
-            f"{file} takes images of {found[0]} and predicts {found[1]} classes, "
+            f"{file} takes images of {found[0]} and has {found[1]} outputs, "
             f"but model.json beside it says {expected[0]} and {expected[1]}",
             "The two files belong to different models; train again, or copy both from one run.",
         )
-    return model
+    return plain_model(model) if has_mixed_precision(model) else model  # files of older versions
 
 
 def _check_claims(file: Path) -> None:
@@ -248,9 +301,11 @@ def _other_versions(info: Mapping[str, Any]) -> str:
 
 
 def _load_keras(folder: Path) -> Probabilities:
-    import numpy as np
+    return _call(load_keras_model(folder))
 
-    model = load_keras_model(folder)
+
+def _call(model: Any) -> Probabilities:
+    import numpy as np
 
     def probabilities(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         return np.asarray(model.predict_on_batch(batch.astype(np.float32)), np.float32)

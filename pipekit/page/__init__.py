@@ -25,7 +25,7 @@ FIRST_PICTURES = 24
 
 
 def render(title: str, sections: Iterable[tuple[str, Section]], *, lead: str = "", footer: str = "") -> str:
-    """Render a whole page.
+    """Render a whole page. Pages are made to be shared, so absolute paths are shortened: see :mod:`pipekit.page.paths`.
 
     Args:
         title: the page's heading.
@@ -34,6 +34,8 @@ def render(title: str, sections: Iterable[tuple[str, Section]], *, lead: str = "
         footer: text at the end: what made the page.
     """
     from markupsafe import Markup
+
+    from pipekit.page.paths import without_paths
 
     script = _asset("page.js")
     html: str = _template().render(
@@ -46,7 +48,7 @@ def render(title: str, sections: Iterable[tuple[str, Section]], *, lead: str = "
         sections=[_prepared(anchor, section) for anchor, section in sections],
         first_pictures=FIRST_PICTURES,
     )
-    return html
+    return without_paths(html)
 
 
 def load() -> None:

@@ -29,6 +29,7 @@ import numpy as np
 from pipekit import images
 from pipekit.contract import NO_TARGETS, Box, Keypoint
 from pipekit.errors import PluginError, UserError
+from pipekit.images.masks import fill_of
 from pipekit.images.warping import FillMode, Image, Interpolation, Matrix, SizeHw
 from pipekit.params import Call, Params
 from pipekit.recipe.homography import (
@@ -174,6 +175,7 @@ class CompiledRecipe:
     min_visible: float = 0.1
     min_area_px: float = 1.0
     mirror_labels: Mapping[str, str] = field(default_factory=dict)
+    mask_fill: int | None = None
 
     def apply(
         self,
@@ -242,6 +244,7 @@ def compile_recipe(
     min_visible: float = 0.1,
     min_area_px: float = 1.0,
     mirror_labels: Mapping[str, str] = MappingProxyType({}),
+    mask_fill: int | None = None,
 ) -> CompiledRecipe:
     """Compile a recipe.
 
@@ -254,6 +257,7 @@ def compile_recipe(
         fill_mode, fill_value: how to fill pixels outside the image, for ops without a ``fill_mode`` of their own.
         min_visible: minimum fraction of a box inside the image, 0 to 1; boxes with less are dropped.
         min_area_px: drop boxes with a smaller area.
+        mask_fill: how ``constant`` fills a mask; None: see :func:`pipekit.images.masks.fill_of`.
         mirror_labels: names to swap when left and right are swapped (``{"left": "right", "right": "left"}``), for labels of
             classes, boxes and keypoints. Keypoints named left or right are swapped automatically.
 
@@ -278,6 +282,7 @@ def compile_recipe(
         min_visible,
         min_area_px,
         dict(mirror_labels),
+        mask_fill,
     )
     if not full_resolution:
         recipe.check_sizes()
@@ -318,6 +323,7 @@ class _Pass:
         watch: Callable[[str, View], None] | None,
     ) -> None:
         self.recipe, self.source, self.rng, self.mask, self.watch = recipe, source, rng, mask, watch
+        self.mask_fill = fill_of(mask) if recipe.mask_fill is None else recipe.mask_fill
         if mask is not None and mask.shape[:2] != tuple(source.size_hw):
             raise UserError(f"the mask has {_size(mask.shape)}, the image {_size(source.size_hw)}; they must be the same")
         self.targets = TargetTracker(tuple(targets.boxes), tuple(targets.keypoints))
@@ -422,7 +428,7 @@ class _Pass:
         self.image = _warp(self.image, from_here, size_hw, recipe.interpolation, *self.fill)
         if self.mask is not None:
             mode, _ = self.fill
-            self.mask = images.warp_mask(self.mask, todo, size_hw, fill_mode=mode)
+            self.mask = images.warp_mask(self.mask, todo, size_hw, fill_mode=mode, fill_value=self.mask_fill)
         self.targets.apply(todo, self.base_hw, size_hw)
         if self.total is not None:
             self.total = todo @ self.total

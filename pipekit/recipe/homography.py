@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -237,7 +238,7 @@ class TargetTracker:
         bounds = [(*quad.min(axis=0) + 0.5, *quad.max(axis=0) + 0.5) for quad in self._quads]
         outlines = {i: plain([polygon + 0.5 for polygon in polygons]) for i, polygons in self._outlines.items()}
         boxes = [
-            Box(float(a), float(b), float(c), float(d), box.label, outlines.get(i, ()))
+            Box(float(a), float(b), float(c), float(d), box.label, outlines.get(i, ()), kept_facts(box.facts))
             for i, ((a, b, c, d), box) in enumerate(zip(bounds, self.boxes, strict=True))
         ]
         points = [
@@ -277,6 +278,11 @@ class TargetTracker:
             of = None if point.of is None else places.get(point.of)
             seen.append(Keypoint(*place, label, point.visible and inside, of))
         return tuple(kept.values()), tuple(seen)
+
+
+def kept_facts(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The facts about an object that hold after it has moved: the stated ``area`` does not."""
+    return {name: value for name, value in facts.items() if name != "area"} if "area" in facts else facts
 
 
 def _corners(box: Box) -> list[tuple[float, float]]:

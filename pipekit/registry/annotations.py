@@ -43,12 +43,18 @@ MAX_ROWS = 500
 FIRST = 50
 """Images that are asked for a class."""
 
-LEAST_NAMED = 3
-"""A file names the images if it has the names of so many of them, or of all."""
+LEAST_NAMED, LEAST_SHARE = 3, 4
+"""A file names the images if it has the names of so many of them, or of one in four."""
 
 MAX_SAID = 3
 
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+_ANNOTATION_FOLDER = re.compile(r"anno|label|ground.?truth|^gt|xml|json|bbox|box(es)?$|detection", re.IGNORECASE)
+"""Names of folders whose files are each the annotation of one image."""
+
+_BEFORE = ("", "gt_", "res_", "poly_gt_")
+"""What stands before an image's name in that of its annotation: ``gt_img_1.txt``."""
 
 _SEPARATORS = re.compile(r"""[\s,;|"'<>\[\]{}()=]+""")
 
@@ -59,6 +65,27 @@ class Annotations:
 
     path: Path
     importer: str
+
+
+def with_readings_beside(registry: Registry, path: Path, importer: str, problem: ReadingsError) -> ReadingsError:
+    """The problem, with files that name the images and that ``importer`` would not read: those readings come first."""
+    found = list(islice(_unread(registry, path, importer), MAX_SAID))
+    if not found:
+        return problem
+    names = ", ".join(one.path.relative_to(path).as_posix() for one in found)
+    return ReadingsError(
+        f"{problem.message}; {names} beside them name{'s' if len(found) == 1 else ''} images",
+        [*_readings(path, found), *problem.readings],
+        problem.more,
+    )
+
+
+def _readings(path: Path, found: list[Annotations]) -> list[Reading]:
+    return [
+        Reading(f"the images that {one.path.relative_to(path).as_posix()} names", str(one.path), one.importer)
+        for one in found
+        if one.importer
+    ]
 
 
 def refuse_unread(registry: Registry, path: Path, importer: str, reason: str) -> None:
@@ -72,11 +99,7 @@ def refuse_unread(registry: Registry, path: Path, importer: str, reason: str) ->
         return
     names = [one.path.relative_to(path).as_posix() for one in found]
     several = len(names) > 1
-    readings = [
-        Reading(f"the images that {name} names", str(one.path), one.importer)
-        for one, name in zip(found, names, strict=True)
-        if one.importer
-    ]
+    readings = _readings(path, found)
     readings.append(Reading(f"{reason}, without {' and '.join(names)}", format=importer))
     more = (
         ""
@@ -96,10 +119,17 @@ def _unread(registry: Registry, path: Path, importer: str) -> Iterator[Annotatio
     if not files:
         return
     images = _Names(path)
-    has_classes = any(sample.label in _parts(sample, path)[:-1] for sample in _samples(registry, importer, path, FIRST))
+    try:
+        has_classes = any(sample.label in _parts(sample, path)[:-1] for sample in _samples(registry, importer, path, FIRST))
+    except ReadingsError:  # the folders themselves can be read in several ways
+        has_classes = False
     for file in files:
         reader = _reader(registry, file)
-        rows = _samples(registry, reader, file, MAX_ROWS) if reader else []
+        try:
+            rows = _samples(registry, reader, file, MAX_ROWS) if reader else []
+        except ReadingsError:  # it names images, and asks which of its columns has the classes
+            yield Annotations(file, reader)
+            continue
         there = [sample for sample in rows if os.path.isfile(sample.image)]  # noqa: PTH113 (False for an impossible name)
         if there:
             if any(_says_more(sample, path, has_classes) for sample in there):
@@ -137,7 +167,7 @@ def _reader(registry: Registry, file: Path) -> str:
 
 
 def _samples(registry: Registry, importer: str, path: Path, count: int) -> list[Sample]:
-    """The first samples; those before the mistake if it can't be read to there."""
+    """The first samples; those before the mistake if it can't be read to there. Raises ReadingsError."""
     component, found = registry.get("importer", importer), []
     try:
         reader = component.load()
@@ -146,6 +176,8 @@ def _samples(registry: Registry, importer: str, path: Path, count: int) -> list[
         for sample in islice(reader.read(path, registry.check_params(component.params_type(), {})), count):
             if isinstance(sample, Sample):
                 found.append(sample)
+    except ReadingsError:
+        raise
     except Exception:  # the import reports it
         return found
     return found
@@ -174,7 +206,9 @@ class _Names:
     """The names of the images below a folder, as annotation files may write them: with or without folder and suffix."""
 
     def __init__(self, path: Path) -> None:
+        self._root = path
         self._known: set[str] = set()
+        self._stems: set[str] = set()
         self._count = 0
         for folder, names in walk(path):
             inner = Path(folder).name
@@ -186,13 +220,25 @@ class _Names:
                 self._count += 1
                 stem = name.rpartition(".")[0]
                 self._known |= {name, f"{inner}/{stem}"}
+                self._stems.add(stem)
                 if not stem.isdigit() and len(stem) > 3:
                     self._known.add(stem)
 
+    def _is_of_one_image(self, file: Path) -> bool:
+        """Whether it is called like an image: in the image's folder (but no text, a caption), or in one of annotations."""
+        stems = [file.stem.removeprefix(before) for before in _BEFORE if file.stem.startswith(before)]
+        if any(map(_ANNOTATION_FOLDER.search, file.relative_to(self._root).parts[:-1])) or stems[1:]:
+            return any(stem in self._stems for stem in stems)
+        if file.suffix.lower() == ".txt":
+            return False
+        return file.stem in self._known or f"{file.parent.name}/{file.stem}" in self._known
+
     def named_in(self, file: Path) -> bool:
         """Whether a file names several of the images, or is the annotation of one image by its own name."""
-        if file.stem in self._known:
-            return file.suffix.lower() != ".txt"  # a caption; boxes of YOLO are another importer's
+        if self._is_of_one_image(file):
+            return True
+        if file.stem in self._known:  # a caption; boxes of YOLO are another importer's
+            return False
         try:
             with file.open("rb") as opened:
                 head = opened.read(HEAD_BYTES)
@@ -206,6 +252,6 @@ class _Names:
             parts = word.rpartition("/")
             if parts[2] in self._known or word in self._known or "/".join(word.split("/")[-2:]) in self._known:
                 found.add(word)
-                if len(found) >= min(LEAST_NAMED, self._count):
+                if len(found) >= min(LEAST_NAMED, -(-self._count // LEAST_SHARE)):
                     return True
         return False

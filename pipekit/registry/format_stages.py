@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -16,9 +16,12 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from pydantic import create_model
 
+from pipekit.artifacts import CATEGORIES, CODECS, joined_categories
 from pipekit.contract import (
     Adjusted,
     Artifact,
+    Categories,
+    ComponentLike,
     Context,
     Dataset,
     Failure,
@@ -34,21 +37,28 @@ from pipekit.contract import (
 from pipekit.errors import PluginError, UserError
 from pipekit.files import hash_file, own_output_below, unreadable_below
 from pipekit.images import measuring
+from pipekit.images.mask_checks import MaskParams, prepare
+from pipekit.images.value_range import RangeParams, rescale
 from pipekit.passed_over import META, joined, passed_over, sentence
 from pipekit.quarantine import Exclusions, read_exclusions
+from pipekit.registry.cheap_checks import warnings_of
 from pipekit.registry.component import Component
 from pipekit.registry.losses import losses
+from pipekit.registry.privacy import prepared, with_field
+
+FIRST = 200
+"""Samples that show whether a dataset has masks."""
 
 MAX_SHOWN = 5
 """Maximum number of failures that an error lists."""
 
 
 def import_stage(importer: Component) -> Any:
-    """The stage ``import.<name>``: the importer's own parameters, ``path``, ``verify`` and ``exclude``."""
+    """The stage ``import.<name>``: the importer's own parameters, ``path``, ``verify``, ``exclude`` and ``value_range``."""
     reader: Any = importer.load()
     own = importer.params_type()
     name = "".join(word.title() for word in importer.name.replace("-", "_").split("_"))
-    clash = [field for field in ("path", "verify", "exclude") if field in own.model_fields]
+    clash = [field for field in ("path", "verify", "exclude", "value_range") if field in own.model_fields]
     if clash:
         raise PluginError(
             f"importer {importer.name!r} of plugin {importer.plugin!r} may not have a parameter called {clash[0]!r}"
@@ -62,6 +72,14 @@ def import_stage(importer: Component) -> Any:
         "exclude": (
             InputPath | None,
             param(None, "Exclude the images that this CSV lists by id or sha256 (inspect --quarantine)"),
+        ),
+        "value_range": (
+            tuple[float, float] | None,
+            param(
+                None,
+                "Values of black and white in PNG and TIFF files of more than 8 bits: [0, 4095]; default: all 16 bits. "
+                "Such images are written as 8-bit PNG",
+            ),
         ),
     }
     params_type: type[Params] = create_model(
@@ -78,16 +96,41 @@ def import_stage(importer: Component) -> Any:
         excluded = read_exclusions(params.exclude) if params.exclude else Exclusions()
         failed: list[Failure] = []
         adjusted: dict[str, tuple[int, str]] = {}
-        found = reader.read(Path(params.path), params, ctx.out_dir) if writes else reader.read(Path(params.path), params)
-        samples: Iterable[Sample] = _sort_out(ctx.track(found, label="listing", unit="images"), failed, adjusted, excluded.ids)
-        first = next(iter(samples), None)
-        samples = itertools.chain([] if first is None else [first], samples)
+        lists: list[dict[str, Any]] = []
+        listed: dict[str, Any] = {}  # complete only after the last sample
+        codecs: list[str] = []
+        by_suffix = _plugins_codecs(ctx.components("codec"))
+        per_file = getattr(reader, "PER_FILE", False) and not excluded and not params.value_range
+        amended = _amended(ctx, reader, params, tuple(by_suffix)) if per_file else None
+        firsts: list[Sample] = []
+        samples: Iterable[Sample]
+        if amended is not None:
+            samples = amended
+        else:
+            path = Path(params.path)
+            found = reader.read(path, params, ctx.out_dir) if writes else reader.read(path, params)
+            tracked = ctx.track(found, label="listing", unit="images")
+            samples = _sort_out(tracked, failed, adjusted, lists, listed, excluded.ids)
+            samples = _watched(samples, by_suffix, codecs)
+            if per_file:
+                samples = _noticing(ctx, samples, failed, adjusted, codecs)
+            firsts = list(islice(samples, FIRST))
+            samples = itertools.chain(firsts, samples)
+        first = firsts[0] if firsts else None
         # An importer that writes images itself must verify all of them, or none.
         own = first is not None and Path(first.image).is_relative_to(ctx.out_dir)
         if excluded.by_content:
             samples = _without(
                 _hashed(samples) if own else ctx.map(known, samples, label="hashing", name="known"), excluded, own
             )
+        if params.value_range:
+            if params.value_range[0] >= params.value_range[1]:
+                raise UserError(f"value_range = {list(params.value_range)}: black must be below white")
+            given = RangeParams(value_range=params.value_range)
+            samples = ctx.map(rescale, _hashed(samples) if own else samples, given, label="scaling", name="value_range")
+        if not own and _have_masks(firsts, ctx.out_dir):
+            given_masks = MaskParams(colours=tuple(getattr(params, "colours", ())), strict=params.verify != "none")
+            samples = ctx.map(prepare, samples, given_masks, label="verifying masks", name="prepared")
         if params.verify != "none" and not own:
             check = measuring.measure_image if params.verify == "decode" else measuring.check_header
             samples = ctx.keep(check, samples, label="verifying")
@@ -95,7 +138,8 @@ def import_stage(importer: Component) -> Any:
             passed_over(root, getattr(reader, "READS", None), [ctx.pipeline_file] if ctx.pipeline_file else [])
             for root in _folders_read(params)
         )
-        made = ctx.dataset(samples, _drained(failed), **({META: others} if others else {}))
+        others_meta = {META: others} if others else {}
+        made = ctx.dataset(samples, _drained(failed), **{CATEGORIES: listed, CODECS: codecs}, **others_meta)
         if not len(made):
             count = made.meta["num_failed"]
             reasons = "".join(f"\n    {failure.id}: {failure.reason}" for failure in islice(made.failed(), MAX_SHOWN))
@@ -113,23 +157,44 @@ def import_stage(importer: Component) -> Any:
             ctx.warn(f"the folder {folder} can't be read ({reason}), so its images are missing; see: ls -ld {folder}")
         if others:
             ctx.warn(sentence(others))
+        if clash := _renumbered(lists, listed):
+            ctx.warn(clash)
         for how, (count, example) in adjusted.items():
             images = "1 image" if count == 1 else f"{count:,} images"
             ctx.warn(f"the annotations of {images} were {how}. For example: {example}")
         if annotations := [failure for failure in failed if failure.part_of]:
             ctx.warn(_unusable(annotations))
-        labels = Counter[str]()
-        for of_split in made.meta["counts"].values():
-            labels.update(of_split)
-        if len(labels) == 1 and labels.total() == len(made) > 1:
-            ctx.warn(
-                f"all {len(made):,} images have one class, {next(iter(labels))!r}, so there are no classes to distinguish. "
-                f"If that is not the name of a class, `pipekit sniff` lists other ways to read {params.path}"
-            )
+        for warning in warnings_of(made, Path(params.path)):
+            ctx.warn(warning)
         return made
 
     run.__doc__ = importer.summary
     return _stage(run, StageContract((), params_type, Dataset, False, importer.libraries, seeded=False))
+
+
+def _amended(ctx: Context, reader: Any, params: Any, of_plugins: tuple[str, ...]) -> Iterable[Sample] | None:
+    """The samples of the last run with what has changed since, by an importer that reads each file by itself.
+
+    None too if a plugin's codec decodes a changed file: then the dataset has to name the codec.
+    """
+    path = Path(params.path)
+    if not path.is_dir():
+        return None
+    layout = reader.layout_of(path, params)
+
+    def sample_of(below: str) -> Any:
+        return NotImplemented if below.lower().endswith(of_plugins) else reader.sample_of(below, path, layout)
+
+    return ctx.amended("path", repr(layout), sample_of)
+
+
+def _noticing(
+    ctx: Context, samples: Iterable[Sample], failed: list[Failure], adjusted: Mapping[str, Any], codecs: list[str]
+) -> Iterator[Sample]:
+    """The samples; where some rows failed, were adjusted, or need a plugin's codec, the next run must find that anew."""
+    yield from samples
+    if failed or adjusted or codecs:
+        ctx.amended("path", None, lambda below: None)
 
 
 def _unusable(annotations: list[Failure]) -> str:
@@ -155,12 +220,17 @@ def known(sample: Sample, params: Params, ctx: SampleContext) -> Iterator[Sample
 
 
 def _sort_out(
-    found: Iterable[Sample | Failure | Adjusted],
+    found: Iterable[Sample | Failure | Adjusted | Categories],
     failed: list[Failure],
     adjusted: dict[str, tuple[int, str]],
+    lists: list[dict[str, Any]],
+    listed: dict[str, Any],
     excluded: Collection[str],
 ) -> Iterator[Sample]:
     for item in found:
+        if isinstance(item, Categories):
+            lists.append({item.of: [entry.to_plain() for entry in item.entries]})
+            continue
         if item.id in excluded:
             continue
         if isinstance(item, Failure):
@@ -170,6 +240,7 @@ def _sort_out(
             adjusted[item.how] = count + 1, min(first, item.id)
         else:
             yield item
+    listed.update(joined_categories(lists))
 
 
 def _hashed(samples: Iterable[Sample]) -> Iterator[Sample]:
@@ -187,9 +258,44 @@ def _without(samples: Iterable[Sample], excluded: Exclusions, own: bool) -> Iter
             Path(sample.image).unlink(missing_ok=True)
 
 
+def _have_masks(samples: Iterable[Sample], out_dir: Path) -> bool:
+    """Whether there are masks that the importer has not written itself."""
+    return any(sample.targets.mask and not Path(sample.targets.mask).is_relative_to(out_dir) for sample in samples)
+
+
+def _plugins_codecs(codecs: Iterable[ComponentLike]) -> dict[str, str]:
+    """The suffixes that plugins' codecs decode, with the codec's name."""
+    return {
+        suffix.lower(): codec.name for codec in codecs if hasattr(codec.load(), "decode") for suffix in codec.load().suffixes()
+    }
+
+
+def _watched(samples: Iterable[Sample], by_suffix: Mapping[str, str], found: list[str]) -> Iterator[Sample]:
+    """Pass samples through, and add the names of the plugins' codecs that decode them to ``found``."""
+    for sample in samples:
+        name = by_suffix.get(os.path.splitext(sample.image)[1].lower()) if by_suffix else None  # noqa: PTH122
+        if name is not None and name not in found:
+            found.append(name)
+        yield sample
+
+
 def _drained(failed: list[Failure]) -> Iterator[Failure]:
     """Yield the list's items on request: it is complete only after the last sample."""
     yield from failed
+
+
+def _renumbered(lists: list[dict[str, Any]], listed: dict[str, Any]) -> str:
+    """What is said where two files of a source give a class different numbers; "" where they agree."""
+    for of, entries in listed.items():
+        numbers = {entry["name"]: entry.get("number") for entry in entries}
+        for entry in (entry for one in lists for entry in one.get(of, ())):
+            if (given := entry.get("number")) is not None and given != numbers[entry["name"]]:
+                kept = numbers[entry["name"]]
+                return (
+                    f"the files of the source number their classes differently: {entry['name']!r} is {given} in one and "
+                    f"{'taken by another class' if kept is None else kept} in another; the first file's numbers are kept"
+                )
+    return ""
 
 
 def export_stage(exporter: Component) -> Any:
@@ -214,16 +320,23 @@ def export_stage(exporter: Component) -> Any:
             )
         slots.append(Slot(parameter.name, options[0], required=False))
 
+    of_images = issubclass(kind, Dataset)
+
     def run(ctx: Context, params: Any, **inputs: Any) -> Files:
         main = inputs.pop(kind.kind)
+        if of_images:
+            main = prepared(ctx, main, params, found)
         carries = getattr(found, "CARRIES", None)
         if carries is not None and (lost := losses(main, carries)):
             ctx.warn(f"{exporter.name}: {lost}")
+        for said in getattr(found, "limits", lambda *_: ())(main, params):
+            ctx.warn(f"{exporter.name}: {said}")
         made = write(main, ctx.out_dir, params, **inputs)
         return ctx.artifact(Files, **(made or {}))
 
     run.__doc__ = exporter.summary
-    contract = StageContract(tuple(slots), exporter.params_type(), Files, False, exporter.libraries, seeded=False)
+    params_type = with_field(exporter) if of_images else exporter.params_type()
+    contract = StageContract(tuple(slots), params_type, Files, False, exporter.libraries, seeded=False)
     return _stage(run, contract)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -14,6 +15,9 @@ HEAD_CHARS = 1 << 16
 
 FILES_READ = 20
 """Maximum number of files of one folder that are opened."""
+
+LEAST_PIXELS = 64
+"""Columns of a table that holds pixels: an image of 8 x 8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,12 @@ def _flags(path: Path) -> str:
     """A table with a column of 0 and 1 for each class."""
     for file in _texts(path, ("_classes.csv",)):
         rows = [[cell.strip() for cell in line.split(",")] for line in _head(file).splitlines()[:6]]
-        if len(rows) > 1 and len(rows[0]) > 2 and all(set(row[1:]) <= {"0", "1"} for row in rows[1:]):
+        if (
+            len(rows) > 1
+            and len(rows[0]) > 2
+            and all(set(row[1:]) <= {"0", "1"} for row in rows[1:])
+            and any(row[1:].count("1") != 1 for row in rows[1:])
+        ):
             return f"{file.name}, a column of 0 and 1 for each class"
     return ""
 
@@ -93,6 +102,29 @@ def _supervisely(path: Path) -> str:
         return ""
     there = next((name for name in folders_in(path) if (path / name / "ann").is_dir() and (path / name / "img").is_dir()), "")
     return f"meta.json, {there}/ann" if there else ""
+
+
+def _pixels(path: Path) -> str:
+    """A table with a column for each pixel: ``label,pixel0,pixel1…``, or without a header."""
+    for file in _texts(path, (".csv",)):
+        cells = [cell.strip().strip('"') for cell in _head(file).partition("\n")[0].split(",")]
+        if len(cells) >= LEAST_PIXELS and (sum(map(_is_pixel, cells)) >= LEAST_PIXELS or all(map(str.isdecimal, cells))):
+            return f"{file.name}, {len(cells)} columns"
+        if "pixels" in map(str.lower, cells):  # FER-2013
+            return f"{file.name}, column pixels"
+    return ""
+
+
+def _is_pixel(cell: str) -> bool:
+    return cell.lower().startswith("pixel") or bool(re.fullmatch(r"\d+x\d+", cell))
+
+
+def _labelme_web(path: Path) -> str:
+    """``Annotations`` with polygons in XML files, which lie in a folder for each collection."""
+    if not path.is_dir():
+        return ""
+    seen = _words((".xml",), "<annotation>", "<polygon>")
+    return next((found for base in (path, path / "Annotations") if base.is_dir() and (found := seen(base))), "")
 
 
 def _tars(path: Path) -> str:
@@ -134,6 +166,7 @@ KNOWN = (
     Known("Supervisely", "Export the project in Supervisely as COCO.", _supervisely),
     Known("KITTI", DATUMARO.format("kitti"), _folder("image_2", "label_2")),
     Known("Cityscapes", DATUMARO.format("cityscapes"), _folder("leftImg8bit", "gtFine")),
+    Known("AVA", DATUMARO.format("ava"), _ends("ava_action_list_v2.1.pbtxt", "ava_action_list_v2.2.pbtxt")),
     Known("MOT Challenge", DATUMARO.format("mot_seq"), _folder("img1", "gt/gt.txt")),
     Known("WIDER FACE", DATUMARO.format("wider_face"), _folder("wider_face_split")),
     Known(
@@ -153,6 +186,8 @@ KNOWN = (
         "Label Studio's JSON-MIN", "Export the project as JSON.", _words(JSON, '"annotation_id"', '"annotator"', '"lead_time"')
     ),
     Known("Datumaro", DATUMARO.format("datumaro"), _words(JSON, '"dm_format_version"')),
+    Known("Datumaro", DATUMARO.format("datumaro"), _words(JSON, '"categories"', '"items"', '"labels"')),
+    Known("LabelMe's web tool", DATUMARO.format("label_me"), _labelme_web),
     Known(
         "FiftyOne",
         "Load it in FiftyOne and export it: dataset.export(OUT, fo.types.COCODetectionDataset).",
@@ -183,10 +218,19 @@ KNOWN = (
         "A dataset here has one class an image: write a CSV file with the columns filename and label, for one of the classes.",
         _flags,
     ),
+    Known(
+        "a table of pixels, as of MNIST or FER-2013",
+        'Put its pixels into an archive: np.savez("data.npz", x_train=pixels.reshape(-1, 28, 28), y_train=labels).',
+        _pixels,
+        False,
+    ),
     Known("LMDB", TO_CLASSES.format("the package lmdb"), _folder("data.mdb"), False),
     Known("LMDB", TO_CLASSES.format("the package lmdb"), _ends(".mdb", ".lmdb"), False),
     Known(
-        "TFRecord", TO_CLASSES.format("tf.data.TFRecordDataset"), _ends(".tfrecord", ".tfrecords", ".tfrec", ".record"), False
+        "TFRecord without images",
+        TO_CLASSES.format("tf.data.TFRecordDataset"),
+        _ends(".tfrecord", ".tfrecords", ".tfrec", ".record"),
+        False,
     ),
     Known("MXNet's RecordIO", TO_CLASSES.format("mxnet.recordio.MXIndexedRecordIO"), _ends(".rec"), False),
     Known("WebDataset", "Install the plugin that reads it: pip install pipekit-webdataset", _tars, False),

@@ -1,7 +1,7 @@
 """What an exporter can't carry of a dataset, counted before it writes anything.
 
-An exporter's module declares what its format holds, out of :data:`KINDS`: ``CARRIES = {"labels", "boxes"}``. A module that
-declares nothing is assumed to carry everything.
+An exporter's module declares what its format holds, out of :data:`KINDS` and :data:`FLAGS`: ``CARRIES = {"labels", "boxes"}``.
+A module that declares nothing is assumed to carry everything.
 """
 
 from __future__ import annotations
@@ -16,30 +16,48 @@ KINDS = {
     "boxes": "boxes",
     "outlines": "outlines",
     "keypoints": "keypoints",
+    "loose_keypoints": "keypoints without a box",
     "mask": "masks",
     "extra": "rows with further columns",
+    "facts": "objects with further facts",
 }
 """What a sample may hold besides its image and its split, with the words of the warning."""
 
+FLAGS = ("difficult", "truncated", "occluded", "iscrowd")
+"""Facts about an object that a format may hold while it does not hold all ``facts``."""
+
+INNER = ("id", "area", "oriented")
+"""Facts about an object that other formats express in their own way, or need not."""
+
 RECORD = "augmented"
 """The record of ``augment`` in ``extra``: a folder of copies has its own file for it."""
+
+NUMBERS = ("image_id",)
+"""Values in ``extra`` that number the images of one file."""
 
 
 def losses(samples: Iterable[Sample], carries: Collection[str]) -> str:
     """A sentence on what would be lost; "" if nothing would be."""
     counts: Counter[str] = Counter()
+    names: set[str] = set()
+    held = {*FLAGS, *INNER} if "facts" in carries else {*carries, *INNER}
     for sample in samples:
         targets = sample.targets
+        further = [{name for name in box.facts if name not in held} for box in targets.boxes]
         here = {
             "labels": int(sample.label is not None),
             "boxes": len(targets.boxes),
             "outlines": sum(bool(box.outline) for box in targets.boxes),
-            "keypoints": len(targets.keypoints),
+            "keypoints": sum(point.of is not None for point in targets.keypoints),
+            "loose_keypoints": sum(point.of is None for point in targets.keypoints),
             "mask": int(bool(targets.mask)),
-            "extra": int(any(name != RECORD for name in sample.extra)),
+            "extra": int(any(name != RECORD and name not in NUMBERS for name in sample.extra)),
+            "facts": sum(map(bool, further)) if "boxes" in carries else 0,
         }
         counts.update({kind: number for kind, number in here.items() if number and kind not in carries})
+        names.update(*further)
     if not counts:
         return ""
-    listed = [f"{counts[kind]:,} {words}" for kind, words in KINDS.items() if counts[kind]]
+    words = KINDS | {"facts": f"facts about objects ({', '.join(sorted(names))})"}
+    listed = [f"{counts[kind]:,} {words[kind]}" for kind in KINDS if counts[kind]]
     return f"this format does not hold {', '.join(listed)}: they are left out"

@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipekit.errors import Reading, ReadingsError, UserError
-from pipekit.files import is_archive, own_output_below, unreadable_below
+from pipekit.files import files_in, folders_in, image_suffixes, is_archive, own_output_below, unreadable_below
 from pipekit.passed_over import passed_over, sentence
-from pipekit.registry.annotations import refuse_unread
+from pipekit.registry.annotations import refuse_unread, with_readings_beside
 from pipekit.registry.known_formats import refuse_known
 from pipekit.registry.registry import Registry
+
+MAX_WRAPPED = 3
+"""The number of folders that are searched for a dataset of a certain format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,7 @@ class Verdict:
         generality: the importer's ``GENERALITY``: above 0 for one that fits almost any folder of images. If several
             importers fit, the one with the smallest value is used.
         problem: set if its own format allows several readings.
+        near: it can't read the path, which seems to be meant for it (:class:`~pipekit.contract.Rejected`).
     """
 
     importer: str
@@ -28,6 +32,7 @@ class Verdict:
     reason: str
     generality: int = 0
     problem: ReadingsError | None = None
+    near: bool = False
 
 
 def verdicts(registry: Registry, path: Path) -> list[Verdict]:
@@ -56,7 +61,8 @@ def verdicts(registry: Registry, path: Path) -> list[Verdict]:
             found.append(Verdict(component.name, False, f"its sniff failed: {type(error).__name__}: {error}"))
             continue
         reason = str(answer if answer else getattr(answer, "reason", ""))
-        found.append(Verdict(component.name, bool(answer), reason or "no reason given", generality))
+        near = bool(getattr(answer, "near", False))
+        found.append(Verdict(component.name, bool(answer), reason or "no reason given", generality, near=near))
     return sorted(found, key=lambda verdict: (not verdict.fits, verdict.fits and verdict.generality))
 
 
@@ -79,9 +85,12 @@ def choose(registry: Registry, path: Path, found: list[Verdict]) -> Verdict:
         refuse_known(path, only_beside_images=bool(fitting))
     if fitting:
         chosen = fitting[0]
-        if chosen.problem:
+        if chosen.problem and not chosen.generality:
             raise chosen.problem
         if chosen.generality and path.is_dir():
+            refuse_wrapped(registry, path, chosen)
+            if chosen.problem:
+                raise with_readings_beside(registry, path, chosen.importer, chosen.problem)
             refuse_unread(registry, path, chosen.importer, chosen.reason)
         return chosen
     message = f"no importer recognises {path}"
@@ -95,6 +104,28 @@ def choose(registry: Registry, path: Path, found: list[Verdict]) -> Verdict:
     if path.is_dir() and (written := own_output_below(path)):
         raise UserError(message, f"It has folders that pipekit wrote; to read one, give its path: {', '.join(written[:4])}")
     raise UserError(message)
+
+
+def refuse_wrapped(registry: Registry, path: Path, chosen: Verdict) -> None:
+    """Raise if a folder in ``path``, which has only a few, is a dataset of a certain format: ``fridge/objects/annotations``.
+
+    Raises:
+        ReadingsError: with the reading of that folder, and ``chosen`` for the whole.
+        UserError: the only folder is in a format that is known and not read.
+    """
+    folders = folders_in(path)
+    if len(folders) > MAX_WRAPPED or any(files_in(path, image_suffixes())):
+        return
+    for name in folders:
+        inner = path / name
+        if len(folders) == 1:
+            refuse_known(inner, only_beside_images=True)
+        exact = [verdict for verdict in verdicts(registry, inner) if verdict.fits and not verdict.generality]
+        if exact:
+            reason = " or ".join(verdict.reason for verdict in exact)
+            readings = [Reading(f"{name} alone: {verdict.reason}", str(inner), verdict.importer) for verdict in exact]
+            readings += chosen.problem.readings if chosen.problem else [Reading(chosen.reason, format=chosen.importer)]
+            raise ReadingsError(f"{path} has the folder {name}, a dataset by itself: {reason}", readings)
 
 
 def find_importer(registry: Registry, path: Path, *, settled: bool = False) -> Verdict:
@@ -117,7 +148,8 @@ def find_importer(registry: Registry, path: Path, *, settled: bool = False) -> V
     except UserError as error:
         reasons = "".join(f"\n    {verdict.importer}: {verdict.reason}" for verdict in found)
         there = "" if any(verdict.fits for verdict in found) or not path.is_dir() else sentence(passed_over(path, None))
-        message = error.message + (f": {there}" if there else "")
+        near = "".join(f": {verdict.reason}" for verdict in found if verdict.near and not there)
+        message = error.message + (f": {there}" if there else near)
         raise UserError(message, error.hint or f"The reason of each importer:{reasons}") from None
 
 

@@ -8,6 +8,9 @@ from typing import Any
 
 Row = dict[str, Any]
 
+IN_STORE = "@store/"
+"""How the path of a file in the store begins in a row."""
+
 
 class Locations:
     """Paths in rows: below the store as ``@store/…``, below the project as ``@project/…``, elsewhere absolute.
@@ -20,7 +23,7 @@ class Locations:
 
     def __init__(self, store: Path, project: Path) -> None:
         self.store, self.project = store, project
-        self._roots = [("@store/", f"{store}{os.sep}"), ("@project/", f"{project}{os.sep}")]
+        self._roots = [(IN_STORE, f"{store}{os.sep}"), ("@project/", f"{project}{os.sep}")]
         self.moved: dict[str, str] = {}
         self.becomes: dict[str, str] = {}
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipekit.artifacts import CATEGORIES
 from pipekit.contract import Failure
 from pipekit.errors import UserError
 from pipekit.files import write_new
@@ -151,12 +152,14 @@ def image_line(row: Mapping[str, Any]) -> bytes:
     return encode([row["id"], row.get("sha256", "")]) + b"\n"
 
 
-def digest_of(parts: Iterable[Part], failed: Iterable[str]) -> str:
-    """The digest of a dataset: of its rows, however they are divided, and of the ids that failed."""
+def digest_of(parts: Iterable[Part], failed: Iterable[str], categories: Mapping[str, Any] | None = None) -> str:
+    """The digest of a dataset: of its rows, however they are divided, of the ids that failed, and of its lists of classes."""
     total = sum(int(part.total, 16) for part in parts) % (1 << 8 * SUM_BYTES)
     hashed = hashlib.sha256(f"{total:x}\n".encode())
     for name in failed:
         hashed.update(encode(["failed", name]) + b"\n")
+    if categories:
+        hashed.update(encode([CATEGORIES, categories]) + b"\n")
     return hashed.hexdigest()
 
 
@@ -206,7 +209,13 @@ def _put(root: Path, place: str, data: bytes) -> None:
         scratch.unlink(missing_ok=True)
 
 
-def write_index(folder: Path, parts: Sequence[Part], failed: Iterable[Failure], locations: Locations) -> tuple[str, Row]:
+def write_index(
+    folder: Path,
+    parts: Sequence[Part],
+    failed: Iterable[Failure],
+    locations: Locations,
+    categories: Mapping[str, Any] | None = None,
+) -> tuple[str, Row]:
     """Write ``index.json`` and ``failed.jsonl`` into an artifact's folder.
 
     Returns:
@@ -223,7 +232,8 @@ def write_index(folder: Path, parts: Sequence[Part], failed: Iterable[Failure], 
     counted = {"num_failed": len(names) - num_annotations}
     if num_annotations:
         counted["num_failed_annotations"] = num_annotations
-    return digest_of(parts, names), {**tally.meta(), **counted}
+    listed_classes = {CATEGORIES: categories} if categories else {}
+    return digest_of(parts, names, categories), {**tally.meta(), **counted, **listed_classes}
 
 
 def _failed_row(failure: Failure, locations: Locations) -> Row:

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from pipekit.artifacts import class_order
 from pipekit.contract import NO_TARGETS, Box, Keypoint, Sample, Targets
 from pipekit.store.locations import Row
 from pipekit.store.wholeness import guard
@@ -75,7 +76,16 @@ def _targets_to_plain(targets: Targets) -> Row:
         plain["mask_sha256"] = targets.mask_sha256
     if targets.boxes:
         plain["boxes"] = [
-            [b.x_min, b.y_min, b.x_max, b.y_max, b.label, *([b.outline] if b.outline else [])] for b in targets.boxes
+            [
+                b.x_min,
+                b.y_min,
+                b.x_max,
+                b.y_max,
+                b.label,
+                *([b.outline] if b.outline or b.facts else []),
+                *([b.facts] if b.facts else []),
+            ]
+            for b in targets.boxes
         ]
     if targets.keypoints:
         plain["keypoints"] = [[k.x, k.y, k.label, k.visible, *([] if k.of is None else [k.of])] for k in targets.keypoints]
@@ -88,7 +98,9 @@ def from_row(row: Mapping[str, Any]) -> Sample:
         targets = Targets(
             plain.get("mask", ""),
             plain.get("mask_sha256", ""),
-            tuple(Box(*box[:5], *(tuple(map(tuple, part)) for part in box[5:])) for box in plain.get("boxes", ())),
+            tuple(
+                Box(*box[:5], *(tuple(map(tuple, outline)) for outline in box[5:6]), *box[6:]) for box in plain.get("boxes", ())
+            ),
             tuple(Keypoint(*point) for point in plain.get("keypoints", ())),
         )
     return Sample(
@@ -275,7 +287,7 @@ class Tally:
                 of_split[label] = of_split.get(label, 0) + number
 
     def meta(self) -> dict[str, Any]:
-        classes = sorted({label for of_split in self.counts.values() for label in of_split})
+        classes = sorted({label for of_split in self.counts.values() for label in of_split}, key=class_order)
         return {
             "num_samples": sum(self.splits.values()),
             "classes": classes,

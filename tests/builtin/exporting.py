@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipekit import images
-from pipekit.contract import Box, Dataset, Sample, Targets, params_type_of
+from pipekit.contract import Box, Categories, Dataset, Sample, Targets, params_type_of
 from pipekit.registry.registry import load_registry
 
 
@@ -52,6 +52,6 @@ def read(name: str, path: Path, **params: Any) -> list[Any]:
     importer = load_registry().get("importer", name).load()
     kind = params_type_of(importer)
     values = [path, kind(**params)]
-    if name in ("coco", "idx", "parquet"):
+    if name in ("coco", "idx", "parquet", "tfrecord", "arrow"):
         values.append(path.parent / f"{name} out")
-    return list(importer.read(*values))
+    return [item for item in importer.read(*values) if not isinstance(item, Categories)]

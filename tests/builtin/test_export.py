@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pipekit import images
-from pipekit.contract import Sample
+from pipekit.contract import NO_TARGETS, Box, Keypoint, Sample
 from pipekit.errors import UserError
 from tests.builtin.exporting import export, make_samples, read
 
@@ -42,7 +42,7 @@ def test_the_same_dataset_gives_the_same_bytes_in_any_order(name: str, samples: 
     [
         ("folders", "label split bytes"),
         ("csv", "label split bytes extra"),
-        ("parquet", "label split bytes"),
+        ("parquet", "label split bytes boxes mask"),
         ("coco", "split bytes boxes"),
         ("yolo", "split bytes boxes"),
         ("voc", "split bytes boxes mask"),
@@ -101,9 +101,18 @@ def test_hard_links_take_no_space(samples: list[Sample], tmp_path: Path) -> None
     assert all(path.stat().st_nlink == 2 for path in out.rglob("*.??g"))
 
 
+def drawn(box: Box) -> Box:
+    """The box with its corners as an outline."""
+    corners = (box.x_min, box.y_min, box.x_max, box.y_min, box.x_max, box.y_max, box.x_min, box.y_max)
+    return replace(box, outline=(corners,))
+
+
 def test_coco_is_read_by_pycocotools(samples: list[Sample], tmp_path: Path) -> None:
     from pycocotools.coco import COCO
 
+    samples = [
+        replace(sample, targets=replace(sample.targets, boxes=tuple(map(drawn, sample.targets.boxes)))) for sample in samples
+    ]
     out = export("coco", samples, tmp_path / "out")
     train = [sample for sample in samples if sample.split == "train"]
     found = COCO(out / "annotations" / "instances_train.json")
@@ -152,6 +161,68 @@ def test_parquet_is_read_by_pandas(samples: list[Sample], tmp_path: Path) -> Non
     for row in table.itertuples():
         assert row.image["bytes"] == Path(by_id[row.id].image).read_bytes()
         assert ["cat", "dog"][row.label] == by_id[row.id].label
+
+
+def with_points(sample: Sample) -> Sample:
+    """The sample with outlines and keypoints."""
+    boxes = tuple(
+        replace(box, outline=((box.x_min, box.y_min, box.x_max, box.y_min, box.x_max, box.y_max),))
+        for box in sample.targets.boxes
+    )
+    points = [Keypoint(1.25, 2.5, "nose", True, 0 if boxes else None), Keypoint(0.1, 3.0, "ear", False)]
+    return replace(sample, targets=replace(sample.targets, boxes=boxes, keypoints=tuple(points[: sample.extra["camera"] % 3])))
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_parquet_holds_boxes_outlines_keypoints_and_masks(samples: list[Sample], tmp_path: Path, saved: bool) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    full = [with_points(sample) for sample in samples]
+    assert any(sample.targets.keypoints for sample in full)
+    out = export("parquet", full, tmp_path / "out")
+    if saved:  # as `save_to_disk` of Hugging Face's package writes the same rows
+        for file in (out / "data").iterdir():
+            table = pq.read_table(file)
+            with pa.OSFile(str(out / f"{file.stem}.arrow"), "wb") as stream, pa.ipc.new_stream(stream, table.schema) as writer:
+                writer.write_table(table)
+    back = read("arrow" if saved else "parquet", out)
+    by_id = {sample.id: sample for sample in full}
+    assert sorted(found.extra["id"] for found in back) == sorted(by_id)
+    for found in back:
+        sample = by_id[found.extra["id"]]
+        assert set(found.extra) == {"id", "sha256"}
+        assert found.targets.boxes == sample.targets.boxes
+        assert found.targets.keypoints == sample.targets.keypoints
+        assert Path(found.targets.mask).read_bytes() == Path(sample.targets.mask).read_bytes()
+
+
+def test_parquet_describes_its_targets_as_features(samples: list[Sample], tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    out = export("parquet", [with_points(sample) for sample in samples], tmp_path / "out")
+    schema = pq.read_schema(next((out / "data").iterdir()))
+    features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+    assert list(features) == schema.names == ["image", "label", "id", "sha256", "objects", "keypoints", "mask"]
+    assert features["objects"]["category"]["feature"] == {"names": ["cat", "dog", "thing"], "_type": "ClassLabel"}
+    assert features["keypoints"]["label"]["feature"]["names"] == ["ear", "nose"]
+    assert features["mask"] == features["image"] == {"_type": "Image"}
+    for name in ("objects", "keypoints"):
+        assert [schema.field(name).type.field(at).name for at in range(len(features[name]))] == list(features[name])
+    plain = export("parquet", [replace(sample, targets=NO_TARGETS) for sample in samples], tmp_path / "plain")
+    assert pq.read_schema(next((plain / "data").iterdir())).names == ["image", "label", "id", "sha256"]
+
+
+def test_parquet_is_opened_by_hugging_face_s_package(samples: list[Sample], tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    out = export("parquet", [with_points(sample) for sample in samples], tmp_path / "out")
+    opened = datasets.load_dataset(str(out), cache_dir=str(tmp_path / "cache"))
+    by_id = {sample.id: sample for sample in samples}
+    for rows in opened.values():
+        for row in rows:
+            sample = by_id[row["id"]]
+            assert row["mask"].size == row["image"].size
+            assert len(row["objects"]["bbox"]) == len(sample.targets.boxes)
 
 
 def test_idx_has_the_pixels(samples: list[Sample], tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import io
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -108,6 +110,104 @@ RUNTIMES: dict[str, Callable[[Path, Any], Any]] = {
     "tflite-int8": run_tflite,
     "onnx": run_onnx,
 }
+
+
+# --- from the file -------------------------------------------------------------------------------------------------------
+
+
+def photographs() -> Iterator[tuple[str, bytes]]:
+    """JPEG and PNG files in the modes and EXIF orientations that people have, smaller and larger than the input."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for height, width in ((480, 640), (100, 90), (33, 47), (20, 16), (200, 64), (40, 300)):
+        small = rng.integers(0, 256, (height // 6 + 2, width // 6 + 2, 3), dtype=np.uint8)
+        photo = Image.fromarray(images.resize(small, (height, width)))
+        alpha = photo.convert("RGBA")
+        alpha.putalpha(photo.convert("L"))
+        made: list[tuple[Any, str, dict[str, Any]]] = [
+            (photo, "JPEG", {}),
+            (photo.convert("L"), "JPEG", {}),
+            (photo, "PNG", {}),
+        ]
+        made += [(alpha, "PNG", {}), (photo.convert("P"), "PNG", {}), (photo, "JPEG", {"progressive": True})]
+        for orientation in range(1, 9):
+            exif = Image.Exif()
+            exif[0x010F], exif[0x0112] = "a camera", orientation
+            made.append((photo, "JPEG", {"exif": exif.tobytes()}))
+        for number, (picture, kind, options) in enumerate(made):
+            out = io.BytesIO()
+            picture.save(out, kind, **options)
+            yield f"{kind} {height} x {width} {number}", out.getvalue()
+
+
+@pytest.mark.parametrize("shape", [(64, 64, 3), (24, 40, 1)])
+def test_tensorflow_s_graph_reads_a_file_as_pipekit_does(shape: tuple[int, int, int]) -> None:
+    import tensorflow as tf
+
+    from pipekit.builtin.exporters.file_input import decoded
+
+    graph = tf.function(lambda data: decoded(tf, data, shape), input_signature=[tf.TensorSpec((), tf.string)])
+    for name, data in photographs():
+        ours = images.decode(data, at_least_hw=shape[:2], gray=shape[2] == 1)
+        expected = images.resize(ours, shape[:2]).reshape(shape)
+        assert np.abs(graph(tf.constant(data)).numpy() - expected).max() <= 1, name
+
+
+@pytest.mark.parametrize(
+    "exif", [b"", b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12"]
+)
+def test_damaged_exif_is_no_orientation(exif: bytes) -> None:
+    import tensorflow as tf
+
+    from pipekit.builtin.exporters.file_input import decoded
+
+    data = images.encode(np.full((40, 60, 3), 90, np.uint8), "jpg")
+    block = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+    found = decoded(tf, tf.constant(data[:2] + block + data[2:]), (20, 30, 3)).numpy()
+    assert np.abs(found - 90).max() <= 1
+
+
+def test_a_savedmodel_takes_the_bytes_of_files(folder: Path, pictures: Path, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    said = export("savedmodel", folder, tmp_path / "out", images=pictures)
+    predictor = load_predictor(folder, REGISTRY.get)
+    files = [pictures / f"{number:02d}.png" for number in range(12)]
+    served = tf.saved_model.load(str(tmp_path / "out" / "1")).signatures["serving_bytes"]
+    found = served(image_bytes=tf.constant([file.read_bytes() for file in files]))
+    expected = predictor.probabilities(np.stack([predictor.prepare(file) for file in files]))
+    assert np.abs(found["probabilities"].numpy() - expected).max() < 0.02
+    assert [name.decode() for name in found["label"].numpy()] == [CLASSES[place] for place in expected.argmax(axis=1)]
+    check = json.loads((tmp_path / "out" / "check.json").read_text("utf-8"))
+    assert (check["from_files"]["count"], check["from_files"]["pictures"]) == (12, "the files of 12 images")
+    assert "from the files of 12 images" in said["headline"]
+    (tmp_path / "photographs").mkdir()
+    for number, data in enumerate([data for name, data in photographs() if name.startswith("JPEG")][:12]):
+        (tmp_path / f"photographs/{number}.jpg").write_bytes(data)
+    with pytest.raises(StageError, match="the files of"):
+        export("savedmodel", folder, tmp_path / "strict", images=tmp_path / "photographs", file_tolerance=1e-9)
+
+
+def test_the_reader_in_the_documents_reads_as_the_model_was_trained(folder: Path, pictures: Path, tmp_path: Path) -> None:
+    import cv2
+
+    export("savedmodel", folder, tmp_path / "out", images=pictures)
+    text = (Path(__file__).parents[2] / "docs/export.md").read_text("utf-8")
+    block = next(part for part in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "def read_image" in part)
+    assert len(block.strip().splitlines()) <= 10
+    names: dict[str, Any] = {"cv2": cv2, "np": np}
+    exec(block, names)
+    info = json.loads((tmp_path / "out" / "model.json").read_text("utf-8"))
+    predictor = load_predictor(folder, REGISTRY.get)
+    small = tmp_path / "small.png"
+    images.write(small, np.random.default_rng(1).integers(0, 256, (9, 50, 3), np.uint8))
+    photograph = tmp_path / "photograph.jpg"
+    images.write(photograph, images.read(Path(__file__).parents[2] / "sample_data/photos/cat.jpg"))
+    for file, mean_levels in ((pictures / "00.png", 0), (small, 0), (photograph, 5)):
+        found = names["read_image"](file, info)
+        assert (found.shape, found.dtype) == ((16, 20, 3), np.float32)
+        assert np.abs(found - predictor.prepare(file)).mean() <= mean_levels, file.name
 
 
 @pytest.mark.parametrize("to", FORMATS)

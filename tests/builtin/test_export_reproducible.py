@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pipekit.builtin.exporters import savedmodel
-from pipekit.builtin.exporters.models import FloatParams
+from pipekit.builtin.exporters.savedmodel import SavedModelParams
 from pipekit.contract import Model
 from pipekit.engine.context import tree_digest
 
@@ -23,12 +23,12 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from pipekit.builtin.exporters import savedmodel
-from pipekit.builtin.exporters.models import FloatParams
+from pipekit.builtin.exporters.savedmodel import SavedModelParams
 from pipekit.contract import Model
 
 model, out = map(Path, sys.argv[1:])
 out.mkdir()
-savedmodel.write(Model(model, "digest", {}), out, FloatParams())
+savedmodel.write(Model(model, "digest", {}), out, SavedModelParams())
 """
 
 
@@ -76,7 +76,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
 def test_fresh_processes_and_a_used_one_write_the_same_bytes(trained: Path, tmp_path: Path) -> None:
     build_others()
     (tmp_path / "here").mkdir()
-    savedmodel.write(Model(trained, "digest", {}), tmp_path / "here", FloatParams())
+    savedmodel.write(Model(trained, "digest", {}), tmp_path / "here", SavedModelParams())
     here = files_in(tmp_path / "here")
     assert {"1/saved_model.pb", "1/variables/variables.index"} < here.keys()
     assert "1/fingerprint.pb" not in here
@@ -90,7 +90,7 @@ def test_weights_are_stored_once_and_class_names_are_kept(trained: Path, tmp_pat
     import tensorflow as tf
 
     (tmp_path / "out").mkdir()
-    savedmodel.write(Model(trained, "digest", {}), tmp_path / "out", FloatParams())
+    savedmodel.write(Model(trained, "digest", {}), tmp_path / "out", SavedModelParams())
     loaded = tf.saved_model.load(str(tmp_path / "out" / "1"))
     assert (len(loaded.variables), len(loaded.trainable_variables), len(loaded.non_trainable_variables)) == (8, 6, 2)
     reader = tf.train.load_checkpoint(str(tmp_path / "out" / "1" / "variables" / "variables"))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pipekit import images
 from pipekit.builtin.importers import coco, coco_masks, json_items, masks, voc, yolo
 from pipekit.builtin.importers.boxes import checked_box
-from pipekit.contract import Box, Failure, Rejected, Sample
+from pipekit.contract import Adjusted, Box, Categories, Failure, Keypoint, Rejected, Sample
 from pipekit.errors import StageError, UserError
 
 
@@ -84,7 +84,9 @@ def test_coco_boxes_keypoints_and_splits(tmp_path: Path) -> None:
     (first, second), failed = sort_out(coco.read(tmp_path, coco.CocoParams(label="largest"), tmp_path / "out"))
     assert failed == {}
     assert (first.id, first.split, first.label, second.label) == ("a.png", "val", "dog", None)
-    assert first.targets.boxes == (Box(5, 6, 15, 26, "dog"), Box(50, 30, 60, 40, "cat"))
+    crowd = Box(0, 0, 60, 40, "cat", facts={"iscrowd": True, "id": 3})
+    dog, cat = Box(5, 6, 15, 26, "dog", facts={"id": 1}), Box(50, 30, 60, 40, "cat", facts={"id": 2})
+    assert first.targets.boxes == (dog, cat, crowd)
     assert [(p.x, p.y, p.label, p.visible) for p in first.targets.keypoints] == [(7, 8, "0", True), (9, 9, "2", False)]
 
 
@@ -105,13 +107,13 @@ def test_coco_lists_every_bad_annotation_and_keeps_the_image(tmp_path: Path) -> 
         files=("a.png", "gone.png", "../../etc/passwd", "a\0b", "n" * 300),
     )  # type: ignore[list-item]
     (sample,), failed = sort_out(coco.read(tmp_path / "x.json", coco.CocoParams(), tmp_path / "out"))
-    assert sample.targets.boxes == (Box(1, 1, 6, 6, "dog"),)
-    assert failed["a.png annotation 1"] == "a box of 'dog' lies outside the image (60 x 40 px)"
-    assert failed["a.png annotation 2"] == "a box of 'dog' has no size: -3 x 4 px"
-    assert failed["annotation 3"] == "unknown image (99)"
-    assert failed["annotation 4"] == "unknown class (99)"
-    assert failed["annotation 5"].startswith("its bbox is not four numbers")
-    assert failed["gone.png"] == failed["../../etc/passwd"] == failed["a\0b"] == failed["n" * 300] == "no such file"
+    assert sample.targets.boxes == (Box(1, 1, 6, 6, "dog", facts={"id": 7}),)
+    assert failed["a.png annotation 1"] == "x.json line 1: a box of 'dog' lies outside the image (60 x 40 px): 70, 5, 80, 15"
+    assert failed["a.png annotation 2"] == "x.json line 1: a box of 'dog' has no size: -3 x 4 px"
+    assert failed["annotation 3"] == "x.json line 1: unknown image (99)"
+    assert failed["annotation 4"] == "x.json line 1: unknown class (99)"
+    assert failed["annotation 5"].startswith("x.json line 1: its bbox is not four numbers")
+    assert failed["gone.png"] == failed["../../etc/passwd"] == failed["a\0b"] == failed["n" * 300] == "x.json: no such file"
     assert len(failed) == 11
 
 
@@ -139,7 +141,7 @@ def test_lists_in_a_json_file_are_read_item_by_item(made: dict[str, Any], indent
     text = json.dumps(made, indent=indent)
     with mock.patch.object(json_items, "BLOCK_CHARS", block):
         found: dict[str, list[Any]] = {}
-        for name, item, value in json_items._Reader(io.StringIO(text)).parts(made):
+        for name, _, item, value in json_items._Reader(io.StringIO(text)).parts(made):
             found.setdefault(name, [])
             if item:
                 assert json.loads(item) == value
@@ -184,7 +186,7 @@ def test_a_coco_file_with_odd_ids_and_the_lists_in_any_order(tmp_path: Path) -> 
     (tmp_path / "x.json").write_text(json.dumps(content), "utf-8")
     samples, failed = sort_out(coco.read(tmp_path / "x.json", coco.CocoParams(), tmp_path / "out"))
     assert {sample.id: len(sample.targets.boxes) for sample in samples} == {"a.png": 1, "b.png": 1, "c.png": 0}
-    assert failed == {"annotation 3": "unknown image ([1])"}
+    assert failed == {"annotation 3": "x.json line 1: unknown image ([1])"}
 
 
 def test_coco_masks_are_classes_with_small_objects_on_top(tmp_path: Path) -> None:
@@ -200,11 +202,11 @@ def test_coco_masks_are_classes_with_small_objects_on_top(tmp_path: Path) -> Non
     (sample,), failed = sort_out(coco.read(tmp_path, coco.CocoParams(masks=True), tmp_path / "out"))
     assert failed == {}
     expected = np.zeros((40, 60), np.uint8)
-    expected[10:31, 10:31] = 2
-    expected[12:14, 12:14] = 1
+    expected[10:31, 10:31] = 7
+    expected[12:14, 12:14] = 3
     mask = images.read_mask(sample.targets.mask)
     assert (mask != expected).sum() <= 41  # whether the last row and column belong to a polygon is a convention
-    assert (mask[12:14, 12:14] == 1).all()
+    assert (mask[12:14, 12:14] == 3).all()
 
 
 masks_of = st.tuples(st.integers(1, 30), st.integers(1, 30), st.integers(0, 2**32 - 1), st.floats(0, 1))
@@ -244,23 +246,72 @@ def test_segmentations_that_can_not_be_are_refused(bad: Any) -> None:
         coco_masks.decode(bad, (2, 2))
 
 
-def test_coco_reads_one_kind_of_annotations_of_the_same_images(tmp_path: Path) -> None:
+def test_coco_reads_objects_and_keypoints_of_the_same_images_as_one(tmp_path: Path) -> None:
     picture(tmp_path / "train2017/a.png")
-    one = {"id": 1, "image_id": 0, "category_id": 7, "bbox": [1, 1, 5, 5]}
-    for kind in ("instances", "person_keypoints"):
-        coco_file(tmp_path / f"annotations/{kind}_train2017.json", [one], files=("a.png",))
-    write(tmp_path / "annotations/captions_train2017.json", '{"images": [], "annotations": []}')
-    said = "COCO annotations: instances_train2017.json; not person_keypoints_train2017.json, which annotate the same images"
+    dog = {"id": 1, "image_id": 0, "category_id": 7, "bbox": [1, 1, 5, 5]}
+    cat = {"id": 2, "image_id": 0, "category_id": 3, "bbox": [9, 9, 5, 5]}
+    pose = {**dog, "keypoints": [2, 3, 2], "num_keypoints": 1}
+    named = [{"id": 7, "name": "dog", "keypoints": ["nose"], "skeleton": []}]
+    coco_file(tmp_path / "annotations/a_train.json", [pose], files=("a.png",), categories=named)
+    coco_file(tmp_path / "annotations/b_train.json", [cat, dog], files=("a.png",))
+    caption = {"id": 1, "image_id": 0, "caption": 'a "bbox" of a dog'}
+    coco_file(tmp_path / "annotations/c_train.json", [caption], files=("a.png",))
+    segments = {"image_id": 0, "file_name": "a.png", "segments_info": [{"id": 1, "category_id": 7}]}
+    coco_file(tmp_path / "annotations/d_train.json", [segments], files=("a.png",))
+    said = "COCO annotations: b_train.json, a_train.json; not c_train.json, d_train.json, which annotate the same images"
     assert coco.sniff(tmp_path) == said
     (sample,), failed = sort_out(coco.read(tmp_path, coco.CocoParams(), tmp_path / "out"))
-    assert (sample.id, sample.split, len(sample.targets.boxes), failed) == ("a.png", "train", 1, {})
-    points = coco.CocoParams(files="person_*")
-    assert [row.id for row in coco.read(tmp_path, points, tmp_path / "out")] == ["a.png"]
-    both = coco.CocoParams(files="*_train2017.json")
-    assert len(list(coco.read(tmp_path, both, tmp_path / "out"))) == 2, "whoever names them gets them"
+    boxes = (Box(9, 9, 14, 14, "cat", facts={"id": 2}), Box(1, 1, 6, 6, "dog", facts={"id": 1}))
+    assert (sample.id, sample.split, sample.targets.boxes, failed) == ("a.png", "train", boxes, {})
+    assert sample.targets.keypoints == (Keypoint(2, 3, "nose", True, 1),)
+    (alone,), _ = sort_out(coco.read(tmp_path, coco.CocoParams(files="a_*"), tmp_path / "out"))
+    assert len(alone.targets.boxes) == 1
     with pytest.raises(UserError, match=r"no annotation file matches 'stuff_\*'") as caught:
         list(coco.read(tmp_path, coco.CocoParams(files="stuff_*"), tmp_path / "out"))
-    assert caught.value.hint == "There are: instances_train2017.json, person_keypoints_train2017.json"
+    assert caught.value.hint == "There are: a_train.json, b_train.json"
+
+
+def test_an_image_in_several_coco_files_is_one_sample(tmp_path: Path) -> None:
+    """Another id of the image, another order of the categories: names and places count."""
+    picture(tmp_path / "images/a.png")
+    picture(tmp_path / "images/b.png")
+    dog = {"id": 1, "image_id": 0, "category_id": 7, "bbox": [1, 1, 5, 5]}
+    coco_file(tmp_path / "one.json", [dog, {**dog, "id": 2}], files=("a.png",))
+    others = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+    coco_file(
+        tmp_path / "two.json",
+        [{**dog, "id": 5, "image_id": 1, "category_id": 2}, {**dog, "id": 6, "image_id": 1, "category_id": 1}],
+        files=("b.png", "images/a.png"),
+        categories=others,
+    )
+    found = list(coco.read(tmp_path, coco.CocoParams(), tmp_path / "out"))
+    samples, failed = sort_out(found)
+    assert (failed, [sample.id for sample in samples]) == ({}, ["one/a.png", "two/b.png"])
+    assert [(box.label, box.facts["id"]) for box in samples[0].targets.boxes] == [("dog", 1), ("dog", 2), ("cat", 6)]
+    lists = [item for item in found if isinstance(item, Categories)]
+    assert [[(entry.name, entry.number) for entry in item.entries] for item in lists] == [
+        [("dog", 7), ("cat", 3)],
+        [("cat", 1), ("dog", 2)],
+    ]
+
+
+@pytest.mark.parametrize(("key", "said"), [("caption", "captions of images"), ("segments_info", "COCO panoptic segmentation")])
+def test_coco_files_of_other_tasks_are_known_by_their_content(tmp_path: Path, key: str, said: str) -> None:
+    picture(tmp_path / "a.png")
+    coco_file(tmp_path / "instances_train.json", [{"image_id": 0, key: []}], files=("a.png",))
+    assert coco.sniff(tmp_path).reason.startswith(f"instances_train.json holds {said}")  # type: ignore[union-attr]
+    for path in (tmp_path, tmp_path / "instances_train.json"):
+        with pytest.raises(UserError, match=f"instances_train.json holds {said}"):
+            list(coco.read(path, coco.CocoParams(), tmp_path / "out"))
+
+
+def test_crowds_that_are_left_out_are_said(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    one = {"id": 1, "image_id": 0, "category_id": 7, "bbox": [1, 1, 5, 5], "iscrowd": 1}
+    coco_file(tmp_path / "x.json", [one], files=("a.png",))
+    found = list(coco.read(tmp_path, coco.CocoParams(crowds=False), tmp_path / "out"))
+    assert [item.how for item in found if isinstance(item, Adjusted)] == [coco.WITHOUT_CROWDS]
+    assert [item.targets.boxes for item in found if isinstance(item, Sample)] == [()]
 
 
 @pytest.mark.parametrize("folder", ["{}2017", "images/{}", "{}"])
@@ -274,7 +325,9 @@ def test_coco_takes_the_picture_of_its_own_split(tmp_path: Path, folder: str) ->
     assert {row.split: row.image for row in found} == {
         split: str(tmp_path / folder.format(split) / "a.png") for split in ("train", "val")
     }
-    assert failed == {"instances_val2017/b.png": "no such file"}, "what lies in train is no picture of val"
+    assert failed == {"instances_val2017/b.png": "instances_val2017.json: no such file"}, (
+        "what lies in train is no picture of val"
+    )
 
 
 def test_coco_beside_the_images_of_each_split(tmp_path: Path) -> None:
@@ -400,9 +453,9 @@ def test_voc_corners_count_from_one(tmp_path: Path) -> None:
     (sample,), failed = sort_out(voc.read(tmp_path, voc.VocParams(difficult=False)))
     assert sample.targets.boxes == (Box(0, 0, 60, 40, "dog"),)
     assert (sample.id, sample.split, Path(sample.targets.mask).name) == ("a.jpg", "val", "a.png")
-    assert failed["a.jpg object 3"].startswith("a box of 'cat' has no size")
+    assert failed["a.jpg object 3"].startswith("a.xml line 1: a box of 'cat' has no size")
     assert failed["b.xml"].startswith("not XML")
-    assert failed["../../x.jpg"] == "no such file"
+    assert failed["../../x.jpg"] == "no such file; c.xml names it"
     assert voc.sniff(tmp_path) == "Annotations with 3 XML files"
 
 
@@ -485,7 +538,7 @@ def test_every_annotated_format_runs_as_a_stage(tmp_path: Path, monkeypatch: pyt
     adhoc = AdhocPipeline(base_dir=tmp_path, settings={"executor": "serial"})
     adhoc.add("data", "import.coco", path="data", masks=True)
     (sample,) = adhoc.run().artifact("data")  # type: ignore[misc]
-    assert images.read_mask(sample.targets.mask).max() == 2
+    assert images.read_mask(sample.targets.mask).max() == 7
     assert sample.targets.mask_sha256
     assert adhoc.run().stages[0].cached
 

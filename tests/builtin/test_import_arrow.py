@@ -118,5 +118,8 @@ def test_a_row_without_an_image_is_listed_by_its_place(tmp_path: Path) -> None:
         [{"image": {"bytes": None, "path": None}, "label": 0}, {"image": {"bytes": None, "path": "gone.png"}, "label": 0}],
     )
     found, failed = sort_out(arrow.read(tmp_path, TableParams(), tmp_path / "out"))
-    reasons = {"data-00000-of-00001/0000001": "no image in column 'image'", "gone.png": "no such file"}
+    reasons = {
+        "data-00000-of-00001/0000001": "data-00000-of-00001.arrow row 1: no image in column 'image'",
+        "gone.png": "data-00000-of-00001.arrow row 2: no such file",
+    }
     assert (found, failed) == ([], reasons)

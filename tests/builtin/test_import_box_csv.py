@@ -90,9 +90,9 @@ def test_what_can_not_be_used_is_listed_with_file_line_and_value(tmp_path: Path)
         "a.png line 4": "x.csv line 4: a box of 'dog' has no size: -10 x 20 px",
         "a.png line 5": "x.csv line 5: the box is given in fractions of the image (0.1, 0.2, 0.9, 0.9); pixels are expected",
         "a.png line 6": "x.csv line 6: number 3 of the box is '', not a number",
-        "a.png line 7": "x.csv line 7: a box of 'dog' lies outside the image (60 x 40 px)",
+        "a.png line 7": "x.csv line 7: a box of 'dog' lies outside the image (60 x 40 px): 70, 6, 80, 26",
         "b.png": "x.csv line 8: its annotations are for 40 x 60 px, and the image has 60 x 40 px",
-        "gone.png": "no such image; x.csv names it",
+        "gone.png": "no such image; x.csv line 9 names it",
         "x.csv line 10": "no image in column 1: ['', '60', '40', 'dog', '5', '6', '15', '26']",
         "c.png": "x.csv line 11: width is 'wide', not a number",
     }

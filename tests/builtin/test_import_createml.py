@@ -57,13 +57,13 @@ def test_what_can_not_be_used_is_listed_with_file_line_and_value(tmp_path: Path)
         "a.png annotation 1": "x.json line 1: x is 'left', not a number",
         "a.png annotation 2": "x.json line 1: label is missing",
         "a.png annotation 3": "x.json line 1: coordinates are fractions (0.2, 0.5, 0.1, 0.3); pixels are expected",
-        "a.png annotation 4": "x.json line 1: a box of 'dog' lies outside the image (60 x 40 px)",
+        "a.png annotation 4": "x.json line 1: a box of 'dog' lies outside the image (60 x 40 px): 85, 5, 95, 25",
         "a.png annotation 5": "x.json line 1: an annotation is 3, not an object",
         "a.png annotation 6": "x.json line 1: coordinates is [1], not an object",
         "x.json entry 2": "line 1: no name of an image: {'image': 3}",
         "x.json entry 3": "line 1: no name of an image: {}",
         "x.json entry 4": "line 1: no name of an image: 'x'",
-        "gone.png": "no such image; x.json names it",
+        "gone.png": "no such image; x.json line 1 names it",
     }
 
 

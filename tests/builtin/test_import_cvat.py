@@ -45,10 +45,10 @@ def test_boxes_polygons_points_and_tags(tmp_path: Path) -> None:
     assert failed == {}
     assert (first.id, first.label, first.split) == ("images/a.png", "street", "val")
     corners = (10, 10, 30, 10, 30, 20)
-    assert first.targets.boxes == (Box(5, 6, 15, 26, "car"), Box(10, 10, 30, 20, "tree", outline=(corners,)))
+    about = {"occluded": True, "z_order": 3, "attributes": {"colour": "red"}}
+    assert first.targets.boxes == (Box(5, 6, 15, 26, "car", facts=about), Box(10, 10, 30, 20, "tree", outline=(corners,)))
     assert first.targets.keypoints == (Keypoint(7.5, 8, "wheel"), Keypoint(1, 2, "light 1"), Keypoint(3, 4, "light 2"))
-    about = {"label": "car", "occluded": True, "z_order": 3, "attributes": {"colour": "red"}}
-    assert first.extra == {"objects": [about, {"label": "tree"}]}
+    assert first.extra == {}
     assert (second.id, second.label, second.targets.boxes, second.extra) == ("images/sub/b.png", None, (), {})
 
 
@@ -101,12 +101,12 @@ def test_what_can_not_be_used_is_listed_with_file_line_and_value(tmp_path: Path)
         "a.png object 5": "x.xml line 10: a polygon of 'car' has 2 corners; expected three or more",
         "a.png object 6": "x.xml line 11: a polyline of 'lane' is not read: it encloses no area",
         "a.png object 7": "x.xml line 12: the run lengths of a mask of 'road' do not fill its 3 x 2 px",
-        "a.png object 8": "x.xml line 13: a box of 'car' lies outside the image (60 x 40 px)",
+        "a.png object 8": "x.xml line 13: a box of 'car' lies outside the image (60 x 40 px): 70, 6, 75, 26",
         "a.png object 9": "x.xml line 14: xbr is 'nan', not a number",
         "a.png classes": "x.xml: 2 classes (day, night); an image has one class here",
-        "gone.png": "no such image; x.xml names it",
+        "gone.png": "no such image; x.xml line 19 names it",
         "x.xml line 22": "an image without a name",
-        "a.png again": "x.xml names it again, after x.xml",
+        "a.png again": "x.xml line 25 names it again, after x.xml line 5",
     }
 
 
@@ -126,7 +126,7 @@ def test_an_image_of_another_size_than_stated_is_listed(tmp_path: Path, size: st
     cvat_file(tmp_path / "x.xml", image("a.png", size=size))
     samples, failed = sort_out(cvat.read(tmp_path, FileParams()))
     assert (samples, list(failed)) == ([], ["a.png"])
-    assert failed["a.png"].startswith("x.xml: ")
+    assert failed["a.png"].startswith("x.xml line 5: ")
     assert "the image has 60 x 40 px" in failed["a.png"] or "width is 'sixty'" in failed["a.png"]
 
 
@@ -137,7 +137,7 @@ def test_the_subsets_of_a_project_may_have_images_of_the_same_name(tmp_path: Pat
     cvat_file(tmp_path / "annotations.xml", *images, image("a.png"))
     found, failed = sort_out(cvat.read(tmp_path, FileParams()))
     assert [(row.id, row.split) for row in found] == [("images/Train/a.png", "train"), ("images/Test/a.png", "test")]
-    reason = "annotations.xml: a.png: there are 2 images 'a.png', in Test, Train; write the folder before the name"
+    reason = "annotations.xml line 11: a.png: there are 2 images 'a.png', in Test, Train; write the folder before the name"
     assert failed == {"a.png": reason}
     cvat_file(tmp_path / "annotations.xml", image("b.png", more='subset="Train"'))
     picture(tmp_path / "images/Test/b.png")
@@ -154,7 +154,10 @@ def test_images_are_found_by_the_last_parts_of_their_names_and_by_split(tmp_path
     assert [(row.id, row.split) for row in found] == [("train/a.png", "train"), ("valid/a.png", "val")]
     assert cvat.sniff(tmp_path) == "CVAT annotations: train/annotations.xml, valid/annotations.xml"
     cvat_file(tmp_path / "x.xml", image("../../etc/passwd"))
-    assert sort_out(cvat.read(tmp_path / "x.xml", FileParams())) == ([], {"../../etc/passwd": "no such image; x.xml names it"})
+    assert sort_out(cvat.read(tmp_path / "x.xml", FileParams())) == (
+        [],
+        {"../../etc/passwd": "no such image; x.xml line 5 names it"},
+    )
 
 
 @pytest.mark.parametrize(

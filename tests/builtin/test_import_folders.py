@@ -194,3 +194,16 @@ def test_folders_of_structure_beside_others_have_several_readings(tmp_path: Path
 def test_images_beside_masks_are_read_as_such(tmp_path: Path) -> None:
     root = tree(tmp_path, "JPEGImages/1.jpg", "SegmentationClass/1.png")
     assert find_importer(load_registry(), root).importer == "masks"
+
+
+def test_a_folder_around_the_class_folders_is_no_class(tmp_path: Path) -> None:
+    """As archives unpack."""
+    plain = tree(tmp_path / "plain", *(f"caltech-101/101_ObjectCategories/{label}/1.jpg" for label in ("anchor", "ant")))
+    assert {label for _, label, _ in rows(plain)} == {"anchor", "ant"}
+    assert sniff(plain) == "folder caltech-101/101_ObjectCategories with classes below"
+    split = tree(tmp_path / "split", *(f"photos-main/{name}/{label}/1.jpg" for name in ("train", "test") for label in "ab"))
+    assert {(found, label) for _, label, found in rows(split)} == {
+        (name, label) for name in ("train", "test") for label in "ab"
+    }
+    assert {label for _, label, _ in rows(tree(tmp_path / "one", "cat/inner/1.jpg"))} == {"cat"}
+    assert {label for _, label, _ in rows(plain, splits="no")} == {"caltech-101"}

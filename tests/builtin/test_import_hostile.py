@@ -10,7 +10,7 @@ import pytest
 
 from pipekit import images
 from pipekit.builtin.importers import coco, coco_masks
-from pipekit.contract import Failure
+from pipekit.contract import Failure, Sample
 
 
 def test_a_run_length_without_an_end_is_refused_at_once() -> None:
@@ -36,8 +36,8 @@ def test_numbers_that_no_float_holds_are_reasons(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(json.dumps(content), "utf-8")
     found = list(coco.read(tmp_path / "x.json", coco.CocoParams(outlines=True), tmp_path / "out"))
     failed = {item.id: item.reason for item in found if isinstance(item, Failure)}
-    assert failed["annotation 1"].startswith("its bbox is not four numbers")
-    assert failed["a.png annotation 2"].startswith("its outline can't be read")
+    assert failed["annotation 1"].startswith("x.json line 1: its bbox is not four numbers")
+    assert failed["a.png annotation 2"].startswith("x.json line 1: its outline can't be read")
     for number in (3, 4, 5):
-        assert failed[f"a.png annotation {number}"].startswith("its keypoints can't be read")
-    assert len(found) - len(failed) == 1
+        assert failed[f"a.png annotation {number}"].startswith("x.json line 1: its keypoints can't be read")
+    assert sum(isinstance(item, Sample) for item in found) == 1

@@ -51,7 +51,7 @@ def test_pixels_labels_and_splits(tmp_path: Path, packed: bool) -> None:
 def test_labels_without_names_are_numbers_and_unknown_ones_are_listed(tmp_path: Path) -> None:
     write(tmp_path, "train", np.zeros((2, 3, 3), np.uint8), [7, 2])
     assert [s.label for s in read(tmp_path, IdxParams(), tmp_path) if isinstance(s, Sample)] == ["7", "2"]
-    first, second = read(tmp_path, IdxParams(classes=["a", "b", "c"]), tmp_path)
+    _, first, second = read(tmp_path, IdxParams(classes=["a", "b", "c"]), tmp_path)
     assert first == Failure("train/000000", "label 7, but there are 3 class names")
     assert isinstance(second, Sample)
     assert second.label == "c"

@@ -121,11 +121,11 @@ def test_what_can_not_be_used_is_listed_with_file_line_and_value(tmp_path: Path)
         "a.png result 8": f"{at}point 2 is [100], not a pair of x and y",
         "a.png result 9": f"{at}value is missing",
         "a.png result 10": f"{at}a result is 'nonsense', not an object",
-        "a.png result 11": f"{at}a box of 'dog' lies outside the image (60 x 40 px)",
+        "a.png result 11": f"{at}a box of 'dog' lies outside the image (60 x 40 px): 72, 10, 102, 30",
         "a.png result 12": f"{at}choices is 'day', not a list",
     }
     assert failed == {
-        "gone.png": "no such image; x.json names it",
+        "gone.png": "no such image; x.json line 3 names it",
         "x.json task 3": "line 4: no image among its 'data': {'id': 1, 'data': {'text': 'words'}, 'annotations': []}",
         "x.json task 4": "line 4: no image among its 'data': 7",
         "b.png annotations": "x.json line 5: annotations is 3, not a list",

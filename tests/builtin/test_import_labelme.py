@@ -50,14 +50,14 @@ def test_the_shapes_of_an_image(tmp_path: Path) -> None:
     (sample,), failed = sort_out(labelme.read(tmp_path, BoxedParams()))
     assert failed == {}
     rectangle, polygon, circle, mask = sample.targets.boxes
-    assert rectangle == Box(5, 6, 15, 26, "dog")
-    assert polygon == Box(10, 10, 30, 20, "cat", outline=((10, 10, 30, 10, 30, 20),))
+    assert rectangle == Box(5, 6, 15, 26, "dog", facts={"group_id": 3})
+    assert polygon == Box(10, 10, 30, 20, "cat", outline=((10, 10, 30, 10, 30, 20),), facts={"flags": ["hidden"]})
+    assert (circle.facts, mask.facts) == ({}, {})
     assert (circle.x_min, circle.y_min, circle.x_max, circle.y_max) == (25, 15, 35, 25)
     assert (mask.x_min, mask.y_min, mask.x_max, mask.y_max) == pytest.approx((5, 6, 7, 8), abs=0.2)
     assert sample.targets.keypoints == (Keypoint(7.5, 8, "nose"), Keypoint(1, 2, "leg 1"), Keypoint(3, 4, "leg 2"))
     assert (sample.id, sample.label) == ("a.png", "outdoors")
-    dog = {"label": "dog"}
-    assert sample.extra == {"objects": [{**dog, "group_id": 3}, {"label": "cat", "flags": ["hidden"]}, dog, dog]}
+    assert sample.extra == {}
 
 
 def test_images_are_found_beside_their_files_and_in_the_folders_of_splits(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_what_can_not_be_used_is_listed_with_file_and_value(tmp_path: Path) -> N
         "a.png shape 6": "a.json: its mask can't be read: Only base64 data is allowed",
         "a.png shape 7": "a.json: label is missing",
         "a.png shape 8": "a.json: a shape is 'nonsense', not an object",
-        "a.png shape 9": "a.json: a box of 'dog' lies outside the image (60 x 40 px)",
+        "a.png shape 9": "a.json: a box of 'dog' lies outside the image (60 x 40 px): 70, 2, 80, 4",
         "a.png shape 10": "a.json: points: expected at least 1 of them, got None",
     }
     assert failed.pop("d.json").startswith("not JSON: Expecting property name")

@@ -116,11 +116,12 @@ def test_cub_lists_that_do_not_fit_together(tmp_path: Path) -> None:
         ("002.Tern/b.jpg", "", ()),
     ]
     assert failed == {
-        "001.Gull/a.jpg box": "bounding_boxes.txt: image 1: '5.0 6.0 x' is not four numbers",
-        "002.Tern/b.jpg box": "bounding_boxes.txt: image 2: a box of '002.Tern' lies outside the image (60 x 40 px)",
-        "x.jpg": "image_class_labels.txt lacks image 3",
-        "y.jpg": "image_class_labels.txt: image 4 has class '9', which classes.txt lacks",
-        "z.jpg": "train_test_split.txt: image 5 has '2', expected 0 or 1",
+        "001.Gull/a.jpg box": "images.txt line 1: bounding_boxes.txt: '5.0 6.0 x' is not four numbers",
+        "002.Tern/b.jpg box": "images.txt line 2: bounding_boxes.txt: a box of '002.Tern' lies outside the image (60 x 40 px)"
+        ": 70, 0, 130, 40",
+        "x.jpg": "images.txt line 3: image_class_labels.txt lacks image 3",
+        "y.jpg": "images.txt line 4: image_class_labels.txt says class '9', which classes.txt lacks",
+        "z.jpg": "images.txt line 5: train_test_split.txt says '2', expected 0 or 1",
         "gone.jpg": "images.txt line 6: no such image: 'gone.jpg'",
         "images.txt line 7": "images.txt line 7: no such image: '7'",
     }
@@ -229,8 +230,9 @@ def test_imagenet(tmp_path: Path) -> None:
     assert found[2].targets.boxes == (Box(5, 6, 15, 26, "tench"),)
     assert failed == {
         "train/n99/x.JPEG": "synset 'n99', which LOC_synset_mapping.txt lacks",
-        "val/v1.JPEG box 2": "LOC_val_solution.csv: a box of 'crane (n01)' lies outside the image (60 x 40 px)",
-        "val/v1.JPEG box 3": "LOC_val_solution.csv: expected a synset and four numbers, got 'n02 5'",
+        "val/v1.JPEG box 2": "LOC_val_solution.csv line 2: a box of 'crane (n01)' lies outside the image (60 x 40 px)"
+        ": 70, 6, 80, 7",
+        "val/v1.JPEG box 3": "LOC_val_solution.csv line 2: expected a synset and four numbers, got 'n02 5'",
         "val/v2.JPEG": "LOC_val_solution.csv lacks it, and it is in no folder",
     }
     found, _ = sort_out(imagenet.read(tmp_path, ImageNetParams(label="synset", boxes=False)))

@@ -96,8 +96,8 @@ def test_csv_names_of_no_image_are_left_as_they_are(tmp_path: Path) -> None:
 def test_csv_rows_that_can_not_be_used_are_listed(tmp_path: Path) -> None:
     file = write(tmp_path / "t.csv", "path,label,split\n,dog,\nb.jpg,dog,holdout\nc.jpg,dog,test,too,many\nd.jpg\n")
     assert brief(csv.read(file, csv.CsvParams())) == [
-        "no image in column 'path'",
-        "split 'holdout', expected one of train, training, val, valid, validation, dev, test, testing",
+        "t.csv line 2: no image in column 'path'",
+        "t.csv line 3: split 'holdout', expected one of train, training, val, valid, validation, dev, test, testing",
         ("c.jpg", "dog", "test"),
         ("d.jpg", None, ""),
     ]
@@ -127,10 +127,11 @@ def test_the_folder_of_the_images_is_part_of_the_key(tmp_path: Path) -> None:
     class WithPath(csv.CsvParams):
         path: Path
 
-    params = WithPath.model_validate(
-        {"path": "data/t.csv"}, context={"base_dir": write(tmp_path / "data/t.csv", "").parents[1]}
-    )
-    assert params.images == tmp_path / "data"
+    params = WithPath.model_validate({"path": "set/t.csv"}, context={"base_dir": write(tmp_path / "set/t.csv", "").parents[1]})
+    assert params.images == tmp_path / "set"
+    write(tmp_path / "labels/t.csv", "")
+    params = WithPath.model_validate({"path": "labels/t.csv"}, context={"base_dir": tmp_path})
+    assert params.images == tmp_path  # a folder for tables: the images lie beside it
 
 
 def test_a_table_written_beside_the_images_is_no_reason_to_read_them_again(
@@ -166,7 +167,7 @@ def test_metadata_in_split_folders_and_classes_from_folders(tmp_path: Path) -> N
     assert brief(found) == [
         ("train/dog/1.png", "dog", "train"),
         ("validation/2.png", "cat", "val"),
-        "not JSON: Expecting value",
+        "not JSON: Expecting value (character 1)",
     ]
     assert isinstance(found[1], Sample)
     assert found[1].extra == {"boxes": [[1, 2], [3, 4]]}
@@ -212,7 +213,10 @@ def test_parquet_with_paths(tmp_path: Path) -> None:
 
     picture(tmp_path / "a.png")
     pq.write_table(pa.table({"file_name": ["a.png", "gone.png"], "class": ["dog", "cat"]}), tmp_path / "t.parquet")
-    assert brief(parquet.read(tmp_path / "t.parquet", TableParams(), tmp_path)) == [("a.png", "dog", ""), "no such file"]
+    assert brief(parquet.read(tmp_path / "t.parquet", TableParams(), tmp_path)) == [
+        ("a.png", "dog", ""),
+        "t.parquet row 2: no such file",
+    ]
 
 
 def test_a_damaged_parquet_file_is_an_error(tmp_path: Path) -> None:
@@ -297,7 +301,7 @@ def test_paths_of_another_machine_are_matched_by_their_last_parts_and_said(tmp_p
     assert [sample.id for sample in samples] == names
     assert all(Path(sample.image).is_file() for sample in samples)
     assert [item.id for item in read if isinstance(item, Adjusted)] == names
-    assert [item.reason for item in read if isinstance(item, Failure)] == ["no image in column 'path'"]
+    assert [item.reason for item in read if isinstance(item, Failure)] == ["t.csv line 5: no image in column 'path'"]
 
 
 @pytest.mark.parametrize(

@@ -47,13 +47,15 @@ def test_the_regions_of_a_project_and_of_an_export(tmp_path: Path, project: bool
     (sample,), failed = sort_out(via.read(tmp_path, via.ViaParams()))
     assert failed == {}
     dog, cat, ball, flat, line = sample.targets.boxes
-    assert (dog, cat) == (Box(5, 6, 15, 26, "dog"), Box(10, 10, 30, 20, "cat", outline=((10, 10, 30, 10, 30, 20),)))
+    assert (dog, cat) == (
+        Box(5, 6, 15, 26, "dog", facts={"attributes": {"wet": "yes"}}),
+        Box(10, 10, 30, 20, "cat", outline=((10, 10, 30, 10, 30, 20),)),
+    )
     assert (ball.x_min, ball.y_min, ball.x_max, ball.y_max) == (25, 15, 35, 25)
     assert (flat.x_min, flat.y_min, flat.x_max, flat.y_max) == (20, 15, 40, 25)
     assert (line.x_min, line.y_min, line.x_max, line.y_max, len(line.outline)) == (10, 10, 30, 20, 1)
     assert sample.targets.keypoints == (Keypoint(7.5, 8, "nose"),)
     assert sample.extra["file_attributes"] == {"place": "park"}
-    assert sample.extra["objects"][:2] == [{"label": "dog", "attributes": {"wet": "yes"}}, {"label": "cat"}]
 
 
 def test_the_regions_of_version_1_in_the_folders_of_splits(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_yolo_poses_are_boxes_with_keypoints(tmp_path: Path, kind: str) -> None:
     assert failed == {
         "images/train/a.png line 2": f"{expected}, got 4 numbers",
         "images/train/a.png line 3": f"{expected}, got {numbers + 5} numbers",
-        "images/train/a.png line 4": "a.txt: a box of 'person' is not made of numbers",
+        "images/train/a.png line 4": "a.txt: a box of 'person' is not made of numbers: nan, 10, nan, 30",
     }
 
 

@@ -102,6 +102,10 @@ def test_a_video_gives_an_answer_for_each_frame(in_project: Any, capsys: pytest.
     found = rows_of(Path("all.csv"))
     assert [row["predicted"] for row in found] == ["red", "green", "blue", "red"]
     assert found[3]["image"] == "clip.avi#frame=3,time=0.600s"
+    assert [(row["clip"], row["frame"], row["time_s"]) for row in found[2:]] == [
+        ("clip.avi", "2", "0.400"),
+        ("clip.avi", "3", "0.600"),
+    ]
     assert predict("clip.avi", "images/val/blue/blue_0.png", "--every", "2", "--out", "some.csv") == 0
     assert [row["predicted"] for row in rows_of(Path("some.csv"))] == ["red", "blue", "blue"]
     Path("broken.mp4").write_bytes(b"no video")
@@ -119,7 +123,7 @@ def test_a_picture_of_200_megapixels_is_told_of_and_the_rest_is_answered(in_proj
     assert predict("huge.png", "images/val/red/red_0.png", "--out", "found.csv") == 0
     huge, red = rows_of(Path("found.csv"))
     assert (huge["predicted"], red["predicted"]) == ("", "red")
-    assert huge["error"] == "more than 178 megapixels"
+    assert huge["error"].startswith("more than 178 megapixels")
 
 
 @pytest.mark.parametrize("command", ["predict", "evaluate"])

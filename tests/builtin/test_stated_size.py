@@ -115,7 +115,17 @@ def test_annotations_of_other_pixels_are_refused(tmp_path: Path, stated_hw: tupl
     coco_file(tmp_path / "boxes.json", stated_hw)
     samples, (failure,), adjusted = read(tmp_path)
     assert (samples, adjusted) == ([], [])
-    assert failure.reason == f"its annotations are for {stated_hw[1]} x {stated_hw[0]} px, and the image has 100 x 60 px"
+    size = f"{stated_hw[1]} x {stated_hw[0]} px"
+    assert failure.reason == f"boxes.json: its annotations are for {size}, and the image has 100 x 60 px"
+
+
+@pytest.mark.parametrize("side", [float("inf"), float("nan")])
+def test_a_size_that_is_no_number_is_refused(tmp_path: Path, side: float) -> None:
+    photograph(tmp_path / "a.png", 1)
+    coco_file(tmp_path / "boxes.json", (side, 60))
+    samples, (failure,), _ = read(tmp_path)
+    assert samples == []
+    assert failure.reason == f"boxes.json: its annotations are for 60 x {side:g} px, which is no size"
 
 
 def test_run_lengths_of_the_stored_pixels_are_turned(tmp_path: Path) -> None:
@@ -184,4 +194,4 @@ def test_paths_of_another_machine_are_matched_by_their_last_parts(tmp_path: Path
 def test_a_path_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
     photograph(tmp_path / "a.png", 1)
     coco_file(tmp_path / "boxes.json", STORED_HW, name="../a.png")
-    assert [failure.reason for failure in read(tmp_path)[1]] == ["no such file"]
+    assert [failure.reason for failure in read(tmp_path)[1]] == ["boxes.json: no such file"]

@@ -19,7 +19,7 @@ import pytest
 
 from pipekit import images
 from pipekit.builtin.train import TrainParams, train
-from pipekit.builtin.train.loop import choose_rate
+from pipekit.builtin.train.range_test import choose_rate
 from pipekit.contract import Dataset, Failure, Model, Sample
 from pipekit.engine.context import check_share
 from pipekit.engine.run import run_plan

@@ -50,9 +50,9 @@ def test_the_folder_of_one_class_points_to_the_folder_above(tmp_path: Path, temp
 
 
 @pytest.mark.parametrize("inner", ["", "data/"])
-def test_a_folder_around_the_class_folders_points_below(tmp_path: Path, inner: str) -> None:
+def test_a_folder_around_the_class_folders_that_was_chosen_as_a_class_points_below(tmp_path: Path, inner: str) -> None:
     paint(tmp_path / "photos", *(f"photos-main/{inner}{label}/{n}.png" for label in ("cat", "dog") for n in range(10)))
-    said = refused(tmp_path, "train", "photos", "--quiet")
+    said = refused(tmp_path, "train", "photos", "--splits", "no", "--format", "folders", "--quiet")
     assert "training images are of one class, 'photos-main'" in said
     assert f"Did you mean the folder 'photos-main{inner and '/data'}' inside, which holds 'cat', 'dog'?" in said
 

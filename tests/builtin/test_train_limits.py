@@ -11,6 +11,7 @@ import pytest
 
 from pipekit import images
 from pipekit.builtin.train import cache, compiling, data, loop
+from pipekit.builtin.train.range_test import choose_rate
 from pipekit.contract import Sample
 from pipekit.recipe.compiled import compile_recipe
 from pipekit.registry.registry import load_registry
@@ -70,10 +71,11 @@ def test_the_range_test_tries_100_rates_from_a_millionth_to_one() -> None:
         feed=SimpleNamespace(epoch=lambda epoch: iter(range(7))),
         ctx=SimpleNamespace(track=lambda batches, *words: batches, event=lambda *words, **values: None),
         _variables=lambda: [],
+        state=loop.State(),
     )
     loop.Loop._find_rate(training)
     np.testing.assert_allclose(tried, 10 ** np.linspace(-6, 0, 100))
-    assert loop.choose_rate([]) == 1e-6
+    assert choose_rate([]) == 1e-6
 
 
 @pytest.mark.parametrize(("noisy", "chosen"), [(10, 60 - 99 / 6), (11, 10 + 12)])
@@ -85,11 +87,11 @@ def test_the_first_ten_rates_warm_up(noisy: int, chosen: float) -> None:
     rates, losses = np.geomspace(1e-6, 1, 100), np.full(100, 2.0)
     losses[60:] = 1
     losses[:noisy] = 9
-    assert loop.choose_rate(list(zip(rates, losses, strict=True))) == pytest.approx(10 ** (6 * chosen / 99 - 6))
+    assert choose_rate(list(zip(rates, losses, strict=True))) == pytest.approx(10 ** (6 * chosen / 99 - 6))
 
 
 def test_the_slope_of_the_loss_is_measured_over_24_batches() -> None:
     """It falls steeply over 24 batches and a little from there on: the window of 24 fits the steep part, whose centre is 52."""
     place = np.arange(100)
     rates, losses = np.geomspace(1e-6, 1, 100), 100 - 2 * np.clip(place - 40, 0, 24) - 0.25 * np.maximum(place - 64, 0)
-    assert loop.choose_rate(list(zip(rates, losses, strict=True))) == rates[52]
+    assert choose_rate(list(zip(rates, losses, strict=True))) == rates[52]

@@ -223,12 +223,13 @@ def test_json_tells_of_an_error_too(pipekit, project: Path) -> None:
     assert {problem["path"] for problem in event["problems"]} == {"stages.copy.wait_s", "stages.told.use"}
 
 
-def test_a_failing_stage_exits_with_1_and_says_how_to_go_on(pipekit, project: Path) -> None:
+def test_a_failing_stage_exits_with_1_and_says_what_is_kept(pipekit, project: Path) -> None:
     result = pipekit("run", "--set", "stages.told.broken=true")
     assert result.code == 1
     assert result.err.startswith("error: stage 'told' failed: ")
     assert "it is broken" in result.err
-    assert "run the same command again to continue" in result.err
+    assert "Finished shards are kept." in result.err
+    assert "run the same command again" not in result.err  # it would fail again
     assert "Traceback" not in result.err
     assert "Traceback" in pipekit("--debug", "run", "--set", "stages.told.broken=true").err
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from pipekit import images
 from pipekit.testing.checks import write_tiny_dataset
+from tests.builtin import tfrecords
 
 
 def files(folder: Path) -> list[Path]:
@@ -253,6 +254,19 @@ def cifar(folder: Path) -> Path:
     return folder
 
 
+def tfrecord(folder: Path) -> Path:
+    found = files(folder / "sorted")
+    edges = {
+        f"image/object/bbox/{edge}": [value] for edge, value in {"xmin": 0.1, "ymin": 0.2, "xmax": 0.5, "ymax": 0.6}.items()
+    }
+    rows = [
+        {"image/encoded": [file.read_bytes()], "image/class/text": [file.parent.name], "image/object/class/label": [1], **edges}
+        for file in found
+    ]
+    (folder / "label_map.pbtxt").write_text("item {\n  id: 1\n  name: 'thing'\n}\n", encoding="utf-8")
+    return tfrecords.write(folder / "train-00000-of-00001.tfrecord", rows).parent
+
+
 def arrays() -> dict[str, np.ndarray]:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
     return {"x_train": pixels, "y_train": np.arange(4) % 2, "x_test": pixels, "y_test": np.arange(4) % 2}
@@ -272,6 +286,19 @@ def hdf5(folder: Path) -> Path:
         for name, values in arrays().items():
             file[name] = values
     return folder / "data.h5"
+
+
+def videos(folder: Path) -> Path:
+    import cv2
+
+    for file in files(folder / "sorted")[::6]:
+        film = file.parents[2] / f"films/{file.parent.name}/{file.stem}.avi"
+        film.parent.mkdir(parents=True)
+        writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 2, (32, 32))
+        for _ in range(4):
+            writer.write(np.ascontiguousarray(images.read(file)))
+        writer.release()
+    return folder / "films"
 
 
 EXAMPLES: dict[str, Callable[[Path], Path]] = {
@@ -298,6 +325,8 @@ EXAMPLES: dict[str, Callable[[Path], Path]] = {
     "food101": food101,
     "imagenet": imagenet,
     "cifar": cifar,
+    "videos": videos,
+    "tfrecord": tfrecord,
     "npz": npz,
     "hdf5": hdf5,
     "voc": voc,

@@ -26,12 +26,21 @@ VALUES: dict[tuple[str, str], dict[str, Any]] = {
     ("op", "some_of"): {"ops": ["blur", "hflip", "noise"], "n": 2},
     ("stage", "explain"): {"images": [str(PHOTOS / "cat.jpg")]},
     ("stage", "features"): {"previews_per_class": 1, "preview_px": 64},
+    ("stage", "filter"): {"where": "label != 'discs' and width == 32"},
+    ("stage", "rename_classes"): {"classes": {"discs": "round"}, "drop": ["stripes"]},
     ("stage", "filters"): {"max_images": 1, "preview_px": 240},
     ("stage", "match"): {"first": str(PHOTOS / "cat.jpg"), "second": str(PHOTOS / "coffee.jpg")},
 }
 """Parameters for the components that can't do without any, or take their time without."""
 
 SAMPLES: dict[tuple[str, str], dict[str, Any]] = {
+    ("stage", "merge"): {
+        "before": {
+            "one": {"use": "import.folders", "path": "images"},
+            "other": {"use": "filter", "dataset": "one", "where": "label == 'discs'"},
+        },
+        "inputs": {"datasets": ["one", "other"]},
+    },
     ("stage", "train"): {"before": None},  # it is run, and held to the same, in tests/builtin/test_train.py
 }
 """What a component is tried on, where it is not the tiny dataset alone."""

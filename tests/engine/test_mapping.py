@@ -14,6 +14,7 @@ import pytest
 from pipekit import images
 from pipekit.engine import mapping
 from pipekit.engine.adhoc import AdhocPipeline
+from pipekit.errors import UserError
 from pipekit.images import measuring
 from pipekit.store import parts
 from tests.conftest import DATA, Trial, fill
@@ -253,6 +254,39 @@ def test_fields_are_replaced_and_the_rest_of_a_sample_stays(trial: Trial) -> Non
         "b/4.png": before["b/4.png"],
     }
     assert outcome.artifact("revised").meta["splits"] == {"": 3, "val": 1}
+
+
+JOINING = '''
+import pipekit
+
+
+def new_id(name):
+    return {"id": name.replace("b/", "c/")}
+
+
+@pipekit.stage
+def joined(ctx: pipekit.Context, datasets: tuple[pipekit.Dataset, ...], params: pipekit.Params) -> pipekit.Dataset:
+    """The first dataset, and the others with new ids."""
+    first, *others = datasets
+    return ctx.dataset([first, *(ctx.revise(one, new_id) for one in others)])
+
+
+@pipekit.hookimpl
+def register_stages(register):
+    register("joined", joined)
+'''
+
+
+def test_collections_are_joined_and_their_ids_may_change(trial: Trial) -> None:
+    (trial.path / "joining.py").write_text(JOINING)
+    trial.write(*(f"b/{number}.png" for number in range(6)))
+    stages = {"data": STAGES["data"], "joined": {"use": "joined", "datasets": ["data", "data"]}}
+    made = trial.run(stages, plugins=["trial_plugin.py", "joining.py"], shard_size=2).artifact("joined")
+    assert [one.id for one in made] == [f"{folder}/{number}.png" for folder in "bc" for number in range(6)]
+    assert len({one.image for one in made}) == 6
+    (trial.path / "joining.py").write_text(JOINING.replace('"c/"', '"b/"'))
+    with pytest.raises(UserError, match=r"two samples have the id 'b/0.png'"):
+        trial.run(stages, plugins=["trial_plugin.py", "joining.py"], shard_size=2)
 
 
 PARTED = '''

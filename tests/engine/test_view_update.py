@@ -14,7 +14,7 @@ import pytest
 
 from pipekit import images
 from pipekit.commands.contact_sheet import draw_sheet
-from pipekit.engine import run_folder, view_update, views
+from pipekit.engine import run_folder, view_large, view_update, views
 from pipekit.engine.contact_sheets import SHEET
 from pipekit.engine.view_update import RECORD, ROWS, Update
 from tests.conftest import DATA, Trial
@@ -352,6 +352,61 @@ def test_a_dataset_that_is_too_large_for_folders_is_streamed_and_moved(trial: Tr
         table_inode = (folder / "keep/metadata.csv").stat().st_ino
         run(trial, {**stages, "more": {"use": "stamp"}})
         assert (folder / "keep/metadata.csv").stat().st_ino == table_inode
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_table_of_a_large_dataset_is_spliced(trial: Trial, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """After changes at random a view is the one from nothing, byte for byte; and its former table is used."""
+    for module in (views, view_update):
+        monkeypatch.setattr(module, "MAX_VIEW", 25)
+    chance, spliced = random.Random(seed), list[int]()
+    splice = view_large.splice
+    monkeypatch.setattr(view_large, "splice", lambda *given: spliced.append(1) or splice(*given))
+    trial.write(*(f"{'ab'[number % 2]}/{number}.png" for number in range(40)))
+    stages = {name: STAGES[name] for name in ("data", "halve", "packed", "mixed")}
+    run(trial, stages)
+    for step in range(5):
+        before = len(spliced)
+        there = sorted((trial.path / "images").rglob("*.png"))
+        for path in chance.sample(there, chance.choice((0, 1, 3))):
+            path.unlink()
+        names = ("c.png", 'd "quoted", x.png', "é.png", "bad.png", "Z.png")
+        trial.write(*(f"{chance.choice('abc')}/{step}{chance.choice(names)}" for _ in range(2)), text=f"{step}")
+        run(trial, stages)
+        assert len(spliced) > before
+        updated = shown(trial)
+        shutil.rmtree(trial.path / "runs")
+        run(trial, stages)
+        assert updated == shown(trial)
+
+
+@pytest.mark.parametrize("edited", ["metadata.csv", ROWS])
+def test_a_large_view_that_was_edited_is_built_again(trial: Trial, monkeypatch: pytest.MonkeyPatch, edited: str) -> None:
+    for module in (views, view_update):
+        monkeypatch.setattr(module, "MAX_VIEW", 5)
+    trial.write(*(f"cat/{number}.png" for number in range(30)))
+    stages = {"data": DATA, "keep": {"use": "keep"}}
+    folder = run(trial, stages)
+    file = folder / "keep" / edited
+    file.write_bytes(file.read_bytes().replace(b"cat", b"dog"))
+    trial.write("cat/new.png")
+    run(trial, stages)
+    with (folder / "keep/metadata.csv").open(newline="") as table:
+        assert [row["label"] for row in csv.DictReader(table)] == ["cat"] * 31
+
+
+def test_ids_of_several_lines_are_not_spliced(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (views, view_update):
+        monkeypatch.setattr(module, "MAX_VIEW", 5)
+    trial.write(*(f"cat/{number}.png" for number in range(30)), "cat/a\nb.png")
+    stages = {"data": DATA, "keep": {"use": "keep"}}
+    run(trial, stages)
+    trial.write("cat/a\nc.png", "cat/d.png")
+    folder = run(trial, stages)
+    with (folder / "keep/metadata.csv").open(newline="") as table:
+        ids = [row["id"] for row in csv.DictReader(table)]
+    assert ids == sorted(ids)
+    assert {"cat/a\nb.png", "cat/a\nc.png", "cat/d.png"} <= {*ids}
 
 
 def test_showing_many_images_reports_progress_and_its_time(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -510,23 +510,27 @@ def one(kind: str, data: bytes, folder: Path) -> dict[str, Any]:
         found = {"outcome": "refused"}
         str(error)
     except BaseException:
-        found = {"outcome": "problem", "what": _shortened(traceback.format_exc())}
+        found = {"outcome": "problem", "what": shortened(traceback.format_exc())}
     signal.setitimer(signal.ITIMER_PROF, 0)
     return {**found, "cpu_s": round(time.process_time() - before, 3)}
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
     """A traceback's places in pipekit, each once, and its last line."""
     lines = text.strip().splitlines()
     places = dict.fromkeys(line for line in lines if "/pipekit/" in line)
     return "\n".join([*places, lines[-1][:500]])
 
 
-def results(kind: str, seed: int, count: int) -> Iterator[dict[str, Any]]:
-    """The outcome of each item; a worker that dies is replaced, and its item is a problem."""
+def results(kind: str, seed: int, count: int, script: str = "") -> Iterator[dict[str, Any]]:
+    """The outcome of each item; a worker that dies is replaced, and its item is a problem.
+
+    Args:
+        script: what a worker runs, with ``--work KIND START STOP --seed SEED``; by default this file.
+    """
     place = 0
     while place < count:
-        command = [sys.executable, __file__, "--work", kind, str(place), str(count), "--seed", str(seed)]
+        command = [sys.executable, script or __file__, "--work", kind, str(place), str(count), "--seed", str(seed)]
         environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
         begun = None
         with (

@@ -10,7 +10,7 @@ import pytest
 from pipekit import images
 from pipekit.contract import Box, Keypoint, Sample, Targets
 from pipekit.engine.adhoc import AdhocPipeline
-from pipekit.registry.losses import KINDS, losses
+from pipekit.registry.losses import FLAGS, KINDS, losses
 from pipekit.registry.registry import load_registry
 
 OUTLINE = ((0.0, 0.0, 4.0, 0.0, 4.0, 4.0),)
@@ -18,18 +18,26 @@ FULL = Sample(
     "a.png",
     "a.png",
     label="cat",
-    targets=Targets("m.png", "1", (Box(0, 0, 4, 4, "eye", OUTLINE), Box(1, 1, 2, 2, "eye")), (Keypoint(1, 1),)),
+    targets=Targets(
+        "m.png", "1", (Box(0, 0, 4, 4, "eye", OUTLINE, {"difficult": True, "id": 7}), Box(1, 1, 2, 2, "eye")), (Keypoint(1, 1),)
+    ),
     extra={"camera": 3},
 )
 
 
 def test_everything_that_is_not_carried_is_counted() -> None:
     assert losses([FULL, FULL], ()) == (
-        "this format does not hold 2 classes of whole images, 4 boxes, 2 outlines, 2 keypoints, 2 masks, "
+        "this format does not hold 2 classes of whole images, 4 boxes, 2 outlines, 2 keypoints without a box, 2 masks, "
         "2 rows with further columns: they are left out"
     )
     assert losses([FULL], set(KINDS)) == ""
-    assert losses([FULL, FULL], set(KINDS) - {"keypoints"}) == "this format does not hold 2 keypoints: they are left out"
+    assert losses([FULL, FULL], set(KINDS) - {"loose_keypoints"}) == (
+        "this format does not hold 2 keypoints without a box: they are left out"
+    )
+    assert losses([FULL], set(KINDS) - {"facts"}) == (
+        "this format does not hold 1 facts about objects (difficult): they are left out"
+    )
+    assert losses([FULL], set(KINDS) - {"facts"} | {"difficult"}) == "", "an id is expressed in another way"
 
 
 def test_what_is_not_there_is_not_lost() -> None:
@@ -40,7 +48,7 @@ def test_every_exporter_of_datasets_says_what_it_carries() -> None:
     of_models = {"savedmodel", "tflite", "tflite-int8", "onnx", "card"}
     for exporter in load_registry(installed=False).components("exporter"):
         if exporter.name not in of_models:
-            assert set(KINDS) >= exporter.load().CARRIES, exporter.name
+            assert {*KINDS, *FLAGS, "pose"} >= exporter.load().CARRIES, exporter.name
 
 
 @pytest.mark.parametrize(("format", "lost"), [("csv", ""), ("yolo", "3 classes of whole images")])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pipekit import images
 from pipekit.contract import Rejected
 from pipekit.errors import UserError
 from pipekit.registry.registry import load_registry
@@ -157,3 +159,12 @@ def register_importers(register):
     assert found["folders"].fits
     assert found["failing"].reason == "its sniff failed: KeyError: 'a'"
     assert found["silent"].reason == "no reason given"
+
+
+def test_the_reason_of_the_importer_that_seems_to_be_meant_stands_in_the_error(tmp_path: Path) -> None:
+    images.write(tmp_path / "a.png", np.full((8, 8, 3), 90, np.uint8))
+    (tmp_path / "x.csv").write_text("a.png,cat\na.png,dog\n")
+    with pytest.raises(
+        UserError, match=r"no importer recognises .*x\.csv: .*x\.csv has no header: its first row names the image"
+    ):
+        find_importer(load_registry(), tmp_path / "x.csv")

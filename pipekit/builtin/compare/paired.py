@@ -35,6 +35,8 @@ def read_answers(name: str, folder: Path) -> Answers:
     """Read a report's metrics and predictions and, if present, the model's description (``about.json``)."""
     try:
         metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+        if metrics.get("task") == "reconstruction":
+            raise UserError(f"the report {name!r} is of an autoencoder; only classifiers are compared", "Leave it out.")
         with (folder / "predictions.csv").open(encoding="utf-8", newline="", errors="surrogateescape") as file:
             rows = {row["id"]: row for row in plain_rows(csv.DictReader(file))}
         about = json.loads((folder / "about.json").read_text("utf-8")) if (folder / "about.json").exists() else {}

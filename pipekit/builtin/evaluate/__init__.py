@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipekit.contract import Context, Dataset, Model, Params, Report, param, stage
+from pipekit.errors import UserError
 
 
 class EvaluateParams(Params):
@@ -28,12 +29,23 @@ def evaluate(ctx: Context, model: Model, dataset: Dataset, params: EvaluateParam
 
     ``baseline`` is the report of a simpler model on the same images (for example HOG + SVM), which this one should beat.
 
+    An autoencoder is evaluated by its reconstructions: the error of each image, beside that of the mean training image, and
+    the images whose error is unusual.
+
     All metrics are computed from the probabilities as written to ``predictions.csv``, so you can recompute them from it. The
     report's digest covers the metrics and the predictions, without paths and times.
     """
     from pipekit.builtin.evaluate.outputs import facts, headline, write_outputs
     from pipekit.builtin.evaluate.score import score
     from pipekit.learning.advice import first_of_evaluation
+    from pipekit.learning.predictor import is_reconstruction
+
+    if is_reconstruction(model.path):
+        from pipekit.builtin.evaluate.reconstruction import evaluate_reconstruction
+
+        if baseline is not None:
+            raise UserError("an autoencoder can't be compared with a classifier's report", "Omit the baseline.")
+        return evaluate_reconstruction(ctx, model.path, dataset, params)
 
     evaluation = score(ctx, model.path, dataset, params, baseline)
     digest = write_outputs(ctx, evaluation, params)

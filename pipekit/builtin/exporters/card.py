@@ -10,6 +10,7 @@ from typing import Any
 from pipekit.contract import Model, Params, Report
 from pipekit.errors import UserError
 from pipekit.learning.predictor import read_model_info
+from pipekit.page.paths import without_paths
 
 TO_FILL_IN = "*To be filled in.*"
 MAX_CLASSES = 50
@@ -45,7 +46,7 @@ def card_text(info: Mapping[str, Any], report: Report | None, *, usage: str = ""
         parts += ["## The export", checked[0].upper() + checked[1:] + "."]
     parts += ["## How it was made", *_made(info)]
     parts += ["## Licence", f"{TO_FILL_IN} Mind the licences of the images and of pretrained weights.", *_weights(info)]
-    return "\n\n".join(parts) + "\n"
+    return without_paths("\n\n".join(parts) + "\n")
 
 
 def _metrics(report: Report | None) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ import gzip
 import struct
 from pathlib import Path
 
-from pipekit.builtin.exporters.common import labelled
+from pipekit.builtin.exporters.common import label_names, labelled
 from pipekit.contract import Dataset
 from pipekit.errors import UserError
 from pipekit.files import read_bytes
@@ -14,6 +14,9 @@ from pipekit.params import Params, param
 
 CARRIES = {"labels"}
 """What the format holds of a sample besides its image and its split."""
+
+COPIES_FILES = False
+"""It writes pixels, so that no metadata go with them."""
 
 STEMS = {"train": "train", "test": "t10k", "val": "val", "": "train"}
 
@@ -27,7 +30,7 @@ def write(artifact: Dataset, out_dir: Path, params: IdxParams) -> None:
     from pipekit import images
 
     height, width = params.size_hw
-    classes = list(artifact.classes)
+    classes = label_names(artifact)
     if len(classes) > 256:
         raise UserError(f"IDX holds at most 256 classes, the dataset has {len(classes)}")
     for split in sorted({sample.split for sample in artifact}):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 from pipekit.builtin.exporters.common import ImagesParams, Names, place
@@ -11,9 +12,13 @@ from pipekit.files import read_bytes
 CARRIES = {"mask"}
 """What the format holds of a sample besides its image and its split."""
 
+CLASSES = "classes.csv"
+
 
 def write(artifact: Dataset, out_dir: Path, params: ImagesParams) -> None:
-    """Masks are copied unchanged. Images without a mask are in ``images`` too and listed in ``without_mask.txt``."""
+    """Masks are copied unchanged. Images without a mask are in ``images`` too and listed in ``without_mask.txt``; the names of
+    their values, if known, in ``classes.csv``.
+    """
     names = Names()
     stems: set[str] = set()
     without: list[str] = []
@@ -31,3 +36,8 @@ def write(artifact: Dataset, out_dir: Path, params: ImagesParams) -> None:
         mask.write_bytes(read_bytes(sample.targets.mask))
     if without:
         (out_dir / "without_mask.txt").write_text("".join(f"{name}\n" for name in without), "utf-8")
+    if listed := artifact.categories("masks"):
+        with (out_dir / CLASSES).open("w", encoding="utf-8", errors="replace", newline="") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(["value", "name"])
+            table.writerows((entry.number, entry.name) for entry in listed if entry.number is not None)

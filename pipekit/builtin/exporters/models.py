@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 
 from pipekit.contract import Dataset, InputPath, Model, Params, Report, Sample, param
 from pipekit.errors import ImageError, StageError, UserError
-from pipekit.learning.predictor import Predictor, load_keras_model, read_model_info
+from pipekit.learning.predictor import RESIZE_METHOD, Predictor, load_keras_model, read_model_info
 from pipekit.rng import rng_for
 
 Pixels = NDArray[np.uint8]
 Answers = Callable[[Pixels], NDArray[np.float32]]
 
 FLOAT_TOLERANCE = 1e-4
+FROM_FILES = "serving_bytes"
+"""The signature that takes the bytes of files."""
 NUM_RANDOM = 16
 
 
@@ -65,11 +67,16 @@ class Trained:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Images as the model takes them, a description of them, and their class where it is known."""
+    """Images as the model takes them, a description of them, and their class where it is known.
+
+    Attributes:
+        sources: the location of each image's file, or its bytes.
+    """
 
     pixels: Pixels
     words: str
     labels: tuple[str | None, ...] = ()
+    sources: tuple[str | bytes, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,10 +135,17 @@ def open_trained(artifact: Model) -> Trained:
     return Trained(artifact.path, model, info, predictor)
 
 
-def save(trained: Trained, folder: Path, batch: int | None = None, *, label: bool = True) -> None:
-    """A SavedModel with one signature: ``image`` (batch, H, W, C) float32 to ``probabilities`` and, with ``label``, a name."""
+def save(trained: Trained, folder: Path, batch: int | None = None, *, label: bool = True, files: bool = False) -> None:
+    """A SavedModel with the signature ``serving_default``: ``image`` (batch, H, W, C) float32 to ``probabilities``.
+
+    Args:
+        label: return the most probable class's name too.
+        files: add the signature ``serving_bytes``: ``image_bytes``, the bytes of JPEG or PNG files, to the same.
+    """
     import keras
     import tensorflow as tf
+
+    from pipekit.builtin.exporters.file_input import decoded
 
     labels = tf.constant(trained.classes)
 
@@ -139,6 +153,11 @@ def save(trained: Trained, folder: Path, batch: int | None = None, *, label: boo
         probabilities = trained.keras_model(image, training=False)
         more = {"label": tf.gather(labels, tf.argmax(probabilities, axis=-1))} if label else {}
         return {"probabilities": probabilities, **more}
+
+    def serve_files(image_bytes: Any) -> dict[str, Any]:
+        shape = tf.TensorSpec(trained.shape_hwc, tf.float32)
+        pixels = tf.map_fn(lambda data: decoded(tf, data, trained.shape_hwc), image_bytes, fn_output_signature=shape)
+        return serve(pixels)
 
     archive = keras.export.ExportArchive()
     _keep_in_order(archive, trained.keras_model)
@@ -151,6 +170,8 @@ def save(trained: Trained, folder: Path, batch: int | None = None, *, label: boo
         archive.add_variable_collection(f"{kind}variables", [weight.value for weight in weights])
     signature = [tf.TensorSpec((batch, *trained.shape_hwc), tf.float32, name="image")]
     archive.add_endpoint("serve", serve, input_signature=signature)
+    if files:
+        archive.add_endpoint(FROM_FILES, serve_files, input_signature=[tf.TensorSpec((batch,), tf.string, name="image_bytes")])
     archive.write_out(str(folder), verbose=False)
 
 
@@ -179,12 +200,21 @@ def held_out(trained: Trained, dataset: Dataset | None, params: CheckParams) -> 
     for split in ("test", "val"):
         if dataset is not None and (found := _read(trained, spread(dataset, split, params.check))):
             pixels, samples = zip(*found, strict=True)
-            labels = tuple(sample.label for sample in samples)
-            return Pictures(np.stack(pixels), f"{_images(len(pixels))} of the split {split!r}", labels)
+            labels, sources = tuple(sample.label for sample in samples), tuple(sample.image for sample in samples)
+            return Pictures(np.stack(pixels), f"{_images(len(pixels))} of the split {split!r}", labels, sources)
+    return _noise(trained)
+
+
+def _noise(trained: Trained) -> Pictures:
+    """PNG files of random noise, one and a half times as large as the input."""
+    from pipekit import images
+
     rng = rng_for(0, "random pictures", *trained.shape_hwc)
     height, width, channels = trained.shape_hwc
-    noise = rng.integers(0, 256, (NUM_RANDOM, height, width, channels), dtype=np.uint8)
-    return Pictures(noise, f"{NUM_RANDOM} images of random noise (no others were given)")
+    size = (NUM_RANDOM, height * 3 // 2 + 1, width * 3 // 2 + 1, channels)
+    files = tuple(images.encode(noise, "png") for noise in rng.integers(0, 256, size, dtype=np.uint8))
+    pixels = np.stack([trained.predictor.prepare(images.decode(data)) for data in files])
+    return Pictures(pixels, f"{NUM_RANDOM} images of random noise (no others were given)", (), files)
 
 
 def _images(count: int) -> str:
@@ -192,15 +222,16 @@ def _images(count: int) -> str:
 
 
 def _given(trained: Trained, place: Path, most: int) -> Pictures:
-    found = []
+    found, sources = [], []
     for file in islice(files_in(place), most):
         try:
             found.append(trained.predictor.prepare(file))
+            sources.append(str(file))
         except ImageError:
             continue
     if not found:
         raise UserError(f"there is no usable image in {place}", "Give a folder of images, or one image.")
-    return Pictures(np.stack(found), f"{_images(len(found))} of {place.name}")
+    return Pictures(np.stack(found), f"{_images(len(found))} of {place.name}", (), tuple(sources))
 
 
 def files_in(place: Path) -> Any:
@@ -279,17 +310,32 @@ def within(found: Comparison, tolerance: float) -> Comparison:
 
 
 def write_beside(
-    trained: Trained, out_dir: Path, found: Comparison, usage: str, report: Report | None = None
+    trained: Trained,
+    out_dir: Path,
+    found: Comparison,
+    usage: str,
+    report: Report | None = None,
+    from_files: Comparison | None = None,
 ) -> Mapping[str, Any]:
-    """Write ``labels.txt``, ``model.json``, ``check.json`` and ``model_card.md``; returns the facts that the run displays."""
+    """Write ``labels.txt``, ``model.json``, ``check.json`` and ``model_card.md``; returns the facts that the run displays.
+
+    Args:
+        from_files: the comparison of what the exported model makes of files.
+    """
     from pipekit.builtin.exporters.card import card_text
 
     (out_dir / "labels.txt").write_text(labels_text(trained.classes), "utf-8")
-    (out_dir / "model.json").write_text(json.dumps(trained.info, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    (out_dir / "check.json").write_text(json.dumps(asdict(found), indent=2, ensure_ascii=False) + "\n", "utf-8")
-    text = card_text(trained.info, report, usage=usage, checked=found.headline)
+    info = {**trained.info, "preprocessing": {**trained.info.get("preprocessing", {}), "resize_method": RESIZE_METHOD}}
+    (out_dir / "model.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    more = {"from_files": asdict(from_files)} if from_files else {}
+    (out_dir / "check.json").write_text(json.dumps({**asdict(found), **more}, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    headline, facts = found.headline, dict(found.facts)
+    if from_files:
+        headline += f"; from {from_files.pictures}: {from_files.largest_difference:.1e}"
+        facts["largest difference, from files"] = f"{from_files.largest_difference:.1e}"
+    text = card_text(trained.info, report, usage=usage, checked=headline)
     (out_dir / "model_card.md").write_text(text, "utf-8")
-    return {"facts": found.facts, "headline": found.headline}
+    return {"facts": facts, "headline": headline}
 
 
 def labels_text(classes: tuple[str, ...]) -> str:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipekit.builtin.exporters.common import NO_SPLIT
+from pipekit.builtin.exporters.common import NO_SPLIT, box_labels, counted_from_zero, label_names, numbered
 from pipekit.contract import Dataset, Sample
 from pipekit.errors import UserError
 from pipekit.files import read_bytes
 from pipekit.params import Params, param
 
-CARRIES = {"labels"}
+CARRIES = {"labels", "boxes", "outlines", "keypoints", "mask"}
 """What the format holds of a sample besides its image and its split."""
 
 
@@ -23,17 +24,24 @@ class ParquetParams(Params):
 
 
 def write(artifact: Dataset, out_dir: Path, params: ParquetParams) -> None:
-    """``data/train-00000-of-00003.parquet``: ``image`` (bytes and path), ``label`` (a class's number), ``id``, ``sha256``."""
+    """``data/train-00000-of-00003.parquet``: ``image`` (bytes and path), ``label`` (a class's number), ``id``, ``sha256``.
+
+    If the dataset has them: ``objects`` with ``bbox`` (left, top, width, height in pixels, as in COCO), ``category`` and, for
+    outlines, ``segmentation``; ``keypoints`` with ``x``, ``y``, ``label``, ``visible`` and ``object`` (the position of its box,
+    -1 for none); ``mask`` (bytes and path).
+    """
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
         raise UserError("writing Parquet needs pyarrow", 'Install it: pip install "pipekit-vision[parquet]"') from error
-    classes = list(artifact.classes)
+    classes = label_names(artifact)
     numbers = {name: number for number, name in enumerate(classes)}
+    there = _there(artifact)
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     fields = [("image", image), ("label", pa.int64()), ("id", pa.string()), ("sha256", pa.string())]
-    schema = pa.schema(fields, metadata={"huggingface": json.dumps(_features(classes))})
+    fields += _target_fields(pa, there, image)
+    schema = pa.schema(fields, metadata={"huggingface": json.dumps(_features(classes, there))})
     (out_dir / "data").mkdir()
     for split, count in _sizes(artifact).items():
         rows = (sample for sample in artifact if sample.split == split)
@@ -42,20 +50,116 @@ def write(artifact: Dataset, out_dir: Path, params: ParquetParams) -> None:
             name = f"{split or NO_SPLIT}-{number:05}-of-{num_files:05}.parquet"
             with pq.ParquetWriter(out_dir / "data" / name, schema, compression="none") as writer:
                 for block in _blocks(islice(rows, params.rows_per_file)):
-                    writer.write_table(pa.Table.from_pylist([_row(sample, numbers) for sample in block], schema=schema))
+                    rows_of_block = [_row(sample, numbers, there) for sample in block]
+                    writer.write_table(pa.Table.from_pylist(rows_of_block, schema=schema))
 
 
-def _row(sample: Sample, numbers: dict[str, int]) -> dict[str, Any]:
+def limits(artifact: Dataset, params: ParquetParams) -> Iterator[str]:
+    """What is said of class numbers that are others here: those of Hugging Face's features are positions in a list."""
+    of_labels = numbered(artifact.categories("labels"), artifact.classes)
+    of_boxes = numbered(artifact.categories("boxes"), box_labels(artifact))
+    for what, entries in (("images", of_labels), ("boxes", of_boxes)):
+        if not counted_from_zero(entries)[1]:
+            yield f"the classes of {what} are numbered anew from 0, in the order of their numbers"
+
+
+@dataclass(frozen=True)
+class _There:
+    """The kinds of targets in a dataset: class names of boxes, names of keypoints, and whether it has outlines and masks."""
+
+    boxes: list[str]
+    outlines: bool
+    points: list[str]
+    masks: bool
+
+
+def _there(dataset: Dataset) -> _There:
+    points: set[str] = set()
+    outlines = masks = False
+    for sample in dataset:
+        points.update(point.label for point in sample.targets.keypoints)
+        outlines = outlines or any(box.outline for box in sample.targets.boxes)
+        masks = masks or bool(sample.targets.mask)
+    entries, _ = counted_from_zero(numbered(dataset.categories("boxes"), box_labels(dataset)))
+    return _There([entry.name for entry in entries], outlines, sorted(points), masks)
+
+
+def _target_fields(pa: Any, there: _There, image: Any) -> list[Any]:
+    objects = [("bbox", pa.list_(pa.list_(pa.float64(), 4))), ("category", pa.list_(pa.int64()))]
+    if there.outlines:
+        objects.append(("segmentation", pa.list_(pa.list_(pa.list_(pa.float64())))))
+    kinds = {"x": pa.float64(), "y": pa.float64(), "label": pa.int64(), "visible": pa.bool_(), "object": pa.int64()}
+    points = [(name, pa.list_(kind)) for name, kind in kinds.items()]
+    found = {
+        "objects": (there.boxes, pa.struct(objects)),
+        "keypoints": (there.points, pa.struct(points)),
+        "mask": (there.masks, image),
+    }
+    return [(name, kind) for name, (wanted, kind) in found.items() if wanted]
+
+
+def _targets(sample: Sample, there: _There) -> dict[str, Any]:
+    """A row's targets as lists; empty ones for a sample that has none."""
+    targets = sample.targets
+    found: dict[str, Any] = {}
+    if there.boxes:
+        found["objects"] = {
+            "bbox": [[box.x_min, box.y_min, box.x_max - box.x_min, box.y_max - box.y_min] for box in targets.boxes],
+            "category": [there.boxes.index(box.label) for box in targets.boxes],
+        }
+        if there.outlines:
+            found["objects"]["segmentation"] = [box.outline for box in targets.boxes]
+    if there.points:
+        points = targets.keypoints
+        found["keypoints"] = {
+            "x": [point.x for point in points],
+            "y": [point.y for point in points],
+            "label": [there.points.index(point.label) for point in points],
+            "visible": [point.visible for point in points],
+            "object": [-1 if point.of is None else point.of for point in points],
+        }
+    if targets.mask:
+        found["mask"] = {"bytes": read_bytes(targets.mask), "path": f"{PurePosixPath(sample.id).stem}.png"}
+    return found
+
+
+def _row(sample: Sample, numbers: dict[str, int], there: _There) -> dict[str, Any]:
     data = {"bytes": read_bytes(sample.image), "path": sample.id.rpartition("/")[2]}
     label = numbers[sample.label] if sample.label is not None else None
-    return {"image": data, "label": label, "id": sample.id, "sha256": sample.sha256}
+    return {"image": data, "label": label, "id": sample.id, "sha256": sample.sha256, **_targets(sample, there)}
 
 
-def _features(classes: list[str]) -> dict[str, Any]:
+def _features(classes: list[str], there: _There) -> dict[str, Any]:
     """The schema as ``datasets`` describes it."""
     text = {"dtype": "string", "_type": "Value"}
-    label = {"names": classes, "_type": "ClassLabel"} if classes else {"dtype": "int64", "_type": "Value"}
-    return {"info": {"features": {"image": {"_type": "Image"}, "label": label, "id": text, "sha256": text}}}
+    label = _class_label(classes) if classes else {"dtype": "int64", "_type": "Value"}
+    features: dict[str, Any] = {"image": {"_type": "Image"}, "label": label, "id": text, "sha256": text}
+    number = {"dtype": "float64", "_type": "Value"}
+    if there.boxes:
+        features["objects"] = {"bbox": _list_of(_list_of(number, 4)), "category": _list_of(_class_label(there.boxes))}
+        if there.outlines:
+            features["objects"]["segmentation"] = _list_of(_list_of(_list_of(number)))
+    if there.points:
+        kinds = {
+            "x": number,
+            "y": number,
+            "label": _class_label(there.points),
+            "visible": {"dtype": "bool", "_type": "Value"},
+            "object": {"dtype": "int64", "_type": "Value"},
+        }
+        features["keypoints"] = {name: _list_of(kind) for name, kind in kinds.items()}
+    if there.masks:
+        features["mask"] = {"_type": "Image"}
+    return {"info": {"features": features}}
+
+
+def _class_label(names: list[str]) -> dict[str, Any]:
+    return {"names": names, "_type": "ClassLabel"}
+
+
+def _list_of(feature: dict[str, Any], length: int = -1) -> dict[str, Any]:
+    """A list; all versions of ``datasets`` know ``Sequence``, newer ones write ``List``."""
+    return {"feature": feature, "length": length, "_type": "Sequence"}
 
 
 def _sizes(dataset: Dataset) -> dict[str, int]:

@@ -14,7 +14,11 @@ from typing import Any
 import numpy as np
 
 from pipekit.builtin.exporters.models import (
+    FROM_FILES,
+    Comparison,
     FloatParams,
+    Pictures,
+    Trained,
     compare,
     held_out,
     labels_text,
@@ -25,6 +29,7 @@ from pipekit.builtin.exporters.models import (
     write_beside,
 )
 from pipekit.contract import Dataset, Model, Report
+from pipekit.params import param
 
 USAGE = """Serve it with TensorFlow Serving, with this folder as the model's base path (it holds the version folder `1/`):
 
@@ -35,39 +40,91 @@ or open it in Python:
     served = tf.saved_model.load("1").signatures["serving_default"]
     served(image=pixels)["probabilities"]     # pixels: float32 (N, {height}, {width}, {channels}), 0 to 255
 
-`served(...)["label"]` is the name of the most probable class."""
+`served(...)["label"]` is the name of the most probable class. The signature `serving_bytes` takes the bytes of JPEG and PNG
+files of any size, and decodes and resizes them itself:
+
+    served = tf.saved_model.load("1").signatures["serving_bytes"]
+    served(image_bytes=tf.constant([open("photo.jpg", "rb").read()]))["probabilities"]"""
+
+
+class SavedModelParams(FloatParams):
+    file_tolerance: float = param(
+        0.02,
+        "Largest allowed difference of a probability where the exported model decodes and resizes files itself",
+        gt=0,
+        le=1,
+    )
 
 
 def write(
-    artifact: Model, out_dir: Path, params: FloatParams, dataset: Dataset | None = None, report: Report | None = None
+    artifact: Model, out_dir: Path, params: SavedModelParams, dataset: Dataset | None = None, report: Report | None = None
 ) -> Mapping[str, Any]:
-    """``1/``: a SavedModel that maps ``image`` to ``probabilities`` and ``label``; checked against the original."""
+    """``1/``: a SavedModel that maps ``image`` to ``probabilities`` and ``label``; checked against the original.
+
+    Its second signature, ``serving_bytes``, maps the bytes of JPEG and PNG files (``image_bytes``) to the same; the check
+    gives it the files, and the original what pipekit reads of them.
+    """
     trained = open_trained(artifact)
     import tensorflow as tf
 
     folder = out_dir / "1"
     try:
-        save(trained, folder)
+        save(trained, folder, files=True)
     except Exception as error:
         raise translated(error, "a SavedModel") from error
     _make_reproducible(folder)
     (folder / "assets.extra").mkdir(exist_ok=True)
     (folder / "assets.extra" / "labels.txt").write_text(labels_text(trained.classes), "utf-8")
-    served = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    signatures = tf.saved_model.load(str(folder)).signatures
+    served = signatures["serving_default"]
 
     def exported(pixels: Any) -> Any:
         return np.asarray(served(image=tf.constant(pixels.astype(np.float32)))["probabilities"])
 
-    found = within(compare(trained, exported, held_out(trained, dataset, params)), params.tolerance)
+    pictures = held_out(trained, dataset, params)
+    found = within(compare(trained, exported, pictures), params.tolerance)
+    from_files = _compare_files(trained, signatures[FROM_FILES], pictures, params.file_tolerance)
     height, width, channels = trained.shape_hwc
     usage = USAGE.format(height=height, width=width, channels=channels)
-    return write_beside(trained, out_dir, found, usage, report)
+    return write_beside(trained, out_dir, found, usage, report, from_files)
 
+
+def _compare_files(trained: Trained, served: Any, pictures: Pictures, tolerance: float) -> Comparison | None:
+    """What the exported model makes of the JPEG and PNG files among the images; None if there is none.
+
+    Raises:
+        StageError: a probability differs by more than the tolerance.
+    """
+    import tensorflow as tf
+
+    from pipekit import images
+
+    def data_of(place: int) -> bytes:
+        source = pictures.sources[place]
+        return source if isinstance(source, bytes) else images.read_bytes(source)
+
+    places = [place for place in range(len(pictures.sources)) if data_of(place).startswith(SIGNATURES)]
+    if not places:
+        return None
+    rows = iter(places)
+
+    def exported(_: Any) -> Any:
+        return np.asarray(served(image_bytes=tf.constant([data_of(next(rows))]))["probabilities"])
+
+    labels = tuple(pictures.labels[place] for place in places) if pictures.labels else ()
+    words = f"the files of {len(places)} image{'s' if len(places) != 1 else ''}"
+    return within(compare(trained, exported, Pictures(pictures.pixels[places], words, labels)), tolerance)
+
+
+SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG")
+"""How the files begin that TensorFlow decodes as pipekit does."""
 
 _NUMBERED = re.compile(r"(?P<stem>.+)_(?P<number>\d+)")
 _GRADIENT = re.compile(r"(?P<stem>PartitionedCall|CustomGradient)-(?P<number>\d+)")
 _QUOTED = re.compile(r'(?<!string_val: )"([^"\\\n]+)"')
 """Texts except those in tensors: the names of classes stay as they are."""
+_PLACEHOLDER = re.compile(r"_\d+(?=___redundant_placeholder\d+$)")
+"""An argument of a loop's condition that is not used bears the number of the condition."""
 _CAPTURED = re.compile(r'(?P<attribute>key: "_user_specified_name"\s+value \{\s+s: )"\d+"')
 """An input that nobody has named bears the number of a tensor of the process."""
 
@@ -82,7 +139,10 @@ def _make_reproducible(folder: Path) -> None:
     text = text_format.MessageToString(written)
     functions = [function.signature.name for graph in written.meta_graphs for function in graph.graph_def.library.function]
     names = _renumbered(functions, _NUMBERED, "_") | _renumbered(_QUOTED.findall(text), _GRADIENT, "-")
-    text = _QUOTED.sub(lambda found: f'"{names.get(found[1], found[1])}"', _CAPTURED.sub(r'\g<attribute>"captured"', text))
+    text = _QUOTED.sub(
+        lambda found: f'"{_PLACEHOLDER.sub("_0", names.get(found[1], found[1]))}"',
+        _CAPTURED.sub(r'\g<attribute>"captured"', text),
+    )
     renamed = text_format.Parse(text, SavedModel())
     for graph in renamed.meta_graphs:
         graph.graph_def.library.function.sort(key=lambda function: function.signature.name)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pipekit.builtin.exporters.common import NO_SPLIT
+from pipekit.builtin.exporters.common import NO_SPLIT, box_labels, label_names, numbered
 from pipekit.contract import Dataset, Sample
 from pipekit.files import read_bytes
 from pipekit.params import Params, param
@@ -20,15 +21,18 @@ class TfrecordParams(Params):
 
 
 def write(artifact: Dataset, out_dir: Path, params: TfrecordParams) -> None:
-    """``train-00000-of-00004.tfrecord`` and ``classes.txt``.
+    """``train-00000-of-00004.tfrecord``, ``classes.txt``, and for boxes ``label_map.pbtxt``.
 
     An example has ``image/encoded`` (the file's bytes), ``image/format``, ``image/height``, ``image/width``,
     ``image/filename`` (the id), ``image/class/label`` (the position in ``classes.txt``, -1 for none), ``image/class/text``;
-    with boxes also ``image/object/bbox/xmin`` and so on as fractions of the size, and ``image/object/class/text``.
+    with boxes also ``image/object/bbox/xmin`` and so on as fractions of the size, ``image/object/class/text``, and
+    ``image/object/class/label``: the number in ``label_map.pbtxt``, from 1, as the Object Detection API counts.
     """
     import tensorflow as tf
 
-    numbers = {name: number for number, name in enumerate(artifact.classes)}
+    names = label_names(artifact)
+    numbers = {name: number for number, name in enumerate(names)}
+    of_boxes = _box_numbers(artifact)
     counts: dict[str, int] = {}
     for sample in artifact:
         counts[sample.split] = counts.get(sample.split, 0) + 1
@@ -39,11 +43,32 @@ def write(artifact: Dataset, out_dir: Path, params: TfrecordParams) -> None:
             path = out_dir / f"{split or NO_SPLIT}-{number:05}-of-{num_shards:05}.tfrecord"
             with tf.io.TFRecordWriter(str(path)) as writer:
                 for sample in islice(rows, params.shard_size):
-                    writer.write(_example(tf, sample, numbers).SerializeToString(deterministic=True))
-    (out_dir / "classes.txt").write_text("".join(f"{name}\n" for name in artifact.classes), "utf-8")
+                    writer.write(_example(tf, sample, numbers, of_boxes).SerializeToString(deterministic=True))
+    (out_dir / "classes.txt").write_text("".join(f"{name}\n" for name in names), "utf-8")
+    if of_boxes:
+        items = "".join(f"item {{\n  id: {number}\n  name: {_quoted(name)}\n}}\n" for name, number in of_boxes.items())
+        (out_dir / "label_map.pbtxt").write_text(items, "utf-8")
 
 
-def _example(tf: Any, sample: Sample, numbers: dict[str, int]) -> Any:
+def _quoted(name: str) -> str:
+    """A text of a protocol buffer's text format."""
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def _box_numbers(artifact: Dataset) -> dict[str, int]:
+    """The numbers of the source, unused names too; 1 is added to all if one of them is 0, which stands for the background."""
+    entries = numbered(artifact.categories("boxes"), box_labels(artifact), start=1)
+    lowest = min((entry.number or 0 for entry in entries), default=1)
+    return {entry.name: (entry.number or 0) + (1 - lowest if lowest < 1 else 0) for entry in entries}
+
+
+def limits(artifact: Dataset, params: TfrecordParams) -> Iterator[str]:
+    """What is said of class numbers that are others here."""
+    if any(entry.number is not None and entry.number < 1 for entry in artifact.categories("boxes")):
+        yield "1 is added to the class numbers of boxes, since 0 stands for the background"
+
+
+def _example(tf: Any, sample: Sample, numbers: dict[str, int], of_boxes: dict[str, int]) -> Any:
     from pipekit import images
 
     def feature(*values: Any) -> Any:
@@ -73,4 +98,5 @@ def _example(tf: Any, sample: Sample, numbers: dict[str, int]) -> Any:
         ):
             features[f"image/object/bbox/{name}"] = feature(*values)
         features["image/object/class/text"] = feature(*(box.label.encode() for box in boxes))
+        features["image/object/class/label"] = feature(*(of_boxes[box.label] for box in boxes))
     return tf.train.Example(features=tf.train.Features(feature=features))

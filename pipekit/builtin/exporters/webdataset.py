@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pipekit.builtin.exporters.common import NO_SPLIT, suffix_of
+from pipekit.builtin.exporters.common import NO_SPLIT, label_names, suffix_of
 from pipekit.contract import Dataset, Sample
 from pipekit.files import read_bytes
 from pipekit.params import Params, param
@@ -28,7 +28,8 @@ def write(artifact: Dataset, out_dir: Path, params: WebdatasetParams) -> None:
     A sample has its image, ``cls`` (the position in ``classes.txt``), ``json`` (id, class, hash, boxes, further values) and
     ``mask.png`` if it has a mask.
     """
-    numbers = {name: number for number, name in enumerate(artifact.classes)}
+    names = label_names(artifact)
+    numbers = {name: number for number, name in enumerate(names)}
     for split in sorted({sample.split for sample in artifact}):
         rows = enumerate(sample for sample in artifact if sample.split == split)
         shard = 0
@@ -37,7 +38,7 @@ def write(artifact: Dataset, out_dir: Path, params: WebdatasetParams) -> None:
                 for number, sample in block:
                     _write_sample(tar, f"{number:08}", sample, numbers)
             shard += 1
-    (out_dir / "classes.txt").write_text("".join(f"{name}\n" for name in artifact.classes), "utf-8")
+    (out_dir / "classes.txt").write_text("".join(f"{name}\n" for name in names), "utf-8")
 
 
 def _write_sample(tar: tarfile.TarFile, key: str, sample: Sample, numbers: dict[str, int]) -> None:

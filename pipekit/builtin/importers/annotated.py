@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,6 @@ class Drawing:
         source: where the annotations stand, such as ``annotations.xml``, for messages.
         frame: brings coordinates onto the displayed image.
         adjusted: what is to be said of that.
-        objects: further facts about objects, by their boxes; becomes ``extra["objects"]``.
         tags: classes of the image as a whole.
     """
 
@@ -143,7 +142,6 @@ class Drawing:
     adjusted: Adjusted | None = None
     boxes: list[Box] = field(default_factory=list)
     keypoints: list[Keypoint] = field(default_factory=list)
-    objects: list[dict[str, Any]] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
@@ -213,10 +211,8 @@ class Drawing:
     def _add(self, box: Box | str, facts: dict[str, Any]) -> None:
         if isinstance(box, str):
             raise UnusableError(box)
-        self.boxes.append(box)
-        self.objects.append(
-            {"label": box.label, **{name: value for name, value in facts.items() if value not in (None, "", {}, [])}}
-        )
+        stated = {name: value for name, value in facts.items() if value not in (None, "", {}, [])}
+        self.boxes.append(replace(box, facts=stated) if stated else box)
 
     def rows(self, rule: str, split: str, **extra: Any) -> Iterator[Sample | Failure | Adjusted]:
         """The failures, then the sample. The class is the image's tag if there is one, else by ``rule`` from the boxes."""
@@ -231,8 +227,6 @@ class Drawing:
                 part_of=self.identity,
             )
             extra["tags"] = tags
-        if any(len(facts) > 1 for facts in self.objects):
-            extra["objects"] = self.objects
         yield Sample(
             self.identity,
             str(self.place),
@@ -329,20 +323,24 @@ class Images:
         self._folders = folders
         self._seen = seen
 
-    def place(self, names: Sequence[str], source: Source) -> tuple[str, Path] | Failure:
-        """(id, file) of the first name for which there is an image; a failure if there is none, or if it came before."""
+    def place(self, names: Sequence[str], source: Source, where: str = "") -> tuple[str, Path] | Failure:
+        """(id, file) of the first name for which there is an image; a failure if there is none, or if it came before.
+
+        ``where``: the file, and perhaps the line, that names it.
+        """
+        where = where or source.file.name
         paths = [_from_url(name) if "://" in name or "?" in name else name for name in names]
         identity = source.prefix + (paths[0] if paths else "?")
         try:
             found = next(filter(None, map(self._folders.find, paths)), None)
         except UnusableError as error:
-            return Failure(identity, f"{source.file.name}: {error}")
+            return Failure(identity, f"{where}: {error}")
         if found is None:
-            return Failure(identity, f"no such image; {source.file.name} names it")
+            return Failure(identity, f"no such image; {where} names it")
         identity = source.prefix + found.relative_to(self._root).as_posix()
         if before := self._seen.get(identity):
-            return Failure(f"{identity} again", f"{source.file.name} names it again, after {before}", str(found))
-        self._seen.add(identity, source.file.name)
+            return Failure(f"{identity} again", f"{where} names it again, after {before}", str(found))
+        self._seen.add(identity, where)
         return identity, found
 
 
@@ -401,18 +399,29 @@ def _from_url(name: str) -> str:
 
 
 def begin(
-    names: Sequence[str], source: Source, images: Images, declared_wh: tuple[Any, Any] = (None, None), where: str = ""
+    names: Sequence[str],
+    source: Source,
+    images: Images,
+    declared_wh: tuple[Any, Any] = (None, None),
+    where: str = "",
+    line: int = 0,
 ) -> Drawing | Failure:
-    """Begin the annotations of an image: find it, and hold the size that the annotations state against the file's."""
+    """Begin the annotations of an image: find it, and hold the size that the annotations state against the file's.
+
+    Args:
+        where: what messages about its shapes begin with; by default the file's name.
+        line: where the image is named, for messages about the image itself.
+    """
     from pipekit.errors import ImageError
 
-    found = images.place(names, source)
+    of_shapes = where or source.file.name
+    where = f"{of_shapes} line {line}" if line else of_shapes
+    found = images.place(names, source, where)
     if isinstance(found, Failure):
         return found
     identity, place = found
-    where = where or source.file.name
     try:
-        return Drawing(identity, place, where, *frame_of(place, _stated_hw(declared_wh), identity))
+        return Drawing(identity, place, of_shapes, *frame_of(place, _stated_hw(declared_wh), identity))
     except (ImageError, UnusableError) as error:
         said = error.message if isinstance(error, ImageError) else error
         return Failure(identity, f"{where}: {said}", str(place))

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipekit.builtin.importers.files import NO_FOLDER, first_of, is_file, split_in, split_of, subfolders
-from pipekit.builtin.importers.parquet import class_names, stored_sample
-from pipekit.builtin.importers.tables import TableParams, find_columns
+from pipekit.builtin.importers.files import NO_FOLDER, first_of, is_file, not_utf8, on_one_line, split_in, split_of, subfolders
+from pipekit.builtin.importers.parquet import class_names, columns_of, in_row, stored_sample
+from pipekit.builtin.importers.tables import TableParams
 from pipekit.contract import Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.files import files_in
@@ -67,7 +67,7 @@ def read(path: Path, params: TableParams, out_dir: Path) -> Iterator[Sample | Fa
     for file in files:
         try:
             with pa.OSFile(str(file.path)) as stream, pa.ipc.open_stream(stream) as batches:
-                columns = find_columns(batches.schema.names, params, file.path, _image_column(batches.schema))
+                columns, targets = columns_of(batches.schema, params, file.path, _image_column(batches.schema))
                 names = class_names(batches.schema.metadata or {}, columns.label) or _listed_names(file.path, columns.label)
                 number = 0
                 for batch in batches:
@@ -76,9 +76,10 @@ def read(path: Path, params: TableParams, out_dir: Path) -> Iterator[Sample | Fa
                         for row in batch.slice(start, BATCH_ROWS).to_pylist():
                             number += 1
                             identity = f"{file.prefix}{file.path.stem}/{number:07}"
-                            yield stored_sample(row, identity, file.split, file.path.parent, columns, names, out_dir)
+                            found = stored_sample(row, identity, file.split, file.path.parent, columns, names, out_dir, targets)
+                            yield from (in_row(one, file.path, number) for one in found)
         except (pa.ArrowException, OSError, ValueError) as error:  # a damaged text is a ValueError
-            raise UserError(f"can't read {file.path}: {error}") from error
+            raise UserError(f"can't read {file.path}: {on_one_line(error)}") from error
 
 
 def _image_column(schema: Any) -> str:
@@ -124,6 +125,8 @@ def _listed_names(file: Path, label: str) -> list[str]:
 def _load(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_text("utf-8"))
+    except UnicodeDecodeError:
+        raise UserError(f"can't read {file}: {not_utf8(file)}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"can't read {file}: {error}") from error
     if not isinstance(found, dict):

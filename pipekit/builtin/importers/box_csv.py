@@ -25,7 +25,7 @@ from pipekit.builtin.importers.annotated import (
     sources,
     sources_with_images,
 )
-from pipekit.builtin.importers.files import SPLIT_NAMES, first_of, is_image_name, split_of
+from pipekit.builtin.importers.files import SPLIT_NAMES, first_of, is_image_name, not_utf8, split_of
 from pipekit.builtin.importers.grouped import grouped
 from pipekit.builtin.importers.tables import IMAGE_NAMES, LABEL_NAMES, SPLIT_COLUMNS, by_name, opened_table
 from pipekit.contract import Adjusted, Failure, Rejected, Sample
@@ -40,7 +40,11 @@ READS = (*SUFFIXES, ".txt", ".json")
 WRITTEN_AS = "coco"
 """The exporter for boxes, outlines and keypoints of boxes. It writes no class of a whole image, no keypoint without a box."""
 
-CORNERS = (("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom"))
+CORNERS = (
+    *(("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom")),
+    *(("xtl", "ytl", "xbr", "ybr"), ("bbxxtl", "bbxytl", "bbxxbr", "bbxybr"), ("bboxx1", "bboxy1", "bboxx2", "bboxy2")),
+    ("bboxxmin", "bboxymin", "bboxxmax", "bboxymax"),
+)
 SIZES = (("x", "y", "w", "h"), ("bboxx", "bboxy", "bboxwidth", "bboxheight"), ("bboxx", "bboxy", "bboxw", "bboxh"))
 SIZE_NAMES = ("x", "y", "width", "height")
 """Columns of a box: its corners, or its left upper corner and its size; in lower case, letters and digits only."""
@@ -48,7 +52,8 @@ SIZE_NAMES = ("x", "y", "width", "height")
 ONE_CELL = ("bbox", "boundingbox", "box")
 """Columns with ``[left, top, width, height]``."""
 
-CLASS_NAMES = (*LABEL_NAMES, "name", "classid", "objectclass")
+CLASS_NAMES = (*LABEL_NAMES, "name", "classid", "objectclass", "classlabel")
+STATED_SIZES = (("width", "height"), ("imgw", "imgh"), ("imagewidth", "imageheight"))
 
 LOOKED_AT = 5
 """Rows that :func:`sniff` reads."""
@@ -209,9 +214,8 @@ def _by_header(header: Sequence[str], rows: Sequence[Sequence[str]], delimiter: 
         )
     if image is None:
         return None
-    size = (None, None) if names == SIZE_NAMES else (at.get("width"), at.get("height"))
-    if None in size:
-        size = (None, None)
+    stated = [(at.get(width), at.get(height)) for width, height in STATED_SIZES if {width, height}.isdisjoint(names)]
+    size = next((found for found in stated if None not in found), (None, None))
     columns = tuple(at[name] for name in names)
     return Layout(delimiter, True, image, columns, not corners, find(CLASS_NAMES), find(SPLIT_COLUMNS), *size)
 
@@ -239,8 +243,8 @@ def _cells(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             for row in table:
                 if any(row):
                     yield table.line_num, row
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file} is not UTF-8: {error.reason} at byte {error.start}", "Save it as CSV in UTF-8.") from error
+    except UnicodeDecodeError:
+        raise UserError(f"can't read {file}: {not_utf8(file)}", "Save it as CSV in UTF-8.") from None
     except (OSError, csv.Error) as error:
         raise UserError(f"can't read {file}: {error}") from error
 
@@ -262,9 +266,11 @@ def other_table(file: Path) -> str:
 
 
 def several_labels(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Why a table with a column of 0 and 1 for each class has no one class for each image; "" if it is another table."""
+    """Why a table with a column of 0 and 1 for each class has not one class an image; "" if it has, or is another table."""
     flags = [[cell.strip() for cell in row[1:]] for row in rows]
     if len(header) < 3 or not flags or not all(row and set(row) <= {"0", "1"} for row in flags) or by_name(header, LABEL_NAMES):
+        return ""
+    if all(row.count("1") == 1 for row in flags):  # one-hot: one class an image
         return ""
     columns = first_of(name.strip() for name in header[1:])
     return f"a column of 0 and 1 for each class ({columns}): an image may have several; a dataset here has one class an image"

@@ -27,15 +27,19 @@ class BoxedParams(Params):
 def checked_box(edges: Sequence[float], label: str, size_hw: tuple[int, int]) -> Box | str:
     """Clip a box (left, top, right, bottom in pixels) to its image, or return what is wrong with it."""
     if not all(math.isfinite(edge) for edge in edges):
-        return f"a box of {label!r} is not made of numbers"
+        return f"a box of {label!r} is not made of numbers: {_shown(edges)}"
     left, top, right, bottom = edges
     if right <= left or bottom <= top:
         return f"a box of {label!r} has no size: {right - left:g} x {bottom - top:g} px"
     height, width = size_hw
     cut = max(0.0, left), max(0.0, top), min(float(width), right), min(float(height), bottom)
     if cut[2] - cut[0] < LEAST_PX or cut[3] - cut[1] < LEAST_PX:
-        return f"a box of {label!r} lies outside the image ({width} x {height} px)"
+        return f"a box of {label!r} lies outside the image ({width} x {height} px): {_shown(edges)}"
     return Box(*cut, label)
+
+
+def _shown(edges: Sequence[float]) -> str:
+    return ", ".join(f"{edge:g}" for edge in edges)
 
 
 def outlined(box: Box, polygons: Sequence[Any], size_hw: tuple[int, int]) -> Box:
@@ -47,8 +51,24 @@ def outlined(box: Box, polygons: Sequence[Any], size_hw: tuple[int, int]) -> Box
     return replace(box, outline=plain(inside))
 
 
+def is_rectangle(corners: Sequence[float]) -> bool:
+    """Whether four corners (x, y, x, y …, in order) are those of a rectangle, turned or not, up to :data:`CROOKED`."""
+    if len(corners) != 8:
+        return False
+    (ax, ay), (bx, by), (cx, cy), (dx, dy) = zip(corners[::2], corners[1::2], strict=True)
+    diagonals = math.hypot(cx - ax, cy - ay), math.hypot(dx - bx, dy - by)
+    limit = CROOKED * max(diagonals)
+    apart = math.hypot(ax + cx - bx - dx, ay + cy - by - dy) / 2
+    return limit > 0 and apart <= limit and abs(diagonals[0] - diagonals[1]) <= limit
+
+
+CROOKED = 0.02
+"""Largest difference of the diagonals of a rectangle, in length and in their middles, as a share of their length."""
+
+
 def label_of(boxes: Iterable[Box], rule: str) -> str | None:
-    boxes = tuple(boxes)
+    """The image's class from its boxes by the parameter ``label``; crowds do not count."""
+    boxes = [box for box in boxes if not box.facts.get("iscrowd")]
     if not boxes or rule == "none":
         return None
     if rule == "largest":

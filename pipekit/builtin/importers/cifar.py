@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from pipekit.builtin.importers.arrays import written
 from pipekit.builtin.importers.files import NO_FOLDER, first_of, subfolders
-from pipekit.builtin.importers.lists import lines
-from pipekit.contract import Failure, Rejected, Sample
+from pipekit.builtin.importers.lists import lines, listed_labels
+from pipekit.contract import Categories, Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.files import files_in
 from pipekit.params import Params, param
@@ -59,7 +59,7 @@ def sniff(path: Path) -> str | Rejected:
     return f"CIFAR-{100 if layout.hundred else 10}, {kind}: {first_of(file.name for file in layout.files)}"
 
 
-def read(path: Path, params: CifarParams, out_dir: Path) -> Iterator[Sample | Failure]:
+def read(path: Path, params: CifarParams, out_dir: Path) -> Iterator[Sample | Failure | Categories]:
     """One sample per image, written to ``out_dir`` as PNG; the splits are train and test.
 
     A pickle is read without running what it names: anything but arrays, texts, numbers, lists and dictionaries is refused.
@@ -71,6 +71,7 @@ def read(path: Path, params: CifarParams, out_dir: Path) -> Iterator[Sample | Fa
     if layout is None:
         raise UserError(f"{path} is not CIFAR", "Expected data_batch_1 and test_batch, or train, test and meta.")
     names = _class_names(layout, params)
+    yield from listed_labels(dict(enumerate(names)))
     for file in layout.files:
         stem = file.name.removesuffix(".bin")
         rows = _binary(file, layout, params) if layout.binary else _pickled(file, layout, params)
@@ -156,7 +157,8 @@ def _load(file: Path) -> Mapping[str, Any]:
         with file.open("rb") as stream:
             found = _Plain(stream, encoding="bytes").load()
     except Exception as error:  # a damaged pickle may raise anything
-        raise UserError(f"can't read {file}: {error}", "Expected a file of CIFAR's Python version.") from error
+        why = str(error) if isinstance(error, pickle.UnpicklingError) else "it is no pickle, or a damaged one"
+        raise UserError(f"can't read {file}: {why}", "Expected a file of CIFAR's Python version.") from error
     if not isinstance(found, dict):
         raise UserError(f"{file} holds {type(found).__name__}, not a dictionary")
     return {_text(key): value for key, value in found.items()}

@@ -1,11 +1,12 @@
-"""COCO annotations sorted by image on disk, so that memory use is constant for a file of any size."""
+"""COCO annotations sorted by image on disk, so that memory use is constant for files of any size."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,59 +16,119 @@ from pipekit.errors import UserError
 
 PARTS = ("images", "annotations", "categories")
 
+BLOCK = 10_000
+"""Number of images that are located at once."""
+
 Entry = dict[str, Any]
 
 
-class CocoIndex:
-    """The content of a COCO file, readable image by image.
+class Annotation(dict[str, Any]):
+    """An entry of ``annotations``, with the line of the file on which it begins."""
+
+    line = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What one file says about an image.
 
     Attributes:
-        categories: the entries of ``categories``.
+        file: the position of the file.
+        entry: its item of ``images``.
+        name: the name under which it was found, or that of the entry.
+        place: the image file; "" if there is none.
+        annotations: its annotations, with their positions in the list.
     """
 
-    def __init__(self, db: sqlite3.Connection, categories: list[Entry]) -> None:
+    file: int
+    entry: Entry
+    name: str
+    place: str
+    annotations: list[tuple[int, Annotation]]
+
+
+class CocoIndex:
+    """The content of COCO files, readable image by image.
+
+    Attributes:
+        categories: the entries of ``categories`` of each file.
+    """
+
+    def __init__(self, db: sqlite3.Connection, categories: list[list[Entry]]) -> None:
         self._db = db
         self.categories = categories
 
-    def strays(self) -> Iterator[tuple[int, Any]]:
-        """Annotations whose image is not in the file, with their positions in the list."""
-        query = "SELECT number, entry FROM annotations WHERE image NOT IN (SELECT key FROM images WHERE key IS NOT NULL)"
-        for number, text in self._db.execute(f"{query} ORDER BY number"):
-            yield number, json.loads(text)
+    def strays(self) -> Iterator[tuple[int, int, int, Any]]:
+        """Annotations whose image is not in their file: the file, the position in the list, the line, the annotation."""
+        query = (
+            "SELECT file, number, line, entry FROM annotations AS a WHERE NOT EXISTS "
+            "(SELECT 1 FROM images AS i WHERE i.file = a.file AND i.key = a.image) ORDER BY file, number"
+        )
+        for file, number, line, text in self._db.execute(query):
+            yield file, number, line, json.loads(text)
 
-    def images(self) -> Iterator[tuple[Entry, list[tuple[int, Entry]]]]:
-        """Each image in file order, with its annotations and their positions in the list."""
-        query = "SELECT number, entry FROM annotations WHERE image = ? ORDER BY number"
-        for key, text in self._db.execute("SELECT key, entry FROM images ORDER BY number"):
-            found = self._db.execute(query, (key,)) if key is not None else ()
-            yield json.loads(text), [(number, json.loads(entry)) for number, entry in found]
+    def locate(self, find: Callable[[int, Entry], tuple[str, str]]) -> None:
+        """Find the file of each image: ``find(file, entry)`` gives its name and its place, or "" if there is none."""
+        last = -1
+        query = "SELECT rowid, file, entry FROM images WHERE rowid > ? ORDER BY rowid LIMIT ?"
+        while rows := self._db.execute(query, (last, BLOCK)).fetchall():
+            last = rows[-1][0]
+            found = ((*find(file, json.loads(text)), row) for row, file, text in rows)
+            values = [(name, place.encode("utf-8", "surrogateescape") if place else None, row) for name, place, row in found]
+            self._db.executemany("UPDATE images SET name = ?, place = ? WHERE rowid = ?", values)
+        self._db.execute("CREATE INDEX of_place ON images (place)")
+
+    def images(self) -> Iterator[list[Image]]:
+        """Each image, in the order of the files: what the first file that has it says about it, then the others."""
+        one = "SELECT rowid, place FROM images ORDER BY rowid"
+        all_of = "SELECT rowid, file, key, entry, name FROM images WHERE place = ? ORDER BY rowid"
+        alone = "SELECT rowid, file, key, entry, name FROM images WHERE rowid = ?"
+        for row, place in self._db.execute(one):
+            rows = self._db.execute(alone if place is None else all_of, (row if place is None else place,)).fetchall()
+            if rows[0][0] == row:
+                where = "" if place is None else place.decode("utf-8", "surrogateescape")
+                yield [Image(file, json.loads(text), name, where, self._of(file, key)) for _, file, key, text, name in rows]
+
+    def _of(self, file: int, key: str | None) -> list[tuple[int, Annotation]]:
+        if key is None:
+            return []
+        query = "SELECT number, line, entry FROM annotations WHERE file = ? AND image = ? ORDER BY number"
+        return [(number, _annotation(text, line)) for number, line, text in self._db.execute(query, (file, key))]
+
+
+def _annotation(text: str, line: int) -> Annotation:
+    found = Annotation(json.loads(text))
+    found.line = line
+    return found
 
 
 @contextmanager
-def coco_index(file: Path) -> Iterator[CocoIndex]:
-    """Read a file once, item by item, into a temporary table on disk.
+def coco_index(files: Sequence[Path]) -> Iterator[CocoIndex]:
+    """Read each file once, item by item, into a temporary table on disk.
 
     Raises:
-        UserError: the file can't be read, or is not COCO.
+        UserError: a file can't be read, or is not COCO.
     """
     with scratch_db() as db:
-        db.execute("CREATE TABLE images (number INTEGER PRIMARY KEY, key TEXT UNIQUE, entry TEXT)")
-        db.execute("CREATE TABLE annotations (number INTEGER PRIMARY KEY, image TEXT, entry TEXT)")
-        try:
-            categories = _fill(db, file)
-        except OSError as error:
-            raise UserError(f"can't read {file}: {error.strerror or error}") from error
-        except ValueError as error:
-            hint = f"Expected a JSON object with the lists {', '.join(PARTS)}."
-            raise UserError(f"{file} is not a COCO file, or is damaged: {error}", hint) from error
-        db.execute("CREATE INDEX of_image ON annotations (image, number)")
+        db.execute("CREATE TABLE images (file INTEGER, key TEXT, entry TEXT, name TEXT, place BLOB, UNIQUE (file, key))")
+        db.execute("CREATE TABLE annotations (file INTEGER, number INTEGER, line INTEGER, image TEXT, entry TEXT)")
+        categories = []
+        for number, file in enumerate(files):
+            try:
+                categories.append(_fill(db, file, number))
+            except OSError as error:
+                raise UserError(f"can't read {file}: {error.strerror or error}") from error
+            except ValueError as error:
+                hint = f"Expected a JSON object with the lists {', '.join(PARTS)}."
+                raise UserError(f"{file} is not a COCO file, or is damaged: {error}", hint) from error
+        db.execute("CREATE INDEX of_image ON annotations (file, image, number)")
         yield CocoIndex(db, categories)
 
 
-def _fill(db: sqlite3.Connection, file: Path) -> list[Entry]:
+def _fill(db: sqlite3.Connection, path: Path, file: int) -> list[Entry]:
     categories: list[Entry] = []
     counts: dict[str, int] = {}
-    for part, text, entry in items(file, PARTS):
+    for part, line, text, entry in items(path, PARTS):
         if not text:
             counts.setdefault(part, 0)
             continue
@@ -75,18 +136,21 @@ def _fill(db: sqlite3.Connection, file: Path) -> list[Entry]:
         counts[part] += 1
         if part == "annotations":
             image = entry.get("image_id") if isinstance(entry, dict) else None
-            db.execute("INSERT INTO annotations VALUES (?, ?, ?)", (number, _key(image), _clean(text)))
+            db.execute("INSERT INTO annotations VALUES (?, ?, ?, ?, ?)", (file, number, line, _key(image), _clean(text)))
             continue
         for needed in ("id", "name") if part == "categories" else ("id",):
             if not isinstance(entry, dict) or needed not in entry:
-                raise ValueError(f"{part}[{number}] has no {needed!r}")
+                raise ValueError(f"{part}[{number}] has no {needed!r} (line {line}): {text[:60]}")
         if part == "categories":
+            if not isinstance(points := entry.get("keypoints") or [], list):
+                raise ValueError(f"categories[{number}]: its keypoints are {str(points)[:60]}, not a list (line {line})")
             categories.append(entry)
         else:
             # If two images share an id, the first one gets the annotations.
-            values = (number, _key(entry["id"]), _clean(text))
-            if not db.execute("INSERT OR IGNORE INTO images VALUES (?, ?, ?)", values).rowcount:
-                db.execute("INSERT INTO images VALUES (?, NULL, ?)", (number, _clean(text)))
+            values = (file, _key(entry["id"]), _clean(text))
+            insert = "INSERT OR IGNORE INTO images (file, key, entry) VALUES (?, ?, ?)"
+            if not db.execute(insert, values).rowcount:
+                db.execute(insert, (file, None, _clean(text)))
     if len(counts) < len(PARTS):
         raise ValueError(f"it has no list {' and no list '.join(part for part in PARTS if part not in counts)}")
     return categories

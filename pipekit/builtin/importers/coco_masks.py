@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipekit.builtin.importers.annotated import UnusableError
 from pipekit.images.polygons import Polygon, polygons_of, traced
 
 MAX_BITS = 60
@@ -35,7 +36,7 @@ def write_mask(
         fit: makes a mask of the image's size of one of that size.
 
     Raises:
-        ValueError: a segmentation can't be read.
+        UnusableError: a segmentation can't be read; NumPy may raise other errors for it.
     """
     from pipekit import images
 
@@ -51,12 +52,12 @@ def polygons_in(segmentation: Any, size_hw: tuple[int, int]) -> list[Polygon]:
     """The polygons of a segmentation: its own, or traced around its run lengths.
 
     Raises:
-        ValueError: it can't be read.
+        UnusableError: it can't be read; NumPy may raise other errors for it.
     """
     if isinstance(segmentation, list):
         polygons = polygons_of(segmentation)
         if not all(np.isfinite(polygon).all() for polygon in polygons):
-            raise ValueError("a polygon that is not made of numbers")
+            raise UnusableError("a polygon that is not made of numbers")
         return polygons
     return traced(decode(segmentation, size_hw))
 
@@ -67,10 +68,10 @@ def decode(segmentation: Any, size_hw: tuple[int, int]) -> Mask:
         return _polygons(segmentation, size_hw)
     if isinstance(segmentation, Mapping):
         if tuple(segmentation["size"]) != tuple(size_hw):
-            raise ValueError(f"run lengths are for {segmentation['size']}, the image is {list(size_hw)}")
+            raise UnusableError(f"run lengths are for {segmentation['size']}, the image is {list(size_hw)}")
         counts = segmentation["counts"]
         return _runs(counts if isinstance(counts, list) else decompress(counts), size_hw)
-    raise ValueError(f"expected polygons or run lengths, got {type(segmentation).__name__}")
+    raise UnusableError(f"expected polygons or run lengths, got {type(segmentation).__name__}")
 
 
 def decompress(text: str | bytes) -> list[int]:
@@ -83,9 +84,9 @@ def decompress(text: str | bytes) -> list[int]:
         more = True
         while more:
             if at >= len(data):
-                raise ValueError("the run lengths end in the middle of a number")
+                raise UnusableError("the run lengths end in the middle of a number")
             if shift > MAX_BITS:
-                raise ValueError(f"a run length has more than {MAX_BITS} bits")
+                raise UnusableError(f"a run length has more than {MAX_BITS} bits")
             bits = data[at] - 48
             value |= (bits & 0x1F) << shift
             more = bool(bits & 0x20)
@@ -99,7 +100,7 @@ def decompress(text: str | bytes) -> list[int]:
 
 def _runs(counts: list[int], size_hw: tuple[int, int]) -> Mask:
     if any(not isinstance(count, int) or count < 0 for count in counts) or sum(counts) != size_hw[0] * size_hw[1]:
-        raise ValueError(f"the run lengths do not fill {size_hw[0]} x {size_hw[1]} pixels")
+        raise UnusableError(f"the run lengths do not fill {size_hw[0]} x {size_hw[1]} pixels")
     values = np.arange(len(counts), dtype=np.uint8) % 2
     return np.repeat(values, counts).reshape(size_hw, order="F")
 
@@ -110,7 +111,7 @@ def _polygons(polygons: list[Any], size_hw: tuple[int, int]) -> Mask:
     for polygon in polygons:
         points = np.asarray(polygon, np.float64).reshape(-1, 2)
         if len(points) < 3 or not np.isfinite(points).all():
-            raise ValueError("a polygon with fewer than three corners, or not made of numbers")
+            raise UnusableError("a polygon with fewer than three corners, or not made of numbers")
         limit = 8 * max(size_hw)
         fixed = np.round((np.clip(points, -limit, limit) - 0.5) * 16).astype(np.int32)
         cv2.fillPoly(mask, [fixed], (1,), shift=4)

@@ -71,7 +71,7 @@ def _image(entry: Entry, source: Source, images: Images, params: FileParams) -> 
             f"line {entry.line}: no name of an image: {shown(entry.value)}",
         )
         return
-    drawing = begin([name], source, images)
+    drawing = begin([name], source, images, line=entry.line)
     if isinstance(drawing, Failure):
         yield drawing
         return

@@ -5,17 +5,21 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from pipekit.builtin.importers.box_csv import other_table
-from pipekit.builtin.importers.files import BY_LAST_PARTS, first_of, is_image_name, last_parts
+from pipekit.builtin.importers.files import BY_LAST_PARTS, first_of, is_image_name, last_parts, not_utf8
+from pipekit.builtin.importers.label_columns import FIRST_ROWS, Table, with_labels
 from pipekit.builtin.importers.tables import (
     AS_WINDOWS,
     GUESSED,
     IMAGE_NAMES,
+    NAN,
     RootedTableParams,
+    base_of_table,
     by_name,
     find_columns,
     located,
@@ -36,7 +40,7 @@ WRITTEN_AS = "csv"
 """The exporter that writes back all that is read here, and not a class for each image alone."""
 
 LOOKED_AT = 5
-"""Rows that :func:`sniff` reads."""
+"""Rows that :func:`sniff` reads, and in which the column of images is found."""
 
 
 class CsvParams(RootedTableParams):
@@ -52,16 +56,16 @@ def sniff(path: Path) -> str | Rejected:
         return Rejected(f"the file does not end in {' or '.join(SUFFIXES)}")
     try:
         if other := other_table(path):
-            return Rejected(other)
+            return Rejected(other, near=True)
         with _table(path, "") as (table, _):
             names = _columns(table, path)
             rows = list(islice(table, LOOKED_AT))
     except UserError as error:
-        return Rejected(error.message)
+        return Rejected(error.message, near=True)
     column = looks_like_images(names, rows)
     if not column:
         usual = by_name(names, IMAGE_NAMES)
-        if usual and rows and located(text_of(rows[0].get(usual)), path.parent):
+        if usual and rows and located(text_of(rows[0].get(usual)), base_of_table(path)):
             return f"a table with names of images, without suffixes, in column {usual!r}"
         columns = first_of(names, 8) or "none"
         return Rejected(f"no column has names of image files in its first {LOOKED_AT} rows; columns: {columns}")
@@ -73,19 +77,31 @@ def read(path: Path, params: CsvParams) -> Iterator[Sample | Failure | Adjusted]
 
     The image column is found by its name, or by image file names in the first rows. If the first image is not at its stated
     path, the folders beside the table are searched, and a bare name gets the suffix of the file found there; the result
-    applies to all rows.
+    applies to all rows. Columns of 0 and 1 of which each row has one 1 say the class.
 
     Raises:
         UserError: it is not a table, or a column is missing.
+        ReadingsError: it is unclear which column has the classes, or its values are several labels or numbers.
+    """
+    yield from rows_of(path, params)
+
+
+def rows_of(path: Path, params: CsvParams, format: str = "csv") -> Iterator[Sample | Failure | Adjusted]:
+    """As :func:`read`.
+
+    Args:
+        format: the importer. For another than ``csv``, a table without a column of classes is usual.
     """
     if not path.is_file():
         raise UserError(f"{path} is not a file", "The importer 'csv' reads one CSV file.")
-    root = Path(params.images) if params.images else path.parent
+    root = Path(params.images) if params.images else base_of_table(path)
     with _table(path, params.delimiter) as (table, encoding):
         names = _columns(table, path)
-        first = [(table.line_num, row) for row in islice(table, LOOKED_AT)]
-        rows = [row for _, row in first]
+        first = [(table.line_num, row) for row in islice(table, FIRST_ROWS)]
+        all_first = [row for _, row in first]
+        rows = all_first[:LOOKED_AT]
         columns = find_columns(names, params, path, looks_like_images(names, rows))
+        columns = with_labels(columns, Table(path, names, all_first, format, alone=format == "csv"), params)
         name = next(filter(None, (text_of(row.get(columns.image)) for row in rows)), "")
         num_dropped, place = _found(name, root, params.suffix)
         root, suffix = place or (root, params.suffix)
@@ -94,9 +110,17 @@ def read(path: Path, params: CsvParams) -> Iterator[Sample | Failure | Adjusted]
                 parts = list(last_parts(text_of(row.get(columns.image))))
                 row = {**row, columns.image: next(iter(parts[num_dropped:]), "")}
             found = columns.sample(row, number, root, suffix)
+            if isinstance(found, Failure):
+                found = replace(found, reason=f"{path.name} line {number}: {found.reason}")
             yield found
             if isinstance(found, Sample) and num_dropped:
                 yield Adjusted(found.id, BY_LAST_PARTS)
+            if isinstance(found, Sample) and columns.has_nan(row):
+                yield Adjusted(found.id, NAN)
+            if isinstance(found, Sample) and columns.one_hot:
+                yield Adjusted(
+                    found.id, f"read from columns of 0 and 1, as the class whose column is 1: {first_of(columns.one_hot)}"
+                )
             if isinstance(found, Sample) and encoding == AS_WINDOWS:
                 yield Adjusted(found.id, GUESSED)
 
@@ -136,8 +160,8 @@ def _table(path: Path, delimiter: str) -> Iterator[tuple[csv.DictReader[str], st
             chosen = delimiter or said or max(",;\t|", key=head.count)
             table: csv.DictReader[Any] = csv.DictReader(file, delimiter=chosen)
             yield table, encoding
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8: {error.reason} at byte {error.start}", "Save it as CSV in UTF-8.") from error
+    except UnicodeDecodeError:
+        raise UserError(f"can't read {path}: {not_utf8(path)}", "Save it as CSV in UTF-8.") from None
     except csv.Error as error:
         raise UserError(f"{path} can't be read as CSV: {error}") from error
     except OSError as error:

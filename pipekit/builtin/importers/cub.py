@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pipekit.builtin.importers.boxes import Finder, checked_box, size_of
 from pipekit.builtin.importers.files import NO_FOLDER
-from pipekit.builtin.importers.lists import base_with, lines, pairs
+from pipekit.builtin.importers.lists import base_with, lines, listed_labels, pairs
 from pipekit.builtin.importers.lookup import lookup
-from pipekit.contract import Box, Failure, Rejected, Sample, Targets
+from pipekit.contract import Box, Categories, Failure, Rejected, Sample, Targets
 from pipekit.errors import ImageError, UserError
 from pipekit.params import Params, param
 
@@ -39,7 +39,7 @@ def sniff(path: Path) -> str | Rejected:
     return f"lists of CUB-200-2011: {', '.join(NEEDED)}" if base else Rejected(f"it lacks one of {', '.join(NEEDED)}")
 
 
-def read(path: Path, params: CubParams) -> Iterator[Sample | Failure]:
+def read(path: Path, params: CubParams) -> Iterator[Sample | Failure | Categories]:
     """One sample per line of ``images.txt``; the id is the image's path below ``images``. The class is one of ``classes.txt``.
 
     The splits are train (1) and test (0). Locations of parts are not read.
@@ -51,30 +51,32 @@ def read(path: Path, params: CubParams) -> Iterator[Sample | Failure]:
     if base is None:
         raise UserError(f"{path} is not CUB-200-2011", f"Expected {', '.join(NEEDED)} and a folder 'images'.")
     classes = dict(pairs(base / CLASSES))
+    yield from listed_labels({int(number): name for number, name in classes.items() if number.isdecimal()})
     finder = Finder([base / "images"])
     with ExitStack() as stack:
         labels, splits, boxes = (stack.enter_context(lookup(pairs(base / name))) for name in (LABELS, SPLITS, BOXES))
         for number, line in lines(base / IMAGES):
+            where = f"{IMAGES} line {number}"
             identity, _, name = line.partition(" ")
             image = finder.find(name.strip()) if name.strip() else None
             if image is None:
                 yield Failure(
-                    name.strip() or f"{IMAGES} line {number}", f"{IMAGES} line {number}: no such image: {name or line!r}"
+                    name.strip() or f"{IMAGES} line {number}", f"{IMAGES} line {number}: no such image: {(name or line)[:80]!r}"
                 )
                 continue
             label, split = labels.get(identity), splits.get(identity)
             if label not in classes:
-                reason = f"{LABELS}: image {identity} has class {label!r}, which {CLASSES} lacks"
-                yield Failure(name, reason if label else f"{LABELS} lacks image {identity}", str(image))
+                reason = f"{where}: {LABELS} says class {label[:80]!r}, which {CLASSES} lacks"
+                yield Failure(name, reason if label else f"{where}: {LABELS} lacks image {identity[:80]}", str(image))
                 continue
             if split not in ("", "0", "1"):
-                yield Failure(name, f"{SPLITS}: image {identity} has {split!r}, expected 0 or 1", str(image))
+                yield Failure(name, f"{where}: {SPLITS} says {split[:80]!r}, expected 0 or 1", str(image))
                 continue
             box: Box | str | None = None
             if params.boxes and (text := boxes.get(identity)):
                 box = _box(text, classes[label], image)
                 if isinstance(box, str):
-                    yield Failure(f"{name} box", f"{BOXES}: image {identity}: {box}", part_of=name)
+                    yield Failure(f"{name} box", f"{where}: {BOXES}: {box}", part_of=name)
             found = (box,) if isinstance(box, Box) else ()
             yield Sample(
                 name,
@@ -90,7 +92,7 @@ def _box(text: str, label: str, image: Path) -> Box | str:
     try:
         left, top, width, height = map(float, text.split())
     except ValueError:
-        return f"{text!r} is not four numbers"
+        return f"{text[:80]!r} is not four numbers"
     try:
         return checked_box((left, top, left + width, top + height), label, size_of(image))
     except ImageError as error:

@@ -4,6 +4,7 @@ https://docs.cvat.ai/docs/manual/advanced/formats/format-cvat/
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from pipekit.builtin.importers.annotated import (
 )
 from pipekit.builtin.importers.files import first_of, split_of
 from pipekit.builtin.importers.xml_items import Element, elements, root_tag
-from pipekit.contract import Adjusted, Failure, Keypoint, Rejected, Sample
+from pipekit.contract import Adjusted, Categories, Category, Failure, Keypoint, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.files import files_in
 
@@ -53,12 +54,13 @@ def sniff(path: Path) -> str | Rejected:
     return Rejected(_not_images(root_tag(path / name), name) if name else "no .xml file in it or in annotations/")
 
 
-def read(path: Path, params: FileParams) -> Iterator[Sample | Failure | Adjusted]:
+def read(path: Path, params: FileParams) -> Iterator[Sample | Failure | Adjusted | Categories]:
     """One sample per ``image`` element; the id is the path of its file below the folder of the images.
 
     Boxes, polygons, ellipses and masks become boxes, with outlines except for upright boxes. Points become keypoints; those of
     a skeleton belong to the box around them. One tag becomes the class of the image. ``occluded``, ``z_order`` and attributes
-    are kept in ``extra["objects"]``, in the order of the boxes. The split is the image's ``subset``, else that of the folder.
+    are facts of the box. The labels of the task or project are the list of classes. The split is the image's
+    ``subset``, else that of the folder.
     An object that can't be used, and an image of another size than stated, are listed as failed.
 
     Raises:
@@ -67,10 +69,43 @@ def read(path: Path, params: FileParams) -> Iterator[Sample | Failure | Adjusted
     expected = "Expected an XML file with 'annotations' and 'image' elements: CVAT for images 1.1."
     for source, images in sources_with_images(path, XML, _is_cvat, params, "CVAT annotations", expected):
         try:
-            for element in elements(source.file, ("image",)):
-                yield from _image(element, source, images, params)
+            labels: list[Element] = []
+            for element in elements(source.file, ("image", "label")):
+                if element.tag == "image":
+                    yield from _image(element, source, images, params)
+                else:
+                    labels.append(element)
+            yield from _categories(labels)
         except (ValueError, OSError) as error:
             raise UserError(f"can't read {source.file}: {error}", "Export it again as 'CVAT for images 1.1'.") from error
+
+
+def _categories(labels: list[Element]) -> Iterator[Categories]:
+    """The labels of a task or project. Those of tags name whole images; those with a parent are a skeleton's keypoints."""
+    found = [{child.tag: child.text.strip() for child in label.children} for label in labels]
+    named = [entry for entry in found if entry.get("name") and not entry.get("parent")]
+    points: dict[str, list[str]] = {}
+    for entry in found:
+        if entry.get("name") and entry.get("parent"):
+            points.setdefault(entry["parent"], []).append(entry["name"])
+    for of, wanted in (("labels", True), ("boxes", False)):
+        entries = [
+            Category(
+                entry["name"], None, own := tuple(points.get(entry["name"], ())), _skeleton_lines(entry.get("svg", ""), own)
+            )
+            for entry in named
+            if (entry.get("type") == "tag") == wanted
+        ]
+        if entries:
+            yield Categories("labels" if of == "labels" else "boxes", tuple(entries))
+
+
+def _skeleton_lines(svg: str, names: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
+    """The lines between the keypoints of a skeleton, which CVAT draws as SVG: nodes with the names of labels, and edges."""
+    tags = [dict(re.findall(r'data-([a-z-]+)="([^"]*)"', tag)) for tag in re.findall(r"<(?:line|circle)\b[^>]*>", svg)]
+    place = {tag["node-id"]: tag["label-name"] for tag in tags if "node-id" in tag and "label-name" in tag}
+    ends = [(place.get(tag["node-from"]), place.get(tag["node-to"])) for tag in tags if {"node-from", "node-to"} <= tag.keys()]
+    return tuple((names.index(one), names.index(other)) for one, other in ends if one in names and other in names)
 
 
 def _image(image: Element, source: Source, images: Images, params: FileParams) -> Iterator[Sample | Failure | Adjusted]:
@@ -84,6 +119,7 @@ def _image(image: Element, source: Source, images: Images, params: FileParams) -
         source,
         images,
         (image.attributes.get("width"), image.attributes.get("height")),
+        line=image.line,
     )
     if isinstance(drawing, Failure):
         yield drawing
@@ -109,7 +145,8 @@ def _draw(drawing: Drawing, shape: Element) -> None:
         edges = [_value(shape, name) for name in ("xtl", "ytl", "xbr", "ybr")]
         if turn := number(shape.attributes.get("rotation", 0), "rotation"):
             centre = (edges[0] + edges[2]) / 2, (edges[1] + edges[3]) / 2
-            drawing.polygon([turned(corner, centre, turn) for corner in corners_of(*edges)], label, **facts)
+            corners = [turned(corner, centre, turn) for corner in corners_of(*edges)]
+            drawing.polygon(corners, label, oriented=True, **facts)
         else:
             drawing.box(edges, label, **facts)
     elif shape.tag == "polygon":
@@ -179,7 +216,7 @@ def _skeleton(drawing: Drawing, shape: Element, label: str, facts: dict[str, Any
     if min(xs) < max(xs) and min(ys) < max(ys):
         of = len(drawing.boxes)
         drawing.box((min(xs), min(ys), max(xs), max(ys)), label, **facts)
-    drawing.keypoints += [Keypoint(x, y, name, visible, of) for x, y, name, visible in found]
+    drawing.keypoints += [Keypoint(*drawing.frame.keypoint(x, y), name, visible, of) for x, y, name, visible in found]
 
 
 def _is_cvat(file: Path) -> bool:

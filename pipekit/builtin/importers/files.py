@@ -45,6 +45,23 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def not_utf8(file: Path) -> str:
+    """Where a text file stops being UTF-8: "not UTF-8: byte 0xff in line 3"."""
+    with file.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                return f"not UTF-8: byte {line[error.start]:#04x} in line {number}"
+    return "not UTF-8"
+
+
+def on_one_line(error: Exception) -> str:
+    """What a library says of a damaged file, at most 200 characters."""
+    said = error.args[0] if isinstance(error, KeyError) and error.args else error  # as text, a KeyError is in quotes
+    return " ".join(str(said).split())[:200]
+
+
 def split_of(name: str) -> str:
     """``Validation`` -> ``val``; "" where it is not the name of a split."""
     return SPLIT_NAMES.get(name.strip().lower(), "")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pipekit.builtin.importers import names as names_importer
+from pipekit.builtin.importers.beside import FOUND_BESIDE, has_namesake, with_owners
 from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, no_image, subfolders
 from pipekit.builtin.importers.layout import NO_SPLITS, Trunk, image_folders, trunks_of
 from pipekit.builtin.importers.words import splits_among
-from pipekit.contract import Rejected, Sample
+from pipekit.contract import Adjusted, Rejected, Sample
 from pipekit.errors import Reading, ReadingsError, UserError
 from pipekit.files import files_in, image_suffixes, own_output_below
 from pipekit.params import Params, param
@@ -18,6 +21,8 @@ from pipekit.passed_over import passed_over, sentence
 
 READS: tuple[str, ...] = ()
 """Suffixes of non-image files that importers read; other files are reported as skipped. The same for every importer."""
+
+PER_FILE = True
 
 GENERALITY = 2
 """It fits almost any folder of images: taken when nothing more exact fits, the smallest number first."""
@@ -32,6 +37,9 @@ class FoldersParams(Params):
     labels: Literal["first", "last", "path", "none"] = param(
         "first",
         "The class of nested folders 'animal/dog/': first = animal, last = dog, path = animal/dog, none = no class",
+    )
+    masks_beside: bool = param(
+        False, "Read a mask beside its image (a_mask.png, or a.png that is not the picture of a.jpg) as an image of its own"
     )
 
 
@@ -56,11 +64,11 @@ def sniff(path: Path) -> str | Rejected:
     return f"{what} {first_of(places)} with {'classes below' if classes else 'images, without classes'}"
 
 
-def read(path: Path, params: FoldersParams) -> Iterator[Sample]:
+def read(path: Path, params: FoldersParams) -> Iterator[Sample | Adjusted]:
     """One sample per image file, ordered by folder and name. The id is the path below ``path``, with ``/``.
 
     A file counts as an image by its suffix; it is validated when it is opened. Other files are skipped, and so are hidden
-    files, links back to a folder already read, and folders below ``path`` that pipekit wrote.
+    files, links back to a folder already read, folders below ``path`` that pipekit wrote, and masks beside their images.
 
     Raises:
         UserError: there is no image.
@@ -68,27 +76,70 @@ def read(path: Path, params: FoldersParams) -> Iterator[Sample]:
     """
     if not path.is_dir():
         raise UserError(f"{path} is not a folder", "The importer 'folders' reads a folder with a subfolder per class.")
-    trunks = trunks_of(path, params.splits)
-    if params.splits == "auto":
-        _refuse_named_splits(path)
-    by_folders = {trunk.folders: trunk for trunk in trunks}
+    layout = layout_of(path, params)
     count = 0
-    for below, full in images_below(path):
-        folders = tuple(below.split("/")[:-1])
-        trunk = _trunk_of(folders, by_folders)
-        if trunk is None:
+    for below, full, owner in with_owners(images_below(path)):
+        sample = _sample(below, full, layout)
+        if sample is None:
             continue
-        parts, split = folders[len(trunk.folders) :], trunk.split
-        if trunk.splits_below and len(parts) > 1:
-            split, parts = trunk.splits_below.get(parts[1], ""), (parts[0], *parts[2:])
+        if owner and not params.masks_beside:
+            yield Adjusted(owner, FOUND_BESIDE)
+            continue
         count += 1
-        yield Sample(id=below, image=full, label=_label(parts, params.labels), split=split)
+        yield sample
     if not count:
         hint = f"Image files are recognised by their suffix: {' '.join(image_suffixes())}."
         if written := own_output_below(path):
             hint += f" Skipped, because pipekit wrote it: {first_of(written)}. Give that folder itself."
         there = sentence(passed_over(path))
         raise UserError(f"no image below {path}" + (f": {there}" if there else ""), hint)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the samples of a tree depend on besides the paths of their files.
+
+    Attributes:
+        trunks: by their folders.
+        labels, masks_beside: see :class:`FoldersParams`.
+        suffixes: of images.
+    """
+
+    trunks: Mapping[tuple[str, ...], Trunk]
+    labels: str
+    suffixes: tuple[str, ...]
+    masks_beside: bool
+
+
+def layout_of(path: Path, params: FoldersParams) -> Layout:
+    """Where the class folders begin; all folders are listed, and no file is opened. Raises like :func:`read`."""
+    trunks = trunks_of(path, params.splits)
+    if params.splits == "auto":
+        _refuse_named_splits(path)
+    return Layout({trunk.folders: trunk for trunk in trunks}, params.labels, image_suffixes(), params.masks_beside)
+
+
+def sample_of(below: str, path: Path, layout: Layout) -> Any:
+    """The sample of one file; None if it is no image, or lies beside the folders that are read.
+
+    NotImplemented if it may be a mask of another file, or another file its mask: then all files are read anew.
+    """
+    if not below.lower().endswith(layout.suffixes):
+        return None
+    if not layout.masks_beside and has_namesake(path, below):
+        return NotImplemented
+    return _sample(below, os.path.join(path, *below.split("/")), layout)  # noqa: PTH118 (as `images_below` names it)
+
+
+def _sample(below: str, full: str, layout: Layout) -> Sample | None:
+    folders = tuple(below.split("/")[:-1])
+    trunk = _trunk_of(folders, layout.trunks)
+    if trunk is None:
+        return None
+    parts, split = folders[len(trunk.folders) :], trunk.split
+    if trunk.splits_below and len(parts) > 1:
+        split, parts = trunk.splits_below.get(parts[1], ""), (parts[0], *parts[2:])
+    return Sample(id=below, image=full, label=_label(parts, layout.labels), split=split)
 
 
 def _trunk_of(folders: tuple[str, ...], trunks: Mapping[tuple[str, ...], Trunk]) -> Trunk | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.builtin.importers.arrays import ArraysParams, pairs_among, samples
-from pipekit.builtin.importers.files import first_of
+from pipekit.builtin.importers.files import first_of, on_one_line
 from pipekit.contract import Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.files import files_in
@@ -78,7 +78,7 @@ class _Rows:
             try:
                 row = self._dataset[number]
             except DAMAGED as error:
-                raise UserError(f"{self._what}[{number}] can't be read: {error}") from error
+                raise UserError(f"{self._what}[{number}] can't be read: {on_one_line(error)}") from error
             value = np.asarray(row)
             # `reshape(-1)` of one label: a row of shape ().
             yield value if value.shape else value.reshape(1)
@@ -95,7 +95,7 @@ def _opened(place: Path) -> Iterator[Any]:
         with h5py.File(place, "r") as file:
             yield file
     except DAMAGED as error:
-        raise UserError(f"can't read {place}: {error}") from error
+        raise UserError(f"can't read {place}: {on_one_line(error)}") from error
 
 
 def _names(file: Any) -> list[str]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from pipekit.builtin.importers.files import first_of, split_of
-from pipekit.contract import Failure, Rejected, Sample
+from pipekit.builtin.importers.lists import listed_labels
+from pipekit.contract import Categories, Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.files import files_in
 from pipekit.params import Params, param
@@ -44,7 +45,7 @@ def sniff(path: Path) -> str | Rejected:
     return Rejected(f"no {'file in it' if path.is_dir() else 'name'} like {EXPECTED[0]}")
 
 
-def read(path: Path, params: IdxParams, out_dir: Path) -> Iterator[Sample | Failure]:
+def read(path: Path, params: IdxParams, out_dir: Path) -> Iterator[Sample | Failure | Categories]:
     """One sample per image, written to ``out_dir`` as PNG; ``train-…`` and ``t10k-…`` become the splits train and test.
 
     Raises:
@@ -56,6 +57,7 @@ def read(path: Path, params: IdxParams, out_dir: Path) -> Iterator[Sample | Fail
     if not pairs:
         raise UserError(f"no pair of IDX files in {path}", f"Expected names like {', '.join(EXPECTED)}")
     names = _class_names(path, params)
+    yield from listed_labels(dict(enumerate(names)))
     for image_file, label_file in pairs:
         stem = image_file.name.partition("-images")[0].partition(".images")[0]
         split = {"t10k": "test"}.get(stem, split_of(stem))

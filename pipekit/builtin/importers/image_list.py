@@ -16,9 +16,9 @@ from pipekit.builtin.importers.annotated import (
     sources,
 )
 from pipekit.builtin.importers.files import first_of, is_image_name
-from pipekit.builtin.importers.lists import lines
+from pipekit.builtin.importers.lists import lines, listed_labels
 from pipekit.builtin.importers.lookup import lookup
-from pipekit.contract import Failure, Rejected, Sample
+from pipekit.contract import Categories, Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.params import param
 
@@ -30,7 +30,10 @@ CLASS_LISTS = ("classes.txt", "class_names.txt", "labels.txt", "names.txt", "syn
 """Files with a class name per line, in the order of their numbers from 0."""
 
 LOOKED_AT = 5
-"""Lines that :func:`sniff` reads."""
+"""Lines that :func:`sniff` reads to recognise a list."""
+
+LEAST_WORDS, WORDS_SNIFFED = 8, 1000
+"""Labels that are compared to tell classes from texts, as of lists for text recognition."""
 
 
 class ImageListParams(BesideParams):
@@ -40,11 +43,13 @@ class ImageListParams(BesideParams):
 def sniff(path: Path) -> str | Rejected:
     """List the files, or say what is missing."""
     if found := sources(path, SUFFIXES, _is_list):
+        if texts := next(filter(None, (_texts_of(source.file) for source in found)), ""):
+            return Rejected(texts)
         return f"lists with a line 'path label' per image: {first_of(source.prefix + source.file.name for source in found)}"
     return Rejected("no .txt file with a line 'path label' per image")
 
 
-def read(path: Path, params: ImageListParams) -> Iterator[Sample | Failure]:
+def read(path: Path, params: ImageListParams) -> Iterator[Sample | Failure | Categories]:
     """One sample per line; the id is the image's path below the folder of the list. A path may have spaces, a label has none.
 
     Numbers become names if there is a list of class names. The split comes from the list's name (``train_list.txt``). A line
@@ -60,6 +65,7 @@ def read(path: Path, params: ImageListParams) -> Iterator[Sample | Failure]:
         for source in found:
             root = Path(params.images) if params.images else source.base
             names = params.classes or class_names(source.base)
+            yield from listed_labels(dict(enumerate(names)))
             folders = image_folders(root, source.split)
             for number, line in lines(source.file):
                 row = _row(f"{source.file.name} line {number}", line, folders, names)
@@ -88,12 +94,19 @@ def _row(where: str, line: str, folders: Folders, names: list[str]) -> tuple[Pat
     except UnusableError as error:
         return str(error)
     if image is None:
-        return f"no such image: {path}"
+        return f"no such image: {path[:80]}"
     if names and label.isdecimal():
-        if int(label) >= len(names):
-            return f"label {label}, but there are {len(names)} class names, from 0"
+        if len(label) > 9 or int(label) >= len(names):
+            return f"label {label[:20]}, but there are {len(names)} class names, from 0"
         label = names[int(label)]
     return image, label
+
+
+def _texts_of(file: Path) -> str:
+    """Why the words of a list are no classes: most lines have one of their own, as transcriptions of text do."""
+    words = [line.rsplit(None, 1)[-1] for _, line in islice(lines(file), WORDS_SNIFFED)]
+    several = len(words) >= LEAST_WORDS and len(set(words)) > len(words) / 2 and not all(map(str.isdecimal, words))
+    return f"{file.name}: {len(set(words))} different words in {len(words)} lines are too many to be classes" if several else ""
 
 
 def class_names(base: Path) -> list[str]:

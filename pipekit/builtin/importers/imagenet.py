@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipekit.builtin.importers.boxes import checked_box, size_of
-from pipekit.builtin.importers.files import NO_FOLDER, images_below
+from pipekit.builtin.importers.files import NO_FOLDER, images_below, not_utf8
 from pipekit.builtin.importers.lists import lines
 from pipekit.builtin.importers.lookup import Lookup, lookup
 from pipekit.contract import Box, Failure, Rejected, Sample, Targets
@@ -73,11 +73,13 @@ def _image(
     below: str, image: Path, split: str, names: dict[str, str], solutions: Lookup, params: ImageNetParams
 ) -> Iterator[Sample | Failure]:
     identity = f"{split}/{below}"
-    words = solutions.get(image.stem).split()
+    line, *words = solutions.get(image.stem).split() or ("0",)
     synset = below.split("/")[0] if "/" in below else words[0] if words else ""
     if split != "test" and synset not in names:
         listed = (
-            f"synset {synset!r}, which {MAPPING} lacks" if synset else f"{SOLUTIONS[split]} lacks it, and it is in no folder"
+            f"synset {synset[:80]!r}, which {MAPPING} lacks"
+            if synset
+            else f"{SOLUTIONS[split]} lacks it, and it is in no folder"
         )
         yield Failure(identity, listed, str(image))
         return
@@ -91,7 +93,7 @@ def _image(
         for at in range(0, len(words), 5):
             box = _box(words[at : at + 5], names, size_hw, params)
             if isinstance(box, str):
-                yield Failure(f"{identity} box {at // 5 + 1}", f"{SOLUTIONS[split]}: {box}", part_of=identity)
+                yield Failure(f"{identity} box {at // 5 + 1}", f"{SOLUTIONS[split]} line {line}: {box}", part_of=identity)
             else:
                 boxes.append(box)
     label = _label(synset, names, params) if split != "test" else None
@@ -106,7 +108,7 @@ def _box(words: list[str], names: dict[str, str], size_hw: tuple[int, int], para
     except ValueError:
         return f"expected a synset and four numbers, got {' '.join(words)[:60]!r}"
     if synset not in names:
-        return f"synset {synset!r}, which {MAPPING} lacks"
+        return f"synset {synset[:80]!r}, which {MAPPING} lacks"
     return checked_box((left, top, right, bottom), _label(synset, names, params), size_hw)
 
 
@@ -131,15 +133,17 @@ def class_names(mapping: Path) -> dict[str, str]:
 
 
 def _solutions(file: Path) -> Iterator[tuple[str, str]]:
-    """(name of the image without its suffix, synsets with boxes)"""
+    """(name of the image without its suffix, line and synsets with boxes)"""
     if not file.is_file():
         return
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             table = csv.reader(stream)
             next(table, None)
-            yield from ((row[0], row[1]) for row in table if len(row) > 1)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            yield from ((row[0], f"{table.line_num} {row[1]}") for row in table if len(row) > 1)
+    except UnicodeDecodeError:
+        raise UserError(f"can't read {file}: {not_utf8(file)}", "Save it as CSV in UTF-8.") from None
+    except (OSError, csv.Error) as error:
         raise UserError(f"can't read {file}: {error}") from error
 
 

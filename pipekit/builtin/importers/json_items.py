@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from pipekit.builtin.importers.files import not_utf8
+
 BLOCK_CHARS = 1 << 18
 SPACE = " \t\n\r"
 ENDS = frozenset(f":,]}}{SPACE}")
@@ -15,20 +17,23 @@ ENDS = frozenset(f":,]}}{SPACE}")
 _decode = json.JSONDecoder().raw_decode
 
 
-def items(file: Path, names: Collection[str]) -> Iterator[tuple[str, str, Any]]:
-    """The items of the named lists of the top-level object, in file order: (name of the list, item as text, item).
+def items(file: Path, names: Collection[str]) -> Iterator[tuple[str, int, str, Any]]:
+    """The items of the named lists of the top-level object, in file order: (name of the list, line, item as text, item).
 
     Memory holds one item and a block of text. Other values are skipped; lists among them are skipped item by item.
 
     Yields:
-        ``(name, "", None)`` once for each list before its items, so that the caller sees an empty list too.
+        ``(name, line, "", None)`` once for each list before its items, so that the caller sees an empty list too.
 
     Raises:
         ValueError: it is not JSON, or the top level is not an object.
         OSError: the file can't be read.
     """
-    with file.open(encoding="utf-8") as text:
-        yield from _Reader(text).parts(names)
+    try:
+        with file.open(encoding="utf-8") as text:
+            yield from _Reader(text).parts(names)
+    except UnicodeDecodeError:
+        raise ValueError(not_utf8(file)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +62,11 @@ def entries(file: Path, inside: Collection[str] = ()) -> Iterator[Entry]:
         ValueError: it is not JSON, or the top level is neither a list nor an object.
         OSError: the file can't be read.
     """
-    with file.open(encoding="utf-8") as text:
-        yield from _Reader(text).entries(inside)
+    try:
+        with file.open(encoding="utf-8") as text:
+            yield from _Reader(text).entries(inside)
+    except UnicodeDecodeError:
+        raise ValueError(not_utf8(file)) from None
 
 
 class _Reader:
@@ -73,7 +81,7 @@ class _Reader:
         self._counted = 0
         self._ended = False
 
-    def parts(self, names: Collection[str]) -> Iterator[tuple[str, str, Any]]:
+    def parts(self, names: Collection[str]) -> Iterator[tuple[str, int, str, Any]]:
         self._take("\ufeff", optional=True)
         self._take("{")
         more = not self._take("}", optional=True)
@@ -85,12 +93,14 @@ class _Reader:
             if self._take("[", optional=True):
                 wanted = name in names
                 if wanted:
-                    yield name, "", None
+                    yield name, self._line(), "", None
                 inside = not self._take("]", optional=True)
                 while inside:
+                    self._next()
+                    line = self._line()
                     text, value = self._value()
                     if wanted:
-                        yield name, text, value
+                        yield name, line, text, value
                     inside = self._take(",", optional=True)
                     if not inside:
                         self._take("]")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -26,11 +27,11 @@ from pipekit.builtin.importers.annotated import (
     text,
 )
 from pipekit.builtin.importers.boxes import BoxedParams
-from pipekit.builtin.importers.files import NO_FOLDER, images_below, split_of, subfolders
-from pipekit.builtin.importers.lookup import lookup
-from pipekit.contract import Adjusted, Failure, Rejected, Sample
+from pipekit.builtin.importers.files import NO_FOLDER, images_below, not_utf8, split_of, subfolders
+from pipekit.builtin.importers.lookup import Lookup, lookup
+from pipekit.contract import Adjusted, Categories, Category, Failure, Rejected, Sample
 from pipekit.errors import ImageError, UserError
-from pipekit.files import IMAGE_SUFFIXES, files_in, walk
+from pipekit.files import IMAGE_SUFFIXES, files_in, image_suffixes, walk
 
 JSON = (".json",)
 
@@ -38,6 +39,9 @@ READS = (".json", ".txt")
 
 WRITTEN_AS = "coco"
 """The exporter for boxes, outlines and keypoints of boxes. It writes no class of a whole image, no keypoint without a box."""
+
+LABELS = "labels.txt"
+"""LabelMe's own list of classes, one a line: its line ``__ignore__`` has the number -1, the others count from 0."""
 
 FOLDERS_SNIFFED, FILES_SNIFFED = 30, 3
 """Numbers of folders, and of JSON files in each, that are searched for a file of LabelMe."""
@@ -59,28 +63,58 @@ def sniff(path: Path) -> str | Rejected:
     return Rejected(f"no JSON file with 'shapes' and 'imagePath' in its first {FOLDERS_SNIFFED} folders")
 
 
-def read(path: Path, params: BoxedParams) -> Iterator[Sample | Failure | Adjusted]:
-    """One sample per JSON file, and one per image that no JSON file names; the id is the image's path below ``path``.
+def read(path: Path, params: BoxedParams) -> Iterator[Sample | Failure | Adjusted | Categories]:
+    """One sample per JSON file, and one per image beside those that no JSON file names; the id is the path below ``path``.
 
     Rectangles, polygons, circles and masks become boxes, the last three with outlines. Points become keypoints, as do the
     corners of lines. A flag that is set is the image's class. The image is the file that ``imagePath`` names, else the one
     beside the JSON file with its name; the copy inside the JSON file (``imageData``) is not used. Other JSON files are skipped.
-    The split comes from a folder's name. A shape that can't be used is listed as failed.
+    ``labels.txt`` in the folder is the list of classes. The split comes from a folder's name.
+    A shape that can't be used is listed as failed.
 
     Raises:
         UserError: there is no JSON file of LabelMe.
     """
     if not path.is_dir() or not sniff(path):
         raise UserError(f"no JSON files of LabelMe in {path}", "Expected a folder with a JSON file per image, with 'shapes'.")
+    yield from _listed_classes(path / LABELS)
     with lookup(()) as seen:
         for folder, names in walk(path):
             images = Images(path, _image_folders(Path(folder), path), seen)
             for name in names:
                 if name.lower().endswith(JSON):
-                    yield from _read_file(Path(folder) / name, path, images, params)
+                    yield from _read_file(Path(folder) / name, path, images, seen, params)
+        elsewhere = Counter[str]()
         for identity, full in images_below(path):
-            if not seen.get(identity):
+            if seen.get(identity):
+                continue
+            if seen.get(_in_folder(identity)):
                 yield Sample(identity, full, split=_split(identity))
+            else:
+                elsewhere[identity.rpartition("/")[0]] += 1
+        for folder, count in elsewhere.items():
+            why = f"{count} image{'s' if count > 1 else ''}, of which no JSON file names one: not read"
+            yield Failure(folder or str(path), why, part_of=folder or str(path))
+
+
+def _in_folder(identity: str) -> str:
+    """What stands for the folder of an image among the ids; no image has this name."""
+    return f"{identity.rpartition('/')[0]}/"
+
+
+def _listed_classes(file: Path) -> Iterator[Categories]:
+    try:
+        lines = file.read_text("utf-8-sig", errors="replace").splitlines()
+    except OSError:
+        return
+    names = [line.strip() for line in lines if line.strip()]
+    if names and not any("/" in name or "\t" in name or name.lower().endswith(image_suffixes()) for name in names):
+        first = -1 if names[0] == IGNORED else 0
+        listed = {name: number for number, name in reversed(list(enumerate(names, start=first)))}
+        yield Categories("boxes", tuple(Category(name, listed[name]) for name in dict.fromkeys(names) if name != IGNORED))
+
+
+IGNORED = "__ignore__"
 
 
 def _image_folders(folder: Path, root: Path) -> Folders:
@@ -90,23 +124,27 @@ def _image_folders(folder: Path, root: Path) -> Folders:
     return Folders([folder], [*inside, *(place for place in above if place != folder)])
 
 
-def _read_file(file: Path, root: Path, images: Images, params: BoxedParams) -> Iterator[Sample | Failure | Adjusted]:
+def _read_file(
+    file: Path, root: Path, images: Images, seen: Lookup, params: BoxedParams
+) -> Iterator[Sample | Failure | Adjusted]:
     below = file.relative_to(root).as_posix()
     try:
         content = json.loads(file.read_text("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        yield Failure(below, f"not JSON: {error}")
+        yield Failure(below, not_utf8(file) if isinstance(error, UnicodeDecodeError) else f"not JSON: {error}")
         return
     if not isinstance(content, dict) or "shapes" not in content:
         return
     named = content.get("imagePath")
-    names = [named] if isinstance(named, str) and named else []
+    # Some files name themselves; the image is then the one beside them.
+    names = [named] if isinstance(named, str) and named and not named.lower().endswith(JSON) else []
     declared = content.get("imageWidth"), content.get("imageHeight")
     same_stem = [file.stem + suffix for suffix in IMAGE_SUFFIXES]
     drawing = begin([*names, *same_stem], Source(file, root, ""), images, declared, below)
     if isinstance(drawing, Failure):
         yield drawing
         return
+    seen.add(_in_folder(drawing.identity), below)
     flags = content.get("flags")
     drawing.tags += [name for name, is_set in flags.items() if is_set is True] if isinstance(flags, dict) else []
     with drawing.shape("shapes"):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipekit.builtin.importers.files import first_of, subfolders
-from pipekit.builtin.importers.words import is_surely_structure, role_of, split_folder, splits_among
+from pipekit.builtin.importers.words import has_no_annotations, role_of, split_folder, splits_among, structure_among
 from pipekit.errors import Reading, ReadingsError, UserError
 from pipekit.files import files_in, has_file, image_suffixes
 
@@ -73,11 +73,12 @@ def _trunks(path: Path, folders: tuple[str, ...], split: str, rule: Rule) -> lis
         len(names) == 1
         and not direct
         and len(folders) < DEEPEST
-        and (_holds_all(names[0]) or splits.get(names[0]) == split != "")
+        and (_holds_all(names[0]) or splits.get(names[0]) == split != "" or (not splits and _wraps(here / names[0])))
     ):
         return _trunks(path, (*folders, names[0]), split, "auto")  # images/dog/, train/images/dog/, seg_train/seg_train/dog/
     _refuse_unclear(here, names, splits, others)
     below = [image_folders(here / name) for name in others]
+    _refuse_annotations_below(here, others, below)
     inner = [splits_among(found) for found in below]
     if (
         not splits
@@ -87,6 +88,14 @@ def _trunks(path: Path, folders: tuple[str, ...], split: str, rule: Rule) -> lis
     ):
         return [Trunk(folders, "", {name: of for found in inner for name, of in found.items()})]
     return [Trunk(folders, split)]
+
+
+def _wraps(folder: Path, depth: int = DEEPEST) -> bool:
+    """Whether a folder that lies alone holds class folders: as a class, it would be the only one."""
+    names = image_folders(folder)
+    if any(files_in(folder, image_suffixes())) or not depth:
+        return False
+    return len(names) > 1 or (len(names) == 1 and _wraps(folder / names[0], depth - 1))
 
 
 def _holds_all(name: str) -> bool:
@@ -102,10 +111,24 @@ def _refuse_unclear(here: Path, names: list[str], splits: Mapping[str, str], oth
         raise ReadingsError(
             f"{here} has the splits {', '.join(splits)} and beside them {', '.join(others[:4])}", [SPLITS_ALONE, NO_SPLITS]
         )
-    structure = [name for name in names if role_of(name) in ("images", "annotations")]
-    if (len(structure) == len(names) and len(names) > 1) or any(map(is_surely_structure, structure)):
+    if structure := structure_among(names):
+        if not alone:
+            plain = [name for name in names if has_no_annotations(name)]
+            alone = [Reading(f"the images in {name} alone", path=str(here / name)) for name in plain]
         raise ReadingsError(
             f"{here} has the folder{'s' if len(structure) > 1 else ''} {first_of(structure)}, whose name"
             f"{'s say' if len(structure) > 1 else ' says'} how a dataset is arranged and not a class",
             [*alone[:4], NO_SPLITS],
         )
+
+
+def _refuse_annotations_below(here: Path, names: list[str], below: list[list[str]]) -> None:
+    """Raise where each folder that could be a class holds a folder of annotations: ``bottle/ground_truth``."""
+    inside = [next((found for found in structure_among(names) if role_of(found) == "annotations"), "") for names in below]
+    if not inside or not all(inside):
+        return
+    alone = [Reading(f"the images in {name} alone", path=str(here / name)) for name in names]
+    raise ReadingsError(
+        f"{here} has images of annotations in {first_of(f'{name}/{found}' for name, found in zip(names, inside, strict=True))}",
+        [*alone[:4], NO_SPLITS],
+    )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from pipekit.builtin.importers.files import subfolders
+from pipekit.builtin.importers.files import not_utf8, subfolders
+from pipekit.contract import Categories, Category
 from pipekit.errors import UserError
 
 
@@ -16,8 +17,8 @@ def lines(file: Path) -> Iterator[tuple[int, str]]:
             for number, line in enumerate(stream, start=1):
                 if (text := line.strip()) and not text.startswith("#"):
                     yield number, text
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file} is not UTF-8: {error.reason} at byte {error.start}", "Save it as text in UTF-8.") from error
+    except UnicodeDecodeError:
+        raise UserError(f"can't read {file}: {not_utf8(file)}", "Save it as text in UTF-8.") from None
     except OSError as error:
         raise UserError(f"can't read {file}: {error.strerror}") from error
 
@@ -37,3 +38,12 @@ def base_with(path: Path, names: Collection[str]) -> Path | None:
         return None
     bases = (path, *(path / name for name in subfolders(path)))
     return next((base for base in bases if all((base / name).is_file() for name in names)), None)
+
+
+def listed_labels(names: Mapping[int, str]) -> Iterator[Categories]:
+    """The list of the labels' classes, by their numbers; nothing if there are none. The first number of a name counts."""
+    numbers: dict[str, int] = {}
+    for number, name in sorted(names.items()):
+        numbers.setdefault(name, number)
+    if numbers:
+        yield Categories("labels", tuple(Category(name, number) for name, number in numbers.items()))

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from pydantic import field_validator
+
 from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, subfolders
 from pipekit.builtin.importers.lookup import lookup
 from pipekit.builtin.importers.words import split_folder
 from pipekit.contract import Failure, Rejected, Sample, Targets
 from pipekit.errors import UserError
 from pipekit.files import files_in
+from pipekit.images.masks import parse_colour
 from pipekit.params import Params, param
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages")
@@ -33,6 +36,16 @@ ENDS = ("", "_mask", "-mask", "_gt", "_segmentation")
 class MasksParams(Params):
     images: str = param("", "The folder of the images; by default found by its name (images, imgs …)")
     masks: str = param("", "The folder of the masks; by default found by its name (masks, annotations …)")
+    colours: tuple[str, ...] = param(
+        (), "The colours of colour-coded masks, in the order of the class numbers: #000000, #800000 …", max_length=256
+    )
+
+    @field_validator("colours")
+    @classmethod
+    def _are_colours(cls, colours: tuple[str, ...]) -> tuple[str, ...]:
+        for colour in colours:
+            parse_colour(colour)
+        return colours
 
 
 def sniff(path: Path) -> str | Rejected:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from pipekit.builtin.importers import csv
-from pipekit.builtin.importers.files import NO_FOLDER, first_of, subfolders
-from pipekit.builtin.importers.tables import TableParams, find_columns
+from pipekit.builtin.importers.files import NO_FOLDER, first_of, not_utf8, subfolders
+from pipekit.builtin.importers.label_columns import FIRST_ROWS, Table, with_labels
+from pipekit.builtin.importers.tables import NAN, TableParams, find_columns
 from pipekit.builtin.importers.words import split_folder
 from pipekit.contract import Adjusted, Failure, Rejected, Sample
 from pipekit.errors import UserError
@@ -64,31 +66,43 @@ def _tables(path: Path) -> list[Path]:
 
 def _rows(table: Path, params: TableParams) -> Iterator[Sample | Failure | Adjusted]:
     if table.suffix == ".csv":
-        yield from csv.read(
-            table, csv.CsvParams(image=params.image, label=params.label, split=params.split, labels=params.labels)
+        yield from csv.rows_of(
+            table, csv.CsvParams(**{name: getattr(params, name) for name in TableParams.model_fields}), "metadata"
         )
         return
-    columns = None
-    for number, row in enumerate(_lines(table), start=1):
+    lines = _lines(table)
+    first = list(islice(lines, FIRST_ROWS))
+    rows = [row for _, row in first if isinstance(row, dict)]
+    if not rows:
+        yield from (Failure(f"{table.name} line {number}", row) for number, row in chain(first, lines) if isinstance(row, str))
+        return
+    columns = find_columns(list(rows[0]), params, table)
+    columns = with_labels(columns, Table(table, list(rows[0]), rows, "metadata", alone=False), params)
+    for number, row in chain(first, lines):
         if isinstance(row, str):
             yield Failure(f"{table.name} line {number}", row)
             continue
-        if columns is None:
-            columns = find_columns(list(row), params, table)
-        yield columns.sample(row, number, table.parent)
+        found = columns.sample(row, number, table.parent)
+        yield replace(found, reason=f"{table.name} line {number}: {found.reason}") if isinstance(found, Failure) else found
+        if isinstance(found, Sample) and columns.has_nan(row):
+            yield Adjusted(found.id, NAN)
 
 
-def _lines(table: Path) -> Iterator[dict[str, Any] | str]:
-    """The objects of a JSON Lines file; for a bad line, what is wrong with it."""
+def _lines(table: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """(number, object) of the lines of a JSON Lines file; for a bad line, what is wrong with it."""
     try:
         with table.open(encoding="utf-8-sig") as file:
-            for line in file:
+            for number, line in enumerate(file, start=1):
                 if not line.strip():
                     continue
                 try:
                     row = json.loads(line)
-                    yield row if isinstance(row, dict) else "expected a JSON object"
+                    yield number, row if isinstance(row, dict) else f"expected a JSON object, got {line.strip()[:60]!r}"
                 except json.JSONDecodeError as error:
-                    yield f"not JSON: {error.msg}"
-    except (OSError, UnicodeDecodeError) as error:
+                    yield number, f"not JSON: {error.msg} (character {error.pos + 1})"
+                except (ValueError, RecursionError):
+                    yield number, "not JSON: a number of thousands of digits, or nested too deeply"
+    except UnicodeDecodeError:
+        raise UserError(f"can't read {table}: {not_utf8(table)}", "Save it as text in UTF-8.") from None
+    except OSError as error:
         raise UserError(f"can't read {table}: {error}") from error

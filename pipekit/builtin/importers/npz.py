@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from pipekit.builtin.importers.arrays import ArraysParams, pairs_among, samples
-from pipekit.builtin.importers.files import first_of
+from pipekit.builtin.importers.files import first_of, on_one_line
 from pipekit.contract import Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.files import files_in
@@ -82,7 +82,7 @@ class _Array:
             RuntimeError,
             SyntaxError,
         ) as error:
-            raise UserError(f"can't read {self._what}: {error}") from error
+            raise UserError(f"can't read {self._what}: {on_one_line(error)}") from error
         if self.dtype.hasobject:
             raise UserError(
                 f"{self._what} is made of Python objects, which could run any code when they are loaded",
@@ -104,7 +104,7 @@ class _Array:
             try:
                 data = self._stream.read(count * self.dtype.itemsize)
             except (OSError, EOFError, OverflowError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-                raise UserError(f"{self._what} is damaged: {error}") from error
+                raise UserError(f"{self._what} is damaged: {on_one_line(error)}") from error
             if len(data) != count * self.dtype.itemsize:
                 raise UserError(f"{self._what} is truncated", "Download it again.")
             yield np.frombuffer(data, self.dtype).reshape(self.shape[1:])
@@ -116,7 +116,7 @@ def _names(file: Path) -> list[str]:
         with zipfile.ZipFile(file) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise UserError(f"can't read {file}: {error}", "Expected an archive that np.savez has written.") from error
+        raise UserError(f"can't read {file}: {on_one_line(error)}", "Expected an archive that np.savez has written.") from error
 
 
 def _files(path: Path) -> list[Path]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipekit.builtin.importers.files import split_of
+from pipekit.builtin.importers.files import on_one_line, split_of
+from pipekit.builtin.importers.hf_targets import TargetColumns, features_of, names_of, target_columns, with_targets
 from pipekit.builtin.importers.tables import Columns, TableParams, find_columns
 from pipekit.contract import Failure, Rejected, Sample
 from pipekit.errors import ImageError, UserError
@@ -32,7 +34,8 @@ def read(path: Path, params: TableParams, out_dir: Path) -> Iterator[Sample | Fa
     """One sample per row, a few rows in memory at a time. The bytes are written unchanged to ``out_dir`` once they decode.
 
     The split comes from a column, else from the file name, as in ``train-00000-of-00004.parquet``. Integer labels become
-    names if the file carries Hugging Face's list of them.
+    names if the file carries Hugging Face's list of them. Boxes, outlines, keypoints and masks are read from columns as the
+    exporter ``parquet`` writes them; what can't be used of them is listed as failed.
 
     Raises:
         UserError: there is no Parquet file, one is damaged, a column is missing, or pyarrow is not installed.
@@ -48,7 +51,7 @@ def read(path: Path, params: TableParams, out_dir: Path) -> Iterator[Sample | Fa
     for file in files:
         try:
             with pq.ParquetFile(file) as table:
-                columns = find_columns(table.schema_arrow.names, params, file)
+                columns, targets = columns_of(table.schema_arrow, params, file)
                 names = class_names(table.schema_arrow.metadata or {}, columns.label)
                 number = 0
                 for batch in table.iter_batches(batch_size=BATCH_ROWS):
@@ -56,20 +59,48 @@ def read(path: Path, params: TableParams, out_dir: Path) -> Iterator[Sample | Fa
                         number += 1
                         identity = f"{file.stem}/{number:07}"
                         split = split_of(re.split(r"[-_.]", file.stem)[0])
-                        yield stored_sample(row, identity, split, file.parent, columns, names, out_dir)
+                        found = stored_sample(row, identity, split, file.parent, columns, names, out_dir, targets)
+                        yield from (in_row(one, file, number) for one in found)
         except (pa.ArrowException, OSError, ValueError) as error:  # a damaged text is a ValueError
-            raise UserError(f"can't read {file}: {error}") from error
+            raise UserError(f"can't read {file}: {on_one_line(error)}") from error
+
+
+def columns_of(schema: Any, params: TableParams, file: Path, image: str = "") -> tuple[Columns, TargetColumns]:
+    """The columns of images, classes and splits, and those of targets. Raises UserError."""
+    columns = find_columns(schema.names, params, file, image)
+    targets = target_columns(schema, columns.image)
+    return replace(columns, label="" if columns.label in targets.taken else columns.label), targets
+
+
+def in_row(found: Sample | Failure, file: Path, number: int) -> Sample | Failure:
+    """The same; a failure says the file and the row."""
+    return replace(found, reason=f"{file.name} row {number}: {found.reason}") if isinstance(found, Failure) else found
 
 
 def stored_sample(
-    row: dict[str, Any], identity: str, split: str, folder: Path, columns: Columns, names: list[str], out_dir: Path
-) -> Sample | Failure:
-    """A row as a sample; bytes of an image are written to ``out_dir``.
+    row: dict[str, Any],
+    identity: str,
+    split: str,
+    folder: Path,
+    columns: Columns,
+    names: list[str],
+    out_dir: Path,
+    targets: TargetColumns,
+) -> Iterator[Sample | Failure]:
+    """A row as a sample, after what is wrong with its targets; bytes of an image are written to ``out_dir``.
 
     Args:
         split: if no column says it.
         folder: paths of images are relative to it.
     """
+    plain = {name: value for name, value in row.items() if name not in targets.taken}
+    found = _stored(plain, identity, split, folder, columns, names, out_dir)
+    return iter([found]) if isinstance(found, Failure) else with_targets(found, row, targets, out_dir)
+
+
+def _stored(
+    row: dict[str, Any], identity: str, split: str, folder: Path, columns: Columns, names: list[str], out_dir: Path
+) -> Sample | Failure:
     value = row[columns.image]
     data = value.get("bytes") if isinstance(value, Mapping) else value if isinstance(value, bytes) else None
     label = row.get(columns.label) if columns.label else None
@@ -77,7 +108,7 @@ def stored_sample(
         row = {**row, columns.label: names[label]}
     if not columns.split:
         row = {**row, "split": split}
-        columns = Columns(columns.image, columns.label, "split")
+        columns = replace(columns, split="split")
     if data is None:
         path = value.get("path") if isinstance(value, Mapping) else value
         if not path:
@@ -101,14 +132,7 @@ def stored_sample(
 
 def class_names(metadata: Mapping[bytes, bytes], label: str) -> list[str]:
     """The class names that Hugging Face's ``datasets`` stores in the file's schema."""
-    import json
-
-    try:
-        features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
-        names = features[label]["names"]
-        return [str(name) for name in names] if isinstance(names, list) else []
-    except (ValueError, KeyError, TypeError):
-        return []
+    return names_of(features_of(metadata).get(label))
 
 
 def _files(path: Path) -> list[Path]:

@@ -6,8 +6,8 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, is_file, split_of, subfolders
-from pipekit.contract import Failure, Rejected, Sample, Targets
+from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, is_file, not_utf8, split_of, subfolders
+from pipekit.contract import Categories, Category, Failure, Rejected, Sample, Targets
 from pipekit.errors import UserError
 from pipekit.params import Params
 
@@ -34,7 +34,7 @@ def sniff(path: Path) -> str | Rejected:
         return Rejected(error.message)
 
 
-def read(path: Path, params: Params) -> Iterator[Sample | Failure]:
+def read(path: Path, params: Params) -> Iterator[Sample | Failure | Categories]:
     """One sample per image; the id is its path below ``path``. The values of a mask are numbers of ``_classes.csv``.
 
     The split is that of the folder. An image without a mask is listed as failed.
@@ -48,7 +48,8 @@ def read(path: Path, params: Params) -> Iterator[Sample | Failure]:
             f"no masks of Roboflow in {path}", f"Expected {CLASSES} beside the images, with 'Pixel Value' and 'Class'."
         )
     for base in bases:
-        class_names(base / CLASSES)
+        listed = class_names(base / CLASSES)
+        yield Categories("masks", tuple(Category(name, value) for value, name in _without_twins(listed).items()))
         prefix = "" if base == path else f"{base.name}/"
         for below, full in images_below(base):
             mask = Path(full).with_name(Path(full).stem + END)
@@ -58,6 +59,11 @@ def read(path: Path, params: Params) -> Iterator[Sample | Failure]:
                 yield Failure(prefix + below, f"no mask {mask.name} beside it", full)
                 continue
             yield Sample(prefix + below, full, split=split_of(base.name) if prefix else "", targets=Targets(str(mask)))
+
+
+def _without_twins(listed: dict[int, str]) -> dict[int, str]:
+    """The first value of each name."""
+    return {value: name for value, name in listed.items() if name not in [listed[at] for at in listed if at < value]}
 
 
 def class_names(file: Path) -> dict[int, str]:
@@ -78,7 +84,9 @@ def class_names(file: Path) -> dict[int, str]:
                 if not value.isascii() or not value.isdigit() or int(value) > 255 or not name:
                     raise UserError(f"{file} line {table.line_num}: {row!r}; expected a value from 0 to 255 and a class")
                 found[int(value)] = name
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError:
+        raise UserError(f"can't read {file}: {not_utf8(file)}", "Save it as CSV in UTF-8.") from None
+    except (OSError, csv.Error) as error:
         raise UserError(f"can't read {file}: {error}") from error
     return found
 

@@ -7,6 +7,7 @@ shape, they are scaled. Anything else can't be known, and the image is listed as
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +116,8 @@ def frame_of(path: Path, stated_hw: tuple[float, float] | None, identity: str) -
     size_hw = info.height_px, info.width_px
     if stated_hw is None or min(stated_hw) <= 0:
         return Frame(size_hw, size_hw), None
+    if not all(map(math.isfinite, stated_hw)):
+        raise ImageError(f"its annotations are for {stated_hw[1]:g} x {stated_hw[0]:g} px, which is no size")
     stated = round(stated_hw[0]), round(stated_hw[1])
     if stated == size_hw:
         unsure = info.orientation in (2, 3, 4) or (info.orientation in SWAPPING and size_hw[0] == size_hw[1])

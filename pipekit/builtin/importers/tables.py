@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import codecs
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
-from pydantic import model_validator
+from pydantic import ValidationInfo, model_validator
 
 from pipekit.builtin.importers.files import SPLIT_NAMES, is_file, is_image_name, split_of, subfolders
 from pipekit.contract import Failure, Sample
 from pipekit.errors import UserError, did_you_mean
-from pipekit.files import expanded, image_suffixes
+from pipekit.files import expanded, has_file, image_suffixes
 from pipekit.params import ImagesPath, Params, param
 
 AS_WINDOWS = "cp1252"
@@ -95,33 +96,73 @@ SPLIT_COLUMNS = ("split", "subset", "partition", "set", "foldname")
 """Usual column names in lower case, letters only: ``Image_Name`` matches too."""
 
 
+MISSING = frozenset({"", "nan", "null", "n/a", "#n/a", "<na>", "nat"})
+"""What programs write for a value that is not there, in lower case."""
+
+NAN = "read as images without a class, because the table has nan, null or the like for it"
+"""What :class:`~pipekit.contract.Adjusted` says of them."""
+
+WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
+"""A whole number; with ``.0`` as programs write it whose column of numbers has a gap."""
+
+TABLE_FOLDERS = frozenset(
+    {"labels", "label", "annotations", "annotation", "anno", "data", "csv", "csvs", "meta", "metadata", "splits", "lists"}
+)
+"""Names of folders that hold tables beside the folders of images, in lower case."""
+
+
 class TableParams(Params):
     image: str = param("", "The column of image paths; by default found by its name (file_name, image, path …)")
     label: str = param("", "The column of classes; by default found by its name (label, class, category …)")
     split: str = param("", "The column of splits; by default found by its name (split, subset …)")
     labels: bool = param(True, "Read the classes")
+    label_values: Literal["auto", "names"] = param(
+        "auto",
+        "auto: refuse a column of several labels an image, or of numbers to be predicted; names: every value is a class's name",
+    )
 
 
 class RootedTableParams(TableParams):
-    images: ImagesPath | None = param(None, "The folder that image paths are relative to; by default the table's own")
+    images: ImagesPath | None = param(
+        None, "The folder that image paths are relative to; by default the table's own, or the one above labels/"
+    )
     suffix: str = param("", "Suffix to append to each image path: .jpg where the table has bare names")
 
     @model_validator(mode="before")
     @classmethod
-    def _images_beside_the_table(cls, values: Any) -> Any:
+    def _images_beside_the_table(cls, values: Any, info: ValidationInfo) -> Any:
         """Set the folder even if it is the table's own, because its content belongs in the cache key."""
         if isinstance(values, Mapping) and values.get("path") and not values.get("images"):
-            return {**values, "images": expanded(os.fspath(values["path"])).parent}
+            file = expanded(os.fspath(values["path"]))
+            whole = Path((info.context or {}).get("base_dir") or "") / file
+            above = len(whole.parent.parts) - len(base_of_table(whole).parts)
+            return {**values, "images": file.parent / ".." if above else file.parent}
         return values
+
+
+def base_of_table(file: Path) -> Path:
+    """The folder that image paths are relative to: the table's own, or the one above if that is for tables only.
+
+    As in ``labels/train.csv`` beside ``images/1.jpg``.
+    """
+    own = file.parent
+    return own.parent if own.name.lower() in TABLE_FOLDERS and not has_file(own, image_suffixes()) else own
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The column of each role; "" for none."""
+    """The column of each role; "" for none.
+
+    Attributes:
+        one_hot: columns of 0 and 1, one for each class, instead of ``label``.
+        as_names: whether every value of ``label`` is a class's name as it stands.
+    """
 
     image: str
     label: str
     split: str
+    one_hot: tuple[str, ...] = ()
+    as_names: bool = False
 
     def sample(self, row: Mapping[str, Any], number: int, root: Path, suffix: str = "") -> Sample | Failure:
         """A row as a sample; further columns go to ``extra``."""
@@ -132,16 +173,42 @@ class Columns:
         split_text = text_of(row.get(self.split)) if self.split else ""
         split = split_of(split_text)
         if split_text and not split:
-            return Failure(name, f"split {split_text!r}, expected one of {', '.join(SPLIT_NAMES)}")
-        label = text_of(row.get(self.label)) if self.label else ""
+            return Failure(name, f"split {split_text[:60]!r}, expected one of {', '.join(SPLIT_NAMES)}")
+        try:
+            label = self._label(row)
+        except ValueError as error:
+            return Failure(name, str(error))
+        used = {self.image, self.label, self.split, *self.one_hot}
         extra = {
-            column: _plain(value)
-            for column, value in row.items()
-            if column and column not in (self.image, self.label, self.split) and value not in (None, "")
+            column: _plain(value) for column, value in row.items() if column and column not in used and value not in (None, "")
         }
         below = os.path.relpath(name, root) if Path(name).is_absolute() else os.path.normpath(name)
         identity = below.replace(os.sep, "/")
         return Sample(identity, os.path.normpath(root / name), label=label or None, split=split, extra=extra)
+
+    def _label(self, row: Mapping[str, Any]) -> str:
+        """The class of a row, or "". Raises ValueError with the reason."""
+        if self.one_hot:
+            ones = [name for name in self.one_hot if text_of(row.get(name)).lower() in ("1", "1.0", "true")]
+            if len(ones) != 1:
+                raise ValueError(f"{len(ones)} of the columns of its classes are 1: {', '.join(ones) or 'none'}; expected one")
+            return ones[0]
+        value = row.get(self.label) if self.label else None
+        if isinstance(value, (list, tuple)):
+            if len(value) > 1:
+                raise ValueError(f"{len(value)} labels in column {self.label!r}; a dataset here has one class an image")
+            value = value[0] if value else None
+        if isinstance(value, float) and math.isfinite(value) and value != int(value) and not self.as_names:
+            raise ValueError(f"{value} in column {self.label!r} is a number to be predicted, not a class (see label_values)")
+        text = text_of(value)
+        if self.as_names or not text:
+            return text
+        return "" if is_missing(text) else text.partition(".")[0] if WHOLE.fullmatch(text) else text
+
+    def has_nan(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row has nan or the like for its class."""
+        text = text_of(row.get(self.label)) if self.label and not self.as_names else ""
+        return bool(text) and is_missing(text)
 
 
 def find_columns(names: Sequence[str], params: TableParams, where: Path, image: str = "") -> Columns:
@@ -153,7 +220,7 @@ def find_columns(names: Sequence[str], params: TableParams, where: Path, image: 
     Raises:
         UserError: a named column is missing, or no column holds images.
     """
-    found = {}
+    found: dict[str, str] = {}
     for role, usual in (("image", IMAGE_NAMES), ("label", LABEL_NAMES), ("split", SPLIT_COLUMNS)):
         wanted = getattr(params, role)
         if wanted and wanted not in names:
@@ -163,12 +230,12 @@ def find_columns(names: Sequence[str], params: TableParams, where: Path, image: 
     found["image"] = found["image"] or image
     if not found["image"]:
         raise UserError(
-            f"{where}: no column looks like image paths; it has: {', '.join(map(repr, names)) or 'none'}",
+            f"{where}: no column looks like image paths; it has: {', '.join(repr(name[:60]) for name in names[:20]) or 'none'}",
             'Name it: image = "…"',
         )
     if not params.labels:
         found["label"] = ""
-    return Columns(**found)
+    return Columns(found["image"], found["label"], found["split"], as_names=params.label_values == "names")
 
 
 def located(name: str, root: Path, suffix: str = "") -> tuple[Path, str] | None:
@@ -199,7 +266,12 @@ def by_name(names: Sequence[str], usual: Sequence[str]) -> str:
 
 
 def text_of(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+    return "" if value is None else str(value).strip().encode("utf-8", "replace").decode("utf-8")
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell has no value: it is empty, or ``nan`` and the like."""
+    return text.lower() in MISSING
 
 
 def _plain(value: Any) -> Any:

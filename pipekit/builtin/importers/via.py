@@ -26,7 +26,7 @@ from pipekit.builtin.importers.annotated import (
     sources,
     sources_with_images,
 )
-from pipekit.builtin.importers.files import first_of
+from pipekit.builtin.importers.files import first_of, not_utf8
 from pipekit.builtin.importers.grouped import grouped
 from pipekit.builtin.importers.tables import LABEL_NAMES, by_name
 from pipekit.contract import Adjusted, Failure, Rejected, Sample
@@ -72,9 +72,9 @@ def read(path: Path, params: ViaParams) -> Iterator[Sample | Failure | Adjusted]
     """One sample per annotated file; the id is its path below the folder of the images.
 
     Rectangles, circles, ellipses, polygons and closed polylines become boxes, with outlines except for rectangles; points
-    become keypoints. A region's class is one of its attributes; the others are kept in ``extra["objects"]``, and those of the
-    file in ``extra["file_attributes"]``. The split comes from the folder's or the file's name. A region that can't be used is
-    listed as failed.
+    become keypoints. A region's class is one of its attributes; the others are kept in the ``attributes`` of the box's facts,
+    and those of the file in ``extra["file_attributes"]``. The split comes from the folder's or the file's name. A region that
+    can't be used is listed as failed.
 
     Raises:
         UserError: there is no such file, or one is damaged.
@@ -113,6 +113,8 @@ def _csv_rows(file: Path) -> Iterator[tuple[str, Sequence[Any]]]:
             for row in filter(None, table):
                 name, *values = (row[column] if column < len(row) else "" for column in at)
                 yield name, (table.line_num, *values)
+    except UnicodeDecodeError:
+        raise UserError(f"can't read {file}: {not_utf8(file)}", "Save it as CSV in UTF-8.") from None
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"can't read {file}: {error}", f"Expected the columns {', '.join(COLUMNS)}, in UTF-8.") from error
 
@@ -122,7 +124,7 @@ def _image(line: int, entry: Any, source: Source, images: Images, params: ViaPar
     if not isinstance(name, str) or not name.strip():
         yield Failure(f"{source.prefix}{source.file.name} line {line}", f"an entry without 'filename': {shown(entry)}")
         return
-    drawing = begin([name], source, images)
+    drawing = begin([name], source, images, line=line)
     if isinstance(drawing, Failure):
         yield drawing
         return

@@ -4,17 +4,19 @@ their images, as LabelImg and Roboflow write them. http://host.robots.ox.ac.uk/p
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pipekit.builtin.importers.boxes import BoxedParams, Finder, checked_box, label_of
 from pipekit.builtin.importers.files import NO_FOLDER, first_of, split_of, subfolders
 from pipekit.builtin.importers.lookup import Lookup, lookup
 from pipekit.builtin.importers.stated_size import Frame, frame_of
 from pipekit.builtin.importers.words import split_folder
-from pipekit.contract import Adjusted, Box, Failure, Rejected, Sample, Targets
+from pipekit.contract import Adjusted, Box, Categories, Category, Failure, Rejected, Sample, Targets
 from pipekit.errors import ImageError, UserError
 from pipekit.files import files_in, image_suffixes, walk
 from pipekit.params import param
@@ -22,6 +24,13 @@ from pipekit.params import param
 XML = (".xml",)
 
 READS = (".xml", ".txt")
+
+LABELMAP = "labelmap.txt"
+"""CVAT's list of classes, ``name:r,g,b:parts:actions``; the position of a line is the value in masks."""
+
+BACKGROUND = "background"
+
+FLAGS = ("truncated", "difficult", "occluded")
 
 WRITTEN_AS = "voc"
 """The exporter that writes back all that is read here, and not a class for each image alone."""
@@ -55,10 +64,11 @@ def sniff(path: Path) -> str | Rejected:
     return f"{first.xml.name} with {count} XML file{'s' if count != 1 else ''}"
 
 
-def read(path: Path, params: VocParams) -> Iterator[Sample | Failure | Adjusted]:
+def read(path: Path, params: VocParams) -> Iterator[Sample | Failure | Adjusted | Categories]:
     """One sample per XML file, and one per image beside them without an XML file; the id is the image's name, prefixed with
     the split's folder if there is one. In VOC, corners count from 1 and both belong to the box.
 
+    Flags of objects (truncated, difficult, occluded) and their pose are kept. CVAT's ``labelmap.txt`` is the list of classes.
     The split comes from ``ImageSets``, or from the folder. An unusable object is listed as failed; its image is kept.
 
     Raises:
@@ -70,6 +80,7 @@ def read(path: Path, params: VocParams) -> Iterator[Sample | Failure | Adjusted]
             f"{path} is not a VOC tree", "Expected a folder 'Annotations' with XML files and 'JPEGImages', or both in one."
         )
     for place in places:
+        yield from _listed(place.base)
         with lookup(_splits(place.base)) as splits, lookup(()) as others:
             prefix = "" if place.base == path else f"{place.base.name}/"
             yield from _samples(place, prefix, splits, others, params)
@@ -103,7 +114,27 @@ def _place(base: Path) -> _Place | None:
 
 
 def _annotations_in(base: Path) -> Path | None:
-    return next((base / name for name in subfolders(base) if name.lower() == "annotations"), None)
+    """The folder of XML files: ``Annotations``, one in it (``annotations/xmls``), or any whose first XML file has boxes."""
+    names = subfolders(base)
+    usual = next((base / name for name in names if name.lower() == "annotations"), None)
+    if usual and any(files_in(usual, XML)):
+        return usual
+    inside = [usual / name for name in subfolders(usual)] if usual else []
+    others = (folder for folder in [*inside, *(base / name for name in names)] if folder != usual)
+    return next((folder for folder in others if _has_boxes(folder)), usual)
+
+
+def _has_boxes(folder: Path) -> bool:
+    """Whether a folder without images begins with an XML file of VOC that has a box, or no object."""
+    first = next(files_in(folder, XML), "")
+    if not first or any(files_in(folder, image_suffixes())) or not _is_voc(folder / first):
+        return False
+    try:
+        root = ET.parse(folder / first).getroot()
+    except (ET.ParseError, OSError):
+        return False
+    found = root.find("object")
+    return found is None or found.find("bndbox") is not None
 
 
 def _is_voc(file: Path) -> bool:
@@ -129,7 +160,7 @@ def _samples(
         wanted = (root.findtext("filename") or "").strip() or f"{file.stem}.jpg"
         image = finder.find(wanted) or next(filter(None, (finder.find(file.stem + end) for end in SAME_STEM)), None)
         if image is None:
-            yield Failure(prefix + wanted, "no such file")
+            yield Failure(prefix + wanted, f"no such file; {file.name} names it")
             continue
         if image.stem != file.stem:
             others.add(image.name, file.name)
@@ -138,7 +169,7 @@ def _samples(
         try:
             frame, adjusted = frame_of(image, _stated_hw(root), prefix + image.name)
         except ImageError as error:
-            yield Failure(prefix + image.name, error.message, str(image))
+            yield Failure(prefix + image.name, f"{file.name}: {error.message}", str(image))
             continue
         objects = list(root.iter("object"))
         if adjusted is not None and objects:
@@ -147,8 +178,12 @@ def _samples(
             if not params.difficult and (item.findtext("difficult") or "0").strip() == "1":
                 continue
             box = _box(item, frame)
+            if isinstance(box, Box) and (facts := _facts(item)):
+                box = replace(box, facts=facts)
             if isinstance(box, str):
-                yield Failure(f"{prefix}{image.name} object {number}", box, part_of=prefix + image.name)
+                yield Failure(
+                    f"{prefix}{image.name} object {number}", f"{_where(file, number)}: {box}", part_of=prefix + image.name
+                )
             else:
                 boxes.append(box)
         yield _sample(image, prefix, boxes, place.base, splits, params)
@@ -186,11 +221,36 @@ def _box(item: ET.Element, frame: Frame) -> Box | str:
     label = (item.findtext("name") or "").strip()
     if not label:
         return "an object without a name"
+    texts = {edge: item.findtext(f"bndbox/{edge}") for edge in ("xmin", "ymin", "xmax", "ymax")}
     try:
-        x_min, y_min, x_max, y_max = (float(item.findtext(f"bndbox/{edge}") or "") for edge in ("xmin", "ymin", "xmax", "ymax"))
+        x_min, y_min, x_max, y_max = (float(text or "") for text in texts.values())
     except ValueError:
-        return f"the box of {label!r} is not four numbers"
+        said = ", ".join(f"{edge} {str(text)[:40]!r}" for edge, text in texts.items())
+        return f"the box of {label!r} is not four numbers: {said}"
     return checked_box(frame.box((x_min - 1, y_min - 1, x_max, y_max)), label, frame.size_hw)
+
+
+def _facts(item: ET.Element) -> dict[str, Any]:
+    """The flags that are set, and the pose if it is stated."""
+    facts: dict[str, Any] = {tag: True for tag in FLAGS if (item.findtext(tag) or "").strip() == "1"}
+    pose = (item.findtext("pose") or "").strip()
+    return facts | ({"pose": pose} if pose and pose.lower() != "unspecified" else {})
+
+
+def _listed(base: Path) -> Iterator[Categories]:
+    try:
+        lines = (base / LABELMAP).read_text("utf-8", errors="replace").splitlines()
+    except OSError:
+        return
+    names = [line.partition(":")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
+    yield Categories("boxes", tuple(Category(name) for name in dict.fromkeys(names) if name != BACKGROUND))
+    yield Categories("masks", tuple(Category(name, value) for value, name in enumerate(names) if name not in names[:value]))
+
+
+def _where(file: Path, number: int) -> str:
+    """``a.xml line 12``: where the n-th object begins."""
+    before = re.split(r"<object\b", file.read_text("utf-8", errors="replace"))[:number]
+    return f"{file.name} line {1 + sum(part.count(chr(10)) for part in before)}"
 
 
 def _splits(path: Path) -> Iterator[tuple[str, str]]:

@@ -28,23 +28,38 @@ EVALUATED = ("eval", "evaluation")
 """Words of a split that is test, or val if another folder is test."""
 
 IMAGE_WORDS = frozenset(
-    {"images", "image", "imgs", "img", "pictures", "jpegimages", "leftimg8bit", "rgb", "data", "dataset", "datasets"}
+    {
+        *("images", "image", "imgs", "img", "pictures", "jpegimages", "leftimg8bit", "rgb", "frames", "input", "inputs", "lr"),
+        *("data", "dataset", "datasets"),
+    }
 )
 """Words in the name of a folder that holds all images, in lower case."""
 
 ANNOTATION_WORDS = frozenset(
     {
-        *("annotations", "annotation", "annots", "labels", "label", "masks", "mask", "gt", "gtfine", "gtcoarse"),
-        *("groundtruth", "segmentationclass", "segmentationobject", "segmentation", "segmentations", "trimaps"),
+        *("annotations", "annotation", "annots", "annot", "anno", "annos", "xmls", "labels", "label", "masks", "mask"),
+        *("gt", "gtfine", "gtcoarse", "groundtruth", "groundtruths", "segmentationclass", "segmentationobject"),
+        *("segmentation", "segmentations", "semseg", "semantic", "instance", "instances", "panoptic", "trimaps"),
+        *("depth", "disparity", "detections", "target", "targets", "hr"),
     }
 )
 """Words in the name of a folder of annotations, among them masks, which are image files too."""
 
-AMBIGUOUS = frozenset({"image", "img", "data", "mask", "label", "gt", "rgb", "segmentation", "annotation"})
-"""Words that are also good names for a class. Beside the folders of other classes, they are one."""
+AMBIGUOUS = frozenset(
+    {
+        *("image", "img", "frames", "data", "mask", "label", "gt", "rgb", "segmentation", "annotation", "anno", "annot"),
+        *("semantic", "instance", "instances", "panoptic", "depth", "disparity", "detections", "input", "inputs", "lr"),
+        *("target", "targets", "hr"),
+    }
+)
+"""Words that are also good names for a class. Beside the folders of other classes, they are one, unless images and their
+annotations are both among them (``image`` and ``label``)."""
 
 FILLERS = frozenset(
-    {"set", "split", "seg", "cls", "raw", "all", "full", "final", "original", "jpg", "jpeg", "png", "folder", "ground", "truth"}
+    {
+        *("set", "split", "seg", "cls", "raw", "all", "full", "final", "original", "optional", "jpg", "jpeg", "png", "folder"),
+        *("ground", "truth", "left", "right"),
+    }
 )
 """Words that may stand beside the others: ``seg_train``, ``training_set``."""
 
@@ -99,12 +114,14 @@ def splits_among(names: Sequence[str]) -> dict[str, str]:
     {'train': 'train', 'dev': 'val', 'eval': 'test'}
     >>> splits_among(["asl_alphabet_test", "asl_alphabet_train"])
     {'asl_alphabet_test': 'test', 'asl_alphabet_train': 'train'}
+    >>> splits_among(["bounding_box_test", "bounding_box_train", "query"])
+    {'bounding_box_test': 'test', 'bounding_box_train': 'train'}
     >>> splits_among(["bullet_train", "test_tube"])
     {}
     """
     found = {name: split for name in names if (split := split_folder(name))}
     if not found and len(names) > 1:
-        found = _with_shared_words(names)
+        found = _with_shared_words(names) or _with_shared_words([name for name in names if _split_words(name)])
     tests = [name for name, split in found.items() if split == "test"]
     evaluated = [name for name in tests if not {*EVALUATED}.isdisjoint(words_of(name))]
     if len(tests) > len(evaluated):
@@ -115,15 +132,48 @@ def splits_among(names: Sequence[str]) -> dict[str, str]:
 def _with_shared_words(names: Sequence[str]) -> dict[str, str]:
     found, shared = {}, Counter[tuple[str, ...]]()
     for name in names:
-        words = words_of(name)
-        splits = [word for word in words if word in SPLIT_WORDS]
+        words, splits = words_of(name), _split_words(name)
         if len(splits) != 1 or splits[0] not in (words[0], words[-1]):
             return {}
         found[name] = SPLIT_WORDS[splits[0]]
         shared[tuple(word for word in words if word not in SPLIT_WORDS and word not in FILLERS)] += 1
-    return found if len(shared) == 1 and len({*found.values()}) == len(found) else {}
+    return found if len(found) > 1 and len(shared) == 1 and len({*found.values()}) == len(found) else {}
 
 
-def is_surely_structure(name: str) -> bool:
-    """Whether a folder is no class even beside folders of classes."""
-    return role_of(name) in ("images", "annotations") and AMBIGUOUS.isdisjoint(words_of(name))
+def _split_words(name: str) -> list[str]:
+    return [word for word in words_of(name) if word in SPLIT_WORDS]
+
+
+def structure_among(names: Sequence[str]) -> list[str]:
+    """The names of images and of annotations among those of folders beside one another.
+
+    A word that may be a class as well counts beside one of the other role. So do names that are alike but for such words.
+
+    >>> structure_among(["cat", "images"]), structure_among(["aug", "image", "label"]), structure_among(["mask", "no_mask"])
+    (['images'], ['image', 'label'], [])
+    >>> structure_among(["images_prepped_train", "annotations_prepped_train"])
+    ['images_prepped_train', 'annotations_prepped_train']
+    """
+    found = {name: role for name in names if (role := role_of(name)) in ("images", "annotations")}
+    if not (len({*found.values()}) > 1 or len(found) == len(names) > 1):
+        found = {name: role for name, role in found.items() if AMBIGUOUS.isdisjoint(words_of(name))}
+    return [name for name in names if name in found] or _alike_but_for_roles(names)
+
+
+def has_no_annotations(name: str) -> bool:
+    """Whether no word of a folder's name is one of annotations."""
+    return ANNOTATION_WORDS.isdisjoint(words_of(name))
+
+
+def _alike_but_for_roles(names: Sequence[str]) -> list[str]:
+    alike: dict[tuple[str, ...], dict[str, Role]] = {}
+    for name in names:
+        words = words_of(name)
+        roles: list[Role] = ["annotations"] * (not ANNOTATION_WORDS.isdisjoint(words))
+        roles += ["images"] * (not IMAGE_WORDS.isdisjoint(words))
+        if len(roles) == 1:
+            others = (
+                word for word in words if word not in ANNOTATION_WORDS and word not in IMAGE_WORDS and word not in SPLIT_WORDS
+            )
+            alike.setdefault(tuple(others), {})[name] = roles[0]
+    return [name for found in alike.values() if len({*found.values()}) > 1 for name in found]

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pipekit.builtin.importers.boxes import BoxedParams, checked_box, label_of, outlined, size_of
-from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, split_of, subfolders
+from pipekit.builtin.importers.boxes import BoxedParams, checked_box, is_rectangle, label_of, outlined, size_of
+from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, not_utf8, split_of, subfolders
 from pipekit.builtin.importers.lookup import lookup
 from pipekit.builtin.importers.words import split_folder
-from pipekit.contract import Box, Failure, Keypoint, Rejected, Sample, Targets
+from pipekit.contract import Box, Categories, Category, Failure, Keypoint, Rejected, Sample, Targets
 from pipekit.errors import ImageError, UserError
 from pipekit.files import files_in, image_suffixes, walk
 from pipekit.params import param
@@ -52,11 +52,22 @@ class _Classes:
         names: number -> class name; empty if no file lists them.
         kpt_shape: number of keypoints, and of numbers for each; (0, 0) for a tree without poses.
         points: class name -> names of its keypoints.
+        mirror: the position of each keypoint's counterpart in a mirrored image (``flip_idx``); empty if unknown.
     """
 
     names: Mapping[int, str] = field(default_factory=dict)
     kpt_shape: tuple[int, int] = (0, 0)
     points: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    mirror: tuple[int, ...] = ()
+
+    def listed(self) -> Categories:
+        """The classes by their numbers, each with its keypoints."""
+        return Categories("boxes", tuple(self._entry(name, number) for number, name in sorted(self.names.items())))
+
+    def _entry(self, name: str, number: int) -> Category:
+        count, own = self.kpt_shape[0], self.points.get(name, ())
+        points = tuple(own[at] if at < len(own) else str(at) for at in range(count))
+        return Category(name, number, points, mirror=self.mirror if sorted(self.mirror) == list(range(count)) else ())
 
 
 def sniff(path: Path) -> str | Rejected:
@@ -72,6 +83,8 @@ def sniff(path: Path) -> str | Rejected:
                 return Rejected(f"no .txt file in {first_of(folder.relative_to(path).as_posix() for folder in folders)}")
             return Rejected("no folders 'images' and 'labels' side by side, and no .txt files with boxes beside images")
         where = "labels beside the images" + (f" in {first_of(beside)}" if beside != ["."] else "")
+    elif other := _other_labels(folders):
+        return Rejected(other)
     lists = [file.name for file in _lists(path)]
     try:
         count, _ = _classes(path, YoloParams()).kpt_shape
@@ -80,8 +93,9 @@ def sniff(path: Path) -> str | Rejected:
     return f"{where}{f', {lists[0]}' if lists else ''}{f', poses of {count} points' if count else ''}"
 
 
-def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure]:
-    """One sample per image below each folder ``images``, or beside labels; the id is the path below ``path``.
+def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure | Categories]:
+    """The list of classes, if any, and one sample per image below each folder ``images``, or beside labels; the
+    id is the path below ``path``.
 
     An image without a label file, or with an empty one, has no boxes. A line with a polygon gives an outline and its bounding
     box, as does one with the four corners of an oriented box. Where ``data.yaml`` has ``kpt_shape``, every line is a box with
@@ -98,6 +112,9 @@ def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure]:
             f"{path} is not a YOLO tree", "Expected folders 'images' and 'labels' side by side, or labels beside images."
         )
     classes = _classes(path, params)
+    if classes.names:
+        yield classes.listed()
+    labelled = False
     with lookup(_listed_splits(path)) as splits:
         for identity, full in images_below(path):
             parts = identity.split("/")
@@ -108,8 +125,14 @@ def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure]:
                 labels = path.joinpath(*parts[:at], "labels", *parts[at + 1 : -1], Path(parts[-1]).stem + ".txt")
             else:
                 continue
+            labelled = labelled or labels.is_file()
             split = next((found for part in parts[:-1] if (found := split_folder(part))), "") or splits.get(identity)
             yield from _sample(identity, Path(full), labels, split, classes, params)
+    if side_by_side and not labelled:
+        raise UserError(
+            f"no label file below {path} has the name of an image",
+            "Expected labels/train/a.txt for images/train/a.jpg: the same folders below both.",
+        )
 
 
 def _sample(
@@ -158,7 +181,10 @@ def _box(line: str, size_hw: tuple[int, int], classes: _Classes) -> Box | str:
         pose = "; a pose needs kpt_shape, in data.yaml or as a parameter" if len(values) > 6 else ""
         return f"expected a class and 4 numbers, or a polygon, got {len(values)} numbers{pose}"
     box = checked_box((edges[0] * width, edges[1] * height, edges[2] * width, edges[3] * height), label, size_hw)
-    return outlined(box, [polygon], size_hw) if polygon and isinstance(box, Box) else box
+    if not polygon or isinstance(box, str):
+        return box
+    box = outlined(box, [polygon], size_hw)
+    return replace(box, facts={"oriented": True}) if box.outline and is_rectangle(polygon) else box
 
 
 def _keypoints(line: str, size_hw: tuple[int, int], classes: _Classes, label: str, of: int) -> Iterator[Keypoint]:
@@ -183,8 +209,10 @@ def _lines(labels: Path) -> list[tuple[int, str]]:
 
 
 def _lists(path: Path) -> list[Path]:
+    """The files in :data:`LISTS`; if there are none, YAML files of another name that list class names."""
     folders = (path, *(path / name for name in subfolders(path)))
-    return [file for folder in folders for name in LISTS if (file := folder / name).is_file()]
+    found = [file for folder in folders for name in LISTS if (file := folder / name).is_file()]
+    return found or [path / name for name in sorted(files_in(path, (".yaml", ".yml"))) if "names" in _load_yaml(path / name)]
 
 
 def _classes(path: Path, params: YoloParams) -> _Classes:
@@ -204,7 +232,10 @@ def _classes(path: Path, params: YoloParams) -> _Classes:
     if params.kpt_shape:
         return _Classes(names, _kpt_shape(params.kpt_shape, "the parameter"), _point_names(content.get("kpt_names"), names))
     shape = content.get("kpt_shape")
-    return _Classes(names, _kpt_shape(shape, f"{where}:") if shape else (0, 0), _point_names(content.get("kpt_names"), names))
+    flip_idx = content.get("flip_idx")
+    mirror = tuple(flip_idx) if isinstance(flip_idx, list) and all(type(one) is int for one in flip_idx) else ()
+    points = _point_names(content.get("kpt_names"), names)
+    return _Classes(names, _kpt_shape(shape, f"{where}:") if shape else (0, 0), points, mirror)
 
 
 def _numbered(found: Any, file: Path) -> dict[int, str]:
@@ -246,8 +277,15 @@ def _load_yaml(file: Path) -> dict[str, Any]:
 
     try:
         found = yaml.safe_load(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"can't read {file}: {error}") from error
+    except UnicodeDecodeError:
+        raise UserError(f"can't read {file}: {not_utf8(file)}") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UserError(f"can't read {file}: line {line}: {error.problem}") from error
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"can't read {file}: {' '.join(str(error).split())[:200]}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"can't read {file}: a number of thousands of digits, or nested too deeply") from error
     return found if isinstance(found, dict) else {}
 
 
@@ -259,6 +297,24 @@ def _label_folders(path: Path) -> list[Path]:
 
 def _has_labels(folder: Path) -> bool:
     return any(name.endswith(".txt") and name != "classes.txt" for _, names in walk(folder) for name in names)
+
+
+def _other_labels(folders: Sequence[Path]) -> str:
+    """Why the first label files are those of another format, such as KITTI's ``Car 0.00 0 …``; "" if one may be YOLO's."""
+    files = (Path(folder) / name for top in folders for folder, names in walk(top) for name in names)
+    firsts = ((file, lines[0][1]) for file in files if file.suffix == ".txt" and (lines := _lines(file)))
+    found = list(islice(((file, line) for file, line in firsts if file.name != "classes.txt"), LOOKED_AT))
+    if not found or any(_is_of_numbers(line) for _, line in found):
+        return ""
+    file, line = found[0]
+    return f"no line of numbers in {file.parent.name}/{file.name}: {line[:40]!r}"
+
+
+def _is_of_numbers(line: str) -> bool:
+    try:
+        return len([float(word) for word in line.split()]) >= 5
+    except ValueError:
+        return False
 
 
 def _beside(path: Path) -> list[str]:

@@ -9,15 +9,20 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from inspect import signature
 from typing import Annotated, Any, ClassVar
 
 from pipekit.contract import Artifact, Call, Context, Dataset, Finding, Params, Sample, Uses, param, stage
-from pipekit.passed_over import META, sentence
+from pipekit.passed_over import META, in_key, sentence
 
 CHECKS = (
     "corrupt",
     "leakage",
     "label_conflicts",
+    "passed_over",
+    "one_class",
+    "narrow_range",
+    "masks",
     "exact_duplicates",
     "near_duplicates",
     "wrong_extension",
@@ -63,6 +68,7 @@ class InspectParams(Params):
     thumbnail_px: int = param(180, "Longer side of the thumbnails on the page", unit="px", ge=32, le=1024)
 
 
+@in_key
 @stage
 def inspect(ctx: Context, dataset: Dataset, params: InspectParams) -> Inspection:
     """Measure every image once, run the checks, write ``inspect.json`` and ``inspect.html``."""
@@ -80,7 +86,7 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams) -> Inspection
     _group(rows, params.distance_bits)
     findings: list[Finding] = []
     with Pictures(rows, paths, params.max_shown, params.thumbnail_px, ctx.workers) as pictures:
-        for some in _findings(ctx, rows, params):
+        for some in _findings(ctx, rows, params, dataset):
             findings += some
             pictures.begin(some)
         others = dataset.meta.get(META, {})
@@ -155,12 +161,14 @@ def _mark_copies(rows: list[dict[str, Any]], origins: Sequence[int]) -> None:
             row["origin"] = origin
 
 
-def _findings(ctx: Context, rows: Rows, params: InspectParams) -> Iterator[list[Finding]]:
+def _findings(ctx: Context, rows: Rows, params: InspectParams, dataset: Dataset) -> Iterator[list[Finding]]:
     """The findings of all checks. A check that fails becomes a warning; the others still run."""
     for call in params.checks:
         found: list[Finding] = []
         try:
-            for finding in call.load()(rows, ctx, call.params):
+            check = call.load()
+            more = {"dataset": dataset} if "dataset" in signature(check).parameters else {}
+            for finding in check(rows, ctx, call.params, **more):
                 found.append(finding)
         except Exception as error:
             ctx.warn(f"check {call.name!r} failed: {type(error).__name__}: {error}")

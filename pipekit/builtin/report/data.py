@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from platform import python_version
@@ -41,6 +41,7 @@ def section(ctx: Context, evaluation: Evaluation) -> Section:
     words = f"Pipeline seed {ctx.seed}. Measured on the split *{literal(evaluation.split)}*."
     if others := sentence(evaluation.dataset.meta.get(META, {})):
         words += f" The import {literal(others)}."
+        tables.append(_passed_over(evaluation.dataset.meta[META]))
     pictures = tuple(_recipe_sheet(ctx, evaluation))
     if pictures:
         words += (
@@ -48,6 +49,11 @@ def section(ctx: Context, evaluation: Evaluation) -> Section:
         )
     html = _pipeline_text(ctx.pipeline_file)
     return Section("Data, model and versions", words, tables=tuple(tables), pictures=pictures, html=html)
+
+
+def _passed_over(found: Mapping[str, Any]) -> Table:
+    rows = tuple((suffix, number, ", ".join(found["examples"][suffix])) for suffix, number in found["counts"].items())
+    return Table(("suffix", "files", "such as"), rows, "Files that the import passed over")
 
 
 def _pipeline_text(file: Path | None) -> str:

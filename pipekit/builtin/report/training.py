@@ -17,6 +17,7 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
     figures = [figure for pair in PAIRS for figure in _figure(history, *pair)]
     if not figures:
         return None
+    figures += _range_test(evaluation.model)
     best = kept_epoch(evaluation.model, history)
     words = f"{len(history)} epochs."
     if best is not None:
@@ -74,3 +75,22 @@ def _figure(history: Sequence[Mapping[str, Any]], name: str, val_name: str, word
 
     course = ", ".join(f"{label} from {points[0][1]:.3f} to {points[-1][1]:.3f}" for label, points in series)
     return plot(f"training_{word}", draw, alt=f"{word.capitalize()} by epoch: {course}.", size_in=(4.8, 3.4))
+
+
+def _range_test(model: Mapping[str, Any]) -> tuple[Figure, ...]:
+    """The loss at each rate of the learning rate range test; nothing if there was none."""
+    test, taken = model.get("range_test"), model.get("found_learning_rate")
+    if not isinstance(test, Mapping) or not isinstance(taken, float):
+        return ()
+    rates, losses, means = test["rates"], test["losses"], test["means"]
+
+    def draw(axes: Any) -> None:
+        axes.plot(rates, losses, color=COLOURS[0], alpha=0.35, linewidth=1, label="loss of each batch")
+        axes.plot(rates, means, color=COLOURS[0], label="moving average")
+        axes.axvline(taken, color="#555555", linestyle=":", label=f"taken: {taken:.2g}")
+        axes.set(xscale="log", xlabel="learning rate", ylabel="training loss")
+        axes.legend()
+
+    why = "" if test.get("clear") else "too noisy to choose a rate; the usual "
+    words = f"Learning rate range test: {why}{taken:.2g} was taken."
+    return plot("learning_rate", draw, alt=words, caption=words, size_in=(4.8, 3.4))

@@ -54,3 +54,29 @@ def draw(folder: Path, history: Sequence[Row], kept: int, words: str) -> None:
         figure.savefig(folder / "curves.png", dpi=120, metadata={"Software": None})
         figure.set_layout_engine("none")  # keep the layout: computing it again takes as long as drawing
         figure.savefig(folder / "curves.svg", metadata={"Date": None, "Creator": None})
+
+
+def draw_range_test(
+    folder: Path, tried: Sequence[tuple[float, float]], losses: Sequence[float], rate: float, words: str
+) -> None:
+    """Draw ``learning_rate.png`` and ``.svg``: the loss at each rate of the range test, and the rate that was taken."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rates = [tried_rate for tried_rate, _ in tried]
+    with mpl.rc_context({"svg.hashsalt": "pipekit", "font.size": 10, "svg.fonttype": "path"}):
+        figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots()
+        axes.plot(rates, losses, color=TRAIN, alpha=0.35, linewidth=1, label="loss of each batch")
+        axes.plot(rates, [mean for _, mean in tried], color=TRAIN, label="moving average")
+        axes.axvline(rate, color=KEPT, linestyle=":", label=f"taken: {rate:.2g}")
+        axes.set(xscale="log", xlabel="learning rate", ylabel="training loss", title="Learning rate range test")
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+        figure.supxlabel(textwrap.fill(words, 84), fontsize=9)
+        figure.savefig(folder / "learning_rate.png", dpi=120, metadata={"Software": None})
+        figure.set_layout_engine("none")
+        figure.savefig(folder / "learning_rate.svg", metadata={"Date": None, "Creator": None})

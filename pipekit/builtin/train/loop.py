@@ -28,6 +28,7 @@ from pipekit.builtin.train import devices
 from pipekit.builtin.train.compiling import rate_at, usual_rate
 from pipekit.builtin.train.feed import Batch, Feed
 from pipekit.builtin.train.params import TrainParams
+from pipekit.builtin.train.range_test import STEPS, RangeTest, choose_rate
 from pipekit.contract import Context, Failure
 from pipekit.errors import StageError
 
@@ -35,11 +36,6 @@ Row = dict[str, float]
 Arrays = dict[str, NDArray[Any]]
 
 DIGEST_BYTES = hashlib.sha256().digest_size
-
-FIND_FROM, FIND_TO, FIND_STEPS = 1e-6, 1.0, 100
-"""The learning rate range test of ``find_learning_rate``."""
-FIND_SKIP, FIND_REACH = 10, 12
-"""Number of batches that warm up the mean loss, and number of batches on either side over which its slope is measured."""
 
 
 @dataclass
@@ -53,6 +49,8 @@ class State:
     epoch_seconds: float = 0.0
     best_epoch: int = -1
     found_rate: float | None = None
+    range_test: list[float] = field(default_factory=list)
+    """The losses of the learning rate range test."""
     waited: int = 0
     plateau_factor: float = 1.0
     rate_factor: float = 1.0
@@ -287,28 +285,30 @@ class Loop:
             self._compiled()
 
     def _find_rate(self) -> float:
-        """Learning rate range test; restores everything that it changes.
+        """Run the learning rate range test, and restore everything that it changes.
 
-        L. Smith, "Cyclical learning rates for training neural networks", WACV 2017: the rate rises from batch to batch, and
-        the smoothed loss falls until the rate is too high.
+        Returns:
+            The rate that it finds, or the optimizer's usual one, with a warning, if no fall of the loss exceeds its noise.
         """
         before = [(variable, np.array(variable.numpy())) for variable in self._variables()]
         batches = (batch for epoch in count(1) for batch in self.feed.epoch(-epoch))
-        tried: list[tuple[float, float]] = []
-        smooth = 0.0
-        for step, batch in enumerate(self.ctx.track(islice(batches, FIND_STEPS), FIND_STEPS, "learning rate", "batches")):
-            rate = FIND_FROM * (FIND_TO / FIND_FROM) ** (step / (FIND_STEPS - 1))
-            self.model.optimizer.learning_rate = rate
+        test = RangeTest(self.state.range_test)
+        for step, batch in enumerate(self.ctx.track(islice(batches, STEPS), STEPS, "learning rate", "batches")):
+            self.model.optimizer.learning_rate = test.rate(step)
             self.model.reset_metrics()
-            loss = float(self.model.train_function(iter((batch,)))["loss"])
-            smooth = 0.9 * smooth + 0.1 * loss
-            now = smooth / (1 - 0.9 ** (step + 1))
-            if not math.isfinite(now) or (tried and now > 4 * min(value for _, value in tried)):
+            if not test.add(float(self.model.train_function(iter((batch,)))["loss"])):
                 break
-            tried.append((rate, now))
         for variable, value in before:
             variable.assign(value)
-        found = choose_rate(tried)
+        if not test.is_clear:
+            usual = usual_rate(self.params.optimizer)
+            self.ctx.warn(
+                f"the range test finds no learning rate: over {len(test.losses)} batches, the loss falls no further than it "
+                f"varies from batch to batch; the usual {usual:g} of {self.params.optimizer} is taken. "
+                "A larger batch_size makes the test less noisy; learning_rate sets a rate"
+            )
+            return usual
+        found = choose_rate(test.tried)
         self.ctx.event("learning_rate", learning_rate=found, message=f"learning rate {found:.2g}, found by a range test")
         return found
 
@@ -394,22 +394,6 @@ class Loop:
 
     def _best_file(self, epoch: int) -> Path:
         return self.folder / f"best-{epoch}.npz"
-
-
-def choose_rate(tried: list[tuple[float, float]]) -> float:
-    """The rate from (rate, smoothed loss) pairs: where the loss falls fastest, at most a tenth of the rate at the lowest loss.
-
-    fastai's finder calls the two "steep" and "minimum"; the smaller one is safer. The slope is measured over a decade and a
-    half of rates, not from one batch to the next, and without the first batches, over which little is averaged: there the noise
-    of single batches falls faster than any loss.
-    """
-    if len(tried) < 3:
-        return FIND_FROM
-    rates, losses = np.array(tried).T
-    reach = max(1, min(FIND_REACH, (len(tried) - FIND_SKIP) // 4))
-    skip = min(FIND_SKIP, len(tried) - 1 - 2 * reach)
-    falls = losses[skip + 2 * reach :] - losses[skip : -2 * reach]
-    return float(min(rates[skip + reach + falls.argmin()], rates[skip + losses[skip:].argmin()] / 10))
 
 
 def _read_npz(file: Path) -> Arrays | None:

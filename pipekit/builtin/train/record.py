@@ -13,13 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from pipekit.builtin.train.compiling import Labels
-from pipekit.builtin.train.curves import draw
+from pipekit.builtin.train.compiling import Labels, base_rate
+from pipekit.builtin.train.curves import draw, draw_range_test
 from pipekit.builtin.train.loop import Row, State
 from pipekit.builtin.train.params import TrainParams
+from pipekit.builtin.train.range_test import RangeTest, found_words
 from pipekit.contract import Context, Dataset, Failure, Model
 from pipekit.files import PlainTable
 from pipekit.learning import advice
+from pipekit.learning.plain_models import plain_model
+from pipekit.learning.predictor import RESIZE_METHOD
 
 LIBRARIES = ("tensorflow", "keras", "numpy", "opencv-python-headless", "pipekit-vision")
 
@@ -49,13 +52,15 @@ class Result:
 
 def write(ctx: Context, model: Any, result: Result) -> Model:
     """Write the outputs to ``ctx.out_dir``. The digest covers the weights and the description, not the zip file."""
-    model.save(ctx.out_dir / "model.keras")
+    plain_model(model).save(ctx.out_dir / "model.keras")
     words = verdict(result)
     weights = _weights_digest(model)
     info = describe(model, result, words, weights)
     (ctx.out_dir / "model.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", "utf-8")
     _write_history(ctx, result)
     draw(ctx.out_dir, result.state.history, result.kept, words[0] if words else "")
+    if result.state.range_test:
+        _write_range_test(ctx, result)
     if result.failures:
         _write_failures(ctx, result.failures)
     kept = result.state.history[result.kept]
@@ -82,6 +87,7 @@ def describe(model: Any, result: Result, words: list[str], weights: str) -> dict
         "preprocessing": {
             "colours": "RGB" if result.shape_hwc[2] == 3 else "grey (ITU-R 601 luma)",
             "resize": "to the input size, proportions not kept",
+            "resize_method": RESIZE_METHOD,
             "values": "0..255 as they are; the model scales them itself",
         },
         "outputs": "pixels 0..255" if reconstructs else "softmax probabilities, in the order of classes",
@@ -95,6 +101,7 @@ def describe(model: Any, result: Result, words: list[str], weights: str) -> dict
         "images": dict(result.counts),
         "seed": result.seed,
         "found_learning_rate": result.state.found_rate,
+        **({"range_test": _range_test(result)} if result.state.range_test else {}),
         "monitor": result.monitor,
         "kept_epoch": result.kept + 1,
         "stopped_early": result.state.stopped_early,
@@ -132,6 +139,8 @@ def verdict(result: Result) -> list[str]:
         words.append("The last epoch was the best one: more epochs may improve the model further.")
     if result.state.stopped_early:
         words.append(f"Stopped after epoch {last + 1}: {result.params.patience} epochs without a better {result.monitor}.")
+    if result.state.range_test and result.state.found_rate is not None:
+        words.append(found_words(RangeTest(result.state.range_test).is_clear, result.state.found_rate))
     return words
 
 
@@ -218,6 +227,25 @@ def _write_history(ctx: Context, result: Result) -> None:
         table.writerow(["epoch", *names, "seconds"])
         for number, (row, seconds) in enumerate(zip(result.state.history, result.state.seconds, strict=True), 1):
             table.writerow([number, *(repr(row[name]) if name in row else "" for name in names), seconds])
+
+
+def _range_test(result: Result) -> dict[str, Any]:
+    """The range test as the report draws it: each rate, the loss of its batch, the moving average."""
+    test = RangeTest(result.state.range_test)
+    rates, means = zip(*test.tried, strict=True)
+    return {"clear": test.is_clear, "rates": rates, "losses": test.losses, "means": means}
+
+
+def _write_range_test(ctx: Context, result: Result) -> None:
+    """Write ``learning_rate.csv`` and draw it."""
+    test, rate = RangeTest(result.state.range_test), result.state.found_rate or base_rate(result.params)
+    with (ctx.out_dir / "learning_rate.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["learning_rate", "loss", "moving_average"])
+        table.writerows(
+            (repr(tried), repr(loss), repr(mean)) for (tried, mean), loss in zip(test.tried, test.losses, strict=True)
+        )
+    draw_range_test(ctx.out_dir, test.tried, test.losses, rate, found_words(test.is_clear, rate))
 
 
 def _write_failures(ctx: Context, failures: tuple[Failure, ...]) -> None:

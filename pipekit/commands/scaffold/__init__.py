@@ -23,6 +23,7 @@ from pipekit.commands.scaffold.texts import pipeline_text, readme_text
 from pipekit.errors import ReadingsError, UserError
 from pipekit.files import expanded, hash_file, is_archive, walk
 from pipekit.owners import owned_prefix
+from pipekit.registry.format_choice import parse_format
 from pipekit.registry.registry import Registry, load_registry
 from pipekit.registry.sniffing import Verdict, find_importer
 
@@ -290,9 +291,10 @@ def _rows(project: Project, request: Request, listener: Callable[..., None]) -> 
         into.mkdir()
         project.left_out += unpack(source, into)
         source = _only_folder(into)
-    importer = request.importer or ("names" if request.pattern else "")
+    importer, chosen = parse_format(request.importer)
+    importer = importer or ("names" if request.pattern else "")
     project.found = _importer_of(request, registry, importer, source)
-    stage = {"use": f"import.{project.found.importer}", "path": str(source), "max_failed": 1.0}
+    stage = {"use": f"import.{project.found.importer}", "path": str(source), "max_failed": 1.0, **chosen}
     if request.splits:
         stage["splits"] = request.splits
     if request.pattern:

@@ -6,7 +6,7 @@ import inspect
 import tempfile
 from pathlib import Path
 
-from pipekit.contract import Adjusted, Failure, Rejected, Sample
+from pipekit.contract import Adjusted, Categories, Failure, Rejected, Sample
 from pipekit.files import on_disk
 from pipekit.testing.checks.core import Subject, promise
 
@@ -35,7 +35,7 @@ def _reads(subject: Subject) -> str:
         # The third argument is a folder to which an importer writes images that are stored inside other files.
         more = (Path(folder),) if "out_dir" in inspect.signature(subject.found.read).parameters else ()
         found, again = (list(subject.found.read(path, subject.params, *more)) for _ in range(2))
-        wrong = [item for item in found if not isinstance(item, (Sample, Failure, Adjusted))]
+        wrong = [item for item in found if not isinstance(item, (Sample, Failure, Adjusted, Categories))]
         if wrong:
             return f"expected samples, got {wrong[0]!r}"
         rows = [item for item in found if isinstance(item, Sample)]

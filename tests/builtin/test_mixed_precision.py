@@ -1,0 +1,99 @@
+"""Models of a mixed precision: published in float32 without the optimizer, and exported to every format."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipekit.contract import Model
+from pipekit.learning.keras_backend import load_keras
+from pipekit.learning.plain_models import has_mixed_precision, plain_model
+from pipekit.learning.predictor import load_keras_model
+from pipekit.registry.registry import load_registry
+
+REGISTRY = load_registry(installed=False)
+SHAPE = (32, 32, 3)
+TEMPLATES: dict[str, dict[str, Any]] = {
+    "mlp": {"units": [8]},
+    "simple_cnn": {},
+    "row_lstm": {"units": 8},
+    "autoencoder": {"filters": [4], "code": 3},
+    "pretrained": {"backbone": "MobileNet", "weights": "random"},
+}
+PRECISIONS = ("mixed_float16", "mixed_bfloat16")
+
+
+def trained(template: str, precision: str) -> Any:
+    """A model of the template that took one step with Adam."""
+    keras = load_keras()
+    component = REGISTRY.get("model", template)
+    keras.utils.set_random_seed(5)
+    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy(precision)
+    try:
+        model = component.load()(SHAPE, 3, REGISTRY.check_params(component.params_type(), TEMPLATES[template]))
+    finally:
+        keras.mixed_precision.set_dtype_policy(before)
+    reconstructs = tuple(model.output_shape[1:]) == SHAPE
+    model.compile("adam", "mse" if reconstructs else "categorical_crossentropy")
+    pixels = images()
+    model.train_on_batch(pixels, pixels if reconstructs else np.eye(3)[[0, 1, 2, 0]])
+    return model
+
+
+def images() -> Any:
+    return np.random.default_rng(1).integers(0, 256, (4, *SHAPE)).astype(np.float32)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_plain_model_computes_in_float32_with_the_same_weights(template: str, precision: str) -> None:
+    model = trained(template, precision)
+    assert has_mixed_precision(model)
+    plain = plain_model(model)
+    assert not has_mixed_precision(plain)
+    assert not plain.compiled
+    for ours, theirs in zip(model.weights, plain.weights, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    scale = 255 if template == "autoencoder" else 1
+    apart = np.abs(np.asarray(model.predict_on_batch(images()), np.float32) - plain.predict_on_batch(images()))
+    assert apart.max() / scale < 0.05
+
+
+def test_the_published_file_has_no_optimizer(tmp_path: Path) -> None:
+    model = trained("simple_cnn", "float32")
+    model.save(tmp_path / "compiled.keras")
+    plain_model(model).save(tmp_path / "model.keras")
+    sizes = {name: (tmp_path / f"{name}.keras").stat().st_size for name in ("compiled", "model")}
+    assert sizes["model"] < 0.4 * sizes["compiled"]  # Adam keeps two numbers for each weight
+    again = load_keras().saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again.predict_on_batch(images()), model.predict_on_batch(images()))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("to", ["savedmodel", "tflite", "tflite-int8", "onnx"])
+def test_a_file_in_mixed_precision_is_exported(to: str, precision: str, tmp_path: Path) -> None:
+    """Older versions published models as they were trained."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    trained("simple_cnn", precision).save(folder / "model.keras")
+    info = {"classes": ["a", "b", "c"], "input_shape_hwc": list(SHAPE), "template": "simple_cnn", "params": {}}
+    (folder / "model.json").write_text(json.dumps(info), "utf-8")
+    assert not has_mixed_precision(load_keras_model(folder))
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    from pipekit import images as files
+
+    for number, pixels in enumerate(images().astype(np.uint8)):
+        files.write(pictures / f"{number}.png", pixels)
+    exporter = REGISTRY.get("exporter", to)
+    found: Any = exporter.load()
+    params = REGISTRY.check_params(exporter.params_type(), {"images": str(pictures)})
+    (tmp_path / "out").mkdir()
+    getattr(found, "write", found)(Model(folder, "digest", {}), tmp_path / "out", params, report=None)
+    checked = json.loads((tmp_path / "out" / "check.json").read_text("utf-8"))
+    assert checked["same_class"] == checked["count"]
