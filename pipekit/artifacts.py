@@ -9,6 +9,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
+from pipekit.columnar import Columns, MakeColumns, columns_of_rows
+
 # --- one sample ----------------------------------------------------------------------------------------------------------
 
 _NO_FACTS: Mapping[str, Any] = {}
@@ -262,6 +264,7 @@ class Dataset(Artifact):
 
     reader: Callable[[Path], Iterator[Sample]] = field(repr=False, compare=False)
     failures: Callable[[Path], Iterator[Failure]] = field(repr=False, compare=False)
+    kept_columns: Callable[[Path, MakeColumns, Any], Columns] | None = field(default=None, repr=False, compare=False)
 
     def __iter__(self) -> Iterator[Sample]:
         """Yield samples in the order of their ids, one at a time; memory use does not grow with the dataset."""
@@ -269,6 +272,20 @@ class Dataset(Artifact):
 
     def __len__(self) -> int:
         return int(self.meta["num_samples"])
+
+    def columns(self, make: MakeColumns, params: Any = None) -> Columns:
+        """Columns of the samples, in the order of the dataset's parts (:class:`Columns`).
+
+        ``make`` is called with the samples of each part that it has not seen before; what it makes is kept. So for one added
+        sample, one part of the dataset is read.
+
+        Args:
+            make: a function at the top of a module, marked with :func:`pipekit.columnar.makes_columns`. It may use
+                only the suffix of an image's path: images may move.
+        """
+        if self.kept_columns is not None:
+            return self.kept_columns(self.path, make, params)
+        return columns_of_rows(list(self), make, params)
 
     def split(self, *names: str) -> Iterator[Sample]:
         """Yield the samples of the named splits, in the order of their ids."""

@@ -24,13 +24,12 @@ recipe             a list of op tables as in a pipeline file, or ``recipe() -> l
 model              ``build(input_shape_hwc, num_classes, params) -> keras.Model`` on images in 0..255, with softmax outputs
 importer           an object with ``sniff(path)``, why it is this format, or :class:`Rejected` with why it is not, or ""; and
                    ``read(path, params) -> Iterator[Sample]``; a ``Failure`` among them is a row that can't be used, a
-                   ``Categories`` the list of classes; a third argument ``out_dir`` is a folder to write pictures to
-                   that lie inside other files. It may have ``READS``,
-                   ``GENERALITY`` (the fitting importer with the lowest is used), ``WRITTEN_AS`` (the exporter that writes
-                   back all that it reads) and ``PER_FILE = True``: then a change to a file costs one file, by
-                   ``layout_of(path, params)``, whose ``repr`` has all that samples depend on besides the paths of their
-                   files, and ``sample_of(below, path, layout) -> Sample | None``, with the path below as its id;
-                   NotImplemented if that depends on other files
+                   ``Categories`` the list of classes; a third argument ``out_dir`` is a folder to write pictures to that
+                   lie inside other files. It may have ``READS``, ``GENERALITY`` (the fitting importer with the lowest is
+                   used), ``WRITTEN_AS`` (the exporter that writes back all that it reads) and ``PER_FILE = True``: then a
+                   change to a file costs one file, by ``layout_of(path, params)``, whose ``repr`` has all that samples
+                   depend on besides the paths of their files, and ``sample_of(below, path, layout) -> Sample | None``,
+                   with the path below as its id; NotImplemented if that depends on other files
 exporter           ``write(artifact, out_dir, params)``; further inputs as ``dataset: Dataset | None = None``; may return
                    ``{"facts": ..., "headline": ...}``
 detector           ``detect(image, params) -> (N, 3) float32`` x_px, y_px, response; or an ``(H, W) float32`` response map;
@@ -255,6 +254,12 @@ class Context(Protocol):
             :meth:`dataset` all samples. The next run can amend them.
         """
 
+    def recall(self, name: str) -> bytes | None:
+        """What :meth:`remember` kept in an earlier run of this stage, or None; the output must not depend on it."""
+
+    def remember(self, name: str, data: bytes) -> None:
+        """Keep notes for the next run of this stage."""
+
     def tolerate(self, failures: Sequence[Failure], num_attempted: int) -> None:
         """Count samples that the stage itself, not :meth:`map`, found unusable against its ``max_failed``.
 
@@ -401,8 +406,8 @@ class Shared:
 def shared(*, version: int = 1, libraries: Iterable[str] = ()) -> Callable[[F], F]:
     """Mark a function for :meth:`Context.map` whose results depend on the image file and the parameters alone.
 
-    They are computed once for an image, whichever stages ask for them. The function receives a sample with id, image and hash
-    alone, and draws no random numbers. Raise ``version`` when it computes something else.
+    They are computed once for an image. The function receives a sample with id, image and hash alone, and draws no random
+    numbers. Raise ``version`` when it computes something else.
     """
 
     def mark(function: F) -> F:

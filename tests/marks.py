@@ -60,6 +60,9 @@ TENSORFLOW: tuple[str, ...] = (
     "commands/test_train.py::test_a_run_that_was_stopped_after_its_split_leaves_a_place_for_the_next",
 )
 SLOW: tuple[str, ...] = (
+    "builtin/test_one_more.py",
+    "engine/test_columns.py::test_columns_are_made_of_changed_parts_alone",
+    "engine/test_columns.py::test_a_revision_writes_changed_parts_alone",
     "builtin/test_albu.py::test_a_rotation_agrees_with_ours",
     "engine/test_amending.py::test_a_whole_pipeline_after_changes_is_one_from_nothing",
     "engine/test_amending.py::test_an_amended_import_is_one_from_nothing",

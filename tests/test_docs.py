@@ -548,8 +548,11 @@ def test_every_field_of_a_contract_is_in_the_reference(kind: type) -> None:
     assert table_of(kind.__name__) - members_of(kind) - OF_CTX == set()
 
 
-OF_CTX = {"yield pipekit.contract.PAUSE", "@pipekit.contract.unseeded", "@pipekit.contract.shared"}
-"""In the table of ``Context`` too: they are of use only with ``ctx.map``."""
+OF_CTX = {"yield pipekit.contract.PAUSE", "@pipekit.contract.unseeded", "@pipekit.contract.shared"} | {
+    "pipekit.columnar.columns_of",
+    "@pipekit.columnar.makes_columns",
+}
+"""In the table of ``Context`` too: they are of use only with ``ctx``."""
 
 
 def test_no_contract_is_left_out() -> None:

@@ -24,6 +24,7 @@ WORDS = [
     "errors",
     "params",
     "rng",
+    "columnar",
     "artifacts",
     "findings",
     "contract",

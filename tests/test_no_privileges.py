@@ -43,7 +43,7 @@ WHERE = {
     | {"store/locations.py", "store/parts.py", "store/rows.py"},
     "split": {"engine/view_rows.py", "store/rows.py"},
     "classes": {"artifacts.py", "engine/adhoc.py", "engine/outcome.py", "store/rows.py"},
-    "masks": {"artifacts.py", "registry/losses.py"},
+    "masks": {"artifacts.py", "registry/format_stages.py", "registry/losses.py"},
     "match": {"quarantine.py"},
     "folders": {"passed_over.py"},
     "passed_over": {"engine/keys.py", "passed_over.py", "store/file_hashes.py"},

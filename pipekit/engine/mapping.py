@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import time
+import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pipekit.contract import Dataset, Failure, Params, Sample, ShardResult, ShardTask
+from pipekit.columnar import Columns, MakeColumns, Revision, columns_of_rows
+from pipekit.contract import Dataset, Failure, Params, Sample, ShardTask
 from pipekit.engine.amending import Amended, Cut, Cuts, amend
-from pipekit.engine.keys import Keys, shard_key
-from pipekit.engine.outcome import Listener
+from pipekit.engine.columns import Source, identity_of, kept_columns
+from pipekit.engine.keys import shard_key
+from pipekit.engine.run_context import Counts, RunContext
 from pipekit.engine.shards import (
-    PROGRESS_EVERY_S,
     Group,
     ShardJob,
     by_hash,
@@ -25,90 +28,15 @@ from pipekit.engine.shards import (
     shard_rows,
 )
 from pipekit.engine.worker import Job, prime, reason_of, release
-from pipekit.pipeline.plan import Plan, PlannedStage
-from pipekit.registry.component import Component
+from pipekit.pipeline.plan import PlannedStage
+from pipekit.store.columns import memory_file
 from pipekit.store.locations import Locations, Row
-from pipekit.store.parts import INDEX, PLAIN, Part, read_index, rows_of, sorted_rows, write_part
-from pipekit.store.rows import Sorter, digest, dumps, from_row, read_lines, to_row
+from pipekit.store.parts import FAILED, INDEX, PLAIN, SUMMARY, Part, read_index, rows_of, sorted_rows, write_part
+from pipekit.store.rows import Sorter, decode, digest, dumps, encode, from_row, read_lines, to_row
 from pipekit.store.store import Store
 
-MANY_NEW = 300
-"""Number of files without a known hash after which the executor prepares its workers."""
-
-
-@dataclass
-class RunContext:
-    """What all stages of a run share."""
-
-    plan: Plan
-    store: Store
-    locations: Locations
-    listener: Listener
-    began_ns: int = field(default_factory=time.time_ns)
-    keys: Keys = field(init=False)
-
-    def __post_init__(self) -> None:
-        def codecs() -> Iterable[Component]:
-            return self.plan.registry.components("codec")
-
-        self.keys = Keys(
-            self.plan.seed, lambda path: self.store.hashes.content(path), codecs
-        )  # opened where a path is looked up
-
-    def executor(self) -> tuple[Callable[..., Iterator[ShardResult]], Params]:
-        """Where shards run, with its parameters."""
-        plan, options = self.plan, self.plan.executor.params
-        execute = plan.executor.load()
-        if plan.workers == 1 and not options.model_fields_set:
-            execute = getattr(execute, "for_one_worker", execute)
-        if "workers" in type(options).model_fields and getattr(options, "workers", None) is None:
-            options = options.model_copy(update={"workers": plan.workers})
-        return execute, options
-
-    def prepare_executor(self) -> None:
-        """Many samples will follow: let the executor start what it needs."""
-        getattr(self.executor()[0], "prepare", lambda: None)()
-
-    def watch_hashing(self, stage: PlannedStage) -> None:
-        """Report progress to listeners while many files are read for the first time."""
-        count, last = 0, time.monotonic()
-
-        def on_hash() -> None:
-            nonlocal count, last
-            count += 1
-            if count == MANY_NEW:
-                self.prepare_executor()
-            if time.monotonic() - last > PROGRESS_EVERY_S:
-                last = time.monotonic()
-                self.listener("progress", stage=stage.name, label="reading", done=count, total=None, unit="files")
-
-        self.store.hashes.on_hash = on_hash
-        self.store.hashes.threads = self.plan.workers
-
-
-@dataclass
-class Counts:
-    """What a stage has tried, and what failed."""
-
-    failed: dict[str, Failure] = field(default_factory=dict)
-    mapped: dict[str, int] = field(default_factory=dict)
-    num_unmapped: int = 0
-
-    def fail(self, failures: Iterable[Failure]) -> None:
-        for failure in failures:
-            self.failed.setdefault(failure.id, failure)
-
-    def count(self, target: str, number: int = 1) -> None:
-        """Samples went into a function; ``target`` is "" for those that went into none."""
-        if target:
-            self.mapped[target] = self.mapped.get(target, 0) + number
-        elif not self.mapped:
-            self.num_unmapped += number
-
-    @property
-    def num_attempted(self) -> int:
-        """Samples that went in. Two functions are taken to see the same samples, one function other samples each time."""
-        return max(self.mapped.values(), default=0) + self.num_unmapped
+REVISED = "@revised"
+"""The note of the parts that ``ctx.revise`` has made."""
 
 
 def parts_of(samples: Any) -> list[Part] | None:
@@ -143,11 +71,19 @@ class Mapped:
     Args:
         work: does what is missing, and passes each group with the folder of its shard to a function.
         rows: does the same, and yields the results.
-        of_parts: whether the samples that go in are parts of an index.
+        of_parts: the parts of an index that go in; None for samples that are in none.
+        source: the rows of a shard.
     """
 
-    def __init__(self, store: Store, work: Callable[[Absorb], None], rows: Callable[[], Iterator[Any]], of_parts: bool) -> None:
-        self._store, self._work, self._rows, self._of_parts = store, work, rows, of_parts
+    def __init__(
+        self,
+        store: Store,
+        work: Callable[[Absorb], None],
+        rows: Callable[[], Iterator[Any]],
+        of_parts: Sequence[Part] | None,
+        source: Callable[[Group, Path], Source],
+    ) -> None:
+        self._store, self._work, self._rows, self._of_parts, self._source = store, work, rows, of_parts, source
         self._iterator: Iterator[Any] | None = None
 
     def __iter__(self) -> Iterator[Any]:
@@ -158,13 +94,26 @@ class Mapped:
             self._iterator = self._rows()
         return next(self._iterator)
 
+    def columns(self, make: MakeColumns, params: Params | None = None) -> Columns:
+        """Columns of the rows, see :func:`pipekit.contract.columns_of`. No row of an unchanged shard is read."""
+        if self._of_parts is None or self._iterator is not None:
+            return columns_of_rows(list(self), make, params)
+        found: dict[str, Source] = {}
+
+        def absorb(group: Group, place: Path) -> None:
+            if group.part is not None:
+                found[group.part.place] = self._source(group, place)
+
+        self._work(absorb)
+        return kept_columns(self._store, (found[part.place] for part in self._of_parts), make, params)
+
     def close(self) -> None:
         if self._iterator is not None:
             getattr(self._iterator, "close", lambda: None)()
 
     def parts(self) -> list[Part] | None:
         """The shards as parts of an index; None if they can't be, or if rows have been taken already."""
-        if not self._of_parts or self._iterator is not None:
+        if self._of_parts is None or self._iterator is not None:
             return None
         found: dict[str, Part | None] = {}
 
@@ -256,14 +205,30 @@ class Mapper:
                 total = self.counts.mapped.get(target, 0) - before
                 self._work(job, chain([] if first is None else [first], groups), total, absorb, problems)
 
+        def rows_in(group: Group, place: Path) -> list[Row]:
+            part = None if group.part is None else part_in(store, place, group.part)
+            return list(shard_rows(store, place, group) if part is None else rows_of(store.root, part))
+
+        def source(group: Group, place: Path) -> Source:
+            """A shard's rows in the order of ids, with those that failed if these are wanted."""
+
+            def read(unpacked: bool) -> list[Any]:
+                found = rows_in(group, place)
+                if problems:
+                    found += [{"id": one["id"], "problem": one["reason"], PLAIN: True} for one in read_lines(place / FAILED)]
+                    found.sort(key=lambda row: str(row["id"]))
+                return [_result(row, self.run.locations if unpacked else None) for row in found]
+
+            is_plain = not os.path.exists(f"{place}{os.sep}{SUMMARY}")  # noqa: PTH110 (done for every shard)
+            identity = dumps([problems, "" if is_plain else identity_of(group.part)])
+            return Source(place.name, identity, lambda: read(False), lambda: read(True))
+
         def rows() -> Iterator[Any]:
             with store.scratch() as scratch:
                 sorter = Sorter(scratch / "out")
 
                 def absorb(group: Group, place: Path) -> None:
-                    part = None if group.part is None else part_in(store, place, group.part)
-                    found = list(shard_rows(store, place, group) if part is None else rows_of(store.root, part))
-                    for row in found:  # whole, or nothing of it is taken
+                    for row in rows_in(group, place):  # whole, or nothing of it is taken
                         sorter.add(row["id"], row)
 
                 work(absorb)
@@ -271,12 +236,9 @@ class Mapper:
                     for failure in job.failures:
                         sorter.add(failure.id, {"id": failure.id, "problem": failure.reason, PLAIN: True})
                 for _, row in sorter:
-                    if row.pop(PLAIN, False):
-                        yield row
-                    else:
-                        yield from_row(self.run.locations.unpack_row(row))
+                    yield _result(row, self.run.locations)
 
-        return Mapped(store, work, rows, parts is not None)
+        return Mapped(store, work, rows, parts, source)
 
     def keep(self, function: Any, target: str, samples: Iterable[Sample], params: Params, label: str, name: str = "") -> Kept:
         """The samples for which ``function`` does not raise, as parts of an index."""
@@ -320,19 +282,57 @@ class Mapper:
 
     def revise(self, dataset: Iterable[Sample], change: Callable[[str], Mapping[str, Any] | None]) -> Kept:
         """The samples of a dataset with some fields changed, as parts of an index, one for each of its parts."""
-        root, changed = self.run.store.root, []
-        for part in self.parts(dataset):
-            rows, same_ids = [], True
-            for row in rows_of(root, part):
-                fields = change(row["id"])
-                if fields is not None:
-                    rows.append(_revised(row, fields))
-                    same_ids = same_ids and rows[-1]["id"] == row["id"]
-            changed.append(replace(write_part(root, rows), same_ids=same_ids))
+        sources = self.parts(dataset)
+        if isinstance(change, Revision) and list(change.counts) == list(map(len, sources)):
+            changed = self._revised_parts(sources, change)
+        else:
+            changed = [self._revised_part(part, change) for part in sources]
         if isinstance(dataset, Dataset):  # the samples of others have been counted where they were made
             self.counts.count("", len(dataset))
         parts = [part for part in changed if len(part)]
         return Kept(parts, lambda: self._samples(parts))
+
+    def _revised_part(self, part: Part, change: Callable[[str], Mapping[str, Any] | None]) -> Part:
+        rows, same_ids = [], True
+        for row in rows_of(self.run.store.root, part):
+            fields = change(row["id"])
+            if fields is not None:
+                rows.append(_revised(row, fields))
+                same_ids = same_ids and rows[-1]["id"] == row["id"]
+        return replace(write_part(self.run.store.root, rows), same_ids=same_ids)
+
+    def _revised_parts(self, sources: Sequence[Part], revision: Revision) -> list[Part]:
+        """Parts with their changes; those that the last run has made of the same part and changes are taken from the store."""
+        store, noted = self.run.store, decode(self.recall(REVISED) or b"{}")
+        made: dict[str, Row] = {}
+        parts, begin = [], 0
+        for source in sources:
+            end = begin + len(source)
+            key = digest(identity_of(source), hashlib.sha256(revision.of_part(begin, end)).hexdigest())
+            known = noted.get(key)
+            if known is not None and store.has_part(known["place"]):
+                part, made[key] = Part.from_plain(known), known
+            else:
+                changes = map(revision.change, range(begin, end))
+                part = self._revised_part(source, partial(_next_of, changes))
+                made[key] = part.to_plain()
+            parts.append(part)
+            begin = end
+        if made.keys() != noted.keys():
+            self.remember(REVISED, encode(made))
+        return parts
+
+    def recall(self, name: str) -> bytes | None:
+        """The notes that this stage has kept under a name."""
+        return self.run.store.checked(self._note(name))
+
+    def remember(self, name: str, data: bytes) -> None:
+        self.run.store.write_checked(self._note(name), data)
+
+    def _note(self, name: str) -> str:
+        """The file of a note of this stage. A store may be shared by many projects."""
+        plan, stage = self.run.plan, self.stage
+        return memory_file(self.run.store.root, digest(str(plan.base_dir), plan.name, stage.name, stage.use, name))
 
     def _without(self, part: Part, failed: set[str]) -> Part:
         root = self.run.store.root
@@ -437,6 +437,17 @@ class Mapper:
                 unpack = self.run.locations.unpack
                 self.counts.fail(replace(failure, image=unpack(failure.image)) for failure in job.failures)
             self.num_cached += job.num_cached
+
+
+def _result(row: Row, locations: Locations | None) -> Any:
+    """What a function has yielded, from its row."""
+    if row.pop(PLAIN, False):
+        return row
+    return from_row(row if locations is None else locations.unpack_row(row))
+
+
+def _next_of(changes: Iterator[Mapping[str, Any] | None], identity: str) -> Mapping[str, Any] | None:
+    return next(changes)
 
 
 def _revised(row: Row, fields: Mapping[str, Any]) -> Row:

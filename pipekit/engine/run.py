@@ -22,8 +22,8 @@ from pipekit.engine.forecast import Forecast
 from pipekit.engine.healing import MAX_HEALED, check_inputs, move_aside
 from pipekit.engine.key_changes import describe_changes, new_format
 from pipekit.engine.keys import key_of
-from pipekit.engine.mapping import RunContext
 from pipekit.engine.outcome import Listener, Outcome, StageOutcome, advice_of, headline_of
+from pipekit.engine.run_context import RunContext
 from pipekit.engine.run_place import check_place, check_writable
 from pipekit.engine.sources import check_sources
 from pipekit.engine.worker import STOP, reason_of
@@ -405,7 +405,7 @@ class _Run:
         if issubclass(kind, Dataset):
             # The cached result may come from the same images with other files beside them.
             meta = carried(manifest["meta"], self._inputs(stage))
-            artifact = open_dataset(kind, folder, manifest["digest"], meta, self.locations)
+            artifact = open_dataset(kind, folder, manifest["digest"], meta, self.locations, self.store)
             if cached and manifest["num_failed"]:
                 check_share(
                     stage, manifest["num_failed"], manifest["num_attempted"], list(itertools.islice(artifact.failed(), 50))

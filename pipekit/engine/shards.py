@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -214,7 +215,8 @@ class ShardJob:
             raise StageError(f"the executor lost {lost} samples", "Run the same command again, or choose another executor.")
 
     def _note_failures(self, place: Path, group: Group) -> None:
-        failed = list(read_lines(place / FAILED))
+        path = f"{place}{os.sep}{FAILED}"
+        failed = list(read_lines(Path(path))) if os.stat(path).st_size else []  # noqa: PTH116 (done for every shard)
         if failed:
             self.failed_in.append(group)
             inputs = {row["id"]: row["image"] for row in group.rows()}

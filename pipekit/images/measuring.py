@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from pipekit.columnar import Column, Few, makes_columns
 from pipekit.contract import PAUSE, SMALL_BYTES, Sample, SampleContext, shared
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SIDE_PX = 128
 """Images are measured at this shorter side, so that sharpness means the same for small and large ones."""
@@ -59,6 +63,38 @@ def measure_image(sample: Sample, params: Any, ctx: SampleContext) -> Iterator[d
     row |= statistics.measures(small, blurred_px2)
     yield PAUSE
     yield row
+
+
+@makes_columns(version=1)
+def measured_columns(rows: Sequence[Mapping[str, Any]], params: Any) -> dict[str, Column]:
+    """The results of :func:`measure_image` as columns.
+
+    ``print`` holds packed fingerprints (:func:`pipekit.images.near_duplicates.packed`). For an image that can't be used,
+    ``problem`` says why, and the other columns are 0; ``problem`` is None for the others.
+    """
+    import numpy as np
+
+    from pipekit.images import near_duplicates
+
+    good = np.array(["problem" not in row for row in rows], np.bool_)
+    measured = [row for row in rows if "problem" not in row]
+
+    def spread(values: NDArray[Any]) -> NDArray[Any]:
+        column = np.zeros((len(rows), *values.shape[1:]), values.dtype)
+        column[good] = values
+        return column
+
+    made: dict[str, Column] = {
+        "problem": Few.of(row.get("problem") for row in rows),
+        "print": spread(near_duplicates.packed([row["print"] for row in measured])),
+    }
+    made |= {name: Few.of(row.get(name) for row in rows) for name in ("format", "mode")}
+    made |= {name: spread(np.array([row[name] for row in measured], np.int64)) for name in WHOLE_NUMBERS}
+    return made | {name: spread(np.array([row[name] for row in measured], np.float64)) for name in REAL_NUMBERS}
+
+
+WHOLE_NUMBERS = ("size_bytes", "width_px", "height_px", "orientation", "frames")
+REAL_NUMBERS = ("dark_level", "bright_level", "contrast", "entropy_bits", "sharpness", "cut_off")
 
 
 @shared(version=1, libraries=("pillow", "simplejpeg"))

@@ -15,7 +15,9 @@ of 73; with twice the difference and 10 bits, a quarter of them would be connect
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TypeAlias
 
@@ -23,6 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipekit.columnar import distinct
 from pipekit.images.warping import Image
 
 Indices: TypeAlias = NDArray[np.int64]
@@ -71,6 +74,47 @@ def distance_bits(first: str, second: str) -> int:
     return (int(first[:16], 16) ^ int(second[:16], 16)).bit_count()
 
 
+@dataclass(frozen=True, eq=False)
+class Prints:
+    """Fingerprints as arrays.
+
+    Attributes:
+        hashes: ``(N,) uint64``.
+        pixels: ``(N, 256) uint8``, the miniatures.
+        names: ``(N, 2) uint64``, the first 128 bits of the SHA-256 of each fingerprint.
+    """
+
+    hashes: NDArray[np.uint64]
+    pixels: NDArray[np.uint8]
+    names: NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+
+PACKED_BYTES = 8 + MINIATURE_PX**2 + 16
+
+
+def packed(fingerprints: Sequence[str]) -> NDArray[np.uint8]:
+    """Fingerprints as ``(N, PACKED_BYTES) uint8``: a column that can be kept."""
+    data = b"".join(
+        bytes.fromhex(text[:16]) + base64.b64decode(text[16:]) + hashlib.sha256(text.encode("ascii")).digest()[:16]
+        for text in fingerprints
+    )
+    return np.frombuffer(data, np.uint8).reshape(len(fingerprints), PACKED_BYTES)
+
+
+def fingerprint_of(row: NDArray[np.uint8]) -> str:
+    """A fingerprint from its row of :func:`packed`."""
+    return row[:8].tobytes().hex() + base64.b64encode(row[8:-16].tobytes()).decode("ascii")
+
+
+def unpacked(rows: NDArray[np.uint8]) -> Prints:
+    """What :func:`packed` was given, as arrays."""
+    hashes = np.ascontiguousarray(rows[:, :8]).view(">u8")[:, 0].astype(np.uint64)
+    return Prints(hashes, rows[:, 8:-16], np.ascontiguousarray(rows[:, -16:]).view("<u8"))
+
+
 def near_pairs(fingerprints: Sequence[str], max_distance_bits: int = MAX_DISTANCE_BITS) -> Indices:
     """Pairs of indices of near duplicates.
 
@@ -90,19 +134,101 @@ def near_pairs(fingerprints: Sequence[str], max_distance_bits: int = MAX_DISTANC
     >>> near_pairs([fingerprint(first), fingerprint(other), fingerprint(copy)]).tolist()
     [[0, 2]]
     """
-    if len(fingerprints) < 2:
-        return np.empty((0, 2), np.int64)
-    hashes = np.array([int(text[:16], 16) for text in fingerprints], dtype=np.uint64)
-    pixels = np.frombuffer(b"".join(base64.b64decode(text[16:]) for text in fingerprints), np.uint8).reshape(
-        len(fingerprints), -1
-    )
-    contrast = np.concatenate([pixels[at : at + 65536].astype(np.float32).std(1) for at in range(0, len(pixels), 65536)])
-    leaders, found = _same_hash(hashes, pixels, contrast)
-    for candidates in _candidates(hashes[leaders], max_distance_bits):
-        pairs = leaders[candidates]
-        found.append(pairs[_agree(pixels, contrast, pairs[:, 0], pairs[:, 1])])
-    every = np.sort(np.concatenate(found), axis=1) if found else np.empty((0, 2), np.int64)
-    return np.unique(every, axis=0)
+    return near_pairs_since(unpacked(packed(fingerprints)), max_distance_bits, None)[0]
+
+
+def near_pairs_since(prints: Prints, max_distance_bits: int, notes: bytes | None) -> tuple[Indices, bytes]:
+    """:func:`near_pairs`, with notes for the next time: then only new images are compared with all others.
+
+    Args:
+        notes: what an earlier call returned, for any other images; None compares all. They save time and change nothing.
+
+    Returns:
+        the pairs, and the notes.
+    """
+    miniatures = _Miniatures(prints.pixels)
+    leaders, found = _same_hash(prints.hashes, miniatures)
+    names = prints.names[leaders]
+    order = np.argsort(names[:, 0])
+    leaders, names = leaders[order], names[order]
+    hashes = prints.hashes[leaders]
+    known = _Known.read(notes, max_distance_bits)
+    places = known.places_of(names)
+    new = np.flatnonzero(places < 0)
+    if len(new) * 20 > len(names):
+        near, checked = _candidates(hashes, max_distance_bits), []
+    else:
+        near, checked = iter([_with_all(hashes, new, max_distance_bits)]), [known.pairs_among(places)]
+    checked += [pairs[miniatures.agree(leaders[pairs[:, 0]], leaders[pairs[:, 1]])] for pairs in near]
+    between = _unique_pairs(checked)
+    kept = _Known(names, between).to_bytes(max_distance_bits)
+    return _unique_pairs([*found, leaders[between]]), kept
+
+
+def _unique_pairs(pairs: Sequence[Indices]) -> Indices:
+    every = np.sort(np.concatenate([np.empty((0, 2), np.int64), *pairs]), axis=1)
+    every = every[np.lexsort((every[:, 1], every[:, 0]))]
+    return every[np.diff(every, axis=0, prepend=-1).any(1)]
+
+
+def _with_all(hashes: NDArray[np.uint64], some: Indices, max_distance_bits: int) -> Indices:
+    """Pairs of ``some`` indices with any, if their hashes are near."""
+    found = [np.empty((0, 2), np.int64)]
+    for number in some.tolist():
+        near = np.flatnonzero(np.bitwise_count(hashes ^ hashes[number]) <= max_distance_bits)
+        near = near[near != number]
+        found.append(np.stack([np.full(len(near), number), near], axis=1))
+    return np.concatenate(found)
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """Images that were compared with one another, by the names of their fingerprints, in their order; and the near pairs."""
+
+    names: NDArray[np.uint64]
+    pairs: Indices
+
+    @classmethod
+    def read(cls, notes: bytes | None, max_distance_bits: int) -> _Known:
+        if not notes or np.frombuffer(notes, "<i8", 1)[0] != max_distance_bits:
+            return cls(np.empty((0, 2), np.uint64), np.empty((0, 2), np.int64))
+        count = int(np.frombuffer(notes, "<i8", 2)[1])
+        names = np.frombuffer(notes, "<u8", 2 * count, 16).reshape(-1, 2)
+        return cls(names, np.frombuffer(notes, "<i8", offset=16 + 16 * count).reshape(-1, 2))
+
+    def to_bytes(self, max_distance_bits: int) -> bytes:
+        head = np.array([max_distance_bits, len(self.names)], "<i8")
+        return head.tobytes() + self.names.astype("<u8").tobytes() + self.pairs.astype("<i8").tobytes()
+
+    def places_of(self, names: NDArray[np.uint64]) -> Indices:
+        """The index of each name here; -1 for a new one."""
+        if not len(self.names):
+            return np.full(len(names), -1, np.int64)
+        places = np.minimum(np.searchsorted(self.names[:, 0], names[:, 0]), len(self.names) - 1)
+        same = (self.names[places] == names).all(1)
+        return np.where(same, places, -1)
+
+    def pairs_among(self, places: Indices) -> Indices:
+        """The pairs whose images are both among those at ``places``, as indices into ``places``."""
+        numbers = np.full(len(self.names), -1, np.int64)
+        numbers[places[places >= 0]] = np.flatnonzero(places >= 0)
+        pairs = numbers[self.pairs]
+        return pairs[(pairs >= 0).all(1)]
+
+
+def components(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
+    """The connected components of several items, each in ascending order, by their first items.
+
+    >>> components([(3, 4), (0, 3), (7, 8)])
+    [[0, 3, 4], [7, 8]]
+    """
+    listed = list(pairs)
+    items = sorted({item for pair in listed for item in pair})
+    numbers = {item: number for number, item in enumerate(items)}
+    found: dict[int, list[int]] = {}
+    for item, root in zip(items, clusters(len(items), [(numbers[a], numbers[b]) for a, b in listed]), strict=True):
+        found.setdefault(root, []).append(item)
+    return [group for group in found.values() if len(group) > 1]
 
 
 def clusters(count: int, pairs: Sequence[tuple[int, int]] | Indices) -> list[int]:
@@ -121,39 +247,54 @@ def clusters(count: int, pairs: Sequence[tuple[int, int]] | Indices) -> list[int
             item = parent[item]
         return item
 
-    for first, second in pairs:
-        low, high = sorted((root(int(first)), root(int(second))))
+    listed = pairs.tolist() if isinstance(pairs, np.ndarray) else pairs
+    for first, second in listed:
+        low, high = sorted((root(first), root(second)))
         parent[high] = low
-    return [root(item) for item in range(count)]
+    for item in sorted({item for pair in listed for item in pair}):
+        parent[item] = root(item)
+    return parent
 
 
-def _agree(pixels: NDArray[np.uint8], contrast: NDArray[np.float32], first: Indices, second: Indices) -> NDArray[np.bool_]:
-    """Whether the miniatures of each pair agree."""
-    parts = []
-    for at in range(0, len(first), 65536):
-        a, b = first[at : at + 65536], second[at : at + 65536]
-        difference = np.abs(pixels[a].astype(np.int16) - pixels[b]).mean(1)
-        parts.append(difference <= MAX_DIFFERENCE * ((contrast[a] + contrast[b]) / 2 + 16))
-    return np.concatenate(parts) if parts else np.empty(0, np.bool_)
+class _Miniatures:
+    """Compares miniatures. The contrast of one is computed when it is first needed."""
+
+    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+        self._pixels = pixels
+        self._contrast = np.full(len(pixels), np.nan, np.float32)
+
+    def agree(self, first: Indices, second: Indices) -> NDArray[np.bool_]:
+        """Whether the miniatures of each pair agree."""
+        parts = [np.empty(0, np.bool_)]
+        for at in range(0, len(first), 65536):
+            a, b = first[at : at + 65536], second[at : at + 65536]
+            contrast = self._contrast_of(a) + self._contrast_of(b)
+            difference = np.abs(self._pixels[a].astype(np.int16) - self._pixels[b]).mean(1)
+            parts.append(difference <= MAX_DIFFERENCE * (contrast / 2 + 16))
+        return np.concatenate(parts)
+
+    def _contrast_of(self, some: Indices) -> NDArray[np.float32]:
+        new = distinct(some[np.isnan(self._contrast[some])])[0]
+        self._contrast[new] = self._pixels[new].astype(np.float32).std(1)
+        return self._contrast[some]
 
 
-def _same_hash(
-    hashes: NDArray[np.uint64], pixels: NDArray[np.uint8], contrast: NDArray[np.float32]
-) -> tuple[Indices, list[Indices]]:
+def _same_hash(hashes: NDArray[np.uint64], miniatures: _Miniatures) -> tuple[Indices, list[Indices]]:
     """Group images with equal hashes by miniature: the first of each group, and the pairs of the others with it."""
     order = np.argsort(hashes, kind="stable")
-    borders = np.flatnonzero(np.diff(hashes[order])) + 1
-    leaders: list[int] = []
+    starts = np.diff(hashes[order], prepend=hashes[order[:1]] + np.uint64(1)) != 0
+    leaders: list[Indices] = []
     found: list[Indices] = []
-    for group in np.split(order, borders):
-        while len(group) > 1:
-            first = np.full(len(group) - 1, group[0])
-            same = _agree(pixels, contrast, first, group[1:])
-            found.append(np.stack([first[same], group[1:][same]], axis=1))
-            leaders.append(int(group[0]))
-            group = group[1:][~same]
-        leaders += [int(item) for item in group]
-    return np.array(sorted(leaders), dtype=np.int64), found
+    group = np.cumsum(starts)
+    while len(order):  # each round takes the first image of every group, and those that agree with it
+        starts = np.diff(group, prepend=-1) != 0
+        first = order[starts][np.cumsum(starts) - 1]
+        leaders.append(order[starts])
+        rest, first, group = order[~starts], first[~starts], group[~starts]
+        same = miniatures.agree(first, rest)
+        found.append(np.stack([first[same], rest[same]], axis=1))
+        order, group = rest[~same], group[~same]
+    return np.sort(np.concatenate(leaders)) if leaders else order, found
 
 
 def _candidates(hashes: NDArray[np.uint64], max_distance_bits: int) -> Iterator[Indices]:

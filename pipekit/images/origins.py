@@ -13,13 +13,17 @@ A name counts only if the original, or another copy of it, is there too.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
-from pipekit.images.near_duplicates import clusters
+import numpy as np
+
+from pipekit.columnar import Column, Few
+from pipekit.images.near_duplicates import Indices, clusters
 
 _OURS = re.compile(r"(?P<stem>.+)\.(?P<suffix>[A-Za-z_-]+)\d+")
 _ROBOFLOW = re.compile(r"(?P<stem>.+?)(?:[._](?P<end>jpe?g|png|bmp|webp|tiff?|gif))?\.rf\.[0-9A-Za-z_-]{8,}", re.IGNORECASE)
@@ -50,9 +54,6 @@ class Named(Protocol):
     def extra(self) -> Mapping[str, Any]: ...
 
 
-N = TypeVar("N", bound=Named)
-
-
 def origins_of(samples: Iterable[Named]) -> list[int]:
     """For each sample, the index of the first sample with the same original; its own index if it has no other copies.
 
@@ -60,36 +61,74 @@ def origins_of(samples: Iterable[Named]) -> list[int]:
     >>> origins_of([Sample(name, "") for name in ("cat.aug1.jpg", "dog.jpg", "cat.jpg", "dog.aug1.jpg", "fox.aug1.jpg")])
     [0, 1, 0, 1, 4]
     """
-    origins = Origins()
-    for _ in origins.watched(samples):
-        pass
-    return origins.found()
+    listed = list(samples)
+    ids, order = [one.id for one in listed], np.arange(len(listed))
+    columns = origin_columns(listed)
+    pairs = origin_pairs(columns, order, ids, lambda number: listed[number].label, lambda: [one.sha256 for one in listed])
+    return clusters(len(listed), pairs)
 
 
-class Origins:
-    """Finds the originals of samples that pass by, so that nobody reads the rows once more."""
+def origin_columns(samples: Sequence[Named]) -> dict[str, Column]:
+    """What :func:`origin_pairs` needs to know of samples besides their ids, classes and hashes."""
+    stems = [_folder_and_stem(sample.id, sample.label) for sample in samples]
+    return {
+        "stem": np.array([_number_of(stem) for stem in stems], np.uint64),
+        "marked": np.array([bool(_MARK.search(stem)) for _, stem in stems], np.bool_),
+        "row": Few.of(_of_row(sample.extra) for sample in samples),
+    }
 
-    def __init__(self) -> None:
-        self._names: list[tuple[Key, str]] = []
-        self._own: list[tuple[str, ...]] = []
-        self._by_row: dict[Key, list[int]] = defaultdict(list)
 
-    def watched(self, samples: Iterable[N]) -> Iterator[N]:
-        """Yield the samples as they are."""
-        for sample in samples:
-            number, extra = len(self._names), sample.extra
-            self._names.append(_folder_and_stem(sample))
-            self._own.append((sample.id, str(extra.get("id", "")), sample.sha256, str(extra.get("sha256", ""))))
-            for made in _records(extra):
-                for kind in ("of", "sha256"):
-                    if made.get(kind):
-                        self._by_row[kind, str(made[kind])].append(number)
-            yield sample
+def origin_pairs(
+    columns: Mapping[str, Any],
+    order: Indices,
+    ids: Sequence[str],
+    label_of: Callable[[int], str | None],
+    hashes: Callable[[], Sequence[str]],
+) -> list[tuple[int, int]]:
+    """Pairs of samples with the same original; they connect all samples that have it.
 
-    def found(self) -> list[int]:
-        """As :func:`origins_of`, for the samples that passed by."""
-        pairs = list(_pairs_by_row(self._by_row, self._own)) if self._by_row else []
-        return clusters(len(self._names), [*pairs, *_pairs_by_name(self._names)])
+    Args:
+        columns: those of :func:`origin_columns`.
+        order: the samples in question, as indices into the columns.
+        ids: of these samples.
+        label_of: the label of one of them; None or "" for none.
+        hashes: the SHA-256 of each of them.
+    """
+    pairs: list[tuple[int, int]] = []
+    said = {code: json.loads(text) for code, text in enumerate(columns["row"].names) if text}
+    if any(copy_of or copy_of_sha256 for copy_of, copy_of_sha256, _, _ in said.values()):
+        rows = [said.get(code, ((), (), "", "")) for code in columns["row"].codes[order].tolist()]
+        by_row: dict[Key, list[int]] = defaultdict(list)
+        for place, kind in enumerate(("of", "sha256")):
+            for number, row in enumerate(rows):
+                for value in row[place]:
+                    by_row[kind, value].append(number)
+        own = [(name, row[2], sha256, row[3]) for name, sha256, row in zip(ids, hashes(), rows, strict=True)]
+        pairs += _pairs_by_row(by_row, own)
+    marked = np.flatnonzero(columns["marked"][order]).tolist()
+    if marked:
+        stems = columns["stem"][order].tolist()
+        first = dict(zip(reversed(stems), range(len(stems) - 1, -1, -1), strict=True))
+
+        def original(stem: tuple[Key, str]) -> int | None:
+            number = first.get(_number_of(stem))
+            return number if number is not None and _folder_and_stem(ids[number], label_of(number)) == stem else None
+
+        pairs += _pairs_by_name({number: _folder_and_stem(ids[number], label_of(number)) for number in marked}, original)
+    return pairs
+
+
+def _number_of(stem: tuple[Key, str]) -> int:
+    """The first 64 bits of a name's hash."""
+    return int.from_bytes(hashlib.sha256(json.dumps(stem).encode("ascii")).digest()[:8], "little")
+
+
+def _of_row(extra: Mapping[str, Any]) -> str:
+    """What a row says of an image's original and of its former name, as JSON; "" for nothing."""
+    records = list(_records(extra))
+    originals = [[str(made[kind]) for made in records if made.get(kind)] for kind in ("of", "sha256")]
+    said = [*originals, str(extra.get("id", "")), str(extra.get("sha256", ""))]
+    return json.dumps(said) if any(said) else ""
 
 
 RECORDS = ("augmented", "tile")
@@ -120,24 +159,20 @@ def _pairs_by_row(by_row: Mapping[Key, Sequence[int]], own: Sequence[tuple[str, 
                 yield by_row[key][0], number
 
 
-def _folder_and_stem(sample: Named) -> tuple[Key, str]:
+def _folder_and_stem(identity: str, label: str | None) -> tuple[Key, str]:
     """(the class and the folders except those of splits, the name without its suffix)."""
-    *folders, name = sample.id.split("/")
+    *folders, name = identity.split("/")
     kept = [folder for folder in folders if not _SPLIT.fullmatch(folder)]
-    return ("" if sample.label is None else sample.label, *kept), _SUFFIX.sub("", name)
+    return ("" if label is None else label, *kept), _SUFFIX.sub("", name)
 
 
-def _pairs_by_name(names: Sequence[tuple[Key, str]]) -> Iterator[tuple[int, int]]:
-    marked = [number for number, (_, stem) in enumerate(names) if _MARK.search(stem)]
-    if not marked:
-        return
-    originals: dict[tuple[Key, str], int] = {}
-    for number, (folder, stem) in enumerate(names):
-        originals.setdefault((folder, stem), number)
+def _pairs_by_name(
+    marked: Mapping[int, tuple[Key, str]], original_of: Callable[[tuple[Key, str]], int | None]
+) -> Iterator[tuple[int, int]]:
+    """Pairs among the samples whose names look like those of copies, and with their originals."""
     copies: dict[tuple[str, Key, str], list[int]] = defaultdict(list)
     keras: dict[tuple[Key, str, str], list[tuple[int, int]]] = defaultdict(list)
-    for number in marked:
-        folder, stem = names[number]
+    for number, (folder, stem) in marked.items():
         if found := _AUGMENTOR.fullmatch(stem) or _ROBOFLOW.fullmatch(stem):
             original = _SUFFIX.sub("", found["stem"])
             copies["named", folder, original].append(number)
@@ -150,7 +185,9 @@ def _pairs_by_name(names: Sequence[tuple[Key, str]]) -> Iterator[tuple[int, int]
             keras[folder, original, found["index"]].append((int(found["number"]), number))
         else:
             continue
-        first = originals.get((folder, original), originals.get((folder, _SUFFIX.sub("", original))))
+        first = original_of((folder, original))
+        if first is None:
+            first = original_of((folder, _SUFFIX.sub("", original)))
         if first is not None and first != number:
             yield first, number
     for members in copies.values():

@@ -138,8 +138,8 @@ def import_stage(importer: Component) -> Any:
             passed_over(root, getattr(reader, "READS", None), [ctx.pipeline_file] if ctx.pipeline_file else [])
             for root in _folders_read(params)
         )
-        others_meta = {META: others} if others else {}
-        made = ctx.dataset(samples, _drained(failed), **{CATEGORIES: listed, CODECS: codecs}, **others_meta)
+        further = {META: others} if others else {}
+        made = ctx.dataset(samples, _drained(failed), **{CATEGORIES: listed, CODECS: codecs}, **further)
         if not len(made):
             count = made.meta["num_failed"]
             reasons = "".join(f"\n    {failure.id}: {failure.reason}" for failure in islice(made.failed(), MAX_SHOWN))

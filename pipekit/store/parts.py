@@ -15,6 +15,7 @@ import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -287,10 +288,16 @@ def read_index(folder: Path) -> list[Part]:
     Raises:
         DamagedError: the index is not what was written.
     """
-    path = folder / INDEX
-    data = path.read_bytes()
-    guard.check(os.fspath(path), data)
-    return [Part.from_plain(plain) for plain in decode(data)["parts"]]
+    path = os.fspath(folder / INDEX)
+    state = os.stat(path)  # noqa: PTH116
+    return list(_read_index(path, state.st_ino, state.st_size, state.st_mtime_ns))
+
+
+@lru_cache(maxsize=4)
+def _read_index(path: str, *version: int) -> tuple[Part, ...]:
+    data = Path(path).read_bytes()
+    guard.check(path, data)
+    return tuple(Part.from_plain(plain) for plain in decode(data)["parts"])
 
 
 def rows_of(root: Path, part: Part) -> Iterator[Row]:

@@ -6,6 +6,8 @@
       shards/ab/<key>/       rows.jsonl and the files of one shard
       artifacts/ab/<key>/    manifest.json and the files of one stage run; of a dataset, the list of its parts
       parts/ab/<hash>.jsonl  rows of datasets
+      columns/ab/<name>.<function>  columns made of the rows of a part or a shard; they go with it
+      memory/<name>          what a stage notes for its next run
       work/<key>/            a stage that was begun and is not done: its checkpoints
       tmp/                   work in progress; a folder moves to its place in one rename, completely or not at all
       damaged/               damaged folders, moved aside and recomputed
@@ -29,7 +31,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,11 +39,12 @@ from typing import Any
 from pipekit.errors import UserError
 from pipekit.files import expanded
 from pipekit.owners import TMP_KEPT_S, is_abandoned, new_owner, remove_abandoned
+from pipekit.store.columns import read_checked, write_checked
 from pipekit.store.durability import is_off, sync_folder, syncs_whole_disks
 from pipekit.store.file_hashes import HashMemory
 from pipekit.store.folder_states import drop_older_formats, forget_files, stale_files
 from pipekit.store.leases import LEASE_SLACK_S, last_use, oldest_lease, use
-from pipekit.store.wholeness import FORMAT, PARTS, guard, problem_of, seal
+from pipekit.store.wholeness import COLUMNS, FORMAT, MEMORY, PARTS, guard, problem_of, seal
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """Errors that concern the whole disk, whichever file raised them."""
@@ -90,6 +93,7 @@ class Store:
         self.on_damage: Callable[[str], None] | None = None
         self._hashes: HashMemory | None = None
         self._whole: set[Path] = set()
+        self._shard_dirs: dict[str, Path] = {}
         guard.watch(self.root)
 
     @property
@@ -108,7 +112,10 @@ class Store:
             self._hashes = None
 
     def shard_dir(self, key: str) -> Path:
-        return self.root / "shards" / key[:2] / key
+        place = self._shard_dirs.get(key)
+        if place is None:
+            place = self._shard_dirs[key] = self.root / "shards" / key[:2] / key
+        return place
 
     def artifact_dir(self, key: str) -> Path:
         return self.root / "artifacts" / key[:2] / key
@@ -128,6 +135,19 @@ class Store:
     def has_shard(self, key: str) -> bool:
         """Whether a shard is present and whole; a damaged one is moved aside."""
         return self._has(self.shard_dir(key))
+
+    def has_part(self, place: str) -> bool:
+        """Whether a part of an index is present, by its place below the store."""
+        path = f"{self.root}{os.sep}{place}"
+        if self.read_only:
+            return os.path.exists(path)  # noqa: PTH110 (done for every part)
+        try:
+            os.utime(path)  # it is used, as :func:`use` says
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return os.path.exists(path)  # noqa: PTH110
+        return True
 
     def manifest(self, key: str) -> dict[str, Any] | None:
         """The manifest of a finished stage run, or None. A run that is damaged, or whose files are gone, is not finished."""
@@ -152,8 +172,10 @@ class Store:
 
     def _has(self, place: Path) -> bool:
         """Whether a folder is there and whole by its own statement; checked once in the life of this object."""
-        if place in self._whole or not place.exists():
-            return place.exists()
+        if not os.path.exists(place):  # noqa: PTH110 (done for every shard)
+            return False
+        if place in self._whole:
+            return True
         if problem := problem_of(place):
             self.set_aside(place, problem)
             return False
@@ -178,6 +200,24 @@ class Store:
         if self.on_damage is not None:
             below = place.relative_to(self.root).as_posix()
             self.on_damage(f"{below} in the store is damaged ({problem}); it was moved to {aside} and is recomputed")
+
+    # --- what is made of rows, and notes of stages ---
+
+    def checked(self, path: str) -> bytes | None:
+        """The bytes of a file of columns, or of a stage's notes; None if there is none. A damaged one is moved aside."""
+        try:
+            return read_checked(path)
+        except ValueError as error:
+            self.set_aside(Path(path), str(error))
+            return None
+
+    def write_checked(self, path: str, data: bytes) -> None:
+        """Write a file of columns, or a stage's notes."""
+        if not self.read_only:
+            try:
+                write_checked(self.root, path, data)
+            except OSError as error:
+                raise translate_os_error(error, Path(path)) from error
 
     def forget_hashes(self) -> None:
         """Remove the cache of file hashes: every file is read again."""
@@ -284,7 +324,7 @@ def translate_os_error(error: OSError, place: Path) -> UserError:
 
 
 WORK_KEPT_S = 30 * 24 * 3600
-"""Checkpoints that are unchanged for a month belong to abandoned trainings."""
+"""Checkpoints and notes that are unchanged for a month belong to abandoned trainings and pipelines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +364,9 @@ def find_garbage(store: Store, keep: Iterable[str], min_age_s: float = MIN_AGE_S
     folders = [
         path for kind in KINDS for path in _children(store.root / kind, 2) if path not in wanted and last_use(path) < before
     ]
+    gone = {path.name.partition(".")[0] for path in folders}
+    folders += [path for path in _children(store.root / COLUMNS, 2) if _is_orphaned(store, path, gone, before)]
+    folders += [path for path in _children(store.root / MEMORY, 1) if not _is_young(path, now, WORK_KEPT_S)]
     folders += [
         path for path in _children(store.root / "work", 1) if store.manifest(path.name) or not _is_young(path, now, WORK_KEPT_S)
     ]
@@ -338,6 +381,15 @@ def find_garbage(store: Store, keep: Iterable[str], min_age_s: float = MIN_AGE_S
     states = tuple(stale_files(store.root / "tree", before))
     size += sum(path.stat().st_size for path in states)
     return Garbage(tuple(folders), num_files + len(states), size, states)
+
+
+def _is_orphaned(store: Store, columns: Path, gone: Collection[str], before: float) -> bool:
+    """Whether the part or the shard that columns were made of is gone, or goes now."""
+    name = columns.name.partition(".")[0]
+    if name in gone:
+        return True
+    is_there = (store.root / PARTS / name[:2] / f"{name}.jsonl").exists() or store.shard_dir(name).exists()
+    return not is_there and last_use(columns) < before
 
 
 def limit_of_age(store: Store, min_age_s: float) -> float:

@@ -13,9 +13,9 @@ from pathlib import Path
 from pipekit.owners import is_abandoned, new_owner
 from pipekit.store.durability import write_synced
 from pipekit.store.store import Store, translate_os_error
-from pipekit.store.wholeness import FORMAT, PARTS
+from pipekit.store.wholeness import COLUMNS, FORMAT, MEMORY, PARTS
 
-RESULTS = ("artifacts", "shards", PARTS, "work", "damaged")
+RESULTS = ("artifacts", "shards", PARTS, COLUMNS, MEMORY, "work", "damaged")
 """The folders of a store that hold what can be recomputed."""
 
 

@@ -13,7 +13,7 @@ from pipekit.owners import remove_abandoned
 from pipekit.store.durability import SLACK_S, Marker, boot_id, markers_in, sync_disk, write_synced
 from pipekit.store.leases import last_use
 from pipekit.store.store import Store
-from pipekit.store.wholeness import PARTS, problem_of
+from pipekit.store.wholeness import COLUMNS, MEMORY, PARTS, problem_of
 
 CHECKPOINT = "checkpoint"
 """A folder in the ``work_dir`` of a stage; the stage itself syncs its files."""
@@ -33,9 +33,10 @@ class Damage:
 
 
 def places_in(store: Store) -> list[Path]:
-    """The folders of all shards and artifacts, and all parts of indexes."""
+    """The folders of all shards and artifacts, all parts of indexes, and what is kept beside them."""
     places = [place for kind in ("shards", "artifacts") for group in _folders(store.root / kind) for place in _folders(group)]
-    return places + [place for group in _folders(store.root / PARTS) for place in sorted(group.iterdir())]
+    groups = [*_folders(store.root / PARTS), *_folders(store.root / COLUMNS), store.root / MEMORY]
+    return places + [place for group in groups if group.is_dir() for place in sorted(group.iterdir())]
 
 
 def verify(store: Store, *, repair: bool = False, progress: Callable[[int, int], None] | None = None) -> Iterator[Damage]:

@@ -69,6 +69,8 @@ def problem_of(folder: Path, *, hashes: bool = False) -> str:
     Args:
         hashes: read all files, which finds every change; otherwise only sizes are compared.
     """
+    if folder.parent.parent.name == COLUMNS or folder.parent.name == MEMORY:
+        return _problem_of_checked(folder) if hashes else ""
     if folder.parent.parent.name == PARTS:
         return "" if not hashes or hash_file(folder) == folder.name.partition(".")[0] else "it has changed"
     contents = contents_of(folder)
@@ -88,6 +90,12 @@ def problem_of(folder: Path, *, hashes: bool = False) -> str:
         except OSError as error:
             return f"{name} can't be read: {error.strerror}"
     return ""
+
+
+def _problem_of_checked(file: Path) -> str:
+    """The same for a file whose first line states the hash of the others."""
+    line, _, rest = file.read_bytes().partition(b"\n")
+    return "" if line == hashlib.sha256(rest).hexdigest().encode("ascii") else "it has changed"
 
 
 def _files(folder: Path) -> Iterator[tuple[str, str]]:
@@ -111,6 +119,9 @@ KINDS = ("shards", "artifacts")
 
 PARTS = "parts"
 """The folder of files that are named by the hash of their bytes; see :mod:`pipekit.store.parts`."""
+
+COLUMNS, MEMORY = "columns", "memory"
+"""The folders of files that state their own hashes; see :mod:`pipekit.store.columns`."""
 
 
 class Guard:

@@ -94,8 +94,8 @@ def test_a_later_row_with_several_ones_is_listed(tmp_path: Path) -> None:
     file.write_text("\n".join(["image,cat,dog", *(f"{number}.png,{row}" for number, row in enumerate(rows))]))
     failed = {item.id: item.reason for item in csv.read(file, CsvParams()) if isinstance(item, Failure)}
     assert failed == {
-        "1000.png": "2 of the columns of its classes are 1: cat, dog; expected one",
-        "1001.png": "0 of the columns of its classes are 1: none; expected one",
+        "1000.png": "labels.csv line 1002: 2 of the columns of its classes are 1: cat, dog; expected one",
+        "1001.png": "labels.csv line 1003: 0 of the columns of its classes are 1: none; expected one",
     }
 
 

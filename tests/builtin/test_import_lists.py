@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipekit.builtin.importers import cub, food101, image_list, imagenet, pets
+from pipekit.builtin.importers import cub, food101, image_list, imagenet, pets, roboflow_masks
 from pipekit.builtin.importers.cub import CubParams
 from pipekit.builtin.importers.image_list import ImageListParams
 from pipekit.builtin.importers.imagenet import ImageNetParams
@@ -265,3 +265,9 @@ def test_names_that_no_file_can_have_are_listed(tmp_path: Path) -> None:
     for split in ("train", "test"):
         write(tmp_path / f"food/meta/{split}.txt", f"pie/{odd}{split}\n")
     assert len(sort_out(food101.read(tmp_path / "food", Params()))[1]) == 2
+
+
+def test_a_value_of_thousands_of_digits_in_the_classes_of_masks_is_an_error(tmp_path: Path) -> None:
+    file = write(tmp_path / "_classes.csv", f"Pixel Value, Class\n{'9' * 5000}, dog\n")
+    with pytest.raises(UserError, match=r"_classes\.csv line 2: .*; expected a value from 0 to 255"):
+        roboflow_masks.class_names(file)

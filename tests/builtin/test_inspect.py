@@ -105,6 +105,33 @@ def test_a_check_that_fails_does_not_stop_the_others(tmp_path: Path, monkeypatch
     assert outcome.stages[-1].warnings == ("check 'broken' failed: ValueError: no luck",)
 
 
+def test_a_plugin_s_check_sees_rows_as_dicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPEKIT_STORE", str(tmp_path / "store"))
+    made = crops(tmp_path / "photos", 3)
+    (tmp_path / "photos" / "bad.jpg").write_bytes(b"text")
+    plugin = tmp_path / "seeing.py"
+    plugin.write_text(
+        "import pipekit\n"
+        "class P(pipekit.Params):\n    pass\n"
+        "def seen(rows, ctx, params: P):\n"
+        "    yield pipekit.Finding('seen', 'info', '', values={'rows': list(map(dict, rows)), 'last': dict(rows[-1])})\n"
+        "@pipekit.hookimpl\ndef register_checks(register):\n    register('seen', seen, summary='Rows')\n",
+        "utf-8",
+    )
+    adhoc = AdhocPipeline(base_dir=tmp_path, settings={"executor": "serial"}, plugins=("seeing.py",))
+    data = adhoc.add("data", "import.folders", path="photos", verify="none")
+    adhoc.add("inspect", "inspect", dataset=data, checks=["seen"])
+    outcome = adhoc.run()
+    (finding,) = json.loads((outcome.artifact("inspect").path / "inspect.json").read_text("utf-8"))["findings"]
+    dataset = {sample.id: sample for sample in outcome.artifact("data")}
+    *rows, bad = sorted(finding["values"]["rows"], key=lambda row: "problem" in row)
+    for number, (row, path) in enumerate(zip(rows, made, strict=True)):
+        told = {"label": None, "split": "", "suffix": ".jpg", "sha256": dataset[path.name].sha256, "group": number}
+        assert row == measured(path) | told
+    assert set(bad) == {"id", "label", "split", "suffix", "sha256", "problem"}
+    assert finding["values"]["last"] == finding["values"]["rows"][-1]
+
+
 # --- measuring -----------------------------------------------------------------------------------------------------------
 
 

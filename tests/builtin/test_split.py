@@ -133,6 +133,7 @@ class FakeContext:
         self.warnings: list[str] = []
         self.rows: dict[str, Sample] = {}
         self.meta: dict[str, Any] = {}
+        self.notes: dict[str, bytes] = {}
 
     def warn(self, message: str) -> None:
         self.warnings.append(message)
@@ -149,6 +150,12 @@ class FakeContext:
             except ImageError as error:
                 assert problems
                 yield {"id": sample.id, "problem": error.message}
+
+    def recall(self, name: str) -> bytes | None:
+        return self.notes.get(name)
+
+    def remember(self, name: str, data: bytes) -> None:
+        self.notes[name] = data
 
     def revise(self, dataset: Dataset, change: Any) -> Iterator[Sample]:
         for sample in dataset:
@@ -441,6 +448,6 @@ def test_the_file_is_on_the_disk_before_it_replaces_the_last(tmp_path: Path, mon
     synced: list[bool] = []
     monkeypatch.setattr(split_file.os, "fsync", lambda handle: synced.append((tmp_path / "split.csv").exists()))
     line = split_file.Remembered("a", "12", "cat", "train")
-    split_file.SplitFile().write(tmp_path / "split.csv", {"a": line})
+    split_file.SplitFile.of([]).write(tmp_path / "split.csv", [line])
     assert synced == [False]
-    assert split_file.SplitFile.read(tmp_path / "split.csv").lines == {"a": line}
+    assert split_file.SplitFile.read(tmp_path / "split.csv").lines == [line]

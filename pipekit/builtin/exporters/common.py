@@ -122,6 +122,12 @@ def box_labels(dataset: Dataset) -> set[str]:
     return {box.label for sample in dataset for box in sample.targets.boxes}
 
 
+def box_names(dataset: Dataset) -> list[str]:
+    """The classes of boxes by position, in the order of their numbers: those that the source lists, then the others."""
+    entries, _ = counted_from_zero(numbered(dataset.categories("boxes"), box_labels(dataset)))
+    return [entry.name for entry in entries]
+
+
 def label_names(dataset: Dataset) -> list[str]:
     """The classes of whole images by position: those that the source lists, unused ones too, then the others."""
     entries, _ = counted_from_zero(numbered(dataset.categories("labels"), dataset.classes))

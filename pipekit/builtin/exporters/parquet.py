@@ -9,13 +9,13 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipekit.builtin.exporters.common import NO_SPLIT, box_labels, counted_from_zero, label_names, numbered
+from pipekit.builtin.exporters.common import NO_SPLIT, box_labels, box_names, counted_from_zero, label_names, numbered
 from pipekit.contract import Dataset, Sample
 from pipekit.errors import UserError
 from pipekit.files import read_bytes
 from pipekit.params import Params, param
 
-CARRIES = {"labels", "boxes", "outlines", "keypoints", "mask"}
+CARRIES = {"labels", "boxes", "outlines", "keypoints", "loose_keypoints", "mask"}
 """What the format holds of a sample besides its image and its split."""
 
 
@@ -80,8 +80,7 @@ def _there(dataset: Dataset) -> _There:
         points.update(point.label for point in sample.targets.keypoints)
         outlines = outlines or any(box.outline for box in sample.targets.boxes)
         masks = masks or bool(sample.targets.mask)
-    entries, _ = counted_from_zero(numbered(dataset.categories("boxes"), box_labels(dataset)))
-    return _There([entry.name for entry in entries], outlines, sorted(points), masks)
+    return _There(box_names(dataset), outlines, sorted(points), masks)
 
 
 def _target_fields(pa: Any, there: _There, image: Any) -> list[Any]:

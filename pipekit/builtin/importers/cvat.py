@@ -161,7 +161,7 @@ def _draw(drawing: Drawing, shape: Element) -> None:
     elif shape.tag == "skeleton":
         _skeleton(drawing, shape, label, facts)
     else:
-        raise UnusableError(f"a {shape.tag} of {label!r} is not read: {NOT_READ.get(shape.tag, 'its kind is unknown')}")
+        raise UnusableError(f"a {shape.tag} of {shown(label)} is not read: {NOT_READ.get(shape.tag, 'its kind is unknown')}")
 
 
 def _facts(shape: Element) -> dict[str, Any]:

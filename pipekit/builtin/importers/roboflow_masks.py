@@ -81,8 +81,10 @@ def class_names(file: Path) -> dict[int, str]:
                 if not any(cell.strip() for cell in row):
                     continue
                 value, name = (cell.strip() for cell in row[:2]) if len(row) > 1 else ("", "")
-                if not value.isascii() or not value.isdigit() or int(value) > 255 or not name:
-                    raise UserError(f"{file} line {table.line_num}: {row!r}; expected a value from 0 to 255 and a class")
+                if not value.isascii() or not value.isdigit() or int(value[:4]) > 255 or not name:
+                    raise UserError(
+                        f"{file} line {table.line_num}: {str(row)[:80]}; expected a value from 0 to 255 and a class"
+                    )
                 found[int(value)] = name
     except UnicodeDecodeError:
         raise UserError(f"can't read {file}: {not_utf8(file)}", "Save it as CSV in UTF-8.") from None

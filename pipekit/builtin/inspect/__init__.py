@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 import threading
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from inspect import signature
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pipekit.contract import Artifact, Call, Context, Dataset, Finding, Params, Sample, Uses, param, stage
+from pipekit.columnar import columns_of
+from pipekit.contract import Artifact, Call, Context, Dataset, Finding, Params, Uses, param, stage
 from pipekit.passed_over import META, in_key, sentence
+
+if TYPE_CHECKING:
+    from pipekit.builtin.inspect.measured import MeasuredRows
 
 CHECKS = (
     "corrupt",
@@ -44,8 +45,6 @@ CHECKS = (
 
 SEVERITIES = ("error", "warning", "info")
 
-FEW_VALUES = frozenset({"label", "split", "suffix", "format", "mode"})
-
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -72,18 +71,28 @@ class InspectParams(Params):
 @stage
 def inspect(ctx: Context, dataset: Dataset, params: InspectParams) -> Inspection:
     """Measure every image once, run the checks, write ``inspect.json`` and ``inspect.html``."""
+    from pipekit.builtin.inspect.measured import measured_rows, sample_columns
     from pipekit.builtin.inspect.page import Pictures, write_page
-    from pipekit.images.measuring import measure_image
-    from pipekit.images.origins import Origins
+    from pipekit.images.measuring import measure_image, measured_columns
+    from pipekit.images.near_duplicates import Indices, Prints, near_pairs_since
+
+    def near(prints: Prints) -> Indices:
+        notes = ctx.recall(NEAR)
+        pairs, new_notes = near_pairs_since(prints, params.distance_bits, notes)
+        if new_notes != notes:
+            ctx.remember(NEAR, new_notes)
+        return pairs
 
     threading.Thread(target=_load_ahead, name="load").start()
-    paths: dict[str, str] = {}
-    origins = Origins()
-    measured = ctx.map(measure_image, dataset, label="measuring", problems=True)
-    rows = [_compact(_known(sample, paths) | row) for sample, row in zip(origins.watched(dataset), measured, strict=True)]
-    _mark_copies(rows, origins.found())
-    rows += _failed(dataset)
-    _group(rows, params.distance_bits)
+    measured = columns_of(ctx.map(measure_image, dataset, label="measuring", problems=True), measured_columns)
+    samples = columns_of(dataset, sample_columns)
+    rows, order = measured_rows(samples, measured, list(_failed(dataset)), near)
+
+    def paths(numbers: Iterable[int]) -> dict[str, str]:
+        """The paths of images of the dataset, by id."""
+        own = {int(order[number]): number for number in numbers if number < len(order)}
+        return {rows.ids[own[place]]: sample.image for place, sample in samples.rows(own).items()}
+
     findings: list[Finding] = []
     with Pictures(rows, paths, params.max_shown, params.thumbnail_px, ctx.workers) as pictures:
         for some in _findings(ctx, rows, params, dataset):
@@ -101,11 +110,8 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams) -> Inspection
     return ctx.artifact(Inspection, facts=facts, headline=_sentence(found))
 
 
-def _known(sample: Sample, paths: dict[str, str]) -> dict[str, Any]:
-    """What the dataset says of an image; records its path."""
-    paths[sample.id] = sample.image
-    suffix = os.path.splitext(sample.image)[1].lower()  # noqa: PTH122 (a name of any encoding)
-    return {"id": sample.id, "label": sample.label, "split": sample.split, "sha256": sample.sha256, "suffix": suffix}
+NEAR = "near duplicates"
+"""The stage's note of the pairs that it has found."""
 
 
 def _load_ahead() -> None:
@@ -116,49 +122,11 @@ def _load_ahead() -> None:
     page.load()
 
 
-def _compact(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The same row with shared objects for equal keys, and for texts with few different values.
-
-    Each row that is read from JSON has its own keys: 60,000 rows would hold a million equal strings.
-    """
-    names = tuple(row)
-    compact = dict(zip(_names.setdefault(names, names), row.values(), strict=True))
-    for name in FEW_VALUES & compact.keys():
-        if isinstance(compact[name], str):
-            compact[name] = sys.intern(compact[name])
-    return compact
-
-
-_names: dict[tuple[str, ...], tuple[str, ...]] = {}
-"""The few different sets of keys that rows have."""
-
-
-def _failed(dataset: Dataset) -> Iterator[dict[str, Any]]:
-    """The images that failed in earlier stages, as rows."""
+def _failed(dataset: Dataset) -> Iterator[tuple[str, str]]:
+    """The images that failed in earlier stages, with the reason."""
     for failure in dataset.failed():
-        if failure.part_of:
-            continue  # an annotation; the import's warning and failed.csv have it
-        yield {"id": failure.id, "label": None, "split": "", "sha256": "", "suffix": "", "problem": failure.reason}
-
-
-def _group(rows: list[dict[str, Any]], distance_bits: int) -> None:
-    """Give rows of near duplicates the same ``group``."""
-    from pipekit.images.near_duplicates import clusters, near_pairs
-
-    good = [row for row in rows if "problem" not in row]
-    first: dict[str, int] = {}
-    pairs = [(first.setdefault(row["sha256"], number), number) for number, row in enumerate(good)]
-    pairs += [(a, b) for a, b in near_pairs([row["print"] for row in good], distance_bits).tolist()]
-    for row, group in zip(good, clusters(len(good), pairs), strict=True):
-        row["group"] = group
-
-
-def _mark_copies(rows: list[dict[str, Any]], origins: Sequence[int]) -> None:
-    """Give rows of copies of one original the same ``origin``."""
-    counts = Counter(origins)
-    for row, origin in zip(rows, origins, strict=True):
-        if counts[origin] > 1:
-            row["origin"] = origin
+        if not failure.part_of:  # else an annotation; the import's warning and failed.csv have it
+            yield failure.id, failure.reason
 
 
 def _findings(ctx: Context, rows: Rows, params: InspectParams, dataset: Dataset) -> Iterator[list[Finding]]:
@@ -175,38 +143,40 @@ def _findings(ctx: Context, rows: Rows, params: InspectParams, dataset: Dataset)
         yield found
 
 
-def _described(rows: Rows, findings: Sequence[Finding]) -> dict[str, Any]:
+def _described(rows: MeasuredRows, findings: Sequence[Finding]) -> dict[str, Any]:
     """The content of ``inspect.json``."""
-    by_id = {row["id"]: row for row in rows}
-    counts: dict[str, Counter[str]] = {}
-    for row in rows:
-        if "problem" not in row:
-            counts.setdefault(row["split"], Counter())[row["label"] or ""] += 1
+    counts: dict[str, dict[str, int]] = {}
+    for (split, label), count in rows.count_pairs("split", "label", rows.good).items():
+        of_split = counts.setdefault(split or "", {})
+        of_split[label or ""] = of_split.get(label or "", 0) + count
     return {
         "num_images": len(rows),
-        "num_unusable": sum("problem" in row for row in rows),
+        "num_unusable": len(rows.problems),
         "counts": {split: dict(sorted(of.items())) for split, of in sorted(counts.items())},
-        "formats": _counted(rows, "format"),
-        "modes": _counted(rows, "mode"),
+        "formats": dict(rows.tally("format").most_common()),
+        "modes": dict(rows.tally("mode").most_common()),
         "measures": {name: _quantiles(rows, name) for name in MEASURES},
         "summary": summary(findings),
         "findings": [asdict(finding) for finding in findings],
-        "remove": _proposed(findings, by_id),
+        "remove": _proposed(findings, rows),
     }
 
 
-def _proposed(findings: Sequence[Finding], rows: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+def _proposed(findings: Sequence[Finding], rows: MeasuredRows) -> list[dict[str, str]]:
     """What to leave out: any image of that content (``match`` is ``content``), or this image alone (``id``) where another
     image with the same content stays.
     """
-    named = [(name, finding) for finding in findings for name in removed(finding) if name in rows]
-    names = {name for name, _ in named}
-    kept = {row["sha256"] for name, row in rows.items() if name not in names}
+    named = [(name, finding) for finding in findings for name in removed(finding) if name in rows.number_of]
+    if not named:
+        return []
+    numbers = rows.number_of
+    leaving = {numbers[name] for name, _ in named}
+    kept = {int(rows.contents[number]) for number in numbers.values() if number not in leaving}
     return [
         {
             "id": name,
-            "sha256": rows[name]["sha256"],
-            "match": "id" if rows[name]["sha256"] in kept else "content",
+            "sha256": rows.sha256(numbers[name]),
+            "match": "id" if int(rows.contents[numbers[name]]) in kept else "content",
             "check": finding.check,
             "reason": finding.message,
         }
@@ -226,15 +196,14 @@ MEASURES = (
 )
 
 
-def _counted(rows: Rows, name: str) -> dict[str, int]:
-    return dict(Counter(row[name] for row in rows if name in row).most_common())
-
-
-def _quantiles(rows: Rows, name: str) -> dict[str, float]:
-    values = sorted(float(row[name]) for row in rows if name in row)
-    if not values:
+def _quantiles(rows: MeasuredRows, name: str) -> dict[str, float]:
+    values = rows.numbers[name][rows.good]
+    if not len(values):
         return {}
-    return {str(share): values[round(share * (len(values) - 1))] for share in (0.0, 0.01, 0.25, 0.5, 0.75, 0.99, 1.0)}
+    places = {share: round(share * (len(values) - 1)) for share in (0.0, 0.01, 0.25, 0.5, 0.75, 0.99, 1.0)}
+    ordered = values.copy()
+    ordered.partition(sorted(set(places.values())))
+    return {str(share): float(ordered[place]) for share, place in places.items()}
 
 
 def removed(finding: Finding) -> Sequence[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from itertools import islice
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Rows = Sequence[Mapping[str, Any]]
+    from pipekit.builtin.inspect.measured import MeasuredRows
 
 IN_A_GROUP = 6
 """Maximum number of images of a group, side by side."""
@@ -33,13 +33,21 @@ class Pictures:
     """The pictures of findings, drawn by threads while the checks run. A context manager.
 
     Args:
+        paths_of: the paths of images by their ids, from their numbers; without those that failed in earlier stages.
         max_shown: number of pictures for each check.
     """
 
-    def __init__(self, rows: Rows, paths: Mapping[str, str], max_shown: int, thumbnail_px: int, workers: int) -> None:
-        self._by_id = {row["id"]: row for row in rows}
-        self._paths, self._px, self._workers = paths, thumbnail_px, workers
-        self._tile_of = lru_cache(TILES_KEPT)(lambda name: _tile(paths[name], thumbnail_px))  # duplicates share findings
+    def __init__(
+        self,
+        rows: MeasuredRows,
+        paths_of: Callable[[Iterable[int]], dict[str, str]],
+        max_shown: int,
+        thumbnail_px: int,
+        workers: int,
+    ) -> None:
+        self._rows, self._paths_of, self._px, self._workers = rows, paths_of, thumbnail_px, workers
+        self._paths: dict[str, str] = {}
+        self._tile_of = lru_cache(TILES_KEPT)(lambda name: _tile(self._paths[name], thumbnail_px))  # duplicates share findings
         self._room: dict[str, int] = defaultdict(lambda: max_shown)
         self._made: dict[str, list[Future[Picture | None]]] = defaultdict(list)
 
@@ -53,17 +61,30 @@ class Pictures:
     def begin(self, findings: Iterable[Finding]) -> None:
         """Start to draw the findings that the page will show."""
         for finding in findings:
-            for names in _wanted(finding, self._by_id, self._paths, self._room[finding.check]):
+            room = self._room[finding.check]
+            if not room or not finding.samples:
+                continue
+            shown = islice(self._usable(finding.samples), IN_A_GROUP if finding.values.get("together") else room)
+            self._paths |= self._paths_of([number for name, number in shown if name not in self._paths])
+            for names in _wanted(finding, (name for name, _ in self._usable(finding.samples)), room):
                 self._room[finding.check] -= 1
-                made = self._pool.submit(_picture, finding, names, self._by_id, self._tile_of, self._px)
+                rows = {name: self._rows[self._rows.number_of[name]] for name in names}
+                made = self._pool.submit(_picture, finding, names, rows, self._tile_of, self._px)
                 self._made[finding.check].append(made)
+
+    def _usable(self, names: Iterable[str]) -> Iterator[tuple[str, int]]:
+        """The images among these that can be shown, with their numbers."""
+        for name in names:
+            number = self._rows.number_of.get(name)
+            if number is not None and self._rows.good[number]:
+                yield name, number
 
     def of(self, check: str) -> list[Picture]:
         """The pictures of a check, in the order of its findings."""
         return [picture for made in self._made[check] if (picture := made.result()) is not None]
 
 
-def write_page(ctx: Context, rows: Rows, findings: Sequence[Finding], pictures: Pictures, others: str = "") -> None:
+def write_page(ctx: Context, rows: MeasuredRows, findings: Sequence[Finding], pictures: Pictures, others: str = "") -> None:
     """``others``: a sentence about the files that the import skipped."""
     from pipekit import page
 
@@ -82,15 +103,16 @@ def _count_of(findings: Sequence[Finding], severity: str) -> int:
     return sum(finding.severity == severity for finding in findings)
 
 
-def _overview(rows: Rows, by_check: Mapping[str, Sequence[Finding]], others: str) -> Section:
-    good = [row for row in rows if "problem" not in row]
+def _overview(rows: MeasuredRows, by_check: Mapping[str, Sequence[Finding]], others: str) -> Section:
     lines = [
         (check, found[0].severity, len(found), len({name for finding in found for name in finding.samples}))
         for check, found in by_check.items()
     ]
     tables = [Table(("check", "severity", "findings", "images"), tuple(lines), "Findings")]
-    splits = sorted({row["split"] for row in good}, key=lambda name: ("train", "val", "test", "").index(name) if name else 9)
-    counts = Counter((row["split"], row["label"] or "(none)") for row in good)
+    counts: Counter[tuple[str, str]] = Counter()
+    for (split, label), count in rows.count_pairs("split", "label", rows.good).items():
+        counts[split or "", label or "(none)"] += count
+    splits = sorted({split for split, _ in counts}, key=lambda name: ("train", "val", "test", "").index(name) if name else 9)
     classes = sorted({label for _, label in counts})
     names = tuple(split or "no split" for split in splits)
     tables.append(
@@ -101,14 +123,23 @@ def _overview(rows: Rows, by_check: Mapping[str, Sequence[Finding]], others: str
         )
     )
     for name in ("format", "mode"):
-        found = Counter(row[name] for row in good)
-        tables.append(Table((name, "images"), tuple(found.most_common()), ""))
-    sizes = Counter(f"{row['width_px']} x {row['height_px']}" for row in good)
+        tables.append(Table((name, "images"), tuple(rows.tally(name, rows.good).most_common()), ""))
+    sizes = _sizes(rows)
     tables.append(Table(("size (px)", "images"), tuple(sizes.most_common(10)), f"The most frequent of {len(sizes):,} sizes"))
     words = "" if by_check else "Nothing wrong was found."
     if others:
         words = f"{words} The import {literal(others)}.".strip()
     return Section("Overview", words, tables=tuple(tables))
+
+
+def _sizes(rows: MeasuredRows) -> Counter[str]:
+    """The number of images of each size, in the order of first appearance."""
+    from pipekit.columnar import distinct
+
+    width, height = (rows.numbers[name][rows.good] for name in ("width_px", "height_px"))
+    base = int(height.max(initial=0)) + 1
+    found, first, counts = distinct(width * base + height)
+    return Counter({f"{found[n] // base} x {found[n] % base}": int(counts[n]) for n in first.argsort().tolist()})
 
 
 def _section(ctx: Context, check: str, findings: Sequence[Finding], pictures: Sequence[Picture]) -> Section:
@@ -122,13 +153,12 @@ def _section(ctx: Context, check: str, findings: Sequence[Finding], pictures: Se
     return Section(title, words, tables=(Table(("image", "finding"), tuple(shown), caption),), pictures=tuple(pictures))
 
 
-def _wanted(finding: Finding, rows: Mapping[str, Mapping[str, Any]], paths: Mapping[str, str], room: int) -> list[list[str]]:
+def _wanted(finding: Finding, usable: Iterable[str], room: int) -> list[list[str]]:
     """The images for each picture on the page: several of a group side by side, or one."""
-    names = (name for name in finding.samples if name in paths and "problem" not in rows.get(name, {}))
     if finding.values.get("together"):
-        group = list(islice(names, IN_A_GROUP))
-        return [group] if group and room else []
-    return [[name] for name in islice(names, room)]
+        group = list(islice(usable, IN_A_GROUP))
+        return [group] if group else []
+    return [[name] for name in islice(usable, room)]
 
 
 def _tile(path: str, thumbnail_px: int) -> NDArray[np.uint8]:

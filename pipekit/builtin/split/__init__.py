@@ -15,20 +15,25 @@ version of it from a colleague gets what that file says, never an older cached r
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from pipekit.builtin.split.fixed_splits import SPLITS, Assignment, Request, assign
-from pipekit.builtin.split.groups import items_of, label_conflicts, roots_of
-from pipekit.builtin.split.split_file import SplitFile, file_state
-from pipekit.contract import Context, Dataset, InputPath, Params, Sample, param, stage
+from pipekit.columnar import Few, Revision
+from pipekit.contract import Context, Dataset, InputPath, Params, param, stage
 from pipekit.errors import StageError, UserError
 from pipekit.files import PlainTable
 from pipekit.quarantine import Exclusions, read_exclusions
+
+if TYPE_CHECKING:
+    from pipekit.builtin.split.fixed_splits import Assignment
+    from pipekit.builtin.split.split_file import SplitFile
+
+SPLITS = ("train", "val", "test")
 
 
 class SplitParams(Params):
@@ -96,7 +101,15 @@ class SplitParams(Params):
 
 def outside_state(params: SplitParams) -> str:
     """The part of the split file that the stage reads."""
-    return file_state(params.file) if _remembers(params) else ""
+    return _file_state(params.file) if _remembers(params) else ""
+
+
+def _file_state(path: Path) -> str:
+    """The split file's content as a hash; "" where there is no file."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 @stage(fingerprint=outside_state)
@@ -107,50 +120,36 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
         UserError: a split would be empty, or no image has the group column or matches the pattern.
         StageError: duplicates lie in two splits and ``leaks`` is "fail".
     """
-    from pipekit.images.origins import Origins
+    from pipekit.builtin.split.fixed_splits import Request, assign
+    from pipekit.builtin.split.groups import groups_of, items_of, label_conflicts, same_content
+    from pipekit.builtin.split.split_file import SplitFile
 
     path = ctx.project_dir / params.file
-    memory = SplitFile.read(path) if _remembers(params) else SplitFile()
+    notes = ctx.recall(FILE) if _remembers(params) else None
+    memory = SplitFile.read(path, notes) if _remembers(params) else SplitFile.of([])
     excluded = read_exclusions(params.exclude) if params.exclude else Exclusions()
-
-    def samples() -> Iterable[Sample]:
-        if not excluded:
-            return dataset
-        return (sample for sample in dataset if not excluded.leaves_out(sample.id, sample.sha256))
-
-    origins = Origins()
-    items = items_of(origins.watched(samples()), params.group_column, params.group_pattern)
-    if not items:
+    items = items_of(dataset, excluded, params.group_column, params.group_pattern)
+    if not len(items):
         raise UserError("there is no image to split", "Is the dataset empty, or does 'exclude' name every image?")
-    if conflicts := label_conflicts(items):
+    same = same_content(items)
+    if conflicts := label_conflicts(items, same):
         one, other = conflicts[0]
         ctx.warn(
             f"{len(conflicts):,} image{'s are' if len(conflicts) > 1 else ' is'} there again under another label: "
-            f"{other.id} ({other.label}) is the same file as {one.id} ({one.label}). "
+            f"{items.ids[other]} ({items.label(other)}) is the same file as {items.ids[one]} ({items.label(one)}). "
             "One label is wrong; `pipekit inspect` lists all"
         )
-    roots = roots_of(ctx, items, samples(), params.duplicates, params.distance_bits, origins.found())
-    known = {item.id: line for item in items if (line := memory.find(item.id, item.sha256))} if memory.lines else {}
+    groups = groups_of(ctx, items, dataset, same, params.duplicates, params.distance_bits)
     request = Request(params.fractions, params.mode, ctx.seed, params.folds, params.fold)
-    found = assign(items, roots, known, request)
+    found = assign(items, groups, memory, request)
     for warning in found.warnings:
         ctx.warn(warning)
     dropped = _settle_leaks(ctx, found, params.leaks)
-    if _remembers(params) and memory.write(path, found.to_remember):
-        ctx.event("note", message=f"the split is kept in {_shown(path)}, so that adding images moves none")
-
-    numbers = {item.id: number for number, item in enumerate(items)}
-
-    def change(identity: str) -> dict[str, Any] | None:
-        number = numbers.get(identity)
-        if number is None or number in dropped:
-            return None
-        fold = {"extra": {"fold": found.folds[number]}} if found.folds[number] else {}
-        return {"split": found.places[number], **fold}
-
+    if _remembers(params):
+        _remember(ctx, path, memory, found, notes)
     if dropped:
-        _list_left_out(ctx.out_dir / "left_out.csv", {items[number].id: reason for number, reason in dropped.items()})
-    counts = {name: found.count(name, dropped) for name in SPLITS if found.count(name, dropped)}
+        _list_left_out(ctx.out_dir / "left_out.csv", {items.ids[number]: reason for number, reason in dropped.items()})
+    counts = found.counts(dropped)
     facts = {name: str(count) for name, count in counts.items()}
     if found.num_copies:
         facts["kept together"] = f"{found.num_copies} images"
@@ -159,7 +158,39 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
     if dropped:
         facts["left out"] = str(len(dropped))
     headline = ", ".join(f"{name} {count}" for name, count in counts.items())
-    return ctx.dataset(ctx.revise(dataset, change), facts=facts, headline=f"{sum(counts.values())} images: {headline}")
+    revised = ctx.revise(dataset, _revision(found, dropped))
+    return ctx.dataset(revised, facts=facts, headline=f"{sum(counts.values())} images: {headline}")
+
+
+FILE = "split file"
+"""The stage's note of the lines of the split file."""
+
+
+def _remember(ctx: Context, path: Path, memory: SplitFile, found: Assignment, notes: bytes | None) -> None:
+    """Write the split file, if it changes; and note its lines."""
+    written = memory.write(path, found.to_remember.values())
+    if written is not memory:
+        ctx.event("note", message=f"the split is kept in {_shown(path)}, so that adding images moves none")
+    new = written.notes()
+    if new is not None and new != notes:
+        ctx.remember(FILE, new)
+
+
+def _revision(found: Assignment, dropped: Collection[int]) -> Revision:
+    """The assignment as changes to the samples, in the order of the dataset's columns."""
+    import numpy as np
+
+    from pipekit.builtin.split.fixed_splits import PLACES
+
+    items = found.items
+    columns, number = items.columns, items.columns.num_rows
+    splits, folds, keep = np.full(number, -1, np.int32), np.full(number, -1, np.int64), np.zeros(number, np.bool_)
+    splits[items.order] = found.places
+    folds[items.order] = np.where(found.folds > 0, found.folds, -1)
+    keep[items.order] = True
+    keep[items.order[list(dropped)]] = False
+    fields = {"split": Few(splits, PLACES)} | ({"extra.fold": folds} if found.folds.any() else {})
+    return Revision(columns["id"], columns.counts, fields, keep)
 
 
 def _shown(path: Path) -> str:
@@ -186,8 +217,9 @@ def _settle_leaks(ctx: Context, found: Assignment, rule: str) -> dict[int, str]:
     if not found.leaks:
         return {}
     first = found.leaks[0][0]
-    second = next(number for number in found.leaks[0] if found.places[number] != found.places[first])
-    pair = f"{found.items[first].id} ({found.places[first]}) and {found.items[second].id} ({found.places[second]})"
+    second = next(number for number in found.leaks[0] if found.place(number) != found.place(first))
+    ids = found.items.ids
+    pair = f"{ids[first]} ({found.place(first)}) and {ids[second]} ({found.place(second)})"
     number = sum(map(len, found.leaks))
     message = f"{number} images that belong together ({len(found.leaks)} groups) lie in more than one split, such as {pair}"
     hint = 'leaks = "drop" leaves them out of train; `pipekit inspect` shows them side by side.'
@@ -198,9 +230,9 @@ def _settle_leaks(ctx: Context, found: Assignment, rule: str) -> dict[int, str]:
         return {}
     dropped = {}
     for group in found.leaks:
-        keep = max((found.places[number] for number in group), key=SPLITS.index)
-        example = next(number for number in group if found.places[number] == keep)
+        keep = max((found.place(number) for number in group), key=SPLITS.index)
+        example = next(number for number in group if found.place(number) == keep)
         for number in group:
-            if found.places[number] != keep:
-                dropped[number] = f"belongs together with {found.items[example].id} in {keep}"
+            if found.place(number) != keep:
+                dropped[number] = f"belongs together with {ids[example]} in {keep}"
     return dropped

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipekit.builtin.split.allocate import Unit, by_hash, stratified
-from pipekit.builtin.split.groups import Item
-from pipekit.builtin.split.split_file import Remembered
+from pipekit.builtin.split.groups import Items
+from pipekit.builtin.split.split_file import Remembered, SplitFile
+from pipekit.columnar import Few, distinct
 from pipekit.errors import UserError
+from pipekit.images.near_duplicates import Indices
 
 SPLITS = ("train", "val", "test")
+
+PLACES = ("", *SPLITS)
+"""Splits as numbers: 0 for none."""
+
+TRAIN, VAL, TEST = 1, 2, 3
+
+Codes: TypeAlias = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -25,159 +38,187 @@ class Request:
     fold: int = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Assignment:
     """The result.
 
     Attributes:
-        places: the split of each item.
+        places: the split of each item, as a number.
         folds: its fold, starting at 1, or 0.
         leaks: groups of items (as indices) that lie in more than one split.
         num_copies: number of items that share a group with another.
-        to_remember: id -> line of the split file, for all items that did not come with a split.
+        to_remember: lines of the split file for items whose line is new. Those that came with a split have none.
     """
 
-    items: Sequence[Item]
-    places: list[str]
-    folds: list[int]
+    items: Items
+    places: Codes
+    folds: Codes
     leaks: list[list[int]]
     num_copies: int
-    to_remember: Mapping[str, Remembered]
+    to_remember: Mapping[int, Remembered]
     warnings: list[str]
 
-    def count(self, name: str, without: Collection[int] = ()) -> int:
-        return sum(place == name and number not in without for number, place in enumerate(self.places))
+    def place(self, number: int) -> str:
+        return PLACES[self.places[number]]
+
+    def counts(self, without: Iterable[int] = ()) -> dict[str, int]:
+        kept = np.ones(len(self.items), np.bool_)
+        kept[list(without)] = False
+        found = np.bincount(self.places[kept], minlength=len(PLACES)).tolist()
+        return {name: found[number] for number, name in enumerate(PLACES) if name and found[number]}
 
 
-def assign(items: Sequence[Item], roots: Sequence[int], known: Mapping[str, Remembered], request: Request) -> Assignment:
+def assign(items: Items, groups: Sequence[Sequence[int]], memory: SplitFile, request: Request) -> Assignment:
     """Assign every item to a split.
 
     Args:
-        roots: for each item, the index of the first item of its group.
-        known: the content of the split file, by id.
+        groups: the groups of several items.
 
     Raises:
         UserError: a requested split would be empty.
     """
-    groups = _groups(roots)
     warnings: list[str] = []
-    base = _base_places(items, groups, known, request, warnings)
-    folds = _folds(items, groups, known, request, base) if request.folds else [0] * len(items)
-    places = base
+    known = memory.find_all(items.names, items.contents)
+    given = _codes(items.givens, PLACES)
+    base = _base_places(items, groups, given, _at(memory.splits, known, PLACES), request, warnings)
+    folds, places = np.zeros(len(items), np.int32), base
     if request.folds:
-        places = [
-            ("val" if fold == request.fold else "train") if fold else place for place, fold in zip(base, folds, strict=True)
-        ]
+        folds = _folds(items, groups, _at(memory.folds, known, _fold_names(request)), request, base)
+        places = np.where(folds > 0, np.where(folds == request.fold, VAL, TRAIN), base).astype(np.int32)
     wanted = [name for name in SPLITS if name in request.fractions or (request.folds and name != "test")]
-    warnings += _gaps(items, places, wanted, len(groups))
-    lines = {
-        item.id: _line(item, place, f"{fold}/{request.folds}" if fold else "", known.get(item.id))
-        for item, place, fold in zip(items, base, folds, strict=True)
-        if not item.given or item.given != place or fold
-    }
-    leaks = [group for group in groups if len({places[number] for number in group}) > 1]
-    num_copies = sum(len(group) for group in groups if len(group) > 1)
-    return Assignment(items, places, folds, leaks, num_copies, lines, warnings)
+    warnings += _gaps(items, places, wanted, len(items) - sum(len(group) - 1 for group in groups))
+    new = _new(items, given, base, folds, memory, known)
+    lines = {number: _line(items, number, base, folds, memory.at(int(known[number])), request) for number in new}
+    leaks = [list(group) for group in groups if len(set(places[group].tolist())) > 1]
+    return Assignment(items, places, folds, leaks, sum(map(len, groups)), lines, warnings)
 
 
-def _groups(roots: Sequence[int]) -> list[list[int]]:
-    members: dict[int, list[int]] = defaultdict(list)
-    for number, root in enumerate(roots):
-        members[root].append(number)
-    return list(members.values())
+def _codes(texts: Few, names: Sequence[str]) -> Codes:
+    """The index of each text in ``names``; 0 for any other."""
+    numbers = {name: number for number, name in enumerate(names)}
+    return np.array([numbers.get(name, 0) for name in texts.names] or [0], np.int32)[texts.codes]
 
 
-def _line(item: Item, place: str, fold: str, before: Remembered | None) -> Remembered:
+def _at(texts: Few, lines: Indices, names: Sequence[str]) -> Codes:
+    """The same for the texts at some lines; 0 where there is no line."""
+    return np.where(lines >= 0, np.append(_codes(texts, names), 0)[lines], 0).astype(np.int32)
+
+
+def _fold_names(request: Request) -> list[str]:
+    return ["", *(f"{number}/{request.folds}" for number in range(1, request.folds + 1))]
+
+
+def _new(items: Items, given: Codes, places: Codes, folds: Codes, memory: SplitFile, known: Indices) -> list[int]:
+    """The items whose line in the split file is missing or may have to change."""
+    came = (given > 0) & (given == places) & (folds == 0)
+    has = known >= 0
+    if not has.any():
+        return np.flatnonzero(~came).tolist()
+    lines = np.where(has, known, 0)
+    same = has & (memory.names[lines] == items.names).all(1) & (memory.contents[lines] == items.contents).all(1)
+    same &= _codes(items.labels, memory.labels.names) == memory.labels.codes[lines]
+    same &= np.isin(items.labels.codes, [n for n, name in enumerate(items.labels.names) if name in memory.labels.names])
+    same &= _at(memory.splits, known, PLACES) == places
+    no_fold = [number for number, name in enumerate(memory.folds.names) if not name]
+    fold_stays = (folds == 0) & (np.isin(memory.folds.codes[lines], no_fold) | (places != TEST))
+    return np.flatnonzero(~came & ~(same & fold_stays)).tolist()
+
+
+def _line(items: Items, number: int, places: Codes, folds: Codes, before: Remembered | None, request: Request) -> Remembered:
     """The new content of the split file. A plain split and folds share the file, and neither erases the other's entries."""
+    place = PLACES[places[number]]
+    fold = f"{folds[number]}/{request.folds}" if folds[number] else ""
     if before and fold and before.split == "val" and place == "train":
         place = "val"
-    return Remembered(
-        item.id, item.key if item.hashed else "", item.label, place, fold or (before.fold if before and place != "test" else "")
-    )
+    fold = fold or (before.fold if before and place != "test" else "")
+    return Remembered(items.ids[number], items.sha256(number), items.label(number), place, fold)
 
 
 def _base_places(
-    items: Sequence[Item],
+    items: Items,
     groups: Sequence[Sequence[int]],
-    known: Mapping[str, Remembered],
+    given: Codes,
+    remembered: Codes,
     request: Request,
     warnings: list[str],
-) -> list[str]:
+) -> Codes:
     """The split of each item, before folds: with folds, val is a part of train."""
     fractions = dict(request.fractions)
-    given = [item.given for item in items]
     if request.folds:
         fractions["train"] = fractions.get("train", 0) + fractions.pop("val", 0)
-        given = ["train" if name == "val" else name for name in given]
+        given, remembered = np.where(given == VAL, TRAIN, given), np.where(remembered == VAL, TRAIN, remembered)
     fractions = {name: fractions[name] for name in SPLITS if name in fractions}
-    present = set(given) - {""}
+    present = {PLACES[code] for code in distinct(given)[0] if code}
     missing = [name for name in fractions if name not in present] if present else []
     pool = {name: share for name, share in fractions.items() if not missing or name == "train" or name in missing}
     pool = {name: share / sum(pool.values()) for name, share in pool.items()}
-
-    def locked(number: int) -> str:
-        if given[number] and not (missing and given[number] == "train"):
-            return given[number]
-        line = known.get(items[number].id)
-        before = line.split if line else ""
-        if before == "val" and request.folds:
-            before = "train"
-        return before if not given[number] or before in pool else ""
-
-    places = [locked(number) for number in range(len(items))]
-    free: list[Sequence[int]] = []
+    in_pool = np.array([name in pool for name in PLACES], np.bool_)
+    stays = (given > 0) & ~((given == TRAIN) & bool(missing))
+    places = np.where(stays, given, np.where((given == 0) | in_pool[remembered], remembered, 0)).astype(np.int32)
+    free: list[list[int]] = []
     for group in groups:
-        loose = [number for number in group if not places[number]]
-        pulls = Counter(places[number] for number in group if places[number] in pool)
+        inside = places[group].tolist()
+        loose = [number for number, place in zip(group, inside, strict=True) if not place]
+        pulls = Counter(place for place in inside if in_pool[place])
         if loose and pulls:
             # Copies follow the split of the images that are already assigned; with several splits, the majority.
-            target = max(SPLITS, key=lambda name: pulls[name])
-            for number in loose:
-                places[number] = target
+            places[loose] = max((TRAIN, VAL, TEST), key=lambda place: pulls[place])
         elif loose:
             free.append(loose)
-    settled = {name: [items[n] for n, place in enumerate(places) if place == name] for name in pool}
-    units = [Unit("", _class_counts(settled[name]), name) for name in pool if settled[name]]
-    units += [Unit(_key(items, group), _class_counts(items[n] for n in group)) for group in free]
+    lone = places == 0
+    lone[[number for group in groups for number in group]] = False
+    free += [[number] for number in np.flatnonzero(lone).tolist()]
+    free.sort()
+    settled = _class_counts(items, places)
+    units = [Unit("", settled[name], name) for name in pool if settled.get(name)]
+    units += [
+        Unit(items.key(group[0]), ((items.label(group[0]), 1),)) if len(group) == 1 else _unit(items, group) for group in free
+    ]
     deal = by_hash if request.mode == "hash" else stratified
     found = deal(units, pool, request.seed)[len(units) - len(free) :]
     for group, place in zip(free, found, strict=True):
-        for number in group:
-            places[number] = place
+        places[group] = PLACES.index(place)
     if request.mode == "stratified" and free:
-        warnings += _far_from_ideal(units, pool, Counter(place for place in places if place in pool))
+        totals = Counter({name: int(count) for name, count in zip(PLACES, np.bincount(places, minlength=4), strict=True)})
+        warnings += _far_from_ideal(units, pool, Counter({name: totals[name] for name in pool}))
     return places
 
 
-def _folds(
-    items: Sequence[Item],
-    groups: Sequence[Sequence[int]],
-    known: Mapping[str, Remembered],
-    request: Request,
-    places: Sequence[str],
-) -> list[int]:
+def _unit(items: Items, group: Sequence[int]) -> Unit:
+    classes = Counter(items.label(number) for number in group)
+    return Unit(min(map(items.key, group)), tuple(sorted(classes.items())))
+
+
+def _class_counts(items: Items, places: Codes) -> dict[str, tuple[tuple[str, int], ...]]:
+    """split -> (class, number of images)."""
+    num_labels = len(items.labels.names)
+    counts = np.bincount(places * num_labels + items.labels.codes, minlength=len(PLACES) * num_labels)
+    found: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for number in np.flatnonzero(counts).tolist():
+        found[PLACES[number // num_labels]].append((items.labels.names[number % num_labels], int(counts[number])))
+    return {place: tuple(sorted(classes)) for place, classes in found.items()}
+
+
+def _folds(items: Items, groups: Sequence[Sequence[int]], remembered: Codes, request: Request, places: Codes) -> Codes:
     """The fold of each item that is not in test, starting at 1; 0 for the others."""
     names = [str(number) for number in range(1, request.folds + 1)]
-    found = [0] * len(items)
-    for number, item in enumerate(items):
-        fold, _, of = known[item.id].fold.partition("/") if item.id in known else ("", "", "")
-        if places[number] == "train" and of == str(request.folds) and fold in names:
-            found[number] = int(fold)
+    in_train = places == TRAIN
+    found = np.where(in_train, remembered, 0)
+    lone = in_train.copy()
+    lone[[number for group in groups for number in group]] = False
     units: list[Unit] = []
     members: list[list[int]] = []
-    for group in groups:
-        pool = [number for number in group if places[number] == "train"]
+    for group in sorted([*map(list, groups), *([number] for number in np.flatnonzero(lone).tolist())]):
+        pool = [number for number in group if in_train[number]]
         loose = [number for number in pool if not found[number]]
-        pulls = Counter(found[number] for number in pool if found[number])
+        pulls = Counter(int(found[number]) for number in pool if found[number])
         if pulls:
-            target = min(pulls, key=lambda fold: (-pulls[fold], fold))
-            for number in loose:
-                found[number] = target
+            found[loose] = min(pulls, key=lambda fold: (-pulls[fold], fold))
             for number in pool:
-                units.append(Unit("", ((items[number].label, 1),), str(found[number])))
+                units.append(Unit("", ((items.label(number), 1),), str(found[number])))
                 members.append([number])
         elif loose:
-            units.append(Unit(_key(items, loose), _class_counts(items[n] for n in loose)))
+            units.append(_unit(items, loose))
             members.append(loose)
     if len(units) < request.folds:
         raise UserError(
@@ -186,24 +227,16 @@ def _folds(
         )
     deal = by_hash if request.mode == "hash" else stratified
     for group, fold in zip(members, deal(units, dict.fromkeys(names, 1 / request.folds), request.seed), strict=True):
-        for number in group:
-            found[number] = int(fold)
-    return found
+        found[group] = int(fold)
+    return found.astype(np.int32)
 
 
-def _key(items: Sequence[Item], group: Sequence[int]) -> str:
-    return min(items[number].group or items[number].key for number in group)
-
-
-def _class_counts(items: Iterable[Item]) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted(Counter(item.label for item in items).items()))
-
-
-def _gaps(items: Sequence[Item], places: Sequence[str], wanted: Sequence[str], num_units: int) -> list[str]:
+def _gaps(items: Items, places: Codes, wanted: Sequence[str], num_units: int) -> list[str]:
     """Check for gaps. An empty split is an error, a class without images in a split is a warning."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for item, place in zip(items, places, strict=True):
-        counts[item.label][place] += 1
+    for place, classes in _class_counts(items, places).items():
+        for label, count in classes:
+            counts[label][place] = count
     for name in wanted:
         if not any(of[name] for of in counts.values()):
             units = f"{num_units} images" if num_units == len(items) else f"{len(items)} images in {num_units} groups"

@@ -3,91 +3,186 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
-from pipekit.contract import Context, Sample
+import numpy as np
+from numpy.typing import NDArray
+
+from pipekit.columnar import Column, Columns, Few, Texts, columns_of, distinct, makes_columns, short_hashes
+from pipekit.contract import Context, Dataset, Params, Sample
 from pipekit.errors import UserError
+from pipekit.images.near_duplicates import Indices, components, near_pairs_since, unpacked
+from pipekit.images.origins import origin_columns, origin_pairs
+from pipekit.quarantine import Exclusions
+
+Hashes: TypeAlias = NDArray[np.uint64]
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A sample, reduced to what the split needs.
+class GroupParams(Params):
+    """What groups images: see the parameters of the stage."""
+
+    column: str = ""
+    pattern: str = ""
+
+
+@makes_columns(version=1)
+def split_columns(samples: Sequence[Sample], params: GroupParams) -> dict[str, Column]:
+    """What the split depends on."""
+    return {
+        "id": Texts.of(sample.id for sample in samples),
+        "sha256": Texts.of(sample.sha256 for sample in samples),
+        "name": short_hashes(sample.id for sample in samples),
+        "content": short_hashes(sample.sha256 for sample in samples),
+        "label": Few.of(sample.label or "" for sample in samples),
+        "given": Few.of(sample.split for sample in samples),
+        "group": Few.of(_groups_of(samples, params)),
+        **origin_columns(samples),
+    }
+
+
+def _groups_of(samples: Sequence[Sample], params: GroupParams) -> list[str]:
+    """The group of each sample by column or pattern; "" for none."""
+    if params.column:
+        values = [sample.extra.get(params.column) for sample in samples]
+        return ["" if value is None else f"column:{value}" for value in values]
+    if params.pattern:
+        compiled = re.compile(params.pattern)
+        found = [compiled.search(sample.id) for sample in samples]
+        return [f"pattern:{match.group(1) if compiled.groups else match.group()}" if match else "" for match in found]
+    return [""] * len(samples)
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """The samples to split, in the order of their ids, reduced to what the split needs.
 
     Attributes:
-        key: the content's hash, or the id if there is none (``hashed`` is False then); the random order depends on it.
-        group: its group by column or pattern; "" for none.
-        given: the split that it came with.
+        columns: of the whole dataset, in the order of its parts.
+        order: these samples, as indices into the columns.
+        ids: of each.
+        names, contents: ``(N, 2) uint64``, hashes of the ids and of the files' hashes; 0 where there is none.
+        labels, givens, groups: of each; "" for none. ``givens`` are the splits that they came with.
     """
 
-    id: str
-    key: str
-    label: str
-    given: str
-    group: str
-    hashed: bool = True
+    columns: Columns
+    order: Indices
+    ids: list[str]
+    names: Hashes
+    contents: Hashes
+    labels: Few
+    givens: Few
+    groups: Few
 
-    @property
-    def sha256(self) -> str:
-        return self.key if self.hashed else ""
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def sha256(self, number: int) -> str:
+        return str(self.columns["sha256"][int(self.order[number])])
+
+    def label(self, number: int) -> str:
+        return str(self.labels.names[self.labels.codes[number]])
+
+    def key(self, number: int) -> str:
+        """What the random order of groups depends on: the group, or the content, or the id if the content is unknown."""
+        return str(self.groups.names[self.groups.codes[number]]) or self.sha256(number) or self.ids[number]
 
 
-def items_of(samples: Iterable[Sample], column: str, pattern: str) -> list[Item]:
-    """One item per sample, in the order of ids.
+def items_of(dataset: Dataset, excluded: Exclusions, column: str, pattern: str) -> Items:
+    """The samples to split.
 
     Raises:
         UserError: no sample has the column, or matches the pattern.
     """
-    compiled = re.compile(pattern) if pattern else None
-    items = []
-    columns: set[str] = set()
-    for sample in samples:
-        group = ""
+    columns = columns_of(dataset, split_columns, GroupParams(column=column, pattern=pattern))
+    ids: list[str] = columns["id"].tolist()
+    chosen = sorted(range(len(ids)), key=ids.__getitem__)
+    if excluded:
+        hashes = columns["sha256"].tolist()
+        chosen = [number for number in chosen if not excluded.leaves_out(ids[number], hashes[number])]
+    order = np.array(chosen, np.int64)
+    few = [columns[name][order] for name in ("label", "given", "group")]
+    items = Items(columns, order, [ids[number] for number in chosen], columns["name"][order], columns["content"][order], *few)
+    if len(items) and (column or pattern) and not any(items.groups.names[code] for code in distinct(items.groups.codes)[0]):
         if column:
-            value = sample.extra.get(column)
-            columns.update(sample.extra)
-            group = "" if value is None else f"column:{value}"
-        elif compiled and (match := compiled.search(sample.id)):
-            group = f"pattern:{match.group(1) if compiled.groups else match.group()}"
-        label = "" if sample.label is None else sample.label
-        items.append(Item(sample.id, sample.sha256 or sample.id, label, sample.split, group, bool(sample.sha256)))
-    if items and (column or pattern) and not any(item.group for item in items):
-        if column:
-            known = ", ".join(sorted(columns)) or "none"
+            known = ", ".join(sorted({name for sample in dataset for name in sample.extra})) or "none"
             raise UserError(f"no image has a column {column!r} to group by", f"The images' columns are: {known}.")
-        raise UserError(f"the group pattern {pattern!r} matches no id, such as {items[0].id!r}")
+        raise UserError(f"the group pattern {pattern!r} matches no id, such as {items.ids[0]!r}")
     return items
 
 
-def label_conflicts(items: Iterable[Item]) -> list[tuple[Item, Item]]:
-    """(the first image of a content, another one with the same content and another label)."""
-    first: dict[str, Item] = {}
-    pairs = ((first.setdefault(item.key, item), item) for item in items if item.hashed and item.label)
-    return [(one, other) for one, other in pairs if one.label != other.label]
+def same_content(items: Items) -> list[list[int]]:
+    """Items with the same content, for each content that is there several times."""
+    order = np.argsort(items.contents[:, 0], kind="stable")
+    ordered = items.contents[order, 0]
+    again = np.flatnonzero((np.diff(ordered) == 0) & (ordered[1:] != 0))
+    found: dict[tuple[int, ...], list[int]] = {}
+    for number in sorted({*order[again].tolist(), *order[again + 1].tolist()}):
+        found.setdefault(tuple(items.contents[number].tolist()), []).append(number)
+    return [group for group in found.values() if len(group) > 1]
 
 
-def roots_of(
-    ctx: Context, items: Sequence[Item], samples: Iterable[Sample], duplicates: str, distance_bits: int, origins: Sequence[int]
-) -> list[int]:
-    """For each item, the index of the first item that it must stay with.
+def same_group(items: Items) -> list[list[int]]:
+    """Items of the same group by column or pattern, for each group of several."""
+    codes = items.groups.codes
+    counts = np.bincount(codes, minlength=len(items.groups.names))
+    grouped = (counts > 1) & np.array([bool(name) for name in items.groups.names], np.bool_)
+    found: dict[int, list[int]] = {}
+    for number in np.flatnonzero(grouped[codes]).tolist():
+        found.setdefault(int(codes[number]), []).append(number)
+    return list(found.values())
+
+
+def label_conflicts(items: Items, same: Iterable[Sequence[int]]) -> list[tuple[int, int]]:
+    """(the first image of a content, another one with the same content and another label), in the order of the latter.
 
     Args:
-        origins: for each item, the index of the first copy of the same original.
+        same: items with the same content.
     """
-    from pipekit.images.measuring import measure_image
-    from pipekit.images.near_duplicates import clusters, near_pairs
+    pairs = []
+    for group in same:
+        labelled = [number for number in group if items.label(number)]
+        pairs += [(labelled[0], other) for other in labelled[1:] if items.label(other) != items.label(labelled[0])]
+    return sorted(pairs, key=lambda pair: pair[1])
 
-    pairs = [(origin, number) for number, origin in enumerate(origins) if origin != number]
-    first: dict[str, int] = {}
-    for number, item in enumerate(items):
-        names = [item.group] if duplicates == "off" else [item.group, f"content:{item.key}"]
-        pairs += [(first.setdefault(name, number), number) for name in names if name]
+
+def groups_of(
+    ctx: Context, items: Items, dataset: Dataset, same: Iterable[Sequence[int]], duplicates: str, distance_bits: int
+) -> list[list[int]]:
+    """The groups of several items that must stay together, each in the order of ids.
+
+    Args:
+        same: items with the same content.
+    """
+    names, codes = items.labels.names, items.labels.codes
+    pairs = origin_pairs(
+        items.columns,
+        items.order,
+        items.ids,
+        lambda number: names[codes[number]],
+        lambda: items.columns["sha256"].take(items.order),
+    )
+    shared = [*same_group(items), *(same if duplicates != "off" else ())]
+    pairs += [(group[0], other) for group in shared for other in group[1:]]
     if duplicates == "near":
-        known = {item.id: number for number, item in enumerate(items)}
-        numbers, fingerprints = [], []
-        for row in ctx.map(measure_image, samples, label="near duplicates", problems=True):
-            if "print" in row and row["id"] in known:
-                numbers.append(known[row["id"]])
-                fingerprints.append(row["print"])
-        pairs += [(numbers[a], numbers[b]) for a, b in near_pairs(fingerprints, distance_bits).tolist()]
-    return clusters(len(items), pairs)
+        pairs += _near(ctx, items, dataset, distance_bits)
+    return components(pairs)
+
+
+def _near(ctx: Context, items: Items, dataset: Dataset, distance_bits: int) -> list[tuple[int, int]]:
+    from pipekit.images.measuring import measure_image, measured_columns
+
+    rows = ctx.map(measure_image, dataset, label="near duplicates", problems=True)
+    measured: Mapping[str, Any] = columns_of(rows, measured_columns)
+    numbers = np.flatnonzero(measured["problem"].codes[items.order] < 0)
+    prints = unpacked(measured["print"][items.order[numbers]])
+    notes = ctx.recall(NEAR)
+    pairs, new_notes = near_pairs_since(prints, distance_bits, notes)
+    if new_notes != notes:
+        ctx.remember(NEAR, new_notes)
+    return [(int(first), int(second)) for first, second in numbers[pairs].tolist()]
+
+
+NEAR = "near duplicates"
+"""The stage's note of the pairs that it has found."""

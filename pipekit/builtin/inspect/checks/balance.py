@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipekit.builtin.inspect.measured import MeasuredRows
 from pipekit.contract import Context, Finding, Params, param
 
 Rows = Sequence[Mapping[str, Any]]
@@ -22,7 +22,8 @@ class SplitsParams(Params):
 
 def imbalance(rows: Rows, ctx: Context, params: ImbalanceParams) -> Iterator[Finding]:
     """Classes of very different sizes, and classes that are too small to learn or to measure."""
-    counts = Counter(row["label"] for row in rows if row["label"] is not None and "problem" not in row)
+    found = MeasuredRows.of(rows)
+    counts = found.tally("label", found.good)
     if len(counts) < 2:
         return
     (largest, most), (smallest, least) = counts.most_common()[0], counts.most_common()[-1]
@@ -41,9 +42,9 @@ def imbalance(rows: Rows, ctx: Context, params: ImbalanceParams) -> Iterator[Fin
 
 def missing_classes(rows: Rows, ctx: Context, params: SplitsParams) -> Iterator[Finding]:
     """A class without images in an existing split."""
-    labels = {row["label"] for row in rows if row["label"] is not None and "problem" not in row}
-    splits = {row["split"] for row in rows if row["split"]}
-    have = {(row["split"], row["label"]) for row in rows if "problem" not in row}
+    found = MeasuredRows.of(rows)
+    labels, splits = set(found.tally("label", found.good)), set(found.tally("split")) - {""}
+    have = found.count_pairs("split", "label", found.good)
     for split in sorted(splits):
         absent = sorted(label for label in labels if (split, label) not in have)
         if absent:
@@ -55,6 +56,7 @@ def missing_classes(rows: Rows, ctx: Context, params: SplitsParams) -> Iterator[
 
 def unlabelled(rows: Rows, ctx: Context, params: SplitsParams) -> Iterator[Finding]:
     """Images without a class in a dataset with classes."""
-    found = tuple(row["id"] for row in rows if row["label"] is None)
-    if found and len(found) < len(rows):
-        yield Finding("unlabelled", "warning", "without a class", found, {"remove": []})
+    found = MeasuredRows.of(rows)
+    without = found.ids_at(found.texts["label"].codes < 0)
+    if without and len(without) < len(rows):
+        yield Finding("unlabelled", "warning", "without a class", without, {"remove": []})

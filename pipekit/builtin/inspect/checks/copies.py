@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipekit.builtin.inspect.measured import MeasuredRows
 from pipekit.contract import Context, Finding, Params
 
 Row = Mapping[str, Any]
@@ -67,11 +67,9 @@ def _listed(labels: Sequence[str]) -> str:
 
 def _groups(rows: Sequence[Row], name: str) -> list[list[Row]]:
     """Rows that share a value with others, ordered by their first ids."""
-    found: dict[Any, list[Row]] = defaultdict(list)
-    for row in rows:
-        if "problem" not in row and row.get(name) not in (None, ""):
-            found[row[name]].append(row)
-    return [sorted(group, key=lambda row: row["id"]) for group in found.values() if len(group) > 1]
+    measured = MeasuredRows.of(rows)
+    values = {"sha256": measured.contents, "group": measured.groups, "origin": measured.origins}[name]
+    return [[measured[number] for number in group] for group in measured.sharing(values)]
 
 
 def _either(rows: Sequence[Row]) -> list[list[Row]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipekit.builtin.inspect.measured import MeasuredRows
 from pipekit.contract import Context, Finding, Params, param
 
 Rows = Sequence[Mapping[str, Any]]
@@ -34,52 +35,55 @@ class CutOffParams(Params):
 def corrupt(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
     """Files that can't be decoded completely; they stop a training, or enter it as half an image."""
     reasons: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        if "problem" in row:
-            reasons[row["problem"]].append(row["id"])
+    found = MeasuredRows.of(rows)
+    for number, reason in sorted(found.problems.items()):
+        reasons[reason].append(found.ids[number])
     for reason in sorted(reasons):
         yield Finding("corrupt", "error", reason, tuple(reasons[reason]), {"remove": reasons[reason]})
 
 
 def cut_off(rows: Rows, ctx: Context, params: CutOffParams) -> Iterator[Finding]:
     """The lower end is plain medium grey, which a decoder fills in for missing data; then saved again as a complete file."""
-    found = [row["id"] for row in rows if row.get("cut_off", 0) >= params.least_share]
+    measured = MeasuredRows.of(rows)
+    found = measured.ids_at(measured.numbers["cut_off"] >= params.least_share)
     if found:
         words = "the lower end is plain grey, as in a damaged file that was opened and saved again"
-        yield Finding("cut_off", "warning", words, tuple(found), {"remove": found})
+        yield Finding("cut_off", "warning", words, found, {"remove": list(found)})
 
 
 def wrong_extension(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
     """The file's suffix names another format than its content."""
-    kinds: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for row in rows:
-        known = SUFFIXES.get(row.get("format", ""))
-        if known and row["suffix"] not in known:
-            kinds[row["format"], row["suffix"]].append(row["id"])
-    for (kind, suffix), names in sorted(kinds.items()):
-        yield Finding(
-            "wrong_extension", "warning", f"{kind} in files called {suffix or 'without a suffix'}", tuple(names), {"remove": []}
-        )
+    measured = MeasuredRows.of(rows)
+    formats, suffixes = measured.texts["format"], measured.texts["suffix"]
+    pairs = measured.count_pairs("format", "suffix", formats.codes >= 0)
+    wrong = [(kind, suffix) for kind, suffix in pairs if kind in SUFFIXES and suffix not in SUFFIXES[kind]]
+    for kind, suffix in sorted((str(kind), str(suffix)) for kind, suffix in wrong):
+        both = (formats.codes == formats.names.index(kind)) & (suffixes.codes == suffixes.names.index(suffix))
+        words = f"{kind} in files called {suffix or 'without a suffix'}"
+        yield Finding("wrong_extension", "warning", words, measured.ids_at(both), {"remove": []})
 
 
 def orientation(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
     """Images that only their EXIF data rotates. pipekit applies it; not every program does."""
-    found = tuple(row["id"] for row in rows if row.get("orientation", 1) != 1)
+    measured = MeasuredRows.of(rows)
+    found = measured.ids_at(measured.good & (measured.numbers["orientation"] != 1))
     if found:
         yield Finding("orientation", "info", "rotated by EXIF data only; other programs may show them on their side", found)
 
 
 def mixed_modes(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
     """Grey, transparent, 16-bit or CMYK images among others: a shortcut for a model if one class has more of them."""
-    modes = Counter(row["mode"] for row in rows if "mode" in row)
+    measured = MeasuredRows.of(rows)
+    column, modes = measured.texts["mode"], measured.tally("mode")
     for mode, count in sorted(modes.items()):
         if count < modes.total() / 2:
-            found = tuple(row["id"] for row in rows if row.get("mode") == mode)
+            found = measured.ids_at(column.codes == column.names.index(mode))
             yield Finding("mixed_modes", "info", f"mode {mode}; most images have {modes.most_common(1)[0][0]}", found)
 
 
 def animated(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
     """Files with several frames or pages; pipekit reads only the first."""
-    found = tuple(row["id"] for row in rows if row.get("frames", 1) > 1)
+    measured = MeasuredRows.of(rows)
+    found = measured.ids_at(measured.numbers["frames"] > 1)
     if found:
         yield Finding("animated", "info", "several frames; only the first is used", found)

@@ -12,9 +12,13 @@ brightness), washed out, or blurred by 4 px.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pipekit.builtin.inspect.measured import MeasuredRows
 from pipekit.contract import Context, Finding, Params, param
 
 FEWEST = 20
@@ -29,92 +33,88 @@ class OutlierParams(Params):
 
 def dark(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     """Even the brightest 1 % of the pixels are dark."""
-    limit = -6 * params.strictness
-    yield from _report("dark", rows, lambda row: math.log(row["bright_level"] + 1), limit, 0.1, "much darker than the others")
+    found = MeasuredRows.of(rows)
+    values = _log(found.numbers["bright_level"] + 1)
+    yield from _report("dark", found, values, -6 * params.strictness, 0.1, "much darker than the others")
 
 
 def bright(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     """Even the darkest 1 % of the pixels are bright."""
-    yield from _report("bright", rows, lambda row: row["dark_level"], 8 * params.strictness, 8, "much brighter than the others")
+    found = MeasuredRows.of(rows)
+    yield from _report("bright", found, found.numbers["dark_level"], 8 * params.strictness, 8, "much brighter than the others")
 
 
 def blurred(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     """The finest details are missing, relative to those of twice the size."""
-    yield from _report(
-        "blurred",
-        [row for row in rows if row.get("contrast", 0) > 2],
-        lambda row: math.log(row["sharpness"] + 1e-3),
-        -2.5 * params.strictness,
-        0.15,
-        "without the fine details that the others have: blurred, or enlarged",
-    )
+    found = MeasuredRows.of(rows)
+    words = "without the fine details that the others have: blurred, or enlarged"
+    values = _log(found.numbers["sharpness"] + 1e-3)
+    yield from _report("blurred", found, values, -2.5 * params.strictness, 0.15, words, found.numbers["contrast"] > 2)
 
 
 def low_information(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     """Almost a single shade."""
-    yield from _report(
-        "low_information",
-        rows,
-        lambda row: row["entropy_bits"],
-        -8 * params.strictness,
-        0.15,
-        "nearly empty: few shades of grey",
-    )
+    found = MeasuredRows.of(rows)
+    words = "nearly empty: few shades of grey"
+    yield from _report("low_information", found, found.numbers["entropy_bits"], -8 * params.strictness, 0.15, words)
 
 
 def odd_size(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     """Far fewer or far more pixels than the other images."""
+    found = MeasuredRows.of(rows)
+    values = _log(np.where(found.good, found.numbers["width_px"] * found.numbers["height_px"], 1))
     for sign, words in ((-1, "far smaller than the others"), (1, "far larger than the others")):
-        yield from _report(
-            "odd_size",
-            rows,
-            lambda row: math.log(row["width_px"] * row["height_px"]),
-            sign * 6 * params.strictness,
-            0.25,
-            words,
-        )
+        yield from _report("odd_size", found, values, sign * 6 * params.strictness, 0.25, words)
 
 
 def odd_aspect(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     """Far wider or far taller than the other images."""
+    found = MeasuredRows.of(rows)
+    width, height = (np.where(found.good, found.numbers[name], 1) for name in ("width_px", "height_px"))
+    values = _log(width / height)
     for sign, words in ((-1, "far taller than the others"), (1, "far wider than the others")):
-        yield from _report(
-            "odd_aspect",
-            rows,
-            lambda row: math.log(row["width_px"] / row["height_px"]),
-            sign * 6 * params.strictness,
-            0.1,
-            words,
-        )
+        yield from _report("odd_aspect", found, values, sign * 6 * params.strictness, 0.1, words)
+
+
+def _log(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Natural logarithms by the C library, whose last digit does not depend on the processor as NumPy's does."""
+    return np.array([math.log(value) for value in values.tolist()], np.float64)
 
 
 def _report(
-    check: str, rows: Rows, value_of: Callable[[Mapping[str, Any]], float], limit: float, least_spread: float, words: str
+    check: str,
+    rows: MeasuredRows,
+    values: NDArray[Any],
+    limit: float,
+    least_spread: float,
+    words: str,
+    among: NDArray[np.bool_] | None = None,
 ) -> Iterator[Finding]:
     """One finding with all rows beyond ``limit`` spreads (negative: below the median), the farthest first."""
-    rows = [row for row in rows if "problem" not in row]
-    if len(rows) < FEWEST:
+    numbers = np.flatnonzero(rows.good if among is None else rows.good & among)
+    if len(numbers) < FEWEST:
         return
-    values = [value_of(row) for row in rows]
+    values = values[numbers].astype(np.float64)
     middle = _median(values)
-    spread = max(1.4826 * _median([abs(value - middle) for value in values]), _central_range(values) / 3.29, least_spread)
-    scores = {row["id"]: (value - middle) / spread for row, value in zip(rows, values, strict=True)}
-    found = sorted(
-        (name for name, score in scores.items() if score / limit > 1), key=lambda name: (-scores[name] / limit, name)
-    )
+    spread = max(1.4826 * _median(np.abs(values - middle)), _central_range(values) / 3.29, least_spread)
+    scores = (values - middle) / spread
+    far = np.flatnonzero(scores / limit > 1)
+    named = {rows.ids[number]: score for number, score in zip(numbers[far].tolist(), scores[far].tolist(), strict=True)}
+    found = sorted(named, key=lambda name: (-named[name] / limit, name))
     if found:
         yield Finding(
-            check, "warning", words, tuple(found), {"scores": {name: round(scores[name], 2) for name in found}, "remove": found}
+            check, "warning", words, tuple(found), {"scores": {name: round(named[name], 2) for name in found}, "remove": found}
         )
 
 
-def _central_range(values: Sequence[float]) -> float:
+def _central_range(values: NDArray[np.float64]) -> float:
     """From the 5th to the 95th percentile: 3.29 standard deviations of normal data, and wide if many values lie apart."""
-    ordered = sorted(values)
-    return ordered[round(0.95 * (len(ordered) - 1))] - ordered[round(0.05 * (len(ordered) - 1))]
+    high, low = round(0.95 * (len(values) - 1)), round(0.05 * (len(values) - 1))
+    ordered = np.partition(values, (low, high))
+    return float(ordered[high] - ordered[low])
 
 
-def _median(values: Sequence[float]) -> float:
-    ordered = sorted(values)
-    half = len(ordered) // 2
-    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+def _median(values: NDArray[np.float64]) -> float:
+    half = len(values) // 2
+    ordered = np.partition(values, (half - 1, half))
+    return float(ordered[half]) if len(values) % 2 else float((ordered[half - 1] + ordered[half]) / 2)

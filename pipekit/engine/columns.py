@@ -1,0 +1,98 @@
+"""Columns of datasets and of the results of ``ctx.map``: what was made of unchanged parts is taken from the store."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipekit.columnar import Column, Columns, MakeColumns, from_bytes, joined, to_bytes
+from pipekit.contract import Params
+from pipekit.errors import StageError
+from pipekit.store.columns import columns_file
+from pipekit.store.locations import Locations
+from pipekit.store.parts import Part, rows_of
+from pipekit.store.rows import digest, dumps, from_row
+from pipekit.store.store import Store
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows that columns are made of.
+
+    Attributes:
+        name: the name of their part or shard.
+        identity: all that the rows depend on.
+        rows: reads them to make columns. Locations are packed: a row may be moved.
+        read: reads them for a stage.
+    """
+
+    name: str
+    identity: str
+    rows: Callable[[], Sequence[Any]]
+    read: Callable[[], Sequence[Any]]
+
+
+def source_of_part(root: Path, part: Part, locations: Locations) -> Source:
+    """The samples of a part of a dataset."""
+
+    def read() -> list[Any]:
+        return [from_row(locations.unpack_row(row)) for row in rows_of(root, part)]
+
+    return Source(name_of(part.place), identity_of(part), lambda: list(map(from_row, rows_of(root, part))), read)
+
+
+def name_of(place: str) -> str:
+    return place.rpartition("/")[2].partition(".")[0]
+
+
+def identity_of(part: Part | None) -> str:
+    """What the rows of a part depend on, their locations included."""
+    return "" if part is None else f"{part.place} {identity_of(part.of)}"
+
+
+def kept_columns(store: Store, sources: Iterable[Source], make: MakeColumns, params: Params | None) -> Columns:
+    """The columns that a function makes of rows; those that are in the store are not made again.
+
+    Raises:
+        StageError: the function is not marked, or makes columns of different lengths.
+    """
+    function, listed = function_key(make, params), list(sources)
+    blocks: list[dict[str, Column]] = []
+    for source in listed:
+        path = columns_file(store.root, source.name, digest(function, source.identity))
+        data = store.checked(path)
+        if data is None:
+            data = to_bytes(_made(make, source.rows(), params))
+            store.write_checked(path, data)
+        blocks.append(from_bytes(data))
+    if not listed:
+        return Columns(_made(make, (), params), [], lambda part: ())
+    return Columns(joined(blocks), [len(next(iter(block.values()))) for block in blocks], lambda part: listed[part].read())
+
+
+def _made(make: MakeColumns, rows: Sequence[Any], params: Params | None) -> dict[str, Column]:
+    made = dict(make(rows, params))
+    lengths = {name: len(column) for name, column in made.items()}
+    if len(set(lengths.values())) != 1:
+        raise StageError(f"{make!r} must make columns of one length, and made {lengths or 'none'}")
+    return made
+
+
+def function_key(make: MakeColumns, params: Params | None) -> str:
+    """What identifies a function that makes columns, with its parameters.
+
+    Raises:
+        StageError: it is not at the top of a module, or not marked.
+    """
+    version = getattr(make, "__pipekit_columns__", None)
+    name = getattr(make, "__qualname__", "<unnamed>")
+    if version is None or "<" in name or not inspect.isroutine(make):
+        raise StageError(
+            f"columns can't be kept for {name}",
+            "Make them with a function at the top of a module, marked with @pipekit.columnar.makes_columns.",
+        )
+    plain = {} if params is None else params.model_dump(mode="json")
+    return dumps({"function": f"{make.__module__}:{name}", "version": version, "params": plain})
