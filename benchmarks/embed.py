@@ -70,7 +70,7 @@ METHODS: dict[str, Callable[[], Callable[[Any], Any]]] = {
 
 
 def measure(name: str, count: int, started: float) -> dict[str, float]:
-    """In a process of its own: the time to the first image, the rate and the processor time of a warm pass."""
+    """In a separate process: the time to the first image, the rate and the processor time of a warm pass."""
     import numpy as np
 
     images = np.random.default_rng(0).integers(0, 256, (count, 224, 224, 3), dtype=np.uint8)
