@@ -30,6 +30,7 @@ ALLOWED = {
     "classes": "a dataset's and a model's meta",
     "masks": "what a sample may hold, in the words of a warning; what a list of classes names",
     "match": "a column of a quarantine file",
+    "passed_over": "the module that counts them, and a dataset's meta",
     "folders": "what passed_over counts beside suffixes: folders of classes without an image",
     "data": "what AdhocPipeline.dataset calls a stage unless told otherwise",
     "auto": "the default of a setting that people can change: Settings.executor",

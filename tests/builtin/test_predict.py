@@ -15,7 +15,6 @@ import pytest
 
 from pipekit.cli import main
 from pipekit.engine.run import run_plan
-from pipekit.errors import PipekitError
 from pipekit.pipeline.plan import load_plan
 from tests.builtin.conftest import COLOURS
 
