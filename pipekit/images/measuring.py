@@ -15,7 +15,7 @@ SIDE_PX = 128
 """Images are measured at this shorter side, so that sharpness means the same for small and large ones."""
 
 
-@shared(version=2, libraries=("numpy", "opencv-python-headless", "pillow", "simplejpeg"))
+@shared(version=3, libraries=("numpy", "opencv-python-headless", "pillow", "simplejpeg"))
 def measure_image(sample: Sample, params: Any, ctx: SampleContext) -> Iterator[dict[str, Any]]:
     """Read an image, decode it in grey at a reduced size, and yield what stages need to know of it.
 
@@ -29,6 +29,7 @@ def measure_image(sample: Sample, params: Any, ctx: SampleContext) -> Iterator[d
         * ``dark_level``, ``bright_level``: the 1st and 99th percentile of brightness, 0 to 255;
         * ``contrast``: the standard deviation of brightness; ``entropy_bits``: of its histogram;
         * ``sharpness``: the energy of the finest details (up to 1 px) over that of the next octave; independent of contrast;
+        * ``jpeg_quality``: 1 to 100, 0 for other formats; ``border_level``: the level of a plain border, -1 for none;
         * ``cut_off``: the share of rows at the lower end that are plain medium grey, where the rest of the image is not.
 
     Raises:
@@ -36,12 +37,13 @@ def measure_image(sample: Sample, params: Any, ctx: SampleContext) -> Iterator[d
     """
     from pipekit import images
     from pipekit.images import near_duplicates, statistics
+    from pipekit.images.jpeg_quality import jpeg_quality
 
     data = images.read_bytes(sample.image)
     size_bytes = len(data)
     if size_bytes <= SMALL_BYTES:
         yield PAUSE
-    info = images.probe(data)
+    info, quality = images.probe(data), jpeg_quality(data)
     gray = images.decode(data, at_least_hw=(SIDE_PX, SIDE_PX), gray=True)
     if gray.size + size_bytes <= SMALL_BYTES:
         yield PAUSE
@@ -57,6 +59,7 @@ def measure_image(sample: Sample, params: Any, ctx: SampleContext) -> Iterator[d
         "mode": info.mode,
         "orientation": info.orientation,
         "frames": info.frames,
+        "jpeg_quality": quality,
         "print": near_duplicates.fingerprint(small[..., None]),
     }
     yield PAUSE
@@ -65,7 +68,7 @@ def measure_image(sample: Sample, params: Any, ctx: SampleContext) -> Iterator[d
     yield row
 
 
-@makes_columns(version=1)
+@makes_columns(version=2)
 def measured_columns(rows: Sequence[Mapping[str, Any]], params: Any) -> dict[str, Column]:
     """The results of :func:`measure_image` as columns.
 
@@ -93,8 +96,8 @@ def measured_columns(rows: Sequence[Mapping[str, Any]], params: Any) -> dict[str
     return made | {name: spread(np.array([row[name] for row in measured], np.float64)) for name in REAL_NUMBERS}
 
 
-WHOLE_NUMBERS = ("size_bytes", "width_px", "height_px", "orientation", "frames")
-REAL_NUMBERS = ("dark_level", "bright_level", "contrast", "entropy_bits", "sharpness", "cut_off")
+WHOLE_NUMBERS = ("size_bytes", "width_px", "height_px", "orientation", "frames", "jpeg_quality")
+REAL_NUMBERS = ("dark_level", "bright_level", "contrast", "entropy_bits", "sharpness", "cut_off", "border_level")
 
 
 @shared(version=1, libraries=("pillow", "simplejpeg"))

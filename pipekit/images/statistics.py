@@ -56,6 +56,7 @@ def measures(gray: NDArray[np.uint8], blurred_px2: float) -> dict[str, float]:
         "entropy_bits": round(math.log2(gray.size) - float(some @ np.log2(some)) / gray.size, 4) + 0.0,
         "sharpness": _sharpness(gray, blurred_px2),
         "cut_off": round(_cut_off(gray), 3),
+        "border_level": float(_border_level(gray)),
     }
 
 
@@ -75,6 +76,17 @@ def _sharpness(gray: NDArray[np.uint8], blurred_px2: float) -> float:
     coarse = cv2.GaussianBlur(sparse, (5, 5), 0.866)  # on half the pixels; in total a blur of 2 px
     next_octave = cv2.norm(sparse, coarse, cv2.NORM_L2SQR) / sparse.size
     return round(finest / (next_octave + 0.01), 5)
+
+
+BORDER_SPREAD = 16
+"""Levels within which the outermost pixels of a plain border lie; the noise of a JPEG beside an edge is of this size."""
+
+
+def _border_level(gray: NDArray[np.uint8]) -> int:
+    """The level of a plain border, the outermost pixels on all sides; -1 if they are not plain."""
+    ring = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
+    low, high = int(ring.min()), int(ring.max())
+    return (low + high) // 2 if high - low <= BORDER_SPREAD else -1
 
 
 def _cut_off(gray: NDArray[np.uint8]) -> float:

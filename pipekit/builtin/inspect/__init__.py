@@ -24,6 +24,7 @@ CHECKS = (
     "one_class",
     "narrow_range",
     "masks",
+    "shortcuts",
     "exact_duplicates",
     "near_duplicates",
     "wrong_extension",

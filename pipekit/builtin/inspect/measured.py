@@ -234,7 +234,7 @@ def _pairs_of(values: NDArray[np.int64]) -> list[tuple[int, int]]:
 
 NO_VALUE = (None, "")
 
-DEFAULTS = {"orientation": 1, "frames": 1}
+DEFAULTS = {"orientation": 1, "frames": 1, "border_level": -1}
 """Measures of an image that has none."""
 
 
