@@ -281,6 +281,11 @@ def register_models(register: Register) -> None:
     register("autoencoder", "pipekit.builtin.models.autoencoder:build", summary="Reconstructs the image from a narrow code")
     register("pretrained", "pipekit.builtin.models.pretrained:build", summary="Transfer learning from keras.applications")
     register(
+        "logistic_regression",
+        "pipekit.builtin.models.logistic_regression:build",
+        summary="Logistic regression on the features of a pretrained network",
+    )
+    register(
         "hog_svm",
         "pipekit.builtin.models.hog_svm:build",
         summary="The classic baseline: gradient histograms, linear SVM",

@@ -70,12 +70,13 @@ def model_summary(
         25450
     """
     from pipekit.learning.model_summary import draw_svg, summarize_model
+    from pipekit.learning.templates import input_hw_of
 
     registry = registry_with(plugins, disable)
     component = registry.get("model", template)
     build = component.load()
     checked = registry.check_params(component.params_type(), params)
-    sides: Sequence[int] = input_shape if input_shape is not None else getattr(build, "input_hw", DEFAULT_HW)
+    sides: Sequence[int] = input_shape if input_shape is not None else input_hw_of(build, checked) or DEFAULT_HW
     height, width, channels = (*sides, 3)[:3]
     shape = (int(height), int(width), int(channels))
     try:

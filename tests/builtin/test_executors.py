@@ -237,7 +237,7 @@ def test_processes_work_where_temporary_files_lie_deep(tmp_path: Path) -> None:
 def test_many_new_files_start_the_workers_early(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
     monkeypatch.setattr(auto, "prepare", lambda: calls.append(1))
-    monkeypatch.setattr("pipekit.engine.mapping.MANY_NEW", 5)
+    monkeypatch.setattr("pipekit.engine.run_context.MANY_NEW", 5)
     monkeypatch.setattr("pipekit.files.trees.SETTLED_S", 0.0)  # those of this moment are read again each time
 
     def run(folder: str, count: int, executor: str = "auto") -> None:

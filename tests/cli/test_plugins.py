@@ -103,6 +103,7 @@ LOADING = [
     ("augment", "."),
     ("compare", "first", "second"),
     ("components",),
+    ("embed", ".", "out"),
     ("evaluate", "model", "."),
     ("explain", "model", "a.toml"),
     ("export", "model", "--to", "card"),

@@ -12,6 +12,7 @@ REGISTRY = load_registry(installed=False)
 
 SMALL: dict[str, dict[str, object]] = {
     "alexnet": {"input_shape_hwc": (67, 67, 3)},
+    "logistic_regression": {"input_shape_hwc": (32, 32, 3)},
     "row_lstm": {"input_shape_hwc": (12, 12, 3)},
     "pretrained": {"input_shape_hwc": (32, 32, 3), "values": {"weights": "random", "backbone": "MobileNet"}},
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipekit.engine.run import CONTINUE, run_plan
+from pipekit.engine.run import KEPT, run_plan
 from pipekit.engine.run import forecast as engine_forecast
 from pipekit.errors import StageError, UserError
 from pipekit.pipeline.plan import load_plan
@@ -272,7 +272,7 @@ def test_failed_samples_are_listed_and_held_against_the_limit(trial: Trial) -> N
     with pytest.raises(StageError, match=r"1 of 20 samples can't be used \(5.0%\), and max_failed allows 2.0%") as caught:
         trial.run(stages, max_failed=0.02)
     assert "b/007.png: ValueError: asked to fail" in caught.value.message
-    assert caught.value.hint == "Fix or remove them, or allow it: --set stages.stamp.max_failed=0.06\n  " + CONTINUE
+    assert caught.value.hint == "Fix or remove them, or allow it: --set stages.stamp.max_failed=0.06\n  " + KEPT
     assert trial.done() == [], "the limit is held against what is in the store, too"
     assert trial.told("stage_failed")[0]["stage"] == "stamp"
     assert all(states(trial.run(stages)).values())

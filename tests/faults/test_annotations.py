@@ -15,7 +15,7 @@ from tests.faults.annotation_examples import EXAMPLES
 COUNT = int(os.environ.get("PIPEKIT_MUTATIONS", "25"))
 """Mutations of each format."""
 
-WITHOUT_ANNOTATIONS = {"folders", "image", "masks", "names"}
+WITHOUT_ANNOTATIONS = {"folders", "image", "masks", "names", "videos"}
 
 
 def test_every_importer_with_annotations_has_an_example() -> None:

@@ -16,14 +16,7 @@ from pipekit.errors import UserError
 from pipekit.learning import advice
 from pipekit.learning.advice import Case, remedies
 from pipekit.pipeline.plan import load_plan
-
-INSTALL = "pip install ./plugins/pipekit-efficientnet-lite"
-
-
-@pytest.fixture(params=[False, True], ids=["not installed", "installed"])
-def installed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    monkeypatch.setattr(advice, "is_installed", lambda: request.param)
-    return bool(request.param)
+from pipekit.registry.registry import load_registry
 
 
 def grows(text: str) -> bool:
@@ -35,9 +28,9 @@ def grows(text: str) -> bool:
 @pytest.mark.parametrize("is_pretrained", [True, False])
 @pytest.mark.parametrize("gap", [None, -0.1, 0.05, 0.11, 0.3])
 def test_the_rule(weak: bool, few: bool, is_pretrained: bool, gap: float | None) -> None:
-    steps = remedies(Case(weak, gap, few, is_pretrained), "pipekit train photos --model efficientnet_lite0_probe")
-    names_plugin = [place for place, step in enumerate(steps) if "efficientnet_lite0_probe" in step]
-    assert names_plugin == ([0] if weak and few and not is_pretrained else [])
+    steps = remedies(Case(weak, gap, few, is_pretrained), "pipekit train photos --model logistic_regression")
+    names_it = [place for place, step in enumerate(steps) if "logistic_regression" in step]
+    assert names_it == ([0] if weak and few and not is_pretrained else [])
     assert any(map(grows, steps)) == (weak and gap is not None and gap <= 0.1)
     assert any("regularisation" in step for step in steps) == (gap is not None and gap > 0.1)
     assert bool(steps) == (weak or (gap or 0) > 0.1)
@@ -65,40 +58,30 @@ def test_the_gap_is_the_widest_of_the_kept_and_the_last_epoch() -> None:
     assert advice.overfitting_gap({"history": [{"accuracy": 0.5}]}) is None
 
 
-def test_the_commands_name_the_installation_only_where_it_is_missing(installed: bool) -> None:
-    said = advice.how_to_get()
-    assert "`pipekit train FOLDER --model efficientnet_lite0_probe`" in said
-    assert (f"`{INSTALL}`" in said) != installed
-
-
-def test_the_commands_are_those_of_the_plugin() -> None:
-    folder = Path(__file__).parents[2] / "plugins" / "pipekit-efficientnet-lite"
-    assert INSTALL == f"pip install ./plugins/{folder.name}" == advice.INSTALL
-    assert f'"{advice.TEMPLATE}"' in (folder / "src" / "pipekit_efficientnet_lite" / "__init__.py").read_text("utf-8")
+def test_the_command_names_a_template_in_the_box() -> None:
+    assert advice.how_to_get() == "`pipekit train FOLDER --model logistic_regression`."
+    assert load_registry(installed=False).get("model", advice.TEMPLATE)
 
 
 def test_a_pipeline_file_is_run_again_with_the_other_template(tmp_path: Path) -> None:
     ctx: Any = SimpleNamespace(pipeline_file=tmp_path / "my pets.toml", project_dir=tmp_path)
     ctx.pipeline_file.write_text('[stages.learn]\nuse = "train"\n[stages.report]\nuse = "evaluate"\n', "utf-8")
-    command = "pipekit run 'my pets.toml' --set stages.{}.model=efficientnet_lite0_probe"
+    command = "pipekit run 'my pets.toml' --set stages.{}.model=logistic_regression"
     assert advice.train_command(ctx) == command.format("learn")
     assert advice.train_command(ctx, stage="other") == command.format("other")
     ctx.pipeline_file.write_text('[stages.a]\nuse = "train"\n[stages.b]\nuse = "train"\n', "utf-8")
-    assert advice.train_command(ctx) == "pipekit train FOLDER --model efficientnet_lite0_probe"
+    assert advice.train_command(ctx) == "pipekit train FOLDER --model logistic_regression"
 
 
-def test_a_weak_result_from_few_images_names_the_plugin_in_the_report_and_at_the_end(
-    colour_project: Any, installed: bool
-) -> None:
+def test_a_weak_result_from_few_images_names_the_template_in_the_report_and_at_the_end(colour_project: Any) -> None:
     overfits = [{"epoch": 1, "accuracy": 0.83, "val_accuracy": 0.53, "val_loss": 1.0}]
     colour_project.model(classes=["green", "red", "blue"], history=overfits, kept_epoch=1, images={"train": 36})
     outcome = colour_project.run()
     said = outcome.stages[-1].artifact.meta["advice"]
-    assert "`pipekit train images --model efficientnet_lite0_probe`" in said
-    assert (f"`{INSTALL}`" in said) != installed
+    assert "`pipekit train images --model logistic_regression`" in said
     page = (outcome.artifact("report").path / "report.html").read_text("utf-8")
     steps = page.split("What to do next</h2>")[1].split("</ol>")[0]
-    assert steps.index("efficientnet_lite0_probe") < steps.index("regularisation")
+    assert steps.index("logistic_regression") < steps.index("regularisation")
     assert not grows(steps)
 
 
@@ -140,11 +123,10 @@ def register_stages(register):
 '''
 
 
-def test_pretrained_without_its_package_of_weights_names_the_plugin(installed: bool) -> None:
+def test_pretrained_without_its_package_of_weights_names_another_template() -> None:
     with pytest.raises(UserError) as caught:
         pretrained._in_package("package:no_such_package/a.h5")
-    assert "--model efficientnet_lite0_probe" in caught.value.hint
-    assert (INSTALL in caught.value.hint) != installed
+    assert "--model logistic_regression" in caught.value.hint
 
 
 def test_more_epochs_are_not_advised_to_a_model_that_overfits() -> None:

@@ -217,6 +217,11 @@ def randomised(opened: Opened, rng: Rng) -> Opened:
     return with_logits(model)
 
 
+def is_constant(found: Map) -> bool:
+    """Whether a map says the same of every place, so that it is no explanation: a class without weights, a dead layer."""
+    return bool(np.ptp(found) == 0) or not np.isfinite(found).all()
+
+
 def rank_correlation(one: Map, other: Map) -> float:
     """Spearman's rank correlation of two maps' absolute values; 0 if one is constant."""
     from scipy.stats import rankdata  # type: ignore[import-untyped]

@@ -122,8 +122,10 @@ def _explained(
             rows.append((WORDS[method], None, f"not possible: {reason}"))
             continue
         made = studio.map(method, image, target)
-        likeness = studio.likeness(method, image, target, made)
+        likeness = None if maps.is_constant(made) else studio.likeness(method, image, target, made)
         verdict = "not checked" if likeness is None else "says little" if likeness > SUSPICIOUS else "passes"
+        if maps.is_constant(made):
+            verdict = "no map: it is the same everywhere"
         rows.append((WORDS[method], likeness, verdict))
         drawn, said = overlay(image, made), where(made)
         pictures.append(Picture(_jpeg(drawn), f"{WORDS[method]} of {path.name}: {said}", f"{WORDS[method]}\n{said}"))

@@ -128,8 +128,14 @@ def _kinds(ctx: Context, predictor: Predictor, asked: Sequence[tuple[NDArray[np.
 def _checked(name: str, opened: maps.Opened, random: maps.Opened, asked: Sequence[tuple[NDArray[np.uint8], int]]) -> Kind:
     """A method with its maps' similarity to the random model's (Adebayo et al. 2018), the mean over a few images."""
     make, blind = _mapper(name, opened), _mapper(name, random)
-    found = [maps.rank_correlation(make(image, [target])[0], blind(image, [target])[0]) for image, target in asked]
-    return Kind(name, make, float(np.mean(found)))
+
+    def likeness(image: NDArray[np.uint8], target: int) -> float:
+        made = make(image, [target])[0]
+        if maps.is_constant(made):  # no map, which must not pass
+            return 1.0
+        return maps.rank_correlation(made, blind(image, [target])[0])
+
+    return Kind(name, make, float(np.mean([likeness(image, target) for image, target in asked])))
 
 
 def _mapper(name: str, opened: maps.Opened) -> Mapper:

@@ -14,6 +14,7 @@ from pipekit.page.paths import without_paths
 
 TO_FILL_IN = "*To be filled in.*"
 MAX_CLASSES = 50
+WEIGHTS = {"licence": "licence", "source": "source", "trained_on": "trained on", "weights_sha256": "SHA-256 of the weights"}
 
 
 def write(artifact: Model, out_dir: Path, params: Params, report: Report | None = None) -> Mapping[str, Any]:
@@ -44,7 +45,7 @@ def card_text(info: Mapping[str, Any], report: Report | None, *, usage: str = ""
     if checked:
         parts += ["## The export", checked[0].upper() + checked[1:] + "."]
     parts += ["## How it was made", *_made(info)]
-    parts += ["## Licence", f"{TO_FILL_IN} Mind the licences of the images and of pretrained weights."]
+    parts += ["## Licence", f"{TO_FILL_IN} Mind the licences of the images and of pretrained weights.", *_weights(info)]
     return without_paths("\n\n".join(parts) + "\n")
 
 
@@ -133,6 +134,17 @@ def _made(info: Mapping[str, Any]) -> Iterator[str]:
     rows += [(name, str(info[name])) for name in ("seed", "kept_epoch", "weights_sha256") if info.get(name) is not None]
     rows += [(name, str(version)) for name, version in dict(info.get("versions") or {}).items()]
     yield _table(("", "value"), [(name, value.replace("|", "\\|")) for name, value in rows]) if rows else "Not recorded."
+
+
+def _weights(info: Mapping[str, Any]) -> Iterator[str]:
+    """Licence, source and training data of the pretrained weights that the model contains."""
+    found = info.get("pretrained_on")
+    if not isinstance(found, Mapping):
+        return
+    name = found.get("embedder", "a pretrained network")
+    rows = [(title, str(found[key])) for key, title in WEIGHTS.items() if found.get(key)]
+    yield f"The model contains the pretrained weights of `{name}`:"
+    yield _table(("", "value"), rows)
 
 
 def _number(value: Any) -> str:

@@ -21,8 +21,11 @@ from numpy.typing import NDArray
 from pipekit.builtin.train import data
 from pipekit.builtin.train.cache import Decoded
 from pipekit.builtin.train.params import TrainParams
-from pipekit.contract import Context, InputPath, Params, Sample, SampleContext, param, unseeded
+from pipekit.contract import Call, Context, Dataset, InputPath, Params, Sample, SampleContext, param, unseeded
 from pipekit.errors import ImageError, PluginError
+from pipekit.learning import templates
+from pipekit.learning.embedders import facts_of
+from pipekit.learning.embeddings import embed_dataset
 from pipekit.learning.keras_backend import load_keras
 
 LAYERS, WEIGHTS = "layers.json", "weights.npz"
@@ -111,12 +114,12 @@ class Features:
     """The features of images, in one memory-mapped file.
 
     Attributes:
-        table: ``(N, ...) float32``.
+        table: ``(N, ...)``, float32 or float16.
         rows: the row of each image, by path.
         problems: why an image has no features, by path.
     """
 
-    table: NDArray[np.float32]
+    table: NDArray[Any]
     rows: dict[str, int]
     problems: dict[str, str]
 
@@ -152,3 +155,19 @@ def features_of(ctx: Context, parts: Cut, samples: Iterable[Sample], shape_hwc: 
             table[number] = np.frombuffer(base64.b64decode(row["features"]), "<f4").reshape(parts.shape)
             rows[image] = number
     return Features(table, rows, problems)
+
+
+def embedder_for(template: Any, params: TrainParams, shape_hwc: tuple[int, int, int]) -> Call | None:
+    """The embedder whose features the store has or shares, if the template names one and takes images of its size."""
+    embedder = templates.embedder_of(template, params.model.params)
+    if embedder is None or shape_hwc != (*facts_of(embedder.load()).input_hw, 3):
+        return None
+    return embedder
+
+
+def embedded(ctx: Context, dataset: Dataset, embedder: Call) -> Features:
+    """Every image's features by an embedder, shared with every stage and run; no TensorFlow is needed for them."""
+    found = embed_dataset(ctx, dataset, embedder, ctx.work_dir / "features")
+    image_of = {sample.id: sample.image for sample in dataset}
+    rows = {image_of[name]: number for number, name in enumerate(found.ids)}
+    return Features(found.table, rows, {image_of[name]: reason for name, reason in found.problems.items()})

@@ -42,6 +42,7 @@ class Result:
     failures: tuple[Failure, ...]
     dataset: Dataset
     pretrained: bool
+    pretrained_on: Mapping[str, Any] | None = None
 
     @property
     def kept(self) -> int:
@@ -95,6 +96,7 @@ def describe(model: Any, result: Result, words: list[str], weights: str) -> dict
         "training": {**result.params.model_dump(mode="json"), "batch_size": result.batch_size},
         "label_mode": result.labels.mode,
         "pretrained": result.pretrained,
+        **({"pretrained_on": dict(result.pretrained_on)} if result.pretrained_on else {}),
         "parameters": int(model.count_params()),
         "images": dict(result.counts),
         "seed": result.seed,

@@ -22,6 +22,7 @@ from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Context, Dataset, Model, Params
 from pipekit.errors import PipekitError, PluginError, StageError, UserError
 from pipekit.images import Image
+from pipekit.learning import templates
 from pipekit.recipe.compiled import CompiledRecipe, compile_recipe, walk
 from pipekit.rng import Seeded
 
@@ -41,7 +42,7 @@ def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
     seed = params.seed if params.seed is not None else ctx.seed
     devices.prepare(seed=int(_rng(ctx, params)("weights").integers(2**32)), deterministic=params.deterministic)
     every = data.read_part(dataset, "train", labelled=False)
-    size = params.input_hw or getattr(template, "input_hw", None) or data.infer_size(every.samples)
+    size = params.input_hw or templates.input_hw_of(template, params.model.params) or data.infer_size(every.samples)
     shape = (size[0], size[1], params.channels)
     with ExitStack() as stack:
         strategy = devices.strategy(params.devices)
@@ -64,7 +65,11 @@ def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         if layer:
             halves = frozen.cut(model, layer)
             learner = halves.head
-            features = frozen.features_of(ctx, halves, [*parts["train"].samples, *parts["val"].samples], shape)
+            samples = [*parts["train"].samples, *parts["val"].samples]
+            embedder = frozen.embedder_for(template, params, shape)
+            features = (
+                frozen.features_of(ctx, halves, samples, shape) if embedder is None else frozen.embedded(ctx, dataset, embedder)
+            )
         feed = stack.enter_context(_feed(ctx, params, parts["train"], shape, labels, "train", features))
         validation = None
         if len(parts["val"]):
@@ -104,6 +109,7 @@ def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         failures=tuple(failures),
         dataset=dataset,
         pretrained=_is_pretrained(template, params),
+        pretrained_on=templates.pretrained_on(template, params.model.params),
     )
     return record.write(ctx, model, result)
 

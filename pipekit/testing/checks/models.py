@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipekit.learning.templates import input_hw_of
 from pipekit.testing.checks.core import Subject, form_of, promise
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def _model_predicts(subject: Subject) -> str:
     from pipekit.learning.keras_backend import load_keras
 
     keras = load_keras()
-    size = getattr(subject.found, "input_hw", (64, 64))
+    size = input_hw_of(subject.found, subject.params) or (64, 64)
     shape = tuple(subject.samples.get("input_shape_hwc", (*size, 3)))
     batch = np.random.default_rng(0).integers(0, 256, (2, *shape)).astype(np.float32)
     modes = ["sparse", "categorical", "binary"]
@@ -94,7 +95,7 @@ def _names_what_learns(subject: Subject) -> str:
     if not name:
         return ""
     keras = load_keras()
-    size = getattr(subject.found, "input_hw", (64, 64))
+    size = input_hw_of(subject.found, subject.params) or (64, 64)
     model = subject.found(tuple(subject.samples.get("input_shape_hwc", (*size, 3))), 3, subject.params)
     if name not in [layer.name for layer in model.layers]:
         return f"its head begins at {name!r}, and its model has no such layer"

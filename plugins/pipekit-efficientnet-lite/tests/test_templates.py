@@ -91,3 +91,5 @@ def test_the_last_layer_is_the_logistic_regression_of_the_features():
         said = model.predict(pixels, verbose=0)
         np.testing.assert_allclose(said[:, : y_true.max() + 1], expected.predict_proba(features), atol=2e-3)
         assert (said[:, y_true.max() + 1 :] == 0).all()
+        kernel = model.get_layer("probabilities").get_weights()[0]
+        assert (np.abs(kernel).sum(axis=0)[: y_true.max() + 1] > 0).all(), "each class has weights that explain it"

@@ -17,6 +17,7 @@ def register_models(register):
         "efficientnet_lite0_probe",
         f"{where}:efficientnet_lite0_probe",
         summary="Pretrained on ImageNet; a linear probe (logistic regression on its features), in one pass",
+        version=2,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import pipekit
-from pipekit.learning.efficientnet_lite import features_model
+from pipekit.learning.efficientnet_lite import LITE0, facts_for, features_model
 from pipekit.learning.keras_backend import load_keras
 
 INPUT_HW = (224, 224)
@@ -105,9 +105,9 @@ def solve(model: Any, train: Iterable[Any], val: Iterable[Any], params: ProbePar
     middle, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
     fitted = LogisticRegression(C=params.c, max_iter=1000, tol=1e-5).fit((x - middle) / spread, y_true, sample_weight=counts)
     coefficients, intercepts = fitted.coef_, fitted.intercept_
-    if len(fitted.classes_) == 2:  # for two classes scikit-learn has one score, the log-odds of the second
-        coefficients = np.concatenate([np.zeros_like(coefficients), coefficients])
-        intercepts = np.concatenate([np.zeros_like(intercepts), intercepts])
+    if len(fitted.classes_) == 2:  # scikit-learn has one score; half of it for each, so that both classes can be explained
+        coefficients = np.concatenate([-coefficients, coefficients]) / 2
+        intercepts = np.concatenate([-intercepts, intercepts]) / 2
     dense = model.get_layer("probabilities")
     kernel = np.zeros(dense.kernel.shape, np.float32)
     bias = np.full(dense.bias.shape, -1e4, np.float32)  # a class without training images is never predicted
@@ -127,6 +127,17 @@ def _features_of(model: Any) -> Callable[[Any], Any]:
 efficientnet_lite0_probe.head = lambda params, epochs: "probabilities"  # type: ignore[attr-defined]
 efficientnet_lite0_probe.input_hw = INPUT_HW  # type: ignore[attr-defined]
 efficientnet_lite0_probe.fit = solve  # type: ignore[attr-defined]
+
+
+def pretrained_on(params: pipekit.Params) -> dict[str, Any]:
+    """Source, licence and training data of the weights, for model cards and exports."""
+    facts = facts_for(LITE0)
+    stated = {"licence": facts.licence, "source": facts.source, "trained_on": facts.trained_on}
+    return {"embedder": LITE0.name, **stated, "weights_sha256": facts.sha256}
+
+
+efficientnet_lite0.pretrained_on = pretrained_on  # type: ignore[attr-defined]
+efficientnet_lite0_probe.pretrained_on = pretrained_on  # type: ignore[attr-defined]
 
 
 def _model(name: str, input_shape_hwc: tuple[int, int, int], num_classes: int, dropout: float) -> Any:

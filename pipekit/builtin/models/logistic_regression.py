@@ -1,0 +1,190 @@
+"""Logistic regression on the features of a pretrained network: a linear probe, which needs few images and one pass.
+
+The network of an embedder is frozen; scikit-learn's ``LogisticRegression`` (L2, L-BFGS) solves for the one layer on top of it.
+The model is a Keras model with preprocessing, network and layer, so it can be saved, exported and explained like every other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipekit.contract import Call, Params, Uses, depends_on, param
+from pipekit.errors import UserError
+from pipekit.learning.embedders import describe, facts_of
+from pipekit.learning.keras_backend import load_keras
+
+Float = NDArray[np.float64]
+Batch = tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]
+
+CANDIDATES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+"""Values of C from which one is chosen, from strong to weak regularisation."""
+ENOUGH = 50
+"""Validation images from which they decide alone; with fewer, images of train that are held out in turn decide too."""
+FOLDS = 5
+_ABSENT = -1e4
+"""The score of a class without training images; its probability is 0."""
+
+
+class LogisticRegressionParams(Params):
+    embedder: Annotated[Call, Uses("embedder")] = param(
+        "efficientnet_lite0", "The pretrained network: an embedder's name, or a table with its parameters"
+    )
+    c: float | None = param(
+        None,
+        "Inverse strength of the L2 regularisation, as in scikit-learn. Default: the one with the lowest loss on val",
+        gt=0,
+        le=1e6,
+    )
+
+
+@depends_on("scikit-learn", "keras")
+def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: LogisticRegressionParams) -> Any:
+    """The embedder's network, frozen, from the image to its features; a softmax layer on top.
+
+    Raises:
+        UserError: the embedder can't be built in Keras, or its weights are not installed.
+    """
+    facts = facts_of(params.embedder.load())
+    if facts.keras is None:
+        raise UserError(
+            f"the embedder {params.embedder.name!r} states no `keras`, so no model can be built on it",
+            "Use another one: pipekit components embedder",
+        )
+    keras = load_keras()
+    network = facts.keras(input_shape_hwc)
+    outputs = keras.layers.Dense(num_classes, "softmax", dtype="float32", name="probabilities")(network.output)
+    return keras.Model(network.input, outputs, name="logistic_regression")
+
+
+def fit(model: Any, train: Iterable[Batch], val: Iterable[Batch], params: LogisticRegressionParams, seed: int) -> None:
+    """Set the last layer to the logistic regression of the training images.
+
+    Args:
+        train: batches of features ``(N, D)``, or of images ``(N, H, W, C)`` in 0..255; class numbers ``(N,)`` or one-hot;
+            sample weights ``(N,)``.
+        val: the same, or empty: it chooses the strength of the regularisation, unless ``c`` is given.
+    """
+    features_of = _features_of(model)
+    x, numbers, weights = _collected(features_of, train)
+    if len(np.unique(numbers)) < 2:
+        raise UserError("logistic_regression needs training images of at least two classes", "Check the split 'train'.")
+    middle, spread = scale_of(x)
+    x = (x - middle) / spread
+    c = params.c
+    if c is None:
+        held, held_numbers, _ = _collected(features_of, val)
+        c = choose_c(x, numbers, weights, (held - middle) / spread if len(held) else held, held_numbers, seed)
+    classes, coefficients, intercepts = _solved(x, numbers, weights, c)
+    dense = model.get_layer("probabilities")
+    kernel, bias = np.zeros(dense.kernel.shape, np.float32), np.full(dense.bias.shape, _ABSENT, np.float32)
+    kernel[:, classes] = coefficients.T / spread
+    bias[classes] = intercepts - coefficients @ (middle / spread)
+    dense.set_weights([kernel, bias])
+
+
+def scale_of(x: Float) -> tuple[Float, float]:
+    """What is subtracted from the features, ``(D,)``, and the one number that they are divided by.
+
+    One scale for all features: the spread of a single one is known badly from few images, and a division by it would lift the
+    features that hardly vary to the level of those that tell the classes apart.
+    """
+    middle = x.mean(axis=0)
+    return middle, float(np.sqrt(((x - middle) ** 2).mean())) + 1e-6
+
+
+def choose_c(
+    x: Float, numbers: NDArray[np.int64], weights: Float, held: Float, held_numbers: NDArray[np.int64], seed: int
+) -> float:
+    """The candidate with the lowest mean log loss on val; where val has few images, on held-out images of train too.
+
+    Args:
+        x: ``(N, D)`` standardised features of train.
+        held: ``(M, D)`` those of val, by the same standardisation; ``M`` may be 0.
+    """
+    known = np.isin(held_numbers, np.unique(numbers))
+    parts = [(x, numbers, weights, held[known], held_numbers[known])] if known.any() else []
+    if known.sum() < ENOUGH:
+        parts += list(_folds(x, numbers, weights, seed))
+    if not parts:
+        return 0.01
+    losses = [np.concatenate([_losses(part, c) for part in parts]).mean() for c in CANDIDATES]
+    return CANDIDATES[int(np.argmin(losses))]
+
+
+Part = tuple[Float, NDArray[np.int64], Float, Float, NDArray[np.int64]]
+
+
+def _folds(x: Float, numbers: NDArray[np.int64], weights: Float, seed: int) -> Iterator[Part]:
+    """Train without a fold, and the fold; stratified. None, if a class has a single image."""
+    from sklearn.model_selection import StratifiedKFold
+
+    fewest = int(np.unique(numbers, return_counts=True)[1].min())
+    if fewest < 2:
+        return
+    folds = StratifiedKFold(min(FOLDS, fewest), shuffle=True, random_state=seed % 2**32)
+    for kept, out in folds.split(x, numbers):
+        yield x[kept], numbers[kept], weights[kept], x[out], numbers[out]
+
+
+def _losses(part: Part, c: float) -> Float:
+    """The log loss of each held-out image."""
+    x, numbers, weights, held, held_numbers = part
+    classes, coefficients, intercepts = _solved(x, numbers, weights, c)
+    scores = held @ coefficients.T + intercepts
+    scores -= scores.max(axis=1, keepdims=True)
+    own = scores[np.arange(len(held)), np.searchsorted(classes, held_numbers)]
+    return np.asarray(np.log(np.exp(scores).sum(axis=1)) - own)
+
+
+def _solved(x: Float, numbers: NDArray[np.int64], weights: Float, c: float) -> tuple[NDArray[np.int64], Float, Float]:
+    """The classes, and a row of coefficients and an intercept for each.
+
+    For two classes scikit-learn has one score, the log-odds of the second: here each class gets a half of it, so that both have
+    weights to explain. The probabilities are the same.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    fitted = LogisticRegression(C=c, max_iter=1000, tol=1e-5).fit(x, numbers, sample_weight=weights)
+    coefficients, intercepts = np.asarray(fitted.coef_), np.asarray(fitted.intercept_)
+    if len(fitted.classes_) == 2:
+        coefficients, intercepts = (
+            np.concatenate([-coefficients, coefficients]) / 2,
+            np.concatenate([-intercepts, intercepts]) / 2,
+        )
+    return np.asarray(fitted.classes_), coefficients, intercepts
+
+
+def _features_of(model: Any) -> Callable[[Any], Any]:
+    """The function from a batch to features: the model's network, or the identity where the batch holds features already."""
+    if len(model.input_shape) == 2:
+        return lambda features: features
+    network = load_keras().Model(model.input, model.get_layer("probabilities").input)
+    return lambda images: network.predict_on_batch(np.asarray(images, np.float32))
+
+
+def _collected(features_of: Callable[[Any], Any], batches: Iterable[Batch]) -> tuple[Float, NDArray[np.int64], Float]:
+    features, numbers, weights = [], [], []
+    for seen, targets, counts in batches:
+        targets = np.asarray(targets)
+        features.append(np.asarray(features_of(seen), np.float64))
+        numbers.append(targets.argmax(axis=1) if targets.ndim == 2 and targets.shape[1] > 1 else targets.reshape(-1))
+        weights.append(np.asarray(counts, np.float64))
+    if not features:
+        return np.empty((0, 0)), np.empty(0, np.int64), np.empty(0)
+    return np.concatenate(features), np.concatenate(numbers).astype(np.int64), np.concatenate(weights)
+
+
+def pretrained_on(params: LogisticRegressionParams) -> Mapping[str, Any]:
+    """Source, licence and training data of the network."""
+    return describe(params.embedder.component)
+
+
+build.fit = fit  # type: ignore[attr-defined]
+build.head = lambda params, epochs: "probabilities"  # type: ignore[attr-defined]
+build.input_hw = lambda params: facts_of(params.embedder.load()).input_hw  # type: ignore[attr-defined]
+build.embedder = lambda params: params.embedder  # type: ignore[attr-defined]
+build.pretrained_on = pretrained_on  # type: ignore[attr-defined]
