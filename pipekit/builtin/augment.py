@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
@@ -116,6 +117,15 @@ class AugmentParams(OutputOptions):
     balance: bool = param(False, "Balance the classes: make as many images of each as the largest class has with its copies")
 
 
+class CopyParams(AugmentParams):
+    """What the copies of one image depend on: the parameters of the stage, and the mirror tables of the dataset."""
+
+    counterparts: dict[str, dict[str, str]] = param({}, "Class, keypoint, and its counterpart in a mirrored image")
+
+    def compiled(self) -> CompiledRecipe:
+        return replace(super().compiled(), counterparts=self.counterparts)
+
+
 @stage(libraries=("numpy", "opencv-python-headless", "pillow", "simplejpeg"))
 def augment(ctx: Context, dataset: Dataset, params: AugmentParams) -> Dataset:
     """Make augmented copies of the training images; masks, boxes and keypoints move with the pixels.
@@ -133,10 +143,11 @@ def augment(ctx: Context, dataset: Dataset, params: AugmentParams) -> Dataset:
         )
     if params.coordinates == "refuse":
         _refuse_coordinates(dataset, params)
+    _warn_of_numbered_keypoints(ctx, dataset, params)
     samples: Iterable[Sample] = dataset
     if wanted := _copies(dataset, params):
         samples = (_with_extra(s, {**s.extra, COPIES: wanted[s.id]}) if s.id in wanted else s for s in dataset)
-    copied = ctx.map(make_copies, samples, _without_balance(params), label="augmenting", name=FUNCTION)
+    copied = ctx.map(make_copies, samples, _for_copies(dataset, params), label="augmenting", name=FUNCTION)
     facts: dict[str, str] = {}
     made = ctx.dataset(copied, params=params.model_dump(mode="json"), seed=ctx.seed, facts=facts)
     num_new_failed = made.meta["num_failed"] - dataset.meta["num_failed"]
@@ -163,9 +174,29 @@ def _refuse_coordinates(dataset: Dataset, params: AugmentParams) -> None:
             )
 
 
-def _without_balance(params: AugmentParams) -> AugmentParams:
+def _for_copies(dataset: Dataset, params: AugmentParams) -> AugmentParams:
     """What the copies of one image depend on: how the classes are balanced is in the number of copies of each."""
-    return params.model_copy(update={"balance": False})
+    from pipekit.recipe.sides import counterparts_of
+
+    plain, tables = params.model_copy(update={"balance": False}), counterparts_of(dataset.categories("boxes"))
+    return CopyParams.model_construct(**dict(plain), counterparts=tables) if tables else plain
+
+
+def _warn_of_numbered_keypoints(ctx: Context, dataset: Dataset, params: AugmentParams) -> None:
+    """Warn if the recipe may mirror, and keypoints have neither names nor a mirror table that tell left from right."""
+    from pipekit.recipe.sides import NumberedParams, counterparts_of, is_number, may_mirror, numbered_columns
+
+    if any(map(is_number, params.mirror_labels)):
+        return
+    known = NumberedParams(splits=params.splits, counterparts=counterparts_of(dataset.categories("boxes")))
+    highest = dataset.columns(numbered_columns, known)["highest"]
+    if (highest > 0).any() and may_mirror(params.compiled()):
+        num_images = int((highest >= 0).sum())
+        ctx.warn(
+            f"left and right can't be told apart in {num_images} images: their keypoints are named by numbers (0, 1 …), "
+            "and a recipe that mirrors keeps those names. State the counterparts as flip_idx in data.yaml or as "
+            'mirror_labels = { "0" = "1", "1" = "0" }, or name the keypoints left_ and right_ (kpt_names)'
+        )
 
 
 def _chosen(sample: Sample, params: AugmentParams) -> bool:

@@ -163,7 +163,7 @@ class Op:
 
 @dataclass(frozen=True)
 class CompiledRecipe:
-    """A compiled recipe, usable from any number of threads. Made by :func:`compile_recipe`."""
+    """A compiled recipe, for any number of threads, by :func:`compile_recipe`; ``counterparts``: see :class:`TargetTracker`."""
 
     ops: tuple[Op, ...]
     size_hw: SizeHw | None = None
@@ -176,6 +176,7 @@ class CompiledRecipe:
     min_area_px: float = 1.0
     mirror_labels: Mapping[str, str] = field(default_factory=dict)
     mask_fill: int | None = None
+    counterparts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def apply(
         self,
@@ -326,7 +327,7 @@ class _Pass:
         self.mask_fill = fill_of(mask) if recipe.mask_fill is None else recipe.mask_fill
         if mask is not None and mask.shape[:2] != tuple(source.size_hw):
             raise UserError(f"the mask has {_size(mask.shape)}, the image {_size(source.size_hw)}; they must be the same")
-        self.targets = TargetTracker(tuple(targets.boxes), tuple(targets.keypoints))
+        self.targets = TargetTracker(tuple(targets.boxes), tuple(targets.keypoints), False, recipe.counterparts)
         self.image: Image | None = None
         self.base_hw: SizeHw = source.size_hw
         self.size_hw: SizeHw = source.size_hw
@@ -343,8 +344,7 @@ class _Pass:
             self.step(op)
         image = self.refit(last=True).pixels()
         boxes, keypoints = self.targets.finish(self.size_hw, recipe.min_visible, recipe.min_area_px, recipe.mirror_labels)
-        mirrored = self.targets.mirrored
-        return Applied(image, self.mask, boxes, keypoints, tuple(self.steps), self.total, mirrored)
+        return Applied(image, self.mask, boxes, keypoints, tuple(self.steps), self.total, self.targets.mirrored)
 
     def refit(self, last: bool = False) -> _Pass:
         """Resize to the output size, in the same warp as the pending matrix: ops that read pixels work at that size."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from pipekit.images.warping import Image, Matrix, SizeHw
 
 IDENTITY: Matrix = np.eye(3)
 IDENTITY.setflags(write=False)
+
+Counterparts: TypeAlias = Mapping[str, Mapping[str, str]]
+"""Class -> a keypoint's name -> its name in a mirrored image. The class "" is that of keypoints without a box."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +160,13 @@ class TargetTracker:
 
     A box is carried as its four corners, so that two rotations in a row don't enlarge it twice; a box with an outline bounds
     the outline. When pixels are rendered, whatever has left the image is cut off, because those pixels are lost: a margin that
-    a later op adds doesn't restore it.
+    a later op adds doesn't restore it. ``counterparts`` are the names that keypoints swap with left and right.
     """
 
     boxes: tuple[Box, ...] = ()
     keypoints: tuple[Keypoint, ...] = ()
     mirrored: bool = False
+    counterparts: Counterparts = field(default_factory=dict)
     _quads: NDArray[np.float64] = field(init=False)
     _points: NDArray[np.float64] = field(init=False)
     _visible: NDArray[np.float64] = field(init=False)
@@ -273,11 +277,21 @@ class TargetTracker:
         seen = []
         for point in points:
             inside = -0.5 <= point.x < width - 0.5 and -0.5 <= point.y < height - 0.5
-            label = names.get(point.label, swap_sides(point.label) if self.mirrored else point.label)
+            label = names.get(point.label, self._counterpart(point) if self.mirrored else point.label)
             place = (point.x, point.y) if np.isfinite(point.x) and np.isfinite(point.y) else (-1.0, -1.0)
             of = None if point.of is None else places.get(point.of)
             seen.append(Keypoint(*place, label, point.visible and inside, of))
         return tuple(kept.values()), tuple(seen)
+
+    def _counterpart(self, point: Keypoint) -> str:
+        """The name that a keypoint swaps with: by the mirror table of its object's class, or else by left and right in it."""
+        table = self.counterparts.get(class_of(point, self.boxes), {})
+        return table.get(point.label, swap_sides(point.label))
+
+
+def class_of(point: Keypoint, boxes: Sequence[Box]) -> str:
+    """The class of the box that a keypoint belongs to; "" without one."""
+    return "" if point.of is None or point.of >= len(boxes) else boxes[point.of].label
 
 
 def kept_facts(facts: Mapping[str, Any]) -> Mapping[str, Any]:

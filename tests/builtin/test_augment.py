@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -19,6 +20,7 @@ from pipekit.pipeline.plan import load_plan
 from pipekit.recipe import compile_recipe
 from pipekit.registry.registry import load_registry
 from pipekit.rng import rng_for
+from tests.builtin.annotated import picture, write
 
 COUNTS = {"train/cat": 5, "train/dog": 3, "val/cat": 1, "val/dog": 1, "test/cat": 1, "test/dog": 2}
 
@@ -227,3 +229,46 @@ def test_more_failures_than_allowed_stop_the_stage(project: Path) -> None:
 )
 def test_names_never_meet(sample_id: str, format: str, name: str) -> None:
     assert output_name(sample_id, 2, "aug", format)[0] == name
+
+
+def mirrored_poses(folder: Path, described: str, **params: Any) -> tuple[list[tuple[str, int | None, float]], list[str]]:
+    """(name, box, x) of the keypoints of the copies of an image with an object of each class, and the warnings."""
+    picture(folder / "images/train/a.png")
+    write(folder / "labels/train/a.txt", "0 0.5 0.5 0.9 0.9 0.2 0.5 2 0.8 0.5 2\n1 0.5 0.5 0.9 0.9 0.3 0.5 2 0.7 0.5 2\n")
+    write(folder / "data.yaml", "names: {0: owl, 1: fish}\nkpt_shape: [2, 3]\n" + described)
+    stages = {
+        "data": {"use": "import.yolo", "path": "."},
+        "augment": {"use": "augment", "ops": "hflip(p=1)", "copies": 1, "keep_originals": False, **params},
+    }
+    result = run_plan(load_plan(table={"name": "t", "stages": stages}, base_dir=folder))
+    dataset = result.artifact("augment")
+    assert isinstance(dataset, Dataset)
+    (sample,) = dataset
+    said = json.loads((folder / "runs/t/run.json").read_text())["stages"][1]["warnings"]
+    return [(point.label, point.of, round(point.x)) for point in sample.targets.keypoints], said
+
+
+@pytest.mark.parametrize("ops", ["hflip(p=1)", "transpose(p=1)|rotate90(turns=[3])", "albu.HorizontalFlip(p=1)"])
+def test_a_mirror_table_swaps_names_that_do_not_say_left_or_right(tmp_path: Path, ops: str) -> None:
+    found, said = mirrored_poses(tmp_path, "flip_idx: [1, 0]\nkpt_names: {1: [port, starboard]}\n", ops=ops)
+    assert [(name, of) for name, of, _ in found] == [("1", 0), ("0", 0), ("starboard", 1), ("port", 1)]
+    assert said == []
+
+
+def test_two_flips_and_an_identity_table_swap_nothing(tmp_path: Path) -> None:
+    found, _ = mirrored_poses(tmp_path / "twice", "flip_idx: [1, 0]\n", ops="hflip(p=1)|vflip(p=1)")
+    assert [name for name, _, _ in found] == ["0", "1", "0", "1"]
+    found, said = mirrored_poses(tmp_path / "same", "flip_idx: [0, 1]\nkpt_names: {0: [left_a, right_a]}\n")
+    assert [name for name, _, _ in found] == ["left_a", "right_a", "0", "1"]
+    assert said == []
+
+
+def test_numbered_keypoints_without_a_table_are_counted_once_where_the_recipe_mirrors(tmp_path: Path) -> None:
+    found, said = mirrored_poses(tmp_path / "a", "kpt_names: {1: [left_a, right_a]}\n")
+    assert [name for name, _, _ in found] == ["0", "1", "right_a", "left_a"]
+    assert len(said) == 1
+    assert said[0].startswith("left and right can't be told apart in 1 images: their keypoints are named by numbers")
+    assert mirrored_poses(tmp_path / "b", "", ops="rotate(20)")[1] == []
+    found, said = mirrored_poses(tmp_path / "c", "", mirror_labels={"0": "1", "1": "0"})
+    assert [name for name, _, _ in found] == ["1", "0", "1", "0"]
+    assert said == []
