@@ -97,8 +97,8 @@ def _properties(rows: MeasuredRows, chosen: NDArray[np.int64]) -> tuple[list[str
     is_jpeg = numbers["jpeg_quality"] > 0  # that others have none is the property "format"
     numbers["jpeg_quality"][~is_jpeg] = np.median(numbers["jpeg_quality"][is_jpeg]) if is_jpeg.any() else 0
     columns: dict[str, NDArray[np.float64]] = {}
-    for name, column in TEXTS.items():
-        text = rows.texts[column]
+    for name, source in TEXTS.items():
+        text = rows.texts[source]
         codes = text.codes[chosen]
         for code in np.unique(codes[codes >= 0]).tolist():
             columns[f"{name} is {text.names[code]}"] = (codes == code).astype(np.float64)
