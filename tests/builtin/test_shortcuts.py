@@ -1,4 +1,4 @@
-"""The check ``shortcuts``: a class that can be told from the file, not from the picture."""
+"""The check ``shortcuts``: files that predict the class without the picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the class can be told without looking at the object: from the format, the size, the quality or the border of a file.
+"""Shortcuts: whether a file's format, size, quality or border predicts the class, without the object in the picture.
 
 A network learns such a shortcut (Geirhos et al., "Shortcut learning in deep neural networks", 2020), and every split of the
 dataset has it, so that the test accuracy does not show it. Properties that follow from what is on the picture, such as its
@@ -72,7 +72,7 @@ def shortcuts(rows: Rows, ctx: Context, params: ShortcutsParams) -> Iterator[Fin
     yield Finding(
         "shortcuts",
         "warning",
-        f"the class can be told without the picture: {'; '.join(rules)}. A tree on {_listed(names)} finds the class of "
+        f"the class follows from the files, without the picture: {'; '.join(rules)}. A tree on {_listed(names)} finds the class of "
         f"{100 * accuracy:.0f} % (at least {100 * low:.0f} %) of images that it was not fitted to; chance is "
         f"{100 * chance:.0f} %. "
         "A network can learn this instead of the object, and the test split does not show it",
