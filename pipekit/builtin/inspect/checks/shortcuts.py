@@ -72,8 +72,8 @@ def shortcuts(rows: Rows, ctx: Context, params: ShortcutsParams) -> Iterator[Fin
     yield Finding(
         "shortcuts",
         "warning",
-        f"the class follows from the files, without the picture: {'; '.join(rules)}. A tree on {_listed(names)} finds the class "
-        f"of {100 * accuracy:.0f} % (at least {100 * low:.0f} %) of images that it was not fitted to; chance is "
+        f"the class follows from the files, without the picture: {'; '.join(rules)}. A tree on {_listed(names)} finds the "
+        f"class of {100 * accuracy:.0f} % (at least {100 * low:.0f} %) of images that it was not fitted to; chance is "
         f"{100 * chance:.0f} %. "
         "A network can learn this instead of the object, and the test split does not show it",
         (),
