@@ -37,11 +37,8 @@ from pipekit.contract import (
 from pipekit.errors import PluginError, UserError
 from pipekit.files import hash_file, own_output_below, unreadable_below
 from pipekit.images import measuring
-from pipekit.images.mask_checks import MaskParams, prepare
-from pipekit.images.value_range import RangeParams, rescale
 from pipekit.passed_over import META, joined, passed_over, sentence
 from pipekit.quarantine import Exclusions, read_exclusions
-from pipekit.registry.cheap_checks import warnings_of
 from pipekit.registry.component import Component
 from pipekit.registry.losses import losses
 from pipekit.registry.privacy import prepared, with_field
@@ -126,9 +123,13 @@ def import_stage(importer: Component) -> Any:
         if params.value_range:
             if params.value_range[0] >= params.value_range[1]:
                 raise UserError(f"value_range = {list(params.value_range)}: black must be below white")
+            from pipekit.images.value_range import RangeParams, rescale  # loads OpenCV, as the next ones do
+
             given = RangeParams(value_range=params.value_range)
             samples = ctx.map(rescale, _hashed(samples) if own else samples, given, label="scaling", name="value_range")
         if not own and _have_masks(firsts, ctx.out_dir):
+            from pipekit.images.mask_checks import MaskParams, prepare
+
             given_masks = MaskParams(colours=tuple(getattr(params, "colours", ())), strict=params.verify != "none")
             samples = ctx.map(prepare, samples, given_masks, label="verifying masks", name="prepared")
         if params.verify != "none" and not own:
@@ -164,6 +165,8 @@ def import_stage(importer: Component) -> Any:
             ctx.warn(f"the annotations of {images} were {how}. For example: {example}")
         if annotations := [failure for failure in failed if failure.part_of]:
             ctx.warn(_unusable(annotations))
+        from pipekit.registry.cheap_checks import warnings_of
+
         for warning in warnings_of(made, Path(params.path)):
             ctx.warn(warning)
         return made

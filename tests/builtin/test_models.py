@@ -92,7 +92,7 @@ def test_a_missing_network_is_said_and_never_a_random_start(monkeypatch: pytest.
     with pytest.raises(UserError, match=r"weights of MobileNetV3Small are not on this machine and can't be fetched") as caught:
         build("pretrained", (224, 224, 3))
     assert "weights_file" in caught.value.hint
-    assert "pipekit train FOLDER --model efficientnet_lite0_probe" in caught.value.hint
+    assert "pipekit train FOLDER --model logistic_regression" in caught.value.hint
 
 
 def test_weights_from_a_file_are_the_weights_of_the_model(tmp_path: Path) -> None:

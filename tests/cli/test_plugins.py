@@ -103,7 +103,7 @@ LOADING = [
     ("augment", "."),
     ("compare", "first", "second"),
     ("components",),
-    ("embed", ".", "out"),
+    ("embed", "."),
     ("evaluate", "model", "."),
     ("explain", "model", "a.toml"),
     ("export", "model", "--to", "card"),

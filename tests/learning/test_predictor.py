@@ -69,7 +69,7 @@ def test_a_keras_model_gives_the_same_whatever_the_batches(keras_model: Path, tm
     ("entries", "words"),
     [
         ({"input_shape_hwc": [8, 8, 3]}, "takes images of"),
-        ({"classes": ["a", "b"]}, "predicts 3 classes"),
+        ({"classes": ["a", "b"]}, "has 3 outputs"),
         ({"classes": "abc"}, "'classes' must be a list of names"),
         ({"classes": []}, "'classes' must be a list of names"),
         ({"input_shape_hwc": [8, 8]}, "'input_shape_hwc' must be three whole numbers"),
