@@ -14,7 +14,6 @@ from pipekit.builtin.importers.words import split_folder
 from pipekit.contract import Failure, Rejected, Sample, Targets
 from pipekit.errors import UserError
 from pipekit.files import files_in
-from pipekit.images.masks import parse_colour
 from pipekit.params import Params, param
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages")
@@ -43,6 +42,10 @@ class MasksParams(Params):
     @field_validator("colours")
     @classmethod
     def _are_colours(cls, colours: tuple[str, ...]) -> tuple[str, ...]:
+        if not colours:
+            return colours
+        from pipekit.images.masks import parse_colour  # loads OpenCV, which most folders do without
+
         for colour in colours:
             parse_colour(colour)
         return colours

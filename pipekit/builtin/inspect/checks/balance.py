@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipekit.builtin.inspect.measured import MeasuredRows
+from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Finding, Params, param
 
 Rows = Sequence[Mapping[str, Any]]
@@ -22,7 +22,7 @@ class SplitsParams(Params):
 
 def imbalance(rows: Rows, ctx: Context, params: ImbalanceParams) -> Iterator[Finding]:
     """Classes of very different sizes, and classes that are too small to learn or to measure."""
-    found = MeasuredRows.of(rows)
+    found = columns_in(rows)
     counts = found.tally("label", found.good)
     if len(counts) < 2:
         return
@@ -42,7 +42,7 @@ def imbalance(rows: Rows, ctx: Context, params: ImbalanceParams) -> Iterator[Fin
 
 def missing_classes(rows: Rows, ctx: Context, params: SplitsParams) -> Iterator[Finding]:
     """A class without images in an existing split."""
-    found = MeasuredRows.of(rows)
+    found = columns_in(rows)
     labels, splits = set(found.tally("label", found.good)), set(found.tally("split")) - {""}
     have = found.count_pairs("split", "label", found.good)
     for split in sorted(splits):
@@ -56,7 +56,7 @@ def missing_classes(rows: Rows, ctx: Context, params: SplitsParams) -> Iterator[
 
 def unlabelled(rows: Rows, ctx: Context, params: SplitsParams) -> Iterator[Finding]:
     """Images without a class in a dataset with classes."""
-    found = MeasuredRows.of(rows)
+    found = columns_in(rows)
     without = found.ids_at(found.texts["label"].codes < 0)
     if without and len(without) < len(rows):
         yield Finding("unlabelled", "warning", "without a class", without, {"remove": []})

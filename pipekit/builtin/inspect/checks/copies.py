@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipekit.builtin.inspect.measured import MeasuredRows
+from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Finding, Params
 
 Row = Mapping[str, Any]
@@ -67,7 +67,7 @@ def _listed(labels: Sequence[str]) -> str:
 
 def _groups(rows: Sequence[Row], name: str) -> list[list[Row]]:
     """Rows that share a value with others, ordered by their first ids."""
-    measured = MeasuredRows.of(rows)
+    measured = columns_in(rows)
     values = {"sha256": measured.contents, "group": measured.groups, "origin": measured.origins}[name]
     return [[measured[number] for number in group] for group in measured.sharing(values)]
 

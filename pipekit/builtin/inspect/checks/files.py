@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipekit.builtin.inspect.measured import MeasuredRows
+from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Finding, Params, param
 
 Rows = Sequence[Mapping[str, Any]]
@@ -35,7 +35,7 @@ class CutOffParams(Params):
 def corrupt(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
     """Files that can't be decoded completely; they stop a training, or enter it as half an image."""
     reasons: dict[str, list[str]] = defaultdict(list)
-    found = MeasuredRows.of(rows)
+    found = columns_in(rows)
     for number, reason in sorted(found.problems.items()):
         reasons[reason].append(found.ids[number])
     for reason in sorted(reasons):
@@ -44,7 +44,7 @@ def corrupt(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
 
 def cut_off(rows: Rows, ctx: Context, params: CutOffParams) -> Iterator[Finding]:
     """The lower end is plain medium grey, which a decoder fills in for missing data; then saved again as a complete file."""
-    measured = MeasuredRows.of(rows)
+    measured = columns_in(rows)
     found = measured.ids_at(measured.numbers["cut_off"] >= params.least_share)
     if found:
         words = "the lower end is plain grey, as in a damaged file that was opened and saved again"
@@ -53,7 +53,7 @@ def cut_off(rows: Rows, ctx: Context, params: CutOffParams) -> Iterator[Finding]
 
 def wrong_extension(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
     """The file's suffix names another format than its content."""
-    measured = MeasuredRows.of(rows)
+    measured = columns_in(rows)
     formats, suffixes = measured.texts["format"], measured.texts["suffix"]
     pairs = measured.count_pairs("format", "suffix", formats.codes >= 0)
     wrong = [(kind, suffix) for kind, suffix in pairs if kind in SUFFIXES and suffix not in SUFFIXES[kind]]
@@ -65,7 +65,7 @@ def wrong_extension(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[F
 
 def orientation(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
     """Images that only their EXIF data rotates. pipekit applies it; not every program does."""
-    measured = MeasuredRows.of(rows)
+    measured = columns_in(rows)
     found = measured.ids_at(measured.good & (measured.numbers["orientation"] != 1))
     if found:
         yield Finding("orientation", "info", "rotated by EXIF data only; other programs may show them on their side", found)
@@ -73,7 +73,7 @@ def orientation(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Findi
 
 def mixed_modes(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
     """Grey, transparent, 16-bit or CMYK images among others: a shortcut for a model if one class has more of them."""
-    measured = MeasuredRows.of(rows)
+    measured = columns_in(rows)
     column, modes = measured.texts["mode"], measured.tally("mode")
     for mode, count in sorted(modes.items()):
         if count < modes.total() / 2:
@@ -83,7 +83,7 @@ def mixed_modes(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Findi
 
 def animated(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
     """Files with several frames or pages; pipekit reads only the first."""
-    measured = MeasuredRows.of(rows)
+    measured = columns_in(rows)
     found = measured.ids_at(measured.numbers["frames"] > 1)
     if found:
         yield Finding("animated", "info", "several frames; only the first is used", found)

@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pipekit.builtin.inspect.measured import MeasuredRows
+from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Finding, Params, param
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pipekit.builtin.inspect.measured import MeasuredRows
 
 FEWEST = 20
 """Below this number of images, outliers are not defined."""
@@ -33,20 +35,20 @@ class OutlierParams(Params):
 
 def dark(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     """Even the brightest 1 % of the pixels are dark."""
-    found = MeasuredRows.of(rows)
+    found = columns_in(rows)
     values = _log(found.numbers["bright_level"] + 1)
     yield from _report("dark", found, values, -6 * params.strictness, 0.1, "much darker than the others")
 
 
 def bright(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     """Even the darkest 1 % of the pixels are bright."""
-    found = MeasuredRows.of(rows)
+    found = columns_in(rows)
     yield from _report("bright", found, found.numbers["dark_level"], 8 * params.strictness, 8, "much brighter than the others")
 
 
 def blurred(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     """The finest details are missing, relative to those of twice the size."""
-    found = MeasuredRows.of(rows)
+    found = columns_in(rows)
     words = "without the fine details that the others have: blurred, or enlarged"
     values = _log(found.numbers["sharpness"] + 1e-3)
     yield from _report("blurred", found, values, -2.5 * params.strictness, 0.15, words, found.numbers["contrast"] > 2)
@@ -54,14 +56,16 @@ def blurred(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding
 
 def low_information(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     """Almost a single shade."""
-    found = MeasuredRows.of(rows)
+    found = columns_in(rows)
     words = "nearly empty: few shades of grey"
     yield from _report("low_information", found, found.numbers["entropy_bits"], -8 * params.strictness, 0.15, words)
 
 
 def odd_size(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     """Far fewer or far more pixels than the other images."""
-    found = MeasuredRows.of(rows)
+    import numpy as np
+
+    found = columns_in(rows)
     values = _log(np.where(found.good, found.numbers["width_px"] * found.numbers["height_px"], 1))
     for sign, words in ((-1, "far smaller than the others"), (1, "far larger than the others")):
         yield from _report("odd_size", found, values, sign * 6 * params.strictness, 0.25, words)
@@ -69,15 +73,19 @@ def odd_size(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Findin
 
 def odd_aspect(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     """Far wider or far taller than the other images."""
-    found = MeasuredRows.of(rows)
+    import numpy as np
+
+    found = columns_in(rows)
     width, height = (np.where(found.good, found.numbers[name], 1) for name in ("width_px", "height_px"))
     values = _log(width / height)
     for sign, words in ((-1, "far taller than the others"), (1, "far wider than the others")):
         yield from _report("odd_aspect", found, values, sign * 6 * params.strictness, 0.1, words)
 
 
-def _log(values: NDArray[Any]) -> NDArray[np.float64]:
+def _log(values: NDArray[Any]) -> NDArray[Any]:
     """Natural logarithms by the C library, whose last digit does not depend on the processor as NumPy's does."""
+    import numpy as np
+
     return np.array([math.log(value) for value in values.tolist()], np.float64)
 
 
@@ -88,9 +96,11 @@ def _report(
     limit: float,
     least_spread: float,
     words: str,
-    among: NDArray[np.bool_] | None = None,
+    among: NDArray[Any] | None = None,
 ) -> Iterator[Finding]:
     """One finding with all rows beyond ``limit`` spreads (negative: below the median), the farthest first."""
+    import numpy as np
+
     numbers = np.flatnonzero(rows.good if among is None else rows.good & among)
     if len(numbers) < FEWEST:
         return
@@ -107,14 +117,18 @@ def _report(
         )
 
 
-def _central_range(values: NDArray[np.float64]) -> float:
+def _central_range(values: NDArray[Any]) -> float:
     """From the 5th to the 95th percentile: 3.29 standard deviations of normal data, and wide if many values lie apart."""
+    import numpy as np
+
     high, low = round(0.95 * (len(values) - 1)), round(0.05 * (len(values) - 1))
     ordered = np.partition(values, (low, high))
     return float(ordered[high] - ordered[low])
 
 
-def _median(values: NDArray[np.float64]) -> float:
+def _median(values: NDArray[Any]) -> float:
+    import numpy as np
+
     half = len(values) // 2
     ordered = np.partition(values, (half - 1, half))
     return float(ordered[half]) if len(values) % 2 else float((ordered[half - 1] + ordered[half]) / 2)
