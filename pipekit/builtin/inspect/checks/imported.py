@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Dataset, Finding, Params
 from pipekit.passed_over import META, PICTURES, sentence
 
@@ -25,7 +26,8 @@ def passed_over(rows: Rows, ctx: Context, params: ImportedParams, dataset: Datas
 
 def one_class(rows: Rows, ctx: Context, params: ImportedParams, dataset: Dataset) -> Iterator[Finding]:
     """Fewer than two classes. A dataset of boxes, keypoints or masks needs none."""
-    labels = sorted({row["label"] for row in rows if row["label"] is not None and "problem" not in row})
+    measured = columns_in(rows)
+    labels = sorted(measured.tally("label", measured.good))
     if len(labels) > 1 or len(rows) < 2:
         return
     if labels:
