@@ -30,7 +30,7 @@ demo: $(VENV)/.package
 	$(BIN)/pipekit run sample_data/textures/pipeline.toml
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # tests/marks.py lists the excluded tests; the run fails if any other test imports TensorFlow.
 test-fast: $(VENV)/.test
