@@ -20,7 +20,7 @@ class RenameClassesParams(Params):
     )
     drop: tuple[str, ...] = param((), "Classes to drop: images with such a label are left out, such boxes are removed")
     others: Literal["keep", "drop"] = param("keep", "What to do with the classes that neither classes nor drop names")
-    drop_empty: bool = param(False, "Leave out images of which the last box was dropped; otherwise they are kept without boxes")
+    drop_empty: bool = param(False, "Leave out images whose last box was dropped; otherwise they are kept without boxes")
 
     @field_validator("classes")
     @classmethod

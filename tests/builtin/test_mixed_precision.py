@@ -105,3 +105,19 @@ def test_a_file_in_mixed_precision_is_exported(to: str, precision: str, tmp_path
     getattr(found, "write", found)(Model(folder, "digest", {}), tmp_path / "out", params, report=None)
     checked = json.loads((tmp_path / "out" / "check.json").read_text("utf-8"))
     assert checked["same_class"] == checked["count"]
+
+
+def test_a_model_that_can_not_be_rebuilt_is_written_as_it_was_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A template's own layer that Keras does not know by its name."""
+    from types import SimpleNamespace
+
+    from pipekit.builtin.train import record
+
+    def fails(model: Any) -> Any:
+        raise TypeError("Could not locate class 'Unknown'")
+
+    said: list[str] = []
+    context: Any = SimpleNamespace(warn=said.append)
+    monkeypatch.setattr(record, "plain_model", fails)
+    assert record._published(context, "model") == "model"
+    assert "Could not locate class 'Unknown'" in said[0]

@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +65,6 @@ def facts(metrics: Mapping[str, Any]) -> dict[str, str]:
 
 def write_outputs(ctx: Context, evaluation: Evaluation, params: EvaluateParams) -> str:
     """Write everything into ``ctx.out_dir``, and return the digest of the metrics and the predictions, without paths."""
-    from pipekit.page import render
-
     metrics = json.dumps(evaluation.metrics, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     (ctx.out_dir / "metrics.json").write_text(metrics, "utf-8", errors="backslashreplace")
     (ctx.out_dir / "predictions.csv").write_text(predictions_csv(evaluation), "utf-8", errors="surrogateescape", newline="")
@@ -74,20 +72,24 @@ def write_outputs(ctx: Context, evaluation: Evaluation, params: EvaluateParams) 
     about = {"split": evaluation.split, "seed": ctx.seed, "model": evaluation.model}
     (ctx.out_dir / "about.json").write_text(json.dumps(about, indent=1, ensure_ascii=False, default=str) + "\n", "utf-8")
     sections = list(build_sections(ctx, evaluation, params))
-    figures = ctx.out_dir / "figures"
+    lead = f"How good is the model? {headline(evaluation)[0].upper()}{headline(evaluation)[1:]}."
+    write_page(ctx.out_dir, "Model evaluation", sections, lead, "the prediction for each image")
+    return hashlib.sha256((metrics + predictions_csv(evaluation, paths=False)).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def write_page(folder: Path, title: str, sections: Sequence[tuple[str, Section]], lead: str, of_each: str) -> None:
+    """Write ``report.html``, and the figures as files of their own. ``of_each`` says what ``predictions.csv`` has."""
+    from pipekit.page import render
+
+    figures = folder / "figures"
     for _, section in sections:
         for figure in section.figures:
             figures.mkdir(exist_ok=True)
             suffix = "svg" if figure.media_type == "image/svg+xml" else "png"
             (figures / f"{figure.name}.{suffix}").write_bytes(figure.data)
-    page = render(
-        "Model evaluation",
-        sections,
-        lead=f"How good is the model? {headline(evaluation)[0].upper()}{headline(evaluation)[1:]}.",
-        footer="Made by pipekit. All metrics are in metrics.json, the prediction for each image in predictions.csv.",
-    )
-    (ctx.out_dir / "report.html").write_text(page, "utf-8", errors="replace")
-    return hashlib.sha256((metrics + predictions_csv(evaluation, paths=False)).encode("utf-8", "surrogatepass")).hexdigest()
+    footer = f"Made by pipekit. All metrics are in metrics.json, {of_each} in predictions.csv."
+    page = render(title, sections, lead=lead, footer=footer)
+    (folder / "report.html").write_text(page, "utf-8", errors="replace")
 
 
 def build_sections(ctx: Context, evaluation: Evaluation, params: EvaluateParams) -> Iterator[tuple[str, Section]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipekit.builtin.evaluate.outputs import write_page
 from pipekit.contract import Context, Dataset, Failure, Picture, Report, Sample, Section, Table
 from pipekit.errors import ImageError, UserError
 from pipekit.files import PlainTable
@@ -55,10 +56,17 @@ def evaluate_reconstruction(ctx: Context, model: Path, dataset: Dataset, params:
         raise UserError(f"there is no image in the split {params.split!r} (found {counts or 'no images at all'})")
     found = _errors(ctx, network, samples, params, f"reconstruct {params.split}")
     ctx.tolerate(found.failed, len(samples))
+    if params.sections or params.slices:
+        ctx.warn("the report of an autoencoder has no sections of plugins and no slices: they need predicted classes")
     if not len(found.rmse):
         raise UserError(f"none of the {len(samples)} images of the split {params.split!r} can be read")
     training = _errors(ctx, network, _spread(list(dataset.split("train"))), params, "reconstruct train")
     held_out = _errors(ctx, network, list(dataset.split("val")), params, "reconstruct val") if params.split != "val" else None
+    unread = [*training.failed, *(held_out.failed if held_out is not None else ())]
+    if unread:
+        ctx.warn(
+            f"{len(unread)} images of train and val can't be read and do not count, such as {unread[0].id}: {unread[0].reason}"
+        )
     mean = _mean_image(network, training.samples)
     flat = _errors_of_one(network, found.samples, mean) if mean is not None else None
     metrics = _metrics(ctx, found, training, held_out, flat, params)
@@ -175,8 +183,6 @@ def _mean_with_interval(ctx: Context, values: NDArray[np.float64], resamples: in
 def _write(
     ctx: Context, network: Predictor, metrics: dict[str, Any], found: Errors, training: Errors, params: EvaluateParams
 ) -> Report:
-    from pipekit.page import render
-
     text = json.dumps(metrics, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     (ctx.out_dir / "metrics.json").write_text(text, "utf-8", errors="backslashreplace")
     table = _table(found, metrics)
@@ -188,19 +194,8 @@ def _write(
     draw_curves = ctx.component("report_section", "training").load()
     if (curves := draw_curves(ctx, _AboutModel(network.info))) is not None:
         sections.append(("training", curves))
-    figures = ctx.out_dir / "figures"
-    for _, section in sections:
-        for figure in section.figures:
-            figures.mkdir(exist_ok=True)
-            suffix = "svg" if figure.media_type == "image/svg+xml" else "png"
-            (figures / f"{figure.name}.{suffix}").write_bytes(figure.data)
-    page = render(
-        "Autoencoder evaluation",
-        sections,
-        lead=f"How well does it reconstruct images? {_capital(_headline(metrics))}.",
-        footer="Made by pipekit. All metrics are in metrics.json, the error of each image in predictions.csv.",
-    )
-    (ctx.out_dir / "report.html").write_text(page, "utf-8", errors="replace")
+    lead = f"How well does it reconstruct images? {_capital(_headline(metrics))}."
+    write_page(ctx.out_dir, "Autoencoder evaluation", sections, lead, "the error of each image")
     facts = {"images": str(metrics["num_images"]), "error": f"{metrics['rmse']['value']:.2f} of 255"}
     if metrics["mean_image_rmse"] is not None:
         facts["mean image"] = f"{metrics['mean_image_rmse']:.2f}"

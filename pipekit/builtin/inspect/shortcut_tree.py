@@ -64,7 +64,7 @@ def find(rows: Sequence[Mapping[str, Any]], ctx: Context, margin: float) -> Iter
         f"the class follows from the files, without the picture: {'; '.join(rules)}. A tree on {_listed(names)} finds the "
         f"class of {100 * accuracy:.0f} % (at least {100 * low:.0f} %) of images that it was not fitted to; chance is "
         f"{100 * chance:.0f} %. "
-        "A network can learn this instead of the object, and the test split does not show it",
+        f"{_left_out(found)}A network can learn this instead of the object, and the test split does not show it",
         (),
         {"balanced_accuracy": round(accuracy, 4), "low": round(low, 4), "chance": round(chance, 4), "rules": rules},
     )
@@ -77,6 +77,12 @@ def _classes(rows: MeasuredRows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     counts = np.bincount(codes[usable], minlength=1)
     chosen = np.flatnonzero(usable & (counts[np.clip(codes, 0, None)] >= FEWEST_A_CLASS))
     return codes[chosen], chosen
+
+
+def _left_out(rows: MeasuredRows) -> str:
+    """A sentence on the classes that are too small to take part; "" for none."""
+    small = [name for name, number in rows.tally("label", rows.good).items() if number < FEWEST_A_CLASS]
+    return f"Classes with fewer than {FEWEST_A_CLASS} images are left out ({len(small)}). " if small else ""
 
 
 def _properties(rows: MeasuredRows, chosen: NDArray[np.int64]) -> tuple[list[str], NDArray[np.float64]]:

@@ -52,7 +52,7 @@ class Result:
 
 def write(ctx: Context, model: Any, result: Result) -> Model:
     """Write the outputs to ``ctx.out_dir``. The digest covers the weights and the description, not the zip file."""
-    plain_model(model).save(ctx.out_dir / "model.keras")
+    _published(ctx, model).save(ctx.out_dir / "model.keras")
     words = verdict(result)
     weights = _weights_digest(model)
     info = describe(model, result, words, weights)
@@ -73,6 +73,19 @@ def write(ctx: Context, model: Any, result: Result) -> Model:
         words=words,
         advice=_advice(ctx, result, info),
     )
+
+
+def _published(ctx: Context, model: Any) -> Any:
+    """The model as it is published; unchanged, with a warning, if it can't be rebuilt, so that no training is lost."""
+    try:
+        return plain_model(model)
+    except (TypeError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        ctx.warn(
+            f"model.keras is written as it was trained, with its optimizer and precision: Keras can't rebuild it ({reason}); "
+            "register the template's own layers with keras.saving.register_keras_serializable"
+        )
+        return model
 
 
 def describe(model: Any, result: Result, words: list[str], weights: str) -> dict[str, Any]:
