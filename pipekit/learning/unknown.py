@@ -140,8 +140,8 @@ def held_out_distances(
 def quantile(distances: Float, share: float) -> float:
     """The smallest distance that at most this share of further images like these exceeds on average.
 
-    It is the quantile of split conformal prediction (Vovk et al. 2005): the k-th smallest of n, with k = ceil((n + 1)(1 - share)),
-    or the largest.
+    It is the quantile of split conformal prediction (Vovk et al. 2005): the k-th smallest of n, with
+    k = ceil((n + 1)(1 - share)), or the largest.
     """
     return float(np.sort(distances)[_rank(len(distances), share) - 1])
 

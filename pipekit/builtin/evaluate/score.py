@@ -112,9 +112,7 @@ def _predict(
     kept: list[Sample] = []
     rows: list[NDArray[np.float32]] = []
     failed: list[Failure] = []
-    images = predictor.scoring().stream(
-        samples, lambda sample: sample.image, workers=ctx.workers, batch_size=params.batch_size
-    )
+    images = predictor.scoring().stream(samples, lambda sample: sample.image, workers=ctx.workers, batch_size=params.batch_size)
     for sample, prediction in ctx.track(images, total=len(samples), label="predict", unit="images"):
         if isinstance(prediction, ImageError):
             failed.append(Failure(sample.id, prediction.message, sample.image))

@@ -12,7 +12,11 @@ from pipekit.builtin.evaluate.intervals import share
 
 
 def measure(
-    scores: NDArray[np.float64], y_true: NDArray[np.int64], correct: NDArray[np.bool_], classes: Sequence[str], stated: Mapping[str, Any]
+    scores: NDArray[np.float64],
+    y_true: NDArray[np.int64],
+    correct: NDArray[np.bool_],
+    classes: Sequence[str],
+    stated: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The shares with their intervals.
 
@@ -25,7 +29,12 @@ def measure(
         "num_rejected": int(rejected.sum()),
         "share": share(int(rejected.sum()), len(rejected)),
         "per_class": [
-            {"class": name, "num_images": int(own.sum()), "num_rejected": int(rejected[own].sum()), **share(int(rejected[own].sum()), int(own.sum()))}
+            {
+                "class": name,
+                "num_images": int(own.sum()),
+                "num_rejected": int(rejected[own].sum()),
+                **share(int(rejected[own].sum()), int(own.sum())),
+            }
             for name, own in ((name, y_true == number) for number, name in enumerate(classes))
         ],
         "accuracy_of_kept": share(int(correct[~rejected].sum()), int((~rejected).sum())),

@@ -22,8 +22,6 @@ Pixels = NDArray[np.uint8]
 Answers = Callable[[Pixels], NDArray[np.float32]]
 
 FLOAT_TOLERANCE = 1e-4
-SCORE_TOLERANCE = 10
-"""Factor on the tolerance for the score of *none of these*, which is a distance divided by a small limit."""
 FROM_FILES = "serving_bytes"
 """The signature that takes the bytes of files."""
 NUM_RANDOM = 16
@@ -96,8 +94,8 @@ class Comparison:
     Attributes:
         largest_difference: over the probabilities of all images; ``mean_difference`` is their mean.
         same_class: number of images for which both predict the same class.
-        largest_score_difference, same_unknown: of the score for *none of these*, and the number of images that both reject or both
-            keep; None if the model has no such score.
+        largest_score_difference, same_unknown: of the score for *none of these*, and the number of images that both reject or
+            both keep; None if the model has no such score.
         original_right, exported_right: correct predictions among the ``labelled`` images, whose class is known.
     """
 
@@ -330,18 +328,18 @@ def within(found: Comparison, tolerance: float) -> Comparison:
     """Compare the two models, and return the comparison if they agree.
 
     Raises:
-        StageError: a probability differs by more than the tolerance, or a score by more than ten times as much.
+        StageError: a probability, or the score for *none of these*, differs by more than the tolerance.
     """
     if found.largest_difference > tolerance:
         raise StageError(
             f"the exported model differs from the original: {found.headline}; allowed is {tolerance:g}",
             "Nothing was written. Raise `tolerance` to accept the difference.",
         )
-    if (found.largest_score_difference or 0.0) > SCORE_TOLERANCE * tolerance:
+    if (found.largest_score_difference or 0.0) > tolerance:
         raise StageError(
             f"the exported model differs from the original: its {OUTPUT} by {found.largest_score_difference:.1e} "
-            f"({found.headline}); allowed is {SCORE_TOLERANCE * tolerance:g}",
-            f"Nothing was written. Raise `tolerance`, of which it is {SCORE_TOLERANCE} times, to accept the difference.",
+            f"({found.headline}); allowed is {tolerance:g}",
+            "Nothing was written. Raise `tolerance` to accept the difference.",
         )
     return found
 
