@@ -54,9 +54,13 @@ Arrays = dict[str, Any]
 
 
 class Embedder:
-    """Features of EfficientNet-Lite0, as the stage `embed` computes them."""
+    """Features of EfficientNet-Lite0, as the stage `embed` computes them; those of files are kept, if `cache` is given."""
 
-    def __init__(self) -> None:
+    def __init__(self, cache: Path | None = None) -> None:
+        self._cache, self._known = cache, {}
+        if cache is not None and cache.exists():
+            with np.load(cache) as saved:
+                self._known = dict(zip(saved["files"].tolist(), saved["features"], strict=True))
         with tempfile.TemporaryDirectory() as folder:
             network = Path(folder, "network")
             network.write_bytes(facts_for(LITE0).convert(LITE0.weights_file()))  # type: ignore[misc]
@@ -71,10 +75,14 @@ class Embedder:
     def of_files(self, files: Iterable[Path]) -> Any:
         found = []
         for path in files:
+            name = str(path.absolute())
             try:
-                found.append(self.of_file(path))
+                self._known[name] = self._known[name] if name in self._known else self.of_file(path)
+                found.append(self._known[name])
             except ImageError:
                 print(f"left out: {path.name}")
+        if self._cache is not None:
+            np.savez(self._cache, files=np.array(list(self._known)), features=np.stack(list(self._known.values())))
         return np.stack(found)
 
 
@@ -174,8 +182,9 @@ def main() -> None:
     parser.add_argument("photos", type=Path, help="class folders of photographs")
     parser.add_argument("--fashion", type=Path, help="the folder of Fashion-MNIST's IDX files")
     parser.add_argument("--foreign", type=Path, nargs="*", default=[], help="further folders of foreign photographs")
+    parser.add_argument("--cache", type=Path, metavar="FILE.npz", help="keep the features of files here between runs")
     given = parser.parse_args()
-    embedder = Embedder()
+    embedder = Embedder(given.cache)
     own = {folder.name: embedder.of_files(images_in(folder)) for folder in sorted(given.photos.iterdir()) if folder.is_dir()}
     photographs, drawings = package_photographs()
     foreign = {"photographs": embedder.of_files(photographs), "drawings, texts, charts": embedder.of_files(drawings)}

@@ -63,8 +63,8 @@ def _how(limit: Mapping[str, Any]) -> str:
     return (
         f"The limit is set from {images}, each compared with the others, to reject {percent(limit['share'])} of such images. "
         f"With so many, it may reject between {percent(limit['expected_low'], True)} and "
-        f"{percent(limit['expected_high'], True)} of further ones (in 95 of 100 trainings). How many foreign images it notices, "
-        "these images can't tell: try `pipekit predict` on some."
+        f"{percent(limit['expected_high'], True)} of further ones (in 95 of 100 trainings). How many foreign images it "
+        "notices, these images can't tell: try `pipekit predict` on some."
     )
 
 
