@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
 from pipekit.errors import ImageError, UserError
+from pipekit.learning.exported import exported_in, outputs_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Format version of ``model.json``; a change that an older pipekit would misread increments it."""
 
-INFO_HINT = "Give the folder of a trained model: runs/<name>, or the folder with model.keras and model.json."
+INFO_HINT = "Give the folder of a trained model: runs/<name>, or the folder with model.keras or an export, and model.json."
 
 MAX_RATIO, FREE_BYTES = 20, 1 << 28
 """An archive of weights is refused if it expands by more than this factor, and past this size."""
@@ -140,7 +141,7 @@ class Predictor:
 
 
 def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike]) -> Predictor:
-    """Load the classifier in ``folder``, which holds ``model.json`` and ``model.keras`` (or the template's own files).
+    """Load the classifier in ``folder``: ``model.json``, and ``model.keras``, the template's own files or an exported model.
 
     Args:
         folder: a Model artifact's ``path``, or a run's folder.
@@ -154,8 +155,38 @@ def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike])
     height, width, channels = info["input_shape_hwc"]
     if (folder / "model.keras").exists():
         return keras_predictor(load_keras_model(folder), folder, info)
+    if opener := exported_in(folder):
+        outputs = outputs_of(info)
+        answers = _checked(opener(folder, outputs), len(classes), folder, more=len(outputs) - 1)
+        scored = answers if len(outputs) > 1 else None
+        return Predictor(classes, (height, width, channels), info, _first(answers, len(classes)), folder, scored)
     load = _template_loader(info.get("template"), component)
-    return Predictor(classes, (height, width, channels), info, load(folder), folder)
+    return Predictor(classes, (height, width, channels), info, _checked(load(folder), len(classes), folder), folder)
+
+
+def _first(answers: Probabilities, num_classes: int) -> Probabilities:
+    """The columns of the classes alone."""
+    return lambda batch: answers(batch)[:, :num_classes]
+
+
+def _checked(probabilities: Probabilities, num_classes: int, folder: Path, more: int = 0) -> Probabilities:
+    """The same function; it raises UserError if the model has more or fewer outputs than ``model.json`` has classes.
+
+    Args:
+        more: columns besides the classes.
+    """
+
+    def checked(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        rows = probabilities(batch)
+        if rows.shape != (len(batch), num_classes + more):
+            raise UserError(
+                f"the model in {folder} has {rows.shape[-1] - more} outputs, but model.json beside it names {num_classes} "
+                "classes",
+                "The two files belong to different models: copy both from one run.",
+            )
+        return rows
+
+    return checked
 
 
 def keras_predictor(model: Any, folder: Path, info: Mapping[str, Any]) -> Predictor:

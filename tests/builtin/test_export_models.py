@@ -240,6 +240,8 @@ def test_the_exported_model_answers_as_the_original(to: str, folder: Path, pictu
     assert sum(unknown) == 6
     assert sum((found[:, -1] > 1) == unknown) >= (11 if "int8" in to else 12), "it rejects the same images"
     np.testing.assert_allclose(expected[:, :-1], predictor.probabilities(pixels), atol=1e-6)
+    opened = load_predictor(out, REGISTRY.get).scoring().probabilities(pixels)
+    assert np.abs(opened - found).max() < 1e-5, "`pipekit predict OUT`"
     checked = json.loads((out / "check.json").read_text("utf-8"))
     assert checked["count"] == (6 if "int8" in to else 12)  # half of them are for the ranges
     assert checked["largest_difference"] <= apart.max() + 1e-6

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from pipekit.contract import Dataset, InputPath, Model, Params, Report, Sample, param
 from pipekit.errors import ImageError, StageError, UserError
+from pipekit.learning.exported import ALONE, OUTPUT, SCORE
 from pipekit.learning.predictor import RESIZE_METHOD, Predictor, keras_predictor, load_keras_model, read_model_info
-from pipekit.learning.unknown import OUTPUT, load_unknown, with_score
+from pipekit.learning.unknown import load_unknown, with_score
 from pipekit.rng import rng_for
 
 Pixels = NDArray[np.uint8]
@@ -70,7 +71,7 @@ class Trained:
     @property
     def outputs(self) -> tuple[str, ...]:
         """The names of the outputs of ``exported``."""
-        return ("probabilities",) if self.predictor.with_score is None else ("probabilities", OUTPUT)
+        return ALONE if self.predictor.with_score is None else (OUTPUT, SCORE)
 
 
 @dataclass(frozen=True)
@@ -337,7 +338,7 @@ def within(found: Comparison, tolerance: float) -> Comparison:
         )
     if (found.largest_score_difference or 0.0) > tolerance:
         raise StageError(
-            f"the exported model differs from the original: its {OUTPUT} by {found.largest_score_difference:.1e} "
+            f"the exported model differs from the original: its {SCORE} by {found.largest_score_difference:.1e} "
             f"({found.headline}); allowed is {tolerance:g}",
             "Nothing was written. Raise `tolerance` to accept the difference.",
         )

@@ -23,7 +23,6 @@ from pipekit.builtin.exporters.models import (
     open_trained,
     save,
     score_usage,
-    side_by_side,
     training_pixels,
     translated,
     within,
@@ -31,6 +30,7 @@ from pipekit.builtin.exporters.models import (
 )
 from pipekit.contract import Dataset, Model, Report, param
 from pipekit.errors import StageError, UserError
+from pipekit.learning.exported import tflite_answers, tflite_interpreter
 from pipekit.owners import owned_prefix
 
 USAGE = """    interpreter = Interpreter("model.tflite")     # ai_edge_litert.interpreter, or tf.lite
@@ -155,18 +155,8 @@ def _in_order(data: bytes, outputs: tuple[str, ...]) -> bytes:
 
 
 def _interpreter(data: bytes, outputs: tuple[str, ...]) -> Any:
-    """The exported file's answers, from TensorFlow's own interpreter."""
-    import tensorflow as tf
-
-    with _quietly():
-        interpreter = tf.lite.Interpreter(model_content=data)
-        interpreter.allocate_tensors()
-    (into,), run = interpreter.get_input_details(), interpreter.get_signature_runner()
-
-    def exported(pixels: Pixels) -> Any:
-        return side_by_side(run(image=pixels.astype(into["dtype"])), outputs)
-
-    return exported
+    """The exported file's answers."""
+    return tflite_answers(tflite_interpreter(data), outputs)
 
 
 @contextlib.contextmanager
