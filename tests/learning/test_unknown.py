@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipekit.builtin.train.novelty import groups_of
+from pipekit.builtin.train.none_of_these import groups_of
 from pipekit.contract import Sample
 from pipekit.errors import UserError
 from pipekit.learning import unknown

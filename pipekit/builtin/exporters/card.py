@@ -123,7 +123,8 @@ def _unknown(info: Mapping[str, Any]) -> str:
     if {"share", "num_images", "expected_low", "expected_high"} <= found.keys():
         words += (
             f" The limit was set on {found['num_images']:,} training images to reject {found['share']:.0%} of such images; "
-            f"so many allow {found['expected_low']:.1%} to {found['expected_high']:.1%}. Foreign images that resemble them pass."
+            f"so many allow {found['expected_low']:.1%} to {found['expected_high']:.1%}. Foreign images that resemble them "
+            "pass."
         )
     return words
 

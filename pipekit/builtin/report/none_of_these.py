@@ -1,4 +1,4 @@
-"""Section ``unknown``: evaluated images that the model rejects as *none of these*, and how the limit was set."""
+"""Section ``none_of_these``: evaluated images that the model rejects as *none of these*, and how the limit was set."""
 
 from __future__ import annotations
 
