@@ -325,6 +325,11 @@ def register_embedders(register: Register) -> None:
         "pipekit.builtin.embedders:efficientnet_lite0",
         summary="EfficientNet-Lite0, trained on ImageNet: 1,280 features",
     )
+    register(
+        "pretrained",
+        "pipekit.builtin.embedders:pretrained",
+        summary="A network of keras.applications, where its weights are there",
+    )
 
 
 @hookimpl
