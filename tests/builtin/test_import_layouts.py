@@ -287,3 +287,40 @@ def test_a_table_in_a_folder_of_tables_names_images_beside_that_folder(tmp_path:
     params = REGISTRY.check_params(REGISTRY.get("importer", "csv").params_type(), {})
     rows = [row for row in csv.read(table, params) if isinstance(row, Sample)]  # type: ignore[arg-type]
     assert [row.image for row in rows] == [str(root / f"images/scan_{at}.jpg") for at in range(4)]
+
+
+# --- recordings ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("names", "choices"),
+    [
+        ("S1_Seq1.jpg S1_Seq2.jpg S2_Seq1.jpg TS1.jpg", ["--format folders:labels=none", "--format names"]),
+        ("cam1.jpg cam2.jpg IMG_1.jpg IMG_2.jpg", ["--format folders:labels=none", "--format names"]),
+        ("Subject01/1.jpg Subject02/1.jpg", ["--format folders:labels=none", "--format folders:labels=first"]),
+        ("train/fold_1/1.jpg test/fold_2/1.jpg", ["--format folders:labels=none", "--format folders:labels=first"]),
+        (
+            "S1/walk/1.jpg S1/run/1.jpg S2/walk/1.jpg",
+            ["--format folders:labels=last", "--format folders:labels=none", "--format folders:labels=first"],
+        ),
+        (
+            "session1/Seq2/1.jpg session2/Seq1/1.jpg",
+            ["--format folders:labels=none", "--format folders:labels=first"],
+        ),
+    ],
+)
+def test_subjects_and_recordings_are_asked_about(tmp_path: Path, names: str, choices: list[str]) -> None:
+    assert readings(tree(tmp_path, *names.split())) == choices
+
+
+def test_the_options_choose_how_folders_of_recordings_are_read(tmp_path: Path) -> None:
+    root = tree(tmp_path, "S1/walk/1.jpg", "S2/run/1.jpg")
+    for labels, expected in {"none": [None, None], "first": ["S1", "S2"], "last": ["walk", "run"]}.items():
+        assert [row.label for row in read(root, FoldersParams(labels=labels))] == expected  # type: ignore[arg-type]
+    with pytest.raises(ReadingsError, match="called S1, S2, which may be subjects"):
+        list(read(root, FoldersParams()))
+
+
+def test_one_folder_of_another_name_makes_them_classes(tmp_path: Path) -> None:
+    root = tree(tmp_path, "s1/1.jpg", "sedan1/1.jpg")
+    assert [row.label for row in read(root, FoldersParams())] == ["s1", "sedan1"]
