@@ -175,7 +175,7 @@ def _refuse_named_splits(path: Path) -> None:
 
 
 def _refuse_recordings(path: Path, trunks: Sequence[Trunk]) -> None:
-    """Raise where all class folders are named after recordings: a network would learn to tell ``Subject01`` from ``Subject02``."""
+    """Raise where all class folders are named after recordings: a model would tell ``Subject01`` from ``Subject02``."""
     folders = [path.joinpath(*trunk.folders, name) for trunk in trunks for name in image_folders(path.joinpath(*trunk.folders))]
     names = list(dict.fromkeys(folder.name for folder in folders))
     if not names or not all(map(is_recording, names)):

@@ -66,7 +66,22 @@ FILLERS = frozenset(
 RECORDING_WORDS = frozenset(
     {
         *("s", "ts", "subject", "subj", "sub", "participant", "patient", "session", "sess", "ses", "sequence", "seq"),
-        *("camera", "cam", "take", "trial", "scene", "clip", "video", "vid", "recording", "rec", "run", "fold", "batch", "part"),
+        *(
+            "camera",
+            "cam",
+            "take",
+            "trial",
+            "scene",
+            "clip",
+            "video",
+            "vid",
+            "recording",
+            "rec",
+            "run",
+            "fold",
+            "batch",
+            "part",
+        ),
         *("chunk", "shard"),
     }
 )
@@ -74,7 +89,23 @@ RECORDING_WORDS = frozenset(
 
 FILE_WORDS = frozenset(
     {
-        *("frame", "frames", "img", "image", "photo", "pic", "picture", "dsc", "dscn", "dscf", "pxl", "mvi", "wp", "gopr", "scan"),
+        *(
+            "frame",
+            "frames",
+            "img",
+            "image",
+            "photo",
+            "pic",
+            "picture",
+            "dsc",
+            "dscn",
+            "dscf",
+            "pxl",
+            "mvi",
+            "wp",
+            "gopr",
+            "scan",
+        ),
         *("screenshot", "page", "file"),
     }
 )

@@ -12,11 +12,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pipekit.builtin.importers.any_case import BY_OTHER_CASE, AnyCase
 from pipekit.builtin.importers.boxes import BoxedParams, checked_box, is_rectangle, label_of, outlined, size_of
 from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, not_utf8, split_of, subfolders
 from pipekit.builtin.importers.lookup import lookup
 from pipekit.builtin.importers.words import split_folder
-from pipekit.contract import Box, Categories, Category, Failure, Keypoint, Rejected, Sample, Targets
+from pipekit.contract import Adjusted, Box, Categories, Category, Failure, Keypoint, Rejected, Sample, Targets
 from pipekit.errors import ImageError, UserError
 from pipekit.files import files_in, image_suffixes, walk
 from pipekit.params import param
@@ -93,7 +94,7 @@ def sniff(path: Path) -> str | Rejected:
     return f"{where}{f', {lists[0]}' if lists else ''}{f', poses of {count} points' if count else ''}"
 
 
-def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure | Categories]:
+def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure | Adjusted | Categories]:
     """The list of classes, if any, and one sample per image below each folder ``images``, or beside labels; the
     id is the path below ``path``.
 
@@ -125,6 +126,9 @@ def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure | Categori
                 labels = path.joinpath(*parts[:at], "labels", *parts[at + 1 : -1], Path(parts[-1]).stem + ".txt")
             else:
                 continue
+            if not labels.is_file() and (other := _in_any_case(labels, Path(full), AnyCase(splits))):
+                labels = other
+                yield Adjusted(identity, BY_OTHER_CASE)
             labelled = labelled or labels.is_file()
             split = next((found for part in parts[:-1] if (found := split_folder(part))), "") or splits.get(identity)
             yield from _sample(identity, Path(full), labels, split, classes, params)
@@ -133,6 +137,12 @@ def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure | Categori
             f"no label file below {path} has the name of an image",
             "Expected labels/train/a.txt for images/train/a.jpg: the same folders below both.",
         )
+
+
+def _in_any_case(labels: Path, image: Path, names: AnyCase) -> Path | None:
+    """The label file in another case, unless another image may be meant."""
+    found = names.find(labels.parent, labels.name)
+    return found if found and names.find(image.parent, found.stem + image.suffix) == image else None
 
 
 def _sample(
