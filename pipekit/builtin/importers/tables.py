@@ -276,7 +276,7 @@ def is_missing(text: str) -> bool:
 
 def plain(value: Any) -> Any:
     """A value that JSON can hold."""
-    if isinstance(value, (str, bool, int)):
+    if value is None or isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else str(value)

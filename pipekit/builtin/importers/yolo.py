@@ -43,6 +43,11 @@ class YoloParams(BoxedParams):
         "The number of keypoints of a pose, and of numbers for each (2 or 3): [17, 3]; by default from data.yaml",
         max_length=2,
     )
+    flip_idx: list[int] = param(
+        [],
+        "The position of each keypoint's counterpart in a mirrored image: [0, 2, 1]; by default from data.yaml",
+        max_length=1000,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,13 +244,17 @@ def _classes(path: Path, params: YoloParams) -> _Classes:
             names = {number: word.strip() for number, word in enumerate(words) if word.strip()}
     names = dict(enumerate(params.classes)) or names
     where, content = described or (path, {})
-    if params.kpt_shape:
-        return _Classes(names, _kpt_shape(params.kpt_shape, "the parameter"), _point_names(content.get("kpt_names"), names))
-    shape = content.get("kpt_shape")
-    flip_idx = content.get("flip_idx")
+    shape, from_where = (params.kpt_shape, "the parameter") if params.kpt_shape else (content.get("kpt_shape"), f"{where}:")
+    count = _kpt_shape(shape, from_where) if shape else (0, 0)
+    flip_idx = params.flip_idx or content.get("flip_idx")
+    if params.flip_idx and sorted(params.flip_idx) != list(range(count[0])):
+        raise UserError(
+            f"flip_idx is {params.flip_idx}, but there are {count[0]} keypoints",
+            "Expected each position from 0 once, as many as kpt_shape says.",
+        )
     mirror = tuple(flip_idx) if isinstance(flip_idx, list) and all(type(one) is int for one in flip_idx) else ()
     points = _point_names(content.get("kpt_names"), names)
-    return _Classes(names, _kpt_shape(shape, f"{where}:") if shape else (0, 0), points, mirror)
+    return _Classes(names, count, points, mirror)
 
 
 def _numbered(found: Any, file: Path) -> dict[int, str]:
