@@ -59,11 +59,11 @@ def _narrow(samples: Iterable[Sample]) -> Iterator[str]:
         if not sample.image.lower().endswith(DEEP_SUFFIXES):
             continue
         try:
-            samples = read_deep(read_bytes(sample.image))
+            values = read_deep(read_bytes(sample.image))
         except (OSError, DamagedError):
             continue
-        if samples is not None and samples.dtype.kind == "u":
-            largest = max(largest, int(samples.max(initial=0)))
+        if values is not None and values.dtype.kind == "u":
+            largest = max(largest, int(values.max(initial=0)))
             if largest >= NARROW:
                 return
     if largest:
