@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -92,12 +91,7 @@ def _frames(clip: str, full: Path, params: VideosParams, out_dir: Path) -> Itera
     rate_hz, known = images.frame_rate(full)
     if not known:
         yield Adjusted(clip, f"given times by {rate_hz:g} frames per second, since the file states no frame rate")
-    wanted = _numbers(rate_hz, params.rate_hz)
-    next_wanted = next(wanted)
-    for number, time_s, pixels in images.video_frames(full):
-        if number < next_wanted:
-            continue
-        next_wanted = next(wanted)
+    for number, time_s, pixels in images.video_frames(full, rate_hz=params.rate_hz):
         name = f"{clip}.frame_{number:06d}.{params.format}"
         target = out_dir / PurePosixPath(name)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -107,16 +101,3 @@ def _frames(clip: str, full: Path, params: VideosParams, out_dir: Path) -> Itera
         taken += 1
         if taken == params.max_frames:
             return
-
-
-def _numbers(frame_rate_hz: float, rate_hz: float) -> Iterator[int]:
-    """The numbers of the frames to take.
-
-    >>> from itertools import islice
-    >>> list(islice(_numbers(30, 12), 5))
-    [0, 3, 5, 8, 10]
-    """
-    if rate_hz == 0 or rate_hz >= frame_rate_hz:
-        yield from iter(range(1 << 62))
-    for tick in range(1 << 62):
-        yield math.ceil(round(tick * frame_rate_hz / rate_hz, 6))
