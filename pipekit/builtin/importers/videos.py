@@ -87,17 +87,15 @@ def _frames(clip: str, full: Path, params: VideosParams, out_dir: Path) -> Itera
     splits = [split_of(folder) for folder in folders]
     classes = [folder for folder, split in zip(folders, splits, strict=True) if not split]
     label = classes[0] if classes and params.label == "folder" else None
-    taken = 0
     rate_hz, known = images.frame_rate(full)
     if not known:
         yield Adjusted(clip, f"given times by {rate_hz:g} frames per second, since the file states no frame rate")
-    for number, time_s, pixels in images.video_frames(full, rate_hz=params.rate_hz):
+    for taken, (number, time_s, pixels) in enumerate(images.video_frames(full, rate_hz=params.rate_hz), start=1):
         name = f"{clip}.frame_{number:06d}.{params.format}"
         target = out_dir / PurePosixPath(name)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(images.encode(pixels, params.format, params.quality))
         extra = {"clip": clip, "frame": number, "time_s": round(time_s, 3)}
         yield Sample(name, str(target), label=label, split=next(filter(None, splits), ""), extra=extra)
-        taken += 1
         if taken == params.max_frames:
             return
