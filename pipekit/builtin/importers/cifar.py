@@ -160,7 +160,7 @@ def _load(file: Path) -> Mapping[str, Any]:
         why = str(error) if isinstance(error, pickle.UnpicklingError) else "it is no pickle, or a damaged one"
         raise UserError(f"can't read {file}: {why}", "Expected a file of CIFAR's Python version.") from error
     if not isinstance(found, dict):
-        raise UserError(f"{file} holds {type(found).__name__}, not a dictionary")
+        raise UserError(f"{file} holds {'nothing' if found is None else type(found).__name__}, not a dictionary")
     return {_text(key): value for key, value in found.items()}
 
 
