@@ -22,8 +22,6 @@ SIDE_PX = 32
 
 PIXELS = 3 * SIDE_PX * SIDE_PX
 
-READS = (".bin", ".txt", ".html", ".meta")
-
 SPLITS = {"train": "train", "test": "test", "test_batch": "test", **{f"data_batch_{number}": "train" for number in range(1, 6)}}
 """Names of the files, without ``.bin``."""
 
