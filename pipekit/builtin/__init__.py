@@ -99,30 +99,30 @@ def register_importers(register: Register) -> None:
     register(
         "names", "pipekit.builtin.importers.names", summary="Image files with the class in their name: dog_1.jpg", version=3
     )
-    register("csv", "pipekit.builtin.importers.csv", summary="A CSV or TSV file with one row per image", version=3)
+    register("csv", "pipekit.builtin.importers.csv", summary="A CSV or TSV file with one row per image", version=4)
     register(
-        "metadata", "pipekit.builtin.importers.metadata", summary="Hugging Face imagefolder: metadata.csv or .jsonl", version=3
+        "metadata", "pipekit.builtin.importers.metadata", summary="Hugging Face imagefolder: metadata.csv or .jsonl", version=4
     )
     register(
-        "parquet", "pipekit.builtin.importers.parquet", summary="Parquet with one row per image, as bytes or path", version=3
+        "parquet", "pipekit.builtin.importers.parquet", summary="Parquet with one row per image, as bytes or path", version=4
     )
     register("idx", "pipekit.builtin.importers.idx", summary="IDX files of the MNIST family, gzipped or not", version=2)
-    register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, outlines, keypoints, masks", version=6)
+    register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, outlines, keypoints, masks", version=7)
     register(
-        "yolo", "pipekit.builtin.importers.yolo", summary="YOLO: boxes, outlines, oriented boxes, poses; Darknet", version=7
+        "yolo", "pipekit.builtin.importers.yolo", summary="YOLO: boxes, outlines, oriented boxes, poses; Darknet", version=8
     )
-    register("voc", "pipekit.builtin.importers.voc", summary="Pascal VOC: XML annotations, masks, image sets", version=5)
+    register("voc", "pipekit.builtin.importers.voc", summary="Pascal VOC: XML annotations, masks, image sets", version=6)
     register(
-        "masks", "pipekit.builtin.importers.masks", summary="Images and masks in two folders, under the same names", version=2
+        "masks", "pipekit.builtin.importers.masks", summary="Images and masks in two folders, under the same names", version=3
     )
-    register("cvat", "pipekit.builtin.importers.cvat", summary="CVAT for images 1.1: boxes, polygons, points, tags", version=2)
-    register("labelme", "pipekit.builtin.importers.labelme", summary="LabelMe: a JSON file of shapes for each image", version=2)
+    register("cvat", "pipekit.builtin.importers.cvat", summary="CVAT for images 1.1: boxes, polygons, points, tags", version=3)
+    register("labelme", "pipekit.builtin.importers.labelme", summary="LabelMe: a JSON file of shapes for each image", version=3)
     register(
-        "via", "pipekit.builtin.importers.via", summary="VGG Image Annotator: JSON or CSV with the regions of images", version=2
+        "via", "pipekit.builtin.importers.via", summary="VGG Image Annotator: JSON or CSV with the regions of images", version=3
     )
-    register("label_studio", "pipekit.builtin.importers.label_studio", summary="Label Studio: tasks as JSON", version=2)
-    register("createml", "pipekit.builtin.importers.createml", summary="Create ML: JSON with the boxes of images")
-    register("box_csv", "pipekit.builtin.importers.box_csv", summary="CSV files with one row per box")
+    register("label_studio", "pipekit.builtin.importers.label_studio", summary="Label Studio: tasks as JSON", version=3)
+    register("createml", "pipekit.builtin.importers.createml", summary="Create ML: JSON with the boxes of images", version=2)
+    register("box_csv", "pipekit.builtin.importers.box_csv", summary="CSV files with one row per box", version=2)
     register(
         "roboflow_masks",
         "pipekit.builtin.importers.roboflow_masks",
@@ -133,22 +133,33 @@ def register_importers(register: Register) -> None:
         "arrow",
         "pipekit.builtin.importers.arrow",
         summary="Hugging Face datasets saved with save_to_disk; needs pyarrow",
-        version=2,
+        version=3,
     )
     register(
         "cifar", "pipekit.builtin.importers.cifar", summary="CIFAR-10 and CIFAR-100, as pickles or binary files", version=2
     )
     register("videos", "pipekit.builtin.importers.videos", summary="Videos: frames at a stated rate, a class per folder")
-    register("tfrecord", "pipekit.builtin.importers.tfrecord", summary="TFRecord files of tf.train.Example with images")
-    register("npz", "pipekit.builtin.importers.npz", summary="NumPy archives: x_train, y_train; train_images, train_labels")
-    register("hdf5", "pipekit.builtin.importers.hdf5", summary="HDF5 files with images and labels; needs h5py")
+    register(
+        "tfrecord", "pipekit.builtin.importers.tfrecord", summary="TFRecord files of tf.train.Example with images", version=2
+    )
+    register(
+        "npz",
+        "pipekit.builtin.importers.npz",
+        summary="NumPy archives: x_train, y_train; train_images, train_labels",
+        version=2,
+    )
+    register("hdf5", "pipekit.builtin.importers.hdf5", summary="HDF5 files with images and labels; needs h5py", version=2)
     register(
         "image_list", "pipekit.builtin.importers.image_list", summary="Text lists with a line 'path label' per image", version=2
     )
-    register("cub", "pipekit.builtin.importers.cub", summary="CUB-200-2011: classes, splits and boxes in lists", version=2)
-    register("pets", "pipekit.builtin.importers.pets", summary="Oxford-IIIT Pets: breeds, splits, trimaps as masks")
-    register("food101", "pipekit.builtin.importers.food101", summary="Food-101: class folders, and lists of the splits")
-    register("imagenet", "pipekit.builtin.importers.imagenet", summary="ImageNet (ILSVRC): synsets, their names, boxes")
+    register("cub", "pipekit.builtin.importers.cub", summary="CUB-200-2011: classes, splits and boxes in lists", version=3)
+    register("pets", "pipekit.builtin.importers.pets", summary="Oxford-IIIT Pets: breeds, splits, trimaps as masks", version=2)
+    register(
+        "food101", "pipekit.builtin.importers.food101", summary="Food-101: class folders, and lists of the splits", version=2
+    )
+    register(
+        "imagenet", "pipekit.builtin.importers.imagenet", summary="ImageNet (ILSVRC): synsets, their names, boxes", version=2
+    )
 
 
 @hookimpl

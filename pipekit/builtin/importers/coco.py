@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
@@ -14,10 +15,12 @@ from pydantic import model_validator
 
 from pipekit.artifacts import joined_categories
 from pipekit.builtin.importers.annotated import UnusableError
+from pipekit.builtin.importers.any_case import BY_OTHER_CASE, AnyCase
 from pipekit.builtin.importers.boxes import BoxedParams, Finder, checked_box, label_of, outlined
 from pipekit.builtin.importers.coco_files import BESIDE, annotation_files, names_of, of_one_kind, why_not
 from pipekit.builtin.importers.coco_index import Annotation, CocoIndex, Image, coco_index
 from pipekit.builtin.importers.files import BY_LAST_PARTS, split_in, subfolders
+from pipekit.builtin.importers.lookup import lookup
 from pipekit.builtin.importers.stated_size import Frame, frame_of
 from pipekit.contract import Adjusted, Box, Categories, Category, Failure, Keypoint, Rejected, Sample, Targets
 from pipekit.errors import ImageError, UserError
@@ -161,7 +164,8 @@ class _Reading:
             name = f"{self.prefixes[file]}annotation {_name_of(stray, number)}"
             yield Failure(name, f"{self.files[file].name} line {line}: {problem}", part_of=self.files[file].name)
         finders = [Finder(_image_folders(root, split)) for root, split in zip(self.roots, self.splits, strict=True)]
-        self.found.locate(lambda file, entry: _located(finders[file], entry))
+        with lookup(()) as names:
+            self.found.locate(lambda file, entry: _located(finders[file], entry, AnyCase(names)))
         for images in self.found.images():
             yield from self._image(images)
 
@@ -205,8 +209,10 @@ class _Reading:
                     yield Failure(f"{prefix}annotation {_name_of(annotation, number)}", f"{where}: {problem}", part_of=of)
                 else:
                     good.append((image, annotation))
-        if first.place and first.name != str(first.entry.get("file_name", "")):
-            yield Adjusted(identity, BY_LAST_PARTS)
+        stated = str(first.entry.get("file_name", ""))
+        if first.place and first.name != stated:
+            parts = re.split(r"[/\\]+", stated)
+            yield Adjusted(identity, BY_LAST_PARTS if {*first.name.split("/")} <= {*parts} else BY_OTHER_CASE)
         if not first.place:
             yield Failure(identity, f"{self.files[first.file].name}: no such file")
             return
@@ -292,12 +298,14 @@ class _Reading:
         )
 
 
-def _located(finder: Finder, entry: Mapping[str, Any]) -> tuple[str, str]:
+def _located(finder: Finder, entry: Mapping[str, Any], names: AnyCase) -> tuple[str, str]:
     """The name under which an image is found, and its file; "" if there is none."""
     name = str(entry.get("file_name", ""))
     place = finder.find(name) if name else None
     if place is None and (part := finder.part_of(name)):
         name, place = part, finder.find(part)
+    if place is None and name and (found := finder.in_any_case(name, names)):
+        name, place = found
     return name, str(place or "")
 
 
