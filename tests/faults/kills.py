@@ -204,12 +204,17 @@ class Killing:
     def _left(self, pids: Sequence[int]) -> list[str]:
         """What is left behind after the next run."""
         store = self.project / ".pipekit"
-        found = [f"{name}/{path.name}" for name in SCRATCH for path in (store / name).glob("*")]
+        # A stage whose key changed with the split file leaves an empty folder in work/ until the next gc.
+        found = [f"{name}/{path.name}" for name in SCRATCH for path in (store / name).glob("*") if name != "work" or _files(path)]
         found += [f"TMPDIR/{path.name}" for path in Path(self.environ["TMPDIR"]).iterdir()]
         found += [f"/dev/shm/{name}" for name in semaphores_of(pids)]
         found += [path.name for path in self.project.iterdir() if path.name.startswith(".") and path != store]
         found += [f"process {pid}" for session in pids for pid in wait_until_gone(session)]
         return [f"left behind: {', '.join(found[:5])}"] if found else []
+
+
+def _files(place: Path) -> list[Path]:
+    return [path for path in place.rglob("*") if path.is_file()]
 
 
 class Amending(Killing):
