@@ -243,7 +243,9 @@ sys.exit(code)
     path = os.pathsep.join([str(ROOT / "tests/without_tensorflow"), str(ROOT)])
     temporary = tmp_path_factory.mktemp("temporary")
     # Telemetry is off in CI, and in a process that inherits the setting of this one.
-    environ = {name: value for name, value in os.environ.items() if name not in ("CI", "GITHUB_ACTIONS", "ORT_DISABLE_TELEMETRY")}
+    environ = {
+        name: value for name, value in os.environ.items() if name not in ("CI", "GITHUB_ACTIONS", "ORT_DISABLE_TELEMETRY")
+    }
     environ |= {"PYTHONPATH": path, "TMPDIR": str(temporary)}
     done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -456,7 +456,9 @@ def test_the_file_is_on_the_disk_before_it_replaces_the_last(tmp_path: Path, mon
 
 @settings(max_examples=40)
 @given(st.sets(st.integers(0, 5), min_size=1), st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2)), min_size=1))
-def test_lines_that_are_spliced_in_are_those_of_a_file_written_anew(tmp_path_factory, before: set[int], news: list[Any]) -> None:
+def test_lines_that_are_spliced_in_are_those_of_a_file_written_anew(
+    tmp_path_factory, before: set[int], news: list[Any]
+) -> None:
     """A new line right before a changed one overwrote it, and the notes then named other lines than the file has."""
     path = tmp_path_factory.mktemp("splits") / "split.csv"
 

@@ -196,9 +196,7 @@ def files(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("kind", ["columns/*/*", "memory/*", "parts/*/*"])
-def test_what_gc_removes_while_it_is_verified_is_no_damage(
-    looking: Trial, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_gc_removes_while_it_is_verified_is_no_damage(looking: Trial, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found(looking)
     listed = places_in(Store(looking.store))
     next(looking.store.glob(kind)).unlink()

@@ -3,11 +3,12 @@
     python tests/faults/kills.py --n 100 --seed 1               # every fifth with a training, which loads TensorFlow
 
 Most runs start with an empty store. Every third run of images amends the last one instead: the store is kept, an image is
-replaced, and what must be shown is what a run with an empty store shows. After a random number of events, and a random fraction of a tenth of a second, one of three
-is killed: the main process, its whole group, or one process that it has started. The same command is then run to its end. It
-must show what an undisturbed run shows, byte for byte, and afterwards there must be no process of either run, nothing in the
-store's scratch folders, leases and markers, no file beside those that are shown, and nothing of pipekit in the folder for
-temporary files and in ``/dev/shm``. A run that lost one process must end by itself: it succeeds, or fails in one sentence.
+replaced, and what must be shown is what a run with an empty store shows. After a random number of events, and a random fraction
+of a tenth of a second, one of three is killed: the main process, its whole group, or one process that it has started. The same
+command is then run to its end. It must show what an undisturbed run shows, byte for byte, and afterwards there must be no process
+of either run, nothing in the store's scratch folders, leases and markers, no file beside those that are shown, and nothing of
+pipekit in the folder for temporary files and in ``/dev/shm``. A run that lost one process must end by itself: it succeeds, or
+fails in one sentence.
 """
 
 from __future__ import annotations
@@ -113,9 +114,7 @@ class Killing:
 
     of = "images"
 
-    def __init__(
-        self, folder: Path, seed: int, training: bool = False, num_images: int = 42, embedding: bool = False
-    ) -> None:
+    def __init__(self, folder: Path, seed: int, training: bool = False, num_images: int = 42, embedding: bool = False) -> None:
         self.project, self.chance = folder / "project", random.Random(seed)
         self.of = "training" if training else self.of
         self.environ = environment(folder)
@@ -205,7 +204,9 @@ class Killing:
         """What is left behind after the next run."""
         store = self.project / ".pipekit"
         # A stage whose key changed with the split file leaves an empty folder in work/ until the next gc.
-        found = [f"{name}/{path.name}" for name in SCRATCH for path in (store / name).glob("*") if name != "work" or _files(path)]
+        found = [
+            f"{name}/{path.name}" for name in SCRATCH for path in (store / name).glob("*") if name != "work" or _files(path)
+        ]
         found += [f"TMPDIR/{path.name}" for path in Path(self.environ["TMPDIR"]).iterdir()]
         found += [f"/dev/shm/{name}" for name in semaphores_of(pids)]
         found += [path.name for path in self.project.iterdir() if path.name.startswith(".") and path != store]
@@ -292,7 +293,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no kill after that time")
     given = parser.parse_args(arguments)
     found = run_kills(given.n, given.seed, given.every, given.minutes)
-    for outcome, number in Counter(f"{result.kill.of}, {result.kill.target}: {result.outcome}" for result in found).most_common():
+    for outcome, number in Counter(
+        f"{result.kill.of}, {result.kill.target}: {result.outcome}" for result in found
+    ).most_common():
         print(f"{number:5}  {outcome}")
     num_wrong = sum(bool(result.wrong) for result in found)
     print(f"{len(found)} kills, {num_wrong} wrong")

@@ -144,7 +144,7 @@ def make_project(folder: Path, size: Size) -> None:
 
 
 def change_project(folder: Path) -> None:
-    """Replace every tenth image by its neighbour's negative, and add as many: the next run amends what the last one imported."""
+    """Replace every tenth image by its negative, and add as many: the next run amends what the last one imported."""
     from pipekit import images
 
     for path in sorted((folder / "images").glob("*/*.jpg"))[::10]:

@@ -200,7 +200,6 @@ class SplitFile:
         columns: Any = {name: column[order] for name, column in both.items()}
         return SplitFile(**columns, text="\n".join([HEADER, *texts, ""]))
 
-
     def _is_at(self, place: int, name: str) -> bool:
         """Whether the line at a place is that of an id."""
         return place < len(self) and self._texts[place].partition(",")[0] == name
