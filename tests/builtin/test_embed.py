@@ -251,3 +251,20 @@ sys.exit(code)
     assert done.returncode == 0, done.stderr
     assert np.load("runs/embed/embeddings.npy").shape == (18, 1280)
     assert not list(temporary.iterdir())
+
+
+def test_a_damaged_network_in_the_store_computes_nothing(tmp_path: Path) -> None:
+    from pipekit.errors import DamagedError
+    from pipekit.learning.embedders import onnx_embed
+    from pipekit.store.store import Store
+
+    store = Store(tmp_path)
+    with store.scratch() as scratch:
+        made = scratch / "made"
+        (made / "files").mkdir(parents=True)
+        (made / "files/network").write_bytes(b"a network")
+        store.commit(made, store.shard_dir("abcd"))
+    network = store.shard_dir("abcd") / "files/network"
+    network.write_bytes(b"b network")
+    with pytest.raises(DamagedError, match="changed"):
+        onnx_embed(network)

@@ -3,12 +3,12 @@
     python tests/faults/kills.py --n 100 --seed 1               # every fifth with a training, which loads TensorFlow
 
 Most runs start with an empty store. Every third run of images amends the last one instead: the store is kept, an image is
-replaced, and what must be shown is what a run with an empty store shows. After a random number of events, and a random fraction
-of a tenth of a second, one of three is killed: the main process, its whole group, or one process that it has started. The same
-command is then run to its end. It must show what an undisturbed run shows, byte for byte, and afterwards there must be no process
-of either run, nothing in the store's scratch folders, leases and markers, no file beside those that are shown, and nothing of
-pipekit in the folder for temporary files and in ``/dev/shm``. A run that lost one process must end by itself: it succeeds, or
-fails in one sentence.
+replaced, and what must be shown is what a run with an empty store shows. After a random number of events, and a random
+fraction of a tenth of a second, one of three is killed: the main process, its whole group, or one process that it has
+started. The same command is then run to its end. It must show what an undisturbed run shows, byte for byte, and afterwards
+there must be no process of either run, nothing in the store's scratch folders, leases and markers, no file beside those that
+are shown, and nothing of pipekit in the folder for temporary files and in ``/dev/shm``. A run that lost one process must end
+by itself: it succeeds, or fails in one sentence.
 """
 
 from __future__ import annotations

@@ -81,8 +81,8 @@ class Soak:
         for _ in range(self.chance.randrange(1, 5)):
             there = self.present()
             gone = sorted({*NAMES} - {path.stem for path in there})
-            possible = ["recipe", *["add"] * bool(gone) * 3, *["remove", "edit", "edit", "rename"] * bool(there and gone)]
-            what = self.chance.choice(possible)
+            more = "add" if self.chance.randrange(len(NAMES)) >= len(there) else "remove"  # about half of them are there
+            what = self.chance.choice(["recipe", more, more, *["edit", "rename"] * bool(there and gone)])
             self.changes[what] += 1
             if what == "recipe":
                 self.settings["stages.augment.ops"] = self.chance.choice(RECIPES)
