@@ -364,6 +364,7 @@ class _Run:
                     "roots": self._roots(stage),
                     "shards": sorted(ctx.shards),
                     "uses": ctx.uses,
+                    "notes": sorted(ctx.mapper.notes),
                     "num_attempted": ctx.num_attempted,
                     "num_failed": len(ctx.failures),
                     "warnings": ctx.warnings,

@@ -126,10 +126,13 @@ def onnx_embed(network: Path) -> Embed:
     import numpy as np
     import onnxruntime
 
+    from pipekit.files import read_bytes
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(network.read_bytes(), options, providers=["CPUExecutionProvider"])
+    # Read so that a network in the store is compared with its hash: a flipped bit would give other features, in silence.
+    session = onnxruntime.InferenceSession(read_bytes(network), options, providers=["CPUExecutionProvider"])
 
     def embed(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         rows = [session.run(None, {"images": np.ascontiguousarray(image[None])})[0] for image in images]

@@ -69,10 +69,12 @@ def problem_of(folder: Path, *, hashes: bool = False) -> str:
     Args:
         hashes: read all files, which finds every change; otherwise only sizes are compared.
     """
-    if folder.parent.parent.name == COLUMNS or folder.parent.name == MEMORY:
-        return _problem_of_checked(folder) if hashes else ""
-    if folder.parent.parent.name == PARTS:
-        return "" if not hashes or hash_file(folder) == folder.name.partition(".")[0] else "it has changed"
+    is_checked = folder.parent.parent.name == COLUMNS or folder.parent.name == MEMORY
+    if is_checked or folder.parent.parent.name == PARTS:
+        try:
+            return "" if not hashes else _problem_of_checked(folder) if is_checked else _problem_of_part(folder)
+        except OSError as error:
+            return f"it can't be read: {error.strerror}"
     contents = contents_of(folder)
     if contents is None:
         return f"{CONTENTS} is missing or damaged"
@@ -90,6 +92,10 @@ def problem_of(folder: Path, *, hashes: bool = False) -> str:
         except OSError as error:
             return f"{name} can't be read: {error.strerror}"
     return ""
+
+
+def _problem_of_part(file: Path) -> str:
+    return "" if hash_file(file) == file.name.partition(".")[0] else "it has changed"
 
 
 def _problem_of_checked(file: Path) -> str:
