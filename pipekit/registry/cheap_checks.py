@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 from pipekit.contract import Dataset
@@ -44,7 +43,7 @@ def warnings_of(dataset: Dataset, path: Path) -> Iterator[str]:
 def _narrow(dataset: Dataset) -> Iterator[str]:
     """Whether the first 16-bit images hold fewer bits than 16."""
     largest = 0
-    for sample in islice(dataset, LOOKED_AT):
+    for sample in dataset.first(LOOKED_AT):
         if not sample.image.lower().endswith(DEEP_SUFFIXES):
             continue
         try:
