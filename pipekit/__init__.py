@@ -89,6 +89,7 @@ VERBS = (
     "scaffold",
     "schema",
     "show_run",
+    "similar",
     "sniff",
     "split",
     "stability",

@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "augment": "Preview an augmentation recipe, write augmented copies",
         "replay": "Reproduce one augmented image, bit for bit",
         "embed": "Compute a vector of features for every image",
+        "similar": "Find the images that are most alike to given ones",
         "features": "Show the features a detector finds, or a filter's output",
     },
     "Pipelines": {
