@@ -65,6 +65,7 @@ def register_stages(register: Register) -> None:
         version=2,
     )
     register("embed", "pipekit.builtin.embed:embed", summary="Compute a vector of features for every image")
+    register("similar", "pipekit.builtin.similar:similar", summary="Find the images that are most alike to given ones")
     register(
         "evaluate",
         "pipekit.builtin.evaluate:evaluate",

@@ -16,6 +16,7 @@ SPLIT = {
     "group_column": "--group-column",
     "group_pattern": "--group-pattern",
     "exclude": "--exclude",
+    "corrections": "--corrections",
 }
 """Parameters of the split stage that have their own option; set the others with ``--set split.NAME=VALUE``."""
 
@@ -71,6 +72,9 @@ def train(
     exclude: Annotated[
         str, typer.Option(metavar="FILE", help="Exclude the images that this CSV lists (inspect --quarantine)")
     ] = "",
+    corrections: Annotated[
+        str, typer.Option(metavar="FILE", help="Change labels and leave images out as this CSV says (pipekit corrections)")
+    ] = "",
     importer: Format = "",
     splits: Splits = "",
     name: Annotated[str, typer.Option(metavar="NAME", help="Name of the run; results are in runs/NAME/")] = "",
@@ -101,6 +105,7 @@ def train(
         "group_column": group_column,
         "group_pattern": group_pattern,
         "exclude": exclude,
+        "corrections": corrections,
     }
     split |= {key: value for key, value in typed.items() if value}
     options: dict[str, Any] = {

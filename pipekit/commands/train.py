@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipekit.commands.contact_sheet import draw_sheet
-from pipekit.commands.working import new_pipeline, split_file, with_names
+from pipekit.commands.working import add_corrected, new_pipeline, split_file, with_names
 from pipekit.errors import PlanError
 from pipekit.files import expanded
 
@@ -78,12 +78,8 @@ def train(
 
     name = name or run_name(data)
     pipeline = new_pipeline(plugins, disable, name=name, seed=seed, workers=workers)
-    divided = pipeline.add(
-        "split",
-        "split",
-        dataset=pipeline.dataset(data, format=format, splits=splits),
-        **{"file": str(split_file(name)), **(split or {})},
-    )
+    how: dict[str, Any] = {"file": str(split_file(name)), **(split or {})}
+    divided = pipeline.add("split", "split", dataset=add_corrected(pipeline, data, how, format=format, splits=splits), **how)
     trained = pipeline.add("train", "train", dataset=divided, **params)
     if report:
         pipeline.add("report", "evaluate", dataset=divided, model=trained)
