@@ -35,6 +35,8 @@ class Evaluation:
         model: the content of ``model.json``.
         dataset: the whole dataset, including its other splits.
         predictor: the classifier, for further predictions: ``prepare`` an image, get its ``probabilities``; or None.
+        unknown_scores: ``(N,) float64``, how unlike the training images each is, rounded to six decimals; above 1 it is rejected
+            as none of the classes. None if the model can't tell.
     """
 
     classes: tuple[str, ...]
@@ -48,6 +50,7 @@ class Evaluation:
     failed: tuple[Failure, ...] = ()
     model: Mapping[str, Any] = field(default_factory=dict)
     predictor: Predictor | None = None
+    unknown_scores: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.samples)

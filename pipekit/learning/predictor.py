@@ -11,13 +11,13 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
 from pipekit.errors import ImageError, UserError
-from pipekit.learning.exported import exported_in
+from pipekit.learning.exported import PROBABILITIES, open_exported
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +50,8 @@ class Predictor:
         info: all of ``model.json``.
         probabilities: ``(N, H, W, C) uint8`` RGB or grey images to ``(N, num_classes) float32``.
         folder: the model's folder; None for a model made in memory.
+        with_score: like ``probabilities``, and in one more column the score of :mod:`pipekit.learning.unknown`, above 1 for an
+            image that is none of the classes; None if the model can't tell.
     """
 
     classes: tuple[str, ...]
@@ -57,6 +59,11 @@ class Predictor:
     info: Mapping[str, Any]
     probabilities: Probabilities = field(repr=False)
     folder: Path | None = None
+    with_score: Probabilities | None = field(default=None, repr=False)
+
+    def scoring(self) -> Predictor:
+        """The same, with the score as a last column of the rows of ``stream``, if the model has one."""
+        return self if self.with_score is None else replace(self, probabilities=self.with_score)
 
     def prepare(self, image: str | Path | NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Turn a file or ``(H, W, 3) uint8`` RGB into the model's input: ``input_shape_hwc``, uint8. Raises ImageError."""
@@ -146,10 +153,16 @@ def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike])
     info = read_model_info(folder)
     classes = tuple(info["classes"])
     height, width, channels = info["input_shape_hwc"]
-    load: Callable[[Path], Probabilities] = _load_keras
-    if not (folder / "model.keras").exists():
-        load = exported_in(folder) or _template_loader(info.get("template"), component)
-    return Predictor(classes, (height, width, channels), info, _checked(load(folder), len(classes), folder), folder)
+    if (folder / "model.keras").exists():
+        return keras_predictor(load_keras_model(folder), folder, info)
+    if opened := open_exported(folder):
+        from pipekit.learning.unknown import OUTPUT
+
+        scored = opened.answers(PROBABILITIES, OUTPUT) if OUTPUT in opened.outputs else None
+        checked = _checked(opened.answers(PROBABILITIES), len(classes), folder)
+        return Predictor(classes, (height, width, channels), info, checked, folder, scored)
+    load = _template_loader(info.get("template"), component)
+    return Predictor(classes, (height, width, channels), info, load(folder), folder)
 
 
 def _checked(probabilities: Probabilities, num_classes: int, folder: Path) -> Probabilities:
@@ -165,6 +178,16 @@ def _checked(probabilities: Probabilities, num_classes: int, folder: Path) -> Pr
         return rows
 
     return checked
+
+
+def keras_predictor(model: Any, folder: Path, info: Mapping[str, Any]) -> Predictor:
+    """The classifier of a loaded Keras model."""
+    from pipekit.learning.unknown import load_unknown, with_score
+
+    height, width, channels = info["input_shape_hwc"]
+    unknown = load_unknown(folder, info)
+    scored = None if unknown is None else _call(with_score(model, unknown))
+    return Predictor(tuple(info["classes"]), (height, width, channels), info, _call(model), folder, scored)
 
 
 def is_reconstruction(folder: Path) -> bool:
@@ -318,15 +341,13 @@ def _other_versions(info: Mapping[str, Any]) -> str:
     return f"It was written by {wrote}: pip install {wanted}, or train the model again."
 
 
-def _load_keras(folder: Path) -> Probabilities:
-    return _call(load_keras_model(folder))
-
-
 def _call(model: Any) -> Probabilities:
+    """A model's answers; those of several outputs side by side."""
     import numpy as np
 
     def probabilities(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.asarray(model.predict_on_batch(batch.astype(np.float32)), np.float32)
+        found = model.predict_on_batch(batch.astype(np.float32))
+        return np.asarray(np.concatenate(found, axis=1) if isinstance(found, (list, tuple)) else found, np.float32)
 
     return probabilities
 

@@ -27,6 +27,7 @@ STANDARD_SECTIONS = (
     "pictures",
     "explain",
     "probabilities",
+    "unknown",
     "curves",
     "slices",
     "near_copies",
@@ -132,6 +133,7 @@ def write_parquet(folder: Path, evaluation: Evaluation) -> None:
     def text(value: str) -> str:
         return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
+    scores = evaluation.unknown_scores
     columns: dict[str, Any] = {
         "id": [text(sample.id) for sample in evaluation.samples],
         "true": [text(evaluation.classes[i]) for i in evaluation.y_true],
@@ -139,6 +141,7 @@ def write_parquet(folder: Path, evaluation: Evaluation) -> None:
         "correct": evaluation.correct,
         "confidence": evaluation.confidence,
         **{f"p:{text(name)}": evaluation.probabilities[:, i] for i, name in enumerate(evaluation.classes)},
+        **({} if scores is None else {"unknown": scores > 1, "unknown_score": scores}),
         "sha256": [sample.sha256 for sample in evaluation.samples],
         "image": [text(sample.image) for sample in evaluation.samples],
     }
@@ -149,7 +152,8 @@ def predictions_csv(evaluation: Evaluation, paths: bool = True) -> str:
     """One row for each image: true class, predicted class, all probabilities, and the path of the file."""
     text = io.StringIO(newline="")
     writer = PlainTable(text)
-    columns = [f"p:{name}" for name in evaluation.classes]
+    scores = evaluation.unknown_scores
+    columns = [*(f"p:{name}" for name in evaluation.classes), *(() if scores is None else ("unknown", "unknown_score"))]
     writer.writerow(["id", "true", "predicted", "correct", "confidence", *columns, "sha256", *(["image"] if paths else [])])
     for i, sample in enumerate(evaluation.samples):
         row = [
@@ -158,6 +162,7 @@ def predictions_csv(evaluation: Evaluation, paths: bool = True) -> str:
             evaluation.classes[evaluation.predicted[i]],
             int(evaluation.correct[i]),
             *(f"{p:.6f}" for p in (evaluation.confidence[i], *np.atleast_1d(evaluation.probabilities[i]))),
+            *(() if scores is None else (int(scores[i] > 1), f"{scores[i]:.6f}")),
             sample.sha256,
         ]
         writer.writerow([*row, sample.image] if paths else row)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.builtin.evaluate import calibration, label_errors, near_copies, slices
+from pipekit.builtin.evaluate import calibration, label_errors, near_copies, slices, unknown
 from pipekit.builtin.evaluate.baseline import against
 from pipekit.builtin.evaluate.describe import describe, fingerprints
 from pipekit.builtin.evaluate.metrics import measure
@@ -32,7 +32,7 @@ def score(ctx: Context, model: Path, dataset: Dataset, params: EvaluateParams, b
     wanted = _labelled(ctx, dataset, params.split)
     predictor = load_predictor(model, ctx.component)
     check_labels(wanted, predictor.classes, params.split)
-    samples, probabilities, failed = _predict(ctx, predictor, wanted, params)
+    samples, probabilities, scores, failed = _predict(ctx, predictor, wanted, params)
     place = {name: i for i, name in enumerate(predictor.classes)}
     y_true = np.array([place[str(sample.label)] for sample in samples], np.int64)
     metrics = {
@@ -55,6 +55,9 @@ def score(ctx: Context, model: Path, dataset: Dataset, params: EvaluateParams, b
     traits = slices.traits_of(samples, described)
     correct = probabilities.argmax(axis=1) == y_true
     metrics["slices"] = slices.by_slice(samples, traits, correct, params.slices)
+    metrics["unknown"] = (
+        None if scores is None else unknown.measure(scores, y_true, correct, predictor.classes, predictor.info["unknown"])
+    )
     metrics["baseline_model"] = against(ctx, baseline, samples, correct, params.resamples) if baseline else None
     metrics["near_copies"] = _near_copies(ctx, dataset, samples, correct, params)
     return Evaluation(
@@ -69,6 +72,7 @@ def score(ctx: Context, model: Path, dataset: Dataset, params: EvaluateParams, b
         failed=tuple(failed),
         model=predictor.info,
         predictor=predictor,
+        unknown_scores=scores,
     )
 
 
@@ -103,12 +107,13 @@ def check_labels(samples: Sequence[Sample], classes: Sequence[str], split: str) 
 
 def _predict(
     ctx: Context, predictor: Predictor, samples: Sequence[Sample], params: EvaluateParams
-) -> tuple[list[Sample], NDArray[np.float64], list[Failure]]:
+) -> tuple[list[Sample], NDArray[np.float64], NDArray[np.float64] | None, list[Failure]]:
+    """The samples that can be read, their probabilities, their scores for *none of these* if the model has one, the others."""
     kept: list[Sample] = []
     rows: list[NDArray[np.float32]] = []
     failed: list[Failure] = []
-    stream = predictor.stream(samples, lambda sample: sample.image, workers=ctx.workers, batch_size=params.batch_size)
-    for sample, prediction in ctx.track(stream, total=len(samples), label="predict", unit="images"):
+    images = predictor.scoring().stream(samples, lambda sample: sample.image, workers=ctx.workers, batch_size=params.batch_size)
+    for sample, prediction in ctx.track(images, total=len(samples), label="predict", unit="images"):
         if isinstance(prediction, ImageError):
             failed.append(Failure(sample.id, prediction.message, sample.image))
         else:
@@ -121,13 +126,14 @@ def _predict(
                 f"none of {len(samples)} images can be read ({examples})", "Check the files; nothing was evaluated."
             )
         ctx.warn(f"{len(failed)} of {len(samples)} images can't be read and are not evaluated ({examples})")
-    probabilities = rounded(rows)
+    answers, num_classes = rounded(rows), len(predictor.classes)
+    probabilities, scores = answers[:, :num_classes], answers[:, num_classes:]
     if not np.isfinite(probabilities).all():
         raise UserError(
             "the model predicts probabilities that are not finite (NaN or infinity)",
             "Its training diverged: train it again with a lower learning rate.",
         )
-    return kept, probabilities, failed
+    return kept, probabilities, scores[:, 0] if scores.shape[1] else None, failed
 
 
 def rounded(rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:

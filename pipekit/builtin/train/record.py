@@ -16,6 +16,7 @@ import numpy as np
 from pipekit.builtin.train.compiling import Labels, base_rate
 from pipekit.builtin.train.curves import draw, draw_range_test
 from pipekit.builtin.train.loop import Row, State
+from pipekit.builtin.train.novelty import Found
 from pipekit.builtin.train.params import TrainParams
 from pipekit.builtin.train.range_test import RangeTest, found_words
 from pipekit.contract import Context, Dataset, Failure, Model
@@ -43,6 +44,7 @@ class Result:
     dataset: Dataset
     pretrained: bool
     pretrained_on: Mapping[str, Any] | None = None
+    unknown: Found | None = None
 
     @property
     def kept(self) -> int:
@@ -55,6 +57,8 @@ def write(ctx: Context, model: Any, result: Result) -> Model:
     _published(ctx, model).save(ctx.out_dir / "model.keras")
     words = verdict(result)
     weights = _weights_digest(model)
+    if result.unknown is not None:
+        result.unknown[0].save(ctx.out_dir)
     info = describe(model, result, words, weights)
     (ctx.out_dir / "model.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", "utf-8")
     _write_history(ctx, result)
@@ -64,7 +68,8 @@ def write(ctx: Context, model: Any, result: Result) -> Model:
     if result.failures:
         _write_failures(ctx, result.failures)
     kept = result.state.history[result.kept]
-    digest = hashlib.sha256(json.dumps([_lasting(info), weights], sort_keys=True).encode()).hexdigest()
+    identity = [_lasting(info), weights, *([result.unknown[0].digest()] if result.unknown else [])]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return ctx.artifact(
         Model,
         digest=digest,
@@ -110,6 +115,7 @@ def describe(model: Any, result: Result, words: list[str], weights: str) -> dict
         "label_mode": result.labels.mode,
         "pretrained": result.pretrained,
         **({"pretrained_on": dict(result.pretrained_on)} if result.pretrained_on else {}),
+        **({"unknown": result.unknown[1]} if result.unknown else {}),
         "parameters": int(model.count_params()),
         "images": dict(result.counts),
         "seed": result.seed,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipekit import processes
-from pipekit.builtin.train import data, devices, frozen, record
+from pipekit.builtin.train import data, devices, frozen, novelty, record
 from pipekit.builtin.train.cache import Decoded, can_share, choose
 from pipekit.builtin.train.classes import check_classes, needs_classes
 from pipekit.builtin.train.compiling import Labels, choose_labels, make_loss, make_metrics, make_optimizer
@@ -96,6 +96,11 @@ def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
             raise _translated(error, feed.batch_size, shape) from error
     if learner is not model:
         prepare(model)  # the two share their layers: the model has the head's trained weights
+    unknown = None
+    if labelled and _is_pretrained(template, params):
+        unknown = novelty.limit_of(
+            ctx, dataset, model, template, parts["train"], features, params, _rng(ctx, params)("unknown")
+        )
     failures = [*feed.decoded.failed.values(), *(validation.decoded.failed.values() if validation else ())]
     result = record.Result(
         params=params,
@@ -110,6 +115,7 @@ def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         dataset=dataset,
         pretrained=_is_pretrained(template, params),
         pretrained_on=templates.pretrained_on(template, params.model.params),
+        unknown=unknown,
     )
     return record.write(ctx, model, result)
 
