@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from zipfile import BadZipFile, ZipFile, is_zipfile
@@ -132,12 +133,13 @@ class Predictor:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike]) -> Predictor:
+def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike], *, lazy: bool = False) -> Predictor:
     """Load the classifier in ``folder``, which holds ``model.json`` and ``model.keras`` (or the template's own files).
 
     Args:
         folder: a Model artifact's ``path``, or a run's folder.
         component: finds a component by kind and name: ``ctx.component`` or ``registry.get``.
+        lazy: load the model at its first prediction.
 
     Raises:
         UserError: the folder holds no model, or a file is missing, broken or does not fit ``model.json``.
@@ -146,7 +148,12 @@ def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike])
     classes = tuple(info["classes"])
     height, width, channels = info["input_shape_hwc"]
     load = _template_loader(info.get("template"), component) if not (folder / "model.keras").exists() else _load_keras
-    return Predictor(classes, (height, width, channels), info, load(folder), folder)
+    return Predictor(classes, (height, width, channels), info, _lazily(load, folder) if lazy else load(folder), folder)
+
+
+def _lazily(load: Callable[[Path], Probabilities], folder: Path) -> Probabilities:
+    loaded = cache(lambda: load(folder))
+    return lambda batch: loaded()(batch)
 
 
 def is_reconstruction(folder: Path) -> bool:

@@ -43,6 +43,8 @@ class Result:
     dataset: Dataset
     pretrained: bool
     pretrained_on: Mapping[str, Any] | None = None
+    features: Mapping[str, Any] | None = None
+    """What :func:`pipekit.learning.linear_head.write_head` returned."""
 
     @property
     def kept(self) -> int:
@@ -110,6 +112,7 @@ def describe(model: Any, result: Result, words: list[str], weights: str) -> dict
         "label_mode": result.labels.mode,
         "pretrained": result.pretrained,
         **({"pretrained_on": dict(result.pretrained_on)} if result.pretrained_on else {}),
+        **({"features": dict(result.features)} if result.features else {}),
         "parameters": int(model.count_params()),
         "images": dict(result.counts),
         "seed": result.seed,
