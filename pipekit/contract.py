@@ -267,6 +267,13 @@ class Context(Protocol):
             StageError: there are too many; it names the first few and says how to continue.
         """
 
+    def variant(self, params: Params) -> Artifact:
+        """What this stage makes of the same inputs with other parameters, from the store if it was made before.
+
+        The result is kept under its own key: a stage with these parameters in any run finds it, and a kill loses only the
+        variant that is being made. A stage that tries several settings and keeps one is made of variants.
+        """
+
     def component(self, kind: str, name: str) -> ComponentLike: ...
 
     def components(self, kind: str) -> Sequence[ComponentLike]: ...

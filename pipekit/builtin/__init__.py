@@ -287,6 +287,7 @@ def register_recipes(register: Register) -> None:
 
 @hookimpl
 def register_models(register: Register) -> None:
+    register("auto", "pipekit.builtin.models.auto:build", summary="Tries several templates, and keeps the one best on val")
     register("simple_cnn", "pipekit.builtin.models.simple_cnn:build", summary="Convolution blocks, a dense layer, dropout")
     register("mlp", "pipekit.builtin.models.mlp:build", summary="Dense layers on the raw pixels: the baseline")
     register("alexnet", "pipekit.builtin.models.alexnet:build", summary="Krizhevsky et al. 2012, for images of 227 x 227")
@@ -372,6 +373,7 @@ def register_report_sections(register: Register) -> None:
         "near_copies", "pipekit.builtin.report.near_copies:section", summary="Measured images with near duplicates in training"
     )
     register("label_errors", "pipekit.builtin.report.label_errors:section", summary="Images whose label looks wrong")
+    register("candidates", "pipekit.builtin.report.candidates:section", summary="Templates that auto tried, and the choice")
     register("training", "pipekit.builtin.report.training:section", summary="Learning curves, and overfitting: the gap to val")
     register("features", "pipekit.builtin.features.section:section", summary="A detector's features in the measured images")
     register("data", "pipekit.builtin.report.data:section", summary="Counts, model, parameters and versions")

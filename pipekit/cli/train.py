@@ -29,9 +29,20 @@ def train(
     model: Annotated[
         str | None,
         typer.Option(
-            metavar="TEMPLATE", help="Model template; list them with `pipekit models`", autocompletion=complete.models
+            metavar="TEMPLATE",
+            show_default="auto",
+            help="Model template: `pipekit models` lists them. auto: try several, keep the one best on val",
+            autocompletion=complete.models,
         ),
     ] = None,
+    budget: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME",
+            show_default="3m",
+            help="For --model auto: estimated time that the templates may take together: 90s, 5m, 1h",
+        ),
+    ] = "",
     ops: Annotated[
         str | None,
         typer.Option(
@@ -111,6 +122,7 @@ def train(
     options: dict[str, Any] = {
         "split": split,
         "report": report,
+        "budget": budget,
         "name": name,
         "seed": seed,
         "workers": workers,
@@ -149,5 +161,5 @@ def stage_values(
         else:
             raise UserError(f"--set {key}: only 'model' and 'split' have parameters", "For example --set model.dropout=0.3")
     if template:
-        values["model"] = {"template": "simple_cnn", **template}
+        values["model"] = {"template": "auto", **template}
     return values, split

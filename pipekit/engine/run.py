@@ -95,7 +95,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.locations = Locations(self.store.root, self.plan.base_dir)
-        self.run_context = RunContext(self.plan, self.store, self.locations, self.listener)
+        self.run_context = RunContext(self.plan, self.store, self.locations, self.listener, self._variant)
         self.run_dir = self.plan.base_dir / "runs" / self.plan.name
         self.syncing = Syncing(self.store.root, self.run_dir, new_owner())
         self.store.on_damage = lambda message: self.listener("warning", stage="", message=message)
@@ -224,16 +224,6 @@ class _Run:
             return self.plan.upstream(only)
         return self.plan.upstream(until) if until else {stage.name for stage in self.plan.stages}
 
-    def _headline(self) -> str:
-        """The headline of the last stage that has one."""
-        found = [str(stage.artifact.meta["headline"]) for stage in self.done.values() if stage.artifact.meta.get("headline")]
-        return found[-1] if found else ""
-
-    def _advice(self) -> str:
-        """The advice of the last stage that gives advice; "" if it has none."""
-        found = [str(stage.artifact.meta["advice"]) for stage in self.done.values() if "advice" in stage.artifact.meta]
-        return found[-1] if found else ""
-
     # --- one stage ---
 
     def _inputs(self, stage: PlannedStage) -> dict[str, Any]:
@@ -301,6 +291,17 @@ class _Run:
             stage=StageInfo(stage.name, stage.use, outcome.key, info.params, outcome.cached, outcome.seconds),
             artifact=outcome.artifact,
         )
+
+    def _variant(self, stage: PlannedStage, inputs: dict[str, Any], again: bool) -> StageOutcome:
+        """A running stage with other parameters, see ``ctx.variant``; it is stored as if it had been a stage of a run."""
+        parts = self.run_context.keys.of_stage(stage, inputs)
+        key = key_of(parts)
+        if again:
+            self.store.discard(key)
+        manifest = self.store.manifest(key)
+        if manifest is not None:
+            return self._take(stage, key, parts, manifest, cached=True)
+        return self._make(stage, key, parts, inputs, again)
 
     def _tell_new_keys(self, stage: PlannedStage, parts: Mapping[str, Any]) -> None:
         """Report once why finished work is recomputed, if another version of pipekit made it."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -122,7 +122,9 @@ class Embedded:
         return np.array([number[name] for name in ids], np.int64)
 
 
-def embed_parts(ctx: Context, dataset: Dataset, embedder: Call, label: str = "features") -> Iterator[EmbeddedPart]:
+def embed_parts(
+    ctx: Context, dataset: Dataset | Sequence[Sample], embedder: Call, label: str = "features"
+) -> Iterator[EmbeddedPart]:
     """The embeddings of a dataset, a shard at a time, in any fixed order; memory holds one shard.
 
     Raises:
@@ -141,10 +143,13 @@ def embed_parts(ctx: Context, dataset: Dataset, embedder: Call, label: str = "fe
         )
 
 
-def embed_dataset(ctx: Context, dataset: Dataset, embedder: Call, folder: Path, label: str = "features") -> Embedded:
+def embed_dataset(
+    ctx: Context, dataset: Dataset | Sequence[Sample], embedder: Call, folder: Path, label: str = "features"
+) -> Embedded:
     """The embeddings of a whole dataset, written to ``folder`` as a file that is memory-mapped.
 
     Args:
+        dataset: or samples of one, in the order of their ids.
         folder: ``ctx.out_dir``, or a folder in ``ctx.work_dir``.
     """
     number = {sample.id: row for row, sample in enumerate(dataset)}

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from zipfile import BadZipFile, ZipFile, is_zipfile
@@ -140,12 +141,13 @@ class Predictor:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike]) -> Predictor:
+def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike], *, lazy: bool = False) -> Predictor:
     """Load the classifier in ``folder``: ``model.json``, and ``model.keras``, the template's own files or an exported model.
 
     Args:
         folder: a Model artifact's ``path``, or a run's folder.
         component: finds a component by kind and name: ``ctx.component`` or ``registry.get``.
+        lazy: load the model at its first prediction.
 
     Raises:
         UserError: the folder holds no model, or a file is missing, broken or does not fit ``model.json``.
@@ -154,6 +156,8 @@ def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike])
     classes = tuple(info["classes"])
     height, width, channels = info["input_shape_hwc"]
     if (folder / "model.keras").exists():
+        if lazy:
+            return _lazily(classes, (height, width, channels), info, folder)
         return keras_predictor(load_keras_model(folder), folder, info)
     if opened := open_exported(folder):
         from pipekit.learning.unknown import OUTPUT
@@ -163,6 +167,17 @@ def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike])
         return Predictor(classes, (height, width, channels), info, checked, folder, scored)
     load = _template_loader(info.get("template"), component)
     return Predictor(classes, (height, width, channels), info, load(folder), folder)
+
+
+def _lazily(classes: tuple[str, ...], shape_hwc: tuple[int, int, int], info: Mapping[str, Any], folder: Path) -> Predictor:
+    """A predictor that loads its Keras model at its first prediction."""
+    loaded = cache(lambda: keras_predictor(load_keras_model(folder), folder, info))
+
+    def with_score(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return loaded().scoring().probabilities(batch)
+
+    scored = with_score if info.get("unknown") else None
+    return Predictor(classes, shape_hwc, info, lambda batch: loaded().probabilities(batch), folder, scored)
 
 
 def _checked(probabilities: Probabilities, num_classes: int, folder: Path) -> Probabilities:

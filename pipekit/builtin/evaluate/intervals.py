@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipekit.learning.significance import wilson
+
 if TYPE_CHECKING:
     from pipekit.rng import Rng
-
-Z_95 = 1.959963984540054
-"""The 97.5 % quantile of the normal distribution: all intervals are 95 % intervals."""
 
 BLOCK_CELLS = 4_000_000
 """Maximum number of bootstrap counts in memory at a time: 32 MB."""
 
 Estimate = dict[str, float | None]
 """``{"value": …, "low": …, "high": …}``; None if undefined (a precision without predictions)."""
-
-
-def wilson(hits: int, total: int) -> tuple[float, float]:
-    """The 95 % score interval of Wilson (1927) for ``hits`` of ``total``; (0, 1) if ``total`` is 0.
-
-    Unlike ``p ± 1.96 s``, it stays within 0..1 and is accurate for few images and for proportions near 0 and 1.
-
-    >>> tuple(round(x, 3) for x in wilson(69, 72))
-    (0.885, 0.986)
-    """
-    if total <= 0:
-        return 0.0, 1.0
-    share, z2 = hits / total, Z_95**2
-    middle = (share + z2 / (2 * total)) / (1 + z2 / total)
-    half = Z_95 / (1 + z2 / total) * sqrt(share * (1 - share) / total + z2 / (4 * total**2))
-    return (0.0 if hits == 0 else max(0.0, middle - half)), (1.0 if hits == total else min(1.0, middle + half))
 
 
 def share(hits: int, total: int) -> Estimate:

@@ -32,6 +32,7 @@ STANDARD_SECTIONS = (
     "slices",
     "near_copies",
     "label_errors",
+    "candidates",
     "training",
     "data",
 )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.evaluate import calibration, label_errors, near_copies, slices, unknown
+from pipekit.builtin.evaluate.answers import Answers
 from pipekit.builtin.evaluate.baseline import against
 from pipekit.builtin.evaluate.describe import describe, fingerprints
 from pipekit.builtin.evaluate.metrics import measure
@@ -18,7 +19,8 @@ from pipekit.contract import Context, Dataset, Failure, Report, Sample
 from pipekit.errors import ImageError, UserError
 from pipekit.images.origins import origins_of
 from pipekit.learning.evaluation import Evaluation
-from pipekit.learning.predictor import Predictor, load_predictor
+from pipekit.learning.linear_head import read_head
+from pipekit.learning.predictor import load_predictor, read_model_info
 
 if TYPE_CHECKING:
     from pipekit.builtin.evaluate import EvaluateParams
@@ -30,9 +32,12 @@ DECIMALS = 6
 def score(ctx: Context, model: Path, dataset: Dataset, params: EvaluateParams, baseline: Report | None = None) -> Evaluation:
     """Predict, measure, and check for what would flatter the metrics: near duplicates, label errors, weak slices."""
     wanted = _labelled(ctx, dataset, params.split)
-    predictor = load_predictor(model, ctx.component)
+    head = read_head(model, read_model_info(model), ctx.component)
+    predictor = load_predictor(model, ctx.component, lazy=head is not None)
     check_labels(wanted, predictor.classes, params.split)
-    samples, probabilities, scores, failed = _predict(ctx, predictor, wanted, params)
+    val = _val(dataset, predictor.classes) if params.calibrate and params.split != "val" else []
+    answers = Answers(ctx, predictor, head, dataset, [*wanted, *val], params.batch_size)
+    samples, probabilities, scores, failed = _predict(ctx, answers, wanted)
     place = {name: i for i, name in enumerate(predictor.classes)}
     y_true = np.array([place[str(sample.label)] for sample in samples], np.int64)
     metrics = {
@@ -48,7 +53,7 @@ def score(ctx: Context, model: Path, dataset: Dataset, params: EvaluateParams, b
             resamples=params.resamples,
             bins=params.bins,
         ),
-        "temperature": _temperature(ctx, predictor, dataset, probabilities, y_true, params) if params.calibrate else None,
+        "temperature": _temperature(answers, val, probabilities, y_true, params.bins),
         "label_errors": label_errors.suspects([sample.id for sample in samples], y_true, probabilities, predictor.classes),
     }
     described = describe(ctx, wanted, f"describe {params.split}")
@@ -106,14 +111,13 @@ def check_labels(samples: Sequence[Sample], classes: Sequence[str], split: str) 
 
 
 def _predict(
-    ctx: Context, predictor: Predictor, samples: Sequence[Sample], params: EvaluateParams
+    ctx: Context, answers: Answers, samples: Sequence[Sample]
 ) -> tuple[list[Sample], NDArray[np.float64], NDArray[np.float64] | None, list[Failure]]:
     """The samples that can be read, their probabilities, their scores for *none of these* if the model has one, the others."""
     kept: list[Sample] = []
     rows: list[NDArray[np.float32]] = []
     failed: list[Failure] = []
-    images = predictor.scoring().stream(samples, lambda sample: sample.image, workers=ctx.workers, batch_size=params.batch_size)
-    for sample, prediction in ctx.track(images, total=len(samples), label="predict", unit="images"):
+    for sample, prediction in answers.of(samples, "predict"):
         if isinstance(prediction, ImageError):
             failed.append(Failure(sample.id, prediction.message, sample.image))
         else:
@@ -126,8 +130,8 @@ def _predict(
                 f"none of {len(samples)} images can be read ({examples})", "Check the files; nothing was evaluated."
             )
         ctx.warn(f"{len(failed)} of {len(samples)} images can't be read and are not evaluated ({examples})")
-    answers, num_classes = rounded(rows), len(predictor.classes)
-    probabilities, scores = answers[:, :num_classes], answers[:, num_classes:]
+    found, num_classes = rounded(rows), len(answers.predictor.classes)
+    probabilities, scores = found[:, :num_classes], found[:, num_classes:]
     if not np.isfinite(probabilities).all():
         raise UserError(
             "the model predicts probabilities that are not finite (NaN or infinity)",
@@ -178,24 +182,20 @@ def _commonest_in_training(dataset: Dataset, place: dict[str, int]) -> int | Non
     return place[max(sorted(counts), key=lambda name: counts[name])] if counts else None
 
 
+def _val(dataset: Dataset, classes: Sequence[str]) -> list[Sample]:
+    known = set(classes)
+    return [sample for sample in dataset.split("val") if sample.label in known]
+
+
 def _temperature(
-    ctx: Context,
-    predictor: Predictor,
-    dataset: Dataset,
-    probabilities: NDArray[np.float64],
-    y_true: NDArray[np.int64],
-    params: EvaluateParams,
+    answers: Answers, val: Sequence[Sample], probabilities: NDArray[np.float64], y_true: NDArray[np.int64], bins: int
 ) -> dict[str, Any] | None:
     """The effect of temperature scaling, fitted on the val split, on the probabilities of the evaluated split."""
-    place = {name: i for i, name in enumerate(predictor.classes)}
-    val = [sample for sample in dataset.split("val") if sample.label in place]
-    if not val or params.split == "val":
-        return None
+    place = {name: i for i, name in enumerate(answers.predictor.classes)}
     rows, labels = [], []
-    predictions = predictor.stream(val, lambda sample: sample.image, workers=ctx.workers, batch_size=params.batch_size)
-    for sample, prediction in ctx.track(predictions, total=len(val), label="predict val", unit="images"):
+    for sample, prediction in answers.of(val, "predict val"):
         if not isinstance(prediction, ImageError):
-            rows.append(prediction)
+            rows.append(prediction[: len(place)])
             labels.append(place[str(sample.label)])
     if not rows:
         return None
@@ -204,7 +204,7 @@ def _temperature(
         return None  # without a mistake on val, the lowest temperature always fits best, which says nothing
     temperature = calibration.fit_temperature(seen, known)
     after = calibration.scaled(probabilities, temperature)
-    found = calibration.calibration(after, y_true, params.bins)
+    found = calibration.calibration(after, y_true, bins)
     return {
         "temperature": temperature,
         "num_val_images": len(known),

@@ -129,12 +129,28 @@ def grad_cam(opened: Opened, image: Pixels, target: int, plus_plus: bool = False
     Raises:
         UserError: no layer keeps the image's spatial layout.
     """
+    return cam_of(opened, last_activations(opened, image), image, target, plus_plus)
+
+
+def last_activations(opened: Opened, image: Pixels) -> Any:
+    """The output of the last spatial layer, a tensor: the maps of all classes begin with it, and it takes most of the time.
+
+    Raises:
+        UserError: no layer keeps the image's spatial layout.
+    """
     import tensorflow as tf
 
     if opened.halves is None:
         raise UserError("Grad-CAM needs a layer that keeps the spatial layout, and this model has none", "Use occlusion.")
-    below, above = opened.halves
-    activations = tf.convert_to_tensor(below(_batch(image), training=False))
+    return tf.convert_to_tensor(opened.halves[0](_batch(image), training=False))
+
+
+def cam_of(opened: Opened, activations: Any, image: Pixels, target: int, plus_plus: bool = False) -> Map:
+    """The map of :func:`grad_cam` from what :func:`last_activations` returned."""
+    import tensorflow as tf
+
+    assert opened.halves is not None
+    above = opened.halves[1]
     with tf.GradientTape() as tape:
         tape.watch(activations)
         score = above(activations, training=False)[0, target]

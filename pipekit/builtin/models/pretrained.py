@@ -91,6 +91,33 @@ def head(params: PretrainedParams, epochs: int) -> str:
 
 
 build.head = head  # type: ignore[attr-defined]
+FAMILIES = {
+    "resnet": "ResNet50",
+    "vgg": "VGG16",
+    "mobilenet": "MobileNetV3Small",
+    "efficientnet": "EfficientNetB0",
+    "inception": "InceptionV3",
+    "densenet": "DenseNet121",
+    "xception": "Xception",
+    "nasnet": "NASNetMobile",
+    "convnext": "ConvNeXtTiny",
+}
+"""Names that people try as templates, and a backbone of each family."""
+
+
+def offers(name: str) -> str:
+    """How to get a network that was asked for by its own name; "" if it is none of ``keras.applications``."""
+    plain = name.lower().replace("_", "").replace("-", "")
+    backbone = next((one for family, one in FAMILIES.items() if plain.startswith(family)), "")
+    if not backbone:
+        return ""
+    return (
+        f"'pretrained' has it: --model pretrained --set model.backbone={backbone} (its weights are downloaded once). "
+        "'logistic_regression' needs no download."
+    )
+
+
+build.offers = offers  # type: ignore[attr-defined]
 build.input_hw = INPUT_HW  # type: ignore[attr-defined]
 build.unfreeze = unfreeze  # type: ignore[attr-defined]
 

@@ -45,6 +45,8 @@ class Result:
     pretrained: bool
     pretrained_on: Mapping[str, Any] | None = None
     unknown: Found | None = None
+    features: Mapping[str, Any] | None = None
+    """What :func:`pipekit.learning.linear_head.write_head` returned."""
 
     @property
     def kept(self) -> int:
@@ -116,6 +118,7 @@ def describe(model: Any, result: Result, words: list[str], weights: str) -> dict
         "pretrained": result.pretrained,
         **({"pretrained_on": dict(result.pretrained_on)} if result.pretrained_on else {}),
         **({"unknown": result.unknown[1]} if result.unknown else {}),
+        **({"features": dict(result.features)} if result.features else {}),
         "parameters": int(model.count_params()),
         "images": dict(result.counts),
         "seed": result.seed,

@@ -23,6 +23,7 @@ from pipekit.contract import Context, Dataset, Model, Params
 from pipekit.errors import PipekitError, PluginError, StageError, UserError
 from pipekit.images import Image
 from pipekit.learning import templates
+from pipekit.learning.linear_head import write_head
 from pipekit.recipe.compiled import CompiledRecipe, compile_recipe, walk
 from pipekit.rng import Seeded
 
@@ -61,7 +62,7 @@ def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         parts = {name: data.read_part(dataset, name, labelled) for name in ("train", "val")}
         data.check_parts(ctx, dataset, parts["train"], parts["val"], labelled)
         layer = frozen.first_to_learn(template, params) if labelled and strategy is None else ""
-        features, learner = None, model
+        features, learner, embedder = None, model, None
         if layer:
             halves = frozen.cut(model, layer)
             learner = halves.head
@@ -116,6 +117,7 @@ def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         pretrained=_is_pretrained(template, params),
         pretrained_on=templates.pretrained_on(template, params.model.params),
         unknown=unknown,
+        features=None if embedder is None else write_head(ctx.out_dir, learner, embedder, dataset.digest),
     )
     return record.write(ctx, model, result)
 

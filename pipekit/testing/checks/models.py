@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipekit.learning.templates import input_hw_of
+from pipekit.learning.templates import candidates_of, input_hw_of
 from pipekit.testing.checks.core import Subject, form_of, promise
 
 if TYPE_CHECKING:
@@ -27,8 +27,11 @@ def _model_predicts(subject: Subject) -> str:
     """it takes images in 0..255, gives probabilities that sum to 1, learns, and predicts the same after saving and loading
 
     Tested with integer labels, with one-hot labels, and with two classes. A model whose output has the shape of its input is
-    an autoencoder and must restore images in 0..255 instead.
+    an autoencoder and must restore images in 0..255 instead. A template that chooses among others is held to this by each of
+    them.
     """
+    if candidates_of(subject.found, subject.params):
+        return ""
     import numpy as np
 
     from pipekit.learning.keras_backend import load_keras
