@@ -23,9 +23,9 @@ def predict(ctx: Context, model: Model, dataset: Dataset, params: PredictParams)
     Frames of videos have the columns clip, frame and time_s too.
     """
     from pipekit.learning.predictions import answers, write_csv
-    from pipekit.learning.predictor import load_predictor
+    from pipekit.learning.light_predictor import load_light
 
-    predictor = load_predictor(model.path, ctx.component)
+    predictor = load_light(model.path, ctx.component)
     ids: dict[str, str] = {}
     frames: dict[str, tuple[str, int, float]] = {}
     for sample in dataset:

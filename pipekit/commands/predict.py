@@ -84,7 +84,7 @@ def predict(
     from pipekit.contract import Model
     from pipekit.engine.adhoc import find_artifact
     from pipekit.learning import predictions as ways
-    from pipekit.learning.predictor import load_predictor
+    from pipekit.learning.light_predictor import load_light
 
     for name, value, most in (("every", every, None), ("batch_size", batch_size, 4096), ("workers", workers, None)):
         if value is not None and (value < 1 or (most is not None and value > most)):
@@ -102,7 +102,7 @@ def predict(
     trained = find_artifact(str(model), Model, Path.cwd())
     if trained is None:
         raise UserError(f"no trained model in {model}", "Give a run (runs/NAME), a folder with model.json, or a model's file.")
-    predictor = load_predictor(trained.path, registry.get)
+    predictor = load_light(trained.path, registry.get)
     found = ways.answers(
         predictor,
         ways.with_frames(paths, every, rate_hz),

@@ -53,6 +53,7 @@ class Predictor:
         folder: the model's folder; None for a model made in memory.
         with_score: like ``probabilities``, and in one more column the score of :mod:`pipekit.learning.unknown`, above 1 for an
             image that is none of the classes; None if the model can't tell.
+        padded: whether a batch is filled up to one size before it is predicted.
     """
 
     classes: tuple[str, ...]
@@ -61,6 +62,7 @@ class Predictor:
     probabilities: Probabilities = field(repr=False)
     folder: Path | None = None
     with_score: Probabilities | None = field(default=None, repr=False)
+    padded: bool = field(default=True, repr=False)
 
     def scoring(self) -> Predictor:
         """The same, with the score as a last column of the rows of ``stream``, if the model has one."""
@@ -113,6 +115,8 @@ class Predictor:
         """Pad to a fixed shape: the graph is traced once, and an image's result does not depend on its batch."""
         import numpy as np
 
+        if not self.padded:
+            return self.probabilities(np.stack(pixels))
         batch = np.zeros((batch_size, *self.input_shape_hwc), np.uint8)
         batch[: len(pixels)] = pixels
         return self.probabilities(batch)[: len(pixels)]

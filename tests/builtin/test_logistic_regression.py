@@ -20,6 +20,7 @@ from pipekit.errors import UserError
 from pipekit.learning.efficientnet_lite import LITE0
 from pipekit.learning.embeddings import read_embeddings
 from pipekit.learning.keras_backend import load_keras
+from pipekit.learning.light_predictor import load_light
 from pipekit.learning.predictor import load_predictor
 from pipekit.registry.registry import load_registry
 from pipekit.testing import write_tiny_dataset
@@ -141,6 +142,9 @@ def test_keras_model_of_a_pipeline_is_whole_and_its_features_are_those_of_embed(
     expected = np.exp(scores[::5] - scores[::5].max(axis=1, keepdims=True))
     found = predictor.probabilities(images)
     np.testing.assert_allclose(found, expected / expected.sum(axis=1, keepdims=True), atol=5e-3)
+    light = load_light(model.path, load_registry(installed=False).get)
+    np.testing.assert_allclose(light.probabilities(images), found, atol=1e-4)
+    np.testing.assert_allclose(light.scoring().probabilities(images), predictor.scoring().probabilities(images), atol=1e-3)
 
 
 def test_an_embedder_without_keras_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
