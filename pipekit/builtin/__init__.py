@@ -361,7 +361,9 @@ def register_report_sections(register: Register) -> None:
         summary="Calibration: do the predicted probabilities match the accuracy",
     )
     register(
-        "unknown", "pipekit.builtin.report.unknown:section", summary="Images that the model rejects as none of its classes"
+        "none_of_these",
+        "pipekit.builtin.report.none_of_these:section",
+        summary="Images that the model rejects as none of its classes",
     )
     register(
         "curves", "pipekit.builtin.report.curves:section", summary="ROC and precision-recall curves, and a threshold slider"

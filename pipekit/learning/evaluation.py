@@ -35,8 +35,8 @@ class Evaluation:
         model: the content of ``model.json``.
         dataset: the whole dataset, including its other splits.
         predictor: the classifier, for further predictions: ``prepare`` an image, get its ``probabilities``; or None.
-        unknown_scores: ``(N,) float64``, how unlike the training images each is, rounded to six decimals; above 1 it is rejected
-            as none of the classes. None if the model can't tell.
+        unknown_scores: ``(N,) float64``, how unlike the training images each is, rounded to six decimals; above 1 it is
+            rejected as none of the classes. None if the model can't tell.
     """
 
     classes: tuple[str, ...]

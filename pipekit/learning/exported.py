@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ONNX, TFLITE, SAVED = "model.onnx", "model.tflite", "1/saved_model.pb"
 INPUT, PROBABILITIES = "image", "probabilities"
+SCORE = "unknown_score"
+"""The output of models that can tell images of none of their classes, see :mod:`pipekit.learning.unknown`."""
 
 
 @dataclass(frozen=True)

@@ -118,8 +118,8 @@ def answers(
     """The prediction for each image, in order. An image that can't be used gives a :class:`Prediction` with an ``error``.
 
     Args:
-        mirrored: test-time augmentation: average the probabilities of the image and its mirror image. The score for *none of the
-            classes* stays that of the image, since its limit was set without mirror images.
+        mirrored: test-time augmentation: average the probabilities of the image and its mirror image. The score for *none of
+            these* stays that of the image, since its limit was set without mirror images.
     """
     import numpy as np
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
 from pipekit.errors import ImageError, UserError
-from pipekit.learning.exported import PROBABILITIES, open_exported
+from pipekit.learning.exported import PROBABILITIES, SCORE, open_exported
 
 if TYPE_CHECKING:
     import numpy as np
@@ -164,11 +164,9 @@ def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike],
             return _lazily(classes, (height, width, channels), info, folder)
         return keras_predictor(load_keras_model(folder), folder, info)
     if opened := open_exported(folder):
-        from pipekit.learning.unknown import OUTPUT
-
-        scored = opened.answers(PROBABILITIES, OUTPUT) if OUTPUT in opened.outputs else None
+        scored = _checked(opened.answers(PROBABILITIES, SCORE), len(classes), folder, more=1)
         checked = _checked(opened.answers(PROBABILITIES), len(classes), folder)
-        return Predictor(classes, (height, width, channels), info, checked, folder, scored)
+        return Predictor(classes, (height, width, channels), info, checked, folder, scored if SCORE in opened.outputs else None)
     load = _template_loader(info.get("template"), component)
     return Predictor(classes, (height, width, channels), info, load(folder), folder)
 
@@ -184,14 +182,19 @@ def _lazily(classes: tuple[str, ...], shape_hwc: tuple[int, int, int], info: Map
     return Predictor(classes, shape_hwc, info, lambda batch: loaded().probabilities(batch), folder, scored)
 
 
-def _checked(probabilities: Probabilities, num_classes: int, folder: Path) -> Probabilities:
-    """The same function; it raises UserError if the model has more or fewer outputs than ``model.json`` has classes."""
+def _checked(probabilities: Probabilities, num_classes: int, folder: Path, more: int = 0) -> Probabilities:
+    """The same function; it raises UserError if the model has more or fewer outputs than ``model.json`` has classes.
+
+    Args:
+        more: columns besides the classes.
+    """
 
     def checked(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         rows = probabilities(batch)
-        if rows.shape != (len(batch), num_classes):
+        if rows.shape != (len(batch), num_classes + more):
             raise UserError(
-                f"the model in {folder} has {rows.shape[-1]} outputs, but model.json beside it names {num_classes} classes",
+                f"the model in {folder} has {rows.shape[-1] - more} outputs, but model.json beside it names {num_classes} "
+                "classes",
                 "The two files belong to different models: copy both from one run.",
             )
         return rows

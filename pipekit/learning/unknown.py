@@ -21,15 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.errors import UserError
+from pipekit.learning.exported import SCORE
 
 if TYPE_CHECKING:
     from pipekit.rng import Rng
 
 FILE, KEY = "model.unknown.npz", "unknown"
 """The file beside ``model.keras``, and the entry of ``model.json``."""
-
-OUTPUT = "unknown_score"
-"""The name of the score: a column of predictions, and an output of exported models."""
 
 NEIGHBOURS, STORED, MOST_STORED = 3, 512, 4096
 """Neighbours that are averaged; stored images, or four a class if that is more, and never more than the last."""
@@ -98,7 +96,7 @@ def fit(
     limit = max(float(quantile(distances, share)), 1e-6)
     low, high = expected_share(originals, share)
     return Unknown(prototypes, limit), {
-        "output": OUTPUT,
+        "output": SCORE,
         "limit": 1.0,
         "share": share,
         "num_images": len(features),
@@ -140,8 +138,8 @@ def held_out_distances(
 def quantile(distances: Float, share: float) -> float:
     """The smallest distance that at most this share of further images like these exceeds on average.
 
-    It is the quantile of split conformal prediction (Vovk et al. 2005): the k-th smallest of n, with k = ceil((n + 1)(1 - share)),
-    or the largest.
+    It is the quantile of split conformal prediction (Vovk et al. 2005): the k-th smallest of n, with
+    k = ceil((n + 1)(1 - share)), or the largest.
     """
     return float(np.sort(distances)[_rank(len(distances), share) - 1])
 

@@ -27,7 +27,7 @@ STANDARD_SECTIONS = (
     "pictures",
     "explain",
     "probabilities",
-    "unknown",
+    "none_of_these",
     "curves",
     "slices",
     "near_copies",

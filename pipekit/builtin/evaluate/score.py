@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.builtin.evaluate import calibration, label_errors, near_copies, slices, unknown
+from pipekit.builtin.evaluate import calibration, label_errors, near_copies, none_of_these, slices
 from pipekit.builtin.evaluate.answers import Answers
 from pipekit.builtin.evaluate.baseline import against
 from pipekit.builtin.evaluate.describe import describe, fingerprints
@@ -61,7 +61,7 @@ def score(ctx: Context, model: Path, dataset: Dataset, params: EvaluateParams, b
     correct = probabilities.argmax(axis=1) == y_true
     metrics["slices"] = slices.by_slice(samples, traits, correct, params.slices)
     metrics["unknown"] = (
-        None if scores is None else unknown.measure(scores, y_true, correct, predictor.classes, predictor.info["unknown"])
+        None if scores is None else none_of_these.measure(scores, y_true, correct, predictor.classes, predictor.info["unknown"])
     )
     metrics["baseline_model"] = against(ctx, baseline, samples, correct, params.resamples) if baseline else None
     metrics["near_copies"] = _near_copies(ctx, dataset, samples, correct, params)

@@ -14,16 +14,15 @@ from numpy.typing import NDArray
 
 from pipekit.contract import Dataset, InputPath, Model, Params, Report, Sample, param
 from pipekit.errors import ImageError, StageError, UserError
+from pipekit.learning.exported import PROBABILITIES, SCORE
 from pipekit.learning.predictor import RESIZE_METHOD, Predictor, keras_predictor, load_keras_model, read_model_info
-from pipekit.learning.unknown import OUTPUT, load_unknown, with_score
+from pipekit.learning.unknown import load_unknown, with_score
 from pipekit.rng import rng_for
 
 Pixels = NDArray[np.uint8]
 Answers = Callable[[Pixels], NDArray[np.float32]]
 
 FLOAT_TOLERANCE = 1e-4
-SCORE_TOLERANCE = 10
-"""Factor on the tolerance for the score of *none of these*, which is a distance divided by a small limit."""
 FROM_FILES = "serving_bytes"
 """The signature that takes the bytes of files."""
 NUM_RANDOM = 16
@@ -72,7 +71,7 @@ class Trained:
     @property
     def outputs(self) -> tuple[str, ...]:
         """The names of the outputs of ``exported``."""
-        return ("probabilities",) if self.predictor.with_score is None else ("probabilities", OUTPUT)
+        return (PROBABILITIES,) if self.predictor.with_score is None else (PROBABILITIES, SCORE)
 
 
 @dataclass(frozen=True)
@@ -96,8 +95,8 @@ class Comparison:
     Attributes:
         largest_difference: over the probabilities of all images; ``mean_difference`` is their mean.
         same_class: number of images for which both predict the same class.
-        largest_score_difference, same_unknown: of the score for *none of these*, and the number of images that both reject or both
-            keep; None if the model has no such score.
+        largest_score_difference, same_unknown: of the score for *none of these*, and the number of images that both reject or
+            both keep; None if the model has no such score.
         original_right, exported_right: correct predictions among the ``labelled`` images, whose class is known.
     """
 
@@ -325,18 +324,18 @@ def within(found: Comparison, tolerance: float) -> Comparison:
     """Compare the two models, and return the comparison if they agree.
 
     Raises:
-        StageError: a probability differs by more than the tolerance, or a score by more than ten times as much.
+        StageError: a probability, or the score for *none of these*, differs by more than the tolerance.
     """
     if found.largest_difference > tolerance:
         raise StageError(
             f"the exported model differs from the original: {found.headline}; allowed is {tolerance:g}",
             "Nothing was written. Raise `tolerance` to accept the difference.",
         )
-    if (found.largest_score_difference or 0.0) > SCORE_TOLERANCE * tolerance:
+    if (found.largest_score_difference or 0.0) > tolerance:
         raise StageError(
-            f"the exported model differs from the original: its {OUTPUT} by {found.largest_score_difference:.1e} "
-            f"({found.headline}); allowed is {SCORE_TOLERANCE * tolerance:g}",
-            f"Nothing was written. Raise `tolerance`, of which it is {SCORE_TOLERANCE} times, to accept the difference.",
+            f"the exported model differs from the original: its {SCORE} by {found.largest_score_difference:.1e} "
+            f"({found.headline}); allowed is {tolerance:g}",
+            "Nothing was written. Raise `tolerance` to accept the difference.",
         )
     return found
 

@@ -137,9 +137,21 @@ def _convert(trained: Trained, calibration: Pixels | None = None) -> bytes:
                 converter.representative_dataset = lambda: ([image[None].astype(np.float32)] for image in calibration)
                 converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS]
                 converter.inference_input_type = tf.uint8
-            return bytes(converter.convert())
+            return _in_order(bytes(converter.convert()), trained.outputs)
     except Exception as error:
         raise translated(error, "TensorFlow Lite") from error
+
+
+def _in_order(data: bytes, outputs: tuple[str, ...]) -> bytes:
+    """Put the outputs in their order, whatever the converter made of it: programs take them by their number."""
+    if len(outputs) == 1:
+        return data
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(data))
+    place = {bytes(out.name).decode(): out.tensorIndex for out in model.signatureDefs[0].outputs}
+    model.subgraphs[0].outputs = [place[name] for name in outputs]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def _answers(data: bytes, outputs: tuple[str, ...]) -> Any:

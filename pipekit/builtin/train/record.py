@@ -16,7 +16,7 @@ import numpy as np
 from pipekit.builtin.train.compiling import Labels, base_rate
 from pipekit.builtin.train.curves import draw, draw_range_test
 from pipekit.builtin.train.loop import Row, State
-from pipekit.builtin.train.novelty import Found
+from pipekit.builtin.train.none_of_these import Found
 from pipekit.builtin.train.params import TrainParams
 from pipekit.builtin.train.range_test import RangeTest, found_words
 from pipekit.contract import Context, Dataset, Failure, Model

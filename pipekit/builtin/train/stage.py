@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipekit import processes
-from pipekit.builtin.train import data, devices, frozen, novelty, record
+from pipekit.builtin.train import data, devices, frozen, none_of_these, record
 from pipekit.builtin.train.cache import Decoded, can_share, choose
 from pipekit.builtin.train.classes import check_classes, needs_classes
 from pipekit.builtin.train.compiling import Labels, choose_labels, make_loss, make_metrics, make_optimizer
@@ -99,7 +99,7 @@ def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         prepare(model)  # the two share their layers: the model has the head's trained weights
     unknown = None
     if labelled and _is_pretrained(template, params):
-        unknown = novelty.limit_of(
+        unknown = none_of_these.limit_of(
             ctx, dataset, model, template, parts["train"], features, params, _rng(ctx, params)("unknown")
         )
     failures = [*feed.decoded.failed.values(), *(validation.decoded.failed.values() if validation else ())]

@@ -50,8 +50,8 @@ def limit_of(
     found = unknown.fit(rows, part.numbers[kept], groups_of(samples), params.unknown_share, rng)
     if found is None:
         ctx.warn(
-            f"the model can't tell images of none of its classes: fewer than {unknown.FEWEST} different training images are too "
-            "few to set a limit on"
+            f"the model can't tell images of none of its classes: fewer than {unknown.FEWEST} different training images are "
+            "too few to set a limit on"
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Section ``unknown``: evaluated images that the model rejects as *none of these*, and how the limit was set."""
+"""Section ``none_of_these``: evaluated images that the model rejects as *none of these*, and how the limit was set."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
     ]
     if found["num_rejected"]:
         words.append(
-            f"The model classifies {found['correct_of_rejected']} of {count(found['num_rejected'], 'rejected image')} correctly. On "
-            f"the other images its accuracy is {_interval(found['accuracy_of_kept'])}."
+            f"The model classifies {found['correct_of_rejected']} of {count(found['num_rejected'], 'rejected image')} "
+            f"correctly. On the other images its accuracy is {_interval(found['accuracy_of_kept'])}."
         )
     rows = tuple(
         (row["class"], row["num_images"], row["num_rejected"], row["value"], row["low"], row["high"])
@@ -61,10 +61,10 @@ def _how(limit: Mapping[str, Any]) -> str:
     if limit["num_originals"] < limit["num_images"]:
         images += f" of {limit['num_originals']:,} originals"
     return (
-        f"The limit is set from {images}, each compared with the others, to reject {percent(limit['share'])} of such images. With so "
-        f"many, it may reject between {percent(limit['expected_low'], True)} and {percent(limit['expected_high'], True)} of "
-        "further ones (in 95 of 100 trainings). How many foreign images it notices, these images can't tell: try "
-        "`pipekit predict` on some."
+        f"The limit is set from {images}, each compared with the others, to reject {percent(limit['share'])} of such images. "
+        f"With so many, it may reject between {percent(limit['expected_low'], True)} and "
+        f"{percent(limit['expected_high'], True)} of further ones (in 95 of 100 trainings). How many foreign images it "
+        "notices, these images can't tell: try `pipekit predict` on some."
     )
 
 
