@@ -95,8 +95,7 @@ def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
             state = loop.run()
         except Exception as error:
             raise _translated(error, feed.batch_size, shape) from error
-    if learner is not model:
-        prepare(model)  # the two share their layers: the model has the head's trained weights
+    # a head that was trained by itself shares its layers with the model, which has its weights without being compiled
     failures = [*feed.decoded.failed.values(), *(validation.decoded.failed.values() if validation else ())]
     result = record.Result(
         params=params,
