@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipekit import processes
-from pipekit.builtin.train import data, devices, frozen, record
+from pipekit.builtin.train import ahead, data, devices, frozen, record
 from pipekit.builtin.train.cache import Decoded, can_share, choose
 from pipekit.builtin.train.classes import check_classes, needs_classes
 from pipekit.builtin.train.compiling import Labels, choose_labels, make_loss, make_metrics, make_optimizer
@@ -24,6 +24,7 @@ from pipekit.errors import PipekitError, PluginError, StageError, UserError
 from pipekit.images import Image
 from pipekit.learning import templates
 from pipekit.learning.linear_head import write_head
+from pipekit.learning.templates import Work
 from pipekit.recipe.compiled import CompiledRecipe, compile_recipe, walk
 from pipekit.rng import Seeded
 
@@ -79,6 +80,9 @@ def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         def prepare(model: Any = learner) -> None:
             model.compile(make_optimizer(params), make_loss(params, labels), metrics=make_metrics(params, labels))
 
+        if learner is model and not hasattr(template, "fit"):
+            numbers = (len(every), len(parts["train"]), len(parts["val"]), len(dataset.classes))
+            ahead.tell(ctx, model, params, Work(*numbers, shape, params.epochs), feed.batch_size)
         loop = Loop(
             ctx=ctx,
             model=learner,
