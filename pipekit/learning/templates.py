@@ -71,6 +71,13 @@ def gradient_descent_s(work: Work, multiply_adds: float) -> float:
     return TENSORFLOW_S + steps * multiply_adds / MULTIPLY_ADDS_A_SECOND
 
 
+def duration(seconds: float) -> str:
+    """``45 s``, ``3 min``, ``1.5 h``: estimates are not more exact than that."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def candidates_of(template: Any, params: Params) -> tuple[Call, ...]:
     """The templates that are tried in place of this one; none for most."""
     ask = getattr(template, "candidates", None)

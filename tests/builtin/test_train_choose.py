@@ -11,7 +11,7 @@ import pytest
 
 from pipekit.builtin.models.auto import seconds_of
 from pipekit.builtin.report import candidates as report
-from pipekit.builtin.train import choose
+from pipekit.builtin.train import ahead, choose
 from pipekit.builtin.train.choose import Candidate, plan, train_best, variant_params
 from pipekit.builtin.train.params import TrainParams
 from pipekit.commands.train import model_of
@@ -239,3 +239,28 @@ def test_a_budget_is_for_auto() -> None:
     for model in ("mlp", {"template": "mlp"}):
         with pytest.raises(UserError, match="a budget is for model = 'auto'"):
             model_of(model, "5m")
+
+
+# --- what is said before a long training ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("epochs", "patience", "said"),
+    [
+        (1, None, []),
+        (20, None, ["20 epochs of 1,000 images: about 9 min on two cores, and at least 1.5 GB of memory (estimated)"]),
+        (20, 3, ["20 epochs of 1,000 images: at most about 9 min on two cores, and at least 1.5 GB of memory (estimated)"]),
+    ],
+)
+def test_a_long_training_is_announced(
+    epochs: int, patience: int | None, said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = SimpleNamespace(multiply_adds=8e7, training_bytes=lambda batch_size: batch_size * 5e7)
+    monkeypatch.setattr(ahead, "summarize_model", lambda model: summary)
+    ctx: Any = Trainer(tmp_path, {})
+    work = Work(1200, 1000, 200, 2, (64, 64, 3), epochs)
+    ahead.tell(ctx, None, params(model="simple_cnn", epochs=epochs, patience=patience), work, 30)
+    assert ctx.notes == said
+    monkeypatch.setattr(ahead, "summarize_model", lambda model: model.layers)
+    ahead.tell(ctx, None, params(model="simple_cnn"), work, 30)
+    assert ctx.notes == said, "an unusual network is trained without"

@@ -31,7 +31,9 @@ def tries(ctx: pipekit.Context, params: TriesParams) -> pipekit.Files:
         ctx.warn(f"the size is {params.size}")
         (ctx.out_dir / "size.txt").write_text(str(params.size))
         return ctx.artifact(pipekit.Files)
-    made = [ctx.variant(params.model_copy(update={"size": size, "sizes": (1, 2) if size else params.sizes})) for size in params.sizes]
+    made = []
+    for size in params.sizes:
+        made.append(ctx.variant(params.model_copy(update={"size": size, "sizes": (1, 2) if size else params.sizes})))
     (ctx.out_dir / "size.txt").write_text(max((one.path / "size.txt").read_text() for one in made))
     return ctx.artifact(pipekit.Files)
 

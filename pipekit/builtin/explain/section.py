@@ -131,12 +131,12 @@ def _kinds(ctx: Context, predictor: Predictor, asked: Sequence[tuple[NDArray[np.
         names = [*(["grad_cam"] if opened.halves else []), "integrated_gradients", "occlusion"]
         tried: list[Kind] = []
         for name in names:
-            tried.append(_checked(name, opened, random, asked[:CHECKED]))
+            tried.append(_checked(name, opened, random, asked))
             if tried[-1].believable:
                 break
         best = min(tried, key=lambda kind: (not kind.believable, kind.likeness))
         other = next(name for name in ("integrated_gradients", "occlusion") if name != best.name)
-        return best, Kind(other, _mapper(other, opened), None)
+        return best, Kind(other, _mapper(other, opened, [image for image, _ in asked]), None)
     except Exception as error:  # an unusual network: its probabilities are still available
         reason = str(error).strip().splitlines() or [type(error).__name__]
         ctx.warn(f"the report's maps are made by occlusion, because the network could not be opened: {reason[0]}")
@@ -145,7 +145,8 @@ def _kinds(ctx: Context, predictor: Predictor, asked: Sequence[tuple[NDArray[np.
 
 def _checked(name: str, opened: maps.Opened, random: maps.Opened, asked: Sequence[tuple[NDArray[np.uint8], int]]) -> Kind:
     """A method with its maps' similarity to the random model's (Adebayo et al. 2018), the mean over a few images."""
-    make, blind = _mapper(name, opened), _mapper(name, random)
+    some = asked[:CHECKED]
+    make, blind = _mapper(name, opened, [image for image, _ in asked]), _mapper(name, random, [image for image, _ in some])
 
     def likeness(image: NDArray[np.uint8], target: int) -> float | None:
         made = make(image, [target])[0]
@@ -154,18 +155,22 @@ def _checked(name: str, opened: maps.Opened, random: maps.Opened, asked: Sequenc
         shuffled = blind(image, [target])[0]
         return None if maps.is_constant(shuffled) else maps.rank_correlation(made, shuffled)
 
-    found = [one for one in (likeness(image, target) for image, target in asked) if one is not None]
+    found = [one for one in (likeness(image, target) for image, target in some) if one is not None]
     return Kind(name, make, float(np.mean(found)) if found else None)
 
 
-def _mapper(name: str, opened: maps.Opened) -> Mapper:
-    seen: list[tuple[NDArray[np.uint8], Any]] = []  # images of the sanity check are shown too
+def _mapper(name: str, opened: maps.Opened, images: Sequence[NDArray[np.uint8]] = ()) -> Mapper:
+    """Makes maps; what those of several classes share is computed for ``images`` at once."""
+    row_of = {id(image): row for row, image in enumerate(images)}
+    made: list[Any] = []
 
     def activations(image: NDArray[np.uint8]) -> Any:
-        found = [made for known, made in seen if known is image]
-        if not found:
-            seen.append((image, maps.last_activations(opened, image)))
-        return found[0] if found else seen[-1][1]
+        row = row_of.get(id(image))
+        if row is None:
+            return maps.last_activations(opened, [image])
+        if not made:
+            made.append(maps.last_activations(opened, images))
+        return made[0][row : row + 1]
 
     def make(image: NDArray[np.uint8], targets: Sequence[int]) -> list[maps.Map]:
         if name == "integrated_gradients":

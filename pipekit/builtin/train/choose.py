@@ -21,7 +21,7 @@ from pipekit.contract import Artifact, Call, Context, Dataset, Model
 from pipekit.errors import UserError
 from pipekit.learning import templates
 from pipekit.learning.significance import wilson
-from pipekit.learning.templates import Work
+from pipekit.learning.templates import Work, duration
 
 FEWEST_VAL = 20
 """Validation images below which they can't tell two templates apart: with 20, one standard error is up to 11 points."""
@@ -199,13 +199,6 @@ def variant_params(params: TrainParams, call: Call) -> TrainParams:
     if hasattr(call.load(), "fit"):
         changes |= {name: TrainParams.model_fields[name].get_default() for name in OF_EPOCHS}
     return params.model_copy(update=changes)
-
-
-def duration(seconds: float) -> str:
-    """``45 s``, ``3 min``, ``1.5 h``: estimates are not more exact than that."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 # --- details -------------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from pipekit.builtin.train.range_test import RangeTest, found_words
 from pipekit.contract import Context, Dataset, Failure, Model
 from pipekit.files import PlainTable
 from pipekit.learning import advice
-from pipekit.learning.plain_models import plain_model
+from pipekit.learning.plain_models import has_mixed_precision, plain_model
 from pipekit.learning.predictor import RESIZE_METHOD
 
 LIBRARIES = ("tensorflow", "keras", "numpy", "opencv-python-headless", "pipekit-vision")
@@ -84,6 +84,8 @@ def write(ctx: Context, model: Any, result: Result) -> Model:
 
 def _published(ctx: Context, model: Any) -> Any:
     """The model as it is published; unchanged, with a warning, if it can't be rebuilt, so that no training is lost."""
+    if not model.compiled and not has_mixed_precision(model):
+        return model
     try:
         return plain_model(model)
     except (TypeError, ValueError) as error:
