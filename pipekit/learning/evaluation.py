@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from pipekit.contract import Dataset, Failure, Sample
+    from pipekit.learning.embeddings import Embedded
     from pipekit.learning.predictor import Predictor
 
 
@@ -35,6 +36,7 @@ class Evaluation:
         model: the content of ``model.json``.
         dataset: the whole dataset, including its other splits.
         predictor: the classifier, for further predictions: ``prepare`` an image, get its ``probabilities``; or None.
+        embedded: features of the dataset's images; None where none are given.
     """
 
     classes: tuple[str, ...]
@@ -48,6 +50,7 @@ class Evaluation:
     failed: tuple[Failure, ...] = ()
     model: Mapping[str, Any] = field(default_factory=dict)
     predictor: Predictor | None = None
+    embedded: Embedded | None = None
 
     def __len__(self) -> int:
         return len(self.samples)

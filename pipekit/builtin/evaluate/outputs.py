@@ -31,6 +31,7 @@ STANDARD_SECTIONS = (
     "slices",
     "near_copies",
     "label_errors",
+    "image_map",
     "training",
     "data",
 )
