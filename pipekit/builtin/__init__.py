@@ -376,6 +376,7 @@ def register_report_sections(register: Register) -> None:
     )
     register("label_errors", "pipekit.builtin.report.label_errors:section", summary="Images whose label looks wrong")
     register("candidates", "pipekit.builtin.report.candidates:section", summary="Templates that auto tried, and the choice")
+    register("image_map", "pipekit.builtin.report.image_map:section", summary="The images in two dimensions, by their features")
     register("training", "pipekit.builtin.report.training:section", summary="Learning curves, and overfitting: the gap to val")
     register("features", "pipekit.builtin.features.section:section", summary="A detector's features in the measured images")
     register("data", "pipekit.builtin.report.data:section", summary="Counts, model, parameters and versions")

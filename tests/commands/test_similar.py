@@ -12,6 +12,7 @@ import pytest
 import pipekit as package
 from pipekit import images
 from pipekit.builtin.similar import Nearest
+from pipekit.engine.adhoc import AdhocPipeline
 from pipekit.errors import PlanError, UserError
 
 EMBEDDER = '''
@@ -78,6 +79,17 @@ def test_the_command_finds_what_the_verb_finds(pipekit: Any, photos: Path) -> No
     assert [row["same_file"] for row in found.rows] == [True, False, False, False]
     assert (Path("out") / "similar.csv").read_text().splitlines()[1].startswith("query.png,1,red/0.png,red,,1.0000,1,")
     assert found.outcome.stages[-1].cached, "the command has computed it"
+
+
+def test_workers_and_shards_change_nothing(photos: Path) -> None:
+    digests = set()
+    for workers, size in ((1, 100), (2, 3)):
+        pipeline = AdhocPipeline(settings={"workers": workers, "shard_size": size}, plugins=["mean_colour.py"])
+        query = pipeline.add("query", "import.image", path="query.png")
+        pipeline.add("data", "import.folders", path=str(photos))
+        pipeline.add("similar", "similar", queries=[query], dataset="data", embedder="mean_colour")
+        digests.add(pipeline.run().artifact("similar").digest)
+    assert len(digests) == 1
 
 
 def test_what_can_not_be_compared(pipekit: Any, photos: Path) -> None:

@@ -33,6 +33,7 @@ STANDARD_SECTIONS = (
     "near_copies",
     "label_errors",
     "candidates",
+    "image_map",
     "training",
     "data",
 )
