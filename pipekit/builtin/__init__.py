@@ -110,6 +110,9 @@ def register_importers(register: Register) -> None:
     register("idx", "pipekit.builtin.importers.idx", summary="IDX files of the MNIST family, gzipped or not", version=2)
     register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, outlines, keypoints, masks", version=7)
     register(
+        "coco_panoptic", "pipekit.builtin.importers.coco_panoptic", summary="COCO panoptic segmentation, as masks and boxes"
+    )
+    register(
         "yolo", "pipekit.builtin.importers.yolo", summary="YOLO: boxes, outlines, oriented boxes, poses; Darknet", version=8
     )
     register("voc", "pipekit.builtin.importers.voc", summary="Pascal VOC: XML annotations, masks, image sets", version=6)
