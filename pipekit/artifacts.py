@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, TypeVar
 
 from pipekit.columnar import Columns, MakeColumns, columns_of_rows
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 # --- one sample ----------------------------------------------------------------------------------------------------------
 
@@ -404,3 +406,22 @@ class ShardResult:
     num_failed: int
     seconds: float
     error: str = ""
+
+
+# --- what a stage reads ---------------------------------------------------------------------------------------------------
+
+
+def reads_files(files: Callable[[Any], Iterable[Path]]) -> Callable[[F], F]:
+    """Mark the ``fingerprint`` of a stage whose text depends on these files alone.
+
+    A run in which nothing has changed compares them, and need not call the fingerprint.
+
+    Args:
+        files: ``files(params)``, the files; each may be missing.
+    """
+
+    def mark(function: F) -> F:
+        function.__pipekit_files__ = files  # type: ignore[attr-defined]
+        return function
+
+    return mark

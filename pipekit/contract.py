@@ -77,6 +77,7 @@ from pipekit.artifacts import (
     ShardResult,
     ShardTask,
     Targets,
+    reads_files,
 )
 from pipekit.errors import PluginError
 from pipekit.findings import Figure, Finding, Picture, RunInfo, Section, StageInfo, Table
@@ -122,6 +123,7 @@ __all__ = [
     "Uses",
     "depends_on",
     "param",
+    "reads_files",
     "sample_stage",
     "shared",
     "stage",

@@ -349,7 +349,7 @@ def first_rows(root: Path, parts: Sequence[Part], count: int) -> list[Row]:
     for number, part in enumerate(parts):
         last = found[-1][0] if found and len(found) == count else None
         path = root / part.place / "rows.jsonl" if part.is_shard else root / part.place
-        some = []
+        some: list[tuple[str, int, int]] = []
         for row in islice(read_lines(path), count):
             if last is not None and row["id"] >= last:
                 break

@@ -14,6 +14,7 @@
       leases/                live runs, whose folders ``gc`` leaves alone
       format                 the version of the store; results of an older one are removed
       unsynced/              runs whose last work may not be on the disk yet
+      unchanged/             what a command printed, and the states of all files that this depends on
       tree/                  the hash of every file seen, by (path, size, mtime, ctime, inode), and former states of trees
 
 Nothing is locked. Two processes that make the same thing make the same bytes; the first rename wins and the other's work is

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ValidationInfo, field_validator, model_validator
 
 from pipekit.columnar import Few, Revision
-from pipekit.contract import Context, Dataset, InputPath, Params, param, stage
+from pipekit.contract import Context, Dataset, InputPath, Params, param, reads_files, stage
 from pipekit.corrected import Ledger, read_corrections
 from pipekit.errors import StageError, UserError
 from pipekit.files import PlainTable
@@ -103,6 +103,7 @@ class SplitParams(Params):
         return self
 
 
+@reads_files(lambda params: [params.file])
 def outside_state(params: SplitParams) -> str:
     """The part of the split file that the stage reads."""
     return _file_state(params.file) if _remembers(params) else ""
