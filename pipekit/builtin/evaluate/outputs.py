@@ -59,7 +59,9 @@ def facts(metrics: Mapping[str, Any]) -> dict[str, str]:
     if metrics["baseline_model"]:
         shown[metrics["baseline_model"]["name"]] = f"{metrics['baseline_model']['accuracy_first']:.3f}"
     if metrics["near_copies"] and metrics["near_copies"]["count"]:
-        shown["near duplicates"] = str(metrics["near_copies"]["count"])
+        shown["copies in train"] = f"{metrics['near_copies']['count']} of {metrics['num_images']}"
+    if metrics.get("label_conflicts") and metrics["label_conflicts"]["count"]:
+        shown["label conflicts"] = str(metrics["label_conflicts"]["count"])
     return shown
 
 
@@ -138,6 +140,7 @@ def write_parquet(folder: Path, evaluation: Evaluation) -> None:
         "predicted": [text(evaluation.classes[i]) for i in evaluation.predicted],
         "correct": evaluation.correct,
         "confidence": evaluation.confidence,
+        **({} if evaluation.groups is None else {"group": evaluation.groups}),
         **{f"p:{text(name)}": evaluation.probabilities[:, i] for i, name in enumerate(evaluation.classes)},
         "sha256": [sample.sha256 for sample in evaluation.samples],
         "image": [text(sample.image) for sample in evaluation.samples],
@@ -150,7 +153,8 @@ def predictions_csv(evaluation: Evaluation, paths: bool = True) -> str:
     text = io.StringIO(newline="")
     writer = PlainTable(text)
     columns = [f"p:{name}" for name in evaluation.classes]
-    writer.writerow(["id", "true", "predicted", "correct", "confidence", *columns, "sha256", *(["image"] if paths else [])])
+    last = [*(["group"] if evaluation.groups is not None else []), *(["image"] if paths else [])]
+    writer.writerow(["id", "true", "predicted", "correct", "confidence", *columns, "sha256", *last])
     for i, sample in enumerate(evaluation.samples):
         row = [
             sample.id,
@@ -159,6 +163,7 @@ def predictions_csv(evaluation: Evaluation, paths: bool = True) -> str:
             int(evaluation.correct[i]),
             *(f"{p:.6f}" for p in (evaluation.confidence[i], *np.atleast_1d(evaluation.probabilities[i]))),
             sample.sha256,
+            *((int(evaluation.groups[i]),) if evaluation.groups is not None else ()),
         ]
         writer.writerow([*row, sample.image] if paths else row)
     return text.getvalue()

@@ -20,6 +20,7 @@ CHECKS = (
     "corrupt",
     "leakage",
     "label_conflicts",
+    "group_names",
     "passed_over",
     "one_class",
     "narrow_range",
