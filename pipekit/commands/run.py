@@ -79,7 +79,7 @@ def run(
     Example:
         >>> import pipekit
         >>> pipekit.run("pets/pipeline.toml", {"stages.train.epochs": 2}).headline  # doctest: +SKIP
-        'test accuracy 0.917 (95 % interval 0.742 to 0.977), 24 images'
+        'test accuracy 0.917 (95 % interval 0.730 to 0.990), 24 images'
     """
     from pipekit.engine.matrix import known_plans, run_matrix
     from pipekit.engine.resume_check import check_any_resumable, check_resumable
@@ -113,8 +113,8 @@ def with_flattery(outcome: MatrixOutcome) -> MatrixOutcome:
 
     luck, score = flattery(correct, rng_for(0, "flattery")), float(correct.mean(axis=1).max())
     words = (
-        f"the accuracy of the best of {len(rows)} runs is measured on the images that chose it: about {100 * luck:.1f} points of "
-        f"its {score:.3f} are luck. Expect about {score - luck:.3f} on other images"
+        f"the accuracy of the best of {len(rows)} runs is measured on the images that chose it: about {100 * luck:.1f} points "
+        f"of its {score:.3f} are luck. Expect about {score - luck:.3f} on other images"
     )
     return replace(outcome, warnings=(*outcome.warnings, words))
 

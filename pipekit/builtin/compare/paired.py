@@ -103,9 +103,10 @@ def verdict(found: dict[str, Any]) -> str:
     size, low, high = points if points[0] >= 0 else (-points[0], -points[2], -points[1])
     number = found.get("num_comparisons", 1)
     p_value = _p(p) if number == 1 else f"{_p(p)}, {_p(adjusted)} after Holm's adjustment for {number} comparisons"
-    span = f"95 % interval {low:.1f} to {high:.1f}"
+    digits = 2 if any(bound and not round(bound, 1) for bound in (low, high)) else 1  # a bound near 0 keeps its sign
+    span = f"95 % interval {low:.{digits}f} to {high:.{digits}f}"
     if adjusted < LEVEL:
-        return f"{better} is better than {worse} by {size:.1f} points ({span}), {p_value}.{_doubt(found)}"
+        return f"{better} is better than {worse} by {size:.{digits}f} points ({span}), {p_value}.{_doubt(found)}"
     if not found["gained"] + found["lost"]:
         return (
             f"{found['first']} and {found['other']} are correct on exactly the same of the {found['num_images']} images; "
@@ -114,8 +115,8 @@ def verdict(found: dict[str, Any]) -> str:
     if found["gained"] == found["lost"]:
         return f"{found['first']} and {found['other']} have the same accuracy ({span} points), {p_value}."
     return (
-        f"{better} has {size:.1f} points higher accuracy than {worse}, but the difference may be due to chance ({span}), "
-        f"{p_value}.{_doubt(found)}"
+        f"{better} has {size:.{digits}f} points higher accuracy than {worse}, but the difference may be due to chance "
+        f"({span}), {p_value}.{_doubt(found)}"
     )
 
 

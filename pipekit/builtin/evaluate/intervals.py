@@ -6,7 +6,6 @@ divided by the design effect of their groups, so that an interval is as wide as 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import sqrt
 
 import numpy as np
@@ -90,63 +89,91 @@ def averages(
         ``balanced_accuracy``, ``macro_precision``, ``macro_f1``, ``weighted_precision`` and ``weighted_f1``. Without an
         interval if a class has fewer than five images, or the images come in fewer than six groups.
     """
-    values = {name: value for name, (value, _) in influences(matrix.astype(np.float64)).items()}
+    counts = matrix.astype(np.float64)
+    values = {name: float(value) for name, (value, _) in influences(counts).items()}
     present = np.flatnonzero(matrix.sum(axis=1))
     values["balanced_accuracy"] = float((np.diagonal(matrix)[present] / matrix.sum(axis=1)[present]).mean())
     few_groups = groups is not None and len(np.unique(groups)) < FEWEST_GROUPS
     if len(matrix) < 2 or matrix.sum(axis=1).min() < FEWEST or few_groups:
         return {name: {"value": value, "low": None, "high": None} for name, value in values.items()}
     found: dict[str, Estimate] = {}
-    for name, (centre, each) in influences(_smoothed(matrix.astype(np.float64))).items():
-        effect = 1.0 if groups is None else design_effect(each[y_true, predicted], groups)
-        if effect > 1:
-            centre, each = influences(_smoothed(matrix / effect))[name]
-        weights = _smoothed(matrix / effect)
-        total = weights.sum()
-        mean = float((weights * each).sum() / total)
-        half = Z_AVERAGES * sqrt(float((weights * (each - mean) ** 2).sum() / total) / total)
-        value = values[name]
-        found[name] = {"value": value, "low": min(value, max(0.0, centre - half)), "high": max(value, min(1.0, centre + half))}
+    alone = bounds(counts)
+    for name, value in values.items():
+        low, high = alone[name]
+        if groups is not None:
+            each = influences(_smoothed(counts))[name][1][y_true, predicted]
+            low, high = bounds(counts / design_effect(each, groups))[name]
+        found[name] = {"value": value, "low": min(value, float(low)), "high": max(value, float(high))}
+    return found
+
+
+def bounds(counts: NDArray[np.float64]) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """The lower and upper bounds of :func:`averages` for independent images, of one or many confusion matrices.
+
+    Args:
+        counts: ``(..., C, C)``.
+    """
+    weights = _smoothed(counts)
+    total = weights.sum(axis=(-2, -1))
+    found = {}
+    for name, (centre, each) in influences(weights).items():
+        mean = (weights * each).sum(axis=(-2, -1)) / total
+        variance = (weights * (each - mean[..., None, None]) ** 2).sum(axis=(-2, -1)) / total**2
+        half = Z_AVERAGES * np.sqrt(variance)
+        found[name] = np.maximum(0.0, centre - half), np.minimum(1.0, centre + half)
     return found
 
 
 def _smoothed(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    number, diagonal = len(counts), np.eye(len(counts))
-    return np.asarray(counts + Z_95**2 / 2 * (diagonal / number + (1 - diagonal) / (number * (number - 1))))
+    number = counts.shape[-1]
+    same = np.eye(number)
+    return np.asarray(counts + Z_95**2 / 2 * (same / number + (1 - same) / (number * (number - 1))))
 
 
-def influences(counts: NDArray[np.float64]) -> Mapping[str, tuple[float, NDArray[np.float64]]]:
+def influences(counts: NDArray[np.float64]) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Each average, and how much one more image in a cell of the confusion matrix changes it, times the number of images.
 
     A division by zero counts as 0, as with scikit-learn's ``zero_division=0``.
+
+    Args:
+        counts: ``(..., C, C)``, one or many matrices.
+
+    Returns:
+        values ``(...,)`` and influences ``(..., C, C)`` by the average's name.
     """
-    total, same = counts.sum(), np.eye(len(counts))
-    hits, rows, columns = np.diagonal(counts), counts.sum(axis=1), counts.sum(axis=0)
-    both, number = rows + columns, len(counts)
+    number, same = counts.shape[-1], np.eye(counts.shape[-1])
+    total = counts.sum(axis=(-2, -1))[..., None]
+    hits, rows, columns = np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1), counts.sum(axis=-2)
 
     def over(top: NDArray[np.float64], bottom: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.divide(top, bottom, out=np.zeros(np.broadcast(top, bottom).shape), where=bottom > 0)
 
-    recall, precision, score = over(hits, rows), over(hits, columns), over(2 * hits, both)
-    by_row, by_column, by_both = over(np.ones(number), rows), over(np.ones(number), columns), over(np.ones(number), both)
-    f1_terms = score * by_both
-    precision_terms = (same - precision[None, :]) * by_column[None, :]
-    weights = rows / total
-    weighted_terms = weights * f1_terms
+    one = np.ones(number)
+    by_row, by_column, by_both = over(one, rows), over(one, columns), over(one, rows + columns)
+    recall, precision, f1 = hits * by_row, hits * by_column, 2 * hits * by_both
+    weights, lost = rows / total, f1 * by_both
+    of_precision = (same - precision[..., None, :]) * by_column[..., None, :]
+    weighted = weights * lost
     cells = {
-        "balanced_accuracy": (recall.mean(), (same - recall[:, None]) * by_row[:, None] / number),
-        "macro_precision": (precision.mean(), precision_terms / number),
-        "macro_f1": (score.mean(), (2 * same * by_both[:, None] - f1_terms[:, None] - f1_terms[None, :]) / number),
-        "weighted_precision": ((weights * precision).sum(), precision[:, None] / total + weights[None, :] * precision_terms),
+        "balanced_accuracy": (recall.mean(axis=-1), (same - recall[..., :, None]) * by_row[..., :, None] / number),
+        "macro_precision": (precision.mean(axis=-1), of_precision / number),
+        "macro_f1": (
+            f1.mean(axis=-1),
+            (2 * same * by_both[..., :, None] - lost[..., :, None] - lost[..., None, :]) / number,
+        ),
+        "weighted_precision": (
+            (weights * precision).sum(axis=-1),
+            precision[..., :, None] / total[..., None] + weights[..., None, :] * of_precision,
+        ),
         "weighted_f1": (
-            (weights * score).sum(),
-            score[:, None] / total
-            + 2 * same * (weights * by_both)[:, None]
-            - weighted_terms[:, None]
-            - weighted_terms[None, :],
+            (weights * f1).sum(axis=-1),
+            f1[..., :, None] / total[..., None]
+            + 2 * same * (weights * by_both)[..., :, None]
+            - weighted[..., :, None]
+            - weighted[..., None, :],
         ),
     }
-    return {name: (float(value), np.asarray(each * total)) for name, (value, each) in cells.items()}
+    return {name: (np.asarray(value), np.asarray(each * total[..., None])) for name, (value, each) in cells.items()}
 
 
 def auc(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> Estimate:

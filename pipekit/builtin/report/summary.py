@@ -130,8 +130,8 @@ def leaks(evaluation: Evaluation) -> Iterator[str]:
     if conflicts["count"]:
         yield (
             f"**Warning: {conflicts['count']:,} of {number:,} {split} images are in the dataset again under another label** "
-            f"(the same file, in {count(conflicts['num_pairs'], 'pair')}): one of the labels is wrong, and one of the predictions "
-            "must be."
+            f"(the same file, in {count(conflicts['num_pairs'], 'pair')}): one of the labels is wrong, and so is one of the "
+            "predictions, or both."
         )
 
 
