@@ -105,12 +105,14 @@ def train(
     can be resumed. Folders train, val and test are used as the split. `pipekit scaffold` writes a pipeline file that does the
     same.
     """
+    from pipekit.cli.grouping import ask_for_groups
     from pipekit.cli.options import read_value
     from pipekit.cli.readings import with_reading
     from pipekit.cli.showing import show_verb
     from pipekit.commands.train import train as train_model
 
     values, split = stage_values(model, changes or (), ops, input_hw, params)
+    group_pattern = ask_for_groups(data, group_column, group_pattern, ask=not (as_json or quiet or resume))
     typed = {
         "fractions": read_value(fractions),
         "group_column": group_column,

@@ -32,6 +32,7 @@ class Evaluation:
         metrics: the content of ``metrics.json``.
         traits: per sample, ``(N,) float64``: ``width_px``, ``height_px``, ``brightness`` (0..255), ``sharpness`` (variance of
             the Laplacian). Empty if not measured.
+        groups: ``(N,) int64``, the group of each sample (its patient, video or original); None if nothing is known of groups.
         failed: the images that could not be read.
         model: the content of ``model.json``.
         dataset: the whole dataset, including its other splits.
@@ -49,6 +50,7 @@ class Evaluation:
     metrics: Mapping[str, Any]
     dataset: Dataset
     traits: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    groups: NDArray[np.int64] | None = None
     failed: tuple[Failure, ...] = ()
     model: Mapping[str, Any] = field(default_factory=dict)
     predictor: Predictor | None = None

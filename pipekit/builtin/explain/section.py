@@ -16,6 +16,7 @@ from pipekit.builtin.explain.pages import SUSPICIOUS, WORDS, enlarged, overlay
 from pipekit.builtin.explain.saliency_location import where
 from pipekit.contract import Context, Params, Picture, Section, param
 from pipekit.errors import ImageError
+from pipekit.learning.chance import knows_something
 from pipekit.learning.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def section(ctx: Context, evaluation: Evaluation, params: ExplainedParams) -> Se
         pictures.append(picture)
         made[int(evaluation.predicted[place])].append(found)
     said, means = _constant_places(evaluation.classes, made, np.full_like(chosen[0][2], 128)) if kind.believable else ([], [])
-    words = "\n\n".join([_words(kind, second, {why for _, why, _ in chosen}), *said])
+    reasons = {why for _, why, _ in chosen}
+    words = "\n\n".join([_words(kind, second, reasons, knows_something(evaluation.metrics)), *said])
     return Section("Explanations", words, pictures=(*means, *pictures))
 
 
@@ -229,7 +231,7 @@ def _strip(tiles: Sequence[NDArray[np.uint8]]) -> bytes:
     return images.encode(np.concatenate([part for tile in shown for part in (tile, gap)][:-1], axis=1), "jpg", quality=85)
 
 
-def _words(kind: Kind, second: Kind, whys: set[str]) -> str:
+def _words(kind: Kind, second: Kind, whys: set[str], knows: bool = True) -> str:
     """The legend of the tiles, and whether the maps pass the sanity check."""
     shown = {
         MISTAKE: "the most confident mistakes (right tile: evidence for the true class)",
@@ -243,7 +245,11 @@ def _words(kind: Kind, second: Kind, whys: set[str]) -> str:
         "What in the image speaks for the prediction? Left tile: the image as the model sees it. Middle tile: the evidence for "
         "the predicted class; more yellow is more evidence, each map in its own range. The images are"
     )
-    return f"{layout}\n\n{listed}\n\n{_trust(kind)}"
+    unknown = (
+        "**The model is not clearly better than always predicting the most frequent class**, so the maps show no reasons that "
+        "could be right: whether they depend on its weights says nothing.\n\n"
+    )
+    return f"{'' if knows else unknown}{layout}\n\n{listed}\n\n{_trust(kind)}"
 
 
 def _trust(kind: Kind) -> str:

@@ -24,6 +24,7 @@ from pipekit.files import PlainTable
 from pipekit.learning import advice
 from pipekit.learning.plain_models import has_mixed_precision, plain_model
 from pipekit.learning.predictor import RESIZE_METHOD
+from pipekit.learning.trained_on import write_trained_on
 
 LIBRARIES = ("tensorflow", "keras", "numpy", "opencv-python-headless", "pipekit-vision")
 
@@ -63,6 +64,7 @@ def write(ctx: Context, model: Any, result: Result) -> Model:
         result.unknown[0].save(ctx.out_dir)
     info = describe(model, result, words, weights)
     (ctx.out_dir / "model.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    write_trained_on(ctx.out_dir, result.dataset.split("train"))
     _write_history(ctx, result)
     draw(ctx.out_dir, result.state.history, result.kept, words[0] if words else "")
     if result.state.range_test:
@@ -123,6 +125,7 @@ def describe(model: Any, result: Result, words: list[str], weights: str) -> dict
         **({"features": dict(result.features)} if result.features else {}),
         "parameters": int(model.count_params()),
         "images": dict(result.counts),
+        **_val_baseline(result),
         "seed": result.seed,
         "found_learning_rate": result.state.found_rate,
         **({"range_test": _range_test(result)} if result.state.range_test else {}),
@@ -134,6 +137,12 @@ def describe(model: Any, result: Result, words: list[str], weights: str) -> dict
         "weights_sha256": weights,
         "versions": {name: version(name) for name in LIBRARIES},
     }
+
+
+def _val_baseline(result: Result) -> dict[str, float]:
+    """The accuracy of always predicting val's most frequent class, which a model should beat."""
+    counts = {name: n for name, n in result.dataset.counts.get("val", {}).items() if name in result.labels.classes}
+    return {"val_most_frequent": max(counts.values()) / sum(counts.values())} if sum(counts.values()) else {}
 
 
 def verdict(result: Result) -> list[str]:
