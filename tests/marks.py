@@ -60,6 +60,7 @@ TENSORFLOW: tuple[str, ...] = (
     "commands/test_train.py::test_a_run_that_was_stopped_after_its_split_leaves_a_place_for_the_next",
 )
 SLOW: tuple[str, ...] = (
+    "test_without_tensorflow.py",
     "builtin/test_one_more.py",
     "engine/test_columns.py::test_columns_are_made_of_changed_parts_alone",
     "engine/test_columns.py::test_a_revision_writes_changed_parts_alone",

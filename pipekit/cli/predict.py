@@ -20,7 +20,7 @@ SHOWN = 200
 
 
 def predict(
-    model: Annotated[str, typer.Argument(help="A run (runs/NAME), a folder with model.keras and model.json, or the file")],
+    model: Annotated[str, typer.Argument(help="A run (runs/NAME), the folder of a model or of an export, or its file")],
     images: Annotated[
         list[str], typer.Argument(help="Images, videos, folders, patterns in quotes, or - for a list on standard input")
     ],

@@ -51,7 +51,8 @@ def predict(
     Images are read while the model works. For an image that can't be used, the prediction has the reason as ``error``.
 
     Args:
-        model: a run (``runs/pets``), a folder with ``model.keras`` and ``model.json``, or that file.
+        model: a run (``runs/pets``), a folder with ``model.keras`` and ``model.json``, that file, or an exported model, whose
+            folder has ``model.json`` too. ``model.onnx`` needs no TensorFlow.
         images: images, videos, folders (searched to any depth), patterns (``photos/**/*.jpg``); one or several.
         listed: paths that replace a source ``-``.
         sort: copy each image into ``sort/CLASS/``; originals stay, nothing is overwritten.
@@ -90,7 +91,7 @@ def predict(
         raise UserError("sort copies files, and the frames of a video are not files", "Leave the video out, or do not sort.")
     trained = find_artifact(str(model), Model, Path.cwd())
     if trained is None:
-        raise UserError(f"no trained model in {model}", "Give a run (runs/NAME), a folder with model.json, or model.keras.")
+        raise UserError(f"no trained model in {model}", "Give a run (runs/NAME), a folder with model.json, or a model's file.")
     predictor = load_predictor(trained.path, registry.get)
     found = ways.answers(
         predictor,

@@ -74,6 +74,7 @@ def train(
     from pipekit.engine.resume_check import check_resumable
     from pipekit.engine.run import run_plan, silent
     from pipekit.engine.run_place import prepare
+    from pipekit.learning.keras_backend import require_keras
 
     name = name or run_name(data)
     pipeline = new_pipeline(plugins, disable, name=name, seed=seed, workers=workers)
@@ -90,6 +91,7 @@ def train(
         plan = pipeline.plan()
     except PlanError as error:
         raise with_names(error, {"stages.train.": "", "stages.split.": "split."}) from error
+    require_keras()
     if resume:
         check_resumable(plan)
     if split_file(name).parent.name:

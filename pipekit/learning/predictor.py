@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
 from pipekit.errors import ImageError, UserError
+from pipekit.learning.exported import exported_in
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Format version of ``model.json``; a change that an older pipekit would misread increments it."""
 
-INFO_HINT = "Give the folder of a trained model: runs/<name>, or the folder with model.keras and model.json."
+INFO_HINT = "Give the folder of a trained model: runs/<name>, or the folder with model.keras or an export, and model.json."
 
 MAX_RATIO, FREE_BYTES = 20, 1 << 28
 """An archive of weights is refused if it expands by more than this factor, and past this size."""
@@ -133,7 +134,7 @@ class Predictor:
 
 
 def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike]) -> Predictor:
-    """Load the classifier in ``folder``, which holds ``model.json`` and ``model.keras`` (or the template's own files).
+    """Load the classifier in ``folder``: ``model.json``, and ``model.keras``, the template's own files or an exported model.
 
     Args:
         folder: a Model artifact's ``path``, or a run's folder.
@@ -145,8 +146,25 @@ def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike])
     info = read_model_info(folder)
     classes = tuple(info["classes"])
     height, width, channels = info["input_shape_hwc"]
-    load = _template_loader(info.get("template"), component) if not (folder / "model.keras").exists() else _load_keras
-    return Predictor(classes, (height, width, channels), info, load(folder), folder)
+    load: Callable[[Path], Probabilities] = _load_keras
+    if not (folder / "model.keras").exists():
+        load = exported_in(folder) or _template_loader(info.get("template"), component)
+    return Predictor(classes, (height, width, channels), info, _checked(load(folder), len(classes), folder), folder)
+
+
+def _checked(probabilities: Probabilities, num_classes: int, folder: Path) -> Probabilities:
+    """The same function; it raises UserError if the model has more or fewer outputs than ``model.json`` has classes."""
+
+    def checked(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        rows = probabilities(batch)
+        if rows.shape != (len(batch), num_classes):
+            raise UserError(
+                f"the model in {folder} has {rows.shape[-1]} outputs, but model.json beside it names {num_classes} classes",
+                "The two files belong to different models: copy both from one run.",
+            )
+        return rows
+
+    return checked
 
 
 def is_reconstruction(folder: Path) -> bool:

@@ -217,6 +217,8 @@ def test_the_exported_model_answers_as_the_original(to: str, folder: Path, pictu
     pixels = np.stack([predictor.prepare(pictures / f"{number:02d}.png") for number in range(12)])
     apart = np.abs(RUNTIMES[to](out, pixels) - predictor.probabilities(pixels))
     assert apart.max() < (0.2 if "int8" in to else 1e-4)
+    opened = load_predictor(out, REGISTRY.get).probabilities(pixels)
+    assert np.abs(opened - predictor.probabilities(pixels)).max() < (0.2 if "int8" in to else 1e-4), "`pipekit predict OUT`"
     checked = json.loads((out / "check.json").read_text("utf-8"))
     assert checked["count"] == (6 if "int8" in to else 12)  # half of them are for the ranges
     assert checked["largest_difference"] <= apart.max() + 1e-6

@@ -29,6 +29,7 @@ from pipekit.builtin.exporters.models import (
 )
 from pipekit.contract import Dataset, Model, Report, param
 from pipekit.errors import StageError, UserError
+from pipekit.learning.exported import tflite_interpreter, tflite_probabilities
 from pipekit.owners import owned_prefix
 
 USAGE = """    interpreter = Interpreter("model.tflite")     # ai_edge_litert.interpreter, or tf.lite
@@ -140,20 +141,8 @@ def _convert(trained: Trained, calibration: Pixels | None = None) -> bytes:
 
 
 def _interpreter(data: bytes) -> Any:
-    """The exported file's predictions, from TensorFlow's own interpreter."""
-    import tensorflow as tf
-
-    with _quietly():
-        interpreter = tf.lite.Interpreter(model_content=data)
-        interpreter.allocate_tensors()
-    into, out = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-
-    def exported(pixels: Pixels) -> Any:
-        interpreter.set_tensor(into["index"], pixels.astype(into["dtype"]))
-        interpreter.invoke()
-        return np.asarray(interpreter.get_tensor(out["index"]), np.float32).copy()
-
-    return exported
+    """The exported file's predictions."""
+    return tflite_probabilities(tflite_interpreter(data))
 
 
 @contextlib.contextmanager
