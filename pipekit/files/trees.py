@@ -142,6 +142,7 @@ def _listed(folder: str, folders: list[str]) -> Listing:
     """The files of a folder; names of visible folders are appended to ``folders``. Raises OSError."""
     names: list[str] = []
     states, gone, settled_ns, pack = bytearray(), [], settled_before(), STATE.pack
+    here, before = os.stat(folder), len(folders)  # noqa: PTH116
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
@@ -160,6 +161,8 @@ def _listed(folder: str, folders: list[str]) -> Listing:
             except struct.error:
                 states += state_of(now)
             names.append(name)
+    if not gone and len(names) < LISTED:
+        _keep_listing(folder, (here.st_mtime_ns, here.st_ino), names, folders[before:])
     return Listing(names, bytes(states), gone, settled_ns)
 
 
@@ -298,12 +301,20 @@ def _files_among(folder: str, folders: list[str]) -> Iterator[str]:
                 if len(names) < LISTED:
                     names.append(name)
                 yield name
-    if len(names) < LISTED and is_settled(state[0]):
-        if len(names) + 1 > _room[0]:
-            _looked.clear()
-            _room[0] = ALL_LISTED
-        _room[0] -= len(names) + 1
-        _looked[folder] = state, names, folders[before:]
+    if len(names) < LISTED:
+        _keep_listing(folder, state, names, folders[before:])
+
+
+def _keep_listing(folder: str, state: tuple[int, int], names: list[str], folders: list[str]) -> None:
+    """Keep what a folder lists for :func:`_files_among`, if its state tells whether it lists something else later."""
+    known = _looked.get(folder)
+    if (known and known[0] == state) or not is_settled(state[0]):
+        return
+    if len(names) + 1 > _room[0]:
+        _looked.clear()
+        _room[0] = ALL_LISTED
+    _room[0] -= len(names) + 1
+    _looked[folder] = state, names, folders
 
 
 def _sorted(names: Iterator[str]) -> Iterable[str]:

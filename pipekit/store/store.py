@@ -95,6 +95,7 @@ class Store:
         self._hashes: HashMemory | None = None
         self._whole: set[Path] = set()
         self._shard_dirs: dict[str, Path] = {}
+        self._places: dict[str, Path] = {}
         guard.watch(self.root)
 
     @property
@@ -166,10 +167,17 @@ class Store:
         if found.get("parts", {}).get("format", FORMAT) < FORMAT:
             return None  # an older version made it, which the next run removes
         for used in found["uses"]:
-            if not self._has(self.root / used):
+            if not self._has(self._used(used)):
                 self.set_aside(place, f"{used} is gone")
                 return None
         return found
+
+    def _used(self, place: str) -> Path:
+        """A place below the store as a path; kept, since the same thousands are asked for by each stage."""
+        path = self._places.get(place)
+        if path is None:
+            path = self._places[place] = self.root / place
+        return path
 
     def _has(self, place: Path) -> bool:
         """Whether a folder is there and whole by its own statement; checked once in the life of this object."""
