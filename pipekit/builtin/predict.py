@@ -22,10 +22,10 @@ def predict(ctx: Context, model: Model, dataset: Dataset, params: PredictParams)
     A model that can tell adds ``unknown`` (1: the image is none of the classes) and ``unknown_score``, which is then above 1.
     Frames of videos have the columns clip, frame and time_s too.
     """
+    from pipekit.learning.light_predictor import load_light
     from pipekit.learning.predictions import answers, write_csv
-    from pipekit.learning.predictor import load_predictor
 
-    predictor = load_predictor(model.path, ctx.component)
+    predictor = load_light(model.path, ctx.component)
     ids: dict[str, str] = {}
     frames: dict[str, tuple[str, int, float]] = {}
     for sample in dataset:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import pipekit
-from pipekit.cli.loading import Disabled, Format, Plugins, Splits
+from pipekit.cli.loading import Corrections, Disabled, Format, Plugins, Splits
 from pipekit.cli.options import names_in, with_options_of
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def inspect(
             metavar="FILE", help="Write a CSV of images to exclude, for 'exclude' of import and split", show_default=False
         ),
     ] = None,
+    corrections: Corrections = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -75,6 +76,7 @@ def inspect(
             fail_on=names_in(fail_on),
             out=out,
             quarantine=quarantine,
+            corrections=corrections,
             workers=workers,
             plugins=plugin or (),
             disable=disable or (),

@@ -42,6 +42,10 @@ def predict(
         bool, typer.Option("--tta", help="Test-time augmentation: average the predictions of the image and its mirror image")
     ] = False,
     every: Annotated[int, typer.Option(min=1, metavar="N", help="Predict only every N-th frame of a video")] = 1,
+    rate: Annotated[
+        float,
+        typer.Option("--rate", min=0, max=1000, metavar="HZ", help="Frames per second of a video's time; 0: see --every"),
+    ] = 0.0,
     batch_size: Annotated[int, typer.Option(min=1, max=4096, metavar="N", help="Number of images per batch")] = 32,
     workers: Annotated[
         int | None,
@@ -70,6 +74,7 @@ def predict(
         sort=sort,
         mirrored=mirrored,
         every=every,
+        rate_hz=rate,
         batch_size=batch_size,
         workers=workers,
         plugins=plugin,

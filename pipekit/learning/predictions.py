@@ -86,13 +86,13 @@ def find_images(sources: Iterable[str], listed: Iterable[str] = ()) -> Iterator[
     return _found(named, listed)
 
 
-def with_frames(paths: Iterable[str], every: int = 1) -> Iterator[str | Frame]:
-    """The paths, with each video replaced by its frames."""
+def with_frames(paths: Iterable[str], every: int = 1, rate_hz: float = 0.0) -> Iterator[str | Frame]:
+    """The paths, with each video replaced by its frames (:func:`pipekit.images.video.video_frames`)."""
     from pipekit import images
 
     for path in paths:
         if path.lower().endswith(VIDEOS):
-            yield from (Frame(path, *frame) for frame in images.video_frames(path, every))
+            yield from (Frame(path, *frame) for frame in images.video_frames(path, every, rate_hz))
         else:
             yield path
 

@@ -12,12 +12,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
 from pipekit.errors import ImageError, UserError
-from pipekit.learning.exported import exported_in, outputs_of
+from pipekit.learning.exported import PROBABILITIES, SCORE, open_exported
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,6 +53,7 @@ class Predictor:
         folder: the model's folder; None for a model made in memory.
         with_score: like ``probabilities``, and in one more column the score of :mod:`pipekit.learning.unknown`, above 1 for an
             image that is none of the classes; None if the model can't tell.
+        padded: whether a batch is filled up to one size before it is predicted.
     """
 
     classes: tuple[str, ...]
@@ -60,6 +62,7 @@ class Predictor:
     probabilities: Probabilities = field(repr=False)
     folder: Path | None = None
     with_score: Probabilities | None = field(default=None, repr=False)
+    padded: bool = field(default=True, repr=False)
 
     def scoring(self) -> Predictor:
         """The same, with the score as a last column of the rows of ``stream``, if the model has one."""
@@ -112,6 +115,8 @@ class Predictor:
         """Pad to a fixed shape: the graph is traced once, and an image's result does not depend on its batch."""
         import numpy as np
 
+        if not self.padded:
+            return self.probabilities(np.stack(pixels))
         batch = np.zeros((batch_size, *self.input_shape_hwc), np.uint8)
         batch[: len(pixels)] = pixels
         return self.probabilities(batch)[: len(pixels)]
@@ -140,12 +145,13 @@ class Predictor:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike]) -> Predictor:
+def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike], *, lazy: bool = False) -> Predictor:
     """Load the classifier in ``folder``: ``model.json``, and ``model.keras``, the template's own files or an exported model.
 
     Args:
         folder: a Model artifact's ``path``, or a run's folder.
         component: finds a component by kind and name: ``ctx.component`` or ``registry.get``.
+        lazy: load the model at its first prediction.
 
     Raises:
         UserError: the folder holds no model, or a file is missing, broken or does not fit ``model.json``.
@@ -154,19 +160,26 @@ def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike])
     classes = tuple(info["classes"])
     height, width, channels = info["input_shape_hwc"]
     if (folder / "model.keras").exists():
+        if lazy:
+            return _lazily(classes, (height, width, channels), info, folder)
         return keras_predictor(load_keras_model(folder), folder, info)
-    if opener := exported_in(folder):
-        outputs = outputs_of(info)
-        answers = _checked(opener(folder, outputs), len(classes), folder, more=len(outputs) - 1)
-        scored = answers if len(outputs) > 1 else None
-        return Predictor(classes, (height, width, channels), info, _first(answers, len(classes)), folder, scored)
+    if opened := open_exported(folder):
+        scored = _checked(opened.answers(PROBABILITIES, SCORE), len(classes), folder, more=1)
+        checked = _checked(opened.answers(PROBABILITIES), len(classes), folder)
+        return Predictor(classes, (height, width, channels), info, checked, folder, scored if SCORE in opened.outputs else None)
     load = _template_loader(info.get("template"), component)
-    return Predictor(classes, (height, width, channels), info, _checked(load(folder), len(classes), folder), folder)
+    return Predictor(classes, (height, width, channels), info, load(folder), folder)
 
 
-def _first(answers: Probabilities, num_classes: int) -> Probabilities:
-    """The columns of the classes alone."""
-    return lambda batch: answers(batch)[:, :num_classes]
+def _lazily(classes: tuple[str, ...], shape_hwc: tuple[int, int, int], info: Mapping[str, Any], folder: Path) -> Predictor:
+    """A predictor that loads its Keras model at its first prediction."""
+    loaded = cache(lambda: keras_predictor(load_keras_model(folder), folder, info))
+
+    def with_score(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return loaded().scoring().probabilities(batch)
+
+    scored = with_score if info.get("unknown") else None
+    return Predictor(classes, shape_hwc, info, lambda batch: loaded().probabilities(batch), folder, scored)
 
 
 def _checked(probabilities: Probabilities, num_classes: int, folder: Path, more: int = 0) -> Probabilities:

@@ -296,9 +296,7 @@ def test_occlusion_covers_an_eighth_of_each_side() -> None:
     assert (ys.min(), ys.max(), xs.min(), xs.max()) == (14, 19, 14, 19)
 
 
-@pytest.mark.parametrize(
-    ("place", "side_px", "steps"), [("the stage", 4, 64), ("the report", 128, 32), ("the report", 129, 16)]
-)
+@pytest.mark.parametrize(("place", "side_px", "steps"), [("the stage", 4, 64), ("the report", 128, 32), ("the report", 129, 8)])
 def test_integrated_gradients_take_their_number_of_steps(place: str, side_px: int, steps: int) -> None:
     """The logit rises only above 1 - 0.6 / steps of the image, which the last step alone exceeds: it is at 1 - 0.5 / steps."""
     import tensorflow as tf

@@ -129,12 +129,30 @@ def grad_cam(opened: Opened, image: Pixels, target: int, plus_plus: bool = False
     Raises:
         UserError: no layer keeps the image's spatial layout.
     """
+    return cam_of(opened, last_activations(opened, [image])[:1], image, target, plus_plus)
+
+
+def last_activations(opened: Opened, images: Sequence[Pixels]) -> Any:
+    """The outputs of the last spatial layer, a tensor: the maps of all classes begin with them, and they take most of the time.
+
+    All images in one batch: layer by layer, calling a large network costs more than computing it for one image.
+
+    Raises:
+        UserError: no layer keeps the image's spatial layout.
+    """
     import tensorflow as tf
 
     if opened.halves is None:
         raise UserError("Grad-CAM needs a layer that keeps the spatial layout, and this model has none", "Use occlusion.")
-    below, above = opened.halves
-    activations = tf.convert_to_tensor(below(_batch(image), training=False))
+    return tf.convert_to_tensor(opened.halves[0](np.stack(images).astype(np.float32), training=False))
+
+
+def cam_of(opened: Opened, activations: Any, image: Pixels, target: int, plus_plus: bool = False) -> Map:
+    """The map of :func:`grad_cam` from the image's row of what :func:`last_activations` returned, ``(1, H, W, C)``."""
+    import tensorflow as tf
+
+    assert opened.halves is not None
+    above = opened.halves[1]
     with tf.GradientTape() as tape:
         tape.watch(activations)
         score = above(activations, training=False)[0, target]

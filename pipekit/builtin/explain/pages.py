@@ -15,6 +15,7 @@ from pipekit.builtin.explain.constant_place import constant_place
 from pipekit.builtin.explain.saliency_location import where
 from pipekit.contract import Context, Picture, Section, Table
 from pipekit.errors import ImageError, UserError
+from pipekit.learning.chance import trained_to_know
 from pipekit.learning.predictor import Predictor, load_predictor
 from pipekit.page.markdown import literal
 
@@ -33,6 +34,7 @@ FULL = 0.995
 """Quantile of a map's values at which the colour scale ends: a single extreme pixel would flatten everything else."""
 SHOWN_PX = 256
 MAX_FILTERS = 96
+NO_BETTER = "no verdict: the model is not better than chance on val"
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,8 @@ def _explained(
         made = studio.map(method, image, target)
         likeness = None if maps.is_constant(made) else studio.likeness(method, image, target, made)
         verdict = "not checked" if likeness is None else "says little" if likeness > SUSPICIOUS else "passes"
+        if verdict == "passes" and trained_to_know(studio.predictor.info) is False:
+            verdict = NO_BETTER
         if maps.is_constant(made):
             verdict = "no map: it is the same everywhere"
         elif likeness is None and studio.random is not None:

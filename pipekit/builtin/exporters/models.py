@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipekit.contract import Dataset, InputPath, Model, Params, Report, Sample, param
 from pipekit.errors import ImageError, StageError, UserError
-from pipekit.learning.exported import ALONE, OUTPUT, SCORE
+from pipekit.learning.exported import PROBABILITIES, SCORE
 from pipekit.learning.predictor import RESIZE_METHOD, Predictor, keras_predictor, load_keras_model, read_model_info
 from pipekit.learning.unknown import load_unknown, with_score
 from pipekit.rng import rng_for
@@ -71,7 +71,7 @@ class Trained:
     @property
     def outputs(self) -> tuple[str, ...]:
         """The names of the outputs of ``exported``."""
-        return ALONE if self.predictor.with_score is None else (OUTPUT, SCORE)
+        return (PROBABILITIES,) if self.predictor.with_score is None else (PROBABILITIES, SCORE)
 
 
 @dataclass(frozen=True)
@@ -318,11 +318,6 @@ def compare(trained: Trained, exported: Answers, pictures: Pictures) -> Comparis
         largest_score_difference=float(np.abs(scores - scores_now).max()) if scores.size else None,
         same_unknown=int(((scores > 1) == (scores_now > 1)).sum()) if scores.size else None,
     )
-
-
-def side_by_side(answers: Mapping[str, Any], outputs: tuple[str, ...]) -> NDArray[np.float32]:
-    """A runtime's outputs by name as one array, a row for each image."""
-    return np.concatenate([np.asarray(answers[name], np.float32) for name in outputs], axis=1)
 
 
 def within(found: Comparison, tolerance: float) -> Comparison:

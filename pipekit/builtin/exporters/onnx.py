@@ -19,13 +19,13 @@ from pipekit.builtin.exporters.models import (
     held_out,
     open_trained,
     score_usage,
-    side_by_side,
     translated,
     within,
     write_beside,
 )
 from pipekit.contract import Dataset, Model, Report
 from pipekit.errors import UserError
+from pipekit.learning.exported import side_by_side
 from pipekit.learning.unknown import KEY
 
 NEEDED = ("onnx", "tf2onnx", "onnxruntime")

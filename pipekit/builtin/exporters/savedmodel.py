@@ -25,12 +25,12 @@ from pipekit.builtin.exporters.models import (
     open_trained,
     save,
     score_usage,
-    side_by_side,
     translated,
     within,
     write_beside,
 )
 from pipekit.contract import Dataset, Model, Report
+from pipekit.learning.exported import side_by_side
 from pipekit.params import param
 
 USAGE = """Serve it with TensorFlow Serving, with this folder as the model's base path (it holds the version folder `1/`):

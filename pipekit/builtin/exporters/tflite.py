@@ -30,7 +30,7 @@ from pipekit.builtin.exporters.models import (
 )
 from pipekit.contract import Dataset, Model, Report, param
 from pipekit.errors import StageError, UserError
-from pipekit.learning.exported import tflite_answers, tflite_interpreter
+from pipekit.learning.exported import tflite
 from pipekit.owners import owned_prefix
 
 USAGE = """    interpreter = Interpreter("model.tflite")     # ai_edge_litert.interpreter, or tf.lite
@@ -56,7 +56,7 @@ def write(
     trained = open_trained(artifact)
     data = _convert(trained)
     (out_dir / "model.tflite").write_bytes(data)
-    found = compare(trained, _interpreter(data, trained.outputs), held_out(trained, dataset, params))
+    found = compare(trained, _answers(data, trained.outputs), held_out(trained, dataset, params))
     return write_beside(trained, out_dir, within(found, params.tolerance), _usage(trained, "float32"), report)
 
 
@@ -76,7 +76,7 @@ def write_int8(
     calibration, pictures = _calibration(trained, dataset, params)
     data = _convert(trained, calibration)
     (out_dir / "model.tflite").write_bytes(data)
-    found = _agreeing(compare(trained, _interpreter(data, trained.outputs), pictures), params.least_agreement)
+    found = _agreeing(compare(trained, _answers(data, trained.outputs), pictures), params.least_agreement)
     return write_beside(trained, out_dir, found, _usage(trained, "uint8"), report)
 
 
@@ -154,9 +154,10 @@ def _in_order(data: bytes, outputs: tuple[str, ...]) -> bytes:
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
-def _interpreter(data: bytes, outputs: tuple[str, ...]) -> Any:
+def _answers(data: bytes, outputs: tuple[str, ...]) -> Any:
     """The exported file's answers."""
-    return tflite_answers(tflite_interpreter(data), outputs)
+    with _quietly():
+        return tflite(data).answers(*outputs)
 
 
 @contextlib.contextmanager
