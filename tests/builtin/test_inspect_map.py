@@ -50,7 +50,7 @@ def test_classes_splits_and_the_worst_findings_are_on_the_map(monkeypatch: pytes
     ]
     rows = MeasuredRows.of([{**row, "problem": "broken"} if row["id"] == names[3] else row for row in values])
     table = np.random.default_rng(1).random((20, 6)).astype(np.float16)
-    embedded = Embedded(tuple([*names[1:], "unknown.png"]), table, {})
+    embedded = Embedded((*names[1:], "unknown.png"), table, {})
     findings = [
         Finding("small", "info", "", (names[1],)),
         Finding("dark", "warning", "", (names[1], names[2])),
