@@ -5,10 +5,14 @@ Public names are loaded on first use (PEP 562), so that ``import pipekit`` costs
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
+
+# From version 1.29 on, ONNX Runtime sends telemetry unless this is set before it is loaded. Worker processes inherit it.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOME = {
     "API_VERSION": "hookspecs",

@@ -115,6 +115,11 @@ def _main(words: list[str]) -> int:
         if words[0] == "--version":
             print(f"pipekit {__version__}")
             return 0
+        if words[0] == "run":
+            from pipekit.cli.unchanged import answer
+
+            if (code := answer(words)) is not None:
+                return code
     from pipekit.cli.app import execute
 
     return execute(words, debug)

@@ -13,7 +13,7 @@ from pipekit.cli.options import with_options_of
 
 @with_options_of("evaluate")
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A run (runs/NAME), a folder with model.keras and model.json, or the file")],
+    model: Annotated[str, typer.Argument(help="A run (runs/NAME), the folder of a model or of an export, or its file")],
     data: Annotated[
         str | None,
         typer.Argument(

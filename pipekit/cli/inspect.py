@@ -62,6 +62,7 @@ def inspect(
     start_workers_for(path, workers, preload_of("inspect"))
     from pipekit import ui
     from pipekit.cli.readings import with_reading
+    from pipekit.cli.showing import without_end
 
     display = ui.run_display(quiet=True)
 
@@ -79,7 +80,7 @@ def inspect(
             workers=workers,
             plugins=plugin or (),
             disable=disable or (),
-            listener=_without_end(display),
+            listener=without_end(display),
             **params,
         )
         return made
@@ -95,16 +96,6 @@ def inspect(
     if made.failing:
         ui.warn(f"--fail-on: {', '.join(made.failing)}")
     return FOUND if made.failing else 0
-
-
-def _without_end(display: Any) -> Any:
-    """A listener that shows progress; this command prints the result itself."""
-
-    def listen(event: str, **values: Any) -> None:
-        if event not in ("run_finished", "failed_samples", "warning"):
-            display(event, **values)
-
-    return listen
 
 
 def _show(made: Inspected, quarantine: Path | None) -> None:

@@ -51,7 +51,7 @@ def similar(
     """
     from pipekit import ui
     from pipekit.cli.features import read_settings
-    from pipekit.cli.inspect import _without_end
+    from pipekit.cli.showing import without_end
     from pipekit.errors import UserError
 
     if len(paths) < 2:
@@ -68,7 +68,7 @@ def similar(
             workers=workers,
             plugins=plugin or (),
             disable=disable or (),
-            listener=_without_end(display),
+            listener=without_end(display),
             **params,
         )
     if as_json:

@@ -41,7 +41,7 @@ from pipekit.images import measuring
 from pipekit.passed_over import META, joined, passed_over, sentence
 from pipekit.quarantine import Exclusions, read_exclusions
 from pipekit.registry.component import Component
-from pipekit.registry.losses import losses
+from pipekit.registry.losses import losses, lost_names
 from pipekit.registry.privacy import prepared, with_field
 
 FIRST = 200
@@ -140,7 +140,8 @@ def import_stage(importer: Component) -> Any:
         if not own and _have_masks(firsts, ctx.out_dir):
             from pipekit.images.mask_checks import MaskParams, prepare
 
-            given_masks = MaskParams(colours=tuple(getattr(params, "colours", ())), strict=params.verify != "none")
+            colours = reader.colours_of(params) if hasattr(reader, "colours_of") else getattr(params, "colours", ())
+            given_masks = MaskParams(colours=tuple(colours), strict=params.verify != "none")
             samples = ctx.map(prepare, samples, given_masks, label="verifying masks", name="prepared")
         facts: dict[str, str] = {}  # complete only after the last sample
         if ledger:
@@ -361,7 +362,7 @@ def export_stage(exporter: Component) -> Any:
         if of_images:
             main = prepared(ctx, main, params, found)
         carries = getattr(found, "CARRIES", None)
-        if carries is not None and (lost := losses(main, carries)):
+        for lost in filter(None, (losses(main, carries), lost_names(main, carries)) if carries is not None else ()):
             ctx.warn(f"{exporter.name}: {lost}")
         for said in getattr(found, "limits", lambda *_: ())(main, params):
             ctx.warn(f"{exporter.name}: {said}")

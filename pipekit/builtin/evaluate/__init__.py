@@ -9,7 +9,14 @@ from pipekit.errors import UserError
 class EvaluateParams(Params):
     split: str = param("test", "Split to evaluate on", min_length=1)
     top_k: tuple[int, ...] = param((2, 3, 5), "Values of k for top-k accuracy")
-    resamples: int = param(2000, "Bootstrap resamples for the confidence intervals; 0 omits them", ge=0, le=100_000)
+    resamples: int = param(
+        2000,
+        "Number of simulated test sets for the calibration error's level, and of an autoencoder's resamples; 0 omits them",
+        ge=0,
+        le=100_000,
+    )
+    group_column: str = param("", "Column of what images share (patient, video); by default the groups that split was given")
+    group_pattern: str = param("", "Regular expression of what images share, in their ids: '(patient_[0-9]+)_'")
     bins: int = param(15, "Number of bins for the calibration error", ge=2, le=100)
     calibrate: bool = param(True, "Fit temperature scaling on the val split and report its effect on calibration")
     near_copies: bool = param(True, "Search the train split for near duplicates of the evaluated images")
@@ -23,7 +30,7 @@ class EvaluateParams(Params):
     batch_size: int = param(32, "Batch size for prediction", unit="images", ge=1, le=4096, in_key=False)
 
 
-@stage(libraries=("tensorflow", "keras", "scikit-learn"))
+@stage(libraries=("tensorflow", "keras", "scikit-learn", "scipy"))
 def evaluate(
     ctx: Context,
     model: Model,

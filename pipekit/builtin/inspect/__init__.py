@@ -21,6 +21,7 @@ CHECKS = (
     "corrupt",
     "leakage",
     "label_conflicts",
+    "group_names",
     "passed_over",
     "one_class",
     "narrow_range",

@@ -15,6 +15,7 @@ from pipekit.columnar import Column, Columns, Few, Texts, columns_of, distinct, 
 from pipekit.contract import Context, Dataset, Params, Sample
 from pipekit.corrected import Ledger
 from pipekit.errors import UserError
+from pipekit.images.name_groups import NameGroups, name_groups
 from pipekit.images.near_duplicates import Indices, components, near_pairs_since, unpacked
 from pipekit.images.origins import origin_columns, origin_pairs
 from pipekit.quarantine import Exclusions
@@ -219,3 +220,23 @@ def _near(ctx: Context, items: Items, dataset: Dataset, distance_bits: int) -> l
 
 NEAR = "near duplicates"
 """The stage's note of the pairs that it has found."""
+
+
+def suggested_groups(ctx: Context, items: Items, dataset: Dataset, groups: Sequence[Sequence[int]]) -> NameGroups | None:
+    """Groups that the names suggest and nothing keeps together yet.
+
+    Args:
+        groups: what is kept together already.
+    """
+    if 2 * sum(map(len, groups)) > len(items):
+        return None
+
+    def distances(pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+        from pipekit.images.measuring import measure_image, measured_columns
+
+        rows = ctx.map(measure_image, dataset, label="near duplicates", problems=True)
+        measured: Mapping[str, Any] = columns_of(rows, measured_columns)
+        pixels = unpacked(measured["print"][items.order[pairs.ravel()]]).pixels.astype(np.float64).reshape(len(pairs), 2, -1)
+        return np.asarray(np.abs(pixels[:, 0] - pixels[:, 1]).mean(axis=1), np.float64)
+
+    return name_groups(items.ids, [items.label(number) for number in range(len(items))], distances)
