@@ -9,6 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,9 +22,7 @@ from pipekit.engine.healing import check_folder
 from pipekit.engine.keys import decoded_by, key_of
 from pipekit.engine.mapping import Kept, Mapped, Mapper
 from pipekit.engine.run_context import Counts, RunContext
-from pipekit.engine.shards import (
-    PROGRESS_EVERY_S,
-)
+from pipekit.engine.shards import PROGRESS_EVERY_S
 from pipekit.errors import StageError
 from pipekit.files import hash_file
 from pipekit.passed_over import META, joined
@@ -120,6 +119,7 @@ class StageContext:
         run_context.locations.becomes[str(folder)] = str(run_context.store.artifact_dir(key))
         self._inputs = inputs
         self._folder = folder
+        self._again = again
         self._parts, self._before = parts or {}, None if again else before  # of the keys of this run and of the last one
         self._work: Path | None = None
         self._lock: Any = None
@@ -340,6 +340,19 @@ class StageContext:
         if path.startswith(f"{self._folder}{os.sep}"):
             return hash_file(path)
         return self._run.store.hashes.file(path)
+
+    # --- the same stage with other parameters ---
+
+    def variant(self, params: Params) -> Artifact:
+        if type(params) is not type(self._stage.params) or params == self._stage.params:
+            raise StageError(f"ctx.variant needs other parameters of the stage {self._stage.use!r}, got {params!r}")
+        outcome = self._run.variant(replace(self._stage, params=params), dict(self._inputs), self._again)
+        for message in outcome.warnings:
+            if outcome.cached:
+                self.warn(message)
+            elif message not in self.warnings:  # listeners have it
+                self.warnings.append(message)
+        return outcome.artifact
 
     # --- making artifacts ---
 

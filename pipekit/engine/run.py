@@ -96,7 +96,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.locations = Locations(self.store.root, self.plan.base_dir)
-        self.run_context = RunContext(self.plan, self.store, self.locations, self.listener)
+        self.run_context = RunContext(self.plan, self.store, self.locations, self.listener, self._variant)
         self.run_dir = self.plan.base_dir / "runs" / self.plan.name
         self.syncing = Syncing(self.store.root, self.run_dir, new_owner())
         self.store.on_damage = lambda message: self.listener("warning", stage="", message=message)
@@ -303,6 +303,17 @@ class _Run:
             artifact=outcome.artifact,
         )
 
+    def _variant(self, stage: PlannedStage, inputs: dict[str, Any], again: bool) -> StageOutcome:
+        """A running stage with other parameters, see ``ctx.variant``; it is stored as if it had been a stage of a run."""
+        parts = self.run_context.keys.of_stage(stage, inputs)
+        key = key_of(parts)
+        if again:
+            self.store.discard(key)
+        manifest = self.store.manifest(key)
+        if manifest is not None:
+            return self._take(stage, key, parts, manifest, cached=True)
+        return self._make(stage, key, parts, inputs, again)
+
     def _tell_new_keys(self, stage: PlannedStage, parts: Mapping[str, Any]) -> None:
         """Report once why finished work is recomputed, if another version of pipekit made it."""
         reason = new_format(self.before.get(stage.name), parts)
@@ -365,6 +376,7 @@ class _Run:
                     "roots": self._roots(stage),
                     "shards": sorted(ctx.shards),
                     "uses": ctx.uses,
+                    "notes": sorted(ctx.mapper.notes),
                     "num_attempted": ctx.num_attempted,
                     "num_failed": len(ctx.failures),
                     "warnings": ctx.warnings,

@@ -333,7 +333,7 @@ def translate_os_error(error: OSError, place: Path) -> UserError:
 
 
 WORK_KEPT_S = 30 * 24 * 3600
-"""Checkpoints and notes that are unchanged for a month belong to abandoned trainings and pipelines."""
+"""Checkpoints that are unchanged for a month belong to abandoned trainings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +368,7 @@ def find_garbage(store: Store, keep: Iterable[str], min_age_s: float = MIN_AGE_S
     wanted = {store.artifact_dir(key) for key in kept}
     wanted |= {store.shard_dir(shard) for manifest in manifests for shard in manifest["shards"]}
     wanted |= {store.root / place for manifest in manifests for place in manifest["uses"]}
+    wanted |= {store.root / MEMORY / note for manifest in manifests for note in manifest.get("notes", ())}
     now = time.time()
     before = limit_of_age(store, min_age_s)
     folders = [
@@ -375,21 +376,28 @@ def find_garbage(store: Store, keep: Iterable[str], min_age_s: float = MIN_AGE_S
     ]
     gone = {path.name.partition(".")[0] for path in folders}
     folders += [path for path in _children(store.root / COLUMNS, 2) if _is_orphaned(store, path, gone, before)]
-    folders += [path for path in _children(store.root / MEMORY, 1) if not _is_young(path, now, WORK_KEPT_S)]
-    folders += [
-        path for path in _children(store.root / "work", 1) if store.manifest(path.name) or not _is_young(path, now, WORK_KEPT_S)
-    ]
+    folders += [path for path in _children(store.root / MEMORY, 1) if path not in wanted and last_use(path) < before]
+    folders += [path for path in _children(store.root / "work", 1) if _is_left(store, path, now, before)]
     folders += [path for path in _children(store.root / "tmp", 1) if is_abandoned(path, now)]
     folders += [path for path in _children(store.root / "damaged", 1) if last_use(path) < before]
-    num_files = size = 0
-    for folder in folders:
-        for path in [folder, *folder.rglob("*")]:
-            if path.is_file():
-                num_files += 1
-                size += path.stat().st_size
     states = tuple(stale_files(store.root / "tree", before))
-    size += sum(path.stat().st_size for path in states)
-    return Garbage(tuple(folders), num_files + len(states), size, states)
+    sizes = [_size(path) for folder in folders for path in [folder, *folder.rglob("*")] if path.is_file()]
+    return Garbage(tuple(folders), len(sizes) + len(states), sum(sizes) + sum(map(_size, states)), states)
+
+
+def _size(path: Path) -> int:
+    """The size of a file in bytes; 0 if another process has just removed it."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _is_left(store: Store, work: Path, now: float, before: float) -> bool:
+    """Whether nothing needs the folder of an unfinished stage: it has finished since, or it has left nothing, or long ago."""
+    if store.manifest(work.name) or not _is_young(work, now, WORK_KEPT_S):
+        return True
+    return last_use(work) < before and not any(work.iterdir())
 
 
 def _is_orphaned(store: Store, columns: Path, gone: Collection[str], before: float) -> bool:
@@ -412,7 +420,8 @@ def free(store: Store, garbage: Garbage, min_age_s: float = MIN_AGE_S) -> int:
     """Remove garbage, except what a run has begun to use since it was found. Returns the number of folders removed."""
     removed = 0
     for place in garbage.folders:
-        if place.parent.parent.name in KINDS and last_use(place) >= limit_of_age(store, min_age_s):
+        is_checked = place.parent.parent.name in KINDS or place.parent.name == MEMORY
+        if is_checked and last_use(place) >= limit_of_age(store, min_age_s):
             continue
         store.remove(place)
         removed += 1

@@ -71,11 +71,13 @@ def problem_of(folder: Path, *, hashes: bool = False) -> str:
         hashes: read all files, which finds every change; otherwise only sizes are compared.
     """
     root = os.fspath(folder)
-    *_, above, parent, own = ("", "", *root.split(os.sep))  # noqa: PTH206 (done for every shard)
-    if above == COLUMNS or parent == MEMORY:
-        return _problem_of_checked(folder) if hashes else ""
-    if above == PARTS:
-        return "" if not hashes or hash_file(folder) == own.partition(".")[0] else "it has changed"
+    *_, above, parent, _ = ("", "", *root.split(os.sep))  # noqa: PTH206 (done for every shard)
+    is_checked = above == COLUMNS or parent == MEMORY
+    if is_checked or above == PARTS:
+        try:
+            return "" if not hashes else _problem_of_checked(folder) if is_checked else _problem_of_part(folder)
+        except OSError as error:
+            return f"it can't be read: {error.strerror}"
     statement = _statement(root)
     if statement is None:
         return f"{CONTENTS} is missing or damaged"
@@ -92,6 +94,10 @@ def problem_of(folder: Path, *, hashes: bool = False) -> str:
         except OSError as error:
             return f"{name} can't be read: {error.strerror}"
     return ""
+
+
+def _problem_of_part(file: Path) -> str:
+    return "" if hash_file(file) == file.name.partition(".")[0] else "it has changed"
 
 
 def _problem_of_checked(file: Path) -> str:
