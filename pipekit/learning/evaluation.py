@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from pipekit.contract import Dataset, Failure, Sample
+    from pipekit.learning.embeddings import Embedded
     from pipekit.learning.predictor import Predictor
 
 
@@ -36,6 +37,9 @@ class Evaluation:
         model: the content of ``model.json``.
         dataset: the whole dataset, including its other splits.
         predictor: the classifier, for further predictions: ``prepare`` an image, get its ``probabilities``; or None.
+        unknown_scores: ``(N,) float64``, how unlike the training images each is, rounded to six decimals; above 1 it is
+            rejected as none of the classes. None if the model can't tell.
+        embedded: features of the dataset's images; None where none are given.
     """
 
     classes: tuple[str, ...]
@@ -50,6 +54,8 @@ class Evaluation:
     failed: tuple[Failure, ...] = ()
     model: Mapping[str, Any] = field(default_factory=dict)
     predictor: Predictor | None = None
+    unknown_scores: NDArray[np.float64] | None = None
+    embedded: Embedded | None = None
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from pipekit import images
 from pipekit.builtin.split import GROUP, SplitParams, outside_state, split
 from pipekit.builtin.split.allocate import Unit, by_hash, position, stratified
+from pipekit.builtin.split.split_file import Remembered, SplitFile
 from pipekit.contract import PAUSE, Dataset, Sample
 from pipekit.errors import ImageError, StageError, UserError
 
@@ -474,3 +475,26 @@ def test_the_file_is_on_the_disk_before_it_replaces_the_last(tmp_path: Path, mon
     split_file.SplitFile.of([]).write(tmp_path / "split.csv", [line])
     assert synced == [False]
     assert split_file.SplitFile.read(tmp_path / "split.csv").lines == [line]
+
+
+@settings(max_examples=40)
+@given(st.sets(st.integers(0, 5), min_size=1), st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2)), min_size=1))
+def test_lines_that_are_spliced_in_are_those_of_a_file_written_anew(
+    tmp_path_factory, before: set[int], news: list[Any]
+) -> None:
+    """A new line right before a changed one overwrote it, and the notes then named other lines than the file has."""
+    path = tmp_path_factory.mktemp("splits") / "split.csv"
+
+    def line(number: int, content: int) -> Remembered:
+        return Remembered(f"a/{number:02}.jpg", f"{content:064}", "a", "train" if content % 2 else "val")
+
+    old = {number: line(number, number) for number in before}
+    SplitFile.of([]).write(path, old.values())
+    added = {number: line(number, 100 + content) for number, content in news}
+    written = SplitFile.read(path).write(path, added.values())
+    assert SplitFile.read(path).lines == [found for _, found in sorted({**old, **added}.items())]
+    anew = SplitFile.read(path)
+    assert written.lines == anew.lines
+    for name in ("names", "contents"):
+        np.testing.assert_array_equal(getattr(written, name), getattr(anew, name))
+    assert written.splits.tolist() == anew.splits.tolist()

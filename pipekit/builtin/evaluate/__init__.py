@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipekit.contract import Context, Dataset, Model, Params, Report, param, stage
+from pipekit.contract import Context, Dataset, Embeddings, Model, Params, Report, param, stage
 from pipekit.errors import UserError
 
 
@@ -31,10 +31,18 @@ class EvaluateParams(Params):
 
 
 @stage(libraries=("tensorflow", "keras", "scikit-learn", "scipy"))
-def evaluate(ctx: Context, model: Model, dataset: Dataset, params: EvaluateParams, baseline: Report | None = None) -> Report:
+def evaluate(
+    ctx: Context,
+    model: Model,
+    dataset: Dataset,
+    params: EvaluateParams,
+    baseline: Report | None = None,
+    embeddings: Embeddings | None = None,
+) -> Report:
     """Evaluate the model on one split and write ``report.html``, ``metrics.json``, ``predictions.csv`` and the figures.
 
     ``baseline`` is the report of a simpler model on the same images (for example HOG + SVM), which this one should beat.
+    With ``embeddings`` of the dataset, the report has a map of its images.
 
     An autoencoder is evaluated by its reconstructions: the error of each image, beside that of the mean training image, and
     the images whose error is unusual.
@@ -42,9 +50,12 @@ def evaluate(ctx: Context, model: Model, dataset: Dataset, params: EvaluateParam
     All metrics are computed from the probabilities as written to ``predictions.csv``, so you can recompute them from it. The
     report's digest covers the metrics and the predictions, without paths and times.
     """
+    from dataclasses import replace
+
     from pipekit.builtin.evaluate.outputs import facts, headline, write_outputs
     from pipekit.builtin.evaluate.score import score
     from pipekit.learning.advice import first_of_evaluation
+    from pipekit.learning.embeddings import read_embeddings
     from pipekit.learning.predictor import is_reconstruction
 
     if is_reconstruction(model.path):
@@ -55,6 +66,8 @@ def evaluate(ctx: Context, model: Model, dataset: Dataset, params: EvaluateParam
         return evaluate_reconstruction(ctx, model.path, dataset, params)
 
     evaluation = score(ctx, model.path, dataset, params, baseline)
+    if embeddings is not None:
+        evaluation = replace(evaluation, embedded=read_embeddings(embeddings))
     digest = write_outputs(ctx, evaluation, params)
     return ctx.artifact(
         Report,

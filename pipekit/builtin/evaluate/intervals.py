@@ -11,7 +11,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.learning.significance import Z_95, design_effect
+from pipekit.learning.significance import Z_95, design_effect, exact
 
 Estimate = dict[str, float | None]
 """``{"value": …, "low": …, "high": …}``; None if undefined (a precision without predictions) or where no interval holds."""
@@ -31,23 +31,6 @@ FEWEST_GROUPS = 6
 """Minimum number of groups for an interval, where images come in groups."""
 
 Groups = NDArray[np.int64] | None
-
-
-def exact(hits: float, total: float) -> tuple[float, float]:
-    """The exact 95 % interval of Clopper and Pearson (1934) for ``hits`` of ``total``; (0, 1) if ``total`` is 0.
-
-    It covers at least 95 % whatever the true proportion; Wilson's falls to 84 % near 0 and 1.
-
-    >>> tuple(round(x, 3) for x in exact(69, 72))
-    (0.883, 0.991)
-    """
-    from scipy.special import betaincinv  # type: ignore[import-untyped]
-
-    if total <= 0:
-        return 0.0, 1.0
-    low = 0.0 if hits <= 0 else float(betaincinv(hits, total - hits + 1, 0.025))
-    high = 1.0 if hits >= total else float(betaincinv(hits + 1, total - hits, 0.975))
-    return low, high
 
 
 def share(hits: int, total: int, effect: float = 1.0) -> Estimate:

@@ -27,10 +27,13 @@ STANDARD_SECTIONS = (
     "pictures",
     "explain",
     "probabilities",
+    "none_of_these",
     "curves",
     "slices",
     "near_copies",
     "label_errors",
+    "candidates",
+    "image_map",
     "training",
     "data",
 )
@@ -134,6 +137,7 @@ def write_parquet(folder: Path, evaluation: Evaluation) -> None:
     def text(value: str) -> str:
         return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
+    scores = evaluation.unknown_scores
     columns: dict[str, Any] = {
         "id": [text(sample.id) for sample in evaluation.samples],
         "true": [text(evaluation.classes[i]) for i in evaluation.y_true],
@@ -142,6 +146,7 @@ def write_parquet(folder: Path, evaluation: Evaluation) -> None:
         "confidence": evaluation.confidence,
         **({} if evaluation.groups is None else {"group": evaluation.groups}),
         **{f"p:{text(name)}": evaluation.probabilities[:, i] for i, name in enumerate(evaluation.classes)},
+        **({} if scores is None else {"unknown": scores > 1, "unknown_score": scores}),
         "sha256": [sample.sha256 for sample in evaluation.samples],
         "image": [text(sample.image) for sample in evaluation.samples],
     }
@@ -152,7 +157,8 @@ def predictions_csv(evaluation: Evaluation, paths: bool = True) -> str:
     """One row for each image: true class, predicted class, all probabilities, and the path of the file."""
     text = io.StringIO(newline="")
     writer = PlainTable(text)
-    columns = [f"p:{name}" for name in evaluation.classes]
+    scores = evaluation.unknown_scores
+    columns = [*(f"p:{name}" for name in evaluation.classes), *(() if scores is None else ("unknown", "unknown_score"))]
     last = [*(["group"] if evaluation.groups is not None else []), *(["image"] if paths else [])]
     writer.writerow(["id", "true", "predicted", "correct", "confidence", *columns, "sha256", *last])
     for i, sample in enumerate(evaluation.samples):
@@ -162,6 +168,7 @@ def predictions_csv(evaluation: Evaluation, paths: bool = True) -> str:
             evaluation.classes[evaluation.predicted[i]],
             int(evaluation.correct[i]),
             *(f"{p:.6f}" for p in (evaluation.confidence[i], *np.atleast_1d(evaluation.probabilities[i]))),
+            *(() if scores is None else (int(scores[i] > 1), f"{scores[i]:.6f}")),
             sample.sha256,
             *((int(evaluation.groups[i]),) if evaluation.groups is not None else ()),
         ]

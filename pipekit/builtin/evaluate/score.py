@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.builtin.evaluate import calibration, label_conflicts, label_errors, near_copies, slices
+from pipekit.builtin.evaluate import calibration, label_conflicts, label_errors, near_copies, none_of_these, slices
+from pipekit.builtin.evaluate.answers import Answers
 from pipekit.builtin.evaluate.baseline import against
 from pipekit.builtin.evaluate.describe import describe, fingerprints
 from pipekit.builtin.evaluate.grouping import groups_of
@@ -19,7 +20,8 @@ from pipekit.contract import Context, Dataset, Failure, Report, Sample
 from pipekit.errors import ImageError, UserError
 from pipekit.images.origins import origins_of
 from pipekit.learning.evaluation import Evaluation
-from pipekit.learning.predictor import Predictor, load_predictor
+from pipekit.learning.linear_head import read_head
+from pipekit.learning.predictor import load_predictor, read_model_info
 
 if TYPE_CHECKING:
     from pipekit.builtin.evaluate import EvaluateParams
@@ -31,9 +33,12 @@ DECIMALS = 6
 def score(ctx: Context, model: Path, dataset: Dataset, params: EvaluateParams, baseline: Report | None = None) -> Evaluation:
     """Predict, measure, and check for what would flatter the metrics: near duplicates, label errors, weak slices."""
     wanted = _labelled(ctx, dataset, params.split)
-    predictor = load_predictor(model, ctx.component)
+    head = read_head(model, read_model_info(model), ctx.component)
+    predictor = load_predictor(model, ctx.component, lazy=head is not None)
     check_labels(wanted, predictor.classes, params.split)
-    samples, unrounded, failed = _predict(ctx, predictor, wanted, params)
+    val = _val(dataset, predictor.classes) if params.calibrate and params.split != "val" else []
+    answers = Answers(ctx, predictor, head, dataset, [*wanted, *val], params.batch_size)
+    samples, unrounded, scores, failed = _predict(ctx, answers, wanted)
     probabilities = rounded(unrounded)
     place = {name: i for i, name in enumerate(predictor.classes)}
     y_true = np.array([place[str(sample.label)] for sample in samples], np.int64)
@@ -53,13 +58,16 @@ def score(ctx: Context, model: Path, dataset: Dataset, params: EvaluateParams, b
             bins=params.bins,
             groups=groups,
         ),
-        "temperature": _temperature(ctx, predictor, dataset, unrounded, y_true, params) if params.calibrate else None,
+        "temperature": _temperature(answers, val, unrounded, y_true, params.bins),
         "label_errors": label_errors.suspects([sample.id for sample in samples], y_true, probabilities, predictor.classes),
     }
     described = describe(ctx, wanted, f"describe {params.split}")
     traits = slices.traits_of(samples, described)
     correct = probabilities.argmax(axis=1) == y_true
     metrics["slices"] = slices.by_slice(samples, traits, correct, params.slices, groups)
+    metrics["unknown"] = (
+        None if scores is None else none_of_these.measure(scores, y_true, correct, predictor.classes, predictor.info["unknown"])
+    )
     metrics["baseline_model"] = against(baseline, samples, correct, groups) if baseline else None
     metrics["near_copies"] = _near_copies(ctx, dataset, samples, correct, params, groups)
     metrics["label_conflicts"] = label_conflicts.find(dataset, params.split)
@@ -76,6 +84,7 @@ def score(ctx: Context, model: Path, dataset: Dataset, params: EvaluateParams, b
         failed=tuple(failed),
         model=predictor.info,
         predictor=predictor,
+        unknown_scores=scores,
     )
 
 
@@ -109,13 +118,13 @@ def check_labels(samples: Sequence[Sample], classes: Sequence[str], split: str) 
 
 
 def _predict(
-    ctx: Context, predictor: Predictor, samples: Sequence[Sample], params: EvaluateParams
-) -> tuple[list[Sample], NDArray[np.float64], list[Failure]]:
+    ctx: Context, answers: Answers, samples: Sequence[Sample]
+) -> tuple[list[Sample], NDArray[np.float64], NDArray[np.float64] | None, list[Failure]]:
+    """The samples that can be read, their probabilities, their scores for *none of these* if the model has one, the others."""
     kept: list[Sample] = []
     rows: list[NDArray[np.float32]] = []
     failed: list[Failure] = []
-    stream = predictor.stream(samples, lambda sample: sample.image, workers=ctx.workers, batch_size=params.batch_size)
-    for sample, prediction in ctx.track(stream, total=len(samples), label="predict", unit="images"):
+    for sample, prediction in answers.of(samples, "predict"):
         if isinstance(prediction, ImageError):
             failed.append(Failure(sample.id, prediction.message, sample.image))
         else:
@@ -128,13 +137,14 @@ def _predict(
                 f"none of {len(samples)} images can be read ({examples})", "Check the files; nothing was evaluated."
             )
         ctx.warn(f"{len(failed)} of {len(samples)} images can't be read and are not evaluated ({examples})")
-    probabilities = np.array(rows, np.float64)
+    found, num_classes = np.array(rows, np.float64), len(answers.predictor.classes)
+    probabilities, scores = found[:, :num_classes], rounded(found[:, num_classes:])
     if not np.isfinite(probabilities).all():
         raise UserError(
             "the model predicts probabilities that are not finite (NaN or infinity)",
             "Its training diverged: train it again with a lower learning rate.",
         )
-    return kept, probabilities, failed
+    return kept, probabilities, scores[:, 0] if scores.shape[1] else None, failed
 
 
 def rounded(rows: Sequence[NDArray[np.float32]] | NDArray[np.float64]) -> NDArray[np.float64]:
@@ -185,27 +195,23 @@ def _commonest_in_training(dataset: Dataset, place: dict[str, int]) -> int | Non
     return place[max(sorted(counts), key=lambda name: counts[name])] if counts else None
 
 
+def _val(dataset: Dataset, classes: Sequence[str]) -> list[Sample]:
+    known = set(classes)
+    return [sample for sample in dataset.split("val") if sample.label in known]
+
+
 def _temperature(
-    ctx: Context,
-    predictor: Predictor,
-    dataset: Dataset,
-    probabilities: NDArray[np.float64],
-    y_true: NDArray[np.int64],
-    params: EvaluateParams,
+    answers: Answers, val: Sequence[Sample], probabilities: NDArray[np.float64], y_true: NDArray[np.int64], bins: int
 ) -> dict[str, Any] | None:
     """The effect of temperature scaling, fitted on the val split, on the probabilities of the evaluated split.
 
     The fit reads the probabilities unrounded: to six decimals, a very overconfident model's mistakes would all cost the same.
     """
-    place = {name: i for i, name in enumerate(predictor.classes)}
-    val = [sample for sample in dataset.split("val") if sample.label in place]
-    if not val or params.split == "val":
-        return None
+    place = {name: i for i, name in enumerate(answers.predictor.classes)}
     rows, labels = [], []
-    predictions = predictor.stream(val, lambda sample: sample.image, workers=ctx.workers, batch_size=params.batch_size)
-    for sample, prediction in ctx.track(predictions, total=len(val), label="predict val", unit="images"):
+    for sample, prediction in answers.of(val, "predict val"):
         if not isinstance(prediction, ImageError):
-            rows.append(prediction)
+            rows.append(prediction[: len(place)])
             labels.append(place[str(sample.label)])
     if not rows:
         return None
@@ -214,7 +220,7 @@ def _temperature(
         return None  # without a mistake on val, the lowest temperature always fits best, which says nothing
     temperature = calibration.fit_temperature(seen, known, calibration.UNROUNDED)
     after = rounded(calibration.scaled(probabilities, temperature, calibration.UNROUNDED))
-    found = calibration.calibration(after, y_true, params.bins)
+    found = calibration.calibration(after, y_true, bins)
     return {
         "temperature": temperature,
         "num_val_images": len(known),

@@ -14,11 +14,11 @@ WIDE = 0.1
 
 
 def section(ctx: Context, evaluation: Evaluation) -> Section:
-    steps = [f"{place}. {step}" for place, step in enumerate(next_steps(evaluation, _command(ctx, evaluation)), 1)]
+    steps = [f"{place}. {step}" for place, step in enumerate(next_steps(evaluation, _commands(ctx, evaluation)), 1)]
     return Section("What to do next", "\n".join(steps))
 
 
-def next_steps(evaluation: Evaluation, command: str = "") -> list[str]:
+def next_steps(evaluation: Evaluation, command: advice.Commands | str = "") -> list[str]:
     """The few steps that would help most, most urgent first."""
     metrics = evaluation.metrics
     found = metrics["accuracy"]
@@ -59,5 +59,5 @@ def next_steps(evaluation: Evaluation, command: str = "") -> list[str]:
     ]
 
 
-def _command(ctx: Context, evaluation: Evaluation) -> str:
-    return advice.train_command(ctx, evaluation.dataset)
+def _commands(ctx: Context, evaluation: Evaluation) -> advice.Commands:
+    return advice.commands_for(ctx, evaluation.dataset, evaluation.model)

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ValidationInfo, field_validator, model_validator
 
 from pipekit.columnar import Few, Revision
-from pipekit.contract import Context, Dataset, InputPath, Params, param, stage
+from pipekit.contract import Context, Dataset, InputPath, Params, param, reads_files, stage
+from pipekit.corrected import Ledger, read_corrections
 from pipekit.errors import StageError, UserError
 from pipekit.files import PlainTable
 from pipekit.quarantine import Exclusions, read_exclusions
@@ -65,6 +66,9 @@ class SplitParams(Params):
     remember: bool = param(True, "Keep the assignment in the split file, so that adding images moves none")
     file: Path = param("split.csv", "The split file, relative to the pipeline file", in_key=False)
     exclude: InputPath | None = param(None, "Leave out the images that this CSV lists by id or sha256 (inspect --quarantine)")
+    corrections: InputPath | None = param(
+        None, "Change the labels of images, and leave images out, as this CSV says (pipekit corrections)"
+    )
 
     @field_validator("fractions")
     @classmethod
@@ -104,6 +108,7 @@ class SplitParams(Params):
         return self
 
 
+@reads_files(lambda params: [params.file])
 def outside_state(params: SplitParams) -> str:
     """The part of the split file that the stage reads."""
     return _file_state(params.file) if _remembers(params) else ""
@@ -126,7 +131,14 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
         StageError: duplicates lie in two splits and ``leaks`` is "fail".
     """
     from pipekit.builtin.split.fixed_splits import Request, assign
-    from pipekit.builtin.split.groups import groups_of, items_of, label_conflicts, same_content, suggested_groups
+    from pipekit.builtin.split.groups import (
+        corrected,
+        groups_of,
+        items_of,
+        label_conflicts,
+        same_content,
+        suggested_groups,
+    )
     from pipekit.builtin.split.split_file import SplitFile
 
     path = ctx.project_dir / params.file
@@ -134,8 +146,16 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
     memory = SplitFile.read(path, notes) if _remembers(params) else SplitFile.of([])
     excluded = read_exclusions(params.exclude) if params.exclude else Exclusions()
     items = items_of(dataset, excluded, params.group_column, params.group_pattern)
+    num_excluded = len(dataset) - len(items)
+    ledger = Ledger(read_corrections(params.corrections) if params.corrections else (), excluded)
+    if params.corrections:
+        items = corrected(items, ledger)
+        for warning in ledger.warnings(params.corrections.name):
+            ctx.warn(warning)
     if not len(items):
-        raise UserError("there is no image to split", "Is the dataset empty, or does 'exclude' name every image?")
+        raise UserError(
+            "there is no image to split", "Is the dataset empty, or do 'exclude' and 'corrections' name every image?"
+        )
     same = same_content(items)
     if conflicts := label_conflicts(items, same):
         one, other = conflicts[0]
@@ -164,8 +184,9 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
     facts = {name: str(count) for name, count in counts.items()}
     if found.num_copies:
         facts["kept together"] = f"{found.num_copies} images"
-    if num_excluded := len(dataset) - len(items):
+    if num_excluded:
         facts["excluded"] = str(num_excluded)
+    facts |= ledger.facts()
     if dropped:
         facts["left out"] = str(len(dropped))
     headline = ", ".join(f"{name} {count}" for name, count in counts.items())
@@ -204,6 +225,10 @@ def _revision(found: Assignment, dropped: Collection[int]) -> Revision:
     keep[items.order] = True
     keep[items.order[list(dropped)]] = False
     fields = {"split": Few(splits, PLACES)} | ({"extra.fold": folds} if found.folds.any() else {})
+    if items.relabelled is not None:
+        labels = np.full(number, -1, np.int32)
+        labels[items.order] = np.where(items.relabelled, items.labels.codes, -1)
+        fields["label"] = Few(labels, items.labels.names)
     if any(items.groups.names):
         numbers = np.full(number, -1, np.int64)
         numbers[items.order] = _group_numbers(items)
