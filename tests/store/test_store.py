@@ -188,6 +188,7 @@ def test_what_may_still_be_needed_is_garbage_after_days(store: Store, place: str
     """Shards after a day, checkpoints after a month, another machine's scratch folder after a week."""
     folder = store.root / place
     folder.mkdir(parents=True)
+    (folder / "part").touch()
     for days, found in ((0.9 * kept_days, ()), (1.1 * kept_days, (folder,))):
         then = time.time() - days * 24 * 3600
         os.utime(folder, (then, then))
