@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipekit.commands.contact_sheet import draw_sheet
-from pipekit.commands.working import new_pipeline, split_file, with_names
+from pipekit.commands.working import add_corrected, new_pipeline, split_file, with_names
 from pipekit.errors import PlanError, UserError
 from pipekit.files import expanded
 
@@ -73,7 +73,7 @@ def train(
         >>> import pipekit
         >>> outcome = pipekit.train("photos", model="mlp", epochs=20, ops="rotate(40)|hflip")  # doctest: +SKIP
         >>> outcome.headline  # doctest: +SKIP
-        'test accuracy 0.917 (95 % interval 0.742 to 0.977), 24 images'
+        'test accuracy 0.917 (95 % interval 0.730 to 0.990), 24 images'
     """
     from pipekit.engine.resume_check import check_resumable
     from pipekit.engine.run import run_plan, silent
@@ -82,12 +82,8 @@ def train(
 
     name = name or run_name(data)
     pipeline = new_pipeline(plugins, disable, name=name, seed=seed, workers=workers)
-    divided = pipeline.add(
-        "split",
-        "split",
-        dataset=pipeline.dataset(data, format=format, splits=splits),
-        **{"file": str(split_file(name)), **(split or {})},
-    )
+    how: dict[str, Any] = {"file": str(split_file(name)), **(split or {})}
+    divided = pipeline.add("split", "split", dataset=add_corrected(pipeline, data, how, format=format, splits=splits), **how)
     params["model"] = model_of(params.get("model", "auto"), budget)
     trained = pipeline.add("train", "train", dataset=divided, **params)
     if report:

@@ -32,6 +32,7 @@ from pipekit.store.locations import Locations
 from pipekit.store.parts import (
     FAILED,
     check_ids,
+    first_rows,
     read_index,
     sorted_rows,
     write_index,
@@ -65,6 +66,9 @@ def open_dataset(
             for row in sorted_rows(locations.store, read_index(folder), scratch):
                 yield from_row(locations.unpack_row(row))
 
+    def first(folder: Path, count: int) -> Iterator[Sample]:
+        return (from_row(locations.unpack_row(row)) for row in first_rows(locations.store, read_index(folder), count))
+
     def failures(folder: Path) -> Iterator[Failure]:
         rows = read_lines(folder / FAILED)
         return (
@@ -75,7 +79,7 @@ def open_dataset(
         sources = (source_of_part(locations.store, part, locations) for part in read_index(folder))
         return kept_columns(Store(locations.store) if store is None else store, sources, make, params)
 
-    return kind(path, digest, meta, samples, failures, columns)
+    return kind(path, digest, meta, samples, failures, columns, first)
 
 
 def carried(meta: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:

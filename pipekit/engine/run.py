@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from pipekit import __version__, processes
 from pipekit.contract import Artifact, Dataset, InputPath, RunInfo, StageInfo
 from pipekit.engine import run_folder
+from pipekit.engine.basis import basis_of
 from pipekit.engine.contact_sheets import DrawSheet
 from pipekit.engine.context import StageContext, call_stage, carried, check_share, open_dataset
 from pipekit.engine.forecast import Forecast
@@ -163,7 +164,17 @@ class _Run:
             headline=headline,
             advice=advice_of(self.done.values()),
         )
-        return Outcome(plan.name, status, self.run_dir, tuple(self.done.values()), seconds, headline)
+        stages, sources = tuple(self.done.values()), dict(self.store.hashes.states)
+        return Outcome(
+            plan.name,
+            status,
+            self.run_dir,
+            stages,
+            seconds,
+            headline,
+            plan.file,
+            lambda path, since_ns: basis_of(plan, self.store, sources, stages, self.run_dir, path, since_ns),
+        )
 
     def _keep(self, record: dict[str, Any], chosen: Collection[str]) -> None:
         """Keep the record of a run, and publish its results if it has finished."""
@@ -365,6 +376,7 @@ class _Run:
                     "roots": self._roots(stage),
                     "shards": sorted(ctx.shards),
                     "uses": ctx.uses,
+                    "notes": sorted(ctx.mapper.notes),
                     "num_attempted": ctx.num_attempted,
                     "num_failed": len(ctx.failures),
                     "warnings": ctx.warnings,

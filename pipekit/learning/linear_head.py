@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.contract import Call
+from pipekit.contract import Call, Params
 from pipekit.errors import PipekitError
 from pipekit.learning.embedders import describe
+from pipekit.learning.unknown import Unknown, load_unknown
 
 if TYPE_CHECKING:
     from pipekit.contract import ComponentLike
@@ -33,12 +34,19 @@ class LinearHead:
         kernel: ``(D, C) float32``.
         bias: ``(C,) float32``.
         dataset: the digest of the dataset that it was trained on, whose features the store is likely to have.
+        unknown: tells images that are none of the classes; None if the model can't.
     """
 
     embedder: Call
     kernel: NDArray[np.float32]
     bias: NDArray[np.float32]
     dataset: str = ""
+    unknown: Unknown | None = None
+
+    def answers(self, features: NDArray[Any]) -> NDArray[np.float32]:
+        """The probabilities, and in one more column the score for *none of these*, if there is one."""
+        rows = self.probabilities(features)
+        return rows if self.unknown is None else np.column_stack([rows, self.unknown.scores(features)])
 
     def probabilities(self, features: NDArray[Any]) -> NDArray[np.float32]:
         """``(N, D)`` features to ``(N, C)`` probabilities."""
@@ -60,7 +68,7 @@ def write_head(folder: Path, head: Any, embedder: Call, dataset: str) -> dict[st
     return {
         "embedder": embedder.name,
         "params": embedder.params.model_dump(mode="json"),
-        "identity": _identity(embedder.component),
+        "identity": _identity(embedder.component, embedder.params),
         "dataset": dataset,
     }
 
@@ -71,6 +79,9 @@ def read_head(folder: Path, info: Mapping[str, Any], component: Callable[[str, s
     Args:
         info: ``model.json``.
         component: finds a component by kind and name.
+
+    Raises:
+        UserError: the file that tells images of none of the classes is missing or damaged.
     """
     entry = info.get("features")
     if not isinstance(entry, Mapping) or not (folder / FILE).exists():
@@ -78,16 +89,17 @@ def read_head(folder: Path, info: Mapping[str, Any], component: Callable[[str, s
     try:
         found = component("embedder", entry["embedder"])
         params = found.params_type()(**entry["params"])
-        if _identity(found) != entry["identity"]:
+        if _identity(found, params) != entry["identity"]:
             return None
         with np.load(folder / FILE) as saved:
             kernel, bias = saved["kernel"], saved["bias"]
     except (PipekitError, KeyError, TypeError, ValueError, OSError):
         return None
-    return LinearHead(Call("embedder", found.name, params, {}, found), kernel, bias, str(entry.get("dataset", "")))
+    call = Call("embedder", found.name, params, {}, found)
+    return LinearHead(call, kernel, bias, str(entry.get("dataset", "")), load_unknown(folder, info))
 
 
-def _identity(component: ComponentLike) -> dict[str, Any]:
+def _identity(component: ComponentLike, params: Params) -> dict[str, Any]:
     """What must be equal for two machines to compute the same features."""
-    facts = describe(component)
+    facts = describe(component, params)
     return {name: facts[name] for name in ("version", "dimensions", "input_hw", "weights_sha256")}

@@ -127,6 +127,11 @@ class Registry:
         if self._traces:
             print(f"[pipekit] {plugin}: {hook}({text})", file=sys.stderr, flush=True)
 
+    @property
+    def modules(self) -> list[Any]:
+        """What plugins are: modules, or objects with hook implementations."""
+        return list(self._manager.get_plugins())
+
     # --- looking up ---
 
     def get(self, kind: str, name: str) -> Component:

@@ -21,6 +21,7 @@ from pipekit.errors import UserError
 from pipekit.learning.efficientnet_lite import LITE0
 from pipekit.learning.embeddings import read_embeddings
 from pipekit.learning.keras_backend import load_keras
+from pipekit.learning.light_predictor import load_light
 from pipekit.learning.linear_head import read_head
 from pipekit.learning.predictor import load_predictor
 from pipekit.registry.registry import load_registry
@@ -161,6 +162,9 @@ def test_keras_model_of_a_pipeline_is_whole_and_its_features_are_those_of_embed(
             ours = head.probabilities(made.table[[made.ids.index(row["id"])]])[0]
             np.testing.assert_allclose([float(row[f"p:{name}"]) for name in info["classes"]], ours, atol=1e-6)
     np.testing.assert_allclose(found, expected / expected.sum(axis=1, keepdims=True), atol=5e-3)
+    light = load_light(model.path, load_registry(installed=False).get)
+    np.testing.assert_allclose(light.probabilities(images), found, atol=1e-4)
+    np.testing.assert_allclose(light.scoring().probabilities(images), predictor.scoring().probabilities(images), atol=1e-3)
 
 
 def test_an_embedder_without_keras_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,10 +35,13 @@ class Answers:
     batch_size: int
 
     def of(self, samples: Sequence[Sample], label: str) -> Iterator[Answer]:
-        """Each sample with its ``(num_classes,)`` probabilities, or the reason why its image can't be used, in order."""
+        """Each sample with its ``(num_classes,)`` probabilities, or the reason why its image can't be used, in order.
+
+        In one column more the score for *none of these*, if the model has one.
+        """
         if self.head is not None:
             return self._from_features(samples, self.head)
-        stream = self.predictor.stream(
+        stream = self.predictor.scoring().stream(
             samples, lambda sample: sample.image, workers=self.ctx.workers, batch_size=self.batch_size
         )
         return self.ctx.track(stream, total=len(samples), label=label, unit="images")
@@ -57,7 +60,7 @@ class Answers:
     def _from_features(self, samples: Sequence[Sample], head: LinearHead) -> Iterator[Answer]:
         good = [sample for sample in samples if sample.id in self._rows]
         table = self._embedded.table[[self._rows[sample.id] for sample in good]]
-        found = iter(head.probabilities(table) if good else ())
+        found = iter(head.answers(table) if good else ())
         for sample in samples:
             problem = self._embedded.problems.get(sample.id)
             yield sample, next(found) if problem is None else ImageError(problem)

@@ -220,6 +220,8 @@ def _starts(length: int, window: int) -> list[int]:
     return sorted({*range(0, length - window, max(1, window // 2)), length - window})
 
 
+ROUNDING = 1e-6
+
 METHODS = {
     "grad_cam": grad_cam,
     "grad_cam_pp": lambda opened, image, target: grad_cam(opened, image, target, plus_plus=True),
@@ -236,8 +238,11 @@ def randomised(opened: Opened, rng: Rng) -> Opened:
 
 
 def is_constant(found: Map) -> bool:
-    """Whether a map says the same of every place, so that it is no explanation: a class without weights, a dead layer."""
-    return bool(np.ptp(found) == 0) or not np.isfinite(found).all()
+    """Whether a map says the same of every place, so that it is no explanation: a class without weights, a dead layer.
+
+    What differs by no more than the rounding of float32 counts as the same.
+    """
+    return not np.isfinite(found).all() or bool(np.ptp(found) <= ROUNDING * np.abs(found).max())
 
 
 def rank_correlation(one: Map, other: Map) -> float:

@@ -49,7 +49,7 @@ def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: Logis
     Raises:
         UserError: the embedder can't be built in Keras, or its weights are not installed.
     """
-    facts = facts_of(params.embedder.load())
+    facts = facts_of(params.embedder.load(), params.embedder.params)
     if facts.keras is None:
         raise UserError(
             f"the embedder {params.embedder.name!r} states no `keras`, so no model can be built on it",
@@ -181,7 +181,7 @@ def _collected(features_of: Callable[[Any], Any], batches: Iterable[Batch]) -> t
 
 def pretrained_on(params: LogisticRegressionParams) -> Mapping[str, Any]:
     """Source, licence and training data of the network."""
-    return describe(params.embedder.component)
+    return describe(params.embedder.component, params.embedder.params)
 
 
 def cost_s(work: Work, params: LogisticRegressionParams) -> float:
@@ -204,7 +204,7 @@ def cost_s(work: Work, params: LogisticRegressionParams) -> float:
 
 build.fit = fit  # type: ignore[attr-defined]
 build.head = lambda params, epochs: "probabilities"  # type: ignore[attr-defined]
-build.input_hw = lambda params: facts_of(params.embedder.load()).input_hw  # type: ignore[attr-defined]
+build.input_hw = lambda params: facts_of(params.embedder.load(), params.embedder.params).input_hw  # type: ignore[attr-defined]
 build.embedder = lambda params: params.embedder  # type: ignore[attr-defined]
 build.cost_s = cost_s  # type: ignore[attr-defined]
 build.pretrained_on = pretrained_on  # type: ignore[attr-defined]

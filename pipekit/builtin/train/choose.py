@@ -20,7 +20,7 @@ from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Artifact, Call, Context, Dataset, Model
 from pipekit.errors import UserError
 from pipekit.learning import templates
-from pipekit.learning.significance import wilson
+from pipekit.learning.significance import exact
 from pipekit.learning.templates import Work, duration
 
 FEWEST_VAL = 20
@@ -251,7 +251,7 @@ def _measured(found: Candidate, artifact: Artifact) -> Candidate:
     accuracy = row.get("val_accuracy")
     if accuracy is None or not number:
         return found
-    low, high = wilson(round(accuracy * number), number)
+    low, high = exact(round(accuracy * number), number)
     return Candidate(
         found.template,
         found.params,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipekit import processes
-from pipekit.builtin.train import ahead, data, devices, frozen, record
+from pipekit.builtin.train import ahead, data, devices, frozen, none_of_these, record
 from pipekit.builtin.train.cache import Decoded, can_share, choose
 from pipekit.builtin.train.classes import check_classes, needs_classes
 from pipekit.builtin.train.compiling import Labels, choose_labels, make_loss, make_metrics, make_optimizer
@@ -100,6 +100,11 @@ def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         except Exception as error:
             raise _translated(error, feed.batch_size, shape) from error
     # a head that was trained by itself shares its layers with the model, which has its weights without being compiled
+    unknown = None
+    if labelled and _is_pretrained(template, params):
+        unknown = none_of_these.limit_of(
+            ctx, dataset, model, template, parts["train"], features, params, _rng(ctx, params)("unknown")
+        )
     failures = [*feed.decoded.failed.values(), *(validation.decoded.failed.values() if validation else ())]
     result = record.Result(
         params=params,
@@ -114,6 +119,7 @@ def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         dataset=dataset,
         pretrained=_is_pretrained(template, params),
         pretrained_on=templates.pretrained_on(template, params.model.params),
+        unknown=unknown,
         features=None if embedder is None else write_head(ctx.out_dir, learner, embedder, dataset.digest),
     )
     return record.write(ctx, model, result)
