@@ -22,7 +22,7 @@ def register_codecs(register: Register) -> None:
 
 @hookimpl
 def register_stages(register: Register) -> None:
-    register("split", "pipekit.builtin.split:split", summary="Give every sample a split: train, val or test", version=4)
+    register("split", "pipekit.builtin.split:split", summary="Give every sample a split: train, val or test", version=5)
     register(
         "inspect",
         "pipekit.builtin.inspect:inspect",
@@ -65,25 +65,26 @@ def register_stages(register: Register) -> None:
         version=2,
     )
     register("embed", "pipekit.builtin.embed:embed", summary="Compute a vector of features for every image")
+    register("similar", "pipekit.builtin.similar:similar", summary="Find the images that are most alike to given ones")
     register(
         "evaluate",
         "pipekit.builtin.evaluate:evaluate",
         summary="Evaluate a model on the test split and write the report",
-        version=4,
+        version=5,
     )
     register("explain", "pipekit.builtin.explain:explain", summary="Explain predictions with attribution maps", version=2)
     register(
         "augment_check",
         "pipekit.builtin.augment_check:augment_check",
         summary="Measure how much each op of a recipe lowers a model's accuracy",
-        version=3,
+        version=4,
     )
     register("predict", "pipekit.builtin.predict:predict", summary="Predict the class of every image of a dataset")
     register(
         "compare",
         "pipekit.builtin.compare:compare",
         summary="Compare models: which is better, and is the difference significant",
-        version=2,
+        version=3,
     )
 
 
@@ -193,6 +194,7 @@ def register_checks(register: Register) -> None:
     register("corrupt", f"{at}.files:corrupt", summary="Files that can't be decoded completely")
     register("leakage", f"{at}.copies:leakage", summary="The same or nearly the same image in two splits")
     register("label_conflicts", f"{at}.copies:label_conflicts", summary="The same or nearly the same image under two labels")
+    register("group_names", f"{at}.group_names:group_names", summary="Names that look like groups: patients, videos, bursts")
     register("passed_over", f"{at}.imported:passed_over", summary="Files that the import did not read")
     register("one_class", f"{at}.imported:one_class", summary="No class, or only one, where a classifier needs two")
     register("exact_duplicates", f"{at}.copies:exact_duplicates", summary="The same file under several names")
@@ -289,6 +291,7 @@ def register_recipes(register: Register) -> None:
 
 @hookimpl
 def register_models(register: Register) -> None:
+    register("auto", "pipekit.builtin.models.auto:build", summary="Tries several templates, and keeps the one best on val")
     register("simple_cnn", "pipekit.builtin.models.simple_cnn:build", summary="Convolution blocks, a dense layer, dropout")
     register("mlp", "pipekit.builtin.models.mlp:build", summary="Dense layers on the raw pixels: the baseline")
     register("alexnet", "pipekit.builtin.models.alexnet:build", summary="Krizhevsky et al. 2012, for images of 227 x 227")
@@ -339,6 +342,11 @@ def register_embedders(register: Register) -> None:
         "pipekit.builtin.embedders:efficientnet_lite0",
         summary="EfficientNet-Lite0, trained on ImageNet: 1,280 features",
     )
+    register(
+        "pretrained",
+        "pipekit.builtin.embedders:pretrained",
+        summary="A network of keras.applications, where its weights are there",
+    )
 
 
 @hookimpl
@@ -357,6 +365,11 @@ def register_report_sections(register: Register) -> None:
         summary="Calibration: do the predicted probabilities match the accuracy",
     )
     register(
+        "none_of_these",
+        "pipekit.builtin.report.none_of_these:section",
+        summary="Images that the model rejects as none of its classes",
+    )
+    register(
         "curves", "pipekit.builtin.report.curves:section", summary="ROC and precision-recall curves, and a threshold slider"
     )
     register(
@@ -366,6 +379,8 @@ def register_report_sections(register: Register) -> None:
         "near_copies", "pipekit.builtin.report.near_copies:section", summary="Measured images with near duplicates in training"
     )
     register("label_errors", "pipekit.builtin.report.label_errors:section", summary="Images whose label looks wrong")
+    register("candidates", "pipekit.builtin.report.candidates:section", summary="Templates that auto tried, and the choice")
+    register("image_map", "pipekit.builtin.report.image_map:section", summary="The images in two dimensions, by their features")
     register("training", "pipekit.builtin.report.training:section", summary="Learning curves, and overfitting: the gap to val")
     register("features", "pipekit.builtin.features.section:section", summary="A detector's features in the measured images")
     register("data", "pipekit.builtin.report.data:section", summary="Counts, model, parameters and versions")

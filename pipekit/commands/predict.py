@@ -21,10 +21,12 @@ class Predictions:
 
     Attributes:
         classes: the model's classes, in the order of its outputs.
+        scored: whether the model can tell that an image is none of the classes: predictions have an ``unknown_score``.
     """
 
     classes: tuple[str, ...]
     stream: Iterator[Prediction] = field(repr=False)
+    scored: bool = False
 
     def __iter__(self) -> Iterator[Prediction]:
         return self
@@ -67,7 +69,8 @@ def predict(
 
     Returns:
         An iterator of ``Prediction``: ``image``, ``predicted``, ``confidence``, ``probabilities`` as pairs of class and
-        probability with the most probable first, ``error``. They come in the order of the images.
+        probability with the most probable first, ``error``. They come in the order of the images. If the model can tell,
+        ``unknown`` is True for an image that is none of the classes, and ``unknown_score`` is then above 1.
 
     Raises:
         UserError: there is no model or no such file. While iterating: there are no images in what was given.
@@ -81,7 +84,7 @@ def predict(
     from pipekit.contract import Model
     from pipekit.engine.adhoc import find_artifact
     from pipekit.learning import predictions as ways
-    from pipekit.learning.predictor import load_predictor
+    from pipekit.learning.light_predictor import load_light
 
     for name, value, most in (("every", every, None), ("batch_size", batch_size, 4096), ("workers", workers, None)):
         if value is not None and (value < 1 or (most is not None and value > most)):
@@ -99,7 +102,7 @@ def predict(
     trained = find_artifact(str(model), Model, Path.cwd())
     if trained is None:
         raise UserError(f"no trained model in {model}", "Give a run (runs/NAME), a folder with model.json, or a model's file.")
-    predictor = load_predictor(trained.path, registry.get)
+    predictor = load_light(trained.path, registry.get)
     found = ways.answers(
         predictor,
         ways.with_frames(paths, every, rate_hz),
@@ -109,7 +112,7 @@ def predict(
     )
     if sort is not None:
         found = ways.sort_into(found, Path(sort))
-    return Predictions(tuple(predictor.classes), _at_least_one(found))
+    return Predictions(tuple(predictor.classes), _at_least_one(found), predictor.with_score is not None)
 
 
 def _at_least_one(found: Iterator[Prediction]) -> Iterator[Prediction]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +30,7 @@ def warnings_of(dataset: Dataset, path: Path) -> Iterator[str]:
         path: where it was read from.
     """
     columns = dataset.columns(contents_and_labels) if len(dataset) > MOST_ROWS else None
-    firsts = islice(dataset, LOOKED_AT) if columns is None else columns.rows(range(min(LOOKED_AT, len(dataset)))).values()
-    yield from _narrow(firsts)
+    yield from _narrow(dataset.first(LOOKED_AT))
     labels = Counter[str]()
     for of_split in dataset.counts.values():
         labels.update(of_split)
