@@ -59,12 +59,15 @@ _HOME = {
 }
 
 VERBS = (
+    "add_corrections",
     "augment",
     "check_augmentation",
     "check_plugin",
     "compare",
     "component",
     "components",
+    "correct",
+    "corrections",
     "diff_runs",
     "doctor",
     "embed",
@@ -90,21 +93,28 @@ VERBS = (
     "scaffold",
     "schema",
     "show_run",
+    "similar",
     "sniff",
     "split",
     "stability",
+    "suggest_corrections",
     "train",
+    "undo_corrections",
     "verify",
 )
 """What a person can ask for: ``pipekit.inspect("photos")`` is ``pipekit.commands.inspect.inspect``."""
 
 _BESIDE = {
+    "add_corrections": "corrections",
     "check_plugin": "plugins",
     "component": "components",
+    "correct": "corrections",
     "diff_runs": "runs",
     "forecast": "run",
     "model_summary": "models",
     "show_run": "runs",
+    "suggest_corrections": "corrections",
+    "undo_corrections": "corrections",
 }
 """Verbs that lie in the module of another one."""
 

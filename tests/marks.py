@@ -5,6 +5,7 @@ measured: a second or more on two cores that nobody else uses.
 """
 
 TENSORFLOW: tuple[str, ...] = (
+    "builtin/test_pretrained_embedder.py::test_keras_",
     "builtin/test_explain_section.py::test_every_network_is_explained",
     "builtin/test_explain_section.py::test_a_method_is_checked_on_the_first_four_images",
     "builtin/test_explain_section.py::test_a_network_that_can_not_be_opened",

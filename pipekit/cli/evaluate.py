@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipekit.cli.loading import Disabled, Plugins
+from pipekit.cli.loading import Corrections, Disabled, Plugins
 from pipekit.cli.options import with_options_of
 
 
@@ -25,6 +25,7 @@ def evaluate(
         str | None,
         typer.Option(metavar="RUN", help="Compare with this run: a simpler model on the same images", show_default=False),
     ] = None,
+    corrections: Corrections = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -58,6 +59,7 @@ def evaluate(
             model,
             data,
             baseline=baseline,
+            corrections=corrections,
             out=out,
             name=name,
             seed=seed,

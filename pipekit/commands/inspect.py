@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipekit.commands.working import new_pipeline, run_pipeline
+from pipekit.commands.working import corrections_file, new_pipeline, run_pipeline
 from pipekit.errors import UserError, did_you_mean
 from pipekit.files import PlainTable, expanded, write_text
 
@@ -50,6 +50,7 @@ def inspect(
     fail_on: Sequence[str] = (),
     out: str | Path | None = None,
     quarantine: str | Path | None = None,
+    corrections: str | Path | None = None,
     workers: int | None = None,
     plugins: Sequence[str] = (),
     disable: Sequence[str] = (),
@@ -70,6 +71,7 @@ def inspect(
         fail_on: names of checks, or ``"error"`` for all of that severity: those that found something are in ``failing``.
         out: a folder for ``inspect.html`` and ``inspect.json``; files of these names there are replaced.
         quarantine: a CSV file to write: the images to exclude, for ``exclude`` of import and split.
+        corrections: a corrections file, to check the images with the labels that it gives.
         workers: number of shards that run at once.
         plugins: plugin files or modules to load in addition.
         disable: plugins to leave out.
@@ -94,6 +96,8 @@ def inspect(
             raise UserError("checks can't be combined with only or skip", "Give one of them.")
         params["checks"] = _chosen(pipeline, only, skip)
     trusted: dict[str, Any] = {"verify": "none", "max_failed": 1.0}  # inspect reads each file itself, once
+    if corrections is not None:
+        trusted["corrections"] = corrections_file(corrections)
     data = pipeline.dataset(source, format=format, splits=splits, **trusted)
     params.setdefault("checks", _chosen(pipeline, (), ()))
     pipeline.add("inspect", "inspect", dataset=data, **params)

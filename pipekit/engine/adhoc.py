@@ -70,12 +70,19 @@ class AdhocPipeline:
         Args:
             format: the importer, with parameters if there are any: ``csv:label=kind``; default: detected.
             splits: the importer's parameter of that name, where there are several readings of the folders' names.
+            params: parameters of the import stage; a dataset of a run has been imported already.
 
         Raises:
             ReadingsError: the source can be read in several ways.
+            UserError: corrections for a dataset of a run.
         """
         found = find_artifact(str(source), Dataset, self.base_dir)
         if found is not None:
+            if params.get("corrections"):
+                raise UserError(
+                    f"{source} is a dataset of a run, which has its labels already",
+                    "Give the corrections to its import: corrections = FILE in the pipeline file, or split it again with them.",
+                )
             return self.give(name, found)
         path = self.base_dir / expanded(source)
         if is_one_image(path):

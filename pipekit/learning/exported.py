@@ -6,7 +6,8 @@ An export has ``model.json`` beside it, so `pipekit predict` opens it as it open
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,65 +18,86 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Probabilities = Callable[["NDArray[np.uint8]"], "NDArray[np.float32]"]
-
 ONNX, TFLITE, SAVED = "model.onnx", "model.tflite", "1/saved_model.pb"
-OUTPUT, INPUT = "probabilities", "image"
+INPUT, PROBABILITIES = "image", "probabilities"
+SCORE = "unknown_score"
+"""The output of models that can tell images of none of their classes, see :mod:`pipekit.learning.unknown`."""
 
 
-def exported_in(folder: Path) -> Callable[[Path], Probabilities] | None:
-    """The function that opens the exported model in ``folder``; None if there is none."""
-    openers = {ONNX: open_onnx, TFLITE: open_tflite, SAVED: open_saved}
-    return next((opener for name, opener in openers.items() if (folder / name).is_file()), None)
+@dataclass(frozen=True)
+class Exported:
+    """An opened export.
+
+    Attributes:
+        outputs: the names of its outputs.
+        run: ``(N, H, W, C) uint8`` images and names of outputs to the values of each, ``(N, columns)``.
+    """
+
+    outputs: tuple[str, ...]
+    run: Callable[[NDArray[np.uint8], Sequence[str]], Mapping[str, Any]] = field(repr=False)
+
+    def answers(self, *names: str) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+        """The function from images to these outputs, side by side."""
+        return lambda batch: side_by_side(self.run(batch, names), names)
 
 
-def open_onnx(folder: Path) -> Probabilities:
-    """Open ``model.onnx``, which takes ``image`` ``(N, H, W, C) float32`` and returns ``probabilities``.
+def side_by_side(answers: Mapping[str, Any], outputs: Sequence[str]) -> NDArray[np.float32]:
+    """A runtime's outputs by name as one array, a row for each image."""
+    import numpy as np
+
+    return np.concatenate([np.asarray(answers[name], np.float32) for name in outputs], axis=1)
+
+
+def open_exported(folder: Path) -> Exported | None:
+    """Open the exported model in ``folder``; None if there is none.
 
     Raises:
-        UserError: the file is broken, or has other inputs or outputs.
+        UserError: its file is broken, was not exported by pipekit, or needs TensorFlow, which is not installed.
     """
+    for name, opened in ((ONNX, _open_onnx), (TFLITE, _open_tflite), (SAVED, _open_saved)):
+        if (folder / name).is_file():
+            return opened(folder / name)
+    return None
+
+
+def _open_onnx(file: Path) -> Exported:
     import numpy as np
     import onnxruntime
 
-    file = folder / ONNX
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # warnings of the runtime are not about the person's images
     try:
         session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-        names = {one.name for one in (*session.get_inputs(), *session.get_outputs())}
+        inputs = [one.name for one in session.get_inputs()]
+        outputs = tuple(one.name for one in session.get_outputs())
     except Exception as error:  # the runtime's exceptions have no common class
         raise _broken(file, error) from error
-    if not {INPUT, OUTPUT} <= names:
+    if inputs != [INPUT] or PROBABILITIES not in outputs:
         raise UserError(
-            f"{file} has no input {INPUT!r} or no output {OUTPUT!r}: it was not exported by pipekit",
+            f"{file} has no input {INPUT!r} or no output {PROBABILITIES!r}: it was not exported by pipekit",
             "Export a run: pipekit export runs/NAME --to onnx",
         )
 
-    def probabilities(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.asarray(session.run([OUTPUT], {INPUT: batch.astype(np.float32)})[0], np.float32)
+    def run(batch: NDArray[np.uint8], names: Sequence[str]) -> Mapping[str, Any]:
+        return dict(zip(names, session.run(list(names), {INPUT: batch.astype(np.float32)}), strict=True))
 
-    return probabilities
+    return Exported(outputs, run)
 
 
-def open_tflite(folder: Path) -> Probabilities:
-    """Open ``model.tflite``, which takes one image of float32 or uint8 and returns its probabilities.
-
-    LiteRT's own package ``ai-edge-litert`` runs it where it is installed, else TensorFlow.
-
-    Raises:
-        UserError: the file is broken, or neither is installed.
-    """
-    file = folder / TFLITE
+def _open_tflite(file: Path) -> Exported:
     try:
-        interpreter = tflite_interpreter(file.read_bytes())
+        return tflite(file.read_bytes())
     except (ValueError, RuntimeError, OSError) as error:
         raise _broken(file, error) from error
-    return tflite_probabilities(interpreter)
 
 
-def tflite_interpreter(data: bytes) -> Any:
-    """The interpreter of a TensorFlow Lite model, with its tensors allocated."""
+def tflite(data: bytes) -> Exported:
+    """Open a TensorFlow Lite model, which takes one image of float32 or uint8 at a time.
+
+    LiteRT's own package ``ai-edge-litert`` runs it where it is installed, else TensorFlow.
+    """
+    import numpy as np
+
     from pipekit.learning.keras_backend import load_keras, without_chatter
 
     with warnings.catch_warnings(), without_chatter():
@@ -87,34 +109,16 @@ def tflite_interpreter(data: bytes) -> Any:
             from tensorflow import lite as runtime
         interpreter = runtime.Interpreter(model_content=data)
         interpreter.allocate_tensors()
-    return interpreter
+        (into,), runner = interpreter.get_input_details(), interpreter.get_signature_runner()
+
+    def run(batch: NDArray[np.uint8], names: Sequence[str]) -> Mapping[str, Any]:
+        found = [runner(**{INPUT: image[None].astype(into["dtype"])}) for image in batch]
+        return {name: np.concatenate([np.array(one[name]) for one in found]) for name in names}
+
+    return Exported(tuple(runner.get_output_details()), run)
 
 
-def tflite_probabilities(interpreter: Any) -> Probabilities:
-    """The probabilities of an interpreter's model, one image after another."""
-    import numpy as np
-
-    (into,) = interpreter.get_input_details()
-    out = next((found for found in interpreter.get_output_details() if OUTPUT in found["name"]), None)
-    target = (out or interpreter.get_output_details()[0])["index"]
-
-    def probabilities(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        rows = []
-        for image in batch:
-            interpreter.set_tensor(into["index"], image[None].astype(into["dtype"]))
-            interpreter.invoke()
-            rows.append(np.asarray(interpreter.get_tensor(target), np.float32)[0].copy())
-        return np.stack(rows)
-
-    return probabilities
-
-
-def open_saved(folder: Path) -> Probabilities:
-    """Open the SavedModel in the version folder ``1``, by its signature ``serving_default``.
-
-    Raises:
-        UserError: it is broken, or TensorFlow is not installed.
-    """
+def _open_saved(file: Path) -> Exported:
     import numpy as np
 
     from pipekit.learning.keras_backend import load_keras
@@ -122,19 +126,17 @@ def open_saved(folder: Path) -> Probabilities:
     load_keras()
     import tensorflow as tf
 
-    place = (folder / SAVED).parent
     try:
-        loaded = tf.saved_model.load(str(place))
+        loaded = tf.saved_model.load(str(file.parent))
         serve = loaded.signatures["serving_default"]
     except Exception as error:  # the exceptions of TensorFlow's loader have no common class
-        raise _broken(place, error) from error
+        raise _broken(file.parent, error) from error
 
-    def probabilities(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        found = serve(**{INPUT: tf.constant(batch.astype(np.float32))})
-        assert loaded  # its variables live as long as it does
-        return np.asarray(found[OUTPUT], np.float32)
+    def run(batch: NDArray[np.uint8], names: Sequence[str]) -> Mapping[str, Any]:
+        assert loaded is not None  # its variables live as long as it does
+        return dict(serve(**{INPUT: tf.constant(batch.astype(np.float32))}))
 
-    return probabilities
+    return Exported(tuple(serve.structured_outputs), run)
 
 
 def _broken(file: Path, error: Exception) -> UserError:

@@ -28,8 +28,8 @@ def require_keras() -> None:
     if missing:
         raise UserError(
             f"this needs {' and '.join(missing)}, not installed here: training and Keras models run on TensorFlow",
-            "pip install tensorflow. Without it, pipekit inspects, augments and embeds images, and predicts with a model that "
-            "was exported to ONNX.",
+            "pip install tensorflow. Without it, pipekit inspects, augments and embeds images, and predicts with a model on "
+            "frozen features or one that was exported to ONNX.",
         )
 
 

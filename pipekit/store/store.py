@@ -14,6 +14,7 @@
       leases/                live runs, whose folders ``gc`` leaves alone
       format                 the version of the store; results of an older one are removed
       unsynced/              runs whose last work may not be on the disk yet
+      unchanged/             what a command printed, and the states of all files that this depends on
       tree/                  the hash of every file seen, by (path, size, mtime, ctime, inode), and former states of trees
 
 Nothing is locked. Two processes that make the same thing make the same bytes; the first rename wins and the other's work is
@@ -94,6 +95,7 @@ class Store:
         self._hashes: HashMemory | None = None
         self._whole: set[Path] = set()
         self._shard_dirs: dict[str, Path] = {}
+        self._places: dict[str, Path] = {}
         guard.watch(self.root)
 
     @property
@@ -165,10 +167,17 @@ class Store:
         if found.get("parts", {}).get("format", FORMAT) < FORMAT:
             return None  # an older version made it, which the next run removes
         for used in found["uses"]:
-            if not self._has(self.root / used):
+            if not self._has(self._used(used)):
                 self.set_aside(place, f"{used} is gone")
                 return None
         return found
+
+    def _used(self, place: str) -> Path:
+        """A place below the store as a path; kept, since the same thousands are asked for by each stage."""
+        path = self._places.get(place)
+        if path is None:
+            path = self._places[place] = self.root / place
+        return path
 
     def _has(self, place: Path) -> bool:
         """Whether a folder is there and whole by its own statement; checked once in the life of this object."""

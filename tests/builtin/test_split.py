@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipekit import images
-from pipekit.builtin.split import SplitParams, outside_state, split
+from pipekit.builtin.split import GROUP, SplitParams, outside_state, split
 from pipekit.builtin.split.allocate import Unit, by_hash, position, stratified
 from pipekit.builtin.split.split_file import Remembered, SplitFile
 from pipekit.contract import PAUSE, Dataset, Sample
@@ -267,6 +267,29 @@ def test_groups_by_column_or_pattern_stay_together(tmp_path: Path, mode: str) ->
         assert set(found.values()) == {"train", "val", "test"}
         for n in range(0, 80, 4):
             assert len({found[s.id] for s in samples[n : n + 4]}) == 1
+
+
+def test_groups_travel_on_with_numbers_that_further_images_do_not_change(tmp_path: Path) -> None:
+    few = [replace(s, extra={"patient": n // 4}) for n, s in enumerate(many(40))]
+    more = [*few, *(replace(s, extra={"patient": f"new {n // 4}"}) for n, s in enumerate(many(40, "b")))]
+    before, after = (run(tmp_path, samples, group_column="patient", remember=False).rows for samples in (few, more))
+    numbers = {name: row.extra[GROUP] for name, row in before.items()}
+    assert len(set(numbers.values())) == 10
+    assert {name: after[name].extra[GROUP] for name in numbers} == numbers
+    assert all(GROUP not in row.extra for row in run(tmp_path, many(40), remember=False).rows.values())
+
+
+def test_names_that_look_like_groups_are_told_of_with_the_option(tmp_path: Path) -> None:
+    """120 patients with 8 images each: split image by image, the test would measure how well patients are remembered."""
+    label = ["well" if patient % 3 else "sick" for patient in range(120)]
+    samples = [sample(f"{label[n // 8]}/patient_{n // 8:03}_{n % 8}.jpg", label[n // 8]) for n in range(960)]
+    (told,) = run(tmp_path, samples, remember=False).warnings
+    assert "960 images share 120 stems, such as 'patient_000'" in told
+    pattern = told.rpartition("--group-pattern '")[2].rstrip("'")
+    found = run(tmp_path, samples, group_pattern=pattern, remember=False)
+    assert found.warnings == []
+    for patient in range(120):
+        assert len({row.split for name, row in found.rows.items() if f"patient_{patient:03}" in name}) == 1
 
 
 def test_a_group_that_does_not_exist_is_an_error(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from pipekit import UserError
 from pipekit.contract import Model
 from pipekit.engine.adhoc import find_artifact
-from pipekit.learning.exported import OUTPUT
+from pipekit.learning.exported import PROBABILITIES
 from pipekit.learning.onnx_file import FLOAT, Graph
 from pipekit.learning.predictor import load_predictor
 from pipekit.registry.registry import load_registry
@@ -20,7 +20,7 @@ REGISTRY = load_registry(installed=False)
 INFO = {"classes": ["dark", "bright"], "input_shape_hwc": [4, 4, 3], "template": "made"}
 
 
-def write_export(folder: Path, output: str = OUTPUT, num_classes: int = 2) -> Path:
+def write_export(folder: Path, output: str = PROBABILITIES, num_classes: int = 2) -> Path:
     """``model.onnx`` says how bright an image is: a softmax of its mean."""
     folder.mkdir(exist_ok=True)
     graph = Graph("brightness")

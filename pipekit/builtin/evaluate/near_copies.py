@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.builtin.evaluate.intervals import share
+from pipekit.builtin.evaluate.intervals import share_of
 from pipekit.images import near_duplicates
 
 
@@ -18,6 +18,7 @@ def find(
     train: Mapping[str, str],
     correct: NDArray[np.bool_],
     same_origin: Mapping[str, str] | None = None,
+    belonging: NDArray[np.int64] | None = None,
 ) -> dict[str, Any]:
     """Near duplicates of the evaluated images in the train split, other copies of their originals, and the accuracy without.
 
@@ -27,6 +28,7 @@ def find(
         train: fingerprints of the train split, by id.
         correct: ``(N,)``, True for a correct prediction, in the order of ``ids``.
         same_origin: evaluated image -> an image of the train split that was made from the same original.
+        belonging: ``(N,)``, the group of each evaluated image, for the interval; None for independent images.
 
     Returns:
         ``{"count", "accuracy_without": {value, low, high}, "pairs": [{"id", "train_id"}]}``: one pair for each image with a
@@ -49,6 +51,6 @@ def find(
     keep = np.array([name not in copies for name in ids], np.bool_)
     return {
         "count": len(copies),
-        "accuracy_without": share(int(correct[keep].sum()), int(keep.sum())),
+        "accuracy_without": share_of(correct[keep], None if belonging is None else belonging[keep]),
         "pairs": [{"id": name, "train_id": copies[name]} for name in sorted(copies)],
     }

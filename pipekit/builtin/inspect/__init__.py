@@ -10,16 +10,18 @@ from inspect import signature
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pipekit.columnar import columns_of
-from pipekit.contract import Artifact, Call, Context, Dataset, Finding, Params, Uses, param, stage
+from pipekit.contract import Artifact, Call, Context, Dataset, Embeddings, Finding, Params, Uses, param, stage
 from pipekit.passed_over import META, in_key, sentence
 
 if TYPE_CHECKING:
     from pipekit.builtin.inspect.measured import MeasuredRows
+    from pipekit.contract import Section
 
 CHECKS = (
     "corrupt",
     "leakage",
     "label_conflicts",
+    "group_names",
     "passed_over",
     "one_class",
     "narrow_range",
@@ -70,8 +72,11 @@ class InspectParams(Params):
 
 @in_key
 @stage
-def inspect(ctx: Context, dataset: Dataset, params: InspectParams) -> Inspection:
-    """Measure every image once, run the checks, write ``inspect.json`` and ``inspect.html``."""
+def inspect(ctx: Context, dataset: Dataset, params: InspectParams, embeddings: Embeddings | None = None) -> Inspection:
+    """Measure every image once, run the checks, write ``inspect.json`` and ``inspect.html``.
+
+    With ``embeddings`` of these images, the page has a map of them.
+    """
     from pipekit.builtin.inspect.measured import measured_rows, sample_columns
     from pipekit.builtin.inspect.page import Pictures, write_page
     from pipekit.images.measuring import measure_image, measured_columns
@@ -104,7 +109,8 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams) -> Inspection
         with (ctx.out_dir / "inspect.json").open("w", encoding="utf-8", errors="surrogateescape") as file:
             json.dump(found, file, indent=1, ensure_ascii=False, sort_keys=True)
             file.write("\n")
-        write_page(ctx, rows, findings, pictures, sentence(others))
+        atlas = _atlas(ctx, rows, embeddings, findings, paths)
+        write_page(ctx, rows, findings, pictures, sentence(others), atlas=atlas)
     facts = {"images": f"{len(rows):,}"} | {
         line["check"]: f"{line['images']:,}" for line in found["summary"] if line["severity"] != "info"
     }
@@ -113,6 +119,18 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams) -> Inspection
 
 NEAR = "near duplicates"
 """The stage's note of the pairs that it has found."""
+
+
+def _atlas(
+    ctx: Context, rows: MeasuredRows, embeddings: Embeddings | None, findings: Sequence[Finding], paths: Any
+) -> Section | None:
+    """The map of the images; None without features."""
+    if embeddings is None:
+        return None
+    from pipekit.builtin.inspect.atlas import map_section
+    from pipekit.learning.embeddings import read_embeddings
+
+    return map_section(ctx, rows, read_embeddings(embeddings), findings, paths)
 
 
 def _load_ahead() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipekit.builtin.report.pairs import side_by_side
-from pipekit.builtin.report.phrasing import count, estimate
+from pipekit.builtin.report.phrasing import estimate
 from pipekit.contract import Context, Picture, Section, Table
 from pipekit.learning.evaluation import Evaluation
 from pipekit.page.markdown import literal
@@ -20,7 +20,9 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
         return Section(
             title,
             f"None found: no {evaluation.split} image has a near duplicate in the train split (by perceptual hash and "
-            "miniature), or another copy of its original.",
+            "miniature), or another copy of its original. The search finds images that were saved again, resized, recompressed "
+            "or turned grey. It can't see other views of one scene, patient or object, crops, or neighbouring frames of a "
+            "video: a `split` with a group column or pattern keeps those apart.",
         )
     pairs = found["pairs"]
     by_id = {sample.id: sample for sample in evaluation.samples}
@@ -35,8 +37,9 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
             pictures.append(Picture(data, alt=f"{one.id} beside its duplicate {pair['train_id']}", caption=caption))
     return Section(
         title,
-        f"Has the model seen these images in training? {count(found['count'], 'image has', 'images have')} a near duplicate or "
-        "another copy of the same original in the train split. Accuracy on all images: "
+        f"Has the model seen these images in training? {found['count']:,} of {len(evaluation):,} "
+        f"{literal(evaluation.split)} images have a copy in train: a near duplicate, or another copy of the same original. The "
+        "search can't see other views of one scene, patient or object. Accuracy on all images: "
         f"{estimate(evaluation.metrics['accuracy'])}; without these: {estimate(found['accuracy_without'])}. "
         f"Left: the {literal(evaluation.split)} image. Right: the training image.",
         pictures=tuple(pictures),
