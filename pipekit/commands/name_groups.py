@@ -1,4 +1,4 @@
-"""Read the names in a folder before anything else: do they look like groups, such as patients?"""
+"""Read the names in a folder before any image is read: do they look like groups, such as patients?"""
 
 from __future__ import annotations
 
