@@ -22,12 +22,12 @@ def register_codecs(register: Register) -> None:
 
 @hookimpl
 def register_stages(register: Register) -> None:
-    register("split", "pipekit.builtin.split:split", summary="Give every sample a split: train, val or test", version=4)
+    register("split", "pipekit.builtin.split:split", summary="Give every sample a split: train, val or test", version=5)
     register(
         "inspect",
         "pipekit.builtin.inspect:inspect",
         summary="Find duplicates, leaks, damaged and odd images",
-        version=5,
+        version=6,
         preload=("pipekit.images.statistics", "pipekit.images.measuring", "pipekit.images.near_duplicates"),
     )
     register(
@@ -69,7 +69,7 @@ def register_stages(register: Register) -> None:
         "evaluate",
         "pipekit.builtin.evaluate:evaluate",
         summary="Evaluate a model on the test split and write the report",
-        version=4,
+        version=5,
     )
     register("explain", "pipekit.builtin.explain:explain", summary="Explain predictions with attribution maps", version=2)
     register(
@@ -183,6 +183,9 @@ def register_checks(register: Register) -> None:
     register("one_class", f"{at}.imported:one_class", summary="No class, or only one, where a classifier needs two")
     register("exact_duplicates", f"{at}.copies:exact_duplicates", summary="The same file under several names")
     register("near_duplicates", f"{at}.copies:near_duplicates", summary="The same image, resized or saved again")
+    register("foreign", f"{at}.by_features:foreign", summary="Images that resemble no other by their features")
+    register("suspected_labels", f"{at}.by_features:suspected_labels", summary="Labels that look wrong, out of fold")
+    register("alike_classes", f"{at}.by_features:alike_classes", summary="Classes that can't be told apart")
     register("wrong_extension", f"{at}.files:wrong_extension", summary="The suffix names another format than the content")
     register("cut_off", f"{at}.files:cut_off", summary="The lower end is plain grey, as in a damaged file saved again")
     register("dark", f"{at}.outliers:dark", summary="Much darker than the other images")

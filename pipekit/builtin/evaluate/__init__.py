@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipekit.contract import Context, Dataset, Model, Params, Report, param, stage
+from pipekit.contract import Context, Dataset, Embeddings, Model, Params, Report, param, stage
 from pipekit.errors import UserError
 
 
@@ -24,10 +24,18 @@ class EvaluateParams(Params):
 
 
 @stage(libraries=("tensorflow", "keras", "scikit-learn"))
-def evaluate(ctx: Context, model: Model, dataset: Dataset, params: EvaluateParams, baseline: Report | None = None) -> Report:
+def evaluate(
+    ctx: Context,
+    model: Model,
+    dataset: Dataset,
+    params: EvaluateParams,
+    baseline: Report | None = None,
+    embeddings: Embeddings | None = None,
+) -> Report:
     """Evaluate the model on one split and write ``report.html``, ``metrics.json``, ``predictions.csv`` and the figures.
 
     ``baseline`` is the report of a simpler model on the same images (for example HOG + SVM), which this one should beat.
+    With ``embeddings`` of the dataset, near copies in train are also found by features: mirrored, cropped, turned ones.
 
     An autoencoder is evaluated by its reconstructions: the error of each image, beside that of the mean training image, and
     the images whose error is unusual.
@@ -47,7 +55,7 @@ def evaluate(ctx: Context, model: Model, dataset: Dataset, params: EvaluateParam
             raise UserError("an autoencoder can't be compared with a classifier's report", "Omit the baseline.")
         return evaluate_reconstruction(ctx, model.path, dataset, params)
 
-    evaluation = score(ctx, model.path, dataset, params, baseline)
+    evaluation = score(ctx, model.path, dataset, params, baseline, embeddings)
     digest = write_outputs(ctx, evaluation, params)
     return ctx.artifact(
         Report,

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.builtin.evaluate import calibration, label_errors, near_copies, slices
+from pipekit.builtin.evaluate import calibration, near_copies, slices
 from pipekit.builtin.evaluate.baseline import against
 from pipekit.builtin.evaluate.describe import describe, fingerprints
 from pipekit.builtin.evaluate.metrics import measure
-from pipekit.contract import Context, Dataset, Failure, Report, Sample
+from pipekit.contract import Context, Dataset, Embeddings, Failure, Report, Sample
 from pipekit.errors import ImageError, UserError
 from pipekit.images.origins import origins_of
+from pipekit.learning import label_errors
+from pipekit.learning.embeddings import embedded_of
 from pipekit.learning.evaluation import Evaluation
+from pipekit.learning.near_copies import find_copies
 from pipekit.learning.predictor import Predictor, load_predictor
 
 if TYPE_CHECKING:
@@ -27,7 +30,14 @@ DECIMALS = 6
 """Decimals of the probabilities in ``predictions.csv``: coarser than the rounding by the order of floating-point sums."""
 
 
-def score(ctx: Context, model: Path, dataset: Dataset, params: EvaluateParams, baseline: Report | None = None) -> Evaluation:
+def score(
+    ctx: Context,
+    model: Path,
+    dataset: Dataset,
+    params: EvaluateParams,
+    baseline: Report | None = None,
+    embeddings: Embeddings | None = None,
+) -> Evaluation:
     """Predict, measure, and check for what would flatter the metrics: near duplicates, label errors, weak slices."""
     wanted = _labelled(ctx, dataset, params.split)
     predictor = load_predictor(model, ctx.component)
@@ -56,7 +66,7 @@ def score(ctx: Context, model: Path, dataset: Dataset, params: EvaluateParams, b
     correct = probabilities.argmax(axis=1) == y_true
     metrics["slices"] = slices.by_slice(samples, traits, correct, params.slices)
     metrics["baseline_model"] = against(ctx, baseline, samples, correct, params.resamples) if baseline else None
-    metrics["near_copies"] = _near_copies(ctx, dataset, samples, correct, params)
+    metrics["near_copies"] = _near_copies(ctx, dataset, samples, correct, params, embeddings)
     return Evaluation(
         classes=predictor.classes,
         split=params.split,
@@ -140,13 +150,15 @@ def _near_copies(
     samples: Sequence[Sample],
     correct: NDArray[np.bool_],
     params: EvaluateParams,
+    embeddings: Embeddings | None,
 ) -> dict[str, Any] | None:
     if not params.near_copies or params.split == "train" or not dataset.counts.get("train"):
         return None
     every = fingerprints(ctx, dataset, "find near duplicates in train")
     train = {sample.id: every[sample.id] for sample in dataset.split("train") if sample.id in every}
     ids = [sample.id for sample in samples]
-    found = near_copies.find(ids, every, train, correct, _same_origin(dataset, params.split))
+    by_features = find_copies(ctx, dataset, embedded_of(ctx, embeddings, dataset)) if embeddings is not None else None
+    found = near_copies.find(ids, every, train, correct, _same_origin(dataset, params.split), by_features)
     if found["count"]:
         ctx.warn(
             f"{found['count']} of {len(samples)} images of the split {params.split!r} have a near duplicate in train, or "

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ValidationInfo, field_validator, model_validator
 
 from pipekit.columnar import Few, Revision
-from pipekit.contract import Context, Dataset, InputPath, Params, param, stage
+from pipekit.contract import Context, Dataset, Embeddings, InputPath, Params, param, stage
 from pipekit.errors import StageError, UserError
 from pipekit.files import PlainTable
 from pipekit.quarantine import Exclusions, read_exclusions
@@ -32,6 +32,7 @@ from pipekit.quarantine import Exclusions, read_exclusions
 if TYPE_CHECKING:
     from pipekit.builtin.split.fixed_splits import Assignment
     from pipekit.builtin.split.split_file import SplitFile
+    from pipekit.learning.near_copies import Copies
 
 SPLITS = ("train", "val", "test")
 
@@ -113,8 +114,11 @@ def _file_state(path: Path) -> str:
 
 
 @stage(fingerprint=outside_state)
-def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
+def split(ctx: Context, dataset: Dataset, params: SplitParams, embeddings: Embeddings | None = None) -> Dataset:
     """Assign every sample to a split.
+
+    With ``embeddings`` of these images, near copies that hashes miss stay together too: mirrored, cropped, turned, recoloured
+    ones, and neighbours in a burst.
 
     Raises:
         UserError: a split would be empty, or no image has the group column or matches the pattern.
@@ -139,7 +143,8 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
             f"{items.ids[other]} ({items.label(other)}) is the same file as {items.ids[one]} ({items.label(one)}). "
             "One label is wrong; `pipekit inspect` lists all"
         )
-    groups = groups_of(ctx, items, dataset, same, params.duplicates, params.distance_bits)
+    copies = _copies(ctx, dataset, embeddings) if embeddings is not None and params.duplicates == "near" else None
+    groups = groups_of(ctx, items, dataset, same, params.duplicates, params.distance_bits, copies)
     request = Request(params.fractions, params.mode, ctx.seed, params.folds, params.fold)
     found = assign(items, groups, memory, request)
     for warning in found.warnings:
@@ -153,6 +158,8 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
     facts = {name: str(count) for name, count in counts.items()}
     if found.num_copies:
         facts["kept together"] = f"{found.num_copies} images"
+    if copies is not None:
+        facts |= {"near copies by features": f"{len(copies.copies):,} pairs", "similarity limit": f"{copies.limit:.2f}"}
     if num_excluded := len(dataset) - len(items):
         facts["excluded"] = str(num_excluded)
     if dropped:
@@ -160,6 +167,13 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
     headline = ", ".join(f"{name} {count}" for name, count in counts.items())
     revised = ctx.revise(dataset, _revision(found, dropped))
     return ctx.dataset(revised, facts=facts, headline=f"{sum(counts.values())} images: {headline}")
+
+
+def _copies(ctx: Context, dataset: Dataset, embeddings: Embeddings) -> Copies:
+    from pipekit.learning.embeddings import embedded_of
+    from pipekit.learning.near_copies import find_copies
+
+    return find_copies(ctx, dataset, embedded_of(ctx, embeddings, dataset))
 
 
 FILE = "split file"
