@@ -40,8 +40,7 @@ def _moved(first: Landmarks, second: Landmarks, matrix: Matrix) -> Iterator[str]
     if turned:
         yield f"turned by about {abs(angle):.0f} degrees"
     inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
-    of_first = float(laid_upon(first, second, matrix)[1].mean())
-    of_second = float(laid_upon(second, first, inverse)[1].mean())
+    of_first, of_second = _covered(first, second, matrix), _covered(second, first, inverse)
     least = min(of_first, of_second)
     share = f"{5 * round(20 * sqrt(least)):.0f} % of the width and height"
     if max(of_first, of_second) >= 0.97 and least < LEAST_CROP:
@@ -53,6 +52,13 @@ def _moved(first: Landmarks, second: Landmarks, matrix: Matrix) -> Iterator[str]
         yield f"another view: about {5 * round(20 * least):.0f} % of the area is common"
     elif not turned and least < 0.985:
         yield "a slightly shifted view"
+
+
+def _covered(first: Landmarks, second: Landmarks, matrix: Matrix) -> float:
+    """The share of the first picture that the second one covers."""
+    height, width = first.size_hw
+    there = cv2.warpAffine(np.ones(second.size_hw, np.uint8), matrix, (width, height), flags=cv2.INTER_NEAREST)
+    return float(there.mean())
 
 
 def _has_border(inner: Landmarks, outer: Landmarks, matrix: Matrix) -> bool:
