@@ -5,10 +5,14 @@ Public names are loaded on first use (PEP 562), so that ``import pipekit`` costs
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
+
+# From version 1.29 on, ONNX Runtime sends telemetry unless this is set before it is loaded. Worker processes inherit it.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOME = {
     "API_VERSION": "hookspecs",
@@ -55,12 +59,15 @@ _HOME = {
 }
 
 VERBS = (
+    "add_corrections",
     "augment",
     "check_augmentation",
     "check_plugin",
     "compare",
     "component",
     "components",
+    "correct",
+    "corrections",
     "diff_runs",
     "doctor",
     "embed",
@@ -86,21 +93,28 @@ VERBS = (
     "scaffold",
     "schema",
     "show_run",
+    "similar",
     "sniff",
     "split",
     "stability",
+    "suggest_corrections",
     "train",
+    "undo_corrections",
     "verify",
 )
 """What a person can ask for: ``pipekit.inspect("photos")`` is ``pipekit.commands.inspect.inspect``."""
 
 _BESIDE = {
+    "add_corrections": "corrections",
     "check_plugin": "plugins",
     "component": "components",
+    "correct": "corrections",
     "diff_runs": "runs",
     "forecast": "run",
     "model_summary": "models",
     "show_run": "runs",
+    "suggest_corrections": "corrections",
+    "undo_corrections": "corrections",
 }
 """Verbs that lie in the module of another one."""
 

@@ -6,10 +6,13 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, TypeVar
 
 from pipekit.columnar import Columns, MakeColumns, columns_of_rows
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 # --- one sample ----------------------------------------------------------------------------------------------------------
 
@@ -265,10 +268,15 @@ class Dataset(Artifact):
     reader: Callable[[Path], Iterator[Sample]] = field(repr=False, compare=False)
     failures: Callable[[Path], Iterator[Failure]] = field(repr=False, compare=False)
     kept_columns: Callable[[Path, MakeColumns, Any], Columns] | None = field(default=None, repr=False, compare=False)
+    first_of: Callable[[Path, int], Iterator[Sample]] | None = field(default=None, repr=False, compare=False)
 
     def __iter__(self) -> Iterator[Sample]:
         """Yield samples in the order of their ids, one at a time; memory use does not grow with the dataset."""
         return self.reader(self.path)
+
+    def first(self, count: int) -> Iterator[Sample]:
+        """Yield the first samples in the order of their ids, as ``itertools.islice`` does, without sorting the dataset."""
+        return self.first_of(self.path, count) if self.first_of is not None else islice(self, count)
 
     def __len__(self) -> int:
         return int(self.meta["num_samples"])
@@ -323,7 +331,7 @@ class Model(Artifact):
     """A trained classifier: ``model.keras`` (or the template's own file) and ``model.json`` with all that inference needs."""
 
     kind: ClassVar[str] = "model"
-    headline: ClassVar[tuple[str, ...]] = ("model.keras", "model.json")
+    headline: ClassVar[tuple[str, ...]] = ("model.keras", "model.json", "model.unknown.npz")
 
 
 @dataclass(frozen=True)
@@ -398,3 +406,22 @@ class ShardResult:
     num_failed: int
     seconds: float
     error: str = ""
+
+
+# --- what a stage reads ---------------------------------------------------------------------------------------------------
+
+
+def reads_files(files: Callable[[Any], Iterable[Path]]) -> Callable[[F], F]:
+    """Mark the ``fingerprint`` of a stage whose text depends on these files alone.
+
+    A run in which nothing has changed compares them, and need not call the fingerprint.
+
+    Args:
+        files: ``files(params)``, the files; each may be missing.
+    """
+
+    def mark(function: F) -> F:
+        function.__pipekit_files__ = files  # type: ignore[attr-defined]
+        return function
+
+    return mark

@@ -77,6 +77,7 @@ from pipekit.artifacts import (
     ShardResult,
     ShardTask,
     Targets,
+    reads_files,
 )
 from pipekit.errors import PluginError
 from pipekit.findings import Figure, Finding, Picture, RunInfo, Section, StageInfo, Table
@@ -122,6 +123,7 @@ __all__ = [
     "Uses",
     "depends_on",
     "param",
+    "reads_files",
     "sample_stage",
     "shared",
     "stage",
@@ -267,6 +269,13 @@ class Context(Protocol):
             StageError: there are too many; it names the first few and says how to continue.
         """
 
+    def variant(self, params: Params) -> Artifact:
+        """What this stage makes of the same inputs with other parameters, from the store if it was made before.
+
+        The result is kept under its own key: a stage with these parameters in any run finds it, and a kill loses only the
+        variant that is being made. A stage that tries several settings and keeps one is made of variants.
+        """
+
     def component(self, kind: str, name: str) -> ComponentLike: ...
 
     def components(self, kind: str) -> Sequence[ComponentLike]: ...
@@ -367,10 +376,7 @@ def sample_stage(function: F, /) -> F: ...
 @typing.overload
 def sample_stage(*, libraries: Sequence[str] = ()) -> Callable[[F], F]: ...
 def sample_stage(function: Any = None, /, *, libraries: Sequence[str] = ()) -> Any:
-    """Mark ``function(sample, params, ctx) -> Iterable[Sample]`` as a stage that takes and makes a dataset.
-
-    Yield the sample itself, unchanged, to pass it through.
-    """
+    """Mark ``function(sample, params, ctx) -> Iterable[Sample]`` as a stage from dataset to dataset."""
 
     def mark(function: F) -> F:
         function.__pipekit_stage__ = _read_sample_stage(function, tuple(libraries))  # type: ignore[attr-defined]

@@ -5,6 +5,7 @@ measured: a second or more on two cores that nobody else uses.
 """
 
 TENSORFLOW: tuple[str, ...] = (
+    "builtin/test_pretrained_embedder.py::test_keras_",
     "builtin/test_explain_section.py::test_every_network_is_explained",
     "builtin/test_explain_section.py::test_a_method_is_checked_on_the_first_four_images",
     "builtin/test_explain_section.py::test_a_network_that_can_not_be_opened",
@@ -60,6 +61,7 @@ TENSORFLOW: tuple[str, ...] = (
     "commands/test_train.py::test_a_run_that_was_stopped_after_its_split_leaves_a_place_for_the_next",
 )
 SLOW: tuple[str, ...] = (
+    "test_without_tensorflow.py",
     "builtin/test_one_more.py",
     "engine/test_columns.py::test_columns_are_made_of_changed_parts_alone",
     "engine/test_columns.py::test_a_revision_writes_changed_parts_alone",

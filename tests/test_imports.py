@@ -32,6 +32,7 @@ WORDS = [
     "files",
     "processes",
     "quarantine",
+    "corrected",
     "passed_over",
     "owners",
 ]

@@ -215,7 +215,7 @@ def test_what_an_importer_of_annotations_reads_can_be_written_back(built_in: Reg
 def test_one_worker_needs_no_pool(trial: Trial, executor: str) -> None:
     def executes(**settings: Any) -> str:
         plan = trial.plan({"data": DATA}, **settings)
-        return RunContext(plan, None, None, lambda *_, **__: None).executor()[0].__name__  # type: ignore[arg-type, no-any-return]
+        return RunContext(plan, None, None, lambda *_, **__: None, None).executor()[0].__name__  # type: ignore[arg-type, no-any-return]
 
     assert executes(executor=executor) == "serial"
     assert executes(executor=executor, workers=2) == executor

@@ -65,6 +65,7 @@ def register_stages(register: Register) -> None:
         version=2,
     )
     register("embed", "pipekit.builtin.embed:embed", summary="Compute a vector of features for every image")
+    register("similar", "pipekit.builtin.similar:similar", summary="Find the images that are most alike to given ones")
     register(
         "evaluate",
         "pipekit.builtin.evaluate:evaluate",
@@ -76,14 +77,14 @@ def register_stages(register: Register) -> None:
         "augment_check",
         "pipekit.builtin.augment_check:augment_check",
         summary="Measure how much each op of a recipe lowers a model's accuracy",
-        version=3,
+        version=4,
     )
     register("predict", "pipekit.builtin.predict:predict", summary="Predict the class of every image of a dataset")
     register(
         "compare",
         "pipekit.builtin.compare:compare",
         summary="Compare models: which is better, and is the difference significant",
-        version=2,
+        version=3,
     )
 
 
@@ -99,30 +100,33 @@ def register_importers(register: Register) -> None:
     register(
         "names", "pipekit.builtin.importers.names", summary="Image files with the class in their name: dog_1.jpg", version=3
     )
-    register("csv", "pipekit.builtin.importers.csv", summary="A CSV or TSV file with one row per image", version=3)
+    register("csv", "pipekit.builtin.importers.csv", summary="A CSV or TSV file with one row per image", version=4)
     register(
-        "metadata", "pipekit.builtin.importers.metadata", summary="Hugging Face imagefolder: metadata.csv or .jsonl", version=3
+        "metadata", "pipekit.builtin.importers.metadata", summary="Hugging Face imagefolder: metadata.csv or .jsonl", version=4
     )
     register(
-        "parquet", "pipekit.builtin.importers.parquet", summary="Parquet with one row per image, as bytes or path", version=3
+        "parquet", "pipekit.builtin.importers.parquet", summary="Parquet with one row per image, as bytes or path", version=4
     )
     register("idx", "pipekit.builtin.importers.idx", summary="IDX files of the MNIST family, gzipped or not", version=2)
-    register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, outlines, keypoints, masks", version=6)
+    register("coco", "pipekit.builtin.importers.coco", summary="COCO: boxes, outlines, keypoints, masks", version=7)
     register(
-        "yolo", "pipekit.builtin.importers.yolo", summary="YOLO: boxes, outlines, oriented boxes, poses; Darknet", version=7
+        "coco_panoptic", "pipekit.builtin.importers.coco_panoptic", summary="COCO panoptic segmentation, as masks and boxes"
     )
-    register("voc", "pipekit.builtin.importers.voc", summary="Pascal VOC: XML annotations, masks, image sets", version=5)
     register(
-        "masks", "pipekit.builtin.importers.masks", summary="Images and masks in two folders, under the same names", version=2
+        "yolo", "pipekit.builtin.importers.yolo", summary="YOLO: boxes, outlines, oriented boxes, poses; Darknet", version=8
     )
-    register("cvat", "pipekit.builtin.importers.cvat", summary="CVAT for images 1.1: boxes, polygons, points, tags", version=2)
-    register("labelme", "pipekit.builtin.importers.labelme", summary="LabelMe: a JSON file of shapes for each image", version=2)
+    register("voc", "pipekit.builtin.importers.voc", summary="Pascal VOC: XML annotations, masks, image sets", version=6)
     register(
-        "via", "pipekit.builtin.importers.via", summary="VGG Image Annotator: JSON or CSV with the regions of images", version=2
+        "masks", "pipekit.builtin.importers.masks", summary="Images and masks in two folders, under the same names", version=3
     )
-    register("label_studio", "pipekit.builtin.importers.label_studio", summary="Label Studio: tasks as JSON", version=2)
-    register("createml", "pipekit.builtin.importers.createml", summary="Create ML: JSON with the boxes of images")
-    register("box_csv", "pipekit.builtin.importers.box_csv", summary="CSV files with one row per box")
+    register("cvat", "pipekit.builtin.importers.cvat", summary="CVAT for images 1.1: boxes, polygons, points, tags", version=3)
+    register("labelme", "pipekit.builtin.importers.labelme", summary="LabelMe: a JSON file of shapes for each image", version=3)
+    register(
+        "via", "pipekit.builtin.importers.via", summary="VGG Image Annotator: JSON or CSV with the regions of images", version=3
+    )
+    register("label_studio", "pipekit.builtin.importers.label_studio", summary="Label Studio: tasks as JSON", version=3)
+    register("createml", "pipekit.builtin.importers.createml", summary="Create ML: JSON with the boxes of images", version=2)
+    register("box_csv", "pipekit.builtin.importers.box_csv", summary="CSV files with one row per box", version=2)
     register(
         "roboflow_masks",
         "pipekit.builtin.importers.roboflow_masks",
@@ -133,22 +137,33 @@ def register_importers(register: Register) -> None:
         "arrow",
         "pipekit.builtin.importers.arrow",
         summary="Hugging Face datasets saved with save_to_disk; needs pyarrow",
-        version=2,
+        version=3,
     )
     register(
         "cifar", "pipekit.builtin.importers.cifar", summary="CIFAR-10 and CIFAR-100, as pickles or binary files", version=2
     )
     register("videos", "pipekit.builtin.importers.videos", summary="Videos: frames at a stated rate, a class per folder")
-    register("tfrecord", "pipekit.builtin.importers.tfrecord", summary="TFRecord files of tf.train.Example with images")
-    register("npz", "pipekit.builtin.importers.npz", summary="NumPy archives: x_train, y_train; train_images, train_labels")
-    register("hdf5", "pipekit.builtin.importers.hdf5", summary="HDF5 files with images and labels; needs h5py")
+    register(
+        "tfrecord", "pipekit.builtin.importers.tfrecord", summary="TFRecord files of tf.train.Example with images", version=2
+    )
+    register(
+        "npz",
+        "pipekit.builtin.importers.npz",
+        summary="NumPy archives: x_train, y_train; train_images, train_labels",
+        version=2,
+    )
+    register("hdf5", "pipekit.builtin.importers.hdf5", summary="HDF5 files with images and labels; needs h5py", version=2)
     register(
         "image_list", "pipekit.builtin.importers.image_list", summary="Text lists with a line 'path label' per image", version=2
     )
-    register("cub", "pipekit.builtin.importers.cub", summary="CUB-200-2011: classes, splits and boxes in lists", version=2)
-    register("pets", "pipekit.builtin.importers.pets", summary="Oxford-IIIT Pets: breeds, splits, trimaps as masks")
-    register("food101", "pipekit.builtin.importers.food101", summary="Food-101: class folders, and lists of the splits")
-    register("imagenet", "pipekit.builtin.importers.imagenet", summary="ImageNet (ILSVRC): synsets, their names, boxes")
+    register("cub", "pipekit.builtin.importers.cub", summary="CUB-200-2011: classes, splits and boxes in lists", version=3)
+    register("pets", "pipekit.builtin.importers.pets", summary="Oxford-IIIT Pets: breeds, splits, trimaps as masks", version=2)
+    register(
+        "food101", "pipekit.builtin.importers.food101", summary="Food-101: class folders, and lists of the splits", version=2
+    )
+    register(
+        "imagenet", "pipekit.builtin.importers.imagenet", summary="ImageNet (ILSVRC): synsets, their names, boxes", version=2
+    )
 
 
 @hookimpl
@@ -179,6 +194,7 @@ def register_checks(register: Register) -> None:
     register("corrupt", f"{at}.files:corrupt", summary="Files that can't be decoded completely")
     register("leakage", f"{at}.copies:leakage", summary="The same or nearly the same image in two splits")
     register("label_conflicts", f"{at}.copies:label_conflicts", summary="The same or nearly the same image under two labels")
+    register("group_names", f"{at}.group_names:group_names", summary="Names that look like groups: patients, videos, bursts")
     register("passed_over", f"{at}.imported:passed_over", summary="Files that the import did not read")
     register("one_class", f"{at}.imported:one_class", summary="No class, or only one, where a classifier needs two")
     register("exact_duplicates", f"{at}.copies:exact_duplicates", summary="The same file under several names")
@@ -278,6 +294,7 @@ def register_recipes(register: Register) -> None:
 
 @hookimpl
 def register_models(register: Register) -> None:
+    register("auto", "pipekit.builtin.models.auto:build", summary="Tries several templates, and keeps the one best on val")
     register("simple_cnn", "pipekit.builtin.models.simple_cnn:build", summary="Convolution blocks, a dense layer, dropout")
     register("mlp", "pipekit.builtin.models.mlp:build", summary="Dense layers on the raw pixels: the baseline")
     register("alexnet", "pipekit.builtin.models.alexnet:build", summary="Krizhevsky et al. 2012, for images of 227 x 227")
@@ -328,6 +345,11 @@ def register_embedders(register: Register) -> None:
         "pipekit.builtin.embedders:efficientnet_lite0",
         summary="EfficientNet-Lite0, trained on ImageNet: 1,280 features",
     )
+    register(
+        "pretrained",
+        "pipekit.builtin.embedders:pretrained",
+        summary="A network of keras.applications, where its weights are there",
+    )
 
 
 @hookimpl
@@ -346,6 +368,11 @@ def register_report_sections(register: Register) -> None:
         summary="Calibration: do the predicted probabilities match the accuracy",
     )
     register(
+        "none_of_these",
+        "pipekit.builtin.report.none_of_these:section",
+        summary="Images that the model rejects as none of its classes",
+    )
+    register(
         "curves", "pipekit.builtin.report.curves:section", summary="ROC and precision-recall curves, and a threshold slider"
     )
     register(
@@ -355,6 +382,8 @@ def register_report_sections(register: Register) -> None:
         "near_copies", "pipekit.builtin.report.near_copies:section", summary="Measured images with near duplicates in training"
     )
     register("label_errors", "pipekit.builtin.report.label_errors:section", summary="Images whose label looks wrong")
+    register("candidates", "pipekit.builtin.report.candidates:section", summary="Templates that auto tried, and the choice")
+    register("image_map", "pipekit.builtin.report.image_map:section", summary="The images in two dimensions, by their features")
     register("training", "pipekit.builtin.report.training:section", summary="Learning curves, and overfitting: the gap to val")
     register("features", "pipekit.builtin.features.section:section", summary="A detector's features in the measured images")
     register("data", "pipekit.builtin.report.data:section", summary="Counts, model, parameters and versions")

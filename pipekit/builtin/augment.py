@@ -6,7 +6,6 @@ import hashlib
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -164,7 +163,7 @@ def _refuse_coordinates(dataset: Dataset, params: AugmentParams) -> None:
     recipe = params.compiled()
     if recipe.size_hw is None and not any(op.kind in ("geometric", "view") for op in walk(recipe.ops)):
         return
-    for sample in islice(dataset, LOOKED_AT):
+    for sample in dataset.first(LOOKED_AT):
         if found := coordinate_columns(sample.extra):
             raise UserError(
                 f"the columns {', '.join(found)} may be coordinates in the image (in {sample.id}), and the recipe moves its "

@@ -26,7 +26,7 @@ def embed(ctx: Context, dataset: Dataset, params: EmbedStageParams) -> Embedding
 
     call = params.embedder
     embedded = embed_dataset(ctx, dataset, call, ctx.out_dir)
-    facts = {**describe(call.component), "params": call.params.model_dump(mode="json"), "runtime": _versions(call)}
+    facts = {**describe(call.component, call.params), "params": call.params.model_dump(mode="json"), "runtime": _versions(call)}
     (ctx.out_dir / EMBEDDER).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", "utf-8")
     samples = _write_rows(ctx, dataset, embedded.problems)
     if params.table == "npz":

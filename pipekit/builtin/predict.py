@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from pipekit.contract import Context, Dataset, Files, Model, Params, param, stage
 from pipekit.errors import UserError
@@ -18,12 +19,13 @@ class PredictParams(Params):
 def predict(ctx: Context, model: Model, dataset: Dataset, params: PredictParams) -> Files:
     """Write ``predictions.csv``: id, predicted class, confidence, all probabilities, and the reason if an image is unusable.
 
+    A model that can tell adds ``unknown`` (1: the image is none of the classes) and ``unknown_score``, which is then above 1.
     Frames of videos have the columns clip, frame and time_s too.
     """
+    from pipekit.learning.light_predictor import load_light
     from pipekit.learning.predictions import answers, write_csv
-    from pipekit.learning.predictor import load_predictor
 
-    predictor = load_predictor(model.path, ctx.component)
+    predictor = load_light(model.path, ctx.component)
     ids: dict[str, str] = {}
     frames: dict[str, tuple[str, int, float]] = {}
     for sample in dataset:
@@ -35,15 +37,19 @@ def predict(ctx: Context, model: Model, dataset: Dataset, params: PredictParams)
     if not ids:
         raise UserError(f"there are no images in the split {params.split!r}", "Omit split to predict all images.")
     found = answers(predictor, ids, workers=ctx.workers, batch_size=params.batch_size, mirrored=params.mirrored)
-    named = (type(one)(ids[one.image], one.probabilities, one.error, frames.get(one.image)) for one in found)
+    named = (replace(one, image=ids[one.image], frame=frames.get(one.image)) for one in found)
     counts: Counter[str] = Counter()
-    failed = 0
+    failed = unknown = 0
+    scored = predictor.with_score is not None
     with (ctx.out_dir / "predictions.csv").open("w", encoding="utf-8", newline="", errors="surrogateescape") as file:
-        predictions = write_csv(named, predictor.classes, file, frames=bool(frames))
+        predictions = write_csv(named, predictor.classes, file, frames=bool(frames), scored=scored)
         for prediction in ctx.track(predictions, total=len(ids), label="predict", unit="images"):
             counts[prediction.predicted] += not prediction.error
             failed += bool(prediction.error)
+            unknown += bool(prediction.unknown)
     if failed:
         ctx.warn(f"{failed} of {len(ids)} images can't be read; predictions.csv gives the reasons")
     facts = {"images": str(len(ids)), **{name: str(counts[name]) for name, _ in counts.most_common(3) if name}}
+    if scored:
+        facts["none of these"] = str(unknown)
     return ctx.artifact(Files, facts=facts)

@@ -28,7 +28,10 @@ class TileParams(Params):
     format: Literal["same", "png", "jpg", "webp"] = param("same", "File format; same: jpg for JPEG sources, else png")
     quality: int = param(95, "Quality of jpg and webp", ge=1, le=100)
     max_megapixels: int = param(
-        2000, "Largest image that is decoded whole; TIFF files by strips may be larger", unit="MP", ge=1
+        2000,
+        "Largest image that is decoded whole; TIFF and 8-bit PNG files, read by rows, may be larger",
+        unit="MP",
+        ge=1,
     )
 
     @field_validator("size_hw")

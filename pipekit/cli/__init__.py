@@ -23,10 +23,12 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "scaffold": "Create a project: image folders, a pipeline file, a README",
         "sniff": "Detect the dataset format of a folder or file",
         "inspect": "Find duplicates, leaks, damaged files and outliers",
+        "corrections": "Correct labels by a file that imports and splits read",
         "split": "Split images into train, val and test without leaks",
         "augment": "Preview an augmentation recipe, write augmented copies",
         "replay": "Reproduce one augmented image, bit for bit",
         "embed": "Compute a vector of features for every image",
+        "similar": "Find the images that are most alike to given ones",
         "features": "Show the features a detector finds, or a filter's output",
     },
     "Pipelines": {
@@ -113,6 +115,11 @@ def _main(words: list[str]) -> int:
         if words[0] == "--version":
             print(f"pipekit {__version__}")
             return 0
+        if words[0] == "run":
+            from pipekit.cli.unchanged import answer
+
+            if (code := answer(words)) is not None:
+                return code
     from pipekit.cli.app import execute
 
     return execute(words, debug)

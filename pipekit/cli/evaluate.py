@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from pipekit.cli.loading import Disabled, Plugins
+from pipekit.cli.loading import Corrections, Disabled, Plugins
 from pipekit.cli.options import with_options_of
 
 
 @with_options_of("evaluate")
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A run (runs/NAME), a folder with model.keras and model.json, or the file")],
+    model: Annotated[str, typer.Argument(help="A run (runs/NAME), the folder of a model or of an export, or its file")],
     data: Annotated[
         str | None,
         typer.Argument(
@@ -25,6 +25,7 @@ def evaluate(
         str | None,
         typer.Option(metavar="RUN", help="Compare with this run: a simpler model on the same images", show_default=False),
     ] = None,
+    corrections: Corrections = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -58,6 +59,7 @@ def evaluate(
             model,
             data,
             baseline=baseline,
+            corrections=corrections,
             out=out,
             name=name,
             seed=seed,

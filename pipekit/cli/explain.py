@@ -26,9 +26,15 @@ def explain(
     weights.
     """
     from pipekit import ui
+    from pipekit.cli.showing import show_verb, without_end
     from pipekit.commands.explain import explain as explain_images
 
-    found = explain_images(model, images, out, plugins=plugin, disable=disable, **params)
+    def call(display: Any) -> Any:
+        return explain_images(model, images, out, plugins=plugin, disable=disable, listener=without_end(display), **params)
+
+    code, found = show_verb(False, False, call)
+    if found is None:
+        return code
     for warning in found.warnings:
         ui.warn(warning)
     ui.note(f"Explained: {out}")

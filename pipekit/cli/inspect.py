@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import pipekit
-from pipekit.cli.loading import Disabled, Format, Plugins, Splits
+from pipekit.cli.loading import Corrections, Disabled, Format, Plugins, Splits
 from pipekit.cli.options import names_in, with_options_of
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def inspect(
             metavar="FILE", help="Write a CSV of images to exclude, for 'exclude' of import and split", show_default=False
         ),
     ] = None,
+    corrections: Corrections = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -70,6 +71,7 @@ def inspect(
     start_workers_for(path, workers, preload_of("inspect"))
     from pipekit import ui
     from pipekit.cli.readings import with_reading
+    from pipekit.cli.showing import without_end
 
     display = ui.run_display(quiet=True)
 
@@ -84,10 +86,11 @@ def inspect(
             out=out,
             quarantine=quarantine,
             features=features,
+            corrections=corrections,
             workers=workers,
             plugins=plugin or (),
             disable=disable or (),
-            listener=_without_end(display),
+            listener=without_end(display),
             **params,
         )
         return made
@@ -103,16 +106,6 @@ def inspect(
     if made.failing:
         ui.warn(f"--fail-on: {', '.join(made.failing)}")
     return FOUND if made.failing else 0
-
-
-def _without_end(display: Any) -> Any:
-    """A listener that shows progress; this command prints the result itself."""
-
-    def listen(event: str, **values: Any) -> None:
-        if event not in ("run_finished", "failed_samples", "warning"):
-            display(event, **values)
-
-    return listen
 
 
 def _show(made: Inspected, quarantine: Path | None) -> None:

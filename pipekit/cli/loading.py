@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,6 +30,15 @@ Splits = Annotated[
         "--splits",
         metavar="yes|no",
         help="Whether the top folders are train, val and test (yes) or classes (no); default: by their names",
+        show_default=False,
+    ),
+]
+Corrections = Annotated[
+    Path | None,
+    typer.Option(
+        "--corrections",
+        metavar="FILE",
+        help="Change labels and leave images out as this CSV says (pipekit corrections)",
         show_default=False,
     ),
 ]

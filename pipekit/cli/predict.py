@@ -20,7 +20,7 @@ SHOWN = 200
 
 
 def predict(
-    model: Annotated[str, typer.Argument(help="A run (runs/NAME), a folder with model.keras and model.json, or the file")],
+    model: Annotated[str, typer.Argument(help="A run (runs/NAME), the folder of a model or of an export, or its file")],
     images: Annotated[
         list[str], typer.Argument(help="Images, videos, folders, patterns in quotes, or - for a list on standard input")
     ],
@@ -42,6 +42,10 @@ def predict(
         bool, typer.Option("--tta", help="Test-time augmentation: average the predictions of the image and its mirror image")
     ] = False,
     every: Annotated[int, typer.Option(min=1, metavar="N", help="Predict only every N-th frame of a video")] = 1,
+    rate: Annotated[
+        float,
+        typer.Option("--rate", min=0, max=1000, metavar="HZ", help="Frames per second of a video's time; 0: see --every"),
+    ] = 0.0,
     batch_size: Annotated[int, typer.Option(min=1, max=4096, metavar="N", help="Number of images per batch")] = 32,
     workers: Annotated[
         int | None,
@@ -70,6 +74,7 @@ def predict(
         sort=sort,
         mirrored=mirrored,
         every=every,
+        rate_hz=rate,
         batch_size=batch_size,
         workers=workers,
         plugins=plugin,
@@ -81,9 +86,12 @@ def predict(
     # Without a table and without a file, the predictions on standard output show the progress.
     found = tally.count(counted(predictions, "image") if form == "table" or out else predictions)
     if form == "table":
-        _print_table(found, top_k)
+        _print_table(found, top_k, predictions.scored)
     else:
-        _write(found, predictions.classes, form, top_k, out, frames=any(image.lower().endswith(VIDEO) for image in images))
+        frames = any(image.lower().endswith(VIDEO) for image in images)
+        _write(found, predictions.classes, form, top_k, out, frames=frames, scored=predictions.scored)
+    if tally.unknown:
+        ui.note(f"{tally.unknown} of {tally.total} images: none of these classes (unknown_score above 1)")
     if tally.failed:
         ui.warn(f"{tally.failed} of {tally.total} images can't be used, for example {tally.example}")
     if out or sort:
@@ -98,11 +106,13 @@ def _write(
     top_k: int,
     out: Path | None,
     frames: bool,
+    scored: bool,
 ) -> None:
     """Write the predictions to standard output, or to a file that appears complete or not at all.
 
     Args:
         frames: a video is among the sources: the table gets columns for the clip, the frame and its time.
+        scored: the model tells which images are none of the classes: the table gets columns for it.
     """
     import sys
 
@@ -113,7 +123,7 @@ def _write(
     try:
         written = ways.write_jsonl(found, top_k, file)
         if form == "csv":
-            written = ways.write_csv(found, classes, file, frames=frames)
+            written = ways.write_csv(found, classes, file, frames=frames, scored=scored)
         for _ in written:
             pass
     finally:
@@ -127,29 +137,42 @@ class _Tally:
     """Counts predictions that pass through."""
 
     def __init__(self) -> None:
-        self.total = self.failed = 0
+        self.total = self.failed = self.unknown = 0
         self.example = ""
 
     def count(self, found: Iterator[Prediction]) -> Iterator[Prediction]:
         for prediction in found:
             self.total += 1
+            self.unknown += bool(prediction.unknown)
             if prediction.error:
                 self.failed += 1
                 self.example = self.example or f"{prediction.image}: {prediction.error}"
             yield prediction
 
 
-def _print_table(found: Iterator[Prediction], top_k: int) -> None:
+def _print_table(found: Iterator[Prediction], top_k: int, scored: bool) -> None:
+    """Print the table.
+
+    Args:
+        scored: the model tells which images are none of the classes: a column says so.
+    """
     from pipekit import ui
 
-    rows: list[tuple[str, str, str]] = []
+    rows: list[tuple[str, ...]] = []
     total = 0
     for prediction in found:
         total += 1
         if len(rows) < SHOWN:
             shares = "  ".join(f"{name} {share:.3f}" for name, share in prediction.probabilities[:top_k])
-            rows.append((prediction.image, prediction.predicted or "–", shares or prediction.error))
+            judged = (_judged(prediction),) if scored else ()
+            rows.append((prediction.image, prediction.predicted or "–", *judged, shares or prediction.error))
     if rows:
-        ui.table(("image", "class", "probabilities"), rows)
+        ui.table(("image", "class", *(("unknown",) if scored else ()), "probabilities"), rows)
     if total > len(rows):
         ui.note(f"and {total - len(rows)} more; --out FILE.csv keeps them all")
+
+
+def _judged(prediction: Prediction) -> str:
+    if prediction.unknown_score is None:
+        return ""
+    return f"{'none of these' if prediction.unknown else 'no'} ({prediction.unknown_score:.2f})"

@@ -95,6 +95,10 @@ def run(
         if not as_json:
             show_combinations(outcome)
         return EXIT_FAILED if any(row.error for row in outcome.combinations) else code
+    if code == 0 and outcome is not None and not (as_json or resume or until or only or again):
+        from pipekit.cli.unchanged import remember
+
+        remember(outcome)
     return code
 
 

@@ -36,6 +36,16 @@ def show_verb(as_json: bool, quiet: bool, call: Callable[[Listener], T]) -> tupl
         return EXIT_INTERRUPTED, None
 
 
+def without_end(display: Listener) -> Listener:
+    """A listener that shows progress, for a command that prints the result and the warnings itself."""
+
+    def listen(event: str, **values: Any) -> None:
+        if event not in ("run_finished", "failed_samples", "warning"):
+            display(event, **values)
+
+    return listen
+
+
 class reporting:  # noqa: N801 (reads as a phrase: with reporting(display))
     """Reports an error to other programs too: with ``--json`` it is an event before it is printed on stderr."""
 

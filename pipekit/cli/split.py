@@ -53,11 +53,15 @@ def split(
     from pipekit.cli.prestart import start_workers_for
 
     start_workers_for(source, workers)
+    from pipekit.cli.grouping import ask_for_groups
     from pipekit.cli.readings import with_reading
     from pipekit.cli.showing import show_verb
 
     if fractions:
         params["fractions"] = read_fractions(fractions)
+    column, pattern = params.get("group_column") or "", params.get("group_pattern") or ""
+    if pattern := ask_for_groups(source, column, pattern, ask=not (as_json or quiet)):
+        params["group_pattern"] = pattern
     chosen: dict[str, Any] = {"plugins": plugin or (), "disable": disable or (), "seed": seed, "workers": workers}
 
     def divide(source: str, format: str, splits: str) -> tuple[int, Split | None]:

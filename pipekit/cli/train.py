@@ -16,6 +16,7 @@ SPLIT = {
     "group_column": "--group-column",
     "group_pattern": "--group-pattern",
     "exclude": "--exclude",
+    "corrections": "--corrections",
 }
 """Parameters of the split stage that have their own option; set the others with ``--set split.NAME=VALUE``."""
 
@@ -28,9 +29,20 @@ def train(
     model: Annotated[
         str | None,
         typer.Option(
-            metavar="TEMPLATE", help="Model template; list them with `pipekit models`", autocompletion=complete.models
+            metavar="TEMPLATE",
+            show_default="auto",
+            help="Model template: `pipekit models` lists them. auto: try several, keep the one best on val",
+            autocompletion=complete.models,
         ),
     ] = None,
+    budget: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME",
+            show_default="3m",
+            help="For --model auto: estimated time that the templates may take together: 90s, 5m, 1h",
+        ),
+    ] = "",
     ops: Annotated[
         str | None,
         typer.Option(
@@ -71,6 +83,9 @@ def train(
     exclude: Annotated[
         str, typer.Option(metavar="FILE", help="Exclude the images that this CSV lists (inspect --quarantine)")
     ] = "",
+    corrections: Annotated[
+        str, typer.Option(metavar="FILE", help="Change labels and leave images out as this CSV says (pipekit corrections)")
+    ] = "",
     importer: Format = "",
     splits: Splits = "",
     name: Annotated[str, typer.Option(metavar="NAME", help="Name of the run; results are in runs/NAME/")] = "",
@@ -90,22 +105,26 @@ def train(
     can be resumed. Folders train, val and test are used as the split. `pipekit scaffold` writes a pipeline file that does the
     same.
     """
+    from pipekit.cli.grouping import ask_for_groups
     from pipekit.cli.options import read_value
     from pipekit.cli.readings import with_reading
     from pipekit.cli.showing import show_verb
     from pipekit.commands.train import train as train_model
 
     values, split = stage_values(model, changes or (), ops, input_hw, params)
+    group_pattern = ask_for_groups(data, group_column, group_pattern, ask=not (as_json or quiet or resume))
     typed = {
         "fractions": read_value(fractions),
         "group_column": group_column,
         "group_pattern": group_pattern,
         "exclude": exclude,
+        "corrections": corrections,
     }
     split |= {key: value for key, value in typed.items() if value}
     options: dict[str, Any] = {
         "split": split,
         "report": report,
+        "budget": budget,
         "name": name,
         "seed": seed,
         "workers": workers,
@@ -144,5 +163,5 @@ def stage_values(
         else:
             raise UserError(f"--set {key}: only 'model' and 'split' have parameters", "For example --set model.dropout=0.3")
     if template:
-        values["model"] = {"template": "simple_cnn", **template}
+        values["model"] = {"template": "auto", **template}
     return values, split

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipekit.commands.working import name_of_model, new_pipeline, refuse_existing, run_pipeline
+from pipekit.commands.working import corrections_file, name_of_model, new_pipeline, refuse_existing, run_pipeline
 from pipekit.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def evaluate(
     data: str | Path | None = None,
     *,
     baseline: str | Path | None = None,
+    corrections: str | Path | None = None,
     out: str | Path | None = None,
     name: str = "",
     seed: int = 0,
@@ -57,6 +58,7 @@ def evaluate(
         data: a folder of images with labels, a file in a dataset's format, or a dataset of a run (``runs/pets:split``).
             Default: the dataset of the run that trained the model. In a dataset without splits, every image is used.
         baseline: a run with the report of a simpler model on the same images, which this one should beat.
+        corrections: a corrections file for the labels of ``data``.
         out: a new folder for the report; default: ``runs/NAME/``.
         name: the run's name; default: ``evaluate-MODEL``.
         seed: random seed of the bootstrap resamples.
@@ -86,7 +88,10 @@ def evaluate(
     target = None if out is None else Path(out)
     refuse_existing(target)
     pipeline = new_pipeline(plugins, disable, name=name or f"evaluate-{name_of_model(model)}", seed=seed, workers=workers)
-    values: dict[str, Any] = {"model": pipeline.model(model), "dataset": add_data(pipeline, model, data, params, listener)}
+    values: dict[str, Any] = {
+        "model": pipeline.model(model),
+        "dataset": add_data(pipeline, model, data, params, listener, corrections),
+    }
     if baseline is not None:
         found = find_artifact(str(baseline), Report, pipeline.base_dir)
         if found is None:
@@ -107,15 +112,22 @@ def evaluate(
 
 
 def add_data(
-    pipeline: AdhocPipeline, model: str | Path, data: str | Path | None, params: Mapping[str, Any], listener: Listener | None
+    pipeline: AdhocPipeline,
+    model: str | Path,
+    data: str | Path | None,
+    params: Mapping[str, Any],
+    listener: Listener | None,
+    corrections: str | Path | None = None,
 ) -> str:
     """Add the dataset to the pipeline; one without splits becomes a test split. Returns its name there."""
     from pipekit.engine.adhoc import AdhocPipeline
     from pipekit.engine.run import silent
 
     if data is None:
+        if corrections is not None:
+            raise UserError("corrections need the data that they correct", "Name the folder of images after the model.")
         return pipeline.give("data", dataset_of(model, pipeline.base_dir))
-    source = pipeline.dataset(data)
+    source = pipeline.dataset(data, **({} if corrections is None else {"corrections": corrections_file(corrections)}))
     if "split" in params:
         return source
     if source in pipeline.given:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipekit.commands.working import new_pipeline, run_pipeline
+from pipekit.commands.working import corrections_file, new_pipeline, run_pipeline
 from pipekit.errors import UserError, did_you_mean
 from pipekit.files import PlainTable, expanded, write_text
 
@@ -52,6 +52,7 @@ def inspect(
     out: str | Path | None = None,
     quarantine: str | Path | None = None,
     features: bool | None = None,
+    corrections: str | Path | None = None,
     workers: int | None = None,
     plugins: Sequence[str] = (),
     disable: Sequence[str] = (),
@@ -74,6 +75,7 @@ def inspect(
         quarantine: a CSV file to write: the images to exclude, for ``exclude`` of import and split.
         features: whether to compute the features of each image by a pretrained network (the stage ``embed``), which several
             checks need; None: if it takes less than a minute, else a warning says what was left out.
+        corrections: a corrections file, to check the images with the labels that it gives.
         workers: number of shards that run at once.
         plugins: plugin files or modules to load in addition.
         disable: plugins to leave out.
@@ -98,6 +100,8 @@ def inspect(
             raise UserError("checks can't be combined with only or skip", "Give one of them.")
         params["checks"] = _chosen(pipeline, only, skip)
     trusted: dict[str, Any] = {"verify": "none", "max_failed": 1.0}  # inspect reads each file itself, once
+    if corrections is not None:
+        trusted["corrections"] = corrections_file(corrections)
     data = pipeline.dataset(source, format=format, splits=splits, **trusted)
     params.setdefault("checks", _chosen(pipeline, (), ()))
     wanted, left_out = _choose_features(features, source, params["checks"], workers)

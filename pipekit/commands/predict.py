@@ -21,10 +21,12 @@ class Predictions:
 
     Attributes:
         classes: the model's classes, in the order of its outputs.
+        scored: whether the model can tell that an image is none of the classes: predictions have an ``unknown_score``.
     """
 
     classes: tuple[str, ...]
     stream: Iterator[Prediction] = field(repr=False)
+    scored: bool = False
 
     def __iter__(self) -> Iterator[Prediction]:
         return self
@@ -41,6 +43,7 @@ def predict(
     sort: str | Path | None = None,
     mirrored: bool = False,
     every: int = 1,
+    rate_hz: float = 0.0,
     batch_size: int = 32,
     workers: int | None = None,
     plugins: Sequence[str] | None = (),
@@ -51,12 +54,14 @@ def predict(
     Images are read while the model works. For an image that can't be used, the prediction has the reason as ``error``.
 
     Args:
-        model: a run (``runs/pets``), a folder with ``model.keras`` and ``model.json``, or that file.
+        model: a run (``runs/pets``), a folder with ``model.keras`` and ``model.json``, that file, or an exported model, whose
+            folder has ``model.json`` too. ``model.onnx`` needs no TensorFlow.
         images: images, videos, folders (searched to any depth), patterns (``photos/**/*.jpg``); one or several.
         listed: paths that replace a source ``-``.
         sort: copy each image into ``sort/CLASS/``; originals stay, nothing is overwritten.
         mirrored: test-time augmentation: the mean of the probabilities of the image and its mirror image.
         every: predict only every N-th frame of a video, at least 1.
+        rate_hz: frames per second of a video's time, chosen as ``import.videos`` does; 0 leaves it to ``every``.
         batch_size: number of images per batch, 1 to 4096.
         workers: number of threads that read images; default: one per core.
         plugins: plugins to load: files or modules.
@@ -64,7 +69,8 @@ def predict(
 
     Returns:
         An iterator of ``Prediction``: ``image``, ``predicted``, ``confidence``, ``probabilities`` as pairs of class and
-        probability with the most probable first, ``error``. They come in the order of the images.
+        probability with the most probable first, ``error``. They come in the order of the images. If the model can tell,
+        ``unknown`` is True for an image that is none of the classes, and ``unknown_score`` is then above 1.
 
     Raises:
         UserError: there is no model or no such file. While iterating: there are no images in what was given.
@@ -78,11 +84,16 @@ def predict(
     from pipekit.contract import Model
     from pipekit.engine.adhoc import find_artifact
     from pipekit.learning import predictions as ways
-    from pipekit.learning.predictor import load_predictor
+    from pipekit.learning.light_predictor import load_light
 
     for name, value, most in (("every", every, None), ("batch_size", batch_size, 4096), ("workers", workers, None)):
         if value is not None and (value < 1 or (most is not None and value > most)):
             raise UserError(f"{name} must be at least 1{f' and at most {most}' if most else ''}, got {value}")
+    if not 0 <= rate_hz <= 1000 or (rate_hz and every > 1):
+        raise UserError(
+            f"rate_hz must lie within 0 and 1000, without every; got rate_hz = {rate_hz:g}, every = {every}",
+            "Choose frames by their rate or by their number.",
+        )
     sources = [str(images)] if isinstance(images, (str, Path)) else [str(source) for source in images]
     registry = registry_with(plugins, disable)
     paths = ways.find_images(sources, listed)
@@ -90,18 +101,18 @@ def predict(
         raise UserError("sort copies files, and the frames of a video are not files", "Leave the video out, or do not sort.")
     trained = find_artifact(str(model), Model, Path.cwd())
     if trained is None:
-        raise UserError(f"no trained model in {model}", "Give a run (runs/NAME), a folder with model.json, or model.keras.")
-    predictor = load_predictor(trained.path, registry.get)
+        raise UserError(f"no trained model in {model}", "Give a run (runs/NAME), a folder with model.json, or a model's file.")
+    predictor = load_light(trained.path, registry.get)
     found = ways.answers(
         predictor,
-        ways.with_frames(paths, every),
+        ways.with_frames(paths, every, rate_hz),
         workers=workers or os.cpu_count() or 1,
         batch_size=batch_size,
         mirrored=mirrored,
     )
     if sort is not None:
         found = ways.sort_into(found, Path(sort))
-    return Predictions(tuple(predictor.classes), _at_least_one(found))
+    return Predictions(tuple(predictor.classes), _at_least_one(found), predictor.with_score is not None)
 
 
 def _at_least_one(found: Iterator[Prediction]) -> Iterator[Prediction]:

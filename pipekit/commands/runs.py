@@ -32,7 +32,7 @@ def runs(folder: str | Path = ".") -> tuple[Record, ...]:
     Example:
         >>> import pipekit
         >>> [(run["name"], run["headline"]) for run in pipekit.runs("pets")]  # doctest: +SKIP
-        [('pets', 'test accuracy 0.917 (95 % interval 0.742 to 0.977), 24 images')]
+        [('pets', 'test accuracy 0.917 (95 % interval 0.730 to 0.990), 24 images')]
     """
     from pipekit.engine.run_folder import list_runs
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipekit.commands.working import new_pipeline, refuse_existing, refuse_inside
+from pipekit.commands.working import add_corrected, new_pipeline, refuse_existing, refuse_inside
 from pipekit.files import expanded
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def split(
     refuse_inside(place, source)
     refuse_existing(place)
     pipeline = new_pipeline(plugins, disable, name="split", seed=seed, workers=workers)
-    pipeline.add("split", "split", dataset=pipeline.dataset(source, format=format, splits=splits), **params)
+    pipeline.add("split", "split", dataset=add_corrected(pipeline, source, params, format=format, splits=splits), **params)
     plan = pipeline.plan(of="split")
     stage = plan.stage("split")
     asked: Any = stage.params

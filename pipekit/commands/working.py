@@ -122,6 +122,28 @@ def add_images(pipeline: AdhocPipeline, source: str | Path) -> str:
     return pipeline.dataset(source)
 
 
+def corrections_file(path: str | Path) -> str:
+    """The path of a corrections file, for an import.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not expanded(path).is_file():
+        raise UserError(f"no corrections file {path}", "`pipekit corrections add` writes one.")
+    return str(expanded(path).absolute())
+
+
+def add_corrected(
+    pipeline: AdhocPipeline, source: str | Path, asked: dict[str, Any], *, format: str = "", splits: str = ""
+) -> str:
+    """A dataset that is to be split. The corrections among the parameters of ``split`` go to the import, if there is one:
+    it then takes images without a class too. Returns the dataset's name."""
+    name = pipeline.dataset(source, format=format, splits=splits)
+    if name in pipeline.stages and asked.get("corrections"):
+        pipeline.stages[name]["corrections"] = corrections_file(asked.pop("corrections"))
+    return name
+
+
 @dataclass(frozen=True)
 class Made:
     """The pictures that one stage made.

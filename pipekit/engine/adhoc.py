@@ -24,6 +24,9 @@ from pipekit.store.store import Store, store_of
 
 A = TypeVar("A", bound=Artifact)
 
+MODEL_FILES = (".keras", ".onnx", ".tflite")
+"""The suffixes of files that stand for the model's folder."""
+
 
 @dataclass
 class AdhocPipeline:
@@ -67,12 +70,19 @@ class AdhocPipeline:
         Args:
             format: the importer, with parameters if there are any: ``csv:label=kind``; default: detected.
             splits: the importer's parameter of that name, where there are several readings of the folders' names.
+            params: parameters of the import stage; a dataset of a run has been imported already.
 
         Raises:
             ReadingsError: the source can be read in several ways.
+            UserError: corrections for a dataset of a run.
         """
         found = find_artifact(str(source), Dataset, self.base_dir)
         if found is not None:
+            if params.get("corrections"):
+                raise UserError(
+                    f"{source} is a dataset of a run, which has its labels already",
+                    "Give the corrections to its import: corrections = FILE in the pipeline file, or split it again with them.",
+                )
             return self.give(name, found)
         path = self.base_dir / expanded(source)
         if is_one_image(path):
@@ -87,7 +97,7 @@ class AdhocPipeline:
         if found is None:
             raise UserError(
                 f"no trained model in {source}",
-                "Give a run (runs/NAME), a folder with model.keras and model.json, or the file.",
+                "Give a run (runs/NAME), a folder with model.keras or an export, and model.json, or the file.",
             )
         return self.give(name, found)
 
@@ -131,7 +141,7 @@ def find_artifact(source: str, kind: type[A], base_dir: Path) -> A | None:
     """
     if kind is Model:
         folder = base_dir / expanded(source)
-        folder = folder.parent if folder.suffix == ".keras" or folder.name == "model.json" else folder
+        folder = folder.parent if folder.suffix in MODEL_FILES or folder.name == "model.json" else folder
         if (folder / "model.json").is_file():
             return _model_in(folder)  # type: ignore[return-value]
         if (folder / "model.keras").is_file() and not (folder / "run.json").is_file():
@@ -186,14 +196,20 @@ def _how_to_make_again(run: run_folder.KnownRun) -> str:
 
 
 def _model_in(folder: Path) -> Model:
-    """Open a model's folder, which may be a copy from elsewhere: only its own files, ``model.*``, enter the digest."""
+    """Open a model's folder, which may be a copy from elsewhere.
+
+    Only its own files enter the digest: ``model.*``, and those of a SavedModel.
+    """
     import hashlib
     import json
 
     from pipekit.files import hash_file
 
     hashed = hashlib.sha256()
-    for name in sorted(path.name for path in folder.iterdir() if path.is_file() and path.name.startswith("model.")):
+    own = [path for path in folder.glob("model.*") if path.is_file()]
+    if (folder / "1" / "saved_model.pb").is_file():
+        own += [path for path in (folder / "1").rglob("*") if path.is_file()]
+    for name in sorted(path.relative_to(folder).as_posix() for path in own):
         hashed.update(f"{name}\0{hash_file(folder / name)}\n".encode())
     try:
         meta = json.loads((folder / "model.json").read_text(encoding="utf-8"))

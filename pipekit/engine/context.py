@@ -9,6 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,9 +22,7 @@ from pipekit.engine.healing import check_folder
 from pipekit.engine.keys import decoded_by, key_of
 from pipekit.engine.mapping import Kept, Mapped, Mapper
 from pipekit.engine.run_context import Counts, RunContext
-from pipekit.engine.shards import (
-    PROGRESS_EVERY_S,
-)
+from pipekit.engine.shards import PROGRESS_EVERY_S
 from pipekit.errors import StageError
 from pipekit.files import hash_file
 from pipekit.passed_over import META, joined
@@ -33,6 +32,7 @@ from pipekit.store.locations import Locations
 from pipekit.store.parts import (
     FAILED,
     check_ids,
+    first_rows,
     read_index,
     sorted_rows,
     write_index,
@@ -66,6 +66,9 @@ def open_dataset(
             for row in sorted_rows(locations.store, read_index(folder), scratch):
                 yield from_row(locations.unpack_row(row))
 
+    def first(folder: Path, count: int) -> Iterator[Sample]:
+        return (from_row(locations.unpack_row(row)) for row in first_rows(locations.store, read_index(folder), count))
+
     def failures(folder: Path) -> Iterator[Failure]:
         rows = read_lines(folder / FAILED)
         return (
@@ -76,7 +79,7 @@ def open_dataset(
         sources = (source_of_part(locations.store, part, locations) for part in read_index(folder))
         return kept_columns(Store(locations.store) if store is None else store, sources, make, params)
 
-    return kind(path, digest, meta, samples, failures, columns)
+    return kind(path, digest, meta, samples, failures, columns, first)
 
 
 def carried(meta: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,6 +119,7 @@ class StageContext:
         run_context.locations.becomes[str(folder)] = str(run_context.store.artifact_dir(key))
         self._inputs = inputs
         self._folder = folder
+        self._again = again
         self._parts, self._before = parts or {}, None if again else before  # of the keys of this run and of the last one
         self._work: Path | None = None
         self._lock: Any = None
@@ -336,6 +340,19 @@ class StageContext:
         if path.startswith(f"{self._folder}{os.sep}"):
             return hash_file(path)
         return self._run.store.hashes.file(path)
+
+    # --- the same stage with other parameters ---
+
+    def variant(self, params: Params) -> Artifact:
+        if type(params) is not type(self._stage.params) or params == self._stage.params:
+            raise StageError(f"ctx.variant needs other parameters of the stage {self._stage.use!r}, got {params!r}")
+        outcome = self._run.variant(replace(self._stage, params=params), dict(self._inputs), self._again)
+        for message in outcome.warnings:
+            if outcome.cached:
+                self.warn(message)
+            elif message not in self.warnings:  # listeners have it
+                self.warnings.append(message)
+        return outcome.artifact
 
     # --- making artifacts ---
 

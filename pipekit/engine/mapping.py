@@ -30,6 +30,7 @@ from pipekit.engine.shards import (
 from pipekit.engine.worker import Job, prime, reason_of, release
 from pipekit.pipeline.plan import PlannedStage
 from pipekit.store.columns import memory_file
+from pipekit.store.leases import use
 from pipekit.store.locations import Locations, Row
 from pipekit.store.parts import FAILED, INDEX, PLAIN, SUMMARY, Part, read_index, rows_of, sorted_rows, write_part
 from pipekit.store.rows import Sorter, decode, digest, dumps, encode, from_row, read_lines, to_row
@@ -161,6 +162,7 @@ class Mapper:
         again: do every shard anew.
         decoded_by: see :func:`pipekit.engine.keys.decoded_by`.
         found: the keys of the shards that were taken from the store.
+        notes: the names of the notes that were read or kept.
         cuts: how the samples of an import are divided into parts, if it can be amended; see :mod:`pipekit.engine.amending`.
     """
 
@@ -173,6 +175,7 @@ class Mapper:
     decoded_by: Iterable[str] | None = ()
     shards: set[str] = field(default_factory=set)
     found: set[str] = field(default_factory=set)
+    notes: set[str] = field(default_factory=set)
     num_cached: int = 0
     cuts: Cuts | None = None
 
@@ -324,7 +327,9 @@ class Mapper:
 
     def recall(self, name: str) -> bytes | None:
         """The notes that this stage has kept under a name."""
-        return self.run.store.checked(self._note(name))
+        path = self._note(name)
+        use(Path(path))
+        return self.run.store.checked(path)
 
     def remember(self, name: str, data: bytes) -> None:
         self.run.store.write_checked(self._note(name), data)
@@ -332,7 +337,9 @@ class Mapper:
     def _note(self, name: str) -> str:
         """The file of a note of this stage. A store may be shared by many projects."""
         plan, stage = self.run.plan, self.stage
-        return memory_file(self.run.store.root, digest(str(plan.base_dir), plan.name, stage.name, stage.use, name))
+        note = digest(str(plan.base_dir), plan.name, stage.name, stage.use, name)
+        self.notes.add(note)
+        return memory_file(self.run.store.root, note)
 
     def _without(self, part: Part, failed: set[str]) -> Part:
         root = self.run.store.root

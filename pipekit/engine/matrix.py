@@ -41,6 +41,8 @@ class Combination:
     headline: str = ""
     seconds: float = 0.0
     error: str = ""
+    selected_in: Path | None = None
+    """The folder of the artifact whose fact selects the best."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,9 @@ def _run_one(
         outcome = run_plan(plan_for(plan, values, number), listener, **choice)
     except PipekitError as error:
         return replace(row, error=str(error))
-    return replace(row, score=score_of(outcome, matrix.select), headline=outcome.headline, seconds=outcome.seconds)
+    place = next((step.artifact.path for step in outcome.stages if step.name == matrix.select.partition(".")[0]), None)
+    score = score_of(outcome, matrix.select)
+    return replace(row, score=score, headline=outcome.headline, seconds=outcome.seconds, selected_in=place)
 
 
 def score_of(outcome: Outcome, select: str) -> float | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipekit.contract import Artifact, Dataset
+from pipekit.engine.unchanged import Basis
 from pipekit.passed_over import META
 
 Listener = Callable[..., None]
@@ -77,7 +78,11 @@ def advice_of(stages: Iterable[StageOutcome]) -> str:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A run that has finished."""
+    """A run that has finished.
+
+    Attributes:
+        basis: what it depended on, see :func:`pipekit.engine.basis.basis_of`.
+    """
 
     name: str
     status: str
@@ -85,6 +90,8 @@ class Outcome:
     stages: tuple[StageOutcome, ...]
     seconds: float
     headline: str = ""
+    file: Path | None = None
+    basis: Callable[[Sequence[str], int], Basis | None] = field(default=lambda path, since_ns: None, repr=False, compare=False)
 
     def artifact(self, stage: str) -> Artifact:
         """The output of a stage."""

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from pipekit import __version__, processes
 from pipekit.contract import Artifact, Dataset, InputPath, RunInfo, StageInfo
 from pipekit.engine import run_folder
+from pipekit.engine.basis import basis_of
 from pipekit.engine.contact_sheets import DrawSheet
 from pipekit.engine.context import StageContext, call_stage, carried, check_share, open_dataset
 from pipekit.engine.forecast import Forecast
@@ -95,7 +96,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.locations = Locations(self.store.root, self.plan.base_dir)
-        self.run_context = RunContext(self.plan, self.store, self.locations, self.listener)
+        self.run_context = RunContext(self.plan, self.store, self.locations, self.listener, self._variant)
         self.run_dir = self.plan.base_dir / "runs" / self.plan.name
         self.syncing = Syncing(self.store.root, self.run_dir, new_owner())
         self.store.on_damage = lambda message: self.listener("warning", stage="", message=message)
@@ -163,7 +164,17 @@ class _Run:
             headline=headline,
             advice=advice_of(self.done.values()),
         )
-        return Outcome(plan.name, status, self.run_dir, tuple(self.done.values()), seconds, headline)
+        stages, sources = tuple(self.done.values()), dict(self.store.hashes.states)
+        return Outcome(
+            plan.name,
+            status,
+            self.run_dir,
+            stages,
+            seconds,
+            headline,
+            plan.file,
+            lambda path, since_ns: basis_of(plan, self.store, sources, stages, self.run_dir, path, since_ns),
+        )
 
     def _keep(self, record: dict[str, Any], chosen: Collection[str]) -> None:
         """Keep the record of a run, and publish its results if it has finished."""
@@ -223,16 +234,6 @@ class _Run:
         if only:
             return self.plan.upstream(only)
         return self.plan.upstream(until) if until else {stage.name for stage in self.plan.stages}
-
-    def _headline(self) -> str:
-        """The headline of the last stage that has one."""
-        found = [str(stage.artifact.meta["headline"]) for stage in self.done.values() if stage.artifact.meta.get("headline")]
-        return found[-1] if found else ""
-
-    def _advice(self) -> str:
-        """The advice of the last stage that gives advice; "" if it has none."""
-        found = [str(stage.artifact.meta["advice"]) for stage in self.done.values() if "advice" in stage.artifact.meta]
-        return found[-1] if found else ""
 
     # --- one stage ---
 
@@ -302,6 +303,17 @@ class _Run:
             artifact=outcome.artifact,
         )
 
+    def _variant(self, stage: PlannedStage, inputs: dict[str, Any], again: bool) -> StageOutcome:
+        """A running stage with other parameters, see ``ctx.variant``; it is stored as if it had been a stage of a run."""
+        parts = self.run_context.keys.of_stage(stage, inputs)
+        key = key_of(parts)
+        if again:
+            self.store.discard(key)
+        manifest = self.store.manifest(key)
+        if manifest is not None:
+            return self._take(stage, key, parts, manifest, cached=True)
+        return self._make(stage, key, parts, inputs, again)
+
     def _tell_new_keys(self, stage: PlannedStage, parts: Mapping[str, Any]) -> None:
         """Report once why finished work is recomputed, if another version of pipekit made it."""
         reason = new_format(self.before.get(stage.name), parts)
@@ -364,6 +376,7 @@ class _Run:
                     "roots": self._roots(stage),
                     "shards": sorted(ctx.shards),
                     "uses": ctx.uses,
+                    "notes": sorted(ctx.mapper.notes),
                     "num_attempted": ctx.num_attempted,
                     "num_failed": len(ctx.failures),
                     "warnings": ctx.warnings,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipekit.contract import Failure, Params, ShardResult
 from pipekit.engine.keys import Keys
-from pipekit.engine.outcome import Listener
+from pipekit.engine.outcome import Listener, StageOutcome
 from pipekit.engine.shards import PROGRESS_EVERY_S
 from pipekit.pipeline.plan import Plan, PlannedStage
 from pipekit.registry.component import Component
@@ -27,6 +28,8 @@ class RunContext:
     store: Store
     locations: Locations
     listener: Listener
+    variant: Callable[[PlannedStage, dict[str, Any], bool], StageOutcome]
+    """Runs a stage that another one asks for, or takes it from the store."""
     began_ns: int = field(default_factory=time.time_ns)
     keys: Keys = field(init=False)
 

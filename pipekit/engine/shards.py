@@ -225,15 +225,17 @@ class ShardJob:
 
 def part_in(store: Store, place: Path, of: Part | None) -> Part | None:
     """A finished shard as a part of an index; None if its rows are no samples, or lie elsewhere."""
+    path = f"{place}{os.sep}{SUMMARY}"
     try:
-        data = (place / SUMMARY).read_bytes()
+        with open(path, "rb") as file:
+            data = file.read()
     except FileNotFoundError:
         return None
-    guard.check(str(place / SUMMARY), data)
+    guard.check(path, data)
     plain: dict[str, Any] = decode(data)
     if plain.pop("has_inputs") and of is None:
         return None
-    own = place.relative_to(store.root).as_posix()
+    own = str(place)[len(str(store.root)) + 1 :].replace(os.sep, "/")
     uses = {*plain.pop("uses"), *([own] if plain.pop("has_files") else []), *(() if of is None else of.uses)}
     return Part(place=own, uses=tuple(sorted(uses)), of=of, **plain)
 

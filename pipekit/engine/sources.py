@@ -7,11 +7,12 @@ read; all others cost one ``stat``.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipekit.contract import Dataset
+from pipekit.columnar import Column, Texts, makes_columns
+from pipekit.contract import Dataset, Sample
 from pipekit.errors import StageError
 from pipekit.files import hash_file, split_packed
 from pipekit.store.locations import IN_STORE, Locations
@@ -51,22 +52,50 @@ def check_row(row: Mapping[str, Any], began_ns: int) -> None:
 def check_sources(inputs: Mapping[str, Any], began_ns: int, locations: Locations) -> None:
     """:func:`check_source` for all images and masks of the datasets among a stage's inputs.
 
-    Rows are read as they lie in the store, in any order, and those of files in the store are passed over: a large dataset takes
-    little more than a ``stat`` for each of its files.
+    Their paths are read as columns, without those in the store: a large dataset takes little more than a ``stat`` for each of
+    its files. Only of parts with a file that is younger than the run are the rows read.
     """
-    since, unpack = began_ns - SLACK_NS, locations.unpack
+    since = began_ns - SLACK_NS
     for dataset in _datasets(inputs):
-        for part in read_index(dataset.path):
-            for row in rows_of(locations.store, part):
-                image = row["image"]
-                if image.startswith(IN_STORE) and "targets" not in row:
-                    continue
-                try:
-                    if "targets" not in row and os.stat(unpack(image)).st_ctime_ns < since:  # noqa: PTH116
-                        continue
-                except (OSError, ValueError):
-                    pass  # `check_row` says what it means
-                check_row(locations.unpack_row(row), began_ns)
+        parts, files = read_index(dataset.path), dataset.columns(source_columns)
+        folders, paths, begin = _Folders(locations), files["path"].tolist(), 0
+        for part, count in zip(parts, files.counts, strict=True):
+            if not all(_is_older(folders.unpack(path), since) for path in paths[begin : begin + count] if path):
+                for row in rows_of(locations.store, part):
+                    check_row(locations.unpack_row(row), began_ns)
+            begin += count
+
+
+@makes_columns()
+def source_columns(samples: Sequence[Sample], params: Any) -> dict[str, Column]:
+    """The packed path of each file outside the store that samples consist of; "" for one in the store."""
+    paths = (path for sample in samples for path in (sample.image, sample.targets.mask))
+    return {"path": Texts.of("" if path.startswith(IN_STORE) else path for path in paths)}
+
+
+class _Folders:
+    """Unpacks paths, most of which lie in folders that have been unpacked before."""
+
+    def __init__(self, locations: Locations) -> None:
+        self._locations, self._known = locations, dict[str, str]()
+        self._is_plain = not locations.moved and not locations.becomes  # else a folder may not tell where its files are
+
+    def unpack(self, path: str) -> str:
+        folder, slash, name = path.rpartition("/")
+        if not self._is_plain or not slash:
+            return self._locations.unpack(path)
+        known = self._known.get(folder)
+        if known is None:
+            known = self._known[folder] = self._locations.unpack(folder + slash)
+        return known + name
+
+
+def _is_older(path: str, since_ns: int) -> bool:
+    """Whether a file is there and has not changed since; of any other :func:`check_row` says what it means."""
+    try:
+        return os.stat(path).st_ctime_ns < since_ns  # noqa: PTH116 (done for every image)
+    except (OSError, ValueError):
+        return False
 
 
 def _datasets(inputs: Mapping[str, Any]) -> Iterator[Dataset]:

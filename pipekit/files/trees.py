@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import heapq
 import os
 import struct
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -70,6 +70,61 @@ def scan(root: Path) -> Iterator[tuple[str, Listing]]:
     return _walk(root, _listed)
 
 
+def tree_state(root: str | Path) -> str:
+    """The names and states of all files that :func:`scan` finds, or the state of one file; "" if that can't be told."""
+    if not os.path.isdir(root):  # noqa: PTH112
+        return file_state(root)
+    state = TreeState()
+    for folder, listing in scan(Path(root)):
+        state.add(folder[len(str(root)) :], listing, stats_of(listing.names, listing.states) if listing.names else "")
+    return state.digest
+
+
+def file_state(path: str | Path) -> str:
+    """The state of a file as text; "" where it can't be ``stat``-ed, or is so young that it may still change unnoticed."""
+    settled_ns = settled_before()
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return ""
+    return state_of(found).hex() if max(found.st_mtime_ns, found.st_ctime_ns) < settled_ns else ""
+
+
+class TreeState:
+    """Collects :func:`tree_state` from the listings of a tree."""
+
+    def __init__(self) -> None:
+        self._hashed, self._is_known = hashlib.sha256(), True
+
+    def add(self, below: str, listing: Listing, stats: str, is_settled: bool = True) -> None:
+        """Add a folder.
+
+        Args:
+            stats: :func:`stats_of` its files.
+            is_settled: whether its files can't change without another state.
+        """
+        self._is_known = self._is_known and is_settled and not listing.gone
+        if listing.names:
+            self._hashed.update(f"{below.replace(os.sep, '/').strip('/')}\0{stats}\n".encode("utf-8", "surrogatepass"))
+
+    @property
+    def digest(self) -> str:
+        return self._hashed.hexdigest() if self._is_known else ""
+
+
+def stats_of(names: list[str], states: bytes) -> str:
+    """The digest of the names and states of a folder's files, in the order of the file system."""
+    hashed = hashlib.sha256(joined_names(names))
+    hashed.update(states)
+    return hashed.hexdigest()
+
+
+def joined_names(names: list[str]) -> bytes:
+    """Names as bytes after their length, also those that are no valid text."""
+    text = "\0".join(names).encode("utf-8", "surrogatepass")
+    return b"%d\n%s" % (len(text), text)
+
+
 def state_of(found: os.stat_result) -> bytes:
     """A file's state in 32 bytes."""
     numbers = found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
@@ -87,6 +142,7 @@ def _listed(folder: str, folders: list[str]) -> Listing:
     """The files of a folder; names of visible folders are appended to ``folders``. Raises OSError."""
     names: list[str] = []
     states, gone, settled_ns, pack = bytearray(), [], settled_before(), STATE.pack
+    here, before = os.stat(folder), len(folders)  # noqa: PTH116
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
@@ -105,6 +161,8 @@ def _listed(folder: str, folders: list[str]) -> Listing:
             except struct.error:
                 states += state_of(now)
             names.append(name)
+    if not gone and len(names) < LISTED:
+        _keep_listing(folder, (here.st_mtime_ns, here.st_ino), names, folders[before:])
     return Listing(names, bytes(states), gone, settled_ns)
 
 
@@ -243,12 +301,20 @@ def _files_among(folder: str, folders: list[str]) -> Iterator[str]:
                 if len(names) < LISTED:
                     names.append(name)
                 yield name
-    if len(names) < LISTED and is_settled(state[0]):
-        if len(names) + 1 > _room[0]:
-            _looked.clear()
-            _room[0] = ALL_LISTED
-        _room[0] -= len(names) + 1
-        _looked[folder] = state, names, folders[before:]
+    if len(names) < LISTED:
+        _keep_listing(folder, state, names, folders[before:])
+
+
+def _keep_listing(folder: str, state: tuple[int, int], names: list[str], folders: list[str]) -> None:
+    """Keep what a folder lists for :func:`_files_among`, if its state tells whether it lists something else later."""
+    known = _looked.get(folder)
+    if (known and known[0] == state) or not is_settled(state[0]):
+        return
+    if len(names) + 1 > _room[0]:
+        _looked.clear()
+        _room[0] = ALL_LISTED
+    _room[0] -= len(names) + 1
+    _looked[folder] = state, names, folders
 
 
 def _sorted(names: Iterator[str]) -> Iterable[str]:
@@ -262,6 +328,7 @@ def _sorted(names: Iterator[str]) -> Iterable[str]:
 def _written(names: list[str]) -> Iterator[str]:
     """Move the names to a temporary file and iterate over it; the file is removed at the end."""
     import json
+    import tempfile
 
     def read() -> Iterator[str]:
         with tempfile.TemporaryFile("w+", encoding="ascii") as file:

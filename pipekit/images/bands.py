@@ -1,7 +1,8 @@
 """Read images of any size band by band: rows from top to bottom.
 
 TIFF files are read strip by strip, or one row of tiles at a time, in memory that does not grow with the image: each band
-becomes a small TIFF file, which the usual decoder reads. The codecs of all other formats decode an image whole.
+becomes a small TIFF file, which the usual decoder reads. So are PNG files of 8 bits (:mod:`~pipekit.images.png_bands`). The
+codecs of all other formats decode an image whole.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 
 from pipekit.errors import ImageError
+from pipekit.images import png_bands
 from pipekit.images.codec import decode, probe
 from pipekit.images.metadata import TIFFS
 from pipekit.images.pixels import ImageInfo, raised_limit
@@ -54,6 +56,12 @@ def bands(data: bytes, max_pixels: int) -> Iterator[Image]:
         ImageError: the file is damaged, or has more pixels than ``max_pixels``.
     """
     found = _tiff_bands(data) if data[:4] in TIFFS else None
+    if (png := png_bands.parsed(data)) is not None:
+        for file, rows_above in png_bands.bands_of(data, png):
+            with raised_limit(max_pixels):
+                image = decode(file)
+            yield image[rows_above:]
+        return
     if found is None:
         with _LOCK, raised_limit(max_pixels):
             image = decode(data)

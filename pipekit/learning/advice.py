@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from collections.abc import Mapping
@@ -22,6 +23,11 @@ FEW_A_CLASS = 1000
 """Training images per class below which a network with random initial weights falls far behind a pretrained one, as with 700
 photographs each of cats and dogs (docs/benchmarks.md)."""
 
+UNEVEN = 5
+"""Factor between the classes with the most and the fewest training images from which on they are called imbalanced."""
+TUNABLE_A_CLASS, FEWEST_VAL, MANY_ERRORS = 100, 50, 0.05
+"""Fine-tuning may pay from so many training images a class on, if val has so many images and so many of them are wrong."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -41,10 +47,25 @@ class Case:
     few: bool
     pretrained: bool
     in_one_pass: bool = False
+    uneven: str = ""
+    """The classes with the most and the fewest training images, if one has five times as many and none has a weight."""
+    frozen_errors: float | None = None
+    """The share of mistakes on val, if the network is frozen and val says that fine-tuning may pay."""
 
 
-def remedies(case: Case, command: str) -> list[str]:
-    """What would help, most helpful first; empty for a model that is neither weak nor overfits."""
+@dataclass(frozen=True)
+class Commands:
+    """The commands that follow the advice: with the pretrained network in the box, class weights, fine-tuning."""
+
+    pretrained: str
+    weighted: str = ""
+    tuned: str = ""
+
+
+def remedies(case: Case, commands: Commands | str) -> list[str]:
+    """What would help, most helpful first; empty for a model that is neither weak nor overfits, on even classes."""
+    commands = Commands(commands) if isinstance(commands, str) else commands
+    command = commands.pretrained
     steps = []
     if case.weak and case.few and not case.pretrained:
         steps.append(f"Start from a pretrained network, which needs few images: {how_to_get(command)}")
@@ -58,6 +79,16 @@ def remedies(case: Case, command: str) -> list[str]:
     elif case.weak:
         longer = "train a larger model" if case.in_one_pass else "train longer or with a larger model"
         steps.append(f"Check the training images and their labels, then {longer}.")
+    if case.uneven:
+        steps.append(
+            f"The classes are imbalanced ({case.uneven}): give rare classes more weight"
+            + (f", `{commands.weighted}`." if commands.weighted else " with class_weights = 'balanced'.")
+        )
+    if case.frozen_errors is not None and commands.tuned:
+        steps.append(
+            f"The network is frozen, and {100 * case.frozen_errors:.0f} % of the val images are wrong: with as many training "
+            f"images, fine-tuning a pretrained network may pay. `{commands.tuned}` (downloads its weights once)."
+        )
     return steps
 
 
@@ -77,12 +108,45 @@ def train_command(ctx: Context | None = None, dataset: Dataset | None = None, st
     Args:
         stage: the train stage's name in the file; empty: the only train stage.
     """
+    return _command(ctx, dataset, stage, {"model": TEMPLATE})
+
+
+def commands_for(ctx: Context, dataset: Dataset, model: Mapping[str, Any], stage: str = "") -> Commands:
+    """The commands for a model that was trained on a dataset; ``model`` is its ``model.json``."""
+    template = "auto" if model.get("chosen_by") == "auto" else str(model.get("template") or TEMPLATE)
+    tuned = {"model.template": "pretrained", "model.fine_tune": "-1", "epochs": "20"}
+    return Commands(
+        train_command(ctx, dataset, stage),
+        _command(ctx, dataset, stage, {"model": template, "class_weights": "balanced"}, keep=("model",)),
+        _command(ctx, dataset, stage, tuned),
+    )
+
+
+def _command(
+    ctx: Context | None, dataset: Dataset | None, stage: str, changes: Mapping[str, str], keep: tuple[str, ...] = ()
+) -> str:
+    """The command that trains with other parameters; a pipeline file has those of ``keep`` already."""
     file = ctx.pipeline_file if ctx is not None else None
     if ctx is not None and file is not None and (stage := stage or _train_stage(file)):
-        return f"pipekit run {_shown(file, ctx.project_dir)} --set stages.{stage}.model={TEMPLATE}"
+        there = {name: value for name, value in _in_file(changes).items() if name not in keep}
+        sets = " ".join(f"--set stages.{stage}.{name}={value}" for name, value in there.items())
+        return f"pipekit run {_shown(file, ctx.project_dir)} {sets}"
     folder = source_folder(ctx, dataset) if ctx is not None and dataset is not None else None
     shown = "FOLDER" if folder is None or ctx is None else _shown(folder, ctx.project_dir)
-    return f"pipekit train {shown} --model {TEMPLATE}"
+    plain = {"model" if name == "model.template" else name: value for name, value in changes.items()}
+    return f"pipekit train {shown} " + " ".join(
+        f"--set {name}={value}" if "." in name else f"--{name.replace('_', '-')} {value}" for name, value in plain.items()
+    )
+
+
+def _in_file(changes: Mapping[str, str]) -> dict[str, str]:
+    """The same, with a template and its parameters as one table: they replace those of the file."""
+    table = {name.removeprefix("model."): value for name, value in changes.items() if name.startswith("model.")}
+    others = {name: value for name, value in changes.items() if not name.startswith("model.")}
+    if not table:
+        return others
+    inside = ", ".join(f"{name} = {json.dumps(value) if value[:1].isalpha() else value}" for name, value in table.items())
+    return {"model": shlex.quote(f"{{ {inside} }}"), **others}
 
 
 def source_folder(ctx: Context, dataset: Dataset) -> Path | None:
@@ -112,8 +176,14 @@ def overfitting_gap(model: Mapping[str, Any]) -> float | None:
     return max(float(epoch["accuracy"] - epoch["val_accuracy"]) for epoch in (best, full[-1]))
 
 
-def case_of(model: Mapping[str, Any], num_train: int, num_classes: int, weak: bool) -> Case:
-    """The case of a model from its description, ``model.json``."""
+def case_of(
+    model: Mapping[str, Any], num_train: int, num_classes: int, weak: bool, counts: Mapping[str, int] | None = None
+) -> Case:
+    """The case of a model from its description, ``model.json``.
+
+    Args:
+        counts: training images of each class.
+    """
     epochs = (model.get("training") or {}).get("epochs", 1)
     return Case(
         weak=weak,
@@ -121,7 +191,30 @@ def case_of(model: Mapping[str, Any], num_train: int, num_classes: int, weak: bo
         few=num_train < FEW_A_CLASS * max(1, num_classes),
         pretrained=bool(model.get("pretrained")),
         in_one_pass=epochs > 1 and len(model.get("history") or ()) == 1,
+        uneven=_uneven(model, counts or {}),
+        frozen_errors=_frozen_errors(model, num_train / max(1, num_classes)),
     )
+
+
+def _uneven(model: Mapping[str, Any], counts: Mapping[str, int]) -> str:
+    there = {name: count for name, count in counts.items() if count}
+    if not there or (model.get("training") or {}).get("class_weights", "none") != "none":
+        return ""
+    most, least = max(there, key=there.__getitem__), min(there, key=there.__getitem__)
+    return f"{there[most]:,} training images of {most!r}, {there[least]:,} of {least!r}" if _is_uneven(there) else ""
+
+
+def _is_uneven(counts: Mapping[str, int]) -> bool:
+    return max(counts.values()) >= UNEVEN * min(counts.values())
+
+
+def _frozen_errors(model: Mapping[str, Any], images_a_class: float) -> float | None:
+    """The share of mistakes on val where fine-tuning may pay: more than a few, and enough images to learn from."""
+    history, num_val = model.get("history") or [], int((model.get("images") or {}).get("val", 0))
+    found = history[-1].get("val_accuracy") if history and isinstance(history[-1], Mapping) else None
+    if not model.get("features") or found is None or num_val < FEWEST_VAL or images_a_class < TUNABLE_A_CLASS:
+        return None
+    return 1 - float(found) if 1 - float(found) >= MANY_ERRORS else None
 
 
 def case_of_evaluation(evaluation: Evaluation) -> Case:
@@ -130,7 +223,7 @@ def case_of_evaluation(evaluation: Evaluation) -> Case:
     in_index = sum(evaluation.dataset.counts.get("train", {}).values())
     num_train = (model.get("images") or {}).get("train", in_index)
     weak = found["low"] <= baseline or is_weak(found["value"], baseline)
-    return case_of(model, num_train, len(evaluation.classes), weak)
+    return case_of(model, num_train, len(evaluation.classes), weak, evaluation.dataset.counts.get("train", {}))
 
 
 def first_of_evaluation(ctx: Context, evaluation: Evaluation) -> str:

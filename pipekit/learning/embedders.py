@@ -5,9 +5,10 @@ An embedder is a function with :func:`embedder` above it, which states what peop
     @embedder(Facts(input_hw=(224, 224), dimensions=1280, licence="Apache-2.0", source="…", trained_on="ImageNet-1k"))
     def my_embedder(params: Params) -> Embed: ...
 
-It loads the network and returns ``embed(images)``: ``(N, H, W, 3) uint8`` RGB of the size ``input_hw`` to ``(N, dimensions)
-float32``. pipekit passes one image at a time: on one thread that is as fast as 32 (docs/benchmarks.md), and the vector of an
-image can't depend on the images beside it.
+``Facts`` may be a function of the parameters, where these choose the network. The embedder loads it and returns
+``embed(images)``: ``(N, H, W, 3) uint8`` RGB of the size ``input_hw`` to ``(N, dimensions) float32``. pipekit passes one image
+at a time: on one thread that is as fast as 32 (docs/benchmarks.md), and the vector of an image can't depend on the images
+beside it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from pipekit.contract import ComponentLike, Params, depends_on
 from pipekit.errors import PluginError
@@ -59,10 +60,11 @@ class Facts:
     keras: Callable[[tuple[int, int, int]], Any] | None = None
 
 
-def embedder(facts: Facts, *, libraries: Sequence[str] = ()) -> Callable[[F], F]:
+def embedder(facts: Facts | Callable[[Any], Facts], *, libraries: Sequence[str] = ()) -> Callable[[F], F]:
     """Mark a function as an embedder.
 
     Args:
+        facts: what it states; a function of its parameters, where these choose the network.
         libraries: distributions whose version changes the vectors: the runtime. Their versions are part of every key.
     """
 
@@ -73,13 +75,15 @@ def embedder(facts: Facts, *, libraries: Sequence[str] = ()) -> Callable[[F], F]
     return mark
 
 
-def facts_of(function: Any) -> Facts:
-    """What an embedder states.
+def facts_of(function: Any, params: Params | None = None) -> Facts:
+    """What an embedder states, with these parameters; with its defaults if there are none.
 
     Raises:
         PluginError: the function is not marked with :func:`embedder`.
     """
     facts = getattr(function, "__pipekit_embedder__", None)
+    if callable(facts):
+        facts = facts(get_type_hints(function)["params"]() if params is None else params)
     if not isinstance(facts, Facts):
         name = getattr(function, "__qualname__", type(function).__name__)
         raise PluginError(f"the embedder {name} lacks @pipekit.learning.embedders.embedder(Facts(...)) above it")
@@ -92,16 +96,16 @@ def open_embedder(function: Any, params: Params, network: Path | None = None) ->
     Args:
         network: the file that ``convert`` made, where the embedder has one.
     """
-    made = function(params) if facts_of(function).convert is None else function(params, network)
+    made = function(params) if facts_of(function, params).convert is None else function(params, network)
     if not callable(made):
         name = getattr(function, "__qualname__", type(function).__name__)
         raise PluginError(f"the embedder {name} must return a function from images to vectors, not {type(made).__name__}")
     return made  # type: ignore[no-any-return]
 
 
-def describe(component: ComponentLike) -> Mapping[str, Any]:
+def describe(component: ComponentLike, params: Params | None = None) -> Mapping[str, Any]:
     """What a model card, an export and a table say of an embedder, as JSON."""
-    facts = facts_of(component.load())
+    facts = facts_of(component.load(), params)
     return {
         "embedder": component.name,
         "version": component.version,
@@ -122,10 +126,13 @@ def onnx_embed(network: Path) -> Embed:
     import numpy as np
     import onnxruntime
 
+    from pipekit.files import read_bytes
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(network.read_bytes(), options, providers=["CPUExecutionProvider"])
+    # Read so that a network in the store is compared with its hash: a flipped bit would give other features, in silence.
+    session = onnxruntime.InferenceSession(read_bytes(network), options, providers=["CPUExecutionProvider"])
 
     def embed(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         rows = [session.run(None, {"images": np.ascontiguousarray(image[None])})[0] for image in images]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -54,7 +54,7 @@ class EmbedParams(ConvertParams):
 @shared(version=1, libraries=("numpy",))
 def convert_weights(sample: Sample, params: ConvertParams, ctx: SampleContext) -> Iterator[Sample]:
     """The network of an embedder, converted from its file of weights, which stands in for an image; kept in the store."""
-    convert = facts_of(params.embedder.load()).convert
+    convert = facts_of(params.embedder.load(), params.embedder.params).convert
     assert convert is not None
     yield Sample(sample.id, ctx.write("network", convert(Path(sample.image))))
 
@@ -71,7 +71,7 @@ def embed_image(sample: Sample, params: EmbedParams, ctx: SampleContext) -> Iter
     from pipekit import images
 
     embedder = params.embedder.load()
-    size_hw = facts_of(embedder).input_hw
+    size_hw = facts_of(embedder, params.embedder.params).input_hw
     embed = ctx.once("embed", lambda: open_embedder(embedder, params.embedder.params, params.network))
     pixels = images.resize(images.read(sample.image, at_least_hw=size_hw), size_hw)
     row = np.asarray(embed(pixels[None])[0], "<f2")
@@ -122,13 +122,15 @@ class Embedded:
         return np.array([number[name] for name in ids], np.int64)
 
 
-def embed_parts(ctx: Context, dataset: Dataset, embedder: Call, label: str = "features") -> Iterator[EmbeddedPart]:
+def embed_parts(
+    ctx: Context, dataset: Dataset | Sequence[Sample], embedder: Call, label: str = "features"
+) -> Iterator[EmbeddedPart]:
     """The embeddings of a dataset, a shard at a time, in any fixed order; memory holds one shard.
 
     Raises:
         UserError: the embedder's weights are not installed, or are not those that are known.
     """
-    dimensions = facts_of(embedder.load()).dimensions
+    dimensions = facts_of(embedder.load(), embedder.params).dimensions
     params = EmbedParams(embedder=embedder, network=_network(ctx, embedder))
     for digest, rows in ctx.map_parts(embed_image, dataset, params, label):
         good = [row for row in rows if "features" in row]
@@ -141,17 +143,20 @@ def embed_parts(ctx: Context, dataset: Dataset, embedder: Call, label: str = "fe
         )
 
 
-def embed_dataset(ctx: Context, dataset: Dataset, embedder: Call, folder: Path, label: str = "features") -> Embedded:
+def embed_dataset(
+    ctx: Context, dataset: Dataset | Sequence[Sample], embedder: Call, folder: Path, label: str = "features"
+) -> Embedded:
     """The embeddings of a whole dataset, written to ``folder`` as a file that is memory-mapped.
 
     Args:
+        dataset: or samples of one, in the order of their ids.
         folder: ``ctx.out_dir``, or a folder in ``ctx.work_dir``.
     """
     number = {sample.id: row for row, sample in enumerate(dataset)}
     found = np.zeros(len(number), bool)
     problems: dict[str, str] = {}
     folder.mkdir(parents=True, exist_ok=True)
-    shape = (len(number), facts_of(embedder.load()).dimensions)
+    shape = (len(number), facts_of(embedder.load(), embedder.params).dimensions)
     table = np.lib.format.open_memmap(folder / ARRAY, "w+", np.float16, (max(1, shape[0]), shape[1]))
     for part in embed_parts(ctx, dataset, embedder, label):
         places = [number[name] for name in part.ids]
@@ -178,7 +183,7 @@ def _without_gaps(table: NDArray[np.float16], found: NDArray[np.bool_], folder: 
 
 def _network(ctx: Context, embedder: Call) -> InputPath | None:
     """The path of the embedder's converted network in the store, made on its first use."""
-    facts = facts_of(embedder.load())
+    facts = facts_of(embedder.load(), embedder.params)
     if facts.weights is None or facts.convert is None:
         return None
     weights = Sample(_WEIGHTS, str(facts.weights()))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from pipekit.contract import Dataset, Failure, Sample
+    from pipekit.learning.embeddings import Embedded
     from pipekit.learning.predictor import Predictor
 
 
@@ -31,10 +32,14 @@ class Evaluation:
         metrics: the content of ``metrics.json``.
         traits: per sample, ``(N,) float64``: ``width_px``, ``height_px``, ``brightness`` (0..255), ``sharpness`` (variance of
             the Laplacian). Empty if not measured.
+        groups: ``(N,) int64``, the group of each sample (its patient, video or original); None if nothing is known of groups.
         failed: the images that could not be read.
         model: the content of ``model.json``.
         dataset: the whole dataset, including its other splits.
         predictor: the classifier, for further predictions: ``prepare`` an image, get its ``probabilities``; or None.
+        unknown_scores: ``(N,) float64``, how unlike the training images each is, rounded to six decimals; above 1 it is
+            rejected as none of the classes. None if the model can't tell.
+        embedded: features of the dataset's images; None where none are given.
     """
 
     classes: tuple[str, ...]
@@ -45,9 +50,12 @@ class Evaluation:
     metrics: Mapping[str, Any]
     dataset: Dataset
     traits: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    groups: NDArray[np.int64] | None = None
     failed: tuple[Failure, ...] = ()
     model: Mapping[str, Any] = field(default_factory=dict)
     predictor: Predictor | None = None
+    unknown_scores: NDArray[np.float64] | None = None
+    embedded: Embedded | None = None
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -8,7 +8,10 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from types import ModuleType
+
+from pipekit.errors import UserError
 
 _CHATTER = re.compile(
     rb"^(?:[IWE]\d{4} [\d:. ]+\S+\.cc:\d+\] .*"
@@ -16,6 +19,18 @@ _CHATTER = re.compile(
     rb"|WARNING: All log messages before absl.*|To enable the following instructions: .*)$"
 )
 _IMPORT = threading.RLock()
+_NEEDED = ("tensorflow", "keras")
+
+
+def require_keras() -> None:
+    """Raise UserError, with the command that installs it, if TensorFlow or Keras is not installed; imports neither."""
+    missing = [name for name in _NEEDED if name not in sys.modules and find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"this needs {' and '.join(missing)}, not installed here: training and Keras models run on TensorFlow",
+            "pip install tensorflow. Without it, pipekit inspects, augments and embeds images, and predicts with a model on "
+            "frozen features or one that was exported to ONNX.",
+        )
 
 
 def load_keras() -> ModuleType:
@@ -23,9 +38,13 @@ def load_keras() -> ModuleType:
 
     At import, TensorFlow prints a dozen lines on standard error (oneDNN, CUDA, CPU features) whatever
     ``TF_CPP_MIN_LOG_LEVEL`` says. They are dropped; everything else passes through. Set that variable to 0 to see them.
+
+    Raises:
+        UserError: TensorFlow or Keras is not installed.
     """
     with _IMPORT:
         if "keras" not in sys.modules or "tensorflow" not in sys.modules:
+            require_keras()
             os.environ["KERAS_BACKEND"] = "tensorflow"
             with without_chatter():
                 import tensorflow

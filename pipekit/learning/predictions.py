@@ -46,12 +46,19 @@ class Prediction:
         probabilities: (class, probability), most probable first; empty if the image can't be used.
         error: why the image can't be used, else "".
         frame: a video's frame: its file, its number from 0, its time in seconds; None for an image.
+        unknown_score: how unlike the training images it is; above 1 it is none of the classes. None if the model can't tell.
     """
 
     image: str
     probabilities: tuple[tuple[str, float], ...] = ()
     error: str = ""
     frame: tuple[str, int, float] | None = None
+    unknown_score: float | None = None
+
+    @property
+    def unknown(self) -> bool | None:
+        """Whether the image is none of the classes; None if the model can't tell, or the image can't be used."""
+        return None if self.unknown_score is None else self.unknown_score > 1
 
     @property
     def predicted(self) -> str:
@@ -79,13 +86,13 @@ def find_images(sources: Iterable[str], listed: Iterable[str] = ()) -> Iterator[
     return _found(named, listed)
 
 
-def with_frames(paths: Iterable[str], every: int = 1) -> Iterator[str | Frame]:
-    """The paths, with each video replaced by its frames."""
+def with_frames(paths: Iterable[str], every: int = 1, rate_hz: float = 0.0) -> Iterator[str | Frame]:
+    """The paths, with each video replaced by its frames (:func:`pipekit.images.video.video_frames`)."""
     from pipekit import images
 
     for path in paths:
         if path.lower().endswith(VIDEOS):
-            yield from (Frame(path, *frame) for frame in images.video_frames(path, every))
+            yield from (Frame(path, *frame) for frame in images.video_frames(path, every, rate_hz))
         else:
             yield path
 
@@ -111,12 +118,14 @@ def answers(
     """The prediction for each image, in order. An image that can't be used gives a :class:`Prediction` with an ``error``.
 
     Args:
-        mirrored: test-time augmentation: average the probabilities of the image and its mirror image.
+        mirrored: test-time augmentation: average the probabilities of the image and its mirror image. The score for *none of
+            these* stays that of the image, since its limit was set without mirror images.
     """
     import numpy as np
 
+    predictor, num_classes = predictor.scoring(), len(predictor.classes)
     if mirrored:
-        predictor = replace(predictor, probabilities=_with_mirror(predictor.probabilities))
+        predictor = replace(predictor, probabilities=_with_mirror(predictor.probabilities, num_classes))
     for item, row in predictor.stream(paths, _image_of, workers=workers, batch_size=batch_size):
         path = str(item)
         frame = (item.video, item.number, item.time_s) if isinstance(item, Frame) else None
@@ -124,8 +133,10 @@ def answers(
             yield Prediction(path, error=row.message, frame=frame)
             continue
         rounded = np.round(row.astype(np.float64), DECIMALS)
-        order = np.argsort(-rounded, kind="stable")
-        yield Prediction(path, tuple((predictor.classes[i], float(rounded[i])) for i in order.tolist()), frame=frame)
+        order = np.argsort(-rounded[:num_classes], kind="stable")
+        pairs = tuple((predictor.classes[i], float(rounded[i])) for i in order.tolist())
+        score = float(rounded[num_classes]) if len(rounded) > num_classes else None
+        yield Prediction(path, pairs, frame=frame, unknown_score=score)
 
 
 def _image_of(item: str | Frame) -> str | NDArray[np.uint8]:
@@ -133,33 +144,48 @@ def _image_of(item: str | Frame) -> str | NDArray[np.uint8]:
 
 
 def _with_mirror(
-    probabilities: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    probabilities: Callable[[NDArray[np.uint8]], NDArray[np.float32]], num_classes: int
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
     import numpy as np
 
-    return lambda batch: ((probabilities(batch) + probabilities(batch[:, :, ::-1])) / 2).astype(np.float32)
+    def mean(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        found = probabilities(batch)
+        of_mirror = probabilities(batch[:, :, ::-1])[:, :num_classes]
+        return np.concatenate([(found[:, :num_classes] + of_mirror) / 2, found[:, num_classes:]], axis=1).astype(np.float32)
+
+    return mean
 
 
 def write_csv(
-    found: Iterable[Prediction], classes: Sequence[str], out: TextIO, *, frames: bool = False
+    found: Iterable[Prediction], classes: Sequence[str], out: TextIO, *, frames: bool = False, scored: bool = False
 ) -> Iterator[Prediction]:
     """Write a row for each prediction as it comes, and yield it: image, predicted, confidence, all probabilities, error.
 
     Args:
         frames: add the columns clip, frame and time_s, which are empty for images.
+        scored: add the columns unknown (1: none of the classes, else 0) and unknown_score.
     """
     writer = PlainTable(out)
     more = FRAME_COLUMNS if frames else ()
-    writer.writerow(["image", *more, "predicted", "confidence", *(f"p:{name}" for name in classes), "error"])
+    unknown = UNKNOWN_COLUMNS if scored else ()
+    writer.writerow(["image", *more, "predicted", "confidence", *(f"p:{name}" for name in classes), *unknown, "error"])
     for prediction in found:
         by_class = dict(prediction.probabilities)
         numbers = [f"{by_class[name]:.{DECIMALS}f}" if by_class else "" for name in (prediction.predicted, *classes)]
         place = _frame_values(prediction) if frames else ()
-        writer.writerow([prediction.image, *place, prediction.predicted, *numbers, prediction.error])
+        judged = _unknown_values(prediction) if scored else ()
+        writer.writerow([prediction.image, *place, prediction.predicted, *numbers, *judged, prediction.error])
         yield prediction
 
 
 FRAME_COLUMNS = ("clip", "frame", "time_s")
+UNKNOWN_COLUMNS = ("unknown", "unknown_score")
+
+
+def _unknown_values(prediction: Prediction) -> tuple[str, ...]:
+    if prediction.unknown_score is None:
+        return "", ""
+    return str(int(prediction.unknown_score > 1)), f"{prediction.unknown_score:.{DECIMALS}f}"
 
 
 def _frame_values(prediction: Prediction) -> tuple[str, ...]:
@@ -170,7 +196,10 @@ def _frame_values(prediction: Prediction) -> tuple[str, ...]:
 
 
 def to_plain(prediction: Prediction, top_k: int) -> dict[str, Any]:
-    """A prediction as JSON: ``image``, ``predicted``, ``confidence`` and the ``top`` classes; or ``image`` and ``error``."""
+    """A prediction as JSON: ``image``, ``predicted``, ``confidence`` and the ``top`` classes; or ``image`` and ``error``.
+
+    A model that can tell adds ``unknown``, whether the image is none of the classes, and ``unknown_score``.
+    """
     image: dict[str, Any] = {"image": prediction.image}
     if prediction.frame is not None:
         clip, number, time_s = prediction.frame
@@ -178,7 +207,9 @@ def to_plain(prediction: Prediction, top_k: int) -> dict[str, Any]:
     if prediction.error:
         return {**image, "error": prediction.error}
     top = [{"class": name, "probability": share} for name, share in prediction.probabilities[:top_k]]
-    return {**image, "predicted": prediction.predicted, "confidence": prediction.confidence, "top": top}
+    judged = {"unknown": prediction.unknown, "unknown_score": prediction.unknown_score}
+    more = {} if prediction.unknown is None else judged
+    return {**image, "predicted": prediction.predicted, "confidence": prediction.confidence, **more, "top": top}
 
 
 def write_jsonl(found: Iterable[Prediction], top_k: int, out: TextIO) -> Iterator[Prediction]:

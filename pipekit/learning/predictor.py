@@ -11,12 +11,14 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
 from pipekit.errors import ImageError, UserError
+from pipekit.learning.exported import PROBABILITIES, SCORE, open_exported
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Format version of ``model.json``; a change that an older pipekit would misread increments it."""
 
-INFO_HINT = "Give the folder of a trained model: runs/<name>, or the folder with model.keras and model.json."
+INFO_HINT = "Give the folder of a trained model: runs/<name>, or the folder with model.keras or an export, and model.json."
 
 MAX_RATIO, FREE_BYTES = 20, 1 << 28
 """An archive of weights is refused if it expands by more than this factor, and past this size."""
@@ -49,6 +51,9 @@ class Predictor:
         info: all of ``model.json``.
         probabilities: ``(N, H, W, C) uint8`` RGB or grey images to ``(N, num_classes) float32``.
         folder: the model's folder; None for a model made in memory.
+        with_score: like ``probabilities``, and in one more column the score of :mod:`pipekit.learning.unknown`, above 1 for an
+            image that is none of the classes; None if the model can't tell.
+        padded: whether a batch is filled up to one size before it is predicted.
     """
 
     classes: tuple[str, ...]
@@ -56,6 +61,12 @@ class Predictor:
     info: Mapping[str, Any]
     probabilities: Probabilities = field(repr=False)
     folder: Path | None = None
+    with_score: Probabilities | None = field(default=None, repr=False)
+    padded: bool = field(default=True, repr=False)
+
+    def scoring(self) -> Predictor:
+        """The same, with the score as a last column of the rows of ``stream``, if the model has one."""
+        return self if self.with_score is None else replace(self, probabilities=self.with_score)
 
     def prepare(self, image: str | Path | NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Turn a file or ``(H, W, 3) uint8`` RGB into the model's input: ``input_shape_hwc``, uint8. Raises ImageError."""
@@ -104,6 +115,8 @@ class Predictor:
         """Pad to a fixed shape: the graph is traced once, and an image's result does not depend on its batch."""
         import numpy as np
 
+        if not self.padded:
+            return self.probabilities(np.stack(pixels))
         batch = np.zeros((batch_size, *self.input_shape_hwc), np.uint8)
         batch[: len(pixels)] = pixels
         return self.probabilities(batch)[: len(pixels)]
@@ -132,12 +145,13 @@ class Predictor:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike]) -> Predictor:
-    """Load the classifier in ``folder``, which holds ``model.json`` and ``model.keras`` (or the template's own files).
+def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike], *, lazy: bool = False) -> Predictor:
+    """Load the classifier in ``folder``: ``model.json``, and ``model.keras``, the template's own files or an exported model.
 
     Args:
         folder: a Model artifact's ``path``, or a run's folder.
         component: finds a component by kind and name: ``ctx.component`` or ``registry.get``.
+        lazy: load the model at its first prediction.
 
     Raises:
         UserError: the folder holds no model, or a file is missing, broken or does not fit ``model.json``.
@@ -145,8 +159,57 @@ def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike])
     info = read_model_info(folder)
     classes = tuple(info["classes"])
     height, width, channels = info["input_shape_hwc"]
-    load = _template_loader(info.get("template"), component) if not (folder / "model.keras").exists() else _load_keras
+    if (folder / "model.keras").exists():
+        if lazy:
+            return _lazily(classes, (height, width, channels), info, folder)
+        return keras_predictor(load_keras_model(folder), folder, info)
+    if opened := open_exported(folder):
+        scored = _checked(opened.answers(PROBABILITIES, SCORE), len(classes), folder, more=1)
+        checked = _checked(opened.answers(PROBABILITIES), len(classes), folder)
+        return Predictor(classes, (height, width, channels), info, checked, folder, scored if SCORE in opened.outputs else None)
+    load = _template_loader(info.get("template"), component)
     return Predictor(classes, (height, width, channels), info, load(folder), folder)
+
+
+def _lazily(classes: tuple[str, ...], shape_hwc: tuple[int, int, int], info: Mapping[str, Any], folder: Path) -> Predictor:
+    """A predictor that loads its Keras model at its first prediction."""
+    loaded = cache(lambda: keras_predictor(load_keras_model(folder), folder, info))
+
+    def with_score(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return loaded().scoring().probabilities(batch)
+
+    scored = with_score if info.get("unknown") else None
+    return Predictor(classes, shape_hwc, info, lambda batch: loaded().probabilities(batch), folder, scored)
+
+
+def _checked(probabilities: Probabilities, num_classes: int, folder: Path, more: int = 0) -> Probabilities:
+    """The same function; it raises UserError if the model has more or fewer outputs than ``model.json`` has classes.
+
+    Args:
+        more: columns besides the classes.
+    """
+
+    def checked(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        rows = probabilities(batch)
+        if rows.shape != (len(batch), num_classes + more):
+            raise UserError(
+                f"the model in {folder} has {rows.shape[-1] - more} outputs, but model.json beside it names {num_classes} "
+                "classes",
+                "The two files belong to different models: copy both from one run.",
+            )
+        return rows
+
+    return checked
+
+
+def keras_predictor(model: Any, folder: Path, info: Mapping[str, Any]) -> Predictor:
+    """The classifier of a loaded Keras model."""
+    from pipekit.learning.unknown import load_unknown, with_score
+
+    height, width, channels = info["input_shape_hwc"]
+    unknown = load_unknown(folder, info)
+    scored = None if unknown is None else _call(with_score(model, unknown))
+    return Predictor(tuple(info["classes"]), (height, width, channels), info, _call(model), folder, scored)
 
 
 def is_reconstruction(folder: Path) -> bool:
@@ -300,15 +363,13 @@ def _other_versions(info: Mapping[str, Any]) -> str:
     return f"It was written by {wrote}: pip install {wanted}, or train the model again."
 
 
-def _load_keras(folder: Path) -> Probabilities:
-    return _call(load_keras_model(folder))
-
-
 def _call(model: Any) -> Probabilities:
+    """A model's answers; those of several outputs side by side."""
     import numpy as np
 
     def probabilities(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.asarray(model.predict_on_batch(batch.astype(np.float32)), np.float32)
+        found = model.predict_on_batch(batch.astype(np.float32))
+        return np.asarray(np.concatenate(found, axis=1) if isinstance(found, (list, tuple)) else found, np.float32)
 
     return probabilities
 

@@ -7,15 +7,82 @@
 ``unfreeze``         ``unfreeze(model, params, epoch)``: makes layers trainable before an epoch
 ``embedder``         ``embedder(params)``: the embedder whose features enter the head; the train stage takes them from the store
 ``pretrained_on``    ``pretrained_on(params)``: source, licence and training data of the weights that a model starts from
+``cost_s``           ``cost_s(work, params)``: estimated seconds of a training on two cores, a number that no clock decides; it
+                     raises UserError if the template can't train on this
+``images_a_class``   training images of each class below which the template isn't worth trying beside others
+``candidates``       ``candidates(params)``: templates that the train stage tries in place of this one, and keeps one of
+``budget_s``         ``budget_s(params)``: estimated seconds that the candidates may take together
 ===================  ====================================================================================================
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pipekit.contract import Call, Params
+
+TENSORFLOW_S = 10.0
+"""Estimated seconds to import TensorFlow, and to build and save a model."""
+MULTIPLY_ADDS_A_SECOND = 1e10
+"""Estimated rate of training by gradient descent on two cores; a step has three times the multiply-adds of a prediction."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a training has to do, for the estimate of its cost.
+
+    Attributes:
+        images: of the whole dataset.
+        train: training images.
+        val: validation images.
+        classes: number of classes.
+        shape_hwc: the model's input.
+        epochs: passes over the training images.
+    """
+
+    images: int
+    train: int
+    val: int
+    classes: int
+    shape_hwc: tuple[int, int, int]
+    epochs: int
+
+    @property
+    def pixels(self) -> int:
+        """Of one input image."""
+        return self.shape_hwc[0] * self.shape_hwc[1]
+
+
+def cost_s(template: Any, work: Work, params: Params) -> float | None:
+    """Estimated seconds of a training; None if the template states none.
+
+    Raises:
+        UserError: the template can't train on this.
+    """
+    ask = getattr(template, "cost_s", None)
+    return None if ask is None else float(ask(work, params))
+
+
+def gradient_descent_s(work: Work, multiply_adds: float) -> float:
+    """Estimated seconds of a network that has so many multiply-adds an image, trained in epochs."""
+    steps = work.epochs * (3 * work.train + work.val)
+    return TENSORFLOW_S + steps * multiply_adds / MULTIPLY_ADDS_A_SECOND
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``3 min``, ``1.5 h``: estimates are not more exact than that."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def candidates_of(template: Any, params: Params) -> tuple[Call, ...]:
+    """The templates that are tried in place of this one; none for most."""
+    ask = getattr(template, "candidates", None)
+    found: tuple[Call, ...] = () if ask is None else tuple(ask(params))
+    return found
 
 
 def input_hw_of(template: Any, params: Params) -> tuple[int, int] | None:

@@ -105,4 +105,118 @@
     slider.addEventListener("input", show);
     show();
   }
+
+  // Maps of images: a canvas of points. The pointer or the arrow keys choose one, and the card shows its picture and facts.
+  for (const map of document.querySelectorAll("[data-map]")) {
+    const data = JSON.parse(map.querySelector("script").textContent);
+    const canvas = map.querySelector("canvas"), menu = map.querySelector("select"), legend = map.querySelector(".legend");
+    const shot = map.querySelector(".shot"), words = map.querySelector(".card p");
+    const count = data.ids.length, edge = 12;
+    let chosen = -1, only = -1;
+    const pen = canvas.getContext("2d");
+    const colour = (name) => getComputedStyle(map).getPropertyValue(name).trim();
+    const at = (i) => [
+      edge + (data.x[i] / 1000) * (canvas.clientWidth - 2 * edge),
+      edge + (data.y[i] / 1000) * (canvas.clientHeight - 2 * edge),
+    ];
+    const trace = (shape, x, y, r) => {
+      pen.beginPath();
+      if (shape === 0) pen.arc(x, y, r, 0, 7);
+      else if (shape === 1) pen.rect(x - r * 0.9, y - r * 0.9, r * 1.8, r * 1.8);
+      else { pen.moveTo(x, y - r * 1.2); pen.lineTo(x + r * 1.1, y + r * 0.8); pen.lineTo(x - r * 1.1, y + r * 0.8); pen.closePath(); }
+    };
+    const draw = () => {
+      const scale = devicePixelRatio || 1;
+      canvas.width = canvas.clientWidth * scale;
+      canvas.height = canvas.clientHeight * scale;
+      pen.setTransform(scale, 0, 0, scale, 0, 0);
+      const codes = data.facts[menu.value].codes, colours = [...Array(8).keys()].map((k) => colour(`--map-${k}`));
+      const radius = count > 800 ? 3.2 : count > 200 ? 4.2 : 5.5;
+      const dot = (i, r) => {
+        pen.fillStyle = colours[codes[i] % 8];
+        trace(Math.floor(codes[i] / 8) % 3, ...at(i), r);
+        pen.fill();
+      };
+      for (let i = 0; i < count; i++) {
+        pen.globalAlpha = only < 0 || codes[i] === only ? 0.85 : 0.12;
+        dot(i, radius);
+      }
+      pen.globalAlpha = 1;
+      if (chosen >= 0) {
+        dot(chosen, radius + 2);
+        pen.lineWidth = 2;
+        pen.strokeStyle = colour("--ink");
+        trace(0, ...at(chosen), radius + 5);
+        pen.stroke();
+      }
+    };
+    const choose = (i) => {
+      if (i === chosen) return;
+      chosen = i;
+      const share = (place, of) => (of > 1 ? `${(place / (of - 1)) * 100}%` : "0%");
+      shot.style.backgroundPosition = `${share(i % data.columns, data.columns)} ${share(Math.floor(i / data.columns), data.rows)}`;
+      shot.style.backgroundSize = `${data.columns * 100}% ${data.rows * 100}%`;
+      shot.classList.add("chosen");
+      shot.setAttribute("aria-label", `picture of ${data.ids[i]}`);
+      const facts = Object.entries(data.facts).map(([name, fact]) => `${name}: ${fact.exact.length ? fact.values[fact.exact[i]] : fact.names[fact.codes[i]]}`);
+      words.textContent = [data.ids[i], ...facts].join("\n");
+      draw();
+    };
+    const explain = () => {
+      only = -1;
+      const { names, codes } = data.facts[menu.value];
+      const counts = names.map(() => 0);
+      for (const code of codes) counts[code]++;
+      legend.replaceChildren(...names.map((name, code) => {
+        const item = document.createElement("li"), button = document.createElement("button"), mark = document.createElement("span");
+        button.type = "button";
+        button.setAttribute("aria-pressed", "false");
+        mark.textContent = "\u25cf\u25a0\u25b2"[Math.floor(code / 8) % 3];
+        mark.style.color = `var(--map-${code % 8})`;
+        mark.setAttribute("aria-hidden", "true");
+        button.append(mark, ` ${name} (${counts[code].toLocaleString("en")})`);
+        button.addEventListener("click", () => {
+          only = only === code ? -1 : code;
+          [...legend.children].forEach((other, k) => other.firstChild.setAttribute("aria-pressed", String(k === only)));
+          draw();
+        });
+        item.append(button);
+        return item;
+      }));
+      draw();
+    };
+    const best = (cost) => {
+      let found = -1, least = Infinity;
+      for (let i = 0; i < count; i++) {
+        const value = cost(i);
+        if (value < least) [found, least] = [i, value];
+      }
+      return found;
+    };
+    const point = (event) => {
+      const x = event.offsetX, y = event.offsetY;
+      const near = best((i) => { const [a, b] = at(i); return Math.hypot(a - x, b - y); });
+      const [a, b] = at(near);
+      if (Math.hypot(a - x, b - y) < 18) choose(near);
+    };
+    canvas.addEventListener("pointermove", point);
+    canvas.addEventListener("pointerdown", point);
+    const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+    canvas.addEventListener("keydown", (event) => {
+      const step = steps[event.key];
+      if (!step) return;
+      event.preventDefault();
+      if (chosen < 0) return choose(best((i) => Math.hypot(data.x[i] - 500, data.y[i] - 500)));
+      const [x, y] = at(chosen);
+      const next = best((i) => {
+        const [a, b] = at(i), along = (a - x) * step[0] + (b - y) * step[1], across = Math.abs((a - x) * step[1] + (b - y) * step[0]);
+        return i !== chosen && along > 0 && across <= 2 * along ? along + 2 * across : Infinity;
+      });
+      if (next >= 0) choose(next);
+    });
+    menu.addEventListener("change", explain);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+    new ResizeObserver(draw).observe(canvas);
+    explain();
+  }
 })();

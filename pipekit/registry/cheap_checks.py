@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from pipekit.contract import Dataset
+from pipekit.columnar import Column, Columns, Few, makes_columns
+from pipekit.contract import Dataset, Sample
 from pipekit.errors import DamagedError
 from pipekit.files import read_bytes
 from pipekit.images.value_range import DEEP_SUFFIXES, NARROW, read_deep
@@ -18,8 +19,8 @@ from pipekit.images.value_range import DEEP_SUFFIXES, NARROW, read_deep
 LOOKED_AT = 20
 """Images whose range of values is compared."""
 
-MAX_COMPARED = 20_000
-"""Maximum number of images whose hashes are compared; reading more rows would take longer than the rest of a cached import."""
+MOST_ROWS = 20_000
+"""Maximum number of images whose rows are all read. Of more, columns are kept, of which one image more changes a part."""
 
 
 def warnings_of(dataset: Dataset, path: Path) -> Iterator[str]:
@@ -28,7 +29,8 @@ def warnings_of(dataset: Dataset, path: Path) -> Iterator[str]:
     Args:
         path: where it was read from.
     """
-    yield from _narrow(dataset)
+    columns = dataset.columns(contents_and_labels) if len(dataset) > MOST_ROWS else None
+    yield from _narrow(dataset.first(LOOKED_AT))
     labels = Counter[str]()
     for of_split in dataset.counts.values():
         labels.update(of_split)
@@ -37,22 +39,29 @@ def warnings_of(dataset: Dataset, path: Path) -> Iterator[str]:
             f"all {len(dataset):,} images have one class, {next(iter(labels))!r}, so there are no classes to distinguish. "
             f"If that is not the name of a class, `pipekit sniff` lists other ways to read {path}"
         )
-    if len(labels) > 1 and len(dataset) <= MAX_COMPARED:
-        yield from _conflicts(dataset)
+    if len(labels) > 1:
+        found = _among_rows(dataset) if columns is None else _among_columns(columns)
+        if found:
+            images = "1 image has" if len(found) == 1 else f"{len(found):,} images have"
+            one, other = found[0]
+            yield (
+                f"{images} several classes: the same file lies under two labels. For example: {one.id} is {one.label!r}, "
+                f"{other.id} is {other.label!r}. `pipekit inspect` lists them all, with near duplicates"
+            )
 
 
-def _narrow(dataset: Dataset) -> Iterator[str]:
-    """Whether the first 16-bit images hold fewer bits than 16."""
+def _narrow(samples: Iterable[Sample]) -> Iterator[str]:
+    """Whether the 16-bit images among these hold fewer bits than 16."""
     largest = 0
-    for sample in islice(dataset, LOOKED_AT):
+    for sample in samples:
         if not sample.image.lower().endswith(DEEP_SUFFIXES):
             continue
         try:
-            samples = read_deep(read_bytes(sample.image))
+            values = read_deep(read_bytes(sample.image))
         except (OSError, DamagedError):
             continue
-        if samples is not None and samples.dtype.kind == "u":
-            largest = max(largest, int(samples.max(initial=0)))
+        if values is not None and values.dtype.kind == "u":
+            largest = max(largest, int(values.max(initial=0)))
             if largest >= NARROW:
                 return
     if largest:
@@ -62,18 +71,42 @@ def _narrow(dataset: Dataset) -> Iterator[str]:
         )
 
 
-def _conflicts(dataset: Dataset) -> Iterator[str]:
-    first: dict[str, tuple[str, str]] = {}
-    found: dict[str, str] = {}
+def _among_rows(dataset: Dataset) -> list[tuple[Sample, Sample]]:
+    """Two samples of each file that has several labels."""
+    first: dict[str, Sample] = {}
+    found: dict[str, tuple[Sample, Sample]] = {}
     for sample in dataset:
         if sample.label is None or not sample.sha256:
             continue
-        label, name = first.setdefault(sample.sha256, (sample.label, sample.id))
-        if label != sample.label:
-            found.setdefault(sample.sha256, f"{name} is {label!r}, {sample.id} is {sample.label!r}")
-    if found:
-        images = "1 image has" if len(found) == 1 else f"{len(found):,} images have"
-        yield (
-            f"{images} several classes: the same file lies under two labels. For example: {next(iter(found.values()))}. "
-            "`pipekit inspect` lists them all, with near duplicates"
-        )
+        before = first.setdefault(sample.sha256, sample)
+        if before.label != sample.label:
+            found.setdefault(sample.sha256, (before, sample))
+    return list(found.values())
+
+
+@makes_columns(version=1)
+def contents_and_labels(samples: Sequence[Sample], params: Any) -> dict[str, Column]:
+    """``content``: the first 64 bits of the file's hash, 0 where it is unknown or there is no label; ``label``."""
+    import numpy as np
+
+    known = (sample.sha256[:16] if sample.label is not None and sample.sha256 else "0" for sample in samples)
+    contents = np.fromiter((int(text, 16) for text in known), np.uint64, len(samples))
+    return {"content": contents, "label": Few.of(sample.label for sample in samples)}
+
+
+def _among_columns(columns: Columns) -> list[tuple[Sample, Sample]]:
+    """The same as :func:`_among_rows`; only samples of files that are there twice are read."""
+    import numpy as np
+
+    contents, labels = columns["content"], columns["label"].codes
+    order = np.argsort(contents, kind="stable")
+    ordered = contents[order]
+    same = (ordered[1:] == ordered[:-1]) & (ordered[1:] != 0) & (labels[order][1:] != labels[order][:-1])
+    suspects = np.flatnonzero(same).tolist()
+    rows = columns.rows({int(order[at + step]) for at in suspects for step in (0, 1)})
+    found: dict[str, tuple[Sample, Sample]] = {}
+    for at in suspects:
+        one, other = sorted((rows[int(order[at])], rows[int(order[at + 1])]), key=lambda sample: sample.id)
+        if one.sha256 == other.sha256:
+            found.setdefault(one.sha256, (one, other))
+    return sorted(found.values(), key=lambda pair: pair[1].id)

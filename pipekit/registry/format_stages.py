@@ -34,13 +34,14 @@ from pipekit.contract import (
     StageContract,
     param,
 )
+from pipekit.corrected import Ledger, read_corrections
 from pipekit.errors import PluginError, UserError
 from pipekit.files import hash_file, own_output_below, unreadable_below
 from pipekit.images import measuring
 from pipekit.passed_over import META, joined, passed_over, sentence
 from pipekit.quarantine import Exclusions, read_exclusions
 from pipekit.registry.component import Component
-from pipekit.registry.losses import losses
+from pipekit.registry.losses import losses, lost_names
 from pipekit.registry.privacy import prepared, with_field
 
 FIRST = 200
@@ -50,12 +51,16 @@ MAX_SHOWN = 5
 """Maximum number of failures that an error lists."""
 
 
+COMMON = ("path", "verify", "exclude", "corrections", "value_range")
+"""The parameters of every import."""
+
+
 def import_stage(importer: Component) -> Any:
-    """The stage ``import.<name>``: the importer's own parameters, ``path``, ``verify``, ``exclude`` and ``value_range``."""
+    """The stage ``import.<name>``: the importer's own parameters, and those that every import has (``COMMON``)."""
     reader: Any = importer.load()
     own = importer.params_type()
     name = "".join(word.title() for word in importer.name.replace("-", "_").split("_"))
-    clash = [field for field in ("path", "verify", "exclude", "value_range") if field in own.model_fields]
+    clash = [field for field in COMMON if field in own.model_fields]
     if clash:
         raise PluginError(
             f"importer {importer.name!r} of plugin {importer.plugin!r} may not have a parameter called {clash[0]!r}"
@@ -69,6 +74,10 @@ def import_stage(importer: Component) -> Any:
         "exclude": (
             InputPath | None,
             param(None, "Exclude the images that this CSV lists by id or sha256 (inspect --quarantine)"),
+        ),
+        "corrections": (
+            InputPath | None,
+            param(None, "Change the labels of images, and leave images out, as this CSV says (pipekit corrections)"),
         ),
         "value_range": (
             tuple[float, float] | None,
@@ -91,13 +100,14 @@ def import_stage(importer: Component) -> Any:
 
     def run(ctx: Context, params: Any) -> Dataset:
         excluded = read_exclusions(params.exclude) if params.exclude else Exclusions()
+        ledger = Ledger(read_corrections(params.corrections) if params.corrections else (), excluded)
         failed: list[Failure] = []
         adjusted: dict[str, tuple[int, str]] = {}
         lists: list[dict[str, Any]] = []
         listed: dict[str, Any] = {}  # complete only after the last sample
         codecs: list[str] = []
         by_suffix = _plugins_codecs(ctx.components("codec"))
-        per_file = getattr(reader, "PER_FILE", False) and not excluded and not params.value_range
+        per_file = getattr(reader, "PER_FILE", False) and not (excluded or ledger or params.value_range)
         amended = _amended(ctx, reader, params, tuple(by_suffix)) if per_file else None
         firsts: list[Sample] = []
         samples: Iterable[Sample]
@@ -107,7 +117,7 @@ def import_stage(importer: Component) -> Any:
             path = Path(params.path)
             found = reader.read(path, params, ctx.out_dir) if writes else reader.read(path, params)
             tracked = ctx.track(found, label="listing", unit="images")
-            samples = _sort_out(tracked, failed, adjusted, lists, listed, excluded.ids)
+            samples = _sort_out(tracked, failed, adjusted, lists, listed, excluded.ids, ledger)
             samples = _watched(samples, by_suffix, codecs)
             if per_file:
                 samples = _noticing(ctx, samples, failed, adjusted, codecs)
@@ -130,8 +140,12 @@ def import_stage(importer: Component) -> Any:
         if not own and _have_masks(firsts, ctx.out_dir):
             from pipekit.images.mask_checks import MaskParams, prepare
 
-            given_masks = MaskParams(colours=tuple(getattr(params, "colours", ())), strict=params.verify != "none")
+            colours = reader.colours_of(params) if hasattr(reader, "colours_of") else getattr(params, "colours", ())
+            given_masks = MaskParams(colours=tuple(colours), strict=params.verify != "none")
             samples = ctx.map(prepare, samples, given_masks, label="verifying masks", name="prepared")
+        facts: dict[str, str] = {}  # complete only after the last sample
+        if ledger:
+            samples = _corrected(samples, ledger, own, facts)
         if params.verify != "none" and not own:
             check = measuring.measure_image if params.verify == "decode" else measuring.check_header
             samples = ctx.keep(check, samples, label="verifying")
@@ -139,12 +153,13 @@ def import_stage(importer: Component) -> Any:
             passed_over(root, getattr(reader, "READS", None), [ctx.pipeline_file] if ctx.pipeline_file else [])
             for root in _folders_read(params)
         )
-        further = {META: others} if others else {}
+        further: dict[str, Any] = ({META: others} if others else {}) | ({"facts": facts} if ledger else {})
         made = ctx.dataset(samples, _drained(failed), **{CATEGORIES: listed, CODECS: codecs}, **further)
         if not len(made):
             count = made.meta["num_failed"]
             reasons = "".join(f"\n    {failure.id}: {failure.reason}" for failure in islice(made.failed(), MAX_SHOWN))
             hint = "Does 'exclude' name every image? " if excluded else ""
+            hint += "Does 'corrections' remove every image? " if ledger else ""
             raise UserError(
                 f"no usable image in {params.path}" + (f": all {count} of them failed{reasons}" if count else ""),
                 hint + ("" if count else "`pipekit components importer` lists the formats that can be read."),
@@ -160,6 +175,8 @@ def import_stage(importer: Component) -> Any:
             ctx.warn(sentence(others))
         if clash := _renumbered(lists, listed):
             ctx.warn(clash)
+        for warning in ledger.warnings(Path(params.corrections).name) if ledger else ():
+            ctx.warn(warning)
         for how, (count, example) in adjusted.items():
             images = "1 image" if count == 1 else f"{count:,} images"
             ctx.warn(f"the annotations of {images} were {how}. For example: {example}")
@@ -229,14 +246,18 @@ def _sort_out(
     lists: list[dict[str, Any]],
     listed: dict[str, Any],
     excluded: Collection[str],
+    ledger: Ledger,
 ) -> Iterator[Sample]:
+    """The samples; an image that failed for want of a label is one, where a correction labels it."""
     for item in found:
         if isinstance(item, Categories):
             lists.append({item.of: [entry.to_plain() for entry in item.entries]})
             continue
         if item.id in excluded:
             continue
-        if isinstance(item, Failure):
+        if isinstance(item, Failure) and item.image and not item.part_of and ledger.labels_one_without(item.id):
+            yield Sample(item.id, item.image)
+        elif isinstance(item, Failure):
             failed.append(item)
         elif isinstance(item, Adjusted):
             count, first = adjusted.get(item.how, (0, item.id))
@@ -259,6 +280,17 @@ def _without(samples: Iterable[Sample], excluded: Exclusions, own: bool) -> Iter
             yield sample
         elif own:
             Path(sample.image).unlink(missing_ok=True)
+
+
+def _corrected(samples: Iterable[Sample], ledger: Ledger, own: bool, facts: dict[str, str]) -> Iterator[Sample]:
+    """Yield the samples as a person corrected them; an image that the importer wrote itself and that is left out is removed."""
+    for sample in samples:
+        keep, label = ledger.settle(sample.id, sample.label, lambda: sample.sha256 or hash_file(sample.image))  # noqa: B023
+        if keep:
+            yield sample if label == sample.label else replace(sample, label=label)
+        elif own:
+            Path(sample.image).unlink(missing_ok=True)
+    facts.update(ledger.facts())
 
 
 def _have_masks(samples: Iterable[Sample], out_dir: Path) -> bool:
@@ -330,7 +362,7 @@ def export_stage(exporter: Component) -> Any:
         if of_images:
             main = prepared(ctx, main, params, found)
         carries = getattr(found, "CARRIES", None)
-        if carries is not None and (lost := losses(main, carries)):
+        for lost in filter(None, (losses(main, carries), lost_names(main, carries)) if carries is not None else ()):
             ctx.warn(f"{exporter.name}: {lost}")
         for said in getattr(found, "limits", lambda *_: ())(main, params):
             ctx.warn(f"{exporter.name}: {said}")

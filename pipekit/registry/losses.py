@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable
 
-from pipekit.contract import Sample
+from pipekit.contract import Dataset, Sample
 
 KINDS = {
     "labels": "classes of whole images",
@@ -61,3 +61,11 @@ def losses(samples: Iterable[Sample], carries: Collection[str]) -> str:
     words = KINDS | {"facts": f"facts about objects ({', '.join(sorted(names))})"}
     listed = [f"{counts[kind]:,} {words[kind]}" for kind in KINDS if counts[kind]]
     return f"this format does not hold {', '.join(listed)}: they are left out"
+
+
+def lost_names(dataset: Dataset, carries: Collection[str]) -> str:
+    """A sentence on the names of masks' values, if the format holds masks and not ``mask_names``; "" if nothing is lost."""
+    listed = dataset.categories("masks")
+    if not listed or {"mask", "mask_names"} & {*carries} != {"mask"}:
+        return ""
+    return f"this format holds masks, but not the names of their values ({len(listed)}): they are left out"

@@ -127,6 +127,11 @@ class Registry:
         if self._traces:
             print(f"[pipekit] {plugin}: {hook}({text})", file=sys.stderr, flush=True)
 
+    @property
+    def modules(self) -> list[Any]:
+        """What plugins are: modules, or objects with hook implementations."""
+        return list(self._manager.get_plugins())
+
     # --- looking up ---
 
     def get(self, kind: str, name: str) -> Component:
@@ -147,7 +152,7 @@ class Registry:
         known = [other for other in known if other.startswith(prefix)]  # suggest no importer for an exporter
         whole = [repr(other) for other in known if other.endswith(f".{name}")]  # "folders" of "import.folders"
         near = f"Did you mean {' or '.join(whole)}?" if whole else ""
-        near = near or did_you_mean(name, known) or did_you_mean(name.rpartition(".")[2], known)
+        near = near or self._offered(kind, name) or did_you_mean(name, known) or did_you_mean(name.rpartition(".")[2], known)
         if near and prefix and not get_close_matches(name, known, cutoff=0.9):
             near += " Or is the plugin that provides it not installed?"
         broken = [record.name for record in self.plugins if record.status == "broken"]
@@ -158,6 +163,11 @@ class Registry:
         raise UserError(
             f"no {kind.replace('_', ' ')} called {name!r}", f"{near}{lost} List them: pipekit components {kind}".strip()
         )
+
+    def _offered(self, kind: str, name: str) -> str:
+        """What a component says that it offers under another name (``offers(name)`` of its function); "" if none does."""
+        said = [getattr(one.load(), "offers", lambda _: "")(name) for one in self.components(kind)] if kind == "model" else []
+        return " ".join(filter(None, said))
 
     def _from_wildcard(self, kind: str, name: str) -> Component | None:
         prefix, dot, rest = name.partition(".")

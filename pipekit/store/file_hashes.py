@@ -12,8 +12,19 @@ from itertools import chain
 from pathlib import Path
 
 from pipekit.errors import UserError
-from pipekit.files import STATE, Listing, hash_file, scan, settled_before, split_packed, state_of
-from pipekit.store.folder_states import FOLDER, HASH, TREE, UNREADABLE, Files, TreeFolder, place_of, stats_of
+from pipekit.files import (
+    STATE,
+    Listing,
+    TreeState,
+    file_state,
+    hash_file,
+    scan,
+    settled_before,
+    split_packed,
+    state_of,
+    stats_of,
+)
+from pipekit.store.folder_states import FOLDER, HASH, TREE, UNREADABLE, Files, TreeFolder, place_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +101,14 @@ class HashMemory:
 
     Attributes:
         on_hash: called for each file that is hashed.
+        states: the state (:func:`pipekit.files.tree_state`) in which each path had the content that :meth:`content` returned;
+            "" if it may have another content in the same state.
     """
 
     def __init__(self, path: Path, threads: int = 1, read_only: bool = False) -> None:
         self.on_hash: Callable[[], None] | None = None
         self.threads = threads
+        self.states: dict[str, str] = {}
         self._tree = TreeFolder(path, read_only)
         self._near: dict[str, _Near] = {}  # the folder used last is at the end
         self._lock = threading.Lock()  # of `_near`: several threads ask for single files
@@ -186,16 +200,20 @@ class HashMemory:
         The digest of a folder is also the token of its state for :meth:`changes`.
         """
         if not path.is_dir():
+            self._note_state(path, file_state(path))
             try:
                 return self.file(path)
             except OSError as error:
                 raise UserError(f"can't read {path}: {error.strerror}", "Check its permissions.") from error
         passed_over = tuple(getattr(path, "passed_over", ()))
-        names, digests = [], bytearray()
+        names, digests, state = [], bytearray(), TreeState()
         for folder, below, listing in _scanned(path):
-            if digest := self._digest(os.path.abspath(folder), listing, passed_over):
+            digest, stats, is_settled = self._digest(os.path.abspath(folder), listing, passed_over)
+            state.add(folder[len(str(path)) :], listing, stats, is_settled)
+            if digest:
                 names.append(below)
                 digests += bytes.fromhex(digest)
+        self._note_state(path, state.digest)
         found = self._tree.put_state(TREE, names, bytes(digests))
         self._tree.put_root(os.path.abspath(path), " ".join(passed_over), found)
         return found
@@ -235,17 +253,25 @@ class HashMemory:
 
     # --- folders of a tree
 
-    def _digest(self, folder: str, listing: Listing, passed_over: tuple[str, ...]) -> str:
-        """The digest of a folder's state, which is kept; "" if it has no files."""
+    def _note_state(self, path: Path, state: str) -> None:
+        if self.states.setdefault(str(path), state) != state:
+            self.states[str(path)] = ""  # it has changed between two calls
+
+    def _digest(self, folder: str, listing: Listing, passed_over: tuple[str, ...]) -> tuple[str, str, bool]:
+        """The digest of a folder's state, which is kept; "" if it has no files.
+
+        Returns:
+            the digest, :func:`pipekit.files.stats_of` the files, and whether these can't change without another state.
+        """
         if not listing.names and not listing.gone:
-            return ""
+            return "", "", True
         left_out = " ".join(passed_over)
         head, stats = self._tree.head(place_of(folder)), stats_of(listing.names, listing.states)
         digests = dict(head.digests) if head and head.stats == stats else {}
         if not listing.gone:
             found = digests.get(left_out)
             if found is not None and (not found or self._tree.has_state(found)):
-                return found
+                return found, stats, True
         hashed = self._hashed(folder, listing)
         files = hashed.files
         chosen = [number for number, name in enumerate(files.names) if not name.lower().endswith(passed_over)]
@@ -255,7 +281,7 @@ class HashMemory:
         is_whole = len(hashed.settled.names) == len(files.names)
         if is_whole or not hashed.is_saved:
             self._save(folder, hashed.settled, {**digests, left_out: found} if is_whole else {})
-        return found
+        return found, stats, is_whole
 
     def _hashed(self, folder: str, listing: Listing) -> _Hashed:
         """Hash the files of a folder whose states are not those that are saved."""

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipekit.files import STATE
+from pipekit.files import STATE, joined_names, stats_of
 from pipekit.owners import new_owner
 from pipekit.store.leases import last_use, use
 
@@ -94,13 +94,6 @@ def place_of(folder: str) -> str:
     return hashlib.sha256(folder.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
-def stats_of(names: list[str], states: bytes) -> str:
-    """The digest of the names and states of a folder's files, in the order of the file system."""
-    hashed = hashlib.sha256(_joined(names))
-    hashed.update(states)
-    return hashed.hexdigest()
-
-
 class TreeFolder:
     """The folder ``tree`` of a store.
 
@@ -134,7 +127,7 @@ class TreeFolder:
 
     def put_files(self, place: str, folder: str, files: Files, digests: dict[str, str]) -> None:
         """Remember files of a folder, and the digests of its states if these are all its files."""
-        body = b"".join((_joined(files.names), files.states, files.hashes))
+        body = b"".join((joined_names(files.names), files.states, files.hashes))
         stats = stats_of(files.names, files.states)
         plain = {"stats": stats, "digests": digests, "body": hashlib.sha256(body).hexdigest(), "path": folder}
         self._write(place, _signed(plain) + body)
@@ -143,7 +136,7 @@ class TreeFolder:
 
     def put_state(self, kind: bytes, names: list[str], hashes: bytes) -> str:
         """Keep a state and return its digest. One that is there stays."""
-        text = b"".join((kind, _joined(names), hashes))
+        text = b"".join((kind, joined_names(names), hashes))
         digest = hashlib.sha256(text).hexdigest()
         if not self.has_state(digest):
             self._write(_state(digest), text)
@@ -223,12 +216,6 @@ class TreeFolder:
 
 def _state(digest: str) -> str:
     return f"{digest[:2]}/{digest}"
-
-
-def _joined(names: list[str]) -> bytes:
-    """Names as bytes after their length. Also those that are no valid text come back from :func:`_split`."""
-    text = "\0".join(names).encode("utf-8", "surrogatepass")
-    return b"%d\n%s" % (len(text), text)
 
 
 def _split(joined: bytes) -> tuple[list[str], bytes]:

@@ -14,6 +14,7 @@
       leases/                live runs, whose folders ``gc`` leaves alone
       format                 the version of the store; results of an older one are removed
       unsynced/              runs whose last work may not be on the disk yet
+      unchanged/             what a command printed, and the states of all files that this depends on
       tree/                  the hash of every file seen, by (path, size, mtime, ctime, inode), and former states of trees
 
 Nothing is locked. Two processes that make the same thing make the same bytes; the first rename wins and the other's work is
@@ -94,6 +95,7 @@ class Store:
         self._hashes: HashMemory | None = None
         self._whole: set[Path] = set()
         self._shard_dirs: dict[str, Path] = {}
+        self._places: dict[str, Path] = {}
         guard.watch(self.root)
 
     @property
@@ -165,10 +167,17 @@ class Store:
         if found.get("parts", {}).get("format", FORMAT) < FORMAT:
             return None  # an older version made it, which the next run removes
         for used in found["uses"]:
-            if not self._has(self.root / used):
+            if not self._has(self._used(used)):
                 self.set_aside(place, f"{used} is gone")
                 return None
         return found
+
+    def _used(self, place: str) -> Path:
+        """A place below the store as a path; kept, since the same thousands are asked for by each stage."""
+        path = self._places.get(place)
+        if path is None:
+            path = self._places[place] = self.root / place
+        return path
 
     def _has(self, place: Path) -> bool:
         """Whether a folder is there and whole by its own statement; checked once in the life of this object."""
@@ -324,7 +333,7 @@ def translate_os_error(error: OSError, place: Path) -> UserError:
 
 
 WORK_KEPT_S = 30 * 24 * 3600
-"""Checkpoints and notes that are unchanged for a month belong to abandoned trainings and pipelines."""
+"""Checkpoints that are unchanged for a month belong to abandoned trainings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +368,7 @@ def find_garbage(store: Store, keep: Iterable[str], min_age_s: float = MIN_AGE_S
     wanted = {store.artifact_dir(key) for key in kept}
     wanted |= {store.shard_dir(shard) for manifest in manifests for shard in manifest["shards"]}
     wanted |= {store.root / place for manifest in manifests for place in manifest["uses"]}
+    wanted |= {store.root / MEMORY / note for manifest in manifests for note in manifest.get("notes", ())}
     now = time.time()
     before = limit_of_age(store, min_age_s)
     folders = [
@@ -366,21 +376,28 @@ def find_garbage(store: Store, keep: Iterable[str], min_age_s: float = MIN_AGE_S
     ]
     gone = {path.name.partition(".")[0] for path in folders}
     folders += [path for path in _children(store.root / COLUMNS, 2) if _is_orphaned(store, path, gone, before)]
-    folders += [path for path in _children(store.root / MEMORY, 1) if not _is_young(path, now, WORK_KEPT_S)]
-    folders += [
-        path for path in _children(store.root / "work", 1) if store.manifest(path.name) or not _is_young(path, now, WORK_KEPT_S)
-    ]
+    folders += [path for path in _children(store.root / MEMORY, 1) if path not in wanted and last_use(path) < before]
+    folders += [path for path in _children(store.root / "work", 1) if _is_left(store, path, now, before)]
     folders += [path for path in _children(store.root / "tmp", 1) if is_abandoned(path, now)]
     folders += [path for path in _children(store.root / "damaged", 1) if last_use(path) < before]
-    num_files = size = 0
-    for folder in folders:
-        for path in [folder, *folder.rglob("*")]:
-            if path.is_file():
-                num_files += 1
-                size += path.stat().st_size
     states = tuple(stale_files(store.root / "tree", before))
-    size += sum(path.stat().st_size for path in states)
-    return Garbage(tuple(folders), num_files + len(states), size, states)
+    sizes = [_size(path) for folder in folders for path in [folder, *folder.rglob("*")] if path.is_file()]
+    return Garbage(tuple(folders), len(sizes) + len(states), sum(sizes) + sum(map(_size, states)), states)
+
+
+def _size(path: Path) -> int:
+    """The size of a file in bytes; 0 if another process has just removed it."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _is_left(store: Store, work: Path, now: float, before: float) -> bool:
+    """Whether nothing needs the folder of an unfinished stage: it has finished since, or it has left nothing, or long ago."""
+    if store.manifest(work.name) or not _is_young(work, now, WORK_KEPT_S):
+        return True
+    return last_use(work) < before and not any(work.iterdir())
 
 
 def _is_orphaned(store: Store, columns: Path, gone: Collection[str], before: float) -> bool:
@@ -403,7 +420,8 @@ def free(store: Store, garbage: Garbage, min_age_s: float = MIN_AGE_S) -> int:
     """Remove garbage, except what a run has begun to use since it was found. Returns the number of folders removed."""
     removed = 0
     for place in garbage.folders:
-        if place.parent.parent.name in KINDS and last_use(place) >= limit_of_age(store, min_age_s):
+        is_checked = place.parent.parent.name in KINDS or place.parent.name == MEMORY
+        if is_checked and last_use(place) >= limit_of_age(store, min_age_s):
             continue
         store.remove(place)
         removed += 1

@@ -48,13 +48,14 @@ def seal(folder: Path, known: Mapping[str, str] | None = None, parts: Mapping[st
 
 def contents_of(folder: Path) -> Contents | None:
     """The contents that a folder states; None if it states none, or the statement is damaged."""
-    statement = _statement(folder)
+    statement = _statement(os.fspath(folder))
     return None if statement is None else {name: (size, sha256) for name, (size, sha256) in statement["files"].items()}
 
 
-def _statement(folder: Path) -> dict[str, Any] | None:
+def _statement(folder: str) -> dict[str, Any] | None:
     try:
-        line, _, rest = (folder / CONTENTS).read_bytes().partition(b"\n")
+        with open(f"{folder}{os.sep}{CONTENTS}", "rb") as file:
+            line, _, rest = file.read().partition(b"\n")
     except OSError:
         return None
     if rest.strip() != hashlib.sha256(line).hexdigest().encode():
@@ -69,15 +70,18 @@ def problem_of(folder: Path, *, hashes: bool = False) -> str:
     Args:
         hashes: read all files, which finds every change; otherwise only sizes are compared.
     """
-    if folder.parent.parent.name == COLUMNS or folder.parent.name == MEMORY:
-        return _problem_of_checked(folder) if hashes else ""
-    if folder.parent.parent.name == PARTS:
-        return "" if not hashes or hash_file(folder) == folder.name.partition(".")[0] else "it has changed"
-    contents = contents_of(folder)
-    if contents is None:
-        return f"{CONTENTS} is missing or damaged"
     root = os.fspath(folder)
-    for name, (size, sha256) in contents.items():
+    *_, above, parent, _ = ("", "", *root.split(os.sep))  # noqa: PTH206 (done for every shard)
+    is_checked = above == COLUMNS or parent == MEMORY
+    if is_checked or above == PARTS:
+        try:
+            return "" if not hashes else _problem_of_checked(folder) if is_checked else _problem_of_part(folder)
+        except OSError as error:
+            return f"it can't be read: {error.strerror}"
+    statement = _statement(root)
+    if statement is None:
+        return f"{CONTENTS} is missing or damaged"
+    for name, (size, sha256) in statement["files"].items():
         path = f"{root}/{name}"
         try:
             actual = os.stat(path).st_size  # noqa: PTH116
@@ -90,6 +94,10 @@ def problem_of(folder: Path, *, hashes: bool = False) -> str:
         except OSError as error:
             return f"{name} can't be read: {error.strerror}"
     return ""
+
+
+def _problem_of_part(file: Path) -> str:
+    return "" if hash_file(file) == file.name.partition(".")[0] else "it has changed"
 
 
 def _problem_of_checked(file: Path) -> str:
@@ -211,7 +219,7 @@ class Guard:
         version = (state.st_ino, state.st_mtime_ns)
         found = self._known.get(folder)
         if found is None or found[0] != version:
-            statement = _statement(Path(folder)) or {"files": {}, "parts": {}}
+            statement = _statement(folder) or {"files": {}, "parts": {}}
             hashes = {name: sha256 for name, (_, sha256) in statement["files"].items()} | statement["parts"]
             found = version, hashes
             with self._lock:

@@ -76,6 +76,11 @@ def show_combinations(outcome: MatrixOutcome) -> None:
         warn(warning)
     if outcome.best is not None:
         say(f"Best by {outcome.select}: {_words(outcome.best.values)}. {outcome.best.headline}".rstrip(), NAME)
+        if len(outcome.combinations) > 1 and "val" in outcome.select:
+            say(
+                f"{outcome.select} chose among {len(outcome.combinations)} runs, so it flatters the best one; a test metric "
+                "that chose nothing doesn't. Read that of the best run only."
+            )
         say(f"Results: {outcome.run_dir}, and the table in matrix.csv there")
 
 

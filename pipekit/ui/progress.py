@@ -89,6 +89,11 @@ class RunDisplay:
     ) -> None:
         self.view(stage).start_epoch(epoch, epochs, steps, step, at_most, self.clock())
 
+    def on_remaining(self, stage: str, seconds: float = 0.0, **_: Any) -> None:
+        """The stage begins another training; others will follow it."""
+        view = self.view(stage)
+        view.later_s, view.epochs = seconds, None
+
     def on_stage_finished(
         self, stage: str, use: str = "", seconds: float = 0.0, cached: bool = False, facts: Any = None, **_: Any
     ) -> None:

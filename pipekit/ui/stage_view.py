@@ -71,6 +71,8 @@ class StageView:
     started: float = 0.0
     marks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=60))
     epochs: Epochs | None = None
+    later_s: float = 0.0
+    """Estimated seconds of what the stage does after this training: of the templates that it tries next."""
 
     def start_epoch(self, epoch: int, epochs: int, steps: int, step: int, at_most: bool, now: float) -> None:
         before = self.epochs
@@ -110,8 +112,8 @@ class StageView:
         rate = self.rate(now)
         rest = (self.total - self.done) / rate if rate and self.total else None
         if self.epochs is not None:
-            return self.epochs.left(now, rest, rate) or None
-        return rest or None
+            rest = self.epochs.left(now, rest, rate)
+        return rest + self.later_s if rest else None
 
     def count(self) -> str:
         unit = f" {self.unit}" if self.unit else ""

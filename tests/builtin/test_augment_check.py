@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,13 +14,15 @@ import pytest
 
 import pipekit
 from pipekit import images
+from pipekit.builtin.augment_check.forbidden import forbidden
 from pipekit.builtin.augment_check.measure import Measured, _interval
 from pipekit.builtin.augment_check.outputs import verdict
 from pipekit.builtin.augment_check.strengths import neutral_values, scaled, settings_of, single, variants
 from pipekit.cli import main
-from pipekit.contract import Files
+from pipekit.contract import Files, Sample
 from pipekit.engine.run import run_plan
 from pipekit.errors import PlanError, UserError
+from pipekit.learning.trained_on import write_trained_on
 from pipekit.params import Call
 from pipekit.pipeline.plan import load_plan
 from pipekit.recipe import compile_recipe
@@ -31,7 +34,7 @@ from tests.builtin.conftest import COLOURS, ColourProject
 REGISTRY = load_registry(installed=False)
 
 
-def check(project: ColourProject, ops: Any, *, workers: int = 1, **params: Any) -> Files:
+def check(project: ColourProject, ops: Any, *, workers: int = 1, told: list[str] | None = None, **params: Any) -> Files:
     table = {
         "name": "trial",
         "seed": 3,
@@ -43,7 +46,12 @@ def check(project: ColourProject, ops: Any, *, workers: int = 1, **params: Any) 
             "check": {"use": "augment_check", "model": "train", "dataset": "data", "ops": ops, **params},
         },
     }
-    found = run_plan(load_plan(table=table, base_dir=project.path)).artifact("check")
+
+    def listen(event: str, **values: Any) -> None:
+        if event == "warning" and told is not None:
+            told.append(values["message"])
+
+    found = run_plan(load_plan(table=table, base_dir=project.path), listen).artifact("check")
     assert isinstance(found, Files)
     return found
 
@@ -136,7 +144,7 @@ def test_an_op_that_destroys_the_label_shows(colour_project: ColourProject) -> N
         assert table[name, strength]["accuracy"] == plain["accuracy"]
         assert table[name, strength]["verdict"] == "harmless"
     assert float(table["greyscale", 1.0]["accuracy"]) <= 0.5
-    assert table["greyscale", 1.0]["verdict"] == "destroys the label"
+    assert table["greyscale", 1.0]["verdict"] == "the model fails on it"
     assert [s for n, s in table if n == "hflip"] == [1.0]
     falls = [float(table["hue_saturation", strength]["drop"]) for strength in (0.25, 0.5, 1.0)]
     assert falls == sorted(falls)
@@ -144,10 +152,10 @@ def test_an_op_that_destroys_the_label_shows(colour_project: ColourProject) -> N
     row = table["hue_saturation", 1.0]
     assert float(row["drop_low"]) < float(row["drop"]) < float(row["drop_high"])
     page = (found.path / "augment_check.html").read_text("utf-8")
-    assert "<strong>greyscale destroys the label.</strong>" in page
+    assert "<strong>Your labels forbid greyscale</strong>: it changes colours, which the classes name" in page
     assert page.count("data:image/jpeg") == 3 * len(table)
     assert images.read(found.path / "augment_check.png").shape[1] > 800
-    assert found.meta["facts"]["destroy"] == "2"
+    assert found.meta["facts"]["fails on"] == "2"
     assert "greyscale" in found.meta["headline"]
 
 
@@ -215,7 +223,7 @@ def test_the_command(
     words = ["augment", "--check", "model", "images", "--ops", "greyscale|rotate", "--plugin", "by_colour.py"]
     assert main([*words, "out", "--strength", "0.5", "--strength", "1"]) == 0
     said = capsys.readouterr().out
-    assert "destroys the label" in said
+    assert "the model fails on it" in said
     assert said.rstrip().endswith("augment_check.html")
     assert sorted(path.suffix for path in Path("out").iterdir()) == [".csv", ".html", ".png"]
     found = pipekit.check_augmentation(
@@ -241,7 +249,7 @@ def test_the_command(
 @pytest.mark.parametrize(
     ("drop", "confidence_drop", "said"),
     [
-        (0.3, 0.3, "destroys"),
+        (0.3, 0.3, "fails"),
         (0.2, 0.2, "costs"),
         (0.03, 0.0, "costs"),
         (0.01, 0.06, "unsure"),
@@ -250,17 +258,17 @@ def test_the_command(
 )
 def test_the_verdict_goes_by_what_is_lost(drop: float, confidence_drop: float, said: str) -> None:
     """Half of what it knows beyond chance (here 0.5), 2 points of accuracy, 5 points of the true class's probability."""
-    one, none = np.ones(4), np.zeros(1)
+    one, none = np.ones(40), np.zeros(1)
     measured = Measured(
         split="val",
         classes=("a", "b"),
-        labels=("a", "a", "b", "b"),
+        labels=("a", "b") * 20,
         variants=(),
         copies=1,
         plain_right=one,
         plain_confidence=one,
-        correct=np.full((4, 1), 1 - drop),
-        confidence=np.full((4, 1), 1 - confidence_drop),
+        correct=np.full((40, 1), 1 - drop),
+        confidence=np.full((40, 1), 1 - confidence_drop),
         low=none + 0.001,
         high=none + 0.5,
         shown=(),
@@ -276,3 +284,44 @@ def test_an_interval_is_as_exact_as_two_thousand_resamples_are() -> None:
     away = (np.stack([low, high]) - falls.mean(axis=0)) / error - np.array([[-1.96], [1.96]])
     expected = np.sqrt(0.025 * 0.975 / 2000) / 0.0584
     assert np.sqrt((away**2).mean()) == pytest.approx(expected, rel=0.2)
+
+
+def test_a_model_no_better_than_chance_calls_no_op_harmless(colour_project: ColourProject) -> None:
+    """51 of 120 at a chance of 0.5: each op was called harmless."""
+    found = check(colour_project, "hflip|rotate")
+    assert {row["verdict"] for row in rows(found).values()} == {"", "harmless"}
+    colour_project.model(sureness=0.0)
+    found = check(colour_project, "hflip|rotate")
+    assert {row["verdict"] for row in rows(found).values()} == {"", "no verdict: the model is not better than chance"}
+    assert "no verdict on the ops" in found.meta["headline"]
+
+
+@pytest.mark.parametrize(
+    ("op_name", "classes", "word"),
+    [
+        ("hflip", ("turn left", "turn_right"), "left and right"),
+        ("vflip", ("6", "7", "9"), "letters or digits"),
+        ("hue_saturation", ("red apple", "green apple"), "colours"),
+        ("vflip", ("shirt", "shoe"), ""),
+        ("rotate", ("left", "right"), ""),
+        ("greyscale", ("cat", "black dog"), ""),
+    ],
+)
+def test_what_labels_forbid_is_known_by_their_names(op_name: str, classes: tuple[str, ...], word: str) -> None:
+    reason = forbidden(op_name, classes, {})
+    assert word in reason
+    assert bool(reason) == bool(word)
+
+
+def test_mirror_labels_lift_the_ban_of_a_flip() -> None:
+    assert forbidden("hflip", ("left", "right"), {"left": "right", "right": "left"}) == ""
+
+
+def test_only_images_that_the_model_was_not_trained_on_are_measured(colour_project: ColourProject) -> None:
+    sources = sorted((colour_project.path / "images" / "val").rglob("*.png"))[:5]
+    seen = [Sample(path.name, str(path), hashlib.sha256(path.read_bytes()).hexdigest()) for path in sources]
+    write_trained_on(colour_project.path / "model", seen)
+    told: list[str] = []
+    found = check(colour_project, "hflip", told=told)
+    assert "13 images (val)" in found.meta["headline"]
+    assert any("5 of 18 images are left out, since the model was trained on them" in message for message in told)

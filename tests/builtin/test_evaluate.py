@@ -109,6 +109,38 @@ def test_a_copy_of_the_same_original_in_train_counts_like_a_near_duplicate(colou
     assert found["accuracy_without"]["value"] == 22 / 23
 
 
+def test_the_report_counts_copies_and_label_conflicts_with_one_number_each(colour_project: Any) -> None:
+    images = colour_project.path / "images"
+    shutil.copy(images / "test" / "red" / "red_0.png", images / "train" / "blue" / "again.png")
+    shutil.copy(images / "test" / "red" / "red_0.png", images / "train" / "green" / "again.png")
+    folder = colour_project.report()
+    page, conflicts = (folder / "report.html").read_text("utf-8"), metrics_of(folder)["label_conflicts"]
+    assert "1 of 24 test images has a copy in train" in page
+    assert "1 of 24 test images are in the dataset again under another label" in page
+    assert (conflicts["count"], conflicts["num_pairs"]) == (1, 2)
+    others = [{row["id"], row["other_id"]} for row in conflicts["pairs"]]
+    assert others == [{"test/red/red_0.png", f"train/{label}/again.png"} for label in ("blue", "green")]
+
+
+def test_a_report_without_groups_says_what_its_interval_takes_for_granted(colour_project: Any) -> None:
+    page = (colour_project.report() / "report.html").read_text("utf-8")
+    assert "If these images are independent" in page
+    assert "0 of 24 test images have a copy in train" in page
+    assert "generalises" not in page
+
+
+def test_groups_widen_the_interval_and_reach_the_predictions(colour_project: Any) -> None:
+    plain = metrics_of(colour_project.report())
+    folder = colour_project.report({"group_pattern": "(?:red|green|blue)_([0-9])"})
+    found = metrics_of(folder)
+    assert (plain["num_groups"], found["num_groups"]) == (None, 8)
+    assert found["accuracy"]["value"] == plain["accuracy"]["value"]
+    assert found["accuracy"]["low"] < plain["accuracy"]["low"]
+    groups = {row["id"]: row["group"] for row in rows_of(folder)}
+    assert groups["test/red/red_3.png"] == groups["test/blue/blue_3.png"] != groups["test/red/red_4.png"]
+    assert "They come in 8 groups" in (folder / "report.html").read_text("utf-8")
+
+
 def test_without_copies_there_are_none(colour_project: Any) -> None:
     assert metrics_of(colour_project.report())["near_copies"]["count"] == 0
 

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,7 +74,6 @@ def test_averages_and_losses_agree_with_scikit_learn(drawn: tuple[NDArray[np.int
     present = np.unique(y_true)
     recalls = sk.recall_score(y_true, said, labels=present, average="macro", zero_division=0)
     assert metrics["balanced_accuracy"]["value"] == pytest.approx(recalls)
-    assert metrics["macro_f1"]["value"] == pytest.approx(intervals.macro_f1(np.array([metrics["confusion_matrix"]], float))[0])
     safe = calibration.normalised(probabilities)
     assert metrics["log_loss"] == pytest.approx(sk.log_loss(y_true, safe, labels=labels), abs=1e-9)
     assert metrics["confusion_matrix"] == sk.confusion_matrix(y_true, said, labels=labels).tolist()
@@ -111,56 +111,127 @@ def test_every_figure_is_json_and_every_interval_holds_its_value(drawn: tuple[ND
             assert 0 <= found["low"] <= found["value"] <= found["high"] <= 1
 
 
-def test_wilson_agrees_with_published_values() -> None:
-    # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
-    published = {(81, 263): (0.2553, 0.3662), (15, 148): (0.0624, 0.1605), (0, 20): (0.0, 0.1611), (1, 29): (0.0061, 0.1718)}
+def test_exact_intervals_agree_with_published_values() -> None:
+    # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 5.
+    published = {(81, 263): (0.2527, 0.3676), (15, 148): (0.0578, 0.1617), (0, 20): (0.0, 0.1684), (1, 29): (0.0009, 0.1776)}
     for (hits, total), bounds in published.items():
-        assert intervals.wilson(hits, total) == pytest.approx(bounds, abs=5e-5)
+        assert intervals.exact(hits, total) == pytest.approx(bounds, abs=5e-5)
 
 
 @given(st.integers(0, 500), st.integers(1, 500))
-def test_wilson_is_symmetric_and_inside_the_unit_interval(hits: int, total: int) -> None:
+def test_exact_intervals_are_symmetric_and_inside_the_unit_interval(hits: int, total: int) -> None:
     hits = min(hits, total)
-    low, high = intervals.wilson(hits, total)
+    low, high = intervals.exact(hits, total)
     assert 0 <= low <= hits / total <= high <= 1
-    assert intervals.wilson(total - hits, total) == pytest.approx((1 - high, 1 - low))
+    assert intervals.exact(total - hits, total) == pytest.approx((1 - high, 1 - low))
 
 
-def test_intervals_cover_the_truth_about_95_times_in_100() -> None:
-    """Wilson's for the accuracy, the bootstrap's for the balanced accuracy and macro F1, on simulated test sets."""
-    rng = np.random.default_rng(5)
-    chances = np.array([[0.26, 0.05, 0.02], [0.04, 0.22, 0.04], [0.03, 0.06, 0.28]])
-    statistics = {"balanced": intervals.balanced_accuracy, "macro": intervals.macro_f1}
-    true = {name: float(function(chances[None])[0]) for name, function in statistics.items()}
-    trials, covered = 1500, {"accuracy": 0, "balanced": 0, "macro": 0}
-    for trial in range(trials):
-        matrix = rng.multinomial(200, chances.ravel()).reshape(3, 3)
-        low, high = intervals.wilson(int(np.trace(matrix)), 200)
-        covered["accuracy"] += low <= np.trace(chances) <= high
-        bounds = intervals.bootstrap_matrix(matrix, statistics, rng_for(trial, "cover"), 400)
-        for name, (low_bound, high_bound) in bounds.items():
-            covered[name] += bool(low_bound <= true[name] <= high_bound)
+@pytest.mark.parametrize(
+    ("shares", "accuracy", "size"),
+    [
+        ([0.95, 0.05], 0.97, 300),  # resampling the images covers 48 % here
+        ([0.98, 0.02], 0.97, 600),
+        ([0.1] * 10, 0.97, 100),  # Jeffreys' prior on each class covers 55 % here
+        ([0.25, 0.2, 0.15, 0.1, 0.1, 0.04, 0.04, 0.04, 0.04, 0.04], 0.8, 300),
+    ],
+)
+def test_intervals_cover_the_truth_with_uneven_classes(shares: list[float], accuracy: float, size: int) -> None:
+    """``benchmarks/coverage.py`` has the whole grid."""
+    rng, number, trials = np.random.default_rng(5), len(shares), 300
+    mistakes = (1 - np.eye(number)) * (1 - accuracy) / (number - 1)
+    chances = np.array(shares)[:, None] * (np.eye(number) * accuracy + mistakes)
+    true = {name: value for name, (value, _) in intervals.influences(chances).items()}
+    nobody, covered, given_for = np.zeros(0, np.int64), dict.fromkeys(true, 0), 0
+    for draw in rng.multinomial(size, chances.ravel(), trials):
+        found = intervals.averages(draw.reshape(number, number), nobody, nobody, None)
+        given_for += found["macro_f1"]["low"] is not None
+        for name, one in found.items():
+            covered[name] += one["low"] is not None and one["low"] <= true[name] <= one["high"]
+    assert given_for > trials / 2
     for name, count in covered.items():
-        assert 0.93 <= count / trials <= 0.97, name
+        assert count / given_for >= 0.93, name
 
 
-def test_the_bootstrap_of_the_matrix_is_the_bootstrap_of_the_images() -> None:
-    rng = np.random.default_rng(1)
-    y_true, said = rng.integers(0, 3, 90), rng.integers(0, 3, 90)
-    said = np.where(rng.random(90) < 0.7, y_true, said)
-    matrix = np.zeros((3, 3), np.int64)
-    np.add.at(matrix, (y_true, said), 1)
-    draws = []
-    for _ in range(4000):
-        chosen = rng.integers(0, 90, 90)
-        resampled = np.zeros((3, 3))
-        np.add.at(resampled, (y_true[chosen], said[chosen]), 1)
-        draws.append(intervals.macro_f1(resampled[None])[0])
-    low, high = intervals.bootstrap_matrix(matrix, {"f": intervals.macro_f1}, rng_for(0, "b"), 4000)["f"]
-    assert (low, high) == (
-        pytest.approx(np.quantile(draws, 0.025), abs=0.01),
-        pytest.approx(np.quantile(draws, 0.975), abs=0.01),
-    )
+def test_influences_are_the_derivatives_of_the_averages() -> None:
+    rng = np.random.default_rng(2)
+    counts, step = rng.integers(1, 30, (4, 4)).astype(float), 1e-6
+    for name, (value, each) in intervals.influences(counts).items():
+        slopes = np.zeros((4, 4))
+        for place in np.ndindex(4, 4):
+            more = counts.copy()
+            more[place] += step
+            slopes[place] = (intervals.influences(more)[name][0] - value) / step * counts.sum()
+        each = each - (counts * each).sum() / counts.sum()  # how many images there are changes nothing
+        assert each == pytest.approx(slopes, abs=1e-3), name
+
+
+def test_no_average_has_an_interval_where_a_class_has_fewer_than_five_images() -> None:
+    nobody = np.zeros(0, np.int64)
+    assert intervals.averages(np.array([[50, 2], [1, 3]]), nobody, nobody, None)["macro_f1"]["low"] is None
+    assert intervals.averages(np.array([[50, 2], [1, 4]]), nobody, nobody, None)["macro_f1"]["low"] is not None
+
+
+def test_groups_widen_every_interval_and_the_design_effect_is_found() -> None:
+    """Groups of eight images with one result each are eight times as large as they are many."""
+    rng = np.random.default_rng(4)
+    groups, right = np.repeat(np.arange(60), 8), np.repeat(rng.random(60) < 0.7, 8)
+    alone, together = intervals.share_of(right), intervals.share_of(right, groups)
+    ratio = (together["high"] - together["low"]) / (alone["high"] - alone["low"])
+    assert ratio == pytest.approx(8**0.5, rel=0.1)
+    y_true = np.repeat(rng.integers(0, 2, 60), 8)
+    probabilities = np.eye(2)[np.where(right, y_true, 1 - y_true)]
+    plain = measure(y_true, probabilities, ("a", "b"), rng_for(0, "t"), resamples=0)
+    wide = measure(y_true, probabilities, ("a", "b"), rng_for(0, "t"), resamples=0, groups=groups)
+    for name in ("accuracy", "balanced_accuracy", "macro_f1"):
+        assert wide[name]["value"] == plain[name]["value"]
+        assert wide[name]["high"] - wide[name]["low"] > 2 * (plain[name]["high"] - plain[name]["low"])
+
+
+@pytest.mark.parametrize(("alike", "accuracy"), [(0.3, 0.8), (0.6, 0.95)])
+def test_intervals_of_grouped_images_cover_the_truth(alike: float, accuracy: float) -> None:
+    rng, numbers, covered = np.random.default_rng(6), np.repeat(np.arange(50), 8), 0
+    for _ in range(300):
+        chance = rng.beta(accuracy * (1 / alike - 1), (1 - accuracy) * (1 / alike - 1), 50)
+        found = intervals.share_of(rng.random(400) < np.repeat(chance, 8), numbers)
+        covered += found["low"] <= accuracy <= found["high"]
+    assert covered / 300 >= 0.93
+
+
+def test_the_area_under_the_curve_has_an_interval_also_at_one() -> None:
+    found = intervals.auc(np.arange(30.0) + 100, np.arange(50.0))
+    assert found["value"] == found["high"] == 1
+    assert 0.85 < found["low"] < 0.95
+    assert intervals.auc(np.arange(9.0), np.arange(50.0))["low"] is None
+
+
+def test_intervals_of_the_area_under_the_curve_cover_the_truth() -> None:
+    from scipy.stats import norm
+
+    rng, covered = np.random.default_rng(7), 0
+    for _ in range(300):
+        found = intervals.auc(rng.normal(norm.ppf(0.95) * 2**0.5, 1, 20), rng.normal(size=80))
+        covered += found["low"] <= 0.95 <= found["high"]
+    assert covered / 300 >= 0.93
+
+
+def test_a_calibrated_model_s_error_is_called_chance_and_an_overconfident_one_s_is_not() -> None:
+    rng = np.random.default_rng(8)
+    confidence = rng.uniform(0.5, 1, 300)
+    honest = calibration.level_if_perfect(confidence, rng.random(300) < confidence, 15, rng, 400)
+    over = calibration.level_if_perfect(confidence, rng.random(300) < confidence - 0.15, 15, rng, 400)
+    assert honest["p"] > 0.05 > over["p"]
+    assert 0.03 < honest["mean"] < honest["high"] < 0.12
+
+
+def test_a_very_overconfident_model_s_temperature_is_found_from_unrounded_probabilities() -> None:
+    """Rounded to six decimals, the same predictions ask for a temperature a fifth lower."""
+    rng = np.random.default_rng(3)
+    logits = rng.normal(0, 2, (4000, 4))
+    honest = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    y_true = (honest.cumsum(axis=1) < rng.random((4000, 1))).sum(axis=1)
+    over = calibration.scaled(honest, 1 / 5.87, calibration.UNROUNDED)
+    assert calibration.fit_temperature(over, y_true, calibration.UNROUNDED) == pytest.approx(5.87, rel=0.05)
+    assert calibration.fit_temperature(np.round(over, 6), y_true) < 5.2
 
 
 def test_calibration_error_by_hand() -> None:
@@ -296,11 +367,12 @@ def test_an_undefined_figure_is_null_not_zero() -> None:
     assert not any(isinstance(value, float) and math.isnan(value) for value in metrics.values())
 
 
-def test_without_a_mistake_the_bootstrap_claims_no_certainty() -> None:
+def test_without_a_mistake_no_certainty_is_claimed() -> None:
     y_true = np.array([0, 1, 2] * 8)
     metrics = found_for(y_true, np.eye(3)[y_true])
-    assert metrics["macro_f1"] == {"value": 1.0, "low": None, "high": None}
-    assert metrics["accuracy"]["low"] == pytest.approx(intervals.wilson(24, 24)[0])
+    assert metrics["macro_f1"]["value"] == metrics["macro_f1"]["high"] == 1
+    assert 0.75 < metrics["macro_f1"]["low"] < 0.95
+    assert metrics["accuracy"]["low"] == pytest.approx(intervals.exact(24, 24)[0])
     assert metrics["accuracy"]["low"] < 0.9
 
 
@@ -341,3 +413,26 @@ def test_images_are_described_at_a_longer_side_of_256_px(tmp_path: Path, stripe_
 def test_a_model_that_is_surely_wrong_gets_the_hottest_temperature() -> None:
     y_true = np.array([0, 1, 0])
     assert calibration.fit_temperature(np.array([[0.1, 0.9], [0.9, 0.1]])[y_true], y_true) == pytest.approx(20, abs=0.01)
+
+
+def slice_rows(right_inside: int, inside: int, columns: int = 1) -> list[dict[str, Any]]:
+    """A slice ``a`` of a column with ``right_inside`` of ``inside`` correct, beside 180 of 200 correct ones."""
+    extras = [{"c0": "a"}] * inside + [{"c0": "b"}] * 200
+    extras = [{**extra, **{f"c{i}": f"{place % 12}" for i in range(1, columns)}} for place, extra in enumerate(extras)]
+    samples = [Sample(str(i), "", extra=extra) for i, extra in enumerate(extras)]
+    correct = np.r_[np.arange(inside) < right_inside, np.arange(200) < 180]
+    return [row for row in slices.by_slice(samples, {}, correct, ()) if (row["by"], row["slice"]) == ("c0", "a")]
+
+
+def test_ten_images_are_not_called_weaker() -> None:
+    (row,) = slice_rows(5, 10)
+    assert row["accuracy"]["high"] < 0.9
+    assert (row["weaker"], row["p_holm"]) == (False, None)
+
+
+def test_a_slice_is_weaker_only_beyond_the_number_of_slices_tried() -> None:
+    (alone,), (among_many,) = slice_rows(31, 40), slice_rows(31, 40, columns=4)
+    assert alone["p_holm"] < among_many["p_holm"]
+    assert not among_many["weaker"]
+    (clear,) = slice_rows(20, 40, columns=4)
+    assert clear["weaker"]

@@ -12,9 +12,10 @@ import pytest
 
 from pipekit import images
 from pipekit.builtin.explain import layers, maps
-from pipekit.builtin.explain.pages import overlay
+from pipekit.builtin.explain.constant_place import constant_place
+from pipekit.builtin.explain.pages import Studio, overlay
 from pipekit.builtin.explain.saliency_location import where
-from pipekit.builtin.explain.section import Kind, _mapper
+from pipekit.builtin.explain.section import Kind, _checked, _mapper
 from pipekit.cli import main
 from pipekit.registry.registry import load_registry
 from pipekit.rng import rng_for
@@ -196,6 +197,8 @@ def test_the_command_writes_a_page(
     assert page.count("data:image/jpeg") == 1 + len(maps.METHODS) + 3 + 1 + 9 + 1  # the image, maps, layers, filters, steps
     for words in ("First-layer filters", "Layer outputs", "ReLU: negative values become 0", "Activation maximisation: spot"):
         assert words in page
+        assert page.index("spot.png") < page.index(words), "the page opens with the picture"
+    assert "explain: running" in capsys.readouterr().out
     assert main(["explain", str(folder), "spot.png", "--about", "cat"]) in (1, 2)
     assert "has no class 'cat'" in "".join(capsys.readouterr())
 
@@ -293,9 +296,7 @@ def test_occlusion_covers_an_eighth_of_each_side() -> None:
     assert (ys.min(), ys.max(), xs.min(), xs.max()) == (14, 19, 14, 19)
 
 
-@pytest.mark.parametrize(
-    ("place", "side_px", "steps"), [("the stage", 4, 64), ("the report", 128, 32), ("the report", 129, 16)]
-)
+@pytest.mark.parametrize(("place", "side_px", "steps"), [("the stage", 4, 64), ("the report", 128, 32), ("the report", 129, 8)])
 def test_integrated_gradients_take_their_number_of_steps(place: str, side_px: int, steps: int) -> None:
     """The logit rises only above 1 - 0.6 / steps of the image, which the last step alone exceeds: it is at 1 - 0.5 / steps."""
     import tensorflow as tf
@@ -311,3 +312,37 @@ def test_integrated_gradients_take_their_number_of_steps(place: str, side_px: in
         else _mapper("integrated_gradients", opened)(image, [0])[0]
     )
     assert found.sum() / 200 == pytest.approx(1 / steps, rel=1e-3)
+
+
+def pointing(*corners: tuple[int, int], side_px: int = 56) -> list[maps.Map]:
+    """Maps with evidence in a square of a tenth of the image, and a little noise."""
+    made = []
+    for number, (y, x) in enumerate(corners):
+        found = np.random.default_rng(number).random((side_px, side_px)).astype(np.float32) * 0.03
+        found[y : y + 12, x : x + 12] = 1
+        made.append(found)
+    return made
+
+
+def test_maps_of_a_class_that_point_at_one_place_are_said() -> None:
+    corner = constant_place(pointing(*[(2, 40)] * 6))
+    assert corner is not None
+    assert (corner.where, corner.count, corner.mean.shape) == ("upper right", 6, (56, 56))
+    assert "6 images explained as *stamp* point at the same" in corner.sentence("stamp")
+    assert where(corner.mean).endswith("at the upper right")
+    spread = [(2, 2), (40, 40), (2, 40), (40, 2), (20, 2), (2, 20)]
+    assert constant_place(pointing(*spread)) is None
+    assert constant_place(pointing(*[(22, 22)] * 6)) is None, "subjects are often in the centre"
+    assert constant_place(pointing(*[(2, 40)] * 4)) is None, "a few images agree by chance"
+    assert constant_place([np.zeros((9, 9), np.float32)] * 8) is None
+
+
+def test_a_map_of_shuffled_weights_that_is_blank_passes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, random = SimpleNamespace(), SimpleNamespace()
+    made = np.arange(16, dtype=np.float32).reshape(4, 4)
+    blind = np.full((4, 4), 0.5, np.float32)
+    monkeypatch.setitem(maps.METHODS, "occlusion", lambda opened, image, target: made if opened is real else blind)
+    asked: Any = [(np.zeros((4, 4, 3), np.uint8), 0)]
+    assert Studio(None, real, random).likeness("occlusion", *asked[0], made) is None  # type: ignore[arg-type]
+    assert _checked("occlusion", real, random, asked).likeness is None  # type: ignore[arg-type]
+    assert maps.is_constant(np.float32(0.3) + np.array([[0, 1e-8]], np.float32)), "but for rounding it is the same everywhere"

@@ -8,6 +8,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,25 @@ from pipekit.cli import main
 from pipekit.contract import Model, Report
 from pipekit.engine.run import run_plan
 from pipekit.errors import StageError, UserError
+from pipekit.learning.predictions import answers
 from pipekit.learning.predictor import Predictor, load_predictor
+from pipekit.learning.unknown import Unknown, unit
 from pipekit.pipeline.plan import load_plan
 from pipekit.registry.registry import load_registry
 from pipekit.testing.checks import write_tiny_dataset
 
+LIMIT = {"output": "unknown_score", "limit": 1.0, "share": 0.05}
 CLASSES = ["brown <b>", "cat", "Straße"]
 FORMATS = ("savedmodel", "tflite", "tflite-int8", "onnx")
 REGISTRY = load_registry(installed=False)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A functional model with random weights, 16 x 20 x 3 to three classes, with batch normalisation and dropout inside."""
+def folder(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Path:
+    """A functional model with random weights, 16 x 20 x 3 to three classes, with batch normalisation and dropout inside.
+
+    Half of the pictures are unlike the others to it: *none of these*.
+    """
     from pipekit.learning.keras_backend import load_keras
 
     keras = load_keras()
@@ -45,7 +52,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = keras.Model(source, layers.Dense(3, activation="softmax")(x))
     made = tmp_path_factory.mktemp("model")
     model.save(made / "model.keras")
-    info = {"classes": CLASSES, "input_shape_hwc": [16, 20, 3], "template": "made", "params": {"units": [3]}}
+    info = {"classes": CLASSES, "input_shape_hwc": [16, 20, 3], "template": "made", "params": {"units": [3]}, "unknown": LIMIT}
+    seen = np.stack([images.resize(images.read(pictures / f"{number:02d}.png"), (16, 20)) for number in range(12)])
+    features = keras.Model(source, x).predict_on_batch(seen.astype(np.float32))
+    found = Unknown(unit(features[:6]).astype(np.float32), 1.0)
+    lowest, highest = np.sort(found.scores(features))[5:7]
+    replace(found, limit=float(lowest + highest) / 2).save(made)
     (made / "model.json").write_text(json.dumps(info), "utf-8")
     return made
 
@@ -77,7 +89,7 @@ def run_savedmodel(out: Path, pixels: Any) -> Any:
     found = served(image=tf.constant(pixels.astype(np.float32)))
     names = [name.decode() for name in found["label"].numpy()]
     assert names == [CLASSES[place] for place in found["probabilities"].numpy().argmax(axis=1)]
-    return found["probabilities"].numpy()
+    return np.concatenate([found["probabilities"].numpy(), found["unknown_score"].numpy()], axis=1)
 
 
 def run_tflite(out: Path, pixels: Any) -> Any:
@@ -85,14 +97,14 @@ def run_tflite(out: Path, pixels: Any) -> Any:
 
     interpreter = tf.lite.Interpreter(str(out / "model.tflite"))
     interpreter.allocate_tensors()
-    (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
+    (source,), (probabilities, score) = interpreter.get_input_details(), interpreter.get_output_details()
     assert source["dtype"] == (np.uint8 if "int8" in out.name else np.float32)
-    answers = []
+    rows = []
     for picture in pixels:
         interpreter.set_tensor(source["index"], picture[None].astype(source["dtype"]))
         interpreter.invoke()
-        answers.append(interpreter.get_tensor(target["index"])[0])
-    return np.array(answers)
+        rows.append(np.concatenate([interpreter.get_tensor(target["index"])[0] for target in (probabilities, score)]))
+    return np.array(rows)
 
 
 def run_onnx(out: Path, pixels: Any) -> Any:
@@ -100,7 +112,8 @@ def run_onnx(out: Path, pixels: Any) -> Any:
 
     session = onnxruntime.InferenceSession(str(out / "model.onnx"))
     assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == CLASSES
-    return session.run(["probabilities"], {"image": pixels.astype(np.float32)})[0]
+    assert json.loads(session.get_modelmeta().custom_metadata_map["unknown"]) == LIMIT
+    return np.concatenate(session.run(["probabilities", "unknown_score"], {"image": pixels.astype(np.float32)}), axis=1)
 
 
 RUNTIMES: dict[str, Callable[[Path, Any], Any]] = {
@@ -167,6 +180,10 @@ def test_damaged_exif_is_no_orientation(exif: bytes) -> None:
     assert np.abs(found - 90).max() <= 1
 
 
+def rejected(predictor: Predictor, files: list[Path]) -> list[bool]:
+    return [bool(found.unknown) for found in answers(predictor, [str(file) for file in files])]
+
+
 def test_a_savedmodel_takes_the_bytes_of_files(folder: Path, pictures: Path, tmp_path: Path) -> None:
     import tensorflow as tf
 
@@ -178,6 +195,7 @@ def test_a_savedmodel_takes_the_bytes_of_files(folder: Path, pictures: Path, tmp
     expected = predictor.probabilities(np.stack([predictor.prepare(file) for file in files]))
     assert np.abs(found["probabilities"].numpy() - expected).max() < 0.02
     assert [name.decode() for name in found["label"].numpy()] == [CLASSES[place] for place in expected.argmax(axis=1)]
+    assert (found["unknown_score"].numpy()[:, 0] > 1).tolist() == rejected(predictor, files)
     check = json.loads((tmp_path / "out" / "check.json").read_text("utf-8"))
     assert (check["from_files"]["count"], check["from_files"]["pictures"]) == (12, "the files of 12 images")
     assert "from the files of 12 images" in said["headline"]
@@ -215,11 +233,19 @@ def test_the_exported_model_answers_as_the_original(to: str, folder: Path, pictu
     said = export(to, folder, out, images=pictures)
     predictor: Predictor = load_predictor(folder, REGISTRY.get)
     pixels = np.stack([predictor.prepare(pictures / f"{number:02d}.png") for number in range(12)])
-    apart = np.abs(RUNTIMES[to](out, pixels) - predictor.probabilities(pixels))
+    found, expected = RUNTIMES[to](out, pixels), predictor.scoring().probabilities(pixels)
+    apart = np.abs(found - expected)
     assert apart.max() < (0.2 if "int8" in to else 1e-4)
+    unknown = rejected(predictor, [pictures / f"{number:02d}.png" for number in range(12)])
+    assert sum(unknown) == 6
+    assert sum((found[:, -1] > 1) == unknown) >= (11 if "int8" in to else 12), "it rejects the same images"
+    np.testing.assert_allclose(expected[:, :-1], predictor.probabilities(pixels), atol=1e-6)
+    opened = load_predictor(out, REGISTRY.get).scoring().probabilities(pixels)
+    assert np.abs(opened - found).max() < 1e-5, "`pipekit predict OUT`"
     checked = json.loads((out / "check.json").read_text("utf-8"))
     assert checked["count"] == (6 if "int8" in to else 12)  # half of them are for the ranges
     assert checked["largest_difference"] <= apart.max() + 1e-6
+    assert checked["same_unknown"] >= (5 if "int8" in to else 12)
     assert f"{checked['largest_difference']:.1e}" in said["headline"]
     assert (out / "labels.txt").read_text("utf-8").splitlines() == CLASSES
     assert json.loads((out / "model.json").read_text("utf-8"))["classes"] == CLASSES
@@ -238,11 +264,15 @@ def test_a_difference_beyond_the_tolerance_is_an_error(folder: Path, pictures: P
 
     trained = models.open_trained(Model(folder, "digest", {}))
     held = models.held_out(trained, None, models.CheckParams())
-    same = models.compare(trained, trained.predictor.probabilities, held)
-    assert (same.largest_difference, same.same_class) == (0, 16)
-    other = models.compare(trained, lambda pixels: trained.predictor.probabilities(pixels)[:, ::-1], held)
+    original = trained.predictor.scoring().probabilities
+    same = models.compare(trained, original, held)
+    assert (same.largest_difference, same.same_class, same.largest_score_difference, same.same_unknown) == (0, 16, 0, 16)
+    other = models.compare(trained, lambda pixels: original(pixels)[:, [2, 1, 0, 3]], held)
     with pytest.raises(StageError, match="the exported model differs from the original"):
         models.within(other, 1e-4)
+    further = models.compare(trained, lambda pixels: original(pixels) + np.array([0, 0, 0, 0.5], np.float32), held)
+    with pytest.raises(StageError, match="its unknown_score by"):
+        models.within(further, 1e-4)
     with pytest.raises(StageError, match="not finite"):
         models.compare(trained, lambda pixels: np.full((1, 3), np.nan, np.float32), held)
 

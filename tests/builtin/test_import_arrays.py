@@ -16,6 +16,7 @@ from pipekit.builtin.importers import cifar, hdf5, npz
 from pipekit.builtin.importers.arrays import ArraysParams
 from pipekit.builtin.importers.cifar import CifarParams
 from pipekit.errors import UserError
+from pipekit.passed_over import passed_over
 from tests.builtin.annotated import sort_out
 
 CHANCE = np.random.default_rng(5)
@@ -41,6 +42,7 @@ def test_cifar_10_as_pickles(tmp_path: Path) -> None:
     dump(base / "test_batch", {"data": data[:1], "labels": [0]}, 5 - 1)
     dump(base / "batches.meta", {"label_names": ["cat", "dog"]})
     assert cifar.sniff(tmp_path) == "CIFAR-10, pickled: data_batch_1, test_batch"
+    assert passed_over(tmp_path, getattr(cifar, "READS", None)) == {}
     found, failed = sort_out(cifar.read(tmp_path, CifarParams(), tmp_path / "out"))
     assert [(row.id, row.label, row.split, row.extra) for row in found] == [
         ("data_batch_1/00000", "dog", "train", {"file_name": "a.png"}),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from pipekit import images
+from pipekit.builtin.importers.any_case import BY_OTHER_CASE
 from pipekit.builtin.importers.folders import FoldersParams, read, sniff
 from pipekit.contract import Adjusted, Box, Sample
 from pipekit.errors import ReadingsError, UserError
@@ -287,3 +290,98 @@ def test_a_table_in_a_folder_of_tables_names_images_beside_that_folder(tmp_path:
     params = REGISTRY.check_params(REGISTRY.get("importer", "csv").params_type(), {})
     rows = [row for row in csv.read(table, params) if isinstance(row, Sample)]  # type: ignore[arg-type]
     assert [row.image for row in rows] == [str(root / f"images/scan_{at}.jpg") for at in range(4)]
+
+
+# --- recordings ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("names", "choices"),
+    [
+        ("S1_Seq1.jpg S1_Seq2.jpg S2_Seq1.jpg TS1.jpg", ["--format folders:labels=none", "--format names"]),
+        ("cam1.jpg cam2.jpg IMG_1.jpg IMG_2.jpg", ["--format folders:labels=none", "--format names"]),
+        ("Subject01/1.jpg Subject02/1.jpg", ["--format folders:labels=none", "--format folders:labels=first"]),
+        ("train/fold_1/1.jpg test/fold_2/1.jpg", ["--format folders:labels=none", "--format folders:labels=first"]),
+        (
+            "S1/walk/1.jpg S1/run/1.jpg S2/walk/1.jpg",
+            ["--format folders:labels=last", "--format folders:labels=none", "--format folders:labels=first"],
+        ),
+        (
+            "session1/Seq2/1.jpg session2/Seq1/1.jpg",
+            ["--format folders:labels=none", "--format folders:labels=first"],
+        ),
+    ],
+)
+def test_subjects_and_recordings_are_asked_about(tmp_path: Path, names: str, choices: list[str]) -> None:
+    assert readings(tree(tmp_path, *names.split())) == choices
+
+
+def test_the_options_choose_how_folders_of_recordings_are_read(tmp_path: Path) -> None:
+    root = tree(tmp_path, "S1/walk/1.jpg", "S2/run/1.jpg")
+    for labels, expected in {"none": [None, None], "first": ["S1", "S2"], "last": ["walk", "run"]}.items():
+        assert [row.label for row in read(root, FoldersParams(labels=labels))] == expected  # type: ignore[arg-type]
+    with pytest.raises(ReadingsError, match="called S1, S2, which may be subjects"):
+        list(read(root, FoldersParams()))
+
+
+def test_one_folder_of_another_name_makes_them_classes(tmp_path: Path) -> None:
+    root = tree(tmp_path, "s1/1.jpg", "sedan1/1.jpg")
+    assert [row.label for row in read(root, FoldersParams())] == ["s1", "sedan1"]
+
+
+# --- upper and lower case ------------------------------------------------------------------------------------------------
+
+COCO = (
+    '{{"images": [{{"id": 1, "file_name": "{name}"}}], "categories": [{{"id": 1, "name": "roo"}}], '
+    '"annotations": [{{"image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9]}}]}}'
+)
+BOX_CSV = "filename,class,xmin,ymin,xmax,ymax\n{name},roo,1,1,9,9\n"
+
+
+def rows_of(importer: str, root: Path) -> list[Any]:
+    component = REGISTRY.get("importer", importer)
+    module, params = component.load(), component.params_type()
+    values = {"path": root} if "path" in params.model_fields else {}
+    more = (root / "written",) if "out_dir" in inspect.signature(module.read).parameters else ()
+    return list(module.read(root, params(**values), *more))
+
+
+@pytest.mark.parametrize(
+    ("importer", "annotations", "text"),
+    [
+        ("voc", "0af.xml", VOC),
+        ("voc", "Annotations/0af.xml", VOC),
+        ("coco", "x.json", COCO),
+        ("box_csv", "x.csv", BOX_CSV),
+        ("yolo", "labels/0af.txt", "0 0.5 0.5 0.2 0.2"),
+    ],
+)
+def test_an_image_is_found_in_another_case_if_only_one_fits(tmp_path: Path, importer: str, annotations: str, text: str) -> None:
+    folder = "images/" if importer == "yolo" else ""
+    picture(tmp_path / f"{folder}0AF.jpg")
+    write(tmp_path / annotations, text.format(name="0af.jpg"))
+    rows = rows_of(importer, tmp_path)
+    samples, failures = sort_out(rows)
+    assert [(row.id, len(row.targets.boxes)) for row in samples] == [(f"{folder}0AF.jpg", 1)]
+    assert not failures
+    assert [row.how for row in rows if isinstance(row, Adjusted)] == [BY_OTHER_CASE]
+
+    picture(tmp_path / f"{folder}0Af.jpg")
+    if importer == "yolo":  # two images fit, and neither is chosen
+        with pytest.raises(UserError, match="no label file"):
+            rows_of(importer, tmp_path)
+        return
+    samples, failures = sort_out(rows_of(importer, tmp_path))
+    assert failures
+    assert not any(row.targets.boxes for row in samples)
+
+
+def test_an_image_is_not_given_away_that_another_annotation_names_exactly(tmp_path: Path) -> None:
+    from pipekit.builtin.importers import voc
+
+    picture(tmp_path / "A.jpg")
+    for name in ("A", "a"):
+        write(tmp_path / f"{name}.xml", VOC.format(name=f"{name}.jpg"))
+    samples, failures = sort_out(voc.read(tmp_path, voc.VocParams()))  # type: ignore[arg-type]
+    assert [row.id for row in samples] == ["A.jpg"]
+    assert failures == {"a.jpg": "no such file; a.xml names it"}

@@ -199,7 +199,7 @@ def test_parquet_with_bytes_as_hugging_face_stores_them(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     pq.write_table(table, tmp_path / "data" / "train-00000-of-00001.parquet")
     out = tmp_path / "out"
-    first, second = parquet.read(tmp_path, TableParams(), out)
+    _, first, second = parquet.read(tmp_path, TableParams(), out)
     assert isinstance(first, Sample)
     assert (first.label, first.split, first.extra) == ("dog", "train", {"weight": 0.5})
     assert Path(first.image).read_bytes() == good
@@ -323,3 +323,33 @@ def test_tables_of_excel_are_read_and_a_guess_is_said(tmp_path: Path, encoding: 
     read = list(csv.read(tmp_path / "t.csv", csv.CsvParams()))
     assert [item.label for item in read if isinstance(item, Sample)] == ["Bär"] * 3
     assert [item.how for item in read if isinstance(item, Adjusted)] == [GUESSED] * 3 * guessed
+
+
+@pytest.mark.parametrize(("text", "swapped"), [("{0}.png,{1}\n", False), ("{1};{0}.png\n", True)])
+def test_a_table_of_images_and_classes_needs_no_header(tmp_path: Path, text: str, swapped: bool) -> None:
+    for at in range(4):
+        picture(tmp_path / f"photos/{at}.png")
+    write(tmp_path / "labels.csv", "".join(text.format(at, "cat" if at % 2 else "dog") for at in range(4)))
+    column = "in column 'image', without a header"
+    assert csv.sniff(tmp_path / "labels.csv") == f"a table with image names {column}"
+    rows = list(csv.read(tmp_path / "labels.csv", csv.CsvParams()))
+    found = [row for row in rows if isinstance(row, Sample)]
+    assert [(row.id, row.label) for row in found] == [(f"{at}.png", "cat" if at % 2 else "dog") for at in range(4)]
+    said = "label, image" if swapped else "image, label"
+    (how,) = {row.how for row in rows if isinstance(row, Adjusted)}
+    assert how == f"read from a table without a header, as the columns {said}"
+
+
+@pytest.mark.parametrize("text", ["0.png,dog,3\n", "0.png,1.png\n", "gone.png,dog\n", "0.png\n"])
+def test_another_table_without_a_header_is_an_error_and_a_parameter_names_it(tmp_path: Path, text: str) -> None:
+    for at in range(2):
+        picture(tmp_path / f"{at}.png")
+    file = write(tmp_path / "labels.csv", text)
+    with pytest.raises(UserError, match=r"has no header: its first row names the image .*--format csv:header=image,label"):
+        list(csv.read(file, csv.CsvParams()))
+    assert not csv.sniff(file)
+    header = ",".join(["image", "label", "age"][: text.count(",") + 1])
+    rows = list(csv.read(file, csv.CsvParams(header=header, labels="label" in header and "png" not in text[5:])))
+    assert [row.image.rpartition("/")[2] for row in rows if isinstance(row, Sample)] == [text.split(",")[0].strip()]
+    with pytest.raises(UserError, match=r"columns, and header names 4: a,b,c,d"):
+        list(csv.read(file, csv.CsvParams(header="a,b,c,d")))

@@ -138,3 +138,15 @@ def test_other_files_are_no_via(tmp_path: Path) -> None:
     write(tmp_path / "x.json", '{"_via_img_metadata": {"a": {')
     with pytest.raises(UserError, match=r"x\.json is damaged: "):
         list(via.read(tmp_path, via.ViaParams()))
+
+
+def test_attributes_that_are_no_numbers_become_texts(tmp_path: Path) -> None:
+    """1e400 is infinite as a float, which no index can hold."""
+    picture(tmp_path / "a.png")
+    one = entry("a.png", region("rect", {"class": "dog", "far": "FAR"}, **RECT), file_attributes={"far": ["FAR", 1]})
+    file = via_file(tmp_path / "x.json", one)
+    file.write_text(file.read_text("utf-8").replace('"FAR"', "1e400"), "utf-8")
+    (sample,), failed = sort_out(via.read(tmp_path, via.ViaParams()))
+    assert not failed
+    assert sample.targets.boxes[0].facts == {"attributes": {"far": "inf"}}
+    assert sample.extra["file_attributes"] == {"far": ["inf", 1]}

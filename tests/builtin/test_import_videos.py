@@ -107,3 +107,18 @@ def test_videos_among_images_are_passed_over_and_the_importer_is_named(clips: Tr
     (said,) = [one["message"] for one in clips.told("warning") if "passed over" in one["message"]]
     assert "4 .avi" in said
     assert 'use = "import.videos" with rate_hz' in said
+
+
+def test_predict_takes_the_same_frames_at_a_rate(tmp_path: Path) -> None:
+    from pipekit.commands.predict import predict
+    from pipekit.learning.predictions import Frame, with_frames
+
+    clip = str(film(tmp_path / "1.avi", range(0, 250, 10)))
+    found = list(with_frames([clip, "a.jpg"], rate_hz=4))
+    assert [(one.number, round(one.time_s, 3)) for one in found if isinstance(one, Frame)] == [
+        (number, number / 10) for number in (0, 3, 5, 8, 10, 13, 15, 18, 20, 23)
+    ]
+    assert found[-1] == "a.jpg"
+    assert [one.number for one in with_frames([clip], every=10) if isinstance(one, Frame)] == [0, 10, 20]
+    with pytest.raises(UserError, match="rate_hz = 2, every = 3"):
+        predict("runs/none", clip, every=3, rate_hz=2)

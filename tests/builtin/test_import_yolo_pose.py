@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipekit.builtin.importers import yolo
-from pipekit.contract import Box
+from pipekit.contract import Box, Categories
 from pipekit.errors import UserError
 from tests.builtin.annotated import picture, sort_out, write
 
@@ -53,6 +53,22 @@ def test_yolo_poses_without_their_shape_are_listed_and_the_parameter_reads_them(
     assert failed["images/a.png line 1"].endswith("got 55 numbers; a pose needs kpt_shape, in data.yaml or as a parameter")
     (sample,), failed = sort_out(yolo.read(tmp_path, yolo.YoloParams(kpt_shape=shape)))
     assert (len(sample.targets.keypoints), failed) == (labelled, {})
+
+
+def test_the_parameter_kpt_shape_keeps_flip_idx_and_flip_idx_is_a_parameter_too(tmp_path: Path) -> None:
+    picture(tmp_path / "images/a.png")
+    write(tmp_path / "labels/a.txt", "0 0.5 0.5 0.5 0.5 0.1 0.1 0.2 0.2 0.3 0.3\n")
+    write(tmp_path / "data.yaml", "flip_idx: [0, 2, 1]\nnames: [person]\n")
+
+    def mirror(**params: list[int]) -> tuple[int, ...]:
+        rows = list(yolo.read(tmp_path, yolo.YoloParams(kpt_shape=[3, 2], **params)))
+        (listed,) = [found for found in rows if isinstance(found, Categories)]
+        return listed.entries[0].mirror
+
+    assert mirror() == (0, 2, 1)
+    assert mirror(flip_idx=[2, 1, 0]) == (2, 1, 0)
+    with pytest.raises(UserError, match="but there are 3 keypoints"):
+        mirror(flip_idx=[0, 1])
 
 
 @pytest.mark.parametrize("shape", ["[17]", "[17, 4]", "[0, 3]", "[a, 3]", "17", "[true, 3]"])

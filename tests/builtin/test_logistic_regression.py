@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ from pipekit.errors import UserError
 from pipekit.learning.efficientnet_lite import LITE0
 from pipekit.learning.embeddings import read_embeddings
 from pipekit.learning.keras_backend import load_keras
+from pipekit.learning.light_predictor import load_light
+from pipekit.learning.linear_head import read_head
 from pipekit.learning.predictor import load_predictor
 from pipekit.registry.registry import load_registry
 from pipekit.testing import write_tiny_dataset
@@ -116,17 +119,28 @@ def shards(project: Path) -> set[str]:
     return {path.parent.name for path in project.glob("store/shards/*/*/rows.jsonl") if b'"features"' in path.read_bytes()}
 
 
-def test_keras_model_of_a_pipeline_is_whole_and_its_features_are_those_of_embed(project: Path) -> None:
+def test_keras_model_of_a_pipeline_is_whole_and_its_features_are_those_of_embed(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pipeline = AdhocPipeline(settings={"name": "trial", "seed": 7})
     pipeline.add("data", "import.folders", path="images")
     pipeline.add("split", "split", fractions={"train": 0.5, "val": 0.25, "test": 0.25})
     pipeline.add("embed", "embed")
-    pipeline.add("train", "train", model="logistic_regression")
+    pipeline.add("train", "train", dataset="split", model={"template": "auto", "budget": "1s"}, epochs=3)
+    pipeline.add("report", "evaluate", dataset="split", explain=0)
+    monkeypatch.setattr("pipekit.learning.predictor.load_keras_model", None)  # the report needs no network
     outcome = pipeline.run()
+    monkeypatch.undo()
     made, model = read_embeddings(outcome.artifact("embed")), outcome.artifact("train")
     assert len(shards(project)) == 1, "train has found the features of embed"
 
     info = json.loads((model.path / "model.json").read_text("utf-8"))
+    assert (info["template"], info["chosen_by"], info["params"]["embedder"]) == (
+        "logistic_regression",
+        "auto",
+        {"use": "efficientnet_lite0"},
+    )
+    assert "Models tried" in (outcome.artifact("report").path / "report.html").read_text("utf-8")
     assert info["input_shape_hwc"] == [224, 224, 3]
     assert info["pretrained"] is True
     assert info["pretrained_on"]["weights_sha256"] == LITE0.sha256
@@ -140,7 +154,17 @@ def test_keras_model_of_a_pipeline_is_whole_and_its_features_are_those_of_embed(
     images = np.stack([predictor.prepare(project / "images" / name) for name in made.ids[::5]])
     expected = np.exp(scores[::5] - scores[::5].max(axis=1, keepdims=True))
     found = predictor.probabilities(images)
+    head = read_head(model.path, info, load_registry(installed=False).get)
+    assert head is not None
+    np.testing.assert_allclose(head.probabilities(made.table[::5]), found, atol=1e-4)
+    with (outcome.artifact("report").path / "predictions.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            ours = head.probabilities(made.table[[made.ids.index(row["id"])]])[0]
+            np.testing.assert_allclose([float(row[f"p:{name}"]) for name in info["classes"]], ours, atol=1e-6)
     np.testing.assert_allclose(found, expected / expected.sum(axis=1, keepdims=True), atol=5e-3)
+    light = load_light(model.path, load_registry(installed=False).get)
+    np.testing.assert_allclose(light.probabilities(images), found, atol=1e-4)
+    np.testing.assert_allclose(light.scoring().probabilities(images), predictor.scoring().probabilities(images), atol=1e-3)
 
 
 def test_an_embedder_without_keras_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

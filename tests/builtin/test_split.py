@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipekit import images
-from pipekit.builtin.split import SplitParams, outside_state, split
+from pipekit.builtin.split import GROUP, SplitParams, outside_state, split
 from pipekit.builtin.split.allocate import Unit, by_hash, position, stratified
+from pipekit.builtin.split.split_file import Remembered, SplitFile
 from pipekit.contract import PAUSE, Dataset, Sample
 from pipekit.errors import ImageError, StageError, UserError
 
@@ -268,6 +269,29 @@ def test_groups_by_column_or_pattern_stay_together(tmp_path: Path, mode: str) ->
             assert len({found[s.id] for s in samples[n : n + 4]}) == 1
 
 
+def test_groups_travel_on_with_numbers_that_further_images_do_not_change(tmp_path: Path) -> None:
+    few = [replace(s, extra={"patient": n // 4}) for n, s in enumerate(many(40))]
+    more = [*few, *(replace(s, extra={"patient": f"new {n // 4}"}) for n, s in enumerate(many(40, "b")))]
+    before, after = (run(tmp_path, samples, group_column="patient", remember=False).rows for samples in (few, more))
+    numbers = {name: row.extra[GROUP] for name, row in before.items()}
+    assert len(set(numbers.values())) == 10
+    assert {name: after[name].extra[GROUP] for name in numbers} == numbers
+    assert all(GROUP not in row.extra for row in run(tmp_path, many(40), remember=False).rows.values())
+
+
+def test_names_that_look_like_groups_are_told_of_with_the_option(tmp_path: Path) -> None:
+    """120 patients with 8 images each: split image by image, the test would measure how well patients are remembered."""
+    label = ["well" if patient % 3 else "sick" for patient in range(120)]
+    samples = [sample(f"{label[n // 8]}/patient_{n // 8:03}_{n % 8}.jpg", label[n // 8]) for n in range(960)]
+    (told,) = run(tmp_path, samples, remember=False).warnings
+    assert "960 images share 120 stems, such as 'patient_000'" in told
+    pattern = told.rpartition("--group-pattern '")[2].rstrip("'")
+    found = run(tmp_path, samples, group_pattern=pattern, remember=False)
+    assert found.warnings == []
+    for patient in range(120):
+        assert len({row.split for name, row in found.rows.items() if f"patient_{patient:03}" in name}) == 1
+
+
 def test_a_group_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no image has a column 'patient'") as error:
         run(tmp_path, [sample(f"{n}.jpg", camera="x") for n in range(10)], group_column="patient")
@@ -451,3 +475,26 @@ def test_the_file_is_on_the_disk_before_it_replaces_the_last(tmp_path: Path, mon
     split_file.SplitFile.of([]).write(tmp_path / "split.csv", [line])
     assert synced == [False]
     assert split_file.SplitFile.read(tmp_path / "split.csv").lines == [line]
+
+
+@settings(max_examples=40)
+@given(st.sets(st.integers(0, 5), min_size=1), st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2)), min_size=1))
+def test_lines_that_are_spliced_in_are_those_of_a_file_written_anew(
+    tmp_path_factory, before: set[int], news: list[Any]
+) -> None:
+    """A new line right before a changed one overwrote it, and the notes then named other lines than the file has."""
+    path = tmp_path_factory.mktemp("splits") / "split.csv"
+
+    def line(number: int, content: int) -> Remembered:
+        return Remembered(f"a/{number:02}.jpg", f"{content:064}", "a", "train" if content % 2 else "val")
+
+    old = {number: line(number, number) for number in before}
+    SplitFile.of([]).write(path, old.values())
+    added = {number: line(number, 100 + content) for number, content in news}
+    written = SplitFile.read(path).write(path, added.values())
+    assert SplitFile.read(path).lines == [found for _, found in sorted({**old, **added}.items())]
+    anew = SplitFile.read(path)
+    assert written.lines == anew.lines
+    for name in ("names", "contents"):
+        np.testing.assert_array_equal(getattr(written, name), getattr(anew, name))
+    assert written.splits.tolist() == anew.splits.tolist()

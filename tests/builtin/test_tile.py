@@ -19,7 +19,7 @@ from pipekit import images
 from pipekit.builtin.tile import TileParams, clip_box, starts
 from pipekit.contract import Box, Dataset, Sample
 from pipekit.errors import ImageError
-from pipekit.images import bands, pixels
+from pipekit.images import bands, pixels, png_bands
 from pipekit.images.origins import origins_of
 from tests.conftest import DATA, Trial
 
@@ -157,8 +157,40 @@ def test_a_tiff_is_read_strip_by_strip(compression: str, monkeypatch: pytest.Mon
     assert max(map(len, found)) <= 16
 
 
+def png(mode: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    picture = Pillow.fromarray(PIXELS).convert("RGBA")
+    picture.putalpha(Pillow.fromarray(PIXELS[..., 0]))
+    made = picture.convert("RGB").quantize(64) if mode == "P" else picture.convert(mode)
+    made.save(out, "PNG", **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [("L", {}), ("RGB", {}), ("P", {}), ("P", {"transparency": 3}), ("LA", {}), ("RGBA", {"compress_level": 1})],
+)
+def test_a_png_is_read_some_rows_at_a_time(mode: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(png_bands, "ROWS", 16)
+    data = png(mode, **options)
+    parts = png_bands.parsed(data)
+    assert parts is not None
+    assert mode == "P" or len({row[0] for row in png_bands._unpacked(data, parts)}) > 1, "rows of several filters"
+    found = list(bands.bands(data, 3_000))
+    assert [len(band) for band in found] == [16] * (len(PIXELS) // 16) + [len(PIXELS) % 16] * (len(PIXELS) % 16 > 0)
+    assert (np.concatenate(found) == images.decode(data)).all()
+
+
+def test_a_damaged_png_is_an_error_in_words() -> None:
+    data = png("RGB")
+    at = data.index(b"IDAT") + 40
+    for damaged in (data[:at] + b"\0" + data[at + 1 :], data[: len(data) // 2]):
+        with pytest.raises(ImageError, match=r"damaged PNG|truncated PNG"):
+            list(bands.bands(damaged, 100_000))
+
+
 def test_other_files_are_decoded_whole_up_to_a_limit() -> None:
-    data = images.encode(PIXELS, "png")
+    data = images.encode(PIXELS, "bmp")
     (whole,) = bands.bands(data, 13_000)
     assert (whole == PIXELS).all()
     with pytest.raises(ImageError, match="more than"):

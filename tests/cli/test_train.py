@@ -50,7 +50,11 @@ def test_mistakes_are_found_before_anything_runs(pipekit: Pipekit, tmp_path: Pat
     (tmp_path / "photos" / "a").mkdir(parents=True)
     images.write(tmp_path / "photos" / "a" / "1.png", np.zeros((9, 9, 3), np.uint8))
     for words, said in (
-        (("photos", "--model", "resnett"), "no model called 'resnett'"),
+        (("photos", "--model", "simple_cnm"), "Did you mean 'simple_cnn'"),
+        (("photos", "--model", "resnet"), "--model pretrained --set model.backbone=ResNet50"),
+        (("photos", "--budget", "soon"), "budget"),
+        (("photos", "--model", "mlp", "--budget", "5m"), "a budget is for model = 'auto'"),
+        (("photos", "--set", "model.dropout=0.3"), "no parameter called 'dropout'"),
         (("photos", "--set", "epoch=3"), "Did you mean 'epochs'"),
         (("photos", "--set", "modle.units=[3]"), "only 'model' and 'split' have parameters"),
         (("photos", "--ops", "rotato(3)"), "--ops: no op called 'rotato'"),
@@ -74,7 +78,7 @@ def test_options_become_parameters() -> None:
         "ops": "rotate(40)",
         "optimizer": "sgd",
         "metrics": ["f1"],
-        "model": {"template": "simple_cnn", "dropout": 0.3},
+        "model": {"template": "auto", "dropout": 0.3},
     }
     assert split == {"duplicates": "exact"}
     with pytest.raises(UserError, match="--input must be"):

@@ -52,9 +52,11 @@ def test_an_empty_project_has_the_folders_and_a_pipeline_that_is_right(tmp_path:
     assert [stage.use for stage in load_plan(tmp_path / "pets/pipeline.toml").stages] == [
         "import.folders",
         "split",
+        "embed",
         "train",
         "evaluate",
     ]
+    assert load_plan(tmp_path / "pets/pipeline.toml").stage("train").params.model.name == "auto"
 
 
 @pytest.mark.parametrize("layout", ["val", "valid", "validation"])

@@ -96,6 +96,28 @@ def coco(folder: Path) -> Path:
     return folder
 
 
+def coco_panoptic(folder: Path) -> Path:
+    """Each image has a thing of 20 x 10 px on stuff."""
+    path = coco(folder)
+    file = path / "annotations/instances.json"
+    content = json.loads(file.read_text("utf-8"))
+    numbers = np.full((32, 32, 3), (7, 0, 0), np.uint8)
+    numbers[5:15, 4:24] = (1, 1, 0)
+    for entry in content["annotations"]:
+        name = f"{entry['image_id']:06}.png"
+        thing = {"id": 257, "category_id": entry["category_id"], "bbox": [4, 5, 20, 10], "area": 200, "iscrowd": 0}
+        entry.update(file_name=name, segments_info=[thing, {"id": 7, "category_id": 90, "area": 824, "iscrowd": 0}])
+        for key in ("bbox", "category_id", "area", "iscrowd", "id"):
+            del entry[key]
+        (path / "annotations/panoptic").mkdir(exist_ok=True)
+        images.write(path / "annotations/panoptic" / name, numbers)
+    content["categories"] = [{**entry, "isthing": 1} for entry in content["categories"]]
+    content["categories"].append({"id": 90, "name": "grass", "isthing": 0})
+    file.unlink()
+    (path / "annotations/panoptic.json").write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
 def masks(folder: Path) -> Path:
     for file in files(folder / "images"):
         path = folder / "masks" / file.relative_to(folder / "images")
@@ -305,6 +327,7 @@ EXAMPLES: dict[str, Callable[[Path], Path]] = {
     "arrow": arrow,
     "box_csv": box_csv,
     "coco": coco,
+    "coco_panoptic": coco_panoptic,
     "createml": createml,
     "csv": csv,
     "cvat": cvat,

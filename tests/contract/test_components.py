@@ -41,6 +41,7 @@ SAMPLES: dict[tuple[str, str], dict[str, Any]] = {
         },
         "inputs": {"datasets": ["one", "other"]},
     },
+    ("stage", "similar"): {"before": None},  # the same in tests/commands/test_similar.py
     ("stage", "train"): {"before": None},  # it is run, and held to the same, in tests/builtin/test_train.py
 }
 """What a component is tried on, where it is not the tiny dataset alone."""

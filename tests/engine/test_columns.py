@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipekit.engine.mapping import Mapper
 from pipekit.errors import StageError
+from pipekit.store.leases import lease
 from pipekit.store.parts import Part
-from pipekit.store.store import Store, find_garbage
-from pipekit.store.verify import verify
+from pipekit.store.store import Store, find_garbage, free
+from pipekit.store.verify import places_in, verify
 from tests.conftest import Trial
 
 PLUGIN = '''
@@ -170,14 +172,36 @@ def test_damaged_columns_and_notes_are_moved_aside_and_made_again(looking: Trial
     assert not list(verify(Store(looking.store)))
 
 
-def test_columns_go_with_their_part(looking: Trial) -> None:
+def test_columns_go_with_their_part_and_notes_with_their_stage(looking: Trial) -> None:
     found(looking)
+    (looking.store / "work/begun").mkdir()  # as a run leaves it that was killed before it wrote anything
     used = [path.name for path in looking.store.glob("artifacts/*/*")]
-    assert not find_garbage(Store(looking.store), used, 0).folders
-    columns = set(looking.store.glob("columns/*/*"))
-    garbage = set(find_garbage(Store(looking.store), [], 0).folders)
+    store = Store(looking.store)
+    assert find_garbage(store, used, 0).folders == (looking.store / "work/begun",)
+    columns, notes = set(looking.store.glob("columns/*/*")), set(looking.store.glob("memory/*"))
     assert columns
-    assert columns <= garbage
+    assert notes
+    garbage = find_garbage(store, [], 0)
+    assert columns | notes <= set(garbage.folders)
+    with lease(looking.store):  # of a run that may use what is as young
+        assert not find_garbage(store, [], 0).folders
+        assert free(store, garbage, 0) >= len(columns)
+    assert notes == set(looking.store.glob("memory/*"))
+    assert free(store, find_garbage(store, [], 0), 0)
+    assert not [path for kind in ("artifacts", "shards", "parts", "columns", "memory") for path in files(looking.store / kind)]
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("kind", ["columns/*/*", "memory/*", "parts/*/*"])
+def test_what_gc_removes_while_it_is_verified_is_no_damage(looking: Trial, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found(looking)
+    listed = places_in(Store(looking.store))
+    next(looking.store.glob(kind)).unlink()
+    monkeypatch.setattr("pipekit.store.verify.places_in", lambda store: listed)
+    assert list(verify(Store(looking.store))) == []
 
 
 # --- ctx.revise ----------------------------------------------------------------------------------------------------------

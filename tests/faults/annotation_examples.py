@@ -337,6 +337,7 @@ def tfrecord(folder: Path) -> Path:
 EXAMPLES: dict[str, Example] = {
     "coco": Example("coco", coco, (".json",), {"masks": True, "crowds": True}),
     "coco (boxes)": Example("coco", coco, (".json",), {"label": "largest"}),
+    "coco_panoptic": Example("coco_panoptic", few(examples.coco_panoptic), (".json",)),
     "yolo": Example("yolo", few(examples.yolo), (".txt",)),
     "yolo (polygons)": Example("yolo", yolo_polygons, (".txt",)),
     "yolo (pose)": Example("yolo", yolo_pose, (".txt", ".yaml")),

@@ -68,7 +68,7 @@ RAW = re.compile(
     r"|not subscriptable|has no attribute|unsupported operand"
     r"|invalid literal for|could not convert|not supported between|unhashable|cannot unpack|values to unpack|got an unexpected"
     r"|must be (str|int|real|a string)|expected (str|bytes)\b|object is not|not iterable|codec can't|a bytes-like|assertion"
-    r"|cannot convert|Exceeds the limit|missing \d+ required|<(class|function|generator|built-in)",
+    r"|cannot convert|Exceeds the limit|missing \d+ required|<(class '|function |generator |built-in )",
     re.IGNORECASE,
 )
 """What Python says where nobody thought of the case."""

@@ -11,6 +11,9 @@ ways: a flipped bit, truncated, emptied, deleted. A file of the store is damaged
 * *unused*: the run has nothing to do. It must show what it showed; ``pipekit verify`` must find the damage if the run did not,
   and after ``--repair`` the next run must be whole.
 
+A file of columns, or of notes of a stage, is *used* when all results of stages are gone: it must be named if it is read, and
+otherwise ``pipekit verify`` must find it.
+
 The rest of the store (the memory of hashes, records, what a killed run left), the split file and shown results must do no
 harm: the run succeeds with equal digests, or ends with one sentence that names the file, and with the file restored it is as
 undisturbed.
@@ -39,6 +42,7 @@ from tests.faults.power_cut import differences, shown
 from tests.faults.project import WAYS, Done, environment, files_below, make_project, pipekit
 
 ENTRIES = ("shards", "artifacts")
+BESIDE = ("columns", "memory")
 LEFT_BY_A_KILL = ("leases", "unsynced", "tmp", "work")
 SPLIT_FILE = "split.csv"
 SHOWN_WHOLE = ("healed", "found by verify", "shown anew", "no harm")
@@ -77,6 +81,8 @@ def kind_of(project: Path, path: Path) -> str:
     if parts[0] != ".pipekit":
         return parts[0] if len(parts) == 1 else f"shown/{parts[-1] if len(parts) == 3 else f'**{path.suffix}'}"
     area, below = parts[1], parts[2:]
+    if area in BESIDE:
+        return f"{area}/**"
     if area in ENTRIES:
         return f"{area}/{below[-1] if len(below) == 3 else f'**{path.suffix}'}"
     return f"{area}/**{path.suffix}" if below else area
@@ -85,10 +91,10 @@ def kind_of(project: Path, path: Path) -> str:
 class Damaging:
     """A project that is damaged again and again, in its place: a store lives long, and what healed must be whole."""
 
-    def __init__(self, folder: Path, seed: int, training: bool = False) -> None:
+    def __init__(self, folder: Path, seed: int, training: bool = False, embedding: bool = False, num_images: int = 42) -> None:
         self.project, self.chance = folder / "project", random.Random(seed)
         self.environ = environment(folder)
-        make_project(self.project, training=training)
+        make_project(self.project, num_images, training=training, embedding=embedding)
         self.store = self.project / ".pipekit"
         first = self.run()
         if first.code:
@@ -107,18 +113,20 @@ class Damaging:
                 found.setdefault(kind_of(self.project, path), []).append(path)
         return found
 
-    def cases(self, count: int) -> list[Case]:
+    def cases(self, count: int, only: str = "") -> list[Case]:
         """So many cases, each kind in each way before one comes again; what only a killed run leaves is among them."""
         if not (self.project / "runs").is_dir():
             self.run()
         kinds = [*self.kinds(), *(f"left/{name}" for name in LEFT_BY_A_KILL)]
-        every = [Case(kind, way, used) for kind in kinds for way in WAYS for used in self._situations(kind)]
+        every = [
+            Case(kind, way, used) for kind in kinds if kind.startswith(only) for way in WAYS for used in self._situations(kind)
+        ]
         self.chance.shuffle(every)
         return [every[number % len(every)] for number in range(count)]
 
     @staticmethod
     def _situations(kind: str) -> tuple[bool, ...]:
-        return (True, False) if kind.partition("/")[0] in ENTRIES else (False,)
+        return (True, False) if kind.partition("/")[0] in (*ENTRIES, *BESIDE) else (False,)
 
     # --- one case ---
 
@@ -136,6 +144,8 @@ class Damaging:
             WAYS[case.way](path, self.chance)
             if case.kind.partition("/")[0] in ENTRIES:
                 outcome, wrong = self._in_entry(case, path)
+            elif case.kind.partition("/")[0] in BESIDE:
+                outcome, wrong = self._beside(case, path)
             else:
                 outcome, wrong = self._elsewhere(case, path)
         wrong += self._whole(is_shown_whole=outcome in SHOWN_WHOLE)
@@ -159,6 +169,22 @@ class Damaging:
         if entry.name not in found.text:
             wrong.append(f"verify does not find it: {found.last}")
         return "found by verify", wrong + self._compare(self.run())
+
+    def _beside(self, case: Case, path: Path) -> tuple[str, list[str]]:
+        """Columns and notes: they save work, and decide nothing."""
+        if case.used:
+            shutil.rmtree(self.store / "artifacts")
+            shutil.rmtree(self.project / "runs", ignore_errors=True)
+        done = self.run()
+        wrong = self._compare(done)
+        if case.way == "delete":
+            return "no harm", wrong
+        if "damaged" in done.text and path.name[:16] in done.text:
+            return "healed", wrong
+        if self._is_damaged(path):
+            pipekit(self.project, self.environ, "verify", "--repair")
+            return "found by verify", wrong
+        return "not noticed", [*wrong, "nothing names it"]
 
     def _is_damaged(self, entry: Path) -> bool:
         return entry.name in pipekit(self.project, self.environ, "verify").text
@@ -226,11 +252,17 @@ def _restored(path: Path, restore: bool):
         path.write_bytes(before)
 
 
-def run_cases(count: int, seed: int, training: bool = False, folder: Path | None = None) -> list[Result]:
-    """Try so many cases, and print a line for each."""
+def run_cases(
+    count: int, seed: int, training: bool = False, only: str = "", num_images: int = 42, folder: Path | None = None
+) -> list[Result]:
+    """Try so many cases, and print a line for each.
+
+    Args:
+        only: kinds that begin so.
+    """
     with tempfile.TemporaryDirectory(prefix="damage-", dir=folder) as made:
-        damaging = Damaging(Path(made), seed, training)
-        cases = damaging.cases(count)
+        damaging = Damaging(Path(made), seed, training, embedding=True, num_images=num_images)
+        cases = damaging.cases(count, only)
         kinds = len({case.kind for case in cases})
         print(f"{len(damaging.expected):,} files shown; {len(cases)} cases of {kinds} kinds, seed {seed}", flush=True)
         results = []
@@ -245,8 +277,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--n", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--training", action="store_true", help="with stages that train and evaluate: slower")
+    parser.add_argument("--only", default="", help="kinds that begin so: columns, memory, artifacts/embeddings")
+    parser.add_argument("--images", type=int, default=42)
     given = parser.parse_args(arguments)
-    results = run_cases(given.n, given.seed, given.training)
+    results = run_cases(given.n, given.seed, given.training, given.only, given.images)
     for outcome, number in Counter(result.outcome for result in results).most_common():
         print(f"{number:5}  {outcome}")
     num_wrong = sum(bool(result.wrong) for result in results)

@@ -38,7 +38,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "stage": ("stage", "export.folders", "--dataset", "images", "--out", "{out}"),
 }
 WITH_MODEL: dict[str, tuple[str, ...]] = {
-    "train": ("train", "images", "--epochs", "1", "--name", "{out}"),
+    "train": ("train", "images", "--model", "simple_cnn", "--epochs", "1", "--name", "{out}"),
     "predict": ("predict", "runs/faults", "images", "--sort", "{out}"),
     "export": ("export", "runs/faults", "--out", "{out}"),
     "explain": ("explain", "runs/faults", "--out", "{out}"),

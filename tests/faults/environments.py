@@ -3,10 +3,11 @@
     python tests/faults/environments.py                        # all; needs root on Linux for those that mount
     python tests/faults/environments.py --only rename --seed 2
 
-The disk is full at 13 sizes; the store is on a read-only file system, or may not be written; files may not grow (the nearest
-to a quota that a process can be given); few files can be open; ``/dev/shm`` is tiny; there is no home folder; the clock was set
-back, so that all files are from the future; a rename fails once as network drives fail (EXDEV, ESTALE, EIO); a source changes
-or vanishes between the moment it is hashed and the moment it is read.
+The disk is full at 13 sizes, or has no inodes left; the store is on a read-only file system, or may not be written; files may
+not grow (the nearest to a quota that a process can be given); few files can be open; ``/dev/shm`` is tiny; there is no home
+folder; the clock was set back, so that all files are from the future; a rename fails once as network drives fail (EXDEV,
+ESTALE, EIO), or since a quota is used up (EDQUOT); a source changes or vanishes between the moment it is hashed and the
+moment it is read. The disk is full and renames fail also while a run amends what the last one imported.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.faults.power_cut import differences, shown
-from tests.faults.project import Done, environment, make_project, pipekit
+from tests.faults.project import Done, add_picture, environment, make_project, pipekit
 
 DISK_SIZES = 13
 YEAR_S = 365 * 24 * 3600
@@ -83,7 +84,8 @@ class Result:
 class Surroundings:
     """A project at a place that may be a mounted file system, and what an undisturbed run shows there."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, num_images: int = 42) -> None:
+        self.num_images = num_images
         self.folder, self.place, self.chance = folder, folder / "place", random.Random(seed)
         self.project = self.place / "project"
         self.environ = environment(folder)
@@ -99,7 +101,7 @@ class Surroundings:
     def fresh(self) -> None:
         """A project without results."""
         shutil.rmtree(self.project, ignore_errors=True)
-        make_project(self.project)
+        make_project(self.project, self.num_images)
         (self.project / "meddle.py").write_text(MEDDLE)
         text = (self.project / "pipeline.toml").read_text().replace('["weigh.py"]', '["weigh.py", "meddle.py"]')
         text = text.replace("[stages.split]", '[stages.meddle]\nuse = "meddle"\n\n[stages.split]')
@@ -108,8 +110,21 @@ class Surroundings:
     def run(self, *arguments: str, before: Callable[[], None] | None = None, **environ: str) -> Done:
         return pipekit(self.project, {**self.environ, **environ}, "run", *arguments, before=before)
 
-    def compare(self, name: str, done: Done, must_fail: bool = False) -> Result:
-        """Hold what a disturbed run said to one sentence, and the next run to an undisturbed one."""
+    def finished(self) -> None:
+        """A project with results, and a new image that the next run adds to them."""
+        self.fresh()
+        done = self.run()
+        if done.code:
+            raise SystemExit(f"the run before failed: {done.last}")
+        add_picture(self.project, 1)
+
+    def compare(self, name: str, done: Done, must_fail: bool = False, expected: dict[str, bytes] | None = None) -> Result:
+        """Hold what a disturbed run said to one sentence, and the next run to an undisturbed one.
+
+        Args:
+            expected: what that one shows, where it is not the first run of the project.
+        """
+        expected = self.expected if expected is None else expected
         wrong = [] if done.is_clear else [f"it ends with {done.code}: {done.text.strip()[-600:]}"]
         sentences = [line for line in done.text.splitlines() if line.startswith("error:")]
         if done.code and len(sentences) != 1:
@@ -120,9 +135,9 @@ class Surroundings:
         if after.code:
             wrong.append(f"afterwards it ends with {after.code}: {after.last}")
         found = shown(self.project)
-        for files in (self.expected, found):
+        for files in (expected, found):
             files.pop("runs/faults/pipeline.toml", None)  # it names the settings of the run that was shown
-        wrong += differences(self.expected, found)
+        wrong += differences(expected, found)
         said = sentences[0] if done.code and sentences else f"exit code {done.code}"
         return Result(name, said.replace(str(self.folder), "…")[:150], tuple(wrong))
 
@@ -134,9 +149,10 @@ def _size(folder: Path) -> int:
 
 
 @contextlib.contextmanager
-def mounted(place: Path, size_bytes: int) -> Iterator[None]:
+def mounted(place: Path, size_bytes: int, num_inodes: int = 0) -> Iterator[None]:
     """A small file system in memory."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", place], check=True, capture_output=True)
+    options = f"size={size_bytes}" + f",nr_inodes={num_inodes}" * bool(num_inodes)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], check=True, capture_output=True)
     try:
         yield
     finally:
@@ -170,6 +186,41 @@ def full_disk(here: Surroundings) -> Iterator[Result]:
             done = here.run()
             remount(here.place, f"size={2 * here.size_bytes + 2**28}")
             yield here.compare(f"full disk at {size / 2**20:.2f} MB", done)
+
+
+def no_inodes(here: Surroundings) -> Iterator[Result]:
+    """The disk has space, but no room for another file."""
+    base, room = (sum(1 for _ in folder.rglob("*")) for folder in (here.project / "images", here.place))
+    for number in range(1, 4):
+        with mounted(here.place, 2**28, base + 10 + (room - base) * number // 4):
+            here.fresh()
+            done = here.run()
+            remount(here.place, "nr_inodes=100000")
+            yield here.compare(f"no inodes left, {number} of 3", done)
+
+
+def amended(here: Surroundings) -> Iterator[Result]:
+    """A run that amends what the last one imported: the disk is full, or a rename fails once."""
+    mounts = can_mount(here.folder)
+    with mounted(here.place, 2**28) if mounts else contextlib.nullcontext():
+        here.finished()
+        for name in (".pipekit", "runs"):
+            shutil.rmtree(here.project / name)
+        here.run()
+        expected = shown(here.project)
+    for number in range(1, 5) if mounts else ():
+        with mounted(here.place, 2**28):
+            here.finished()
+            room = 60_000 * number**2
+            remount(here.place, f"size={_size(here.place) + room}")
+            done = here.run()
+            remount(here.place, f"size={2**28}")
+            yield here.compare(f"amended, {room / 1000:.0f} kB left", done, expected=expected)
+    for code in ("ESTALE", "EDQUOT"):
+        for at in sorted(here.chance.sample(range(1, 30), 3)):
+            here.finished()
+            done = here.run(FAULT_RENAME=f"{code}:{at}")
+            yield here.compare(f"amended, rename {at} fails with {code}", done, expected=expected)
 
 
 def read_only(here: Surroundings) -> Iterator[Result]:
@@ -247,7 +298,7 @@ def clock_set_back(here: Surroundings) -> Iterator[Result]:
 
 def rename(here: Surroundings) -> Iterator[Result]:
     """A rename within the store fails once, as on network drives."""
-    for code in ("EXDEV", "ESTALE", "EIO"):
+    for code in ("EXDEV", "ESTALE", "EIO", "EDQUOT"):
         for at in sorted(here.chance.sample(range(1, 40), 3)):
             here.fresh()
             done = here.run(FAULT_RENAME=f"{code}:{at}")
@@ -272,16 +323,29 @@ def sources(here: Surroundings) -> Iterator[Result]:
 
 ALL: dict[str, Callable[[Surroundings], Iterator[Result]]] = {
     made.__name__: made
-    for made in (full_disk, read_only, not_permitted, file_size, few_files, tiny_shm, no_home, clock_set_back, rename, sources)
+    for made in (
+        full_disk,
+        no_inodes,
+        amended,
+        read_only,
+        not_permitted,
+        file_size,
+        few_files,
+        tiny_shm,
+        no_home,
+        clock_set_back,
+        rename,
+        sources,
+    )
 }
-MOUNT = ("full_disk", "read_only", "tiny_shm")
+MOUNT = ("full_disk", "no_inodes", "read_only", "tiny_shm")
 
 
-def run_all(names: Sequence[str], seed: int, folder: Path | None = None) -> list[Result]:
+def run_all(names: Sequence[str], seed: int, num_images: int = 42, folder: Path | None = None) -> list[Result]:
     """Try these surroundings, and print a line for each."""
     results = []
     with tempfile.TemporaryDirectory(prefix="surroundings-", dir=folder) as made:
-        here = Surroundings(Path(made), seed)
+        here = Surroundings(Path(made), seed, num_images)
         mounts = can_mount(Path(made))
         print(f"{len(here.expected):,} files shown, {here.size_bytes / 2**20:.1f} MB, seed {seed}", flush=True)
         for name in names:
@@ -298,8 +362,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", choices=tuple(ALL), action="append", help="several times for several")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--images", type=int, default=42)
     given = parser.parse_args(arguments)
-    results = run_all(given.only or tuple(ALL), given.seed)
+    results = run_all(given.only or tuple(ALL), given.seed, given.images)
     num_wrong = sum(bool(result.wrong) for result in results)
     print(f"{len(results)} tries, {num_wrong} wrong")
     return 1 if num_wrong else 0

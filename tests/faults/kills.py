@@ -2,11 +2,13 @@
 
     python tests/faults/kills.py --n 100 --seed 1               # every fifth with a training, which loads TensorFlow
 
-Each run starts with an empty store. After a random number of events, and a random fraction of a tenth of a second, one of three
-is killed: the main process, its whole group, or one process that it has started. The same command is then run to its end. It
-must show what an undisturbed run shows, byte for byte, and afterwards there must be no process of either run, nothing in the
-store's scratch folders, leases and markers, no file beside those that are shown, and nothing of pipekit in the folder for
-temporary files and in ``/dev/shm``. A run that lost one process must end by itself: it succeeds, or fails in one sentence.
+Most runs start with an empty store. Every third run of images amends the last one instead: the store is kept, an image is
+replaced, and what must be shown is what a run with an empty store shows. After a random number of events, and a random
+fraction of a tenth of a second, one of three is killed: the main process, its whole group, or one process that it has
+started. The same command is then run to its end. It must show what an undisturbed run shows, byte for byte, and afterwards
+there must be no process of either run, nothing in the store's scratch folders, leases and markers, no file beside those that
+are shown, and nothing of pipekit in the folder for temporary files and in ``/dev/shm``. A run that lost one process must end
+by itself: it succeeds, or fails in one sentence.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.faults.power_cut import differences, shown
-from tests.faults.project import environment, make_project, pipekit
+from tests.faults.project import add_picture, environment, make_project, pipekit
 
 TARGETS = ("main", "group", "child")
 SCRATCH = ("tmp", "leases", "unsynced", "work")
@@ -48,10 +50,10 @@ class Kill:
     target: str
     events: int
     seconds: float
-    training: bool
+    of: str
 
     def __str__(self) -> str:
-        return f"{'training' if self.training else 'images':<9} {self.target:<6} event {self.events:>3} + {self.seconds:.2f} s"
+        return f"{self.of:<9} {self.target:<6} event {self.events:>3} + {self.seconds:.2f} s"
 
 
 @dataclass(frozen=True)
@@ -108,26 +110,40 @@ def wait_until_gone(session: int) -> list[int]:
 
 
 class Killing:
-    """A project whose runs are killed."""
+    """A project whose runs are killed; each begins with an empty store."""
 
-    def __init__(self, folder: Path, seed: int, training: bool, num_images: int = 42) -> None:
-        self.project, self.training, self.chance = folder / "project", training, random.Random(seed)
+    of = "images"
+
+    def __init__(self, folder: Path, seed: int, training: bool = False, num_images: int = 42, embedding: bool = False) -> None:
+        self.project, self.chance = folder / "project", random.Random(seed)
+        self.of = "training" if training else self.of
         self.environ = environment(folder)
-        make_project(self.project, num_images, training=training)
+        make_project(self.project, num_images, training=training, embedding=embedding)
+        self.num_events = self.calm()
+        self._expected = results(self.project)
+
+    def calm(self) -> int:
+        """Run undisturbed; returns the number of events."""
         calm = start(self.project, self.environ)
         events, errors = calm.communicate(timeout=LOST_S)
         if calm.returncode:
             raise SystemExit(f"the undisturbed run failed: {errors[-2000:]}")
-        self.num_events = events.count("\n")
-        self.expected = results(self.project)
+        return events.count("\n")
 
-    def next_kill(self, target: str) -> Kill:
-        return Kill(target, self.chance.randrange(1, self.num_events), 0.1 * self.chance.random(), self.training)
-
-    def try_kill(self, kill: Kill) -> Result:
+    def prepare(self) -> None:
+        """Make the project that a run is killed in."""
         for name in (".pipekit", "runs"):
             shutil.rmtree(self.project / name)
         (self.project / "split.csv").unlink(missing_ok=True)
+
+    def expected(self) -> dict[str, bytes]:
+        return self._expected
+
+    def next_kill(self, target: str) -> Kill:
+        return Kill(target, self.chance.randrange(1, self.num_events), 0.1 * self.chance.random(), self.of)
+
+    def try_kill(self, kill: Kill) -> Result:
+        self.prepare()
         process = start(self.project, self.environ)
         assert process.stdout is not None
         for _ in range(kill.events):
@@ -140,8 +156,9 @@ class Killing:
         _, errors = again.communicate(timeout=LOST_S)
         if again.returncode:
             wrong.append(f"the next run ends with {again.returncode}: {errors.strip()[-300:]}")
-        wrong += differences(self.expected, results(self.project))
+        shown_now = results(self.project)
         wrong += self._left([process.pid, again.pid])
+        wrong += differences(self.expected(), shown_now)
         return Result(kill, outcome, tuple(wrong))
 
     def _strike(self, process: subprocess.Popen[str], kill: Kill) -> int:
@@ -186,12 +203,52 @@ class Killing:
     def _left(self, pids: Sequence[int]) -> list[str]:
         """What is left behind after the next run."""
         store = self.project / ".pipekit"
-        found = [f"{name}/{path.name}" for name in SCRATCH for path in (store / name).glob("*")]
+        # A stage whose key changed with the split file leaves an empty folder in work/ until the next gc.
+        found = [
+            f"{name}/{path.name}" for name in SCRATCH for path in (store / name).glob("*") if name != "work" or _files(path)
+        ]
         found += [f"TMPDIR/{path.name}" for path in Path(self.environ["TMPDIR"]).iterdir()]
         found += [f"/dev/shm/{name}" for name in semaphores_of(pids)]
         found += [path.name for path in self.project.iterdir() if path.name.startswith(".") and path != store]
         found += [f"process {pid}" for session in pids for pid in wait_until_gone(session)]
         return [f"left behind: {', '.join(found[:5])}"] if found else []
+
+
+def _files(place: Path) -> list[Path]:
+    return [path for path in place.rglob("*") if path.is_file()]
+
+
+class Amending(Killing):
+    """A project that keeps its store: an image is replaced before each run that is killed."""
+
+    of = "amended"
+
+    def __init__(self, folder: Path, seed: int, num_images: int = 42, embedding: bool = False) -> None:
+        super().__init__(folder, seed, num_images=num_images, embedding=embedding)
+        self.number = 0
+        self.prepare()
+        self.num_events = self.calm()
+        for kind in ("columns/*/*", "memory/*", "artifacts/*/*/cuts.json"):
+            assert list(self.project.glob(f".pipekit/{kind}")), kind
+
+    def prepare(self) -> None:
+        self.number += 1
+        self.split = (self.project / "split.csv").read_bytes()
+        add_picture(self.project, self.number)
+
+    def expected(self) -> dict[str, bytes]:
+        """What a run shows that has neither a store nor results, beside the same split file."""
+        amended = (self.project / "split.csv").read_bytes()
+        (self.project / "split.csv").write_bytes(self.split)
+        for name in (".pipekit", "runs"):
+            (self.project / name).rename(self.project / f"{name}.kept")
+        self.calm()
+        found = results(self.project)
+        for name in (".pipekit", "runs"):
+            shutil.rmtree(self.project / name)
+            (self.project / f"{name}.kept").rename(self.project / name)
+        (self.project / "split.csv").write_bytes(amended)
+        return {name: data for name, data in found.items() if ".kept/" not in name}
 
 
 # --- all kills -----------------------------------------------------------------------------------------------------------
@@ -206,20 +263,21 @@ def run_kills(count: int, seed: int, every: int = 5, minutes: float = 1e9) -> li
     """
     begun, found = time.monotonic(), list[Result]()
     with tempfile.TemporaryDirectory(prefix="kills-") as made:
-        of_images = Killing(Path(made) / "images", seed, training=False, num_images=21)
+        of_images = Killing(Path(made) / "images", seed, num_images=21, embedding=True)
+        of_amended = Amending(Path(made) / "amended", seed, num_images=21, embedding=True)
         of_training = Killing(Path(made) / "training", seed, training=True, num_images=21) if every else of_images
-        print(
-            f"{len(of_images.expected):,} and {len(of_training.expected):,} files shown; {count} kills, seed {seed}", flush=True
-        )
+        print(f"{len(of_images.expected()):,} and {len(of_training.expected()):,} files shown; {count} kills, seed {seed}")
+        turns = Counter[Killing]()
         for number in range(count):
             if time.monotonic() - begun > 60 * minutes:
                 break
             trains = bool(every) and number % every == every - 1
-            killing = of_training if trains else of_images
-            target = TARGETS[(number // every if trains else number) % len(TARGETS)]  # in turn in both pipelines
+            killing = of_training if trains else of_amended if number % 3 == 2 else of_images
+            target = TARGETS[turns[killing] % len(TARGETS)]  # in turn in each pipeline
+            turns[killing] += 1
             found.append(killing.try_kill(killing.next_kill(target)))
             print(f"{number + 1:>4} {found[-1].kill} {found[-1].outcome:<26} {'; '.join(found[-1].wrong)}", flush=True)
-        for killing in dict.fromkeys((of_images, of_training)):
+        for killing in dict.fromkeys((of_images, of_amended, of_training)):
             verified = pipekit(killing.project, killing.environ, "verify")
             if verified.code:
                 print(f"verify: {verified.last}")
@@ -235,7 +293,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no kill after that time")
     given = parser.parse_args(arguments)
     found = run_kills(given.n, given.seed, given.every, given.minutes)
-    for outcome, number in Counter(f"{result.kill.target}: {result.outcome}" for result in found).most_common():
+    for outcome, number in Counter(
+        f"{result.kill.of}, {result.kill.target}: {result.outcome}" for result in found
+    ).most_common():
         print(f"{number:5}  {outcome}")
     num_wrong = sum(bool(result.wrong) for result in found)
     print(f"{len(found)} kills, {num_wrong} wrong")

@@ -2,7 +2,8 @@
 
     python tests/faults/power_cut.py 20 --seed 1        # add --sync off to see what durability is for
 
-A project lies on an ext4 file system in a file, mounted through a loop device. What the device has received at the moment of
+Half of the runs begin with an empty store; the others amend a finished one, after images were changed and added. The project
+lies on an ext4 file system in a file, mounted through a loop device. What the device has received at the moment of
 the copy is what a power cut would have left: data that the system still held in memory is lost. The copy is checked as at the
 start of a machine (``e2fsck -p``), mounted at the same place, and the pipeline is run again with another boot id. Then every
 file that the project shows must be that of an undisturbed run, ``pipekit verify`` must find nothing, and one more run must find
@@ -55,8 +56,13 @@ path = "images"
 [stages.split]
 use = "split"
 
+[stages.inspect]
+use = "inspect"
+dataset = "split"
+
 [stages.augment]
 use = "augment"
+dataset = "split"
 ops = "heavy"
 copies = {copies}
 size_hw = [224, 224]
@@ -66,6 +72,12 @@ use = "export.folders"
 dataset = "augment"
 """
 
+EMBEDDING = """
+[stages.embed]
+use = "embed"
+dataset = "split"
+"""
+
 
 @dataclass(frozen=True)
 class Size:
@@ -73,6 +85,7 @@ class Size:
 
     images: int = 200
     copies: int = 6
+    embedding: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,7 +140,17 @@ def make_project(folder: Path, size: Size) -> None:
         path = folder / "images" / "ab"[number % 2] / f"{number:04}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         images.write(path, images.resize(chance.integers(0, 256, (24, 32, 3), np.uint8), (240, 320)))
-    (folder / "pipeline.toml").write_text(PIPELINE.format(copies=size.copies))
+    (folder / "pipeline.toml").write_text(PIPELINE.format(copies=size.copies) + EMBEDDING * size.embedding)
+
+
+def change_project(folder: Path) -> None:
+    """Replace every tenth image by its negative, and add as many: the next run amends what the last one imported."""
+    from pipekit import images
+
+    for path in sorted((folder / "images").glob("*/*.jpg"))[::10]:
+        pixels = 255 - images.read(path)
+        images.write(path, pixels)
+        images.write(path.with_stem(f"{path.stem}_added"), pixels[::-1])
 
 
 def moments(count: int, seed: int, run_s: float, num_after: int) -> list[Moment]:
@@ -295,37 +318,66 @@ def _writes(mounted: Path) -> str:
 
 
 def run_cuts(
-    count: int, seed: int, sync: str = "on", size: Size | None = None, folder: Path | None = None, after: int | None = None
+    count: int,
+    seed: int,
+    sync: str = "on",
+    size: Size | None = None,
+    folder: Path | None = None,
+    after: int | None = None,
+    num_amended: int = 0,
 ) -> list[Result]:
     """Make so many cuts, and print a line for each.
 
     Args:
-        after: so many of them after the end of a run; None: a third.
+        after: so many of those with an empty store after the end of a run; None: a third, as of the others.
+        num_amended: so many of the cuts are of runs that amend what a run before them has imported.
         sync: ``off``: with ``PIPEKIT_SYNC=off``.
         folder: for disks and temporary files.
     """
     with tempfile.TemporaryDirectory(prefix="cut-", dir=folder) as made:
-        work = Path(made)
+        work, results = Path(made), list[Result]()
         environ = environment(sync, work / "tmp")
         _make_disk(work / "base", DISK_MB)
         (work / "mounted").mkdir()
-        project = work / "mounted/p"
         with _mounted(work / "base", work / "mounted"):
-            make_project(project, size or Size())
-        _copy(work / "base", work / "disk")
-        with _mounted(work / "disk", work / "mounted"):  # at the place of all others, since tables have paths of images
-            started = time.monotonic()
-            if _start(project, environ).wait(LOST_RUN_S):
-                raise SystemExit("the undisturbed run failed")
-            run_s = time.monotonic() - started
-            expected = shown(project)
-        print(f"undisturbed: {run_s:.1f} s, {len(expected):,} files shown; {count} cuts, seed {seed}, sync {sync}", flush=True)
-        print(f"{'cut':>12}  {'empty files':>15}  {'moved aside':>11}  result", flush=True)
-        results = []
-        for moment in moments(count, seed, run_s, count // 3 if after is None else after):
-            results.append(cut(work / "base", work, moment, expected, environ))
-            print(_line(results[-1]), flush=True)
+            make_project(work / "mounted/p", size or Size())
+        for what, number in (("empty store", count - num_amended), ("amended", num_amended)):
+            if not number:
+                continue
+            if what == "amended":
+                with _mounted(work / "base", work / "mounted"):
+                    _finish(work / "mounted/p", environ)
+                    change_project(work / "mounted/p")
+            run_s, expected = _undisturbed(work, environ, what == "amended")
+            print(f"{what}: {run_s:.1f} s, {len(expected):,} files shown; {number} cuts, seed {seed}, sync {sync}", flush=True)
+            print(f"{'cut':>12}  {'empty files':>15}  {'moved aside':>11}  result", flush=True)
+            num_after = after if after is not None and what != "amended" else number // 3
+            for moment in moments(number, seed, run_s, num_after):
+                results.append(cut(work / "base", work, moment, expected, environ))
+                print(_line(results[-1]), flush=True)
         return results
+
+
+def _undisturbed(work: Path, environ: dict[str, str], amended: bool) -> tuple[float, dict[str, bytes]]:
+    """The seconds of a run that nothing disturbs, and what a run shows that finds no store."""
+    _copy(work / "base", work / "disk")
+    project = work / "mounted/p"
+    with _mounted(work / "disk", work / "mounted"):  # at the place of all others, since tables have paths of images
+        run_s = _finish(project, environ)
+        for kind in ("columns/*/*", "memory/*", "artifacts/*/*/cuts.json"):
+            assert list(project.glob(f".pipekit/{kind}")), kind
+        if amended:
+            for name in (".pipekit", "runs"):
+                shutil.rmtree(project / name)
+            _finish(project, environ)
+        return run_s, shown(project)
+
+
+def _finish(project: Path, environ: dict[str, str]) -> float:
+    started = time.monotonic()
+    if _start(project, environ).wait(LOST_RUN_S):
+        raise SystemExit("the undisturbed run failed")
+    return time.monotonic() - started
 
 
 def _line(result: Result) -> str:
@@ -337,13 +389,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("cuts", type=int, nargs="?", default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--images", type=int, default=Size.images)
     parser.add_argument("--sync", choices=("on", "off"), default="on")
     parser.add_argument("--folder", type=Path, help="for the disks, which take 2 GB (default: the one for temporary files)")
     given = parser.parse_args(arguments)
     if reason := why_not():
         print(f"no power cuts here: it {reason}", file=sys.stderr)
         return 2
-    results = run_cuts(given.cuts, given.seed, given.sync, folder=given.folder)
+    size = Size(given.images, embedding=True)
+    results = run_cuts(given.cuts, given.seed, given.sync, size, given.folder, num_amended=given.cuts // 2)
     num_wrong = sum(bool(result.wrong) for result in results)
     print(f"{len(results)} cuts, {num_wrong} with a wrong result or a store that stays broken")
     return 1 if num_wrong else 0

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "sample_data/textures/images"
 
@@ -31,8 +33,13 @@ path = "images"
 use = "split"
 fractions = {{ train = 0.6, val = 0.2, test = 0.2 }}
 
+[stages.inspect]
+use = "inspect"
+dataset = "split"
+
 [stages.augment]
 use = "augment"
+dataset = "split"
 ops = "light"
 copies = 2
 size_hw = [32, 32]
@@ -59,6 +66,13 @@ dataset = "augment"
 [stages.tar]
 use = "export.webdataset"
 dataset = "packed"
+"""
+
+EMBEDDING = """
+[stages.embed]
+use = "embed"
+dataset = "split"
+table = "npz"
 """
 
 TRAINING = """
@@ -96,8 +110,14 @@ def register_stages(register):
 '''
 
 
-def make_project(folder: Path, num_images: int = 42, training: bool = False, executor: str = "threads") -> None:
-    """Textures of three classes, one truncated image, and a pipeline."""
+def make_project(
+    folder: Path, num_images: int = 42, training: bool = False, executor: str = "threads", embedding: bool = False
+) -> None:
+    """Textures of three classes, one truncated image, and a pipeline.
+
+    Args:
+        embedding: with a stage that computes embeddings, which takes a second or two.
+    """
     classes = ("brick", "grass", "gravel")
     for label in classes:
         taken = sorted(SAMPLES.rglob(f"{label}/*.jpg"))[: num_images // len(classes)]
@@ -106,7 +126,22 @@ def make_project(folder: Path, num_images: int = 42, training: bool = False, exe
             shutil.copy(path, folder / "images" / label / path.name)
     (folder / "images/brick/torn.jpg").write_bytes(taken[0].read_bytes()[:300])
     (folder / "weigh.py").write_text(WEIGH)
-    (folder / "pipeline.toml").write_text(STAGES.format(executor=executor) + TRAINING * training)
+    text = STAGES.format(executor=executor) + EMBEDDING * embedding + TRAINING * training
+    (folder / "pipeline.toml").write_text(text)
+
+
+def add_picture(project: Path, number: int, name: str = "added") -> Path:
+    """Put another image into the class grass: the next run amends what the last one has imported.
+
+    Args:
+        number: decides its pixels.
+    """
+    from pipekit import images
+
+    pixels = np.random.default_rng(number).integers(0, 256, (12, 16, 3), np.uint8)
+    path = project / "images/grass" / f"{name}.jpg"
+    images.write(path, images.resize(pixels, (60, 80)))
+    return path
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -68,6 +68,61 @@ def test_colours_are_named_and_a_table_makes_them_class_numbers(tmp_path: Path) 
         run(tmp_path, colours=["green"])
 
 
+NAMES = ("background", "road", "car")
+
+
+@pytest.mark.parametrize(
+    ("text", "coded"),
+    [
+        ("value,name\n0,background\n1,road\n2,car\n", False),
+        ("Pixel Value, Class\n0, background\n1, road\n2, car\n", False),
+        ("name,r,g,b\nbackground,0,0,0\nroad,128,0,0\ncar,0,128,0\n", True),
+        ("class,colour\nbackground,#000000\nroad,800000\ncar,#008000\n", True),
+    ],
+)
+def test_a_table_names_the_values_and_the_names_come_back_from_an_export(tmp_path: Path, text: str, coded: bool) -> None:
+    dataset(tmp_path, {"a": CODED if coded else CLASSES})
+    (tmp_path / "table.csv").write_text(text, "utf-8")
+    made = run(tmp_path, {"use": "export.masks", "dataset": "data"}, table="table.csv")
+    listed = made.artifact("data").categories("masks")
+    assert [(entry.number, entry.name) for entry in listed] == [*enumerate(NAMES)]
+    (sample,) = made.artifact("data")
+    assert (images.read_mask(sample.targets.mask) == CLASSES).all()
+    written = {"use": "import.masks", "path": str(made.artifact("s0").path)}
+    again = run_plan(load_plan(table={"name": "t", "stages": {"data": written}}, base_dir=tmp_path), silent, publish=False)
+    assert again.artifact("data").categories("masks") == listed, "of classes.csv"
+
+
+def test_names_of_values_are_a_parameter_and_formats_without_them_say_so(tmp_path: Path) -> None:
+    dataset(tmp_path, {"a": CLASSES})
+    made = run(tmp_path, {"use": "export.webdataset", "dataset": "data"}, names=["background", "", "car"])
+    assert [(entry.number, entry.name) for entry in made.artifact("data").categories("masks")] == [
+        (0, "background"),
+        (2, "car"),
+    ]
+    (said,) = made.stages[-1].warnings
+    assert said == "webdataset: this format holds masks, but not the names of their values (2): they are left out"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name,size\nroad,3\n", "has the columns name, size"),
+        ("value,name\n300,road\n", "line 2: value '300', expected a whole number from 0 to 255"),
+        ("value,name\n1,\n", "line 2: value 1 has no name"),
+        ("value,name\n1,road\n1,car\n", "line 3: value 1 is there twice, 'road' and 'car'"),
+        ("name,r,g,b\nroad,1,2,x\n", "line 2: colour 1, 2, x, expected three numbers"),
+        ("name,colour\nroad,green\n", "'#green' is no colour"),
+        ("value,name,colour\n1,road,#000000\n", "the values must be 0, 1, 2"),
+    ],
+)
+def test_tables_of_values_that_can_not_be_used_are_errors(tmp_path: Path, text: str, said: str) -> None:
+    dataset(tmp_path, {"a": CLASSES})
+    (tmp_path / "table.csv").write_text(text, "utf-8")
+    with pytest.raises(UserError, match=said):
+        run(tmp_path, table="table.csv")
+
+
 def test_artefacts_of_jpeg_are_found(tmp_path: Path) -> None:
     dataset(tmp_path, {"a": CLASSES * 100}, ".jpg")
     with pytest.raises(UserError, match=r"its mask has JPEG artefacts: .* values"):

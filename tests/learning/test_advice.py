@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -145,3 +146,54 @@ def test_more_epochs_are_not_advised_to_a_model_that_overfits() -> None:
 @pytest.mark.parametrize(("num_train", "few"), [(2999, True), (3000, False)])
 def test_fewer_than_a_thousand_training_images_per_class_are_few(num_train: int, few: bool) -> None:
     assert advice.case_of({}, num_train, num_classes=3, weak=True).few == few
+
+
+def test_uneven_classes_get_the_command_with_weights(tmp_path: Path) -> None:
+    ctx: Any = SimpleNamespace(pipeline_file=None, project_dir=tmp_path)
+    counts = {"defect": 20, "fine": 400}
+    case = advice.case_of({"training": {"class_weights": "none"}}, 420, 2, weak=False, counts=counts)
+    commands = advice.commands_for(ctx, [], {"template": "simple_cnn"})  # type: ignore[arg-type]
+    (step,) = remedies(case, commands)
+    assert "400 training images of 'fine', 20 of 'defect'" in step
+    assert "`pipekit train FOLDER --model simple_cnn --class-weights balanced`" in step
+    for training, others in (({"class_weights": "balanced"}, counts), ({"class_weights": "none"}, {"a": 20, "b": 99})):
+        assert not remedies(advice.case_of({"training": training}, 420, 2, weak=False, counts=others), commands)
+    ctx.pipeline_file = tmp_path / "pets.toml"
+    ctx.pipeline_file.write_text('[stages.train]\nmodel = "mlp"\n', "utf-8")
+    weighted = advice.commands_for(ctx, [], {"template": "mlp"}).weighted  # type: ignore[arg-type]
+    assert weighted == "pipekit run pets.toml --set stages.train.class_weights=balanced"
+
+
+@pytest.mark.parametrize(
+    ("val_accuracy", "num_val", "num_train", "may_pay"),
+    [(0.88, 100, 400, True), (0.97, 100, 400, False), (0.88, 20, 400, False), (0.88, 100, 40, False)],
+)
+def test_fine_tuning_is_advised_where_val_says_that_it_may_pay(
+    val_accuracy: float, num_val: int, num_train: int, may_pay: bool, tmp_path: Path
+) -> None:
+    model = {
+        "features": {"embedder": "e"},
+        "pretrained": True,
+        "history": [{"accuracy": 0.9, "val_accuracy": val_accuracy}],
+        "images": {"val": num_val},
+    }
+    ctx: Any = SimpleNamespace(pipeline_file=None, project_dir=tmp_path)
+    steps = remedies(advice.case_of(model, num_train, 2, weak=False), advice.commands_for(ctx, [], model))  # type: ignore[arg-type]
+    assert [step for step in steps if "fine-tuning" in step] == (steps if may_pay else [])
+    assert bool(steps) == may_pay
+    if may_pay:
+        assert "12 % of the val images are wrong" in steps[0]
+        assert "`pipekit train FOLDER --model pretrained --set model.fine_tune=-1 --epochs 20`" in steps[0]
+    assert not advice.case_of({**model, "features": None}, num_train, 2, weak=False).frozen_errors
+
+
+def test_fine_tuning_in_a_pipeline_file_is_a_plan(tmp_path: Path) -> None:
+    ctx: Any = SimpleNamespace(pipeline_file=tmp_path / "pets.toml", project_dir=tmp_path)
+    text = '[stages.data]\nuse = "import.folders"\npath = "."\n[stages.train]\nuse = "train"\n'
+    text += 'model = { template = "mlp", units = [3] }\n'
+    ctx.pipeline_file.write_text(text, "utf-8")
+    command = advice.commands_for(ctx, [], {}).tuned  # type: ignore[arg-type]
+    words = shlex.split(command)
+    assert words[:3] == ["pipekit", "run", "pets.toml"]
+    chosen = load_plan(ctx.pipeline_file, overrides=words[4::2]).stage("train").params
+    assert (chosen.model.name, chosen.model.params.fine_tune, chosen.epochs) == ("pretrained", -1, 20)

@@ -106,3 +106,32 @@ def test_writing_is_as_lazy_as_finding(photos: Path) -> None:
     written = write_csv(answers(PREDICTOR, [str(photos / "a.png")] * 5, batch_size=1), PREDICTOR.classes, out)
     next(written)
     assert len(out.getvalue().splitlines()) == 2
+
+
+SCORED = Predictor(
+    ("left", "right"),
+    (8, 8, 3),
+    {},
+    left_bright,
+    with_score=lambda batch: np.concatenate([left_bright(batch), batch[:, :1, 0, 0] / 204], axis=1).astype(np.float32),
+)
+"""It knows images whose upper left pixel is at most 204."""
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_an_image_that_is_none_of_the_classes_is_said_and_keeps_its_class(photos: Path, mirrored: bool) -> None:
+    found = list(answers(SCORED, [str(photos / name) for name in ("b.png", "deep/a.png", "broken.jpg")], mirrored=mirrored))
+    assert [(one.predicted, one.unknown) for one in found] == [("left", True), ("left", False), ("", None)]
+    assert found[0].unknown_score == pytest.approx(255 / 204, abs=1e-6), "the mirror image has no part in it"
+    out, lines = io.StringIO(), io.StringIO()
+    list(write_csv(found, SCORED.classes, out, scored=True))
+    rows = list(csv.DictReader(io.StringIO(out.getvalue())))
+    assert [row["unknown"] for row in rows] == ["1", "0", ""]
+    assert [row["unknown_score"] for row in rows] == ["1.250000", "1.000000", ""]
+    list(write_jsonl(found, 1, lines))
+    plain = [json.loads(line) for line in lines.getvalue().splitlines()]
+    assert (plain[0]["unknown"], plain[1]["unknown"]) == (True, False)
+    assert "unknown" not in plain[2]
+    (without,) = answers(PREDICTOR, [str(photos / "b.png")])
+    assert without.unknown is None
+    assert "unknown" not in to_plain(without, 1)

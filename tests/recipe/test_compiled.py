@@ -252,6 +252,24 @@ def test_mask_and_boxes_agree(registry: Registry, data: st.DataObject) -> None:
         assert np.abs(np.array(found) - (box.x_min, box.y_min, box.x_max, box.y_max)).max() <= 3
 
 
+def test_keypoints_are_flipped_and_rotated_to_a_hundredth_of_a_pixel(registry: Registry) -> None:
+    """Against OpenCV's rotation about the centre, at the angle that was drawn."""
+    import cv2
+
+    image = images.read(PHOTO)
+    height, width = image.shape[:2]
+    places = rng_for(0).uniform(0.2, 0.8, (17, 2)) * (width, height)
+    targets = Targets(keypoints=tuple(Keypoint(float(x), float(y), f"p{at}") for at, (x, y) in enumerate(places)))
+    flipped = compile_recipe("hflip(p=1)", registry=registry).apply(image, rng_for(1), targets)
+    expected = np.stack([width - 1 - places[:, 0], places[:, 1]], axis=1)
+    assert np.abs(np.array([(point.x, point.y) for point in flipped.keypoints]) - expected).max() < 0.01
+    turned = compile_recipe("rotate(40)", registry=registry).apply(image, rng_for(2), targets)
+    (step,) = turned.steps
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), float(step.drawn["angle_deg"]), 1)
+    expected = places @ matrix[:, :2].T + matrix[:, 2]
+    assert np.abs(np.array([(point.x, point.y) for point in turned.keypoints]) - expected).max() < 0.01
+
+
 @settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_a_drawn_marker_lands_where_its_keypoint_says(registry: Registry, data: st.DataObject) -> None:

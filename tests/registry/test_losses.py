@@ -48,7 +48,7 @@ def test_every_exporter_of_datasets_says_what_it_carries() -> None:
     of_models = {"savedmodel", "tflite", "tflite-int8", "onnx", "card"}
     for exporter in load_registry(installed=False).components("exporter"):
         if exporter.name not in of_models:
-            assert {*KINDS, *FLAGS, "pose"} >= exporter.load().CARRIES, exporter.name
+            assert {*KINDS, *FLAGS, "pose", "mask_names"} >= exporter.load().CARRIES, exporter.name
 
 
 @pytest.mark.parametrize(("format", "lost"), [("csv", ""), ("yolo", "3 classes of whole images")])

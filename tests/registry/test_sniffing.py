@@ -163,7 +163,7 @@ def register_importers(register):
 
 def test_the_reason_of_the_importer_that_seems_to_be_meant_stands_in_the_error(tmp_path: Path) -> None:
     images.write(tmp_path / "a.png", np.full((8, 8, 3), 90, np.uint8))
-    (tmp_path / "x.csv").write_text("a.png,cat\na.png,dog\n")
+    (tmp_path / "x.csv").write_text("a.png,cat,1\na.png,dog,2\n")
     with pytest.raises(
         UserError, match=r"no importer recognises .*x\.csv: .*x\.csv has no header: its first row names the image"
     ):

@@ -21,6 +21,7 @@ from pipekit.store.parts import (
     check_ids,
     content_digest,
     digest_of,
+    first_rows,
     image_digest,
     read_index,
     rows_of,
@@ -150,3 +151,11 @@ def test_a_part_comes_back_from_its_entry(tmp_path: Path) -> None:
     assert Part.from_plain(shard.to_plain()) == shard
     assert set(shard.places) == {"shards/ab/abc", inner.place}
     assert encode(shard.to_plain())
+
+
+@SLOW
+@given(st.lists(samples, max_size=12, unique_by=lambda sample: sample.id), st.integers(1, 5), st.integers(0, 6))
+def test_the_first_rows_are_those_of_the_sorted_ones(tmp_path_factory: Any, found: list[Sample], size: int, count: int) -> None:
+    root = tmp_path_factory.mktemp("store")
+    parts = parts_of(root, found, size)
+    assert first_rows(root, parts, count) == list(islice(sorted_rows(root, parts, root / "scratch"), count))

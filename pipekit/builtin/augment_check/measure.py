@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,9 @@ from pipekit.builtin.augment_check.strengths import Variant, variants
 from pipekit.contract import Context, Dataset, Sample
 from pipekit.errors import UserError
 from pipekit.images import Image
+from pipekit.learning.chance import better_than_chance
 from pipekit.learning.predictor import Predictor, load_predictor
+from pipekit.learning.trained_on import trained_on
 from pipekit.recipe.compiled import CompiledRecipe, Picture, compile_recipe
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ class Measured:
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     shown: tuple[tuple[str, Pixels, tuple[tuple[Pixels, str], ...]], ...]
+    mirror_labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def num_images(self) -> int:
@@ -70,6 +73,11 @@ class Measured:
         return max(Counter(self.labels).values()) / len(self.labels)
 
     @cached_property
+    def knows_something(self) -> bool:
+        """Whether the model is better than chance on the unchanged images; without that no op can be judged."""
+        return better_than_chance(float(self.plain_right.sum()), self.num_images, self.chance)
+
+    @cached_property
     def drop(self) -> NDArray[np.float64]:
         """``(V,)``: the drop in accuracy; negative where it rises."""
         return np.asarray(self.accuracy - self.correct.mean(axis=0), np.float64)
@@ -83,7 +91,7 @@ class Measured:
 def measure(ctx: Context, folder: Path, dataset: Dataset, params: AugmentCheckParams) -> Measured:
     """Apply the variants, predict, and count."""
     predictor = load_predictor(folder, ctx.component)
-    split, chosen = held_out(ctx, dataset, predictor.classes, params)
+    split, chosen = held_out(ctx, dataset, predictor.classes, params, folder)
     size_hw = predictor.input_shape_hwc[:2]
 
     def compiled(calls: Sequence[Any]) -> CompiledRecipe:
@@ -130,11 +138,14 @@ def measure(ctx: Context, folder: Path, dataset: Dataset, params: AugmentCheckPa
         low=low,
         high=high,
         shown=tuple(shown),
+        mirror_labels=params.mirror_labels,
     )
 
 
-def held_out(ctx: Context, dataset: Dataset, classes: Sequence[str], params: AugmentCheckParams) -> tuple[str, list[Sample]]:
-    """The split to measure on, and its images with a class that the model knows.
+def held_out(
+    ctx: Context, dataset: Dataset, classes: Sequence[str], params: AugmentCheckParams, model: Path
+) -> tuple[str, list[Sample]]:
+    """The split to measure on, and its images with a class that the model knows, without those that it was trained on.
 
     Raises:
         UserError: there are none.
@@ -146,8 +157,6 @@ def held_out(ctx: Context, dataset: Dataset, classes: Sequence[str], params: Aug
             f"no image is held out: the dataset has the splits {', '.join(there)}",
             "Split it with a val or test part, or name a split that the model was not trained on.",
         )
-    if not params.split and split == "all":
-        ctx.warn("the images are in no split; the result is only valid if the model was not trained on them")
     found = [sample for sample in dataset if split == "all" or sample.split == split]
     known = [sample for sample in found if sample.label in classes]
     if not known:
@@ -155,8 +164,29 @@ def held_out(ctx: Context, dataset: Dataset, classes: Sequence[str], params: Aug
         raise UserError(f"no image to measure on in the split {split!r}: {what}", f"The model knows: {', '.join(classes)}.")
     if len(known) < len(found):
         ctx.warn(f"{len(found) - len(known)} of {len(found)} images have no class that the model knows and are left out")
+    known = _unseen(ctx, known, split, model)
     step = max(1.0, len(known) / params.max_images)
     return split, [known[int(number * step)] for number in range(min(params.max_images, len(known)))]
+
+
+def _unseen(ctx: Context, samples: list[Sample], split: str, model: Path) -> list[Sample]:
+    """The images that the model was not trained on, by their content."""
+    seen = trained_on(model, samples)
+    if seen is None:
+        if split == "all":
+            ctx.warn(
+                "the images are in no split, and the model does not say which it was trained on; the result is only valid if "
+                "it was not trained on these"
+            )
+        return samples
+    if seen.all():
+        raise UserError(
+            f"the model was trained on all {len(samples)} images of the split {split!r}",
+            "Check it on images that are new to it.",
+        )
+    if seen.any():
+        ctx.warn(f"{int(seen.sum())} of {len(samples)} images are left out, since the model was trained on them")
+    return [sample for sample, known in zip(samples, seen.tolist(), strict=True) if not known]
 
 
 class _Maker:

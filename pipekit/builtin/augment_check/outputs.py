@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipekit import images
+from pipekit.builtin.augment_check.forbidden import forbidden
 from pipekit.builtin.augment_check.measure import Measured, thumbnail
 from pipekit.builtin.augment_check.strengths import WHOLE
 from pipekit.contract import Figure, Picture, Section, Table
@@ -15,26 +16,28 @@ from pipekit.page import render
 from pipekit.page.markdown import literal
 from pipekit.page.plots import COLOURS, panels
 
-Verdict = Literal["destroys", "costs", "unsure", "harmless"]
+Verdict = Literal["fails", "costs", "unsure", "harmless", "unknown"]
 
 HALF = 0.5
-"""Fraction of the accuracy above chance: an op with a larger drop is reported to destroy the label."""
+"""Fraction of the accuracy above chance: with a larger drop the model fails on the op."""
 SMALL = 0.02
 """Smallest drop in accuracy to report."""
 UNSURE = 0.05
 """Smallest drop in the true class's probability to report."""
 
 WORDS: dict[Verdict, str] = {
-    "destroys": "destroys the label",
+    "fails": "the model fails on it",
     "costs": "costs accuracy",
     "unsure": "makes it less sure",
     "harmless": "harmless",
+    "unknown": "no verdict: the model is not better than chance",
 }
 VERDICT_COLOURS: dict[Verdict, str] = {
-    "destroys": COLOURS[1],
+    "fails": COLOURS[1],
     "costs": COLOURS[4],
     "unsure": COLOURS[0],
     "harmless": COLOURS[0],
+    "unknown": COLOURS[0],
 }
 COLUMNS = (
     *("op", "settings", "strength", "images", "copies", "accuracy", "drop", "drop_low", "drop_high"),
@@ -43,12 +46,14 @@ COLUMNS = (
 
 
 def verdict(measured: Measured, row: int) -> Verdict:
-    """The verdict on a variant. A drop counts only if its 95 % interval lies above 0."""
+    """The verdict on a variant. A drop counts only if its 95 % interval lies above 0, and the model is better than chance."""
+    if not measured.knows_something:
+        return "unknown"
     drop = float(measured.drop[row])
     known = measured.accuracy - measured.chance
     if measured.low[row] > 0:
         if known > 0 and drop >= HALF * known:
-            return "destroys"
+            return "fails"
         if drop >= SMALL:
             return "costs"
     return "unsure" if measured.confidence_drop[row] >= UNSURE else "harmless"
@@ -150,9 +155,15 @@ def _picture(pixels: Any, op: str, strength: str, label: str, said: str) -> Pict
 
 
 def headline(measured: Measured) -> str:
-    """One sentence: the whole recipe's accuracy, and the ops that destroy the label."""
-    bad = [name for name, worst in _worst(measured).items() if worst == "destroys" and name != WHOLE]
-    ending = f"; {', '.join(bad)} destroy{'s' if len(bad) == 1 else ''} the label" if bad else "; no op destroys the label"
+    """One sentence: the whole recipe's accuracy, the ops that the labels forbid, and those that the model fails on."""
+    no = _forbidden(measured)
+    bad = [name for name, worst in _worst(measured).items() if worst == "fails" and name != WHOLE and name not in no]
+    ending = f"; the labels forbid {', '.join(no)}" if no else ""
+    if not measured.knows_something:
+        ending += f"; no verdict on the ops, since the model is not better than chance ({measured.chance:.3f})"
+    else:
+        ending += f"; the model fails on {', '.join(bad)}" if bad else "; the model fails on no other op" if no else ""
+        ending += "" if bad or no else "; the model fails on no op"
     return (
         f"accuracy {measured.accuracy:.3f} as they are, {measured.correct[:, -1].mean():.3f} under the recipe, "
         f"{measured.num_images} images ({measured.split}){ending}"
@@ -164,9 +175,16 @@ def facts(measured: Measured) -> dict[str, str]:
     return {
         "accuracy": f"{measured.accuracy:.3f}",
         "recipe": f"{measured.correct[:, -1].mean():.3f}",
-        "destroy": str(counts.count("destroys")),
+        "fails on": str(counts.count("fails")),
         "cost": str(counts.count("costs")),
+        **({"forbidden": str(len(_forbidden(measured)))} if _forbidden(measured) else {}),
     }
+
+
+def _forbidden(measured: Measured) -> dict[str, str]:
+    """The ops that the classes' names forbid, with the reason."""
+    found = {row.op: forbidden(row.op, measured.classes, measured.mirror_labels) for row in measured.variants}
+    return {name: reason for name, reason in found.items() if reason}
 
 
 def _worst(measured: Measured) -> dict[str, Verdict]:
@@ -176,18 +194,22 @@ def _worst(measured: Measured) -> dict[str, Verdict]:
 
 def advice(measured: Measured) -> str:
     """Advice for each op, the worst ones first."""
-    if measured.accuracy <= measured.chance:
-        return (
-            f"The model's accuracy is {measured.accuracy:.3f} on unchanged images; always predicting the most frequent class "
-            f"gives {measured.chance:.3f}. Without accuracy to lose, the check has no result: train a better model first."
+    parts = [
+        f"- **Your labels forbid {literal(name)}**: {reason}. No training can teach that: leave it out."
+        for name, reason in _forbidden(measured).items()
+    ]
+    if not measured.knows_something:
+        return "\n".join(parts) + (
+            f"\n\nThe model's accuracy is {measured.accuracy:.3f} on {measured.num_images} unchanged images; always predicting "
+            f"the most frequent class gives {measured.chance:.3f}; the difference may be due to chance. Without accuracy to "
+            "lose, the check has no result: train a better model, or check it on more images."
         )
     words: dict[Verdict, list[str]] = {name: [] for name in WORDS}
     for name, worst in _worst(measured).items():
-        if name != WHOLE:
+        if name != WHOLE and name not in _forbidden(measured):
             words[worst].append(name)
-    parts = []
-    for name in words["destroys"]:
-        parts.append(f"- **{literal(name)} destroys the label.** {_figures(measured, name)} {_keep_below(measured, name)}")
+    for name in words["fails"]:
+        parts.append(f"- **The model fails on {literal(name)}.** {_figures(measured, name)} {_keep_below(measured, name)}")
     for name in words["costs"]:
         parts.append(
             f"- **{literal(name)}** costs accuracy: {_figures(measured, name)} If you can still name the classes in its "
@@ -217,16 +239,22 @@ def _figures(measured: Measured, name: str) -> str:
 
 
 def _keep_below(measured: Measured, name: str) -> str:
-    """The largest strength up to which the label survives."""
+    """The largest strength up to which the model doesn't fail, and what decides."""
     rows = [row for row, variant in enumerate(measured.variants) if variant.op == name]
     fine = []
     for row in rows:
-        if verdict(measured, row) == "destroys":
+        if verdict(measured, row) == "fails":
             break
         fine.append(measured.variants[row])
     if fine:
-        return f"Up to {fine[-1].settings} it does not: keep it there, unless you can still name the classes below."
-    return "Leave it out, unless you can name the classes in its images below."
+        return (
+            f"Up to {fine[-1].settings} it does not. If you can still name the classes in its images below, training with the "
+            "op can teach the model; if you can't, keep it there."
+        )
+    return (
+        "If you can still name the classes in its images below, training with the op can teach the model; if you can't, leave "
+        "it out."
+    )
 
 
 def _listed(names: list[str]) -> str:

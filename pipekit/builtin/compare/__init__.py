@@ -7,12 +7,11 @@ from pipekit.contract import Context, Files, Params, Report, param, stage
 
 class CompareParams(Params):
     names: tuple[str, ...] = param((), "Names of the reports, in their order; empty: A, B, C …")
-    resamples: int = param(5000, "Bootstrap resamples for the intervals of the differences", ge=100, le=100_000)
     pictures: int = param(96, "Maximum number of thumbnails of images where the models disagree", unit="images", ge=0, le=2000)
     thumbnail_px: int = param(160, "Longest side of a thumbnail", unit="px", ge=32, le=1024)
 
 
-@stage(libraries=("scikit-learn",))
+@stage(libraries=("scikit-learn", "scipy"))
 def compare(ctx: Context, reports: tuple[Report, ...], params: CompareParams) -> Files:
     """Compare each report with the first one, image by image, and write ``compare.html`` and ``comparison.json``."""
     import json
@@ -32,7 +31,7 @@ def compare(ctx: Context, reports: tuple[Report, ...], params: CompareParams) ->
             f"each of the {len(reports)} reports needs a unique name, got {list(names)}", "Give each report its own name."
         )
     answers = [read_answers(name, report.path) for name, report in zip(names, reports, strict=True)]
-    found = compare_all(answers, ctx.rng, params.resamples)
+    found = compare_all(answers)
     (ctx.out_dir / "comparison.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
     lead = f"Which model is better? {found['headline']}"
     page = render("Model comparison", build_sections(answers, found, params), lead=lead)

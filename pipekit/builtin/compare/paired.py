@@ -1,24 +1,21 @@
-"""Paired comparison of two models on the same images: McNemar's test, and the difference with its interval."""
+"""Paired comparison of models on the same images: the score test and its interval, adjusted for the number of comparisons."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipekit.errors import UserError
 from pipekit.files import plain_rows
-from pipekit.learning.significance import paired
-
-if TYPE_CHECKING:
-    from pipekit.rng import Rng
-
-LEVEL = 0.05
+from pipekit.learning.chance import knows_something
+from pipekit.learning.significance import LEVEL, holm, paired
 
 
 @dataclass(frozen=True)
@@ -45,10 +42,15 @@ def read_answers(name: str, folder: Path) -> Answers:
     return Answers(name, metrics, rows, about)
 
 
-def compare_all(answers: Sequence[Answers], rng: Callable[..., Rng], resamples: int) -> dict[str, Any]:
+def compare_all(answers: Sequence[Answers]) -> dict[str, Any]:
     """Compare each later report with the first, on the images that both contain with the same label."""
     first = answers[0]
-    pairs = [compare_two(first, other, rng("compare", other.name), resamples) for other in answers[1:]]
+    found = [compare_two(first, other) for other in answers[1:]]
+    adjusted = holm([pair["p_mcnemar"] for pair in found])
+    pairs = []
+    for pair, p in zip(found, adjusted, strict=True):
+        pair = {**pair, "p_holm": p, "num_comparisons": len(found)}
+        pairs.append({**pair, "verdict": verdict(pair)})
     return {
         "models": [{"name": one.name, "accuracy": one.metrics["accuracy"]} for one in answers],
         "pairs": pairs,
@@ -56,8 +58,8 @@ def compare_all(answers: Sequence[Answers], rng: Callable[..., Rng], resamples: 
     }
 
 
-def compare_two(first: Answers, other: Answers, rng: Rng, resamples: int) -> dict[str, Any]:
-    """McNemar's exact test and the bootstrap interval of the difference in accuracy, ``other`` minus ``first``."""
+def compare_two(first: Answers, other: Answers) -> dict[str, Any]:
+    """The score test and the interval of the difference in accuracy, ``other`` minus ``first``."""
     shared = sorted(
         name
         for name in first.rows.keys() & other.rows.keys()
@@ -70,30 +72,41 @@ def compare_two(first: Answers, other: Answers, rng: Rng, resamples: int) -> dic
         )
     a = np.array([first.rows[name]["correct"] == "1" for name in shared])
     b = np.array([other.rows[name]["correct"] == "1" for name in shared])
-    found = {
+    return {
         "first": first.name,
         "other": other.name,
         "num_images": len(shared),
         "num_only_first": len(first.rows) - len(shared),
         "num_only_other": len(other.rows) - len(shared),
-        **paired(a, b, rng, resamples),
+        "better_than_chance": {one.name: knows_something(one.metrics) for one in (first, other)},
+        **paired(a, b, _groups(first, shared)),
         "changed": [
             {"id": name, "gained": bool(y)} for name, x, y in zip(shared, a.tolist(), b.tolist(), strict=True) if x != y
         ],
     }
-    return {**found, "verdict": verdict(found)}
+
+
+def _groups(report: Answers, shared: Sequence[str]) -> NDArray[np.int64] | None:
+    """The group of each image, if the report has them."""
+    names = [report.rows[name].get("group", "") for name in shared]
+    return np.unique(names, return_inverse=True)[1] if all(names) else None
 
 
 def verdict(found: dict[str, Any]) -> str:
-    """``B is better than A by 1.8 points (95 % interval 0.3 to 3.2), p = 0.02.``"""
-    difference, p = found["difference"], found["p_mcnemar"]
+    """``B is better than A by 1.8 points (95 % interval 0.3 to 3.2), p = 0.02.``
+
+    Of several comparisons, only those whose p-value stays below 0.05 after Holm's adjustment are called better.
+    """
+    difference, p, adjusted = found["difference"], found["p_mcnemar"], found.get("p_holm", found["p_mcnemar"])
     points = [100 * difference[name] for name in ("value", "low", "high")]
     better, worse = (found["other"], found["first"]) if points[0] >= 0 else (found["first"], found["other"])
     size, low, high = points if points[0] >= 0 else (-points[0], -points[2], -points[1])
-    p_value = "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
-    span = f"95 % interval {low:.1f} to {high:.1f}"
-    if p < LEVEL:
-        return f"{better} is better than {worse} by {size:.1f} points ({span}), {p_value}."
+    number = found.get("num_comparisons", 1)
+    p_value = _p(p) if number == 1 else f"{_p(p)}, {_p(adjusted)} after Holm's adjustment for {number} comparisons"
+    digits = 2 if any(bound and not round(bound, 1) for bound in (low, high)) else 1  # a bound near 0 keeps its sign
+    span = f"95 % interval {low:.{digits}f} to {high:.{digits}f}"
+    if adjusted < LEVEL:
+        return f"{better} is better than {worse} by {size:.{digits}f} points ({span}), {p_value}.{_doubt(found)}"
     if not found["gained"] + found["lost"]:
         return (
             f"{found['first']} and {found['other']} are correct on exactly the same of the {found['num_images']} images; "
@@ -102,6 +115,20 @@ def verdict(found: dict[str, Any]) -> str:
     if found["gained"] == found["lost"]:
         return f"{found['first']} and {found['other']} have the same accuracy ({span} points), {p_value}."
     return (
-        f"{better} has {size:.1f} points higher accuracy than {worse}, but the difference may be due to chance ({span}), "
-        f"{p_value}."
+        f"{better} has {size:.{digits}f} points higher accuracy than {worse}, but the difference may be due to chance "
+        f"({span}), {p_value}.{_doubt(found)}"
     )
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
+
+
+def _doubt(found: dict[str, Any]) -> str:
+    """Models that may know nothing: the difference then says little about either."""
+    weak = [name for name, known in found.get("better_than_chance", {}).items() if not known]
+    if not weak:
+        return ""
+    if len(weak) == 2:
+        return " Neither is clearly better than always predicting the most frequent class."
+    return f" {weak[0]} is not clearly better than always predicting the most frequent class."

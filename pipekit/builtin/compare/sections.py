@@ -42,6 +42,7 @@ def build_sections(
 
 
 def _verdict(found: Mapping[str, Any]) -> Section:
+    several = len(found["pairs"]) > 1
     rows = tuple(
         (
             f"{pair['other']} against {pair['first']}",
@@ -51,10 +52,20 @@ def _verdict(found: Mapping[str, Any]) -> Section:
             pair["gained"],
             pair["lost"],
             "< 0.001" if pair["p_mcnemar"] < 0.001 else pair["p_mcnemar"],
+            *(("< 0.001" if pair["p_holm"] < 0.001 else pair["p_holm"],) if several else ()),
         )
         for pair in found["pairs"]
     )
-    columns = ("pair", "images", "points", "95 % interval", "gained", "lost", "p (McNemar)")
+    columns = (
+        "pair",
+        "images",
+        "points",
+        "95 % interval",
+        "gained",
+        "lost",
+        "p (McNemar)",
+        *(("p (Holm)",) if several else ()),
+    )
     words = [literal(pair["verdict"]) for pair in found["pairs"]]
     left_out = [
         f"{pair['num_only_first'] + pair['num_only_other']} images are in only one of the two reports and are omitted."
@@ -63,13 +74,19 @@ def _verdict(found: Mapping[str, Any]) -> Section:
     ]
     how = (
         "The comparison is paired: it uses predictions for the same images. *Gained*: images that only the later model "
-        "predicts correctly. *Lost*: images that only the first one does. The p-value is that of McNemar's exact test; the "
-        "interval is that of the paired bootstrap."
+        "predicts correctly. *Lost*: images that only the first one does. The p-value is that of McNemar's test, the interval "
+        "is Tango's (1998), which inverts the same test: it excludes 0 exactly when p is below 0.05. "
     )
-    if len(found["pairs"]) > 1:
+    groups = found["pairs"][0]["num_groups"]
+    how += (
+        f"The images come in {groups} groups; both allow for that."
+        if groups is not None
+        else "Both hold if the images are independent: images of one patient, video or scene are not."
+    )
+    if several:
         how += (
-            " With several comparisons at once, a small p-value is more often due to chance: multiply it by their number "
-            "(Bonferroni correction)."
+            " With several comparisons at once, a small p-value is more often due to chance: a model is called better only if "
+            "Holm's adjusted p-value is below 0.05."
         )
     return Section("Summary", "\n\n".join([*words, *left_out, how]), tables=(Table(columns, rows),))
 

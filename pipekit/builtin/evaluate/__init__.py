@@ -9,7 +9,14 @@ from pipekit.errors import UserError
 class EvaluateParams(Params):
     split: str = param("test", "Split to evaluate on", min_length=1)
     top_k: tuple[int, ...] = param((2, 3, 5), "Values of k for top-k accuracy")
-    resamples: int = param(2000, "Bootstrap resamples for the confidence intervals; 0 omits them", ge=0, le=100_000)
+    resamples: int = param(
+        2000,
+        "Number of simulated test sets for the calibration error's level, and of an autoencoder's resamples; 0 omits them",
+        ge=0,
+        le=100_000,
+    )
+    group_column: str = param("", "Column of what images share (patient, video); by default the groups that split was given")
+    group_pattern: str = param("", "Regular expression of what images share, in their ids: '(patient_[0-9]+)_'")
     bins: int = param(15, "Number of bins for the calibration error", ge=2, le=100)
     calibrate: bool = param(True, "Fit temperature scaling on the val split and report its effect on calibration")
     near_copies: bool = param(True, "Search the train split for near duplicates of the evaluated images")
@@ -23,7 +30,7 @@ class EvaluateParams(Params):
     batch_size: int = param(32, "Batch size for prediction", unit="images", ge=1, le=4096, in_key=False)
 
 
-@stage(libraries=("tensorflow", "keras", "scikit-learn"))
+@stage(libraries=("tensorflow", "keras", "scikit-learn", "scipy"))
 def evaluate(
     ctx: Context,
     model: Model,
@@ -35,7 +42,7 @@ def evaluate(
     """Evaluate the model on one split and write ``report.html``, ``metrics.json``, ``predictions.csv`` and the figures.
 
     ``baseline`` is the report of a simpler model on the same images (for example HOG + SVM), which this one should beat.
-    With ``embeddings`` of the dataset, near copies in train are also found by features: mirrored, cropped, turned ones.
+    With ``embeddings`` of the dataset, near copies in train are also found by features, and the report has a map of its images.
 
     An autoencoder is evaluated by its reconstructions: the error of each image, beside that of the mean training image, and
     the images whose error is unusual.
@@ -43,9 +50,12 @@ def evaluate(
     All metrics are computed from the probabilities as written to ``predictions.csv``, so you can recompute them from it. The
     report's digest covers the metrics and the predictions, without paths and times.
     """
+    from dataclasses import replace
+
     from pipekit.builtin.evaluate.outputs import facts, headline, write_outputs
     from pipekit.builtin.evaluate.score import score
     from pipekit.learning.advice import first_of_evaluation
+    from pipekit.learning.embeddings import read_embeddings
     from pipekit.learning.predictor import is_reconstruction
 
     if is_reconstruction(model.path):
@@ -56,6 +66,8 @@ def evaluate(
         return evaluate_reconstruction(ctx, model.path, dataset, params)
 
     evaluation = score(ctx, model.path, dataset, params, baseline, embeddings)
+    if embeddings is not None:
+        evaluation = replace(evaluation, embedded=read_embeddings(embeddings))
     digest = write_outputs(ctx, evaluation, params)
     return ctx.artifact(
         Report,

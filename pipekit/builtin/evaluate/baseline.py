@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.contract import Context, Report, Sample
+from pipekit.contract import Report, Sample
 from pipekit.errors import UserError
 from pipekit.files import plain_rows
 from pipekit.learning.significance import paired
 
 
 def against(
-    ctx: Context, report: Report, samples: Sequence[Sample], correct: NDArray[np.bool_], resamples: int
+    report: Report, samples: Sequence[Sample], correct: NDArray[np.bool_], groups: NDArray[np.int64] | None
 ) -> dict[str, Any]:
     """The baseline's accuracy, and a paired comparison of this model with it on the images that both reports contain.
 
@@ -36,7 +36,7 @@ def against(
             "Evaluate the baseline on the same split of the same dataset.",
         )
     theirs = np.array([rows[samples[place].id]["correct"] == "1" for place in shared], np.bool_)
-    found = paired(theirs, correct[shared], ctx.rng("baseline"), max(resamples, 100))
+    found = paired(theirs, correct[shared], None if groups is None else groups[shared])
     return {"name": _name(report), "num_images": len(shared), **found}
 
 

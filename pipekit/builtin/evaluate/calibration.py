@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from pipekit.rng import Rng
+
 SMALLEST = 1e-7
 """Lower bound of probabilities before a logarithm; they are stored to six decimals."""
+
+UNROUNDED = 1e-37
+"""Lower bound of a network's own probabilities: the smallest normal number of float32."""
+
+MOST_DRAWS = 20_000_000
+"""Maximum number of simulated predictions for the level of the calibration error."""
 
 COLDEST, HOTTEST = 0.05, 20.0
 """The range of temperatures that is searched."""
@@ -57,9 +66,35 @@ def calibration(probabilities: NDArray[np.float64], y_true: NDArray[np.int64], b
     }
 
 
-def normalised(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+def level_if_perfect(
+    confidence: NDArray[np.float64], correct: NDArray[np.bool_], bins: int, rng: Rng, draws: int
+) -> dict[str, float] | None:
+    """The expected calibration error that chance alone gives a perfectly calibrated model with these probabilities.
+
+    Test sets are simulated in which each prediction is correct with its own probability ("consistency resampling", Broecker and
+    Smith 2007).
+
+    Returns:
+        ``mean``, ``high`` (95 of 100 are below) and ``p``: the share of simulated errors that reach the measured one.
+    """
+    number = min(draws, max(50, MOST_DRAWS // len(confidence)))
+    if draws < 1:
+        return None
+    edges = np.linspace(0.0, 1.0, bins + 1)
+    place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
+    sure = np.bincount(place, weights=confidence, minlength=bins)
+
+    def error(right: NDArray[np.bool_]) -> float:
+        return float(np.abs(np.bincount(place, weights=right, minlength=bins) - sure).sum() / len(confidence))
+
+    found = np.array([error(rng.random(len(confidence)) < confidence) for _ in range(number)])
+    reached = int((found >= error(correct) - FLAT).sum())
+    return {"mean": float(found.mean()), "high": float(np.quantile(found, 0.95)), "p": (1 + reached) / (1 + number)}
+
+
+def normalised(probabilities: NDArray[np.float64], smallest: float = SMALLEST) -> NDArray[np.float64]:
     """Probabilities clipped to be above zero, with rows that sum to exactly 1: safe for a logarithm."""
-    kept = np.clip(probabilities, SMALLEST, 1.0)
+    kept = np.clip(probabilities, smallest, 1.0)
     return np.asarray(kept / kept.sum(axis=1, keepdims=True))
 
 
@@ -68,14 +103,14 @@ def log_loss(probabilities: NDArray[np.float64], y_true: NDArray[np.int64]) -> f
     return float(-np.log(normalised(probabilities)[np.arange(len(y_true)), y_true]).mean())
 
 
-def scaled(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+def scaled(probabilities: NDArray[np.float64], temperature: float, smallest: float = SMALLEST) -> NDArray[np.float64]:
     """Temperature scaling, ``softmax(log p / T)``: the order of the classes stays, T above 1 softens the probabilities."""
-    logits = np.log(normalised(probabilities)) / temperature
+    logits = np.log(normalised(probabilities, smallest)) / temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def fit_temperature(probabilities: NDArray[np.float64], y_true: NDArray[np.int64]) -> float:
+def fit_temperature(probabilities: NDArray[np.float64], y_true: NDArray[np.int64], smallest: float = SMALLEST) -> float:
     """The T in 0.05..20 with the lowest log loss (Guo et al. 2017), by Brent's bounded method on ln T.
 
     The loss is computed from the logits, without the limit that :func:`log_loss` puts on confident mistakes, so it has a single
@@ -84,7 +119,7 @@ def fit_temperature(probabilities: NDArray[np.float64], y_true: NDArray[np.int64
     from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
     from scipy.special import log_softmax  # type: ignore[import-untyped]
 
-    logits, rows = np.log(normalised(probabilities)), np.arange(len(y_true))
+    logits, rows = np.log(normalised(probabilities, smallest)), np.arange(len(y_true))
     low, high = np.log(COLDEST), np.log(HOTTEST)
 
     def loss(log_t: float) -> float:

@@ -24,16 +24,18 @@ def measure(
     top_k: tuple[int, ...] = (2, 3, 5),
     resamples: int = 2000,
     bins: int = 15,
+    groups: NDArray[np.int64] | None = None,
 ) -> dict[str, Any]:
     """Everything in ``metrics.json`` that depends only on the predictions.
 
     Args:
         y_true: ``(N,)`` positions in ``classes``; N at least 1.
         probabilities: ``(N, C)``.
-        rng: for the bootstrap.
+        rng: for the simulation of perfect calibration.
         baseline_class: the most frequent class in training, which the simplest possible classifier would always predict;
             None: the most frequent one in ``y_true``.
-        resamples: number of bootstrap resamples; 0 omits the bootstrap intervals.
+        resamples: number of simulated test sets for the level of the calibration error; 0 omits it.
+        groups: ``(N,)``, the group of each image (patient, video); None: the images are independent, as far as known.
     """
     from sklearn import metrics as sk
 
@@ -45,7 +47,7 @@ def measure(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a single class, or one without predictions, is reported as null without a warning
         matthews, kappa = float(sk.matthews_corrcoef(y_true, predicted)), float(sk.cohen_kappa_score(y_true, predicted))
-        averages = {
+        averages: dict[str, dict[str, Any]] = {
             name: dict(
                 zip(
                     ("precision", "recall", "f1"),
@@ -60,54 +62,51 @@ def measure(
             )
             for name in ("macro", "micro", "weighted")
         }
-    bounds = _bootstrapped(matrix, rng, resamples)
-    balanced = float(intervals.balanced_accuracy(matrix[None].astype(np.float64))[0])
+    found = intervals.averages(matrix, y_true, predicted, groups)
+    for name in ("macro", "weighted"):
+        averages[name]["intervals"] = {key: _bounds(found[f"{name}_{key}"]) for key in ("precision", "f1")}
+    correct = predicted == y_true
+    confidence = probabilities.max(axis=1)
     return {
         "num_images": len(y_true),
         "classes": list(classes),
-        "accuracy": {**intervals.share(hits, len(y_true)), "correct": hits},
+        "accuracy": {**_with_bounds(intervals.share_of(correct, groups)), "correct": hits},
         "baseline": {"class": classes[commonest], "accuracy": float((y_true == commonest).mean())},
-        "balanced_accuracy": {"value": balanced, **_pair(bounds, "balanced_accuracy")},
-        "macro_f1": {"value": averages["macro"]["f1"], **_pair(bounds, "macro_f1")},
+        "balanced_accuracy": found["balanced_accuracy"],
+        "macro_f1": {**found["macro_f1"], "value": averages["macro"]["f1"]},
         "averages": averages,
-        "top_k": {str(k): _top_k(y_true, probabilities, k) for k in sorted(set(top_k)) if 1 < k < len(classes)},
+        "top_k": {str(k): _top_k(y_true, probabilities, k, groups) for k in sorted(set(top_k)) if 1 < k < len(classes)},
         "matthews": None if np.isnan(matthews) else matthews,
         "kappa": None if np.isnan(kappa) else kappa,
         "log_loss": calibration.log_loss(probabilities, y_true),
         "brier": float(((probabilities - np.eye(len(classes))[y_true]) ** 2).sum(axis=1).mean()),
-        "calibration": calibration.calibration(probabilities, y_true, bins),
-        "per_class": _per_class(matrix, y_true, probabilities, classes, bounds),
+        "calibration": {
+            **calibration.calibration(probabilities, y_true, bins),
+            "perfect": calibration.level_if_perfect(confidence, correct, bins, rng, resamples),
+        },
+        "per_class": _per_class(matrix, y_true, probabilities, classes, groups),
         "confusion_matrix": matrix.tolist(),
         "confused_most": _confused_most(matrix, classes),
     }
 
 
-def _bootstrapped(matrix: NDArray[np.int64], rng: Rng, resamples: int) -> dict[str, tuple[Any, Any]]:
-    if not resamples:
-        return {}
-    statistics = {
-        "balanced_accuracy": intervals.balanced_accuracy,
-        "macro_f1": intervals.macro_f1,
-        "f1": intervals.f1_per_class,
-    }
-    return intervals.bootstrap_matrix(matrix, statistics, rng, resamples)
+def _bounds(found: intervals.Estimate) -> dict[str, float | None]:
+    return {"low": found["low"], "high": found["high"]}
 
 
-def _pair(bounds: dict[str, tuple[Any, Any]], name: str, place: int | None = None) -> dict[str, float | None]:
-    """The bounds of a bootstrapped metric; None if all resamples are equal (no mistakes), since they say nothing then."""
-    if name not in bounds:
-        return {"low": None, "high": None}
-    low, high = (bound if place is None else bound[place] for bound in bounds[name])
-    known = bool(np.isfinite(low) and np.isfinite(high) and low < high)
-    return {"low": float(low) if known else None, "high": float(high) if known else None}
+def _with_bounds(found: intervals.Estimate) -> intervals.Estimate:
+    """The accuracy always has bounds; with too few groups they are the widest possible."""
+    return found if found["low"] is not None else {**found, "low": 0.0, "high": 1.0}
 
 
-def _top_k(y_true: NDArray[np.int64], probabilities: NDArray[np.float64], k: int) -> dict[str, float | None]:
+def _top_k(
+    y_true: NDArray[np.int64], probabilities: NDArray[np.float64], k: int, groups: NDArray[np.int64] | None
+) -> intervals.Estimate:
     """Top-k accuracy: the share of images whose true class is among the k most probable; ties go to the earlier class."""
     own = probabilities[np.arange(len(y_true)), y_true][:, None]
     earlier = np.arange(probabilities.shape[1])[None, :] < y_true[:, None]
     rank = ((probabilities > own) | ((probabilities == own) & earlier)).sum(axis=1)
-    return intervals.share(int((rank < k).sum()), len(y_true))
+    return intervals.share_of(rank < k, groups)
 
 
 def _per_class(
@@ -115,17 +114,24 @@ def _per_class(
     y_true: NDArray[np.int64],
     probabilities: NDArray[np.float64],
     classes: tuple[str, ...],
-    bounds: dict[str, tuple[Any, Any]],
+    groups: NDArray[np.int64] | None,
 ) -> list[dict[str, Any]]:
-    from sklearn.metrics import average_precision_score, roc_auc_score
+    from sklearn.metrics import average_precision_score
 
     rows = []
     total = int(matrix.sum())
+    predicted = probabilities.argmax(axis=1)
+    within = groups if groups is not None else np.zeros(len(y_true), np.int64)
+
+    def of(part: NDArray[np.bool_], right: NDArray[np.bool_]) -> intervals.Estimate:
+        return intervals.share_of(right[part], None if groups is None else within[part])
+
     for i, name in enumerate(classes):
         tp = int(matrix[i, i])
         fn, fp = int(matrix[i].sum()) - tp, int(matrix[:, i].sum()) - tp
-        is_it = y_true == i
-        both = bool(is_it.any() and not is_it.all())
+        is_it, said = y_true == i, predicted == i
+        jaccard = of(is_it | said, is_it & said)
+        area = intervals.auc(probabilities[is_it, i], probabilities[~is_it, i])
         rows.append(
             {
                 "class": name,
@@ -135,14 +141,12 @@ def _per_class(
                 "fp": fp,
                 "fn": fn,
                 "tn": total - tp - fn - fp,
-                "precision": intervals.share(tp, tp + fp),
-                "recall": intervals.share(tp, tp + fn),
-                "specificity": intervals.share(total - tp - fn - fp, total - tp - fn),
-                "f1": {
-                    "value": 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else None,
-                    **_pair(bounds, "f1", i),
-                },
-                "roc_auc": float(roc_auc_score(is_it, probabilities[:, i])) if both else None,
+                "precision": of(said, is_it),
+                "recall": of(is_it, said),
+                "specificity": of(~is_it, ~said),
+                "f1": intervals.f1_of(jaccard),
+                "roc_auc": area["value"],
+                "roc_auc_interval": _bounds(area) if groups is None else {"low": None, "high": None},
                 "average_precision": float(average_precision_score(is_it, probabilities[:, i])) if is_it.any() else None,
             }
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.builtin.evaluate.intervals import share
+from pipekit.builtin.evaluate.intervals import share_of
 from pipekit.images import near_duplicates
 from pipekit.images.near_duplicates import near_pairs_since
 from pipekit.images.symmetric_copies import symmetric_pairs_since
@@ -23,6 +23,7 @@ def find(
     train: Mapping[str, str],
     correct: NDArray[np.bool_],
     same_origin: Mapping[str, str] | None = None,
+    belonging: NDArray[np.int64] | None = None,
     by_features: Copies | None = None,
 ) -> dict[str, Any]:
     """Near duplicates of the evaluated images in the train split, other copies of their originals, and the accuracy without.
@@ -33,6 +34,7 @@ def find(
         train: fingerprints of the train split, by id.
         correct: ``(N,)``, True for a correct prediction, in the order of ``ids``.
         same_origin: evaluated image -> an image of the train split that was made from the same original.
+        belonging: ``(N,)``, the group of each evaluated image, for the interval; None for independent images.
         by_features: further near copies, of any images.
 
     Returns:
@@ -66,6 +68,6 @@ def find(
     found = [pair | ({"how": how[key]} if (key := frozenset(pair.values())) in how else {}) for pair in found]
     return {
         "count": len(copies),
-        "accuracy_without": share(int(correct[keep].sum()), int(keep.sum())),
+        "accuracy_without": share_of(correct[keep], None if belonging is None else belonging[keep]),
         "pairs": found,
     } | ({"features": by_features.facts()} if by_features is not None else {})

@@ -27,10 +27,13 @@ STANDARD_SECTIONS = (
     "pictures",
     "explain",
     "probabilities",
+    "none_of_these",
     "curves",
     "slices",
     "near_copies",
     "label_errors",
+    "candidates",
+    "image_map",
     "training",
     "data",
 )
@@ -38,7 +41,7 @@ STANDARD_SECTIONS = (
 
 
 def headline(evaluation: Evaluation) -> str:
-    """``test accuracy 0.958 (95 % interval 0.885 to 0.986), 72 images``"""
+    """``test accuracy 0.958 (95 % interval 0.883 to 0.991), 72 images``"""
     found = evaluation.metrics["accuracy"]
     return (
         f"{evaluation.split} accuracy {found['value']:.3f} (95 % interval {found['low']:.3f} to {found['high']:.3f}), "
@@ -59,7 +62,9 @@ def facts(metrics: Mapping[str, Any]) -> dict[str, str]:
     if metrics["baseline_model"]:
         shown[metrics["baseline_model"]["name"]] = f"{metrics['baseline_model']['accuracy_first']:.3f}"
     if metrics["near_copies"] and metrics["near_copies"]["count"]:
-        shown["near duplicates"] = str(metrics["near_copies"]["count"])
+        shown["copies in train"] = f"{metrics['near_copies']['count']} of {metrics['num_images']}"
+    if metrics.get("label_conflicts") and metrics["label_conflicts"]["count"]:
+        shown["label conflicts"] = str(metrics["label_conflicts"]["count"])
     return shown
 
 
@@ -132,13 +137,16 @@ def write_parquet(folder: Path, evaluation: Evaluation) -> None:
     def text(value: str) -> str:
         return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
+    scores = evaluation.unknown_scores
     columns: dict[str, Any] = {
         "id": [text(sample.id) for sample in evaluation.samples],
         "true": [text(evaluation.classes[i]) for i in evaluation.y_true],
         "predicted": [text(evaluation.classes[i]) for i in evaluation.predicted],
         "correct": evaluation.correct,
         "confidence": evaluation.confidence,
+        **({} if evaluation.groups is None else {"group": evaluation.groups}),
         **{f"p:{text(name)}": evaluation.probabilities[:, i] for i, name in enumerate(evaluation.classes)},
+        **({} if scores is None else {"unknown": scores > 1, "unknown_score": scores}),
         "sha256": [sample.sha256 for sample in evaluation.samples],
         "image": [text(sample.image) for sample in evaluation.samples],
     }
@@ -149,8 +157,10 @@ def predictions_csv(evaluation: Evaluation, paths: bool = True) -> str:
     """One row for each image: true class, predicted class, all probabilities, and the path of the file."""
     text = io.StringIO(newline="")
     writer = PlainTable(text)
-    columns = [f"p:{name}" for name in evaluation.classes]
-    writer.writerow(["id", "true", "predicted", "correct", "confidence", *columns, "sha256", *(["image"] if paths else [])])
+    scores = evaluation.unknown_scores
+    columns = [*(f"p:{name}" for name in evaluation.classes), *(() if scores is None else ("unknown", "unknown_score"))]
+    last = [*(["group"] if evaluation.groups is not None else []), *(["image"] if paths else [])]
+    writer.writerow(["id", "true", "predicted", "correct", "confidence", *columns, "sha256", *last])
     for i, sample in enumerate(evaluation.samples):
         row = [
             sample.id,
@@ -158,7 +168,9 @@ def predictions_csv(evaluation: Evaluation, paths: bool = True) -> str:
             evaluation.classes[evaluation.predicted[i]],
             int(evaluation.correct[i]),
             *(f"{p:.6f}" for p in (evaluation.confidence[i], *np.atleast_1d(evaluation.probabilities[i]))),
+            *(() if scores is None else (int(scores[i] > 1), f"{scores[i]:.6f}")),
             sample.sha256,
+            *((int(evaluation.groups[i]),) if evaluation.groups is not None else ()),
         ]
         writer.writerow([*row, sample.image] if paths else row)
     return text.getvalue()

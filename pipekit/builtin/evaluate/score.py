@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.builtin.evaluate import calibration, near_copies, slices
+from pipekit.builtin.evaluate import calibration, label_conflicts, near_copies, none_of_these, slices
+from pipekit.builtin.evaluate.answers import Answers
 from pipekit.builtin.evaluate.baseline import against
 from pipekit.builtin.evaluate.describe import describe, fingerprints
+from pipekit.builtin.evaluate.grouping import groups_of
 from pipekit.builtin.evaluate.metrics import measure
 from pipekit.contract import Context, Dataset, Embeddings, Failure, Report, Sample
 from pipekit.errors import ImageError, UserError
@@ -20,8 +22,9 @@ from pipekit.images.origins import origins_of
 from pipekit.learning import label_errors
 from pipekit.learning.embeddings import embedded_of
 from pipekit.learning.evaluation import Evaluation
+from pipekit.learning.linear_head import read_head
 from pipekit.learning.near_copies import find_copies
-from pipekit.learning.predictor import Predictor, load_predictor
+from pipekit.learning.predictor import load_predictor, read_model_info
 
 if TYPE_CHECKING:
     from pipekit.builtin.evaluate import EvaluateParams
@@ -40,33 +43,44 @@ def score(
 ) -> Evaluation:
     """Predict, measure, and check for what would flatter the metrics: near duplicates, label errors, weak slices."""
     wanted = _labelled(ctx, dataset, params.split)
-    predictor = load_predictor(model, ctx.component)
+    head = read_head(model, read_model_info(model), ctx.component)
+    predictor = load_predictor(model, ctx.component, lazy=head is not None)
     check_labels(wanted, predictor.classes, params.split)
-    samples, probabilities, failed = _predict(ctx, predictor, wanted, params)
+    val = _val(dataset, predictor.classes) if params.calibrate and params.split != "val" else []
+    answers = Answers(ctx, predictor, head, dataset, [*wanted, *val], params.batch_size)
+    samples, unrounded, scores, failed = _predict(ctx, answers, wanted)
+    probabilities = rounded(unrounded)
     place = {name: i for i, name in enumerate(predictor.classes)}
     y_true = np.array([place[str(sample.label)] for sample in samples], np.int64)
+    groups = _groups(dataset, samples, params)
     metrics = {
         "split": params.split,
         "num_failed": len(failed),
+        "num_groups": None if groups is None else int(groups.max()) + 1,
         **measure(
             y_true,
             probabilities,
             predictor.classes,
-            ctx.rng("bootstrap"),
+            ctx.rng("calibration"),
             baseline_class=_commonest_in_training(dataset, place),
             top_k=params.top_k,
             resamples=params.resamples,
             bins=params.bins,
+            groups=groups,
         ),
-        "temperature": _temperature(ctx, predictor, dataset, probabilities, y_true, params) if params.calibrate else None,
+        "temperature": _temperature(answers, val, unrounded, y_true, params.bins),
         "label_errors": label_errors.suspects([sample.id for sample in samples], y_true, probabilities, predictor.classes),
     }
     described = describe(ctx, wanted, f"describe {params.split}")
     traits = slices.traits_of(samples, described)
     correct = probabilities.argmax(axis=1) == y_true
-    metrics["slices"] = slices.by_slice(samples, traits, correct, params.slices)
-    metrics["baseline_model"] = against(ctx, baseline, samples, correct, params.resamples) if baseline else None
-    metrics["near_copies"] = _near_copies(ctx, dataset, samples, correct, params, embeddings)
+    metrics["slices"] = slices.by_slice(samples, traits, correct, params.slices, groups)
+    metrics["unknown"] = (
+        None if scores is None else none_of_these.measure(scores, y_true, correct, predictor.classes, predictor.info["unknown"])
+    )
+    metrics["baseline_model"] = against(baseline, samples, correct, groups) if baseline else None
+    metrics["near_copies"] = _near_copies(ctx, dataset, samples, correct, params, groups, embeddings)
+    metrics["label_conflicts"] = label_conflicts.find(dataset, params.split)
     return Evaluation(
         classes=predictor.classes,
         split=params.split,
@@ -76,9 +90,11 @@ def score(
         metrics=metrics,
         dataset=dataset,
         traits=traits,
+        groups=groups,
         failed=tuple(failed),
         model=predictor.info,
         predictor=predictor,
+        unknown_scores=scores,
     )
 
 
@@ -112,13 +128,13 @@ def check_labels(samples: Sequence[Sample], classes: Sequence[str], split: str) 
 
 
 def _predict(
-    ctx: Context, predictor: Predictor, samples: Sequence[Sample], params: EvaluateParams
-) -> tuple[list[Sample], NDArray[np.float64], list[Failure]]:
+    ctx: Context, answers: Answers, samples: Sequence[Sample]
+) -> tuple[list[Sample], NDArray[np.float64], NDArray[np.float64] | None, list[Failure]]:
+    """The samples that can be read, their probabilities, their scores for *none of these* if the model has one, the others."""
     kept: list[Sample] = []
     rows: list[NDArray[np.float32]] = []
     failed: list[Failure] = []
-    stream = predictor.stream(samples, lambda sample: sample.image, workers=ctx.workers, batch_size=params.batch_size)
-    for sample, prediction in ctx.track(stream, total=len(samples), label="predict", unit="images"):
+    for sample, prediction in answers.of(samples, "predict"):
         if isinstance(prediction, ImageError):
             failed.append(Failure(sample.id, prediction.message, sample.image))
         else:
@@ -131,16 +147,17 @@ def _predict(
                 f"none of {len(samples)} images can be read ({examples})", "Check the files; nothing was evaluated."
             )
         ctx.warn(f"{len(failed)} of {len(samples)} images can't be read and are not evaluated ({examples})")
-    probabilities = rounded(rows)
+    found, num_classes = np.array(rows, np.float64), len(answers.predictor.classes)
+    probabilities, scores = found[:, :num_classes], rounded(found[:, num_classes:])
     if not np.isfinite(probabilities).all():
         raise UserError(
             "the model predicts probabilities that are not finite (NaN or infinity)",
             "Its training diverged: train it again with a lower learning rate.",
         )
-    return kept, probabilities, failed
+    return kept, probabilities, scores[:, 0] if scores.shape[1] else None, failed
 
 
-def rounded(rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+def rounded(rows: Sequence[NDArray[np.float32]] | NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.round(np.array(rows, np.float64), DECIMALS), np.float64)
 
 
@@ -150,6 +167,7 @@ def _near_copies(
     samples: Sequence[Sample],
     correct: NDArray[np.bool_],
     params: EvaluateParams,
+    groups: NDArray[np.int64] | None,
     embeddings: Embeddings | None,
 ) -> dict[str, Any] | None:
     if not params.near_copies or params.split == "train" or not dataset.counts.get("train"):
@@ -158,13 +176,18 @@ def _near_copies(
     train = {sample.id: every[sample.id] for sample in dataset.split("train") if sample.id in every}
     ids = [sample.id for sample in samples]
     by_features = find_copies(ctx, dataset, embedded_of(ctx, embeddings, dataset)) if embeddings is not None else None
-    found = near_copies.find(ids, every, train, correct, _same_origin(dataset, params.split), by_features)
+    found = near_copies.find(ids, every, train, correct, _same_origin(dataset, params.split), groups, by_features)
     if found["count"]:
         ctx.warn(
-            f"{found['count']} of {len(samples)} images of the split {params.split!r} have a near duplicate in train, or "
-            "another copy of the same original, which flatters the accuracy; the report also gives the accuracy without them"
+            f"{found['count']} of {len(samples)} {params.split} images have a copy in train (a near duplicate, or another copy "
+            "of the same original), which flatters the accuracy; the report also gives the accuracy without them"
         )
     return found
+
+
+def _groups(dataset: Dataset, samples: Sequence[Sample], params: EvaluateParams) -> NDArray[np.int64] | None:
+    origin = dict(zip((sample.id for sample in dataset), origins_of(dataset), strict=True))
+    return groups_of(samples, [origin[sample.id] for sample in samples], params.group_column, params.group_pattern)
 
 
 def _same_origin(dataset: Dataset, split: str) -> dict[str, str]:
@@ -184,33 +207,32 @@ def _commonest_in_training(dataset: Dataset, place: dict[str, int]) -> int | Non
     return place[max(sorted(counts), key=lambda name: counts[name])] if counts else None
 
 
+def _val(dataset: Dataset, classes: Sequence[str]) -> list[Sample]:
+    known = set(classes)
+    return [sample for sample in dataset.split("val") if sample.label in known]
+
+
 def _temperature(
-    ctx: Context,
-    predictor: Predictor,
-    dataset: Dataset,
-    probabilities: NDArray[np.float64],
-    y_true: NDArray[np.int64],
-    params: EvaluateParams,
+    answers: Answers, val: Sequence[Sample], probabilities: NDArray[np.float64], y_true: NDArray[np.int64], bins: int
 ) -> dict[str, Any] | None:
-    """The effect of temperature scaling, fitted on the val split, on the probabilities of the evaluated split."""
-    place = {name: i for i, name in enumerate(predictor.classes)}
-    val = [sample for sample in dataset.split("val") if sample.label in place]
-    if not val or params.split == "val":
-        return None
+    """The effect of temperature scaling, fitted on the val split, on the probabilities of the evaluated split.
+
+    The fit reads the probabilities unrounded: to six decimals, a very overconfident model's mistakes would all cost the same.
+    """
+    place = {name: i for i, name in enumerate(answers.predictor.classes)}
     rows, labels = [], []
-    predictions = predictor.stream(val, lambda sample: sample.image, workers=ctx.workers, batch_size=params.batch_size)
-    for sample, prediction in ctx.track(predictions, total=len(val), label="predict val", unit="images"):
+    for sample, prediction in answers.of(val, "predict val"):
         if not isinstance(prediction, ImageError):
-            rows.append(prediction)
+            rows.append(prediction[: len(place)])
             labels.append(place[str(sample.label)])
     if not rows:
         return None
-    seen, known = rounded(rows), np.array(labels, np.int64)
+    seen, known = np.array(rows, np.float64), np.array(labels, np.int64)
     if (seen.argmax(axis=1) == known).all():
         return None  # without a mistake on val, the lowest temperature always fits best, which says nothing
-    temperature = calibration.fit_temperature(seen, known)
-    after = calibration.scaled(probabilities, temperature)
-    found = calibration.calibration(after, y_true, params.bins)
+    temperature = calibration.fit_temperature(seen, known, calibration.UNROUNDED)
+    after = rounded(calibration.scaled(probabilities, temperature, calibration.UNROUNDED))
+    found = calibration.calibration(after, y_true, bins)
     return {
         "temperature": temperature,
         "num_val_images": len(known),

@@ -129,12 +129,30 @@ def grad_cam(opened: Opened, image: Pixels, target: int, plus_plus: bool = False
     Raises:
         UserError: no layer keeps the image's spatial layout.
     """
+    return cam_of(opened, last_activations(opened, [image])[:1], image, target, plus_plus)
+
+
+def last_activations(opened: Opened, images: Sequence[Pixels]) -> Any:
+    """The outputs of the last spatial layer, a tensor: the maps of all classes begin with them, and they take most of the time.
+
+    All images in one batch: layer by layer, calling a large network costs more than computing it for one image.
+
+    Raises:
+        UserError: no layer keeps the image's spatial layout.
+    """
     import tensorflow as tf
 
     if opened.halves is None:
         raise UserError("Grad-CAM needs a layer that keeps the spatial layout, and this model has none", "Use occlusion.")
-    below, above = opened.halves
-    activations = tf.convert_to_tensor(below(_batch(image), training=False))
+    return tf.convert_to_tensor(opened.halves[0](np.stack(images).astype(np.float32), training=False))
+
+
+def cam_of(opened: Opened, activations: Any, image: Pixels, target: int, plus_plus: bool = False) -> Map:
+    """The map of :func:`grad_cam` from the image's row of what :func:`last_activations` returned, ``(1, H, W, C)``."""
+    import tensorflow as tf
+
+    assert opened.halves is not None
+    above = opened.halves[1]
     with tf.GradientTape() as tape:
         tape.watch(activations)
         score = above(activations, training=False)[0, target]
@@ -202,6 +220,8 @@ def _starts(length: int, window: int) -> list[int]:
     return sorted({*range(0, length - window, max(1, window // 2)), length - window})
 
 
+ROUNDING = 1e-6
+
 METHODS = {
     "grad_cam": grad_cam,
     "grad_cam_pp": lambda opened, image, target: grad_cam(opened, image, target, plus_plus=True),
@@ -218,8 +238,11 @@ def randomised(opened: Opened, rng: Rng) -> Opened:
 
 
 def is_constant(found: Map) -> bool:
-    """Whether a map says the same of every place, so that it is no explanation: a class without weights, a dead layer."""
-    return bool(np.ptp(found) == 0) or not np.isfinite(found).all()
+    """Whether a map says the same of every place, so that it is no explanation: a class without weights, a dead layer.
+
+    What differs by no more than the rounding of float32 counts as the same.
+    """
+    return not np.isfinite(found).all() or bool(np.ptp(found) <= ROUNDING * np.abs(found).max())
 
 
 def rank_correlation(one: Map, other: Map) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.explain import layers, maps
+from pipekit.builtin.explain.constant_place import constant_place
 from pipekit.builtin.explain.saliency_location import where
 from pipekit.contract import Context, Picture, Section, Table
 from pipekit.errors import ImageError, UserError
+from pipekit.learning.chance import trained_to_know
 from pipekit.learning.predictor import Predictor, load_predictor
 from pipekit.page.markdown import literal
 
@@ -32,6 +34,7 @@ FULL = 0.995
 """Quantile of a map's values at which the colour scale ends: a single extreme pixel would flatten everything else."""
 SHOWN_PX = 256
 MAX_FILTERS = 96
+NO_BETTER = "no verdict: the model is not better than chance on val"
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,11 @@ class Studio:
         return maps.METHODS[method](self.opened, image, target)
 
     def likeness(self, method: str, image: NDArray[np.uint8], target: int, made: maps.Map) -> float | None:
-        """Rank correlation of the map with that of the shuffled model; None if there are no weights to shuffle."""
+        """Rank correlation of the map with that of the shuffled model; None if it has none: no weights, or a blank map."""
         if self.random is None:
             return None
-        return maps.rank_correlation(made, maps.METHODS[method](self.random, image, target))
+        shuffled = maps.METHODS[method](self.random, image, target)
+        return None if maps.is_constant(shuffled) else maps.rank_correlation(made, shuffled)
 
 
 def open_studio(ctx: Context, folder: Path) -> Studio:
@@ -80,10 +84,9 @@ def build_sections(ctx: Context, folder: Path, params: ExplainParams) -> Iterato
         raise UserError(
             f"none of these methods can explain this model ({why})", 'methods = ["occlusion"] works with every model.'
         )
-    if opened:
-        yield from _filters(opened, ctx.out_dir)
-    made_up: set[int] = set()
-    explained = 0
+    made: dict[tuple[int, str], list[maps.Map]] = {}
+    first: NDArray[np.uint8] | None = None
+    named, explained = "", 0
     for number, path in enumerate(ctx.track(params.images, label="explain", unit="images"), 1):
         try:
             image = predictor.prepare(path)
@@ -95,12 +98,29 @@ def build_sections(ctx: Context, folder: Path, params: ExplainParams) -> Iterato
         explained += 1
         found = predictor.probabilities(image[None])[0]
         target = predictor.classes.index(params.about) if params.about else int(found.argmax())
-        yield f"image-{number}", _explained(ctx, studio, params, number, path, image, found, target)
-        if opened and explained == 1 and params.steps:
-            yield "layers", _steps(opened, image, path.name, params.steps)
-        if opened and params.maximise and target not in made_up:
-            made_up.add(target)
-            yield f"maximised-{target}", _maximised(ctx, opened, predictor, target, params.maximise)
+        first, named = (image, path.name) if first is None else (first, named)
+        yield f"image-{number}", _explained(ctx, studio, params, number, path, image, found, target, made)
+    yield from _agreeing(predictor.classes, made)
+    if opened is None or first is None:
+        return
+    yield from _filters(opened, ctx.out_dir)
+    if params.steps:
+        yield "layers", _steps(opened, first, named, params.steps)
+    for target in dict.fromkeys(target for target, _ in made) if params.maximise else ():
+        yield f"maximised-{target}", _maximised(ctx, opened, predictor, target, params.maximise)
+
+
+def _agreeing(classes: Sequence[str], made: Mapping[tuple[int, str], Sequence[maps.Map]]) -> Iterator[tuple[str, Section]]:
+    """The classes whose maps point at one place in different images."""
+    said: dict[int, tuple[str, Picture]] = {}
+    for (target, method), found in made.items():
+        if target not in said and (place := constant_place(found)):
+            drawn = overlay(np.full((*place.mean.shape, 3), 128, np.uint8), place.mean)
+            caption = f"mean {WORDS[method]} of {place.count} images: {classes[target]}, most at the {place.where}"
+            said[target] = place.sentence(classes[target]), Picture(_jpeg(drawn), caption, caption)
+    if said:
+        words, pictures = zip(*said.values(), strict=True)
+        yield "constant-places", Section("A constant place", "\n\n".join(words), pictures=pictures)
 
 
 def _explained(
@@ -112,8 +132,13 @@ def _explained(
     image: NDArray[np.uint8],
     found: NDArray[np.float32],
     target: int,
+    kept: dict[tuple[int, str], list[maps.Map]],
 ) -> Section:
-    """One image: the prediction, a map for each method with its sanity check, and feature maps."""
+    """One image: the prediction, a map for each method with its sanity check, and feature maps.
+
+    Args:
+        kept: the maps so far by class and method; those of this image are added, unless they fail the check.
+    """
     classes = studio.predictor.classes
     pictures = [Picture(_jpeg(image), f"{path.name}, as the model sees it", "as the model sees it")]
     rows: list[tuple[str, float | None, str]] = []
@@ -124,8 +149,15 @@ def _explained(
         made = studio.map(method, image, target)
         likeness = None if maps.is_constant(made) else studio.likeness(method, image, target, made)
         verdict = "not checked" if likeness is None else "says little" if likeness > SUSPICIOUS else "passes"
+        if verdict == "passes" and trained_to_know(studio.predictor.info) is False:
+            verdict = NO_BETTER
         if maps.is_constant(made):
             verdict = "no map: it is the same everywhere"
+        elif likeness is None and studio.random is not None:
+            verdict = "not checked: the map of the model with shuffled weights is the same everywhere"
+        maps_of_class = kept.setdefault((target, method), [])
+        if verdict == "passes":
+            maps_of_class.append(made)
         rows.append((WORDS[method], likeness, verdict))
         drawn, said = overlay(image, made), where(made)
         pictures.append(Picture(_jpeg(drawn), f"{WORDS[method]} of {path.name}: {said}", f"{WORDS[method]}\n{said}"))

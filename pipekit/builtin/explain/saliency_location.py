@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipekit.builtin.explain.maps import Map
 
@@ -30,9 +31,14 @@ def where(found: Map) -> str:
     share = (int(np.searchsorted(running, total / 2)) + 1) / weight.size
     if share > SPREAD:
         return "spread over the image"
+    place = place_of(weight)
+    percent = "under 1" if share < 0.01 else f"{100 * share:.0f}"
+    return f"half of it lies in {percent} % of the image, most {'in' if place == 'centre' else 'at'} the {place}"
+
+
+def place_of(weight: NDArray[np.float64]) -> str:
+    """The ninth of the image that has most of the weight, in words: ``upper left``."""
     rows = [part.sum(axis=0) for part in np.array_split(weight, 3, axis=0)]
     cells = np.array([[part.sum() for part in np.array_split(row, 3)] for row in rows])
     y, x = np.unravel_index(int(cells.argmax()), cells.shape)
-    place = PLACES[y][x]
-    percent = "under 1" if share < 0.01 else f"{100 * share:.0f}"
-    return f"half of it lies in {percent} % of the image, most {'in' if place == 'centre' else 'at'} the {place}"
+    return PLACES[y][x]

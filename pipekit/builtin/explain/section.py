@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.explain import maps
+from pipekit.builtin.explain.constant_place import constant_place
 from pipekit.builtin.explain.pages import SUSPICIOUS, WORDS, enlarged, overlay
 from pipekit.builtin.explain.saliency_location import where
 from pipekit.contract import Context, Params, Picture, Section, param
 from pipekit.errors import ImageError
+from pipekit.learning.chance import knows_something
 from pipekit.learning.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -21,8 +24,8 @@ if TYPE_CHECKING:
 
 CHECKED = 4
 """Number of images for the sanity check of an attribution method against the model with shuffled weights."""
-IG_STEPS, IG_STEPS_LARGE, LARGE_PX = 32, 16, 128 * 128
-"""Steps of integrated gradients: enough for a picture, for half the cost of the stage ``explain``; a quarter for large ones."""
+IG_STEPS, IG_STEPS_LARGE, LARGE_PX = 32, 8, 128 * 128
+"""Steps of integrated gradients: enough for a picture, for half the cost of the stage ``explain``; an eighth for large ones."""
 TILE_PX = 168
 GAP_PX = 6
 
@@ -62,11 +65,28 @@ def section(ctx: Context, evaluation: Evaluation, params: ExplainedParams) -> Se
     if not chosen:
         return None
     kind, second = _kinds(ctx, predictor, [(image, int(evaluation.predicted[place])) for place, _, image in chosen])
-    pictures = [
-        _picture(evaluation, place, why, image, kind, second)
-        for place, why, image in ctx.track(chosen, label="explain", unit="images")
-    ]
-    return Section("Explanations", _words(kind, second, {why for _, why, _ in chosen}), pictures=tuple(pictures))
+    pictures, made = [], defaultdict[int, list[maps.Map]](list)
+    for place, why, image in ctx.track(chosen, label="explain", unit="images"):
+        picture, found = _picture(evaluation, place, why, image, kind, second)
+        pictures.append(picture)
+        made[int(evaluation.predicted[place])].append(found)
+    said, means = _constant_places(evaluation.classes, made, np.full_like(chosen[0][2], 128)) if kind.believable else ([], [])
+    reasons = {why for _, why, _ in chosen}
+    words = "\n\n".join([_words(kind, second, reasons, knows_something(evaluation.metrics)), *said])
+    return Section("Explanations", words, pictures=(*means, *pictures))
+
+
+def _constant_places(
+    classes: Sequence[str], made: Mapping[int, Sequence[maps.Map]], image: NDArray[np.uint8]
+) -> tuple[list[str], list[Picture]]:
+    """For each class whose maps agree on a place, a sentence and the mean map on ``image``."""
+    words, pictures = [], []
+    for number, found in sorted(made.items()):
+        if place := constant_place(found):
+            words.append(f"**Warning:** {place.sentence(classes[number])}")
+            caption = f"mean map of {place.count} images: {classes[number]}, most at the {place.where}"
+            pictures.append(Picture(_strip([overlay(image, place.mean)]), alt=caption, caption=caption))
+    return words, pictures
 
 
 def choose(evaluation: Evaluation, most: int) -> list[tuple[int, str]]:
@@ -113,12 +133,12 @@ def _kinds(ctx: Context, predictor: Predictor, asked: Sequence[tuple[NDArray[np.
         names = [*(["grad_cam"] if opened.halves else []), "integrated_gradients", "occlusion"]
         tried: list[Kind] = []
         for name in names:
-            tried.append(_checked(name, opened, random, asked[:CHECKED]))
+            tried.append(_checked(name, opened, random, asked))
             if tried[-1].believable:
                 break
         best = min(tried, key=lambda kind: (not kind.believable, kind.likeness))
         other = next(name for name in ("integrated_gradients", "occlusion") if name != best.name)
-        return best, Kind(other, _mapper(other, opened), None)
+        return best, Kind(other, _mapper(other, opened, [image for image, _ in asked]), None)
     except Exception as error:  # an unusual network: its probabilities are still available
         reason = str(error).strip().splitlines() or [type(error).__name__]
         ctx.warn(f"the report's maps are made by occlusion, because the network could not be opened: {reason[0]}")
@@ -127,22 +147,39 @@ def _kinds(ctx: Context, predictor: Predictor, asked: Sequence[tuple[NDArray[np.
 
 def _checked(name: str, opened: maps.Opened, random: maps.Opened, asked: Sequence[tuple[NDArray[np.uint8], int]]) -> Kind:
     """A method with its maps' similarity to the random model's (Adebayo et al. 2018), the mean over a few images."""
-    make, blind = _mapper(name, opened), _mapper(name, random)
+    some = asked[:CHECKED]
+    make, blind = _mapper(name, opened, [image for image, _ in asked]), _mapper(name, random, [image for image, _ in some])
 
-    def likeness(image: NDArray[np.uint8], target: int) -> float:
+    def likeness(image: NDArray[np.uint8], target: int) -> float | None:
         made = make(image, [target])[0]
         if maps.is_constant(made):  # no map, which must not pass
             return 1.0
-        return maps.rank_correlation(made, blind(image, [target])[0])
+        shuffled = blind(image, [target])[0]
+        return None if maps.is_constant(shuffled) else maps.rank_correlation(made, shuffled)
 
-    return Kind(name, make, float(np.mean([likeness(image, target) for image, target in asked])))
+    found = [one for one in (likeness(image, target) for image, target in some) if one is not None]
+    return Kind(name, make, float(np.mean(found)) if found else None)
 
 
-def _mapper(name: str, opened: maps.Opened) -> Mapper:
+def _mapper(name: str, opened: maps.Opened, images: Sequence[NDArray[np.uint8]] = ()) -> Mapper:
+    """Makes maps; what those of several classes share is computed for ``images`` at once."""
+    row_of = {id(image): row for row, image in enumerate(images)}
+    made: list[Any] = []
+
+    def activations(image: NDArray[np.uint8]) -> Any:
+        row = row_of.get(id(image))
+        if row is None:
+            return maps.last_activations(opened, [image])
+        if not made:
+            made.append(maps.last_activations(opened, images))
+        return made[0][row : row + 1]
+
     def make(image: NDArray[np.uint8], targets: Sequence[int]) -> list[maps.Map]:
         if name == "integrated_gradients":
             steps = IG_STEPS_LARGE if image.shape[0] * image.shape[1] > LARGE_PX else IG_STEPS
             return [maps.integrated_gradients(opened, image, target, steps) for target in targets]
+        if name == "grad_cam":
+            return [maps.cam_of(opened, activations(image), image, target) for target in targets]
         return [maps.METHODS[name](opened, image, target) for target in targets]
 
     return make
@@ -151,8 +188,14 @@ def _mapper(name: str, opened: maps.Opened) -> Mapper:
 # --- what is shown -------------------------------------------------------------------------------------------------------
 
 
-def _picture(evaluation: Evaluation, place: int, why: str, image: NDArray[np.uint8], kind: Kind, second: Kind) -> Picture:
-    """Three tiles: the model's input, the evidence for the predicted class, and that for the most likely other class."""
+def _picture(
+    evaluation: Evaluation, place: int, why: str, image: NDArray[np.uint8], kind: Kind, second: Kind
+) -> tuple[Picture, maps.Map]:
+    """Three tiles: the model's input, the evidence for the predicted class, and that for the most likely other class.
+
+    Returns:
+        The picture, and the map for the predicted class.
+    """
     true, predicted = int(evaluation.y_true[place]), int(evaluation.predicted[place])
     rivals = [i for i in np.argsort(-evaluation.probabilities[place], kind="stable").tolist() if i != predicted]
     other = true if true != predicted else int(rivals[0])
@@ -170,12 +213,13 @@ def _picture(evaluation: Evaluation, place: int, why: str, image: NDArray[np.uin
         found = kind.make(image, [predicted, other])
         looks = [f"for {names[predicted]}: {where(found[0])}", f"for {names[other]} ({row[other]:.2f}): {where(found[1])}"]
     name = evaluation.samples[place].id
-    return Picture(
+    picture = Picture(
         _strip([image, *(overlay(image, one) for one in found)]),
         alt=f"{name}: {verdict}. Evidence: {'; '.join(looks)}.",
         caption="\n".join([f"{'✓' if right else '✗'} {verdict}", *looks, name]),
         tags={"prediction": "correct" if right else "wrong", "chosen as": why},
     )
+    return picture, found[0]
 
 
 def _strip(tiles: Sequence[NDArray[np.uint8]]) -> bytes:
@@ -187,7 +231,7 @@ def _strip(tiles: Sequence[NDArray[np.uint8]]) -> bytes:
     return images.encode(np.concatenate([part for tile in shown for part in (tile, gap)][:-1], axis=1), "jpg", quality=85)
 
 
-def _words(kind: Kind, second: Kind, whys: set[str]) -> str:
+def _words(kind: Kind, second: Kind, whys: set[str], knows: bool = True) -> str:
     """The legend of the tiles, and whether the maps pass the sanity check."""
     shown = {
         MISTAKE: "the most confident mistakes (right tile: evidence for the true class)",
@@ -201,7 +245,11 @@ def _words(kind: Kind, second: Kind, whys: set[str]) -> str:
         "What in the image speaks for the prediction? Left tile: the image as the model sees it. Middle tile: the evidence for "
         "the predicted class; more yellow is more evidence, each map in its own range. The images are"
     )
-    return f"{layout}\n\n{listed}\n\n{_trust(kind)}"
+    unknown = (
+        "**The model is not clearly better than always predicting the most frequent class**, so the maps show no reasons that "
+        "could be right: whether they depend on its weights says nothing.\n\n"
+    )
+    return f"{'' if knows else unknown}{layout}\n\n{listed}\n\n{_trust(kind)}"
 
 
 def _trust(kind: Kind) -> str:

@@ -95,7 +95,7 @@ def _results(metrics: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _limits(info: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> Iterator[str]:
-    yield "It always predicts one of its classes, also for an image that shows none of them."
+    yield _unknown(info)
     yield "The metrics hold for images like those that were measured; on others it may be less accurate."
     if metrics is None:
         return
@@ -112,6 +112,21 @@ def _limits(info: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> Itera
         yield f"{copies['count']} of the measured images have a near duplicate in its training set: the metrics are too high."
     if metrics.get("num_failed"):
         yield f"{metrics['num_failed']} images could not be read and were not measured."
+
+
+def _unknown(info: Mapping[str, Any]) -> str:
+    """What the model does with an image that shows none of its classes."""
+    found = info.get("unknown")
+    if not isinstance(found, Mapping):
+        return "It always predicts one of its classes, also for an image that shows none of them."
+    words = "It predicts one of its classes for any image; `unknown_score` is above 1 for an image unlike its training images."
+    if {"share", "num_images", "expected_low", "expected_high"} <= found.keys():
+        words += (
+            f" The limit was set on {found['num_images']:,} training images to reject {found['share']:.0%} of such images; "
+            f"so many allow {found['expected_low']:.1%} to {found['expected_high']:.1%}. Foreign images that resemble them "
+            "pass."
+        )
+    return words
 
 
 def _data(info: Mapping[str, Any]) -> Iterator[str]:

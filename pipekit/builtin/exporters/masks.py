@@ -9,7 +9,7 @@ from pipekit.builtin.exporters.common import ImagesParams, Names, place
 from pipekit.contract import Dataset
 from pipekit.files import read_bytes
 
-CARRIES = {"mask"}
+CARRIES = {"mask", "mask_names"}
 """What the format holds of a sample besides its image and its split."""
 
 CLASSES = "classes.csv"

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from pipekit.contract import Dataset, InputPath, Model, Params, Report, Sample, param
 from pipekit.errors import ImageError, StageError, UserError
-from pipekit.learning.predictor import RESIZE_METHOD, Predictor, load_keras_model, read_model_info
+from pipekit.learning.exported import PROBABILITIES, SCORE
+from pipekit.learning.predictor import RESIZE_METHOD, Predictor, keras_predictor, load_keras_model, read_model_info
+from pipekit.learning.unknown import load_unknown, with_score
 from pipekit.rng import rng_for
 
 Pixels = NDArray[np.uint8]
@@ -49,12 +51,14 @@ class Trained:
         keras_model: takes ``(N, H, W, C) float32`` in 0..255.
         info: ``model.json``.
         predictor: the original model's predictions.
+        exported: what is exported: the Keras model, with the score for *none of these* as its second output if it has one.
     """
 
     folder: Path
     keras_model: Any
     info: Mapping[str, Any]
     predictor: Predictor = field(repr=False)
+    exported: Any = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -63,6 +67,11 @@ class Trained:
     @property
     def shape_hwc(self) -> tuple[int, int, int]:
         return self.predictor.input_shape_hwc
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the outputs of ``exported``."""
+        return (PROBABILITIES,) if self.predictor.with_score is None else (PROBABILITIES, SCORE)
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,8 @@ class Comparison:
     Attributes:
         largest_difference: over the probabilities of all images; ``mean_difference`` is their mean.
         same_class: number of images for which both predict the same class.
+        largest_score_difference, same_unknown: of the score for *none of these*, and the number of images that both reject or
+            both keep; None if the model has no such score.
         original_right, exported_right: correct predictions among the ``labelled`` images, whose class is known.
     """
 
@@ -97,6 +108,8 @@ class Comparison:
     labelled: int = 0
     original_right: int = 0
     exported_right: int = 0
+    largest_score_difference: float | None = None
+    same_unknown: int | None = None
 
     @property
     def headline(self) -> str:
@@ -106,11 +119,16 @@ class Comparison:
         )
         if self.labelled:
             words += f"; correct: {self.exported_right} of {self.labelled}, the original {self.original_right}"
+        if self.same_unknown is not None:
+            words += f"; rejected or kept like the original: {self.same_unknown} of {self.count}"
         return words
 
     @property
     def facts(self) -> dict[str, str]:
-        return {"largest difference": f"{self.largest_difference:.1e}", "same class": f"{self.same_class} of {self.count}"}
+        found = {"largest difference": f"{self.largest_difference:.1e}", "same class": f"{self.same_class} of {self.count}"}
+        if self.same_unknown is not None:
+            found["same rejected"] = f"{self.same_unknown} of {self.count}"
+        return found
 
 
 def open_trained(artifact: Model) -> Trained:
@@ -127,16 +145,16 @@ def open_trained(artifact: Model) -> Trained:
         )
     model = load_keras_model(artifact.path)
 
-    def probabilities(batch: Pixels) -> NDArray[np.float32]:
-        return np.asarray(model.predict_on_batch(batch.astype(np.float32)), np.float32)
-
-    height, width, channels = info["input_shape_hwc"]
-    predictor = Predictor(tuple(info["classes"]), (height, width, channels), info, probabilities)
-    return Trained(artifact.path, model, info, predictor)
+    predictor = keras_predictor(model, artifact.path, info)
+    unknown = load_unknown(artifact.path, info)
+    exported = model if unknown is None else with_score(model, unknown)
+    return Trained(artifact.path, model, info, predictor, exported)
 
 
 def save(trained: Trained, folder: Path, batch: int | None = None, *, label: bool = True, files: bool = False) -> None:
     """A SavedModel with the signature ``serving_default``: ``image`` (batch, H, W, C) float32 to ``probabilities``.
+
+    If the model has a score for *none of these*, it is the output ``unknown_score``.
 
     Args:
         label: return the most probable class's name too.
@@ -150,9 +168,10 @@ def save(trained: Trained, folder: Path, batch: int | None = None, *, label: boo
     labels = tf.constant(trained.classes)
 
     def serve(image: Any) -> dict[str, Any]:
-        probabilities = trained.keras_model(image, training=False)
-        more = {"label": tf.gather(labels, tf.argmax(probabilities, axis=-1))} if label else {}
-        return {"probabilities": probabilities, **more}
+        found = trained.exported(image, training=False)
+        answers = dict(zip(trained.outputs, found if len(trained.outputs) > 1 else [found], strict=True))
+        more = {"label": tf.gather(labels, tf.argmax(answers["probabilities"], axis=-1))} if label else {}
+        return {**answers, **more}
 
     def serve_files(image_bytes: Any) -> dict[str, Any]:
         shape = tf.TensorSpec(trained.shape_hwc, tf.float32)
@@ -160,11 +179,11 @@ def save(trained: Trained, folder: Path, batch: int | None = None, *, label: boo
         return serve(pixels)
 
     archive = keras.export.ExportArchive()
-    _keep_in_order(archive, trained.keras_model)
-    archive.track(trained.keras_model)
+    _keep_in_order(archive, trained.exported)
+    archive.track(trained.exported)
     # Keras would write each weight twice, once through its own object, and the states of random generators (of dropout), which
     # nothing in the signature uses and which differ after each load.
-    model = trained.keras_model
+    model = trained.exported
     parts = {"": model.weights, "trainable_": model.trainable_weights, "non_trainable_": model.non_trainable_weights}
     for kind, weights in parts.items():
         archive.add_variable_collection(f"{kind}variables", [weight.value for weight in weights])
@@ -268,15 +287,22 @@ def training_pixels(trained: Trained, dataset: Dataset | None, params: CheckPara
 
 
 def compare(trained: Trained, exported: Answers, pictures: Pictures) -> Comparison:
-    """Predict each image with both models, one at a time."""
+    """Predict each image with both models, one at a time.
+
+    Args:
+        exported: images to a row for each: the probabilities and, if the model has one, the score for *none of these*.
+    """
     each = [pictures.pixels[place : place + 1] for place in range(len(pictures.pixels))]
-    ours = np.concatenate([trained.predictor.probabilities(pixels) for pixels in each])
+    ours = np.concatenate([trained.predictor.scoring().probabilities(pixels) for pixels in each])
     theirs = np.concatenate([exported(pixels) for pixels in each])
     if theirs.shape != ours.shape or not np.isfinite(theirs).all():
         raise StageError(
             f"the exported model returns an array of {theirs.shape}, or numbers that are not finite; "
             f"the original's is {ours.shape}"
         )
+    num_classes = len(trained.classes)
+    scores, scores_now = ours[:, num_classes:], theirs[:, num_classes:]
+    ours, theirs = ours[:, :num_classes], theirs[:, :num_classes]
     apart = np.abs(ours - theirs)
     known = [(place, trained.classes.index(label)) for place, label in enumerate(pictures.labels) if label in trained.classes]
     said, said_now = ours.argmax(axis=1), theirs.argmax(axis=1)
@@ -289,6 +315,8 @@ def compare(trained: Trained, exported: Answers, pictures: Pictures) -> Comparis
         labelled=len(known),
         original_right=sum(int(said[place]) == y_true for place, y_true in known),
         exported_right=sum(int(said_now[place]) == y_true for place, y_true in known),
+        largest_score_difference=float(np.abs(scores - scores_now).max()) if scores.size else None,
+        same_unknown=int(((scores > 1) == (scores_now > 1)).sum()) if scores.size else None,
     )
 
 
@@ -296,11 +324,17 @@ def within(found: Comparison, tolerance: float) -> Comparison:
     """Compare the two models, and return the comparison if they agree.
 
     Raises:
-        StageError: a probability differs by more than the tolerance.
+        StageError: a probability, or the score for *none of these*, differs by more than the tolerance.
     """
     if found.largest_difference > tolerance:
         raise StageError(
             f"the exported model differs from the original: {found.headline}; allowed is {tolerance:g}",
+            "Nothing was written. Raise `tolerance` to accept the difference.",
+        )
+    if (found.largest_score_difference or 0.0) > tolerance:
+        raise StageError(
+            f"the exported model differs from the original: its {SCORE} by {found.largest_score_difference:.1e} "
+            f"({found.headline}); allowed is {tolerance:g}",
             "Nothing was written. Raise `tolerance` to accept the difference.",
         )
     return found
@@ -336,6 +370,17 @@ def write_beside(
     text = card_text(trained.info, report, usage=usage, checked=headline)
     (out_dir / "model_card.md").write_text(text, "utf-8")
     return {"facts": facts, "headline": headline}
+
+
+def score_usage(trained: Trained, value: str) -> str:
+    """How to use the second output; "" if the model has none.
+
+    Args:
+        value: the output, in Markdown.
+    """
+    if len(trained.outputs) == 1:
+        return ""
+    return f"\n\n{value} is above 1 for an image that is none of the classes: it is unlike the training images."
 
 
 def labels_text(classes: tuple[str, ...]) -> str:

@@ -18,12 +18,15 @@ from pipekit.builtin.exporters.models import (
     compare,
     held_out,
     open_trained,
+    score_usage,
     translated,
     within,
     write_beside,
 )
 from pipekit.contract import Dataset, Model, Report
 from pipekit.errors import UserError
+from pipekit.learning.exported import side_by_side
+from pipekit.learning.unknown import KEY
 
 NEEDED = ("onnx", "tf2onnx", "onnxruntime")
 
@@ -55,11 +58,13 @@ def write(
         raise translated(error, "ONNX") from error
 
     def exported(pixels: Any) -> Any:
-        return session.run(["probabilities"], {"image": pixels.astype(np.float32)})[0]
+        found = session.run(list(trained.outputs), {"image": pixels.astype(np.float32)})
+        return side_by_side(dict(zip(trained.outputs, found, strict=True)), trained.outputs)
 
     found = within(compare(trained, exported, held_out(trained, dataset, params)), params.tolerance)
     height, width, channels = trained.shape_hwc
     usage = USAGE.format(height=height, width=width, channels=channels)
+    usage += score_usage(trained, '`session.run(["unknown_score"], {"image": pixels})[0]`')
     return write_beside(trained, out_dir, found, usage, report)
 
 
@@ -68,7 +73,7 @@ def _convert(trained: Trained, file: Path) -> None:
     import onnx
 
     image = keras.Input(trained.shape_hwc, name="image")
-    named = keras.Model(image, trained.keras_model(image), name="classifier")
+    named = keras.Model(image, trained.exported(image), name="classifier")
     named(np.zeros((1, *trained.shape_hwc), np.float32))  # Keras exports only models that have been called
     log = logging.getLogger("tf2onnx")
     level = log.level
@@ -80,12 +85,13 @@ def _convert(trained: Trained, file: Path) -> None:
     finally:
         log.setLevel(level)
     graph = onnx.load(str(file))
-    _rename(onnx, graph)
+    _rename(graph, trained.outputs)
     graph.doc_string = "Image classifier: pixels 0..255 in, softmax probabilities out, in the order of `classes`."
     for key, value in {
         "classes": json.dumps(list(trained.classes), ensure_ascii=False),
         "input_shape_hwc": json.dumps(list(trained.shape_hwc)),
         "preprocessing": json.dumps(trained.info.get("preprocessing", {}), ensure_ascii=False),
+        **({KEY: json.dumps(trained.info[KEY])} if len(trained.outputs) > 1 else {}),
     }.items():
         entry = graph.metadata_props.add()
         entry.key, entry.value = key, value
@@ -93,14 +99,14 @@ def _convert(trained: Trained, file: Path) -> None:
     onnx.save(graph, str(file))
 
 
-def _rename(onnx: Any, model: Any) -> None:
-    """Name the output ``probabilities`` and the open dimension ``batch``; the converter names both after layers."""
-    (out,) = model.graph.output
+def _rename(model: Any, outputs: tuple[str, ...]) -> None:
+    """Name the outputs, and the open dimension ``batch``; the converter names both after layers."""
+    named = {out.name: name for out, name in zip(model.graph.output, outputs, strict=True)}
     for node in model.graph.node:
         for names in (node.output, node.input):
             for place, name in enumerate(names):
-                if name == out.name:
-                    names[place] = "probabilities"
-    out.name = "probabilities"
+                names[place] = named.get(name, name)
+    for out in model.graph.output:
+        out.name = named[out.name]
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"

@@ -24,11 +24,13 @@ from pipekit.builtin.exporters.models import (
     labels_text,
     open_trained,
     save,
+    score_usage,
     translated,
     within,
     write_beside,
 )
 from pipekit.contract import Dataset, Model, Report
+from pipekit.learning.exported import side_by_side
 from pipekit.params import param
 
 USAGE = """Serve it with TensorFlow Serving, with this folder as the model's base path (it holds the version folder `1/`):
@@ -79,13 +81,13 @@ def write(
     served = signatures["serving_default"]
 
     def exported(pixels: Any) -> Any:
-        return np.asarray(served(image=tf.constant(pixels.astype(np.float32)))["probabilities"])
+        return side_by_side(served(image=tf.constant(pixels.astype(np.float32))), trained.outputs)
 
     pictures = held_out(trained, dataset, params)
     found = within(compare(trained, exported, pictures), params.tolerance)
     from_files = _compare_files(trained, signatures[FROM_FILES], pictures, params.file_tolerance)
     height, width, channels = trained.shape_hwc
-    usage = USAGE.format(height=height, width=width, channels=channels)
+    usage = USAGE.format(height=height, width=width, channels=channels) + score_usage(trained, '`served(...)["unknown_score"]`')
     return write_beside(trained, out_dir, found, usage, report, from_files)
 
 
@@ -109,7 +111,7 @@ def _compare_files(trained: Trained, served: Any, pictures: Pictures, tolerance:
     rows = iter(places)
 
     def exported(_: Any) -> Any:
-        return np.asarray(served(image_bytes=tf.constant([data_of(next(rows))]))["probabilities"])
+        return side_by_side(served(image_bytes=tf.constant([data_of(next(rows))])), trained.outputs)
 
     labels = tuple(pictures.labels[place] for place in places) if pictures.labels else ()
     words = f"the files of {len(places)} image{'s' if len(places) != 1 else ''}"

@@ -22,6 +22,7 @@ from pipekit.builtin.exporters.models import (
     held_out,
     open_trained,
     save,
+    score_usage,
     training_pixels,
     translated,
     within,
@@ -29,6 +30,7 @@ from pipekit.builtin.exporters.models import (
 )
 from pipekit.contract import Dataset, Model, Report, param
 from pipekit.errors import StageError, UserError
+from pipekit.learning.exported import tflite
 from pipekit.owners import owned_prefix
 
 USAGE = """    interpreter = Interpreter("model.tflite")     # ai_edge_litert.interpreter, or tf.lite
@@ -54,7 +56,7 @@ def write(
     trained = open_trained(artifact)
     data = _convert(trained)
     (out_dir / "model.tflite").write_bytes(data)
-    found = compare(trained, _interpreter(data), held_out(trained, dataset, params))
+    found = compare(trained, _answers(data, trained.outputs), held_out(trained, dataset, params))
     return write_beside(trained, out_dir, within(found, params.tolerance), _usage(trained, "float32"), report)
 
 
@@ -74,7 +76,7 @@ def write_int8(
     calibration, pictures = _calibration(trained, dataset, params)
     data = _convert(trained, calibration)
     (out_dir / "model.tflite").write_bytes(data)
-    found = _agreeing(compare(trained, _interpreter(data), pictures), params.least_agreement)
+    found = _agreeing(compare(trained, _answers(data, trained.outputs), pictures), params.least_agreement)
     return write_beside(trained, out_dir, found, _usage(trained, "uint8"), report)
 
 
@@ -108,7 +110,7 @@ def _calibration(trained: Trained, dataset: Dataset | None, params: Int8Params) 
 
 
 def _agreeing(found: Comparison, least: float) -> Comparison:
-    if found.same_class < least * found.count:
+    if min(found.same_class, found.same_class if found.same_unknown is None else found.same_unknown) < least * found.count:
         raise StageError(
             f"8-bit integers change too many predictions: {found.headline}; at least {least:.0%} must stay the same",
             "Nothing was written. Raise `calibrate` to use more images, or lower `least_agreement` to accept the change.",
@@ -118,7 +120,8 @@ def _agreeing(found: Comparison, least: float) -> Comparison:
 
 def _usage(trained: Trained, kind: str) -> str:
     height, width, channels = trained.shape_hwc
-    return USAGE.format(kind=kind, height=height, width=width, channels=channels)
+    usage = USAGE.format(kind=kind, height=height, width=width, channels=channels)
+    return usage + score_usage(trained, '`interpreter.get_signature_runner()(image=pixels)["unknown_score"]`')
 
 
 def _convert(trained: Trained, calibration: Pixels | None = None) -> bytes:
@@ -134,26 +137,27 @@ def _convert(trained: Trained, calibration: Pixels | None = None) -> bytes:
                 converter.representative_dataset = lambda: ([image[None].astype(np.float32)] for image in calibration)
                 converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS]
                 converter.inference_input_type = tf.uint8
-            return bytes(converter.convert())
+            return _in_order(bytes(converter.convert()), trained.outputs)
     except Exception as error:
         raise translated(error, "TensorFlow Lite") from error
 
 
-def _interpreter(data: bytes) -> Any:
-    """The exported file's predictions, from TensorFlow's own interpreter."""
-    import tensorflow as tf
+def _in_order(data: bytes, outputs: tuple[str, ...]) -> bytes:
+    """Put the outputs in their order, whatever the converter made of it: programs take them by their number."""
+    if len(outputs) == 1:
+        return data
+    from tensorflow.lite.tools import flatbuffer_utils
 
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(data))
+    place = {bytes(out.name).decode(): out.tensorIndex for out in model.signatureDefs[0].outputs}
+    model.subgraphs[0].outputs = [place[name] for name in outputs]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _answers(data: bytes, outputs: tuple[str, ...]) -> Any:
+    """The exported file's answers."""
     with _quietly():
-        interpreter = tf.lite.Interpreter(model_content=data)
-        interpreter.allocate_tensors()
-    into, out = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-
-    def exported(pixels: Pixels) -> Any:
-        interpreter.set_tensor(into["index"], pixels.astype(into["dtype"]))
-        interpreter.invoke()
-        return np.asarray(interpreter.get_tensor(out["index"]), np.float32).copy()
-
-    return exported
+        return tflite(data).answers(*outputs)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from pipekit.builtin.exporters.common import NO_SPLIT, ImagesParams, Names, coun
 from pipekit.contract import Box, Dataset
 from pipekit.files import read_bytes
 
-CARRIES = {"boxes", "mask", "difficult", "truncated", "occluded", "pose"}
+CARRIES = {"boxes", "mask", "mask_names", "difficult", "truncated", "occluded", "pose"}
 """What the format holds of a sample besides its image and its split."""
 
 FLAGS = ("truncated", "difficult", "occluded")

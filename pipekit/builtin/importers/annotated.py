@@ -14,11 +14,13 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import model_validator
 
+from pipekit.builtin.importers.any_case import BY_OTHER_CASE, AnyCase
 from pipekit.builtin.importers.boxes import BoxedParams, checked_box, label_of, outlined
 from pipekit.builtin.importers.files import first_of, is_file, last_parts, split_in, split_of, subfolders
 from pipekit.builtin.importers.json_items import Entry, entries
 from pipekit.builtin.importers.lookup import Lookup, lookup
 from pipekit.builtin.importers.stated_size import Frame, frame_of
+from pipekit.builtin.importers.tables import plain
 from pipekit.contract import Adjusted, Box, Failure, Keypoint, Sample, Targets
 from pipekit.errors import UserError
 from pipekit.files import files_in
@@ -132,6 +134,7 @@ class Drawing:
         source: where the annotations stand, such as ``annotations.xml``, for messages.
         frame: brings coordinates onto the displayed image.
         adjusted: what is to be said of that.
+        remark: what is to be said of how the image was found, or "".
         tags: classes of the image as a whole.
     """
 
@@ -140,6 +143,7 @@ class Drawing:
     source: str
     frame: Frame
     adjusted: Adjusted | None = None
+    remark: str = ""
     boxes: list[Box] = field(default_factory=list)
     keypoints: list[Keypoint] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
@@ -211,12 +215,14 @@ class Drawing:
     def _add(self, box: Box | str, facts: dict[str, Any]) -> None:
         if isinstance(box, str):
             raise UnusableError(box)
-        stated = {name: value for name, value in facts.items() if value not in (None, "", {}, [])}
+        stated = {name: plain(value) for name, value in facts.items() if value not in (None, "", {}, [])}
         self.boxes.append(replace(box, facts=stated) if stated else box)
 
     def rows(self, rule: str, split: str, **extra: Any) -> Iterator[Sample | Failure | Adjusted]:
         """The failures, then the sample. The class is the image's tag if there is one, else by ``rule`` from the boxes."""
         yield from self.failures
+        if self.remark:
+            yield Adjusted(self.identity, self.remark)
         if self.adjusted is not None and (self.boxes or self.keypoints):
             yield self.adjusted
         tags = list(dict.fromkeys(self.tags))
@@ -233,7 +239,7 @@ class Drawing:
             label=tags[0] if len(tags) == 1 else label_of(self.boxes, rule) if not tags else None,
             split=split,
             targets=Targets(boxes=tuple(self.boxes), keypoints=tuple(self.keypoints)),
-            extra={name: value for name, value in extra.items() if value not in (None, "", {}, [])},
+            extra={name: plain(value) for name, value in extra.items() if value not in (None, "", {}, [])},
         )
 
 
@@ -323,8 +329,8 @@ class Images:
         self._folders = folders
         self._seen = seen
 
-    def place(self, names: Sequence[str], source: Source, where: str = "") -> tuple[str, Path] | Failure:
-        """(id, file) of the first name for which there is an image; a failure if there is none, or if it came before.
+    def place(self, names: Sequence[str], source: Source, where: str = "") -> tuple[str, Path, str] | Failure:
+        """(id, file, remark) of the first name for which there is an image; a failure if there is none, or if it came before.
 
         ``where``: the file, and perhaps the line, that names it.
         """
@@ -335,13 +341,16 @@ class Images:
             found = next(filter(None, map(self._folders.find, paths)), None)
         except UnusableError as error:
             return Failure(identity, f"{where}: {error}")
+        remark = ""
+        if found is None:
+            found, remark = AnyCase(self._seen).find_among((*self._folders.first, *self._folders.others), paths), BY_OTHER_CASE
         if found is None:
             return Failure(identity, f"no such image; {where} names it")
         identity = source.prefix + found.relative_to(self._root).as_posix()
         if before := self._seen.get(identity):
             return Failure(f"{identity} again", f"{where} names it again, after {before}", str(found))
         self._seen.add(identity, where)
-        return identity, found
+        return identity, found, remark
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,12 +428,13 @@ def begin(
     found = images.place(names, source, where)
     if isinstance(found, Failure):
         return found
-    identity, place = found
+    identity, place, remark = found
     try:
-        return Drawing(identity, place, of_shapes, *frame_of(place, _stated_hw(declared_wh), identity))
+        drawing = Drawing(identity, place, of_shapes, *frame_of(place, _stated_hw(declared_wh), identity), remark)
     except (ImageError, UnusableError) as error:
         said = error.message if isinstance(error, ImageError) else error
         return Failure(identity, f"{where}: {said}", str(place))
+    return drawing
 
 
 def _stated_hw(declared_wh: tuple[Any, Any]) -> tuple[float, float] | None:

@@ -28,6 +28,10 @@ SPLIT_PAIRS = (
 PAIRS = (("x", "y"), ("images", "labels"), ("image", "label"), ("data", "labels"), ("data", "target"), ("arr_0", "arr_1"))
 
 
+CLASS_NAMES = ("list_classes", "class_names", "label_names", "classes")
+"""Names of arrays with the class names in the order of their numbers."""
+
+
 class ArraysParams(Params):
     classes: list[str] = param([], "The class names in the order of their numbers, from 0; by default the numbers themselves")
 

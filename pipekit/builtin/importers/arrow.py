@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.builtin.importers.files import NO_FOLDER, first_of, is_file, not_utf8, on_one_line, split_in, split_of, subfolders
-from pipekit.builtin.importers.parquet import class_names, columns_of, in_row, stored_sample
+from pipekit.builtin.importers.parquet import class_names, columns_of, in_row, lists_of, stored_sample
 from pipekit.builtin.importers.tables import TableParams
-from pipekit.contract import Failure, Rejected, Sample
+from pipekit.contract import Categories, Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.files import files_in
 
@@ -48,7 +48,7 @@ def sniff(path: Path) -> str | Rejected:
     return f"a dataset of Hugging Face: {first_of(file.path.relative_to(path).as_posix() for file in found)}"
 
 
-def read(path: Path, params: TableParams, out_dir: Path) -> Iterator[Sample | Failure]:
+def read(path: Path, params: TableParams, out_dir: Path) -> Iterator[Sample | Failure | Categories]:
     """One sample per row. The bytes are written unchanged to ``out_dir`` once they decode. Memory holds one batch of a file,
     usually 100 images.
 
@@ -69,6 +69,7 @@ def read(path: Path, params: TableParams, out_dir: Path) -> Iterator[Sample | Fa
             with pa.OSFile(str(file.path)) as stream, pa.ipc.open_stream(stream) as batches:
                 columns, targets = columns_of(batches.schema, params, file.path, _image_column(batches.schema))
                 names = class_names(batches.schema.metadata or {}, columns.label) or _listed_names(file.path, columns.label)
+                yield from lists_of(names, targets)
                 number = 0
                 for batch in batches:
                     batch.validate(full=True)  # wrong offsets in a damaged file would end the process

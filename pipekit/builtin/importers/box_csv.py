@@ -134,7 +134,7 @@ def _image(
     drawing.source = source.file.name
     split_text = _cell(first, layout.split)
     if split_text and not split_of(split_text):
-        yield Failure(drawing.identity, f"{where}: split {split_text!r}, expected one of {', '.join(SPLIT_NAMES)}")
+        yield Failure(drawing.identity, f"{where}: split {split_text[:60]!r}, expected one of {', '.join(SPLIT_NAMES)}")
         return
     for line, row in rows:
         with drawing.shape(f"line {line}", line):

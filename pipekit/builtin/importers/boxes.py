@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from pipekit.builtin.importers.any_case import AnyCase
 from pipekit.builtin.importers.files import is_file, last_parts
 from pipekit.contract import Box
 from pipekit.params import Params, param
@@ -99,6 +100,12 @@ class Finder:
         if ".." in re.split(r"[/\\\\]", name):
             return ""
         return next((part for part in last_parts(name) if part != name and self.find(part)), "")
+
+    def in_any_case(self, name: str, names: AnyCase) -> tuple[str, Path] | None:
+        """(name, file) of the image that has this name, or its last parts, in another case."""
+        found = names.find_among(self._folders, [name])
+        of = next((folder for folder in self._folders if found and found.is_relative_to(folder)), None)
+        return (found.relative_to(of).as_posix(), found) if found and of else None
 
 
 def size_of(path: Path) -> tuple[int, int]:

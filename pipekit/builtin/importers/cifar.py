@@ -22,8 +22,6 @@ SIDE_PX = 32
 
 PIXELS = 3 * SIDE_PX * SIDE_PX
 
-READS = (".bin", ".txt", ".html", ".meta")
-
 SPLITS = {"train": "train", "test": "test", "test_batch": "test", **{f"data_batch_{number}": "train" for number in range(1, 6)}}
 """Names of the files, without ``.bin``."""
 
@@ -160,7 +158,7 @@ def _load(file: Path) -> Mapping[str, Any]:
         why = str(error) if isinstance(error, pickle.UnpicklingError) else "it is no pickle, or a damaged one"
         raise UserError(f"can't read {file}: {why}", "Expected a file of CIFAR's Python version.") from error
     if not isinstance(found, dict):
-        raise UserError(f"{file} holds {type(found).__name__}, not a dictionary")
+        raise UserError(f"{file} holds {'nothing' if found is None else type(found).__name__}, not a dictionary")
     return {_text(key): value for key, value in found.items()}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
@@ -14,10 +15,12 @@ from pydantic import model_validator
 
 from pipekit.artifacts import joined_categories
 from pipekit.builtin.importers.annotated import UnusableError
+from pipekit.builtin.importers.any_case import BY_OTHER_CASE, AnyCase
 from pipekit.builtin.importers.boxes import BoxedParams, Finder, checked_box, label_of, outlined
 from pipekit.builtin.importers.coco_files import BESIDE, annotation_files, names_of, of_one_kind, why_not
 from pipekit.builtin.importers.coco_index import Annotation, CocoIndex, Image, coco_index
 from pipekit.builtin.importers.files import BY_LAST_PARTS, split_in, subfolders
+from pipekit.builtin.importers.lookup import lookup
 from pipekit.builtin.importers.stated_size import Frame, frame_of
 from pipekit.contract import Adjusted, Box, Categories, Category, Failure, Keypoint, Rejected, Sample, Targets
 from pipekit.errors import ImageError, UserError
@@ -152,16 +155,17 @@ class _Reading:
     def rows(self) -> Iterator[Sample | Failure | Adjusted | Categories]:
         self.splits = [split_in(file.parent.name if file.name == BESIDE else file.stem) for file in self.files]
         self.classes = [
-            {_plain_id(entry["id"]): _category(entry) for entry in categories} for categories in self.found.categories
+            {plain_id(entry["id"]): category_of(entry) for entry in categories} for categories in self.found.categories
         ]
         yield from self._lists()
         for file, number, line, stray in self.found.strays():
             is_object = isinstance(stray, dict)
-            problem = f"unknown image ({_shown(stray.get('image_id'))})" if is_object else f"{_shown(stray)} is no object"
+            problem = f"unknown image ({shown(stray.get('image_id'))})" if is_object else f"{shown(stray)} is no object"
             name = f"{self.prefixes[file]}annotation {_name_of(stray, number)}"
             yield Failure(name, f"{self.files[file].name} line {line}: {problem}", part_of=self.files[file].name)
-        finders = [Finder(_image_folders(root, split)) for root, split in zip(self.roots, self.splits, strict=True)]
-        self.found.locate(lambda file, entry: _located(finders[file], entry))
+        finders = [Finder(image_folders(root, split)) for root, split in zip(self.roots, self.splits, strict=True)]
+        with lookup(()) as names:
+            self.found.locate(lambda file, entry: located(finders[file], entry, AnyCase(names)))
         for images in self.found.images():
             yield from self._image(images)
 
@@ -182,7 +186,7 @@ class _Reading:
                 yield Categories("boxes", listed)
             lists.append({"boxes": [category.to_plain() for category in listed]})
         entries = [Category.from_plain(plain) for plain in joined_categories(lists).get("boxes", ())]
-        self.mask_values = _mask_values(entries)
+        self.mask_values = mask_values_of(entries)
         if self.params.masks:
             if len(entries) > MOST_CLASSES:
                 raise UserError(
@@ -194,7 +198,7 @@ class _Reading:
     def _image(self, images: Sequence[Image]) -> Iterator[Sample | Failure | Adjusted]:
         """One image: what each file that has it says about it."""
         first = images[0]
-        identity = self.prefixes[first.file] + (first.name or f"image {_shown(first.entry.get('id'))}")
+        identity = self.prefixes[first.file] + (first.name or f"image {shown(first.entry.get('id'))}")
         good = []
         for image in images:
             prefix = self.prefixes[image.file]
@@ -205,8 +209,10 @@ class _Reading:
                     yield Failure(f"{prefix}annotation {_name_of(annotation, number)}", f"{where}: {problem}", part_of=of)
                 else:
                     good.append((image, annotation))
-        if first.place and first.name != str(first.entry.get("file_name", "")):
-            yield Adjusted(identity, BY_LAST_PARTS)
+        stated = str(first.entry.get("file_name", ""))
+        if first.place and first.name != stated:
+            parts = re.split(r"[/\\]+", stated)
+            yield Adjusted(identity, BY_LAST_PARTS if {*first.name.split("/")} <= {*parts} else BY_OTHER_CASE)
         if not first.place:
             yield Failure(identity, f"{self.files[first.file].name}: no such file")
             return
@@ -214,7 +220,7 @@ class _Reading:
         without_crowds = False
         for image in images:
             try:
-                frame, adjusted = frame_of(Path(image.place), _stated_hw(image.entry), identity)
+                frame, adjusted = frame_of(Path(image.place), stated_hw(image.entry), identity)
             except ImageError as error:
                 yield Failure(identity, f"{self.files[image.file].name}: {error.message}", image.place)
                 return
@@ -236,7 +242,7 @@ class _Reading:
     def _object(
         self, annotation: Annotation, number: int, image: Image, frame: Frame, identity: str
     ) -> Generator[Failure, None, _Object | None]:
-        category = self.classes[image.file][_plain_id(annotation["category_id"])]
+        category = self.classes[image.file][plain_id(annotation["category_id"])]
         named = f"{identity} annotation {_name_of(annotation, number)}"
         where = f"{self.files[image.file].name} line {annotation.line}"
         x, y, width, height = map(float, annotation["bbox"])
@@ -257,7 +263,7 @@ class _Reading:
         try:
             points = list(_keypoints(annotation, category.keypoints, frame))
         except (ValueError, TypeError, KeyError, OverflowError):
-            yield Failure(named, f"{where}: its keypoints can't be read: {_shown(annotation['keypoints'])}", part_of=identity)
+            yield Failure(named, f"{where}: its keypoints can't be read: {shown(annotation['keypoints'])}", part_of=identity)
         box = replace(box, facts=_facts(annotation, box, frame))
         return _Object(box, points, self.mask_values[category.name], annotation, frame)
 
@@ -268,7 +274,7 @@ class _Reading:
             from pipekit.builtin.importers.coco_masks import write_mask
 
             mask = str(self.out_dir / "masks" / f"{identity}.png")
-            frame = objects[0].frame if objects else frame_of(Path(first.place), _stated_hw(first.entry), identity)[0]
+            frame = objects[0].frame if objects else frame_of(Path(first.place), stated_hw(first.entry), identity)[0]
             drawn = [(one.mask_value, one.annotation) for one in objects if one.frame == frame]
             try:
                 write_mask(Path(mask), drawn, frame.drawn_hw, frame.mask)
@@ -292,16 +298,18 @@ class _Reading:
         )
 
 
-def _located(finder: Finder, entry: Mapping[str, Any]) -> tuple[str, str]:
+def located(finder: Finder, entry: Mapping[str, Any], names: AnyCase) -> tuple[str, str]:
     """The name under which an image is found, and its file; "" if there is none."""
     name = str(entry.get("file_name", ""))
     place = finder.find(name) if name else None
     if place is None and (part := finder.part_of(name)):
         name, place = part, finder.find(part)
+    if place is None and name and (found := finder.in_any_case(name, names)):
+        name, place = found
     return name, str(place or "")
 
 
-def _category(entry: Mapping[str, Any]) -> Category:
+def category_of(entry: Mapping[str, Any]) -> Category:
     """COCO's lines between keypoints count from 1."""
     identity = entry["id"]
     points = entry.get("keypoints")
@@ -322,7 +330,7 @@ def _text(value: Any) -> str:
     return str(value).encode("utf-8", "replace").decode("utf-8")
 
 
-def _mask_values(entries: Sequence[Category]) -> dict[str, int]:
+def mask_values_of(entries: Sequence[Category]) -> dict[str, int]:
     """The ids of the categories where a mask can hold them all; else their positions, from 1."""
     if all(entry.number is not None and 0 < entry.number <= MOST_CLASSES for entry in entries):
         return {entry.name: entry.number or 0 for entry in entries}
@@ -390,30 +398,30 @@ def _name_of(annotation: Any, number: int) -> str:
     return str(annotation.get("id", number))[:60] if isinstance(annotation, dict) else f"number {number}"
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     return text if len(text := repr(value)) <= 60 else f"{text[:57]}…"
 
 
 def _why(error: Exception, value: Any) -> str:
     """What is wrong with a segmentation; where that is not known, its value."""
-    return str(error) if isinstance(error, UnusableError) else _shown(value)
+    return str(error) if isinstance(error, UnusableError) else shown(value)
 
 
-def _plain_id(value: Any) -> Any:
+def plain_id(value: Any) -> Any:
     """A hashable id; a list, which JSON allows and nobody uses, becomes text."""
     return value if isinstance(value, (str, int, float)) or value is None else repr(value)
 
 
 def _problem(entry: Any, classes: Mapping[Any, Category]) -> str:
-    if _plain_id(entry.get("category_id")) not in classes:
-        return f"unknown class ({_shown(entry.get('category_id'))})"
+    if plain_id(entry.get("category_id")) not in classes:
+        return f"unknown class ({shown(entry.get('category_id'))})"
     box = entry.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
         return f"its bbox is not four numbers: {str(box)[:60]}"
     return ""
 
 
-def _stated_hw(entry: Mapping[str, Any]) -> tuple[float, float] | None:
+def stated_hw(entry: Mapping[str, Any]) -> tuple[float, float] | None:
     height, width = entry.get("height"), entry.get("width")
     return (height, width) if _is_number(height) and _is_number(width) else None
 
@@ -433,7 +441,7 @@ def _keypoints(annotation: Mapping[str, Any], names: Sequence[str], frame: Frame
             yield Keypoint(*frame.keypoint(float(x), float(y)), name, visible == 2)
 
 
-def _image_folders(root: Path, split: str) -> list[Path]:
+def image_folders(root: Path, split: str) -> list[Path]:
     """Candidate folders for a split's images: the folder with the split's name first, never one named after another split."""
     below = [root / name for name in subfolders(root)] + [root / "images" / name for name in subfolders(root / "images")]
     own = [folder for folder in below if split and split_in(folder.name) == split]

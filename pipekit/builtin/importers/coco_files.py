@@ -22,8 +22,7 @@ STUFF = "stuff"
 """COCO's regions without objects: read where there are no objects."""
 
 NOT_READ = {
-    "panoptic": "COCO panoptic segmentation (segments_info and PNG files of ids); "
-    "`panoptic2detection_coco_format.py` of panopticapi makes instances of it",
+    "panoptic": "COCO panoptic segmentation (segments_info and PNG files of ids), which import.coco_panoptic reads",
     "captions": "captions of images, which have no class and no box",
 }
 """Kinds that are known and not read, and what is said of them."""

@@ -45,6 +45,7 @@ LOOKED_AT = 5
 
 class CsvParams(RootedTableParams):
     delimiter: str = param("", "The column separator; by default detected from the first line", max_length=1)
+    header: str = param("", "The names of the columns of a table without a header, with commas: image,label")
 
 
 def sniff(path: Path) -> str | Rejected:
@@ -57,8 +58,8 @@ def sniff(path: Path) -> str | Rejected:
     try:
         if other := other_table(path):
             return Rejected(other, near=True)
-        with _table(path, "") as (table, _):
-            names = _columns(table, path)
+        with _table(path, CsvParams(), base_of_table(path)) as (table, _, given):
+            names = _columns(table)
             rows = list(islice(table, LOOKED_AT))
     except UserError as error:
         return Rejected(error.message, near=True)
@@ -69,7 +70,7 @@ def sniff(path: Path) -> str | Rejected:
             return f"a table with names of images, without suffixes, in column {usual!r}"
         columns = first_of(names, 8) or "none"
         return Rejected(f"no column has names of image files in its first {LOOKED_AT} rows; columns: {columns}")
-    return f"a table with image names in column {column!r}"
+    return f"a table with image names in column {column!r}" + (", without a header" if given else "")
 
 
 def read(path: Path, params: CsvParams) -> Iterator[Sample | Failure | Adjusted]:
@@ -95,8 +96,8 @@ def rows_of(path: Path, params: CsvParams, format: str = "csv") -> Iterator[Samp
     if not path.is_file():
         raise UserError(f"{path} is not a file", "The importer 'csv' reads one CSV file.")
     root = Path(params.images) if params.images else base_of_table(path)
-    with _table(path, params.delimiter) as (table, encoding):
-        names = _columns(table, path)
+    with _table(path, params, root) as (table, encoding, given):
+        names = _columns(table)
         first = [(table.line_num, row) for row in islice(table, FIRST_ROWS)]
         all_first = [row for _, row in first]
         rows = all_first[:LOOKED_AT]
@@ -121,6 +122,8 @@ def rows_of(path: Path, params: CsvParams, format: str = "csv") -> Iterator[Samp
                 yield Adjusted(
                     found.id, f"read from columns of 0 and 1, as the class whose column is 1: {first_of(columns.one_hot)}"
                 )
+            if isinstance(found, Sample) and given and not params.header:
+                yield Adjusted(found.id, f"read from a table without a header, as the columns {', '.join(given)}")
             if isinstance(found, Sample) and encoding == AS_WINDOWS:
                 yield Adjusted(found.id, GUESSED)
 
@@ -133,23 +136,44 @@ def _found(name: str, root: Path, suffix: str) -> tuple[int, tuple[Path, str] | 
     return 0, None
 
 
-def _columns(table: csv.DictReader[str], path: Path) -> list[str]:
-    """The names of the columns.
+def _columns(table: csv.DictReader[str]) -> list[str]:
+    """The names of the columns."""
+    return [name for name in table.fieldnames or () if name]
+
+
+def _without_header(rows: list[list[str]], path: Path, params: CsvParams, root: Path) -> list[str]:
+    """The names of the columns of a table that begins with an image; empty if its first row may be a header.
+
+    Two columns, of images that are there and of something else, are images and classes.
 
     Raises:
-        UserError: the first row is an image, which would be lost.
+        UserError: there are other columns.
     """
-    names = [name for name in table.fieldnames or () if name]
-    if image := next((name for name in names if is_image_name(name.strip())), ""):
-        raise UserError(
-            f"{path} has no header: its first row names the image {image!r}", "Add a first line with names: image,label"
-        )
-    return names
+    first = rows[0] if rows else []
+    if params.header:
+        names = [name.strip() for name in params.header.split(",")]
+        if len(names) != len(first):
+            raise UserError(f"{path} has {len(first)} columns, and header names {len(names)}: {params.header}")
+        return names
+    image = next((cell.strip() for cell in first if is_image_name(cell.strip())), "")
+    if not image:
+        return []
+    of_images = [all(len(row) > at and is_image_name(row[at].strip()) for row in rows) for at in range(len(first))]
+    if len(first) == 2 and of_images.count(True) == 1 and _found(first[of_images.index(True)].strip(), root, params.suffix)[1]:
+        return ["image", "label"] if of_images[0] else ["label", "image"]
+    raise UserError(
+        f"{path} has no header: its first row names the image {image!r}",
+        'Add a first line with names, such as image,label, or state them: header = "image,label" '
+        "(--format csv:header=image,label).",
+    )
 
 
 @contextmanager
-def _table(path: Path, delimiter: str) -> Iterator[tuple[csv.DictReader[str], str]]:
-    """The rows as dicts, and the encoding; surplus cells come under the key None and are dropped."""
+def _table(path: Path, params: CsvParams, root: Path) -> Iterator[tuple[csv.DictReader[str], str, list[str]]]:
+    """The rows as dicts, the encoding, and the names of columns if the table has no header.
+
+    Surplus cells come under the key None and are dropped.
+    """
     try:
         with opened_table(path) as (file, said, encoding):
             begin = file.tell()
@@ -157,9 +181,12 @@ def _table(path: Path, delimiter: str) -> Iterator[tuple[csv.DictReader[str], st
             file.seek(begin)
             if "\0" in head:
                 raise UserError(f"{path} is not a text file", "Expected a CSV file in UTF-8.")
-            chosen = delimiter or said or max(",;\t|", key=head.count)
-            table: csv.DictReader[Any] = csv.DictReader(file, delimiter=chosen)
-            yield table, encoding
+            chosen = params.delimiter or said or max(",;\t|", key=head.count)
+            rows = [row for row in islice(csv.reader(file, delimiter=chosen), LOOKED_AT) if row]
+            given = _without_header(rows, path, params, root)
+            file.seek(begin)
+            table: csv.DictReader[Any] = csv.DictReader(file, given or None, delimiter=chosen)
+            yield table, encoding, given
     except UnicodeDecodeError:
         raise UserError(f"can't read {path}: {not_utf8(path)}", "Save it as CSV in UTF-8.") from None
     except csv.Error as error:

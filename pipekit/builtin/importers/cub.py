@@ -52,6 +52,8 @@ def read(path: Path, params: CubParams) -> Iterator[Sample | Failure | Categorie
         raise UserError(f"{path} is not CUB-200-2011", f"Expected {', '.join(NEEDED)} and a folder 'images'.")
     classes = dict(pairs(base / CLASSES))
     yield from listed_labels({int(number): name for number, name in classes.items() if number.isdecimal()})
+    if params.boxes and (base / BOXES).is_file():
+        yield from listed_labels({int(number): name for number, name in classes.items() if number.isdecimal()}, "boxes")
     finder = Finder([base / "images"])
     with ExitStack() as stack:
         labels, splits, boxes = (stack.enter_context(lookup(pairs(base / name))) for name in (LABELS, SPLITS, BOXES))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from pipekit.builtin.importers import names as names_importer
 from pipekit.builtin.importers.beside import FOUND_BESIDE, has_namesake, with_owners
 from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, no_image, subfolders
 from pipekit.builtin.importers.layout import NO_SPLITS, Trunk, image_folders, trunks_of
-from pipekit.builtin.importers.words import splits_among
+from pipekit.builtin.importers.words import is_recording, splits_among
 from pipekit.contract import Adjusted, Rejected, Sample
 from pipekit.errors import Reading, ReadingsError, UserError
 from pipekit.files import files_in, image_suffixes, own_output_below
@@ -34,9 +34,10 @@ class FoldersParams(Params):
         "Whether the top folders are train, val (valid, dev, validation) and test; auto: yes if there are no other folders; "
         "no: every top folder is a class, also one called images, labels or test",
     )
-    labels: Literal["first", "last", "path", "none"] = param(
-        "first",
-        "The class of nested folders 'animal/dog/': first = animal, last = dog, path = animal/dog, none = no class",
+    labels: Literal["auto", "first", "last", "path", "none"] = param(
+        "auto",
+        "The class of nested folders 'animal/dog/': first = animal, last = dog, path = animal/dog, none = no class; "
+        "auto: first, but an error where all are named after recordings (S1, cam_3)",
     )
     masks_beside: bool = param(
         False, "Read a mask beside its image (a_mask.png, or a.png that is not the picture of a.jpg) as an image of its own"
@@ -56,6 +57,7 @@ def sniff(path: Path) -> str | Rejected:
         return "images in one folder, without classes" if any(files_in(path, image_suffixes())) else no_image()
     trunks = trunks_of(path)
     _refuse_named_splits(path)
+    _refuse_recordings(path, trunks)
     places = ["/".join(trunk.folders) for trunk in trunks if trunk.folders]
     if not places:
         return f"{len(names)} class folder{'s' if len(names) != 1 else ''}: {first_of(names)}"
@@ -116,7 +118,10 @@ def layout_of(path: Path, params: FoldersParams) -> Layout:
     trunks = trunks_of(path, params.splits)
     if params.splits == "auto":
         _refuse_named_splits(path)
-    return Layout({trunk.folders: trunk for trunk in trunks}, params.labels, image_suffixes(), params.masks_beside)
+    if params.splits != "no" and params.labels == "auto":
+        _refuse_recordings(path, trunks)
+    labels = "first" if params.labels == "auto" else params.labels
+    return Layout({trunk.folders: trunk for trunk in trunks}, labels, image_suffixes(), params.masks_beside)
 
 
 def sample_of(below: str, path: Path, layout: Layout) -> Any:
@@ -160,8 +165,25 @@ def _refuse_named_splits(path: Path) -> None:
     As in the archive of Dogs vs. Cats: ``train/cat.0.jpg``, and ``test1/1.jpg`` without a class.
     """
     for name in splits_among(image_folders(path)):
-        if (named := names_importer.sniff(path / name)) and not names_importer.sniff(path):
+        named = names_importer.classes_in(path / name)
+        if not isinstance(named, Rejected) and isinstance(names_importer.classes_in(path), Rejected):
+            what = f"files named after {len(named)} classes: {first_of(named)}"
             raise ReadingsError(
-                f"{path} has the folder {name!r} with {named}: it seems to be a split, not a class",
+                f"{path} has the folder {name!r} with {what}: it seems to be a split, not a class",
                 [Reading(f"the images in {name} alone, with the classes in their names", path=str(path / name)), NO_SPLITS],
             )
+
+
+def _refuse_recordings(path: Path, trunks: Sequence[Trunk]) -> None:
+    """Raise where all class folders are named after recordings: a model would tell ``Subject01`` from ``Subject02``."""
+    folders = [path.joinpath(*trunk.folders, name) for trunk in trunks for name in image_folders(path.joinpath(*trunk.folders))]
+    names = list(dict.fromkeys(folder.name for folder in folders))
+    if not names or not all(map(is_recording, names)):
+        return
+    inner = dict.fromkeys(name for folder in folders[:8] for name in image_folders(folder))
+    readings = [Reading("images without classes", format="folders:labels=none")]
+    if inner and not all(map(is_recording, inner)):
+        readings.insert(0, Reading(f"the classes {first_of(inner)}, of the inner folders", format="folders:labels=last"))
+    readings.append(Reading(f"the classes {first_of(names)}", format="folders:labels=first"))
+    what = "which may be subjects, recordings, cameras or parts, and no classes"
+    raise ReadingsError(f"the folders of images in {path} are called {first_of(names)}, {what}", readings)

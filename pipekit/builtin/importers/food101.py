@@ -9,15 +9,18 @@ from pathlib import Path
 
 from pipekit.builtin.importers.annotated import json_entries
 from pipekit.builtin.importers.files import NO_FOLDER, is_file, subfolders
-from pipekit.builtin.importers.lists import lines
+from pipekit.builtin.importers.lists import lines, listed_labels
 from pipekit.builtin.importers.lookup import lookup
-from pipekit.contract import Failure, Rejected, Sample
+from pipekit.contract import Categories, Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.params import Params
 
 READS = (".txt", ".json")
 
 SPLITS = ("train", "test")
+
+CLASSES = "meta/classes.txt"
+"""The names of the folders, in the order of the classes' numbers."""
 
 
 def sniff(path: Path) -> str | Rejected:
@@ -30,7 +33,7 @@ def sniff(path: Path) -> str | Rejected:
     return f"lists of Food-101: {', '.join(f'meta/{file.name}' for split in SPLITS if (file := _list(base, split)))}"
 
 
-def read(path: Path, params: Params) -> Iterator[Sample | Failure]:
+def read(path: Path, params: Params) -> Iterator[Sample | Failure | Categories]:
     """One sample per listed image; the id is its path below ``images``, its class the folder.
 
     Raises:
@@ -39,6 +42,8 @@ def read(path: Path, params: Params) -> Iterator[Sample | Failure]:
     base = _base(path)
     if base is None:
         raise UserError(f"{path} is not Food-101", "Expected meta/train.txt, meta/test.txt and a folder 'images'.")
+    classes = base / CLASSES
+    yield from listed_labels(dict(enumerate(line for _, line in lines(classes))) if is_file(classes) else {})
     with lookup(()) as seen:
         for split in SPLITS:
             file = _list(base, split)

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipekit.builtin.importers.arrays import ArraysParams, pairs_among, samples
+from pipekit.builtin.importers.arrays import CLASS_NAMES, ArraysParams, pairs_among, samples
 from pipekit.builtin.importers.files import first_of, on_one_line
-from pipekit.contract import Failure, Rejected, Sample
+from pipekit.builtin.importers.lists import listed_labels
+from pipekit.contract import Categories, Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.files import files_in
 
@@ -19,9 +20,6 @@ READS = SUFFIXES
 
 DAMAGED = (OSError, RuntimeError, ValueError, KeyError, TypeError)
 """What h5py raises for a damaged file."""
-
-CLASS_NAMES = ("list_classes", "class_names", "classes")
-"""Datasets with the class names in the order of their numbers."""
 
 
 def sniff(path: Path) -> str | Rejected:
@@ -40,7 +38,7 @@ def sniff(path: Path) -> str | Rejected:
     return f"HDF5 datasets of images: {first_of(pair.images for pair in pairs)}"
 
 
-def read(path: Path, params: ArraysParams, out_dir: Path) -> Iterator[Sample | Failure]:
+def read(path: Path, params: ArraysParams, out_dir: Path) -> Iterator[Sample | Failure | Categories]:
     """One sample per row, written to ``out_dir`` as PNG. Memory holds one row. The split comes from the datasets' names.
 
     Raises:
@@ -49,9 +47,10 @@ def read(path: Path, params: ArraysParams, out_dir: Path) -> Iterator[Sample | F
     found = False
     for place in _files(path):
         with _opened(place) as file:
+            names = params.classes or _class_names(file)
+            yield from listed_labels(dict(enumerate(names)))
             for pair in pairs_among(_names(file)):
                 found = True
-                names = params.classes or _class_names(file)
                 labels = _Rows(file[pair.labels], f"{place}: {pair.labels}") if pair.labels else None
                 prefix = f"{place.stem}/{pair.split}" if pair.split else place.stem
                 images = _Rows(file[pair.images], f"{place}: {pair.images}")

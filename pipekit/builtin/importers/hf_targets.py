@@ -63,6 +63,18 @@ def target_columns(schema: Any, image: str) -> TargetColumns:
     )
 
 
+def targets_in(row: Mapping[str, Any], image: str) -> TargetColumns:
+    """The same in a row of JSON; ``{"objects": {"bbox": [[1, 2, 30, 40]], "categories": [0]}}``, or a list of such objects."""
+    objects = next((name for name in OBJECTS if name != image and "bbox" in _keys(row.get(name))), "")
+    category = next((name for name in CATEGORIES if objects and name in _keys(row[objects])), "")
+    return TargetColumns(objects, category)
+
+
+def _keys(value: Any) -> Mapping[str, Any]:
+    first = value[0] if isinstance(value, list) and value else value
+    return first if isinstance(first, dict) else {}
+
+
 def features_of(metadata: Mapping[bytes, bytes]) -> Mapping[str, Any]:
     """The features in a schema's metadata; empty where there are none."""
     try:

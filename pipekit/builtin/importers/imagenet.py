@@ -13,9 +13,9 @@ from typing import Literal
 
 from pipekit.builtin.importers.boxes import checked_box, size_of
 from pipekit.builtin.importers.files import NO_FOLDER, images_below, not_utf8
-from pipekit.builtin.importers.lists import lines
+from pipekit.builtin.importers.lists import lines, listed_labels
 from pipekit.builtin.importers.lookup import Lookup, lookup
-from pipekit.contract import Box, Failure, Rejected, Sample, Targets
+from pipekit.contract import Box, Categories, Failure, Rejected, Sample, Targets
 from pipekit.errors import ImageError, UserError
 from pipekit.params import Params, param
 
@@ -49,7 +49,7 @@ def sniff(path: Path) -> str | Rejected:
     )
 
 
-def read(path: Path, params: ImageNetParams) -> Iterator[Sample | Failure]:
+def read(path: Path, params: ImageNetParams) -> Iterator[Sample | Failure | Categories]:
     """One sample per image in train, val and test; the id is its path below them: ``val/ILSVRC2012_val_00000001.JPEG``.
 
     The synset is the folder, or for images of val that lie in one folder, the first one in ``LOC_val_solution.csv``. Images of
@@ -62,6 +62,10 @@ def read(path: Path, params: ImageNetParams) -> Iterator[Sample | Failure]:
     if data is None:
         raise UserError(f"{path} is not ImageNet", f"Expected {MAPPING} and {PLACES[0]} with train and val.")
     names = class_names(path / MAPPING)
+    numbered = {number: _label(synset, names, params) for number, synset in enumerate(names)}
+    yield from listed_labels(numbered)
+    if params.boxes and any((path / name).is_file() for name in SOLUTIONS.values()):
+        yield from listed_labels(numbered, "boxes")
     for split in ("train", "val", "test"):
         with ExitStack() as stack:
             solutions = stack.enter_context(lookup(_solutions(path / SOLUTIONS[split]) if split in SOLUTIONS else ()))

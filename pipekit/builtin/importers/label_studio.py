@@ -5,7 +5,9 @@ https://labelstud.io/guide/export.html
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +34,13 @@ from pipekit.builtin.importers.annotated import (
 )
 from pipekit.builtin.importers.files import first_of, is_image_name
 from pipekit.builtin.importers.json_items import Entry
-from pipekit.contract import Adjusted, Failure, Rejected, Sample
+from pipekit.contract import Adjusted, Categories, Category, Failure, Rejected, Sample
 from pipekit.files import files_in
 from pipekit.params import param
 
 JSON = (".json",)
 
-READS = JSON
+READS = (*JSON, ".xml")
 
 WRITTEN_AS = "coco"
 """The exporter for boxes, outlines and keypoints of boxes. It writes no class of a whole image, no keypoint without a box."""
@@ -58,6 +60,12 @@ SHAPES = {
 BARE = frozenset(SHAPES.values())
 """Types of results without a class: a result of type ``labels`` with the same id has it."""
 
+OBJECT_TAGS = frozenset({"labels", *(tag for tag in SHAPES if tag != "keypointlabels")})
+"""Tags of the labeling configuration, in lower case, whose labels are classes of objects."""
+
+MOST_CONFIGURATIONS = 10
+"""XML files that are searched for the configuration."""
+
 UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 """Label Studio puts this before the name of an uploaded file."""
 
@@ -76,7 +84,7 @@ def sniff(path: Path) -> str | Rejected:
     return Rejected("no JSON file that is a list of tasks with 'data' and 'annotations'")
 
 
-def read(path: Path, params: LabelStudioParams) -> Iterator[Sample | Failure | Adjusted]:
+def read(path: Path, params: LabelStudioParams) -> Iterator[Sample | Failure | Adjusted | Categories]:
     """One sample per task; the id is the path of its image below the folder of the images.
 
     Rectangles, polygons and ellipses become boxes, with outlines except for upright rectangles; keypoints belong to the box
@@ -88,8 +96,26 @@ def read(path: Path, params: LabelStudioParams) -> Iterator[Sample | Failure | A
     """
     expected = f"Expected {EXPECTED}."
     for source, images in sources_with_images(path, JSON, _is_tasks, params, "Label Studio tasks", expected):
+        yield from _configured(source.file.parent)
         for entry in json_entries(source.file, (), EXPECTED):
             yield from _task(entry, source, images, params)
+
+
+def _configured(folder: Path) -> Iterator[Categories]:
+    """The classes in the project's labeling configuration, an XML file beside the export with ``<View>`` as its root."""
+    for name in islice(sorted(files_in(folder, (".xml",))), MOST_CONFIGURATIONS):
+        try:
+            root = ET.parse(folder / name).getroot()
+        except (ET.ParseError, OSError):
+            continue
+        if root.tag == "View":
+            objects = [one for tag in root.iter() if tag.tag.lower() in OBJECT_TAGS for one in tag.iter("Label")]
+            choices = [one for tag in root.iter("Choices") for one in tag.iter("Choice")]
+            for of, found in (("boxes", objects), ("labels", choices)):
+                names = dict.fromkeys(value for one in found if (value := one.get("value", "").strip()))
+                if names:
+                    yield Categories("boxes" if of == "boxes" else "labels", tuple(map(Category, names)))
+            return
 
 
 def _task(entry: Entry, source: Source, images: Images, params: LabelStudioParams) -> Iterator[Sample | Failure | Adjusted]:

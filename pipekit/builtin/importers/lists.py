@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 from pipekit.builtin.importers.files import not_utf8, subfolders
 from pipekit.contract import Categories, Category
@@ -40,10 +41,10 @@ def base_with(path: Path, names: Collection[str]) -> Path | None:
     return next((base for base in bases if all((base / name).is_file() for name in names)), None)
 
 
-def listed_labels(names: Mapping[int, str]) -> Iterator[Categories]:
+def listed_labels(names: Mapping[int, str], of: Literal["labels", "boxes", "masks"] = "labels") -> Iterator[Categories]:
     """The list of the labels' classes, by their numbers; nothing if there are none. The first number of a name counts."""
     numbers: dict[str, int] = {}
     for number, name in sorted(names.items()):
         numbers.setdefault(name, number)
     if numbers:
-        yield Categories("labels", tuple(Category(name, number) for name, number in numbers.items()))
+        yield Categories(of, tuple(Category(name, number) for name, number in numbers.items()))

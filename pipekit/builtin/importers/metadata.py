@@ -15,6 +15,7 @@ from typing import Any
 
 from pipekit.builtin.importers import csv
 from pipekit.builtin.importers.files import NO_FOLDER, first_of, not_utf8, subfolders
+from pipekit.builtin.importers.hf_targets import targets_in, with_targets
 from pipekit.builtin.importers.label_columns import FIRST_ROWS, Table, with_labels
 from pipekit.builtin.importers.tables import NAN, TableParams, find_columns
 from pipekit.builtin.importers.words import split_folder
@@ -35,7 +36,8 @@ def sniff(path: Path) -> str | Rejected:
 
 def read(path: Path, params: TableParams) -> Iterator[Sample | Failure | Adjusted]:
     """One sample per row; the id is the image's path below ``path``. Without a class column, the class is the name of the
-    image's folder; without a split column, a top folder named train, val or test is the split.
+    image's folder; without a split column, a top folder named train, val or test is the split. In JSON Lines, ``objects``
+    with ``bbox`` (left, top, width, height in pixels) are boxes; one that can't be used is listed as failed.
 
     Raises:
         UserError: there is no metadata file, or it can't be read.
@@ -82,8 +84,11 @@ def _rows(table: Path, params: TableParams) -> Iterator[Sample | Failure | Adjus
         if isinstance(row, str):
             yield Failure(f"{table.name} line {number}", row)
             continue
-        found = columns.sample(row, number, table.parent)
-        yield replace(found, reason=f"{table.name} line {number}: {found.reason}") if isinstance(found, Failure) else found
+        targets = targets_in(row, columns.image)
+        found = columns.sample({name: value for name, value in row.items() if name not in targets.taken}, number, table.parent)
+        both = [found] if isinstance(found, Failure) else with_targets(found, row, targets, table.parent)
+        where = f"{table.name} line {number}"
+        yield from (replace(one, reason=f"{where}: {one.reason}") if isinstance(one, Failure) else one for one in both)
         if isinstance(found, Sample) and columns.has_nan(row):
             yield Adjusted(found.id, NAN)
 

@@ -11,9 +11,9 @@ from pydantic import field_validator
 
 from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, no_image, subfolders
 from pipekit.builtin.importers.files import is_image_name as is_image
-from pipekit.builtin.importers.words import splits_among
+from pipekit.builtin.importers.words import names_no_class, splits_among
 from pipekit.contract import Failure, Rejected, Sample
-from pipekit.errors import UserError
+from pipekit.errors import Reading, ReadingsError, UserError
 from pipekit.files import files_in, image_suffixes, walk
 from pipekit.params import Params, param
 
@@ -47,7 +47,28 @@ def sniff(path: Path) -> str | Rejected:
     """Why the file names hold the class, or why they don't: at least two classes, and one for each file.
 
     The files lie in ``path``, or in its split folders if it holds nothing else.
+
+    Raises:
+        ReadingsError: all words are those of recordings and files, as in ``S1_Seq1.jpg`` and ``TS1.jpg``.
     """
+    labels = classes_in(path)
+    if isinstance(labels, Rejected):
+        return labels
+    where = f"folders {', '.join(folders)} with " if (folders := _split_folders(path)) else ""
+    if all(map(names_no_class, labels)):
+        raise ReadingsError(
+            f"{path} has files named {first_of(labels)} and a number, which may be the subject, the recording or the camera",
+            [
+                Reading(f"{where}images without classes", format="folders:labels=none"),
+                Reading(f"the classes {first_of(labels)}", format="names"),
+            ],
+            "Another part of the names may be the class: --format 'names:pattern=REGEX', its first group is the class.",
+        )
+    return f"{where}files named after {len(labels)} classes: {first_of(labels)}"
+
+
+def classes_in(path: Path) -> list[str] | Rejected:
+    """The classes that the first names of files have, or why they have none."""
     if not path.is_dir():
         return NO_FOLDER
     folders = _split_folders(path)
@@ -65,8 +86,7 @@ def sniff(path: Path) -> str | Rejected:
         return Rejected(f"all file names are {labels[0]!r} and a number; one class is not enough")
     if len(labels) > len(names) / 2:
         return Rejected(f"{len(labels)} different words in the names of {len(names)} files are too many to be classes")
-    where = f"folders {', '.join(folders)} with " if folders else ""
-    return f"{where}files named after {len(labels)} classes: {first_of(labels)}"
+    return labels
 
 
 def read(path: Path, params: NamesParams) -> Iterator[Sample | Failure]:

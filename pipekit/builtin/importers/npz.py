@@ -10,9 +10,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from pipekit.builtin.importers.arrays import ArraysParams, pairs_among, samples
+from pipekit.builtin.importers.arrays import CLASS_NAMES, ArraysParams, pairs_among, samples
 from pipekit.builtin.importers.files import first_of, on_one_line
-from pipekit.contract import Failure, Rejected, Sample
+from pipekit.builtin.importers.lists import listed_labels
+from pipekit.contract import Categories, Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.files import files_in
 
@@ -36,7 +37,7 @@ def sniff(path: Path) -> str | Rejected:
     return f"NumPy arrays of images: {first_of(pair.images for pair in pairs)}"
 
 
-def read(path: Path, params: ArraysParams, out_dir: Path) -> Iterator[Sample | Failure]:
+def read(path: Path, params: ArraysParams, out_dir: Path) -> Iterator[Sample | Failure | Categories]:
     """One sample per row, written to ``out_dir`` as PNG; arrays of Python objects are refused, because they would be unpickled.
 
     Memory holds one row. The split comes from the arrays' names.
@@ -50,12 +51,14 @@ def read(path: Path, params: ArraysParams, out_dir: Path) -> Iterator[Sample | F
             f"no .npz file with images in {path}", "Expected arrays such as x_train and y_train, or images and labels."
         )
     for file in files:
+        names = params.classes or _class_names(file)
+        yield from listed_labels(dict(enumerate(names)))
         for pair in pairs_among(_names(file)):
             with ExitStack() as stack:
                 images = _Array(file, pair.images, stack)
                 labels = _Array(file, pair.labels, stack) if pair.labels else None
                 prefix = f"{file.stem}/{pair.split}" if pair.split else file.stem
-                yield from samples(pair, images, labels, file.name, prefix, params.classes, out_dir)
+                yield from samples(pair, images, labels, file.name, prefix, names, out_dir)
 
 
 class _Array:
@@ -108,6 +111,18 @@ class _Array:
             if len(data) != count * self.dtype.itemsize:
                 raise UserError(f"{self._what} is truncated", "Download it again.")
             yield np.frombuffer(data, self.dtype).reshape(self.shape[1:])
+
+
+def _class_names(file: Path) -> list[str]:
+    """The texts of the array of class names; empty if there is none."""
+    there = _names(file)
+    name = next((name for name in CLASS_NAMES if name in there), "")
+    with ExitStack() as stack:
+        found = _Array(file, name, stack) if name else None
+        if found is None or found.dtype.kind not in "SU" or len(found.shape) != 1:
+            return []
+        values = (row.item() for row in found)
+        return [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in values]
 
 
 def _names(file: Path) -> list[str]:

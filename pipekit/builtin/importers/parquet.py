@@ -11,8 +11,9 @@ from typing import Any
 
 from pipekit.builtin.importers.files import on_one_line, split_of
 from pipekit.builtin.importers.hf_targets import TargetColumns, features_of, names_of, target_columns, with_targets
+from pipekit.builtin.importers.lists import listed_labels
 from pipekit.builtin.importers.tables import Columns, TableParams, find_columns
-from pipekit.contract import Failure, Rejected, Sample
+from pipekit.contract import Categories, Failure, Rejected, Sample
 from pipekit.errors import ImageError, UserError
 from pipekit.files import files_in
 
@@ -30,7 +31,7 @@ def sniff(path: Path) -> str | Rejected:
     return f"{len(found)} Parquet file{'s' if len(found) > 1 else ''}, such as {found[0].name}"
 
 
-def read(path: Path, params: TableParams, out_dir: Path) -> Iterator[Sample | Failure]:
+def read(path: Path, params: TableParams, out_dir: Path) -> Iterator[Sample | Failure | Categories]:
     """One sample per row, a few rows in memory at a time. The bytes are written unchanged to ``out_dir`` once they decode.
 
     The split comes from a column, else from the file name, as in ``train-00000-of-00004.parquet``. Integer labels become
@@ -53,6 +54,7 @@ def read(path: Path, params: TableParams, out_dir: Path) -> Iterator[Sample | Fa
             with pq.ParquetFile(file) as table:
                 columns, targets = columns_of(table.schema_arrow, params, file)
                 names = class_names(table.schema_arrow.metadata or {}, columns.label)
+                yield from lists_of(names, targets)
                 number = 0
                 for batch in table.iter_batches(batch_size=BATCH_ROWS):
                     for row in batch.to_pylist():
@@ -70,6 +72,12 @@ def columns_of(schema: Any, params: TableParams, file: Path, image: str = "") ->
     columns = find_columns(schema.names, params, file, image)
     targets = target_columns(schema, columns.image)
     return replace(columns, label="" if columns.label in targets.taken else columns.label), targets
+
+
+def lists_of(names: list[str], targets: TargetColumns) -> Iterator[Categories]:
+    """The lists of classes that a file carries: of its labels, and of its boxes."""
+    yield from listed_labels(dict(enumerate(names)))
+    yield from listed_labels(dict(enumerate(targets.names)), "boxes")
 
 
 def in_row(found: Sample | Failure, file: Path, number: int) -> Sample | Failure:

@@ -180,7 +180,7 @@ class Columns:
             return Failure(name, str(error))
         used = {self.image, self.label, self.split, *self.one_hot}
         extra = {
-            column: _plain(value) for column, value in row.items() if column and column not in used and value not in (None, "")
+            column: plain(value) for column, value in row.items() if column and column not in used and value not in (None, "")
         }
         below = os.path.relpath(name, root) if Path(name).is_absolute() else os.path.normpath(name)
         identity = below.replace(os.sep, "/")
@@ -274,14 +274,14 @@ def is_missing(text: str) -> bool:
     return text.lower() in MISSING
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A value that JSON can hold."""
-    if isinstance(value, (str, bool, int)):
+    if value is None or isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else str(value)
     if isinstance(value, Mapping):
-        return {str(name): _plain(inner) for name, inner in value.items()}
+        return {str(name): plain(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     return str(value)

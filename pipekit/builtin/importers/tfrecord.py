@@ -15,9 +15,10 @@ from typing import Any
 from pipekit.builtin.importers.annotated import Drawing, UnusableError, missing_files
 from pipekit.builtin.importers.boxes import BoxedParams
 from pipekit.builtin.importers.files import first_of, split_in
+from pipekit.builtin.importers.lists import listed_labels
 from pipekit.builtin.importers.lookup import Lookup, lookup
 from pipekit.builtin.importers.stated_size import frame_of
-from pipekit.contract import Adjusted, Failure, Rejected, Sample
+from pipekit.contract import Adjusted, Categories, Failure, Rejected, Sample
 from pipekit.errors import ImageError, UserError
 from pipekit.files import files_in
 from pipekit.params import param
@@ -84,7 +85,7 @@ def sniff(path: Path) -> str | Rejected:
     return f"TFRecord files of examples with images: {first_of(file.name for file in files)}"
 
 
-def read(path: Path, params: TfrecordParams, out_dir: Path) -> Iterator[Sample | Failure | Adjusted]:
+def read(path: Path, params: TfrecordParams, out_dir: Path) -> Iterator[Sample | Failure | Adjusted | Categories]:
     """One sample per example, its file written unchanged to ``out_dir``; memory holds one record. TensorFlow is not needed.
 
     The id is ``image/filename`` where that is a unique name, else the file's name and the number of the record. Numbers
@@ -99,6 +100,8 @@ def read(path: Path, params: TfrecordParams, out_dir: Path) -> Iterator[Sample |
     if not files:
         raise missing_files("TFRecord file", path, "Expected names like train-00000-of-00004.tfrecord.")
     names = _names(files[0].parent, params)
+    yield from listed_labels(names.images)
+    yield from listed_labels(names.boxes, "boxes")
     with lookup(()) as seen:
         for file in files:
             for number, (at, data) in enumerate(_records(file), start=1):

@@ -29,7 +29,7 @@ from pipekit.builtin.importers.annotated import (
 from pipekit.builtin.importers.files import first_of, not_utf8
 from pipekit.builtin.importers.grouped import grouped
 from pipekit.builtin.importers.tables import LABEL_NAMES, by_name
-from pipekit.contract import Adjusted, Failure, Rejected, Sample
+from pipekit.contract import Adjusted, Categories, Category, Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.files import files_in
 from pipekit.params import param
@@ -43,6 +43,12 @@ WRITTEN_AS = "coco"
 
 PROJECT = "_via_img_metadata"
 """The member of a project that holds what an export has at its top level."""
+
+ATTRIBUTES = "_via_attributes"
+"""The member of a project that describes the attributes of regions and files."""
+
+OF_ALL_REGIONS = -1
+"""In place of a line: the description of the attributes of regions."""
 
 COLUMNS = ("filename", "file_attributes", "region_shape_attributes", "region_attributes")
 
@@ -68,7 +74,7 @@ def sniff(path: Path) -> str | Rejected:
     return Rejected("no JSON file with 'regions' and 'shape_attributes', and no CSV file with 'region_shape_attributes'")
 
 
-def read(path: Path, params: ViaParams) -> Iterator[Sample | Failure | Adjusted]:
+def read(path: Path, params: ViaParams) -> Iterator[Sample | Failure | Adjusted | Categories]:
     """One sample per annotated file; the id is its path below the folder of the images.
 
     Rectangles, circles, ellipses, polygons and closed polylines become boxes, with outlines except for rectangles; points
@@ -83,13 +89,33 @@ def read(path: Path, params: ViaParams) -> Iterator[Sample | Failure | Adjusted]
     for source, images in sources_with_images(path, SUFFIXES, _is_via, params, "VIA annotations", expected):
         entries = _csv_entries(source) if source.file.suffix.lower() == ".csv" else _json_entries(source)
         for where, entry in entries:
-            yield from _image(where, entry, source, images, params)
+            if where == OF_ALL_REGIONS:
+                yield from _options(entry, params)
+            else:
+                yield from _image(where, entry, source, images, params)
 
 
 def _json_entries(source: Source) -> Iterator[tuple[int, Any]]:
-    for entry in json_entries(source.file, (PROJECT,), EXPECTED):
-        if entry.inside == PROJECT or not str(entry.key).startswith("_via_"):
+    """(line, entry) of each image, and (:data:`OF_ALL_REGIONS`, attributes) of a project."""
+    for entry in json_entries(source.file, (PROJECT, ATTRIBUTES), EXPECTED):
+        if entry.inside == ATTRIBUTES:
+            if entry.key == "region":
+                yield OF_ALL_REGIONS, entry.value
+        elif entry.inside == PROJECT or not str(entry.key).startswith("_via_"):
             yield entry.line, entry.value
+
+
+def _options(attributes: Any, params: ViaParams) -> Iterator[Categories]:
+    """The classes among which the project lets choose: the options of the attribute that is the class."""
+    try:
+        attributes = _table(attributes, "the attributes of regions")
+        chosen = _class_attribute(attributes, params)
+        options = members(attributes.get(chosen), "an attribute").get("options")
+    except UnusableError:
+        return
+    names = [name for name in options if name.strip()] if isinstance(options, dict) else []
+    if names:
+        yield Categories("boxes", tuple(Category(name.strip()) for name in names))
 
 
 def _csv_entries(source: Source) -> Iterator[tuple[int, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -88,35 +87,15 @@ def _frames(clip: str, full: Path, params: VideosParams, out_dir: Path) -> Itera
     splits = [split_of(folder) for folder in folders]
     classes = [folder for folder, split in zip(folders, splits, strict=True) if not split]
     label = classes[0] if classes and params.label == "folder" else None
-    taken = 0
     rate_hz, known = images.frame_rate(full)
     if not known:
         yield Adjusted(clip, f"given times by {rate_hz:g} frames per second, since the file states no frame rate")
-    wanted = _numbers(rate_hz, params.rate_hz)
-    next_wanted = next(wanted)
-    for number, time_s, pixels in images.video_frames(full):
-        if number < next_wanted:
-            continue
-        next_wanted = next(wanted)
+    for taken, (number, time_s, pixels) in enumerate(images.video_frames(full, rate_hz=params.rate_hz), start=1):
         name = f"{clip}.frame_{number:06d}.{params.format}"
         target = out_dir / PurePosixPath(name)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(images.encode(pixels, params.format, params.quality))
         extra = {"clip": clip, "frame": number, "time_s": round(time_s, 3)}
         yield Sample(name, str(target), label=label, split=next(filter(None, splits), ""), extra=extra)
-        taken += 1
         if taken == params.max_frames:
             return
-
-
-def _numbers(frame_rate_hz: float, rate_hz: float) -> Iterator[int]:
-    """The numbers of the frames to take.
-
-    >>> from itertools import islice
-    >>> list(islice(_numbers(30, 12), 5))
-    [0, 3, 5, 8, 10]
-    """
-    if rate_hz == 0 or rate_hz >= frame_rate_hz:
-        yield from iter(range(1 << 62))
-    for tick in range(1 << 62):
-        yield math.ceil(round(tick * frame_rate_hz / rate_hz, 6))

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipekit.builtin.importers.any_case import BY_OTHER_CASE, AnyCase
 from pipekit.builtin.importers.boxes import BoxedParams, Finder, checked_box, label_of
-from pipekit.builtin.importers.files import NO_FOLDER, first_of, split_of, subfolders
+from pipekit.builtin.importers.files import NO_FOLDER, first_of, is_file, split_of, subfolders
 from pipekit.builtin.importers.lookup import Lookup, lookup
 from pipekit.builtin.importers.stated_size import Frame, frame_of
 from pipekit.builtin.importers.words import split_folder
@@ -159,6 +160,8 @@ def _samples(
             continue
         wanted = (root.findtext("filename") or "").strip() or f"{file.stem}.jpg"
         image = finder.find(wanted) or next(filter(None, (finder.find(file.stem + end) for end in SAME_STEM)), None)
+        if image is None and (image := _in_any_case(file, wanted, place.images, others)):
+            yield Adjusted(prefix + image.name, BY_OTHER_CASE)
         if image is None:
             yield Failure(prefix + wanted, f"no such file; {file.name} names it")
             continue
@@ -196,6 +199,13 @@ def _samples(
             yield Failure(prefix + name, f"{own} is about {other}", str(image))
         elif not (place.xml / own).is_file():
             yield _sample(image, prefix, [], place.base, splits, params)
+
+
+def _in_any_case(file: Path, wanted: str, folders: Sequence[Path], others: Lookup) -> Path | None:
+    """The image of an XML file in another case, if no other XML file is about it."""
+    found = AnyCase(others).find_among(folders, [wanted, *(file.stem + end for end in SAME_STEM)])
+    taken = found and (is_file(file.with_name(f"{found.stem}.xml")) or others.get(found.name))
+    return None if taken else found
 
 
 def _sample(image: Path, prefix: str, boxes: list[Box], base: Path, splits: Lookup, params: VocParams) -> Sample:

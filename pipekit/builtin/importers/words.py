@@ -63,6 +63,56 @@ FILLERS = frozenset(
 )
 """Words that may stand beside the others: ``seg_train``, ``training_set``."""
 
+RECORDING_WORDS = frozenset(
+    {
+        *("s", "ts", "subject", "subj", "sub", "participant", "patient", "session", "sess", "ses", "sequence", "seq"),
+        *(
+            "camera",
+            "cam",
+            "take",
+            "trial",
+            "scene",
+            "clip",
+            "video",
+            "vid",
+            "recording",
+            "rec",
+            "run",
+            "fold",
+            "batch",
+            "part",
+        ),
+        *("chunk", "shard"),
+    }
+)
+"""Words that, with a number, say which recording or part an image comes from: ``S1``, ``Subject01``, ``cam_3``, ``fold2``."""
+
+FILE_WORDS = frozenset(
+    {
+        *(
+            "frame",
+            "frames",
+            "img",
+            "image",
+            "photo",
+            "pic",
+            "picture",
+            "dsc",
+            "dscn",
+            "dscf",
+            "pxl",
+            "mvi",
+            "wp",
+            "gopr",
+            "scan",
+        ),
+        *("screenshot", "page", "file"),
+    }
+)
+"""Words that cameras and programs put before the number of a file: ``IMG_0042``."""
+
+_RECORDING = re.compile(r"[^\W\d_]+[ _.-]?\d+")
+
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+")
 
 Role = Literal["split", "images", "annotations", ""]
@@ -158,6 +208,28 @@ def structure_among(names: Sequence[str]) -> list[str]:
     if not (len({*found.values()}) > 1 or len(found) == len(names) > 1):
         found = {name: role for name, role in found.items() if AMBIGUOUS.isdisjoint(words_of(name))}
     return [name for name in names if name in found] or _alike_but_for_roles(names)
+
+
+def is_recording(name: str) -> bool:
+    """Whether a folder is named after a subject, a session, a camera … with its number, which may be no class.
+
+    >>> [is_recording(name) for name in ("S1", "Subject01", "sub-03_ses-1", "cam3", "class1", "S", "sedan1", "take_4 dog")]
+    [True, True, True, True, False, False, False, False]
+    """
+    if re.sub(r"[ _.-]", "", _RECORDING.sub("", name)):
+        return False
+    found = [re.match(r"[^\W\d_]+", part) for part in _RECORDING.findall(name)]
+    return bool(found) and all(word is not None and word[0].lower() in RECORDING_WORDS for word in found)
+
+
+def names_no_class(words: str) -> bool:
+    """Whether the words before the number of a file say which recording it is from, or that it is a file.
+
+    >>> names_no_class("S"), names_no_class("cam"), names_no_class("IMG"), names_no_class("golden retriever")
+    (True, True, True, False)
+    """
+    found = re.split(r"[ _.-]+", words.lower())
+    return all(word in RECORDING_WORDS or word in FILE_WORDS for word in found)
 
 
 def has_no_annotations(name: str) -> bool:

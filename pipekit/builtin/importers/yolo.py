@@ -12,11 +12,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pipekit.builtin.importers.any_case import BY_OTHER_CASE, AnyCase
 from pipekit.builtin.importers.boxes import BoxedParams, checked_box, is_rectangle, label_of, outlined, size_of
 from pipekit.builtin.importers.files import NO_FOLDER, first_of, images_below, not_utf8, split_of, subfolders
 from pipekit.builtin.importers.lookup import lookup
 from pipekit.builtin.importers.words import split_folder
-from pipekit.contract import Box, Categories, Category, Failure, Keypoint, Rejected, Sample, Targets
+from pipekit.contract import Adjusted, Box, Categories, Category, Failure, Keypoint, Rejected, Sample, Targets
 from pipekit.errors import ImageError, UserError
 from pipekit.files import files_in, image_suffixes, walk
 from pipekit.params import param
@@ -41,6 +42,11 @@ class YoloParams(BoxedParams):
         [],
         "The number of keypoints of a pose, and of numbers for each (2 or 3): [17, 3]; by default from data.yaml",
         max_length=2,
+    )
+    flip_idx: list[int] = param(
+        [],
+        "The position of each keypoint's counterpart in a mirrored image: [0, 2, 1]; by default from data.yaml",
+        max_length=1000,
     )
 
 
@@ -93,7 +99,7 @@ def sniff(path: Path) -> str | Rejected:
     return f"{where}{f', {lists[0]}' if lists else ''}{f', poses of {count} points' if count else ''}"
 
 
-def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure | Categories]:
+def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure | Adjusted | Categories]:
     """The list of classes, if any, and one sample per image below each folder ``images``, or beside labels; the
     id is the path below ``path``.
 
@@ -125,6 +131,9 @@ def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure | Categori
                 labels = path.joinpath(*parts[:at], "labels", *parts[at + 1 : -1], Path(parts[-1]).stem + ".txt")
             else:
                 continue
+            if not labels.is_file() and (other := _in_any_case(labels, Path(full), AnyCase(splits))):
+                labels = other
+                yield Adjusted(identity, BY_OTHER_CASE)
             labelled = labelled or labels.is_file()
             split = next((found for part in parts[:-1] if (found := split_folder(part))), "") or splits.get(identity)
             yield from _sample(identity, Path(full), labels, split, classes, params)
@@ -133,6 +142,12 @@ def read(path: Path, params: YoloParams) -> Iterator[Sample | Failure | Categori
             f"no label file below {path} has the name of an image",
             "Expected labels/train/a.txt for images/train/a.jpg: the same folders below both.",
         )
+
+
+def _in_any_case(labels: Path, image: Path, names: AnyCase) -> Path | None:
+    """The label file in another case, unless another image may be meant."""
+    found = names.find(labels.parent, labels.name)
+    return found if found and names.find(image.parent, found.stem + image.suffix) == image else None
 
 
 def _sample(
@@ -229,13 +244,17 @@ def _classes(path: Path, params: YoloParams) -> _Classes:
             names = {number: word.strip() for number, word in enumerate(words) if word.strip()}
     names = dict(enumerate(params.classes)) or names
     where, content = described or (path, {})
-    if params.kpt_shape:
-        return _Classes(names, _kpt_shape(params.kpt_shape, "the parameter"), _point_names(content.get("kpt_names"), names))
-    shape = content.get("kpt_shape")
-    flip_idx = content.get("flip_idx")
+    shape, from_where = (params.kpt_shape, "the parameter") if params.kpt_shape else (content.get("kpt_shape"), f"{where}:")
+    count = _kpt_shape(shape, from_where) if shape else (0, 0)
+    flip_idx = params.flip_idx or content.get("flip_idx")
+    if params.flip_idx and sorted(params.flip_idx) != list(range(count[0])):
+        raise UserError(
+            f"flip_idx is {params.flip_idx}, but there are {count[0]} keypoints",
+            "Expected each position from 0 once, as many as kpt_shape says.",
+        )
     mirror = tuple(flip_idx) if isinstance(flip_idx, list) and all(type(one) is int for one in flip_idx) else ()
     points = _point_names(content.get("kpt_names"), names)
-    return _Classes(names, _kpt_shape(shape, f"{where}:") if shape else (0, 0), points, mirror)
+    return _Classes(names, count, points, mirror)
 
 
 def _numbered(found: Any, file: Path) -> dict[int, str]:

@@ -16,11 +16,13 @@ from pipekit.passed_over import META, in_key, sentence
 if TYPE_CHECKING:
     from pipekit.builtin.inspect.measured import MeasuredRows
     from pipekit.builtin.inspect.sight import Sight
+    from pipekit.contract import Section
 
 CHECKS = (
     "corrupt",
     "leakage",
     "label_conflicts",
+    "group_names",
     "passed_over",
     "one_class",
     "narrow_range",
@@ -77,7 +79,7 @@ class InspectParams(Params):
 def inspect(ctx: Context, dataset: Dataset, params: InspectParams, embeddings: Embeddings | None = None) -> Inspection:
     """Measure every image once, run the checks, write ``inspect.json`` and ``inspect.html``.
 
-    With ``embeddings`` of these images, the checks also see them by their features.
+    With ``embeddings`` of these images, the checks also see them by their features, and the page has a map of them.
     """
     import numpy as np
 
@@ -124,7 +126,8 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams, embeddings: E
         with (ctx.out_dir / "inspect.json").open("w", encoding="utf-8", errors="surrogateescape") as file:
             json.dump(found, file, indent=1, ensure_ascii=False, sort_keys=True)
             file.write("\n")
-        write_page(ctx, rows, findings, pictures, sentence(others), copies)
+        atlas = _atlas(ctx, rows, embeddings, findings, paths)
+        write_page(ctx, rows, findings, pictures, sentence(others), atlas=atlas, copies=copies)
     facts = {"images": f"{len(rows):,}"} | {
         line["check"]: f"{line['images']:,}" for line in found["summary"] if line["severity"] != "info"
     }
@@ -153,6 +156,18 @@ def _features(sight: Sight | None, embeddings: Embeddings | None) -> dict[str, A
 
     name = embedder_of(embeddings)["embedder"]
     return {"embedder": name, "images": len(sight.embedded), "near_copies": sight.copies.facts()}
+
+
+def _atlas(
+    ctx: Context, rows: MeasuredRows, embeddings: Embeddings | None, findings: Sequence[Finding], paths: Any
+) -> Section | None:
+    """The map of the images; None without features."""
+    if embeddings is None:
+        return None
+    from pipekit.builtin.inspect.atlas import map_section
+    from pipekit.learning.embeddings import read_embeddings
+
+    return map_section(ctx, rows, read_embeddings(embeddings), findings, paths)
 
 
 def _load_ahead() -> None:

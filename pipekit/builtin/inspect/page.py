@@ -91,15 +91,24 @@ def write_page(
     findings: Sequence[Finding],
     pictures: Pictures,
     others: str = "",
+    atlas: Section | None = None,
     copies: Copies | None = None,
 ) -> None:
-    """``others``: a sentence about the files that the import skipped; ``copies``: what was found by features."""
+    """Write the page.
+
+    Args:
+        others: a sentence about the files that the import skipped.
+        atlas: the map of the images.
+        copies: what was found by features.
+    """
     from pipekit import page
 
     by_check: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
         by_check[finding.check].append(finding)
     sections = [("overview", _overview(rows, by_check, others, copies))]
+    if atlas is not None:
+        sections.append(("image_map", atlas))
     for check, found in ctx.track(by_check.items(), total=len(by_check), label="page", unit="checks"):
         sections.append((check, _section(ctx, check, found, pictures.of(check))))
     lead = f"{len(rows):,} images. {_count_of(findings, 'error')} errors, {_count_of(findings, 'warning')} warnings."

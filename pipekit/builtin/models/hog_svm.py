@@ -20,6 +20,7 @@ from pydantic import Field
 from pipekit.contract import Params, param
 from pipekit.errors import UserError
 from pipekit.learning.keras_backend import load_keras
+from pipekit.learning.templates import TENSORFLOW_S, Work
 
 Cell = Annotated[int, Field(ge=2, le=1024)]
 Float = NDArray[np.float32]
@@ -164,7 +165,21 @@ def fit(model: Any, train: Iterable[Batch], val: Iterable[Batch], params: HogSvm
     return metrics
 
 
+def cost_s(work: Work, params: HogSvmParams) -> float:
+    """The histograms of the training and validation images, twice, and the solver.
+
+    Raises:
+        UserError: the images are smaller than a cell.
+    """
+    cells = cell_sizes(work.shape_hwc, params)
+    blocks = sum((work.shape_hwc[0] // cell) * (work.shape_hwc[1] // cell) for cell in cells)
+    features = blocks * params.block_cells**2 * params.orientations
+    histograms = 2 * 1.5e-7 * work.pixels * (work.train + work.val)
+    return TENSORFLOW_S + histograms + 5e-8 * work.train * features * work.classes
+
+
 build.fit = fit  # type: ignore[attr-defined]
+build.cost_s = cost_s  # type: ignore[attr-defined]
 
 
 def _features(hog: Any, batches: Iterable[Batch]) -> tuple[Float, NDArray[np.int64], Float]:

@@ -16,6 +16,7 @@ from pipekit.contract import Call, Params, Uses, depends_on, param
 from pipekit.errors import UserError
 from pipekit.learning.embedders import describe, facts_of
 from pipekit.learning.keras_backend import load_keras
+from pipekit.learning.templates import TENSORFLOW_S, Work
 
 Float = NDArray[np.float64]
 Batch = tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]
@@ -48,7 +49,7 @@ def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: Logis
     Raises:
         UserError: the embedder can't be built in Keras, or its weights are not installed.
     """
-    facts = facts_of(params.embedder.load())
+    facts = facts_of(params.embedder.load(), params.embedder.params)
     if facts.keras is None:
         raise UserError(
             f"the embedder {params.embedder.name!r} states no `keras`, so no model can be built on it",
@@ -180,11 +181,30 @@ def _collected(features_of: Callable[[Any], Any], batches: Iterable[Batch]) -> t
 
 def pretrained_on(params: LogisticRegressionParams) -> Mapping[str, Any]:
     """Source, licence and training data of the network."""
-    return describe(params.embedder.component)
+    return describe(params.embedder.component, params.embedder.params)
+
+
+def cost_s(work: Work, params: LogisticRegressionParams) -> float:
+    """The features of all images, whose shards every split shares, and the solver.
+
+    Raises:
+        UserError: the images are grey, or the embedder can't be used.
+    """
+    facts = facts_of(params.embedder.load())
+    if work.shape_hwc[2] != 3:
+        raise UserError(f"the embedder {params.embedder.name!r} needs colour images", "Set channels = 3.")
+    if facts.keras is None:
+        raise UserError(f"the embedder {params.embedder.name!r} states no `keras`, so no model can be built on it")
+    if facts.weights is not None:
+        facts.weights()
+    embedded = 0.01 * work.images * (work.pixels / (224 * 224))
+    solved = len(CANDIDATES) * 2e-9 * work.train * facts.dimensions * work.classes * 50
+    return TENSORFLOW_S + embedded + solved
 
 
 build.fit = fit  # type: ignore[attr-defined]
 build.head = lambda params, epochs: "probabilities"  # type: ignore[attr-defined]
-build.input_hw = lambda params: facts_of(params.embedder.load()).input_hw  # type: ignore[attr-defined]
+build.input_hw = lambda params: facts_of(params.embedder.load(), params.embedder.params).input_hw  # type: ignore[attr-defined]
 build.embedder = lambda params: params.embedder  # type: ignore[attr-defined]
+build.cost_s = cost_s  # type: ignore[attr-defined]
 build.pretrained_on = pretrained_on  # type: ignore[attr-defined]

@@ -16,7 +16,9 @@ from pipekit.learning.keras_backend import load_keras
 INPUT_HW = (224, 224)
 
 
-class PretrainedParams(Params):
+class BackboneParams(Params):
+    """Parameters that choose the network and its weights."""
+
     backbone: str = param("MobileNetV3Small", "Name of a model in keras.applications: ResNet50, EfficientNetB0 …")
     weights: str = param(
         "imagenet",
@@ -25,6 +27,9 @@ class PretrainedParams(Params):
     )
     weights_file: InputPath | None = param(None, "A weights file on this machine (.weights.h5 or .h5, without the top)")
     pooling: Literal["avg", "max"] = param("avg", "Global pooling of the last feature maps")
+
+
+class PretrainedParams(BackboneParams):
     dropout: float = param(0.2, "Dropout rate before the output", ge=0, lt=1)
     frozen_epochs: int = param(5, "Number of first epochs in which the backbone is frozen", unit="epochs", ge=0, le=100_000)
     fine_tune: int = param(0, "Number of last backbone layers to fine-tune after that; 0: none, -1: all; no batch norm", ge=-1)
@@ -39,16 +44,30 @@ def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: Pretr
     """
     keras = load_keras()
     layers = keras.layers
-    if input_shape_hwc[2] != 3:
-        raise UserError(f"pretrained needs colour images, got {input_shape_hwc[2]} channel", "Set channels = 3.")
-    backbone = _backbone(input_shape_hwc, params)
-    backbone.trainable = False
-    inputs = keras.Input(input_shape_hwc, name="image")
-    x = backbone(_preprocessed(inputs, params.backbone), training=False)
+    inputs, x = _features(input_shape_hwc, params)
     if params.dropout:
         x = layers.Dropout(params.dropout, name="dropout")(x)
     outputs = layers.Dense(num_classes, "softmax", dtype="float32", name="probabilities")(x)
     return keras.Model(inputs, outputs, name="pretrained")
+
+
+def features_model(input_shape_hwc: tuple[int, int, int], params: BackboneParams) -> Any:
+    """The frozen backbone with its preprocessing: an image in 0..255 to its pooled features.
+
+    Raises:
+        UserError: as :func:`build`.
+    """
+    inputs, features = _features(input_shape_hwc, params)
+    return load_keras().Model(inputs, features, name=params.backbone)
+
+
+def _features(input_shape_hwc: tuple[int, int, int], params: BackboneParams) -> tuple[Any, Any]:
+    if input_shape_hwc[2] != 3:
+        raise UserError(f"pretrained needs colour images, got {input_shape_hwc[2]} channel", "Set channels = 3.")
+    backbone = _backbone(input_shape_hwc, params)
+    backbone.trainable = False
+    inputs = load_keras().Input(input_shape_hwc, name="image")
+    return inputs, backbone(_preprocessed(inputs, params.backbone), training=False)
 
 
 def unfreeze(model: Any, params: PretrainedParams, epoch: int) -> float | None:
@@ -72,6 +91,33 @@ def head(params: PretrainedParams, epochs: int) -> str:
 
 
 build.head = head  # type: ignore[attr-defined]
+FAMILIES = {
+    "resnet": "ResNet50",
+    "vgg": "VGG16",
+    "mobilenet": "MobileNetV3Small",
+    "efficientnet": "EfficientNetB0",
+    "inception": "InceptionV3",
+    "densenet": "DenseNet121",
+    "xception": "Xception",
+    "nasnet": "NASNetMobile",
+    "convnext": "ConvNeXtTiny",
+}
+"""Names that people try as templates, and a backbone of each family."""
+
+
+def offers(name: str) -> str:
+    """How to get a network that was asked for by its own name; "" if it is none of ``keras.applications``."""
+    plain = name.lower().replace("_", "").replace("-", "")
+    backbone = next((one for family, one in FAMILIES.items() if plain.startswith(family)), "")
+    if not backbone:
+        return ""
+    return (
+        f"'pretrained' has it: --model pretrained --set model.backbone={backbone} (its weights are downloaded once). "
+        "'logistic_regression' needs no download."
+    )
+
+
+build.offers = offers  # type: ignore[attr-defined]
 build.input_hw = INPUT_HW  # type: ignore[attr-defined]
 build.unfreeze = unfreeze  # type: ignore[attr-defined]
 
@@ -82,7 +128,7 @@ def backbones() -> list[str]:
     return sorted(name for name in dir(applications) if name[0].isupper() and callable(getattr(applications, name)))
 
 
-def _backbone(input_shape_hwc: tuple[int, int, int], params: PretrainedParams) -> Any:
+def _backbone(input_shape_hwc: tuple[int, int, int], params: BackboneParams) -> Any:
     keras = load_keras()
     known = backbones()
     if params.backbone not in known:

@@ -17,26 +17,46 @@ def section(ctx: Context, evaluation: Evaluation) -> Section:
             row["class"],
             row["support"],
             *(estimate(row[name]) for name in ("precision", "recall", "specificity", "f1")),
-            row["roc_auc"],
+            estimate({"value": row["roc_auc"], **row.get("roc_auc_interval", {"low": None, "high": None})}),
             *(row[name] for name in ("tp", "fp", "fn", "tn")),
         )
         for row in metrics["per_class"]
     )
     averages = tuple(
-        (name, *(metrics["averages"][name][key] for key in ("precision", "recall", "f1")))
+        (name, *(_average(metrics, name, key) for key in ("precision", "recall", "f1")))
         for name in ("macro", "weighted", "micro")
     )
     return Section(
         "Per-class metrics",
         "How good is the model on each class? *Precision*: the share of the images predicted as the class that belong to it. "
         "*Recall*: the share of the class's images that the model finds. *F1*: the harmonic mean of the two. The ranges are "
-        "95 % intervals: Wilson's for shares, the bootstrap for F1. A dash marks a division by zero.",
+        "95 % intervals: Clopper and Pearson's exact ones for shares and F1, the wider of Newcombe's and DeLong's for the ROC "
+        "area, the delta method for averages. Where a class has too few images for an interval that holds, none is given. A "
+        "dash marks a division by zero.",
         tables=(
             Table(columns, rows, "Per class"),
             Table(("average", "precision", "recall", "F1"), averages, "Averages over the classes"),
             Table(("metric", "value", "what it means"), tuple(overall(metrics)), "Over all images"),
         ),
     )
+
+
+def _level(perfect: Any) -> str:
+    return f"; perfect calibration would show up to {perfect['high']:.3f} with this many images" if perfect else ""
+
+
+def _average(metrics: Any, name: str, key: str) -> str:
+    """An average over the classes with its interval. Micro averages and the weighted recall equal the accuracy."""
+    found = metrics["averages"][name]
+    none = {"low": None, "high": None}
+    if name == "micro" or (name, key) == ("weighted", "recall"):
+        bounds = {bound: metrics["accuracy"][bound] for bound in none}
+    elif key == "recall":
+        same = abs(found[key] - metrics["balanced_accuracy"]["value"]) < 1e-9  # unless a class is absent
+        bounds = {bound: metrics["balanced_accuracy"][bound] for bound in none} if same else none
+    else:
+        bounds = found.get("intervals", {}).get(key, none)
+    return estimate({"value": found[key], **bounds})
 
 
 def overall(metrics: Any) -> list[tuple[Any, ...]]:
@@ -59,6 +79,6 @@ def overall(metrics: Any) -> list[tuple[Any, ...]]:
         (
             "calibration error",
             metrics["calibration"]["expected_error"],
-            "the mean distance between predicted probability and accuracy",
+            "the mean distance between predicted probability and accuracy" + _level(metrics["calibration"].get("perfect")),
         ),
     ]

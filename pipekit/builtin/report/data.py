@@ -18,7 +18,7 @@ from pipekit.passed_over import META, sentence
 
 LIBRARIES = ("pipekit-vision", "tensorflow", "keras", "scikit-learn", "numpy", "opencv-python-headless", "albumentations")
 SHOWN_FAILURES = 20
-NOT_SHOWN = ("classes", "history", "params", "words", "versions", "format")
+NOT_SHOWN = ("classes", "history", "params", "words", "versions", "format", "candidates", "rule", "features")
 LONGEST = 400
 SHEET_ROWS, SHEET_COPIES, SHEET_PX = 3, 5, 160
 

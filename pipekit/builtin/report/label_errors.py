@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pipekit.builtin.report.phrasing import clearly_better, count
+from pipekit.builtin.report.phrasing import count
 from pipekit.contract import Context, Picture, Section
 from pipekit.errors import ImageError
+from pipekit.learning.chance import knows_something
 from pipekit.learning.evaluation import Evaluation
 
 MOST = 24
@@ -15,7 +16,7 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
     from pipekit import images
 
     found = evaluation.metrics["label_errors"]
-    if not found or not clearly_better(evaluation.metrics):
+    if not found or not knows_something(evaluation.metrics):
         return None  # a model no better than the baseline is no evidence against a label
     by_id = {sample.id: sample for sample in evaluation.samples}
     pictures = []

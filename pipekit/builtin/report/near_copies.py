@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipekit.builtin.report.pairs import side_by_side
-from pipekit.builtin.report.phrasing import count, estimate
+from pipekit.builtin.report.phrasing import estimate
 from pipekit.contract import Context, Picture, Section, Table
 from pipekit.learning.evaluation import Evaluation
 from pipekit.page.markdown import literal
@@ -18,6 +18,16 @@ def _method(found: Mapping[str, Any]) -> str:
     return "perceptual hash and miniature" + (", and by the features of a pretrained network" if "features" in found else "")
 
 
+def _reach(found: Mapping[str, Any]) -> str:
+    """Which copies the search sees."""
+    if "features" in found:
+        return "The search finds images that were saved again, resized, recoloured, mirrored, cropped or turned."
+    return (
+        "The search finds images that were saved again, resized, recompressed, turned grey, mirrored or made brighter. It "
+        "can't see crops, or neighbouring frames of a video; `embeddings` of an `embed` stage find those."
+    )
+
+
 def section(ctx: Context, evaluation: Evaluation) -> Section | None:
     found = evaluation.metrics["near_copies"]
     if found is None:
@@ -27,7 +37,8 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
         return Section(
             title,
             f"None found: no {evaluation.split} image has a near duplicate in the train split (by {_method(found)}), or "
-            "another copy of its original.",
+            f"another copy of its original. {_reach(found)} It can't see other views of one scene, patient or object: a `split` with a "
+            "group column or pattern keeps those apart.",
         )
     pairs = found["pairs"]
     has_words = any("how" in pair for pair in pairs)
@@ -43,8 +54,9 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
             pictures.append(Picture(data, alt=f"{one.id} beside its duplicate {pair['train_id']}", caption=caption))
     return Section(
         title,
-        f"Has the model seen these images in training? {count(found['count'], 'image has', 'images have')} a near duplicate or "
-        "another copy of the same original in the train split. Accuracy on all images: "
+        f"Has the model seen these images in training? {found['count']:,} of {len(evaluation):,} "
+        f"{literal(evaluation.split)} images have a copy in train: a near duplicate, or another copy of the same original. The "
+        "search can't see other views of one scene, patient or object. Accuracy on all images: "
         f"{estimate(evaluation.metrics['accuracy'])}; without these: {estimate(found['accuracy_without'])}. "
         f"Left: the {literal(evaluation.split)} image. Right: the training image.",
         pictures=tuple(pictures),

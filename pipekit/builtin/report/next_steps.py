@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pipekit.builtin.report.phrasing import clearly_better, count, points
+from pipekit.builtin.report.phrasing import count, points
 from pipekit.contract import Context, Section
 from pipekit.learning import advice
+from pipekit.learning.chance import knows_something
 from pipekit.learning.evaluation import Evaluation
 from pipekit.page.markdown import literal
 
@@ -13,11 +14,11 @@ WIDE = 0.1
 
 
 def section(ctx: Context, evaluation: Evaluation) -> Section:
-    steps = [f"{place}. {step}" for place, step in enumerate(next_steps(evaluation, _command(ctx, evaluation)), 1)]
+    steps = [f"{place}. {step}" for place, step in enumerate(next_steps(evaluation, _commands(ctx, evaluation)), 1)]
     return Section("What to do next", "\n".join(steps))
 
 
-def next_steps(evaluation: Evaluation, command: str = "") -> list[str]:
+def next_steps(evaluation: Evaluation, command: advice.Commands | str = "") -> list[str]:
     """The few steps that would help most, most urgent first."""
     metrics = evaluation.metrics
     found = metrics["accuracy"]
@@ -27,7 +28,7 @@ def next_steps(evaluation: Evaluation, command: str = "") -> list[str]:
     steps = list(first)
     if metrics["near_copies"] and metrics["near_copies"]["count"]:
         steps.append("Keep near duplicates on one side of the split (by a group column, or by removing them), and train again.")
-    if clearly_better(metrics) and metrics["label_errors"]:
+    if knows_something(metrics) and metrics["label_errors"]:
         suspected = count(len(metrics["label_errors"]), "suspected label error")
         steps.append(f"Check the {suspected}: each wrong label lowers the measured accuracy of a correct prediction.")
     steps += remedies[len(first) :]
@@ -58,5 +59,5 @@ def next_steps(evaluation: Evaluation, command: str = "") -> list[str]:
     ]
 
 
-def _command(ctx: Context, evaluation: Evaluation) -> str:
-    return advice.train_command(ctx, evaluation.dataset)
+def _commands(ctx: Context, evaluation: Evaluation) -> advice.Commands:
+    return advice.commands_for(ctx, evaluation.dataset, evaluation.model)

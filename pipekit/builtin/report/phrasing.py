@@ -6,11 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def clearly_better(metrics: Mapping[str, Any]) -> bool:
-    """Whether the model beats the baseline beyond chance; only then do its single predictions say something."""
-    return bool(metrics["accuracy"]["low"] > metrics["baseline"]["accuracy"])
-
-
 def points(value: float) -> str:
     """``12 points``: a difference of shares."""
     return f"{100 * value:.0f} point{'' if round(100 * value) == 1 else 's'}"

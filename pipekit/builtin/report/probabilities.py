@@ -17,7 +17,7 @@ def section(ctx: Context, evaluation: Evaluation) -> Section:
         f"Are the predicted probabilities right? On average the model is {tendency}: mean predicted probability "
         f"{evaluation.confidence.mean():.3f}, accuracy {evaluation.correct.mean():.3f}. The expected calibration error is "
         f"{found['expected_error']:.3f}: the mean distance of the dots from the diagonal, weighted by their number of images. "
-        "With few images, chance alone makes it some hundredths."
+        + _level(found)
     )
     if temperature:
         verb = "lower" if temperature["expected_error"] < found["expected_error"] else "not lower"
@@ -28,6 +28,19 @@ def section(ctx: Context, evaluation: Evaluation) -> Section:
             f"{evaluation.metrics['log_loss']:.3f}. The predicted classes stay the same."
         )
     return Section("Calibration", words, figures=_figure(found["bins"], temperature))
+
+
+def _level(found: dict[str, Any]) -> str:
+    """The error compared with what chance alone gives a perfectly calibrated model."""
+    perfect = found.get("perfect")
+    if not perfect:
+        return "With few images, chance alone makes it some hundredths."
+    beyond = found["expected_error"] > perfect["high"]
+    return (
+        f"A perfectly calibrated model with these probabilities would show {perfect['mean']:.3f} on average and at most "
+        f"{perfect['high']:.3f} in 95 of 100 test sets of this size: "
+        + ("the probabilities are off beyond chance." if beyond else "the measured error may be due to chance.")
+    )
 
 
 def _figure(bins: list[dict[str, Any]], temperature: dict[str, Any] | None) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipekit.builtin.report.phrasing import estimate
+from pipekit.builtin.report.phrasing import count, estimate
 from pipekit.contract import Context, Section, Table
 from pipekit.learning.evaluation import Evaluation
 from pipekit.page.markdown import literal
@@ -13,12 +13,17 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
     if not rows:
         return None
     overall = evaluation.metrics["accuracy"]["value"]
-    weak = [row for row in rows if row["accuracy"]["high"] < overall]
+    tested = sum(row["p_holm"] is not None for row in rows)
+    weak = [row for row in rows if row["weaker"]]
     listed = "; ".join(f"{literal(row['by'])} {literal(row['slice'])}: {row['accuracy']['value']:.3f}" for row in weak)
     words = (
-        f"Clearly weaker than the average of {overall:.3f}: {listed}."
+        f"Weaker than the other images, with an average of {overall:.3f} over all: {listed}."
         if weak
-        else "No slice stands out: the average lies in, or below, every slice's 95 % interval."
+        else "No slice is weaker beyond chance."
+    )
+    words += (
+        f" {count(tested, 'slice was', 'slices were')} tested (Fisher's exact test against the other images, with Holm's "
+        "adjustment for their number); a slice of fewer than 20 images is not, whatever its accuracy."
     )
     words += " Brightness is the mean grey value (0 to 255); sharpness the variance of the Laplacian."
     return Section(
@@ -26,8 +31,8 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
         f"On which kinds of image is the model weaker? {words}",
         tables=(
             Table(
-                ("by", "slice", "images", "accuracy (95 % interval)"),
-                tuple((row["by"], row["slice"], row["count"], estimate(row["accuracy"])) for row in rows),
+                ("by", "slice", "images", "accuracy (95 % interval)", "p (Holm)"),
+                tuple((row["by"], row["slice"], row["count"], estimate(row["accuracy"]), row["p_holm"]) for row in rows),
             ),
         ),
     )

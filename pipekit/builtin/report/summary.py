@@ -7,6 +7,7 @@ from typing import Any
 
 from pipekit.builtin.report.phrasing import count, is_fine, percent
 from pipekit.contract import Context, Section
+from pipekit.learning.chance import knows_something
 from pipekit.learning.evaluation import Evaluation
 from pipekit.page.markdown import literal
 
@@ -23,10 +24,18 @@ def section(ctx: Context, evaluation: Evaluation) -> Section:
 def how_good(evaluation: Evaluation) -> str:
     found = evaluation.metrics["accuracy"]
     fine = is_fine(found)
+    number = evaluation.metrics["num_groups"]
+    if number is None:
+        sure = (
+            "If these images are independent (no two of one patient, video or scene), the 95 % interval of the accuracy on "
+            "further images of the same kind is"
+        )
+    else:
+        sure = f"They come in {number:,} groups; the 95 % interval of the accuracy on images of further groups is"
     return (
         f"The model classifies **{found['correct']:,} of {len(evaluation):,}** {literal(evaluation.split)} images correctly: "
-        f"an accuracy of **{percent(found['value'], fine)}**. With this many images, the 95 % interval of the accuracy on "
-        f"further images of the same kind is **{percent(found['low'], fine)} to {percent(found['high'], fine)}**."
+        f"an accuracy of **{percent(found['value'], fine)}**. {sure} "
+        f"**{percent(found['low'], fine)} to {percent(found['high'], fine)}**."
     )
 
 
@@ -34,7 +43,7 @@ def versus_baseline(metrics: Mapping[str, Any]) -> str:
     baseline, found = metrics["baseline"], metrics["accuracy"]
     name, share = literal(baseline["class"]), percent(baseline["accuracy"])
     always = f"Always predicting the most frequent class, *{name}*, would be correct for {share}"
-    if found["low"] > baseline["accuracy"]:
+    if knows_something(metrics):
         return f"{always}. The model is clearly better than that."
     if found["high"] < baseline["accuracy"]:
         return f"{always}. **The model is worse than that**: something is wrong with it or with the labels."
@@ -74,19 +83,7 @@ def confuses(metrics: Mapping[str, Any]) -> str:
 def doubts(evaluation: Evaluation) -> Iterator[str]:
     """Caveats: what makes the measured accuracy less reliable than it seems."""
     metrics = evaluation.metrics
-    copies = metrics["near_copies"]
-    if copies and copies["count"]:
-        without = copies["accuracy_without"]
-        left = (
-            f"without them the accuracy is {percent(without['value'], is_fine(without))} "
-            f"({percent(without['low'], is_fine(without))} to {percent(without['high'], is_fine(without))})"
-            if without["value"] is not None
-            else "every image has one"
-        )
-        yield (
-            f"**Warning:** {count(copies['count'], 'image has', 'images have')} a near duplicate among the training images, "
-            f"so the model may remember rather than recognise; {left}."
-        )
+    yield from leaks(evaluation)
     if metrics["num_failed"]:
         yield f"Not counted, because unreadable: {count(metrics['num_failed'], 'image')}."
     absent = [row["class"] for row in metrics["per_class"] if not row["support"]]
@@ -102,6 +99,39 @@ def doubts(evaluation: Evaluation) -> Iterator[str]:
         yield (
             f"Its probabilities are too {'high' if over > 0 else 'low'}: {mean} on average, with {accuracy} of the predictions "
             "correct."
+        )
+
+
+def leaks(evaluation: Evaluation) -> Iterator[str]:
+    """How many evaluated images have a copy in train, and how many are there again under another label: in every report."""
+    metrics, number = evaluation.metrics, len(evaluation)
+    copies, split = metrics["near_copies"], literal(evaluation.split)
+    if copies and copies["count"]:
+        without = copies["accuracy_without"]
+        left = (
+            f"without them the accuracy is {percent(without['value'], is_fine(without))} "
+            f"({percent(without['low'], is_fine(without))} to {percent(without['high'], is_fine(without))})"
+            if without["low"] is not None
+            else "every image has one"
+            if without["value"] is None
+            else "too few are left without one"
+        )
+        yield (
+            f"**Warning: {copies['count']:,} of {number:,} {split} images {'has' if copies['count'] == 1 else 'have'} a copy "
+            "in train** (a near duplicate, or another copy of the same original), so the model may remember rather than "
+            f"recognise; {left}."
+        )
+    elif copies:
+        yield (
+            f"0 of {number:,} {split} images have a copy in train, as far as the search for near duplicates can see: other "
+            "views of one scene, patient or object are not found."
+        )
+    conflicts = metrics.get("label_conflicts") or {"count": 0}
+    if conflicts["count"]:
+        yield (
+            f"**Warning: {conflicts['count']:,} of {number:,} {split} images are in the dataset again under another label** "
+            f"(the same file, in {count(conflicts['num_pairs'], 'pair')}): one of the labels is wrong, and so is one of the "
+            "predictions, or both."
         )
 
 

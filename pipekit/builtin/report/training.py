@@ -32,7 +32,8 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
             words += (
                 "That is overfitting."
                 if gap > 0.1
-                else "The model generalises."
+                else "There is no sign of overfitting, as far as val shows; val can't show whether the model works on images "
+                "from elsewhere, or of patients, places and scenes that lie in both splits."
                 if gap > -0.05
                 else (
                     "The val images are easier than the augmented training images, as is usual with strong augmentation and "

@@ -16,6 +16,7 @@ version of it from a colleague gets what that file says, never an older cached r
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -24,13 +25,18 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ValidationInfo, field_validator, model_validator
 
 from pipekit.columnar import Few, Revision
-from pipekit.contract import Context, Dataset, Embeddings, InputPath, Params, param, stage
+from pipekit.contract import Context, Dataset, Embeddings, InputPath, Params, param, reads_files, stage
+from pipekit.corrected import Ledger, read_corrections
 from pipekit.errors import StageError, UserError
 from pipekit.files import PlainTable
 from pipekit.quarantine import Exclusions, read_exclusions
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from pipekit.builtin.split.fixed_splits import Assignment
+    from pipekit.builtin.split.groups import Items
     from pipekit.builtin.split.split_file import SplitFile
     from pipekit.learning.near_copies import Copies
 
@@ -61,6 +67,9 @@ class SplitParams(Params):
     remember: bool = param(True, "Keep the assignment in the split file, so that adding images moves none")
     file: Path = param("split.csv", "The split file, relative to the pipeline file", in_key=False)
     exclude: InputPath | None = param(None, "Leave out the images that this CSV lists by id or sha256 (inspect --quarantine)")
+    corrections: InputPath | None = param(
+        None, "Change the labels of images, and leave images out, as this CSV says (pipekit corrections)"
+    )
 
     @field_validator("fractions")
     @classmethod
@@ -100,6 +109,7 @@ class SplitParams(Params):
         return self
 
 
+@reads_files(lambda params: [params.file])
 def outside_state(params: SplitParams) -> str:
     """The part of the split file that the stage reads."""
     return _file_state(params.file) if _remembers(params) else ""
@@ -125,7 +135,14 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams, embeddings: Embed
         StageError: duplicates lie in two splits and ``leaks`` is "fail".
     """
     from pipekit.builtin.split.fixed_splits import Request, assign
-    from pipekit.builtin.split.groups import groups_of, items_of, label_conflicts, same_content
+    from pipekit.builtin.split.groups import (
+        corrected,
+        groups_of,
+        items_of,
+        label_conflicts,
+        same_content,
+        suggested_groups,
+    )
     from pipekit.builtin.split.split_file import SplitFile
 
     path = ctx.project_dir / params.file
@@ -133,8 +150,16 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams, embeddings: Embed
     memory = SplitFile.read(path, notes) if _remembers(params) else SplitFile.of([])
     excluded = read_exclusions(params.exclude) if params.exclude else Exclusions()
     items = items_of(dataset, excluded, params.group_column, params.group_pattern)
+    num_excluded = len(dataset) - len(items)
+    ledger = Ledger(read_corrections(params.corrections) if params.corrections else (), excluded)
+    if params.corrections:
+        items = corrected(items, ledger)
+        for warning in ledger.warnings(params.corrections.name):
+            ctx.warn(warning)
     if not len(items):
-        raise UserError("there is no image to split", "Is the dataset empty, or does 'exclude' name every image?")
+        raise UserError(
+            "there is no image to split", "Is the dataset empty, or do 'exclude' and 'corrections' name every image?"
+        )
     same = same_content(items)
     if conflicts := label_conflicts(items, same):
         one, other = conflicts[0]
@@ -145,6 +170,12 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams, embeddings: Embed
         )
     copies = _copies(ctx, dataset, embeddings) if embeddings is not None and params.duplicates == "near" else None
     groups = groups_of(ctx, items, dataset, same, params.duplicates, params.distance_bits, copies)
+    ungrouped = not (params.group_column or params.group_pattern) and params.duplicates != "off"
+    if ungrouped and (suggestion := suggested_groups(ctx, items, dataset, groups)):
+        ctx.warn(
+            f"{suggestion}. If they show one patient, video or scene, the metrics will be too high: keep each group in one "
+            f"split with group_pattern = {json.dumps(suggestion.pattern)}, or --group-pattern '{suggestion.pattern}'"
+        )
     request = Request(params.fractions, params.mode, ctx.seed, params.folds, params.fold)
     found = assign(items, groups, memory, request)
     for warning in found.warnings:
@@ -160,8 +191,9 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams, embeddings: Embed
         facts["kept together"] = f"{found.num_copies} images"
     if copies is not None:
         facts |= {"near copies by features": f"{len(copies.copies):,} pairs", "similarity limit": f"{copies.limit:.2f}"}
-    if num_excluded := len(dataset) - len(items):
+    if num_excluded:
         facts["excluded"] = str(num_excluded)
+    facts |= ledger.facts()
     if dropped:
         facts["left out"] = str(len(dropped))
     headline = ", ".join(f"{name} {count}" for name, count in counts.items())
@@ -175,6 +207,9 @@ def _copies(ctx: Context, dataset: Dataset, embeddings: Embeddings) -> Copies:
 
     return find_copies(ctx, dataset, embedded_of(ctx, embeddings, dataset))
 
+
+GROUP = "split_group"
+"""The column in which each sample's group travels on: `evaluate` and `compare` then count groups, not images."""
 
 FILE = "split file"
 """The stage's note of the lines of the split file."""
@@ -204,7 +239,25 @@ def _revision(found: Assignment, dropped: Collection[int]) -> Revision:
     keep[items.order] = True
     keep[items.order[list(dropped)]] = False
     fields = {"split": Few(splits, PLACES)} | ({"extra.fold": folds} if found.folds.any() else {})
+    if items.relabelled is not None:
+        labels = np.full(number, -1, np.int32)
+        labels[items.order] = np.where(items.relabelled, items.labels.codes, -1)
+        fields["label"] = Few(labels, items.labels.names)
+    if any(items.groups.names):
+        numbers = np.full(number, -1, np.int64)
+        numbers[items.order] = _group_numbers(items)
+        fields |= {f"extra.{GROUP}": numbers}
     return Revision(columns["id"], columns.counts, fields, keep)
+
+
+def _group_numbers(items: Items) -> NDArray[np.int64]:
+    """A number for each group, made from its name, so that further images change none; -1 for an image without a group."""
+    import numpy as np
+
+    from pipekit.columnar import short_hashes
+
+    numbers = (short_hashes(str(name) for name in items.groups.names)[:, 0] >> np.uint64(12)).astype(np.int64)
+    return np.where(numbers > 0, numbers, -1)[items.groups.codes]
 
 
 def _shown(path: Path) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 
 from pipekit.columnar import Column, Columns, Few, Texts, columns_of, distinct, makes_columns, short_hashes
 from pipekit.contract import Context, Dataset, Params, Sample
+from pipekit.corrected import Ledger
 from pipekit.errors import UserError
+from pipekit.images.name_groups import NameGroups, name_groups
 from pipekit.images.near_duplicates import Indices, components, near_pairs_since, unpacked
 from pipekit.images.origins import origin_columns, origin_pairs
 from pipekit.images.symmetric_copies import symmetric_pairs_since
@@ -68,6 +71,7 @@ class Items:
         ids: of each.
         names, contents: ``(N, 2) uint64``, hashes of the ids and of the files' hashes; 0 where there is none.
         labels, givens, groups: of each; "" for none. ``givens`` are the splits that they came with.
+        relabelled: which labels a correction changed; None if none.
     """
 
     columns: Columns
@@ -78,6 +82,7 @@ class Items:
     labels: Few
     givens: Few
     groups: Few
+    relabelled: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -114,6 +119,35 @@ def items_of(dataset: Dataset, excluded: Exclusions, column: str, pattern: str) 
             raise UserError(f"no image has a column {column!r} to group by", f"The images' columns are: {known}.")
         raise UserError(f"the group pattern {pattern!r} matches no id, such as {items.ids[0]!r}")
     return items
+
+
+def corrected(items: Items, ledger: Ledger) -> Items:
+    """The samples with the labels that a person gave them, without those that a person removed."""
+    changed: dict[int, str] = {}
+    kept = np.ones(len(items), np.bool_)
+    for number, name in enumerate(items.ids):
+        label = items.label(number)
+        keep, new = ledger.settle(name, label, partial(items.sha256, number))
+        kept[number] = keep
+        if keep and new != label:
+            changed[number] = new or ""
+    names = tuple(dict.fromkeys([*items.labels.names, *changed.values()]))
+    codes = items.labels.codes.copy()
+    for number, label in changed.items():
+        codes[number] = names.index(label)
+    relabelled = np.zeros(len(items), np.bool_)
+    relabelled[list(changed)] = True
+    return replace(
+        items,
+        order=items.order[kept],
+        ids=[name for name, keep in zip(items.ids, kept.tolist(), strict=True) if keep],
+        names=items.names[kept],
+        contents=items.contents[kept],
+        labels=Few(codes[kept], names),
+        givens=items.givens[kept],
+        groups=items.groups[kept],
+        relabelled=relabelled[kept] if changed else None,
+    )
 
 
 def same_content(items: Items) -> list[list[int]]:
@@ -206,3 +240,23 @@ def _near(ctx: Context, items: Items, dataset: Dataset, distance_bits: int) -> l
 NEAR = "near duplicates"
 SYMMETRIC = "symmetric copies"
 """The stage's notes of the pairs that it has found."""
+
+
+def suggested_groups(ctx: Context, items: Items, dataset: Dataset, groups: Sequence[Sequence[int]]) -> NameGroups | None:
+    """Groups that the names suggest and nothing keeps together yet.
+
+    Args:
+        groups: what is kept together already.
+    """
+    if 2 * sum(map(len, groups)) > len(items):
+        return None
+
+    def distances(pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+        from pipekit.images.measuring import measure_image, measured_columns
+
+        rows = ctx.map(measure_image, dataset, label="near duplicates", problems=True)
+        measured: Mapping[str, Any] = columns_of(rows, measured_columns)
+        pixels = unpacked(measured["print"][items.order[pairs.ravel()]]).pixels.astype(np.float64).reshape(len(pairs), 2, -1)
+        return np.asarray(np.abs(pixels[:, 0] - pixels[:, 1]).mean(axis=1), np.float64)
+
+    return name_groups(items.ids, [items.label(number) for number in range(len(items))], distances)

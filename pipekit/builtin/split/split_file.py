@@ -185,22 +185,24 @@ class SplitFile:
             merged = sorted(({**{line.id: line for line in self.lines}, **news}).values())
             text = _written(merged)
             return SplitFile.of(merged, "" if _plain_rows(text) is None else text)
-        texts = self._texts.copy()
+        texts, ordered = self._texts.copy(), sorted(news.values())
+        places = [bisect_left(self._texts, line.id, key=lambda text: text.partition(",")[0]) for line in ordered]
+        ends = [place + self._is_at(place, line.id) for place, line in zip(places, ordered, strict=True)]
         kept = np.ones(len(self), np.bool_)
-        places = []
-        for line in sorted(news.values()):
-            place = bisect_left(self._texts, line.id, key=lambda text: text.partition(",")[0])
-            places.append(place)
-            kept[place : place + 1] = place == len(texts) or self._texts[place].partition(",")[0] != line.id
-        for place, line in reversed(list(zip(places, sorted(news.values()), strict=True))):
-            texts[place : place if place == len(self) or kept[place] else place + 1] = [",".join(line)]
-        added = SplitFile.of(sorted(news.values()))
+        for place, end, line in reversed(list(zip(places, ends, ordered, strict=True))):
+            kept[place:end] = False
+            texts[place:end] = [",".join(line)]
+        added = SplitFile.of(ordered)
         old = {name: getattr(self, name) for name in ("names", "contents", "labels", "splits", "folds")}
         new = {name: getattr(added, name) for name in old}
         order = np.argsort(np.concatenate([np.flatnonzero(kept) + 0.5, places]), kind="stable")
         both: Mapping[str, Any] = joined([{name: column[kept] for name, column in old.items()}, new])
         columns: Any = {name: column[order] for name, column in both.items()}
         return SplitFile(**columns, text="\n".join([HEADER, *texts, ""]))
+
+    def _is_at(self, place: int, name: str) -> bool:
+        """Whether the line at a place is that of an id."""
+        return place < len(self) and self._texts[place].partition(",")[0] == name
 
 
 FEW = 20

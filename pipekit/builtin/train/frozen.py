@@ -160,7 +160,7 @@ def features_of(ctx: Context, parts: Cut, samples: Iterable[Sample], shape_hwc: 
 def embedder_for(template: Any, params: TrainParams, shape_hwc: tuple[int, int, int]) -> Call | None:
     """The embedder whose features the store has or shares, if the template names one and takes images of its size."""
     embedder = templates.embedder_of(template, params.model.params)
-    if embedder is None or shape_hwc != (*facts_of(embedder.load()).input_hw, 3):
+    if embedder is None or shape_hwc != (*facts_of(embedder.load(), embedder.params).input_hw, 3):
         return None
     return embedder
 

@@ -95,6 +95,13 @@ class TrainParams(Params):
         "Features of a frozen network. auto: if no image changes from epoch to epoch, compute them once and cache them in the "
         "store, for this training and every later one; off: compute them in every epoch",
     )
+    unknown_share: float = param(
+        0.05,
+        "Share of images like the training images that may be called unknown, none of the classes: it sets the limit of the "
+        "distance to the training images, for models on a frozen pretrained network; 0: no limit",
+        ge=0,
+        le=0.5,
+    )
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = param(
         "float32", "Mixed precision is faster and needs less memory on GPUs with tensor cores; it is slower on most CPUs"
     )

@@ -16,13 +16,15 @@ import numpy as np
 from pipekit.builtin.train.compiling import Labels, base_rate
 from pipekit.builtin.train.curves import draw, draw_range_test
 from pipekit.builtin.train.loop import Row, State
+from pipekit.builtin.train.none_of_these import Found
 from pipekit.builtin.train.params import TrainParams
 from pipekit.builtin.train.range_test import RangeTest, found_words
 from pipekit.contract import Context, Dataset, Failure, Model
 from pipekit.files import PlainTable
 from pipekit.learning import advice
-from pipekit.learning.plain_models import plain_model
+from pipekit.learning.plain_models import has_mixed_precision, plain_model
 from pipekit.learning.predictor import RESIZE_METHOD
+from pipekit.learning.trained_on import write_trained_on
 
 LIBRARIES = ("tensorflow", "keras", "numpy", "opencv-python-headless", "pipekit-vision")
 
@@ -43,6 +45,9 @@ class Result:
     dataset: Dataset
     pretrained: bool
     pretrained_on: Mapping[str, Any] | None = None
+    unknown: Found | None = None
+    features: Mapping[str, Any] | None = None
+    """What :func:`pipekit.learning.linear_head.write_head` returned."""
 
     @property
     def kept(self) -> int:
@@ -55,8 +60,11 @@ def write(ctx: Context, model: Any, result: Result) -> Model:
     _published(ctx, model).save(ctx.out_dir / "model.keras")
     words = verdict(result)
     weights = _weights_digest(model)
+    if result.unknown is not None:
+        result.unknown[0].save(ctx.out_dir)
     info = describe(model, result, words, weights)
     (ctx.out_dir / "model.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    write_trained_on(ctx.out_dir, result.dataset.split("train"))
     _write_history(ctx, result)
     draw(ctx.out_dir, result.state.history, result.kept, words[0] if words else "")
     if result.state.range_test:
@@ -64,7 +72,8 @@ def write(ctx: Context, model: Any, result: Result) -> Model:
     if result.failures:
         _write_failures(ctx, result.failures)
     kept = result.state.history[result.kept]
-    digest = hashlib.sha256(json.dumps([_lasting(info), weights], sort_keys=True).encode()).hexdigest()
+    identity = [_lasting(info), weights, *([result.unknown[0].digest()] if result.unknown else [])]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return ctx.artifact(
         Model,
         digest=digest,
@@ -77,6 +86,8 @@ def write(ctx: Context, model: Any, result: Result) -> Model:
 
 def _published(ctx: Context, model: Any) -> Any:
     """The model as it is published; unchanged, with a warning, if it can't be rebuilt, so that no training is lost."""
+    if not model.compiled and not has_mixed_precision(model):
+        return model
     try:
         return plain_model(model)
     except (TypeError, ValueError) as error:
@@ -110,8 +121,11 @@ def describe(model: Any, result: Result, words: list[str], weights: str) -> dict
         "label_mode": result.labels.mode,
         "pretrained": result.pretrained,
         **({"pretrained_on": dict(result.pretrained_on)} if result.pretrained_on else {}),
+        **({"unknown": result.unknown[1]} if result.unknown else {}),
+        **({"features": dict(result.features)} if result.features else {}),
         "parameters": int(model.count_params()),
         "images": dict(result.counts),
+        **_val_baseline(result),
         "seed": result.seed,
         "found_learning_rate": result.state.found_rate,
         **({"range_test": _range_test(result)} if result.state.range_test else {}),
@@ -123,6 +137,12 @@ def describe(model: Any, result: Result, words: list[str], weights: str) -> dict
         "weights_sha256": weights,
         "versions": {name: version(name) for name in LIBRARIES},
     }
+
+
+def _val_baseline(result: Result) -> dict[str, float]:
+    """The accuracy of always predicting val's most frequent class, which a model should beat."""
+    counts = {name: n for name, n in result.dataset.counts.get("val", {}).items() if name in result.labels.classes}
+    return {"val_most_frequent": max(counts.values()) / sum(counts.values())} if sum(counts.values()) else {}
 
 
 def verdict(result: Result) -> list[str]:

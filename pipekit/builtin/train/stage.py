@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipekit import processes
-from pipekit.builtin.train import data, devices, frozen, record
+from pipekit.builtin.train import ahead, data, devices, frozen, none_of_these, record
 from pipekit.builtin.train.cache import Decoded, can_share, choose
 from pipekit.builtin.train.classes import check_classes, needs_classes
 from pipekit.builtin.train.compiling import Labels, choose_labels, make_loss, make_metrics, make_optimizer
@@ -23,6 +23,8 @@ from pipekit.contract import Context, Dataset, Model, Params
 from pipekit.errors import PipekitError, PluginError, StageError, UserError
 from pipekit.images import Image
 from pipekit.learning import templates
+from pipekit.learning.linear_head import write_head
+from pipekit.learning.templates import Work
 from pipekit.recipe.compiled import CompiledRecipe, compile_recipe, walk
 from pipekit.rng import Seeded
 
@@ -61,7 +63,7 @@ def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         parts = {name: data.read_part(dataset, name, labelled) for name in ("train", "val")}
         data.check_parts(ctx, dataset, parts["train"], parts["val"], labelled)
         layer = frozen.first_to_learn(template, params) if labelled and strategy is None else ""
-        features, learner = None, model
+        features, learner, embedder = None, model, None
         if layer:
             halves = frozen.cut(model, layer)
             learner = halves.head
@@ -78,6 +80,9 @@ def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         def prepare(model: Any = learner) -> None:
             model.compile(make_optimizer(params), make_loss(params, labels), metrics=make_metrics(params, labels))
 
+        if learner is model and not hasattr(template, "fit"):
+            numbers = (len(every), len(parts["train"]), len(parts["val"]), len(dataset.classes))
+            ahead.tell(ctx, model, params, Work(*numbers, shape, params.epochs), feed.batch_size)
         loop = Loop(
             ctx=ctx,
             model=learner,
@@ -94,8 +99,12 @@ def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
             state = loop.run()
         except Exception as error:
             raise _translated(error, feed.batch_size, shape) from error
-    if learner is not model:
-        prepare(model)  # the two share their layers: the model has the head's trained weights
+    # a head that was trained by itself shares its layers with the model, which has its weights without being compiled
+    unknown = None
+    if labelled and _is_pretrained(template, params):
+        unknown = none_of_these.limit_of(
+            ctx, dataset, model, template, parts["train"], features, params, _rng(ctx, params)("unknown")
+        )
     failures = [*feed.decoded.failed.values(), *(validation.decoded.failed.values() if validation else ())]
     result = record.Result(
         params=params,
@@ -110,6 +119,8 @@ def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         dataset=dataset,
         pretrained=_is_pretrained(template, params),
         pretrained_on=templates.pretrained_on(template, params.model.params),
+        unknown=unknown,
+        features=None if embedder is None else write_head(ctx.out_dir, learner, embedder, dataset.digest),
     )
     return record.write(ctx, model, result)
 

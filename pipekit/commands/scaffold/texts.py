@@ -17,11 +17,19 @@ use = "import.folders"
 path = "images"
 
 {split}
+# A vector of features for every image, by the pretrained network in the box. It is computed once for all stages and runs.
+[stages.embed]
+use = "embed"
+
+# auto tries several templates and keeps the one that val speaks for. More time for them:
+#   model = {{ template = "auto", budget = "10m" }}
+# A network that starts from nothing, with augmented images, needs hundreds of images of each class:
+#   model = {{ template = "simple_cnn", dropout = 0.3 }}
+#   ops = [{{ op = "rotate", limit_deg = 20 }}, {{ op = "hflip" }}]
+#   epochs = 20
 [stages.train]
 use = "train"
-model = {{ template = "simple_cnn", dropout = 0.3 }}
-ops = [{{ op = "rotate", limit_deg = 20 }}, {{ op = "hflip" }}]
-epochs = 20
+model = "auto"
 
 [stages.report]
 use = "evaluate"

@@ -18,7 +18,7 @@ def _states_its_facts(subject: Subject) -> str:
     """it states its input size, its dimensions, its licence, its source and what it was trained on"""
     from pipekit.learning.embedders import facts_of
 
-    facts = facts_of(subject.found)
+    facts = facts_of(subject.found, subject.params)
     if len(facts.input_hw) != 2 or min(facts.input_hw) < 1 or facts.dimensions < 1:
         return f"input_hw and dimensions must be positive, got {facts.input_hw} and {facts.dimensions}"
     missing = [name for name in ("licence", "source", "trained_on") if not getattr(facts, name).strip()]
@@ -36,7 +36,7 @@ def _embeds(subject: Subject) -> str:
 
     from pipekit.learning.embedders import facts_of
 
-    facts, embed = facts_of(subject.found), _opened(subject)
+    facts, embed = facts_of(subject.found, subject.params), _opened(subject)
     images = np.stack([_resized(image, facts.input_hw) for image in list(pictures().values())[:4]])
     given = images.copy()
     rows = embed(given)
@@ -56,7 +56,7 @@ def _opened(subject: Subject) -> Any:
     from pipekit.errors import UserError
     from pipekit.learning.embedders import facts_of, open_embedder
 
-    facts = facts_of(subject.found)
+    facts = facts_of(subject.found, subject.params)
     if facts.weights is None or facts.convert is None:
         return open_embedder(subject.found, subject.params)
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 from pipekit.contract import Context, Dataset, Finding, Params
@@ -26,7 +25,7 @@ def masks(rows: Rows, ctx: Context, params: MasksParams, dataset: Dataset) -> It
     from pipekit.images.mask_checks import look
     from pipekit.images.masks import IGNORE
 
-    if not any(sample.targets.mask for sample in islice(dataset, LOOKED_AT)):
+    if not any(sample.targets.mask for sample in dataset.first(LOOKED_AT)):
         return
     sizes = {row["id"]: (row["height_px"], row["width_px"]) for row in rows if "problem" not in row}
     wrong: dict[str, list[str]] = defaultdict(list)

@@ -1,0 +1,90 @@
+"""How trustworthy is `compare`? Type-I error, coverage of the interval of the difference, and power, without simulation error.
+
+    python benchmarks/comparison.py
+
+Each figure sums the probabilities of all results (gained, lost) of n images, so it is exact. The tables are in
+docs/howto/compare.md. The last part simulates how much the best of several equal models is flattered.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+
+from pipekit.learning.significance import LEVEL, difference_interval, score_test
+from pipekit.rng import rng_for
+
+SIZES = (100, 400, 2000)
+DIFFERING = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+"""Shares of images on which the two models differ."""
+
+
+def results(total: int, gained: float, lost: float) -> Iterator[tuple[int, int, float]]:
+    """(gained, lost, probability) of each result that isn't next to impossible."""
+    from scipy.stats import binom
+
+    changed = np.arange(total + 1)
+    chances = binom.pmf(changed, total, gained + lost)
+    for number in changed[chances > 1e-9].tolist():
+        wins = np.arange(number + 1)
+        each = binom.pmf(wins, number, gained / (gained + lost)) * chances[number]
+        for place in np.flatnonzero(each > 1e-10).tolist():
+            yield place, number - place, float(each[place])
+
+
+def rejected(total: int, gained: float, lost: float) -> float:
+    """The probability of p < 0.05: the type-I error if gains are as likely as losses, else the power."""
+    return sum(chance for a, b, chance in results(total, gained, lost) if score_test(a, b) < LEVEL)
+
+
+def covered(total: int, gained: float, lost: float) -> float:
+    """The probability that the interval holds the true difference."""
+    found = 0.0
+    for a, b, chance in results(total, gained, lost):
+        low, high = difference_interval(a, b, total)
+        found += chance * (low <= gained - lost <= high)
+    return found
+
+
+def flattered(models: int, total: int, accuracy: float, trials: int) -> tuple[float, float]:
+    """Mean flattery of the best of equal models, in accuracy: as measured, and left after the correction."""
+    from pipekit.learning.selection import flattery
+
+    rng, plain, left = np.random.default_rng(1), [], []
+    for trial in range(trials):
+        hard = rng.normal(size=total)
+        noise = rng.normal(size=(models, total))
+        from scipy.stats import norm
+
+        correct = (np.sqrt(0.5) * hard + np.sqrt(0.5) * noise) < norm.ppf(accuracy)
+        best = int(correct.mean(axis=1).argmax())
+        plain.append(correct[best].mean() - accuracy)
+        left.append(plain[-1] - flattery(correct, rng_for(trial, "flattery")))
+    return float(np.mean(plain)), float(np.mean(left))
+
+
+def main() -> None:
+    print("| images | models differ on | type-I error | coverage of the interval |\n|---|---|---|---|")
+    for total in SIZES:
+        for share in DIFFERING:
+            error = rejected(total, share / 2, share / 2)
+            cover = min(covered(total, share * part, share * (1 - part)) for part in (0.5, 0.7, 0.9)) if total <= 400 else None
+            shown = "–" if cover is None else f"{100 * cover:.1f} %"
+            print(f"| {total:,} | {100 * share:g} % | {100 * error:.1f} % | {shown} |", flush=True)
+    print("\n| images | difference | models differ on | power |\n|---|---|---|---|")
+    for total in SIZES:
+        for difference, share in ((0.01, 0.05), (0.02, 0.1), (0.05, 0.1), (0.05, 0.2), (0.1, 0.2)):
+            power = rejected(total, (share + difference) / 2, (share - difference) / 2)
+            print(f"| {total:,} | {100 * difference:g} points | {100 * share:g} % | {100 * power:.0f} % |", flush=True)
+    print(
+        "\n| equal models | images | accuracy | the best is flattered by | left after the correction |\n|---|---|---|---|---|"
+    )
+    for models, total in ((2, 300), (5, 300), (20, 300), (20, 1000)):
+        plain, left = flattered(models, total, 0.85, 200)
+        print(f"| {models} | {total:,} | 0.85 | {100 * plain:.1f} points | {100 * left:+.1f} points |", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

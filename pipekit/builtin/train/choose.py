@@ -1,0 +1,280 @@
+"""``model = "auto"``: train several templates, and keep one of them, chosen on val.
+
+Each candidate is a variant of the stage, so it is stored under its own key: a larger budget, or the template by name, finds it.
+What is tried follows from the data, the parameters and estimated costs. A clock would make the model depend on the machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import sqrt
+from typing import Any
+
+from pipekit.builtin.train import data
+from pipekit.builtin.train.classes import check_classes
+from pipekit.builtin.train.params import TrainParams
+from pipekit.contract import Artifact, Call, Context, Dataset, Model
+from pipekit.errors import UserError
+from pipekit.learning import templates
+from pipekit.learning.significance import exact
+from pipekit.learning.templates import Work, duration
+
+FEWEST_VAL = 20
+"""Validation images below which they can't tell two templates apart: with 20, one standard error is up to 11 points."""
+
+OF_EPOCHS = (
+    *("ops", "detail", "epochs", "optimizer", "learning_rate", "find_learning_rate", "momentum", "weight_decay", "clip_norm"),
+    *("schedule", "warmup_epochs", "decay", "decay_epochs", "label_smoothing", "mixup", "cutmix", "mosaic"),
+    *("keep", "monitor", "patience"),
+)
+"""Parameters that only a template that trains in epochs uses. The others are trained without them, under the usual keys."""
+
+RULE = (
+    "the first, in this order, whose accuracy on val is within one standard error of the best one's "
+    "(Breiman et al. 1984); the test images are not used"
+)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A template that was tried, or left out for a reason.
+
+    Attributes:
+        estimate_s: estimated seconds; None if the template states no cost.
+        left_out: why it was not trained; "" if it was.
+        num_val: validation images; ``val_accuracy``, its 95 % interval and ``val_loss`` are measured on them.
+    """
+
+    template: str
+    params: dict[str, Any]
+    estimate_s: float | None
+    left_out: str = ""
+    num_val: int = 0
+    val_accuracy: float | None = None
+    val_low: float | None = None
+    val_high: float | None = None
+    val_loss: float | None = None
+
+    @property
+    def said(self) -> str:
+        """What came of it, in words."""
+        if self.val_accuracy is None:
+            return f"{self.template} was trained; there is no val to measure it on"
+        return (
+            f"{self.template}: accuracy {self.val_accuracy:.3f} on val "
+            f"(95 % interval {self.val_low:.3f} to {self.val_high:.3f}, {self.num_val:,} images)"
+        )
+
+
+def train_best(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
+    """Train the candidates that the budget allows, and publish the chosen one's model.
+
+    Raises:
+        UserError: the parameters don't fit a choice by accuracy, or no candidate can be trained.
+    """
+    _check(params)
+    check_classes(ctx, dataset)
+    template = params.model.load()
+    calls, budget_s = templates.candidates_of(template, params.model.params), template.budget_s(params.model.params)
+    planned = plan(ctx, dataset, params, calls, budget_s)
+    _announce(ctx, planned, budget_s)
+    tried: dict[int, Artifact] = {}
+    todo = [place for place, one in enumerate(planned) if not one.left_out]
+    for number, place in enumerate(todo, 1):
+        ctx.event("remaining", seconds=sum(planned[later].estimate_s or 0.0 for later in todo[number:]))
+        try:
+            tried[place] = ctx.variant(variant_params(params, calls[place]))
+        except UserError as error:
+            if number == len(todo) and not tried:
+                raise
+            planned[place] = _without(planned[place], error.message)
+            ctx.warn(f"{planned[place].template} is left out: {error.message}")
+            continue
+        planned[place] = _measured(planned[place], tried[place])
+        if len(todo) > 1:
+            ctx.event("note", message=planned[place].said)
+    _warn_of_unused(ctx, params, [calls[place] for place in tried])
+    chosen = list(tried)[choose([planned[place] for place in tried])]
+    if len(tried) > 1:
+        ctx.event("note", message=f"{planned[chosen].template} was chosen: {RULE}")
+    return _publish(ctx, planned[chosen], tried[chosen], planned, budget_s)
+
+
+def plan(ctx: Context, dataset: Dataset, params: TrainParams, calls: Sequence[Call], budget_s: float) -> list[Candidate]:
+    """Each candidate, with the reason why it is left out if it is.
+
+    Raises:
+        UserError: none can be trained.
+    """
+    counts = dataset.counts.get("train", {})
+    fewest = min(count for count in counts.values() if count)
+    num_val = sum(dataset.counts.get("val", {}).values())
+    own_size = data.infer_size(tuple(dataset.split("train"))) if params.input_hw is None else params.input_hw
+    found: list[Candidate] = []
+    for call in calls:
+        template = call.load()
+        size = params.input_hw or templates.input_hw_of(template, call.params) or own_size
+        shape = (size[0], size[1], params.channels)
+        work = Work(len(dataset), sum(counts.values()), num_val, len(dataset.classes), shape, params.epochs)
+        one = Candidate(call.name, call.params.model_dump(mode="json"), None)
+        try:
+            seconds = templates.cost_s(template, work, call.params)
+        except UserError as error:
+            found.append(_without(one, error.message))
+            continue
+        one = Candidate(one.template, one.params, None if seconds is None else round(seconds, 1))
+        found.append(_without(one, _too_few(template, fewest)))
+    return _within_budget(_told_apart(found, num_val), budget_s)
+
+
+def _too_few(template: Any, fewest: int) -> str:
+    needed = int(getattr(template, "images_a_class", 0))
+    return f"it needs {needed} training images of each class, and one has {fewest}" if fewest < needed else ""
+
+
+def _told_apart(found: Sequence[Candidate], num_val: int) -> list[Candidate]:
+    """Only the first usable candidate, if val has too few images to compare it with others."""
+    if num_val >= FEWEST_VAL:
+        return list(found)
+    usable = [one for one in found if not one.left_out]
+    reason = f"{num_val} validation images are too few to tell templates apart ({FEWEST_VAL} are needed)"
+    return [one if one.left_out or one is usable[0] else _without(one, reason) for one in found]
+
+
+def _within_budget(found: Sequence[Candidate], budget_s: float) -> list[Candidate]:
+    """The candidates in their order, as long as their estimates fit the budget; the cheapest, if none fits.
+
+    Raises:
+        UserError: there is none.
+    """
+    usable = [one for one in found if not one.left_out]
+    if not usable:
+        raise UserError(
+            "none of the candidates can be trained: " + "; ".join(f"{one.template}: {one.left_out}" for one in found),
+            "Name a template: --model simple_cnn. `pipekit models` lists them.",
+        )
+    spent, kept = 0.0, []
+    for one in usable:
+        if one.estimate_s is not None and spent + one.estimate_s <= budget_s:
+            spent += one.estimate_s
+            kept.append(one)
+    if not kept:
+        kept = [min(usable, key=lambda one: (one.estimate_s is None, one.estimate_s or 0.0))]
+    return [one if one.left_out or one in kept else _without(one, _over(one, budget_s)) for one in found]
+
+
+def _over(one: Candidate, budget_s: float) -> str:
+    if one.estimate_s is None:
+        return "it states no cost that could be compared with the budget"
+    return f"an estimated {duration(one.estimate_s)} more would exceed the budget of {duration(budget_s)}"
+
+
+def _without(one: Candidate, reason: str) -> Candidate:
+    return Candidate(one.template, one.params, one.estimate_s, reason)
+
+
+def choose(tried: Sequence[Candidate]) -> int:
+    """The position of the chosen candidate: see ``RULE``.
+
+    The standard error is that of the best accuracy, with one image more of each outcome (Laplace), so that 20 of 20 is not
+    certain.
+    """
+    accuracies = [one.val_accuracy for one in tried]
+    if len(tried) == 1 or any(value is None for value in accuracies):
+        return 0
+    values = [float(value) for value in accuracies if value is not None]
+    best, number = max(values), tried[0].num_val
+    share = (best * number + 1) / (number + 2)
+    error = sqrt(share * (1 - share) / number)
+    return next(place for place, value in enumerate(values) if value >= best - error)
+
+
+def variant_params(params: TrainParams, call: Call) -> TrainParams:
+    """The parameters that train one candidate; those of epochs only where there are epochs."""
+    changes: dict[str, Any] = {"model": call}
+    if hasattr(call.load(), "fit"):
+        changes |= {name: TrainParams.model_fields[name].get_default() for name in OF_EPOCHS}
+    return params.model_copy(update=changes)
+
+
+# --- details -------------------------------------------------------------------------------------------------------------
+
+
+def _check(params: TrainParams) -> None:
+    if params.label_mode == "input":
+        raise UserError(
+            "model = 'auto' chooses a classifier, and label_mode = 'input' asks for an autoencoder",
+            "Name the template: --model autoencoder.",
+        )
+    if "accuracy" not in params.metrics:
+        raise UserError(
+            f"model = 'auto' chooses by the accuracy on val, and metrics has no 'accuracy': {', '.join(params.metrics)}",
+            "Add it, or name a template: --model simple_cnn.",
+        )
+
+
+def _announce(ctx: Context, planned: Sequence[Candidate], budget_s: float) -> None:
+    """What will be trained, for how long, and what is left out."""
+    kept = [one for one in planned if not one.left_out]
+    total = sum(one.estimate_s or 0.0 for one in kept)
+    names = ", ".join(one.template for one in kept)
+    words = f"{names}: about {duration(total)} on two cores (estimated; the budget is {duration(budget_s)})"
+    ctx.event("note", message=words)
+    if total > budget_s:
+        ctx.warn(f"the cheapest candidate, {names}, is estimated at {duration(total)}; the budget is {duration(budget_s)}")
+    for one in planned:
+        if one.left_out:
+            ctx.event("note", message=f"{one.template} is left out: {one.left_out}")
+
+
+def _warn_of_unused(ctx: Context, params: TrainParams, trained: Sequence[Call]) -> None:
+    """Parameters that were set and that no trained candidate uses."""
+    if any(not hasattr(call.load(), "fit") for call in trained):
+        return
+    unused = [name for name in OF_EPOCHS if getattr(params, name) != TrainParams.model_fields[name].get_default()]
+    if unused:
+        names = ", ".join(call.name for call in trained)
+        ctx.warn(
+            f"{', '.join(unused)} had no effect: {names} {'is' if len(trained) == 1 else 'are'} not trained in epochs; "
+            "name a template that is: --model simple_cnn"
+        )
+
+
+def _measured(found: Candidate, artifact: Artifact) -> Candidate:
+    """A candidate with its metrics on val, from its model's description."""
+    info = json.loads((artifact.path / "model.json").read_text("utf-8"))
+    row, number = info["history"][info["kept_epoch"] - 1], int(info["images"].get("val", 0))
+    accuracy = row.get("val_accuracy")
+    if accuracy is None or not number:
+        return found
+    low, high = exact(round(accuracy * number), number)
+    return Candidate(
+        found.template,
+        found.params,
+        found.estimate_s,
+        num_val=number,
+        val_accuracy=accuracy,
+        val_low=low,
+        val_high=high,
+        val_loss=row.get("val_loss"),
+    )
+
+
+def _publish(ctx: Context, found: Candidate, artifact: Artifact, every: Sequence[Candidate], budget_s: float) -> Model:
+    """The chosen model's folder, with the account of the choice in ``model.json``."""
+    for path in sorted(artifact.path.iterdir()):
+        if path.name not in ("manifest.json", "contents.json"):  # the store's own
+            copy = shutil.copytree if path.is_dir() else shutil.copyfile
+            copy(path, ctx.out_dir / path.name)
+    choice = {"chosen_by": "auto", "budget_s": budget_s, "rule": RULE, "candidates": [asdict(one) for one in every]}
+    info = json.loads((artifact.path / "model.json").read_text("utf-8")) | choice
+    (ctx.out_dir / "model.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    digest = hashlib.sha256(json.dumps([artifact.digest, choice], sort_keys=True).encode()).hexdigest()
+    meta = dict(artifact.meta)
+    headline = f"{found.template}, {meta.pop('headline')}"
+    facts = {"model": found.template, **meta.pop("facts")}
+    return ctx.artifact(Model, digest=digest, headline=headline, facts=facts, **meta)

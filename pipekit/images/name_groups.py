@@ -1,0 +1,142 @@
+"""Names that look like groups: ``patient_012_3.jpg``, ``frame_0001.jpg``, ``IMG_20260101_120000.jpg``.
+
+Images of one patient, video or burst are alike. If they lie in train and in test, the test says how well the model remembers,
+not how well it works on others. A name alone proves nothing (``cat.1.jpg`` is no group): most images must share their stem
+with others, the stems must be more numerous than the classes, and images of one stem must have more in common than chance.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipekit.rng import rng_for
+
+_NUMBERED = re.compile(r"(?:.*/)?(?P<stem>[^/]*[^/\d._ -][^/]*)(?P<separator>[._ -])\(?\d+\)?\.\w+")
+PATTERNS = {mark: rf"([^/]+){re.escape(mark)}\(?\d+\)?\.\w+$" for mark in ("_", "-", ".", " ")}
+"""For each separator, the regular expression that finds the stem, as ``group_pattern`` takes it."""
+
+LEAST_REPEATED = 0.6
+"""Share of the images that must have a name with a number, and share their stem with another."""
+LEAST_STEMS, STEMS_PER_CLASS = 6, 2
+"""There must be at least so many stems, and more than so many for each class: else the stem is the class."""
+LARGEST_SHARE = 0.3
+"""Maximum share of the images with one stem."""
+CLEAR = 4.0
+"""Standard deviations from chance that count as evidence."""
+SHUFFLES, PAIRS = 60, 400
+MOST, BLOCK = 20_000, 500
+"""Of more names, so many are read, in blocks."""
+
+Distances = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+"""From pairs of images, ``(M, 2)``, to how different they look, ``(M,)``."""
+
+
+@dataclass(frozen=True)
+class NameGroups:
+    """What the names suggest.
+
+    Attributes:
+        pattern: a regular expression that finds the group in an image's id.
+        stem: an example.
+        num_groups: number of stems that several images share.
+        num_images: number of images that share their stem.
+        why: what images of one stem have in common.
+    """
+
+    pattern: str
+    stem: str
+    num_groups: int
+    num_images: int
+    why: str
+
+    def __str__(self) -> str:
+        return (
+            f"the names look like groups: {self.num_images:,} images share {self.num_groups:,} stems, such as {self.stem!r}, "
+            f"and {self.why}"
+        )
+
+
+def name_groups(ids: Sequence[str], labels: Sequence[str], distances: Distances | None = None) -> NameGroups | None:
+    """The groups that the names suggest; None if there is no evidence.
+
+    Args:
+        ids, labels: of the images, in the order of their ids; "" for no label.
+        distances: how different pairs of images look; None if that isn't known.
+    """
+    chosen = _blocks(len(ids))
+    if len(chosen) < len(ids):
+        ids, labels = [ids[i] for i in chosen], [labels[i] for i in chosen]
+    places = np.array(chosen, np.int64)
+    found = [_NUMBERED.fullmatch(name) for name in ids]
+    marks = [match["separator"] for match in found if match]
+    if len(marks) < LEAST_REPEATED * len(ids) or not marks:
+        return None
+    mark = max(PATTERNS, key=marks.count)
+    stems = [match["stem"] if match and match["separator"] == mark else "" for match in found]
+    names, numbers, counts = np.unique(stems, return_inverse=True, return_counts=True)
+    shared = (counts > 1) & (names != "")
+    num_images, num_groups = int(counts[shared].sum()), int(shared.sum())
+    classes = len(set(labels))
+    if (
+        num_images < LEAST_REPEATED * len(ids)
+        or num_groups < LEAST_STEMS
+        or num_groups <= STEMS_PER_CLASS * classes
+        or counts[shared].max() > LARGEST_SHARE * len(ids)
+    ):
+        return None
+    kept = np.flatnonzero(shared[numbers])
+    why = _purer(numbers[kept], [labels[i] for i in kept.tolist()], [stems[i] for i in kept.tolist()])
+    if not why and distances is not None:
+        codes = np.unique(labels, return_inverse=True)[1]
+        why = _alike(kept, numbers[kept], codes, lambda pairs: distances(places[pairs]))
+    example = str(names[np.flatnonzero(shared)[0]])
+    return NameGroups(PATTERNS[mark], example, num_groups, num_images, why) if why else None
+
+
+def _blocks(number: int) -> list[int]:
+    """All images, or of many, blocks of names that follow one another: stems stay whole in them."""
+    if number <= MOST:
+        return list(range(number))
+    starts = np.linspace(0, number - BLOCK, MOST // BLOCK).astype(int).tolist()
+    return [place for start in starts for place in range(start, start + BLOCK)]
+
+
+def _purer(numbers: NDArray[np.int64], labels: Sequence[str], stems: Sequence[str]) -> str:
+    """Whether images of one stem have one class more often than by chance; no evidence if the names hold the classes."""
+    named = [bool(label) and label.lower() in stem.lower() for label, stem in zip(labels, stems, strict=True)]
+    classes, codes = np.unique(labels, return_inverse=True)
+    if len(classes) < 2 or np.mean(named) > 0.5:
+        return ""
+    cells = numbers.max() + 1
+
+    def agreeing(order: NDArray[np.int64]) -> float:
+        return float((np.bincount(order * cells + numbers, minlength=len(classes) * cells).astype(float) ** 2).sum())
+
+    rng = rng_for(0, "name groups")
+    chance = [agreeing(rng.permutation(codes)) for _ in range(SHUFFLES)]
+    clear = agreeing(codes) > np.mean(chance) + CLEAR * max(float(np.std(chance)), 1.0)
+    return "images of one stem have the same class far more often than by chance" if clear else ""
+
+
+def _alike(kept: NDArray[np.int64], numbers: NDArray[np.int64], codes: NDArray[np.int64], distances: Distances) -> str:
+    """Whether images of one stem look more alike than others of the same class."""
+    rng = rng_for(0, "name pairs")
+    order = np.lexsort((kept, numbers))
+    inside = np.stack([kept[order[:-1]], kept[order[1:]]], axis=1)[numbers[order[:-1]] == numbers[order[1:]]]
+    inside = inside[rng.permutation(len(inside))[:PAIRS]]
+    firsts = rng.permutation(len(kept))
+    by_class = firsts[np.argsort(codes[kept[firsts]], kind="stable")]
+    outside = np.stack([by_class[:-1], by_class[1:]], axis=1)
+    usable = (numbers[outside[:, 0]] != numbers[outside[:, 1]]) & (codes[kept[outside[:, 0]]] == codes[kept[outside[:, 1]]])
+    outside = kept[outside[usable]][rng.permutation(int(usable.sum()))[:PAIRS]]
+    if len(inside) < 10 or len(outside) < 10:
+        return ""
+    near, far = distances(inside), distances(outside)
+    error = float(np.sqrt(near.var() / len(near) + far.var() / len(far)))
+    clear = far.mean() - near.mean() > CLEAR * max(error, 1e-9)
+    return "images of one stem look more alike than others of their class" if clear else ""

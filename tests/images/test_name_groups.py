@@ -1,0 +1,71 @@
+"""Names that look like groups, and names that only look like it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipekit.images.name_groups import PATTERNS, name_groups
+
+SICK = np.random.default_rng(0).integers(0, 2, 40).tolist()
+
+
+def patients(labelled_by_patient: bool) -> tuple[list[str], list[str]]:
+    """40 patients with 6 images each, whose class belongs to the patient or to the image."""
+    ids, labels = [], []
+    chance = np.random.default_rng(1)
+    for patient in range(40):
+        for number in range(6):
+            label = ("well", "sick")[SICK[patient] if labelled_by_patient else int(chance.integers(2))]
+            ids.append(f"{label}/patient_{patient:03}_{number}.jpg")
+            labels.append(label)
+    return ids, labels
+
+
+def test_patients_are_noticed_by_their_purer_classes() -> None:
+    found = name_groups(*patients(True))
+    assert found is not None
+    assert (found.pattern, found.stem, found.num_groups, found.num_images) == (PATTERNS["_"], "patient_000", 40, 240)
+    assert "240 images share 40 stems, such as 'patient_000'" in str(found)
+
+
+def test_patients_with_both_classes_are_noticed_by_what_they_look_like() -> None:
+    ids, labels = patients(False)
+    look = np.random.default_rng(2).normal(size=40).repeat(6)
+    assert name_groups(ids, labels) is None
+    assert name_groups(ids, labels, lambda pairs: np.abs(look[pairs[:, 0]] - look[pairs[:, 1]])) is not None
+    noise = np.random.default_rng(3).normal(size=240)
+    assert name_groups(ids, labels, lambda pairs: np.abs(noise[pairs[:, 0]] - noise[pairs[:, 1]])) is None
+
+
+def test_the_pattern_finds_the_stem_of_an_id() -> None:
+    import re
+
+    for mark in PATTERNS:
+        match = re.search(PATTERNS[mark], f"train/sick/patient_012{mark}3.jpg")
+        assert match is not None
+        assert match.group(1) == "patient_012"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"{kind}/{kind}.{n}.jpg" for kind in ("cat", "dog") for n in range(100)],
+        [f"{kind}/IMG_{n:04}.jpg" for kind in ("cat", "dog") for n in range(100)],
+        [f"{kind}/{n:06}.png" for kind in ("cat", "dog") for n in range(100)],
+        [f"{kind}/{n:02}_{m}.png" for kind in ("cat", "dog") for n in range(20) for m in range(5)],
+        [f"n{kind}/n{kind}_{n}.JPEG" for kind in range(20) for n in range(10)],
+        [f"{kind}/photo of {kind} {n}.jpg" for kind in ("cat", "dog") for n in range(100)],
+        ["a.jpg"],
+        [],
+    ],
+)
+def test_numbered_names_are_no_groups(names: list[str]) -> None:
+    assert name_groups(names, [name.split("/")[0] for name in names]) is None
+
+
+def test_days_of_a_camera_are_groups_if_each_has_one_class() -> None:
+    names = [f"{'ab'[day % 2]}/IMG_202601{day:02}_{100000 + 37 * n}.jpg" for day in range(1, 29) for n in range(6)]
+    found = name_groups(sorted(names), [name[0] for name in sorted(names)])
+    assert found is not None
+    assert found.stem == "IMG_20260101"
