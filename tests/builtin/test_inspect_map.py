@@ -82,7 +82,7 @@ def test_inspect_and_the_report_have_a_map_where_an_embed_stage_is_named(colour_
 
     (colour_project.path / "mean_colour.py").write_text(EMBEDDER)
 
-    little = {"explain": 0, "pictures": 0, "resamples": 100, "near_copies": False}
+    little = {"explain": 0, "pictures": 0, "near_copies": False}
     stages = {
         "data": {"use": "import.folders", "path": "images"},
         "embed": {"use": "embed", "dataset": "data", "embedder": "mean_colour"},

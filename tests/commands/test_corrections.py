@@ -201,6 +201,6 @@ def test_suspects_are_decided_and_the_models_compared_on_the_same_labels(pipekit
     how: dict[str, Any] = {"plugins": ["by_colour.py"], "pictures": 0}
     after = package.evaluate("model", "images", corrections="corrections.csv", name="after", explain=0, **how)
     assert after.metrics["accuracy"]["value"] == pytest.approx(23 / 24)
-    same = package.compare(["runs/before", "runs/after"], **how)
+    same = package.compare(["runs/before", "runs/after"], plugins=how["plugins"], pictures=0)
     (pair,) = same.data["pairs"]
     assert (pair["num_images"], pair["num_only_first"]) == (23, 1), "an image with another label is another question"
