@@ -292,6 +292,15 @@ def test_names_that_look_like_groups_are_told_of_with_the_option(tmp_path: Path)
         assert len({row.split for name, row in found.rows.items() if f"patient_{patient:03}" in name}) == 1
 
 
+def test_names_are_not_told_of_where_copies_keep_each_stem_together(tmp_path: Path) -> None:
+    """Each patient's images are the same file."""
+    samples = [sample(f"{'ab'[n // 8 % 2]}/patient_{n // 8:03}_{n % 8}.jpg", "ab"[n // 8 % 2]) for n in range(320)]
+    copies = [replace(s, sha256=f"patient {n // 8}") for n, s in enumerate(samples)]
+    assert run(tmp_path, copies, remember=False).warnings == []
+    pairs = [replace(s, sha256=f"pair {n // 2}") for n, s in enumerate(samples)]
+    assert "40 stems" in run(tmp_path, pairs, remember=False).warnings[0]
+
+
 def test_a_group_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no image has a column 'patient'") as error:
         run(tmp_path, [sample(f"{n}.jpg", camera="x") for n in range(10)], group_column="patient")

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Hashes: TypeAlias = NDArray[np.uint64]
 
+APART = 0.05
+"""Share of the stems that may lie in several groups before a pattern is suggested."""
+
 
 class GroupParams(Params):
     """What groups images: see the parameters of the stage."""
@@ -248,8 +251,6 @@ def suggested_groups(ctx: Context, items: Items, dataset: Dataset, groups: Seque
     Args:
         groups: what is kept together already.
     """
-    if 2 * sum(map(len, groups)) > len(items):
-        return None
 
     def distances(pairs: NDArray[np.int64]) -> NDArray[np.float64]:
         from pipekit.images.measuring import measure_image, measured_columns
@@ -259,4 +260,15 @@ def suggested_groups(ctx: Context, items: Items, dataset: Dataset, groups: Seque
         pixels = unpacked(measured["print"][items.order[pairs.ravel()]]).pixels.astype(np.float64).reshape(len(pairs), 2, -1)
         return np.asarray(np.abs(pixels[:, 0] - pixels[:, 1]).mean(axis=1), np.float64)
 
-    return name_groups(items.ids, [items.label(number) for number in range(len(items))], distances)
+    found = name_groups(items.ids, [items.label(number) for number in range(len(items))], distances)
+    return None if found is None or _kept_together(items.ids, groups, found.pattern) else found
+
+
+def _kept_together(ids: Sequence[str], groups: Sequence[Sequence[int]], pattern: str) -> bool:
+    """Whether nearly all stems lie in one group each."""
+    group_of = {number: place for place, group in enumerate(groups) for number in group}
+    stems: dict[str, set[int]] = {}
+    for number, name in enumerate(ids):
+        if match := re.search(pattern, name):
+            stems.setdefault(match.group(1), set()).add(group_of.get(number, -1 - number))
+    return sum(len(found) > 1 for found in stems.values()) <= APART * len(stems)
