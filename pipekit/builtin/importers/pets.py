@@ -19,7 +19,7 @@ LIST, TRAIN, TEST = "annotations/list.txt", "annotations/trainval.txt", "annotat
 READS = (".txt", ".xml", ".mat")
 
 MOST_DIGITS = 9
-"""Of the number of a breed."""
+"""Maximum number of digits of a breed's number."""
 
 SPECIES = {"1": "cat", "2": "dog"}
 
