@@ -19,7 +19,7 @@ LIST, TRAIN, TEST = "annotations/list.txt", "annotations/trainval.txt", "annotat
 READS = (".txt", ".xml", ".mat")
 
 MOST_DIGITS = 9
-"""Maximum number of digits of a breed's number."""
+"""The most digits that the number of a breed has."""
 
 SPECIES = {"1": "cat", "2": "dog"}
 
