@@ -27,7 +27,7 @@ def register_stages(register: Register) -> None:
         "inspect",
         "pipekit.builtin.inspect:inspect",
         summary="Find duplicates, leaks, damaged and odd images",
-        version=5,
+        version=6,
         preload=("pipekit.images.statistics", "pipekit.images.measuring", "pipekit.images.near_duplicates"),
     )
     register(
@@ -199,6 +199,9 @@ def register_checks(register: Register) -> None:
     register("one_class", f"{at}.imported:one_class", summary="No class, or only one, where a classifier needs two")
     register("exact_duplicates", f"{at}.copies:exact_duplicates", summary="The same file under several names")
     register("near_duplicates", f"{at}.copies:near_duplicates", summary="The same image, resized or saved again")
+    register("foreign", f"{at}.by_features:foreign", summary="Images that resemble no other by their features")
+    register("suspected_labels", f"{at}.by_features:suspected_labels", summary="Labels that look wrong, out of fold")
+    register("alike_classes", f"{at}.by_features:alike_classes", summary="Classes that can't be told apart")
     register("wrong_extension", f"{at}.files:wrong_extension", summary="The suffix names another format than the content")
     register("cut_off", f"{at}.files:cut_off", summary="The lower end is plain grey, as in a damaged file saved again")
     register("dark", f"{at}.outliers:dark", summary="Much darker than the other images")

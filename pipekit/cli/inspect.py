@@ -46,6 +46,15 @@ def inspect(
             "--out", "-o", metavar="FOLDER", help="Write inspect.html and inspect.json to this folder", show_default=False
         ),
     ] = None,
+    features: Annotated[
+        bool | None,
+        typer.Option(
+            "--features/--no-features",
+            help="Compute features by a pretrained network, for near copies, foreign images and labels; "
+            "default: if it takes less than a minute",
+            show_default=False,
+        ),
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Number of shards that run at once")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print only inspect.json")] = False,
     plugin: Plugins = None,
@@ -76,6 +85,7 @@ def inspect(
             fail_on=names_in(fail_on),
             out=out,
             quarantine=quarantine,
+            features=features,
             corrections=corrections,
             workers=workers,
             plugins=plugin or (),

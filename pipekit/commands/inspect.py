@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,7 @@ def inspect(
     fail_on: Sequence[str] = (),
     out: str | Path | None = None,
     quarantine: str | Path | None = None,
+    features: bool | None = None,
     corrections: str | Path | None = None,
     workers: int | None = None,
     plugins: Sequence[str] = (),
@@ -71,6 +73,8 @@ def inspect(
         fail_on: names of checks, or ``"error"`` for all of that severity: those that found something are in ``failing``.
         out: a folder for ``inspect.html`` and ``inspect.json``; files of these names there are replaced.
         quarantine: a CSV file to write: the images to exclude, for ``exclude`` of import and split.
+        features: whether to compute the features of each image by a pretrained network (the stage ``embed``), which several
+            checks need; None: if it takes less than a minute, else a warning says what was left out.
         corrections: a corrections file, to check the images with the labels that it gives.
         workers: number of shards that run at once.
         plugins: plugin files or modules to load in addition.
@@ -100,16 +104,63 @@ def inspect(
         trusted["corrections"] = corrections_file(corrections)
     data = pipeline.dataset(source, format=format, splits=splits, **trusted)
     params.setdefault("checks", _chosen(pipeline, (), ()))
-    pipeline.add("inspect", "inspect", dataset=data, **params)
+    wanted, left_out = _choose_features(features, source, params["checks"], workers)
+    embeddings = pipeline.add("embed", "embed", dataset=data, max_failed=1.0) if wanted else None
+    pipeline.add("inspect", "inspect", dataset=data, embeddings=embeddings, **params)
     outcome = run_pipeline(pipeline, "inspect", listener)
     stored = outcome.artifact("inspect").path
     found, warnings = _read(outcome)
+    warnings += left_out
     if out is not None:
         _copy(stored, expanded(out))
     if quarantine is not None:
         _write_quarantine(expanded(quarantine), found)
     folder = stored if out is None else expanded(out)
     return Inspected(found, folder, _failing(found, fail_on), warnings, outcome)
+
+
+BY_FEATURES = ("near_duplicates", "leakage", "label_conflicts", "foreign", "suspected_labels", "alike_classes")
+"""The checks that find more, or anything at all, with features."""
+
+FEWEST_FOR_FEATURES = 20
+"""With fewer images there is too little to compare."""
+
+FEATURES_WITHIN_S = 60.0
+SECONDS_AN_IMAGE = 0.025
+"""Of one worker, decoding included: docs/benchmarks.md."""
+
+
+def _choose_features(
+    asked: bool | None, source: str | Path, checks: Sequence[Any], workers: int | None
+) -> tuple[bool, tuple[str, ...]]:
+    """Whether to compute features, and a warning if they are left out because of the time."""
+    names = {check if isinstance(check, str) else check.get("check") for check in checks}
+    if asked is not None or not names.intersection(BY_FEATURES):
+        return bool(asked), ()
+    most = int(FEATURES_WITHIN_S * (workers or os.cpu_count() or 1) / SECONDS_AN_IMAGE)
+    count = _count_images(expanded(source), most + 1)
+    if count is not None and count <= most:
+        return count >= FEWEST_FOR_FEATURES, ()
+    time = "" if count is None else f", which takes more than {FEATURES_WITHIN_S:.0f} s"
+    return False, (
+        f"the features of the images were not computed{time}: cropped and turned copies, foreign images, suspected label "
+        "errors and classes that can't be told apart were not sought; --features computes them",
+    )
+
+
+def _count_images(folder: Path, most: int) -> int | None:
+    """The number of image files below a folder, counted up to ``most``; None if it is no folder."""
+    from pipekit.files.suffixes import image_suffixes
+
+    suffixes = image_suffixes()
+    if not folder.is_dir() or (folder / "run.json").is_file():
+        return None
+    count = 0
+    for _, _, files in os.walk(folder):
+        count += sum(name.lower().endswith(suffixes) for name in files)
+        if count >= most:
+            return most
+    return count
 
 
 def _refuse_unknown(pipeline: AdhocPipeline, names: Sequence[str]) -> None:
@@ -133,7 +184,8 @@ def _read(outcome: Outcome) -> tuple[dict[str, Any], tuple[str, ...]]:
     from pipekit.passed_over import META, sentence
 
     found: dict[str, Any] = json.loads((outcome.artifact("inspect").path / "inspect.json").read_text("utf-8"))
-    warnings = [warning for stage in outcome.stages for warning in stage.warnings]
+    # Images without features are those that inspect lists as corrupt.
+    warnings = [warning for stage in outcome.stages if stage.use != "embed" for warning in stage.warnings]
     imported = [stage.artifact.meta.get(META, {}) for stage in outcome.stages if stage.use.startswith("import.")]
     if imported:
         found[META] = imported[0]

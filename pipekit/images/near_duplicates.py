@@ -152,7 +152,7 @@ def near_pairs_since(prints: Prints, max_distance_bits: int, notes: bytes | None
     order = np.argsort(names[:, 0])
     leaders, names = leaders[order], names[order]
     hashes = prints.hashes[leaders]
-    known = _Known.read(notes, max_distance_bits)
+    known = Known.read(notes, max_distance_bits)
     places = known.places_of(names)
     new = np.flatnonzero(places < 0)
     if len(new) * 20 > len(names):
@@ -161,7 +161,7 @@ def near_pairs_since(prints: Prints, max_distance_bits: int, notes: bytes | None
         near, checked = iter([_with_all(hashes, new, max_distance_bits)]), [known.pairs_among(places)]
     checked += [pairs[miniatures.agree(leaders[pairs[:, 0]], leaders[pairs[:, 1]])] for pairs in near]
     between = _unique_pairs(checked)
-    kept = _Known(names, between).to_bytes(max_distance_bits)
+    kept = Known(names, between).to_bytes(max_distance_bits)
     return _unique_pairs([*found, leaders[between]]), kept
 
 
@@ -182,14 +182,14 @@ def _with_all(hashes: NDArray[np.uint64], some: Indices, max_distance_bits: int)
 
 
 @dataclass(frozen=True, eq=False)
-class _Known:
+class Known:
     """Images that were compared with one another, by the names of their fingerprints, in their order; and the near pairs."""
 
     names: NDArray[np.uint64]
     pairs: Indices
 
     @classmethod
-    def read(cls, notes: bytes | None, max_distance_bits: int) -> _Known:
+    def read(cls, notes: bytes | None, max_distance_bits: int) -> Known:
         if not notes or np.frombuffer(notes, "<i8", 1)[0] != max_distance_bits:
             return cls(np.empty((0, 2), np.uint64), np.empty((0, 2), np.int64))
         count = int(np.frombuffer(notes, "<i8", 2)[1])

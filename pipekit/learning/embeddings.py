@@ -207,6 +207,19 @@ def read_embeddings(artifact: Embeddings) -> Embedded:
     return Embedded(tuple(row["id"] for row in rows if not row["problem"]), table, problems)
 
 
+def embedded_of(ctx: Context, artifact: Embeddings, dataset: Dataset) -> Embedded:
+    """The content of an artifact that a stage uses for the images of ``dataset``; warns of images without features."""
+    embedded = read_embeddings(artifact)
+    known = {*embedded.ids, *embedded.problems}
+    missing = [sample.id for sample in dataset if sample.id not in known]
+    if missing:
+        ctx.warn(
+            f"{len(missing):,} of {len(dataset):,} images have no features, such as {missing[0]}: they are not compared by "
+            "features. Does `embeddings` name an `embed` stage of the same images?"
+        )
+    return embedded
+
+
 def embedder_of(artifact: Embeddings) -> Mapping[str, Any]:
     """What made an artifact: name, version, licence, source, training data, runtime."""
     found: dict[str, Any] = json.loads((artifact.path / EMBEDDER).read_text("utf-8"))

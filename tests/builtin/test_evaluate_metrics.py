@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from pipekit import images
 from pipekit.builtin.evaluate import calibration, intervals, slices
 from pipekit.builtin.evaluate.describe import describe_image
-from pipekit.builtin.evaluate.label_errors import confident_class, suspects
 from pipekit.builtin.evaluate.metrics import measure
 from pipekit.contract import Sample
+from pipekit.learning.label_errors import confident_class, suspects
 from pipekit.rng import rng_for
 
 

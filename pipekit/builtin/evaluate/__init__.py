@@ -42,7 +42,7 @@ def evaluate(
     """Evaluate the model on one split and write ``report.html``, ``metrics.json``, ``predictions.csv`` and the figures.
 
     ``baseline`` is the report of a simpler model on the same images (for example HOG + SVM), which this one should beat.
-    With ``embeddings`` of the dataset, the report has a map of its images.
+    With ``embeddings`` of the dataset, near copies in train are also found by features, and the report has a map of its images.
 
     An autoencoder is evaluated by its reconstructions: the error of each image, beside that of the mean training image, and
     the images whose error is unusual.
@@ -65,7 +65,7 @@ def evaluate(
             raise UserError("an autoencoder can't be compared with a classifier's report", "Omit the baseline.")
         return evaluate_reconstruction(ctx, model.path, dataset, params)
 
-    evaluation = score(ctx, model.path, dataset, params, baseline)
+    evaluation = score(ctx, model.path, dataset, params, baseline, embeddings)
     if embeddings is not None:
         evaluation = replace(evaluation, embedded=read_embeddings(embeddings))
     digest = write_outputs(ctx, evaluation, params)

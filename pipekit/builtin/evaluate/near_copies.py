@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.evaluate.intervals import share_of
 from pipekit.images import near_duplicates
+from pipekit.images.near_duplicates import near_pairs_since
+from pipekit.images.symmetric_copies import symmetric_pairs_since
+
+if TYPE_CHECKING:
+    from pipekit.learning.near_copies import Copies
 
 
 def find(
@@ -19,6 +24,7 @@ def find(
     correct: NDArray[np.bool_],
     same_origin: Mapping[str, str] | None = None,
     belonging: NDArray[np.int64] | None = None,
+    by_features: Copies | None = None,
 ) -> dict[str, Any]:
     """Near duplicates of the evaluated images in the train split, other copies of their originals, and the accuracy without.
 
@@ -29,14 +35,22 @@ def find(
         correct: ``(N,)``, True for a correct prediction, in the order of ``ids``.
         same_origin: evaluated image -> an image of the train split that was made from the same original.
         belonging: ``(N,)``, the group of each evaluated image, for the interval; None for independent images.
+        by_features: further near copies, of any images.
 
     Returns:
         ``{"count", "accuracy_without": {value, low, high}, "pairs": [{"id", "train_id"}]}``: one pair for each image with a
-        near duplicate or another copy.
+        near duplicate or another copy; with ``how`` they differ, where they were found by features, and their ``features``.
     """
     measured, known = [name for name in ids if name in own], sorted(train)
     fingerprints = [own[name] for name in measured] + [train[name] for name in known]
-    pairs = near_duplicates.near_pairs(fingerprints)
+    prints = near_duplicates.unpacked(near_duplicates.packed(fingerprints))
+    pairs = np.concatenate(
+        [search(prints, near_duplicates.MAX_DISTANCE_BITS, None)[0] for search in (near_pairs_since, symmetric_pairs_since)]
+    )
+    if by_features is not None:
+        places = {name: place for place, name in enumerate([*measured, *known])}
+        more = [sorted(pair) for pair in by_features.numbered(places)]
+        pairs = np.concatenate([pairs, np.array(more, np.int64).reshape(-1, 2)])
     groups = near_duplicates.clusters(len(fingerprints), pairs)
     direct = {int(a): int(b) for a, b in pairs[::-1] if a < len(measured) <= b}
     first_in_group: dict[int, int] = {}
@@ -49,8 +63,11 @@ def find(
     }
     copies = {name: same_origin[name] for name in ids if name in same_origin} | copies if same_origin else copies
     keep = np.array([name not in copies for name in ids], np.bool_)
+    how = {frozenset((copy.first, copy.second)): copy.words for copy in by_features.copies} if by_features is not None else {}
+    found = [{"id": name, "train_id": copies[name]} for name in sorted(copies)]
+    found = [pair | ({"how": how[key]} if (key := frozenset(pair.values())) in how else {}) for pair in found]
     return {
         "count": len(copies),
         "accuracy_without": share_of(correct[keep], None if belonging is None else belonging[keep]),
-        "pairs": [{"id": name, "train_id": copies[name]} for name in sorted(copies)],
-    }
+        "pairs": found,
+    } | ({"features": by_features.facts()} if by_features is not None else {})

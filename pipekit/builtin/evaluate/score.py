@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.builtin.evaluate import calibration, label_conflicts, label_errors, near_copies, none_of_these, slices
+from pipekit.builtin.evaluate import calibration, label_conflicts, near_copies, none_of_these, slices
 from pipekit.builtin.evaluate.answers import Answers
 from pipekit.builtin.evaluate.baseline import against
 from pipekit.builtin.evaluate.describe import describe, fingerprints
 from pipekit.builtin.evaluate.grouping import groups_of
 from pipekit.builtin.evaluate.metrics import measure
-from pipekit.contract import Context, Dataset, Failure, Report, Sample
+from pipekit.contract import Context, Dataset, Embeddings, Failure, Report, Sample
 from pipekit.errors import ImageError, UserError
 from pipekit.images.origins import origins_of
+from pipekit.learning import label_errors
+from pipekit.learning.embeddings import embedded_of
 from pipekit.learning.evaluation import Evaluation
 from pipekit.learning.linear_head import read_head
+from pipekit.learning.near_copies import find_copies
 from pipekit.learning.predictor import load_predictor, read_model_info
 
 if TYPE_CHECKING:
@@ -30,7 +33,14 @@ DECIMALS = 6
 """Decimals of the probabilities in ``predictions.csv``: coarser than the rounding by the order of floating-point sums."""
 
 
-def score(ctx: Context, model: Path, dataset: Dataset, params: EvaluateParams, baseline: Report | None = None) -> Evaluation:
+def score(
+    ctx: Context,
+    model: Path,
+    dataset: Dataset,
+    params: EvaluateParams,
+    baseline: Report | None = None,
+    embeddings: Embeddings | None = None,
+) -> Evaluation:
     """Predict, measure, and check for what would flatter the metrics: near duplicates, label errors, weak slices."""
     wanted = _labelled(ctx, dataset, params.split)
     head = read_head(model, read_model_info(model), ctx.component)
@@ -69,7 +79,7 @@ def score(ctx: Context, model: Path, dataset: Dataset, params: EvaluateParams, b
         None if scores is None else none_of_these.measure(scores, y_true, correct, predictor.classes, predictor.info["unknown"])
     )
     metrics["baseline_model"] = against(baseline, samples, correct, groups) if baseline else None
-    metrics["near_copies"] = _near_copies(ctx, dataset, samples, correct, params, groups)
+    metrics["near_copies"] = _near_copies(ctx, dataset, samples, correct, params, groups, embeddings)
     metrics["label_conflicts"] = label_conflicts.find(dataset, params.split)
     return Evaluation(
         classes=predictor.classes,
@@ -158,13 +168,15 @@ def _near_copies(
     correct: NDArray[np.bool_],
     params: EvaluateParams,
     groups: NDArray[np.int64] | None,
+    embeddings: Embeddings | None,
 ) -> dict[str, Any] | None:
     if not params.near_copies or params.split == "train" or not dataset.counts.get("train"):
         return None
     every = fingerprints(ctx, dataset, "find near duplicates in train")
     train = {sample.id: every[sample.id] for sample in dataset.split("train") if sample.id in every}
     ids = [sample.id for sample in samples]
-    found = near_copies.find(ids, every, train, correct, _same_origin(dataset, params.split), groups)
+    by_features = find_copies(ctx, dataset, embedded_of(ctx, embeddings, dataset)) if embeddings is not None else None
+    found = near_copies.find(ids, every, train, correct, _same_origin(dataset, params.split), groups, by_features)
     if found["count"]:
         ctx.warn(
             f"{found['count']} of {len(samples)} {params.split} images have a copy in train (a near duplicate, or another copy "

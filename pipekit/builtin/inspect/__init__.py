@@ -15,6 +15,7 @@ from pipekit.passed_over import META, in_key, sentence
 
 if TYPE_CHECKING:
     from pipekit.builtin.inspect.measured import MeasuredRows
+    from pipekit.builtin.inspect.sight import Sight
     from pipekit.contract import Section
 
 CHECKS = (
@@ -27,8 +28,11 @@ CHECKS = (
     "narrow_range",
     "masks",
     "shortcuts",
+    "suspected_labels",
+    "alike_classes",
     "exact_duplicates",
     "near_duplicates",
+    "foreign",
     "wrong_extension",
     "cut_off",
     "dark",
@@ -75,24 +79,37 @@ class InspectParams(Params):
 def inspect(ctx: Context, dataset: Dataset, params: InspectParams, embeddings: Embeddings | None = None) -> Inspection:
     """Measure every image once, run the checks, write ``inspect.json`` and ``inspect.html``.
 
-    With ``embeddings`` of these images, the page has a map of them.
+    With ``embeddings`` of these images, the checks also see them by their features, and the page has a map of them.
     """
+    import numpy as np
+
     from pipekit.builtin.inspect.measured import measured_rows, sample_columns
     from pipekit.builtin.inspect.page import Pictures, write_page
     from pipekit.images.measuring import measure_image, measured_columns
     from pipekit.images.near_duplicates import Indices, Prints, near_pairs_since
+    from pipekit.images.symmetric_copies import in_words, symmetric_pairs_since
+
+    words: dict[tuple[int, int], str] = {}
 
     def near(prints: Prints) -> Indices:
-        notes = ctx.recall(NEAR)
-        pairs, new_notes = near_pairs_since(prints, params.distance_bits, notes)
-        if new_notes != notes:
-            ctx.remember(NEAR, new_notes)
-        return pairs
+        found = []
+        for name, search in ((NEAR, near_pairs_since), (SYMMETRIC, symmetric_pairs_since)):
+            notes = ctx.recall(name)
+            pairs, new_notes = search(prints, params.distance_bits, notes)
+            if new_notes != notes:
+                ctx.remember(name, new_notes)
+            found.append(pairs)
+        for first, second in found[1].tolist():
+            if said := in_words(prints, first, second):
+                words[first, second] = said
+        return np.concatenate(found)
 
     threading.Thread(target=_load_ahead, name="load").start()
     measured = columns_of(ctx.map(measure_image, dataset, label="measuring", problems=True), measured_columns)
     samples = columns_of(dataset, sample_columns)
-    rows, order = measured_rows(samples, measured, list(_failed(dataset)), near)
+    sight = _sight(ctx, dataset, embeddings)
+    copies = sight.copies if sight is not None else None
+    rows, order = measured_rows(samples, measured, list(_failed(dataset)), near, words, copies)
 
     def paths(numbers: Iterable[int]) -> dict[str, str]:
         """The paths of images of the dataset, by id."""
@@ -101,16 +118,16 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams, embeddings: E
 
     findings: list[Finding] = []
     with Pictures(rows, paths, params.max_shown, params.thumbnail_px, ctx.workers) as pictures:
-        for some in _findings(ctx, rows, params, dataset):
+        for some in _findings(ctx, rows, params, {"dataset": dataset, "features": sight}):
             findings += some
             pictures.begin(some)
         others = dataset.meta.get(META, {})
-        found = _described(rows, findings) | {META: others}
+        found = _described(rows, findings) | {META: others, "features": _features(sight, embeddings)}
         with (ctx.out_dir / "inspect.json").open("w", encoding="utf-8", errors="surrogateescape") as file:
             json.dump(found, file, indent=1, ensure_ascii=False, sort_keys=True)
             file.write("\n")
         atlas = _atlas(ctx, rows, embeddings, findings, paths)
-        write_page(ctx, rows, findings, pictures, sentence(others), atlas=atlas)
+        write_page(ctx, rows, findings, pictures, sentence(others), atlas=atlas, copies=copies)
     facts = {"images": f"{len(rows):,}"} | {
         line["check"]: f"{line['images']:,}" for line in found["summary"] if line["severity"] != "info"
     }
@@ -118,7 +135,27 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams, embeddings: E
 
 
 NEAR = "near duplicates"
-"""The stage's note of the pairs that it has found."""
+SYMMETRIC = "symmetric copies"
+"""The stage's notes of the pairs that it has found."""
+
+
+def _sight(ctx: Context, dataset: Dataset, embeddings: Embeddings | None) -> Sight | None:
+    if embeddings is None:
+        return None
+    from pipekit.builtin.inspect.sight import Sight
+    from pipekit.learning.embeddings import embedded_of
+
+    return Sight(ctx, dataset, embedded_of(ctx, embeddings, dataset))
+
+
+def _features(sight: Sight | None, embeddings: Embeddings | None) -> dict[str, Any] | None:
+    """The embedder, and the limit of near copies; None without features."""
+    if sight is None or embeddings is None:
+        return None
+    from pipekit.learning.embeddings import embedder_of
+
+    name = embedder_of(embeddings)["embedder"]
+    return {"embedder": name, "images": len(sight.embedded), "near_copies": sight.copies.facts()}
 
 
 def _atlas(
@@ -148,14 +185,14 @@ def _failed(dataset: Dataset) -> Iterator[tuple[str, str]]:
             yield failure.id, failure.reason
 
 
-def _findings(ctx: Context, rows: Rows, params: InspectParams, dataset: Dataset) -> Iterator[list[Finding]]:
+def _findings(ctx: Context, rows: Rows, params: InspectParams, more: Mapping[str, Any]) -> Iterator[list[Finding]]:
     """The findings of all checks. A check that fails becomes a warning; the others still run."""
     for call in params.checks:
         found: list[Finding] = []
         try:
             check = call.load()
-            more = {"dataset": dataset} if "dataset" in signature(check).parameters else {}
-            for finding in check(rows, ctx, call.params, **more):
+            asked = signature(check).parameters
+            for finding in check(rows, ctx, call.params, **{name: given for name, given in more.items() if name in asked}):
                 found.append(finding)
         except Exception as error:
             ctx.warn(f"check {call.name!r} failed: {type(error).__name__}: {error}")
@@ -177,6 +214,7 @@ def _described(rows: MeasuredRows, findings: Sequence[Finding]) -> dict[str, Any
         "measures": {name: _quantiles(rows, name) for name in MEASURES},
         "summary": summary(findings),
         "findings": [asdict(finding) for finding in findings],
+        "label_errors": [row for finding in findings for row in finding.values.get("suspects", ())],
         "remove": _proposed(findings, rows),
     }
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from pipekit.contract import Sample
 from pipekit.images.measuring import REAL_NUMBERS, WHOLE_NUMBERS
 from pipekit.images.near_duplicates import Indices, Prints, components, fingerprint_of, unpacked
 from pipekit.images.origins import origin_columns, origin_pairs
+
+if TYPE_CHECKING:
+    from pipekit.learning.near_copies import Copies
 
 NUMBERS = (*WHOLE_NUMBERS, *REAL_NUMBERS)
 TEXTS = ("label", "split", "suffix", "format", "mode")
@@ -59,6 +62,7 @@ class MeasuredRows(Sequence[Mapping[str, Any]]):
         groups, origins: ``(N,) int64``, equal for near duplicates, and for copies of one original; -1 for none.
         sha256, fingerprint: of a usable image, by its number.
         row: a row as a dict.
+        differences: how near copies differ, by the two ids: those found by features, mirrored and brighter ones.
     """
 
     ids: Sequence[str]
@@ -72,6 +76,7 @@ class MeasuredRows(Sequence[Mapping[str, Any]]):
     sha256: Callable[[int], str]
     fingerprint: Callable[[int], str]
     row: Callable[[int], Mapping[str, Any]] | None = field(default=None, repr=False)
+    differences: Mapping[tuple[str, str], str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]]) -> MeasuredRows:
@@ -164,7 +169,12 @@ class MeasuredRows(Sequence[Mapping[str, Any]]):
 
 
 def measured_rows(
-    samples: Columns, measured: Columns, failed: Sequence[tuple[str, str]], near: Callable[[Prints], Indices]
+    samples: Columns,
+    measured: Columns,
+    failed: Sequence[tuple[str, str]],
+    near: Callable[[Prints], Indices],
+    words: Mapping[tuple[int, int], str] | None = None,
+    by_features: Copies | None = None,
 ) -> tuple[MeasuredRows, Indices]:
     """The rows of a dataset.
 
@@ -173,6 +183,8 @@ def measured_rows(
         measured: those of :func:`pipekit.images.measuring.measured_columns`, of the same images.
         failed: (id, reason) of the images that failed in earlier stages.
         near: finds the pairs of near duplicates.
+        words: how two of the images that ``near`` saw differ, by their numbers; read after ``near`` was called.
+        by_features: further near copies.
 
     Returns:
         the rows, and for those of the dataset their numbers in the columns.
@@ -190,6 +202,11 @@ def measured_rows(
     good = np.append(why.codes < 0, np.zeros(more, np.bool_))
     usable = np.flatnonzero(good)
     pairs = near(unpacked(measured["print"][order[usable]])).tolist()
+    at = usable.tolist()
+    differences = {(names[at[a]], names[at[b]]): said for (a, b), said in (words or {}).items()}
+    if by_features is not None:
+        pairs += by_features.numbered({names[number]: place for place, number in enumerate(at)})
+        differences |= {(copy.first, copy.second): copy.words for copy in by_features.copies}
     groups, origins = (np.full(len(good), NONE, np.int64) for _ in range(2))
     groups[usable] = np.arange(len(usable))
     for group in components([*pairs, *_pairs_of(contents[usable])]):
@@ -211,6 +228,7 @@ def measured_rows(
         origins,
         lambda number: hashes[chosen[number]] if number < len(chosen) else "",
         lambda number: fingerprint_of(prints[chosen[number]]),
+        differences=differences,
     )
     return rows, order
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipekit.builtin.inspect.measured import MeasuredRows
+    from pipekit.learning.near_copies import Copies
 
 IN_A_GROUP = 6
 """Maximum number of images of a group, side by side."""
@@ -91,14 +92,21 @@ def write_page(
     pictures: Pictures,
     others: str = "",
     atlas: Section | None = None,
+    copies: Copies | None = None,
 ) -> None:
-    """``others``: a sentence about the files that the import skipped; ``atlas``: the map of the images."""
+    """Write the page.
+
+    Args:
+        others: a sentence about the files that the import skipped.
+        atlas: the map of the images.
+        copies: what was found by features.
+    """
     from pipekit import page
 
     by_check: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
         by_check[finding.check].append(finding)
-    sections = [("overview", _overview(rows, by_check, others))]
+    sections = [("overview", _overview(rows, by_check, others, copies))]
     if atlas is not None:
         sections.append(("image_map", atlas))
     for check, found in ctx.track(by_check.items(), total=len(by_check), label="page", unit="checks"):
@@ -112,7 +120,7 @@ def _count_of(findings: Sequence[Finding], severity: str) -> int:
     return sum(finding.severity == severity for finding in findings)
 
 
-def _overview(rows: MeasuredRows, by_check: Mapping[str, Sequence[Finding]], others: str) -> Section:
+def _overview(rows: MeasuredRows, by_check: Mapping[str, Sequence[Finding]], others: str, copies: Copies | None) -> Section:
     lines = [
         (check, found[0].severity, len(found), len({name for finding in found for name in finding.samples}))
         for check, found in by_check.items()
@@ -138,7 +146,19 @@ def _overview(rows: MeasuredRows, by_check: Mapping[str, Sequence[Finding]], oth
     words = "" if by_check else "Nothing wrong was found."
     if others:
         words = f"{words} The import {literal(others)}.".strip()
-    return Section("Overview", words, tables=tuple(tables))
+    return Section("Overview", f"{words} {_by_features(copies)}".strip(), tables=tuple(tables))
+
+
+def _by_features(copies: Copies | None) -> str:
+    if copies is None:
+        return (
+            "Features were not used: copies that are mirrored, cropped, turned or recoloured, foreign images, suspected label "
+            "errors, and classes that can't be told apart were not sought."
+        )
+    return (
+        f"Features: {copies.compared:,} pairs of neighbours were compared, down to a similarity of {copies.limit:.2f}, and "
+        f"{len(copies.copies):,} are copies; the most similar other pair has {copies.others:.2f}."
+    )
 
 
 def _sizes(rows: MeasuredRows) -> Counter[str]:
@@ -205,7 +225,8 @@ def _picture(
     ((name, tile),) = tiles.items()
     scores = finding.values.get("scores", {})
     values = {"spreads from the median": float(scores[name])} if name in scores else {}
-    return Picture(images.encode(tile, "jpg", quality=85), name, name, values=values)
+    said = finding.values.get("captions", {}).get(name)
+    return Picture(images.encode(tile, "jpg", quality=85), name, f"{name}\n{said}" if said else name, values=values)
 
 
 def _about(row: Mapping[str, Any]) -> str:

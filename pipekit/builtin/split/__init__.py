@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ValidationInfo, field_validator, model_validator
 
 from pipekit.columnar import Few, Revision
-from pipekit.contract import Context, Dataset, InputPath, Params, param, reads_files, stage
+from pipekit.contract import Context, Dataset, Embeddings, InputPath, Params, param, reads_files, stage
 from pipekit.corrected import Ledger, read_corrections
 from pipekit.errors import StageError, UserError
 from pipekit.files import PlainTable
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pipekit.builtin.split.fixed_splits import Assignment
     from pipekit.builtin.split.groups import Items
     from pipekit.builtin.split.split_file import SplitFile
+    from pipekit.learning.near_copies import Copies
 
 SPLITS = ("train", "val", "test")
 
@@ -123,8 +124,11 @@ def _file_state(path: Path) -> str:
 
 
 @stage(fingerprint=outside_state)
-def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
+def split(ctx: Context, dataset: Dataset, params: SplitParams, embeddings: Embeddings | None = None) -> Dataset:
     """Assign every sample to a split.
+
+    With ``embeddings`` of these images, near copies that hashes miss stay together too: mirrored, cropped, turned, recoloured
+    ones, and neighbours in a burst.
 
     Raises:
         UserError: a split would be empty, or no image has the group column or matches the pattern.
@@ -164,7 +168,8 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
             f"{items.ids[other]} ({items.label(other)}) is the same file as {items.ids[one]} ({items.label(one)}). "
             "One label is wrong; `pipekit inspect` lists all"
         )
-    groups = groups_of(ctx, items, dataset, same, params.duplicates, params.distance_bits)
+    copies = _copies(ctx, dataset, embeddings) if embeddings is not None and params.duplicates == "near" else None
+    groups = groups_of(ctx, items, dataset, same, params.duplicates, params.distance_bits, copies)
     ungrouped = not (params.group_column or params.group_pattern) and params.duplicates != "off"
     if ungrouped and (suggestion := suggested_groups(ctx, items, dataset, groups)):
         ctx.warn(
@@ -184,6 +189,8 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
     facts = {name: str(count) for name, count in counts.items()}
     if found.num_copies:
         facts["kept together"] = f"{found.num_copies} images"
+    if copies is not None:
+        facts |= {"near copies by features": f"{len(copies.copies):,} pairs", "similarity limit": f"{copies.limit:.2f}"}
     if num_excluded:
         facts["excluded"] = str(num_excluded)
     facts |= ledger.facts()
@@ -192,6 +199,13 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset:
     headline = ", ".join(f"{name} {count}" for name, count in counts.items())
     revised = ctx.revise(dataset, _revision(found, dropped))
     return ctx.dataset(revised, facts=facts, headline=f"{sum(counts.values())} images: {headline}")
+
+
+def _copies(ctx: Context, dataset: Dataset, embeddings: Embeddings) -> Copies:
+    from pipekit.learning.embeddings import embedded_of
+    from pipekit.learning.near_copies import find_copies
+
+    return find_copies(ctx, dataset, embedded_of(ctx, embeddings, dataset))
 
 
 GROUP = "split_group"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,11 @@ from pipekit.errors import UserError
 from pipekit.images.name_groups import NameGroups, name_groups
 from pipekit.images.near_duplicates import Indices, components, near_pairs_since, unpacked
 from pipekit.images.origins import origin_columns, origin_pairs
+from pipekit.images.symmetric_copies import symmetric_pairs_since
 from pipekit.quarantine import Exclusions
+
+if TYPE_CHECKING:
+    from pipekit.learning.near_copies import Copies
 
 Hashes: TypeAlias = NDArray[np.uint64]
 
@@ -182,12 +186,19 @@ def label_conflicts(items: Items, same: Iterable[Sequence[int]]) -> list[tuple[i
 
 
 def groups_of(
-    ctx: Context, items: Items, dataset: Dataset, same: Iterable[Sequence[int]], duplicates: str, distance_bits: int
+    ctx: Context,
+    items: Items,
+    dataset: Dataset,
+    same: Iterable[Sequence[int]],
+    duplicates: str,
+    distance_bits: int,
+    copies: Copies | None = None,
 ) -> list[list[int]]:
     """The groups of several items that must stay together, each in the order of ids.
 
     Args:
         same: items with the same content.
+        copies: near copies by features.
     """
     names, codes = items.labels.names, items.labels.codes
     pairs = origin_pairs(
@@ -201,6 +212,9 @@ def groups_of(
     pairs += [(group[0], other) for group in shared for other in group[1:]]
     if duplicates == "near":
         pairs += _near(ctx, items, dataset, distance_bits)
+    if copies is not None:
+        numbers = {name: number for number, name in enumerate(items.ids)}
+        pairs += copies.numbered(numbers)
     return components(pairs)
 
 
@@ -215,11 +229,17 @@ def _near(ctx: Context, items: Items, dataset: Dataset, distance_bits: int) -> l
     pairs, new_notes = near_pairs_since(prints, distance_bits, notes)
     if new_notes != notes:
         ctx.remember(NEAR, new_notes)
+    symmetric_notes = ctx.recall(SYMMETRIC)
+    more, new_notes = symmetric_pairs_since(prints, distance_bits, symmetric_notes)
+    if new_notes != symmetric_notes:
+        ctx.remember(SYMMETRIC, new_notes)
+    pairs = np.concatenate([pairs, more])
     return [(int(first), int(second)) for first, second in numbers[pairs].tolist()]
 
 
 NEAR = "near duplicates"
-"""The stage's note of the pairs that it has found."""
+SYMMETRIC = "symmetric copies"
+"""The stage's notes of the pairs that it has found."""
 
 
 def suggested_groups(ctx: Context, items: Items, dataset: Dataset, groups: Sequence[Sequence[int]]) -> NameGroups | None:

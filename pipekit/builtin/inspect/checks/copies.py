@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pipekit.builtin.inspect.rows import columns_in
@@ -28,11 +29,13 @@ def exact_duplicates(rows: Sequence[Row], ctx: Context, params: CopiesParams) ->
 
 
 def near_duplicates(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator[Finding]:
-    """The same image, resized or saved again. Files with the same bytes count once."""
+    """The same image, resized or saved again; with features also mirrored, cropped, turned or recoloured, or the next in a
+    burst. Files with the same bytes count once."""
     for group in _groups(rows, "group"):
         different = list({row["sha256"]: row for row in group}.values())
         if len(different) > 1:
-            yield _finding("near_duplicates", "warning", "nearly the same image", different, _all_but_one(different))
+            finding = _finding("near_duplicates", "warning", "nearly the same image", different, _all_but_one(different))
+            yield _with_words(finding, columns_in(rows).differences)
 
 
 def leakage(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator[Finding]:
@@ -42,7 +45,8 @@ def leakage(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator
         if len(splits) > 1:
             remove = [row["id"] for row in group if row["split"] != splits[-1]]
             how = "the same file" if len({row["sha256"] for row in group}) == 1 else "nearly the same image"
-            yield _finding("leakage", "error", f"{how} in {' and '.join(splits)}", group, remove)
+            finding = _finding("leakage", "error", f"{how} in {' and '.join(splits)}", group, remove)
+            yield _with_words(finding, columns_in(rows).differences)
     for group in _groups(rows, "origin"):
         splits = sorted({row["split"] for row in group if row["split"]}, key=SPLITS.index)
         if len(splits) > 1 and len({row["group"] for row in group}) > 1:
@@ -75,6 +79,17 @@ def _groups(rows: Sequence[Row], name: str) -> list[list[Row]]:
 def _either(rows: Sequence[Row]) -> list[list[Row]]:
     """Groups of duplicates and near duplicates; the stage gives rows with the same bytes the same number."""
     return _groups(rows, "group")
+
+
+def _with_words(finding: Finding, differences: Mapping[tuple[str, str], str]) -> Finding:
+    """Say how the images of a finding differ: a sentence for each pair that features found, the first in the message."""
+    among = set(finding.samples)
+    pairs = [(*pair, words) for pair, words in differences.items() if among.issuperset(pair)]
+    if not pairs:
+        return finding
+    first, second, words = pairs[0]
+    said = words if len(among) == 2 else f"{second} beside {first}: {words}"
+    return replace(finding, message=f"{finding.message}; {said}", values={**finding.values, "pairs": pairs})
 
 
 def _all_but_one(group: Sequence[Row]) -> list[str]:

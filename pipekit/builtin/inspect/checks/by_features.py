@@ -1,0 +1,56 @@
+"""Checks that see pictures by the features of a pretrained network; they say nothing without an ``embed`` stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pipekit.contract import Context, Finding, Params, param
+
+if TYPE_CHECKING:
+    from pipekit.builtin.inspect.sight import Sight
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+class ForeignParams(Params):
+    spreads: float = param(
+        5.0, "Report an image whose similarity to its neighbours lies so many spreads below its class's median", gt=1
+    )
+
+
+class AlikeParams(Params):
+    apart: float = param(
+        0.75,
+        "Report two classes if the upper end of the interval of the accuracy between them lies below this; chance is 0.5",
+        gt=0.5,
+        lt=1,
+    )
+
+
+class LabelsParams(Params):
+    """No parameters."""
+
+
+def foreign(rows: Rows, ctx: Context, params: ForeignParams, features: Sight | None = None) -> Iterator[Finding]:
+    """Images that resemble no other: another subject, a drawing among photographs, a test card."""
+    if features is not None:
+        from pipekit.builtin.inspect.unusual import find_foreign
+
+        yield from find_foreign(rows, features, params.spreads)
+
+
+def suspected_labels(rows: Rows, ctx: Context, params: LabelsParams, features: Sight | None = None) -> Iterator[Finding]:
+    """Images that a model, which did not learn from them, confidently takes for another class than their label's."""
+    if features is not None:
+        from pipekit.builtin.inspect.unusual import find_suspects
+
+        yield from find_suspects(rows, features)
+
+
+def alike_classes(rows: Rows, ctx: Context, params: AlikeParams, features: Sight | None = None) -> Iterator[Finding]:
+    """Pairs of classes whose images a model can't tell apart."""
+    if features is not None:
+        from pipekit.builtin.inspect.unusual import find_alike
+
+        yield from find_alike(rows, features, params.apart)
