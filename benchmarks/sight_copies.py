@@ -1,4 +1,4 @@
-"""Near copies by features: photographs with planted copies, found by `inspect` and kept together by `split`.
+"""Near duplicates by features: photographs with planted copies, found by `inspect` and kept together by `split`.
 
 Rerun: python benchmarks/sight_copies.py PHOTOS
 

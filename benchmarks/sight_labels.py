@@ -4,7 +4,7 @@ Rerun: python benchmarks/sight_labels.py PHOTOS
        python benchmarks/sight_labels.py --idx FOLDER      # train-images-idx3-ubyte.gz and the others of (Fashion-)MNIST
 
 PHOTOS has a folder for each class. Its images are taken in the order of their names: the first half of each class was used for
-choosing limits (`--part tuning`), the second half was not (`--part untouched`, the default). Of an IDX folder, `tuning` takes
+choosing limits (`--part tuning`), the second half was not (`--part untouched`, the default). With an IDX folder, `tuning` takes
 the first images of the training files, `untouched` the first of the test files. Features are computed once; for each draw, 5 %
 of the labels are replaced by another class, drawn at random.
 """

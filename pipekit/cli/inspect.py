@@ -50,7 +50,7 @@ def inspect(
         bool | None,
         typer.Option(
             "--features/--no-features",
-            help="Compute features by a pretrained network, for near copies, foreign images and labels; "
+            help="Compute features by a pretrained network, for near duplicates, foreign images and labels; "
             "default: if it takes less than a minute",
             show_default=False,
         ),

@@ -136,10 +136,13 @@ def align(first: Landmarks, second: Landmarks) -> Alignment | None:
     other, both = laid_upon(first, flipped(second) if mirrored else second, matrix)
     if both.sum() < 100:
         return None
-    pair = np.stack([cv2.GaussianBlur(_gray(view), (0, 0), 1)[both] for view in (first.view, other)]).astype(np.float64)
+    pair: NDArray[np.float64] = np.stack(
+        [cv2.GaussianBlur(_gray(view), (0, 0), 1)[both] for view in (first.view, other)]
+    ).astype(np.float64)
     if pair.std(1).min() < 1:
         return None
-    agreement = float(np.corrcoef(pair)[0, 1])
+    centred = pair - pair.mean(1, keepdims=True)
+    agreement = float((centred[0] * centred[1]).mean() / pair.std(1).prod())
     return Alignment(matrix, mirrored, fitting, agreement) if agreement >= AGREEMENT else None
 
 

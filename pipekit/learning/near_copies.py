@@ -1,4 +1,4 @@
-"""Near copies by features: mirrored, cropped, turned, recoloured, with a mark or a border, neighbours in a burst.
+"""Near duplicates by features: mirrored, cropped, turned, recoloured, with a mark or a border, neighbours in a burst.
 
 Features propose, pixels decide. Pairs of neighbours are confirmed in the order of their similarity
 (:func:`pipekit.images.landmarks.align`), some at a time, until hardly one of them is a copy. So the limit follows from the
@@ -68,7 +68,7 @@ class Copies:
 
 
 def find_copies(ctx: Context, dataset: Dataset, embedded: Embedded, neighbours: Neighbours | None = None) -> Copies:
-    """The near copies of a dataset. Files with the same bytes are compared once.
+    """The near duplicates of a dataset. Files with the same bytes are compared once.
 
     Args:
         embedded: of its images, or of some; others are left out.
@@ -125,7 +125,7 @@ def compare(ctx: Context, dataset: Dataset, pairs: Sequence[tuple[str, str]]) ->
 
     wanted = {name for pair in pairs for name in pair}
     samples: list[Sample] = [sample for sample in dataset if sample.id in wanted]
-    rows = ctx.map(find_landmarks, samples, label="near copies", name="find_landmarks", problems=True)
+    rows = ctx.map(find_landmarks, samples, label="near duplicates", name="find_landmarks", problems=True)
     known = {row["id"]: row["landmarks"] for row in rows if "problem" not in row}
 
     def words_of(pair: tuple[str, str]) -> str:

@@ -60,7 +60,8 @@ class Directions:
 
     def at(self, numbers: NDArray[np.int64] | slice) -> Rows:
         rows = np.asarray(self._table[numbers], np.float32) - self._mean
-        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+        found: Rows = np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6), np.float32)
+        return found
 
     def blocks(self) -> Iterator[tuple[int, Rows]]:
         for start in range(0, len(self), _BLOCK):

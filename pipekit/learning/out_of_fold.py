@@ -55,7 +55,7 @@ def out_of_fold(
     Args:
         table: ``(N, D)`` features, possibly memory-mapped.
         classes: of each row, 0 to K - 1; each at least twice.
-        groups: rows with the same number are never on both sides: near copies, copies of one original, one patient.
+        groups: rows with the same number are never on both sides: near duplicates, copies of one original, one patient.
 
     Raises:
         ValueError: there are fewer than two classes, or fewer groups than folds.

@@ -1,4 +1,4 @@
-"""What the stages `split`, `inspect` and `evaluate` do with embeddings: near copies, foreign images, suspected labels."""
+"""What the stages `split`, `inspect` and `evaluate` do with embeddings: near duplicates, foreign images, suspected labels."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_cropped_copy_stays_in_one_split_and_inspect_says_how_it_differs(proje
     found = splits(outcome)
     assert all(found[copy] == found[original] for copy, original in copies.items())
     facts = outcome.stages[2].facts
-    assert facts["near copies by features"] == "4 pairs"
+    assert facts["near duplicates by features"] == "4 pairs"
     assert len(facts["similarity limit"]) == len("0.50")
     looked = json.loads((outcome.artifact("inspect").path / "inspect.json").read_text("utf-8"))
     near = [finding for finding in looked["findings"] if finding["check"] == "near_duplicates"]

@@ -21,7 +21,7 @@ def test_one_component_is_described(pipekit, speckle: Path) -> None:
     found = package.component("stage", "split")
     shown = json.loads(pipekit("components", "stage", "split", "--json").out)
     assert [row.name for row in found.params] == [row["name"] for row in shown["params"]]
-    assert ([slot.name for slot in found.inputs], found.output) == (["dataset"], "dataset")
+    assert ([slot.name for slot in found.inputs], found.output) == (["dataset", "embeddings"], "dataset")
     assert "fractions" in {row.name for row in found.params}
     assert package.component("op", "speckle", plugins=[str(speckle)]).params[0].name == "amount"
     with pytest.raises(UserError, match="no kind of component called 'stge'"):

@@ -42,7 +42,7 @@ def evaluate(
     """Evaluate the model on one split and write ``report.html``, ``metrics.json``, ``predictions.csv`` and the figures.
 
     ``baseline`` is the report of a simpler model on the same images (for example HOG + SVM), which this one should beat.
-    With ``embeddings`` of the dataset, near copies in train are also found by features, and the report has a map of its images.
+    With ``embeddings`` of the dataset, near duplicates in train are also found by features, and the report has a map.
 
     An autoencoder is evaluated by its reconstructions: the error of each image, beside that of the mean training image, and
     the images whose error is unusual.

@@ -35,7 +35,7 @@ def find(
         correct: ``(N,)``, True for a correct prediction, in the order of ``ids``.
         same_origin: evaluated image -> an image of the train split that was made from the same original.
         belonging: ``(N,)``, the group of each evaluated image, for the interval; None for independent images.
-        by_features: further near copies, of any images.
+        by_features: further near duplicates, of any images.
 
     Returns:
         ``{"count", "accuracy_without": {value, low, high}, "pairs": [{"id", "train_id"}]}``: one pair for each image with a

@@ -149,7 +149,7 @@ def _sight(ctx: Context, dataset: Dataset, embeddings: Embeddings | None) -> Sig
 
 
 def _features(sight: Sight | None, embeddings: Embeddings | None) -> dict[str, Any] | None:
-    """The embedder, and the limit of near copies; None without features."""
+    """The embedder, and the limit of near duplicates; None without features."""
     if sight is None or embeddings is None:
         return None
     from pipekit.learning.embeddings import embedder_of

@@ -62,7 +62,7 @@ class MeasuredRows(Sequence[Mapping[str, Any]]):
         groups, origins: ``(N,) int64``, equal for near duplicates, and for copies of one original; -1 for none.
         sha256, fingerprint: of a usable image, by its number.
         row: a row as a dict.
-        differences: how near copies differ, by the two ids: those found by features, mirrored and brighter ones.
+        differences: how near duplicates differ, by the two ids: those found by features, mirrored and brighter ones.
     """
 
     ids: Sequence[str]
@@ -184,7 +184,7 @@ def measured_rows(
         failed: (id, reason) of the images that failed in earlier stages.
         near: finds the pairs of near duplicates.
         words: how two of the images that ``near`` saw differ, by their numbers; read after ``near`` was called.
-        by_features: further near copies.
+        by_features: further near duplicates.
 
     Returns:
         the rows, and for those of the dataset their numbers in the columns.

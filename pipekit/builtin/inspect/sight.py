@@ -1,4 +1,4 @@
-"""What the checks of ``inspect`` see by features: near copies, neighbours, and out-of-fold probabilities."""
+"""What the checks of ``inspect`` see by features: near duplicates, neighbours, and out-of-fold probabilities."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Sight:
 
 
 def _groups(rows: MeasuredRows, places: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Equal numbers for near copies and for copies of one original, among the images at ``places``."""
+    """Equal numbers for near duplicates and for copies of one original, among the images at ``places``."""
     numbers = np.arange(len(places))
     for values in (rows.groups[places], rows.origins[places]):
         first: dict[int, int] = {}

@@ -23,7 +23,7 @@ SHOWN = 10
 
 
 def find_foreign(rows: Sequence[Mapping[str, Any]], sight: Sight, spreads: float) -> Iterator[Finding]:
-    """Images far from all others: the mean similarity to the nearest ones, without near copies, among those of the class."""
+    """Images far from all others: the mean similarity to the nearest ones, without near duplicates, is low for the class."""
     measured = MeasuredRows.of(rows)
     places = sight.places(measured)
     usable = places >= 0
@@ -63,7 +63,7 @@ def _closeness(
     groups: NDArray[np.int64],
     own: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float64]:
-    """The mean similarity to the :data:`NEAREST` images that are no near copies."""
+    """The mean similarity to the :data:`NEAREST` images that are no near duplicates."""
     own = places if own is None else own
     other = places[numbers]
     copy = (numbers < 0) | (groups[other] == groups[own][:, None]) & (groups[own][:, None] >= 0)

@@ -37,8 +37,8 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
         return Section(
             title,
             f"None found: no {evaluation.split} image has a near duplicate in the train split (by {_method(found)}), or "
-            f"another copy of its original. {_reach(found)} It can't see other views of one scene, patient or "
-            "object: a `split` with a group column or pattern keeps those apart.",
+            f"another copy of its original. {_reach(found)} It can't see other views of one scene, patient or object: a "
+            "`split` with a group column or pattern keeps those apart.",
         )
     pairs = found["pairs"]
     has_words = any("how" in pair for pair in pairs)

@@ -127,8 +127,8 @@ def _file_state(path: Path) -> str:
 def split(ctx: Context, dataset: Dataset, params: SplitParams, embeddings: Embeddings | None = None) -> Dataset:
     """Assign every sample to a split.
 
-    With ``embeddings`` of these images, near copies that hashes miss stay together too: mirrored, cropped, turned, recoloured
-    ones, and neighbours in a burst.
+    With ``embeddings`` of these images, near duplicates that hashes miss stay together too: mirrored, cropped, turned,
+    recoloured ones, and neighbours in a burst.
 
     Raises:
         UserError: a split would be empty, or no image has the group column or matches the pattern.
@@ -190,7 +190,7 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams, embeddings: Embed
     if found.num_copies:
         facts["kept together"] = f"{found.num_copies} images"
     if copies is not None:
-        facts |= {"near copies by features": f"{len(copies.copies):,} pairs", "similarity limit": f"{copies.limit:.2f}"}
+        facts |= {"near duplicates by features": f"{len(copies.copies):,} pairs", "similarity limit": f"{copies.limit:.2f}"}
     if num_excluded:
         facts["excluded"] = str(num_excluded)
     facts |= ledger.facts()

@@ -201,7 +201,7 @@ def groups_of(
 
     Args:
         same: items with the same content.
-        copies: near copies by features.
+        copies: near duplicates by features.
     """
     names, codes = items.labels.names, items.labels.codes
     pairs = origin_pairs(
