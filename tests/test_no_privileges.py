@@ -207,7 +207,7 @@ def test_an_importer_names_the_exporter_that_keeps_all_of_it(tmp_path: Path) -> 
 def test_what_an_importer_of_annotations_reads_can_be_written_back(built_in: Registry) -> None:
     named = {found.name: exporter_of(built_in, found.name) for found in built_in.components("importer")}
     kept = {name for name, exporter in named.items() if exporter}
-    tools = {"cvat", "labelme", "via", "label_studio", "createml", "box_csv"}
+    tools = {"cvat", "labelme", "via", "label_studio", "createml", "box_csv", "coco_panoptic"}
     assert kept == {"coco", "yolo", "voc", "masks", "roboflow_masks", "csv", "parquet", "tfrecord", *tools}
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.builtin.models.pretrained import INPUT_HW, BackboneParams, features_model
 from pipekit.contract import Params
 from pipekit.errors import UserError, did_you_mean
+from pipekit.learning.backbones import INPUT_HW, BackboneParams, features_model
 from pipekit.learning.efficientnet_lite import LITE0, TRAINED_ON, facts_for
 from pipekit.learning.embedders import Embed, Facts, embedder, onnx_embed
 

@@ -1,7 +1,7 @@
 """``pipekit run`` where nothing has changed: what it would print is kept, and printed without loading what a run needs.
 
 A command line is known by its words, the working folder, the environment, the interpreter and the terminal. What the run
-depended on besides is its basis (:mod:`pipekit.engine.unchanged`). Whatever differs or can't be told: the command runs.
+depended on besides is its basis (:mod:`pipekit.engine.unchanged`). Whatever differs or is unknown: the command runs.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def compare(
         plugins: plugins to load: files or modules.
         disable: names of plugins to leave out.
         listener: receives each event of the run.
-        **params: parameters of the ``compare`` stage: ``names``, ``resamples``, ``pictures``, ``thumbnail_px``.
+        **params: parameters of the ``compare`` stage: ``names``, ``pictures``, ``thumbnail_px``.
 
     Returns:
         A verdict for each pair, all metrics, and the page.

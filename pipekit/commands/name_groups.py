@@ -1,4 +1,4 @@
-"""Look at the names in a folder before anything is read: do they look like groups, such as patients?"""
+"""Read the names in a folder before any image is read: do they look like groups, such as patients?"""
 
 from __future__ import annotations
 

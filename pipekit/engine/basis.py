@@ -92,15 +92,15 @@ def _places_of(store: Store, stages: Sequence[StageOutcome]) -> tuple[str, ...]:
 def _code_of(plan: Plan, path: Sequence[str]) -> list[str] | None:
     """Files and packages of code outside Python's own, and the folders where packages are looked for."""
     own = os.path.dirname(pipekit.__file__)  # noqa: PTH120
-    installed = {os.path.realpath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     packages = {own}
     for plugin in plan.registry.modules:
         top = sys.modules.get(plugin.__name__.partition(".")[0]) if isinstance(plugin, ModuleType) else None
         if top is None or not getattr(top, "__file__", None):
             return None  # code that can't be found by its file
         packages.add(os.path.dirname(str(top.__file__)) if hasattr(top, "__path__") else str(top.__file__))  # noqa: PTH120
-    inside = tuple(f"{folder}{os.sep}" for folder in (*installed, *packages))
-    files = {one for one in _loaded() if not os.path.realpath(one).startswith(inside) and not one.startswith(inside)}
+    named = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    inside = tuple(f"{folder}{os.sep}" for folder in {*named, *map(os.path.realpath, named), *packages})
+    files = {one for one in _loaded() if not one.startswith(inside) and not os.path.realpath(one).startswith(inside)}
     return sorted({*packages, *files, *(folder for folder in path if os.path.exists(folder))})  # noqa: PTH110
 
 

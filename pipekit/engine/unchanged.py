@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipekit.files import tree_state
@@ -86,7 +86,7 @@ def write_basis(root: Path, name: str, basis: Basis) -> None:
     """Keep a basis; it appears in one rename. Raises OSError."""
     from pipekit.owners import new_owner
 
-    text = json.dumps(asdict(basis)).encode("ascii")
+    text = json.dumps(vars(basis)).encode("ascii")
     folder, scratch = root / FOLDER, root / "tmp" / new_owner()
     folder.mkdir(exist_ok=True)
     scratch.parent.mkdir(exist_ok=True)

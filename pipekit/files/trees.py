@@ -71,7 +71,7 @@ def scan(root: Path) -> Iterator[tuple[str, Listing]]:
 
 
 def tree_state(root: str | Path) -> str:
-    """The names and states of all files that :func:`scan` finds, or the state of one file; "" if that can't be told."""
+    """The names and states of all files that :func:`scan` finds, or the state of one file; "" if that is unknown."""
     if not os.path.isdir(root):  # noqa: PTH112
         return file_state(root)
     state = TreeState()

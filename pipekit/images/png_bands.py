@@ -45,7 +45,7 @@ class PngFile:
 
     @property
     def rows(self) -> int:
-        """Of a band."""
+        """The size of a band."""
         return max(1, min(ROWS, BAND_BYTES // self.row_bytes))
 
 

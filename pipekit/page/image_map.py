@@ -31,7 +31,7 @@ MAX_PIXELS = 6_000_000
 QUALITY = 72
 
 MOST_NAMES = 23
-"""Maximum number of values with a mark of their own: eight colours in three shapes; the rarer ones are "other"."""
+"""Maximum number of values with a separate mark: eight colours in three shapes; the rarer ones are "other"."""
 
 OTHER = "other"
 

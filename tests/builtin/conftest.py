@@ -31,7 +31,8 @@ class MadeParams(pipekit.Params):
 @pipekit.stage
 def made_model(ctx: pipekit.Context, params: MadeParams) -> pipekit.Model:
     """A model that is there already."""
-    (ctx.out_dir / "model.json").write_text((params.folder / "model.json").read_text())
+    for file in params.folder.iterdir():
+        (ctx.out_dir / file.name).write_bytes(file.read_bytes())
     return ctx.artifact(pipekit.Model)
 
 

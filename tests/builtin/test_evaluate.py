@@ -41,7 +41,7 @@ def test_the_figures_are_those_of_the_predictions(colour_project: Any) -> None:
 
 def test_the_headline_and_the_facts(colour_project: Any) -> None:
     outcome = colour_project.run()
-    assert outcome.headline == "test accuracy 0.917 (95 % interval 0.742 to 0.977), 24 images"
+    assert outcome.headline == "test accuracy 0.917 (95 % interval 0.730 to 0.990), 24 images"
     facts = outcome.stages[-1].facts
     assert (facts["accuracy"], facts["images"], facts["baseline"]) == ("0.917", "24", "0.333")
 
@@ -116,7 +116,7 @@ def test_the_report_counts_copies_and_label_conflicts_with_one_number_each(colou
     folder = colour_project.report()
     page, conflicts = (folder / "report.html").read_text("utf-8"), metrics_of(folder)["label_conflicts"]
     assert "1 of 24 test images has a copy in train" in page
-    assert "1 of 24 test images are in the dataset again under another label" in page
+    assert "1 of 24 test images is in the dataset again under another label" in page
     assert (conflicts["count"], conflicts["num_pairs"]) == (1, 2)
     others = [{row["id"], row["other_id"]} for row in conflicts["pairs"]]
     assert others == [{"test/red/red_0.png", f"train/{label}/again.png"} for label in ("blue", "green")]

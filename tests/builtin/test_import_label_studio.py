@@ -142,3 +142,19 @@ def test_other_lists_are_no_tasks(tmp_path: Path) -> None:
     tasks(tmp_path / "y.json", task("a.png")).write_text('[{"data": {}, "annotations": []}, {')
     with pytest.raises(UserError, match=r"y\.json is damaged: .*\(line 1, character 34\)"):
         list(label_studio.read(tmp_path, PARAMS))
+
+
+def test_a_choice_for_a_region_is_an_attribute_of_its_box_and_no_class_of_the_image(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    place = {"x": 10, "y": 10, "width": 50, "height": 50}
+    results = [
+        {"id": "r", "type": "choices", "from_name": "sure", "value": {**place, "choices": ["uncertain"]}},
+        {"id": "r", "type": "rectanglelabels", "value": {**place, "rectanglelabels": ["cell"]}},
+        {"id": "gone", "type": "choices", "from_name": "sure", "value": {**place, "choices": ["uncertain"]}},
+        {"type": "choices", "from_name": "kind", "value": {"choices": ["blood"]}},
+    ]
+    write(tmp_path / "x.json", json.dumps([{"data": {"image": "a.png"}, "annotations": [{"result": results}]}]))
+    (sample,), failed = sort_out(label_studio.read(tmp_path, label_studio.LabelStudioParams()))
+    assert sample.label == "blood"
+    assert [(box.label, box.facts) for box in sample.targets.boxes] == [("cell", {"attributes": {"sure": "uncertain"}})]
+    assert failed == {"a.png result 3": "x.json line 1: the choice 'uncertain' is for a region that is not read"}

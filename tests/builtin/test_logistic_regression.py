@@ -24,6 +24,7 @@ from pipekit.learning.keras_backend import load_keras
 from pipekit.learning.light_predictor import load_light
 from pipekit.learning.linear_head import read_head
 from pipekit.learning.predictor import load_predictor
+from pipekit.learning.unknown import load_unknown
 from pipekit.registry.registry import load_registry
 from pipekit.testing import write_tiny_dataset
 
@@ -124,7 +125,7 @@ def test_keras_model_of_a_pipeline_is_whole_and_its_features_are_those_of_embed(
 ) -> None:
     pipeline = AdhocPipeline(settings={"name": "trial", "seed": 7})
     pipeline.add("data", "import.folders", path="images")
-    pipeline.add("split", "split", fractions={"train": 0.5, "val": 0.25, "test": 0.25})
+    pipeline.add("split", "split", fractions={"train": 0.7, "val": 0.15, "test": 0.15})
     pipeline.add("embed", "embed")
     pipeline.add("train", "train", dataset="split", model={"template": "auto", "budget": "1s"}, epochs=3)
     pipeline.add("report", "evaluate", dataset="split", explain=0)
@@ -165,6 +166,17 @@ def test_keras_model_of_a_pipeline_is_whole_and_its_features_are_those_of_embed(
     light = load_light(model.path, load_registry(installed=False).get)
     np.testing.assert_allclose(light.probabilities(images), found, atol=1e-4)
     np.testing.assert_allclose(light.scoring().probabilities(images), predictor.scoring().probabilities(images), atol=1e-3)
+
+    stated, unknown = info["unknown"], load_unknown(model.path, info)
+    assert unknown is not None
+    assert predictor.with_score is not None
+    num_train = sum(outcome.artifact("split").counts["train"].values())
+    assert (stated["num_images"], stated["num_stored"], stated["share"]) == (num_train, num_train, 0.05)
+    in_graph = predictor.with_score(images)
+    np.testing.assert_allclose(in_graph[:, :-1], found, atol=1e-5)
+    np.testing.assert_allclose(in_graph[:, -1], unknown.scores(made.table[::5]), atol=2e-2)
+    noise = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), dtype=np.uint8)
+    assert predictor.with_score(noise)[0, -1] > 1
 
 
 def test_an_embedder_without_keras_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

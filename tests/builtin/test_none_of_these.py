@@ -50,7 +50,7 @@ def test_the_section_shows_the_rejected_images_and_how_sure_the_limit_is(tmp_pat
     ctx: Any = None
     found = section(ctx, evaluation(tmp_path))
     assert found is not None
-    assert "**2 of 6** test images, 33.3 % (95 % interval 9.7 % to 70.0 %)" in found.markdown
+    assert "**2 of 6** test images, 33.3 % (95 % interval 4.3 % to 77.7 %)" in found.markdown
     assert "set from 24 training images of 20 originals" in found.markdown
     assert "between 0.1 % and 16.8 % of further ones" in found.markdown
     assert [picture.caption.splitlines()[1] for picture in found.pictures] == ["1.png", "4.png"]

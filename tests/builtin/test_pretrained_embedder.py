@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipekit.builtin.embedders import DIMENSIONS, pretrained
-from pipekit.builtin.models.pretrained import BackboneParams
 from pipekit.errors import UserError
+from pipekit.learning.backbones import BackboneParams
 from pipekit.learning.embedders import facts_of
 from pipekit.testing import check_embedder
 

@@ -171,7 +171,7 @@ def test_it_learns_and_what_it_saves_predicts_from_raw_pixels(colours: Dataset, 
     ctx = Bench(tmp_path)
     model = train(ctx, colours, params(epochs=6, model={"template": "mlp", "units": [16]}, learning_rate=0.005, **FLIPPED))
     files = {path.name for path in model.path.iterdir()}
-    assert files == {"model.keras", "model.json", "history.csv", "curves.png", "curves.svg"}
+    assert files == {"model.keras", "model.json", "trained_on.bin", "history.csv", "curves.png", "curves.svg"}
     predictor = load_predictor(model.path, ctx.component)
     assert predictor.classes == ("blue", "green", "red")
     assert predictor.input_shape_hwc == (12, 12, 3)

@@ -116,6 +116,7 @@ LOADING = [
     ("replay", "a.toml"),
     ("run", "a.toml"),
     ("schema",),
+    ("similar", "a.jpg", "."),
     ("sniff", "."),
     ("split", "."),
     ("stage",),

@@ -21,9 +21,9 @@ def two_runs(colours: Any) -> list[str]:
 
 
 def test_the_verb_finds_what_the_command_finds(pipekit, two_runs: list[str]) -> None:
-    result = pipekit("compare", *two_runs, "--json", "--resamples", "200", "--plugin", "by_colour.py")
+    result = pipekit("compare", *two_runs, "--json", "--pictures", "20", "--plugin", "by_colour.py")
     assert result.code == 0, result.err
-    found = package.compare(two_runs, "page.html", resamples=200, plugins=["by_colour.py"])
+    found = package.compare(two_runs, "page.html", pictures=20, plugins=["by_colour.py"])
     assert found.data == json.loads(result.out)
     assert found.names == ("first", "second")
     assert found.verdicts == tuple(pair["verdict"] for pair in found.data["pairs"])
@@ -33,9 +33,9 @@ def test_the_verb_finds_what_the_command_finds(pipekit, two_runs: list[str]) -> 
 
 def test_what_can_not_be_compared(pipekit, two_runs: list[str]) -> None:
     with pytest.raises(PlanError) as raised:
-        package.compare(two_runs, resamples=1)
-    assert [problem.path for problem in raised.value.problems] == ["resamples"]
-    assert "error: --resamples: " in pipekit("compare", *two_runs, "--resamples", "1").err
+        package.compare(two_runs, pictures=-1)
+    assert [problem.path for problem in raised.value.problems] == ["pictures"]
+    assert "error: --pictures: " in pipekit("compare", *two_runs, "--pictures=-1").err
     with pytest.raises(UserError, match="at least two runs"):
         package.compare(two_runs[:1])
     with pytest.raises(UserError, match="no report in images"):

@@ -182,7 +182,7 @@ def plain_run(photos: Path) -> bool:
 
 
 def test_suspects_are_decided_and_the_models_compared_on_the_same_labels(pipekit: Any, colours: Any) -> None:
-    colours.run({"pictures": 0, "explain": 0, "resamples": 100}, name="before")
+    colours.run({"pictures": 0, "explain": 0}, name="before")
     listed = pipekit("corrections", "from", "runs/before")
     assert listed.code == 0, listed.err
     rows = list(csv.DictReader(Path("suspects.csv").read_text().splitlines()))
@@ -198,7 +198,7 @@ def test_suspects_are_decided_and_the_models_compared_on_the_same_labels(pipekit
     again = package.suggest_corrections("runs/before")
     assert (len(again.rows), again.decided) == (1, 1)
     # The old model again, on the corrected test images; then the paired test.
-    how: dict[str, Any] = {"plugins": ["by_colour.py"], "pictures": 0, "resamples": 100}
+    how: dict[str, Any] = {"plugins": ["by_colour.py"], "pictures": 0}
     after = package.evaluate("model", "images", corrections="corrections.csv", name="after", explain=0, **how)
     assert after.metrics["accuracy"]["value"] == pytest.approx(23 / 24)
     same = package.compare(["runs/before", "runs/after"], **how)

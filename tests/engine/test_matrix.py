@@ -77,6 +77,7 @@ def test_a_grid_runs_every_combination_and_names_the_best(project: Path) -> None
     ]
     assert outcome.best is not None
     assert (outcome.best.values["train.a"], outcome.best.score) == (0.25, 0.95)
+    assert next((row.selected_in / "score.txt").read_text()[:3] for row in outcome.combinations if row.selected_in) == "0.1"
     assert events.count("stage_started base") == 1, "what does not change runs once"
     assert events.count("stage_started train") == 6
     assert (project / "runs/m/train/score.txt").read_text() == "0.25 p", "the best stands under the pipeline's own name"

@@ -38,6 +38,9 @@ CONTENTS = 3
 """Each name has one of so many contents."""
 
 RECIPES = ("light", "heavy", "hflip | rotate(30)", "rotate(5)")
+MORE_FILES = 0.02
+"""Fraction by which a store may have more files than a new one: former states of folders."""
+
 GC_EVERY, COMPARE_EVERY = 3, 24
 """Runs between two collections, and between two comparisons with an empty store."""
 
@@ -81,7 +84,7 @@ class Soak:
         for _ in range(self.chance.randrange(1, 5)):
             there = self.present()
             gone = sorted({*NAMES} - {path.stem for path in there})
-            more = "add" if self.chance.randrange(len(NAMES)) >= len(there) else "remove"  # about half of them are there
+            more = "add" if len(there) < len(NAMES) // 2 else "remove"  # so that the project keeps its size
             what = self.chance.choice(["recipe", more, more, *["edit", "rename"] * bool(there and gone)])
             self.changes[what] += 1
             if what == "recipe":
@@ -114,18 +117,23 @@ class Soak:
         self.measured.append(measure(self.project / ".pipekit", Path(os.environ["TMPDIR"])))
 
     def compare(self) -> None:
-        """Compare what is shown with what a run with an empty store shows, beside the same split file."""
+        """Compare what is shown, and how many files are stored, with a run with an empty store, beside the same split file."""
         import pipekit as library
 
-        number, now = self.num_runs, shown(self.project)
+        self.collect()
+        number, now, stored = self.num_runs, shown(self.project), self.measured.pop().store_files
         if damage := library.verify(self.project).damage:
             self.wrong.append(f"run {number}: verify finds {damage[0]}")
         for name in ("runs", ".pipekit"):
             (self.project / name).rename(self.project.with_name(name))
         self.run()
+        self.collect()
+        anew = self.measured.pop().store_files
         wrong = differences(shown(self.project), now)
+        if stored > anew * (1 + MORE_FILES):
+            wrong.append(f"{stored} files in the store, and {anew} in a new one")
         self.wrong += [f"run {number}: {sentence}" for sentence in wrong]
-        print(f"run {number}: {'; '.join(wrong) or 'as with an empty store'}", flush=True)
+        print(f"run {number}: {'; '.join(wrong) or 'as with an empty store'}; {stored} and {anew} files stored", flush=True)
         for name in ("runs", ".pipekit"):
             shutil.rmtree(self.project / name)
             self.project.with_name(name).rename(self.project / name)

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from pipekit.builtin.models import pretrained
 from pipekit.builtin.train.loop import State
 from pipekit.builtin.train.record import verdict
 from pipekit.engine.run import run_plan
 from pipekit.errors import UserError
-from pipekit.learning import advice
+from pipekit.learning import advice, backbones
 from pipekit.learning.advice import Case, remedies
 from pipekit.pipeline.plan import load_plan
 from pipekit.registry.registry import load_registry
@@ -126,7 +125,7 @@ def register_stages(register):
 
 def test_pretrained_without_its_package_of_weights_names_another_template() -> None:
     with pytest.raises(UserError) as caught:
-        pretrained._in_package("package:no_such_package/a.h5")
+        backbones._in_package("package:no_such_package/a.h5")
     assert "--model logistic_regression" in caught.value.hint
 
 

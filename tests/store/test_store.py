@@ -187,7 +187,7 @@ def test_garbage_is_counted(store: Store) -> None:
 def test_what_may_still_be_needed_is_garbage_after_days(store: Store, place: str, kept_days: int) -> None:
     """Shards after a day, checkpoints after a month, another machine's scratch folder after a week."""
     folder = store.root / place
-    folder.mkdir(parents=True)
+    (folder / "checkpoint").mkdir(parents=True)
     for days, found in ((0.9 * kept_days, ()), (1.1 * kept_days, (folder,))):
         then = time.time() - days * 24 * 3600
         os.utime(folder, (then, then))

@@ -49,7 +49,7 @@ def test_gc_leaves_two_minutes_before_the_oldest_lease_alone(tmp_path: Path, bef
 @pytest.mark.parametrize(("days", "is_garbage"), [(29, False), (31, True)])
 def test_gc_leaves_an_interrupted_training_alone_for_a_month(tmp_path: Path, days: int, is_garbage: bool) -> None:
     work = tmp_path / "work" / "abc"
-    work.mkdir(parents=True)
+    (work / "checkpoint").mkdir(parents=True)
     age(work, days * DAY_S)
     assert (work in find_garbage(Store(tmp_path), ()).folders) == is_garbage
 

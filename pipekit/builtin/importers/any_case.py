@@ -25,6 +25,10 @@ class AnyCase:
 
     def find(self, folder: Path, name: str) -> Path | None:
         """The only file in ``folder`` that has this name in any case; None if there is none, or several."""
+        try:
+            name.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:  # half of a surrogate pair, which JSON may hold
+            return None
         here = folder
         for part in filter(None, name.split("/")):
             if part == "..":

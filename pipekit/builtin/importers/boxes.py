@@ -102,7 +102,9 @@ class Finder:
         return next((part for part in last_parts(name) if part != name and self.find(part)), "")
 
     def in_any_case(self, name: str, names: AnyCase) -> tuple[str, Path] | None:
-        """(name, file) of the image that has this name, or its last parts, in another case."""
+        """(name, file) of the image that has this name, or its last parts, in another case; None for a name with ``..``."""
+        if ".." in re.split(r"[/\\\\]", name):
+            return None
         found = names.find_among(self._folders, [name])
         of = next((folder for folder in self._folders if found and found.is_relative_to(folder)), None)
         return (found.relative_to(of).as_posix(), found) if found and of else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,9 @@ SHAPES = {
 BARE = frozenset(SHAPES.values())
 """Types of results without a class: a result of type ``labels`` with the same id has it."""
 
+OF_A_BOX = ("keypointlabels", "choices")
+"""Types of results that may belong to a box."""
+
 OBJECT_TAGS = frozenset({"labels", *(tag for tag in SHAPES if tag != "keypointlabels")})
 """Tags of the labeling configuration, in lower case, whose labels are classes of objects."""
 
@@ -88,8 +92,9 @@ def read(path: Path, params: LabelStudioParams) -> Iterator[Sample | Failure | A
     """One sample per task; the id is the path of its image below the folder of the images.
 
     Rectangles, polygons and ellipses become boxes, with outlines except for upright rectangles; keypoints belong to the box
-    that they have as parent. A choice is the image's class. With several annotations of a task, the first one counts that is
-    not cancelled; the others are listed as failed, as are brush strokes, other results, and what can't be used.
+    that they have as parent. A choice is the image's class, or an attribute of the box that it was made for. With several
+    annotations of a task, the first one counts that is not cancelled; the others are listed as failed, as are brush strokes,
+    other results, and what can't be used.
 
     Raises:
         UserError: there is no such file, or one is damaged.
@@ -151,8 +156,8 @@ def _draw_all(drawing: Drawing, results: Sequence[Any], params: LabelStudioParam
     }
     boxes: dict[Any, int] = {}
     rows = list(enumerate(results, start=1))
-    # Boxes first: a keypoint may come before the box that it belongs to.
-    for at, one in sorted(rows, key=lambda row: isinstance(row[1], dict) and row[1].get("type") == "keypointlabels"):
+    # Boxes first: a keypoint or a choice may come before the box that it belongs to.
+    for at, one in sorted(rows, key=lambda row: isinstance(row[1], dict) and row[1].get("type") in OF_A_BOX):
         with drawing.shape(f"result {at}"):
             result = members(one, "a result")
             before = len(drawing.boxes)
@@ -165,6 +170,9 @@ def _draw_all(drawing: Drawing, results: Sequence[Any], params: LabelStudioParam
 def _draw(drawing: Drawing, result: Mapping[str, Any], boxes: Mapping[Any, int], params: LabelStudioParams) -> None:
     kind = str(result.get("type"))
     if kind == "relation":
+        return
+    if kind == "choices" and _is_of_a_region(result):
+        _describe(drawing, result, boxes)
         return
     if kind == "choices":
         if params.choices in ("", result.get("from_name")):
@@ -179,6 +187,23 @@ def _draw(drawing: Drawing, result: Mapping[str, Any], boxes: Mapping[Any, int],
     check_size((result.get("original_width"), result.get("original_height")), drawing.size_hw)
     value = members(result.get("value"), "value")
     _draw_shape(drawing, SHAPES.get(kind) or _shape_of(value), value, _label(value, kind), _parent(result, boxes))
+
+
+def _is_of_a_region(result: Mapping[str, Any]) -> bool:
+    """Whether a choice was made for one region (``perRegion``): then it has the region's place."""
+    value = result.get("value")
+    return isinstance(value, dict) and ("x" in value or "points" in value)
+
+
+def _describe(drawing: Drawing, result: Mapping[str, Any], boxes: Mapping[Any, int]) -> None:
+    """Keep what was chosen for a region as an attribute of its box."""
+    chosen = [text(choice, "a choice") for choice in listed(members(result.get("value"), "value").get("choices"), "choices")]
+    at = boxes.get(result.get("id")) if _is_plain(result.get("id")) else None
+    if at is None:
+        raise UnusableError(f"the choice {first_of(chosen)!r} is for a region that is not read")
+    box = drawing.boxes[at]
+    attributes = {**box.facts.get("attributes", {}), str(result.get("from_name", "choices")): ", ".join(chosen)}
+    drawing.boxes[at] = replace(box, facts={**box.facts, "attributes": attributes})
 
 
 def _draw_shape(drawing: Drawing, shape: str, value: Mapping[str, Any], label: str, of: int | None) -> None:

@@ -25,7 +25,7 @@ class Lookup:
     def get(self, key: str) -> str:
         """The value of a key, or ""."""
         found = self._db.execute("SELECT value FROM pairs WHERE key = ?", (_bytes(key),)).fetchone()
-        return found[0].decode("utf-8", "surrogateescape") if found else ""
+        return found[0].decode("utf-8", "surrogatepass") if found else ""
 
 
 @contextmanager
@@ -65,4 +65,4 @@ def lookup(pairs: Iterable[tuple[str, str]], keep: Literal["first", "last"] = "f
 
 def _bytes(text: str) -> bytes:
     """File names may hold bytes that are not UTF-8."""
-    return text.encode("utf-8", "surrogateescape")
+    return text.encode("utf-8", "surrogatepass")

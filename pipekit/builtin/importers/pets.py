@@ -19,7 +19,7 @@ LIST, TRAIN, TEST = "annotations/list.txt", "annotations/trainval.txt", "annotat
 READS = (".txt", ".xml", ".mat")
 
 MOST_DIGITS = 9
-"""Of the number of a breed."""
+"""The most digits that the number of a breed has."""
 
 SPECIES = {"1": "cat", "2": "dog"}
 

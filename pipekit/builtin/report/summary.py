@@ -129,7 +129,8 @@ def leaks(evaluation: Evaluation) -> Iterator[str]:
     conflicts = metrics.get("label_conflicts") or {"count": 0}
     if conflicts["count"]:
         yield (
-            f"**Warning: {conflicts['count']:,} of {number:,} {split} images are in the dataset again under another label** "
+            f"**Warning: {conflicts['count']:,} of {number:,} {split} images {'is' if conflicts['count'] == 1 else 'are'} in "
+            "the dataset again under another label** "
             f"(the same file, in {count(conflicts['num_pairs'], 'pair')}): one of the labels is wrong, and so is one of the "
             "predictions, or both."
         )

@@ -25,6 +25,6 @@ def group_names(rows: Sequence[Mapping[str, Any]], ctx: Context, params: GroupNa
         [measured.ids[number] for number in good], [str(labels.names[labels.codes[number]] or "") for number in good]
     )
     if found is not None:
-        message = f"{found}; split them with group_pattern = {found.pattern!r}, so that the test images are new to the model"
+        message = f"{found}; split with --group-pattern '{found.pattern}', so that the test images are new to the model"
         values = {"pattern": found.pattern, "stem": found.stem, "groups": found.num_groups, "images": found.num_images}
         yield Finding("group_names", "warning", message, values=values)
