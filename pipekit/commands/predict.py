@@ -22,11 +22,13 @@ class Predictions:
     Attributes:
         classes: the model's classes, in the order of its outputs.
         scored: whether the model can tell that an image is none of the classes: predictions have an ``unknown_score``.
+        passed_over: a sentence about videos, and images in formats that can't be read, in the given folders; "" for none.
     """
 
     classes: tuple[str, ...]
     stream: Iterator[Prediction] = field(repr=False)
     scored: bool = False
+    passed_over: str = ""
 
     def __iter__(self) -> Iterator[Prediction]:
         return self
@@ -112,7 +114,21 @@ def predict(
     )
     if sort is not None:
         found = ways.sort_into(found, Path(sort))
-    return Predictions(tuple(predictor.classes), _at_least_one(found), predictor.with_score is not None)
+    return Predictions(tuple(predictor.classes), _at_least_one(found), predictor.with_score is not None, _passed_over(sources))
+
+
+def _passed_over(sources: Sequence[str]) -> str:
+    from pipekit.files import expanded
+    from pipekit.passed_over import VIDEO, joined, passed_over, sentence
+
+    folders = [expanded(source) for source in sources if source != "-"]
+    found = joined(passed_over(folder, reads=None) for folder in folders if folder.is_dir())
+    if not found:
+        return ""
+    videos = (
+        " Videos are predicted where they are named: folder/clip.mp4." if any(found["counts"].get(v) for v in VIDEO) else ""
+    )
+    return f"{sentence({**found, 'folders': []}).partition('. To use them')[0]}.{videos}"
 
 
 def _at_least_one(found: Iterator[Prediction]) -> Iterator[Prediction]:

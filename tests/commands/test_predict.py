@@ -45,6 +45,16 @@ def test_an_image_that_cant_be_read_is_a_prediction_with_its_reason(colours: Any
     assert (good.predicted, good.error) == ("red", "")
 
 
+def test_videos_and_unreadable_formats_of_a_folder_are_counted(pipekit, colours: Any) -> None:
+    for name in ("clip.mp4", "IMG_1.heic", "notes.txt"):
+        Path("images/val/red", name).touch()
+    said = "passed over 2 files that are not images pipekit reads: 1 .heic, 1 .mp4 (e.g. IMG_1.heic)."
+    found = package.predict("model", "images/val/red", plugins=PLUGIN)
+    assert found.passed_over == f"{said} Videos are predicted where they are named: folder/clip.mp4."
+    assert len(list(found)) == 6
+    assert said in " ".join(pipekit("predict", "model", "images/val/red", "--plugin", "by_colour.py").err.split())
+
+
 def test_images_are_sorted_into_folders(colours: Any) -> None:
     assert len(list(package.predict("model", "images/val/red", sort="sorted", plugins=PLUGIN))) == 6
     assert len(list(Path("sorted/red").iterdir())) == 6
