@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from pipekit.contract import Params
 from pipekit.errors import UserError, did_you_mean
 from pipekit.learning.backbones import INPUT_HW, BackboneParams, features_model
-from pipekit.learning.efficientnet_lite import LITE0, TRAINED_ON, facts_for
 from pipekit.learning.embedders import Embed, Facts, embedder, onnx_embed
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-@embedder(facts_for(LITE0), libraries=["onnxruntime"])
+
+def _facts_of_lite0(params: Params) -> Facts:
+    from pipekit.learning.efficientnet_lite import LITE0, facts_for
+
+    return facts_for(LITE0)
+
+
+@embedder(_facts_of_lite0, libraries=["onnxruntime"])
 def efficientnet_lite0(params: Params, network: Path) -> Embed:
     """EfficientNet-Lite0 (Tan and Le 2019), trained on ImageNet: 1,280 features of an image of 224 x 224.
 
@@ -47,6 +54,8 @@ DIMENSIONS = {
 
 
 def _facts_of_keras(params: BackboneParams) -> Facts:
+    from pipekit.learning.efficientnet_lite import TRAINED_ON
+
     known = {name: length for length, names in DIMENSIONS.items() for name in names.split()}
     if params.backbone not in known:
         hint = did_you_mean(params.backbone, list(known)) or f"Available: {', '.join(sorted(known))}"
@@ -71,6 +80,8 @@ def pretrained(params: BackboneParams) -> Embed:
     Raises:
         UserError: the weights are not on this machine and can't be fetched, or do not fit.
     """
+    import numpy as np
+
     model = features_model((*INPUT_HW, 3), params)
 
     def embed(images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -6,11 +6,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from pipekit.contract import InputPath, Params, param
 from pipekit.errors import UserError, did_you_mean
-from pipekit.learning.advice import how_to_get
 from pipekit.learning.keras_backend import load_keras
 
 INPUT_HW = (224, 224)
@@ -60,6 +57,8 @@ def backbones() -> list[str]:
 
 
 def _backbone(input_shape_hwc: tuple[int, int, int], params: BackboneParams) -> Any:
+    from pipekit.learning.advice import how_to_get
+
     keras = load_keras()
     known = backbones()
     if params.backbone not in known:
@@ -94,6 +93,8 @@ def _backbone(input_shape_hwc: tuple[int, int, int], params: BackboneParams) -> 
 
 def _in_package(weights: str) -> Path | None:
     """The file that ``package:NAME/FILE`` names; None for other values."""
+    from pipekit.learning.advice import how_to_get
+
     if weights in ("imagenet", "random"):
         return None
     package, _, inside = weights.removeprefix("package:").partition("/")
@@ -119,6 +120,8 @@ def _preprocessed(inputs: Any, backbone: str) -> Any:
 
     In all of keras.applications it is an affine map of each pixel; four probes determine it.
     """
+    import numpy as np
+
     keras = load_keras()
     module = _module_of(backbone)
     zero = np.asarray(module.preprocess_input(np.zeros((1, 1, 1, 3), np.float32)), np.float64).reshape(3)

@@ -24,12 +24,15 @@ from pipekit.learning.predictor import load_predictor
 from pipekit.registry.registry import load_registry
 from pipekit.rng import rng_for
 
+KNOWS = {"accuracy": {"value": 0.9, "low": 0.8, "high": 1.0}, "baseline": {"accuracy": 0.5}}
+"""The metrics of a model that is better than chance."""
+
 
 def answers(y_true: list[int], probabilities: np.ndarray, paths: list[Path] | None = None, **more: Any) -> Evaluation:
     classes = tuple("abcdefgh"[: probabilities.shape[1]])
     samples = tuple(Sample(f"{i:04d}", str(paths[i]) if paths else "") for i in range(len(y_true)))
     dataset = Dataset(Path(), "", {}, lambda _: iter(samples), lambda _: iter(()))
-    return Evaluation(classes, "test", samples, np.array(y_true), probabilities, {}, dataset, **more)
+    return Evaluation(classes, "test", samples, np.array(y_true), probabilities, dict(KNOWS), dataset, **more)
 
 
 @given(st.integers(1, 5), st.integers(0, 60), st.integers(1, 40), st.integers(0, 2**32 - 1))

@@ -9,10 +9,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from pipekit.builtin.models import alexnet, pretrained
+from pipekit.builtin.models import alexnet
 from pipekit.builtin.train import TrainParams
 from pipekit.builtin.train.stage import _unfreeze
 from pipekit.errors import UserError
+from pipekit.learning import backbones
 from pipekit.learning.keras_backend import load_keras
 from pipekit.learning.model_summary import draw_svg, human, summarize_model
 from pipekit.registry.registry import load_registry
@@ -114,15 +115,15 @@ def test_weights_from_a_file_are_the_weights_of_the_model(tmp_path: Path) -> Non
 def test_preprocessing_inside_the_model_is_the_authors(backbone: str) -> None:
     keras = load_keras()
     inputs = keras.Input((4, 5, 3))
-    model = keras.Model(inputs, pretrained._preprocessed(inputs, backbone))
+    model = keras.Model(inputs, backbones._preprocessed(inputs, backbone))
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 4, 5, 3)).astype(np.float32)
-    expected = pretrained._module_of(backbone).preprocess_input(pixels.copy())
+    expected = backbones._module_of(backbone).preprocess_input(pixels.copy())
     np.testing.assert_allclose(np.asarray(model(pixels)), expected, atol=1e-4)
 
 
 def test_every_backbone_has_its_preprocessing() -> None:
-    assert {name for name in pretrained.backbones() if not hasattr(pretrained._module_of(name), "preprocess_input")} == set()
-    assert {"ResNet50", "EfficientNetB0", "VGG16"} <= set(pretrained.backbones())
+    assert {name for name in backbones.backbones() if not hasattr(backbones._module_of(name), "preprocess_input")} == set()
+    assert {"ResNet50", "EfficientNetB0", "VGG16"} <= set(backbones.backbones())
 
 
 def test_training_finds_the_template_s_unfreeze() -> None:

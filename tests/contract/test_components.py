@@ -28,6 +28,7 @@ VALUES: dict[tuple[str, str], dict[str, Any]] = {
     ("stage", "features"): {"previews_per_class": 1, "preview_px": 64},
     ("stage", "filter"): {"where": "label != 'discs' and width == 32"},
     ("stage", "rename_classes"): {"classes": {"discs": "round"}, "drop": ["stripes"]},
+    ("stage", "stability"): {"detectors": ["fast"], "changes": ["blur"], "blur_sigmas_px": [1], "max_images": 2},
     ("stage", "filters"): {"max_images": 1, "preview_px": 240},
     ("stage", "match"): {"first": str(PHOTOS / "cat.jpg"), "second": str(PHOTOS / "coffee.jpg")},
 }
@@ -41,15 +42,23 @@ SAMPLES: dict[tuple[str, str], dict[str, Any]] = {
         },
         "inputs": {"datasets": ["one", "other"]},
     },
+    ("stage", "export.tfrecord"): {"before": None},  # a process that imports TensorFlow for each; in test_export_tensorflow.py
     ("stage", "similar"): {"before": None},  # the same in tests/commands/test_similar.py
     ("stage", "train"): {"before": None},  # it is run, and held to the same, in tests/builtin/test_train.py
 }
 """What a component is tried on, where it is not the tiny dataset alone."""
 
 
+ELSEWHERE = ("pretrained",)
+
+
 def components() -> list[Component]:
-    """All but the models, which need TensorFlow and are tried in ``test_models.py``."""
-    return [component for component in REGISTRY if component.kind != "model" and not component.name.endswith(".*")]
+    """All but those that need TensorFlow, which ``test_models.py`` and ``test_pretrained_embedder.py`` try."""
+    return [
+        component
+        for component in REGISTRY
+        if component.kind != "model" and not component.name.endswith(".*") and component.name not in ELSEWHERE
+    ]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -58,7 +58,10 @@ def _opened(subject: Subject) -> Any:
 
     facts = facts_of(subject.found, subject.params)
     if facts.weights is None or facts.convert is None:
-        return open_embedder(subject.found, subject.params)
+        try:
+            return open_embedder(subject.found, subject.params)
+        except UserError as error:
+            raise Skipped(f"it can't be opened here: {error.message}") from error
     try:
         file = facts.weights()
     except UserError as error:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Finding, Params
-from pipekit.images.name_groups import name_groups
 
 
 class GroupNamesParams(Params):
@@ -18,6 +15,10 @@ class GroupNamesParams(Params):
 
 def group_names(rows: Sequence[Mapping[str, Any]], ctx: Context, params: GroupNamesParams) -> Iterator[Finding]:
     """Most names share their stem with others, and images of one stem have the same class more often than by chance."""
+    import numpy as np
+
+    from pipekit.images.name_groups import name_groups
+
     measured = columns_in(rows)
     good = np.flatnonzero(measured.good).tolist()  # in the order of their ids
     labels = measured.texts["label"]
