@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipekit.contract import ComponentLike, Params, depends_on
+from pipekit.contract import ComponentLike, Params, depends_on, params_type_of
 from pipekit.errors import PluginError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def facts_of(function: Any, params: Params | None = None) -> Facts:
     """
     facts = getattr(function, "__pipekit_embedder__", None)
     if callable(facts):
-        facts = facts(get_type_hints(function)["params"]() if params is None else params)
+        facts = facts(params_type_of(function)() if params is None else params)
     if not isinstance(facts, Facts):
         name = getattr(function, "__qualname__", type(function).__name__)
         raise PluginError(f"the embedder {name} lacks @pipekit.learning.embedders.embedder(Facts(...)) above it")
