@@ -15,7 +15,7 @@ class PredictParams(Params):
     batch_size: int = param(32, "Batch size for prediction", unit="images", ge=1, le=4096, in_key=False)
 
 
-@stage(libraries=("tensorflow", "keras"))
+@stage(libraries=("tensorflow", "keras", "onnxruntime"))
 def predict(ctx: Context, model: Model, dataset: Dataset, params: PredictParams) -> Files:
     """Write ``predictions.csv``: id, predicted class, confidence, all probabilities, and the reason if an image is unusable.
 

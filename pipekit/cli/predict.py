@@ -92,8 +92,8 @@ def predict(
         _write(found, predictions.classes, form, top_k, out, frames=frames, scored=predictions.scored)
     if tally.unknown:
         ui.note(f"{tally.unknown} of {tally.total} images: none of these classes (unknown_score above 1)")
-    if predictions.passed_over:
-        ui.warn(predictions.passed_over)
+    if passed_over := predictions.passed_over:
+        ui.warn(passed_over)
     if tally.failed:
         ui.warn(f"{tally.failed} of {tally.total} images can't be used, for example {tally.example}")
     if out or sort:

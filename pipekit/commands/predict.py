@@ -22,19 +22,24 @@ class Predictions:
     Attributes:
         classes: the model's classes, in the order of its outputs.
         scored: whether the model can tell that an image is none of the classes: predictions have an ``unknown_score``.
-        passed_over: a sentence about videos, and images in formats that can't be read, in the given folders; "" for none.
+        sources: the files, folders and patterns that were given.
     """
 
     classes: tuple[str, ...]
     stream: Iterator[Prediction] = field(repr=False)
     scored: bool = False
-    passed_over: str = ""
+    sources: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Prediction]:
         return self
 
     def __next__(self) -> Prediction:
         return next(self.stream)
+
+    @property
+    def passed_over(self) -> str:
+        """A sentence about videos, and images in formats that can't be read, in the given folders; "" for none."""
+        return _passed_over(self.sources)
 
 
 def predict(
@@ -114,7 +119,7 @@ def predict(
     )
     if sort is not None:
         found = ways.sort_into(found, Path(sort))
-    return Predictions(tuple(predictor.classes), _at_least_one(found), predictor.with_score is not None, _passed_over(sources))
+    return Predictions(tuple(predictor.classes), _at_least_one(found), predictor.with_score is not None, tuple(sources))
 
 
 def _passed_over(sources: Sequence[str]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipekit.learning.significance import exact
+
 
 def better_than_chance(hits: float, total: float, most_frequent: float) -> bool:
     """Whether a model clearly beats always predicting the most frequent class.
@@ -19,10 +21,7 @@ def better_than_chance(hits: float, total: float, most_frequent: float) -> bool:
     >>> better_than_chance(51, 120, 0.5), better_than_chance(75, 120, 0.5)
     (False, True)
     """
-    from scipy.special import betaincinv  # type: ignore[import-untyped]
-
-    low = float(betaincinv(hits, total - hits + 1, 0.025)) if hits > 0 else 0.0
-    return low > most_frequent
+    return exact(hits, total)[0] > most_frequent
 
 
 def knows_something(metrics: Mapping[str, Any]) -> bool:

@@ -30,7 +30,7 @@ class EvaluateParams(Params):
     batch_size: int = param(32, "Batch size for prediction", unit="images", ge=1, le=4096, in_key=False)
 
 
-@stage(libraries=("tensorflow", "keras", "scikit-learn", "scipy"))
+@stage(libraries=("tensorflow", "keras", "onnxruntime", "scikit-learn", "scipy"))
 def evaluate(
     ctx: Context,
     model: Model,

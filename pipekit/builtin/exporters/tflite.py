@@ -158,8 +158,7 @@ def _in_order(data: bytes, outputs: tuple[str, ...]) -> bytes:
 
 def _answers(data: bytes, outputs: tuple[str, ...]) -> Any:
     """The exported file's answers."""
-    with _quietly():
-        return tflite(data).answers(*outputs)
+    return tflite(data).answers(*outputs)
 
 
 @contextlib.contextmanager

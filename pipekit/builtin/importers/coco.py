@@ -44,15 +44,10 @@ MOST_CLASSES = 255
 WITHOUT_CROWDS = "left without their crowds (iscrowd); crowds = true reads them"
 
 
-class CocoParams(BoxedParams):
+class BesideParams(BoxedParams):
+    """Where the images of a COCO file are."""
+
     images: ImagesPath | None = param(None, "The folder of the images; by default searched for beside the annotations")
-    files: str = param("", "Which of several annotation files to read: a pattern for their names, such as person_keypoints_*")
-    masks: bool = param(
-        False,
-        "Draw a mask for each image; its values are the ids of the categories, or their positions from 1 where these don't fit",
-    )
-    outlines: bool = param(True, "Keep the polygons around the objects; run-length encodings become polygons")
-    crowds: bool = param(True, "Include crowds (iscrowd), which hold many objects; the flag is kept")
 
     @model_validator(mode="before")
     @classmethod
@@ -62,6 +57,16 @@ class CocoParams(BoxedParams):
             folder = expanded(os.fspath(values["path"])).parent
             return {**values, "images": folder.parent if folder.name == "annotations" else folder}
         return values
+
+
+class CocoParams(BesideParams):
+    files: str = param("", "Which of several annotation files to read: a pattern for their names, such as person_keypoints_*")
+    masks: bool = param(
+        False,
+        "Draw a mask for each image; its values are the ids of the categories, or their positions from 1 where these don't fit",
+    )
+    outlines: bool = param(True, "Keep the polygons around the objects; run-length encodings become polygons")
+    crowds: bool = param(True, "Include crowds (iscrowd), which hold many objects; the flag is kept")
 
 
 def sniff(path: Path) -> str | Rejected:

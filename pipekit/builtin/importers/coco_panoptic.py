@@ -4,18 +4,16 @@ https://cocodataset.org/#format-data
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import model_validator
-
 from pipekit.builtin.importers.any_case import AnyCase
-from pipekit.builtin.importers.boxes import BoxedParams, Finder, checked_box, label_of
+from pipekit.builtin.importers.boxes import Finder, checked_box, label_of
 from pipekit.builtin.importers.coco import (
     MOST_CLASSES,
+    BesideParams,
     category_of,
     image_folders,
     located,
@@ -31,8 +29,7 @@ from pipekit.builtin.importers.lookup import lookup
 from pipekit.builtin.importers.stated_size import Frame, frame_of
 from pipekit.contract import Adjusted, Box, Categories, Category, Failure, Rejected, Sample, Targets
 from pipekit.errors import ImageError, UserError
-from pipekit.files import expanded
-from pipekit.params import ImagesPath, param
+from pipekit.params import param
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,18 +41,8 @@ WRITTEN_AS = "voc"
 """The exporter that writes masks with the names of their values, and boxes."""
 
 
-class CocoPanopticParams(BoxedParams):
-    images: ImagesPath | None = param(None, "The folder of the images; by default searched for beside the annotations")
+class CocoPanopticParams(BesideParams):
     crowds: bool = param(True, "Read crowds (iscrowd) as boxes with that flag; they are in the mask in any case")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _images_beside_the_annotations(cls, values: Any) -> Any:
-        """Also set the folder for a single annotation file, because the images' content belongs in the cache key."""
-        if isinstance(values, Mapping) and str(values.get("path", "")).endswith(".json") and not values.get("images"):
-            folder = expanded(os.fspath(values["path"])).parent
-            return {**values, "images": folder.parent if folder.name == "annotations" else folder}
-        return values
 
 
 def sniff(path: Path) -> str | Rejected:
