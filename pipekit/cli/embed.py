@@ -8,24 +8,15 @@ from typing import Annotated, Any, Literal
 import typer
 
 import pipekit
-from pipekit.cli import complete
-from pipekit.cli.loading import Disabled, Plugins
+from pipekit.cli.loading import Disabled, Embedder, EmbedderSettings, Plugins
 from pipekit.cli.options import with_options_of
 
 
 @with_options_of("embed", leave_out=("embedder",))
 def embed(
     path: Annotated[Path, typer.Argument(help="An image, a folder of images, or a run's dataset (runs/NAME:STAGE)")],
-    embedder: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="Embedder; list them: pipekit components embedder", autocompletion=complete.embedders
-        ),
-    ] = "efficientnet_lite0",
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the embedder", show_default=False),
-    ] = None,
+    embedder: Embedder = "efficientnet_lite0",
+    changes: EmbedderSettings = None,
     table: Annotated[
         Literal["npz", "parquet", "none"],
         typer.Option(help="One file with ids, labels, splits and vectors: NumPy's .npz, Parquet (needs pyarrow), or none"),

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pipekit.cli import complete
+
 Plugins = Annotated[
     list[str] | None,
     typer.Option("--plugin", metavar="FILE", help="Also load this plugin: a file or a module", show_default=False),
@@ -41,4 +43,12 @@ Corrections = Annotated[
         help="Change labels and leave images out as this CSV says (pipekit corrections)",
         show_default=False,
     ),
+]
+Embedder = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="Embedder; list them: pipekit components embedder", autocompletion=complete.embedders),
+]
+EmbedderSettings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the embedder", show_default=False),
 ]

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import pipekit
-from pipekit.cli import complete
-from pipekit.cli.loading import Disabled, Plugins
+from pipekit.cli.loading import Disabled, Embedder, EmbedderSettings, Plugins
 from pipekit.cli.options import with_options_of
 
 
@@ -18,16 +17,8 @@ def similar(
     paths: Annotated[
         list[str], typer.Argument(metavar="IMAGE... FOLDER", help="One or more images, then a folder or a run's dataset")
     ],
-    embedder: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="Embedder; list them: pipekit components embedder", autocompletion=complete.embedders
-        ),
-    ] = "efficientnet_lite0",
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the embedder", show_default=False),
-    ] = None,
+    embedder: Embedder = "efficientnet_lite0",
+    changes: EmbedderSettings = None,
     sheet: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write the contact sheet to this file", show_default=False)
     ] = None,
