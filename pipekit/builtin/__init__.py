@@ -27,7 +27,7 @@ def register_stages(register: Register) -> None:
         "inspect",
         "pipekit.builtin.inspect:inspect",
         summary="Find duplicates, leaks, damaged and odd images",
-        version=6,
+        version=7,
         preload=("pipekit.images.statistics", "pipekit.images.measuring", "pipekit.images.near_duplicates"),
     )
     register(
@@ -70,9 +70,9 @@ def register_stages(register: Register) -> None:
         "evaluate",
         "pipekit.builtin.evaluate:evaluate",
         summary="Evaluate a model on the test split and write the report",
-        version=5,
+        version=6,
     )
-    register("explain", "pipekit.builtin.explain:explain", summary="Explain predictions with attribution maps", version=2)
+    register("explain", "pipekit.builtin.explain:explain", summary="Explain predictions with attribution maps", version=3)
     register(
         "augment_check",
         "pipekit.builtin.augment_check:augment_check",
@@ -84,7 +84,7 @@ def register_stages(register: Register) -> None:
         "compare",
         "pipekit.builtin.compare:compare",
         summary="Compare models: which is better, and is the difference significant",
-        version=3,
+        version=4,
     )
 
 
