@@ -131,7 +131,7 @@ def _top(number: int, errors: int, warnings: int, by_check: Mapping[str, Sequenc
     verdict = f"{number:,} image{'' if number == 1 else 's'}: {' and '.join(kinds) or 'no errors, no warnings'}"
     if not any(finding.values.get("remove") for found in by_check.values() for finding in found):
         return Top(verdict)
-    step = "Look at the pictures. To leave images out, write the list of duplicates and damaged files, and edit it:"
+    step = "Check the pictures. To leave images out, write the list of duplicates and damaged files, and edit it:"
     return Top(verdict, next_step=step, command="pipekit inspect FOLDER --quarantine exclude.csv")
 
 
