@@ -26,6 +26,9 @@ STEPS, STEPS_LARGE, LARGE_PX = 64, 32, 128 * 128
 STEPS_CHECK = 16
 """Number of steps for the map of the model with shuffled weights, which is only compared."""
 
+BATCH = 32
+"""Maximum number of images that a model predicts at once."""
+
 PARTS = 8
 """The grey square of occlusion is an eighth of the image's width and height."""
 
@@ -219,18 +222,29 @@ def occluded(probabilities: Probabilities, image: Pixels, targets: Sequence[int]
     tall, wide = max(1, height // parts), max(1, width // parts)
     corners = [(y, x) for y in _starts(height, tall) for x in _starts(width, wide)]
     grey = image.mean(axis=(0, 1)).round().astype(np.uint8)
-    plain = probabilities(image[None])[0][list(targets)]
     loss, covered = np.zeros((len(targets), height, width)), np.zeros((height, width))
-    for start in range(0, len(corners), 32):
-        some = corners[start : start + 32]
-        batch = np.repeat(image[None], 32, axis=0)
-        for row, (y, x) in enumerate(some):
-            batch[row, y : y + tall, x : x + wide] = grey
-        found = probabilities(batch)[:, list(targets)]
-        for row, (y, x) in enumerate(some):
-            loss[:, y : y + tall, x : x + wide] += (plain - found[row])[:, None, None]
-            covered[y : y + tall, x : x + wide] += 1
+    found = _of_covered(probabilities, image, grey, [(y, x, tall, wide) for y, x in corners])[:, list(targets)]
+    for (y, x), row in zip(corners, found[1:], strict=True):
+        loss[:, y : y + tall, x : x + wide] += (found[0] - row)[:, None, None]
+        covered[y : y + tall, x : x + wide] += 1
     return [np.asarray(one / covered, np.float32) for one in loss]
+
+
+def _of_covered(
+    probabilities: Probabilities, image: Pixels, grey: Pixels, squares: Sequence[tuple[int, int, int, int]]
+) -> NDArray[np.float32]:
+    """The probabilities of the image, and of it with each square covered, in batches of one size: a model traces one graph."""
+    rows = len(squares) + 1
+    size = -(-rows // -(-rows // BATCH))
+    found = []
+    for start in range(0, rows, size):
+        batch = np.repeat(image[None], size, axis=0)
+        for place, number in enumerate(range(start, min(start + size, rows))):
+            if number:
+                y, x, tall, wide = squares[number - 1]
+                batch[place, y : y + tall, x : x + wide] = grey
+        found.append(probabilities(batch))
+    return np.concatenate(found)[:rows]
 
 
 def _starts(length: int, window: int) -> list[int]:
