@@ -21,6 +21,7 @@ TENSORFLOW: tuple[str, ...] = (
     "builtin/test_explain.py::test_filters_are_the_first_convolution_s_weights",
     "builtin/test_explain.py::test_integrated_gradients_are_complete",
     "builtin/test_explain.py::test_integrated_gradients_take_their_number_of_steps",
+    "builtin/test_explain.py::test_one_graph_has_the_gradients_of_every_class",
     "builtin/test_explain.py::test_the_command_writes_a_page",
     "builtin/test_explain.py::test_the_logits_give_the_model_s_probabilities",
     "builtin/test_explain.py::test_the_steps_are_the_layers_own_values",
