@@ -35,6 +35,7 @@ exporter           ``write(artifact, out_dir, params)``; further inputs as ``dat
 detector           ``detect(image, params) -> (N, 3) float32`` x_px, y_px, response; or an ``(H, W) float32`` response map;
                    or :class:`pipekit.keypoints.detection.Features`, with scales, angles, descriptors
 embedder           ``embedder(params) -> embed``, with ``embed(images) -> (N, D) float32``, :mod:`pipekit.learning.embedders`
+projection         ``projection(table, params, rng) -> (N, 2)``: points of a plane from features, ``(N, D) float32``
 check              ``check(rows, ctx, params) -> Iterable[Finding]``; a fourth argument ``dataset`` is the inspected dataset
 report_section     ``section(ctx, inputs, params) -> Section``
 codec              an object with ``suffixes()``; unless :mod:`pipekit.images` decodes the files itself, ``reads(data)`` and

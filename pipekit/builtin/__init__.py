@@ -353,6 +353,18 @@ def register_embedders(register: Register) -> None:
 
 
 @hookimpl
+def register_projections(register: Register) -> None:
+    register(
+        "tsne", "pipekit.builtin.projections:tsne", summary="t-SNE of the first principal components: images that look alike"
+    )
+    register(
+        "pca",
+        "pipekit.builtin.projections:pca",
+        summary="The first two principal components: fast, and distances keep their sense",
+    )
+
+
+@hookimpl
 def register_report_sections(register: Register) -> None:
     register("summary", "pipekit.builtin.report.summary:section", summary="The main metrics in words, with a baseline")
     register("next_steps", "pipekit.builtin.report.next_steps:section", summary="The few changes that would help most")

@@ -107,6 +107,8 @@ def build_sections(ctx: Context, evaluation: Evaluation, params: EvaluateParams)
             values = {"most": params.pictures, "thumbnail_px": params.thumbnail_px}
         elif name == "explain":
             values = {"most": params.explain}
+        elif name == "image_map":
+            values = {"projection": params.projection}
         try:
             section = _call(component.load(), ctx, evaluation, component.params_type()(**values))
         except Exception as error:

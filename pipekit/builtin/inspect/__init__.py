@@ -72,6 +72,9 @@ class InspectParams(Params):
     )
     max_shown: int = param(24, "Maximum number of images, or groups of images, on the page for each check", ge=0)
     thumbnail_px: int = param(180, "Longer side of the thumbnails on the page", unit="px", ge=32, le=1024)
+    projection: Annotated[Call, Uses("projection")] = param(
+        "tsne", "How the map of the images is made of their features: its name, or a table with its parameters"
+    )
 
 
 @in_key
@@ -126,7 +129,7 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams, embeddings: E
         with (ctx.out_dir / "inspect.json").open("w", encoding="utf-8", errors="surrogateescape") as file:
             json.dump(found, file, indent=1, ensure_ascii=False, sort_keys=True)
             file.write("\n")
-        atlas = _atlas(ctx, rows, embeddings, findings, paths)
+        atlas = _atlas(ctx, rows, params, embeddings, findings, paths)
         write_page(ctx, rows, findings, pictures, sentence(others), atlas=atlas, copies=copies)
     facts = {"images": f"{len(rows):,}"} | {
         line["check"]: f"{line['images']:,}" for line in found["summary"] if line["severity"] != "info"
@@ -159,7 +162,12 @@ def _features(sight: Sight | None, embeddings: Embeddings | None) -> dict[str, A
 
 
 def _atlas(
-    ctx: Context, rows: MeasuredRows, embeddings: Embeddings | None, findings: Sequence[Finding], paths: Any
+    ctx: Context,
+    rows: MeasuredRows,
+    params: InspectParams,
+    embeddings: Embeddings | None,
+    findings: Sequence[Finding],
+    paths: Any,
 ) -> Section | None:
     """The map of the images; None without features."""
     if embeddings is None:
@@ -167,7 +175,7 @@ def _atlas(
     from pipekit.builtin.inspect.atlas import map_section
     from pipekit.learning.embeddings import read_embeddings
 
-    return map_section(ctx, rows, read_embeddings(embeddings), findings, paths)
+    return map_section(ctx, rows, read_embeddings(embeddings), findings, paths, params.projection)
 
 
 def _load_ahead() -> None:
