@@ -14,8 +14,9 @@ from comparison import flattered
 from coverage import class_shares, covered, grouped_covered, truth
 from numpy.typing import NDArray
 
-from pipekit.builtin.evaluate import calibration, intervals
+from pipekit.builtin.evaluate import intervals
 from pipekit.images.name_groups import name_groups
+from pipekit.learning import temperature as scaling
 from pipekit.learning.significance import difference_interval, score_test
 
 TRIALS = 1000
@@ -89,11 +90,11 @@ def rest() -> None:
     logits = rng.normal(0, 2, (4000, 4))
     honest = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     y_true = (honest.cumsum(axis=1) < rng.random((4000, 1))).sum(axis=1)
-    over = calibration.scaled(honest, 1 / 5.87, calibration.UNROUNDED)
-    unrounded = calibration.fit_temperature(over, y_true, calibration.UNROUNDED)
+    over = scaling.scaled(honest, 1 / 5.87, scaling.UNROUNDED)
+    unrounded = scaling.fit_temperature(over, y_true, scaling.UNROUNDED)
     print(
         f"| temperature of a model that is overconfident by 5.87 | {unrounded} (rounded to six decimals: "
-        f"{calibration.fit_temperature(np.round(over, 6), y_true)}) |"
+        f"{scaling.fit_temperature(np.round(over, 6), y_true)}) |"
     )
     for accuracy in (0.85, 0.9):
         plain, left = flattered(20, 300, accuracy, 60)

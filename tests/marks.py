@@ -74,6 +74,8 @@ SLOW: tuple[str, ...] = (
     "builtin/test_augment_check.py::test_the_split_is_val_unless_said",
     "builtin/test_augment_check.py::test_workers_change_nothing",
     "builtin/test_evaluate.py",
+    "builtin/test_calibrate.py::test_the_temperature_and_the_threshold_are_those_of_val",
+    "builtin/test_abstention.py::test_the_section_says",
     "builtin/test_executors.py::test_a_death_costs_no_task_that_was_not_begun",
     "builtin/test_executors.py::test_a_process_that_dies_costs_nothing_but_time",
     "builtin/test_executors.py::test_a_shard_that_always_kills_its_process_is_an_error",

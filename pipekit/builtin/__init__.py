@@ -41,7 +41,7 @@ def register_stages(register: Register) -> None:
         "train",
         "pipekit.builtin.train:train",
         summary="Train a model on the train split, watching val",
-        version=4,
+        version=5,
         preload=("pipekit.builtin.train.worker_pool", "pipekit.builtin.train.data"),
     )
     register(
@@ -70,7 +70,10 @@ def register_stages(register: Register) -> None:
         "evaluate",
         "pipekit.builtin.evaluate:evaluate",
         summary="Evaluate a model on the test split and write the report",
-        version=5,
+        version=6,
+    )
+    register(
+        "calibrate", "pipekit.builtin.calibrate:calibrate", summary="Set a model's temperature and its decision rule on val"
     )
     register("explain", "pipekit.builtin.explain:explain", summary="Explain predictions with attribution maps", version=2)
     register(
@@ -374,6 +377,10 @@ def register_report_sections(register: Register) -> None:
     register("confusion", "pipekit.builtin.report.confusion:section", summary="Confusion matrix, as counts and rates")
     register("pictures", "pipekit.builtin.report.pictures:section", summary="Correct and wrong predictions, by confidence")
     register("explain", "pipekit.builtin.explain.section:section", summary="Explanations: attribution maps of predictions")
+    register("decision", "pipekit.builtin.report.decision:section", summary="The decision rule: its target, its costs")
+    register(
+        "abstention", "pipekit.builtin.report.abstention:section", summary="Accuracy if the model leaves out unsure images"
+    )
     register(
         "probabilities",
         "pipekit.builtin.report.probabilities:section",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,20 @@ def test_the_digest_hangs_on_neither_place_nor_batch_size_nor_workers(colour_pro
     assert moved.run({"bins": 7}).stages[-1].artifact.digest != first
 
 
-def test_mislabelled_images_are_suspected(colour_project: Any) -> None:
-    suspected = {row["id"]: row["suggested"] for row in metrics_of(colour_project.report())["label_errors"]}
+def test_mislabelled_images_are_suspected_and_the_rule_and_the_abstention_are_measured(colour_project: Any) -> None:
+    costs, temperature = [[0, 1, 1], [30, 0, 1], [1, 1, 0]], {"temperature": 2.0, "num_val_images": 18}
+    rule = {"rule": "expected_cost", "costs": costs, "temperature": 2.0, "val": {"chosen": 0.5, "default": 1.0}}
+    colour_project.model(calibration=temperature, decision=rule)
+    folder = colour_project.report()
+    metrics, page = metrics_of(folder), (folder / "report.html").read_text("utf-8")
+    suspected = {row["id"]: row["suggested"] for row in metrics["label_errors"]}
+    found = metrics["decision"]
+    assert metrics["temperature"]["temperature"] == 2.0
+    assert found["cost"]["default"]["value"] == (30 + 1) / 24, "one green and one red image are taken for blue"
+    chosen = sum(np.array(found["confusion_matrix"]).ravel() * np.array(costs).ravel()) / 24
+    assert found["cost"]["chosen"]["value"] == pytest.approx(chosen)
+    assert metrics["abstention"]["rows"][0]["accuracy"]["value"] == 22 / 24
+    assert {"Decision rule", "Abstention"} <= set(re.findall(r"<h2[^>]*>([^<]*)</h2>", page))
     assert suspected == {"test/green/green_1.png": "blue", "test/red/red_0.png": "blue"}
 
 

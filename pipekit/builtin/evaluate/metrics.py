@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.evaluate import calibration, intervals
+from pipekit.learning.temperature import log_loss
 
 if TYPE_CHECKING:
     from pipekit.rng import Rng
@@ -78,7 +79,7 @@ def measure(
         "top_k": {str(k): _top_k(y_true, probabilities, k, groups) for k in sorted(set(top_k)) if 1 < k < len(classes)},
         "matthews": None if np.isnan(matthews) else matthews,
         "kappa": None if np.isnan(kappa) else kappa,
-        "log_loss": calibration.log_loss(probabilities, y_true),
+        "log_loss": log_loss(probabilities, y_true),
         "brier": float(((probabilities - np.eye(len(classes))[y_true]) ** 2).sum(axis=1).mean()),
         "calibration": {
             **calibration.calibration(probabilities, y_true, bins),

@@ -27,6 +27,8 @@ STANDARD_SECTIONS = (
     "pictures",
     "explain",
     "probabilities",
+    "decision",
+    "abstention",
     "none_of_these",
     "curves",
     "slices",

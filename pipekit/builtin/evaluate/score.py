@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.builtin.evaluate import calibration, label_conflicts, near_copies, none_of_these, slices
-from pipekit.builtin.evaluate.answers import Answers
+from pipekit.builtin.evaluate import abstention, calibration, decision, label_conflicts, near_copies, none_of_these, slices
 from pipekit.builtin.evaluate.baseline import against
 from pipekit.builtin.evaluate.describe import describe, fingerprints
 from pipekit.builtin.evaluate.grouping import groups_of
@@ -20,11 +19,13 @@ from pipekit.contract import Context, Dataset, Embeddings, Failure, Report, Samp
 from pipekit.errors import ImageError, UserError
 from pipekit.images.origins import origins_of
 from pipekit.learning import label_errors
+from pipekit.learning.answers import Answers
 from pipekit.learning.embeddings import embedded_of
 from pipekit.learning.evaluation import Evaluation
 from pipekit.learning.linear_head import read_head
 from pipekit.learning.near_copies import find_copies
 from pipekit.learning.predictor import load_predictor, read_model_info
+from pipekit.learning.temperature import KEY, fitted, is_applied, states_temperature
 
 if TYPE_CHECKING:
     from pipekit.builtin.evaluate import EvaluateParams
@@ -46,7 +47,8 @@ def score(
     head = read_head(model, read_model_info(model), ctx.component)
     predictor = load_predictor(model, ctx.component, lazy=head is not None)
     check_labels(wanted, predictor.classes, params.split)
-    val = _val(dataset, predictor.classes) if params.calibrate and params.split != "val" else []
+    fits = params.calibrate and params.split != "val" and not states_temperature(predictor.info)
+    val = _val(dataset, predictor.classes) if fits else []
     answers = Answers(ctx, predictor, head, dataset, [*wanted, *val], params.batch_size)
     samples, unrounded, scores, failed = _predict(ctx, answers, wanted)
     probabilities = rounded(unrounded)
@@ -68,7 +70,9 @@ def score(
             bins=params.bins,
             groups=groups,
         ),
-        "temperature": _temperature(answers, val, unrounded, y_true, params.bins),
+        "temperature": _temperature(answers, val, unrounded, y_true, params),
+        "abstention": abstention.measure(probabilities.max(axis=1), probabilities.argmax(axis=1) == y_true, groups),
+        "decision": decision.measure(predictor.info, unrounded, y_true, groups) if predictor.info.get("decision") else None,
         "label_errors": label_errors.suspects([sample.id for sample in samples], y_true, probabilities, predictor.classes),
     }
     described = describe(ctx, wanted, f"describe {params.split}")
@@ -213,31 +217,25 @@ def _val(dataset: Dataset, classes: Sequence[str]) -> list[Sample]:
 
 
 def _temperature(
-    answers: Answers, val: Sequence[Sample], probabilities: NDArray[np.float64], y_true: NDArray[np.int64], bins: int
+    answers: Answers,
+    val: Sequence[Sample],
+    probabilities: NDArray[np.float64],
+    y_true: NDArray[np.int64],
+    params: EvaluateParams,
 ) -> dict[str, Any] | None:
-    """The effect of temperature scaling, fitted on the val split, on the probabilities of the evaluated split.
+    """The effect of temperature scaling on the evaluated split: by the model's own temperature, else by one fitted on val."""
+    info = answers.predictor.info
+    if not params.calibrate or params.split == "val" or is_applied(info):
+        return None
+    found = info[KEY] if states_temperature(info) else _fitted(answers, val)
+    return calibration.effect_of(found, probabilities, y_true, params.bins, DECIMALS)
 
-    The fit reads the probabilities unrounded: to six decimals, a very overconfident model's mistakes would all cost the same.
-    """
+
+def _fitted(answers: Answers, val: Sequence[Sample]) -> dict[str, Any]:
     place = {name: i for i, name in enumerate(answers.predictor.classes)}
     rows, labels = [], []
     for sample, prediction in answers.of(val, "predict val"):
         if not isinstance(prediction, ImageError):
             rows.append(prediction[: len(place)])
             labels.append(place[str(sample.label)])
-    if not rows:
-        return None
-    seen, known = np.array(rows, np.float64), np.array(labels, np.int64)
-    if (seen.argmax(axis=1) == known).all():
-        return None  # without a mistake on val, the lowest temperature always fits best, which says nothing
-    temperature = calibration.fit_temperature(seen, known, calibration.UNROUNDED)
-    after = rounded(calibration.scaled(probabilities, temperature, calibration.UNROUNDED))
-    found = calibration.calibration(after, y_true, bins)
-    return {
-        "temperature": temperature,
-        "num_val_images": len(known),
-        "val_accuracy": float((seen.argmax(axis=1) == known).mean()),
-        "expected_error": found["expected_error"],
-        "log_loss": calibration.log_loss(after, y_true),
-        "bins": found["bins"],
-    }
+    return fitted(np.array(rows, np.float64).reshape(-1, len(place)), np.array(labels, np.int64))

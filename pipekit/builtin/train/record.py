@@ -24,6 +24,7 @@ from pipekit.files import PlainTable
 from pipekit.learning import advice
 from pipekit.learning.plain_models import has_mixed_precision, plain_model
 from pipekit.learning.predictor import RESIZE_METHOD
+from pipekit.learning.temperature import KEY
 from pipekit.learning.trained_on import write_trained_on
 
 LIBRARIES = ("tensorflow", "keras", "numpy", "opencv-python-headless", "pipekit-vision")
@@ -46,6 +47,8 @@ class Result:
     pretrained: bool
     pretrained_on: Mapping[str, Any] | None = None
     unknown: Found | None = None
+    calibration: Mapping[str, Any] | None = None
+    """What :func:`pipekit.learning.temperature.fitted` returned; None for an autoencoder."""
     features: Mapping[str, Any] | None = None
     """What :func:`pipekit.learning.linear_head.write_head` returned."""
 
@@ -122,6 +125,7 @@ def describe(model: Any, result: Result, words: list[str], weights: str) -> dict
         "pretrained": result.pretrained,
         **({"pretrained_on": dict(result.pretrained_on)} if result.pretrained_on else {}),
         **({"unknown": result.unknown[1]} if result.unknown else {}),
+        **({KEY: dict(result.calibration)} if result.calibration is not None else {}),
         **({"features": dict(result.features)} if result.features else {}),
         "parameters": int(model.count_params()),
         "images": dict(result.counts),
@@ -250,7 +254,8 @@ def _weights_digest(model: Any) -> str:
 
 def _lasting(info: dict[str, Any]) -> dict[str, Any]:
     """The part of the description that identifies a model, without the words and the libraries' versions."""
-    return {name: info[name] for name in ("classes", "input_shape_hwc", "template", "params", "history", "kept_epoch")}
+    names = ("classes", "input_shape_hwc", "template", "params", "history", "kept_epoch", KEY)
+    return {name: info[name] for name in names if name in info}
 
 
 def _write_history(ctx: Context, result: Result) -> None:

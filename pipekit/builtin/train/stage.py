@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipekit import processes
-from pipekit.builtin.train import ahead, data, devices, frozen, none_of_these, record
+from pipekit.builtin.train import ahead, data, devices, frozen, none_of_these, record, temperature
 from pipekit.builtin.train.cache import Decoded, can_share, choose
 from pipekit.builtin.train.classes import check_classes, needs_classes
 from pipekit.builtin.train.compiling import Labels, choose_labels, make_loss, make_metrics, make_optimizer
@@ -97,6 +97,7 @@ def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         )
         try:
             state = loop.run()
+            calibration = temperature.fit_on(learner, validation) if labelled else None
         except Exception as error:
             raise _translated(error, feed.batch_size, shape) from error
     # a head that was trained by itself shares its layers with the model, which has its weights without being compiled
@@ -120,6 +121,7 @@ def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         pretrained=_is_pretrained(template, params),
         pretrained_on=templates.pretrained_on(template, params.model.params),
         unknown=unknown,
+        calibration=calibration,
         features=None if embedder is None else write_head(ctx.out_dir, learner, embedder, dataset.digest),
     )
     return record.write(ctx, model, result)
