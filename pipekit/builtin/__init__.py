@@ -370,6 +370,9 @@ def register_projections(register: Register) -> None:
 @hookimpl
 def register_report_sections(register: Register) -> None:
     register("summary", "pipekit.builtin.report.summary:section", summary="The main metrics in words, with a baseline")
+    register(
+        "folds", "pipekit.builtin.report.folds:section", summary="Cross-validation: each fold, and what the interval means"
+    )
     register("next_steps", "pipekit.builtin.report.next_steps:section", summary="The few changes that would help most")
     register(
         "classes", "pipekit.builtin.report.classes:section", summary="Metrics for each class, averages, and overall metrics"

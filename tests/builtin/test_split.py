@@ -412,6 +412,22 @@ def test_folds_and_a_plain_split_share_a_file(tmp_path: Path, mode: str) -> None
     assert again == runs
 
 
+def test_without_a_fold_that_is_val_all_are_train_and_a_given_test_stays_out(tmp_path: Path) -> None:
+    data = [*many(20), *many(12, "b"), *(sample(f"t{n}", "a", "test") for n in range(4))]
+    groups = [sample(f"p{n}_{k}", "ab"[n % 2]) for n in range(6) for k in range(4)]
+    ctx = run(tmp_path, [*data, *groups], folds=4, fold=0, fractions={"train": 1.0}, group_pattern="(p[0-9])_")
+    assert set(places(ctx).values()) == {"train", "test"}
+    folds = {name: row.extra.get("fold") for name, row in ctx.rows.items()}
+    assert {name for name, fold in folds.items() if fold is None} == {f"t{n}" for n in range(4)}
+    for n in range(6):
+        assert len({folds[f"p{n}_{k}"] for k in range(4)}) == 1, "a group is never on two sides"
+    assert set(folds.values()) == {None, 1, 2, 3, 4}
+    for label in "ab":
+        counts = [sum(fold == n and ctx.rows[name].label == label for name, fold in folds.items()) for n in range(1, 5)]
+        assert max(counts) - min(counts) <= 4, "stratified, as far as groups of four allow"
+    assert not ctx.warnings
+
+
 def test_more_folds_than_images_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="folds need at least as many"):
         run(tmp_path, many(6), folds=10)

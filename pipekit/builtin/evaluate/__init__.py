@@ -9,7 +9,11 @@ from pipekit.errors import UserError
 
 
 class EvaluateParams(Params):
-    split: str = param("test", "Split to evaluate on", min_length=1)
+    split: str = param(
+        "test",
+        "Split to evaluate on; out-of-fold: what the models of a cross-validation predicted for the images they did not see",
+        min_length=1,
+    )
     top_k: tuple[int, ...] = param((2, 3, 5), "Values of k for top-k accuracy")
     resamples: int = param(
         2000,

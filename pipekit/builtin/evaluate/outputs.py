@@ -14,6 +14,7 @@ import numpy as np
 
 from pipekit.contract import Context, Section
 from pipekit.files import PlainTable
+from pipekit.learning.cross_validation import fold_of
 from pipekit.learning.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 STANDARD_SECTIONS = (
     "summary",
+    "folds",
     "next_steps",
     "classes",
     "confusion",
@@ -47,8 +49,12 @@ def headline(evaluation: Evaluation) -> str:
     found = evaluation.metrics["accuracy"]
     return (
         f"{evaluation.split} accuracy {found['value']:.3f} (95 % interval {found['low']:.3f} to {found['high']:.3f}), "
-        f"{len(evaluation)} image{'s' if len(evaluation) != 1 else ''}"
+        f"{len(evaluation)} image{'s' if len(evaluation) != 1 else ''}{_in_folds(evaluation.metrics)}"
     )
+
+
+def _in_folds(metrics: Mapping[str, Any]) -> str:
+    return f" in {metrics['folds']['number']} folds" if metrics.get("folds") else ""
 
 
 def facts(metrics: Mapping[str, Any]) -> dict[str, str]:
@@ -61,6 +67,8 @@ def facts(metrics: Mapping[str, Any]) -> dict[str, str]:
         "macro F1": f"{metrics['macro_f1']['value']:.3f}",
         "baseline": f"{metrics['baseline']['accuracy']:.3f}",
     }
+    if metrics.get("folds"):
+        shown["folds"] = str(metrics["folds"]["number"])
     if metrics["baseline_model"]:
         shown[metrics["baseline_model"]["name"]] = f"{metrics['baseline_model']['accuracy_first']:.3f}"
     if metrics["near_copies"] and metrics["near_copies"]["count"]:
@@ -149,6 +157,7 @@ def write_parquet(folder: Path, evaluation: Evaluation) -> None:
         "correct": evaluation.correct,
         "confidence": evaluation.confidence,
         **({} if evaluation.groups is None else {"group": evaluation.groups}),
+        **({"fold": [fold_of(sample) for sample in evaluation.samples]} if evaluation.metrics.get("folds") else {}),
         **{f"p:{text(name)}": evaluation.probabilities[:, i] for i, name in enumerate(evaluation.classes)},
         **({} if scores is None else {"unknown": scores > 1, "unknown_score": scores}),
         "sha256": [sample.sha256 for sample in evaluation.samples],
@@ -163,7 +172,12 @@ def predictions_csv(evaluation: Evaluation, paths: bool = True) -> str:
     writer = PlainTable(text)
     scores = evaluation.unknown_scores
     columns = [*(f"p:{name}" for name in evaluation.classes), *(() if scores is None else ("unknown", "unknown_score"))]
-    last = [*(["group"] if evaluation.groups is not None else []), *(["image"] if paths else [])]
+    folds = bool(evaluation.metrics.get("folds"))
+    last = [
+        *(["group"] if evaluation.groups is not None else []),
+        *(["fold"] if folds else []),
+        *(["image"] if paths else []),
+    ]
     writer.writerow(["id", "true", "predicted", "correct", "confidence", *columns, "sha256", *last])
     for i, sample in enumerate(evaluation.samples):
         row = [
@@ -175,6 +189,7 @@ def predictions_csv(evaluation: Evaluation, paths: bool = True) -> str:
             *(() if scores is None else (int(scores[i] > 1), f"{scores[i]:.6f}")),
             sample.sha256,
             *((int(evaluation.groups[i]),) if evaluation.groups is not None else ()),
+            *((fold_of(sample),) if folds else ()),
         ]
         writer.writerow([*row, sample.image] if paths else row)
     return text.getvalue()

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.builtin.evaluate import abstention, calibration, decision, label_conflicts, near_copies, none_of_these, slices
+from pipekit.builtin.evaluate import (
+    abstention,
+    calibration,
+    decision,
+    folds,
+    label_conflicts,
+    near_copies,
+    none_of_these,
+    slices,
+)
 from pipekit.builtin.evaluate.baseline import against
 from pipekit.builtin.evaluate.describe import describe, fingerprints
 from pipekit.builtin.evaluate.grouping import groups_of
@@ -19,7 +28,8 @@ from pipekit.contract import Context, Dataset, Embeddings, Failure, Report, Samp
 from pipekit.errors import ImageError, UserError
 from pipekit.images.origins import origins_of
 from pipekit.learning import label_errors
-from pipekit.learning.answers import Answers
+from pipekit.learning.answers import Answer, Answers
+from pipekit.learning.cross_validation import OUT_OF_FOLD, HeldOut, fold_of
 from pipekit.learning.embeddings import embedded_of
 from pipekit.learning.evaluation import Evaluation
 from pipekit.learning.linear_head import read_head
@@ -43,14 +53,17 @@ def score(
     embeddings: Embeddings | None = None,
 ) -> Evaluation:
     """Predict, measure, and check for what would flatter the metrics: near duplicates, label errors, weak slices."""
+    held = HeldOut.read(model) if params.split == OUT_OF_FOLD else None
+    dataset = dataset if held is None else held.view(dataset)
     wanted = _labelled(ctx, dataset, params.split)
     head = read_head(model, read_model_info(model), ctx.component)
     predictor = load_predictor(model, ctx.component, lazy=head is not None)
     check_labels(wanted, predictor.classes, params.split)
-    fits = params.calibrate and params.split != "val" and not states_temperature(predictor.info)
+    fits = params.calibrate and params.split not in ("val", OUT_OF_FOLD) and not states_temperature(predictor.info)
     val = _val(dataset, predictor.classes) if fits else []
     answers = Answers(ctx, predictor, head, dataset, [*wanted, *val], params.batch_size)
-    samples, unrounded, scores, failed = _predict(ctx, answers, wanted)
+    found = answers.of(wanted, "predict") if held is None else held.of_samples(wanted)
+    samples, unrounded, scores, failed = _predict(ctx, found, len(wanted), len(predictor.classes))
     probabilities = rounded(unrounded)
     place = {name: i for i, name in enumerate(predictor.classes)}
     y_true = np.array([place[str(sample.label)] for sample in samples], np.int64)
@@ -84,6 +97,7 @@ def score(
     )
     metrics["baseline_model"] = against(baseline, samples, correct, groups) if baseline else None
     metrics["near_copies"] = _near_copies(ctx, dataset, samples, correct, params, groups, embeddings)
+    metrics["folds"] = None if held is None else folds.measure(samples, correct, groups, predictor.info)
     metrics["label_conflicts"] = label_conflicts.find(dataset, params.split)
     return Evaluation(
         classes=predictor.classes,
@@ -97,7 +111,7 @@ def score(
         groups=groups,
         failed=tuple(failed),
         model=predictor.info,
-        predictor=predictor,
+        predictor=predictor if held is None else None,  # the model of all images did not make these predictions
         unknown_scores=scores,
     )
 
@@ -132,13 +146,13 @@ def check_labels(samples: Sequence[Sample], classes: Sequence[str], split: str) 
 
 
 def _predict(
-    ctx: Context, answers: Answers, samples: Sequence[Sample]
+    ctx: Context, answers: Iterable[Answer], number: int, num_classes: int
 ) -> tuple[list[Sample], NDArray[np.float64], NDArray[np.float64] | None, list[Failure]]:
     """The samples that can be read, their probabilities, their scores for *none of these* if the model has one, the others."""
     kept: list[Sample] = []
     rows: list[NDArray[np.float32]] = []
     failed: list[Failure] = []
-    for sample, prediction in answers.of(samples, "predict"):
+    for sample, prediction in answers:
         if isinstance(prediction, ImageError):
             failed.append(Failure(sample.id, prediction.message, sample.image))
         else:
@@ -147,11 +161,9 @@ def _predict(
     if failed:
         examples = "; ".join(f"{failure.id}: {failure.reason}" for failure in failed[:3])
         if not kept:
-            raise UserError(
-                f"none of {len(samples)} images can be read ({examples})", "Check the files; nothing was evaluated."
-            )
-        ctx.warn(f"{len(failed)} of {len(samples)} images can't be read and are not evaluated ({examples})")
-    found, num_classes = np.array(rows, np.float64), len(answers.predictor.classes)
+            raise UserError(f"none of {number} images can be read ({examples})", "Check the files; nothing was evaluated.")
+        ctx.warn(f"{len(failed)} of {number} images can't be read and are not evaluated ({examples})")
+    found = np.array(rows, np.float64)
     probabilities, scores = found[:, :num_classes], rounded(found[:, num_classes:])
     if not np.isfinite(probabilities).all():
         raise UserError(
@@ -174,19 +186,45 @@ def _near_copies(
     groups: NDArray[np.int64] | None,
     embeddings: Embeddings | None,
 ) -> dict[str, Any] | None:
-    if not params.near_copies or params.split == "train" or not dataset.counts.get("train"):
+    if not params.near_copies or params.split == "train":
+        return None
+    if params.split == OUT_OF_FOLD:
+        return _copies_across_folds(ctx, dataset, samples, correct, groups, embeddings)
+    if not dataset.counts.get("train"):
         return None
     every = fingerprints(ctx, dataset, "find near duplicates in train")
     train = {sample.id: every[sample.id] for sample in dataset.split("train") if sample.id in every}
     ids = [sample.id for sample in samples]
     by_features = find_copies(ctx, dataset, embedded_of(ctx, embeddings, dataset)) if embeddings is not None else None
     found = near_copies.find(ids, every, train, correct, _same_origin(dataset, params.split), groups, by_features)
+    _warn_of_copies(ctx, found, len(samples), f"{params.split} images have a copy in train")
+    return found
+
+
+def _copies_across_folds(
+    ctx: Context,
+    dataset: Dataset,
+    samples: Sequence[Sample],
+    correct: NDArray[np.bool_],
+    groups: NDArray[np.int64] | None,
+    embeddings: Embeddings | None,
+) -> dict[str, Any]:
+    """Images that have a copy in another fold, from which their model has learned."""
+    every = fingerprints(ctx, dataset, "find near duplicates in other folds")
+    by_features = find_copies(ctx, dataset, embedded_of(ctx, embeddings, dataset)) if embeddings is not None else None
+    numbers = np.array([fold_of(sample) for sample in samples], np.int64)
+    ids = [sample.id for sample in samples]
+    found = near_copies.across_folds(ids, every, numbers, origins_of(samples), correct, groups, by_features)
+    _warn_of_copies(ctx, found, len(samples), "images have a copy in another fold")
+    return found
+
+
+def _warn_of_copies(ctx: Context, found: Mapping[str, Any], number: int, what: str) -> None:
     if found["count"]:
         ctx.warn(
-            f"{found['count']} of {len(samples)} {params.split} images have a copy in train (a near duplicate, or another copy "
-            "of the same original), which flatters the accuracy; the report also gives the accuracy without them"
+            f"{found['count']} of {number} {what} (a near duplicate, or another copy of the same original), which flatters the "
+            "accuracy; the report also gives the accuracy without them"
         )
-    return found
 
 
 def _groups(dataset: Dataset, samples: Sequence[Sample], params: EvaluateParams) -> NDArray[np.int64] | None:

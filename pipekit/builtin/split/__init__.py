@@ -63,7 +63,9 @@ class SplitParams(Params):
         "warn", "What to do about duplicates that came in two splits: warn, fail, or drop them from train (then from val)"
     )
     folds: int = param(0, "Number of folds for cross-validation, of train and val together; 0 for none", ge=0, le=100)
-    fold: int = param(1, "The fold that is val, starting at 1", ge=1)
+    fold: int = param(
+        1, "The fold that is val, starting at 1; 0: none, all folds are train, for `cross_validate` of the stage `train`", ge=0
+    )
     remember: bool = param(True, "Keep the assignment in the split file, so that adding images moves none")
     file: Path = param("split.csv", "The split file, relative to the pipeline file", in_key=False)
     exclude: InputPath | None = param(None, "Leave out the images that this CSV lists by id or sha256 (inspect --quarantine)")
@@ -105,7 +107,7 @@ class SplitParams(Params):
         if self.folds == 1:
             raise ValueError("one fold leaves nothing to train on; folds must be 0 or at least 2")
         if self.folds and self.fold > self.folds:
-            raise ValueError(f"fold {self.fold} of {self.folds}: expected 1 to {self.folds}")
+            raise ValueError(f"fold {self.fold} of {self.folds}: expected 1 to {self.folds}, or 0 for none")
         return self
 
 
