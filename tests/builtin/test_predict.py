@@ -82,7 +82,8 @@ def test_one_bad_file_is_told_of_and_all_bad_is_a_failure(in_project: Any, capsy
     ("words", "said"),
     [
         (["nowhere"], "no such file or folder: nowhere"),
-        (["by_colour.py", "model/*.jpg"], "a text file"),
+        (["by_colour.py"], "a text file"),
+        (["model/*.jpg"], "no file fits the pattern"),
         (["model"], "no images"),
     ],
 )
