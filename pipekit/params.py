@@ -355,6 +355,22 @@ def canonical(value: Any, digest_of: Callable[[Path], str], versions: Callable[[
     return value
 
 
+def calls_in(value: Any) -> Iterator[Call]:
+    """Every component that parameters name, those inside of others included."""
+    if isinstance(value, Call):
+        yield value
+        yield from calls_in(value.params)
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from calls_in(getattr(value, name))
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from calls_in(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from calls_in(inner)
+
+
 # --- TOML ----------------------------------------------------------------------------------------------------------------
 
 MAX_TOML_DEPTH = 60

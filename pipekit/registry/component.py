@@ -11,6 +11,7 @@ from typing import Any
 
 from pipekit.contract import Params, StageContract, params_type_of
 from pipekit.errors import PluginError, UserError
+from pipekit.registry.release import Release
 
 LOADING = RLock()
 """Held while modules of plugins are imported."""
@@ -26,6 +27,7 @@ class Component:
         plugin: the name of the plugin that provides it.
         source_digest: the hash of the file, if the plugin is a single file: editing it counts as a new version.
         preload: modules that worker processes have loaded before they get work.
+        release: the distribution that it is installed from, if its version matters.
     """
 
     kind: str
@@ -36,6 +38,7 @@ class Component:
     plugin: str = ""
     source_digest: str = ""
     preload: tuple[str, ...] = ()
+    release: Release | None = field(default=None, repr=False)
     _loaded: Any = field(default=None, repr=False)
 
     def load(self) -> Any:
@@ -87,7 +90,7 @@ class Component:
         return (*(contract.libraries if contract else ()), *own)
 
     def identity(self) -> list[Any]:
-        """The component's part of a cache key."""
+        """The component's part of a cache key; its release is another one."""
         return [self.kind, self.name, self.version, *([self.source_digest] if self.source_digest else [])]
 
 

@@ -28,6 +28,7 @@ from pipekit.errors import PluginError, UserError, did_you_mean, place_text
 from pipekit.files import expanded, use_codecs
 from pipekit.params import problems_of
 from pipekit.registry.component import LOADING, AdaptedComponent, Component, error_text, first_line, import_target
+from pipekit.registry.release import Release, release_of
 
 GROUP = "pipekit"
 """The entry-point group in which installed plugins are found."""
@@ -88,6 +89,7 @@ class Registry:
     Attributes:
         accepted: digests of values that a costly check (one that imports a library) has accepted before. A validator finds it
             as ``info.context["accepted"]``; a run keeps it in the store.
+        recorded: the plugin that had a component of a kind and name in an earlier run; "" if none had.
     """
 
     def __init__(self) -> None:
@@ -95,6 +97,7 @@ class Registry:
         self.asked: tuple[str, ...] = ()
         self.disabled: tuple[str, ...] = ()
         self.accepted: set[str] = set()
+        self.recorded: Callable[[str, str], str] = lambda kind, name: ""
         self._components: dict[tuple[str, str], Component] = {}
         self._manager = pluggy.PluginManager("pipekit")
         self._manager.add_hookspecs(hookspecs)
@@ -134,18 +137,27 @@ class Registry:
 
     # --- looking up ---
 
+    def found(self, kind: str, name: str) -> Component | None:
+        """The component of that kind and name; None if there is none."""
+        return self._components.get((kind, name)) or self._from_wildcard(kind, name)
+
     def get(self, kind: str, name: str) -> Component:
         """The component of that kind and name.
 
         Raises:
             UserError: there is none; the hint has the nearest name, or the broken plugins.
         """
-        found = self._components.get((kind, name)) or self._from_wildcard(kind, name)
+        found = self.found(kind, name)
         if found is not None:
             return found
         if kind not in KINDS:
             raise UserError(
                 f"no kind of component called {kind!r}", did_you_mean(kind, list(KINDS)) or f"There are: {', '.join(KINDS)}"
+            )
+        if gone := self.recorded(kind, name):
+            raise UserError(
+                f"no {kind.replace('_', ' ')} called {name!r}",
+                f"An earlier run had it from {gone}, which is not there now. Install it again, or see `pipekit plugins`.",
             )
         known = [component.name for component in self.components(kind)]
         prefix = next((prefix for prefix, _ in ADAPTED.values() if kind == "stage" and name.startswith(prefix)), "")
@@ -175,7 +187,9 @@ class Registry:
         if family is None:
             return None
         found = family.load()(rest)
-        component = Component(kind, name, found, first_line(found), family.version, family.plugin, family.source_digest)
+        component = Component(
+            kind, name, found, first_line(found), family.version, family.plugin, family.source_digest, release=family.release
+        )
         self._components[kind, name] = component
         return component
 
@@ -225,7 +239,14 @@ class Registry:
     # --- loading ---
 
     def add(
-        self, plugin: Any, name: str, source: str, version: str = "", digest: str = "", started: float | None = None
+        self,
+        plugin: Any,
+        name: str,
+        source: str,
+        version: str = "",
+        digest: str = "",
+        started: float | None = None,
+        release: Release | None = None,
     ) -> None:
         """Add a plugin: a module or object with hook implementations. All its components are added, or none."""
         if self._manager.is_registered(plugin):
@@ -233,7 +254,7 @@ class Registry:
         started = time.perf_counter() if started is None else started
         api = getattr(plugin, "PIPEKIT_API", None)
         try:
-            found = self._collect(plugin, name, api, digest)
+            found = self._collect(plugin, name, api, digest, release)
         except (Exception, SystemExit) as error:
             if self._manager.is_registered(plugin):
                 self._manager.unregister(plugin)
@@ -241,6 +262,8 @@ class Registry:
             self.note(name, source, "broken", reason, version, api, started)
             return
         self._components |= {(component.kind, component.name): component for component in found}
+        if release is not None:
+            release.extend(one.target.partition(":")[0].partition(".")[0] for one in found if isinstance(one.target, str))
         components = tuple((component.kind, component.name) for component in found)
         seconds = time.perf_counter() - started
         self.plugins.append(PluginRecord(name, source, version, api, seconds=seconds, components=components))
@@ -252,7 +275,7 @@ class Registry:
         seconds = time.perf_counter() - started if started else 0.0
         self.plugins.append(PluginRecord(name, source, version, api, status, reason, seconds))
 
-    def _collect(self, plugin: Any, name: str, api: int | None, digest: str) -> list[Component]:
+    def _collect(self, plugin: Any, name: str, api: int | None, digest: str, release: Release | None) -> list[Component]:
         if api is not None and api > hookspecs.API_VERSION:
             raise PluginError(
                 f"it needs pipekit's plugin API {api}, and this pipekit has {hookspecs.API_VERSION}; a newer pipekit is needed"
@@ -264,7 +287,7 @@ class Registry:
         for kind, hook in KINDS.items():
             for impl in getattr(self._manager.hook, hook).get_hookimpls():
                 if impl.plugin is plugin:
-                    register = _Register(self._components, found, kind, name, digest)
+                    register = _Register(self._components, found, kind, name, digest, release)
                     self._trace(name, hook, ", ".join(impl.argnames))
                     impl.function(*(register for _ in impl.argnames))
         return list(found.values())
@@ -280,8 +303,10 @@ class _Register:
         kind: str,
         plugin: str,
         digest: str,
+        release: Release | None,
     ) -> None:
-        self._taken, self._found, self._kind, self._plugin, self._digest = taken, found, kind, plugin, digest
+        self._taken, self._found, self._kind = taken, found, kind
+        self._plugin, self._digest, self._release = plugin, digest, release
 
     def __call__(self, name: str, target: Any, *, summary: str = "", version: int = 1, preload: Sequence[str] = ()) -> None:
         if not isinstance(name, str) or not name or any(character in name for character in " /\\\t\n"):
@@ -293,7 +318,9 @@ class _Register:
         if isinstance(preload, str) or not all(isinstance(module, str) for module in preload):
             raise PluginError(f"it registers {name!r} with preload={preload!r}, expected a list of module names")
         summary = summary or ("" if isinstance(target, str) else first_line(target))
-        component = Component(self._kind, name, target, summary, version, self._plugin, self._digest, tuple(preload))
+        component = Component(
+            self._kind, name, target, summary, version, self._plugin, self._digest, tuple(preload), self._release
+        )
         self._take(component)
         if self._kind in ADAPTED:
             prefix, adapter = ADAPTED[self._kind]
@@ -307,6 +334,7 @@ class _Register:
                     self._plugin,
                     self._digest,
                     component.preload,
+                    self._release,
                     original=component,
                 )
             )
@@ -367,13 +395,14 @@ def load_registry(
         if point.name in off:
             registry.note(point.name, source, "disabled", "disabled by PIPEKIT_DISABLE or --disable", version)
             continue
-        started = time.perf_counter()
+        started, loaded_ns = time.perf_counter(), time.time_ns()
         try:
             plugin = point.load()
         except (Exception, SystemExit) as error:
             registry.note(point.name, source, "broken", error_text(error), version, started=started)
             continue
-        registry.add(plugin, point.name, source, version, started=started)
+        release = release_of(plugin, point.value.partition(":")[0], version, loaded_ns, distribution)
+        registry.add(plugin, point.name, source, version, started=started, release=release)
     for name in dict.fromkeys(asked):
         _load_asked(registry, name, base_dir or Path.cwd(), off)
     use_codecs(component.load for component in registry.components("codec"))
@@ -388,7 +417,7 @@ def _load_asked(registry: Registry, asked: str, base_dir: Path, off: set[str]) -
         if asked in off:
             registry.note(asked, asked, "disabled", "disabled by PIPEKIT_DISABLE or --disable")
             return
-        started = time.perf_counter()
+        started, loaded_ns = time.perf_counter(), time.time_ns()
         try:
             module = importlib.import_module(asked)
             # Check functions only: a module may hold other objects that load something when they are touched.
@@ -402,7 +431,9 @@ def _load_asked(registry: Registry, asked: str, base_dir: Path, off: set[str]) -
         except (Exception, SystemExit) as error:
             registry.note(asked, asked, "broken", error_text(error), started=started)
             return
-        registry.add(module, asked, asked, str(getattr(module, "__version__", "")), started=started)
+        version = str(getattr(module, "__version__", ""))
+        release = release_of(module, asked, version, loaded_ns, None)
+        registry.add(module, asked, asked, version, started=started, release=release)
         return
     path = base_dir / expanded(asked)
     name = path.stem

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pipekit.contract import Context, Dataset, Embeddings, Model, Params, Report, param, stage
+from typing import Annotated
+
+from pipekit.contract import Call, Context, Dataset, Embeddings, Model, Params, Report, Uses, param, stage
 from pipekit.errors import UserError
 
 
@@ -26,7 +28,9 @@ class EvaluateParams(Params):
     explain: int = param(
         12, "Number of images explained with attribution maps (saliency) in the report", unit="images", ge=0, le=200
     )
-    sections: tuple[str, ...] = param((), "Names of plugins' report sections to add")
+    sections: tuple[Annotated[Call, Uses("report_section")], ...] = param(
+        (), "Plugins' report sections to add: names, or tables with parameters"
+    )
     batch_size: int = param(32, "Batch size for prediction", unit="images", ge=1, le=4096, in_key=False)
 
 
