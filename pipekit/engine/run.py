@@ -360,7 +360,8 @@ class _Run:
                     raise
                 if not any(made is found for found in ctx.made):
                     raise StageError(
-                        f"{stage.use} must return the result of ctx.dataset() or ctx.artifact(), not {type(made).__name__}"
+                        f"{stage.use} of plugin {stage.component.plugin!r} must return the result of ctx.dataset() or "
+                        f"ctx.artifact(), not {type(made).__name__}"
                     )
                 if damage := guard.take_noted():  # even if a stage swallowed it: no result made from it may stay
                     raise damage

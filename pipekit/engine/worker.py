@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pipekit.artifacts import problem_of_sample
 from pipekit.contract import PAUSE, Params, Sample, ShardResult, ShardTask
 from pipekit.engine.sources import check_row
 from pipekit.errors import DamagedError, PipekitError, PluginError, UserError, of_the_machine
@@ -302,6 +303,8 @@ def _pack(found: Any, row: Row, folder: Path, locations: Locations, hashes: Mapp
         if not isinstance(found, Mapping) or not isinstance(found.get("id"), str):
             raise UserError(f"yielded {type(found).__name__}; expected a Sample, or a dict with an 'id'")
         return {**found, PLAIN: True}
+    if problem := problem_of_sample(found):
+        raise UserError(f"yielded a sample that can't be a row: {problem}")
 
     def place(path: str, sha256: str, of_input: str, input_sha256: str) -> tuple[str, str]:
         path = os.fspath(path)
