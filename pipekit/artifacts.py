@@ -392,7 +392,7 @@ class ShardTask:
     ``target`` is ``@stage/<use>`` or a function's ``module:name``; ``rows`` are samples as JSON-like dicts; ``params`` is the
     JSON form; ``packed`` puts the files that are made into one tar; ``scope`` names what all shards of one job share;
     ``plugins`` are the files given beside entry points; ``name`` is what :meth:`Context.map` draws under; ``began_ns`` is when
-    the run began, in ns since 1970: a source that has changed since then fails the shard.
+    the run began, in ns since 1970: a source that has changed since then fails the shard; ``plugin`` is the stage's.
     """
 
     key: str
@@ -410,6 +410,7 @@ class ShardTask:
     disabled: tuple[str, ...] = ()
     name: str = ""
     began_ns: int = 0
+    plugin: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -270,11 +270,13 @@ def _job(task: ShardTask) -> Job:
             if registry is None:
                 registry = _registries[place] = load_registry(task.plugins, Path(task.project), task.disabled)
             if task.target.startswith("@stage/"):
-                function = registry.get("stage", task.target.removeprefix("@stage/")).load()
+                function = registry.get("stage", task.target.removeprefix("@stage/"), task.plugin).load()
             else:
                 function = import_target(task.target)
             params_type = (
-                import_target(task.params_type) if task.params_type else registry.get("stage", task.stage).params_type()
+                import_target(task.params_type)
+                if task.params_type
+                else registry.get("stage", task.stage, task.plugin).params_type()
             )
             params = registry.check_params(params_type, task.params or {}, Path(task.project))
             job = Job(function, params, registry)
@@ -401,4 +403,4 @@ class _SampleContext:
         return found
 
     def component(self, kind: str, name: str) -> Component:
-        return self._job.registry.get(kind, name)
+        return self._job.registry.get(kind, name, self._task.plugin)

@@ -57,16 +57,16 @@ class _Builder:
         usable = []
         for component in self._registry.components(kind):
             try:
-                component.params_type() if not component.name.endswith(".*") else component.load()
+                component.params_type() if not component.reference.endswith(".*") else component.load()
             except PipekitError:
                 continue
             usable.append(component)
         return usable
 
     def _stage(self, component: Component) -> tuple[str, dict[str, Any]]:
-        schema = self._model(component.params_type(), f"stage.{component.name}")
+        schema = self._model(component.params_type(), f"stage.{component.reference}")
         common = self._model(StageSettings, "stage")
-        common["properties"]["use"] = {"const": component.name, "description": component.summary}
+        common["properties"]["use"] = {"const": component.reference, "description": component.summary}
         slots = {
             slot.name: {
                 "description": f"The stage that makes this {slot.artifact.kind}; default: the nearest one above",
@@ -78,7 +78,7 @@ class _Builder:
         }
         schema["properties"] = {**common["properties"], **slots, **schema.get("properties", {})}
         schema["required"] = ["use", *schema.get("required", [])]
-        return component.name, schema
+        return component.reference, schema
 
     def _model(self, params_type: type[Params], name: str) -> dict[str, Any]:
         """A model's schema; nested models move to the top level under their own names."""
@@ -112,11 +112,11 @@ class _Builder:
         components = self._usable(kind)
         names = {
             "anyOf": [
-                *_names([component.name for component in components if not component.name.endswith(".*")]),
+                *_names([component.reference for component in components if not component.reference.endswith(".*")]),
                 *(
-                    {"type": "string", "pattern": f"^{component.name[:-2]}\\."}
+                    {"type": "string", "pattern": f"^{component.reference[:-2]}\\."}
                     for component in components
-                    if component.name.endswith(".*")
+                    if component.reference.endswith(".*")
                 ),
                 *([{"type": "string", "pattern": r"[(|]|\.toml$"}] if kind == "op" else []),
             ]
@@ -129,13 +129,13 @@ class _Builder:
             return place
         tables = []
         for component in components:
-            if component.name.endswith(".*"):
+            if component.reference.endswith(".*"):
                 continue
-            schema = self._model(component.params_type(), f"{kind}.{component.name}")
+            schema = self._model(component.params_type(), f"{kind}.{component.reference}")
             schema.pop("additionalProperties", None)  # the use may add options (an op's p)
             tables.append(
                 {
-                    "if": {"properties": {key: {"const": component.name}}, "required": [key]},
+                    "if": {"properties": {key: {"const": component.reference}}, "required": [key]},
                     "then": {**schema, "description": component.summary},
                 }
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -49,5 +50,5 @@ def recorded_plugin(store_root: Path, kind: str, name: str) -> str:
             plugins = json.loads(path.read_text(encoding="utf-8", errors="surrogatepass")).get("plugins") or {}
             for plugin, entry in plugins.items():
                 if f"{kind} {name}" in entry["components"]:
-                    return f"{plugin} {entry['version'].partition(' (content')[0]}".strip()
+                    return f"{plugin} {re.sub(r'[(]?content .*', '', entry['version'])}".strip()
     return ""

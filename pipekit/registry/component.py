@@ -28,6 +28,7 @@ class Component:
         source_digest: the hash of the file, if the plugin is a single file: editing it counts as a new version.
         preload: modules that worker processes have loaded before they get work.
         release: the distribution that it is installed from, if its version matters.
+        is_ambiguous: whether another plugin has a component of that kind and name.
     """
 
     kind: str
@@ -39,7 +40,13 @@ class Component:
     source_digest: str = ""
     preload: tuple[str, ...] = ()
     release: Release | None = field(default=None, repr=False)
+    is_ambiguous: bool = False
     _loaded: Any = field(default=None, repr=False)
+
+    @property
+    def reference(self) -> str:
+        """The name by which it can be found: ``gentle``, or ``acme:gentle`` where several plugins have that name."""
+        return f"{self.plugin}:{self.name}" if self.is_ambiguous else self.name
 
     def load(self) -> Any:
         """The component itself; its module is imported on the first call.
