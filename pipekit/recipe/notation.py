@@ -76,8 +76,8 @@ class OpsField:
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        entry = {"anyOf": [{"type": "string"}, {"type": "object", "required": ["op"]}], "x-pipekit-uses": ["op", "op"]}
-        return {"anyOf": [{"type": "string", "x-pipekit-uses": ["recipe", ""]}, {"type": "array", "items": entry}]}
+        entry = self.uses.__get_pydantic_json_schema__(core_schema.any_schema(), handler)
+        return {"anyOf": [{"type": "string", "x-pipekit-uses": ["recipe", "", {}]}, {"type": "array", "items": entry}]}
 
     def _validate(self, value: Any, info: core_schema.ValidationInfo) -> tuple[Call, ...]:
         """Resolve and check a recipe. ``info.context["registry"]`` resolves its names."""
@@ -106,6 +106,8 @@ class OpsField:
             reason = "never changes anything: every op has p = 0, or values that leave the image as it is"
             problems.append(((), reason, "Leave the recipe out, or raise a p or a value."))
         if problems:
+            if isinstance(value, str) and not value.strip().endswith(".toml"):
+                problems = [_as_typed(value, problem) for problem in problems]
             nested_problem(*problems)
         return tuple(calls)
 
@@ -134,9 +136,17 @@ class RecipeParams(Params):
     ops: Ops = param(..., "The ops, in the order in which they are applied")
 
 
+def _as_typed(text: str, problem: tuple[Place, str, str]) -> tuple[Place, str, str]:
+    """A problem in a line of text: its place is the text that was typed, and not a table that was made of it."""
+    place, message, hint = problem
+    name = next((step for step in reversed(place) if isinstance(step, str)), "")
+    named = f"{name}: {message}" if name and name not in ("op", "use", "ops") and repr(name) not in message else message
+    return (), named if repr(text.strip()) in named or _short(text) in named else f"{named}, in {_short(text)}", hint
+
+
 def _or_preset(hint: str, table: Any, context: Mapping[str, Any]) -> str:
     """Suggest a preset with a similar name."""
-    name = table.get("op") if isinstance(table, Mapping) else table
+    name = table.get("use", table.get("op")) if isinstance(table, Mapping) else table
     if not isinstance(name, str) or "Did you mean" in hint or "pipekit components op" not in hint:
         return hint
     near = did_you_mean(name, [component.reference for component in context["registry"].components("recipe")])

@@ -200,11 +200,13 @@ class Registry:
         found = {one.reference: one for (of, _), several in self._components.items() if of == kind for one in several}
         if wildcards:
             for name in [name for name, one in found.items() if one.name.endswith(".*")]:
-                family = found.pop(name)
-                names = import_target(str(family.target).partition(":")[0] + ":names")
-                members = [self.get(kind, f"{family.plugin}:{family.name[:-1]}{rest}") for rest in names()]
-                found |= {one.reference: one for one in members}
+                found |= {one.reference: one for one in self.members(found.pop(name))}
         return sorted(found.values(), key=lambda one: (one.name, one.plugin))
+
+    def members(self, family: Component) -> list[Component]:
+        """The members of a family; this imports its library, if its module does."""
+        names = import_target(str(family.target).partition(":")[0] + ":names")
+        return [self.get(family.kind, f"{family.plugin}:{family.name[:-1]}{rest}") for rest in names()]
 
     def at_home(self, kind: str, value: Any, plugin: str) -> Any:
         """Names of components, and tables with them, as a plugin means them: what is ambiguous is that plugin's own."""

@@ -140,7 +140,7 @@ def at_home(registry: Registry, kind: str, value: Any, home: str) -> Any:
     if isinstance(value, (list, tuple)):
         return [at_home(registry, kind, one, home) for one in value]
     if isinstance(value, Mapping):
-        names = {"use", kind, "ops"}
+        names = {"use", kind, "template", "ops"}
         return {key: at_home(registry, kind, one, home) if key in names else one for key, one in value.items()}
     return value
 
