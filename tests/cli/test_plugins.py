@@ -146,3 +146,40 @@ def test_json(pipekit, speckle: Path) -> None:
     records = {record["name"]: record for record in json.loads(pipekit("plugins", "--json", "--plugin", speckle).out)}
     assert {"kind": "op", "name": "speckle"} in records["my_plugin"]["components"]
     assert records["builtin"]["status"] == "ok"
+
+
+LOUD = """
+import sys
+print("imported")
+import pipekit
+
+
+def op(image, params: pipekit.Params, rng):
+    return image
+
+
+@pipekit.hookimpl
+def register_ops(register):
+    print("registered")
+    register("loud_op", op)
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("components", "--json"),
+        ("components", "op", "loud_op", "--json"),
+        ("plugins", "--json"),
+        ("components", "--json", "op"),
+    ],
+)
+def test_json_stays_json_where_a_plugin_prints(pipekit, tmp_path: Path, words: tuple[str, ...]) -> None:
+    loud = tmp_path / f"loud_{len(words)}_{words[0]}.py"
+    loud.write_text(LOUD + f"# {tmp_path} {words}")  # another text is another module
+    result = pipekit(*words, "--plugin", loud)
+    assert result.code == 0
+    assert "loud" in str(json.loads(result.out))
+    assert "imported" in result.err
+    assert "registered" in result.err
+    assert pipekit("--version").out.startswith("pipekit "), "what a command prints later is on stdout again"
