@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pipekit.hookspecs import Register, hookimpl
 
+PIPEKIT_VERSION_IN_KEYS = False
+"""A new version of pipekit keeps results: what a built-in makes changes only with the version that it is registered with."""
+
 
 @hookimpl
 def register_executors(register: Register) -> None:

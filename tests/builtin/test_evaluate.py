@@ -233,17 +233,24 @@ def failing(ctx: pipekit.Context, evaluation) -> pipekit.Section:
     raise ValueError("no luck")
 
 
+def wrong(ctx: pipekit.Context, evaluation):
+    return "a text"
+
+
 @pipekit.hookimpl
 def register_report_sections(register):
     register("fine", fine)
     register("failing", failing)
+    register("wrong", wrong)
 """,
         "utf-8",
     )
-    outcome = colour_project.run({"sections": ["fine", "failing"]})
+    outcome = colour_project.run({"sections": ["fine", "failing", "wrong"]})
     page = (outcome.stages[-1].artifact.path / "report.html").read_text("utf-8")
     assert "24 images, <em>as told</em>" in page
-    assert "'failing' failed and is omitted: ValueError: no luck" in (outcome.run_dir / "run.json").read_text("utf-8")
+    told = "\n".join(outcome.stages[-1].warnings)
+    assert "the report section 'failing' failed and is omitted: ValueError: no luck (plugin 'by_colour')" in told
+    assert "'wrong' failed and is omitted: it returned a value of type str, expected a pipekit.Section or None" in told
 
 
 def test_the_section_in_the_documents_works(colour_project: Any) -> None:

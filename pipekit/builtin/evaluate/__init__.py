@@ -32,7 +32,9 @@ class EvaluateParams(Params):
     explain: int = param(
         12, "Number of images explained with attribution maps (saliency) in the report", unit="images", ge=0, le=200
     )
-    sections: tuple[str, ...] = param((), "Names of plugins' report sections to add")
+    sections: tuple[Annotated[Call, Uses("report_section")], ...] = param(
+        (), "Plugins' report sections to add: names, or tables with parameters"
+    )
     projection: Annotated[Call, Uses("projection")] = param(
         "tsne", "How the map of the images is made of their features: its name, or a table with its parameters"
     )

@@ -14,6 +14,7 @@ import numpy as np
 
 from pipekit.contract import Context, Section
 from pipekit.files import PlainTable
+from pipekit.findings import problem_of_section
 from pipekit.learning.cross_validation import fold_of
 from pipekit.learning.evaluation import Evaluation
 
@@ -109,7 +110,8 @@ def write_page(folder: Path, title: str, sections: Sequence[tuple[str, Section]]
 
 def build_sections(ctx: Context, evaluation: Evaluation, params: EvaluateParams) -> Iterator[tuple[str, Section]]:
     """Each section with content. A plugin's section that fails is omitted with a warning, so that no metrics are lost."""
-    names = [*STANDARD_SECTIONS[:-1], *params.sections, STANDARD_SECTIONS[-1]]
+    added = {call.name: call for call in params.sections}
+    names = [*STANDARD_SECTIONS[:-1], *added, STANDARD_SECTIONS[-1]]
     for name in ctx.track(list(dict.fromkeys(names)), label="write the report", unit="sections"):
         component = ctx.component("report_section", name)
         values: dict[str, Any] = {}
@@ -119,14 +121,20 @@ def build_sections(ctx: Context, evaluation: Evaluation, params: EvaluateParams)
             values = {"most": params.explain}
         elif name == "image_map":
             values = {"projection": params.projection}
+        own = name in STANDARD_SECTIONS
         try:
-            section = _call(component.load(), ctx, evaluation, component.params_type()(**values))
+            given = added[name].params if name in added and not own else component.params_type()(**values)
+            section = _call(component.load(), ctx, evaluation, given)
+            reason = "" if own else problem_of_section(section)
         except Exception as error:
-            if name in STANDARD_SECTIONS:
+            if own:
                 raise
-            ctx.warn(f"the report section {name!r} failed and is omitted: {type(error).__name__}: {error}")
-            continue
-        if section is not None and (section.markdown or section.figures or section.tables or section.pictures or section.html):
+            section, reason = None, f"{type(error).__name__}: {error}"
+        if reason:
+            ctx.warn(f"the report section {name!r} failed and is omitted: {reason} (plugin {component.plugin!r})")
+        elif section is not None and (
+            section.markdown or section.figures or section.tables or section.pictures or section.html
+        ):
             yield name, section
 
 

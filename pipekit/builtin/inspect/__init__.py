@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pipekit.columnar import columns_of
 from pipekit.contract import Artifact, Call, Context, Dataset, Embeddings, Finding, Params, Uses, param, stage
+from pipekit.findings import SEVERITIES, problem_of_finding
 from pipekit.passed_over import META, in_key, sentence
 
 if TYPE_CHECKING:
@@ -49,10 +50,6 @@ CHECKS = (
     "animated",
 )
 """The default checks, in the order of the page."""
-
-SEVERITIES = ("error", "warning", "info")
-
-Rows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -193,17 +190,23 @@ def _failed(dataset: Dataset) -> Iterator[tuple[str, str]]:
             yield failure.id, failure.reason
 
 
-def _findings(ctx: Context, rows: Rows, params: InspectParams, more: Mapping[str, Any]) -> Iterator[list[Finding]]:
-    """The findings of all checks. A check that fails becomes a warning; the others still run."""
+def _findings(ctx: Context, rows: MeasuredRows, params: InspectParams, more: Mapping[str, Any]) -> Iterator[list[Finding]]:
+    """The findings of all checks. A check that fails becomes a warning; the others still run. So does a wrong finding."""
     for call in params.checks:
         found: list[Finding] = []
+        wrong: list[str] = []
         try:
             check = call.load()
             asked = signature(check).parameters
             for finding in check(rows, ctx, call.params, **{name: given for name, given in more.items() if name in asked}):
-                found.append(finding)
+                problem = problem_of_finding(finding, rows.number_of.__contains__)
+                wrong += [problem] if problem else []
+                found += [] if problem else [finding]
         except Exception as error:
-            ctx.warn(f"check {call.name!r} failed: {type(error).__name__}: {error}")
+            ctx.warn(f"check {call.name!r} of plugin {call.component.plugin!r} failed: {type(error).__name__}: {error}")
+        if wrong:
+            count = "a finding" if len(wrong) == 1 else f"{len(wrong)} findings"
+            ctx.warn(f"{count} of check {call.name!r} of plugin {call.component.plugin!r} left out: {wrong[0]}")
         yield found
 
 
