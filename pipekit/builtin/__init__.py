@@ -30,7 +30,7 @@ def register_stages(register: Register) -> None:
         "inspect",
         "pipekit.builtin.inspect:inspect",
         summary="Find duplicates, leaks, damaged and odd images",
-        version=6,
+        version=7,
         preload=("pipekit.images.statistics", "pipekit.images.measuring", "pipekit.images.near_duplicates"),
     )
     register(

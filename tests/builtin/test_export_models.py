@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ from pipekit.cli import main
 from pipekit.contract import Model, Report
 from pipekit.engine.run import run_plan
 from pipekit.errors import StageError, UserError
+from pipekit.images import Fit
 from pipekit.learning.decisions import asked_for
 from pipekit.learning.exported import open_exported
 from pipekit.learning.predictions import answers
@@ -157,16 +158,19 @@ def photographs() -> Iterator[tuple[str, bytes]]:
             yield f"{kind} {height} x {width} {number}", out.getvalue()
 
 
-@pytest.mark.parametrize("shape", [(64, 64, 3), (24, 40, 1)])
-def test_tensorflow_s_graph_reads_a_file_as_pipekit_does(shape: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize(
+    ("shape", "fit"),
+    [((64, 64, 3), "stretch"), ((24, 40, 1), "stretch"), ((24, 40, 3), "crop"), ((24, 40, 1), "pad")],
+)
+def test_tensorflow_s_graph_reads_a_file_as_pipekit_does(shape: tuple[int, int, int], fit: Fit) -> None:
     import tensorflow as tf
 
     from pipekit.builtin.exporters.file_input import decoded
 
-    graph = tf.function(lambda data: decoded(tf, data, shape), input_signature=[tf.TensorSpec((), tf.string)])
+    graph = tf.function(lambda data: decoded(tf, data, shape, fit), input_signature=[tf.TensorSpec((), tf.string)])
     for name, data in photographs():
         ours = images.decode(data, at_least_hw=shape[:2], gray=shape[2] == 1)
-        expected = images.resize(ours, shape[:2]).reshape(shape)
+        expected = images.fitted(ours, shape[:2], fit).reshape(shape)
         assert np.abs(graph(tf.constant(data)).numpy() - expected).max() <= 1, name
 
 
@@ -215,20 +219,26 @@ def test_the_reader_in_the_documents_reads_as_the_model_was_trained(folder: Path
 
     export("savedmodel", folder, tmp_path / "out", images=pictures)
     text = (Path(__file__).parents[2] / "docs/export.md").read_text("utf-8")
-    block = next(part for part in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "def read_image" in part)
-    assert len(block.strip().splitlines()) <= 10
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     names: dict[str, Any] = {"cv2": cv2, "np": np}
-    exec(block, names)
+    for name in ("used_part", "read_image"):
+        block = next(part for part in blocks if f"def {name}" in part)
+        assert len(block.strip().splitlines()) <= 12 - 2 * (name == "read_image")
+        exec(block, names)
     info = json.loads((tmp_path / "out" / "model.json").read_text("utf-8"))
     predictor = load_predictor(folder, REGISTRY.get)
     small = tmp_path / "small.png"
     images.write(small, np.random.default_rng(1).integers(0, 256, (9, 50, 3), np.uint8))
     photograph = tmp_path / "photograph.jpg"
     images.write(photograph, images.read(Path(__file__).parents[2] / "sample_data/photos/cat.jpg"))
-    for file, mean_levels in ((pictures / "00.png", 0), (small, 0), (photograph, 5)):
-        found = names["read_image"](file, info)
-        assert (found.shape, found.dtype) == ((16, 20, 3), np.float32)
-        assert np.abs(found - predictor.prepare(file)).mean() <= mean_levels, file.name
+    for fit in ("", *get_args(Fit)):
+        if fit:
+            info["preprocessing"]["fit"] = fit
+            predictor = replace(predictor, info=info)
+        for file, mean_levels in ((pictures / "00.png", 0), (small, 0), (photograph, 5)):
+            found = names["read_image"](file, info)
+            assert (found.shape, found.dtype) == ((16, 20, 3), np.float32)
+            assert np.abs(found - predictor.prepare(file)).mean() <= mean_levels, f"{file.name}, {fit}"
 
 
 @pytest.mark.parametrize("to", FORMATS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,7 +22,8 @@ from pipekit.images import Image
 from pipekit.learning.chance import better_than_chance
 from pipekit.learning.predictor import Predictor, load_predictor
 from pipekit.learning.trained_on import trained_on
-from pipekit.recipe.compiled import CompiledRecipe, Picture, compile_recipe
+from pipekit.recipe.compiled import Applied, CompiledRecipe, Picture, compile_recipe
+from pipekit.rng import Rng
 
 if TYPE_CHECKING:
     from pipekit.builtin.augment_check import AugmentCheckParams
@@ -196,17 +197,17 @@ class _Maker:
         self, ctx: Context, predictor: Predictor, plain: CompiledRecipe, rows: Sequence[Variant], params: AugmentCheckParams
     ) -> None:
         self.ctx, self.plain, self.rows, self.params = ctx, plain, rows, params
-        self.classes, self.shape = predictor.classes, predictor.input_shape_hwc
+        self.classes, self.shape, self.fit = predictor.classes, predictor.input_shape_hwc, predictor.fit
 
     def __call__(self, sample: Sample) -> tuple[Pixels, list[str]] | Exception:
         label = str(sample.label)
         try:
-            picture = Picture(sample.image)
-            made = [self._fitted(self.plain.load(picture, self.ctx.rng(sample.id, 0)).image)]
+            apply = self._applier(sample.image)
+            made = [self._fitted(apply(self.plain, self.ctx.rng(sample.id, 0)).image)]
             y_true = [label]
             for row in self.rows:
                 for copy in range(1, self.params.copies + 1):
-                    applied = row.recipe.load(picture, self.ctx.rng(sample.id, copy))
+                    applied = apply(row.recipe, self.ctx.rng(sample.id, copy))
                     made.append(self._fitted(applied.image))
                     y_true.append(self.params.mirror_labels.get(label, label) if applied.mirrored else label)
         except UserError as error:  # the image can't be read, or is smaller than a crop
@@ -215,6 +216,15 @@ class _Maker:
         if unknown is not None:
             return UserError(f"mirror_labels names {unknown!r}, which the model does not know")
         return np.stack(made), y_true
+
+    def _applier(self, path: str) -> Callable[[CompiledRecipe, Rng], Applied]:
+        """Applies a recipe to the image, which has the model's proportions before: a recipe's output is the model's input."""
+        if self.fit == "stretch":
+            picture = Picture(path)
+            return lambda recipe, rng: recipe.load(picture, rng)
+        size_hw = self.shape[:2]
+        pixels = images.fitted(images.read(path, at_least_hw=size_hw), size_hw, self.fit)
+        return lambda recipe, rng: recipe.apply(pixels, rng)
 
     def _fitted(self, image: Image) -> Image:
         """The recipe outputs the model's size; a model with one channel gets luma."""

@@ -208,7 +208,9 @@ def save(trained: Trained, folder: Path, batch: int | None = None, *, label: boo
 
     def serve_files(image_bytes: Any) -> dict[str, Any]:
         shape = tf.TensorSpec(trained.shape_hwc, tf.float32)
-        pixels = tf.map_fn(lambda data: decoded(tf, data, trained.shape_hwc), image_bytes, fn_output_signature=shape)
+        pixels = tf.map_fn(
+            lambda data: decoded(tf, data, trained.shape_hwc, trained.predictor.fit), image_bytes, fn_output_signature=shape
+        )
         return serve(pixels)
 
     archive = keras.export.ExportArchive()

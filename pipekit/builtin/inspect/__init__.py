@@ -225,9 +225,16 @@ def _described(rows: MeasuredRows, findings: Sequence[Finding]) -> dict[str, Any
         "measures": {name: _quantiles(rows, name) for name in MEASURES},
         "summary": summary(findings),
         "findings": [asdict(finding) for finding in findings],
-        "label_errors": [row for finding in findings for row in finding.values.get("suspects", ())],
+        "label_errors": _suspects(findings, rows),
         "remove": _proposed(findings, rows),
     }
+
+
+def _suspects(findings: Sequence[Finding], rows: MeasuredRows) -> list[dict[str, Any]]:
+    """The suspected label errors, with the file's hash, so that `pipekit corrections from` can make lines of them."""
+    listed = [row for finding in findings for row in finding.values.get("suspects", ())]
+    numbers = rows.number_of
+    return [{**row, "sha256": rows.sha256(numbers[row["id"]])} if row["id"] in numbers else row for row in listed]
 
 
 def _proposed(findings: Sequence[Finding], rows: MeasuredRows) -> list[dict[str, str]]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Field, model_validator
 
 from pipekit.contract import Call, Params, Uses, param
+from pipekit.images.choices import Fit
 from pipekit.recipe.notation import Ops
 
 Optimizer = Literal["sgd", "rmsprop", "adam", "adamw", "adagrad", "adadelta", "adamax", "nadam", "lion"]
@@ -32,6 +33,12 @@ class TrainParams(Params):
         "Input height and width that images are resized to. Default: the template's, else the images' common size if it is at "
         "most 256, else 160",
         unit="px",
+    )
+    fit: Fit = param(
+        "stretch",
+        "How an image of another aspect ratio is brought to the input size: stretched, cropped at its longer sides, or padded "
+        "with black; ops work on the result",
+        in_key="changed",
     )
     detail: float = param(
         1.0,

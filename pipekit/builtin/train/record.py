@@ -27,6 +27,11 @@ from pipekit.learning.predictor import RESIZE_METHOD
 from pipekit.learning.temperature import KEY
 from pipekit.learning.trained_on import write_trained_on
 
+FIT_WORDS = {
+    "stretch": "to the input size, proportions not kept",
+    "crop": "proportions kept: the largest centred part with the proportions of the input, to the input size",
+    "pad": "proportions kept: the whole image inside the input size, centred, with black around it",
+}
 LIBRARIES = ("tensorflow", "keras", "numpy", "opencv-python-headless", "pipekit-vision")
 
 
@@ -106,13 +111,14 @@ def describe(model: Any, result: Result, words: list[str], weights: str) -> dict
     call = result.params.model
     reconstructs = result.labels.mode == "input"
     return {
-        "format": 1,
+        "format": 1 if result.params.fit == "stretch" else 2,
         "task": "reconstruction" if reconstructs else "classification",
         "classes": list(result.labels.classes),
         "input_shape_hwc": list(result.shape_hwc),
         "preprocessing": {
             "colours": "RGB" if result.shape_hwc[2] == 3 else "grey (ITU-R 601 luma)",
-            "resize": "to the input size, proportions not kept",
+            "fit": result.params.fit,
+            "resize": FIT_WORDS[result.params.fit],
             "resize_method": RESIZE_METHOD,
             "values": "0..255 as they are; the model scales them itself",
         },
@@ -258,7 +264,9 @@ def _weights_digest(model: Any) -> str:
 def lasting(info: dict[str, Any]) -> dict[str, Any]:
     """The part of the description that identifies a model, without the words and the libraries' versions."""
     names = ("classes", "input_shape_hwc", "template", "params", "history", "kept_epoch", KEY)
-    return {name: info[name] for name in names if name in info}
+    kept = {name: info[name] for name in names if name in info}
+    fit = info["preprocessing"]["fit"]
+    return kept if fit == "stretch" else {**kept, "fit": fit}
 
 
 def _write_history(ctx: Context, result: Result) -> None:

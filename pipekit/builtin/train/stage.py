@@ -80,14 +80,16 @@ def learn(ctx: Context, dataset: Dataset, params: TrainParams, *, head_alone: bo
         layer = frozen.first_to_learn(template, params) if labelled and strategy is None else ""
         features, learner, embedder = None, model, None
         if alone is not None:
-            embedder, features = alone, frozen.embedded(ctx, dataset, alone)
+            embedder, features = alone, frozen.embedded(ctx, dataset, alone, params.fit)
         elif layer:
             halves = frozen.cut(model, layer)
             learner = halves.head
             samples = [*parts["train"].samples, *parts["val"].samples]
             embedder = frozen.embedder_for(template, params, shape)
             features = (
-                frozen.features_of(ctx, halves, samples, shape) if embedder is None else frozen.embedded(ctx, dataset, embedder)
+                frozen.features_of(ctx, halves, samples, shape, params.fit)
+                if embedder is None
+                else frozen.embedded(ctx, dataset, embedder, params.fit)
             )
         feed = stack.enter_context(_feed(ctx, params, parts["train"], shape, labels, "train", features))
         validation = None
@@ -236,11 +238,11 @@ def _decoded(
     ids = [sample.id for sample in part.samples]
     folder = ctx.work_dir / "decoded" / split
     folder.mkdir(parents=True, exist_ok=True)
-    load: Callable[[str], Image] = data.Loader(shape)
+    load: Callable[[str], Image] = data.Loader(shape, params.fit)
     size_bytes, largest_bytes = len(ids) * math.prod(shape), math.prod(shape)
     if recipe is not None and data.moves_first(recipe):
         kept_hw = (round(shape[0] * params.detail), round(shape[1] * params.detail))
-        load, largest_bytes = data.Decoder(kept_hw, shape[2]), math.prod(kept_hw) * shape[2]
+        load, largest_bytes = data.Decoder(kept_hw, shape[2], params.fit), math.prod(kept_hw) * shape[2]
         size_bytes = data.decoded_bytes(part.samples, kept_hw, shape[2])
     place = choose(params.cache, size_bytes, folder)
     if place.where == "disk":
