@@ -78,7 +78,7 @@ def register_stages(register: Register) -> None:
     register(
         "calibrate", "pipekit.builtin.calibrate:calibrate", summary="Set a model's temperature and its decision rule on val"
     )
-    register("explain", "pipekit.builtin.explain:explain", summary="Explain predictions with attribution maps", version=2)
+    register("explain", "pipekit.builtin.explain:explain", summary="Explain predictions with attribution maps", version=3)
     register(
         "augment_check",
         "pipekit.builtin.augment_check:augment_check",
@@ -90,7 +90,7 @@ def register_stages(register: Register) -> None:
         "compare",
         "pipekit.builtin.compare:compare",
         summary="Compare models: which is better, and is the difference significant",
-        version=3,
+        version=4,
     )
 
 

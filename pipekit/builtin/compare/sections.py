@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipekit.builtin.compare.paired import Answers
 from pipekit.contract import Figure, Picture, Section, Table
 from pipekit.errors import ImageError
+from pipekit.page import Top
 from pipekit.page.markdown import literal
 from pipekit.page.plots import COLOURS, DASHES, plot
 
@@ -20,7 +21,6 @@ def build_sections(
     answers: Sequence[Answers], found: Mapping[str, Any], params: CompareParams
 ) -> Iterator[tuple[str, Section]]:
     yield "verdict", _verdict(found)
-    yield "figures", _figures(answers)
     pictures = tuple(_pictures(answers, found, params))
     changed = sum(len(pair["changed"]) for pair in found["pairs"])
     if changed:
@@ -29,6 +29,7 @@ def build_sections(
             f"{len(pictures)} of them are below."
         )
         yield "changed", Section("Disagreements", words, pictures=pictures)
+    yield "figures", _figures(answers)
     rows = differing(answers)
     if rows:
         table = Table(("parameter", *(one.name for one in answers)), tuple(rows))
@@ -39,6 +40,19 @@ def build_sections(
     tables = tuple(_learning(answers))
     if figures or tables:
         yield "curves", Section("Learning curves", "How did the models learn?", figures=figures, tables=tables)
+
+
+FOLDED = ("parameters", "curves")
+"""Sections that are closed until the reader opens them."""
+
+FIRST_PICTURES = 6
+
+
+def top_of(found: Mapping[str, Any], sections: Mapping[str, Section]) -> Top:
+    """The headline, and a few images on which the models disagree."""
+    changed = sections.get("changed")
+    pictures = changed.pictures[:FIRST_PICTURES] if changed else ()
+    return Top(str(found["headline"]), pictures_title="Where the models disagree" if pictures else "", pictures=pictures)
 
 
 def _verdict(found: Mapping[str, Any]) -> Section:

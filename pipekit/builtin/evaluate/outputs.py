@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipekit.builtin.evaluate.top import top_of
 from pipekit.contract import Context, Section
 from pipekit.files import PlainTable
 from pipekit.findings import problem_of_section
@@ -20,29 +21,33 @@ from pipekit.learning.evaluation import Evaluation
 
 if TYPE_CHECKING:
     from pipekit.builtin.evaluate import EvaluateParams
+    from pipekit.page import Top
 
 STANDARD_SECTIONS = (
     "summary",
     "folds",
     "next_steps",
-    "classes",
     "confusion",
     "pictures",
     "explain",
+    "label_errors",
+    "near_copies",
+    "image_map",
+    "classes",
     "probabilities",
     "decision",
     "abstention",
     "none_of_these",
     "curves",
     "slices",
-    "near_copies",
-    "label_errors",
     "candidates",
-    "image_map",
     "training",
     "data",
 )
-"""The built-in report sections in reading order; plugins' sections come before the last one."""
+"""The built-in report sections in reading order, pictures first; plugins' sections come before the folded ones."""
+
+FOLDED = STANDARD_SECTIONS[STANDARD_SECTIONS.index("classes") :]
+"""Sections that are closed until the reader opens them."""
 
 
 def headline(evaluation: Evaluation) -> str:
@@ -88,12 +93,22 @@ def write_outputs(ctx: Context, evaluation: Evaluation, params: EvaluateParams) 
     about = {"split": evaluation.split, "seed": ctx.seed, "model": evaluation.model}
     (ctx.out_dir / "about.json").write_text(json.dumps(about, indent=1, ensure_ascii=False, default=str) + "\n", "utf-8")
     sections = list(build_sections(ctx, evaluation, params))
-    lead = f"How good is the model? {headline(evaluation)[0].upper()}{headline(evaluation)[1:]}."
-    write_page(ctx.out_dir, "Model evaluation", sections, lead, "the prediction for each image")
+    write_page(
+        ctx.out_dir, "Model evaluation", sections, _lead(evaluation), "the prediction for each image", top_of(ctx, evaluation)
+    )
     return hashlib.sha256((metrics + predictions_csv(evaluation, paths=False)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def write_page(folder: Path, title: str, sections: Sequence[tuple[str, Section]], lead: str, of_each: str) -> None:
+def _lead(evaluation: Evaluation) -> str:
+    said = headline(evaluation)
+    name = evaluation.metrics["baseline"]["class"]
+    sure = "" if evaluation.metrics["num_groups"] is not None else " The interval holds if these images are independent."
+    return f"{said[0].upper()}{said[1:]}.{sure} The baseline always predicts the most frequent class, {name}."
+
+
+def write_page(
+    folder: Path, title: str, sections: Sequence[tuple[str, Section]], lead: str, of_each: str, top: Top | None = None
+) -> None:
     """Write ``report.html``, and the figures as files of their own. ``of_each`` says what ``predictions.csv`` has."""
     from pipekit.page import render
 
@@ -104,14 +119,14 @@ def write_page(folder: Path, title: str, sections: Sequence[tuple[str, Section]]
             suffix = "svg" if figure.media_type == "image/svg+xml" else "png"
             (figures / f"{figure.name}.{suffix}").write_bytes(figure.data)
     footer = f"Made by pipekit. All metrics are in metrics.json, {of_each} in predictions.csv."
-    page = render(title, sections, lead=lead, footer=footer)
+    page = render(title, sections, lead=lead, footer=footer, top=top, folded=FOLDED)
     (folder / "report.html").write_text(page, "utf-8", errors="replace")
 
 
 def build_sections(ctx: Context, evaluation: Evaluation, params: EvaluateParams) -> Iterator[tuple[str, Section]]:
     """Each section with content. A plugin's section that fails is omitted with a warning, so that no metrics are lost."""
     added = {call.name: call for call in params.sections}
-    names = [*STANDARD_SECTIONS[:-1], *added, STANDARD_SECTIONS[-1]]
+    names = [*STANDARD_SECTIONS[: -len(FOLDED)], *added, *FOLDED]
     for name in ctx.track(list(dict.fromkeys(names)), label="write the report", unit="sections"):
         component = ctx.component("report_section", name)
         values: dict[str, Any] = {}
