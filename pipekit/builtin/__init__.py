@@ -22,7 +22,7 @@ def register_codecs(register: Register) -> None:
 
 @hookimpl
 def register_stages(register: Register) -> None:
-    register("split", "pipekit.builtin.split:split", summary="Give every sample a split: train, val or test", version=5)
+    register("split", "pipekit.builtin.split:split", summary="Give every sample a split: train, val or test", version=6)
     register(
         "inspect",
         "pipekit.builtin.inspect:inspect",
