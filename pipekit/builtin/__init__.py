@@ -77,7 +77,7 @@ def register_stages(register: Register) -> None:
         "augment_check",
         "pipekit.builtin.augment_check:augment_check",
         summary="Measure how much each op of a recipe lowers a model's accuracy",
-        version=4,
+        version=5,
     )
     register("predict", "pipekit.builtin.predict:predict", summary="Predict the class of every image of a dataset")
     register(

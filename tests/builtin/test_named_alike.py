@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from pipekit.builtin.evaluate import named_alike
-from pipekit.builtin.evaluate.grouping import COLUMN, COPIES, groups_of
+from pipekit.builtin.evaluate.grouping import groups_of
 from pipekit.contract import Sample
+from pipekit.learning.known_groups import COLUMN, COPIES
 
 SICK = np.random.default_rng(0).integers(0, 2, 40).tolist()
 

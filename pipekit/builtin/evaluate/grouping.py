@@ -13,12 +13,7 @@ from numpy.typing import NDArray
 from pipekit.contract import Sample
 from pipekit.errors import UserError
 from pipekit.images.near_duplicates import clusters
-
-COLUMN = "split_group"
-"""The column in which ``split`` leaves the group of each image, as a number."""
-
-COPIES = "split_copies"
-"""The column in which ``split`` numbers images that are copies of one another."""
+from pipekit.learning.known_groups import COLUMN, COPIES, copies_of, named_group
 
 COLUMNS = frozenset({COLUMN, COPIES})
 
@@ -63,7 +58,7 @@ def groups_of(
     first: dict[tuple[str, str], int] = {}
     pairs = list(copies)
     for place, (name, origin) in enumerate(zip(names, map(str, origins), strict=True)):
-        for kind, key in (("name", name), ("origin", origin), (COPIES, _text(samples[place], COPIES))):
+        for kind, key in (("name", name), ("origin", origin), (COPIES, copies_of(samples[place]))):
             if key and (known := first.setdefault((kind, key), place)) != place:
                 pairs.append((known, place))
     if not pairs:
@@ -77,10 +72,6 @@ def _name(sample: Sample, column: str, pattern: str) -> str:
         match = re.search(pattern, sample.id)
         return "" if match is None else match.group(1) if match.re.groups else match.group()
     if column:
-        return _text(sample, column)
-    return _text(sample, COLUMN) or (_text(sample, "clip") if "frame" in sample.extra else "")
-
-
-def _text(sample: Sample, column: str) -> str:
-    value = sample.extra.get(column)
-    return "" if value is None else str(value)
+        value = sample.extra.get(column)
+        return "" if value is None else str(value)
+    return named_group(sample)
