@@ -25,7 +25,7 @@ def register_codecs(register: Register) -> None:
 
 @hookimpl
 def register_stages(register: Register) -> None:
-    register("split", "pipekit.builtin.split:split", summary="Give every sample a split: train, val or test", version=5)
+    register("split", "pipekit.builtin.split:split", summary="Give every sample a split: train, val or test", version=6)
     register(
         "inspect",
         "pipekit.builtin.inspect:inspect",
@@ -83,7 +83,7 @@ def register_stages(register: Register) -> None:
         "augment_check",
         "pipekit.builtin.augment_check:augment_check",
         summary="Measure how much each op of a recipe lowers a model's accuracy",
-        version=4,
+        version=5,
     )
     register("predict", "pipekit.builtin.predict:predict", summary="Predict the class of every image of a dataset")
     register(

@@ -395,10 +395,14 @@ def test_a_model_without_predictions_out_of_fold_is_an_error(colour_project: Any
 
 
 def test_a_copy_in_another_fold_counts_as_one_in_train() -> None:
-    from pipekit.builtin.evaluate.near_copies import across_folds
+    from pipekit.builtin.evaluate.near_copies import Clusters, across_folds
 
+    none = Clusters([], [], [], np.empty((0, 2), np.int64))
     ids, correct = ["a", "b", "c", "d"], np.array([True, False, True, True])
-    found = across_folds(ids, {}, np.array([1, 1, 2, 3]), [0, 0, 0, 3], correct)
+    found = across_folds(ids, none, np.array([1, 1, 2, 3]), [0, 0, 0, 3], correct)
     assert found["pairs"] == [{"id": "a", "train_id": "c"}, {"id": "b", "train_id": "c"}, {"id": "c", "train_id": "a"}]
     assert (found["count"], found["accuracy_without"]["value"]) == (3, 1.0)
-    assert across_folds(ids, {}, np.array([1, 1, 1, 3]), [0, 0, 0, 3], correct)["count"] == 0
+    assert across_folds(ids, none, np.array([1, 1, 1, 3]), [0, 0, 0, 3], correct)["count"] == 0
+    alike = Clusters(["b", "c", "d"], [], [0, 1, 0], np.array([[0, 2]]))
+    found = across_folds(ids, alike, np.array([1, 1, 2, 3]), [0, 1, 2, 3], correct)
+    assert found["pairs"] == [{"id": "b", "train_id": "d"}, {"id": "d", "train_id": "b"}]

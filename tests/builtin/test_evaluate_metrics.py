@@ -183,6 +183,7 @@ def test_groups_widen_every_interval_and_the_design_effect_is_found() -> None:
     probabilities = np.eye(2)[np.where(right, y_true, 1 - y_true)]
     plain = measure(y_true, probabilities, ("a", "b"), rng_for(0, "t"), resamples=0)
     wide = measure(y_true, probabilities, ("a", "b"), rng_for(0, "t"), resamples=0, groups=groups)
+    assert wide["per_class"][0]["roc_auc_interval"]["low"] is not None
     for name in ("accuracy", "balanced_accuracy", "macro_f1"):
         assert wide[name]["value"] == plain[name]["value"]
         assert wide[name]["high"] - wide[name]["low"] > 2 * (plain[name]["high"] - plain[name]["low"])
@@ -213,6 +214,34 @@ def test_intervals_of_the_area_under_the_curve_cover_the_truth() -> None:
         found = intervals.auc(rng.normal(norm.ppf(0.95) * 2**0.5, 1, 20), rng.normal(size=80))
         covered += found["low"] <= 0.95 <= found["high"]
     assert covered / 300 >= 0.93
+
+
+def test_groups_divide_the_images_under_the_curve() -> None:
+    """Eight images of one score each count as one; none below ten groups in the class; images that are alone change nothing."""
+    rng = np.random.default_rng(9)
+    some, others, alone = rng.normal(1, 1, 20), rng.normal(size=30), (np.arange(20), np.arange(20, 50))
+    plain = intervals.auc(some, others)
+    assert intervals.auc(some, others, alone) == pytest.approx(plain)
+    often = intervals.auc(some.repeat(8), others.repeat(8), (alone[0].repeat(8), alone[1].repeat(8)))
+    assert often["value"] == pytest.approx(plain["value"])
+    assert often["high"] - often["low"] == pytest.approx(plain["high"] - plain["low"], rel=0.1)
+    few = intervals.auc(some, others, (np.arange(20) % 9, np.arange(20, 50)))
+    assert (few["value"], few["low"]) == (plain["value"], None)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_intervals_of_the_area_of_groups_cover_the_truth(sign: int) -> None:
+    """Groups of both classes: their images score high together, or are hard together, as Obuchowski allows for."""
+    from scipy.stats import norm
+
+    rng, covered, numbers = np.random.default_rng(10), 0, np.repeat(np.arange(40), 6)
+    for _ in range(200):
+        positive = rng.random(240) < 0.5
+        own = rng.normal(size=40)[numbers] * np.where(positive, 1, sign)
+        scores = 0.6**0.5 * own + 0.4**0.5 * rng.normal(size=240) + positive * norm.ppf(0.85) * 2**0.5
+        found = intervals.auc(scores[positive], scores[~positive], (numbers[positive], numbers[~positive]))
+        covered += found["low"] <= 0.85 <= found["high"]
+    assert covered / 200 >= 0.93
 
 
 def test_a_calibrated_model_s_error_is_called_chance_and_an_overconfident_one_s_is_not() -> None:

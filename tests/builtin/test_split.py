@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipekit import images
-from pipekit.builtin.split import GROUP, SplitParams, outside_state, split
+from pipekit.builtin.split import COPIES, GROUP, SplitParams, outside_state, split
 from pipekit.builtin.split.allocate import Unit, by_hash, position, stratified
 from pipekit.builtin.split.split_file import Remembered, SplitFile
 from pipekit.contract import PAUSE, Dataset, Sample
@@ -277,6 +277,20 @@ def test_groups_travel_on_with_numbers_that_further_images_do_not_change(tmp_pat
     assert len(set(numbers.values())) == 10
     assert {name: after[name].extra[GROUP] for name in numbers} == numbers
     assert all(GROUP not in row.extra for row in run(tmp_path, many(40), remember=False).rows.values())
+
+
+def test_copies_travel_on_with_a_number_of_their_content(tmp_path: Path) -> None:
+    """Also where the groups are named, as far as copies join two of them."""
+    twins = [replace(s, sha256=f"content {n // 2}", extra={"patient": n // 4}) for n, s in enumerate(many(40))]
+    joined = replace(sample("other.jpg"), sha256="content 0", extra={"patient": "other"})
+    rows = run(tmp_path, twins, remember=False).rows
+    numbers = {name: row.extra[COPIES] for name, row in rows.items()}
+    assert len(set(numbers.values())) == 20
+    more = run(tmp_path, [*twins, *many(9, "b")], remember=False).rows
+    assert {name: row.extra.get(COPIES) for name, row in more.items() if name in numbers} == numbers
+    assert all(COPIES not in more[one.id].extra for one in many(9, "b"))
+    named = run(tmp_path, [*twins, joined], group_column="patient", remember=False).rows
+    assert {name for name, row in named.items() if COPIES in row.extra} == {"other.jpg", *(one.id for one in twins[:4])}
 
 
 def test_names_that_look_like_groups_are_told_of_with_the_option(tmp_path: Path) -> None:

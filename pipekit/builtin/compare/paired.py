@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipekit.errors import UserError
 from pipekit.files import plain_rows
+from pipekit.images.near_duplicates import clusters
 from pipekit.learning.chance import knows_something
 from pipekit.learning.significance import LEVEL, holm, paired
 
@@ -79,17 +80,30 @@ def compare_two(first: Answers, other: Answers) -> dict[str, Any]:
         "num_only_first": len(first.rows) - len(shared),
         "num_only_other": len(other.rows) - len(shared),
         "better_than_chance": {one.name: knows_something(one.metrics) for one in (first, other)},
-        **paired(a, b, _groups(first, shared)),
+        "groups": _kind(first, other),
+        **paired(a, b, _groups(first, other, shared)),
         "changed": [
             {"id": name, "gained": bool(y)} for name, x, y in zip(shared, a.tolist(), b.tolist(), strict=True) if x != y
         ],
     }
 
 
-def _groups(report: Answers, shared: Sequence[str]) -> NDArray[np.int64] | None:
-    """The group of each image, if the report has them."""
-    names = [report.rows[name].get("group", "") for name in shared]
-    return np.unique(names, return_inverse=True)[1] if all(names) else None
+def _groups(first: Answers, other: Answers, shared: Sequence[str]) -> NDArray[np.int64] | None:
+    """The group of each image, joined where both reports have them; None if neither has."""
+    known: dict[tuple[str, str], int] = {}
+    pairs = []
+    for place, name in enumerate(shared):
+        for report in (first, other):
+            group = report.rows[name].get("group")
+            if group and (leader := known.setdefault((report.name, group), place)) != place:
+                pairs.append((leader, place))
+    return np.array(clusters(len(shared), pairs), np.int64) if pairs else None
+
+
+def _kind(first: Answers, other: Answers) -> str | None:
+    """What the groups are: those of a column or pattern in either report, or copies only."""
+    kinds = {one.metrics.get("groups", "named" if one.metrics.get("num_groups") else None) for one in (first, other)}
+    return next((kind for kind in ("named", "copies") if kind in kinds), None)
 
 
 def verdict(found: dict[str, Any]) -> str:

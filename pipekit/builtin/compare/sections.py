@@ -91,12 +91,16 @@ def _verdict(found: Mapping[str, Any]) -> Section:
         "predicts correctly. *Lost*: images that only the first one does. The p-value is that of McNemar's test, the interval "
         "is Tango's (1998), which inverts the same test: it excludes 0 exactly when p is below 0.05. "
     )
-    groups = found["pairs"][0]["num_groups"]
-    how += (
-        f"The images come in {groups} groups; both allow for that."
-        if groups is not None
-        else "Both hold if the images are independent: images of one patient, video or scene are not."
-    )
+    groups, kind = found["pairs"][0]["num_groups"], found["pairs"][0]["groups"]
+    if groups is None:
+        how += "Both hold if the images are independent: images of one patient, video or scene are not."
+    elif kind == "copies":
+        how += (
+            f"Copies of one image count as one: {groups} groups. Both hold if these are independent: images of one patient, "
+            "video or scene are not."
+        )
+    else:
+        how += f"The images come in {groups} groups; both allow for that."
     if several:
         how += (
             " With several comparisons at once, a small p-value is more often due to chance: a model is called better only if "
@@ -121,6 +125,8 @@ def _figures(answers: Sequence[Answers]) -> Section:
         for key, word in (("matthews", "Matthews correlation"), ("log_loss", "log loss"), ("brier", "Brier score"))
     ]
     overall.append(("calibration error", *(one.metrics["calibration"]["expected_error"] for one in answers)))
+    for key, word in (("near_copies", "images with a copy in train"), ("label_conflicts", "images again under another label")):
+        overall.append((word, *((one.metrics.get(key) or {}).get("count", "–") for one in answers)))
     classes = sorted({row["class"] for one in answers for row in one.metrics["per_class"]})
     by_class = [{row["class"]: row for row in one.metrics["per_class"]} for one in answers]
     recalls = tuple((name, *(estimate(rows[name]["recall"]) if name in rows else "–" for rows in by_class)) for name in classes)

@@ -132,7 +132,8 @@ def _per_class(
         fn, fp = int(matrix[i].sum()) - tp, int(matrix[:, i].sum()) - tp
         is_it, said = y_true == i, predicted == i
         jaccard = of(is_it | said, is_it & said)
-        area = intervals.auc(probabilities[is_it, i], probabilities[~is_it, i])
+        sides = None if groups is None else (groups[is_it], groups[~is_it])
+        area = intervals.auc(probabilities[is_it, i], probabilities[~is_it, i], sides)
         rows.append(
             {
                 "class": name,
@@ -147,7 +148,7 @@ def _per_class(
                 "specificity": of(~is_it, ~said),
                 "f1": intervals.f1_of(jaccard),
                 "roc_auc": area["value"],
-                "roc_auc_interval": _bounds(area) if groups is None else {"low": None, "high": None},
+                "roc_auc_interval": _bounds(area),
                 "average_precision": float(average_precision_score(is_it, probabilities[:, i])) if is_it.any() else None,
             }
         )

@@ -52,10 +52,11 @@ FOLDED = STANDARD_SECTIONS[STANDARD_SECTIONS.index("classes") :]
 
 def headline(evaluation: Evaluation) -> str:
     """``test accuracy 0.958 (95 % interval 0.883 to 0.991), 72 images``"""
-    found = evaluation.metrics["accuracy"]
+    found, alike = evaluation.metrics["accuracy"], evaluation.metrics.get("name_groups")
     return (
         f"{evaluation.split} accuracy {found['value']:.3f} (95 % interval {found['low']:.3f} to {found['high']:.3f}), "
         f"{len(evaluation)} image{'s' if len(evaluation) != 1 else ''}{_in_folds(evaluation.metrics)}"
+        + ("; too high if their names mean groups, which lie in train too" if alike and alike["in_train"] else "")
     )
 
 

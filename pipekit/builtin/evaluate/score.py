@@ -16,13 +16,14 @@ from pipekit.builtin.evaluate import (
     decision,
     folds,
     label_conflicts,
+    named_alike,
     near_copies,
     none_of_these,
     slices,
 )
 from pipekit.builtin.evaluate.baseline import against
 from pipekit.builtin.evaluate.describe import describe, fingerprints
-from pipekit.builtin.evaluate.grouping import groups_of
+from pipekit.builtin.evaluate.grouping import Grouping, groups_of
 from pipekit.builtin.evaluate.metrics import measure
 from pipekit.contract import Context, Dataset, Embeddings, Failure, Report, Sample
 from pipekit.errors import ImageError, UserError
@@ -67,11 +68,16 @@ def score(
     probabilities = rounded(unrounded)
     place = {name: i for i, name in enumerate(predictor.classes)}
     y_true = np.array([place[str(sample.label)] for sample in samples], np.int64)
-    groups = _groups(dataset, samples, params)
+    prints = _fingerprints(ctx, dataset, samples, params)
+    clusters = _clusters(ctx, dataset, samples, params, embeddings, prints)
+    grouping = _groups(dataset, samples, params, clusters)
+    groups = grouping.groups
     metrics = {
         "split": params.split,
         "num_failed": len(failed),
         "num_groups": None if groups is None else int(groups.max()) + 1,
+        "groups": grouping.kind,
+        "name_groups": _named_alike(ctx, dataset, samples, params, prints) if grouping.kind != "named" else None,
         **measure(
             y_true,
             probabilities,
@@ -96,7 +102,7 @@ def score(
         None if scores is None else none_of_these.measure(scores, y_true, correct, predictor.classes, predictor.info["unknown"])
     )
     metrics["baseline_model"] = against(baseline, samples, correct, groups) if baseline else None
-    metrics["near_copies"] = _near_copies(ctx, dataset, samples, correct, params, groups, embeddings)
+    metrics["near_copies"] = _near_copies(ctx, dataset, samples, correct, params, groups, clusters)
     metrics["folds"] = None if held is None else folds.measure(samples, correct, groups, predictor.info)
     metrics["label_conflicts"] = label_conflicts.find(dataset, params.split)
     return Evaluation(
@@ -177,6 +183,55 @@ def rounded(rows: Sequence[NDArray[np.float32]] | NDArray[np.float64]) -> NDArra
     return np.asarray(np.round(np.array(rows, np.float64), DECIMALS), np.float64)
 
 
+def _has_train(dataset: Dataset, params: EvaluateParams) -> bool:
+    """Whether there are training images to compare with."""
+    return params.split != "train" and bool(dataset.counts.get("train"))
+
+
+def _fingerprints(
+    ctx: Context, dataset: Dataset, samples: Sequence[Sample], params: EvaluateParams
+) -> Mapping[str, str] | None:
+    """Fingerprints of the dataset, or of the evaluated images if there is no train split; None without a search for copies."""
+    if not params.near_copies:
+        return None
+    if not _has_train(dataset, params):
+        return fingerprints(ctx, samples, "find near duplicates")
+    return fingerprints(ctx, dataset, "find near duplicates in train")
+
+
+def _named_alike(
+    ctx: Context, dataset: Dataset, samples: Sequence[Sample], params: EvaluateParams, prints: Mapping[str, str] | None
+) -> dict[str, Any] | None:
+    folds = [fold_of(sample) for sample in samples] if params.split == OUT_OF_FOLD else None
+    found = named_alike.find(dataset, samples, params.split, prints or {}, folds)
+    if found and found["in_train"]:
+        images = "images" if folds else f"{params.split} images"
+        ctx.warn(
+            f"{found['words']}: {found['in_train']:,} of {len(samples):,} {images} have the stem of a training image. If a stem "
+            f"is a patient, a video or a scene, the accuracy is too high: split with {found['option']}"
+        )
+    return found
+
+
+def _clusters(
+    ctx: Context,
+    dataset: Dataset,
+    samples: Sequence[Sample],
+    params: EvaluateParams,
+    embeddings: Embeddings | None,
+    prints: Mapping[str, str] | None,
+) -> near_copies.Clusters | None:
+    """The near duplicates among the evaluated images, and in train if there is a train split."""
+    if prints is None:
+        return None
+    ids = [sample.id for sample in samples]
+    has_train = _has_train(dataset, params)
+    wanted = embeddings if has_train or params.split == OUT_OF_FOLD else None
+    by_features = find_copies(ctx, dataset, embedded_of(ctx, wanted, dataset)) if wanted is not None else None
+    train = {sample.id: prints[sample.id] for sample in dataset.split("train") if sample.id in prints} if has_train else {}
+    return near_copies.search(ids, prints, train, by_features)
+
+
 def _near_copies(
     ctx: Context,
     dataset: Dataset,
@@ -184,52 +239,35 @@ def _near_copies(
     correct: NDArray[np.bool_],
     params: EvaluateParams,
     groups: NDArray[np.int64] | None,
-    embeddings: Embeddings | None,
+    clusters: near_copies.Clusters | None,
 ) -> dict[str, Any] | None:
-    if not params.near_copies or params.split == "train":
+    if clusters is None or params.split == "train":
         return None
+    ids = [sample.id for sample in samples]
     if params.split == OUT_OF_FOLD:
-        return _copies_across_folds(ctx, dataset, samples, correct, groups, embeddings)
-    if not dataset.counts.get("train"):
+        numbers = np.array([fold_of(sample) for sample in samples], np.int64)
+        found = near_copies.across_folds(ids, clusters, numbers, origins_of(samples), correct, groups)
+        what = "images have a copy in another fold"
+    elif _has_train(dataset, params):
+        found = near_copies.find(ids, clusters, correct, _same_origin(dataset, params.split), groups)
+        what = f"{params.split} images have a copy in train"
+    else:
         return None
-    every = fingerprints(ctx, dataset, "find near duplicates in train")
-    train = {sample.id: every[sample.id] for sample in dataset.split("train") if sample.id in every}
-    ids = [sample.id for sample in samples]
-    by_features = find_copies(ctx, dataset, embedded_of(ctx, embeddings, dataset)) if embeddings is not None else None
-    found = near_copies.find(ids, every, train, correct, _same_origin(dataset, params.split), groups, by_features)
-    _warn_of_copies(ctx, found, len(samples), f"{params.split} images have a copy in train")
-    return found
-
-
-def _copies_across_folds(
-    ctx: Context,
-    dataset: Dataset,
-    samples: Sequence[Sample],
-    correct: NDArray[np.bool_],
-    groups: NDArray[np.int64] | None,
-    embeddings: Embeddings | None,
-) -> dict[str, Any]:
-    """Images that have a copy in another fold, from which their model has learned."""
-    every = fingerprints(ctx, dataset, "find near duplicates in other folds")
-    by_features = find_copies(ctx, dataset, embedded_of(ctx, embeddings, dataset)) if embeddings is not None else None
-    numbers = np.array([fold_of(sample) for sample in samples], np.int64)
-    ids = [sample.id for sample in samples]
-    found = near_copies.across_folds(ids, every, numbers, origins_of(samples), correct, groups, by_features)
-    _warn_of_copies(ctx, found, len(samples), "images have a copy in another fold")
-    return found
-
-
-def _warn_of_copies(ctx: Context, found: Mapping[str, Any], number: int, what: str) -> None:
     if found["count"]:
         ctx.warn(
-            f"{found['count']} of {number} {what} (a near duplicate, or another copy of the same original), which flatters the "
-            "accuracy; the report also gives the accuracy without them"
+            f"{found['count']} of {len(samples)} {what} (a near duplicate, or another copy of the same original), which "
+            "flatters the accuracy; the report also gives the accuracy without them"
         )
+    return found
 
 
-def _groups(dataset: Dataset, samples: Sequence[Sample], params: EvaluateParams) -> NDArray[np.int64] | None:
+def _groups(
+    dataset: Dataset, samples: Sequence[Sample], params: EvaluateParams, clusters: near_copies.Clusters | None
+) -> Grouping:
     origin = dict(zip((sample.id for sample in dataset), origins_of(dataset), strict=True))
-    return groups_of(samples, [origin[sample.id] for sample in samples], params.group_column, params.group_pattern)
+    copies = [] if clusters is None else clusters.among([sample.id for sample in samples])
+    origins = [origin[sample.id] for sample in samples]
+    return groups_of(samples, origins, params.group_column, params.group_pattern, copies)
 
 
 def _same_origin(dataset: Dataset, split: str) -> dict[str, str]:

@@ -27,6 +27,8 @@ def next_steps(evaluation: Evaluation, command: advice.Commands | str = "") -> l
     remedies = advice.remedies(case, command)
     first = remedies[:1] if case.weak else []
     steps = list(first)
+    if alike := metrics.get("name_groups"):
+        steps.insert(0, f"If each stem is a patient, a video or a scene, split with `{alike['option']}`, and train again.")
     if metrics["near_copies"] and metrics["near_copies"]["count"]:
         steps.append("Keep near duplicates on one side of the split (by a group column, or by removing them), and train again.")
     if knows_something(metrics) and metrics["label_errors"]:

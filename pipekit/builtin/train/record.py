@@ -22,6 +22,7 @@ from pipekit.builtin.train.range_test import RangeTest, found_words
 from pipekit.contract import Context, Dataset, Failure, Model
 from pipekit.files import PlainTable
 from pipekit.learning import advice
+from pipekit.learning.known_groups import known_groups
 from pipekit.learning.plain_models import has_mixed_precision, plain_model
 from pipekit.learning.predictor import RESIZE_METHOD
 from pipekit.learning.temperature import KEY
@@ -149,9 +150,11 @@ def describe(model: Any, result: Result, words: list[str], weights: str) -> dict
 
 
 def _val_baseline(result: Result) -> dict[str, float]:
-    """The accuracy of always predicting val's most frequent class, which a model should beat."""
+    """The accuracy of always predicting val's most frequent class, which a model should beat; the number of val's groups."""
     counts = {name: n for name, n in result.dataset.counts.get("val", {}).items() if name in result.labels.classes}
-    return {"val_most_frequent": max(counts.values()) / sum(counts.values())} if sum(counts.values()) else {}
+    groups = known_groups(list(result.dataset.split("val")))
+    grouped = {} if groups is None else {"val_groups": int(groups.max()) + 1}
+    return {"val_most_frequent": max(counts.values()) / sum(counts.values()), **grouped} if sum(counts.values()) else {}
 
 
 def verdict(result: Result) -> list[str]:
