@@ -112,7 +112,8 @@ def test_few_images_or_one_class_say_nothing() -> None:
 
 def test_a_class_without_a_usable_image_does_not_end_the_check() -> None:
     rows = rows_of(40, format=lambda rng, label: {"a": "PNG", "b": "JPEG"}[label])
-    assert [len(found([*some, row("bad", label="z", ok=False)])) for some in (rows, [])] == [1, 0]
+    bad = row("bad", label="z", problem="truncated JPEG")
+    assert [len(found([*some, bad])) for some in (rows, [])] == [1, 0]
 
 
 @pytest.mark.parametrize("quality", [20, 50, 75, 90, 95, 100])
