@@ -203,6 +203,7 @@ def register_checks(register: Register) -> None:
     register("group_names", f"{at}.group_names:group_names", summary="Names that look like groups: patients, videos, bursts")
     register("passed_over", f"{at}.imported:passed_over", summary="Files that the import did not read")
     register("one_class", f"{at}.imported:one_class", summary="No class, or only one, where a classifier needs two")
+    register("similar_names", f"{at}.imported:similar_names", summary="Classes whose names differ in capitals or spaces only")
     register("exact_duplicates", f"{at}.copies:exact_duplicates", summary="The same file under several names")
     register("near_duplicates", f"{at}.copies:near_duplicates", summary="The same image, resized or saved again")
     register("foreign", f"{at}.by_features:foreign", summary="Images that resemble no other by their features")

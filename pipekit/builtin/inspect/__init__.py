@@ -26,6 +26,7 @@ CHECKS = (
     "group_names",
     "passed_over",
     "one_class",
+    "similar_names",
     "narrow_range",
     "masks",
     "shortcuts",
