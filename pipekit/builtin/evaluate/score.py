@@ -207,8 +207,8 @@ def _named_alike(
     if found and found["in_train"]:
         images = "images" if folds else f"{params.split} images"
         ctx.warn(
-            f"{found['words']}: {found['in_train']:,} of {len(samples):,} {images} have the stem of a training image. If a stem "
-            f"is a patient, a video or a scene, the accuracy is too high: split with {found['option']}"
+            f"{found['words']}: {found['in_train']:,} of {len(samples):,} {images} have the stem of a training image. If a "
+            f"stem is a patient, a video or a scene, the accuracy is too high: split with {found['option']}"
         )
     return found
 
