@@ -18,7 +18,7 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
     if not found or len(evaluation) < FEWEST:
         return None
     words = (
-        "How accurate is the model if a person looks at the images that it is least sure of? The curve orders the images by "
+        "How accurate is the model if a person checks the images that it is least sure of? The curve orders the images by "
         "the probability of the predicted class: at a coverage of 80 %, the 20 % with the lowest probability are left out. "
         f"The area under the risk-coverage curve (AURC), the mean error rate over all coverages, is **{found['aurc']:.4f}**. "
         f"Leaving images out at random gives {found['aurc_random']:.4f}, a model that knows its mistakes "
@@ -52,8 +52,8 @@ def _verdict(found: dict[str, Any]) -> str:
     if better is None:
         return "At no coverage in the table is the accuracy beyond doubt higher than on all images."
     return (
-        f"Of the {count(better['num_answered'], 'most confident image')} ({percent(better['coverage'])}), "
-        f"{percent(better['accuracy']['value'], True)} are right, instead of {percent(whole['value'], True)} of all."
+        f"{percent(better['accuracy']['value'], True)} of the {count(better['num_answered'], 'most confident image')} "
+        f"({percent(better['coverage'])}) are right, instead of {percent(whole['value'], True)} of all."
     )
 
 
