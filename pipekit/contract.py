@@ -6,8 +6,7 @@ A *stage* turns artifacts into an artifact::
     def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset: ...
 
 Arguments annotated with an :class:`Artifact` class are its input slots, ``params`` is its one :class:`Params`, the return
-annotation is its output. A *sample stage* turns one sample into any number of samples; the engine runs it over shards,
-on any executor, and keeps what is finished::
+annotation is its output. A *sample stage* turns one sample into any number; the engine runs it over shards and keeps these::
 
     @sample_stage
     def thumbnail(sample: Sample, params: ThumbnailParams, ctx: SampleContext) -> Iterable[Sample]: ...

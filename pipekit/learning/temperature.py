@@ -116,7 +116,7 @@ def temperature_of(info: Mapping[str, Any], folder: Path | None) -> float:
     if not isinstance(entry, Mapping):
         raise UserError(
             f"{where} has no temperature, so its probabilities can't be calibrated: model.json has no {KEY!r}",
-            "Train it again with a val split: `train` fits the temperature. Or omit `calibrated`.",
+            "Fit it on val: pipekit stage calibrate --model RUN --dataset RUN:split. Or omit `calibrated`.",
         )
     value = entry.get("temperature")
     if value is None:

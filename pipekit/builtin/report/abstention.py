@@ -18,7 +18,7 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
     if not found or len(evaluation) < FEWEST:
         return None
     words = (
-        "How accurate is the model if a person decides on the images that it is least sure of? The curve orders the images by "
+        "How accurate is the model if a person checks the images that it is least sure of? The curve orders the images by "
         "the probability of the predicted class: at a coverage of 80 %, the 20 % with the lowest probability are left out. "
         f"The area under the risk-coverage curve (AURC), the mean error rate over all coverages, is **{found['aurc']:.4f}**. "
         f"Leaving images out at random gives {found['aurc_random']:.4f}, a model that knows its mistakes "
