@@ -87,6 +87,11 @@ def register_stages(register: Register) -> None:
     )
     register("predict", "pipekit.builtin.predict:predict", summary="Predict the class of every image of a dataset")
     register(
+        "average",
+        "pipekit.builtin.average:average",
+        summary="Trainings with different seeds as one report: mean and spread",
+    )
+    register(
         "compare",
         "pipekit.builtin.compare:compare",
         summary="Compare models: which is better, and is the difference significant",

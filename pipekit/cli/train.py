@@ -20,7 +20,13 @@ SPLIT = {
 }
 """Parameters of the split stage that have their own option; set the others with ``--set split.NAME=VALUE``."""
 
-FLAGS = {"ops": "--ops", "input_hw": "--input", "folds": "--folds", **{f"split.{name}": flag for name, flag in SPLIT.items()}}
+FLAGS = {
+    "ops": "--ops",
+    "input_hw": "--input",
+    "folds": "--folds",
+    "seeds": "--seeds",
+    **{f"split.{name}": flag for name, flag in SPLIT.items()},
+}
 
 
 @with_options_of("train", leave_out=("cross_validate", "fold"), flags=FLAGS)
@@ -52,6 +58,13 @@ def train(
             show_default="none",
         ),
     ] = 0,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Repeated seeds: train N times, with the seeds --seed, --seed + 1 …, and report the mean and the spread",
+        ),
+    ] = 1,
     ops: Annotated[
         str | None,
         typer.Option(
@@ -134,6 +147,7 @@ def train(
         "split": split,
         "report": report,
         "folds": folds,
+        "seeds": seeds,
         "budget": budget,
         "name": name,
         "seed": seed,

@@ -21,7 +21,7 @@ SPLIT_FILE, FOLDS_FILE = "split.csv", "folds.csv"
 IN_FOLDS = {"fractions": {"train": 1.0}, "fold": 0}
 """Parameters of the split for cross-validation: all images that are not given as test lie in a fold, and none is val."""
 OUT_OF_FOLD = "out-of-fold"
-FEWEST = 3
+FEWEST, MOST_SEEDS = 3, 100
 
 
 def train(
@@ -30,6 +30,7 @@ def train(
     split: Mapping[str, Any] | None = None,
     report: bool = True,
     folds: int = 0,
+    seeds: int = 1,
     budget: str = "",
     format: str = "",
     splits: str = "",
@@ -57,6 +58,8 @@ def train(
             images of that fold, so the report measures every image, also without a test split; the published model is trained
             on all images. The folds are kept in ``split.csv`` in the current folder if that exists, whose test images then
             stay out, else in ``runs/NAME/folds.csv``.
+        seeds: number of trainings with different seeds, ``seed``, ``seed + 1`` …; the report has the mean and the spread of
+            each figure, and ``compare`` compares the recipe. The split stays the same. The published model is the first one.
         budget: estimated time that the templates which ``model = "auto"`` tries may take together, in all folds: "90s", "5m",
             "1h"; default: three minutes.
         format: the importer to read ``data`` with; default: detected.
@@ -99,11 +102,13 @@ def train(
     pipeline = new_pipeline(plugins, disable, name=name, seed=seed, workers=workers)
     file = split_file(name, FOLDS_FILE if folds else SPLIT_FILE)
     how: dict[str, Any] = {"file": str(file), **(IN_FOLDS | {"folds": folds} if folds else {}), **(split or {})}
-    wrong = list(problems_of(folds, report, split or {}, params))
+    wrong = list(problems_of(folds, seeds, report, split or {}, params))
     divided = pipeline.add("split", "split", dataset=add_corrected(pipeline, data, how, format=format, splits=splits), **how)
     params["model"] = model_of(params.get("model", "auto"), budget)
     trained = pipeline.add("train", "train", dataset=divided, cross_validate=True if folds else None, **params)
-    if report:
+    if report and seeds > 1 and not wrong:
+        _add_seeds(pipeline, divided, range(seed, seed + seeds))
+    elif report:
         pipeline.add("report", "evaluate", dataset=divided, model=trained, split=OUT_OF_FOLD if folds else None)
     plan = _checked(pipeline, wrong)
     require_keras()
@@ -114,8 +119,26 @@ def train(
     return run_plan(plan, listener or silent, draw=draw_sheet)
 
 
-def problems_of(folds: int, report: bool, split: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Problem]:
-    """What is wrong with the folds, by the names of the arguments."""
+def _add_seeds(pipeline: AdhocPipeline, dataset: str, seeds: Sequence[int]) -> None:
+    """Add the trainings with further seeds before the stage ``train``, which stays the run's model, and their report."""
+    first = pipeline.stages.pop("train")
+    for number, seed in reversed(list(enumerate(seeds, 1))):
+        name = "train" if number == 1 else f"train_{number}"
+        pipeline.stages[name] = first if number == 1 else {**first, "seed": seed}
+        pipeline.add(f"report_{number}", "evaluate", dataset=dataset, model=name)
+    reports = [f"report_{number}" for number in range(1, len(seeds) + 1)]
+    pipeline.add("report", "average", reports=reports, seeds=list(seeds))
+
+
+def problems_of(folds: int, seeds: int, report: bool, split: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is wrong with the folds and the seeds, by the names of the arguments."""
+    if not 1 <= seeds <= MOST_SEEDS:
+        yield Problem("seeds", f"expected 1 to {MOST_SEEDS} seeds, got {seeds}", "5 are usual.")
+    if seeds > 1 and folds:
+        message = "folds and seeds can't be combined: folds repeat the training on other images, seeds on the same ones"
+        yield Problem("seeds", message, "Choose folds where images are few, and seeds where the training is random.")
+    if seeds > 1 and not report:
+        yield Problem("seeds", "seeds are compared by the report", "Ask for the report, too.")
     for stage, name in (("split", "folds"), ("split", "fold"), ("", "fold"), ("", "cross_validate")):
         if name in (split if stage else params):
             shown = f"{stage}.{name}" if stage else name

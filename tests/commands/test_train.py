@@ -151,3 +151,34 @@ def test_folds_measure_every_image_and_keep_a_model_of_all(pipekit, photos: Path
     again = package.train(photos, folds=3, workers=2, **small, listener=lambda event, **values: notes.append(event))
     assert all(stage.cached for stage in again.stages)
     assert "epoch" not in notes
+
+
+def test_what_is_wrong_with_seeds_is_said_before_anything_runs(photos: Path) -> None:
+    with pytest.raises(PlanError) as raised:
+        package.train(photos, seeds=5, folds=5, report=False)
+    found = [problem.message.partition(":")[0] for problem in raised.value.problems]
+    assert found == [
+        "folds and seeds can't be combined",
+        "seeds are compared by the report",
+        "cross-validation measures, and the report is what it measures for",
+    ]
+    with pytest.raises(PlanError, match="expected 1 to 100 seeds, got 0"):
+        package.train(photos, seeds=0)
+    assert not Path("runs").exists()
+
+
+def test_the_trainings_of_several_seeds_share_the_split_and_end_in_one_report(photos: Path) -> None:
+    from pipekit.commands.train import _add_seeds
+    from pipekit.commands.working import new_pipeline
+
+    pipeline = new_pipeline(name="t", seed=7)
+    divided = pipeline.add("split", "split", dataset=pipeline.dataset(photos), remember=False)
+    pipeline.add("train", "train", dataset=divided, model="mlp")
+    _add_seeds(pipeline, divided, range(7, 10))
+    stages = {stage.name: stage for stage in pipeline.plan().stages}
+    names = list(stages)
+    assert names.index("train") > names.index("train_2") > names.index("train_3"), "the first seed's model is the run's"
+    assert [stages[name].params.seed for name in ("train", "train_2", "train_3")] == [None, 8, 9]
+    assert {stages[name].inputs["dataset"] for name in names if name.startswith(("train", "report_"))} == {("split",)}
+    assert stages["report"].inputs["reports"] == ("report_1", "report_2", "report_3")
+    assert stages["report"].params.seeds == (7, 8, 9)

@@ -53,6 +53,15 @@ def top_of(found: Mapping[str, Any], sections: Mapping[str, Section]) -> Top:
     changed = sections.get("changed")
     pictures = changed.pictures[:FIRST_PICTURES] if changed else ()
     return Top(str(found["headline"]), pictures_title="Where the models disagree" if pictures else "", pictures=pictures)
+HOW = {
+    "seeds": "The comparison is of recipes, not of single trainings: each was trained with several seeds, and all were "
+    "measured on the same images. The interval and the p-value allow for further images and further seeds. *Gained*: images "
+    "that most trainings of the later recipe predict correctly, and most of the first don't. ",
+    "folds": "The comparison is of recipes, not of single models: both were cross-validated with the same folds. The p-value "
+    "is that of the t-test over folds, corrected for the training images that they share (Nadeau and Bengio 2003), and the "
+    "interval inverts it. ",
+}
+"""How recipes are compared, by method."""
 
 
 def _verdict(found: Mapping[str, Any]) -> Section:
@@ -65,7 +74,7 @@ def _verdict(found: Mapping[str, Any]) -> Section:
             f"{100 * pair['difference']['low']:+.1f} to {100 * pair['difference']['high']:+.1f}",
             pair["gained"],
             pair["lost"],
-            "< 0.001" if pair["p_mcnemar"] < 0.001 else pair["p_mcnemar"],
+            "< 0.001" if pair["p"] < 0.001 else pair["p"],
             *(("< 0.001" if pair["p_holm"] < 0.001 else pair["p_holm"],) if several else ()),
         )
         for pair in found["pairs"]
@@ -77,7 +86,7 @@ def _verdict(found: Mapping[str, Any]) -> Section:
         "95 % interval",
         "gained",
         "lost",
-        "p (McNemar)",
+        {"seeds": "p (recipes)", "folds": "p (corrected t)"}.get(found["pairs"][0]["method"], "p (McNemar)"),
         *(("p (Holm)",) if several else ()),
     )
     words = [literal(pair["verdict"]) for pair in found["pairs"]]
@@ -86,7 +95,7 @@ def _verdict(found: Mapping[str, Any]) -> Section:
         for pair in found["pairs"]
         if pair["num_only_first"] + pair["num_only_other"]
     ]
-    how = (
+    how = HOW.get(found["pairs"][0]["method"]) or (
         "The comparison is paired: it uses predictions for the same images. *Gained*: images that only the later model "
         "predicts correctly. *Lost*: images that only the first one does. The p-value is that of McNemar's test, the interval "
         "is Tango's (1998), which inverts the same test: it excludes 0 exactly when p is below 0.05. "
