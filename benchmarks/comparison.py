@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pipekit.learning.significance import LEVEL, difference_interval, score_test
+from pipekit.learning.significance import LEVEL, difference_interval, paired, score_test
 from pipekit.rng import rng_for
 
 SIZES = (100, 400, 2000)
@@ -47,6 +47,24 @@ def covered(total: int, gained: float, lost: float) -> float:
         low, high = difference_interval(a, b, total)
         found += chance * (low <= gained - lost <= high)
     return found
+
+
+def grouped(groups: int, size: int, share: float, alike: float, trials: int) -> tuple[float, float]:
+    """Type-I error and coverage of two equally good models on images in groups, each of which favours one of the models.
+
+    Args:
+        share: of the images on which the models differ.
+        alike: intra-class correlation of which model is right where they differ.
+    """
+    rng, numbers, rejections, held = np.random.default_rng(2), np.repeat(np.arange(groups), size), 0, 0
+    for _ in range(trials):
+        favour = rng.beta((1 / alike - 1) / 2, (1 / alike - 1) / 2, groups)[numbers]
+        differ, first = rng.random(groups * size) < share, rng.random(groups * size) < favour
+        right = rng.random(groups * size) < 0.8
+        found = paired(np.where(differ, first, right), np.where(differ, ~first, right), numbers)
+        rejections += found["p_mcnemar"] < LEVEL
+        held += found["difference"]["low"] <= 0 <= found["difference"]["high"]
+    return rejections / trials, held / trials
 
 
 def flattered(models: int, total: int, accuracy: float, trials: int) -> tuple[float, float]:
@@ -151,6 +169,12 @@ def main() -> None:
         for difference, share in ((0.01, 0.05), (0.02, 0.1), (0.05, 0.1), (0.05, 0.2), (0.1, 0.2)):
             power = rejected(total, (share + difference) / 2, (share - difference) / 2)
             print(f"| {total:,} | {100 * difference:g} points | {100 * share:g} % | {100 * power:.0f} % |", flush=True)
+    print("\n| groups | images a group | models differ on | correlation | type-I error | coverage |\n|---|---|---|---|---|---|")
+    for groups, size in ((20, 8), (50, 8), (120, 8)):
+        for share, alike in ((0.1, 0.3), (0.2, 0.6), (0.4, 0.6)):
+            error, cover = grouped(groups, size, share, alike, 1000)
+            figures = f"{100 * share:g} % | {alike} | {100 * error:.1f} % | {100 * cover:.1f} %"
+            print(f"| {groups} | {size} | {figures} |", flush=True)
     print(
         "\n| equal models | images | accuracy | the best is flattered by | left after the correction |\n|---|---|---|---|---|"
     )
