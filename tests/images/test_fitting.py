@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipekit import images
+from pipekit.builtin.augment_check import measure
 from pipekit.builtin.train import data, frozen
 from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Sample
@@ -23,6 +25,8 @@ from pipekit.images.fitting import largest_hw, smallest_hw
 from pipekit.learning import embeddings
 from pipekit.learning.predictor import Predictor, read_model_info
 from pipekit.params import canonical
+from pipekit.recipe.compiled import compile_recipe
+from pipekit.rng import rng_for
 
 SIZE = (24, 40)
 FITS: tuple[Fit, ...] = get_args(Fit)
@@ -146,6 +150,17 @@ def test_features_are_those_of_the_fitted_pixels(fit: Fit, tmp_path: Path, monke
     assert len(seen) == 2
     for pixels in seen:
         np.testing.assert_array_equal(pixels, expected)
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_the_check_of_a_recipe_augments_what_the_model_sees(fit: Fit, tmp_path: Path) -> None:
+    file = tmp_path / "image.png"
+    images.write(file, np.random.default_rng(0).integers(0, 256, (90, 60, 3), dtype=np.uint8))
+    predictor, plain = predictor_of(fit), compile_recipe([], SIZE)
+    context: Any = SimpleNamespace(rng=lambda *parts: rng_for(0, *parts))
+    params: Any = SimpleNamespace(copies=1, mirror_labels={})
+    made: Any = measure._Maker(context, predictor, plain, [], params)(Sample("a", str(file), label="a"))
+    np.testing.assert_array_equal(made[0][0], predictor.prepare(file))
 
 
 def test_the_default_is_in_no_key_so_that_earlier_results_are_found() -> None:
