@@ -53,6 +53,8 @@ def top_of(found: Mapping[str, Any], sections: Mapping[str, Section]) -> Top:
     changed = sections.get("changed")
     pictures = changed.pictures[:FIRST_PICTURES] if changed else ()
     return Top(str(found["headline"]), pictures_title="Where the models disagree" if pictures else "", pictures=pictures)
+
+
 HOW = {
     "seeds": "The comparison is of recipes, not of single trainings: each was trained with several seeds, and all were "
     "measured on the same images. The interval and the p-value allow for further images and further seeds. *Gained*: images "
