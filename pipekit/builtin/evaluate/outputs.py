@@ -15,6 +15,8 @@ import numpy as np
 from pipekit.builtin.evaluate.top import top_of
 from pipekit.contract import Context, Section
 from pipekit.files import PlainTable
+from pipekit.findings import problem_of_section
+from pipekit.learning.cross_validation import fold_of
 from pipekit.learning.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 STANDARD_SECTIONS = (
     "summary",
+    "folds",
     "next_steps",
     "confusion",
     "pictures",
@@ -32,6 +35,8 @@ STANDARD_SECTIONS = (
     "image_map",
     "classes",
     "probabilities",
+    "decision",
+    "abstention",
     "none_of_these",
     "curves",
     "slices",
@@ -47,11 +52,16 @@ FOLDED = STANDARD_SECTIONS[STANDARD_SECTIONS.index("classes") :]
 
 def headline(evaluation: Evaluation) -> str:
     """``test accuracy 0.958 (95 % interval 0.883 to 0.991), 72 images``"""
-    found = evaluation.metrics["accuracy"]
+    found, alike = evaluation.metrics["accuracy"], evaluation.metrics.get("name_groups")
     return (
         f"{evaluation.split} accuracy {found['value']:.3f} (95 % interval {found['low']:.3f} to {found['high']:.3f}), "
-        f"{len(evaluation)} image{'s' if len(evaluation) != 1 else ''}"
+        f"{len(evaluation)} image{'s' if len(evaluation) != 1 else ''}{_in_folds(evaluation.metrics)}"
+        + ("; too high if their names mean groups, which lie in train too" if alike and alike["in_train"] else "")
     )
+
+
+def _in_folds(metrics: Mapping[str, Any]) -> str:
+    return f" in {metrics['folds']['number']} folds" if metrics.get("folds") else ""
 
 
 def facts(metrics: Mapping[str, Any]) -> dict[str, str]:
@@ -64,6 +74,8 @@ def facts(metrics: Mapping[str, Any]) -> dict[str, str]:
         "macro F1": f"{metrics['macro_f1']['value']:.3f}",
         "baseline": f"{metrics['baseline']['accuracy']:.3f}",
     }
+    if metrics.get("folds"):
+        shown["folds"] = str(metrics["folds"]["number"])
     if metrics["baseline_model"]:
         shown[metrics["baseline_model"]["name"]] = f"{metrics['baseline_model']['accuracy_first']:.3f}"
     if metrics["near_copies"] and metrics["near_copies"]["count"]:
@@ -114,8 +126,8 @@ def write_page(
 
 def build_sections(ctx: Context, evaluation: Evaluation, params: EvaluateParams) -> Iterator[tuple[str, Section]]:
     """Each section with content. A plugin's section that fails is omitted with a warning, so that no metrics are lost."""
-    shown = STANDARD_SECTIONS[: -len(FOLDED)]
-    names = [*shown, *params.sections, *FOLDED]
+    added = {call.name: call for call in params.sections}
+    names = [*STANDARD_SECTIONS[: -len(FOLDED)], *added, *FOLDED]
     for name in ctx.track(list(dict.fromkeys(names)), label="write the report", unit="sections"):
         component = ctx.component("report_section", name)
         values: dict[str, Any] = {}
@@ -123,14 +135,22 @@ def build_sections(ctx: Context, evaluation: Evaluation, params: EvaluateParams)
             values = {"most": params.pictures, "thumbnail_px": params.thumbnail_px}
         elif name == "explain":
             values = {"most": params.explain}
+        elif name == "image_map":
+            values = {"projection": params.projection}
+        own = name in STANDARD_SECTIONS
         try:
-            section = _call(component.load(), ctx, evaluation, component.params_type()(**values))
+            given = added[name].params if name in added and not own else component.params_type()(**values)
+            section = _call(component.load(), ctx, evaluation, given)
+            reason = "" if own else problem_of_section(section)
         except Exception as error:
-            if name in STANDARD_SECTIONS:
+            if own:
                 raise
-            ctx.warn(f"the report section {name!r} failed and is omitted: {type(error).__name__}: {error}")
-            continue
-        if section is not None and (section.markdown or section.figures or section.tables or section.pictures or section.html):
+            section, reason = None, f"{type(error).__name__}: {error}"
+        if reason:
+            ctx.warn(f"the report section {name!r} failed and is omitted: {reason} (plugin {component.plugin!r})")
+        elif section is not None and (
+            section.markdown or section.figures or section.tables or section.pictures or section.html
+        ):
             yield name, section
 
 
@@ -161,6 +181,7 @@ def write_parquet(folder: Path, evaluation: Evaluation) -> None:
         "correct": evaluation.correct,
         "confidence": evaluation.confidence,
         **({} if evaluation.groups is None else {"group": evaluation.groups}),
+        **({"fold": [fold_of(sample) for sample in evaluation.samples]} if evaluation.metrics.get("folds") else {}),
         **{f"p:{text(name)}": evaluation.probabilities[:, i] for i, name in enumerate(evaluation.classes)},
         **({} if scores is None else {"unknown": scores > 1, "unknown_score": scores}),
         "sha256": [sample.sha256 for sample in evaluation.samples],
@@ -175,7 +196,12 @@ def predictions_csv(evaluation: Evaluation, paths: bool = True) -> str:
     writer = PlainTable(text)
     scores = evaluation.unknown_scores
     columns = [*(f"p:{name}" for name in evaluation.classes), *(() if scores is None else ("unknown", "unknown_score"))]
-    last = [*(["group"] if evaluation.groups is not None else []), *(["image"] if paths else [])]
+    folds = bool(evaluation.metrics.get("folds"))
+    last = [
+        *(["group"] if evaluation.groups is not None else []),
+        *(["fold"] if folds else []),
+        *(["image"] if paths else []),
+    ]
     writer.writerow(["id", "true", "predicted", "correct", "confidence", *columns, "sha256", *last])
     for i, sample in enumerate(evaluation.samples):
         row = [
@@ -187,6 +213,7 @@ def predictions_csv(evaluation: Evaluation, paths: bool = True) -> str:
             *(() if scores is None else (int(scores[i] > 1), f"{scores[i]:.6f}")),
             sample.sha256,
             *((int(evaluation.groups[i]),) if evaluation.groups is not None else ()),
+            *((fold_of(sample),) if folds else ()),
         ]
         writer.writerow([*row, sample.image] if paths else row)
     return text.getvalue()

@@ -214,7 +214,7 @@ def _sizes(rows: MeasuredRows) -> Counter[str]:
 
 def _section(ctx: Context, check: str, findings: Sequence[Finding], pictures: Sequence[Picture]) -> Section:
     listed: list[tuple[Any, ...]] = []
-    words = ctx.component("check", check).summary if any(c.name == check for c in ctx.components("check")) else ""
+    words = next((one.summary for one in ctx.components("check") if one.name == check), "")
     for finding in findings:
         listed += [(name, finding.message) for name in finding.samples] or [("", finding.message)]
     shown = listed[:MAX_LISTED]
