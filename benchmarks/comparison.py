@@ -137,7 +137,8 @@ def recipes() -> None:
 
 def main() -> None:
     if "recipes" in sys.argv[1:]:
-        return recipes()
+        recipes()
+        return
     print("| images | models differ on | type-I error | coverage of the interval |\n|---|---|---|---|")
     for total in SIZES:
         for share in DIFFERING:

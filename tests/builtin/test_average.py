@@ -109,7 +109,7 @@ def test_groups_widen_the_interval_of_recipes() -> None:
 
 def test_a_recipe_is_not_compared_with_one_training() -> None:
     single = Answers("single", metrics(0.5), {row["id"]: row for row in rows_of([1, 0])})
-    with pytest.raises(UserError, match="'several' is a recipe .* and 'single' is a single training"):
+    with pytest.raises(UserError, match=r"'several' is a recipe .* and 'single' is a single training"):
         compare_all([recipe("several", [[1, 0], [1, 1]]), single])
 
 
