@@ -1,7 +1,8 @@
 """Start-up time of pipekit's commands compared with a bare Python. Rerun: python benchmarks/startup.py
 
 Each command is started many times, in turn with the others, so that other load affects all alike; the median is shown.
-The commands in TWENTY run a second time with twenty more plugins installed, each a distribution with one op.
+The commands in TWENTY run a second time with twenty more plugins installed, each a distribution with one op. Texts of help and
+lists are kept from the first start; "not kept" is a start that makes them.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ COMMANDS = {
 
 TWENTY = ("pipekit --help", "pipekit components", "pipekit plugins")
 """The commands that are also measured with twenty plugins."""
+
+KEPT = ("pipekit run --help", "pipekit components")
+"""The commands that are also measured without what was kept of them."""
 
 HOOKS = """
 import pipekit
@@ -78,9 +82,11 @@ def seconds(command: list[str], environment: dict[str, str]) -> float:
 
 
 def main() -> None:
-    plain = dict(os.environ)
-    with twenty_plugins() as crowded:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("PIPEKIT_")}
+    with twenty_plugins() as crowded, tempfile.TemporaryDirectory() as cache:
+        plain["XDG_CACHE_HOME"] = crowded["XDG_CACHE_HOME"] = cache
         starts = {name: (command, plain) for name, command in COMMANDS.items()}
+        starts |= {f"{name}, not kept": (COMMANDS[name], {**plain, "PIPEKIT_DEBUG": "0"}) for name in KEPT}
         starts |= {f"{name}, 20 plugins": (COMMANDS[name], crowded) for name in TWENTY}
         for start in starts.values():  # warm-up: compiles bytecode and fills the file cache
             seconds(*start)
@@ -90,9 +96,9 @@ def main() -> None:
                 taken[name].append(seconds(*start))
     medians = {name: statistics.median(times) for name, times in taken.items()}
     bare = medians["python -c pass"]
-    print(f"{'command':<32}{'median':>10}{'fastest':>10}{'times bare':>12}")
+    print(f"{'command':<34}{'median':>10}{'fastest':>10}{'times bare':>12}")
     for name, times in taken.items():
-        print(f"{name:<32}{1000 * medians[name]:>7.0f} ms{1000 * min(times):>7.0f} ms{medians[name] / bare:>12.1f}")
+        print(f"{name:<34}{1000 * medians[name]:>7.0f} ms{1000 * min(times):>7.0f} ms{medians[name] / bare:>12.1f}")
     print(f"pipekit --help takes {medians['pipekit --help'] / bare:.1f} times a bare Python; the aim is below {LIMIT}.")
     for name in TWENTY:
         ratio = medians[f"{name}, 20 plugins"] / medians[name]

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from typing import Any
+
+TYPE_CHECKING = False  # typing itself takes longer to import than the rest
+if TYPE_CHECKING:
+    from typing import Any
 
 __version__ = "0.1.0"
 

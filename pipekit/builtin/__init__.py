@@ -37,7 +37,7 @@ def register_stages(register: Register) -> None:
         "augment",
         "pipekit.builtin.augment:augment",
         summary="Make augmented copies of the training images",
-        version=4,
+        version=5,
         preload=("pipekit.builtin.augment",),
     )
     register(

@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: success. 1: the command ran and failed. 2: the input was wrong and nothing ran. 130: Ctrl-C.
     """
     try:
-        code = _main(list(sys.argv[1:] if argv is None else argv))
+        code = _main(list(sys.argv[1:] if argv is None else argv), argv is None)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:  # while modules were being imported
@@ -99,7 +99,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _main(words: list[str]) -> int:
+def _main(words: list[str], started: bool) -> int:
+    """Args: started: the process was started for this command line."""
     for stream in (sys.stdout, sys.stderr):  # a file name or a terminal that is not UTF-8 must not end a run
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -115,11 +116,20 @@ def _main(words: list[str]) -> int:
         if words[0] == "--version":
             print(f"pipekit {__version__}")
             return 0
+        if started and not debug:
+            from pipekit.cli import kept_texts
+
+            if kept_texts.is_kept(words):
+                return 0 if kept_texts.answer(words) else kept_texts.keeping(words, lambda: _execute(words, debug))
         if words[0] == "run":
             from pipekit.cli.unchanged import answer
 
             if (code := answer(words)) is not None:
                 return code
+    return _execute(words, debug)
+
+
+def _execute(words: Sequence[str], debug: bool) -> int:
     from pipekit.cli.app import execute
 
     return execute(words, debug)

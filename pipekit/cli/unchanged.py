@@ -13,12 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
+from pipekit.cli.command_line import PATH, STARTED_NS, name_of
+
 if TYPE_CHECKING:
     from pipekit.engine.outcome import Outcome
-
-STARTED_NS = time.time_ns()
-
-PATH = tuple(sys.path)
 
 
 class _Given(NamedTuple):
@@ -36,12 +34,6 @@ WITH_VALUE = ("--set", "--name", "--workers", "--executor", "--plugin", "--disab
 ALONE = ("--quiet", "-q")
 """The options of ``pipekit run`` that may be in a command line which is remembered."""
 
-PASSING = ("_", "SHLVL", "PWD", "OLDPWD", "WINDOWID", "TMUX_PANE", "STY", "INVOCATION_ID", "JOURNAL_STREAM")
-"""Environment variables that say which shell or window it is; those that begin with ``SSH_`` or ``XDG_SESSION`` are others."""
-
-SIZES = (0, 1, 2)
-"""Streams that may be the terminal whose width counts."""
-
 TIME = "\ue000"
 """Stands for the number of seconds in what is kept: a letter that means nothing, and is in no other text."""
 
@@ -56,7 +48,8 @@ def answer(words: Sequence[str]) -> int | None:
     try:
         from pipekit.engine.unchanged import read_basis
 
-        GIVEN.append(_Given(tuple(words), root, _name_of(words)))  # now: what a run loads may change the environment
+        name = name_of((*words, os.getcwd()), PATH)  # noqa: PTH109
+        GIVEN.append(_Given(tuple(words), root, name))  # now: what a run loads may change the environment
         basis = read_basis(root, GIVEN[0].name)
         if basis is None or not basis.holds(root):
             return None
@@ -110,30 +103,6 @@ def _store_of(words: Sequence[str]) -> Path | None:
     file = os.path.abspath(files[0] if files else "pipeline.toml")
     folder = file if os.path.isdir(file) else os.path.dirname(file)  # noqa: PTH112, PTH120
     return Path(folder, ".pipekit")
-
-
-def _name_of(words: Sequence[str]) -> str:
-    """The name under which a command line is remembered."""
-    import hashlib
-
-    environment = sorted(
-        f"{name}={value}"
-        for name, value in os.environ.items()
-        if name not in PASSING and not name.startswith(("SSH_", "XDG_SESSION"))
-    )
-    out = sys.stdout
-    terminal = (out.isatty(), out.encoding, _width() if out.isatty() else 0)
-    told = (tuple(words), os.getcwd(), environment, PATH, sys.version, sys.prefix, sys.flags, terminal)  # noqa: PTH109
-    return hashlib.sha256(repr(told).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _width() -> tuple[int, int]:
-    for number in SIZES:
-        try:
-            return tuple(os.get_terminal_size(number))  # type: ignore[return-value]
-        except OSError:
-            continue
-    return 0, 0
 
 
 # --- what a run prints ---------------------------------------------------------------------------------------------------

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipekit.errors import UserError
+
+RECORDS_KEPT = 100
+"""Number of newest runs of each name whose records stay, however old they are; a record takes some 20 kB."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ def gc(
             folder, which such folders share; results that runs of the other folders use are kept.
         keep: number of newest runs of each name whose results are kept, at least 0.
         min_age_hours: keep results that were made or used within this number of hours. Results that a running run may use are
-            always kept.
+            always kept. So are the records of the newest 100 runs of each name, which :func:`~pipekit.runs` lists.
         dry_run: only report what would be deleted.
         agree: called before anything is deleted, with what would be; False keeps everything.
 
@@ -70,9 +74,24 @@ def gc(
     if not root.is_dir():
         return found
     store = Store(root)
-    garbage = find_garbage(store, keys_in_use(place.absolute(), keep=keep), min_age_hours * 3600)
+    kept, records = keys_in_use(place.absolute(), keep=keep), _old_records(place.absolute(), root)
+    garbage = find_garbage(store, kept, min_age_hours * 3600, records)
     found = replace(found, num_folders=len(garbage.folders), num_files=garbage.num_files, size_bytes=garbage.size_bytes)
     if dry_run or not (garbage.folders or garbage.states) or (agree is not None and not agree(found)):
         return found
     free(store, garbage, min_age_hours * 3600)
     return replace(found, freed=True)
+
+
+def _old_records(folder: Path, root: Path) -> list[Path]:
+    """The records of the folder's runs beyond the newest :data:`RECORDS_KEPT` of each name: only ``runs`` reads them."""
+    from pipekit.engine.run_folder import list_runs
+
+    count: Counter[str] = Counter()
+    found = []
+    for run in list_runs(folder):
+        count[run["name"]] += 1
+        record = root / "runs" / run["name"] / f"{run['id']}.json"
+        if count[run["name"]] > RECORDS_KEPT and record.is_file():
+            found.append(record)
+    return found

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import sysconfig
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
-import pipekit
+from pipekit.engine.code_state import code_state, is_young, loaded_code, place_of
 from pipekit.engine.outcome import StageOutcome
-from pipekit.engine.unchanged import Basis, code_state, shown_state, stored_state, text_state
+from pipekit.engine.unchanged import Basis, shown_state, stored_state, text_state
 from pipekit.pipeline.plan import Plan
 from pipekit.store.store import Store
 
@@ -44,7 +42,7 @@ def basis_of(
     if any(True for hook in OBSERVED for _ in registry.observers(hook)) or any(r.status == "broken" for r in registry.plugins):
         return None
     texts, code = _texts_of(plan, stages), _code_of(plan, path)
-    if texts is None or code is None or not all(sources.values()) or any(_is_young(one, since_ns) for one in code):
+    if texts is None or code is None or not all(sources.values()) or any(is_young(one, since_ns) for one in code):
         return None
     places = _places_of(store, stages)
     return Basis(
@@ -91,35 +89,10 @@ def _places_of(store: Store, stages: Sequence[StageOutcome]) -> tuple[str, ...]:
 
 def _code_of(plan: Plan, path: Sequence[str]) -> list[str] | None:
     """Files and packages of code outside Python's own, and the folders where packages are looked for."""
-    own = os.path.dirname(pipekit.__file__)  # noqa: PTH120
-    packages = {own}
+    packages = set()
     for plugin in plan.registry.modules:
         top = sys.modules.get(plugin.__name__.partition(".")[0]) if isinstance(plugin, ModuleType) else None
         if top is None or not getattr(top, "__file__", None):
             return None  # code that can't be found by its file
-        packages.add(os.path.dirname(str(top.__file__)) if hasattr(top, "__path__") else str(top.__file__))  # noqa: PTH120
-    named = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    inside = tuple(f"{folder}{os.sep}" for folder in {*named, *map(os.path.realpath, named), *packages})
-    files = {one for one in _loaded() if not one.startswith(inside) and not os.path.realpath(one).startswith(inside)}
-    return sorted({*packages, *files, *(folder for folder in path if os.path.exists(folder))})  # noqa: PTH110
-
-
-def _loaded() -> Iterator[str]:
-    for module in list(sys.modules.values()):
-        file = getattr(module, "__file__", None)
-        if isinstance(file, str) and os.path.exists(file):  # noqa: PTH110
-            yield os.path.abspath(file)
-
-
-def _is_young(path: str, since_ns: int) -> bool:
-    """Whether a file or a package has changed since it may have been loaded."""
-    is_package = os.path.exists(f"{path}{os.sep}__init__.py")  # noqa: PTH110
-    if os.path.isdir(path) and not is_package:  # noqa: PTH112
-        return False
-    for place, folders, names in os.walk(path) if is_package else ((path, [], [""]),):
-        folders[:] = [name for name in folders if name != "__pycache__"]
-        for name in names:
-            found = os.stat(os.path.join(place, name) if name else place)  # noqa: PTH116, PTH118
-            if found.st_mtime_ns >= since_ns:
-                return True
-    return False
+        packages.add(place_of(top))
+    return loaded_code(packages, path)

@@ -15,7 +15,7 @@ from pipekit.columnar import Column, Texts, makes_columns
 from pipekit.contract import Dataset, Sample
 from pipekit.errors import StageError
 from pipekit.files import hash_file, split_packed
-from pipekit.store.locations import IN_STORE, Locations
+from pipekit.store.locations import IN_STORE, Locations, replace_root
 from pipekit.store.parts import read_index, rows_of
 from pipekit.store.wholeness import guard
 
@@ -74,20 +74,29 @@ def source_columns(samples: Sequence[Sample], params: Any) -> dict[str, Column]:
 
 
 class _Folders:
-    """Unpacks paths, most of which lie in folders that have been unpacked before."""
+    """Unpacks paths as :meth:`Locations.unpack`, most of which lie in folders that have been unpacked before."""
 
     def __init__(self, locations: Locations) -> None:
         self._locations, self._known = locations, dict[str, str]()
-        self._is_plain = not locations.moved and not locations.becomes  # else a folder may not tell where its files are
+        self._moves = [*locations.moved.items(), *((place, folder) for folder, place in locations.becomes.items())]
 
     def unpack(self, path: str) -> str:
         folder, slash, name = path.rpartition("/")
-        if not self._is_plain or not slash:
+        if not slash:
             return self._locations.unpack(path)
         known = self._known.get(folder)
         if known is None:
-            known = self._known[folder] = self._locations.unpack(folder + slash)
-        return known + name
+            known = self._known[folder] = self._place_of(folder + slash)
+        return known + name if known else self._locations.unpack(path)
+
+    def _place_of(self, folder: str) -> str:
+        """Where a folder's files are; "" if one of them may have moved by itself."""
+        place = Locations(self._locations.store, self._locations.project).unpack(folder)
+        for old, new in self._moves:
+            if os.path.dirname(old) + os.sep == place:  # noqa: PTH120
+                return ""
+            place = replace_root(place, old, new)
+        return place
 
 
 def _is_older(path: str, since_ns: int) -> bool:

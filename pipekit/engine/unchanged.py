@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipekit.engine.code_state import code_state, files_in, hashed, state_of
 from pipekit.files import tree_state
 
 FOLDER = "unchanged"
@@ -112,22 +113,9 @@ def text_state(path: str) -> str:
         return ""
 
 
-def code_state(path: str) -> str:
-    """The state of a file of code, of all files in a package, or of a folder of packages: what can be imported from it, and
-    the metadata of the distributions in it."""
-    if not os.path.isdir(path):  # noqa: PTH112
-        return _hashed(_state_of(path))
-    if os.path.exists(f"{path}{os.sep}__init__.py"):  # noqa: PTH110
-        return _hashed(state for name in _files_in(path) for state in _state_of(name))
-    names = sorted(name for name in os.listdir(path) if not name.startswith((".", "__pycache__")))  # noqa: PTH208
-    infos = [f"{path}{os.sep}{name}{os.sep}" for name in names if name.endswith((".dist-info", ".egg-info"))]
-    listed = (f"{info}{file}" for info in infos for file in ("METADATA", "PKG-INFO", "entry_points.txt"))
-    return _hashed((*names, *(state for name in listed for state in _state_of(name))))
-
-
 def stored_state(root: Path, places: Iterable[str]) -> str:
     """The state of folders and files of a store. Times of access and of links do not count: views are links to files."""
-    return _hashed(_stored(root, places))
+    return hashed(_stored(root, places))
 
 
 def _stored(root: Path, places: Iterable[str]) -> Iterator[str]:
@@ -142,7 +130,7 @@ def _stored(root: Path, places: Iterable[str]) -> Iterator[str]:
             yield f"{place} {found.st_size} {found.st_ino}"
             continue
         yield place
-        for name in _files_in(path):
+        for name in files_in(path):
             now = os.stat(name)  # noqa: PTH116
             yield f"{name[len(path) :]} {now.st_size} {now.st_mtime_ns} {now.st_ino}"
 
@@ -151,10 +139,10 @@ def shown_state(run_dir: str) -> str:
     """The state of what lies at the top of a run's folder."""
     try:
         with os.scandir(run_dir) as entries:
-            found = sorted((entry.name, "" if entry.is_dir() else " ".join(_state_of(entry.path))) for entry in entries)
+            found = sorted((entry.name, "" if entry.is_dir() else " ".join(state_of(entry.path))) for entry in entries)
     except OSError:
         return ""
-    return _hashed(f"{name}\0{state}" for name, state in found)
+    return hashed(f"{name}\0{state}" for name, state in found)
 
 
 def _is_quiet(root: Path) -> bool:
@@ -167,23 +155,3 @@ def _is_quiet(root: Path) -> bool:
         except FileNotFoundError:
             continue
     return True
-
-
-def _files_in(folder: str) -> Iterator[str]:
-    """The files below a folder in a fixed order, without compiled code."""
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name != "__pycache__")
-        for name in sorted(names):
-            yield f"{place}{os.sep}{name}"
-
-
-def _state_of(path: str) -> tuple[str, ...]:
-    try:
-        found = os.stat(path)  # noqa: PTH116
-    except OSError:
-        return ()
-    return path, f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
-
-
-def _hashed(texts: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(texts).encode("utf-8", "surrogatepass")).hexdigest()

@@ -18,6 +18,10 @@ OUTPUT_MARK = ".pipekit-output"
 """A folder with this file is pipekit's own output. It is read only if it is named itself, and skipped inside a folder above it
 (a pipeline may lie inside its image folder)."""
 
+LEFT_BEHIND = frozenset({"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
+"""Folders that macOS, Windows, Linux and Synology's file servers make themselves: archive metadata, thumbnails and waste
+bins. What lies in them is no part of a dataset, and their names are no classes."""
+
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
 NAMES_AT_ONCE = 50_000
@@ -35,7 +39,7 @@ def walk(root: Path) -> Iterator[tuple[str, Iterable[str]]]:
     """Yield the folders below ``root``, itself first, each with an iterable of its file names that can be read once; sorted.
 
     Memory holds the names of one folder, at most :data:`NAMES_AT_ONCE` of them. Symbolic links are followed, each real folder
-    once, so a cycle of links ends. Hidden entries, macOS's archive metadata and pipekit's own output below ``root`` are
+    once, so a cycle of links ends. Hidden entries, :data:`LEFT_BEHIND` and pipekit's own output below ``root`` are
     skipped (:func:`own_output_below` lists the latter).
     """
     return _walk(root, lambda folder, folders: _sorted(_files_among(folder, folders)))
@@ -146,7 +150,7 @@ def _listed(folder: str, folders: list[str]) -> Listing:
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
-            if name[0] == "." or name == "__MACOSX":
+            if name[0] == "." or name in LEFT_BEHIND:
                 continue
             try:
                 if entry.is_dir():
@@ -293,7 +297,7 @@ def _files_among(folder: str, folders: list[str]) -> Iterator[str]:
     with os.scandir(folder) as scan:
         for entry in scan:
             name = entry.name
-            if name.startswith(".") or name == "__MACOSX":
+            if name.startswith(".") or name in LEFT_BEHIND:
                 continue
             if is_folder(entry):
                 folders.append(name)

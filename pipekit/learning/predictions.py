@@ -77,12 +77,17 @@ def find_images(sources: Iterable[str], listed: Iterable[str] = ()) -> Iterator[
         listed: one path per line, as from standard input.
 
     Raises:
-        UserError: a source does not exist; raised before anything is read.
+        UserError: a source does not exist, or no file fits a pattern; raised before anything is read.
     """
     named = list(sources)
     for source in named:
-        if source != "-" and not expanded(source).exists() and not glob.has_magic(source):
+        if source == "-" or expanded(source).exists():
+            continue
+        if not glob.has_magic(source):
             raise UserError(f"no such file or folder: {source}", 'Give images, folders, a pattern in quotes ("**/*.jpg") or -.')
+        if next(glob.iglob(str(expanded(source)), recursive=True), None) is None:  # noqa: PTH207
+            hint = "In a pattern, [ begins a set of letters; write [[] for the letter itself." if "[" in source else ""
+            raise UserError(f"no file fits the pattern {source}", hint)
     return _found(named, listed)
 
 

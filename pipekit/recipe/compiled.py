@@ -45,6 +45,7 @@ from pipekit.recipe.homography import (
     scaling,
 )
 from pipekit.recipe.notation import OpOptions, Ops, RecipeParams, check_ops, parse_ops, probability
+from pipekit.recipe.picture import Picture
 from pipekit.recipe.returned import checked_choice, checked_homography, checked_pixels, checked_view
 from pipekit.rng import Rng, rng_for
 
@@ -63,6 +64,10 @@ __all__ = [
 ]
 
 KINDS = {"image": "pixel", "size_hw": "geometric", "view": "view", "ops": "combinator"}
+
+
+MORE = 1.25
+"""A variant that is enlarged by up to this factor takes the pixels that the others take: a decode costs more than a warp."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,29 +114,6 @@ class Applied:
     def captions(self) -> tuple[str, ...]:
         """One line for each op: ``rotate angle_deg=12.3``."""
         return tuple(str(step) for step in self.steps)
-
-
-class Picture:
-    """The image in a file, decoded when it is needed and only as large as needed; cached for the next variant.
-
-    Raises:
-        ImageError: the file can't be read, or is not an image.
-    """
-
-    def __init__(self, data: bytes | str | os.PathLike[str]) -> None:
-        self._data = data if isinstance(data, bytes) else images.read_bytes(data)
-        info = images.probe(self._data)
-        self.size_hw: SizeHw = (info.height_px, info.width_px)
-        self._decoded: images.Decoded | None = None
-        self._asked = 0.0
-
-    def at_least(self, size_hw: SizeHw) -> tuple[Image, float]:
-        """Pixels of at least ``size_hw``, and their scale; independent of earlier requests."""
-        scale = images.reduced_scale(self._data, self.size_hw, size_hw)
-        if self._decoded is None or self._asked != scale:
-            self._asked = scale
-            self._decoded = images.decode_reduced(self._data, size_hw)
-        return self._decoded.image, self._decoded.scale
 
 
 class TargetsLike(Protocol):
@@ -433,9 +415,17 @@ class _Pass:
         return self.image
 
     def open(self, todo: Matrix) -> tuple[Image, float]:
-        """The source's pixels, as few as the warp needs: the decoder may omit what the warp would average away."""
-        height, width = self.source.size_hw
-        scale = min(1.0, largest_scale(todo, self.source.size_hw)) if todo is not IDENTITY else 1.0
+        """The source's pixels, as few as the warp needs: the decoder may omit what the warp would average away.
+
+        Variants share what fitting the image to the output size needs, unless one needs :data:`MORE` times that.
+        """
+        (height, width), scale = self.source.size_hw, 1.0
+        if todo is not IDENTITY:
+            scale = largest_scale(todo, self.source.size_hw)
+            if self.recipe.size_hw and not self.recipe.full_resolution:
+                fit = largest_scale(fitting(self.source.size_hw, self.recipe.size_hw, self.recipe.fit), self.source.size_hw)
+                scale = scale if scale > MORE * fit else fit
+            scale = min(1.0, scale)
         return self.source.open((int(np.ceil(height * scale)), int(np.ceil(width * scale))))
 
 

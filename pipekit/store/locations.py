@@ -29,9 +29,9 @@ class Locations:
 
     def pack(self, path: str) -> str:
         for folder, place in self.becomes.items():
-            path = _replace_root(path, folder, place)
+            path = replace_root(path, folder, place)
         for old, new in self.moved.items():
-            path = _replace_root(path, new, old)
+            path = replace_root(path, new, old)
         for token, root in self._roots:
             if path.startswith(root):
                 return token + path[len(root) :].replace(os.sep, "/")
@@ -44,9 +44,9 @@ class Locations:
                 path = root + packed[len(token) :]
                 break
         for old, new in self.moved.items():
-            path = _replace_root(path, old, new)
+            path = replace_root(path, old, new)
         for folder, place in self.becomes.items():
-            path = _replace_root(path, place, folder)
+            path = replace_root(path, place, folder)
         return path
 
     def plain(self, row: Row) -> Row:
@@ -71,7 +71,7 @@ class Locations:
         return row
 
 
-def _replace_root(path: str, old: str, new: str) -> str:
+def replace_root(path: str, old: str, new: str) -> str:
     if path.startswith(old) and path[len(old) : len(old) + 1] in ("", os.sep):
         return new + path[len(old) :]
     return path

@@ -341,7 +341,8 @@ class Garbage:
     """What ``gc`` would free: folders and their size (including hard links to files that ``runs/`` still shows).
 
     Attributes:
-        states: files about folders outside the store that nothing needs; they are among the ``num_files`` too.
+        states: files about folders outside the store that nothing needs, and records of old runs; they are among the
+            ``num_files`` too.
     """
 
     folders: tuple[Path, ...]
@@ -356,12 +357,13 @@ MIN_AGE_S = 24 * 3600
 """Results that were made or used within a day are not garbage by default."""
 
 
-def find_garbage(store: Store, keep: Iterable[str], min_age_s: float = MIN_AGE_S) -> Garbage:
+def find_garbage(store: Store, keep: Iterable[str], min_age_s: float = MIN_AGE_S, records: Iterable[Path] = ()) -> Garbage:
     """Everything in the store that no key in ``keep`` (keys of stage runs) needs, and that no run uses.
 
     Args:
         min_age_s: keep results that were made or used within this number of seconds. Results that a running run may use are
             always kept.
+        records: records of runs that go if they are that old.
     """
     kept = set(keep)
     manifests = [manifest for key in sorted(kept) if (manifest := store.manifest(key))]
@@ -380,7 +382,7 @@ def find_garbage(store: Store, keep: Iterable[str], min_age_s: float = MIN_AGE_S
     folders += [path for path in _children(store.root / "work", 1) if _is_left(store, path, now, before)]
     folders += [path for path in _children(store.root / "tmp", 1) if is_abandoned(path, now)]
     folders += [path for path in _children(store.root / "damaged", 1) if last_use(path) < before]
-    states = tuple(stale_files(store.root / "tree", before))
+    states = (*stale_files(store.root / "tree", before), *(path for path in records if last_use(path) < before))
     sizes = [_size(path) for folder in folders for path in [folder, *folder.rglob("*")] if path.is_file()]
     return Garbage(tuple(folders), len(sizes) + len(states), sum(sizes) + sum(map(_size, states)), states)
 

@@ -13,8 +13,9 @@ import pytest
 
 from pipekit import images
 from pipekit.builtin.importers import cifar, hdf5, npz
-from pipekit.builtin.importers.arrays import ArraysParams
+from pipekit.builtin.importers.arrays import BORROWED, ArraysParams
 from pipekit.builtin.importers.cifar import CifarParams
+from pipekit.contract import Adjusted, Sample
 from pipekit.errors import UserError
 from pipekit.passed_over import passed_over
 from tests.builtin.annotated import sort_out
@@ -254,6 +255,25 @@ def test_names_of_classes_and_texts_as_labels(tmp_path: Path) -> None:
     assert [row.label for row in read(save(tmp_path / "a.npz", text), tmp_path / "out")[0]] == ["dog", "cat"]
     listed = {"train_set_x": pixels(2, 6, 5), "train_set_y": [1, 0], "list_classes": np.array([b"non-cat", b"cat"])}
     assert [row.label for row in read(save(tmp_path / "b.h5", listed), tmp_path / "out")[0]] == ["cat", "non-cat"]
+
+
+@ENDS
+def test_files_of_one_dataset_share_their_class_names(tmp_path: Path, end: str) -> None:
+    """The well-known pair of cats: in copies, only the file with the test images names the classes."""
+    (tmp_path / "set").mkdir()
+    save(
+        tmp_path / f"set/test{end}", {"x_test": pixels(1, 6, 5), "y_test": [1], "list_classes": np.array([b"non-cat", b"cat"])}
+    )
+    save(tmp_path / f"set/train{end}", {"x_train": pixels(2, 6, 5), "y_train": [0, 1]})
+    importer = npz if end == ".npz" else hdf5
+    rows = list(importer.read(tmp_path / "set", ArraysParams(), tmp_path / "out"))
+    assert [row.label for row in rows if isinstance(row, Sample)] == ["cat", "non-cat", "cat"]
+    assert [(row.id, row.how) for row in rows if isinstance(row, Adjusted)] == [
+        (row.id, BORROWED) for row in rows if isinstance(row, Sample) and row.split == "train"
+    ]
+    save(tmp_path / f"set/more{end}", {"x": pixels(1, 6, 5), "y": [0], "class_names": np.array([b"dog"])})
+    labels = [row.label for row in importer.read(tmp_path / "set", ArraysParams(), tmp_path / "out") if isinstance(row, Sample)]
+    assert sorted(map(str, labels)) == ["0", "1", "cat", "dog"], "two lists, and nothing says which one"
 
 
 def test_without_h5py_the_error_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,12 @@ def test_hidden_files_own_output_and_loops_are_passed_over(tmp_path: Path) -> No
     assert [row[0] for row in rows(root)] == ["dog/a.jpg"]
 
 
+@pytest.mark.parametrize("name", ["@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found", "__MACOSX"])
+def test_folders_of_the_operating_system_are_no_classes(tmp_path: Path, name: str) -> None:
+    root = tree(tmp_path, "dog/a.jpg", "cat/b.jpg", f"{name}/c.jpg", f"dog/{name}/d.jpg")
+    assert [row[:2] for row in rows(root)] == [("cat/b.jpg", "cat"), ("dog/a.jpg", "dog")]
+
+
 def test_flat_folder_has_no_classes(tmp_path: Path) -> None:
     root = tree(tmp_path, "a.jpg", "b.png")
     assert rows(root) == [("a.jpg", None, ""), ("b.png", None, "")]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipekit import images
 from pipekit.builtin.importers.any_case import BY_OTHER_CASE
+from pipekit.builtin.importers.files import BY_LAST_PARTS
 from pipekit.builtin.importers.folders import FoldersParams, read, sniff
 from pipekit.contract import Adjusted, Box, Sample
 from pipekit.errors import ReadingsError, UserError
@@ -385,3 +386,30 @@ def test_an_image_is_not_given_away_that_another_annotation_names_exactly(tmp_pa
     samples, failures = sort_out(voc.read(tmp_path, voc.VocParams()))  # type: ignore[arg-type]
     assert [row.id for row in samples] == ["A.jpg"]
     assert failures == {"a.jpg": "no such file; a.xml names it"}
+
+
+VIA = '{{"a": {{"filename": "{name}", "regions": [], "file_attributes": {{}}}}}}'
+CREATE_ML = '[{{"image": "{name}", "annotations": []}}]'
+
+
+@pytest.mark.parametrize(
+    ("importer", "annotations", "text"),
+    [
+        ("box_csv", "x.csv", BOX_CSV),
+        ("via", "x.json", VIA),
+        ("createml", "x.json", CREATE_ML),
+        ("image_list", "train.txt", "{name} roo"),
+        ("csv", "x.csv", "path,label\n{name},roo\n"),
+        ("coco", "x.json", COCO),
+    ],
+)
+def test_images_that_were_found_by_the_last_parts_of_their_paths_are_counted(
+    tmp_path: Path, importer: str, annotations: str, text: str
+) -> None:
+    """The paths of another machine are no certain match, so the import says how many there were."""
+    picture(tmp_path / "a/0.jpg")
+    for stated, said in (("/home/someone/pets/a/0.jpg", [BY_LAST_PARTS]), ("a/0.jpg", [])):
+        write(tmp_path / annotations, text.format(name=stated))
+        rows = rows_of(importer, tmp_path / annotations)
+        assert [Path(row.image).name for row in sort_out(rows)[0]] == ["0.jpg"]
+        assert [row.how for row in rows if isinstance(row, Adjusted)] == said

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from pipekit import images
+from pipekit.contract import Categories, Category
 from pipekit.engine.adhoc import AdhocPipeline
 from tests.builtin.annotated import write
 from tests.builtin.readers import read_voc, read_yolo
@@ -232,6 +233,32 @@ def test_voc(tmp_path: Path, seed: int) -> None:
     assert other.keys() == one.keys()
     listed = [line.partition(":")[0] for line in (out / "labelmap.txt").read_text("utf-8").splitlines()]
     assert listed[1:] == ["background", *chance.names]
+
+
+def test_names_that_a_labelmap_has_no_room_for_are_said(tmp_path: Path) -> None:
+    from pipekit.builtin.exporters import voc
+    from tests.builtin.test_round_trip_property import dataset_of
+
+    names = ("a:b", "two  words", "#1", "plain")
+    said = list(voc.limits(dataset_of([], [Category(name, at) for at, name in enumerate(names)]), voc.ImagesParams()))
+    assert said == [
+        "labelmap.txt has no room for ':' and repeated spaces: 'a_b' stands there for 'a:b'",
+        "programs other than pipekit take the line of '#1' in labelmap.txt for a comment",
+    ]
+
+
+def test_a_class_that_looks_like_a_comment_keeps_its_place(tmp_path: Path) -> None:
+    from pipekit.builtin.importers import voc
+
+    for at, name in enumerate("ab"):
+        Chance(at).picture(tmp_path / f"JPEGImages/{name}.png")
+        write(tmp_path / f"Annotations/{name}.xml", f"<annotation><filename>{name}.png</filename></annotation>")
+    write(
+        tmp_path / "labelmap.txt",
+        "# label:color_rgb:parts:actions\nbackground:0,0,0::\n#1:9,9,9::\n# dog: no class\ncat:1,2,3::\n",
+    )
+    lists = [row for row in voc.read(tmp_path, voc.VocParams()) if isinstance(row, Categories)]
+    assert [[entry.name for entry in found.entries] for found in lists] == [["#1", "cat"], ["background", "#1", "cat"]]
 
 
 def voc_object(chance: Chance, size: tuple[int, int]) -> str:

@@ -155,7 +155,7 @@ def test_interrupted_is_130(pipekit, monkeypatch) -> None:
 
 
 def test_interrupted_while_it_starts_is_130_too(pipekit, monkeypatch) -> None:
-    def stop(words: list[str]) -> int:
+    def stop(words: list[str], started: bool) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "_main", stop)

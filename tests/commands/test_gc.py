@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,23 @@ def test_what_would_be_freed_is_what_the_command_says(pipekit, project: Path) ->
     assert (freed.freed, freed.num_files) == (True, found.num_files)
     assert len(before) - len(files(project)) == found.num_files
     assert package.gc(project, keep=1, min_age_hours=0) == Garbage(found.store)
+
+
+def test_the_records_of_old_runs_go(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have 22 kB each; the newest stay, whatever their age, and young ones whatever their number."""
+    monkeypatch.setattr("pipekit.commands.gc.RECORDS_KEPT", 2)
+    package.gc(project, keep=1, min_age_hours=0)
+    newest = max((project / ".pipekit/runs").rglob("*.json"))
+    for number in range(3):
+        older = newest.with_name(f"0{number}.json")
+        older.write_text(newest.read_text().replace(newest.stem, older.stem))
+        os.utime(older, (0, 0))
+    known = [run["id"] for run in package.runs(project)]
+    found = package.gc(project, keep=1, min_age_hours=10**7, dry_run=True)
+    assert (found.num_files, [run["id"] for run in package.runs(project)]) == (0, known)
+    found = package.gc(project, keep=1, min_age_hours=24)
+    assert (found.num_folders, found.num_files, found.freed) == (0, 3, True)
+    assert [run["id"] for run in package.runs(project)] == known[:2]
 
 
 def test_what_can_not_be_freed(tmp_path: Path) -> None:

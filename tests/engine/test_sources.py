@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pipekit.engine.sources import _Folders
 from pipekit.errors import StageError
+from pipekit.store.locations import Locations
 from tests.conftest import DATA, Trial
 
 MEDDLING = '''
@@ -80,3 +84,35 @@ def test_a_source_that_is_only_touched_ends_nothing(meddled: Trial, touch: Calla
     (meddled.path / "meddle").write_text('(images / "cat/2.png").chmod(0o600)')
     touch(meddled.path / "images/cat/1.png")
     assert meddled.run(STAGES).artifact("last").meta["num_failed"] == 0
+
+
+PLACES = [
+    "/project",
+    "/project/a",
+    "/project/a/b",
+    "/project/a/b.png",
+    "/project/.pipekit/artifacts/k",
+    "/other",
+    "/other/b.png",
+    "/tmp/s",
+]
+PACKED = [
+    "@project/a/b.png",
+    "@project/a/b/c.png",
+    "@project/b.png",
+    "@store/artifacts/k/x.png",
+    "/other/b.png",
+    "/tmp/s/b.png",
+    "b.png",
+]
+
+moves = st.dictionaries(st.sampled_from(PLACES), st.sampled_from(PLACES), max_size=2)
+
+
+@given(moved=moves, becomes=moves)
+def test_paths_are_unpacked_folder_by_folder_as_one_by_one(moved: dict[str, str], becomes: dict[str, str]) -> None:
+    locations = Locations(Path("/project/.pipekit"), Path("/project"))
+    locations.moved |= moved
+    locations.becomes |= becomes
+    folders = _Folders(locations)
+    assert [folders.unpack(path) for path in PACKED] == [locations.unpack(path) for path in PACKED]

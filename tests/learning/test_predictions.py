@@ -59,6 +59,15 @@ def test_a_missing_source_is_refused_at_once(photos: Path) -> None:
         find_images([str(photos), str(photos / "nothing")])
 
 
+def test_a_pattern_that_nothing_fits_is_an_error(photos: Path) -> None:
+    """Beside sources with images it was passed over in silence."""
+    with pytest.raises(UserError, match=r"no file fits the pattern .*\*\.gif"):
+        find_images([str(photos), str(photos / "*.gif")])
+    with pytest.raises(UserError, match=r"no file fits the pattern") as caught:
+        find_images([str(photos / "[bold]red.png")])
+    assert "[[]" in caught.value.hint
+
+
 def test_answers_are_ordered_and_failures_say_why(photos: Path) -> None:
     found = list(answers(PREDICTOR, find_images([str(photos)]), workers=2, batch_size=2))
     assert [answer.predicted for answer in found] == ["right", "left", "", "left"]

@@ -17,6 +17,7 @@ from pipekit.contract import Box, Keypoint, Params, Targets
 from pipekit.errors import PluginError, UserError
 from pipekit.recipe import CompiledRecipe, compile_recipe
 from pipekit.recipe.homography import View, move
+from pipekit.recipe.picture import Picture
 from pipekit.registry.registry import Registry, load_registry
 from pipekit.rng import Rng, rng_for
 
@@ -153,6 +154,29 @@ def test_a_large_jpeg_is_decoded_small_and_looks_the_same(registry: Registry, mo
         assert np.array_equal(small.matrix, whole.matrix)
         assert difference(small.image, whole.image) < 1.5
     assert set(scales) == {0.25}
+
+
+@pytest.mark.parametrize(("zoom", "scales"), [(1.2, [0.25]), (0.5, [0.25]), (1.3, [0.25, 0.5])])
+def test_variants_share_a_decode_unless_one_is_enlarged_by_more(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, zoom: float, scales: list[float]
+) -> None:
+    """A fit of 0.22 needs a quarter; enlarged by 1.2, a variant would need 0.264, and by 1.3 it gets half."""
+    data = images.encode(smooth(400, 400), "jpg")
+    decoded, original = list[float](), images.decode_reduced
+
+    def spy(*args: Any, **named: Any) -> images.Decoded:
+        found = original(*args, **named)
+        decoded.append(found.scale)
+        return found
+
+    monkeypatch.setattr(images, "decode_reduced", spy)
+    plain = compile_recipe("hflip(p=1)", (88, 88), registry=registry)
+    zoomed = compile_recipe(f"zoom(range=[{1 / zoom}, {1 / zoom}])", (88, 88), registry=registry)
+    picture = Picture(data)
+    together = [recipe.load(picture, rng_for(1, 0)).image for recipe in (plain, zoomed, plain, zoomed)]
+    assert decoded == scales
+    alone = [recipe.load(data, rng_for(1, 0)).image for recipe in (plain, zoomed, plain, zoomed)]
+    assert all((one == other).all() for one, other in zip(together, alone, strict=True)), "whatever was decoded before"
 
 
 def test_nothing_is_decoded_below_what_a_zoom_needs(registry: Registry) -> None:

@@ -61,6 +61,11 @@ def limits(artifact: Dataset, params: ImagesParams) -> Iterator[str]:
         yield f"the edges of {fractions:,} boxes are rounded to whole pixels"
     if not counted_from_zero(numbered(artifact.categories("boxes"), ()))[1]:
         yield f"objects have names and no class numbers; {LABELMAP} keeps the order of the classes"
+    names = [entry.name for entry in artifact.categories("boxes")]
+    if changed := [name for name in names if _one_line(name) != name]:
+        yield f"{LABELMAP} has no room for ':' and repeated spaces: {_one_line(changed[0])!r} stands there for {changed[0]!r}"
+    if comments := [name for name in names if name.startswith("#")]:
+        yield f"programs other than pipekit take the line of {comments[0]!r} in {LABELMAP} for a comment"
 
 
 def _labelmap(artifact: Dataset) -> list[str]:

@@ -16,7 +16,7 @@ from pydantic import model_validator
 
 from pipekit.builtin.importers.any_case import BY_OTHER_CASE, AnyCase
 from pipekit.builtin.importers.boxes import BoxedParams, checked_box, label_of, outlined
-from pipekit.builtin.importers.files import first_of, is_file, last_parts, split_in, split_of, subfolders
+from pipekit.builtin.importers.files import first_of, how_found, is_file, last_parts, split_in, split_of, subfolders
 from pipekit.builtin.importers.json_items import Entry, entries
 from pipekit.builtin.importers.lookup import Lookup, lookup
 from pipekit.builtin.importers.stated_size import Frame, frame_of
@@ -338,10 +338,10 @@ class Images:
         paths = [_from_url(name) if "://" in name or "?" in name else name for name in names]
         identity = source.prefix + (paths[0] if paths else "?")
         try:
-            found = next(filter(None, map(self._folders.find, paths)), None)
+            name, found = next(((path, file) for path in paths if (file := self._folders.find(path))), ("", None))
         except UnusableError as error:
             return Failure(identity, f"{where}: {error}")
-        remark = ""
+        remark = how_found(name, found) if found else ""
         if found is None:
             found, remark = AnyCase(self._seen).find_among((*self._folders.first, *self._folders.others), paths), BY_OTHER_CASE
         if found is None:

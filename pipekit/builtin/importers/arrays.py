@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipekit.contract import Failure, Sample
+from pipekit.contract import Adjusted, Failure, Sample
 from pipekit.errors import UserError
 from pipekit.params import Params, param
 
@@ -68,6 +68,28 @@ def pairs_among(names: Collection[str]) -> list[Pair]:
         there = [names for names in PAIRS if folded.keys() >= set(names)]
         found = [Pair("", folded[images], folded[labels]) for images, labels in there[:1]]
     return found
+
+
+BORROWED = "given the class names of another file in the folder, since their own file has none"
+"""What :class:`~pipekit.contract.Adjusted` says of the samples of a file without class names."""
+
+
+def shared_names(lists: Sequence[list[str]]) -> list[tuple[list[str], str]]:
+    """(class names, remark) of each file: its own, else those of the others, if all that have a list have the same.
+
+    As in ``train_catvnoncat.h5``, which has numbers, and ``test_catvnoncat.h5``, which names them.
+    """
+    distinct = {tuple(names) for names in lists if names}
+    others = list(*distinct) if len(distinct) == 1 else []
+    return [(names, "") if names else (others, BORROWED if others else "") for names in lists]
+
+
+def remarked(rows: Iterator[Sample | Failure], remark: str) -> Iterator[Sample | Failure | Adjusted]:
+    """The rows, and after each sample what is to be said of it."""
+    for row in rows:
+        yield row
+        if remark and isinstance(row, Sample) and row.label is not None:
+            yield Adjusted(row.id, remark)
 
 
 def samples(

@@ -96,6 +96,12 @@ BY_LAST_PARTS = "matched to images by the last parts of the paths that the file 
 """What :class:`~pipekit.contract.Adjusted` says of an image that was found so."""
 
 
+def how_found(name: str, found: Path) -> str:
+    """:data:`BY_LAST_PARTS` if only the last parts of the path that an annotation file states lead to the image, else ""."""
+    whole = next(last_parts(name), "")
+    return "" if f"/{found.as_posix()}".endswith(f"/{whole}") else BY_LAST_PARTS
+
+
 def split_in(name: str) -> str:
     """``instances_val2017`` -> ``val``; "" where no word is the name of a split."""
     return next((named for word in re.split(r"[^A-Za-z]+", name) if (named := split_of(word))), "")

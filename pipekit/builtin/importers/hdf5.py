@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipekit.builtin.importers.arrays import CLASS_NAMES, ArraysParams, pairs_among, samples
+from pipekit.builtin.importers.arrays import CLASS_NAMES, ArraysParams, pairs_among, remarked, samples, shared_names
 from pipekit.builtin.importers.files import first_of, on_one_line
 from pipekit.builtin.importers.lists import listed_labels
-from pipekit.contract import Categories, Failure, Rejected, Sample
+from pipekit.contract import Adjusted, Categories, Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.files import files_in
 
@@ -38,23 +38,26 @@ def sniff(path: Path) -> str | Rejected:
     return f"HDF5 datasets of images: {first_of(pair.images for pair in pairs)}"
 
 
-def read(path: Path, params: ArraysParams, out_dir: Path) -> Iterator[Sample | Failure | Categories]:
-    """One sample per row, written to ``out_dir`` as PNG. Memory holds one row. The split comes from the datasets' names.
+def read(path: Path, params: ArraysParams, out_dir: Path) -> Iterator[Sample | Failure | Categories | Adjusted]:
+    """One sample per row, written to ``out_dir`` as PNG. Memory holds one row. The split comes from the datasets' names; a file
+    without class names has those of the others.
 
     Raises:
         UserError: h5py is not installed, there is no such file, or one is damaged, or its datasets are no images and labels.
     """
     found = False
-    for place in _files(path):
+    files = _files(path)
+    for place, (named, remark) in zip(files, shared_names([_names_in(place) for place in files]), strict=True):
         with _opened(place) as file:
-            names = params.classes or _class_names(file)
+            names = params.classes or named
             yield from listed_labels(dict(enumerate(names)))
             for pair in pairs_among(_names(file)):
                 found = True
                 labels = _Rows(file[pair.labels], f"{place}: {pair.labels}") if pair.labels else None
                 prefix = f"{place.stem}/{pair.split}" if pair.split else place.stem
                 images = _Rows(file[pair.images], f"{place}: {pair.images}")
-                yield from samples(pair, images, labels, place.name, prefix, names, out_dir)
+                rows = samples(pair, images, labels, place.name, prefix, names, out_dir)
+                yield from remarked(rows, "" if params.classes else remark)
     if not found:
         raise UserError(
             f"no HDF5 file with images in {path}", "Expected datasets such as x_train and y_train, or images and labels."
@@ -109,6 +112,12 @@ def _class_names(file: Any) -> list[str]:
     if dataset is None or dataset.dtype.kind not in "SO" or len(dataset.shape) != 1:
         return []
     return [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in dataset[:]]
+
+
+def _names_in(place: Path) -> list[str]:
+    """The class names that a file states. Raises UserError."""
+    with _opened(place) as file:
+        return _class_names(file)
 
 
 def _files(path: Path) -> list[Path]:

@@ -15,10 +15,10 @@ from pipekit.builtin.importers.annotated import (
     missing_files,
     sources,
 )
-from pipekit.builtin.importers.files import first_of, is_image_name
+from pipekit.builtin.importers.files import first_of, how_found, is_image_name
 from pipekit.builtin.importers.lists import lines, listed_labels
 from pipekit.builtin.importers.lookup import lookup
-from pipekit.contract import Categories, Failure, Rejected, Sample
+from pipekit.contract import Adjusted, Categories, Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.params import param
 
@@ -49,7 +49,7 @@ def sniff(path: Path) -> str | Rejected:
     return Rejected("no .txt file with a line 'path label' per image")
 
 
-def read(path: Path, params: ImageListParams) -> Iterator[Sample | Failure | Categories]:
+def read(path: Path, params: ImageListParams) -> Iterator[Sample | Failure | Categories | Adjusted]:
     """One sample per line; the id is the image's path below the folder of the list. A path may have spaces, a label has none.
 
     Numbers become names if there is a list of class names. The split comes from the list's name (``train_list.txt``). A line
@@ -72,7 +72,7 @@ def read(path: Path, params: ImageListParams) -> Iterator[Sample | Failure | Cat
                 if isinstance(row, str):
                     yield Failure(f"{source.prefix}{source.file.name} line {number}", row)
                     continue
-                image, label = row
+                image, label, how = row
                 identity = source.prefix + image.relative_to(root).as_posix()
                 if before := seen.get(identity):
                     yield Failure(
@@ -81,10 +81,12 @@ def read(path: Path, params: ImageListParams) -> Iterator[Sample | Failure | Cat
                     continue
                 seen.add(identity, f"{source.file.name} line {number}")
                 yield Sample(identity, str(image), label=label, split=source.split)
+                if how:
+                    yield Adjusted(identity, how)
 
 
-def _row(where: str, line: str, folders: Folders, names: list[str]) -> tuple[Path, str] | str:
-    """(image, label) of a line, or what is wrong with it."""
+def _row(where: str, line: str, folders: Folders, names: list[str]) -> tuple[Path, str, str] | str:
+    """(image, label, remark on how the image was found) of a line, or what is wrong with it."""
     path, *rest = line.rsplit(None, 1)
     if not rest or not is_image_name(path):
         return f"expected 'path label', got {line[:80]!r}"
@@ -99,7 +101,7 @@ def _row(where: str, line: str, folders: Folders, names: list[str]) -> tuple[Pat
         if len(label) > 9 or int(label) >= len(names):
             return f"label {label[:20]}, but there are {len(names)} class names, from 0"
         label = names[int(label)]
-    return image, label
+    return image, label, how_found(path, image)
 
 
 def _texts_of(file: Path) -> str:

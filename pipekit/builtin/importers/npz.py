@@ -10,10 +10,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from pipekit.builtin.importers.arrays import CLASS_NAMES, ArraysParams, pairs_among, samples
+from pipekit.builtin.importers.arrays import CLASS_NAMES, ArraysParams, pairs_among, remarked, samples, shared_names
 from pipekit.builtin.importers.files import first_of, on_one_line
 from pipekit.builtin.importers.lists import listed_labels
-from pipekit.contract import Categories, Failure, Rejected, Sample
+from pipekit.contract import Adjusted, Categories, Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.files import files_in
 
@@ -37,10 +37,10 @@ def sniff(path: Path) -> str | Rejected:
     return f"NumPy arrays of images: {first_of(pair.images for pair in pairs)}"
 
 
-def read(path: Path, params: ArraysParams, out_dir: Path) -> Iterator[Sample | Failure | Categories]:
+def read(path: Path, params: ArraysParams, out_dir: Path) -> Iterator[Sample | Failure | Categories | Adjusted]:
     """One sample per row, written to ``out_dir`` as PNG; arrays of Python objects are refused, because they would be unpickled.
 
-    Memory holds one row. The split comes from the arrays' names.
+    Memory holds one row. The split comes from the arrays' names; a file without class names has those of the others.
 
     Raises:
         UserError: there is no such file, or one is damaged, or its arrays are no images and labels.
@@ -50,15 +50,16 @@ def read(path: Path, params: ArraysParams, out_dir: Path) -> Iterator[Sample | F
         raise UserError(
             f"no .npz file with images in {path}", "Expected arrays such as x_train and y_train, or images and labels."
         )
-    for file in files:
-        names = params.classes or _class_names(file)
+    for file, (named, remark) in zip(files, shared_names([_class_names(file) for file in files]), strict=True):
+        names = params.classes or named
         yield from listed_labels(dict(enumerate(names)))
         for pair in pairs_among(_names(file)):
             with ExitStack() as stack:
                 images = _Array(file, pair.images, stack)
                 labels = _Array(file, pair.labels, stack) if pair.labels else None
                 prefix = f"{file.stem}/{pair.split}" if pair.split else file.stem
-                yield from samples(pair, images, labels, file.name, prefix, names, out_dir)
+                rows = samples(pair, images, labels, file.name, prefix, names, out_dir)
+                yield from remarked(rows, "" if params.classes else remark)
 
 
 class _Array:

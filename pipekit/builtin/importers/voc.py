@@ -29,6 +29,9 @@ READS = (".xml", ".txt")
 LABELMAP = "labelmap.txt"
 """CVAT's list of classes, ``name:r,g,b:parts:actions``; the position of a line is the value in masks."""
 
+COMMENT = re.compile(r"#(?!.*:\d+,\d+,\d+:)")
+"""A line of it that is no class, unlike ``#1:255,0,0::``."""
+
 BACKGROUND = "background"
 
 FLAGS = ("truncated", "difficult", "occluded")
@@ -252,7 +255,7 @@ def _listed(base: Path) -> Iterator[Categories]:
         lines = (base / LABELMAP).read_text("utf-8", errors="replace").splitlines()
     except OSError:
         return
-    names = [line.partition(":")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
+    names = [line.partition(":")[0].strip() for line in lines if line.strip() and not COMMENT.match(line)]
     yield Categories("boxes", tuple(Category(name) for name in dict.fromkeys(names) if name != BACKGROUND))
     yield Categories("masks", tuple(Category(name, value) for value, name in enumerate(names) if name not in names[:value]))
 

@@ -23,6 +23,9 @@ from pipekit.testing.checks.trial import TOO_LONG
 LIMIT_S = 120.0
 """Time limit of one run of a stage on the tiny dataset if the libraries load in a second; scaled up on a slow machine."""
 
+SLOW_TO_LOAD = ("matplotlib.figure", "matplotlib.backends.backend_agg")
+"""Libraries that the process of the trials loads before it forks, if the stage has loaded them here. Both are safe to fork."""
+
 FACTOR = 20
 """Time limit of the other runs as a multiple of the undisturbed run's duration, if that is longer."""
 
@@ -137,6 +140,7 @@ class Trial:
             "given": self.given,
             "folder": str(folder),
             "kill_at": kill_at,
+            "loaded": [name for name in SLOW_TO_LOAD if name in sys.modules],
             "answer": str(answer),
             "log": str(log),
             "limit_s": limit_s,

@@ -49,6 +49,9 @@ def main() -> None:
         if not FORKS:
             attempt(job)
             return
+        for name in job["loaded"]:  # once, instead of in every fork, and there under the eyes of the tracer
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
         child = os.fork()
         if child == 0:
             os.setpgid(0, 0)
