@@ -46,7 +46,7 @@ def cpu_seconds() -> float:
     usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     waited = sum(used.ru_utime + used.ru_stime for used in usage)
     ticks = 0
-    for one in _tree(os.getpid())[1:]:
+    for one in tree(os.getpid())[1:]:
         with contextlib.suppress(OSError):
             fields = Path(f"/proc/{one}/stat").read_text("ascii").rpartition(")")[2].split()
             ticks += sum(map(int, fields[11:15]))  # of the process and its ended children
@@ -56,14 +56,14 @@ def cpu_seconds() -> float:
 def tree_memory(pid: int) -> int:
     """Memory of a process and its children in bytes; shared pages count proportionally (PSS)."""
     total = 0
-    for one in _tree(pid):
+    for one in tree(pid):
         with contextlib.suppress(OSError, StopIteration):
             rollup = Path(f"/proc/{one}/smaps_rollup").read_text()
             total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) * 1024
     return total
 
 
-def _tree(pid: int) -> list[int]:
+def tree(pid: int) -> list[int]:
     """A process and all its descendants, as far as /proc lists them."""
     found = [pid]
     for one in found:

@@ -39,12 +39,16 @@ class StageInfo:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure in a report: PNG or SVG bytes, and its alternative text."""
+    """A figure in a report: PNG or SVG bytes, and its alternative text.
+
+    With ``on_page=False`` it is only written as a file, because the page shows the same in another form.
+    """
 
     name: str
     data: bytes
     alt: str
     caption: str = ""
+    on_page: bool = True
 
     @property
     def media_type(self) -> str:
@@ -65,7 +69,7 @@ class Picture:
     """A thumbnail in a report: JPEG or PNG bytes, its alternative text, and the values to filter and sort by.
 
     ``tags`` become filter menus above the thumbnails: ``{"true": "cat", "predicted": "dog"}``; ``values`` become sort keys:
-    ``{"confidence": 0.93}``.
+    ``{"confidence": 0.93}``. Successive pictures with the same ``group`` stand side by side under it as a heading.
     """
 
     data: bytes
@@ -73,6 +77,7 @@ class Picture:
     caption: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, float] = field(default_factory=dict)
+    group: str = ""
 
 
 @dataclass(frozen=True)

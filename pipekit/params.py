@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, ClassVar, NoReturn, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from pipekit.errors import PipekitError
@@ -50,7 +51,7 @@ def param(
     description: str = "",
     *,
     unit: str = "",
-    in_key: bool = True,
+    in_key: bool | Literal["changed"] = True,
     neutral: float | None = None,
     **bounds: Any,
 ) -> Any:
@@ -60,7 +61,8 @@ def param(
         default: ``...`` for a required field. Lists and dicts are copied for each use.
         description: one line, shown in ``--help`` and the documents.
         unit: ``px``, ``deg``, ``s``, ``images`` …, shown beside the value.
-        in_key: False for a parameter that never changes the output (a batch size for prediction).
+        in_key: False for a parameter that never changes the output (a batch size for prediction); ``changed`` for one that is
+            part of the key only where it differs from its default, so that results of before it was added are still found.
         neutral: for an op's parameter, the value at which the op changes nothing, so that a check can try the op at half
             its strength. For a pair, it applies to both values.
         bounds: Pydantic's constraints: ``ge``, ``gt``, ``le``, ``lt``, ``min_length``, ``pattern`` …
@@ -68,8 +70,8 @@ def param(
     extra: dict[str, Any] = {}
     if unit:
         extra["unit"] = unit
-    if not in_key:
-        extra["in_key"] = False
+    if in_key is not True:
+        extra["in_key"] = in_key
     if neutral is not None:
         extra["neutral"] = neutral
     if isinstance(default, (list, dict)):
@@ -343,7 +345,7 @@ def canonical(value: Any, digest_of: Callable[[Path], str], versions: Callable[[
         return {
             name: canonical(getattr(value, name), digest_of, versions)
             for name in sorted(fields)
-            if (extra := fields[name].json_schema_extra) is None or not isinstance(extra, dict) or extra.get("in_key", True)
+            if _in_key(fields[name], getattr(value, name))
         }
     if isinstance(value, Mapping):
         return {str(name): canonical(value[name], digest_of, versions) for name in sorted(value, key=str)}
@@ -372,6 +374,13 @@ def calls_in(value: Any) -> Iterator[Call]:
     elif isinstance(value, (list, tuple)):
         for inner in value:
             yield from calls_in(inner)
+
+
+def _in_key(field: FieldInfo, value: Any) -> bool:
+    """Whether a parameter's value is part of a key; see :func:`param`."""
+    extra = field.json_schema_extra
+    wanted = extra.get("in_key", True) if isinstance(extra, dict) else True
+    return value != field.get_default(call_default_factory=True) if wanted == "changed" else bool(wanted)
 
 
 # --- TOML ----------------------------------------------------------------------------------------------------------------

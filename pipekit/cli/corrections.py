@@ -75,9 +75,16 @@ def add(
     _say(with_reading(add_lines, source, importer, splits, ask=True))
 
 
-@app.command(name="from", help="List the suspected label errors of a report: a CSV file to edit, and a page with pictures.")
+@app.command(name="from", help="List suspected label errors: a CSV file to edit, and a page with pictures.")
 def suggest(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run with a report", autocompletion=complete.runs_here)],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A run with a report or an inspection, an inspect.json, or a folder of images to inspect",
+            autocompletion=complete.runs_here,
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.csv", help="The list to edit")] = Path("suspects.csv"),
     file: File = HERE,
     as_json: AsJson = False,

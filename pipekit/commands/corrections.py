@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -222,58 +221,56 @@ def undo_corrections(ids: Sequence[str], *, file: str | Path = FILE) -> Correcti
 def suggest_corrections(
     run: str | Path, *, out: str | Path = SUSPECTS, file: str | Path = FILE, max_shown: int = 100
 ) -> Suspects:
-    """List the suspected label errors of a report, for a person to decide: a CSV file to edit, and a page with the pictures.
+    """List suspected label errors for a person to decide: a CSV file to edit, and a page with the pictures.
+
+    A report suspects images of its test split, by a model; an inspection suspects images of all splits, by the features of a
+    pretrained network.
 
     Write a class or ``remove`` into the column ``new`` of a line, or its old label if that is right;
     :func:`add_corrections` takes the file then.
 
     Args:
-        run: a run with a report (``runs/pets``).
+        run: a run with a report (``runs/pets``), else with an inspection; a stage of a run (``runs/pets:inspect``); a folder
+            or file that :func:`inspect` wrote (``inspect.json``); or a folder of images, which is inspected for suspects.
         out: the CSV file; the page lies beside it.
         file: the corrections file: what it names already is left out.
         max_shown: maximum number of pictures on the page.
 
     Raises:
-        UserError: there is no report, or ``out`` exists.
+        UserError: there is neither, the inspection had no features to suspect labels by, or ``out`` exists.
 
     Example:
         >>> import pipekit
         >>> pipekit.suggest_corrections("runs/pets").rows[0]["suggested"]  # doctest: +SKIP
         'cat'
     """
+    from pipekit.commands.suspects import suspects_of
     from pipekit.commands.working import refuse_existing
-    from pipekit.contract import Report
-    from pipekit.engine.adhoc import find_artifact
 
     path = expanded(out)
     page = path.with_suffix(".html")
     refuse_existing(path, page)
-    report = find_artifact(str(run), Report, Path.cwd())
-    if report is None:
-        raise UserError(f"no report in {run}", "Give a run whose pipeline has an `evaluate` stage: pipekit runs")
     known = {(one.id, one.sha256) for one in read_corrections(expanded(file))} if expanded(file).exists() else set()
-    predicted = _predictions(report.path)
-    listed = json.loads((report.path / "metrics.json").read_text("utf-8")).get("label_errors") or []
-    rows: list[dict[str, str]] = []
-    for one in listed:
-        row = {
+    listed, paths = suspects_of(str(run))
+    rows: list[dict[str, str]] = [
+        {
             "id": one["id"],
-            "sha256": predicted[one["id"]]["sha256"],
+            "sha256": one["sha256"],
             "old": one["label"],
             "new": "",
             "why": f"p({one['label']}) = {one['p_label']:.3f}, p({one['suggested']}) = {one['p_suggested']:.3f}",
             "who": "",
             SUGGESTED: one["suggested"],
         }
-        rows.append(row)
+        for one in listed
+    ]
     left = [row for row in rows if (row["id"], row["sha256"]) not in known]
     text = io.StringIO()
     table = PlainTable(text)
     table.writerow((*COLUMNS, SUGGESTED))
     table.writerows(list(row.values()) for row in left)
     write_text(path, text.getvalue())
-    images = {row["id"]: predicted[row["id"]].get("image", "") for row in left[:max_shown]}
-    write_text(page, _page(left, images, path.name))
+    write_text(page, _page(left, paths([row["id"] for row in left[:max_shown]]), path.name))
     return Suspects(path, page, tuple(left), len(rows) - len(left))
 
 
@@ -307,12 +304,6 @@ def _added(path: Path, made: Iterable[Correction]) -> Corrections:
     kept = tuple(sorted(lines.values(), key=lambda one: (one.id, one.sha256)))
     write_corrections(path, kept)
     return Corrections(path, kept)
-
-
-def _predictions(folder: Path) -> dict[str, dict[str, str]]:
-    """The rows of ``predictions.csv``, by id."""
-    with (folder / "predictions.csv").open(encoding="utf-8", newline="", errors="surrogateescape") as file:
-        return {row["id"]: row for row in plain_rows(csv.DictReader(file))}
 
 
 def _page(rows: Sequence[Mapping[str, str]], paths: Mapping[str, str], name: str) -> str:

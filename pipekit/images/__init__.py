@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipekit.images.choices import FillMode as FillMode
+    from pipekit.images.choices import Fit as Fit
     from pipekit.images.choices import Interpolation as Interpolation
     from pipekit.images.choices import SizeHw as SizeHw
     from pipekit.images.codec import SUFFIXES as SUFFIXES
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from pipekit.images.draw import contact_sheet as contact_sheet
     from pipekit.images.draw import draw_targets as draw_targets
     from pipekit.images.draw import thumbnail as thumbnail
+    from pipekit.images.fitting import fitted as fitted
     from pipekit.images.jpeg import reduced_scale as reduced_scale
     from pipekit.images.masks import read_mask as read_mask
     from pipekit.images.pixels import MAX_PIXELS as MAX_PIXELS
@@ -56,6 +58,7 @@ _HOME = {
     "SUFFIXES": "codec",
     "Decoded": "pixels",
     "FillMode": "choices",
+    "Fit": "choices",
     "Format": "codec",
     "Image": "warping",
     "ImageInfo": "pixels",
@@ -67,6 +70,7 @@ _HOME = {
     "decode_reduced": "codec",
     "draw_targets": "draw",
     "encode": "codec",
+    "fitted": "fitting",
     "is_image": "codec",
     "local_scale": "warping",
     "probe": "codec",

@@ -33,6 +33,7 @@ from pipekit.contract import (
 )
 from pipekit.errors import UserError
 from pipekit.files import plain_rows
+from pipekit.images.choices import Fit
 from pipekit.learning.embedders import facts_of, open_embedder
 
 ARRAY, ROWS, EMBEDDER = "embeddings.npy", "images.csv", "embedder.json"
@@ -48,6 +49,7 @@ class ConvertParams(Params):
 class EmbedParams(ConvertParams):
     """Parameters of :func:`embed_image`."""
 
+    fit: Fit = param("stretch", "How an image of another aspect ratio is brought to the embedder's size", in_key="changed")
     network: InputPath | None = param(None, "The network that `convert_weights` made, where the embedder has one")
 
 
@@ -63,7 +65,7 @@ def convert_weights(sample: Sample, params: ConvertParams, ctx: SampleContext) -
 def embed_image(sample: Sample, params: EmbedParams, ctx: SampleContext) -> Iterator[dict[str, Any]]:
     """The features of one image: float16 as base64.
 
-    The image is resized to the embedder's size, proportions not kept, as models resize theirs.
+    By default the image is resized to the embedder's size, proportions not kept, as most models resize theirs.
 
     Raises:
         ImageError: the image can't be used.
@@ -73,7 +75,7 @@ def embed_image(sample: Sample, params: EmbedParams, ctx: SampleContext) -> Iter
     embedder = params.embedder.load()
     size_hw = facts_of(embedder, params.embedder.params).input_hw
     embed = ctx.once("embed", lambda: open_embedder(embedder, params.embedder.params, params.network))
-    pixels = images.resize(images.read(sample.image, at_least_hw=size_hw), size_hw)
+    pixels = images.fitted(images.read(sample.image, at_least_hw=size_hw), size_hw, params.fit)
     row = np.asarray(embed(pixels[None])[0], "<f2")
     yield {"id": sample.id, "features": base64.b64encode(row.tobytes()).decode("ascii")}
 
@@ -123,15 +125,18 @@ class Embedded:
 
 
 def embed_parts(
-    ctx: Context, dataset: Dataset | Sequence[Sample], embedder: Call, label: str = "features"
+    ctx: Context, dataset: Dataset | Sequence[Sample], embedder: Call, label: str = "features", fit: Fit = "stretch"
 ) -> Iterator[EmbeddedPart]:
     """The embeddings of a dataset, a shard at a time, in any fixed order; memory holds one shard.
+
+    Args:
+        fit: how an image of another aspect ratio is brought to the embedder's size.
 
     Raises:
         UserError: the embedder's weights are not installed, or are not those that are known.
     """
     dimensions = facts_of(embedder.load(), embedder.params).dimensions
-    params = EmbedParams(embedder=embedder, network=_network(ctx, embedder))
+    params = EmbedParams(embedder=embedder, network=_network(ctx, embedder), fit=fit)
     for digest, rows in ctx.map_parts(embed_image, dataset, params, label):
         good = [row for row in rows if "features" in row]
         data = b"".join(base64.b64decode(row["features"]) for row in good)
@@ -144,13 +149,19 @@ def embed_parts(
 
 
 def embed_dataset(
-    ctx: Context, dataset: Dataset | Sequence[Sample], embedder: Call, folder: Path, label: str = "features"
+    ctx: Context,
+    dataset: Dataset | Sequence[Sample],
+    embedder: Call,
+    folder: Path,
+    label: str = "features",
+    fit: Fit = "stretch",
 ) -> Embedded:
     """The embeddings of a whole dataset, written to ``folder`` as a file that is memory-mapped.
 
     Args:
         dataset: or samples of one, in the order of their ids.
         folder: ``ctx.out_dir``, or a folder in ``ctx.work_dir``.
+        fit: how an image of another aspect ratio is brought to the embedder's size.
     """
     number = {sample.id: row for row, sample in enumerate(dataset)}
     found = np.zeros(len(number), bool)
@@ -158,7 +169,7 @@ def embed_dataset(
     folder.mkdir(parents=True, exist_ok=True)
     shape = (len(number), facts_of(embedder.load(), embedder.params).dimensions)
     table = np.lib.format.open_memmap(folder / ARRAY, "w+", np.float16, (max(1, shape[0]), shape[1]))
-    for part in embed_parts(ctx, dataset, embedder, label):
+    for part in embed_parts(ctx, dataset, embedder, label, fit):
         places = [number[name] for name in part.ids]
         table[places] = part.table
         found[places] = True

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from pipekit.contract import Call, Params
 from pipekit.errors import PipekitError
+from pipekit.images.choices import Fit
 from pipekit.learning.embedders import describe
+from pipekit.learning.predictor import fit_of
 from pipekit.learning.unknown import Unknown, load_unknown
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class LinearHead:
         bias: ``(C,) float32``.
         dataset: the digest of the dataset that it was trained on, whose features the store is likely to have.
         unknown: tells images that are none of the classes; None if the model can't.
+        fit: how an image of another aspect ratio is brought to the embedder's size.
     """
 
     embedder: Call
@@ -42,6 +45,7 @@ class LinearHead:
     bias: NDArray[np.float32]
     dataset: str = ""
     unknown: Unknown | None = None
+    fit: Fit = "stretch"
 
     def answers(self, features: NDArray[Any]) -> NDArray[np.float32]:
         """The probabilities, and in one more column the score for *none of these*, if there is one."""
@@ -96,7 +100,7 @@ def read_head(folder: Path, info: Mapping[str, Any], component: Callable[[str, s
     except (PipekitError, KeyError, TypeError, ValueError, OSError):
         return None
     call = Call("embedder", found.name, params, {}, found)
-    return LinearHead(call, kernel, bias, str(entry.get("dataset", "")), load_unknown(folder, info))
+    return LinearHead(call, kernel, bias, str(entry.get("dataset", "")), load_unknown(folder, info), fit_of(info))
 
 
 def _identity(component: ComponentLike, params: Params) -> dict[str, Any]:

@@ -14,10 +14,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
 from pipekit.errors import ImageError, UserError
+from pipekit.images.choices import Fit
 from pipekit.learning.exported import PROBABILITIES, SCORE, open_exported
 
 if TYPE_CHECKING:
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
 
     from pipekit.contract import ComponentLike
 
-FORMAT = 1
-"""Format version of ``model.json``; a change that an older pipekit would misread increments it."""
+FORMAT = 2
+"""Newest format version of ``model.json``; a change that an older pipekit would misread increments it.
+
+2 is that of models whose images are not stretched to the input size, which version 1 does not know.
+"""
 
 INFO_HINT = "Give the folder of a trained model: runs/<name>, or the folder with model.keras or an export, and model.json."
 
@@ -64,6 +68,11 @@ class Predictor:
     with_score: Probabilities | None = field(default=None, repr=False)
     padded: bool = field(default=True, repr=False)
 
+    @property
+    def fit(self) -> Fit:
+        """How an image of another aspect ratio is brought to the input size."""
+        return fit_of(self.info)
+
     def scoring(self) -> Predictor:
         """The same, with the score as a last column of the rows of ``stream``, if the model has one."""
         return self if self.with_score is None else replace(self, probabilities=self.with_score)
@@ -77,7 +86,7 @@ class Predictor:
             pixels = images.to_gray(image) if channels == 1 else image
         else:
             pixels = images.read(Path(image), at_least_hw=(height, width), gray=channels == 1)
-        return images.resize(pixels, (height, width)).reshape(self.input_shape_hwc)
+        return images.fitted(pixels, (height, width), self.fit).reshape(self.input_shape_hwc)
 
     def stream(
         self,
@@ -243,11 +252,21 @@ def read_model_info(folder: Path) -> dict[str, Any]:
     return info
 
 
+def fit_of(info: Mapping[str, Any]) -> Fit:
+    """How images of another aspect ratio are brought to a model's input size, by ``model.json``; older ones are stretched."""
+    said = info.get("preprocessing")
+    return cast("Fit", said.get("fit", "stretch") if isinstance(said, Mapping) else "stretch")
+
+
 def _input_shape(folder: Path, info: Mapping[str, Any]) -> tuple[int, int, int]:
     shape = info.get("input_shape_hwc")
     if not (isinstance(shape, list) and len(shape) == 3 and all(isinstance(n, int) and n > 0 for n in shape)):
         file = folder / "model.json"
         raise UserError(f"{file}: 'input_shape_hwc' must be three whole numbers, got {shape!r}", INFO_HINT)
+    if (fit := fit_of(info)) not in get_args(Fit):
+        raise UserError(
+            f"{folder / 'model.json'}: 'fit' below 'preprocessing' must be {', '.join(get_args(Fit))}, got {fit!r}", INFO_HINT
+        )
     return shape[0], shape[1], shape[2]
 
 

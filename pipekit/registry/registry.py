@@ -42,6 +42,7 @@ KINDS: Mapping[str, str] = {
     "exporter": "register_exporters",
     "detector": "register_detectors",
     "embedder": "register_embedders",
+    "projection": "register_projections",
     "check": "register_checks",
     "report_section": "register_report_sections",
     "codec": "register_codecs",

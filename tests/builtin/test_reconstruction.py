@@ -68,6 +68,7 @@ def test_an_autoencoder_is_trained_and_evaluated(tmp_path: Path, monkeypatch: py
     page = (report / "report.html").read_text("utf-8")
     for title in ("Errors and unusual images", "Reconstructions", "Learning curves"):
         assert f">{title}" in page
+    assert "There is no map of the images here: it would show which answers of a classifier are right" in page
     again = pipekit.evaluate("runs/photos", seed=1)
     assert again.metrics["unusual"] == metrics["unusual"]
     with pytest.raises(UserError, match="is of an autoencoder"):

@@ -12,8 +12,11 @@ import pytest
 
 import pipekit
 from pipekit import images
+from pipekit.builtin.inspect import shortcut_tree
 from pipekit.builtin.inspect.checks.shortcuts import ShortcutsParams, shortcuts
+from pipekit.builtin.inspect.measured import MeasuredRows
 from pipekit.contract import Finding
+from pipekit.images.colour_cast import colour_cast
 from pipekit.images.jpeg_quality import jpeg_quality
 from pipekit.images.statistics import measures
 from pipekit.rng import rng_for
@@ -110,6 +113,12 @@ def test_few_images_or_one_class_say_nothing() -> None:
     assert found([one for one in rows_of(40, **of_format) if one["label"] == "a"]) == []
 
 
+def test_a_class_without_a_usable_image_does_not_end_the_check() -> None:
+    rows = rows_of(40, format=lambda rng, label: {"a": "PNG", "b": "JPEG"}[label])
+    bad = row("bad", label="z", problem="truncated JPEG")
+    assert [len(found([*some, bad])) for some in (rows, [])] == [1, 0]
+
+
 @pytest.mark.parametrize("quality", [20, 50, 75, 90, 95, 100])
 def test_the_quality_of_a_jpeg_is_that_it_was_saved_with(quality: int) -> None:
     pixels = rng_for(2).integers(0, 256, (40, 60, 3), dtype=np.uint8)
@@ -142,3 +151,54 @@ def test_inspect_names_the_shortcut_of_photographs(tmp_path: Path, monkeypatch: 
     result = pipekit.inspect("photos")
     (finding,) = (one for one in result.found["findings"] if one["check"] == "shortcuts")
     assert "format is PNG: 100 % a" in finding["message"]
+
+
+@pytest.mark.parametrize("gains", [(1.15, 1.0, 0.8), (1.0, 0.85, 1.0), (0.85, 1.0, 1.15), (1.0, 1.0, 1.0)])
+def test_a_cast_is_what_an_image_was_multiplied_by(gains: tuple[float, float, float]) -> None:
+    """Of an image with all colours in it; a red object alone, with white highlights, is no cast."""
+    rng = rng_for(5)
+    image = images.resize(rng.integers(0, 200, (12, 12, 3), dtype=np.uint8), (96, 96))
+    image[:20] = image[:20].mean(axis=2, keepdims=True)
+    plain, cast = (np.array(colour_cast((image * np.array(by)).astype(np.uint8))) for by in ((1, 1, 1), gains))
+    assert cast / plain == pytest.approx([gains[0] / gains[1], gains[2] / gains[1]], abs=0.08)
+    poppy = np.full((40, 40, 3), 250, np.uint8)
+    poppy[8:32, 8:32] = (190, 20, 30)
+    assert colour_cast(poppy) == (1.0, 1.0)
+    assert colour_cast(np.full((9, 9, 3), 90, np.uint8)) == (1.0, 1.0), "grey has none"
+
+
+def coloured(folder: Path, gains: tuple[float, float, float], number: int = 24, gray: bool = False) -> None:
+    """Two classes of the same mixed pictures; those of ``a`` are multiplied by ``gains``."""
+    for place in range(number):
+        rng = rng_for(6, place)
+        image = images.resize(rng.integers(0, 200, (6, 6, 3), dtype=np.uint8), (48, 48)) * rng.uniform(0.9, 1.1, 3)
+        label = "ab"[place % 2]
+        made = np.clip(image * np.array(gains if label == "a" else (1, 1, 1)), 0, 255).astype(np.uint8)
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        images.write(folder / label / f"{place:03}.png", images.to_gray(made) if gray else made)
+
+
+@pytest.mark.parametrize(
+    ("gains", "gray", "told"), [((1.3, 1.0, 0.7), False, True), ((1, 1, 1), False, False), ((1.3, 1, 0.7), True, False)]
+)
+def test_inspect_names_a_colour_cast(
+    gains: tuple[float, float, float], gray: bool, told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIPEKIT_STORE", str(tmp_path / "store"))
+    coloured(tmp_path / "photos", gains, gray=gray)
+    result = pipekit.inspect(tmp_path / "photos", only=["shortcuts"], workers=1)
+    found = [one for one in result.found["findings"] if one["check"] == "shortcuts"]
+    assert len(found) == told
+    for one in found:
+        assert one["message"].startswith("the class follows from a colour cast of the whole picture: ")
+        assert " / green above " in one["message"]
+        assert one["values"]["low"] > 0.6
+
+
+def test_the_colours_of_some_images_a_class_are_measured() -> None:
+    rows = MeasuredRows.of([one | {"mode": "RGB"} for one in rows_of(150)])
+    classes, chosen = shortcut_tree._sampled(rows)
+    assert np.bincount(classes).tolist() == [shortcut_tree.CAST_A_CLASS] * 2
+    _, others = shortcut_tree._sampled(MeasuredRows.of([rows[number] for number in range(299)]))
+    assert len(set(chosen.tolist()) & set(others.tolist())) >= 198, "one image less changes one or two of them"
+    assert len(shortcut_tree._sampled(MeasuredRows.of([one | {"mode": "L"} for one in rows_of(30)]))[1]) == 0, "grey"

@@ -204,3 +204,75 @@ def test_suspects_are_decided_and_the_models_compared_on_the_same_labels(pipekit
     same = package.compare(["runs/before", "runs/after"], plugins=how["plugins"], pictures=0)
     (pair,) = same.data["pairs"]
     assert (pair["num_images"], pair["num_only_first"]) == (23, 1), "an image with another label is another question"
+
+
+SUSPECT = """
+import pipekit
+
+
+def odd(rows, ctx, params: pipekit.Params):
+    first = next(row for row in rows if row["label"] == "discs")
+    how = {"id": first["id"], "label": "discs", "suggested": "squares", "p_label": 0.1, "p_suggested": 0.9}
+    yield pipekit.Finding("odd", "warning", "a label looks wrong", (first["id"],), {"suspects": [how], "remove": []})
+
+
+@pipekit.hookimpl
+def register_checks(register):
+    register("odd", odd, summary="Suspects one label")
+"""
+
+
+def test_the_suspects_of_an_inspection_become_corrections(pipekit: Any, photos: Path) -> None:
+    Path("suspect.py").write_text(SUSPECT)
+    looked = package.inspect(photos, only=["odd"], out="looked", plugins=["suspect.py"])
+    (suspect,) = looked.found["label_errors"]
+    assert suspect["sha256"] == hash_file(photos / suspect["id"])
+    Path("pipeline.toml").write_text(
+        'name = "looked"\nplugins = ["suspect.py"]\n'
+        '[stages.data]\nuse = "import.folders"\npath = "photos"\n'
+        '[stages.seen]\nuse = "inspect"\ndataset = "data"\nchecks = ["odd"]\n'
+    )
+    assert pipekit("run", "pipeline.toml").code == 0
+    for number, source in enumerate(("looked", "looked/inspect.json", "runs/looked", "runs/looked:seen")):
+        listed = pipekit("corrections", "from", source, "-o", f"{number}.csv")
+        assert listed.code == 0, listed.err
+        (row,) = csv.DictReader(Path(f"{number}.csv").read_text().splitlines())
+        assert (row["id"], row["sha256"], row["old"]) == (suspect["id"], suspect["sha256"], "discs")
+        assert (row["suggested"], row["why"]) == ("squares", "p(discs) = 0.100, p(squares) = 0.900")
+        page = Path(f"{number}.html").read_text()
+        assert ("data:image/jpeg" in page) == source.startswith("runs"), "a run knows where its images are"
+    decided = Path("0.csv").read_text().replace(",discs,,", ",discs,squares,")
+    Path("0.csv").write_text(decided)
+    assert pipekit("corrections", "accept", "0.csv").code == 0
+    assert labels(import_of(photos, corrections=str(FILE)).artifact)[suspect["id"]] == "squares"
+    assert package.suggest_corrections("looked", out="again.csv").decided == 1
+
+
+def test_a_folder_of_images_is_inspected_for_suspects(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipekit.commands import inspect as module
+
+    asked: dict[str, Any] = {}
+    real = module.inspect
+
+    def inspect(source: str, **how: Any) -> Any:
+        asked.update(how)
+        Path("suspect.py").write_text(SUSPECT)
+        return real(source, only=["odd"], plugins=["suspect.py"])
+
+    monkeypatch.setattr(module, "inspect", inspect)
+    found = package.suggest_corrections(photos)
+    assert asked == {"only": ["suspected_labels"], "features": True}
+    assert [row["old"] for row in found.rows] == ["discs"]
+    assert "data:image/jpeg" in found.page.read_text()
+
+
+def test_an_inspection_without_suspects_says_why(pipekit: Any, photos: Path) -> None:
+    package.inspect(photos, only=["dark"], out="looked")
+    assert "the inspection had no features of the images" in pipekit("corrections", "from", "looked").err
+    found = json.loads(Path("looked/inspect.json").read_text())
+    row = {"id": "a", "label": "b", "suggested": "c", "p_label": 0.1, "p_suggested": 0.9}
+    Path("looked/inspect.json").write_text(json.dumps({**found, "features": {}, "label_errors": [row]}))
+    assert "an older pipekit wrote it" in pipekit("corrections", "from", "looked").err
+    Path("looked/inspect.json").write_text("[]")
+    assert "can't be read as the result of an inspection" in pipekit("corrections", "from", "looked").err
+    assert "no report and no inspection in runs/none" in pipekit("corrections", "from", "runs/none").err

@@ -220,6 +220,12 @@ def _headline(metrics: dict[str, Any]) -> str:
     return f"{metrics['split']} reconstruction error {found['value']:.2f} of 255{interval}, {images}"
 
 
+NO_MAP = (
+    "There is no map of the images here: it would show which answers of a classifier are right, and an autoencoder has none. "
+    "`pipekit inspect FOLDER --features` has a map of the images themselves."
+)
+
+
 def _summary(metrics: dict[str, Any]) -> Section:
     words = [
         "The error of an image is the root of the mean squared difference (RMSE) between its pixels and those of its "
@@ -241,6 +247,7 @@ def _summary(metrics: dict[str, Any]) -> Section:
         )
     if metrics["num_failed"]:
         words.append(f"{metrics['num_failed']} images can't be read and are not counted.")
+    words.append(NO_MAP)
     rows = tuple((name, row["images"], round(row["rmse"], 2)) for name, row in metrics["per_class"].items())
     tables = (Table(("class", "images", "error (RMSE)"), rows, "The model was not told the classes."),) if rows else ()
     return Section("Summary", "\n\n".join(words), tables=tables)

@@ -1,12 +1,15 @@
 """The bytes of a JPEG or PNG file to a model's input, inside TensorFlow's graph: what ``Predictor.prepare`` does outside of it.
 
 A JPEG is decoded at 1/2, 1/4 or 1/8 where that is still as large as the input, its EXIF orientation is applied, transparent
-pixels are composited on white, and the image is resized by the mean of areas (or linearly, where a side does not shrink).
+pixels are composited on white, and the image is resized by the mean of areas (or linearly, where a side does not shrink). Where
+the model keeps proportions, it is cropped before, or padded with black after it.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+from pipekit.images.choices import Fit
 
 HEAD_BYTES = 1 << 16
 """Where EXIF is searched for: its block comes first and has at most 64 kB."""
@@ -17,10 +20,10 @@ REDUCED_MIN_PX = 64
 """``pipekit.images`` decodes a JPEG with a shorter side whole."""
 
 
-def decoded(tf: Any, data: Any, shape_hwc: tuple[int, int, int]) -> Any:
+def decoded(tf: Any, data: Any, shape_hwc: tuple[int, int, int], fit: Fit = "stretch") -> Any:
     """A file's bytes (a scalar string) as ``(H, W, C) float32`` in 0..255."""
     pixels = tf.cond(tf.io.is_jpeg(data), lambda: _jpeg(tf, data, shape_hwc), lambda: _png(tf, data, shape_hwc[2]))
-    return _resized(tf, pixels, shape_hwc)
+    return tf.ensure_shape(_fitted(tf, pixels, shape_hwc[:2], fit), shape_hwc)
 
 
 def _jpeg(tf: Any, data: Any, shape_hwc: tuple[int, int, int]) -> Any:
@@ -49,15 +52,38 @@ def _png(tf: Any, data: Any, channels: int) -> Any:
     return colours if channels == 3 else tf.round(tf.reduce_sum(colours * [0.299, 0.587, 0.114], axis=-1, keepdims=True))
 
 
-def _resized(tf: Any, pixels: Any, shape_hwc: tuple[int, int, int]) -> Any:
-    size = shape_hwc[:2]
+def _fitted(tf: Any, pixels: Any, size_hw: tuple[int, int], fit: Fit) -> Any:
+    """As ``pipekit.images.fitting.fitted``."""
+    has = tf.shape(pixels)[:2]
+    if fit == "crop":
+        down, across = _largest(tf, size_hw, (has[0], has[1]))
+        top, left = (has[0] - down) // 2, (has[1] - across) // 2
+        pixels = pixels[top : top + down, left : left + across]
+    if fit != "pad":
+        return _resized(tf, pixels, size_hw)
+    down, across = _largest(tf, (has[0], has[1]), size_hw)
+    top, left = (size_hw[0] - down) // 2, (size_hw[1] - across) // 2
+    around = [[top, size_hw[0] - down - top], [left, size_hw[1] - across - left], [0, 0]]
+    return tf.pad(_resized(tf, pixels, tf.stack([down, across])), around)
+
+
+def _largest(tf: Any, of_hw: tuple[Any, Any], within_hw: tuple[Any, Any]) -> tuple[Any, Any]:
+    """As ``pipekit.images.fitting.largest_hw``."""
+    (height, width), (most_h, most_w) = of_hw, within_hw
+    return (
+        tf.minimum(most_h, tf.maximum(1, (2 * height * most_w + width) // (2 * width))),
+        tf.minimum(most_w, tf.maximum(1, (2 * width * most_h + height) // (2 * height))),
+    )
+
+
+def _resized(tf: Any, pixels: Any, size: Any) -> Any:
     shrinks = tf.reduce_all(tf.shape(pixels)[:2] > size)
     found = tf.cond(
         shrinks,
         lambda: tf.image.resize(pixels, size, "area"),
         lambda: tf.image.resize(pixels, size, "bilinear"),
     )
-    return tf.ensure_shape(tf.clip_by_value(tf.round(found), 0, 255), shape_hwc)
+    return tf.clip_by_value(tf.round(found), 0, 255)
 
 
 def _among(tf: Any, value: Any, values: tuple[int, ...]) -> Any:

@@ -26,6 +26,7 @@ CHECKS = (
     "group_names",
     "passed_over",
     "one_class",
+    "similar_names",
     "narrow_range",
     "masks",
     "shortcuts",
@@ -69,6 +70,9 @@ class InspectParams(Params):
     )
     max_shown: int = param(24, "Maximum number of images, or groups of images, on the page for each check", ge=0)
     thumbnail_px: int = param(180, "Longer side of the thumbnails on the page", unit="px", ge=32, le=1024)
+    projection: Annotated[Call, Uses("projection")] = param(
+        "tsne", "How the map of the images is made of their features: its name, or a table with its parameters"
+    )
 
 
 @in_key
@@ -123,7 +127,7 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams, embeddings: E
         with (ctx.out_dir / "inspect.json").open("w", encoding="utf-8", errors="surrogateescape") as file:
             json.dump(found, file, indent=1, ensure_ascii=False, sort_keys=True)
             file.write("\n")
-        atlas = _atlas(ctx, rows, embeddings, findings, paths)
+        atlas = _atlas(ctx, rows, params, embeddings, findings, paths)
         write_page(ctx, rows, findings, pictures, sentence(others), atlas=atlas, copies=copies)
     facts = {"images": f"{len(rows):,}"} | {
         line["check"]: f"{line['images']:,}" for line in found["summary"] if line["severity"] != "info"
@@ -156,7 +160,12 @@ def _features(sight: Sight | None, embeddings: Embeddings | None) -> dict[str, A
 
 
 def _atlas(
-    ctx: Context, rows: MeasuredRows, embeddings: Embeddings | None, findings: Sequence[Finding], paths: Any
+    ctx: Context,
+    rows: MeasuredRows,
+    params: InspectParams,
+    embeddings: Embeddings | None,
+    findings: Sequence[Finding],
+    paths: Any,
 ) -> Section | None:
     """The map of the images; None without features."""
     if embeddings is None:
@@ -164,7 +173,7 @@ def _atlas(
     from pipekit.builtin.inspect.atlas import map_section
     from pipekit.learning.embeddings import read_embeddings
 
-    return map_section(ctx, rows, read_embeddings(embeddings), findings, paths)
+    return map_section(ctx, rows, read_embeddings(embeddings), findings, paths, params.projection)
 
 
 def _load_ahead() -> None:
@@ -217,9 +226,16 @@ def _described(rows: MeasuredRows, findings: Sequence[Finding]) -> dict[str, Any
         "measures": {name: _quantiles(rows, name) for name in MEASURES},
         "summary": summary(findings),
         "findings": [asdict(finding) for finding in findings],
-        "label_errors": [row for finding in findings for row in finding.values.get("suspects", ())],
+        "label_errors": _suspects(findings, rows),
         "remove": _proposed(findings, rows),
     }
+
+
+def _suspects(findings: Sequence[Finding], rows: MeasuredRows) -> list[dict[str, Any]]:
+    """The suspected label errors, with the file's hash, so that `pipekit corrections from` can make lines of them."""
+    listed = [row for finding in findings for row in finding.values.get("suspects", ())]
+    numbers = rows.number_of
+    return [{**row, "sha256": rows.sha256(numbers[row["id"]])} if row["id"] in numbers else row for row in listed]
 
 
 def _proposed(findings: Sequence[Finding], rows: MeasuredRows) -> list[dict[str, str]]:

@@ -2,11 +2,13 @@
 
 A network learns such a shortcut (Geirhos et al., "Shortcut learning in deep neural networks", 2020), and every split of the
 dataset has it, so that the test accuracy does not show it. Properties that follow from what is on the picture, such as its
-brightness or the bytes that its details take, are not among them.
+brightness or the bytes that its details take, are not among them. A second tree looks for a colour cast, which is in the light
+and not in the object.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from math import sqrt
 from typing import Any
@@ -14,8 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.builtin.inspect.measured import MeasuredRows
-from pipekit.contract import Context, Finding
+from pipekit.builtin.inspect.measured import MeasuredRows, sample_columns
+from pipekit.columnar import columns_of
+from pipekit.contract import Context, Dataset, Finding
+from pipekit.images.colour_cast import measure_cast
 
 FEWEST_A_CLASS = 10
 """Minimum number of images of a class; smaller classes are left out."""
@@ -23,6 +27,7 @@ FEWEST_A_CLASS = 10
 FOLDS = 5
 BINS = 16
 DEPTH = 3
+GRAY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "F")
 MAX_ROWS = 20_000
 """Maximum number of images that the tree is fitted to, drawn at random."""
 
@@ -36,6 +41,10 @@ NUMBERS = {
     "jpeg_quality": ("JPEG quality", ""),
     "border_level": ("level of a plain border", ""),
 }
+CASTS = {"red": ("red / green", ""), "blue": ("blue / green", "")}
+WORDS = NUMBERS | CASTS
+CAST_A_CLASS, CAST_IMAGES = 100, 2000
+"""Maximum number of images of a class, and of all, whose colours are measured: each is decoded once more, in colour."""
 TEXTS = {"format": "format", "mode": "mode", "suffix": "suffix"}
 
 
@@ -70,11 +79,66 @@ def find(rows: Sequence[Mapping[str, Any]], ctx: Context, margin: float) -> Iter
     )
 
 
+def find_cast(rows: Sequence[Mapping[str, Any]], ctx: Context, dataset: Dataset, margin: float) -> Iterator[Finding]:
+    """The colour cast that predicts the class, by a tree on the casts of a sample of the images."""
+    found = MeasuredRows.of(rows)
+    classes, chosen = _sampled(found)
+    if len(set(classes.tolist())) < 2:
+        return
+    columns = columns_of(dataset, sample_columns)
+    place_of = {name: place for place, name in enumerate(columns["id"].tolist())}
+    places = {place_of[found.ids[number]]: number for number in chosen.tolist() if found.ids[number] in place_of}
+    samples = sorted(columns.rows(places).values(), key=lambda sample: sample.id)
+    measured = {row["id"]: row for row in ctx.map(measure_cast, samples, label="colours", problems=True)}
+    seen = np.array(["red" in measured.get(found.ids[number], {}) for number in chosen.tolist()], np.bool_)
+    classes, chosen = classes[seen], chosen[seen]
+    values = np.array([[measured[found.ids[number]][name] for name in CASTS] for number in chosen.tolist()])
+    if len(set(classes.tolist())) < 2:
+        return
+    chance = 1 / len(set(classes.tolist()))
+    limit = chance + margin * (1 - chance)
+    if _at_most(values, classes) < limit:
+        return
+    accuracy, low = _cross_validated(ctx, values, classes, found.groups[chosen], "colour cast")
+    if low <= limit:
+        return
+    rules = _rules(values, classes, list(CASTS), found.texts["label"].names)
+    yield Finding(
+        "shortcuts",
+        "warning",
+        f"the class follows from a colour cast of the whole picture: {'; '.join(rules)}. A tree on the light's colour, by "
+        f"mean, edges and highlights, finds the class of {100 * accuracy:.0f} % (at least {100 * low:.0f} %) of "
+        f"{len(classes):,} images that it was not fitted to; chance is {100 * chance:.0f} %. Where the objects don't explain "
+        "it, a network can learn the camera or the light instead",
+        (),
+        {"balanced_accuracy": round(accuracy, 4), "low": round(low, 4), "chance": round(chance, 4), "rules": rules},
+    )
+
+
+def _sampled(rows: MeasuredRows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """As :func:`_classes`, some images of each class by a hash of their ids, and none of those that are stored as grey."""
+    classes, chosen = _classes(rows)
+    modes = rows.texts["mode"]
+    gray = np.array([name in GRAY_MODES for name in modes.names] + [False])
+    coloured = ~gray[modes.codes[chosen]]
+    classes, chosen = classes[coloured], chosen[coloured]
+    most = min(CAST_A_CLASS, max(FEWEST_A_CLASS, CAST_IMAGES // max(1, len(set(classes.tolist())))))
+    kept: list[int] = []
+    for one in np.unique(classes).tolist():
+        own = np.flatnonzero(classes == one).tolist()
+        own.sort(
+            key=lambda place: (zlib.crc32(rows.ids[chosen[place]].encode("utf-8", "surrogatepass")), rows.ids[chosen[place]])
+        )
+        kept += own[:most] if len(own) >= FEWEST_A_CLASS else []
+    places = np.array(sorted(kept), np.int64)
+    return classes[places], chosen[places]
+
+
 def _classes(rows: MeasuredRows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The class of each image that takes part, and its number."""
     codes = rows.texts["label"].codes.astype(np.int64)
     usable = rows.good & (codes >= 0)
-    counts = np.bincount(codes[usable], minlength=1)
+    counts = np.bincount(codes[usable], minlength=int(codes.max(initial=0)) + 1)  # a class may have unusable images only
     chosen = np.flatnonzero(usable & (counts[np.clip(codes, 0, None)] >= FEWEST_A_CLASS))
     return codes[chosen], chosen
 
@@ -134,10 +198,14 @@ def _tree(seed: int, leaves: int) -> Any:
 
 
 def _cross_validated(
-    ctx: Context, values: NDArray[np.float64], classes: NDArray[np.int64], groups: NDArray[np.int64]
+    ctx: Context,
+    values: NDArray[np.float64],
+    classes: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    drawn: str = "shortcuts",
 ) -> tuple[float, float]:
     """The balanced accuracy on held-out images, and the lower end of its 95 % interval."""
-    rng = ctx.rng("shortcuts")
+    rng = ctx.rng(drawn)
     order = rng.permutation(len(classes))[:MAX_ROWS]
     values, classes, groups = values[order], classes[order], groups[order]
     names, group = np.unique(groups, return_inverse=True)
@@ -185,9 +253,9 @@ def _rules(values: NDArray[np.float64], classes: NDArray[np.int64], names: Seque
 
 
 def _condition(name: str, threshold: float, below: bool) -> str:
-    if name not in NUMBERS:
+    if name not in WORDS:
         return name.replace(" is ", " is not ") if below else name
-    words, unit = NUMBERS[name]
+    words, unit = WORDS[name]
     if name == "border_level" and threshold < 0:
         return "no plain border" if below else "a plain border"
     return f"{words} {'up to' if below else 'above'} {threshold:.4g}{f' {unit}' if unit else ''}"

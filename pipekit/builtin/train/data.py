@@ -15,7 +15,8 @@ from pipekit import images
 from pipekit.builtin.train.classes import check_classes
 from pipekit.contract import Context, Dataset, Sample
 from pipekit.errors import ImageError, UserError
-from pipekit.images import Image
+from pipekit.images import Fit, Image
+from pipekit.images.fitting import cropped, largest_hw, padded, smallest_hw
 from pipekit.recipe.compiled import CompiledRecipe, walk
 from pipekit.rng import Rng, rng_for
 
@@ -48,7 +49,7 @@ def read_part(dataset: Dataset, split: str, labelled: bool) -> Part:
     return Part(tuple(samples), np.array([number.get(s.label or "", -1) for s in samples], np.int64))
 
 
-def check_parts(ctx: Context, dataset: Dataset, train: Part, val: Part, labelled: bool) -> None:
+def check_parts(ctx: Context, dataset: Dataset, train: Part, val: Part, labelled: bool, keeps_best: bool = True) -> None:
     """Raise an error if the data can't be trained on, and warn of missing or imbalanced classes.
 
     Raises:
@@ -61,7 +62,7 @@ def check_parts(ctx: Context, dataset: Dataset, train: Part, val: Part, labelled
             "there is nothing to train on: no image in the split 'train'",
             "Add a split stage before train: [stages.split] use = 'split'",
         )
-    if not len(val):
+    if not len(val) and keeps_best:
         ctx.warn("there is no split 'val': overfitting can't be detected, and the epoch with the lowest training loss is kept")
     if not labelled:
         return
@@ -119,14 +120,15 @@ Augment = Callable[[Image, Rng], Image]
 
 @dataclass(frozen=True)
 class Loader:
-    """``load(file)``: the image as in prediction: decoded at reduced size, then resized to the model's input."""
+    """``load(file)``: the image as in prediction: decoded at reduced size, then brought to the model's input size."""
 
     shape_hwc: tuple[int, int, int]
+    fit: Fit = "stretch"
 
     def __call__(self, file: str) -> Image:
         height, width, channels = self.shape_hwc
         pixels = images.read(file, at_least_hw=(height, width), gray=channels == 1)
-        return images.resize(pixels, (height, width)).reshape(self.shape_hwc)
+        return images.fitted(pixels, (height, width), self.fit).reshape(self.shape_hwc)
 
 
 @dataclass(frozen=True)
@@ -135,17 +137,23 @@ class Decoder:
 
     Larger images are reduced by linear resizes of at most ``LARGEST_STEP`` each, so that nearly every pixel contributes; the
     JPEG decoder does the first halvings where it can. Area interpolation with fractional pixels would take as long as three
-    warps.
+    warps. With ``crop`` and ``pad``, the result has the proportions of ``size_hw``.
     """
 
     size_hw: tuple[int, int]
     channels: int
+    fit: Fit = "stretch"
 
     def __call__(self, file: str) -> Image:
         pixels = images.read(file, at_least_hw=self.size_hw, gray=self.channels == 1)
-        while (smaller := _halfway(pixels.shape[:2], self.size_hw)) != pixels.shape[:2]:
+        if self.fit == "crop":
+            pixels = cropped(pixels, self.size_hw)
+        height, width = pixels.shape[:2]
+        most_hw = largest_hw((height, width), self.size_hw) if self.fit == "pad" else self.size_hw
+        while (smaller := _halfway(pixels.shape[:2], most_hw)) != pixels.shape[:2]:
             pixels = images.resize(pixels, smaller, "linear")
-        return pixels
+        height, width = pixels.shape[:2]
+        return padded(pixels, smallest_hw(self.size_hw, (height, width))) if self.fit == "pad" else pixels
 
 
 def _halfway(has_hw: tuple[int, ...], most_hw: tuple[int, int]) -> tuple[int, int]:

@@ -23,6 +23,7 @@ from pipekit.builtin.train.cache import Decoded
 from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Call, Context, Dataset, InputPath, Params, Sample, SampleContext, param, unseeded
 from pipekit.errors import ImageError, PluginError
+from pipekit.images.choices import Fit
 from pipekit.learning import templates
 from pipekit.learning.embedders import facts_of
 from pipekit.learning.embeddings import embed_dataset
@@ -36,6 +37,7 @@ class EmbedParams(Params):
 
     network: InputPath = param(..., "Folder of a network, see `write_network`")
     shape_hwc: tuple[int, int, int] = param(..., "Input shape of the network")
+    fit: Fit = param("stretch", "How an image of another aspect ratio is brought to it", in_key="changed")
 
 
 @unseeded
@@ -46,7 +48,7 @@ def embed(sample: Sample, params: EmbedParams, ctx: SampleContext) -> Iterator[d
     """
     network = ctx.once("network", lambda: read_network(params.network))
     try:
-        pixels = data.Loader(params.shape_hwc)(sample.image)
+        pixels = data.Loader(params.shape_hwc, params.fit)(sample.image)
     except ImageError as error:
         yield {"id": sample.id, "problem": error.message}
         return
@@ -138,11 +140,13 @@ class Features:
         return self.table[self.rows[image]]
 
 
-def features_of(ctx: Context, parts: Cut, samples: Iterable[Sample], shape_hwc: tuple[int, int, int]) -> Features:
+def features_of(
+    ctx: Context, parts: Cut, samples: Iterable[Sample], shape_hwc: tuple[int, int, int], fit: Fit = "stretch"
+) -> Features:
     """Every image's features, from the store if they are cached."""
     folder = ctx.work_dir / "features"
     write_network(parts.network, folder / "network")
-    params = EmbedParams(network=InputPath(folder / "network"), shape_hwc=shape_hwc)
+    params = EmbedParams(network=InputPath(folder / "network"), shape_hwc=shape_hwc, fit=fit)
     # Only the image itself is in the key: another split or label finds the same features.
     bare = sorted((Sample(one.id, one.image, one.sha256) for one in samples), key=lambda one: one.id)
     table = np.lib.format.open_memmap(folder / "table.npy", "w+", np.float32, (max(1, len(bare)), *parts.shape))
@@ -165,9 +169,16 @@ def embedder_for(template: Any, params: TrainParams, shape_hwc: tuple[int, int, 
     return embedder
 
 
-def embedded(ctx: Context, dataset: Dataset, embedder: Call) -> Features:
+def embedder_alone(template: Any, params: TrainParams, shape_hwc: tuple[int, int, int]) -> Call | None:
+    """The embedder, where its features are all that the template's head learns from; None if the network is needed."""
+    if not hasattr(template, "on_features") or not first_to_learn(template, params):
+        return None
+    return embedder_for(template, params, shape_hwc)
+
+
+def embedded(ctx: Context, dataset: Dataset, embedder: Call, fit: Fit = "stretch") -> Features:
     """Every image's features by an embedder, shared with every stage and run; no TensorFlow is needed for them."""
-    found = embed_dataset(ctx, dataset, embedder, ctx.work_dir / "features")
+    found = embed_dataset(ctx, dataset, embedder, ctx.work_dir / "features", fit=fit)
     image_of = {sample.id: sample.image for sample in dataset}
     rows = {image_of[name]: number for number, name in enumerate(found.ids)}
     return Features(found.table, rows, {image_of[name]: reason for name, reason in found.problems.items()})

@@ -39,7 +39,7 @@ def limit_of(
         return None
     if features is None:  # augmented: the plain images' features come from the store, or are computed once
         embedder = frozen.embedder_for(template, params, tuple(model.input_shape[1:]))
-        features = None if embedder is None else frozen.embedded(ctx, dataset, embedder)
+        features = None if embedder is None else frozen.embedded(ctx, dataset, embedder, params.fit)
     if features is None:
         return None
     kept = [number for number, sample in enumerate(part.samples) if sample.image in features.rows]

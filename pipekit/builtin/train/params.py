@@ -9,6 +9,7 @@ from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from pipekit.builtin.train.keras_names import problem_of
 from pipekit.contract import Call, Params, Uses, param
+from pipekit.images.choices import Fit
 from pipekit.params import nested_problem
 from pipekit.recipe.notation import Ops
 
@@ -34,6 +35,12 @@ class TrainParams(Params):
         "Input height and width that images are resized to. Default: the template's, else the images' common size if it is at "
         "most 256, else 160",
         unit="px",
+    )
+    fit: Fit = param(
+        "stretch",
+        "How an image of another aspect ratio is brought to the input size: stretched, cropped at its longer sides, or padded "
+        "with black; ops work on the result",
+        in_key="changed",
     )
     detail: float = param(
         1.0,
@@ -90,6 +97,15 @@ class TrainParams(Params):
     )
     patience: int | None = param(
         None, "Early stopping: number of epochs without a better `monitor` before the run stops", unit="epochs", ge=1
+    )
+
+    cross_validate: bool = param(
+        False,
+        "K-fold cross-validation: also train a model for each fold that `split` made, and keep its predictions for the images "
+        "of that fold; the published model is trained on all images. With `fold`, only that fold's predictions are made",
+    )
+    fold: int | None = param(
+        None, "Leave this fold of `split` out: it is not trained on, and the next fold is val. Default: none", ge=1
     )
 
     features: Literal["auto", "off"] = param(

@@ -1,11 +1,11 @@
-"""Shortcuts: whether a file's format, size, quality or border predicts the class, without the object in the picture."""
+"""Shortcuts: whether a file's format, size, quality, border or colour cast predicts the class, without the object."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipekit.contract import Context, Finding, Params, param
+from pipekit.contract import Context, Dataset, Finding, Params, param
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -19,8 +19,13 @@ class ShortcutsParams(Params):
     )
 
 
-def shortcuts(rows: Rows, ctx: Context, params: ShortcutsParams) -> Iterator[Finding]:
-    """A small tree on the files' properties, cross-validated; groups of near duplicates are never on both sides."""
-    from pipekit.builtin.inspect.shortcut_tree import find
+def shortcuts(rows: Rows, ctx: Context, params: ShortcutsParams, dataset: Dataset | None = None) -> Iterator[Finding]:
+    """A small tree on the files' properties, cross-validated; groups of near duplicates are never on both sides.
+
+    A second tree is on the colour casts of a sample of the ``dataset``.
+    """
+    from pipekit.builtin.inspect.shortcut_tree import find, find_cast
 
     yield from find(rows, ctx, params.margin)
+    if dataset is not None:
+        yield from find_cast(rows, ctx, dataset, params.margin)

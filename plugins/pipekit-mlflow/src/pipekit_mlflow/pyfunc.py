@@ -49,18 +49,15 @@ class Classifier:
         return found
 
     def _prepared(self, model_input: Any) -> Iterable[Any]:
-        from pipekit import images
-
         if isinstance(model_input, np.ndarray) and model_input.dtype != object:
             if model_input.ndim != 4 or model_input.shape[-1] != 3 or model_input.dtype != np.uint8:
                 raise pipekit.UserError(
                     f"expected images as (N, H, W, 3) uint8, got {model_input.shape} {model_input.dtype}",
                     "You can also pass paths of image files.",
                 )
-            height, width, channels = self._predictor.input_shape_hwc
-            if channels != 3:
+            if self._predictor.input_shape_hwc[2] != 3:
                 raise pipekit.UserError("this model takes grey images", "Pass the paths of the files instead of an array.")
-            return (images.resize(image, (height, width)) for image in model_input)
+            return (self._predictor.prepare(image) for image in model_input)
         if hasattr(model_input, "iloc"):  # a pandas data frame
             model_input = model_input.iloc[:, 0].tolist()
         return (self._predictor.prepare(Path(path)) for path in model_input)

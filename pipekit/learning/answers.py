@@ -1,4 +1,4 @@
-"""The probabilities of the evaluated images: by the model, or, where its features are in the store, by its last layer."""
+"""The probabilities of a dataset's images: by the model, or, where its features are in the store, by its last layer."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Answers:
         assert self.head is not None
         # The shards of the whole dataset are those that the training has made; of another dataset only what is needed.
         every = self.dataset if self.dataset.digest == self.head.dataset else sorted(self.needed, key=lambda one: one.id)
-        return embed_dataset(self.ctx, every, self.head.embedder, self.ctx.work_dir / "features")
+        return embed_dataset(self.ctx, every, self.head.embedder, self.ctx.work_dir / "features", fit=self.head.fit)
 
     @cached_property
     def _rows(self) -> dict[str, int]:

@@ -1,0 +1,113 @@
+"""The suspected label errors of a report, of an inspection, or of a folder of images, for ``pipekit corrections from``."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipekit.contract import Artifact, Dataset, Report
+from pipekit.errors import UserError
+from pipekit.files import expanded, plain_rows
+
+FOUND = "inspect.json"
+KIND = "inspection"
+"""The kind of what the stage ``inspect`` makes."""
+
+WHERE = "Give a run with an `evaluate` or `inspect` stage (pipekit runs), an `inspect.json`, or a folder of images."
+
+Suspected = Sequence[Mapping[str, Any]]
+Paths = Callable[[Sequence[str]], Mapping[str, str]]
+
+
+def suspects_of(source: str) -> tuple[Suspected, Paths]:
+    """The suspects, as rows with ``id``, ``sha256``, ``label``, ``suggested``, ``p_label`` and ``p_suggested``, and a function
+    from ids to the paths of images, as far as they are known.
+
+    Raises:
+        UserError: ``source`` names no report, no inspection and no images, or the inspection suspected no labels since it had
+            no features.
+    """
+    from pipekit.engine.adhoc import find_artifact
+
+    here = Path.cwd()
+    place = expanded(source)
+    file = place / FOUND if place.is_dir() else place
+    if file.name == FOUND and file.is_file() and not (file.parent / "run.json").is_file():
+        return _inspected(file), lambda ids: {}
+    made: Artifact | None
+    try:
+        made = find_artifact(source, Report, here)
+    except UserError:  # a run without a report
+        made = find_artifact(source, Artifact, here) if ":" in source else _inspection_in(source)
+        if made is None or made.kind != KIND:
+            raise
+    if made is None and place.is_dir():
+        return _of_images(source)
+    if made is None:
+        raise UserError(f"no report and no inspection in {source}", WHERE)
+    if made.kind == KIND:
+        return _inspected(made.path / FOUND), lambda ids: _paths_in(source, ids)
+    return _reported(made.path)
+
+
+def _inspection_in(source: str) -> Artifact | None:
+    """The last inspection of a run; None if it has none."""
+    from pipekit.engine.adhoc import find_artifact
+    from pipekit.engine.run_folder import locate_run
+
+    for entry in reversed(locate_run(Path.cwd(), source).record["stages"]):
+        if entry["use"] == "inspect":
+            return find_artifact(f"{source}:{entry['name']}", Artifact, Path.cwd())
+    return None
+
+
+def _reported(folder: Path) -> tuple[Suspected, Paths]:
+    """The suspects of a report; the hash of each file and its path are those of ``predictions.csv``."""
+    with (folder / "predictions.csv").open(encoding="utf-8", newline="", errors="surrogateescape") as file:
+        predicted = {row["id"]: row for row in plain_rows(csv.DictReader(file))}
+    listed = json.loads((folder / "metrics.json").read_text("utf-8")).get("label_errors") or []
+    rows = [{**one, "sha256": predicted[one["id"]]["sha256"]} for one in listed]
+    return rows, lambda ids: {name: predicted[name].get("image", "") for name in ids}
+
+
+def _inspected(file: Path) -> Suspected:
+    """The suspects of an inspection.
+
+    Raises:
+        UserError: it had no features, or an older version wrote it, without the hashes of the files.
+    """
+    again = "Inspect the images again: pipekit inspect FOLDER --features"
+    try:
+        found = json.loads(file.read_text("utf-8", "surrogateescape"))
+        listed, features = list(found["label_errors"]), found["features"]
+        complete = all({"id", "sha256", "label", "suggested", "p_label", "p_suggested"} <= row.keys() for row in listed)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{file} can't be read as the result of an inspection: {error!r}", again) from error
+    if features is None and not listed:  # a plugin's check may suspect labels without them
+        raise UserError(f"{file} suspects no labels: the inspection had no features of the images", again)
+    if not complete:
+        raise UserError(f"{file} has no hashes of the suspected files: an older pipekit wrote it", again)
+    return listed
+
+
+def _of_images(source: str) -> tuple[Suspected, Paths]:
+    """Inspect a folder of images for suspects; what an inspection has computed before is in the store."""
+    from pipekit.commands.inspect import inspect
+
+    found = inspect(source, only=["suspected_labels"], features=True)
+    return _inspected(found.folder / FOUND), lambda ids: _paths_of(found.outcome.artifact("data"), ids)
+
+
+def _paths_in(source: str, ids: Sequence[str]) -> Mapping[str, str]:
+    """Paths by the last dataset of a run."""
+    from pipekit.engine.adhoc import find_artifact
+
+    return _paths_of(find_artifact(source.rpartition(":")[0] or source, Dataset, Path.cwd()), ids)
+
+
+def _paths_of(dataset: Any, ids: Sequence[str]) -> Mapping[str, str]:
+    wanted = set(ids)
+    return {sample.id: sample.image for sample in dataset if sample.id in wanted}
