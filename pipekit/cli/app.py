@@ -121,7 +121,7 @@ def _data_alone(words: Sequence[str]) -> AbstractContextManager[object]:
         return nullcontext()
     from pipekit.ui.alone import stdout_alone
 
-    return stdout_alone()
+    return stdout_alone(workers=words[:1] not in (["components"], ["plugins"], ["schema"]))
 
 
 def report(failure: Exception) -> int:

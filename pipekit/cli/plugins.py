@@ -80,12 +80,13 @@ def check(
 
     tried = check_plugin(what)
     record, verdicts = tried.plugin, tried.verdicts
-    broken = untried = 0
+    broken = untried = kept = 0
     for (kind, name), group in groupby(verdicts, key=lambda verdict: (verdict.kind, verdict.name)):
         found = list(group)
         problems = [verdict for verdict in found if verdict.problem]
         waiting = [verdict for verdict in found if verdict.untried]
         broken, untried = broken + len(problems), untried + len(waiting)
+        kept += len(found) - len(problems) - len(waiting)
         ui.say(f"{kind} {name}", ui.NAME)
         if verbose:
             for verdict in found:
@@ -94,12 +95,14 @@ def check(
         if waiting:
             ui.say(f"  not run {waiting[0].untried}", ui.WARN)
         for verdict in problems:
-            ui.say(f"  broken  {verdict.promise}", ui.BAD)
-            ui.say(f"          {verdict.problem}")
+            ui.say(f"  broken  {verdict.promise}: {verdict.problem}", ui.BAD)
     ui.say()
     components = ui.plural(len(record.components), "component")
     if broken:
         ui.say(f"Plugin {record.name!r}: {components}, {ui.plural(broken, 'broken promise')}.", ui.BAD)
+        raise typer.Exit(1)
+    if not kept:
+        ui.say(f"Plugin {record.name!r}: {components}, and nothing could be tried. Try it in tests of your own.", ui.BAD)
         raise typer.Exit(1)
     rest = f"; {ui.plural(untried, 'promise')} could not be tried" if untried else ""
     ui.say(f"Plugin {record.name!r}: {components}, no promise broken{rest}.", ui.GOOD)

@@ -92,7 +92,7 @@ def show(ctx: typer.Context, name: RunName, as_json: AsJson = False) -> None:
     ui.say()
     ui.table(("stage", "use", "state", "time", "result"), [stage_row(stage) for stage in data.get("stages") or ()], right=(3,))
     for stage in data.get("stages") or ():
-        if str(stage.get("why", "")).startswith("made anew"):
+        if str(stage.get("why", "")).startswith("recomputed"):
             ui.say(f"\n{stage['name']}: {stage['why']}", ui.DIM)
     warnings = [(stage["name"], text) for stage in data.get("stages") or () for text in stage.get("warnings") or ()]
     for stage, text in warnings:

@@ -26,7 +26,7 @@ def describe_changes(before: Mapping[str, Any] | None, parts: Mapping[str, Any],
     if anew := new_format(before, parts):
         return anew
     plugins = list(_other_plugins(before, parts, files or {}))
-    changes = [f"made anew: {', '.join(plugins)}"] if plugins else []
+    changes = [f"recomputed: {', '.join(plugins)}"] if plugins else []
     changes += _differences("", _without_plugins(before), _without_plugins(parts))
     if not changes:
         return "its result is no longer in the store"

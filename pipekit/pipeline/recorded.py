@@ -1,4 +1,4 @@
-"""Plugins in the records of runs: which of them a run used, and which one had a component that is not there any more."""
+"""Plugins in the records of runs: which of them a run used, and which one had a component that is no longer there."""
 
 from __future__ import annotations
 

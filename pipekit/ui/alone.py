@@ -18,16 +18,22 @@ def data_stream() -> IO[str]:
 
 
 @contextlib.contextmanager
-def stdout_alone() -> Iterator[IO[str]]:
-    """Reserve the real stdout for one writer; all other output to it, also from worker processes, goes to stderr."""
+def stdout_alone(workers: bool = True) -> Iterator[IO[str]]:
+    """Reserve the real stdout for one writer; all other output to it goes to stderr.
+
+    Args:
+        workers: also what worker processes and libraries print, which know the file alone.
+    """
     if _RESERVED:
         yield _RESERVED[0]
         return
     mine = sys.stdout
     mine.flush()
     try:
-        number = mine.fileno()
+        number = mine.fileno() if workers else None
     except (OSError, ValueError):  # a stream without a file behind it, as in tests
+        number = None
+    if number is None:
         with contextlib.redirect_stdout(sys.stderr), _reserving(mine):
             yield mine
         return

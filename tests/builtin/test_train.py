@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from pipekit import images
-from pipekit.builtin.train import TrainParams, train
+from pipekit.builtin.train import TrainParams, keras_names, train
 from pipekit.builtin.train.range_test import choose_rate
 from pipekit.contract import Dataset, Failure, Model, Sample
 from pipekit.engine.context import check_share
@@ -486,3 +486,9 @@ def test_two_devices_learn_what_one_learns(tmp_path: Path) -> None:
     assert len(one) == len(two) == 3
     for name in ("loss", "val_loss", "val_accuracy"):
         np.testing.assert_allclose([row[name] for row in one], [row[name] for row in two], rtol=1e-3)
+
+
+def test_the_table_of_names_is_what_keras_says() -> None:
+    if keras_names.table():
+        found = keras_names.read_keras()
+        assert {kind: found[kind] for kind in keras_names.table()} == keras_names.table()

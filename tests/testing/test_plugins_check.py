@@ -86,3 +86,36 @@ def test_a_broken_plugin_is_an_error(folder: Path, capsys: pytest.CaptureFixture
 def test_the_list_of_plugins_is_still_there(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plugins"]) == 0
     assert "builtin" in capsys.readouterr().out
+
+
+WRONG = """
+import pipekit
+
+
+@pipekit.hookimpl
+def after_stage(run, stage, artifact):
+    return f"seen {stage.name}"
+
+
+@pipekit.hookimpl
+def after_run(run):
+    raise RuntimeError("the tracker is down")
+"""
+
+
+def test_observers_are_called_and_one_fault_is_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    (folder / "wrong.py").write_text(WRONG)
+    assert main(["plugins", "check", "wrong.py"]) == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if "broken" in line]
+    assert any("it can be called, and returns nothing: it returned a value of type str" in line for line in lines)
+    assert any("RuntimeError: the tracker is down" in line for line in lines)
+    assert lines[-1].startswith("Plugin 'wrong': 0 components, 2 broken promises")
+
+
+def test_nothing_tried_is_no_success(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "empty.py").write_text("import pipekit\n")
+    assert main(["plugins", "check", "empty.py"]) == 1
+    assert "no hook of it registers or observes anything" in capsys.readouterr().out

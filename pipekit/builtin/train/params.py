@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, model_validator
+from pydantic import AliasChoices, Field, field_validator, model_validator
 
+from pipekit.builtin.train.keras_names import problem_of
 from pipekit.contract import Call, Params, Uses, param
 from pipekit.images.choices import Fit
+from pipekit.params import nested_problem
 from pipekit.recipe.notation import Ops
 
 Optimizer = Literal["sgd", "rmsprop", "adam", "adamw", "adagrad", "adadelta", "adamax", "nadam", "lion"]
@@ -154,6 +156,15 @@ class TrainParams(Params):
         if isinstance(values, Mapping) and {"ops", "augment"} <= values.keys():
             raise ValueError("ops and augment are two names of the same recipe; give one of them")
         return values
+
+    @field_validator("loss", "metrics")
+    @classmethod
+    def _known_to_keras(cls, value: Any) -> Any:
+        kind, names = ("loss", [value]) if value is None or isinstance(value, str) else ("metric", value)
+        problems = [problem_of(kind, name) for name in names if name is not None]
+        if any(message for message, _ in problems):
+            nested_problem(*(((), message, hint) for message, hint in problems if message))
+        return value
 
     @model_validator(mode="after")
     def _fits(self) -> TrainParams:

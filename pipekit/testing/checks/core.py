@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from pipekit.contract import Params
-from pipekit.errors import PipekitError, UserError
+from pipekit.contract import Files, Params, RunInfo, StageInfo
+from pipekit.errors import PipekitError, StageError, UserError
 from pipekit.registry.component import Component, error_text, first_line
 
 if TYPE_CHECKING:
@@ -126,8 +129,46 @@ def check_plugin(what: str) -> tuple[PluginRecord, Iterator[Verdict]]:
         record = registry.plugins[-1]
     if record.status != "ok":
         raise UserError(f"plugin {record.name!r} is {record.status}: {record.reason}", "All plugins: pipekit plugins")
-    found = [registry.get(kind, name) for kind, name in record.components if not name.endswith(".*")]
-    return record, (verdict for component in found for verdict in run_checks(registry, component))
+    found = [registry.get(kind, f"{record.name}:{name}") for kind, name in record.components if not name.endswith(".*")]
+    return record, chain(
+        (verdict for component in found for verdict in run_checks(registry, component)),
+        _observer_verdicts(registry, record.name),
+        () if record.components or _watches(registry, record.name) else (_nothing(record.name),),
+    )
+
+
+OBSERVERS = ("before_stage", "after_stage", "on_stage_error", "after_run")
+
+
+def _watches(registry: Registry, plugin: str) -> bool:
+    return any(name == plugin for hook in OBSERVERS for name, _ in registry.observers(hook))
+
+
+def _observer_verdicts(registry: Registry, plugin: str) -> Iterator[Verdict]:
+    """Call each observer of a plugin as a run would."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunInfo("trial", "pipeline.toml", 0, Path(folder), "finished")
+        stage = StageInfo("data", "import.folders", "0" * 64, {})
+        values = {"run": run, "stage": stage, "artifact": Files(Path(folder), "0" * 64, {}), "error": StageError("a trial")}
+        for hook in OBSERVERS:
+            for name, call in registry.observers(hook):
+                if name == plugin:
+                    yield Verdict("observer", hook, CALLED, _problem_of_call(call, values))
+
+
+CALLED = "it can be called, and returns nothing"
+
+
+def _problem_of_call(call: Callable[..., Any], values: Mapping[str, Any]) -> str:
+    try:
+        returned = call(**values)
+    except (Exception, SystemExit) as error:
+        return in_short(error)
+    return "" if returned is None else f"it returned a value of type {type(returned).__name__}"
+
+
+def _nothing(plugin: str) -> Verdict:
+    return Verdict("plugin", plugin, "it brings a component or an observer", "no hook of it registers or observes anything")
 
 
 def _named(registry: Registry, what: str) -> PluginRecord | None:
