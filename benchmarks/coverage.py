@@ -122,6 +122,28 @@ def grouped_covered(groups: int, size: int, alike: float, accuracy: float, trial
     return held / trials
 
 
+def grouped_auc_covered(
+    groups: tuple[int, int], size: int, alike: float, area: float, shape: str, trials: int, rng: np.random.Generator
+) -> float:
+    """Coverage for the area under the ROC curve where the scores of a group are alike.
+
+    Args:
+        groups: numbers of groups of the class and of the others; groups with both classes have their shares of images.
+        shape: how the groups come: of one class each; of both, scoring high together; of both, hard together.
+    """
+    from scipy.stats import norm
+
+    held, total = 0, sum(groups)
+    numbers = np.repeat(np.arange(total), size)
+    for _ in range(trials):
+        positive = numbers < groups[0] if shape == "one class each" else rng.random(total * size) < groups[0] / total
+        own = rng.normal(size=total)[numbers] * (np.where(positive, 1, -1) if shape == "hard together" else 1)
+        scores = alike**0.5 * own + (1 - alike) ** 0.5 * rng.normal(size=total * size) + positive * norm.ppf(area) * 2**0.5
+        found = intervals.auc(scores[positive], scores[~positive], (numbers[positive], numbers[~positive]))
+        held += (found["low"] or 0) <= area <= (found["high"] or 1)
+    return held / trials
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--trials", type=int, default=1000)
@@ -163,6 +185,26 @@ def main() -> None:
             for accuracy in (0.6, 0.8, 0.95):
                 share = grouped_covered(groups, size, alike, accuracy, trials // 2, rng)
                 print(f"| {groups} | {size} | {alike} | {accuracy} | {100 * share:.1f} % |")
+    grouped_auc(trials // 2, rng)
+
+
+GROUPED_AUC = (
+    *(((10, 10), 8, 0.6, 0.6), ((10, 10), 8, 0.6, 0.95), ((10, 90), 4, 0.6, 0.8), ((10, 90), 8, 0.3, 0.6)),
+    *(((10, 90), 8, 0.6, 0.95), ((10, 90), 8, 0.6, 0.99), ((25, 25), 8, 0.3, 0.6), ((25, 25), 8, 0.6, 0.8)),
+    *(((25, 25), 4, 0.6, 0.95), ((25, 25), 8, 0.6, 0.99)),
+)
+"""Groups in and out of the class, images a group, intra-class correlation of the scores, area."""
+
+
+def grouped_auc(trials: int, rng: np.random.Generator) -> None:
+    """The table of the area under the ROC curve with groups: the coverage for each way to come in groups."""
+    shapes = ("one class each", "high together", "hard together")
+    print(f"\n| groups in and out of the class | images a group | correlation | area | {' | '.join(shapes)} |")
+    print("|---|---|---|---|---|---|---|")
+    for groups, size, alike, area in GROUPED_AUC:
+        shares = [grouped_auc_covered(groups, size, alike, area, shape, trials, rng) for shape in shapes]
+        figures = " | ".join(f"{100 * share:.1f} %" for share in shares)
+        print(f"| {groups[0]} and {groups[1]} | {size} | {alike} | {area} | {figures} |", flush=True)
 
 
 if __name__ == "__main__":

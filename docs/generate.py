@@ -35,6 +35,7 @@ TITLES = {
     "exporter": "Exporters",
     "detector": "Detectors",
     "embedder": "Embedders",
+    "projection": "Projections",
     "check": "Dataset checks",
     "report_section": "Report sections",
     "codec": "Codecs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -88,6 +89,21 @@ class Sample:
     split: str = ""
     targets: Targets = NO_TARGETS
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def problem_of_sample(sample: Sample) -> str:
+    """Why a sample from a plugin can't be a row of a dataset; "" if it can."""
+    if not isinstance(sample.id, str) or not sample.id:
+        return f"its id is {sample.id!r}, expected a text"
+    if not isinstance(sample.image, (str, os.PathLike)) or not os.fspath(sample.image):
+        return f"the image of {sample.id!r} is {sample.image!r}, expected a path"
+    if sample.label is not None and not isinstance(sample.label, str):
+        return f"the label of {sample.id!r} is {sample.label!r}, expected a text or None"
+    if not isinstance(sample.split, str) or not isinstance(sample.sha256, str):
+        return f"split and sha256 of {sample.id!r} must be texts"
+    if not isinstance(sample.targets, Targets):
+        return f"the targets of {sample.id!r} are of type {type(sample.targets).__name__}, expected Targets"
+    return "" if isinstance(sample.extra, Mapping) else f"the extra of {sample.id!r} must be a mapping"
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,7 +392,7 @@ class ShardTask:
     ``target`` is ``@stage/<use>`` or a function's ``module:name``; ``rows`` are samples as JSON-like dicts; ``params`` is the
     JSON form; ``packed`` puts the files that are made into one tar; ``scope`` names what all shards of one job share;
     ``plugins`` are the files given beside entry points; ``name`` is what :meth:`Context.map` draws under; ``began_ns`` is when
-    the run began, in ns since 1970: a source that has changed since then fails the shard.
+    the run began, in ns since 1970: a source that has changed since then fails the shard; ``plugin`` is the stage's.
     """
 
     key: str
@@ -394,6 +410,7 @@ class ShardTask:
     disabled: tuple[str, ...] = ()
     name: str = ""
     began_ns: int = 0
+    plugin: str = ""
 
 
 @dataclass(frozen=True, slots=True)

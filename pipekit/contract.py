@@ -6,8 +6,7 @@ A *stage* turns artifacts into an artifact::
     def split(ctx: Context, dataset: Dataset, params: SplitParams) -> Dataset: ...
 
 Arguments annotated with an :class:`Artifact` class are its input slots, ``params`` is its one :class:`Params`, the return
-annotation is its output. A *sample stage* turns one sample into any number of samples; the engine runs it over shards,
-on any executor, and keeps what is finished::
+annotation is its output. A *sample stage* turns one sample into any number; the engine runs it over shards and keeps these::
 
     @sample_stage
     def thumbnail(sample: Sample, params: ThumbnailParams, ctx: SampleContext) -> Iterable[Sample]: ...
@@ -35,6 +34,7 @@ exporter           ``write(artifact, out_dir, params)``; further inputs as ``dat
 detector           ``detect(image, params) -> (N, 3) float32`` x_px, y_px, response; or an ``(H, W) float32`` response map;
                    or :class:`pipekit.keypoints.detection.Features`, with scales, angles, descriptors
 embedder           ``embedder(params) -> embed``, with ``embed(images) -> (N, D) float32``, :mod:`pipekit.learning.embedders`
+projection         ``projection(table, params, rng) -> (N, 2)``: points of a plane from features, ``(N, D) float32``
 check              ``check(rows, ctx, params) -> Iterable[Finding]``; a fourth argument ``dataset`` is the inspected dataset
 report_section     ``section(ctx, inputs, params) -> Section``
 codec              an object with ``suffixes()``; unless :mod:`pipekit.images` decodes the files itself, ``reads(data)`` and
@@ -147,6 +147,8 @@ class ComponentLike(Protocol):
     def summary(self) -> str: ...
     @property
     def version(self) -> int: ...
+    @property
+    def plugin(self) -> str: ...
     def load(self) -> Any: ...
     def params_type(self) -> type[Params]: ...
 
@@ -277,7 +279,6 @@ class Context(Protocol):
         """
 
     def component(self, kind: str, name: str) -> ComponentLike: ...
-
     def components(self, kind: str) -> Sequence[ComponentLike]: ...
 
     def track(self, items: Iterable[T], total: int | None = None, label: str = "", unit: str = "") -> Iterator[T]:

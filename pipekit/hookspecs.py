@@ -76,6 +76,11 @@ def register_embedders(register: Register) -> None:
 
 
 @hookspec
+def register_projections(register: Register) -> None:
+    """Maps of features in two dimensions: ``projection(table, params, rng) -> (N, 2)``."""
+
+
+@hookspec
 def register_checks(register: Register) -> None:
     """Dataset checks for ``inspect``: ``check(rows, ctx, params)`` -> findings."""
 

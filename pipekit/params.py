@@ -145,11 +145,11 @@ class Uses:
     """Annotation for a parameter that names a component: ``model: Annotated[Call, Uses("model", key="template")]``.
 
     In the file, the value is a table with the component's own parameters beside the name, or the bare name. The table is
-    validated against the component's ``Params``, with the same errors as everything else.
+    validated against the component's ``Params``, with the same errors as everything else. The entry ``use`` holds the name.
 
     Args:
         kind: the component's kind.
-        key: the table's entry that holds the name: ``template``, ``op``, ``use``.
+        key: another name of that entry, under which records have it: ``template``, ``op``.
         options: a ``Params`` class for further entries that belong to the use, not to the component.
     """
 
@@ -164,8 +164,8 @@ class Uses:
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        forms = [{"type": "string"}, {"type": "object", "required": [self.key]}]
-        return {"anyOf": forms, "x-pipekit-uses": [self.kind, self.key]}
+        options = {} if self.options is None else self.options.model_json_schema()["properties"]
+        return {"anyOf": [{"type": "string"}, {"type": "object"}], "x-pipekit-uses": [self.kind, self.key, options]}
 
     def validate(self, value: Any, info: core_schema.ValidationInfo) -> Call:
         """Resolve and validate one table. Names are looked up in ``info.context["registry"]``."""
@@ -178,19 +178,22 @@ class Uses:
             )
         if isinstance(value, str):
             value = {self.key: value}
-        if not isinstance(value, Mapping) or not isinstance(value.get(self.key), str):
+        if isinstance(value, Mapping) and "use" in value and self.key in value and self.key != "use":
+            nested_problem(((self.key,), f"is the same as 'use', and {value['use']!r} is given already", "Leave one out."))
+        key = "use" if isinstance(value, Mapping) and "use" in value else self.key
+        if not isinstance(value, Mapping) or not isinstance(value.get(key), str):
             raise PydanticCustomError(
                 "component",
-                "expected the name of a component of kind '{kind}', or a table with '{key} = \"…\"', got {got}",
-                {"kind": self.kind, "key": self.key, "got": repr(value)[:80]},
+                "expected the name of a component of kind '{kind}', or a table with 'use = \"…\"', got {got}",
+                {"kind": self.kind, "got": repr(value)[:80]},
             )
         entries = dict(value)
-        name = entries.pop(self.key)
+        name = entries.pop(key)
         try:
             component = registry.get(self.kind, name)
             params_type = component.params_type()
         except PipekitError as error:
-            nested_problem(((self.key,), error.message, error.hint))
+            nested_problem(((key,), error.message, error.hint))
         own = self.options.model_fields if self.options else {}
         placed = {name: entries.pop(name) for name in list(entries) if name in own and name not in params_type.model_fields}
         checked: list[Any] = []
@@ -355,6 +358,22 @@ def canonical(value: Any, digest_of: Callable[[Path], str], versions: Callable[[
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     return value
+
+
+def calls_in(value: Any) -> Iterator[Call]:
+    """Every component that parameters name, those inside of others included."""
+    if isinstance(value, Call):
+        yield value
+        yield from calls_in(value.params)
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from calls_in(getattr(value, name))
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from calls_in(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from calls_in(inner)
 
 
 def _in_key(field: FieldInfo, value: Any) -> bool:

@@ -261,6 +261,21 @@ def test_the_same_file_under_two_classes_is_said_on_import(
     assert re.search(r"cats/(1|copy3).jpg is 'cats', dogs/copy2?.jpg is 'dogs'", said)
 
 
+def test_classes_whose_names_differ_in_capitals_or_encoding_are_a_finding() -> None:
+    from pipekit.builtin.inspect.checks.imported import ImportedParams, similar_names
+
+    def found(*names: str) -> list[str]:
+        rows = [{"id": str(at), "label": name, "ok": True} for at, name in enumerate(names)]
+        return [finding.message for finding in similar_names(rows, None, ImportedParams())]  # type: ignore[arg-type]
+
+    assert found("cat", "dog", "1-0", "10") == []
+    end = ". The stage rename_classes makes them one"
+    assert found("Cat", "cat", "dog", "golden retriever", "Golden_Retriever") == [
+        f"names that may mean one class: 'Cat' and 'cat'; 'Golden_Retriever' and 'golden retriever'{end}"
+    ]
+    assert found("\xfc", "u\u0308") == [f"names that may mean one class: 'u\\u0308' and '\\xfc'{end}"]
+
+
 def test_one_class_is_a_finding(tmp_path: Path) -> None:
     photos(tmp_path / "photos")
     for path, said in (("photos", []), ("photos/cats", ["info"])):

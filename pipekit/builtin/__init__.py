@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pipekit.hookspecs import Register, hookimpl
 
+PIPEKIT_VERSION_IN_KEYS = False
+"""A new version of pipekit keeps results: what a built-in makes changes only with the version that it is registered with."""
+
 
 @hookimpl
 def register_executors(register: Register) -> None:
@@ -22,7 +25,7 @@ def register_codecs(register: Register) -> None:
 
 @hookimpl
 def register_stages(register: Register) -> None:
-    register("split", "pipekit.builtin.split:split", summary="Give every sample a split: train, val or test", version=5)
+    register("split", "pipekit.builtin.split:split", summary="Give every sample a split: train, val or test", version=6)
     register(
         "inspect",
         "pipekit.builtin.inspect:inspect",
@@ -41,7 +44,7 @@ def register_stages(register: Register) -> None:
         "train",
         "pipekit.builtin.train:train",
         summary="Train a model on the train split, watching val",
-        version=4,
+        version=5,
         preload=("pipekit.builtin.train.worker_pool", "pipekit.builtin.train.data"),
     )
     register(
@@ -70,21 +73,29 @@ def register_stages(register: Register) -> None:
         "evaluate",
         "pipekit.builtin.evaluate:evaluate",
         summary="Evaluate a model on the test split and write the report",
-        version=5,
+        version=6,
     )
-    register("explain", "pipekit.builtin.explain:explain", summary="Explain predictions with attribution maps", version=2)
+    register(
+        "calibrate", "pipekit.builtin.calibrate:calibrate", summary="Set a model's temperature and its decision rule on val"
+    )
+    register("explain", "pipekit.builtin.explain:explain", summary="Explain predictions with attribution maps", version=3)
     register(
         "augment_check",
         "pipekit.builtin.augment_check:augment_check",
         summary="Measure how much each op of a recipe lowers a model's accuracy",
-        version=4,
+        version=5,
     )
     register("predict", "pipekit.builtin.predict:predict", summary="Predict the class of every image of a dataset")
+    register(
+        "average",
+        "pipekit.builtin.average:average",
+        summary="Trainings with different seeds as one report: mean and spread",
+    )
     register(
         "compare",
         "pipekit.builtin.compare:compare",
         summary="Compare models: which is better, and is the difference significant",
-        version=3,
+        version=4,
     )
 
 
@@ -197,6 +208,7 @@ def register_checks(register: Register) -> None:
     register("group_names", f"{at}.group_names:group_names", summary="Names that look like groups: patients, videos, bursts")
     register("passed_over", f"{at}.imported:passed_over", summary="Files that the import did not read")
     register("one_class", f"{at}.imported:one_class", summary="No class, or only one, where a classifier needs two")
+    register("similar_names", f"{at}.imported:similar_names", summary="Classes whose names differ in capitals or spaces only")
     register("exact_duplicates", f"{at}.copies:exact_duplicates", summary="The same file under several names")
     register("near_duplicates", f"{at}.copies:near_duplicates", summary="The same image, resized or saved again")
     register("foreign", f"{at}.by_features:foreign", summary="Images that resemble no other by their features")
@@ -353,8 +365,23 @@ def register_embedders(register: Register) -> None:
 
 
 @hookimpl
+def register_projections(register: Register) -> None:
+    register(
+        "tsne", "pipekit.builtin.projections:tsne", summary="t-SNE of the first principal components: images that look alike"
+    )
+    register(
+        "pca",
+        "pipekit.builtin.projections:pca",
+        summary="The first two principal components: fast, and distances keep their sense",
+    )
+
+
+@hookimpl
 def register_report_sections(register: Register) -> None:
     register("summary", "pipekit.builtin.report.summary:section", summary="The main metrics in words, with a baseline")
+    register(
+        "folds", "pipekit.builtin.report.folds:section", summary="Cross-validation: each fold, and what the interval means"
+    )
     register("next_steps", "pipekit.builtin.report.next_steps:section", summary="The few changes that would help most")
     register(
         "classes", "pipekit.builtin.report.classes:section", summary="Metrics for each class, averages, and overall metrics"
@@ -362,6 +389,10 @@ def register_report_sections(register: Register) -> None:
     register("confusion", "pipekit.builtin.report.confusion:section", summary="Confusion matrix, as counts and rates")
     register("pictures", "pipekit.builtin.report.pictures:section", summary="Correct and wrong predictions, by confidence")
     register("explain", "pipekit.builtin.explain.section:section", summary="Explanations: attribution maps of predictions")
+    register("decision", "pipekit.builtin.report.decision:section", summary="The decision rule: its target, its costs")
+    register(
+        "abstention", "pipekit.builtin.report.abstention:section", summary="Accuracy if the model leaves out unsure images"
+    )
     register(
         "probabilities",
         "pipekit.builtin.report.probabilities:section",

@@ -12,6 +12,12 @@ from pipekit.errors import UserError
 class PredictParams(Params):
     split: str = param("", "Split to predict; empty: all images")
     mirrored: bool = param(False, "Test-time augmentation: average the probabilities of the image and its mirror image")
+    calibrated: bool = param(
+        False, "Calibrate the probabilities by the model's temperature (model.json), which `train` fits on val"
+    )
+    decide: bool = param(
+        False, "Predict by the model's decision rule, a threshold or costs, from calibrated probabilities: see `calibrate`"
+    )
     batch_size: int = param(32, "Batch size for prediction", unit="images", ge=1, le=4096, in_key=False)
 
 
@@ -22,10 +28,11 @@ def predict(ctx: Context, model: Model, dataset: Dataset, params: PredictParams)
     A model that can tell adds ``unknown`` (1: the image is none of the classes) and ``unknown_score``, which is then above 1.
     Frames of videos have the columns clip, frame and time_s too.
     """
+    from pipekit.learning.decisions import asked_for
     from pipekit.learning.light_predictor import load_light
     from pipekit.learning.predictions import answers, write_csv
 
-    predictor = load_light(model.path, ctx.component)
+    predictor, decision = asked_for(load_light(model.path, ctx.component), params.calibrated, params.decide)
     ids: dict[str, str] = {}
     frames: dict[str, tuple[str, int, float]] = {}
     for sample in dataset:
@@ -36,7 +43,9 @@ def predict(ctx: Context, model: Model, dataset: Dataset, params: PredictParams)
                 frames[sample.image] = str(place["clip"]), int(place["frame"]), float(place.get("time_s") or 0)
     if not ids:
         raise UserError(f"there are no images in the split {params.split!r}", "Omit split to predict all images.")
-    found = answers(predictor, ids, workers=ctx.workers, batch_size=params.batch_size, mirrored=params.mirrored)
+    found = answers(
+        predictor, ids, workers=ctx.workers, batch_size=params.batch_size, mirrored=params.mirrored, decision=decision
+    )
     named = (replace(one, image=ids[one.image], frame=frames.get(one.image)) for one in found)
     counts: Counter[str] = Counter()
     failed = unknown = 0

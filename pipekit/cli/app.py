@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -96,7 +97,8 @@ def execute(words: Sequence[str], debug: bool = False) -> int:
     """Run a command line and return its exit code. Tracebacks are shown only with ``debug``."""
     completing = "_PIPEKIT_COMPLETE" in os.environ
     try:
-        code = build(typed_so_far() if completing else words)(args=list(words), prog_name="pipekit", standalone_mode=False)
+        with _data_alone(() if completing else words):
+            code = build(typed_so_far() if completing else words)(args=list(words), prog_name="pipekit", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -108,6 +110,18 @@ def execute(words: Sequence[str], debug: bool = False) -> int:
 
             traceback.print_exception(failure)
         return report(failure)
+
+
+def _data_alone(words: Sequence[str]) -> AbstractContextManager[object]:
+    """Keep stdout for data where a command prints data: a plugin may print when it is imported."""
+    stop = words.index("--") if "--" in words else len(words)
+    given = {word for word in words[:stop] if word.startswith("-")}
+    is_data = "--json" in given or (words[:1] == ["schema"] and not any(word.startswith(("--out", "-o")) for word in given))
+    if not is_data or given & {"--help", "-h"}:
+        return nullcontext()
+    from pipekit.ui.alone import stdout_alone
+
+    return stdout_alone()
 
 
 def report(failure: Exception) -> int:

@@ -45,5 +45,7 @@ def compare(
         return 0
     for verdict in found.verdicts:
         ui.say(verdict)
+    if any(pair["groups"] != "named" for pair in found.data["pairs"]):
+        ui.note("The intervals hold if the images are independent: those of one patient, video or scene are not.")
     ui.note(f"More: {target}")
     return 0

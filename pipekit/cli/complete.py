@@ -30,7 +30,7 @@ def components_of(kind: str) -> Offers:
     with contextlib.suppress(Exception):
         from pipekit.registry.registry import load_registry
 
-        return [(component.name, component.summary) for component in load_registry().components(kind)]
+        return [(component.reference, component.summary) for component in load_registry().components(kind)]
     return []
 
 

@@ -41,7 +41,7 @@ def components(
     if as_json:
         ui.say_json([as_data(each) for each in found])
         return
-    rows = [(each.name, each.plugin, each.summary) for each in found]
+    rows = [(each.reference, each.plugin, each.summary) for each in found]
     if kind is None:
         kinds = [each.kind for each in found]
         every = not ui.is_terminal()  # for grep
@@ -72,7 +72,7 @@ def show(described: Described) -> None:
             ("takes", ", ".join(slot_text(slot) for slot in described.inputs) or "nothing"),
             ("makes", described.output),
         ]
-    ui.say(f"{component.kind} {component.name}", ui.NAME)
+    ui.say(f"{component.kind} {component.reference}", ui.NAME)
     if component.summary:
         ui.say(component.summary)
     ui.say()
@@ -97,7 +97,7 @@ def as_data(component: Component) -> dict[str, Any]:
     """A component as JSON-like data."""
     return {
         "kind": component.kind,
-        "name": component.name,
+        "name": component.reference,
         "summary": component.summary,
         "version": component.version,
         "plugin": component.plugin,

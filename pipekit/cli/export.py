@@ -25,6 +25,12 @@ def export(
             metavar="IMAGES", help="Images or a run to check the export with; default: the model's run", show_default=False
         ),
     ] = None,
+    calibrated: Annotated[
+        bool, typer.Option("--calibrated", help="Export calibrated probabilities: with the model's temperature inside")
+    ] = False,
+    decide: Annotated[
+        bool, typer.Option("--decide", help="Export the decision rule too, a threshold or costs: see `calibrate`")
+    ] = False,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the exporter: check=200", show_default=False),
@@ -42,7 +48,8 @@ def export(
     from pipekit.cli.options import problems_as_set
     from pipekit.commands.export import export as write_model
 
-    values = read_values(changes or ())
+    flags = {"calibrated": calibrated, "decide": decide}
+    values = read_values(changes or ()) | {name: True for name, given in flags.items() if given}
     with problems_as_set(values):
         made = write_model(model, to, out, data=data, plugins=plugin, disable=disable, **values)
     for warning in made.warnings:

@@ -19,4 +19,4 @@ def ask_for_groups(source: str, column: str, pattern: str, *, ask: bool = True) 
         return ""
     ui.say(f"{str(found)[0].upper()}{str(found)[1:]}.")
     ui.say("If they show one patient, video or scene, they must not lie in train and in test: the metrics would be too high.")
-    return found.pattern if ui.confirm(f"Keep each in one split (--group-pattern '{found.pattern}')?") else ""
+    return found.pattern if ui.confirm(f"Keep each in one split ({found.option})?") else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -57,6 +58,9 @@ def plugins(
     for record in records:
         if record.reason:
             ui.say(f"\n{record.name}: {record.reason}", ui.WARN if record.status == "broken" else ui.DIM)
+    for (kind, name), plugins in clashes(records).items():
+        forms = " or ".join(f"{plugin}:{name}" for plugin in plugins)
+        ui.say(f"\n{kind.replace('_', ' ')} {name!r} is in {len(plugins)} plugins: say {forms}", ui.WARN)
 
 
 @app.command()
@@ -99,6 +103,15 @@ def check(
         raise typer.Exit(1)
     rest = f"; {ui.plural(untried, 'promise')} could not be tried" if untried else ""
     ui.say(f"Plugin {record.name!r}: {components}, no promise broken{rest}.", ui.GOOD)
+
+
+def clashes(records: Sequence[PluginRecord]) -> dict[tuple[str, str], list[str]]:
+    """The names that several plugins give to components of one kind, with these plugins."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for record in records:
+        for place in record.components:
+            found.setdefault(place, []).append(record.name)
+    return {place: plugins for place, plugins in found.items() if len(plugins) > 1}
 
 
 def brings(record: PluginRecord) -> str:

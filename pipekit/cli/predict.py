@@ -41,6 +41,12 @@ def predict(
     mirrored: Annotated[
         bool, typer.Option("--tta", help="Test-time augmentation: average the predictions of the image and its mirror image")
     ] = False,
+    calibrated: Annotated[
+        bool, typer.Option("--calibrated", help="Calibrate the probabilities by the model's temperature, fitted on val")
+    ] = False,
+    decide: Annotated[
+        bool, typer.Option("--decide", help="Predict by the model's decision rule, a threshold or costs: see `calibrate`")
+    ] = False,
     every: Annotated[int, typer.Option(min=1, metavar="N", help="Predict only every N-th frame of a video")] = 1,
     rate: Annotated[
         float,
@@ -73,6 +79,8 @@ def predict(
         listed=sys.stdin,
         sort=sort,
         mirrored=mirrored,
+        calibrated=calibrated,
+        decide=decide,
         every=every,
         rate_hz=rate,
         batch_size=batch_size,

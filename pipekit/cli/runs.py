@@ -85,11 +85,15 @@ def show(ctx: typer.Context, name: RunName, as_json: AsJson = False) -> None:
         ("changes", ", ".join(f"--set {change}" for change in data.get("overrides") or ())),
         ("seed", str(data.get("seed", ""))),
         ("executor", f"{(data.get('executor') or {}).get('use', '')}, {ui.plural(int(data.get('workers') or 1), 'worker')}"),
+        ("plugins", ", ".join(f"{name} {entry['version']}".strip() for name, entry in (data.get("plugins") or {}).items())),
         ("versions", ", ".join(f"{library} {version}" for library, version in (data.get("versions") or {}).items())),
     ]
     ui.table(("", ""), [(ui.coloured(what, ui.DIM), value) for what, value in facts if value], header=False)
     ui.say()
     ui.table(("stage", "use", "state", "time", "result"), [stage_row(stage) for stage in data.get("stages") or ()], right=(3,))
+    for stage in data.get("stages") or ():
+        if str(stage.get("why", "")).startswith("made anew"):
+            ui.say(f"\n{stage['name']}: {stage['why']}", ui.DIM)
     warnings = [(stage["name"], text) for stage in data.get("stages") or () for text in stage.get("warnings") or ()]
     for stage, text in warnings:
         ui.say(f"\nwarning: {stage}: {text}", ui.WARN)

@@ -20,10 +20,16 @@ SPLIT = {
 }
 """Parameters of the split stage that have their own option; set the others with ``--set split.NAME=VALUE``."""
 
-FLAGS = {"ops": "--ops", "input_hw": "--input", **{f"split.{name}": flag for name, flag in SPLIT.items()}}
+FLAGS = {
+    "ops": "--ops",
+    "input_hw": "--input",
+    "folds": "--folds",
+    "seeds": "--seeds",
+    **{f"split.{name}": flag for name, flag in SPLIT.items()},
+}
 
 
-@with_options_of("train", flags=FLAGS)
+@with_options_of("train", leave_out=("cross_validate", "fold"), flags=FLAGS)
 def train(
     data: Annotated[str, typer.Argument(help="A folder of images, a file in a dataset's format, or a run")],
     model: Annotated[
@@ -43,6 +49,22 @@ def train(
             help="For --model auto: estimated time that the templates may take together: 90s, 5m, 1h",
         ),
     ] = "",
+    folds: Annotated[
+        int,
+        typer.Option(
+            metavar="K",
+            help="Cross-validation: train a model for each of K folds (3 or more), measure every image by a model that did not "
+            "learn from it, and keep a model of all images",
+            show_default="none",
+        ),
+    ] = 0,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Repeated seeds: train N times, with the seeds --seed, --seed + 1 …, and report the mean and the spread",
+        ),
+    ] = 1,
     ops: Annotated[
         str | None,
         typer.Option(
@@ -124,6 +146,8 @@ def train(
     options: dict[str, Any] = {
         "split": split,
         "report": report,
+        "folds": folds,
+        "seeds": seeds,
         "budget": budget,
         "name": name,
         "seed": seed,

@@ -78,7 +78,7 @@ def export(
 
     pipeline = new_pipeline(plugins, disable)
     exporter = pipeline.registry.get("exporter", to)
-    stage = pipeline.registry.get("stage", f"export.{exporter.name}")
+    stage = pipeline.registry.get("stage", f"export.{exporter.reference}")
     slots = {slot.name for slot in stage.contract().slots}
     if not any(issubclass(Model, slot.artifact) and slot.required for slot in stage.contract().slots):
         raise UserError(

@@ -49,6 +49,8 @@ def predict(
     listed: Iterable[str] = (),
     sort: str | Path | None = None,
     mirrored: bool = False,
+    calibrated: bool = False,
+    decide: bool = False,
     every: int = 1,
     rate_hz: float = 0.0,
     batch_size: int = 32,
@@ -67,6 +69,10 @@ def predict(
         listed: paths that replace a source ``-``.
         sort: copy each image into ``sort/CLASS/``; originals stay, nothing is overwritten.
         mirrored: test-time augmentation: the mean of the probabilities of the image and its mirror image.
+        calibrated: calibrate the probabilities by the temperature in ``model.json``, which ``train`` fits on val. The predicted
+            classes stay the same, and so does the score for *none of these*.
+        decide: predict by the decision rule in ``model.json``, a threshold or costs, which the stage ``calibrate`` writes. The
+            probabilities are then calibrated.
         every: predict only every N-th frame of a video, at least 1.
         rate_hz: frames per second of a video's time, chosen as ``import.videos`` does; 0 leaves it to ``every``.
         batch_size: number of images per batch, 1 to 4096.
@@ -80,7 +86,8 @@ def predict(
         ``unknown`` is True for an image that is none of the classes, and ``unknown_score`` is then above 1.
 
     Raises:
-        UserError: there is no model or no such file. While iterating: there are no images in what was given.
+        UserError: there is no model or no such file, or the model lacks the temperature or the rule that is
+            asked for. While iterating: there are no images in what was given.
 
     Example:
         >>> import pipekit
@@ -91,6 +98,7 @@ def predict(
     from pipekit.contract import Model
     from pipekit.engine.adhoc import find_artifact
     from pipekit.learning import predictions as ways
+    from pipekit.learning.decisions import asked_for
     from pipekit.learning.light_predictor import load_light
 
     for name, value, most in (("every", every, None), ("batch_size", batch_size, 4096), ("workers", workers, None)):
@@ -109,13 +117,14 @@ def predict(
     trained = find_artifact(str(model), Model, Path.cwd())
     if trained is None:
         raise UserError(f"no trained model in {model}", "Give a run (runs/NAME), a folder with model.json, or a model's file.")
-    predictor = load_light(trained.path, registry.get)
+    predictor, decision = asked_for(load_light(trained.path, registry.get), calibrated, decide)
     found = ways.answers(
         predictor,
         ways.with_frames(paths, every, rate_hz),
         workers=workers or os.cpu_count() or 1,
         batch_size=batch_size,
         mirrored=mirrored,
+        decision=decision,
     )
     if sort is not None:
         found = ways.sort_into(found, Path(sort))

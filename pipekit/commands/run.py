@@ -93,8 +93,42 @@ def run(
     elif resume and matrix is not None:
         check_any_resumable(known_plans(plan, matrix), plan.name)
     if matrix is not None:
-        return with_flattery(run_matrix(plan, matrix, listener or silent, again=tuple(again), draw=draw_sheet))
+        outcome = run_matrix(plan, matrix, listener or silent, again=tuple(again), draw=draw_sheet)
+        return with_flattery(with_recipes(plan, outcome))
     return run_plan(plan, listener or silent, until=until, only=only, again=tuple(again), draw=draw_sheet)
+
+
+def with_recipes(plan: Plan, outcome: MatrixOutcome) -> MatrixOutcome:
+    """Where seeds are repeated, publish each combination's reports as one run, which `compare` takes as a recipe."""
+    from dataclasses import replace
+
+    from pipekit.contract import Report
+    from pipekit.engine.adhoc import AdhocPipeline, find_artifact
+    from pipekit.engine.run import run_plan, silent
+    from pipekit.errors import UserError
+
+    rows = []
+    for row in outcome.combinations:
+        if not row.of_seeds or row.error:
+            rows.append(row)
+            continue
+        pipeline = AdhocPipeline(base_dir=plan.base_dir, registry=plan.registry, settings={"name": row.run})
+        slots = []
+        for number, one in enumerate(row.of_seeds):
+            try:
+                found = find_artifact(str(Path("runs", one.run)), Report, plan.base_dir)
+            except UserError:  # a pipeline without a report
+                found = None
+            if found is not None:
+                slots.append(pipeline.give(f"report_{number}", found))
+        if len(slots) < len(row.of_seeds):
+            rows.append(row)
+            continue
+        seeds = list(range(plan.seed, plan.seed + len(slots)))
+        pipeline.add("report", "average", reports=slots, seeds=seeds)
+        rows.append(replace(row, headline=run_plan(pipeline.plan(), silent).headline))
+    best = next((row for row in rows if outcome.best is not None and row.number == outcome.best.number), None)
+    return replace(outcome, combinations=tuple(rows), best=best)
 
 
 def with_flattery(outcome: MatrixOutcome) -> MatrixOutcome:
@@ -102,12 +136,14 @@ def with_flattery(outcome: MatrixOutcome) -> MatrixOutcome:
     from dataclasses import replace
 
     rows = [row for row in outcome.combinations if row.score is not None]
-    folders = [row.selected_in for row in rows]
+    folders = [one.selected_in for row in rows for one in row.of_seeds or (row,)]
     if outcome.best is None or len(rows) < 2 or outcome.select.partition(".")[2] != "accuracy":
         return outcome
     correct = correct_in([folder for folder in folders if folder is not None])
-    if correct is None or len(correct) != len(rows):
+    if correct is None or len(correct) != len(folders):
         return outcome
+    seeds = len(rows[0].of_seeds) or 1
+    correct = correct.reshape(len(rows), seeds, -1).mean(axis=1)  # what a recipe is expected to get right
     from pipekit.learning.selection import flattery
     from pipekit.rng import rng_for
 

@@ -96,7 +96,7 @@ def run_stage(
             inputs[slot.name] = found if slot.many else found[0]
     own = component.name.rpartition(".")[2]
     own = own if own not in {*pipeline.stages, *pipeline.given} else f"{own}-stage"
-    pipeline.add(own, component.name, **inputs, **given)
+    pipeline.add(own, component.reference, **inputs, **given)
     outcome = run_pipeline(pipeline, own, listener, publish=target is None)
     artifact = outcome.artifact(own)
     if target is not None:

@@ -97,7 +97,9 @@ def comparable(data: Record) -> dict[str, Any]:
         for stage in data.get("stages") or ()
     }
     results = {stage["name"]: dict(stage.get("facts") or {}) for stage in data.get("stages") or ()}
-    return {"seed": data.get("seed"), "stages": stages, "versions": dict(data.get("versions") or {}), "result": results}
+    plugins = {name: entry["version"] for name, entry in (data.get("plugins") or {}).items()}
+    versions = {**(data.get("versions") or {}), **plugins}
+    return {"seed": data.get("seed"), "stages": stages, "versions": versions, "result": results}
 
 
 def flat(value: Any, place: str = "") -> list[tuple[str, Any]]:

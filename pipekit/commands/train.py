@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipekit.commands.contact_sheet import draw_sheet
 from pipekit.commands.working import add_corrected, new_pipeline, split_file, with_names
-from pipekit.errors import PlanError, UserError
+from pipekit.errors import PlanError, Problem, UserError
 from pipekit.files import expanded
 
 if TYPE_CHECKING:
+    from pipekit.engine.adhoc import AdhocPipeline
     from pipekit.engine.outcome import Listener, Outcome
+    from pipekit.pipeline.plan import Plan
+
+SPLIT_FILE, FOLDS_FILE = "split.csv", "folds.csv"
+IN_FOLDS = {"fractions": {"train": 1.0}, "fold": 0}
+"""Parameters of the split for cross-validation: all images that are not given as test lie in a fold, and none is val."""
+OUT_OF_FOLD = "out-of-fold"
+FEWEST, MOST_SEEDS = 3, 100
 
 
 def train(
@@ -21,6 +29,8 @@ def train(
     *,
     split: Mapping[str, Any] | None = None,
     report: bool = True,
+    folds: int = 0,
+    seeds: int = 1,
     budget: str = "",
     format: str = "",
     splits: str = "",
@@ -44,8 +54,14 @@ def train(
         split: parameters of the ``split`` stage: ``{"fractions": {"train": 0.8, "val": 0.1, "test": 0.1}}``. Without
             ``file``, it is kept in ``split.csv`` in the current folder if that exists, else in ``runs/NAME/split.csv``.
         report: evaluate the model on the test split and write the report.
-        budget: estimated time that the templates which ``model = "auto"`` tries may take together: "90s", "5m", "1h"; default:
-            three minutes.
+        folds: number of folds for cross-validation, at least 3; 0 for none. A model is trained for each fold and predicts the
+            images of that fold, so the report measures every image, also without a test split; the published model is trained
+            on all images. The folds are kept in ``split.csv`` in the current folder if that exists, whose test images then
+            stay out, else in ``runs/NAME/folds.csv``.
+        seeds: number of trainings with different seeds, ``seed``, ``seed + 1`` …; the report has the mean and the spread of
+            each figure, and ``compare`` compares the recipe. The split stays the same. The published model is the first one.
+        budget: estimated time that the templates which ``model = "auto"`` tries may take together, in all folds: "90s", "5m",
+            "1h"; default: three minutes.
         format: the importer to read ``data`` with; default: detected.
         splits: whether the top folders are splits ("yes") or classes ("no"), for the importer ``folders``; default: by their
             names.
@@ -74,6 +90,8 @@ def train(
         >>> outcome = pipekit.train("photos", model="mlp", epochs=20, ops="rotate(40)|hflip")  # doctest: +SKIP
         >>> outcome.headline  # doctest: +SKIP
         'test accuracy 0.917 (95 % interval 0.730 to 0.990), 24 images'
+        >>> pipekit.train("photos", folds=5).headline  # doctest: +SKIP
+        'out-of-fold accuracy 0.925 (95 % interval 0.862 to 0.965), 120 images in 5 folds'
     """
     from pipekit.engine.resume_check import check_resumable
     from pipekit.engine.run import run_plan, silent
@@ -82,22 +100,75 @@ def train(
 
     name = name or run_name(data)
     pipeline = new_pipeline(plugins, disable, name=name, seed=seed, workers=workers)
-    how: dict[str, Any] = {"file": str(split_file(name)), **(split or {})}
+    file = split_file(name, FOLDS_FILE if folds else SPLIT_FILE)
+    how: dict[str, Any] = {"file": str(file), **(IN_FOLDS | {"folds": folds} if folds else {}), **(split or {})}
+    wrong = list(problems_of(folds, seeds, report, split or {}, params))
     divided = pipeline.add("split", "split", dataset=add_corrected(pipeline, data, how, format=format, splits=splits), **how)
     params["model"] = model_of(params.get("model", "auto"), budget)
-    trained = pipeline.add("train", "train", dataset=divided, **params)
-    if report:
-        pipeline.add("report", "evaluate", dataset=divided, model=trained)
-    try:
-        plan = pipeline.plan()
-    except PlanError as error:
-        raise with_names(error, {"stages.train.": "", "stages.split.": "split."}) from error
+    trained = pipeline.add("train", "train", dataset=divided, cross_validate=True if folds else None, **params)
+    if report and seeds > 1 and not wrong:
+        _add_seeds(pipeline, divided, range(seed, seed + seeds))
+    elif report:
+        pipeline.add("report", "evaluate", dataset=divided, model=trained, split=OUT_OF_FOLD if folds else None)
+    plan = _checked(pipeline, wrong)
     require_keras()
     if resume:
         check_resumable(plan)
-    if split_file(name).parent.name:
+    if file.parent.name:
         prepare(plan.base_dir / "runs" / plan.name)  # so that an import of this folder passes over the split file
     return run_plan(plan, listener or silent, draw=draw_sheet)
+
+
+def _add_seeds(pipeline: AdhocPipeline, dataset: str, seeds: Sequence[int]) -> None:
+    """Add the trainings with further seeds before the stage ``train``, which stays the run's model, and their report."""
+    first = pipeline.stages.pop("train")
+    for number, seed in reversed(list(enumerate(seeds, 1))):
+        name = "train" if number == 1 else f"train_{number}"
+        pipeline.stages[name] = first if number == 1 else {**first, "seed": seed}
+        pipeline.add(f"report_{number}", "evaluate", dataset=dataset, model=name)
+    reports = [f"report_{number}" for number in range(1, len(seeds) + 1)]
+    pipeline.add("report", "average", reports=reports, seeds=list(seeds))
+
+
+def problems_of(folds: int, seeds: int, report: bool, split: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is wrong with the folds and the seeds, by the names of the arguments."""
+    if not 1 <= seeds <= MOST_SEEDS:
+        yield Problem("seeds", f"expected 1 to {MOST_SEEDS} seeds, got {seeds}", "5 are usual.")
+    if seeds > 1 and folds:
+        message = "folds and seeds can't be combined: folds repeat the training on other images, seeds on the same ones"
+        yield Problem("seeds", message, "Choose folds where images are few, and seeds where the training is random.")
+    if seeds > 1 and not report:
+        yield Problem("seeds", "seeds are compared by the report", "Ask for the report, too.")
+    for stage, name in (("split", "folds"), ("split", "fold"), ("", "fold"), ("", "cross_validate")):
+        if name in (split if stage else params):
+            shown = f"{stage}.{name}" if stage else name
+            yield Problem(shown, "the folds of a training are set with `folds`", "Omit it; a pipeline file sets it by itself.")
+    if not folds:
+        return
+    if folds < FEWEST:
+        message = (
+            f"cross-validation needs at least {FEWEST} folds, got {folds}: one is held out, one is val, one is learned from"
+        )
+        yield Problem("folds", message, "5 and 10 are usual.")
+    if not report:
+        yield Problem("folds", "cross-validation measures, and the report is what it measures for", "Ask for the report, too.")
+
+
+def _checked(pipeline: AdhocPipeline, wrong: Sequence[Problem]) -> Plan:
+    """The checked plan.
+
+    Raises:
+        PlanError: with ``wrong`` and all problems of the pipeline.
+    """
+    try:
+        plan = pipeline.plan()
+    except PlanError as error:
+        named = with_names(error, {"stages.train.": "", "stages.split.": "split."})
+        told = {problem.path for problem in wrong}
+        raise PlanError([*wrong, *(problem for problem in named.problems if problem.path not in told)]) from error
+    if wrong:
+        raise PlanError(wrong)
+    return plan
 
 
 def model_of(model: Any, budget: str) -> Any:

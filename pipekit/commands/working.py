@@ -68,11 +68,11 @@ def run_pipeline(pipeline: AdhocPipeline, stage: str, listener: Listener | None 
     return run_plan(pipeline.plan(of=stage), listener or silent, publish=publish, draw=draw_sheet)
 
 
-def split_file(name: str) -> Path:
+def split_file(name: str, own: str = "split.csv") -> Path:
     """Where a run without a pipeline file remembers its split: ``split.csv`` in the current folder if there is one (``pipekit
-    split`` writes it), else in the run's folder, so that datasets which are trained in one folder don't share a file."""
+    split`` writes it), else ``own`` in the run's folder, so that datasets that are trained in one folder don't share it."""
     here = Path("split.csv")
-    return here if here.is_file() else Path("runs", name, here)
+    return here if here.is_file() else Path("runs", name, own)
 
 
 def refuse_existing(*places: Path | None) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from pipekit.columnar import Column, Columns, MakeColumns, from_bytes, joined, to_bytes
 from pipekit.contract import Params
 from pipekit.errors import StageError
+from pipekit.registry.release import released_as
 from pipekit.store.columns import columns_file
 from pipekit.store.locations import Locations
 from pipekit.store.parts import Part, rows_of
@@ -95,4 +96,6 @@ def function_key(make: MakeColumns, params: Params | None) -> str:
             "Make them with a function at the top of a module, marked with @pipekit.columnar.makes_columns.",
         )
     plain = {} if params is None else params.model_dump(mode="json")
-    return dumps({"function": f"{make.__module__}:{name}", "version": version, "params": plain})
+    releases = released_as(make.__module__)
+    plugins = {"plugins": releases} if releases else {}
+    return dumps({"function": f"{make.__module__}:{name}", "version": version, "params": plain, **plugins})

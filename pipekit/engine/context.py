@@ -183,7 +183,7 @@ class StageContext:
         return rng_for(self.seed, self._stage.use, *parts)
 
     def component(self, kind: str, name: str) -> Component:
-        return self._run.plan.registry.get(kind, name)
+        return self._run.plan.registry.get(kind, name, self._stage.component.plugin)
 
     def components(self, kind: str) -> Sequence[Component]:
         return self._run.plan.registry.components(kind)

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from pipekit.artifacts import CODECS
+from pipekit.artifacts import CODECS, Model
 from pipekit.contract import Params, Shared
+from pipekit.files import hash_file
 from pipekit.params import canonical
 from pipekit.passed_over import META, joined
 from pipekit.pipeline.plan import PlannedStage
 from pipekit.registry.component import Component
+from pipekit.registry.release import HashFile, released_as
 from pipekit.store.rows import digest, dumps
 from pipekit.store.wholeness import FORMAT
 
@@ -56,12 +58,16 @@ class Keys:
         content_of: the digest of the file or folder that an :class:`~pipekit.contract.InputPath` names.
         codecs: the codecs of plugins. Their versions are in the keys of imports, of functions that depend on images alone, and
             of stages whose datasets have images of their formats.
+        hash_of: the hash of a file of a plugin's code.
+        template: the template of a name, None if there is none. What reads a model may use the template's code.
     """
 
     seed: int
     content_of: Callable[[Path], str]
     codecs: Callable[[], Iterable[Component]] = tuple
     versions: Versions = field(default_factory=Versions)
+    hash_of: HashFile = hash_file
+    template: Callable[[str], Component | None] = lambda name: None
 
     def of_stage(self, stage: PlannedStage, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The parts of a stage run's key. ``inputs`` are artifacts, or tuples of them, by slot."""
@@ -75,8 +81,11 @@ class Keys:
         if getattr(stage.component.load(), "__pipekit_passed_over__", False):
             given = (one for found in inputs.values() for one in (found if isinstance(found, tuple) else (found,)))
             outside["passed_over"] = joined(one.meta.get(META, {}) for one in given if one is not None)
-        outside |= self._codecs(decoded_by(stage, inputs))
-        return self._parts(stage, stage.params, stage.contract.seeded, inputs=digests, **outside)
+        loaders = self._loaders(inputs)
+        if loaders:
+            outside["loaders"] = [one.identity() for one in loaders]
+        used = [*self._codecs(decoded_by(stage, inputs)), *loaders]
+        return self._parts(stage, stage.params, stage.contract.seeded, used, inputs=digests, **outside)
 
     def of_map(
         self, stage: PlannedStage, function: Any, name: str, params: Params, decoded_by: Iterable[str] | None = ()
@@ -89,30 +98,41 @@ class Keys:
         """
         shared: Shared | None = getattr(function, "__pipekit_shared__", None)
         if shared is not None:
-            found = self._common(params, shared.libraries) | {"function": _name_of(function), "version": shared.version}
-            found |= self._codecs(None)
+            found = self._common(params, shared.libraries, self._codecs(None), function)
+            found |= {"function": _name_of(function), "version": shared.version}
             return cast("dict[str, Any]", json.loads(dumps(found)))
         seeded = stage.contract.seeded and getattr(function, "__pipekit_seeded__", True)
-        return self._parts(stage, params, seeded, function=name, **self._codecs(decoded_by))
+        return self._parts(stage, params, seeded, self._codecs(decoded_by), function, function=name)
 
-    def _codecs(self, names: Iterable[str] | None) -> dict[str, Any]:
-        """The versions of plugins' codecs, as a part of a key; nothing where none decodes.
+    def _codecs(self, names: Iterable[str] | None) -> list[Component]:
+        """The codecs of plugins whose versions are a part of a key; none where none decodes.
 
         Args:
             names: those that decode; None: all.
         """
         chosen = None if names is None else {*names}
-        found = [
-            [*codec.identity(), self.versions.of_component(codec)]
-            for codec in self.codecs()
-            if (chosen is None or codec.name in chosen) and hasattr(codec.load(), "decode")
+        return [
+            codec for codec in self.codecs() if (chosen is None or codec.name in chosen) and hasattr(codec.load(), "decode")
         ]
-        return {"codecs": sorted(found, key=dumps)} if found else {}
 
-    def _parts(self, stage: PlannedStage, params: Params, seeded: bool, **others: Any) -> dict[str, Any]:
+    def _loaders(self, inputs: Mapping[str, Any]) -> list[Component]:
+        """The templates of plugins whose own code loads the given models, to predict with them."""
+        given = (one for found in inputs.values() for one in (found if isinstance(found, tuple) else (found,)))
+        found = [self.template(_template_of(one.path)) for one in given if isinstance(one, Model)]
+        return [one for one in found if one is not None and _is_from_plugin(one) and hasattr(one.load(), "load")]
+
+    def _parts(
+        self,
+        stage: PlannedStage,
+        params: Params,
+        seeded: bool,
+        used: Iterable[Component],
+        mapped: Any = None,
+        **others: Any,
+    ) -> dict[str, Any]:
         """The parts of every key, as JSON. A run's record keeps them, to report later what has changed."""
         parts = {
-            **self._common(params, stage.component.libraries),
+            **self._common(params, stage.component.libraries, [stage.component, *used], mapped),
             "stage": stage.component.identity(),
             "seed": self.seed if seeded else 0,
             **({"packed": True} if stage.packed else {}),
@@ -120,11 +140,26 @@ class Keys:
         }
         return cast("dict[str, Any]", json.loads(dumps(parts)))
 
-    def _common(self, params: Params, libraries: Iterable[str]) -> dict[str, Any]:
-        return {
+    def _common(self, params: Params, libraries: Iterable[str], used: Iterable[Component], function: Any) -> dict[str, Any]:
+        """The parts of every key; among them the releases of the plugins of ``used``, ``function`` and what parameters name."""
+        components = list(used)
+
+        def versions_of(component: Component) -> dict[str, str]:
+            components.append(component)
+            return self.versions.of_component(component)
+
+        found = {
             "format": KEY_FORMAT,
-            "params": canonical(params, self.content_of, self.versions.of_component),
+            "params": canonical(params, self.content_of, versions_of),
             "libraries": self.versions.of(libraries),
+        }
+        codecs = [[*one.identity(), self.versions.of_component(one)] for one in components if one.kind == "codec"]
+        releases = {one.release.name: one.release.identity(self.hash_of) for one in components if one.release is not None}
+        releases |= released_as(getattr(function, "__module__", None) or "", self.hash_of)
+        return {
+            **found,
+            **({"codecs": sorted(codecs, key=dumps)} if codecs else {}),
+            **({"plugins": releases} if releases else {}),
         }
 
 
@@ -134,6 +169,18 @@ def decoded_by(stage: PlannedStage, inputs: Mapping[str, Any]) -> Iterable[str] 
         return None
     given = (one for found in inputs.values() for one in (found if isinstance(found, tuple) else (found,)))
     return {name for one in given if one is not None for name in one.meta.get(CODECS, ())}
+
+
+def _is_from_plugin(component: Component) -> bool:
+    return component.release is not None or bool(component.source_digest)
+
+
+def _template_of(folder: Path) -> str:
+    """The name of a model's template; "" if it has none."""
+    try:
+        return str(json.loads((folder / "model.json").read_text(encoding="utf-8")).get("template") or "")
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 def _name_of(function: Any) -> str:

@@ -418,6 +418,7 @@ class Mapper:
                 disabled=plan.registry.disabled,
                 name=name,
                 began_ns=run.began_ns,
+                plugin=stage.component.plugin,
             )
 
         execute, options = run.executor()

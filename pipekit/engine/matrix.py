@@ -19,13 +19,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 from pipekit.engine.outcome import Listener, Outcome
 from pipekit.engine.run import run_plan, silent
 from pipekit.errors import PipekitError, UserError
 from pipekit.files import PlainTable
-from pipekit.pipeline.matrix_table import Matrix, Range
+from pipekit.pipeline.matrix_table import SEED, Matrix, Range, seeded_stages
 from pipekit.pipeline.plan import Plan, load_plan
 from pipekit.registry.param_rows import toml_text
 
@@ -43,6 +44,14 @@ class Combination:
     error: str = ""
     selected_in: Path | None = None
     """The folder of the artifact whose fact selects the best."""
+    of_seeds: tuple[Combination, ...] = ()
+    """Each training, where seeds are repeated; ``score`` is then their mean."""
+
+    @property
+    def sd(self) -> float | None:
+        """The standard deviation of the score between seeds."""
+        scores = [row.score for row in self.of_seeds if row.score is not None]
+        return stdev(scores) if len(scores) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -71,16 +80,14 @@ def run_matrix(plan: Plan, matrix: Matrix, listener: Listener = silent, **choice
             plan_for(plan, values, 0)
     search = _optuna(matrix, plan.seed) if matrix.search == "optuna" else _Listed(matrix, plan.seed)
     for number, values in enumerate(search.draw(), 1):
-        listener("combination_started", number=number, total=matrix.num_combinations(), values=values)
-        row = _run_one(plan, matrix, number, values, listener, choice)
+        row = _run_seeds(plan, matrix, number, values, listener, choice)
         search.tell(row.score)
         found.append(row)
-        listener("combination_finished", number=number, values=values, score=row.score, headline=row.headline, error=row.error)
     scored = [row for row in found if row.score is not None]
     best = None
     if scored:
         best = (max if matrix.goal == "max" else min)(scored, key=lambda row: row.score or 0.0)
-        run_plan(_named(plan, best.values, plan.name), silent, draw=choice.get("draw"))
+        run_plan(_named(plan, dict(best.values) | _seeds(plan, matrix, 1), plan.name), silent, draw=choice.get("draw"))
         _write_csv(plan.base_dir / "runs" / plan.name / "matrix.csv", matrix, found)
     elif all(row.error for row in found):
         raise UserError("every combination failed", found[-1].error)
@@ -100,12 +107,45 @@ def known_plans(plan: Plan, matrix: Matrix) -> Iterator[Plan]:
         yield plan_for(plan, next(_optuna(matrix, plan.seed).draw()), 1)
         return
     for number, values in enumerate(_Listed(matrix, plan.seed).draw(), 1):
-        yield plan_for(plan, values, number)
+        for one in range(1, matrix.seeds + 1):
+            yield plan_for(plan, dict(values) | _seeds(plan, matrix, one), number, one if matrix.seeds > 1 else 0)
 
 
-def plan_for(plan: Plan, values: Mapping[str, Any], number: int) -> Plan:
+def plan_for(plan: Plan, values: Mapping[str, Any], number: int, seed_number: int = 0) -> Plan:
     """The plan of one combination; number 0 only checks it."""
-    return _named(plan, values, f"{plan.name}-{number}")
+    return _named(plan, values, f"{plan.name}-{number}" + (f"-seed-{seed_number}" if seed_number else ""))
+
+
+def _seeds(plan: Plan, matrix: Matrix, seed_number: int) -> dict[str, int]:
+    """The seeds of one of the repeated trainings, as values; none if nothing is repeated. The first has the pipeline's seed."""
+    if matrix.seeds == 1:
+        return {}
+    return {f"stages.{name}.{SEED}": plan.seed + seed_number - 1 for name in seeded_stages(plan)}
+
+
+def _run_seeds(
+    plan: Plan, matrix: Matrix, number: int, values: Mapping[str, Any], listener: Listener, choice: Mapping[str, Any]
+) -> Combination:
+    """Run a combination once, or once for each seed; its score is then the mean."""
+    rows: list[Combination] = []
+    total = matrix.num_combinations() * matrix.seeds
+    for one in range(1, matrix.seeds + 1):
+        place = (number - 1) * matrix.seeds + one
+        shown = dict(values) if matrix.seeds == 1 else {**values, SEED: plan.seed + one - 1}
+        listener("combination_started", number=place, total=total, values=shown)
+        made = plan_for(plan, dict(values) | _seeds(plan, matrix, one), number, one if matrix.seeds > 1 else 0)
+        row = _run_one(made, matrix, number, values, listener, choice)
+        rows.append(row)
+        listener("combination_finished", number=place, values=shown, score=row.score, headline=row.headline, error=row.error)
+    if matrix.seeds == 1:
+        return rows[0]
+    scores = [row.score for row in rows if row.score is not None]
+    error = next((row.error for row in rows if row.error), "")
+    whole = Combination(number, values, f"{plan.name}-{number}", fmean(scores) if len(scores) == len(rows) else None)
+    seconds, headline = sum(row.seconds for row in rows), rows[0].headline
+    return replace(
+        whole, headline=headline, seconds=seconds, error=error, selected_in=rows[0].selected_in, of_seeds=tuple(rows)
+    )
 
 
 def _named(plan: Plan, values: Mapping[str, Any], name: str) -> Plan:
@@ -115,11 +155,11 @@ def _named(plan: Plan, values: Mapping[str, Any], name: str) -> Plan:
 
 
 def _run_one(
-    plan: Plan, matrix: Matrix, number: int, values: Mapping[str, Any], listener: Listener, choice: Mapping[str, Any]
+    made: Plan, matrix: Matrix, number: int, values: Mapping[str, Any], listener: Listener, choice: Mapping[str, Any]
 ) -> Combination:
-    row = Combination(number, values, f"{plan.name}-{number}")
+    row = Combination(number, values, made.name)
     try:
-        outcome = run_plan(plan_for(plan, values, number), listener, **choice)
+        outcome = run_plan(made, listener, **choice)
     except PipekitError as error:
         return replace(row, error=str(error))
     place = next((step.artifact.path for step in outcome.stages if step.name == matrix.select.partition(".")[0]), None)
@@ -161,11 +201,14 @@ def _doubts(matrix: Matrix, found: Sequence[Combination]) -> Iterator[str]:
 def _write_csv(path: Path, matrix: Matrix, found: Sequence[Combination]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = PlainTable(file)
-        writer.writerow(["run", *matrix.values, matrix.select, "result", "seconds", "error"])
+        repeated = matrix.seeds > 1
+        columns = [matrix.select, *(["sd", *(f"seed {n}" for n in range(1, matrix.seeds + 1))] if repeated else [])]
+        writer.writerow(["run", *matrix.values, *columns, "result", "seconds", "error"])
         for row in found:
             values = [toml_text(row.values[name]) for name in matrix.values]
-            score = "" if row.score is None else f"{row.score:g}"
-            writer.writerow([row.run, *values, score, row.headline, f"{row.seconds:.1f}", row.error])
+            scores = [row.score, *([row.sd, *(one.score for one in row.of_seeds)] if repeated else [])]
+            shown = ["" if score is None else f"{score:g}" for score in scores]
+            writer.writerow([row.run, *values, *shown, row.headline, f"{row.seconds:.1f}", row.error])
 
 
 # --- searches ------------------------------------------------------------------------------------------------------------

@@ -17,7 +17,12 @@ Listener = Callable[..., None]
 
 @dataclass(frozen=True)
 class StageOutcome:
-    """A stage after a run. ``parts`` are the parts of its key."""
+    """A stage after a run.
+
+    Attributes:
+        parts: the parts of its key.
+        why: why it ran; "" where it was cached.
+    """
 
     name: str
     use: str
@@ -30,6 +35,7 @@ class StageOutcome:
     inputs: Mapping[str, tuple[str, ...]]
     warnings: tuple[str, ...] = ()
     num_failed: int = 0
+    why: str = ""
 
     @property
     def facts(self) -> dict[str, str]:
@@ -56,6 +62,7 @@ class StageOutcome:
             "params": dict(self.params),
             "inputs": {slot: list(names) for slot, names in self.inputs.items()},
             "cached": self.cached,
+            **({"why": self.why} if self.why else {}),
             "seconds": round(self.seconds, 3),
             "facts": self.facts,
             "headline": str(self.artifact.meta.get("headline", "")),

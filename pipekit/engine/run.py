@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Collection, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, NoReturn
@@ -23,6 +23,7 @@ from pipekit.engine.forecast import Forecast
 from pipekit.engine.healing import MAX_HEALED, check_inputs, move_aside
 from pipekit.engine.key_changes import describe_changes, new_format
 from pipekit.engine.keys import key_of
+from pipekit.engine.observers import observe
 from pipekit.engine.outcome import Listener, Outcome, StageOutcome, advice_of, headline_of
 from pipekit.engine.run_context import RunContext
 from pipekit.engine.run_place import check_place, check_writable
@@ -284,7 +285,7 @@ class _Run:
             self._observe("before_stage", run=self._info("running"), stage=info)
             self.listener("stage_started", stage=stage.name, use=stage.use)
             try:
-                outcome = self._make(stage, key, parts, inputs, again)
+                outcome = replace(self._make(stage, key, parts, inputs, again), why=self._why(stage, parts, again))
             except DamagedError:
                 raise
             except (Exception, SystemExit) as error:
@@ -313,6 +314,11 @@ class _Run:
         if manifest is not None:
             return self._take(stage, key, parts, manifest, cached=True)
         return self._make(stage, key, parts, inputs, again)
+
+    def _why(self, stage: PlannedStage, parts: Mapping[str, Any], again: bool) -> str:
+        """Why a stage runs."""
+        files = {one.source_digest: one.plugin for one in self.plan.registry}
+        return "asked for with --again" if again else describe_changes(self.before.get(stage.name), parts, files)
 
     def _tell_new_keys(self, stage: PlannedStage, parts: Mapping[str, Any]) -> None:
         """Report once why finished work is recomputed, if another version of pipekit made it."""
@@ -354,7 +360,8 @@ class _Run:
                     raise
                 if not any(made is found for found in ctx.made):
                     raise StageError(
-                        f"{stage.use} must return the result of ctx.dataset() or ctx.artifact(), not {type(made).__name__}"
+                        f"{stage.use} of plugin {stage.component.plugin!r} must return the result of ctx.dataset() or "
+                        f"ctx.artifact(), not {type(made).__name__}"
                     )
                 if damage := guard.take_noted():  # even if a stage swallowed it: no result made from it may stay
                     raise damage
@@ -452,14 +459,7 @@ class _Run:
         return RunInfo(plan.name, str(plan.file or ""), plan.seed, self.run_dir, status)
 
     def _observe(self, hook: str, **values: Any) -> None:
-        """Call observers; an observer that fails becomes a warning."""
-        for plugin, call in self.plan.registry.observers(hook):
-            try:
-                call(**values)
-            except (Exception, SystemExit) as error:
-                stage = values["stage"].name if "stage" in values else ""
-                message = f"observer {hook} of plugin {plugin!r} failed: {reason_of(error)}"
-                self.listener("warning", stage=stage, message=message)
+        observe(self.plan.registry, self.listener, hook, **values)
 
     # --- the forecast ---
 
@@ -490,11 +490,7 @@ class _Run:
                         state, reason = "fails", error.message.partition(":\n")[0]
                 else:
                     state, begun = "run", self.store.is_begun(key) and stage.name not in again
-                    reason = (
-                        "asked for with --again"
-                        if stage.name in again
-                        else describe_changes(self.before.get(stage.name), parts)
-                    )
+                    reason = self._why(stage, parts, stage.name in again)
                     reason = "stopped before its end; it resumes" if begun else reason
             found.append(Forecast(stage.name, stage.use, state, reason, begun))
         return found

@@ -37,9 +37,16 @@ class RunContext:
         def codecs() -> Iterable[Component]:
             return self.plan.registry.components("codec")
 
+        def template(name: str) -> Component | None:
+            return self.plan.registry.found("model", name)
+
         self.keys = Keys(
-            self.plan.seed, lambda path: self.store.hashes.content(path), codecs
-        )  # opened where a path is looked up
+            self.plan.seed,
+            lambda path: self.store.hashes.content(path),  # opened where a path is looked up
+            codecs,
+            hash_of=lambda path: self.store.hashes.file(path),
+            template=template,
+        )
 
     def executor(self) -> tuple[Callable[..., Iterator[ShardResult]], Params]:
         """Where shards run, with its parameters."""

@@ -34,6 +34,7 @@ from pipekit.errors import UserError, did_you_mean
 from pipekit.files import OUTPUT_MARK, expanded
 from pipekit.owners import new_owner, remove_abandoned
 from pipekit.pipeline.plan import Plan
+from pipekit.pipeline.recorded import used_plugins
 from pipekit.store.durability import is_off, settle, sync_folder, syncs_whole_disks
 from pipekit.store.locations import Locations
 from pipekit.store.store import Store, shared_store, store_of
@@ -69,6 +70,7 @@ def record(
         "headline": headline,
         "views": [plan.views, plan.views_mb],
         "versions": {"python": platform.python_version(), **versions},
+        "plugins": used_plugins(plan),
         **_home(plan),
     }
 

@@ -10,7 +10,7 @@ from pipekit.errors import UserError
 from pipekit.files import OUTPUT_MARK
 from pipekit.store.copying import copy_file
 
-KEPT = ("split.csv",)
+KEPT = ("split.csv", "folds.csv")
 """Files of a run's folder that the next run of its name reads, so they stay when the folder is replaced."""
 
 

@@ -203,6 +203,9 @@ class ShardJob:
         results_of = self.execute(run_shard, tasks())
         try:
             for result in results_of:
+                if not isinstance(result, ShardResult) or result.key not in pending:
+                    what = f"{result.key!r} again" if isinstance(result, ShardResult) else type(result).__name__
+                    raise StageError(f"the executor must yield run(task) once for each task, and yielded {what}")
                 if result.error.startswith(DAMAGED):
                     raise DamagedError(*json.loads(result.error.removeprefix(DAMAGED)))
                 if result.error:

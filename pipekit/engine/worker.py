@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pipekit.artifacts import problem_of_sample
 from pipekit.contract import PAUSE, Params, Sample, ShardResult, ShardTask
 from pipekit.engine.sources import check_row
 from pipekit.errors import DamagedError, PipekitError, PluginError, UserError, of_the_machine
@@ -269,11 +270,13 @@ def _job(task: ShardTask) -> Job:
             if registry is None:
                 registry = _registries[place] = load_registry(task.plugins, Path(task.project), task.disabled)
             if task.target.startswith("@stage/"):
-                function = registry.get("stage", task.target.removeprefix("@stage/")).load()
+                function = registry.get("stage", task.target.removeprefix("@stage/"), task.plugin).load()
             else:
                 function = import_target(task.target)
             params_type = (
-                import_target(task.params_type) if task.params_type else registry.get("stage", task.stage).params_type()
+                import_target(task.params_type)
+                if task.params_type
+                else registry.get("stage", task.stage, task.plugin).params_type()
             )
             params = registry.check_params(params_type, task.params or {}, Path(task.project))
             job = Job(function, params, registry)
@@ -302,6 +305,8 @@ def _pack(found: Any, row: Row, folder: Path, locations: Locations, hashes: Mapp
         if not isinstance(found, Mapping) or not isinstance(found.get("id"), str):
             raise UserError(f"yielded {type(found).__name__}; expected a Sample, or a dict with an 'id'")
         return {**found, PLAIN: True}
+    if problem := problem_of_sample(found):
+        raise UserError(f"yielded a sample that can't be a row: {problem}")
 
     def place(path: str, sha256: str, of_input: str, input_sha256: str) -> tuple[str, str]:
         path = os.fspath(path)
@@ -398,4 +403,4 @@ class _SampleContext:
         return found
 
     def component(self, kind: str, name: str) -> Component:
-        return self._job.registry.get(kind, name)
+        return self._job.registry.get(kind, name, self._task.plugin)

@@ -3,22 +3,36 @@
 Images of one patient, video or burst are alike. If they lie in train and in test, the test says how well the model remembers,
 not how well it works on others. A name alone proves nothing (``cat.1.jpg`` is no group): most images must share their stem
 with others, the stems must be more numerous than the classes, and images of one stem must have more in common than chance.
+Only the word *frame* speaks for itself: such images are grouped by their stem, by their folder, or by blocks of their numbers.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.rng import rng_for
 
-_NUMBERED = re.compile(r"(?:.*/)?(?P<stem>[^/]*[^/\d._ -][^/]*)(?P<separator>[._ -])\(?\d+\)?\.\w+")
+_NUMBERED = re.compile(
+    r"(?:.*/)?(?P<stem>[^/]*[^/\d._ -][^/]*|(?:19|20)\d{6})(?P<separator>[._ -])"
+    r"(?P<word>BURST|burst|frame|slice|img|image|view|shot)?\(?\d+\)?(?:_COVER)?\.\w+"
+)
+_FRAME = re.compile(r"(?:^|[/._ -])frames?[._ -]?\(?\d+\)?\.\w+$", re.IGNORECASE)
 PATTERNS = {mark: rf"([^/]+){re.escape(mark)}\(?\d+\)?\.\w+$" for mark in ("_", "-", ".", " ")}
 """For each separator, the regular expression that finds the stem, as ``group_pattern`` takes it."""
+FOLDER = r"^(.+)/[^/]+$"
+BLOCKS = {
+    "lie in {} folders": FOLDER,
+    "are numbered in {} blocks of up to 100": r"^(.+?)\d{1,2}\.\w+$",
+    "are numbered in {} blocks of up to 10": r"^(.+?)\d\.\w+$",
+}
+"""How frames of one stem belong together, with the pattern: by their folder, or by blocks of their numbers."""
+STEMS = "share {} stems"
 
 LEAST_REPEATED = 0.6
 """Share of the images that must have a name with a number, and share their stem with another."""
@@ -46,6 +60,7 @@ class NameGroups:
         num_groups: number of stems that several images share.
         num_images: number of images that share their stem.
         why: what images of one stem have in common.
+        how: how the images belong together, with a place for the number of groups.
     """
 
     pattern: str
@@ -53,11 +68,17 @@ class NameGroups:
     num_groups: int
     num_images: int
     why: str
+    how: str = STEMS
+
+    @property
+    def option(self) -> str:
+        """The option of ``pipekit split`` and ``pipekit train`` that keeps each group in one split."""
+        return f"--group-pattern '{self.pattern}'"
 
     def __str__(self) -> str:
         return (
-            f"the names look like groups: {self.num_images:,} images share {self.num_groups:,} stems, such as {self.stem!r}, "
-            f"and {self.why}"
+            f"the names look like groups: {self.num_images:,} images {self.how.format(f'{self.num_groups:,}')}, such as "
+            f"{self.stem!r}, and {self.why}"
         )
 
 
@@ -73,29 +94,84 @@ def name_groups(ids: Sequence[str], labels: Sequence[str], distances: Distances 
         ids, labels = [ids[i] for i in chosen], [labels[i] for i in chosen]
     places = np.array(chosen, np.int64)
     found = [_NUMBERED.fullmatch(name) for name in ids]
-    marks = [match["separator"] for match in found if match]
-    if len(marks) < LEAST_REPEATED * len(ids) or not marks:
-        return None
-    mark = max(PATTERNS, key=marks.count)
-    stems = [match["stem"] if match and match["separator"] == mark else "" for match in found]
-    names, numbers, counts = np.unique(stems, return_inverse=True, return_counts=True)
-    shared = (counts > 1) & (names != "")
-    num_images, num_groups = int(counts[shared].sum()), int(shared.sum())
-    classes = len(set(labels))
-    if (
-        num_images < LEAST_REPEATED * len(ids)
-        or num_groups < LEAST_STEMS
-        or num_groups <= STEMS_PER_CLASS * classes
-        or counts[shared].max() > LARGEST_SHARE * len(ids)
-    ):
-        return None
-    kept = np.flatnonzero(shared[numbers])
-    why = _purer(numbers[kept], [labels[i] for i in kept.tolist()], [stems[i] for i in kept.tolist()])
+    marks = Counter((match["separator"], match["word"] or "") for match in found if match)
+    frames = _are_frames(ids, labels)
+    if marks.total() < LEAST_REPEATED * len(ids) or not marks:
+        return _frames(ids, labels) if frames else None
+    mark, word = max(sorted(marks), key=marks.__getitem__)
+    stems = [match["stem"] if match and (match["separator"], match["word"] or "") == (mark, word) else "" for match in found]
+    pattern = _pattern(mark, word)
+    shared = _Shared.of(stems)
+    if not shared.enough(labels):
+        return _frames(ids, labels) if frames else None
+    kept = np.flatnonzero(shared.is_shared[shared.numbers])
+    why = FRAMES if frames else ""
+    why = why or _purer(shared.numbers[kept], [labels[i] for i in kept.tolist()], [stems[i] for i in kept.tolist()])
     if not why and distances is not None:
         codes = np.unique(labels, return_inverse=True)[1]
-        why = _alike(kept, numbers[kept], codes, lambda pairs: distances(places[pairs]))
-    example = str(names[np.flatnonzero(shared)[0]])
-    return NameGroups(PATTERNS[mark], example, num_groups, num_images, why) if why else None
+        why = _alike(kept, shared.numbers[kept], codes, lambda pairs: distances(places[pairs]))
+    return shared.named(pattern, why) if why else None
+
+
+@dataclass(frozen=True, eq=False)
+class _Shared:
+    """Stems that several images share.
+
+    Attributes:
+        names, counts: the stems, and how many images have each.
+        numbers: ``(N,)``, the place of each image's stem in ``names``.
+        is_shared: whether several images have a stem.
+    """
+
+    names: NDArray[np.str_]
+    counts: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+    is_shared: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, stems: Sequence[str]) -> _Shared:
+        names, numbers, counts = np.unique(stems, return_inverse=True, return_counts=True)
+        return cls(names, counts, numbers, (counts > 1) & (names != ""))
+
+    def enough(self, labels: Sequence[str]) -> bool:
+        """Whether most images share their stem, and the stems are many, also beside the classes, and none prevails."""
+        num_images, num_groups = int(self.counts[self.is_shared].sum()), int(self.is_shared.sum())
+        return (
+            num_images >= LEAST_REPEATED * len(labels)
+            and num_groups >= LEAST_STEMS
+            and num_groups > STEMS_PER_CLASS * len(set(labels))
+            and int(self.counts[self.is_shared].max()) <= LARGEST_SHARE * len(labels)
+        )
+
+    def named(self, pattern: str, why: str) -> NameGroups:
+        example = str(self.names[np.flatnonzero(self.is_shared)[0]])
+        return NameGroups(pattern, example, int(self.is_shared.sum()), int(self.counts[self.is_shared].sum()), why)
+
+
+FRAMES = "the names say that they are frames of videos"
+
+
+def _pattern(mark: str, word: str) -> str:
+    if not word:
+        return PATTERNS[mark]
+    cover = "(?:_COVER)?" if word.lower() == "burst" else ""
+    return rf"([^/]+){re.escape(mark)}{word}\(?\d+\)?{cover}\.\w+$"
+
+
+def _are_frames(ids: Sequence[str], labels: Sequence[str]) -> bool:
+    """Whether most images are called frames, and that is not the name of their class."""
+    called = sum(bool(_FRAME.search(name)) and "frame" not in label.lower() for name, label in zip(ids, labels, strict=True))
+    return called >= LEAST_REPEATED * max(1, len(ids))
+
+
+def _frames(ids: Sequence[str], labels: Sequence[str]) -> NameGroups | None:
+    """Frames that all have one stem: grouped by their folder, or where that is their class, by blocks of their numbers."""
+    for how, pattern in BLOCKS.items():
+        compiled = re.compile(pattern)
+        shared = _Shared.of([match.group(1) if (match := compiled.search(name)) else "" for name in ids])
+        if shared.enough(labels):
+            return replace(shared.named(pattern, FRAMES), how=how)
+    return None
 
 
 def _blocks(number: int) -> list[int]:

@@ -30,10 +30,14 @@ def knows_something(metrics: Mapping[str, Any]) -> bool:
 
 
 def trained_to_know(model: Mapping[str, Any]) -> bool | None:
-    """Whether a model was better than chance on val in its kept epoch, by its ``model.json``; None if that isn't recorded."""
+    """Whether a model was better than chance on val in its kept epoch, by its ``model.json``; None if that isn't recorded.
+
+    Where val comes in groups (patients, videos), each counts as one image: nothing says how alike its images are.
+    """
     history, kept = model.get("history") or [], model.get("kept_epoch")
     number, most_frequent = (model.get("images") or {}).get("val"), model.get("val_most_frequent")
     if not isinstance(kept, int) or not 1 <= kept <= len(history) or not number or most_frequent is None:
         return None
     accuracy = history[kept - 1].get("val_accuracy")
-    return None if accuracy is None else better_than_chance(round(accuracy * number), number, most_frequent)
+    counted = min(number, model.get("val_groups") or number)
+    return None if accuracy is None else better_than_chance(round(accuracy * number) * counted / number, counted, most_frequent)

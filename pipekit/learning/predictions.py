@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from pipekit.learning.decisions import Decision
+
 DECIMALS = 6
 VIDEOS = VIDEO
 
@@ -46,6 +48,7 @@ class Prediction:
         probabilities: (class, probability), most probable first; empty if the image can't be used.
         error: why the image can't be used, else "".
         frame: a video's frame: its file, its number from 0, its time in seconds; None for an image.
+        decided: the class by the model's decision rule, where that is asked for; "" for the most probable class.
         unknown_score: how unlike the training images it is; above 1 it is none of the classes. None if the model can't tell.
     """
 
@@ -54,6 +57,7 @@ class Prediction:
     error: str = ""
     frame: tuple[str, int, float] | None = None
     unknown_score: float | None = None
+    decided: str = ""
 
     @property
     def unknown(self) -> bool | None:
@@ -62,11 +66,12 @@ class Prediction:
 
     @property
     def predicted(self) -> str:
-        return self.probabilities[0][0] if self.probabilities else ""
+        return self.decided or (self.probabilities[0][0] if self.probabilities else "")
 
     @property
     def confidence(self) -> float | None:
-        return self.probabilities[0][1] if self.probabilities else None
+        """The probability of the predicted class."""
+        return dict(self.probabilities)[self.predicted] if self.probabilities else None
 
 
 def find_images(sources: Iterable[str], listed: Iterable[str] = ()) -> Iterator[str]:
@@ -118,13 +123,20 @@ def _found(sources: Sequence[str], listed: Iterable[str]) -> Iterator[str]:
 
 
 def answers(
-    predictor: Predictor, paths: Iterable[str | Frame], *, workers: int = 1, batch_size: int = 32, mirrored: bool = False
+    predictor: Predictor,
+    paths: Iterable[str | Frame],
+    *,
+    workers: int = 1,
+    batch_size: int = 32,
+    mirrored: bool = False,
+    decision: Decision | None = None,
 ) -> Iterator[Prediction]:
     """The prediction for each image, in order. An image that can't be used gives a :class:`Prediction` with an ``error``.
 
     Args:
         mirrored: test-time augmentation: average the probabilities of the image and its mirror image. The score for *none of
             these* stays that of the image, since its limit was set without mirror images.
+        decision: the rule that decides on the class; None: the most probable one.
     """
     import numpy as np
 
@@ -141,7 +153,8 @@ def answers(
         order = np.argsort(-rounded[:num_classes], kind="stable")
         pairs = tuple((predictor.classes[i], float(rounded[i])) for i in order.tolist())
         score = float(rounded[num_classes]) if len(rounded) > num_classes else None
-        yield Prediction(path, pairs, frame=frame, unknown_score=score)
+        decided = "" if decision is None else predictor.classes[int(decision.decide(rounded[None, :num_classes])[0])]
+        yield Prediction(path, pairs, frame=frame, unknown_score=score, decided=decided)
 
 
 def _image_of(item: str | Frame) -> str | NDArray[np.uint8]:

@@ -1,8 +1,4 @@
-"""A map of images: their features in two dimensions, so that images that look alike lie close together.
-
-t-SNE (L. van der Maaten and G. Hinton, "Visualizing Data using t-SNE", JMLR 9, 2008) of the first 50 principal components,
-as scikit-learn has it.
-"""
+"""A map of images: their features in two dimensions, by a component of kind ``projection``."""
 
 from __future__ import annotations
 
@@ -12,14 +8,19 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pipekit.errors import PluginError
+from pipekit.params import Call
+from pipekit.rng import rng_for
+
 MOST = 2000
 """Maximum number of images on a map: t-SNE of more takes long, and their pictures make a page large."""
 
 FEWEST = 12
 """Minimum number of images; fewer make no map."""
 
-COMPONENTS = 50
-PERPLEXITY = 30.0
+
+NAMES = {"tsne": "t-SNE", "pca": "principal components"}
+"""What projections are called where people read it."""
 
 
 def sample_of(ids: Sequence[str], most: int = MOST) -> NDArray[np.int64]:
@@ -31,17 +32,18 @@ def sample_of(ids: Sequence[str], most: int = MOST) -> NDArray[np.int64]:
     return chosen
 
 
-def project(table: NDArray[np.float16]) -> NDArray[np.float32]:
-    """Each row as a point of a plane, in 0..1; the same on any number of workers and processors of one kind.
+def project(table: NDArray[np.float16], projection: Call) -> NDArray[np.float32]:
+    """Each row as a point of a plane, in 0..1, by a component of kind ``projection``; libraries use one thread.
 
     Args:
         table: ``(N, D)``, at least :data:`FEWEST` rows.
 
     Returns:
-        ``(N, 2)``.
+        ``(N, 2)``; the middle for rows that are all equal.
+
+    Raises:
+        PluginError: the projection returned something else than ``(N, 2)`` finite numbers.
     """
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
     rows = np.asarray(table, np.float32)
@@ -49,23 +51,22 @@ def project(table: NDArray[np.float16]) -> NDArray[np.float32]:
     if (rows == rows[0]).all():
         return np.full((len(rows), 2), 0.5, np.float32)
     with threadpool_limits(1):  # sums in another order would move every point
-        count = min(COMPONENTS, rows.shape[1], len(rows) - 1)
-        reduced = PCA(count, svd_solver="full").fit_transform(rows)
-        start = np.pad(reduced[:, :2], ((0, 0), (0, max(0, 2 - count))))
-        start = (start / max(float(start[:, 0].std()), 1e-12) * 1e-4).astype(np.float32)
-        made = TSNE(
-            2, perplexity=min(PERPLEXITY, (len(rows) - 1) / 3), init=start, random_state=0, n_jobs=1, max_iter=500
-        ).fit_transform(reduced)
+        made = np.asarray(projection.load()(rows, projection.params, rng_for(0, "projection")))
+    if made.shape != (len(rows), 2) or made.dtype.kind not in "fiu" or not np.isfinite(made).all():
+        raise PluginError(
+            f"projection {projection.name!r} must return ({len(rows)}, 2) finite numbers, it returned {made.shape} {made.dtype}"
+        )
     low, high = made.min(axis=0), made.max(axis=0)
     placed: NDArray[np.float32] = ((made - low) / np.maximum(high - low, 1e-12)).astype(np.float32)
     return placed
 
 
-def caption_of(shown: int, there: int) -> str:
+def caption_of(shown: int, there: int, projection: Call) -> str:
     """What the map shows and does not show, for the text above it."""
+    how = NAMES.get(projection.name, projection.name)
     sample = f"A random sample of {shown:,} of {there:,} images. " if shown < there else ""
     return (
-        f"{sample}Which images look alike? Each point is an image; images with similar features lie close together (t-SNE). "
+        f"{sample}Which images look alike? Each point is an image; images with similar features lie close together ({how}). "
         "A point among those of another class may have a wrong label, and a separate group may be another subject. The "
         "distance between groups, and their size, mean little."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 RESAMPLES = 400
 
 
-def flattery(correct: NDArray[np.bool_], rng: Rng) -> float:
+def flattery(correct: NDArray[Any], rng: Rng) -> float:
     """By how much the accuracy of the best model exceeds what the way of choosing it gives on images that didn't choose.
 
     The choice is repeated on bootstrap samples of the images, and each winner is measured on the images that its sample left
     out (Tsamardinos, Greasidou and Borboudakis 2018, "Bootstrapping the out-of-sample predictions").
 
     Args:
-        correct: ``(models, images)``, at least two models.
+        correct: ``(models, images)``, at least two models; of a recipe, the share of its trainings that are correct.
 
     Returns:
         a difference of accuracies, at least 0; 0 if it can't be estimated.

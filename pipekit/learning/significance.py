@@ -28,10 +28,13 @@ FLAT = 1e-12
 """Sums of squares below this are taken as 0."""
 
 
-def exact(hits: float, total: float) -> tuple[float, float]:
+def exact(hits: float, total: float, outside: float = 0.05) -> tuple[float, float]:
     """The exact 95 % interval of Clopper and Pearson (1934) for ``hits`` of ``total``; (0, 1) if ``total`` is 0.
 
     It covers at least 95 % whatever the true proportion; Wilson's falls to 84 % near 0 and 1.
+
+    Args:
+        outside: 1 minus the level, 0.05 for 95 %.
 
     >>> tuple(round(x, 3) for x in exact(69, 72))
     (0.883, 0.991)
@@ -40,8 +43,8 @@ def exact(hits: float, total: float) -> tuple[float, float]:
 
     if total <= 0:
         return 0.0, 1.0
-    low = 0.0 if hits <= 0 else float(betaincinv(hits, total - hits + 1, 0.025))
-    high = 1.0 if hits >= total else float(betaincinv(hits + 1, total - hits, 0.975))
+    low = 0.0 if hits <= 0 else float(betaincinv(hits, total - hits + 1, outside / 2))
+    high = 1.0 if hits >= total else float(betaincinv(hits + 1, total - hits, 1 - outside / 2))
     return low, high
 
 

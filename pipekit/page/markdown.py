@@ -17,9 +17,13 @@ _MEANT = re.compile(r"[\\`*_\[\]<>&#|~=+-]|(?<=\d)[.)]")
 """Characters with a meaning in Markdown; a number with a dot would begin a list."""
 
 
-def to_html(text: str) -> str:
-    """Convert Markdown to HTML. HTML in it is escaped: ``<b>`` in a class name is shown as text."""
-    return str(parser().render(text)).rstrip("\n")
+def to_html(text: str, inline: bool = False) -> str:
+    """Convert Markdown to HTML. HTML in it is escaped: ``<b>`` in a class name is shown as text.
+
+    Args:
+        inline: the text is one line, without a paragraph around it.
+    """
+    return str(parser().renderInline(text) if inline else parser().render(text)).rstrip("\n")
 
 
 def literal(text: str) -> str:

@@ -2,6 +2,56 @@
 (() => {
   for (const element of document.querySelectorAll(".needs-script")) element.hidden = false;
 
+  // Contents: open beside the page on wide windows; on narrow ones a bar that closes after a choice. The section in view is marked.
+  const contents = document.querySelector("[data-contents]"), roomy = matchMedia("(min-width: 64rem)");
+  const fit = () => { contents.open = roomy.matches; };
+  roomy.addEventListener("change", fit);
+  fit();
+  const entries = new Map([...contents.querySelectorAll("a")].map((link) => [link.hash.slice(1), link]));
+  const mark = () => {
+    const sections = [...document.querySelectorAll("main > section")];
+    const current = sections.filter((section) => section.getBoundingClientRect().top < innerHeight / 3).pop();
+    for (const [id, link] of entries) {
+      if (id === current?.id) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
+  };
+  addEventListener("scroll", mark, { passive: true });
+  mark();
+
+  // Folded sections: a link to one opens it, and so does printing.
+  const unfold = (id) => {
+    const details = document.getElementById(id)?.querySelector(":scope > details");
+    if (details) details.open = true;
+  };
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.('a[href^="#"]');
+    if (!link) return;
+    unfold(decodeURIComponent(link.hash.slice(1)));
+    if (contents.contains(link)) fit();
+  });
+  addEventListener("hashchange", () => unfold(decodeURIComponent(location.hash.slice(1))));
+  if (location.hash) unfold(decodeURIComponent(location.hash.slice(1)));
+  addEventListener("beforeprint", () => { for (const details of document.querySelectorAll(".folded > details")) details.open = true; });
+
+  // A page in runs/NAME/ knows the name of its run.
+  const run = /\/runs\/([\w.-]+)\//.exec(location.pathname)?.[1];
+  for (const code of run ? document.querySelectorAll(".command code") : []) code.textContent = code.textContent.replace("runs/NAME", `runs/${run}`);
+
+  // Commands to copy, where the browser allows it.
+  for (const button of navigator.clipboard ? document.querySelectorAll("[data-copy]") : []) {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      try {
+        await navigator.clipboard.writeText(button.parentElement.querySelector("code").textContent);
+        button.textContent = "Copied";
+      } catch {
+        button.textContent = "Not allowed";
+      }
+      setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    });
+  }
+
   // Tables: a button in each heading sorts by that column; numbers by value, everything else alphabetically.
   const key = (row, column) => row.cells[column].textContent.trim();
   const number = (text) => parseFloat(text.replaceAll(",", ""));
@@ -60,6 +110,7 @@
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("reset", () => setTimeout(() => { limit = first; show(); }));
     more.addEventListener("click", () => { limit += 2 * first; show(); });
+    gallery.having = (wanted) => items.filter((item) => Object.entries(wanted).every(([tag, value]) => item.tags[tag] === value));
     gallery.filter = (wanted) => {
       for (const menu of form.querySelectorAll("select[name]")) menu.value = wanted[menu.name] ?? "";
       limit = first;
@@ -67,13 +118,61 @@
     };
     show();
   }
+  const galleryOf = (link) => document.querySelector(link.getAttribute("href"))?.querySelector("[data-gallery]");
   for (const link of document.querySelectorAll("[data-filter]")) {
     link.addEventListener("click", () => {
-      const section = document.querySelector(link.getAttribute("href"));
-      section?.querySelector("[data-gallery]")?.filter(JSON.parse(link.dataset.filter));
+      if (link.getAttribute("role") === "button") return;
+      galleryOf(link)?.filter(JSON.parse(link.dataset.filter));
       // Deferred: the jump to the anchor, which follows this, would take the focus away again.
-      setTimeout(() => section?.querySelector("h2")?.focus({ preventScroll: true }));
+      setTimeout(() => document.querySelector(link.getAttribute("href"))?.querySelector("h2")?.focus({ preventScroll: true }));
     });
+  }
+
+  // Matrices: a cell shows its pictures beside it. One cell is in the order of the Tab key; the arrow keys go to the others.
+  for (const matrix of document.querySelectorAll("[data-matrix]")) {
+    const panel = matrix.querySelector(".cell"), most = 12;
+    const rows = [...matrix.querySelectorAll("tbody tr")].map((row) => [...row.cells].slice(1).map((cell) => cell.querySelector("a")));
+    const links = rows.flat().filter(Boolean);
+    if (!panel || !links.length || !galleryOf(links[0])) continue;
+    const heading = panel.querySelector("h3"), said = panel.querySelector("p"), list = panel.querySelector("ul"), all = panel.querySelector("a");
+    const choose = (link) => {
+      for (const other of links) {
+        other.setAttribute("aria-pressed", String(other === link));
+        other.tabIndex = other === link ? 0 : -1;
+      }
+      const found = galleryOf(link).having(JSON.parse(link.dataset.filter));
+      heading.textContent = link.dataset.name;
+      const counted = `${link.dataset.count} image${link.dataset.count === "1" ? "" : "s"}`;
+      said.textContent = !found.length ? `${counted}: the report keeps no picture of them`
+        : found.length > most || String(found.length) !== link.dataset.count.replaceAll(",", "")
+          ? `${counted}, ${Math.min(most, found.length)} of them below` : counted;
+      list.replaceChildren(...found.slice(0, most).map((item) => {
+        const copy = item.element.cloneNode(true);
+        copy.hidden = false;
+        return copy;
+      }));
+      all.hidden = found.length <= most;
+      all.dataset.filter = link.dataset.filter;
+    };
+    for (const link of links) {
+      link.setAttribute("role", "button");
+      link.addEventListener("click", (event) => { event.preventDefault(); choose(link); });
+    }
+    matrix.querySelector("table").addEventListener("keydown", (event) => {
+      const link = event.target.closest("a"), steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+      if (!link) return;
+      if (event.key === " ") { event.preventDefault(); choose(link); }
+      if (!(event.key in steps)) return;
+      event.preventDefault();
+      const [down, right] = steps[event.key];
+      let row = rows.findIndex((cells) => cells.includes(link)), column = rows[row].indexOf(link);
+      do { row += down; column += right; } while (rows[row] && column >= 0 && column < rows[row].length && !rows[row][column]);
+      rows[row]?.[column]?.focus();
+    });
+    const counts = (link) => Number(link.dataset.count.replaceAll(",", ""));
+    const mistakes = links.filter((link) => !link.parentElement.classList.contains("hit"));
+    choose((mistakes.length ? mistakes : links).reduce((a, b) => (counts(b) > counts(a) ? b : a)));
+    panel.hidden = false;
   }
 
   // A button toggles a class on its section: counts or rates.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,6 +27,7 @@ class _Builder:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._definitions: dict[str, Any] = {}
+        self._known: dict[str, dict[str, Component]] = {}
 
     def build(self) -> dict[str, Any]:
         top = self._model(Settings, "settings")
@@ -57,16 +59,16 @@ class _Builder:
         usable = []
         for component in self._registry.components(kind):
             try:
-                component.params_type() if not component.name.endswith(".*") else component.load()
+                component.params_type() if not component.reference.endswith(".*") else component.load()
             except PipekitError:
                 continue
             usable.append(component)
         return usable
 
     def _stage(self, component: Component) -> tuple[str, dict[str, Any]]:
-        schema = self._model(component.params_type(), f"stage.{component.name}")
+        schema = self._model(component.params_type(), f"stage.{component.reference}")
         common = self._model(StageSettings, "stage")
-        common["properties"]["use"] = {"const": component.name, "description": component.summary}
+        common["properties"]["use"] = {"const": component.reference, "description": component.summary}
         slots = {
             slot.name: {
                 "description": f"The stage that makes this {slot.artifact.kind}; default: the nearest one above",
@@ -78,7 +80,7 @@ class _Builder:
         }
         schema["properties"] = {**common["properties"], **slots, **schema.get("properties", {})}
         schema["required"] = ["use", *schema.get("required", [])]
-        return component.name, schema
+        return component.reference, schema
 
     def _model(self, params_type: type[Params], name: str) -> dict[str, Any]:
         """A model's schema; nested models move to the top level under their own names."""
@@ -103,45 +105,84 @@ class _Builder:
             return {**rest, "$ref": f"#/$defs/{self._choice(*uses)}"}
         return {name: self._resolve(item) for name, item in value.items() if name != "title" or not isinstance(item, str)}
 
-    def _choice(self, kind: str, key: str) -> str:
+    def _choice(self, kind: str, key: str, options: dict[str, Any]) -> str:
         """The definition of "a component of this kind": its bare name, or a table with its parameters."""
         place = f"{kind}:{key or 'name'}"
         if place in self._definitions:
             return place
         self._definitions[place] = {}  # a combinator of ops takes ops
-        components = self._usable(kind)
-        names = {
-            "anyOf": [
-                *_names([component.name for component in components if not component.name.endswith(".*")]),
-                *(
-                    {"type": "string", "pattern": f"^{component.name[:-2]}\\."}
-                    for component in components
-                    if component.name.endswith(".*")
-                ),
-                *([{"type": "string", "pattern": r"[(|]|\.toml$"}] if kind == "op" else []),
-            ]
-        }
+        members = self._members(kind)
+        names = {"anyOf": [*_names(members), *self._unlisted(kind)]}
+        if kind in ("op", "recipe"):
+            names["anyOf"] += [{"type": "string", "pattern": self._text_pattern()}]
         if not key:
-            self._definitions[place] = {
-                "type": "string",
-                "description": "A name, a .toml file, or ops as text: rotate(40)|hflip",
-            }
+            told = "A name, a .toml file, or ops as text: rotate(40)|hflip"
+            self._definitions[place] = {"type": "string", "description": told, **names}
             return place
+        keys = list(dict.fromkeys(("use", key)))
+        own = self._resolve(options)
         tables = []
-        for component in components:
-            if component.name.endswith(".*"):
-                continue
-            schema = self._model(component.params_type(), f"{kind}.{component.name}")
-            schema.pop("additionalProperties", None)  # the use may add options (an op's p)
+        for name, component in members.items():
+            schema = self._model(component.params_type(), f"{kind}.{name}")
+            schema["properties"] = {**dict.fromkeys(keys, True), **own, **schema["properties"]}
             tables.append(
                 {
-                    "if": {"properties": {key: {"const": component.name}}, "required": [key]},
+                    "if": {"anyOf": [{"properties": {one: {"const": name}}, "required": [one]} for one in keys]},
                     "then": {**schema, "description": component.summary},
                 }
             )
-        table = {"type": "object", "required": [key], "properties": {key: names}, "allOf": tables}
+        first = {one: names if one == "use" else {**names, "description": "Another name of use"} for one in keys}
+        table = {
+            "type": "object",
+            "oneOf": [{"required": [one]} for one in keys],
+            "properties": first,
+            "allOf": tables,
+        }
         self._definitions[place] = {"anyOf": [names, table]}
         return place
+
+    def _members(self, kind: str) -> dict[str, Component]:
+        """The components of a kind by name, those of families one by one, where these can be listed."""
+        if kind not in self._known:
+            usable = {one.reference: one for one in self._usable(kind) if not one.name.endswith(".*")}
+            for family in [one for one in self._registry.components(kind) if one.name.endswith(".*")]:
+                with contextlib.suppress(Exception):  # its library is not installed
+                    usable |= {one.reference: one for one in self._registry.members(family)}
+            self._known[kind] = dict(sorted(usable.items()))
+        return self._known[kind]
+
+    def _unlisted(self, kind: str) -> list[dict[str, Any]]:
+        """Patterns for the families whose members can't be listed."""
+        families = [one.name[:-1] for one in self._registry.components(kind) if one.name.endswith(".*")]
+        listed = self._members(kind)
+        return [
+            {"type": "string", "pattern": f"^{_escaped(prefix)}"}
+            for prefix in families
+            if not any(name.startswith(prefix) for name in listed)
+        ]
+
+    def _text_pattern(self) -> str:
+        """The pattern of ops as one line of text, with their names and those of their parameters; or of a file's name."""
+        ops = []
+        for name, component in self._members("op").items():
+            fields = [*component.params_type().model_fields, "p"]
+            values = r"\(.*\)" if "ops" in fields else rf"\(\s*(?:{_values(fields)})?\s*\)"
+            ops.append(f"{_escaped(name)}(?:{values})?")
+        ops += [_escaped(one["pattern"].strip("^").replace("\\", "")) + r"\w+(?:\(.*\))?" for one in self._unlisted("op")]
+        ops += [_escaped(name) for name in self._members("recipe")]
+        one = rf"(?:[A-Za-z_][\w.-]*:)?(?:{'|'.join(ops)})"
+        return rf"^\s*{one}(?:\s*\|\s*{one})*\s*$|\.toml\s*$"
+
+
+def _escaped(name: str) -> str:
+    return name.replace(".", "\\.")
+
+
+def _values(fields: list[str]) -> str:
+    """The pattern of a list of values, some of them named."""
+    value = r"""(?:"[^"]*"|'[^']*'|\[[^()|=]*\]|\([^()|=]*\)|[^=,()|"'\[\]]+)"""
+    argument = rf"(?:(?:{'|'.join(dict.fromkeys(fields))})\s*=\s*)?{value}"
+    return rf"{argument}(?:\s*,\s*{argument})*,?"
 
 
 def _add_other_names(schema: dict[str, Any], params_type: type[Params]) -> None:

@@ -43,6 +43,12 @@ class Matrix(Params):
     search: Literal["grid", "random", "optuna"] = param(
         "grid", "Search: all combinations (grid), or `trials` of them (random, or by Optuna)"
     )
+    seeds: int = param(
+        1,
+        "Number of trainings of each combination, with different seeds of its stages; the mean of the metric selects",
+        ge=1,
+        le=100,
+    )
     trials: int = param(20, "Number of combinations that a random or Optuna search tries", ge=1, le=10_000)
 
     @field_validator("values", mode="before")
@@ -85,9 +91,31 @@ def matrix_of(plan: Plan) -> Matrix | None:
         ]
         raise PlanError(listed, plan.shown)
     stage = checked.select.partition(".")[0]
+    wrong = []
     if stage not in [step.name for step in plan.stages]:
-        raise PlanError([Problem("matrix.select", f"no stage called {stage!r}", "", plan.line("matrix", "select"))], plan.shown)
+        wrong.append(Problem("matrix.select", f"no stage called {stage!r}", "", plan.line("matrix", "select")))
+    if checked.seeds > 1 and (problem := _of_seeds(plan, checked)):
+        wrong.append(Problem("matrix.seeds", *problem, plan.line("matrix", "seeds")))
+    if wrong:
+        raise PlanError(wrong, plan.shown)
     return checked
+
+
+def seeded_stages(plan: Plan) -> list[str]:
+    """The stages whose seed can be set by itself, such as trainings: repeated seeds change these alone."""
+    return [step.name for step in plan.stages if SEED in type(step.params).model_fields]
+
+
+SEED = "seed"
+
+
+def _of_seeds(plan: Plan, matrix: Matrix) -> tuple[str, str] | None:
+    """What is wrong with repeated seeds, and how to mend it."""
+    if not seeded_stages(plan):
+        return "no stage has a parameter 'seed', so that another seed would change nothing", "Omit seeds."
+    if any(name.rpartition(".")[2] == SEED for name in matrix.values):
+        return "values set a seed already", "Omit it there, or omit seeds."
+    return None
 
 
 def _dotted(place: Sequence[str | int]) -> str:

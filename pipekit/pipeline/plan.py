@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +17,7 @@ from pipekit.contract import Artifact, Call, Dataset, Params, Slot, StageContrac
 from pipekit.errors import PipekitError, PlanError, Problem, UserError, did_you_mean, place_text
 from pipekit.params import parse_toml
 from pipekit.pipeline.accepted import read_accepted
+from pipekit.pipeline.recorded import recorded_plugin
 from pipekit.pipeline.toml_lines import Place, line_numbers, nearest_line
 from pipekit.registry.component import Component
 from pipekit.registry.registry import Registry, load_registry
@@ -177,7 +179,9 @@ def load_plan(
         here = [str(Path(name).absolute()) if _is_path(name) else name for name in plugins]
         registry = load_registry([*listed, *here], base_dir, disabled)
     matrix = values.pop("matrix", None)
-    registry.accepted |= read_accepted(store or store_of(base_dir, is_project=True))
+    root = store or store_of(base_dir, is_project=True)
+    registry.accepted |= read_accepted(root)
+    registry.recorded = partial(recorded_plugin, root)
     plan = checker.plan(values, registry, given or {})
     return replace(
         plan,

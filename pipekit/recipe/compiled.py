@@ -37,7 +37,6 @@ from pipekit.recipe.homography import (
     Fit,
     TargetTracker,
     View,
-    determinant,
     exposes,
     fitting,
     is_affine,
@@ -47,6 +46,7 @@ from pipekit.recipe.homography import (
 )
 from pipekit.recipe.notation import OpOptions, Ops, RecipeParams, check_ops, parse_ops, probability
 from pipekit.recipe.picture import Picture
+from pipekit.recipe.returned import checked_choice, checked_homography, checked_pixels, checked_view
 from pipekit.rng import Rng, rng_for
 
 __all__ = [
@@ -135,6 +135,7 @@ class Op:
     params: Params
     p: float
     parts: tuple[Op, ...] = ()
+    plugin: str = ""
 
     @cached_property
     def own_fill(self) -> tuple[FillMode, int] | None:
@@ -279,7 +280,7 @@ def _compile(call: Call) -> Op:
     if kind is None:
         raise PluginError(f"op {call.name!r}: its first parameter must be one of {', '.join(KINDS)}, not {first!r}")
     parts = tuple(_compile(part) for part in getattr(call.params, "ops", ())) if kind == "combinator" else ()
-    return Op(call.name, kind, function, call.params, probability(call), parts)
+    return Op(call.name, kind, function, call.params, probability(call), parts, call.component.plugin)
 
 
 # --- one image's way through a recipe ------------------------------------------------------------------------------------
@@ -339,7 +340,7 @@ class _Pass:
         if op.p < 1 and self.rng.random() >= op.p:
             return
         if op.kind == "combinator":
-            for position in op.function(op.parts, op.params, self.rng):
+            for position in checked_choice(op, op.function(op.parts, op.params, self.rng), op.parts):
                 self.step(op.parts[position])
             return
         self.rng.drawn = {}
@@ -375,18 +376,13 @@ class _Pass:
 
     def pixel(self, op: Op) -> None:
         image = self.refit().pixels()
-        changed = op.function(image, op.params, self.rng)
-        if not isinstance(changed, np.ndarray) or changed.shape != image.shape or changed.dtype != np.uint8:
-            raise PluginError(f"op {op.name!r} must return {image.shape} uint8, like its image; it returned {_what(changed)}")
-        self.image = changed
+        self.image = checked_pixels(op, op.function(image, op.params, self.rng), image)
 
     def view(self, op: Op) -> None:
         image = self.refit().pixels()
         boxes, keypoints = self.targets.now()
         view = View(image, self.mask, boxes, keypoints, self.targets.mirrored, self.recipe.min_visible)
-        changed = op.function(view, op.params, self.rng)
-        if not isinstance(changed, View):
-            raise PluginError(f"op {op.name!r} must return a View, it returned {_what(changed)}")
+        changed = checked_view(op, op.function(view, op.params, self.rng))
         self.image, self.mask, self.total = changed.image, changed.mask, None
         self.base_hw = self.size_hw = (changed.image.shape[0], changed.image.shape[1])
         self.targets.replace(changed)
@@ -434,16 +430,10 @@ class _Pass:
 
 
 def _homography(op: Op, size_hw: SizeHw, rng: Rng) -> tuple[Matrix, SizeHw]:
-    found = op.function(size_hw, op.params, rng)
-    homography, new_hw = found if isinstance(found, tuple) else (found, size_hw)
-    homography = np.asarray(homography, np.float64)
-    if homography.shape != (3, 3) or not abs(determinant(homography)) > 1e-12:  # comparisons with NaN are false
-        raise PluginError(f"op {op.name!r} must return an invertible (3, 3) matrix, it returned {homography.tolist()}")
-    if min(new_hw) < 1:
-        raise PluginError(f"op {op.name!r} must return a size of at least 1 x 1 px, it returned {tuple(new_hw)}")
+    homography, new_hw = checked_homography(op, op.function(size_hw, op.params, rng), size_hw)
     if not is_affine(homography) and homography[2, 2] != 0:
         homography = homography / homography[2, 2]
-    return homography, (int(new_hw[0]), int(new_hw[1]))
+    return homography, new_hw
 
 
 def _warp(
@@ -477,10 +467,6 @@ def _flips_after_resize(homography: Matrix, size_hw: SizeHw, new_hw: SizeHw) -> 
 
 def _size(shape: Sequence[int]) -> str:
     return f"{shape[1]} x {shape[0]} px"
-
-
-def _what(value: Any) -> str:
-    return f"{value.shape} {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 def walk(ops: Sequence[Op]) -> Iterator[Op]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -75,8 +76,8 @@ class OpsField:
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        entry = {"anyOf": [{"type": "string"}, {"type": "object", "required": ["op"]}], "x-pipekit-uses": ["op", "op"]}
-        return {"anyOf": [{"type": "string", "x-pipekit-uses": ["recipe", ""]}, {"type": "array", "items": entry}]}
+        entry = self.uses.__get_pydantic_json_schema__(core_schema.any_schema(), handler)
+        return {"anyOf": [{"type": "string", "x-pipekit-uses": ["recipe", "", {}]}, {"type": "array", "items": entry}]}
 
     def _validate(self, value: Any, info: core_schema.ValidationInfo) -> tuple[Call, ...]:
         """Resolve and check a recipe. ``info.context["registry"]`` resolves its names."""
@@ -105,6 +106,8 @@ class OpsField:
             reason = "never changes anything: every op has p = 0, or values that leave the image as it is"
             problems.append(((), reason, "Leave the recipe out, or raise a p or a value."))
         if problems:
+            if isinstance(value, str) and not value.strip().endswith(".toml"):
+                problems = [_as_typed(value, problem) for problem in problems]
             nested_problem(*problems)
         return tuple(calls)
 
@@ -133,12 +136,20 @@ class RecipeParams(Params):
     ops: Ops = param(..., "The ops, in the order in which they are applied")
 
 
+def _as_typed(text: str, problem: tuple[Place, str, str]) -> tuple[Place, str, str]:
+    """A problem in a line of text: its place is the text that was typed, and not a table that was made of it."""
+    place, message, hint = problem
+    name = next((step for step in reversed(place) if isinstance(step, str)), "")
+    named = f"{name}: {message}" if name and name not in ("op", "use", "ops") and repr(name) not in message else message
+    return (), named if repr(text.strip()) in named or _short(text) in named else f"{named}, in {_short(text)}", hint
+
+
 def _or_preset(hint: str, table: Any, context: Mapping[str, Any]) -> str:
     """Suggest a preset with a similar name."""
-    name = table.get("op") if isinstance(table, Mapping) else table
+    name = table.get("use", table.get("op")) if isinstance(table, Mapping) else table
     if not isinstance(name, str) or "Did you mean" in hint or "pipekit components op" not in hint:
         return hint
-    near = did_you_mean(name, [component.name for component in context["registry"].components("recipe")])
+    near = did_you_mean(name, [component.reference for component in context["registry"].components("recipe")])
     return f"{near} List them: pipekit components recipe" if near else hint
 
 
@@ -174,10 +185,12 @@ def _open_text(text: str, context: Mapping[str, Any]) -> Sequence[Any]:
     if text.strip().endswith(".toml"):
         return _read_file(Path(text.strip()), context.get("base_dir"))
     registry = context["registry"]
-    presets = {component.name: component for component in registry.components("recipe")}
+    presets = {name for one in registry.components("recipe") for name in (one.name, f"{one.plugin}:{one.name}")}
     if text.strip() in presets:
-        found = presets[text.strip()].load()
-        return list(found() if callable(found) else found)
+        preset = registry.get("recipe", text.strip())
+        found = preset.load()
+        ops = list(found() if callable(found) else found)
+        return list(registry.at_home("op", ops, preset.plugin))
     return [
         table["op"] if table.keys() == {"op"} and table["op"] in presets else table
         for table in parse_ops(text, registry, presets=list(presets))
@@ -220,7 +233,7 @@ def parse_ops(text: str, registry: Any, presets: Sequence[str] = ()) -> list[dic
     [{'op': 'rotate', 'limit_deg': 40}, {'op': 'hflip', 'p': 0.3}]
     """
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        tree = ast.parse(_QUALIFIED.sub(_joined, text.strip()), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         place = f" at {text.strip()[error.offset - 1 :][:20]!r}" if isinstance(error, SyntaxError) and error.offset else ""
         raise UserError(
@@ -230,6 +243,20 @@ def parse_ops(text: str, registry: Any, presets: Sequence[str] = ()) -> list[dic
         return [_table(node, text, registry, presets) for node in _branches(tree)]
     except RecursionError:
         raise UserError(f"the ops {_short(text)} are nested too deeply") from None
+
+
+_QUALIFIED = re.compile(r"(?<![\w'\"])([A-Za-z_][\w.-]*):(?=[A-Za-z_])")
+_COLON, _HYPHEN = "\ua4fd", "\ua7f7"
+"""Letters that stand for a colon and a hyphen while Python's parser reads a qualified name: ``acme-ops:gentle``."""
+
+
+def _joined(found: re.Match[str]) -> str:
+    return found[1].replace("-", _HYPHEN) + _COLON
+
+
+def _typed(text: str) -> str:
+    """A text as it was typed."""
+    return text.replace(_COLON, ":").replace(_HYPHEN, "-")
 
 
 def _short(text: str) -> str:
@@ -252,7 +279,7 @@ def _table(node: ast.expr, text: str, registry: Any, presets: Sequence[str]) -> 
         _refuse(node, text, "an op's name")
     if name in presets:
         if arguments or keywords:
-            raise UserError(f"the preset {name!r} takes no values, got {ast.unparse(node)!r}")
+            raise UserError(f"the preset {name!r} takes no values, got {_typed(ast.unparse(node))!r}")
         return {"op": name}
     if not arguments and not keywords:
         return {"op": name}
@@ -269,7 +296,7 @@ def _table(node: ast.expr, text: str, registry: Any, presets: Sequence[str]) -> 
         if keyword.arg is None:
             _refuse(keyword.value, text, "name=value")
         if keyword.arg in table:
-            raise UserError(f"{name!r} is given {keyword.arg!r} twice, in {ast.unparse(node)!r}")
+            raise UserError(f"{name!r} is given {keyword.arg!r} twice, in {_typed(ast.unparse(node))!r}")
         in_ops = keyword.arg == "ops" and isinstance(keyword.value, ast.List)
         table[keyword.arg] = (
             [_group(item, text, registry, presets) for item in keyword.value.elts]  # type: ignore[attr-defined]
@@ -300,10 +327,10 @@ def _bare(tables: Sequence[dict[str, Any]], presets: Sequence[str]) -> list[Any]
 
 def _name(node: ast.expr) -> str | None:
     if isinstance(node, ast.Name):
-        return node.id
+        return _typed(node.id)
     if isinstance(node, ast.Attribute):
         outer = _name(node.value)
-        return f"{outer}.{node.attr}" if outer else None
+        return f"{outer}.{_typed(node.attr)}" if outer else None
     return None
 
 
@@ -313,14 +340,15 @@ _WORDS = {"true": True, "false": False, "none": None}
 def _value(node: ast.expr, text: str) -> Any:
     """A number, a text, a bare word, or lists, tuples and tables of them."""
     if isinstance(node, ast.Name):
-        return _WORDS.get(node.id, node.id)
+        return _WORDS.get(node.id, _typed(node.id))
     if isinstance(node, (ast.List, ast.Tuple)):
         return [_value(item, text) for item in node.elts]
     try:
-        return ast.literal_eval(node)
+        value = ast.literal_eval(node)
+        return _typed(value) if isinstance(value, str) else value
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         _refuse(node, text, "a plain value: a number, a word, a list")
 
 
 def _refuse(node: ast.expr, text: str, expected: str) -> NoReturn:
-    raise UserError(f"expected {expected}, got {ast.unparse(node)!r}, in the ops {_short(text)}")
+    raise UserError(f"expected {expected}, got {_typed(ast.unparse(node))!r}, in the ops {_short(text)}")

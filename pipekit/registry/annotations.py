@@ -160,7 +160,7 @@ def _reader(registry: Registry, file: Path) -> str:
         try:
             found = component.load()
             if not getattr(found, "GENERALITY", 0) and found.sniff(file):
-                return component.name
+                return component.reference
         except Exception:  # a plugin's mistake must not hide the others; `verdicts` says it
             continue
     return ""

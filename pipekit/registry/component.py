@@ -11,6 +11,7 @@ from typing import Any
 
 from pipekit.contract import Params, StageContract, params_type_of
 from pipekit.errors import PluginError, UserError
+from pipekit.registry.release import Release
 
 LOADING = RLock()
 """Held while modules of plugins are imported."""
@@ -26,6 +27,8 @@ class Component:
         plugin: the name of the plugin that provides it.
         source_digest: the hash of the file, if the plugin is a single file: editing it counts as a new version.
         preload: modules that worker processes have loaded before they get work.
+        release: the distribution that it is installed from, if its version matters.
+        is_ambiguous: whether another plugin has a component of that kind and name.
     """
 
     kind: str
@@ -36,7 +39,14 @@ class Component:
     plugin: str = ""
     source_digest: str = ""
     preload: tuple[str, ...] = ()
+    release: Release | None = field(default=None, repr=False)
+    is_ambiguous: bool = False
     _loaded: Any = field(default=None, repr=False)
+
+    @property
+    def reference(self) -> str:
+        """The name by which it can be found: ``gentle``, or ``acme:gentle`` where several plugins have that name."""
+        return f"{self.plugin}:{self.name}" if self.is_ambiguous else self.name
 
     def load(self) -> Any:
         """The component itself; its module is imported on the first call.
@@ -87,7 +97,7 @@ class Component:
         return (*(contract.libraries if contract else ()), *own)
 
     def identity(self) -> list[Any]:
-        """The component's part of a cache key."""
+        """The component's part of a cache key; its release is another one."""
         return [self.kind, self.name, self.version, *([self.source_digest] if self.source_digest else [])]
 
 

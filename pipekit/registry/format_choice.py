@@ -10,7 +10,7 @@ _NEXT = re.compile(r":(?=\w+=)")
 
 
 def parse_format(text: str) -> tuple[str, dict[str, str]]:
-    """The importer's name and the parameters that follow it.
+    """The importer's name, which may be qualified (``acme:csv``), and the parameters that follow it.
 
     Raises:
         UserError: something else than ``PARAMETER=VALUE`` follows the name.
@@ -19,7 +19,7 @@ def parse_format(text: str) -> tuple[str, dict[str, str]]:
     ('csv', {'label': 'Finding Labels', 'label_values': 'names'})
     """
     name, *pairs = _NEXT.split(text)
-    if ":" in name:
+    if name.count(":") > 1 or name.startswith(":") or name.endswith(":"):
         raise UserError(
             f"{text!r} is no choice of an importer", "Expected NAME or NAME:PARAMETER=VALUE, such as csv:label=kind"
         )

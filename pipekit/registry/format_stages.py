@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from pydantic import create_model
 
-from pipekit.artifacts import CATEGORIES, CODECS, joined_categories
+from pipekit.artifacts import CATEGORIES, CODECS, joined_categories, problem_of_sample
 from pipekit.contract import (
     Adjusted,
     Artifact,
@@ -116,7 +116,7 @@ def import_stage(importer: Component) -> Any:
         else:
             path = Path(params.path)
             found = reader.read(path, params, ctx.out_dir) if writes else reader.read(path, params)
-            tracked = ctx.track(found, label="listing", unit="images")
+            tracked = ctx.track(_checked(found, importer), label="listing", unit="images")
             samples = _sort_out(tracked, failed, adjusted, lists, listed, excluded.ids, ledger)
             samples = _watched(samples, by_suffix, codecs)
             if per_file:
@@ -237,6 +237,23 @@ def _folders_read(params: Params) -> list[Path]:
 def known(sample: Sample, params: Params, ctx: SampleContext) -> Iterator[Sample]:
     """Yield the sample as it is; by then the engine has hashed its file."""
     yield sample
+
+
+def _checked(found: Any, importer: ComponentLike) -> Iterator[Any]:
+    """What an importer yields.
+
+    Raises:
+        PluginError: it is nothing that an importer may yield.
+    """
+    who = f"importer {importer.name!r} of plugin {importer.plugin!r}"
+    if not isinstance(found, Iterable):
+        raise PluginError(f"{who} must yield samples; its `read` returned {type(found).__name__}")
+    for item in found:
+        if not isinstance(item, (Sample, Failure, Adjusted, Categories)):
+            raise PluginError(f"{who} yielded {type(item).__name__}, expected a Sample or a Failure")
+        if isinstance(item, Sample) and (problem := problem_of_sample(item)):
+            raise PluginError(f"{who} yielded a sample that can't be a row: {problem}")
+        yield item
 
 
 def _sort_out(
@@ -367,6 +384,9 @@ def export_stage(exporter: Component) -> Any:
         for said in getattr(found, "limits", lambda *_: ())(main, params):
             ctx.warn(f"{exporter.name}: {said}")
         made = write(main, ctx.out_dir, params, **inputs)
+        if made is not None and not isinstance(made, Mapping):
+            who = f"exporter {exporter.name!r} of plugin {exporter.plugin!r}"
+            raise PluginError(f"{who} must return nothing or a dict of facts, and returned {type(made).__name__}")
         return ctx.artifact(Files, **(made or {}))
 
     run.__doc__ = exporter.summary

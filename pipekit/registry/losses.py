@@ -32,8 +32,8 @@ INNER = ("id", "area", "oriented")
 RECORD = "augmented"
 """The record of ``augment`` in ``extra``: a folder of copies has its own file for it."""
 
-NUMBERS = ("image_id",)
-"""Values in ``extra`` that number the images of one file."""
+NUMBERS = ("image_id", "split_copies")
+"""Values in ``extra`` that number the images of one file, and those that are copies of one another."""
 
 
 def losses(samples: Iterable[Sample], carries: Collection[str]) -> str:

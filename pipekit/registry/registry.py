@@ -9,13 +9,11 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
-import inspect
 import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, TypeVar
@@ -27,7 +25,10 @@ from pipekit.contract import Params
 from pipekit.errors import PluginError, UserError, did_you_mean, place_text
 from pipekit.files import expanded, use_codecs
 from pipekit.params import problems_of
-from pipekit.registry.component import LOADING, AdaptedComponent, Component, error_text, first_line, import_target
+from pipekit.registry.component import LOADING, Component, error_text, first_line, import_target
+from pipekit.registry.registering import Registering, check_hook_names
+from pipekit.registry.release import Release, release_of
+from pipekit.registry.suggestions import ambiguous, at_home, defaults_at_home, hint_for, split_name
 
 GROUP = "pipekit"
 """The entry-point group in which installed plugins are found."""
@@ -41,18 +42,13 @@ KINDS: Mapping[str, str] = {
     "exporter": "register_exporters",
     "detector": "register_detectors",
     "embedder": "register_embedders",
+    "projection": "register_projections",
     "check": "register_checks",
     "report_section": "register_report_sections",
     "codec": "register_codecs",
     "executor": "register_executors",
 }
 """The kinds of components, and the hook that registers each."""
-
-ADAPTED = {
-    "importer": ("import.", "pipekit.registry.format_stages:import_stage"),
-    "exporter": ("export.", "pipekit.registry.format_stages:export_stage"),
-}
-"""Kinds whose components become stages too: the prefix of the stage's name, and the function that makes the stage."""
 
 P = TypeVar("P", bound=Params)
 
@@ -70,6 +66,7 @@ class PluginRecord:
         reason: why it is not ok.
         seconds: the time that loading it took.
         components: (kind, name) of each component that it registered.
+        module: the module with its hooks, if it is no single file.
     """
 
     name: str
@@ -80,6 +77,7 @@ class PluginRecord:
     reason: str = ""
     seconds: float = 0.0
     components: tuple[tuple[str, str], ...] = ()
+    module: str = ""
 
 
 class Registry:
@@ -88,6 +86,7 @@ class Registry:
     Attributes:
         accepted: digests of values that a costly check (one that imports a library) has accepted before. A validator finds it
             as ``info.context["accepted"]``; a run keeps it in the store.
+        recorded: the plugin that had a component of a kind and name in an earlier run; "" if none had.
     """
 
     def __init__(self) -> None:
@@ -95,7 +94,9 @@ class Registry:
         self.asked: tuple[str, ...] = ()
         self.disabled: tuple[str, ...] = ()
         self.accepted: set[str] = set()
-        self._components: dict[tuple[str, str], Component] = {}
+        self.recorded: Callable[[str, str], str] = lambda kind, name: ""
+        self._components: dict[tuple[str, str], list[Component]] = {}
+        self._clashes = False
         self._manager = pluggy.PluginManager("pipekit")
         self._manager.add_hookspecs(hookspecs)
         self._observers: list[Any] = []
@@ -134,50 +135,62 @@ class Registry:
 
     # --- looking up ---
 
-    def get(self, kind: str, name: str) -> Component:
-        """The component of that kind and name.
+    def found(self, kind: str, name: str, home: str = "") -> Component | None:
+        """The component of that kind and name; None if there is none.
+
+        Args:
+            name: ``gentle``, or qualified with its plugin's name, ``acme:gentle``.
+            home: the plugin that is preferred where several have the name.
 
         Raises:
-            UserError: there is none; the hint has the nearest name, or the broken plugins.
+            UserError: several plugins have it.
         """
-        found = self._components.get((kind, name)) or self._from_wildcard(kind, name)
+        plugin, name = split_name(kind, name)
+        every = self._named(kind, name)
+        chosen = [one for one in every if not plugin or one.plugin == plugin]
+        if len(chosen) > 1:
+            chosen = [one for one in chosen if one.plugin == home] or chosen
+        if len(chosen) > 1:
+            raise ambiguous(kind, name, chosen)
+        return chosen[0] if chosen else None
+
+    def _named(self, kind: str, name: str) -> list[Component]:
+        """The components of a name: one of each plugin. Members of families are made here."""
+        found = list(self._components.get((kind, name), ()))
+        prefix, dot, rest = name.partition(".")
+        for family in self._components.get((kind, f"{prefix}.*"), ()) if dot and rest != "*" else ():
+            if not any(one.plugin == family.plugin for one in found):
+                target = family.load()(rest)
+                made = Component(
+                    kind,
+                    name,
+                    target,
+                    first_line(target),
+                    family.version,
+                    family.plugin,
+                    family.source_digest,
+                    release=family.release,
+                )
+                made.is_ambiguous = family.is_ambiguous
+                self._components.setdefault((kind, name), []).append(made)
+                found.append(made)
+        return found
+
+    def get(self, kind: str, name: str, home: str = "") -> Component:
+        """The component of that kind and name, as :meth:`found` looks it up.
+
+        Raises:
+            UserError: there is none, or several plugins have it; the hint has their qualified names, the broken or missing
+                plugin that has it, or the nearest name.
+        """
+        found = self.found(kind, name, home)
         if found is not None:
             return found
         if kind not in KINDS:
             raise UserError(
                 f"no kind of component called {kind!r}", did_you_mean(kind, list(KINDS)) or f"There are: {', '.join(KINDS)}"
             )
-        known = [component.name for component in self.components(kind)]
-        prefix = next((prefix for prefix, _ in ADAPTED.values() if kind == "stage" and name.startswith(prefix)), "")
-        known = [other for other in known if other.startswith(prefix)]  # suggest no importer for an exporter
-        whole = [repr(other) for other in known if other.endswith(f".{name}")]  # "folders" of "import.folders"
-        near = f"Did you mean {' or '.join(whole)}?" if whole else ""
-        near = near or self._offered(kind, name) or did_you_mean(name, known) or did_you_mean(name.rpartition(".")[2], known)
-        if near and prefix and not get_close_matches(name, known, cutoff=0.9):
-            near += " Or is the plugin that provides it not installed?"
-        broken = [record.name for record in self.plugins if record.status == "broken"]
-        lost = f" Plugin {broken[0]!r} could not be loaded: `pipekit plugins`." if broken and not near else ""
-        off = [repr(record.name) for record in self.plugins if record.status == "disabled"]
-        lost += f" Disabled: {', '.join(off)}." if off and not near else ""
-        lost = lost or ("" if near else " Is the plugin that provides it installed? `pipekit plugins`.")
-        raise UserError(
-            f"no {kind.replace('_', ' ')} called {name!r}", f"{near}{lost} List them: pipekit components {kind}".strip()
-        )
-
-    def _offered(self, kind: str, name: str) -> str:
-        """What a component says that it offers under another name (``offers(name)`` of its function); "" if none does."""
-        said = [getattr(one.load(), "offers", lambda _: "")(name) for one in self.components(kind)] if kind == "model" else []
-        return " ".join(filter(None, said))
-
-    def _from_wildcard(self, kind: str, name: str) -> Component | None:
-        prefix, dot, rest = name.partition(".")
-        family = self._components.get((kind, f"{prefix}.*")) if dot and rest != "*" else None
-        if family is None:
-            return None
-        found = family.load()(rest)
-        component = Component(kind, name, found, first_line(found), family.version, family.plugin, family.source_digest)
-        self._components[kind, name] = component
-        return component
+        raise UserError(f"no {kind.replace('_', ' ')} called {name!r}", hint_for(self, kind, name))
 
     def components(self, kind: str, wildcards: bool = False) -> list[Component]:
         """All components of a kind, by name.
@@ -185,12 +198,20 @@ class Registry:
         Args:
             wildcards: list the members of families (``albu.*``) one by one; this imports their libraries.
         """
-        found = {name: component for (of, name), component in self._components.items() if of == kind}
+        found = {one.reference: one for (of, _), several in self._components.items() if of == kind for one in several}
         if wildcards:
-            for family in [name for name in found if name.endswith(".*")]:
-                names = import_target(str(found.pop(family).target).partition(":")[0] + ":names")
-                found |= {f"{family[:-1]}{rest}": self.get(kind, f"{family[:-1]}{rest}") for rest in names()}
-        return [found[name] for name in sorted(found)]
+            for name in [name for name, one in found.items() if one.name.endswith(".*")]:
+                found |= {one.reference: one for one in self.members(found.pop(name))}
+        return sorted(found.values(), key=lambda one: (one.name, one.plugin))
+
+    def members(self, family: Component) -> list[Component]:
+        """The members of a family; this imports its library, if its module does."""
+        names = import_target(str(family.target).partition(":")[0] + ":names")
+        return [self.get(family.kind, f"{family.plugin}:{family.name[:-1]}{rest}") for rest in names()]
+
+    def at_home(self, kind: str, value: Any, plugin: str) -> Any:
+        """Names of components, and tables with them, as a plugin means them: what is ambiguous is that plugin's own."""
+        return at_home(self, kind, value, plugin) if self._clashes else value
 
     def __iter__(self) -> Iterator[Component]:
         for kind in KINDS:
@@ -205,8 +226,9 @@ class Registry:
         from pydantic import ValidationError
 
         context = {"registry": self, "base_dir": base_dir or Path.cwd(), "accepted": self.accepted}
+        given = {**defaults_at_home(self, params_type, values), **values} if self._clashes else dict(values)
         try:
-            return params_type.model_validate(dict(values), context=context), []
+            return params_type.model_validate(given, context=context), []
         except ValidationError as error:
             return None, list(problems_of(error, params_type))
 
@@ -225,7 +247,14 @@ class Registry:
     # --- loading ---
 
     def add(
-        self, plugin: Any, name: str, source: str, version: str = "", digest: str = "", started: float | None = None
+        self,
+        plugin: Any,
+        name: str,
+        source: str,
+        version: str = "",
+        digest: str = "",
+        started: float | None = None,
+        release: Release | None = None,
     ) -> None:
         """Add a plugin: a module or object with hook implementations. All its components are added, or none."""
         if self._manager.is_registered(plugin):
@@ -233,115 +262,58 @@ class Registry:
         started = time.perf_counter() if started is None else started
         api = getattr(plugin, "PIPEKIT_API", None)
         try:
-            found = self._collect(plugin, name, api, digest)
+            found = self._collect(plugin, name, api, digest, release)
         except (Exception, SystemExit) as error:
             if self._manager.is_registered(plugin):
                 self._manager.unregister(plugin)
             reason = error.message if isinstance(error, PluginError) else error_text(error)
-            self.note(name, source, "broken", reason, version, api, started)
+            module = release.tops[0] if release is not None else ""
+            self.note(name, source, "broken", reason, version, api, started, module)
             return
-        self._components |= {(component.kind, component.name): component for component in found}
+        for component in found:
+            several = self._components.setdefault((component.kind, component.name), [])
+            several.append(component)
+            if len(several) > 1:
+                self._clashes = True
+                for one in several:
+                    one.is_ambiguous = True
+        if release is not None:
+            release.extend(one.target.partition(":")[0].partition(".")[0] for one in found if isinstance(one.target, str))
         components = tuple((component.kind, component.name) for component in found)
         seconds = time.perf_counter() - started
         self.plugins.append(PluginRecord(name, source, version, api, seconds=seconds, components=components))
 
     def note(
-        self, name: str, source: str, status: str, reason: str, version: str = "", api: int | None = None, started: float = 0.0
+        self,
+        name: str,
+        source: str,
+        status: str,
+        reason: str,
+        version: str = "",
+        api: int | None = None,
+        started: float = 0.0,
+        module: str = "",
     ) -> None:
         """Keep a record of a plugin that is not in use."""
         seconds = time.perf_counter() - started if started else 0.0
-        self.plugins.append(PluginRecord(name, source, version, api, status, reason, seconds))
+        self.plugins.append(PluginRecord(name, source, version, api, status, reason, seconds, module=module))
 
-    def _collect(self, plugin: Any, name: str, api: int | None, digest: str) -> list[Component]:
+    def _collect(self, plugin: Any, name: str, api: int | None, digest: str, release: Release | None) -> list[Component]:
         if api is not None and api > hookspecs.API_VERSION:
             raise PluginError(
                 f"it needs pipekit's plugin API {api}, and this pipekit has {hookspecs.API_VERSION}; a newer pipekit is needed"
             )
-        _check_hook_names(plugin)
+        check_hook_names(plugin)
         self._manager.register(plugin, name)
         self._manager.check_pending()
         found: dict[tuple[str, str], Component] = {}
         for kind, hook in KINDS.items():
             for impl in getattr(self._manager.hook, hook).get_hookimpls():
                 if impl.plugin is plugin:
-                    register = _Register(self._components, found, kind, name, digest)
+                    register = Registering(found, kind, name, digest, release)
                     self._trace(name, hook, ", ".join(impl.argnames))
                     impl.function(*(register for _ in impl.argnames))
         return list(found.values())
-
-
-class _Register:
-    """The ``register`` that a hook receives, for one plugin and kind."""
-
-    def __init__(
-        self,
-        taken: Mapping[tuple[str, str], Component],
-        found: dict[tuple[str, str], Component],
-        kind: str,
-        plugin: str,
-        digest: str,
-    ) -> None:
-        self._taken, self._found, self._kind, self._plugin, self._digest = taken, found, kind, plugin, digest
-
-    def __call__(self, name: str, target: Any, *, summary: str = "", version: int = 1, preload: Sequence[str] = ()) -> None:
-        if not isinstance(name, str) or not name or any(character in name for character in " /\\\t\n"):
-            raise PluginError(f"it registers {name!r}: a name is a word without spaces or slashes")
-        if target is None or (isinstance(target, str) and not target):
-            raise PluginError(f"it registers {self._kind} {name!r} without a target")
-        if not isinstance(version, int):
-            raise PluginError(f"it registers {self._kind} {name!r} with the version {version!r}, expected a whole number")
-        if isinstance(preload, str) or not all(isinstance(module, str) for module in preload):
-            raise PluginError(f"it registers {name!r} with preload={preload!r}, expected a list of module names")
-        summary = summary or ("" if isinstance(target, str) else first_line(target))
-        component = Component(self._kind, name, target, summary, version, self._plugin, self._digest, tuple(preload))
-        self._take(component)
-        if self._kind in ADAPTED:
-            prefix, adapter = ADAPTED[self._kind]
-            self._take(
-                AdaptedComponent(
-                    "stage",
-                    prefix + name,
-                    adapter,
-                    summary,
-                    version,
-                    self._plugin,
-                    self._digest,
-                    component.preload,
-                    original=component,
-                )
-            )
-
-    def _take(self, component: Component) -> None:
-        place = (component.kind, component.name)
-        other = self._taken.get(place) or self._found.get(place)
-        if other is not None:
-            raise PluginError(
-                f"{component.kind} {component.name!r} is claimed by plugin {self._plugin!r} and by plugin {other.plugin!r}; "
-                "one of them must choose another name"
-            )
-        self._found[place] = component
-
-
-def _check_hook_names(plugin: Any) -> None:
-    """Raise PluginError for a hook that is misspelt or not marked: pluggy would skip it silently."""
-    hooks = {name: spec for name, spec in vars(hookspecs).items() if hasattr(spec, "pipekit_spec")}
-    known = list(hooks)
-    for name in dir(plugin):
-        found = getattr(plugin, name, None)
-        marked = getattr(found, "pipekit_impl", None)
-        if marked is not None and name not in known and not (isinstance(marked, dict) and marked.get("specname") in known):
-            raise PluginError(f"there is no hook called {name!r}. {did_you_mean(name, known)}".rstrip())
-        if marked is not None and name in known:
-            has = list(inspect.signature(hooks[name]).parameters)
-            for argument in inspect.signature(getattr(plugin, name)).parameters:
-                if argument not in has:
-                    raise PluginError(f"hook {name!r} has no argument {argument!r}; it has: {', '.join(has)}")
-        if marked is None and name in known and callable(found) and not hasattr(found, "pipekit_spec"):
-            raise PluginError(f"{name!r} is not marked with @pipekit.hookimpl, so it would never be called")
-        if marked is None and name.startswith("register_") and name not in known and callable(found):
-            near = did_you_mean(name, known)
-            if near and getattr(found, "__module__", None) == getattr(plugin, "__name__", None):
-                raise PluginError(f"there is no hook called {name!r}. {near}")
 
 
 def load_registry(
@@ -364,16 +336,20 @@ def load_registry(
         version = distribution.version if distribution else ""
         if not installed and not built_in:
             continue
-        if point.name in off:
-            registry.note(point.name, source, "disabled", "disabled by PIPEKIT_DISABLE or --disable", version)
+        module, name = point.value.partition(":")[0], point.name
+        if distribution and any(record.name == name for record in registry.plugins):
+            name = distribution.name  # two distributions call their plugins the same
+        if name in off:
+            registry.note(name, source, "disabled", "disabled by PIPEKIT_DISABLE or --disable", version, module=module)
             continue
-        started = time.perf_counter()
+        started, loaded_ns = time.perf_counter(), time.time_ns()
         try:
             plugin = point.load()
         except (Exception, SystemExit) as error:
-            registry.note(point.name, source, "broken", error_text(error), version, started=started)
+            registry.note(name, source, "broken", error_text(error), version, started=started, module=module)
             continue
-        registry.add(plugin, point.name, source, version, started=started)
+        release = release_of(plugin, module, version, loaded_ns, distribution)
+        registry.add(plugin, name, source, version, started=started, release=release)
     for name in dict.fromkeys(asked):
         _load_asked(registry, name, base_dir or Path.cwd(), off)
     use_codecs(component.load for component in registry.components("codec"))
@@ -388,7 +364,7 @@ def _load_asked(registry: Registry, asked: str, base_dir: Path, off: set[str]) -
         if asked in off:
             registry.note(asked, asked, "disabled", "disabled by PIPEKIT_DISABLE or --disable")
             return
-        started = time.perf_counter()
+        started, loaded_ns = time.perf_counter(), time.time_ns()
         try:
             module = importlib.import_module(asked)
             # Check functions only: a module may hold other objects that load something when they are touched.
@@ -400,9 +376,11 @@ def _load_asked(registry: Registry, asked: str, base_dir: Path, off: set[str]) -
             registry.note(asked, asked, "broken", error.message, started=started)
             return
         except (Exception, SystemExit) as error:
-            registry.note(asked, asked, "broken", error_text(error), started=started)
+            registry.note(asked, asked, "broken", error_text(error), started=started, module=asked)
             return
-        registry.add(module, asked, asked, str(getattr(module, "__version__", "")), started=started)
+        version = str(getattr(module, "__version__", ""))
+        release = release_of(module, asked, version, loaded_ns, None)
+        registry.add(module, asked, asked, version, started=started, release=release)
         return
     path = base_dir / expanded(asked)
     name = path.stem

@@ -55,14 +55,14 @@ def verdicts(registry: Registry, path: Path) -> list[Verdict]:
             generality = int(getattr(importer, "GENERALITY", 0))
             answer = importer.sniff(path)
         except ReadingsError as error:
-            found.append(Verdict(component.name, True, error.message, generality, error))
+            found.append(Verdict(component.reference, True, error.message, generality, error))
             continue
         except Exception as error:
-            found.append(Verdict(component.name, False, f"its sniff failed: {type(error).__name__}: {error}"))
+            found.append(Verdict(component.reference, False, f"its sniff failed: {type(error).__name__}: {error}"))
             continue
         reason = str(answer if answer else getattr(answer, "reason", ""))
         near = bool(getattr(answer, "near", False))
-        found.append(Verdict(component.name, bool(answer), reason or "no reason given", generality, near=near))
+        found.append(Verdict(component.reference, bool(answer), reason or "no reason given", generality, near=near))
     return sorted(found, key=lambda verdict: (not verdict.fits, verdict.fits and verdict.generality))
 
 
@@ -168,5 +168,6 @@ def exporter_of(registry: Registry, importer: str) -> str:
     Raises:
         UserError: the importer names an exporter that is not registered.
     """
-    name = str(getattr(registry.get("importer", importer).load(), "WRITTEN_AS", ""))
-    return registry.get("exporter", name).name if name else ""
+    component = registry.get("importer", importer)
+    name = str(getattr(component.load(), "WRITTEN_AS", ""))
+    return registry.get("exporter", name, component.plugin).reference if name else ""

@@ -28,6 +28,7 @@ __all__ = [
     "check_importer",
     "check_model",
     "check_op",
+    "check_projection",
     "check_recipe",
     "check_report_section",
     "check_stage",
@@ -175,6 +176,12 @@ def check_embedder(embedder: Any, *, registry: Registry | None = None, **params:
     """An embedder: its facts are stated; finite features that do not depend on the other images, within float16."""
     __tracebackhide__ = True
     check_component("embedder", embedder, params, registry)
+
+
+def check_projection(projection: Any, *, registry: Registry | None = None, **params: Any) -> None:
+    """A projection: finite ``(N, 2)`` numbers, the same with the same generator, for few and for equal rows too."""
+    __tracebackhide__ = True
+    check_component("projection", projection, params, registry)
 
 
 def check_detector(detector: Any, *, registry: Registry | None = None, **params: Any) -> None:

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from pipekit.errors import PipekitError, PlanError, Problem
 from pipekit.files import write_text as write_text
+from pipekit.ui.alone import data_stream
 
 if TYPE_CHECKING:
     from pipekit.ui.progress import RunDisplay
@@ -52,7 +53,7 @@ def note(text: str) -> None:
 
 def say_json(value: Any) -> None:
     """Print a value as indented JSON to stdout, for other programs."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    data_stream().write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
 Row = Sequence[str | Text]

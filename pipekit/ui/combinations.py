@@ -12,7 +12,7 @@ from pipekit.ui.progress import RunDisplay
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from pipekit.engine.matrix import MatrixOutcome
+    from pipekit.engine.matrix import Combination, MatrixOutcome
 
 OF_ONE_RUN = ("run_finished",)
 
@@ -67,7 +67,7 @@ def show_combinations(outcome: MatrixOutcome) -> None:
     rows = []
     for row in order:
         style = NAME if row is outcome.best else ""
-        cells = [row.run, *(_words({name: row.values[name]}, bare=True) for name in names), _number(row.score)]
+        cells = [row.run, *(_words({name: row.values[name]}, bare=True) for name in names), _score(row)]
         rows.append([coloured(cell, style) for cell in (*cells, row.error or row.headline, duration(row.seconds))])
     say()
     table(("run", *names, outcome.select, "result", "time"), rows)
@@ -76,6 +76,11 @@ def show_combinations(outcome: MatrixOutcome) -> None:
         warn(warning)
     if outcome.best is not None:
         say(f"Best by {outcome.select}: {_words(outcome.best.values)}. {outcome.best.headline}".rstrip(), NAME)
+        if outcome.best.sd is not None:
+            say(
+                f"Each combination was trained with {len(outcome.best.of_seeds)} seeds, and the mean chose; ± is the standard "
+                "deviation between seeds. `pipekit compare` compares two of them as recipes: name the runs of the table."
+            )
         if len(outcome.combinations) > 1 and "val" in outcome.select:
             say(
                 f"{outcome.select} chose among {len(outcome.combinations)} runs, so it flatters the best one; a test metric "
@@ -88,6 +93,10 @@ def _words(values: Mapping[str, Any], bare: bool = False) -> str:
     from pipekit.registry.param_rows import toml_text
 
     return ", ".join(toml_text(value) if bare else f"{name} = {toml_text(value)}" for name, value in values.items())
+
+
+def _score(row: Combination) -> str:
+    return _number(row.score) + ("" if row.sd is None else f" ± {row.sd:.2g}")
 
 
 def _number(score: float | None) -> str:

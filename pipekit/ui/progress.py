@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipekit.ui import BAD, DIM, GOOD, NAME, WARN, console, duration, make_table, plural, say, show
+from pipekit.ui.alone import data_stream, stdout_alone
 from pipekit.ui.stage_view import StageView
 
 if TYPE_CHECKING:
@@ -309,31 +309,9 @@ class JsonDisplay(RunDisplay):
         self._stack.close()
 
     def __call__(self, event: str, /, **values: Any) -> None:
-        stream = self._stream or sys.stdout
+        stream = self._stream or data_stream()
         stream.write(json.dumps({"event": event, **values}, ensure_ascii=False, default=_jsonable) + "\n")
         stream.flush()
-
-
-@contextlib.contextmanager
-def stdout_alone() -> Iterator[IO[str]]:
-    """Reserve the real stdout for one writer; all other output to it, also from worker processes, goes to stderr."""
-    mine = sys.stdout
-    mine.flush()
-    try:
-        number = mine.fileno()
-    except (OSError, ValueError):  # a stream without a file behind it, as in tests
-        with contextlib.redirect_stdout(sys.stderr):
-            yield mine
-        return
-    kept = os.dup(number)
-    try:
-        os.dup2(sys.stderr.fileno(), number)
-        with os.fdopen(os.dup(kept), "w", encoding="utf-8", errors="backslashreplace") as stream:
-            yield stream
-    finally:
-        mine.flush()
-        os.dup2(kept, number)
-        os.close(kept)
 
 
 def stage_table(stages: Sequence[StageView]) -> RenderableType:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -284,6 +285,22 @@ def test_an_interval_is_as_exact_as_two_thousand_resamples_are() -> None:
     away = (np.stack([low, high]) - falls.mean(axis=0)) / error - np.array([[-1.96], [1.96]])
     expected = np.sqrt(0.025 * 0.975 / 2000) / 0.0584
     assert np.sqrt((away**2).mean()) == pytest.approx(expected, rel=0.2)
+
+
+def test_groups_of_images_count_and_not_images() -> None:
+    """86 of 144 are better than chance (0.5) as single images, and not as 18 patients with eight alike images each."""
+    groups = np.repeat(np.arange(18), 8)
+    right = np.repeat(np.arange(18) < 11, 8).astype(np.float64)
+    right[:2] = 0
+    one, none = np.ones(144), np.zeros(1)
+    measured = Measured("val", ("a", "b"), ("a", "b") * 72, (), 1, right, one, right[:, None], one[:, None], none, none, ())
+    assert measured.knows_something
+    assert not replace(measured, groups=groups).knows_something
+    ctx = SimpleNamespace(rng=lambda *parts: rng_for(0, *parts))
+    alone, together = (_interval(ctx, right[:, None], of) for of in (None, groups))  # type: ignore[arg-type]
+    assert (together[1] - together[0])[0] == pytest.approx(8**0.5 * (alone[1] - alone[0])[0], rel=0.15)
+    single = _interval(ctx, right[:, None], np.arange(144))  # type: ignore[arg-type]
+    assert np.array_equal(np.stack(single), np.stack(alone))
 
 
 def test_a_model_no_better_than_chance_calls_no_op_harmless(colour_project: ColourProject) -> None:

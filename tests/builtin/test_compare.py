@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipekit.builtin.compare.paired import Answers, compare_all, verdict
+from pipekit.builtin.compare.paired import Answers, compare_all, compare_two, verdict
 from pipekit.builtin.compare.sections import _learning, differing
 from pipekit.cli import main
 from pipekit.learning.selection import flattery
@@ -71,6 +71,21 @@ def test_images_of_one_group_do_not_count_as_independent() -> None:
     assert together["p_mcnemar"] > 0.05
     assert together["difference"]["high"] > 0
     assert together["num_groups"] == 10
+
+
+def test_groups_of_either_report_count_and_say_what_they_are() -> None:
+    rows = {str(i): {"true": "a", "sha256": "", "correct": "1"} for i in range(40)}
+    metrics = {"accuracy": {"low": 0.8, "value": 0.9}, "baseline": {"accuracy": 0.5}}
+    plain = Answers("A", {**metrics, "groups": None}, rows)
+    copies = {key: {**row, "group": str(int(key) // 2)} for key, row in rows.items()}
+    fours = {key: {**row, "group": str((int(key) + 2) // 4)} for key, row in rows.items()}
+    assert compare_two(plain, Answers("B", {**metrics, "groups": None}, rows))["num_groups"] is None
+    found = compare_two(plain, Answers("B", {**metrics, "groups": "copies"}, copies))
+    assert (found["groups"], found["num_groups"]) == ("copies", 20)
+    both = compare_two(
+        Answers("A", {**metrics, "groups": "copies"}, copies), Answers("B", {**metrics, "groups": "named"}, fours)
+    )
+    assert (both["groups"], both["num_groups"]) == ("named", 11)
 
 
 def test_several_comparisons_are_adjusted_by_holm() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,20 @@ def test_the_digest_hangs_on_neither_place_nor_batch_size_nor_workers(colour_pro
     assert moved.run({"bins": 7}).stages[-1].artifact.digest != first
 
 
-def test_mislabelled_images_are_suspected(colour_project: Any) -> None:
-    suspected = {row["id"]: row["suggested"] for row in metrics_of(colour_project.report())["label_errors"]}
+def test_mislabelled_images_are_suspected_and_the_rule_and_the_abstention_are_measured(colour_project: Any) -> None:
+    costs, temperature = [[0, 1, 1], [30, 0, 1], [1, 1, 0]], {"temperature": 2.0, "num_val_images": 18}
+    rule = {"rule": "expected_cost", "costs": costs, "temperature": 2.0, "val": {"chosen": 0.5, "default": 1.0}}
+    colour_project.model(calibration=temperature, decision=rule)
+    folder = colour_project.report()
+    metrics, page = metrics_of(folder), (folder / "report.html").read_text("utf-8")
+    suspected = {row["id"]: row["suggested"] for row in metrics["label_errors"]}
+    found = metrics["decision"]
+    assert metrics["temperature"]["temperature"] == 2.0
+    assert found["cost"]["default"]["value"] == (30 + 1) / 24, "one green and one red image are taken for blue"
+    chosen = sum(np.array(found["confusion_matrix"]).ravel() * np.array(costs).ravel()) / 24
+    assert found["cost"]["chosen"]["value"] == pytest.approx(chosen)
+    assert metrics["abstention"]["rows"][0]["accuracy"]["value"] == 22 / 24
+    assert {"Decision rule", "Abstention"} <= set(re.findall(r"<h2[^>]*>([^<]*)</h2>", page))
     assert suspected == {"test/green/green_1.png": "blue", "test/red/red_0.png": "blue"}
 
 
@@ -220,17 +233,24 @@ def failing(ctx: pipekit.Context, evaluation) -> pipekit.Section:
     raise ValueError("no luck")
 
 
+def wrong(ctx: pipekit.Context, evaluation):
+    return "a text"
+
+
 @pipekit.hookimpl
 def register_report_sections(register):
     register("fine", fine)
     register("failing", failing)
+    register("wrong", wrong)
 """,
         "utf-8",
     )
-    outcome = colour_project.run({"sections": ["fine", "failing"]})
+    outcome = colour_project.run({"sections": ["fine", "failing", "wrong"]})
     page = (outcome.stages[-1].artifact.path / "report.html").read_text("utf-8")
     assert "24 images, <em>as told</em>" in page
-    assert "'failing' failed and is omitted: ValueError: no luck" in (outcome.run_dir / "run.json").read_text("utf-8")
+    told = "\n".join(outcome.stages[-1].warnings)
+    assert "the report section 'failing' failed and is omitted: ValueError: no luck (plugin 'by_colour')" in told
+    assert "'wrong' failed and is omitted: it returned a value of type str, expected a pipekit.Section or None" in told
 
 
 def test_the_section_in_the_documents_works(colour_project: Any) -> None:
@@ -314,3 +334,75 @@ def test_many_images_make_no_larger_page(colour_project: Any) -> None:
     found = section(None, many, PicturesParams())  # type: ignore[arg-type]
     assert len(found.pictures) == PicturesParams().most == 240
     assert len(render("Page", [("pictures", found)])) < 8_000_000
+
+
+def fill_folds(project: Any, each: int = 8, folds: int = 3) -> Path:
+    """All images in folds; the model has predictions for them that are wrong for the first red image alone."""
+    from pipekit.contract import Sample
+    from pipekit.files import hash_file
+    from pipekit.learning.cross_validation import HeldOut
+
+    shutil.rmtree(project.path / "images" / "train")
+    shutil.rmtree(project.path / "images" / "val")
+    files = sorted((project.path / "images" / "test").rglob("*.png"))
+    lines, found = ["image,label,split"], []
+    names = ["blue", "green", "red"]
+    for number, file in enumerate(files):
+        label, name = file.parent.name, file.relative_to(project.path / "images").as_posix()
+        lines.append(f"{name},{label},train")
+        row = np.full(3, 0.05, np.float32)
+        row[0 if number == 2 * each else names.index(label)] = 0.9
+        found.append((Sample(name, str(file), hash_file(file), label, extra={"fold": number % folds + 1}), row))
+    (project.path / "images" / "labels.csv").write_text("\n".join(lines) + "\n")
+    rows = [{"fold": fold + 1, "template": "by_colour", "learned_from": 8, "kept_epoch": 3, "val": 8} for fold in range(folds)]
+    model = project.model(cross_validation={"folds": rows})
+    HeldOut.of(found).write(model)
+    return model
+
+
+def test_predictions_out_of_fold_measure_every_image(colour_project: Any) -> None:
+    fill_folds(colour_project)
+    table = {
+        "name": "trial",
+        "plugins": ["./by_colour.py"],
+        "stages": {
+            "data": {"use": "import.csv", "path": "images/labels.csv"},
+            "split": {"use": "split", "dataset": "data", "folds": 3, "fold": 0, "fractions": {"train": 1.0}, "remember": False},
+            "train": {"use": "made_model", "folder": "model"},
+            "report": {"use": "evaluate", "dataset": "split", "split": "out-of-fold"},
+        },
+    }
+    outcome = run_plan(load_plan(table=table, base_dir=colour_project.path))
+    assert outcome.headline == "out-of-fold accuracy 0.958 (95 % interval 0.789 to 0.999), 24 images in 3 folds"
+    folder = outcome.artifact("report").path
+    metrics, rows = metrics_of(folder), rows_of(folder)
+    assert [row["id"] for row in rows if row["correct"] == "0"] == ["test/red/red_0.png"], "not those of the model itself"
+    assert {row["fold"] for row in rows} == {"1", "2", "3"}
+    assert metrics["folds"]["number"] == 3
+    assert sum(row["num_images"] for row in metrics["folds"]["rows"]) == 24
+    assert sum(row["accuracy"]["value"] == 1 for row in metrics["folds"]["rows"]) == 2
+    assert metrics["temperature"] is None
+    page = (folder / "report.html").read_text("utf-8")
+    assert "Cross-validation" in page
+    assert "What does the interval at the top mean?" in page
+    assert 'id="explain"' not in page, "the kept model made none of these predictions"
+    assert outcome.stages[-1].facts["folds"] == "3"
+
+
+def test_a_model_without_predictions_out_of_fold_is_an_error(colour_project: Any) -> None:
+    with pytest.raises(PipekitError, match="no predictions out of fold"):
+        colour_project.run({"split": "out-of-fold"})
+
+
+def test_a_copy_in_another_fold_counts_as_one_in_train() -> None:
+    from pipekit.builtin.evaluate.near_copies import Clusters, across_folds
+
+    none = Clusters([], [], [], np.empty((0, 2), np.int64))
+    ids, correct = ["a", "b", "c", "d"], np.array([True, False, True, True])
+    found = across_folds(ids, none, np.array([1, 1, 2, 3]), [0, 0, 0, 3], correct)
+    assert found["pairs"] == [{"id": "a", "train_id": "c"}, {"id": "b", "train_id": "c"}, {"id": "c", "train_id": "a"}]
+    assert (found["count"], found["accuracy_without"]["value"]) == (3, 1.0)
+    assert across_folds(ids, none, np.array([1, 1, 1, 3]), [0, 0, 0, 3], correct)["count"] == 0
+    alike = Clusters(["b", "c", "d"], [], [0, 1, 0], np.array([[0, 2]]))
+    found = across_folds(ids, alike, np.array([1, 1, 2, 3]), [0, 1, 2, 3], correct)
+    assert found["pairs"] == [{"id": "b", "train_id": "d"}, {"id": "d", "train_id": "b"}]

@@ -20,6 +20,7 @@ from pipekit.builtin.evaluate import calibration, intervals, slices
 from pipekit.builtin.evaluate.describe import describe_image
 from pipekit.builtin.evaluate.metrics import measure
 from pipekit.contract import Sample
+from pipekit.learning import temperature as scaling
 from pipekit.learning.label_errors import confident_class, suspects
 from pipekit.rng import rng_for
 
@@ -74,7 +75,7 @@ def test_averages_and_losses_agree_with_scikit_learn(drawn: tuple[NDArray[np.int
     present = np.unique(y_true)
     recalls = sk.recall_score(y_true, said, labels=present, average="macro", zero_division=0)
     assert metrics["balanced_accuracy"]["value"] == pytest.approx(recalls)
-    safe = calibration.normalised(probabilities)
+    safe = scaling.normalised(probabilities)
     assert metrics["log_loss"] == pytest.approx(sk.log_loss(y_true, safe, labels=labels), abs=1e-9)
     assert metrics["confusion_matrix"] == sk.confusion_matrix(y_true, said, labels=labels).tolist()
     with warnings.catch_warnings():
@@ -182,6 +183,7 @@ def test_groups_widen_every_interval_and_the_design_effect_is_found() -> None:
     probabilities = np.eye(2)[np.where(right, y_true, 1 - y_true)]
     plain = measure(y_true, probabilities, ("a", "b"), rng_for(0, "t"), resamples=0)
     wide = measure(y_true, probabilities, ("a", "b"), rng_for(0, "t"), resamples=0, groups=groups)
+    assert wide["per_class"][0]["roc_auc_interval"]["low"] is not None
     for name in ("accuracy", "balanced_accuracy", "macro_f1"):
         assert wide[name]["value"] == plain[name]["value"]
         assert wide[name]["high"] - wide[name]["low"] > 2 * (plain[name]["high"] - plain[name]["low"])
@@ -214,6 +216,34 @@ def test_intervals_of_the_area_under_the_curve_cover_the_truth() -> None:
     assert covered / 300 >= 0.93
 
 
+def test_groups_divide_the_images_under_the_curve() -> None:
+    """Eight images of one score each count as one; none below ten groups in the class; images that are alone change nothing."""
+    rng = np.random.default_rng(9)
+    some, others, alone = rng.normal(1, 1, 20), rng.normal(size=30), (np.arange(20), np.arange(20, 50))
+    plain = intervals.auc(some, others)
+    assert intervals.auc(some, others, alone) == pytest.approx(plain)
+    often = intervals.auc(some.repeat(8), others.repeat(8), (alone[0].repeat(8), alone[1].repeat(8)))
+    assert often["value"] == pytest.approx(plain["value"])
+    assert often["high"] - often["low"] == pytest.approx(plain["high"] - plain["low"], rel=0.1)
+    few = intervals.auc(some, others, (np.arange(20) % 9, np.arange(20, 50)))
+    assert (few["value"], few["low"]) == (plain["value"], None)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_intervals_of_the_area_of_groups_cover_the_truth(sign: int) -> None:
+    """Groups of both classes: their images score high together, or are hard together, as Obuchowski allows for."""
+    from scipy.stats import norm
+
+    rng, covered, numbers = np.random.default_rng(10), 0, np.repeat(np.arange(40), 6)
+    for _ in range(200):
+        positive = rng.random(240) < 0.5
+        own = rng.normal(size=40)[numbers] * np.where(positive, 1, sign)
+        scores = 0.6**0.5 * own + 0.4**0.5 * rng.normal(size=240) + positive * norm.ppf(0.85) * 2**0.5
+        found = intervals.auc(scores[positive], scores[~positive], (numbers[positive], numbers[~positive]))
+        covered += found["low"] <= 0.85 <= found["high"]
+    assert covered / 200 >= 0.93
+
+
 def test_a_calibrated_model_s_error_is_called_chance_and_an_overconfident_one_s_is_not() -> None:
     rng = np.random.default_rng(8)
     confidence = rng.uniform(0.5, 1, 300)
@@ -229,9 +259,9 @@ def test_a_very_overconfident_model_s_temperature_is_found_from_unrounded_probab
     logits = rng.normal(0, 2, (4000, 4))
     honest = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     y_true = (honest.cumsum(axis=1) < rng.random((4000, 1))).sum(axis=1)
-    over = calibration.scaled(honest, 1 / 5.87, calibration.UNROUNDED)
-    assert calibration.fit_temperature(over, y_true, calibration.UNROUNDED) == pytest.approx(5.87, rel=0.05)
-    assert calibration.fit_temperature(np.round(over, 6), y_true) < 5.2
+    over = scaling.scaled(honest, 1 / 5.87, scaling.UNROUNDED)
+    assert scaling.fit_temperature(over, y_true, scaling.UNROUNDED) == pytest.approx(5.87, rel=0.05)
+    assert scaling.fit_temperature(np.round(over, 6), y_true) < 5.2
 
 
 def test_calibration_error_by_hand() -> None:
@@ -268,8 +298,8 @@ def test_a_known_temperature_is_found_again(true_temperature: float) -> None:
     logits = rng.normal(0, 2, (20_000, 4))
     honest = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     y_true = (honest.cumsum(axis=1) < rng.random((20_000, 1))).sum(axis=1)
-    sharpened = calibration.scaled(honest, 1 / true_temperature)
-    assert calibration.fit_temperature(sharpened, y_true) == pytest.approx(true_temperature, rel=0.05)
+    sharpened = scaling.scaled(honest, 1 / true_temperature)
+    assert scaling.fit_temperature(sharpened, y_true) == pytest.approx(true_temperature, rel=0.05)
 
 
 def golden_section(loss: Callable[[float], float], low: float, high: float) -> float:
@@ -288,10 +318,10 @@ def test_the_temperature_is_that_of_a_golden_section_search(seed: int) -> None:
     y_true = np.where(rng.random(200) < 0.3, rng.integers(0, 4, 200), logits.argmax(axis=1))
 
     def loss(log_t: float) -> float:
-        return calibration.log_loss(calibration.scaled(probabilities, float(np.exp(log_t))), y_true)
+        return scaling.log_loss(scaling.scaled(probabilities, float(np.exp(log_t))), y_true)
 
     expected = float(np.exp(golden_section(loss, np.log(0.05), np.log(20.0))))
-    assert calibration.fit_temperature(probabilities, y_true) == pytest.approx(expected, abs=0.00051)
+    assert scaling.fit_temperature(probabilities, y_true) == pytest.approx(expected, abs=0.00051)
 
 
 def test_few_sure_mistakes_do_not_ask_for_more_certainty() -> None:
@@ -300,13 +330,13 @@ def test_few_sure_mistakes_do_not_ask_for_more_certainty() -> None:
     probabilities = np.tile([0.999998, 0.000001, 0.000001], (200, 1))
     probabilities[:2] = [0.000001, 0.999998, 0.000001]
     probabilities[2:6] = [0.5, 0.3, 0.2]
-    assert calibration.fit_temperature(probabilities, y_true) > 1
+    assert scaling.fit_temperature(probabilities, y_true) > 1
 
 
 def test_where_no_temperature_is_better_the_coldest_is_taken() -> None:
     y_true = np.array([0, 1, 0])
-    assert calibration.fit_temperature(np.eye(2)[y_true], y_true) == 0.05
-    assert calibration.fit_temperature(np.full((3, 2), 0.5), y_true) == 0.05
+    assert scaling.fit_temperature(np.eye(2)[y_true], y_true) == 0.05
+    assert scaling.fit_temperature(np.full((3, 2), 0.5), y_true) == 0.05
 
 
 @pytest.mark.parametrize(("margin", "temperature"), [(1.37, 0.053), (1.41, 0.05)])
@@ -317,14 +347,14 @@ def test_log_losses_that_differ_by_a_million_millionth_are_equal(margin: float, 
     """
     mistake = 2 * margin * math.exp(-19 * margin)
     surest = 1 / (1 + np.exp(-np.array([margin, mistake])))
-    found = calibration.fit_temperature(np.stack([surest, 1 - surest], axis=1), np.array([0, 1]))
+    found = scaling.fit_temperature(np.stack([surest, 1 - surest], axis=1), np.array([0, 1]))
     assert found == pytest.approx(temperature, abs=1e-4)
 
 
 @given(answers(), st.floats(0.1, 10))
 def test_a_temperature_keeps_the_answers(drawn: tuple[NDArray[np.int64], NDArray[np.float64]], temperature: float) -> None:
     _, probabilities = drawn
-    after = calibration.scaled(probabilities, temperature)
+    after = scaling.scaled(probabilities, temperature)
     assert after.sum(axis=1) == pytest.approx(np.ones(len(after)))
     chosen = after[np.arange(len(after)), probabilities.argmax(axis=1)]
     assert chosen == pytest.approx(after.max(axis=1))
@@ -378,7 +408,7 @@ def test_without_a_mistake_no_certainty_is_claimed() -> None:
 
 def test_a_probability_of_nought_costs_as_much_as_one_in_ten_million() -> None:
     """Probabilities are stored to six decimals: ln(10^7) = 16.118, no infinity."""
-    assert calibration.log_loss(np.array([[1.0, 0.0]]), np.array([1])) == pytest.approx(16.118, abs=0.001)
+    assert scaling.log_loss(np.array([[1.0, 0.0]]), np.array([1])) == pytest.approx(16.118, abs=0.001)
 
 
 def test_fifty_suspects_are_listed() -> None:
@@ -412,7 +442,7 @@ def test_images_are_described_at_a_longer_side_of_256_px(tmp_path: Path, stripe_
 
 def test_a_model_that_is_surely_wrong_gets_the_hottest_temperature() -> None:
     y_true = np.array([0, 1, 0])
-    assert calibration.fit_temperature(np.array([[0.1, 0.9], [0.9, 0.1]])[y_true], y_true) == pytest.approx(20, abs=0.01)
+    assert scaling.fit_temperature(np.array([[0.1, 0.9], [0.9, 0.1]])[y_true], y_true) == pytest.approx(20, abs=0.01)
 
 
 def slice_rows(right_inside: int, inside: int, columns: int = 1) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import pytest
 
 from pipekit import images
 from pipekit.builtin.explain import layers, maps
+from pipekit.builtin.explain.by_class import class_table, mean_map
 from pipekit.builtin.explain.constant_place import constant_place
 from pipekit.builtin.explain.pages import Studio, overlay
 from pipekit.builtin.explain.saliency_location import where
@@ -86,6 +87,19 @@ def test_a_map_changes_when_the_weights_are_shuffled(opened: maps.Opened, method
     assert maps.rank_correlation(real, real) == pytest.approx(1)
 
 
+def test_one_graph_has_the_gradients_of_every_class_and_number_of_images(opened: maps.Opened) -> None:
+    import tensorflow as tf
+
+    assert opened.gradient is opened.gradient
+    for number, target in ((1, 0), (3, 1)):
+        batch = tf.constant(np.stack([spotted(3, 4 + n) for n in range(number)]), tf.float32)
+        with tf.GradientTape() as tape:
+            tape.watch(batch)
+            score = tf.reduce_sum(opened.logits(batch, training=False)[:, target])
+        expected = np.asarray(tape.gradient(score, batch))
+        assert np.abs(np.asarray(opened.gradient(batch, target)) - expected).max() < 1e-5 * np.abs(expected).max()
+
+
 def test_integrated_gradients_are_complete(opened: maps.Opened) -> None:
     """Proposition 1 of Sundararajan et al. 2017: the map's sum is the logit less the black picture's."""
     image = spotted(5, 5)
@@ -102,7 +116,7 @@ def test_the_logits_give_the_model_s_probabilities(opened: maps.Opened) -> None:
 
 
 def test_feature_maps_come_from_the_layers_in_order(opened: maps.Opened) -> None:
-    found = maps.feature_maps(opened, spotted(3, 3), 3)
+    (found,) = maps.feature_maps(opened, [spotted(3, 3)], 3)
     assert [layer.shape for _, layer in found] == [(32, 32, 8), (16, 16, 8), (16, 16, 8)]
 
 
@@ -212,9 +226,12 @@ def test_what_can_not_be_explained_is_said(
     (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff")
     assert main(["explain", str(folder), "bad.jpg"]) in (1, 2)
     assert "bad.jpg: " in "".join(capsys.readouterr())
-    assert main(["explain", str(folder), "bad.jpg", "spot.png", "--out", "both.html"]) == 0
+    images.write(tmp_path / "other.png", spotted(20, 9))
+    assert main(["explain", str(folder), "bad.jpg", "spot.png", "other.png", "--out", "both.html", "--maximise", "0"]) == 0
     assert "bad.jpg can't be used: " in capsys.readouterr().err
-    assert "The model predicts spot" in (tmp_path / "both.html").read_text("utf-8")
+    page = (tmp_path / "both.html").read_text("utf-8")
+    assert "The model predicts spot" in page
+    assert page.index("other.png") < page.index("Summary by class</h2>")
 
 
 def test_a_model_without_layers_is_covered_up(
@@ -242,14 +259,21 @@ def test_a_network_without_places_has_no_grad_cam(tmp_path: Path) -> None:
     model.save(tmp_path / "model.keras")
     (tmp_path / "model.json").write_text(json.dumps({"classes": ["a", "b"], "input_shape_hwc": [8, 8, 3]}), "utf-8")
     images.write(tmp_path / "spot.png", spotted(4, 4))
+    tracked: list[dict[str, Any]] = []
+
+    def track(items: Any, **more: Any) -> Any:
+        tracked.append(more)
+        return items
+
     ctx: Any = SimpleNamespace(
         rng=lambda *parts: rng_for(0, *parts),
-        track=lambda items, **_: items,
+        track=track,
         component=load_registry(installed=False).get,
         out_dir=tmp_path,
     )
     params = ExplainParams.model_construct(images=(tmp_path / "spot.png",), maximise=0)
     (_, section), _ = build_sections(ctx, tmp_path, params)
+    assert tracked == [{"total": 2, "label": "explain", "unit": "maps"}]
     verdicts = {row[0]: row[2] for row in section.tables[0].rows}
     assert verdicts["Grad-CAM"] == verdicts["Grad-CAM++"] == "not possible: no layer keeps the spatial layout"
     assert verdicts["occlusion"] in ("passes", "says little")
@@ -303,9 +327,11 @@ def test_integrated_gradients_take_their_number_of_steps(place: str, side_px: in
 
     image = np.full((128, side_px, 1), 200, np.uint8)
     threshold = 200 * (1 - 0.6 / steps)
-    opened: Any = SimpleNamespace(
-        logits=lambda batch, training: tf.nn.relu(tf.reduce_mean(batch, axis=(1, 2, 3))[:, None] - threshold)
-    )
+
+    def logits(batch: Any, training: bool) -> Any:
+        return tf.nn.relu(tf.reduce_mean(batch, axis=(1, 2, 3))[:, None] - threshold)
+
+    opened = maps.Opened(None, logits, SimpleNamespace(shape=(None, *image.shape)), ())
     found = (
         maps.integrated_gradients(opened, image, 0)
         if place == "the stage"
@@ -335,6 +361,19 @@ def test_maps_of_a_class_that_point_at_one_place_are_said() -> None:
     assert constant_place(pointing(*[(22, 22)] * 6)) is None, "subjects are often in the centre"
     assert constant_place(pointing(*[(2, 40)] * 4)) is None, "a few images agree by chance"
     assert constant_place([np.zeros((9, 9), np.float32)] * 8) is None
+
+
+def test_the_maps_of_a_class_are_summed_up() -> None:
+    far, near = pointing((2, 2), (40, 40))
+    mean = mean_map([far * 100, near])
+    assert mean is not None
+    assert mean.sum() == pytest.approx(1, abs=1e-3), "each map counts the same, however strong it is"
+    assert mean[2:14, 2:14].sum() == pytest.approx(mean[40:52, 40:52].sum(), rel=0.05)
+    blank = -np.ones((9, 9), np.float32)
+    assert mean_map([blank]) is None
+    table = class_table(("a", "b", "c"), {2: [far, far], 0: [blank]})
+    assert [row[:2] for row in table.rows] == [("a", 1), ("c", 2)]
+    assert (table.rows[0][2], table.rows[1][2].rpartition("most ")[2]) == ("no evidence for it", "at the upper left")
 
 
 def test_a_map_of_shuffled_weights_that_is_blank_passes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

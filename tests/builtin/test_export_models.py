@@ -7,6 +7,7 @@ import importlib.util
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +23,11 @@ from pipekit.contract import Model, Report
 from pipekit.engine.run import run_plan
 from pipekit.errors import StageError, UserError
 from pipekit.images import Fit
+from pipekit.learning.decisions import asked_for
+from pipekit.learning.exported import open_exported
 from pipekit.learning.predictions import answers
 from pipekit.learning.predictor import Predictor, load_predictor
+from pipekit.learning.temperature import calibrated, with_temperature
 from pipekit.learning.unknown import Unknown, unit
 from pipekit.pipeline.plan import load_plan
 from pipekit.registry.registry import load_registry
@@ -266,6 +270,62 @@ def test_the_exported_model_answers_as_the_original(to: str, folder: Path, pictu
     assert "`Straße`" in card
 
 
+@pytest.mark.parametrize(("to", "asked"), [("tflite-int8", {"calibrated": True}), ("onnx", {"decide": True})])
+def test_an_export_has_the_temperature_and_the_rule_inside(
+    to: str, asked: dict[str, bool], folder: Path, pictures: Path, tmp_path: Path
+) -> None:
+    own, out = tmp_path / "model", tmp_path / to
+    shutil.copytree(folder, own)
+    with pytest.raises(UserError, match="has no temperature" if "calibrated" in asked else "has no decision rule"):
+        export(to, own, tmp_path / "without", images=pictures, **asked)
+    info = json.loads((own / "model.json").read_text("utf-8"))
+    costs = np.array([[0, 4, 1], [1, 0, 1], [2, 0.5, 0]])
+    rule = {"rule": "expected_cost", "costs": costs.tolist(), "temperature": 2.5, "words": "by costs"}
+    info |= {"calibration": {"temperature": 2.5, "num_val_images": 9}, "decision": rule}
+    (own / "model.json").write_text(json.dumps(info), "utf-8")
+    assert "largest difference" in export(to, own, out, images=pictures, **asked)["headline"]
+    plain, exported = load_predictor(own, REGISTRY.get), load_predictor(out, REGISTRY.get)
+    pixels = np.stack([plain.prepare(pictures / f"{number:02d}.png") for number in range(12)])
+    before, found = plain.scoring().probabilities(pixels), exported.scoring().probabilities(pixels)
+    powers = before[:, :3].astype(np.float64) ** (1 / 2.5)
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    assert np.abs(expected - before[:, :3]).max() > 0.05
+    assert np.abs(found[:, :3] - expected).max() < (0.02 if "int8" in to else 1e-5)
+    assert np.abs(found[:, 3] - before[:, 3]).max() < (0.5 if "int8" in to else 1e-4), "the score of none of these stays"
+    assert exported.info["calibration"] == {"temperature": 2.5, "num_val_images": 9, "applied": True}
+    assert calibrated(exported) is exported
+    assert "calibrated: the temperature 2.5" in (card := (out / "model_card.md").read_text("utf-8"))
+    opened = open_exported(out)
+    assert opened is not None
+    assert ("expected_cost" in opened.outputs) == ("decide" in asked) == ("`expected_cost` decides by a rule: by costs" in card)
+    if "decide" in asked:
+        np.testing.assert_allclose(opened.run(pixels, ["expected_cost"])["expected_cost"], expected @ costs, atol=1e-4)
+        said = [answer.predicted for answer in answers(*_of(exported, pictures), decision=asked_for(exported, False, False)[1])]
+        assert (
+            said
+            == [CLASSES[place] for place in (expected @ costs).argmin(axis=1)]
+            != [CLASSES[place] for place in expected.argmax(axis=1)]
+        )
+
+
+def _of(predictor: Predictor, pictures: Path) -> tuple[Predictor, list[str]]:
+    return predictor, [str(pictures / f"{number:02d}.png") for number in range(12)]
+
+
+def test_the_temperature_divides_the_logits_of_any_last_layer(folder: Path, pictures: Path) -> None:
+    import keras
+
+    own = load_predictor(folder, REGISTRY.get)
+    model = keras.saving.load_model(folder / "model.keras", compile=False)
+    pixels = np.stack([own.prepare(pictures / f"{number:02d}.png") for number in range(3)]).astype(np.float32)
+    source = keras.Input((16, 20, 3))
+    inside = keras.Model(source, keras.layers.Identity()(model(source)))
+    for one in (model, inside):
+        powers = np.asarray(one(pixels), np.float64) ** (1 / 0.4)
+        found = np.asarray(with_temperature(one, 0.4)(pixels))
+        np.testing.assert_allclose(found, powers / powers.sum(axis=1, keepdims=True), atol=1e-5)
+
+
 def test_ranges_are_not_measured_on_noise(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="needs images for calibrating the ranges"):
         export("tflite-int8", folder, tmp_path / "other")
@@ -274,7 +334,7 @@ def test_ranges_are_not_measured_on_noise(folder: Path, tmp_path: Path) -> None:
 def test_a_difference_beyond_the_tolerance_is_an_error(folder: Path, pictures: Path, tmp_path: Path) -> None:
     from pipekit.builtin.exporters import models
 
-    trained = models.open_trained(Model(folder, "digest", {}))
+    trained = models.open_trained(Model(folder, "digest", {}), FloatParams())
     held = models.held_out(trained, None, models.CheckParams())
     original = trained.predictor.scoring().probabilities
     same = models.compare(trained, original, held)

@@ -95,14 +95,23 @@ def test_a_check_that_fails_does_not_stop_the_others(tmp_path: Path, monkeypatch
         "import pipekit\n"
         "class P(pipekit.Params):\n    pass\n"
         "def broken(rows, ctx, params: P):\n    raise ValueError('no luck')\n"
-        "@pipekit.hookimpl\ndef register_checks(register):\n    register('broken', broken, summary='Fails')\n",
+        "def unknown(rows, ctx, params: P):\n"
+        "    yield pipekit.Finding('unknown', 'info', 'one', (rows[0]['id'],))\n"
+        "    yield pipekit.Finding('unknown', 'info', 'two', ('nowhere.png',))\n"
+        "@pipekit.hookimpl\ndef register_checks(register):\n"
+        "    register('broken', broken, summary='Fails')\n    register('unknown', unknown, summary='No such sample')\n",
         "utf-8",
     )
     adhoc = AdhocPipeline(base_dir=tmp_path, settings={"executor": "serial"}, plugins=("bad.py",))
     data = adhoc.add("data", "import.folders", path="photos")
-    adhoc.add("inspect", "inspect", dataset=data, checks=["broken", "near_duplicates"])
+    adhoc.add("inspect", "inspect", dataset=data, checks=["broken", "unknown", "near_duplicates"])
     outcome = adhoc.run()
-    assert outcome.stages[-1].warnings == ("check 'broken' failed: ValueError: no luck",)
+    assert outcome.stages[-1].warnings == (
+        "check 'broken' of plugin 'bad' failed: ValueError: no luck",
+        "a finding of check 'unknown' of plugin 'bad' left out: there is no sample 'nowhere.png'",
+    )
+    found = json.loads((outcome.stages[-1].artifact.path / "inspect.json").read_text("utf-8"))
+    assert [finding["message"] for finding in found["findings"] if finding["check"] == "unknown"] == ["one"]
 
 
 def test_a_plugin_s_check_sees_rows_as_dicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

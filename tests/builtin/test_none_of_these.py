@@ -71,4 +71,10 @@ def test_the_card_says_what_becomes_of_foreign_images() -> None:
     assert "It always predicts one of its classes" in card_text(info, None)
     card = card_text({**info, "unknown": STATED}, None)
     assert "It always predicts" not in card
+    assert "temperature" not in card
+    entry = {"temperature": 1.5, "num_val_images": 40}
+    assert "`softmax(log p / 1.5)` calibrates them (fitted on 40" in card_text({**info, "calibration": entry}, None)
+    assert "not calibrated: no mistake" in card_text(
+        {**info, "calibration": {"temperature": None, "reason": "no mistake"}}, None
+    )
     assert "set on 24 training images to reject 5% of such images; so many allow 0.1% to 16.8%" in card

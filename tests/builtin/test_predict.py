@@ -15,6 +15,7 @@ import pytest
 
 from pipekit.cli import main
 from pipekit.engine.run import run_plan
+from pipekit.errors import PipekitError
 from pipekit.pipeline.plan import load_plan
 from tests.builtin.conftest import COLOURS
 
@@ -81,7 +82,8 @@ def test_one_bad_file_is_told_of_and_all_bad_is_a_failure(in_project: Any, capsy
     ("words", "said"),
     [
         (["nowhere"], "no such file or folder: nowhere"),
-        (["by_colour.py", "model/*.jpg"], "a text file"),
+        (["by_colour.py"], "a text file"),
+        (["model/*.jpg"], "no file fits the pattern"),
         (["model"], "no images"),
     ],
 )
@@ -139,3 +141,43 @@ def test_a_missing_model_is_said(in_project: Any, capsys: pytest.CaptureFixture[
 def test_sort_makes_a_folder_for_each_class(in_project: Any) -> None:
     assert predict("images/val", "--sort", "sorted") == 0
     assert {path.name: len(list(path.iterdir())) for path in Path("sorted").iterdir()} == {"blue": 6, "green": 6, "red": 6}
+
+
+def test_calibrated_probabilities_are_scaled_by_the_model_s_temperature(
+    in_project: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict("images/test", "--out", "plain.csv") == 0
+    capsys.readouterr()
+    assert predict("nothing_is_read", "--calibrated") == 2
+    assert predict("images/test", "--calibrated", "--out", "none.csv") == 2
+    assert "the model in " in (said := capsys.readouterr().err)
+    assert "has no temperature" in said
+    assert not Path("none.csv").exists()
+    in_project.model(calibration={"temperature": 2.0, "num_val_images": 18})
+    assert predict("images/test", "--calibrated", "--out", "calibrated.csv") == 0
+    names = [f"p:{name}" for name in COLOURS]
+    plain, found = rows_of(Path("plain.csv")), rows_of(Path("calibrated.csv"))
+    before, after = (np.array([[float(row[name]) for name in names] for row in rows]) for rows in (plain, found))
+    roots = np.sqrt(before)  # T = 2
+    np.testing.assert_allclose(after, roots / roots.sum(axis=1, keepdims=True), atol=2e-5)
+    assert [row["predicted"] for row in found] == [row["predicted"] for row in plain]
+
+
+def test_the_stage_calibrates_where_it_is_asked_to(in_project: Any) -> None:
+    def rows(calibrated: bool) -> Any:
+        table = {
+            "name": "trial",
+            "plugins": ["./by_colour.py"],
+            "stages": {
+                "data": {"use": "import.folders", "path": "images"},
+                "train": {"use": "made_model", "folder": "model"},
+                "answers": {"use": "predict", "model": "train", "dataset": "data", "split": "val", "calibrated": calibrated},
+            },
+        }
+        made = run_plan(load_plan(table=table, base_dir=in_project.path)).stages[-1].artifact
+        return [float(row["confidence"]) for row in rows_of(made.path / "predictions.csv")]
+
+    with pytest.raises(PipekitError, match="has no temperature"):
+        rows(True)
+    in_project.model(calibration={"temperature": 2.0})
+    assert np.mean(rows(True)) < np.mean(rows(False)) - 0.05

@@ -19,8 +19,22 @@ out.wide = document.documentElement.scrollWidth - innerWidth;
 out.silent = [...document.images].filter((e) => !e.alt).length;
 out.reachable = [...document.querySelectorAll('.scroll')].every((e) => e.tabIndex === 0);
 const cell = document.querySelector('.matrix a[aria-label*="green predicted as blue"]');
-cell.click(); out.cell = captions('pictures');
-await new Promise((done) => setTimeout(done, 20)); out.focus = document.activeElement.id;
+const panel = () => document.querySelector('#confusion .cell');
+const inPanel = () => [...panel().querySelectorAll('li')].map((e) => e.querySelector('figcaption').textContent);
+const pressed = (key) => new KeyboardEvent('keydown', {key, bubbles: true, cancelable: true});
+const press = (key) => document.activeElement.dispatchEvent(pressed(key));
+out.matrices = document.querySelectorAll('#confusion .matrix, #confusion .figures img').length;
+out.first = panel().querySelector('h3').textContent;
+cell.focus(); cell.click(); out.cell = inPanel(); out.kept = document.activeElement === cell;
+press('ArrowRight'); press(' '); out.moved = [panel().querySelector('h3').textContent, inPanel().length];
+out.stops = [...document.querySelectorAll('.matrix a')].filter((e) => e.tabIndex === 0).length;
+const levels = [...document.querySelectorAll('h1, h2, h3, h4')].map((e) => Number(e.tagName[1]));
+out.levels = levels.every((level, i) => level <= (levels[i - 1] ?? 0) + 1);
+out.titles = levels.filter((level) => level === 1).length;
+out.top = [...document.querySelectorAll('header .pictures figcaption')].map((e) => e.textContent);
+const classes = document.querySelector('#classes details'); out.folded = [classes.open];
+document.querySelector('nav a[href="#classes"]').click(); out.folded.push(classes.open);
+out.menu = document.querySelector('nav details').open;
 const rates = document.querySelector('[data-toggle]'); rates.click();
 out.rates = [...document.querySelectorAll('.matrix .rate')].map((e) => e.checkVisibility() && e.textContent);
 const menu = document.querySelector('#explain select[name=\"chosen as\"]');
@@ -39,7 +53,7 @@ return out;
 """
 
 
-@pytest.mark.parametrize("width", [500, 1280])
+@pytest.mark.parametrize("width", [390, 1280])
 def test_a_report_in_a_browser(colour_project: Any, tmp_path: Path, width: int) -> None:
     """Two classes; one file has HTML for a name."""
     images = colour_project.path / "images"
@@ -57,9 +71,18 @@ def test_a_report_in_a_browser(colour_project: Any, tmp_path: Path, width: int) 
     assert (found["requests"], found["wide"], found["silent"], found["injected"]) == (0, 0, 0, 0)
     assert found["reachable"]
     assert found["named"]
-    assert found["focus"] == "pictures-title"
+    assert found["matrices"] == 1
+    assert found["first"] in ("green predicted as blue", "blue predicted as green")
+    assert found["kept"]
     assert len(found["cell"]) == 1
     assert found["cell"][0].startswith("✗ green, predicted as blue")
+    assert found["moved"] == ["green, classified correctly", 7]
+    assert found["stops"] == 1
+    assert found["levels"], "no level of headings is left out"
+    assert found["titles"] == 1
+    assert [caption.splitlines()[0] for caption in found["top"]] == ["green, predicted as blue", "blue, predicted as green"]
+    assert found["folded"] == [False, True]
+    assert found["menu"] == (width == 1280)
     assert found["rates"] == ["0.89", "0.11", "0.12", "0.88"]
     assert (found["explained"], len(found["mistakes"])) == (12, 2)
     assert all("predicted as" in caption for caption in found["mistakes"])

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from pipekit.builtin.report import slices
 from pipekit.builtin.report.next_steps import next_steps
-from pipekit.builtin.report.summary import doubts
+from pipekit.builtin.report.summary import doubts, how_good, named_alike
 
 
 class Measured(SimpleNamespace):
@@ -44,6 +45,46 @@ def test_a_calm_report_has_no_doubts() -> None:
     assert next_steps(measured()) == next_steps(measured(model={"history": []}))
     assert "Test it on images from elsewhere" in next_steps(measured())[0]
     assert list(doubts(measured())) == []
+
+
+def test_copies_and_label_conflicts_are_counted_in_every_report() -> None:
+    none = {"count": 0, "num_pairs": 0, "pairs": []}
+    calm = list(doubts(measured(near_copies={"count": 0}, label_conflicts=none)))
+    assert calm[0].startswith("0 of 200 test images have a copy in train")
+    assert calm[1].startswith("0 of 200 test images are in the dataset again under another label")
+    (unknown, _) = doubts(measured(near_copies=None, label_conflicts=none))
+    assert "near_copies = false" in unknown
+    some = {"count": 3, "num_pairs": 2, "pairs": []}
+    assert any("3 of 200 test images are in the dataset again" in words for words in doubts(measured(label_conflicts=some)))
+
+
+@pytest.mark.parametrize(("low", "said"), [(0.6, "Weaker than the other images"), (0.4, "Without a verdict")])
+def test_slices_of_a_model_that_knows_nothing_have_no_verdict(low: float, said: str) -> None:
+    accuracy = {"value": 0.7, "low": low, "high": 0.9}
+    row = {"by": "camera", "slice": "old", "count": 50, "accuracy": accuracy, "p_holm": 0.01, "weaker": True}
+    found = slices.section(None, measured(slices=[row], accuracy=accuracy))  # type: ignore[arg-type]
+    assert said in found.markdown
+
+
+def test_an_interval_says_what_it_takes_for_granted() -> None:
+    accuracy = {"value": 0.9, "low": 0.88, "high": 0.92, "correct": 180}
+    alone = how_good(measured(accuracy=accuracy, num_groups=None, groups=None))
+    copies = how_good(measured(accuracy=accuracy, num_groups=190, groups="copies"))
+    named = how_good(measured(accuracy=accuracy, num_groups=40, groups="named"))
+    assert "If these images are independent" in alone
+    assert "Copies of one image count as one: 190 groups. If these are independent" in copies
+    assert "They come in 40 groups" in named
+    assert "independent" not in named
+
+
+def test_names_of_patients_in_train_and_test_are_no_reassurance() -> None:
+    found = {"words": "the names look like groups: 960 images", "option": "--group-pattern 'P'", "in_train": 199}
+    assert named_alike(measured()) == ""
+    words = named_alike(measured(name_groups=found))
+    assert "199 of 200 test images have the stem of a training image" in words
+    assert "split with `--group-pattern 'P'`" in words
+    assert "--group-pattern 'P'" in next_steps(measured(name_groups=found))[0]
+    assert "the interval is too narrow" in named_alike(measured(name_groups={**found, "in_train": 0}))
 
 
 @pytest.mark.parametrize(("width", "more"), [(0.11, True), (0.09, False)])

@@ -113,6 +113,12 @@ def test_few_images_or_one_class_say_nothing() -> None:
     assert found([one for one in rows_of(40, **of_format) if one["label"] == "a"]) == []
 
 
+def test_a_class_without_a_usable_image_does_not_end_the_check() -> None:
+    rows = rows_of(40, format=lambda rng, label: {"a": "PNG", "b": "JPEG"}[label])
+    bad = row("bad", label="z", problem="truncated JPEG")
+    assert [len(found([*some, bad])) for some in (rows, [])] == [1, 0]
+
+
 @pytest.mark.parametrize("quality", [20, 50, 75, 90, 95, 100])
 def test_the_quality_of_a_jpeg_is_that_it_was_saved_with(quality: int) -> None:
     pixels = rng_for(2).integers(0, 256, (40, 60, 3), dtype=np.uint8)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipekit import images
-from pipekit.builtin.split import GROUP, SplitParams, outside_state, split
+from pipekit.builtin.split import COPIES, GROUP, SplitParams, outside_state, split
 from pipekit.builtin.split.allocate import Unit, by_hash, position, stratified
 from pipekit.builtin.split.split_file import Remembered, SplitFile
 from pipekit.contract import PAUSE, Dataset, Sample
@@ -279,6 +279,20 @@ def test_groups_travel_on_with_numbers_that_further_images_do_not_change(tmp_pat
     assert all(GROUP not in row.extra for row in run(tmp_path, many(40), remember=False).rows.values())
 
 
+def test_copies_travel_on_with_a_number_of_their_content(tmp_path: Path) -> None:
+    """Also where the groups are named, as far as copies join two of them."""
+    twins = [replace(s, sha256=f"content {n // 2}", extra={"patient": n // 4}) for n, s in enumerate(many(40))]
+    joined = replace(sample("other.jpg"), sha256="content 0", extra={"patient": "other"})
+    rows = run(tmp_path, twins, remember=False).rows
+    numbers = {name: row.extra[COPIES] for name, row in rows.items()}
+    assert len(set(numbers.values())) == 20
+    more = run(tmp_path, [*twins, *many(9, "b")], remember=False).rows
+    assert {name: row.extra.get(COPIES) for name, row in more.items() if name in numbers} == numbers
+    assert all(COPIES not in more[one.id].extra for one in many(9, "b"))
+    named = run(tmp_path, [*twins, joined], group_column="patient", remember=False).rows
+    assert {name for name, row in named.items() if COPIES in row.extra} == {"other.jpg", *(one.id for one in twins[:4])}
+
+
 def test_names_that_look_like_groups_are_told_of_with_the_option(tmp_path: Path) -> None:
     """120 patients with 8 images each: split image by image, the test would measure how well patients are remembered."""
     label = ["well" if patient % 3 else "sick" for patient in range(120)]
@@ -410,6 +424,22 @@ def test_folds_and_a_plain_split_share_a_file(tmp_path: Path, mode: str) -> None
     assert {name: more[name] for name in plain} == plain
     again = [places(run(tmp_path, data, folds=5, fold=fold, mode=mode)) for fold in range(1, 6)]
     assert again == runs
+
+
+def test_without_a_fold_that_is_val_all_are_train_and_a_given_test_stays_out(tmp_path: Path) -> None:
+    data = [*many(20), *many(12, "b"), *(sample(f"t{n}", "a", "test") for n in range(4))]
+    groups = [sample(f"p{n}_{k}", "ab"[n % 2]) for n in range(6) for k in range(4)]
+    ctx = run(tmp_path, [*data, *groups], folds=4, fold=0, fractions={"train": 1.0}, group_pattern="(p[0-9])_")
+    assert set(places(ctx).values()) == {"train", "test"}
+    folds = {name: row.extra.get("fold") for name, row in ctx.rows.items()}
+    assert {name for name, fold in folds.items() if fold is None} == {f"t{n}" for n in range(4)}
+    for n in range(6):
+        assert len({folds[f"p{n}_{k}"] for k in range(4)}) == 1, "a group is never on two sides"
+    assert set(folds.values()) == {None, 1, 2, 3, 4}
+    for label in "ab":
+        counts = [sum(fold == n and ctx.rows[name].label == label for name, fold in folds.items()) for n in range(1, 5)]
+        assert max(counts) - min(counts) <= 4, "stratified, as far as groups of four allow"
+    assert not ctx.warnings
 
 
 def test_more_folds_than_images_is_an_error(tmp_path: Path) -> None:

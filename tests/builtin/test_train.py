@@ -187,6 +187,8 @@ def test_it_learns_and_what_it_saves_predicts_from_raw_pixels(colours: Dataset, 
     info = json.loads((model.path / "model.json").read_text())
     assert info["kept_epoch"] == 1 + int(np.argmin([row["val_loss"] for row in info["history"]]))
     assert model.meta["headline"].startswith("validation accuracy 1.000 in epoch ")
+    assert (info["calibration"]["temperature"], info["calibration"]["num_val_images"]) == (None, info["images"]["val"])
+    assert "no mistake" in info["calibration"]["reason"]
     assert any("validation images" in words for words in model.meta["words"])
     assert ctx.warnings == []
 

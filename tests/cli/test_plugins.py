@@ -30,7 +30,7 @@ def test_a_broken_plugin_is_named_with_its_reason_and_stops_nothing(pipekit, tmp
     assert result.code == 0
     assert "broken: ModuleNotFoundError: No module named 'a_module_that_nobody_has'" in result.out
     assert "misspelt: there is no hook called 'register_opps'. Did you mean 'register_ops'?" in result.out
-    assert "taken: executor 'serial' is claimed by plugin 'taken' and by plugin 'builtin'" in result.out
+    assert "executor 'serial' is in 2 plugins: say builtin:serial or taken:serial" in result.out
     monkeypatch.setenv("PIPEKIT_PLUGINS", str(broken))
     assert pipekit("components", "executor").code == 0
 
@@ -96,7 +96,7 @@ def test_what_needs_a_plugin_that_is_left_out_says_so(pipekit, speckle: Path, wo
     result = pipekit(words[0], "--plugin", speckle, "--disable=my_plugin", *words[1:])
     assert result.code == 2
     assert "no stage called 'note'" in result.err
-    assert "Disabled: 'my_plugin'" in result.err
+    assert "Plugin 'my_plugin' has it and is disabled by PIPEKIT_DISABLE or --disable." in result.err
 
 
 LOADING = [
@@ -146,3 +146,40 @@ def test_json(pipekit, speckle: Path) -> None:
     records = {record["name"]: record for record in json.loads(pipekit("plugins", "--json", "--plugin", speckle).out)}
     assert {"kind": "op", "name": "speckle"} in records["my_plugin"]["components"]
     assert records["builtin"]["status"] == "ok"
+
+
+LOUD = """
+import sys
+print("imported")
+import pipekit
+
+
+def op(image, params: pipekit.Params, rng):
+    return image
+
+
+@pipekit.hookimpl
+def register_ops(register):
+    print("registered")
+    register("loud_op", op)
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("components", "--json"),
+        ("components", "op", "loud_op", "--json"),
+        ("plugins", "--json"),
+        ("components", "--json", "op"),
+    ],
+)
+def test_json_stays_json_where_a_plugin_prints(pipekit, tmp_path: Path, words: tuple[str, ...]) -> None:
+    loud = tmp_path / f"loud_{len(words)}_{words[0]}.py"
+    loud.write_text(LOUD + f"# {tmp_path} {words}")  # another text is another module
+    result = pipekit(*words, "--plugin", loud)
+    assert result.code == 0
+    assert "loud" in str(json.loads(result.out))
+    assert "imported" in result.err
+    assert "registered" in result.err
+    assert pipekit("--version").out.startswith("pipekit "), "what a command prints later is on stdout again"

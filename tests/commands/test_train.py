@@ -113,3 +113,72 @@ def test_a_run_that_was_stopped_after_its_split_leaves_a_place_for_the_next(pipe
     assert pipekit("inspect", "t:split").code == 0
     assert pipekit("train", "photos", *SMALL, "--name", "t").code == 0
     assert {"split.csv", "run.json"} <= {path.name for path in (tmp_path / "runs/t").iterdir()}
+
+
+def test_what_is_wrong_with_folds_is_said_with_all_other_mistakes(pipekit, photos: Path) -> None:
+    with pytest.raises(PlanError) as raised:
+        package.train(photos, folds=2, report=False, epochs=0, fold=1, split={"folds": 3, "fractions": {"train": 2}})
+    found = {problem.path: problem.message for problem in raised.value.problems}
+    assert list(found) == ["split.folds", "fold", "folds", "split.fractions", "epochs"]
+    assert "set with `folds`" in found["fold"]
+    assert [problem.message for problem in raised.value.problems if problem.path == "folds"] == [
+        "cross-validation needs at least 3 folds, got 2: one is held out, one is val, one is learned from",
+        "cross-validation measures, and the report is what it measures for",
+    ]
+    assert not Path("runs").exists()
+    said = pipekit("train", "photos", "--folds", "2", "--epochs", "0").err
+    assert "--folds: cross-validation needs at least 3 folds" in said
+    assert "--epochs: input should be greater" in said
+
+
+def test_folds_measure_every_image_and_keep_a_model_of_all(pipekit, photos: Path, tmp_path: Path) -> None:
+    """Whatever the number of workers; and what is cached isn't trained again."""
+    small = {"model": {"template": "mlp", "units": [4]}, "epochs": 1, "input_hw": [8, 8]}
+    words = ("--model", "mlp", "--set", "model.units=[4]", "--epochs", "1", "--input", "8x8")
+    result = pipekit("train", "photos", *words, "--folds", "3", "--workers", "1")
+    assert result.code == 0, result.err
+    assert "16 images in 3 folds" in result.out
+    run = tmp_path / "runs/photos"
+    with (run / "predictions.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert len(rows) == 16
+    assert {row["fold"] for row in rows} == {"1", "2", "3"}
+    assert set(_listed(run / "folds.csv").values()) == {"train"}
+    info = json.loads((run / "model.json").read_text())
+    assert info["images"] == {"train": 16, "val": 0}
+    assert [row["images"] for row in info["cross_validation"]["folds"]] == [6, 5, 5]
+    notes: list[str] = []
+    again = package.train(photos, folds=3, workers=2, **small, listener=lambda event, **values: notes.append(event))
+    assert all(stage.cached for stage in again.stages)
+    assert "epoch" not in notes
+
+
+def test_what_is_wrong_with_seeds_is_said_before_anything_runs(photos: Path) -> None:
+    with pytest.raises(PlanError) as raised:
+        package.train(photos, seeds=5, folds=5, report=False)
+    found = [problem.message.partition(":")[0] for problem in raised.value.problems]
+    assert found == [
+        "folds and seeds can't be combined",
+        "seeds are compared by the report",
+        "cross-validation measures, and the report is what it measures for",
+    ]
+    with pytest.raises(PlanError, match="expected 1 to 100 seeds, got 0"):
+        package.train(photos, seeds=0)
+    assert not Path("runs").exists()
+
+
+def test_the_trainings_of_several_seeds_share_the_split_and_end_in_one_report(photos: Path) -> None:
+    from pipekit.commands.train import _add_seeds
+    from pipekit.commands.working import new_pipeline
+
+    pipeline = new_pipeline(name="t", seed=7)
+    divided = pipeline.add("split", "split", dataset=pipeline.dataset(photos), remember=False)
+    pipeline.add("train", "train", dataset=divided, model="mlp")
+    _add_seeds(pipeline, divided, range(7, 10))
+    stages = {stage.name: stage for stage in pipeline.plan().stages}
+    names = list(stages)
+    assert names.index("train") > names.index("train_2") > names.index("train_3"), "the first seed's model is the run's"
+    assert [stages[name].params.seed for name in ("train", "train_2", "train_3")] == [None, 8, 9]
+    assert {stages[name].inputs["dataset"] for name in names if name.startswith(("train", "report_"))} == {("split",)}
+    assert stages["report"].inputs["reports"] == ("report_1", "report_2", "report_3")
+    assert stages["report"].params.seeds == (7, 8, 9)

@@ -21,6 +21,7 @@ class ScoreParams(pipekit.Params):
     a: float = pipekit.param(0.0, "Best at 0.3", ge=-10, le=10)
     word: str = pipekit.param("x", "Changes nothing")
     fail: bool = pipekit.param(False, "Fail")
+    seed: int | None = pipekit.param(None, "Luck: at most a hundredth")
 
 @pipekit.stage
 def score(ctx: pipekit.Context, params: ScoreParams) -> pipekit.Files:
@@ -28,7 +29,8 @@ def score(ctx: pipekit.Context, params: ScoreParams) -> pipekit.Files:
     if params.fail:
         raise pipekit.StageError("asked to fail")
     (ctx.out_dir / "score.txt").write_text(f"{params.a} {params.word}")
-    facts = {"val score": f"{1 - abs(params.a - 0.3):.4f}", "test score": "about 0.5"}
+    luck = 0 if params.seed is None else params.seed % 3 / 100
+    facts = {"val score": f"{1 - abs(params.a - 0.3) + luck:.4f}", "test score": "about 0.5"}
     return ctx.artifact(pipekit.Files, facts=facts, headline=f"a is {params.a}")
 
 @pipekit.stage
@@ -151,3 +153,35 @@ def test_a_grid_that_is_too_large_is_refused(project: Path) -> None:
     with pytest.raises(ValueError, match="1,001 combinations are too many"):
         Matrix(values={"a.b": list(range(1001))})
     assert Matrix(values={"a.b": list(range(1000))}).num_combinations() == 1000
+
+
+def test_repeated_seeds_choose_by_their_mean(project: Path) -> None:
+    """The pipeline's seed is 3: the three trainings have a luck of 0, 0.01 and 0.02."""
+    events: list[dict[str, Any]] = []
+    text = '[matrix]\nselect = "train.val_score"\nseeds = 3\nvalues = { "train.a" = [0.1, 0.25] }\n'
+    outcome = run(project, text, lambda event, **values: events.append(values) if event == "combination_started" else None)
+    assert [(one["number"], one["total"], one["values"]["seed"]) for one in events] == [(n + 1, 6, 3 + n % 3) for n in range(6)]
+    assert outcome.best is not None
+    assert (outcome.best.values["train.a"], outcome.best.score, outcome.best.sd) == (
+        0.25,
+        pytest.approx(0.96),
+        pytest.approx(0.01),
+    )
+    assert [one.run for one in outcome.best.of_seeds] == ["m-2-seed-1", "m-2-seed-2", "m-2-seed-3"]
+    assert (project / "runs/m/train/score.txt").read_text() == "0.25 x"
+    with (project / "runs/m/matrix.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["train.val_score"], row["sd"], row["seed 3"]) for row in rows] == [
+        ("0.81", "0.01", "0.82"),
+        ("0.96", "0.01", "0.97"),
+    ]
+
+
+def test_seeds_that_would_change_nothing_or_are_set_already_are_an_error(project: Path) -> None:
+    with pytest.raises(PlanError, match="values set a seed already"):
+        matrix_of(load_plan(write(project, '[matrix]\nseeds = 2\nvalues = { "train.seed" = [1, 2] }\n')))
+    plain = (project / "score.py").read_text().replace("    seed: int | None", "    luck: int | None")
+    (project / "score.py").write_text(plain.replace("params.seed", "params.luck"))
+    with pytest.raises(PlanError) as raised:
+        matrix_of(load_plan(write(project, '[matrix]\nseeds = 2\nselect = "nobody.x"\nvalues = { "train.a" = [1, 2] }\n')))
+    assert [problem.path for problem in raised.value.problems] == ["matrix.select", "matrix.seeds"], "all at once"

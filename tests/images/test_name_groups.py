@@ -69,3 +69,41 @@ def test_days_of_a_camera_are_groups_if_each_has_one_class() -> None:
     found = name_groups(sorted(names), [name[0] for name in sorted(names)])
     assert found is not None
     assert found.stem == "IMG_20260101"
+
+
+@pytest.mark.parametrize(
+    ("names", "stem", "num_groups"),
+    [
+        ([f"{kind}/frame_{n:04}.jpg" for kind in ("cat", "dog") for n in range(500)], "cat/frame_00", 10),
+        ([f"{kind}/frame{n}.jpg" for kind in ("cat", "dog") for n in range(500)], "cat/frame", 10),
+        ([f"{kind}/frame_{n:03}.jpg" for kind in ("cat", "dog") for n in range(45)], "cat/frame_00", 10),
+        ([f"{kind}/clip{k}/frame_{n:04}.jpg" for kind in ("cat", "dog") for k in range(9) for n in range(45)], "cat/clip0", 18),
+        ([f"{kind}/clip{k}_frame_{n}.jpg" for kind in ("cat", "dog") for k in range(9) for n in range(45)], "clip0_frame", 9),
+        ([f"{'ab'[k % 2]}/clip{k}_frame{n:04}.jpg" for k in range(9) for n in range(45)], "clip0", 9),
+    ],
+)
+def test_frames_are_groups_by_stem_folder_or_blocks_of_their_numbers(names: list[str], stem: str, num_groups: int) -> None:
+    """Neighbouring frames of a video are nearly one picture; the word says so without a look at the pixels."""
+    import re
+
+    names = sorted(names)
+    found = name_groups(names, [name.split("/")[0] for name in names])
+    assert found is not None
+    assert (found.stem, found.num_groups, found.num_images) == (stem, num_groups, len(names))
+    groups = {match.group(1) for name in names if (match := re.search(found.pattern, name))}
+    assert len(groups) == num_groups
+    assert found.pattern in found.option
+
+
+def test_photographs_of_frames_are_no_frames_of_a_video() -> None:
+    names = sorted([f"{kind}/{kind}_{n}.jpg" for kind in ("frame", "door") for n in range(500)])
+    assert name_groups(names, [name.split("/")[0] for name in names]) is None
+
+
+def test_bursts_of_a_camera_are_groups() -> None:
+    burst = [f"{'ab'[k % 2]}/IMG_20260101_1200{k:02}_BURST{n:03}{'_COVER' * (n == 1)}.jpg" for k in range(20) for n in range(8)]
+    days = [f"{'ab'[day % 2]}/202601{day:02}_{100000 + 37 * n}.jpg" for day in range(1, 29) for n in range(6)]
+    for names, stem in ((sorted(burst), "IMG_20260101_120000"), (sorted(days), "20260101")):
+        found = name_groups(names, [name[0] for name in names])
+        assert found is not None
+        assert (found.stem, found.num_images) == (stem, len(names))

@@ -37,3 +37,4 @@ def test_a_model_says_it_by_its_kept_epoch_on_val() -> None:
     assert trained_to_know({**model, "kept_epoch": 1}) is True
     assert trained_to_know({**model, "val_most_frequent": None}) is None
     assert trained_to_know({}) is None
+    assert trained_to_know({**model, "kept_epoch": 1, "val_groups": 5}) is False  # 0.9 of five patients

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipekit import images
+from pipekit import page as page_module
 from pipekit.contract import Figure, Picture, Section, Table
-from pipekit.page import cell_text, render
+from pipekit.page import Top, cell_text, render
 from pipekit.page.markdown import literal, to_html
 from pipekit.page.plots import plot
 
@@ -161,7 +163,69 @@ def test_a_figure_is_shown_once_and_follows_the_theme() -> None:
     assert b"prefers-color-scheme" in svg.data
     page = render("T", [("s", Section("S", figures=(svg, png)))])
     assert page.count("<img") == 1
+    assert "<img" not in render("T", [("s", Section("S", figures=(replace(svg, on_page=False),)))])
     assert plot("p", lambda axes: axes.plot([0, 1], [0, 1], label="$x_1$ <b>"), alt="a line") == (svg, png)
+
+
+def test_pictures_of_a_group_are_one_item_under_their_heading() -> None:
+    pictures = (
+        *(Picture(jpeg(n), f"p{n}", f"p{n}\nmore", {"kind": "copy"}, group="1. the same file") for n in range(2)),
+        Picture(jpeg(2), "p2", "p2", {"kind": "copy"}, group="2. the same file"),
+        Picture(jpeg(3), "p3", "p3", {"kind": "alone"}),
+    )
+    page = render("T", [("s", Section("S", "What is it? It is *this*.", pictures=pictures))])
+    items = re.findall(r"<li(?: class=\"group\")? data-tags=.*?</li>", page, re.S)
+    assert [re.findall(r"<b>(.*?)</b>", item) for item in items] == [["p0", "p1"], ["p2"], ["p3"]]
+    assert "<p>1. the same file</p>" in items[0]
+    assert "copy (2)" in page
+    assert '<p class="question">What is it?</p>' in page
+    assert "<p>It is <em>this</em>.</p>" in page
+
+
+def test_the_top_of_a_page_and_folded_sections() -> None:
+    top = Top(
+        "It works", ("**But** slowly",), (("Model", EVIL), ("Date", "")), "Mistakes", (Picture(jpeg(), "a", "b"),), "Go:", "run"
+    )
+    page = render("T", [("s", Section("S", "Why? So.")), ("t", Section("U"))], top=top, folded=("s",))
+    found = parsed(page)
+    assert "onerror" not in {name for _, attributes in found.tags for name in attributes}
+    assert [tag for tag, _ in found.tags if tag in ("h1", "h2", "nav", "main", "details")] == [
+        *("nav", "details", "main", "h1", "h2", "h2", "details", "h2", "h2")
+    ]
+    for text in ("It works", "But slowly", EVIL, "Mistakes", "Go:", "run"):
+        assert text in found.text
+    assert "Date" not in found.text
+
+
+def colours(theme: str) -> dict[str, tuple[float, ...]]:
+    found = re.findall(r"--([\w-]+): #([0-9a-f]{6})", theme)
+    return {name: tuple(int(text[at : at + 2], 16) for at in (0, 2, 4)) for name, text in found}
+
+
+def contrast(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """WCAG 2's contrast ratio."""
+
+    def luminance(rgb: tuple[float, ...]) -> float:
+        linear = [c / 255 / 12.92 if c <= 10.31475 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in rgb]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1, 2])  # light, dark, print
+def test_all_text_has_enough_contrast(theme: int) -> None:
+    style = (Path(page_module.__file__).parent / "page.css").read_text("utf-8")
+    found = colours(re.findall(r":root \{(.*?)\}", style, re.S)[theme])
+    assert contrast((0, 0, 0), (255, 255, 255)) == pytest.approx(21)
+    for text in ("ink", "soft", "accent"):
+        assert min(contrast(found[text], found[ground]) for ground in ("paper", "panel")) >= 4.5
+    assert contrast(found["ink"], found["alert"]) >= 4.5
+    shares = [int(text) / 100 for text in re.findall(r"calc\(var\(--v\) \* (\d+)%\)", style)]
+    assert len(shares) == 2
+    for name in ("good", "bad"):
+        darkest = tuple(max(shares) * a + (1 - max(shares)) * b for a, b in zip(found[name], found["panel"], strict=True))
+        assert contrast(found["ink"], darkest) >= 4.5
 
 
 # --- in a browser ---------------------------------------------------------------------------------------------------------
@@ -170,7 +234,8 @@ def test_a_figure_is_shown_once_and_follows_the_theme() -> None:
 def in_browser(page: str, script: str, folder: Path, width: int = 1200) -> Any:
     """Run ``script`` (its value is JSON) in headless Chromium after the page's own, and collect errors of the page.
 
-    The trial script is let through the page's security policy; everything else in the policy stays.
+    Chromium has no window narrower than 500 px: a narrower page is a frame in one. The trial script is let through the page's
+    security policy; everything else in the policy stays.
     """
     trial = f"""
     const errors = [];
@@ -178,8 +243,11 @@ def in_browser(page: str, script: str, folder: Path, width: int = 1200) -> Any:
     addEventListener('securitypolicyviolation', (event) => errors.push(event.violatedDirective));
     addEventListener('load', () => setTimeout(async () => {{
       let value; try {{ value = await (async () => {{ {script} }})(); }} catch (error) {{ errors.push(String(error)); }}
-      const out = document.createElement('pre'); out.id = 'trial';
-      out.textContent = JSON.stringify({{value, errors}}); document.body.append(out);
+      const show = (text) => {{
+        const out = document.createElement('pre'); out.id = 'trial'; out.textContent = text; document.body.append(out);
+      }};
+      const text = JSON.stringify({{value, errors}});
+      if (parent === window) show(text); else parent.postMessage(text, '*');
     }}, 50));
     """
     import base64
@@ -193,8 +261,13 @@ def in_browser(page: str, script: str, folder: Path, width: int = 1200) -> Any:
     file.write_text(changed, "utf-8")
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert browser, "this test needs Chromium (Debian package chromium)"
+    if width < 500:
+        listen = "addEventListener('message', (event) => { document.querySelector('pre').textContent = event.data; })"
+        frame = f'<iframe src="page.html" style="width:{width}px;height:800px;border:0"></iframe>'
+        file = folder / "frame.html"
+        file.write_text(f'<!doctype html><pre id="trial"></pre><script>{listen}</script>{frame}', "utf-8")
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=5000"]
-    options += [f"--window-size={width},800", f"--user-data-dir={folder}/browser"]
+    options += [f"--window-size={max(500, width)},800", f"--user-data-dir={folder}/browser"]
     done = subprocess.run([browser, *options, "--dump-dom", file.as_uri()], capture_output=True, text=True, check=True)
     found = re.search(r'<pre id="trial">(.*?)</pre>', done.stdout, re.S)
     assert found, done.stdout[-2000:] + done.stderr[-2000:]
@@ -283,7 +356,7 @@ def test_a_script_in_a_name_is_stopped_by_the_page_even_in_a_section_s_own_html(
     assert set(result["errors"]) <= {"script-src-elem", "script-src-attr"}
 
 
-@pytest.mark.parametrize("width", [500, 1200])  # Chromium has no narrower window
+@pytest.mark.parametrize("width", [390, 1200])
 def test_nothing_is_wider_than_the_window(tmp_path: Path, width: int) -> None:
     script = "return [innerWidth, document.documentElement.scrollWidth]"
     assert in_browser(lively_page(), script, tmp_path, width)["value"] == [width, width]

@@ -100,6 +100,15 @@ GOOD: dict[str, Any] = {
 }
 
 
+TEXTS = (
+    "light",
+    "rotate(40)|hflip",
+    " rotate( 40 , p = 0.5,fill_mode=reflect) | light|hflip() ",
+    "one_of(blur|noise, hflip)|rotate(limit_deg=5.5)",
+    "shift(0.1, 0.2)|brightness(range=[0.5,1.5])|albu.GaussNoise(p=0.3)|brightness((0.5, 1.5))",
+)
+
+
 def changed(*place: Any, value: Any) -> dict[str, Any]:
     found = copy.deepcopy(GOOD)
     target: Any = found
@@ -116,6 +125,11 @@ def test_what_is_right_is_accepted(validator: Any, registry: Registry, tmp_path:
         changed("executor", value="serial"),
         changed("stages", "train", "model", value="simple_cnn"),
         changed("stages", "train", value={"use": "train", "augment": [{"op": "hflip"}]}),
+        changed("stages", "train", "model", value={"use": "simple_cnn", "dropout": 0.3}),
+        changed("stages", "train", "ops", 0, value={"use": "rotate", "limit_deg": 4, "p": 0.5}),
+        changed("stages", "train", "ops", 0, value={"use": "albu.GaussNoise", "p": 0.5}),
+        *(changed("stages", "train", "ops", value=text) for text in TEXTS),
+        changed("stages", "train", "ops", value=["rotate(40)", "light", {"use": "hflip"}]),
     ):
         validator.validate(table)
         load_plan(table=table, registry=registry, base_dir=tmp_path)
@@ -144,6 +158,19 @@ def test_what_is_right_is_accepted(validator: Any, registry: Registry, tmp_path:
         changed("stages", "train", "ops", 0, "op", value="rotat"),
         changed("stages", "train", "ops", 0, "limit_deg", value=400),
         changed("stages", "train", value={"use": "train", "augment": [{"op": "rotate", "limit_deg": 400}]}),
+        changed("stages", "train", "model", value={"template": "simple_cnn", "dropot": 0.3}),
+        changed("stages", "train", "model", value={"use": "simple_cnn", "dropot": 0.3}),
+        changed("stages", "train", "model", value={"use": "simple_cnn", "template": "mlp"}),
+        changed("stages", "train", "model", value={"dropout": 0.3}),
+        changed("stages", "train", "ops", 0, value={"op": "rotate", "limit": 3}),
+        changed("stages", "train", "ops", 0, value={"use": "albu.GaussNoise", "bogus": 3}),
+        changed("stages", "train", "ops", 0, value={"op": "albu.GausNoise"}),
+        changed("stages", "train", value={"use": "train", "augment": "lihgt"}),
+        changed("stages", "train", "ops", value="rotate(limit=3)"),
+        changed("stages", "train", "ops", value="albu.GaussNoise(bogus=3)"),
+        changed("stages", "train", "ops", value="rotate(40)|hflp"),
+        changed("stages", "train", "ops", value=["rotat(40)"]),
+        changed("executor", value={"use": "processes", "wrokers": 2}),
     ],
 )
 def test_what_is_wrong_is_refused_here_and_there(validator: Any, registry: Registry, tmp_path: Path, table: Any) -> None:

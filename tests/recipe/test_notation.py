@@ -78,7 +78,7 @@ def test_presets_alone_and_among_others(registry: Registry) -> None:
     [
         ("rotat(40)", "no op called 'rotat'.*Did you mean 'rotate'"),
         ("light|medim", "no op called 'medim'.*Did you mean 'medium'"),
-        ("hflip|rotate(limi=3)", r"ops\[1\].limi: no parameter called 'limi'.*Did you mean 'limit_deg'"),
+        ("hflip|rotate(limi=3)", r"no parameter called 'limi', in 'hflip\|rotate\(limi=3\)'.*Did you mean 'limit_deg'"),
         ("rotate(400)", "less than or equal to 180, got 400"),
         ("rotate(0)", "greater than 0"),
         ("hflip(p=1.2)", "less than or equal to 1, got 1.2"),

@@ -290,3 +290,31 @@ def test_embedders() -> None:
     del mean_colour.__pipekit_embedder__  # type: ignore[attr-defined]
     with pytest.raises(AssertionError, match="lacks @pipekit"):
         kit.check_embedder(mean_colour)
+
+
+def test_projections() -> None:
+    def first_two(table: Any, params: Params, rng: Rng) -> Any:
+        """The first two features."""
+        return np.pad(table, ((0, 0), (0, 2)))[:, :2]
+
+    def of_its_own(table: Any, params: Params, rng: Rng) -> Any:
+        """It has a generator of its own."""
+        return np.random.default_rng().normal(size=(len(table), 2))
+
+    def rough(table: Any, params: Params, rng: Rng) -> Any:
+        """It changes what it was given."""
+        table -= table.mean(axis=0)
+        return np.zeros((len(table), 2))
+
+    def flat(table: Any, params: Params, rng: Rng) -> Any:
+        """One column."""
+        return table[:, :1]
+
+    kit.check_projection(first_two)
+    for found, problem in (
+        (of_its_own, "draw from `rng` alone"),
+        (rough, "work on a copy"),
+        (flat, r"expected \(40, 2\) numbers"),
+    ):
+        with pytest.raises(AssertionError, match=problem):
+            kit.check_projection(found)

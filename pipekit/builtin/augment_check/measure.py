@@ -20,7 +20,9 @@ from pipekit.contract import Context, Dataset, Sample
 from pipekit.errors import UserError
 from pipekit.images import Image
 from pipekit.learning.chance import better_than_chance
+from pipekit.learning.known_groups import known_groups
 from pipekit.learning.predictor import Predictor, load_predictor
+from pipekit.learning.significance import design_effect
 from pipekit.learning.trained_on import trained_on
 from pipekit.recipe.compiled import Applied, CompiledRecipe, Picture, compile_recipe
 from pipekit.rng import Rng
@@ -42,7 +44,8 @@ class Measured:
     Attributes:
         plain_right, plain_confidence: ``(N,)``: 1 for a correct prediction; the predicted probability of the true class.
         correct, confidence: ``(N, V)``: the same under each variant, means over the copies.
-        low, high: ``(V,)``: the 95 % interval of the drop in accuracy (bootstrap over images, Efron 1979).
+        low, high: ``(V,)``: the 95 % interval of the drop in accuracy (bootstrap over images, Efron 1979; over their groups,
+            where they are known).
         shown: for some images: the label, the image, and each variant's image with its predicted class.
     """
 
@@ -59,6 +62,7 @@ class Measured:
     high: NDArray[np.float64]
     shown: tuple[tuple[str, Pixels, tuple[tuple[Pixels, str], ...]], ...]
     mirror_labels: Mapping[str, str] = field(default_factory=dict)
+    groups: NDArray[np.int64] | None = None
 
     @property
     def num_images(self) -> int:
@@ -76,7 +80,8 @@ class Measured:
     @cached_property
     def knows_something(self) -> bool:
         """Whether the model is better than chance on the unchanged images; without that no op can be judged."""
-        return better_than_chance(float(self.plain_right.sum()), self.num_images, self.chance)
+        effect = 1.0 if self.groups is None else design_effect(self.plain_right, self.groups)
+        return better_than_chance(float(self.plain_right.sum()) / effect, self.num_images / effect, self.chance)
 
     @cached_property
     def drop(self) -> NDArray[np.float64]:
@@ -101,7 +106,7 @@ def measure(ctx: Context, folder: Path, dataset: Dataset, params: AugmentCheckPa
     rows = variants(params.ops, params.strengths, compiled)
     maker = _Maker(ctx, predictor, compiled([]), rows, params)
     place = {name: number for number, name in enumerate(predictor.classes)}
-    labels, correct, confidence = [], [], []
+    labels, correct, confidence, kept = [], [], [], []
     shown: list[tuple[str, Pixels, tuple[tuple[Pixels, str], ...]]] = []
     failed: list[str] = []
     every = max(1, len(chosen) // SHOWN)
@@ -114,6 +119,7 @@ def measure(ctx: Context, folder: Path, dataset: Dataset, params: AugmentCheckPa
         numbers = np.array([place[name] for name in y_true])
         said = answers.argmax(axis=1)
         labels.append(y_true[0])
+        kept.append(sample)
         correct.append(said == numbers)
         confidence.append(answers[np.arange(len(numbers)), numbers])
         if len(shown) < SHOWN and number >= len(shown) * every:
@@ -125,7 +131,8 @@ def measure(ctx: Context, folder: Path, dataset: Dataset, params: AugmentCheckPa
         ctx.warn(f"{len(failed)} of {len(chosen)} images could not be measured, for example {failed[0]}")
     hits, sure = np.array(correct, np.float64), np.array(confidence, np.float64)
     by_variant = hits[:, 1:].reshape(len(hits), len(rows), params.copies).mean(axis=2)
-    low, high = _interval(ctx, hits[:, :1] - by_variant)
+    groups = known_groups(kept)
+    low, high = _interval(ctx, hits[:, :1] - by_variant, groups)
     return Measured(
         split=split,
         classes=predictor.classes,
@@ -140,6 +147,7 @@ def measure(ctx: Context, folder: Path, dataset: Dataset, params: AugmentCheckPa
         high=high,
         shown=tuple(shown),
         mirror_labels=params.mirror_labels,
+        groups=groups,
     )
 
 
@@ -263,10 +271,18 @@ def _answers(predictor: Predictor, pixels: Pixels, batch_size: int) -> NDArray[n
     return np.concatenate(found).astype(np.float64)
 
 
-def _interval(ctx: Context, falls: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    count = len(falls)
+def _interval(
+    ctx: Context, falls: NDArray[np.float64], groups: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The interval of the mean of each column, by resampling images, or groups of images."""
+    sizes = np.ones(len(falls)) if groups is None else np.bincount(groups).astype(np.float64)
+    sums = falls
+    if groups is not None:
+        sums = np.zeros((len(sizes), falls.shape[1]))
+        np.add.at(sums, groups, falls)
+    count = len(sums)
     drawn = ctx.rng("bootstrap").multinomial(count, np.full(count, 1 / count), RESAMPLES)
-    low, high = np.percentile(drawn @ falls / count, [2.5, 97.5], axis=0)
+    low, high = np.percentile(drawn @ sums / (drawn @ sizes)[:, None], [2.5, 97.5], axis=0)
     return low, high
 
 

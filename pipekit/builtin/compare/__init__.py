@@ -17,7 +17,7 @@ def compare(ctx: Context, reports: tuple[Report, ...], params: CompareParams) ->
     import json
 
     from pipekit.builtin.compare.paired import compare_all, read_answers
-    from pipekit.builtin.compare.sections import build_sections
+    from pipekit.builtin.compare.sections import FOLDED, build_sections, top_of
     from pipekit.errors import UserError
     from pipekit.page import render
 
@@ -33,7 +33,8 @@ def compare(ctx: Context, reports: tuple[Report, ...], params: CompareParams) ->
     answers = [read_answers(name, report.path) for name, report in zip(names, reports, strict=True)]
     found = compare_all(answers)
     (ctx.out_dir / "comparison.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    lead = f"Which model is better? {found['headline']}"
-    page = render("Model comparison", build_sections(answers, found, params), lead=lead)
+    sections = list(build_sections(answers, found, params))
+    top = top_of(found, dict(sections))
+    page = render("Model comparison", sections, lead="Which model is better on the same images?", top=top, folded=FOLDED)
     (ctx.out_dir / "compare.html").write_text(page, "utf-8", errors="replace")
     return ctx.artifact(Files, headline=found["headline"])

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipekit.builtin.compare import repeated
 from pipekit.errors import UserError
 from pipekit.files import plain_rows
+from pipekit.images.near_duplicates import clusters
 from pipekit.learning.chance import knows_something
 from pipekit.learning.significance import LEVEL, holm, paired
 
@@ -45,8 +47,9 @@ def read_answers(name: str, folder: Path) -> Answers:
 def compare_all(answers: Sequence[Answers]) -> dict[str, Any]:
     """Compare each later report with the first, on the images that both contain with the same label."""
     first = answers[0]
+    repeated.check_alike([one.name for one in answers], [repeated.num_seeds(one.metrics) for one in answers])
     found = [compare_two(first, other) for other in answers[1:]]
-    adjusted = holm([pair["p_mcnemar"] for pair in found])
+    adjusted = holm([pair["p"] for pair in found])
     pairs = []
     for pair, p in zip(found, adjusted, strict=True):
         pair = {**pair, "p_holm": p, "num_comparisons": len(found)}
@@ -72,6 +75,14 @@ def compare_two(first: Answers, other: Answers) -> dict[str, Any]:
         )
     a = np.array([first.rows[name]["correct"] == "1" for name in shared])
     b = np.array([other.rows[name]["correct"] == "1" for name in shared])
+    groups = _groups(first, other, shared)
+    seeds = repeated.num_seeds(first.metrics), repeated.num_seeds(other.metrics)
+    tested = {"method": "images", **paired(a, b, groups)}
+    tested["p"] = tested["p_mcnemar"]
+    if min(seeds) > 1:
+        tested = repeated.by_seeds(first.rows, other.rows, shared, seeds, groups)
+    elif repeated.same_folds(first.rows, other.rows, shared):
+        tested |= repeated.by_folds(first.rows, other.rows, shared, first.metrics, (a, b))
     return {
         "first": first.name,
         "other": other.name,
@@ -79,17 +90,30 @@ def compare_two(first: Answers, other: Answers) -> dict[str, Any]:
         "num_only_first": len(first.rows) - len(shared),
         "num_only_other": len(other.rows) - len(shared),
         "better_than_chance": {one.name: knows_something(one.metrics) for one in (first, other)},
-        **paired(a, b, _groups(first, shared)),
+        "groups": _kind(first, other),
+        **tested,
         "changed": [
             {"id": name, "gained": bool(y)} for name, x, y in zip(shared, a.tolist(), b.tolist(), strict=True) if x != y
         ],
     }
 
 
-def _groups(report: Answers, shared: Sequence[str]) -> NDArray[np.int64] | None:
-    """The group of each image, if the report has them."""
-    names = [report.rows[name].get("group", "") for name in shared]
-    return np.unique(names, return_inverse=True)[1] if all(names) else None
+def _groups(first: Answers, other: Answers, shared: Sequence[str]) -> NDArray[np.int64] | None:
+    """The group of each image, joined where both reports have them; None if neither has."""
+    known: dict[tuple[str, str], int] = {}
+    pairs = []
+    for place, name in enumerate(shared):
+        for report in (first, other):
+            group = report.rows[name].get("group")
+            if group and (leader := known.setdefault((report.name, group), place)) != place:
+                pairs.append((leader, place))
+    return np.array(clusters(len(shared), pairs), np.int64) if pairs else None
+
+
+def _kind(first: Answers, other: Answers) -> str | None:
+    """What the groups are: those of a column or pattern in either report, or copies only."""
+    kinds = {one.metrics.get("groups", "named" if one.metrics.get("num_groups") else None) for one in (first, other)}
+    return next((kind for kind in ("named", "copies") if kind in kinds), None)
 
 
 def verdict(found: dict[str, Any]) -> str:
@@ -97,8 +121,10 @@ def verdict(found: dict[str, Any]) -> str:
 
     Of several comparisons, only those whose p-value stays below 0.05 after Holm's adjustment are called better.
     """
-    difference, p, adjusted = found["difference"], found["p_mcnemar"], found.get("p_holm", found["p_mcnemar"])
+    difference, p = found["difference"], found.get("p", found.get("p_mcnemar", 1.0))
+    adjusted = found.get("p_holm", p)
     points = [100 * difference[name] for name in ("value", "low", "high")]
+    recipe = _recipes(found)
     better, worse = (found["other"], found["first"]) if points[0] >= 0 else (found["first"], found["other"])
     size, low, high = points if points[0] >= 0 else (-points[0], -points[2], -points[1])
     number = found.get("num_comparisons", 1)
@@ -106,18 +132,29 @@ def verdict(found: dict[str, Any]) -> str:
     digits = 2 if any(bound and not round(bound, 1) for bound in (low, high)) else 1  # a bound near 0 keeps its sign
     span = f"95 % interval {low:.{digits}f} to {high:.{digits}f}"
     if adjusted < LEVEL:
-        return f"{better} is better than {worse} by {size:.{digits}f} points ({span}), {p_value}.{_doubt(found)}"
-    if not found["gained"] + found["lost"]:
+        return f"{better} is better than {worse} by {size:.{digits}f} points ({span}), {p_value}{recipe}.{_doubt(found)}"
+    if not found["gained"] + found["lost"] and not recipe:
         return (
             f"{found['first']} and {found['other']} are correct on exactly the same of the {found['num_images']} images; "
             f"on other images they may still differ by up to {high:.1f} points."
         )
-    if found["gained"] == found["lost"]:
-        return f"{found['first']} and {found['other']} have the same accuracy ({span} points), {p_value}."
+    if not points[0]:
+        return f"{found['first']} and {found['other']} have the same accuracy ({span} points), {p_value}{recipe}."
     return (
         f"{better} has {size:.{digits}f} points higher accuracy than {worse}, but the difference may be due to chance "
-        f"({span}), {p_value}.{_doubt(found)}"
+        f"({span}), {p_value}{recipe}.{_doubt(found)}"
     )
+
+
+def _recipes(found: dict[str, Any]) -> str:
+    """What was repeated, where recipes are compared and not single trainings."""
+    if found.get("method") == "seeds":
+        first, other = found["num_seeds"]
+        number = f"{first} seeds each" if first == other else f"{first} and {other} seeds"
+        return f" (recipes, {number})"
+    if found.get("method") == "folds":
+        return f" (recipes, {found['num_folds']} folds, corrected t-test)"
+    return ""
 
 
 def _p(value: float) -> str:

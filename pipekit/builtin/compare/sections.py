@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipekit.builtin.compare.paired import Answers
 from pipekit.contract import Figure, Picture, Section, Table
 from pipekit.errors import ImageError
+from pipekit.page import Top
 from pipekit.page.markdown import literal
 from pipekit.page.plots import COLOURS, DASHES, plot
 
@@ -20,7 +21,6 @@ def build_sections(
     answers: Sequence[Answers], found: Mapping[str, Any], params: CompareParams
 ) -> Iterator[tuple[str, Section]]:
     yield "verdict", _verdict(found)
-    yield "figures", _figures(answers)
     pictures = tuple(_pictures(answers, found, params))
     changed = sum(len(pair["changed"]) for pair in found["pairs"])
     if changed:
@@ -29,6 +29,7 @@ def build_sections(
             f"{len(pictures)} of them are below."
         )
         yield "changed", Section("Disagreements", words, pictures=pictures)
+    yield "figures", _figures(answers)
     rows = differing(answers)
     if rows:
         table = Table(("parameter", *(one.name for one in answers)), tuple(rows))
@@ -41,6 +42,30 @@ def build_sections(
         yield "curves", Section("Learning curves", "How did the models learn?", figures=figures, tables=tables)
 
 
+FOLDED = ("parameters", "curves")
+"""Sections that are closed until the reader opens them."""
+
+FIRST_PICTURES = 6
+
+
+def top_of(found: Mapping[str, Any], sections: Mapping[str, Section]) -> Top:
+    """The headline, and a few images on which the models disagree."""
+    changed = sections.get("changed")
+    pictures = changed.pictures[:FIRST_PICTURES] if changed else ()
+    return Top(str(found["headline"]), pictures_title="Where the models disagree" if pictures else "", pictures=pictures)
+
+
+HOW = {
+    "seeds": "The comparison is of recipes, not of single trainings: each was trained with several seeds, and all were "
+    "measured on the same images. The interval and the p-value allow for further images and further seeds. *Gained*: images "
+    "that most trainings of the later recipe predict correctly, and most of the first don't. ",
+    "folds": "The comparison is of recipes, not of single models: both were cross-validated with the same folds. The p-value "
+    "is that of the t-test over folds, corrected for the training images that they share (Nadeau and Bengio 2003), and the "
+    "interval inverts it. ",
+}
+"""How recipes are compared, by method."""
+
+
 def _verdict(found: Mapping[str, Any]) -> Section:
     several = len(found["pairs"]) > 1
     rows = tuple(
@@ -51,7 +76,7 @@ def _verdict(found: Mapping[str, Any]) -> Section:
             f"{100 * pair['difference']['low']:+.1f} to {100 * pair['difference']['high']:+.1f}",
             pair["gained"],
             pair["lost"],
-            "< 0.001" if pair["p_mcnemar"] < 0.001 else pair["p_mcnemar"],
+            "< 0.001" if pair["p"] < 0.001 else pair["p"],
             *(("< 0.001" if pair["p_holm"] < 0.001 else pair["p_holm"],) if several else ()),
         )
         for pair in found["pairs"]
@@ -63,7 +88,7 @@ def _verdict(found: Mapping[str, Any]) -> Section:
         "95 % interval",
         "gained",
         "lost",
-        "p (McNemar)",
+        {"seeds": "p (recipes)", "folds": "p (corrected t)"}.get(found["pairs"][0]["method"], "p (McNemar)"),
         *(("p (Holm)",) if several else ()),
     )
     words = [literal(pair["verdict"]) for pair in found["pairs"]]
@@ -72,17 +97,21 @@ def _verdict(found: Mapping[str, Any]) -> Section:
         for pair in found["pairs"]
         if pair["num_only_first"] + pair["num_only_other"]
     ]
-    how = (
+    how = HOW.get(found["pairs"][0]["method"]) or (
         "The comparison is paired: it uses predictions for the same images. *Gained*: images that only the later model "
         "predicts correctly. *Lost*: images that only the first one does. The p-value is that of McNemar's test, the interval "
         "is Tango's (1998), which inverts the same test: it excludes 0 exactly when p is below 0.05. "
     )
-    groups = found["pairs"][0]["num_groups"]
-    how += (
-        f"The images come in {groups} groups; both allow for that."
-        if groups is not None
-        else "Both hold if the images are independent: images of one patient, video or scene are not."
-    )
+    groups, kind = found["pairs"][0]["num_groups"], found["pairs"][0]["groups"]
+    if groups is None:
+        how += "Both hold if the images are independent: images of one patient, video or scene are not."
+    elif kind == "copies":
+        how += (
+            f"Copies of one image count as one: {groups} groups. Both hold if these are independent: images of one patient, "
+            "video or scene are not."
+        )
+    else:
+        how += f"The images come in {groups} groups; both allow for that."
     if several:
         how += (
             " With several comparisons at once, a small p-value is more often due to chance: a model is called better only if "
@@ -107,6 +136,8 @@ def _figures(answers: Sequence[Answers]) -> Section:
         for key, word in (("matthews", "Matthews correlation"), ("log_loss", "log loss"), ("brier", "Brier score"))
     ]
     overall.append(("calibration error", *(one.metrics["calibration"]["expected_error"] for one in answers)))
+    for key, word in (("near_copies", "images with a copy in train"), ("label_conflicts", "images again under another label")):
+        overall.append((word, *((one.metrics.get(key) or {}).get("count", "–") for one in answers)))
     classes = sorted({row["class"] for one in answers for row in one.metrics["per_class"]})
     by_class = [{row["class"]: row for row in one.metrics["per_class"]} for one in answers]
     recalls = tuple((name, *(estimate(rows[name]["recall"]) if name in rows else "–" for rows in by_class)) for name in classes)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from pipekit.contract import Context, Dataset, Embeddings, Model, Params, Report, param, stage
+from typing import Annotated
+
+from pipekit.contract import Call, Context, Dataset, Embeddings, Model, Params, Report, Uses, param, stage
 from pipekit.errors import UserError
 
 
 class EvaluateParams(Params):
-    split: str = param("test", "Split to evaluate on", min_length=1)
+    split: str = param(
+        "test",
+        "Split to evaluate on; out-of-fold: what the models of a cross-validation predicted for the images they did not see",
+        min_length=1,
+    )
     top_k: tuple[int, ...] = param((2, 3, 5), "Values of k for top-k accuracy")
     resamples: int = param(
         2000,
@@ -26,7 +32,12 @@ class EvaluateParams(Params):
     explain: int = param(
         12, "Number of images explained with attribution maps (saliency) in the report", unit="images", ge=0, le=200
     )
-    sections: tuple[str, ...] = param((), "Names of plugins' report sections to add")
+    sections: tuple[Annotated[Call, Uses("report_section")], ...] = param(
+        (), "Plugins' report sections to add: names, or tables with parameters"
+    )
+    projection: Annotated[Call, Uses("projection")] = param(
+        "tsne", "How the map of the images is made of their features: its name, or a table with its parameters"
+    )
     batch_size: int = param(32, "Batch size for prediction", unit="images", ge=1, le=4096, in_key=False)
 
 

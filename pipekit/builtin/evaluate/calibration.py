@@ -1,29 +1,20 @@
-"""Calibration: expected calibration error, reliability bins, temperature scaling."""
+"""Calibration: expected calibration error, reliability bins, the effect of temperature scaling."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipekit.learning.temperature import FLAT, UNROUNDED, log_loss, scaled
+
 if TYPE_CHECKING:
     from pipekit.rng import Rng
 
-SMALLEST = 1e-7
-"""Lower bound of probabilities before a logarithm; they are stored to six decimals."""
-
-UNROUNDED = 1e-37
-"""Lower bound of a network's own probabilities: the smallest normal number of float32."""
-
 MOST_DRAWS = 20_000_000
 """Maximum number of simulated predictions for the level of the calibration error."""
-
-COLDEST, HOTTEST = 0.05, 20.0
-"""The range of temperatures that is searched."""
-
-FLAT = 1e-12
-"""Log losses that differ by less count as equal."""
 
 
 def reliability(confidence: NDArray[np.float64], correct: NDArray[np.bool_], bins: int) -> list[dict[str, Any]]:
@@ -92,40 +83,25 @@ def level_if_perfect(
     return {"mean": float(found.mean()), "high": float(np.quantile(found, 0.95)), "p": (1 + reached) / (1 + number)}
 
 
-def normalised(probabilities: NDArray[np.float64], smallest: float = SMALLEST) -> NDArray[np.float64]:
-    """Probabilities clipped to be above zero, with rows that sum to exactly 1: safe for a logarithm."""
-    kept = np.clip(probabilities, smallest, 1.0)
-    return np.asarray(kept / kept.sum(axis=1, keepdims=True))
+def effect_of(
+    fitted: Mapping[str, Any], unrounded: NDArray[np.float64], y_true: NDArray[np.int64], bins: int, decimals: int
+) -> dict[str, Any] | None:
+    """What a temperature makes of the evaluated split's probabilities; None if none was fitted.
 
-
-def log_loss(probabilities: NDArray[np.float64], y_true: NDArray[np.int64]) -> float:
-    """Mean of -ln p(true class), natural logarithm."""
-    return float(-np.log(normalised(probabilities)[np.arange(len(y_true)), y_true]).mean())
-
-
-def scaled(probabilities: NDArray[np.float64], temperature: float, smallest: float = SMALLEST) -> NDArray[np.float64]:
-    """Temperature scaling, ``softmax(log p / T)``: the order of the classes stays, T above 1 softens the probabilities."""
-    logits = np.log(normalised(probabilities, smallest)) / temperature
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-
-def fit_temperature(probabilities: NDArray[np.float64], y_true: NDArray[np.int64], smallest: float = SMALLEST) -> float:
-    """The T in 0.05..20 with the lowest log loss (Guo et al. 2017), by Brent's bounded method on ln T.
-
-    The loss is computed from the logits, without the limit that :func:`log_loss` puts on confident mistakes, so it has a single
-    minimum. With the limit, it can have a second one at the lowest temperature, where a more confident mistake costs no more.
+    Args:
+        fitted: what :func:`pipekit.learning.temperature.fitted` found on val.
+        decimals: of the probabilities in ``predictions.csv``.
     """
-    from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
-    from scipy.special import log_softmax  # type: ignore[import-untyped]
-
-    logits, rows = np.log(normalised(probabilities, smallest)), np.arange(len(y_true))
-    low, high = np.log(COLDEST), np.log(HOTTEST)
-
-    def loss(log_t: float) -> float:
-        return float(-log_softmax(logits / np.exp(log_t), axis=1)[rows, y_true].mean())
-
-    found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-8})
-    # Without a mistake the loss is flat at zero, and Brent's method may stop anywhere: take the lowest temperature.
-    coldest = loss(low) <= found.fun + FLAT
-    return round(COLDEST if coldest else float(np.exp(found.x)), 3)
+    temperature = fitted.get("temperature")
+    if temperature is None:
+        return None
+    after = np.round(scaled(unrounded, float(temperature), UNROUNDED), decimals)
+    found = calibration(after, y_true, bins)
+    return {
+        "temperature": temperature,
+        "num_val_images": fitted.get("num_val_images"),
+        "val_accuracy": fitted.get("val_accuracy"),
+        "expected_error": found["expected_error"],
+        "log_loss": log_loss(after, y_true),
+        "bins": found["bins"],
+    }

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.evaluate import calibration, intervals
+from pipekit.learning.temperature import log_loss
 
 if TYPE_CHECKING:
     from pipekit.rng import Rng
@@ -78,7 +79,7 @@ def measure(
         "top_k": {str(k): _top_k(y_true, probabilities, k, groups) for k in sorted(set(top_k)) if 1 < k < len(classes)},
         "matthews": None if np.isnan(matthews) else matthews,
         "kappa": None if np.isnan(kappa) else kappa,
-        "log_loss": calibration.log_loss(probabilities, y_true),
+        "log_loss": log_loss(probabilities, y_true),
         "brier": float(((probabilities - np.eye(len(classes))[y_true]) ** 2).sum(axis=1).mean()),
         "calibration": {
             **calibration.calibration(probabilities, y_true, bins),
@@ -131,7 +132,8 @@ def _per_class(
         fn, fp = int(matrix[i].sum()) - tp, int(matrix[:, i].sum()) - tp
         is_it, said = y_true == i, predicted == i
         jaccard = of(is_it | said, is_it & said)
-        area = intervals.auc(probabilities[is_it, i], probabilities[~is_it, i])
+        sides = None if groups is None else (groups[is_it], groups[~is_it])
+        area = intervals.auc(probabilities[is_it, i], probabilities[~is_it, i], sides)
         rows.append(
             {
                 "class": name,
@@ -146,7 +148,7 @@ def _per_class(
                 "specificity": of(~is_it, ~said),
                 "f1": intervals.f1_of(jaccard),
                 "roc_auc": area["value"],
-                "roc_auc_interval": _bounds(area) if groups is None else {"low": None, "high": None},
+                "roc_auc_interval": _bounds(area),
                 "average_precision": float(average_precision_score(is_it, probabilities[:, i])) if is_it.any() else None,
             }
         )

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.builtin.evaluate import calibration, label_conflicts, near_copies, none_of_these, slices
-from pipekit.builtin.evaluate.answers import Answers
+from pipekit.builtin.evaluate import (
+    abstention,
+    calibration,
+    decision,
+    folds,
+    label_conflicts,
+    named_alike,
+    near_copies,
+    none_of_these,
+    slices,
+)
 from pipekit.builtin.evaluate.baseline import against
 from pipekit.builtin.evaluate.describe import describe, fingerprints
-from pipekit.builtin.evaluate.grouping import groups_of
+from pipekit.builtin.evaluate.grouping import Grouping, groups_of
 from pipekit.builtin.evaluate.metrics import measure
 from pipekit.contract import Context, Dataset, Embeddings, Failure, Report, Sample
 from pipekit.errors import ImageError, UserError
 from pipekit.images.origins import origins_of
 from pipekit.learning import label_errors
+from pipekit.learning.answers import Answer, Answers
+from pipekit.learning.cross_validation import OUT_OF_FOLD, HeldOut, fold_of
 from pipekit.learning.embeddings import embedded_of
 from pipekit.learning.evaluation import Evaluation
 from pipekit.learning.linear_head import read_head
 from pipekit.learning.near_copies import find_copies
 from pipekit.learning.predictor import load_predictor, read_model_info
+from pipekit.learning.temperature import KEY, fitted, is_applied, states_temperature
 
 if TYPE_CHECKING:
     from pipekit.builtin.evaluate import EvaluateParams
@@ -42,21 +54,30 @@ def score(
     embeddings: Embeddings | None = None,
 ) -> Evaluation:
     """Predict, measure, and check for what would flatter the metrics: near duplicates, label errors, weak slices."""
+    held = HeldOut.read(model) if params.split == OUT_OF_FOLD else None
+    dataset = dataset if held is None else held.view(dataset)
     wanted = _labelled(ctx, dataset, params.split)
     head = read_head(model, read_model_info(model), ctx.component)
     predictor = load_predictor(model, ctx.component, lazy=head is not None)
     check_labels(wanted, predictor.classes, params.split)
-    val = _val(dataset, predictor.classes) if params.calibrate and params.split != "val" else []
+    fits = params.calibrate and params.split not in ("val", OUT_OF_FOLD) and not states_temperature(predictor.info)
+    val = _val(dataset, predictor.classes) if fits else []
     answers = Answers(ctx, predictor, head, dataset, [*wanted, *val], params.batch_size)
-    samples, unrounded, scores, failed = _predict(ctx, answers, wanted)
+    found = answers.of(wanted, "predict") if held is None else held.of_samples(wanted)
+    samples, unrounded, scores, failed = _predict(ctx, found, len(wanted), len(predictor.classes))
     probabilities = rounded(unrounded)
     place = {name: i for i, name in enumerate(predictor.classes)}
     y_true = np.array([place[str(sample.label)] for sample in samples], np.int64)
-    groups = _groups(dataset, samples, params)
+    prints = _fingerprints(ctx, dataset, samples, params)
+    clusters = _clusters(ctx, dataset, samples, params, embeddings, prints)
+    grouping = _groups(dataset, samples, params, clusters)
+    groups = grouping.groups
     metrics = {
         "split": params.split,
         "num_failed": len(failed),
         "num_groups": None if groups is None else int(groups.max()) + 1,
+        "groups": grouping.kind,
+        "name_groups": _named_alike(ctx, dataset, samples, params, prints) if grouping.kind != "named" else None,
         **measure(
             y_true,
             probabilities,
@@ -68,7 +89,9 @@ def score(
             bins=params.bins,
             groups=groups,
         ),
-        "temperature": _temperature(answers, val, unrounded, y_true, params.bins),
+        "temperature": _temperature(answers, val, unrounded, y_true, params),
+        "abstention": abstention.measure(probabilities.max(axis=1), probabilities.argmax(axis=1) == y_true, groups),
+        "decision": decision.measure(predictor.info, unrounded, y_true, groups) if predictor.info.get("decision") else None,
         "label_errors": label_errors.suspects([sample.id for sample in samples], y_true, probabilities, predictor.classes),
     }
     described = describe(ctx, wanted, f"describe {params.split}")
@@ -79,7 +102,8 @@ def score(
         None if scores is None else none_of_these.measure(scores, y_true, correct, predictor.classes, predictor.info["unknown"])
     )
     metrics["baseline_model"] = against(baseline, samples, correct, groups) if baseline else None
-    metrics["near_copies"] = _near_copies(ctx, dataset, samples, correct, params, groups, embeddings)
+    metrics["near_copies"] = _near_copies(ctx, dataset, samples, correct, params, groups, clusters)
+    metrics["folds"] = None if held is None else folds.measure(samples, correct, groups, predictor.info)
     metrics["label_conflicts"] = label_conflicts.find(dataset, params.split)
     return Evaluation(
         classes=predictor.classes,
@@ -93,7 +117,7 @@ def score(
         groups=groups,
         failed=tuple(failed),
         model=predictor.info,
-        predictor=predictor,
+        predictor=predictor if held is None else None,  # the model of all images did not make these predictions
         unknown_scores=scores,
     )
 
@@ -128,13 +152,13 @@ def check_labels(samples: Sequence[Sample], classes: Sequence[str], split: str) 
 
 
 def _predict(
-    ctx: Context, answers: Answers, samples: Sequence[Sample]
+    ctx: Context, answers: Iterable[Answer], number: int, num_classes: int
 ) -> tuple[list[Sample], NDArray[np.float64], NDArray[np.float64] | None, list[Failure]]:
     """The samples that can be read, their probabilities, their scores for *none of these* if the model has one, the others."""
     kept: list[Sample] = []
     rows: list[NDArray[np.float32]] = []
     failed: list[Failure] = []
-    for sample, prediction in answers.of(samples, "predict"):
+    for sample, prediction in answers:
         if isinstance(prediction, ImageError):
             failed.append(Failure(sample.id, prediction.message, sample.image))
         else:
@@ -143,11 +167,9 @@ def _predict(
     if failed:
         examples = "; ".join(f"{failure.id}: {failure.reason}" for failure in failed[:3])
         if not kept:
-            raise UserError(
-                f"none of {len(samples)} images can be read ({examples})", "Check the files; nothing was evaluated."
-            )
-        ctx.warn(f"{len(failed)} of {len(samples)} images can't be read and are not evaluated ({examples})")
-    found, num_classes = np.array(rows, np.float64), len(answers.predictor.classes)
+            raise UserError(f"none of {number} images can be read ({examples})", "Check the files; nothing was evaluated.")
+        ctx.warn(f"{len(failed)} of {number} images can't be read and are not evaluated ({examples})")
+    found = np.array(rows, np.float64)
     probabilities, scores = found[:, :num_classes], rounded(found[:, num_classes:])
     if not np.isfinite(probabilities).all():
         raise UserError(
@@ -161,6 +183,55 @@ def rounded(rows: Sequence[NDArray[np.float32]] | NDArray[np.float64]) -> NDArra
     return np.asarray(np.round(np.array(rows, np.float64), DECIMALS), np.float64)
 
 
+def _has_train(dataset: Dataset, params: EvaluateParams) -> bool:
+    """Whether there are training images to compare with."""
+    return params.split != "train" and bool(dataset.counts.get("train"))
+
+
+def _fingerprints(
+    ctx: Context, dataset: Dataset, samples: Sequence[Sample], params: EvaluateParams
+) -> Mapping[str, str] | None:
+    """Fingerprints of the dataset, or of the evaluated images if there is no train split; None without a search for copies."""
+    if not params.near_copies:
+        return None
+    if not _has_train(dataset, params):
+        return fingerprints(ctx, samples, "find near duplicates")
+    return fingerprints(ctx, dataset, "find near duplicates in train")
+
+
+def _named_alike(
+    ctx: Context, dataset: Dataset, samples: Sequence[Sample], params: EvaluateParams, prints: Mapping[str, str] | None
+) -> dict[str, Any] | None:
+    folds = [fold_of(sample) for sample in samples] if params.split == OUT_OF_FOLD else None
+    found = named_alike.find(dataset, samples, params.split, prints or {}, folds)
+    if found and found["in_train"]:
+        images = "images" if folds else f"{params.split} images"
+        ctx.warn(
+            f"{found['words']}: {found['in_train']:,} of {len(samples):,} {images} have the stem of a training image. If a "
+            f"stem is a patient, a video or a scene, the accuracy is too high: split with {found['option']}"
+        )
+    return found
+
+
+def _clusters(
+    ctx: Context,
+    dataset: Dataset,
+    samples: Sequence[Sample],
+    params: EvaluateParams,
+    embeddings: Embeddings | None,
+    prints: Mapping[str, str] | None,
+) -> near_copies.Clusters | None:
+    """The near duplicates among the evaluated images, and in train if there is a train split."""
+    if prints is None:
+        return None
+    ids = [sample.id for sample in samples]
+    has_train = _has_train(dataset, params)
+    wanted = embeddings if has_train or params.split == OUT_OF_FOLD else None
+    by_features = find_copies(ctx, dataset, embedded_of(ctx, wanted, dataset)) if wanted is not None else None
+    train = {sample.id: prints[sample.id] for sample in dataset.split("train") if sample.id in prints} if has_train else {}
+    return near_copies.search(ids, prints, train, by_features)
+
+
 def _near_copies(
     ctx: Context,
     dataset: Dataset,
@@ -168,26 +239,35 @@ def _near_copies(
     correct: NDArray[np.bool_],
     params: EvaluateParams,
     groups: NDArray[np.int64] | None,
-    embeddings: Embeddings | None,
+    clusters: near_copies.Clusters | None,
 ) -> dict[str, Any] | None:
-    if not params.near_copies or params.split == "train" or not dataset.counts.get("train"):
+    if clusters is None or params.split == "train":
         return None
-    every = fingerprints(ctx, dataset, "find near duplicates in train")
-    train = {sample.id: every[sample.id] for sample in dataset.split("train") if sample.id in every}
     ids = [sample.id for sample in samples]
-    by_features = find_copies(ctx, dataset, embedded_of(ctx, embeddings, dataset)) if embeddings is not None else None
-    found = near_copies.find(ids, every, train, correct, _same_origin(dataset, params.split), groups, by_features)
+    if params.split == OUT_OF_FOLD:
+        numbers = np.array([fold_of(sample) for sample in samples], np.int64)
+        found = near_copies.across_folds(ids, clusters, numbers, origins_of(samples), correct, groups)
+        what = "images have a copy in another fold"
+    elif _has_train(dataset, params):
+        found = near_copies.find(ids, clusters, correct, _same_origin(dataset, params.split), groups)
+        what = f"{params.split} images have a copy in train"
+    else:
+        return None
     if found["count"]:
         ctx.warn(
-            f"{found['count']} of {len(samples)} {params.split} images have a copy in train (a near duplicate, or another copy "
-            "of the same original), which flatters the accuracy; the report also gives the accuracy without them"
+            f"{found['count']} of {len(samples)} {what} (a near duplicate, or another copy of the same original), which "
+            "flatters the accuracy; the report also gives the accuracy without them"
         )
     return found
 
 
-def _groups(dataset: Dataset, samples: Sequence[Sample], params: EvaluateParams) -> NDArray[np.int64] | None:
+def _groups(
+    dataset: Dataset, samples: Sequence[Sample], params: EvaluateParams, clusters: near_copies.Clusters | None
+) -> Grouping:
     origin = dict(zip((sample.id for sample in dataset), origins_of(dataset), strict=True))
-    return groups_of(samples, [origin[sample.id] for sample in samples], params.group_column, params.group_pattern)
+    copies = [] if clusters is None else clusters.among([sample.id for sample in samples])
+    origins = [origin[sample.id] for sample in samples]
+    return groups_of(samples, origins, params.group_column, params.group_pattern, copies)
 
 
 def _same_origin(dataset: Dataset, split: str) -> dict[str, str]:
@@ -213,31 +293,25 @@ def _val(dataset: Dataset, classes: Sequence[str]) -> list[Sample]:
 
 
 def _temperature(
-    answers: Answers, val: Sequence[Sample], probabilities: NDArray[np.float64], y_true: NDArray[np.int64], bins: int
+    answers: Answers,
+    val: Sequence[Sample],
+    probabilities: NDArray[np.float64],
+    y_true: NDArray[np.int64],
+    params: EvaluateParams,
 ) -> dict[str, Any] | None:
-    """The effect of temperature scaling, fitted on the val split, on the probabilities of the evaluated split.
+    """The effect of temperature scaling on the evaluated split: by the model's own temperature, else by one fitted on val."""
+    info = answers.predictor.info
+    if not params.calibrate or params.split == "val" or is_applied(info):
+        return None
+    found = info[KEY] if states_temperature(info) else _fitted(answers, val)
+    return calibration.effect_of(found, probabilities, y_true, params.bins, DECIMALS)
 
-    The fit reads the probabilities unrounded: to six decimals, a very overconfident model's mistakes would all cost the same.
-    """
+
+def _fitted(answers: Answers, val: Sequence[Sample]) -> dict[str, Any]:
     place = {name: i for i, name in enumerate(answers.predictor.classes)}
     rows, labels = [], []
     for sample, prediction in answers.of(val, "predict val"):
         if not isinstance(prediction, ImageError):
             rows.append(prediction[: len(place)])
             labels.append(place[str(sample.label)])
-    if not rows:
-        return None
-    seen, known = np.array(rows, np.float64), np.array(labels, np.int64)
-    if (seen.argmax(axis=1) == known).all():
-        return None  # without a mistake on val, the lowest temperature always fits best, which says nothing
-    temperature = calibration.fit_temperature(seen, known, calibration.UNROUNDED)
-    after = rounded(calibration.scaled(probabilities, temperature, calibration.UNROUNDED))
-    found = calibration.calibration(after, y_true, bins)
-    return {
-        "temperature": temperature,
-        "num_val_images": len(known),
-        "val_accuracy": float((seen.argmax(axis=1) == known).mean()),
-        "expected_error": found["expected_error"],
-        "log_loss": calibration.log_loss(after, y_true),
-        "bins": found["bins"],
-    }
+    return fitted(np.array(rows, np.float64).reshape(-1, len(place)), np.array(labels, np.int64))

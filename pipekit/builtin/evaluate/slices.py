@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipekit.builtin.evaluate.grouping import COLUMN
+from pipekit.builtin.evaluate.grouping import COLUMNS
 from pipekit.builtin.evaluate.intervals import share_of
 from pipekit.contract import Sample
 from pipekit.learning.significance import LEVEL, design_effect, holm
@@ -96,7 +96,7 @@ def _thirds(
 
 def _columns(samples: Sequence[Sample]) -> list[str]:
     """Columns with 2 to 12 different values, each a text, a number or a boolean."""
-    names = sorted({name for sample in samples for name in sample.extra} - {COLUMN})
+    names = sorted({name for sample in samples for name in sample.extra} - COLUMNS)
     return [name for name in names if 2 <= len({_text(sample.extra.get(name)) for sample in samples}) <= MOST_VALUES]
 
 

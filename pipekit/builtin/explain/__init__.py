@@ -21,6 +21,10 @@ class ExplainParams(Params):
     channels: int = param(16, "Number of channels drawn of each feature map", ge=1, le=64)
 
 
+FOLDED = ("feature-maps", "filters", "layers")
+"""Sections that are closed until the reader opens them."""
+
+
 @stage(libraries=("tensorflow", "keras"))
 def explain(ctx: Context, model: Model, params: ExplainParams) -> Files:
     """Write ``explain.html`` and the maps as PNG files and NumPy arrays.
@@ -29,10 +33,14 @@ def explain(ctx: Context, model: Model, params: ExplainParams) -> Files:
     random weights. Near 1, the map shows the image's edges and not what the model has learned.
     """
     from pipekit.builtin.explain.pages import build_sections
-    from pipekit.page import render
+    from pipekit.page import Top, render
 
     sections = list(build_sections(ctx, model.path, params))
-    lead = "What does the model look at? The maps show which parts of each image are evidence for a class."
-    page = render("Explanations", sections, lead=lead)
+    lead = (
+        "Yellow: evidence for the class; blue: against it or neutral. A map that stays the same when the weights are shuffled "
+        "explains nothing that the model learned."
+    )
+    top = Top("Which parts of the image are evidence for the class?")
+    page = render("Explanations", sections, lead=lead, top=top, folded=FOLDED)
     (ctx.out_dir / "explain.html").write_text(page, "utf-8", errors="replace")
     return ctx.artifact(Files, facts={"images": str(sum(anchor.startswith("image-") for anchor, _ in sections))})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -162,24 +162,23 @@ def filter_tiles(weights: Float, most: int) -> list[Pixels]:
     return tiles
 
 
-def maximise(opened: Opened, target: int, rng: Rng, rounds: int) -> Pixels:
+def maximise(opened: Opened, target: int, rng: Rng, rounds: int, track: Callable[[range], Iterable[int]] = iter) -> Pixels:
     """Activation maximisation: gradient ascent from noise on a class's logit (Erhan et al. 2009), with random small shifts.
 
     The shifts and a light smoothing in each round prevent high-frequency noise in the image (Olah et al. 2017).
+
+    Args:
+        track: passes the rounds through and shows progress.
     """
     import cv2
-    import tensorflow as tf
 
     height, width, channels = opened.source.shape[1:]
     picture = rng.normal(128, 8, (height, width, channels)).astype(np.float32)
     reach = max(1, min(height, width) // 16)
-    for _ in range(rounds):
+    for _ in track(range(rounds)):
         dy, dx = (int(step) for step in rng.integers(-reach, reach + 1, 2))
-        batch = tf.constant(np.roll(picture, (dy, dx), (0, 1))[None])
-        with tf.GradientTape() as tape:
-            tape.watch(batch)
-            score = opened.logits(batch, training=False)[0, target]
-        gradient = np.roll(finite(tape.gradient(score, batch))[0], (-dy, -dx), (0, 1))
+        raised = finite(opened.gradient(np.roll(picture, (dy, dx), (0, 1))[None], target))[0]
+        gradient = np.roll(raised, (-dy, -dx), (0, 1))
         picture = picture + 6 * gradient / (float(gradient.std()) + 1e-8)
         picture = cv2.GaussianBlur(np.clip(picture, 0, 255), (0, 0), 0.5).reshape(height, width, channels).astype(np.float32)
     return picture.round().astype(np.uint8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 Map = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
-STEPS = 64
-"""Number of steps of integrated gradients; Sundararajan et al. use 20 to 300."""
+STEPS, STEPS_LARGE, LARGE_PX = 64, 32, 128 * 128
+"""Numbers of steps of integrated gradients, for small and for large images; Sundararajan et al. use 20 to 300."""
+
+STEPS_CHECK = 16
+"""Number of steps for the map of the model with shuffled weights, which is only compared."""
 
 PARTS = 8
 """The grey square of occlusion is an eighth of the image's width and height."""
@@ -63,6 +66,26 @@ class Opened:
                 continue
             return keras.Model(self.source, tensor), above
         return None
+
+    @cached_property
+    def gradient(self) -> Callable[[Any, Any], Any]:
+        """From a batch of images and a class's position to the gradient of its logits with respect to the pixels.
+
+        One compiled graph for any number of images and every class: called layer by layer, a large network spends more time on
+        calls than on computing.
+        """
+        import tensorflow as tf
+
+        @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator, unused-ignore]
+        def gradient(batch: Any, target: Any) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(batch)
+                score = tf.reduce_sum(tf.gather(self.logits(batch, training=False), target, axis=1))
+            return tape.gradient(score, batch)
+
+        spec = tf.TensorSpec((None, *self.source.shape[1:]), tf.float32)
+        traced = gradient.get_concrete_function(spec, tf.TensorSpec((), tf.int32))
+        return lambda batch, target: traced(tf.constant(batch, tf.float32), tf.constant(target, tf.int32))
 
 
 def open_model(folder: Path) -> Opened:
@@ -173,16 +196,11 @@ def integrated_gradients(opened: Opened, image: Pixels, target: int, steps: int 
 
     Its sum is the class's logit minus that of the black image (completeness), up to the error of the numerical integration.
     """
-    import tensorflow as tf
-
     whole = _batch(image)
     total = np.zeros(image.shape, np.float64)
     for at in np.array_split((np.arange(steps) + 0.5) / steps, max(1, steps // 16)):
-        path = tf.constant(whole * at[:, None, None, None].astype(np.float32))
-        with tf.GradientTape() as tape:
-            tape.watch(path)
-            score = tf.reduce_sum(opened.logits(path, training=False)[:, target])
-        total += finite(tape.gradient(score, path)).sum(axis=0)
+        path = whole * at[:, None, None, None].astype(np.float32)
+        total += finite(opened.gradient(path, target)).sum(axis=0)
     return np.asarray((total / steps * image).sum(axis=2), np.float32)
 
 
@@ -255,16 +273,19 @@ def rank_correlation(one: Map, other: Map) -> float:
     return float((a * b).sum() / scale) if scale else 0.0
 
 
-def feature_maps(opened: Opened, image: Pixels, most_layers: int) -> list[tuple[str, NDArray[np.float32]]]:
-    """Names and outputs ``(height, width, channels)`` of up to ``most_layers`` spatial layers, evenly spaced."""
+def feature_maps(opened: Opened, images: Sequence[Pixels], most_layers: int) -> list[list[tuple[str, NDArray[np.float32]]]]:
+    """For each image, names and outputs ``(height, width, channels)`` of up to ``most_layers`` layers, evenly spaced."""
     layers = spatial_layers(opened)
     if not layers or not most_layers:
-        return []
+        return [[] for _ in images]
     chosen = sorted(set(np.linspace(0, len(layers) - 1, min(most_layers, len(layers))).round().astype(int).tolist()))
     several = _keras().Model(opened.logits.inputs[0], [layers[place][1] for place in chosen])
-    outputs = several(_batch(image), training=False)
-    outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-    return [(layers[place][0], np.asarray(found)[0]) for place, found in zip(chosen, outputs, strict=True)]
+    made: list[list[tuple[str, NDArray[np.float32]]]] = []
+    for image in images:  # one at a time: the outputs of the first layers are large
+        outputs = several(_batch(image), training=False)
+        outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+        made.append([(layers[place][0], np.asarray(found)[0]) for place, found in zip(chosen, outputs, strict=True)])
+    return made
 
 
 def finite(gradient: Any) -> NDArray[np.float32]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.explain import layers, maps
+from pipekit.builtin.explain.by_class import class_table, mean_map
 from pipekit.builtin.explain.constant_place import constant_place
 from pipekit.builtin.explain.saliency_location import where
 from pipekit.contract import Context, Picture, Section, Table
 from pipekit.errors import ImageError, UserError
 from pipekit.learning.chance import trained_to_know
-from pipekit.learning.predictor import Predictor, load_predictor
+from pipekit.learning.predictor import Predictor, keras_predictor, load_keras_model, load_predictor, read_model_info
 from pipekit.page.markdown import literal
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Studio:
     predictor: Predictor
     opened: maps.Opened | None
     random: maps.Opened | None
+    activations: dict[tuple[int, int], tuple[Any, Any]] = field(default_factory=dict, compare=False)
 
     def cannot(self, method: str) -> str:
         """Why a method can't explain this model; empty if it can."""
@@ -56,22 +58,55 @@ class Studio:
     def map(self, method: str, image: NDArray[np.uint8], target: int) -> maps.Map:
         if self.opened is None:
             return maps.occluded(self.predictor.probabilities, image, (target,))[0]
-        return maps.METHODS[method](self.opened, image, target)
+        steps = maps.STEPS if image.shape[0] * image.shape[1] <= maps.LARGE_PX else maps.STEPS_LARGE
+        return self._map(self.opened, method, image, target, steps)
 
     def likeness(self, method: str, image: NDArray[np.uint8], target: int, made: maps.Map) -> float | None:
         """Rank correlation of the map with that of the shuffled model; None if it has none: no weights, or a blank map."""
         if self.random is None:
             return None
-        shuffled = maps.METHODS[method](self.random, image, target)
+        shuffled = self._map(self.random, method, image, target, maps.STEPS_CHECK)
         return None if maps.is_constant(shuffled) else maps.rank_correlation(made, shuffled)
+
+    def _map(self, opened: maps.Opened, method: str, image: NDArray[np.uint8], target: int, steps: int) -> maps.Map:
+        """A map; both kinds of Grad-CAM begin with the same activations, which take most of their time."""
+        if method == "integrated_gradients":
+            return maps.integrated_gradients(opened, image, target, steps)
+        if method not in ("grad_cam", "grad_cam_pp"):
+            return maps.METHODS[method](opened, image, target)
+        key = (id(opened), id(image))
+        if key not in self.activations:
+            self.activations[key] = (maps.last_activations(opened, [image]), image)
+        return maps.cam_of(opened, self.activations[key][0], image, target, method == "grad_cam_pp")
 
 
 def open_studio(ctx: Context, folder: Path) -> Studio:
-    predictor = load_predictor(folder, ctx.component)
     if not (folder / "model.keras").exists():
-        return Studio(predictor, None, None)
-    opened = maps.open_model(folder)
+        return Studio(load_predictor(folder, ctx.component), None, None)
+    model = load_keras_model(folder)  # once for both: it takes seconds
+    opened = maps.with_logits(model)
+    predictor = keras_predictor(model, folder, read_model_info(folder))
     return Studio(predictor, opened, maps.randomised(opened, ctx.rng("randomise")))
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An image to explain, with its predicted probabilities and the position of the explained class."""
+
+    number: int
+    path: Path
+    image: NDArray[np.uint8]
+    found: NDArray[np.float32]
+    target: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A map, its similarity to the shuffled model's, and the verdict on it."""
+
+    made: maps.Map
+    likeness: float | None
+    verdict: str
 
 
 def build_sections(ctx: Context, folder: Path, params: ExplainParams) -> Iterator[tuple[str, Section]]:
@@ -84,30 +119,79 @@ def build_sections(ctx: Context, folder: Path, params: ExplainParams) -> Iterato
         raise UserError(
             f"none of these methods can explain this model ({why})", 'methods = ["occlusion"] works with every model.'
         )
+    subjects = _subjects(ctx, predictor, params)
+    work = [(one, method) for one in subjects for method in params.methods if not studio.cannot(method)]
+    judged: dict[tuple[int, str], Judged] = {}
+    for one, method in ctx.track(work, total=len(work), label="explain", unit="maps"):
+        judged[one.number, method] = _judged(studio, method, one)
     made: dict[tuple[int, str], list[maps.Map]] = {}
-    first: NDArray[np.uint8] | None = None
-    named, explained = "", 0
-    for number, path in enumerate(ctx.track(params.images, label="explain", unit="images"), 1):
+    for one, method in work:
+        if judged[one.number, method].verdict == "passes":
+            made.setdefault((one.target, method), []).append(judged[one.number, method].made)
+    for one in subjects:
+        yield f"image-{one.number}", _explained(ctx, studio, params, one, judged)
+    if len(subjects) > 1:
+        yield "classes", _by_class(predictor.classes, made)
+    yield from _agreeing(predictor.classes, made)
+    if opened is None:
+        return
+    yield from _feature_maps(opened, subjects, params)
+    yield from _filters(opened, ctx.out_dir)
+    if params.steps:
+        yield "layers", _steps(opened, subjects[0].image, subjects[0].path.name, params.steps)
+    for target in dict.fromkeys(one.target for one in subjects) if params.maximise else ():
+        yield f"maximised-{target}", _maximised(ctx, opened, predictor, target, params.maximise)
+
+
+def _subjects(ctx: Context, predictor: Predictor, params: ExplainParams) -> list[Subject]:
+    """The images that can be read, with their predictions."""
+    subjects: list[Subject] = []
+    for number, path in enumerate(params.images, 1):
         try:
             image = predictor.prepare(path)
         except ImageError as error:
-            if number == len(params.images) and not explained:
+            if number == len(params.images) and not subjects:
                 raise UserError(f"{path}: {error.message}", "There is nothing to explain.") from error
             ctx.warn(f"{path} can't be used: {error.message}")
             continue
-        explained += 1
         found = predictor.probabilities(image[None])[0]
         target = predictor.classes.index(params.about) if params.about else int(found.argmax())
-        first, named = (image, path.name) if first is None else (first, named)
-        yield f"image-{number}", _explained(ctx, studio, params, number, path, image, found, target, made)
-    yield from _agreeing(predictor.classes, made)
-    if opened is None or first is None:
-        return
-    yield from _filters(opened, ctx.out_dir)
-    if params.steps:
-        yield "layers", _steps(opened, first, named, params.steps)
-    for target in dict.fromkeys(target for target, _ in made) if params.maximise else ():
-        yield f"maximised-{target}", _maximised(ctx, opened, predictor, target, params.maximise)
+        subjects.append(Subject(number, path, image, found, target))
+    return subjects
+
+
+def _judged(studio: Studio, method: str, one: Subject) -> Judged:
+    """A map with its sanity check."""
+    made = studio.map(method, one.image, one.target)
+    if maps.is_constant(made):
+        return Judged(made, None, "no map: it is the same everywhere")
+    likeness = studio.likeness(method, one.image, one.target, made)
+    if likeness is None and studio.random is not None:
+        return Judged(made, None, "not checked: the map of the model with shuffled weights is the same everywhere")
+    verdict = "not checked" if likeness is None else "says little" if likeness > SUSPICIOUS else "passes"
+    if verdict == "passes" and trained_to_know(studio.predictor.info) is False:
+        verdict = NO_BETTER
+    return Judged(made, likeness, verdict)
+
+
+def _by_class(classes: Sequence[str], made: Mapping[tuple[int, str], Sequence[maps.Map]]) -> Section:
+    """The mean map of each class by the first method whose maps pass the check."""
+    first: dict[int, tuple[str, Sequence[maps.Map]]] = {}
+    for (target, method), found in made.items():
+        first.setdefault(target, (method, found))
+    pictures = []
+    for target, (method, found) in sorted(first.items()):
+        if (mean := mean_map(found)) is not None:
+            drawn = overlay(np.full((*mean.shape, 3), 128, np.uint8), mean)
+            caption = (
+                f"{classes[target]}\nmean {WORDS[method]} of {len(found)} image{'' if len(found) == 1 else 's'}: {where(mean)}"
+            )
+            pictures.append(Picture(_jpeg(drawn), caption.replace("\n", ", "), caption))
+    words = "Where in the images is the evidence for each class? The mean of the maps that pass the sanity check"
+    if not first:
+        return Section("Summary by class", f"{words}: none does.")
+    tables = (class_table(classes, {target: found for target, (_, found) in first.items()}),)
+    return Section("Summary by class", f"{words}.", tables=tables, pictures=tuple(pictures))
 
 
 def _agreeing(classes: Sequence[str], made: Mapping[tuple[int, str], Sequence[maps.Map]]) -> Iterator[tuple[str, Section]]:
@@ -124,63 +208,46 @@ def _agreeing(classes: Sequence[str], made: Mapping[tuple[int, str], Sequence[ma
 
 
 def _explained(
-    ctx: Context,
-    studio: Studio,
-    params: ExplainParams,
-    number: int,
-    path: Path,
-    image: NDArray[np.uint8],
-    found: NDArray[np.float32],
-    target: int,
-    kept: dict[tuple[int, str], list[maps.Map]],
+    ctx: Context, studio: Studio, params: ExplainParams, one: Subject, judged: Mapping[tuple[int, str], Judged]
 ) -> Section:
-    """One image: the prediction, a map for each method with its sanity check, and feature maps.
-
-    Args:
-        kept: the maps so far by class and method; those of this image are added, unless they fail the check.
-    """
-    classes = studio.predictor.classes
-    pictures = [Picture(_jpeg(image), f"{path.name}, as the model sees it", "as the model sees it")]
+    """One image: the prediction, the image beside a map for each method, and the sanity checks."""
+    classes, name = studio.predictor.classes, one.path.name
+    pictures = [Picture(_jpeg(one.image), f"{name}, as the model sees it", "as the model sees it")]
     rows: list[tuple[str, float | None, str]] = []
     for method in params.methods:
         if reason := studio.cannot(method):
             rows.append((WORDS[method], None, f"not possible: {reason}"))
             continue
-        made = studio.map(method, image, target)
-        likeness = None if maps.is_constant(made) else studio.likeness(method, image, target, made)
-        verdict = "not checked" if likeness is None else "says little" if likeness > SUSPICIOUS else "passes"
-        if verdict == "passes" and trained_to_know(studio.predictor.info) is False:
-            verdict = NO_BETTER
-        if maps.is_constant(made):
-            verdict = "no map: it is the same everywhere"
-        elif likeness is None and studio.random is not None:
-            verdict = "not checked: the map of the model with shuffled weights is the same everywhere"
-        maps_of_class = kept.setdefault((target, method), [])
-        if verdict == "passes":
-            maps_of_class.append(made)
-        rows.append((WORDS[method], likeness, verdict))
-        drawn, said = overlay(image, made), where(made)
-        pictures.append(Picture(_jpeg(drawn), f"{WORDS[method]} of {path.name}: {said}", f"{WORDS[method]}\n{said}"))
-        np.save(ctx.out_dir / f"{number:02d}_{method}.npy", made)
-        (ctx.out_dir / f"{number:02d}_{method}.jpg").write_bytes(_jpeg(drawn))
-    for name, layer in maps.feature_maps(studio.opened, image, params.layers) if studio.opened else ():
-        channels = min(params.channels, layer.shape[2])
-        caption = f"layer {name}: {channels} of {layer.shape[2]} channels, {layer.shape[0]} x {layer.shape[1]}"
-        pictures.append(Picture(_jpeg(channel_sheet(layer, channels)), caption, caption))
-    said = ", ".join(f"{literal(classes[i])} {found[i]:.3f}" for i in np.argsort(-found)[:3].tolist())
-    words = (
-        f"The model predicts {said}. The maps show the evidence for *{literal(classes[target])}*: yellow for it, blue "
-        "against it or neutral. "
-    )
-    words += (
-        "The sanity check compares each map with that of the model with shuffled weights: a map that stays the same explains "
-        "nothing that the model learned."
-        if studio.random
-        else "This model is no network: it has no layers to show, and no weights to shuffle for a sanity check."
-    )
-    caption = "Sanity check: does the map depend on what the model learned?"
+        found = judged[one.number, method]
+        rows.append((WORDS[method], found.likeness, found.verdict))
+        drawn, said = overlay(one.image, found.made), where(found.made)
+        pictures.append(Picture(_jpeg(drawn), f"{WORDS[method]} of {name}: {said}", f"{WORDS[method]}\n{said}"))
+        np.save(ctx.out_dir / f"{one.number:02d}_{method}.npy", found.made)
+        (ctx.out_dir / f"{one.number:02d}_{method}.jpg").write_bytes(_jpeg(drawn))
+    said = ", ".join(f"{literal(classes[i])} {one.found[i]:.3f}" for i in np.argsort(-one.found)[:3].tolist())
+    words = f"The model predicts {said}. Evidence for *{literal(classes[one.target])}*:"
+    caption = "Sanity check: the map compared with that of the model with shuffled weights"
+    if not studio.random:
+        words += " (This model is no network: it has no layers to show, and no weights to shuffle for a sanity check.)"
     table = Table(("map", "similarity to the random model's", "check"), tuple(rows), caption)
-    return Section(path.name, words, tables=(table,), pictures=tuple(pictures))
+    return Section(name, words, tables=(table,), pictures=tuple(pictures))
+
+
+def _feature_maps(opened: maps.Opened, subjects: Sequence[Subject], params: ExplainParams) -> Iterator[tuple[str, Section]]:
+    """The strongest channels of a few layers, for each image."""
+    pictures = []
+    found = maps.feature_maps(opened, [one.image for one in subjects], params.layers)
+    for one, layers_of_one in zip(subjects, found, strict=True):
+        for name, layer in layers_of_one:
+            channels = min(params.channels, layer.shape[2])
+            caption = f"layer {name}\n{channels} of {layer.shape[2]} channels, {layer.shape[0]} x {layer.shape[1]}"
+            alt = f"{one.path.name}, {caption}".replace("\n", ": ")
+            pictures.append(
+                Picture(_jpeg(channel_sheet(layer, channels)), alt, caption, group=f"{one.number}. {one.path.name}")
+            )
+    if pictures:
+        words = "What do the layers respond to? The strongest channels of some layers, each in its own range."
+        yield "feature-maps", Section("Feature maps", words, pictures=tuple(pictures))
 
 
 def _filters(opened: maps.Opened, out_dir: Path) -> Iterator[tuple[str, Section]]:
@@ -216,7 +283,12 @@ def _steps(opened: maps.Opened, image: NDArray[np.uint8], name: str, most: int) 
 
 
 def _maximised(ctx: Context, opened: maps.Opened, predictor: Predictor, target: int, rounds: int) -> Section:
-    picture = layers.maximise(opened, target, ctx.rng("maximise", target), rounds)
+    label = f"activation maximisation: {predictor.classes[target]}"
+
+    def track(steps: range) -> Iterable[int]:
+        return ctx.track(steps, total=len(steps), label=label, unit="rounds")
+
+    picture = layers.maximise(opened, target, ctx.rng("maximise", target), rounds, track)
     (ctx.out_dir / f"maximised_{target}.png").write_bytes(images_png(picture))
     name = literal(predictor.classes[target])
     share = float(predictor.probabilities(picture[None])[0, target])

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.explain import maps
+from pipekit.builtin.explain.by_class import class_table
 from pipekit.builtin.explain.constant_place import constant_place
 from pipekit.builtin.explain.pages import SUSPICIOUS, WORDS, enlarged, overlay
 from pipekit.builtin.explain.saliency_location import where
@@ -73,7 +74,8 @@ def section(ctx: Context, evaluation: Evaluation, params: ExplainedParams) -> Se
     said, means = _constant_places(evaluation.classes, made, np.full_like(chosen[0][2], 128)) if kind.believable else ([], [])
     reasons = {why for _, why, _ in chosen}
     words = "\n\n".join([_words(kind, second, reasons, knows_something(evaluation.metrics)), *said])
-    return Section("Explanations", words, pictures=(*means, *pictures))
+    tables = (class_table(evaluation.classes, made),) if kind.believable else ()
+    return Section("Explanations", words, tables=tables, pictures=(*means, *pictures))
 
 
 def _constant_places(

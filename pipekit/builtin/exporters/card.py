@@ -9,7 +9,9 @@ from typing import Any
 
 from pipekit.contract import Model, Params, Report
 from pipekit.errors import UserError
+from pipekit.learning.decisions import KEY as DECISION
 from pipekit.learning.predictor import read_model_info
+from pipekit.learning.temperature import KEY
 from pipekit.page.paths import without_paths
 
 TO_FILL_IN = "*To be filled in.*"
@@ -96,6 +98,11 @@ def _results(metrics: Mapping[str, Any]) -> Iterator[str]:
 
 def _limits(info: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> Iterator[str]:
     yield _unknown(info)
+    if said := _calibration(info):
+        yield said
+    if isinstance(rule := info.get(DECISION), Mapping) and rule.get("words"):
+        own = "Its `expected_cost` decides by a rule" if rule.get("applied") else "It has a decision rule, applied on request"
+        yield f"{own}: {rule['words']}."
     yield "The metrics hold for images like those that were measured; on others it may be less accurate."
     if metrics is None:
         return
@@ -127,6 +134,23 @@ def _unknown(info: Mapping[str, Any]) -> str:
             "pass."
         )
     return words
+
+
+def _calibration(info: Mapping[str, Any]) -> str:
+    """What is known of the calibration of the probabilities; "" if nothing is."""
+    found = info.get(KEY)
+    if not isinstance(found, Mapping):
+        return ""
+    if found.get("temperature") is None:
+        return f"Its probabilities are as trained, not calibrated: {found.get('reason')}."
+    on = (
+        f"fitted on {found['num_val_images']:,} validation images"
+        if found.get("num_val_images")
+        else "fitted on validation images"
+    )
+    if found.get("applied"):
+        return f"Its probabilities are calibrated: the temperature {found['temperature']}, {on}, is inside the exported model."
+    return f"Its probabilities are as trained; `softmax(log p / {found['temperature']})` calibrates them ({on})."
 
 
 def _data(info: Mapping[str, Any]) -> Iterator[str]:

@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 
 from pipekit.contract import Dataset, InputPath, Model, Params, Report, Sample, param
 from pipekit.errors import ImageError, StageError, UserError
+from pipekit.learning import decisions
+from pipekit.learning.decisions import OUTPUT, Decision, decision_of, with_expected_costs
 from pipekit.learning.exported import PROBABILITIES, SCORE
 from pipekit.learning.predictor import RESIZE_METHOD, Predictor, keras_predictor, load_keras_model, read_model_info
+from pipekit.learning.temperature import KEY, at_temperature, temperature_of, with_temperature
 from pipekit.learning.unknown import load_unknown, with_score
 from pipekit.rng import rng_for
 
@@ -34,6 +37,12 @@ class CheckParams(Params):
     images: InputPath | None = param(
         None, "Images for checking the export, a file or folder; by default the dataset's test split, else random images"
     )
+    calibrated: bool = param(
+        False, "Divide the logits inside the exported model by the model's temperature (model.json): calibrated probabilities"
+    )
+    decide: bool = param(
+        False, "Export the model's decision rule: the output expected_cost, whose lowest value is the predicted class"
+    )
     check: int = param(64, "Maximum number of images to compare", unit="images", ge=1, le=10_000)
 
 
@@ -50,8 +59,10 @@ class Trained:
     Attributes:
         keras_model: takes ``(N, H, W, C) float32`` in 0..255.
         info: ``model.json``.
-        predictor: the original model's predictions.
-        exported: what is exported: the Keras model, with the score for *none of these* as its second output if it has one.
+        predictor: the original model's predictions, calibrated if the export is to be.
+        exported: what is exported: the Keras model, with its logits divided by the temperature if it is to be calibrated, and
+            with the score for *none of these* as its second output if it has one; then the expected costs if it decides.
+        decision: the rule that predicts the class; None: the most probable class.
     """
 
     folder: Path
@@ -59,6 +70,7 @@ class Trained:
     info: Mapping[str, Any]
     predictor: Predictor = field(repr=False)
     exported: Any = None
+    decision: Decision | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -71,7 +83,12 @@ class Trained:
     @property
     def outputs(self) -> tuple[str, ...]:
         """The names of the outputs of ``exported``."""
-        return (PROBABILITIES,) if self.predictor.with_score is None else (PROBABILITIES, SCORE)
+        score = () if self.predictor.with_score is None else (SCORE,)
+        return (PROBABILITIES, *score, *(() if self.decision is None else (OUTPUT,)))
+
+    def said(self, rows: NDArray[np.float32]) -> NDArray[np.int64]:
+        """The predicted class of each row of probabilities: by the rule, else the most probable one."""
+        return np.asarray(rows.argmax(axis=1) if self.decision is None else self.decision.decide(rows), np.int64)
 
 
 @dataclass(frozen=True)
@@ -94,7 +111,8 @@ class Comparison:
 
     Attributes:
         largest_difference: over the probabilities of all images; ``mean_difference`` is their mean.
-        same_class: number of images for which both predict the same class.
+        same_class: number of images for which both predict the same class, by the decision rule if it is exported.
+        largest_cost_difference: of the expected costs, as a share of the largest cost; None if the export does not decide.
         largest_score_difference, same_unknown: of the score for *none of these*, and the number of images that both reject or
             both keep; None if the model has no such score.
         original_right, exported_right: correct predictions among the ``labelled`` images, whose class is known.
@@ -109,6 +127,7 @@ class Comparison:
     original_right: int = 0
     exported_right: int = 0
     largest_score_difference: float | None = None
+    largest_cost_difference: float | None = None
     same_unknown: int | None = None
 
     @property
@@ -131,24 +150,37 @@ class Comparison:
         return found
 
 
-def open_trained(artifact: Model) -> Trained:
+def open_trained(artifact: Model, params: CheckParams) -> Trained:
     """Load the model.
 
     Raises:
-        UserError: it is not a classifier, not a Keras model, damaged, or does not match its description.
+        UserError: it is not a classifier, not a Keras model, damaged, or does not match its description; or it is to be
+            calibrated, and has no temperature.
     """
     info = read_model_info(artifact.path)
+    decision = decision_of(info, artifact.path) if params.decide else None
+    temperature = temperature_of(info, artifact.path) if params.calibrated else None
+    if decision is not None and decision.temperature != 1:
+        temperature = decision.temperature
     if not (artifact.path / "model.keras").exists():
         raise UserError(
             f"{artifact.path} has no model.keras: the template {info.get('template')!r} saves another kind of model",
             "Only Keras models can be exported.",
         )
     model = load_keras_model(artifact.path)
-
     predictor = keras_predictor(model, artifact.path, info)
     unknown = load_unknown(artifact.path, info)
-    exported = model if unknown is None else with_score(model, unknown)
-    return Trained(artifact.path, model, info, predictor, exported)
+    exported = model
+    if temperature is not None:
+        # The check compares the graph with softmax(log p / T) of the original's probabilities.
+        predictor, exported = at_temperature(predictor, temperature), with_temperature(model, temperature)
+        info = {**info, KEY: {**info[KEY], "applied": True}}
+    if unknown is not None:
+        exported = with_score(exported, unknown)
+    if decision is not None:
+        exported = with_expected_costs(exported, decision.costs)
+        info = {**info, decisions.KEY: {**info[decisions.KEY], "applied": True}}
+    return Trained(artifact.path, model, info, predictor, exported, decision)
 
 
 def save(trained: Trained, folder: Path, batch: int | None = None, *, label: bool = True, files: bool = False) -> None:
@@ -170,7 +202,8 @@ def save(trained: Trained, folder: Path, batch: int | None = None, *, label: boo
     def serve(image: Any) -> dict[str, Any]:
         found = trained.exported(image, training=False)
         answers = dict(zip(trained.outputs, found if len(trained.outputs) > 1 else [found], strict=True))
-        more = {"label": tf.gather(labels, tf.argmax(answers["probabilities"], axis=-1))} if label else {}
+        chosen = tf.argmax(answers[PROBABILITIES], axis=-1) if trained.decision is None else tf.argmin(answers[OUTPUT], axis=-1)
+        more = {"label": tf.gather(labels, chosen)} if label else {}
         return {**answers, **more}
 
     def serve_files(image_bytes: Any) -> dict[str, Any]:
@@ -292,22 +325,29 @@ def compare(trained: Trained, exported: Answers, pictures: Pictures) -> Comparis
     """Predict each image with both models, one at a time.
 
     Args:
-        exported: images to a row for each: the probabilities and, if the model has one, the score for *none of these*.
+        exported: images to a row for each: the probabilities, the score for *none of these* if the model has one, and the
+            expected costs if it decides.
     """
     each = [pictures.pixels[place : place + 1] for place in range(len(pictures.pixels))]
     ours = np.concatenate([trained.predictor.scoring().probabilities(pixels) for pixels in each])
     theirs = np.concatenate([exported(pixels) for pixels in each])
-    if theirs.shape != ours.shape or not np.isfinite(theirs).all():
+    more = 0 if trained.decision is None else len(trained.classes)
+    if theirs.shape != (len(ours), ours.shape[1] + more) or not np.isfinite(theirs).all():
         raise StageError(
             f"the exported model returns an array of {theirs.shape}, or numbers that are not finite; "
             f"the original's is {ours.shape}"
         )
     num_classes = len(trained.classes)
+    if trained.decision is not None:
+        costs, theirs = theirs[:, -num_classes:], theirs[:, :-num_classes]
     scores, scores_now = ours[:, num_classes:], theirs[:, num_classes:]
     ours, theirs = ours[:, :num_classes], theirs[:, :num_classes]
     apart = np.abs(ours - theirs)
     known = [(place, trained.classes.index(label)) for place, label in enumerate(pictures.labels) if label in trained.classes]
-    said, said_now = ours.argmax(axis=1), theirs.argmax(axis=1)
+    said, said_now, cost_difference = trained.said(ours), theirs.argmax(axis=1), None
+    if trained.decision is not None:
+        expected, said_now = trained.decision.expected_costs(ours), costs.argmin(axis=1)
+        cost_difference = float(np.abs(expected - costs).max() / trained.decision.costs.max())
     return Comparison(
         pictures=pictures.words,
         count=len(ours),
@@ -318,6 +358,7 @@ def compare(trained: Trained, exported: Answers, pictures: Pictures) -> Comparis
         original_right=sum(int(said[place]) == y_true for place, y_true in known),
         exported_right=sum(int(said_now[place]) == y_true for place, y_true in known),
         largest_score_difference=float(np.abs(scores - scores_now).max()) if scores.size else None,
+        largest_cost_difference=cost_difference,
         same_unknown=int(((scores > 1) == (scores_now > 1)).sum()) if scores.size else None,
     )
 
@@ -337,6 +378,12 @@ def within(found: Comparison, tolerance: float) -> Comparison:
         raise StageError(
             f"the exported model differs from the original: its {SCORE} by {found.largest_score_difference:.1e} "
             f"({found.headline}); allowed is {tolerance:g}",
+            "Nothing was written. Raise `tolerance` to accept the difference.",
+        )
+    if (found.largest_cost_difference or 0.0) > tolerance:
+        raise StageError(
+            f"the exported model differs from the original: its {OUTPUT} by {found.largest_cost_difference:.1e} of the largest "
+            f"cost ({found.headline}); allowed is {tolerance:g}",
             "Nothing was written. Raise `tolerance` to accept the difference.",
         )
     return found
@@ -375,14 +422,20 @@ def write_beside(
 
 
 def score_usage(trained: Trained, value: str) -> str:
-    """How to use the second output; "" if the model has none.
+    """How to use the outputs besides the probabilities; "" if there are none.
 
     Args:
-        value: the output, in Markdown.
+        value: the output ``unknown_score``, in Markdown.
     """
-    if len(trained.outputs) == 1:
-        return ""
-    return f"\n\n{value} is above 1 for an image that is none of the classes: it is unlike the training images."
+    words = ""
+    if trained.decision is not None:
+        words = (
+            f"\n\n{value.replace(SCORE, OUTPUT)} has a column for each class. The class with the lowest expected cost is the "
+            f"predicted one: {trained.decision.words}."
+        )
+    if SCORE not in trained.outputs:
+        return words
+    return f"{words}\n\n{value} is above 1 for an image that is none of the classes: it is unlike the training images."
 
 
 def labels_text(classes: tuple[str, ...]) -> str:

@@ -25,6 +25,7 @@ from pipekit.builtin.exporters.models import (
 )
 from pipekit.contract import Dataset, Model, Report
 from pipekit.errors import UserError
+from pipekit.learning import decisions, temperature
 from pipekit.learning.exported import side_by_side
 from pipekit.learning.unknown import KEY
 
@@ -49,7 +50,7 @@ def write(
         )
     import onnxruntime
 
-    trained = open_trained(artifact)
+    trained = open_trained(artifact, params)
     file = out_dir / "model.onnx"
     try:
         _convert(trained, file)
@@ -91,7 +92,7 @@ def _convert(trained: Trained, file: Path) -> None:
         "classes": json.dumps(list(trained.classes), ensure_ascii=False),
         "input_shape_hwc": json.dumps(list(trained.shape_hwc)),
         "preprocessing": json.dumps(trained.info.get("preprocessing", {}), ensure_ascii=False),
-        **({KEY: json.dumps(trained.info[KEY])} if len(trained.outputs) > 1 else {}),
+        **{key: json.dumps(trained.info[key]) for key in (KEY, temperature.KEY, decisions.KEY) if trained.info.get(key)},
     }.items():
         entry = graph.metadata_props.add()
         entry.key, entry.value = key, value

@@ -66,7 +66,7 @@ def write(
     Its second signature, ``serving_bytes``, maps the bytes of JPEG and PNG files (``image_bytes``) to the same; the check
     gives it the files, and the original what pipekit reads of them.
     """
-    trained = open_trained(artifact)
+    trained = open_trained(artifact, params)
     import tensorflow as tf
 
     folder = out_dir / "1"

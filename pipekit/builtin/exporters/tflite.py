@@ -53,7 +53,7 @@ def write(
     artifact: Model, out_dir: Path, params: FloatParams, dataset: Dataset | None = None, report: Report | None = None
 ) -> Mapping[str, Any]:
     """``model.tflite``: one image at a time, float32 pixels 0..255 in and probabilities out; checked against the original."""
-    trained = open_trained(artifact)
+    trained = open_trained(artifact, params)
     data = _convert(trained)
     (out_dir / "model.tflite").write_bytes(data)
     found = compare(trained, _answers(data, trained.outputs), held_out(trained, dataset, params))
@@ -67,7 +67,7 @@ def write_int8(
 
     The value ranges are calibrated on the train split, or on every second given image.
     """
-    trained = open_trained(artifact)
+    trained = open_trained(artifact, params)
     if layer := _recurrent(trained.keras_model):
         raise UserError(
             f"the layer {layer!r} is recurrent, and TensorFlow's converter to 8-bit integers fails on such layers",

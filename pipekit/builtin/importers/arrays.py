@@ -80,7 +80,7 @@ def shared_names(lists: Sequence[list[str]]) -> list[tuple[list[str], str]]:
     As in ``train_catvnoncat.h5``, which has numbers, and ``test_catvnoncat.h5``, which names them.
     """
     distinct = {tuple(names) for names in lists if names}
-    others = list(*distinct) if len(distinct) == 1 else []
+    others: list[str] = list(*distinct) if len(distinct) == 1 else []
     return [(names, "") if names else (others, BORROWED if others else "") for names in lists]
 
 

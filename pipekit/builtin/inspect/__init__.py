@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pipekit.columnar import columns_of
 from pipekit.contract import Artifact, Call, Context, Dataset, Embeddings, Finding, Params, Uses, param, stage
+from pipekit.findings import SEVERITIES, problem_of_finding
 from pipekit.passed_over import META, in_key, sentence
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ CHECKS = (
     "group_names",
     "passed_over",
     "one_class",
+    "similar_names",
     "narrow_range",
     "masks",
     "shortcuts",
@@ -50,10 +52,6 @@ CHECKS = (
 )
 """The default checks, in the order of the page."""
 
-SEVERITIES = ("error", "warning", "info")
-
-Rows = Sequence[Mapping[str, Any]]
-
 
 @dataclass(frozen=True)
 class Inspection(Artifact):
@@ -72,6 +70,9 @@ class InspectParams(Params):
     )
     max_shown: int = param(24, "Maximum number of images, or groups of images, on the page for each check", ge=0)
     thumbnail_px: int = param(180, "Longer side of the thumbnails on the page", unit="px", ge=32, le=1024)
+    projection: Annotated[Call, Uses("projection")] = param(
+        "tsne", "How the map of the images is made of their features: its name, or a table with its parameters"
+    )
 
 
 @in_key
@@ -126,7 +127,7 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams, embeddings: E
         with (ctx.out_dir / "inspect.json").open("w", encoding="utf-8", errors="surrogateescape") as file:
             json.dump(found, file, indent=1, ensure_ascii=False, sort_keys=True)
             file.write("\n")
-        atlas = _atlas(ctx, rows, embeddings, findings, paths)
+        atlas = _atlas(ctx, rows, params, embeddings, findings, paths)
         write_page(ctx, rows, findings, pictures, sentence(others), atlas=atlas, copies=copies)
     facts = {"images": f"{len(rows):,}"} | {
         line["check"]: f"{line['images']:,}" for line in found["summary"] if line["severity"] != "info"
@@ -159,7 +160,12 @@ def _features(sight: Sight | None, embeddings: Embeddings | None) -> dict[str, A
 
 
 def _atlas(
-    ctx: Context, rows: MeasuredRows, embeddings: Embeddings | None, findings: Sequence[Finding], paths: Any
+    ctx: Context,
+    rows: MeasuredRows,
+    params: InspectParams,
+    embeddings: Embeddings | None,
+    findings: Sequence[Finding],
+    paths: Any,
 ) -> Section | None:
     """The map of the images; None without features."""
     if embeddings is None:
@@ -167,7 +173,7 @@ def _atlas(
     from pipekit.builtin.inspect.atlas import map_section
     from pipekit.learning.embeddings import read_embeddings
 
-    return map_section(ctx, rows, read_embeddings(embeddings), findings, paths)
+    return map_section(ctx, rows, read_embeddings(embeddings), findings, paths, params.projection)
 
 
 def _load_ahead() -> None:
@@ -185,17 +191,23 @@ def _failed(dataset: Dataset) -> Iterator[tuple[str, str]]:
             yield failure.id, failure.reason
 
 
-def _findings(ctx: Context, rows: Rows, params: InspectParams, more: Mapping[str, Any]) -> Iterator[list[Finding]]:
-    """The findings of all checks. A check that fails becomes a warning; the others still run."""
+def _findings(ctx: Context, rows: MeasuredRows, params: InspectParams, more: Mapping[str, Any]) -> Iterator[list[Finding]]:
+    """The findings of all checks. A check that fails becomes a warning; the others still run. So does a wrong finding."""
     for call in params.checks:
         found: list[Finding] = []
+        wrong: list[str] = []
         try:
             check = call.load()
             asked = signature(check).parameters
             for finding in check(rows, ctx, call.params, **{name: given for name, given in more.items() if name in asked}):
-                found.append(finding)
+                problem = problem_of_finding(finding, rows.number_of.__contains__)
+                wrong += [problem] if problem else []
+                found += [] if problem else [finding]
         except Exception as error:
-            ctx.warn(f"check {call.name!r} failed: {type(error).__name__}: {error}")
+            ctx.warn(f"check {call.name!r} of plugin {call.component.plugin!r} failed: {type(error).__name__}: {error}")
+        if wrong:
+            count = "a finding" if len(wrong) == 1 else f"{len(wrong)} findings"
+            ctx.warn(f"{count} of check {call.name!r} of plugin {call.component.plugin!r} left out: {wrong[0]}")
         yield found
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pipekit.builtin.inspect.measured import MeasuredRows
 from pipekit.contract import Context, Finding, Section
 from pipekit.learning.projection import FEWEST, MOST, caption_of, project, sample_of
+from pipekit.params import Call
 
 if TYPE_CHECKING:
     from pipekit.learning.embeddings import Embedded
@@ -26,6 +27,7 @@ def map_section(
     embedded: Embedded,
     findings: Sequence[Finding],
     paths_of: Callable[[Iterable[int]], Mapping[str, str]],
+    projection: Call,
     most: int = MOST,
 ) -> Section | None:
     """The section; None if there are too few images.
@@ -33,6 +35,7 @@ def map_section(
     Args:
         embedded: the features of images, which may be more or fewer than those of ``rows``.
         paths_of: the paths of images by their ids, from their numbers.
+        projection: the component that makes points of features.
         most: maximum number of images; more are sampled.
     """
     from pipekit.page.image_map import image_map, sprite
@@ -43,7 +46,7 @@ def map_section(
         return None
     chosen = [usable[at] for at in sample_of([embedded.ids[at] for at in usable], most).tolist()]
     ids = [embedded.ids[at] for at in chosen]
-    points = _remembered(ctx, ids, embedded.table[chosen])
+    points = _remembered(ctx, ids, embedded.table[chosen], projection)
     paths = paths_of(numbers[name] for name in ids)
     worst = _worst(findings)
     facts = {
@@ -53,7 +56,7 @@ def map_section(
     }
     pictures = sprite([paths.get(name, "") for name in ids], ctx.workers)
     html = image_map(points, ids, facts, pictures, f"Map of {len(ids):,} images by their features.")
-    return Section("Map", caption_of(len(ids), len(usable)), html=html)
+    return Section("Map", caption_of(len(ids), len(usable), projection), html=html)
 
 
 def _worst(findings: Sequence[Finding]) -> dict[str, str]:
@@ -67,13 +70,15 @@ def _worst(findings: Sequence[Finding]) -> dict[str, str]:
     return found
 
 
-def _remembered(ctx: Context, ids: Sequence[str], table: NDArray[np.float16]) -> NDArray[np.float32]:
-    """The points, from the stage's note if it has these images."""
-    names = "\n".join(ids).encode("utf-8", "surrogatepass")
+def _remembered(ctx: Context, ids: Sequence[str], table: NDArray[np.float16], projection: Call) -> NDArray[np.float32]:
+    """The points, from the stage's note if it has these images by this projection."""
+    made_by = projection.component
+    how = f"{projection.to_plain()} {made_by.plugin} {made_by.version} {made_by.source_digest}"
+    names = "\n".join([how, *ids]).encode("utf-8", "surrogatepass")
     key = hashlib.sha256(names + b"\0" + np.ascontiguousarray(table).tobytes()).digest()
     note = ctx.recall(MAP)
     if note is not None and note[: len(key)] == key and len(note) == len(key) + 8 * len(ids):
         return np.frombuffer(note, "<f4", offset=len(key)).reshape(len(ids), 2)
-    points = project(table)
+    points = project(table, projection)
     ctx.remember(MAP, key + points.astype("<f4").tobytes())
     return points

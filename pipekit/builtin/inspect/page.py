@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from pipekit.builtin.inspect.measured import MeasuredRows
     from pipekit.learning.near_copies import Copies
+    from pipekit.page import Top
 
 IN_A_GROUP = 6
-"""Maximum number of images of a group, side by side."""
+"""Maximum number of images of a group that are shown."""
 
 TILES_KEPT = 256
 """Cache of thumbnails for the next findings: 25 MB."""
@@ -50,7 +51,7 @@ class Pictures:
         self._paths: dict[str, str] = {}
         self._tile_of = lru_cache(TILES_KEPT)(lambda name: _tile(self._paths[name], thumbnail_px))  # duplicates share findings
         self._room: dict[str, int] = defaultdict(lambda: max_shown)
-        self._made: dict[str, list[Future[Picture | None]]] = defaultdict(list)
+        self._made: dict[str, list[Future[list[Picture]]]] = defaultdict(list)
 
     def __enter__(self) -> Pictures:
         self._pool = ThreadPoolExecutor(self._workers)
@@ -70,7 +71,8 @@ class Pictures:
             for names in _wanted(finding, (name for name, _ in self._usable(finding.samples)), room):
                 self._room[finding.check] -= 1
                 rows = {name: self._rows[self._rows.number_of[name]] for name in names}
-                made = self._pool.submit(_picture, finding, names, rows, self._tile_of, self._px)
+                number = len(self._made[finding.check]) + 1
+                made = self._pool.submit(_pictures, finding, names, rows, self._tile_of, number)
                 self._made[finding.check].append(made)
 
     def _usable(self, names: Iterable[str]) -> Iterator[tuple[str, int]]:
@@ -82,7 +84,7 @@ class Pictures:
 
     def of(self, check: str) -> list[Picture]:
         """The pictures of a check, in the order of its findings."""
-        return [picture for made in self._made[check] if (picture := made.result()) is not None]
+        return [picture for made in self._made[check] for picture in made.result()]
 
 
 def write_page(
@@ -107,13 +109,44 @@ def write_page(
     for finding in findings:
         by_check[finding.check].append(finding)
     sections = [("overview", _overview(rows, by_check, others, copies))]
-    if atlas is not None:
-        sections.append(("image_map", atlas))
     for check, found in ctx.track(by_check.items(), total=len(by_check), label="page", unit="checks"):
         sections.append((check, _section(ctx, check, found, pictures.of(check))))
-    lead = f"{len(rows):,} images. {_count_of(findings, 'error')} errors, {_count_of(findings, 'warning')} warnings."
-    text = page.render("Inspection", sections, lead=lead, footer="Nothing was changed. Made by pipekit inspect.")
+    if atlas is not None:
+        sections.append(("image_map", atlas))
+    sections.append(("files", _files(rows)))
+    errors, warnings = (_count_of(findings, severity) for severity in ("error", "warning"))
+    top = _top(len(rows), errors, warnings, by_check)
+    footer = "Nothing was changed. Made by pipekit inspect."
+    text = page.render("Dataset inspection", sections, lead=_lead(by_check), footer=footer, top=top, folded=("files",))
     (ctx.out_dir / "inspect.html").write_text(text, encoding="utf-8", errors="replace")
+
+
+def _top(number: int, errors: int, warnings: int, by_check: Mapping[str, Sequence[Finding]]) -> Top:
+    """The number of findings in one sentence, and the command that lists images to leave out."""
+    from pipekit.page import Top
+
+    kinds = [
+        f"{count:,} {kind}{'' if count == 1 else 's'}" for count, kind in ((errors, "error"), (warnings, "warning")) if count
+    ]
+    verdict = f"{number:,} image{'' if number == 1 else 's'}: {' and '.join(kinds) or 'no errors, no warnings'}"
+    if not any(finding.values.get("remove") for found in by_check.values() for finding in found):
+        return Top(verdict)
+    step = "Check the pictures. To leave images out, write the list of duplicates and damaged files, and edit it:"
+    return Top(verdict, next_step=step, command="pipekit inspect FOLDER --quarantine exclude.csv")
+
+
+def _lead(by_check: Mapping[str, Sequence[Finding]]) -> str:
+    """The kinds of findings with their number of images, the most severe first."""
+    counts = [
+        (_title(found), len({name for finding in found for name in finding.samples}))
+        for found in by_check.values()
+        if found[0].severity != "info"
+    ]
+    return ", ".join(f"{title} ({count:,})" if count else title for title, count in counts)
+
+
+def _title(found: Sequence[Finding]) -> str:
+    return found[0].check.replace("_", " ").capitalize()
 
 
 def _count_of(findings: Sequence[Finding], severity: str) -> int:
@@ -121,11 +154,12 @@ def _count_of(findings: Sequence[Finding], severity: str) -> int:
 
 
 def _overview(rows: MeasuredRows, by_check: Mapping[str, Sequence[Finding]], others: str, copies: Copies | None) -> Section:
+    """The findings by their check, and the images of each class."""
     lines = [
-        (check, found[0].severity, len(found), len({name for finding in found for name in finding.samples}))
-        for check, found in by_check.items()
+        (_title(found), found[0].severity, len(found), len({name for finding in found for name in finding.samples}))
+        for found in by_check.values()
     ]
-    tables = [Table(("check", "severity", "findings", "images"), tuple(lines), "Findings")]
+    tables = [] if not lines else [Table(("check", "severity", "findings", "images"), tuple(lines), "Findings")]
     counts: Counter[tuple[str, str]] = Counter()
     for (split, label), count in rows.count_pairs("split", "label", rows.good).items():
         counts[split or "", label or "(none)"] += count
@@ -139,14 +173,21 @@ def _overview(rows: MeasuredRows, by_check: Mapping[str, Sequence[Finding]], oth
             "Images per class",
         )
     )
-    for name in ("format", "mode"):
-        tables.append(Table((name, "images"), tuple(rows.tally(name, rows.good).most_common()), ""))
-    sizes = _sizes(rows)
-    tables.append(Table(("size (px)", "images"), tuple(sizes.most_common(10)), f"The most frequent of {len(sizes):,} sizes"))
     words = "" if by_check else "Nothing wrong was found."
     if others:
         words = f"{words} The import {literal(others)}.".strip()
     return Section("Overview", f"{words} {_by_features(copies)}".strip(), tables=tuple(tables))
+
+
+def _files(rows: MeasuredRows) -> Section:
+    """The formats, modes and sizes of the files."""
+    sizes = _sizes(rows)
+    tables = [
+        Table((name, "images"), tuple(rows.tally(name, rows.good).most_common()), f"{name.capitalize()}s")
+        for name in ("format", "mode")
+    ]
+    tables.append(Table(("size (px)", "images"), tuple(sizes.most_common(10)), f"The most frequent of {len(sizes):,} sizes"))
+    return Section("Formats and sizes", "Which files are these?", tables=tuple(tables))
 
 
 def _by_features(copies: Copies | None) -> str:
@@ -173,12 +214,12 @@ def _sizes(rows: MeasuredRows) -> Counter[str]:
 
 def _section(ctx: Context, check: str, findings: Sequence[Finding], pictures: Sequence[Picture]) -> Section:
     listed: list[tuple[Any, ...]] = []
-    words = ctx.component("check", check).summary if any(c.name == check for c in ctx.components("check")) else ""
+    words = next((one.summary for one in ctx.components("check") if one.name == check), "")
     for finding in findings:
         listed += [(name, finding.message) for name in finding.samples] or [("", finding.message)]
     shown = listed[:MAX_LISTED]
     caption = f"The first {MAX_LISTED} of {len(listed):,}; inspect.json lists all" if len(listed) > MAX_LISTED else ""
-    title = f"{check.replace('_', ' ').capitalize()} ({findings[0].severity})"
+    title = f"{_title(findings)} ({findings[0].severity})"
     return Section(title, words, tables=(Table(("image", "finding"), tuple(shown), caption),), pictures=tuple(pictures))
 
 
@@ -199,34 +240,35 @@ def _tile(path: str, thumbnail_px: int) -> NDArray[np.uint8]:
     return draw.thumbnail(image, thumbnail_px, "linear" if near else "area")
 
 
-def _picture(
+def _pictures(
     finding: Finding,
     names: Sequence[str],
     rows: Mapping[str, Mapping[str, Any]],
     tile_of: Callable[[str], NDArray[np.uint8]],
-    thumbnail_px: int,
-) -> Picture | None:
+    number: int,
+) -> list[Picture]:
+    """The pictures of a group with its number and the finding as their heading, or of one image."""
     from pipekit import images
     from pipekit.errors import ImageError
-    from pipekit.images import draw
 
     tiles = {}
     for name in names:
         with contextlib.suppress(ImageError):  # deleted since it was measured
-            tiles[name] = tile_of(name)
-    if not tiles:
-        return None
+            tiles[name] = images.encode(tile_of(name), "jpg", quality=85)
     if finding.values.get("together"):
-        captions = [f"{name}\n{_about(rows[name])}" for name in tiles]
-        sheet = draw.contact_sheet(list(tiles.values()), captions, columns=len(tiles), tile_px=thumbnail_px, font_px=12)
         more = len(finding.samples) - len(tiles)
-        caption = finding.message + (f"; {more} more" if more else "")
-        return Picture(images.encode(sheet, "jpg", quality=85), " and ".join(tiles), caption)
-    ((name, tile),) = tiles.items()
-    scores = finding.values.get("scores", {})
-    values = {"spreads from the median": float(scores[name])} if name in scores else {}
-    said = finding.values.get("captions", {}).get(name)
-    return Picture(images.encode(tile, "jpg", quality=85), name, f"{name}\n{said}" if said else name, values=values)
+        group = f"{number}. {finding.message}" + (f"; {more:,} more" if more else "")
+        return [Picture(tile, name, f"{name}\n{_about(rows[name])}", group=group) for name, tile in tiles.items()]
+    scores, captions = finding.values.get("scores", {}), finding.values.get("captions", {})
+    return [
+        Picture(
+            tile,
+            name,
+            f"{name}\n{captions.get(name) or _about(rows[name])}",
+            values={"spreads from the median": float(scores[name])} if name in scores else {},
+        )
+        for name, tile in tiles.items()
+    ]
 
 
 def _about(row: Mapping[str, Any]) -> str:

@@ -138,7 +138,7 @@ def _classes(rows: MeasuredRows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The class of each image that takes part, and its number."""
     codes = rows.texts["label"].codes.astype(np.int64)
     usable = rows.good & (codes >= 0)
-    counts = np.bincount(codes[usable], minlength=1)
+    counts = np.bincount(codes[usable], minlength=int(codes.max(initial=0)) + 1)  # a class may have unusable images only
     chosen = np.flatnonzero(usable & (counts[np.clip(codes, 0, None)] >= FEWEST_A_CLASS))
     return codes[chosen], chosen
 

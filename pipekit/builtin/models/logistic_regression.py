@@ -61,6 +61,14 @@ def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: Logis
     return keras.Model(network.input, outputs, name="logistic_regression")
 
 
+def on_features(dimensions: int, num_classes: int) -> Any:
+    """The softmax layer alone, from features to probabilities."""
+    keras = load_keras()
+    inputs = keras.Input((dimensions,), name="features")
+    outputs = keras.layers.Dense(num_classes, "softmax", dtype="float32", name="probabilities")(inputs)
+    return keras.Model(inputs, outputs, name="logistic_regression")
+
+
 def fit(model: Any, train: Iterable[Batch], val: Iterable[Batch], params: LogisticRegressionParams, seed: int) -> None:
     """Set the last layer to the logistic regression of the training images.
 
@@ -206,5 +214,6 @@ build.fit = fit  # type: ignore[attr-defined]
 build.head = lambda params, epochs: "probabilities"  # type: ignore[attr-defined]
 build.input_hw = lambda params: facts_of(params.embedder.load(), params.embedder.params).input_hw  # type: ignore[attr-defined]
 build.embedder = lambda params: params.embedder  # type: ignore[attr-defined]
+build.on_features = on_features  # type: ignore[attr-defined]
 build.cost_s = cost_s  # type: ignore[attr-defined]
 build.pretrained_on = pretrained_on  # type: ignore[attr-defined]

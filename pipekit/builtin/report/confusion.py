@@ -1,8 +1,9 @@
-"""Section ``confusion``: the confusion matrix. Each cell links to its images."""
+"""Section ``confusion``: the confusion matrix. Each cell shows its images."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from pipekit.page.markdown import literal
 from pipekit.page.plots import plot, shortened
 
 STRONG = 0.62
-"""Share of a row above which a cell is so dark that its text must be light."""
+"""Share of a row above which a cell of the figure is so dark that its text must be light."""
 MOST_IN_HTML = 40
 """Number of classes above which the clickable matrix is too large to read; the list of pairs says more."""
 
@@ -36,6 +37,7 @@ def section(ctx: Context, evaluation: Evaluation) -> Section:
         words = "No mistakes."
     small = len(classes) <= MOST_IN_HTML
     how = " Rows are true classes, columns are predicted classes. Choose a cell to see its images." if small else ""
+    figures = tuple(replace(figure, on_page=not small) for figure in _figure(matrix, classes))
     return Section(
         "Confusion matrix",
         f"Which classes does the model confuse? {words}{how}",
@@ -43,13 +45,13 @@ def section(ctx: Context, evaluation: Evaluation) -> Section:
         tables=(Table(("true", "predicted", "images", "share of the class"), pairs, "Most frequent mistakes"),)
         if pairs
         else (),
-        figures=_figure(matrix, classes),
+        figures=figures,
     )
 
 
 def _table(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> str:
     """The matrix as an HTML table: counts, or shares of the row; correct cells are blue, wrong ones orange."""
-    from markupsafe import Markup, escape
+    from markupsafe import Markup
 
     support = matrix.sum(axis=1)
     head = Markup("").join(Markup('<th scope="col">{}</th>').format(name) for name in classes)
@@ -58,25 +60,42 @@ def _table(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> str:
         cells = []
         for j, other in enumerate(classes):
             rate = matrix[i, j] / support[i] if support[i] else 0.0
-            kinds = " ".join((["hit"] if i == j else []) + (["strong"] if rate > STRONG else []))
             shown = Markup('<span class="count">{:,}</span><span class="rate">{}</span>').format(
                 int(matrix[i, j]), f"{rate:.2f}" if support[i] else "–"
             )
-            label = f"{matrix[i, j]} of {support[i]} {name} predicted as {other}: show them"
-            if matrix[i, j]:
-                wanted = escape(json.dumps({"true": name, "predicted": other}))
-                shown = Markup('<a href="#pictures" data-filter="{}" aria-label="{}">{}</a>').format(wanted, label, shown)
-            else:
-                shown = Markup("<span>{}</span>").format(shown)
-            cells.append(Markup('<td class="{}" style="--v:{:.3f}">{}</td>').format(kinds, rate, shown))
+            shown = (
+                _link(name, other, int(matrix[i, j]), int(support[i]), shown)
+                if matrix[i, j]
+                else Markup("<span>{}</span>").format(shown)
+            )
+            kind = "hit" if i == j else ""
+            cells.append(Markup('<td class="{}" style="--v:{:.3f}">{}</td>').format(kind, rate, shown))
         rows.append(Markup('<tr><th scope="row">{}</th>{}</tr>').format(name, Markup("").join(cells)))
     button = (
         '<p><button type="button" class="needs-script" hidden aria-pressed="false" data-toggle="show-rates">Rates</button></p>'
     )
+    chosen = (
+        '<div class="cell" hidden><h3></h3><p aria-live="polite"></p><ul class="pictures"></ul>'
+        '<a href="#pictures" data-filter="{}" hidden>Show all in Example images</a></div>'
+    )
     return (
-        f'{button}<div class="scroll" tabindex="0" role="group" aria-label="Confusion matrix"><table class="matrix">'
+        f'<div class="confusion" data-matrix><div>{button}<div class="scroll" tabindex="0" role="group" '
+        'aria-label="Confusion matrix"><table class="matrix">'
         f'<thead><tr><td class="axis">true \\ predicted</td>{head}</tr></thead>'
-        f"<tbody>{Markup('').join(rows)}</tbody></table></div>"
+        f"<tbody>{Markup('').join(rows)}</tbody></table></div></div>{chosen}</div>"
+    )
+
+
+def _link(true: str, predicted: str, number: int, support: int, shown: Any) -> Any:
+    """A cell's link to its images; the page's script shows them beside the matrix."""
+    from markupsafe import Markup, escape
+
+    return Markup('<a href="#pictures" data-filter="{}" data-name="{}" data-count="{:,}" aria-label="{}">{}</a>').format(
+        escape(json.dumps({"true": true, "predicted": predicted})),
+        f"{true}, classified correctly" if true == predicted else f"{true} predicted as {predicted}",
+        number,
+        f"{number} of {support} {true} predicted as {predicted}: show them",
+        shown,
     )
 
 

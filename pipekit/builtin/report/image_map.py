@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from pipekit.contract import Context, Section
+from typing import Annotated
+
+from pipekit.contract import Call, Context, Params, Section, Uses, param
 from pipekit.learning.evaluation import Evaluation
 from pipekit.learning.projection import FEWEST, MOST, caption_of, project, sample_of
 
 
-def section(ctx: Context, evaluation: Evaluation) -> Section | None:
+class ImageMapParams(Params):
+    projection: Annotated[Call, Uses("projection")] = param(
+        "tsne", "How points are made of the features: its name, or a table with its parameters"
+    )
+
+
+def section(ctx: Context, evaluation: Evaluation, params: ImageMapParams) -> Section | None:
     """None without features: they are given by the slot ``embeddings`` of ``evaluate``."""
     from pipekit.page.image_map import image_map, sprite
 
@@ -23,7 +31,7 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
     samples = [*first, *(others[at] for at in sample_of([sample.id for sample in others], room).tolist())]
     if len(samples) < FEWEST:
         return None
-    points = project(embedded.table[[numbers[sample.id] for sample in samples]])
+    points = project(embedded.table[[numbers[sample.id] for sample in samples]], params.projection)
     findings = _findings(evaluation)
     place = {sample.id: number for number, sample in enumerate(evaluation.samples)}
     facts = {
@@ -36,7 +44,7 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
     pictures = sprite([sample.image for sample in samples], ctx.workers)
     label = f"Map of {len(samples):,} images by their features."
     html = image_map(points, [sample.id for sample in samples], facts, pictures, label)
-    return Section("Map", caption_of(len(samples), len(measured) + len(others)), html=html)
+    return Section("Map", caption_of(len(samples), len(measured) + len(others), params.projection), html=html)
 
 
 def _answer(evaluation: Evaluation, number: int | None) -> str:

@@ -7,6 +7,7 @@ from pipekit.contract import Context, Section
 from pipekit.learning import advice
 from pipekit.learning.chance import knows_something
 from pipekit.learning.evaluation import Evaluation
+from pipekit.learning.temperature import states_temperature
 from pipekit.page.markdown import literal
 
 WIDE = 0.1
@@ -26,6 +27,8 @@ def next_steps(evaluation: Evaluation, command: advice.Commands | str = "") -> l
     remedies = advice.remedies(case, command)
     first = remedies[:1] if case.weak else []
     steps = list(first)
+    if alike := metrics.get("name_groups"):
+        steps.insert(0, f"If each stem is a patient, a video or a scene, split with `{alike['option']}`, and train again.")
     if metrics["near_copies"] and metrics["near_copies"]["count"]:
         steps.append("Keep near duplicates on one side of the split (by a group column, or by removing them), and train again.")
     if knows_something(metrics) and metrics["label_errors"]:
@@ -46,8 +49,9 @@ def next_steps(evaluation: Evaluation, command: advice.Commands | str = "") -> l
     temperature = metrics["temperature"]
     if temperature and temperature["expected_error"] < 0.8 * metrics["calibration"]["expected_error"] - 0.005:
         steps.append(
-            f"If you use the probabilities, divide the logits by {temperature['temperature']} (temperature scaling): the "
-            f"calibration error falls from {metrics['calibration']['expected_error']:.3f} "
+            f"If you use the probabilities, divide the logits by {temperature['temperature']} (temperature scaling"
+            f"{', `--calibrated` of `pipekit predict` and `pipekit export`' if states_temperature(evaluation.model) else ''}): "
+            f"the calibration error falls from {metrics['calibration']['expected_error']:.3f} "
             f"to {temperature['expected_error']:.3f}."
         )
     if found["value"] == 1:

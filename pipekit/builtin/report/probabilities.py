@@ -6,6 +6,7 @@ from typing import Any
 
 from pipekit.contract import Context, Section
 from pipekit.learning.evaluation import Evaluation
+from pipekit.learning.temperature import KEY, is_applied, states_temperature
 from pipekit.page.plots import COLOURS, plot
 
 
@@ -26,6 +27,16 @@ def section(ctx: Context, evaluation: Evaluation) -> Section:
             f"{temperature['temperature']}. With `softmax(log p / T)` the calibration error here is "
             f"{temperature['expected_error']:.3f} ({verb}), the log loss {temperature['log_loss']:.3f} instead of "
             f"{evaluation.metrics['log_loss']:.3f}. The predicted classes stay the same."
+            + (
+                " `--calibrated` of `pipekit predict` and `pipekit export` applies it."
+                if states_temperature(evaluation.model)
+                else ""
+            )
+        )
+    if is_applied(evaluation.model):
+        words += (
+            f"\n\nThese probabilities are calibrated: the exported model has the temperature "
+            f"{evaluation.model[KEY].get('temperature')} inside."
         )
     return Section("Calibration", words, figures=_figure(found["bins"], temperature))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipekit.builtin.report.phrasing import count, estimate
 from pipekit.contract import Context, Section, Table
+from pipekit.learning.chance import knows_something
 from pipekit.learning.evaluation import Evaluation
 from pipekit.page.markdown import literal
 
@@ -17,7 +18,10 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
     weak = [row for row in rows if row["weaker"]]
     listed = "; ".join(f"{literal(row['by'])} {literal(row['slice'])}: {row['accuracy']['value']:.3f}" for row in weak)
     words = (
-        f"Weaker than the other images, with an average of {overall:.3f} over all: {listed}."
+        "Without a verdict: the model is not clearly better than always predicting the most frequent class, so that a slice's "
+        "accuracy says which classes it has."
+        if not knows_something(evaluation.metrics)
+        else f"Weaker than the other images, with an average of {overall:.3f} over all: {listed}."
         if weak
         else "No slice is weaker beyond chance."
     )

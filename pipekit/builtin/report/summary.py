@@ -16,7 +16,8 @@ FEW = 20
 
 
 def section(ctx: Context, evaluation: Evaluation) -> Section:
-    paragraphs = [how_good(evaluation), versus_baseline(evaluation.metrics), versus_model(evaluation.metrics)]
+    paragraphs = [how_good(evaluation), named_alike(evaluation), versus_baseline(evaluation.metrics)]
+    paragraphs += [versus_model(evaluation.metrics)]
     paragraphs += [confuses(evaluation.metrics), *doubts(evaluation)]
     return Section("Summary", "\n\n".join(text for text in paragraphs if text), html=_verdict(evaluation))
 
@@ -30,6 +31,11 @@ def how_good(evaluation: Evaluation) -> str:
             "If these images are independent (no two of one patient, video or scene), the 95 % interval of the accuracy on "
             "further images of the same kind is"
         )
+    elif evaluation.metrics.get("groups") == "copies":
+        sure = (
+            f"Copies of one image count as one: {number:,} groups. If these are independent (no two of one patient, video or "
+            "scene), the 95 % interval of the accuracy on further images of the same kind is"
+        )
     else:
         sure = f"They come in {number:,} groups; the 95 % interval of the accuracy on images of further groups is"
     return (
@@ -37,6 +43,21 @@ def how_good(evaluation: Evaluation) -> str:
         f"an accuracy of **{percent(found['value'], fine)}**. {sure} "
         f"**{percent(found['low'], fine)} to {percent(found['high'], fine)}**."
     )
+
+
+def named_alike(evaluation: Evaluation) -> str:
+    """Names that look like groups which the split did not keep together."""
+    found, number = evaluation.metrics.get("name_groups"), len(evaluation)
+    if not found:
+        return ""
+    where = (
+        f"{found['in_train']:,} of {number:,} {literal(evaluation.split)} images have the stem of a training image. If a stem "
+        "is a patient, a video or a scene, the accuracy says how well the model remembers those that it knows, and nothing "
+        "about others"
+        if found["in_train"]
+        else "If a stem is a patient, a video or a scene, the images are not independent, and the interval is too narrow"
+    )
+    return f"**Warning: {literal(found['words'])}**. {where}: split with `{found['option']}`."
 
 
 def versus_baseline(metrics: Mapping[str, Any]) -> str:
@@ -126,8 +147,13 @@ def leaks(evaluation: Evaluation) -> Iterator[str]:
             f"0 of {number:,} {split} images have a copy in train, as far as the search for near duplicates can see: other "
             "views of one scene, patient or object are not found."
         )
-    conflicts = metrics.get("label_conflicts") or {"count": 0}
-    if conflicts["count"]:
+    elif "label_conflicts" in metrics:
+        why = "near_copies = false" if evaluation.dataset.counts.get("train") else "the dataset has no training images"
+        yield f"How many {split} images have a copy in the training images is not known: {why}."
+    conflicts = metrics.get("label_conflicts")
+    if conflicts and not conflicts["count"]:
+        yield f"0 of {number:,} {split} images are in the dataset again under another label (as the same file)."
+    elif conflicts:
         yield (
             f"**Warning: {conflicts['count']:,} of {number:,} {split} images {'is' if conflicts['count'] == 1 else 'are'} in "
             "the dataset again under another label** "

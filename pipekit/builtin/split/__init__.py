@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -63,7 +63,9 @@ class SplitParams(Params):
         "warn", "What to do about duplicates that came in two splits: warn, fail, or drop them from train (then from val)"
     )
     folds: int = param(0, "Number of folds for cross-validation, of train and val together; 0 for none", ge=0, le=100)
-    fold: int = param(1, "The fold that is val, starting at 1", ge=1)
+    fold: int = param(
+        1, "The fold that is val, starting at 1; 0: none, all folds are train, for `cross_validate` of the stage `train`", ge=0
+    )
     remember: bool = param(True, "Keep the assignment in the split file, so that adding images moves none")
     file: Path = param("split.csv", "The split file, relative to the pipeline file", in_key=False)
     exclude: InputPath | None = param(None, "Leave out the images that this CSV lists by id or sha256 (inspect --quarantine)")
@@ -105,7 +107,7 @@ class SplitParams(Params):
         if self.folds == 1:
             raise ValueError("one fold leaves nothing to train on; folds must be 0 or at least 2")
         if self.folds and self.fold > self.folds:
-            raise ValueError(f"fold {self.fold} of {self.folds}: expected 1 to {self.folds}")
+            raise ValueError(f"fold {self.fold} of {self.folds}: expected 1 to {self.folds}, or 0 for none")
         return self
 
 
@@ -174,7 +176,7 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams, embeddings: Embed
     if ungrouped and (suggestion := suggested_groups(ctx, items, dataset, groups)):
         ctx.warn(
             f"{suggestion}. If they show one patient, video or scene, the metrics will be too high: keep each group in one "
-            f"split with group_pattern = {json.dumps(suggestion.pattern)}, or --group-pattern '{suggestion.pattern}'"
+            f"split with group_pattern = {json.dumps(suggestion.pattern)}, or {suggestion.option}"
         )
     request = Request(params.fractions, params.mode, ctx.seed, params.folds, params.fold)
     found = assign(items, groups, memory, request)
@@ -197,7 +199,7 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams, embeddings: Embed
     if dropped:
         facts["left out"] = str(len(dropped))
     headline = ", ".join(f"{name} {count}" for name, count in counts.items())
-    revised = ctx.revise(dataset, _revision(found, dropped))
+    revised = ctx.revise(dataset, _revision(found, dropped, groups))
     return ctx.dataset(revised, facts=facts, headline=f"{sum(counts.values())} images: {headline}")
 
 
@@ -210,6 +212,9 @@ def _copies(ctx: Context, dataset: Dataset, embeddings: Embeddings) -> Copies:
 
 GROUP = "split_group"
 """The column in which each sample's group travels on: `evaluate` and `compare` then count groups, not images."""
+
+COPIES = "split_copies"
+"""The column of images that were kept together since they are copies: the same file, near duplicates, of one original."""
 
 FILE = "split file"
 """The stage's note of the lines of the split file."""
@@ -225,8 +230,12 @@ def _remember(ctx: Context, path: Path, memory: SplitFile, found: Assignment, no
         ctx.remember(FILE, new)
 
 
-def _revision(found: Assignment, dropped: Collection[int]) -> Revision:
-    """The assignment as changes to the samples, in the order of the dataset's columns."""
+def _revision(found: Assignment, dropped: Collection[int], groups: Sequence[Sequence[int]]) -> Revision:
+    """The assignment as changes to the samples, in the order of the dataset's columns.
+
+    Args:
+        groups: the items that stay together, several each.
+    """
     import numpy as np
 
     from pipekit.builtin.split.fixed_splits import PLACES
@@ -247,6 +256,12 @@ def _revision(found: Assignment, dropped: Collection[int]) -> Revision:
         numbers = np.full(number, -1, np.int64)
         numbers[items.order] = _group_numbers(items)
         fields |= {f"extra.{GROUP}": numbers}
+    copies = [list(group) for group in groups if not _is_one_group(items, group)]
+    if copies:
+        numbers = np.full(number, -1, np.int64)
+        for group in copies:
+            numbers[items.order[group]] = _copies_number(items, group)
+        fields |= {f"extra.{COPIES}": numbers}
     return Revision(columns["id"], columns.counts, fields, keep)
 
 
@@ -258,6 +273,18 @@ def _group_numbers(items: Items) -> NDArray[np.int64]:
 
     numbers = (short_hashes(str(name) for name in items.groups.names)[:, 0] >> np.uint64(12)).astype(np.int64)
     return np.where(numbers > 0, numbers, -1)[items.groups.codes]
+
+
+def _is_one_group(items: Items, group: Sequence[int]) -> bool:
+    """Whether the images have one group by column or pattern, which says as much."""
+    codes = {int(items.groups.codes[number]) for number in group}
+    return len(codes) == 1 and bool(items.groups.names[codes.pop()])
+
+
+def _copies_number(items: Items, group: list[int]) -> int:
+    """A number for images that are copies, made from their content, so that it changes only if a further copy is there."""
+    contents, names = items.contents[group], items.names[group]
+    return min(int((content if content.any() else name)[0]) for content, name in zip(contents, names, strict=True)) >> 12
 
 
 def _shown(path: Path) -> str:

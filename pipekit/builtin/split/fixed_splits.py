@@ -85,12 +85,19 @@ def assign(items: Items, groups: Sequence[Sequence[int]], memory: SplitFile, req
     if request.folds:
         folds = _folds(items, groups, _at(memory.folds, known, _fold_names(request)), request, base)
         places = np.where(folds > 0, np.where(folds == request.fold, VAL, TRAIN), base).astype(np.int32)
-    wanted = [name for name in SPLITS if name in request.fractions or (request.folds and name != "test")]
+    wanted = [name for name in SPLITS if _is_made(name, request)]
     warnings += _gaps(items, places, wanted, len(items) - sum(len(group) - 1 for group in groups))
     new = _new(items, given, base, folds, memory, known)
     lines = {number: _line(items, number, base, folds, memory.at(int(known[number])), request) for number in new}
     leaks = [list(group) for group in groups if len(set(places[group].tolist())) > 1]
     return Assignment(items, places, folds, leaks, sum(map(len, groups)), lines, warnings)
+
+
+def _is_made(name: str, request: Request) -> bool:
+    """Whether a split is among the fractions or, with folds, one of train and val; no fold need be val."""
+    if not request.folds or name == "test":
+        return name in request.fractions
+    return name == "train" or request.fold > 0
 
 
 def _codes(texts: Few, names: Sequence[str]) -> Codes:

@@ -19,16 +19,31 @@ def train(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
     With ``model = "auto"``, several templates are trained, and one of them is kept: chosen on ``val``, within a budget of
     estimated time.
 
+    With ``cross_validate``, a model is trained for each fold of ``split``, and one of all images, which is published with the
+    predictions of the others for the images that they did not learn from.
+
     Raises:
         UserError: there are fewer than two classes, or the model does not fit the images.
         StageError: the loss became NaN or infinite, or the memory is too small.
     """
     from pipekit.learning.templates import candidates_of
 
+    if params.cross_validate and params.fold is None:
+        from pipekit.builtin.train.folds import cross_validate
+
+        return cross_validate(ctx, dataset, params)
+    if params.fold is not None:
+        from pipekit.learning.cross_validation import leaving_out
+
+        dataset = leaving_out(dataset, params.fold)
     if candidates_of(params.model.load(), params.model.params):
         from pipekit.builtin.train.choose import train_best
 
         return train_best(ctx, dataset, params)
+    if params.cross_validate:
+        from pipekit.builtin.train.folds import train_fold
+
+        return train_fold(ctx, dataset, params)
     from pipekit.builtin.train.stage import train_model  # loads NumPy and OpenCV, which `pipekit train --help` does without
 
     return train_model(ctx, dataset, params)

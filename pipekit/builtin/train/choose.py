@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import sqrt
 from typing import Any
@@ -266,15 +266,20 @@ def _measured(found: Candidate, artifact: Artifact) -> Candidate:
 
 def _publish(ctx: Context, found: Candidate, artifact: Artifact, every: Sequence[Candidate], budget_s: float) -> Model:
     """The chosen model's folder, with the account of the choice in ``model.json``."""
+    choice = {"chosen_by": "auto", "budget_s": budget_s, "rule": RULE, "candidates": [asdict(one) for one in every]}
+    meta = published(ctx, artifact, choice)
+    digest = hashlib.sha256(json.dumps([artifact.digest, choice], sort_keys=True).encode()).hexdigest()
+    headline = f"{found.template}, {meta.pop('headline')}"
+    facts = {"model": found.template, **meta.pop("facts")}
+    return ctx.artifact(Model, digest=digest, headline=headline, facts=facts, **meta)
+
+
+def published(ctx: Context, artifact: Artifact, more: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy a variant's folder to the stage's output, with more entries in ``model.json``; returns the variant's meta."""
     for path in sorted(artifact.path.iterdir()):
         if path.name not in ("manifest.json", "contents.json"):  # the store's own
             copy = shutil.copytree if path.is_dir() else shutil.copyfile
             copy(path, ctx.out_dir / path.name)
-    choice = {"chosen_by": "auto", "budget_s": budget_s, "rule": RULE, "candidates": [asdict(one) for one in every]}
-    info = json.loads((artifact.path / "model.json").read_text("utf-8")) | choice
+    info = json.loads((artifact.path / "model.json").read_text("utf-8")) | dict(more)
     (ctx.out_dir / "model.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    digest = hashlib.sha256(json.dumps([artifact.digest, choice], sort_keys=True).encode()).hexdigest()
-    meta = dict(artifact.meta)
-    headline = f"{found.template}, {meta.pop('headline')}"
-    facts = {"model": found.template, **meta.pop("facts")}
-    return ctx.artifact(Model, digest=digest, headline=headline, facts=facts, **meta)
+    return dict(artifact.meta)

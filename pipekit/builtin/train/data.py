@@ -49,7 +49,7 @@ def read_part(dataset: Dataset, split: str, labelled: bool) -> Part:
     return Part(tuple(samples), np.array([number.get(s.label or "", -1) for s in samples], np.int64))
 
 
-def check_parts(ctx: Context, dataset: Dataset, train: Part, val: Part, labelled: bool) -> None:
+def check_parts(ctx: Context, dataset: Dataset, train: Part, val: Part, labelled: bool, keeps_best: bool = True) -> None:
     """Raise an error if the data can't be trained on, and warn of missing or imbalanced classes.
 
     Raises:
@@ -62,7 +62,7 @@ def check_parts(ctx: Context, dataset: Dataset, train: Part, val: Part, labelled
             "there is nothing to train on: no image in the split 'train'",
             "Add a split stage before train: [stages.split] use = 'split'",
         )
-    if not len(val):
+    if not len(val) and keeps_best:
         ctx.warn("there is no split 'val': overfitting can't be detected, and the epoch with the lowest training loss is kept")
     if not labelled:
         return

@@ -169,6 +169,13 @@ def embedder_for(template: Any, params: TrainParams, shape_hwc: tuple[int, int, 
     return embedder
 
 
+def embedder_alone(template: Any, params: TrainParams, shape_hwc: tuple[int, int, int]) -> Call | None:
+    """The embedder, where its features are all that the template's head learns from; None if the network is needed."""
+    if not hasattr(template, "on_features") or not first_to_learn(template, params):
+        return None
+    return embedder_for(template, params, shape_hwc)
+
+
 def embedded(ctx: Context, dataset: Dataset, embedder: Call, fit: Fit = "stretch") -> Features:
     """Every image's features by an embedder, shared with every stage and run; no TensorFlow is needed for them."""
     found = embed_dataset(ctx, dataset, embedder, ctx.work_dir / "features", fit=fit)

@@ -97,6 +97,15 @@ class TrainParams(Params):
         None, "Early stopping: number of epochs without a better `monitor` before the run stops", unit="epochs", ge=1
     )
 
+    cross_validate: bool = param(
+        False,
+        "K-fold cross-validation: also train a model for each fold that `split` made, and keep its predictions for the images "
+        "of that fold; the published model is trained on all images. With `fold`, only that fold's predictions are made",
+    )
+    fold: int | None = param(
+        None, "Leave this fold of `split` out: it is not trained on, and the next fold is val. Default: none", ge=1
+    )
+
     features: Literal["auto", "off"] = param(
         "auto",
         "Features of a frozen network. auto: if no image changes from epoch to epoch, compute them once and cache them in the "

@@ -22,8 +22,10 @@ from pipekit.builtin.train.range_test import RangeTest, found_words
 from pipekit.contract import Context, Dataset, Failure, Model
 from pipekit.files import PlainTable
 from pipekit.learning import advice
+from pipekit.learning.known_groups import known_groups
 from pipekit.learning.plain_models import has_mixed_precision, plain_model
 from pipekit.learning.predictor import RESIZE_METHOD
+from pipekit.learning.temperature import KEY
 from pipekit.learning.trained_on import write_trained_on
 
 FIT_WORDS = {
@@ -51,6 +53,8 @@ class Result:
     pretrained: bool
     pretrained_on: Mapping[str, Any] | None = None
     unknown: Found | None = None
+    calibration: Mapping[str, Any] | None = None
+    """What :func:`pipekit.learning.temperature.fitted` returned; None for an autoencoder."""
     features: Mapping[str, Any] | None = None
     """What :func:`pipekit.learning.linear_head.write_head` returned."""
 
@@ -76,14 +80,13 @@ def write(ctx: Context, model: Any, result: Result) -> Model:
         _write_range_test(ctx, result)
     if result.failures:
         _write_failures(ctx, result.failures)
-    kept = result.state.history[result.kept]
-    identity = [_lasting(info), weights, *([result.unknown[0].digest()] if result.unknown else [])]
+    identity = [lasting(info), weights, *([result.unknown[0].digest()] if result.unknown else [])]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return ctx.artifact(
         Model,
         digest=digest,
-        facts=_facts(result, kept),
-        headline=_headline(result, kept),
+        facts=facts(result),
+        headline=headline(result),
         words=words,
         advice=_advice(ctx, result, info),
     )
@@ -128,6 +131,7 @@ def describe(model: Any, result: Result, words: list[str], weights: str) -> dict
         "pretrained": result.pretrained,
         **({"pretrained_on": dict(result.pretrained_on)} if result.pretrained_on else {}),
         **({"unknown": result.unknown[1]} if result.unknown else {}),
+        **({KEY: dict(result.calibration)} if result.calibration is not None else {}),
         **({"features": dict(result.features)} if result.features else {}),
         "parameters": int(model.count_params()),
         "images": dict(result.counts),
@@ -146,9 +150,11 @@ def describe(model: Any, result: Result, words: list[str], weights: str) -> dict
 
 
 def _val_baseline(result: Result) -> dict[str, float]:
-    """The accuracy of always predicting val's most frequent class, which a model should beat."""
+    """The accuracy of always predicting val's most frequent class, which a model should beat; the number of val's groups."""
     counts = {name: n for name, n in result.dataset.counts.get("val", {}).items() if name in result.labels.classes}
-    return {"val_most_frequent": max(counts.values()) / sum(counts.values())} if sum(counts.values()) else {}
+    groups = known_groups(list(result.dataset.split("val")))
+    grouped = {} if groups is None else {"val_groups": int(groups.max()) + 1}
+    return {"val_most_frequent": max(counts.values()) / sum(counts.values()), **grouped} if sum(counts.values()) else {}
 
 
 def verdict(result: Result) -> list[str]:
@@ -218,7 +224,9 @@ def _gap(row: Row, score: str, kept: int, num_val: int, augmented: bool) -> str:
     return f"{begin}: a difference that chance explains ({chance:.3f} with so many images). There is no sign of overfitting."
 
 
-def _facts(result: Result, kept: Row) -> dict[str, str]:
+def facts(result: Result) -> dict[str, str]:
+    """What a run's table shows."""
+    kept = result.state.history[result.kept]
     facts = {"epochs": f"{len(result.state.history)} (kept {result.kept + 1})"}
     for name in ("val_accuracy", "val_loss") if "val_loss" in kept else ("accuracy", "loss"):
         if name in kept:
@@ -239,7 +247,9 @@ def _advice(ctx: Context, result: Result, info: Mapping[str, Any]) -> str:
     return advice.remedies(case, advice.train_command(ctx, result.dataset, ctx.stage))[0] if weak else ""
 
 
-def _headline(result: Result, kept: Row) -> str:
+def headline(result: Result) -> str:
+    """``validation accuracy 0.917 in epoch 12 of 20``"""
+    kept = result.state.history[result.kept]
     name = next(name for name in ("val_accuracy", "accuracy", "val_loss", "loss") if name in kept)
     where = "validation" if name.startswith("val_") else "training"
     return f"{where} {name.removeprefix('val_')} {kept[name]:.3f} in epoch {result.kept + 1} of {len(result.state.history)}"
@@ -254,10 +264,11 @@ def _weights_digest(model: Any) -> str:
     return digest.hexdigest()
 
 
-def _lasting(info: dict[str, Any]) -> dict[str, Any]:
+def lasting(info: dict[str, Any]) -> dict[str, Any]:
     """The part of the description that identifies a model, without the words and the libraries' versions."""
+    names = ("classes", "input_shape_hwc", "template", "params", "history", "kept_epoch", KEY)
+    kept = {name: info[name] for name in names if name in info}
     fit = info["preprocessing"]["fit"]
-    kept = {name: info[name] for name in ("classes", "input_shape_hwc", "template", "params", "history", "kept_epoch")}
     return kept if fit == "stretch" else {**kept, "fit": fit}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipekit import processes
-from pipekit.builtin.train import ahead, data, devices, frozen, none_of_these, record
+from pipekit.builtin.train import ahead, data, devices, frozen, none_of_these, record, temperature
 from pipekit.builtin.train.cache import Decoded, can_share, choose
 from pipekit.builtin.train.classes import check_classes, needs_classes
 from pipekit.builtin.train.compiling import Labels, choose_labels, make_loss, make_metrics, make_optimizer
@@ -23,6 +23,7 @@ from pipekit.contract import Context, Dataset, Model, Params
 from pipekit.errors import PipekitError, PluginError, StageError, UserError
 from pipekit.images import Image
 from pipekit.learning import templates
+from pipekit.learning.embedders import facts_of
 from pipekit.learning.linear_head import write_head
 from pipekit.learning.templates import Work
 from pipekit.recipe.compiled import CompiledRecipe, compile_recipe, walk
@@ -36,6 +37,16 @@ MEMORY_ERRORS = ("ResourceExhaustedError", "MemoryError")
 
 def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
     """Train a model, and write its folder; see the stage ``train``."""
+    return record.write(ctx, *learn(ctx, dataset, params))
+
+
+def learn(ctx: Context, dataset: Dataset, params: TrainParams, *, head_alone: bool = False) -> tuple[Any, record.Result]:
+    """Train a model; returns it with what is known of the training.
+
+    Args:
+        head_alone: where the features come from the store, train the layers on top of them without building the network, if
+            the template can. The model then takes features in place of images.
+    """
     template = params.model.load()
     if needs_classes(template, params):  # before TensorFlow is loaded, which takes seconds
         check_classes(ctx, dataset)
@@ -51,7 +62,11 @@ def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         if strategy is not None:
             stack.enter_context(strategy.scope())
         stack.enter_context(devices.precision(params.precision))
-        model = build_model(template, shape, len(dataset.classes), params)
+        alone = frozen.embedder_alone(template, params, shape) if head_alone and strategy is None else None
+        if alone is None:
+            model = build_model(template, shape, len(dataset.classes), params)
+        else:
+            model = template.on_features(facts_of(alone.load(), alone.params).dimensions, len(dataset.classes))
         reconstructs = tuple(model.output_shape[1:]) == shape
         labels = choose_labels(params, dataset.classes, reconstructs)
         if not reconstructs and model.output_shape[-1] != len(dataset.classes):
@@ -61,10 +76,12 @@ def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
             )
         labelled = labels.mode != "input"
         parts = {name: data.read_part(dataset, name, labelled) for name in ("train", "val")}
-        data.check_parts(ctx, dataset, parts["train"], parts["val"], labelled)
+        data.check_parts(ctx, dataset, parts["train"], parts["val"], labelled, params.keep == "best")
         layer = frozen.first_to_learn(template, params) if labelled and strategy is None else ""
         features, learner, embedder = None, model, None
-        if layer:
+        if alone is not None:
+            embedder, features = alone, frozen.embedded(ctx, dataset, alone, params.fit)
+        elif layer:
             halves = frozen.cut(model, layer)
             learner = halves.head
             samples = [*parts["train"].samples, *parts["val"].samples]
@@ -82,7 +99,7 @@ def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         def prepare(model: Any = learner) -> None:
             model.compile(make_optimizer(params), make_loss(params, labels), metrics=make_metrics(params, labels))
 
-        if learner is model and not hasattr(template, "fit"):
+        if features is None and not hasattr(template, "fit"):
             numbers = (len(every), len(parts["train"]), len(parts["val"]), len(dataset.classes))
             ahead.tell(ctx, model, params, Work(*numbers, shape, params.epochs), feed.batch_size)
         loop = Loop(
@@ -99,6 +116,7 @@ def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         )
         try:
             state = loop.run()
+            calibration = temperature.fit_on(learner, validation) if labelled else None
         except Exception as error:
             raise _translated(error, feed.batch_size, shape) from error
     # a head that was trained by itself shares its layers with the model, which has its weights without being compiled
@@ -122,9 +140,10 @@ def train_model(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         pretrained=_is_pretrained(template, params),
         pretrained_on=templates.pretrained_on(template, params.model.params),
         unknown=unknown,
+        calibration=calibration,
         features=None if embedder is None else write_head(ctx.out_dir, learner, embedder, dataset.digest),
     )
-    return record.write(ctx, model, result)
+    return model, result
 
 
 def build_model(template: Any, shape_hwc: tuple[int, int, int], num_classes: int, params: TrainParams) -> Any:

@@ -25,6 +25,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "exporter": ("a dataset format to write", "A labels.txt with a path and a label in every line"),
     "detector": ("a feature detector", "The pixels with the strongest brightness gradient"),
     "embedder": ("an embedder", "Mean colours of an 8 x 8 grid"),
+    "projection": ("a projection of features", "The two features that differ most"),
     "check": ("a dataset check", "Images that are too small"),
     "report_section": ("a report section", "The predictions with the lowest confidence"),
     "codec": ("an image format to decode", "Raw pixels behind eight bytes"),
@@ -49,6 +50,9 @@ USAGE: Mapping[str, str] = {
     "exporter": PIPELINE.format('[stages.out]\nuse = "export.{component}"'),
     "detector": PIPELINE.format('[stages.features]\nuse = "features"\ndetector = "{component}"'),
     "embedder": PIPELINE.format('[stages.embed]\nuse = "embed"\nembedder = "{component}"'),
+    "projection": PIPELINE.format(
+        '[stages.embed]\nuse = "embed"\n\n[stages.inspect]\nuse = "inspect"\ndataset = "data"\nprojection = "{component}"'
+    ),
     "check": PIPELINE.format('[stages.inspect]\nuse = "inspect"\nchecks = ["corrupt", "{component}"]'),
     "report_section": PIPELINE.format(
         '[stages.train]\nuse = "train"\n\n[stages.report]\nuse = "evaluate"\nsections = ["{component}"]'

@@ -12,6 +12,7 @@ from pipekit.testing.checks import (
     killing,
     models,
     pictures,
+    projections,
     running,
     stages,
 )  # each adds its promises
@@ -32,6 +33,7 @@ __all__ = [
     "make_tiny_evaluation",
     "models",
     "pictures",
+    "projections",
     "required_parameters",
     "run_checks",
     "running",

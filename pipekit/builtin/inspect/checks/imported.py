@@ -1,8 +1,10 @@
-"""What the import of a dataset left behind: files that it passed over, and a dataset without classes to distinguish."""
+"""What the import of a dataset left behind: files that it passed over, too few classes, and one class under two names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipekit.builtin.inspect.rows import columns_in
@@ -34,3 +36,23 @@ def one_class(rows: Rows, ctx: Context, params: ImportedParams, dataset: Dataset
         yield Finding("one_class", "warning", f"all images have one class, {labels[0]!r}; a classifier needs at least two")
     elif not any(sample.targets.boxes or sample.targets.keypoints or sample.targets.mask for sample in dataset):
         yield Finding("one_class", "info", "no image has a class, boxes, keypoints or a mask; a classifier needs classes")
+
+
+def similar_names(rows: Rows, ctx: Context, params: ImportedParams) -> Iterator[Finding]:
+    """Classes whose names differ only in capitals, in spaces, hyphens and underscores, or in how their letters are encoded."""
+    measured = columns_in(rows)
+    spelt: dict[str, list[str]] = {}
+    for name in sorted(measured.tally("label", measured.good)):
+        spelt.setdefault(" ".join(re.split(r"[\s_-]+", unicodedata.normalize("NFKC", name).casefold())).strip(), []).append(
+            name
+        )
+    alike = [names for names in spelt.values() if len(names) > 1]
+    if alike:
+        shown = "; ".join(" and ".join(map(_shown(names), names)) for names in alike[:4]) + (" …" if len(alike) > 4 else "")
+        message = f"names that may mean one class: {shown}. The stage rename_classes makes them one"
+        yield Finding("similar_names", "warning", message, values={"classes": alike})
+
+
+def _shown(names: Sequence[str]) -> Callable[[str], str]:
+    """How to write names; with escapes where they look equal, since their accents are encoded in different ways."""
+    return repr if len({unicodedata.normalize("NFC", name) for name in names}) == len(names) else ascii

@@ -1,4 +1,4 @@
-"""The probabilities of the evaluated images: by the model, or, where its features are in the store, by its last layer."""
+"""The probabilities of a dataset's images: by the model, or, where its features are in the store, by its last layer."""
 
 from __future__ import annotations
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipekit.builtin.evaluate import answers as module
-from pipekit.builtin.evaluate.answers import Answers
 from pipekit.contract import Sample
 from pipekit.errors import ImageError
+from pipekit.learning import answers as module
+from pipekit.learning.answers import Answers
 from pipekit.learning.embeddings import Embedded
 from pipekit.learning.linear_head import LinearHead
 from pipekit.learning.unknown import Unknown, unit
