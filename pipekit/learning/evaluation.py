@@ -60,6 +60,11 @@ class Evaluation:
     def __len__(self) -> int:
         return len(self.samples)
 
+    @property
+    def learned_from(self) -> str:
+        """Where the images are that a model learned from: ``train``, or ``another fold`` for predictions out of fold."""
+        return "another fold" if self.metrics.get("folds") else "train"
+
     @cached_property
     def predicted(self) -> NDArray[np.int64]:
         """``(N,)``, the most probable class; ties go to the first class."""

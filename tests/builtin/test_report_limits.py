@@ -35,6 +35,7 @@ def measured(model: dict[str, Any] | None = None, **metrics: Any) -> Any:
         metrics=calm | metrics,
         model=model or {},
         split="test",
+        learned_from="train",
         classes=("a", "b"),
         dataset=SimpleNamespace(counts={"train": {"a": 1000, "b": 1000}}),
         confidence=SimpleNamespace(mean=lambda: 0.95),
@@ -52,6 +53,9 @@ def test_copies_and_label_conflicts_are_counted_in_every_report() -> None:
     calm = list(doubts(measured(near_copies={"count": 0}, label_conflicts=none)))
     assert calm[0].startswith("0 of 200 test images have a copy in train")
     assert calm[1].startswith("0 of 200 test images are in the dataset again under another label")
+    folds = measured(near_copies={"count": 2, "accuracy_without": {"value": 1.0, "low": None}}, label_conflicts=none)
+    folds.learned_from = "another fold"
+    assert next(doubts(folds)).startswith("**Warning: 2 of 200 test images have a copy in another fold**")
     (unknown, _) = doubts(measured(near_copies=None, label_conflicts=none))
     assert "near_copies = false" in unknown
     some = {"count": 3, "num_pairs": 2, "pairs": []}

@@ -56,8 +56,8 @@ def warnings(evaluation: Evaluation) -> Iterator[str]:
     if metrics["near_copies"] and metrics["near_copies"]["count"]:
         count = metrics["near_copies"]["count"]
         yield (
-            f"**{count:,} of {number} {'has' if count == 1 else 'have'} a copy in train**: the model may remember rather than "
-            "recognise."
+            f"**{count:,} of {number} {'has' if count == 1 else 'have'} a copy in {evaluation.learned_from}**: the model may "
+            "remember rather than recognise."
         )
     conflicts = (metrics.get("label_conflicts") or {"count": 0})["count"]
     if conflicts:

@@ -32,11 +32,12 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
     found = evaluation.metrics["near_copies"]
     if found is None:
         return None
-    title = f"Near duplicates between training and {evaluation.split}"
+    folds, where = evaluation.learned_from != "train", evaluation.learned_from
+    title = "Near duplicates across folds" if folds else f"Near duplicates between training and {evaluation.split}"
     if not found["count"]:
         return Section(
             title,
-            f"None found: no {evaluation.split} image has a near duplicate in the train split (by {_method(found)}), or "
+            f"None found: no {evaluation.split} image has a near duplicate in {where} (by {_method(found)}), or "
             f"another copy of its original. {_reach(found)} It can't see other views of one scene, patient or object: a "
             "`split` with a group column or pattern keeps those apart.",
         )
@@ -44,7 +45,8 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
     has_words = any("how" in pair for pair in pairs)
     by_id = {sample.id: sample for sample in evaluation.samples}
     wanted = {pair["train_id"] for pair in pairs[:MOST]}
-    train = {sample.id: sample for sample in evaluation.dataset.split("train") if sample.id in wanted}
+    others = evaluation.samples if folds else evaluation.dataset.split("train")
+    train = {sample.id: sample for sample in others if sample.id in wanted}
     pictures = []
     for pair in pairs[:MOST]:
         one, other = by_id[pair["id"]], train.get(pair["train_id"])
@@ -55,14 +57,14 @@ def section(ctx: Context, evaluation: Evaluation) -> Section | None:
     return Section(
         title,
         f"Has the model seen these images in training? {found['count']:,} of {len(evaluation):,} "
-        f"{literal(evaluation.split)} images have a copy in train: a near duplicate, or another copy of the same original. The "
-        "search can't see other views of one scene, patient or object. Accuracy on all images: "
+        f"{literal(evaluation.split)} images have a copy in {where}: a near duplicate, or another copy of the same original. "
+        "The search can't see other views of one scene, patient or object. Accuracy on all images: "
         f"{estimate(evaluation.metrics['accuracy'])}; without these: {estimate(found['accuracy_without'])}. "
-        f"Left: the {literal(evaluation.split)} image. Right: the training image.",
+        f"Left: the {literal(evaluation.split)} image. Right: {'its copy' if folds else 'the training image'}.",
         pictures=tuple(pictures),
         tables=(
             Table(
-                ("image", "near duplicate or copy in train", *(("how they differ",) if has_words else ())),
+                ("image", f"near duplicate or copy in {where}", *(("how they differ",) if has_words else ())),
                 tuple((pair["id"], pair["train_id"], *((pair.get("how", ""),) if has_words else ())) for pair in pairs[:100]),
                 "All pairs" if len(pairs) <= 100 else f"The first 100 of {len(pairs)} pairs; the rest are in metrics.json",
             ),

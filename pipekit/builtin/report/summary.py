@@ -126,7 +126,7 @@ def doubts(evaluation: Evaluation) -> Iterator[str]:
 def leaks(evaluation: Evaluation) -> Iterator[str]:
     """How many evaluated images have a copy in train, and how many are there again under another label: in every report."""
     metrics, number = evaluation.metrics, len(evaluation)
-    copies, split = metrics["near_copies"], literal(evaluation.split)
+    copies, split, where = metrics["near_copies"], literal(evaluation.split), evaluation.learned_from
     if copies and copies["count"]:
         without = copies["accuracy_without"]
         left = (
@@ -139,12 +139,12 @@ def leaks(evaluation: Evaluation) -> Iterator[str]:
         )
         yield (
             f"**Warning: {copies['count']:,} of {number:,} {split} images {'has' if copies['count'] == 1 else 'have'} a copy "
-            "in train** (a near duplicate, or another copy of the same original), so the model may remember rather than "
+            f"in {where}** (a near duplicate, or another copy of the same original), so the model may remember rather than "
             f"recognise; {left}."
         )
     elif copies:
         yield (
-            f"0 of {number:,} {split} images have a copy in train, as far as the search for near duplicates can see: other "
+            f"0 of {number:,} {split} images have a copy in {where}, as far as the search for near duplicates can see: other "
             "views of one scene, patient or object are not found."
         )
     elif "label_conflicts" in metrics:
