@@ -78,7 +78,7 @@ def register_stages(register: Register) -> None:
     register(
         "calibrate", "pipekit.builtin.calibrate:calibrate", summary="Set a model's temperature and its decision rule on val"
     )
-    register("explain", "pipekit.builtin.explain:explain", summary="Explain predictions with attribution maps", version=3)
+    register("explain", "pipekit.builtin.explain:explain", summary="Explain predictions with attribution maps", version=4)
     register(
         "augment_check",
         "pipekit.builtin.augment_check:augment_check",

@@ -35,10 +35,15 @@ def load_light(folder: Path, component: Callable[[str, str], ComponentLike]) -> 
     Raises:
         UserError: as :func:`pipekit.learning.predictor.load_predictor`.
     """
+    return features_predictor(folder, component) or load_predictor(folder, component)
+
+
+def features_predictor(folder: Path, component: Callable[[str, str], ComponentLike]) -> Predictor | None:
+    """The predictor of a model on frozen features without TensorFlow; None for any other model."""
     info = read_model_info(folder)
     head = read_head(folder, info, component)
     if head is None or tuple(info["input_shape_hwc"]) != (*facts_of(head.embedder.load(), head.embedder.params).input_hw, 3):
-        return load_predictor(folder, component)
+        return None
     height, width, channels = info["input_shape_hwc"]
     features_of = _in_threads(_opened(head.embedder))
     scored = None if head.unknown is None else _answers(head, features_of)

@@ -320,6 +320,29 @@ def test_occlusion_covers_an_eighth_of_each_side() -> None:
     assert (ys.min(), ys.max(), xs.min(), xs.max()) == (14, 19, 14, 19)
 
 
+def test_squares_side_by_side_cover_each_pixel_once() -> None:
+    image = np.full((33, 32, 3), 100, np.uint8)
+    image[17, 17] = 255
+    seen = []
+
+    def probabilities(batch: Any) -> Any:
+        seen.append(len(batch))
+        return (batch[:, 17, 17, :1] == 255).astype(np.float32)
+
+    (found,) = maps.occluded(probabilities, image, (0,), apart=True)
+    ys, xs = np.nonzero(found)
+    assert (ys.min(), ys.max(), xs.min(), xs.max()) == (16, 19, 16, 19)
+    assert (sum(seen), set(found[ys, xs].tolist())) == (75, {1.0}), "9 x 8 squares and the image, in batches of one size"
+
+
+def test_occlusion_predicts_by_the_features_where_there_are_some() -> None:
+    image: Any = np.zeros((16, 16, 3), np.uint8)
+    plain = SimpleNamespace(probabilities=lambda batch: pytest.fail("several times slower"))
+    features = SimpleNamespace(probabilities=lambda batch: np.full((len(batch), 2), 0.5, np.float32))
+    found = Studio(plain, SimpleNamespace(), None, features).map("occlusion", image, 1)  # type: ignore[arg-type]
+    assert found.tolist() == np.zeros((16, 16)).tolist()
+
+
 @pytest.mark.parametrize(("place", "side_px", "steps"), [("the stage", 4, 64), ("the report", 128, 32), ("the report", 129, 8)])
 def test_integrated_gradients_take_their_number_of_steps(place: str, side_px: int, steps: int) -> None:
     """The logit rises only above 1 - 0.6 / steps of the image, which the last step alone exceeds: it is at 1 - 0.5 / steps."""
@@ -381,6 +404,9 @@ def test_a_map_of_shuffled_weights_that_is_blank_passes_nothing(monkeypatch: pyt
     made = np.arange(16, dtype=np.float32).reshape(4, 4)
     blind = np.full((4, 4), 0.5, np.float32)
     monkeypatch.setitem(maps.METHODS, "occlusion", lambda opened, image, target: made if opened is real else blind)
+    monkeypatch.setattr(maps, "probabilities_of", lambda opened: None)
+    monkeypatch.setattr(maps, "occluded", lambda *args, **named: [made])
+    monkeypatch.setattr(maps, "occlusion", lambda opened, *args, **named: made if opened is real else blind)
     asked: Any = [(np.zeros((4, 4, 3), np.uint8), 0)]
     assert Studio(None, real, random).likeness("occlusion", *asked[0], made) is None  # type: ignore[arg-type]
     assert _checked("occlusion", real, random, asked).likeness is None  # type: ignore[arg-type]

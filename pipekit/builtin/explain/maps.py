@@ -207,20 +207,28 @@ def integrated_gradients(opened: Opened, image: Pixels, target: int, steps: int 
     return np.asarray((total / steps * image).sum(axis=2), np.float32)
 
 
-def occlusion(opened: Opened, image: Pixels, target: int, parts: int = PARTS) -> Map:
-    """Loss of probability under a grey square (Zeiler and Fergus 2014); each pixel's value is the mean over its squares."""
+def occlusion(opened: Opened, image: Pixels, target: int, parts: int = PARTS, apart: bool = False) -> Map:
+    """Loss of probability under a grey square (Zeiler and Fergus 2014); each pixel's value is the mean over its squares.
 
-    def probabilities(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.asarray(opened.model.predict_on_batch(batch.astype(np.float32)), np.float32)
+    Args:
+        apart: squares side by side, and not half a square apart: a quarter of the predictions, for maps that are only compared.
+    """
+    return occluded(probabilities_of(opened), image, (target,), parts, apart)[0]
 
-    return occluded(probabilities, image, (target,), parts)[0]
+
+def probabilities_of(opened: Opened) -> Probabilities:
+    """The predictions of a network, a batch at a time."""
+    return lambda batch: np.asarray(opened.model.predict_on_batch(batch.astype(np.float32)), np.float32)
 
 
-def occluded(probabilities: Probabilities, image: Pixels, targets: Sequence[int], parts: int = PARTS) -> list[Map]:
+def occluded(
+    probabilities: Probabilities, image: Pixels, targets: Sequence[int], parts: int = PARTS, apart: bool = False
+) -> list[Map]:
     """The maps of :func:`occlusion` for several classes at once, from probabilities alone: works with any classifier."""
     height, width = image.shape[:2]
     tall, wide = max(1, height // parts), max(1, width // parts)
-    corners = [(y, x) for y in _starts(height, tall) for x in _starts(width, wide)]
+    rows, columns = (range(0, height, tall), range(0, width, wide)) if apart else (_starts(height, tall), _starts(width, wide))
+    corners = [(y, x) for y in rows for x in columns]
     grey = image.mean(axis=(0, 1)).round().astype(np.uint8)
     loss, covered = np.zeros((len(targets), height, width)), np.zeros((height, width))
     found = _of_covered(probabilities, image, grey, [(y, x, tall, wide) for y, x in corners])[:, list(targets)]
