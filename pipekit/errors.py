@@ -164,7 +164,9 @@ def of_the_machine(error: BaseException) -> PipekitError | None:
     "permission denied: 'photos/cat'"
     """
     chain: BaseException | None = error
-    while chain is not None:
+    seen: set[int] = set()
+    while chain is not None and id(chain) not in seen:  # `raise error from error` makes a circle
+        seen.add(id(chain))
         if _is_lack_of_memory(chain):
             return PipekitError("this machine, or the limit that is set for this process, has too little memory", MEMORY_HINT)
         chain = chain.__cause__ or chain.__context__

@@ -166,7 +166,7 @@ def problem_of_finding(finding: Any, knows: Callable[[str], bool]) -> str:
     if finding.severity not in SEVERITIES:
         return f"the severity is {finding.severity!r}, expected one of {', '.join(SEVERITIES)}"
     for name in ("check", "message"):
-        if not isinstance(getattr(finding, name), str) or not getattr(finding, name):
+        if not isinstance(getattr(finding, name), str) or (name == "check" and not finding.check):
             return f"the {name} is {getattr(finding, name)!r}, expected a text"
     if isinstance(finding.samples, str) or not all(isinstance(one, str) for one in finding.samples):
         return "samples must be a tuple of ids of samples"

@@ -63,7 +63,7 @@ FINDING = Finding("dark", "warning", "too dark", ("a.png",), {"level": 3})
     [
         ("a text", "expected a pipekit.Finding, got a value of type str"),
         (replace(FINDING, severity="fatal"), "the severity is 'fatal', expected one of error, warning, info"),
-        (replace(FINDING, message=""), "the message is '', expected a text"),
+        (replace(FINDING, message=None), "the message is None, expected a text"),
         (replace(FINDING, samples="a.png"), "samples must be a tuple of ids"),
         (replace(FINDING, samples=("b.png", "a.png", "c.png")), "there is no sample 'b.png', nor 1 others that it names"),
         (replace(FINDING, values={"a": object()}), "the values can't be written as JSON"),

@@ -215,5 +215,6 @@ def test_the_choice_is_an_option(tmp_path: Path) -> None:
 def test_a_choice_that_is_none() -> None:
     assert parse_format("") == ("", {})
     assert parse_format("folders") == ("folders", {})
-    with pytest.raises(UserError, match="'csv:kind' is no choice of an importer"):
-        parse_format("csv:kind")
+    assert parse_format("acme:csv") == ("acme:csv", {}), "the importer of one plugin"
+    with pytest.raises(UserError, match="'acme:csv:kind' is no choice of an importer"):
+        parse_format("acme:csv:kind")

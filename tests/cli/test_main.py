@@ -16,7 +16,7 @@ import pytest
 import pipekit as package
 from pipekit import cli
 from pipekit.cli import app as cli_app
-from pipekit.errors import PipekitError, PlanError, Problem, StageError, UserError
+from pipekit.errors import PipekitError, PlanError, Problem, StageError, UserError, of_the_machine
 
 
 def test_help_lists_every_command_in_80_columns(pipekit) -> None:
@@ -244,3 +244,9 @@ def test_a_path_of_5000_letters_is_one_sentence(pipekit) -> None:
     assert result.code in (1, 2)
     assert "is too long for this disk" in result.err
     assert len(result.err) < 600
+
+
+def test_an_error_that_is_its_own_cause_ends_the_search() -> None:
+    error = ValueError("odd")
+    error.__cause__ = error  # as `raise error from error` makes it
+    assert of_the_machine(error) is None

@@ -118,7 +118,9 @@ def learn(ctx: Context, dataset: Dataset, params: TrainParams, *, head_alone: bo
             state = loop.run()
             calibration = temperature.fit_on(learner, validation) if labelled else None
         except Exception as error:
-            raise _translated(error, feed.batch_size, shape) from error
+            if (translated := _translated(error, feed.batch_size, shape)) is error:
+                raise
+            raise translated from error
     # a head that was trained by itself shares its layers with the model, which has its weights without being compiled
     unknown = None
     if labelled and _is_pretrained(template, params):
