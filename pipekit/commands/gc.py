@@ -62,7 +62,7 @@ def gc(
         48213004
     """
     from pipekit.engine.run_folder import keys_in_use
-    from pipekit.store.store import Store, find_garbage, free, shared_store, store_of
+    from pipekit.store.store import Store, find_garbage, free, limit_of_age, shared_store, store_of
 
     place = Path(folder)
     if not place.is_dir():
@@ -74,8 +74,9 @@ def gc(
     if not root.is_dir():
         return found
     store = Store(root)
+    before = limit_of_age(store, min_age_hours * 3600)  # first: a run that ends now had a lease, or has a record by then
     kept, records = keys_in_use(place.absolute(), keep=keep), _old_records(place.absolute(), root)
-    garbage = find_garbage(store, kept, min_age_hours * 3600, records)
+    garbage = find_garbage(store, kept, min_age_hours * 3600, records, before)
     found = replace(found, num_folders=len(garbage.folders), num_files=garbage.num_files, size_bytes=garbage.size_bytes)
     if dry_run or not (garbage.folders or garbage.states) or (agree is not None and not agree(found)):
         return found

@@ -343,12 +343,14 @@ class Garbage:
     Attributes:
         states: files about folders outside the store that nothing needs, and records of old runs; they are among the
             ``num_files`` too.
+        before: the time, in seconds since 1970, before which they were used last.
     """
 
     folders: tuple[Path, ...]
     num_files: int
     size_bytes: int
     states: tuple[Path, ...] = ()
+    before: float = float("inf")
 
 
 KINDS = ("artifacts", "shards", PARTS)
@@ -357,13 +359,21 @@ MIN_AGE_S = 24 * 3600
 """Results that were made or used within a day are not garbage by default."""
 
 
-def find_garbage(store: Store, keep: Iterable[str], min_age_s: float = MIN_AGE_S, records: Iterable[Path] = ()) -> Garbage:
+def find_garbage(
+    store: Store,
+    keep: Iterable[str],
+    min_age_s: float = MIN_AGE_S,
+    records: Iterable[Path] = (),
+    before: float | None = None,
+) -> Garbage:
     """Everything in the store that no key in ``keep`` (keys of stage runs) needs, and that no run uses.
 
     Args:
         min_age_s: keep results that were made or used within this number of seconds. Results that a running run may use are
             always kept.
         records: records of runs that go if they are that old.
+        before: what :func:`limit_of_age` returned before ``keep`` was read from the records of runs: a run that ended in
+            between either had a lease then, or is among the records.
     """
     kept = set(keep)
     manifests = [manifest for key in sorted(kept) if (manifest := store.manifest(key))]
@@ -372,7 +382,7 @@ def find_garbage(store: Store, keep: Iterable[str], min_age_s: float = MIN_AGE_S
     wanted |= {store.root / place for manifest in manifests for place in manifest["uses"]}
     wanted |= {store.root / MEMORY / note for manifest in manifests for note in manifest.get("notes", ())}
     now = time.time()
-    before = limit_of_age(store, min_age_s)
+    before = limit_of_age(store, min_age_s) if before is None else before
     folders = [
         path for kind in KINDS for path in _children(store.root / kind, 2) if path not in wanted and last_use(path) < before
     ]
@@ -384,7 +394,7 @@ def find_garbage(store: Store, keep: Iterable[str], min_age_s: float = MIN_AGE_S
     folders += [path for path in _children(store.root / "damaged", 1) if last_use(path) < before]
     states = (*stale_files(store.root / "tree", before), *(path for path in records if last_use(path) < before))
     sizes = [_size(path) for folder in folders for path in [folder, *folder.rglob("*")] if path.is_file()]
-    return Garbage(tuple(folders), len(sizes) + len(states), sum(sizes) + sum(map(_size, states)), states)
+    return Garbage(tuple(folders), len(sizes) + len(states), sum(sizes) + sum(map(_size, states)), states, before)
 
 
 def _size(path: Path) -> int:
@@ -423,7 +433,7 @@ def free(store: Store, garbage: Garbage, min_age_s: float = MIN_AGE_S) -> int:
     removed = 0
     for place in garbage.folders:
         is_checked = place.parent.parent.name in KINDS or place.parent.name == MEMORY
-        if is_checked and last_use(place) >= limit_of_age(store, min_age_s):
+        if is_checked and last_use(place) >= min(garbage.before, limit_of_age(store, min_age_s)):
             continue
         store.remove(place)
         removed += 1

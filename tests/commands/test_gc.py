@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,24 @@ def test_what_would_be_freed_is_what_the_command_says(pipekit, project: Path) ->
     assert (freed.freed, freed.num_files) == (True, found.num_files)
     assert len(before) - len(files(project)) == found.num_files
     assert package.gc(project, keep=1, min_age_hours=0) == Garbage(found.store)
+
+
+def test_a_run_that_ends_while_the_records_are_read_keeps_its_results(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lease is there when gc begins, and gone when gc looks for what is old; its record was not read."""
+    from pipekit.engine import run_folder
+    from pipekit.store.leases import lease
+
+    results = set((project / ".pipekit").glob("artifacts/*/*"))
+    assert results
+    with ExitStack() as run:
+        run.enter_context(lease(project / ".pipekit"))
+        for place in results:
+            os.utime(place)
+        monkeypatch.setattr(run_folder, "keys_in_use", lambda *args, **named: (run.close(), set())[1])
+        package.gc(project, keep=0, min_age_hours=0)
+    assert set((project / ".pipekit").glob("artifacts/*/*")) == results
+    package.gc(project, keep=0, min_age_hours=0)
+    assert not list((project / ".pipekit").glob("artifacts/*/*"))
 
 
 def test_the_records_of_old_runs_go(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
