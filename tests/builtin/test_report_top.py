@@ -86,6 +86,19 @@ def test_what_makes_the_result_doubtful_is_said_at_the_top(tmp_path: Path) -> No
     ]
 
 
+def test_groups_that_the_model_has_seen_are_said_first(tmp_path: Path) -> None:
+    """Nothing at the top reassures: neither the verdict, nor the step that follows."""
+    alike = {"in_train": 3, "option": "--group-pattern '(.+)_'"}
+    found = evaluation(tmp_path, [0.9] * 3, name_groups=alike, label_errors=[{"id": "0.png"}])
+    said = top.verdict(found.metrics, "test")
+    assert said.endswith("their names suggest groups that it has learned from: the figure may be far too high")
+    assert "better" not in said
+    assert next(top.warnings(found)).startswith("**3 of 3 test images have the stem of a training image**")
+    assert top.next_step(context(tmp_path), found)[1].endswith(" --name grouped --group-pattern '(.+)_'")
+    apart = evaluation(tmp_path, [0.9] * 3, name_groups={**alike, "in_train": 0})
+    assert "suggest" not in top.verdict(apart.metrics, "test")
+
+
 def test_the_next_step_is_the_first_remedy_with_a_command(tmp_path: Path) -> None:
     weak = evaluation(tmp_path, [0.6], accuracy={"value": 0.55, "low": 0.4, "high": 0.7})
     weak.model["images"]["train"] = 20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -41,6 +42,8 @@ def verdict(metrics: Mapping[str, Any], split: str) -> str:
     """The result in one sentence."""
     found, baseline = metrics["accuracy"], metrics["baseline"]["accuracy"]
     said = f"The model classifies {_share(found['value'])} of the {split} images correctly"
+    if _remembered(metrics):
+        return f"{said}, but their names suggest groups that it has learned from: the figure may be far too high"
     if knows_something(metrics):
         if advice.is_weak(found["value"], baseline):
             return f"{said}: better than the baseline of {_share(baseline)}, but weak"
@@ -50,9 +53,20 @@ def verdict(metrics: Mapping[str, Any], split: str) -> str:
     return f"{said}: not clearly better than the baseline of {_share(baseline)}"
 
 
+def _remembered(metrics: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What the names say, where they suggest groups (patients, videos) of which the model has seen other images."""
+    alike: Mapping[str, Any] | None = metrics.get("name_groups")
+    return alike if alike and alike["in_train"] else None
+
+
 def warnings(evaluation: Evaluation) -> Iterator[str]:
     """What makes the accuracy less reliable than it seems; the summary has the details."""
     metrics, number = evaluation.metrics, f"{len(evaluation):,} {literal(evaluation.split)} images"
+    if alike := _remembered(metrics):
+        yield (
+            f"**{alike['in_train']:,} of {number} have the stem of a training image**: if a stem is a patient, a video "
+            "or a scene, this is what the model remembers, and says nothing about others."
+        )
     if metrics["near_copies"] and metrics["near_copies"]["count"]:
         count = metrics["near_copies"]["count"]
         yield (
@@ -124,6 +138,11 @@ def _pictures(evaluation: Evaluation, chosen: list[int]) -> Iterator[Picture]:
 
 def next_step(ctx: Context, evaluation: Evaluation) -> tuple[str, str]:
     """What to do next, in words, and its command: the first remedy that has one, else to use the model."""
+    if alike := _remembered(evaluation.metrics):
+        folder = advice.source_folder(ctx, evaluation.dataset)
+        shown = "FOLDER" if folder is None else shlex.quote(os.path.relpath(folder, ctx.project_dir))
+        words = "If each stem is a patient, a video or a scene, keep it in one split, and train again."
+        return words, f"pipekit train {shown} --name grouped {alike['option']}"
     commands = advice.commands_for(ctx, evaluation.dataset, evaluation.model)
     for remedy in advice.remedies(advice.case_of_evaluation(evaluation), commands):
         if found := _COMMAND.search(remedy):
