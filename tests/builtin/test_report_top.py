@@ -11,6 +11,7 @@ import pytest
 
 from pipekit import images
 from pipekit.builtin.evaluate import top
+from pipekit.builtin.report.summary import versus_baseline
 from pipekit.contract import Dataset, Sample
 from pipekit.learning.evaluation import Evaluation
 
@@ -95,6 +96,8 @@ def test_groups_that_the_model_has_seen_are_said_first(tmp_path: Path) -> None:
     assert "better" not in said
     assert next(top.warnings(found)).startswith("**3 of 3 test images have the stem of a training image**")
     assert top.next_step(context(tmp_path), found)[1].endswith(" --name grouped --group-pattern '(.+)_'")
+    metrics = {"name_groups": alike, "baseline": {"class": "a", "accuracy": 0.5}, "accuracy": {"value": 0.9, "low": 0.8}}
+    assert versus_baseline(metrics).endswith("Whether the model is better than that on other groups is not known.")
     apart = evaluation(tmp_path, [0.9] * 3, name_groups={**alike, "in_train": 0})
     assert "suggest" not in top.verdict(apart.metrics, "test")
 

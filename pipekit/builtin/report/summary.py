@@ -64,6 +64,8 @@ def versus_baseline(metrics: Mapping[str, Any]) -> str:
     baseline, found = metrics["baseline"], metrics["accuracy"]
     name, share = literal(baseline["class"]), percent(baseline["accuracy"])
     always = f"Always predicting the most frequent class, *{name}*, would be correct for {share}"
+    if (alike := metrics.get("name_groups")) and alike["in_train"]:
+        return f"{always}. Whether the model is better than that on other groups is not known."
     if knows_something(metrics):
         return f"{always}. The model is clearly better than that."
     if found["high"] < baseline["accuracy"]:
