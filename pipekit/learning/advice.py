@@ -38,7 +38,7 @@ class Case:
             mistakes.
         gap: the largest training accuracy minus val accuracy; None without a split ``val``.
         few: there are few training images per class.
-        pretrained: the model started from weights trained on other images.
+        pretrained: the model started from weights trained on other images, or `auto` tried one that did and chose another.
         in_one_pass: the template does not train in epochs.
     """
 
@@ -189,11 +189,16 @@ def case_of(
         weak=weak,
         gap=overfitting_gap(model),
         few=num_train < FEW_A_CLASS * max(1, num_classes),
-        pretrained=bool(model.get("pretrained")),
+        pretrained=bool(model.get("pretrained")) or _has_tried_pretrained(model),
         in_one_pass=epochs > 1 and len(model.get("history") or ()) == 1,
         uneven=_uneven(model, counts or {}),
         frozen_errors=_frozen_errors(model, num_train / max(1, num_classes)),
     )
+
+
+def _has_tried_pretrained(model: Mapping[str, Any]) -> bool:
+    """Whether `auto` measured :data:`TEMPLATE` on val and chose another: to train it again would help nobody."""
+    return any(one["template"] == TEMPLATE and not one["left_out"] for one in model.get("candidates") or ())
 
 
 def _uneven(model: Mapping[str, Any], counts: Mapping[str, int]) -> str:

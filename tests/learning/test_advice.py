@@ -14,7 +14,7 @@ from pipekit.builtin.train.record import verdict
 from pipekit.engine.run import run_plan
 from pipekit.errors import UserError
 from pipekit.learning import advice, backbones
-from pipekit.learning.advice import Case, remedies
+from pipekit.learning.advice import Case, case_of, remedies
 from pipekit.pipeline.plan import load_plan
 from pipekit.registry.registry import load_registry
 
@@ -196,3 +196,13 @@ def test_fine_tuning_in_a_pipeline_file_is_a_plan(tmp_path: Path) -> None:
     assert words[:3] == ["pipekit", "run", "pets.toml"]
     chosen = load_plan(ctx.pipeline_file, overrides=words[4::2]).stage("train").params
     assert (chosen.model.name, chosen.model.params.fine_tune, chosen.epochs) == ("pretrained", -1, 20)
+
+
+def test_what_auto_has_tried_is_not_advised() -> None:
+    tried = {"template": "logistic_regression", "left_out": ""}
+    for candidates, advised in (([tried], False), ([{**tried, "left_out": "no budget"}], True), ([], True)):
+        steps = remedies(
+            case_of({"candidates": candidates}, 20, 2, weak=True), "pipekit train photos --model logistic_regression"
+        )
+        assert any("logistic_regression" in step for step in steps) == advised
+        assert steps

@@ -54,7 +54,7 @@ def verdict(metrics: Mapping[str, Any], split: str) -> str:
 
 
 def _remembered(metrics: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """What the names say, where they suggest groups (patients, videos) of which the model has seen other images."""
+    """What the names say, where they suggest groups (patients, videos) that training images belong to as well."""
     alike: Mapping[str, Any] | None = metrics.get("name_groups")
     return alike if alike and alike["in_train"] else None
 
