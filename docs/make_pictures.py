@@ -1,15 +1,18 @@
-"""Make the pictures of the documents from ``sample_data`` with pipekit itself: ``python docs/make_pictures.py``.
+"""Make the pictures of the documents from ``sample_data`` with pipekit itself: ``python docs/make_pictures.py [NAME ...]``.
 
-Beside each picture stands a ``.made-from`` file with the digest of this script and of what the picture was made from. A test
-compares it, so a picture can't go stale unseen.
+Beside each picture stands a ``.made-from`` file with the digest of the scripts and of what the picture was made from. A test
+compares it, so a picture can't go stale unseen. Pages are shown by headless Chromium, terminals by ``docs/terminal.py``.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +20,26 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 QUALITY = 88
 
+CAT = "sample_data/photos/cat.jpg"
+COFFEE = "sample_data/photos/coffee.jpg"
+TEXTURES = "sample_data/textures/images"
+OPS = "rotate(25)|zoom(0.2, keep_aspect=true)|hflip|brightness([0.7, 1.3])|hue_saturation(20)"
+PREVIEW = ("augment", CAT, "{out}", "--preview", "--ops", OPS, "--fill", "reflect", "--variants", "5", "--seed", "6")
+
 
 @dataclass(frozen=True)
 class Shown:
-    """A picture of the documents: its file, the command that makes it as a PNG file, and the files that the command reads."""
+    """A picture of the documents: its file, what makes it, and the files and folders that it is made from.
+
+    Attributes:
+        make: called with the folder to work in; returns the file that becomes the picture.
+        command: the command that the documents show with the picture, if it is one command.
+    """
 
     file: str
-    command: tuple[str, ...]
+    make: Callable[[Path], Path]
     inputs: tuple[str, ...]
+    command: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -35,22 +50,104 @@ class Shown:
         return self.path.with_name(f"{self.file}.made-from")
 
 
-CAT = "sample_data/photos/cat.jpg"
-OPS = "rotate(25)|zoom(0.2, keep_aspect=true)|hflip|brightness([0.7, 1.3])|hue_saturation(20)"
+def pipekit(folder: Path, *words: str) -> None:
+    """Run a command in ``folder``, without its progress."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-m", "pipekit", *words, "--quiet"], cwd=folder, check=True, env=environment)
+
+
+def sheet(folder: Path) -> Path:
+    words = [word.format(out=folder / "out.png") for word in PREVIEW]
+    pipekit(ROOT, *words, "--no-show")
+    return folder / "out.png"
+
+
+def steps(folder: Path) -> Path:
+    ops = "rotate([18, 18])|zoom([0.8, 0.8], keep_aspect=true)|hflip(p=1)|brightness([1.25, 1.25])|blur(p=1)"
+    pipekit(
+        ROOT, "augment", COFFEE, str(folder / "out.png"), "--preview", "--steps", "--ops", ops, "--fill", "reflect", "--no-show"
+    )
+    return folder / "out.png"
+
+
+def corners(folder: Path) -> Path:
+    pipekit(ROOT, "features", CAT, "--out", str(folder / "harris"), "--no-show")
+    return next((folder / "harris").rglob("*.png"))
+
+
+def photographs(folder: Path) -> Path:
+    """Two classes of textures with what goes wrong in real folders: a copy in another class, a brighter one, a dark one."""
+    from pipekit import images
+
+    source = ROOT / TEXTURES
+    for name in ("brick", "gravel"):
+        (folder / "photos" / name).mkdir(parents=True)
+        for path in sorted((source / "train" / name).iterdir())[:24]:
+            shutil.copyfile(path, folder / "photos" / name / path.name)
+    first, second, third = sorted((folder / "photos" / "brick").iterdir())[:3]
+    images.write(folder / "photos" / "gravel" / "new_1.png", images.read(first)[:, ::-1])
+    bright = images.read(second).astype("float32") * 1.3
+    images.write(folder / "photos" / "brick" / "new_2.png", bright.clip(0, 255).astype("uint8"))
+    images.write(folder / "photos" / "brick" / "new_3.png", images.read(third) // 12)
+    return folder / "photos"
+
+
+def inspection(folder: Path) -> Path:
+    photographs(folder)
+    pipekit(folder, "inspect", "photos", "--features", "--out", "found")
+    return screenshot(folder / "found" / "inspect.html", folder / "page.png", 1180, 1240)
+
+
+def report(folder: Path) -> Path:
+    shutil.copytree(ROOT / TEXTURES, folder / "textures", ignore=shutil.ignore_patterns("runs", ".pipekit"))
+    pipekit(folder, "train", "textures", "--name", "textures", "--model", "simple_cnn", "--epochs", "2")
+    return screenshot(folder / "runs" / "textures" / "report.html", folder / "page.png", 1180, 1240)
+
+
+def terminal(folder: Path) -> Path:
+    """The recording of one training, as an SVG file that moves."""
+    from terminal import record
+
+    shutil.copytree(ROOT / TEXTURES / "train", folder / "photos")
+    command = ("pipekit", "train", "photos", "--model", "logistic_regression")
+    text = record(command, folder, columns=100, rows=15)
+    (folder / "terminal.svg").write_text(text, encoding="utf-8")
+    return folder / "terminal.svg"
+
+
+def screenshot(page: Path, file: Path, width: int, height: int) -> Path:
+    """The top of a page as Chromium shows it, ``width`` by ``height`` pixels."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        raise SystemExit("pictures of pages need Chromium (Debian package chromium)")
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=5000"]
+    words = [browser, *options, f"--window-size={width},{height}", f"--screenshot={file}", page.as_uri()]
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return file
+
+
+SCRIPTS = ("docs/make_pictures.py", "docs/terminal.py")
 PICTURES = (
-    Shown(
-        "augment-preview.jpg",
-        ("augment", CAT, "{out}", "--preview", "--ops", OPS, "--fill", "reflect", "--variants", "5", "--seed", "6"),
-        (CAT,),
-    ),
+    Shown("augment-preview.jpg", sheet, (CAT,), PREVIEW),
+    Shown("augment-steps.jpg", steps, (COFFEE,)),
+    Shown("harris.jpg", corners, (CAT,)),
+    Shown("inspect.jpg", inspection, (TEXTURES,)),
+    Shown("report.jpg", report, (TEXTURES,)),
+    Shown("train.svg", terminal, (TEXTURES,)),
 )
 
 
+def files_of(place: Path) -> list[Path]:
+    """A file, or the images in a folder."""
+    return [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.suffix in (".png", ".jpg"))
+
+
 def digest(shown: Shown) -> str:
-    """The hash of this script and of the picture's inputs."""
+    """The hash of the scripts and of the picture's inputs."""
     found = hashlib.sha256()
-    for file in (Path(__file__), *(ROOT / name for name in shown.inputs)):
-        found.update(hashlib.sha256(file.read_bytes()).digest())
+    for name in (*SCRIPTS, *shown.inputs):
+        for file in files_of(ROOT / name):
+            found.update(hashlib.sha256(file.read_bytes()).digest())
     return found.hexdigest()
 
 
@@ -59,13 +156,16 @@ def make(shown: Shown) -> None:
 
     shown.path.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "out.png"
-        words = [word.format(out=out) for word in shown.command]
-        subprocess.run([sys.executable, "-m", "pipekit", *words, "--no-show", "--quiet"], cwd=ROOT, check=True)
-        images.write(shown.path, images.read(out), QUALITY)
+        made = shown.make(Path(folder))
+        if shown.path.suffix == ".jpg":
+            images.write(shown.path, images.read(made), QUALITY)
+        else:
+            shutil.copyfile(made, shown.path)
     shown.record.write_text(digest(shown) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
     for shown in PICTURES:
-        make(shown)
+        if not sys.argv[1:] or shown.file in sys.argv[1:]:
+            make(shown)
