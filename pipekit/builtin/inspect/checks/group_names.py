@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Finding, Params
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +18,7 @@ class GroupNamesParams(Params):
     """No parameters."""
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 def group_names(rows: Sequence[Mapping[str, Any]], ctx: Context, params: GroupNamesParams) -> Iterator[Finding]:
     """Most names share their stem with others, and images of one stem have the same class, or look alike, beyond chance."""
     import numpy as np
