@@ -49,7 +49,7 @@ def replace_old(store: Store) -> Replaced | None:
 
 
 def _version(root: Path, mark: Path) -> tuple[int, bool]:
-    """The version of a store, and whether the file that states it is damaged. Then the newest manifest tells; 0 if nothing does."""
+    """The version of a store, and whether the file that states it is damaged; then the newest manifest tells."""
     with contextlib.suppress(OSError):
         text = mark.read_bytes()
         if text.strip().isdigit():
