@@ -39,6 +39,7 @@ from pipekit.store.parts import (
 )
 from pipekit.store.rows import from_row, read_lines
 from pipekit.store.store import Store
+from pipekit.tasks import require_inputs, supported_by
 
 if TYPE_CHECKING:
     from pipekit.rng import Rng
@@ -423,8 +424,13 @@ class StageContext:
 
 
 def call_stage(stage: PlannedStage, ctx: StageContext, inputs: dict[str, Any]) -> Any:
-    """Run a stage's function; returns what it returns."""
+    """Run a stage's function; returns what it returns.
+
+    Raises:
+        UserError: it does not support the task of an input.
+    """
     function = stage.component.load()
+    require_inputs(f"the stage {stage.use!r}", inputs.values(), supported_by(function))
     if stage.contract.per_sample:
         dataset = inputs["dataset"]
         return ctx.dataset(ctx.map_own(function, dataset))

@@ -14,7 +14,7 @@ import hashlib
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -62,6 +62,7 @@ class Part:
         uses: the folders of the store that hold files of its rows.
         of: the part that went in, if this is a shard: rows name its images as ``@input``.
         same_ids: whether its ids are some of those that went in.
+        tasks: the number of labelled samples of each task; empty if they have nothing but classes.
     """
 
     place: str
@@ -74,6 +75,7 @@ class Part:
     uses: tuple[str, ...] = ()
     of: Part | None = None
     same_ids: bool = True
+    tasks: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return sum(self.splits.values())
@@ -92,13 +94,13 @@ class Part:
 
     def to_plain(self) -> Row:
         plain = {name: getattr(self, name) for name in _FIELDS}
-        return plain | ({} if self.of is None else {"of": self.of.to_plain()})
+        return plain | ({"tasks": self.tasks} if self.tasks else {}) | ({} if self.of is None else {"of": self.of.to_plain()})
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Part:
         of = plain.get("of")
         values = {name: plain[name] for name in _FIELDS} | {"uses": tuple(plain["uses"])}
-        return cls(**values, of=None if of is None else cls.from_plain(of))
+        return cls(**values, tasks=plain.get("tasks", {}), of=None if of is None else cls.from_plain(of))
 
 
 _FIELDS = ("place", "digest", "images", "total", "size_bytes", "splits", "counts", "uses", "same_ids")
@@ -130,6 +132,7 @@ class Summary:
             "splits": self.tally.splits,
             "counts": self.tally.counts,
             "uses": tuple(sorted(self.uses)),
+            **({"tasks": tasks} if (tasks := self.tally.further_tasks) else {}),
         }
 
 
@@ -225,7 +228,7 @@ def write_index(
     """
     tally = Tally()
     for part in parts:
-        tally.add_tally(part.splits, part.counts)
+        tally.add_tally(part.splits, part.counts, part.tasks)
     (folder / INDEX).write_bytes(encode({"parts": [part.to_plain() for part in parts]}) + b"\n")
     listed = {failure.id: failure for failure in failed}
     names = sorted(listed)
