@@ -31,6 +31,7 @@ from pipekit.store.parts import (
     check_ids,
     write_index,
 )
+from pipekit.tasks import require_inputs, supported_by
 
 if TYPE_CHECKING:
     from pipekit.rng import Rng
@@ -385,8 +386,13 @@ class StageContext:
 
 
 def call_stage(stage: PlannedStage, ctx: StageContext, inputs: dict[str, Any]) -> Any:
-    """Run a stage's function; returns what it returns."""
+    """Run a stage's function; returns what it returns.
+
+    Raises:
+        UserError: it does not support the task of an input.
+    """
     function = stage.component.load()
+    require_inputs(f"the stage {stage.use!r}", inputs.values(), supported_by(function))
     if stage.contract.per_sample:
         dataset = inputs["dataset"]
         return ctx.dataset(ctx.map_own(function, dataset))

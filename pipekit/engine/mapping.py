@@ -466,13 +466,17 @@ def _next_of(changes: Iterator[Mapping[str, Any] | None], identity: str) -> Mapp
     return next(changes)
 
 
+LABELS = ("label", "labels", "value")
+"""Fields of which an empty value says something: no label of several, the number 0."""
+
+
 def _revised(row: Row, fields: Mapping[str, Any]) -> Row:
     """A row with fields of its sample replaced; ``extra`` is added to what is there."""
     row = dict(row)
     for name, value in fields.items():
         if name == "extra":
             value = {**row.get("extra", {}), **value}
-        if value is None or (not value and name != "label"):
+        if value is None or (not value and name not in LABELS):
             row.pop(name, None)
         else:
             row[name] = value

@@ -14,7 +14,7 @@ import hashlib
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -62,6 +62,7 @@ class Part:
         uses: the folders of the store that hold files of its rows.
         of: the part that went in, if this is a shard: rows name its images as ``@input``.
         same_ids: whether its ids are some of those that went in.
+        tasks: the number of labelled samples of each task; empty if they have nothing but classes.
         first: its first id; "" if unknown, as in what an older version wrote.
     """
 
@@ -75,6 +76,7 @@ class Part:
     uses: tuple[str, ...] = ()
     of: Part | None = None
     same_ids: bool = True
+    tasks: Mapping[str, int] = field(default_factory=dict)
     first: str = ""
 
     def __len__(self) -> int:
@@ -93,14 +95,16 @@ class Part:
             yield from self.of.places
 
     def to_plain(self) -> Row:
-        plain = {name: getattr(self, name) for name in _FIELDS} | ({"first": self.first} if self.first else {})
-        return plain | ({} if self.of is None else {"of": self.of.to_plain()})
+        plain = {name: getattr(self, name) for name in _FIELDS}
+        further = {name: value for name, value in (("tasks", self.tasks), ("first", self.first)) if value}
+        return plain | further | ({} if self.of is None else {"of": self.of.to_plain()})
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Part:
         of = plain.get("of")
-        values = {name: plain[name] for name in _FIELDS} | {"uses": tuple(plain["uses"]), "first": plain.get("first", "")}
-        return cls(**values, of=None if of is None else cls.from_plain(of))
+        values = {name: plain[name] for name in _FIELDS} | {"uses": tuple(plain["uses"])}
+        further = {"tasks": plain.get("tasks", {}), "first": plain.get("first", "")}
+        return cls(**values, **further, of=None if of is None else cls.from_plain(of))
 
 
 _FIELDS = ("place", "digest", "images", "total", "size_bytes", "splits", "counts", "uses", "same_ids")
@@ -134,6 +138,7 @@ class Summary:
             "counts": self.tally.counts,
             "uses": tuple(sorted(self.uses)),
             "first": self.first,
+            **({"tasks": tasks} if (tasks := self.tally.further_tasks) else {}),
         }
 
 
@@ -229,7 +234,7 @@ def write_index(
     """
     tally = Tally()
     for part in parts:
-        tally.add_tally(part.splits, part.counts)
+        tally.add_tally(part.splits, part.counts, part.tasks)
     (folder / INDEX).write_bytes(encode({"parts": [part.to_plain() for part in parts]}) + b"\n")
     listed = {failure.id: failure for failure in failed}
     names = sorted(listed)
