@@ -95,16 +95,14 @@ class Part:
             yield from self.of.places
 
     def to_plain(self) -> Row:
-        plain = {name: getattr(self, name) for name in _FIELDS}
-        further = {name: value for name, value in (("tasks", self.tasks), ("first", self.first)) if value}
-        return plain | further | ({} if self.of is None else {"of": self.of.to_plain()})
+        plain = {name: getattr(self, name) for name in _FIELDS} | ({"first": self.first} if self.first else {})
+        return plain | ({"tasks": self.tasks} if self.tasks else {}) | ({} if self.of is None else {"of": self.of.to_plain()})
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Part:
         of = plain.get("of")
-        values = {name: plain[name] for name in _FIELDS} | {"uses": tuple(plain["uses"])}
-        further = {"tasks": plain.get("tasks", {}), "first": plain.get("first", "")}
-        return cls(**values, **further, of=None if of is None else cls.from_plain(of))
+        values = {name: plain[name] for name in _FIELDS} | {"uses": tuple(plain["uses"]), "first": plain.get("first", "")}
+        return cls(**values, tasks=plain.get("tasks", {}), of=None if of is None else cls.from_plain(of))
 
 
 _FIELDS = ("place", "digest", "images", "total", "size_bytes", "splits", "counts", "uses", "same_ids")
@@ -137,8 +135,8 @@ class Summary:
             "splits": self.tally.splits,
             "counts": self.tally.counts,
             "uses": tuple(sorted(self.uses)),
-            "first": self.first,
             **({"tasks": tasks} if (tasks := self.tally.further_tasks) else {}),
+            "first": self.first,
         }
 
 
