@@ -197,12 +197,8 @@ def plan(request: Request, listener: Callable[..., None] = lambda *_, **__: None
         classes = classes or sorted(present.classes)
         if not classes:
             if request.source is not None:
-                hint = "Sort them into a folder per class, or say where the class stands in the names: --pattern '(.+)_'"
-                if any(row.targets.boxes for row in rows):
-                    hint = (
-                        f"They have boxes: --format {project.found.importer}:label=single gives an image the class of its boxes"
-                    )
-                raise UserError(f"the images in {request.source} have no class", hint)
+                importer = project.found.importer if project.found else "FORMAT"
+                raise UserError(f"the images in {request.source} have no class", _way_to_classes(rows, importer))
             raise UserError("a project needs classes", "Name them (--classes dog,cat) or give a source (--from FOLDER).")
         splits = [""] if request.layout == "flat" else ["train", request.layout, "test"]
         project.folders = [images / split / name if split else images / name for split in splits for name in classes]
