@@ -69,7 +69,7 @@ def read(path: Path, params: StoredParams, out_dir: Path) -> Iterator[Sample | F
             with pa.OSFile(str(file.path)) as stream, pa.ipc.open_stream(stream) as batches:
                 columns, targets = columns_of(batches.schema, params, file.path, _image_column(batches.schema))
                 names = class_names(batches.schema.metadata or {}, columns.label) or _listed_names(file.path, columns.label)
-                yield from lists_of(names, targets)
+                yield from lists_of(names, targets, columns, params)
                 images = images_of(params, list(dict.fromkeys([file.path.parent, path])))
                 number = 0
                 for batch in batches:

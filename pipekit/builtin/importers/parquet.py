@@ -12,13 +12,14 @@ from typing import Any
 
 from pipekit.builtin.importers.boxes import Finder
 from pipekit.builtin.importers.files import BY_LAST_PARTS, how_found, is_file, on_one_line, split_of, subfolders
-from pipekit.builtin.importers.hf_targets import TargetColumns, features_of, names_of, target_columns, with_targets
+from pipekit.builtin.importers.hf_targets import TargetColumns, features_of, inside, names_of, target_columns, with_targets
 from pipekit.builtin.importers.lists import listed_labels
-from pipekit.builtin.importers.tables import Columns, TableParams, find_columns
+from pipekit.builtin.importers.tables import Columns, TableParams, find_columns, stated_lists
 from pipekit.contract import Adjusted, Categories, Failure, Rejected, Sample
 from pipekit.errors import ImageError, UserError
 from pipekit.files import files_in
 from pipekit.params import ImagesPath, param
+from pipekit.tasks import CLASSES, NUMBER
 
 BATCH_ROWS = 64
 
@@ -67,7 +68,7 @@ def read(path: Path, params: StoredParams, out_dir: Path) -> Iterator[Sample | F
                 columns, targets = columns_of(table.schema_arrow, params, file)
                 images = images_of(params, [file.parent])
                 names = class_names(table.schema_arrow.metadata or {}, columns.label)
-                yield from lists_of(names, targets)
+                yield from lists_of(names, targets, columns, params)
                 number = 0
                 for batch in table.iter_batches(batch_size=BATCH_ROWS):
                     for row in batch.to_pylist():
@@ -84,11 +85,19 @@ def columns_of(schema: Any, params: TableParams, file: Path, image: str = "") ->
     """The columns of images, classes and splits, and those of targets. Raises UserError."""
     columns = find_columns(schema.names, params, file, image)
     targets = target_columns(schema, columns.image)
-    return replace(columns, label="" if columns.label in targets.taken else columns.label), targets
+    columns = replace(columns, label="" if columns.label in targets.taken else columns.label)
+    if params.labels and columns.task != CLASSES and not columns.label and not columns.one_hot:
+        raise UserError(
+            f"{file} has no column that is surely the {'number' if columns.task == NUMBER else 'labels'}; it has: "
+            f"{', '.join(schema.names)}",
+            'Name it: label = "…".',
+        )
+    return columns, targets
 
 
-def lists_of(names: list[str], targets: TargetColumns) -> Iterator[Categories]:
-    """The lists of classes that a file carries: of its labels, and of its boxes."""
+def lists_of(names: list[str], targets: TargetColumns, columns: Columns, params: TableParams) -> Iterator[Categories]:
+    """The lists of classes that a file carries: of its labels, and of its boxes; the name and the unit of its numbers."""
+    yield from stated_lists(columns, params)
     yield from listed_labels(dict(enumerate(names)))
     yield from listed_labels(dict(enumerate(targets.names)), "boxes")
 
@@ -148,6 +157,8 @@ def _stored(
     label = row.get(columns.label) if columns.label else None
     if isinstance(label, int) and 0 <= label < len(names):
         row = {**row, columns.label: names[label]}
+    elif isinstance(label, list) and names:
+        row = {**row, columns.label: [names[one] if isinstance(one, int) and 0 <= one < len(names) else one for one in label]}
     if not columns.split:
         row = {**row, "split": split}
         columns = replace(columns, split="split")
@@ -185,12 +196,13 @@ def _written(data: bytes, row: dict[str, Any], identity: str, columns: Columns, 
     found = columns.sample({**row, columns.image: identity}, 0, out_dir)
     if isinstance(found, Failure):
         return found
-    return Sample(identity, str(place), hashlib.sha256(data).hexdigest(), found.label, found.split, extra=found.extra)
+    return replace(found, id=identity, image=str(place), sha256=hashlib.sha256(data).hexdigest())
 
 
 def class_names(metadata: Mapping[bytes, bytes], label: str) -> list[str]:
     """The class names that Hugging Face's ``datasets`` stores in the file's schema."""
-    return names_of(features_of(metadata).get(label))
+    feature = features_of(metadata).get(label)
+    return names_of(feature) or names_of(inside(feature, "feature"))
 
 
 def _files(path: Path) -> list[Path]:
