@@ -224,7 +224,7 @@ class Mapper:
 
             is_plain = not os.path.exists(f"{place}{os.sep}{SUMMARY}")  # noqa: PTH110 (done for every shard)
             identity = dumps([problems, "" if is_plain else identity_of(group.part)])
-            return Source(place.name, identity, lambda: read(False), lambda: read(True))
+            return Source(place.name, identity, lambda: read(False), lambda places: list(map(read(True).__getitem__, places)))
 
         def rows() -> Iterator[Any]:
             with store.scratch() as scratch:

@@ -141,7 +141,7 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams, embeddings: E
 
 
 NEAR = "near duplicates"
-SYMMETRIC = "symmetric copies"
+SYMMETRIC = "symmetric copies and hashes"
 """The stage's notes of the pairs that it has found."""
 
 
