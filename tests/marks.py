@@ -40,6 +40,8 @@ TENSORFLOW: tuple[str, ...] = (
     "builtin/test_ops_keras.py::test_the_ranges_are_keras_ranges",
     "builtin/test_reconstruction.py::test_an_autoencoder_is_trained_and_evaluated",
     "builtin/test_train.py",
+    "builtin/test_train_tasks.py::test_several_labels_from_pictures_to_report",
+    "builtin/test_train_tasks.py::test_a_number_from_pictures_to_report",
     "builtin/test_train_worker_pool.py",
     "builtin/test_train_frozen.py",
     "cli/test_train.py",
@@ -63,6 +65,9 @@ TENSORFLOW: tuple[str, ...] = (
     "commands/test_train.py::test_a_run_that_was_stopped_after_its_split_leaves_a_place_for_the_next",
 )
 SLOW: tuple[str, ...] = (
+    "builtin/test_train_tasks.py::test_several_labels_from_pictures_to_report",
+    "builtin/test_train_tasks.py::test_a_number_from_pictures_to_report",
+    "learning/test_task_metrics.py::test_bootstrap_intervals_cover_at_least_93_percent",
     "test_without_tensorflow.py",
     "builtin/test_one_more.py",
     "engine/test_columns.py::test_columns_are_made_of_changed_parts_alone",
