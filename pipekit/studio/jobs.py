@@ -82,10 +82,15 @@ class Job:
         return {"job": self.folder.name, "kind": facts["kind"], "words": facts["words"], "running": self.running}
 
 
-def start(folder: Path, kind: str, words: Sequence[str], base: Path) -> Job:
-    """Run ``pipekit <words>`` in ``base``, in a session of its own: neither Ctrl-C nor the end of the server reaches it."""
+def start(folder: Path, kind: str, words: Sequence[str], base: Path, run: Sequence[str] = ()) -> Job:
+    """Run a command in ``base``, in a session of its own: neither Ctrl-C nor the end of the server reaches it.
+
+    Args:
+        words: the command line as a person would write it, without ``pipekit``.
+        run: the same with what makes it print events; default: ``words``.
+    """
     place = _new_folder(folder)
-    command = [sys.executable, "-m", "pipekit", *words]
+    command = [sys.executable, "-m", "pipekit", *(run or words)]
     with (place / "events.jsonl").open("wb") as out, (place / "errors.txt").open("wb") as errors, _held(place / "lock") as lock:
         process = subprocess.Popen(
             command,

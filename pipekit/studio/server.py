@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from pipekit.errors import UserError
 from pipekit.page import tokens
-from pipekit.studio import dataset
+from pipekit.studio import dataset, work
 from pipekit.studio.guard import Guard
 from pipekit.studio.project import Project
 
@@ -29,6 +29,8 @@ TRIES = 30
 
 PAGES = {
     "browse": "Browse",
+    "findings": "Findings",
+    "train": "Train",
 }
 """Name -> what the menu calls it. Addresses name pages by this table alone."""
 
@@ -80,6 +82,7 @@ def application(project: Project) -> Starlette:
     routes = [
         *(Route(address(name), page(name)) for name in PAGES),
         *(Route(f"/static/{name}", static(name)) for name in names if name.rpartition(".")[2] in KINDS),
+        *work.ROUTES,  # before those with a digest in their place
         *dataset.ROUTES,
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: dataset.not_found})

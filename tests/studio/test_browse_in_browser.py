@@ -70,6 +70,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
 
 def test_a_million_rows(browser: Chromium, tmp_path: Path) -> None:
     catalog = made_up(MILLION)
+    (tmp_path / ".pipekit").mkdir()
     project = Numbered(Source(tmp_path, "nowhere"), catalog=catalog)
     with running(project) as server:
         opened(browser, server)
@@ -105,6 +106,7 @@ def test_a_million_rows(browser: Chromium, tmp_path: Path) -> None:
 def test_counts_and_orders_are_those_of_python(browser: Chromium, tmp_path: Path) -> None:
     catalog = made_up(3000)
     label, split, height = (*catalog.categories.values(), catalog.numbers["height"])
+    (tmp_path / ".pipekit").mkdir()
     project = Numbered(Source(tmp_path, "nowhere"), catalog=catalog)
     chance = random.Random(2)
     with running(project) as server:
