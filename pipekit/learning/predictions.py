@@ -40,6 +40,17 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """An image from memory, ``(H, W, 3) uint8`` RGB, and what predictions call it."""
+
+    name: str
+    pixels: NDArray[np.uint8]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """A model's prediction for one image, or the reason why there is none.
 
@@ -124,7 +135,7 @@ def _found(sources: Sequence[str], listed: Iterable[str]) -> Iterator[str]:
 
 def answers(
     predictor: Predictor,
-    paths: Iterable[str | Frame],
+    paths: Iterable[str | Frame | Given],
     *,
     workers: int = 1,
     batch_size: int = 32,
@@ -157,8 +168,8 @@ def answers(
         yield Prediction(path, pairs, frame=frame, unknown_score=score, decided=decided)
 
 
-def _image_of(item: str | Frame) -> str | NDArray[np.uint8]:
-    return item.pixels if isinstance(item, Frame) else item
+def _image_of(item: str | Frame | Given) -> str | NDArray[np.uint8]:
+    return item if isinstance(item, str) else item.pixels
 
 
 def _with_mirror(
