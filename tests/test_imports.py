@@ -35,6 +35,7 @@ WORDS = [
     "corrected",
     "passed_over",
     "owners",
+    "tasks",
 ]
 """The modules at the root: the vocabulary that all code shares. No new one without a change of the law in docs/design.md."""
 
