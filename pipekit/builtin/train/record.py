@@ -22,6 +22,7 @@ from pipekit.builtin.train.range_test import RangeTest, found_words
 from pipekit.contract import Context, Dataset, Failure, Model
 from pipekit.files import PlainTable
 from pipekit.learning import advice
+from pipekit.learning.keras_file import save_keras
 from pipekit.learning.known_groups import known_groups
 from pipekit.learning.outputs import SAID
 from pipekit.learning.plain_models import has_mixed_precision, plain_model
@@ -70,7 +71,7 @@ class Result:
 
 def write(ctx: Context, model: Any, result: Result) -> Model:
     """Write the outputs to ``ctx.out_dir``. The digest covers the weights and the description, not the zip file."""
-    _published(ctx, model).save(ctx.out_dir / "model.keras")
+    save_keras(_published(ctx, model), ctx.out_dir / "model.keras")
     words = verdict(result)
     weights = _weights_digest(model)
     if result.unknown is not None:
