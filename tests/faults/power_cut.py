@@ -217,7 +217,7 @@ MAY_BE_EMPTY = {"failed.jsonl", ".pipekit-output", "tree", "leases"}
 
 
 def shown(project: Path) -> dict[str, bytes]:
-    """Everything that the project shows, by its path; of the record of the run only the digests of its stages, of the history of
+    """Everything that the project shows, by its path; of the record of a run the digests of its stages, of the history of
     a training all but the seconds.
 
     The records of views name files by their inodes, which are others after every run.
