@@ -25,7 +25,7 @@ from pipekit.files import hash_file
 
 CONTENTS = "contents.json"
 
-FORMAT = 3
+FORMAT = 4
 """Version of the store. Raise it when results or keys are made in another way: older results are removed and recomputed."""
 
 Contents: TypeAlias = dict[str, tuple[int, str]]
