@@ -31,7 +31,7 @@ def open_dataset(
 
     Args:
         store: the run's own, which reports damage.
-        handed: is told which samples a stage gets.
+        handed: receives the samples that a stage gets.
     """
     told = Handed() if handed is None else handed
 

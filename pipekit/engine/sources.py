@@ -1,7 +1,7 @@
 """Sources that change while a run reads them: nothing that was made of their new bytes may be kept under their old hash.
 
 Files are hashed when a run begins and read later. A file whose ctime is younger than the run is hashed once more after it was
-read; all others cost one ``stat``. Workers check the samples that they are given. Of the others a stage can only have read
+read; all others cost one ``stat``. Workers check the samples that they are given. A stage can itself only have read
 those whose paths it got (:class:`Handed`): one that works on columns got few.
 """
 
