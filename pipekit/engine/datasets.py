@@ -31,10 +31,9 @@ def open_dataset(
 
     Args:
         store: the run's own, which reports damage.
-        handed: is told which samples a stage gets.
+        handed: receives the samples that a stage gets.
     """
     told = Handed() if handed is None else handed
-    told.watched.add(path)
 
     def samples(folder: Path) -> Iterator[Sample]:
         return told.each(sorted_samples(folder))
@@ -66,4 +65,6 @@ def open_dataset(
             found = in_use[asked] = replace(found, read=lambda part, places: told.some(read(part, places)))
         return told.columns(found)
 
-    return kind(path, digest, meta, samples, failures, columns, first)
+    made = kind(path, digest, meta, samples, failures, columns, first)
+    told.watched[id(made)] = made
+    return made

@@ -75,7 +75,7 @@ class Mapped:
         rows: does the same, and yields the results.
         of_parts: the parts of an index that go in; None for samples that are in none.
         source: the rows of a shard.
-        handed: is told what a stage gets.
+        handed: notes what a stage gets.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Sources that change while a run reads them: nothing that was made of their new bytes may be kept under their old hash.
 
 Files are hashed when a run begins and read later. A file whose ctime is younger than the run is hashed once more after it was
-read; all others cost one ``stat``. Workers check the samples that they are given. Of the others a stage can only have read
+read; all others cost one ``stat``. Workers check the samples that they are given. A stage can itself only have read
 those whose paths it got (:class:`Handed`): one that works on columns got few.
 """
 
@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from pipekit.columnar import Column, Columns, Few, Texts, makes_columns
 from pipekit.contract import Dataset, Sample
@@ -57,11 +58,12 @@ class Handed:
     Attributes:
         everything: all samples of its inputs, or unknown ones.
         samples: those that it asked for one by one, by the path of the image.
-        watched: the folders of datasets that report here.
+        watched: the datasets that report here, by their object's number.
     """
 
     def __init__(self) -> None:
-        self.everything, self.samples, self.watched = False, dict[str, Sample](), set[Path]()
+        self.everything, self.samples = False, dict[str, Sample]()
+        self.watched: WeakValueDictionary[int, Dataset] = WeakValueDictionary()
 
     def each(self, samples: Iterator[Sample]) -> Iterator[Sample]:
         """Pass all samples of a dataset on."""
@@ -105,7 +107,7 @@ def _has_paths(column: Any) -> bool:
 def check_sources(inputs: Mapping[str, Any], began_ns: int, locations: Locations, handed: Handed) -> None:
     """:func:`check_source` for the images and masks of the datasets among a stage's inputs that the stage may have read."""
     datasets = list(_datasets(inputs))
-    if handed.everything or not all(one.path in handed.watched for one in datasets):
+    if handed.everything or not all(handed.watched.get(id(one)) is one for one in datasets):
         _check_all(datasets, began_ns, locations)
         return
     for sample in handed.samples.values():
