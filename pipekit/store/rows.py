@@ -175,9 +175,14 @@ def read_lines(path: Path) -> Iterator[Row]:
     Raises:
         DamagedError: the file is in a store, and its bytes have changed.
     """
+    return map(decode, raw_lines(path))
+
+
+def raw_lines(path: Path) -> list[bytes]:
+    """:func:`read_lines` before they are decoded."""
     data = path.read_bytes()
     guard.check(os.fspath(path), data)
-    return map(decode, data.splitlines())
+    return data.splitlines()
 
 
 class Sorter:

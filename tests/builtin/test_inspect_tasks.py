@@ -36,7 +36,7 @@ def test_labels_that_are_together_rare_and_in_conflict(trial: Trial) -> None:
     said = messages(found, "co_occurrence")
     assert said[0].startswith("1.92 labels an image on average, 5 combinations, 1 images without a label")
     assert "a and b (22)" in said[0]
-    assert "labels fewer than 20 images: 'c' (2)" in said[1]
+    assert "labels on fewer than 20 images: 'c' (2)" in said[1]
     assert "'b' is never there without 'a'" in said[2]
     assert said[-1] == "2 combinations of labels are there once"
     assert messages(found, "label_conflicts") == ['the same file labelled ["a", "b"] and ["a"]']

@@ -273,7 +273,7 @@ def _near(ctx: Context, items: Items, dataset: Dataset, distance_bits: int) -> l
 
 
 NEAR = "near duplicates"
-SYMMETRIC = "symmetric copies"
+SYMMETRIC = "symmetric copies and hashes"
 """The stage's notes of the pairs that it has found."""
 
 
@@ -292,7 +292,8 @@ def suggested_groups(ctx: Context, items: Items, dataset: Dataset, groups: Seque
         pixels = unpacked(measured["print"][items.order[pairs.ravel()]]).pixels.astype(np.float64).reshape(len(pairs), 2, -1)
         return np.asarray(np.abs(pixels[:, 0] - pixels[:, 1]).mean(axis=1), np.float64)
 
-    found = name_groups(items.ids, [items.label(number) for number in range(len(items))], distances)
+    names = items.labels.names
+    found = name_groups(items.ids, [names[code] for code in items.labels.codes.tolist()], distances)
     return None if found is None or _kept_together(items.ids, groups, found.pattern) else found
 
 

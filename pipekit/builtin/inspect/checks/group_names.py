@@ -34,7 +34,9 @@ def group_names(rows: Sequence[Mapping[str, Any]], ctx: Context, params: GroupNa
         pixels = unpacked(packed(prints)).pixels.astype(np.float64).reshape(len(pairs), 2, -1)
         return np.asarray(np.abs(pixels[:, 0] - pixels[:, 1]).mean(axis=1), np.float64)
 
-    names = [measured.text("label", number) or "" for number in good]
+    labels = measured.texts["label"]
+    texts = (*labels.names, "")  # code -1, an image without a class, is the last one
+    names = [texts[code] for code in labels.codes[good].tolist()]
     found = name_groups([measured.ids[number] for number in good], names, distances)
     if found is not None:
         message = f"{found}; split with {found.option}, so that the test images are new to the model"

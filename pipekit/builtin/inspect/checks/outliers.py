@@ -93,7 +93,7 @@ def _log(values: NDArray[Any]) -> NDArray[Any]:
     """Natural logarithms by the C library, whose last digit does not depend on the processor as NumPy's does."""
     import numpy as np
 
-    return np.array([math.log(value) for value in values.tolist()], np.float64)
+    return np.fromiter(map(math.log, values.tolist()), np.float64, len(values))
 
 
 def _report(
