@@ -25,6 +25,7 @@ class TarWriter:
         self._path = path
         self._file = path.open("wb", buffering=1 << 18)
         self._hashed: hashlib._Hash | None = hashlib.sha256()
+        self._size = 0
         self.places: dict[str, str] = {}
 
     def add(self, name: str, data: bytes, beside: Mapping[str, bytes] | None = None) -> str:
@@ -39,42 +40,38 @@ class TarWriter:
         if not stem:  # no suffix, or a name that begins with its only dot
             stem, dot, suffix = base, "", ""
         stem = f"{folder}/{stem.replace('.', '_')}".lstrip("/")
-        place = self.places[name] = f"#{self._member(stem + dot + suffix, data)}+{len(data)}{dot}{suffix}"
+        parts = [header_of(stem + dot + suffix, len(data)), data, _padding(data)]
+        place = self.places[name] = f"#{self._size + len(parts[0])}+{len(data)}{dot}{suffix}"
         for other, text in (beside or {}).items():
-            self._member(stem + other, text)
-        return place
-
-    def _member(self, name: str, data: bytes) -> int:
-        """Write a member; returns the offset of its content."""
-        self._write(header_of(name, len(data)))
-        place = self._file.tell()
-        self._write(data)
-        self._write(b"\0" * (-len(data) % tarfile.BLOCKSIZE))
+            parts += [header_of(stem + other, len(text)), text, _padding(text)]
+        self._write(b"".join(parts))
         return place
 
     def _write(self, data: bytes) -> None:
         self._file.write(data)
+        self._size += len(data)
         if self._hashed is not None:
             self._hashed.update(data)
 
     def state(self) -> tuple[int, int]:
         """What :meth:`back_to` takes to drop all that is added from now on."""
-        return self._file.tell(), len(self.places)
+        return self._size, len(self.places)
 
     def back_to(self, state: tuple[int, int]) -> None:
         """Drop what was added since ``state``."""
         size, count = state
-        if size == self._file.tell():
+        if size == self._size:
             return
         self._file.seek(size)
         self._file.truncate()
+        self._size = size
         self._hashed = None  # what was dropped is in it
         for name in list(self.places)[count:]:
             del self.places[name]
 
     def finish(self) -> str:
         """Finish the tar; returns its SHA-256, or "" if that is not known. An empty tar is removed."""
-        empty = not self._file.tell()
+        empty = not self._size
         self._write(b"\0" * (2 * tarfile.BLOCKSIZE))
         self._file.close()
         if empty:
@@ -87,6 +84,10 @@ class TarWriter:
         """Close the file, whatever is in it."""
         with contextlib.suppress(OSError):
             self._file.close()
+
+
+def _padding(data: bytes) -> bytes:
+    return b"\0" * (-len(data) % tarfile.BLOCKSIZE)
 
 
 def header_of(name: str, size_bytes: int) -> bytes:
