@@ -59,6 +59,7 @@ TENSORFLOW: tuple[str, ...] = (
     "learning/test_predictor.py::test_a_model_with_lambda_layers",
     "learning/test_efficientnet_lite.py::test_keras_",
     "builtin/test_logistic_regression.py::test_keras_",
+    "commands/test_dataset.py::test_keras_and_tensorflow_receive_the_batches",
     "commands/test_train.py::test_folds_measure_every_image_and_keep_a_model_of_all",
     "commands/test_train.py::test_the_split_is_kept_in_the_folder_of_the_run",
     "commands/test_train.py::test_a_split_file_that_is_there_or_is_named_is_used",
@@ -224,4 +225,7 @@ SLOW: tuple[str, ...] = (
     "test_startup.py::test_lists_load_no_numbers_and_no_heavy_library",
     "learning/test_efficientnet_lite.py::test_features_need_no_tensorflow",
     "builtin/test_embed.py",
+    "studio/test_browse_in_browser.py",
+    "studio/test_command.py",
+    "studio/test_edits.py::test_what_is_left_out",
 )

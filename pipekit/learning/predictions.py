@@ -41,6 +41,17 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """An image from memory, ``(H, W, 3) uint8`` RGB, and what predictions call it."""
+
+    name: str
+    pixels: NDArray[np.uint8]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """A model's prediction for one image, or the reason why there is none.
 
@@ -126,7 +137,7 @@ def _found(sources: Sequence[str], listed: Iterable[str]) -> Iterator[str]:
 
 def answers(
     predictor: Predictor,
-    paths: Iterable[str | Frame],
+    paths: Iterable[str | Frame | Given],
     *,
     workers: int = 1,
     batch_size: int = 32,
@@ -172,8 +183,8 @@ def _decided(predictor: Predictor, pairs: Sequence[tuple[str, float]], task: str
     return "|".join(labels) or "[]"
 
 
-def _image_of(item: str | Frame) -> str | NDArray[np.uint8]:
-    return item.pixels if isinstance(item, Frame) else item
+def _image_of(item: str | Frame | Given) -> str | NDArray[np.uint8]:
+    return item if isinstance(item, str) else item.pixels
 
 
 def _with_mirror(
