@@ -27,7 +27,7 @@ class PredictParams(Params):
 def predict(ctx: Context, model: Model, dataset: Dataset, params: PredictParams) -> Files:
     """Write ``predictions.csv``: id, predicted class, confidence, all probabilities, and the reason if an image is unusable.
 
-    Of several labels, ``predicted`` has those above their thresholds, with ``|`` between them; of a number, its value.
+    For several labels, ``predicted`` has those above their thresholds, with ``|`` between them; of a number, its value.
     A model that can tell adds ``unknown`` (1: the image is none of the classes) and ``unknown_score``, which is then above 1.
     Frames of videos have the columns clip, frame and time_s too.
     """

@@ -58,7 +58,7 @@ def solve_labels(x: Float, y: Float, weights: Float, c: float) -> tuple[Float, F
         return value + float((both[:-1] ** 2).sum()) / 2, gradient.ravel()
 
     start = np.concatenate([np.zeros((dimensions, len(varied))), bias[varied][None]])
-    found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 2000, "ftol": 1e-12, "gtol": 1e-6})
+    found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 500, "ftol": 1e-11, "gtol": 1e-5})
     both = found.x.reshape(dimensions + 1, len(varied))
     kernel[:, varied], bias[varied] = both[:-1], both[-1]
     return kernel, bias

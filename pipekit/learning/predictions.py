@@ -60,7 +60,7 @@ class Prediction:
         probabilities: (class, probability), most probable first; empty if the image can't be used.
         error: why the image can't be used, else "".
         frame: a video's frame: its file, its number from 0, its time in seconds; None for an image.
-        decided: the class by the model's decision rule, where that is asked for; "" for the most probable class. Of several
+        decided: the class by the model's decision rule, where that is asked for; "" for the most probable class. For several
             labels, those above their thresholds with ``|`` between them, ``[]`` for none; of a number, its value.
         unknown_score: how unlike the training images it is; above 1 it is none of the classes. None if the model can't tell.
     """

@@ -35,7 +35,7 @@ MOST_RESAMPLES = 500
 
 @dataclass(frozen=True)
 class Answered:
-    """The evaluated images with the model's answers.
+    """The evaluated images with their predictions.
 
     Attributes:
         rows: ``(N, C) float64``: probabilities of labels, or the number in one column.
@@ -68,7 +68,7 @@ def evaluate_task(ctx: Context, model: Path, task: str, dataset: Dataset, params
     if dataset.task != task:
         raise UserError(
             f"the model predicts {TASKS[task]}, and the dataset has {TASKS[dataset.task]}",
-            "Evaluate it on a dataset of its own task.",
+            "Evaluate it on a dataset of the same task.",
         )
     unused = [name for name in ("group_column", "group_pattern", "sections", "slices") if getattr(params, name)]
     if unused:

@@ -78,7 +78,7 @@ def fit(model: Any, train: Iterable[Batch], val: Iterable[Batch], params: Logist
             sample weights ``(N,)``.
         val: the same, or empty: it chooses the strength of the regularisation, unless ``c`` is given.
 
-    Of several labels, targets are ``(N, C)`` of 0 and 1, of numbers ``(N, 1)``; by the activation of the model's last layer.
+    For several labels, targets are ``(N, C)`` of 0 and 1, of numbers ``(N, 1)``; by the activation of the model's last layer.
     """
     features_of = _features_of(model)
     if (kind := model.get_layer("probabilities").activation.__name__) != "softmax":

@@ -34,7 +34,7 @@ LARGEST_STEP = 2.25
 class Part:
     """The samples of a split to learn from, with class numbers; -1 without a label, for an autoencoder.
 
-    Of several labels and of numbers, ``numbers`` are the targets, ``(N, C) float32``.
+    For several labels and for numbers, ``numbers`` are the targets, ``(N, C) float32``.
     """
 
     samples: tuple[Sample, ...]
