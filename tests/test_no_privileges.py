@@ -42,9 +42,9 @@ ALLOWED = {
 
 WHERE = {
     "image": {"engine/context.py", "engine/shards.py", "engine/sources.py", "engine/views.py", "engine/worker.py"}
-    | {"store/locations.py", "store/parts.py", "store/rows.py"},
-    "split": {"engine/view_rows.py", "store/rows.py"},
-    "classes": {"artifacts.py", "engine/adhoc.py", "engine/outcome.py", "store/rows.py"},
+    | {"store/locations.py", "store/parts.py", "store/rows.py", "tasks.py"},
+    "split": {"engine/view_rows.py", "store/rows.py", "tasks.py"},
+    "classes": {"artifacts.py", "engine/adhoc.py", "engine/outcome.py", "store/rows.py", "tasks.py"},
     "masks": {"artifacts.py", "registry/losses.py"},
     "match": {"quarantine.py"},
     "pictures": {"findings.py"},
@@ -210,7 +210,7 @@ def test_what_an_importer_of_annotations_reads_can_be_written_back(built_in: Reg
     named = {found.name: exporter_of(built_in, found.name) for found in built_in.components("importer")}
     kept = {name for name, exporter in named.items() if exporter}
     tools = {"cvat", "labelme", "via", "label_studio", "createml", "box_csv", "coco_panoptic"}
-    assert kept == {"coco", "yolo", "voc", "masks", "roboflow_masks", "csv", "parquet", "tfrecord", *tools}
+    assert kept == {"coco", "yolo", "voc", "masks", "roboflow_labels", "roboflow_masks", "csv", "parquet", "tfrecord", *tools}
 
 
 @pytest.mark.parametrize("executor", ["auto", "threads", "processes"])

@@ -145,6 +145,11 @@ def register_importers(register: Register) -> None:
         version=2,
     )
     register(
+        "roboflow_labels",
+        "pipekit.builtin.importers.roboflow_labels",
+        summary="Roboflow's several labels an image: _classes.csv with a column of 0 and 1 for each",
+    )
+    register(
         "arrow",
         "pipekit.builtin.importers.arrow",
         summary="Hugging Face datasets saved with save_to_disk; needs pyarrow",
@@ -223,6 +228,8 @@ def register_checks(register: Register) -> None:
     register("odd_size", f"{at}.outliers:odd_size", summary="Far fewer or far more pixels than the other images")
     register("odd_aspect", f"{at}.outliers:odd_aspect", summary="Far wider or taller than the other images")
     register("imbalance", f"{at}.balance:imbalance", summary="Class imbalance, and very small classes")
+    register("co_occurrence", f"{at}.several:co_occurrence", summary="Labels that are together, rare labels and combinations")
+    register("outlying_numbers", f"{at}.numbers:outlying_numbers", summary="The range of the numbers, and those far outside it")
     register("missing_classes", f"{at}.balance:missing_classes", summary="A class without images in a split")
     register("unlabelled", f"{at}.balance:unlabelled", summary="Images without a class in a dataset with classes")
     register("orientation", f"{at}.files:orientation", summary="Images that only their EXIF data rotates")

@@ -99,8 +99,10 @@ def split(
 
 
 def _counted(dataset: Dataset) -> dict[str, dict[str, int]]:
+    """The number of images of each split and class; an image with several labels counts for each."""
     counts: dict[str, dict[str, int]] = {name: {} for name in ("train", "val", "test")}
     for sample in dataset:
         of = counts.setdefault(sample.split, {})
-        of[sample.label or ""] = of.get(sample.label or "", 0) + 1
+        for label in (sample.label or "",) if sample.labels is None else sample.labels or ("",):
+            of[label] = of.get(label, 0) + 1
     return {name: dict(sorted(of.items())) for name, of in counts.items() if of}

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Siz
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakValueDictionary
 
 from pipekit.artifacts import CATEGORIES, CODECS, joined_categories
 from pipekit.columnar import Columns, MakeColumns
 from pipekit.contract import Artifact, Dataset, Failure, Params, Sample
 from pipekit.engine.amending import Cuts, content_before, read_cuts
-from pipekit.engine.columns import kept_columns, source_of_part
+from pipekit.engine.columns import function_key, kept_columns, source_of_part
 from pipekit.engine.healing import check_folder
 from pipekit.engine.keys import decoded_by, key_of
 from pipekit.engine.mapping import Kept, Mapped, Mapper
@@ -39,6 +40,7 @@ from pipekit.store.parts import (
 )
 from pipekit.store.rows import from_row, read_lines
 from pipekit.store.store import Store
+from pipekit.tasks import require_inputs, supported_by
 
 if TYPE_CHECKING:
     from pipekit.rng import Rng
@@ -75,9 +77,16 @@ def open_dataset(
             Failure(row["id"], row["reason"], locations.unpack(row.get("image", "")), row.get("part_of", "")) for row in rows
         )
 
+    in_use: WeakValueDictionary[tuple[Path, str], Columns] = WeakValueDictionary()
+
     def columns(folder: Path, make: MakeColumns, params: Any) -> Columns:
-        sources = (source_of_part(locations.store, part, locations) for part in read_index(folder))
-        return kept_columns(Store(locations.store) if store is None else store, sources, make, params)
+        asked = folder, function_key(make, params)
+        found = in_use.get(asked)
+        if found is None:  # else a stage has them, and one of its functions needs them too
+            sources = (source_of_part(locations.store, part, locations) for part in read_index(folder))
+            found = kept_columns(Store(locations.store) if store is None else store, sources, make, params)
+            in_use[asked] = found
+        return found
 
     return kind(path, digest, meta, samples, failures, columns, first)
 
@@ -423,8 +432,13 @@ class StageContext:
 
 
 def call_stage(stage: PlannedStage, ctx: StageContext, inputs: dict[str, Any]) -> Any:
-    """Run a stage's function; returns what it returns."""
+    """Run a stage's function; returns what it returns.
+
+    Raises:
+        UserError: it does not support the task of an input.
+    """
     function = stage.component.load()
+    require_inputs(f"the stage {stage.use!r}", inputs.values(), supported_by(function))
     if stage.contract.per_sample:
         dataset = inputs["dataset"]
         return ctx.dataset(ctx.map_own(function, dataset))

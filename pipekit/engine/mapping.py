@@ -224,7 +224,7 @@ class Mapper:
 
             is_plain = not os.path.exists(f"{place}{os.sep}{SUMMARY}")  # noqa: PTH110 (done for every shard)
             identity = dumps([problems, "" if is_plain else identity_of(group.part)])
-            return Source(place.name, identity, lambda: read(False), lambda: read(True))
+            return Source(place.name, identity, lambda: read(False), lambda places: list(map(read(True).__getitem__, places)))
 
         def rows() -> Iterator[Any]:
             with store.scratch() as scratch:
@@ -458,13 +458,17 @@ def _next_of(changes: Iterator[Mapping[str, Any] | None], identity: str) -> Mapp
     return next(changes)
 
 
+LABELS = ("label", "labels", "value")
+"""Fields of which an empty value says something: no label of several, the number 0."""
+
+
 def _revised(row: Row, fields: Mapping[str, Any]) -> Row:
     """A row with fields of its sample replaced; ``extra`` is added to what is there."""
     row = dict(row)
     for name, value in fields.items():
         if name == "extra":
             value = {**row.get("extra", {}), **value}
-        if value is None or (not value and name != "label"):
+        if value is None or (not value and name not in LABELS):
             row.pop(name, None)
         else:
             row[name] = value

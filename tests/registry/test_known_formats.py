@@ -37,7 +37,6 @@ CASES = {
     "Labelbox": ["a.jpg", 'x.ndjson={"data_row": {}, "projects": {}}'],
     "SageMaker Ground Truth": ["a.jpg", 'output.manifest={"source-ref": "s3://b/a.jpg"}'],
     "Google's AutoML": ["a.jpg", "x.csv=TRAIN,gs://b/a.jpg,cat,0.1,0.1,,,0.2,0.2,,"],
-    "a table of several labels an image": ["train/a.jpg", "train/_classes.csv=filename, cat, dog\na.jpg, 1, 1\n"],
     "a table of pixels, as of MNIST or FER-2013": ["train.csv=label," + ",".join(f"pixel{at}" for at in range(784))],
     "LMDB": ["data.mdb", "lock.mdb"],
     "TFRecord without images": ["train.tfrecord"],

@@ -30,6 +30,7 @@ from pipekit.keypoints.detection import Features
 from pipekit.recipe.compiled import compile_recipe
 from pipekit.recipe.homography import about, centre_of, matrix, move, scaling
 from pipekit.recipe.notation import Ops
+from pipekit.tasks import supports
 
 Change = Literal["rotation", "scale", "blur", "brightness"]
 Detector = Annotated[Call, Uses("detector")]
@@ -69,6 +70,7 @@ class StabilityFiles(Files):
     headline: ClassVar[tuple[str, ...]] = ("stability.png", "stability.csv")
 
 
+@supports("classes", "multilabel", "number")
 @stage
 def stability(ctx: Context, dataset: Dataset, params: StabilityParams) -> StabilityFiles:
     """Measure the repeatability of detectors on the images of a dataset."""
