@@ -51,7 +51,7 @@ def digest_of(value: Any) -> str:
 
 def plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
+        return {name: plain(one) for name, one in asdict(value).items() if one not in (None, "", (), {}, [])}  # fields to come
     if isinstance(value, Mapping):
         return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
