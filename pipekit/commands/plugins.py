@@ -57,7 +57,7 @@ def plugins(*, plugins: Sequence[str] | None = (), disable: Sequence[str] | None
 
 
 def check_plugin(what: str | Path, path: str | Path | None = None, *, limit_s: float | None = None) -> PluginCheck:
-    """Test every component of a plugin against the contract of its kind, in a process of its own.
+    """Test every component of a plugin against the contract of its kind, in a separate process.
 
     Args:
         what: a plugin's file or module, or the name of an installed one.

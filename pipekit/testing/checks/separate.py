@@ -1,4 +1,4 @@
-"""Test a plugin in a process of its own, with a time limit: it may never end, end at once, or bring the process down.
+"""Test a plugin in a separate process, with a time limit: it may never end, end at once, or bring the process down.
 
 The process has a working folder and a folder for temporary files of its own, and no standard input. It reports what it is
 about to test and each verdict as lines of JSON. Where it ends or hangs, the component at fault is known, and another process
