@@ -65,6 +65,8 @@ def _train(project: Project, given: dict[str, Any]) -> list[str]:
         if not 8 <= value <= 2048:
             raise UserError(f"the input size must lie within 8 and 2048 px, got {value}")
         words += ["--input", f"{value}x{value}"]
+    if given.get("ops"):
+        words += ["--ops", f"recipes/{named(given['ops'])}.toml"]
     if given.get("name"):
         words += ["--name", named(given["name"])]
     return [*words, *_decided(project, CORRECTIONS), *_decided(project, QUARANTINE)]
