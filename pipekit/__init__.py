@@ -123,6 +123,10 @@ _BESIDE = {
 
 _IN_PYTHON = {
     "Recipe": "recipe",
+    "dataset": "dataset",
+    "feed": "feed",
+    "load": "load",
+    "near_duplicates": "near_duplicates",
 }
 """For Python code and notebooks, without a command: name -> the module below ``pipekit.commands``."""
 
