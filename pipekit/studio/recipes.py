@@ -26,7 +26,7 @@ SIZES = (16, 1024)
 
 
 def _pool(project: Project) -> ProcessPoolExecutor | ThreadPoolExecutor:
-    """One process of its own: thumbnails that are made meanwhile would make a preview three times as slow."""
+    """A separate process: thumbnails that are made meanwhile would make a preview three times as slow."""
     if project.previews is None:
         project.previews = processes.pool(1) if processes.allowed() else ThreadPoolExecutor(1)
     return project.previews

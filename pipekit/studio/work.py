@@ -28,7 +28,7 @@ REPORT_POLICY = (
     "sandbox allow-scripts allow-popups; default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
     "script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""A report is a page of its own: it has its own stricter policy for scripts, and may ask this server for nothing."""
+"""A report has its own policy: its page runs its script, and may ask this server for nothing."""
 
 
 def words_of(project: Project, given: dict[str, Any]) -> list[str]:
