@@ -29,7 +29,8 @@ def _pool(project: Project) -> ProcessPoolExecutor | ThreadPoolExecutor:
     """A separate process: thumbnails that are made meanwhile would make a preview three times as slow."""
     if project.previews is None:
         project.previews = processes.pool(1) if processes.allowed() else ThreadPoolExecutor(1)
-    return project.previews
+    found: ProcessPoolExecutor | ThreadPoolExecutor = project.previews
+    return found
 
 
 def preview(project: Project, request: Request, given: dict[str, Any]) -> Response:
