@@ -24,7 +24,7 @@ def studio(
     """Open a local page to browse a dataset, correct labels, make recipes, train and try models.
 
     The page is served on 127.0.0.1 alone and loads nothing from elsewhere. Every decision is a file that the other commands
-    read: corrections.csv, quarantine.csv, recipes/NAME.toml. Trainings are commands of their own, which go on after Ctrl-C.
+    read: corrections.csv, quarantine.csv, recipes/NAME.toml. Trainings are separate commands, which continue after Ctrl-C.
     """
     import os
 
@@ -59,7 +59,7 @@ def studio(
     server.run(started)
     running = [job for job in known(project.state / "jobs") if job.running]
     if running:
-        ui.note(f"{len(running)} job(s) go on: {', '.join('pipekit ' + ' '.join(job.facts['words']) for job in running)}")
+        ui.note(f"{len(running)} job(s) continue: {', '.join('pipekit ' + ' '.join(job.facts['words']) for job in running)}")
         ui.note("To stop one, open the studio again.")
     return 0
 

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from pipekit.commands.variants import ChangedError
 from pipekit.errors import PipekitError, PlanError, UserError
 from pipekit.studio.edits import ConflictError
 from pipekit.studio.project import GoneError, Project
@@ -68,7 +69,7 @@ async def body_of(request: Request, most: int) -> bytes | None:
 async def _sent(work: Callable[[], Any]) -> Response:
     try:
         found = await run_in_threadpool(work)
-    except (GoneError, ConflictError) as error:
+    except (GoneError, ConflictError, ChangedError) as error:
         return problem(error.message, error.hint, 410 if isinstance(error, GoneError) else 409)
     except PlanError as error:
         listed = [{"path": one.path, "message": one.message, "hint": one.hint} for one in error.problems]

@@ -1,4 +1,4 @@
-"""Long work is a process of its own that writes its events to a file: neither a reload nor the death of the server loses it."""
+"""Long work is a separate process that writes its events to a file: neither a reload nor the death of the server loses it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Job:
         return False
 
     def stop(self) -> None:
-        """As Ctrl-C: finished work is kept, and the same command goes on from there."""
+        """As Ctrl-C: finished work is kept, and the same command resumes it."""
         if self.running:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.facts["pid"], signal.SIGINT)
@@ -83,7 +83,7 @@ class Job:
 
 
 def start(folder: Path, kind: str, words: Sequence[str], base: Path, run: Sequence[str] = ()) -> Job:
-    """Run a command in ``base``, in a session of its own: neither Ctrl-C nor the end of the server reaches it.
+    """Run a command in ``base``, in a separate session: neither Ctrl-C nor the end of the server reaches it.
 
     Args:
         words: the command line as a person would write it, without ``pipekit``.

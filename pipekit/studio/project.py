@@ -60,6 +60,7 @@ class Project:
         self._open: dict[str, Catalog] = {}
         self._lock = threading.Lock()
         self._given = catalog
+        self.previews: Any = None
         self.read()
 
     @cached_property

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from pipekit.errors import UserError
 from pipekit.page import tokens
-from pipekit.studio import dataset, work
+from pipekit.studio import dataset, recipes, work
 from pipekit.studio.guard import Guard
 from pipekit.studio.project import Project
 
@@ -30,6 +30,7 @@ TRIES = 30
 PAGES = {
     "browse": "Browse",
     "findings": "Findings",
+    "recipe": "Recipe",
     "train": "Train",
 }
 """Name -> what the menu calls it. Addresses name pages by this table alone."""
@@ -42,7 +43,7 @@ _SHELL = """<!doctype html>
 <script type="module" src="/static/{page}.js"></script></head>
 <body data-page="{page}"><a class="skip" href="#main">To the content</a>
 <div class="bar"><span class="brand">pipekit</span><ul class="menu">{menu}</ul><span class="state" role="status"></span></div>
-<main id="main" tabindex="-1"></main>
+<main id="main" tabindex="-1"><p class="empty loading">Loading …</p></main>
 <noscript>The studio needs JavaScript, which this server sends itself; it loads nothing from elsewhere.</noscript></body></html>
 """
 
@@ -82,6 +83,7 @@ def application(project: Project) -> Starlette:
     routes = [
         *(Route(address(name), page(name)) for name in PAGES),
         *(Route(f"/static/{name}", static(name)) for name in names if name.rpartition(".")[2] in KINDS),
+        *recipes.ROUTES,
         *work.ROUTES,  # before those with a digest in their place
         *dataset.ROUTES,
     ]

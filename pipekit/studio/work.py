@@ -28,7 +28,7 @@ REPORT_POLICY = (
     "sandbox allow-scripts allow-popups; default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
     "script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""A report is a page of its own: it has its own stricter policy for scripts, and may ask this server for nothing."""
+"""A report has its own policy: its page runs its script, and may ask this server for nothing."""
 
 
 def words_of(project: Project, given: dict[str, Any]) -> list[str]:
@@ -65,6 +65,8 @@ def _train(project: Project, given: dict[str, Any]) -> list[str]:
         if not 8 <= value <= 2048:
             raise UserError(f"the input size must lie within 8 and 2048 px, got {value}")
         words += ["--input", f"{value}x{value}"]
+    if given.get("ops"):
+        words += ["--ops", f"recipes/{named(given['ops'])}.toml"]
     if given.get("name"):
         words += ["--name", named(given["name"])]
     return [*words, *_decided(project, CORRECTIONS), *_decided(project, QUARANTINE)]

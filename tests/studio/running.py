@@ -43,4 +43,4 @@ def opened(browser: Chromium, server: Server, path: str = "/") -> None:
     """Open a page: first with the token, then as it is."""
     browser.open(server.address)
     browser.open(f"http://127.0.0.1:{server.port}{path}")
-    browser.until("document.querySelector('main').children.length > 0")
+    browser.until("!document.querySelector('.loading')")

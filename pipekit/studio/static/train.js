@@ -36,12 +36,13 @@ async function showRuns() {
 }
 
 async function open() {
-  const [dataset, templates, jobs] = await Promise.all([openDataset(), get("/api/templates"), get("/api/jobs")]);
+  const [dataset, templates, jobs, found] = await Promise.all([openDataset(), get("/api/templates"), get("/api/jobs"), get("/api/ops")]);
   const model = el("select", { name: "model" }, el("option", { value: "auto" }, "auto: try several, keep the best on val"), ...templates.filter((one) => one.name !== "auto").map((one) => el("option", { value: one.name, title: one.summary }, one.name)));
   form = el("form", { class: "form" },
     field("Model", model),
     field("Epochs", el("input", { type: "number", name: "epochs", min: "1", max: "10000", placeholder: "the template's" }), "at most; training stops when val no longer improves"),
     field("Input size", el("input", { type: "number", name: "input", min: "8", max: "2048", placeholder: "the template's" }), "pixels, of each side"),
+    field("Recipe", el("select", { name: "ops" }, el("option", { value: "" }, "no augmentation"), ...found.files.map((name) => el("option", { value: name }, name)))),
     field("Seed", el("input", { type: "number", name: "seed", min: "0", placeholder: "0" }), "the same seed gives the same result"),
     field("Name", el("input", { type: "text", name: "name", maxlength: "60", placeholder: "the folder's" }), "results are in runs/NAME"),
     el("div", { class: "row" }, el("button", { class: "primary" }, "Train")));
