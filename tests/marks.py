@@ -40,6 +40,8 @@ TENSORFLOW: tuple[str, ...] = (
     "builtin/test_ops_keras.py::test_the_ranges_are_keras_ranges",
     "builtin/test_reconstruction.py::test_an_autoencoder_is_trained_and_evaluated",
     "builtin/test_train.py",
+    "builtin/test_train_tasks.py::test_several_labels_from_pictures_to_report",
+    "builtin/test_train_tasks.py::test_a_number_from_pictures_to_report",
     "builtin/test_train_worker_pool.py",
     "builtin/test_train_frozen.py",
     "cli/test_train.py",
@@ -64,6 +66,9 @@ TENSORFLOW: tuple[str, ...] = (
     "commands/test_train.py::test_a_run_that_was_stopped_after_its_split_leaves_a_place_for_the_next",
 )
 SLOW: tuple[str, ...] = (
+    "builtin/test_train_tasks.py::test_several_labels_from_pictures_to_report",
+    "builtin/test_train_tasks.py::test_a_number_from_pictures_to_report",
+    "learning/test_task_metrics.py::test_bootstrap_intervals_cover_at_least_93_percent",
     "test_without_tensorflow.py",
     "builtin/test_one_more.py",
     "engine/test_columns.py::test_columns_are_made_of_changed_parts_alone",
@@ -221,4 +226,7 @@ SLOW: tuple[str, ...] = (
     "learning/test_efficientnet_lite.py::test_features_need_no_tensorflow",
     "builtin/test_embed.py",
     "commands/test_shown.py::test_python_code_loads_neither_tensorflow_nor_ipython",
+    "studio/test_browse_in_browser.py",
+    "studio/test_command.py",
+    "studio/test_edits.py::test_what_is_left_out",
 )

@@ -60,7 +60,8 @@ LAW: dict[str, list[str]] = {
     "testing": [*TOOLBOX, *MACHINERY],
     "commands": [*TOOLBOX, *MACHINERY, "testing"],
     "ui": [*TOOLBOX, *MACHINERY, "commands"],
-    "cli": [*TOOLBOX, *MACHINERY, "commands", "testing", "ui"],
+    "studio": ["commands", "page"],
+    "cli": [*TOOLBOX, *MACHINERY, "commands", "testing", "ui", "studio"],
 }
 """A room -> the rooms that it may import from, besides itself and the words."""
 
@@ -72,6 +73,9 @@ ONLY = {
     "cv2": {*TOOLBOX, "builtin"},
     "simplejpeg": {"images"},
     "albumentations": {"builtin"},
+    "starlette": {"studio"},
+    "uvicorn": {"studio"},
+    "anyio": {"studio"},
 }
 """A library -> the only rooms of pipekit that may import it."""
 
@@ -210,6 +214,8 @@ def test_no_file_is_longer_than_500_lines(file: Path) -> None:
         (("commands", "run.py"), "from pipekit import ui", "commands may not import ui"),
         (("riddle.py",), "from pipekit.riddle2 import x", "no pipekit.riddle2 in the law"),
         (("registry", "registry.py"), "from typer import Typer", "only cli may"),
+        (("studio", "server.py"), "from pipekit.engine.run import run_plan", "studio may not import engine"),
+        (("commands", "browse.py"), "from starlette.routing import Route", "only studio may"),
         (("engine", "run.py"), "def f():\n    import rich.table", "only ui may"),
         (("builtin", "train.py"), "import tensorflow as tf", "import it in the function"),
         (("pipeline", "plan.py"), "class A:\n    import numpy", "reached at start-up"),

@@ -38,7 +38,7 @@ def register_stages(register: Register) -> None:
         "pipekit.builtin.augment:augment",
         summary="Make augmented copies of the training images",
         version=5,
-        preload=("pipekit.builtin.augment",),
+        preload=("pipekit.builtin.augment", "pipekit.recipe.compiled"),
     )
     register(
         "train",
@@ -52,6 +52,7 @@ def register_stages(register: Register) -> None:
         "pipekit.builtin.features:features",
         summary="Detect features in every image, count and draw them",
         version=2,
+        preload=("pipekit.builtin.features.stage",),
     )
     register("filter", "pipekit.builtin.filter:filter", summary="Keep the samples that fulfil an expression over their columns")
     register("rename_classes", "pipekit.builtin.rename_classes:rename_classes", summary="Rename, merge and drop classes")

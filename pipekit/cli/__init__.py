@@ -47,6 +47,9 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "explain": "Explain predictions with heat maps (Grad-CAM and others)",
         "export": "Export a model (SavedModel, TFLite, ONNX), and check it",
     },
+    "In the browser": {
+        "studio": "Browse, correct and train on a local page",
+    },
     "Components and installation": {
         "components": "List stages, ops, models …, and show their parameters",
         "plugins": "List plugins, and say why one is broken",

@@ -38,7 +38,7 @@ def refuse_broken(registry: Registry, plugins: Iterable[str]) -> None:
     for asked in plugins:
         places = {asked, str(expanded(asked).absolute())}
         for record in registry.plugins:
-            if record.status == "broken" and record.source in places:
+            if record.is_lost and record.source in places:
                 missing = asked.endswith(".py") and not expanded(asked).exists()
                 reason = "no such file" if missing else record.reason
                 raise UserError(f"--plugin {asked}: {reason}", "A plugin is a Python file or an installed module.")

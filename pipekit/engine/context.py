@@ -12,13 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Siz
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakValueDictionary
 
 from pipekit.artifacts import CATEGORIES, CODECS, joined_categories
-from pipekit.columnar import Columns, MakeColumns
 from pipekit.contract import Artifact, Dataset, Failure, Params, Sample
 from pipekit.engine.amending import Cuts, content_before, read_cuts
-from pipekit.engine.columns import function_key, kept_columns, source_of_part
+from pipekit.engine.datasets import open_dataset
 from pipekit.engine.healing import check_folder
 from pipekit.engine.keys import decoded_by, key_of
 from pipekit.engine.mapping import Kept, Mapped, Mapper
@@ -29,17 +27,10 @@ from pipekit.files import hash_file
 from pipekit.passed_over import META, joined
 from pipekit.pipeline.plan import PlannedStage
 from pipekit.registry.component import Component
-from pipekit.store.locations import Locations
 from pipekit.store.parts import (
-    FAILED,
     check_ids,
-    first_rows,
-    read_index,
-    sorted_rows,
     write_index,
 )
-from pipekit.store.rows import from_row, read_lines
-from pipekit.store.store import Store
 from pipekit.tasks import require_inputs, supported_by
 
 if TYPE_CHECKING:
@@ -52,43 +43,6 @@ MAX_FAILURES_SHOWN = 5
 
 FILES = ("files", "files.tar")
 """Where a shard has the files that were made for its samples."""
-
-
-def open_dataset(
-    kind: type[Dataset], path: Path, digest: str, meta: Mapping[str, Any], locations: Locations, store: Store | None = None
-) -> Dataset:
-    """Open the index in a folder as a dataset.
-
-    Args:
-        store: the run's own, which reports damage.
-    """
-
-    def samples(folder: Path) -> Iterator[Sample]:
-        with Store(locations.store).scratch() as scratch:
-            for row in sorted_rows(locations.store, read_index(folder), scratch):
-                yield from_row(locations.unpack_row(row))
-
-    def first(folder: Path, count: int) -> Iterator[Sample]:
-        return (from_row(locations.unpack_row(row)) for row in first_rows(locations.store, read_index(folder), count))
-
-    def failures(folder: Path) -> Iterator[Failure]:
-        rows = read_lines(folder / FAILED)
-        return (
-            Failure(row["id"], row["reason"], locations.unpack(row.get("image", "")), row.get("part_of", "")) for row in rows
-        )
-
-    in_use: WeakValueDictionary[tuple[Path, str], Columns] = WeakValueDictionary()
-
-    def columns(folder: Path, make: MakeColumns, params: Any) -> Columns:
-        asked = folder, function_key(make, params)
-        found = in_use.get(asked)
-        if found is None:  # else a stage has them, and one of its functions needs them too
-            sources = (source_of_part(locations.store, part, locations) for part in read_index(folder))
-            found = kept_columns(Store(locations.store) if store is None else store, sources, make, params)
-            in_use[asked] = found
-        return found
-
-    return kind(path, digest, meta, samples, failures, columns, first)
 
 
 def carried(meta: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -397,7 +351,7 @@ class StageContext:
             self.mapper.cuts.write(self._folder)
         self.uses = sorted({place for part in parts for place in part.places})
         meta = {**carried(meta, self._inputs), **counted}
-        made = open_dataset(Dataset, self._folder, index, meta, locations, self._run.store)
+        made = open_dataset(Dataset, self._folder, index, meta, locations, self._run.store, self._run.handed)
         self.made.append(made)
         return made
 

@@ -168,9 +168,7 @@ KNOWN = (
     ),
     Known("CVAT for video", "Export the task as 'CVAT for images 1.1'.", _words((".xml",), "<annotations", "<track ")),
     Known("VIA 3", "Export the project as COCO.", _words(JSON, '"project"', '"config"', '"attribute"', '"metadata"', '"view"')),
-    Known(
-        "Label Studio's JSON-MIN", "Export the project as JSON.", _words(JSON, '"annotation_id"', '"annotator"', '"lead_time"')
-    ),
+    Known("Label Studio's JSON-MIN", "Export the project as JSON.", _words(JSON, '"annotation_id"', '"annotator"')),
     Known("Datumaro", DATUMARO.format("datumaro"), _words(JSON, '"dm_format_version"')),
     Known("Datumaro", DATUMARO.format("datumaro"), _words(JSON, '"categories"', '"items"', '"labels"')),
     Known("LabelMe's web tool", DATUMARO.format("label_me"), _labelme_web),

@@ -25,7 +25,7 @@ CASES = {
     "Open Images": ["train/a.jpg", "train.csv=ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded"],
     "CVAT for video": ["images/a.jpg", 'annotations.xml=<annotations><meta/><track id="0"/></annotations>'],
     "VIA 3": ["a.jpg", 'x.json={"project": {}, "config": {}, "attribute": {}, "file": {}, "metadata": {}, "view": {}}'],
-    "Label Studio's JSON-MIN": ["a.jpg", 'x.json=[{"image": "a.jpg", "annotator": 1, "annotation_id": 3, "lead_time": 2}]'],
+    "Label Studio's JSON-MIN": ["a.jpg", 'x.json=[{"image": "a.jpg", "annotator": 1, "annotation_id": 3}]'],
     "Datumaro": ["images/a.jpg", 'annotations/train.json={"dm_format_version": "1.0", "items": []}'],
     "LabelMe's web tool": [
         "Images/a/1.jpg",

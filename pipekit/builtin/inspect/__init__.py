@@ -258,7 +258,7 @@ def _proposed(findings: Sequence[Finding], rows: MeasuredRows) -> list[dict[str,
         return []
     numbers = rows.number_of
     leaving = {numbers[name] for name, _ in named}
-    kept = {int(rows.contents[number]) for number in numbers.values() if number not in leaving}
+    kept = {content for number, content in enumerate(rows.contents.tolist()) if number not in leaving}
     return [
         {
             "id": name,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Finding, Params, param
 from pipekit.tasks import NUMBER, supports
@@ -26,6 +24,8 @@ class NumbersParams(Params):
 @supports(NUMBER)
 def outlying_numbers(rows: Sequence[Mapping[str, Any]], ctx: Context, params: NumbersParams) -> Iterator[Finding]:
     """The distribution of the numbers; images whose number lies far outside those of most images."""
+    import numpy as np
+
     found = columns_in(rows)
     column = found.texts["label"]
     at = np.flatnonzero(found.good & (column.codes >= 0))
