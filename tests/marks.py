@@ -225,6 +225,7 @@ SLOW: tuple[str, ...] = (
     "test_startup.py::test_lists_load_no_numbers_and_no_heavy_library",
     "learning/test_efficientnet_lite.py::test_features_need_no_tensorflow",
     "builtin/test_embed.py",
+    "commands/test_shown.py::test_python_code_loads_neither_tensorflow_nor_ipython",
     "studio/test_browse_in_browser.py",
     "studio/test_command.py",
     "studio/test_edits.py::test_what_is_left_out",

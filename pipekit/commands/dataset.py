@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipekit.errors import UserError, did_you_mean
+from pipekit.tasks import stated
 
 if TYPE_CHECKING:
     from pipekit.contract import Dataset, Failure, Sample
@@ -81,7 +82,8 @@ class ImageDataset:
         """A ``pandas.DataFrame``.
 
         Args:
-            rows: a row for each image (``id``, ``image``, ``label``, ``split``, ``sha256``, ``mask``, ``boxes`` and
+            rows: a row for each image (``id``, ``image``, ``label`` (a class, several as
+                a list in JSON, or a number), ``split``, ``sha256``, ``mask``, ``boxes`` and
                 ``keypoints`` as numbers, then the columns of the source), or for each box (``id``, ``image``, ``split``,
                 ``box_label``, ``x_min``, ``y_min``, ``x_max``, ``y_max`` in pixels).
 
@@ -191,7 +193,7 @@ def _image_row(sample: Sample) -> dict[str, Any]:
     own = {
         "id": sample.id,
         "image": str(sample.image),
-        "label": sample.label,
+        "label": stated(sample) if sample.value is None else sample.value,
         "split": sample.split,
         "sha256": sample.sha256,
         "mask": targets.mask or None,
@@ -252,7 +254,7 @@ def sheet_html(samples: Any) -> str:
         except (ImageError, OSError):
             continue
         tiles.append(images.thumbnail(image, TILE_PX))
-        captions.append(sample.label or "")
+        captions.append(stated(sample) or "")
     if not tiles:
         return ""
     sheet = images.contact_sheet(tiles, captions if any(captions) else (), 9, tile_px=TILE_PX, font_px=11, max_lines=1)

@@ -264,7 +264,7 @@ def feed(
         A feed: ``py_dataset()`` and ``tf_dataset()`` for Keras, ``epoch(k)`` as arrays, ``classes``, ``labels``.
 
     Raises:
-        UserError: the dataset has splits and none is given, an image has no label, or a value is wrong.
+        UserError: the dataset has splits and none is given, an image has no class, or a value is wrong.
 
     Example:
         >>> import pipekit
@@ -276,8 +276,10 @@ def feed(
     import numpy as np
 
     from pipekit.images.choices import Fit as FitOf
+    from pipekit.tasks import CLASSES, require, task_of
 
     opened = _opened(dataset)
+    require("pipekit.feed", task_of(opened.artifact), (CLASSES,))
     names = (split,) if isinstance(split, str) else tuple(split)
     for name, value in (("batch_size", batch_size), ("workers", workers)):
         if value is not None and value < 1:

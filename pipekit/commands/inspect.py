@@ -40,6 +40,11 @@ class Inspected:
     warnings: tuple[str, ...]
     outcome: Outcome
 
+    def _repr_html_(self) -> str:
+        from pipekit.commands.shown import of_inspected
+
+        return of_inspected(self)
+
 
 def inspect(
     source: str | Path,

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 SHOWN = 24
 """Predictions with a thumbnail in a notebook."""
 
-TASKS = (None, "classification")
-"""What :func:`load` predicts, as ``task`` in ``model.json``."""
-
 
 class PredictionList(list["Prediction"]):
     """Predictions, in the order of the images. In a notebook it shows itself as a table with thumbnails.
@@ -159,12 +156,13 @@ def load(model: str | Path, *, plugins: Sequence[str] = (), disable: Sequence[st
     from pipekit.engine.adhoc import find_artifact
     from pipekit.learning.light_predictor import features_predictor
     from pipekit.learning.predictor import load_predictor
+    from pipekit.tasks import CLASSES, require, task_of
 
     registry = registry_with(plugins, disable)
     trained = find_artifact(str(model), Model, Path.cwd())
     if trained is None:
         raise UserError(f"no trained model in {model}", "Give a run (runs/NAME), a folder with model.json, or a model's file.")
-    _refuse_other_tasks(trained.path, model)
+    require("pipekit.load", task_of(trained), (CLASSES,))
     predictor = features_predictor(trained.path, registry.get) or load_predictor(trained.path, registry.get, lazy=True)
     return LoadedModel(predictor.classes, predictor.input_shape_hwc, predictor.info, _shown_folder(model), predictor)
 
@@ -173,21 +171,6 @@ def _shown_folder(model: str | Path) -> Path:
     """The folder as it was given; a run's name stays a name."""
     path = Path(str(model).partition(":")[0])
     return path.parent if path.suffix or path.name == "model.json" else path
-
-
-def _refuse_other_tasks(folder: Path, model: str | Path) -> None:
-    import json
-
-    try:
-        info = json.loads((folder / "model.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return  # the predictor says what is wrong with the file
-    task = info.get("task") if isinstance(info, dict) else None
-    if task not in TASKS:
-        raise UserError(
-            f"the model in {model} is for the task {task!r}; pipekit.load predicts one class for each image (classification)",
-            "pipekit.evaluate and the report of its run measure it.",
-        )
 
 
 # --- what there is to predict ----------------------------------------------------------------------------------------------

@@ -37,6 +37,11 @@ class Forecasts:
     steps: tuple[Forecast, ...]
     num_combinations: int = 0
 
+    def _repr_html_(self) -> str:
+        from pipekit.commands.shown import of_forecasts
+
+        return of_forecasts(self)
+
 
 def run(
     file: str | Path = "pipeline.toml",
@@ -85,9 +90,11 @@ def run(
         >>> pipekit.run("pets/pipeline.toml", {"stages.train.epochs": 2}).headline  # doctest: +SKIP
         'test accuracy 0.917 (95 % interval 0.730 to 0.990), 24 images'
     """
+    from pipekit.commands.progress import listener_or_progress
+    from pipekit.commands.shown import shown, shown_matrix
     from pipekit.engine.matrix import known_plans, run_matrix
     from pipekit.engine.resume_check import check_any_resumable, check_resumable
-    from pipekit.engine.run import run_plan, silent
+    from pipekit.engine.run import run_plan
     from pipekit.pipeline.matrix_table import matrix_of
 
     plan = plan_of(file, changes, workers, executor, name, plugins, disable, meeting(trust, listener))
@@ -97,9 +104,9 @@ def run(
     elif resume and matrix is not None:
         check_any_resumable(known_plans(plan, matrix), plan.name)
     if matrix is not None:
-        outcome = run_matrix(plan, matrix, listener or silent, again=tuple(again), draw=draw_sheet)
-        return with_flattery(with_recipes(plan, outcome))
-    return run_plan(plan, listener or silent, until=until, only=only, again=tuple(again), draw=draw_sheet)
+        outcome = run_matrix(plan, matrix, listener_or_progress(listener), again=tuple(again), draw=draw_sheet)
+        return shown_matrix(with_flattery(with_recipes(plan, outcome)))
+    return shown(run_plan(plan, listener_or_progress(listener), until=until, only=only, again=tuple(again), draw=draw_sheet))
 
 
 def with_recipes(plan: Plan, outcome: MatrixOutcome) -> MatrixOutcome:

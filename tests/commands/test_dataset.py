@@ -16,8 +16,9 @@ import pipekit as package
 from pipekit import images
 from pipekit.commands import dataset as tables
 from pipekit.commands.dataset import ImageDataset
-from pipekit.contract import Box, Dataset, Sample, Targets
+from pipekit.contract import Box, Sample, Targets
 from pipekit.errors import UserError
+from tests.commands.in_memory import held
 
 CLASSES = ("<i>dog", "cat")
 
@@ -37,22 +38,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageDataset]:
         patch.chdir(folder)
         patch.setenv("XDG_CACHE_HOME", str(folder / ".cache"))
         yield package.dataset("pets", workers=1)
-
-
-def held(samples: list[Sample]) -> ImageDataset:
-    """A dataset in memory."""
-    counts: dict[str, dict[str, int]] = {}
-    for sample in samples:
-        of = counts.setdefault(sample.split, {})
-        of[sample.label or ""] = of.get(sample.label or "", 0) + 1
-    meta = {
-        "num_samples": len(samples),
-        "num_failed": 0,
-        "classes": sorted({sample.label for sample in samples if sample.label}),
-        "counts": counts,
-        "splits": {split: sum(of.values()) for split, of in counts.items()},
-    }
-    return ImageDataset("held", Dataset(Path("x"), "", meta, lambda _: iter(samples), lambda _: iter(())))
 
 
 def test_a_folder_counts_and_iterates(photos: ImageDataset) -> None:
@@ -221,12 +206,18 @@ def test_an_image_that_can_not_be_read_is_left_out_and_said(photos: ImageDataset
         ({"split": "val", "classes": ["cat"]}, "which is not among classes"),
         ({"split": "val", "fit": "squash"}, "fit is stretch, crop, pad"),
         ({"split": "val", "size_hw": (0, 8)}, "size_hw is"),
-        ({"split": "val", "recipe": package.Recipe("hflip", size_hw=(4, 4))}, r"the recipe makes images of \[4, 4\]"),
     ],
 )
 def test_what_a_feed_refuses(options: dict[str, Any], said: str, photos: ImageDataset) -> None:
     with pytest.raises(UserError, match=said):
         package.feed(photos, **options)
+
+
+def test_a_recipe_of_another_size_is_refused(photos: ImageDataset) -> None:
+    recipe = package.Recipe("hflip", size_hw=(4, 4))
+    with pytest.raises(UserError, match=r"the recipe makes images of \[4, 4\] px, the feed is asked for \[224, 224\]"):
+        package.feed(photos, recipe, split="val")
+    assert package.feed(photos, recipe, split="val", size_hw=(4, 4)).batch(0, 0)[0].shape == (2, 4, 4, 3)
 
 
 def test_images_without_labels_are_refused() -> None:
