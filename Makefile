@@ -4,7 +4,7 @@
 # make test-plugins  run the tests of each distribution in plugins/
 # make coverage  measure the line coverage of the quick tests, into build/coverage/index.html; of the whole suite: make coverage ALL=1
 # make lint   check style, types and the import layers
-# make bench  run the benchmarks (docs/benchmarks.md)
+# make bench  run the benchmarks beside their peers, each peer in an environment of its own, and write build/bench.md (hours)
 # make docs   build the documentation into build/docs/index.html, and check its links
 # make links  check the documentation's links to other sites
 #
@@ -60,7 +60,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.test
-	set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script; done
+	$(BIN)/python benchmarks/everything.py $(PHOTOS)
 
 docs: $(VENV)/.docs
 	$(BIN)/python docs/generate.py

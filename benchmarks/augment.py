@@ -23,6 +23,7 @@ import json
 import os
 import statistics
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable
@@ -99,14 +100,14 @@ def bare_once(folder: Path, out: Path) -> float:
     return bare(folder, out, once=True)
 
 
-def pipekit_stage(folder: Path, out: Path) -> float:
+def pipekit_stage(folder: Path, out: Path, packed: bool = False) -> float:
     from pipekit.builtin.executors import MANY
     from pipekit.engine.run import run_plan
     from pipekit.pipeline.plan import load_plan
 
     stages: dict[str, Any] = {
         "data": {"use": "import.folders", "path": str(folder), "verify": "none"},
-        "augment": {"use": "augment", "ops": "keras_tutorial", "copies": COPIES, "size_hw": [SIZE, SIZE]},
+        "augment": {"use": "augment", "ops": "keras_tutorial", "copies": COPIES, "size_hw": [SIZE, SIZE], "packed": packed},
     }
     executor = "processes" if len(photos_in(folder)) >= MANY else "threads"  # as the command does
     plan = load_plan(table={"name": "bench", "workers": WORKERS, "executor": executor, "stages": stages}, base_dir=out)
@@ -114,6 +115,10 @@ def pipekit_stage(folder: Path, out: Path) -> float:
     started = begin()
     run_plan(plan, publish=False)
     return time.perf_counter() - started
+
+
+def pipekit_packed(folder: Path, out: Path) -> float:
+    return pipekit_stage(folder, out, packed=True)
 
 
 def in_pool(one: Callable[[Job], None], folder: Path, out: Path) -> float:
@@ -271,6 +276,7 @@ class Way:
 WAYS = {
     "bare": Way("bare loop, two threads", bare),
     "pipekit": Way("pipekit", pipekit_stage),
+    "pipekit-packed": Way("pipekit, into tars", pipekit_packed),
     "bare-once": Way("bare loop, each decoded once", bare_once),
     "albumentations": Way("albumentations script, Pool(2)", albumentations_script, "albumentations"),
     "albumentations-resized": Way("the same, resized first", albumentations_resized, "albumentations"),
@@ -361,6 +367,9 @@ def main() -> None:
 def run_way(way: str, folder: str, out: str) -> None:
     seconds = WAYS[way].run(Path(folder), Path(out))
     written = len(list(Path(out).rglob("*.jpg"))) + len(list(Path(out).rglob("*.JPEG")))
+    for tar in Path(out).rglob("files.tar"):
+        with tarfile.open(tar) as opened:
+            written += sum(name.endswith(".jpg") for name in opened.getnames())
     wanted = COPIES * len(photos_in(Path(folder)))
     if written < wanted:
         raise SystemExit(f"{way} wrote {written} of {wanted} files")

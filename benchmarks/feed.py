@@ -1,6 +1,6 @@
 """Training batches per second: the data feed of the stage `train` compared with typical scripts.
 
-Rerun: python benchmarks/feed.py [FOLDER [REPEATS]]
+Rerun: python benchmarks/feed.py [FOLDER [REPEATS]] [--python data_loader=PATH]
 
 2,000 photographs in class folders, 224 x 224, batches of 32, the recipe of the Keras tutorial (rotation, shifts, shear, zoom,
 flip), two workers, no model: only the batches are computed. Each method runs in a fresh process, in turn with the others;
@@ -9,12 +9,14 @@ two. Compare only within one run: on a machine with other work the images per se
 processor time per image, summed over all threads and worker processes, depends less on other load, and is the time that the
 model loses.
 
-A PyTorch DataLoader is measured too if torch is installed. An argument names a folder of class folders to use instead of
-photographs generated from the sample ones; a number after it is the number of repeats.
+A PyTorch DataLoader is measured too if torch is installed, here or for the interpreter that --python names. An argument names
+a folder of class folders to use instead of photographs generated from the sample ones; a number after it is the number of
+repeats.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import statistics
@@ -22,13 +24,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
-from importlib.util import find_spec
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import cpu_seconds, make_photos
+from _common import cpu_seconds, make_photos, why_not
 
 NUM_IMAGES = 2000
 SIZE = 224
@@ -213,18 +214,20 @@ THEIRS = {
 }
 
 
-def measure(way: str, folder: Path) -> list[Epoch]:
-    done = subprocess.run([sys.executable, __file__, "--way", way, str(folder)], capture_output=True, text=True, check=True)
+def measure(way: str, folder: Path, python: str) -> list[Epoch]:
+    done = subprocess.run([python, __file__, "--way", way, str(folder)], capture_output=True, text=True, check=True)
     found: list[Epoch] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 
 
-def main(folder: Path, repeats: int = REPEATS) -> None:
-    ways = {**OURS, **{name: way for name, way in THEIRS.items() if way != "data_loader" or find_spec("torch")}}
+def main(folder: Path, repeats: int, pythons: Mapping[str, str]) -> None:
+    torch = pythons.get("data_loader", sys.executable)
+    without_torch = why_not(torch, "torch")
+    ways = {**OURS, **{name: way for name, way in THEIRS.items() if way != "data_loader" or not without_torch}}
     runs: dict[str, list[list[Epoch]]] = {name: [] for name in ways}
     for _ in range(repeats):
         for name, way in ways.items():
-            runs[name].append(measure(way, folder))
+            runs[name].append(measure(way, folder, torch if way == "data_loader" else sys.executable))
             shown = ", ".join(f"{rate:.0f} ({busy:.2f} ms)" for rate, busy in runs[name][-1])
             print(f"{name}: {shown}", file=sys.stderr, flush=True)
     found = {name: [median_of(of, epochs, part) for part in (0, 1) for epochs in PARTS.values()] for name, of in runs.items()}
@@ -242,7 +245,7 @@ def main(folder: Path, repeats: int = REPEATS) -> None:
             f"{ours[column + 2] / theirs[least][column + 2]:.2f} times the least processor time of the others ({least})"
         )
     if "data_loader" not in ways.values():
-        print("torch is not installed: no DataLoader")
+        print(f"no DataLoader: {without_torch}")
 
 
 PARTS = {"first epoch": slice(0, 1), "later epochs": slice(1, None)}
@@ -255,9 +258,14 @@ def median_of(runs: list[list[Epoch]], epochs: slice, part: int) -> float:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--way"]:
         print(json.dumps(globals()[sys.argv[2]](Path(sys.argv[3]))))
-    elif len(sys.argv) > 1:
-        main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
-    else:
-        with tempfile.TemporaryDirectory() as made:
+        sys.exit()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", nargs="?", type=Path, help="class folders of photographs; made from the sample ones if not")
+    parser.add_argument("repeats", nargs="?", type=int, default=REPEATS)
+    parser.add_argument("--python", action="append", default=[], metavar="WAY=PATH", help="the interpreter of data_loader")
+    given = parser.parse_args()
+    pythons = dict(item.split("=", 1) for item in given.python)
+    with tempfile.TemporaryDirectory() as made:
+        if given.folder is None:
             make_photos(Path(made), NUM_IMAGES, (450, 375))
-            main(Path(made))
+        main(given.folder or Path(made), given.repeats, pythons)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -95,13 +96,26 @@ def photographs(folder: Path) -> Path:
 def inspection(folder: Path) -> Path:
     photographs(folder)
     pipekit(folder, "inspect", "photos", "--features", "--out", "found")
-    return screenshot(folder / "found" / "inspect.html", folder / "page.png", 1180, 1240)
+    return screenshot((folder / "found" / "inspect.html").as_uri(), folder / "page.png", 1180, 1240)
 
 
 def report(folder: Path) -> Path:
     shutil.copytree(ROOT / TEXTURES, folder / "textures", ignore=shutil.ignore_patterns("runs", ".pipekit"))
     pipekit(folder, "train", "textures", "--name", "textures", "--model", "simple_cnn", "--epochs", "2")
-    return screenshot(folder / "runs" / "textures" / "report.html", folder / "page.png", 1180, 1240)
+    return screenshot((folder / "runs" / "textures" / "report.html").as_uri(), folder / "page.png", 1180, 1240)
+
+
+def studio(folder: Path) -> Path:
+    """The first page of the studio, with the textures."""
+    words = [sys.executable, "-m", "pipekit", "studio", TEXTURES, "--no-open", "--port", "0"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PIPEKIT_STORE": str(folder / "store")}
+    with subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        address = next(found[0] for line in server.stdout if (found := re.search(r"http://127\S+", line)))
+        try:
+            return screenshot(address, folder / "page.png", 1280, 860)
+        finally:
+            server.terminate()
 
 
 def terminal(folder: Path) -> Path:
@@ -115,13 +129,13 @@ def terminal(folder: Path) -> Path:
     return folder / "terminal.svg"
 
 
-def screenshot(page: Path, file: Path, width: int, height: int) -> Path:
+def screenshot(address: str, file: Path, width: int, height: int) -> Path:
     """The top of a page as Chromium shows it, ``width`` by ``height`` pixels."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
         raise SystemExit("pictures of pages need Chromium (Debian package chromium)")
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=5000"]
-    words = [browser, *options, f"--window-size={width},{height}", f"--screenshot={file}", page.as_uri()]
+    words = [browser, *options, f"--window-size={width},{height}", f"--screenshot={file}", address]
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return file
 
@@ -133,6 +147,7 @@ PICTURES = (
     Shown("harris.jpg", corners, (CAT,)),
     Shown("inspect.jpg", inspection, (TEXTURES,)),
     Shown("report.jpg", report, (TEXTURES,)),
+    Shown("studio.jpg", studio, (TEXTURES,)),
     Shown("train.svg", terminal, (TEXTURES,)),
 )
 

@@ -121,12 +121,23 @@ _BESIDE = {
 }
 """Verbs that lie in the module of another one."""
 
-__all__ = ["VERBS", "__version__", *_HOME, *VERBS]
+_IN_PYTHON = {
+    "Recipe": "recipe",
+    "dataset": "dataset",
+    "feed": "feed",
+    "load": "load",
+    "near_duplicates": "near_duplicates",
+}
+"""For Python code and notebooks, without a command: name -> the module below ``pipekit.commands``."""
+
+__all__ = ["VERBS", "__version__", *_HOME, *VERBS, *_IN_PYTHON]
 
 
 def __getattr__(name: str) -> Any:
     if name in VERBS:
         return getattr(import_module(f"pipekit.commands.{_BESIDE.get(name, name)}"), name)
+    if name in _IN_PYTHON:
+        return getattr(import_module(f"pipekit.commands.{_IN_PYTHON[name]}"), name)
     if name not in _HOME:
         raise AttributeError(f"module 'pipekit' has no attribute {name!r}")
     return getattr(import_module(f"pipekit.{_HOME[name]}"), name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, TypeVar
+from typing import Any, ClassVar, Final, Literal, TypeAlias, TypeVar
 
 from pipekit.columnar import Columns, MakeColumns, columns_of_rows
 
@@ -77,6 +78,9 @@ class Sample:
         sha256: SHA-256 of the file's bytes, as hex; the image's identity. The engine computes it if an importer leaves it
             empty.
         label: the class name, or None for an unlabelled sample.
+        labels: in a dataset of several labels: the classes that the image has, each once; ``()`` if it has none of them, None
+            if it is unlabelled.
+        value: in a dataset of numbers: the number, None if it is unlabelled.
         split: ``train``, ``val``, ``test``, or "" while unassigned.
         targets: mask, boxes, keypoints.
         extra: any further JSON values: a source, a group, a patient, a licence.
@@ -89,6 +93,8 @@ class Sample:
     split: str = ""
     targets: Targets = NO_TARGETS
     extra: Mapping[str, Any] = field(default_factory=dict)
+    labels: tuple[str, ...] | None = None
+    value: float | None = None
 
 
 def problem_of_sample(sample: Sample) -> str:
@@ -99,11 +105,21 @@ def problem_of_sample(sample: Sample) -> str:
         return f"the image of {sample.id!r} is {sample.image!r}, expected a path"
     if sample.label is not None and not isinstance(sample.label, str):
         return f"the label of {sample.id!r} is {sample.label!r}, expected a text or None"
+    if sample.labels is not None and not _are_labels(sample.labels):
+        return f"the labels of {sample.id!r} are {sample.labels!r}, expected a tuple of different texts, or None"
+    if sample.value is not None and not (isinstance(sample.value, float) and math.isfinite(sample.value)):
+        return f"the value of {sample.id!r} is {sample.value!r}, expected a finite float, or None"
+    if sum(one is not None for one in (sample.label, sample.labels, sample.value)) > 1:
+        return f"{sample.id!r} has more than one of label, labels and value: a dataset has one task"
     if not isinstance(sample.split, str) or not isinstance(sample.sha256, str):
         return f"split and sha256 of {sample.id!r} must be texts"
     if not isinstance(sample.targets, Targets):
         return f"the targets of {sample.id!r} are of type {type(sample.targets).__name__}, expected Targets"
     return "" if isinstance(sample.extra, Mapping) else f"the extra of {sample.id!r} must be a mapping"
+
+
+def _are_labels(found: Any) -> bool:
+    return isinstance(found, tuple) and all(isinstance(one, str) for one in found) and len({*found}) == len(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +158,7 @@ class Category:
         skeleton: pairs of positions in ``keypoints``, from 0, that a line joins.
         mirror: the position of each keypoint's counterpart when left and right are swapped; empty if unknown.
         group: the name of a class above it: COCO's ``supercategory``.
+        unit: of the number that a dataset of numbers states, in the list ``value``.
     """
 
     name: str
@@ -150,31 +167,37 @@ class Category:
     skeleton: tuple[tuple[int, int], ...] = ()
     mirror: tuple[int, ...] = ()
     group: str = ""
+    unit: str = ""
 
     def to_plain(self) -> dict[str, Any]:
         """Its JSON form, without default values."""
-        values = {name: getattr(self, name) for name in ("name", "number", "keypoints", "skeleton", "mirror", "group")}
+        values = {name: getattr(self, name) for name in ("name", "number", "keypoints", "skeleton", "mirror", "group", "unit")}
         return {name: _as_lists(value) for name, value in values.items() if value is not None and value not in ((), "")}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Category:
         lists = {name: tuple(plain.get(name, ())) for name in ("keypoints", "mirror")}
         skeleton = tuple((int(one), int(other)) for one, other in plain.get("skeleton", ()))
-        return cls(str(plain.get("name", "")), plain.get("number"), **lists, skeleton=skeleton, group=plain.get("group", ""))
+        group, unit = (str(plain.get(name, "")) for name in ("group", "unit"))
+        return cls(str(plain.get("name", "")), plain.get("number"), **lists, skeleton=skeleton, group=group, unit=unit)
 
 
 def _as_lists(value: Any) -> Any:
     return [_as_lists(one) for one in value] if isinstance(value, tuple) else value
 
 
+ListOf: TypeAlias = Literal["labels", "boxes", "masks", "order", "value"]
+
+
 @dataclass(frozen=True, slots=True)
 class Categories:
     """The list of classes that a source has, in its order: an importer yields it beside its samples, at any point.
 
-    ``of`` says what is named: the samples' labels, their boxes, or the values of their masks.
+    ``of`` says what is named: the samples' labels, their boxes, the values of their masks; ``order``: labels whose order has a
+    meaning, such as low, mid, high; ``value``: one entry, the name and the unit of the number of each sample.
     """
 
-    of: Literal["labels", "boxes", "masks"]
+    of: ListOf
     entries: tuple[Category, ...]
 
 
@@ -276,7 +299,7 @@ class Dataset(Artifact):
     """An index of samples: one row per sample, sorted by id, streamed from disk. It copies no images.
 
     ``meta`` holds ``num_samples``, ``num_failed``, ``classes`` (the names of labels that occur), ``counts``
-    ({split: {class: n}}) and, where the source lists its classes, ``categories``.
+    ({split: {class: n}}) and, where the source lists its classes, ``categories``; ``task``, unless it is ``classes``.
     """
 
     kind: ClassVar[str] = "dataset"
@@ -324,12 +347,27 @@ class Dataset(Artifact):
         """The labels that occur, in the order of the source's list; others follow, sorted."""
         return in_order(self.meta["classes"], self.categories("labels"))
 
-    def categories(self, of: Literal["labels", "boxes", "masks"]) -> tuple[Category, ...]:
+    def categories(self, of: ListOf) -> tuple[Category, ...]:
         """The classes that the source lists, in its order, unused ones included; empty if it has no list.
 
         A sample may have a class that is not among them.
         """
         return tuple(map(Category.from_plain, self.meta.get(CATEGORIES, {}).get(of, ())))
+
+    @property
+    def task(self) -> str:
+        """What it states of each image: ``classes`` (one), ``multilabel`` (several) or ``number``; :mod:`pipekit.tasks`."""
+        return str(self.meta.get("task", "classes"))
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The classes from the lowest to the highest, if their order has a meaning; else empty."""
+        return tuple(entry.name for entry in self.categories("order"))
+
+    @property
+    def value(self) -> Category:
+        """The name and the unit of the number of each image."""
+        return next(iter(self.categories("value")), Category("value"))
 
     @property
     def counts(self) -> Mapping[str, Mapping[str, int]]:

@@ -106,12 +106,12 @@ class Columns(Mapping[str, Any]):
     Attributes:
         columns: by name.
         counts: the number of rows of each part.
-        read: reads the rows of a part again.
+        read: reads some rows of a part again, by their places in it.
     """
 
     columns: Mapping[str, Column]
     counts: Sequence[int]
-    read: Callable[[int], Sequence[Any]] = field(repr=False)
+    read: Callable[[int, Sequence[int]], Sequence[Any]] = field(repr=False)
 
     def __getitem__(self, name: str) -> Any:
         return self.columns[name]
@@ -134,10 +134,10 @@ class Columns(Mapping[str, Any]):
         wanted: dict[int, list[int]] = {}
         for number in numbers:
             wanted.setdefault(int(np.searchsorted(ends, number, side="right")), []).append(number)
-        found = {}
+        found: dict[int, Any] = {}
         for part, some in wanted.items():
-            rows, begin = self.read(part), int(ends[part]) - self.counts[part]
-            found.update({number: rows[number - begin] for number in some})
+            begin = int(ends[part]) - self.counts[part]
+            found.update(zip(some, self.read(part, [number - begin for number in some]), strict=True))
         return found
 
 
@@ -208,7 +208,7 @@ def joined(blocks: Sequence[Mapping[str, Column]]) -> dict[str, Column]:
 
 def columns_of_rows(rows: Sequence[Any], make: MakeColumns, params: Any) -> Columns:
     """Columns of rows that are in no index: they are one part."""
-    return Columns(dict(make(rows, params)), [len(rows)], lambda part: rows)
+    return Columns(dict(make(rows, params)), [len(rows)], lambda part, places: [rows[place] for place in places])
 
 
 def _joined_few(blocks: Sequence[Few]) -> Few:
@@ -267,10 +267,9 @@ def from_bytes(data: bytes) -> dict[str, Column]:
     """What :func:`to_bytes` was given. Arrays are views of ``data``."""
     import numpy as np
 
-    line, _, _ = data.partition(b"\n")
-    at = len(line) + 1
+    at = data.index(b"\n") + 1
     columns: dict[str, Column] = {}
-    for name, kind, length, *more in json.loads(line):
+    for name, kind, length, *more in json.loads(data[:at]):
         if kind == "texts":
             sizes = np.frombuffer(data, "<u4", length, at)
             at += 4 * length

@@ -319,7 +319,7 @@ class SampleContext(Protocol):
         """Where to write an output file; ``name`` may have folders and must be unique to the sample (begin it with its id)."""
 
     def write(self, name: str, data: bytes) -> str:
-        """Write an output file in one go; its path, as :class:`Sample` takes it. It is hashed here and not read back."""
+        """Write an output file in one go; its path, as :class:`Sample` takes it. A packed one is no file before the yield."""
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """``make()``, kept for all samples that this worker handles with these parameters: a compiled recipe, a model."""

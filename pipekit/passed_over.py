@@ -97,7 +97,7 @@ def passed_over(root: Path, reads: Iterable[str] | None = (), not_counted: Colle
         not_counted: files that are known to be something else, such as the pipeline file.
     """
     images = image_suffixes()
-    known = (*images, *(reads or ()))
+    known = tuple(reads or ())
     others = {os.fspath(path) for path in not_counted}
     counts = Counter[str]()
     examples: dict[str, list[str]] = {}
@@ -114,7 +114,9 @@ def passed_over(root: Path, reads: Iterable[str] | None = (), not_counted: Colle
             stack.append(here)
         for name in names:
             lower = name.lower()
-            here.images |= lower.endswith(images)
+            if lower.endswith(images):
+                here.images = True
+                continue
             if (
                 lower.endswith(known)
                 or (reads is None and not lower.endswith(PICTURES))

@@ -25,15 +25,8 @@ LONGEST_SOCKET = 107
 LONGEST_FOLDER = 70
 """Maximum length of the path of the temporary folder, in bytes: ``multiprocessing`` adds 32 for a socket."""
 
-PRELOADED = (
-    "pipekit.engine.worker",
-    "pipekit.images.codec",
-    "pipekit.images.draw",
-    "pipekit.images.masks",
-    "pipekit.images.near_duplicates",
-    "pipekit.recipe.compiled",
-)
-"""Modules that each worker process has from its start, if it can be forked; components add more, see :func:`preload`. None of
+PRELOADED = ("pipekit.engine.worker", "pipekit.images.codec", "pipekit.images.near_duplicates")
+"""Modules that each worker process has from its start, if it can be forked; stages add more, see :func:`preload`. None of
 them starts a thread except OpenBLAS, which is built to be forked."""
 
 _asked_for: dict[str, None] = {}

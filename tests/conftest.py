@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -48,10 +49,19 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What commands without a project keep stays out of the person's cache, and an earlier session's is not found."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CONFIG_HOME", str(trusting(tmp_path_factory.mktemp("config"), tmp_path_factory.getbasetemp())))
         patch.setenv(
             "PIPEKIT_SYNC", "off"
         )  # what tests make is thrown away; tests/store/test_durability.py and tests/faults sync
         yield
+
+
+def trusting(config: Path, below: Path) -> Path:
+    """A folder of configuration that trusts the plugins of all projects below another folder."""
+    file = config / "pipekit" / "config.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"[[trusted]]\nbelow = {json.dumps(str(below))}\n", encoding="utf-8")
+    return config
 
 
 SETTINGS = ("PIPEKIT_DEBUG", "PIPEKIT_PLUGINS", "PIPEKIT_DISABLE", "PIPEKIT_STORE", "PIPEKIT_TRACE")

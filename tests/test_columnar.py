@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -46,15 +47,16 @@ def test_texts_are_taken_by_their_numbers() -> None:
 
 
 def test_rows_are_read_by_part() -> None:
-    parts, read = [["a", "b"], [], ["c", "d", "e"]], []
+    parts = [["a", "b"], [], ["c", "d", "e"]]
+    read: list[tuple[int, Sequence[int]]] = []
 
-    def rows_of(part: int) -> list[str]:
-        read.append(part)
-        return parts[part]
+    def rows_of(part: int, places: Sequence[int]) -> list[str]:
+        read.append((part, places))
+        return [parts[part][place] for place in places]
 
     made = Columns({}, [2, 0, 3], rows_of)
     assert made.rows([4, 2, 3]) == {4: "e", 2: "c", 3: "d"}
-    assert read == [2]
+    assert read == [(2, [2, 0, 1])]
     assert made.num_rows == 5
 
 

@@ -22,6 +22,7 @@ from pipekit.errors import PlanError, UserError
 from pipekit.files import (
     OUTPUT_MARK,
     PlainTable,
+    TarWriter,
     files_in,
     folders_in,
     guarded,
@@ -29,7 +30,6 @@ from pipekit.files import (
     hash_file,
     on_disk,
     own_output_below,
-    pack,
     plain_rows,
     read_bytes,
     split_packed,
@@ -37,6 +37,7 @@ from pipekit.files import (
     unreadable_below,
     walk,
 )
+from pipekit.files.tars import header_of
 from pipekit.registry.registry import load_registry
 from pipekit.registry.sniffing import find_importer
 from tests.conftest import DATA, Trial
@@ -51,28 +52,49 @@ def fill(folder: Path, contents: dict[str, bytes]) -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.binary(max_size=2000), max_size=6))
 def test_what_goes_in_comes_out(tmp_path_factory: pytest.TempPathFactory, datas: list[bytes]) -> None:
-    folder = tmp_path_factory.mktemp("pack")
+    folder = tmp_path_factory.mktemp("tar")
     contents = {f"cat/ä {number}.v{number}.jpg": data for number, data in enumerate(datas)}
-    fill(folder / "files", contents)
-    (folder / "files").mkdir(exist_ok=True)
-    places = pack(folder / "files", folder / "files.tar", {name: {".cls": b"cat"} for name in contents})
+    tar = TarWriter(folder / "files.tar")
+    places = {name: tar.add(name, data, {".cls": b"cat"}) for name, data in contents.items()}
+    sha256 = tar.finish()
+    assert (folder / "files.tar").exists() == bool(datas), "an empty tar is removed"
+    if not datas:
+        return
+    assert sha256 == hash_file(folder / "files.tar")
     for name, data in contents.items():
         path = f"{folder}/files.tar{places[name]}"
         assert read_bytes(path) == data
         assert Path(path).suffix == ".jpg"
         assert split_packed(path) is not None
-    with tarfile.open(folder / "files.tar") as tar:
-        members = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+    with tarfile.open(folder / "files.tar") as opened:
+        members = {member.name: opened.extractfile(member).read() for member in opened}  # type: ignore[union-attr]
     assert [data for name, data in members.items() if name.endswith(".jpg")] == [contents[name] for name in sorted(contents)]
     assert all(Path(name).name.count(".") == 1 for name in members)  # WebDataset takes all after the first dot as the kind
     assert sum(name.endswith(".cls") for name in members) == len(contents)
 
 
-def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
-    for round_ in ("a", "b"):
-        fill(tmp_path / round_, {"x/1.png": b"1", "2.png": b"22"})
-        pack(tmp_path / round_, tmp_path / f"{round_}.tar", {})
-    assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
+@pytest.mark.parametrize("name", ["1.jpg", "cats/cat_1.jpg", "x" * 100, "x" * 101, "ä.jpg", "\udcff.jpg"])
+@pytest.mark.parametrize("size_bytes", [0, 511, 123456789, 8**11])
+def test_a_header_is_that_of_tarfile(name: str, size_bytes: int) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mtime, info.mode = size_bytes, 0, 0o444
+    assert header_of(name, size_bytes) == info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def test_what_a_failed_sample_added_to_a_tar_is_dropped(tmp_path: Path) -> None:
+    made = []
+    for fails in (False, True):
+        tar = TarWriter(tmp_path / f"{fails}.tar")
+        tar.add("1.png", b"1")
+        before = tar.state()
+        if fails:
+            tar.add("a/2.png", b"22" * 1000, {".cls": b"cat"})
+            tar.back_to(before)
+        tar.add("3.png", b"333")
+        assert list(tar.places) == ["1.png", "3.png"]
+        assert tar.finish() in ("", hash_file(tmp_path / f"{fails}.tar"))
+        made.append((tmp_path / f"{fails}.tar").read_bytes())
+    assert made[0] == made[1]
 
 
 def test_a_loose_file_whose_name_looks_packed_is_read_as_it_is(tmp_path: Path) -> None:

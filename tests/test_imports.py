@@ -35,6 +35,7 @@ WORDS = [
     "corrected",
     "passed_over",
     "owners",
+    "tasks",
 ]
 """The modules at the root: the vocabulary that all code shares. No new one without a change of the law in docs/design.md."""
 
@@ -59,7 +60,8 @@ LAW: dict[str, list[str]] = {
     "testing": [*TOOLBOX, *MACHINERY],
     "commands": [*TOOLBOX, *MACHINERY, "testing"],
     "ui": [*TOOLBOX, *MACHINERY, "commands"],
-    "cli": [*TOOLBOX, *MACHINERY, "commands", "testing", "ui"],
+    "studio": ["commands", "page"],
+    "cli": [*TOOLBOX, *MACHINERY, "commands", "testing", "ui", "studio"],
 }
 """A room -> the rooms that it may import from, besides itself and the words."""
 
@@ -71,6 +73,9 @@ ONLY = {
     "cv2": {*TOOLBOX, "builtin"},
     "simplejpeg": {"images"},
     "albumentations": {"builtin"},
+    "starlette": {"studio"},
+    "uvicorn": {"studio"},
+    "anyio": {"studio"},
 }
 """A library -> the only rooms of pipekit that may import it."""
 
@@ -165,7 +170,7 @@ def problems(parts: tuple[str, ...], source: str) -> list[str]:
 def _law_problems(unit: str, parts: tuple[str, ...], rest: list[str]) -> Iterator[str]:
     """``rest`` is what follows ``pipekit.``; a public name stands for the module that it comes from."""
     target = rest[0] if rest else "__init__"
-    target = "commands" if target in pipekit.VERBS else pipekit._HOME.get(target, target)
+    target = "commands" if target in (*pipekit.VERBS, *pipekit._IN_PYTHON) else pipekit._HOME.get(target, target)
     if target in ("__init__", "__version__", unit) and target != "builtin":
         return
     if target == "builtin":
@@ -209,6 +214,8 @@ def test_no_file_is_longer_than_500_lines(file: Path) -> None:
         (("commands", "run.py"), "from pipekit import ui", "commands may not import ui"),
         (("riddle.py",), "from pipekit.riddle2 import x", "no pipekit.riddle2 in the law"),
         (("registry", "registry.py"), "from typer import Typer", "only cli may"),
+        (("studio", "server.py"), "from pipekit.engine.run import run_plan", "studio may not import engine"),
+        (("commands", "browse.py"), "from starlette.routing import Route", "only studio may"),
         (("engine", "run.py"), "def f():\n    import rich.table", "only ui may"),
         (("builtin", "train.py"), "import tensorflow as tf", "import it in the function"),
         (("pipeline", "plan.py"), "class A:\n    import numpy", "reached at start-up"),
@@ -242,7 +249,7 @@ def loaded_after(code: str) -> set[str]:
 def test_no_room_has_the_name_of_a_verb() -> None:
     """``pipekit.features`` must be the verb, whatever was imported before."""
     rooms = {path.name.removesuffix(".py") for path in PACKAGE.iterdir() if path.suffix in ("", ".py")}
-    assert not rooms & set(pipekit.VERBS)
+    assert not rooms & {*pipekit.VERBS, *pipekit._IN_PYTHON}
 
 
 def test_no_module_has_the_name_of_what_its_package_hands_on() -> None:

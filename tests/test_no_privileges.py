@@ -21,7 +21,7 @@ from pipekit.pipeline.plan import load_plan
 from pipekit.registry.registry import Registry, load_registry
 from pipekit.registry.sniffing import choose, exporter_of, find_importer, verdicts
 from pipekit.testing.checks import write_tiny_dataset
-from tests.conftest import DATA, Trial, fill
+from tests.conftest import DATA, Trial, fill, trusting
 from tests.test_imports import MACHINERY, PACKAGE
 
 ALLOWED = {
@@ -41,10 +41,10 @@ ALLOWED = {
 """Words in the machinery that are a built-in's name too, and what they mean there."""
 
 WHERE = {
-    "image": {"engine/context.py", "engine/shards.py", "engine/sources.py", "engine/views.py", "engine/worker.py"}
+    "image": {"engine/datasets.py", "engine/shards.py", "engine/sources.py", "engine/views.py", "engine/worker.py"}
     | {"store/locations.py", "store/parts.py", "store/rows.py"},
     "split": {"engine/view_rows.py", "store/rows.py"},
-    "classes": {"artifacts.py", "engine/adhoc.py", "engine/outcome.py", "store/rows.py"},
+    "classes": {"artifacts.py", "engine/adhoc.py", "engine/outcome.py", "store/rows.py", "tasks.py"},
     "masks": {"artifacts.py", "registry/losses.py"},
     "match": {"quarantine.py"},
     "pictures": {"findings.py"},
@@ -210,7 +210,7 @@ def test_what_an_importer_of_annotations_reads_can_be_written_back(built_in: Reg
     named = {found.name: exporter_of(built_in, found.name) for found in built_in.components("importer")}
     kept = {name for name, exporter in named.items() if exporter}
     tools = {"cvat", "labelme", "via", "label_studio", "createml", "box_csv", "coco_panoptic"}
-    assert kept == {"coco", "yolo", "voc", "masks", "roboflow_masks", "csv", "parquet", "tfrecord", *tools}
+    assert kept == {"coco", "yolo", "voc", "masks", "roboflow_labels", "roboflow_masks", "csv", "parquet", "tfrecord", *tools}
 
 
 @pytest.mark.parametrize("executor", ["auto", "threads", "processes"])
@@ -296,6 +296,7 @@ def test_a_dry_run_leaves_the_file_system_as_it_was(tmp_path: Path) -> None:
         os.utime(file, (1, 1))  # a hash of a file that could still change is kept nowhere
     for name in ("home", "cache", "config", "tmp"):
         (tmp_path / name).mkdir()
+    trusting(tmp_path / "config", tmp_path)
     environ = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PIPEKIT_")},
         "HOME": str(tmp_path / "home"),

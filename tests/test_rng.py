@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 
 import numpy as np
 from hypothesis import given
@@ -33,9 +34,23 @@ def test_parts_are_kept_apart() -> None:
 def test_it_is_numpys_generator_from_a_sha256() -> None:
     """The recipe that the docstring gives, step by step, so that another program can make the same numbers."""
     text = "int:1:7\x1fstr:7:augment\x1fstr:5:a.jpg\x1fint:1:2"
-    words = np.frombuffer(hashlib.sha256(text.encode()).digest(), dtype="<u4").tolist()
-    expected = np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
-    assert np.array_equal(rng_for(7, "augment", "a.jpg", 2).random(5), expected.random(5))
+    digest = hashlib.sha256(text.encode()).digest()
+    high, low, stream_high, stream_low = (int.from_bytes(digest[at : at + 8], "little") for at in (0, 8, 16, 24))
+    mask, multiplier = (1 << 128) - 1, 0x2360ED051FC65DA44385DF649FCCF645
+    increment = ((stream_high << 64 | stream_low) << 1 | 1) & mask
+    state = ((increment + (high << 64 | low)) * multiplier + increment) & mask  # O'Neill's pcg_setseq_128_srandom
+    expected = np.random.PCG64(0)
+    expected.state = {**expected.state, "state": {"state": state, "inc": increment}}
+    assert np.array_equal(rng_for(7, "augment", "a.jpg", 2).random(5), np.random.Generator(expected).random(5))
+
+
+def test_a_generator_has_children_and_can_be_pickled() -> None:
+    rng = rng_for(7, "a.jpg")
+    one, other = rng.spawn(2)
+    assert one.random() != other.random()
+    assert one.random() != rng.spawn(1)[0].random(), "children of a second call are further ones"
+    again = pickle.loads(pickle.dumps(rng_for(7, "a.jpg").bit_generator))
+    assert again.random_raw() == rng_for(7, "a.jpg").bit_generator.random_raw()
 
 
 def test_names_that_are_not_utf8_have_a_generator() -> None:

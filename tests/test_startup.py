@@ -54,7 +54,7 @@ def test_looking_at_a_pipeline_loads_no_heavy_library(tmp_path: Path, monkeypatc
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     modules = loaded(tmp_path, "run", str(textures), "--dry-run")
     assert "pydantic" in modules
-    assert not modules & {"tensorflow", "keras", "albumentations", "matplotlib", "sklearn", "scipy"}
+    assert not modules & {"cv2", "tensorflow", "keras", "albumentations", "matplotlib", "sklearn", "scipy"}
 
 
 @pytest.mark.parametrize("command", ["augment", "features", "inspect", "replay", "scaffold", "sniff", "split"])

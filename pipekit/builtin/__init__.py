@@ -38,7 +38,7 @@ def register_stages(register: Register) -> None:
         "pipekit.builtin.augment:augment",
         summary="Make augmented copies of the training images",
         version=5,
-        preload=("pipekit.builtin.augment",),
+        preload=("pipekit.builtin.augment", "pipekit.recipe.compiled"),
     )
     register(
         "train",
@@ -52,6 +52,7 @@ def register_stages(register: Register) -> None:
         "pipekit.builtin.features:features",
         summary="Detect features in every image, count and draw them",
         version=2,
+        preload=("pipekit.builtin.features.stage",),
     )
     register("filter", "pipekit.builtin.filter:filter", summary="Keep the samples that fulfil an expression over their columns")
     register("rename_classes", "pipekit.builtin.rename_classes:rename_classes", summary="Rename, merge and drop classes")
@@ -145,6 +146,11 @@ def register_importers(register: Register) -> None:
         version=2,
     )
     register(
+        "roboflow_labels",
+        "pipekit.builtin.importers.roboflow_labels",
+        summary="Roboflow's several labels an image: _classes.csv with a column of 0 and 1 for each",
+    )
+    register(
         "arrow",
         "pipekit.builtin.importers.arrow",
         summary="Hugging Face datasets saved with save_to_disk; needs pyarrow",
@@ -223,6 +229,8 @@ def register_checks(register: Register) -> None:
     register("odd_size", f"{at}.outliers:odd_size", summary="Far fewer or far more pixels than the other images")
     register("odd_aspect", f"{at}.outliers:odd_aspect", summary="Far wider or taller than the other images")
     register("imbalance", f"{at}.balance:imbalance", summary="Class imbalance, and very small classes")
+    register("co_occurrence", f"{at}.several:co_occurrence", summary="Labels that are together, rare labels and combinations")
+    register("outlying_numbers", f"{at}.numbers:outlying_numbers", summary="The range of the numbers, and those far outside it")
     register("missing_classes", f"{at}.balance:missing_classes", summary="A class without images in a split")
     register("unlabelled", f"{at}.balance:unlabelled", summary="Images without a class in a dataset with classes")
     register("orientation", f"{at}.files:orientation", summary="Images that only their EXIF data rotates")

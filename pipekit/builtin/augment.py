@@ -18,6 +18,7 @@ from pipekit.files import hash_file
 from pipekit.images.choices import FillMode, Fit, Interpolation, SizeHw
 from pipekit.recipe.copies import FUNCTION
 from pipekit.recipe.notation import Ops
+from pipekit.tasks import NUMBER, require, supports
 
 if TYPE_CHECKING:
     from pipekit.recipe.compiled import Applied, CompiledRecipe
@@ -113,6 +114,12 @@ class AugmentParams(OutputOptions):
     strip_metadata: bool = param(
         False, "Remove position, serial numbers and other metadata from the kept originals; copies never have any"
     )
+    keep_value: bool = param(
+        False,
+        "In a dataset of numbers, allow ops that move pixels: the number of an image holds for its copies too. Without it, "
+        "they are refused, since a rotation changes an angle",
+        in_key="changed",
+    )
     balance: bool = param(False, "Balance the classes: make as many images of each as the largest class has with its copies")
 
 
@@ -125,6 +132,7 @@ class CopyParams(AugmentParams):
         return replace(super().compiled(), counterparts=self.counterparts)
 
 
+@supports("classes", "multilabel", "number")
 @stage(libraries=("numpy", "opencv-python-headless", "pillow", "simplejpeg"))
 def augment(ctx: Context, dataset: Dataset, params: AugmentParams) -> Dataset:
     """Make augmented copies of the training images; masks, boxes and keypoints move with the pixels.
@@ -140,6 +148,12 @@ def augment(ctx: Context, dataset: Dataset, params: AugmentParams) -> Dataset:
             f"no image is in the splits {', '.join(params.splits)}",
             f"The dataset's splits: {there}. Set splits, or split it first.",
         )
+    if params.balance:
+        require("'balance' of the stage 'augment'", dataset.task, ["classes"])
+    if dataset.task == NUMBER and not params.keep_value:
+        from pipekit.recipe.coordinates import refuse_moving
+
+        refuse_moving(params.compiled().ops)
     if params.coordinates == "refuse":
         _refuse_coordinates(dataset, params)
     _warn_of_numbered_keypoints(ctx, dataset, params)
@@ -266,7 +280,7 @@ def _without_metadata(sample: Sample, ctx: SampleContext) -> Sample:
         return sample
     suffix = posixpath.splitext(sample.image)[1]
     path = ctx.write(f"originals/{sample.id.removesuffix(suffix)}{suffix}", stripped)
-    return Sample(sample.id, path, "", sample.label, sample.split, sample.targets, sample.extra)
+    return replace(sample, image=path, sha256="")
 
 
 def _write(sample: Sample, mask_sha256: str, copy: int, applied: Applied, params: OutputOptions, ctx: SampleContext) -> Sample:
@@ -277,9 +291,11 @@ def _write(sample: Sample, mask_sha256: str, copy: int, applied: Applied, params
         data = images.encode(applied.mask, "png")
         mask = ctx.write(f"masks/{PurePosixPath(name).with_suffix('.png')}", data)
         mask_made = {"mask": {"of_sha256": mask_sha256, "sha256": hashlib.sha256(data).hexdigest()}}
-    label = sample.label
+    label, labels = sample.label, sample.labels
     if applied.mirrored and label is not None:
         label = params.mirror_labels.get(label, label)
+    if applied.mirrored and labels is not None:
+        labels = tuple(sorted({params.mirror_labels.get(one, one) for one in labels}))
     made = {
         "of": sample.id,
         "sha256": sample.sha256,
@@ -289,7 +305,8 @@ def _write(sample: Sample, mask_sha256: str, copy: int, applied: Applied, params
         **mask_made,
     }
     targets = Targets(mask, "", applied.boxes, applied.keypoints)
-    return Sample(name, path, "", label, sample.split, targets, {**sample.extra, "augmented": made})
+    extra = {**sample.extra, "augmented": made}
+    return Sample(name, path, "", label, sample.split, targets, extra, labels, sample.value)
 
 
 def output_name(sample_id: str, copy: int, suffix: str, format: str) -> tuple[str, str]:
@@ -301,4 +318,4 @@ def output_name(sample_id: str, copy: int, suffix: str, format: str) -> tuple[st
 
 
 def _with_extra(sample: Sample, extra: Mapping[str, Any]) -> Sample:
-    return Sample(sample.id, sample.image, sample.sha256, sample.label, sample.split, sample.targets, extra)
+    return replace(sample, extra=extra)

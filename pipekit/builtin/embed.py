@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pipekit import contract
 from pipekit.contract import Call, Context, Dataset, Embeddings, Params, Uses, param
+from pipekit.tasks import stated, supports
 
 
 class EmbedStageParams(Params):
@@ -18,6 +19,7 @@ class EmbedStageParams(Params):
     )
 
 
+@supports("classes", "multilabel", "number")
 @contract.stage
 def embed(ctx: Context, dataset: Dataset, params: EmbedStageParams) -> Embeddings:
     """Compute the features of every image with an embedder; each image is computed once for all stages and runs."""
@@ -74,14 +76,14 @@ def _write_rows(ctx: Context, dataset: Dataset, problems: Any) -> list[contract.
         table.writerow(["id", "label", "split", "sha256", "problem"])
         for sample in dataset:
             problem = problems.get(sample.id, "")
-            table.writerow([sample.id, sample.label, sample.split, sample.sha256, problem])
+            table.writerow([sample.id, stated(sample), sample.split, sample.sha256, problem])
             if not problem:
                 good.append(sample)
     return good
 
 
 def _columns(samples: list[contract.Sample]) -> dict[str, list[str]]:
-    rows = [(sample.id, sample.label or "", sample.split, sample.sha256) for sample in samples]
+    rows = [(sample.id, stated(sample) or "", sample.split, sample.sha256) for sample in samples]
     return {name: [_text(row[place]) for row in rows] for place, name in enumerate(("id", "label", "split", "sha256"))}
 
 

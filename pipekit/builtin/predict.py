@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from pipekit.contract import Context, Dataset, Files, Model, Params, param, stage
 from pipekit.errors import UserError
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, TASKS, supports, task_of
 
 
 class PredictParams(Params):
@@ -21,10 +22,12 @@ class PredictParams(Params):
     batch_size: int = param(32, "Batch size for prediction", unit="images", ge=1, le=4096, in_key=False)
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 @stage(libraries=("tensorflow", "keras", "onnxruntime"))
 def predict(ctx: Context, model: Model, dataset: Dataset, params: PredictParams) -> Files:
     """Write ``predictions.csv``: id, predicted class, confidence, all probabilities, and the reason if an image is unusable.
 
+    For several labels, ``predicted`` has those above their thresholds, with ``|`` between them; of a number, its value.
     A model that can tell adds ``unknown`` (1: the image is none of the classes) and ``unknown_score``, which is then above 1.
     Frames of videos have the columns clip, frame and time_s too.
     """
@@ -32,7 +35,7 @@ def predict(ctx: Context, model: Model, dataset: Dataset, params: PredictParams)
     from pipekit.learning.light_predictor import load_light
     from pipekit.learning.predictions import answers, write_csv
 
-    predictor, decision = asked_for(load_light(model.path, ctx.component), params.calibrated, params.decide)
+    predictor, decision = asked_for(load_light(model.path, ctx.component, TASKS), params.calibrated, params.decide)
     ids: dict[str, str] = {}
     frames: dict[str, tuple[str, int, float]] = {}
     for sample in dataset:
@@ -52,13 +55,14 @@ def predict(ctx: Context, model: Model, dataset: Dataset, params: PredictParams)
     scored = predictor.with_score is not None
     with (ctx.out_dir / "predictions.csv").open("w", encoding="utf-8", newline="", errors="surrogateescape") as file:
         predictions = write_csv(named, predictor.classes, file, frames=bool(frames), scored=scored)
+        are_classes = task_of(model) == CLASSES
         for prediction in ctx.track(predictions, total=len(ids), label="predict", unit="images"):
-            counts[prediction.predicted] += not prediction.error
+            counts[prediction.predicted] += are_classes and not prediction.error
             failed += bool(prediction.error)
             unknown += bool(prediction.unknown)
     if failed:
         ctx.warn(f"{failed} of {len(ids)} images can't be read; predictions.csv gives the reasons")
-    facts = {"images": str(len(ids)), **{name: str(counts[name]) for name, _ in counts.most_common(3) if name}}
+    facts = {"images": str(len(ids)), **{name: str(counts[name]) for name, count in counts.most_common(3) if name and count}}
     if scored:
         facts["none of these"] = str(unknown)
     return ctx.artifact(Files, facts=facts)

@@ -14,6 +14,7 @@ from pipekit.contract import Call, Context, Dataset, Files, Params, Sample, Uses
 from pipekit.errors import ImageError, UserError
 from pipekit.files import PlainTable
 from pipekit.learning.embeddings import embed_parts
+from pipekit.tasks import stated, supports
 
 COLUMNS = ("query", "rank", "id", "label", "split", "similarity", "same_file", "sha256")
 
@@ -39,6 +40,7 @@ class SimilarParams(Params):
     thumbnail_px: int = param(160, "Longer side of the images on the contact sheet", unit="px", ge=32, le=1024)
 
 
+@supports("classes", "multilabel", "number")
 @stage
 def similar(ctx: Context, queries: tuple[Dataset, ...], dataset: Dataset, params: SimilarParams) -> SimilarFiles:
     """Find the images of a dataset that are nearest to each query image, by the cosine of their features.
@@ -124,7 +126,7 @@ def _rows(asked: Sequence[tuple[int, Sample]], nearest: Nearest, there: Mapping[
     for (_, query), found in zip(asked, nearest.found, strict=True):
         for rank, (name, cosine) in enumerate(found, 1):
             sample = there[name]
-            values = (query.id, rank, name, sample.label or "", sample.split, cosine, sample.sha256 == query.sha256)
+            values = (query.id, rank, name, stated(sample) or "", sample.split, cosine, sample.sha256 == query.sha256)
             yield dict(zip(COLUMNS, (*values, sample.sha256), strict=True))
 
 
@@ -169,4 +171,4 @@ def _draw(
 
 def _caption(sample: Sample, cosine: float, query: Sample) -> str:
     same = ", the same file" if sample.sha256 == query.sha256 else ""
-    return f"{cosine:.3f} {sample.label or ''}{same}\n{sample.id}"
+    return f"{cosine:.3f} {stated(sample) or ''}{same}\n{sample.id}"

@@ -17,6 +17,9 @@ Disabled = Annotated[
     list[str] | None,
     typer.Option("--disable", metavar="NAME", help="Do not load this plugin, in this command", show_default=False),
 ]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Load the local plugins that the file names, and remember that you trust them")
+]
 Format = Annotated[
     str,
     typer.Option(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +14,7 @@ from pipekit.cli.loading import Disabled, Plugins
 
 if TYPE_CHECKING:
     from pipekit.registry.registry import PluginRecord
+    from pipekit.testing.checks import Verdict
 
 app = new_app()
 
@@ -38,7 +41,7 @@ def plugins(
     if as_json:
         ui.say_json([as_data(record) for record in records])
         return
-    styles = {"ok": ui.GOOD, "broken": ui.BAD, "disabled": ui.DIM}
+    styles = {"ok": ui.GOOD, "broken": ui.BAD, "missing": ui.BAD, "disabled": ui.DIM}
     ui.table(
         ("plugin", "version", "API", "from", "loaded in", "brings", "status"),
         [
@@ -57,7 +60,7 @@ def plugins(
     )
     for record in records:
         if record.reason:
-            ui.say(f"\n{record.name}: {record.reason}", ui.WARN if record.status == "broken" else ui.DIM)
+            ui.say(f"\n{record.name}: {record.reason}", ui.DIM if record.status == "disabled" else ui.WARN)
     for (kind, name), plugins in clashes(records).items():
         forms = " or ".join(f"{plugin}:{name}" for plugin in plugins)
         ui.say(f"\n{kind.replace('_', ' ')} {name!r} is in {len(plugins)} plugins: say {forms}", ui.WARN)
@@ -66,46 +69,77 @@ def plugins(
 @app.command()
 def check(
     what: Annotated[str, typer.Argument(metavar="PATH_OR_NAME", help="A plugin's file or module, or an installed one")],
+    path: Annotated[
+        Path | None,
+        typer.Option("--path", metavar="PATH", help="Files that its importers or codecs read", show_default=False),
+    ] = None,
+    limit_s: Annotated[
+        float | None,
+        typer.Option(
+            "--limit", metavar="SECONDS", min=0.1, help="Longest time for a promise; default: 120", show_default=False
+        ),
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also show the promises that are kept")] = False,
 ) -> None:
     """Test every component of a plugin against the contract of its kind.
 
-    The checks are those of pipekit.testing and of pipekit's own tests. A component with parameters that have no default is
-    checked without running it.
+    The checks are those of pipekit.testing and of pipekit's own tests. They run in a separate process, with a working folder
+    of its own. A component with parameters that have no default is checked without running it.
     """
     from itertools import groupby
 
     from pipekit import ui
     from pipekit.commands.plugins import check_plugin
 
-    tried = check_plugin(what)
-    record, verdicts = tried.plugin, tried.verdicts
-    broken = untried = kept = 0
-    for (kind, name), group in groupby(verdicts, key=lambda verdict: (verdict.kind, verdict.name)):
-        found = list(group)
-        problems = [verdict for verdict in found if verdict.problem]
-        waiting = [verdict for verdict in found if verdict.untried]
-        broken, untried = broken + len(problems), untried + len(waiting)
-        kept += len(found) - len(problems) - len(waiting)
+    tried = check_plugin(what, path, limit_s=limit_s)
+    counted = Counts()
+    for (kind, name), group in groupby(tried.verdicts, key=lambda verdict: (verdict.kind, verdict.name)):
         ui.say(f"{kind} {name}", ui.NAME)
-        if verbose:
-            for verdict in found:
-                if not verdict.problem and not verdict.untried:
-                    ui.say(f"  kept    {verdict.promise}", ui.DIM)
-        if waiting:
-            ui.say(f"  not run {waiting[0].untried}", ui.WARN)
-        for verdict in problems:
-            ui.say(f"  broken  {verdict.promise}: {verdict.problem}", ui.BAD)
+        show_verdicts(list(group), counted, verbose)
     ui.say()
-    components = ui.plural(len(record.components), "component")
-    if broken:
-        ui.say(f"Plugin {record.name!r}: {components}, {ui.plural(broken, 'broken promise')}.", ui.BAD)
+    what = f"Plugin {tried.plugin.name!r}: {ui.plural(len(tried.plugin.components), 'component')}"
+    if counted.broken:
+        ui.say(f"{what}, {ui.plural(counted.broken, 'broken promise')}.", ui.BAD)
         raise typer.Exit(1)
-    if not kept:
-        ui.say(f"Plugin {record.name!r}: {components}, and nothing could be tried. Try it in tests of your own.", ui.BAD)
+    if not counted.called:
+        ui.say(f"{what}, and nothing could be tried. Try it in tests of your own.", ui.BAD)
         raise typer.Exit(1)
-    rest = f"; {ui.plural(untried, 'promise')} could not be tried" if untried else ""
-    ui.say(f"Plugin {record.name!r}: {components}, no promise broken{rest}.", ui.GOOD)
+    rest = f"; {ui.plural(counted.untried, 'promise')} could not be tried" if counted.untried else ""
+    ui.say(f"{what}, no promise broken{rest}.", ui.GOOD)
+
+
+@dataclass
+class Counts:
+    """What a check found.
+
+    Attributes:
+        called: promises that are kept and for which a component was called.
+    """
+
+    broken: int = 0
+    untried: int = 0
+    called: int = 0
+
+
+def show_verdicts(verdicts: Sequence[Verdict], counted: Counts, verbose: bool) -> None:
+    """Print the verdicts on one component, and count them."""
+    from pipekit import ui
+    from pipekit.testing.checks import own_promises
+    from pipekit.testing.checks.plugin import CALLED
+
+    own = {*own_promises(), CALLED}
+    waiting = [verdict for verdict in verdicts if verdict.untried]
+    problems = [verdict for verdict in verdicts if verdict.problem]
+    kept = [verdict for verdict in verdicts if not verdict.untried and not verdict.problem]
+    counted.broken += len(problems)
+    counted.untried += len(waiting)
+    counted.called += sum(verdict.promise in own for verdict in kept)
+    for verdict in kept if verbose else ():
+        ui.say(f"  kept    {verdict.promise}", ui.DIM)
+    if waiting and not problems:
+        ui.say(f"  not run {waiting[0].untried}", ui.WARN)
+    for verdict in problems:
+        ui.say(f"  broken  {verdict.promise}: {verdict.problem}", ui.BAD)
 
 
 def clashes(records: Sequence[PluginRecord]) -> dict[tuple[str, str], list[str]]:
@@ -118,13 +152,14 @@ def clashes(records: Sequence[PluginRecord]) -> dict[tuple[str, str], list[str]]
 
 
 def brings(record: PluginRecord) -> str:
-    """``3 ops, 1 model``."""
+    """``3 ops, 1 model, observer``."""
     from collections import Counter
 
     from pipekit import ui
 
     counted = Counter(kind for kind, _ in record.components)
-    return ", ".join(ui.plural(count, kind.replace("_", " ")) for kind, count in counted.items()) or "-"
+    found = [ui.plural(count, kind.replace("_", " ")) for kind, count in counted.items()]
+    return ", ".join([*found, *(["observer"] if record.observers else [])]) or "-"
 
 
 def as_data(record: PluginRecord) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipekit.cli import complete
-from pipekit.cli.loading import Disabled, Plugins
+from pipekit.cli.loading import Disabled, Plugins, Trust
 from pipekit.cli.showing import reporting as reporting
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def run(
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run; results are in runs/NAME/")] = None,
     plugin: Plugins = None,
     disable: Disabled = None,
+    trust: Trust = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print only JSON events, one per line, on stdout")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and the result")] = False,
 ) -> int:
@@ -66,7 +67,7 @@ def run(
     """
     from pipekit import ui
     from pipekit.cli.showing import show_verb
-    from pipekit.commands.run import forecast
+    from pipekit.commands.run import forecast, local_plugins_of
     from pipekit.commands.run import run as run_file
     from pipekit.engine.matrix import MatrixOutcome
     from pipekit.errors import EXIT_FAILED
@@ -79,11 +80,12 @@ def run(
         "name": name,
         "plugins": plugin,
         "disable": disable,
+        "trust": trust or asked_for_trust(file, plugin, disable, as_json),
     }
     if dry_run:
         display = ui.run_display(as_json, quiet)
         with reporting(display, as_json):
-            found = forecast(file, changes or (), until=until or only, **given)
+            found = forecast(file, changes or (), until=until or only, listener=display, **given)
             show_forecast(found, display if as_json else None)
         return 0
     code, outcome = show_verb(
@@ -98,8 +100,25 @@ def run(
     if code == 0 and outcome is not None and not (as_json or resume or until or only or again):
         from pipekit.cli.unchanged import remember
 
-        remember(outcome)
+        remember(outcome, [one.name for one in local_plugins_of(file, plugin, disable)])
     return code
+
+
+def asked_for_trust(file: Path, plugin: list[str] | None, disable: list[str] | None, as_json: bool) -> bool:
+    """Ask whether local plugins that are met for the first time are to be loaded. Nobody is asked in CI."""
+    import os
+
+    from pipekit import ui
+    from pipekit.commands.run import local_plugins_of
+    from pipekit.registry.trust import untrusted
+
+    new = untrusted(local_plugins_of(file, plugin, disable))
+    if not new or as_json or os.environ.get("CI") or not ui.can_ask():
+        return False
+    for one in new:
+        ui.say(f"{file} loads {one.name}, which you have not trusted yet: {one.path}", ui.WARN)
+    ui.say("A plugin is code that runs with all your rights. Read it first. What you trust is its path: later edits too.")
+    return ui.confirm("Trust and load it?" if len(new) == 1 else "Trust and load them?")
 
 
 def show_forecast(found: Forecasts, display: Callable[..., None] | None) -> None:

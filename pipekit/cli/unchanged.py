@@ -66,8 +66,12 @@ def answer(words: Sequence[str]) -> int | None:
     return 0
 
 
-def remember(outcome: Outcome) -> None:
-    """Keep what the command that has just run would print if it were given again now."""
+def remember(outcome: Outcome, loads: Sequence[str] = ()) -> None:
+    """Keep what the command that has just run would print if it were given again now.
+
+    Args:
+        loads: the local plugins that it says it loads.
+    """
     from dataclasses import replace
 
     from pipekit.engine.unchanged import write_basis
@@ -78,7 +82,7 @@ def remember(outcome: Outcome) -> None:
     try:
         basis = outcome.basis(PATH, STARTED_NS)
         if basis is not None:
-            text = _text_of(outcome, "--quiet" in given.words or "-q" in given.words)
+            text = _text_of(outcome, "--quiet" in given.words or "-q" in given.words, loads)
             if text.count(TIME) in (0, 1):
                 write_basis(given.store, given.name, replace(basis, text=text))
     except (OSError, ValueError):
@@ -133,7 +137,7 @@ class _Kept:
         return getattr(self._like, name)
 
 
-def _text_of(outcome: Outcome, quiet: bool) -> str:
+def _text_of(outcome: Outcome, quiet: bool, loads: Sequence[str]) -> str:
     """What the display of a run prints if every stage is cached: the events of such a run, to a stream that keeps the text."""
     from contextlib import redirect_stdout
 
@@ -143,6 +147,8 @@ def _text_of(outcome: Outcome, quiet: bool) -> str:
     kept = _Kept(sys.stdout)
     with redirect_stdout(kept):
         display = ui.run_display(False, quiet)
+        for name in loads:
+            display("loads", plugin=name)
         display("run_started", name=outcome.name, file=str(outcome.file or ""), stages=[stage.name for stage in outcome.stages])
         for stage in outcome.stages:
             for warning in stage.warnings:

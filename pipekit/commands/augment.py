@@ -35,6 +35,11 @@ class Augmented:
     outcome: Outcome
     warnings: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        from pipekit.commands.shown import of_augmented
+
+        return of_augmented(self)
+
 
 def augment(
     source: str | Path,

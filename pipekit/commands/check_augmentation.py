@@ -30,6 +30,11 @@ class AugmentationCheck:
     page: Path
     outcome: Outcome
 
+    def _repr_html_(self) -> str:
+        from pipekit.commands.shown import of_check
+
+        return of_check(self)
+
 
 def check_augmentation(
     model: str | Path,

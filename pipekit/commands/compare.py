@@ -32,6 +32,11 @@ class Comparison:
     data: Mapping[str, Any] = field(repr=False)
     page: str = field(repr=False)
 
+    def _repr_html_(self) -> str:
+        from pipekit.commands.shown import of_comparison
+
+        return of_comparison(self)
+
 
 def compare(
     runs: Sequence[str | Path],

@@ -350,7 +350,7 @@ def plugins(folder: Path) -> Iterator[Diagnosis]:
     good = [f"{record.name} ({record.source})" for record in records if record.status == "ok"]
     yield Diagnosis("plugins", "ok", ", ".join(good) or "none")
     for record in records:
-        if record.status == "broken":
+        if record.is_lost:
             fix = f"Fix or uninstall it; until then, PIPEKIT_DISABLE={record.name} leaves it out."
             yield Diagnosis(f"plugin {record.name}", "broken", record.reason, fix)
         elif record.seconds > 1:

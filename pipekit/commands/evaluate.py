@@ -35,6 +35,11 @@ class Evaluated:
     warnings: tuple[str, ...]
     outcome: Outcome
 
+    def _repr_html_(self) -> str:
+        from pipekit.commands.shown import of_evaluated
+
+        return of_evaluated(self)
+
 
 def evaluate(
     model: str | Path,

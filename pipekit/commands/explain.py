@@ -29,6 +29,11 @@ class Explanation:
     page: str = field(repr=False)
     warnings: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        from pipekit.commands.shown import of_explanation
+
+        return of_explanation(self)
+
 
 def explain(
     model: str | Path,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,11 @@ class Inspected:
     failing: tuple[str, ...]
     warnings: tuple[str, ...]
     outcome: Outcome
+
+    def _repr_html_(self) -> str:
+        from pipekit.commands.shown import of_inspected
+
+        return of_inspected(self)
 
 
 def inspect(
@@ -218,13 +223,18 @@ def _copy(stored: Path, out: Path) -> None:
 
 def _write_quarantine(path: Path, found: Mapping[str, Any]) -> None:
     """Each image once, with the first reason to exclude it."""
-    import io
-
     first: dict[str, Any] = {}
     for entry in found["remove"]:
         first.setdefault(entry["id"], entry)
+    write_quarantine(path, first.values())
+
+
+def write_quarantine(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:
+    """Write a quarantine file: a line for each image to exclude, whole or not at all."""
+    import io
+
     text = io.StringIO()
     table = PlainTable(text)
     table.writerow(COLUMNS)
-    table.writerows([entry[column] for column in COLUMNS] for entry in first.values())
+    table.writerows([entry[column] for column in COLUMNS] for entry in entries)
     write_text(path, text.getvalue())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipekit.commands.working import registry_with
 from pipekit.errors import UserError
+from pipekit.tasks import CLASSES, TASKS, require, task_of
 
 if TYPE_CHECKING:
     from pipekit.learning.predictions import Prediction
@@ -117,7 +118,7 @@ def predict(
     trained = find_artifact(str(model), Model, Path.cwd())
     if trained is None:
         raise UserError(f"no trained model in {model}", "Give a run (runs/NAME), a folder with model.json, or a model's file.")
-    predictor, decision = asked_for(load_light(trained.path, registry.get), calibrated, decide)
+    predictor, decision = asked_for(load_light(trained.path, registry.get, TASKS), calibrated, decide)
     found = ways.answers(
         predictor,
         ways.with_frames(paths, every, rate_hz),
@@ -127,6 +128,7 @@ def predict(
         decision=decision,
     )
     if sort is not None:
+        require("sort", task_of(trained), [CLASSES])
         found = ways.sort_into(found, Path(sort))
     return Predictions(tuple(predictor.classes), _at_least_one(found), predictor.with_score is not None, tuple(sources))
 

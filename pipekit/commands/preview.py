@@ -40,6 +40,11 @@ class Previewed:
     path: Path | None = None
     page: Path | None = None
 
+    def _repr_html_(self) -> str:
+        from pipekit.page import notebook
+
+        return notebook.whole(notebook.picture(self.sheet, "contact sheet of variants"))
+
 
 def preview(
     source: str | Path,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipekit.engine.matrix import MatrixOutcome
     from pipekit.engine.outcome import Listener, Outcome
     from pipekit.pipeline.plan import Plan
+    from pipekit.registry.trust import LocalPlugin, Meet
 
 Changes = Mapping[str, Any] | Sequence[str]
 
@@ -36,6 +37,11 @@ class Forecasts:
     steps: tuple[Forecast, ...]
     num_combinations: int = 0
 
+    def _repr_html_(self) -> str:
+        from pipekit.commands.shown import of_forecasts
+
+        return of_forecasts(self)
+
 
 def run(
     file: str | Path = "pipeline.toml",
@@ -50,6 +56,7 @@ def run(
     name: str | None = None,
     plugins: Sequence[str] | None = (),
     disable: Sequence[str] | None = (),
+    trust: bool = False,
     listener: Listener | None = None,
 ) -> Outcome | MatrixOutcome:
     """Run a pipeline file; finished stages come from the cache. With ``[matrix]``, run every combination.
@@ -66,6 +73,7 @@ def run(
         name: the run's name: its results are in ``runs/NAME/`` beside the file.
         plugins: plugins to load: files or modules.
         disable: names of plugins to leave out.
+        trust: load the local plugins that the file names, and remember that they are trusted.
         listener: receives each event of the run.
 
     Returns:
@@ -73,7 +81,8 @@ def run(
 
     Raises:
         PlanError: the file has mistakes; nothing was run.
-        UserError: the selection makes no sense, or, with ``resume``, there is nothing to resume.
+        UserError: the selection makes no sense, or, with ``resume``, there is nothing to resume; or the file names a local
+            plugin that nobody has trusted.
         StageError: a stage failed; finished work is kept.
 
     Example:
@@ -81,21 +90,23 @@ def run(
         >>> pipekit.run("pets/pipeline.toml", {"stages.train.epochs": 2}).headline  # doctest: +SKIP
         'test accuracy 0.917 (95 % interval 0.730 to 0.990), 24 images'
     """
+    from pipekit.commands.progress import listener_or_progress
+    from pipekit.commands.shown import shown, shown_matrix
     from pipekit.engine.matrix import known_plans, run_matrix
     from pipekit.engine.resume_check import check_any_resumable, check_resumable
-    from pipekit.engine.run import run_plan, silent
+    from pipekit.engine.run import run_plan
     from pipekit.pipeline.matrix_table import matrix_of
 
-    plan = plan_of(file, changes, workers, executor, name, plugins, disable)
+    plan = plan_of(file, changes, workers, executor, name, plugins, disable, meeting(trust, listener))
     matrix = None if until or only else matrix_of(plan)
     if resume and matrix is None:
         check_resumable(plan, until or only)
     elif resume and matrix is not None:
         check_any_resumable(known_plans(plan, matrix), plan.name)
     if matrix is not None:
-        outcome = run_matrix(plan, matrix, listener or silent, again=tuple(again), draw=draw_sheet)
-        return with_flattery(with_recipes(plan, outcome))
-    return run_plan(plan, listener or silent, until=until, only=only, again=tuple(again), draw=draw_sheet)
+        outcome = run_matrix(plan, matrix, listener_or_progress(listener), again=tuple(again), draw=draw_sheet)
+        return shown_matrix(with_flattery(with_recipes(plan, outcome)))
+    return shown(run_plan(plan, listener_or_progress(listener), until=until, only=only, again=tuple(again), draw=draw_sheet))
 
 
 def with_recipes(plan: Plan, outcome: MatrixOutcome) -> MatrixOutcome:
@@ -184,11 +195,13 @@ def forecast(
     name: str | None = None,
     plugins: Sequence[str] | None = (),
     disable: Sequence[str] | None = (),
+    trust: bool = False,
+    listener: Listener | None = None,
 ) -> Forecasts:
     """Forecast what :func:`run` would do with each stage, and why; nothing is run or written.
 
     Args:
-        file, changes, until, again, workers, executor, name, plugins, disable: as :func:`run` takes them.
+        file, changes, until, again, workers, executor, name, plugins, disable, trust: as :func:`run` takes them.
 
     Raises:
         PlanError: the file has mistakes.
@@ -201,9 +214,48 @@ def forecast(
     from pipekit.engine.run import forecast as foresee
     from pipekit.pipeline.matrix_table import matrix_of
 
-    plan = plan_of(file, changes, workers, executor, name, plugins, disable)
+    plan = plan_of(file, changes, workers, executor, name, plugins, disable, meeting(trust, listener))
     matrix = matrix_of(plan)
     return Forecasts(tuple(foresee(plan, until, tuple(again))), 0 if matrix is None else matrix.num_combinations())
+
+
+def meeting(trust: bool, listener: Listener | None) -> Meet:
+    """What happens when local plugins are met: each is an event, and those that nobody has trusted are an error."""
+
+    def meet(plugins: Sequence[LocalPlugin]) -> None:
+        from pipekit.registry import trust as trusting
+
+        if trust:
+            try:
+                trusting.trust(plugins)
+            except OSError as error:
+                if listener is not None:
+                    words = f"that you trust {plugins[0].name} can't be kept in {trusting.config_file()}: {error.strerror}"
+                    listener("warning", stage="", message=words)
+        else:
+            trusting.refuse_untrusted(plugins)
+        if listener is not None:
+            for one in plugins:
+                listener("loads", plugin=one.name, path=str(one.path))
+
+    return meet
+
+
+def local_plugins_of(
+    file: str | Path, plugins: Sequence[str] | None = (), disable: Sequence[str] | None = ()
+) -> tuple[LocalPlugin, ...]:
+    """The local plugins that a pipeline file names; none if it can't be read, which the run will say."""
+    import tomllib
+
+    from pipekit.registry.trust import local_plugins
+
+    path = Path(file)
+    path = path / "pipeline.toml" if path.is_dir() else path
+    try:
+        listed = tomllib.loads(path.read_text(encoding="utf-8-sig")).get("plugins", [])
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return ()
+    return local_plugins(listed if isinstance(listed, list) else [], path.absolute().parent, plugins or (), disable or ())
 
 
 def plan_of(
@@ -214,6 +266,7 @@ def plan_of(
     name: str | None,
     plugins: Sequence[str] | None,
     disable: Sequence[str] | None,
+    meet: Meet,
 ) -> Plan:
     """The checked plan of a pipeline file."""
     from pipekit.pipeline.plan import load_plan
@@ -227,7 +280,7 @@ def plan_of(
             overrides.append(f"{key}={json.dumps(value)}")
     path = Path(file)
     path = path / "pipeline.toml" if path.is_dir() else path
-    plan = load_plan(path, overrides=overrides, plugins=tuple(plugins or ()), disabled=tuple(disable or ()))
+    plan = load_plan(path, overrides=overrides, plugins=tuple(plugins or ()), disabled=tuple(disable or ()), meet=meet)
     refuse_broken(plan.registry, plugins or ())
     refuse_unknown(plan.registry, disable or ())
     return plan

@@ -34,9 +34,10 @@ def runs(folder: str | Path = ".") -> tuple[Record, ...]:
         >>> [(run["name"], run["headline"]) for run in pipekit.runs("pets")]  # doctest: +SKIP
         [('pets', 'test accuracy 0.917 (95 % interval 0.730 to 0.990), 24 images')]
     """
+    from pipekit.commands.shown import Runs
     from pipekit.engine.run_folder import list_runs
 
-    return tuple(list_runs(Path(folder).absolute()))
+    return Runs(list_runs(Path(folder).absolute()))
 
 
 def show_run(run: str | Path, folder: str | Path = ".") -> Record:
@@ -54,9 +55,10 @@ def show_run(run: str | Path, folder: str | Path = ".") -> Record:
         >>> pipekit.show_run("runs/pets")["seed"]  # doctest: +SKIP
         7
     """
+    from pipekit.commands.shown import RunRecord
     from pipekit.engine.run_folder import find_run
 
-    return find_run(Path(folder).absolute(), str(run))
+    return RunRecord(find_run(Path(folder).absolute(), str(run)))
 
 
 def diff_runs(first: str | Path, second: str | Path, folder: str | Path = ".") -> tuple[Difference, ...]:

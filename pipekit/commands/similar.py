@@ -34,6 +34,11 @@ class Similar:
     picture: Path
     outcome: Outcome
 
+    def _repr_html_(self) -> str:
+        from pipekit.commands.shown import of_similar
+
+        return of_similar(self)
+
 
 def similar(
     images: str | Path | Sequence[str | Path],

@@ -33,6 +33,11 @@ class Split:
     path: Path | None
     outcome: Outcome
 
+    def _repr_html_(self) -> str:
+        from pipekit.commands.shown import of_split
+
+        return of_split(self)
+
 
 def split(
     source: str | Path,
@@ -77,7 +82,8 @@ def split(
         >>> made.counts["val"]  # doctest: +SKIP
         {'cat': 80, 'dog': 80}
     """
-    from pipekit.engine.run import run_plan, silent
+    from pipekit.commands.progress import listener_or_progress
+    from pipekit.engine.run import run_plan
     from pipekit.engine.run_folder import take_out
 
     place = None if out is None else expanded(out)
@@ -90,7 +96,7 @@ def split(
     asked: Any = stage.params
     if asked.remember:
         refuse_inside(Path(asked.file), source)
-    outcome = run_plan(plan, listener or silent, publish=False)
+    outcome = run_plan(plan, listener_or_progress(listener), publish=False)
     dataset: Any = outcome.artifact("split")
     if place is not None:
         take_out(dataset, place)
@@ -99,8 +105,10 @@ def split(
 
 
 def _counted(dataset: Dataset) -> dict[str, dict[str, int]]:
+    """The number of images of each split and class; an image with several labels counts for each."""
     counts: dict[str, dict[str, int]] = {name: {} for name in ("train", "val", "test")}
     for sample in dataset:
         of = counts.setdefault(sample.split, {})
-        of[sample.label or ""] = of.get(sample.label or "", 0) + 1
+        for label in (sample.label or "",) if sample.labels is None else sample.labels or ("",):
+            of[label] = of.get(label, 0) + 1
     return {name: dict(sorted(of.items())) for name, of in counts.items() if of}

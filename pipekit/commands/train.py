@@ -93,8 +93,10 @@ def train(
         >>> pipekit.train("photos", folds=5).headline  # doctest: +SKIP
         'out-of-fold accuracy 0.925 (95 % interval 0.862 to 0.965), 120 images in 5 folds'
     """
+    from pipekit.commands.progress import listener_or_progress
+    from pipekit.commands.shown import shown
     from pipekit.engine.resume_check import check_resumable
-    from pipekit.engine.run import run_plan, silent
+    from pipekit.engine.run import run_plan
     from pipekit.engine.run_place import prepare
     from pipekit.learning.keras_backend import require_keras
 
@@ -116,7 +118,7 @@ def train(
         check_resumable(plan)
     if file.parent.name:
         prepare(plan.base_dir / "runs" / plan.name)  # so that an import of this folder passes over the split file
-    return run_plan(plan, listener or silent, draw=draw_sheet)
+    return shown(run_plan(plan, listener_or_progress(listener), draw=draw_sheet))
 
 
 def _add_seeds(pipeline: AdhocPipeline, dataset: str, seeds: Sequence[int]) -> None:

@@ -38,7 +38,7 @@ def refuse_broken(registry: Registry, plugins: Iterable[str]) -> None:
     for asked in plugins:
         places = {asked, str(expanded(asked).absolute())}
         for record in registry.plugins:
-            if record.status == "broken" and record.source in places:
+            if record.is_lost and record.source in places:
                 missing = asked.endswith(".py") and not expanded(asked).exists()
                 reason = "no such file" if missing else record.reason
                 raise UserError(f"--plugin {asked}: {reason}", "A plugin is a Python file or an installed module.")
@@ -63,9 +63,10 @@ def new_pipeline(plugins: Sequence[str] | None = (), disable: Sequence[str] | No
 
 def run_pipeline(pipeline: AdhocPipeline, stage: str, listener: Listener | None = None, *, publish: bool = False) -> Outcome:
     """Check a pipeline, naming problems of ``stage`` by its parameters, and run it; ``publish`` shows it under ``runs/``."""
-    from pipekit.engine.run import run_plan, silent
+    from pipekit.commands.progress import listener_or_progress
+    from pipekit.engine.run import run_plan
 
-    return run_plan(pipeline.plan(of=stage), listener or silent, publish=publish, draw=draw_sheet)
+    return run_plan(pipeline.plan(of=stage), listener_or_progress(listener), publish=publish, draw=draw_sheet)
 
 
 def split_file(name: str, own: str = "split.csv") -> Path:
@@ -161,6 +162,11 @@ class Made:
     previews: tuple[Path, ...]
     artifact: Artifact
     outcome: Outcome
+
+    def _repr_html_(self) -> str:
+        from pipekit.commands.shown import of_made
+
+        return of_made(self)
 
 
 def make(pipeline: AdhocPipeline, stage: str, picture: str, out: str | Path | None, listener: Listener | None) -> Made:

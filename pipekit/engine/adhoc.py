@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pipekit.contract import Artifact, Dataset, Model
 from pipekit.engine import run_folder
-from pipekit.engine.context import open_dataset
+from pipekit.engine.datasets import open_dataset
 from pipekit.engine.outcome import Listener, Outcome
 from pipekit.engine.run import run_plan, silent
 from pipekit.errors import PlanError, UserError

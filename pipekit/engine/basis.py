@@ -39,7 +39,7 @@ def basis_of(
     if plan.file is None or plan.given or plan.matrix is not None or store.root != plan.base_dir / ".pipekit":
         return None
     registry = plan.registry
-    if any(True for hook in OBSERVED for _ in registry.observers(hook)) or any(r.status == "broken" for r in registry.plugins):
+    if any(True for hook in OBSERVED for _ in registry.observers(hook)) or any(r.is_lost for r in registry.plugins):
         return None
     texts, code = _texts_of(plan, stages), _code_of(plan, path)
     if texts is None or code is None or not all(sources.values()) or any(is_young(one, since_ns) for one in code):

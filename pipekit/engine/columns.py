@@ -14,7 +14,7 @@ from pipekit.errors import StageError
 from pipekit.registry.release import released_as
 from pipekit.store.columns import columns_file
 from pipekit.store.locations import Locations
-from pipekit.store.parts import Part, rows_of
+from pipekit.store.parts import Part, rows_at, rows_of
 from pipekit.store.rows import digest, dumps, from_row
 from pipekit.store.store import Store
 
@@ -27,20 +27,20 @@ class Source:
         name: the name of their part or shard.
         identity: all that the rows depend on.
         rows: reads them to make columns. Locations are packed: a row may be moved.
-        read: reads them for a stage.
+        read: reads some of them for a stage, by their places.
     """
 
     name: str
     identity: str
     rows: Callable[[], Sequence[Any]]
-    read: Callable[[], Sequence[Any]]
+    read: Callable[[Sequence[int]], Sequence[Any]]
 
 
 def source_of_part(root: Path, part: Part, locations: Locations) -> Source:
     """The samples of a part of a dataset."""
 
-    def read() -> list[Any]:
-        return [from_row(locations.unpack_row(row)) for row in rows_of(root, part)]
+    def read(places: Sequence[int]) -> list[Any]:
+        return [from_row(locations.unpack_row(row)) for row in rows_at(root, part, places)]
 
     return Source(name_of(part.place), identity_of(part), lambda: list(map(from_row, rows_of(root, part))), read)
 
@@ -70,8 +70,9 @@ def kept_columns(store: Store, sources: Iterable[Source], make: MakeColumns, par
             store.write_checked(path, data)
         blocks.append(from_bytes(data))
     if not listed:
-        return Columns(_made(make, (), params), [], lambda part: ())
-    return Columns(joined(blocks), [len(next(iter(block.values()))) for block in blocks], lambda part: listed[part].read())
+        return Columns(_made(make, (), params), [], lambda part, places: ())
+    counts = [len(next(iter(block.values()))) for block in blocks]
+    return Columns(joined(blocks), counts, lambda part, places: listed[part].read(places))
 
 
 def _made(make: MakeColumns, rows: Sequence[Any], params: Params | None) -> dict[str, Column]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from pipekit.engine.view_parts import PartToShow
 from pipekit.store.rows import dumps
+from pipekit.tasks import stated
 
 SHEET = "contact_sheet.jpg"
 
@@ -42,7 +43,7 @@ def images_for_sheet(parts: Sequence[PartToShow]) -> tuple[SheetImage, ...]:
             group = (sample.split, sample.label or "")
             if wanted.get(group):
                 wanted[group] -= 1
-                caption = "  ".join(filter(None, (sample.label or "(no class)", sample.split)))
+                caption = "  ".join(filter(None, (stated(sample) or "(no class)", sample.split)))
                 found.append((group[1], group[0], sample.id, SheetImage(sample.image, sample.sha256, caption)))
     return tuple(image for *_, image in sorted(found))
 

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipekit.artifacts import CATEGORIES, CODECS, joined_categories
-from pipekit.columnar import Columns, MakeColumns
 from pipekit.contract import Artifact, Dataset, Failure, Params, Sample
 from pipekit.engine.amending import Cuts, content_before, read_cuts
-from pipekit.engine.columns import kept_columns, source_of_part
+from pipekit.engine.datasets import open_dataset
 from pipekit.engine.healing import check_folder
 from pipekit.engine.keys import decoded_by, key_of
 from pipekit.engine.mapping import Kept, Mapped, Mapper
@@ -28,17 +27,11 @@ from pipekit.files import hash_file
 from pipekit.passed_over import META, joined
 from pipekit.pipeline.plan import PlannedStage
 from pipekit.registry.component import Component
-from pipekit.store.locations import Locations
 from pipekit.store.parts import (
-    FAILED,
     check_ids,
-    first_rows,
-    read_index,
-    sorted_rows,
     write_index,
 )
-from pipekit.store.rows import from_row, read_lines
-from pipekit.store.store import Store
+from pipekit.tasks import require_inputs, supported_by
 
 if TYPE_CHECKING:
     from pipekit.rng import Rng
@@ -50,36 +43,6 @@ MAX_FAILURES_SHOWN = 5
 
 FILES = ("files", "files.tar")
 """Where a shard has the files that were made for its samples."""
-
-
-def open_dataset(
-    kind: type[Dataset], path: Path, digest: str, meta: Mapping[str, Any], locations: Locations, store: Store | None = None
-) -> Dataset:
-    """Open the index in a folder as a dataset.
-
-    Args:
-        store: the run's own, which reports damage.
-    """
-
-    def samples(folder: Path) -> Iterator[Sample]:
-        with Store(locations.store).scratch() as scratch:
-            for row in sorted_rows(locations.store, read_index(folder), scratch):
-                yield from_row(locations.unpack_row(row))
-
-    def first(folder: Path, count: int) -> Iterator[Sample]:
-        return (from_row(locations.unpack_row(row)) for row in first_rows(locations.store, read_index(folder), count))
-
-    def failures(folder: Path) -> Iterator[Failure]:
-        rows = read_lines(folder / FAILED)
-        return (
-            Failure(row["id"], row["reason"], locations.unpack(row.get("image", "")), row.get("part_of", "")) for row in rows
-        )
-
-    def columns(folder: Path, make: MakeColumns, params: Any) -> Columns:
-        sources = (source_of_part(locations.store, part, locations) for part in read_index(folder))
-        return kept_columns(Store(locations.store) if store is None else store, sources, make, params)
-
-    return kind(path, digest, meta, samples, failures, columns, first)
 
 
 def carried(meta: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -388,7 +351,7 @@ class StageContext:
             self.mapper.cuts.write(self._folder)
         self.uses = sorted({place for part in parts for place in part.places})
         meta = {**carried(meta, self._inputs), **counted}
-        made = open_dataset(Dataset, self._folder, index, meta, locations, self._run.store)
+        made = open_dataset(Dataset, self._folder, index, meta, locations, self._run.store, self._run.handed)
         self.made.append(made)
         return made
 
@@ -423,8 +386,13 @@ class StageContext:
 
 
 def call_stage(stage: PlannedStage, ctx: StageContext, inputs: dict[str, Any]) -> Any:
-    """Run a stage's function; returns what it returns."""
+    """Run a stage's function; returns what it returns.
+
+    Raises:
+        UserError: it does not support the task of an input.
+    """
     function = stage.component.load()
+    require_inputs(f"the stage {stage.use!r}", inputs.values(), supported_by(function))
     if stage.contract.per_sample:
         dataset = inputs["dataset"]
         return ctx.dataset(ctx.map_own(function, dataset))

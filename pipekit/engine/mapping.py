@@ -27,6 +27,7 @@ from pipekit.engine.shards import (
     part_in,
     shard_rows,
 )
+from pipekit.engine.sources import Handed
 from pipekit.engine.worker import Job, prime, reason_of, release
 from pipekit.pipeline.plan import PlannedStage
 from pipekit.store.columns import memory_file
@@ -74,6 +75,7 @@ class Mapped:
         rows: does the same, and yields the results.
         of_parts: the parts of an index that go in; None for samples that are in none.
         source: the rows of a shard.
+        handed: notes what a stage gets.
     """
 
     def __init__(
@@ -83,15 +85,18 @@ class Mapped:
         rows: Callable[[], Iterator[Any]],
         of_parts: Sequence[Part] | None,
         source: Callable[[Group, Path], Source],
+        handed: Handed,
     ) -> None:
         self._store, self._work, self._rows, self._of_parts, self._source = store, work, rows, of_parts, source
         self._iterator: Iterator[Any] | None = None
+        self._handed = handed
 
     def __iter__(self) -> Iterator[Any]:
         return self
 
     def __next__(self) -> Any:
         if self._iterator is None:
+            self._handed.everything |= self._of_parts is not None  # else the stage had the samples before
             self._iterator = self._rows()
         return next(self._iterator)
 
@@ -106,7 +111,8 @@ class Mapped:
                 found[group.part.place] = self._source(group, place)
 
         self._work(absorb)
-        return kept_columns(self._store, (found[part.place] for part in self._of_parts), make, params)
+        sources = (found[part.place] for part in self._of_parts)
+        return self._handed.columns(kept_columns(self._store, sources, make, params))
 
     def close(self) -> None:
         if self._iterator is not None:
@@ -127,6 +133,7 @@ class Mapped:
 
     def by_part(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         """The digest and the rows of each shard, with the samples that failed; for a function that yields dicts."""
+        self._handed.everything = True
         places: dict[str, Path] = {}
         self._work(lambda group, place: places.__setitem__(group.digest, place))
         for digest_of_samples in sorted(places):
@@ -224,7 +231,7 @@ class Mapper:
 
             is_plain = not os.path.exists(f"{place}{os.sep}{SUMMARY}")  # noqa: PTH110 (done for every shard)
             identity = dumps([problems, "" if is_plain else identity_of(group.part)])
-            return Source(place.name, identity, lambda: read(False), lambda: read(True))
+            return Source(place.name, identity, lambda: read(False), lambda places: list(map(read(True).__getitem__, places)))
 
         def rows() -> Iterator[Any]:
             with store.scratch() as scratch:
@@ -241,7 +248,7 @@ class Mapper:
                 for _, row in sorter:
                     yield _result(row, self.run.locations)
 
-        return Mapped(store, work, rows, parts, source)
+        return Mapped(store, work, rows, parts, source, self.run.handed)
 
     def keep(self, function: Any, target: str, samples: Iterable[Sample], params: Params, label: str, name: str = "") -> Kept:
         """The samples for which ``function`` does not raise, as parts of an index."""
@@ -346,6 +353,7 @@ class Mapper:
         return write_part(root, (row for row in rows_of(root, part) if row["id"] not in failed))
 
     def _samples(self, parts: Sequence[Part]) -> Iterator[Sample]:
+        self.run.handed.everything = True
         with self.run.store.scratch() as scratch:
             for row in sorted_rows(self.run.store.root, parts, scratch):
                 yield from_row(self.run.locations.unpack_row(row))
@@ -458,13 +466,17 @@ def _next_of(changes: Iterator[Mapping[str, Any] | None], identity: str) -> Mapp
     return next(changes)
 
 
+LABELS = ("label", "labels", "value")
+"""Fields of which an empty value says something: no label of several, the number 0."""
+
+
 def _revised(row: Row, fields: Mapping[str, Any]) -> Row:
     """A row with fields of its sample replaced; ``extra`` is added to what is there."""
     row = dict(row)
     for name, value in fields.items():
         if name == "extra":
             value = {**row.get("extra", {}), **value}
-        if value is None or (not value and name != "label"):
+        if value is None or (not value and name not in LABELS):
             row.pop(name, None)
         else:
             row[name] = value

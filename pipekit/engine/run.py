@@ -18,7 +18,8 @@ from pipekit.contract import Artifact, Dataset, InputPath, RunInfo, StageInfo
 from pipekit.engine import run_folder
 from pipekit.engine.basis import basis_of
 from pipekit.engine.contact_sheets import DrawSheet
-from pipekit.engine.context import StageContext, call_stage, carried, check_share, open_dataset
+from pipekit.engine.context import StageContext, call_stage, carried, check_share
+from pipekit.engine.datasets import open_dataset
 from pipekit.engine.forecast import Forecast
 from pipekit.engine.healing import MAX_HEALED, check_inputs, move_aside
 from pipekit.engine.key_changes import describe_changes, new_format
@@ -348,7 +349,7 @@ class _Run:
         """Run a stage and put its output into the store."""
         self.syncing.begin()
         started, begun = time.perf_counter(), self.store.work_dir(key)
-        with self.store.scratch() as folder:
+        with self.store.scratch() as folder, self.run_context.handed.to_one_stage():
             ctx = StageContext(self.run_context, stage, key, inputs, folder, again, parts, self.before.get(stage.name))
             done = False
             try:
@@ -366,7 +367,7 @@ class _Run:
                 if damage := guard.take_noted():  # even if a stage swallowed it: no result made from it may stay
                     raise damage
                 if not isinstance(made, Dataset):  # images of datasets are compared where workers read them
-                    check_sources(inputs, self.run_context.began_ns, self.locations)
+                    check_sources(inputs, self.run_context.began_ns, self.locations, self.run_context.handed)
                 ctx.check_failures()
                 if stage.contract.fingerprint is not None:
                     # A stage may change the outside state that it reads (split adds lines to its file). Its key has the state
@@ -425,7 +426,7 @@ class _Run:
         if issubclass(kind, Dataset):
             # The cached result may come from the same images with other files beside them.
             meta = carried(manifest["meta"], self._inputs(stage))
-            artifact = open_dataset(kind, folder, manifest["digest"], meta, self.locations, self.store)
+            artifact = open_dataset(kind, folder, manifest["digest"], meta, self.locations, self.store, self.run_context.handed)
             if cached and manifest["num_failed"]:
                 check_share(
                     stage, manifest["num_failed"], manifest["num_attempted"], list(itertools.islice(artifact.failed(), 50))

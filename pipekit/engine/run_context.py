@@ -11,6 +11,7 @@ from pipekit.contract import Failure, Params, ShardResult
 from pipekit.engine.keys import Keys
 from pipekit.engine.outcome import Listener, StageOutcome
 from pipekit.engine.shards import PROGRESS_EVERY_S
+from pipekit.engine.sources import Handed
 from pipekit.pipeline.plan import Plan, PlannedStage
 from pipekit.registry.component import Component
 from pipekit.store.locations import Locations
@@ -32,6 +33,7 @@ class RunContext:
     """Runs a stage that another one asks for, or takes it from the store."""
     began_ns: int = field(default_factory=time.time_ns)
     keys: Keys = field(init=False)
+    handed: Handed = field(default_factory=Handed)
 
     def __post_init__(self) -> None:
         def codecs() -> Iterable[Component]:

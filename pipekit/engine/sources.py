@@ -1,17 +1,20 @@
 """Sources that change while a run reads them: nothing that was made of their new bytes may be kept under their old hash.
 
 Files are hashed when a run begins and read later. A file whose ctime is younger than the run is hashed once more after it was
-read; all others cost one ``stat``.
+read; all others cost one ``stat``. Workers check the samples that they are given. A stage can itself only have read
+those whose paths it got (:class:`Handed`): one that works on columns got few.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
-from pipekit.columnar import Column, Texts, makes_columns
+from pipekit.columnar import Column, Columns, Few, Texts, makes_columns
 from pipekit.contract import Dataset, Sample
 from pipekit.errors import StageError
 from pipekit.files import hash_file, split_packed
@@ -49,14 +52,77 @@ def check_row(row: Mapping[str, Any], began_ns: int) -> None:
     check_source(targets.get("mask", ""), targets.get("mask_sha256", ""), began_ns)
 
 
-def check_sources(inputs: Mapping[str, Any], began_ns: int, locations: Locations) -> None:
-    """:func:`check_source` for all images and masks of the datasets among a stage's inputs.
+class Handed:
+    """The samples whose paths a stage got, so that it may have read their files.
+
+    Attributes:
+        everything: all samples of its inputs, or unknown ones.
+        samples: those that it asked for one by one, by the path of the image.
+        watched: the datasets that report here, by their object's number.
+    """
+
+    def __init__(self) -> None:
+        self.everything, self.samples = False, dict[str, Sample]()
+        self.watched: WeakValueDictionary[int, Dataset] = WeakValueDictionary()
+
+    def each(self, samples: Iterator[Sample]) -> Iterator[Sample]:
+        """Pass all samples of a dataset on."""
+        self.everything = True
+        yield from samples
+
+    def some(self, samples: Iterable[Sample]) -> list[Sample]:
+        """Pass some samples of a dataset on."""
+        listed = list(samples)
+        self.samples.update((sample.image, sample) for sample in listed if isinstance(sample, Sample))
+        return listed
+
+    def columns(self, found: Columns) -> Columns:
+        """Pass columns on. With a column of paths, a stage may read any file."""
+        self.everything = self.everything or os.name == "nt" or any(map(_has_paths, found.values()))
+        return found
+
+    @contextlib.contextmanager
+    def to_one_stage(self) -> Iterator[None]:
+        """Begin anew for a stage; what a variant that another stage asks for got, that one may know too."""
+        before = self.everything, self.samples
+        self.everything, self.samples = False, {}
+        try:
+            yield
+        finally:
+            self.everything, self.samples = self.everything or before[0], before[1] | self.samples
+
+
+def _has_paths(column: Any) -> bool:
+    """Whether texts of a column begin like a path: absolute, or as it is stored."""
+    if isinstance(column, Few):
+        return any(name.startswith(("/", "@")) for name in column.names)
+    if not isinstance(column, Texts) or not column.data:
+        return False
+    import numpy as np
+
+    starts = (column.sizes.cumsum(dtype="int64") - column.sizes)[column.sizes > 0]
+    return bool(np.isin(np.frombuffer(column.data, np.uint8)[starts], (ord("/"), ord("@"))).any())
+
+
+def check_sources(inputs: Mapping[str, Any], began_ns: int, locations: Locations, handed: Handed) -> None:
+    """:func:`check_source` for the images and masks of the datasets among a stage's inputs that the stage may have read."""
+    datasets = list(_datasets(inputs))
+    if handed.everything or not all(handed.watched.get(id(one)) is one for one in datasets):
+        _check_all(datasets, began_ns, locations)
+        return
+    for sample in handed.samples.values():
+        check_source(sample.image, sample.sha256, began_ns)
+        check_source(sample.targets.mask, sample.targets.mask_sha256, began_ns)
+
+
+def _check_all(datasets: Iterable[Dataset], began_ns: int, locations: Locations) -> None:
+    """:func:`check_source` for all images and masks of datasets.
 
     Their paths are read as columns, without those in the store: a large dataset takes little more than a ``stat`` for each of
     its files. Only of parts with a file that is younger than the run are the rows read.
     """
     since = began_ns - SLACK_NS
-    for dataset in _datasets(inputs):
+    for dataset in datasets:
         parts, files = read_index(dataset.path), dataset.columns(source_columns)
         folders, paths, begin = _Folders(locations), files["path"].tolist(), 0
         for part, count in zip(parts, files.counts, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,9 +93,9 @@ class ViewPart:
     """What a view shows of a part.
 
     Attributes:
-        size_bytes, sha256: of its rows in the file of rows, for a dataset that is too large for folders: they are not in
-            memory then.
-        tars: the tars that the rows name, for such a dataset.
+        rows: empty where they are not in memory.
+        size_bytes, sha256: of its rows in the file of rows; "" for a part that has not been written.
+        tars: the tars that the rows name.
     """
 
     name: str
@@ -106,15 +106,14 @@ class ViewPart:
     sha256: str = ""
     tars: tuple[str, ...] = ()
 
-    def to_plain(self, size_bytes: int) -> dict[str, Any]:
-        """The part without its rows, which take ``size_bytes`` in the file of rows."""
+    def to_plain(self) -> list[Any]:
+        """The part without its rows."""
         survey = self.survey
-        sizes = {"count": self.count, "bytes": size_bytes}
-        large = {"sha256": self.sha256, "tars": self.tars} if self.sha256 else {}
-        return {"name": self.name, **sizes, "extra": survey.extra, "copies": [survey.num_images, survey.size_bytes], **large}
+        copies = [survey.extra, survey.num_images, survey.size_bytes]
+        return [self.name, self.count, copies, self.size_bytes, self.sha256, self.tars]
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> ViewPart:
+    def from_plain(cls, plain: Sequence[Any]) -> ViewPart:
         """The part, without its rows."""
-        survey, sha256 = Survey(tuple(plain["extra"]), *plain["copies"]), plain.get("sha256", "")
-        return cls(plain["name"], plain["count"], survey, [], plain["bytes"], sha256, tuple(plain.get("tars", ())))
+        name, count, (extra, *copies), size_bytes, sha256, tars = plain
+        return cls(name, count, Survey(tuple(extra), *copies), [], size_bytes, sha256, tuple(tars))

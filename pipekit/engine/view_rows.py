@@ -20,6 +20,7 @@ from typing import NamedTuple
 from pipekit.contract import Sample
 from pipekit.files import split_packed
 from pipekit.store.rows import digest
+from pipekit.tasks import stated
 
 TABLE = "metadata.csv"
 
@@ -118,7 +119,7 @@ class Layout:
         source = "" if tar or is_made or not file else f"{sample.sha256} {sample.image}"
         values = [sample.extra.get(key, "") for key in self.extra]
         plain = [value if isinstance(value, (str, int, float)) else json.dumps(value) for value in values]
-        line = _line([name, sample.label or "", sample.split, sample.id, sample.sha256, *plain])
+        line = _line([name, stated(sample) or "", sample.split, sample.id, sample.sha256, *plain])
         return ViewRow(utf8(sample.id), utf8(table), utf8(file), utf8(source), line)
 
 
@@ -192,9 +193,9 @@ def names_in_order(samples: Iterable[Sample], layout: Layout) -> dict[str, str]:
 
 
 def view_name(sample: Sample, split: str, taken: set[str]) -> str:
-    """``cat/cat_1.jpg``; more of the id if two files of a class have the same name."""
+    """``cat/cat_1.jpg``; more of the id if two files of a class have the same name. Images of other tasks lie in ``images``."""
     suffix = Path(sample.image).suffix
-    folder = _folder_name(sample.label) if sample.label is not None else "_unlabelled"
+    folder = _folder_name(sample.label) if sample.label is not None else "_unlabelled" if stated(sample) is None else "images"
     last = sample.id.rsplit("/", 1)[-1].removesuffix(suffix)
     whole = sample.id.replace("/", "__").removesuffix(suffix)
     for stem in (last, whole, f"{whole[:40]}-{digest(sample.id)[:16]}"):

@@ -8,33 +8,29 @@ is the last of them. So a view with a record is complete, and one without is bui
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from pipekit import __version__
 from pipekit.contract import Dataset
-from pipekit.engine import view_large
+from pipekit.engine import view_tables
 from pipekit.engine.contact_sheets import SHEET, SheetImage
 from pipekit.engine.view_parts import PartToShow, Survey, ViewPart
-from pipekit.engine.view_rows import ROWS, TABLE, Layout, Names, ViewRow, below, packed_rows, text, unpacked_rows, write_tables
+from pipekit.engine.view_rows import TABLE, Layout, Names, ViewRow, below, text
 from pipekit.engine.views import FAILED_TABLE, MAX_VIEW, Shown, Views, write_failed
 from pipekit.files import hash_file
 from pipekit.store.durability import is_off, sync_file, syncs_whole_disks
 from pipekit.store.locations import Locations
 from pipekit.store.parts import FAILED
-from pipekit.store.rows import dumps
+from pipekit.store.rows import decode, encode
 
 RECORD = ".view.json"
 
-FORMAT = 2
-
+FORMAT = 3
 
 MAX_CHANGED = 100_000
 """Maximum number of rows of changed parts of a large dataset: they are in memory. With more its view is built again."""
@@ -64,8 +60,6 @@ class Record:
         data: the record's bytes.
         failed: the hash of the dataset's list of failed samples.
         shown: without rows, see :meth:`with_rows`.
-        sizes: the size of each part's rows in the file of rows.
-        rows: the hash of that file.
     """
 
     folder: Path
@@ -73,52 +67,43 @@ class Record:
     settings: dict[str, Any]
     failed: str
     shown: Shown
-    sizes: tuple[int, ...]
-    rows: str
 
     def with_rows(self) -> list[ViewPart] | None:
         """The parts with their rows; None if the file of rows is not what was written."""
+        parts = self.shown.parts
         try:
-            data = (self.folder / ROWS).read_bytes()
-        except OSError:
+            return [replace(part, rows=list(view_tables.rows_of_parts(self.folder, parts, (part.name,)))) for part in parts]
+        except (view_tables.SpliceError, OSError):
             return None
-        if hashlib.sha256(data).hexdigest() != self.rows:
-            return None
-        ends = list(accumulate(self.sizes))
-        chunks = (data[end - size : end] for end, size in zip(ends, self.sizes, strict=True))
-        return [replace(part, rows=unpacked_rows(chunk)) for part, chunk in zip(self.shown.parts, chunks, strict=True)]
 
 
 def write_record(folder: Path, shown: Shown, settings: dict[str, Any], dataset: Dataset) -> None:
     """State what a finished view shows."""
-    chunks = [packed_rows(part.rows) for part in shown.parts]
-    data = b"".join(chunks)
-    if not any(part.sha256 for part in shown.parts):  # else they have been written
-        (folder / ROWS).write_bytes(data)
+    is_written = bool(shown.parts) and all(part.sha256 for part in shown.parts)
+    parts = shown.parts if is_written else view_tables.write_parts(folder, shown.parts)
     plain = {
         "settings": settings,
         "failed": hash_file(dataset.path / FAILED),
         "as_folders": shown.layout.as_folders,
         "is_unique": shown.is_unique,
-        "rows": hashlib.sha256(data).hexdigest(),
         "sheet": shown.sheet,
-        "table": shown.table,
-        "parts": [part.to_plain(part.size_bytes or len(chunk)) for part, chunk in zip(shown.parts, chunks, strict=True)],
+        "tables": dict(shown.tables),
+        "parts": [part.to_plain() for part in parts],
     }
-    (folder / RECORD).write_bytes(dumps(plain).encode("utf-8", "surrogatepass"))
+    (folder / RECORD).write_bytes(encode(plain))
 
 
 def read_record(folder: Path) -> Record | None:
     """The record of a view; None if it has none, or not a whole one."""
     try:
         data = (folder / RECORD).read_bytes()
-        plain = json.loads(data.decode("utf-8", "surrogatepass"))
+        plain = decode(data)
         parts = tuple(ViewPart.from_plain(part) for part in plain["parts"])
         extra = Survey.total(part.survey for part in parts).extra
         layout = Layout(plain["settings"]["is_import"], plain["as_folders"], extra)
-        shown = Shown(layout, plain["is_unique"], parts, tuple(SheetImage(*image) for image in plain["sheet"]), plain["table"])
-        sizes = tuple(part["bytes"] for part in plain["parts"])
-        return Record(folder, data, plain["settings"], plain["failed"], shown, sizes, plain["rows"])
+        sheet = tuple(SheetImage(*image) for image in plain["sheet"])
+        shown = Shown(layout, plain["is_unique"], parts, sheet, plain["tables"])
+        return Record(folder, data, plain["settings"], plain["failed"], shown)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -207,15 +192,17 @@ def plan_update(
         views.note(now.name, dataset, was)
         views.on_shown(len(dataset))
         return Update(now, record.data)
-    is_large = bool(was.table) and len(dataset) > MAX_VIEW
-    change: _Change | _LargeChange | None = _LargeChange(views, record, parts, dataset) if is_large else None
-    if change is None:
-        former = record.with_rows()
-        if former is None or not was.is_unique or max(len(dataset), sum(part.count for part in former)) > MAX_VIEW:
-            return None
-        change = _Change(views, record, {part.name: part for part in former}, parts, dataset)
+    before = sum(part.count for part in was.parts)
+    if not was.is_unique or (len(dataset) > MAX_VIEW) != (before > MAX_VIEW):
+        return None
     staged.mkdir(parents=True)
-    made = change.stage(staged)
+    made = _Splice(views, record, parts, dataset).stage(staged) if was.tables else None
+    if made is None and before <= MAX_VIEW:
+        shutil.rmtree(staged)
+        staged.mkdir()
+        former = record.with_rows()
+        if former is not None:
+            made = _Change(views, record, {part.name: part for part in former}, parts, dataset).stage(staged)
     if made is None:
         return None
     shown, gone = made
@@ -260,7 +247,8 @@ class _Change:
             found[part.name] = ViewPart(part.name, part.count, surveys[part.name], rows)
         shown = Shown(layout, True, tuple(found[part.name] for part in parts))
         rows = [row for part in shown.parts for row in part.rows]
-        tables = set(write_tables(staged, rows, layout.header()))
+        shown = replace(shown, tables=view_tables.write_all(staged, rows, layout))
+        tables = {below(text(table), TABLE) for table in {row.table for row in rows}}
         gone |= {below(text(table), TABLE) for table in {row.table for p in self.former.values() for row in p.rows}} - tables
         if not write_failed(staged, self.dataset):
             gone.add(FAILED_TABLE)
@@ -278,8 +266,8 @@ class _Change:
 
 
 @dataclass(frozen=True)
-class _LargeChange:
-    """Like :class:`_Change`, of a dataset that is too large for folders: its table is spliced."""
+class _Splice:
+    """Like :class:`_Change`, where tables can be spliced: of parts that stay, no row is parsed."""
 
     views: Views
     record: Record
@@ -292,38 +280,54 @@ class _LargeChange:
         names = {part.name for part in self.parts}
         kept = {part.name: part for part in was.parts if part.name in names}
         new = [part for part in self.parts if part.name not in kept]
-        others = [part for part in was.parts if part.name not in kept]
-        if sum(part.count for part in new) + sum(part.count for part in others) > MAX_CHANGED:
+        others = {part.name for part in was.parts if part.name not in kept}
+        if sum(part.count for part in new) + sum(part.count for part in was.parts if part.name in others) > MAX_CHANGED:
             return None
         surveys = {part.name: views.survey(part.samples(), was.layout.is_import, None) for part in new}
-        layout = views.layout(
-            staged, self.dataset, [*(p.survey for p in kept.values()), *surveys.values()], was.layout.is_import
-        )
+        every = [*(part.survey for part in kept.values()), *surveys.values()]
+        layout = views.layout(staged, self.dataset, every, was.layout.is_import)
         if layout != was.layout:
             return None
-        views.on_shown(sum(part.count for part in kept.values()))
-        tars = {tar for part in kept.values() for tar in part.tars}
-        there = dict.fromkeys(tars, b"")
-        made = dict(kept)
-        for part in new:
-            made[part.name] = ViewPart(
-                part.name, part.count, surveys[part.name], list(views.put_all(staged, part, layout, there))
-            )
-        rows = [row for part in new for row in made[part.name].rows]
         try:
-            former = list(view_large.rows_of_parts(now, was.parts, {part.name for part in others}))
-            if not view_large.are_plain(rows) or hash_file(now / TABLE) != was.table:
+            former = list(view_tables.rows_of_parts(now, was.parts, others))
+            tars = {tar for part in kept.values() for tar in part.tars}
+            gone, there = self._gone(former, tars)
+            made = dict(kept)
+            for part in new:
+                rows = list(views.put_all(staged, part, layout, there))
+                made[part.name] = ViewPart(part.name, part.count, surveys[part.name], rows)
+            rows = [row for part in new for row in made[part.name].rows]
+            if layout.as_folders and not view_tables.stay_unique(now, was.parts, kept, former, rows):
                 return None
-            lines = ({row.id: row.line for row in some} for some in (former, rows))
-            view_large.splice(now / TABLE, staged / TABLE, *lines)
-            found = view_large.write_rows(now, staged, was.parts, [made[part.name] for part in self.parts])
-        except (view_large.SpliceError, OSError):
+            if not view_tables.are_plain(rows):
+                return None
+            tables = view_tables.splice_all(now, staged, was.tables, former, rows, layout.header())
+            found = view_tables.write_rows(now, staged, was.parts, [made[part.name] for part in self.parts])
+        except (view_tables.SpliceError, OSError):
             return None
-        gone = {tar for part in others for tar in part.tars} - tars
+        views.on_shown(sum(part.count for part in kept.values()))
+        gone.difference_update(row.path for row in rows if row.source and there.get(row.path) == row.source)
+        if len(self.dataset) <= MAX_VIEW:  # a table without a row is none
+            gone |= self._without_rows(staged, tables, len(layout.header()))
         if not write_failed(staged, self.dataset):
             gone.add(FAILED_TABLE)
-        shown = Shown(layout, True, found, (), hash_file(staged / TABLE))
+        shown = Shown(layout, True, found, (), tables)
         shown = replace(shown, sheet=views.sheet(staged, shown, self.parts, was.sheet))
         if not shown.sheet:
             gone.add(SHEET)
         return shown, gone
+
+    def _gone(self, former: Sequence[ViewRow], tars: set[str]) -> tuple[set[str], dict[str, bytes]]:
+        """The files that no kept part shows, and the files that new parts can take over, see :meth:`Views.put_all`."""
+        others = [row for row in former if row.file]
+        copies = {row.path: row.source for row in others if row.source and os.path.lexists(self.record.folder / row.path)}
+        return {row.path for row in others} - tars, copies | dict.fromkeys(tars, b"")
+
+    @staticmethod
+    def _without_rows(staged: Path, tables: dict[str, str], header_bytes: int) -> set[str]:
+        """The tables that have lost their last row."""
+        empty = {name for name in tables if (staged / name).exists() and (staged / name).stat().st_size == header_bytes}
+        for name in empty:
+            (staged / name).unlink()
+            del tables[name]
+        return empty

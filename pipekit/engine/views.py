@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from pathlib import Path
 
 from pipekit.contract import Dataset, Sample
-from pipekit.engine import view_large
+from pipekit.engine import view_tables
 from pipekit.engine.contact_sheets import SHEET, DrawSheet, SheetImage, images_for_sheet
 from pipekit.engine.view_parts import PartToShow, Survey, ViewPart
-from pipekit.engine.view_rows import Layout, Names, ViewRow, names_in_order, write_tables
+from pipekit.engine.view_rows import Layout, Names, ViewRow, names_in_order
 from pipekit.errors import DamagedError, StageError, UserError
 from pipekit.files import PlainTable, split_packed
 from pipekit.store.copying import can_share_blocks, copy_file
@@ -115,16 +114,16 @@ class Shown:
 
     Attributes:
         is_unique: whether the preferred names of all files are unique.
-        parts: with their rows; without rows for a dataset that is too large for folders.
+        parts: of the dataset.
         sheet: the images of its contact sheet; empty if it has none.
-        table: the hash of the table of a dataset that is too large for folders; "" if it can't be spliced.
+        tables: the hash of each table, by its path below the view; none if they can't be spliced.
     """
 
     layout: Layout
     is_unique: bool
     parts: tuple[ViewPart, ...]
     sheet: tuple[SheetImage, ...] = ()
-    table: str = ""
+    tables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -164,14 +163,14 @@ class Views:
         if layout.as_folders and not is_unique:
             layout = replace(layout, names=names_in_order(iter(dataset), layout))
         if len(dataset) > MAX_VIEW:
-            large, table = view_large.build(self, folder, groups, surveys, layout)
-            shown = Shown(layout, is_unique, large, table=table)
+            large, tables = view_tables.build(self, folder, groups, surveys, layout)
+            shown = Shown(layout, is_unique, large, tables=tables)
         else:
             there: dict[str, bytes] = {}
             pairs = zip(groups, surveys, strict=True)
             made = [ViewPart(g.name, g.count, found, list(self.put_all(folder, g, layout, there))) for g, found in pairs]
-            write_tables(folder, chain.from_iterable(part.rows for part in made), layout.header())
-            shown = Shown(layout, is_unique, tuple(made))
+            tables = view_tables.write_all(folder, [row for part in made for row in part.rows], layout)
+            shown = Shown(layout, is_unique, tuple(made), tables=tables)
         shown = replace(shown, sheet=self.sheet(folder, shown, parts))
         self.note(folder.name, dataset, shown)
         return shown

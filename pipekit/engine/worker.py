@@ -22,7 +22,7 @@ from pipekit.artifacts import problem_of_sample
 from pipekit.contract import PAUSE, Params, Sample, ShardResult, ShardTask
 from pipekit.engine.sources import check_row
 from pipekit.errors import DamagedError, PipekitError, PluginError, UserError, of_the_machine
-from pipekit.files import hash_file, pack, write_new
+from pipekit.files import TarWriter, hash_file, read_bytes, write_new
 from pipekit.registry.component import Component, import_target
 from pipekit.registry.registry import Registry, load_registry
 from pipekit.store.locations import Locations, Row
@@ -44,6 +44,9 @@ DAMAGED = "@damaged "
 
 REFUSED = {errno.EACCES, errno.EPERM, errno.EIO}
 """Errors of the machine if the store can't be written, and of the sample if the sample's own file can't be read."""
+
+TAR = "files.tar"
+FILES = f"{SHARD}files/"
 
 TOGETHER = 16
 """Number of samples of a shard that are processed side by side if their function pauses."""
@@ -121,53 +124,114 @@ def _run(task: ShardTask) -> tuple[int, int]:
         cv2.setNumThreads(1)  # one thread a worker, or they fight over the cores
     locations = Locations(store.root, Path(task.project))
     with store.scratch() as folder:
-        outputs: list[Row] = []
+        output = _Output(folder, TarWriter(folder / TAR) if task.packed else None)
+        together = 1 if task.packed else TOGETHER  # in a tar, the files of a sample are adjacent
+        outputs: list[tuple[Row, bytes]] = []
         failed: list[Row] = []
-        hashes: dict[str, str] = {}
-        handed_out: set[str] = set()
-        for at in range(0, len(task.rows), TOGETHER):
-            works = []
-            for packed in task.rows[at : at + TOGETHER]:
-                row = locations.unpack_row(dict(packed))
-                ctx = _SampleContext(task, job, row["id"], folder, handed_out)
-                works.append(_Work(packed, row, job, ctx, folder, locations))
-            going = works
-            while going:
-                going = [work for work in going if work.step()]
-            for work in works:
-                check_row(work.row, task.began_ns)
-                outputs += work.made
-                failed += work.failed
-                hashes |= {path[len(str(folder)) + 1 :].replace(os.sep, "/"): sha for path, sha in work.hashes.items()}
-        parts: dict[str, str] = {}
-        if task.packed and (folder / "files").is_dir():
-            parts = _into_tar(folder, outputs)
-            hashes = {}
-        outputs.sort(key=lambda row: str(row["id"]))
-        hashes["failed.jsonl"] = _write_lines(folder / "failed.jsonl", failed)
-        hashes["rows.jsonl"] = _write_lines(folder / "rows.jsonl", outputs)
-        if not any(PLAIN in row for row in outputs):
-            hashes |= _write_summary(folder, outputs, {row["id"] for row in task.rows})
-        store.commit(folder, store.shard_dir(task.key), hashes, parts)
+        try:
+            for at in range(0, len(task.rows), together):
+                works = []
+                for packed in task.rows[at : at + together]:
+                    row = locations.unpack_row(dict(packed))
+                    works.append(_Work(packed, row, job, _SampleContext(task, job, row["id"], output), output, locations))
+                going = works
+                while going:
+                    going = [work for work in going if work.step()]
+                for work in works:
+                    check_row(work.row, task.began_ns)
+                    outputs += work.made
+                    failed += work.failed
+            output.finish()
+        finally:
+            output.abandon()
+        outputs.sort(key=lambda made: str(made[0]["id"]))
+        hashes = output.hashes
+        hashes["failed.jsonl"] = _write(folder / "failed.jsonl", b"".join(encode(row) + b"\n" for row in failed))
+        hashes["rows.jsonl"] = _write(folder / "rows.jsonl", b"".join([b"%b\n" % line for _, line in outputs]))
+        if not any(PLAIN in row for row, _ in outputs):
+            hashes |= _write_summary(folder, [row for row, _ in outputs], {row["id"] for row in task.rows})
+        store.commit(folder, store.shard_dir(task.key), hashes, output.parts)
     return len(outputs), len(failed)
 
 
+class _Output:
+    """The folder of a shard that is being made, and its tar, if it is packed.
+
+    Attributes:
+        hashes: hashes of files that are known, by the path below the folder.
+        parts: hashes of the parts of the tar that rows name.
+        taken: names of output files, and folders that exist.
+    """
+
+    def __init__(self, folder: Path, tar: TarWriter | None) -> None:
+        self.folder, self.tar = folder, tar
+        self.hashes: dict[str, str] = {}
+        self.parts: dict[str, str] = {}
+        self.taken: set[str] = set()
+
+    def pack(self, row: Row, held: dict[str, bytes]) -> None:
+        """Move the files that a row names into the tar, and let it name them there; beside its image stand its class and it.
+
+        Args:
+            held: what was written and is in no file yet, by its path; it is taken out.
+        """
+        if self.tar is None:
+            return
+        label = str(row.get("label", "")).encode("utf-8", "surrogatepass")
+        for holder, name, sha256 in ((row, "image", "sha256"), (row.get("targets", {}), "mask", "mask_sha256")):
+            place = holder.get(name, "")
+            if not place.startswith(FILES):
+                continue
+            below = place.removeprefix(FILES)
+            beside = {".cls": label, ".json": content(row)} if name == "image" else {}
+            part = TAR + (self.tar.places.get(below) or self._add(below, held, beside))
+            holder[name] = SHARD + part
+            self.parts[part] = holder[sha256]
+
+    def pack_rest(self, held: dict[str, bytes]) -> None:
+        """Add what no row has named."""
+        if self.tar is not None:
+            for below in [path[len(str(self.folder)) + 7 :] for path in held]:
+                self._add(below, held, {})
+
+    def _add(self, below: str, held: dict[str, bytes], beside: Mapping[str, bytes]) -> str:
+        assert self.tar is not None
+        path = f"{self.folder}/files/{below}"
+        data = held.pop(path, None)
+        if data is None:
+            data = read_bytes(path)
+            os.unlink(path)  # noqa: PTH108 (done for every file that is made)
+        return self.tar.add(below, data, beside)
+
+    def abandon(self) -> None:
+        """Close the tar, finished or not."""
+        if self.tar is not None:
+            self.tar.abandon()
+
+    def finish(self) -> None:
+        """Finish the tar, if anything is in it; files that no row names go into it too."""
+        if self.tar is None:
+            return
+        files = self.folder / "files"
+        for path in sorted(path for path in files.rglob("*") if path.is_file()):
+            self._add(path.relative_to(files).as_posix(), {}, {})
+        shutil.rmtree(files, ignore_errors=True)
+        sha256 = self.tar.finish()
+        self.hashes = {TAR: sha256} if sha256 else {}
+
+
 class _Work:
-    """The processing of one sample, from one pause to the next, and its result: rows as text, or why it failed."""
+    """The processing of one sample, from one pause to the next, and its result: rows with their lines, or why it failed."""
 
     def __init__(
-        self, packed: Mapping[str, Any], row: Row, job: Job, ctx: _SampleContext, folder: Path, locations: Locations
+        self, packed: Mapping[str, Any], row: Row, job: Job, ctx: _SampleContext, output: _Output, locations: Locations
     ) -> None:
         self._packed, self.row, self._job, self._ctx = packed, row, job, ctx
-        self._folder, self._locations = folder, locations
+        self._output, self._locations = output, locations
+        self._before = None if output.tar is None else output.tar.state()
         self._yielded: Iterator[Any] | None = None
-        self.made: list[Row] = []
+        self.made: list[tuple[Row, bytes]] = []
         self.failed: list[Row] = []
-
-    @property
-    def hashes(self) -> Mapping[str, str]:
-        """Hashes of files that were written with :meth:`_SampleContext.write`, by their path."""
-        return self._ctx.hashes
 
     def step(self) -> bool:
         """Process the sample up to the next pause; returns whether there is more to do."""
@@ -182,13 +246,17 @@ class _Work:
             for found in self._yielded:
                 if found is PAUSE:
                     return True
-                made = _pack(found, row, self._folder, self._locations, ctx.hashes)
-                encode(made)  # what can't be kept is this sample's failure
-                self.made.append(made)
+                made = _pack(found, row, self._output.folder, self._locations, ctx.hashes)
+                self._output.pack(made, ctx.held)
+                self.made.append((made, encode(made)))  # what can't be kept is this sample's failure
+            self._output.pack_rest(ctx.held)
+            self._output.hashes.update(ctx.known())
         except Exception as error:
             if _is_of_the_machine(error, self._locations.store):
                 raise
             ctx.drop_files()
+            if self._output.tar is not None and self._before is not None:
+                self._output.tar.back_to(self._before)
             self.made = []
             self.failed.append({"id": row["id"], "reason": reason_of(error), "image": self._packed["image"]})
         return False
@@ -200,39 +268,6 @@ def _is_of_the_machine(error: Exception, store: Path) -> bool:
         return isinstance(error, (MemoryError, DamagedError))
     refused = error.errno in REFUSED and os.fspath(error.filename or "").startswith(f"{store}{os.sep}")
     return refused or error.errno in FATAL
-
-
-def _into_tar(folder: Path, rows: Sequence[Row]) -> dict[str, str]:
-    """Move a shard's files into ``files.tar``, and let its rows name them there; beside each image stand its class and its row.
-
-    Returns:
-        the hashes of the parts of the tar that the rows name.
-    """
-    root = f"{SHARD}files/"
-    beside = {
-        row["image"].removeprefix(root): {
-            ".cls": str(row.get("label", "")).encode("utf-8", "surrogatepass"),
-            ".json": content(row),
-        }
-        for row in rows
-        if row.get("image", "").startswith(root)
-    }
-    places = pack(folder / "files", folder / "files.tar", beside)
-    os.chmod(folder / "files.tar", 0o444)
-    shutil.rmtree(folder / "files")
-    parts = {}
-    for row in rows:
-        for holder, name, sha256 in ((row, "image", "sha256"), (row.get("targets", {}), "mask", "mask_sha256")):
-            if holder.get(name, "").startswith(root):
-                part = f"files.tar{places[holder[name].removeprefix(root)]}"
-                holder[name] = f"{SHARD}{part}"
-                parts[part] = holder[sha256]
-    return parts
-
-
-def _write_lines(path: Path, rows: Iterable[Row]) -> str:
-    """Write rows; returns the SHA-256 of the file."""
-    return _write(path, b"".join(encode(row) + b"\n" for row in rows))
 
 
 def _write(path: Path, data: bytes) -> str:
@@ -339,10 +374,11 @@ def _pack(found: Any, row: Row, folder: Path, locations: Locations, hashes: Mapp
 class _SampleContext:
     """:class:`pipekit.contract.SampleContext`."""
 
-    def __init__(self, task: ShardTask, job: Job, sample_id: str, folder: Path, handed_out: set[str]) -> None:
-        self._task, self._job, self._id, self._folder, self._handed_out = task, job, sample_id, folder, handed_out
+    def __init__(self, task: ShardTask, job: Job, sample_id: str, output: _Output) -> None:
+        self._task, self._job, self._id, self._output = task, job, sample_id, output
         self._files: list[str] = []
         self.hashes: dict[str, str] = {}
+        self.held: dict[str, bytes] = {}
 
     @property
     def seed(self) -> int:
@@ -358,34 +394,48 @@ class _SampleContext:
         return rng_for(task.seed, task.stage, *name, self._id, copy)
 
     def out_path(self, name: str) -> Path:
-        return Path(self._claim(name))
+        path = self._claim(name)
+        self._make_folder(path)
+        return Path(path)
 
     def write(self, name: str, data: bytes) -> str:
         path = self._claim(name)
-        write_new(path, data, 0o444)  # it is shared by hard links from now on
+        if self._task.packed:
+            self.held[path] = data
+        else:
+            self._make_folder(path)
+            write_new(path, data, 0o444)  # it is shared by hard links from now on
         self.hashes[path] = hashlib.sha256(data).hexdigest()
         return path
 
     def _claim(self, name: str) -> str:
-        """Reserve the path of an output file, and create its folder."""
+        """Reserve the path of an output file."""
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if name.startswith("/") or ".." in parts or not parts or "\0" in name:
             raise UserError(f"{name!r} can't be the name of an output file")
         below = "/".join(parts)
-        if below in self._handed_out:
+        if below in self._output.taken:
             raise UserError(f"two outputs of this shard are called {name!r}; begin the name with the sample's id")
-        self._handed_out.add(below)
-        parent = f"{self._folder}/files/{below.rpartition('/')[0]}".rstrip("/")
-        if parent not in self._handed_out:  # a name can't begin with "/", so folders and names don't mix
-            os.makedirs(parent, exist_ok=True)  # noqa: PTH103 (this is done for every file that is made)
-            self._handed_out.add(parent)
-        path = f"{parent}/{parts[-1]}"
+        self._output.taken.add(below)
+        path = f"{self._output.folder}/files/{below}"
         self._files.append(path)
         return path
+
+    def _make_folder(self, path: str) -> None:
+        parent = path.rpartition("/")[0]
+        if parent not in self._output.taken:  # a name can't begin with "/", so folders and names don't mix
+            os.makedirs(parent, exist_ok=True)  # noqa: PTH103 (this is done for every file that is made)
+            self._output.taken.add(parent)
+
+    def known(self) -> dict[str, str]:
+        """Hashes of the files that were written with :meth:`write`, by the path below the shard's folder."""
+        start = len(str(self._output.folder)) + 1
+        return {path[start:].replace(os.sep, "/"): sha256 for path, sha256 in self.hashes.items()}
 
     def drop_files(self) -> None:
         """Remove the files that a failed sample has written."""
         self.hashes.clear()
+        self.held.clear()
         for path in map(Path, self._files):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)

@@ -14,12 +14,13 @@ import os
 import re
 import stat
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Self
+from typing import Any, Literal, Self
 
 from pipekit.errors import UserError
 from pipekit.files.suffixes import IMAGE_SUFFIXES, codec_for, image_suffixes, suffixes_of_pillow, use_codecs
+from pipekit.files.tars import TarWriter
 from pipekit.files.trees import (
     ALL_LISTED,
     ARCHIVE_SUFFIXES,
@@ -62,6 +63,7 @@ __all__ = [
     "Listing",
     "PlainTable",
     "TarHeaderError",
+    "TarWriter",
     "TreeState",
     "codec_for",
     "expanded",
@@ -80,7 +82,6 @@ __all__ = [
     "on_read",
     "open_tar",
     "own_output_below",
-    "pack",
     "plain_rows",
     "read_bytes",
     "scan",
@@ -213,41 +214,6 @@ def _check_regular(path: str | os.PathLike[str]) -> int:
     return found.st_size
 
 
-def pack(folder: Path, tar: Path, beside: Mapping[str, Mapping[str, bytes]]) -> dict[str, str]:
-    """Pack all files of a folder into a tar and remove them. The same files always give the same bytes.
-
-    WebDataset can read the tar: members of one sample are adjacent and share their name up to the first dot.
-
-    Args:
-        beside: for a file's path below ``folder`` (with ``/``), further members of its sample by suffix: ``{".cls": b"cat"}``.
-
-    Returns:
-        for each file's path below ``folder`` (with ``/``), its location ``#offset+size.suffix``.
-    """
-    places: dict[str, str] = {}
-    with tar.open("wb") as out:
-        for path in _files(folder):
-            name = path.relative_to(folder).as_posix()
-            stem = f"{name.rpartition('/')[0]}/{path.stem.replace('.', '_')}".lstrip("/")
-            data = path.read_bytes()
-            places[name] = f"#{_add(out, stem + path.suffix, data)}+{len(data)}{path.suffix}"
-            for suffix, text in beside.get(name, {}).items():
-                _add(out, stem + suffix, text)
-            path.unlink()
-        out.write(b"\0" * (2 * tarfile.BLOCKSIZE))
-    return places
-
-
-def _add(out: BinaryIO, name: str, data: bytes) -> int:
-    """Add a member; returns the offset of its content."""
-    info = tarfile.TarInfo(name)
-    info.size, info.mtime, info.mode = len(data), 0, 0o444
-    out.write(info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
-    place = out.tell()
-    out.write(data + b"\0" * (-len(data) % tarfile.BLOCKSIZE))
-    return place
-
-
 class TarHeaderError(tarfile.TarError):
     """A header of a tar claims a size that no honest archive has."""
 
@@ -291,10 +257,6 @@ def tar_members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
             yield member
     except RecursionError:
         raise TarHeaderError("headers follow each other without a member") from None
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return iter(sorted(path for path in folder.rglob("*") if path.is_file()))
 
 
 # --- tables for people ---------------------------------------------------------------------------------------------------

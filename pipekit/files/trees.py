@@ -223,8 +223,7 @@ def own_output_below(root: Path) -> list[str]:
                 if next(Path(folder).glob("*/run.json"), None) is None:
                     found.append(os.path.relpath(folder, root).replace(os.sep, "/"))
                 continue
-            for _ in _files_among(folder, folders):
-                pass
+            _add_folders(folder, folders)
         stack.extend(os.path.join(folder, name) for name in folders)  # noqa: PTH118
     return sorted(found)
 
@@ -239,8 +238,7 @@ def unreadable_below(root: Path) -> list[tuple[str, str]]:
         try:
             if not _is_new(folder, seen) or (folder != str(root) and _is_marked(folder)):
                 continue
-            for _ in _files_among(folder, folders):
-                pass
+            _add_folders(folder, folders)
         except (FileNotFoundError, NotADirectoryError):  # a link to nothing, or gone by now; a file
             continue
         except OSError as error:
@@ -259,9 +257,19 @@ def folders_in(folder: Path) -> list[str]:
     """The names of the visible folders in one folder, sorted; empty if it can't be read."""
     folders: list[str] = []
     with contextlib.suppress(OSError):
-        for _ in _files_among(str(folder), folders):
-            pass
+        _add_folders(str(folder), folders)
     return sorted(folders)
+
+
+def _add_folders(folder: str, folders: list[str]) -> None:
+    """Append the names of the visible folders in a folder. Raises OSError."""
+    here = os.stat(folder)  # noqa: PTH116
+    known = _looked.get(folder)
+    if known and known[0] == (here.st_mtime_ns, here.st_ino):
+        folders += known[2]
+        return
+    for _ in _files_among(folder, folders):
+        pass
 
 
 def _is_new(folder: str, seen: set[tuple[int, int]]) -> bool:

@@ -18,6 +18,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pipekit.images.arrays import Image as Image
+    from pipekit.images.arrays import Matrix as Matrix
     from pipekit.images.choices import FillMode as FillMode
     from pipekit.images.choices import Fit as Fit
     from pipekit.images.choices import Interpolation as Interpolation
@@ -46,8 +48,6 @@ if TYPE_CHECKING:
     from pipekit.images.pixels import ImageInfo as ImageInfo
     from pipekit.images.video import frame_rate as frame_rate
     from pipekit.images.video import video_frames as video_frames
-    from pipekit.images.warping import Image as Image
-    from pipekit.images.warping import Matrix as Matrix
     from pipekit.images.warping import local_scale as local_scale
     from pipekit.images.warping import resize as resize
     from pipekit.images.warping import warp as warp
@@ -60,10 +60,10 @@ _HOME = {
     "FillMode": "choices",
     "Fit": "choices",
     "Format": "codec",
-    "Image": "warping",
+    "Image": "arrays",
     "ImageInfo": "pixels",
     "Interpolation": "choices",
-    "Matrix": "warping",
+    "Matrix": "arrays",
     "SizeHw": "choices",
     "contact_sheet": "draw",
     "decode": "codec",

@@ -28,6 +28,7 @@ from pipekit.images.value_range import why_not
 from pipekit.images.warping import Image, SizeHw
 
 Format: TypeAlias = Literal["jpg", "png", "webp", "bmp", "tif"]
+_FORMATS = get_args(Format)
 
 
 SUFFIXES = files.IMAGE_SUFFIXES
@@ -303,8 +304,8 @@ def encode(image: Image, format: str = "jpg", quality: int = 95) -> bytes:
     True
     """
     name = {"jpeg": "jpg", "tiff": "tif"}.get(format.lower().lstrip("."), format.lower().lstrip("."))
-    if name not in get_args(Format):
-        raise UserError(f"can't write images as {format!r}", f"Formats: {', '.join(get_args(Format))}")
+    if name not in _FORMATS:
+        raise UserError(f"can't write images as {format!r}", f"Formats: {', '.join(_FORMATS)}")
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
         raise ValueError(f"expected (H, W, 3) or (H, W, 1) uint8, got {image.shape} {image.dtype}")
     gray = image.ndim == 2 or image.shape[2] == 1

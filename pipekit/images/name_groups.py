@@ -12,6 +12,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,13 +95,13 @@ def name_groups(ids: Sequence[str], labels: Sequence[str], distances: Distances 
     if len(chosen) < len(ids):
         ids, labels = [ids[i] for i in chosen], [labels[i] for i in chosen]
     places = np.array(chosen, np.int64)
-    found = [_NUMBERED.fullmatch(name) for name in ids]
-    marks = Counter((match["separator"], match["word"] or "") for match in found if match)
+    found = _matches(tuple(ids))
+    marks = Counter((one.separator, one.word) for one in found if one is not None)
     frames = _are_frames(ids, labels)
     if marks.total() < LEAST_REPEATED * len(ids) or not marks:
         return _frames(ids, labels) if frames else None
     mark, word = max(sorted(marks), key=marks.__getitem__)
-    stems = [match["stem"] if match and (match["separator"], match["word"] or "") == (mark, word) else "" for match in found]
+    stems = [one.stem if one is not None and (one.separator, one.word) == (mark, word) else "" for one in found]
     pattern = _pattern(mark, word)
     shared = _Shared.of(stems)
     if not shared.enough(labels):
@@ -111,6 +113,21 @@ def name_groups(ids: Sequence[str], labels: Sequence[str], distances: Distances 
         codes = np.unique(labels, return_inverse=True)[1]
         why = _alike(kept, shared.numbers[kept], codes, lambda pairs: distances(places[pairs]))
     return shared.named(pattern, why) if why else None
+
+
+class _Numbered(NamedTuple):
+    """What a name with a number is made of."""
+
+    stem: str
+    separator: str
+    word: str
+
+
+@lru_cache(maxsize=1)
+def _matches(ids: tuple[str, ...]) -> list[_Numbered | None]:
+    """The names with a number. `split` and `inspect` ask for the same ones."""
+    found = map(_NUMBERED.fullmatch, ids)
+    return [match and _Numbered(match["stem"], match["separator"], match["word"] or "") for match in found]
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +177,8 @@ def _pattern(mark: str, word: str) -> str:
 
 def _are_frames(ids: Sequence[str], labels: Sequence[str]) -> bool:
     """Whether most images are called frames, and that is not the name of their class."""
+    if "frame" not in "\n".join(ids).lower():
+        return False
     called = sum(bool(_FRAME.search(name)) and "frame" not in label.lower() for name, label in zip(ids, labels, strict=True))
     return called >= LEAST_REPEATED * max(1, len(ids))
 

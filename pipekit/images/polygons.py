@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -71,6 +70,8 @@ def joined(polygons: Sequence[Polygon]) -> Polygon:
 
 def traced(mask: NDArray[np.uint8]) -> list[Polygon]:
     """Polygons around the non-zero pixels of an ``(H, W) uint8`` mask; a hole is connected to the contour around it."""
+    import cv2
+
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return []

@@ -49,21 +49,36 @@ def symmetric_pairs_since(prints: Prints, max_distance_bits: int, notes: bytes |
     max_distance_bits = min(max_distance_bits, MAX_BITS)
     _, order = np.unique(prints.names[:, 0], return_index=True)  # equal fingerprints are known to be copies
     names = prints.names[order]
-    pixels = prints.pixels[order]
-    known = Known.read(notes, max_distance_bits)
+    known, hashed = _read(notes, max_distance_bits)
     places = known.places_of(names)
     new = np.flatnonzero(places < 0)
     found = []
     if len(new) * 20 > len(names):
-        candidates = _candidates(pixels, max_distance_bits)
+        codes, kept = _hashes(prints.pixels[order])
+        plain = np.where(kept, codes[0], PLAIN)
+        candidates = _candidates(codes, kept, max_distance_bits)
     else:
         found.append(known.pairs_among(places))
-        candidates = _with_all(pixels, new, max_distance_bits)
-    found += [pairs[_agree(pixels, pairs, view)] for pairs, view in candidates]
+        codes, kept = _hashes(prints.pixels[order[new]])
+        plain = hashed[places] if len(hashed) else np.empty(0, np.uint64)
+        plain[new] = np.where(kept, codes[0], PLAIN)
+        candidates = _with_all(plain, new, codes, max_distance_bits)
+    found += [pairs[_agree(prints.pixels, order[pairs], view)] for pairs, view in candidates]
     pairs = np.unique(np.sort(np.concatenate([np.empty((0, 2), np.int64), *found]), axis=1), axis=0)
-    remembered = Known(names, pairs).to_bytes(max_distance_bits)
+    remembered = plain.astype("<u8").tobytes() + Known(names, pairs).to_bytes(max_distance_bits)
     pairs = np.sort(order[pairs], axis=1)
-    return pairs[np.lexsort(pairs.T[::-1])], remembered
+    return pairs[np.lexsort(pairs.T[::-1])], len(plain).to_bytes(8, "little") + remembered
+
+
+PLAIN = np.uint64(2**63)
+"""In place of the hash of an image that has too little contrast: no hash has this bit."""
+
+
+def _read(notes: bytes | None, max_distance_bits: int) -> tuple[Known, Codes]:
+    """The images that were compared, and their hashes."""
+    count = int.from_bytes((notes or b"")[:8], "little")
+    known = Known.read(notes[8 + 8 * count :] if notes else None, max_distance_bits)
+    return known, np.frombuffer(notes or b"", "<u8", len(known.names), 8 if len(known.names) else 0)
 
 
 def in_words(prints: Prints, first: int, second: int) -> str:
@@ -120,9 +135,8 @@ def _hashes(pixels: NDArray[np.uint8]) -> tuple[list[Codes], NDArray[np.bool_]]:
     return codes, kept
 
 
-def _candidates(pixels: NDArray[np.uint8], max_distance_bits: int) -> Iterator[tuple[Indices, int]]:
+def _candidates(codes: list[Codes], kept: NDArray[np.bool_], max_distance_bits: int) -> Iterator[tuple[Indices, int]]:
     """Pairs whose hashes differ in few bits under some symmetry, by multi-index hashing."""
-    codes, kept = _hashes(pixels)
     numbers = np.flatnonzero(kept)
     chosen = [code[numbers] for code in codes]
     flips = max_distance_bits // 4
@@ -155,12 +169,18 @@ def _expanded(first: Indices, ends: Indices) -> Iterator[tuple[Indices, Indices]
         begin = end
 
 
-def _with_all(pixels: NDArray[np.uint8], new: Indices, max_distance_bits: int) -> Iterator[tuple[Indices, int]]:
-    """Pairs of the new images with all."""
-    codes, kept = _hashes(pixels)
-    for number in new[kept[new]].tolist():
+def _with_all(plain: Codes, new: Indices, codes: list[Codes], max_distance_bits: int) -> Iterator[tuple[Indices, int]]:
+    """Pairs of the new images with all.
+
+    Args:
+        plain: the hashes of all, without a symmetry.
+        codes: those of the new ones, for each symmetry.
+    """
+    for place, number in enumerate(new.tolist()):
+        if plain[number] == PLAIN:
+            continue
         for at, view in enumerate(codes):
-            near = np.flatnonzero(kept & (np.bitwise_count(codes[0] ^ view[number]) <= max_distance_bits))
+            near = np.flatnonzero((np.bitwise_count(plain ^ view[place]) <= max_distance_bits) & (plain != PLAIN))
             near = near[near != number]
             if len(near):
                 yield np.stack([np.full(len(near), number), near], 1), at

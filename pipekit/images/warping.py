@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipekit.images.arrays import Affine, Homography, affine_of
+from pipekit.images.arrays import Image as Image
+from pipekit.images.arrays import Matrix as Matrix
 from pipekit.images.choices import FillMode as FillMode
 from pipekit.images.choices import Interpolation as Interpolation
 from pipekit.images.choices import SizeHw as SizeHw
-
-Image: TypeAlias = NDArray[np.uint8]
-Matrix: TypeAlias = NDArray[np.float64]
 
 _INTERPOLATION = {
     "nearest": cv2.INTER_NEAREST,
@@ -60,7 +60,7 @@ def resize(image: Image, size_hw: SizeHw, interpolation: Interpolation | None = 
 
 def warp(
     image: Image,
-    matrix: Matrix,
+    matrix: Homography,
     size_hw: SizeHw,
     *,
     interpolation: Interpolation = "linear",
@@ -71,7 +71,7 @@ def warp(
 
     Args:
         image: ``(H, W)`` or ``(H, W, C) uint8``.
-        matrix: ``(3, 3)``, from source to target pixels; pixel centres lie at whole numbers.
+        matrix: ``(3, 3)`` or an affine map, from source to target pixels; pixel centres lie at whole numbers.
         size_hw: of the result.
         interpolation: ``area`` averages where the matrix shrinks by two or more, and is linear elsewhere.
         fill_mode: how to fill pixels outside the source: with its edge (``nearest``), ``fill_value`` (``constant``), its
@@ -86,36 +86,38 @@ def warp(
     >>> images.warp(row, to_the_right, (1, 4), fill_mode="nearest").tolist()
     [[10, 10, 20, 30]]
     """
+    matrix = affine_of(matrix) or matrix
     if interpolation == "area":
         image, matrix = _average_first(image, matrix)
         interpolation = "linear"
     value = tuple(fill_value) if isinstance(fill_value, Sequence) else (fill_value,) * 4
     flags, border, size_wh = _INTERPOLATION[interpolation], _BORDER[fill_mode], (size_hw[1], size_hw[0])
     shape = (*size_hw, *image.shape[2:])
-    affine = bool(matrix[2].tolist() == [0.0, 0.0, 1.0])
     frame = None
-    if affine and interpolation == "linear":
+    if type(matrix) is Affine and interpolation == "linear":
         image, matrix, frame = _needed(image, matrix, size_hw, fill_mode)
     four = image.shape[2:] == (3,) and image.shape[0] * image.shape[1] <= FOUR_CHANNELS_UP_TO * size_hw[0] * size_hw[1]
     if four:
         image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), np.uint8)
     if frame is not None:
         image = np.asarray(cv2.copyMakeBorder(image, *frame, border), np.uint8)
-    if affine:
-        moved = cv2.warpAffine(image, matrix[:2], size_wh, flags=flags, borderMode=border, borderValue=value)
+    if type(matrix) is Affine:
+        moved = cv2.warpAffine(image, np.asarray(matrix)[:2], size_wh, flags=flags, borderMode=border, borderValue=value)
     else:
-        moved = cv2.warpPerspective(image, matrix, size_wh, flags=flags, borderMode=border, borderValue=value)
+        moved = cv2.warpPerspective(image, np.asarray(matrix), size_wh, flags=flags, borderMode=border, borderValue=value)
     return _uint8(cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB) if four else moved, shape)
 
 
-def warp_mask(mask: Image, matrix: Matrix, size_hw: SizeHw, *, fill_mode: FillMode = "constant", fill_value: int = 0) -> Image:
+def warp_mask(
+    mask: Image, matrix: Homography, size_hw: SizeHw, *, fill_mode: FillMode = "constant", fill_value: int = 0
+) -> Image:
     """Warp a mask with the homography of its image.
 
     Values are class numbers, so each pixel takes the value of the nearest one, and ``constant`` fills with ``fill_value``.
 
     Args:
         mask: ``(H, W) uint8``.
-        matrix: ``(3, 3)``, from source to target pixels.
+        matrix: ``(3, 3)`` or an affine map, from source to target pixels.
         size_hw: of the result.
         fill_mode: as in :func:`warp`.
     """
@@ -123,15 +125,15 @@ def warp_mask(mask: Image, matrix: Matrix, size_hw: SizeHw, *, fill_mode: FillMo
 
 
 def _needed(
-    image: Image, matrix: Matrix, size_hw: SizeHw, fill_mode: FillMode
-) -> tuple[Image, Matrix, tuple[int, int, int, int] | None]:
+    image: Image, matrix: Affine, size_hw: SizeHw, fill_mode: FillMode
+) -> tuple[Image, Affine, tuple[int, int, int, int] | None]:
     """The part of an image that an affine warp reads, the matrix from there, and the frame to put around it first.
 
     The frame holds what the fill mode puts beyond the image's edges (top, bottom, left, right in pixels); None for no frame.
     """
     height, width = image.shape[:2]
-    (a, b, c), (d, e, f) = matrix[:2].tolist()
-    det = a * e - b * d
+    a, b, c, d, e, f = matrix.values
+    det = matrix.determinant
     if fill_mode == "constant" or not abs(det) > 1e-12:
         return image, matrix, None
     right, down = size_hw[1] - 1, size_hw[0] - 1
@@ -150,12 +152,11 @@ def _needed(
     if (x1 - x0) * (y1 - y0) > FRAME_UP_TO * size_hw[0] * size_hw[1]:
         return image, matrix, None
     frame = (top - y0, y1 - top - height, left - x0, x1 - left - width)
-    moved = matrix.copy()
-    moved[:, 2] += matrix[:, :2] @ (x0, y0)
+    moved = Affine(a, b, c + a * x0 + b * y0, d, e, f + d * x0 + e * y0)
     return part, moved, frame if any(frame) else None
 
 
-def _average_first(image: Image, matrix: Matrix) -> tuple[Image, Matrix]:
+def _average_first(image: Image, matrix: Homography) -> tuple[Image, Homography]:
     """Average neighbouring pixels before a warp that shrinks by more than two, which would skip some of them.
 
     A box filter rather than a reduced image: on 300 x 450 px it takes 0.1 ms; an area resize by other than 2 x 2 takes 0.7.
@@ -169,10 +170,10 @@ def _average_first(image: Image, matrix: Matrix) -> tuple[Image, Matrix]:
     averaged = cv2.blur(image, (factor_x, factor_y), borderType=cv2.BORDER_REPLICATE)
     # The mean of an even number of pixels lies half way between two of them.
     x, y = (-0.5 if factor % 2 == 0 else 0.0 for factor in (factor_x, factor_y))
-    return _uint8(averaged, image.shape), matrix @ np.array([[1, 0, x], [0, 1, y], [0, 0, 1]])
+    return _uint8(averaged, image.shape), matrix @ Affine(1, 0, x, 0, 1, y)
 
 
-def local_scale(matrix: Matrix, point_xy: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
+def local_scale(matrix: Homography, point_xy: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
     """How much a homography stretches a source pixel's width and height at a point (the norms of its Jacobian's columns).
 
     >>> import numpy as np
@@ -180,8 +181,9 @@ def local_scale(matrix: Matrix, point_xy: Sequence[float] | NDArray[np.float64])
     >>> images.local_scale(np.diag([2.0, 0.5, 1.0]), (10, 10))
     (2.0, 0.5)
     """
-    if matrix[2, 0] == 0 and matrix[2, 1] == 0 and matrix[2, 2] == 1:
-        (a, b), (c, d) = matrix[:2, :2].tolist()
+    affine = affine_of(matrix)
+    if affine is not None:
+        a, b, _, c, d, _ = affine.values
         return math.hypot(a, c), math.hypot(b, d)
     x, y = float(point_xy[0]), float(point_xy[1])
     u, v, w = (float(value) for value in matrix @ (x, y, 1.0))

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,34 +21,38 @@ from pipekit.learning.embedders import Embed, facts_of, open_embedder
 from pipekit.learning.linear_head import LinearHead, read_head
 from pipekit.learning.predictor import Predictor, load_predictor, read_model_info
 from pipekit.owners import owned_prefix
+from pipekit.tasks import CLASSES
 
 if TYPE_CHECKING:
     from pipekit.contract import ComponentLike
 
 
-def load_light(folder: Path, component: Callable[[str, str], ComponentLike]) -> Predictor:
+def load_light(folder: Path, component: Callable[[str, str], ComponentLike], tasks: Collection[str] = (CLASSES,)) -> Predictor:
     """The lightest way to predict with the model in a folder: without TensorFlow where that is possible.
 
     Args:
         folder: a Model artifact's ``path``, or a run's folder.
         component: finds a component by kind and name: ``ctx.component`` or ``registry.get``.
+        tasks: those of the model that the caller knows how to use.
 
     Raises:
         UserError: as :func:`pipekit.learning.predictor.load_predictor`.
     """
-    return features_predictor(folder, component) or load_predictor(folder, component)
+    return features_predictor(folder, component, tasks) or load_predictor(folder, component, tasks=tasks)
 
 
-def features_predictor(folder: Path, component: Callable[[str, str], ComponentLike]) -> Predictor | None:
+def features_predictor(
+    folder: Path, component: Callable[[str, str], ComponentLike], tasks: Collection[str] = (CLASSES,)
+) -> Predictor | None:
     """The predictor of a model on frozen features without TensorFlow; None for any other model."""
-    info = read_model_info(folder)
+    info = read_model_info(folder, tasks)
     head = read_head(folder, info, component)
     if head is None or tuple(info["input_shape_hwc"]) != (*facts_of(head.embedder.load(), head.embedder.params).input_hw, 3):
         return None
     height, width, channels = info["input_shape_hwc"]
     features_of = _in_threads(_opened(head.embedder))
     scored = None if head.unknown is None else _answers(head, features_of)
-    plain = _answers(LinearHead(head.embedder, head.kernel, head.bias), features_of)
+    plain = _answers(replace(head, unknown=None), features_of)
     return Predictor(tuple(info["classes"]), (height, width, channels), info, plain, folder, scored, padded=False)
 
 

@@ -1,4 +1,4 @@
-"""The head of a model on frozen features: one layer with softmax, kept beside ``model.keras`` as arrays.
+"""The head of a model on frozen features: one layer with softmax, sigmoid or a number, kept beside ``model.keras`` as arrays.
 
 Where the features are in the store, probabilities need no network and no TensorFlow: a product of matrices. They agree with
 those of ``model.keras`` up to the rounding of features to float16, and of two runtimes.
@@ -38,6 +38,7 @@ class LinearHead:
         dataset: the digest of the dataset that it was trained on, whose features the store is likely to have.
         unknown: tells images that are none of the classes; None if the model can't.
         fit: how an image of another aspect ratio is brought to the embedder's size.
+        activation: ``softmax``, ``sigmoid`` for several labels, or ``linear`` for a number.
     """
 
     embedder: Call
@@ -46,6 +47,7 @@ class LinearHead:
     dataset: str = ""
     unknown: Unknown | None = None
     fit: Fit = "stretch"
+    activation: str = "softmax"
 
     def answers(self, features: NDArray[Any]) -> NDArray[np.float32]:
         """The probabilities, and in one more column the score for *none of these*, if there is one."""
@@ -55,6 +57,10 @@ class LinearHead:
     def probabilities(self, features: NDArray[Any]) -> NDArray[np.float32]:
         """``(N, D)`` features to ``(N, C)`` probabilities."""
         scores = features.astype(np.float32) @ self.kernel + self.bias
+        if self.activation == "sigmoid":
+            return np.asarray(0.5 * (1 + np.tanh(scores / 2)), np.float32)
+        if self.activation == "linear":
+            return np.asarray(scores, np.float32)
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
@@ -62,14 +68,22 @@ class LinearHead:
 def write_head(folder: Path, head: Any, embedder: Call, dataset: str) -> dict[str, Any] | None:
     """Write the arrays of a head, a Keras model from features to probabilities; returns the entry for ``model.json``.
 
-    None, if the head is more than one layer with softmax.
+    None, if the head is more than one layer with one of these activations, and for a number its scaling.
     """
     layers = [layer for layer in head.layers if layer.weights or type(layer).__name__ != "InputLayer"]
-    if len(layers) != 1 or type(layers[0]).__name__ != "Dense" or getattr(layers[0].activation, "__name__", "") != "softmax":
+    scaling = layers.pop() if len(layers) > 1 and type(layers[-1]).__name__ == "Rescaling" else None
+    if len(layers) != 1 or type(layers[0]).__name__ != "Dense":
         return None
-    kernel, *bias = (np.asarray(value, np.float32) for value in layers[0].get_weights())
-    np.savez(folder / FILE, kernel=kernel, bias=bias[0] if bias else np.zeros(kernel.shape[1], np.float32))
+    activation = getattr(layers[0].activation, "__name__", "")
+    if activation not in ("softmax", "sigmoid", "linear") or (activation == "linear") != (scaling is not None):
+        return None
+    kernel, *biases = (np.asarray(value, np.float32) for value in layers[0].get_weights())
+    bias = biases[0] if biases else np.zeros(kernel.shape[1], np.float32)
+    if scaling is not None:
+        kernel, bias = kernel * np.float32(scaling.scale), bias * np.float32(scaling.scale) + np.float32(scaling.offset)
+    np.savez(folder / FILE, kernel=kernel, bias=bias)
     return {
+        **({} if activation == "softmax" else {"activation": activation}),
         "embedder": embedder.name,
         "params": embedder.params.model_dump(mode="json"),
         "identity": _identity(embedder.component, embedder.params),
@@ -100,7 +114,8 @@ def read_head(folder: Path, info: Mapping[str, Any], component: Callable[[str, s
     except (PipekitError, KeyError, TypeError, ValueError, OSError):
         return None
     call = Call("embedder", found.name, params, {}, found)
-    return LinearHead(call, kernel, bias, str(entry.get("dataset", "")), load_unknown(folder, info), fit_of(info))
+    activation = str(entry.get("activation", "softmax"))
+    return LinearHead(call, kernel, bias, str(entry.get("dataset", "")), load_unknown(folder, info), fit_of(info), activation)
 
 
 def _identity(component: ComponentLike, params: Params) -> dict[str, Any]:

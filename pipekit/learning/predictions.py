@@ -15,6 +15,7 @@ from pipekit.errors import ImageError, UserError
 from pipekit.files import PlainTable, expanded, image_suffixes
 from pipekit.learning.predictor import Predictor
 from pipekit.passed_over import VIDEO
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, require, task_named
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +41,17 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """An image from memory, ``(H, W, 3) uint8`` RGB, and what predictions call it."""
+
+    name: str
+    pixels: NDArray[np.uint8]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """A model's prediction for one image, or the reason why there is none.
 
@@ -48,7 +60,8 @@ class Prediction:
         probabilities: (class, probability), most probable first; empty if the image can't be used.
         error: why the image can't be used, else "".
         frame: a video's frame: its file, its number from 0, its time in seconds; None for an image.
-        decided: the class by the model's decision rule, where that is asked for; "" for the most probable class.
+        decided: the class by the model's decision rule, where that is asked for; "" for the most probable class. For several
+            labels, those above their thresholds with ``|`` between them, ``[]`` for none; of a number, its value.
         unknown_score: how unlike the training images it is; above 1 it is none of the classes. None if the model can't tell.
     """
 
@@ -70,8 +83,8 @@ class Prediction:
 
     @property
     def confidence(self) -> float | None:
-        """The probability of the predicted class."""
-        return dict(self.probabilities)[self.predicted] if self.probabilities else None
+        """The probability of the predicted class; None for several labels and for a number."""
+        return dict(self.probabilities).get(self.predicted)
 
 
 def find_images(sources: Iterable[str], listed: Iterable[str] = ()) -> Iterator[str]:
@@ -124,7 +137,7 @@ def _found(sources: Sequence[str], listed: Iterable[str]) -> Iterator[str]:
 
 def answers(
     predictor: Predictor,
-    paths: Iterable[str | Frame],
+    paths: Iterable[str | Frame | Given],
     *,
     workers: int = 1,
     batch_size: int = 32,
@@ -141,7 +154,9 @@ def answers(
     import numpy as np
 
     predictor, num_classes = predictor.scoring(), len(predictor.classes)
+    task = task_named(predictor.info.get("task")) or CLASSES
     if mirrored:
+        require("'mirrored'", task, [CLASSES, MULTILABEL])
         predictor = replace(predictor, probabilities=_with_mirror(predictor.probabilities, num_classes))
     for item, row in predictor.stream(paths, _image_of, workers=workers, batch_size=batch_size):
         path = str(item)
@@ -154,11 +169,22 @@ def answers(
         pairs = tuple((predictor.classes[i], float(rounded[i])) for i in order.tolist())
         score = float(rounded[num_classes]) if len(rounded) > num_classes else None
         decided = "" if decision is None else predictor.classes[int(decision.decide(rounded[None, :num_classes])[0])]
+        if task != CLASSES:
+            decided = _decided(predictor, pairs, task)
         yield Prediction(path, pairs, frame=frame, unknown_score=score, decided=decided)
 
 
-def _image_of(item: str | Frame) -> str | NDArray[np.uint8]:
-    return item.pixels if isinstance(item, Frame) else item
+def _decided(predictor: Predictor, pairs: Sequence[tuple[str, float]], task: str) -> str:
+    """Several labels, or a number, as text."""
+    if task == NUMBER:
+        return f"{pairs[0][1]:.6g}"
+    thresholds = predictor.info.get("thresholds", {})
+    labels = sorted(name for name, p in pairs if p >= thresholds.get(name, 0.5))
+    return "|".join(labels) or "[]"
+
+
+def _image_of(item: str | Frame | Given) -> str | NDArray[np.uint8]:
+    return item if isinstance(item, str) else item.pixels
 
 
 def _with_mirror(
@@ -189,7 +215,7 @@ def write_csv(
     writer.writerow(["image", *more, "predicted", "confidence", *(f"p:{name}" for name in classes), *unknown, "error"])
     for prediction in found:
         by_class = dict(prediction.probabilities)
-        numbers = [f"{by_class[name]:.{DECIMALS}f}" if by_class else "" for name in (prediction.predicted, *classes)]
+        numbers = [f"{by_class[name]:.{DECIMALS}f}" if name in by_class else "" for name in (prediction.predicted, *classes)]
         place = _frame_values(prediction) if frames else ()
         judged = _unknown_values(prediction) if scored else ()
         writer.writerow([prediction.image, *place, prediction.predicted, *numbers, *judged, prediction.error])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -20,6 +20,7 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 from pipekit.errors import ImageError, UserError
 from pipekit.images.choices import Fit
 from pipekit.learning.exported import PROBABILITIES, SCORE, open_exported
+from pipekit.tasks import CLASSES, require, task_named
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
 
     from pipekit.contract import ComponentLike
 
-FORMAT = 2
+FORMAT = 3
 """Newest format version of ``model.json``; a change that an older pipekit would misread increments it.
 
-2 is that of models whose images are not stretched to the input size, which version 1 does not know.
+2 is that of models whose images are not stretched to the input size, which version 1 does not know; 3 that of several labels
+and of numbers.
 """
 
 INFO_HINT = "Give the folder of a trained model: runs/<name>, or the folder with model.keras or an export, and model.json."
@@ -154,24 +156,27 @@ class Predictor:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike], *, lazy: bool = False) -> Predictor:
+def load_predictor(
+    folder: Path, component: Callable[[str, str], ComponentLike], *, lazy: bool = False, tasks: Collection[str] = (CLASSES,)
+) -> Predictor:
     """Load the classifier in ``folder``: ``model.json``, and ``model.keras``, the template's own files or an exported model.
 
     Args:
         folder: a Model artifact's ``path``, or a run's folder.
         component: finds a component by kind and name: ``ctx.component`` or ``registry.get``.
         lazy: load the model at its first prediction.
+        tasks: those of the model that the caller knows how to use.
 
     Raises:
         UserError: the folder holds no model, or a file is missing, broken or does not fit ``model.json``.
     """
-    info = read_model_info(folder)
+    info = read_model_info(folder, tasks)
     classes = tuple(info["classes"])
     height, width, channels = info["input_shape_hwc"]
     if (folder / "model.keras").exists():
         if lazy:
             return _lazily(classes, (height, width, channels), info, folder)
-        return keras_predictor(load_keras_model(folder), folder, info)
+        return keras_predictor(_open_keras(folder, info), folder, info)
     if opened := open_exported(folder):
         scored = _checked(opened.answers(PROBABILITIES, SCORE), len(classes), folder, more=1)
         checked = _checked(opened.answers(PROBABILITIES), len(classes), folder)
@@ -182,7 +187,7 @@ def load_predictor(folder: Path, component: Callable[[str, str], ComponentLike],
 
 def _lazily(classes: tuple[str, ...], shape_hwc: tuple[int, int, int], info: Mapping[str, Any], folder: Path) -> Predictor:
     """A predictor that loads its Keras model at its first prediction."""
-    loaded = cache(lambda: keras_predictor(load_keras_model(folder), folder, info))
+    loaded = cache(lambda: keras_predictor(_open_keras(folder, info), folder, info))
 
     def with_score(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         return loaded().scoring().probabilities(batch)
@@ -237,9 +242,14 @@ def load_reconstructor(folder: Path) -> Predictor:
     return Predictor((), (height, width, channels), info, _call(_open_keras(folder, info)), folder)
 
 
-def read_model_info(folder: Path) -> dict[str, Any]:
-    """Read ``model.json``, and check what every classifier needs: ``classes`` and ``input_shape_hwc``."""
+def read_model_info(folder: Path, tasks: Collection[str] = (CLASSES,)) -> dict[str, Any]:
+    """Read ``model.json``, and check what every model but an autoencoder needs: ``classes`` and ``input_shape_hwc``.
+
+    Args:
+        tasks: those that the caller knows how to use.
+    """
     info = _read_info(folder)
+    require(f"what you asked for with the model in {folder}", task_named(info.get("task")) or CLASSES, tasks)
     if info.get("task") == "reconstruction":
         raise UserError(
             f"the model in {folder} is an autoencoder (task 'reconstruction' in model.json); it predicts no classes",

@@ -18,7 +18,7 @@ from typing import Any
 
 from pipekit.contract import Figure, Picture, Section
 
-__all__ = ["Top", "load", "render"]
+__all__ = ["Top", "load", "render", "tokens"]
 
 _NUMBER = re.compile(r"[-–]?[\d.,]*(?: \([^()]*\))?")
 _QUESTION = re.compile(r"([A-Z][^\n?`|\[\]]{5,120}\?)(?:\s+|\Z)")
@@ -86,6 +86,11 @@ def render(
         first_pictures=FIRST_PICTURES,
     )
     return without_paths(html)
+
+
+def tokens() -> str:
+    """The colours of pages, light and dark, as CSS variables: other pages of pipekit share them."""
+    return _asset("page.css").partition("* {")[0]
 
 
 def load() -> None:

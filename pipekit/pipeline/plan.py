@@ -21,6 +21,7 @@ from pipekit.pipeline.recorded import recorded_plugin
 from pipekit.pipeline.toml_lines import Place, line_numbers, nearest_line
 from pipekit.registry.component import Component
 from pipekit.registry.registry import Registry, load_registry
+from pipekit.registry.trust import Meet, local_plugins, refuse_untrusted
 from pipekit.store.store import store_of
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -145,6 +146,7 @@ def load_plan(
     registry: Registry | None = None,
     given: Mapping[str, Artifact] | None = None,
     store: Path | None = None,
+    meet: Meet = refuse_untrusted,
 ) -> Plan:
     """Read and validate a pipeline.
 
@@ -157,9 +159,10 @@ def load_plan(
         registry: use this registry instead of loading plugins.
         given: existing artifacts, by a name that input slots may use like a stage's.
         store: keep finished work here instead of beside the file.
+        meet: called with the local plugins that the file names, before they are loaded.
 
     Raises:
-        UserError: the file can't be read or is not TOML.
+        UserError: the file can't be read or is not TOML, or it names local plugins that nobody has trusted.
         PlanError: with every problem found.
     """
     text = ""
@@ -177,6 +180,8 @@ def load_plan(
         listed = values.get("plugins", [])
         listed = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
         here = [str(Path(name).absolute()) if _is_path(name) else name for name in plugins]
+        if file is not None:  # a table comes from code, which could load a plugin itself
+            meet(local_plugins(listed, base_dir, here, disabled))
         registry = load_registry([*listed, *here], base_dir, disabled)
     matrix = values.pop("matrix", None)
     root = store or store_of(base_dir, is_project=True)
@@ -308,10 +313,11 @@ class _Checker:
         for number, name in enumerate(listed if isinstance(listed, list) else []):
             stem = Path(str(name)).stem if _is_path(str(name)) else str(name)
             for record in registry.plugins:
-                if record.status == "broken" and record.name in (stem, f"{stem}.py"):
+                if record.is_lost and record.name in (stem, f"{stem}.py"):
                     hint = "" if _is_path(str(name)) else "Is the distribution that provides it installed? "
                     hint += "See: pipekit plugins"
-                    self._problem(("plugins", number), f"plugin {name!r} is broken: {record.reason}", hint)
+                    what = record.reason if record.status == "missing" else f"plugin {name!r} is broken: {record.reason}"
+                    self._problem(("plugins", number), what, hint)
 
     def _stage(self, name: str, table: Any, registry: Registry, limit: float) -> PlannedStage | None:
         """Validate one stage's table without its inputs; None if its stage can't be determined."""

@@ -29,8 +29,8 @@ import numpy as np
 from pipekit import images
 from pipekit.contract import NO_TARGETS, Box, Keypoint
 from pipekit.errors import PluginError, UserError
-from pipekit.images.masks import fill_of
-from pipekit.images.warping import FillMode, Image, Interpolation, Matrix, SizeHw
+from pipekit.images.arrays import Affine, Homography, Image, Matrix, affine_of
+from pipekit.images.choices import FillMode, Interpolation, SizeHw
 from pipekit.params import Call, Params
 from pipekit.recipe.homography import (
     IDENTITY,
@@ -39,7 +39,6 @@ from pipekit.recipe.homography import (
     View,
     exposes,
     fitting,
-    is_affine,
     largest_scale,
     resizing,
     scaling,
@@ -307,17 +306,17 @@ class _Pass:
         watch: Callable[[str, View], None] | None,
     ) -> None:
         self.recipe, self.source, self.rng, self.mask, self.watch = recipe, source, rng, mask, watch
-        self.mask_fill = fill_of(mask) if recipe.mask_fill is None else recipe.mask_fill
+        self.mask_fill = _mask_fill(recipe, mask)
         if mask is not None and mask.shape[:2] != tuple(source.size_hw):
             raise UserError(f"the mask has {_size(mask.shape)}, the image {_size(source.size_hw)}; they must be the same")
         self.targets = TargetTracker(tuple(targets.boxes), tuple(targets.keypoints), False, recipe.counterparts)
         self.image: Image | None = None
         self.base_hw: SizeHw = source.size_hw
         self.size_hw: SizeHw = source.size_hw
-        self.pending: Matrix = IDENTITY
+        self.pending: Homography = IDENTITY
         self.group: list[tuple[FillMode, int] | None] | None = None
         self.fill = (recipe.fill_mode, recipe.fill_value)
-        self.total: Matrix | None = IDENTITY
+        self.total: Homography | None = IDENTITY
         self.steps: list[Step] = []
 
     def run(self) -> Applied:
@@ -327,7 +326,8 @@ class _Pass:
             self.step(op)
         image = self.refit(last=True).pixels()
         boxes, keypoints = self.targets.finish(self.size_hw, recipe.min_visible, recipe.min_area_px, recipe.mirror_labels)
-        return Applied(image, self.mask, boxes, keypoints, tuple(self.steps), self.total, self.targets.mirrored)
+        total = None if self.total is None else np.asarray(self.total)
+        return Applied(image, self.mask, boxes, keypoints, tuple(self.steps), total, self.targets.mirrored)
 
     def refit(self, last: bool = False) -> _Pass:
         """Resize to the output size, in the same warp as the pending matrix: ops that read pixels work at that size."""
@@ -361,7 +361,7 @@ class _Pass:
         self.join(op.own_fill, homography, size_hw)
         self.push(homography, size_hw)
 
-    def join(self, fill: tuple[FillMode, int] | None, homography: Matrix, size_hw: SizeHw) -> None:
+    def join(self, fill: tuple[FillMode, int] | None, homography: Homography, size_hw: SizeHw) -> None:
         """Render the pending matrix if the next op can't share its warp.
 
         That is the case if the op has another fill mode, or fills after a crop: pixels cut off must not return in a margin.
@@ -387,7 +387,7 @@ class _Pass:
         self.base_hw = self.size_hw = (changed.image.shape[0], changed.image.shape[1])
         self.targets.replace(changed)
 
-    def push(self, homography: Matrix, size_hw: SizeHw) -> None:
+    def push(self, homography: Homography, size_hw: SizeHw) -> None:
         self.pending = homography if self.pending is IDENTITY else homography @ self.pending
         self.size_hw = size_hw
 
@@ -409,12 +409,12 @@ class _Pass:
             self.mask = images.warp_mask(self.mask, todo, size_hw, fill_mode=mode, fill_value=self.mask_fill)
         self.targets.apply(todo, self.base_hw, size_hw)
         if self.total is not None:
-            self.total = todo @ self.total
+            self.total = todo if self.total is IDENTITY else todo @ self.total
         self.base_hw, self.pending, self.group = size_hw, IDENTITY, None
         self.fill = (recipe.fill_mode, recipe.fill_value)
         return self.image
 
-    def open(self, todo: Matrix) -> tuple[Image, float]:
+    def open(self, todo: Homography) -> tuple[Image, float]:
         """The source's pixels, as few as the warp needs: the decoder may omit what the warp would average away.
 
         Variants share what fitting the image to the output size needs, unless one needs :data:`MORE` times that.
@@ -429,15 +429,12 @@ class _Pass:
         return self.source.open((int(np.ceil(height * scale)), int(np.ceil(width * scale))))
 
 
-def _homography(op: Op, size_hw: SizeHw, rng: Rng) -> tuple[Matrix, SizeHw]:
-    homography, new_hw = checked_homography(op, op.function(size_hw, op.params, rng), size_hw)
-    if not is_affine(homography) and homography[2, 2] != 0:
-        homography = homography / homography[2, 2]
-    return homography, new_hw
+def _homography(op: Op, size_hw: SizeHw, rng: Rng) -> tuple[Homography, SizeHw]:
+    return checked_homography(op, op.function(size_hw, op.params, rng), size_hw)
 
 
 def _warp(
-    image: Image, homography: Matrix, size_hw: SizeHw, interpolation: Interpolation, fill_mode: FillMode, fill_value: int
+    image: Image, homography: Homography, size_hw: SizeHw, interpolation: Interpolation, fill_mode: FillMode, fill_value: int
 ) -> Image:
     """Warp, or resize if the matrix is a resize, possibly with flips: with area means over fractions of pixels."""
     if interpolation == "area":
@@ -448,21 +445,29 @@ def _warp(
     return images.warp(image, homography, size_hw, interpolation=interpolation, fill_mode=fill_mode, fill_value=fill_value)
 
 
-def _flips_after_resize(homography: Matrix, size_hw: SizeHw, new_hw: SizeHw) -> tuple[int, int] | None:
+def _flips_after_resize(homography: Homography, size_hw: SizeHw, new_hw: SizeHw) -> tuple[int, int] | None:
     """(1 or -1 for x, for y) if a matrix maps the image's edges exactly to the new image's; else None."""
-    (a, b, c), (d, e, f) = homography[0].tolist(), homography[1].tolist()
-    if b != 0 or d != 0 or not is_affine(homography):
+    affine = affine_of(homography)
+    if affine is None or affine.values[1] != 0 or affine.values[3] != 0:
         return None
     for sign_x in (1, -1):
         for sign_y in (1, -1):
             exact = resizing(size_hw, new_hw)
             if sign_x < 0:
-                exact = np.array([[-1.0, 0, new_hw[1] - 1], [0, 1, 0], [0, 0, 1]]) @ exact
+                exact = Affine(-1, 0, new_hw[1] - 1, 0, 1, 0) @ exact
             if sign_y < 0:
-                exact = np.array([[1.0, 0, 0], [0, -1, new_hw[0] - 1], [0, 0, 1]]) @ exact
-            if abs(exact[:2] - [[a, b, c], [d, e, f]]).max() < 1e-6:
+                exact = Affine(1, 0, 0, 0, -1, new_hw[0] - 1) @ exact
+            if all(abs(one - other) < 1e-6 for one, other in zip(exact.values, affine.values, strict=True)):
                 return sign_x, sign_y
     return None
+
+
+def _mask_fill(recipe: CompiledRecipe, mask: Image | None) -> int:
+    if mask is None or recipe.mask_fill is not None:
+        return recipe.mask_fill or 0
+    from pipekit.images.masks import fill_of
+
+    return fill_of(mask)
 
 
 def _size(shape: Sequence[int]) -> str:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pipekit.errors import UserError
+
+if TYPE_CHECKING:
+    from pipekit.recipe.compiled import Op
 
 GROUPS = (
     *(("xmin", "ymin"), ("x1", "y1"), ("x", "y"), ("cx", "cy"), ("xcenter", "ycenter"), ("bboxx", "bboxy")),
@@ -38,6 +43,22 @@ def coordinate_columns(extra: Mapping[str, Any]) -> list[str]:
         if len(names) == len(group) and _are_numbers(extra, *names):
             found |= set(names)
     return sorted(found)
+
+
+def refuse_moving(ops: Sequence[Op]) -> None:
+    """Raise if ops move pixels: the number that a dataset states of an image may change with them.
+
+    Raises:
+        UserError: there are such ops, which are named.
+    """
+    from pipekit.recipe.compiled import walk
+
+    if moving := list(dict.fromkeys(op.name for op in walk(ops) if op.kind in ("geometric", "view"))):
+        raise UserError(
+            f"the ops {', '.join(moving)} move the pixels of an image, and its number may change with them, as an angle does "
+            "with a rotation",
+            "Leave them out, or state that the number stays as it is: keep_value = true.",
+        )
 
 
 def _are_numbers(extra: Mapping[str, Any], *names: str) -> bool:

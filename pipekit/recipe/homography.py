@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.contract import Box, Keypoint
+from pipekit.images.arrays import Affine, Homography, Image, Matrix, affine_of
 from pipekit.images.choices import Fit as Fit
+from pipekit.images.choices import SizeHw
 from pipekit.images.polygons import Polygon, area, clipped, plain, polygons_of
-from pipekit.images.warping import Image, Matrix, SizeHw
 
-IDENTITY: Matrix = np.eye(3)
-IDENTITY.setflags(write=False)
+IDENTITY = Affine(1, 0, 0, 0, 1, 0)
 
 Counterparts: TypeAlias = Mapping[str, Mapping[str, str]]
 """Class -> a keypoint's name -> its name in a mirrored image. The class "" is that of keypoints without a box."""
@@ -50,39 +50,37 @@ class View:
 # --- matrices ------------------------------------------------------------------------------------------------------------
 
 
-def matrix(a: float, b: float, c: float, d: float, e: float, f: float) -> Matrix:
-    """The affine map ``(x, y) -> (a x + b y + c, d x + e y + f)``."""
-    return np.array([[a, b, c], [d, e, f], [0.0, 0.0, 1.0]])
+matrix = Affine
 
 
-def translation(x_px: float, y_px: float) -> Matrix:
+def translation(x_px: float, y_px: float) -> Affine:
     return matrix(1, 0, x_px, 0, 1, y_px)
 
 
-def scaling(x: float, y: float) -> Matrix:
+def scaling(x: float, y: float) -> Affine:
     """Scale pixels about the image's corner: edges at 0 stay at 0, so centres move by half a pixel."""
     return matrix(x, 0, (x - 1) / 2, 0, y, (y - 1) / 2)
 
 
-def resizing(size_hw: SizeHw, new_size_hw: SizeHw) -> Matrix:
+def resizing(size_hw: SizeHw, new_size_hw: SizeHw) -> Affine:
     """The map of a resize: edges to edges."""
     return scaling(new_size_hw[1] / size_hw[1], new_size_hw[0] / size_hw[0])
 
 
-def fitting(size_hw: SizeHw, new_size_hw: SizeHw, fit: Fit) -> Matrix:
+def fitting(size_hw: SizeHw, new_size_hw: SizeHw, fit: Fit) -> Affine:
     """Fit an image into another size: stretched, covering it and cropped, or inside it with padding."""
     if fit == "stretch":
         return resizing(size_hw, new_size_hw)
     ratios = new_size_hw[0] / size_hw[0], new_size_hw[1] / size_hw[1]
     scale = max(ratios) if fit == "crop" else min(ratios)
     left, top = (new_size_hw[1] - size_hw[1] * scale) / 2, (new_size_hw[0] - size_hw[0] * scale) / 2
-    return translation(left, top) @ scaling(scale, scale)
+    return Affine(scale, 0, left + (scale - 1) / 2, 0, scale, top + (scale - 1) / 2)
 
 
-def about(centre_xy: tuple[float, float], linear: Matrix) -> Matrix:
+def about(centre_xy: tuple[float, float], linear: Affine) -> Affine:
     """An affine map, applied about ``centre_xy`` instead of the origin."""
-    (x, y), ((a, b, c), (d, e, f)) = centre_xy, linear[:2].tolist()
-    return matrix(a, b, x + c - a * x - b * y, d, e, y + f - d * x - e * y)
+    (x, y), (a, b, c, d, e, f) = centre_xy, linear.values
+    return Affine(a, b, x + c - a * x - b * y, d, e, y + f - d * x - e * y)
 
 
 def centre_of(size_hw: SizeHw) -> tuple[float, float]:
@@ -90,17 +88,18 @@ def centre_of(size_hw: SizeHw) -> tuple[float, float]:
     return (size_hw[1] - 1) / 2, (size_hw[0] - 1) / 2
 
 
-def is_affine(homography: Matrix) -> bool:
-    return bool(homography[2].tolist() == [0.0, 0.0, 1.0])
+def is_affine(homography: Homography) -> bool:
+    return affine_of(homography) is not None
 
 
-def determinant(m: Matrix) -> float:
+def determinant(m: Homography) -> float:
     (a, b, c), (d, e, f), (g, h, i) = m.tolist()
     return float(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
 
 
-def move(homography: Matrix, points_xy: NDArray[np.float64]) -> NDArray[np.float64]:
+def move(homography: Homography, points_xy: NDArray[np.float64]) -> NDArray[np.float64]:
     """Map points ``(..., 2)`` by a homography; NaN for those on or behind its horizon."""
+    homography = np.asarray(homography)
     moved = points_xy @ homography[:, :2].T + homography[:, 2]
     if is_affine(homography):
         return np.asarray(moved[..., :2])
@@ -117,33 +116,36 @@ def jacobian(homography: Matrix, point_xy: Sequence[float]) -> Matrix:
     return np.asarray((homography[:2, :2] - np.outer((u / w, v / w), homography[2, :2])) / w)
 
 
-def mirrors(homography: Matrix, size_hw: SizeHw) -> bool:
+def mirrors(homography: Homography, size_hw: SizeHw) -> bool:
     """Whether left and right are swapped: true for a flip, false for two flips or a half turn."""
-    linear = homography[:2, :2] if is_affine(homography) else jacobian(homography, centre_of(size_hw))
-    (a, b), (c, d) = linear.tolist()
+    affine = affine_of(homography)
+    if affine is not None:
+        return affine.determinant < 0
+    (a, b), (c, d) = jacobian(np.asarray(homography), centre_of(size_hw)).tolist()
     return bool(a * d - b * c < 0)
 
 
-def largest_scale(homography: Matrix, size_hw: SizeHw) -> float:
+def largest_scale(homography: Homography, size_hw: SizeHw) -> float:
     """The largest magnification of a homography anywhere in an image (the largest singular value of its derivative)."""
-    height, width = size_hw
-    if is_affine(homography):
-        linears = [homography[:2, :2]]
+    affine, (height, width) = affine_of(homography), size_hw
+    if affine is not None:
+        a, b, _, c, d, _ = affine.values
+        linears = [[[a, b], [c, d]]]
     else:
-        linears = [jacobian(homography, (x, y)) for x in (0, width - 1) for y in (0, height - 1)]
+        corners = [(x, y) for x in (0, width - 1) for y in (0, height - 1)]
+        linears = [jacobian(np.asarray(homography), corner).tolist() for corner in corners]
     largest = 0.0
-    for linear in linears:
-        (a, b), (c, d) = linear.tolist()
+    for (a, b), (c, d) in linears:
         mean, det = (a * a + b * b + c * c + d * d) / 2, a * d - b * c
         largest = max(largest, mean + max(0.0, mean * mean - det * det) ** 0.5)
     return float(largest**0.5)
 
 
-def exposes(homography: Matrix, size_hw: SizeHw, new_hw: SizeHw) -> bool:
+def exposes(homography: Homography, size_hw: SizeHw, new_hw: SizeHw) -> bool:
     """Whether any part of the new image lies outside the old one."""
     (height, width), (new_h, new_w) = size_hw, new_hw
     corners = np.array([(-0.5, -0.5), (new_w - 0.5, -0.5), (new_w - 0.5, new_h - 0.5), (-0.5, new_h - 0.5)])
-    back = move(np.asarray(np.linalg.inv(homography), np.float64), corners)
+    back = move(np.asarray(np.linalg.inv(np.asarray(homography)), np.float64), corners)
     inside = (back >= -0.5 - 1e-6) & (back <= np.array([width - 0.5, height - 0.5]) + 1e-6)
     return not bool(inside.all())
 
@@ -185,7 +187,7 @@ class TargetTracker:
         self._visible = np.ones(len(self.boxes))
         self._seen = np.ones(len(self.keypoints), bool)
 
-    def apply(self, homography: Matrix, size_hw: SizeHw, new_size_hw: SizeHw) -> None:
+    def apply(self, homography: Homography, size_hw: SizeHw, new_size_hw: SizeHw) -> None:
         """Apply a homography from one image to the next."""
         self.mirrored ^= mirrors(homography, size_hw)
         if not self.boxes and not self.keypoints:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from pipekit import images
+from pipekit.images.arrays import Image
 from pipekit.images.choices import SizeHw
-from pipekit.images.warping import Image
 
 
 class Picture:

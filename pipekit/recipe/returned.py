@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipekit.errors import PluginError
-from pipekit.images.warping import Image, Matrix, SizeHw
+from pipekit.images.arrays import Affine, Homography, Image, affine_of
+from pipekit.images.choices import SizeHw
 from pipekit.recipe.homography import View, determinant
 
 if TYPE_CHECKING:
     from pipekit.recipe.compiled import Op
+
+
+SMALLEST = 1e-12
+"""A matrix with a smaller determinant can't be inverted."""
 
 
 def checked_pixels(op: Op, changed: Any, image: Image) -> Image:
@@ -42,23 +47,25 @@ def checked_view(op: Op, changed: Any) -> View:
     return changed
 
 
-def checked_homography(op: Op, found: Any, size_hw: SizeHw) -> tuple[Matrix, SizeHw]:
+def checked_homography(op: Op, found: Any, size_hw: SizeHw) -> tuple[Homography, SizeHw]:
     """The homography that a geometric op returned, and the size of the image after it.
 
     Raises:
         PluginError: it is no invertible matrix, or no size.
     """
     homography, new_hw = found if isinstance(found, tuple) and len(found) == 2 else (found, size_hw)
+    if type(homography) is Affine and new_hw is size_hw and abs(homography.determinant) > SMALLEST:
+        return homography, size_hw
     try:
         matrix = np.asarray(homography, np.float64)
         height, width = (int(side) for side in new_hw)
     except (TypeError, ValueError):
         raise wrong(op, "a (3, 3) matrix, or one with a new size (height, width)", found) from None
-    if matrix.shape != (3, 3) or not abs(determinant(matrix)) > 1e-12:  # comparisons with NaN are false
+    if matrix.shape != (3, 3) or not abs(determinant(matrix)) > SMALLEST:  # comparisons with NaN are false
         raise wrong(op, "an invertible (3, 3) matrix", matrix.tolist())
     if min(height, width) < 1:
         raise wrong(op, "a size of at least 1 x 1 px", tuple(new_hw))
-    return matrix, (height, width)
+    return affine_of(matrix) or matrix / (matrix[2, 2] or 1), (height, width)
 
 
 def checked_choice(op: Op, chosen: Any, parts: Sequence[Op]) -> list[int]:

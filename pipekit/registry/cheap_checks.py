@@ -15,6 +15,13 @@ from pipekit.contract import Dataset, Sample
 from pipekit.errors import DamagedError
 from pipekit.files import read_bytes
 from pipekit.images.value_range import DEEP_SUFFIXES, NARROW, read_deep
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, stated
+
+SAID_TWICE = {
+    CLASSES: "several classes: the same file lies under two labels",
+    MULTILABEL: "different labels: the same file is there twice, with other labels",
+    NUMBER: "different numbers: the same file is there twice, with another number",
+}
 
 LOOKED_AT = 20
 """Images whose range of values is compared."""
@@ -34,20 +41,25 @@ def warnings_of(dataset: Dataset, path: Path) -> Iterator[str]:
     labels = Counter[str]()
     for of_split in dataset.counts.values():
         labels.update(of_split)
-    if len(labels) == 1 and labels.total() == len(dataset) > 1:
+    if dataset.task == CLASSES and len(labels) == 1 and labels.total() == len(dataset) > 1:
         yield (
             f"all {len(dataset):,} images have one class, {next(iter(labels))!r}, so there are no classes to distinguish. "
             f"If that is not the name of a class, `pipekit sniff` lists other ways to read {path}"
         )
-    if len(labels) > 1:
+    if len(labels) > 1 or dataset.task != CLASSES:
         found = _among_rows(dataset) if columns is None else _among_columns(columns)
         if found:
             images = "1 image has" if len(found) == 1 else f"{len(found):,} images have"
-            one, other = found[0]
+            (one, said), (other, otherwise) = ((sample, sample.label or stated(sample)) for sample in found[0])
+            what = SAID_TWICE[dataset.task]
             yield (
-                f"{images} several classes: the same file lies under two labels. For example: {one.id} is {one.label!r}, "
-                f"{other.id} is {other.label!r}. `pipekit inspect` lists them all, with near duplicates"
+                f"{images} {what}. For example: {one.id} is {said!r}, "
+                f"{other.id} is {otherwise!r}. `pipekit inspect` lists them all, with near duplicates{_as_several(dataset)}"
             )
+
+
+def _as_several(dataset: Dataset) -> str:
+    return ". If an image may have several labels: labels_from = 'copies'" if dataset.task == CLASSES else ""
 
 
 def _narrow(samples: Iterable[Sample]) -> Iterator[str]:
@@ -76,22 +88,24 @@ def _among_rows(dataset: Dataset) -> list[tuple[Sample, Sample]]:
     first: dict[str, Sample] = {}
     found: dict[str, tuple[Sample, Sample]] = {}
     for sample in dataset:
-        if sample.label is None or not sample.sha256:
+        if stated(sample) is None or not sample.sha256:
             continue
         before = first.setdefault(sample.sha256, sample)
-        if before.label != sample.label:
+        if stated(before) != stated(sample):
             found.setdefault(sample.sha256, (before, sample))
     return list(found.values())
 
 
 @makes_columns(version=1)
 def contents_and_labels(samples: Sequence[Sample], params: Any) -> dict[str, Column]:
-    """``content``: the first 64 bits of the file's hash, 0 where it is unknown or there is no label; ``label``."""
+    """``content``: the first 64 bits of the file's hash, 0 where it is unknown or there is no label;
+    ``label``, or labels, or value, as text.
+    """
     import numpy as np
 
-    known = (sample.sha256[:16] if sample.label is not None and sample.sha256 else "0" for sample in samples)
+    known = (sample.sha256[:16] if stated(sample) is not None and sample.sha256 else "0" for sample in samples)
     contents = np.fromiter((int(text, 16) for text in known), np.uint64, len(samples))
-    return {"content": contents, "label": Few.of(sample.label for sample in samples)}
+    return {"content": contents, "label": Few.of(map(stated, samples))}
 
 
 def _among_columns(columns: Columns) -> list[tuple[Sample, Sample]]:

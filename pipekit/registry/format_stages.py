@@ -41,8 +41,10 @@ from pipekit.images import measuring
 from pipekit.passed_over import META, joined, passed_over, sentence
 from pipekit.quarantine import Exclusions, read_exclusions
 from pipekit.registry.component import Component
+from pipekit.registry.label_options import from_boxes, from_copies, ordered
 from pipekit.registry.losses import losses, lost_names
 from pipekit.registry.privacy import prepared, with_field
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, require, stated, supported_by, supports
 
 FIRST = 200
 """Samples that show whether a dataset has masks."""
@@ -51,7 +53,7 @@ MAX_SHOWN = 5
 """Maximum number of failures that an error lists."""
 
 
-COMMON = ("path", "verify", "exclude", "corrections", "value_range")
+COMMON = ("path", "verify", "exclude", "corrections", "value_range", "order", "labels_from")
 """The parameters of every import."""
 
 
@@ -87,6 +89,24 @@ def import_stage(importer: Component) -> Any:
                 "Such images are written as 8-bit PNG",
             ),
         ),
+        "labels_from": (
+            Literal["source", "boxes", "copies"],
+            param(
+                "source",
+                "Labels of the images: those of the source; boxes: the classes of an image's boxes, as several labels; copies: "
+                "the classes of all files with the same content, as several labels of one image",
+                in_key="changed",
+            ),
+        ),
+        "order": (
+            tuple[str, ...],
+            param(
+                (),
+                'All classes from the lowest to the highest, if their order has a meaning: ["low", "mid", "high"]. '
+                "`evaluate` then measures by how many classes predictions are wrong",
+                in_key="changed",
+            ),
+        ),
     }
     params_type: type[Params] = create_model(
         f"Import{name}Params",
@@ -107,7 +127,8 @@ def import_stage(importer: Component) -> Any:
         listed: dict[str, Any] = {}  # complete only after the last sample
         codecs: list[str] = []
         by_suffix = _plugins_codecs(ctx.components("codec"))
-        per_file = getattr(reader, "PER_FILE", False) and not (excluded or ledger or params.value_range)
+        changes = excluded or ledger or params.value_range or params.order or params.labels_from != "source"
+        per_file = getattr(reader, "PER_FILE", False) and not changes
         amended = _amended(ctx, reader, params, tuple(by_suffix)) if per_file else None
         firsts: list[Sample] = []
         samples: Iterable[Sample]
@@ -146,6 +167,13 @@ def import_stage(importer: Component) -> Any:
         facts: dict[str, str] = {}  # complete only after the last sample
         if ledger:
             samples = _corrected(samples, ledger, own, facts)
+        if params.labels_from == "boxes":
+            samples = from_boxes(samples, listed)
+        elif params.labels_from == "copies":
+            hashed = _hashed(samples) if own else ctx.map(known, samples, label="hashing", name="known")
+            samples = from_copies(hashed, own)
+        if params.order:
+            samples = ordered(samples, params.order, listed)
         if params.verify != "none" and not own:
             check = measuring.measure_image if params.verify == "decode" else measuring.check_header
             samples = ctx.keep(check, samples, label="verifying")
@@ -302,6 +330,8 @@ def _without(samples: Iterable[Sample], excluded: Exclusions, own: bool) -> Iter
 def _corrected(samples: Iterable[Sample], ledger: Ledger, own: bool, facts: dict[str, str]) -> Iterator[Sample]:
     """Yield the samples as a person corrected them; an image that the importer wrote itself and that is left out is removed."""
     for sample in samples:
+        if sample.label is None and stated(sample) is not None:
+            require("'corrections'", NUMBER if sample.labels is None else MULTILABEL, [CLASSES])
         keep, label = ledger.settle(sample.id, sample.label, lambda: sample.sha256 or hash_file(sample.image))  # noqa: B023
         if keep:
             yield sample if label == sample.label else replace(sample, label=label)
@@ -389,6 +419,7 @@ def export_stage(exporter: Component) -> Any:
             raise PluginError(f"{who} must return nothing or a dict of facts, and returned {type(made).__name__}")
         return ctx.artifact(Files, **(made or {}))
 
+    supports(*supported_by(found))(run)
     run.__doc__ = exporter.summary
     params_type = with_field(exporter) if of_images else exporter.params_type()
     contract = StageContract(tuple(slots), params_type, Files, False, exporter.libraries, seeded=False)

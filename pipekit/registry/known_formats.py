@@ -83,20 +83,6 @@ def _words(suffixes: tuple[str, ...], *words: str) -> Callable[[Path], str]:
     return seen
 
 
-def _flags(path: Path) -> str:
-    """A table with a column of 0 and 1 for each class."""
-    for file in _texts(path, ("_classes.csv",)):
-        rows = [[cell.strip() for cell in line.split(",")] for line in _head(file).splitlines()[:6]]
-        if (
-            len(rows) > 1
-            and len(rows[0]) > 2
-            and all(set(row[1:]) <= {"0", "1"} for row in rows[1:])
-            and any(row[1:].count("1") != 1 for row in rows[1:])
-        ):
-            return f"{file.name}, a column of 0 and 1 for each class"
-    return ""
-
-
 def _supervisely(path: Path) -> str:
     if not path.is_dir() or '"classes"' not in _head(path / "meta.json"):
         return ""
@@ -182,9 +168,7 @@ KNOWN = (
     ),
     Known("CVAT for video", "Export the task as 'CVAT for images 1.1'.", _words((".xml",), "<annotations", "<track ")),
     Known("VIA 3", "Export the project as COCO.", _words(JSON, '"project"', '"config"', '"attribute"', '"metadata"', '"view"')),
-    Known(
-        "Label Studio's JSON-MIN", "Export the project as JSON.", _words(JSON, '"annotation_id"', '"annotator"', '"lead_time"')
-    ),
+    Known("Label Studio's JSON-MIN", "Export the project as JSON.", _words(JSON, '"annotation_id"', '"annotator"')),
     Known("Datumaro", DATUMARO.format("datumaro"), _words(JSON, '"dm_format_version"')),
     Known("Datumaro", DATUMARO.format("datumaro"), _words(JSON, '"categories"', '"items"', '"labels"')),
     Known("LabelMe's web tool", DATUMARO.format("label_me"), _labelme_web),
@@ -212,11 +196,6 @@ KNOWN = (
         "Google's AutoML",
         "Download the images, and write a CSV file with the columns image and label.",
         _words(CSV, "gs://"),
-    ),
-    Known(
-        "a table of several labels an image",
-        "A dataset here has one class an image: write a CSV file with the columns filename and label, for one of the classes.",
-        _flags,
     ),
     Known(
         "a table of pixels, as of MNIST or FER-2013",

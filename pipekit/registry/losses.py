@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 
 from pipekit.contract import Dataset, Sample
+from pipekit.tasks import stated
 
 KINDS = {
     "labels": "classes of whole images",
@@ -45,7 +46,7 @@ def losses(samples: Iterable[Sample], carries: Collection[str]) -> str:
         targets = sample.targets
         further = [{name for name in box.facts if name not in held} for box in targets.boxes]
         here = {
-            "labels": int(sample.label is not None),
+            "labels": int(stated(sample) is not None),
             "boxes": len(targets.boxes),
             "outlines": sum(bool(box.outline) for box in targets.boxes),
             "keypoints": sum(point.of is not None for point in targets.keypoints),

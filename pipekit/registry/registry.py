@@ -29,9 +29,7 @@ from pipekit.registry.component import LOADING, Component, error_text, first_lin
 from pipekit.registry.registering import Registering, check_hook_names
 from pipekit.registry.release import Release, release_of
 from pipekit.registry.suggestions import ambiguous, at_home, defaults_at_home, hint_for, split_name
-
-GROUP = "pipekit"
-"""The entry-point group in which installed plugins are found."""
+from pipekit.registry.trust import GROUP
 
 KINDS: Mapping[str, str] = {
     "stage": "register_stages",
@@ -50,6 +48,9 @@ KINDS: Mapping[str, str] = {
 }
 """The kinds of components, and the hook that registers each."""
 
+OBSERVERS = ("before_stage", "after_stage", "on_stage_error", "after_run")
+"""The hooks of runs."""
+
 P = TypeVar("P", bound=Params)
 
 # --- plugins -------------------------------------------------------------------------------------------------------------
@@ -62,11 +63,12 @@ class PluginRecord:
     Attributes:
         source: ``built in``, ``my-plugin 1.2`` (a distribution) or the path of a file.
         api: the API version that it requires, or None.
-        status: ``ok``, ``broken`` or ``disabled``.
+        status: ``ok``, ``broken``, ``disabled``, or ``missing``: there is no such plugin.
         reason: why it is not ok.
         seconds: the time that loading it took.
         components: (kind, name) of each component that it registered.
         module: the module with its hooks, if it is no single file.
+        observers: the hooks of runs that it implements.
     """
 
     name: str
@@ -78,6 +80,12 @@ class PluginRecord:
     seconds: float = 0.0
     components: tuple[tuple[str, str], ...] = ()
     module: str = ""
+    observers: tuple[str, ...] = ()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it was to be loaded, and could not be."""
+        return self.status in ("broken", "missing")
 
 
 class Registry:
@@ -281,7 +289,9 @@ class Registry:
             release.extend(one.target.partition(":")[0].partition(".")[0] for one in found if isinstance(one.target, str))
         components = tuple((component.kind, component.name) for component in found)
         seconds = time.perf_counter() - started
-        self.plugins.append(PluginRecord(name, source, version, api, seconds=seconds, components=components))
+        observers = tuple(hook for hook in OBSERVERS if any(one == name for one, _ in self.observers(hook)))
+        record = PluginRecord(name, source, version, api, seconds=seconds, components=components, observers=observers)
+        self.plugins.append(record)
 
     def note(
         self,
@@ -375,6 +385,12 @@ def _load_asked(registry: Registry, asked: str, base_dir: Path, off: set[str]) -
         except PluginError as error:
             registry.note(asked, asked, "broken", error.message, started=started)
             return
+        except ModuleNotFoundError as error:
+            if error.name is not None and f"{asked}.".startswith(f"{error.name}."):
+                registry.note(asked, asked, "missing", _no_such(registry, asked), started=started)
+            else:
+                registry.note(asked, asked, "broken", error_text(error), started=started, module=asked)
+            return
         except (Exception, SystemExit) as error:
             registry.note(asked, asked, "broken", error_text(error), started=started, module=asked)
             return
@@ -388,6 +404,9 @@ def _load_asked(registry: Registry, asked: str, base_dir: Path, off: set[str]) -
         registry.note(name, str(path), "disabled", "disabled by PIPEKIT_DISABLE or --disable")
         return
     started = time.perf_counter()
+    if not path.exists():
+        registry.note(name, str(path), "missing", f"no such plugin: there is no file {path}", started=started)
+        return
     try:
         data = path.read_bytes()
         digest = hashlib.sha256(data).hexdigest()
@@ -398,6 +417,11 @@ def _load_asked(registry: Registry, asked: str, base_dir: Path, off: set[str]) -
     if any(record.name == name and record.status == "ok" for record in registry.plugins):
         name = f"{name}.py"
     registry.add(module, name, str(path), str(getattr(module, "__version__", "")), digest, started)
+
+
+def _no_such(registry: Registry, asked: str) -> str:
+    near = did_you_mean(asked, [record.name for record in registry.plugins])
+    return f"no such plugin: {asked!r} is neither installed nor a module. {near}".strip()
 
 
 def _load_file(path: Path, name: str) -> ModuleType:

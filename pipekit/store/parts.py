@@ -14,7 +14,7 @@ import hashlib
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -27,7 +27,7 @@ from pipekit.files import write_new
 from pipekit.owners import new_owner
 from pipekit.store.durability import is_off, sync_file, syncs_whole_disks
 from pipekit.store.locations import Locations, Row
-from pipekit.store.rows import Sorter, Tally, content, decode, encode, read_lines
+from pipekit.store.rows import Sorter, Tally, content, decode, encode, raw_lines, read_lines
 from pipekit.store.wholeness import guard
 
 INDEX, FAILED, SUMMARY, IDS = "index.json", "failed.jsonl", "part.json", "ids.u64"
@@ -62,6 +62,8 @@ class Part:
         uses: the folders of the store that hold files of its rows.
         of: the part that went in, if this is a shard: rows name its images as ``@input``.
         same_ids: whether its ids are some of those that went in.
+        tasks: the number of labelled samples of each task; empty if they have nothing but classes.
+        first: its first id; "" if unknown, as in what an older version wrote.
     """
 
     place: str
@@ -74,6 +76,8 @@ class Part:
     uses: tuple[str, ...] = ()
     of: Part | None = None
     same_ids: bool = True
+    tasks: Mapping[str, int] = field(default_factory=dict)
+    first: str = ""
 
     def __len__(self) -> int:
         return sum(self.splits.values())
@@ -91,14 +95,14 @@ class Part:
             yield from self.of.places
 
     def to_plain(self) -> Row:
-        plain = {name: getattr(self, name) for name in _FIELDS}
-        return plain | ({} if self.of is None else {"of": self.of.to_plain()})
+        plain = {name: getattr(self, name) for name in _FIELDS} | ({"first": self.first} if self.first else {})
+        return plain | ({"tasks": self.tasks} if self.tasks else {}) | ({} if self.of is None else {"of": self.of.to_plain()})
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Part:
         of = plain.get("of")
-        values = {name: plain[name] for name in _FIELDS} | {"uses": tuple(plain["uses"])}
-        return cls(**values, of=None if of is None else cls.from_plain(of))
+        values = {name: plain[name] for name in _FIELDS} | {"uses": tuple(plain["uses"]), "first": plain.get("first", "")}
+        return cls(**values, tasks=plain.get("tasks", {}), of=None if of is None else cls.from_plain(of))
 
 
 _FIELDS = ("place", "digest", "images", "total", "size_bytes", "splits", "counts", "uses", "same_ids")
@@ -108,11 +112,12 @@ class Summary:
     """Collects what a part's entry says of its rows, which are added in the order of their ids."""
 
     def __init__(self) -> None:
-        self.tally, self.uses = Tally(), set[str]()
+        self.tally, self.uses, self.first = Tally(), set[str](), ""
         self._digest, self._images, self._total = hashlib.sha256(), hashlib.sha256(), 0
 
     def add(self, row: Row) -> None:
         identified = content(row)
+        self.first = self.first if self.tally.splits else row["id"]
         self.tally.add(row)
         self._digest.update(identified + b"\n")
         self._images.update(image_line(row))
@@ -130,6 +135,8 @@ class Summary:
             "splits": self.tally.splits,
             "counts": self.tally.counts,
             "uses": tuple(sorted(self.uses)),
+            **({"tasks": tasks} if (tasks := self.tally.further_tasks) else {}),
+            "first": self.first,
         }
 
 
@@ -225,7 +232,7 @@ def write_index(
     """
     tally = Tally()
     for part in parts:
-        tally.add_tally(part.splits, part.counts)
+        tally.add_tally(part.splits, part.counts, part.tasks)
     (folder / INDEX).write_bytes(encode({"parts": [part.to_plain() for part in parts]}) + b"\n")
     listed = {failure.id: failure for failure in failed}
     names = sorted(listed)
@@ -306,6 +313,14 @@ def rows_of(root: Path, part: Part) -> Iterator[Row]:
     return _shard_rows(root, part) if part.is_shard else read_lines(root / part.place)
 
 
+def rows_at(root: Path, part: Part, places: Sequence[int]) -> list[Row]:
+    """Some of :func:`rows_of`, by their places; of a part that is no shard, no other line is decoded."""
+    if part.is_shard:
+        return list(map(list(_shard_rows(root, part)).__getitem__, places))
+    lines = raw_lines(root / part.place)
+    return [decode(lines[place]) for place in places]
+
+
 def _shard_rows(root: Path, part: Part) -> Iterator[Row]:
     inputs: dict[str, Row] | None = None
     for row in read_lines(root / part.place / "rows.jsonl"):
@@ -344,10 +359,12 @@ def sorted_rows(root: Path, parts: Sequence[Part], scratch: Path) -> Iterator[Ro
 
 
 def first_rows(root: Path, parts: Sequence[Part], count: int) -> list[Row]:
-    """The first of :func:`sorted_rows`. Of most parts one line is decoded: nothing is sorted but what is returned."""
+    """The first of :func:`sorted_rows`. Most parts are not read: their first ids are later ones."""
     found: list[tuple[str, int, int]] = []  # id, part, number of the row in it
-    for number, part in enumerate(parts):
-        last = found[-1][0] if found and len(found) == count else None
+    for number in sorted(range(len(parts)), key=lambda number: parts[number].first):
+        part, last = parts[number], found[-1][0] if found and len(found) == count else None
+        if last is not None and part.first >= last:
+            break
         path = root / part.place / "rows.jsonl" if part.is_shard else root / part.place
         some: list[tuple[str, int, int]] = []
         for row in islice(read_lines(path), count):
@@ -369,8 +386,5 @@ def _lines_of(root: Path, part: Part) -> Iterator[tuple[str, bytes]]:
         for row in _shard_rows(root, part):
             yield row["id"], encode(row)
         return
-    path = root / part.place
-    data = path.read_bytes()
-    guard.check(os.fspath(path), data)
-    for line in data.splitlines():
+    for line in raw_lines(root / part.place):
         yield decode(line)["id"], line

@@ -2,7 +2,7 @@
 
 A row is a compact JSON object with sorted keys; default values are omitted. It has two parts:
 
-* the *content*: id, sha256, label, split, targets, extra. Keys and digests are computed from it;
+* the *content*: id, sha256, label, labels, value, split, targets, extra. Keys and digests are computed from it;
 * the *location*: the paths of the image and the mask. They are stored in a form that survives moving the project, see
   :class:`Locations`, and are part of no key and no digest.
 """
@@ -23,8 +23,10 @@ import orjson
 
 from pipekit.artifacts import class_order
 from pipekit.contract import NO_TARGETS, Box, Keypoint, Sample, Targets
+from pipekit.errors import UserError
 from pipekit.store.locations import Row
 from pipekit.store.wholeness import guard
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, TASKS
 
 SPILL_BYTES = 64_000_000
 """Size of the rows sorted in memory before they are written to disk."""
@@ -60,6 +62,10 @@ def to_row(sample: Sample) -> Row:
         row["sha256"] = sample.sha256
     if sample.label is not None:
         row["label"] = sample.label
+    if sample.labels is not None:
+        row["labels"] = list(sample.labels)
+    if sample.value is not None:
+        row["value"] = sample.value
     if sample.split:
         row["split"] = sample.split
     if sample.targets != NO_TARGETS:
@@ -111,6 +117,8 @@ def from_row(row: Mapping[str, Any]) -> Sample:
         row.get("split", ""),
         targets,
         row.get("extra", {}),
+        None if (labels := row.get("labels")) is None else tuple(labels),
+        row.get("value"),
     )
 
 
@@ -167,9 +175,14 @@ def read_lines(path: Path) -> Iterator[Row]:
     Raises:
         DamagedError: the file is in a store, and its bytes have changed.
     """
+    return map(decode, raw_lines(path))
+
+
+def raw_lines(path: Path) -> list[bytes]:
+    """:func:`read_lines` before they are decoded."""
     data = path.read_bytes()
     guard.check(os.fspath(path), data)
-    return map(decode, data.splitlines())
+    return data.splitlines()
 
 
 class Sorter:
@@ -264,11 +277,15 @@ def _key_of_line(line: Any) -> str:
 
 
 class Tally:
-    """Collects a dataset's ``meta``: the number of samples, of each split and class, and the classes."""
+    """Collects a dataset's ``meta``: the number of samples, of each split and class, and the classes; its task.
+
+    An image with several labels counts for each of them. ``tasks`` has the number of labelled samples of each task.
+    """
 
     def __init__(self) -> None:
         self.splits: dict[str, int] = {}
         self.counts: dict[str, dict[str, int]] = {}
+        self.tasks: dict[str, int] = {}
 
     def add(self, row: Mapping[str, Any]) -> None:
         split, label = row.get("split", ""), row.get("label")
@@ -276,15 +293,43 @@ class Tally:
         if label is not None:
             of_split = self.counts.setdefault(split, {})
             of_split[label] = of_split.get(label, 0) + 1
+        if (labels := row.get("labels")) is not None:
+            of_split = self.counts.setdefault(split, {})
+            for one in labels:
+                of_split[one] = of_split.get(one, 0) + 1
+        for task, found in ((CLASSES, label), (MULTILABEL, labels), (NUMBER, row.get("value"))):
+            if found is not None:
+                self.tasks[task] = self.tasks.get(task, 0) + 1
 
-    def add_tally(self, splits: Mapping[str, int], counts: Mapping[str, Mapping[str, int]]) -> None:
+    def add_tally(
+        self, splits: Mapping[str, int], counts: Mapping[str, Mapping[str, int]], tasks: Mapping[str, int] | None = None
+    ) -> None:
         """Add what another tally has counted."""
+        alone = sum(sum(labels.values()) for labels in counts.values())
+        for task, number in (tasks or ({CLASSES: alone} if alone else {})).items():
+            self.tasks[task] = self.tasks.get(task, 0) + number
         for split, number in splits.items():
             self.splits[split] = self.splits.get(split, 0) + number
         for split, labels in counts.items():
             of_split = self.counts.setdefault(split, {})
             for label, number in labels.items():
                 of_split[label] = of_split.get(label, 0) + number
+
+    def task(self) -> str:
+        """The task of the samples.
+
+        Raises:
+            UserError: they have several.
+        """
+        if len(self.tasks) > 1:
+            counted = " and ".join(f"{number:,} with {TASKS[task]}" for task, number in sorted(self.tasks.items()))
+            raise UserError(f"the dataset has images of several tasks: {counted}", "Make a dataset of each.")
+        return next(iter(self.tasks), CLASSES)
+
+    @property
+    def further_tasks(self) -> dict[str, int]:
+        """``tasks``; empty if the samples have nothing but classes, as all had in earlier versions."""
+        return self.tasks if {*self.tasks} - {CLASSES} else {}
 
     def meta(self) -> dict[str, Any]:
         classes = sorted({label for of_split in self.counts.values() for label in of_split}, key=class_order)
@@ -293,4 +338,5 @@ class Tally:
             "classes": classes,
             "counts": {split: dict(sorted(self.counts.get(split, {}).items())) for split in sorted(self.splits)},
             "splits": dict(sorted(self.splits.items())),
+            **({} if (task := self.task()) == CLASSES else {"task": task}),
         }

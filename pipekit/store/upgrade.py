@@ -6,6 +6,7 @@ What people keep stays: ``runs/`` with its models and reports, split files, and 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,17 +37,29 @@ class Replaced:
 def replace_old(store: Store) -> Replaced | None:
     """Remove the results of an older version, unless a run that is under way uses them; None if there are none."""
     mark = store.root / "format"
-    with contextlib.suppress(OSError, ValueError):
-        if int(mark.read_text(encoding="ascii")) >= FORMAT:
-            return None
-    if _others_run(store.root):
+    version, is_damaged = _version(store.root, mark)
+    if (version >= FORMAT and not is_damaged) or _others_run(store.root):
         return None
     try:
-        replaced = _remove_results(store)
+        replaced = Replaced(0, 0) if version >= FORMAT else _remove_results(store)
         write_synced(mark, f"{FORMAT}\n")
     except OSError as error:
         raise translate_os_error(error, store.root) from error
     return replaced if replaced.num_files else None
+
+
+def _version(root: Path, mark: Path) -> tuple[int, bool]:
+    """The version of a store, and whether the file that states it is damaged; then the newest manifest tells."""
+    with contextlib.suppress(OSError):
+        text = mark.read_bytes()
+        if text.strip().isdigit():
+            return int(text), False
+        versions = [0]
+        for manifest in root.glob("artifacts/*/*/manifest.json"):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                versions.append(int(json.loads(manifest.read_bytes())["parts"]["format"]))
+        return max(versions), True
+    return 0, False
 
 
 def _remove_results(store: Store) -> Replaced:

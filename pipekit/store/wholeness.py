@@ -17,13 +17,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
+import orjson
+
 from pipekit import files as reading
 from pipekit.errors import DamagedError
 from pipekit.files import hash_file
 
 CONTENTS = "contents.json"
 
-FORMAT = 3
+FORMAT = 4
 """Version of the store. Raise it when results or keys are made in another way: older results are removed and recomputed."""
 
 Contents: TypeAlias = dict[str, tuple[int, str]]
@@ -53,15 +55,25 @@ def contents_of(folder: Path) -> Contents | None:
 
 
 def _statement(folder: str) -> dict[str, Any] | None:
+    found = _versioned(folder)
+    return None if found is None else found[1]
+
+
+def _versioned(folder: str) -> tuple[tuple[int, int], dict[str, Any]] | None:
+    """The inode and the mtime of a statement, and what it says."""
     try:
-        with open(f"{folder}{os.sep}{CONTENTS}", "rb") as file:
+        with open(f"{folder}{os.sep}{CONTENTS}", "rb", buffering=0) as file:
+            state = os.fstat(file.fileno())
             line, _, rest = file.read().partition(b"\n")
     except OSError:
         return None
     if rest.strip() != hashlib.sha256(line).hexdigest().encode():
         return None
-    statement: dict[str, Any] = json.loads(line.decode("utf-8", "surrogatepass"))
-    return statement
+    try:
+        statement: dict[str, Any] = orjson.loads(line)
+    except ValueError:  # a name that is not UTF-8
+        statement = json.loads(line.decode("utf-8", "surrogatepass"))
+    return (state.st_ino, state.st_mtime_ns), statement
 
 
 def problem_of(folder: Path, *, hashes: bool = False) -> str:
@@ -78,10 +90,10 @@ def problem_of(folder: Path, *, hashes: bool = False) -> str:
             return "" if not hashes else _problem_of_checked(folder) if is_checked else _problem_of_part(folder)
         except OSError as error:
             return f"it can't be read: {error.strerror}"
-    statement = _statement(root)
-    if statement is None:
+    found = _versioned(root)
+    if found is None:
         return f"{CONTENTS} is missing or damaged"
-    for name, (size, sha256) in statement["files"].items():
+    for name, (size, sha256) in found[1]["files"].items():
         path = f"{root}/{name}"
         try:
             actual = os.stat(path).st_size  # noqa: PTH116
@@ -93,6 +105,7 @@ def problem_of(folder: Path, *, hashes: bool = False) -> str:
             return f"{name} is missing"
         except OSError as error:
             return f"{name} can't be read: {error.strerror}"
+    guard.learn(root, found)
     return ""
 
 
@@ -140,7 +153,7 @@ class Guard:
 
     def __init__(self) -> None:
         self._roots: tuple[str, ...] = ()
-        self._known: dict[str, tuple[tuple[int, int], dict[str, str]]] = {}
+        self._known: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {}
         self._noted: list[DamagedError] = []
         self._checked = threading.local()
         self._lock = threading.Lock()
@@ -180,7 +193,12 @@ class Guard:
         folder, below = self._split(path)
         if folder and folder == path:
             return os.path.basename(path).partition(".")[0]  # noqa: PTH119 (done for every file that is read)
-        return self._of(folder).get(below.replace(os.sep, "/")) if folder else None
+        if not folder:
+            return None
+        statement, name = self._of(folder), below.replace(os.sep, "/")
+        file = statement["files"].get(name)
+        sha256: str | None = statement["parts"].get(name) if file is None else file[1]
+        return sha256
 
     def place_of(self, path: str) -> Path | None:
         """The folder of a shard or an artifact that a file lies in, or the part that it is; None for a file of no store."""
@@ -211,22 +229,27 @@ class Guard:
             noted, self._noted = self._noted, []
         return noted[0] if noted else None
 
-    def _of(self, folder: str) -> dict[str, str]:
+    def learn(self, folder: str, found: tuple[tuple[int, int], dict[str, Any]]) -> None:
+        """Keep what a folder states for the files that are read next."""
+        with self._lock:
+            if len(self._known) >= KNOWN_FOLDERS:
+                self._known.pop(next(iter(self._known)))
+            self._known[folder] = found
+
+    def _of(self, folder: str) -> dict[str, Any]:
         try:
             state = os.stat(f"{folder}{os.sep}{CONTENTS}")  # noqa: PTH116 (done for every file that is read)
         except OSError:
-            return {}
+            return NOTHING
         version = (state.st_ino, state.st_mtime_ns)
         found = self._known.get(folder)
         if found is None or found[0] != version:
-            statement = _statement(folder) or {"files": {}, "parts": {}}
-            hashes = {name: sha256 for name, (_, sha256) in statement["files"].items()} | statement["parts"]
-            found = version, hashes
-            with self._lock:
-                if len(self._known) >= KNOWN_FOLDERS:
-                    self._known.pop(next(iter(self._known)))
-                self._known[folder] = found
+            found = version, _statement(folder) or NOTHING
+            self.learn(folder, found)
         return found[1]
+
+
+NOTHING: dict[str, Any] = {"files": {}, "parts": {}}
 
 
 guard = Guard()

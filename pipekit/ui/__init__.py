@@ -123,7 +123,7 @@ def can_ask() -> bool:
 
 def confirm(question: str) -> bool:
     """Ask for confirmation; anything but a clear yes counts as no."""
-    return console().input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    return console().input(f"{question} [y/N] ", markup=False).strip().lower() in ("y", "yes")
 
 
 _STATES = {"ok": ("✓", "+", GOOD), "warning": ("!", "!", WARN), "broken": ("✗", "x", BAD)}

@@ -108,6 +108,9 @@ class RunDisplay:
     def on_note(self, stage: str = "", message: str = "", **_: Any) -> None:
         """A sentence that is good to know; left out with ``--quiet``."""
 
+    def on_loads(self, plugin: str = "", **_: Any) -> None:
+        """A plugin of the project is about to be loaded; left out with ``--quiet``."""
+
     def on_failed_samples(self, stage: str, count: int = 0, **_: Any) -> None:
         self.view(stage).failed = count
 
@@ -177,6 +180,9 @@ class PlainDisplay(RunDisplay):
 
     def on_note(self, stage: str = "", message: str = "", **_: Any) -> None:
         self.line(f"{stage}: {message}")
+
+    def on_loads(self, plugin: str = "", **_: Any) -> None:
+        self.line(f"loads {plugin}")
 
     def on_failed_samples(self, stage: str, count: int = 0, total: int = 0, examples: Sequence[Any] = (), **_: Any) -> None:
         super().on_failed_samples(stage, count)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +35,18 @@ def make_samples(folder: Path, count: int = 12, masks: bool = True) -> list[Samp
     return made
 
 
-def as_dataset(samples: Iterable[Sample]) -> Dataset:
+def as_dataset(samples: Iterable[Sample], meta: Mapping[str, Any] | None = None) -> Dataset:
     rows = sorted(samples, key=lambda sample: sample.id)
     classes = sorted({sample.label for sample in rows if sample.label is not None})
-    return Dataset(Path(), "", {"num_samples": len(rows), "classes": classes}, lambda _: iter(rows), lambda _: iter(()))
+    return Dataset(
+        Path(), "", {"num_samples": len(rows), "classes": classes, **(meta or {})}, lambda _: iter(rows), lambda _: iter(())
+    )
 
 
-def export(name: str, samples: Iterable[Sample], out_dir: Path, **params: Any) -> Path:
+def export(name: str, samples: Iterable[Sample], out_dir: Path, meta: Mapping[str, Any] | None = None, **params: Any) -> Path:
     out_dir.mkdir()
     exporter = load_registry().get("exporter", name).load()
-    exporter.write(as_dataset(samples), out_dir, params_type_of(exporter.write)(**params))
+    exporter.write(as_dataset(samples, meta), out_dir, params_type_of(exporter.write)(**params))
     return out_dir
 
 

@@ -127,7 +127,7 @@ def test_a_rotation_agrees_with_ours(registry: Registry, image: np.ndarray) -> N
     smooth = np.stack([np.hypot(*np.mgrid[-40:40, -50:50])] * 3, axis=2).astype(np.uint8) * 3
     theirs = compile_recipe("albu.Rotate(limit=[30, 30], border_mode=0)", registry=registry).apply(smooth, rng_for(0), TARGETS)
     ours = compile_recipe("rotate(30, fill_mode=constant)", registry=registry)
-    seed = next(n for n in range(10_000) if ours.apply(smooth, rng_for(n)).steps[0].drawn["angle_deg"] > 29.99)
+    seed = next(n for n in range(10_000) if ours.apply(smooth, rng_for(n)).steps[0].drawn["angle_deg"] > 29.95)
     applied = ours.apply(smooth, rng_for(seed), TARGETS)
     assert np.abs(applied.image.astype(int) - theirs.image)[10:-10, 10:-10].mean() < 1
     for a, b in zip(applied.keypoints, theirs.keypoints, strict=True):

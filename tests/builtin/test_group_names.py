@@ -43,3 +43,9 @@ def test_patients_with_both_classes_are_noticed_by_what_their_images_look_like()
 
 def test_images_without_groups_have_no_finding() -> None:
     assert list(group_names(rows("photo"), None, GroupNamesParams())) == []  # type: ignore[arg-type]
+
+
+def test_images_without_a_class_are_no_failure() -> None:
+    gray = fingerprint(np.full((32, 32, 1), 128, np.uint8))
+    unlabelled = [row | {"label": None, "print": gray} for row in rows("patient_{:03}")]
+    assert list(group_names(unlabelled, None, GroupNamesParams())) == []  # type: ignore[arg-type]

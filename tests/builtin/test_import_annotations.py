@@ -456,7 +456,7 @@ def test_voc_corners_count_from_one(tmp_path: Path) -> None:
     assert failed["a.jpg object 3"].startswith("a.xml line 1: a box of 'cat' has no size")
     assert failed["b.xml"].startswith("not XML")
     assert failed["../../x.jpg"] == "no such file; c.xml names it"
-    assert voc.sniff(tmp_path) == "Annotations with 3 XML files"
+    assert voc.sniff(tmp_path) == "boxes, by 3 XML files in Annotations"
 
 
 def xml(name: str, *objects: str) -> str:
@@ -483,8 +483,8 @@ def test_voc_beside_the_images_of_each_split(tmp_path: Path) -> None:
         for name in ("a.jpg", "b.jpg"):
             picture(tmp_path / folder / name)
         write(tmp_path / folder / "a.xml", xml("a.jpg", OBJECT.format(folder, 0, 1, 1, 9, 9)))
-    assert voc.sniff(tmp_path) == "XML files of VOC in train, valid"
-    assert voc.sniff(tmp_path / "train") == "XML files of VOC beside the images"
+    assert voc.sniff(tmp_path) == "boxes, by XML files of VOC in train, valid"
+    assert voc.sniff(tmp_path / "train") == "boxes, by XML files of VOC beside the images"
     found, failed = sort_out(voc.read(tmp_path, voc.VocParams(label="single")))
     assert failed == {}
     assert [(row.id, row.split, row.label, row.image) for row in found] == [
@@ -498,7 +498,7 @@ def test_voc_beside_the_images_of_each_split(tmp_path: Path) -> None:
 def test_voc_folders_may_be_called_otherwise(tmp_path: Path) -> None:
     picture(tmp_path / "images/a.jpg")
     write(tmp_path / "annotations/a.xml", xml("a.jpg", OBJECT.format("dog", 0, 1, 1, 9, 9)))
-    assert voc.sniff(tmp_path) == "annotations with 1 XML file"
+    assert voc.sniff(tmp_path) == "boxes, by 1 XML file in annotations"
     (sample,), failed = sort_out(voc.read(tmp_path, voc.VocParams()))
     assert (sample.id, len(sample.targets.boxes), failed) == ("a.jpg", 1, {})
 

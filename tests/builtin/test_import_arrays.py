@@ -84,6 +84,12 @@ def test_cifar_10_as_binary_files(tmp_path: Path) -> None:
     assert cifar.sniff(tmp_path) == "CIFAR-10, binary: data_batch_1.bin"
     found, failed = sort_out(cifar.read(tmp_path, CifarParams(), tmp_path / "out"))
     assert ([row.label for row in found], failed) == (["cat", "dog"], {})
+    (tmp_path / "data_batch_0.bin").write_bytes(records)  # an excerpt: the authors' batches count from 1
+    assert [row.id for row in sort_out(cifar.read(tmp_path, CifarParams(), tmp_path / "out"))[0]][:2] == [
+        "data_batch_0/00000",
+        "data_batch_0/00001",
+    ]
+    (tmp_path / "data_batch_0.bin").unlink()
     (tmp_path / "data_batch_1.bin").write_bytes(records[:-1])
     with pytest.raises(UserError, match=r"data_batch_1\.bin is truncated: its last record has 3072 bytes"):
         list(cifar.read(tmp_path, CifarParams(), tmp_path / "out"))

@@ -115,3 +115,11 @@ def test_what_does_not_fit_together_is_listed(
     assert failed.keys() == expected.keys()
     for name, said in expected.items():
         assert failed[name].startswith(f"panoptic_val2017.json line 1: {said}")
+
+
+def test_a_name_with_half_a_surrogate_pair_is_listed(tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["images"][0]["file_name"] = "\ud800.jpg"
+
+    (failure,) = [row for row in rows_of(dataset(tmp_path / "data", change)) if isinstance(row, Failure)]
+    assert (failure.id, failure.reason) == ("?.jpg", "panoptic_val2017.json: no such file")

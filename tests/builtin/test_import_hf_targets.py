@@ -13,7 +13,6 @@ import pytest
 
 from pipekit import images
 from pipekit.builtin.importers import parquet
-from pipekit.builtin.importers.tables import TableParams
 from pipekit.contract import Box, Keypoint, Sample
 from tests.builtin.annotated import sort_out
 
@@ -28,7 +27,7 @@ def read(folder: Path, rows: list[dict[str, Any]], features: Any = None) -> tupl
         table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
     folder.mkdir(exist_ok=True)
     pq.write_table(table, folder / "train.parquet")
-    return sort_out(parquet.read(folder, TableParams(), folder / "out"))
+    return sort_out(parquet.read(folder, parquet.StoredParams(), folder / "out"))
 
 
 NAMES = {"names": ["mask", "glove"], "_type": "ClassLabel"}

@@ -48,6 +48,13 @@ def test_pixels_labels_and_splits(tmp_path: Path, packed: bool) -> None:
     assert len(FASHION) == 10
 
 
+def test_the_split_is_a_word_of_the_name_as_in_emnist(tmp_path: Path) -> None:
+    for stem in ("emnist-letters-train", "emnist-letters-test"):
+        write(tmp_path, stem, np.zeros((1, 3, 3), np.uint8), [1])
+    found = [(s.id, s.split) for s in read(tmp_path, IdxParams(), tmp_path / "out") if isinstance(s, Sample)]
+    assert found == [("emnist-letters-test/000000", "test"), ("emnist-letters-train/000000", "train")]
+
+
 def test_labels_without_names_are_numbers_and_unknown_ones_are_listed(tmp_path: Path) -> None:
     write(tmp_path, "train", np.zeros((2, 3, 3), np.uint8), [7, 2])
     assert [s.label for s in read(tmp_path, IdxParams(), tmp_path) if isinstance(s, Sample)] == ["7", "2"]

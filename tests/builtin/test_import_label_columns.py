@@ -120,8 +120,8 @@ def test_several_columns_that_are_1(tmp_path: Path) -> None:
 def test_several_labels_in_a_cell_are_no_class(tmp_path: Path, values: list[str], said: str) -> None:
     file = table(tmp_path, "image,label", *values)
     error = refused(file)
-    assert f"several labels in a cell of column 'label', such as {said}: a dataset here has one class an image" in error.message
-    assert formats(error) == ["csv:label=label:label_values=names", "csv:labels=no"]
+    assert f"several labels in a cell of column 'label', such as {said}: by default an image has one class" in error.message
+    assert formats(error) == ["csv:label=label:task=multilabel", "csv:label=label:label_values=names", "csv:labels=no"]
     assert len({*labels(file, label_values="names")}) == 3
 
 
@@ -150,7 +150,7 @@ def test_numbers_to_be_predicted(tmp_path: Path) -> None:
     file = table(tmp_path, "image,label", *(f"{20 + number * 0.37}" for number in range(6)))
     error = refused(file)
     assert "has numbers in column 'label' (20.0, 20.37, 20.74 …)" in error.message
-    assert "6 classes in 6 rows; pipekit does not predict numbers yet" in error.message
+    assert "6 classes in 6 rows" in error.message
     assert len({*labels(file, label_values="names")}) == 6
 
 
@@ -162,6 +162,7 @@ def test_a_whole_number_of_its_own_for_almost_every_row(tmp_path: Path) -> None:
 
 def test_the_only_column_has_numbers(tmp_path: Path) -> None:
     assert formats(refused(table(tmp_path, "image,age", "20.5", "21.25", "22.5"))) == [
+        "csv:label=age:task=number",
         "csv:label=age:label_values=names",
         "csv:labels=no",
     ]

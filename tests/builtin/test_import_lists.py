@@ -141,7 +141,9 @@ def pets_tree(base: Path, trainval: str = "Bengal_1 1 1 1\n", test: str = "great
 
 def test_pets(tmp_path: Path) -> None:
     pets_tree(tmp_path / "oxford")
-    assert pets.sniff(tmp_path) == "lists of Oxford-IIIT Pets: annotations/trainval.txt, annotations/test.txt"
+    assert pets.sniff(tmp_path) == (
+        "breeds, and trimaps as masks, by the lists of Oxford-IIIT Pets: annotations/trainval.txt, annotations/test.txt"
+    )
     found, failed = sort_out(pets.read(tmp_path, PetsParams()))
     assert failed == {}
     assert [(row.id, row.label, row.split, Path(row.targets.mask).name) for row in found] == [

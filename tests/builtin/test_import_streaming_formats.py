@@ -24,6 +24,7 @@ from pipekit.builtin.importers import (
     labelme,
     npz,
     pets,
+    roboflow_labels,
     roboflow_masks,
     via,
     xml_items,
@@ -121,6 +122,11 @@ def _roboflow_masks(root: Path, names: list[str]) -> None:
     (root / "train/_classes.csv").write_text("Pixel Value, Class\n0, dog\n")
 
 
+def _roboflow_labels(root: Path, names: list[str]) -> None:
+    (root / "images").rename(root / "train")
+    (root / "train/_classes.csv").write_text("filename,dog,cat\n" + "".join(f"{name},1,1\n" for name in names))
+
+
 FORMATS: dict[str, tuple[Any, Params, Write]] = {
     "cvat": (cvat, FileParams(), _cvat),
     "labelme": (labelme, BoxedParams(), _labelme),
@@ -134,6 +140,7 @@ FORMATS: dict[str, tuple[Any, Params, Write]] = {
     "pets": (pets, pets.PetsParams(), _pets),
     "food101": (food101, Params(), _food101),
     "imagenet": (imagenet, imagenet.ImageNetParams(), _imagenet),
+    "roboflow_labels": (roboflow_labels, Params(), _roboflow_labels),
     "roboflow_masks": (roboflow_masks, Params(), _roboflow_masks),
 }
 

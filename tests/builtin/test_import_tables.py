@@ -199,7 +199,7 @@ def test_parquet_with_bytes_as_hugging_face_stores_them(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     pq.write_table(table, tmp_path / "data" / "train-00000-of-00001.parquet")
     out = tmp_path / "out"
-    _, first, second = parquet.read(tmp_path, TableParams(), out)
+    _, first, second = parquet.read(tmp_path, parquet.StoredParams(), out)
     assert isinstance(first, Sample)
     assert (first.label, first.split, first.extra) == ("dog", "train", {"weight": 0.5})
     assert Path(first.image).read_bytes() == good
@@ -213,16 +213,16 @@ def test_parquet_with_paths(tmp_path: Path) -> None:
 
     picture(tmp_path / "a.png")
     pq.write_table(pa.table({"file_name": ["a.png", "gone.png"], "class": ["dog", "cat"]}), tmp_path / "t.parquet")
-    assert brief(parquet.read(tmp_path / "t.parquet", TableParams(), tmp_path)) == [
+    assert brief(parquet.read(tmp_path / "t.parquet", parquet.StoredParams(), tmp_path)) == [
         ("a.png", "dog", ""),
-        "t.parquet row 2: no such file",
+        "t.parquet row 2: no such file; `images` states the folder that the paths are relative to",
     ]
 
 
 def test_a_damaged_parquet_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_bytes(b"PAR1 and nothing more")
     with pytest.raises(UserError, match="can't read"):
-        list(parquet.read(tmp_path, TableParams(), tmp_path))
+        list(parquet.read(tmp_path, parquet.StoredParams(), tmp_path))
 
 
 # --- names ---------------------------------------------------------------------------------------------------------------

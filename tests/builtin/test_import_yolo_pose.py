@@ -71,7 +71,7 @@ def test_the_parameter_kpt_shape_keeps_flip_idx_and_flip_idx_is_a_parameter_too(
         mirror(flip_idx=[0, 1])
 
 
-@pytest.mark.parametrize("shape", ["[17]", "[17, 4]", "[0, 3]", "[a, 3]", "17", "[true, 3]"])
+@pytest.mark.parametrize("shape", ["[17]", "[17, 4]", "[0, 3]", "[a, 3]", "17", "[true, 3]", "[9999999999, 3]"])
 def test_a_shape_of_poses_that_can_not_be_is_an_error(tmp_path: Path, shape: str) -> None:
     picture(tmp_path / "images/a.png")
     write(tmp_path / "labels/a.txt", "")

@@ -129,7 +129,7 @@ def test_keras_model_of_a_pipeline_is_whole_and_its_features_are_those_of_embed(
     pipeline.add("embed", "embed")
     pipeline.add("train", "train", dataset="split", model={"template": "auto", "budget": "1s"}, epochs=3)
     pipeline.add("report", "evaluate", dataset="split", explain=0)
-    monkeypatch.setattr("pipekit.learning.predictor.load_keras_model", None)  # the report needs no network
+    monkeypatch.setattr("pipekit.learning.predictor._open_keras", None)  # the report needs no network
     outcome = pipeline.run()
     monkeypatch.undo()
     made, model = read_embeddings(outcome.artifact("embed")), outcome.artifact("train")

@@ -199,6 +199,7 @@ def test_the_same_seed_gives_the_same_weights_whatever_the_workers_and_the_cache
     two = train(Bench(tmp_path / "2", workers=4), colours, params(**chosen, cache="disk"))
     assert one.digest == two.digest
     assert weights_of(one) == weights_of(two)
+    assert (one.path / "model.keras").read_bytes() == (two.path / "model.keras").read_bytes()
     assert history_of(one) == history_of(two)
     other = train(Bench(tmp_path / "3", seed=8), colours, params(**chosen))
     assert weights_of(other) != weights_of(one)

@@ -12,7 +12,10 @@ import pytest
 
 from pipekit import images
 from pipekit.builtin.train import TrainParams
-from pipekit.builtin.train.classes import needs_classes
+from pipekit.builtin.train.classes import check_classes, needs_classes
+from pipekit.commands.scaffold import _way_to_classes
+from pipekit.contract import Box, Dataset, Sample, Targets
+from pipekit.errors import UserError
 from pipekit.registry.registry import load_registry
 
 REGISTRY = load_registry(installed=False)
@@ -98,3 +101,12 @@ def test_an_autoencoder_needs_no_classes_and_a_plugins_template_is_asked_when_it
     assert not needs_classes(plugins, params)
     plugins.reconstructs = False  # type: ignore[attr-defined]
     assert needs_classes(plugins, params)
+
+
+def test_images_with_boxes_get_their_class_from_them() -> None:
+    boxed = [Sample(f"{at}.jpg", f"/{at}.jpg", targets=Targets(boxes=(Box(0, 0, 9, 9, name),))) for at, name in enumerate("ba")]
+    nothing = Dataset(Path(), "", {"num_samples": 2, "counts": {}}, reader=lambda _: iter(boxed), failures=lambda _: iter(()))
+    with pytest.raises(UserError, match=r"They have boxes of 'a', 'b'\. `label` in the import stage.*no detectors") as error:
+        check_classes(None, nothing)  # type: ignore[arg-type]
+    assert "folder above" not in str(error.value)
+    assert _way_to_classes(boxed, "yolo").endswith("--format yolo:label=single")

@@ -128,7 +128,8 @@ def test_only_needs_what_comes_before(pipekit, project: Path) -> None:
 def test_a_dry_run_says_what_would_run_and_why_and_writes_nothing(pipekit, project: Path) -> None:
     result = pipekit("run", "--dry-run")
     assert result.code == 0
-    assert [line.split()[:4] for line in result.out.splitlines()[1:]] == [
+    assert result.out.startswith("loads ./copy_stage.py\n")
+    assert [line.split()[:4] for line in result.out.splitlines()[2:]] == [
         ["data", "import.folders", "will", "run"],
         ["copy", "copy", "may", "run"],
         ["told", "tell", "may", "run"],
@@ -198,7 +199,7 @@ def test_json_is_one_event_a_line_and_nothing_else(project: Path) -> None:
     done = subprocess.run(words, cwd=project, capture_output=True, text=True, check=True)
     events = [json.loads(line) for line in done.stdout.splitlines()]
     names = [event["event"] for event in events]
-    assert names[0] == "run_started"
+    assert names[:2] == ["loads", "run_started"]
     assert names[-1] == "run_finished"
     assert {"stage_started", "progress", "stage_finished", "warning", "epoch"} <= set(names)
     finished = [event for event in events if event["event"] == "stage_finished"]
@@ -218,8 +219,8 @@ def test_json_ends_with_the_error_of_a_stage(project: Path) -> None:
 def test_json_tells_of_an_error_too(pipekit, project: Path) -> None:
     result = pipekit("run", "--json", "--set", "stages.copy.wait_s=-1", "--set", "stages.told.use=tall")
     assert result.code == 2
-    (event,) = map(json.loads, result.out.splitlines())
-    assert event["event"] == "error"
+    loads, event = map(json.loads, result.out.splitlines())
+    assert (loads["event"], event["event"]) == ("loads", "error")
     assert {problem["path"] for problem in event["problems"]} == {"stages.copy.wait_s", "stages.told.use"}
 
 

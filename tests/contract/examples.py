@@ -214,6 +214,15 @@ def roboflow_masks(folder: Path) -> Path:
     return folder
 
 
+def roboflow_labels(folder: Path) -> Path:
+    found = [(file.parent.name, f"{file.parent.name}/{file.name}") for file in files(folder / "images")]
+    names = sorted({own for own, _ in found})
+    rows = [f"{name},{','.join(str(int(other <= own)) for other in names)}" for own, name in found]
+    text = "\n".join([f"filename, {', '.join(names)}", *rows])
+    (folder / "images/_classes.csv").write_text(text, encoding="utf-8")
+    return folder / "images"
+
+
 def image_list(folder: Path) -> Path:
     found = [f"images/{file.parent.name}/{file.name} {file.parent.name}" for file in files(folder / "images")]
     (folder / "train.txt").write_text("\n".join(found), encoding="utf-8")
@@ -341,6 +350,7 @@ EXAMPLES: dict[str, Callable[[Path], Path]] = {
     "names": names,
     "parquet": parquet,
     "roboflow_masks": roboflow_masks,
+    "roboflow_labels": roboflow_labels,
     "via": via,
     "image_list": image_list,
     "cub": cub,

@@ -1,4 +1,4 @@
-"""What the ops and detectors of the box make of one small image, coarse enough to be the same with any release of OpenCV.
+"""What the ops, detectors and projections of the box make of one small input, coarse enough for any release of OpenCV.
 
 pipekit's own version is in no key, so a built-in whose output changes must be registered with another version. The file
 ``tests/frozen/outputs.json`` has what each made when it got its version. After a version was raised, write it anew::
@@ -56,6 +56,14 @@ def output_of(registry: Registry, component: Component) -> list[float]:
         made = compile_recipe(ops).apply(image(), rng_for(7, "output")).image
         cells = [cell.mean(axis=(0, 1)) for row in np.array_split(made, CELLS, 0) for cell in np.array_split(row, CELLS, 1)]
         return [*made.shape[:2], *np.concatenate(cells).astype(float).tolist()]
+    if component.kind == "projection":
+        rng = np.random.default_rng(5)
+        table = np.repeat(rng.normal(size=(3, 8)), 12, axis=0) + rng.normal(0, 0.05, (36, 8))
+        table = (table / np.linalg.norm(table, axis=1, keepdims=True)).astype(np.float32)
+        places = np.asarray(component.load()(table, component.params_type()(), rng_for(7, "output")), np.float64)
+        away = np.linalg.norm(places[:, None] - places[None], axis=2)
+        inside, largest = [away[i : i + 12, i : i + 12].max() for i in (0, 12, 24)], away.max()
+        return [float(len(places)), *(float(100 * one / largest) for one in inside), 1.0]  # groups stay together
     own = component.params_type()()
     found = features_of(component.load()(image(), own), SIZE_HW, component.name)
     x, y = np.asarray(found.points, np.float64)[:, :2].T if len(found) else np.zeros((2, 1))
@@ -63,9 +71,9 @@ def output_of(registry: Registry, component: Component) -> list[float]:
 
 
 def outputs(registry: Registry) -> dict[str, dict[str, Any]]:
-    """The version and the output of each built-in op and detector."""
+    """The version and the output of each built-in op, detector and projection."""
     found = {}
-    for kind in ("op", "detector"):
+    for kind in ("op", "detector", "projection"):
         for component in registry.components(kind):
             if component.plugin == "builtin" and not component.name.endswith(".*"):
                 numbers = [round(number, 1) for number in output_of(registry, component)]
@@ -73,18 +81,21 @@ def outputs(registry: Registry) -> dict[str, dict[str, Any]]:
     return found
 
 
-def problems(kept: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """A sentence for each component whose output and version do not change together."""
+def problems(kept: Mapping[str, Any], now: Mapping[str, Any], script: str = "tests.contract.outputs") -> Iterator[str]:
+    """A sentence for each component whose output and version do not change together; ``script`` writes the file anew."""
     for name in sorted({*kept, *now}):
         if name not in now or name not in kept:
-            yield f"{name} is new or gone: python -m tests.contract.outputs"
+            yield f"{name} is new or gone: python -m {script}"
         elif kept[name]["version"] != now[name]["version"]:
-            yield f"{name} has another version: python -m tests.contract.outputs"
+            yield f"{name} has another version: python -m {script}"
         elif differs(kept[name]["output"], now[name]["output"]):
             yield f"{name} makes something else: raise the version that it is registered with"
 
 
-def differs(kept: list[float], now: list[float]) -> bool:
+def differs(kept: Any, now: Any) -> bool:
+    """Whether two outputs differ: digests exactly, numbers by more than rounding."""
+    if isinstance(kept, str) or isinstance(now, str):
+        return bool(kept != now)
     if len(kept) != len(now):
         return True
     limit = np.maximum(TOLERANCE, 0.05 * np.abs(kept) if len(kept) == NUM_OF_POINTS else 0)

@@ -17,7 +17,7 @@ from pipekit.contract import NO_TARGETS, Artifact, Box, Dataset, InputPath, Samp
 from pipekit.engine import keys
 from pipekit.engine.keys import Keys, key_of, shard_key
 from pipekit.engine.run import forecast
-from pipekit.engine.worker import Job
+from pipekit.engine.worker import Job, _Output
 from pipekit.engine.worker import _SampleContext as SampleContext
 from pipekit.errors import StageError
 from pipekit.pipeline.plan import Plan, load_plan
@@ -413,7 +413,7 @@ def test_a_worker_draws_under_the_tasks_name() -> None:
     def words(target: str, name: str) -> bytes:
         task: Any = SimpleNamespace(seed=3, stage="s", target=target, name=name)
         job: Job = SimpleNamespace(function=None)  # type: ignore[assignment]
-        return SampleContext(task, job, "id", Path(), set()).rng(2).bytes(8)
+        return SampleContext(task, job, "id", _Output(Path(), None)).rng(2).bytes(8)
 
     assert words("module:function", "") == rng_for(3, "s", "function", "id", 2).bytes(8)
     assert words("module:function", "name") == rng_for(3, "s", "name", "id", 2).bytes(8)

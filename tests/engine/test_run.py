@@ -459,14 +459,14 @@ def test_a_disk_that_is_full_fails_the_run_and_keeps_what_is_finished(trial: Tri
     trial.run(stages, choice={"again": ["stamp"]}, shard_size=3)
     import pipekit.engine.worker
 
-    write, count = pipekit.engine.worker._write_lines, iter(range(1000))
+    write, count = pipekit.engine.worker._write, iter(range(1000))
 
-    def full(path: Path, lines: list[str]) -> None:
+    def full(path: Path, data: bytes) -> str:
         if next(count) >= 6:
             raise OSError(28, "No space left on device", str(path))
-        write(path, lines)
+        return write(path, data)
 
-    monkeypatch.setattr(pipekit.engine.worker, "_write_lines", full)
+    monkeypatch.setattr(pipekit.engine.worker, "_write", full)
     with pytest.raises(StageError, match="No space left on device"):
         trial.run(stages, choice={"again": ["stamp"]}, shard_size=3)
     monkeypatch.undo()

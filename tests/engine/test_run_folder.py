@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from pipekit import Sample, owners
 from pipekit.engine import run_folder, views
 from pipekit.engine.run_folder import find_run, keys_in_use, list_runs, take_out
-from pipekit.engine.view_rows import view_name
-from pipekit.engine.view_update import RECORD, ROWS
+from pipekit.engine.view_rows import ROWS, view_name
+from pipekit.engine.view_update import RECORD
 from pipekit.errors import StageError, UserError
 from tests.conftest import DATA, Trial
 

@@ -17,6 +17,7 @@ from pipekit.store.locations import Locations
 from tests.conftest import DATA, Trial
 
 MEDDLING = '''
+from pipekit.columnar import Texts, columns_of, makes_columns
 
 
 @pipekit.stage
@@ -35,8 +36,45 @@ def total(ctx: pipekit.Context, dataset: pipekit.Dataset) -> pipekit.Files:
     return ctx.artifact(pipekit.Files)
 
 
+@makes_columns()
+def names(samples, params):
+    return {"id": Texts.of(sample.id for sample in samples)}
+
+
+@makes_columns()
+def places(samples, params):
+    return {"image": Texts.of(sample.image for sample in samples)}
+
+
+@pipekit.stage
+def glance(ctx: pipekit.Context, dataset: pipekit.Dataset) -> pipekit.Files:
+    """Gets the path of the first image alone."""
+    columns = columns_of(dataset, names)
+    (ctx.out_dir / "found.txt").write_text(str([len(columns["id"]), [s.id for s in dataset.first(1)]]))
+    return ctx.artifact(pipekit.Files)
+
+
+@pipekit.stage
+def choose(ctx: pipekit.Context, dataset: pipekit.Dataset) -> pipekit.Files:
+    """Gets the path of one image by its number."""
+    columns = columns_of(dataset, names)
+    numbers = [number for number, name in enumerate(columns["id"].tolist()) if name == "cat/2.png"]
+    (ctx.out_dir / "found.txt").write_text(str([sample.id for sample in columns.rows(numbers).values()]))
+    return ctx.artifact(pipekit.Files)
+
+
+@pipekit.stage
+def locate(ctx: pipekit.Context, dataset: pipekit.Dataset) -> pipekit.Files:
+    """Gets all paths, as a column."""
+    (ctx.out_dir / "found.txt").write_text(str(len(columns_of(dataset, places)["image"])))
+    return ctx.artifact(pipekit.Files)
+
+
 @pipekit.hookimpl(specname="register_stages")
 def register_meddle(register):
+    register("glance", glance)
+    register("choose", choose)
+    register("locate", locate)
     register("meddle", meddle)
     register("total", total)
 '''
@@ -73,6 +111,20 @@ def test_a_source_that_changes_during_a_run_leaves_no_wrong_result(meddled: Tria
     source.write_bytes(before)
     after = meddled.run(stages).artifact("last").digest
     assert meddled.run(stages, choice={"again": ["last"]}).artifact("last").digest == after
+
+
+@pytest.mark.parametrize(
+    ("use", "file", "is_checked"),
+    [("glance", "0", True), ("glance", "2", False), ("choose", "2", True), ("choose", "0", False), ("locate", "2", True)],
+)
+def test_only_files_whose_paths_a_stage_got_are_checked_after_it(meddled: Trial, use: str, file: str, is_checked: bool) -> None:
+    (meddled.path / "meddle").write_text(f'(images / "cat/{file}.png").write_text("a dog")')
+    stages = {**STAGES, "last": {"use": use, "dataset": "meddle"}}
+    if is_checked:
+        with pytest.raises(StageError, match=rf"{file}\.png changed while"):
+            meddled.run(stages)
+    else:
+        meddled.run(stages)
 
 
 def change_mode(path: Path) -> None:

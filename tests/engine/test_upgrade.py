@@ -16,7 +16,8 @@ from pipekit.errors import UserError
 from pipekit.owners import new_owner
 from pipekit.pipeline.plan import Plan, load_plan
 from pipekit.store.store import Store
-from pipekit.store.upgrade import replace_old
+from pipekit.store.upgrade import Replaced, replace_old
+from pipekit.store.wholeness import FORMAT
 
 FROZEN = sorted((Path(__file__).parents[1] / "frozen").glob("*.zip"))
 
@@ -94,3 +95,20 @@ def test_a_newer_store_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "format").write_text("999\n")
     assert replace_old(Store(tmp_path)) is None
     assert (tmp_path / "artifacts/ab/x").exists()
+
+
+@pytest.mark.parametrize("damaged", ["", "\x00\x00", "3x\n"])
+def test_a_damaged_statement_of_the_version_costs_no_results(tmp_path: Path, damaged: str) -> None:
+    """A power cut can leave it empty."""
+    entry = tmp_path / "artifacts/ab/abcd"
+    entry.mkdir(parents=True)
+    (entry / "manifest.json").write_text(json.dumps({"parts": {"format": FORMAT}}))
+    (tmp_path / "format").write_text(damaged)
+    assert replace_old(Store(tmp_path)) is None
+    assert entry.exists()
+    assert (tmp_path / "format").read_text() == f"{FORMAT}\n"
+    (entry / "manifest.json").write_text(json.dumps({"parts": {"format": FORMAT - 1}}))
+    (tmp_path / "format").write_text(damaged)
+    size_bytes = (entry / "manifest.json").stat().st_size
+    assert replace_old(Store(tmp_path)) == Replaced(1, size_bytes)
+    assert not entry.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import random
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,9 +15,10 @@ import pytest
 
 from pipekit import images
 from pipekit.commands.contact_sheet import draw_sheet
-from pipekit.engine import run_folder, view_large, view_update, views
+from pipekit.engine import run_folder, view_tables, view_update, views
 from pipekit.engine.contact_sheets import SHEET
-from pipekit.engine.view_update import RECORD, ROWS, Update
+from pipekit.engine.view_rows import ROWS
+from pipekit.engine.view_update import RECORD, Update
 from tests.conftest import DATA, Trial
 
 PLUGIN = '''
@@ -255,6 +257,31 @@ def test_unchanged_files_and_stages_are_not_touched(trial: Trial, monkeypatch: p
     }
 
 
+def test_no_row_of_an_unchanged_part_is_parsed(trial: Trial, monkeypatch: pytest.MonkeyPatch, applied: list[str]) -> None:
+    trial.write(*(f"cat/{number:02d}.png" for number in range(20)))
+    stages = {"data": DATA, "halve": {"use": "halve"}}
+    run(trial, stages)
+    parsed, unpacked = list[int](), view_tables.unpacked_rows
+    monkeypatch.setattr(view_tables, "unpacked_rows", lambda chunk: parsed.append(chunk.count(b"cat/")) or unpacked(chunk))
+    trial.write("cat/20.png")
+    run(trial, stages)
+    assert sorted(applied) == ["data", "halve"]
+    assert len(parsed) == 2, "one part of each view"
+    applied.clear()
+
+    def split_of(name: str) -> int:
+        return hashlib.sha256(name.encode()).digest()[0] % 3
+
+    names = (f"cat/{folder}/05.PNG" for folder in "abcdefgh")
+    trial.write(next(name for name in names if split_of(name) == split_of("cat/05.png")))
+    run(trial, stages)
+    assert applied == ["data"], "on some file systems these are one name, so the other view is built again"
+    updated = shown(trial)
+    shutil.rmtree(trial.path / "runs")
+    run(trial, stages)
+    assert updated == shown(trial)
+
+
 def test_a_link_that_somebody_put_into_a_view_is_not_followed(trial: Trial) -> None:
     trial.write("cat/1.png", "cat/2.png")
     stages = {"data": DATA, "keep": {"use": "keep"}}
@@ -360,8 +387,8 @@ def test_the_table_of_a_large_dataset_is_spliced(trial: Trial, monkeypatch: pyte
     for module in (views, view_update):
         monkeypatch.setattr(module, "MAX_VIEW", 25)
     chance, spliced = random.Random(seed), list[int]()
-    splice = view_large.splice
-    monkeypatch.setattr(view_large, "splice", lambda *given: spliced.append(1) or splice(*given))
+    splice = view_tables.splice
+    monkeypatch.setattr(view_tables, "splice", lambda *given: spliced.append(1) or splice(*given))
     trial.write(*(f"{'ab'[number % 2]}/{number}.png" for number in range(40)))
     stages = {name: STAGES[name] for name in ("data", "halve", "packed", "mixed")}
     run(trial, stages)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import tarfile
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from hashlib import sha256
@@ -16,9 +17,11 @@ from pipekit import Params, Sample, SampleContext, Targets, UserError
 from pipekit.contract import PAUSE, ShardTask
 from pipekit.engine import worker
 from pipekit.engine.worker import STOP, Job, prime, reason_of, release, run_shard
+from pipekit.files import read_bytes
 from pipekit.registry.registry import Registry, load_registry
-from pipekit.store.rows import read_lines, to_row
+from pipekit.store.rows import content, read_lines, to_row
 from pipekit.store.store import Store
+from pipekit.store.wholeness import problem_of
 
 Function = Callable[[Sample, Any, SampleContext], Iterable[Any]]
 
@@ -205,6 +208,36 @@ def test_a_row_that_is_no_json_fails_its_sample_alone(bench: Bench, packed: bool
     assert bench.do(function, packed=packed).error == ""
     assert [row["id"] for row in bench.rows()] == ["0", "2"]
     assert "Out of range float values" in bench.failed()["1"]
+
+
+def test_a_packed_shard_has_what_its_rows_name_and_nothing_of_samples_that_failed(bench: Bench) -> None:
+    def function(sample: Sample, params: Any, ctx: SampleContext) -> Iterable[Any]:
+        image, mask = (
+            ctx.write(f"{folder}{sample.id}.png", folder.encode() + b"of " + sample.id.encode()) for folder in ("", "masks/")
+        )
+        yield replace(sample, id=f"{sample.id}-new", image=image, sha256="", targets=Targets(mask))
+        yield PAUSE
+        other = ctx.out_path(f"other/{sample.id}.png")
+        other.write_bytes(b"other of " + sample.id.encode())
+        yield replace(sample, id=f"{sample.id}-other", image=str(other), sha256="")
+        if sample.id == "1":
+            raise UserError("it is damaged")
+
+    assert bench.do(function, packed=True).num_failed == 1
+    place = bench.store.shard_dir("key")
+    assert sorted(path.name for path in place.iterdir() if path.suffix in ("", ".tar")) == ["files.tar"]
+    with tarfile.open(place / "files.tar") as tar:
+        names = tar.getnames()
+    beside = [f"{name}{suffix}" for name in ("0", "other/0", "2", "other/2") for suffix in (".png", ".cls", ".json")]
+    assert [name for name in names if not name.startswith("masks/")] == beside, "members of a sample are adjacent"
+    assert len(names) == len(beside) + 2
+    for row in bench.rows():
+        path = f"{place}/{row['image'].removeprefix('@shard/')}"
+        assert sha256(read_bytes(path)).hexdigest() == row["sha256"]
+    loose, key = bench.rows(), "loose"
+    bench.do(function, key=key)
+    assert [content(row) for row in loose] == [content(row) for row in bench.rows(key)]
+    assert problem_of(place, hashes=True) == ""
 
 
 def test_a_finished_shard_is_not_done_again(bench: Bench) -> None:

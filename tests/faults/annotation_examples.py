@@ -362,6 +362,7 @@ EXAMPLES: dict[str, Example] = {
     "pets": Example("pets", pets, (".txt", ".xml")),
     "food101": Example("food101", few(examples.food101), (".txt",)),
     "imagenet": Example("imagenet", imagenet, (".txt", ".csv")),
+    "roboflow_labels": Example("roboflow_labels", few(examples.roboflow_labels), (".csv",)),
     "roboflow_masks": Example("roboflow_masks", few(examples.roboflow_masks), (".csv",)),
     "idx": Example("idx", few(examples.idx), ("",)),
     "cifar": Example("cifar", few(examples.cifar), ("", ".meta")),

@@ -17,7 +17,6 @@ import argparse
 import contextlib
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -63,13 +62,6 @@ class Result:
     kill: Kill
     outcome: str
     wrong: tuple[str, ...]
-
-
-def results(project: Path) -> dict[str, bytes]:
-    """Everything that a project shows, without what says when: the time in a model's zip file, and the seconds of epochs."""
-    found = {name: data for name, data in shown(project).items() if not name.endswith(".keras")}  # model.json has its hash
-    histories = {name: re.sub(rb",[^,\n]*\n", b"\n", data) for name, data in found.items() if name.endswith("history.csv")}
-    return found | histories
 
 
 # --- processes -----------------------------------------------------------------------------------------------------------
@@ -120,7 +112,7 @@ class Killing:
         self.environ = environment(folder)
         make_project(self.project, num_images, training=training, embedding=embedding)
         self.num_events = self.calm()
-        self._expected = results(self.project)
+        self._expected = shown(self.project)
 
     def calm(self) -> int:
         """Run undisturbed; returns the number of events."""
@@ -156,7 +148,7 @@ class Killing:
         _, errors = again.communicate(timeout=LOST_S)
         if again.returncode:
             wrong.append(f"the next run ends with {again.returncode}: {errors.strip()[-300:]}")
-        shown_now = results(self.project)
+        shown_now = shown(self.project)
         wrong += self._left([process.pid, again.pid])
         wrong += differences(self.expected(), shown_now)
         return Result(kill, outcome, tuple(wrong))
@@ -243,7 +235,7 @@ class Amending(Killing):
         for name in (".pipekit", "runs"):
             (self.project / name).rename(self.project / f"{name}.kept")
         self.calm()
-        found = results(self.project)
+        found = shown(self.project)
         for name in (".pipekit", "runs"):
             shutil.rmtree(self.project / name)
             (self.project / f"{name}.kept").rename(self.project / name)

@@ -20,6 +20,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -216,7 +217,8 @@ MAY_BE_EMPTY = {"failed.jsonl", ".pipekit-output", "tree", "leases"}
 
 
 def shown(project: Path) -> dict[str, bytes]:
-    """Everything that the project shows, by its path; of the record of the run only the digests of its stages.
+    """Everything that the project shows, by its path; of the record of a run the digests of its stages, of the history of
+    a training all but the seconds.
 
     The records of views name files by their inodes, which are others after every run.
     """
@@ -224,7 +226,8 @@ def shown(project: Path) -> dict[str, bytes]:
     for path in sorted(project.rglob("*")):
         below = path.relative_to(project)
         if path.is_file() and below.parts[0] not in (".pipekit", "images") and not below.name.startswith(".view."):
-            found[below.as_posix()] = _digests(path) if path.name == "run.json" else path.read_bytes()
+            data = _digests(path) if path.name == "run.json" else path.read_bytes()
+            found[below.as_posix()] = re.sub(rb",[^,\n]*\n", b"\n", data) if path.name == "history.csv" else data
     return found
 
 

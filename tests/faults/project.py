@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -147,10 +148,13 @@ def add_picture(project: Path, number: int, name: str = "added") -> Path:
 def environment(folder: Path) -> dict[str, str]:
     """The environment of all commands: none of the person's settings, a folder for temporary files, a cache."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PIPEKIT_")}
-    for name in ("tmp", "cache"):
+    for name in ("tmp", "cache", "config/pipekit"):
         (folder / name).mkdir(parents=True, exist_ok=True)
+    trusts = f"[[trusted]]\nbelow = {json.dumps(folder.absolute().anchor)}\n"  # the project has a local plugin
+    (folder / "config" / "pipekit" / "config.toml").write_text(trusts, encoding="utf-8")
     path = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH", "")) if part)
-    return {**kept, "TMPDIR": str(folder / "tmp"), "XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": path}
+    own = {"TMPDIR": "tmp", "XDG_CACHE_HOME": "cache", "XDG_CONFIG_HOME": "config"}
+    return {**kept, **{name: str(folder / place) for name, place in own.items()}, "PYTHONPATH": path}
 
 
 @dataclass(frozen=True)

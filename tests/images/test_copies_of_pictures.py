@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipekit import images
-from pipekit.images import near_duplicates
+from pipekit.images import near_duplicates, symmetric_copies
 from pipekit.images.differences import in_words
 from pipekit.images.landmarks import Landmarks, align, landmarks, read_landmarks
 from pipekit.images.symmetric_copies import in_words as symmetric_words
@@ -107,13 +107,18 @@ def test_hashes_find_the_eight_symmetries_and_other_brightness(cat: Any, words: 
     assert same == notes
 
 
-def test_notes_change_no_pair(cat: Any) -> None:
+def test_notes_change_no_pair_and_save_hashing(cat: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     gray = images.to_gray(cat)[..., 0]
     rng = np.random.default_rng(3)
     pictures = [gray[y : y + 120, x : x + 120] for y, x in rng.integers(0, 120, (24, 2))]
     pictures += [picture[:, ::-1] for picture in pictures]
     made = near_duplicates.packed([near_duplicates.fingerprint(np.ascontiguousarray(one)[..., None]) for one in pictures])
-    whole, _ = symmetric_pairs_since(near_duplicates.unpacked(made), 6, None)
+    whole, everything = symmetric_pairs_since(near_duplicates.unpacked(made), 6, None)
     assert {(number, number + 24) for number in range(24)} <= {tuple(pair) for pair in whole.tolist()}
     _, notes = symmetric_pairs_since(near_duplicates.unpacked(made[:-1]), 6, None)
-    assert symmetric_pairs_since(near_duplicates.unpacked(made), 6, notes)[0].tolist() == whole.tolist()
+    hashed, hashes = list[int](), symmetric_copies._hashes
+    monkeypatch.setattr(symmetric_copies, "_hashes", lambda pixels: hashed.append(len(pixels)) or hashes(pixels))
+    pairs, after = symmetric_pairs_since(near_duplicates.unpacked(made), 6, notes)
+    assert pairs.tolist() == whole.tolist()
+    assert after == everything, "the notes do not depend on the history"
+    assert hashed == [1], "only the new image is hashed"

@@ -103,7 +103,8 @@ def run(registry: Registry, folder: Path, stages: Any, **settings: Any) -> Outco
 
 def test_each_format_is_a_stage_with_its_own_parameters(registry: Registry) -> None:
     importer = registry.get("stage", "import.list")
-    assert list(importer.params_type().model_fields) == ["label", "path", "verify", "exclude", "corrections", "value_range"]
+    own, shared = ["label", "path"], ["verify", "exclude", "corrections", "value_range", "labels_from", "order"]
+    assert list(importer.params_type().model_fields) == [*own, *shared]
     assert (importer.summary, importer.contract().output, importer.contract().slots) == ("A list", Dataset, ())
     exporter = registry.get("stage", "export.count")
     assert exporter.version == 3

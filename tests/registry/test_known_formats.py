@@ -25,7 +25,7 @@ CASES = {
     "Open Images": ["train/a.jpg", "train.csv=ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded"],
     "CVAT for video": ["images/a.jpg", 'annotations.xml=<annotations><meta/><track id="0"/></annotations>'],
     "VIA 3": ["a.jpg", 'x.json={"project": {}, "config": {}, "attribute": {}, "file": {}, "metadata": {}, "view": {}}'],
-    "Label Studio's JSON-MIN": ["a.jpg", 'x.json=[{"image": "a.jpg", "annotator": 1, "annotation_id": 3, "lead_time": 2}]'],
+    "Label Studio's JSON-MIN": ["a.jpg", 'x.json=[{"image": "a.jpg", "annotator": 1, "annotation_id": 3}]'],
     "Datumaro": ["images/a.jpg", 'annotations/train.json={"dm_format_version": "1.0", "items": []}'],
     "LabelMe's web tool": [
         "Images/a/1.jpg",
@@ -37,7 +37,6 @@ CASES = {
     "Labelbox": ["a.jpg", 'x.ndjson={"data_row": {}, "projects": {}}'],
     "SageMaker Ground Truth": ["a.jpg", 'output.manifest={"source-ref": "s3://b/a.jpg"}'],
     "Google's AutoML": ["a.jpg", "x.csv=TRAIN,gs://b/a.jpg,cat,0.1,0.1,,,0.2,0.2,,"],
-    "a table of several labels an image": ["train/a.jpg", "train/_classes.csv=filename, cat, dog\na.jpg, 1, 1\n"],
     "a table of pixels, as of MNIST or FER-2013": ["train.csv=label," + ",".join(f"pixel{at}" for at in range(784))],
     "LMDB": ["data.mdb", "lock.mdb"],
     "TFRecord without images": ["train.tfrecord"],

@@ -24,6 +24,7 @@ from pipekit.store.parts import (
     first_rows,
     image_digest,
     read_index,
+    rows_at,
     rows_of,
     sorted_rows,
     write_index,
@@ -158,4 +159,19 @@ def test_a_part_comes_back_from_its_entry(tmp_path: Path) -> None:
 def test_the_first_rows_are_those_of_the_sorted_ones(tmp_path_factory: Any, found: list[Sample], size: int, count: int) -> None:
     root = tmp_path_factory.mktemp("store")
     parts = parts_of(root, found, size)
-    assert first_rows(root, parts, count) == list(islice(sorted_rows(root, parts, root / "scratch"), count))
+    first = list(islice(sorted_rows(root, parts, root / "scratch"), count))
+    assert first_rows(root, parts, count) == first
+    unknown = [replace(part, first="") for part in parts]  # as an older version wrote them
+    assert first_rows(root, unknown, count) == first
+
+
+def test_of_a_part_only_the_rows_that_are_needed_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [write_part(tmp_path, [to_row(Sample(f"{name}{n}", "x.png")) for n in range(3)]) for name in "dacb"]
+    decoded, decode = list[bytes](), parts_module.decode
+    monkeypatch.setattr(parts_module, "decode", lambda line: decoded.append(line) or decode(line))
+    assert [row["id"] for row in rows_at(tmp_path, parts[0], [2, 0])] == ["d2", "d0"]
+    assert len(decoded) == 2
+    (tmp_path / parts[2].place).unlink()  # its first id comes later
+    (tmp_path / parts[0].place).unlink()
+    assert [row["id"] for row in first_rows(tmp_path, parts, 4)] == ["a0", "a1", "a2", "b0"]
+    assert Part.from_plain(parts[0].to_plain()).first == "d0"

@@ -27,7 +27,7 @@ def register_ops(register):
 
 BAD = '''
 import pipekit
-import sklearn
+import matplotlib
 
 class DimParams(pipekit.Params):
     share: float = 0.5
@@ -71,7 +71,7 @@ def test_a_bad_plugin_is_told_what_is_wrong(folder: Path, capsys: pytest.Capture
     assert main(["plugins", "check", "bad_ops.py"]) == 1
     out = capsys.readouterr().out
     assert "'share' has no description; 'share' is a number without bounds" in out
-    assert "bad_ops.py imports sklearn" in out
+    assert "bad_ops.py imports matplotlib" in out
     assert "work on a copy" in out
     assert "not run 'count' has no default" in out
     assert "kept" not in out

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pipekit.contract import Call, Context, Dataset, Embeddings, Model, Params, Report, Uses, param, stage
 from pipekit.errors import UserError
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, TASKS, require, supports, task_of
 
 
 class EvaluateParams(Params):
@@ -41,6 +42,7 @@ class EvaluateParams(Params):
     batch_size: int = param(32, "Batch size for prediction", unit="images", ge=1, le=4096, in_key=False)
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 @stage(libraries=("tensorflow", "keras", "onnxruntime", "scikit-learn", "scipy"))
 def evaluate(
     ctx: Context,
@@ -54,6 +56,9 @@ def evaluate(
 
     ``baseline`` is the report of a simpler model on the same images (for example HOG + SVM), which this one should beat.
     With ``embeddings`` of the dataset, near duplicates in train are also found by features, and the report has a map.
+
+    A model of several labels or of a number is evaluated on a dataset of the same task: figures of each label and their
+    averages, or errors and prediction intervals.
 
     An autoencoder is evaluated by its reconstructions: the error of each image, beside that of the mean training image, and
     the images whose error is unusual.
@@ -75,6 +80,19 @@ def evaluate(
         if baseline is not None:
             raise UserError("an autoencoder can't be compared with a classifier's report", "Omit the baseline.")
         return evaluate_reconstruction(ctx, model.path, dataset, params)
+
+    if (task := task_of(model)) != CLASSES:
+        from pipekit.builtin.evaluate.of_task import evaluate_task
+
+        if baseline is not None or embeddings is not None:
+            raise UserError(
+                f"evaluate does not support baseline and embeddings for {TASKS[task]} yet",
+                "Omit them: the report has a baseline.",
+            )
+        return evaluate_task(ctx, model.path, task, dataset, params)
+    require("a model of classes", dataset.task, [CLASSES])
+    if baseline is not None:
+        require("a baseline of classes", task_of(baseline), [CLASSES])
 
     evaluation = score(ctx, model.path, dataset, params, baseline, embeddings)
     if embeddings is not None:

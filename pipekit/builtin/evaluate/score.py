@@ -19,6 +19,7 @@ from pipekit.builtin.evaluate import (
     named_alike,
     near_copies,
     none_of_these,
+    ordinal,
     slices,
 )
 from pipekit.builtin.evaluate.baseline import against
@@ -105,6 +106,9 @@ def score(
     metrics["near_copies"] = _near_copies(ctx, dataset, samples, correct, params, groups, clusters)
     metrics["folds"] = None if held is None else folds.measure(samples, correct, groups, predictor.info)
     metrics["label_conflicts"] = label_conflicts.find(dataset, params.split)
+    if dataset.order:
+        predicted = probabilities.argmax(axis=1)
+        metrics["order"] = ordinal.measure(y_true, predicted, predictor.classes, dataset.order, groups, ctx.rng("order"))
     return Evaluation(
         classes=predictor.classes,
         split=params.split,

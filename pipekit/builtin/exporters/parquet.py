@@ -14,6 +14,9 @@ from pipekit.contract import Dataset, Sample
 from pipekit.errors import UserError
 from pipekit.files import read_bytes
 from pipekit.params import Params, param
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER
+
+TASKS = (CLASSES, MULTILABEL, NUMBER)
 
 CARRIES = {"labels", "boxes", "outlines", "keypoints", "loose_keypoints", "mask"}
 """What the format holds of a sample besides its image and its split."""
@@ -25,6 +28,7 @@ class ParquetParams(Params):
 
 def write(artifact: Dataset, out_dir: Path, params: ParquetParams) -> None:
     """``data/train-00000-of-00003.parquet``: ``image`` (bytes and path), ``label`` (a class's number), ``id``, ``sha256``.
+    Instead of ``label``: ``labels`` (a list of classes' numbers) or ``value`` (a number), by the task of the dataset.
 
     If the dataset has them: ``objects`` with ``bbox`` (left, top, width, height in pixels, as in COCO), ``category`` and, for
     outlines, ``segmentation``; ``keypoints`` with ``x``, ``y``, ``label``, ``visible`` and ``object`` (the position of its box,
@@ -39,9 +43,11 @@ def write(artifact: Dataset, out_dir: Path, params: ParquetParams) -> None:
     numbers = {name: number for number, name in enumerate(classes)}
     there = _there(artifact)
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    fields = [("image", image), ("label", pa.int64()), ("id", pa.string()), ("sha256", pa.string())]
+    kinds = {CLASSES: pa.int64(), MULTILABEL: pa.list_(pa.int64()), NUMBER: pa.float64()}
+    label = (COLUMNS[artifact.task], kinds[artifact.task])
+    fields = [("image", image), label, ("id", pa.string()), ("sha256", pa.string())]
     fields += _target_fields(pa, there, image)
-    schema = pa.schema(fields, metadata={"huggingface": json.dumps(_features(classes, there))})
+    schema = pa.schema(fields, metadata={"huggingface": json.dumps(_features(classes, there, artifact.task))})
     (out_dir / "data").mkdir()
     for split, count in _sizes(artifact).items():
         rows = (sample for sample in artifact if sample.split == split)
@@ -124,16 +130,25 @@ def _targets(sample: Sample, there: _There) -> dict[str, Any]:
 
 def _row(sample: Sample, numbers: dict[str, int], there: _There) -> dict[str, Any]:
     data = {"bytes": read_bytes(sample.image), "path": sample.id.rpartition("/")[2]}
-    label = numbers[sample.label] if sample.label is not None else None
-    return {"image": data, "label": label, "id": sample.id, "sha256": sample.sha256, **_targets(sample, there)}
+    stated = {
+        "label": None if sample.label is None else numbers[sample.label],
+        "labels": None if sample.labels is None else [numbers[name] for name in sample.labels],
+        "value": sample.value,
+    }
+    return {"image": data, **stated, "id": sample.id, "sha256": sample.sha256, **_targets(sample, there)}
 
 
-def _features(classes: list[str], there: _There) -> dict[str, Any]:
+COLUMNS = {CLASSES: "label", MULTILABEL: "labels", NUMBER: "value"}
+"""The column of each task."""
+
+
+def _features(classes: list[str], there: _There, task: str) -> dict[str, Any]:
     """The schema as ``datasets`` describes it."""
     text = {"dtype": "string", "_type": "Value"}
     label = _class_label(classes) if classes else {"dtype": "int64", "_type": "Value"}
-    features: dict[str, Any] = {"image": {"_type": "Image"}, "label": label, "id": text, "sha256": text}
     number = {"dtype": "float64", "_type": "Value"}
+    stated = {CLASSES: label, MULTILABEL: _list_of(label), NUMBER: number}[task]
+    features: dict[str, Any] = {"image": {"_type": "Image"}, COLUMNS[task]: stated, "id": text, "sha256": text}
     if there.boxes:
         features["objects"] = {"bbox": _list_of(_list_of(number, 4)), "category": _list_of(_class_label(there.boxes))}
         if there.outlines:

@@ -11,6 +11,9 @@ from pipekit.builtin.exporters.common import NO_SPLIT, box_labels, label_names, 
 from pipekit.contract import Dataset, Sample
 from pipekit.files import read_bytes
 from pipekit.params import Params, param
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER
+
+TASKS = (CLASSES, MULTILABEL, NUMBER)
 
 CARRIES = {"labels", "boxes"}
 """What the format holds of a sample besides its image and its split."""
@@ -25,6 +28,8 @@ def write(artifact: Dataset, out_dir: Path, params: TfrecordParams) -> None:
 
     An example has ``image/encoded`` (the file's bytes), ``image/format``, ``image/height``, ``image/width``,
     ``image/filename`` (the id), ``image/class/label`` (the position in ``classes.txt``, -1 for none), ``image/class/text``;
+    of several labels, ``image/class/multi_hot`` (0 or 1 for each line of ``classes.txt``; none if unlabelled) in place of
+    ``label``; of a number, ``image/value`` (none if unlabelled) in place of both;
     with boxes also ``image/object/bbox/xmin`` and so on as fractions of the size, ``image/object/class/text``, and
     ``image/object/class/label``: the number in ``label_map.pbtxt``, from 1, as the Object Detection API counts.
     """
@@ -43,7 +48,7 @@ def write(artifact: Dataset, out_dir: Path, params: TfrecordParams) -> None:
             path = out_dir / f"{split or NO_SPLIT}-{number:05}-of-{num_shards:05}.tfrecord"
             with tf.io.TFRecordWriter(str(path)) as writer:
                 for sample in islice(rows, params.shard_size):
-                    writer.write(_example(tf, sample, numbers, of_boxes).SerializeToString(deterministic=True))
+                    writer.write(_example(tf, sample, numbers, of_boxes, artifact.task).SerializeToString(deterministic=True))
     (out_dir / "classes.txt").write_text("".join(f"{name}\n" for name in names), "utf-8")
     if of_boxes:
         items = "".join(f"item {{\n  id: {number}\n  name: {_quoted(name)}\n}}\n" for name, number in of_boxes.items())
@@ -68,13 +73,13 @@ def limits(artifact: Dataset, params: TfrecordParams) -> Iterator[str]:
         yield "1 is added to the class numbers of boxes, since 0 stands for the background"
 
 
-def _example(tf: Any, sample: Sample, numbers: dict[str, int], of_boxes: dict[str, int]) -> Any:
+def _example(tf: Any, sample: Sample, numbers: dict[str, int], of_boxes: dict[str, int], task: str) -> Any:
     from pipekit import images
 
     def feature(*values: Any) -> Any:
-        if isinstance(values[0], bytes):
+        if values and isinstance(values[0], bytes):
             return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
-        if isinstance(values[0], float):
+        if values and isinstance(values[0], float):
             return tf.train.Feature(float_list=tf.train.FloatList(value=values))
         return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
@@ -86,9 +91,15 @@ def _example(tf: Any, sample: Sample, numbers: dict[str, int], of_boxes: dict[st
         "image/height": feature(info.height_px),
         "image/width": feature(info.width_px),
         "image/filename": feature(sample.id.encode("utf-8", "surrogateescape")),
-        "image/class/label": feature(numbers[sample.label] if sample.label is not None else -1),
-        "image/class/text": feature((sample.label or "").encode()),
     }
+    if sample.labels is not None:
+        features["image/class/multi_hot"] = feature(*(int(name in sample.labels) for name in numbers))
+        features["image/class/text"] = feature(*(name.encode() for name in sample.labels))
+    elif sample.value is not None:
+        features["image/value"] = feature(sample.value)
+    elif task == CLASSES:
+        features["image/class/label"] = feature(numbers[sample.label] if sample.label is not None else -1)
+        features["image/class/text"] = feature((sample.label or "").encode())
     if boxes := sample.targets.boxes:
         for name, values in (
             ("xmin", [box.x_min / info.width_px for box in boxes]),

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pipekit import contract
 from pipekit.contract import Call, Context, Dataset, Files, Params, Uses, param
+from pipekit.tasks import supports
 
 
 class DetectParams(Params):
@@ -33,6 +34,7 @@ class FeatureFiles(Files):
     headline: ClassVar[tuple[str, ...]] = ("features.png", "counts.csv", "classes.csv")
 
 
+@supports("classes", "multilabel", "number")
 @contract.stage
 def features(ctx: Context, dataset: Dataset, params: FeaturesParams) -> FeatureFiles:
     """Detect features in every image."""

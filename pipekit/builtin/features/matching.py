@@ -19,6 +19,7 @@ from pipekit.files import PlainTable
 from pipekit.images.draw import contact_sheet
 from pipekit.images.warping import Image, warp
 from pipekit.keypoints.detection import Features
+from pipekit.tasks import supports
 
 Float = NDArray[np.float32]
 
@@ -102,6 +103,7 @@ def _nearest(first: Features, second: Features, params: MatchingParams) -> tuple
     return pairs[kept], ratio[kept].astype(np.float32)
 
 
+@supports("classes", "multilabel", "number")
 @stage(libraries=("opencv-python-headless",))
 def match(ctx: Context, params: MatchParams) -> MatchFiles:
     """Match the features of two images, draw the matches, and align the second image with the first.

@@ -24,12 +24,14 @@ from pipekit.builtin.features.stage import find
 from pipekit.contract import Call, Context, Dataset, Files, Params, Sample, Uses, param, stage
 from pipekit.errors import ImageError, UserError
 from pipekit.files import PlainTable
+from pipekit.images.arrays import Homography
 from pipekit.images.draw import COLOURS, thumbnail
-from pipekit.images.warping import Image, Matrix, warp
+from pipekit.images.warping import Image, warp
 from pipekit.keypoints.detection import Features
 from pipekit.recipe.compiled import compile_recipe
 from pipekit.recipe.homography import about, centre_of, matrix, move, scaling
 from pipekit.recipe.notation import Ops
+from pipekit.tasks import supports
 
 Change = Literal["rotation", "scale", "blur", "brightness"]
 Detector = Annotated[Call, Uses("detector")]
@@ -69,6 +71,7 @@ class StabilityFiles(Files):
     headline: ClassVar[tuple[str, ...]] = ("stability.png", "stability.csv")
 
 
+@supports("classes", "multilabel", "number")
 @stage
 def stability(ctx: Context, dataset: Dataset, params: StabilityParams) -> StabilityFiles:
     """Measure the repeatability of detectors on the images of a dataset."""
@@ -169,7 +172,7 @@ def _names(calls: Iterable[Call]) -> list[str]:
 def repeatability(
     first: Features,
     second: Features,
-    homography: Matrix,
+    homography: Homography,
     first_hw: tuple[int, int],
     second_hw: tuple[int, int],
     tolerance_px: float = 1.5,
@@ -181,7 +184,7 @@ def repeatability(
         tolerance_px: in the second image.
     """
     there = move(homography, np.asarray(first.points[:, :2], np.float64))
-    back = move(np.asarray(np.linalg.inv(homography), np.float64), np.asarray(second.points[:, :2], np.float64))
+    back = move(np.asarray(np.linalg.inv(np.asarray(homography)), np.float64), np.asarray(second.points[:, :2], np.float64))
     a = there[_well_inside(first.points[:, :2], first_hw) & _well_inside(there, second_hw)]
     b = second.points[_well_inside(second.points[:, :2], second_hw) & _well_inside(back, first_hw), :2]
     smaller = min(len(a), len(b))
@@ -205,7 +208,7 @@ def _well_inside(points: NDArray[Any], size_hw: tuple[int, int]) -> NDArray[np.b
     return np.asarray(inside, np.bool_)
 
 
-def _changes(ctx: Context, params: StabilityParams, image: Image) -> Iterable[tuple[str, float, Image, Matrix]]:
+def _changes(ctx: Context, params: StabilityParams, image: Image) -> Iterable[tuple[str, float, Image, Homography]]:
     """Each change with its amount, the changed image, and the homography to it."""
     size = _size(image)
     if "rotation" in params.changes:
@@ -235,7 +238,7 @@ def _changes(ctx: Context, params: StabilityParams, image: Image) -> Iterable[tu
 
 def _by_recipe(
     ctx: Context, params: StabilityParams, sample_id: str, image: Image
-) -> Iterable[tuple[str, float, Image, Matrix]]:
+) -> Iterable[tuple[str, float, Image, Homography]]:
     if params.recipe is None:
         return
     recipe = compile_recipe(params.recipe)

@@ -89,16 +89,13 @@ def find_in_sample(sample: Sample, params: DetectParams, ctx: SampleContext) -> 
     """The features of one image, as a part of ``points.csv`` and an ``.npz``."""
     image = read_for(params.detector, sample.image)
     found = find(image, params.detector)
-    path = ctx.out_path(f"{sample.id}.csv")
-    path.write_bytes(lines_of(sample.id, found).encode("utf-8", "backslashreplace"))
+    path = ctx.write(f"{sample.id}.csv", lines_of(sample.id, found).encode("utf-8", "backslashreplace"))
     facts = {"num": len(found), "note": found.note, "height_px": image.shape[0], "width_px": image.shape[1]}
-    yield Sample(sample.id + _POINTS, str(path), label=sample.label, split=sample.split, extra=facts)
+    yield Sample(sample.id + _POINTS, path, label=sample.label, split=sample.split, extra=facts)
     if params.arrays:
         data = io.BytesIO()  # writing the file in one go costs half as much as letting ZipFile write it
         np.savez(data, allow_pickle=False, **arrays_of(found))
-        path = ctx.out_path(f"{sample.id}.npz")
-        path.write_bytes(data.getbuffer())
-        yield Sample(sample.id, str(path))
+        yield Sample(sample.id, ctx.write(f"{sample.id}.npz", data.getvalue()))
 
 
 def arrays_of(found: Features) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pydantic import field_validator
 from pipekit.builtin.filter.columns import Condition, literals_of, unknown
 from pipekit.contract import Context, Dataset, Params, Sample, SampleContext, param, stage, unseeded
 from pipekit.errors import UserError, did_you_mean
+from pipekit.tasks import supports
 
 
 class FilterParams(Params):
@@ -23,6 +24,7 @@ class FilterParams(Params):
         return value
 
 
+@supports("classes", "multilabel", "number")
 @stage
 def filter(ctx: Context, dataset: Dataset, params: FilterParams) -> Dataset:
     """Keep the samples that fulfil an expression; the others are left out.
@@ -71,7 +73,7 @@ def _check_columns(dataset: Dataset, condition: Condition) -> None:
 
 def _warn_of_names(ctx: Context, dataset: Dataset, condition: Condition) -> None:
     """A class or split that no image has is probably misspelt."""
-    known = {"label": dataset.classes, "split": tuple(name for name in dataset.counts if name)}
+    known = {"label": dataset.classes, "labels": dataset.classes, "split": tuple(name for name in dataset.counts if name)}
     for column, names in known.items():
         for value, at in literals_of(condition.expression, column):
             if value not in names:

@@ -66,6 +66,8 @@ COLUMNS: Mapping[str, Known] = {
     "id": Known(TEXT, lambda seen: seen.sample.id, "the id, such as `cat/1.jpg`"),
     "name": Known(TEXT, lambda seen: seen.sample.id.rpartition("/")[2], "the last part of the id: `1.jpg`"),
     "label": Known(TEXT, lambda seen: seen.sample.label, "the class; `none` for an image without one"),
+    "labels": Known(TEXTS, lambda seen: list(seen.sample.labels or ()), "the labels, in a dataset of several labels an image"),
+    "value": Known(NUMBER, lambda seen: seen.sample.value, "the number, in a dataset of numbers"),
     "split": Known(TEXT, lambda seen: seen.sample.split or None, "`train`, `val` or `test`; `none` while unassigned"),
     "width": Known(NUMBER, lambda seen: seen.size_wh[0], "the width in pixels, as displayed"),
     "height": Known(NUMBER, lambda seen: seen.size_wh[1], "the height in pixels, as displayed"),

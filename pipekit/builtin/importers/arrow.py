@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.builtin.importers.files import NO_FOLDER, first_of, is_file, not_utf8, on_one_line, split_in, split_of, subfolders
-from pipekit.builtin.importers.parquet import class_names, columns_of, in_row, lists_of, stored_sample
-from pipekit.builtin.importers.tables import TableParams
-from pipekit.contract import Categories, Failure, Rejected, Sample
+from pipekit.builtin.importers.parquet import StoredParams, class_names, columns_of, images_of, in_row, lists_of, stored_sample
+from pipekit.contract import Adjusted, Categories, Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.files import files_in
 
@@ -48,10 +47,11 @@ def sniff(path: Path) -> str | Rejected:
     return f"a dataset of Hugging Face: {first_of(file.path.relative_to(path).as_posix() for file in found)}"
 
 
-def read(path: Path, params: TableParams, out_dir: Path) -> Iterator[Sample | Failure | Categories]:
+def read(path: Path, params: StoredParams, out_dir: Path) -> Iterator[Sample | Failure | Adjusted | Categories]:
     """One sample per row. The bytes are written unchanged to ``out_dir`` once they decode. Memory holds one batch of a file,
     usually 100 images.
 
+    A row with a path instead of bytes names an image in ``images``, or in the dataset's folders, by its last parts if need be.
     The split comes from a column, else from the folder or the file's name. Integer labels become names if the files carry them.
 
     Raises:
@@ -69,7 +69,8 @@ def read(path: Path, params: TableParams, out_dir: Path) -> Iterator[Sample | Fa
             with pa.OSFile(str(file.path)) as stream, pa.ipc.open_stream(stream) as batches:
                 columns, targets = columns_of(batches.schema, params, file.path, _image_column(batches.schema))
                 names = class_names(batches.schema.metadata or {}, columns.label) or _listed_names(file.path, columns.label)
-                yield from lists_of(names, targets)
+                yield from lists_of(names, targets, columns, params)
+                images = images_of(params, list(dict.fromkeys([file.path.parent, path])))
                 number = 0
                 for batch in batches:
                     batch.validate(full=True)  # wrong offsets in a damaged file would end the process
@@ -77,7 +78,7 @@ def read(path: Path, params: TableParams, out_dir: Path) -> Iterator[Sample | Fa
                         for row in batch.slice(start, BATCH_ROWS).to_pylist():
                             number += 1
                             identity = f"{file.prefix}{file.path.stem}/{number:07}"
-                            found = stored_sample(row, identity, file.split, file.path.parent, columns, names, out_dir, targets)
+                            found = stored_sample(row, identity, file.split, images, columns, names, out_dir, targets)
                             yield from (in_row(one, file.path, number) for one in found)
         except (pa.ArrowException, OSError, ValueError) as error:  # a damaged text is a ValueError
             raise UserError(f"can't read {file.path}: {on_one_line(error)}") from error

@@ -5,6 +5,7 @@ https://www.cs.toronto.edu/~kriz/cifar.html
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,11 @@ SIDE_PX = 32
 
 PIXELS = 3 * SIDE_PX * SIDE_PX
 
-SPLITS = {"train": "train", "test": "test", "test_batch": "test", **{f"data_batch_{number}": "train" for number in range(1, 6)}}
-"""Names of the files, without ``.bin``."""
+SPLITS = {"train": "train", "test": "test", "test_batch": "test"}
+"""Names of the files, without ``.bin``, besides the batches of ``train``."""
+
+BATCH = re.compile(r"data_batch_\d+")
+"""Batches of ``train``: 1 to 5 by the authors, others in excerpts."""
 
 PICKLED = 0x80
 """The first byte of a pickle of protocol 2 or later."""
@@ -72,6 +76,7 @@ def read(path: Path, params: CifarParams, out_dir: Path) -> Iterator[Sample | Fa
     yield from listed_labels(dict(enumerate(names)))
     for file in layout.files:
         stem = file.name.removesuffix(".bin")
+        split = _split(file.name)
         rows = _binary(file, layout, params) if layout.binary else _pickled(file, layout, params)
         for number, (pixels, label, name) in enumerate(rows):
             identity = f"{stem}/{number:05}"
@@ -80,12 +85,18 @@ def read(path: Path, params: CifarParams, out_dir: Path) -> Iterator[Sample | Fa
                 continue
             picture = pixels.reshape(3, SIDE_PX, SIDE_PX).transpose(1, 2, 0)
             extra = {"file_name": name} if name else {}
-            yield written(picture, identity, names[label] if names else str(label), SPLITS[stem], out_dir, **extra)
+            yield written(picture, identity, names[label] if names else str(label), split, out_dir, **extra)
+
+
+def _split(name: str) -> str:
+    """The split of a file by its name; "" for another file."""
+    stem = name.removesuffix(".bin")
+    return "train" if BATCH.fullmatch(stem) else SPLITS.get(stem, "")
 
 
 def _layout(path: Path) -> _Layout | None:
     for base in (path, *(path / name for name in subfolders(path))):
-        found = sorted(base / name for name in files_in(base) if name.removesuffix(".bin") in SPLITS)
+        found = sorted(base / name for name in files_in(base) if _split(name))
         binary = [file for file in found if file.name.endswith(".bin")]
         pickled = [file for file in found if not file.name.endswith(".bin") and _is_pickle(file)]
         files = pickled or binary

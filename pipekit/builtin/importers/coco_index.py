@@ -74,7 +74,9 @@ class CocoIndex:
         while rows := self._db.execute(query, (last, BLOCK)).fetchall():
             last = rows[-1][0]
             found = ((*find(file, json.loads(text)), row) for row, file, text in rows)
-            values = [(name, place.encode("utf-8", "surrogateescape") if place else None, row) for name, place, row in found]
+            values = [
+                (_text(name), place.encode("utf-8", "surrogateescape") if place else None, row) for name, place, row in found
+            ]
             self._db.executemany("UPDATE images SET name = ?, place = ? WHERE rowid = ?", values)
         self._db.execute("CREATE INDEX of_place ON images (place)")
 
@@ -94,6 +96,11 @@ class CocoIndex:
             return []
         query = "SELECT number, line, entry FROM annotations WHERE file = ? AND image = ? ORDER BY number"
         return [(number, _annotation(text, line)) for number, line, text in self._db.execute(query, (file, key))]
+
+
+def _text(name: str) -> str:
+    """JSON may hold half of a surrogate pair, which no table can."""
+    return name.encode("utf-8", "replace").decode("utf-8")
 
 
 def _annotation(text: str, line: int) -> Annotation:

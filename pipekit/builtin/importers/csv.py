@@ -12,6 +12,7 @@ from typing import Any
 
 from pipekit.builtin.importers.box_csv import other_table
 from pipekit.builtin.importers.files import BY_LAST_PARTS, first_of, is_image_name, last_parts, not_utf8
+from pipekit.builtin.importers.label_cells import text_of
 from pipekit.builtin.importers.label_columns import FIRST_ROWS, Table, with_labels
 from pipekit.builtin.importers.tables import (
     AS_WINDOWS,
@@ -25,12 +26,14 @@ from pipekit.builtin.importers.tables import (
     located,
     looks_like_images,
     opened_table,
-    text_of,
+    said_of_cells,
+    stated_lists,
 )
-from pipekit.contract import Adjusted, Failure, Rejected, Sample
+from pipekit.contract import Adjusted, Categories, Failure, Rejected, Sample
 from pipekit.errors import UserError
 from pipekit.files import files_in
 from pipekit.params import ImagesPath, param
+from pipekit.tasks import MULTILABEL
 
 SUFFIXES = (".csv", ".tsv")
 
@@ -73,7 +76,7 @@ def sniff(path: Path) -> str | Rejected:
     return f"a table with image names in column {column!r}" + (", without a header" if given else "")
 
 
-def read(path: Path, params: CsvParams) -> Iterator[Sample | Failure | Adjusted]:
+def read(path: Path, params: CsvParams) -> Iterator[Sample | Failure | Adjusted | Categories]:
     """One sample per row; the id is the image's path as written in the table. A row without an image is listed as failed.
 
     The image column is found by its name, or by image file names in the first rows. If the first image is not at its stated
@@ -84,10 +87,11 @@ def read(path: Path, params: CsvParams) -> Iterator[Sample | Failure | Adjusted]
         UserError: it is not a table, or a column is missing.
         ReadingsError: it is unclear which column has the classes, or its values are several labels or numbers.
     """
-    yield from rows_of(path, params)
+    found = rows_of(path, params)
+    yield from joined_rows(found) if params.task == MULTILABEL else found
 
 
-def rows_of(path: Path, params: CsvParams, format: str = "csv") -> Iterator[Sample | Failure | Adjusted]:
+def rows_of(path: Path, params: CsvParams, format: str = "csv") -> Iterator[Sample | Failure | Adjusted | Categories]:
     """As :func:`read`.
 
     Args:
@@ -103,6 +107,7 @@ def rows_of(path: Path, params: CsvParams, format: str = "csv") -> Iterator[Samp
         rows = all_first[:LOOKED_AT]
         columns = find_columns(names, params, path, looks_like_images(names, rows))
         columns = with_labels(columns, Table(path, names, all_first, format, alone=format == "csv"), params)
+        yield from stated_lists(columns, params)
         name = next(filter(None, (text_of(row.get(columns.image)) for row in rows)), "")
         num_dropped, place = _found(name, root, params.suffix)
         root, suffix = place or (root, params.suffix)
@@ -118,7 +123,9 @@ def rows_of(path: Path, params: CsvParams, format: str = "csv") -> Iterator[Samp
                 yield Adjusted(found.id, BY_LAST_PARTS)
             if isinstance(found, Sample) and columns.has_nan(row):
                 yield Adjusted(found.id, NAN)
-            if isinstance(found, Sample) and columns.one_hot:
+            if isinstance(found, Sample) and columns.task == MULTILABEL and not columns.one_hot:
+                yield Adjusted(found.id, said_of_cells(columns, found.labels is None))
+            elif isinstance(found, Sample) and columns.one_hot and columns.task != MULTILABEL:
                 yield Adjusted(
                     found.id, f"read from columns of 0 and 1, as the class whose column is 1: {first_of(columns.one_hot)}"
                 )
@@ -126,6 +133,24 @@ def rows_of(path: Path, params: CsvParams, format: str = "csv") -> Iterator[Samp
                 yield Adjusted(found.id, f"read from a table without a header, as the columns {', '.join(given)}")
             if isinstance(found, Sample) and encoding == AS_WINDOWS:
                 yield Adjusted(found.id, GUESSED)
+
+
+def joined_rows(
+    found: Iterator[Sample | Failure | Adjusted | Categories],
+) -> Iterator[Sample | Failure | Adjusted | Categories]:
+    """Join the rows of one image, each with some of its labels. Further columns are those of its first row."""
+    samples: dict[str, Sample] = {}
+    for item in found:
+        if not isinstance(item, Sample):
+            yield item
+            continue
+        before = samples.setdefault(item.id, item)
+        if before is not item and item.split != before.split:
+            yield Failure(item.id, f"it has several rows, one in split {before.split!r}, another in {item.split!r}")
+        elif before is not item:
+            labels = None if before.labels is item.labels is None else (before.labels or ()) + (item.labels or ())
+            samples[item.id] = replace(before, labels=labels and tuple(sorted({*labels})))
+    yield from samples.values()
 
 
 def _found(name: str, root: Path, suffix: str) -> tuple[int, tuple[Path, str] | None]:

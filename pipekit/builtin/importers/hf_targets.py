@@ -58,8 +58,8 @@ def target_columns(schema: Any, image: str) -> TargetColumns:
         category,
         keypoints,
         mask,
-        names_of(_inside(features.get(objects), category)),
-        names_of(_inside(features.get(keypoints), "label")),
+        names_of(inside(features.get(objects), category)),
+        names_of(inside(features.get(keypoints), "label")),
     )
 
 
@@ -90,7 +90,7 @@ def _members(kind: Any) -> set[str]:
     return {kind.field(at).name for at in range(getattr(kind, "num_fields", 0))} if str(kind).startswith("struct") else set()
 
 
-def _inside(feature: Any, name: str) -> Any:
+def inside(feature: Any, name: str) -> Any:
     """A feature of a dictionary, also of one in a list (``Sequence``, ``List``)."""
     for _ in range(4):
         if isinstance(feature, dict) and name in feature:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
-from pipekit.builtin.importers.files import first_of, split_of
+from pipekit.builtin.importers.files import first_of, split_in
 from pipekit.builtin.importers.lists import listed_labels
 from pipekit.contract import Categories, Failure, Rejected, Sample
 from pipekit.errors import UserError
@@ -46,7 +46,8 @@ def sniff(path: Path) -> str | Rejected:
 
 
 def read(path: Path, params: IdxParams, out_dir: Path) -> Iterator[Sample | Failure | Categories]:
-    """One sample per image, written to ``out_dir`` as PNG; ``train-…`` and ``t10k-…`` become the splits train and test.
+    """One sample per image, written to ``out_dir`` as PNG; ``train-…`` and ``t10k-…`` become the splits train and test, as do
+    ``emnist-letters-train-…`` and ``emnist-letters-test-…``.
 
     Raises:
         UserError: there is no pair of files, or one is damaged, truncated, or has different numbers of images and labels.
@@ -60,7 +61,7 @@ def read(path: Path, params: IdxParams, out_dir: Path) -> Iterator[Sample | Fail
     yield from listed_labels(dict(enumerate(names)))
     for image_file, label_file in pairs:
         stem = image_file.name.partition("-images")[0].partition(".images")[0]
-        split = {"t10k": "test"}.get(stem, split_of(stem))
+        split = {"t10k": "test"}.get(stem, split_in(stem))
         with _open(image_file) as pictures, _open(label_file) as labels:
             count, height, width = _header(pictures, image_file, 3)
             (num_labels,) = _header(labels, label_file, 1)

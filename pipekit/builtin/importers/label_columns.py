@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from pipekit.builtin.importers.files import first_of, is_image_name
-from pipekit.builtin.importers.tables import WHOLE, Columns, TableParams, is_missing, text_of
+from pipekit.builtin.importers.label_cells import is_missing, text_of
+from pipekit.builtin.importers.tables import WHOLE, Columns, TableParams
 from pipekit.errors import Reading, ReadingsError, UserError
+from pipekit.tasks import MULTILABEL, NUMBER
 
 FIRST_ROWS = 1000
 """Rows that decide."""
@@ -73,6 +75,10 @@ def with_labels(columns: Columns, table: Table, params: TableParams) -> Columns:
     """
     if not params.labels or not table.rows:
         return columns
+    if columns.task == MULTILABEL:
+        return _with_several(columns, table)
+    if columns.task == NUMBER:
+        return columns if columns.label else replace(columns, label=_number_column(columns, table))
     found = columns
     if not found.label:
         found = _found(columns, table)
@@ -98,7 +104,7 @@ def _found(columns: Columns, table: Table) -> Columns:
             raise _several(
                 table,
                 f"a column of 0 and 1 for each class ({first_of(flags)}), and some images have several or none",
-                [_as_column(name) for name in flags[:4]],
+                [_as_several(), *(_as_column(name) for name in flags[:4])],
             )
     if table.alone and (maybe := [name for name in others if _may_be_classes(name, table)]):
         raise _unclear(table, maybe)
@@ -107,23 +113,78 @@ def _found(columns: Columns, table: Table) -> Columns:
     return columns
 
 
+def _with_several(columns: Columns, table: Table) -> Columns:
+    """The columns of several labels: those of 0 and 1, or one whose cells hold them, with what separates them there.
+
+    Raises:
+        UserError: there are no such columns.
+    """
+    if columns.one_hot:
+        return replace(columns, label="")
+    others = [name for name in table.names if name and name not in (columns.image, columns.split)]
+    label = columns.label
+    if not label:
+        named = [name for name in others if not LABEL_WORDS.isdisjoint(_words(name)) and _values(name, table.rows)]
+        label = named[0] if len(named) == 1 and not _is_flag(_values(named[0], table.rows)) else ""
+    if label:
+        return replace(columns, label=label, separator=columns.separator or separator_in(_values(label, table.rows)))
+    if flags := [name for name in others if _is_flag(_values(name, table.rows)) and "fold" not in _words(name)]:
+        return replace(columns, one_hot=tuple(flags))
+    raise UserError(
+        f"{table.where} has no column that is surely the labels; it has: {first_of(map(repr, others), 8) or 'no other'}",
+        'Name it: label = "…", or the columns of 0 and 1: label_columns = ["…", "…"].',
+    )
+
+
+def _number_column(columns: Columns, table: Table) -> str:
+    others = [name for name in table.names if name and name not in (columns.image, columns.split)]
+    found = [name for name in others if _is_measured(name, table)]
+    if len(found) == 1:
+        return found[0]
+    raise UserError(
+        f"{table.where} has {'several columns' if found else 'no column'} of numbers that may be predicted"
+        f": {first_of(map(repr, found or others), 8) or 'no other column'}",
+        'Name it: label = "…".',
+    )
+
+
 def _check_values(columns: Columns, table: Table) -> None:
     """Raise if the values of the column are several labels, or numbers to be predicted."""
     label = columns.label
     values = _values(label, table.rows)
     if said := several_in(values):
-        raise _several(table, f"several labels in a cell of column {label!r}, such as {said!r}", [_as_names(label, "cell")])
+        raise _several(
+            table,
+            f"several labels in a cell of column {label!r}, such as {said!r}",
+            [_as_several(f"label={label}:"), _as_names(label, "cell")],
+        )
     if _are_measures(values):
         raise _number(label, table)
     seen: dict[str, str] = {}
     for row in table.rows:
         image, value = text_of(row.get(columns.image)), text_of(row.get(label))
         if image and seen.setdefault(image, value) != value:
-            raise UserError(
-                f"{table.where} has the image {image} in several rows, as {seen[image]!r} and as {value!r} in column {label!r}"
-                ": a dataset here has one class an image",
-                "Keep one row for each image.",
+            raise _several(
+                table,
+                f"the image {image} in several rows, as {seen[image]!r} and as {value!r} in column {label!r}",
+                [_as_several(f"label={label}:")],
+                "Or keep one row for each image.",
             )
+
+
+def separator_in(values: Sequence[str]) -> str:
+    """What separates the labels in the cells of a column that holds several; "" if each holds a list or one label.
+
+    >>> separator_in(["mass|effusion", "mass"]), separator_in(["a; b", "c"]), separator_in(["hot dog"])
+    ('|', ';', '')
+    >>> separator_in(["a b", "a", "b"])
+    ' '
+    """
+    plain = [value for value in values if not _is_list(value)]
+    for separator in "|;,":
+        if any(len(_parts(value, separator)) > 1 for value in plain):
+            return separator
+    return " " if (said := several_in(plain)) and " " in said else ""
 
 
 def several_in(values: Sequence[str]) -> str:
@@ -236,8 +297,12 @@ def _unclear(table: Table, names: Sequence[str]) -> ReadingsError:
     )
 
 
-def _several(table: Table, what: str, readings: Sequence[Reading]) -> ReadingsError:
-    return _error(table, f"has {what}: a dataset here has one class an image", [*readings, _WITHOUT])
+def _several(table: Table, what: str, readings: Sequence[Reading], more: str = "") -> ReadingsError:
+    return _error(table, f"has {what}: by default an image has one class", [*readings, _WITHOUT], more)
+
+
+def _as_several(column: str = "") -> Reading:
+    return Reading("several labels for each image", format=f"{column}task=multilabel")
 
 
 def _number(name: str, table: Table) -> ReadingsError:
@@ -245,7 +310,7 @@ def _number(name: str, table: Table) -> ReadingsError:
     return _error(
         table,
         f"has numbers in column {name!r} ({first_of(values, 3)}), of which a classifier would make {len({*values}):,} classes "
-        f"in {len(values):,} rows; pipekit does not predict numbers yet",
-        [_as_names(name, "number"), _WITHOUT],
+        f"in {len(values):,} rows",
+        [Reading("the numbers, to be predicted", format=f"label={name}:task=number"), _as_names(name, "number"), _WITHOUT],
         "To predict ranges, add a column that names the range of each image.",
     )

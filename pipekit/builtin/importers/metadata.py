@@ -17,10 +17,11 @@ from pipekit.builtin.importers import csv
 from pipekit.builtin.importers.files import NO_FOLDER, first_of, not_utf8, subfolders
 from pipekit.builtin.importers.hf_targets import targets_in, with_targets
 from pipekit.builtin.importers.label_columns import FIRST_ROWS, Table, with_labels
-from pipekit.builtin.importers.tables import NAN, TableParams, find_columns
+from pipekit.builtin.importers.tables import NAN, TableParams, find_columns, said_of_cells, stated_lists
 from pipekit.builtin.importers.words import split_folder
-from pipekit.contract import Adjusted, Failure, Rejected, Sample
+from pipekit.contract import Adjusted, Categories, Failure, Rejected, Sample
 from pipekit.errors import UserError
+from pipekit.tasks import CLASSES, MULTILABEL
 
 NAMES = READS = ("metadata.csv", "metadata.jsonl")
 _NONE = f"no {' or '.join(NAMES)} in it or the folders in it"
@@ -34,7 +35,7 @@ def sniff(path: Path) -> str | Rejected:
     return first_of(table.relative_to(path).as_posix() for table in found) or Rejected(_NONE)
 
 
-def read(path: Path, params: TableParams) -> Iterator[Sample | Failure | Adjusted]:
+def read(path: Path, params: TableParams) -> Iterator[Sample | Failure | Adjusted | Categories]:
     """One sample per row; the id is the image's path below ``path``. Without a class column, the class is the name of the
     image's folder; without a split column, a top folder named train, val or test is the split. In JSON Lines, ``objects``
     with ``bbox`` (left, top, width, height in pixels) are boxes; one that can't be used is listed as failed.
@@ -46,7 +47,8 @@ def read(path: Path, params: TableParams) -> Iterator[Sample | Failure | Adjuste
     if not tables:
         raise UserError(f"{_NONE}: {path}")
     for table in tables:
-        for sample in _rows(table, params):
+        rows = _rows(table, params)
+        for sample in csv.joined_rows(rows) if params.task == MULTILABEL else rows:
             if not isinstance(sample, Sample):
                 yield sample
                 continue
@@ -55,7 +57,8 @@ def read(path: Path, params: TableParams) -> Iterator[Sample | Failure | Adjuste
             folders = identity.split("/")[:-1]
             split = sample.split or (split_folder(folders[0]) if folders else "")
             inner = folders[1:] if folders and split_folder(folders[0]) else folders
-            label = sample.label or (inner[-1] if inner and params.labels and not params.label else None)
+            by_folder = inner and params.labels and not params.label and params.task == CLASSES
+            label = sample.label or (inner[-1] if by_folder else None)
             yield replace(sample, id=identity, split=split, label=label)
 
 
@@ -66,7 +69,7 @@ def _tables(path: Path) -> list[Path]:
     return [folder / name for folder in folders for name in NAMES if (folder / name).is_file()]
 
 
-def _rows(table: Path, params: TableParams) -> Iterator[Sample | Failure | Adjusted]:
+def _rows(table: Path, params: TableParams) -> Iterator[Sample | Failure | Adjusted | Categories]:
     if table.suffix == ".csv":
         yield from csv.rows_of(
             table, csv.CsvParams(**{name: getattr(params, name) for name in TableParams.model_fields}), "metadata"
@@ -80,6 +83,7 @@ def _rows(table: Path, params: TableParams) -> Iterator[Sample | Failure | Adjus
         return
     columns = find_columns(list(rows[0]), params, table)
     columns = with_labels(columns, Table(table, list(rows[0]), rows, "metadata", alone=False), params)
+    yield from stated_lists(columns, params)
     for number, row in chain(first, lines):
         if isinstance(row, str):
             yield Failure(f"{table.name} line {number}", row)
@@ -91,6 +95,8 @@ def _rows(table: Path, params: TableParams) -> Iterator[Sample | Failure | Adjus
         yield from (replace(one, reason=f"{where}: {one.reason}") if isinstance(one, Failure) else one for one in both)
         if isinstance(found, Sample) and columns.has_nan(row):
             yield Adjusted(found.id, NAN)
+        if isinstance(found, Sample) and columns.task == MULTILABEL and not columns.one_hot:
+            yield Adjusted(found.id, said_of_cells(columns, found.labels is None))
 
 
 def _lines(table: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:

@@ -35,7 +35,7 @@ def sniff(path: Path) -> str | Rejected:
         return NO_FOLDER
     base = _base(path)
     return (
-        f"lists of Oxford-IIIT Pets: {TRAIN}, {TEST}"
+        f"breeds, and trimaps as masks, by the lists of Oxford-IIIT Pets: {TRAIN}, {TEST}"
         if base
         else Rejected(f"it lacks {TRAIN}, {TEST} or lines 'name 1 1 1' in them")
     )

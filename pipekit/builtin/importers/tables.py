@@ -15,10 +15,12 @@ from typing import Any, Literal, TextIO
 from pydantic import ValidationInfo, model_validator
 
 from pipekit.builtin.importers.files import SPLIT_NAMES, is_file, is_image_name, split_of, subfolders
-from pipekit.contract import Failure, Sample
+from pipekit.builtin.importers.label_cells import is_missing, labels_of, number_of, ones_of, text_of
+from pipekit.contract import Categories, Category, Failure, Sample
 from pipekit.errors import UserError, did_you_mean
 from pipekit.files import expanded, has_file, image_suffixes
 from pipekit.params import ImagesPath, Params, param
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER
 
 AS_WINDOWS = "cp1252"
 """How a table is read that is neither UTF-8 nor UTF-16: as Excel on Windows writes it in Western Europe."""
@@ -92,12 +94,10 @@ LABEL_NAMES = (
     ),
     "y",
 )
+VALUE_NAMES = ("value", "target", "label", "number", "score", "y")
 SPLIT_COLUMNS = ("split", "subset", "partition", "set", "foldname")
 """Usual column names in lower case, letters only: ``Image_Name`` matches too."""
 
-
-MISSING = frozenset({"", "nan", "null", "n/a", "#n/a", "<na>", "nat"})
-"""What programs write for a value that is not there, in lower case."""
 
 NAN = "read as images without a class, because the table has nan, null or the like for it"
 """What :class:`~pipekit.contract.Adjusted` says of them."""
@@ -120,6 +120,21 @@ class TableParams(Params):
         "auto",
         "auto: refuse a column of several labels an image, or of numbers to be predicted; names: every value is a class's name",
     )
+    task: Literal["classes", "multilabel", "number"] = param(
+        "classes",
+        "What the table states of each image: one class; several labels, in one cell, in columns of 0 and 1, or one a row; "
+        "or a number, to be predicted",
+        in_key="changed",
+    )
+    label_columns: tuple[str, ...] = param(
+        (), "multilabel: the columns of 0 and 1, one for each label; by default all such columns", in_key="changed"
+    )
+    separator: str = param(
+        "",
+        "multilabel: what separates the labels in a cell; by default found in the first rows: | , ; a space, or a list",
+        in_key="changed",
+    )
+    unit: str = param("", "number: its unit, such as deg or years, for axes and tables", in_key="changed")
 
 
 class RootedTableParams(TableParams):
@@ -156,6 +171,8 @@ class Columns:
     Attributes:
         one_hot: columns of 0 and 1, one for each class, instead of ``label``.
         as_names: whether every value of ``label`` is a class's name as it stands.
+        task: what the table states of each image.
+        separator: for several labels, what separates them in a cell.
     """
 
     image: str
@@ -163,6 +180,8 @@ class Columns:
     split: str
     one_hot: tuple[str, ...] = ()
     as_names: bool = False
+    task: str = CLASSES
+    separator: str = ""
 
     def sample(self, row: Mapping[str, Any], number: int, root: Path, suffix: str = "") -> Sample | Failure:
         """A row as a sample; further columns go to ``extra``."""
@@ -175,7 +194,7 @@ class Columns:
         if split_text and not split:
             return Failure(name, f"split {split_text[:60]!r}, expected one of {', '.join(SPLIT_NAMES)}")
         try:
-            label = self._label(row)
+            stated = self._stated(row)
         except ValueError as error:
             return Failure(name, str(error))
         used = {self.image, self.label, self.split, *self.one_hot}
@@ -184,7 +203,17 @@ class Columns:
         }
         below = os.path.relpath(name, root) if Path(name).is_absolute() else os.path.normpath(name)
         identity = below.replace(os.sep, "/")
-        return Sample(identity, os.path.normpath(root / name), label=label or None, split=split, extra=extra)
+        return Sample(identity, os.path.normpath(root / name), split=split, extra=extra, **stated)
+
+    def _stated(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """What a row says of its image, as a field of a sample. Raises ValueError with the reason."""
+        if self.task == MULTILABEL:
+            cells = {name: row.get(name) for name in self.one_hot}
+            labels = ones_of(cells) if self.one_hot else labels_of(row.get(self.label) if self.label else None, self.separator)
+            return {"labels": labels}
+        if self.task == NUMBER:
+            return {"value": number_of(row.get(self.label) if self.label else None, self.label)}
+        return {"label": self._label(row) or None}
 
     def _label(self, row: Mapping[str, Any]) -> str:
         """The class of a row, or "". Raises ValueError with the reason."""
@@ -196,10 +225,14 @@ class Columns:
         value = row.get(self.label) if self.label else None
         if isinstance(value, (list, tuple)):
             if len(value) > 1:
-                raise ValueError(f"{len(value)} labels in column {self.label!r}; a dataset here has one class an image")
+                raise ValueError(
+                    f"{len(value)} labels in column {self.label!r}; task = 'multilabel' reads several labels an image"
+                )
             value = value[0] if value else None
         if isinstance(value, float) and math.isfinite(value) and value != int(value) and not self.as_names:
-            raise ValueError(f"{value} in column {self.label!r} is a number to be predicted, not a class (see label_values)")
+            raise ValueError(
+                f"{value} in column {self.label!r} is a number, not a class (task = 'number' predicts it; see label_values)"
+            )
         text = text_of(value)
         if self.as_names or not text:
             return text
@@ -207,7 +240,7 @@ class Columns:
 
     def has_nan(self, row: Mapping[str, Any]) -> bool:
         """Whether a row has nan or the like for its class."""
-        text = text_of(row.get(self.label)) if self.label and not self.as_names else ""
+        text = text_of(row.get(self.label)) if self.label and not self.as_names and self.task == CLASSES else ""
         return bool(text) and is_missing(text)
 
 
@@ -221,7 +254,8 @@ def find_columns(names: Sequence[str], params: TableParams, where: Path, image: 
         UserError: a named column is missing, or no column holds images.
     """
     found: dict[str, str] = {}
-    for role, usual in (("image", IMAGE_NAMES), ("label", LABEL_NAMES), ("split", SPLIT_COLUMNS)):
+    usual_labels = VALUE_NAMES if params.task == NUMBER else LABEL_NAMES if not params.label_columns else ()
+    for role, usual in (("image", IMAGE_NAMES), ("label", usual_labels), ("split", SPLIT_COLUMNS)):
         wanted = getattr(params, role)
         if wanted and wanted not in names:
             hint = did_you_mean(wanted, names) or f"It has: {', '.join(names) or 'none'}"
@@ -235,7 +269,35 @@ def find_columns(names: Sequence[str], params: TableParams, where: Path, image: 
         )
     if not params.labels:
         found["label"] = ""
-    return Columns(found["image"], found["label"], found["split"], as_names=params.label_values == "names")
+    if missing := [name for name in params.label_columns if name not in names]:
+        raise UserError(f"{where} has no column {missing[0]!r}", did_you_mean(missing[0], names))
+    return Columns(
+        found["image"],
+        found["label"],
+        found["split"],
+        params.label_columns if params.labels else (),
+        params.label_values == "names",
+        params.task if params.labels else CLASSES,
+        params.separator,
+    )
+
+
+def stated_lists(columns: Columns, params: TableParams) -> Iterator[Categories]:
+    """The list of labels that columns of 0 and 1 are; the name and the unit of a number."""
+    if columns.task == MULTILABEL and columns.one_hot:
+        yield Categories("labels", tuple(map(Category, columns.one_hot)))
+    if columns.task == NUMBER and columns.label:
+        yield Categories("value", (Category(columns.label, unit=params.unit),))
+
+
+def said_of_cells(columns: Columns, is_empty: bool) -> str:
+    """How several labels were read from the cells of a column, for :class:`~pipekit.contract.Adjusted`."""
+    if is_empty:
+        return (
+            "read as images without labels to learn from, because their cell is empty; [] says that an image has none of them"
+        )
+    how = f"separated by {columns.separator!r}" if columns.separator else "one in a cell, or a list"
+    return f"read from column {columns.label!r} as several labels, {how}"
 
 
 def located(name: str, root: Path, suffix: str = "") -> tuple[Path, str] | None:
@@ -263,15 +325,6 @@ def looks_like_images(names: Iterable[str], rows: Iterable[Mapping[str, Any]]) -
 def by_name(names: Sequence[str], usual: Sequence[str]) -> str:
     folded = {"".join(filter(str.isalnum, name.lower())): name for name in reversed(names) if name}
     return next((folded[name] for name in usual if name in folded), "")
-
-
-def text_of(value: Any) -> str:
-    return "" if value is None else str(value).strip().encode("utf-8", "replace").decode("utf-8")
-
-
-def is_missing(text: str) -> bool:
-    """Whether a cell has no value: it is empty, or ``nan`` and the like."""
-    return text.lower() in MISSING
 
 
 def plain(value: Any) -> Any:

@@ -61,11 +61,11 @@ def sniff(path: Path) -> str | Rejected:
         return Rejected("no folder 'Annotations' in it, and no .xml files of VOC beside images")
     first = places[0]
     if first.xml == path:
-        return "XML files of VOC beside the images"
+        return "boxes, by XML files of VOC beside the images"
     if first.base != path:
-        return f"XML files of VOC in {first_of(place.xml.relative_to(path).as_posix() for place in places)}"
+        return f"boxes, by XML files of VOC in {first_of(place.xml.relative_to(path).as_posix() for place in places)}"
     count = sum(1 for _ in files_in(first.xml, XML))
-    return f"{first.xml.name} with {count} XML file{'s' if count != 1 else ''}"
+    return f"boxes, by {count} XML file{'s' if count != 1 else ''} in {first.xml.name}"
 
 
 def read(path: Path, params: VocParams) -> Iterator[Sample | Failure | Adjusted | Categories]:

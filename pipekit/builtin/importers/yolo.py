@@ -30,6 +30,9 @@ READS = (".txt", ".yaml", ".yml", ".names", ".labels", ".data", ".cfg", ".cache"
 WRITTEN_AS = "yolo"
 """The exporter that writes back all that is read here, and not a class for each image alone."""
 
+MOST_POINTS = 1000
+"""The most keypoints of a pose."""
+
 LOOKED_AT = 10
 """How many of a folder's images are searched for one with labels beside it."""
 
@@ -46,7 +49,7 @@ class YoloParams(BoxedParams):
     flip_idx: list[int] = param(
         [],
         "The position of each keypoint's counterpart in a mirrored image: [0, 2, 1]; by default from data.yaml",
-        max_length=1000,
+        max_length=MOST_POINTS,
     )
 
 
@@ -273,11 +276,14 @@ def _kpt_shape(found: Any, where: str) -> tuple[int, int]:
         isinstance(found, list)
         and len(found) == 2
         and all(type(one) is int for one in found)
-        and found[0] > 0
+        and 0 < found[0] <= MOST_POINTS
         and found[1] in (2, 3)
     ):
         return found[0], found[1]
-    raise UserError(f"{where} kpt_shape is {found!r}", "Expected the number of keypoints, and 2 or 3 numbers for each: [17, 3]")
+    raise UserError(
+        f"{where} kpt_shape is {str(found)[:80]}",
+        f"Expected the number of keypoints, at most {MOST_POINTS:,}, and 2 or 3 numbers for each: [17, 3]",
+    )
 
 
 def _point_names(found: Any, names: Mapping[int, str]) -> dict[str, list[str]]:

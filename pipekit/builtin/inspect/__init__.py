@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from inspect import signature
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -13,6 +13,7 @@ from pipekit.columnar import columns_of
 from pipekit.contract import Artifact, Call, Context, Dataset, Embeddings, Finding, Params, Uses, param, stage
 from pipekit.findings import SEVERITIES, problem_of_finding
 from pipekit.passed_over import META, in_key, sentence
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, TASKS, supported_by, supports
 
 if TYPE_CHECKING:
     from pipekit.builtin.inspect.measured import MeasuredRows
@@ -44,6 +45,8 @@ CHECKS = (
     "odd_size",
     "odd_aspect",
     "imbalance",
+    "co_occurrence",
+    "outlying_numbers",
     "missing_classes",
     "unlabelled",
     "orientation",
@@ -75,6 +78,7 @@ class InspectParams(Params):
     )
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 @in_key
 @stage
 def inspect(ctx: Context, dataset: Dataset, params: InspectParams, embeddings: Embeddings | None = None) -> Inspection:
@@ -111,6 +115,7 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams, embeddings: E
     sight = _sight(ctx, dataset, embeddings)
     copies = sight.copies if sight is not None else None
     rows, order = measured_rows(samples, measured, list(_failed(dataset)), near, words, copies)
+    rows = replace(rows, task=dataset.task)
 
     def paths(numbers: Iterable[int]) -> dict[str, str]:
         """The paths of images of the dataset, by id."""
@@ -136,7 +141,7 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams, embeddings: E
 
 
 NEAR = "near duplicates"
-SYMMETRIC = "symmetric copies"
+SYMMETRIC = "symmetric copies and hashes"
 """The stage's notes of the pairs that it has found."""
 
 
@@ -193,7 +198,13 @@ def _failed(dataset: Dataset) -> Iterator[tuple[str, str]]:
 
 def _findings(ctx: Context, rows: MeasuredRows, params: InspectParams, more: Mapping[str, Any]) -> Iterator[list[Finding]]:
     """The findings of all checks. A check that fails becomes a warning; the others still run. So does a wrong finding."""
+    task = more["dataset"].task
+    left_out = [call.name for call in params.checks if task not in supported_by(call.load())]
+    if missed := [call.name for call in params.checks if call.name in left_out and CLASSES in supported_by(call.load())]:
+        ctx.warn(f"these checks do not support {TASKS[task]} yet and did not run: {', '.join(missed)}")
     for call in params.checks:
+        if call.name in left_out:
+            continue
         found: list[Finding] = []
         wrong: list[str] = []
         try:
@@ -214,9 +225,9 @@ def _findings(ctx: Context, rows: MeasuredRows, params: InspectParams, more: Map
 def _described(rows: MeasuredRows, findings: Sequence[Finding]) -> dict[str, Any]:
     """The content of ``inspect.json``."""
     counts: dict[str, dict[str, int]] = {}
-    for (split, label), count in rows.count_pairs("split", "label", rows.good).items():
-        of_split = counts.setdefault(split or "", {})
-        of_split[label or ""] = of_split.get(label or "", 0) + count
+    for (split, label), count in rows.label_counts().items():
+        of_split = counts.setdefault(split, {})
+        of_split[label] = of_split.get(label, 0) + count
     return {
         "num_images": len(rows),
         "num_unusable": len(rows.problems),
@@ -247,7 +258,7 @@ def _proposed(findings: Sequence[Finding], rows: MeasuredRows) -> list[dict[str,
         return []
     numbers = rows.number_of
     leaving = {numbers[name] for name, _ in named}
-    kept = {int(rows.contents[number]) for number in numbers.values() if number not in leaving}
+    kept = {content for number, content in enumerate(rows.contents.tolist()) if number not in leaving}
     return [
         {
             "id": name,

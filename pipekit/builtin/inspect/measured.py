@@ -17,6 +17,7 @@ from pipekit.contract import Sample
 from pipekit.images.measuring import REAL_NUMBERS, WHOLE_NUMBERS
 from pipekit.images.near_duplicates import Indices, Prints, components, fingerprint_of, unpacked
 from pipekit.images.origins import origin_columns, origin_pairs
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, labels_in, stated
 
 if TYPE_CHECKING:
     from pipekit.learning.near_copies import Copies
@@ -35,7 +36,7 @@ def sample_columns(samples: Sequence[Sample], params: Any) -> dict[str, Column]:
         "id": Texts.of(sample.id for sample in samples),
         "sha256": Texts.of(sample.sha256 for sample in samples),
         "content": short_hashes(sample.sha256 for sample in samples),
-        "label": Few.of(sample.label for sample in samples),
+        "label": Few.of(map(stated, samples)),
         "split": Few.of(sample.split for sample in samples),
         "suffix": Few.of(suffix_of(sample.image) for sample in samples),
         **origin_columns(samples),
@@ -63,6 +64,7 @@ class MeasuredRows(Sequence[Mapping[str, Any]]):
         sha256, fingerprint: of a usable image, by its number.
         row: a row as a dict.
         differences: how near duplicates differ, by the two ids: those found by features, mirrored and brighter ones.
+        task: what ``label`` says, as :func:`pipekit.tasks.stated` writes it.
     """
 
     ids: Sequence[str]
@@ -77,6 +79,7 @@ class MeasuredRows(Sequence[Mapping[str, Any]]):
     fingerprint: Callable[[int], str]
     row: Callable[[int], Mapping[str, Any]] | None = field(default=None, repr=False)
     differences: Mapping[tuple[str, str], str] = field(default_factory=dict, repr=False)
+    task: str = CLASSES
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]]) -> MeasuredRows:
@@ -156,6 +159,18 @@ class MeasuredRows(Sequence[Mapping[str, Any]]):
         found, at, counts = distinct(codes)
         left, right = (None, *one.names), (None, *other.names)
         return {(left[found[n] // width], right[found[n] % width]): int(counts[n]) for n in np.argsort(at).tolist()}
+
+    def label_counts(self) -> Counter[tuple[str, str]]:
+        """The number of usable images of each split and class; "" for none. An image with several labels counts for each."""
+        counts = Counter[tuple[str, str]]()
+        for (split, said), count in self.count_pairs("split", "label", self.good).items():
+            names: tuple[str, ...] = (said or "",)
+            if said is not None and self.task == MULTILABEL:
+                names = labels_in(said) or ("[]",)
+            elif said is not None and self.task == NUMBER:
+                names = ("a number",)
+            counts.update(dict.fromkeys(((split or "", name) for name in names), count))
+        return counts
 
     def sharing(self, values: NDArray[np.int64]) -> list[list[int]]:
         """The numbers of usable images that share a value, in the order of ids; by the first image of each group."""

@@ -161,8 +161,8 @@ def _overview(rows: MeasuredRows, by_check: Mapping[str, Sequence[Finding]], oth
     ]
     tables = [] if not lines else [Table(("check", "severity", "findings", "images"), tuple(lines), "Findings")]
     counts: Counter[tuple[str, str]] = Counter()
-    for (split, label), count in rows.count_pairs("split", "label", rows.good).items():
-        counts[split or "", label or "(none)"] += count
+    for (split, label), count in rows.label_counts().items():
+        counts[split, label or "(none)"] += count
     splits = sorted({split for split, _ in counts}, key=lambda name: ("train", "val", "test", "").index(name) if name else 9)
     classes = sorted({label for _, label in counts})
     names = tuple(split or "no split" for split in splits)

@@ -86,8 +86,8 @@ def find_cast(rows: Sequence[Mapping[str, Any]], ctx: Context, dataset: Dataset,
     if len(set(classes.tolist())) < 2:
         return
     columns = columns_of(dataset, sample_columns)
-    place_of = {name: place for place, name in enumerate(columns["id"].tolist())}
-    places = {place_of[found.ids[number]]: number for number in chosen.tolist() if found.ids[number] in place_of}
+    wanted = {found.ids[number] for number in chosen.tolist()}
+    places = [place for place, name in enumerate(columns["id"].tolist()) if name in wanted]
     samples = sorted(columns.rows(places).values(), key=lambda sample: sample.id)
     measured = {row["id"]: row for row in ctx.map(measure_cast, samples, label="colours", problems=True)}
     seen = np.array(["red" in measured.get(found.ids[number], {}) for number in chosen.tolist()], np.bool_)
@@ -123,13 +123,16 @@ def _sampled(rows: MeasuredRows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     coloured = ~gray[modes.codes[chosen]]
     classes, chosen = classes[coloured], chosen[coloured]
     most = min(CAST_A_CLASS, max(FEWEST_A_CLASS, CAST_IMAGES // max(1, len(set(classes.tolist())))))
+    ids = [rows.ids[number] for number in chosen.tolist()]
+    hashes = np.fromiter((zlib.crc32(name.encode("utf-8", "surrogatepass")) for name in ids), np.uint32, len(ids))
     kept: list[int] = []
     for one in np.unique(classes).tolist():
-        own = np.flatnonzero(classes == one).tolist()
-        own.sort(
-            key=lambda place: (zlib.crc32(rows.ids[chosen[place]].encode("utf-8", "surrogatepass")), rows.ids[chosen[place]])
-        )
-        kept += own[:most] if len(own) >= FEWEST_A_CLASS else []
+        own = np.flatnonzero(classes == one)
+        if len(own) < FEWEST_A_CLASS:
+            continue
+        largest = np.partition(hashes[own], min(most, len(own)) - 1)[min(most, len(own)) - 1]
+        first = own[hashes[own] <= largest].tolist()
+        kept += sorted(first, key=lambda place: (hashes[place], ids[place]))[:most]
     places = np.array(sorted(kept), np.int64)
     return classes[places], chosen[places]
 

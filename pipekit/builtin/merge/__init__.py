@@ -13,6 +13,7 @@ from pipekit.builtin.merge.remarks import remarks
 from pipekit.contract import Context, Dataset, Params, Sample, SampleContext, param, stage, unseeded
 from pipekit.errors import StageError, UserError
 from pipekit.files import PlainTable
+from pipekit.tasks import MULTILABEL, supports
 
 
 class MergeParams(Params):
@@ -37,6 +38,7 @@ class MergeParams(Params):
         return value
 
 
+@supports("classes", "multilabel", "number")
 @stage
 def merge(ctx: Context, datasets: tuple[Dataset, ...], params: MergeParams) -> Dataset:
     """Join datasets. Ids are made unique, classes are joined by their names, and a picture in several datasets is counted once.
@@ -53,6 +55,8 @@ def merge(ctx: Context, datasets: tuple[Dataset, ...], params: MergeParams) -> D
     _settle(ctx, found, params)
     for remark in remarks(found, params.names):
         ctx.warn(remark)
+    if missing := _unasked(datasets):
+        ctx.warn(missing)
     lists = [lists_of(dataset.meta) for dataset in datasets]
     joined = joined_lists(lists)
     listed: dict[str, Any] = {CATEGORIES: joined} if joined else {}
@@ -66,6 +70,18 @@ def merge(ctx: Context, datasets: tuple[Dataset, ...], params: MergeParams) -> D
     made = ctx.dataset(parts, facts=facts, **listed)
     facts.update(_facts(made, found))
     return made
+
+
+def _unasked(datasets: Sequence[Dataset]) -> str:
+    """What is said of labels that only some of the datasets have: elsewhere nobody looked for them; "" if there are none."""
+    sets = [{*dataset.classes} for dataset in datasets if dataset.task == MULTILABEL]
+    others = sorted({name for names in sets for name in names if not all(name in one for one in sets)})
+    if not others:
+        return ""
+    return (
+        f"{len(others)} labels are not in every dataset, such as {others[0]!r}: the images of the other datasets count as "
+        "images without them, though nobody may have looked for them"
+    )
 
 
 def _settle(ctx: Context, found: Matching, params: MergeParams) -> None:

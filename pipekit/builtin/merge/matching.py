@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.contract import Context, Dataset, Sample
+from pipekit.tasks import stated
 
 Name = tuple[int, str]
 """A sample: the number of its dataset from 0, and its id there."""
@@ -50,7 +51,7 @@ class Kinds:
         self.having.update(
             name
             for name, has in (
-                ("labels", sample.label is not None),
+                ("labels", stated(sample) is not None),
                 ("boxes", targets.boxes),
                 ("masks", targets.mask),
                 ("keypoints", targets.keypoints),
@@ -59,6 +60,7 @@ class Kinds:
         )
         if sample.label is not None:
             self.labels.add(sample.label)
+        self.labels.update(sample.labels or ())
         self.box_labels.update(box.label for box in targets.boxes)
 
 
@@ -169,12 +171,12 @@ def _find_pictures(found: Matching, datasets: Sequence[Dataset], shared: set[int
 def _compared(found: Matching, one: tuple[Name, Sample], other: tuple[Name, Sample]) -> Sample:
     """The first sample, with what only the other one says; where they differ, that is a conflict."""
     (first, known), (second, sample) = one, other
-    for what in ("label", "split"):
-        left, right = getattr(known, what), getattr(sample, what)
-        if not left and right and found.once:
+    for what in ("label", "labels", "value", "split"):
+        left, right = (None if value == "" else value for value in (getattr(known, what), getattr(sample, what)))
+        if left is None and right is not None and found.once:
             known = replace(known, **{what: right})
             found.fields[first[0]].setdefault(first[1], {})[what] = right
-        elif left and right and left != right:
+        elif left is not None and right is not None and left != right and not (what == "labels" and {*left} == {*right}):
             found.conflicts.append(Conflict(sample.sha256, (first, second), (f"the {what}", repr(left), repr(right))))
     left, right = _annotations(known), _annotations(sample)
     if left != right:

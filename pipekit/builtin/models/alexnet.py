@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pipekit.contract import Params, param
 from pipekit.errors import UserError
 from pipekit.learning.keras_backend import load_keras
+from pipekit.learning.outputs import Outputs
 
 INPUT_HW = (227, 227)
 """The paper says 224; its first layer's 55 x 55 outputs need 227."""
@@ -30,7 +31,7 @@ class AlexnetParams(Params):
     )
 
 
-def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: AlexnetParams) -> Any:
+def build(input_shape_hwc: tuple[int, int, int], outputs: Outputs | int, params: AlexnetParams) -> Any:
     """Five convolutions, three overlapping 3 x 3 / 2 poolings, three dense layers.
 
     At 227 x 227 x 3 and 1,000 classes it has 60,965,224 parameters, with ``groups = 1`` 62,378,344.
@@ -63,8 +64,8 @@ def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: Alexn
         x = layers.Dense(4096, "relu", **_initial(params, 1), name=f"dense{number}")(x)
         if params.dropout:
             x = layers.Dropout(params.dropout, name=f"dropout{number}")(x)
-    outputs = layers.Dense(num_classes, "softmax", **_initial(params, 0), dtype="float32", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name="alexnet")
+    answers = Outputs.of(outputs).layer(x, **_initial(params, 0))
+    return keras.Model(inputs, answers, name="alexnet")
 
 
 build.input_hw = INPUT_HW  # type: ignore[attr-defined]

@@ -16,6 +16,9 @@ from pipekit.contract import Call, Params, Uses, depends_on, param
 from pipekit.errors import UserError
 from pipekit.learning.embedders import describe, facts_of
 from pipekit.learning.keras_backend import load_keras
+from pipekit.learning.linear_solvers import choose_c as several_c
+from pipekit.learning.linear_solvers import losses_of_labels, losses_of_numbers, solve_labels, solve_number
+from pipekit.learning.outputs import Outputs
 from pipekit.learning.templates import TENSORFLOW_S, Work
 
 Float = NDArray[np.float64]
@@ -43,7 +46,7 @@ class LogisticRegressionParams(Params):
 
 
 @depends_on("scikit-learn", "keras")
-def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: LogisticRegressionParams) -> Any:
+def build(input_shape_hwc: tuple[int, int, int], outputs: Outputs | int, params: LogisticRegressionParams) -> Any:
     """The embedder's network, frozen, from the image to its features; a softmax layer on top.
 
     Raises:
@@ -57,16 +60,14 @@ def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: Logis
         )
     keras = load_keras()
     network = facts.keras(input_shape_hwc)
-    outputs = keras.layers.Dense(num_classes, "softmax", dtype="float32", name="probabilities")(network.output)
-    return keras.Model(network.input, outputs, name="logistic_regression")
+    return keras.Model(network.input, Outputs.of(outputs).layer(network.output), name="logistic_regression")
 
 
-def on_features(dimensions: int, num_classes: int) -> Any:
-    """The softmax layer alone, from features to probabilities."""
+def on_features(dimensions: int, outputs: Outputs | int) -> Any:
+    """The last layer alone, from features to probabilities."""
     keras = load_keras()
     inputs = keras.Input((dimensions,), name="features")
-    outputs = keras.layers.Dense(num_classes, "softmax", dtype="float32", name="probabilities")(inputs)
-    return keras.Model(inputs, outputs, name="logistic_regression")
+    return keras.Model(inputs, Outputs.of(outputs).layer(inputs), name="logistic_regression")
 
 
 def fit(model: Any, train: Iterable[Batch], val: Iterable[Batch], params: LogisticRegressionParams, seed: int) -> None:
@@ -76,8 +77,13 @@ def fit(model: Any, train: Iterable[Batch], val: Iterable[Batch], params: Logist
         train: batches of features ``(N, D)``, or of images ``(N, H, W, C)`` in 0..255; class numbers ``(N,)`` or one-hot;
             sample weights ``(N,)``.
         val: the same, or empty: it chooses the strength of the regularisation, unless ``c`` is given.
+
+    For several labels, targets are ``(N, C)`` of 0 and 1, of numbers ``(N, 1)``; by the activation of the model's last layer.
     """
     features_of = _features_of(model)
+    if (kind := model.get_layer("probabilities").activation.__name__) != "softmax":
+        _fit_others(model, kind == "sigmoid", features_of, train, val, params, seed)
+        return
     x, numbers, weights = _collected(features_of, train)
     if len(np.unique(numbers)) < 2:
         raise UserError("logistic_regression needs training images of at least two classes", "Check the split 'train'.")
@@ -93,6 +99,42 @@ def fit(model: Any, train: Iterable[Batch], val: Iterable[Batch], params: Logist
     kernel[:, classes] = coefficients.T / spread
     bias[classes] = intercepts - coefficients @ (middle / spread)
     dense.set_weights([kernel, bias])
+
+
+def _fit_others(
+    model: Any,
+    are_labels: bool,
+    features_of: Callable[[Any], Any],
+    train: Iterable[Batch],
+    val: Iterable[Batch],
+    params: LogisticRegressionParams,
+    seed: int,
+) -> None:
+    """Set the last layer to logistic regressions of several labels, or to the ridge regression of a number."""
+    solve, losses = (solve_labels, losses_of_labels) if are_labels else (solve_number, losses_of_numbers)
+    scaling = None if are_labels else model.get_layer("value")
+    x, y, weights = _with_targets(features_of, train, scaling)
+    if not len(x):
+        raise UserError("logistic_regression needs training images", "Check the split 'train'.")
+    middle, spread = scale_of(x)
+    x = (x - middle) / spread
+    c = params.c
+    if c is None:
+        held, held_y, _ = _with_targets(features_of, val, scaling)
+        c = several_c(solve, losses, x, y, weights, ((held - middle) / spread if len(held) else held, held_y), seed)
+    kernel, bias = solve(x, y, weights, c)
+    dense = model.get_layer("probabilities")
+    dense.set_weights([(kernel / spread).astype(np.float32), (bias - (middle / spread) @ kernel).astype(np.float32)])
+
+
+def _with_targets(features_of: Callable[[Any], Any], batches: Iterable[Batch], scaling: Any) -> tuple[Float, Float, Float]:
+    """Features, targets as the layer ``probabilities`` has to compute them, and weights."""
+    found = [(np.asarray(features_of(seen), np.float64), np.asarray(y, np.float64), counts) for seen, y, counts in batches]
+    if not found:
+        return np.empty((0, 0)), np.empty((0, 0)), np.empty(0)
+    x, y, weights = (np.concatenate([np.asarray(one, np.float64) for one in column]) for column in zip(*found, strict=True))
+    y = y.reshape(len(y), -1)
+    return x, y if scaling is None else (y - float(scaling.offset)) / float(scaling.scale), weights
 
 
 def scale_of(x: Float) -> tuple[Float, float]:

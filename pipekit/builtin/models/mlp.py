@@ -8,6 +8,7 @@ from pydantic import Field
 
 from pipekit.contract import Params, param
 from pipekit.learning.keras_backend import load_keras
+from pipekit.learning.outputs import Outputs
 
 Width = Annotated[int, Field(ge=1, le=65536)]
 
@@ -19,7 +20,7 @@ class MlpParams(Params):
     l2: float = param(0.0, "L2 regularisation: penalty on the squares of all weights", ge=0, le=1)
 
 
-def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: MlpParams) -> Any:
+def build(input_shape_hwc: tuple[int, int, int], outputs: Outputs | int, params: MlpParams) -> Any:
     """Flatten, dense layers with ReLU (He et al. 2015 initialisation), softmax. Any image size."""
     keras = load_keras()
     layers = keras.layers
@@ -40,5 +41,5 @@ def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: MlpPa
         x = layers.ReLU(name=f"relu{number}")(x)
         if params.dropout:
             x = layers.Dropout(params.dropout, name=f"dropout{number}")(x)
-    outputs = layers.Dense(num_classes, "softmax", dtype="float32", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name="mlp")
+    answers = Outputs.of(outputs).layer(x)
+    return keras.Model(inputs, answers, name="mlp")

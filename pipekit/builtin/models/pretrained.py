@@ -7,6 +7,7 @@ from typing import Any
 from pipekit.contract import param
 from pipekit.learning.backbones import INPUT_HW, BackboneParams, frozen_features
 from pipekit.learning.keras_backend import load_keras
+from pipekit.learning.outputs import Outputs
 
 
 class PretrainedParams(BackboneParams):
@@ -16,7 +17,7 @@ class PretrainedParams(BackboneParams):
     fine_tune_rate: float = param(0.1, "Factor for the learning rate during fine-tuning", gt=0, le=1)
 
 
-def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: PretrainedParams) -> Any:
+def build(input_shape_hwc: tuple[int, int, int], outputs: Outputs | int, params: PretrainedParams) -> Any:
     """The backbone's own preprocessing, the backbone in inference mode, pooling, dropout, softmax.
 
     Raises:
@@ -27,8 +28,8 @@ def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: Pretr
     inputs, x = frozen_features(input_shape_hwc, params)
     if params.dropout:
         x = layers.Dropout(params.dropout, name="dropout")(x)
-    outputs = layers.Dense(num_classes, "softmax", dtype="float32", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name="pretrained")
+    answers = Outputs.of(outputs).layer(x)
+    return keras.Model(inputs, answers, name="pretrained")
 
 
 def unfreeze(model: Any, params: PretrainedParams, epoch: int) -> float | None:

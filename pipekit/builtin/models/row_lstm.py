@@ -6,6 +6,7 @@ from typing import Any
 
 from pipekit.contract import Params, param
 from pipekit.learning.keras_backend import load_keras
+from pipekit.learning.outputs import Outputs
 
 
 class RowLstmParams(Params):
@@ -15,7 +16,7 @@ class RowLstmParams(Params):
     dropout: float = param(0.0, "Dropout rate before the output", ge=0, lt=1)
 
 
-def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: RowLstmParams) -> Any:
+def build(input_shape_hwc: tuple[int, int, int], outputs: Outputs | int, params: RowLstmParams) -> Any:
     """An LSTM (Hochreiter and Schmidhuber 1997) with one step per row, all its columns and colours; then softmax."""
     keras = load_keras()
     layers = keras.layers
@@ -28,5 +29,5 @@ def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: RowLs
         x = layers.Bidirectional(lstm, name=f"both_ways{number}")(x) if params.both_ways else lstm(x)
     if params.dropout:
         x = layers.Dropout(params.dropout, name="dropout")(x)
-    outputs = layers.Dense(num_classes, "softmax", dtype="float32", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name="row_lstm")
+    answers = Outputs.of(outputs).layer(x)
+    return keras.Model(inputs, answers, name="row_lstm")

@@ -9,6 +9,7 @@ from pydantic import Field
 from pipekit.contract import Params, param
 from pipekit.errors import UserError
 from pipekit.learning.keras_backend import load_keras
+from pipekit.learning.outputs import Outputs
 from pipekit.learning.templates import Work, gradient_descent_s
 
 Width = Annotated[int, Field(ge=1, le=8192)]
@@ -28,7 +29,7 @@ class SimpleCnnParams(Params):
     l2: float = param(0.0, "L2 regularisation: penalty on the squares of all weights", ge=0, le=1)
 
 
-def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: SimpleCnnParams) -> Any:
+def build(input_shape_hwc: tuple[int, int, int], outputs: Outputs | int, params: SimpleCnnParams) -> Any:
     """Blocks of convolution, ReLU and max pooling; then dense layers, dropout and softmax.
 
     He et al. 2015 initialisation. The model rescales pixels from 0..255 to -1..1.
@@ -72,8 +73,8 @@ def build(input_shape_hwc: tuple[int, int, int], num_classes: int, params: Simpl
         x = layers.Dense(units, "relu", kernel_initializer="he_normal", kernel_regularizer=penalty, name=f"dense{number}")(x)
     if params.dropout:
         x = layers.Dropout(params.dropout, name="dropout")(x)
-    outputs = layers.Dense(num_classes, "softmax", dtype="float32", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name="simple_cnn")
+    answers = Outputs.of(outputs).layer(x)
+    return keras.Model(inputs, answers, name="simple_cnn")
 
 
 def cost_s(work: Work, params: SimpleCnnParams) -> float:

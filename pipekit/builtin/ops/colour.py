@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import model_validator
@@ -22,6 +21,8 @@ LEVELS: NDArray[np.float64] = np.arange(256, dtype=np.float64)
 
 def look_up(image: Image, levels: NDArray[Any]) -> Image:
     """The image with each value replaced by ``levels[value]``, rounded and clipped to 0..255."""
+    import cv2
+
     table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
     return as_image(cv2.LUT(image, table), image)
 
@@ -37,6 +38,8 @@ def is_colour(image: Image) -> bool:
 
 def luma(image: Image) -> Image:
     """``(H, W) uint8``, ITU-R 601."""
+    import cv2
+
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8) if is_colour(image) else image.reshape(image.shape[:2])
 
 
@@ -86,6 +89,8 @@ class ColourJitterParams(Params):
 
 def colour_jitter(image: Image, params: ColourJitterParams, rng: Rng) -> Image:
     """Add an independent random amount to each channel: a colour cast."""
+    import cv2
+
     channels = image.reshape(*image.shape[:2], -1)
     amounts = rng.uniform(-params.limit, params.limit, (channels.shape[2],)).tolist()
     rng.note("amounts", [round(amount, 2) for amount in amounts])
@@ -126,6 +131,8 @@ class HueSaturationParams(Params):
 
 def hue_saturation(image: Image, params: HueSaturationParams, rng: Rng) -> Image:
     """Rotate the hue and scale saturation and value by random amounts, in HSV. Grey images have no hue and don't change."""
+    import cv2
+
     turn = uniform(rng, "hue_deg", -params.hue_deg, params.hue_deg)
     saturation = uniform(rng, "saturation", *params.saturation)
     value = uniform(rng, "value", *params.value)
@@ -157,6 +164,8 @@ class ClaheParams(Params):
 
 def clahe(image: Image, params: ClaheParams, rng: Rng) -> Image:
     """Contrast-limited adaptive histogram equalisation (CLAHE, Zuiderveld 1994), on the lightness of CIE Lab."""
+    import cv2
+
     even = cv2.createCLAHE(uniform(rng, "clip", *params.clip), (params.tiles, params.tiles))
     if not is_colour(image):
         return as_image(even.apply(luma(image)), image)
@@ -171,6 +180,8 @@ class NoColourParams(Params):
 
 def equalize(image: Image, params: NoColourParams, rng: Rng) -> Image:
     """Histogram equalisation: spread each channel's values evenly."""
+    import cv2
+
     channels = image.reshape(*image.shape[:2], -1)
     return as_image(np.stack([cv2.equalizeHist(channels[..., c]) for c in range(channels.shape[2])], axis=2), image)
 
@@ -188,6 +199,8 @@ def autocontrast(image: Image, params: NoColourParams, rng: Rng) -> Image:
 
 def invert(image: Image, params: NoColourParams, rng: Rng) -> Image:
     """Invert all values: 255 minus the value."""
+    import cv2
+
     return as_image(cv2.bitwise_not(image), image)
 
 

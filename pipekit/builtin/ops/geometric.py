@@ -15,11 +15,12 @@ from pydantic import AfterValidator
 
 from pipekit.contract import Params, param
 from pipekit.errors import UserError
-from pipekit.images import FillMode, Matrix, SizeHw
+from pipekit.images.arrays import Affine, Matrix
+from pipekit.images.choices import FillMode, SizeHw
 from pipekit.recipe.homography import about, centre_of, matrix, resizing, translation
 from pipekit.rng import Rng
 
-Resized: TypeAlias = tuple[Matrix, SizeHw]
+Resized: TypeAlias = tuple[Affine, SizeHw]
 
 
 class FillParams(Params):
@@ -53,7 +54,7 @@ class RotateParams(FillParams):
     limit_deg: float = param(40.0, "Largest rotation in either direction", unit="deg", gt=0, le=180, neutral=0)
 
 
-def rotate(size_hw: SizeHw, params: RotateParams, rng: Rng) -> Matrix:
+def rotate(size_hw: SizeHw, params: RotateParams, rng: Rng) -> Affine:
     """Rotate about the centre by a random angle; positive is counter-clockwise. Keras' rotation_range."""
     angle = math.radians(uniform(rng, "angle_deg", -params.limit_deg, params.limit_deg))
     sin, cos = math.sin(angle), math.cos(angle)
@@ -65,7 +66,7 @@ class ShiftParams(FillParams):
     height: float = param(0.2, "Largest shift up or down: below 1 a fraction of the height, else pixels", ge=0, neutral=0)
 
 
-def shift(size_hw: SizeHw, params: ShiftParams, rng: Rng) -> Matrix:
+def shift(size_hw: SizeHw, params: ShiftParams, rng: Rng) -> Affine:
     """Shift by random amounts across and down. Keras' width_shift_range and height_shift_range."""
     height, width = size_hw
     x = rng.uniform(-params.width, params.width) * (width if params.width < 1 else 1)
@@ -77,7 +78,7 @@ class ShearParams(FillParams):
     limit_deg: float = param(10.0, "Largest shear in either direction, counter-clockwise", unit="deg", gt=0, lt=90, neutral=0)
 
 
-def shear(size_hw: SizeHw, params: ShearParams, rng: Rng) -> Matrix:
+def shear(size_hw: SizeHw, params: ShearParams, rng: Rng) -> Affine:
     """Shear the image by a random angle. Keras' shear_range, which is in degrees: its tutorials' 0.2 is hardly visible."""
     angle = math.radians(uniform(rng, "shear_deg", -params.limit_deg, params.limit_deg))
     # Keras: source x = x - sin(a) y, source y = cos(a) y. This is the inverse.
@@ -93,7 +94,7 @@ class ZoomParams(FillParams):
     keep_aspect: bool = param(False, "Use the same zoom across and down; Keras draws two")
 
 
-def zoom(size_hw: SizeHw, params: ZoomParams, rng: Rng) -> Matrix:
+def zoom(size_hw: SizeHw, params: ZoomParams, rng: Rng) -> Affine:
     """Zoom about the centre by random factors down and across. Keras' zoom_range; its factor counts source pixels per pixel."""
     low, high = params.range or (1 - params.amount, 1 + params.amount)
     if low <= 0:
@@ -109,12 +110,12 @@ class FlipParams(Params):
     p: float = param(0.5, "Probability that the image is flipped", ge=0, le=1)
 
 
-def hflip(size_hw: SizeHw, params: FlipParams, rng: Rng) -> Matrix:
+def hflip(size_hw: SizeHw, params: FlipParams, rng: Rng) -> Affine:
     """Flip left and right, with probability p (0.5 by default). Keras' horizontal_flip."""
     return matrix(-1, 0, size_hw[1] - 1, 0, 1, 0)
 
 
-def vflip(size_hw: SizeHw, params: FlipParams, rng: Rng) -> Matrix:
+def vflip(size_hw: SizeHw, params: FlipParams, rng: Rng) -> Affine:
     """Flip top and bottom, with probability p (0.5 by default). Keras' vertical_flip."""
     return matrix(1, 0, 0, 0, -1, size_hw[0] - 1)
 
@@ -123,9 +124,9 @@ class IdentityParams(Params):
     """No parameters."""
 
 
-def identity(size_hw: SizeHw, params: IdentityParams, rng: Rng) -> Matrix:
+def identity(size_hw: SizeHw, params: IdentityParams, rng: Rng) -> Affine:
     """Leave the image unchanged: a choice for one_of."""
-    return np.eye(3)
+    return matrix(1, 0, 0, 0, 1, 0)
 
 
 # --- further ones ---------------------------------------------------------------------------------------------------------
@@ -145,7 +146,7 @@ def rotate90(size_hw: SizeHw, params: Rotate90Params, rng: Rng) -> Resized:
         return matrix(-1, 0, width - 1, 0, -1, height - 1), size_hw
     if turns == 3:
         return matrix(0, 1, 0, -1, 0, width - 1), (width, height)
-    return np.eye(3), size_hw
+    return matrix(1, 0, 0, 0, 1, 0), size_hw
 
 
 def transpose(size_hw: SizeHw, params: FlipParams, rng: Rng) -> Resized:
@@ -158,7 +159,7 @@ class SkewParams(FillParams):
     y_deg: float = param(0.0, "Largest slant of horizontal lines in either direction", unit="deg", ge=0, lt=90, neutral=0)
 
 
-def skew(size_hw: SizeHw, params: SkewParams, rng: Rng) -> Matrix:
+def skew(size_hw: SizeHw, params: SkewParams, rng: Rng) -> Affine:
     """Slant vertical and horizontal lines by random angles; lengths across are kept (what most libraries call shear)."""
     x = math.tan(math.radians(uniform(rng, "x_deg", -params.x_deg, params.x_deg)))
     y = math.tan(math.radians(uniform(rng, "y_deg", -params.y_deg, params.y_deg)))

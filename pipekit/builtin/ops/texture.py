@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from pipekit import images
@@ -19,6 +18,8 @@ class BlurParams(Params):
 
 def blur(image: Image, params: BlurParams, rng: Rng) -> Image:
     """Gaussian blur with a random standard deviation."""
+    import cv2
+
     sigma = uniform(rng, "sigma_px", *params.sigma_px)
     return as_image(cv2.GaussianBlur(image, (0, 0), sigma), image) if sigma > 0.05 else image
 
@@ -29,6 +30,8 @@ class MotionBlurParams(Params):
 
 def motion_blur(image: Image, params: MotionBlurParams, rng: Rng) -> Image:
     """Motion blur: along a line of random length and direction, as from a moving camera."""
+    import cv2
+
     length = uniform(rng, "length_px", *params.length_px)
     angle = uniform(rng, "angle_deg", 0.0, 180.0)
     size = 2 * int(np.ceil(length / 2)) + 1
@@ -48,6 +51,8 @@ class SharpenParams(Params):
 
 def sharpen(image: Image, params: SharpenParams, rng: Rng) -> Image:
     """Unsharp masking: add a random amount of the difference to a blurred image."""
+    import cv2
+
     amount = uniform(rng, "amount", *params.amount)
     soft = cv2.GaussianBlur(image, (0, 0), params.sigma_px)
     return as_image(cv2.addWeighted(image, 1 + amount, soft, -amount, 0), image)

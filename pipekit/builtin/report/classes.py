@@ -37,8 +37,33 @@ def section(ctx: Context, evaluation: Evaluation) -> Section:
             Table(columns, rows, "Per class"),
             Table(("average", "precision", "recall", "F1"), averages, "Averages over the classes"),
             Table(("metric", "value", "what it means"), tuple(overall(metrics)), "Over all images"),
+            *_by_order(metrics),
         ),
     )
+
+
+def _by_order(metrics: Any) -> list[Table]:
+    """The figures of ordered classes; none for others."""
+    found = metrics.get("order")
+    if not found:
+        return []
+    number = metrics["num_images"]
+    rows = [
+        (
+            "quadratic kappa",
+            estimate(found["quadratic_kappa"]),
+            "agreement beyond chance; a mistake counts by its squared distance",
+        ),
+        ("mean distance", estimate(found["mean_distance"]), "by how many classes predictions are wrong, on average"),
+        ("within one class", estimate(found["within_one"]), "share of the images that are right or one class off"),
+        ("too low, too high", f"{found['too_low']}, {found['too_high']}", "images predicted below and above their class"),
+    ]
+    rows += [
+        (f"{distance} classes off", f"{count} of {number}", "")
+        for distance, count in enumerate(found["by_distance"])
+        if distance
+    ]
+    return [Table(("metric", "value", "what it means"), tuple(rows), f"In their order: {', '.join(found['classes'])}")]
 
 
 def _level(perfect: Any) -> str:

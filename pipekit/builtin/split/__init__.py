@@ -30,6 +30,7 @@ from pipekit.corrected import Ledger, read_corrections
 from pipekit.errors import StageError, UserError
 from pipekit.files import PlainTable
 from pipekit.quarantine import Exclusions, read_exclusions
+from pipekit.tasks import CLASSES, require, supports
 
 if TYPE_CHECKING:
     import numpy as np
@@ -125,6 +126,7 @@ def _file_state(path: Path) -> str:
         return ""
 
 
+@supports("classes", "multilabel", "number")
 @stage(fingerprint=outside_state)
 def split(ctx: Context, dataset: Dataset, params: SplitParams, embeddings: Embeddings | None = None) -> Dataset:
     """Assign every sample to a split.
@@ -155,6 +157,7 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams, embeddings: Embed
     num_excluded = len(dataset) - len(items)
     ledger = Ledger(read_corrections(params.corrections) if params.corrections else (), excluded)
     if params.corrections:
+        require("'corrections' of the stage 'split'", dataset.task, [CLASSES])
         items = corrected(items, ledger)
         for warning in ledger.warnings(params.corrections.name):
             ctx.warn(warning)

@@ -19,17 +19,19 @@ class Unit:
 
     Attributes:
         key: its name; with the seed, it alone determines the order in which equal units are assigned.
-        classes: the number of its images of each class.
+        classes: the number of its images of each class, or with each label.
         place: the split that it is already in; "" if it is free.
+        images: the number of its images, if they may have several labels or none.
     """
 
     key: str
     classes: tuple[tuple[str, int], ...]
     place: str = ""
+    images: int | None = None
 
     @property
     def size(self) -> int:
-        return sum(count for _, count in self.classes)
+        return self.images if self.images is not None else sum(count for _, count in self.classes)
 
 
 def position(seed: int, key: str) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from pipekit.builtin.split.allocate import Unit, by_hash, stratified
 from pipekit.builtin.split.groups import Items
+from pipekit.builtin.split.iterative import iterative
 from pipekit.builtin.split.split_file import Remembered, SplitFile
 from pipekit.columnar import Few, distinct
 from pipekit.errors import UserError
 from pipekit.images.near_duplicates import Indices
+from pipekit.tasks import MULTILABEL, NUMBER
 
 SPLITS = ("train", "val", "test")
 
@@ -177,11 +179,10 @@ def _base_places(
     free += [[number] for number in np.flatnonzero(lone).tolist()]
     free.sort()
     settled = _class_counts(items, places)
-    units = [Unit("", settled[name], name) for name in pool if settled.get(name)]
-    units += [
-        Unit(items.key(group[0]), ((items.label(group[0]), 1),)) if len(group) == 1 else _unit(items, group) for group in free
-    ]
-    deal = by_hash if request.mode == "hash" else stratified
+    sizes = dict(zip(PLACES, np.bincount(places, minlength=len(PLACES)).tolist(), strict=True))
+    units = [Unit("", settled.get(name, ()), name, _size(items, sizes[name])) for name in pool if sizes[name]]
+    units += [_unit(items, group) for group in free]
+    deal = _rule(items, request)
     found = deal(units, pool, request.seed)[len(units) - len(free) :]
     for group, place in zip(free, found, strict=True):
         places[group] = PLACES.index(place)
@@ -191,19 +192,35 @@ def _base_places(
     return places
 
 
-def _unit(items: Items, group: Sequence[int]) -> Unit:
-    classes = Counter(items.label(number) for number in group)
-    return Unit(min(map(items.key, group)), tuple(sorted(classes.items())))
+def _rule(items: Items, request: Request) -> Callable[[Sequence[Unit], Mapping[str, float], int], list[str]]:
+    if request.mode == "hash":
+        return by_hash
+    return iterative if items.task == MULTILABEL else stratified
+
+
+def _size(items: Items, number: int) -> int | None:
+    """The number of images of a unit, where its classes do not say it."""
+    return number if items.task == MULTILABEL else None
+
+
+def _unit(items: Items, group: Sequence[int], place: str = "") -> Unit:
+    if len(group) == 1:
+        classes = tuple((name, 1) for name in items.classes(group[0]))
+        return Unit("" if place else items.key(group[0]), classes, place, _size(items, 1))
+    counts = Counter(name for number in group for name in items.classes(number))
+    return Unit(min(map(items.key, group)), tuple(sorted(counts.items())), place, _size(items, len(group)))
 
 
 def _class_counts(items: Items, places: Codes) -> dict[str, tuple[tuple[str, int], ...]]:
     """split -> (class, number of images)."""
     num_labels = len(items.labels.names)
     counts = np.bincount(places * num_labels + items.labels.codes, minlength=len(PLACES) * num_labels)
-    found: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    found: dict[str, Counter[str]] = defaultdict(Counter)
     for number in np.flatnonzero(counts).tolist():
-        found[PLACES[number // num_labels]].append((items.labels.names[number % num_labels], int(counts[number])))
-    return {place: tuple(sorted(classes)) for place, classes in found.items()}
+        of_place = found[PLACES[number // num_labels]]
+        for name in items.strata[number % num_labels]:
+            of_place[name] += int(counts[number])
+    return {place: tuple(sorted(classes.items())) for place, classes in found.items()}
 
 
 def _folds(items: Items, groups: Sequence[Sequence[int]], remembered: Codes, request: Request, places: Codes) -> Codes:
@@ -222,7 +239,7 @@ def _folds(items: Items, groups: Sequence[Sequence[int]], remembered: Codes, req
         if pulls:
             found[loose] = min(pulls, key=lambda fold: (-pulls[fold], fold))
             for number in pool:
-                units.append(Unit("", ((items.label(number), 1),), str(found[number])))
+                units.append(_unit(items, [number], str(found[number])))
                 members.append([number])
         elif loose:
             units.append(_unit(items, loose))
@@ -232,7 +249,7 @@ def _folds(items: Items, groups: Sequence[Sequence[int]], remembered: Codes, req
             f"{request.folds} folds need at least as many images (or groups), and there are {len(units)}",
             "Ask for fewer folds.",
         )
-    deal = by_hash if request.mode == "hash" else stratified
+    deal = _rule(items, request)
     for group, fold in zip(members, deal(units, dict.fromkeys(names, 1 / request.folds), request.seed), strict=True):
         found[group] = int(fold)
     return found.astype(np.int32)
@@ -244,14 +261,18 @@ def _gaps(items: Items, places: Codes, wanted: Sequence[str], num_units: int) ->
     for place, classes in _class_counts(items, places).items():
         for label, count in classes:
             counts[label][place] = count
+    there = Counter(PLACES[code] for code in places.tolist())
     for name in wanted:
-        if not any(of[name] for of in counts.values()):
+        if not there[name]:
             units = f"{num_units} images" if num_units == len(items) else f"{len(items)} images in {num_units} groups"
+            listed = "" if items.task == NUMBER else f", {len(counts)} class{'es' if len(counts) != 1 else ''}"
             raise UserError(
-                f"no image is left for {name}: {units}, {len(counts)} class{'es' if len(counts) != 1 else ''}",
+                f"no image is left for {name}: {units}{listed}",
                 f"Add images, change 'fractions' (a split that is left out of them is not made), or give {name} a folder.",
             )
-    warnings = []
+    warnings: list[str] = []
+    if items.task == NUMBER:
+        return warnings
     for name in wanted:
         without = [f"{label} ({of.total()} in all)" for label, of in sorted(counts.items()) if not of[name]]
         if without and len(counts) > 1:

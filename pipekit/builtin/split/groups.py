@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -20,6 +20,7 @@ from pipekit.images.near_duplicates import Indices, components, near_pairs_since
 from pipekit.images.origins import origin_columns, origin_pairs
 from pipekit.images.symmetric_copies import symmetric_pairs_since
 from pipekit.quarantine import Exclusions
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, labels_in, stated
 
 if TYPE_CHECKING:
     from pipekit.learning.near_copies import Copies
@@ -45,7 +46,7 @@ def split_columns(samples: Sequence[Sample], params: GroupParams) -> dict[str, C
         "sha256": Texts.of(sample.sha256 for sample in samples),
         "name": short_hashes(sample.id for sample in samples),
         "content": short_hashes(sample.sha256 for sample in samples),
-        "label": Few.of(sample.label or "" for sample in samples),
+        "label": Few.of(stated(sample) or "" for sample in samples),
         "given": Few.of(sample.split for sample in samples),
         "group": Few.of(_groups_of(samples, params)),
         **origin_columns(samples),
@@ -75,6 +76,7 @@ class Items:
         names, contents: ``(N, 2) uint64``, hashes of the ids and of the files' hashes; 0 where there is none.
         labels, givens, groups: of each; "" for none. ``givens`` are the splits that they came with.
         relabelled: which labels a correction changed; None if none.
+        task: what the labels are, as :func:`pipekit.tasks.stated` writes them.
     """
 
     columns: Columns
@@ -86,6 +88,7 @@ class Items:
     givens: Few
     groups: Few
     relabelled: NDArray[np.bool_] | None = None
+    task: str = CLASSES
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -96,9 +99,36 @@ class Items:
     def label(self, number: int) -> str:
         return str(self.labels.names[self.labels.codes[number]])
 
+    @cached_property
+    def strata(self) -> list[tuple[str, ...]]:
+        """What the split stratifies each of ``labels.names`` by: the class, the several labels, or the interval of a number."""
+        if self.task == MULTILABEL:
+            return [labels_in(name) or () if name else () for name in self.labels.names]
+        if self.task == NUMBER:
+            return intervals(self.labels)
+        return [(name,) for name in self.labels.names]
+
+    def classes(self, number: int) -> tuple[str, ...]:
+        return self.strata[int(self.labels.codes[number])]
+
     def key(self, number: int) -> str:
         """What the random order of groups depends on: the group, or the content, or the id if the content is unknown."""
         return str(self.groups.names[self.groups.codes[number]]) or self.sha256(number) or self.ids[number]
+
+
+MOST_INTERVALS, FEWEST_IN_ONE = 20, 10
+"""Maximum number of intervals that numbers are stratified by, and the fewest images of each."""
+
+
+def intervals(values: Few) -> list[tuple[str, ...]]:
+    """The interval that each different number lies in, of intervals with about as many images each, by quantiles."""
+    numbers = np.array([float(name) if name else np.nan for name in values.names])
+    sorted_values = np.sort(numbers[values.codes])
+    known = sorted_values[: np.count_nonzero(~np.isnan(sorted_values))]
+    count = min(MOST_INTERVALS, len(known) // FEWEST_IN_ONE)
+    borders = known[[len(known) * at // count for at in range(1, count)]] if count > 1 else known[:0]
+    places = np.searchsorted(borders, numbers, side="right")
+    return [("",) if np.isnan(number) else (f"{place:02}",) for number, place in zip(numbers, places, strict=True)]
 
 
 def items_of(dataset: Dataset, excluded: Exclusions, column: str, pattern: str) -> Items:
@@ -114,8 +144,10 @@ def items_of(dataset: Dataset, excluded: Exclusions, column: str, pattern: str) 
         hashes = columns["sha256"].tolist()
         chosen = [number for number in chosen if not excluded.leaves_out(ids[number], hashes[number])]
     order = np.array(chosen, np.int64)
-    few = [columns[name][order] for name in ("label", "given", "group")]
-    items = Items(columns, order, [ids[number] for number in chosen], columns["name"][order], columns["content"][order], *few)
+    labels, givens, groups = (columns[name][order] for name in ("label", "given", "group"))
+    names = [ids[number] for number in chosen]
+    hashes_of = columns["name"][order], columns["content"][order]
+    items = Items(columns, order, names, *hashes_of, labels, givens, groups, task=dataset.task)
     if len(items) and (column or pattern) and not any(items.groups.names[code] for code in distinct(items.groups.codes)[0]):
         if column:
             known = ", ".join(sorted({name for sample in dataset for name in sample.extra})) or "none"
@@ -241,7 +273,7 @@ def _near(ctx: Context, items: Items, dataset: Dataset, distance_bits: int) -> l
 
 
 NEAR = "near duplicates"
-SYMMETRIC = "symmetric copies"
+SYMMETRIC = "symmetric copies and hashes"
 """The stage's notes of the pairs that it has found."""
 
 
@@ -260,7 +292,8 @@ def suggested_groups(ctx: Context, items: Items, dataset: Dataset, groups: Seque
         pixels = unpacked(measured["print"][items.order[pairs.ravel()]]).pixels.astype(np.float64).reshape(len(pairs), 2, -1)
         return np.asarray(np.abs(pixels[:, 0] - pixels[:, 1]).mean(axis=1), np.float64)
 
-    found = name_groups(items.ids, [items.label(number) for number in range(len(items))], distances)
+    names = items.labels.names
+    found = name_groups(items.ids, [names[code] for code in items.labels.codes.tolist()], distances)
     return None if found is None or _kept_together(items.ids, groups, found.pattern) else found
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pipekit import contract
 from pipekit.builtin.train.params import TrainParams
 from pipekit.contract import Context, Dataset, Model
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
 
 __all__ = ["TrainParams", "train"]
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 @contract.stage(libraries=("tensorflow", "keras", "opencv-python-headless"))
 def train(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
     """Train a model on the split ``train``, with validation on ``val``. The split ``test`` is never opened.
@@ -28,6 +30,11 @@ def train(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
     """
     from pipekit.learning.templates import candidates_of
 
+    template = params.model.load()
+    if dataset.task != CLASSES and not getattr(template, "reconstructs", False):
+        from pipekit.builtin.train.tasks import check_task
+
+        check_task(dataset, template, params)
     if params.cross_validate and params.fold is None:
         from pipekit.builtin.train.folds import cross_validate
 
@@ -36,7 +43,7 @@ def train(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
         from pipekit.learning.cross_validation import leaving_out
 
         dataset = leaving_out(dataset, params.fold)
-    if candidates_of(params.model.load(), params.model.params):
+    if candidates_of(template, params.model.params):
         from pipekit.builtin.train.choose import train_best
 
         return train_best(ctx, dataset, params)

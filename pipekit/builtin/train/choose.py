@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import sqrt
 from typing import Any
 
@@ -22,6 +22,7 @@ from pipekit.errors import UserError
 from pipekit.learning import templates
 from pipekit.learning.significance import exact
 from pipekit.learning.templates import Work, duration
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, task_named
 
 FEWEST_VAL = 20
 """Validation images below which they can't tell two templates apart: with 20, one standard error is up to 11 points."""
@@ -37,6 +38,10 @@ RULE = (
     "the first, in this order, whose accuracy on val is within one standard error of the best one's "
     "(Breiman et al. 1984); the test images are not used"
 )
+
+
+RULE_OF_LOSS = "the one with the lowest loss on val; the test images are not used"
+"""For several labels and numbers."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,8 @@ class Candidate:
     @property
     def said(self) -> str:
         """What came of it, in words."""
+        if self.val_accuracy is None and self.val_loss is not None:
+            return f"{self.template}: loss {self.val_loss:.4f} on val ({self.num_val:,} images)"
         if self.val_accuracy is None:
             return f"{self.template} was trained; there is no val to measure it on"
         return (
@@ -76,7 +83,7 @@ def train_best(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
     Raises:
         UserError: the parameters don't fit a choice by accuracy, or no candidate can be trained.
     """
-    _check(params)
+    _check(params, dataset.task)
     check_classes(ctx, dataset)
     template = params.model.load()
     calls, budget_s = templates.candidates_of(template, params.model.params), template.budget_s(params.model.params)
@@ -100,8 +107,9 @@ def train_best(ctx: Context, dataset: Dataset, params: TrainParams) -> Model:
     _warn_of_unused(ctx, params, [calls[place] for place in tried])
     chosen = list(tried)[choose([planned[place] for place in tried])]
     if len(tried) > 1:
-        ctx.event("note", message=f"{planned[chosen].template} was chosen: {RULE}")
-    return _publish(ctx, planned[chosen], tried[chosen], planned, budget_s)
+        rule = RULE if dataset.task == CLASSES else RULE_OF_LOSS
+        ctx.event("note", message=f"{planned[chosen].template} was chosen: {rule}")
+    return _publish(ctx, planned[chosen], tried[chosen], planned, budget_s, dataset.task)
 
 
 def plan(ctx: Context, dataset: Dataset, params: TrainParams, calls: Sequence[Call], budget_s: float) -> list[Candidate]:
@@ -110,16 +118,20 @@ def plan(ctx: Context, dataset: Dataset, params: TrainParams, calls: Sequence[Ca
     Raises:
         UserError: none can be trained.
     """
-    counts = dataset.counts.get("train", {})
-    fewest = min(count for count in counts.values() if count)
-    num_val = sum(dataset.counts.get("val", {}).values())
+    if dataset.task == CLASSES:
+        counts = dataset.counts.get("train", {})
+        fewest = min(count for count in counts.values() if count)
+        num_train, num_val = sum(counts.values()), sum(dataset.counts.get("val", {}).values())
+    else:
+        num_train, num_val = (len(data.read_part(dataset, name, labelled=True)) for name in ("train", "val"))
+        fewest = num_train
     own_size = data.infer_size(tuple(dataset.split("train"))) if params.input_hw is None else params.input_hw
     found: list[Candidate] = []
     for call in calls:
         template = call.load()
         size = params.input_hw or templates.input_hw_of(template, call.params) or own_size
         shape = (size[0], size[1], params.channels)
-        work = Work(len(dataset), sum(counts.values()), num_val, len(dataset.classes), shape, params.epochs)
+        work = Work(len(dataset), num_train, num_val, max(1, len(dataset.classes)), shape, params.epochs)
         one = Candidate(call.name, call.params.model_dump(mode="json"), None)
         try:
             seconds = templates.cost_s(template, work, call.params)
@@ -183,6 +195,9 @@ def choose(tried: Sequence[Candidate]) -> int:
     The standard error is that of the best accuracy, with one image more of each outcome (Laplace), so that 20 of 20 is not
     certain.
     """
+    losses = [one.val_loss for one in tried if one.val_accuracy is None and one.val_loss is not None]
+    if len(losses) == len(tried):  # several labels, numbers
+        return losses.index(min(losses))
     accuracies = [one.val_accuracy for one in tried]
     if len(tried) == 1 or any(value is None for value in accuracies):
         return 0
@@ -204,13 +219,13 @@ def variant_params(params: TrainParams, call: Call) -> TrainParams:
 # --- details -------------------------------------------------------------------------------------------------------------
 
 
-def _check(params: TrainParams) -> None:
+def _check(params: TrainParams, task: str) -> None:
     if params.label_mode == "input":
         raise UserError(
             "model = 'auto' chooses a classifier, and label_mode = 'input' asks for an autoencoder",
             "Name the template: --model autoencoder.",
         )
-    if "accuracy" not in params.metrics:
+    if task == CLASSES and "accuracy" not in params.metrics:
         raise UserError(
             f"model = 'auto' chooses by the accuracy on val, and metrics has no 'accuracy': {', '.join(params.metrics)}",
             "Add it, or name a template: --model simple_cnn.",
@@ -249,6 +264,8 @@ def _measured(found: Candidate, artifact: Artifact) -> Candidate:
     info = json.loads((artifact.path / "model.json").read_text("utf-8"))
     row, number = info["history"][info["kept_epoch"] - 1], int(info["images"].get("val", 0))
     accuracy = row.get("val_accuracy")
+    if accuracy is None and number and task_named(info.get("task")) in (MULTILABEL, NUMBER):
+        return replace(found, num_val=number, val_loss=row.get("val_loss"))
     if accuracy is None or not number:
         return found
     low, high = exact(round(accuracy * number), number)
@@ -264,9 +281,12 @@ def _measured(found: Candidate, artifact: Artifact) -> Candidate:
     )
 
 
-def _publish(ctx: Context, found: Candidate, artifact: Artifact, every: Sequence[Candidate], budget_s: float) -> Model:
+def _publish(
+    ctx: Context, found: Candidate, artifact: Artifact, every: Sequence[Candidate], budget_s: float, task: str
+) -> Model:
     """The chosen model's folder, with the account of the choice in ``model.json``."""
-    choice = {"chosen_by": "auto", "budget_s": budget_s, "rule": RULE, "candidates": [asdict(one) for one in every]}
+    rule = RULE if task == CLASSES else RULE_OF_LOSS
+    choice = {"chosen_by": "auto", "budget_s": budget_s, "rule": rule, "candidates": [asdict(one) for one in every]}
     meta = published(ctx, artifact, choice)
     digest = hashlib.sha256(json.dumps([artifact.digest, choice], sort_keys=True).encode()).hexdigest()
     headline = f"{found.template}, {meta.pop('headline')}"

@@ -10,8 +10,11 @@ from pipekit.contract import Context, Dataset
 from pipekit.errors import UserError
 from pipekit.files import folders_in, has_file, image_suffixes
 from pipekit.learning.advice import source_folder
+from pipekit.tasks import CLASSES
 
 SPLITS = ("train", "val", "valid", "validation", "test")
+FIRST = 500
+"""Images that are searched for boxes and masks."""
 SHOWN = 4
 """Maximum number of class and folder names listed in an error."""
 
@@ -35,6 +38,8 @@ def check_classes(ctx: Context, dataset: Dataset) -> None:
     Raises:
         UserError: no labelled image, or images of only one class.
     """
+    if dataset.task != CLASSES:
+        return  # `check_task` has compared everything
     everywhere = Counter[str]()
     for of_split in dataset.counts.values():
         everywhere.update(of_split)
@@ -42,9 +47,10 @@ def check_classes(ctx: Context, dataset: Dataset) -> None:
     if len(there) >= 2:
         return
     if not everywhere.total() and len(dataset):
+        cause = _of_targets(dataset) or _folder_above(ctx, dataset) or _one_folder(dataset)
         raise UserError(
             f"none of the {len(dataset):,} images has a class, and a classifier needs at least two classes",
-            f"{_folder_above(ctx, dataset) or _one_folder(dataset)} Only the template 'autoencoder' learns without classes.",
+            f"{cause} Only the template 'autoencoder' learns without classes.",
         )
     if not there:
         splits = {name or "(none)": sum(counts.values()) for name, counts in dataset.counts.items()}
@@ -66,6 +72,21 @@ def check_classes(ctx: Context, dataset: Dataset) -> None:
             "folder that you give. `pipekit sniff` shows how pipekit reads a folder."
         )
     raise UserError(f"all {count:,} training images are of one class, {name!r}{beside}", cause)
+
+
+def _of_targets(dataset: Dataset) -> str:
+    """How images with boxes or masks get classes; "" for images without them."""
+    first = list(dataset.first(FIRST))
+    if names := sorted({box.label for sample in first for box in sample.targets.boxes}):
+        return (
+            f"They have boxes of {_names(names)}. `label` in the import stage gives images the class of their boxes: 'single' "
+            "where all boxes of an image share one, 'largest' by its largest box. For a folder, add --format "
+            "FORMAT:label=single with the format that `pipekit sniff` names. pipekit trains classifiers of whole images, no "
+            "detectors."
+        )
+    if any(sample.targets.mask for sample in first):
+        return "They have masks; pipekit trains classifiers of whole images, no segmentation."
+    return ""
 
 
 def _folder_below(dataset: Dataset, label: str) -> str:

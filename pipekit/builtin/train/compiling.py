@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from pipekit.builtin.train.params import TrainParams
 from pipekit.errors import UserError, did_you_mean
 from pipekit.learning.keras_backend import load_keras
+from pipekit.learning.outputs import Outputs
+from pipekit.tasks import MULTILABEL, NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,20 +30,28 @@ class Labels:
     """The form in which the loss receives the labels.
 
     Attributes:
-        mode: ``sparse``, ``categorical``, ``binary`` or ``input``.
+        mode: ``sparse``, ``categorical``, ``binary`` or ``input``; ``multilabel`` or ``number`` for these tasks.
         classes: the class names, in the order of the model's outputs.
+        outputs: of a number, for the scale of its loss.
+        shares: of each label among the training images, if labels are weighted by them.
     """
 
     mode: str
     classes: tuple[str, ...]
+    outputs: Outputs | None = None
+    shares: tuple[float, ...] = ()
 
-    def targets(self, numbers: NDArray[np.int64]) -> NDArray[Any] | None:
-        """Targets for class numbers: ``(N,) int64``, or ``(N, C) float32``; None if the image is its own target."""
+    def targets(self, numbers: NDArray[Any]) -> NDArray[Any] | None:
+        """Targets for class numbers: ``(N,) int64``, or ``(N, C) float32``; None if the image is its own target.
+
+        Targets of another task stay as they are.
+        """
         if self.mode == "input":
             return None
-        if self.mode == "sparse":
+        if self.mode == "sparse" or self.mode in OF_TASKS:
             return numbers
-        return np.eye(len(self.classes), dtype=np.float32)[numbers]
+        one_hot: NDArray[Any] = np.eye(len(self.classes), dtype=np.float32)[numbers]
+        return one_hot
 
 
 def choose_labels(params: TrainParams, classes: Sequence[str], reconstructs: bool) -> Labels:
@@ -85,6 +95,8 @@ def make_loss(params: TrainParams, labels: Labels) -> Any:
             return measure(keras.ops.cast(flat[0], "float32") / 255.0, flat[1] / 255.0)
 
         return of_pixels
+    if labels.mode in OF_TASKS:
+        return _of_task(keras, params, labels)
     if params.loss is not None:
         return _by_name(keras.losses, params.loss, "loss", label_smoothing=params.label_smoothing)
     if labels.mode == "sparse":
@@ -94,11 +106,43 @@ def make_loss(params: TrainParams, labels: Labels) -> Any:
     return keras.losses.CategoricalCrossentropy(label_smoothing=params.label_smoothing)
 
 
+def _of_task(keras: Any, params: TrainParams, labels: Labels) -> Any:
+    """The loss of several labels, which may be weighted; or that of a number, on the scale of its standard deviation."""
+    if labels.mode == NUMBER:
+        measure = _elementwise(_by_name(keras.losses, params.loss or "huber", "loss"))
+        mean, spread = (labels.outputs.mean, labels.outputs.spread) if labels.outputs else (0.0, 1.0)
+
+        def scaled(y_true: Any, y_pred: Any) -> Any:
+            return measure((y_true - mean) / spread, (y_pred - mean) / spread)
+
+        return scaled
+    found = _by_name(keras.losses, params.loss or "binary_crossentropy", "loss", label_smoothing=params.label_smoothing)
+    if not labels.shares:
+        return found
+    shares = np.clip(np.array(labels.shares, np.float32), 1e-3, 1 - 1e-3)
+    positive, negative = 0.5 / shares, 0.5 / (1 - shares)
+    measure, ops = _elementwise(found), keras.ops
+
+    def weighted(y_true: Any, y_pred: Any) -> Any:
+        each = measure(ops.expand_dims(ops.cast(y_true, "float32"), -1), ops.expand_dims(y_pred, -1))
+        weights = y_true * positive + (1 - y_true) * negative
+        return ops.mean(each * ops.cast(weights, each.dtype), axis=-1)
+
+    return weighted
+
+
+def _elementwise(found: Any) -> Any:
+    return getattr(found, "call", found)
+
+
 def make_metrics(params: TrainParams, labels: Labels) -> list[Any]:
     """The Keras metrics; an autoencoder omits those of classifiers."""
     keras = load_keras()
     if labels.mode == "input":
         return [_metric(name) for name in params.metrics if name not in ("accuracy", "auc", *BY_CLASS)]
+    if labels.mode in OF_TASKS:
+        names = OF_TASKS[labels.mode] if params.metrics == ("accuracy",) else params.metrics
+        return [_metric_of_task(keras, name, labels) for name in names]
     made = []
     for name in params.metrics:
         if name == "accuracy":
@@ -112,6 +156,20 @@ def make_metrics(params: TrainParams, labels: Labels) -> list[Any]:
         else:
             made.append(_metric(name))
     return made
+
+
+OF_TASKS = {MULTILABEL: ("f1",), NUMBER: ("mae",)}
+"""The default metrics of these tasks."""
+
+
+def _metric_of_task(keras: Any, name: str, labels: Labels) -> Any:
+    if labels.mode == MULTILABEL and name in BY_CLASS:
+        if name == "f1":
+            return keras.metrics.F1Score(average="macro", threshold=0.5, name="f1")
+        return (keras.metrics.Precision if name == "precision" else keras.metrics.Recall)(name=name)
+    if labels.mode == MULTILABEL and name == "auc":
+        return keras.metrics.AUC(name="auc", multi_label=True, num_labels=len(labels.classes))
+    return keras.metrics.RootMeanSquaredError(name="rmse") if name == "rmse" else _metric(name)
 
 
 def _by_class(name: str, num_classes: int, second_only: bool) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from statistics import mean, median
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from pipekit.images import Fit, Image
 from pipekit.images.fitting import cropped, largest_hw, padded, smallest_hw
 from pipekit.recipe.compiled import CompiledRecipe, walk
 from pipekit.rng import Rng, rng_for
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, stated
 
 PROBED = 64
 """Number of image headers that are read to find the images' sizes."""
@@ -30,10 +32,13 @@ LARGEST_STEP = 2.25
 
 @dataclass(frozen=True)
 class Part:
-    """The samples of a split to learn from, with class numbers; -1 without a label, for an autoencoder."""
+    """The samples of a split to learn from, with class numbers; -1 without a label, for an autoencoder.
+
+    For several labels and for numbers, ``numbers`` are the targets, ``(N, C) float32``.
+    """
 
     samples: tuple[Sample, ...]
-    numbers: NDArray[np.int64]
+    numbers: NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -45,7 +50,11 @@ class Part:
 def read_part(dataset: Dataset, split: str, labelled: bool) -> Part:
     """The split's samples; if ``labelled``, only those with a label."""
     number = {name: position for position, name in enumerate(dataset.classes)}
-    samples = [sample for sample in dataset.split(split) if not labelled or sample.label is not None]
+    samples = [sample for sample in dataset.split(split) if not labelled or stated(sample) is not None]
+    if labelled and dataset.task != CLASSES:
+        from pipekit.builtin.train.tasks import targets_of
+
+        return Part(tuple(samples), targets_of(samples, dataset))
     return Part(tuple(samples), np.array([number.get(s.label or "", -1) for s in samples], np.int64))
 
 
@@ -64,7 +73,13 @@ def check_parts(ctx: Context, dataset: Dataset, train: Part, val: Part, labelled
         )
     if not len(val) and keeps_best:
         ctx.warn("there is no split 'val': overfitting can't be detected, and the epoch with the lowest training loss is kept")
-    if not labelled:
+    if not labelled or dataset.task == NUMBER:
+        return
+    if dataset.task == MULTILABEL:
+        for name, part in (("training image", train), ("image in the split 'val'", val)):
+            without = [label for at, label in enumerate(dataset.classes) if not part.numbers[:, at].any()]
+            if without and len(part):
+                ctx.warn(f"no {name} has {_names(without)}")
         return
     counts = train.counts(dataset.classes)
     there = [name for name, count in counts.items() if count]
@@ -108,11 +123,11 @@ def _probed(samples: Sequence[Sample]) -> Iterator[tuple[images.ImageInfo, bytes
 
 def class_weights(part: Part, num_classes: int, how: str) -> NDArray[np.float32]:
     """Each sample's class weight: 1, or ``n / (classes * n_class)`` if ``balanced`` (King and Zeng 2001, as scikit-learn)."""
-    if how == "none" or (part.numbers < 0).any():
+    if how == "none" or part.numbers.ndim > 1 or (part.numbers < 0).any():
         return np.ones(len(part), np.float32)
     counts = np.bincount(part.numbers, minlength=num_classes)
     weights = len(part) / (np.count_nonzero(counts) * np.maximum(counts, 1))
-    return weights[part.numbers].astype(np.float32)
+    return np.asarray(weights[part.numbers], np.float32)
 
 
 Augment = Callable[[Image, Rng], Image]

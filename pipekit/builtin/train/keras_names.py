@@ -15,7 +15,7 @@ from pipekit.errors import did_you_mean
 
 FILE = Path(__file__).with_name("keras_names.json")
 
-OWN_METRICS = ("accuracy", "precision", "recall", "f1", "auc")
+OWN_METRICS = ("accuracy", "precision", "recall", "f1", "auc", "rmse")
 """Metrics that ``train`` makes by itself."""
 
 

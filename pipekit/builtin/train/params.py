@@ -9,6 +9,7 @@ from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from pipekit.builtin.train.keras_names import problem_of
 from pipekit.contract import Call, Params, Uses, param
+from pipekit.errors import UserError
 from pipekit.images.choices import Fit
 from pipekit.params import nested_problem
 from pipekit.recipe.notation import Ops
@@ -83,6 +84,17 @@ class TrainParams(Params):
     )
     class_weights: Literal["none", "balanced"] = param(
         "none", "Class weights. balanced: rare classes weigh more, n / (classes * n_class)"
+    )
+    threshold: str = param(
+        "f1",
+        "Several labels: what the threshold of each label is chosen for on val: f1, 'precision >= 0.9', 'recall >= 0.9', or a "
+        "probability for all labels, such as 0.5",
+        in_key="changed",
+    )
+    keep_value: bool = param(
+        False,
+        "Numbers: allow ops that move pixels, since the number of an image stays as it is; without it they are refused",
+        in_key="changed",
     )
     label_smoothing: float = param(0.0, "Label smoothing: share of each label that is spread over all classes", ge=0, lt=1)
     mixup: float = param(0.0, "Alpha of MixUp; 0 is off, 0.2 is usual", ge=0, le=10)
@@ -165,6 +177,18 @@ class TrainParams(Params):
         if any(message for message, _ in problems):
             nested_problem(*(((), message, hint) for message, hint in problems if message))
         return value
+
+    @field_validator("threshold")
+    @classmethod
+    def _is_threshold(cls, value: str) -> str:
+        from pipekit.learning.thresholds import Target  # loads NumPy
+
+        if value == "f1":
+            return value
+        try:
+            return str(Target.read(value))
+        except UserError as error:
+            raise ValueError(f"{error.message}. {error.hint}") from None
 
     @model_validator(mode="after")
     def _fits(self) -> TrainParams:

@@ -6,14 +6,14 @@ import csv
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from math import inf, sqrt
 from typing import Any
 
 import numpy as np
 
-from pipekit.builtin.train.compiling import Labels, base_rate
+from pipekit.builtin.train.compiling import OF_TASKS, Labels, base_rate
 from pipekit.builtin.train.curves import draw, draw_range_test
 from pipekit.builtin.train.loop import Row, State
 from pipekit.builtin.train.none_of_these import Found
@@ -22,11 +22,14 @@ from pipekit.builtin.train.range_test import RangeTest, found_words
 from pipekit.contract import Context, Dataset, Failure, Model
 from pipekit.files import PlainTable
 from pipekit.learning import advice
+from pipekit.learning.keras_file import save_keras
 from pipekit.learning.known_groups import known_groups
+from pipekit.learning.outputs import SAID
 from pipekit.learning.plain_models import has_mixed_precision, plain_model
 from pipekit.learning.predictor import RESIZE_METHOD
 from pipekit.learning.temperature import KEY
 from pipekit.learning.trained_on import write_trained_on
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, OF_MODELS
 
 FIT_WORDS = {
     "stretch": "to the input size, proportions not kept",
@@ -55,6 +58,8 @@ class Result:
     unknown: Found | None = None
     calibration: Mapping[str, Any] | None = None
     """What :func:`pipekit.learning.temperature.fitted` returned; None for an autoencoder."""
+    on_val: Mapping[str, Any] = field(default_factory=dict)
+    """What :func:`pipekit.builtin.train.tasks.fit_on_val` returned; empty for classes."""
     features: Mapping[str, Any] | None = None
     """What :func:`pipekit.learning.linear_head.write_head` returned."""
 
@@ -66,7 +71,7 @@ class Result:
 
 def write(ctx: Context, model: Any, result: Result) -> Model:
     """Write the outputs to ``ctx.out_dir``. The digest covers the weights and the description, not the zip file."""
-    _published(ctx, model).save(ctx.out_dir / "model.keras")
+    save_keras(_published(ctx, model), ctx.out_dir / "model.keras")
     words = verdict(result)
     weights = _weights_digest(model)
     if result.unknown is not None:
@@ -85,6 +90,7 @@ def write(ctx: Context, model: Any, result: Result) -> Model:
     return ctx.artifact(
         Model,
         digest=digest,
+        **({} if result.dataset.task == CLASSES else {"task": result.dataset.task}),
         facts=facts(result),
         headline=headline(result),
         words=words,
@@ -110,11 +116,14 @@ def _published(ctx: Context, model: Any) -> Any:
 def describe(model: Any, result: Result, words: list[str], weights: str) -> dict[str, Any]:
     """The content of ``model.json``: what prediction needs, and how the model was trained."""
     call = result.params.model
-    reconstructs = result.labels.mode == "input"
+    mode = result.labels.mode
+    task = mode if mode in (MULTILABEL, NUMBER) else CLASSES
+    reconstructs = mode == "input"
     return {
-        "format": 1 if result.params.fit == "stretch" else 2,
-        "task": "reconstruction" if reconstructs else "classification",
+        "format": 3 if task != CLASSES else 1 if result.params.fit == "stretch" else 2,
+        "task": "reconstruction" if reconstructs else OF_MODELS[task],
         "classes": list(result.labels.classes),
+        **_of_task(result, task),
         "input_shape_hwc": list(result.shape_hwc),
         "preprocessing": {
             "colours": "RGB" if result.shape_hwc[2] == 3 else "grey (ITU-R 601 luma)",
@@ -123,7 +132,7 @@ def describe(model: Any, result: Result, words: list[str], weights: str) -> dict
             "resize_method": RESIZE_METHOD,
             "values": "0..255 as they are; the model scales them itself",
         },
-        "outputs": "pixels 0..255" if reconstructs else "softmax probabilities, in the order of classes",
+        "outputs": "pixels 0..255" if reconstructs else SAID[task],
         "template": call.name,
         "params": call.params.model_dump(mode="json"),
         "training": {**result.params.model_dump(mode="json"), "batch_size": result.batch_size},
@@ -149,8 +158,20 @@ def describe(model: Any, result: Result, words: list[str], weights: str) -> dict
     }
 
 
+def _of_task(result: Result, task: str) -> dict[str, Any]:
+    """Entries for ordered classes, several labels or a number."""
+    if task == CLASSES:
+        return {"order": list(result.dataset.order)} if result.dataset.order else {}
+    found = dict(result.on_val)
+    if task == NUMBER:
+        found["value"] = {**found.get("value", {}), "unit": result.dataset.value.unit}
+    return found
+
+
 def _val_baseline(result: Result) -> dict[str, float]:
     """The accuracy of always predicting val's most frequent class, which a model should beat; the number of val's groups."""
+    if result.dataset.task != CLASSES:
+        return {}
     counts = {name: n for name, n in result.dataset.counts.get("val", {}).items() if name in result.labels.classes}
     groups = known_groups(list(result.dataset.split("val")))
     grouped = {} if groups is None else {"val_groups": int(groups.max()) + 1}
@@ -228,7 +249,8 @@ def facts(result: Result) -> dict[str, str]:
     """What a run's table shows."""
     kept = result.state.history[result.kept]
     facts = {"epochs": f"{len(result.state.history)} (kept {result.kept + 1})"}
-    for name in ("val_accuracy", "val_loss") if "val_loss" in kept else ("accuracy", "loss"):
+    own = OF_TASKS.get(result.labels.mode, ("accuracy",))
+    for name in (f"val_{own[0]}", "val_loss") if "val_loss" in kept else (own[0], "loss"):
         if name in kept:
             facts[name.replace("_", " ")] = f"{kept[name]:.3f}"
     if result.failures:
@@ -250,7 +272,8 @@ def _advice(ctx: Context, result: Result, info: Mapping[str, Any]) -> str:
 def headline(result: Result) -> str:
     """``validation accuracy 0.917 in epoch 12 of 20``"""
     kept = result.state.history[result.kept]
-    name = next(name for name in ("val_accuracy", "accuracy", "val_loss", "loss") if name in kept)
+    own = OF_TASKS.get(result.labels.mode, ("accuracy",))[0]
+    name = next(name for name in (f"val_{own}", own, "val_loss", "loss") if name in kept)
     where = "validation" if name.startswith("val_") else "training"
     return f"{where} {name.removeprefix('val_')} {kept[name]:.3f} in epoch {result.kept + 1} of {len(result.state.history)}"
 
@@ -266,7 +289,7 @@ def _weights_digest(model: Any) -> str:
 
 def lasting(info: dict[str, Any]) -> dict[str, Any]:
     """The part of the description that identifies a model, without the words and the libraries' versions."""
-    names = ("classes", "input_shape_hwc", "template", "params", "history", "kept_epoch", KEY)
+    names = ("classes", "input_shape_hwc", "template", "params", "history", "kept_epoch", KEY, "order", "thresholds", "value")
     kept = {name: info[name] for name in names if name in info}
     fit = info["preprocessing"]["fit"]
     return kept if fit == "stretch" else {**kept, "fit": fit}

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from pipekit import processes
-from pipekit.builtin.train import ahead, data, devices, frozen, none_of_these, record, temperature
+from pipekit.builtin.train import ahead, data, devices, frozen, none_of_these, record, tasks, temperature
 from pipekit.builtin.train.cache import Decoded, can_share, choose
 from pipekit.builtin.train.classes import check_classes, needs_classes
-from pipekit.builtin.train.compiling import Labels, choose_labels, make_loss, make_metrics, make_optimizer
+from pipekit.builtin.train.compiling import OF_TASKS, Labels, choose_labels, make_loss, make_metrics, make_optimizer
 from pipekit.builtin.train.feed import Feed
 from pipekit.builtin.train.loop import Loop
 from pipekit.builtin.train.mix import mixer
@@ -25,9 +25,11 @@ from pipekit.images import Image
 from pipekit.learning import templates
 from pipekit.learning.embedders import facts_of
 from pipekit.learning.linear_head import write_head
+from pipekit.learning.outputs import Outputs, makes
 from pipekit.learning.templates import Work
 from pipekit.recipe.compiled import CompiledRecipe, compile_recipe, walk
 from pipekit.rng import Seeded
+from pipekit.tasks import CLASSES, MULTILABEL
 
 MANY_AUGMENTED = 1000
 """Minimum number of augmented images for which starting worker processes pays off."""
@@ -48,7 +50,11 @@ def learn(ctx: Context, dataset: Dataset, params: TrainParams, *, head_alone: bo
             the template can. The model then takes features in place of images.
     """
     template = params.model.load()
-    if needs_classes(template, params):  # before TensorFlow is loaded, which takes seconds
+    outputs = Outputs(CLASSES, dataset.classes)
+    if dataset.task != CLASSES and not getattr(template, "reconstructs", False):
+        tasks.check_task(dataset, template, params)
+        outputs = tasks.outputs_of(dataset)
+    elif needs_classes(template, params):  # before TensorFlow is loaded, which takes seconds
         check_classes(ctx, dataset)
     if params.ops and _worth_processes(ctx, params, sum(dataset.counts.get("train", {}).values())):
         processes.start_early()  # while TensorFlow is loaded
@@ -64,18 +70,21 @@ def learn(ctx: Context, dataset: Dataset, params: TrainParams, *, head_alone: bo
         stack.enter_context(devices.precision(params.precision))
         alone = frozen.embedder_alone(template, params, shape) if head_alone and strategy is None else None
         if alone is None:
-            model = build_model(template, shape, len(dataset.classes), params)
+            model = build_model(template, shape, outputs, params)
         else:
-            model = template.on_features(facts_of(alone.load(), alone.params).dimensions, len(dataset.classes))
+            model = template.on_features(facts_of(alone.load(), alone.params).dimensions, outputs)
         reconstructs = tuple(model.output_shape[1:]) == shape
-        labels = choose_labels(params, dataset.classes, reconstructs)
-        if not reconstructs and model.output_shape[-1] != len(dataset.classes):
+        if not reconstructs and model.output_shape[-1] != len(outputs):
             raise PluginError(
                 f"the template {params.model.name!r} made a model with outputs of {model.output_shape} "
-                f"for {len(dataset.classes)} classes"
+                f"for {len(outputs)} classes"
             )
-        labelled = labels.mode != "input"
+        labelled = not reconstructs
         parts = {name: data.read_part(dataset, name, labelled) for name in ("train", "val")}
+        if outputs.task == CLASSES or reconstructs:
+            labels = choose_labels(params, dataset.classes, reconstructs)
+        else:
+            labels = tasks.labels_for(outputs, parts["train"].numbers, params)
         data.check_parts(ctx, dataset, parts["train"], parts["val"], labelled, params.keep == "best")
         layer = frozen.first_to_learn(template, params) if labelled and strategy is None else ""
         features, learner, embedder = None, model, None
@@ -116,14 +125,15 @@ def learn(ctx: Context, dataset: Dataset, params: TrainParams, *, head_alone: bo
         )
         try:
             state = loop.run()
-            calibration = temperature.fit_on(learner, validation) if labelled else None
+            calibration = temperature.fit_on(learner, validation) if labelled and labels.mode not in OF_TASKS else None
+            on_val = tasks.fit_on_val(learner, validation, labels, params) if labels.mode in OF_TASKS else {}
         except Exception as error:
             if (translated := _translated(error, feed.batch_size, shape)) is error:
                 raise
             raise translated from error
     # a head that was trained by itself shares its layers with the model, which has its weights without being compiled
     unknown = None
-    if labelled and _is_pretrained(template, params):
+    if labelled and labels.mode not in OF_TASKS and _is_pretrained(template, params):
         unknown = none_of_these.limit_of(
             ctx, dataset, model, template, parts["train"], features, params, _rng(ctx, params)("unknown")
         )
@@ -143,22 +153,23 @@ def learn(ctx: Context, dataset: Dataset, params: TrainParams, *, head_alone: bo
         pretrained_on=templates.pretrained_on(template, params.model.params),
         unknown=unknown,
         calibration=calibration,
+        on_val=on_val,
         features=None if embedder is None else write_head(ctx.out_dir, learner, embedder, dataset.digest),
     )
     return model, result
 
 
-def build_model(template: Any, shape_hwc: tuple[int, int, int], num_classes: int, params: TrainParams) -> Any:
+def build_model(template: Any, shape_hwc: tuple[int, int, int], outputs: Outputs, params: TrainParams) -> Any:
     """Build the template's model; an error of Keras becomes one that names the template and the size."""
     try:
-        return template(shape_hwc, num_classes, params.model.params)
+        return template(shape_hwc, outputs if MULTILABEL in makes(template) else len(outputs), params.model.params)
     except PipekitError:
         raise
     except ValueError as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
             f"the template {params.model.name!r} can't be built for images of {shape_hwc[0]} x {shape_hwc[1]} x {shape_hwc[2]} "
-            f"and {num_classes} classes: {reason}",
+            f"and {len(outputs)} classes: {reason}",
             f"Set input_hw, or see `pipekit models show {params.model.name}`.",
         ) from error
 

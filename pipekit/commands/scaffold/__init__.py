@@ -197,8 +197,8 @@ def plan(request: Request, listener: Callable[..., None] = lambda *_, **__: None
         classes = classes or sorted(present.classes)
         if not classes:
             if request.source is not None:
-                hint = "Sort them into a folder per class, or say where the class stands in the names: --pattern '(.+)_'"
-                raise UserError(f"the images in {request.source} have no class", hint)
+                importer = project.found.importer if project.found else "FORMAT"
+                raise UserError(f"the images in {request.source} have no class", _way_to_classes(rows, importer))
             raise UserError("a project needs classes", "Name them (--classes dog,cat) or give a source (--from FOLDER).")
         splits = [""] if request.layout == "flat" else ["train", request.layout, "test"]
         project.folders = [images / split / name if split else images / name for split in splits for name in classes]
@@ -319,6 +319,13 @@ def _rows(project: Project, request: Request, listener: Callable[..., None]) -> 
     if (scratch / MEMORY).is_file():
         project.memory = (scratch / MEMORY).read_bytes()
     return list(dataset)
+
+
+def _way_to_classes(rows: Sequence[Any], importer: str) -> str:
+    """What to do about images without a class."""
+    if any(row.targets.boxes for row in rows):
+        return f"They have boxes; to give an image the class that all its boxes share: --format {importer}:label=single"
+    return "Sort them into a folder per class, or say where the class stands in the names: --pattern '(.+)_'"
 
 
 def _importer_of(request: Request, registry: Registry, importer: str, source: Path) -> Verdict:

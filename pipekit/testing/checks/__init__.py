@@ -16,9 +16,10 @@ from pipekit.testing.checks import (
     running,
     stages,
 )  # each adds its promises
-from pipekit.testing.checks.core import Subject, Verdict, check_plugin, required_parameters, run_checks
+from pipekit.testing.checks.core import Subject, Verdict, own_promises, required_parameters, run_checks
 from pipekit.testing.checks.examples import make_tiny_evaluation, write_tiny_dataset
 from pipekit.testing.checks.general import HEAVY, heavy_imports
+from pipekit.testing.checks.plugin import check_plugin
 
 __all__ = [
     "HEAVY",
@@ -32,6 +33,7 @@ __all__ = [
     "killing",
     "make_tiny_evaluation",
     "models",
+    "own_promises",
     "pictures",
     "projections",
     "required_parameters",

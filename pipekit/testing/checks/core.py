@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from pipekit.contract import Files, Params, RunInfo, StageInfo
-from pipekit.errors import PipekitError, StageError, UserError
+from pipekit.contract import Params
+from pipekit.errors import PipekitError
 from pipekit.registry.component import Component, error_text, first_line
 
 if TYPE_CHECKING:
-    from pipekit.registry.registry import PluginRecord, Registry
+    from pipekit.registry.registry import Registry
 
 
 UNDER_TEST = "(under test)"
@@ -61,8 +59,40 @@ class Skipped(Exception):  # noqa: N818 (it is no error)
     """Raised by a promise that can't be tested here, with the reason."""
 
 
+LOADS = "it loads, and its parameters are valid"
+
 Check = Callable[[Subject], str]
 PROMISES: list[tuple[tuple[str, ...], str, Check]] = []
+
+
+def once(verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
+    """The verdicts, without those that tell a fault again: one at the same line of code, or in the same words."""
+    known: set[str] = set()
+    for verdict in verdicts:
+        if verdict.problem:
+            place = _PLACE.search(verdict.problem)
+            text = place[0] if place else verdict.problem
+            keys = {f"{_origin(verdict.name)}: {text}"} if not verdict.problem.endswith(IN_FUNCTION) else {text}
+            if keys & known:
+                continue
+            known |= keys
+        yield verdict
+
+
+_PLACE = re.compile(r"\([^()]*, line \d+\)$")
+
+IN_FUNCTION = "import it in the function that uses it"
+"""How a problem ends that is one of a module, and not of each component in it."""
+
+
+def _origin(name: str) -> str:
+    """The importer or exporter that a stage is made of, or the name itself."""
+    return name.removeprefix("import.").removeprefix("export.")
+
+
+def own_promises() -> frozenset[str]:
+    """The promises of single kinds: to test one of them, the component itself is called."""
+    return frozenset(promise for kinds, promise, _ in PROMISES if kinds)
 
 
 def promise(*kinds: str) -> Callable[[Check], Check]:
@@ -76,103 +106,51 @@ def promise(*kinds: str) -> Callable[[Check], Check]:
 
 
 def run_checks(
-    registry: Registry, component: Component, values: Mapping[str, Any] | None = None, **samples: Any
+    registry: Registry,
+    component: Component,
+    values: Mapping[str, Any] | None = None,
+    announce: Callable[[str], object] = lambda promise: None,
+    **samples: Any,
 ) -> Iterator[Verdict]:
     """Test a component against all promises of its kind.
 
     Args:
         values: its parameters; omitted ones take their defaults. If a required one is missing, the component is not run.
+        announce: called with each promise before it is tested.
         samples: the inputs to test with, see :class:`Subject`.
     """
 
     def verdict(promise: str, problem: str = "", untried: str = "") -> Verdict:
         return Verdict(component.kind, component.name, promise, problem, untried)
 
-    loads = "it loads, and its parameters are valid"
+    announce(LOADS)
     try:
         missing = required_parameters(component) if values is None else []
         params = Params() if missing else registry.check_params(component.params_type(), values or {})
-    except Exception as error:
-        yield verdict(loads, in_short(error))
+    except (Exception, SystemExit) as error:
+        yield verdict(LOADS, in_short(error))
         return
-    yield verdict(loads)
+    yield verdict(LOADS)
     subject = Subject(registry, component, params, {"values": dict(values or {}), **samples})
+    broken = False
     for kinds, promise, check in PROMISES:
         if kinds and component.kind not in kinds:
             continue
         if kinds and missing:
             yield verdict(promise, untried=f"{missing[0]!r} has no default; try it in a test of your own")
             continue
+        if broken and component.kind == "stage":  # one fault breaks all of its promises: say it once, and soon
+            yield verdict(promise, untried="another promise is broken")
+            continue
+        announce(promise)
         try:
-            yield verdict(promise, check(subject))
+            found = verdict(promise, check(subject))
         except Skipped as reason:
-            yield verdict(promise, untried=str(reason))
-        except Exception as error:
-            yield verdict(promise, in_short(error))
-
-
-def check_plugin(what: str) -> tuple[PluginRecord, Iterator[Verdict]]:
-    """Test every component of a plugin, with default parameters.
-
-    Args:
-        what: a file or module, or the name of an installed plugin or distribution.
-
-    Raises:
-        UserError: there is no such plugin, or it could not be loaded.
-    """
-    from pipekit.registry.registry import load_registry
-
-    registry = load_registry()
-    record = _named(registry, what)
-    if record is None:
-        registry = load_registry((what,))
-        record = registry.plugins[-1]
-    if record.status != "ok":
-        raise UserError(f"plugin {record.name!r} is {record.status}: {record.reason}", "All plugins: pipekit plugins")
-    found = [registry.get(kind, f"{record.name}:{name}") for kind, name in record.components if not name.endswith(".*")]
-    return record, chain(
-        (verdict for component in found for verdict in run_checks(registry, component)),
-        _observer_verdicts(registry, record.name),
-        () if record.components or _watches(registry, record.name) else (_nothing(record.name),),
-    )
-
-
-OBSERVERS = ("before_stage", "after_stage", "on_stage_error", "after_run")
-
-
-def _watches(registry: Registry, plugin: str) -> bool:
-    return any(name == plugin for hook in OBSERVERS for name, _ in registry.observers(hook))
-
-
-def _observer_verdicts(registry: Registry, plugin: str) -> Iterator[Verdict]:
-    """Call each observer of a plugin as a run would."""
-    with tempfile.TemporaryDirectory() as folder:
-        run = RunInfo("trial", "pipeline.toml", 0, Path(folder), "finished")
-        stage = StageInfo("data", "import.folders", "0" * 64, {})
-        values = {"run": run, "stage": stage, "artifact": Files(Path(folder), "0" * 64, {}), "error": StageError("a trial")}
-        for hook in OBSERVERS:
-            for name, call in registry.observers(hook):
-                if name == plugin:
-                    yield Verdict("observer", hook, CALLED, _problem_of_call(call, values))
-
-
-CALLED = "it can be called, and returns nothing"
-
-
-def _problem_of_call(call: Callable[..., Any], values: Mapping[str, Any]) -> str:
-    try:
-        returned = call(**values)
-    except (Exception, SystemExit) as error:
-        return in_short(error)
-    return "" if returned is None else f"it returned a value of type {type(returned).__name__}"
-
-
-def _nothing(plugin: str) -> Verdict:
-    return Verdict("plugin", plugin, "it brings a component or an observer", "no hook of it registers or observes anything")
-
-
-def _named(registry: Registry, what: str) -> PluginRecord | None:
-    return next((record for record in registry.plugins if what in (record.name, record.source.partition(" ")[0])), None)
+            found = verdict(promise, untried=str(reason))
+        except (Exception, SystemExit) as error:
+            found = verdict(promise, in_short(error))
+        broken = broken or bool(kinds and found.problem)
+        yield found
 
 
 def required_parameters(component: Component) -> list[str]:
@@ -180,7 +158,7 @@ def required_parameters(component: Component) -> list[str]:
     return [name for name, info in component.params_type().model_fields.items() if info.is_required()]
 
 
-def register_under_test(registry: Registry, kind: str, found: Any) -> str:
+def register_under_test(registry: Registry, kind: str, found: Any, plugin: str = UNDER_TEST) -> str:
     """Add a component that no plugin registers to a registry; returns its name there."""
     from pipekit.hookspecs import hookimpl
     from pipekit.registry.registry import KINDS
@@ -190,7 +168,7 @@ def register_under_test(registry: Registry, kind: str, found: Any) -> str:
 
     name = f"{getattr(found, '__name__', kind).rpartition('.')[2]}-under-test"
     implementation.__name__ = KINDS[kind]
-    registry.add(SimpleNamespace(**{KINDS[kind]: hookimpl(implementation)}), UNDER_TEST, "a test")
+    registry.add(SimpleNamespace(**{KINDS[kind]: hookimpl(implementation)}), plugin, "a test")
     return name
 
 

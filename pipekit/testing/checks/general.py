@@ -15,7 +15,7 @@ from typing import Any
 
 from pipekit.errors import UserError
 from pipekit.registry.component import first_line
-from pipekit.testing.checks.core import Subject, promise
+from pipekit.testing.checks.core import IN_FUNCTION, Subject, promise
 
 HEAVY = (
     "tensorflow",
@@ -87,7 +87,7 @@ def _is_light(subject: Subject) -> str:
     elif not module or importlib.util.find_spec(module) is None:
         return ""
     heavy = (heavy_imports([module]) if module not in _known else _known)[module]
-    return f"{Path(module).name} imports {', '.join(heavy)}; import it in the function that uses it" if heavy else ""
+    return f"{Path(module).name} imports {', '.join(heavy)}; {IN_FUNCTION}" if heavy else ""
 
 
 _known: dict[str, list[str]] = {}
@@ -108,7 +108,8 @@ def heavy_imports(modules: Iterable[str]) -> dict[str, list[str]]:
         "    new = [library for library in heavy if library in sys.modules and library not in seen]\n"
         "    found[name] = new\n"
         "    seen.update(sys.modules)\n"
-        "print(json.dumps(found))\n"
+        "print(json.dumps(found), flush=True)\n"
+        "import os; os._exit(0)\n"  # threads that a plugin has started do not keep it
     )
     command = [sys.executable, "-c", script, json.dumps(list(modules)), json.dumps(HEAVY)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -33,6 +33,9 @@ SETTINGS: Mapping[str, Any] = {"executor": "serial", "workers": 1, "shard_size":
 """Environment for single-threaded libraries, so that the middle step is the same in every run."""
 
 
+PROMISE_OF_KILLS = "killed in the middle and run again, it makes what an undisturbed run makes, and leaves nothing else behind"
+
+
 @promise("stage")
 def _survives_a_kill(subject: Subject) -> str:
     """killed in the middle and run again, it makes what an undisturbed run makes, and leaves nothing else behind"""
@@ -207,4 +210,11 @@ def _start() -> subprocess.Popen[str]:
 
 
 _trials = _Trials()
-atexit.register(_trials.end)
+
+
+def end_trials() -> None:
+    """End the process of the trials."""
+    _trials.end()
+
+
+atexit.register(end_trials)

@@ -3,20 +3,52 @@
 from __future__ import annotations
 
 import inspect
+import itertools
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
-from pipekit.contract import Section, ShardResult, ShardTask
-from pipekit.testing.checks.core import Subject, promise
+from pipekit.contract import Context, Dataset, Files, ShardResult, ShardTask, stage
+from pipekit.findings import problem_of_section
+from pipekit.testing.checks.core import Skipped, Subject, in_short, promise, register_under_test
+from pipekit.testing.checks.examples import make_tiny_evaluation
+from pipekit.testing.checks.stages import DATA, run_stages
+from pipekit.testing.checks.trial import STAGE
+
+_numbers = itertools.count()
 
 
 @promise("report_section")
 def _makes_a_section(subject: Subject) -> str:
-    """it takes (ctx, evaluation), and params if it has any, and returns a Section"""
+    """it takes (ctx, evaluation), and params if it has any, and returns a well-formed Section or None"""
     names = list(inspect.signature(subject.found).parameters)
     if names[:2] != ["ctx", "evaluation"] or names[2:] not in ([], ["params"]):
         return f"expected section(ctx, evaluation, params), got ({', '.join(names)})"
-    made = inspect.get_annotations(subject.found).get("return", Section)
-    return "" if made is Section or "Section" in str(made) else f"it must return a pipekit.Section, not {made!r}"
+    if subject.samples.get("evaluation", True) is None:
+        raise Skipped("it has separate tests that call it")
+    return _call_section(subject, [subject.params] if names[2:] else [])
+
+
+def _call_section(subject: Subject, more: list[Any]) -> str:
+    """Call it inside of a stage, as the report does, on synthetic predictions for the tiny dataset."""
+    said = []
+
+    @stage
+    def tried(ctx: Context, dataset: Dataset) -> Files:
+        """Call the section."""
+        images = ctx.project_dir / "images"
+        try:
+            said.append(problem_of_section(subject.found(ctx, make_tiny_evaluation(images), *more)))
+        except (Exception, SystemExit) as error:
+            said.append(in_short(error))
+        return ctx.artifact(Files)
+
+    tried.__name__ = f"call-{subject.component.name}-{next(_numbers)}"
+    with tempfile.TemporaryDirectory() as folder:
+        name = register_under_test(subject.registry, "stage", tried, plugin=f"({tried.__name__})")
+        run_stages(subject, {**DATA, STAGE: {"use": name}}, Path(folder), executor="serial", workers=1)
+    return said[0]
 
 
 def _count(task: ShardTask) -> ShardResult:

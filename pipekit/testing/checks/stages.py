@@ -16,6 +16,7 @@ from pipekit.testing.checks.trial import STAGE
 
 if TYPE_CHECKING:
     from pipekit.engine.outcome import Outcome
+    from pipekit.registry.component import Component
 
 DATA: Mapping[str, Mapping[str, Any]] = {"data": {"use": "import.folders", "path": "images"}}
 """The default stages before a stage that takes one dataset."""
@@ -57,7 +58,7 @@ def _leaves_the_images_alone(subject: Subject) -> str:
 @promise("check")
 def _finds(subject: Subject) -> str:
     """it takes rows of images, broken ones too, and gives findings about them, the same twice"""
-    check = {"check": subject.component.name, **subject.samples.get("values", {})}
+    check = {"use": qualified(subject.component), **subject.samples.get("values", {})}
     stages = {**DATA, STAGE: {"use": "inspect", "checks": [check]}}
     found = []
     for _ in range(2):
@@ -98,7 +99,12 @@ def before_of(subject: Subject) -> Mapping[str, Mapping[str, Any]]:
 def stages_of(subject: Subject, before: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """A pipeline's stages: those before it, and itself."""
     given = subject.samples.get("values", {})
-    return {**before, STAGE: {"use": subject.component.name, **subject.samples.get("inputs", {}), **given}}
+    return {**before, STAGE: {"use": qualified(subject.component), **subject.samples.get("inputs", {}), **given}}
+
+
+def qualified(component: Component) -> str:
+    """The name by which a pipeline finds it, whatever other plugins have."""
+    return component.reference
 
 
 def _run(subject: Subject, before: Mapping[str, Mapping[str, Any]], folder: Path, **settings: Any) -> Outcome:

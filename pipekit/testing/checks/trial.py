@@ -21,6 +21,8 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from pipekit.testing.checks.watched import changed_path
+
 if TYPE_CHECKING:
     from pipekit.registry.component import Component
     from pipekit.registry.registry import Registry
@@ -32,9 +34,6 @@ TOO_LONG = 75
 """The exit status of a trial that reached its time limit."""
 
 FORKS = hasattr(os, "fork") and sys.platform != "darwin"
-
-CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate"}
-"""Audit events of changes to the file system, besides opening a file for writing."""
 
 
 def main() -> None:
@@ -158,12 +157,8 @@ class Watch:
             sys.settrace(self._enter)
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "open":
-            path, mode, flags = arguments
-            writes = any(letter in mode for letter in "wax+") if mode else bool(flags & (os.O_WRONLY | os.O_RDWR))
-        else:
-            path, writes = (arguments[0] if arguments else None), event in CHANGES
-        if writes and isinstance(path, (str, os.PathLike)) and os.fspath(path).startswith(self.folder):
+        path = changed_path(event, arguments)
+        if path is not None and path.startswith(self.folder):
             self.changes.append(self.steps)
 
     def _enter(self, frame: FrameType, event: str, argument: Any) -> Any:

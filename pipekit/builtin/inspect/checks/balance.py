@@ -7,6 +7,7 @@ from typing import Any
 
 from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Finding, Params, param
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -54,6 +55,7 @@ def missing_classes(rows: Rows, ctx: Context, params: SplitsParams) -> Iterator[
             )
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 def unlabelled(rows: Rows, ctx: Context, params: SplitsParams) -> Iterator[Finding]:
     """Images without a class in a dataset with classes."""
     found = columns_in(rows)

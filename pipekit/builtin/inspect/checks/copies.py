@@ -8,6 +8,7 @@ from typing import Any
 
 from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Finding, Params
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
 
 Row = Mapping[str, Any]
 
@@ -22,12 +23,14 @@ class CopiesParams(Params):
     """No parameters; ``distance_bits`` of the stage sets how near a near duplicate is."""
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 def exact_duplicates(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator[Finding]:
     """The same bytes under several names."""
     for group in _groups(rows, "sha256"):
         yield _finding("exact_duplicates", "warning", "the same file", group, _all_but_one(group))
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 def near_duplicates(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator[Finding]:
     """The same image, resized or saved again; with features also mirrored, cropped, turned or recoloured, or the next in a
     burst. Files with the same bytes count once."""
@@ -38,6 +41,7 @@ def near_duplicates(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> 
             yield _with_words(finding, columns_in(rows).differences)
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 def leakage(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator[Finding]:
     """The same or nearly the same image, or copies of one original, in two splits: metrics measured on it are too high."""
     for group in _either(rows):
@@ -54,6 +58,7 @@ def leakage(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator
             yield _finding("leakage", "error", f"copies of one original in {' and '.join(splits)}", group, remove)
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 def label_conflicts(rows: Sequence[Row], ctx: Context, params: CopiesParams) -> Iterator[Finding]:
     """The same or nearly the same image under two labels: one of them is wrong."""
     for group in _either(rows):

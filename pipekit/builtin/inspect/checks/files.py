@@ -8,6 +8,7 @@ from typing import Any
 
 from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Finding, Params, param
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -32,6 +33,7 @@ class CutOffParams(Params):
     least_share: float = param(0.1, "Smallest share of grey rows, of the height, that counts as cut off", gt=0, lt=1)
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 def corrupt(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
     """Files that can't be decoded completely; they stop a training, or enter it as half an image."""
     reasons: dict[str, list[str]] = defaultdict(list)
@@ -42,6 +44,7 @@ def corrupt(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
         yield Finding("corrupt", "error", reason, tuple(reasons[reason]), {"remove": reasons[reason]})
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 def cut_off(rows: Rows, ctx: Context, params: CutOffParams) -> Iterator[Finding]:
     """The lower end is plain medium grey, which a decoder fills in for missing data; then saved again as a complete file."""
     measured = columns_in(rows)
@@ -51,6 +54,7 @@ def cut_off(rows: Rows, ctx: Context, params: CutOffParams) -> Iterator[Finding]
         yield Finding("cut_off", "warning", words, found, {"remove": list(found)})
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 def wrong_extension(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
     """The file's suffix names another format than its content."""
     measured = columns_in(rows)
@@ -63,6 +67,7 @@ def wrong_extension(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[F
         yield Finding("wrong_extension", "warning", words, measured.ids_at(both), {"remove": []})
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 def orientation(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
     """Images that only their EXIF data rotates. pipekit applies it; not every program does."""
     measured = columns_in(rows)
@@ -71,6 +76,7 @@ def orientation(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Findi
         yield Finding("orientation", "info", "rotated by EXIF data only; other programs may show them on their side", found)
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 def mixed_modes(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
     """Grey, transparent, 16-bit or CMYK images among others: a shortcut for a model if one class has more of them."""
     measured = columns_in(rows)
@@ -81,6 +87,7 @@ def mixed_modes(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Findi
             yield Finding("mixed_modes", "info", f"mode {mode}; most images have {modes.most_common(1)[0][0]}", found)
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 def animated(rows: Rows, ctx: Context, params: FilesParams) -> Iterator[Finding]:
     """Files with several frames or pages; pipekit reads only the first."""
     measured = columns_in(rows)

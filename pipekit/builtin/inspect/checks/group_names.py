@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Finding, Params
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +18,7 @@ class GroupNamesParams(Params):
     """No parameters."""
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 def group_names(rows: Sequence[Mapping[str, Any]], ctx: Context, params: GroupNamesParams) -> Iterator[Finding]:
     """Most names share their stem with others, and images of one stem have the same class, or look alike, beyond chance."""
     import numpy as np
@@ -26,14 +28,15 @@ def group_names(rows: Sequence[Mapping[str, Any]], ctx: Context, params: GroupNa
 
     measured = columns_in(rows)
     good = np.flatnonzero(measured.good).tolist()  # in the order of their ids
-    labels = measured.texts["label"]
 
     def distances(pairs: NDArray[np.int64]) -> NDArray[np.float64]:
         prints = [measured.fingerprint(good[place]) for place in pairs.ravel().tolist()]
         pixels = unpacked(packed(prints)).pixels.astype(np.float64).reshape(len(pairs), 2, -1)
         return np.asarray(np.abs(pixels[:, 0] - pixels[:, 1]).mean(axis=1), np.float64)
 
-    names = [str(labels.names[labels.codes[number]] or "") for number in good]
+    labels = measured.texts["label"]
+    texts = (*labels.names, "")  # code -1, an image without a class, is the last one
+    names = [texts[code] for code in labels.codes[good].tolist()]
     found = name_groups([measured.ids[number] for number in good], names, distances)
     if found is not None:
         message = f"{found}; split with {found.option}, so that the test images are new to the model"

@@ -10,6 +10,7 @@ from typing import Any
 from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Dataset, Finding, Params
 from pipekit.passed_over import META, PICTURES, sentence
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -18,6 +19,7 @@ class ImportedParams(Params):
     """No parameters."""
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 def passed_over(rows: Rows, ctx: Context, params: ImportedParams, dataset: Dataset) -> Iterator[Finding]:
     """Files that the import did not read, by suffix; a warning for photographs, videos, and folders without an image."""
     found = dataset.meta.get(META)

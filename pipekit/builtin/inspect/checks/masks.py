@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipekit.contract import Context, Dataset, Finding, Params
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -20,6 +21,7 @@ class MasksParams(Params):
     """No parameters."""
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 def masks(rows: Rows, ctx: Context, params: MasksParams, dataset: Dataset) -> Iterator[Finding]:
     """Masks of another size than their image, colour-coded or with JPEG artefacts; the values of all others."""
     from pipekit.images.mask_checks import look

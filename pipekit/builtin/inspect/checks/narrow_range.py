@@ -7,6 +7,7 @@ from typing import Any
 
 from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Finding, Params, param
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -15,6 +16,7 @@ class NarrowParams(Params):
     brightest: int = param(32, "Largest 99th percentile of brightness, of 255, that counts as narrow", ge=0, le=255)
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 def narrow_range(rows: Rows, ctx: Context, params: NarrowParams) -> Iterator[Finding]:
     """16-bit files whose values end at an eighth of their range or below."""
     measured = columns_in(rows)

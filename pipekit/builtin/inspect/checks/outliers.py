@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipekit.builtin.inspect.rows import columns_in
 from pipekit.contract import Context, Finding, Params, param
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,6 +34,7 @@ class OutlierParams(Params):
     strictness: float = param(1.0, "Factor on the limit: above 1 reports fewer images, below 1 more", gt=0)
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 def dark(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     """Even the brightest 1 % of the pixels are dark."""
     found = columns_in(rows)
@@ -40,12 +42,14 @@ def dark(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     yield from _report("dark", found, values, -6 * params.strictness, 0.1, "much darker than the others")
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 def bright(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     """Even the darkest 1 % of the pixels are bright."""
     found = columns_in(rows)
     yield from _report("bright", found, found.numbers["dark_level"], 8 * params.strictness, 8, "much brighter than the others")
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 def blurred(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     """The finest details are missing, relative to those of twice the size."""
     found = columns_in(rows)
@@ -54,6 +58,7 @@ def blurred(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding
     yield from _report("blurred", found, values, -2.5 * params.strictness, 0.15, words, found.numbers["contrast"] > 2)
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 def low_information(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     """Almost a single shade."""
     found = columns_in(rows)
@@ -61,6 +66,7 @@ def low_information(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator
     yield from _report("low_information", found, found.numbers["entropy_bits"], -8 * params.strictness, 0.15, words)
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 def odd_size(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     """Far fewer or far more pixels than the other images."""
     import numpy as np
@@ -71,6 +77,7 @@ def odd_size(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Findin
         yield from _report("odd_size", found, values, sign * 6 * params.strictness, 0.25, words)
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 def odd_aspect(rows: Rows, ctx: Context, params: OutlierParams) -> Iterator[Finding]:
     """Far wider or far taller than the other images."""
     import numpy as np
@@ -86,7 +93,7 @@ def _log(values: NDArray[Any]) -> NDArray[Any]:
     """Natural logarithms by the C library, whose last digit does not depend on the processor as NumPy's does."""
     import numpy as np
 
-    return np.array([math.log(value) for value in values.tolist()], np.float64)
+    return np.fromiter(map(math.log, values.tolist()), np.float64, len(values))
 
 
 def _report(

@@ -1,0 +1,174 @@
+"""Evaluate a model of several labels or of a number: what both need. The figures are in :mod:`.several` and :mod:`.numbers`."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipekit.builtin.evaluate.outputs import write_page
+from pipekit.contract import Context, Dataset, Failure, Picture, Report, Sample, Section
+from pipekit.errors import ImageError, UserError
+from pipekit.files import PlainTable
+from pipekit.learning.answers import Answers
+from pipekit.learning.known_groups import known_groups
+from pipekit.learning.linear_head import read_head
+from pipekit.learning.predictor import load_predictor, read_model_info
+from pipekit.tasks import MULTILABEL, TASKS, stated
+
+if TYPE_CHECKING:
+    from pipekit.builtin.evaluate import EvaluateParams
+
+DECIMALS = 6
+"""Decimals of probabilities and numbers in ``predictions.csv``, from which all figures are computed."""
+
+MOST_RESAMPLES = 500
+"""Each resample sorts the images for each label."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The evaluated images with their predictions.
+
+    Attributes:
+        rows: ``(N, C) float64``: probabilities of labels, or the number in one column.
+        groups: of the images, from ``split``; None if each is alone.
+        info: ``model.json``.
+    """
+
+    samples: tuple[Sample, ...]
+    rows: NDArray[np.float64]
+    groups: NDArray[np.int64] | None
+    failed: tuple[Failure, ...]
+    info: Mapping[str, Any]
+    dataset: Dataset
+    split: str
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.info["classes"])
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
+def evaluate_task(ctx: Context, model: Path, task: str, dataset: Dataset, params: EvaluateParams) -> Report:
+    """Write ``report.html``, ``metrics.json`` and ``predictions.csv`` of a model of several labels, or of a number.
+
+    Raises:
+        UserError: the dataset has another task than the model, or the split has no labelled images.
+    """
+    if dataset.task != task:
+        raise UserError(
+            f"the model predicts {TASKS[task]}, and the dataset has {TASKS[dataset.task]}",
+            "Evaluate it on a dataset of the same task.",
+        )
+    unused = [name for name in ("group_column", "group_pattern", "sections", "slices") if getattr(params, name)]
+    if unused:
+        ctx.warn(f"{', '.join(unused)} had no effect: the evaluation does not support them for {TASKS[task]} yet")
+    found = _answered(ctx, model, task, dataset, params)
+    if task == MULTILABEL:
+        from pipekit.builtin.evaluate import several as module
+    else:
+        from pipekit.builtin.evaluate import numbers as module  # type: ignore[no-redef]
+    metrics = module.measure(ctx, found, params)
+    return _write(ctx, found, metrics, params, module)
+
+
+def _answered(ctx: Context, model: Path, task: str, dataset: Dataset, params: EvaluateParams) -> Answered:
+    every = list(dataset.split(params.split))
+    samples = [sample for sample in every if stated(sample) is not None]
+    if not samples:
+        splits = ", ".join(f"{name or '(undecided)'} {count}" for name, count in dataset.meta["splits"].items())
+        raise UserError(f"there is no labelled image in the split {params.split!r} (images: {splits})", "Choose another split.")
+    info = read_model_info(model, [task])
+    if unknown := sorted({*dataset.classes} - {*info["classes"]}) if task == MULTILABEL else []:
+        raise UserError(f"the dataset has labels that the model does not know: {', '.join(unknown[:5])}")
+    head = read_head(model, info, ctx.component)
+    predictor = load_predictor(model, ctx.component, lazy=head is not None, tasks=[task])
+    answers = Answers(ctx, predictor, head, dataset, samples, params.batch_size)
+    kept, rows, failed = [], [], []
+    for sample, row in answers.of(samples, "predict"):
+        if isinstance(row, ImageError):
+            failed.append(Failure(sample.id, row.message, sample.image))
+        else:
+            kept.append(sample)
+            rows.append(np.round(row.astype(np.float64), DECIMALS))
+    ctx.tolerate(failed, len(samples))
+    if not kept:
+        raise UserError(f"none of the {len(samples)} images of the split {params.split!r} can be read")
+    table = np.array(rows, np.float64)
+    return Answered(tuple(kept), table, known_groups(kept), tuple(failed), info, dataset, params.split)
+
+
+def resamples_of(params: EvaluateParams) -> int:
+    return min(params.resamples, MOST_RESAMPLES)
+
+
+def common(found: Answered) -> dict[str, Any]:
+    """Entries that both tasks have."""
+    return {
+        "split": found.split,
+        "num_images": len(found),
+        "num_failed": len(found.failed),
+        "num_groups": None if found.groups is None else int(found.groups.max()) + 1,
+    }
+
+
+def table_of(rows: Sequence[Sequence[Any]], head: Sequence[str]) -> str:
+    text = io.StringIO(newline="")
+    writer = PlainTable(text)
+    writer.writerow(head)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def gallery(found: Answered, order: Sequence[int], captions: Sequence[str], params: EvaluateParams) -> Iterator[Picture]:
+    """Thumbnails of images, in an order, each with its caption."""
+    from pipekit import images
+
+    for place, caption in zip(order[: params.pictures], captions, strict=False):
+        sample = found.samples[place]
+        pixels = images.thumbnail(images.read(sample.image), params.thumbnail_px)
+        yield Picture(
+            images.encode(pixels, "jpg", quality=85), alt=f"{sample.id}: {caption}", caption=f"{caption}\n{sample.id}"
+        )
+
+
+def _write(ctx: Context, found: Answered, metrics: dict[str, Any], params: EvaluateParams, module: Any) -> Report:
+    text = json.dumps(metrics, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    (ctx.out_dir / "metrics.json").write_text(text, "utf-8", errors="backslashreplace")
+    table = module.predictions(found, metrics)
+    (ctx.out_dir / "predictions.csv").write_text(table, "utf-8", errors="surrogateescape", newline="")
+    about = {"split": found.split, "seed": ctx.seed, "model": found.info}
+    (ctx.out_dir / "about.json").write_text(json.dumps(about, indent=1, ensure_ascii=False, default=str) + "\n", "utf-8")
+    sections: list[tuple[str, Section]] = list(module.sections(found, metrics, params))
+    curves = ctx.component("report_section", "training").load()(ctx, _About(found.info))
+    if curves is not None:
+        sections.append(("training", curves))
+    said = module.headline(metrics)
+    write_page(ctx.out_dir, "Model evaluation", sections, f"{said[0].upper()}{said[1:]}.", "the prediction for each image")
+    digest = hashlib.sha256((text + table).encode("utf-8", "surrogatepass")).hexdigest()
+    return ctx.artifact(Report, digest=digest, facts=module.facts(metrics), headline=said, task=found.dataset.task)
+
+
+@dataclass(frozen=True)
+class _About:
+    """What the report's section about the training reads."""
+
+    model: Any
+
+
+def estimate_words(found: Mapping[str, Any], decimals: int = 3) -> str:
+    """``0.912 (95 % interval 0.880 to 0.941)``"""
+    if found["value"] is None:
+        return "not defined"
+    interval = "" if found["low"] is None else f" (95 % interval {found['low']:.{decimals}f} to {found['high']:.{decimals}f})"
+    return f"{found['value']:.{decimals}f}{interval}"

@@ -1,0 +1,252 @@
+"""Evaluate a model of several labels: figures of each label and their averages, co-occurrence, confusion, suspected labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipekit.builtin.evaluate import intervals
+from pipekit.builtin.evaluate.of_task import DECIMALS, Answered, common, estimate_words, gallery, resamples_of, table_of
+from pipekit.contract import Context, Section, Table
+from pipekit.learning import multilabel_metrics as figures
+
+if TYPE_CHECKING:
+    from pipekit.builtin.evaluate import EvaluateParams
+
+LISTED = 200
+"""Maximum number of suspected labels, and of pairs of labels, that are listed."""
+
+
+def measure(ctx: Context, found: Answered, params: EvaluateParams) -> dict[str, Any]:
+    """The content of ``metrics.json``."""
+    classes, scores = found.classes, found.rows
+    true = truth(found)
+    thresholds = np.array([float(found.info.get("thresholds", {}).get(name, 0.5)) for name in classes])
+    predicted = scores >= thresholds
+    low, high, names = _resampled(ctx, true, scores, predicted, found, params)
+    averages = figures.averages(true, predicted)
+    averages_of = {name: figures.interval(value, low[names[name]], high[names[name]]) for name, value in averages.items()}
+    averages_of["subset_accuracy"] = intervals.share_of((true == predicted).all(axis=1), found.groups)
+    mean = figures.mean_average_precision(true, scores)
+    shares = _training_shares(found)
+    suspected = figures.suspects(true, scores, classes)[:LISTED]
+    return {
+        "task": "multilabel",
+        **common(found),
+        "labels": list(classes),
+        "threshold_target": found.info.get("threshold_target"),
+        "mean_average_precision": figures.interval(mean, low[names["map"]], high[names["map"]]),
+        **averages_of,
+        "per_label": {
+            name: _of_label(at, true, scores, predicted, thresholds, found.groups, (low, high))
+            for at, name in enumerate(classes)
+        },
+        "baseline": {
+            "rule": "the labels of more than half of the training images",
+            **figures.baseline_of(shares, true),
+            "mean_average_precision": float(true.mean(axis=0)[true.any(axis=0)].mean()) if true.any() else None,
+        },
+        "co_occurrence": figures.co_occurrence(true).tolist(),
+        "confusions": figures.confusions(true, predicted).tolist(),
+        "label_errors": [
+            {"id": found.samples[row].id, "label": label, "suspected": kind, "probability": p}
+            for row, label, kind, p in suspected
+        ],
+    }
+
+
+def truth(found: Answered) -> NDArray[np.bool_]:
+    """``(N, C)``: which labels the images have."""
+    return np.array([[name in (sample.labels or ()) for name in found.classes] for sample in found.samples], np.bool_)
+
+
+def _training_shares(found: Answered) -> NDArray[np.float64]:
+    counts = found.dataset.counts.get("train", {})
+    labelled = sum(sample.labels is not None for sample in found.dataset.split("train"))
+    return np.array([counts.get(name, 0) / max(1, labelled) for name in found.classes])
+
+
+def _resampled(
+    ctx: Context,
+    true: NDArray[np.bool_],
+    scores: NDArray[np.float64],
+    predicted: NDArray[np.bool_],
+    found: Answered,
+    params: EvaluateParams,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, int]]:
+    """Bounds of the averages, of mAP and of each label's average precision (from index 0 on); the places of the others."""
+    count = true.shape[1]
+    names = {name: count + 1 + at for at, name in enumerate(figures.averages(true[:1], predicted[:1]))} | {"map": count}
+
+    def figures_of(some: NDArray[np.int64]) -> NDArray[np.float64]:
+        precisions = [figures.average_precision(true[some, at], scores[some, at]) for at in range(count)]
+        each = np.array([np.nan if value is None else value for value in precisions])
+        mean = np.nan if np.isnan(each).all() else float(np.nanmean(each))
+        return np.concatenate([each, [mean], list(figures.averages(true[some], predicted[some]).values())])
+
+    number = resamples_of(params)
+    if number < 1 or len(found) < 2:
+        none = np.full(count + 1 + len(names), np.nan)
+        return none, none, names
+    return *figures.bootstrap(figures_of, len(found), found.groups, number, ctx.rng("bootstrap")), names
+
+
+def _of_label(
+    at: int,
+    true: NDArray[np.bool_],
+    scores: NDArray[np.float64],
+    predicted: NDArray[np.bool_],
+    thresholds: NDArray[np.float64],
+    groups: NDArray[np.int64] | None,
+    bounds: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> dict[str, Any]:
+    has, said, score = true[:, at], predicted[:, at], scores[:, at]
+    either = has | said
+
+    def of(chosen: NDArray[np.bool_]) -> NDArray[np.int64] | None:
+        return None if groups is None else groups[chosen]
+
+    zero = {"value": 0.0, "low": None, "high": None}
+    area = figures.auc(has, score)
+    enough = bool(min(has.sum(), (~has).sum()) >= figures.FEWEST)
+    precision = figures.average_precision(has, score)
+    grouped = None if groups is None else (groups[has], groups[~has])
+    return {
+        "images": int(has.sum()),
+        "predicted": int(said.sum()),
+        "threshold": float(thresholds[at]),
+        "precision": intervals.share_of(has[said], of(said)) if said.any() else zero,
+        "recall": intervals.share_of(said[has], of(has)) if has.any() else zero,
+        "f1": intervals.f1_of(intervals.share_of((has & said)[either], of(either))) if either.any() else zero,
+        "average_precision": figures.interval(precision, bounds[0][at], bounds[1][at], enough),
+        "auc": {"value": None, "low": None, "high": None}
+        if area is None
+        else {**intervals.auc(score[has], score[~has], grouped), "value": area},
+        "calibration_error": figures.calibration_error(has, score),
+    }
+
+
+def predictions(found: Answered, metrics: dict[str, Any]) -> str:
+    """``predictions.csv``: the labels of each image, those that are predicted, and all probabilities."""
+    at = [metrics["per_label"][name]["threshold"] for name in found.classes]
+    rows = []
+    for sample, row in zip(found.samples, found.rows, strict=True):
+        said = [name for name, p, least in zip(found.classes, row, at, strict=True) if p >= least]
+        texts = [json.dumps(list(some), ensure_ascii=False) for some in (sample.labels or (), said)]
+        rows.append([sample.id, *texts, *(f"{p:.{DECIMALS}f}" for p in row), sample.sha256])
+    return table_of(rows, ["id", "labels", "predicted", *(f"p:{name}" for name in found.classes), "sha256"])
+
+
+def headline(metrics: dict[str, Any]) -> str:
+    """``test mAP 0.912 (95 % interval …), macro F1 0.871, 120 images``"""
+    mean = estimate_words(metrics["mean_average_precision"])
+    return f"{metrics['split']} mAP {mean}, macro F1 {metrics['macro_f1']['value']:.3f}, {metrics['num_images']:,} images"
+
+
+def facts(metrics: dict[str, Any]) -> dict[str, str]:
+    mean = metrics["mean_average_precision"]["value"]
+    return {
+        "images": str(metrics["num_images"]),
+        **({} if mean is None else {"mAP": f"{mean:.3f}"}),
+        "macro F1": f"{metrics['macro_f1']['value']:.3f}",
+        "all labels right": f"{metrics['subset_accuracy']['value']:.3f}",
+        "baseline F1": f"{metrics['baseline']['macro_f1']:.3f}",
+    }
+
+
+def sections(found: Answered, metrics: dict[str, Any], params: EvaluateParams) -> Iterator[tuple[str, Section]]:
+    yield "summary", _summary(metrics)
+    yield "labels", _labels(metrics)
+    yield "pairs", _pairs(found, metrics)
+    yield "pictures", _worst(found, metrics, params)
+    if metrics["label_errors"]:
+        rows = tuple(
+            (one["id"], one["label"], one["suspected"], round(one["probability"], 3)) for one in metrics["label_errors"]
+        )
+        words = "Labels that the model contradicts with confidence (confident learning for each label). Look at the images."
+        table = Table(("image", "label", "suspected", "probability"), rows, "Suspected labels")
+        yield "label_errors", Section("Suspected missing and wrong labels", words, tables=(table,))
+
+
+AVERAGES = (
+    ("mean_average_precision", "mean average precision (mAP)"),
+    ("macro_f1", "macro F1: the mean over the labels"),
+    ("micro_f1", "micro F1: over all decisions"),
+    ("samples_f1", "samples F1: the mean over the images"),
+    ("subset_accuracy", "subset accuracy: all labels of an image right"),
+    ("hamming_loss", "Hamming loss: share of wrong decisions"),
+)
+
+
+def _summary(metrics: dict[str, Any]) -> Section:
+    base = metrics["baseline"]
+    rows = [
+        (words, estimate_words(metrics[name]), "" if base.get(name) is None else f"{base[name]:.3f}")
+        for name, words in AVERAGES
+    ]
+    words = (
+        f"{metrics['num_images']:,} images with {len(metrics['labels'])} labels. The baseline predicts "
+        f"{base['rule']}; its mAP is that of scores without any information."
+    )
+    if metrics["macro_f1"]["value"] <= base["macro_f1"]:
+        words += " **The model is no better than the baseline.**"
+    if metrics["num_failed"]:
+        words += f" {metrics['num_failed']} images can't be read and are not counted."
+    return Section("Summary", words, tables=(Table(("figure", "model", "baseline"), tuple(rows), "Averages"),))
+
+
+def _labels(metrics: dict[str, Any]) -> Section:
+    head = ("label", "images", "predicted", "threshold", "precision", "recall", "F1", "AP", "AUC", "calibration error")
+    rows = tuple(
+        (
+            name,
+            one["images"],
+            one["predicted"],
+            round(one["threshold"], 3),
+            *(estimate_words(one[key], 2) for key in ("precision", "recall", "f1", "average_precision", "auc")),
+            round(one["calibration_error"], 3),
+        )
+        for name, one in metrics["per_label"].items()
+    )
+    target = metrics["threshold_target"]
+    words = f"The threshold of each label was chosen on val for {target}." if target else "All thresholds are 0.5."
+    return Section("Labels", words, tables=(Table(head, rows, "Each label"),))
+
+
+def _pairs(found: Answered, metrics: dict[str, Any]) -> Section:
+    names, together, confused = found.classes, metrics["co_occurrence"], metrics["confusions"]
+    pairs = [(i, j) for i in range(len(names)) for j in range(i + 1, len(names)) if together[i][j]]
+    pairs.sort(key=lambda pair: (-together[pair[0]][pair[1]], pair))
+    wrong = [(i, j) for i in range(len(names)) for j in range(len(names)) if confused[i][j]]
+    wrong.sort(key=lambda pair: (-confused[pair[0]][pair[1]], pair))
+    tables = (
+        Table(("label", "label", "images"), tuple((names[i], names[j], together[i][j]) for i, j in pairs[:LISTED]), "Together"),
+        Table(
+            ("missed", "predicted in its place", "images"),
+            tuple((names[i], names[j], confused[i][j]) for i, j in wrong[:LISTED]),
+            "Confused",
+        ),
+    )
+    words = "Labels that are on the same image; and labels that were missed where another one was predicted wrongly."
+    return Section("Co-occurrence and confusion of labels", words, tables=tuple(table for table in tables if table.rows))
+
+
+def _worst(found: Answered, metrics: dict[str, Any], params: EvaluateParams) -> Section:
+    true, names = truth(found), found.classes
+    at = np.array([metrics["per_label"][name]["threshold"] for name in names])
+    losses = -np.log(np.clip(np.where(true, found.rows, 1 - found.rows), 1e-6, 1)).sum(axis=1)
+    order = np.argsort(-losses, kind="stable").tolist()
+    captions = []
+    for place in order:
+        said = found.rows[place] >= at
+        parts = [
+            f"{word} {', '.join(name for name, one in zip(names, chosen, strict=True) if one)}"
+            for word, chosen in (("missed", true[place] & ~said), ("wrong", said & ~true[place]), ("right", said & true[place]))
+            if chosen.any()
+        ]
+        captions.append("; ".join(parts) or "no label, none predicted")
+    return Section("Images, worst first", "By their log loss.", pictures=tuple(gallery(found, order, captions, params)))

@@ -1,0 +1,160 @@
+"""The server of the studio: a socket on this machine, the pages, and a table of addresses."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import secrets
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from pipekit.errors import UserError
+from pipekit.page import tokens
+from pipekit.studio import dataset, recipes, work
+from pipekit.studio.guard import Guard
+from pipekit.studio.project import Project
+
+PORT = 8470
+TRIES = 30
+"""Ports that are tried, from the wanted one on."""
+
+PAGES = {
+    "browse": "Browse",
+    "findings": "Findings",
+    "recipe": "Recipe",
+    "train": "Train",
+}
+"""Name -> what the menu calls it. Addresses name pages by this table alone."""
+
+KINDS = {"css": "text/css", "js": "text/javascript"}
+
+_SHELL = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title} · pipekit studio</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/static/studio.css">
+<script type="module" src="/static/{page}.js"></script></head>
+<body data-page="{page}"><a class="skip" href="#main">To the content</a>
+<div class="bar"><span class="brand">pipekit</span><ul class="menu">{menu}</ul><span class="state" role="status"></span></div>
+<main id="main" tabindex="-1"><p class="empty loading">Loading …</p></main>
+<noscript>The studio needs JavaScript, which this server sends itself; it loads nothing from elsewhere.</noscript></body></html>
+"""
+
+
+def address(name: str) -> str:
+    return "/" if name == "browse" else f"/{name}"
+
+
+def page(name: str) -> Callable[[Request], Response]:
+    """The page of a name: a menu and an empty content, which its script fills."""
+    items = [(address(one), " aria-current=page" if one == name else "", shown) for one, shown in PAGES.items()]
+    menu = "".join(f'<li><a href="{where}"{current}>{html.escape(shown)}</a></li>' for where, current, shown in items)
+    text = _SHELL.format(title=html.escape(PAGES[name]), page=name, menu=menu)
+
+    def answer(request: Request) -> Response:
+        return Response(text, media_type="text/html", headers={"cache-control": "no-store"})
+
+    return answer
+
+
+def static(name: str) -> Callable[[Request], Response]:
+    """A file of the package's own."""
+    text = files("pipekit.studio").joinpath("static", name).read_text("utf-8")
+    kind = KINDS[name.rpartition(".")[2]]
+    if name == "studio.css":
+        text = tokens() + text
+
+    def answer(request: Request) -> Response:
+        return Response(text, media_type=kind, headers={"cache-control": "no-cache"})
+
+    return answer
+
+
+def application(project: Project) -> Starlette:
+    """All addresses, without the guard."""
+    names = sorted(one.name for one in files("pipekit.studio").joinpath("static").iterdir() if one.name[:1] != ".")
+    routes = [
+        *(Route(address(name), page(name)) for name in PAGES),
+        *(Route(f"/static/{name}", static(name)) for name in names if name.rpartition(".")[2] in KINDS),
+        *recipes.ROUTES,
+        *work.ROUTES,  # before those with a digest in their place
+        *dataset.ROUTES,
+    ]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: dataset.not_found})
+    app.state.project = project
+    return app
+
+
+def listening(port: int) -> socket.socket:
+    """A socket on 127.0.0.1: the wanted port, or the next free one; any with port 0.
+
+    Raises:
+        UserError: none is free.
+    """
+    for wanted in range(port, min(port + TRIES, 65536)) if port else (0,):
+        found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            found.bind(("127.0.0.1", wanted))
+            found.listen(128)
+        except OSError:
+            found.close()
+            continue
+        return found
+    raise UserError(f"no port from {port} to {port + TRIES - 1} is free", "Choose another one: --port N; 0 takes any free one.")
+
+
+@dataclass
+class Server:
+    """A server that is ready to run.
+
+    Attributes:
+        address: with the token, to be opened once; the page then has a cookie.
+    """
+
+    project: Project
+    socket: socket.socket
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+    _running: Any = field(default=None, repr=False)
+
+    @property
+    def port(self) -> int:
+        return int(self.socket.getsockname()[1])
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}/?token={self.token}"
+
+    def run(self, started: Callable[[], None] = lambda: None) -> None:
+        """Serve until Ctrl-C, or until :meth:`stop`. ``started`` is called when requests are answered."""
+        import uvicorn
+
+        class Announcing(uvicorn.Server):
+            async def startup(self, sockets: Any = None) -> None:
+                await super().startup(sockets=sockets)
+                started()
+
+        app: Any = Guard(application(self.project), self.port, self.token)
+        config = uvicorn.Config(
+            app, log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=1, server_header=False
+        )
+        self._running = Announcing(config)
+        with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again when it has ended
+            self._running.run(sockets=[self.socket])
+
+    def stop(self) -> None:
+        """End :meth:`run`, from another thread."""
+        if self._running is not None:
+            self._running.should_exit = True
+
+
+def serve(project: Project, port: int = PORT) -> Server:
+    """A server for a project, on the wanted port or the next free one."""
+    return Server(project, listening(port))

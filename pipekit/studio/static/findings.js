@@ -1,0 +1,95 @@
+// Findings: what inspect found, in groups, with the images side by side; a click or X leaves an image out.
+
+import { el, get, post, failed, inText, openDataset, thumbnails, commandBox, number, watch, emptyState } from "./common.js";
+import { Decisions } from "./decisions.js";
+import { JobView } from "./jobs.js";
+
+const main = document.querySelector("main");
+const SHOWN = 24;
+const GROUPS = 40;
+let dataset, decisions;
+
+function card(row, group) {
+  const image = el("img", { alt: "" });
+  const caption = el("span", { class: "caption" });
+  const made = el("button", { type: "button", class: "shot", "data-row": String(row) }, el("span", { class: "frame" }, image), caption);
+  made.addEventListener("click", () => decisions.leaveOut([row], group.message.slice(0, 200), group.check));
+  Object.assign(made, { image, caption, row });
+  return made;
+}
+
+function mark() {
+  for (const one of document.querySelectorAll(".shot")) {
+    const out = decisions.leftOut.has(one.row);
+    one.classList.toggle("out", out);
+    one.setAttribute("aria-pressed", String(out));
+    one.caption.textContent = decisions.words(one.row);
+    one.setAttribute("aria-label", `${one.title || "image"}, ${decisions.words(one.row)}`);
+  }
+}
+
+function groupView(group) {
+  const cards = group.rows.slice(0, SHOWN).map((row) => card(row, group));
+  const buttons = [];
+  if (group.remove.length) {
+    buttons.push(el("button", { type: "button", onclick: () => decisions.leaveOut(group.remove.filter((row) => !decisions.leftOut.has(row)), group.message.slice(0, 200), group.check) }, `Leave out ${group.remove.length === 1 ? "the one" : `the ${number(group.remove.length)}`} that inspect suggests`));
+  }
+  if (group.rows.length > 1) {
+    buttons.push(el("button", { type: "button", onclick: () => decisions.leaveOut(group.rows.slice(1).filter((row) => !decisions.leftOut.has(row)), group.message.slice(0, 200), group.check) }, "Keep the first, leave out the rest"));
+  }
+  return el("section", { class: `group ${group.severity}` },
+    el("h3", {}, el("span", { class: "severity" }, group.severity), group.check.replaceAll("_", " ")),
+    el("p", {}, group.message), cards.length ? el("div", { class: "shots" }, ...cards) : null,
+    group.rows.length > SHOWN ? el("p", { class: "soft" }, `${number(group.rows.length - SHOWN)} more: `, el("a", { href: `/?f.finding=${encodeURIComponent(group.check)}` }, "browse them")) : null,
+    el("div", { class: "row" }, ...buttons));
+}
+
+async function fill() {
+  const empty = [...document.querySelectorAll(".shot")].filter((one) => !one.image.getAttribute("src"));
+  for (let at = 0; at < empty.length; at += 200) {
+    const some = empty.slice(at, at + 200);
+    const found = await thumbnails(dataset, some.map((one) => one.row));
+    found.forEach(({ id, file }, number) => {
+      some[number].title = id;
+      if (file) some[number].image.src = URL.createObjectURL(file);
+    });
+  }
+  mark();
+}
+
+async function inspect() {
+  try {
+    const job = await post("/api/jobs", { kind: "inspect" });
+    main.querySelector(".jobs").replaceChildren(new JobView(job, (view) => { if (!view.view.classList.contains("failed")) location.reload(); }).view);
+  } catch (error) { failed(error); }
+}
+
+async function open() {
+  dataset = await openDataset();
+  decisions = new Decisions(dataset, mark);
+  const [found, command, jobs] = await Promise.all([get(`${dataset.base}/findings`), post("/api/command", { kind: "inspect" }), get("/api/jobs")]);
+  const again = el("button", { type: "button", class: found.inspected ? "" : "primary", onclick: inspect }, found.inspected ? "Inspect again" : "Inspect the images");
+  const place = el("div", { class: "jobs" });
+  const box = commandBox(command.words);
+  main.classList.add("text");
+  if (!found.inspected) main.replaceChildren(emptyState("Not inspected yet", "Inspecting reads each image once: damaged files, duplicates, the same image in two splits or under two labels, dark, blurred and unusual images. Nothing is changed.", again, place, box));
+  else if (!found.groups.length) main.replaceChildren(emptyState("Nothing was found", "No damaged file, no duplicate, no leak between splits.", again, place, box));
+  else {
+    const groups = found.groups.slice(0, GROUPS).map(groupView);
+    main.replaceChildren(
+      el("div", { class: "row" }, el("h1", {}, "Findings"), again),
+      el("p", { class: "soft" }, "A click on an image leaves it out, a second one takes it in again. U undoes. What is left out is in quarantine.csv, for --exclude."),
+      place, box, ...groups, found.groups.length > GROUPS ? el("p", { class: "soft" }, `${number(found.groups.length - GROUPS)} more findings are in the page that \`pipekit inspect\` writes.`) : "");
+  }
+  const running = jobs.find((job) => job.kind === "inspect" && job.running);
+  if (running) place.replaceChildren(new JobView(running, () => location.reload()).view);
+  await decisions.load();
+  await fill();
+  document.addEventListener("keydown", (event) => {
+    const at = document.activeElement.closest?.(".shot");
+    if (!inText(event.target)) decisions.key(event, at ? [at.row] : []);
+  });
+  watch(async (now) => { if (now.decisions !== decisions.revision) await decisions.load(); });
+}
+
+open().catch((error) => { main.replaceChildren(emptyState("The findings can't be shown", error.message)); throw error; });

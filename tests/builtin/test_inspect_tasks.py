@@ -1,0 +1,53 @@
+"""What ``inspect`` finds in datasets of several labels and of numbers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from pipekit import images
+from tests.conftest import Trial
+
+
+def inspected(trial: Trial, cells: list[str], task: str) -> dict[str, Any]:
+    chance = np.random.default_rng(0)
+    rows = ["file,label"]
+    for number, cell in enumerate(cells):
+        images.write(trial.path / f"{number:02}.png", chance.integers(0, 255, (24, 24, 3), np.uint8))
+        rows.append(f"{number:02}.png,{cell}")
+    (trial.path / "labels.csv").write_text("\n".join(rows) + "\n")
+    (trial.path / "00.png").write_bytes((trial.path / "01.png").read_bytes())
+    photos = {"use": "import.csv", "path": "labels.csv", "task": task, "label": "label"}
+    made = trial.run({"photos": photos, "seen": {"use": "inspect", "dataset": "photos"}}).artifact("seen")
+    found: dict[str, Any] = json.loads((made.path / "inspect.json").read_text())
+    assert "Images per class" in (made.path / "inspect.html").read_text()
+    return found
+
+
+def messages(found: dict[str, Any], check: str) -> list[str]:
+    return [finding["message"] for finding in found["findings"] if finding["check"] == check]
+
+
+def test_labels_that_are_together_rare_and_in_conflict(trial: Trial) -> None:
+    cells = ["a|b", "a", *(["a|b"] * 20), "a|b|c", "c|a", "[]"]
+    found = inspected(trial, cells, "multilabel")
+    said = messages(found, "co_occurrence")
+    assert said[0].startswith("1.92 labels an image on average, 5 combinations, 1 images without a label")
+    assert "a and b (22)" in said[0]
+    assert "labels on fewer than 20 images: 'c' (2)" in said[1]
+    assert "'b' is never there without 'a'" in said[2]
+    assert said[-1] == "2 combinations of labels are there once"
+    assert messages(found, "label_conflicts") == ['the same file labelled ["a", "b"] and ["a"]']
+    assert found["counts"][""] == {"[]": 1, "a": 24, "b": 22, "c": 2}
+    assert any("these checks do not support several labels" in one["message"] for one in trial.told("warning"))
+
+
+def test_numbers_far_outside_the_others(trial: Trial) -> None:
+    found = inspected(trial, [*(f"{number / 10}" for number in range(30)), "999"], "number")
+    said = messages(found, "outlying_numbers")
+    assert said[0].startswith("31 numbers from 0 to 999; median 1.5")
+    assert said[1].startswith("1 number outside -3.75 to 6.75, such as 999")
+    assert [f["samples"] for f in found["findings"] if f["check"] == "outlying_numbers"][1] == ["30.png"]
+    assert messages(found, "label_conflicts") == ["the same file labelled 0.0 and 0.1"]

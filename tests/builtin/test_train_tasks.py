@@ -1,0 +1,160 @@
+"""Training, evaluation and prediction of several labels and of numbers, on small pictures; and what does not fit."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipekit import images
+from pipekit.builtin.train.params import TrainParams
+from pipekit.builtin.train.tasks import check_task
+from pipekit.contract import Dataset, Sample
+from pipekit.errors import UserError
+from pipekit.learning.outputs import Outputs, makes
+from pipekit.registry.registry import load_registry
+from tests.conftest import Trial
+
+COLOURS = ("red", "green", "blue")
+
+
+def draw(folder: Path, count: int = 60) -> None:
+    """Pictures with a bar of each colour that their labels name; the number is the share of red."""
+    chance = np.random.default_rng(0)
+    rows = ["file,labels,share"]
+    for number in range(count):
+        pixels = chance.integers(0, 60, (12, 12, 3), np.uint8)
+        has = chance.random(3) < 0.5
+        for at in np.flatnonzero(has):
+            pixels[3 * at + 1 : 3 * at + 3, :, at] = 230
+        height = int(chance.integers(0, 12))
+        pixels[:, :2] = 0
+        pixels[:height, :2, 0] = 255
+        images.write(folder / f"{number:02}.png", pixels)
+        rows.append(
+            f"{number:02}.png,{'|'.join(name for name, one in zip(COLOURS, has, strict=True) if one) or '[]'},{height / 12:.4f}"
+        )
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+
+
+def stages(task: str, **train: Any) -> dict[str, dict[str, Any]]:
+    label = "labels" if task == "multilabel" else "share"
+    return {
+        "photos": {"use": "import.csv", "path": "labels.csv", "task": task, "label": label},
+        "split": {
+            "use": "split",
+            "dataset": "photos",
+            "duplicates": "off",
+            "fractions": {"train": 0.5, "val": 0.25, "test": 0.25},
+        },
+        "model": {"use": "train", "dataset": "split", "model": "mlp", "epochs": 12, "learning_rate": 0.01, **train},
+        "report": {"use": "evaluate", "model": "model", "dataset": "split", "resamples": 50, "pictures": 4},
+        "said": {"use": "predict", "model": "model", "dataset": "photos"},
+    }
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_several_labels_from_pictures_to_report(trial: Trial) -> None:
+    draw(trial.path)
+    done = trial.run(stages("multilabel", class_weights="balanced"))
+    info = json.loads((done.artifact("model").path / "model.json").read_text())
+    assert (info["task"], info["classes"]) == ("multilabel", ["blue", "green", "red"])
+    assert {*info["thresholds"]} == {*COLOURS}
+    assert "val_f1" in info["history"][0]
+    report = done.artifact("report")
+    metrics = json.loads((report.path / "metrics.json").read_text())
+    assert metrics["mean_average_precision"]["value"] > 0.8
+    assert metrics["macro_f1"]["value"] > metrics["baseline"]["macro_f1"]
+    rows = rows_of(report.path / "predictions.csv")
+    true = np.array([[name in json.loads(row["labels"]) for name in info["classes"]] for row in rows])
+    scores = np.array([[float(row[f"p:{name}"]) for name in info["classes"]] for row in rows])
+    from pipekit.learning.multilabel_metrics import mean_average_precision
+
+    assert metrics["mean_average_precision"]["value"] == pytest.approx(mean_average_precision(true, scores))
+    assert "Co-occurrence and confusion of labels" in (report.path / "report.html").read_text()
+    assert {row["predicted"] for row in rows_of(done.artifact("said").path / "predictions.csv")} > {"[]"}
+
+
+def test_a_number_from_pictures_to_report(trial: Trial) -> None:
+    draw(trial.path)
+    done = trial.run(stages("number"))
+    info = json.loads((done.artifact("model").path / "model.json").read_text())
+    assert (info["task"], info["classes"]) == ("regression", ["share"])
+    assert info["value"]["interval"]["images"] == 15
+    metrics = json.loads((done.artifact("report").path / "metrics.json").read_text())
+    assert metrics["mae"]["value"] < metrics["baseline"]["mae"]
+    assert metrics["prediction_interval"]["coverage"]["value"] > 0.5
+    said = rows_of(done.artifact("said").path / "predictions.csv")
+    assert [float(row["predicted"]) for row in said] == pytest.approx([float(row["p:share"]) for row in said], abs=1e-4)
+    with pytest.raises(UserError, match=r"'calibrate' does not support a number for each image yet"):
+        trial.run({**stages("number"), "later": {"use": "calibrate", "model": "model", "dataset": "split"}})
+
+
+def dataset(task: str) -> Dataset:
+    fields: list[dict[str, Any]] = (
+        [{"labels": ("a",)}, {"labels": ()}] if task == "multilabel" else [{"value": 1.0}, {"value": 2.0}]
+    )
+    samples = [Sample(str(at), f"{at}.png", split="train", **one) for at, one in enumerate(fields)]
+    meta = {"task": task, "classes": ["a"] if task == "multilabel" else [], "num_samples": 2}
+    return Dataset(Path(), "", meta, lambda _: iter(samples), lambda _: iter(()))
+
+
+def params(template: str, **values: Any) -> TrainParams:
+    return load_registry().check_params(TrainParams, {"model": {"template": template}, **values})
+
+
+@pytest.mark.parametrize(
+    ("task", "template", "values", "said"),
+    [
+        (
+            "multilabel",
+            "hog_svm",
+            {"loss": "mse", "metrics": ["mae", "auc"], "label_mode": "sparse", "threshold": "recall >= 0.9"},
+            ["template 'hog_svm'", "label_mode = 'sparse'", "loss = 'mse'", "metric 'mae'"],
+        ),
+        (
+            "number",
+            "logistic_regression",
+            {"loss": "binary_crossentropy", "mixup": 0.2, "class_weights": "balanced", "ops": ["rotate(9)"], "metrics": ["f1"]},
+            [
+                "loss = 'binary_crossentropy'",
+                "metric 'f1'",
+                "class_weights = 'balanced'",
+                "mixup: ",
+                "ops: the ops rotate move",
+            ],
+        ),
+    ],
+)
+def test_everything_that_does_not_fit_is_listed_at_once(
+    task: str, template: str, values: dict[str, Any], said: list[str]
+) -> None:
+    chosen = params(template, **values)
+    with pytest.raises(UserError) as caught:
+        check_task(dataset(task), chosen.model.load(), chosen)
+    assert all(one in caught.value.message for one in said)
+    assert caught.value.message.count("\n") == len(said)
+
+
+@pytest.mark.parametrize("template", ["mlp", "simple_cnn", "alexnet", "pretrained", "row_lstm", "logistic_regression"])
+def test_built_in_templates_make_all_outputs(template: str) -> None:
+    assert makes(load_registry().get("model", template).load()) == ("classes", "multilabel", "number")
+    chosen = params(template)
+    check_task(dataset("multilabel"), chosen.model.load(), chosen)
+
+
+def test_a_template_for_classes_is_as_before() -> None:
+    def build(input_shape_hwc: Any, num_classes: int, params: Any) -> None: ...
+
+    assert makes(build) == ("classes",)
+    assert Outputs.of(3) == Outputs("classes", ("0", "1", "2"))
+    assert Outputs.of_number("angle", [1.0, 3.0]) == Outputs("number", ("angle",), 2.0, 1.0)
+    assert Outputs.of_number("angle", [2.0, 2.0]).spread == 1.0

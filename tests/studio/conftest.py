@@ -1,0 +1,45 @@
+"""A folder of twelve images in two classes, opened in the studio."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipekit import images
+from pipekit.commands.browse import find_source
+from pipekit.studio.project import Project
+from tests.studio.asgi import Page
+
+HOSTILE = '<img src=x onerror=alert(1)> "quoted" & ‮rtl 𝔘.png'
+
+
+def paint(folder: Path, count: int = 6) -> None:
+    """Two classes; the grey value of an image is its number times ten."""
+    for number in range(2 * count):
+        name = ("cat", "dog")[number % 2]
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        images.write(folder / name / f"{number:02}.png", np.full((20, 30, 3), 10 * number, np.uint8))
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of work with ``photos``; it is the current folder."""
+    (tmp_path / ".pipekit").mkdir()
+    paint(tmp_path / "photos")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def project(work: Path) -> Any:
+    made = Project(find_source("photos"))
+    yield made
+    made.thumbs.close()
+
+
+@pytest.fixture
+def page(project: Project) -> Page:
+    return Page(project)

@@ -1,0 +1,46 @@
+"""A studio that answers a browser, in a thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipekit.studio.project import Project
+from pipekit.studio.server import Server, serve
+from tests.studio.chromium import Chromium
+
+
+@contextmanager
+def running(project: Project) -> Iterator[Server]:
+    ready = threading.Event()
+    server = serve(project, 0)
+    thread = threading.Thread(target=server.run, args=(ready.set,))
+    thread.start()
+    assert ready.wait(60)
+    try:
+        yield server
+    finally:
+        server.stop()
+        thread.join(30)
+        project.thumbs.close()
+
+
+def held_to(browser: Chromium) -> None:
+    """At the end of a test: nothing left this machine, and no script failed."""
+    browser.call("Page.navigate", url="about:blank")  # the page asks each second, also when its server has ended
+    elsewhere = [
+        address
+        for _, address in browser.requests
+        if not address.startswith(("http://127.0.0.1:", "data:", "blob:http://127.0.0.1:", "about:", "chrome:"))
+    ]
+    errors, browser.errors, browser.requests = browser.errors, [], []
+    assert not errors, errors
+    assert not elsewhere, elsewhere
+
+
+def opened(browser: Chromium, server: Server, path: str = "/") -> None:
+    """Open a page: first with the token, then as it is."""
+    browser.open(server.address)
+    browser.open(f"http://127.0.0.1:{server.port}{path}")
+    browser.until("!document.querySelector('.loading')")

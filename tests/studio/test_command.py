@@ -1,0 +1,35 @@
+"""``pipekit studio``: it says where, takes the next free port, and ends on Ctrl-C."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from http.cookiejar import CookieJar
+from pathlib import Path
+
+
+def test_the_command(work: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        words = [sys.executable, "-m", "pipekit", "studio", "photos", "--no-open", "--port", str(port)]
+        process = subprocess.Popen(words, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        address = re.search(r"http://127\.0\.0\.1:(\d+)/\?token=\S+", line)
+        assert address, (line, process.stderr and process.stderr.read())
+        assert int(address[1]) > port
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
+        with browser.open(address[0]) as answer:
+            assert answer.url == f"http://127.0.0.1:{address[1]}/"
+            assert b"<main" in answer.read()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert f"Port {port} is taken." in said
+    assert not [name for name in ("pipeline.toml", "runs", "corrections.csv") if (work / name).exists()]

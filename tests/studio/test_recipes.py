@@ -1,0 +1,97 @@
+"""Variants are those of the command line; a recipe's file is what its pages and ``--ops`` read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pipekit
+from pipekit import images
+from pipekit.commands.recipe import Recipe
+from pipekit.commands.variants import variants_of
+from pipekit.contract import NO_TARGETS
+from pipekit.studio.project import Project
+from tests.studio.asgi import Page
+from tests.studio.test_dataset import parts
+
+OPS = [{"op": "rotate", "limit_deg": 30}, {"op": "hflip"}]
+
+
+def test_variants_are_those_of_the_command(work: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 2, (2, 2, 3)).repeat(32, 0).repeat(32, 1).astype(np.uint8) * 200
+    images.write(work / "a.png", pixels)
+    captions, files = variants_of(str(work / "a.png"), "x", NO_TARGETS, OPS, 64, 3, 7)
+    assert captions[0].startswith("a.png")
+    assert len(files) == len(captions) == 4
+    shown = pipekit.preview(work / "a.png", ops=OPS, size_hw=[64, 64], variants=3, seed=7)
+    assert [one for row in shown.captions for one in row] == captions
+    again = variants_of(str(work / "a.png"), "x", NO_TARGETS, OPS, 64, 3, 7)
+    assert (captions, files) == again
+    assert variants_of(str(work / "a.png"), "x", NO_TARGETS, OPS, 64, 3, 8)[0] != captions
+    assert images.decode(files[1]).shape == (64, 64, 3)
+
+
+def preview(page: Page, **values: Any) -> Any:
+    digest = page.get("/api/index").json["digest"]
+    return page.post(f"/api/{digest}/preview", {"row": 0, "size": 32, "count": 2, "seed": 0, "ops": OPS, **values})
+
+
+def test_a_preview_is_one_answer(page: Page) -> None:
+    head, *files = parts(preview(page).body)
+    name, captions = json.loads(head)
+    assert (name, len(captions), len(files)) == ("00.png", 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"ops": [{"op": "rotat"}]}, "rotat"),
+        ({"ops": [{"op": "rotate", "limit_deg": -4}]}, "limit_deg"),
+        ({"ops": [{"op": "rotate", "limit_deg": "many"}]}, "limit_deg"),
+        ({"size": 5000}, "expected a size"),
+        ({"count": 1000}, "variants"),
+    ],
+)
+def test_what_is_wrong_is_said_and_is_no_error_of_the_server(page: Page, values: dict[str, Any], said: str) -> None:
+    answer = preview(page, **values)
+    assert answer.status == 422
+    assert said in answer.json["message"]
+
+
+def test_every_op_has_controls_of_known_kinds(page: Page) -> None:
+    found = page.get("/api/ops").json
+    assert {"rotate", "crop", "one_of"} <= {one["name"] for one in found["ops"]}
+    for one in found["ops"]:
+        for schema in one["params"].values():
+            assert {"type", "anyOf", "enum", "default"} & set(schema), (one["name"], schema)
+
+
+def test_a_recipe_is_a_file_that_the_command_reads(page: Page, project: Project, work: Path) -> None:
+    answer = page.post("/api/recipes/first", {"ops": OPS, "known": ""})
+    assert answer.status == 200
+    file = work / "recipes" / "first.toml"
+    assert Recipe(str(file)).calls == Recipe(OPS).calls
+    found = page.get("/api/recipes/first").json
+    assert found["known"] == answer.json["known"]
+    assert [one["op"] for one in found["ops"]] == ["rotate", "hflip"]
+    again = page.post("/api/recipes/first", {"ops": found["ops"], "known": found["known"]})
+    assert again.json["known"] == found["known"], "the same ops are the same bytes"
+
+
+def test_a_file_that_was_changed_elsewhere_is_not_overwritten(page: Page, work: Path) -> None:
+    known = page.post("/api/recipes/first", {"ops": OPS, "known": ""}).json["known"]
+    file = work / "recipes" / "first.toml"
+    file.write_text("# mine\n" + file.read_text("utf-8"), "utf-8")
+    for said in (known, ""):
+        assert page.post("/api/recipes/first", {"ops": [], "known": said}).status == 409
+    assert file.read_text("utf-8").startswith("# mine\n")
+
+
+@pytest.mark.parametrize("name", ["..%2fx", "-x", ".x", "x%2fy"])
+def test_a_name_is_no_path(page: Page, work: Path, name: str) -> None:
+    assert page.post(f"/api/recipes/{name}", {"ops": OPS, "known": ""}).status in (404, 405, 422)
+    assert not (work / "x.toml").exists()
