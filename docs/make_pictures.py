@@ -54,7 +54,8 @@ class Shown:
 def pipekit(folder: Path, *words: str) -> None:
     """Run a command in ``folder``, without its progress."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-m", "pipekit", *words, "--quiet"], cwd=folder, check=True, env=environment)
+    command = [sys.executable, "-m", "pipekit", *words]
+    subprocess.run(command, cwd=folder, check=True, env=environment, stdout=subprocess.DEVNULL)
 
 
 def sheet(folder: Path) -> Path:
@@ -64,16 +65,15 @@ def sheet(folder: Path) -> Path:
 
 
 def steps(folder: Path) -> Path:
-    ops = "rotate([18, 18])|zoom([0.8, 0.8], keep_aspect=true)|hflip(p=1)|brightness([1.25, 1.25])|blur(p=1)"
-    pipekit(
-        ROOT, "augment", COFFEE, str(folder / "out.png"), "--preview", "--steps", "--ops", ops, "--fill", "reflect", "--no-show"
-    )
+    ops = "rotate(25)|zoom(0.3, keep_aspect=true)|hflip(p=1)|brightness([1.2, 1.3])|hue_saturation(30)"
+    options = ("--steps", "--ops", ops, "--fill", "reflect", "--seed", "4")
+    pipekit(ROOT, "augment", COFFEE, str(folder / "out.png"), "--preview", *options, "--no-show")
     return folder / "out.png"
 
 
 def corners(folder: Path) -> Path:
     pipekit(ROOT, "features", CAT, "--out", str(folder / "harris"), "--no-show")
-    return next((folder / "harris").rglob("*.png"))
+    return next((folder / "harris" / "previews").rglob("*.png"))
 
 
 def photographs(folder: Path) -> Path:
@@ -100,6 +100,7 @@ def inspection(folder: Path) -> Path:
 
 
 def report(folder: Path) -> Path:
+    folder = folder / "surfaces"  # the report shows the project's name
     shutil.copytree(ROOT / TEXTURES, folder / "textures", ignore=shutil.ignore_patterns("runs", ".pipekit"))
     pipekit(folder, "train", "textures", "--name", "textures", "--model", "simple_cnn", "--epochs", "2")
     return screenshot((folder / "runs" / "textures" / "report.html").as_uri(), folder / "page.png", 1180, 1240)
