@@ -31,6 +31,8 @@ def params(**values: Any) -> TrainParams:
 class Images(SimpleNamespace):
     """As much of a dataset as a plan needs."""
 
+    task = "classes"
+
     def __len__(self) -> int:
         return int(self.num)
 

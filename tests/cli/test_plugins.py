@@ -121,6 +121,7 @@ LOADING = [
     ("split", "."),
     ("stage",),
     ("stage", "split", "--help"),
+    ("studio", "."),
     ("train", "."),
 ]
 """Command lines of all commands that take --plugin."""

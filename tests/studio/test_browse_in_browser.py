@@ -170,6 +170,7 @@ def test_keys_become_files_and_names_stay_names(browser: Chromium, photos: Path)
         opened(browser, server)
         browser.until("document.querySelectorAll('.tile.relabelled').length === 1", "a reload loses nothing")
         assert browser.do("document.querySelectorAll('main [onerror], main b').length") == 0
+        browser.until(FULL)
         names = browser.do("[...document.querySelectorAll('.tile')].map((one) => one.title)")
         assert f"cat/{HOSTILE}" in names
         held_to(browser)
