@@ -172,6 +172,7 @@ def make(shown: Shown) -> None:
 
     shown.path.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["PIPEKIT_STORE"] = str(Path(folder) / ".store")  # nothing is there yet
         made = shown.make(Path(folder))
         if shown.path.suffix == ".jpg":
             images.write(shown.path, images.read(made), QUALITY)

@@ -24,6 +24,8 @@ LIMIT_S = 20.0
 HOLD_S = 4.0
 """How long the last screen stays."""
 EVERY_S = 0.3
+MOST = 24
+"""Screens of a recording, about."""
 GROUND = ((20, 24, 31), (222, 228, 236))
 COLOURS = [
     *((60, 68, 80), (255, 123, 114), (86, 211, 100), (227, 179, 65)),
@@ -68,6 +70,7 @@ def screens(command: Sequence[str], folder: Path, columns: int, rows: int) -> It
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    environment["PIPEKIT_STORE"] = str(folder / ".store")  # nothing is there yet
     environment.pop("CI", None)
     words = [sys.executable, "-m", *command]
     stream.feed(f"\x1b[32m$\x1b[0m {' '.join(command)}\r\n".encode())
@@ -104,6 +107,7 @@ def record(command: Sequence[str], folder: Path, *, columns: int, rows: int) -> 
         if not seen or seen[-1][1] != shown:
             seen.append((at, shown))
     took = seen[-1][0]
+    seen = _thinned(seen, took / MOST)
     faster = max(1.0, took / LIMIT_S)
     starts = [at / faster for at, _ in seen]
     total = starts[-1] + HOLD_S
@@ -119,6 +123,15 @@ def record(command: Sequence[str], folder: Path, *, columns: int, rows: int) -> 
     return WHOLE.format(
         width=width, height=height, title=title, seconds=total, keyframes="\n".join(keyframes), frames="\n".join(frames)
     )
+
+
+def _thinned(seen: Sequence[tuple[float, Any]], apart_s: float) -> list[tuple[float, Any]]:
+    """The first and the last screen, and of the others those that lie so far apart."""
+    kept = [seen[0]]
+    for one in seen[1:-1]:
+        if one[0] - kept[-1][0] >= apart_s:
+            kept.append(one)
+    return [*kept, *seen[1:][-1:]]
 
 
 def _drawn(shown: Sequence[Sequence[Any]], name: str, columns: int, rows: int) -> str:
