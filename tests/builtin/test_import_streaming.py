@@ -60,8 +60,9 @@ def most_objects(read: Iterator[Any]) -> tuple[int, int]:
     count = 0
     for row in read:
         count += isinstance(row, Sample)
-        most = max(most, sys.getallocatedblocks())
-    return count, most - before
+        if count % 10 == 0:  # counting walks the whole heap, and what grows is held for more rows than that
+            most = max(most, sys.getallocatedblocks())
+    return count, max(most, sys.getallocatedblocks()) - before
 
 
 @pytest.mark.parametrize("importer", sorted(TREES))

@@ -55,6 +55,8 @@ size_hw = [32, 32]
 [stages.features]
 use = "features"
 dataset = "augment"
+previews_per_class = 1
+preview_px = 64
 
 [stages.weigh]
 use = "weigh"

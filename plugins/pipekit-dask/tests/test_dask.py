@@ -70,15 +70,22 @@ class Cluster:
             process.wait()
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    folder = tmp_path / "cluster"
-    folder.mkdir()
-    made = Cluster(folder)
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One for the module; it has a worker."""
+    made = Cluster(tmp_path_factory.mktemp("cluster"))
     try:
+        made.worker()
+        wait_for_workers(made, 1)
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The digest of the images that one process makes."""
+    return run_plan(project(tmp_path_factory.mktemp("serial"), executor="serial")).artifact("slow").digest
 
 
 def project(folder: Path, **settings: Any) -> Any:
@@ -100,10 +107,21 @@ def wait_for_workers(cluster: Cluster, count: int) -> None:
         client.wait_for_workers(count)
 
 
-def test_a_worker_killed_in_the_middle_loses_nothing(cluster: Cluster, tmp_path: Path) -> None:
-    first, _ = cluster.worker(), cluster.worker()
+def test_on_this_machine_without_a_scheduler(expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
+    outcome = run_plan(project(tmp_path / "dask", executor={"use": "dask", "workers": 2}))
+    assert outcome.artifact("slow").digest == expected
+
+
+def test_a_scheduler_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    executor = {"use": "dask", "address": "tcp://127.0.0.1:9", "timeout_s": 1}
+    with pytest.raises(UserError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"):
+        run_plan(project(tmp_path, executor=executor))
+
+
+def test_a_worker_killed_in_the_middle_loses_nothing(cluster: Cluster, expected: str, tmp_path: Path) -> None:
+    first = cluster.worker()  # the other one stays
     wait_for_workers(cluster, 2)
-    expected = run_plan(project(tmp_path / "serial", executor="serial"))
 
     seen: list[int] = []
     killed_at: list[int] = []
@@ -122,27 +140,12 @@ def test_a_worker_killed_in_the_middle_loses_nothing(cluster: Cluster, tmp_path:
     assert killed_at[0] < 60, "the worker died before the end"
     assert seen == sorted(seen)
     assert seen[-1] == 60
-    assert outcome.artifact("slow").digest == expected.artifact("slow").digest
+    assert outcome.artifact("slow").digest == expected
     assert outcome.artifact("slow").meta["num_failed"] == 0
 
     again = run_plan(project(tmp_path / "dask", executor="serial"))
     assert [stage.cached for stage in again.stages] == [True, True]
 
 
-def test_on_this_machine_without_a_scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
-    expected = run_plan(project(tmp_path / "serial", executor="serial"))
-    outcome = run_plan(project(tmp_path / "dask", executor={"use": "dask", "workers": 2}))
-    assert outcome.artifact("slow").digest == expected.artifact("slow").digest
-
-
 def test_it_keeps_the_promises_of_an_executor(cluster: Cluster) -> None:
-    cluster.worker()
-    wait_for_workers(cluster, 1)
     check_executor("dask", scheduler_file=str(cluster.file))
-
-
-def test_a_scheduler_that_does_not_answer_is_named(tmp_path: Path) -> None:
-    executor = {"use": "dask", "address": "tcp://127.0.0.1:9", "timeout_s": 1}
-    with pytest.raises(UserError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"):
-        run_plan(project(tmp_path, executor=executor))
