@@ -21,7 +21,7 @@ class StageOutcome:
 
     Attributes:
         parts: the parts of its key.
-        why: why it ran; "" where it was cached.
+        why: why it ran; "" if it was cached.
     """
 
     name: str

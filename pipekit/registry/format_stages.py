@@ -239,7 +239,7 @@ def _amended(ctx: Context, reader: Any, params: Any, of_plugins: tuple[str, ...]
 def _noticing(
     ctx: Context, samples: Iterable[Sample], failed: list[Failure], adjusted: Mapping[str, Any], codecs: list[str]
 ) -> Iterator[Sample]:
-    """The samples; where some rows failed, were adjusted, or need a plugin's codec, the next run must find that anew."""
+    """The samples; if some rows failed, were adjusted, or need a plugin's codec, the next run must find that anew."""
     yield from samples
     if failed or adjusted or codecs:
         ctx.amended("path", None, lambda below: None)
@@ -293,7 +293,7 @@ def _sort_out(
     excluded: Collection[str],
     ledger: Ledger,
 ) -> Iterator[Sample]:
-    """The samples; an image that failed for want of a label is one, where a correction labels it."""
+    """The samples; an image that failed for want of a label is one, if a correction labels it."""
     for item in found:
         if isinstance(item, Categories):
             lists.append({item.of: [entry.to_plain() for entry in item.entries]})
@@ -367,7 +367,7 @@ def _drained(failed: list[Failure]) -> Iterator[Failure]:
 
 
 def _renumbered(lists: list[dict[str, Any]], listed: dict[str, Any]) -> str:
-    """What is said where two files of a source give a class different numbers; "" where they agree."""
+    """The warning if two files of a source give a class different numbers; "" if they agree."""
     for of, entries in listed.items():
         numbers = {entry["name"]: entry.get("number") for entry in entries}
         for entry in (entry for one in lists for entry in one.get(of, ())):
