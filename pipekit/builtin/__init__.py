@@ -161,7 +161,7 @@ def register_importers(register: Register) -> None:
     )
     register("videos", "pipekit.builtin.importers.videos", summary="Videos: frames at a stated rate, a class per folder")
     register(
-        "tfrecord", "pipekit.builtin.importers.tfrecord", summary="TFRecord files of tf.train.Example with images", version=2
+        "tfrecord", "pipekit.builtin.importers.tfrecord", summary="TFRecord files of tf.train.Example with images", version=3
     )
     register(
         "npz",
@@ -189,7 +189,7 @@ def register_exporters(register: Register) -> None:
     register("folders", f"{at}.folders", summary="Class folders with metadata.csv: Keras, torchvision, fastai, datasets")
     register("csv", f"{at}.csv", summary="One CSV file with one row per image, and the images")
     register(
-        "parquet", f"{at}.parquet", summary="Parquet with the images' bytes, as Hugging Face's datasets stores them", version=3
+        "parquet", f"{at}.parquet", summary="Parquet with the images' bytes, as Hugging Face's datasets stores them", version=4
     )
     register("coco", f"{at}.coco", summary="COCO: images, and one JSON file of objects per split", version=4)
     register("yolo", f"{at}.yolo", summary="YOLO: images, labels, data.yaml; boxes, polygons, oriented boxes, poses", version=3)

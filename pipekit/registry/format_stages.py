@@ -42,7 +42,7 @@ from pipekit.passed_over import META, joined, passed_over, sentence
 from pipekit.quarantine import Exclusions, read_exclusions
 from pipekit.registry.component import Component
 from pipekit.registry.label_options import from_boxes, from_copies, ordered
-from pipekit.registry.losses import losses, lost_names
+from pipekit.registry.losses import losses, lost_names, lost_skeletons
 from pipekit.registry.privacy import prepared, with_field
 from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, require, stated, supported_by, supports
 
@@ -409,8 +409,10 @@ def export_stage(exporter: Component) -> Any:
         if of_images:
             main = prepared(ctx, main, params, found)
         carries = getattr(found, "CARRIES", None)
-        for lost in filter(None, (losses(main, carries), lost_names(main, carries)) if carries is not None else ()):
-            ctx.warn(f"{exporter.name}: {lost}")
+        if carries is not None:
+            lost = losses(main, carries), lost_names(main, carries), lost_skeletons(main, carries)
+            for said in filter(None, lost):
+                ctx.warn(f"{exporter.name}: {said}")
         for said in getattr(found, "limits", lambda *_: ())(main, params):
             ctx.warn(f"{exporter.name}: {said}")
         made = write(main, ctx.out_dir, params, **inputs)
