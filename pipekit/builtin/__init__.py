@@ -129,7 +129,7 @@ def register_importers(register: Register) -> None:
     )
     register("voc", "pipekit.builtin.importers.voc", summary="Pascal VOC: XML annotations, masks, image sets", version=6)
     register(
-        "masks", "pipekit.builtin.importers.masks", summary="Images and masks in two folders, under the same names", version=3
+        "masks", "pipekit.builtin.importers.masks", summary="Images and masks in two folders, under the same names", version=4
     )
     register("cvat", "pipekit.builtin.importers.cvat", summary="CVAT for images 1.1: boxes, polygons, points, tags", version=3)
     register("labelme", "pipekit.builtin.importers.labelme", summary="LabelMe: a JSON file of shapes for each image", version=3)
@@ -237,7 +237,7 @@ def register_checks(register: Register) -> None:
     register("mixed_modes", f"{at}.files:mixed_modes", summary="Grey, transparent or 16-bit images among others")
     register("narrow_range", f"{at}.narrow_range:narrow_range", summary="16-bit files that use a small part of their range")
     register("shortcuts", f"{at}.shortcuts:shortcuts", summary="The format, size, quality or border predicts the class")
-    register("masks", f"{at}.masks:masks", summary="Masks: their size, their values, JPEG artefacts")
+    register("masks", f"{at}.masks:masks", summary="Masks: their size, their values, JPEG artefacts", version=2)
     register("animated", f"{at}.files:animated", summary="Files with several frames; only the first is used")
 
 
