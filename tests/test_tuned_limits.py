@@ -21,6 +21,7 @@ from pipekit.builtin.train.choose import Candidate, _told_apart
 from pipekit.builtin.train.range_test import NOISE_OF_FALL, RangeTest, noise, smoothed
 from pipekit.images.differences import _has_border, _moved
 from pipekit.images.landmarks import Landmarks, _fit, align
+from pipekit.images.name_groups import _Shared
 
 
 @pytest.mark.parametrize(("share", "fits"), [(0.015, True), (0.025, False)])
@@ -41,6 +42,16 @@ def test_a_pattern_is_suggested_if_stems_lie_in_several_groups(apart: int, toget
     ids = [f"s{at:03}_{one}.jpg" for at in range(100) for one in (0, 1)]
     groups = [group for at in range(100) for group in ([[2 * at], [2 * at + 1]] if at < apart else [[2 * at, 2 * at + 1]])]
     assert _kept_together(ids, groups, r"(s\d+)_") is together
+
+
+@pytest.mark.parametrize(
+    ("sizes", "enough"), [([5] * 11, False), ([5] * 13, True), ([25, *[5] * 8], True), ([35, *[5] * 8], False)]
+)
+def test_names_are_groups_if_most_images_share_stems_and_none_prevails(sizes: list[int], enough: bool) -> None:
+    """A hundred images: of so many the stem is shared with others."""
+    stems = [f"stem {at}" for at, size in enumerate(sizes) for _ in range(size)]
+    stems += [f"alone {at}" for at in range(100 - len(stems))]
+    assert _Shared.of(stems).enough(["a"] * 100) is enough
 
 
 @pytest.mark.parametrize(("num_val", "trained"), [(19, 1), (20, 2)])
