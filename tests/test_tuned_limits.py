@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -19,9 +20,13 @@ from pipekit.builtin.inspect.checks.numbers import NumbersParams, outlying_numbe
 from pipekit.builtin.split.groups import _kept_together
 from pipekit.builtin.train.choose import Candidate, _told_apart
 from pipekit.builtin.train.range_test import NOISE_OF_FALL, RangeTest, noise, smoothed
+from pipekit.contract import Sample
 from pipekit.images.differences import _has_border, _moved
 from pipekit.images.landmarks import Landmarks, _fit, align
 from pipekit.images.name_groups import _Shared
+from pipekit.images.origins import _pairs_by_name
+from pipekit.learning.advice import Case, _is_uneven, remedies
+from pipekit.registry.cheap_checks import _narrow
 
 
 @pytest.mark.parametrize(("share", "fits"), [(0.015, True), (0.025, False)])
@@ -136,3 +141,29 @@ def test_a_border_is_plain_within_twelve_levels(levels: int, plain: bool) -> Non
     view[:64] = 128 + levels
     halved = np.array([[0.5, 0, 64], [0, 0.5, 64]])  # the inner picture in the middle of the outer one
     assert _has_border(inner, replace(outer, view=view), halved) is plain
+
+
+@pytest.mark.parametrize(("largest", "narrow"), [(8191, True), (8192, False)])
+def test_values_of_thirteen_bits_are_a_narrow_range(tmp_path: Path, largest: int, narrow: bool) -> None:
+    (tmp_path / "a.png").write_bytes(cv2.imencode(".png", np.full((4, 4), largest, np.uint16))[1].tobytes())
+    assert bool(list(_narrow([Sample("a.png", str(tmp_path / "a.png"))]))) is narrow
+
+
+@pytest.mark.parametrize(("number", "are_copies"), [(60, False), (150, True)])
+def test_copies_of_keras_have_random_numbers(number: int, are_copies: bool) -> None:
+    marked = {0: (("cat",), "photo_0_0"), 1: (("cat",), f"photo_0_{number}")}
+    assert list(_pairs_by_name(marked, lambda _: None)) == [(0, 1)] * are_copies
+
+
+# --- advice --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("gap", "said"), [(0.08, False), (0.12, True)])
+def test_a_gap_of_ten_points_is_overfitting(gap: float, said: bool) -> None:
+    steps = remedies(Case(weak=False, gap=gap, few=False, pretrained=True), "train")
+    assert any("The model overfits" in step for step in steps) is said
+
+
+@pytest.mark.parametrize(("most", "uneven"), [(49, False), (50, True)])
+def test_classes_are_uneven_from_five_times_as_many_images_on(most: int, uneven: bool) -> None:
+    assert _is_uneven({"cat": most, "dog": 10}) is uneven
