@@ -1,6 +1,6 @@
-"""Count the files that an import skips, by suffix, and say how to convert them.
+"""Count the files that an import skips, by suffix, and the empty folders; say how to convert the files.
 
-A photograph in a format that pipekit can't read must not be dropped silently.
+A photograph in a format that pipekit can't read must not be dropped silently, nor a class whose folder is empty.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 META = "passed_over"
 """The entry in a dataset's ``meta``, if any file was skipped: ``counts`` and ``examples`` by suffix, ``folders`` without an
-image (a few of ``num_folders``). It enters no digest, and only the keys of stages marked with :func:`in_key`."""
+image (a few of ``num_folders``); if there are any, ``empty`` folders (a few of ``num_empty``). It enters no digest, and only
+the keys of stages marked with :func:`in_key`."""
 
 HEIC = (".heic", ".heif", ".hif")
 CONVERTED = (".avif", ".jxl", ".jp2", ".j2k", ".jpx", ".psd")
@@ -62,25 +63,38 @@ class _Folder:
     """A folder that is not yet fully scanned.
 
     Attributes:
-        images, others: whether it or a folder below it contains an image, and a skipped file.
-        barren: the topmost folders below it with files and no image (a few of ``num_barren``).
+        images, others, known: whether it or a folder below it contains an image, a skipped file, and a file that is read
+            or known to be something else.
+        barren: the topmost folders below it with skipped files and no image (a few of ``num_barren``).
+        empty: the topmost folders below it without a file (a few of ``num_empty``).
     """
 
     path: str
     images: bool = False
     others: bool = False
+    known: bool = False
     barren: list[str] = field(default_factory=list)
     num_barren: int = 0
+    empty: list[str] = field(default_factory=list)
+    num_empty: int = 0
 
-    def add(self, inner: _Folder) -> None:
+    def add(self, inner: _Folder, root: Path) -> None:
         self.images |= inner.images
         self.others |= inner.others
+        self.known |= inner.known
         if inner.images:
             self.num_barren += inner.num_barren
             self.barren = [*self.barren, *inner.barren][:MAX_FOLDERS]
         elif inner.others:
             self.num_barren += 1
             self.barren = [*self.barren, inner.path][:MAX_FOLDERS]
+            return
+        if inner.images or inner.known:
+            self.num_empty += inner.num_empty
+            self.empty = [*self.empty, *inner.empty][:MAX_FOLDERS]
+        elif _is_empty(root / inner.path):
+            self.num_empty += 1
+            self.empty = [*self.empty, inner.path][:MAX_FOLDERS]
 
 
 def in_key(stage: F) -> F:
@@ -90,10 +104,11 @@ def in_key(stage: F) -> F:
 
 
 def passed_over(root: Path, reads: Iterable[str] | None = (), not_counted: Collection[Path] = ()) -> dict[str, Any]:
-    """Count the files below a folder that are not images by their suffix; empty if there are none. Uses constant memory.
+    """Count the files below a folder that are not images by their suffix, and the folders without a file; ``{}`` if there are
+    none. Uses constant memory.
 
     Args:
-        reads: suffixes of files (in lower case) that are read besides images; None: count only :data:`PICTURES`.
+        reads: suffixes of files (in lower case) that are read besides images; None: count only :data:`PICTURES`, and no folder.
         not_counted: files that are known to be something else, such as the pipeline file.
     """
     images = image_suffixes()
@@ -108,7 +123,7 @@ def passed_over(root: Path, reads: Iterable[str] | None = (), not_counted: Colle
         below = "" if (relative := os.path.relpath(folder, root)) == "." else relative.replace(os.sep, "/") + "/"
         while not below.startswith(stack[-1].path):
             inner = stack.pop()
-            stack[-1].add(inner)
+            stack[-1].add(inner, root)
         here = stack[-1] if not below else _Folder(below)
         if below:
             stack.append(here)
@@ -124,6 +139,7 @@ def passed_over(root: Path, reads: Iterable[str] | None = (), not_counted: Colle
                 or name in own
                 or (others and os.path.join(folder, name) in others)  # noqa: PTH118
             ):
+                here.known = here.known or lower not in SYSTEM_FILES
                 continue
             here.others = True
             suffix = _suffix_of(lower)
@@ -133,8 +149,25 @@ def passed_over(root: Path, reads: Iterable[str] | None = (), not_counted: Colle
                 paths.append(below + name)
     while len(stack) > 1:
         inner = stack.pop()
-        stack[-1].add(inner)
-    return _described(counts, examples, top.barren, top.num_barren)
+        stack[-1].add(inner, root)
+    empty, num_empty = ([], 0) if reads is None else (top.empty, top.num_empty)
+    return _described(counts, examples, top.barren, top.num_barren, empty, num_empty)
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether a folder holds nothing but hidden files and empty folders. Not empty are folders that :func:`~pipekit.files.walk`
+    skips for another reason: links, hidden folders, folders that pipekit wrote or that can't be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return all(_is_nothing(entry) for entry in entries)
+    except OSError:
+        return False
+
+
+def _is_nothing(entry: os.DirEntry[str]) -> bool:
+    if entry.is_dir(follow_symlinks=False):
+        return entry.name[0] != "." and _is_empty(Path(entry.path))
+    return entry.name != OUTPUT_MARK and (entry.name[0] == "." or entry.name.lower() in SYSTEM_FILES)
 
 
 def joined(found: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -142,23 +175,29 @@ def joined(found: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     counts = Counter[str]()
     examples: dict[str, list[str]] = {}
     folders: list[str] = []
-    num_folders = 0
+    empty: list[str] = []
+    num_folders = num_empty = 0
     for one in filter(None, found):
         counts.update(one["counts"])
         for suffix, names in one["examples"].items():
             examples[suffix] = [*examples.get(suffix, ()), *names][:MAX_EXAMPLES]
         folders = [*folders, *one["folders"]][:MAX_FOLDERS]
         num_folders += one["num_folders"]
-    return _described(counts, examples, folders, num_folders)
+        empty = [*empty, *one.get("empty", ())][:MAX_FOLDERS]
+        num_empty += one.get("num_empty", 0)
+    return _described(counts, examples, folders, num_folders, empty, num_empty)
 
 
 def sentence(found: Mapping[str, Any]) -> str:
     """``passed over 12 files that are not images pipekit reads: 9 .heic, 2 .mp4, 1 .txt (e.g. cats/IMG_1.heic)``, the folders
-    without any image, and how to convert the files; "" if no file was skipped.
+    without any image, ``found 1 empty folder: owls/``, and how to convert the files; "" if there is nothing to say.
     """
     if not found:
         return ""
     counts: Mapping[str, int] = found["counts"]
+    bare = _empty_folders(found)
+    if not counts:
+        return bare
     total = sum(counts.values())
     suffixes = [f"{count:,} {suffix}" for suffix, count in list(counts.items())[:MAX_SAID]]
     if rest := sum(list(counts.values())[MAX_SAID:]):
@@ -167,14 +206,28 @@ def sentence(found: Mapping[str, Any]) -> str:
     example = next(iter(found["examples"].values()))[0]
     text = f"passed over {total:,} {what} pipekit reads: {', '.join(suffixes)} (e.g. {example})"
     if found["folders"]:
-        more = found["num_folders"] - len(found["folders"])
-        text += f"; no image can be read in {', '.join(found['folders'])}{f' and {more:,} more' if more else ''}"
+        text += f"; no image can be read in {_first_of(found['folders'], found['num_folders'])}"
+    text += f", and {bare}" if bare else ""
     advice = [
         hint.format(found=" and ".join(there))
         for ends, hint in HINTS
         if (there := [suffix for suffix in counts if suffix in ends])
     ]
     return text + (f". To use them: {'; '.join(advice)}" if advice else "")
+
+
+def _empty_folders(found: Mapping[str, Any]) -> str:
+    """``found 2 empty folders: owls/, hawks/``."""
+    if not (count := found.get("num_empty", 0)):
+        return ""
+    return f"found {count:,} empty folder{'' if count == 1 else 's'}: {_first_of(found['empty'], count)}"
+
+
+def _first_of(folders: Iterable[str], count: int) -> str:
+    """``owls/, hawks/ and 3 more``."""
+    shown = list(folders)
+    more = count - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more else "")
 
 
 def _suffix_of(lower: str) -> str:
@@ -184,10 +237,15 @@ def _suffix_of(lower: str) -> str:
 
 
 def _described(
-    counts: Mapping[str, int], examples: Mapping[str, list[str]], folders: list[str], num_folders: int
+    counts: Mapping[str, int],
+    examples: Mapping[str, list[str]],
+    folders: list[str],
+    num_folders: int,
+    empty: list[str],
+    num_empty: int,
 ) -> dict[str, Any]:
     """The entry for ``meta``, the most frequent suffix first."""
-    if not counts:
+    if not counts and not num_empty:
         return {}
     order = sorted(counts, key=lambda suffix: (-counts[suffix], suffix))
     return {
@@ -195,4 +253,5 @@ def _described(
         "examples": {suffix: examples[suffix] for suffix in order},
         "folders": folders,
         "num_folders": num_folders,
+        **({"empty": empty, "num_empty": num_empty} if num_empty else {}),
     }

@@ -129,7 +129,7 @@ def register_importers(register: Register) -> None:
     )
     register("voc", "pipekit.builtin.importers.voc", summary="Pascal VOC: XML annotations, masks, image sets", version=6)
     register(
-        "masks", "pipekit.builtin.importers.masks", summary="Images and masks in two folders, under the same names", version=3
+        "masks", "pipekit.builtin.importers.masks", summary="Images and masks in two folders, under the same names", version=4
     )
     register("cvat", "pipekit.builtin.importers.cvat", summary="CVAT for images 1.1: boxes, polygons, points, tags", version=3)
     register("labelme", "pipekit.builtin.importers.labelme", summary="LabelMe: a JSON file of shapes for each image", version=3)
@@ -161,7 +161,7 @@ def register_importers(register: Register) -> None:
     )
     register("videos", "pipekit.builtin.importers.videos", summary="Videos: frames at a stated rate, a class per folder")
     register(
-        "tfrecord", "pipekit.builtin.importers.tfrecord", summary="TFRecord files of tf.train.Example with images", version=2
+        "tfrecord", "pipekit.builtin.importers.tfrecord", summary="TFRecord files of tf.train.Example with images", version=3
     )
     register(
         "npz",
@@ -189,7 +189,7 @@ def register_exporters(register: Register) -> None:
     register("folders", f"{at}.folders", summary="Class folders with metadata.csv: Keras, torchvision, fastai, datasets")
     register("csv", f"{at}.csv", summary="One CSV file with one row per image, and the images")
     register(
-        "parquet", f"{at}.parquet", summary="Parquet with the images' bytes, as Hugging Face's datasets stores them", version=3
+        "parquet", f"{at}.parquet", summary="Parquet with the images' bytes, as Hugging Face's datasets stores them", version=4
     )
     register("coco", f"{at}.coco", summary="COCO: images, and one JSON file of objects per split", version=4)
     register("yolo", f"{at}.yolo", summary="YOLO: images, labels, data.yaml; boxes, polygons, oriented boxes, poses", version=3)
@@ -237,7 +237,7 @@ def register_checks(register: Register) -> None:
     register("mixed_modes", f"{at}.files:mixed_modes", summary="Grey, transparent or 16-bit images among others")
     register("narrow_range", f"{at}.narrow_range:narrow_range", summary="16-bit files that use a small part of their range")
     register("shortcuts", f"{at}.shortcuts:shortcuts", summary="The format, size, quality or border predicts the class")
-    register("masks", f"{at}.masks:masks", summary="Masks: their size, their values, JPEG artefacts")
+    register("masks", f"{at}.masks:masks", summary="Masks: their size, their values, JPEG artefacts", version=2)
     register("animated", f"{at}.files:animated", summary="Files with several frames; only the first is used")
 
 

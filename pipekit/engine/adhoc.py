@@ -69,7 +69,7 @@ class AdhocPipeline:
 
         Args:
             format: the importer, with parameters if there are any: ``csv:label=kind``; default: detected.
-            splits: the importer's parameter of that name, where there are several readings of the folders' names.
+            splits: the importer's parameter of that name, if there are several readings of the folders' names.
             params: parameters of the import stage; a dataset of a run has been imported already.
 
         Raises:

@@ -365,7 +365,7 @@ class StageContext:
         """Compare the shards that were taken from the store with their hashes.
 
         An artifact may be made of their files, which a stage opens or links without pipekit's functions; the images of a
-        dataset are compared where they are read.
+        dataset are compared when they are read.
 
         Shards without files consist of rows, which pipekit compares when it reads them.
 

@@ -19,7 +19,7 @@ MAX_HEALED = 5
 def check_inputs(inputs: Mapping[str, Any]) -> None:
     """Compare the files of a stage's inputs with their hashes: a stage may open them without pipekit's functions.
 
-    Rows of datasets and their images are compared one by one, where they are read.
+    Rows of datasets and their images are compared one by one, when they are read.
 
     Raises:
         DamagedError: a file is not what was put into the store.

@@ -105,7 +105,7 @@ class Keys:
         return self._parts(stage, params, seeded, self._codecs(decoded_by), function, function=name)
 
     def _codecs(self, names: Iterable[str] | None) -> list[Component]:
-        """The codecs of plugins whose versions are a part of a key; none where none decodes.
+        """The codecs of plugins whose versions are a part of a key; none if none decodes.
 
         Args:
             names: those that decode; None: all.

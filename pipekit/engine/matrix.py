@@ -45,7 +45,7 @@ class Combination:
     selected_in: Path | None = None
     """The folder of the artifact whose fact selects the best."""
     of_seeds: tuple[Combination, ...] = ()
-    """Each training, where seeds are repeated; ``score`` is then their mean."""
+    """Each training, if seeds are repeated; ``score`` is then their mean."""
 
     @property
     def sd(self) -> float | None:

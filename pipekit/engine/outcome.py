@@ -21,7 +21,7 @@ class StageOutcome:
 
     Attributes:
         parts: the parts of its key.
-        why: why it ran; "" where it was cached.
+        why: why it ran; "" if it was cached.
     """
 
     name: str
@@ -48,7 +48,8 @@ class StageOutcome:
             counted = {"images": f"{meta['num_samples']:,}", "classes": str(len(meta["classes"]))}
             counted |= {"failed": f"{meta['num_failed']:,}"} if meta["num_failed"] else {}
             others = meta.get(META, {}) if self.use.startswith("import.") else {}
-            return counted | ({"passed over": f"{sum(others['counts'].values()):,}"} if others else {})
+            counted |= {"passed over": f"{sum(others['counts'].values()):,}"} if others.get("counts") else {}
+            return counted | ({"empty folders": f"{others['num_empty']:,}"} if others.get("num_empty") else {})
         return {}
 
     @property

@@ -363,7 +363,7 @@ class _Run:
                     )
                 if damage := guard.take_noted():  # even if a stage swallowed it: no result made from it may stay
                     raise damage
-                if not isinstance(made, Dataset):  # images of datasets are compared where workers read them
+                if not isinstance(made, Dataset):  # images of datasets are compared when workers read them
                     check_sources(inputs, self.run_context.began_ns, self.locations, self.run_context.handed)
                 ctx.check_failures()
                 if stage.contract.fingerprint is not None:

@@ -44,7 +44,7 @@ class RunContext:
 
         self.keys = Keys(
             self.plan.seed,
-            lambda path: self.store.hashes.content(path),  # opened where a path is looked up
+            lambda path: self.store.hashes.content(path),  # opened when a path is looked up
             codecs,
             hash_of=lambda path: self.store.hashes.file(path),
             template=template,

@@ -93,7 +93,7 @@ class ViewPart:
     """What a view shows of a part.
 
     Attributes:
-        rows: empty where they are not in memory.
+        rows: empty if they are not in memory.
         size_bytes, sha256: of its rows in the file of rows; "" for a part that has not been written.
         tars: the tars that the rows name.
     """

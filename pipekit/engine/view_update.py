@@ -267,7 +267,7 @@ class _Change:
 
 @dataclass(frozen=True)
 class _Splice:
-    """Like :class:`_Change`, where tables can be spliced: of parts that stay, no row is parsed."""
+    """Like :class:`_Change`, if tables can be spliced: no row of an unchanged part is parsed."""
 
     views: Views
     record: Record

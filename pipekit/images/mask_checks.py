@@ -13,8 +13,9 @@ from pipekit.errors import ImageError
 from pipekit.images.warping import Image
 from pipekit.params import Params, param
 
-JPEG_VALUES, OTHER_VALUES = 8, 60
-"""Numbers of different values from which a mask is taken for a damaged one, if few of them cover nearly all of it."""
+JPEG_VALUES, OTHER_VALUES = 2, 60
+"""Numbers of different values above which a mask is taken for a damaged one; if it is no JPEG now, only if few of them cover
+nearly all of it. In a JPEG, class numbers close to one another mix at their edges: of 0, 3 and 9 came 0 to 6 and 9."""
 
 MAIN_VALUES, MAIN_SHARE = 8, 0.9
 
@@ -83,6 +84,9 @@ def problem(mask: Image, size_hw: tuple[int, ...], is_jpeg: bool) -> str:
     num_values = int(np.count_nonzero(counts))
     if num_values <= (JPEG_VALUES if is_jpeg else OTHER_VALUES):
         return ""
+    if is_jpeg and num_values <= MAIN_VALUES:
+        values = ", ".join(map(str, np.flatnonzero(counts)))
+        return f"its mask is a JPEG with {num_values} values ({values}), which may be JPEG artefacts. Export masks as PNG"
     share = float(np.sort(counts)[-MAIN_VALUES:].sum() / mask.size)
     if not is_jpeg and share < MAIN_SHARE:
         return ""

@@ -1,6 +1,6 @@
 """Finds annotation files beside images that the chosen importer would not read: tables, lists, JSON files that name images.
 
-A folder of images can be read by its folders' or files' names alone. Where a file beside them says what the images show, that
+A folder of images can be read by its folders' or files' names alone. If a file beside them says what the images show, that
 reading may be wrong, and only the user knows.
 """
 
@@ -92,7 +92,7 @@ def refuse_unread(registry: Registry, path: Path, importer: str, reason: str) ->
     """Raise if a file beside the images may contradict what ``importer`` reads from the names of folders or files.
 
     Raises:
-        ReadingsError: with the reading by that file, where an importer reads it, and the reading without it.
+        ReadingsError: with the reading by that file, if an importer reads it, and the reading without it.
     """
     found = list(islice(_unread(registry, path, importer), MAX_SAID))
     if not found:

@@ -98,7 +98,7 @@ def _among_rows(dataset: Dataset) -> list[tuple[Sample, Sample]]:
 
 @makes_columns(version=1)
 def contents_and_labels(samples: Sequence[Sample], params: Any) -> dict[str, Column]:
-    """``content``: the first 64 bits of the file's hash, 0 where it is unknown or there is no label;
+    """``content``: the first 64 bits of the file's hash, 0 if it is unknown or there is no label;
     ``label``, or labels, or value, as text.
     """
     import numpy as np

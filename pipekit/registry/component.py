@@ -45,7 +45,7 @@ class Component:
 
     @property
     def reference(self) -> str:
-        """The name by which it can be found: ``gentle``, or ``acme:gentle`` where several plugins have that name."""
+        """The name by which it can be found: ``gentle``, or ``acme:gentle`` if several plugins have that name."""
         return f"{self.plugin}:{self.name}" if self.is_ambiguous else self.name
 
     def load(self) -> Any:

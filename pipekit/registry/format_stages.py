@@ -42,7 +42,7 @@ from pipekit.passed_over import META, joined, passed_over, sentence
 from pipekit.quarantine import Exclusions, read_exclusions
 from pipekit.registry.component import Component
 from pipekit.registry.label_options import from_boxes, from_copies, ordered
-from pipekit.registry.losses import losses, lost_names
+from pipekit.registry.losses import losses, lost_names, lost_skeletons
 from pipekit.registry.privacy import prepared, with_field
 from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, require, stated, supported_by, supports
 
@@ -239,7 +239,7 @@ def _amended(ctx: Context, reader: Any, params: Any, of_plugins: tuple[str, ...]
 def _noticing(
     ctx: Context, samples: Iterable[Sample], failed: list[Failure], adjusted: Mapping[str, Any], codecs: list[str]
 ) -> Iterator[Sample]:
-    """The samples; where some rows failed, were adjusted, or need a plugin's codec, the next run must find that anew."""
+    """The samples; if some rows failed, were adjusted, or need a plugin's codec, the next run must find that anew."""
     yield from samples
     if failed or adjusted or codecs:
         ctx.amended("path", None, lambda below: None)
@@ -293,7 +293,7 @@ def _sort_out(
     excluded: Collection[str],
     ledger: Ledger,
 ) -> Iterator[Sample]:
-    """The samples; an image that failed for want of a label is one, where a correction labels it."""
+    """The samples; an image that failed for want of a label is one, if a correction labels it."""
     for item in found:
         if isinstance(item, Categories):
             lists.append({item.of: [entry.to_plain() for entry in item.entries]})
@@ -367,7 +367,7 @@ def _drained(failed: list[Failure]) -> Iterator[Failure]:
 
 
 def _renumbered(lists: list[dict[str, Any]], listed: dict[str, Any]) -> str:
-    """What is said where two files of a source give a class different numbers; "" where they agree."""
+    """The warning if two files of a source give a class different numbers; "" if they agree."""
     for of, entries in listed.items():
         numbers = {entry["name"]: entry.get("number") for entry in entries}
         for entry in (entry for one in lists for entry in one.get(of, ())):
@@ -409,8 +409,10 @@ def export_stage(exporter: Component) -> Any:
         if of_images:
             main = prepared(ctx, main, params, found)
         carries = getattr(found, "CARRIES", None)
-        for lost in filter(None, (losses(main, carries), lost_names(main, carries)) if carries is not None else ()):
-            ctx.warn(f"{exporter.name}: {lost}")
+        if carries is not None:
+            lost = losses(main, carries), lost_names(main, carries), lost_skeletons(main, carries)
+            for said in filter(None, lost):
+                ctx.warn(f"{exporter.name}: {said}")
         for said in getattr(found, "limits", lambda *_: ())(main, params):
             ctx.warn(f"{exporter.name}: {said}")
         made = write(main, ctx.out_dir, params, **inputs)

@@ -28,7 +28,7 @@ class Known:
         way: how to bring it into a format that can be read.
         seen: what shows it in a folder or file, "" if nothing does.
         beside_images: whether it lies beside images that ``folders`` would read as classes, so that the format must be named.
-            The others are named where no importer reads the path.
+            The others are named if no importer reads the path.
     """
 
     name: str
@@ -227,7 +227,7 @@ KNOWN = (
     ),
     Known(
         "a pickle, which can run any code",
-        'Load it where you trust it and store its arrays: np.savez("data.npz", x_train=…, y_train=…).',
+        'Load it if you trust it, and store its arrays: np.savez("data.npz", x_train=…, y_train=…).',
         _ends(".pkl", ".pickle", ".p"),
         False,
     ),

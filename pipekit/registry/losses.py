@@ -64,6 +64,14 @@ def losses(samples: Iterable[Sample], carries: Collection[str]) -> str:
     return f"this format does not hold {', '.join(listed)}: they are left out"
 
 
+def lost_skeletons(dataset: Dataset, carries: Collection[str]) -> str:
+    """A sentence on the lines between keypoints, if the format holds keypoints and not ``skeletons``; "" if nothing is lost."""
+    count = sum(len(entry.skeleton) for entry in dataset.categories("boxes"))
+    if not count or {"keypoints", "skeletons"} & {*carries} != {"keypoints"}:
+        return ""
+    return f"this format holds keypoints, but not the lines between them ({count}): they are left out"
+
+
 def lost_names(dataset: Dataset, carries: Collection[str]) -> str:
     """A sentence on the names of masks' values, if the format holds masks and not ``mask_names``; "" if nothing is lost."""
     listed = dataset.categories("masks")

@@ -148,7 +148,7 @@ class Registry:
 
         Args:
             name: ``gentle``, or qualified with its plugin's name, ``acme:gentle``.
-            home: the plugin that is preferred where several have the name.
+            home: the plugin that is preferred if several have the name.
 
         Raises:
             UserError: several plugins have it.

@@ -72,7 +72,7 @@ def hint_for(registry: Registry, kind: str, name: str) -> str:
 
 
 def _lost(registry: Registry, near: str) -> str:
-    """The plugins that are broken or disabled, where nothing says what they have."""
+    """The plugins that are broken or disabled, if nothing says what they have."""
     broken = [record.name for record in registry.plugins if record.is_lost]
     off = [repr(record.name) for record in registry.plugins if record.status == "disabled"]
     lost = f" Plugin {broken[0]!r} could not be loaded: `pipekit plugins`." if broken and not near else ""

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from pipekit import images
-from pipekit.contract import NO_TARGETS, Box, Keypoint, Sample
+from pipekit.builtin.exporters import parquet
+from pipekit.contract import NO_TARGETS, Box, Keypoint, Sample, Targets
 from pipekit.errors import UserError
-from tests.builtin.exporting import export, make_samples, read
+from tests.builtin.exporting import as_dataset, export, make_samples, read
 
 
 def tree(root: Path) -> dict[str, bytes]:
@@ -264,3 +265,11 @@ def test_coco_numbers_start_at_one_in_each_file(samples: list[Sample], tmp_path:
         for part in ("images", "annotations", "categories"):
             assert [entry["id"] for entry in found[part]] == list(range(1, len(found[part]) + 1))
         assert {entry["category_id"] for entry in found["annotations"]} <= {entry["id"] for entry in found["categories"]}
+
+
+def test_parquet_keeps_the_order_of_keypoints_and_names_that_no_object_has(tmp_path: Path) -> None:
+    targets = Targets(boxes=(Box(0, 0, 4, 4, "ant"),), keypoints=(Keypoint(1, 1, "base", True, 0), Keypoint(2, 2, "extra")))
+    sample = Sample("a.png", str(tmp_path / "a.png"), targets=targets)
+    entries = [{"name": "ant", "keypoints": ["tip", "middle", "base"]}]
+    assert parquet._there(as_dataset([sample], {"categories": {"boxes": entries}})).points == ["tip", "middle", "base", "extra"]
+    assert parquet._there(as_dataset([sample])).points == ["base", "extra"]

@@ -6,21 +6,24 @@ import gzip
 import struct
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipekit import images
+from pipekit.builtin.exporters import tfrecord as exporter
 from pipekit.builtin.importers import tf_example, tfrecord
 from pipekit.builtin.importers.annotated import UnusableError
 from pipekit.builtin.importers.tfrecord import TfrecordParams
-from pipekit.contract import Box, Rejected, Sample
+from pipekit.contract import Box, Rejected, Sample, Targets
 from pipekit.errors import UserError
 from tests.builtin import tfrecords
 from tests.builtin.annotated import sort_out
+from tests.builtin.exporting import as_dataset
 
 
 def picture(height: int = 40, width: int = 60, seed: int = 0) -> bytes:
@@ -229,3 +232,85 @@ def test_an_example_comes_back(features: dict[str, list[Any]]) -> None:
 def test_any_bytes_are_features_or_said_to_be_none(data: bytes) -> None:
     with suppress(UnusableError):
         assert isinstance(tf_example.parsed(data), dict)
+
+
+# --- several labels and numbers ------------------------------------------------------------------------------------------
+
+
+def _message(**fields: Any) -> Any:
+    """What stands in for TensorFlow's messages: an example is its features, a feature the list of its values."""
+    (found,) = fields.values()
+    return found
+
+
+TF: Any = SimpleNamespace(
+    train=SimpleNamespace(
+        **dict.fromkeys(("Feature", "BytesList", "FloatList", "Int64List", "Features"), _message),
+        Example=lambda features: SimpleNamespace(features=features),
+    )
+)
+NAMES = ["boat", "car", "dög", "tree, old"]
+LABELS = st.none() | st.lists(st.sampled_from(NAMES), unique=True).map(lambda found: tuple(sorted(found)))
+NUMBERS = st.none() | st.floats(width=32, allow_nan=False, allow_infinity=False).map(
+    lambda found: float(str(np.float32(found)))
+)
+
+
+def written_and_read(folder: Path, samples: list[Sample], task: str) -> list[Sample]:
+    """The samples as the exporter makes examples of them, and the importer samples of these."""
+    numbers = {name: at for at, name in enumerate(NAMES)}
+    boxes = {"car": 1}
+    rows = [tfrecords.record(_bytes(exporter._example(TF, sample, numbers, boxes, task).features)) for sample in samples]
+    folder.mkdir(exist_ok=True)
+    (folder / "train.tfrecord").write_bytes(b"".join(rows))
+    (folder / "classes.txt").write_text("".join(f"{name}\n" for name in NAMES), "utf-8")
+    found, failed = read(folder, folder.parent / "out")
+    assert failed == {}
+    return found
+
+
+def _bytes(features: dict[str, Any]) -> bytes:
+    entries = (
+        tfrecords.field(1, name.encode()) + tfrecords.field(2, tfrecords.feature(values) if values else tfrecords.field(3, b""))
+        for name, values in features.items()
+    )
+    return tfrecords.field(1, b"".join(tfrecords.field(1, entry) for entry in entries))
+
+
+@settings(max_examples=15)
+@given(labels=st.lists(LABELS, min_size=1, max_size=4), values=st.lists(NUMBERS, min_size=1, max_size=4))
+def test_several_labels_and_numbers_come_back(
+    tmp_path_factory: pytest.TempPathFactory, labels: list[tuple[str, ...] | None], values: list[float | None]
+) -> None:
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "a.png").write_bytes(picture())
+    box = Targets(boxes=(Box(3, 4, 30, 20, "car"),))
+    several = [Sample(f"{at}.png", str(folder / "a.png"), labels=one, targets=box) for at, one in enumerate(labels)]
+    back = written_and_read(folder / "labels", several, "multilabel")
+    assert [(found.id, found.label, found.labels, found.targets) for found in back] == [
+        (sample.id, None, sample.labels, box) for sample in several
+    ]
+    numbers = [Sample(f"{at}.png", str(folder / "a.png"), value=one) for at, one in enumerate(values)]
+    back = written_and_read(folder / "numbers", numbers, "number")
+    assert [(found.id, found.label, found.value, found.extra) for found in back] == [
+        (sample.id, None, sample.value, {}) for sample in numbers
+    ]
+
+
+def test_labels_are_named_by_the_list_where_the_example_has_no_texts(tmp_path: Path) -> None:
+    rows = [row("a.png", class__text=[], class__multi_hot=[1, 0, 1]), row("b.png", class__multi_hot=[0, 2])]
+    tfrecords.write(tmp_path / "data/train.tfrecord", [*rows, row("c.png", class__text=[], class__multi_hot=[1, 0])])
+    (tmp_path / "data/classes.txt").write_text("boat\ncar\ntree\n", "utf-8")
+    found, failed = read(tmp_path / "data", tmp_path / "out")
+    assert [(sample.label, sample.labels) for sample in found] == [(None, ("boat", "tree")), (None, None), (None, None)]
+    assert failed == {
+        "b.png class": "train.tfrecord record 2 (byte 7,752): image/class/multi_hot is [0, 2], not a list of 0 and 1",
+        "c.png class": "train.tfrecord record 3 (byte 15,532): image/class/multi_hot has 2 values, but there are 3 class names",
+    }
+
+
+def test_numbers_of_more_digits_than_32_bits_hold_are_said(tmp_path: Path) -> None:
+    values = [0.1, 12.5, 123456789.0, 1e300]
+    samples = [Sample(f"{at}.png", str(tmp_path / "a.png"), value=value) for at, value in enumerate(values)]
+    said = list(exporter.limits(as_dataset(samples, {"task": "number"}), exporter.TfrecordParams()))
+    assert said == ["2 numbers are rounded to the 7 digits of 32 bits"]

@@ -127,6 +127,14 @@ def test_artefacts_of_jpeg_are_found(tmp_path: Path) -> None:
     dataset(tmp_path, {"a": CLASSES * 100}, ".jpg")
     with pytest.raises(UserError, match=r"its mask has JPEG artefacts: .* values"):
         run(tmp_path)
+    for classes, quality in ((3, 70), (9, 95)):  # a few values, which look like class numbers
+        drawn = np.zeros((40, 60), np.uint8)
+        drawn[5:20, 5:30], drawn[30:] = 1, classes
+        Pillow.fromarray(drawn).save(tmp_path / "few.jpg", quality=quality)
+        few = np.asarray(Pillow.open(tmp_path / "few.jpg"))
+        assert len(np.unique(few)) <= 8
+        assert "may be JPEG artefacts. Export masks as PNG" in problem(few, few.shape, True)
+        assert problem(few.clip(max=1), few.shape, True) == "" == problem(few, few.shape, False)
     damaged = np.asarray(Pillow.open(tmp_path / "data/masks/a.jpg"))
     assert "JPEG artefacts" in problem(damaged, damaged.shape, True)
     assert problem(np.arange(200, dtype=np.uint8).reshape(10, 20), (10, 20), False) == "", "200 instances"

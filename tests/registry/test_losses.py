@@ -10,8 +10,9 @@ import pytest
 from pipekit import images
 from pipekit.contract import Box, Keypoint, Sample, Targets
 from pipekit.engine.adhoc import AdhocPipeline
-from pipekit.registry.losses import FLAGS, KINDS, losses
+from pipekit.registry.losses import FLAGS, KINDS, losses, lost_skeletons
 from pipekit.registry.registry import load_registry
+from tests.builtin.exporting import as_dataset
 
 OUTLINE = ((0.0, 0.0, 4.0, 0.0, 4.0, 4.0),)
 FULL = Sample(
@@ -48,7 +49,16 @@ def test_every_exporter_of_datasets_says_what_it_carries() -> None:
     of_models = {"savedmodel", "tflite", "tflite-int8", "onnx", "card"}
     for exporter in load_registry(installed=False).components("exporter"):
         if exporter.name not in of_models:
-            assert {*KINDS, *FLAGS, "pose", "mask_names"} >= exporter.load().CARRIES, exporter.name
+            assert {*KINDS, *FLAGS, "pose", "mask_names", "skeletons"} >= exporter.load().CARRIES, exporter.name
+
+
+def test_the_lines_between_keypoints_are_counted() -> None:
+    entries = [{"name": "ant", "keypoints": ["head", "tail"], "skeleton": [[0, 1]]}, {"name": "bee"}]
+    dataset = as_dataset([FULL], {"categories": {"boxes": entries}})
+    said = "this format holds keypoints, but not the lines between them (1): they are left out"
+    assert lost_skeletons(dataset, {"boxes", "keypoints"}) == said
+    assert lost_skeletons(dataset, {"boxes", "keypoints", "skeletons"}) == "" == lost_skeletons(dataset, {"boxes"})
+    assert lost_skeletons(as_dataset([FULL]), {"keypoints"}) == ""
 
 
 @pytest.mark.parametrize(("format", "lost"), [("csv", ""), ("yolo", "3 classes of whole images")])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pipekit import images
+from pipekit.builtin.importers.names import classes_in
 from pipekit.contract import Rejected
 from pipekit.errors import UserError
 from pipekit.registry.registry import load_registry
@@ -168,3 +169,12 @@ def test_the_reason_of_the_importer_that_seems_to_be_meant_stands_in_the_error(t
         UserError, match=r"no importer recognises .*x\.csv: .*x\.csv has no header: its first row names the image"
     ):
         find_importer(load_registry(), tmp_path / "x.csv")
+
+
+def test_names_are_read_on_where_the_first_thousands_have_one_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipekit.builtin.importers.names.SNIFFED", 3)
+    for name in (*(f"cat.{number}.jpg" for number in range(7)), "dog.1.jpg", "dog.2.jpg", "emu.1.jpg", "emu.2.jpg"):
+        (tmp_path / name).write_bytes(b"not opened here")
+    assert classes_in(tmp_path) == ["cat", "dog", "emu"]
+    (tmp_path / "deer.jpg").write_bytes(b"")
+    assert "no word and number in the name 'deer.jpg'" in str(classes_in(tmp_path))

@@ -24,7 +24,7 @@ from pipekit.builtin.exporters.common import (
 )
 from pipekit.contract import Box, Category, Dataset, Keypoint, Sample
 
-CARRIES = {"labels", "boxes", "outlines", "keypoints", "extra", "facts"}
+CARRIES = {"labels", "boxes", "outlines", "keypoints", "skeletons", "extra", "facts"}
 """What the format holds of a sample besides its image and its split."""
 
 IMAGE_KEYS = ("id", "file_name", "width", "height", "label")

@@ -86,7 +86,8 @@ def _there(dataset: Dataset) -> _There:
         points.update(point.label for point in sample.targets.keypoints)
         outlines = outlines or any(box.outline for box in sample.targets.boxes)
         masks = masks or bool(sample.targets.mask)
-    return _There(box_names(dataset), outlines, sorted(points), masks)
+    listed = dict.fromkeys(name for entry in dataset.categories("boxes") for name in entry.keypoints) if points else {}
+    return _There(box_names(dataset), outlines, [*listed, *sorted(points - {*listed})], masks)
 
 
 def _target_fields(pa: Any, there: _There, image: Any) -> list[Any]:

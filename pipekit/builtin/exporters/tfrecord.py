@@ -68,9 +68,17 @@ def _box_numbers(artifact: Dataset) -> dict[str, int]:
 
 
 def limits(artifact: Dataset, params: TfrecordParams) -> Iterator[str]:
-    """What is said of class numbers that are others here."""
+    """What is said of class numbers that are others here, and of numbers with more digits than 32 bits hold."""
     if any(entry.number is not None and entry.number < 1 for entry in artifact.categories("boxes")):
         yield "1 is added to the class numbers of boxes, since 0 stands for the background"
+    if artifact.task == NUMBER:
+        import numpy as np
+
+        values = (sample.value for sample in artifact if sample.value is not None)
+        with np.errstate(over="ignore"):
+            changed = sum(float(str(np.float32(value))) != value for value in values)
+        if changed:
+            yield f"{changed:,} numbers are rounded to the 7 digits of 32 bits"
 
 
 def _example(tf: Any, sample: Sample, numbers: dict[str, int], of_boxes: dict[str, int], task: str) -> Any:

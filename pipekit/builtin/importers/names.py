@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import islice
+from itertools import dropwhile, islice
 from pathlib import Path
 
 from pydantic import field_validator
@@ -76,7 +76,11 @@ def classes_in(path: Path) -> list[str] | Rejected:
         return Rejected(f"it has folders that are not splits: {first_of(others)}")
     found = (name for folder in folders or [""] for name in _images_in(path / folder))
     names = list(islice(found, SNIFFED))
-    classes = {name: match.group(1) if (match := re.search(PATTERN, name)) else "" for name in names}
+    classes = {name: _class_in(name) for name in names}
+    if len(set(classes.values())) == 1:  # the names are sorted: thousands of cats before the first dog
+        first = classes[names[0]]
+        classes |= {name: _class_in(name) for name in islice(dropwhile(lambda name: _class_in(name) == first, found), SNIFFED)}
+        names = list(classes)
     labels = sorted(set(classes.values()))
     if not names:
         return no_image()
@@ -87,6 +91,10 @@ def classes_in(path: Path) -> list[str] | Rejected:
     if len(labels) > len(names) / 2:
         return Rejected(f"{len(labels)} different words in the names of {len(names)} files are too many to be classes")
     return labels
+
+
+def _class_in(name: str) -> str:
+    return match.group(1) if (match := re.search(PATTERN, name)) else ""
 
 
 def read(path: Path, params: NamesParams) -> Iterator[Sample | Failure]:

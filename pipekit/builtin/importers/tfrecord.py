@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,9 @@ IMAGES = ("image/encoded", "image", "image_raw", "image/raw", "encoded", "jpeg",
 
 LABELS = ("image/class/label", "label", "class", "image/label", "fine_label", "target")
 TEXTS = ("image/class/text", "class_name", "label_name", "image/class/name")
+
+MULTI_HOT, VALUE = "image/class/multi_hot", "image/value"
+"""Several labels, as 0 or 1 for each line of classes.txt, and a number to predict: as our exporter writes them."""
 
 BOX = "image/object/bbox/"
 EDGES = ("xmin", "ymin", "xmax", "ymax")
@@ -90,8 +93,9 @@ def read(path: Path, params: TfrecordParams, out_dir: Path) -> Iterator[Sample |
 
     The id is ``image/filename`` where that is a unique name, else the file's name and the number of the record. Numbers
     of classes become names by ``image/class/text``, else by ``classes.txt`` (images, from 0) and a label map (``.pbtxt``,
-    boxes) beside the files. Boxes are ``image/object/bbox/xmin`` and so on. The split comes from the file's name. A record
-    whose checksum is wrong is listed as failed.
+    boxes) beside the files. ``image/class/multi_hot`` has several labels, ``image/value`` a number. Boxes are
+    ``image/object/bbox/xmin`` and so on. The split comes from the file's name. A record whose checksum is wrong is listed as
+    failed.
 
     Raises:
         UserError: there is no such file, or one is damaged so that its records can't be told apart.
@@ -148,12 +152,15 @@ def _sample(
         yield Failure(record.identity, f"{record.where}: {said}")
         return
     drawing = Drawing(identity, place, record.where, frame, adjusted)
+    target: dict[str, Any] = {}
     with drawing.shape("class"):
-        if label := _label(features, names):
+        target = _target(features, names)
+        if not target and (label := _label(features, names)):
             drawing.tags.append(label)
     with drawing.shape("boxes"):
         _draw(drawing, features, names)
-    yield from drawing.rows(params.label, split_in(record.file.name.partition(".")[0]), **_extra(features))
+    for row in drawing.rows(params.label, split_in(record.file.name.partition(".")[0]), **_extra(features)):
+        yield replace(row, label=None, **target) if target and isinstance(row, Sample) else row
 
 
 def _identity(record: _Record, features: Mapping[str, Any], seen: Lookup) -> str:
@@ -207,6 +214,37 @@ def _stated_hw(features: Mapping[str, Any]) -> tuple[float, float] | None:
     return None if height is None or width is None else (float(height), float(width))
 
 
+def _target(features: Mapping[str, Any], names: _Names) -> dict[str, Any]:
+    """``labels`` of several labels, or the ``value`` of a number; ``{}`` if the example has neither. Raises UnusableError."""
+    if MULTI_HOT in features:
+        return {"labels": _labels(features, names)}
+    if values := features.get(VALUE):
+        if len(values) > 1 or isinstance(values[0], bytes) or not math.isfinite(values[0]):
+            raise UnusableError(f"{VALUE} is {str(values)[:60]}, not one number")
+        return {"value": _shortest(values[0]) if isinstance(values[0], float) else float(values[0])}
+    return {}
+
+
+def _labels(features: Mapping[str, Any], names: _Names) -> tuple[str, ...]:
+    """The labels with a 1: by their texts, else by their positions. Raises UnusableError."""
+    flags = features[MULTI_HOT]
+    if not {*flags} <= {0, 1}:
+        raise UnusableError(f"{MULTI_HOT} is {str(flags)[:60]}, not a list of 0 and 1")
+    texts: Sequence[Any] = next(filter(None, (features.get(name) for name in TEXTS)), [])
+    if len(texts) == sum(flags) and all(isinstance(text, bytes) for text in texts):
+        return tuple(dict.fromkeys(_text([text]) for text in texts))
+    if len(flags) != len(names.images) or any(at not in names.images for at in range(len(flags))):
+        raise UnusableError(f"{MULTI_HOT} has {len(flags)} values, but there are {len(names.images)} class names")
+    return tuple(names.images[at] for at, flag in enumerate(flags) if flag)
+
+
+def _shortest(value: float) -> float:
+    """A 32-bit number as the shortest one with these bits: 0.1, and not 0.10000000149011612."""
+    import numpy as np
+
+    return float(str(np.float32(value)))
+
+
 def _label(features: Mapping[str, Any], names: _Names) -> str:
     """The image's class; "" where there is none. Raises UnusableError."""
     if text := next(filter(None, (_text(features.get(name)) for name in TEXTS)), ""):
@@ -258,7 +296,7 @@ def _box_labels(features: Mapping[str, Any], count: int, names: _Names) -> list[
 
 def _extra(features: Mapping[str, Any]) -> dict[str, Any]:
     """Further features of one value."""
-    skipped = {*KNOWN, *IMAGES, *LABELS, *TEXTS}
+    skipped = {*KNOWN, *IMAGES, *LABELS, *TEXTS, MULTI_HOT, VALUE}
     found: dict[str, Any] = {}
     for name, values in features.items():
         if len(values) != 1 or name in skipped or name.startswith("image/object/"):

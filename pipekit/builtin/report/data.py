@@ -41,7 +41,8 @@ def section(ctx: Context, evaluation: Evaluation) -> Section:
     words = f"Pipeline seed {ctx.seed}. Measured on the split *{literal(evaluation.split)}*."
     if others := sentence(evaluation.dataset.meta.get(META, {})):
         words += f" The import {literal(others)}."
-        tables.append(_passed_over(evaluation.dataset.meta[META]))
+        if evaluation.dataset.meta[META]["counts"]:
+            tables.append(_passed_over(evaluation.dataset.meta[META]))
     pictures = tuple(_recipe_sheet(ctx, evaluation))
     if pictures:
         words += (

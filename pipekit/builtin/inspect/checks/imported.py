@@ -21,10 +21,10 @@ class ImportedParams(Params):
 
 @supports(CLASSES, MULTILABEL, NUMBER)
 def passed_over(rows: Rows, ctx: Context, params: ImportedParams, dataset: Dataset) -> Iterator[Finding]:
-    """Files that the import did not read, by suffix; a warning for photographs, videos, and folders without an image."""
+    """Files that the import did not read, by suffix, and empty folders; a warning for photographs, videos and folders."""
     found = dataset.meta.get(META)
     if found:
-        lost = found["folders"] or any(suffix in PICTURES for suffix in found["counts"])
+        lost = found["folders"] or found.get("num_empty") or any(suffix in PICTURES for suffix in found["counts"])
         yield Finding("passed_over", "warning" if lost else "info", f"the import {sentence(found)}", values=dict(found))
 
 
