@@ -60,9 +60,9 @@ class Basis:
             return False
         if any(code_state(path) != state for path, state in self.code.items()):
             return False
-        if self.stored != stored_state(root, self.places):
-            return False
         if any(kept_tree_state(path) != state for path, state in self.sources.items()):
+            return False
+        if self.stored != stored_state(root, self.places):
             return False
         for place in self.places:
             os.utime(f"{root}{os.sep}{place}")  # as :func:`pipekit.store.leases.use` does
