@@ -125,10 +125,13 @@ def _main(words: list[str], started: bool) -> int:
             if kept_texts.is_kept(words):
                 return 0 if kept_texts.answer(words) else kept_texts.keeping(words, lambda: _execute(words, debug))
         if words[0] == "run":
-            from pipekit.cli.unchanged import answer
+            from pipekit.cli.unchanged import answer, forget
 
-            if (code := answer(words)) is not None:
-                return code
+            try:
+                code = answer(words)
+                return _execute(words, debug) if code is None else code
+            finally:
+                forget()
     return _execute(words, debug)
 
 
@@ -137,5 +140,5 @@ def _execute(words: Sequence[str], debug: bool) -> int:
 
     from pipekit.cli.app import execute
 
-    gc.set_threshold(50_000)  # rows and columns are no cycles: looking for cycles among them took 7 % of a run
+    gc.set_threshold(200_000)  # rows and columns are no cycles: looking for cycles among them took 7 % of a run
     return execute(words, debug)

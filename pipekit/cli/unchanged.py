@@ -66,6 +66,13 @@ def answer(words: Sequence[str]) -> int | None:
     return 0
 
 
+def forget() -> None:
+    """Drop what :func:`answer` has kept for the run that follows it."""
+    scanning = sys.modules.get("pipekit.files.scanning")
+    if scanning is not None:
+        scanning.drop_scans()
+
+
 def remember(outcome: Outcome, loads: Sequence[str] = ()) -> None:
     """Keep what the command that has just run would print if it were given again now.
 

@@ -12,6 +12,7 @@ from pipekit.engine.keys import Keys
 from pipekit.engine.outcome import Listener, StageOutcome
 from pipekit.engine.shards import PROGRESS_EVERY_S
 from pipekit.engine.sources import Handed
+from pipekit.files.scanning import scanned_since_ns
 from pipekit.pipeline.plan import Plan, PlannedStage
 from pipekit.registry.component import Component
 from pipekit.store.locations import Locations
@@ -31,7 +32,7 @@ class RunContext:
     listener: Listener
     variant: Callable[[PlannedStage, dict[str, Any], bool], StageOutcome]
     """Runs a stage that another one asks for, or takes it from the store."""
-    began_ns: int = field(default_factory=time.time_ns)
+    began_ns: int = field(default_factory=scanned_since_ns)
     keys: Keys = field(init=False)
     handed: Handed = field(default_factory=Handed)
 

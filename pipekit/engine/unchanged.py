@@ -13,9 +13,10 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISDIR
 
-from pipekit.engine.code_state import code_state, files_in, hashed, state_of
-from pipekit.files import tree_state
+from pipekit.engine.code_state import code_state, hashed, state_of
+from pipekit.files.scanning import kept_tree_state
 
 FOLDER = "unchanged"
 """The folder of a store with a basis for each command line."""
@@ -59,9 +60,9 @@ class Basis:
             return False
         if any(code_state(path) != state for path, state in self.code.items()):
             return False
-        if self.stored != stored_state(root, self.places):
+        if any(kept_tree_state(path) != state for path, state in self.sources.items()):
             return False
-        if any(tree_state(path) != state for path, state in self.sources.items()):
+        if self.stored != stored_state(root, self.places):
             return False
         for place in self.places:
             os.utime(f"{root}{os.sep}{place}")  # as :func:`pipekit.store.leases.use` does
@@ -126,13 +127,22 @@ def _stored(root: Path, places: Iterable[str]) -> Iterator[str]:
         except OSError:
             yield f"{place} gone"
             continue
-        if not os.path.isdir(path):  # noqa: PTH112 (its mtime is that of its last use)
+        if not S_ISDIR(found.st_mode):  # its mtime is that of its last use
             yield f"{place} {found.st_size} {found.st_ino}"
             continue
         yield place
-        for name in files_in(path):
-            now = os.stat(name)  # noqa: PTH116
-            yield f"{name[len(path) :]} {now.st_size} {now.st_mtime_ns} {now.st_ino}"
+        yield from sorted(_files(path, ""))
+
+
+def _files(folder: str, below: str) -> Iterator[str]:
+    """The states of the files in a folder of the store; an entry is ``stat``-ed once."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _files(entry.path, f"{below}{entry.name}/")
+                continue
+            now = os.stat(entry.path)  # noqa: PTH116 (what the listing of a folder holds is no state on Windows)
+            yield f"{below}{entry.name} {now.st_size} {now.st_mtime_ns} {now.st_ino}"
 
 
 def shown_state(run_dir: str) -> str:

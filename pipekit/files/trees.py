@@ -74,6 +74,15 @@ def scan(root: Path) -> Iterator[tuple[str, Listing]]:
     return _walk(root, _listed)
 
 
+def scan_below(root: str, below: list[str], seen: set[tuple[int, int]]) -> Iterator[tuple[str, Listing]]:
+    """The rest of the :func:`scan` of a tree, from some of its folders on; they are in the order of a scan.
+
+    Args:
+        seen: the real folders that were scanned before, as (device, inode); those that follow are added.
+    """
+    return _walk_from(below[::-1], root, _listed, seen)
+
+
 def tree_state(root: str | Path) -> str:
     """The names and states of all files that :func:`scan` finds, or the state of one file; "" if that is unknown."""
     if not os.path.isdir(root):  # noqa: PTH112
@@ -175,13 +184,18 @@ Read = TypeVar("Read")
 
 def _walk(root: Path, read: Callable[[str, list[str]], Read]) -> Iterator[tuple[str, Read]]:
     """What ``read`` makes of each folder; it appends the names of the folders in it to its second argument."""
-    seen: set[tuple[int, int]] = set()
-    stack = [str(root)]
+    return _walk_from([str(root)], str(root), read, set())
+
+
+def _walk_from(
+    stack: list[str], root: str, read: Callable[[str, list[str]], Read], seen: set[tuple[int, int]]
+) -> Iterator[tuple[str, Read]]:
+    """:func:`_walk` from some folders, the last one first; those that are in ``seen`` are skipped."""
     while stack:
         folder = stack.pop()
         folders: list[str] = []
         try:
-            if not _is_new(folder, seen) or (folder != str(root) and _is_marked(folder)):
+            if not _is_new(folder, seen) or (folder != root and _is_marked(folder)):
                 continue
             found = read(folder, folders)
         except OSError:
@@ -327,6 +341,16 @@ def _keep_listing(folder: str, state: tuple[int, int], names: list[str], folders
         _room[0] = ALL_LISTED
     _room[0] -= len(names) + 1
     _looked[folder] = state, names, folders
+
+
+def noted(folder: str) -> tuple[tuple[int, int], list[str], list[str]] | None:
+    """What is kept of a folder's listing, for another process."""
+    return _looked.get(folder)
+
+
+def note(folder: str, state: tuple[int, int], names: list[str], folders: list[str]) -> None:
+    """Keep what :func:`noted` has returned in another process."""
+    _keep_listing(folder, state, names, folders)
 
 
 def _sorted(names: Iterator[str]) -> Iterable[str]:

@@ -18,12 +18,12 @@ from pipekit.files import (
     TreeState,
     file_state,
     hash_file,
-    scan,
     settled_before,
     split_packed,
     state_of,
     stats_of,
 )
+from pipekit.files.scanning import kept_scan
 from pipekit.store.folder_states import FOLDER, HASH, TREE, UNREADABLE, Files, TreeFolder, place_of
 
 
@@ -327,7 +327,7 @@ class HashMemory:
 def _scanned(root: Path) -> Iterator[tuple[str, str, Listing]]:
     """The folders of a tree: each one's path, its path below the root (with ``/``), and its files."""
     start = len(str(root))
-    for folder, listing in scan(root):
+    for folder, listing in kept_scan(root):
         yield folder, folder[start:].replace(os.sep, "/").lstrip("/") or TOP, listing
 
 

@@ -258,13 +258,13 @@ def check_ids(root: Path, parts: Sequence[Part], scratch: Path) -> None:
     """
     if all(part.same_ids for part in parts):
         return
-    seen: set[int] = set()
-    count = 0
+    import numpy as np
+
+    numbers = array("Q")
     for part in parts:
-        numbers = _id_numbers(root, part)
-        seen.update(numbers)
-        count += len(numbers)
-    if len(seen) < count:  # or two ids have the same 64 bits, which the ids themselves tell
+        _add_id_numbers(numbers, root, part)
+    ordered = np.sort(np.frombuffer(numbers, np.uint64))  # 8 bytes an id
+    if (ordered[1:] == ordered[:-1]).any():  # or two ids have the same 64 bits, which the ids themselves tell
         last = None
         for row in sorted_rows(root, parts, scratch):
             if row["id"] == last:
@@ -272,14 +272,15 @@ def check_ids(root: Path, parts: Sequence[Part], scratch: Path) -> None:
             last = row["id"]
 
 
-def _id_numbers(root: Path, part: Part) -> array[int]:
-    numbers = array("Q")
-    file = root / part.place / IDS
-    if not part.same_ids and file.exists():
-        numbers.frombytes(file.read_bytes())
-        return numbers
+def _add_id_numbers(numbers: array[int], root: Path, part: Part) -> None:
+    if not part.same_ids:
+        try:
+            with open(f"{root}{os.sep}{part.place}{os.sep}{IDS}", "rb") as file:
+                numbers.frombytes(file.read())
+            return
+        except (FileNotFoundError, NotADirectoryError):  # a part that is no shard, or a shard with the ids that went in
+            pass
     numbers.extend(id_number(row["id"]) for row in rows_of(root, part))
-    return numbers
 
 
 def id_number(name: str) -> int:
@@ -361,22 +362,26 @@ def sorted_rows(root: Path, parts: Sequence[Part], scratch: Path) -> Iterator[Ro
 def first_rows(root: Path, parts: Sequence[Part], count: int) -> list[Row]:
     """The first of :func:`sorted_rows`. Most parts are not read: their first ids are later ones."""
     found: list[tuple[str, int, int]] = []  # id, part, number of the row in it
+    plain: dict[int, list[Row]] = {}  # the rows of parts that are no shards, which need nothing else
     for number in sorted(range(len(parts)), key=lambda number: parts[number].first):
         part, last = parts[number], found[-1][0] if found and len(found) == count else None
         if last is not None and part.first >= last:
             break
         path = root / part.place / "rows.jsonl" if part.is_shard else root / part.place
-        some: list[tuple[str, int, int]] = []
+        some: list[Row] = []
         for row in islice(read_lines(path), count):
             if last is not None and row["id"] >= last:
                 break
-            some.append((row["id"], number, len(some)))
+            some.append(row)
         if some:
-            found = sorted([*found, *some])[:count]
+            found = sorted([*found, *((row["id"], number, at) for at, row in enumerate(some))])[:count]
+            if not part.is_shard:
+                plain[number] = some
+            plain = {number: plain[number] for _, number, _ in found if number in plain}
     wanted: dict[int, int] = {}
     for _, number, at in found:
         wanted[number] = max(wanted.get(number, 0), at + 1)
-    rows = {number: list(islice(rows_of(root, parts[number]), some)) for number, some in wanted.items()}
+    rows = {number: plain.get(number) or list(islice(rows_of(root, parts[number]), some)) for number, some in wanted.items()}
     return [rows[number][at] for _, number, at in found]
 
 

@@ -173,5 +173,8 @@ def test_of_a_part_only_the_rows_that_are_needed_are_read(tmp_path: Path, monkey
     assert len(decoded) == 2
     (tmp_path / parts[2].place).unlink()  # its first id comes later
     (tmp_path / parts[0].place).unlink()
+    read, read_lines = list[Path](), parts_module.read_lines
+    monkeypatch.setattr(parts_module, "read_lines", lambda path: read.append(path) or read_lines(path))
     assert [row["id"] for row in first_rows(tmp_path, parts, 4)] == ["a0", "a1", "a2", "b0"]
+    assert len(read) == len(set(read)) == 2, "each file once"
     assert Part.from_plain(parts[0].to_plain()).first == "d0"
