@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_SCATTERED = 256
+"""Rows that are read by their numbers before pages are released: each may bring 64 kB, its page and those around it."""
+
 _DONTNEED = getattr(mmap, "MADV_DONTNEED", None)  # not on Windows
 
 
@@ -22,8 +25,14 @@ def read_rows(table: NDArray[Any], which: NDArray[np.int64] | slice) -> NDArray[
     Args:
         table: ``(N, D)``, any floating-point type; an array in memory or a mapped file.
     """
-    rows = np.array(table[which], np.float32)
-    release(table)
+    if isinstance(which, slice):
+        rows = np.array(table[which], np.float32)
+        release(table)
+        return rows
+    rows = np.empty((len(which), table.shape[1]), np.float32)
+    for start in range(0, len(which), _SCATTERED):
+        rows[start : start + _SCATTERED] = table[which[start : start + _SCATTERED]]
+        release(table)
     return rows
 
 
