@@ -75,6 +75,10 @@ def read_corrections(path: Path) -> tuple[Correction, ...]:
             if unknown := [name for name in names if name not in COLUMNS]:
                 raise UserError(f"{path} has the column {unknown[0]!r}, which is none of a corrections file", hint)
             found = [_read(path, table.line_num, row) for row in plain_rows(table)]
+    except FileNotFoundError:
+        raise UserError(
+            f"there is no corrections file {path}", "`pipekit corrections add` and `pipekit corrections accept` write one."
+        ) from None
     except (OSError, UnicodeError, csv.Error) as error:
         raise UserError(f"can't read {path}: {error}", hint) from error
     return agreeing(path, found)

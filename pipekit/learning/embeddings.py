@@ -35,6 +35,7 @@ from pipekit.errors import UserError
 from pipekit.files import plain_rows
 from pipekit.images.choices import Fit
 from pipekit.learning.embedders import facts_of, open_embedder
+from pipekit.learning.mapped import release
 
 ARRAY, ROWS, EMBEDDER = "embeddings.npy", "images.csv", "embedder.json"
 _WEIGHTS = "weights"
@@ -172,6 +173,7 @@ def embed_dataset(
     for part in embed_parts(ctx, dataset, embedder, label, fit):
         places = [number[name] for name in part.ids]
         table[places] = part.table
+        release(table)
         found[places] = True
         problems |= part.problems
     ids = [name for name, row in number.items() if found[row]]
@@ -187,6 +189,8 @@ def _without_gaps(table: NDArray[np.float16], found: NDArray[np.bool_], folder: 
     kept = np.lib.format.open_memmap(folder / "kept.npy", "w+", np.float16, (len(rows), table.shape[1]))
     for start in range(0, len(rows), 4096):
         kept[start : start + 4096] = table[rows[start : start + 4096]]
+        release(table)
+        release(kept)
     kept.flush()
     (folder / "kept.npy").replace(folder / ARRAY)
     return kept
@@ -211,11 +215,14 @@ def _network(ctx: Context, embedder: Call) -> InputPath | None:
 
 def read_embeddings(artifact: Embeddings) -> Embedded:
     """The content of an artifact; the array is memory-mapped."""
+    ids, problems = list[str](), dict[str, str]()
     with (artifact.path / ROWS).open(encoding="utf-8", newline="", errors="surrogateescape") as file:
-        rows = list(plain_rows(csv.DictReader(file)))
-    table = np.load(artifact.path / ARRAY, mmap_mode="r")
-    problems = {row["id"]: row["problem"] for row in rows if row["problem"]}
-    return Embedded(tuple(row["id"] for row in rows if not row["problem"]), table, problems)
+        for row in plain_rows(csv.DictReader(file)):
+            if row["problem"]:
+                problems[row["id"]] = row["problem"]
+            else:
+                ids.append(row["id"])
+    return Embedded(tuple(ids), np.load(artifact.path / ARRAY, mmap_mode="r"), problems)
 
 
 def embedded_of(ctx: Context, artifact: Embeddings, dataset: Dataset) -> Embedded:

@@ -11,7 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import floor
-from typing import Any
+from os import SEEK_END
+from tempfile import TemporaryFile
+from threading import Lock
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,35 +111,59 @@ def _pairs(neighbours: Neighbours, hashes: Sequence[str]) -> tuple[NDArray[np.in
     """Each pair of neighbours with different bytes once, and their similarities; most similar first."""
     count, width = neighbours.numbers.shape
     left = np.repeat(np.arange(count), width)
-    right, values = neighbours.numbers.ravel(), neighbours.similarities.ravel().astype(np.float64)
-    _, contents = np.unique(np.array(hashes, object), return_inverse=True) if count else (None, np.empty(0, np.int64))
-    known = np.array([bool(text) for text in hashes], np.bool_)
-    there = np.flatnonzero((right >= 0) & (contents[left] != contents[right]) & known[left] & known[right])
-    pairs = np.sort(np.stack([left[there], right[there]], 1), axis=1)
-    pairs, first = np.unique(pairs, axis=0, return_index=True)
-    values = np.round(values[there][first], 3)
-    order = np.argsort(-values, kind="stable")
-    return pairs[order], values[order]
+    right, values = neighbours.numbers.ravel(), neighbours.similarities.ravel()
+    numbers: dict[str, int] = {"": 0}
+    contents = np.array([numbers.setdefault(text, len(numbers)) for text in hashes], np.int64)
+    there = np.flatnonzero((right >= 0) & (contents[left] != contents[right]) & (contents[left] > 0) & (contents[right] > 0))
+    left, right = left[there], right[there]
+    codes, first = np.unique(np.minimum(left, right) * count + np.maximum(left, right), return_index=True)
+    rounded = values[there[first]].astype(np.float64).round(3)
+    order = np.argsort(-rounded, kind="stable")
+    return np.stack(np.divmod(codes[order], max(1, count)), 1), rounded[order]
+
+
+class _Texts:
+    """Texts by name, in a file: the landmarks of a picture are about 50 kB."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._lock = file, Lock()
+        self._places: dict[str, tuple[int, int]] = {}
+
+    def __setitem__(self, name: str, text: str) -> None:
+        data = text.encode("ascii")
+        self._places[name] = self._file.seek(0, SEEK_END), len(data)
+        self._file.write(data)
+
+    def __getitem__(self, name: str) -> str:
+        """The text of that name; "" for an unknown one. Several threads may ask."""
+        begin, size = self._places.get(name, (0, 0))
+        with self._lock:
+            self._file.seek(begin)
+            return self._file.read(size).decode("ascii")
 
 
 def compare(ctx: Context, dataset: Dataset, pairs: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
     """How the second picture of each pair of copies differs from the first; without those that are no copies."""
-    from pipekit.images.landmarks import find_landmarks, read_landmarks
+    from pipekit.images.landmarks import find_landmarks
 
     wanted = {name for pair in pairs for name in pair}
     samples: list[Sample] = [sample for sample in dataset if sample.id in wanted]
-    rows = ctx.map(find_landmarks, samples, label="near duplicates", name="find_landmarks", problems=True)
-    known = {row["id"]: row["landmarks"] for row in rows if "problem" not in row}
+    with TemporaryFile(dir=ctx.work_dir) as file, ThreadPoolExecutor(ctx.workers) as pool:
+        known = _Texts(file)
+        for row in ctx.map(find_landmarks, samples, label="near duplicates", name="find_landmarks", problems=True):
+            if "problem" not in row:
+                known[row["id"]] = row["landmarks"]
+        words = pool.map(lambda pair: _words_of(known[pair[0]], known[pair[1]]), pairs)
+        return {pair: said for pair, said in zip(pairs, words, strict=True) if said}
 
-    def words_of(pair: tuple[str, str]) -> str:
-        from pipekit.images.differences import in_words
-        from pipekit.images.landmarks import align
 
-        first, second = (read_landmarks(known.get(name, "")) for name in pair)
-        if first is None or second is None:
-            return ""
-        found = align(first, second)
-        return in_words(first, second, found) if found is not None else ""
+def _words_of(landmarks: str, others: str) -> str:
+    """How the second of two pictures differs from the first, by their landmarks; "" if it is no copy."""
+    from pipekit.images.differences import in_words
+    from pipekit.images.landmarks import align, read_landmarks
 
-    with ThreadPoolExecutor(ctx.workers) as pool:
-        return {pair: words for pair, words in zip(pairs, pool.map(words_of, pairs), strict=True) if words}
+    first, second = read_landmarks(landmarks), read_landmarks(others)
+    if first is None or second is None:
+        return ""
+    found = align(first, second)
+    return "" if found is None else in_words(first, second, found)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipekit.learning.mapped import read_blocks, read_rows
 from pipekit.rng import Rng
 
 EXACT = 4096
@@ -51,17 +52,18 @@ class Directions:
     def __init__(self, table: NDArray[Any]) -> None:
         self._table = table
         total = np.zeros(table.shape[1], np.float64)
-        for start in range(0, len(table), _BLOCK):
-            total += table[start : start + _BLOCK].sum(0, dtype=np.float64)
+        for _, rows in read_blocks(table, _BLOCK):
+            total += rows.sum(0, dtype=np.float64)
         self._mean = (total / max(1, len(table))).astype(np.float32)
 
     def __len__(self) -> int:
         return len(self._table)
 
     def at(self, numbers: NDArray[np.int64] | slice) -> Rows:
-        rows = np.asarray(self._table[numbers], np.float32) - self._mean
-        found: Rows = np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6), np.float32)
-        return found
+        rows = read_rows(self._table, numbers)
+        rows -= self._mean
+        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+        return rows
 
     def blocks(self) -> Iterator[tuple[int, Rows]]:
         for start in range(0, len(self), _BLOCK):

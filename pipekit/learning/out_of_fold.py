@@ -9,7 +9,6 @@ from them.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.learning.label_errors import confident_class
+from pipekit.learning.mapped import read_blocks
 from pipekit.rng import Rng
 
 FOLDS = 5
@@ -48,12 +48,18 @@ class OutOfFold:
 
 
 def out_of_fold(
-    table: NDArray[Any], classes: NDArray[np.int64], groups: NDArray[np.int64], rng: Rng, folds: int = FOLDS
+    table: NDArray[Any],
+    classes: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    rng: Rng,
+    folds: int = FOLDS,
+    rows: NDArray[np.int64] | None = None,
 ) -> OutOfFold:
     """The probabilities of each image by the folds that it is not in.
 
     Args:
         table: ``(N, D)`` features, possibly memory-mapped.
+        rows: the numbers of the rows that count, instead of all; ``classes`` and ``groups`` are theirs.
         classes: of each row, 0 to K - 1; each at least twice.
         groups: rows with the same number are never on both sides: near duplicates, copies of one original, one patient.
 
@@ -64,7 +70,7 @@ def out_of_fold(
     if number < 2 or len(np.unique(groups)) < folds:
         raise ValueError(f"{number} classes and {len(np.unique(groups))} groups: expected 2 and {folds} at least")
     fold = fold_of_groups(classes, groups, rng, folds)
-    values = principal_components(table, DIMENSIONS)
+    values = principal_components(table, DIMENSIONS, rows)
     some = np.sort(rng.permutation(len(values))[:MOST_TO_CHOOSE])
     losses = {}
     for penalty in PENALTIES:
@@ -85,27 +91,29 @@ def fold_of_groups(classes: NDArray[np.int64], groups: NDArray[np.int64], rng: R
     return np.asarray(dealt[group], np.int64)
 
 
-def principal_components(table: NDArray[Any], count: int) -> NDArray[np.float32]:
-    """The first principal components of the rows, scaled so that they have a mean square of 1; a block at a time."""
-    width = table.shape[1]
+def principal_components(table: NDArray[Any], count: int, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+    """The first principal components of the rows, scaled so that they have a mean square of 1; a block at a time.
+
+    Args:
+        rows: the numbers of the rows that count, instead of all.
+    """
+    number, width = len(table) if rows is None else len(rows), table.shape[1]
     total, square = np.zeros(width, np.float64), np.zeros((width, width), np.float64)
-    for _, rows in _blocks(table):
-        total += rows.sum(0, dtype=np.float64)
-        square += rows.T @ rows
-    mean = total / len(table)
-    covariance = square / len(table) - np.outer(mean, mean)
+    for _, block in read_blocks(table, _BLOCK, rows):
+        total += block.sum(0, dtype=np.float64)
+        square += block.T @ block
+    mean = total / number
+    covariance = square / number - np.outer(mean, mean)
     _, vectors = np.linalg.eigh(covariance)
-    axes = vectors[:, ::-1][:, : min(count, len(table) - 1, width)].astype(np.float32)
-    found = np.empty((len(table), axes.shape[1]), np.float32)
-    for start, rows in _blocks(table):
-        found[start : start + len(rows)] = (rows - mean.astype(np.float32)) @ axes
-    scale = float(np.sqrt(np.mean(np.square(found, dtype=np.float64))))
-    return found / np.float32(scale or 1.0)
-
-
-def _blocks(table: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    for start in range(0, len(table), _BLOCK):
-        yield start, np.asarray(table[start : start + _BLOCK], np.float32)
+    axes = vectors[:, ::-1][:, : min(count, number - 1, width)].astype(np.float32)
+    found = np.empty((number, axes.shape[1]), np.float32)
+    squares = 0.0
+    for start, block in read_blocks(table, _BLOCK, rows):
+        some = found[start : start + len(block)]
+        some[:] = (block - mean.astype(np.float32)) @ axes
+        squares += float(np.square(some, dtype=np.float64).sum())
+    found /= np.float32(np.sqrt(squares / max(1, found.size)) or 1.0)
+    return found
 
 
 def _probabilities(

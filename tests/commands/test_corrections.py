@@ -120,6 +120,12 @@ def test_what_can_not_be_applied_as_it_is(photos: Path, lines: list[str], said: 
     assert caught.value.hint
 
 
+def test_a_file_that_is_not_there_yet_is_named_with_what_writes_it(photos: Path) -> None:
+    with pytest.raises(UserError, match=r"there is no corrections file corrections\.csv") as caught:
+        package.corrections(file=FILE)
+    assert "pipekit corrections add" in caught.value.hint
+
+
 def test_a_table_of_other_columns_is_refused_and_repeated_lines_are_not(photos: Path) -> None:
     FILE.write_text("id,sha256,old\n")
     with pytest.raises(UserError, match="no column 'new'"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from inspect import signature
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -132,7 +132,7 @@ def inspect(ctx: Context, dataset: Dataset, params: InspectParams, embeddings: E
         with (ctx.out_dir / "inspect.json").open("w", encoding="utf-8", errors="surrogateescape") as file:
             json.dump(found, file, indent=1, ensure_ascii=False, sort_keys=True)
             file.write("\n")
-        atlas = _atlas(ctx, rows, params, embeddings, findings, paths)
+        atlas = _atlas(ctx, rows, params, sight, findings, paths)
         write_page(ctx, rows, findings, pictures, sentence(others), atlas=atlas, copies=copies)
     facts = {"images": f"{len(rows):,}"} | {
         line["check"]: f"{line['images']:,}" for line in found["summary"] if line["severity"] != "info"
@@ -168,17 +168,16 @@ def _atlas(
     ctx: Context,
     rows: MeasuredRows,
     params: InspectParams,
-    embeddings: Embeddings | None,
+    sight: Sight | None,
     findings: Sequence[Finding],
     paths: Any,
 ) -> Section | None:
     """The map of the images; None without features."""
-    if embeddings is None:
+    if sight is None:
         return None
     from pipekit.builtin.inspect.atlas import map_section
-    from pipekit.learning.embeddings import read_embeddings
 
-    return map_section(ctx, rows, read_embeddings(embeddings), findings, paths, params.projection)
+    return map_section(ctx, rows, sight.embedded, findings, paths, params.projection)
 
 
 def _load_ahead() -> None:
@@ -236,7 +235,7 @@ def _described(rows: MeasuredRows, findings: Sequence[Finding]) -> dict[str, Any
         "modes": dict(rows.tally("mode").most_common()),
         "measures": {name: _quantiles(rows, name) for name in MEASURES},
         "summary": summary(findings),
-        "findings": [asdict(finding) for finding in findings],
+        "findings": [{one.name: getattr(finding, one.name) for one in fields(finding)} for finding in findings],
         "label_errors": _suspects(findings, rows),
         "remove": _proposed(findings, rows),
     }

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipekit.builtin.inspect.measured import MeasuredRows
 from pipekit.contract import Context, Finding, Section
+from pipekit.learning.mapped import release
 from pipekit.learning.projection import FEWEST, MOST, caption_of, project, sample_of
 from pipekit.params import Call
 
@@ -46,7 +47,9 @@ def map_section(
         return None
     chosen = [usable[at] for at in sample_of([embedded.ids[at] for at in usable], most).tolist()]
     ids = [embedded.ids[at] for at in chosen]
-    points = _remembered(ctx, ids, embedded.table[chosen], projection)
+    table = embedded.table[chosen]
+    release(embedded.table)
+    points = _remembered(ctx, ids, table, projection)
     paths = paths_of(numbers[name] for name in ids)
     worst = _worst(findings)
     facts = {

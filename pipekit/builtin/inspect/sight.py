@@ -85,7 +85,7 @@ class Sight:
         if len(kept) < 2 or len(np.unique(groups)) < FOLDS:
             return None
         labels = np.searchsorted(kept, codes[chosen])
-        found = out_of_fold(self.embedded.table[chosen], labels, groups, self._ctx.rng("out of fold"))
+        found = out_of_fold(self.embedded.table, labels, groups, self._ctx.rng("out of fold"), rows=chosen)
         return Judged([self.embedded.ids[n] for n in chosen.tolist()], [str(label.names[n]) for n in kept], labels, found)
 
 
