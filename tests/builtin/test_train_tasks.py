@@ -57,6 +57,7 @@ def stages(task: str, **train: Any) -> dict[str, dict[str, Any]]:
         "model": {"use": "train", "dataset": "split", "model": "mlp", "epochs": 12, "learning_rate": 0.01, **train},
         "report": {"use": "evaluate", "model": "model", "dataset": "split", "resamples": 50, "pictures": 4},
         "said": {"use": "predict", "model": "model", "dataset": "photos"},
+        "both": {"use": "compare", "reports": ["report", "report"]},
     }
 
 
@@ -104,6 +105,8 @@ def test_several_labels_from_pictures_to_report(trial: Trial) -> None:
 
     assert metrics["mean_average_precision"]["value"] == pytest.approx(mean_average_precision(true, scores))
     assert "Co-occurrence and confusion of labels" in (report.path / "report.html").read_text()
+    compared = json.loads((done.artifact("both").path / "comparison.json").read_text())
+    assert compared["headline"] == "A and B predict the 15 images equally well."
     said = rows_of(done.artifact("said").path / "predictions.csv")
     assert {row["predicted"] for row in said} > {"[]"}
 
