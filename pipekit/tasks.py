@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pipekit.errors import UserError
@@ -120,3 +121,78 @@ def stated(sample: Sample) -> str | None:
 def labels_in(text: str | None) -> tuple[str, ...] | None:
     """The several labels that :func:`stated` wrote."""
     return None if text is None else tuple(json.loads(text))
+
+
+# --- the label of a sample as a person writes it: corrections files --------------------------------------------------------
+
+
+def written(sample: Sample) -> str | None:
+    """What a sample is labelled with, as a corrections file has it: ``cat``, ``cat|indoor``, ``12.5``; None if unlabelled."""
+    if sample.labels is not None:
+        return several_as_text(sample.labels)
+    return sample.label if sample.value is None else repr(sample.value)
+
+
+def several_as_text(labels: Iterable[str]) -> str:
+    """Several labels in one text: sorted, with ``|`` between them; ``[]`` for none, and a list in JSON if that were ambiguous.
+
+    >>> several_as_text(["indoor", "cat"]), several_as_text([]), several_as_text(["a|b"])
+    ('cat|indoor', '[]', '["a|b"]')
+    """
+    found = sorted({*labels})
+    plain = found and all(name and "|" not in name and name == name.strip() for name in found) and not found[0].startswith("[")
+    return "|".join(found) if plain else json.dumps(found, ensure_ascii=False)
+
+
+def label_from(text: str, task: str) -> dict[str, Any]:
+    """The fields of a sample that a text labels: ``label``, ``labels`` or ``value``.
+
+    >>> label_from("indoor|cat", "multilabel"), label_from("12.50", "number")
+    ({'labels': ('cat', 'indoor')}, {'value': 12.5})
+
+    Raises:
+        ValueError: it is none of the task, with what was expected.
+    """
+    if task == MULTILABEL:
+        return {"labels": _several_from(text)}
+    if task != NUMBER:
+        return {"label": text}
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no number") from None
+    if not isfinite(value):
+        raise ValueError(f"{text!r} is no finite number")
+    return {"value": value}
+
+
+def _several_from(text: str) -> tuple[str, ...]:
+    if not text.startswith("["):
+        found: Any = [part.strip() for part in text.split("|")]
+    else:
+        try:
+            found = json.loads(text)
+        except ValueError:
+            found = None
+    if not isinstance(found, list) or not all(isinstance(name, str) and name for name in found):
+        raise ValueError(f"{text!r} is no list of labels: expected 'a|b', or '[]' for none")
+    return tuple(sorted({*found}))
+
+
+def canonical(text: str, task: str) -> str:
+    """The same label in the one text that :func:`written` has for it; "" stays "", which is no label.
+
+    Raises:
+        ValueError: as :func:`label_from`.
+    """
+    if not text or task not in (MULTILABEL, NUMBER):
+        return text
+    fields = label_from(text, task)
+    return several_as_text(fields["labels"]) if task == MULTILABEL else repr(fields["value"])
+
+
+def classes_in(text: str, task: str) -> tuple[str, ...]:
+    """The classes or labels that a text of :func:`written` names."""
+    if not text or task == NUMBER:
+        return ()
+    return _several_from(text) if task == MULTILABEL else (text,)

@@ -17,6 +17,7 @@ from pipekit.builtin.train.params import TrainParams
 from pipekit.builtin.train.tasks import check_task
 from pipekit.contract import Dataset, Sample
 from pipekit.errors import UserError
+from pipekit.learning.exported import open_exported
 from pipekit.learning.outputs import Outputs, makes
 from pipekit.learning.predictions import write_csv
 from pipekit.registry.registry import load_registry
@@ -58,6 +59,15 @@ def stages(task: str, **train: Any) -> dict[str, dict[str, Any]]:
         "report": {"use": "evaluate", "model": "model", "dataset": "split", "resamples": 50, "pictures": 4},
         "said": {"use": "predict", "model": "model", "dataset": "photos"},
         "both": {"use": "compare", "reports": ["report", "report"]},
+        "why": {
+            "use": "explain",
+            "model": "model",
+            "images": ["00.png", "02.png"],
+            "methods": ["integrated_gradients", "occlusion"],
+            "layers": 0,
+            "steps": 0,
+            "maximise": 0,
+        },
     }
 
 
@@ -85,6 +95,10 @@ def check_predictions(folder: Path, photos: Path, said: list[dict[str, str]], cl
 def rows_of(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def logit(p: float) -> float:
+    return float(np.log(p / (1 - p)))
 
 
 def test_several_labels_from_pictures_to_report(trial: Trial) -> None:
@@ -115,6 +129,14 @@ def test_several_labels_from_pictures_to_report(trial: Trial) -> None:
     saved = done.artifact("to-savedmodel").path
     pixels = np.stack([images.read(file) for file in sorted(trial.path.glob("*.png"))]).astype(np.float32)
     served = tf.saved_model.load(str(saved / "1")).signatures["serving_default"](image=tf.constant(pixels))
+    why = done.artifact("why").path
+    first = sorted(said[0]["predicted"].split("|"), key=lambda name: -float(said[0][f"p:{name}"]))
+    black = tf.saved_model.load(str(saved / "1")).signatures["serving_default"](image=tf.zeros((1, 12, 12, 3)))
+    for number, name in enumerate(first, 1):  # integrated gradients sum to the label's logit, minus that of black
+        of_black = float(black["probabilities"][0, info["classes"].index(name)])
+        gain = logit(float(said[0][f"p:{name}"])) - logit(of_black)
+        assert np.load(why / f"{number:02}_integrated_gradients.npy").sum() == pytest.approx(gain, abs=0.1 + 0.05 * abs(gain))
+        assert f"00.png: {name}" in (why / "explain.html").read_text()
     names = [[name for name, has in zip(info["classes"], row, strict=True) if has] for row in served["predicted"].numpy()]
     assert ["|".join(some) or "[]" for some in names] == [row["predicted"] for row in said]
     assert json.loads((saved / "model.json").read_text())["thresholds"] == info["thresholds"]
@@ -139,6 +161,11 @@ def test_a_number_from_pictures_to_report(trial: Trial) -> None:
     assert metrics["prediction_interval"]["coverage"]["value"] > 0.5
     said = rows_of(done.artifact("said").path / "predictions.csv")
     assert [float(row["predicted"]) for row in said] == pytest.approx([float(row["p:share"]) for row in said], abs=1e-4)
+    opened = open_exported(done.artifact("to-onnx").path)
+    assert opened is not None
+    gain = float(said[0]["p:share"]) - float(opened.answers("value")(np.zeros((1, 12, 12, 3), np.uint8))[0, 0])
+    found = np.load(done.artifact("why").path / "01_integrated_gradients.npy")
+    assert found.sum() == pytest.approx(gain, abs=0.02 + 0.05 * abs(gain))
     for name in ("to-tflite-int8", "to-onnx"):
         folder = done.artifact(name).path
         about = json.loads((folder / "model.json").read_text())["value"]
