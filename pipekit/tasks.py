@@ -34,8 +34,11 @@ DESCRIBED_IN = ("model.json", "metrics.json")
 """Files of a model and of a report that state their task."""
 
 
-def supports(*tasks: str) -> Callable[[F], F]:
+def supports(*tasks: str, why: Mapping[str, str] | None = None) -> Callable[[F], F]:
     """Mark a stage by the tasks of the datasets, models and reports that it accepts. A stage without the mark accepts classes.
+
+    Args:
+        why: for tasks that it can't support, the reason, and what to do instead.
 
     >>> @supports("classes", "multilabel")
     ... def count(): ...
@@ -47,6 +50,7 @@ def supports(*tasks: str) -> Callable[[F], F]:
 
     def mark(function: F) -> F:
         function.__pipekit_tasks__ = tasks  # type: ignore[attr-defined]
+        function.__pipekit_why__ = why or {}  # type: ignore[attr-defined]
         return function
 
     return mark
@@ -58,13 +62,24 @@ def supported_by(component: Any) -> tuple[str, ...]:
     return tuple(found)
 
 
-def require(who: str, task: str, tasks: Collection[str]) -> None:
+def reasons_of(component: Any) -> Mapping[str, str]:
+    """Why a component can't support a task, by task: see :func:`supports`."""
+    found: Mapping[str, str] = getattr(component, "__pipekit_why__", {})
+    return found
+
+
+def require(who: str, task: str, tasks: Collection[str], why: Mapping[str, str] | None = None) -> None:
     """The one gate by task: every stage, exporter and command passes it before it does anything.
+
+    Args:
+        why: the reason for tasks that are never supported.
 
     Raises:
         UserError: ``who`` does not support the task.
     """
     if task not in tasks:
+        if reason := (why or {}).get(task):
+            raise UserError(f"{who} does not support {TASKS.get(task, task)} (task {task!r}): {reason}")
         supported = " and ".join(TASKS[name] for name in TASKS if name in tasks)
         raise UserError(
             f"{who} does not support {TASKS.get(task, task)} yet (task {task!r})",
@@ -72,12 +87,12 @@ def require(who: str, task: str, tasks: Collection[str]) -> None:
         )
 
 
-def require_inputs(who: str, inputs: Iterable[Any], tasks: Collection[str]) -> None:
+def require_inputs(who: str, inputs: Iterable[Any], tasks: Collection[str], why: Mapping[str, str] | None = None) -> None:
     """:func:`require` for each artifact among a stage's inputs."""
     for found in inputs:
         for artifact in found if isinstance(found, tuple) else (found,):
             if artifact is not None:
-                require(who, task_of(artifact), tasks)
+                require(who, task_of(artifact), tasks, why)
 
 
 def task_of(artifact: Artifact) -> str:

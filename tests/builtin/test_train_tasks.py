@@ -177,7 +177,9 @@ def test_a_number_from_pictures_to_report(trial: Trial) -> None:
         assert "# Model card: the number `share` of an image" in (folder / "model_card.md").read_text()
     with pytest.raises(UserError, match=r"'calibrated' does not support a number for each image yet"):
         pipekit.predict(done.artifact("to-onnx").path, trial.path, calibrated=True, plugins=None)
-    with pytest.raises(UserError, match=r"'calibrate' does not support a number for each image yet"):
+    with pytest.raises(
+        UserError, match=r"'calibrate' does not support a number for each image \(task 'number'\): a number has no"
+    ):
         trial.run({**stages("number"), "later": {"use": "calibrate", "model": "model", "dataset": "split"}})
 
 
