@@ -119,6 +119,12 @@ def test_a_module_of_the_project_is_local_and_an_installed_one_is_not(project: P
     assert [one.name for one in local_plugins(names, project)] == ["package.ops", "my_ops"]
 
 
+@pytest.mark.parametrize("name", ["9" * 400 + ".py", "." + "ß" * 300 + ".py", "./a\0b.py", "a\0b", "9" * 400, "/", "./", "~/"])
+def test_a_name_that_no_file_can_have_is_no_local_plugin(project: Path, name: str) -> None:
+    """Whoever loads it reports it, with the other mistakes of the pipeline file."""
+    assert [one.path for one in local_plugins([name], project) if one.path.is_file()] == []
+
+
 def test_naming_it_on_the_command_line_is_consent(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert local_plugins(["./my_ops.py"], project, named=["my_ops.py"]) == ()
     assert local_plugins(["./my_ops.py"], project, disabled=["my_ops"]) == ()
