@@ -16,6 +16,7 @@ from pathlib import Path
 from pipekit.errors import UserError
 from pipekit.files import PlainTable, plain_rows, write_text
 from pipekit.quarantine import Exclusions
+from pipekit.tasks import CLASSES, canonical, classes_in
 
 COLUMNS = ("id", "sha256", "old", "new", "why", "who")
 NEEDED = COLUMNS[:4]
@@ -35,7 +36,8 @@ class Correction:
 
     Attributes:
         id, sha256: the image. Another file under the same id is another image.
-        old: its label in the source; "" if it had none.
+        old: its label in the source; "" if it had none. Several labels are sorted, with ``|`` between them, ``[]`` for none; a
+            number is its shortest text.
         new: its label, or :data:`REMOVE`.
         why, who: for people.
         line: its line in the file, from 1; 0 if it is not from a file.
@@ -157,6 +159,7 @@ class Ledger:
         self._excluded = excluded or Exclusions()
         self._states: dict[Correction, State] = {}
         self._labels: set[str] = set()
+        self._task = CLASSES
 
     def __bool__(self) -> bool:
         return bool(self._corrections)
@@ -169,13 +172,21 @@ class Ledger:
         """Whether a correction gives an image of this id its first label."""
         return any(not one.old and not one.removes for one in self._by_id.get(identity, ()))
 
-    def settle(self, identity: str, label: str | None, sha256: Callable[[], str]) -> tuple[bool, str | None]:
+    def settle(
+        self, identity: str, label: str | None, sha256: Callable[[], str], task: str = CLASSES
+    ) -> tuple[bool, str | None]:
         """Whether an image is kept, and its label.
 
         Args:
+            label: as :func:`pipekit.tasks.written` has it; so is the one that is returned, if it is another one.
             sha256: asked only for an image with a correction.
+            task: of the dataset.
+
+        Raises:
+            UserError: a correction's label is none of the task.
         """
-        self._labels.add(label or "")
+        self._task = task
+        self._labels |= {*classes_in(label or "", task)}
         if identity not in self._by_id:
             return True, label
         try:
@@ -184,11 +195,12 @@ class Ledger:
             reason = f"the file can't be read: {error.strerror}"
             self._states |= {one: State(one, "stale", reason) for one in self._by_id[identity]}
             return True, label
-        found = [_settled(one, content, label or "") for one in self._by_id[identity]]
+        found = [_settled(one, content, label or "", task) for one in self._by_id[identity]]
         self._states |= {state.correction: state for state in found}
         for state in found:
             if state.state in ("applied", "removed"):
-                return state.state == "applied", state.correction.new
+                kept = state.state == "applied"
+                return kept, _canonical(state.correction, state.correction.new, task) if kept else label
         return True, label
 
     def states(self) -> Iterator[State]:
@@ -217,18 +229,27 @@ class Ledger:
                 f"{many} of {name} {'are' if len(stale) > 1 else 'is'} stale and not applied: {examples}{more}. "
                 "`pipekit corrections check` lists all"
             )
-        made = Counter(state.correction.new for state in self.states() if state.state == "applied")
+        applied = (state.correction.new for state in self.states() if state.state == "applied")
+        made = Counter(label for new in applied for label in classes_in(new, self._task))
         for label, count in sorted(made.items()):
             if label not in self._labels:
                 gives = f"{count:,} corrections of {name} give" if count > 1 else f"1 correction of {name} gives"
                 yield f"{gives} the class {label!r}, which no other image has. Is it spelled correctly?"
 
 
-def _settled(one: Correction, sha256: str, label: str) -> State:
+def _canonical(one: Correction, label: str, task: str) -> str:
+    try:
+        return canonical(label, task)
+    except ValueError as error:
+        where = f"line {one.line} of the corrections" if one.line else f"the correction of {one.id}"
+        raise UserError(f"{where}: {error}", f"It corrects {one.id}, from {one.old!r} to {one.new!r}.") from error
+
+
+def _settled(one: Correction, sha256: str, label: str, task: str) -> State:
     if one.sha256 != sha256:
         return State(one, "stale", "the file is not the one that was corrected: its sha256 differs")
-    if label != one.old:
-        if label == one.new and not one.removes:
+    if label != _canonical(one, one.old, task):
+        if not one.removes and label == _canonical(one, one.new, task):
             return State(one, "already")
         return State(one, "stale", f"its label is {label!r} now, not {one.old!r}")
     return State(one, "removed" if one.removes else "applied")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pipekit.errors import UserError
@@ -33,8 +34,11 @@ DESCRIBED_IN = ("model.json", "metrics.json")
 """Files of a model and of a report that state their task."""
 
 
-def supports(*tasks: str) -> Callable[[F], F]:
+def supports(*tasks: str, why: Mapping[str, str] | None = None) -> Callable[[F], F]:
     """Mark a stage by the tasks of the datasets, models and reports that it accepts. A stage without the mark accepts classes.
+
+    Args:
+        why: for tasks that it can't support, the reason, and what to do instead.
 
     >>> @supports("classes", "multilabel")
     ... def count(): ...
@@ -46,6 +50,7 @@ def supports(*tasks: str) -> Callable[[F], F]:
 
     def mark(function: F) -> F:
         function.__pipekit_tasks__ = tasks  # type: ignore[attr-defined]
+        function.__pipekit_why__ = why or {}  # type: ignore[attr-defined]
         return function
 
     return mark
@@ -57,13 +62,24 @@ def supported_by(component: Any) -> tuple[str, ...]:
     return tuple(found)
 
 
-def require(who: str, task: str, tasks: Collection[str]) -> None:
+def reasons_of(component: Any) -> Mapping[str, str]:
+    """Why a component can't support a task, by task: see :func:`supports`."""
+    found: Mapping[str, str] = getattr(component, "__pipekit_why__", {})
+    return found
+
+
+def require(who: str, task: str, tasks: Collection[str], why: Mapping[str, str] | None = None) -> None:
     """The one gate by task: every stage, exporter and command passes it before it does anything.
+
+    Args:
+        why: the reason for tasks that are never supported.
 
     Raises:
         UserError: ``who`` does not support the task.
     """
     if task not in tasks:
+        if reason := (why or {}).get(task):
+            raise UserError(f"{who} does not support {TASKS.get(task, task)} (task {task!r}): {reason}")
         supported = " and ".join(TASKS[name] for name in TASKS if name in tasks)
         raise UserError(
             f"{who} does not support {TASKS.get(task, task)} yet (task {task!r})",
@@ -71,12 +87,12 @@ def require(who: str, task: str, tasks: Collection[str]) -> None:
         )
 
 
-def require_inputs(who: str, inputs: Iterable[Any], tasks: Collection[str]) -> None:
+def require_inputs(who: str, inputs: Iterable[Any], tasks: Collection[str], why: Mapping[str, str] | None = None) -> None:
     """:func:`require` for each artifact among a stage's inputs."""
     for found in inputs:
         for artifact in found if isinstance(found, tuple) else (found,):
             if artifact is not None:
-                require(who, task_of(artifact), tasks)
+                require(who, task_of(artifact), tasks, why)
 
 
 def task_of(artifact: Artifact) -> str:
@@ -120,3 +136,78 @@ def stated(sample: Sample) -> str | None:
 def labels_in(text: str | None) -> tuple[str, ...] | None:
     """The several labels that :func:`stated` wrote."""
     return None if text is None else tuple(json.loads(text))
+
+
+# --- the label of a sample as a person writes it: corrections files --------------------------------------------------------
+
+
+def written(sample: Sample) -> str | None:
+    """What a sample is labelled with, as a corrections file has it: ``cat``, ``cat|indoor``, ``12.5``; None if unlabelled."""
+    if sample.labels is not None:
+        return several_as_text(sample.labels)
+    return sample.label if sample.value is None else repr(sample.value)
+
+
+def several_as_text(labels: Iterable[str]) -> str:
+    """Several labels in one text: sorted, with ``|`` between them; ``[]`` for none, and a list in JSON if that were ambiguous.
+
+    >>> several_as_text(["indoor", "cat"]), several_as_text([]), several_as_text(["a|b"])
+    ('cat|indoor', '[]', '["a|b"]')
+    """
+    found = sorted({*labels})
+    plain = found and all(name and "|" not in name and name == name.strip() for name in found) and not found[0].startswith("[")
+    return "|".join(found) if plain else json.dumps(found, ensure_ascii=False)
+
+
+def label_from(text: str, task: str) -> dict[str, Any]:
+    """The fields of a sample that a text labels: ``label``, ``labels`` or ``value``.
+
+    >>> label_from("indoor|cat", "multilabel"), label_from("12.50", "number")
+    ({'labels': ('cat', 'indoor')}, {'value': 12.5})
+
+    Raises:
+        ValueError: it is none of the task, with what was expected.
+    """
+    if task == MULTILABEL:
+        return {"labels": _several_from(text)}
+    if task != NUMBER:
+        return {"label": text}
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no number") from None
+    if not isfinite(value):
+        raise ValueError(f"{text!r} is no finite number")
+    return {"value": value}
+
+
+def _several_from(text: str) -> tuple[str, ...]:
+    if not text.startswith("["):
+        found: Any = [part.strip() for part in text.split("|")]
+    else:
+        try:
+            found = json.loads(text)
+        except ValueError:
+            found = None
+    if not isinstance(found, list) or not all(isinstance(name, str) and name for name in found):
+        raise ValueError(f"{text!r} is no list of labels: expected 'a|b', or '[]' for none")
+    return tuple(sorted({*found}))
+
+
+def canonical(text: str, task: str) -> str:
+    """The same label in the one text that :func:`written` has for it; "" stays "", which is no label.
+
+    Raises:
+        ValueError: as :func:`label_from`.
+    """
+    if not text or task not in (MULTILABEL, NUMBER):
+        return text
+    fields = label_from(text, task)
+    return several_as_text(fields["labels"]) if task == MULTILABEL else repr(fields["value"])
+
+
+def classes_in(text: str, task: str) -> tuple[str, ...]:
+    """The classes or labels that a text of :func:`written` names."""
+    if not text or task == NUMBER:
+        return ()
+    return _several_from(text) if task == MULTILABEL else (text,)

@@ -13,6 +13,7 @@ from typing import Any
 from pipekit.contract import Context, Params, Report, Section, Table, param, stage
 from pipekit.errors import UserError
 from pipekit.files import PlainTable, plain_rows
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
 
 FIGURES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
 """The figures that have an interval in each report."""
@@ -24,6 +25,13 @@ class AverageParams(Params):
     seeds: tuple[int, ...] = param((), "The seeds of the reports, in their order; empty: 1, 2, 3 …")
 
 
+@supports(
+    CLASSES,
+    why=dict.fromkeys(
+        (MULTILABEL, NUMBER),
+        "it averages accuracies of single classes over seeds. `compare` compares single trainings of this task",
+    ),
+)
 @stage(libraries=("scipy",))
 def average(ctx: Context, reports: tuple[Report, ...], params: AverageParams) -> Report:
     """The mean of each figure over several reports on the same images, its standard deviation, and an interval.

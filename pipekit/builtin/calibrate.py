@@ -12,6 +12,7 @@ from pydantic import field_validator
 
 from pipekit.contract import Context, Dataset, Model, Params, param, stage
 from pipekit.errors import ImageError, UserError
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +50,13 @@ class CalibrateParams(Params):
         return costs
 
 
+@supports(
+    CLASSES,
+    why={
+        MULTILABEL: "`train` chooses a threshold for each label: threshold = 'precision >= 0.9', 'recall >= 0.9' or 'f1'",
+        NUMBER: "a number has no probabilities; `train` fits its prediction interval on val",
+    },
+)
 @stage(libraries=("tensorflow", "keras", "onnxruntime", "scipy"))
 def calibrate(ctx: Context, model: Model, dataset: Dataset, params: CalibrateParams) -> Model:
     """Write the model again, with ``calibration`` and ``decision`` in ``model.json``; its weights stay.

@@ -12,15 +12,20 @@ from pydantic import field_validator, model_validator
 from pipekit.contract import Box, Context, Dataset, Params, Sample, SampleContext, Targets, param, stage, unseeded
 from pipekit.errors import UserError, did_you_mean
 from pipekit.images.mask_values import with_values
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
 
 
 class RenameClassesParams(Params):
     classes: dict[str, str] = param(
         {}, 'New names: { kitten = "cat", cat = "cat", puppy = "dog" }; equal new names merge classes'
     )
-    drop: tuple[str, ...] = param((), "Classes to drop: images with such a label are left out, such boxes are removed")
+    drop: tuple[str, ...] = param(
+        (), "Classes to drop: images with such a class are left out; of several labels, and of boxes, such ones are removed"
+    )
     others: Literal["keep", "drop"] = param("keep", "What to do with the classes that neither classes nor drop names")
-    drop_empty: bool = param(False, "Leave out images whose last box was dropped; otherwise they are kept without boxes")
+    drop_empty: bool = param(
+        False, "Leave out images whose last box, or last of several labels, was dropped; otherwise they are kept"
+    )
 
     @field_validator("classes")
     @classmethod
@@ -58,6 +63,7 @@ BACKGROUND = 0
 """The class number that the pixels of dropped classes of masks get."""
 
 
+@supports(CLASSES, MULTILABEL, why={NUMBER: "a number has no classes to rename"})
 @stage
 def rename_classes(ctx: Context, dataset: Dataset, params: RenameClassesParams) -> Dataset:
     """Rename, merge and drop classes; all names change at once, so that two classes may swap theirs.
@@ -134,13 +140,18 @@ def rename(sample: Sample, params: RenameParams, ctx: SampleContext) -> Iterator
     label = sample.label
     if label is not None and (label := params.named(label)) is None:
         return
+    labels = sample.labels
+    if labels is not None:
+        labels = tuple(sorted({name for old in labels if (name := params.named(old)) is not None}))
+        if params.drop_empty and sample.labels and not labels:
+            return
     targets = renamed_targets(sample.targets, params)
     if params.drop_empty and sample.targets.boxes and not targets.boxes:
         return
     if targets.mask and params.values:
         path = ctx.write(f"masks/{sample.id}.png", with_values(targets.mask, params.values))
         targets = replace(targets, mask=path, mask_sha256="")
-    yield replace(sample, label=label, targets=targets)
+    yield replace(sample, label=label, labels=labels, targets=targets)
 
 
 def renamed_targets(targets: Targets, params: RenameClassesParams) -> Targets:

@@ -15,6 +15,7 @@ from pipekit.errors import ImageError
 from pipekit.images.bands import bands, size_of
 from pipekit.images.pixels import raised_limit
 from pipekit.images.polygons import area, clipped, plain, polygons_of
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
 
 
 class TileParams(Params):
@@ -48,6 +49,14 @@ class TileParams(Params):
         return self
 
 
+@supports(
+    CLASSES,
+    why={
+        MULTILABEL: "the labels of an image do not say which tile shows them. Cut images with boxes, export the tiles, and "
+        "import them with labels_from = 'boxes'",
+        NUMBER: "the number of a whole image does not hold for its tiles",
+    },
+)
 @stage(libraries=("numpy", "opencv-python-headless", "pillow", "simplejpeg"))
 def tile(ctx: Context, dataset: Dataset, params: TileParams) -> Dataset:
     """Cut every image into tiles of one size. The tiles of an image share its origin, so that a split keeps them together."""

@@ -57,7 +57,7 @@ def check(source: Source, file: File = HERE, importer: Format = "", splits: Spli
 def add(
     source: Source,
     ids: Ids,
-    label: Annotated[str, typer.Option(metavar="CLASS", help="Their class", show_default=False)] = "",
+    label: Annotated[str, typer.Option(metavar="CLASS", help="Their class, labels (a|b) or number", show_default=False)] = "",
     remove: Annotated[bool, typer.Option("--remove", help="Leave the images out")] = False,
     why: Annotated[str, typer.Option(metavar="TEXT", help="The reason, noted in the file", show_default=False)] = "",
     who: Who = "",

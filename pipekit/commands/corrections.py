@@ -23,6 +23,7 @@ from pipekit.corrected import (
 )
 from pipekit.errors import UserError, did_you_mean
 from pipekit.files import PlainTable, expanded, hash_file, plain_rows, write_text
+from pipekit.tasks import CLASSES, TASKS, canonical, written
 
 FILE = "corrections.csv"
 
@@ -97,8 +98,9 @@ def corrections(
     if source is None:
         return Corrections(path, found)
     ledger = Ledger(found)
-    for name, label, sha256 in _images(source, format, splits, ledger.ids):
-        ledger.settle(name, label, lambda: sha256)  # noqa: B023
+    task, images = _images(source, format, splits, ledger.ids)
+    for name, label, sha256 in images:
+        ledger.settle(name, label, lambda: sha256, task)  # noqa: B023
     states = tuple(ledger.states())
     return Corrections(path, found, states, sentence(states))
 
@@ -122,7 +124,7 @@ def correct(
     Args:
         source: a folder of images, a file in a dataset's format, or a run's dataset, without these corrections.
         ids: the images.
-        label: their class.
+        label: their class; several labels with ``|`` between them (``[]``: none); a number.
         remove: leave the images out, instead of a label.
         why, who: noted in the file.
         file: the corrections file; it is created if it does not exist.
@@ -146,7 +148,12 @@ def correct(
         raise UserError(f"a class can't be called {REMOVE!r} in a corrections file", "To leave the image out, remove it.")
     path = expanded(file)
     wanted = dict.fromkeys(ids)
-    there = {one[0]: one for one in _images(source, format, splits, wanted)}
+    task, images = _images(source, format, splits, wanted)
+    try:
+        label = canonical(label, task)
+    except ValueError as error:
+        raise UserError(f"the label is none of a dataset with {TASKS[task]}: {error}") from error
+    there = {one[0]: one for one in images}
     made = []
     for name in wanted:
         if not there.get(name, ("", None, ""))[2]:
@@ -258,7 +265,8 @@ def suggest_corrections(
             "sha256": one["sha256"],
             "old": one["label"],
             "new": "",
-            "why": f"p({one['label']}) = {one['p_label']:.3f}, p({one['suggested']}) = {one['p_suggested']:.3f}",
+            "why": one.get("why")
+            or f"p({one['label']}) = {one['p_label']:.3f}, p({one['suggested']}) = {one['p_suggested']:.3f}",
             "who": "",
             SUGGESTED: one["suggested"],
         }
@@ -274,15 +282,23 @@ def suggest_corrections(
     return Suspects(path, page, tuple(left), len(rows) - len(left))
 
 
-def _images(source: str | Path, format: str, splits: str, wanted: Collection[str]) -> Iterator[tuple[str, str | None, str]]:
-    """(id, label, sha256) of each image of a source, as it is before corrections; also of ``wanted`` ones without a class."""
+def _images(
+    source: str | Path, format: str, splits: str, wanted: Collection[str]
+) -> tuple[str, Iterator[tuple[str, str | None, str]]]:
+    """The task of a source; and (id, label, sha256) of each image, as it is before corrections; also of ``wanted`` ones
+    without a class.
+    """
     from pipekit.commands.working import new_pipeline
 
     pipeline = new_pipeline(name="corrections")
     name = pipeline.dataset(source, format=format, splits=splits, verify="none", max_failed=1.0)
     dataset: Any = pipeline.given.get(name) or pipeline.run().artifact(name)
+    return str(dataset.meta.get("task") or CLASSES), _rows_of(dataset, wanted)
+
+
+def _rows_of(dataset: Any, wanted: Collection[str]) -> Iterator[tuple[str, str | None, str]]:
     for sample in dataset:
-        yield sample.id, sample.label, sample.sha256
+        yield sample.id, written(sample), sample.sha256
     for failure in dataset.failed():
         if failure.id in wanted and failure.image and not failure.part_of:
             with contextlib.suppress(OSError):

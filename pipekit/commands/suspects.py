@@ -11,6 +11,7 @@ from typing import Any
 from pipekit.contract import Artifact, Dataset, Report
 from pipekit.errors import UserError
 from pipekit.files import expanded, plain_rows
+from pipekit.tasks import MULTILABEL, NUMBER, OF_MODELS, several_as_text
 
 FOUND = "inspect.json"
 KIND = "inspection"
@@ -68,9 +69,33 @@ def _reported(folder: Path) -> tuple[Suspected, Paths]:
     """The suspects of a report; the hash of each file and its path are those of ``predictions.csv``."""
     with (folder / "predictions.csv").open(encoding="utf-8", newline="", errors="surrogateescape") as file:
         predicted = {row["id"]: row for row in plain_rows(csv.DictReader(file))}
-    listed = json.loads((folder / "metrics.json").read_text("utf-8")).get("label_errors") or []
+    metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+    listed = metrics.get("label_errors") or []
+    if metrics.get("task") == OF_MODELS[NUMBER]:
+        raise UserError(
+            "a report of numbers suspects no labels",
+            "It shows the images with the largest errors; correct one by: pipekit corrections add FOLDER ID --label NUMBER",
+        )
+    if metrics.get("task") == MULTILABEL:
+        listed = _of_several(listed, predicted)
     rows = [{**one, "sha256": predicted[one["id"]]["sha256"]} for one in listed]
     return rows, lambda ids: {name: predicted[name].get("image", "") for name in ids}
+
+
+def _of_several(listed: Suspected, predicted: Mapping[str, Mapping[str, str]]) -> Suspected:
+    """The suspected labels of each image in one row: its labels, and those without the wrong and with the missing ones."""
+    by_image: dict[str, list[Mapping[str, Any]]] = {}
+    for one in listed:
+        by_image.setdefault(one["id"], []).append(one)
+    rows = []
+    for name, found in by_image.items():
+        labels = {*json.loads(predicted[name]["labels"])}
+        wrong = {one["label"] for one in found if one["suspected"] == "wrong"}
+        missing = {one["label"] for one in found if one["suspected"] == "missing"}
+        why = ", ".join(f"{one['label']} {one['suspected']}: p = {one['probability']:.3f}" for one in found)
+        suggested = several_as_text(labels - wrong | missing)
+        rows.append({"id": name, "label": several_as_text(labels), "suggested": suggested, "why": why})
+    return rows
 
 
 def _inspected(file: Path) -> Suspected:

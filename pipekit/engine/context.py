@@ -31,7 +31,7 @@ from pipekit.store.parts import (
     check_ids,
     write_index,
 )
-from pipekit.tasks import require_inputs, supported_by
+from pipekit.tasks import reasons_of, require_inputs, supported_by
 
 if TYPE_CHECKING:
     from pipekit.rng import Rng
@@ -392,7 +392,7 @@ def call_stage(stage: PlannedStage, ctx: StageContext, inputs: dict[str, Any]) -
         UserError: it does not support the task of an input.
     """
     function = stage.component.load()
-    require_inputs(f"the stage {stage.use!r}", inputs.values(), supported_by(function))
+    require_inputs(f"the stage {stage.use!r}", inputs.values(), supported_by(function), reasons_of(function))
     if stage.contract.per_sample:
         dataset = inputs["dataset"]
         return ctx.dataset(ctx.map_own(function, dataset))

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pipekit.errors import UserError, did_you_mean
 from pipekit.learning import temperature
 from pipekit.learning.significance import exact
+from pipekit.tasks import CLASSES, require, task_named
 
 if TYPE_CHECKING:
     from pipekit.learning.predictor import Predictor
@@ -344,6 +345,9 @@ def asked_for(predictor: Predictor, calibrated: bool, decide: bool) -> tuple[Pre
     Raises:
         UserError: the model has no temperature, or no rule.
     """
+    for wanted, name in ((calibrated, "calibrated"), (decide, "decide")):
+        if wanted:
+            require(f"{name!r}", task_named(predictor.info.get("task")) or CLASSES, [CLASSES])
     if decide or decides(predictor.info):
         decision = decision_of(predictor.info, predictor.folder)
         return temperature.at_temperature(predictor, decision.temperature), decision

@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipekit.errors import UserError
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 ONNX, TFLITE, SAVED = "model.onnx", "model.tflite", "1/saved_model.pb"
-INPUT, PROBABILITIES = "image", "probabilities"
+INPUT, PROBABILITIES, VALUE = "image", "probabilities", "value"
+MAIN = {CLASSES: PROBABILITIES, MULTILABEL: PROBABILITIES, NUMBER: VALUE}
+"""The name of the main output, by task."""
 SCORE = "unknown_score"
 """The output of models that can tell images of none of their classes, see :mod:`pipekit.learning.unknown`."""
 
@@ -72,9 +75,9 @@ def _open_onnx(file: Path) -> Exported:
         outputs = tuple(one.name for one in session.get_outputs())
     except Exception as error:  # the runtime's exceptions have no common class
         raise _broken(file, error) from error
-    if inputs != [INPUT] or PROBABILITIES not in outputs:
+    if inputs != [INPUT] or not {PROBABILITIES, VALUE} & {*outputs}:
         raise UserError(
-            f"{file} has no input {INPUT!r} or no output {PROBABILITIES!r}: it was not exported by pipekit",
+            f"{file} has no input {INPUT!r} or no output {PROBABILITIES!r} or {VALUE!r}: it was not exported by pipekit",
             "Export a run: pipekit export runs/NAME --to onnx",
         )
 

@@ -19,7 +19,7 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 
 from pipekit.errors import ImageError, UserError
 from pipekit.images.choices import Fit
-from pipekit.learning.exported import PROBABILITIES, SCORE, open_exported
+from pipekit.learning.exported import MAIN, SCORE, open_exported
 from pipekit.tasks import CLASSES, require, task_named
 
 if TYPE_CHECKING:
@@ -178,8 +178,14 @@ def load_predictor(
             return _lazily(classes, (height, width, channels), info, folder)
         return keras_predictor(_open_keras(folder, info), folder, info)
     if opened := open_exported(folder):
-        scored = _checked(opened.answers(PROBABILITIES, SCORE), len(classes), folder, more=1)
-        checked = _checked(opened.answers(PROBABILITIES), len(classes), folder)
+        main = MAIN[task_named(info.get("task")) or CLASSES]
+        if main not in opened.outputs:
+            raise UserError(
+                f"the exported model in {folder} has no output {main!r}, which model.json beside it calls for",
+                "The two files belong to different models: copy both from one export.",
+            )
+        scored = _checked(opened.answers(main, SCORE), len(classes), folder, more=1)
+        checked = _checked(opened.answers(main), len(classes), folder)
         return Predictor(classes, (height, width, channels), info, checked, folder, scored if SCORE in opened.outputs else None)
     load = _template_loader(info.get("template"), component)
     return Predictor(classes, (height, width, channels), info, load(folder), folder)
@@ -297,13 +303,16 @@ def _read_info(folder: Path) -> dict[str, Any]:
     return info if isinstance(info, dict) else {}
 
 
-def load_keras_model(folder: Path) -> Any:
+def load_keras_model(folder: Path, tasks: Collection[str] = (CLASSES,)) -> Any:
     """Load the Keras model in ``folder``, and check its input size and number of outputs against ``model.json``.
+
+    Args:
+        tasks: those of the model that the caller knows how to use.
 
     Raises:
         UserError: the model is missing, broken, no classifier, or does not fit ``model.json``.
     """
-    return _open_keras(folder, read_model_info(folder))
+    return _open_keras(folder, read_model_info(folder, tasks))
 
 
 def _open_keras(folder: Path, info: Mapping[str, Any]) -> Any:

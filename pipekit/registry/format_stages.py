@@ -44,7 +44,7 @@ from pipekit.registry.component import Component
 from pipekit.registry.label_options import from_boxes, from_copies, ordered
 from pipekit.registry.losses import losses, lost_names, lost_skeletons
 from pipekit.registry.privacy import prepared, with_field
-from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, require, stated, supported_by, supports
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, label_from, supported_by, supports, written
 
 FIRST = 200
 """Samples that show whether a dataset has masks."""
@@ -165,10 +165,11 @@ def import_stage(importer: Component) -> Any:
             given_masks = MaskParams(colours=tuple(colours), strict=params.verify != "none")
             samples = ctx.map(prepare, samples, given_masks, label="verifying masks", name="prepared")
         facts: dict[str, str] = {}  # complete only after the last sample
-        if ledger:
-            samples = _corrected(samples, ledger, own, facts)
+        if ledger and params.labels_from != "boxes":
+            samples = _corrected(samples, ledger, own, facts, getattr(params, "task", CLASSES))
         if params.labels_from == "boxes":
             samples = from_boxes(samples, listed)
+            samples = _corrected(samples, ledger, own, facts, MULTILABEL) if ledger else samples
         elif params.labels_from == "copies":
             hashed = _hashed(samples) if own else ctx.map(known, samples, label="hashing", name="known")
             samples = from_copies(hashed, own)
@@ -327,14 +328,21 @@ def _without(samples: Iterable[Sample], excluded: Exclusions, own: bool) -> Iter
             Path(sample.image).unlink(missing_ok=True)
 
 
-def _corrected(samples: Iterable[Sample], ledger: Ledger, own: bool, facts: dict[str, str]) -> Iterator[Sample]:
-    """Yield the samples as a person corrected them; an image that the importer wrote itself and that is left out is removed."""
+def _corrected(samples: Iterable[Sample], ledger: Ledger, own: bool, facts: dict[str, str], task: str) -> Iterator[Sample]:
+    """Yield the samples as a person corrected them; an image that the importer wrote itself and that is left out is removed.
+
+    Args:
+        task: what a correction gives an unlabelled image.
+    """
     for sample in samples:
-        if sample.label is None and stated(sample) is not None:
-            require("'corrections'", NUMBER if sample.labels is None else MULTILABEL, [CLASSES])
-        keep, label = ledger.settle(sample.id, sample.label, lambda: sample.sha256 or hash_file(sample.image))  # noqa: B023
+        before = written(sample)
+        found = task
+        if before is not None:
+            found = MULTILABEL if sample.labels is not None else NUMBER if sample.label is None else CLASSES
+        keep, label = ledger.settle(sample.id, before, lambda: sample.sha256 or hash_file(sample.image), found)  # noqa: B023
         if keep:
-            yield sample if label == sample.label else replace(sample, label=label)
+            changed = label is not None and label != before
+            yield replace(sample, **label_from(str(label), found)) if changed else sample
         elif own:
             Path(sample.image).unlink(missing_ok=True)
     facts.update(ledger.facts())

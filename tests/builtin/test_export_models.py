@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from pipekit import images
-from pipekit.builtin.exporters.models import Comparison, FloatParams, Trained, held_out, within
+from pipekit.builtin.exporters.comparison import Comparison, within
+from pipekit.builtin.exporters.models import FloatParams, Trained, held_out
 from pipekit.cli import main
 from pipekit.contract import Model, Report
 from pipekit.engine.run import run_plan

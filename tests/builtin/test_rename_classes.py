@@ -157,3 +157,32 @@ def test_merged_and_dropped_classes_change_the_pixels_of_masks(trial: Trial) -> 
     (sample,) = made
     assert images.read_mask(sample.targets.mask).tolist() == [[0, 2, 2], [0, 9, 255]]
     assert [entry["name"] for entry in made.meta["categories"]["masks"]] == ["background", "car"]
+
+
+def test_several_labels_are_renamed_merged_and_dropped() -> None:
+    sample = Sample("a", "a.jpg", labels=("cat", "dog", "kitten"))
+    (found,) = renamed(sample, classes={"kitten": "cat"}, drop=["dog"])
+    assert found.labels == ("cat",)
+    (bare,) = renamed(sample, drop=["cat", "dog", "kitten"])
+    assert bare.labels == (), "none of the labels, and not unlabelled"
+    assert renamed(sample, drop=["cat", "dog", "kitten"], drop_empty=True) == []
+    assert renamed(Sample("b", "b.jpg", labels=()), drop=["cat"], drop_empty=True)[0].labels == ()
+
+
+def test_a_dataset_of_several_labels_has_the_new_ones_and_one_of_numbers_is_refused(trial: Trial) -> None:
+    images.write(trial.path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    images.write(trial.path / "b.png", np.full((8, 8, 3), 9, np.uint8))
+    (trial.path / "labels.csv").write_text("file,labels,size\na.png,cat|kitten,1\nb.png,dog,2\n")
+    table = {"use": "import.csv", "path": "labels.csv"}
+    stages: dict[str, Any] = {
+        "data": {**table, "task": "multilabel", "label": "labels"},
+        "new": {"use": "rename_classes", "dataset": "data", "classes": {"kitten": "cat"}},
+    }
+    made = trial.run(stages).artifact("new")
+    assert (made.task, list(made.classes)) == ("multilabel", ["cat", "dog"])
+    stages["data"] = {**table, "task": "number", "label": "size"}
+    with pytest.raises(UserError, match="a number has no classes to rename"):
+        trial.run(stages)
+    stages = {"data": stages["data"], "new": {"use": "tile", "dataset": "data"}}
+    with pytest.raises(UserError, match="the number of a whole image does not hold for its tiles"):
+        trial.run(stages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+import pipekit
 from pipekit import images
 from pipekit.builtin.train.params import TrainParams
 from pipekit.builtin.train.tasks import check_task
 from pipekit.contract import Dataset, Sample
 from pipekit.errors import UserError
+from pipekit.learning.exported import open_exported
 from pipekit.learning.outputs import Outputs, makes
+from pipekit.learning.predictions import write_csv
 from pipekit.registry.registry import load_registry
 from tests.conftest import Trial
 
@@ -54,7 +58,38 @@ def stages(task: str, **train: Any) -> dict[str, dict[str, Any]]:
         "model": {"use": "train", "dataset": "split", "model": "mlp", "epochs": 12, "learning_rate": 0.01, **train},
         "report": {"use": "evaluate", "model": "model", "dataset": "split", "resamples": 50, "pictures": 4},
         "said": {"use": "predict", "model": "model", "dataset": "photos"},
+        "both": {"use": "compare", "reports": ["report", "report"]},
+        "why": {
+            "use": "explain",
+            "model": "model",
+            "images": ["00.png", "02.png"],
+            "methods": ["integrated_gradients", "occlusion"],
+            "layers": 0,
+            "steps": 0,
+            "maximise": 0,
+        },
     }
+
+
+def exports(*formats: str) -> dict[str, dict[str, Any]]:
+    inputs = {"model": "model", "report": "report"}
+    return {
+        f"to-{name}": {"use": f"export.{name}", **inputs, **({} if name == "card" else {"dataset": "split"})}
+        for name in formats
+    }
+
+
+def check_predictions(folder: Path, photos: Path, said: list[dict[str, str]], classes: list[str], within: float) -> None:
+    """An exported model predicts the same table as the one that was trained."""
+    out = io.StringIO()
+    found = pipekit.predict(folder, sorted(photos.glob("*.png")), plugins=None)
+    assert len(list(write_csv(found, classes, out))) == len(said)
+    for row, other in zip(csv.DictReader(io.StringIO(out.getvalue())), said, strict=True):
+        assert [float(row[f"p:{name}"]) for name in classes] == pytest.approx(
+            [float(other[f"p:{name}"]) for name in classes], abs=within
+        )
+        if len(classes) > 1:
+            assert row["predicted"] == other["predicted"]
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -62,9 +97,13 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def logit(p: float) -> float:
+    return float(np.log(p / (1 - p)))
+
+
 def test_several_labels_from_pictures_to_report(trial: Trial) -> None:
     draw(trial.path)
-    done = trial.run(stages("multilabel", class_weights="balanced"))
+    done = trial.run({**stages("multilabel", class_weights="balanced"), **exports("savedmodel", "card")})
     info = json.loads((done.artifact("model").path / "model.json").read_text())
     assert (info["task"], info["classes"]) == ("multilabel", ["blue", "green", "red"])
     assert {*info["thresholds"]} == {*COLOURS}
@@ -80,12 +119,40 @@ def test_several_labels_from_pictures_to_report(trial: Trial) -> None:
 
     assert metrics["mean_average_precision"]["value"] == pytest.approx(mean_average_precision(true, scores))
     assert "Co-occurrence and confusion of labels" in (report.path / "report.html").read_text()
-    assert {row["predicted"] for row in rows_of(done.artifact("said").path / "predictions.csv")} > {"[]"}
+    compared = json.loads((done.artifact("both").path / "comparison.json").read_text())
+    assert compared["headline"] == "A and B predict the 15 images equally well."
+    said = rows_of(done.artifact("said").path / "predictions.csv")
+    assert {row["predicted"] for row in said} > {"[]"}
+
+    import tensorflow as tf
+
+    saved = done.artifact("to-savedmodel").path
+    pixels = np.stack([images.read(file) for file in sorted(trial.path.glob("*.png"))]).astype(np.float32)
+    served = tf.saved_model.load(str(saved / "1")).signatures["serving_default"](image=tf.constant(pixels))
+    why = done.artifact("why").path
+    first = sorted(said[0]["predicted"].split("|"), key=lambda name: -float(said[0][f"p:{name}"]))
+    black = tf.saved_model.load(str(saved / "1")).signatures["serving_default"](image=tf.zeros((1, 12, 12, 3)))
+    for number, name in enumerate(first, 1):  # integrated gradients sum to the label's logit, minus that of black
+        of_black = float(black["probabilities"][0, info["classes"].index(name)])
+        gain = logit(float(said[0][f"p:{name}"])) - logit(of_black)
+        assert np.load(why / f"{number:02}_integrated_gradients.npy").sum() == pytest.approx(gain, abs=0.1 + 0.05 * abs(gain))
+        assert f"00.png: {name}" in (why / "explain.html").read_text()
+    names = [[name for name, has in zip(info["classes"], row, strict=True) if has] for row in served["predicted"].numpy()]
+    assert ["|".join(some) or "[]" for some in names] == [row["predicted"] for row in said]
+    assert json.loads((saved / "model.json").read_text())["thresholds"] == info["thresholds"]
+    checked = json.loads((saved / "check.json").read_text())
+    assert (checked["task"], checked["same_class"], checked["labelled"]) == ("multilabel", 15, 15)
+    assert checked["exported_right"] == round(15 * metrics["subset_accuracy"]["value"])
+    check_predictions(saved, trial.path, said, info["classes"], 1e-4)
+    card = (done.artifact("to-card").path / "model_card.md").read_text()
+    assert "# Model card: 3 labels of an image" in card
+    assert f"`blue` {info['thresholds']['blue']:.3f}" in card
+    assert f"{metrics['mean_average_precision']['value']:.4g}" in card
 
 
 def test_a_number_from_pictures_to_report(trial: Trial) -> None:
     draw(trial.path)
-    done = trial.run(stages("number"))
+    done = trial.run({**stages("number"), **exports("tflite-int8", "onnx")})
     info = json.loads((done.artifact("model").path / "model.json").read_text())
     assert (info["task"], info["classes"]) == ("regression", ["share"])
     assert info["value"]["interval"]["images"] == 15
@@ -94,7 +161,25 @@ def test_a_number_from_pictures_to_report(trial: Trial) -> None:
     assert metrics["prediction_interval"]["coverage"]["value"] > 0.5
     said = rows_of(done.artifact("said").path / "predictions.csv")
     assert [float(row["predicted"]) for row in said] == pytest.approx([float(row["p:share"]) for row in said], abs=1e-4)
-    with pytest.raises(UserError, match=r"'calibrate' does not support a number for each image yet"):
+    opened = open_exported(done.artifact("to-onnx").path)
+    assert opened is not None
+    gain = float(said[0]["p:share"]) - float(opened.answers("value")(np.zeros((1, 12, 12, 3), np.uint8))[0, 0])
+    found = np.load(done.artifact("why").path / "01_integrated_gradients.npy")
+    assert found.sum() == pytest.approx(gain, abs=0.02 + 0.05 * abs(gain))
+    for name in ("to-tflite-int8", "to-onnx"):
+        folder = done.artifact(name).path
+        about = json.loads((folder / "model.json").read_text())["value"]
+        assert about["interval"] == info["value"]["interval"]
+        assert about["spread"] == pytest.approx(0.3, abs=0.1)  # of the 30 training images; 0.29 for a uniform share
+        checked = json.loads((folder / "check.json").read_text())
+        assert checked["original_error"] == pytest.approx(metrics["mae"]["value"], abs=1e-4)
+        check_predictions(folder, trial.path, said, ["share"], 0.1 if name.endswith("int8") else 1e-4)
+        assert "# Model card: the number `share` of an image" in (folder / "model_card.md").read_text()
+    with pytest.raises(UserError, match=r"'calibrated' does not support a number for each image yet"):
+        pipekit.predict(done.artifact("to-onnx").path, trial.path, calibrated=True, plugins=None)
+    with pytest.raises(
+        UserError, match=r"'calibrate' does not support a number for each image \(task 'number'\): a number has no"
+    ):
         trial.run({**stages("number"), "later": {"use": "calibrate", "model": "model", "dataset": "split"}})
 
 

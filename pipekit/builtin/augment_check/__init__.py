@@ -10,6 +10,7 @@ from pydantic import Field
 from pipekit.contract import Context, Dataset, Files, Model, Params, param, stage
 from pipekit.images.choices import FillMode
 from pipekit.recipe.notation import Ops
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
 
 Strength = Annotated[float, Field(gt=0, le=1)]
 
@@ -37,6 +38,12 @@ class AugmentCheckFiles(Files):
     headline: ClassVar[tuple[str, ...]] = ("augment_check.html", "augment_check.csv", "augment_check.png")
 
 
+@supports(
+    CLASSES,
+    why=dict.fromkeys(
+        (MULTILABEL, NUMBER), "it measures how far each op lowers the accuracy, which is a figure of single classes"
+    ),
+)
 @stage(libraries=("tensorflow", "keras"))
 def augment_check(ctx: Context, model: Model, dataset: Dataset, params: AugmentCheckParams) -> AugmentCheckFiles:
     """Apply each op alone, at several strengths, to held-out images, and measure how much the model's accuracy drops.

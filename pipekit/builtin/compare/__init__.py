@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipekit.contract import Context, Files, Params, Report, param, stage
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports, task_of
 
 
 class CompareParams(Params):
@@ -11,11 +12,13 @@ class CompareParams(Params):
     thumbnail_px: int = param(160, "Longest side of a thumbnail", unit="px", ge=32, le=1024)
 
 
+@supports(CLASSES, MULTILABEL, NUMBER)
 @stage(libraries=("scikit-learn", "scipy"))
 def compare(ctx: Context, reports: tuple[Report, ...], params: CompareParams) -> Files:
     """Compare each report with the first one, image by image, and write ``compare.html`` and ``comparison.json``."""
     import json
 
+    from pipekit.builtin.compare import of_task
     from pipekit.builtin.compare.paired import compare_all, read_answers
     from pipekit.builtin.compare.sections import FOLDED, build_sections, top_of
     from pipekit.errors import UserError
@@ -31,7 +34,8 @@ def compare(ctx: Context, reports: tuple[Report, ...], params: CompareParams) ->
             f"each of the {len(reports)} reports needs a unique name, got {list(names)}", "Give each report its own name."
         )
     answers = [read_answers(name, report.path) for name, report in zip(names, reports, strict=True)]
-    found = compare_all(answers)
+    task = of_task.one_task(names, [task_of(report) for report in reports])
+    found = compare_all(answers) if task == CLASSES else of_task.compare_all(answers, task)
     (ctx.out_dir / "comparison.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
     sections = list(build_sections(answers, found, params))
     top = top_of(found, dict(sections))

@@ -63,19 +63,10 @@ def compare_all(answers: Sequence[Answers]) -> dict[str, Any]:
 
 def compare_two(first: Answers, other: Answers) -> dict[str, Any]:
     """The score test and the interval of the difference in accuracy, ``other`` minus ``first``."""
-    shared = sorted(
-        name
-        for name in first.rows.keys() & other.rows.keys()
-        if all(first.rows[name][column] == other.rows[name][column] for column in ("true", "sha256"))
-    )
-    if not shared:
-        raise UserError(
-            f"{first.name!r} and {other.name!r} have no image in common, so they can't be compared image by image",
-            "Evaluate both models on the same split of the same dataset.",
-        )
+    shared = in_both(first, other)
     a = np.array([first.rows[name]["correct"] == "1" for name in shared])
     b = np.array([other.rows[name]["correct"] == "1" for name in shared])
-    groups = _groups(first, other, shared)
+    groups = groups_of(first, other, shared)
     seeds = repeated.num_seeds(first.metrics), repeated.num_seeds(other.metrics)
     tested = {"method": "images", **paired(a, b, groups)}
     tested["p"] = tested["p_mcnemar"]
@@ -90,7 +81,7 @@ def compare_two(first: Answers, other: Answers) -> dict[str, Any]:
         "num_only_first": len(first.rows) - len(shared),
         "num_only_other": len(other.rows) - len(shared),
         "better_than_chance": {one.name: knows_something(one.metrics) for one in (first, other)},
-        "groups": _kind(first, other),
+        "groups": kind_of_groups(first, other),
         **tested,
         "changed": [
             {"id": name, "gained": bool(y)} for name, x, y in zip(shared, a.tolist(), b.tolist(), strict=True) if x != y
@@ -98,7 +89,29 @@ def compare_two(first: Answers, other: Answers) -> dict[str, Any]:
     }
 
 
-def _groups(first: Answers, other: Answers, shared: Sequence[str]) -> NDArray[np.int64] | None:
+def in_both(first: Answers, other: Answers, column: str = "true") -> list[str]:
+    """The images that both reports have with the same label and the same content, sorted.
+
+    Args:
+        column: where ``predictions.csv`` has what an image is labelled with.
+
+    Raises:
+        UserError: there is none.
+    """
+    shared = sorted(
+        name
+        for name in first.rows.keys() & other.rows.keys()
+        if all(first.rows[name][one] == other.rows[name][one] for one in (column, "sha256"))
+    )
+    if not shared:
+        raise UserError(
+            f"{first.name!r} and {other.name!r} have no image in common, so they can't be compared image by image",
+            "Evaluate both models on the same split of the same dataset.",
+        )
+    return shared
+
+
+def groups_of(first: Answers, other: Answers, shared: Sequence[str]) -> NDArray[np.int64] | None:
     """The group of each image, joined where both reports have them; None if neither has."""
     known: dict[tuple[str, str], int] = {}
     pairs = []
@@ -110,7 +123,7 @@ def _groups(first: Answers, other: Answers, shared: Sequence[str]) -> NDArray[np
     return np.array(clusters(len(shared), pairs), np.int64) if pairs else None
 
 
-def _kind(first: Answers, other: Answers) -> str | None:
+def kind_of_groups(first: Answers, other: Answers) -> str | None:
     """What the groups are: those of a column or pattern in either report, or copies only."""
     kinds = {one.metrics.get("groups", "named" if one.metrics.get("num_groups") else None) for one in (first, other)}
     return next((kind for kind in ("named", "copies") if kind in kinds), None)
@@ -128,7 +141,9 @@ def verdict(found: dict[str, Any]) -> str:
     better, worse = (found["other"], found["first"]) if points[0] >= 0 else (found["first"], found["other"])
     size, low, high = points if points[0] >= 0 else (-points[0], -points[2], -points[1])
     number = found.get("num_comparisons", 1)
-    p_value = _p(p) if number == 1 else f"{_p(p)}, {_p(adjusted)} after Holm's adjustment for {number} comparisons"
+    p_value = (
+        p_words(p) if number == 1 else f"{p_words(p)}, {p_words(adjusted)} after Holm's adjustment for {number} comparisons"
+    )
     digits = 2 if any(bound and not round(bound, 1) for bound in (low, high)) else 1  # a bound near 0 keeps its sign
     span = f"95 % interval {low:.{digits}f} to {high:.{digits}f}"
     if adjusted < LEVEL:
@@ -157,7 +172,7 @@ def _recipes(found: dict[str, Any]) -> str:
     return ""
 
 
-def _p(value: float) -> str:
+def p_words(value: float) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
 
 

@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipekit.builtin.compare import of_task
 from pipekit.builtin.compare.paired import Answers
 from pipekit.contract import Figure, Picture, Section, Table
 from pipekit.errors import ImageError
 from pipekit.page import Top
 from pipekit.page.markdown import literal
 from pipekit.page.plots import COLOURS, DASHES, plot
+from pipekit.tasks import NUMBER
 
 if TYPE_CHECKING:
     from pipekit.builtin.compare import CompareParams
@@ -20,23 +22,25 @@ if TYPE_CHECKING:
 def build_sections(
     answers: Sequence[Answers], found: Mapping[str, Any], params: CompareParams
 ) -> Iterator[tuple[str, Section]]:
-    yield "verdict", _verdict(found)
+    yield "verdict", of_task.summary(found) if "task" in found else _verdict(found)
     pictures = tuple(_pictures(answers, found, params))
     changed = sum(len(pair["changed"]) for pair in found["pairs"])
     if changed:
         words = (
             f"Where do the models disagree? {changed} predictions are correct in one model and wrong in the other; "
             f"{len(pictures)} of them are below."
+            if found.get("task") != NUMBER
+            else f"Where do the models disagree? {len(pictures)} images are below, the largest differences first."
         )
         yield "changed", Section("Disagreements", words, pictures=pictures)
-    yield "figures", _figures(answers)
+    yield "figures", of_task.figures(answers) if "task" in found else _figures(answers)
     rows = differing(answers)
     if rows:
         table = Table(("parameter", *(one.name for one in answers)), tuple(rows))
         yield "parameters", Section("Parameter differences", "What was done differently?", tables=(table,))
     else:
         yield "parameters", Section("Parameter differences", "The models' files record no difference.")
-    figures = tuple(figure for key in ("val_loss", "val_accuracy") for figure in _curves(answers, key))
+    figures = tuple(figure for key in ("val_loss", f"val_{_score(answers)}") for figure in _curves(answers, key))
     tables = tuple(_learning(answers))
     if figures or tables:
         yield "curves", Section("Learning curves", "How did the models learn?", figures=figures, tables=tables)
@@ -161,15 +165,16 @@ def _pictures(answers: Sequence[Answers], found: Mapping[str, Any], params: Comp
         for entry in pair["changed"][:share]:
             one, two = first.rows[entry["id"]], other.rows[entry["id"]]
             try:
-                pixels = images.read(two["image"], at_least_hw=(params.thumbnail_px, params.thumbnail_px))
+                pixels = images.read(two.get("image", ""), at_least_hw=(params.thumbnail_px, params.thumbnail_px))
             except ImageError:
                 continue
-            verdict = f"{one['true']}; {first.name}: {one['predicted']}, {other.name}: {two['predicted']}"
+            true = of_task.stated_in(one)
+            verdict = f"{true}; {first.name}: {of_task.said_in(one)}, {other.name}: {of_task.said_in(two)}"
             yield Picture(
                 images.encode(images.thumbnail(pixels, params.thumbnail_px), "jpg", quality=82),
                 alt=f"{entry['id']}: {verdict}",
                 caption=f"{verdict}\n{entry['id']}",
-                tags={"correct in": other.name if entry["gained"] else first.name, "true": one["true"]},
+                tags={"correct in": other.name if entry["gained"] else first.name, "true": true},
             )
 
 
@@ -220,17 +225,22 @@ def _settings(op: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name} = {json.dumps(value, ensure_ascii=False)}"
 
 
+def _score(answers: Sequence[Answers]) -> str:
+    """The metric of the learning curves, by the task."""
+    return {"multilabel": "f1", "regression": "mae"}.get(str(answers[0].metrics.get("task")), "accuracy")
+
+
 def _learning(answers: Sequence[Answers]) -> Iterator[Table]:
     """Number of epochs of each model, and its losses and accuracies at the kept epoch."""
-    rows = []
+    rows, score = [], _score(answers)
     for one in answers:
         model = one.about.get("model", {})
         epochs, kept = model.get("history") or [], model.get("kept_epoch")
         at = epochs[kept - 1] if isinstance(kept, int) and 1 <= kept <= len(epochs) else {}
-        found = [at.get(name) for name in ("loss", "val_loss", "accuracy", "val_accuracy")]
+        found = [at.get(name) for name in ("loss", "val_loss", score, f"val_{score}")]
         rows.append((one.name, len(epochs) or None, kept, *found, model.get("parameters")))
     if any(row[1] for row in rows):
-        columns = ("model", "epochs", "kept", "loss", "val loss", "accuracy", "val accuracy", "weights")
+        columns = ("model", "epochs", "kept", "loss", "val loss", score, f"val {score}", "weights")
         yield Table(columns, tuple(rows), "At the kept epoch")
 
 

@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.evaluate import intervals
-from pipekit.builtin.evaluate.of_task import DECIMALS, Answered, common, estimate_words, gallery, resamples_of, table_of
+from pipekit.builtin.evaluate.of_task import (
+    DECIMALS,
+    Answered,
+    common,
+    estimate_words,
+    gallery,
+    last_columns,
+    resamples_of,
+    table_of,
+)
 from pipekit.contract import Context, Section, Table
 from pipekit.learning import number_metrics as figures
 from pipekit.learning.multilabel_metrics import bootstrap, interval
@@ -69,15 +78,16 @@ def _coverage(true: NDArray[np.float64], predicted: NDArray[np.float64], of_val:
     return {**of_val, "coverage": intervals.share_of(inside, groups)}
 
 
-def predictions(found: Answered, metrics: dict[str, Any]) -> str:
+def predictions(found: Answered, metrics: dict[str, Any], paths: bool = True) -> str:
     """``predictions.csv``: the number of each image, its prediction, the prediction interval, the error."""
     half = (metrics["prediction_interval"] or {}).get("half_width")
+    head, last = last_columns(found, paths)
     rows = []
-    for sample, said in zip(found.samples, found.rows[:, 0].tolist(), strict=True):
+    for sample, said, more in zip(found.samples, found.rows[:, 0].tolist(), last, strict=True):
         bounds = ["", ""] if half is None else [f"{said - half:.{DECIMALS}f}", f"{said + half:.{DECIMALS}f}"]
         true = float(sample.value or 0.0)
-        rows.append([sample.id, repr(true), f"{said:.{DECIMALS}f}", *bounds, f"{said - true:.{DECIMALS}f}", sample.sha256])
-    return table_of(rows, ["id", "value", "predicted", "low", "high", "error", "sha256"])
+        rows.append([sample.id, repr(true), f"{said:.{DECIMALS}f}", *bounds, f"{said - true:.{DECIMALS}f}", *more])
+    return table_of(rows, ["id", "value", "predicted", "low", "high", "error", *head])
 
 
 def _unit(metrics: dict[str, Any]) -> str:

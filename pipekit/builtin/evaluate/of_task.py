@@ -130,6 +130,16 @@ def table_of(rows: Sequence[Sequence[Any]], head: Sequence[str]) -> str:
     return text.getvalue()
 
 
+def last_columns(found: Answered, paths: bool) -> tuple[list[str], list[list[Any]]]:
+    """The last columns of ``predictions.csv``: the hash of the image, its group if ``split`` knew any, its path."""
+    head = ["sha256", *(["group"] if found.groups is not None else []), *(["image"] if paths else [])]
+    rows: list[list[Any]] = []
+    for at, sample in enumerate(found.samples):
+        group = [] if found.groups is None else [int(found.groups[at])]
+        rows.append([sample.sha256, *group, *([sample.image] if paths else [])])
+    return head, rows
+
+
 def gallery(found: Answered, order: Sequence[int], captions: Sequence[str], params: EvaluateParams) -> Iterator[Picture]:
     """Thumbnails of images, in an order, each with its caption."""
     from pipekit import images
@@ -145,8 +155,9 @@ def gallery(found: Answered, order: Sequence[int], captions: Sequence[str], para
 def _write(ctx: Context, found: Answered, metrics: dict[str, Any], params: EvaluateParams, module: Any) -> Report:
     text = json.dumps(metrics, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     (ctx.out_dir / "metrics.json").write_text(text, "utf-8", errors="backslashreplace")
-    table = module.predictions(found, metrics)
-    (ctx.out_dir / "predictions.csv").write_text(table, "utf-8", errors="surrogateescape", newline="")
+    table = module.predictions(found, metrics, paths=False)  # the location of an image is in no digest
+    file = ctx.out_dir / "predictions.csv"
+    file.write_text(module.predictions(found, metrics, paths=True), "utf-8", errors="surrogateescape", newline="")
     about = {"split": found.split, "seed": ctx.seed, "model": found.info}
     (ctx.out_dir / "about.json").write_text(json.dumps(about, indent=1, ensure_ascii=False, default=str) + "\n", "utf-8")
     sections: list[tuple[str, Section]] = list(module.sections(found, metrics, params))

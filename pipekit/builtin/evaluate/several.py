@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipekit.builtin.evaluate import intervals
-from pipekit.builtin.evaluate.of_task import DECIMALS, Answered, common, estimate_words, gallery, resamples_of, table_of
+from pipekit.builtin.evaluate.of_task import (
+    DECIMALS,
+    Answered,
+    common,
+    estimate_words,
+    gallery,
+    last_columns,
+    resamples_of,
+    table_of,
+)
 from pipekit.contract import Context, Section, Table
 from pipekit.learning import multilabel_metrics as figures
 
@@ -130,15 +139,16 @@ def _of_label(
     }
 
 
-def predictions(found: Answered, metrics: dict[str, Any]) -> str:
+def predictions(found: Answered, metrics: dict[str, Any], paths: bool = True) -> str:
     """``predictions.csv``: the labels of each image, those that are predicted, and all probabilities."""
     at = [metrics["per_label"][name]["threshold"] for name in found.classes]
+    head, last = last_columns(found, paths)
     rows = []
-    for sample, row in zip(found.samples, found.rows, strict=True):
+    for sample, row, more in zip(found.samples, found.rows, last, strict=True):
         said = [name for name, p, least in zip(found.classes, row, at, strict=True) if p >= least]
         texts = [json.dumps(list(some), ensure_ascii=False) for some in (sample.labels or (), said)]
-        rows.append([sample.id, *texts, *(f"{p:.{DECIMALS}f}" for p in row), sample.sha256])
-    return table_of(rows, ["id", "labels", "predicted", *(f"p:{name}" for name in found.classes), "sha256"])
+        rows.append([sample.id, *texts, *(f"{p:.{DECIMALS}f}" for p in row), *more])
+    return table_of(rows, ["id", "labels", "predicted", *(f"p:{name}" for name in found.classes), *head])
 
 
 def headline(metrics: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pipekit.errors import UserError
 from pipekit.learning.predictor import Probabilities, load_keras_model
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER
 
 if TYPE_CHECKING:
     from pipekit.rng import Rng
@@ -39,7 +40,7 @@ class Opened:
 
     Attributes:
         model: maps images to probabilities.
-        logits: maps images to the logits, before the softmax.
+        logits: maps images to the logits, before the softmax or the sigmoids; of a number, to the number.
         source: the symbolic input of both and of ``calls``.
         calls: (layer, symbolic input, symbolic output) of each layer in order, the last one with its softmax.
     """
@@ -48,6 +49,7 @@ class Opened:
     logits: Any
     source: Any
     calls: tuple[tuple[Any, Any, Any], ...]
+    task: str = CLASSES
 
     @property
     def outputs(self) -> list[tuple[Any, Any]]:
@@ -96,19 +98,25 @@ def open_model(folder: Path) -> Opened:
     return with_logits(load_keras_model(folder))
 
 
-def with_logits(model: Any) -> Opened:
+def with_logits(model: Any, task: str = CLASSES) -> Opened:
+    """Open a loaded model; a number has no logits, and is explained as it is."""
     keras = _keras()
     source, calls = _traced(model)
     last, before, outcome = calls[-1]
-    if isinstance(last, keras.layers.Dense) and last.activation is keras.activations.softmax:
+    activation = keras.activations.sigmoid if task == MULTILABEL else keras.activations.softmax
+    if task == NUMBER:
+        tensor = outcome
+    elif isinstance(last, keras.layers.Dense) and last.activation is activation:
         copy = keras.layers.Dense(last.units, use_bias=last.use_bias, name="logits_of_explain")
         tensor = copy(before)
         copy.set_weights(last.get_weights())
-    elif isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax:
+    elif isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is activation:
         tensor = before
     else:
         tensor = keras.ops.log(keras.ops.maximum(outcome, 1e-7))
-    return Opened(model, keras.Model(source, tensor), source, tuple(calls))
+        if task == MULTILABEL:
+            tensor -= keras.ops.log(keras.ops.maximum(1 - outcome, 1e-7))
+    return Opened(model, keras.Model(source, tensor), source, tuple(calls), task)
 
 
 def _traced(model: Any) -> tuple[Any, list[tuple[Any, Any, Any]]]:
@@ -208,7 +216,9 @@ def integrated_gradients(opened: Opened, image: Pixels, target: int, steps: int 
 
 
 def occlusion(opened: Opened, image: Pixels, target: int, parts: int = PARTS, apart: bool = False) -> Map:
-    """Loss of probability under a grey square (Zeiler and Fergus 2014); each pixel's value is the mean over its squares.
+    """Loss of probability, or of the number, under a grey square (Zeiler and Fergus 2014).
+
+    Each pixel's value is the mean over its squares.
 
     Args:
         apart: squares side by side, and not half a square apart: a quarter of the predictions, for maps that are only compared.
@@ -274,7 +284,7 @@ def randomised(opened: Opened, rng: Rng) -> Opened:
     """The same model with every weight array shuffled: the full cascading randomisation of Adebayo et al. 2018."""
     model = _keras().models.clone_model(opened.model)
     model.set_weights([rng.permutation(weights.ravel()).reshape(weights.shape) for weights in opened.model.get_weights()])
-    return with_logits(model)
+    return with_logits(model, opened.task)
 
 
 def is_constant(found: Map) -> bool:

@@ -20,6 +20,7 @@ from pipekit.learning.chance import trained_to_know
 from pipekit.learning.light_predictor import features_predictor
 from pipekit.learning.predictor import Predictor, keras_predictor, load_keras_model, load_predictor, read_model_info
 from pipekit.page.markdown import literal
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, TASKS, task_named
 
 if TYPE_CHECKING:
     from pipekit.builtin.explain import ExplainParams
@@ -36,6 +37,8 @@ FULL = 0.995
 """Quantile of a map's values at which the colour scale ends: a single extreme pixel would flatten everything else."""
 SHOWN_PX = 256
 MAX_FILTERS = 96
+MAX_LABELS = 4
+"""Number of predicted labels of an image that are explained, the most probable ones."""
 NO_BETTER = "no verdict: the model is not better than chance on val"
 
 
@@ -53,6 +56,10 @@ class Studio:
     random: maps.Opened | None
     features: Predictor | None = None
     activations: dict[tuple[int, int], tuple[Any, Any]] = field(default_factory=dict, compare=False)
+
+    @property
+    def task(self) -> str:
+        return task_named(self.predictor.info.get("task")) or CLASSES
 
     def cannot(self, method: str) -> str:
         """Why a method can't explain this model; empty if it can."""
@@ -94,19 +101,25 @@ class Studio:
 
 def open_studio(ctx: Context, folder: Path) -> Studio:
     if not (folder / "model.keras").exists():
-        return Studio(load_predictor(folder, ctx.component), None, None)
-    model = load_keras_model(folder)  # once for both: it takes seconds
-    opened = maps.with_logits(model)
-    predictor = keras_predictor(model, folder, read_model_info(folder))
-    return Studio(predictor, opened, maps.randomised(opened, ctx.rng("randomise")), features_predictor(folder, ctx.component))
+        return Studio(load_predictor(folder, ctx.component, tasks=TASKS), None, None)
+    model = load_keras_model(folder, TASKS)  # once for both: it takes seconds
+    info = read_model_info(folder, TASKS)
+    opened = maps.with_logits(model, task_named(info.get("task")) or CLASSES)
+    shuffled = maps.randomised(opened, ctx.rng("randomise"))
+    return Studio(keras_predictor(model, folder, info), opened, shuffled, features_predictor(folder, ctx.component, TASKS))
 
 
 @dataclass(frozen=True)
 class Subject:
-    """An image to explain, with its predicted probabilities and the position of the explained class."""
+    """An image to explain, with its predicted probabilities and the position of the explained class.
+
+    Attributes:
+        name: of its section: the file, for several labels with the label.
+    """
 
     number: int
     path: Path
+    name: str
     image: NDArray[np.uint8]
     found: NDArray[np.float32]
     target: int
@@ -143,16 +156,16 @@ def build_sections(ctx: Context, folder: Path, params: ExplainParams) -> Iterato
     for one in subjects:
         yield f"image-{one.number}", _explained(ctx, studio, params, one, judged)
     if len(subjects) > 1:
-        yield "classes", _by_class(predictor.classes, made)
+        yield "classes", _by_class(predictor.classes, made, studio.task)
     yield from _agreeing(predictor.classes, made)
     if opened is None:
         return
-    yield from _feature_maps(opened, subjects, params)
+    yield from _feature_maps(opened, list({one.path: one for one in reversed(subjects)}.values())[::-1], params)
     yield from _filters(opened, ctx.out_dir)
     if params.steps:
         yield "layers", _steps(opened, subjects[0].image, subjects[0].path.name, params.steps)
     for target in dict.fromkeys(one.target for one in subjects) if params.maximise else ():
-        yield f"maximised-{target}", _maximised(ctx, opened, predictor, target, params.maximise)
+        yield f"maximised-{target}", _maximised(ctx, studio, opened, target, params.maximise)
 
 
 def _subjects(ctx: Context, predictor: Predictor, params: ExplainParams) -> list[Subject]:
@@ -167,9 +180,22 @@ def _subjects(ctx: Context, predictor: Predictor, params: ExplainParams) -> list
             ctx.warn(f"{path} can't be used: {error.message}")
             continue
         found = predictor.probabilities(image[None])[0]
-        target = predictor.classes.index(params.about) if params.about else int(found.argmax())
-        subjects.append(Subject(number, path, image, found, target))
+        for target, name in _targets(predictor, found, params.about, path.name):
+            subjects.append(Subject(number if name == path.name else len(subjects) + 1, path, name, image, found, target))
     return subjects
+
+
+def _targets(predictor: Predictor, found: NDArray[np.float32], about: str, name: str) -> list[tuple[int, str]]:
+    """Positions of what is explained of an image, and the name of the section: the predicted class, or each predicted label.
+
+    If no label is predicted, the most probable one.
+    """
+    if predictor.info.get("task") != MULTILABEL:
+        return [(predictor.classes.index(about) if about else int(found.argmax()), name)]
+    thresholds = predictor.info.get("thresholds", {})
+    said = [i for i in np.argsort(-found).tolist() if found[i] >= thresholds.get(predictor.classes[i], 0.5)]
+    chosen = [predictor.classes.index(about)] if about else said[:MAX_LABELS] or [int(found.argmax())]
+    return [(target, f"{name}: {predictor.classes[target]}") for target in chosen]
 
 
 def _judged(studio: Studio, method: str, one: Subject) -> Judged:
@@ -186,7 +212,7 @@ def _judged(studio: Studio, method: str, one: Subject) -> Judged:
     return Judged(made, likeness, verdict)
 
 
-def _by_class(classes: Sequence[str], made: Mapping[tuple[int, str], Sequence[maps.Map]]) -> Section:
+def _by_class(classes: Sequence[str], made: Mapping[tuple[int, str], Sequence[maps.Map]], task: str) -> Section:
     """The mean map of each class by the first method whose maps pass the check."""
     first: dict[int, tuple[str, Sequence[maps.Map]]] = {}
     for (target, method), found in made.items():
@@ -199,11 +225,15 @@ def _by_class(classes: Sequence[str], made: Mapping[tuple[int, str], Sequence[ma
                 f"{classes[target]}\nmean {WORDS[method]} of {len(found)} image{'' if len(found) == 1 else 's'}: {where(mean)}"
             )
             pictures.append(Picture(_jpeg(drawn), caption.replace("\n", ", "), caption))
-    words = "Where in the images is the evidence for each class? The mean of the maps that pass the sanity check"
+    asked = {NUMBER: "what raises the number", MULTILABEL: "the evidence for each label"}.get(
+        task, "the evidence for each class"
+    )
+    title = {NUMBER: "Summary", MULTILABEL: "Summary by label"}.get(task, "Summary by class")
+    words = f"Where in the images is {asked}? The mean of the maps that pass the sanity check"
     if not first:
-        return Section("Summary by class", f"{words}: none does.")
+        return Section(title, f"{words}: none does.")
     tables = (class_table(classes, {target: found for target, (_, found) in first.items()}),)
-    return Section("Summary by class", f"{words}.", tables=tables, pictures=tuple(pictures))
+    return Section(title, f"{words}.", tables=tables, pictures=tuple(pictures))
 
 
 def _agreeing(classes: Sequence[str], made: Mapping[tuple[int, str], Sequence[maps.Map]]) -> Iterator[tuple[str, Section]]:
@@ -223,7 +253,7 @@ def _explained(
     ctx: Context, studio: Studio, params: ExplainParams, one: Subject, judged: Mapping[tuple[int, str], Judged]
 ) -> Section:
     """One image: the prediction, the image beside a map for each method, and the sanity checks."""
-    classes, name = studio.predictor.classes, one.path.name
+    classes, name = studio.predictor.classes, one.name
     pictures = [Picture(_jpeg(one.image), f"{name}, as the model sees it", "as the model sees it")]
     rows: list[tuple[str, float | None, str]] = []
     for method in params.methods:
@@ -238,6 +268,9 @@ def _explained(
         (ctx.out_dir / f"{one.number:02d}_{method}.jpg").write_bytes(_jpeg(drawn))
     said = ", ".join(f"{literal(classes[i])} {one.found[i]:.3f}" for i in np.argsort(-one.found)[:3].tolist())
     words = f"The model predicts {said}. Evidence for *{literal(classes[one.target])}*:"
+    if studio.task == NUMBER:
+        unit = literal(studio.predictor.info.get("value", {}).get("unit", ""))
+        words = f"The model predicts {one.found[0]:.4g} {unit}".rstrip() + f". What raises *{literal(classes[0])}*:"
     caption = "Sanity check: the map compared with that of the model with shuffled weights"
     if not studio.random:
         words += " (This model is no network: it has no layers to show, and no weights to shuffle for a sanity check.)"
@@ -294,7 +327,8 @@ def _steps(opened: maps.Opened, image: NDArray[np.uint8], name: str, most: int) 
     return Section("Layer outputs", words, pictures=tuple(pictures))
 
 
-def _maximised(ctx: Context, opened: maps.Opened, predictor: Predictor, target: int, rounds: int) -> Section:
+def _maximised(ctx: Context, studio: Studio, opened: maps.Opened, target: int, rounds: int) -> Section:
+    predictor = studio.predictor
     label = f"activation maximisation: {predictor.classes[target]}"
 
     def track(steps: range) -> Iterable[int]:
@@ -309,6 +343,11 @@ def _maximised(ctx: Context, opened: maps.Opened, predictor: Predictor, target: 
         f"logit of the class a little. Its predicted probability is {share:.3f}. It shows textures and colours that are "
         "evidence for the class, not what such an image looks like."
     )
+    if studio.task == NUMBER:
+        words = (
+            f"Which image has the largest *{name}* for the model? This one started as noise; each of {rounds} rounds raised "
+            f"the number a little, to {share:.4g}. It shows what raises the number, not what such an image looks like."
+        )
     caption = f"activation maximisation of {predictor.classes[target]}"
     return Section(
         f"Activation maximisation: {predictor.classes[target]}", words, pictures=(Picture(_jpeg(picture), caption, caption),)

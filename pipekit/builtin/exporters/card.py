@@ -7,12 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipekit.builtin.exporters import card_tasks
 from pipekit.contract import Model, Params, Report
 from pipekit.errors import UserError
 from pipekit.learning.decisions import KEY as DECISION
 from pipekit.learning.predictor import read_model_info
 from pipekit.learning.temperature import KEY
 from pipekit.page.paths import without_paths
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER
+
+TASKS = (CLASSES, MULTILABEL, NUMBER)
 
 TO_FILL_IN = "*To be filled in.*"
 MAX_CLASSES = 50
@@ -21,9 +25,10 @@ WEIGHTS = {"licence": "licence", "source": "source", "trained_on": "trained on",
 
 def write(artifact: Model, out_dir: Path, params: Params, report: Report | None = None) -> Mapping[str, Any]:
     """``model_card.md``, with the metrics of a report if one is given."""
-    info = read_model_info(artifact.path)
+    info = read_model_info(artifact.path, TASKS)
     (out_dir / "model_card.md").write_text(card_text(info, report), "utf-8")
-    return {"facts": {"classes": str(len(info["classes"])), "figures": "from the report" if report else "none"}}
+    counted = {CLASSES: "classes", MULTILABEL: "labels", NUMBER: "numbers"}[card_tasks.task_of_info(info)]
+    return {"facts": {counted: str(len(info["classes"])), "figures": "from the report" if report else "none"}}
 
 
 def card_text(info: Mapping[str, Any], report: Report | None, *, usage: str = "", checked: str = "") -> str:
@@ -36,7 +41,7 @@ def card_text(info: Mapping[str, Any], report: Report | None, *, usage: str = ""
         checked: how the exported model compares with the original.
     """
     metrics = _metrics(report)
-    parts = [f"# Model card: an image classifier for {len(info['classes'])} classes", *_what(info)]
+    parts = [card_tasks.title(info), *_what(info)]
     parts += ["## Intended use", f"{TO_FILL_IN} Who is it for, on which images, and what must it not be used for?"]
     parts += ["## Results", *(_results(metrics) if metrics else ["The model was not evaluated here, or no report was given."])]
     parts += ["## Limits", "\n".join(f"- {line}" for line in _limits(info, metrics))]
@@ -67,6 +72,9 @@ def _what(info: Mapping[str, Any]) -> Iterator[str]:
     size = f"{int(info['parameters']):,} parameters, " if "parameters" in info else ""
     colours = "colour" if channels == 3 else "grey"
     yield f"Template `{info.get('template')}`, {size}for {colours} images of {height} x {width} pixels."
+    if card_tasks.task_of_info(info) != CLASSES:
+        yield from card_tasks.outputs(info)
+        return
     shown = ", ".join(f"`{name}`" for name in info["classes"][:MAX_CLASSES])
     more = len(info["classes"]) - MAX_CLASSES
     yield f"Classes, in the order of the outputs: {shown}{f', and {more} more (labels.txt)' if more > 0 else ''}."
@@ -74,6 +82,9 @@ def _what(info: Mapping[str, Any]) -> Iterator[str]:
 
 def _results(metrics: Mapping[str, Any]) -> Iterator[str]:
     yield f"Measured on {metrics['num_images']:,} images of the split `{metrics['split']}`."
+    if metrics.get("task") in (MULTILABEL, "regression"):
+        yield from (_table(*found) for found in card_tasks.results(metrics))
+        return
     rows = [
         ("accuracy", metrics["accuracy"]),
         ("balanced accuracy", metrics["balanced_accuracy"]),
@@ -97,6 +108,10 @@ def _results(metrics: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _limits(info: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> Iterator[str]:
+    if card_tasks.task_of_info(info) != CLASSES:
+        yield from ([_unknown(info)] if info.get("unknown") else [])
+        yield from card_tasks.limits(info, metrics)
+        return
     yield _unknown(info)
     if said := _calibration(info):
         yield said

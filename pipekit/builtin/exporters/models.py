@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipekit.builtin.exporters.comparison import Comparison
+from pipekit.builtin.exporters.of_task import alike, predicted, usage_of, with_scale
 from pipekit.contract import Dataset, InputPath, Model, Params, Report, Sample, param
 from pipekit.errors import ImageError, StageError, UserError
 from pipekit.learning import decisions
 from pipekit.learning.decisions import OUTPUT, Decision, decision_of, with_expected_costs
-from pipekit.learning.exported import PROBABILITIES, SCORE
+from pipekit.learning.exported import MAIN, SCORE
 from pipekit.learning.predictor import RESIZE_METHOD, Predictor, keras_predictor, load_keras_model, read_model_info
 from pipekit.learning.temperature import KEY, at_temperature, temperature_of, with_temperature
 from pipekit.learning.unknown import load_unknown, with_score
 from pipekit.rng import rng_for
+from pipekit.tasks import CLASSES, TASKS, require, task_named
 
 Pixels = NDArray[np.uint8]
 Answers = Callable[[Pixels], NDArray[np.float32]]
@@ -49,12 +52,17 @@ class CheckParams(Params):
 class FloatParams(CheckParams):
     """Parameters of exporters that keep floating-point weights."""
 
-    tolerance: float = param(FLOAT_TOLERANCE, "Largest allowed difference of a probability", gt=0, le=1)
+    tolerance: float = param(
+        FLOAT_TOLERANCE,
+        "Largest allowed difference of a probability; of a number, as a share of the targets' standard deviation",
+        gt=0,
+        le=1,
+    )
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained classifier, loaded.
+    """A trained model, loaded.
 
     Attributes:
         keras_model: takes ``(N, H, W, C) float32`` in 0..255.
@@ -81,10 +89,24 @@ class Trained:
         return self.predictor.input_shape_hwc
 
     @property
+    def task(self) -> str:
+        return task_named(self.info.get("task")) or CLASSES
+
+    @property
+    def main(self) -> str:
+        """The name of the first output: the probabilities, or the number."""
+        return MAIN[self.task]
+
+    @property
+    def thresholds(self) -> NDArray[np.float64]:
+        """Of several labels: above which probability an image has each."""
+        return np.array([float(self.info.get("thresholds", {}).get(name, 0.5)) for name in self.classes])
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """The names of the outputs of ``exported``."""
         score = () if self.predictor.with_score is None else (SCORE,)
-        return (PROBABILITIES, *score, *(() if self.decision is None else (OUTPUT,)))
+        return (self.main, *score, *(() if self.decision is None else (OUTPUT,)))
 
     def said(self, rows: NDArray[np.float32]) -> NDArray[np.int64]:
         """The predicted class of each row of probabilities: by the rule, else the most probable one."""
@@ -96,6 +118,7 @@ class Pictures:
     """Images as the model takes them, a description of them, and their class where it is known.
 
     Attributes:
+        samples: the rows of the dataset that they are of, if they are of one.
         sources: the location of each image's file, or its bytes.
     """
 
@@ -103,51 +126,7 @@ class Pictures:
     words: str
     labels: tuple[str | None, ...] = ()
     sources: tuple[str | bytes, ...] = ()
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """How an exported model's predictions differ from the original's.
-
-    Attributes:
-        largest_difference: over the probabilities of all images; ``mean_difference`` is their mean.
-        same_class: number of images for which both predict the same class, by the decision rule if it is exported.
-        largest_cost_difference: of the expected costs, as a share of the largest cost; None if the export does not decide.
-        largest_score_difference, same_unknown: of the score for *none of these*, and the number of images that both reject or
-            both keep; None if the model has no such score.
-        original_right, exported_right: correct predictions among the ``labelled`` images, whose class is known.
-    """
-
-    pictures: str
-    count: int
-    largest_difference: float
-    mean_difference: float
-    same_class: int
-    labelled: int = 0
-    original_right: int = 0
-    exported_right: int = 0
-    largest_score_difference: float | None = None
-    largest_cost_difference: float | None = None
-    same_unknown: int | None = None
-
-    @property
-    def headline(self) -> str:
-        words = (
-            f"checked against the original on {self.pictures}: largest difference of a probability "
-            f"{self.largest_difference:.1e}, the same class for {self.same_class} of {self.count}"
-        )
-        if self.labelled:
-            words += f"; correct: {self.exported_right} of {self.labelled}, the original {self.original_right}"
-        if self.same_unknown is not None:
-            words += f"; rejected or kept like the original: {self.same_unknown} of {self.count}"
-        return words
-
-    @property
-    def facts(self) -> dict[str, str]:
-        found = {"largest difference": f"{self.largest_difference:.1e}", "same class": f"{self.same_class} of {self.count}"}
-        if self.same_unknown is not None:
-            found["same rejected"] = f"{self.same_unknown} of {self.count}"
-        return found
+    samples: tuple[Sample, ...] = ()
 
 
 def open_trained(artifact: Model, params: CheckParams) -> Trained:
@@ -157,7 +136,10 @@ def open_trained(artifact: Model, params: CheckParams) -> Trained:
         UserError: it is not a classifier, not a Keras model, damaged, or does not match its description; or it is to be
             calibrated, and has no temperature.
     """
-    info = read_model_info(artifact.path)
+    info = read_model_info(artifact.path, TASKS)
+    for name in ("calibrated", "decide"):
+        if getattr(params, name):
+            require(f"{name!r}", task_named(info.get("task")) or CLASSES, [CLASSES])
     decision = decision_of(info, artifact.path) if params.decide else None
     temperature = temperature_of(info, artifact.path) if params.calibrated else None
     if decision is not None and decision.temperature != 1:
@@ -167,7 +149,8 @@ def open_trained(artifact: Model, params: CheckParams) -> Trained:
             f"{artifact.path} has no model.keras: the template {info.get('template')!r} saves another kind of model",
             "Only Keras models can be exported.",
         )
-    model = load_keras_model(artifact.path)
+    model = load_keras_model(artifact.path, TASKS)
+    info = with_scale(info, model)
     predictor = keras_predictor(model, artifact.path, info)
     unknown = load_unknown(artifact.path, info)
     exported = model
@@ -186,10 +169,12 @@ def open_trained(artifact: Model, params: CheckParams) -> Trained:
 def save(trained: Trained, folder: Path, batch: int | None = None, *, label: bool = True, files: bool = False) -> None:
     """A SavedModel with the signature ``serving_default``: ``image`` (batch, H, W, C) float32 to ``probabilities``.
 
+    Of a model of a number, the output is ``value``.
+
     If the model has a score for *none of these*, it is the output ``unknown_score``.
 
     Args:
-        label: return the most probable class's name too.
+        label: return the prediction too: see :func:`predicted`.
         files: add the signature ``serving_bytes``: ``image_bytes``, the bytes of JPEG or PNG files, to the same.
     """
     import keras
@@ -197,14 +182,10 @@ def save(trained: Trained, folder: Path, batch: int | None = None, *, label: boo
 
     from pipekit.builtin.exporters.file_input import decoded
 
-    labels = tf.constant(trained.classes)
-
     def serve(image: Any) -> dict[str, Any]:
         found = trained.exported(image, training=False)
         answers = dict(zip(trained.outputs, found if len(trained.outputs) > 1 else [found], strict=True))
-        chosen = tf.argmax(answers[PROBABILITIES], axis=-1) if trained.decision is None else tf.argmin(answers[OUTPUT], axis=-1)
-        more = {"label": tf.gather(labels, chosen)} if label else {}
-        return {**answers, **more}
+        return {**answers, **(predicted(tf, trained, answers) if label else {})}
 
     def serve_files(image_bytes: Any) -> dict[str, Any]:
         shape = tf.TensorSpec(trained.shape_hwc, tf.float32)
@@ -255,7 +236,7 @@ def held_out(trained: Trained, dataset: Dataset | None, params: CheckParams) -> 
         if dataset is not None and (found := _read(trained, spread(dataset, split, params.check))):
             pixels, samples = zip(*found, strict=True)
             labels, sources = tuple(sample.label for sample in samples), tuple(sample.image for sample in samples)
-            return Pictures(np.stack(pixels), f"{_images(len(pixels))} of the split {split!r}", labels, sources)
+            return Pictures(np.stack(pixels), f"{_images(len(pixels))} of the split {split!r}", labels, sources, samples)
     return _noise(trained)
 
 
@@ -297,7 +278,9 @@ def files_in(place: Path) -> Any:
 
 def spread(dataset: Dataset, split: str, most: int) -> list[Sample]:
     """At most this many samples, evenly spread over the split: rows are sorted by id, which often means by class."""
-    total = sum(dataset.counts.get(split, {}).values())
+    # An image of several labels counts once for each of them, and one with a number for none.
+    counts = dataset.counts.get(split, {}) if dataset.task == CLASSES else {split: dataset.meta["splits"].get(split, 0)}
+    total = sum(counts.values())
     wanted = set(np.linspace(0, total - 1, min(most, total)).round().astype(int).tolist()) if total else set()
     return [sample for place, sample in enumerate(dataset.split(split)) if place in wanted]
 
@@ -343,50 +326,30 @@ def compare(trained: Trained, exported: Answers, pictures: Pictures) -> Comparis
     scores, scores_now = ours[:, num_classes:], theirs[:, num_classes:]
     ours, theirs = ours[:, :num_classes], theirs[:, :num_classes]
     apart = np.abs(ours - theirs)
+    shared: dict[str, Any] = {
+        "pictures": pictures.words,
+        "count": len(ours),
+        "largest_difference": float(apart.max()),
+        "mean_difference": float(apart.mean()),
+        "largest_score_difference": float(np.abs(scores - scores_now).max()) if scores.size else None,
+        "same_unknown": int(((scores > 1) == (scores_now > 1)).sum()) if scores.size else None,
+        "task": trained.task,
+    }
+    if trained.task != CLASSES:
+        return Comparison(**shared, **alike(trained, ours, theirs, pictures.samples))
     known = [(place, trained.classes.index(label)) for place, label in enumerate(pictures.labels) if label in trained.classes]
     said, said_now, cost_difference = trained.said(ours), theirs.argmax(axis=1), None
     if trained.decision is not None:
         expected, said_now = trained.decision.expected_costs(ours), costs.argmin(axis=1)
         cost_difference = float(np.abs(expected - costs).max() / trained.decision.costs.max())
     return Comparison(
-        pictures=pictures.words,
-        count=len(ours),
-        largest_difference=float(apart.max()),
-        mean_difference=float(apart.mean()),
+        **shared,
         same_class=int((said == said_now).sum()),
         labelled=len(known),
         original_right=sum(int(said[place]) == y_true for place, y_true in known),
         exported_right=sum(int(said_now[place]) == y_true for place, y_true in known),
-        largest_score_difference=float(np.abs(scores - scores_now).max()) if scores.size else None,
         largest_cost_difference=cost_difference,
-        same_unknown=int(((scores > 1) == (scores_now > 1)).sum()) if scores.size else None,
     )
-
-
-def within(found: Comparison, tolerance: float) -> Comparison:
-    """Compare the two models, and return the comparison if they agree.
-
-    Raises:
-        StageError: a probability, or the score for *none of these*, differs by more than the tolerance.
-    """
-    if found.largest_difference > tolerance:
-        raise StageError(
-            f"the exported model differs from the original: {found.headline}; allowed is {tolerance:g}",
-            "Nothing was written. Raise `tolerance` to accept the difference.",
-        )
-    if (found.largest_score_difference or 0.0) > tolerance:
-        raise StageError(
-            f"the exported model differs from the original: its {SCORE} by {found.largest_score_difference:.1e} "
-            f"({found.headline}); allowed is {tolerance:g}",
-            "Nothing was written. Raise `tolerance` to accept the difference.",
-        )
-    if (found.largest_cost_difference or 0.0) > tolerance:
-        raise StageError(
-            f"the exported model differs from the original: its {OUTPUT} by {found.largest_cost_difference:.1e} of the largest "
-            f"cost ({found.headline}); allowed is {tolerance:g}",
-            "Nothing was written. Raise `tolerance` to accept the difference.",
-        )
-    return found
 
 
 # --- files beside the model ----------------------------------------------------------------------------------------------
@@ -410,8 +373,8 @@ def write_beside(
     (out_dir / "labels.txt").write_text(labels_text(trained.classes), "utf-8")
     info = {**trained.info, "preprocessing": {**trained.info.get("preprocessing", {}), "resize_method": RESIZE_METHOD}}
     (out_dir / "model.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    more = {"from_files": asdict(from_files)} if from_files else {}
-    (out_dir / "check.json").write_text(json.dumps({**asdict(found), **more}, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    more = {"from_files": from_files.to_plain()} if from_files else {}
+    (out_dir / "check.json").write_text(json.dumps({**found.to_plain(), **more}, indent=2, ensure_ascii=False) + "\n", "utf-8")
     headline, facts = found.headline, dict(found.facts)
     if from_files:
         headline += f"; from {from_files.pictures}: {from_files.largest_difference:.1e}"
@@ -427,7 +390,7 @@ def score_usage(trained: Trained, value: str) -> str:
     Args:
         value: the output ``unknown_score``, in Markdown.
     """
-    words = ""
+    words = usage_of(trained)
     if trained.decision is not None:
         words = (
             f"\n\n{value.replace(SCORE, OUTPUT)} has a column for each class. The class with the lowest expected cost is the "

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pipekit.builtin.exporters.comparison import within
 from pipekit.builtin.exporters.models import (
     FloatParams,
     Trained,
@@ -20,7 +21,6 @@ from pipekit.builtin.exporters.models import (
     open_trained,
     score_usage,
     translated,
-    within,
     write_beside,
 )
 from pipekit.contract import Dataset, Model, Report
@@ -28,11 +28,22 @@ from pipekit.errors import UserError
 from pipekit.learning import decisions, temperature
 from pipekit.learning.exported import side_by_side
 from pipekit.learning.unknown import KEY
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER
 
+TASKS = (CLASSES, MULTILABEL, NUMBER)
+
+STATED = (KEY, temperature.KEY, decisions.KEY, "thresholds", "value")
+"""Entries of ``model.json`` that the metadata repeat."""
+
+MADE = {
+    CLASSES: "Image classifier: pixels 0..255 in, softmax probabilities out",
+    MULTILABEL: "Several labels of an image: pixels 0..255 in, a sigmoid probability for each label out",
+    NUMBER: "A number of an image: pixels 0..255 in, the number in its unit out",
+}
 NEEDED = ("onnx", "tf2onnx", "onnxruntime")
 
 USAGE = """    session = onnxruntime.InferenceSession("model.onnx")
-    probabilities = session.run(["probabilities"], {{"image": pixels}})[0]
+    {output} = session.run(["{output}"], {{"image": pixels}})[0]
     classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])
 
 `pixels` is float32 of (N, {height}, {width}, {channels}), values 0 to 255."""
@@ -41,7 +52,7 @@ USAGE = """    session = onnxruntime.InferenceSession("model.onnx")
 def write(
     artifact: Model, out_dir: Path, params: FloatParams, dataset: Dataset | None = None, report: Report | None = None
 ) -> Mapping[str, Any]:
-    """``model.onnx``: ``image`` in, ``probabilities`` out, class names in its metadata; checked against the original."""
+    """``model.onnx``: ``image`` in, ``probabilities`` or ``value`` out, names in its metadata; checked against the original."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(
@@ -64,7 +75,7 @@ def write(
 
     found = within(compare(trained, exported, held_out(trained, dataset, params)), params.tolerance)
     height, width, channels = trained.shape_hwc
-    usage = USAGE.format(height=height, width=width, channels=channels)
+    usage = USAGE.format(height=height, width=width, channels=channels, output=trained.main)
     usage += score_usage(trained, '`session.run(["unknown_score"], {"image": pixels})[0]`')
     return write_beside(trained, out_dir, found, usage, report)
 
@@ -87,12 +98,13 @@ def _convert(trained: Trained, file: Path) -> None:
         log.setLevel(level)
     graph = onnx.load(str(file))
     _rename(graph, trained.outputs)
-    graph.doc_string = "Image classifier: pixels 0..255 in, softmax probabilities out, in the order of `classes`."
+    graph.doc_string = f"{MADE[trained.task]}, in the order of `classes`."
     for key, value in {
         "classes": json.dumps(list(trained.classes), ensure_ascii=False),
         "input_shape_hwc": json.dumps(list(trained.shape_hwc)),
         "preprocessing": json.dumps(trained.info.get("preprocessing", {}), ensure_ascii=False),
-        **{key: json.dumps(trained.info[key]) for key in (KEY, temperature.KEY, decisions.KEY) if trained.info.get(key)},
+        **{key: json.dumps(trained.info[key]) for key in STATED if trained.info.get(key)},
+        **({} if trained.task == CLASSES else {"task": json.dumps(trained.info["task"])}),
     }.items():
         entry = graph.metadata_props.add()
         entry.key, entry.value = key, value

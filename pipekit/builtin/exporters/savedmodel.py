@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from pipekit.builtin.exporters.comparison import Comparison, within
 from pipekit.builtin.exporters.models import (
     FROM_FILES,
-    Comparison,
     FloatParams,
     Pictures,
     Trained,
@@ -26,12 +26,14 @@ from pipekit.builtin.exporters.models import (
     save,
     score_usage,
     translated,
-    within,
     write_beside,
 )
 from pipekit.contract import Dataset, Model, Report
 from pipekit.learning.exported import side_by_side
 from pipekit.params import param
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER
+
+TASKS = (CLASSES, MULTILABEL, NUMBER)
 
 USAGE = """Serve it with TensorFlow Serving, with this folder as the model's base path (it holds the version folder `1/`):
 
@@ -40,13 +42,19 @@ USAGE = """Serve it with TensorFlow Serving, with this folder as the model's bas
 or open it in Python:
 
     served = tf.saved_model.load("1").signatures["serving_default"]
-    served(image=pixels)["probabilities"]     # pixels: float32 (N, {height}, {width}, {channels}), 0 to 255
+    served(image=pixels)["{output}"]     # pixels: float32 (N, {height}, {width}, {channels}), 0 to 255
 
-`served(...)["label"]` is the name of the most probable class. The signature `serving_bytes` takes the bytes of JPEG and PNG
+{predicted}The signature `serving_bytes` takes the bytes of JPEG and PNG
 files of any size, and decodes and resizes them itself:
 
     served = tf.saved_model.load("1").signatures["serving_bytes"]
-    served(image_bytes=tf.constant([open("photo.jpg", "rb").read()]))["probabilities"]"""
+    served(image_bytes=tf.constant([open("photo.jpg", "rb").read()]))["{output}"]"""
+
+PREDICTED = {
+    CLASSES: '`served(...)["label"]` is the name of the most probable class. ',
+    MULTILABEL: '`served(...)["predicted"]` says which labels are above their thresholds, in the order of `labels.txt`. ',
+    NUMBER: '`served(...)["low"]` and `["high"]` are the bounds of the interval around the number, if it has one. ',
+}
 
 
 class SavedModelParams(FloatParams):
@@ -62,6 +70,8 @@ def write(
     artifact: Model, out_dir: Path, params: SavedModelParams, dataset: Dataset | None = None, report: Report | None = None
 ) -> Mapping[str, Any]:
     """``1/``: a SavedModel that maps ``image`` to ``probabilities`` and ``label``; checked against the original.
+
+    Of several labels, ``predicted`` has those above their thresholds; of a number, ``value``, ``low`` and ``high``.
 
     Its second signature, ``serving_bytes``, maps the bytes of JPEG and PNG files (``image_bytes``) to the same; the check
     gives it the files, and the original what pipekit reads of them.
@@ -87,7 +97,9 @@ def write(
     found = within(compare(trained, exported, pictures), params.tolerance)
     from_files = _compare_files(trained, signatures[FROM_FILES], pictures, params.file_tolerance)
     height, width, channels = trained.shape_hwc
-    usage = USAGE.format(height=height, width=width, channels=channels) + score_usage(trained, '`served(...)["unknown_score"]`')
+    usage = USAGE.format(
+        height=height, width=width, channels=channels, output=trained.main, predicted=PREDICTED[trained.task]
+    ) + score_usage(trained, '`served(...)["unknown_score"]`')
     return write_beside(trained, out_dir, found, usage, report, from_files)
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from pipekit.builtin.exporters.comparison import Comparison, within
 from pipekit.builtin.exporters.models import (
     CheckParams,
-    Comparison,
     FloatParams,
     Pictures,
     Pixels,
@@ -25,19 +25,21 @@ from pipekit.builtin.exporters.models import (
     score_usage,
     training_pixels,
     translated,
-    within,
     write_beside,
 )
 from pipekit.contract import Dataset, Model, Report, param
 from pipekit.errors import StageError, UserError
 from pipekit.learning.exported import tflite
 from pipekit.owners import owned_prefix
+from pipekit.tasks import CLASSES, MULTILABEL, NUMBER, supports
+
+TASKS = (CLASSES, MULTILABEL, NUMBER)
 
 USAGE = """    interpreter = Interpreter("model.tflite")     # ai_edge_litert.interpreter, or tf.lite
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels)
     interpreter.invoke()
-    probabilities = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0]
+    {output} = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0]
 
 `pixels` is {kind} of (1, {height}, {width}, {channels}), values 0 to 255. `labels.txt` names the outputs."""
 
@@ -46,7 +48,13 @@ class Int8Params(CheckParams):
     """Parameters of tflite-int8."""
 
     calibrate: int = param(100, "Number of images that calibrate the value ranges", unit="images", ge=1, le=10_000)
-    least_agreement: float = param(0.9, "Smallest share of images that must keep their predicted class", ge=0, le=1)
+    least_agreement: float = param(
+        0.9,
+        "Smallest share of images that must keep their predicted class, labels, or number (within a tenth of the targets' "
+        "standard deviation)",
+        ge=0,
+        le=1,
+    )
 
 
 def write(
@@ -60,6 +68,7 @@ def write(
     return write_beside(trained, out_dir, within(found, params.tolerance), _usage(trained, "float32"), report)
 
 
+@supports(*TASKS)
 def write_int8(
     artifact: Model, out_dir: Path, params: Int8Params, dataset: Dataset | None = None, report: Report | None = None
 ) -> Mapping[str, Any]:
@@ -122,7 +131,7 @@ def _agreeing(found: Comparison, least: float) -> Comparison:
 
 def _usage(trained: Trained, kind: str) -> str:
     height, width, channels = trained.shape_hwc
-    usage = USAGE.format(kind=kind, height=height, width=width, channels=channels)
+    usage = USAGE.format(kind=kind, height=height, width=width, channels=channels, output=trained.main)
     return usage + score_usage(trained, '`interpreter.get_signature_runner()(image=pixels)["unknown_score"]`')
 
 

@@ -30,7 +30,7 @@ from pipekit.corrected import Ledger, read_corrections
 from pipekit.errors import StageError, UserError
 from pipekit.files import PlainTable
 from pipekit.quarantine import Exclusions, read_exclusions
-from pipekit.tasks import CLASSES, require, supports
+from pipekit.tasks import CLASSES, TASKS, supports
 
 if TYPE_CHECKING:
     import numpy as np
@@ -157,7 +157,11 @@ def split(ctx: Context, dataset: Dataset, params: SplitParams, embeddings: Embed
     num_excluded = len(dataset) - len(items)
     ledger = Ledger(read_corrections(params.corrections) if params.corrections else (), excluded)
     if params.corrections:
-        require("'corrections' of the stage 'split'", dataset.task, [CLASSES])
+        if dataset.task != CLASSES:
+            raise UserError(
+                f"'corrections' of the stage 'split' does not support {TASKS[dataset.task]}",
+                "Give the file to the import: its stage takes `corrections` too, for every task.",
+            )
         items = corrected(items, ledger)
         for warning in ledger.warnings(params.corrections.name):
             ctx.warn(warning)
