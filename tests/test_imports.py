@@ -36,6 +36,7 @@ WORDS = [
     "passed_over",
     "owners",
     "tasks",
+    "signatures",
 ]
 """The modules at the root: the vocabulary that all code shares. No new one without a change of the law in docs/design.md."""
 
