@@ -43,6 +43,8 @@ executor           ``execute(run, tasks, params) -> Iterator[ShardResult]``; ``r
                    the iterator in the calling thread; a parameter ``workers`` left at None is set to the run's. Its
                    attribute ``prepare()``, where it has one, is called as soon as a run meets many new files; its
                    attribute ``for_one_worker``, an executor, takes its place in a run with one worker
+command            a function whose annotated parameters are arguments and options (as Typer reads them), a Typer app, or a
+                   click command; ``pipekit NAME`` calls it. A return value that is an integer is the exit code
 =================  ======================================================================================================
 """
 

@@ -6,6 +6,7 @@ that built-ins and plugins meet the same requirements.
 """
 
 from pipekit.testing.checks import (
+    commands,
     embedders,
     formats,
     general,
@@ -26,6 +27,7 @@ __all__ = [
     "Subject",
     "Verdict",
     "check_plugin",
+    "commands",
     "embedders",
     "formats",
     "general",
