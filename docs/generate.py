@@ -40,6 +40,7 @@ TITLES = {
     "report_section": "Report sections",
     "codec": "Codecs",
     "executor": "Executors",
+    "command": "Commands",
 }
 
 

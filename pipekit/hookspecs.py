@@ -101,6 +101,11 @@ def register_executors(register: Register) -> None:
 
 
 @hookspec
+def register_commands(register: Register) -> None:
+    """Commands of the command line, ``pipekit NAME``: a typed function, a Typer app or a click command."""
+
+
+@hookspec
 def before_stage(run: RunInfo, stage: StageInfo) -> None:
     """Observer: a stage is about to run (not called for a cached one)."""
 

@@ -4,6 +4,7 @@ A fenced block is checked by its language. What stands in a comment above it say
 
 ``<!-- files of: a.md -->``     the files of that page are there too
 ``<!-- file: my_ops.py -->``   the block is that file, for the ``<!-- run -->`` blocks of the same page
+``<!-- add to: my_ops.py -->`` the block is added at the end of that file
 ``<!-- pipeline -->``          a whole pipeline file: it must be right, with the page's files beside it
 ``<!-- run -->``               a shell block that is run, in a folder with the page's files
 ``<!-- try: op slide -->``     Python that is run; what it defines is held to the promises of its kind
@@ -100,20 +101,24 @@ def test_toml_is_toml(block: Block) -> None:
     assert tomllib.loads(block.text)
 
 
+FILES = ("file: ", "add to: ")
+
+
 def others_of(page: Path) -> list[Path]:
     """The pages whose files this one uses."""
     return [page.parent / name for name in re.findall(r"<!-- files of: (\S+) -->", page.read_text("utf-8"))]
 
 
 def write_file(block: Block, folder: Path) -> None:
-    file = folder / block.note.removeprefix("file: ")
+    file = folder / block.note.partition(": ")[2]
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(block.text, encoding="utf-8")
+    before = f"{file.read_text(encoding='utf-8')}\n\n" if block.note.startswith("add to: ") else ""
+    file.write_text(before + block.text, encoding="utf-8")
 
 
 def write_files(page: Path, folder: Path) -> None:
     for block in blocks_of(page):
-        if block.note.startswith("file: "):
+        if block.note.startswith(FILES):
             write_file(block, folder)
 
 
@@ -159,7 +164,7 @@ LEFT_ALONE = {
 def test_all_code_for_authors_of_plugins_is_run() -> None:
     """In docs/plugins every block is a file, a pipeline, run or tried. READMEs of plugins: see :data:`LEFT_ALONE`."""
     code = [block for block in BLOCKS if block.language in ("python", "bash", "toml")]
-    run = ("file: ", "pipeline", "run", "try")
+    run = (*FILES, "pipeline", "run", "try")
     assert [str(block) for block in code if block.page.parent == DOCS / "plugins" and not block.note.startswith(run)] == []
     of_examples = [block for block in code if block.page.parent.parent == ROOT / "plugins" and not block.note.startswith(run)]
     assert {(block.page.parent.name, block.language) for block in of_examples if block.language != "toml"} == set(LEFT_ALONE)
@@ -225,7 +230,7 @@ def test_commands_run(page: Path, tmp_path: Path, environment: dict[str, str]) -
     for other in others_of(page):
         write_files(other, folder)
     for block in blocks_of(page):
-        if block.note.startswith("file: "):
+        if block.note.startswith(FILES):
             write_file(block, folder)
         elif block.language == "bash" and block.note.startswith("run"):
             command = ["bash", "-ec", block.text]
@@ -256,13 +261,17 @@ def help_of(*words: str) -> str:
     return done.stdout
 
 
+OF_EXAMPLES = ("acme", "report", "sizes")
+"""Commands of the plugins that the pages for authors make or speak of."""
+
+
 @pytest.mark.parametrize(("where", "line"), sorted(set(command_lines())))
 def test_a_command_and_its_options_exist(where: str, line: str) -> None:
     words = shlex.split(re.split(r"\s[|>]", line)[0])[1:]
     if words[0].startswith("-"):
         assert words[0] in help_of()
         return
-    if words[0].isupper():
+    if words[0].isupper() or words[0] in OF_EXAMPLES or ":" in words[0]:
         return
     assert words[0] in commands(), f"{where}: there is no command {words[0]!r}"
     shown = help_of(*words[:1]) if words[0] != "stage" or len(words) < 2 or words[1].isupper() else help_of(*words[:2])

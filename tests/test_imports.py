@@ -36,6 +36,7 @@ WORDS = [
     "passed_over",
     "owners",
     "tasks",
+    "signatures",
 ]
 """The modules at the root: the vocabulary that all code shares. No new one without a change of the law in docs/design.md."""
 
@@ -68,7 +69,7 @@ LAW: dict[str, list[str]] = {
 ONLY = {
     "rich": {"ui"},
     "markdown_it": {"page"},
-    "typer": {"cli"},
+    "typer": {"cli", "registry"},
     "pluggy": {"registry", "hookspecs"},
     "cv2": {*TOOLBOX, "builtin"},
     "simplejpeg": {"images"},
@@ -213,7 +214,7 @@ def test_no_file_is_longer_than_500_lines(file: Path) -> None:
         (("builtin", "split.py"), "from ..registry.registry import load_registry", "builtin may not import registry"),
         (("commands", "run.py"), "from pipekit import ui", "commands may not import ui"),
         (("riddle.py",), "from pipekit.riddle2 import x", "no pipekit.riddle2 in the law"),
-        (("registry", "registry.py"), "from typer import Typer", "only cli may"),
+        (("engine", "run.py"), "from typer import Typer", "only cli and registry may"),
         (("studio", "server.py"), "from pipekit.engine.run import run_plan", "studio may not import engine"),
         (("commands", "browse.py"), "from starlette.routing import Route", "only studio may"),
         (("engine", "run.py"), "def f():\n    import rich.table", "only ui may"),

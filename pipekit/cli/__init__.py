@@ -6,8 +6,8 @@ A command is a module of this package, named after it (``-`` becomes ``_``), wit
 - ``app``: a Typer app, for a command with subcommands;
 - ``make_app(words)``: a function that returns a Typer app, for a command that depends on the words after it.
 
-It is registered by one line in :data:`COMMANDS`. ``pipekit --help`` prints that table and imports nothing else, not even
-Typer: starting Python takes 15 ms, importing Typer 70 ms more, and a plugin may take seconds.
+It is registered by one line in :data:`COMMANDS`. ``pipekit --help`` prints that table, with what it has kept of plugins, and
+imports nothing else, not even Typer: starting Python takes 15 ms, importing Typer 70 ms more, and a plugin may take seconds.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from pipekit import __version__
 
@@ -75,12 +76,17 @@ def commands() -> dict[str, str]:
     return {name: summary for section in COMMANDS.values() for name, summary in section.items()}
 
 
-def help_text() -> str:
-    """The text that ``pipekit --help`` prints."""
+def help_text(of_plugins: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The text that ``pipekit --help`` prints.
+
+    Args:
+        of_plugins: commands of plugins with their summaries.
+    """
     lines = ["Usage: pipekit [OPTIONS] COMMAND [ARGS]...", "", f"  {DESCRIPTION}"]
-    for section, entries in {**COMMANDS, "Options": OPTIONS}.items():
-        width = max(map(len, OPTIONS if entries is OPTIONS else commands())) + 2
-        lines += ["", f"{section}:", *(f"  {name:<{width}}{summary}" for name, summary in entries.items())]
+    plugins = {"Plugins": of_plugins} if of_plugins else {}
+    for section, entries in {**COMMANDS, **plugins, "Options": OPTIONS}.items():
+        width = max(map(len, OPTIONS if entries is OPTIONS else {**commands(), **entries})) + 2
+        lines += ["", f"{section}:", *(f"  {name:<{width}}{summary}".rstrip() for name, summary in entries.items())]
     return "\n".join(lines)
 
 
@@ -114,7 +120,9 @@ def _main(words: list[str], started: bool) -> int:
         words = [word for word in words[:stop] if word != "--debug"] + words[stop:]
     if "_PIPEKIT_COMPLETE" not in os.environ:
         if not words or words[0] in ("-h", "--help"):
-            print(help_text())
+            from pipekit.cli.from_plugins import listed
+
+            print(help_text({one.name: one.summary for one in listed()}))
             return 0
         if words[0] == "--version":
             print(f"pipekit {__version__}")

@@ -14,6 +14,7 @@ from typer.core import TyperCommand
 from pipekit import __version__
 from pipekit.cli import DESCRIPTION, OPTIONS, commands
 from pipekit.cli.complete import typed_so_far
+from pipekit.cli.from_plugins import call, listed
 from pipekit.errors import EXIT_FAILED, EXIT_INTERRUPTED, PipekitError, of_the_machine
 
 Load = Callable[[str], "Callable[..., Any] | typer.Typer"]
@@ -75,6 +76,8 @@ def build(words: Sequence[str], every: bool = False) -> typer.Typer:
     wanted = next((word for word in words if not word.startswith("-")), None)
     rest = words[words.index(wanted) + 1 :] if wanted is not None else ()
     attach(app, commands(), lambda name: load_command(name, rest), wanted, every)
+    for one in () if every or wanted in commands() else listed():  # for suggestions and completion
+        app.command(one.name, help=one.summary)(_unloaded)
     return app
 
 
@@ -97,6 +100,10 @@ def execute(words: Sequence[str], debug: bool = False) -> int:
     """Run a command line and return its exit code. Tracebacks are shown only with ``debug``."""
     completing = "_PIPEKIT_COMPLETE" in os.environ
     try:
+        if not completing and not words[0].startswith("-") and words[0] not in commands():
+            code = call(words[0], words[1:])
+            if code is not None:
+                return code
         with _data_alone(() if completing else words):
             code = build(typed_so_far() if completing else words)(args=list(words), prog_name="pipekit", standalone_mode=False)
         return code if isinstance(code, int) else 0

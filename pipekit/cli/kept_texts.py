@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from pipekit.cli import commands
 from pipekit.cli.command_line import PATH, STARTED_NS, name_of
 
 FOLDER = "texts"
@@ -28,7 +29,7 @@ ALONE = ("--json",)
 
 def is_kept(words: Sequence[str]) -> bool:
     """Whether what a command line prints depends on the installation alone."""
-    if any(name.startswith("PIPEKIT_") and value for name, value in os.environ.items()):
+    if any(name.startswith("PIPEKIT_") and value for name, value in os.environ.items()) or words[0] not in commands():
         return False
     before = words[:-1] if words[-1] in HELP else words
     is_list = words[0] in LISTS and all(word in ALONE or not word.startswith("-") for word in before)
@@ -37,25 +38,32 @@ def is_kept(words: Sequence[str]) -> bool:
 
 def answer(words: Sequence[str]) -> bool:
     """Print what was kept for a command line, if nothing has changed since; False if it must run."""
+    text = read(file_of(words))
+    if text is not None:
+        sys.stdout.write(text)
+    return text is not None
+
+
+def read(file: str) -> str | None:
+    """What was kept in a file, if nothing that it depends on has changed since; else None."""
     from pipekit.engine.code_state import code_state, hashed
 
     try:
-        with open(_file(words), encoding="utf-8", errors="surrogatepass") as file:
-            whole, _, kept = file.read().partition("\n")
+        with open(file, encoding="utf-8", errors="surrogatepass") as stream:
+            whole, _, kept = stream.read().partition("\n")
         if hashed([kept]) != whole:
-            return False
+            return None
         code, _, text = kept.partition("\n\n")
         if any(code_state(path) != state for state, _, path in (line.partition(" ") for line in code.split("\n"))):
-            return False
+            return None
     except (OSError, ValueError):  # nothing is kept, or not all of it
-        return False
-    sys.stdout.write(text)
-    return True
+        return None
+    return text
 
 
 def keeping(words: Sequence[str], run: Callable[[], int]) -> int:
     """Run a command, and keep what it prints if it ends well and prints nothing to stderr."""
-    file = _file(words)  # now: what the command loads may change the environment
+    file = file_of(words)  # now: what the command loads may change the environment
     out, err = sys.stdout, sys.stderr
     said, warned = _Tee(out), _Tee(err)
     sys.stdout, sys.stderr = said, warned
@@ -64,16 +72,18 @@ def keeping(words: Sequence[str], run: Callable[[], int]) -> int:
     finally:
         sys.stdout, sys.stderr = out, err
     if code == 0 and any(said.texts) and not any(warned.texts) and (out.encoding or "").lower().replace("-", "") == "utf8":
-        _keep(file, "".join(said.texts))
+        from pipekit.engine.code_state import loaded_code
+
+        keep(file, "".join(said.texts), loaded_code(plugins(), PATH))
     return code
 
 
-def _keep(file: str, text: str) -> None:
+def keep(file: str, text: str, code: Sequence[str]) -> None:
+    """Keep a text beside the state of the code that it depends on; where nothing can be written, nothing is kept."""
     import tempfile
 
-    from pipekit.engine.code_state import code_state, hashed, is_young, loaded_code
+    from pipekit.engine.code_state import code_state, hashed, is_young
 
-    code = loaded_code(_plugins(), PATH)
     try:
         if any("\n" in one or is_young(one, STARTED_NS) for one in code):
             return
@@ -97,7 +107,7 @@ def _prune(folder: str) -> None:
         os.unlink(entry.path)  # noqa: PTH108
 
 
-def _plugins() -> list[str]:
+def plugins() -> list[str]:
     """Where the installed plugins that were loaded are."""
     from importlib.metadata import entry_points
 
@@ -108,7 +118,8 @@ def _plugins() -> list[str]:
     return [place_of(module) for module in loaded]
 
 
-def _file(words: Sequence[str]) -> str:
+def file_of(words: Sequence[str]) -> str:
+    """The file in which what a command line prints is kept."""
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
     return os.path.join(cache, "pipekit", FOLDER, name_of(words))  # noqa: PTH118
 

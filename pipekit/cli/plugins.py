@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipekit.cli import commands
 from pipekit.cli.app import new_app
 from pipekit.cli.loading import Disabled, Plugins
 
@@ -62,7 +63,8 @@ def plugins(
         if record.reason:
             ui.say(f"\n{record.name}: {record.reason}", ui.DIM if record.status == "disabled" else ui.WARN)
     for (kind, name), plugins in clashes(records).items():
-        forms = " or ".join(f"{plugin}:{name}" for plugin in plugins)
+        is_own = kind == "command" and name in commands()
+        forms = " or ".join(name if is_own and plugin == "builtin" else f"{plugin}:{name}" for plugin in plugins)
         ui.say(f"\n{kind.replace('_', ' ')} {name!r} is in {len(plugins)} plugins: say {forms}", ui.WARN)
 
 
@@ -143,8 +145,8 @@ def show_verdicts(verdicts: Sequence[Verdict], counted: Counts, verbose: bool) -
 
 
 def clashes(records: Sequence[PluginRecord]) -> dict[tuple[str, str], list[str]]:
-    """The names that several plugins give to components of one kind, with these plugins."""
-    found: dict[tuple[str, str], list[str]] = {}
+    """The names that several plugins give to components of one kind, with these plugins; pipekit's own commands count."""
+    found: dict[tuple[str, str], list[str]] = {("command", name): ["builtin"] for name in commands()}
     for record in records:
         for place in record.components:
             found.setdefault(place, []).append(record.name)

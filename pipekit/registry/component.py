@@ -75,6 +75,8 @@ class Component:
             ) from error
 
     def params_type(self) -> type[Params]:
+        if self.kind == "command":  # its arguments are words of a command line
+            return Params
         return params_type_of(self.load())
 
     def contract(self) -> StageContract:

@@ -18,6 +18,14 @@ ADAPTED = {
 """Kinds whose components become stages too: the prefix of the stage's name, and the function that makes the stage."""
 
 
+COMMANDS = (
+    *("scaffold", "sniff", "inspect", "corrections", "split", "augment", "replay", "embed", "similar", "features"),
+    *("run", "stage", "runs", "gc", "verify", "train", "models", "evaluate", "predict", "compare", "explain", "export"),
+    *("studio", "components", "plugins", "schema", "doctor"),
+)
+"""pipekit's own commands, which a plugin's command of that name does not replace: it has its qualified name alone."""
+
+
 class Registering:
     """The ``register`` that a hook receives, for one plugin and kind."""
 
@@ -41,10 +49,11 @@ class Registering:
             raise PluginError(f"it registers {self._kind} {name!r} with the version {version!r}, expected a whole number")
         if isinstance(preload, str) or not all(isinstance(module, str) for module in preload):
             raise PluginError(f"it registers {name!r} with preload={preload!r}, expected a list of module names")
-        summary = summary or ("" if isinstance(target, str) else first_line(target))
+        summary = summary or _summary_of(self._kind, target)
         component = Component(
             self._kind, name, target, summary, version, self._plugin, self._digest, tuple(preload), self._release
         )
+        component.is_ambiguous = self._kind == "command" and name in COMMANDS
         self._take(component)
         if self._kind in ADAPTED:
             prefix, adapter = ADAPTED[self._kind]
@@ -68,6 +77,16 @@ class Registering:
         if place in self._found:
             raise PluginError(f"it registers {component.kind} {component.name!r} twice")
         self._found[place] = component
+
+
+def _summary_of(kind: str, target: Any) -> str:
+    """The summary of an object that was registered without one: the first line of its docstring, or of an app's help."""
+    if isinstance(target, str):
+        return ""
+    if kind == "command" and not hasattr(target, "__code__"):
+        words = getattr(target, "help", None) or getattr(getattr(target, "info", None), "help", None)
+        return words.strip().partition("\n")[0].rstrip(".") if isinstance(words, str) else ""
+    return first_line(target)
 
 
 def check_hook_names(plugin: Any) -> None:

@@ -45,6 +45,7 @@ KINDS: Mapping[str, str] = {
     "report_section": "register_report_sections",
     "codec": "register_codecs",
     "executor": "register_executors",
+    "command": "register_commands",
 }
 """The kinds of components, and the hook that registers each."""
 
@@ -327,7 +328,11 @@ class Registry:
 
 
 def load_registry(
-    plugins: Sequence[str] = (), base_dir: Path | None = None, disabled: Sequence[str] = (), installed: bool = True
+    plugins: Sequence[str] = (),
+    base_dir: Path | None = None,
+    disabled: Sequence[str] = (),
+    installed: bool = True,
+    named: bool = True,
 ) -> Registry:
     """Load every plugin: the built-in one, installed ones, those in ``PIPEKIT_PLUGINS``, then ``plugins``.
 
@@ -335,10 +340,11 @@ def load_registry(
         plugins: files (``./my_ops.py``, relative to ``base_dir``) or module names.
         disabled: names of plugins to leave out, besides those in ``PIPEKIT_DISABLE``.
         installed: if False, skip installed plugins except the built-in one.
+        named: if False, skip those in ``PIPEKIT_PLUGINS``.
     """
     registry = Registry()
     off = {*disabled, *_words(os.environ.get("PIPEKIT_DISABLE", ""))}
-    asked = [*_words(os.environ.get("PIPEKIT_PLUGINS", "")), *plugins]
+    asked = [*(_words(os.environ.get("PIPEKIT_PLUGINS", "")) if named else ()), *plugins]
     registry.asked, registry.disabled = tuple(asked), tuple(sorted(off))
     for point, distribution in _entry_points():
         built_in = point.value.partition(":")[0] == "pipekit.builtin"

@@ -20,6 +20,7 @@ __all__ = [
     "Project",
     "check_check",
     "check_codec",
+    "check_command",
     "check_component",
     "check_detector",
     "check_embedder",
@@ -208,6 +209,12 @@ def check_codec(codec: Any, *, data: bytes = b"", registry: Registry | None = No
     """A codec: suffixes in lower case; a file of its format, given as ``data``, decodes to RGB, the same every time."""
     __tracebackhide__ = True
     check_component("codec", codec, None, registry, data=data)
+
+
+def check_command(command: Any, *, registry: Registry | None = None) -> None:
+    """A command: a name of its own; ``--help`` shows its help; an unknown option is refused."""
+    __tracebackhide__ = True
+    check_component("command", command, None, registry)
 
 
 def check_executor(executor: Any, *, registry: Registry | None = None, **params: Any) -> None:

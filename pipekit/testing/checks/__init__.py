@@ -12,6 +12,7 @@ called (``plugin``).
 """
 
 from pipekit.testing.checks import (
+    commands,
     embedders,
     formats,
     general,
@@ -32,6 +33,7 @@ __all__ = [
     "Subject",
     "Verdict",
     "check_plugin",
+    "commands",
     "embedders",
     "formats",
     "general",
