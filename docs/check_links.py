@@ -69,7 +69,8 @@ def links(page: Path) -> Iterator[Link]:
             for number, line in enumerate(token.content.splitlines(), _line(token) + 1):
                 entry = re.sub(r"^.*<(.+)>$", r"\1", line.strip())
                 if entry and not entry.startswith(":") and not _OUTSIDE.match(entry):
-                    yield Link(number, f"{entry}.md")
+                    notebook = (page.parent / f"{entry}.ipynb").exists()
+                    yield Link(number, f"{entry}.ipynb" if notebook else f"{entry}.md")
 
 
 @cache

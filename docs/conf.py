@@ -1,7 +1,9 @@
 """Sphinx settings. ``make docs`` runs ``docs/generate.py`` first, which writes the pages that come from the code."""
 
+import os
 import re
 from importlib.metadata import version as _version
+from pathlib import Path
 from typing import Any, Protocol
 
 project = "pipekit"
@@ -9,10 +11,22 @@ author = "The pipekit authors"
 copyright = "The pipekit authors. Apache License 2.0"
 version = release = _version("pipekit-vision")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-source_suffix = {".md": "markdown"}
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
+
+# The notebooks have no outputs in the repository: each build runs them.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600
+nb_merge_streams = True
+
+# Kernels get a profile of their own: the settings of whoever builds change nothing. Only errors are logged.
+_profile = Path(__file__).resolve().parents[1] / "build" / "ipython" / "profile_default"
+_profile.mkdir(parents=True, exist_ok=True)
+(_profile / "ipython_kernel_config.py").write_text('get_config().IPKernelApp.log_level = "ERROR"\n', encoding="utf-8")
+os.environ["IPYTHONDIR"] = str(_profile.parent)
 
 html_theme = "furo"
 html_title = f"pipekit {release}"

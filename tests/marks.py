@@ -5,6 +5,7 @@ measured: a second or more on two cores that nobody else uses.
 """
 
 TENSORFLOW: tuple[str, ...] = (
+    "test_notebooks.py::test_a_first_classifier",
     "builtin/test_pretrained_embedder.py::test_keras_",
     "builtin/test_explain_section.py::test_every_network_is_explained",
     "builtin/test_explain_section.py::test_a_method_is_checked_on_the_first_four_images",
@@ -66,6 +67,8 @@ TENSORFLOW: tuple[str, ...] = (
     "commands/test_train.py::test_a_run_that_was_stopped_after_its_split_leaves_a_place_for_the_next",
 )
 SLOW: tuple[str, ...] = (
+    "test_notebooks.py::test_masks_and_boxes",
+    "test_notebooks.py::test_what_is_wrong_with_a_dataset",
     "builtin/test_train_tasks.py::test_several_labels_from_pictures_to_report",
     "builtin/test_train_tasks.py::test_a_number_from_pictures_to_report",
     "learning/test_task_metrics.py::test_bootstrap_intervals_cover_at_least_93_percent",

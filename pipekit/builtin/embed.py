@@ -37,7 +37,9 @@ def embed(ctx: Context, dataset: Dataset, params: EmbedStageParams) -> Embedding
         _write_parquet(ctx, samples, embedded)
     if embedded.problems:
         shown = "; ".join(f"{name}: {reason}" for name, reason in list(embedded.problems.items())[:3])
-        ctx.warn(f"{len(embedded.problems)} images can't be read and have no features ({shown}); images.csv lists all")
+        number = len(embedded.problems)
+        what = "1 image can't be read and has" if number == 1 else f"{number:,} images can't be read and have"
+        ctx.warn(f"{what} no features ({shown}); images.csv lists all")
     ctx.tolerate([contract.Failure(name, reason) for name, reason in embedded.problems.items()], len(dataset))
     return ctx.artifact(
         Embeddings,

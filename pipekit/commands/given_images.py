@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pipekit.errors import UserError
+from pipekit.errors import ImageError, UserError
 
 if TYPE_CHECKING:
     from pipekit.images import Image
@@ -33,7 +33,10 @@ def as_rgb(image: Any) -> Image:
     if isinstance(image, (str, os.PathLike)):
         from pipekit import images
 
-        return images.read(image)
+        try:
+            return images.read(image)
+        except ImageError as error:
+            raise ImageError(f"{os.fspath(image)}: {error.message}", error.hint) from None
     if is_pil(image):
         return _of_pil(image)
     array = image if isinstance(image, np.ndarray) else _as_array(image)

@@ -40,6 +40,11 @@ class Inspected:
     warnings: tuple[str, ...]
     outcome: Outcome
 
+    @property
+    def findings(self) -> Sequence[Mapping[str, Any]]:
+        """What the checks found: ``check``, ``severity``, ``message``, ``samples`` and ``values`` of each finding."""
+        return tuple(self.found["findings"])
+
     def _repr_html_(self) -> str:
         from pipekit.commands.shown import of_inspected
 

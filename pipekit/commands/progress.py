@@ -83,8 +83,11 @@ class NotebookProgress:
         return self.stages.setdefault(name, _Stage())
 
     def _on_run_started(self, name: str = "", stages: Sequence[Any] = (), **_: Any) -> None:
-        self.name, self.finished, self.headline = name, False, ""
+        from pipekit.engine.outcome import ADHOC
+
         self.stages = {str(stage): _Stage() for stage in stages}
+        unnamed = name == ADHOC and self.stages
+        self.name, self.finished, self.headline = next(reversed(self.stages)) if unnamed else name, False, ""
         self._begun = self._clock()
 
     def _on_stage_started(self, stage: str, **_: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pipekit.contract import Artifact, Dataset, Model
 from pipekit.engine import run_folder
 from pipekit.engine.datasets import open_dataset
-from pipekit.engine.outcome import Listener, Outcome
+from pipekit.engine.outcome import ADHOC, Listener, Outcome
 from pipekit.engine.run import run_plan, silent
 from pipekit.errors import PlanError, UserError
 from pipekit.files import expanded
@@ -120,7 +120,7 @@ class AdhocPipeline:
             raise PlanError(problems) from error
 
     def _plan(self) -> Plan:
-        table = {"name": "adhoc", **self.settings, "stages": self.stages}
+        table = {"name": ADHOC, **self.settings, "stages": self.stages}
         return load_plan(
             None, table, base_dir=self.base_dir, registry=self.registry, given=self.given, store=store_of(self.base_dir)
         )

@@ -15,6 +15,10 @@ Listener = Callable[..., None]
 """Receives events: ``listener("stage_started", stage="split", use="split")``."""
 
 
+ADHOC = "adhoc"
+"""The name of a run that nobody has named: of a command on a folder, without a pipeline file."""
+
+
 @dataclass(frozen=True)
 class StageOutcome:
     """A stage after a run.

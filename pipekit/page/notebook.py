@@ -42,10 +42,10 @@ def whole(*parts: str, title: str = "") -> str:
     """The HTML of one result: a heading and its parts, without absolute paths.
 
     >>> whole(note("a < b"), title="<cats>")
-    '<div style="line-height:1.45"><b>&lt;cats&gt;</b><div style="opacity:.75">a &lt; b</div></div>'
+    '<div style="line-height:1.45;overflow-x:auto"><b>&lt;cats&gt;</b><div style="opacity:.75">a &lt; b</div></div>'
     """
     head = f"<b>{_text(title)}</b>" if title else ""
-    return without_paths(f'<div style="line-height:1.45">{head}{"".join(parts)}</div>')
+    return without_paths(f'<div style="line-height:1.45;overflow-x:auto">{head}{"".join(parts)}</div>')
 
 
 def _text(value: Any) -> str:
