@@ -233,4 +233,12 @@ SLOW: tuple[str, ...] = (
     "builtin/test_augment_check.py",
     "engine/test_run.py::test_a_cached_run_imports_no_heavy_library",
     "recipe/test_compiled.py::test_mask_and_boxes_agree",
+    "builtin/test_average.py::test_reports_of_several_trainings_are_averaged",
+    "builtin/test_shortcuts.py::test_inspect_names_the_shortcut_of_photographs",
+    "builtin/test_sight.py::test_a_cropped_copy_stays_in_one_split_and_inspect_says_how_it_differs",
+    "builtin/test_sight.py::test_one_picture_added_is_one_shard_of_features",
+    "builtin/test_sight.py::test_no_image_moves_because_copies_are_found_later",
+    "cli/test_plugins.py::test_a_plugin_is_left_out_for_one_command",
+    "cli/test_schema.py::test_a_plugins_stage_is_in_it",
+    "cli/test_unchanged.py::test_another_command_another_environment_or_another_path_is_another_run",
 )
