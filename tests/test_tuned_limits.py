@@ -27,6 +27,7 @@ from pipekit.images.name_groups import _Shared
 from pipekit.images.origins import _pairs_by_name
 from pipekit.learning.advice import Case, _is_uneven, remedies
 from pipekit.registry.cheap_checks import _narrow
+from pipekit.registry.known_formats import _pixels
 
 
 @pytest.mark.parametrize(("share", "fits"), [(0.015, True), (0.025, False)])
@@ -147,6 +148,12 @@ def test_a_border_is_plain_within_twelve_levels(levels: int, plain: bool) -> Non
 def test_values_of_thirteen_bits_are_a_narrow_range(tmp_path: Path, largest: int, narrow: bool) -> None:
     (tmp_path / "a.png").write_bytes(cv2.imencode(".png", np.full((4, 4), largest, np.uint16))[1].tobytes())
     assert bool(list(_narrow([Sample("a.png", str(tmp_path / "a.png"))]))) is narrow
+
+
+@pytest.mark.parametrize(("columns", "are_pixels"), [(63, False), (64, True)])
+def test_a_table_of_pixels_has_those_of_eight_by_eight(tmp_path: Path, columns: int, are_pixels: bool) -> None:
+    (tmp_path / "a.csv").write_text(",".join(["label", *(f"pixel{at}" for at in range(columns))]) + "\n", "utf-8")
+    assert bool(_pixels(tmp_path)) is are_pixels
 
 
 @pytest.mark.parametrize(("number", "are_copies"), [(60, False), (150, True)])
