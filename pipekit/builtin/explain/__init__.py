@@ -43,7 +43,7 @@ ASKED = {
 def explain(ctx: Context, model: Model, params: ExplainParams) -> Files:
     """Write ``explain.html`` and the maps as PNG files and NumPy arrays.
 
-    Of several labels, each predicted label has maps, of its logit; of a number, the maps are of the number itself.
+    With several labels, each predicted label has maps of its logit; the maps of a number are of the number itself.
 
     Each map comes with the sanity check of Adebayo et al. (2018): its rank correlation with the map of the same model with
     random weights. Near 1, the map shows the image's edges and not what the model has learned.

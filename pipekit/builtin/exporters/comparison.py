@@ -22,7 +22,7 @@ class Comparison:
         largest_cost_difference: of the expected costs, as a share of the largest cost; None if the export does not decide.
         largest_score_difference, same_unknown: of the score for *none of these*, and the number of images that both reject or
             both keep; None if the model has no such score.
-        original_right, exported_right: correct predictions among the ``labelled`` images, whose class is known. Of several
+        original_right, exported_right: correct predictions among the ``labelled`` images, whose class is known. With several
             labels, all of an image's must be right.
         spread: of a number, the standard deviation of the training targets; the differences are in the number's unit.
         original_error, exported_error: of a number, the mean absolute errors on the ``labelled`` images.

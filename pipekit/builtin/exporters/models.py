@@ -99,7 +99,7 @@ class Trained:
 
     @property
     def thresholds(self) -> NDArray[np.float64]:
-        """Of several labels: above which probability an image has each."""
+        """The probability from which on an image has each of several labels."""
         return np.array([float(self.info.get("thresholds", {}).get(name, 0.5)) for name in self.classes])
 
     @property
@@ -169,7 +169,7 @@ def open_trained(artifact: Model, params: CheckParams) -> Trained:
 def save(trained: Trained, folder: Path, batch: int | None = None, *, label: bool = True, files: bool = False) -> None:
     """A SavedModel with the signature ``serving_default``: ``image`` (batch, H, W, C) float32 to ``probabilities``.
 
-    Of a model of a number, the output is ``value``.
+    The output of a model of a number is ``value``.
 
     If the model has a score for *none of these*, it is the output ``unknown_score``.
 

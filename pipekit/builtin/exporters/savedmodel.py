@@ -71,7 +71,7 @@ def write(
 ) -> Mapping[str, Any]:
     """``1/``: a SavedModel that maps ``image`` to ``probabilities`` and ``label``; checked against the original.
 
-    Of several labels, ``predicted`` has those above their thresholds; of a number, ``value``, ``low`` and ``high``.
+    With several labels, ``predicted`` has those above their thresholds; a number has ``value``, ``low`` and ``high``.
 
     Its second signature, ``serving_bytes``, maps the bytes of JPEG and PNG files (``image_bytes``) to the same; the check
     gives it the files, and the original what pipekit reads of them.
