@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Project",
+    "check_callback",
     "check_check",
     "check_codec",
     "check_command",
@@ -27,11 +28,15 @@ __all__ = [
     "check_executor",
     "check_exporter",
     "check_importer",
+    "check_loss",
+    "check_metric",
     "check_model",
     "check_op",
+    "check_optimizer",
     "check_projection",
     "check_recipe",
     "check_report_section",
+    "check_schedule",
     "check_stage",
     "pipekit_project",
     "pipekit_registry",
@@ -139,6 +144,36 @@ def check_model(
     """A model template: images in 0..255 in, probabilities out; the same predictions after saving and loading."""
     __tracebackhide__ = True
     check_component("model", model, params, registry, input_shape_hwc=input_shape_hwc)
+
+
+def check_loss(loss: Any, *, registry: Registry | None = None, **params: Any) -> None:
+    """A loss of ``train``: it builds a Keras loss that is lower for right predictions; Keras has none of its name."""
+    __tracebackhide__ = True
+    check_component("loss", loss, params, registry)
+
+
+def check_metric(metric: Any, *, registry: Registry | None = None, **params: Any) -> None:
+    """A metric of ``train``: it builds a Keras metric that is one finite number, the same after a reset."""
+    __tracebackhide__ = True
+    check_component("metric", metric, params, registry)
+
+
+def check_optimizer(optimizer: Any, *, registry: Registry | None = None, **params: Any) -> None:
+    """An optimizer of ``train``: it builds a Keras optimizer whose steps lower a loss."""
+    __tracebackhide__ = True
+    check_component("optimizer", optimizer, params, registry)
+
+
+def check_schedule(schedule: Any, *, registry: Registry | None = None, **params: Any) -> None:
+    """A learning rate schedule of ``train``: finite factors from 0 on, the same each time."""
+    __tracebackhide__ = True
+    check_component("schedule", schedule, params, registry)
+
+
+def check_callback(callback: Any, *, registry: Registry | None = None, **params: Any) -> None:
+    """A callback of ``train``: it builds a Keras callback, anew each time, that can be called."""
+    __tracebackhide__ = True
+    check_component("callback", callback, params, registry)
 
 
 def check_importer(importer: Any, path: Path, *, registry: Registry | None = None, **params: Any) -> None:

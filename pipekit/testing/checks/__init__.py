@@ -16,6 +16,7 @@ from pipekit.testing.checks import (
     projections,
     running,
     stages,
+    training,
 )  # each adds its promises
 from pipekit.testing.checks.core import Subject, Verdict, own_promises, required_parameters, run_checks
 from pipekit.testing.checks.examples import make_tiny_evaluation, write_tiny_dataset
@@ -42,5 +43,6 @@ __all__ = [
     "run_checks",
     "running",
     "stages",
+    "training",
     "write_tiny_dataset",
 ]
