@@ -385,7 +385,7 @@ class Model(Artifact):
     """A trained classifier: ``model.keras`` (or the template's own file) and ``model.json`` with all that inference needs."""
 
     kind: ClassVar[str] = "model"
-    headline: ClassVar[tuple[str, ...]] = ("model.keras", "model.json", "model.unknown.npz")
+    headline: ClassVar[tuple[str, ...]] = ("model.keras", "model.json", "model.unknown.npz", "model.head.npz")
 
 
 @dataclass(frozen=True)

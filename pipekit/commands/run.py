@@ -93,16 +93,17 @@ def run(
     from pipekit.commands.progress import listener_or_progress
     from pipekit.commands.shown import shown, shown_matrix
     from pipekit.engine.matrix import known_plans, run_matrix
-    from pipekit.engine.resume_check import check_any_resumable, check_resumable
+    from pipekit.engine.resume import check_any_resumable, check_resumable
+    from pipekit.engine.run import forecast as foresee
     from pipekit.engine.run import run_plan
     from pipekit.pipeline.matrix_table import matrix_of
 
     plan = plan_of(file, changes, workers, executor, name, plugins, disable, meeting(trust, listener))
     matrix = None if until or only else matrix_of(plan)
     if resume and matrix is None:
-        check_resumable(plan, until or only)
+        check_resumable(plan.name, foresee(plan, until or only))
     elif resume and matrix is not None:
-        check_any_resumable(known_plans(plan, matrix), plan.name)
+        check_any_resumable(plan.name, map(foresee, known_plans(plan, matrix)))
     if matrix is not None:
         outcome = run_matrix(plan, matrix, listener_or_progress(listener), again=tuple(again), draw=draw_sheet)
         return shown_matrix(with_flattery(with_recipes(plan, outcome)))

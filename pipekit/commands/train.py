@@ -95,8 +95,8 @@ def train(
     """
     from pipekit.commands.progress import listener_or_progress
     from pipekit.commands.shown import shown
-    from pipekit.engine.resume_check import check_resumable
-    from pipekit.engine.run import run_plan
+    from pipekit.engine.resume import check_resumable
+    from pipekit.engine.run import forecast, run_plan
     from pipekit.engine.run_place import prepare
     from pipekit.learning.keras_backend import require_keras
 
@@ -115,7 +115,7 @@ def train(
     plan = _checked(pipeline, wrong)
     require_keras()
     if resume:
-        check_resumable(plan)
+        check_resumable(plan.name, forecast(plan))
     if file.parent.name:
         prepare(plan.base_dir / "runs" / plan.name)  # so that an import of this folder passes over the split file
     return shown(run_plan(plan, listener_or_progress(listener), draw=draw_sheet))

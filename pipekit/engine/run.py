@@ -26,6 +26,7 @@ from pipekit.engine.key_changes import describe_changes, new_format
 from pipekit.engine.keys import key_of
 from pipekit.engine.observers import observe, with_observers
 from pipekit.engine.outcome import Listener, Outcome, StageOutcome, advice_of, headline_of
+from pipekit.engine.resume import finished_stage
 from pipekit.engine.run_context import RunContext
 from pipekit.engine.run_place import check_place, check_writable
 from pipekit.engine.sources import check_sources
@@ -262,10 +263,8 @@ class _Run:
         self.run_context.watch_hashing(stage)
         parts = self.run_context.keys.of_stage(stage, inputs)
         key = key_of(parts)
-        if again:
-            self.store.discard(key)
         info = StageInfo(stage.name, stage.use, key, stage.params.model_dump(mode="json"))
-        manifest = self.store.manifest(key)
+        manifest = finished_stage(self.store, key, again)
         if manifest is not None:
             try:
                 outcome = self._take(stage, key, parts, manifest, cached=True)
@@ -310,9 +309,7 @@ class _Run:
         """A running stage with other parameters, see ``ctx.variant``; it is stored as if it had been a stage of a run."""
         parts = self.run_context.keys.of_stage(stage, inputs)
         key = key_of(parts)
-        if again:
-            self.store.discard(key)
-        manifest = self.store.manifest(key)
+        manifest = finished_stage(self.store, key, again)
         if manifest is not None:
             return self._take(stage, key, parts, manifest, cached=True)
         return self._make(stage, key, parts, inputs, again)
@@ -400,7 +397,7 @@ class _Run:
             self.store.commit(folder, self.store.artifact_dir(key))
         with contextlib.suppress(OSError):
             begun.rmdir()  # not empty: another process is at the same stage
-        found = self.store.manifest(key)
+        found = finished_stage(self.store, key)
         if found is None:
             raise StageError(
                 f"the result of {stage.name!r} is gone from {self.store.root}", "Is another program cleaning that folder?"
@@ -483,7 +480,7 @@ class _Run:
             else:
                 parts = self.run_context.keys.of_stage(stage, self._inputs(stage))
                 key = key_of(parts)
-                manifest = self.store.manifest(key)
+                manifest = finished_stage(self.store, key)
                 if manifest is not None and stage.name not in again:
                     try:
                         self.done[stage.name] = self._take(stage, key, parts, manifest, cached=True)

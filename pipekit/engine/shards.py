@@ -14,12 +14,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pipekit.contract import Failure, ShardResult, ShardTask
 from pipekit.engine.keys import shard_key
+from pipekit.engine.resume import take_finished_shard
 from pipekit.engine.worker import DAMAGED, Job, run_shard
 from pipekit.errors import DamagedError, StageError
 from pipekit.store.locations import Row
@@ -171,10 +173,9 @@ class ShardJob:
         lock = threading.Lock()
         done, last = 0, 0.0
 
-        def finish(key: str, group: Group) -> None:
+        def finish(group: Group, place: Path) -> None:
             nonlocal done, last
             with lock:
-                place = self.store.shard_dir(key)
                 self._note_failures(place, group)
                 absorb(group, place)
                 done += group.count
@@ -182,21 +183,17 @@ class ShardJob:
                     last = time.monotonic()
                     self.progress(done, total)
 
+        def take(key: str, group: Group, place: Path) -> None:
+            finish(group, place)
+            self.num_cached += group.count
+            self.found(key)
+
         def tasks() -> Iterator[ShardTask]:
             for group in groups:
                 key = shard_key(self.base, group.digest)
                 self.keys.append(key)
-                if self.again:
-                    self.store.remove(self.store.shard_dir(key))
-                if self.store.has_shard(key):
-                    try:
-                        finish(key, group)
-                        self.num_cached += group.count
-                        self.found(key)
-                        continue
-                    except DamagedError as error:
-                        self.store.set_aside(self.store.shard_dir(key), error.problem)
-                        guard.take_noted()
+                if take_finished_shard(self.store, key, partial(take, key, group), self.again):
+                    continue
                 pending[key] = group
                 yield self.task(key, tuple(group.rows()))
 
@@ -210,7 +207,7 @@ class ShardJob:
                     raise DamagedError(*json.loads(result.error.removeprefix(DAMAGED)))
                 if result.error:
                     raise StageError(result.error.strip())
-                finish(result.key, pending.pop(result.key))
+                finish(pending.pop(result.key), self.store.shard_dir(result.key))
         finally:
             getattr(results_of, "close", lambda: None)()  # a pool must not work on for a stage that has failed
         if done < total:

@@ -24,7 +24,7 @@ from pipekit.learning.unknown import Unknown, load_unknown
 if TYPE_CHECKING:
     from pipekit.contract import ComponentLike
 
-FILE = "head.npz"
+FILE, FORMER_FILE = "model.head.npz", "head.npz"
 
 
 @dataclass(frozen=True)
@@ -102,14 +102,15 @@ def read_head(folder: Path, info: Mapping[str, Any], component: Callable[[str, s
         UserError: the file that tells images of none of the classes is missing or damaged.
     """
     entry = info.get("features")
-    if not isinstance(entry, Mapping) or not (folder / FILE).exists():
+    file = next((folder / name for name in (FILE, FORMER_FILE) if (folder / name).exists()), None)
+    if not isinstance(entry, Mapping) or file is None:
         return None
     try:
         found = component("embedder", entry["embedder"])
         params = found.params_type()(**entry["params"])
         if _identity(found, params) != entry["identity"]:
             return None
-        with np.load(folder / FILE) as saved:
+        with np.load(file) as saved:
             kernel, bias = saved["kernel"], saved["bias"]
     except (PipekitError, KeyError, TypeError, ValueError, OSError):
         return None

@@ -71,7 +71,7 @@ def local_plugins(
 def _path_of(name: str, project: Path) -> Path | None:
     if name.endswith(".py") or "/" in name or os.sep in name:
         path = project / expanded(name)
-        return _real(path) if path.exists() else None
+        return _real(path) if os.path.exists(path) else None  # noqa: PTH110 - False for a name that is too long
     try:
         spec = importlib.util.find_spec(name.partition(".")[0])  # of a top-level module: this runs none of its code
     except (ImportError, ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from pipekit.errors import UserError
 from pipekit.learning.efficientnet_lite import LITE0
 from pipekit.learning.embeddings import read_embeddings
 from pipekit.learning.keras_backend import load_keras
-from pipekit.learning.light_predictor import load_light
+from pipekit.learning.light_predictor import features_predictor, load_light
 from pipekit.learning.linear_head import read_head
 from pipekit.learning.predictor import load_predictor
 from pipekit.learning.unknown import load_unknown
@@ -164,6 +165,11 @@ def test_keras_model_of_a_pipeline_is_whole_and_its_features_are_those_of_embed(
             np.testing.assert_allclose([float(row[f"p:{name}"]) for name in info["classes"]], ours, atol=1e-6)
     np.testing.assert_allclose(found, expected / expected.sum(axis=1, keepdims=True), atol=5e-3)
     light = load_light(model.path, load_registry(installed=False).get)
+    shown = project / "shown"
+    shown.mkdir()
+    for name in model.headline:  # what lies at the top of the run's folder, which people name
+        shutil.copy(model.path / name, shown)
+    assert features_predictor(shown, load_registry(installed=False).get) is not None, "it predicts without TensorFlow"
     np.testing.assert_allclose(light.probabilities(images), found, atol=1e-4)
     np.testing.assert_allclose(light.scoring().probabilities(images), predictor.scoring().probabilities(images), atol=1e-3)
 

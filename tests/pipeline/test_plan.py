@@ -439,3 +439,17 @@ def test_the_recipe_of_train_may_still_be_called_augment(registry: Registry, tmp
             trained(**wrong)
         assert [problem.path for problem in caught.value.problems] == [path]
     assert "two names of the same recipe" in caught.value.problems[0].message
+
+
+@pytest.mark.parametrize("use", ["import.csv", "import.metadata", "import.coco", "import.voc"])
+@pytest.mark.parametrize("path", ["2026-11-27", "07:32:00", "12", "[1]", "{a = 'b.csv'}"])
+def test_a_path_that_is_no_text_is_reported_with_the_other_mistakes(
+    tmp_path: Path, registry: Registry, use: str, path: str
+) -> None:
+    """TOML has dates and times without quotes; what reads a path before its type is checked must not fail on them."""
+    (tmp_path / "pipeline.toml").write_text(
+        f'[stages.data]\nuse = "{use}"\npath = {path.replace("[1]", "[1]")}\n\n[stages.other]\nuse = "nothing"\n'
+    )
+    with pytest.raises(PlanError) as caught:
+        load_plan(tmp_path / "pipeline.toml", registry=registry)
+    assert {"stages.data.path", "stages.other.use"} <= set(problems(caught))

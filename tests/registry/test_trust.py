@@ -10,6 +10,7 @@ import pytest
 from pipekit.cli import main
 from pipekit.errors import UserError
 from pipekit.pipeline.plan import load_plan
+from pipekit.registry.registry import load_registry
 from pipekit.registry.trust import config_file, local_plugins, refuse_untrusted, trust, untrusted
 from pipekit.testing.checks import write_tiny_dataset
 
@@ -117,6 +118,14 @@ def test_a_module_of_the_project_is_local_and_an_installed_one_is_not(project: P
     monkeypatch.syspath_prepend(str(project))
     names = ["package.ops", "my_ops", "builtin", "numpy", "no_such_module", "./nowhere.py", 3]
     assert [one.name for one in local_plugins(names, project)] == ["package.ops", "my_ops"]
+
+
+@pytest.mark.parametrize("name", ["9" * 400 + ".py", "." + "ß" * 300 + ".py", "./a\0b.py", "a\0b", "9" * 400, "/", "./", "~/"])
+def test_a_name_that_no_file_can_have_is_no_local_plugin(project: Path, name: str) -> None:
+    """Whoever loads it reports it, with the other mistakes of the pipeline file."""
+    assert [one.path for one in local_plugins([name], project) if one.path.is_file()] == []
+    records = {record.status for record in load_registry([name], project, installed=False).plugins if record.name != "builtin"}
+    assert records <= {"missing", "broken"}
 
 
 def test_naming_it_on_the_command_line_is_consent(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

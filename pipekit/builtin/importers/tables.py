@@ -147,8 +147,9 @@ class RootedTableParams(TableParams):
     @classmethod
     def _images_beside_the_table(cls, values: Any, info: ValidationInfo) -> Any:
         """Set the folder even if it is the table's own, because its content belongs in the cache key."""
-        if isinstance(values, Mapping) and values.get("path") and not values.get("images"):
-            file = expanded(os.fspath(values["path"]))
+        path = values.get("path") if isinstance(values, Mapping) else None
+        if path and isinstance(path, (str, os.PathLike)) and not values.get("images"):  # any other is refused as a path
+            file = expanded(path)
             whole = Path((info.context or {}).get("base_dir") or "") / file
             above = len(whole.parent.parts) - len(base_of_table(whole).parts)
             return {**values, "images": file.parent / ".." if above else file.parent}

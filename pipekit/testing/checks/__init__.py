@@ -3,6 +3,12 @@
 A promise is a small function whose docstring states it in one sentence; it returns "" or the reason why it is broken. The
 promises are used by :mod:`pipekit.testing` (in a plugin's tests), by ``pipekit plugins check`` and by pipekit's own tests, so
 that built-ins and plugins meet the same requirements.
+
+What is tried, by file: of every component its texts, parameters and imports (``general``); ops, recipes, detectors and codecs
+on images (``pictures``); importers and exporters on folders (``formats``); stages and dataset checks in a pipeline
+(``stages``), and killed in the middle (``killing``); report sections and executors (``running``); model templates
+(``models``); embedders (``embedders``); projections (``projections``). A plugin as a whole is loaded and its observers are
+called (``plugin``).
 """
 
 from pipekit.testing.checks import (
