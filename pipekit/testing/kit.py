@@ -247,7 +247,7 @@ def check_codec(codec: Any, *, data: bytes = b"", registry: Registry | None = No
 
 
 def check_command(command: Any, *, registry: Registry | None = None) -> None:
-    """A command: a name of its own; ``--help`` shows its help; an unknown option is refused."""
+    """A command: its own name; ``--help`` shows its help; an unknown option is refused."""
     __tracebackhide__ = True
     check_component("command", command, None, registry)
 

@@ -202,11 +202,9 @@ class TrainParams(Params):
         if self.find_learning_rate and self.learning_rate is not None:
             raise ValueError("find_learning_rate finds a learning rate: omit learning_rate")
         if isinstance(self.loss, Call) and self.label_smoothing:
-            raise ValueError(f"label_smoothing is for the losses of Keras: give {self.loss.name!r} a parameter of its own")
+            raise ValueError(f"label_smoothing is for the losses of Keras: give {self.loss.name!r} its own parameter")
         if isinstance(self.optimizer, Call) and self.weight_decay is not None:
-            raise ValueError(
-                f"weight_decay is for the optimizers of Keras: give {self.optimizer.name!r} a parameter of its own"
-            )
+            raise ValueError(f"weight_decay is for the optimizers of Keras: give {self.optimizer.name!r} its own parameter")
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) must be less than epochs ({self.epochs})")
         if self.patience is not None and self.keep == "last":
